@@ -1,0 +1,94 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Control-node half of file_set: renders templates, reads files, builds zipapps, sends one request."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from ansible._internal._templating import _template_vars
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
+
+_SOURCES = ("template", "src", "content", "zipapp")
+
+
+def build_zipapp(package: Path, main: str) -> bytes:
+    """Build an executable zip of a Python package, the same bytes for the same sources.
+
+    Args:
+        package: folder of the package; bytecode caches are left out.
+        main: entry point, ``package.module:function``; its return value is the exit status.
+    """
+    module, function = main.split(":")
+    buffer = io.BytesIO()
+    buffer.write(b"#!/usr/bin/python3 -I\n")
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+        entries = {
+            str(path.relative_to(package.parent)): path.read_bytes()
+            for path in sorted(package.rglob("*"))
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        entries["__main__.py"] = f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n".encode()
+        for name in sorted(entries):
+            info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, entries[name])
+    return buffer.getvalue()
+
+
+class ActionModule(ActionBase):
+    """Runs the module once with every content ready."""
+
+    TRANSFERS_FILES = False
+
+    def _render(self, name: str, dest: str, task_vars: dict[str, Any]) -> bytes:
+        source = self._find_needle("templates", name)
+        folders = [*task_vars.get("ansible_search_path", []), self._loader.get_basedir(), str(Path(source).parent)]
+        searchpath = [entry for folder in folders for entry in (str(Path(folder) / "templates"), folder)]
+        variables = task_vars | _template_vars.generate_ansible_template_vars(
+            path=name,
+            fullpath=source,
+            dest_path=dest,
+            include_ansible_managed="ansible_managed" not in task_vars,
+        )
+        templar = self._templar.copy_with_new_env(searchpath=searchpath, available_variables=variables)
+        text = templar.template(
+            trust_as_template(self._loader.get_text_file_contents(source)),
+            escape_backslashes=False,
+            overrides={"trim_blocks": True, "lstrip_blocks": True},
+        )
+        return str(text or "").encode()
+
+    def _content(self, spec: dict[str, Any], task_vars: dict[str, Any]) -> bytes:
+        if spec.get("template"):
+            return self._render(spec["template"], spec["path"], task_vars)
+        if spec.get("src"):
+            return Path(self._find_needle("files", spec["src"])).read_bytes()
+        if spec.get("zipapp"):
+            return build_zipapp(Path(self._find_needle("files", spec["zipapp"])), spec["main"])
+        return str(spec["content"]).encode()
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        files = []
+        for spec in self._task.args.get("files") or []:
+            given = [source for source in _SOURCES if spec.get(source) is not None]
+            is_file = spec.get("state", "file") == "file" and not spec.get("link")
+            if len(given) != (1 if is_file else 0):
+                raise AnsibleActionFail(
+                    f"file_set : {spec.get('path', '?')} demande une seule source parmi {', '.join(_SOURCES)}"
+                )
+            ready = {key: value for key, value in spec.items() if key not in (*_SOURCES, "main")}
+            if is_file:
+                ready["content_b64"] = base64.b64encode(self._content(spec, task_vars or {})).decode()
+            files.append(ready)
+        return self._execute_module(
+            module_name="cdg59.creatic.file_set", module_args={"files": files}, task_vars=task_vars
+        )

@@ -1,0 +1,147 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Thin shell over module_utils/file_set.py; the action plugin of the same name prepares its input."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: file_set
+short_description: Write a set of files, directories and links in one task
+version_added: 0.1.0
+description:
+  - One task brings any number of files to their wanted state, with check mode and diff.
+  - The action plugin of the same name renders templates and builds zipapps on the control node.
+options:
+  files:
+    description: The wanted files, applied in order.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Absolute path on the host.
+        type: str
+        required: true
+      state:
+        description: What is wanted there.
+        type: str
+        choices: [file, directory, absent]
+        default: file
+      template:
+        description: Jinja template of the role's C(templates/), rendered on the control node.
+        type: str
+      src:
+        description: File of the role's C(files/), sent as it is.
+        type: str
+      content:
+        description: The content itself.
+        type: str
+      zipapp:
+        description: Python package of the role's C(files/), sent as one deterministic executable zip.
+        type: str
+      main:
+        description: Entry point of the zipapp, as C(package.module:function).
+        type: str
+      link:
+        description: Makes the path a symbolic link to this target.
+        type: str
+      owner:
+        description: Owner.
+        type: str
+        default: root
+      group:
+        description: Group.
+        type: str
+        default: root
+      mode:
+        description: Octal mode, quoted. Default 0644, directories 0755.
+        type: str
+      secret:
+        description: Keeps the content out of diffs and errors.
+        type: bool
+        default: false
+      validate:
+        description: Command that must accept the new file before it replaces the old one; C(%s) is its path.
+        type: str
+      content_b64:
+        description: Set by the action plugin.
+        type: str
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure the agent and its configuration are in place
+  cdg59.creatic.file_set:
+    files:
+      - {path: /etc/agent, state: directory, mode: "0750"}
+      - {path: /etc/agent/config.yml, template: config.yml.j2, mode: "0640", secret: true}
+      - {path: /usr/lib/agent/agent.pyz, zipapp: agent, main: "agent.cli:main", mode: "0755"}
+"""
+
+RETURN = r"""
+changed_paths:
+  description: Paths that changed, or would in check mode.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
+from ansible_collections.cdg59.creatic.plugins.module_utils import file_set  # noqa: E402 - same
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "path": {"type": "str", "required": True},
+                    "state": {"type": "str", "choices": ["file", "directory", "absent"], "default": "file"},
+                    "template": {"type": "str"},
+                    "src": {"type": "str"},
+                    "content": {"type": "str"},
+                    "zipapp": {"type": "str"},
+                    "main": {"type": "str"},
+                    "link": {"type": "str"},
+                    "owner": {"type": "str", "default": "root"},
+                    "group": {"type": "str", "default": "root"},
+                    "mode": {"type": "str"},
+                    "secret": {"type": "bool", "default": False},
+                    "validate": {"type": "str"},
+                    "content_b64": {"type": "str", "no_log": True},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    files = module.params["files"]
+    for spec in files:
+        spec["mode"] = spec["mode"] or ("0755" if spec["state"] == "directory" else "0644")
+    try:
+        changes = file_set.apply(files, module.check_mode)
+    except file_set.FileSetError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=bool(changes),
+        changed_paths=[change.path for change in changes],
+        diff=[
+            {
+                "before": change.before,
+                "after": change.after,
+                "before_header": change.path,
+                "after_header": f"{change.path} ({', '.join(change.reasons)})",
+            }
+            for change in changes
+        ],
+        # The action plugin's inputs hold contents; they are not repeated in the result.
+        invocation={"module_args": {"files": [spec["path"] for spec in files]}},
+    )
+
+
+if __name__ == "__main__":
+    main()
