@@ -1,0 +1,451 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""The lab: Debian 13 machines booted with systemd in podman, on one private network.
+
+Everything the lab mounts or starts lives in a mount namespace of its own, kept by one bind mount
+under /run. In it /sys/fs/cgroup is a plain cgroup2 tree, so that the same podman line works on a host
+with cgroup v2 and on one in hybrid mode (which crun refuses), and taking the lab down is dropping
+that namespace: no mount is left on the host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+STATE = Path("/var/lib/creatic-lab")
+RUN = Path("/run/creatic-lab")
+BRIDGE = "creatic0"
+NETWORK = "creatic"
+PROXY_PORT = 3159
+# SYS_ADMIN lets systemd sandbox its services, NET_ADMIN lets nftables work; both stay inside the host's
+# namespaces. /proc/sys stays read-only: the machine's own kernel settings are out of reach.
+CAPABILITIES = ("NET_ADMIN", "SYS_ADMIN", "AUDIT_WRITE")
+PACKAGES = (
+    "systemd,systemd-sysv,dbus,python3,python3-apt,sudo,openssh-server,iproute2,ca-certificates,procps,tzdata"
+)
+PROGRAMS = {
+    "podman": "podman",
+    "nsenter": "util-linux",
+    "mmdebstrap": "mmdebstrap",
+    "apt-cacher-ng": "apt-cacher-ng",
+    "nft": "nftables",
+    "ip": "iproute2",
+    "ssh-keygen": "openssh-client",
+}
+BOOT_SECONDS = 90
+
+
+class LabError(Exception):
+    """The lab cannot be made; the message (French) says what to do."""
+
+
+@dataclass
+class Host:
+    """One machine of the lab.
+
+    Attributes:
+        name: host name, as in the inventory.
+        address: fixed IPv4 address inside the lab's network.
+        names: further DNS names it answers to.
+    """
+
+    name: str
+    address: str
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def container(self) -> str:
+        return f"creatic-{self.name}"
+
+
+def _run(command: list[str], error: str, **options: Any) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    if done.returncode:
+        detail = (done.stderr or done.stdout).strip().splitlines()
+        raise LabError(f"{error} : {' / '.join(detail[-3:])}")
+    return done.stdout
+
+
+def _ready(done: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if done():
+            return True
+        time.sleep(0.3)
+    return False
+
+
+class Lab:
+    """The lab as one object: up, status and down.
+
+    Args:
+        subnet: private network, CIDR; its first address is the control node.
+        hosts: the machines wanted.
+        user: administrator's account, reached by key, with sudo.
+        ssh_dir: folder on the control node for the key pair and known_hosts.
+        check: report only.
+    """
+
+    def __init__(self, subnet: str, hosts: list[Host], user: str, ssh_dir: Path, check: bool = False) -> None:
+        self.subnet = subnet
+        self.gateway = subnet.split("/", maxsplit=1)[0].rsplit(".", 1)[0] + ".1"
+        self.hosts = hosts
+        self.user = user
+        self.ssh_dir = ssh_dir
+        self.check = check
+        self.changes: list[str] = []
+
+    # -- the namespace -------------------------------------------------------------------------
+
+    @property
+    def _namespace(self) -> Path:
+        return RUN / "ns" / "mnt"
+
+    def _in_namespace(self) -> list[str]:
+        return ["nsenter", f"--mount={self._namespace}", "--wdns=/"]
+
+    def podman(self, *arguments: str, error: str = "podman a échoué", **options: Any) -> str:
+        """Run podman on the lab's own storage, inside the lab's namespace."""
+        return _run(
+            [
+                *self._in_namespace(),
+                "podman",
+                "--root",
+                str(STATE / "storage"),
+                "--runroot",
+                str(RUN / "run"),
+                "--network-config-dir",
+                str(STATE / "networks"),
+                "--cgroup-manager",
+                "cgroupfs",
+                *arguments,
+            ],
+            error,
+            **options,
+        )
+
+    def _mounted(self, path: Path) -> bool:
+        return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+    def _ensure_namespace(self) -> None:
+        if self._mounted(self._namespace):
+            return
+        self.changes.append("espace de montage")
+        folder = self._namespace.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if not self._mounted(folder):
+            # A namespace can only be kept on a mount that is private.
+            _run(["mount", "--bind", str(folder), str(folder)], "montage impossible")
+            _run(["mount", "--make-private", str(folder)], "montage impossible")
+        self._namespace.touch()
+        _run(
+            ["unshare", f"--mount={self._namespace}", "--propagation", "private", "true"],
+            "impossible de créer l'espace de montage du banc d'essai (droits root complets nécessaires)",
+        )
+        enter = self._in_namespace()
+        _run([*enter, "umount", "-R", "/sys/fs/cgroup"], "cgroup : démontage impossible")
+        _run([*enter, "mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], "cgroup v2 : montage impossible")
+
+    # -- the image -----------------------------------------------------------------------------
+
+    def _sources(self) -> list[tuple[str, str, str]]:
+        """Debian repositories of this machine: (URI, suite, components)."""
+        out = _run(
+            [
+                "apt-get",
+                "indextargets",
+                "--format",
+                "$(LABEL)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)",
+                "Created-By: Packages",
+            ],
+            "apt ne répond pas",
+        )
+        found: dict[tuple[str, str], list[str]] = {}
+        for line in out.splitlines():
+            label, uri, suite, component = line.split("|")
+            if label in ("Debian", "Debian-Security"):
+                found.setdefault((uri, suite), []).append(component)
+        if not any(suite == "trixie" for _uri, suite in found):
+            raise LabError(
+                "aucun dépôt Debian 13 (trixie) dans la configuration d'apt de ce poste : lancez « apt-get update »"
+            )
+        return [(uri, suite, " ".join(sorted(set(parts)))) for (uri, suite), parts in found.items()]
+
+    def _overlay(self) -> dict[str, str]:
+        """Files put in the image: what a Debian installer would have asked, and the package cache."""
+        files = {
+            "etc/apt/apt.conf.d/01creatic-lab": (
+                f'Acquire::http::Proxy "http://{self.gateway}:{PROXY_PORT}";\n'
+                'Acquire::Languages "none";\nAcquire::GzipIndexes "true";\nAPT::Install-Recommends "false";\n'
+            ),
+            "etc/apt/sources.list": "".join(f"deb {uri} {suite} {parts}\n" for uri, suite, parts in self._sources()),
+            f"etc/sudoers.d/{self.user}": f"{self.user} ALL=(ALL:ALL) NOPASSWD: ALL\n",
+            "etc/ssh/sshd_config.d/10-creatic-lab.conf": "PasswordAuthentication no\nPermitRootLogin no\n",
+            # Each machine has its own host keys, made at its first boot.
+            "etc/systemd/system/ssh-hostkeys.service": (
+                "[Unit]\nBefore=ssh.service\nConditionPathExists=!/etc/ssh/ssh_host_ed25519_key\n"
+                "[Service]\nType=oneshot\nExecStart=/usr/bin/ssh-keygen -A\n"
+                "[Install]\nWantedBy=multi-user.target\n"
+            ),
+        }
+        for authority in sorted(Path("/usr/local/share/ca-certificates").glob("*.crt")):
+            files[f"usr/local/share/ca-certificates/{authority.name}"] = authority.read_text()
+        return files
+
+    def _recipe(self) -> tuple[dict[str, str], str]:
+        overlay = self._overlay()
+        # A new image each ISO week: its package lists are never older than that.
+        seed = json.dumps([overlay, PACKAGES, time.strftime("%G-%V"), "1"], sort_keys=True)
+        return overlay, hashlib.sha256(seed.encode()).hexdigest()[:12]
+
+    def _build(self, overlay: dict[str, str], target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            bundle = Path(folder) / "overlay.tar"
+            with tarfile.open(bundle, "w") as tar:
+                for name, content in overlay.items():
+                    data = content.encode()
+                    info = tarfile.TarInfo(name)
+                    info.size = len(data)
+                    info.mode = 0o440 if name.startswith("etc/sudoers.d/") else 0o644
+                    tar.addfile(info, io.BytesIO(data))
+            image = Path(folder) / "image.tar"
+            sources = "\n".join(f"deb {uri} {suite} {parts}" for uri, suite, parts in self._sources())
+            _run(
+                [
+                    "mmdebstrap",
+                    "--quiet",
+                    "--variant=minbase",
+                    f"--include={PACKAGES}",
+                    "--skip=cleanup/apt/lists",
+                    '--aptopt=Acquire::Languages "none"',
+                    '--aptopt=Acquire::GzipIndexes "true"',
+                    f"--customize-hook=tar-in {bundle} /",
+                    '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/apt/sources.list.d/*'
+                    ' "$1"/etc/apt/apt.conf.d/99mmdebstrap',
+                    '--customize-hook=chroot "$1" update-ca-certificates',
+                    f'--customize-hook=chroot "$1" useradd -m -s /bin/bash -G sudo {self.user}',
+                    '--customize-hook=chroot "$1" systemctl enable ssh.service ssh-hostkeys.service',
+                    '--customize-hook=: > "$1"/etc/machine-id',
+                    "trixie",
+                    str(image),
+                    "-",
+                ],
+                "l'image Debian 13 n'a pas pu être construite",
+                input=sources,
+            )
+            image.replace(target)
+
+    def _ensure_image(self) -> str:
+        overlay, digest = self._recipe()
+        name = f"localhost/creatic-lab:{digest}"
+        if name in self.podman("images", "--format", "{{.Repository}}:{{.Tag}}").split():
+            return name
+        self.changes.append("image Debian 13")
+        archive = STATE / "cache" / f"image-{digest}.tar"
+        if not archive.exists():
+            for old in archive.parent.glob("image-*.tar"):
+                old.unlink()
+            self._build(overlay, archive)
+        self.podman("import", str(archive), name, error="l'image n'a pas pu être importée")
+        return name
+
+    # -- network and package cache -------------------------------------------------------------
+
+    def _ensure_network(self) -> None:
+        if NETWORK in self.podman("network", "ls", "--format", "{{.Name}}").split():
+            return
+        self.changes.append("réseau")
+        self.podman(
+            "network",
+            "create",
+            "--subnet",
+            self.subnet,
+            "--interface-name",
+            BRIDGE,
+            NETWORK,
+            error=f"le réseau {self.subnet} n'a pas pu être créé (déjà utilisé sur ce poste ?)",
+        )
+
+    def _cache_pid(self) -> int | None:
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((RUN / "apt-cache.pid").read_text())
+            if b"apt-cacher-ng" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+        return None
+
+    def _ensure_package_cache(self) -> None:
+        if self._cache_pid():
+            return
+        self.changes.append("cache de paquets")
+        cache = STATE / "cache" / "apt"
+        cache.mkdir(parents=True, exist_ok=True)
+        shutil.chown(cache, "apt-cacher-ng", "apt-cacher-ng")
+        upstream = _run(["apt-config", "shell", "P", "Acquire::http::Proxy"], "apt-config a échoué").strip()
+        proxy = [f"Proxy:{upstream.split(chr(39))[1]}"] if upstream else []
+        with (RUN / "apt-cache.log").open("w") as log:
+            process = subprocess.Popen(
+                [
+                    *("setpriv", "--reuid=apt-cacher-ng", "--regid=apt-cacher-ng", "--clear-groups"),
+                    *("apt-cacher-ng", "-c", "/etc/apt-cacher-ng", "ForeGround=1"),
+                    *(f"CacheDir={cache}", f"LogDir={cache}", "PidFile=", "SocketPath="),
+                    *(f"Port={PROXY_PORT}", f"BindAddress={self.gateway}"),
+                    *proxy,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        (RUN / "apt-cache.pid").write_text(f"{process.pid}\n")
+        listening = f"{self.gateway}:{PROXY_PORT}"
+        if not _ready(lambda: listening in _run(["ss", "-ltn"], "ss a échoué"), 15):
+            raise LabError(f"le cache de paquets n'écoute pas sur {listening} : voir {RUN / 'apt-cache.log'}")
+
+    # -- the machines --------------------------------------------------------------------------
+
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """Machines of the lab by container name, as podman lists them; empty when it is down."""
+        if not self._mounted(self._namespace):
+            return {}
+        listed = json.loads(self.podman("ps", "--all", "--format", "json") or "[]")
+        return {entry["Names"][0]: entry for entry in listed}
+
+    def _create(self, host: Host, image: str, recipe: str) -> None:
+        network = ",".join([f"{NETWORK}:ip={host.address}", *(f"alias={name}" for name in host.names)])
+        self.podman(
+            *("run", "--detach", "--name", host.container, "--hostname", host.name, "--network", network),
+            *("--label", f"creatic.recipe={recipe}", "--systemd=always", "--pids-limit=0", "--shm-size=256m"),
+            *("--cap-add", ",".join(CAPABILITIES), image, "/lib/systemd/systemd"),
+            error=f"la machine {host.name} ({host.address}) n'a pas démarré",
+        )
+
+    def _ensure_machines(self, image: str) -> None:
+        present = self.containers()
+        for host in self.hosts:
+            seed = json.dumps([host.address, host.names, image, CAPABILITIES])
+            recipe = hashlib.sha256(seed.encode()).hexdigest()[:12]
+            found = present.get(host.container)
+            if found and (found.get("Labels") or {}).get("creatic.recipe") != recipe:
+                self.podman("rm", "--force", "--time", "5", host.container)
+                found = None
+            if found is None:
+                self.changes.append(host.name)
+                self._create(host, image, recipe)
+            elif found["State"] != "running":
+                self.changes.append(host.name)
+                self.podman("start", host.container, error=f"la machine {host.name} n'a pas redémarré")
+
+    def _exec(self, host: Host, script: str, *arguments: str) -> str:
+        return self.podman(
+            "exec", host.container, "sh", "-ceu", script, "sh", *arguments, error=f"{host.name} ne répond pas"
+        )
+
+    def _ensure_key(self) -> str:
+        key = self.ssh_dir / "id_ed25519"
+        if not key.exists():
+            self.changes.append("clé SSH de l'administrateur")
+            self.ssh_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "creatic-lab", "-f", str(key)], "ssh-keygen")
+        return key.with_suffix(".pub").read_text().strip()
+
+    def _ensure_access(self, public_key: str) -> None:
+        known = []
+        for host in self.hosts:
+            booted = _ready(lambda host=host: self._booted(host), BOOT_SECONDS)  # type: ignore[misc] # late binding
+            if not booted:
+                raise LabError(f"{host.name} n'a pas fini de démarrer en {BOOT_SECONDS} s : « podman logs » le montre")
+            host_key = self._exec(
+                host,
+                'home=$(getent passwd "$1" | cut -d: -f6); install -d -m 0700 -o "$1" -g "$1" "$home/.ssh"; '
+                'printf "%s\\n" "$2" > "$home/.ssh/authorized_keys"; '
+                'chown "$1:$1" "$home/.ssh/authorized_keys"; chmod 0600 "$home/.ssh/authorized_keys"; '
+                "cat /etc/ssh/ssh_host_ed25519_key.pub",
+                self.user,
+                public_key,
+            )
+            known.append(f"{host.address} {' '.join(host_key.split()[:2])}\n")
+        target = self.ssh_dir / "known_hosts"
+        kept = target.read_text().splitlines(keepends=True) if target.exists() else []
+        ours = {line.split()[0] for line in known}
+        wanted = "".join(sorted([line for line in kept if line.split()[0] not in ours] + known))
+        if not target.exists() or target.read_text() != wanted:
+            self.changes.append("clés d'hôtes connues")
+            temporary = target.with_suffix(".new")
+            temporary.write_text(wanted)
+            temporary.replace(target)
+
+    def _booted(self, host: Host) -> bool:
+        try:
+            state = self._exec(
+                host, "systemctl is-system-running || true; test -s /etc/ssh/ssh_host_ed25519_key.pub; "
+                "systemctl is-active ssh.service"
+            ).split()
+        except LabError:
+            return False
+        return state[:1] in (["running"], ["degraded"]) and state[-1] == "active"
+
+    # -- the three verbs -----------------------------------------------------------------------
+
+    def up(self) -> None:
+        """Make what is missing; a second call changes nothing.
+
+        Raises:
+            LabError: a program is missing, the network is taken, a machine does not boot.
+        """
+        if os.geteuid() != 0:
+            raise LabError("le banc d'essai démarre de vraies machines : lancez cette commande en root (sudo)")
+        missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
+        if missing:
+            raise LabError(f"programmes absents : « apt-get install {' '.join(missing)} » puis relancez")
+        if self.check:
+            known = self.containers()
+            self.changes += [host.name for host in self.hosts if host.container not in known]
+            return
+        self._ensure_namespace()
+        public_key = self._ensure_key()
+        image = self._ensure_image()
+        self._ensure_network()
+        self._ensure_machines(image)
+        self._ensure_package_cache()
+        self._ensure_access(public_key)
+
+    def down(self) -> None:
+        """Remove machines, network, mounts, namespace and package cache daemon; keeps downloads and keys."""
+        present = self.containers()
+        if self.check:
+            self.changes += sorted(present)
+            return
+        pid = self._cache_pid()
+        if pid:
+            self.changes.append("cache de paquets")
+            os.kill(pid, signal.SIGTERM)
+            _ready(lambda: self._cache_pid() is None, 10)
+        if self._mounted(self._namespace):
+            self.changes += [*sorted(present), "réseau", "espace de montage"]
+            self.podman("rm", "--all", "--force", "--time", "2", error="les machines n'ont pas pu être arrêtées")
+            if NETWORK in self.podman("network", "ls", "--format", "{{.Name}}").split():
+                self.podman("network", "rm", NETWORK, error="le réseau n'a pas pu être retiré")
+            with contextlib.suppress(LabError):  # absent when netavark had nothing to isolate
+                table = _run(["nft", "list", "table", "inet", "netavark"], "nft")
+                if "nv_" not in table:  # no container of the machine's own uses it
+                    _run(["nft", "delete", "table", "inet", "netavark"], "nft")
+        for mount in (self._namespace, self._namespace.parent):
+            if self._mounted(mount):
+                _run(["umount", str(mount)], f"démontage de {mount} impossible")
+        if RUN.exists():
+            shutil.rmtree(RUN)

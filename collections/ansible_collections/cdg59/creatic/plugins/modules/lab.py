@@ -1,0 +1,123 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Thin shell over module_utils/lab.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: lab
+short_description: Bring the lab of systemd machines up or down
+version_added: 0.1.0
+description:
+  - Runs on the control node, as root. Makes a Debian 13 image, one podman container booted with systemd
+    per host, a private network with fixed addresses, SSH access by key and a package cache.
+options:
+  state:
+    description: What is wanted.
+    type: str
+    choices: [present, absent, status]
+    default: present
+  subnet:
+    description: Private network of the lab, CIDR.
+    type: str
+    default: 10.59.0.0/16
+  hosts:
+    description: The machines wanted.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Host name.
+        type: str
+        required: true
+      address:
+        description: Fixed IPv4 address.
+        type: str
+        required: true
+      names:
+        description: Further DNS names.
+        type: list
+        elements: str
+        default: []
+  user:
+    description: Administrator's account on the machines.
+    type: str
+    default: creatic
+  ssh_dir:
+    description: Folder of the control node for the key pair and known_hosts.
+    type: path
+    required: true
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure the lab is up
+  cdg59.creatic.lab:
+    hosts: [{name: tdt, address: 10.59.0.10, names: [tdt.creatic.test]}]
+    ssh_dir: ~/.local/share/creatic/lab/ssh
+"""
+
+RETURN = r"""
+changes:
+  description: What was made or removed.
+  returned: always
+  type: list
+  elements: str
+machines:
+  description: Machines of the lab and their state.
+  returned: always
+  type: dict
+"""
+
+from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab import Host, Lab, LabError  # noqa: E402 - same
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent", "status"], "default": "present"},
+            "subnet": {"type": "str", "default": "10.59.0.0/16"},
+            "hosts": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "address": {"type": "str", "required": True},
+                    "names": {"type": "list", "elements": "str", "default": []},
+                },
+            },
+            "user": {"type": "str", "default": "creatic"},
+            "ssh_dir": {"type": "path", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    lab = Lab(
+        given["subnet"],
+        [Host(**host) for host in given["hosts"]],
+        given["user"],
+        Path(given["ssh_dir"]),
+        module.check_mode,
+    )
+    try:
+        if given["state"] == "present":
+            lab.up()
+        elif given["state"] == "absent":
+            lab.down()
+        machines = {
+            name.removeprefix("creatic-"): entry["State"] for name, entry in sorted(lab.containers().items())
+        }
+    except LabError as error:
+        module.fail_json(msg=str(error), changes=lab.changes)
+    module.exit_json(changed=bool(lab.changes), changes=lab.changes, machines=machines)
+
+
+if __name__ == "__main__":
+    main()
