@@ -297,11 +297,15 @@ class Lab:
         shutil.chown(cache, "apt-cacher-ng", "apt-cacher-ng")
         upstream = _run(["apt-config", "shell", "P", "Acquire::http::Proxy"], "apt-config a échoué").strip()
         proxy = [f"Proxy:{upstream.split(chr(39))[1]}"] if upstream else []
+        # A configuration of its own: Debian's remaps every mirror to one backend, which may be out of reach.
+        configuration = RUN / "apt-cache"
+        configuration.mkdir(exist_ok=True)
+        (configuration / "acng.conf").write_text("ExThreshold: 4\n")
         with (RUN / "apt-cache.log").open("w") as log:
             process = subprocess.Popen(
                 [
                     *("setpriv", "--reuid=apt-cacher-ng", "--regid=apt-cacher-ng", "--clear-groups"),
-                    *("apt-cacher-ng", "-c", "/etc/apt-cacher-ng", "ForeGround=1"),
+                    *("apt-cacher-ng", "-c", str(configuration), "ForeGround=1"),
                     *(f"CacheDir={cache}", f"LogDir={cache}", "PidFile=", "SocketPath="),
                     *(f"Port={PROXY_PORT}", f"BindAddress={self.gateway}"),
                     *proxy,
@@ -329,7 +333,7 @@ class Lab:
         network = ",".join([f"{NETWORK}:ip={host.address}", *(f"alias={name}" for name in host.names)])
         self.podman(
             *("run", "--detach", "--name", host.container, "--hostname", host.name, "--network", network),
-            *("--label", f"creatic.recipe={recipe}", "--systemd=always", "--pids-limit=0", "--shm-size=256m"),
+            *("--label", f"creatic.recipe={recipe}", "--systemd=always", "--hosts-file=none", "--pids-limit=0", "--shm-size=256m"),
             *("--cap-add", ",".join(CAPABILITIES), image, "/lib/systemd/systemd"),
             error=f"la machine {host.name} ({host.address}) n'a pas démarré",
         )
