@@ -1,0 +1,27 @@
+"""What every machine of the groupement has (role base)."""
+
+from __future__ import annotations
+
+import datetime
+from zoneinfo import ZoneInfo
+
+from testinfra.host import Host
+
+
+def test_clock_is_paris_time(host: Host) -> None:
+    offset = host.check_output("date +%z")
+    assert offset == datetime.datetime.now(ZoneInfo("Europe/Paris")).strftime("%z")
+
+
+def test_journal_is_kept_on_disk(host: Host) -> None:
+    header = host.sudo().check_output("journalctl --header --directory /var/log/journal | head -40")
+    assert "State: ONLINE" in header
+
+
+def test_only_agents_may_leave_metrics(host: Host) -> None:
+    folder = host.file("/var/lib/creatic/metrics")
+    assert (folder.user, folder.group, folder.mode) == ("root", "creatic-metrics", 0o2775)
+
+
+def test_no_unit_has_failed(host: Host) -> None:
+    assert host.sudo().check_output("systemctl list-units --failed --plain --no-legend") == ""
