@@ -1,0 +1,96 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Control-node half of certificates: has the authority sign what the host asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError, Request
+
+MODULE = "cdg59.creatic.certificates"
+
+
+class ActionModule(ActionBase):
+    """Runs the module to inspect, signs, and runs it again to install when something was signed."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        host = str((task_vars or {})["inventory_hostname"])
+        passphrase = args.pop("passphrase", None)
+        try:
+            directory = Path(str(args.get("authority_dir") or "")).expanduser()
+            if not args.get("authority_dir"):
+                raise PkiError("certificates, champ authority_dir : manquant")
+            authority = Authority(directory, Passphrases(directory, {"emettrice": passphrase}))
+            requests = self._requests(args)
+            if self._task.check_mode and not authority.exists:
+                # The authority is made by an earlier task, which check mode did not run.
+                return {"changed": True, "certificates": [], "renewed": list(requests), "crl_changed": True}
+            return self._converge(authority, requests, args, host, task_vars)
+        except PkiError as error:
+            raise AnsibleActionFail(str(error)) from error
+
+    @staticmethod
+    def _requests(args: dict[str, Any]) -> dict[str, Request]:
+        found: dict[str, Request] = {}
+        for entry in args.get("certificates") or []:
+            request = Request.from_dict(entry, args.get("key_type") or "ecdsa")
+            if request.name in found:
+                raise PkiError(f"certificat « {request.name} » demandé deux fois : donnez-lui un autre nom")
+            found[request.name] = request
+        return found
+
+    def _converge(
+        self,
+        authority: Authority,
+        requests: dict[str, Request],
+        args: dict[str, Any],
+        host: str,
+        task_vars: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        if not self._task.check_mode:
+            authority.refresh_crl()
+        known = authority.known_to(host)
+        groups = {entry["name"]: entry.get("group") or "root" for entry in args.get("certificates") or []}
+        plan: dict[str, Any] = authority.published() | {
+            "store_name": f"creatic-{authority.directory.name}",
+            "issued": {},
+            "certificates": [
+                {"request": request.to_dict(), "group": groups[name]} | known.get(name, {})
+                for name, request in requests.items()
+            ],
+        }
+        first = self._execute_module(
+            module_name=MODULE, module_args=args | {"plan": plan}, task_vars=task_vars
+        )
+        states = {state["name"]: state for state in first.pop("states", [])}
+        first["certificates"] = [_public(state) for state in states.values()]
+        asking = {name: state["csr"] for name, state in states.items() if state["csr"]}
+        if first.get("failed") or not asking:
+            return first
+        owner = Owner(host, str(args.get("commune") or ""))
+        plan["issued"] = {
+            name: authority.issue(csr, requests[name], owner).pem for name, csr in asking.items()
+        }
+        second = self._execute_module(
+            module_name=MODULE, module_args=args | {"plan": plan}, task_vars=task_vars
+        )
+        if second.get("failed"):
+            return second
+        for state in second["states"]:
+            states[state["name"]] = state | {"reason": states[state["name"]]["reason"]}
+        first["certificates"] = [_public(state) for state in states.values()]
+        first["diff"] = [*first.get("diff", []), *second.get("diff", [])]
+        return first
+
+
+def _public(state: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in state.items() if key != "csr"}

@@ -1,0 +1,103 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Makes and runs an authority, in the control node's own Python: no connection, no other interpreter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError, Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_host import HostStore, Wanted
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_x509 import Settings, ensure_p12
+from ansible_collections.cdg59.creatic.plugins.modules.pki_ca import SPEC
+
+CONTROL_NODE = "localhost"
+
+
+class ActionModule(ActionBase):
+    """Does everything in `run`; nothing is sent anywhere."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        _, args = self.validate_argument_spec(argument_spec=SPEC)
+        directory = Path(args["dir"]).expanduser().absolute()
+        given = {"racine": args["passphrase_racine"], "emettrice": args["passphrase_emettrice"]}
+        authority = Authority(directory, Passphrases(directory, given, args["generate_passphrases"]))
+        try:
+            return self._run(authority, args)
+        except PkiError as error:
+            raise AnsibleActionFail(str(error)) from error
+
+    def _run(self, authority: Authority, args: dict[str, Any]) -> dict[str, Any]:
+        check = self._task.check_mode
+        settings = Settings(**{name: args[name] for name in Settings.__dataclass_fields__})
+        report = authority.ensure(settings, check, args["replace_issuing"])
+        result: dict[str, Any] = {"certificates": [], "revoked": [], "expiring": []}
+        if authority.exists:
+            if args["revoke"]:
+                asked = {key: args["revoke"][key] or "" for key in ("serial", "host", "commune")}
+                result["revoked"] = authority.revoke(args["revoke"]["reason"], check=check, **asked)
+                report.changes += [f"{_line(row)} révoqué" for row in result["revoked"]]
+            if args["certificates"]:
+                result["certificates"] = self._local_certificates(authority, args, report.changes)
+            result["expiring"] = [_public(row) for row in authority.listing(within=args["renew_days"])]
+            result["revoked"] = [_public(row) for row in result["revoked"]]
+        for warning in report.warnings:
+            Display().warning(warning)
+        after = "".join(f"{change}\n" for change in report.changes)
+        diff = {
+            "before": "",
+            "after": after,
+            "before_header": str(authority.directory),
+            "after_header": "après",
+        }
+        return result | {
+            "changed": bool(report.changes),
+            "changes": report.changes,
+            "warnings": report.warnings,
+            "diff": [diff] if after else [],
+        }
+
+    def _local_certificates(
+        self, authority: Authority, args: dict[str, Any], changes: list[str]
+    ) -> list[dict[str, Any]]:
+        if not args["certificates_dir"]:
+            raise PkiError("pki_ca, champ certificates_dir : manquant, alors que certificates est donné")
+        folder = Path(args["certificates_dir"]).expanduser().absolute()
+        store = HostStore(folder, self._task.check_mode)
+        chain = authority.published()["chain"]
+        known = authority.known_to(CONTROL_NODE)
+        found = []
+        for entry in args["certificates"]:
+            request = Request.from_dict(entry)
+            wanted = Wanted.from_dict({"request": request.to_dict()} | known.get(request.name, {}))
+            state = store.inspect(wanted, chain, args["renew_days"])
+            if state["csr"]:
+                issued = authority.issue(state["csr"], request, Owner(CONTROL_NODE, entry["commune"]))
+                state = store.install(wanted, issued.pem, chain)
+            if entry["p12"]:
+                current = folder / request.name / "current"
+                path = Path(entry["p12"]).expanduser()
+                if ensure_p12(
+                    path, current, entry["p12_password"], request.common_name, self._task.check_mode
+                ):
+                    changes.append(f"{path} écrit")
+            state["path"] = str(folder / request.name / "current")
+            found.append({key: state[key] for key in ("name", "serial", "not_after", "path")})
+        changes += [f"{change.path} : {change.after.strip()}" for change in store.changes]
+        return found
+
+
+def _line(row: dict[str, Any]) -> str:
+    return f"certificat n° {row['serie']} « {row['nom']} » de {row['hote']} ({row['titulaire']})"
+
+
+def _public(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "pem"}

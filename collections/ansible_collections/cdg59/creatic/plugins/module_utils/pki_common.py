@@ -1,0 +1,275 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What the host and the control node share about certificates: requests, profiles, comparisons, files.
+
+A `Request` says what a certificate must be. The host makes a key and a CSR from it, the authority
+signs from it (never from what the CSR says), and both compare a certificate with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID as Eku
+from cryptography.x509.oid import NameOID
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+COUNTRY = "FR"
+SIREN_ICD = "0002"  # ISO 6523 identifier of the SIREN scheme, as RGS puts it before the number
+KEY_TYPES = ("ecdsa", "rsa")
+RSA_BITS = 3072  # RGS B1: at least 3072 bits after 2030
+STRONG_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+
+# Extended key usages of each profile; RFC 9336 gives document signing its own usage, and
+# S/MIME tools (openssl cms) ask for e-mail protection.
+DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
+PROFILES: dict[str, tuple[x509.ObjectIdentifier, ...]] = {
+    "client": (Eku.CLIENT_AUTH,),
+    "server": (Eku.SERVER_AUTH,),
+    "signature": (DOCUMENT_SIGNING, Eku.EMAIL_PROTECTION),
+    "tsa": (Eku.TIME_STAMPING,),
+}
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class PkiError(Exception):
+    """Nothing was issued or changed; the message (French) names what is wrong and the fix."""
+
+
+def siren_is_valid(siren: str) -> bool:
+    """Tell whether `siren` is nine digits with a right Luhn key."""
+    if not re.fullmatch(r"[0-9]{9}", siren):
+        return False
+    doubled = (int(digit) * (2 if index % 2 else 1) for index, digit in enumerate(siren))
+    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a certificate must be.
+
+    Attributes:
+        name: folder of the certificate on its host, unique there.
+        profile: one of `PROFILES`.
+        common_name: CN, at most 64 characters; a server's may be left out (its first DNS name).
+        organization: O, at most 64 characters; only a server may do without.
+        siren: nine digits; becomes the OU "0002 <siren>" except for a server.
+        dns: DNS names of a server, lower case.
+        key_type: ``ecdsa`` (P-256) or ``rsa`` (3072 bits, for software which knows nothing else).
+    """
+
+    name: str
+    profile: str
+    common_name: str
+    organization: str = ""
+    siren: str = ""
+    dns: tuple[str, ...] = ()
+    key_type: str = "ecdsa"
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], key_type: str = "ecdsa") -> Request:
+        """Check a mapping and make a request of it; keys which are not fields are left to the caller.
+
+        Raises:
+            PkiError: names the certificate, the field, and what is expected.
+        """
+        dns = tuple(str(name).lower() for name in data.get("dns") or ())
+        request = cls(
+            name=str(data.get("name") or ""),
+            profile=str(data.get("profile") or ""),
+            common_name=str(data.get("common_name") or "") or (dns[0] if dns else ""),
+            organization=str(data.get("organization") or ""),
+            siren=str(data.get("siren") or ""),
+            dns=dns,
+            key_type=str(data.get("key_type") or key_type),
+        )
+        request.check()
+        return request
+
+    def check(self) -> None:
+        """Raise `PkiError` when a field is wrong."""
+
+        def refuse(field: str, why: str) -> None:
+            raise PkiError(f"certificat « {self.name or '?'} », champ {field} : {why}")
+
+        if not _NAME.fullmatch(self.name):
+            refuse("name", "attendu : lettres minuscules, chiffres, tirets, 63 caractères au plus")
+        if self.profile not in PROFILES:
+            refuse("profile", f"« {self.profile} » est inconnu ; attendu : {', '.join(PROFILES)}")
+        if self.key_type not in KEY_TYPES:
+            refuse("key_type", f"« {self.key_type} » est inconnu ; attendu : {', '.join(KEY_TYPES)}")
+        for field in ("common_name", "organization"):
+            value = getattr(self, field)
+            if len(value) > 64 or any(ord(char) < 32 for char in value) or value != value.strip():
+                refuse(field, "attendu : 64 caractères au plus, sans espace au bord ni caractère de contrôle")
+        if not self.common_name:
+            refuse("common_name", "manquant")
+        if self.siren and not siren_is_valid(self.siren):
+            refuse("siren", f"« {self.siren} » n'est pas un SIREN (9 chiffres, clé de Luhn)")
+        if self.profile == "server":
+            if not self.dns:
+                refuse("dns", "un certificat de serveur demande au moins un nom DNS")
+        elif self.dns:
+            refuse("dns", "réservé aux certificats de serveur")
+        elif not self.organization:
+            refuse("organization", "manquant")
+        if self.profile == "client" and not self.siren:
+            refuse("siren", "manquant : le TdT reconnaît la collectivité à son SIREN")
+        for name in self.dns:
+            if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+                refuse("dns", f"« {name} » n'est pas un nom DNS")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the request as plain data, the same for equal requests."""
+        return asdict(self) | {"dns": list(self.dns)}
+
+    def subject(self) -> x509.Name:
+        """Return the subject, in RGS order: C, O, OU, CN."""
+        parts = [x509.NameAttribute(NameOID.COUNTRY_NAME, COUNTRY)]
+        if self.organization:
+            parts.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, self.organization))
+        if self.siren and self.profile != "server":
+            parts.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"{SIREN_ICD} {self.siren}"))
+        parts.append(x509.NameAttribute(NameOID.COMMON_NAME, self.common_name))
+        return x509.Name(parts)
+
+    def differences(self, certificate: x509.Certificate) -> list[str]:
+        """Say (French) in what a certificate differs from the request; empty when it fits."""
+        found = []
+        if certificate.subject != self.subject():
+            found.append("sujet modifié")
+        extensions = certificate.extensions
+        names: list[str] = []
+        with contextlib.suppress(x509.ExtensionNotFound):
+            san = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            names = san.get_values_for_type(x509.DNSName)
+        if sorted(names) != sorted(self.dns):
+            found.append("noms DNS modifiés")
+        usages: tuple[x509.ObjectIdentifier, ...] = ()
+        with contextlib.suppress(x509.ExtensionNotFound):
+            usages = tuple(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+        if set(usages) != set(PROFILES[self.profile]):
+            found.append("profil modifié")
+        if key_type_of(certificate.public_key()) != self.key_type:
+            found.append("type de clé modifié")
+        return found
+
+    def new_key(self) -> PrivateKey:
+        """Make a private key of the wanted type."""
+        if self.key_type == "rsa":
+            return rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+        return ec.generate_private_key(ec.SECP256R1())
+
+    def csr(self, key: PrivateKey) -> str:
+        """Return the certificate signing request, PEM."""
+        builder = x509.CertificateSigningRequestBuilder().subject_name(self.subject())
+        return pem(builder.sign(key, hashes.SHA256()))
+
+
+def key_type_of(key: Any) -> str:
+    """Return ``ecdsa``, ``rsa`` or ``?``."""
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return "ecdsa"
+    return "rsa" if isinstance(key, rsa.RSAPublicKey) else "?"
+
+
+def weakness(key: Any) -> str:
+    """Say (French) why a public key is too weak; empty when it is strong enough."""
+    if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size < RSA_BITS:
+            return f"RSA {key.key_size} bits ; il en faut au moins {RSA_BITS}"
+        return "" if key.public_numbers().e >= 65537 else "exposant RSA trop petit"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return "" if key.curve.name in STRONG_CURVES else f"courbe {key.curve.name} refusée"
+    return "algorithme refusé ; attendu : ECDSA P-256 ou RSA"
+
+
+def spki(key: Any) -> bytes:
+    """Return the DER SubjectPublicKeyInfo of a public key."""
+    der: bytes = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return der
+
+
+def fingerprint(key: Any) -> str:
+    """Return the SHA-256 of a public key (SubjectPublicKeyInfo), hexadecimal."""
+    return hashlib.sha256(spki(key)).hexdigest()
+
+
+def serial_hex(certificate: x509.Certificate | x509.RevokedCertificate) -> str:
+    """Return the serial number as every message, file and table shows it: 40 hexadecimal digits."""
+    return f"{certificate.serial_number:040x}"
+
+
+def pem(thing: x509.Certificate | x509.CertificateSigningRequest | x509.CertificateRevocationList) -> str:
+    """Return the PEM text of a certificate, request or CRL."""
+    return thing.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def load_certificate(text: str) -> x509.Certificate:
+    """Read a PEM certificate.
+
+    Raises:
+        PkiError: not a certificate.
+    """
+    try:
+        return x509.load_pem_x509_certificate(text.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise PkiError("certificat PEM illisible") from None
+
+
+def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Tell whether `issuer` signed `certificate`."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
+
+
+def days_left(certificate: x509.Certificate, now: dt.datetime) -> int:
+    """Return the whole days until a certificate expires; negative once expired."""
+    return (certificate.not_valid_after_utc - now).days
+
+
+def fsync_directory(path: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, data: bytes, mode: int, gid: int = -1) -> None:
+    """Write a file so that a reader, or a crash, sees the old or the new one whole.
+
+    The mode and the group are set before there is anything to read.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchown(descriptor, -1, gid)
+        os.fchmod(descriptor, mode)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.replace(path)
+    fsync_directory(path.parent)

@@ -1,0 +1,201 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Thin shell over module_utils/pki_host.py; the action plugin of the same name talks to the authority."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: certificates
+short_description: Have any number of certificates of the groupement's authority on a host
+version_added: 0.1.0
+description:
+  - One task makes the missing keys on the host, has the authority of the control node sign, installs, and
+    brings the trust bundle, the CRLs and the system store up to date.
+  - Private keys never leave the host. Only CSRs travel.
+  - The module runs once on a host where nothing is to be issued, twice where something is.
+options:
+  certificates:
+    description: The wanted certificates. Empty only updates trust and CRLs.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Folder under C(/etc/creatic/pki).
+        type: str
+        required: true
+      profile:
+        description: What the certificate is for.
+        type: str
+        required: true
+        choices: [client, server, signature, tsa]
+      common_name:
+        description: CN. A server's defaults to its first DNS name.
+        type: str
+      organization:
+        description: O. Required except for a server.
+        type: str
+      siren:
+        description: SIREN of the organization; becomes the OU "0002 <SIREN>". Required for a client.
+        type: str
+      dns:
+        description: DNS names of a server.
+        type: list
+        elements: str
+        default: []
+      group:
+        description: Unix group which may read the key.
+        type: str
+        default: root
+      key_type:
+        description: Type of this key, when not I(key_type).
+        type: str
+        choices: [ecdsa, rsa]
+  authority_dir:
+    description: Folder of the authority, on the control node.
+    type: path
+    required: true
+  passphrase:
+    description: Passphrase of the issuing CA, when it is neither in the environment nor in a file.
+    type: str
+  renew_days:
+    description: Renew a certificate when fewer days remain.
+    type: int
+    default: 30
+  key_type:
+    description: Type of the keys.
+    type: str
+    choices: [ecdsa, rsa]
+    default: ecdsa
+  commune:
+    description: Slug of the commune, kept in the registry.
+    type: str
+    default: ""
+  plan:
+    description: Set by the action plugin.
+    type: dict
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure the certificates are in place
+  cdg59.creatic.certificates:
+    authority_dir: "{{ creatic_pki_dir }}"
+    certificates:
+      - name: tdt
+        profile: client
+        common_name: Connecteur de Gondecourt
+        organization: Commune de Gondecourt
+        siren: "215902669"
+        group: tdt-connector
+"""
+
+RETURN = r"""
+certificates:
+  description: Name, serial number, expiry (ISO 8601) and reason of the renewal of each certificate.
+  returned: always
+  type: list
+  elements: dict
+renewed:
+  description: Names of the certificates issued by this run, or to issue in check mode.
+  returned: always
+  type: list
+  elements: str
+crl_changed:
+  description: Whether C(crl.pem) changed.
+  returned: always
+  type: bool
+"""
+
+from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
+
+try:
+    from ansible_collections.cdg59.creatic.plugins.module_utils import pki_host
+
+    HAS_CRYPTOGRAPHY = True
+except ImportError:  # a fresh host in check mode does not have python3-cryptography yet
+    HAS_CRYPTOGRAPHY = False
+
+ROOT = Path("/etc/creatic/pki")
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "certificates": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "profile": {
+                        "type": "str",
+                        "required": True,
+                        "choices": ["client", "server", "signature", "tsa"],
+                    },
+                    "common_name": {"type": "str"},
+                    "organization": {"type": "str"},
+                    "siren": {"type": "str"},
+                    "dns": {"type": "list", "elements": "str", "default": []},
+                    "group": {"type": "str", "default": "root"},
+                    "key_type": {"type": "str", "choices": ["ecdsa", "rsa"], "no_log": False},
+                },
+            },
+            "authority_dir": {"type": "path", "required": True},
+            "passphrase": {"type": "str", "no_log": True},
+            "renew_days": {"type": "int", "default": 30},
+            "key_type": {"type": "str", "choices": ["ecdsa", "rsa"], "default": "ecdsa", "no_log": False},
+            "commune": {"type": "str", "default": ""},
+            "plan": {"type": "dict"},
+        },
+        supports_check_mode=True,
+    )
+    plan = module.params["plan"]
+    if plan is None:
+        module.fail_json(msg="cdg59.creatic.certificates ne se lance que par son greffon d'action")
+    if not HAS_CRYPTOGRAPHY:
+        if not module.check_mode:
+            module.fail_json(msg="le paquet python3-cryptography manque sur cette machine : installez-le")
+        names = [entry["request"]["name"] for entry in plan["certificates"]]
+        module.exit_json(changed=True, states=[], renewed=names, crl_changed=True, diff=[])
+    store = pki_host.HostStore(ROOT, module.check_mode)
+    crl_changed = False
+    try:
+        wanted = [pki_host.Wanted.from_dict(entry) for entry in plan["certificates"]]
+        if plan["issued"]:
+            states = [
+                store.install(one, plan["issued"][one.request.name], plan["chain"])
+                for one in wanted
+                if one.request.name in plan["issued"]
+            ]
+        else:
+            crl_changed = store.trust(plan["ca"], plan["crl"])
+            store.system_store(plan["store_name"], plan["root"])
+            states = [store.inspect(one, plan["chain"], module.params["renew_days"]) for one in wanted]
+    except pki_host.PkiError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=bool(store.changes),
+        states=states,
+        renewed=[state["name"] for state in states if state["reason"]],
+        crl_changed=crl_changed,
+        diff=[
+            {
+                "before": change.before,
+                "after": change.after,
+                "before_header": change.path,
+                "after_header": change.path,
+            }
+            for change in store.changes
+        ],
+        # What the action plugin sent is long and is no input of the task.
+        invocation={"module_args": {"certificates": module.params["certificates"]}},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Documentation of pki_ca; the action plugin of the same name does the work, in the control node's Python."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pki_ca
+short_description: Make and run a certificate authority on the control node
+version_added: 0.1.0
+description:
+  - Makes the authority when there is none, renews the issuing CA and the CRLs when they near their end.
+  - Has certificates whose key lives on the control node (signature, time-stamping, PKCS#12 to hand out).
+  - Revokes.
+  - Runs on the control node whatever the host of the play.
+options:
+  dir:
+    description: Folder of the authority.
+    type: path
+    required: true
+  organization:
+    description: O of the authority's certificates.
+    type: str
+    default: Groupement Cre@tic
+  label:
+    description: What tells this authority from others, in its common names.
+    type: str
+    default: Cre@tic
+  policy_arc:
+    description: OID under which certificate policies are numbered (1 client, 2 signature, 3 server, 4 tsa).
+    type: str
+    default: 1.3.6.1.4.1.59999.59.1
+  crl_url:
+    description: URL of the folder where the DER CRLs are served. Empty for no distribution point.
+    type: str
+    default: ""
+  leaf_days:
+    description: Life of a certificate, days.
+    type: int
+    default: 365
+  passphrase_racine:
+    description: Passphrase of the root, when it is neither in the environment nor in a file.
+    type: str
+  passphrase_emettrice:
+    description: Passphrase of the issuing CA, when it is neither in the environment nor in a file.
+    type: str
+  generate_passphrases:
+    description: Makes random passphrases, in files, for new keys.
+    type: bool
+    default: false
+  replace_issuing:
+    description: After a compromise, revokes the issuing CA and all it issued, and makes another.
+    type: bool
+    default: false
+  certificates:
+    description: Certificates whose key lives on the control node, under I(certificates_dir).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Folder under I(certificates_dir).
+        type: str
+        required: true
+      profile:
+        description: What the certificate is for.
+        type: str
+        required: true
+        choices: [client, server, signature, tsa]
+      common_name:
+        description: CN. A server's defaults to its first DNS name.
+        type: str
+      organization:
+        description: O. Required except for a server.
+        type: str
+      siren:
+        description: SIREN of the organization. Required for a client.
+        type: str
+      dns:
+        description: DNS names of a server.
+        type: list
+        elements: str
+        default: []
+      key_type:
+        description: Type of the key.
+        type: str
+        choices: [ecdsa, rsa]
+        default: ecdsa
+      commune:
+        description: Slug of the commune, kept in the registry.
+        type: str
+        default: ""
+      p12:
+        description: Also writes key, certificate and chain to this PKCS#12 file (mode 0600).
+        type: path
+      p12_password:
+        description: Password of the PKCS#12 file.
+        type: str
+  certificates_dir:
+    description: Where I(certificates) live. Required with them.
+    type: path
+  renew_days:
+    description: Renew I(certificates) when fewer days remain.
+    type: int
+    default: 30
+  revoke:
+    description: What to revoke. One of I(serial), I(host) and I(commune).
+    type: dict
+    suboptions:
+      serial:
+        description: Hexadecimal serial number.
+        type: str
+      host:
+        description: All the certificates of that inventory host.
+        type: str
+      commune:
+        description: All the certificates of that commune (slug).
+        type: str
+      reason:
+        description: Why.
+        type: str
+        required: true
+        choices: [non_precise, compromission, compromission_ac, changement, remplacement, cessation]
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure the authority is there
+  cdg59.creatic.pki_ca:
+    dir: "{{ creatic_pki_dir }}"
+    generate_passphrases: true
+  delegate_to: localhost
+
+- name: Ensure a provider's certificate is there as a file
+  cdg59.creatic.pki_ca:
+    dir: "{{ creatic_home }}/prestataire"
+    organization: Prestataire de confiance
+    label: Prestataire
+    policy_arc: 1.3.6.1.4.1.59999.59.2
+    certificates_dir: "{{ creatic_home }}/certificats"
+    certificates:
+      - name: avesnes-pc-mairie
+        profile: client
+        common_name: Secrétariat général
+        organization: Commune d'Avesnes-les-Aubert
+        siren: "215900374"
+        p12: "{{ creatic_home }}/certificats/avesnes-pc-mairie.p12"
+        p12_password: "{{ avesnes_p12_password }}"
+"""
+
+RETURN = r"""
+changes:
+  description: What changed, or would, in French.
+  returned: always
+  type: list
+  elements: str
+revoked:
+  description: Rows of the registry which this run revoked.
+  returned: always
+  type: list
+  elements: dict
+expiring:
+  description: Rows of the registry still in use which expire within I(renew_days).
+  returned: always
+  type: list
+  elements: dict
+certificates:
+  description: Name, serial number, expiry and folder of each of I(certificates).
+  returned: always
+  type: list
+  elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
+
+REQUEST = {
+    "name": {"type": "str", "required": True},
+    "profile": {"type": "str", "required": True, "choices": ["client", "server", "signature", "tsa"]},
+    "common_name": {"type": "str"},
+    "organization": {"type": "str"},
+    "siren": {"type": "str"},
+    "dns": {"type": "list", "elements": "str", "default": []},
+    "key_type": {"type": "str", "choices": ["ecdsa", "rsa"], "default": "ecdsa", "no_log": False},
+    "commune": {"type": "str", "default": ""},
+    "p12": {"type": "path"},
+    "p12_password": {"type": "str", "no_log": True},
+}
+REASONS = ["non_precise", "compromission", "compromission_ac", "changement", "remplacement", "cessation"]
+SPEC = {
+    "dir": {"type": "path", "required": True},
+    "organization": {"type": "str", "default": "Groupement Cre@tic"},
+    "label": {"type": "str", "default": "Cre@tic"},
+    "policy_arc": {"type": "str", "default": "1.3.6.1.4.1.59999.59.1"},
+    "crl_url": {"type": "str", "default": ""},
+    "leaf_days": {"type": "int", "default": 365},
+    "passphrase_racine": {"type": "str", "no_log": True},
+    "passphrase_emettrice": {"type": "str", "no_log": True},
+    "generate_passphrases": {"type": "bool", "default": False, "no_log": False},
+    "replace_issuing": {"type": "bool", "default": False},
+    "certificates": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": REQUEST,
+        "required_together": [["p12", "p12_password"]],
+    },
+    "certificates_dir": {"type": "path"},
+    "renew_days": {"type": "int", "default": 30},
+    "revoke": {
+        "type": "dict",
+        "options": {
+            "serial": {"type": "str"},
+            "host": {"type": "str"},
+            "commune": {"type": "str"},
+            "reason": {"type": "str", "required": True, "choices": REASONS},
+        },
+    },
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    module.fail_json(msg="cdg59.creatic.pki_ca ne se lance que par son greffon d'action")
+
+
+if __name__ == "__main__":
+    main()
