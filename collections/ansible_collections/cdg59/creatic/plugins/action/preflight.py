@@ -1,0 +1,78 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Control-node half of preflight: the commune's lock, then the host's checks and its clock."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import LockRefused, lock_commune
+from ansible_collections.cdg59.creatic.plugins.module_utils.preflight import check, check_clock
+
+
+class ActionModule(ActionBase):
+    """Runs the module between two readings of the clock."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        variables = task_vars or {}
+        commune = variables.get("creatic_commune")
+        if not isinstance(commune, dict) or not commune.get("slug"):
+            raise AnsibleActionFail(
+                f"{variables['inventory_hostname']} : cet hôte n'appartient à aucune commune ; "
+                "le décrire dans communes/<commune>.yml"
+            )
+        if not self._task.args.get("home"):
+            raise AnsibleActionFail("preflight : le paramètre home est obligatoire")
+        if not self._task.check_mode:
+            refusal = self._lock(commune)
+            if refusal:
+                return refusal
+
+        if (variables.get("creatic_poste") or {}).get("systeme") == "windows":
+            detail = "les contrôles ne sont pas automatisés sur Windows"
+            return {
+                "changed": False,
+                "creatic_preflight": [
+                    check("systeme", "Système", "attention", detail, "Vérifier le poste à la main.")
+                ],
+            }
+        before = time.time()
+        result = self._execute_module(
+            module_name="cdg59.creatic.preflight", module_args=dict(self._task.args), task_vars=task_vars
+        )
+        after = time.time()
+        if "creatic_preflight" not in result:
+            return result
+        checks = [*result["creatic_preflight"], check_clock(before, float(result.pop("now")), after)]
+        result["creatic_preflight"] = checks
+        failures = [f"{item['detail']}. {item['remede']}" for item in checks if item["verdict"] == "echec"]
+        if failures:
+            result["failed"] = True
+            result["msg"] = " ".join(failures)
+        return result
+
+    def _lock(self, commune: dict[str, Any]) -> dict[str, Any]:
+        locks = Path(self._task.args["home"]).expanduser() / "verrous"
+        operator = f"{getpass.getuser()}@{socket.gethostname()}"
+        try:
+            # This runs in a worker: the rollout is its parent.
+            lock_commune(locks, commune["slug"], os.getppid(), operator)
+        except LockRefused as error:
+            return {
+                "failed": True,
+                "creatic_lock_refused": True,
+                "msg": f"{error}. Attendre sa fin, puis relancer.",
+            }
+        except OSError as error:
+            raise AnsibleActionFail(f"le dossier {locks} n'est pas utilisable : {error.strerror}") from error
+        return {}

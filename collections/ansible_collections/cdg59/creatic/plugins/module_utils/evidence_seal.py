@@ -1,0 +1,248 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Seal of a folder of evidence: SHA-256 digests, their CMS signature, its RFC 3161 timestamp.
+
+Only formats that ``sha256sum`` and ``openssl`` read: an auditor needs nothing of ours (docs/preuves.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+DIGESTS = "empreintes.sha256"
+SIGNATURE = "signature.p7s"
+TIMESTAMP = "horodatage.tsr"
+ROOT = "racine.pem"
+CHAIN = "chaine.pem"
+SEAL_FILES = (DIGESTS, SIGNATURE, TIMESTAMP)
+
+# Policy of the groupement's own timestamping unit (same private arc as the lab's certificate policies).
+_TSA_POLICY = "1.3.6.1.4.1.59999.59.2.1"
+_DIGEST_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
+
+
+class SealError(Exception):
+    """The seal could not be made; the message is French and says what to do."""
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A certificate and its private key, both PEM files of the control node."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class SealKeys:
+    """What it takes to seal.
+
+    Attributes:
+        signature: certificate of profile ``signature``.
+        tsa: certificate of profile ``tsa`` (critical extended usage timeStamping).
+        chain: PEM of the issuing CA(s), root left out.
+        root: PEM of the root CA.
+    """
+
+    signature: Credential
+    tsa: Credential
+    chain: Path
+    root: Path
+
+
+@dataclass
+class Verification:
+    """Result of the check of one run: what is wrong by file, and what the seal says.
+
+    Attributes:
+        faults: pairs (file, French reason); empty when everything is intact.
+        signer: subject of the signing certificate, when the signature is good.
+        sealed_at: time certified by the timestamp, when it is good.
+    """
+
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    signer: str | None = None
+    sealed_at: datetime | None = None
+
+    @property
+    def intact(self) -> bool:
+        """True when nothing was changed, added or lost since the seal."""
+        return not self.faults
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def files_of(folder: Path) -> list[str]:
+    """Relative names of everything in the folder but the seal, sorted; a symbolic link counts as a file."""
+    return sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if (path.is_symlink() or not path.is_dir()) and str(path.relative_to(folder)) not in SEAL_FILES
+    )
+
+
+def _openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["openssl", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=os.environ | {"LC_ALL": "C", "TZ": "UTC"},
+    )
+
+
+def _must(what: str, *arguments: str | Path) -> None:
+    done = _openssl(*arguments)
+    if done.returncode:
+        reason = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "sans message")
+        raise SealError(f"{what} a échoué (openssl {arguments[0]}) : {reason}")
+
+
+def seal(folder: Path, keys: SealKeys) -> None:
+    """Write the certificates, the digests, the signature and the timestamp into the folder.
+
+    Raises:
+        SealError: a key or a certificate is missing or refused by openssl. The digests are then there,
+            without a signature.
+    """
+    for name, source in ((ROOT, keys.root), (CHAIN, keys.chain)):
+        if source.is_file():
+            shutil.copyfile(source, folder / name)
+    (folder / DIGESTS).write_text(
+        "".join(f"{sha256(folder / name)}  {name}\n" for name in files_of(folder)), encoding="utf-8"
+    )
+    credentials = [path for one in (keys.signature, keys.tsa) for path in (one.certificate, one.key)]
+    for path in (keys.root, keys.chain, *credentials):
+        if not path.is_file():
+            raise SealError(f"{path} est introuvable : créez l'autorité du groupement, puis relancez")
+    _must(
+        "La signature",
+        *("cms", "-sign", "-binary", "-cades", "-md", "sha256", "-outform", "DER"),
+        *("-signer", keys.signature.certificate, "-inkey", keys.signature.key, "-certfile", keys.chain),
+        *("-in", folder / DIGESTS, "-out", folder / SIGNATURE),
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        query, config = Path(scratch, "query.tsq"), Path(scratch, "tsa.cnf")
+        serial = Path(scratch, "serial")
+        serial.write_text(f"{secrets.randbits(120) | 1 << 120:032X}\n", encoding="ascii")
+        config.write_text(
+            f"[tsa]\ndefault_tsa = unit\n[unit]\nserial = {serial}\ncrypto_device = builtin\n"
+            f"signer_digest = sha256\ndefault_policy = {_TSA_POLICY}\ndigests = sha256\n"
+            "accuracy = secs:1\nordering = no\ntsa_name = no\n"
+            "ess_cert_id_chain = no\ness_cert_id_alg = sha256\n",
+            encoding="utf-8",
+        )
+        request = ("-data", folder / SIGNATURE, "-sha256", "-cert", "-out", query)
+        _must("La demande d'horodatage", "ts", "-query", *request)
+        signer = ("-signer", keys.tsa.certificate, "-inkey", keys.tsa.key)
+        answer = ("-queryfile", query, "-out", folder / TIMESTAMP)
+        _must("L'horodatage", "ts", "-reply", "-config", config, *signer, *answer)
+
+
+def verify(folder: Path, root: Path) -> Verification:
+    """Check one sealed folder against a trusted root certificate.
+
+    Args:
+        folder: a run of the evidence folder.
+        root: PEM of the root CA, taken from a trusted place (never from the folder itself).
+    """
+    result = Verification()
+    missing = [name for name in SEAL_FILES if not (folder / name).is_file()]
+    result.faults += [(name, "absent : ce passage n'est pas scellé") for name in missing]
+    if DIGESTS in missing:
+        return result
+    if not missing:
+        _verify_timestamp(folder, root, result)
+        _verify_signature(folder, root, result)
+    _verify_digests(folder, result)
+    return result
+
+
+def _verify_digests(folder: Path, result: Verification) -> None:
+    expected: dict[str, str] = {}
+    for line in (folder / DIGESTS).read_text(encoding="utf-8", errors="replace").splitlines():
+        if match := _DIGEST_LINE.fullmatch(line):
+            expected[match[2]] = match[1]
+        else:
+            result.faults.append((DIGESTS, f"ligne illisible : {line[:80]!r}"))
+    present = set(files_of(folder))
+    for name in sorted(expected.keys() | present):
+        if name not in present:
+            result.faults.append((name, "absent : le fichier a été supprimé ou renommé"))
+        elif name not in expected:
+            result.faults.append((name, "inconnu : le fichier a été ajouté après le scellement"))
+        elif (folder / name).is_symlink() or sha256(folder / name) != expected[name]:
+            result.faults.append((name, "modifié : son empreinte SHA-256 n'est plus celle qui a été signée"))
+
+
+def _verify_timestamp(folder: Path, root: Path, result: Verification) -> None:
+    """Check the timestamp by itself first: a changed signature must not pass for a changed timestamp."""
+    token = folder / TIMESTAMP
+    text = _openssl("ts", "-reply", "-in", token, "-text").stdout
+    # openssl prints the imprint as a hex dump: "0000 - aa bb …-cc …   <ascii>"
+    rows = re.findall(r"^    [0-9a-f]{4} - ((?:[0-9a-f]{2}[ -]){16})", text, flags=re.M)
+    imprint = "".join(rows).replace(" ", "").replace("-", "")
+    stamp = re.search(r"^Time stamp: (.+) GMT$", text, flags=re.M)
+    if not stamp or len(imprint) != 64:
+        result.faults.append((TIMESTAMP, "illisible : ce n'est plus une réponse d'horodatage RFC 3161"))
+        return
+    when = datetime.strptime(stamp[1].split(".")[0], "%b %d %H:%M:%S %Y").replace(tzinfo=UTC)
+    trust = ("-CAfile", root, "-untrusted", folder / CHAIN, "-attime", str(int(when.timestamp())))
+    done = _openssl("ts", "-verify", "-digest", imprint, "-in", token, *trust)
+    if done.returncode:
+        result.faults.append((TIMESTAMP, f"l'horodatage n'est pas valable : {_reason(done.stderr)}"))
+    elif imprint != sha256(folder / SIGNATURE):
+        result.faults.append((SIGNATURE, "modifié : ce n'est plus la signature qui a été horodatée"))
+    else:
+        result.sealed_at = when
+
+
+def _verify_signature(folder: Path, root: Path, result: Verification) -> None:
+    at = result.sealed_at or datetime.now(UTC)
+    with tempfile.TemporaryDirectory() as scratch:
+        signer = Path(scratch, "signer.pem")
+        done = _openssl(
+            *("cms", "-verify", "-binary", "-inform", "DER", "-in", folder / SIGNATURE),
+            *("-content", folder / DIGESTS, "-CAfile", root, "-purpose", "any"),
+            *("-attime", str(int(at.timestamp())), "-signer", signer, "-out", os.devnull),
+        )
+        if done.returncode == 0:
+            names = ("-nameopt", "utf8,sep_comma_plus_space")
+            subject = _openssl("x509", "-in", signer, "-noout", "-subject", *names)
+            result.signer = subject.stdout.strip().removeprefix("subject=")
+            return
+    # A timestamp that covers the signature as it is leaves only the digests to be the changed part.
+    suspect = DIGESTS if result.sealed_at else SIGNATURE
+    result.faults.append((suspect, f"la signature ne correspond pas : {_reason(done.stderr)}"))
+
+
+def _reason(stderr: str) -> str:
+    """The most telling words of openssl's error output, in French for the usual cases."""
+    known = {
+        "self-signed certificate": "le certificat ne vient pas de l'autorité du groupement",
+        "unable to get local issuer": "le certificat ne vient pas de l'autorité du groupement",
+        "unable to get issuer": "le certificat ne vient pas de l'autorité du groupement",
+        "certificate has expired": "le certificat était expiré",
+        "not yet valid": "le certificat n'était pas encore valable",
+        "verification failure": "le contenu a été modifié",
+        "digest failure": "le contenu a été modifié",
+        "signature failure": "le contenu a été modifié",
+        "bad signature": "le contenu a été modifié",
+        "asn1": "le fichier est abîmé",
+    }
+    lowered = stderr.lower()
+    return next((french for words, french in known.items() if words in lowered), "le contenu a été modifié")

@@ -1,0 +1,85 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Is this host ready to be rolled out?"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.preflight import run_checks
+
+DOCUMENTATION = """
+module: preflight
+short_description: Checks a host before a rollout, all at once
+version_added: "0.1.0"
+description:
+  - On the host, checks the system (Debian 13), the disk, the memory and the dates of the certificates.
+  - On the control node, before anything else, takes the commune's lock for the running rollout and checks
+    the description of the commune; then compares the two clocks.
+  - Changes nothing on the host. Fails, in French, with every reason and its fix.
+options:
+  home:
+    description: State folder of the control node; the locks of the communes are in its C(verrous/).
+    type: path
+    required: true
+  min_disk_mib:
+    description: Least free space, in MiB, in V(/), V(/var), V(/tmp) and V(/boot).
+    type: int
+    default: 512
+  min_memory_mib:
+    description: Least memory, in MiB.
+    type: int
+    default: 900
+attributes:
+  check_mode:
+    support: full
+author:
+  - CDG59 (@cdg59)
+"""
+
+EXAMPLES = """
+- name: Check the host before the rollout
+  cdg59.creatic.preflight:
+    home: "{{ creatic_home }}"
+"""
+
+RETURN = """
+creatic_preflight:
+  description: One result by check (cle, libelle, verdict, detail, remede, mesures).
+  type: list
+  elements: dict
+  returned: always
+now:
+  description: Clock of the host, in seconds since 1970.
+  type: float
+  returned: always
+"""
+
+MIB = 1 << 20
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "home": {"type": "path", "required": True},
+            "min_disk_mib": {"type": "int", "default": 512},
+            "min_memory_mib": {"type": "int", "default": 900},
+        },
+        supports_check_mode=True,
+    )
+    results = run_checks(
+        Path("/"),
+        module.params["min_disk_mib"] * MIB,
+        module.params["min_memory_mib"] * MIB,
+        dt.datetime.now(dt.UTC),
+    )
+    module.exit_json(changed=False, creatic_preflight=results, now=time.time())
+
+
+if __name__ == "__main__":
+    main()
