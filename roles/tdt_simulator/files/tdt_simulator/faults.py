@@ -1,0 +1,63 @@
+"""Faults that tests and demonstrations turn on: the platform then misbehaves as real ones do."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from flask import Flask, Response, request
+
+from .wire import store
+
+FAULTS = {
+    "lent": "chaque réponse attend N secondes (option --secondes)",
+    "erreur500": "chaque requête reçoit une erreur 500, rien n'est enregistré",
+    "coupure": "la connexion est coupée APRÈS l'enregistrement d'un dépôt : l'émetteur n'a pas la réponse",
+    "bloque3": "la préfecture ne répond plus : les envois restent au statut 3 (transmis)",
+    "classification": "la plateforme garde une classification périmée tant qu'on n'en demande pas une neuve",
+    "anomalie": "la préfecture refuse les envois déposés pendant ce temps (statut -1)",
+    "panne": "la plateforme ne répond plus : toutes les connexions sont coupées",
+}
+CUT_LOCATION = "/.coupure"
+"""Internal address on which nginx drops the client's connection."""
+
+_DEPOSITS = ("/actes_transac_create.php", "/actes_transac_reponse_create.php", "/helios_importer_fichier.php")
+_RECORDED = (b"OK", b"<resultat>OK</resultat>")
+
+
+def cut() -> Response:
+    """Close the client's connection without an answer."""
+    connection = request.environ.get("werkzeug.socket")
+    if isinstance(connection, socket.socket):  # the test server; behind nginx, nginx holds the connection
+        connection.shutdown(socket.SHUT_RDWR)
+        return Response(status=500)
+    return Response(headers={"X-Accel-Redirect": CUT_LOCATION})
+
+
+def _before() -> Response | None:
+    keeper = store()
+    if keeper.strike("panne", request.path):
+        return cut()
+    slow = keeper.strike("lent", request.path)
+    if slow:
+        time.sleep(slow.value or 0)
+    if keeper.strike("erreur500", request.path):
+        return Response("Erreur interne du serveur", status=500, mimetype="text/plain")
+    return None
+
+
+def _after(answer: Response) -> Response:
+    if request.method != "POST" or not request.path.endswith(_DEPOSITS) or answer.direct_passthrough:
+        return answer
+    recorded = any(mark in answer.get_data() for mark in _RECORDED) and answer.status_code == 200
+    if recorded and store().strike("coupure", request.path):
+        return cut()
+    return answer
+
+
+def install(app: Flask) -> None:
+    """Make the application obey the faults, its administration excepted."""
+    from .administration import PREFIX
+
+    app.before_request(lambda: None if request.path.startswith(PREFIX) else _before())
+    app.after_request(_after)

@@ -1,0 +1,67 @@
+"""Who is at the other end: the client certificate and what it says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
+
+# RGS: the organisational unit holds the ICD 0002 (SIRENE) and the SIREN or SIRET of the organisation.
+_ORGANISATION = re.compile(r"0002[ -]?(\d{9})(\d{5})?")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a client certificate says of its holder.
+
+    Attributes:
+        siren: nine digits of the subject's OU « 0002 … », None when there is no such OU.
+        serial: hexadecimal, upper case.
+        policies: OIDs of the certificatePolicies extension.
+    """
+
+    subject: str
+    issuer: str
+    common_name: str
+    siren: str | None
+    serial: str
+    not_before: datetime
+    not_after: datetime
+    policies: tuple[str, ...]
+    fingerprint: str
+
+
+def _common_name(name: x509.Name) -> str:
+    values = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(values[0].value) if values else name.rfc4514_string()
+
+
+def read(pem: str) -> Identity:
+    """Read a certificate in PEM form.
+
+    Raises:
+        ValueError: the text is not a certificate.
+    """
+    certificate = x509.load_pem_x509_certificate(pem.encode("ascii"))
+    units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+    found = [match for unit in units if (match := _ORGANISATION.fullmatch(str(unit.value)))]
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.CertificatePolicies)
+        policies = tuple(policy.policy_identifier.dotted_string for policy in extension.value)
+    except x509.ExtensionNotFound:
+        policies = ()
+    return Identity(
+        subject=certificate.subject.rfc4514_string(),
+        issuer=certificate.issuer.rfc4514_string(),
+        common_name=_common_name(certificate.subject),
+        siren=found[0][1] if found else None,
+        serial=f"{certificate.serial_number:X}",
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        policies=policies,
+        fingerprint=certificate.fingerprint(SHA256()).hex(":").upper(),
+    )
