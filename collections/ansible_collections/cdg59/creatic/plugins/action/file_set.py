@@ -34,7 +34,9 @@ def build_zipapp(package: Path, main: str) -> bytes:
             for path in sorted(package.rglob("*"))
             if path.is_file() and "__pycache__" not in path.parts
         }
-        entries["__main__.py"] = f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n".encode()
+        entries["__main__.py"] = (
+            f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n".encode()
+        )
         for name in sorted(entries):
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
@@ -50,7 +52,11 @@ class ActionModule(ActionBase):
 
     def _render(self, name: str, dest: str, task_vars: dict[str, Any]) -> bytes:
         source = self._find_needle("templates", name)
-        folders = [*task_vars.get("ansible_search_path", []), self._loader.get_basedir(), str(Path(source).parent)]
+        folders = [
+            *task_vars.get("ansible_search_path", []),
+            self._loader.get_basedir(),
+            str(Path(source).parent),
+        ]
         searchpath = [entry for folder in folders for entry in (str(Path(folder) / "templates"), folder)]
         variables = task_vars | _template_vars.generate_ansible_template_vars(
             path=name,

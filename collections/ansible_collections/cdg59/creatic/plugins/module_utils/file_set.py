@@ -110,7 +110,9 @@ def _write(path: Path, data: bytes, spec: dict[str, Any]) -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 detail = "" if spec["secret"] else (done.stderr or done.stdout).strip()
-                raise FileSetError(f"{path} : refusé par « {command[0]} », rien n'est changé. {detail}".strip())
+                raise FileSetError(
+                    f"{path} : refusé par « {command[0]} », rien n'est changé. {detail}".strip()
+                )
         temporary.replace(path)
         _fsync_folder(path.parent)
     finally:

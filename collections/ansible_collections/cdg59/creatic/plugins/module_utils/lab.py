@@ -139,7 +139,9 @@ class Lab:
         )
 
     def _mounted(self, path: Path) -> bool:
-        return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+        return any(
+            line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        )
 
     def _ensure_namespace(self) -> None:
         if self._mounted(self._namespace):
@@ -158,7 +160,9 @@ class Lab:
         )
         enter = self._in_namespace()
         _run([*enter, "umount", "-R", "/sys/fs/cgroup"], "cgroup : démontage impossible")
-        _run([*enter, "mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], "cgroup v2 : montage impossible")
+        _run(
+            [*enter, "mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], "cgroup v2 : montage impossible"
+        )
 
     # -- the image -----------------------------------------------------------------------------
 
@@ -192,7 +196,9 @@ class Lab:
                 f'Acquire::http::Proxy "http://{self.gateway}:{PROXY_PORT}";\n'
                 'Acquire::Languages "none";\nAcquire::GzipIndexes "true";\nAPT::Install-Recommends "false";\n'
             ),
-            "etc/apt/sources.list": "".join(f"deb {uri} {suite} {parts}\n" for uri, suite, parts in self._sources()),
+            "etc/apt/sources.list": "".join(
+                f"deb {uri} {suite} {parts}\n" for uri, suite, parts in self._sources()
+            ),
             f"etc/sudoers.d/{self.user}": f"{self.user} ALL=(ALL:ALL) NOPASSWD: ALL\n",
             "etc/ssh/sshd_config.d/10-creatic-lab.conf": "PasswordAuthentication no\nPermitRootLogin no\n",
             # Each machine has its own host keys, made at its first boot.
@@ -333,7 +339,14 @@ class Lab:
         network = ",".join([f"{NETWORK}:ip={host.address}", *(f"alias={name}" for name in host.names)])
         self.podman(
             *("run", "--detach", "--name", host.container, "--hostname", host.name, "--network", network),
-            *("--label", f"creatic.recipe={recipe}", "--systemd=always", "--hosts-file=none", "--pids-limit=0", "--shm-size=256m"),
+            *(
+                "--label",
+                f"creatic.recipe={recipe}",
+                "--systemd=always",
+                "--hosts-file=none",
+                "--pids-limit=0",
+                "--shm-size=256m",
+            ),
             *("--cap-add", ",".join(CAPABILITIES), image, "/lib/systemd/systemd"),
             error=f"la machine {host.name} ({host.address}) n'a pas démarré",
         )
@@ -364,7 +377,10 @@ class Lab:
         if not key.exists():
             self.changes.append("clé SSH de l'administrateur")
             self.ssh_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "creatic-lab", "-f", str(key)], "ssh-keygen")
+            _run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "creatic-lab", "-f", str(key)],
+                "ssh-keygen",
+            )
         return key.with_suffix(".pub").read_text().strip()
 
     def _ensure_access(self, public_key: str) -> None:
@@ -372,7 +388,9 @@ class Lab:
         for host in self.hosts:
             booted = _ready(lambda host=host: self._booted(host), BOOT_SECONDS)  # type: ignore[misc] # late binding
             if not booted:
-                raise LabError(f"{host.name} n'a pas fini de démarrer en {BOOT_SECONDS} s : « podman logs » le montre")
+                raise LabError(
+                    f"{host.name} n'a pas fini de démarrer en {BOOT_SECONDS} s : « podman logs » le montre"
+                )
             host_key = self._exec(
                 host,
                 'home=$(getent passwd "$1" | cut -d: -f6); install -d -m 0700 -o "$1" -g "$1" "$home/.ssh"; '
@@ -396,8 +414,9 @@ class Lab:
     def _booted(self, host: Host) -> bool:
         try:
             state = self._exec(
-                host, "systemctl is-system-running || true; test -s /etc/ssh/ssh_host_ed25519_key.pub; "
-                "systemctl is-active ssh.service"
+                host,
+                "systemctl is-system-running || true; test -s /etc/ssh/ssh_host_ed25519_key.pub; "
+                "systemctl is-active ssh.service",
             ).split()
         except LabError:
             return False
@@ -412,7 +431,9 @@ class Lab:
             LabError: a program is missing, the network is taken, a machine does not boot.
         """
         if os.geteuid() != 0:
-            raise LabError("le banc d'essai démarre de vraies machines : lancez cette commande en root (sudo)")
+            raise LabError(
+                "le banc d'essai démarre de vraies machines : lancez cette commande en root (sudo)"
+            )
         missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
         if missing:
             raise LabError(f"programmes absents : « apt-get install {' '.join(missing)} » puis relancez")
@@ -441,7 +462,9 @@ class Lab:
             _ready(lambda: self._cache_pid() is None, 10)
         if self._mounted(self._namespace):
             self.changes += [*sorted(present), "réseau", "espace de montage"]
-            self.podman("rm", "--all", "--force", "--time", "2", error="les machines n'ont pas pu être arrêtées")
+            self.podman(
+                "rm", "--all", "--force", "--time", "2", error="les machines n'ont pas pu être arrêtées"
+            )
             if NETWORK in self.podman("network", "ls", "--format", "{{.Name}}").split():
                 self.podman("network", "rm", NETWORK, error="le réseau n'a pas pu être retiré")
             with contextlib.suppress(LabError):  # absent when netavark had nothing to isolate

@@ -1,0 +1,109 @@
+"""The lab itself: comes up from nothing, is repaired, a second call changes nothing, leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab import BRIDGE, RUN, Host, Lab
+
+HOSTS = [Host("essai-a", "10.59.250.1", ["alias.creatic.test"]), Host("essai-b", "10.59.250.2")]
+
+
+def make(ssh: Path, hosts: list[Host] = HOSTS, check: bool = False) -> Lab:
+    return Lab("10.59.0.0/16", hosts, "creatic", ssh, check)
+
+
+def ssh(folder: Path, address: str, command: str) -> str:
+    options = ["-i", str(folder / "id_ed25519"), "-o", f"UserKnownHostsFile={folder / 'known_hosts'}"]
+    return subprocess.run(
+        ["ssh", *options, "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", f"creatic@{address}", command],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+
+
+def traces() -> list[str]:
+    """What a lab leaves on the machine: mounts, links, processes, firewall table, state folder."""
+    found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "creatic-lab" in line]
+    links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, text=True, check=True).stdout)
+    found += [link["ifname"] for link in links if link["ifname"] == BRIDGE]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if "creatic-lab" in command:
+            found.append(command)
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    found += [line for line in tables.splitlines() if "netavark" in line]
+    return found + ([str(RUN)] if RUN.exists() else [])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("the lab needs root")
+    folder = tmp_path_factory.mktemp("ssh")
+    make(folder).down()
+    assert traces() == []
+    yield folder
+    make(folder).down()
+
+
+def test_up_from_nothing_gives_booted_machines_reached_as_in_production(folder: Path) -> None:
+    fresh = make(folder, check=True)
+    fresh.up()
+    assert fresh.changes == ["essai-a", "essai-b"]
+    assert traces() == []  # check mode made nothing
+    make(folder).up()
+    for host in HOSTS:
+        answer = ssh(folder, host.address, "hostname; sudo -n id -u; systemctl is-system-running").split()
+        assert answer == [host.name, "0", "running"]
+    assert ssh(folder, HOSTS[1].address, "getent hosts alias.creatic.test").split()[0] == HOSTS[0].address
+
+
+def test_packages_come_through_the_shared_cache(folder: Path) -> None:
+    answer = ssh(folder, HOSTS[0].address, "sudo apt-get update 2>&1; apt-config dump Acquire::http::Proxy")
+    assert "Err:" not in answer
+    assert ":3159" in answer
+
+
+def test_the_machines_cannot_touch_the_kernel_settings_of_this_one(folder: Path) -> None:
+    before = Path("/proc/sys/kernel/hung_task_warnings").read_text()
+    answer = ssh(folder, HOSTS[0].address, "sudo sh -c 'echo 3 > /proc/sys/kernel/hung_task_warnings' 2>&1 || true")
+    assert "Read-only file system" in answer
+    assert Path("/proc/sys/kernel/hung_task_warnings").read_text() == before
+
+
+def test_a_second_up_changes_nothing(folder: Path) -> None:
+    again = make(folder)
+    again.up()
+    assert again.changes == []
+
+
+def test_a_dead_machine_comes_back_with_its_address_and_keys(folder: Path) -> None:
+    lab = make(folder)
+    os.kill(lab.containers()["creatic-essai-b"]["Pid"], signal.SIGKILL)
+    ready = make(folder)
+    for _attempt in range(50):
+        if lab.containers()["creatic-essai-b"]["State"] != "running":
+            break
+    ready.up()
+    assert "essai-b" in ready.changes
+    assert ssh(folder, HOSTS[1].address, "hostname").strip() == "essai-b"
+
+
+def test_down_leaves_nothing_behind(folder: Path) -> None:
+    make(folder).down()
+    assert traces() == []
+    again = make(folder)
+    again.down()
+    assert again.changes == []
