@@ -1,0 +1,1 @@
+"""Watches the certificates of a machine: table, metrics, warnings, and proof that they serve."""

@@ -1,0 +1,101 @@
+"""Command line of the watch, in French."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from . import probe, report
+from .inventory import Watched, certificates, crls
+
+ETC = Path("/etc/creatic")
+METRICS = Path("/var/lib/creatic/metrics/certificats.prom")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="creatic-certificats", description="Certificats de cette machine : échéances et preuves."
+    )
+    parser.add_argument("--etc", type=Path, default=ETC, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", metavar="commande")
+    commands.add_parser("liste", help="tableau des certificats et de leurs échéances (par défaut)")
+    watch = commands.add_parser("surveiller", help="écrit les métriques et avertit le journal (minuterie)")
+    watch.add_argument("--metriques", type=Path, default=METRICS, help="fichier pour Prometheus")
+    prove = commands.add_parser("prouver", help="vérifie que les certificats en place servent vraiment")
+    prove.add_argument(
+        "--url", default="", help="service qui demande un certificat client, par exemple le TdT"
+    )
+    prove.add_argument("--adresse", default="127.0.0.1", help="où joindre le serveur de cette machine")
+    prove.add_argument("--port", type=int, default=443, help="port du serveur de cette machine")
+    prove.add_argument(
+        "--refuse", metavar="NUMERO", default="", help="vérifie au contraire que ce certificat est refusé"
+    )
+    return parser
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file whole: Prometheus never reads half of one."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        handle.write(text)
+        os.fchmod(handle.fileno(), 0o644)
+        handle.flush()
+        os.fsync(handle.fileno())
+    Path(temporary).replace(path)
+
+
+def _watch(etc: Path, path: Path, now: dt.datetime) -> int:
+    found = [*certificates(etc), *crls(etc)]
+    for line in report.warnings(found, now):
+        print(line)
+    _write(path, report.metrics(found, now))
+    return 0
+
+
+def _prove(options: argparse.Namespace) -> int:
+    """Print one line per certificate; status 0 when all is proven, 1 when not, 3 when none applies."""
+    tried = failed = 0
+    for one in certificates(options.etc):
+        if (one.path.parent.parent.parent != options.etc / "pki") or (
+            options.refuse and one.serial != options.refuse
+        ):
+            continue
+        reason = _try(one, options)
+        if reason is None:
+            continue
+        tried += 1
+        good = bool(reason) == bool(options.refuse)
+        failed += not good
+        print(f"{'✔' if good else '✘'} {one.name} (n° {one.serial}) : {reason or 'servi et accepté'}")
+    if not tried:
+        print("Aucun certificat à éprouver sur cette machine.")
+        return 3
+    return 1 if failed else 0
+
+
+def _try(one: Watched, options: argparse.Namespace) -> str | None:
+    if one.is_server:
+        return probe.served(one, options.etc, options.adresse, options.port)
+    if one.is_client and options.url:
+        return probe.accepted(one, options.etc, options.url)
+    return None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    now = dt.datetime.now(dt.UTC)
+    try:
+        if options.command == "surveiller":
+            return _watch(options.etc, options.metriques, now)
+        if options.command == "prouver":
+            return _prove(options)
+    except (OSError, probe.ProbeError) as error:
+        print(f"creatic-certificats : {error}", file=sys.stderr)
+        return 2
+    sys.stdout.write(report.table([*certificates(options.etc), *crls(options.etc)], now))
+    return 0
