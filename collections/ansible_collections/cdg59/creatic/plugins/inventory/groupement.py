@@ -4,91 +4,109 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+from ansible import constants
+from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.utils.display import Display
+from ansible_collections.cdg59.creatic.plugins.module_utils import groupement
+
 DOCUMENTATION = """
 name: groupement
 short_description: Hosts and groups of the groupement, from one file per commune
 description:
-  - Reads C(communes/*.yml) next to its configuration file C(groupement.yml).
+  - Reads C(communes/*.yml) next to its configuration, which must be named C(groupement.yml).
+  - Each commune is the group C(commune_<slug>) (hyphens become underscores), a child of C(territoire_<name>),
+    C(taille_petite), C(taille_moyenne) or C(taille_grande), C(vague_<number>) and C(service_<name>).
+  - PCs are in C(commune_pc), connectors in C(tdt_connector), all in C(systeme_debian) or C(systeme_windows).
+  - Variables are C(creatic_commune) on the group of the commune, C(creatic_poste) and C(creatic_connecteur)
+    on hosts. Windows hosts are reached over PSRP; C(group_vars/systeme_windows.yml) says how they
+    authenticate.
+  - One wrong file refuses the whole inventory. All problems are shown together, in French, and Ansible stops
+    whatever its configuration says of sources that cannot be parsed.
+  - Good files are kept in C(.cache/groupement) next to C(ansible.cfg), by content.
 options:
   plugin:
-    description: Must be C(cdg59.creatic.groupement).
+    description: Name of this plugin.
     required: true
     choices: [cdg59.creatic.groupement]
+  departement:
+    description: Code of the département in three characters, as in the identifiers of acts.
+    required: true
+    type: str
+  territoires:
+    description: Territories that a commune may name, with their labels.
+    required: true
+    type: dict
+  adresses:
+    description: IPv4 range in which C(fab commune.new) proposes a free /24.
+    type: str
 """
 
-from pathlib import Path
-from typing import Any
-
-import yaml
-from ansible.plugins.inventory import BaseInventoryPlugin
+# What is true of every Windows PC; credentials belong to the environment.
+WINDOWS = {
+    "ansible_connection": "psrp",
+    "ansible_port": 5986,
+    "ansible_psrp_protocol": "https",
+    "ansible_psrp_cert_validation": "validate",
+    "ansible_become": False,
+}
+PARSER_ERROR = 4  # Ansible's exit code for an AnsibleParserError
 
 
 class InventoryModule(BaseInventoryPlugin):
-    """Turn each commune file into hosts and groups."""
+    """Turn each commune into groups and hosts."""
 
     NAME = "cdg59.creatic.groupement"
 
     def verify_file(self, path: str) -> bool:
-        """Accept groupement.yml, and the communes that Ansible finds when it walks the folder."""
+        """Accept groupement.yml, and the commune files that Ansible meets when it walks the folder."""
         source = Path(path)
         return source.name == "groupement.yml" or (
             source.parent.name == "communes" and (source.parent.parent / "groupement.yml").is_file()
         )
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
-        """Add every commune to the inventory."""
+        """Add the communes to the inventory, or stop Ansible."""
         super().parse(inventory, loader, path, cache)
-        if Path(path).name != "groupement.yml":
-            return  # read with all the others when Ansible reaches groupement.yml
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        for file in sorted(Path(path).parent.glob("communes/*.yml")):
-            self._add_commune(file.stem, yaml.safe_load(file.read_text(encoding="utf-8")), config)
+        source = Path(path)
+        if source.name != "groupement.yml":
+            return  # read with all the others, from groupement.yml
+        config = constants.CONFIG_FILE
+        try:
+            communes = groupement.load(source.parent, Path(config).parent / ".cache/groupement" if config else None)
+        except groupement.GroupementError as error:
+            # Not an AnsibleParserError: Ansible makes a warning of it and goes on with the other sources,
+            # unless ansible.cfg forbids it; with it, the messages would come twice, and mixed with others.
+            self._refuse(error.problems)
+        for commune in communes:
+            self._add(commune)
 
-    def _add_commune(self, slug: str, data: dict[str, Any], config: dict[str, Any]) -> None:
-        agents = data["agents"]
-        size, level = next(
-            sized
-            for limit, sized in (
-                (49, ("petite", "minimal")),
-                (100, ("moyenne", "intermediary")),
-                (agents, ("grande", "enhanced")),
-            )
-            if agents <= limit
-        )
-        group = self.inventory.add_group("commune_" + slug.replace("-", "_"))
-        commune = {
-            key: data[key] for key in ("nom", "siren", "insee", "territoire", "agents", "vague", "services")
-        } | {"slug": slug, "taille": size, "niveau": level, "departement": config["departement"]}
-        self.inventory.set_variable(group, "creatic_commune", commune)
-        for parent in (
-            f"territoire_{data['territoire']}",
-            f"taille_{size}",
-            f"vague_{data['vague']}",
-            *(f"service_{service}" for service in data["services"]),
-        ):
+    def _add(self, commune: groupement.Commune) -> None:
+        group = self.inventory.add_group(commune.group)
+        self.inventory.set_variable(group, "creatic_commune", commune.variables)
+        for parent in commune.parents:
             self.inventory.add_group(parent)
             self.inventory.add_child(parent, group)
-        for poste in data["postes"]:
-            host = f"{slug}-{poste['nom']}"
-            for name in (group, "commune_pc", f"systeme_{poste['systeme']}"):
-                self.inventory.add_group(name)
-                self.inventory.add_host(host, group=name)
-            self.inventory.set_variable(host, "ansible_host", poste["adresse"])
-            self.inventory.set_variable(
-                host,
-                "creatic_poste",
-                {
-                    "nom": poste["nom"],
-                    "systeme": poste["systeme"],
-                    "compte": poste.get("compte", "agent"),
-                    "certificats": poste.get("certificats", []),
-                },
-            )
-        connector = data.get("connecteur")
-        if connector:
-            host = f"{slug}-connecteur"
-            for name in (group, "tdt_connector", "systeme_debian"):
-                self.inventory.add_group(name)
-                self.inventory.add_host(host, group=name)
-            self.inventory.set_variable(host, "ansible_host", connector["adresse"])
-            self.inventory.set_variable(host, "creatic_connecteur", {"tdt": connector["tdt"]})
+        for host in commune.hosts():
+            self.inventory.add_host(host.name, group=group)
+            for name in host.groups:
+                if name not in self.inventory.groups:
+                    self._add_profile_group(name)
+                self.inventory.add_child(name, host.name)
+            for name, value in host.variables.items():
+                self.inventory.set_variable(host.name, name, value)
+
+    def _add_profile_group(self, name: str) -> None:
+        self.inventory.add_group(name)
+        if name == "systeme_windows":
+            for variable, value in WINDOWS.items():
+                self.inventory.set_variable(name, variable, value)
+
+    @staticmethod
+    def _refuse(problems: list[groupement.Problem]) -> None:
+        count = f"{len(problems)} erreurs" if len(problems) > 1 else "1 erreur"
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        Display().error(f"Inventaire refusé, rien n'est lancé. {count} :\n{listed}", wrap_text=False)
+        raise SystemExit(PARSER_ERROR)

@@ -1,0 +1,315 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""YAML files written by people: read strictly, checked against a JSON Schema, explained in French.
+
+A schema carries its own advice: `x-correction` on a field says how to write it, `x-message` what is wrong
+with it, `x-masque` that its value is never shown.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    import jsonschema
+
+FieldPath = tuple[str | int, ...]
+
+_TYPES = {
+    "string": "un texte",
+    "integer": "un nombre entier",
+    "array": "une liste",
+    "object": "un groupe de champs",
+}
+_SYNTAX_FIX = (
+    "vérifiez le retrait (des espaces, jamais de tabulation), l'espace après chaque deux-points, "
+    "les guillemets et les crochets"
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing to correct, in French."""
+
+    file: str
+    """File, as the reader knows it."""
+    line: int | None
+    """Line of the file, from 1; None when no line is meant."""
+    field: str
+    """Field, as in `postes[0].adresse`; empty when the whole file is meant."""
+    message: str
+    fix: str
+
+    def __str__(self) -> str:
+        line = f"ligne {self.line}" if self.line else ""
+        where = ", ".join(part for part in (self.file, line, self.field) if part)
+        return f"{where} : {self.message}. À faire : {self.fix}."
+
+
+@dataclass
+class Source:
+    """A YAML file under check, and the problems found in it."""
+
+    label: str
+    """Name of the file in the problems."""
+    raw: bytes
+    problems: list[Problem] = field(default_factory=list)
+    _root: yaml.Node | None = None
+
+    def report(self, message: str, fix: str, path: FieldPath = (), line: int | None = None) -> None:
+        """Record a problem, once."""
+        if path:
+            line = self._find(path)[0]
+        problem = Problem(self.label, line, dotted(path), message, fix)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def shown(self, path: FieldPath) -> str:
+        """Give a value as it is written: 01234 stays 01234, although YAML reads the octal 668."""
+        node = self._find(path)[1]
+        return quote(node.value) if isinstance(node, yaml.ScalarNode) else "« … »"
+
+    def read(self) -> dict[str, Any] | None:
+        """Parse the file; None (and a problem) when it does not hold fields."""
+        try:
+            text = self.raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = self.raw.count(b"\n", 0, error.start) + 1
+            self.report("le fichier n'est pas en UTF-8", "enregistrez-le avec l'encodage UTF-8", line=line)
+            return None
+        try:
+            if self._has_reference(text):
+                return None
+            data, duplicates = _parse(text)
+        except yaml.YAMLError as error:
+            self._report_syntax(text, error)
+            return None
+        for key in duplicates:
+            message = f"le champ {quote(key.value)} est écrit deux fois au même niveau"
+            self.report(message, "gardez la bonne ligne et supprimez l'autre", line=key.start_mark.line + 1)
+        if data is None:
+            self.report("le fichier est vide", "remplissez-le, ou supprimez-le")
+        elif not isinstance(data, dict):
+            self.report("le fichier ne contient pas de champs", "écrivez un champ par ligne, « champ: valeur »")
+        return data if isinstance(data, dict) else None
+
+    def check_schema(self, data: dict[str, Any], schema_file: Path) -> None:
+        """Report all that the schema refuses."""
+        validator = _validator(schema_file)
+        for error in validator.iter_errors(data):
+            self._explain(error, validator.schema)
+
+    def _has_reference(self, text: str) -> bool:
+        """Refuse anchors and aliases: nobody needs them here, and they can make a small file explode."""
+        if "&" in text or "*" in text:
+            for token in yaml.scan(text, Loader=yaml.CSafeLoader):
+                if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
+                    self.report(
+                        "les renvois YAML (& et *) ne sont pas admis",
+                        "répétez la valeur, ou mettez-la entre guillemets si c'est un texte",
+                        line=token.start_mark.line + 1,
+                    )
+                    return True
+        return False
+
+    def _report_syntax(self, text: str, error: yaml.YAMLError) -> None:
+        mark = getattr(error, "problem_mark", None)
+        if mark is None:
+            line = text.count("\n", 0, getattr(error, "position", 0)) + 1
+            self.report("caractère de contrôle interdit", "effacez ce caractère invisible", line=line)
+            return
+        lines = text.splitlines()
+        number = min(mark.line, len(lines) - 1)
+        near = lines[number]
+        if isinstance(error, yaml.composer.ComposerError):
+            message = "le fichier contient plusieurs documents YAML"
+            fix = "gardez une seule ligne « --- », la première"
+        elif isinstance(error, yaml.constructor.ConstructorError):
+            message = f"écriture YAML qui n'est pas admise, près de {quote(near.strip())}"
+            fix = "écrivez seulement des champs, des listes, des textes et des nombres"
+        else:
+            message = f"erreur de syntaxe YAML, près de {quote(near.strip())}"
+            fix = "remplacez la tabulation par des espaces" if "\t" in near else _SYNTAX_FIX
+        self.report(message, fix, line=number + 1)
+
+    def _explain(self, error: Any, schema: Any) -> None:
+        """Put an error of jsonschema (a ValidationError) into words."""
+        path: FieldPath = tuple(error.absolute_path)
+        kind, value, expected = error.validator, error.instance, error.validator_value
+        about = _about(schema, path)
+        fix = about.get("x-correction", "corrigez-la")
+        if kind == "not":
+            self.report(error.schema["x-message"], error.schema["x-correction"], path)
+        elif kind == "additionalProperties":
+            known = error.schema["properties"]
+            for name in value:
+                if name not in known:
+                    self.report("champ inconnu", _rename(name, known, value), (*path, str(name)))
+        elif kind == "required":
+            typed_wrong = {_nearest(name, error.schema.get("properties", ()), value) for name in value}
+            for name in expected:
+                if name not in value and name not in typed_wrong:
+                    advice = _about(schema, (*path, name))["x-correction"]
+                    self.report("champ obligatoire absent", advice, (*path, name))
+        elif value is None:
+            self.report("champ vide", fix, path)
+        elif kind == "enum":
+            choices = f"valeurs possibles : {', '.join(expected)}"
+            nearest = closest(str(value), expected)
+            fix = f"remplacez par « {nearest} » ({choices})" if nearest else f"{fix} ({choices})"
+            self.report(f"la valeur {self.shown(path)} est inconnue", fix, path)
+        elif kind == "uniqueItems":
+            self.report("la liste contient deux fois la même chose", fix, path)
+        elif kind in ("minItems", "minProperties"):
+            self.report("la liste est vide", fix, path)
+        elif about.get("x-masque"):
+            self.report("la valeur (masquée) n'est pas admise", fix, path)
+        elif kind == "type":
+            self.report(f"la valeur {self.shown(path)} n'est pas {_TYPES[expected]}", fix, path)
+        elif "propertyNames" in error.absolute_schema_path:
+            fix = about["propertyNames"]["x-correction"]
+            self.report(f"le nom {quote(str(value))} n'est pas admis", fix, (*path, str(value)))
+        else:
+            self.report(f"la valeur {self.shown(path)} n'est pas admise", fix, path)
+
+    def _find(self, path: FieldPath) -> tuple[int | None, yaml.Node | None]:
+        """Give the line of a field and its value; when it is absent, the line of what should hold it."""
+        if self._root is None:
+            self._root = yaml.compose(self.raw.decode("utf-8-sig"), Loader=yaml.CSafeLoader)
+        node, line = self._root, None
+        for part in path:
+            if isinstance(node, yaml.MappingNode):
+                for key, value in node.value:
+                    if key.value == str(part):
+                        line, node = key.start_mark.line + 1, value
+                        break
+                else:
+                    return line, None
+            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+                node = node.value[part]
+                line = node.start_mark.line + 1
+        return line, node
+
+
+def quote(text: str) -> str:
+    """Put a value between French quotation marks: short, on one line, nothing invisible."""
+    visible = "".join(char if char.isprintable() else "�" for char in text)
+    return f"« {visible[:60]}… »" if len(visible) > 60 else f"« {visible} »"
+
+
+def dotted(path: FieldPath) -> str:
+    """Write a place in a file as people read it: `postes[0].adresse`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Give the known word that a mistyped one looks like, if any does."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
+
+
+def read_schema(schema_file: Path) -> dict[str, Any]:
+    """Read a schema, each reference replaced by what it names: faster to check, simpler to walk."""
+    whole = json.loads(schema_file.read_text(encoding="utf-8"))
+    definitions = whole.pop("$defs", {})
+
+    def resolve(node: Any) -> Any:
+        if isinstance(node, list):
+            return [resolve(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        target = node.get("$ref")
+        if target is None:
+            return {key: resolve(value) for key, value in node.items()}
+        named = definitions[target.removeprefix("#/$defs/")]
+        return resolve({**named, **{key: value for key, value in node.items() if key != "$ref"}})
+
+    resolved: dict[str, Any] = resolve(whole)
+    return resolved
+
+
+def fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Walk a schema: name of each field (`postes[].adresse`), what the schema says of it, is it required."""
+    for name, about in schema["properties"].items():
+        yield prefix + name, about, name in schema["required"]
+        inner = about.get("items", about)
+        if "properties" in inner:
+            yield from fields(inner, f"{prefix}{name}{'[]' if 'items' in about else ''}.")
+
+
+class _Loader(yaml.CSafeLoader):
+    """Safe loader that notes duplicate keys, of which PyYAML keeps the last without a word."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.duplicates: list[yaml.ScalarNode] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = set()
+        for key, _value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in names:
+                    self.duplicates.append(key)
+                names.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str) -> tuple[Any, Sequence[yaml.ScalarNode]]:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data(), loader.duplicates
+    finally:
+        loader.dispose()
+
+
+@functools.cache
+def _validator(schema_file: Path) -> jsonschema.Validator:
+    import jsonschema  # 0.1 s: only when a file is not in the cache
+    from jsonschema.validators import extend
+
+    base = jsonschema.Draft202012Validator
+
+    def pattern(_validator: Any, regex: str, value: Any, _schema: Any) -> Iterator[Any]:
+        # the whole text: for `re`, `$` also matches before a last newline
+        if isinstance(value, str) and not re.fullmatch(regex, value):
+            yield jsonschema.ValidationError("pattern")
+
+    # 80.0 is not an integer for who writes a file, although the JSON Schema says so
+    strict = base.TYPE_CHECKER.redefine("integer", lambda _checker, value: type(value) is int)
+    schema = read_schema(schema_file)
+    base.check_schema(schema)
+    return extend(base, {"pattern": pattern}, type_checker=strict)(schema)
+
+
+def _about(schema: dict[str, Any], path: FieldPath) -> dict[str, Any]:
+    """Give what the schema says of a field, its reference resolved."""
+    about = schema
+    for part in path:
+        if isinstance(part, int):
+            about = about["items"]
+        else:
+            about = about.get("properties", {}).get(part) or about["additionalProperties"]
+    return about
+
+
+def _nearest(name: Any, known: Iterable[str], present: Iterable[Any]) -> str | None:
+    """Give the known field that an unknown one looks like, among those still to write."""
+    if name in known:
+        return None
+    free = [other for other in known if other not in present]
+    return closest(str(name), free)
+
+
+def _rename(name: Any, known: Iterable[str], present: Iterable[Any]) -> str:
+    nearest = _nearest(name, known, present)
+    if nearest:
+        return f"remplacez par « {nearest} »"
+    return f"supprimez-le (champs possibles : {', '.join(known)})"
