@@ -1,0 +1,289 @@
+"""What is checked before anything leaves: number, date, subject, types and the files themselves.
+
+The rules are those of S²LOW and of the ACTES protocol; every refusal is a French sentence that names the
+field, says what is wrong and what to do.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from lxml import etree
+from pypdf import PdfReader
+
+from .classification import Classification, Nature, fold, parse_xml
+from .description import Description
+
+# Source: S²LOW, ActesTransaction::NUMBER_REGEXP.
+NUMBER = re.compile(r"([A-Z0-9][A-Z0-9_]{0,13})?[A-Z0-9]")
+SUBJECT_MAX = 499
+# Typographic characters that ISO-8859-1 lacks and what carries the same meaning in it.
+_LATIN1 = str.maketrans(
+    {
+        "œ": "oe",
+        "Œ": "OE",
+        "’": "'",
+        "‘": "'",
+        "‚": "'",
+        "ʼ": "'",
+        "“": '"',
+        "”": '"',
+        "„": '"',
+        "–": "-",
+        "—": "-",
+        "‑": "-",
+        "‐": "-",
+        "−": "-",
+        "…": "...",
+        "•": "-",
+        "€": "EUR",
+        "™": "TM",
+        "Ÿ": "Y",
+        "ﬁ": "fi",
+        "ﬂ": "fl",
+        "\u00a0": " ",
+        "\u202f": " ",
+        "\u2009": " ",
+        "\u200b": "",
+        "\ufeff": "",
+        "\u00ad": "",
+    }
+)
+_IMAGE_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
+
+@dataclass(frozen=True)
+class Act:
+    """An act ready to be submitted: every field is in the form the TdT expects."""
+
+    number: str
+    subject: str
+    date: str  # YYYY-MM-DD
+    nature: str  # code, "1" to "6"
+    nature_short: str  # DE, AR…
+    matter: tuple[str, ...]
+    type: str
+    file: str
+    annexes: tuple[tuple[str, str], ...]  # (file, type)
+    paper: bool
+    on_hold: bool
+    remarks: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Act:
+        """Inverse of to_dict, after a passage through JSON."""
+        values = dict(raw)
+        values["annexes"] = tuple((file, kind) for file, kind in raw["annexes"])
+        for name in ("matter", "remarks"):
+            values[name] = tuple(raw[name])
+        return cls(**values)
+
+
+def to_latin1(text: str) -> tuple[str, list[str], list[str]]:
+    """One line of text that ISO-8859-1 can carry.
+
+    Returns the text, the remarks on what was replaced, and the characters that cannot be carried.
+    """
+    composed = " ".join(unicodedata.normalize("NFC", text).split())
+    replaced = sorted({char for char in composed if ord(char) in _LATIN1 and not char.isspace() and char.isprintable()})
+    clean = composed.translate(_LATIN1)
+    remarks = []
+    if replaced:
+        pairs = ", ".join(f"« {char} » devient « {char.translate(_LATIN1)} »" for char in replaced)
+        remarks.append(f"le protocole n'admet que l'ISO-8859-1 : {pairs}")
+    lost = [char for char in dict.fromkeys(clean) if ord(char) > 0xFF or unicodedata.category(char) == "Cc"]
+    return clean, remarks, lost
+
+
+def check_number(number: str) -> str | None:
+    """None when S²LOW accepts the number, else why not."""
+    if not number:
+        return "champ « numero » absent ; indiquez le numéro de l'acte (exemple : 2026_012)."
+    if NUMBER.fullmatch(number):
+        return None
+    if len(number) > 15:
+        return f"champ « numero » : « {number} » compte {len(number)} caractères ; 15 au plus."
+    proposal = re.sub(r"[^A-Z0-9]+", "_", fold(number).upper()).strip("_")[:15].strip("_")
+    hint = f" ; proposition : {proposal}" if NUMBER.fullmatch(proposal) else ""
+    rule = "seuls A-Z, 0-9 et _ sont admis, sans _ au début ni à la fin"
+    return f"champ « numero » : « {number} » n'est pas admis ({rule}){hint}."
+
+
+def check_date(text: str, today: date) -> tuple[str, str | None]:
+    """The date as YYYY-MM-DD and None, or "" and why it is refused. Accepts 2026-11-25 and 25/11/2026."""
+    if not text:
+        return "", "champ « date » absent ; indiquez la date de la décision (exemple : 2026-11-25)."
+    for form in ("%Y-%m-%d", "%d/%m/%Y"):
+        try:
+            day = datetime.strptime(text, form).date()
+        except ValueError:
+            continue
+        if day > today:
+            return (
+                "",
+                f"champ « date » : le {day:%d/%m/%Y} est dans le futur ; un acte se transmet une fois pris.",
+            )
+        return day.isoformat(), None
+    return "", f"champ « date » : « {text} » n'est pas une date ; écrivez-la ainsi : 2026-11-25."
+
+
+def check_pdf(path: Path) -> str | None:
+    """None when the file is a PDF the TdT can stamp, else why not. The content counts, not the name."""
+    name = path.name
+    size = path.stat().st_size
+    if size == 0:
+        return f"« {name} » est vide (0 octet) ; déposez de nouveau le document."
+    with path.open("rb") as stream:
+        if b"%PDF-" not in stream.read(1024):
+            return f"« {name} » n'est pas un PDF, quel que soit son nom ; exportez le document en PDF."
+        stream.seek(0)
+        try:
+            reader = PdfReader(stream, strict=False)
+            encrypted = reader.is_encrypted
+            pages = 0 if encrypted else len(reader.pages)
+        except Exception as error:  # pypdf raises about anything on a damaged file
+            return f"« {name} » est un PDF endommagé ({type(error).__name__}) ; exportez-le de nouveau."
+    if encrypted:
+        return f"« {name} » est protégé par un mot de passe ou des restrictions ; déposez-le sans protection."
+    if pages == 0:
+        return f"« {name} » est un PDF sans page ; exportez-le de nouveau."
+    return None
+
+
+def check_annex(path: Path) -> str | None:
+    """None when the annex is a PDF, a PNG or a JPEG, else why not."""
+    if path.stat().st_size == 0:
+        return f"annexe « {path.name} » vide (0 octet) ; déposez de nouveau le document."
+    with path.open("rb") as stream:
+        if stream.read(8).startswith(_IMAGE_HEADS):
+            return None
+    problem = check_pdf(path)
+    return f"annexe {problem}" if problem else None
+
+
+def check_size(total: int, limit: int) -> str | None:
+    """None when the TdT takes that many bytes, else why not."""
+    if total < limit:
+        return None
+    return (
+        f"les fichiers pèsent {total / 1e6:.0f} Mo ; le TdT refuse un envoi de {limit / 1e6:.0f} Mo ou plus. "
+        "Réduisez les images du PDF ou transmettez les annexes par voie papier (document_papier: oui)."
+    )
+
+
+def check_act(
+    description: Description, folder: Path, classification: Classification, today: date, limit: int
+) -> tuple[Act | None, list[str]]:
+    """Check a whole act in its folder. Returns the act, or None and every fault found."""
+    faults: list[str] = []
+
+    def add(problem: str | None) -> None:
+        if problem:
+            faults.append(problem)
+
+    add(check_number(description.number))
+    day, problem = check_date(description.date, today)
+    add(problem)
+    subject, remarks, lost = to_latin1(description.subject)
+    if not subject:
+        faults.append("champ « objet » absent ; indiquez l'objet de l'acte.")
+    if lost:
+        shown = ", ".join(f"« {char} » (U+{ord(char):04X})" for char in lost)
+        faults.append(f"champ « objet » : caractères impossibles à transmettre en ISO-8859-1 : {shown} ; ôtez-les.")
+    if len(subject) > SUBJECT_MAX:
+        faults.append(f"champ « objet » : {len(subject)} caractères ; {SUBJECT_MAX} au plus. Raccourcissez-le.")
+    nature = _check_nature(description, classification, faults)
+    matter = _check_matter(description.matter, classification, faults)
+    add(check_pdf(folder / description.file))
+    for annex in description.annexes:
+        add(check_annex(folder / annex.file))
+    names = [description.file, *(annex.file for annex in description.annexes)]
+    add(check_size(sum((folder / name).stat().st_size for name in names), limit))
+    if faults or nature is None:
+        return None, faults
+    act = Act(
+        number=description.number,
+        subject=subject,
+        date=day,
+        nature=nature.code,
+        nature_short=nature.short,
+        matter=matter,
+        type=description.type,
+        file=description.file,
+        annexes=tuple((annex.file, annex.type) for annex in description.annexes),
+        paper=description.paper,
+        on_hold=description.on_hold,
+        remarks=(*description.remarks, *remarks),
+    )
+    return act, []
+
+
+def _check_nature(description: Description, classification: Classification, faults: list[str]) -> Nature | None:
+    choices = ", ".join(f"{item.code} ({item.label})" for item in sorted(classification.natures.values(), key=str))
+    if not description.nature:
+        faults.append(f"champ « nature » absent ; choisissez parmi : {choices}.")
+        return None
+    nature = classification.nature(description.nature)
+    if nature is None:
+        faults.append(f"champ « nature » : « {description.nature} » est inconnue ; choisissez parmi : {choices}.")
+        return None
+    wanted = [("champ « type »", description.type)]
+    wanted += [(f"annexe « {annex.file} », champ « type »", annex.type) for annex in description.annexes]
+    allowed = ", ".join(f"{code} ({label})" for code, label in sorted(nature.types.items()))
+    for where, kind in wanted:
+        if not kind:
+            faults.append(f"{where} absent ; types admis pour « {nature.label} » : {allowed}.")
+        elif kind not in nature.types:
+            faults.append(f"{where} : « {kind} » n'est pas admis pour « {nature.label} » ; types admis : {allowed}.")
+    return nature
+
+
+def _check_matter(matter: str, classification: Classification, faults: list[str]) -> tuple[str, ...]:
+    version = f"nomenclature du {classification.version:%d/%m/%Y}"
+    levels = tuple(matter.split("."))
+    if not matter:
+        faults.append("champ « classification » absent ; indiquez la matière (exemple : 1.1).")
+    elif matter not in classification.matters:
+        faults.append(f"champ « classification » : la matière « {matter} » n'existe pas dans la {version}.")
+    elif len(levels) < 2:
+        inside = [
+            f"{code} ({label})" for code, label in classification.matters.items() if code.startswith(f"{matter}.")
+        ]
+        faults.append(
+            f"champ « classification » : « {matter} » est trop large ; choisissez une sous-matière : "
+            f"{', '.join(inside[:12])}."
+        )
+    return levels
+
+
+def check_pes(path: Path, siren: str, limit: int) -> list[str]:
+    """Every reason why the file cannot be sent to Helios, or an empty list."""
+    size = path.stat().st_size
+    if size == 0:
+        return [f"« {path.name} » est vide (0 octet) ; exportez-le de nouveau du logiciel de comptabilité."]
+    too_big = check_size(size, limit)
+    if too_big:
+        return [too_big]
+    try:
+        root = parse_xml(path.read_bytes())
+    except (etree.XMLSyntaxError, ValueError) as error:
+        return [f"« {path.name} » n'est pas du XML lisible ({error}) ; exportez-le de nouveau."]
+    if etree.QName(root).localname != "PES_Aller":
+        return [f"« {path.name} » n'est pas un flux PES (élément PES_Aller attendu, {root.tag} trouvé)."]
+    owner = root.find(".//{*}EnTetePES/{*}IdColl")
+    siret = owner.get("V", "") if owner is not None else ""
+    if not siret.startswith(siren):
+        return [
+            f"« {path.name} » porte l'identifiant « {siret} » (EnTetePES/IdColl), qui n'est pas de la collectivité "
+            f"{siren} ; vérifiez la collectivité choisie dans le logiciel de comptabilité."
+        ]
+    return []

@@ -1,0 +1,350 @@
+"""The command line, in French: tdt-connector run|status|send|retry|doctor|proof."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pwd
+import shutil
+import sqlite3
+import sys
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+from . import description as descriptions
+from . import doctor, proof, service
+from .agent import FOLDERS, summary
+from .checks import check_act, check_number, check_pdf, check_pes, check_size
+from .classification import ClassificationError
+from .classification import parse as parse_classification
+from .client import Client
+from .config import DEFAULT_PATH, Config, ConfigError, load
+from .errors import TdtError
+from .journal import Journal, Row, State, StateChanged
+from .s2low import S2low
+from .storage import move
+
+_FRENCH = {
+    "usage: ": "usage : ",
+    "positional arguments": "arguments",
+    "options": "options",
+    "show this help message and exit": "affiche cette aide",
+    "the following arguments are required: %s": "il manque : %s",
+    "unrecognized arguments: %s": "arguments inconnus : %s",
+    "expected one argument": "une valeur est attendue",
+    "argument %(argument_name)s: %(message)s": "argument %(argument_name)s : %(message)s",
+    "invalid %(type)s value: %(value)r": "valeur incorrecte : %(value)r",
+    "invalid choice: %(value)r (choose from %(choices)s)": "choix inconnu : %(value)r (possibles : %(choices)s)",
+    "not allowed with argument %s": "incompatible avec %s",
+    "%(prog)s: error: %(message)s\n": "%(prog)s : erreur : %(message)s\n",
+}
+_DESCRIPTION = """\
+Transmet au tiers de télétransmission (TdT) les actes et les flux PES déposés dans le dossier « depot »,
+une fois et une seule, et range à côté de chaque acte l'accusé de réception de la préfecture (ARActe)."""
+_EPILOG = """\
+Déposer un acte : copiez dans « depot » le PDF et sa description, de même nom.
+
+  2026_012.pdf
+  2026_012.yml :
+      numero: 2026_012
+      objet: Approbation du compte administratif 2025
+      date: 2026-11-25
+      nature: délibérations       # ou un code : 1 à 6
+      classification: 7.1
+      type: 99_DE
+      annexes:                    # facultatif
+        - {fichier: tableau.pdf, type: 99_DE}
+      document_papier: non        # facultatif
+      en_attente: non             # facultatif : oui = enregistré au TdT sans être transmis
+
+Déposer un flux PES : copiez le fichier .xml seul.
+
+Suivre : « tdt-connector status ». L'acte acquitté est dans « acquittes », l'acte refusé dans « rejets »
+avec motif.txt, les courriers de la préfecture dans « lettres »."""
+_SHOWN = "%d/%m %H:%M"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Returns the exit code: 0 done, 1 refused or failed, 2 misuse."""
+    vars(argparse)["_"] = lambda text: _FRENCH.get(text, text)  # argparse has no other way to speak French
+    arguments = _parser().parse_args(argv)
+    try:
+        config = load(arguments.config)
+        if arguments.command != "send":
+            _become_service(config)
+        return int(arguments.action(config, arguments))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+    except PermissionError as error:
+        print(f"Accès refusé : {error.filename}. Lancez la commande avec sudo.", file=sys.stderr)
+    except OSError as error:
+        print(f"Fichier ou disque inutilisable : {error}", file=sys.stderr)
+    except sqlite3.Error as error:
+        print(f"Journal inutilisable : {error}. Lancez « tdt-connector doctor ».", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("tdt-connector", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=plain)
+    parser.add_argument("--config", type=Path, default=DEFAULT_PATH, metavar="FICHIER", help="configuration à employer")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMANDE", title="commandes")
+
+    def command(name: str, action: object, text: str, details: str = "") -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=details or text, formatter_class=plain)
+        sub.set_defaults(action=action)
+        return sub
+
+    command("run", _run, "fait travailler le connecteur (lancé par systemd)")
+    status = command("status", _status, "montre où en sont les dépôts")
+    status.add_argument("nom", nargs="?", help="numéro, référence, IDActe ou transaction : montre tout son parcours")
+    status.add_argument("--nombre", type=int, default=20, metavar="N", help="nombre de dépôts montrés (20)")
+    status.add_argument("--json", action="store_true", help="sortie JSON")
+    send = command(
+        "send",
+        _send,
+        "contrôle un acte ou un PES et le met dans le dossier de dépôt",
+        "Contrôle un acte (PDF et description) ou un flux PES (XML), puis le met dans le dossier de dépôt.\n"
+        "Sans défaut trouvé, rend 0 ; sinon, dit quoi corriger et ne dépose rien.",
+    )
+    send.add_argument("fichier", type=Path, help="PDF de l'acte, ou XML du flux PES")
+    send.add_argument(
+        "--description",
+        type=Path,
+        metavar="FICHIER",
+        help="description de l'acte (par défaut : même nom, en .yml)",
+    )
+    retry = command(
+        "retry",
+        _retry,
+        "reprend un dépôt rejeté, ou règle un dépôt « à rapprocher »",
+        "Reprend un dépôt :\n"
+        "  - rejeté : ses fichiers retournent dans le dossier de dépôt ;\n"
+        "  - à rapprocher : il est recherché de nouveau au TdT, ou réglé par --transaction ou --absent,\n"
+        "    après avoir regardé sur le site du TdT. Un acte n'est jamais renvoyé au hasard.",
+    )
+    retry.add_argument("nom", help="numéro ou référence du dépôt")
+    choice = retry.add_mutually_exclusive_group()
+    choice.add_argument("--transaction", type=int, metavar="N", help="le dépôt est au TdT, sous cette transaction")
+    choice.add_argument("--absent", action="store_true", help="vérifié : le dépôt n'est pas au TdT, à envoyer")
+    diagnosis = command("doctor", _doctor, "dit ce qui ne va pas et quoi faire")
+    diagnosis.add_argument("--json", action="store_true", help="sortie JSON")
+    proving = command(
+        "proof",
+        _proof,
+        "prouve la transmission avec un acte de test (sortie JSON)",
+        "Prouve que la collectivité peut transmettre : connexion, compte, RGS, nomenclature, et un acte de test\n"
+        "déposé puis suivi jusqu'à son ARActe. Sortie JSON ; les verdicts y sont, le code de retour vaut 0.",
+    )
+    proving.add_argument(
+        "--production",
+        action="store_true",
+        help="le TdT est réel : l'acte de test est enregistré sans être transmis, puis annulé",
+    )
+    proving.add_argument("--delai", type=float, default=180, metavar="S", help="attente maximale, en secondes (180)")
+    return parser
+
+
+def _become_service(config: Config) -> None:
+    """Work under the service's account, so that no file of the journal ever belongs to root."""
+    if os.geteuid() != 0 or not config.folder_state.is_dir():
+        return
+    owner = config.folder_state.stat()
+    if owner.st_uid != 0:
+        account = pwd.getpwuid(owner.st_uid)
+        os.initgroups(account.pw_name, account.pw_gid)
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+    os.umask(0o027)
+
+
+def _run(config: Config, arguments: argparse.Namespace) -> int:
+    return service.run(config)
+
+
+def _status(config: Config, arguments: argparse.Namespace) -> int:
+    journal = Journal(config.journal)
+    try:
+        if arguments.nom:
+            return _show(journal, arguments.nom, arguments.json)
+        rows = journal.recent(arguments.nombre)
+        contact, failing = float(journal.value("contact_le", "0")), journal.value("contact_erreur")
+        if arguments.json:
+            document = {
+                "depots": [summary(row) for row in rows],
+                "etats": {state.value: count for state, count in journal.counts().items()},
+                "dernier_contact": datetime.fromtimestamp(contact).astimezone().isoformat() if contact else None,
+                "contact_erreur": failing or None,
+            }
+            print(json.dumps(document, ensure_ascii=False, indent=2))
+            return 0
+        for row in rows:
+            print(_line(row))
+        counts = ", ".join(f"{count} {state.label}" for state, count in journal.counts().items() if count)
+        print(f"\nEn tout : {counts or 'aucun dépôt'}.")
+        last = f"{datetime.fromtimestamp(contact):{_SHOWN}}" if contact else "aucun"
+        print(f"Dernier échange avec le TdT : {last}." + (f" Depuis : {failing}" if failing else ""))
+        return 0
+    finally:
+        journal.close()
+
+
+def _line(row: Row) -> str:
+    when = datetime.fromtimestamp(row.changed_at).strftime(_SHOWN)
+    subject = str((row.act or {}).get("subject", "")) or ", ".join(item.name for item in row.files)
+    extra = row.idacte or (row.detail.splitlines() or [""])[0]
+    return f"{when}  {row.state.label:<15} {row.title:<18} {subject[:40]:<40}  {extra}".rstrip()
+
+
+def _show(journal: Journal, name: str, as_json: bool) -> int:
+    rows = journal.find(name)
+    if not rows:
+        print(f"Aucun dépôt ne porte le nom « {name} ».", file=sys.stderr)
+        return 1
+    if as_json:
+        print(json.dumps([summary(row) for row in rows], ensure_ascii=False, indent=2))
+        return 0
+    for row in rows:
+        print(_line(row))
+        for when, _, state, detail in journal.events(row):
+            text = f"  {datetime.fromtimestamp(when):%d/%m/%Y %H:%M:%S}  {State(state).label:<15} {detail}"
+            print(text.rstrip().replace("\n", "\n" + " " * 39))
+        if row.filed:
+            print(f"  rangé dans {FOLDERS[row.state]}/{row.idacte or row.ref}")
+    return 0
+
+
+def _send(config: Config, arguments: argparse.Namespace) -> int:
+    path: Path = arguments.fichier
+    if not path.is_file():
+        print(f"« {path} » n'existe pas.", file=sys.stderr)
+        return 1
+    files = [path]
+    if path.suffix.lower() == ".xml":
+        faults = check_pes(path, config.siren, config.max_bytes)
+    else:
+        beside = path.with_suffix(".yml")
+        source: Path = arguments.description or beside
+        if not source.is_file():
+            print(
+                f"« {source} » n'existe pas : il faut décrire l'acte (voir tdt-connector --help).",
+                file=sys.stderr,
+            )
+            return 1
+        faults, annexes = _check_before(config, path, source)
+        files += [*annexes, source]  # the description last: the set is complete when it appears
+    if faults:
+        print("Rien n'est déposé :\n" + "\n".join(f"  - {line}" for line in faults), file=sys.stderr)
+        return 1
+    names = [f"{path.stem}.yml" if item.suffix.lower() in (".yml", ".yaml") else item.name for item in files]
+    taken = [name for name in names if (config.folder_depot / name).exists()]
+    if taken:
+        print(f"Rien n'est déposé : « {taken[0]} » est déjà dans le dossier de dépôt.", file=sys.stderr)
+        return 1
+    for item, name in zip(files, names, strict=True):
+        shutil.copyfile(item, config.folder_depot / f"{name}.part")
+    for name in names:
+        move(config.folder_depot / f"{name}.part", config.folder_depot / name)
+    print(f"Déposé : {', '.join(names)}. Suivez avec « tdt-connector status ».")
+    return 0
+
+
+def _check_before(config: Config, path: Path, source: Path) -> tuple[list[str], list[Path]]:
+    """Faults found before the deposit, and the annexes' paths. The service checks everything again."""
+    try:
+        described = descriptions.parse(source.read_bytes())
+    except descriptions.DescriptionError as error:
+        return error.faults, []
+    if described.file and described.file != path.name:
+        return [f"champ « fichier » : « {described.file} » n'est pas le fichier donné, « {path.name} »."], []
+    described = descriptions.replace_file(described, path.name)
+    annexes = [path.parent / annex.file for annex in described.annexes]
+    absent = [f"annexe « {annex.name} » introuvable à côté de l'acte." for annex in annexes if not annex.is_file()]
+    if absent:
+        return absent, []
+    try:
+        classification = parse_classification(config.classification.read_bytes())
+    except (OSError, ClassificationError):  # not received yet: what can be checked without it is
+        total = sum(item.stat().st_size for item in [path, *annexes])
+        found = [check_number(described.number), check_pdf(path), check_size(total, config.max_bytes)]
+        return [fault for fault in found if fault], annexes
+    return check_act(described, path.parent, classification, date.today(), config.max_bytes)[1], annexes
+
+
+def _retry(config: Config, arguments: argparse.Namespace) -> int:
+    journal = Journal(config.journal)
+    try:
+        rows = journal.find(arguments.nom)
+        row = next((item for item in rows if item.state in (State.TO_RECONCILE, State.REJECTED)), None)
+        if row is None:
+            state = f"il est « {rows[0].state.label} »" if rows else "aucun dépôt ne porte ce nom"
+            print(f"« {arguments.nom} » n'est ni à rapprocher ni rejeté : {state}.", file=sys.stderr)
+            return 1
+        if row.state is State.REJECTED:
+            return _redeposit(config, row, arguments)
+        return _settle(config, journal, row, arguments)
+    except (StateChanged, TdtError) as error:
+        print(f"Rien n'est changé : {error}", file=sys.stderr)
+        return 1
+    finally:
+        journal.close()
+
+
+def _redeposit(config: Config, row: Row, arguments: argparse.Namespace) -> int:
+    if arguments.transaction or arguments.absent:
+        print("--transaction et --absent ne servent qu'à un dépôt « à rapprocher ».", file=sys.stderr)
+        return 1
+    folder = config.dossier / FOLDERS[row.state] / row.ref
+    names = sorted((item.name for item in row.files), key=lambda name: name.lower().endswith((".yml", ".yaml")))
+    missing = [name for name in names if not (folder / name).is_file()]
+    present = [name for name in names if (config.folder_depot / name).exists()]
+    if missing or present or not names:
+        why = f"« {missing[0]} » n'est plus dans {folder}" if missing else "un fichier de même nom est déjà déposé"
+        print(f"Rien n'est changé : {why}.", file=sys.stderr)
+        return 1
+    for name in names:
+        shutil.copyfile(folder / name, config.folder_depot / f"{name}.part")
+        move(config.folder_depot / f"{name}.part", config.folder_depot / name)
+    print(f"« {row.title} » est de nouveau dans le dossier de dépôt.")
+    return 0
+
+
+def _settle(config: Config, journal: Journal, row: Row, arguments: argparse.Namespace) -> int:
+    if arguments.absent:
+        detail = "Absent du TdT, vérifié par une personne : nouvel envoi."
+        journal.move(row, State.CHECKED, absences=0, essais=0, detail=detail)
+        print(f"« {row.title} » sera envoyé.")
+    elif arguments.transaction:
+        driver = S2low(Client(config))
+        status = driver.pes_status if row.kind == "pes" else driver.act_status
+        found = status(arguments.transaction)
+        detail = "Transaction donnée par une personne."
+        journal.move(row, State.SENT, transaction_tdt=arguments.transaction, essais=0, detail=detail)
+        print(f"« {row.title} » est suivi sous la transaction {arguments.transaction} (au TdT : {found.state}).")
+    else:
+        journal.move(row, State.INTENT, incertain=1, absences=0, detail="Nouvelle recherche au TdT.")
+        print(f"« {row.title} » sera de nouveau recherché dans la liste du TdT.")
+    return 0
+
+
+def _doctor(config: Config, arguments: argparse.Namespace) -> int:
+    client = Client(config)
+    findings = doctor.examine(config, client, S2low(client))
+    failed = any(item.verdict == doctor.FAIL for item in findings)
+    if arguments.json:
+        print(json.dumps([item.to_dict() for item in findings], ensure_ascii=False, indent=2))
+        return int(failed)
+    marks = {doctor.OK: "OK       ", doctor.WARN: "ATTENTION", doctor.FAIL: "ÉCHEC    "}
+    for item in findings:
+        print(f"{marks[item.verdict]}  {item.libelle} : {item.detail}")
+        if item.remede:
+            print(f"           → {item.remede}")
+    return int(failed)
+
+
+def _proof(config: Config, arguments: argparse.Namespace) -> int:
+    document = proof.prove(config, S2low(Client(config)), arguments.production, arguments.delai)
+    print(json.dumps(document, ensure_ascii=False, indent=2))
+    return 0

@@ -1,0 +1,199 @@
+"""The agent's configuration: /etc/tdt-connector/config.yml, checked at start, errors in French."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+DEFAULT_PATH = Path("/etc/tdt-connector/config.yml")
+_REQUIRED = ("url", "siren", "departement")
+_TOP = ("tdt", "url", "siren", "departement", "certificat", "autorites", "revocation", "dossier")
+_NUMBERS = ("taille_max_mo",)
+_Fault = Callable[[str, str], None]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. Its text, in French, has one line per fault: file, field, fix."""
+
+
+@dataclass(frozen=True)
+class Delays:
+    """Waiting times, in seconds. The keys of `delais` in the file are these field names."""
+
+    depot: float = 2  # between two looks into depot/
+    stabilite: float = 5  # a file unchanged for that long is whole
+    incomplet: float = 300  # a set of files still incomplete after that long is explained in rejets/
+    sondage_min: float = 5  # first question about an act's status, then twice as long each time
+    sondage_max: float = 900
+    rapprochement: float = 60  # between a lost answer and the look for the act in the TdT's list
+    reprise_max: float = 300  # longest pause after the TdT could not be reached
+    reception: float = 900  # between two looks for letters of the préfecture
+    nomenclature: float = 900  # between two fetches of the classification the TdT holds
+    nomenclature_demande: float = 86400  # between two requests for a newer one to the préfecture
+    nomenclature_attente: float = 600  # acts wait that long for the answer to the very first request
+    nomenclature_max: float = 172800  # fetched longer ago than that, it is stale: nothing is sent
+    statut3: float = 172800  # an act transmitted for longer without ARActe is reported
+    http: float = 60  # longest wait for an answer of the TdT
+
+
+@dataclass(frozen=True)
+class Config:
+    """What one connector needs to know. Paths are absolute; `taille_max_mo` counts 10^6 bytes."""
+
+    url: str
+    siren: str
+    departement: str
+    tdt: str = "s2low"
+    certificat: Path = Path("/etc/creatic/pki/tdt/current")
+    autorites: Path = Path("/etc/ssl/certs/ca-certificates.crt")
+    revocation: Path = Path("/etc/creatic/pki/crl.pem")
+    dossier: Path = Path("/var/lib/tdt-connector")
+    taille_max_mo: float = 150
+    identifiant: str | None = None
+    mot_de_passe: str | None = field(default=None, repr=False)
+    delais: Delays = Delays()
+
+    @property
+    def max_bytes(self) -> int:
+        """Size from which S²LOW refuses the files of an act, in bytes."""
+        return int(self.taille_max_mo * 1_000_000)
+
+    @property
+    def folder_depot(self) -> Path:
+        return self.dossier / "depot"
+
+    @property
+    def folder_current(self) -> Path:
+        return self.dossier / "en_cours"
+
+    @property
+    def folder_state(self) -> Path:
+        return self.dossier / "etat"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder_state / "journal.sqlite"
+
+    @property
+    def classification(self) -> Path:
+        return self.dossier / "nomenclature" / "classification.xml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.dossier / "metriques" / "tdt_connector.prom"
+
+
+def luhn(digits: str) -> bool:
+    """True when the check digit of a SIREN or SIRET is right."""
+    total = 0
+    for position, char in enumerate(reversed(digits)):
+        value = int(char) * (1 + position % 2)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0
+
+
+def load(path: Path) -> Config:
+    """Read and check the file. Raises ConfigError with every fault found, in French."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} : lecture impossible ({error.strerror}). Relancez le déploiement.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", ligne {where.line + 1}" if where else ""
+        raise ConfigError(f"{path}{line} : ce n'est pas du YAML valide ({error}).") from error
+    if not isinstance(raw, dict) or not raw:
+        raise ConfigError(f"{path} : fichier vide ou sans champ ; il faut au moins {', '.join(_REQUIRED)}.")
+    return _build(raw, path)
+
+
+def _build(raw: Mapping[str, object], path: Path) -> Config:
+    faults: list[str] = []
+
+    def fault(name: str, text: str) -> None:
+        faults.append(f"{path}, champ « {name} » : {text}")
+
+    known = (*_TOP, *_NUMBERS, "compte", "delais")
+    for name in raw:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1)
+            fault(str(name), "champ inconnu" + (f" ; vouliez-vous dire « {close[0]} » ?" if close else "."))
+    for name in _REQUIRED:
+        if name not in raw:
+            fault(name, "champ obligatoire absent ; ajoutez-le.")
+    values: dict[str, Any] = {}
+    for name in _TOP:
+        if name not in raw:
+            continue
+        value = raw[name]
+        if not isinstance(value, str) or not value:
+            fault(name, f"« {value} » doit être un texte ; mettez-le entre guillemets.")
+            continue
+        problem = _check_text(name, value)
+        if problem:
+            fault(name, problem)
+        is_path = name in ("certificat", "autorites", "revocation", "dossier")
+        values[name] = Path(value) if is_path else value.rstrip("/") if name == "url" else value
+    for name in _NUMBERS:
+        if name in raw:
+            values[name] = _number(raw[name], name, fault)
+    values.update(_account(raw.get("compte"), fault))
+    values["delais"] = _delays(raw.get("delais"), fault)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return Config(**values)
+
+
+def _check_text(name: str, value: str) -> str | None:
+    if name == "tdt" and value != "s2low":
+        return f"« {value} » n'est pas un TdT connu ; seul « s2low » est disponible."
+    if name == "url":
+        parts = urlsplit(value)
+        if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
+            return f"« {value} » n'est pas une adresse https ; exemple : https://www.s2low.org"
+    if name == "siren" and not (re.fullmatch(r"\d{9}", value) and luhn(value)):
+        return f"« {value} » n'est pas un SIREN (9 chiffres dont une clé de contrôle) ; corrigez-le."
+    if name == "departement" and not re.fullmatch(r"0\d[0-9AB]|\d{3}", value):
+        return f"« {value} » n'est pas un département sur 3 caractères ; exemple : 059"
+    if name in ("certificat", "autorites", "revocation", "dossier") and not Path(value).is_absolute():
+        return f"« {value} » doit être un chemin absolu."
+    return None
+
+
+def _number(value: object, name: str, fault: _Fault) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        fault(name, f"« {value} » doit être un nombre supérieur à zéro.")
+        return 1
+    return value
+
+
+def _account(raw: object, fault: _Fault) -> dict[str, str]:
+    if raw is None:
+        return {}
+    wanted = {"identifiant", "fichier_mot_de_passe"}
+    if not isinstance(raw, dict) or set(raw) != wanted:
+        fault("compte", "attend exactement « identifiant » et « fichier_mot_de_passe ».")
+        return {}
+    try:
+        secret = Path(str(raw["fichier_mot_de_passe"])).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        fault("compte.fichier_mot_de_passe", "fichier illisible ; vérifiez son chemin et ses droits.")
+        return {}
+    return {"identifiant": str(raw["identifiant"]), "mot_de_passe": secret}
+
+
+def _delays(raw: object, fault: _Fault) -> Delays:
+    if raw is None:
+        return Delays()
+    known = {item.name for item in fields(Delays)}
+    if not isinstance(raw, dict) or not set(raw) <= known:
+        fault("delais", f"n'accepte que {', '.join(sorted(known))} (en secondes).")
+        return Delays()
+    return Delays(**{name: _number(value, f"delais.{name}", fault) for name, value in raw.items()})

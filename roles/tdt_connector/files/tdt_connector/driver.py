@@ -1,0 +1,137 @@
+"""What the agent asks of a TdT. A driver turns it into one platform's calls; S²LOW is the first."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from .checks import Act
+
+
+class RemoteState(StrEnum):
+    """Where a transaction stands at the TdT, whatever the platform's own codes."""
+
+    WAITING = "en attente d'envoi au TdT"
+    HELD = "en attente d'une action sur le site du TdT"
+    TRANSMITTED = "transmis, accusé de réception attendu"
+    ACKNOWLEDGED = "acquitté"
+    UNRECEIPTED = "transmis sans acquittement"
+    REFUSED = "refusé"
+    ERROR = "en erreur"
+    CANCELLED = "annulé"
+
+
+@dataclass(frozen=True)
+class RemoteStatus:
+    """A transaction's status: the platform's code, its meaning, the text that comes with it."""
+
+    code: int
+    state: RemoteState
+    text: str = ""
+    receipt: bytes = b""  # the ARActe, when the platform gives it with the status
+
+
+@dataclass(frozen=True)
+class RemoteAct:
+    """An act in the TdT's list, to be compared with ours."""
+
+    transaction: int
+    number: str
+    subject: str
+    date: str
+    status: int
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A document that waits for the commune at the TdT: a letter of the préfecture or a PES Retour."""
+
+    id: int
+    kind: str  # lettre or pes_retour
+    title: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.kind}-{self.id}"
+
+
+class Driver(ABC):
+    """Every call may raise Unreachable, Denied, Uncertain or Refused (errors.py)."""
+
+    @abstractmethod
+    def check_connection(self) -> None:
+        """Raise unless the TdT recognises the certificate."""
+
+    @abstractmethod
+    def logins(self) -> list[str]:
+        """The accounts tied to the certificate."""
+
+    @abstractmethod
+    def is_rgs(self) -> bool:
+        """Whether the TdT takes the certificate for an RGS one, without which it refuses acts."""
+
+    @abstractmethod
+    def classification(self) -> bytes:
+        """The nomenclature, as XML."""
+
+    @abstractmethod
+    def request_classification(self) -> int:
+        """Ask the préfecture for the nomenclature in force; returns the request's transaction."""
+
+    @abstractmethod
+    def classification_answered(self, transaction: int) -> bool:
+        """Whether the préfecture has answered this request: the TdT then serves what it answered."""
+
+    @abstractmethod
+    def submit_act(self, act: Act, folder: Path) -> int:
+        """Post an act; returns its transaction. Raises Duplicate if the number is taken."""
+
+    @abstractmethod
+    def act_status(self, transaction: int) -> RemoteStatus:
+        """Where the act stands, with the ARActe once acknowledged."""
+
+    @abstractmethod
+    def act_documents(self, transaction: int) -> dict[str, bytes]:
+        """The stamped act and the slip (bordereau), by file name."""
+
+    @abstractmethod
+    def act_original(self, transaction: int) -> bytes | None:
+        """The act as the TdT holds it, or None while the TdT does not give it out."""
+
+    @abstractmethod
+    def find_acts(self, number: str) -> list[RemoteAct]:
+        """Acts of this number in the TdT's list."""
+
+    @abstractmethod
+    def cancel_act(self, transaction: int) -> None:
+        """Cancel an act that has not been transmitted."""
+
+    @abstractmethod
+    def submit_pes(self, path: Path) -> int:
+        """Post a PES; returns its transaction. Raises Duplicate if the TdT already has this content."""
+
+    @abstractmethod
+    def find_pes(self, sha1: str) -> list[int]:
+        """Transactions of the PES with this content. Raises Refused if the TdT does not let us look."""
+
+    @abstractmethod
+    def pes_status(self, transaction: int) -> RemoteStatus:
+        """Where the PES stands."""
+
+    @abstractmethod
+    def pes_receipt(self, transaction: int) -> bytes:
+        """The PES Acquit."""
+
+    @abstractmethod
+    def incoming(self) -> list[Incoming]:
+        """Documents not yet marked as read."""
+
+    @abstractmethod
+    def fetch(self, item: Incoming) -> bytes:
+        """The document itself: often a tar.gz."""
+
+    @abstractmethod
+    def mark_read(self, item: Incoming) -> None:
+        """Tell the TdT that the document is safe here."""

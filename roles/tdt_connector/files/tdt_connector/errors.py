@@ -1,0 +1,31 @@
+"""What can go wrong between the connector and a TdT. Every text is French and meant for a technician."""
+
+from __future__ import annotations
+
+
+class TdtError(Exception):
+    """Base. `kind` is a short stable word for tests and `doctor`."""
+
+    def __init__(self, message: str, kind: str = "tdt") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Unreachable(TdtError):
+    """The TdT could not be reached: nothing was received there, so trying again is safe."""
+
+
+class Denied(TdtError):
+    """The TdT turned the certificate or the account away: nothing was recorded, a person must act."""
+
+
+class Uncertain(TdtError):
+    """No usable answer after the request left: it may or may not have been recorded."""
+
+
+class Refused(TdtError):
+    """The TdT answered that it refuses this request: nothing was recorded."""
+
+
+class Duplicate(Refused):
+    """The TdT already holds an act with this number, or this very PES."""

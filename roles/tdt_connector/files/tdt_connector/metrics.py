@@ -1,0 +1,59 @@
+"""Figures for the node exporter's textfile collector."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, date, datetime
+
+from . import certificate
+from .config import Config
+from .journal import Journal
+from .storage import write
+
+STATUS_TRANSMITTED = 3
+
+
+def render(config: Config, journal: Journal) -> str:
+    """The text of the .prom file."""
+    lines: list[str] = []
+
+    def gauge(name: str, help_text: str, samples: dict[str, float]) -> None:
+        lines.append(f"# HELP tdt_connector_{name} {help_text}")
+        lines.append(f"# TYPE tdt_connector_{name} gauge")
+        lines.extend(f"tdt_connector_{name}{labels} {value:.10g}" for labels, value in samples.items())
+
+    now = time.time()
+    states = {f'{{etat="{state.value}"}}': float(count) for state, count in journal.counts().items()}
+    gauge("deposits", "Deposits by state.", states)
+    oldest = journal.oldest(STATUS_TRANSMITTED)
+    age = now - oldest if oldest else 0.0
+    gauge("oldest_transmitted_seconds", "Age of the oldest act at status 3, awaiting its ARActe.", {"": age})
+    for key, name, help_text in (
+        ("contact_le", "last_contact_timestamp_seconds", "Last successful exchange with the TdT."),
+        ("cycle_le", "last_cycle_timestamp_seconds", "Last complete cycle of the agent."),
+        ("nomenclature_le", "classification_checked_timestamp_seconds", "Last fetch of the classification."),
+    ):
+        gauge(name, help_text, {"": float(journal.value(key, "0"))})
+    version = journal.value("nomenclature_version")
+    if version:
+        day = date.fromisoformat(version)
+        stamp = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+        gauge("classification_version_timestamp_seconds", "Version date of the classification.", {"": stamp})
+    gauge(
+        "contact_failing",
+        "1 while the TdT cannot be used.",
+        {"": float(bool(journal.value("contact_erreur")))},
+    )
+    try:
+        expires = certificate.read(config.certificat, config.revocation).expires.timestamp()
+    except certificate.CertificateError:
+        expires = 0.0
+    gauge("certificate_expiry_timestamp_seconds", "End of the client certificate, 0 if unusable.", {"": expires})
+    waiting = sum(1 for item in config.folder_depot.iterdir() if not item.name.startswith("."))
+    gauge("depot_files", "Files in the hot folder.", {"": float(waiting)})
+    return "\n".join(lines) + "\n"
+
+
+def publish(config: Config, journal: Journal) -> None:
+    """Replace the .prom file at once."""
+    write(config.metrics, render(config, journal).encode(), mode=0o644)

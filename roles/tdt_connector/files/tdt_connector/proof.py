@@ -1,0 +1,193 @@
+"""The proof that a commune can transmit: connection, RGS, nomenclature, and a test act to its ARActe."""
+
+from __future__ import annotations
+
+import string
+import time
+from datetime import datetime
+from typing import Any
+
+from . import storage
+from .classification import Classification, ClassificationError
+from .classification import parse as parse_classification
+from .config import Config
+from .doctor import FAIL, OK, WARN
+from .driver import Driver
+from .errors import TdtError
+from .journal import FINAL, Journal, Row, State
+
+_LOOK = 0.5
+_BASE36 = string.digits + string.ascii_uppercase
+_KEPT = ("ARActe.xml", "acte-tamponne.pdf", "bordereau.pdf", "resume.json")
+
+
+def _proof(key: str, label: str, verdict: str, detail: str, **measures: Any) -> dict[str, Any]:
+    return {"cle": key, "libelle": label, "verdict": verdict, "detail": detail, "mesures": measures}
+
+
+def prove(config: Config, driver: Driver, production: bool, timeout: float) -> dict[str, Any]:
+    """The proof protocol's document: {"preuves": [...], "fichiers": [...]}.
+
+    In production the test act is only recorded at the TdT, then cancelled: nothing reaches the préfecture.
+    """
+    proofs: list[dict[str, Any]] = []
+    started = time.monotonic()
+    try:
+        driver.check_connection()
+        took = round((time.monotonic() - started) * 1000)
+        proofs.append(_proof("connexion", "Connexion au TdT", OK, f"{config.url} a répondu OK", duree_ms=took))
+        proofs.append(_account(config, driver))
+        proofs.append(_rgs(driver))
+        classification = parse_classification(driver.classification())
+        version = classification.version
+        natures, matters = len(classification.natures), len(classification.matters)
+        detail = f"version du {version:%d/%m/%Y}, {natures} natures, {matters} matières"
+        proofs.append(
+            _proof("classification", "Classification de la préfecture", OK, detail, version=version.isoformat())
+        )
+    except (TdtError, ClassificationError) as error:
+        missing = (
+            ("connexion", "Connexion au TdT") if not proofs else ("classification", "Classification de la préfecture")
+        )
+        proofs.append(_proof(*missing, FAIL, str(error)))
+        proofs.append(_proof("acte", "Acte de test", FAIL, "non tenté : la connexion n'est pas prouvée"))
+        return {"preuves": proofs, "fichiers": []}
+    proof, files = _test_act(config, driver, classification, production, timeout)
+    proofs.append(proof)
+    return {"preuves": proofs, "fichiers": files}
+
+
+def _account(config: Config, driver: Driver) -> dict[str, Any]:
+    logins = driver.logins()
+    if len(logins) == 1 or (logins and config.identifiant):
+        name = config.identifiant or logins[0]
+        return _proof("compte", "Compte au TdT", OK, f"le certificat mène au compte « {name} »", comptes=len(logins))
+    detail = "aucun compte n'est lié au certificat" if not logins else f"plusieurs comptes : {', '.join(logins)}"
+    return _proof("compte", "Compte au TdT", FAIL, detail, comptes=len(logins))
+
+
+def _rgs(driver: Driver) -> dict[str, Any]:
+    if driver.is_rgs():
+        return _proof("rgs", "Certificat RGS", OK, "le TdT admet le certificat pour télétransmettre")
+    return _proof("rgs", "Certificat RGS", FAIL, "le TdT ne tient pas le certificat pour RGS")
+
+
+def test_number(now: datetime) -> str:
+    """A number of 15 characters, one per second: TEST_ + YYMMDD + the second of the day in base 36."""
+    seconds = now.hour * 3600 + now.minute * 60 + now.second
+    digits = ""
+    for _ in range(4):
+        seconds, rest = divmod(seconds, 36)
+        digits = _BASE36[rest] + digits
+    return f"TEST_{now:%y%m%d}{digits}"
+
+
+def _test_act(
+    config: Config, driver: Driver, classification: Classification, production: bool, timeout: float
+) -> tuple[dict[str, Any], list[str]]:
+    label = "Acte de test acquitté (ARActe)" if not production else "Acte de test enregistré puis annulé"
+    now = datetime.now()
+    number = test_number(now)
+    nature = classification.nature("AU") or next(iter(classification.natures.values()))
+    kind = next(
+        (code for code in nature.types if code.startswith("99_") and code != "99_SE"),
+        next(iter(nature.types)),
+    )
+    matters = [code for code in classification.matters if "." in code]
+    subject = f"Acte de test du connecteur, sans portée juridique ({now:%d/%m/%Y %H:%M:%S})"
+    lines = [
+        f"numero: {number}",
+        f'objet: "{subject}"',
+        f"date: {now:%Y-%m-%d}",
+        f"nature: {nature.code}",
+        f"classification: {'9.1' if '9.1' in matters else matters[0]}",
+        f"type: {kind}",
+        f"en_attente: {'oui' if production else 'non'}",
+    ]
+    started = time.monotonic()
+    # The description comes last: the pair is complete when it appears.
+    storage.write(config.folder_depot / f"{number}.pdf", test_pdf(subject, number), mode=0o660)
+    storage.write(config.folder_depot / f"{number}.yml", ("\n".join(lines) + "\n").encode(), mode=0o660)
+    journal = Journal(config.journal)
+    try:
+        row = _wait(journal, number, production, started + timeout)
+    finally:
+        journal.close()
+    took = round(time.monotonic() - started, 1)
+    measures: dict[str, Any] = {"numero": number, "secondes": took}
+    if row is None:
+        detail = f"le service n'a pas pris l'acte de test en {took:.0f} s (systemctl status tdt-connector)"
+        return _proof("acte", label, FAIL, detail, **measures), []
+    measures["transaction"] = row.transaction
+    if production:
+        return _cancel(driver, row, label, measures), []
+    if row.state is not State.ACKNOWLEDGED or not row.idacte:
+        detail = f"l'acte de test est « {row.state.label} » après {took:.0f} s. {row.detail}"
+        return _proof("acte", label, FAIL, detail, **measures), []
+    measures.update(idacte=row.idacte, aracte_le=row.acknowledged_on)
+    folder = config.dossier / "acquittes" / row.idacte
+    files = [str(folder / name) for name in _KEPT if (folder / name).is_file()]
+    detail = f"ARActe {row.idacte} reçu en {took:.0f} s"
+    return _proof("acte", label, OK, detail, **measures), files
+
+
+def _wait(journal: Journal, number: str, production: bool, deadline: float) -> Row | None:
+    row = None
+    while time.monotonic() < deadline:
+        row = next(iter(journal.find(number)), None)
+        if row and (row.filed if row.state in FINAL else row.state is State.TO_RECONCILE):
+            return row
+        if row and production and row.state is State.SENT:
+            return row
+        time.sleep(_LOOK)
+    return row
+
+
+def _cancel(driver: Driver, row: Row, label: str, measures: dict[str, Any]) -> dict[str, Any]:
+    if row.state is not State.SENT or row.transaction is None:
+        detail = f"l'acte de test est « {row.state.label} ». {row.detail}"
+        return _proof("acte", label, FAIL, detail, **measures)
+    try:
+        driver.cancel_act(row.transaction)
+    except TdtError as error:
+        detail = (
+            f"enregistré au TdT sans être transmis (transaction {row.transaction}), mais l'annulation est refusée : "
+            f"{error} Un administrateur du TdT peut la supprimer."
+        )
+        return _proof("acte", label, WARN, detail, **measures)
+    detail = f"enregistré au TdT (transaction {row.transaction}) puis annulé ; rien n'a été transmis à la préfecture"
+    return _proof("acte", label, OK, detail, **measures)
+
+
+def test_pdf(subject: str, number: str) -> bytes:
+    """A minimal valid PDF that says it is a test, written by hand (ISO 32000-1, 7.5)."""
+    texts = [
+        (20, "ACTE DE TEST"),
+        (12, "Ce document vérifie la télétransmission. Il n'a aucune portée juridique."),
+        (12, subject),
+        (12, f"Numéro : {number}"),
+    ]
+    drawing = ["BT", "60 760 Td"]
+    for size, text in texts:
+        escaped = text.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)")
+        drawing += [f"/F1 {size} Tf", f"({escaped}) Tj", "0 -28 Td"]
+    drawing.append("ET")
+    stream = "\n".join(drawing).encode("cp1252")
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R "
+        b"/Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
+    ]
+    out = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
+    offsets = []
+    for rank, body in enumerate(objects, start=1):
+        offsets.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (rank, body)
+    start = len(out)
+    out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    out += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    out += b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, start)
+    return bytes(out)

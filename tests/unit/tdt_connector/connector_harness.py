@@ -1,0 +1,280 @@
+"""A commune with its connector, a test PKI made by the project's own, and the real simulator over TLS."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import resource
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from ansible_collections.cdg59.creatic.plugins.module_utils import pki_x509
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import Request, pem
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from tdt_connector.agent import FOLDERS, Agent
+from tdt_connector.client import Client
+from tdt_connector.config import Config, Delays
+from tdt_connector.journal import Journal, Row, State
+from tdt_connector.proof import test_pdf as make_pdf
+from tdt_connector.s2low import S2low
+from tdt_simulator.testing import TdtServer, serve
+
+SIREN = "215902669"
+POLICIES = "1.3.6.1.4.1.59999.59.1"
+FAST = Delays(
+    depot=0.02,
+    stabilite=0.05,
+    incomplet=0.6,
+    sondage_min=0.03,
+    sondage_max=0.1,
+    rapprochement=0.05,
+    reprise_max=0.1,
+    reception=0.1,
+    nomenclature=0.5,
+    http=2,
+)
+AUTHORITIES = [{"siren": SIREN, "nom": "Commune de Gondecourt", "departement": "059", "arrondissement": "5"}]
+
+
+class Authority:
+    """A root and an issuing CA, with what they sign in the layout of /etc/creatic/pki/<name>/current."""
+
+    def __init__(self, folder: Path, label: str) -> None:
+        self.folder = folder
+        self._settings = pki_x509.Settings("CDG59", label, POLICIES)
+        self._root_key, self._key = (ec.generate_private_key(ec.SECP384R1()) for _ in range(2))
+        self.root = pki_x509.make_root(self._settings, self._root_key)
+        self.issuing = pki_x509.make_issuing(self._settings, self._key.public_key(), "1", self.root, self._root_key)
+        folder.mkdir()
+        self.bundle = folder / "ca.pem"
+        self.bundle.write_text(pem(self.root) + pem(self.issuing))
+
+    def issue(self, name: str, profile: str = "client", days_ago: int = 0, **changes: Any) -> Path:
+        """A certificate, as it would have been issued that many days ago (365 days of life)."""
+        fields: dict[str, Any] = {"common_name": name, "organization": "Commune de Gondecourt", "siren": SIREN}
+        if profile == "server":
+            fields = {"common_name": "localhost", "dns": ("localhost",)}
+        request = Request(name, profile, **{**fields, **changes})
+        key = ec.generate_private_key(ec.SECP256R1())
+        then = dt.datetime.now(dt.UTC) - dt.timedelta(days=days_ago)
+        with mock.patch.object(pki_x509, "utc_now", lambda: then):
+            leaf = pki_x509.make_leaf(self._settings, request, key.public_key(), self.issuing, self._key)
+        return self._store(name, leaf, key, [self.issuing, self.root])
+
+    def self_signed(self, name: str) -> Path:
+        """A certificate that nobody vouches for."""
+        key = ec.generate_private_key(ec.SECP384R1())
+        return self._store(name, pki_x509.make_root(self._settings, key), key, [])
+
+    def _store(
+        self, name: str, leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey, chain: list[x509.Certificate]
+    ) -> Path:
+        folder = self.folder / name
+        folder.mkdir()
+        pieces = "".join(map(pem, chain))
+        (folder / "cert.pem").write_text(pem(leaf))
+        (folder / "chain.pem").write_text(pieces)
+        (folder / "fullchain.pem").write_text(pem(leaf) + pieces)
+        plain = serialization.NoEncryption()
+        (folder / "key.pem").write_bytes(
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        )
+        return folder
+
+    def crl(self, *revoked: Path) -> Path:
+        """The CRLs of the root and of the issuing CA, with these certificates revoked."""
+        now, reason = dt.datetime.now(dt.UTC), next(iter(pki_x509.REASONS))
+        entries = [
+            (x509.load_pem_x509_certificate((folder / "cert.pem").read_bytes()).serial_number, now, reason)
+            for folder in revoked
+        ]
+        path = self.folder / f"crl-{len(revoked)}.pem"
+        path.write_text(
+            pem(pki_x509.make_crl(self.root, self._root_key, 1, 30, []))
+            + pem(pki_x509.make_crl(self.issuing, self._key, 1, 30, entries))
+        )
+        return path
+
+
+@contextmanager
+def platform(
+    folder: Path, authority: Authority, certificate: Path | None = None, **options: Any
+) -> Iterator[TdtServer]:
+    """The simulator, with its own certificate or another."""
+    own = certificate or authority.folder / "tdt"
+    names = {"ca": authority.bundle, "cert": own / "fullchain.pem", "key": own / "key.pem"}
+    with serve(folder, authorities=AUTHORITIES, **{"delay": 0.02, **names, **options}) as server:
+        yield server
+
+
+class Commune:
+    """A commune's connector: its folders, its journal, and the means to run or kill its agent."""
+
+    def __init__(self, root: Path, url: str, authority: Authority, **changes: Any) -> None:
+        self.root = root
+        names = ["depot", "en_cours", "etat", "nomenclature", "metriques", "lettres", "pes_retour"]
+        for name in {*names, *FOLDERS.values()}:
+            (root / name).mkdir(parents=True)
+        (root / "depot").chmod(0o2770)
+        self.config = Config(
+            url=url.replace("127.0.0.1", "localhost"),
+            siren=SIREN,
+            departement="059",
+            certificat=authority.folder / "commune",
+            autorites=authority.bundle,
+            revocation=authority.folder / "crl-absente.pem",
+            dossier=root,
+            delais=FAST,
+        )
+        self.config = replace(self.config, **changes)
+
+    # -- deposits -------------------------------------------------------------------------------------
+
+    def drop(self, number: str = "2026_001", *, pdf: bytes | None = None, stem: str = "", **fields: str) -> str:
+        """Drop an act as a clerk does; `fields` replaces lines of the description. Returns the number."""
+        lines = {
+            "numero": number,
+            "objet": "Délibération n° 12 : école d’été",
+            "date": "2026-01-15",
+            "nature": "délibérations",
+            "classification": '"7.5"',
+            "type": "99_DE",
+            **fields,
+        }
+        text = "".join(f"{name}: {value}\n" for name, value in lines.items() if value)
+        stem = stem or number
+        self.put(f"{stem}.pdf", make_pdf("Acte", number) if pdf is None else pdf)
+        self.put(f"{stem}.yml", text.encode())
+        return number
+
+    def put(self, name: str, content: bytes) -> Path:
+        """Write a file in depot/."""
+        path = self.root / "depot" / name
+        path.write_bytes(content)
+        return path
+
+    def drop_pes(self, name: str = "flux.xml", siret: str = f"{SIREN}00011", mark: str = "1") -> bytes:
+        """Drop a PES."""
+        content = (
+            '<?xml version="1.0" encoding="ISO-8859-1"?>\n'
+            '<n:PES_Aller xmlns:n="http://www.minefi.gouv.fr/cp/helios/pes_v2/Rev0/aller">'
+            f'<Enveloppe><Parametres><NomFic V="PES{mark}"/></Parametres></Enveloppe>'
+            f'<EnTetePES><DteStr V="2026-01-15"/><IdPost V="059001"/><IdColl V="{siret}"/></EnTetePES>'
+            "</n:PES_Aller>\n"
+        ).encode("latin-1")
+        self.put(name, content)
+        return content
+
+    # -- the agent ------------------------------------------------------------------------------------
+
+    @contextmanager
+    def agent(self, on_step: Callable[[str], None] = lambda step: None) -> Iterator[Agent]:
+        """An agent as the service makes it."""
+        client, journal = Client(self.config, progress=lambda: on_step("octets")), Journal(self.config.journal)
+        try:
+            yield Agent(self.config, journal, S2low(client), on_step=on_step)
+        finally:
+            client.close()
+            journal.close()
+
+    def run(
+        self, until: Callable[[], bool] | None = None, timeout: float = 15, on_step: Callable[[str], None] | None = None
+    ) -> None:
+        """Let an agent work until nothing is left to do, or until `until` says so."""
+        done = until or self.settled
+        deadline = time.monotonic() + timeout
+        with self.agent(on_step or (lambda step: None)) as agent:
+            while not done():
+                assert time.monotonic() < deadline, f"too slow: {[(r.title, r.state, r.detail) for r in self.rows()]}"
+                time.sleep(min(agent.cycle(), 0.05))
+
+    def crash(self, step: str, nth: int = 1, timeout: float = 15) -> bool:
+        """Run an agent in a child that SIGKILLs itself at the nth time it hears `step`.
+
+        Returns False if the work ended before that. The child is a real process: nothing is cleaned up.
+        """
+        heard = 0
+
+        def kill(name: str) -> None:
+            nonlocal heard
+            heard += name == step
+            if heard == nth:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        return self.child(lambda: self.run(timeout=timeout, on_step=kill)) == -signal.SIGKILL
+
+    @staticmethod
+    def child(work: Callable[[], None]) -> int:
+        """Do `work` in a forked process; returns its exit code, negative for a signal."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            code = 70
+            try:
+                work()
+                code = 0
+            finally:
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    # -- what came of it ------------------------------------------------------------------------------
+
+    def rows(self) -> list[Row]:
+        """The journal, oldest first."""
+        journal = Journal(self.config.journal)
+        try:
+            return list(reversed(journal.recent(1000)))
+        finally:
+            journal.close()
+
+    def row(self, number: str = "2026_001") -> Row:
+        """The newest deposit of this number."""
+        found = [row for row in self.rows() if row.number == number]
+        assert found, f"no {number} in {[(row.ref, row.state, row.detail) for row in self.rows()]}"
+        return found[-1]
+
+    def settled(self) -> bool:
+        """Nothing left in depot/ and every deposit in its last folder, or waiting for a person."""
+        if any((self.root / "depot").iterdir()):
+            return False
+        return all(row.filed or row.state is State.TO_RECONCILE for row in self.rows())
+
+    def folder(self, name: str) -> list[Path]:
+        """What a folder holds."""
+        return sorted((self.root / name).iterdir())
+
+    def motive(self) -> str:
+        """The reason given in the only folder of rejets/."""
+        (folder,) = self.folder("rejets")
+        return (folder / "motif.txt").read_text()
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """In a child: no file may grow. Python ignores SIGXFSZ, so that writes fail with an OSError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def tree(root: Path) -> set[str]:
+    """Every file under a folder, journal and metrics left out."""
+    skipped = {"etat", "metriques", "nomenclature"}
+    return {
+        str(path.relative_to(root))
+        for path in root.rglob("*")
+        if path.is_file() and path.relative_to(root).parts[0] not in skipped
+    }
