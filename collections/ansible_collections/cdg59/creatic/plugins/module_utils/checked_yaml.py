@@ -74,9 +74,12 @@ class Source:
             self.problems.append(problem)
 
     def shown(self, path: FieldPath) -> str:
-        """Give a value as it is written: 01234 stays 01234, although YAML reads the octal 668."""
+        """Give a value as it is written, with its quotes."""
         node = self._find(path)[1]
-        return quote(node.value) if isinstance(node, yaml.ScalarNode) else "« … »"
+        if not isinstance(node, yaml.ScalarNode):
+            return "« … »"
+        mark = node.style if node.style in ("'", '"') else ""
+        return quote(f"{mark}{node.value}{mark}")
 
     def read(self) -> dict[str, Any] | None:
         """Parse the file; None (and a problem) when it does not hold fields."""
@@ -87,7 +90,7 @@ class Source:
             self.report("le fichier n'est pas en UTF-8", "enregistrez-le avec l'encodage UTF-8", line=line)
             return None
         try:
-            if self._has_reference(text):
+            if self._has_devices(text):
                 return None
             data, duplicates = _parse(text)
         except yaml.YAMLError as error:
@@ -108,14 +111,14 @@ class Source:
         for error in validator.iter_errors(data):
             self._explain(error, validator.schema)
 
-    def _has_reference(self, text: str) -> bool:
-        """Refuse anchors and aliases: nobody needs them here, and they can make a small file explode."""
-        if "&" in text or "*" in text:
+    def _has_devices(self, text: str) -> bool:
+        """Refuse anchors, aliases and tags: no one needs them here, and a small file can explode by them."""
+        if any(mark in text for mark in "&*!"):
             for token in yaml.scan(text, Loader=yaml.CSafeLoader):
-                if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
+                if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken):
                     self.report(
-                        "les renvois YAML (& et *) ne sont pas admis",
-                        "répétez la valeur, ou mettez-la entre guillemets si c'est un texte",
+                        "les renvois et balises YAML (&, *, !) ne sont pas admis",
+                        "écrivez la valeur elle-même, entre guillemets si c'est un texte",
                         line=token.start_mark.line + 1,
                     )
                     return True
@@ -127,15 +130,12 @@ class Source:
             line = text.count("\n", 0, getattr(error, "position", 0)) + 1
             self.report("caractère de contrôle interdit", "effacez ce caractère invisible", line=line)
             return
-        lines = text.splitlines()
+        lines = text.split("\n")
         number = min(mark.line, len(lines) - 1)
         near = lines[number]
         if isinstance(error, yaml.composer.ComposerError):
             message = "le fichier contient plusieurs documents YAML"
             fix = "gardez une seule ligne « --- », la première"
-        elif isinstance(error, yaml.constructor.ConstructorError):
-            message = f"écriture YAML qui n'est pas admise, près de {quote(near.strip())}"
-            fix = "écrivez seulement des champs, des listes, des textes et des nombres"
         else:
             message = f"erreur de syntaxe YAML, près de {quote(near.strip())}"
             fix = "remplacez la tabulation par des espaces" if "\t" in near else _SYNTAX_FIX
@@ -146,7 +146,7 @@ class Source:
         path: FieldPath = tuple(error.absolute_path)
         kind, value, expected = error.validator, error.instance, error.validator_value
         about = _about(schema, path)
-        fix = about.get("x-correction", "corrigez-la")
+        fix = about.get("x-correction", "")
         if kind == "not":
             self.report(error.schema["x-message"], error.schema["x-correction"], path)
         elif kind == "additionalProperties":
@@ -158,14 +158,14 @@ class Source:
             typed_wrong = {_nearest(name, error.schema.get("properties", ()), value) for name in value}
             for name in expected:
                 if name not in value and name not in typed_wrong:
-                    advice = _about(schema, (*path, name))["x-correction"]
-                    self.report("champ obligatoire absent", advice, (*path, name))
+                    absent = _about(schema, (*path, name))
+                    fix = absent["x-correction"] + _choices(absent.get("enum"))
+                    self.report("champ obligatoire absent", fix, (*path, name))
         elif value is None:
             self.report("champ vide", fix, path)
         elif kind == "enum":
-            choices = f"valeurs possibles : {', '.join(expected)}"
             nearest = closest(str(value), expected)
-            fix = f"remplacez par « {nearest} » ({choices})" if nearest else f"{fix} ({choices})"
+            fix = (f"remplacez par « {nearest} »" if nearest else fix) + _choices(expected)
             self.report(f"la valeur {self.shown(path)} est inconnue", fix, path)
         elif kind == "uniqueItems":
             self.report("la liste contient deux fois la même chose", fix, path)
@@ -246,7 +246,11 @@ def fields(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict
 
 
 class _Loader(yaml.CSafeLoader):
-    """Safe loader that notes duplicate keys, of which PyYAML keeps the last without a word."""
+    """Safe loader without surprises.
+
+    It notes duplicate keys, of which PyYAML keeps the last without a word; and what is not a plain whole
+    number, true, false or nothing is text: 01234 is no octal, 12:30 no sexagesimal, No and On no booleans.
+    """
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -260,6 +264,12 @@ class _Loader(yaml.CSafeLoader):
                     self.duplicates.append(key)
                 names.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("(~|null|)$"), ["~", "n", ""])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(true|false)$"), ["t", "f"])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("(0|-?[1-9][0-9]{0,17})$"), [*"-0123456789"])
 
 
 def _parse(text: str) -> tuple[Any, Sequence[yaml.ScalarNode]]:
@@ -290,7 +300,7 @@ def _validator(schema_file: Path) -> jsonschema.Validator:
 
 
 def _about(schema: dict[str, Any], path: FieldPath) -> dict[str, Any]:
-    """Give what the schema says of a field, its reference resolved."""
+    """Give what the schema says of a field."""
     about = schema
     for part in path:
         if isinstance(part, int):
@@ -298,6 +308,10 @@ def _about(schema: dict[str, Any], path: FieldPath) -> dict[str, Any]:
         else:
             about = about.get("properties", {}).get(part) or about["additionalProperties"]
     return about
+
+
+def _choices(values: Sequence[str] | None) -> str:
+    return f" (valeurs possibles : {', '.join(values)})" if values else ""
 
 
 def _nearest(name: Any, known: Iterable[str], present: Iterable[Any]) -> str | None:

@@ -19,7 +19,7 @@ import re
 import stat
 import tempfile
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,11 +159,11 @@ def new_commune(
     slug: str,
     *,
     siren: str,
-    agents: int,
+    agents: int | str,
     territoire: str,
     nom: str | None = None,
     insee: str | None = None,
-    vague: int = 1,
+    vague: int | str = 1,
     services: Sequence[str] = ("teletransmission",),
     postes: Sequence[str] = ("pc-mairie",),
     connecteur: str | None = None,
@@ -180,8 +180,9 @@ def new_commune(
         insee: INSEE code; by default the one that the SIREN of a commune holds (21, department, 0, commune).
         vague: rollout wave.
         services: services that the commune uses.
-        postes: PCs, as `name=address`, or `name` to take an address of the next free /24 (from .10).
-        connecteur: address of the connector; by default, if the commune transmits, .20 of the next free /24.
+        postes: PCs, as `name=address`, or `name` to be given an address (from .10).
+        connecteur: address of the connector; one is given by default when the commune transmits (.20).
+            Addresses are given in the /24 of the first one in the arguments, else in the next free /24.
 
     Returns:
         The file written.
@@ -198,25 +199,22 @@ def new_commune(
         raise GroupementError(source.problems)
 
     settings, communes = _load(directory)
-    addresses = [(name, address) for name, _equal, address in (poste.partition("=") for poste in postes)]
-    connected = connecteur is not None or "teletransmission" in services
-    if not all(address for _name, address in addresses) or (connected and not connecteur):
-        network = _free_network(settings, communes)
-        free = iter([*range(10, 20), *range(21, 255)])
-        addresses = [(name, address or f"{network}.{next(free)}") for name, address in addresses]
-        connecteur = connecteur or f"{network}.20"
+    machines = [(name, address) for name, _equal, address in (poste.partition("=") for poste in postes)]
+    if connecteur is None and "teletransmission" in services:
+        connecteur = ""  # to be given
+    machines, connecteur = _give_addresses(settings, communes, machines, connecteur)
     source.raw = _render(
         {
             "nom": nom or _proper_name(slug),
             "siren": siren,
-            "insee": insee or (siren[2:4] + siren[5:8] if siren.startswith("21") else ""),
+            "insee": insee or (siren[2:4] + siren[5:8] if re.fullmatch(r"21\d{7}", siren) else ""),
             "territoire": territoire,
-            "agents": agents,
-            "vague": vague,
+            "agents": _number(agents),
+            "vague": _number(vague),
             "services": list(services),
         },
-        addresses,
-        connecteur if connected else None,
+        machines,
+        connecteur,
     ).encode()
     try:
         _load(directory, new=source)
@@ -232,7 +230,10 @@ def new_commune(
         _write(target, source.raw, overwrite=False)
     except FileExistsError:
         source.report("ce fichier vient d'être créé par quelqu'un d'autre", "relisez-le avant de continuer")
-        raise GroupementError(source.problems) from None
+    except OSError:
+        source.report("le fichier ne peut pas être écrit", "vérifiez vos droits et la place sur le disque")
+    if source.problems:
+        raise GroupementError(source.problems)
     return target
 
 
@@ -261,12 +262,13 @@ def _load(
     checked: list[tuple[Source, dict[str, Any]]] = []
     sources = _sources(directory / "communes", problems) + ([new] if new else [])
     for source in sources:
+        misnamed = bool(source.problems)
         data = store.get(source)
         if data is None and source.raw:
             data = _check_commune(source, settings)
             if data is not None and not source.problems:
                 store.put(source, data)
-        if data is not None:
+        if data is not None and not misnamed:  # a copy under another extension would clash everywhere
             checked.append((source, data))
     _check_unique(checked)
     for source in sources:
@@ -308,7 +310,7 @@ def _sources(folder: Path, problems: list[Problem]) -> list[Source]:
         source = Source(f"communes/{path.name}", b"")
         if path.suffix.lower() in (".yml", ".yaml"):
             _check_slug(source, path.stem)
-            if path.suffix != ".yml":
+            if path.suffix != ".yml" and not source.problems:
                 source.report("l'extension du fichier n'est pas .yml", f"renommez-le en {path.stem}.yml")
             source.raw = _read(path, source)
         elif path.is_dir():
@@ -527,12 +529,40 @@ def _proper_name(slug: str) -> str:
     return "-".join(words)
 
 
-def _free_network(settings: dict[str, Any], communes: dict[str, dict[str, Any]]) -> str:
+def _number(value: int | str) -> int | str:
+    """Read a number of the command line; what is not one is left to the schema."""
+    return int(value) if str(value).isdecimal() else value
+
+
+def _give_addresses(
+    settings: dict[str, Any],
+    communes: dict[str, dict[str, Any]],
+    postes: Sequence[tuple[str, str]],
+    connector: str | None,
+) -> tuple[list[tuple[str, str]], str | None]:
+    """Give an address to each machine whose address is empty (a connector that is None is no machine)."""
+    given = [address for address in (*(address for _name, address in postes), connector) if address]
+    taken = {*given, *(address for data in communes.values() for _path, _name, address in _machines(data))}
+    if connector != "" and all(address for _name, address in postes):
+        return list(postes), connector
+    network = given[0].rpartition(".")[0] if given and "." in given[0] else _free_network(settings, taken)
+    if connector == "":
+        connector = next(_free(network, 20, taken), "")
+    free = _free(network, 10, {*taken, connector})
+    return [(name, address or next(free, "")) for name, address in postes], connector
+
+
+def _free(network: str, first: int, taken: Container[str | None]) -> Iterator[str]:
+    addresses = (f"{network}.{last}" for last in range(first, 255))
+    return (address for address in addresses if address not in taken)
+
+
+def _free_network(settings: dict[str, Any], taken: Iterable[str]) -> str:
     """Give the first three numbers of a /24 without a commune; the range's first /24 is the servers'."""
     if "adresses" not in settings:
         fix = "donnez une adresse à chaque poste et au connecteur, ou ajoutez adresses: à groupement.yml"
         raise GroupementError([Problem("groupement.yml", None, "adresses", "champ absent", fix)])
-    used = {address.rpartition(".")[0] for data in communes.values() for _path, _name, address in _machines(data)}
+    used = {address.rpartition(".")[0] for address in taken}
     networks = ipaddress.IPv4Network(settings["adresses"]).subnets(new_prefix=24)
     next(networks)
     for network in networks:
