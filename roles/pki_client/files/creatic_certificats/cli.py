@@ -26,9 +26,7 @@ def _parser() -> argparse.ArgumentParser:
     watch = commands.add_parser("surveiller", help="écrit les métriques et avertit le journal (minuterie)")
     watch.add_argument("--metriques", type=Path, default=METRICS, help="fichier pour Prometheus")
     prove = commands.add_parser("prouver", help="vérifie que les certificats en place servent vraiment")
-    prove.add_argument(
-        "--url", default="", help="service qui demande un certificat client, par exemple le TdT"
-    )
+    prove.add_argument("--url", default="", help="service qui demande un certificat client, par exemple le TdT")
     prove.add_argument("--adresse", default="127.0.0.1", help="où joindre le serveur de cette machine")
     prove.add_argument("--port", type=int, default=443, help="port du serveur de cette machine")
     prove.add_argument(
@@ -60,9 +58,7 @@ def _prove(options: argparse.Namespace) -> int:
     """Print one line per certificate; status 0 when all is proven, 1 when not, 3 when none applies."""
     tried = failed = 0
     for one in certificates(options.etc):
-        if (one.path.parent.parent.parent != options.etc / "pki") or (
-            options.refuse and one.serial != options.refuse
-        ):
+        if (one.path.parent.parent.parent != options.etc / "pki") or (options.refuse and one.serial != options.refuse):
             continue
         reason = _try(one, options)
         if reason is None:

@@ -41,9 +41,7 @@ class Watched:
     @property
     def holder(self) -> str:
         """Common name, or an empty string."""
-        names = (
-            self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME) if self.certificate else []
-        )
+        names = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME) if self.certificate else []
         return str(names[0].value) if names else ""
 
     @property

@@ -67,9 +67,7 @@ def accepted(one: Watched, etc: Path, url: str) -> str:
         context.load_cert_chain(one.path.with_name("fullchain.pem"), one.path.with_name("key.pem"))
     except (OSError, ssl.SSLError) as error:
         raise ProbeError(f"certificat « {one.name} » : clé ou chaîne illisible ({error})") from error
-    connection = http.client.HTTPSConnection(
-        parts.hostname or "", parts.port or 443, timeout=TIMEOUT, context=context
-    )
+    connection = http.client.HTTPSConnection(parts.hostname or "", parts.port or 443, timeout=TIMEOUT, context=context)
     try:
         connection.connect()
     except ssl.SSLCertVerificationError as error:

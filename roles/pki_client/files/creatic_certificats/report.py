@@ -39,8 +39,7 @@ def table(found: Iterable[Watched], now: dt.datetime) -> str:
     """Return the table shown to the technician (French)."""
     rows = [("Nom", "Titulaire", "Expire le", "Jours", "État")]
     rows += [
-        (one.name, one.holder, _end(one), str(one.days(now)) if one.end else "?", state(one, now))
-        for one in found
+        (one.name, one.holder, _end(one), str(one.days(now)) if one.end else "?", state(one, now)) for one in found
     ]
     if len(rows) == 1:
         return "Aucun certificat sur cette machine.\n"
@@ -105,9 +104,7 @@ def metrics(found: Iterable[Watched], now: dt.datetime) -> str:
         seen.add(labels)
         unreadable.append(f"creatic_certificate_unreadable{{{labels}}} {int(one.end is None)}")
         if one.end:
-            stamp.append(
-                f"creatic_certificate_not_after_timestamp_seconds{{{labels}}} {one.end.timestamp():.0f}"
-            )
+            stamp.append(f"creatic_certificate_not_after_timestamp_seconds{{{labels}}} {one.end.timestamp():.0f}")
             left.append(f"creatic_certificate_days_left{{{labels}}} {one.days(now)}")
     families = [
         ("creatic_certificate_not_after_timestamp_seconds", "Expiry of a certificate.", stamp),

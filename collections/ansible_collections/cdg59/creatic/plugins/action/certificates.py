@@ -68,21 +68,15 @@ class ActionModule(ActionBase):
                 for name, request in requests.items()
             ],
         }
-        first = self._execute_module(
-            module_name=MODULE, module_args=args | {"plan": plan}, task_vars=task_vars
-        )
+        first = self._execute_module(module_name=MODULE, module_args=args | {"plan": plan}, task_vars=task_vars)
         states = {state["name"]: state for state in first.pop("states", [])}
         first["certificates"] = [_public(state) for state in states.values()]
         asking = {name: state["csr"] for name, state in states.items() if state["csr"]}
         if first.get("failed") or not asking:
             return first
         owner = Owner(host, str(args.get("commune") or ""))
-        plan["issued"] = {
-            name: authority.issue(csr, requests[name], owner).pem for name, csr in asking.items()
-        }
-        second = self._execute_module(
-            module_name=MODULE, module_args=args | {"plan": plan}, task_vars=task_vars
-        )
+        plan["issued"] = {name: authority.issue(csr, requests[name], owner).pem for name, csr in asking.items()}
+        second = self._execute_module(module_name=MODULE, module_args=args | {"plan": plan}, task_vars=task_vars)
         if second.get("failed"):
             return second
         for state in second["states"]:

@@ -85,9 +85,7 @@ class ActionModule(ActionBase):
             if entry["p12"]:
                 current = folder / request.name / "current"
                 path = Path(entry["p12"]).expanduser()
-                if ensure_p12(
-                    path, current, entry["p12_password"], request.common_name, self._task.check_mode
-                ):
+                if ensure_p12(path, current, entry["p12_password"], request.common_name, self._task.check_mode):
                     changes.append(f"{path} écrit")
             state["path"] = str(folder / request.name / "current")
             found.append({key: state[key] for key in ("name", "serial", "not_after", "path")})

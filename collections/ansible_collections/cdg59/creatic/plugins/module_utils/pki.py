@@ -39,6 +39,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import (
     load_certificate,
     pem,
     serial_hex,
+    utc_now,
     weakness,
     write_atomic,
 )
@@ -55,7 +56,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki_x509 import (
     make_root,
     name_part,
     subject_key,
-    utc_now,
 )
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -136,9 +136,7 @@ class Passphrases:
     ``secrets/<folder>_racine`` and ``…_emettrice`` next to the authority's folder.
     """
 
-    def __init__(
-        self, directory: Path, given: Mapping[str, str | None] | None = None, generate: bool = False
-    ):
+    def __init__(self, directory: Path, given: Mapping[str, str | None] | None = None, generate: bool = False):
         self.directory = directory
         self.given = {role: value for role, value in (given or {}).items() if value}
         self.generate = generate
@@ -166,8 +164,7 @@ class Passphrases:
             )
         if len(value) < MINIMUM_PASSPHRASE:
             raise PkiError(
-                f"phrase secrète de l'autorité « {role} » trop courte : "
-                f"{MINIMUM_PASSPHRASE} caractères au moins"
+                f"phrase secrète de l'autorité « {role} » trop courte : {MINIMUM_PASSPHRASE} caractères au moins"
             )
         return value.encode()
 
@@ -219,8 +216,7 @@ class Authority:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version != 1:
                 raise PkiError(
-                    f"registre {self.registry} illisible (version {version}) : "
-                    "restaurez-le depuis la sauvegarde"
+                    f"registre {self.registry} illisible (version {version}) : restaurez-le depuis la sauvegarde"
                 )
             connection.execute("PRAGMA synchronous = EXTRA")
             yield connection
@@ -268,9 +264,7 @@ class Authority:
     def _settings(connection: sqlite3.Connection) -> Settings:
         row = connection.execute("SELECT valeur FROM reglage WHERE cle = 'autorite'").fetchone()
         if row is None:
-            raise PkiError(
-                "autorité de certification inachevée : relancez « ansible-playbook playbooks/pki.yml »"
-            )
+            raise PkiError("autorité de certification inachevée : relancez « ansible-playbook playbooks/pki.yml »")
         return Settings(**json.loads(row["valeur"]))
 
     @staticmethod
@@ -279,9 +273,7 @@ class Authority:
             "SELECT pem FROM certificat WHERE profil = ? AND statut = 'valide' ORDER BY id DESC", (role,)
         ).fetchone()
         if row is None:
-            raise PkiError(
-                "autorité de certification inachevée : relancez « ansible-playbook playbooks/pki.yml »"
-            )
+            raise PkiError("autorité de certification inachevée : relancez « ansible-playbook playbooks/pki.yml »")
         return load_certificate(row["pem"])
 
     @staticmethod
@@ -342,20 +334,19 @@ class Authority:
                 report.changes.append("autorité de certification créée")
                 return report
             self._create_registry()
-        if not check and self.directory.stat().st_mode & 0o077:
-            self.directory.chmod(0o700)
-            report.changes.append(f"droits de {self.directory} ramenés à 0700")
         with self._connect() as connection:
-            wanted = self._plan(connection, settings, replace_issuing, report)
-        if not check and (report.changes or wanted):
+            actions = self._plan(connection, settings, replace_issuing, report)
+            if not check and not actions:
+                self._publish(connection)
+        if actions and not check:
             with self._write() as connection:
-                # Planned again under the lock: another process may just have done it.
-                report = Report()
+                report = Report()  # planned again under the lock: another process may just have done it
                 for action in self._plan(connection, settings, replace_issuing, report):
                     action(connection, settings)
-        elif not check:
-            with self._connect() as connection:
-                self._publish(connection)
+        if self.directory.stat().st_mode & 0o077:
+            report.changes.append(f"droits de {self.directory} ramenés à 0700")
+            if not check:
+                self.directory.chmod(0o700)
         return report
 
     def _plan(
@@ -390,40 +381,36 @@ class Authority:
             root_here = True
         elif days_left(rows[ROOT], now) < ISSUING_DAYS:
             report.warnings.append(
-                f"l'autorité racine expire le {rows[ROOT].not_valid_after_utc:%d/%m/%Y} : "
-                "préparez la suivante"
+                f"l'autorité racine expire le {rows[ROOT].not_valid_after_utc:%d/%m/%Y} : préparez la suivante"
             )
         issuing = rows.get(ISSUING)
-        renewal = settings.leaf_days + 2 * MINIMUM_LEAF_DAYS
-        if issuing is None or replace_issuing or days_left(issuing, now) < renewal:
-            if not root_here:
-                if issuing is None or replace_issuing:
-                    raise PkiError(self._root_needed("créer l'autorité émettrice"))
-                report.warnings.append(self._root_needed("renouveler l'autorité émettrice"))
-            elif issuing is None:
-                actions.append(self._make_issuing)
-                report.changes.append("autorité émettrice créée")
-            elif replace_issuing:
-                actions.append(self._replace_issuing)
-                report.changes.append("autorité émettrice révoquée et remplacée")
-            else:
-                actions.append(self._renew_issuing)
-                report.changes.append("autorité émettrice renouvelée")
-        elif not (self.directory / ISSUING / "cle.pem").is_file():
+        certify: Callable[[sqlite3.Connection, Settings], None] | None = None
+        if issuing is None:
+            certify, change = self._make_issuing, "autorité émettrice créée"
+        elif replace_issuing:
+            certify, change = self._replace_issuing, "autorité émettrice révoquée et remplacée"
+        elif days_left(issuing, now) < settings.leaf_days + 2 * MINIMUM_LEAF_DAYS:
+            certify, change = self._renew_issuing, "autorité émettrice renouvelée"
+        if certify and root_here:
+            actions.append(certify)
+            report.changes.append(change)
+            return actions  # which signs both CRLs too
+        if issuing is None or replace_issuing:
+            raise PkiError(self._root_needed("créer l'autorité émettrice"))
+        if certify:
+            report.warnings.append(self._root_needed("renouveler l'autorité émettrice"))
+        if not (self.directory / ISSUING / "cle.pem").is_file():
             raise PkiError(
                 f"clé de l'autorité émettrice absente : {self.directory / ISSUING / 'cle.pem'}. "
                 "Restaurez-la depuis la sauvegarde"
             )
         root_crl_days = self._crl_days(connection, rows.get(ROOT), now)
-        if not actions and root_crl_days < ROOT_CRL_RENEW_DAYS:
-            if root_here:
-                actions.append(self._sign_root_crl)
-                report.changes.append("CRL de la racine renouvelée")
-            elif root_crl_days < ROOT_CRL_WARN_DAYS:
-                report.warnings.append(
-                    self._root_needed(f"renouveler sa CRL (il reste {root_crl_days} jours)")
-                )
-        if not actions and self._crl_days(connection, issuing, now) < CRL_RENEW_DAYS:
+        if root_crl_days < ROOT_CRL_RENEW_DAYS and root_here:
+            actions.append(self._sign_root_crl)
+            report.changes.append("CRL de la racine renouvelée")
+        elif root_crl_days < ROOT_CRL_WARN_DAYS:
+            report.warnings.append(self._root_needed(f"renouveler sa CRL (il reste {root_crl_days} jours)"))
+        if self._crl_days(connection, issuing, now) < CRL_RENEW_DAYS:
             actions.append(self._sign_issuing_crl)
             report.changes.append("CRL de l'autorité émettrice renouvelée")
         return actions
@@ -477,9 +464,6 @@ class Authority:
     def _sign_root_crl(self, connection: sqlite3.Connection, settings: Settings) -> None:
         root = self._authority_certificate(connection, ROOT)
         self._make_crl(connection, root, self._load_key(ROOT), ROOT_CRL_DAYS)
-        issuing = self._authority_certificate(connection, ISSUING)
-        if self._crl_days(connection, issuing, utc_now()) < CRL_RENEW_DAYS:
-            self._sign_issuing_crl(connection, settings)
 
     def _sign_issuing_crl(self, connection: sqlite3.Connection, settings: Settings) -> None:
         issuing = self._authority_certificate(connection, ISSUING)
@@ -521,9 +505,7 @@ class Authority:
             raise PkiError(f"clé de l'autorité « {role} » : type inattendu dans {path}")
         return key
 
-    def _signing_key(
-        self, connection: sqlite3.Connection
-    ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    def _signing_key(self, connection: sqlite3.Connection) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         """Return the issuing CA's certificate and its key, checked against each other."""
         certificate, key = self._authority_certificate(connection, ISSUING), self._load_key(ISSUING)
         if fingerprint(key.public_key()) != fingerprint(certificate.public_key()):
@@ -558,12 +540,7 @@ class Authority:
                     raise PkiError(f"{where} : cette clé sert déjà à « {row['nom']} » de {row['hote']}")
                 known = load_certificate(row["pem"])
                 same = row["demande"] == json.dumps(request.to_dict(), ensure_ascii=False, sort_keys=True)
-                if (
-                    same
-                    and row["statut"] == VALID
-                    and days_left(known, utc_now()) > 0
-                    and issued_by(known, issuer)
-                ):
+                if same and row["statut"] == VALID and days_left(known, utc_now()) > 0 and issued_by(known, issuer):
                     return Issued(row["serie"], row["pem"], known.not_valid_after_utc)
             if days_left(issuer, utc_now()) < MINIMUM_LEAF_DAYS:
                 raise PkiError(self._root_needed("renouveler l'autorité émettrice, qui va expirer"))
@@ -649,8 +626,7 @@ class Authority:
         row = connection.execute("SELECT numero FROM crl WHERE emetteur = ?", (identifier,)).fetchone()
         number = row["numero"] + 1 if row else 1
         rows = connection.execute(
-            "SELECT serie, revoque_le, motif FROM certificat"
-            " WHERE emetteur = ? AND statut = 'revoque' ORDER BY id",
+            "SELECT serie, revoque_le, motif FROM certificat WHERE emetteur = ? AND statut = 'revoque' ORDER BY id",
             (identifier,),
         )
         revoked = [(int(row["serie"], 16), _instant(row["revoque_le"]), row["motif"]) for row in rows]
@@ -658,17 +634,13 @@ class Authority:
         connection.execute("INSERT OR REPLACE INTO crl VALUES (?, ?, ?)", (identifier, number, pem(crl)))
 
     @staticmethod
-    def _crl(
-        connection: sqlite3.Connection, issuer: x509.Certificate
-    ) -> x509.CertificateRevocationList | None:
+    def _crl(connection: sqlite3.Connection, issuer: x509.Certificate) -> x509.CertificateRevocationList | None:
         row = connection.execute(
             "SELECT pem FROM crl WHERE emetteur = ?", (subject_key(issuer).digest.hex(),)
         ).fetchone()
         return x509.load_pem_x509_crl(row["pem"].encode()) if row else None
 
-    def _crl_days(
-        self, connection: sqlite3.Connection, issuer: x509.Certificate | None, now: dt.datetime
-    ) -> int:
+    def _crl_days(self, connection: sqlite3.Connection, issuer: x509.Certificate | None, now: dt.datetime) -> int:
         crl = self._crl(connection, issuer) if issuer else None
         if crl is None or crl.next_update_utc is None:
             return -1
@@ -757,9 +729,7 @@ class Authority:
             )
             rows = [_row(row, now) for row in found]
         return [
-            row
-            for row in rows
-            if (within is None or row["jours"] < within) and (not status or row["statut"] == status)
+            row for row in rows if (within is None or row["jours"] < within) and (not status or row["statut"] == status)
         ]
 
     def verify(self) -> list[str]:
@@ -825,15 +795,11 @@ class Authority:
             if crl.next_update_utc is None or crl.next_update_utc <= now:
                 problems.append(f"{where} : périmée")
             listed = {serial_hex(entry) for entry in crl}
-            revoked = {
-                row["serie"] for row in rows if row["emetteur"] == identifier and row["statut"] == REVOKED
-            }
+            revoked = {row["serie"] for row in rows if row["emetteur"] == identifier and row["statut"] == REVOKED}
             for serial in sorted(revoked - listed):
                 problems.append(f"{where} : n° {serial} y manque, alors que le registre le dit révoqué")
             for serial in sorted(listed - revoked):
-                problems.append(
-                    f"{where} : n° {serial} y figure, alors que le registre ne le dit pas révoqué"
-                )
+                problems.append(f"{where} : n° {serial} y figure, alors que le registre ne le dit pas révoqué")
         return problems
 
 

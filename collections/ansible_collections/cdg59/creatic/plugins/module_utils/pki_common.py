@@ -241,6 +241,11 @@ def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     return True
 
 
+def utc_now() -> dt.datetime:
+    """Return the present instant, whole seconds, UTC."""
+    return dt.datetime.now(dt.UTC).replace(microsecond=0)
+
+
 def days_left(certificate: x509.Certificate, now: dt.datetime) -> int:
     """Return the whole days until a certificate expires; negative once expired."""
     return (certificate.not_valid_after_utc - now).days

@@ -11,7 +11,6 @@ rotation after.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import grp
 import os
 import shutil
@@ -33,6 +32,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import (
     load_certificate,
     pem,
     serial_hex,
+    utc_now,
     weakness,
     write_atomic,
 )
@@ -193,9 +193,7 @@ class HostStore:
             return state
         before = describe(certificate) if certificate is not None else ""
         self.changes.append(
-            Change(
-                str(folder), before, f"{wanted.request.subject().rfc4514_string()}, à émettre ({reason})\n"
-            )
+            Change(str(folder), before, f"{wanted.request.subject().rfc4514_string()}, à émettre ({reason})\n")
         )
         if not self.check:
             state["csr"] = self._prepare(folder / "prochain", wanted)
@@ -217,7 +215,7 @@ class HostStore:
             return "émis par une autre autorité"
         if serial_hex(certificate) not in wanted.serials:
             return "révoqué, remplacé ou inconnu du registre"
-        if days_left(certificate, dt.datetime.now(dt.UTC)) < renew_days:
+        if days_left(certificate, utc_now()) < renew_days:
             return f"expire le {certificate.not_valid_after_utc.strftime('%d/%m/%Y')}"
         return ""
 

@@ -23,6 +23,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import (
     Request,
     load_certificate,
     pem,
+    utc_now,
     write_atomic,
 )
 from cryptography import x509
@@ -77,9 +78,7 @@ class Settings:
             if not 0 < len(getattr(self, name)) <= limit:
                 raise PkiError(f"autorité de certification, champ {name} : 1 à {limit} caractères attendus")
         if not re.fullmatch(r"[0-2](\.(0|[1-9][0-9]*))+", self.policy_arc):
-            raise PkiError(
-                f"autorité de certification, champ policy_arc : « {self.policy_arc} » n'est pas un OID"
-            )
+            raise PkiError(f"autorité de certification, champ policy_arc : « {self.policy_arc} » n'est pas un OID")
         if self.crl_url and not re.fullmatch(r"http://[^\s]+[^/\s]", self.crl_url):
             raise PkiError(
                 "autorité de certification, champ crl_url : attendu http://…, sans barre finale "
@@ -87,11 +86,6 @@ class Settings:
             )
         if not 1 <= self.leaf_days <= 1095:
             raise PkiError("autorité de certification, champ leaf_days : 1 à 1095 jours attendus")
-
-
-def utc_now() -> dt.datetime:
-    """Return the present instant, whole seconds, UTC."""
-    return dt.datetime.now(dt.UTC).replace(microsecond=0)
 
 
 def subject_key(certificate: x509.Certificate) -> x509.SubjectKeyIdentifier:
@@ -227,9 +221,7 @@ def make_p12(key: PrivateKey, certificate: str, chain: str, password: str, label
         .build(password.encode())
     )
     above = x509.load_pem_x509_certificates(chain.encode())
-    return pkcs12.serialize_key_and_certificates(
-        label.encode(), key, load_certificate(certificate), above, encryption
-    )
+    return pkcs12.serialize_key_and_certificates(label.encode(), key, load_certificate(certificate), above, encryption)
 
 
 def ensure_p12(path: Path, folder: Path, password: str, label: str, check: bool = False) -> bool:
@@ -268,9 +260,7 @@ def _authority_name(role: str, settings: Settings) -> x509.Name:
     )
 
 
-def _authority(
-    name: x509.Name, public_key: Any, end: dt.datetime, path_length: int
-) -> x509.CertificateBuilder:
+def _authority(name: x509.Name, public_key: Any, end: dt.datetime, path_length: int) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -1,0 +1,70 @@
+"""An authority of its own for each test, a clock which can be moved, and openssl as the judge."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import pki, pki_common, pki_host, pki_x509
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_x509 import Settings
+
+SETTINGS = Settings("Groupement Cre@tic", "Cre@tic essai", "1.3.6.1.4.1.59999.59.1", "http://pki.creatic.test")
+CLIENT = Request("tdt", "client", "Connecteur de Gondecourt", "Commune de Gondecourt", "215902669")
+SERVER = Request("web", "server", "tdt.creatic.test", dns=("tdt.creatic.test", "www.creatic.test"))
+SIGNATURE = Request("sceau", "signature", "Sceau du groupement", "Groupement Cre@tic", "215902669")
+TSA = Request("horodatage", "tsa", "Horodatage du groupement", "Groupement Cre@tic")
+HOST = Owner("gondecourt-connecteur", "gondecourt")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "pki"
+
+
+@pytest.fixture
+def authority(directory: Path) -> Authority:
+    made = Authority(directory, Passphrases(directory, generate=True))
+    made.ensure(SETTINGS)
+    return made
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Move every clock of the PKI that many days ahead of the real one."""
+
+    def move(days: int) -> None:
+        for module in (pki, pki_common, pki_host, pki_x509):
+            monkeypatch.setattr(
+                module,
+                "utc_now",
+                lambda: dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(days=days),
+            )
+
+    return move
+
+
+def issue(authority: Authority, request: Request = CLIENT, owner: Owner = HOST) -> pki.Issued:
+    """Make a key and have it certified."""
+    return authority.issue(request.csr(request.new_key()), request, owner)
+
+
+def openssl(*arguments: str | Path, text: str = "", ok: bool = True) -> str:
+    """Run openssl; returns what it printed. `ok` is whether it must succeed."""
+    done = subprocess.run(["openssl", *map(str, arguments)], input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def judge(authority: Authority, tmp_path: Path, pem: str, *options: str, ok: bool = True) -> str:
+    """Have openssl verify a certificate against what the authority publishes, CRLs included."""
+    leaf = tmp_path / "leaf.pem"
+    leaf.write_text(pem)
+    published = authority.directory / "publie"
+    root, issuing, crl = published / "racine.pem", published / "emettrice.pem", published / "crl.pem"
+    arguments = ("-crl_check_all", "-CAfile", root, "-untrusted", issuing, "-CRLfile", crl, *options, leaf)
+    return openssl("verify", "-x509_strict", *arguments, ok=ok)

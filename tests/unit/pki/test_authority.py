@@ -1,0 +1,601 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import pki
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner, Passphrases, normal_serial
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import (
+    PkiError,
+    Request,
+    load_certificate,
+)
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_x509 import Settings
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from .conftest import CLIENT, HOST, SERVER, SETTINGS, SIGNATURE, TSA, issue, judge, openssl
+
+Later = Callable[[int], None]
+
+
+# -- making it ---------------------------------------------------------------------------------------
+
+
+def test_made_once_then_nothing_changes(authority: Authority) -> None:
+    before = {path: path.read_bytes() for path in authority.directory.rglob("*") if path.is_file()}
+    assert authority.ensure(SETTINGS) == pki.Report()
+    assert {path: path.read_bytes() for path in authority.directory.rglob("*") if path.is_file()} == before
+    assert authority.verify() == []
+
+
+def test_check_mode_makes_nothing(directory: Path) -> None:
+    report = Authority(directory, Passphrases(directory, generate=True)).ensure(SETTINGS, check=True)
+    assert report.changes == ["autorité de certification créée"]
+    assert not directory.parent.exists() or list(directory.parent.iterdir()) == []
+
+
+def test_keys_are_encrypted_and_files_closed(authority: Authority) -> None:
+    for role in ("racine", "emettrice"):
+        key = authority.directory / role / "cle.pem"
+        assert "ENCRYPTED PRIVATE KEY" in key.read_text()
+        openssl("pkey", "-in", key, "-passin", "pass:faux", "-noout", ok=False)
+        secret = authority.directory.parent / "secrets" / f"pki_{role}"
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        assert "P-384" in openssl("pkey", "-in", key, "-passin", f"file:{secret}", "-noout", "-text")
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(authority.directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE(authority.registry.stat().st_mode) == 0o600
+
+
+def test_open_folder_is_closed_again_and_reported(authority: Authority) -> None:
+    authority.directory.chmod(0o755)
+    assert any("chmod 700" in problem for problem in authority.verify())
+    assert "0700" in authority.ensure(SETTINGS).changes[0]
+    assert authority.verify() == []
+
+
+def test_authorities_hold_to_rfc_5280(authority: Authority) -> None:
+    published = authority.directory / "publie"
+    root, issuing = (
+        openssl("x509", "-in", published / name, "-noout", "-text") for name in ("racine.pem", "emettrice.pem")
+    )
+    assert "CA:TRUE, pathlen:1" in root and "CA:TRUE, pathlen:0" in issuing
+    for text in (root, issuing):
+        assert "Basic Constraints: critical" in text
+        assert re.search(r"Key Usage: critical\s+Certificate Sign, CRL Sign\n", text)
+        assert "ecdsa-with-SHA384" in text
+    assert "http://pki.creatic.test/racine.crl" in issuing and "CRL Distribution" not in root
+    years = [
+        (one.not_valid_after_utc - one.not_valid_before_utc).days / 365.25
+        for one in map(
+            x509.load_pem_x509_certificate,
+            (published.joinpath(n).read_bytes() for n in ("racine.pem", "emettrice.pem")),
+        )
+    ]
+    assert [round(number) for number in years] == [10, 5]
+
+
+def test_distributed_crls_are_der(authority: Authority) -> None:
+    for role in ("racine", "emettrice"):
+        openssl("crl", "-inform", "DER", "-in", authority.directory / "publie" / f"{role}.crl", "-noout")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"policy_arc": "1.2.x"}, "n'est pas un OID"),
+        ({"crl_url": "https://pki.test"}, "attendu http://"),
+        ({"leaf_days": 0}, "leaf_days"),
+        ({"label": ""}, "label"),
+    ],
+)
+def test_wrong_settings_are_refused(directory: Path, change: dict[str, object], said: str) -> None:
+    with pytest.raises(PkiError) as caught:
+        Authority(directory).ensure(Settings(**SETTINGS.__dict__ | change))
+    assert said in str(caught.value)
+    assert not directory.exists()
+
+
+def test_name_never_changes_other_settings_do(authority: Authority) -> None:
+    with pytest.raises(PkiError, match="son nom ne change plus"):
+        authority.ensure(Settings(**SETTINGS.__dict__ | {"label": "Autre"}))
+    shorter = Settings(**SETTINGS.__dict__ | {"leaf_days": 90})
+    assert authority.ensure(shorter).changes == ["réglages de l'autorité modifiés"]
+    assert authority.ensure(shorter).changes == []
+    leaf = load_certificate(issue(authority).pem)
+    assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).days == 90
+
+
+# -- passphrases -------------------------------------------------------------------------------------
+
+
+def test_no_passphrase_is_invented_in_production(directory: Path) -> None:
+    with pytest.raises(PkiError, match="CREATIC_PKI_RACINE"):
+        Authority(directory).ensure(SETTINGS)
+
+
+def test_passphrase_from_the_environment(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREATIC_PKI_RACINE", "une phrase assez longue")
+    monkeypatch.setenv("CREATIC_PKI_EMETTRICE", "une autre phrase longue")
+    Authority(directory).ensure(SETTINGS)
+    assert not (directory.parent / "secrets").exists()
+    issue(Authority(directory))
+
+
+def test_wrong_passphrase_signs_nothing_and_says_so(authority: Authority) -> None:
+    wrong = Authority(authority.directory, Passphrases(authority.directory, {"emettrice": "0123456789abcdef-faux"}))
+    with pytest.raises(PkiError, match="Phrase secrète fausse") as caught:
+        issue(wrong)
+    assert "0123456789abcdef" not in str(caught.value)
+    assert authority.listing() == []
+
+
+def test_short_passphrase_and_open_file_are_refused(directory: Path) -> None:
+    with pytest.raises(PkiError, match="trop courte"):
+        Passphrases(directory, {"racine": "courte"}).get("racine")
+    secret = directory.parent / "secrets" / "pki_racine"
+    secret.parent.mkdir()
+    secret.write_text("0123456789abcdef")
+    secret.chmod(0o644)
+    with pytest.raises(PkiError, match="chmod 600"):
+        Passphrases(directory, generate=True).get_or_make("racine")
+
+
+# -- issuing -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_", "purpose", "wrong"),
+    [
+        (CLIENT, "sslclient", "sslserver"),
+        (SERVER, "sslserver", "sslclient"),
+        (SIGNATURE, "smimesign", "sslclient"),
+        (TSA, "timestampsign", "sslserver"),
+    ],
+    ids=["client", "server", "signature", "tsa"],
+)
+def test_openssl_accepts_each_profile_for_its_purpose_only(
+    authority: Authority, tmp_path: Path, request_: Request, purpose: str, wrong: str
+) -> None:
+    leaf = issue(authority, request_).pem
+    judge(authority, tmp_path, leaf, "-purpose", purpose)
+    judge(authority, tmp_path, leaf, "-purpose", wrong, ok=False)
+
+
+@pytest.mark.parametrize(
+    ("request_", "usage", "number"),
+    [
+        (CLIENT, "Digital Signature", 1),
+        (SIGNATURE, "Digital Signature, Non Repudiation", 2),
+        (SERVER, "Digital Signature", 3),
+        (TSA, "Digital Signature, Non Repudiation", 4),
+    ],
+    ids=["client", "signature", "server", "tsa"],
+)
+def test_fields_of_each_profile(
+    authority: Authority, tmp_path: Path, request_: Request, usage: str, number: int
+) -> None:
+    leaf = issue(authority, request_).pem
+    text = openssl("x509", "-noout", "-text", text=leaf)
+    assert re.search(rf"Key Usage: critical\s+{usage}\n", text)
+    assert "Basic Constraints: critical\n                CA:FALSE" in text
+    assert f"Policy: 1.3.6.1.4.1.59999.59.1.{number}\n" in text
+    assert "URI:http://pki.creatic.test/emettrice.crl" in text
+    assert ("Extended Key Usage: critical" in text) == (request_ is TSA)
+    judge(authority, tmp_path, leaf, "-policy_check", "-explicit_policy", "-policy", f"1.3.6.1.4.1.59999.59.1.{number}")
+    judge(
+        *(authority, tmp_path, leaf, "-policy_check", "-explicit_policy", "-policy", "1.3.6.1.4.1.59999.59.9"), ok=False
+    )
+
+
+def test_server_names_are_checked_by_name(authority: Authority, tmp_path: Path) -> None:
+    leaf = issue(authority, SERVER).pem
+    judge(authority, tmp_path, leaf, "-verify_hostname", "www.creatic.test")
+    judge(authority, tmp_path, leaf, "-verify_hostname", "autre.creatic.test", ok=False)
+
+
+def test_rsa_leaf(authority: Authority, tmp_path: Path) -> None:
+    request = Request(**SERVER.__dict__ | {"key_type": "rsa"})
+    leaf = issue(authority, request).pem
+    assert "(3072 bit)" in openssl("x509", "-noout", "-text", text=leaf)
+    judge(authority, tmp_path, leaf, "-purpose", "sslserver")
+
+
+def test_life_is_a_year_and_never_past_the_issuer(authority: Authority, later: Later) -> None:
+    leaf = load_certificate(issue(authority).pem)
+    assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).days == 365
+    later(1826 - 100)
+    shutil.move(authority.directory / "racine", authority.directory.parent / "racine")
+    issuer = load_certificate(authority.published()["chain"])
+    assert load_certificate(issue(authority).pem).not_valid_after_utc == issuer.not_valid_after_utc
+    later(1826 - 50)
+    with pytest.raises(PkiError, match="branchez son support"):
+        issue(authority)
+
+
+def test_registry_says_what_was_issued(authority: Authority) -> None:
+    issued = issue(authority)
+    (row,) = authority.listing()
+    assert row["serie"] == issued.serial and len(issued.serial) == 40
+    assert (row["commune"], row["hote"], row["nom"], row["profil"]) == ("gondecourt", HOST.host, "tdt", "client")
+    assert (row["titulaire"], row["siren"], row["statut"]) == ("Connecteur de Gondecourt", "215902669", "valide")
+    assert row["pem"] == issued.pem and row["jours"] == 365
+
+
+def test_the_new_certificate_replaces_but_does_not_revoke(authority: Authority, tmp_path: Path) -> None:
+    old, new = issue(authority), issue(authority)
+    other = issue(authority, CLIENT, Owner("autre-hote"))
+    assert {row["serie"]: row["statut"] for row in authority.listing()} == {
+        old.serial: "remplace",
+        new.serial: "valide",
+        other.serial: "valide",
+    }
+    assert authority.known_to(HOST.host) == {"tdt": {"serials": [new.serial], "refused_keys": []}}
+    judge(authority, tmp_path, old.pem)
+    judge(authority, tmp_path, new.pem)
+
+
+def test_the_same_key_asking_again_gets_the_same_certificate(authority: Authority) -> None:
+    csr = CLIENT.csr(CLIENT.new_key())
+    assert authority.issue(csr, CLIENT, HOST) == authority.issue(csr, CLIENT, HOST)
+    assert len(authority.listing()) == 1
+
+
+def test_the_authority_decides_the_subject(authority: Authority) -> None:
+    other = Request(**CLIENT.__dict__ | {"common_name": "Maire de Lille"})
+    with pytest.raises(PkiError, match=r"Maire de Lille.* était attendu ; refusée"):
+        authority.issue(other.csr(other.new_key()), CLIENT, HOST)
+    assert authority.listing() == []
+
+
+def test_what_the_csr_asks_beyond_its_subject_is_ignored(authority: Authority, tmp_path: Path) -> None:
+    csr = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(CLIENT.subject())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("tdt.creatic.test")]), critical=False)
+        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    )
+    text = openssl("x509", "-noout", "-text", text=authority.issue(_pem(csr), CLIENT, HOST).pem)
+    assert "CA:FALSE" in text and "tdt.creatic.test" not in text
+
+
+def _pem(csr: x509.CertificateSigningRequest) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return csr.public_bytes(Encoding.PEM).decode()
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        (lambda: rsa.generate_private_key(65537, 2048), "RSA 2048 bits"),
+        (lambda: ec.generate_private_key(ec.SECP224R1()), "courbe secp224r1 refusée"),
+    ],
+    ids=["rsa-2048", "p-224"],
+)
+def test_weak_keys_are_refused(authority: Authority, key: Callable[[], ec.EllipticCurvePrivateKey], said: str) -> None:
+    with pytest.raises(PkiError, match=said):
+        authority.issue(CLIENT.csr(key()), CLIENT, HOST)
+    assert authority.listing() == []
+
+
+def test_a_csr_not_signed_by_its_key_is_refused(authority: Authority) -> None:
+    good = x509.load_pem_x509_csr(CLIENT.csr(CLIENT.new_key()).encode())
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    der = bytearray(good.public_bytes(Encoding.DER))
+    der[-1] ^= 1
+    with pytest.raises(PkiError, match=r"signature de la CSR est fausse|CSR illisible"):
+        authority.issue(_pem(x509.load_der_x509_csr(bytes(der))), CLIENT, HOST)
+    with pytest.raises(PkiError, match="CSR illisible"):
+        authority.issue("-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n", CLIENT, HOST)
+
+
+def test_one_key_serves_one_place(authority: Authority) -> None:
+    csr = CLIENT.csr(CLIENT.new_key())
+    authority.issue(csr, CLIENT, HOST)
+    with pytest.raises(PkiError, match="sert déjà à « tdt » de gondecourt-connecteur"):
+        authority.issue(csr, CLIENT, Owner("autre-hote"))
+
+
+# -- revoking ----------------------------------------------------------------------------------------
+
+
+def test_revocation_is_in_the_crl_at_once_and_openssl_refuses(authority: Authority, tmp_path: Path) -> None:
+    bad, good = issue(authority), issue(authority, CLIENT, Owner("autre"))
+    colons = ":".join(re.findall("..", bad.serial.upper()))
+    assert [row["serie"] for row in authority.revoke("compromission", serial=colons)] == [bad.serial]
+    assert "certificate revoked" in judge(authority, tmp_path, bad.pem, ok=False)
+    judge(authority, tmp_path, good.pem)
+    text = openssl("crl", "-noout", "-text", "-inform", "DER", "-in", authority.directory / "publie" / "emettrice.crl")
+    assert "Key Compromise" in text and "CRL Number: \n                2" in text
+    assert authority.verify() == []
+
+
+def test_revoking_twice_changes_nothing(authority: Authority) -> None:
+    serial = issue(authority).serial
+    authority.revoke("cessation", serial=serial)
+    before = authority.published()["crl"]
+    assert authority.revoke("compromission", serial=serial) == []
+    assert authority.published()["crl"] == before
+    (row,) = authority.listing()
+    assert (row["statut"], row["motif"]) == ("revoque", "cessation")
+
+
+def test_a_host_loses_its_replaced_certificates_too(authority: Authority, tmp_path: Path) -> None:
+    old, new = issue(authority), issue(authority)
+    web = issue(authority, SERVER)
+    kept = issue(authority, CLIENT, Owner("autre", "gondecourt"))
+    assert len(authority.revoke("cessation", host=HOST.host)) == 3
+    for one in (old, new, web):
+        judge(authority, tmp_path, one.pem, ok=False)
+    judge(authority, tmp_path, kept.pem)
+    assert [row["serie"] for row in authority.revoke("cessation", commune="gondecourt")] == [kept.serial]
+
+
+def test_expired_certificates_are_not_revoked(authority: Authority, later: Later) -> None:
+    issue(authority)
+    later(400)
+    assert authority.revoke("cessation", host=HOST.host) == []
+    assert authority.listing()[0]["statut"] == "expire"
+
+
+def test_check_mode_revokes_nothing(authority: Authority) -> None:
+    serial = issue(authority).serial
+    assert [row["serie"] for row in authority.revoke("cessation", serial=serial, check=True)] == [serial]
+    assert authority.listing()[0]["statut"] == "valide"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"motif": "colère", "host": "x"}, "motif « colère » inconnu"),
+        ({"motif": "cessation"}, "donnez un seul de"),
+        ({"motif": "cessation", "host": "x", "commune": "y"}, "donnez un seul de"),
+        ({"motif": "cessation", "host": "inconnu"}, "aucun certificat au registre"),
+        ({"motif": "cessation", "serial": "zz"}, "nombre hexadécimal attendu"),
+    ],
+)
+def test_a_wrong_revocation_is_refused(authority: Authority, arguments: dict[str, str], said: str) -> None:
+    issue(authority)
+    with pytest.raises(PkiError, match=said):
+        authority.revoke(**arguments)  # type: ignore[arg-type]  # mypy cannot see which keys
+    assert authority.listing()[0]["statut"] == "valide"
+
+
+def test_a_revoked_key_gets_nothing_more(authority: Authority) -> None:
+    csr = CLIENT.csr(CLIENT.new_key())
+    authority.revoke("compromission", serial=authority.issue(csr, CLIENT, HOST).serial)
+    with pytest.raises(PkiError, match="cette clé a été révoquée"):
+        authority.issue(csr, CLIENT, HOST)
+    assert len(authority.known_to(HOST.host)["tdt"]["refused_keys"]) == 1
+
+
+def test_serial_numbers_are_read_as_tools_print_them() -> None:
+    assert normal_serial("0x0A:ff") == normal_serial(" aff ") == "aff".zfill(40)
+
+
+# -- time passing ------------------------------------------------------------------------------------
+
+
+def test_crl_is_refreshed_in_time_only(authority: Authority, later: Later) -> None:
+    later(14)
+    assert not authority.refresh_crl()
+    later(16)
+    assert authority.refresh_crl() and not authority.refresh_crl()
+    later(32)
+    assert authority.ensure(SETTINGS).changes == ["CRL de l'autorité émettrice renouvelée"]
+    assert authority.verify() == []
+    later(63)
+    assert any("périmée" in problem for problem in authority.verify())
+
+
+def test_root_crl_is_refreshed_when_the_root_is_there(authority: Authority, later: Later) -> None:
+    away = authority.directory.parent / "racine"
+    shutil.move(authority.directory / "racine", away)
+    later(200)
+    authority.refresh_crl()
+    assert authority.ensure(SETTINGS).warnings == []
+    later(320)
+    report = authority.ensure(SETTINGS)
+    assert "il reste 4" in report.warnings[0] and "CRL de la racine renouvelée" not in report.changes
+    shutil.move(away, authority.directory / "racine")
+    assert "CRL de la racine renouvelée" in authority.ensure(SETTINGS).changes
+    assert authority.ensure(SETTINGS) == pki.Report()
+
+
+def test_everything_daily_works_with_the_root_away(authority: Authority, tmp_path: Path) -> None:
+    shutil.move(authority.directory / "racine", tmp_path / "racine")
+    (authority.directory.parent / "secrets" / "pki_racine").unlink()
+    assert authority.ensure(SETTINGS) == pki.Report()
+    issued = issue(authority)
+    judge(authority, tmp_path, issued.pem)
+    authority.revoke("cessation", serial=issued.serial)
+    judge(authority, tmp_path, issued.pem, ok=False)
+    assert authority.verify() == []
+    with pytest.raises(PkiError, match="branchez son support"):
+        authority.ensure(SETTINGS, replace_issuing=True)
+
+
+def test_issuing_ca_is_renewed_with_its_key_and_old_certificates_stay_good(
+    authority: Authority, tmp_path: Path, later: Later
+) -> None:
+    later(1826 - 365 - 100)
+    leaf, before = issue(authority).pem, authority.published()["chain"]
+    assert "autorité émettrice renouvelée" in authority.ensure(SETTINGS).changes
+    assert authority.published()["chain"] != before
+    assert authority.ensure(SETTINGS) == pki.Report()
+    assert authority.verify() == []
+    judge(authority, tmp_path, leaf, "-attime", str(int(pki.utc_now().timestamp())))
+
+
+def test_issuing_ca_about_to_expire_warns_when_the_root_is_away(authority: Authority, later: Later) -> None:
+    shutil.move(authority.directory / "racine", authority.directory.parent / "racine")
+    later(1826 - 365 - 100)
+    assert any("renouveler l'autorité émettrice" in warning for warning in authority.ensure(SETTINGS).warnings)
+
+
+def test_replacing_a_compromised_issuing_ca(authority: Authority, tmp_path: Path) -> None:
+    old = issue(authority)
+    chain = authority.published()["chain"]
+    report = authority.ensure(SETTINGS, replace_issuing=True)
+    assert report.changes == ["autorité émettrice révoquée et remplacée"]
+    new = issue(authority)
+    judge(authority, tmp_path, new.pem)
+    judge(authority, tmp_path, old.pem, ok=False)
+    assert "certificate revoked" in judge(authority, tmp_path, chain, ok=False)
+    assert {row["serie"]: row["statut"] for row in authority.listing()} == {old.serial: "revoque", new.serial: "valide"}
+    assert authority.verify() == []
+    assert authority.ensure(SETTINGS) == pki.Report()
+
+
+def test_listing_what_expires(authority: Authority, later: Later) -> None:
+    old, new = issue(authority), issue(authority)
+    assert authority.listing(within=365) == [] and len(authority.listing(within=366)) == 1
+    later(300)
+    assert [row["serie"] for row in authority.listing(within=90)] == [new.serial]
+    assert [row["serie"] for row in authority.listing(status="remplace")] == [old.serial]
+    later(366)
+    (row,) = authority.listing(within=90)
+    assert (row["statut"], row["jours"]) == ("expire", -1)
+
+
+# -- damage ------------------------------------------------------------------------------------------
+
+
+def test_a_lost_registry_stops_everything(authority: Authority) -> None:
+    issue(authority)
+    authority.registry.unlink()
+    for call in (lambda: issue(authority), lambda: authority.ensure(SETTINGS), authority.published, authority.listing):
+        with pytest.raises(PkiError, match=r"registre des certificats absent.*Restaurez-le"):
+            call()
+    assert "absent" in authority.verify()[0]
+    assert not authority.registry.exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"ceci n'est pas une base" * 100, None], ids=["empty", "garbage", "cut"])
+def test_a_corrupt_registry_stops_everything(authority: Authority, damage: bytes | None) -> None:
+    for _ in range(3):
+        issue(authority)
+    data = authority.registry.read_bytes()
+    authority.registry.write_bytes(data[: len(data) // 2] if damage is None else damage)
+    with pytest.raises(PkiError, match="restaurez-le depuis la sauvegarde"):
+        issue(authority)
+    assert authority.verify() != []
+
+
+def _tamper(authority: Authority, statement: str) -> list[str]:
+    connection = sqlite3.connect(authority.registry)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+    return authority.verify()
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE certificat SET statut = 'valide' WHERE statut = 'revoque'", "ne le dit pas révoqué"),
+        ("UPDATE certificat SET statut = 'revoque', revoque_le = debut WHERE nom = 'web'", "y manque"),
+        ("DELETE FROM certificat WHERE nom = 'tdt'", "lignes ont été supprimées"),
+        ("UPDATE certificat SET fin = '2099-01-01T00:00:00+00:00' WHERE nom = 'web'", "diffèrent"),
+        ("UPDATE certificat SET pem = 'x' WHERE nom = 'web'", "certificat illisible"),
+        ("UPDATE crl SET pem = (SELECT pem FROM crl ORDER BY emetteur LIMIT 1)", "CRL de AC"),
+    ],
+    ids=["unrevoked", "revoked-by-hand", "deleted", "prolonged", "unreadable", "crl-swapped"],
+)
+def test_a_tampered_registry_is_seen(authority: Authority, statement: str, said: str) -> None:
+    authority.revoke("cessation", serial=issue(authority).serial)
+    issue(authority, SERVER)
+    assert authority.verify() == []
+    assert said in "\n".join(_tamper(authority, statement))
+
+
+def test_a_certificate_slipped_into_the_registry_is_seen(authority: Authority, tmp_path: Path) -> None:
+    issue(authority)
+    other = Authority(tmp_path / "autre" / "pki", Passphrases(tmp_path / "autre" / "pki", generate=True))
+    other.ensure(SETTINGS)
+    issue(other, SERVER)
+    statement = f"ATTACH '{other.registry}' AS autre"
+    connection = sqlite3.connect(authority.registry)
+    connection.execute(statement)
+    columns = (
+        "serie,emetteur,cle_sha256,profil,sujet,titulaire,organisme,siren,commune,hote,nom,debut,fin,statut,demande,pem"
+    )
+    connection.execute(f"INSERT INTO certificat ({columns}) SELECT {columns} FROM autre.certificat WHERE nom='web'")  # noqa: S608 - constants
+    connection.commit()
+    connection.close()
+    assert "signé par une autre autorité" in "\n".join(authority.verify())
+
+
+def test_a_lost_or_foreign_issuing_key_is_named(authority: Authority, tmp_path: Path) -> None:
+    key = authority.directory / "emettrice" / "cle.pem"
+    kept = key.read_bytes()
+    key.unlink()
+    with pytest.raises(PkiError, match="clé de l'autorité émettrice absente"):
+        authority.ensure(SETTINGS)
+    with pytest.raises(PkiError, match="Restaurez-la"):
+        issue(authority)
+    key.write_bytes((authority.directory / "racine" / "cle.pem").read_bytes())
+    secret = (authority.directory.parent / "secrets" / "pki_racine").read_text().strip()
+    wrong = Authority(authority.directory, Passphrases(authority.directory, {"emettrice": secret}))
+    with pytest.raises(PkiError, match="n'est pas celle de l'autorité du registre"):
+        issue(wrong)
+    key.write_bytes(kept)
+    issue(authority)
+
+
+def test_publie_is_made_again(authority: Authority) -> None:
+    before = {path.name: path.read_bytes() for path in (authority.directory / "publie").iterdir()}
+    shutil.rmtree(authority.directory / "publie")
+    authority.ensure(SETTINGS)
+    assert {path.name: path.read_bytes() for path in (authority.directory / "publie").iterdir()} == before
+
+
+def test_no_authority_yet(directory: Path) -> None:
+    with pytest.raises(PkiError, match="aucune autorité de certification"):
+        Authority(directory).listing()
+
+
+def test_a_full_disk_gives_out_nothing(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(sqlite3.Connection):
+        def execute(self, statement: str, *arguments: object) -> sqlite3.Cursor:
+            if statement == "COMMIT":
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().execute(statement, *arguments)  # type: ignore[arg-type]  # passed through
+
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: real(*args, factory=Full, **kwargs))
+    with pytest.raises(PkiError, match="disk is full"):
+        issue(authority)
+    monkeypatch.undo()
+    assert authority.listing() == [] and authority.verify() == []
+
+
+def test_requests_are_kept_as_they_were(authority: Authority) -> None:
+    issue(authority, SERVER)
+    connection = sqlite3.connect(authority.registry)
+    (text,) = connection.execute("SELECT demande FROM certificat WHERE nom = 'web'").fetchone()
+    connection.close()
+    assert Request.from_dict(json.loads(text)) == SERVER
+
+
+def test_no_private_key_but_the_authoritys_own(authority: Authority) -> None:
+    for request in (CLIENT, SERVER, SIGNATURE):
+        issue(authority, request)
+    with_keys = {
+        str(path.relative_to(authority.directory.parent))
+        for path in authority.directory.parent.rglob("*")
+        if path.is_file() and b"PRIVATE KEY" in path.read_bytes()
+    }
+    assert with_keys == {os.path.join("pki", role, "cle.pem") for role in ("racine", "emettrice")}  # noqa: PTH118 - names

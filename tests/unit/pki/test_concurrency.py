@@ -1,0 +1,135 @@
+"""Several processes at once, and processes killed at the worst moments."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import pki
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner, Passphrases
+
+from .conftest import CLIENT, HOST, SETTINGS, issue, judge
+
+FORK = multiprocessing.get_context("fork")
+PROCESSES, EACH = 8, 6
+
+
+def _issue_many(directory: Path, number: int, results: Any) -> None:
+    authority = Authority(directory)
+    results.put([issue(authority, CLIENT, Owner(f"hote-{number}-{index}")).serial for index in range(EACH)])
+
+
+def test_eight_processes_issue_at_once(authority: Authority) -> None:
+    results = FORK.Queue()
+    workers = [FORK.Process(target=_issue_many, args=(authority.directory, n, results)) for n in range(PROCESSES)]
+    for worker in workers:
+        worker.start()
+    serials = [serial for _ in workers for serial in results.get(timeout=60)]
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    assert len(set(serials)) == PROCESSES * EACH
+    assert {row["serie"] for row in authority.listing()} == set(serials)
+    assert authority.verify() == []
+
+
+def _ensure(directory: Path, results: Any) -> None:
+    results.put(Authority(directory, Passphrases(directory, generate=True)).ensure(SETTINGS).changes)
+
+
+def test_two_processes_make_one_authority(directory: Path) -> None:
+    results = FORK.Queue()
+    workers = [FORK.Process(target=_ensure, args=(directory, results)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    changes = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode == 0
+    assert sorted(len(one) for one in changes) == [0, 0, 0, 2]
+    assert Authority(directory).verify() == []
+
+
+def _killed(work: Callable[[], object]) -> None:
+    """Run `work` in a process and see that it died by SIGKILL."""
+    process = FORK.Process(target=work)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _die(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_killed_between_the_signature_and_the_registry(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    csr = CLIENT.csr(CLIENT.new_key())
+    with monkeypatch.context() as patch:
+        patch.setattr(Authority, "_record", staticmethod(_die))
+        _killed(lambda: authority.issue(csr, CLIENT, HOST))
+    assert authority.listing() == [] and authority.verify() == []
+    judge(authority, tmp_path, authority.issue(csr, CLIENT, HOST).pem)
+
+
+def test_killed_after_the_row_and_before_the_commit(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Authority._record
+
+    def then_die(*arguments: Any) -> None:
+        record(*arguments)
+        _die()
+
+    csr = CLIENT.csr(CLIENT.new_key())
+    with monkeypatch.context() as patch:
+        patch.setattr(Authority, "_record", staticmethod(then_die))
+        _killed(lambda: authority.issue(csr, CLIENT, HOST))
+    assert authority.listing() == [] and authority.verify() == []
+    authority.issue(csr, CLIENT, HOST)
+    assert len(authority.listing()) == 1
+
+
+def test_killed_after_the_commit_and_before_the_answer(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    csr = CLIENT.csr(CLIENT.new_key())
+    with monkeypatch.context() as patch:
+        patch.setattr(Authority, "_publish", _die)
+        _killed(lambda: authority.issue(csr, CLIENT, HOST))
+    (row,) = authority.listing()
+    assert authority.issue(csr, CLIENT, HOST).serial == row["serie"]
+    assert len(authority.listing()) == 1
+
+
+def test_killed_in_a_revocation(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    issued = issue(authority)
+    with monkeypatch.context() as patch:
+        patch.setattr(pki, "make_crl", _die)
+        _killed(lambda: authority.revoke("cessation", serial=issued.serial))
+    assert authority.listing()[0]["statut"] == "valide" and authority.verify() == []
+    with monkeypatch.context() as patch:
+        patch.setattr(Authority, "_publish", _die)
+        _killed(lambda: authority.revoke("cessation", serial=issued.serial))
+    assert authority.listing()[0]["statut"] == "revoque" and authority.verify() == []
+    authority.ensure(SETTINGS)  # any run brings publie/ up to date
+    judge(authority, tmp_path, issued.pem, ok=False)
+
+
+@pytest.mark.parametrize("step", ["_create_registry", "_make_key", "_record", "_make_crl", "_publish"])
+def test_killed_while_the_authority_is_made(directory: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    fresh = Authority(directory, Passphrases(directory, generate=True))
+    real = getattr(Authority, step)
+
+    def then_die(*arguments: Any) -> None:
+        real(*arguments)
+        _die()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Authority, step, staticmethod(then_die) if step == "_record" else then_die)
+        _killed(lambda: fresh.ensure(SETTINGS))
+    fresh.ensure(SETTINGS)
+    assert fresh.verify() == []
+    issue(fresh)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError, Request, siren_is_valid
+
+GOOD: dict[str, Any] = {
+    "name": "tdt",
+    "profile": "client",
+    "common_name": "Secrétariat général",
+    "organization": "Commune d'Avesnes-les-Aubert",
+    "siren": "215902669",
+}
+
+
+def test_subject_is_in_rgs_order() -> None:
+    subject = Request.from_dict(GOOD).subject()
+    assert [attribute.rfc4514_attribute_name for attribute in subject] == ["C", "O", "OU", "CN"]
+    assert subject.rfc4514_string() == "CN=Secrétariat général,OU=0002 215902669,O=Commune d'Avesnes-les-Aubert,C=FR"
+
+
+def test_a_server_has_no_siren_and_is_named_after_its_first_dns_name() -> None:
+    data = {"name": "web", "profile": "server", "dns": ["TDT.creatic.test"], "siren": "215902669"}
+    assert Request.from_dict(data).subject().rfc4514_string() == "CN=tdt.creatic.test,C=FR"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("name", "../etc", "champ name"),
+        ("name", "", "champ name"),
+        ("profile", "clients", "« clients » est inconnu"),
+        ("common_name", "", "champ common_name : manquant"),
+        ("common_name", "x" * 65, "64 caractères"),
+        ("common_name", "a\nb", "champ common_name"),
+        ("organization", "", "champ organization : manquant"),
+        ("siren", "215902660", "« 215902660 » n'est pas un SIREN"),
+        ("siren", "21590266", "n'est pas un SIREN"),
+        ("siren", "", "champ siren : manquant"),
+        ("dns", ["a.test"], "réservé aux certificats de serveur"),
+        ("key_type", "dsa", "champ key_type"),
+    ],
+)
+def test_a_wrong_field_is_named(field: str, value: object, said: str) -> None:
+    with pytest.raises(PkiError, match="certificat « ") as caught:
+        Request.from_dict(GOOD | {field: value})
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "a b.test", "-a.test", "a..test", "*.creatic.test", "é.test", "a" * 64 + ".test"])
+def test_a_wrong_dns_name_is_refused(name: str) -> None:
+    with pytest.raises(PkiError, match="n'est pas un nom DNS"):
+        Request.from_dict({"name": "web", "profile": "server", "common_name": "x", "dns": [name]})
+
+
+def test_a_server_without_a_name_is_refused() -> None:
+    with pytest.raises(PkiError, match="au moins un nom DNS"):
+        Request.from_dict({"name": "web", "profile": "server", "common_name": "x"})
+
+
+def test_luhn() -> None:
+    assert siren_is_valid("215902669")
+    assert not any(siren_is_valid(f"21590266{digit}") for digit in "012345678")
