@@ -39,9 +39,7 @@ def main() -> int:
     wanted = {entry["name"]: entry["version"] for entry in listed}
     if not missing(wanted):
         return 0
-    print(
-        f"== Collections Ansible : {', '.join(sorted(missing(wanted)))} (téléchargées dans le paquet « ansible »)"
-    )
+    print(f"== Collections Ansible : {', '.join(sorted(missing(wanted)))} (téléchargées dans le paquet « ansible »)")
     with tempfile.TemporaryDirectory() as folder:
         lock = TOP / "requirements-collections.lock"
         command = ["download", "-q", "--no-deps", "--require-hashes", "--only-binary=:all:", "-r", str(lock)]
@@ -50,14 +48,10 @@ def main() -> int:
         with zipfile.ZipFile(wheel) as archive:
             for name in missing(wanted):
                 prefix = f"ansible_collections/{name.replace('.', '/')}/"
-                archive.extractall(
-                    TREE.parent, [entry for entry in archive.namelist() if entry.startswith(prefix)]
-                )
+                archive.extractall(TREE.parent, [entry for entry in archive.namelist() if entry.startswith(prefix)])
     left = missing(wanted)
     for name, version in left.items():
-        print(
-            f"requirements.yml : {name} {version} demandée, {installed_version(name)} dans le paquet « ansible »"
-        )
+        print(f"requirements.yml : {name} {version} demandée, {installed_version(name)} dans le paquet « ansible »")
     return 1 if left else 0
 
 

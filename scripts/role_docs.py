@@ -23,12 +23,8 @@ def _rows(options: dict[str, Any], prefix: str = "") -> list[str]:
     rows = []
     for name, spec in options.items():
         kind = spec["type"] + (f" of {spec['elements']}" if "elements" in spec else "")
-        default = (
-            "required" if spec.get("required") else f"`{spec['default']!r}`" if "default" in spec else "–"
-        )
-        choices = (
-            f" One of: {', '.join(f'`{choice}`' for choice in spec['choices'])}." if "choices" in spec else ""
-        )
+        default = "required" if spec.get("required") else f"`{spec['default']!r}`" if "default" in spec else "–"
+        choices = f" One of: {', '.join(f'`{choice}`' for choice in spec['choices'])}." if "choices" in spec else ""
         description = _text(spec["description"]).replace("|", "\\|")
         rows.append(f"| `{prefix}{name}` | {kind} | {default} | {description}{choices} |")
         rows += _rows(spec.get("options", {}), f"{prefix}{name}.")
@@ -56,9 +52,7 @@ def readme(role: Path) -> str:
 def default_errors(role: Path) -> list[str]:
     """Differences between defaults/main.yml and the defaults of the specs."""
     spec = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]
-    promised = {
-        name: value["default"] for name, value in spec.get("options", {}).items() if "default" in value
-    }
+    promised = {name: value["default"] for name, value in spec.get("options", {}).items() if "default" in value}
     file = role / "defaults" / "main.yml"
     given = (yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
     return [
