@@ -66,5 +66,5 @@ def judge(authority: Authority, tmp_path: Path, pem: str, *options: str, ok: boo
     leaf.write_text(pem)
     published = authority.directory / "publie"
     root, issuing, crl = published / "racine.pem", published / "emettrice.pem", published / "crl.pem"
-    arguments = ("-crl_check_all", "-CAfile", root, "-untrusted", issuing, "-CRLfile", crl, *options, leaf)
-    return openssl("verify", "-x509_strict", *arguments, ok=ok)
+    arguments: tuple[str | Path, ...] = ("-crl_check_all", "-CAfile", root, "-untrusted", issuing, "-CRLfile", crl)
+    return openssl("verify", "-x509_strict", *arguments, *options, leaf, ok=ok)

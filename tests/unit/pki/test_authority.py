@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -598,4 +597,4 @@ def test_no_private_key_but_the_authoritys_own(authority: Authority) -> None:
         for path in authority.directory.parent.rglob("*")
         if path.is_file() and b"PRIVATE KEY" in path.read_bytes()
     }
-    assert with_keys == {os.path.join("pki", role, "cle.pem") for role in ("racine", "emettrice")}  # noqa: PTH118 - names
+    assert with_keys == {"pki/racine/cle.pem", "pki/emettrice/cle.pem"}

@@ -1,0 +1,235 @@
+"""The expiry watch of a host: creatic-certificats."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_host import HostStore, Wanted
+from creatic_certificats import cli, probe, report
+from creatic_certificats.inventory import Watched, certificates, crls
+
+from .conftest import CLIENT, HOST, openssl
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    return tmp_path / "etc"
+
+
+def install(authority: Authority, etc: Path, request: Request = CLIENT, host: str = HOST.host) -> Watched:
+    """Have a certificate on a machine; returns it as the watch sees it."""
+    store, published = HostStore(etc / "pki"), authority.published()
+    store.trust(published["ca"], published["crl"])
+    wanted = Wanted(request)
+    csr = store.inspect(wanted, published["chain"], 30)["csr"]
+    store.install(wanted, authority.issue(csr, request, Owner(host)).pem, published["chain"])
+    return next(one for one in certificates(etc) if one.name == request.name)
+
+
+def in_days(one: Watched, days: int) -> dt.datetime:
+    """The instant when `days` whole days are left."""
+    assert one.end is not None
+    return one.end - dt.timedelta(days=days, hours=1)
+
+
+def test_every_source_is_read(authority: Authority, etc: Path, tmp_path: Path) -> None:
+    install(authority, etc)
+    folder = etc / "certificats.d"
+    folder.mkdir()
+    public = (etc / "pki/tdt/current/cert.pem").read_bytes()
+    (folder / "jeton.pem").write_bytes(public)
+    (tmp_path / "der.cer").write_text("")
+    openssl("x509", "-in", etc / "pki/tdt/current/cert.pem", "-outform", "DER", "-out", tmp_path / "der.cer")
+    (folder / "autres.conf").write_text(f"# deux autres\n\nnss = {tmp_path}/der.cer\nperdu = /nulle/part.pem\nfaux\n")
+    found = {one.name: one for one in certificates(etc)}
+    assert set(found) == {"tdt", "jeton", "nss", "perdu", "autres"}
+    assert found["jeton"].serial == found["nss"].serial == found["tdt"].serial
+    assert "illisible (No such file" in found["perdu"].problem
+    assert "ligne 5" in found["autres"].problem
+    assert crls(etc)[0].name == "CRL AC racine Cre@tic essai"
+
+
+def test_table_in_french(authority: Authority, etc: Path) -> None:
+    one = install(authority, etc)
+    text = report.table([one, *crls(etc)], in_days(one, 200))
+    assert text.splitlines()[0].split() == ["Nom", "Titulaire", "Expire", "le", "Jours", "État"]
+    assert re.search(rf"^tdt +Connecteur de Gondecourt +{one.end:%d/%m/%Y} +200 +valide$", text, re.M)
+    assert report.table([], in_days(one, 1)) == "Aucun certificat sur cette machine.\n"
+
+
+@pytest.mark.parametrize(
+    ("days", "level", "said"),
+    [
+        (90, "", ""),
+        (89, "<5>", "expire dans 89 jours.*seuil de 90 jours"),
+        (60, "<5>", "seuil de 90 jours"),
+        (59, "<4>", "seuil de 60 jours"),
+        (30, "<4>", "seuil de 60 jours"),
+        (29, "<3>", "seuil de 30 jours"),
+        (1, "<3>", "expire dans 1 jour,"),
+        (-1, "<2>", "a expiré le"),
+    ],
+)
+def test_journal_is_told_at_90_60_30_days(authority: Authority, etc: Path, days: int, level: str, said: str) -> None:
+    one = install(authority, etc)
+    lines = report.warnings([one], in_days(one, days))
+    assert len(lines) == (1 if said else 0)
+    for line in lines:
+        assert line.startswith(f"{level}Le certificat « tdt » (Connecteur de Gondecourt)")
+        assert re.search(said, line)
+    assert (report.state(one, in_days(one, days)) == "valide") == (not said)
+
+
+def test_a_crl_is_told_before_it_blocks_everyone(authority: Authority, etc: Path) -> None:
+    install(authority, etc)
+    crl = crls(etc)[1]
+    assert report.warnings([crl], in_days(crl, 11)) == []
+    assert "les serveurs refusent tout certificat" in report.warnings([crl], in_days(crl, 9))[0]
+    assert report.warnings([crl], in_days(crl, -1))[0].startswith("<2>")
+
+
+def test_an_unreadable_certificate_is_told(etc: Path) -> None:
+    (etc / "pki" / "tdt" / "current").mkdir(parents=True)
+    now = dt.datetime.now(dt.UTC)
+    assert "certificat absent" in report.warnings(certificates(etc), now)[0]
+    (etc / "pki/tdt/current/cert.pem").write_text("abîmé")
+    assert "n'est pas un certificat" in report.warnings(certificates(etc), now)[0]
+    assert 'creatic_certificate_unreadable{nom="tdt",' in report.metrics(certificates(etc), now)
+
+
+def test_metrics_hold_to_the_text_format(authority: Authority, etc: Path) -> None:
+    odd = Request("tdt", "client", 'Guillemets " et \\', "Commune de Gondecourt", "215902669")
+    one = install(authority, etc, odd)
+    (etc / "certificats.d").mkdir()
+    (etc / "certificats.d/double.conf").write_text(f"x = {one.path}\nx = {one.path}\n")
+    now = in_days(one, 42)
+    text = report.metrics([*certificates(etc), *crls(etc)], now)
+    sample = re.compile(r'[a-z_]+(\{[a-z]+="(?:[^"\\\n]|\\[\\"n])*"(,[a-z]+="(?:[^"\\\n]|\\[\\"n])*")*\})? -?[0-9]+')
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(sample.fullmatch(line) for line in lines), lines
+    assert len({line.rsplit(" ", 1)[0] for line in lines}) == len(lines)
+    assert any(line.startswith("creatic_certificate_days_left") and line.endswith(" 42") for line in lines)
+    assert f"creatic_certificate_watch_timestamp_seconds {now.timestamp():.0f}" in lines
+
+
+def test_command_line(authority: Authority, etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    install(authority, etc)
+    assert cli.main(["--etc", str(etc)]) == 0 and "Connecteur de Gondecourt" in capsys.readouterr().out
+    target = tmp_path / "certificats.prom"
+    assert cli.main(["--etc", str(etc), "surveiller", "--metriques", str(target)]) == 0
+    assert "creatic_certificate_days_left" in target.read_text() and target.stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in tmp_path.glob(".certificats*")] == []
+    assert cli.main(["--etc", str(etc), "surveiller", "--metriques", "/nulle/part"]) == 2
+
+
+# -- proofs ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def serving(etc: Path, status: int = 200) -> Iterator[int]:
+    """A TLS server with the machine's `web` certificate, which asks for a client's and checks the CRLs."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    folder = etc / "pki/web/current"
+    context.load_cert_chain(folder / "fullchain.pem", folder / "key.pem")
+    context.load_verify_locations(etc / "pki/ca.pem")
+    context.load_verify_locations(etc / "pki/crl.pem")
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # refused handshakes are what is tested
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+LOCAL = Request("web", "server", "localhost", dns=("localhost",))
+
+
+def test_a_server_shows_its_certificate_or_an_old_one(authority: Authority, etc: Path) -> None:
+    old = install(authority, etc, LOCAL)
+    with serving(etc) as port:
+        assert probe.served(old, etc, "127.0.0.1", port) == ""
+        new = install(authority, etc, Request(**LOCAL.__dict__ | {"organization": "Groupement"}))
+        assert f"montre encore le certificat n° {old.serial}" in probe.served(new, etc, "127.0.0.1", port)
+        options = ["--etc", str(etc), "prouver", "--port", str(port)]
+        assert cli.main(options) == 1
+    with serving(etc) as port:
+        assert cli.main([*options[:-1], str(port)]) == 0
+
+
+def test_a_server_with_a_revoked_certificate_is_refused(authority: Authority, etc: Path) -> None:
+    one = install(authority, etc, LOCAL)
+    authority.revoke("compromission", serial=one.serial)
+    HostStore(etc / "pki").trust(authority.published()["ca"], authority.published()["crl"])
+    with serving(etc) as port:
+        assert "certificate revoked" in probe.served(one, etc, "127.0.0.1", port)
+
+
+def test_a_client_is_accepted_then_refused_once_revoked(
+    authority: Authority, etc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(authority, etc, LOCAL)
+    one = install(authority, etc)
+    with serving(etc) as port:
+        assert probe.accepted(one, etc, f"https://localhost:{port}/") == ""
+        proof = ["--etc", str(etc), "prouver", "--port", str(port), "--url", f"https://localhost:{port}/"]
+        assert cli.main(proof) == 0
+        assert cli.main([*proof, "--refuse", one.serial]) == 1
+    authority.revoke("cessation", serial=one.serial)
+    HostStore(etc / "pki").trust(authority.published()["ca"], authority.published()["crl"])
+    with serving(etc) as port:
+        url = f"https://localhost:{port}/"
+        assert "refusé par localhost" in probe.accepted(one, etc, url)
+        proof = ["--etc", str(etc), "prouver", "--url", url]
+        capsys.readouterr()
+        assert cli.main([*proof, "--refuse", one.serial]) == 0
+        assert f"✔ tdt (n° {one.serial}) : refusé par localhost" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("status", [400, 403, 495, 496])
+def test_an_http_refusal_is_a_refusal(authority: Authority, etc: Path, status: int) -> None:
+    install(authority, etc, LOCAL)
+    one = install(authority, etc)
+    with serving(etc, status) as port:
+        assert f"(HTTP {status})" in probe.accepted(one, etc, f"https://localhost:{port}/")
+
+
+def test_what_cannot_be_tried_proves_nothing(
+    authority: Authority, etc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(authority, etc, LOCAL)
+    one = install(authority, etc)
+    with serving(etc) as port:
+        free = port
+    with pytest.raises(probe.ProbeError, match="ne répond pas"):
+        probe.accepted(one, etc, f"https://localhost:{free}/")
+    assert cli.main(["--etc", str(etc), "prouver", "--refuse", one.serial, "--url", f"https://localhost:{free}/"]) == 2
+    assert cli.main(["--etc", str(etc), "prouver", "--refuse", "0" * 40]) == 3
+    with serving(etc) as port, pytest.raises(probe.ProbeError, match="certificat du serveur est refusé"):
+        probe.accepted(one, etc, f"https://127.0.0.1:{port}/")
