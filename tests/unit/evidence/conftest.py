@@ -46,9 +46,7 @@ def certificate(name: str, issuer: Pair | None, *, ca: bool = False, timestampin
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
     if timestamping:
-        builder = builder.add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True
-        )
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True)
     return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
 
 
@@ -112,7 +110,7 @@ def commune(slug: str, nom: str, agents: int, **extra: object) -> Commune:
     )
 
 
-def proofs(host: HostInfo, **changes: dict[str, object]) -> list[dict[str, Any]]:
+def proofs(host: HostInfo, **changes: dict[str, Any]) -> list[dict[str, Any]]:
     """Every proof asked of a host, ok; `changes` alters some by key."""
     made = []
     for key, label in REQUIRED[host.profile].items():

@@ -3,7 +3,7 @@
 """What a rollout proved: facts collected host by host, and what they let us claim of each commune.
 
 *équipée*: every host of the commune was rolled out without failure.
-*prête*: équipée, and every proof asked of every host was made in this run.
+*prête*: équipée, and every proof asked of every host was made, without reserve, in this run.
 A run limited to a part of a commune claims nothing of the rest.
 """
 
@@ -31,7 +31,6 @@ REQUIRED: dict[str, dict[str, str]] = {
         "acte": "Acte de test acquitté (ARActe)",
     },
 }
-_PROVEN = ("ok", "attention")
 
 # Words of ssh and Ansible → (reason, fix), in French, for the person in front of the commune's PC.
 _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
@@ -196,7 +195,7 @@ def _proof_gaps(host: HostInfo, run: HostRun, again: str) -> list[dict[str, str]
     incident = run.incident
     for key, label in REQUIRED.get(host.profile, {}).items():
         proof = proofs.get(key)
-        if proof and proof["verdict"] in _PROVEN:
+        if proof and proof["verdict"] == "ok":
             continue
         subject = f"{host.label} : {label}"
         if proof:
@@ -212,25 +211,21 @@ def _proof_gaps(host: HostInfo, run: HostRun, again: str) -> list[dict[str, str]
     return gaps
 
 
-def _host_gaps(
-    host: HostInfo, run: HostRun | None, last: Mapping[str, Any] | None, again: str
-) -> list[dict[str, str]]:
+def _host_gaps(host: HostInfo, run: HostRun | None, last: Mapping[str, Any] | None, again: str) -> list[dict[str, str]]:
     status = _host_status(run)
     if run is None:
         known = f"dernier état : {last['resume']}, {day(last['date'])}" if last else "jamais déployé"
-        return [
-            _missing(host.name, host.label, f"non vérifié dans ce passage ({known})", f"Lancer : {again}.")
-        ]
+        return [_missing(host.name, host.label, f"non vérifié dans ce passage ({known})", f"Lancer : {again}.")]
     if status == "deploye":
         return _proof_gaps(host, run, again)
     if run.incident:
         reason, remedy = run.incident["raison"], run.incident["remede"]
         lead = {"injoignable": "injoignable", "echec": "échec", "refus": "refusé"}[run.incident["nature"]]
         where = f" pendant « {PHASES[run.incident['phase']]} »" if status == "injoignable" else ""
+        if status == "echec" and run.incident["phase"] == "deploiement" and run.incident["tache"]:
+            where = f" de « {run.incident['tache']} »"
         return [_missing(host.name, host.label, f"{lead}{where} : {reason}", remedy)]
-    return [
-        _missing(host.name, host.label, "le déploiement s'est arrêté avant cet hôte", f"Relancer : {again}.")
-    ]
+    return [_missing(host.name, host.label, "le déploiement s'est arrêté avant cet hôte", f"Relancer : {again}.")]
 
 
 def _description_gaps(commune: Commune) -> list[dict[str, str]]:
@@ -266,7 +261,7 @@ def assess(commune: Commune, run: Run, last: Mapping[str, Any]) -> dict[str, Any
             reserves += [
                 {"hote": info.name, "objet": f"{info.label} : {item['libelle']}", "raison": item["detail"]}
                 for item in (*host.checks, *host.proofs)
-                if item["verdict"] == "attention"
+                if item["verdict"] != "ok" and item["cle"] not in REQUIRED.get(info.profile, {})
             ]
         record = host or HostRun()
         hosts.append(
@@ -291,9 +286,7 @@ def assess(commune: Commune, run: Run, last: Mapping[str, Any]) -> dict[str, Any
     complete = bool(hosts) and all(host["etat"] != "non_vise" for host in hosts) and not run.restriction
     equipped = complete and all(host["etat"] == "deploye" for host in hosts)
     if run.restriction:
-        gaps.insert(
-            0, _missing("", "passage restreint", run.restriction, f"Lancer sans restriction : {again}.")
-        )
+        gaps.insert(0, _missing("", "passage restreint", run.restriction, f"Lancer sans restriction : {again}."))
     return {
         "version": 1,
         "passage": run.run_id,
@@ -393,6 +386,11 @@ def day_and_hour(value: str | datetime) -> str:
     """« le 3 mars 2026 à 14 h 05 », in metropolitan time."""
     moment = _local(value)
     return f"{day(moment)} à {moment.hour}\N{NO-BREAK SPACE}h\N{NO-BREAK SPACE}{moment.minute:02d}"
+
+
+def count(number: int, noun: str) -> str:
+    """« 1 hôte », « 2 hôtes »."""
+    return f"{number} {noun}" + ("s" if number > 1 else "")
 
 
 def duration(seconds: float) -> str:

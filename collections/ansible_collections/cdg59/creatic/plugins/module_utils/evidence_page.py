@@ -21,8 +21,10 @@ _LABELS = {
     "aracte_le": "ARActe reçu",
     "numero": "Numéro de l'acte",
     "transaction": "Transaction au TdT",
-    "delai_s": "Délai jusqu'à l'ARActe",
+    "secondes": "Délai jusqu'à l'ARActe",
     "duree_s": "Durée",
+    "duree_ms": "Durée",
+    "http": "Réponse HTTP",
     "ecart_s": "Écart",
     "titre": "Titre de la page",
     "url": "Adresse",
@@ -55,7 +57,9 @@ def value(item: Any, key: str = "") -> str:
     if item is None or item == "":
         return "—"
     if isinstance(item, int | float):
-        if key.endswith("_s"):
+        if key.endswith("_ms"):
+            return f"{item:.0f} ms"
+        if key.endswith("_s") or key == "secondes":
             return evidence.duration(item) if item >= 10 else f"{item:.1f}".replace(".", ",") + " s"
         return (f"{item:.2f}" if isinstance(item, float) else str(item)).replace(".", ",")
     if isinstance(item, Mapping):
@@ -151,7 +155,7 @@ def commune_page(report: Mapping[str, Any]) -> str:
     tone, title, sentence = verdict(report)
     proofs = [(host, proof) for host in hosts for proof in host["preuves"]]
     asked = [(host, key) for host in hosts for key in evidence.REQUIRED.get(host["profil"], {})]
-    done = {(host["nom"], proof["cle"]) for host, proof in proofs if proof["verdict"] != "echec"}
+    done = {(host["nom"], proof["cle"]) for host, proof in proofs if proof["verdict"] == "ok"}
     files = [(host, item) for host in hosts for item in host["fichiers"]]
     certificates = [
         {**item, "hote": host["nom"], "jours": _days_left(item["fin"], report["fin"])}
@@ -199,9 +203,7 @@ def _groups(state: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
 
 def index_page(passage: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     """Page of all communes of the inventory, from the contents of ``passage.json`` and ``etat.json``."""
-    rows = sorted(
-        state.values(), key=lambda item: [str(item["commune"].get(key)) for key in ("territoire", "nom")]
-    )
+    rows = sorted(state.values(), key=lambda item: [str(item["commune"].get(key)) for key in ("territoire", "nom")])
     return _ENVIRONMENT.get_template("index.html.j2").render(
         passage=passage,
         rows=rows,

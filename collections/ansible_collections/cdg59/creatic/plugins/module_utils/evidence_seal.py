@@ -167,7 +167,8 @@ def verify(folder: Path, root: Path) -> Verification:
         return result
     if not missing:
         _verify_timestamp(folder, root, result)
-        _verify_signature(folder, root, result)
+        if SIGNATURE not in dict(result.faults):
+            _verify_signature(folder, root, result)
     _verify_digests(folder, result)
     return result
 
@@ -236,6 +237,7 @@ def _reason(stderr: str) -> str:
         "self-signed certificate": "le certificat ne vient pas de l'autorité du groupement",
         "unable to get local issuer": "le certificat ne vient pas de l'autorité du groupement",
         "unable to get issuer": "le certificat ne vient pas de l'autorité du groupement",
+        "certificate signature failure": "le certificat ne vient pas de l'autorité du groupement",
         "certificate has expired": "le certificat était expiré",
         "not yet valid": "le certificat n'était pas encore valable",
         "verification failure": "le contenu a été modifié",

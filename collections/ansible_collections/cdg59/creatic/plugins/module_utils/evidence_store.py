@@ -257,9 +257,7 @@ class Outcome:
     unsealed: str = ""
 
 
-def close_run(
-    evidence: Path, staging: Path, run: Run, communes: Sequence[Commune], keys: SealKeys | None
-) -> Outcome:
+def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commune], keys: SealKeys | None) -> Outcome:
     """Write, seal and publish the evidence of a run.
 
     Args:
@@ -403,7 +401,5 @@ def verification_lines(results: Mapping[str, Verification]) -> list[str]:
             when: datetime | None = result.sealed_at
             lines.append(f"✓ {name} : intact" + (f", horodaté {day_and_hour(when)}" if when else ""))
         else:
-            lines += [
-                f"✗ {name if file == name else f'{name}/{file}'} : {reason}" for file, reason in result.faults
-            ]
+            lines += [f"✗ {name if file == name else f'{name}/{file}'} : {reason}" for file, reason in result.faults]
     return lines

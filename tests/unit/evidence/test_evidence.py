@@ -1,0 +1,215 @@
+"""What may be claimed of a commune, and what may not."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import (
+    REQUIRED,
+    HostInfo,
+    HostRun,
+    assess,
+    day_and_hour,
+    duration,
+    explain,
+    merge_state,
+    now,
+)
+
+from .conftest import commune, new_run, proofs, proven
+
+GONDECOURT = commune("gondecourt", "Gondecourt", 80)
+PC, CONNECTOR = GONDECOURT.hosts
+
+
+def judged(run_hosts: dict[str, HostRun], last: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    """Evidence of Gondecourt."""
+    run = new_run(**fields)
+    run.hosts, run.finished = run_hosts, now()
+    return assess(GONDECOURT, run, last or {})
+
+
+def both() -> dict[str, HostRun]:
+    """Every host proven."""
+    return {host.name: proven(host) for host in GONDECOURT.hosts}
+
+
+def unreachable(phase: str) -> dict[str, str]:
+    """An incident of the network."""
+    return {"phase": phase, "nature": "injoignable", "tache": "t", "raison": "l'hôte ne répond pas", "remede": "R."}
+
+
+def reasons(report: dict[str, Any]) -> list[str]:
+    """The gaps, one line each."""
+    return [f"{gap['objet']} : {gap['raison']}" for gap in report["manques"]]
+
+
+def test_all_proven_is_ready() -> None:
+    report = judged(both())
+    assert (report["complet"], report["equipee"], report["prete"], report["manques"]) == (True, True, True, [])
+
+
+@pytest.mark.parametrize("host", GONDECOURT.hosts, ids=lambda host: host.profile)
+def test_every_required_proof_counts(host: HostInfo) -> None:
+    for key, label in REQUIRED[host.profile].items():
+        for change in ("echec", "attention", "absente"):
+            hosts = both()
+            failed = {"verdict": change, "detail": "refusé par le TdT"}
+            hosts[host.name].proofs = [
+                proof for proof in proofs(host, **{key: failed}) if change != "absente" or proof["cle"] != key
+            ]
+            report = judged(hosts)
+            assert (report["equipee"], report["prete"]) == (True, False)
+            reason = "preuve non faite" if change == "absente" else "refusé par le TdT"
+            assert reasons(report) == [f"{host.label} : {label} : {reason}"]
+
+
+@pytest.mark.parametrize("verdict", ["attention", "echec"])
+def test_a_proof_that_is_not_asked_is_told_and_does_not_block(verdict: str) -> None:
+    hosts = both()
+    other = {"cle": "compte", "libelle": "Compte", "verdict": verdict, "detail": "deux comptes", "mesures": {}}
+    hosts[CONNECTOR.name].proofs.append(other)
+    report = judged(hosts)
+    assert report["prete"]
+    assert [item["raison"] for item in report["reserves"]] == ["deux comptes"]
+
+
+def test_a_host_lost_in_the_middle_is_named_and_the_other_keeps_its_proof() -> None:
+    hosts = both()
+    hosts[PC.name] = HostRun(incident=unreachable("deploiement"))
+    report = judged(hosts)
+    assert (report["complet"], report["equipee"], report["prete"]) == (True, False, False)
+    assert reasons(report) == ["poste gondecourt-pc : injoignable pendant « Déploiement » : l'hôte ne répond pas"]
+    assert [host["prouve"] for host in report["hotes"]] == [False, True]
+
+
+def test_a_host_lost_before_its_proof_is_equipped_and_not_ready() -> None:
+    hosts = both()
+    hosts[PC.name] = dataclasses.replace(hosts[PC.name], proofs=[], incident=unreachable("preuves"))
+    report = judged(hosts)
+    assert (report["equipee"], report["prete"]) == (True, False)
+    assert reasons(report) == ["poste gondecourt-pc : Navigateur sur le site du TdT : l'hôte ne répond pas"]
+
+
+def test_a_partial_run_claims_nothing_of_the_rest() -> None:
+    hosts = {PC.name: proven(PC)}
+    last = {CONNECTOR.name: {"resume": "déployé et prouvé", "date": "2026-11-24T08:00:00+00:00"}}
+    report = judged(hosts, last)
+    assert (report["complet"], report["equipee"], report["prete"]) == (False, False, False)
+    assert reasons(report) == [
+        "connecteur gondecourt-connecteur : non vérifié dans ce passage "
+        "(dernier état : déployé et prouvé, le 24 novembre 2026)"
+    ]
+    assert "jamais déployé" in reasons(judged(hosts))[0]
+
+
+def test_a_run_restricted_by_tags_claims_nothing() -> None:
+    report = judged(both(), restriction="lancé avec --tags : une partie des tâches n'a pas été faite")
+    assert (report["equipee"], report["prete"]) == (False, False)
+    assert reasons(report)[0].startswith("passage restreint : lancé avec --tags")
+    assert merge_state([GONDECOURT], {"gondecourt": report}, {})["gondecourt"]["hotes"] == {}
+
+
+def test_a_targeted_host_that_the_run_never_reached_is_not_deployed() -> None:
+    report = judged(both() | {PC.name: HostRun()})
+    assert not report["equipee"]
+    assert reasons(report) == ["poste gondecourt-pc : le déploiement s'est arrêté avant cet hôte"]
+
+
+def test_a_windows_pc_is_not_said_proven() -> None:
+    windows = dataclasses.replace(PC, system="windows")
+    run = new_run()
+    run.hosts, run.finished = {PC.name: HostRun(rolled_out=True), CONNECTOR.name: proven(CONNECTOR)}, now()
+    report = assess(dataclasses.replace(GONDECOURT, hosts=(windows, CONNECTOR)), run, {})
+    assert (report["equipee"], report["prete"]) == (True, False)
+    assert "non automatisée sur Windows" in reasons(report)[0]
+
+
+def test_a_commune_without_connector_is_not_ready() -> None:
+    run = new_run()
+    run.hosts, run.finished = {PC.name: proven(PC)}, now()
+    alone = dataclasses.replace(GONDECOURT, hosts=(PC,))
+    report = assess(alone, run, {})
+    assert (report["equipee"], report["prete"]) == (True, False)
+    assert reasons(report) == ["connecteur de la commune : aucun connecteur décrit"]
+    assert not merge_state([alone], {"gondecourt": report}, {})["gondecourt"]["prete"]
+
+
+# -- The state carried from run to run ----------------------------------------------------------------
+
+
+def test_two_partial_runs_make_a_ready_commune_each_part_with_its_date() -> None:
+    first = judged({PC.name: proven(PC)}, run_id="2026-11-24T080000Z")
+    state = merge_state([GONDECOURT], {"gondecourt": first}, {})
+    assert not state["gondecourt"]["equipee"]
+    assert [gap["raison"] for gap in state["gondecourt"]["manques"]] == ["jamais déployé"]
+    second = judged({CONNECTOR.name: proven(CONNECTOR)}, run_id="2026-11-25T080000Z")
+    state = merge_state([GONDECOURT], {"gondecourt": second}, state)["gondecourt"]
+    assert (state["equipee"], state["prete"], state["passage"]) == (True, True, "2026-11-25T080000Z")
+    assert state["hotes"][PC.name]["passage"] == "2026-11-24T080000Z"
+
+
+def test_a_host_that_cannot_be_reached_any_more_loses_its_proof() -> None:
+    state = merge_state([GONDECOURT], {"gondecourt": judged(both())}, {})
+    assert state["gondecourt"]["prete"]
+    later = judged({PC.name: HostRun(incident=unreachable("controles"))})
+    state = merge_state([GONDECOURT], {"gondecourt": later}, state)["gondecourt"]
+    assert (state["equipee"], state["prete"]) == (False, False)
+    assert "injoignable" in state["manques"][0]["raison"]
+
+
+def test_a_refused_or_unreached_host_keeps_its_last_state() -> None:
+    state = merge_state([GONDECOURT], {"gondecourt": judged(both())}, {})
+    refused = unreachable("controles") | {"nature": "refus"}
+    later = judged({PC.name: HostRun(incident=refused), CONNECTOR.name: HostRun()})
+    assert merge_state([GONDECOURT], {"gondecourt": later}, state)["gondecourt"]["prete"]
+
+
+def test_a_host_added_to_the_file_makes_the_commune_not_ready_and_a_removed_one_is_forgotten() -> None:
+    state = merge_state([GONDECOURT], {"gondecourt": judged(both())}, {})
+    larger = dataclasses.replace(GONDECOURT, hosts=(*GONDECOURT.hosts, HostInfo("gondecourt-pc-2", "commune_pc")))
+    after = merge_state([larger], {}, state)
+    assert not after["gondecourt"]["equipee"]
+    assert merge_state([GONDECOURT], {}, after)["gondecourt"]["prete"]
+
+
+# -- Words --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (
+            "Failed to connect to the host via ssh: ssh: connect to host 10.59.2.10 port 22: Connection timed out",
+            "ne répond pas",
+        ),
+        ("Failed to connect to the host via ssh: ssh: connect to host x port 22: No route to host", "ne répond pas"),
+        ("Connection timed out during banner exchange", "ne répond pas"),
+        ("ssh: connect to host 127.0.0.1 port 1: Connection refused", "refuse la connexion SSH"),
+        ("creatic@10.59.2.10: Permission denied (publickey).", "refuse la clé SSH"),
+        ("Host key verification failed.", "clé d'hôte"),
+        ("Could not resolve hostname pc: Name or service not known", "nom de l'hôte est introuvable"),
+        ("Shared connection to 10.59.2.10 closed.", "coupée"),
+        ("Missing sudo password", "droits sudo"),
+        ("/bin/sh: 1: /usr/bin/python3: not found", "Python 3 est absent"),
+    ],
+)
+def test_the_words_of_ssh_become_french(message: str, reason: str) -> None:
+    assert reason in explain(message)[0]
+    assert explain(message)[1].endswith(".")
+
+
+def test_an_unknown_message_is_kept_on_one_line() -> None:
+    assert explain("Le dépôt\n  est plein")[0] == "Le dépôt est plein"
+
+
+def test_dates_are_french_and_local() -> None:
+    assert day_and_hour("2026-01-01T23:30:00+00:00").replace("\xa0", " ") == "le 2 janvier 2026 à 0 h 30"
+    assert day_and_hour("2026-06-30T23:05:00+00:00").replace("\xa0", " ") == "le 1er juillet 2026 à 1 h 05"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (60, "1 min 00 s"), (185, "3 min 05 s")])
+def test_durations_are_short(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,135 @@
+"""The seal: what openssl says of it, and what a change of one byte does."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import (
+    CHAIN,
+    DIGESTS,
+    ROOT,
+    SEAL_FILES,
+    SIGNATURE,
+    TIMESTAMP,
+    SealError,
+    SealKeys,
+    seal,
+    verify,
+)
+
+DOC = Path(__file__).parents[3] / "docs" / "preuves.md"
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory, keys: SealKeys) -> Path:
+    """A sealed folder; tests work on copies."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "gondecourt").mkdir()
+    (folder / "gondecourt" / "preuve.json").write_text('{"prete": true}', encoding="utf-8")
+    (folder / "pièce d'essai.txt").write_text("contenu", encoding="utf-8")
+    seal(folder, keys)
+    return folder
+
+
+@pytest.fixture
+def copy(sealed: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return shutil.copytree(sealed, tmp_path / "run")
+
+
+def test_an_intact_folder_is_said_intact_with_its_signer_and_time(sealed: Path, keys: SealKeys) -> None:
+    result = verify(sealed, keys.root)
+    assert result.intact
+    assert result.signer == "O=Groupement d'essai, CN=Signature des preuves"
+    assert result.sealed_at is not None
+    assert abs(datetime.now(UTC) - result.sealed_at) < timedelta(minutes=5)
+
+
+def test_the_commands_of_the_guide_accept_an_intact_folder_and_refuse_a_changed_one(copy: Path) -> None:
+    block = re.search(r"```sh\n(sha256sum.*?)```", DOC.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert block, "docs/preuves.md ne donne plus les commandes"
+    script = f"set -e\n{block[1]}"
+
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["sh", "-c", script], cwd=copy, capture_output=True, text=True, check=False)
+
+    assert check().returncode == 0, check().stderr
+    (copy / "gondecourt" / "preuve.json").write_text('{"prete": false}', encoding="utf-8")
+    assert check().returncode != 0
+
+
+@pytest.mark.parametrize(
+    "name", ["gondecourt/preuve.json", "pièce d'essai.txt", ROOT, CHAIN, DIGESTS, SIGNATURE, TIMESTAMP]
+)
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.95])
+def test_one_changed_byte_is_found_and_its_file_is_named(copy: Path, keys: SealKeys, name: str, place: float) -> None:
+    content = bytearray((copy / name).read_bytes())
+    content[int(len(content) * place)] ^= 1
+    (copy / name).write_bytes(content)
+    assert name in dict(verify(copy, keys.root).faults)
+
+
+@pytest.mark.parametrize("name", [SIGNATURE, TIMESTAMP, "gondecourt/preuve.json"])
+def test_only_the_changed_file_is_accused(copy: Path, keys: SealKeys, name: str) -> None:
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(content)
+    assert [file for file, _ in verify(copy, keys.root).faults] == [name]
+
+
+def test_a_rewritten_digest_does_not_hide_a_rewritten_proof(copy: Path, keys: SealKeys) -> None:
+    proof = copy / "gondecourt" / "preuve.json"
+    proof.write_text('{"prete": "oui"}', encoding="utf-8")
+    done = subprocess.run(["sha256sum", "gondecourt/preuve.json"], cwd=copy, capture_output=True, check=True)
+    lines = (copy / DIGESTS).read_text(encoding="utf-8").splitlines()
+    forged = [done.stdout.decode().strip() if line.endswith("preuve.json") else line for line in lines]
+    (copy / DIGESTS).write_text("\n".join(forged) + "\n", encoding="utf-8")
+    assert dict(verify(copy, keys.root).faults)[DIGESTS].startswith("la signature ne correspond pas")
+
+
+def test_an_added_a_removed_and_a_linked_file_are_found(copy: Path, keys: SealKeys) -> None:
+    (copy / "ajout.txt").write_text("x", encoding="utf-8")
+    kept = (copy / "pièce d'essai.txt").rename(copy.parent / "ailleurs.txt")
+    (copy / "gondecourt" / "preuve.json").rename(copy.parent / "preuve.json")
+    (copy / "gondecourt" / "preuve.json").symlink_to(copy.parent / "preuve.json")
+    faults = dict(verify(copy, keys.root).faults)
+    assert kept.exists()
+    assert faults["ajout.txt"].startswith("inconnu")
+    assert faults["pièce d'essai.txt"].startswith("absent")
+    assert faults["gondecourt/preuve.json"].startswith("modifié")
+
+
+@pytest.mark.parametrize("name", SEAL_FILES)
+def test_a_missing_part_of_the_seal_is_named(copy: Path, keys: SealKeys, name: str) -> None:
+    (copy / name).unlink()
+    assert (name, "absent : ce passage n'est pas scellé") in verify(copy, keys.root).faults
+
+
+def test_another_authority_of_the_same_names_is_not_trusted(copy: Path, keys: SealKeys, other_keys: SealKeys) -> None:
+    for name in SEAL_FILES:
+        (copy / name).unlink()
+    seal(copy, other_keys)
+    faults = dict(verify(copy, keys.root).faults)
+    assert "ne vient pas de l'autorité du groupement" in faults[SIGNATURE] + faults[TIMESTAMP]
+    assert verify(copy, other_keys.root).intact
+
+
+def test_a_certificate_that_is_not_for_timestamping_is_refused(tmp_path: Path, keys: SealKeys) -> None:
+    (tmp_path / "a").write_text("a", encoding="utf-8")
+    with pytest.raises(SealError, match="horodatage"):
+        seal(tmp_path, dataclasses.replace(keys, tsa=keys.signature))
+    assert not (tmp_path / TIMESTAMP).exists()
+
+
+def test_a_missing_key_is_named_and_the_digests_are_kept(tmp_path: Path, keys: SealKeys) -> None:
+    (tmp_path / "a").write_text("a", encoding="utf-8")
+    lost = dataclasses.replace(keys.signature, key=tmp_path / "perdue.pem")
+    with pytest.raises(SealError, match=r"perdue\.pem est introuvable"):
+        seal(tmp_path, dataclasses.replace(keys, signature=lost))
+    assert "  a\n" in (tmp_path / DIGESTS).read_text(encoding="utf-8")
