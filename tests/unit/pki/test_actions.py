@@ -126,6 +126,14 @@ def test_authority_made_once(directory: Path) -> None:
     assert _ca(directory, check=True)["changed"] is False
 
 
+def test_settings_not_given_stay_as_they_are(directory: Path) -> None:
+    _ca(directory, label="Essai", leaf_days=90, crl_url="http://pki.test")
+    assert _ca(directory)["changed"] is False
+    assert _ca(directory, leaf_days=30)["changes"] == ["réglages de l'autorité modifiés"]
+    with pytest.raises(AnsibleActionFail, match="s'appelle « Essai »"):
+        _ca(directory, label="Autre")
+
+
 def test_a_providers_p12(directory: Path, tmp_path: Path) -> None:
     p12 = tmp_path / "remis" / "agent.p12"
     entry = CERTIFICATE | {"p12": str(p12), "p12_password": "Mot de passe é1", "commune": "avesnes-les-aubert"}

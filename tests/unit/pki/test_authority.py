@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import sqlite3
@@ -583,10 +582,7 @@ def test_a_full_disk_gives_out_nothing(authority: Authority, monkeypatch: pytest
 
 def test_requests_are_kept_as_they_were(authority: Authority) -> None:
     issue(authority, SERVER)
-    connection = sqlite3.connect(authority.registry)
-    (text,) = connection.execute("SELECT demande FROM certificat WHERE nom = 'web'").fetchone()
-    connection.close()
-    assert Request.from_dict(json.loads(text)) == SERVER
+    assert Request.from_dict(authority.listing()[0]["demande"]) == SERVER
 
 
 def test_no_private_key_but_the_authoritys_own(authority: Authority) -> None:

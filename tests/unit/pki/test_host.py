@@ -27,7 +27,7 @@ class Machine:
 
     def wanted(self, request: Request) -> Wanted:
         known = self.authority.known_to(HOST.host).get(request.name, {})
-        return Wanted.from_dict({"request": request.to_dict()} | known)
+        return Wanted.from_dict({"request": request.to_dict(), "group": ""} | known)
 
     def inspect(
         self, request: Request = CLIENT, days: int = 30, check: bool = False
@@ -78,6 +78,14 @@ def test_key_is_readable_by_its_group_only(machine: Machine) -> None:
     own = Wanted(CLIENT, group=_own_group(), serials=machine.wanted(CLIENT).serials)
     HostStore(machine.root).inspect(own, machine.authority.published()["chain"], 30)
     assert stat.S_IMODE(key.stat().st_mode) == 0o640
+
+
+def test_without_a_group_the_next_key_has_that_of_the_present_one(machine: Machine) -> None:
+    machine.converge()
+    current = machine.root / "tdt" / "current" / "key.pem"
+    store = HostStore(machine.root)
+    assert store._access(Wanted(CLIENT, None)) == (current.stat().st_gid, 0o640)
+    assert store._access(Wanted(SERVER, None)) == (0, 0o640)
 
 
 def _own_group() -> str:

@@ -210,6 +210,9 @@ def test_a_client_is_accepted_then_refused_once_revoked(
         capsys.readouterr()
         assert cli.main([*proof, "--refuse", one.serial]) == 0
         assert f"✔ tdt (n° {one.serial}) : refusé par localhost" in capsys.readouterr().out
+        renewed = install(authority, etc)
+        assert renewed.serial != one.serial and cli.main([*proof, "--refuse", one.serial]) == 0
+        assert f"n° {one.serial}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("status", [400, 403, 495, 496])

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from . import probe, report
-from .inventory import Watched, certificates, crls
+from .inventory import Watched, certificates, crls, read_certificate
 
 ETC = Path("/etc/creatic")
 METRICS = Path("/var/lib/creatic/metrics/certificats.prom")
@@ -56,17 +56,18 @@ def _watch(etc: Path, path: Path, now: dt.datetime) -> int:
 
 def _prove(options: argparse.Namespace) -> int:
     """Print one line per certificate; status 0 when all is proven, 1 when not, 3 when none applies."""
+    # A version is kept in a folder named by its serial number: one replaced since can be tried too.
+    version = options.refuse or "current"
     tried = failed = 0
-    for one in certificates(options.etc):
-        if (one.path.parent.parent.parent != options.etc / "pki") or (options.refuse and one.serial != options.refuse):
-            continue
+    for path in sorted(options.etc.glob(f"pki/*/{version}/cert.pem")):
+        one = read_certificate(path.parent.parent.name, path)
         reason = _try(one, options)
         if reason is None:
             continue
         tried += 1
         good = bool(reason) == bool(options.refuse)
         failed += not good
-        print(f"{'✔' if good else '✘'} {one.name} (n° {one.serial}) : {reason or 'servi et accepté'}")
+        print(f"{'✔' if good else '✘'} {one.name} (n° {one.serial}) : {reason or 'servi ou accepté'}")
     if not tried:
         print("Aucun certificat à éprouver sur cette machine.")
         return 3
