@@ -59,6 +59,9 @@ class InventoryModule(BaseInventoryPlugin):
     """Turn each commune into groups and hosts."""
 
     NAME = "cdg59.creatic.groupement"
+    # Untrusted text would reach `ansible-inventory --list` as {"__ansible_unsafe": ...}. Nothing here can be a
+    # template: the registry refuses braces in every field.
+    trusted_by_default = True
 
     def verify_file(self, path: str) -> bool:
         """Accept groupement.yml, and the commune files that Ansible meets when it walks the folder."""

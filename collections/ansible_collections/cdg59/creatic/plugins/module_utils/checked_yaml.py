@@ -34,6 +34,8 @@ _SYNTAX_FIX = (
     "vérifiez le retrait (des espaces, jamais de tabulation), l'espace après chaque deux-points, "
     "les guillemets et les crochets"
 )
+# What is left open is found at the end of the file: show where it begins.
+_UNCLOSED = ("while parsing a flow sequence", "while parsing a flow mapping", "while scanning a quoted scalar")
 
 
 @dataclass(frozen=True)
@@ -126,12 +128,16 @@ class Source:
 
     def _report_syntax(self, text: str, error: yaml.YAMLError) -> None:
         mark = getattr(error, "problem_mark", None)
+        if getattr(error, "context", None) in _UNCLOSED:
+            mark = getattr(error, "context_mark", None)
         if mark is None:
             line = text.count("\n", 0, getattr(error, "position", 0)) + 1
             self.report("caractère de contrôle interdit", "effacez ce caractère invisible", line=line)
             return
         lines = text.split("\n")
         number = min(mark.line, len(lines) - 1)
+        while number and not lines[number].strip():
+            number -= 1
         near = lines[number]
         if isinstance(error, yaml.composer.ComposerError):
             message = "le fichier contient plusieurs documents YAML"

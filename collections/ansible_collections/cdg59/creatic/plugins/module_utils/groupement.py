@@ -617,7 +617,7 @@ def _scalar(value: Any) -> str:
     """Write a value so that YAML reads it back the same: bare when that is enough, else quoted."""
     text = str(value)
     with contextlib.suppress(yaml.YAMLError):
-        if yaml.safe_load(f"[{text}]") == [value]:
+        if yaml.safe_load(f"field: {text}\nlist: [{text}]") == {"field": value, "list": [value]}:
             return text
     return json.dumps(value, ensure_ascii=False)
 
