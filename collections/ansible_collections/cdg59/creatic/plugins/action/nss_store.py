@@ -1,0 +1,40 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Control-node half of nss_store: opens the providers' .p12 files; their passwords go no further."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.module_utils.pkcs12_file import Pkcs12FileError, read_pkcs12
+
+
+class ActionModule(ActionBase):
+    """Reads the files, then runs the module once, or not at all with files_only."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        files_only = bool(args.pop("files_only", False))
+        certificates = []
+        for entry in args.get("certificates") or []:
+            if entry.get("pkcs12"):
+                try:
+                    material = read_pkcs12(Path(entry["pkcs12"]), Path(entry.get("password_file") or ""))
+                except Pkcs12FileError as error:
+                    raise AnsibleActionFail(f"certificat « {entry['name']} » : {error}") from None
+                certificates.append({"name": entry["name"], **material})
+            else:
+                certificates.append(dict(entry))
+        if files_only:
+            return {"changed": False}
+        args["certificates"] = certificates
+        result: dict[str, Any] = self._execute_module(
+            module_name="cdg59.creatic.nss_store", module_args=args, task_vars=task_vars
+        )
+        return result

@@ -1,0 +1,53 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Control-node half of pkcs11_token: reads the PIN, and has the stand-in provider sign what the token asks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError, Request
+
+MODULE = "cdg59.creatic.pkcs11_token"
+
+
+class ActionModule(ActionBase):
+    """Runs the module to inspect, signs, and runs it again to write when something was signed."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        pin_file = Path(args.pop("pin_file"))
+        if not pin_file.is_file():
+            raise AnsibleActionFail(f"{pin_file} (champ secret) est introuvable : écrivez-y le code PIN du jeton")
+        args["pin"] = pin_file.read_text(encoding="ascii").strip()
+        authority = Authority(Path(args.pop("authority_dir")).expanduser())
+        subject = args["subject"]
+        request = Request(
+            name=args["label"],
+            profile="client",
+            common_name=subject["common_name"],
+            organization=subject["organization"],
+            siren=subject["siren"],
+            key_type="rsa",
+        )
+        first: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+        csr = first.pop("csr", "")
+        if first.get("failed") or not csr:
+            return first
+        try:
+            owner = Owner(str((task_vars or {})["inventory_hostname"]))
+            args["issued"] = authority.issue(csr, request, owner).pem
+        except PkiError as error:
+            raise AnsibleActionFail(str(error)) from error
+        second: dict[str, Any] = self._execute_module(
+            module_name=MODULE, module_args=args, task_vars=task_vars
+        )
+        second.pop("csr", None)
+        return second

@@ -1,0 +1,122 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What the role commune_pc makes of a PC's certificates, as the commune's file describes them."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+PROFILES = {"authentification": "client", "signature": "signature"}
+
+
+def slug(text: str) -> str:
+    """Return a text as lower-case letters, digits and dashes: « Secrétariat général » → secretariat-general."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+
+
+def pc_certificate_name(certificate: Mapping[str, Any]) -> str:
+    """Return the name under which the browsers show a certificate."""
+    holder = str(certificate["titulaire"])
+    return holder if certificate["usage"] == "authentification" else f"{holder} ({certificate['usage']})"
+
+
+def pc_certificate_slug(certificate: Mapping[str, Any]) -> str:
+    """Return the name of a certificate in paths; the same as long as its holder and use are."""
+    return slug(pc_certificate_name(certificate))
+
+
+def pc_issued(certificates: Iterable[Mapping[str, Any]], organization: str, siren: str) -> list[dict[str, Any]]:
+    """Return what pki_client has to issue: the certificates whose source is the groupement."""
+    return [
+        {
+            "name": pc_certificate_slug(certificate),
+            "profile": PROFILES[certificate["usage"]],
+            "common_name": certificate["titulaire"],
+            "organization": organization,
+            "siren": siren,
+        }
+        for certificate in certificates
+        if certificate["source"] == "groupement"
+    ]
+
+
+def pc_stored(certificates: Iterable[Mapping[str, Any]], pki_dir: str, secrets_dir: str) -> list[dict[str, Any]]:
+    """Return what nss_store has to hold: each certificate with where it comes from."""
+    stored = []
+    for certificate in certificates:
+        entry: dict[str, Any] = {"name": pc_certificate_name(certificate)}
+        if certificate["source"] == "groupement":
+            entry["folder"] = str(PurePosixPath(pki_dir, pc_certificate_slug(certificate), "current"))
+        elif certificate["source"] == "fichier":
+            entry["pkcs12"] = str(PurePosixPath(secrets_dir, certificate["fichier"]))
+            entry["password_file"] = str(PurePosixPath(secrets_dir, certificate["secret"]))
+        else:
+            entry["token"] = certificate["jeton"]
+            entry["library"] = certificate["bibliotheque"]
+        stored.append(entry)
+    return stored
+
+
+def pc_watched(
+    stored: Iterable[Mapping[str, Any]], certificates: Iterable[Mapping[str, Any]], folder: str
+) -> list[dict[str, str]]:
+    """Return the files (for file_set) by which the expiry watch sees certificates which pki_client did not issue."""
+    issued = {pc_certificate_name(one) for one in certificates if one["source"] == "groupement"}
+    return [
+        {"path": str(PurePosixPath(folder, f"{slug(one['name'])}.pem")), "content": one["pem"]}
+        for one in stored
+        if one["name"] not in issued
+    ]
+
+
+def pc_organization(name: str) -> str:
+    """Return the organization which a commune's certificates bear: « Commune de Lille », « Commune d'Avesnes »."""
+    elided = slug(name)[:1] in tuple("aeiouy")
+    return f"Commune d'{name}" if elided else f"Commune de {name}"
+
+
+def pc_origin(url: str) -> str:
+    """Return scheme, host and port of a URL: what browsers call its origin."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def pc_auto_select(stored: Iterable[Mapping[str, Any]], url: str) -> list[str]:
+    """Return Chromium's and Edge's AutoSelectCertificateForUrls: for the TdT, these certificates, no question.
+
+    Each entry is JSON in a string, as the policy wants it. A filter names issuer and holder, so that
+    another certificate which the clerk may have is never shown to the TdT.
+    """
+    return [
+        json.dumps(
+            {
+                "pattern": pc_origin(url),
+                "filter": {"ISSUER": {"CN": one["issuer_cn"]}, "SUBJECT": {"CN": one["subject_cn"]}},
+            },
+            ensure_ascii=False,
+            sort_keys=True,
+        )
+        for one in stored
+        if one["client"]
+    ]
+
+
+class FilterModule:
+    """What Ansible loads."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "pc_auto_select": pc_auto_select,
+            "pc_issued": pc_issued,
+            "pc_organization": pc_organization,
+            "pc_origin": pc_origin,
+            "pc_stored": pc_stored,
+            "pc_watched": pc_watched,
+        }

@@ -1,0 +1,77 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Read on the control node the .p12 file which a certificate provider sent, before anything changes elsewhere."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+MAXIMUM_SIZE = 1 << 20  # bytes; a real one is a few thousand
+
+
+class Pkcs12FileError(Exception):
+    """The file cannot serve; the message (French) names the file, the field and the fix, never a secret."""
+
+
+def read_pkcs12(path: Path, password_file: Path) -> dict[str, str]:
+    """Return ``key``, ``certificate`` and ``chain`` (PEM) of a provider's file.
+
+    Args:
+        path: the .p12, field ``fichier`` of the commune's file.
+        password_file: holds its password on one line, field ``secret``.
+
+    Raises:
+        Pkcs12FileError: a file is missing, the password is wrong, there is no key, the certificate expired.
+    """
+    nothing = "Rien n'a été changé."
+    if not path.is_file():
+        raise Pkcs12FileError(
+            f"{path} (champ fichier) est introuvable : déposez-y le .p12 du prestataire, "
+            f"ou corrigez le champ fichier. {nothing}"
+        )
+    if not password_file.is_file():
+        raise Pkcs12FileError(
+            f"{password_file} (champ secret) est introuvable : écrivez-y le mot de passe de {path.name}, "
+            f"sur une ligne, puis chmod 600. {nothing}"
+        )
+    if password_file.stat().st_mode & 0o077:
+        raise Pkcs12FileError(
+            f"{password_file} (champ secret) est lisible par d'autres que vous : chmod 600 {password_file}. {nothing}"
+        )
+    if path.stat().st_size > MAXIMUM_SIZE:
+        raise Pkcs12FileError(f"{path} (champ fichier) dépasse 1 Mio : ce n'est pas un .p12. {nothing}")
+    password = password_file.read_text(encoding="utf-8").strip("\r\n")
+    try:
+        key, certificate, chain = pkcs12.load_key_and_certificates(path.read_bytes(), password.encode())
+    except Exception:  # ValueError, UnsupportedAlgorithm, or OpenSSL's own: all mean the same here
+        raise Pkcs12FileError(
+            f"{path} (champ fichier) ne s'ouvre pas avec le mot de passe de {password_file} (champ secret) : "
+            f"corrigez le mot de passe, ou redemandez le fichier au prestataire s'il est abîmé. {nothing}"
+        ) from None
+    if key is None or certificate is None:
+        raise Pkcs12FileError(
+            f"{path} (champ fichier) ne contient pas à la fois une clé et son certificat : "
+            f"redemandez au prestataire un .p12 complet. {nothing}"
+        )
+    end = certificate.not_valid_after_utc
+    if end <= dt.datetime.now(dt.UTC):
+        raise Pkcs12FileError(
+            f"{path} (champ fichier) : le certificat a expiré le {end:%d/%m/%Y} ; "
+            f"demandez son renouvellement au prestataire et remplacez le fichier. {nothing}"
+        )
+    return {
+        "key": key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode(),
+        "certificate": _pem(certificate),
+        "chain": "".join(_pem(above) for above in chain),
+    }
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()

@@ -1,0 +1,174 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Thin shell over module_utils/nss.py; the action plugin of the same name opens the .p12 files."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nss_store
+short_description: Have authorities, certificates and tokens in the browsers' stores of an account
+version_added: 0.1.0
+description:
+  - One task brings C(~/.pki/nssdb) (Chromium) and the store of each Firefox profile to their state.
+  - An account which never ran Firefox is given a first profile.
+  - PKCS#12 files are opened on the control node; their passwords never leave it.
+options:
+  account:
+    description: Account of the host whose stores they are.
+    type: str
+    required: true
+  authorities:
+    description: Trust bundle on the host (PEM). Its self-signed certificates are trusted for servers.
+    type: path
+    required: true
+  certificates:
+    description: The account's certificates. Each has one of I(folder), I(pkcs12) and I(token).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name under which the browsers show it.
+        type: str
+        required: true
+      folder:
+        description: Folder on the host with C(key.pem), C(cert.pem) and C(chain.pem).
+        type: path
+      pkcs12:
+        description: PKCS#12 file on the control node. Replaced by I(key), I(certificate) and I(chain).
+        type: path
+      password_file:
+        description: File of the control node which holds the password of I(pkcs12).
+        type: path
+      token:
+        description: Label of a PKCS#11 token which already holds its certificate.
+        type: str
+      library:
+        description: PKCS#11 module of I(token), on the host.
+        type: path
+      key:
+        description: Set by the action plugin.
+        type: str
+      certificate:
+        description: Set by the action plugin.
+        type: str
+      chain:
+        description: Set by the action plugin.
+        type: str
+  files_only:
+    description: Only check that the PKCS#12 files open, on the control node; nothing runs on the host.
+    type: bool
+    default: false
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure the clerk's browsers have what the TdT asks
+  cdg59.creatic.nss_store:
+    account: agent
+    authorities: /etc/creatic/pki/ca.pem
+    certificates:
+      - name: Secrétariat général
+        folder: /etc/creatic/pki/secretariat-general/current
+      - name: Secrétaire de mairie
+        pkcs12: "{{ creatic_secrets_dir }}/mairie.p12"
+        password_file: "{{ creatic_secrets_dir }}/mairie.p12.pass"
+      - name: Direction des finances
+        token: finances
+        library: /usr/lib/x86_64-linux-gnu/opensc-pkcs11.so
+"""
+
+RETURN = r"""
+certificates:
+  description: Name, subject, issuer, expiry and PEM of each certificate. Nothing secret.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+import pwd  # noqa: E402 - after the documentation, as Ansible asks
+from pathlib import Path  # noqa: E402 - same
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
+
+try:
+    from ansible_collections.cdg59.creatic.plugins.module_utils import nss
+
+    HAS_CRYPTOGRAPHY = True
+except ImportError:  # a fresh host in check mode does not have python3-cryptography yet
+    HAS_CRYPTOGRAPHY = False
+from ansible_collections.cdg59.creatic.plugins.module_utils.account import (  # noqa: E402 - same
+    AccountError,
+    as_account,
+)
+
+MATERIAL = {"key": "key.pem", "certificate": "cert.pem", "chain": "chain.pem"}
+
+
+def _with_material(entry: dict[str, str | None]) -> dict[str, str | None]:
+    """Read a certificate's folder; root alone can."""
+    folder = entry["folder"]
+    if not folder:
+        return entry
+    return entry | {part: Path(folder, name).read_text(encoding="ascii") for part, name in MATERIAL.items()}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "account": {"type": "str", "required": True},
+            "authorities": {"type": "path", "required": True},
+            "certificates": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "folder": {"type": "path"},
+                    "token": {"type": "str", "no_log": False},
+                    "library": {"type": "path"},
+                    "key": {"type": "str", "no_log": True},
+                    "certificate": {"type": "str"},
+                    "chain": {"type": "str"},
+                },
+                "required_one_of": [["folder", "key", "token"]],
+                "mutually_exclusive": [["folder", "key", "token"]],
+                "required_together": [["token", "library"]],
+            },
+        },
+        supports_check_mode=True,
+    )
+    account, bundle = module.params["account"], Path(module.params["authorities"])
+    try:
+        home = Path(pwd.getpwnam(account).pw_dir)
+    except KeyError:
+        home = None
+    if module.check_mode and (home is None or not home.is_dir() or not HAS_CRYPTOGRAPHY or not bundle.is_file()):
+        # Earlier tasks, which check mode did not run, make the account, its home and the bundle.
+        module.exit_json(changed=True, certificates=[])
+    if not HAS_CRYPTOGRAPHY:
+        module.fail_json(msg="le paquet python3-cryptography manque sur cette machine : installez-le")
+    if home is None:
+        module.fail_json(msg=f"le compte « {account} » n'existe pas sur cette machine")
+    try:
+        entries = [
+            _with_material(entry)
+            for entry in module.params["certificates"]
+            if not (module.check_mode and entry["folder"] and not Path(entry["folder"]).is_dir())
+        ]
+        authorities = bundle.read_text(encoding="ascii")
+        result = as_account(account, lambda: nss.converge(home, authorities, entries, module.check_mode))
+    except (AccountError, OSError) as error:
+        module.fail_json(msg=str(error))
+    after = "".join(f"{change}\n" for change in result["changes"])
+    module.exit_json(
+        changed=bool(result["changes"]),
+        certificates=result["certificates"],
+        diff={"before": "", "after": after, "before_header": account, "after_header": account} if after else {},
+    )
+
+
+if __name__ == "__main__":
+    main()

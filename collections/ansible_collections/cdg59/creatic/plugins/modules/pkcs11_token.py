@@ -1,0 +1,113 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Thin shell over module_utils/pkcs11_token.py; the action plugin of the same name has the certificate signed."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pkcs11_token
+short_description: Prepare a PKCS#11 token, in the lab, as a certificate provider does
+version_added: 0.1.0
+description:
+  - The token is initialised, its key pair is born in it, an authority of the control node signs the CSR,
+    the certificate is written to the token. A renewal destroys the old pair.
+  - In production a token arrives ready and this module is not used.
+options:
+  account:
+    description: Account of the host which uses the token.
+    type: str
+    required: true
+  library:
+    description: PKCS#11 module, on the host.
+    type: path
+    required: true
+  label:
+    description: Label of the token.
+    type: str
+    required: true
+  pin_file:
+    description: File of the control node which holds the PIN.
+    type: path
+    required: true
+  authority_dir:
+    description: Folder, on the control node, of the authority which stands in for the provider.
+    type: path
+    required: true
+  subject:
+    description: I(common_name), I(organization) and I(siren) of the certificate.
+    type: dict
+    required: true
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure the token is as the provider would deliver it
+  cdg59.creatic.pkcs11_token:
+    account: agent
+    library: /usr/lib/softhsm/libsofthsm2.so
+    label: finances
+    pin_file: "{{ creatic_secrets_dir }}/finances.pin"
+    authority_dir: "{{ creatic_home }}/prestataire"
+    subject: {common_name: Direction des finances, organization: Commune de La Madeleine, siren: "215903683"}
+"""
+
+RETURN = r"""#"""
+
+from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
+
+try:
+    from ansible_collections.cdg59.creatic.plugins.module_utils import pkcs11_token
+
+    HAS_PKCS11 = True
+except ImportError:  # a fresh host in check mode does not have python3-pkcs11 yet
+    HAS_PKCS11 = False
+from ansible_collections.cdg59.creatic.plugins.module_utils.account import (  # noqa: E402 - same
+    AccountError,
+    account_exists,
+    as_account,
+)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "account": {"type": "str", "required": True},
+            "library": {"type": "path", "required": True},
+            "label": {"type": "str", "required": True},
+            "pin": {"type": "str", "required": True, "no_log": True},
+            "subject": {"type": "dict", "required": True},
+            "issued": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    params, check = module.params, module.check_mode
+    library = Path(params["library"])
+    if check and not (HAS_PKCS11 and library.is_file() and account_exists(params["account"])):
+        module.exit_json(changed=True, csr="")
+    if not (HAS_PKCS11 and library.is_file()):
+        module.fail_json(msg=f"python3-pkcs11 ou {library} manque sur cette machine : installez-les")
+    try:
+        result = as_account(
+            params["account"],
+            lambda: pkcs11_token.prepare(
+                library, params["label"], params["pin"], params["subject"], params["issued"], check
+            ),
+        )
+    except AccountError as error:
+        module.fail_json(msg=str(error))
+    after = "".join(f"{change}\n" for change in result["changes"])
+    module.exit_json(
+        changed=bool(result["changes"]),
+        csr=result["csr"],
+        diff={"before": "", "after": after, "before_header": params["label"], "after_header": params["label"]}
+        if after
+        else {},
+    )
+
+
+if __name__ == "__main__":
+    main()
