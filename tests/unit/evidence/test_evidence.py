@@ -90,7 +90,7 @@ def test_a_host_lost_before_its_proof_is_equipped_and_not_ready() -> None:
     hosts[PC.name] = dataclasses.replace(hosts[PC.name], proofs=[], incident=unreachable("preuves"))
     report = judged(hosts)
     assert (report["equipee"], report["prete"]) == (True, False)
-    assert reasons(report) == ["poste gondecourt-pc : Navigateur sur le site du TdT : l'hôte ne répond pas"]
+    assert reasons(report) == ["poste gondecourt-pc : preuves : l'hôte ne répond pas"]
 
 
 def test_a_partial_run_claims_nothing_of_the_rest() -> None:

@@ -191,8 +191,10 @@ def _host_status(run: HostRun | None) -> str:
 def _proof_gaps(host: HostInfo, run: HostRun, again: str) -> list[dict[str, str]]:
     """Required proofs of a rolled-out host that are not there."""
     proofs = {proof["cle"]: proof for proof in run.proofs}
-    gaps = []
     incident = run.incident
+    if incident and not proofs:
+        return [_missing(host.name, f"{host.label} : preuves", incident["raison"], incident["remede"])]
+    gaps = []
     for key, label in REQUIRED.get(host.profile, {}).items():
         proof = proofs.get(key)
         if proof and proof["verdict"] == "ok":

@@ -1,0 +1,205 @@
+"""The real playbook under the real Ansible, on local connections: made-up profiles and proof commands."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import runs, seal_keys, verify_all
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Passphrases, Settings
+
+REPO = Path(__file__).parents[3]
+PC, CONNECTOR = "gondecourt-pc-secretariat", "gondecourt-connecteur"
+SHARED = (
+    "rollout.yml",
+    ("[/usr/lib/creatic/preuve-navigateur]", '["{{ tools }}/pc"]'),
+    ('"{{ creatic_poste.compte }}"', '"{{ me }}"'),
+    ("['tdt-connector', 'proof']", "[tools + '/connecteur']"),
+    ("required: [connexion", 'user: "{{ me }}"\n        required: [connexion'),
+)
+PROFILE = """---
+- name: Profile | Ensure the first task is done
+  ansible.builtin.command: "true"
+- name: Profile | Ensure the machine is still there
+  ansible.builtin.ping:
+  vars: {{ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}}
+  when: inventory_hostname in lost | default([])
+- name: Profile | Ensure the slow part is done
+  ansible.builtin.command: "sleep {{{{ slow | default(0) }}}}"
+"""
+
+pytestmark = pytest.mark.skipif(
+    'VERSION_ID="13"' not in Path("/etc/os-release").read_text(encoding="utf-8"),
+    reason="les contrôles préalables demandent Debian 13, et visent ici cette machine",
+)
+
+
+class Project:
+    """The lab's inventory on local connections, and the real rollout.yml beside made-up profiles."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.home = folder, folder / "home"
+        self.evidence, self.locks = self.home / "evidence", self.home / "verrous"
+        shutil.copytree(REPO / "inventories" / "lab" / "communes", folder / "inventory" / "communes")
+        shutil.copy(REPO / "inventories" / "lab" / "groupement.yml", folder / "inventory")
+        (folder / "inventory" / "group_vars").mkdir()
+        variables = {
+            "creatic_env": "lab",
+            "creatic_home": str(self.home),
+            "creatic_pki_dir": str(self.home / "pki"),
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "ansible_become": False,
+            "me": getpass.getuser(),
+            "tools": str(folder),
+        }
+        (folder / "inventory" / "group_vars" / "all.yml").write_text(json.dumps(variables), encoding="utf-8")
+        self._playbooks()
+        self._tools()
+        authority = Authority(self.home / "pki", Passphrases(self.home / "pki", generate=True))
+        authority.ensure(Settings("Groupement d'essai", "essai", "1.3.6.1.4.1.59999.59.1"))
+
+    def _playbooks(self) -> None:
+        name, *changes = SHARED
+        text = (REPO / "playbooks" / "journeys" / name).read_text(encoding="utf-8")
+        for old, new in changes:
+            assert old in text, f"{name} a changé : {old} n'y est plus"
+            text = text.replace(old, new)
+        text = text.replace("Groupement Cre@tic", "Groupement d'essai")
+        for place in ("journeys", "profiles"):
+            (self.folder / "playbooks" / place).mkdir(parents=True)
+        (self.folder / "playbooks" / "journeys" / name).write_text(text, encoding="utf-8")
+        for profile in ("commune_pc", "tdt_connector"):
+            (self.folder / "playbooks" / "profiles" / f"{profile}.yml").write_text(PROFILE.format(), encoding="utf-8")
+
+    def _tools(self) -> None:
+        picture = self.folder / "navigateur.png"
+        picture.write_bytes(b"\x89PNG")
+        keys = {"pc": ["navigateur"], "connecteur": ["connexion", "rgs", "classification", "acte"]}
+        for tool, names in keys.items():
+            proofs = [{"cle": name, "libelle": name, "verdict": "ok", "detail": "vu"} for name in names]
+            told = json.dumps({"preuves": proofs, "fichiers": [str(picture)] if tool == "pc" else []})
+            (self.folder / tool).write_text(f"#!/bin/sh\necho '{told}'\n", encoding="utf-8")
+            (self.folder / tool).chmod(0o755)
+
+    def start(self, *arguments: str, **variables: Any) -> subprocess.Popen[str]:
+        """Start a rollout of Gondecourt."""
+        command = [shutil.which("ansible-playbook") or "ansible-playbook", "-i", str(self.folder / "inventory")]
+        command += [str(self.folder / "playbooks" / "journeys" / "rollout.yml"), *arguments]
+        command += ["--limit", "commune_gondecourt", "-e", json.dumps(variables)]
+        environment = os.environ | {
+            "ANSIBLE_CONFIG": str(REPO / "ansible.cfg"),
+            "ANSIBLE_CACHE_PLUGIN": "memory",
+            "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout",
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, **variables: Any) -> tuple[int, str]:
+        """Run a rollout to its end; gives its status and its output on single-spaced lines."""
+        process = self.start(*arguments, **variables)
+        output = process.communicate(timeout=120)[0]
+        return process.returncode, output
+
+    def report(self) -> dict[str, Any]:
+        """Evidence of Gondecourt in the last run."""
+        text = (runs(self.evidence)[-1] / "gondecourt" / "preuve.json").read_text(encoding="utf-8")
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A project in a folder of its own."""
+    yield Project(tmp_path)
+
+
+def wait_for_lock(project: Project, process: subprocess.Popen[str], seconds: float = 90) -> None:
+    """Wait until a rollout has the commune's lock."""
+    end = time.monotonic() + seconds
+    while not (project.locks / "gondecourt.json").exists():
+        if time.monotonic() > end or process.poll() is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(f"le déploiement n'a pas pris le verrou :\n{process.communicate()[0]}")
+        time.sleep(0.1)
+
+
+def test_the_only_pc_lost_in_the_middle_does_not_stop_the_connector_and_a_second_run_completes(
+    project: Project,
+) -> None:
+    status, output = project.run(lost=[PC])
+    assert status != 0
+    report = project.report()
+    states = {host["nom"]: host["etat"] for host in report["hotes"]}
+    assert states == {PC: "injoignable", CONNECTOR: "deploye"}
+    assert [host["prouve"] for host in report["hotes"] if host["nom"] == CONNECTOR] == [True]
+    assert f"✗ {PC} : injoignable" in output
+    assert "l'hôte répond mais refuse la connexion SSH" in output
+
+    status, output = project.run()
+    assert status == 0, output
+    report = project.report()
+    assert report["prete"], output
+    assert {host["taches"]["executees"] for host in report["hotes"]} == {2}
+    pictures = [item["chemin"] for host in report["hotes"] for item in host["fichiers"]]
+    assert pictures == [f"{PC}/navigateur.png"]
+    results = verify_all(project.evidence, seal_keys(project.home).root)
+    assert len(results) == 3
+    assert all(result.intact for result in results.values()), results
+    assert results[runs(project.evidence)[-1].name].signer
+    assert list(project.locks.glob("*.json")) == []
+
+
+def test_a_second_rollout_at_once_is_refused_then_an_interruption_leaves_nothing(project: Project) -> None:
+    first = project.start(slow=60)
+    try:
+        wait_for_lock(project, first)
+        status, output = project.run()
+        assert status != 0
+        flat = " ".join(output.split())
+        assert f"déjà en cours, lancé par {getpass.getuser()}@" in flat
+        assert f"(processus {first.pid} sur" in flat
+        assert runs(project.evidence) == []
+    finally:
+        first.send_signal(signal.SIGINT)
+        interrupted = first.communicate(timeout=60)[0]
+    assert "Déploiement interrompu : aucune preuve n'est écrite" in interrupted
+    assert [path.name for path in project.evidence.iterdir()] == [".verrou"]
+    assert list(project.locks.glob("*.json")) == []
+
+
+def test_a_killed_rollout_is_taken_over_by_the_next(project: Project) -> None:
+    first = project.start(slow=60)
+    wait_for_lock(project, first)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    assert list(project.evidence.glob(".en-cours-*"))
+    status, output = project.run()
+    assert status == 0, output
+    assert list(project.evidence.glob(".en-cours-*")) == []
+
+
+def test_a_simulation_leaves_nothing(project: Project) -> None:
+    status, output = project.run("--check")
+    assert status == 0, output
+    assert "aucune preuve n'est écrite" in output
+    assert not project.evidence.exists()
+    assert not project.locks.exists()
