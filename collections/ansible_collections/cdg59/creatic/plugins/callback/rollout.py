@@ -195,6 +195,7 @@ class CallbackModule(CallbackBase):
     def _say(self, text: str = "", color: str | None = None) -> None:
         self._clear()
         self._display.display(text, color=color)
+        sys.stdout.flush()  # Ansible does not: behind a pipe, progress would come all at the end
 
     def _clear(self) -> None:
         if self._live:

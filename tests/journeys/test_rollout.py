@@ -1,0 +1,146 @@
+"""The rollout on the lab: to the proof, through the loss of a host, and again without a change."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import runs
+from lxml import etree, html
+
+REPO = Path(__file__).parents[2]
+HOME = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"
+EVIDENCE = HOME / "evidence"
+PC = "gondecourt-pc-secretariat"
+BACK_S = 40
+
+
+def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a tool of the project's environment."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        arguments,
+        cwd=REPO,
+        env=os.environ | {"PATH": path},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=1800,
+        **options,
+    )
+
+
+def rollout(communes: str) -> tuple[int, str]:
+    """fab rollout; gives its status and its output."""
+    done = command("fab", "rollout", communes)
+    return done.returncode, done.stdout
+
+
+def reports() -> dict[str, dict[str, Any]]:
+    """Evidence of the last run, by commune."""
+    found = sorted(runs(EVIDENCE)[-1].glob("*/preuve.json"))
+    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in found}
+
+
+def on_pc(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script as root on the PC, over a connection of its own."""
+    known = f"UserKnownHostsFile={HOME / 'ssh' / 'known_hosts'}"
+    options = ["-i", str(HOME / "ssh" / "id_ed25519"), "-o", known, "-o", "ConnectTimeout=5", "-o", "ControlPath=none"]
+    return command("ssh", *options, "creatic@10.59.2.10", f"sudo sh -c '{script}'")
+
+
+def cut_pc() -> None:
+    """Cut every SSH connection of the PC and refuse new ones; it comes back by itself."""
+    back = f"systemd-run --quiet --on-active={BACK_S} systemctl start ssh"
+    cut = "systemctl stop ssh.socket ssh.service; pkill -KILL sshd"
+    on_pc(f'{back} && systemd-run --quiet --no-block sh -c "{cut}"')
+
+
+@pytest.fixture(scope="module")
+def ready() -> str:
+    """Everything rolled out once, with its TdT; gives the output of the rollout."""
+    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/tdt_simulator.yml")
+    assert done.returncode == 0, done.stdout
+    status, output = rollout("")
+    assert status == 0, output
+    return output
+
+
+def test_every_commune_of_the_lab_is_ready(ready: str) -> None:
+    assert all(report["prete"] for report in reports().values())
+    assert set(reports()) == {"avesnes-les-aubert", "gondecourt", "la-madeleine"}
+    for name in ("Avesnes-les-Aubert", "Gondecourt", "La Madeleine"):
+        assert any(name in line and line.count("oui") == 2 for line in ready.splitlines()), ready
+
+
+def test_the_evidence_is_true(ready: str) -> None:
+    """The page's identifier of act is the one of the préfecture's ARActe, for this commune's SIREN."""
+    for slug, report in reports().items():
+        folder = runs(EVIDENCE)[-1] / slug
+        act = next(proof for host in report["hotes"] for proof in host["preuves"] if proof["cle"] == "acte")
+        received = etree.parse(next(folder.glob("*/ARActe.xml"))).getroot()
+        names = {name.rpartition("}")[2]: value for name, value in received.attrib.items()}
+        assert names["IDActe"] == act["mesures"]["idacte"]
+        assert names["IDActe"].split("-")[1] == report["commune"]["siren"]
+        page = html.fromstring((folder / "preuve.html").read_text(encoding="utf-8"))
+        assert names["IDActe"] in page.text_content()
+        picture = next(folder.glob("*/navigateur.png")).read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) > 5000
+
+
+def test_the_evidence_verifies(ready: str) -> None:
+    done = command("fab", "evidence.verify")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("intact") == len(runs(EVIDENCE)) + 1
+
+
+def test_a_host_lost_in_the_middle_is_reported_the_others_finish_and_a_second_run_completes(ready: str) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    process = subprocess.Popen(
+        ["fab", "rollout", "gondecourt,avesnes-les-aubert"],
+        cwd=REPO,
+        env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("Déploiement"):
+            cut_pc()
+    output = "".join(lines)
+    assert process.wait(60) != 0, output
+
+    report = reports()["gondecourt"]
+    states = {host["nom"]: (host["etat"], host["prouve"]) for host in report["hotes"]}
+    assert states == {PC: ("injoignable", False), "gondecourt-connecteur": ("deploye", True)}, output
+    assert any(PC in gap["objet"] and "injoignable" in gap["raison"] for gap in report["manques"])
+    assert reports()["avesnes-les-aubert"]["prete"], output
+    assert f"{PC} : injoignable" in " ".join(output.split())
+
+    end = time.monotonic() + BACK_S + 60
+    while on_pc("true").returncode:
+        assert time.monotonic() < end, "le poste n'est pas revenu"
+        time.sleep(2)
+    status, output = rollout("gondecourt")
+    assert status == 0, output
+    assert reports()["gondecourt"]["prete"]
+
+
+def test_a_second_rollout_changes_nothing_and_stays_short(ready: str) -> None:
+    status, output = rollout("")
+    assert status == 0, output
+    for report in reports().values():
+        for host in report["hotes"]:
+            assert host["taches"]["changees"] == 0, (host["nom"], output)
+            assert 0 < host["taches"]["executees"] < 60
