@@ -205,6 +205,7 @@ class Chromium:
             deviceScaleFactor=1,
             mobile=False,
         )
+        self._call(deadline, "Emulation.setScrollbarsHidden", session, hidden=True)
         visit = Visit()
         started = time.monotonic()
         try:

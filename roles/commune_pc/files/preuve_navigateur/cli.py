@@ -43,9 +43,7 @@ def prove(configuration: dict[str, Any], visible: bool) -> dict[str, Any]:
     now = dt.datetime.now(dt.UTC)
     crls = CRL.read_bytes() if CRL.is_file() else b""
     wanted = [store.Wanted(one["nom"], one["nss"], one["jeton"]) for one in configuration["certificats"]]
-    states = [
-        store.state(one, store.read(Path.home() / NSS_STORE, one), crls, now) for one in wanted
-    ]
+    states = [store.state(one, store.read(Path.home() / NSS_STORE, one), crls, now) for one in wanted]
     url, siren = str(configuration["url"]), str(configuration["siren"])
     visit = _visit(url, visible)
     files = []

@@ -43,9 +43,7 @@ def read(store: Path, wanted: Wanted) -> x509.Certificate | None:
     place = ["-h", wanted.token] if wanted.token else []
     command = ["certutil", "-L", "-d", f"sql:{store}", *place, "-n", wanted.nss_name, "-a"]
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT, check=False
-        )
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         return None
     if done.returncode or b"BEGIN CERTIFICATE" not in done.stdout:
@@ -72,11 +70,7 @@ def revoked_by(certificate: x509.Certificate, crls: bytes) -> str:
 def state(wanted: Wanted, certificate: x509.Certificate | None, crls: bytes, now: dt.datetime) -> State:
     """Tell whether a certificate can serve."""
     if certificate is None:
-        fix = (
-            f"brancher le jeton « {wanted.token} »"
-            if wanted.token
-            else "relancer le déploiement de ce poste"
-        )
+        fix = f"brancher le jeton « {wanted.token} »" if wanted.token else "relancer le déploiement de ce poste"
         return State(wanted, f"le certificat « {wanted.name} » n'est pas sur ce poste : {fix}")
     end = certificate.not_valid_after_utc.strftime("%d/%m/%Y")
     days = (certificate.not_valid_after_utc - now).days
@@ -84,8 +78,7 @@ def state(wanted: Wanted, certificate: x509.Certificate | None, crls: bytes, now
     day = revoked_by(certificate, crls)
     if day:
         problem = (
-            f"le certificat « {wanted.name} » est révoqué depuis le {day} : "
-            "le TdT le refuse, il en faut un nouveau"
+            f"le certificat « {wanted.name} » est révoqué depuis le {day} : le TdT le refuse, il en faut un nouveau"
         )
     elif certificate.not_valid_after_utc <= now:
         problem = f"le certificat « {wanted.name} » a expiré le {end} : il faut le renouveler"

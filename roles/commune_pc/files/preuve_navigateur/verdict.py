@@ -17,10 +17,16 @@ _ERRORS: tuple[tuple[str, str], ...] = (
         "vérifier l'adresse du TdT et relancer le déploiement du poste",
     ),
     ("ERR_CERT_COMMON_NAME_INVALID", "le certificat présenté n'est pas celui du TdT : ne pas passer outre"),
-    ("ERR_CERT_DATE_INVALID", "le certificat du TdT est hors de ses dates : vérifier l'heure du poste, puis prévenir le TdT"),
+    (
+        "ERR_CERT_DATE_INVALID",
+        "le certificat du TdT est hors de ses dates : vérifier l'heure du poste, puis prévenir le TdT",
+    ),
     ("ERR_CERT", "le certificat du TdT n'est pas valable : ne pas passer outre, prévenir le TdT"),
     ("ERR_BAD_SSL_CLIENT_AUTH_CERT", "le TdT refuse le certificat du poste : révoqué, expiré ou d'une autre autorité"),
-    ("ERR_SSL_CLIENT_AUTH", "le poste n'a pas pu se servir de son certificat : vérifier que sa clé est là (jeton branché ?)"),
+    (
+        "ERR_SSL_CLIENT_AUTH",
+        "le poste n'a pas pu se servir de son certificat : vérifier que sa clé est là (jeton branché ?)",
+    ),
     ("ERR_CONNECTION_REFUSED", "le TdT ne répond pas (connexion refusée) : il est arrêté, réessayer plus tard"),
     ("ERR_CONNECTION_TIMED_OUT", "le TdT ne répond pas : il est arrêté, ou un pare-feu bloque le poste"),
     ("ERR_TIMED_OUT", "le TdT ne répond pas : il est arrêté, ou un pare-feu bloque le poste"),
@@ -29,6 +35,7 @@ _ERRORS: tuple[tuple[str, str], ...] = (
 )
 # What a web server answers when it refuses a client certificate: nginx says 400, S²LOW and Apache 403.
 _REFUSALS = (400, 401, 403, 495, 496)
+_QUOTED = 160  # characters of the page
 
 
 def _failure(visit: Visit, states: list[State]) -> str:
@@ -38,12 +45,15 @@ def _failure(visit: Visit, states: list[State]) -> str:
     if visit.error:
         words = next((words for code, words in _ERRORS if code in visit.error), "la page du TdT ne s'ouvre pas")
         return f"{words} ({visit.error.removeprefix('net::')}){because}"
+    said = " ".join(visit.text.split())[:_QUOTED]
+    says = f" ; sa page dit : « {said} »" if said else ""
     if visit.status in _REFUSALS:
         return (
             f"le TdT répond mais refuse l'accès (HTTP {visit.status}) : "
-            f"certificat non reconnu, révoqué, ou compte pas encore ouvert au TdT{because}"
+            f"certificat non reconnu, révoqué, ou compte pas encore ouvert au TdT{because}{says}"
         )
-    return f"le TdT répond par une erreur (HTTP {visit.status}) : réessayer plus tard, puis prévenir le TdT{because}"
+    retry = "réessayer plus tard, puis prévenir le TdT"
+    return f"le TdT répond par une erreur (HTTP {visit.status}) : {retry}{because}{says}"
 
 
 def browser(visit: Visit, states: list[State], siren: str, url: str, picture: str) -> dict[str, Any]:

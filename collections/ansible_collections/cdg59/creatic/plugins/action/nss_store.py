@@ -9,7 +9,9 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.module_utils.nss import describe
 from ansible_collections.cdg59.creatic.plugins.module_utils.pkcs12_file import Pkcs12FileError, read_pkcs12
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import load_certificate
 
 
 class ActionModule(ActionBase):
@@ -32,7 +34,12 @@ class ActionModule(ActionBase):
             else:
                 certificates.append(dict(entry))
         if files_only:
-            return {"changed": False}
+            described = [
+                describe(load_certificate(entry["certificate"]), entry["name"])
+                for entry in certificates
+                if entry.get("certificate")
+            ]
+            return {"changed": False, "certificates": described}
         args["certificates"] = certificates
         result: dict[str, Any] = self._execute_module(
             module_name="cdg59.creatic.nss_store", module_args=args, task_vars=task_vars

@@ -46,8 +46,6 @@ class ActionModule(ActionBase):
             args["issued"] = authority.issue(csr, request, owner).pem
         except PkiError as error:
             raise AnsibleActionFail(str(error)) from error
-        second: dict[str, Any] = self._execute_module(
-            module_name=MODULE, module_args=args, task_vars=task_vars
-        )
+        second: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
         second.pop("csr", None)
         return second

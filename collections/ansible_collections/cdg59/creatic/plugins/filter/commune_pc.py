@@ -88,24 +88,41 @@ def pc_origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def pc_holders(certificates: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what `pc_auto_select` can know of certificates which nothing read: who holds them."""
+    return [
+        {"subject_cn": certificate["titulaire"], "client": certificate["usage"] == "authentification"}
+        for certificate in certificates
+    ]
+
+
 def pc_auto_select(stored: Iterable[Mapping[str, Any]], url: str) -> list[str]:
     """Return Chromium's and Edge's AutoSelectCertificateForUrls: for the TdT, these certificates, no question.
 
-    Each entry is JSON in a string, as the policy wants it. A filter names issuer and holder, so that
-    another certificate which the clerk may have is never shown to the TdT.
+    Each entry is JSON in a string, as the policy wants it. A filter names the holder, and the issuer where
+    it is known, so that another certificate which the clerk may have is never shown to the TdT.
     """
-    return [
-        json.dumps(
-            {
-                "pattern": pc_origin(url),
-                "filter": {"ISSUER": {"CN": one["issuer_cn"]}, "SUBJECT": {"CN": one["subject_cn"]}},
-            },
-            ensure_ascii=False,
-            sort_keys=True,
-        )
-        for one in stored
-        if one["client"]
+    entries = []
+    for one in stored:
+        if one["client"]:
+            issuer = {"ISSUER": {"CN": one["issuer_cn"]}} if "issuer_cn" in one else {}
+            entry = {"pattern": pc_origin(url), "filter": {**issuer, "SUBJECT": {"CN": one["subject_cn"]}}}
+            entries.append(json.dumps(entry, ensure_ascii=False, sort_keys=True))
+    return entries
+
+
+def pc_registry(auto_select: Iterable[str], url: str) -> list[dict[str, Any]]:
+    """Return the policies of Edge and Chrome as values of the Windows registry, under the browser's key."""
+    values: list[dict[str, Any]] = [
+        {"key": "AutoSelectCertificateForUrls", "name": str(number), "data": entry, "type": "string"}
+        for number, entry in enumerate(auto_select, start=1)
     ]
+    values += [
+        {"key": "", "name": "HomepageLocation", "data": url, "type": "string"},
+        {"key": "", "name": "ShowHomeButton", "data": 1, "type": "dword"},
+        {"key": "", "name": "SSLErrorOverrideAllowed", "data": 0, "type": "dword"},
+    ]
+    return values
 
 
 class FilterModule:
@@ -114,9 +131,11 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "pc_auto_select": pc_auto_select,
+            "pc_holders": pc_holders,
             "pc_issued": pc_issued,
             "pc_organization": pc_organization,
             "pc_origin": pc_origin,
+            "pc_registry": pc_registry,
             "pc_stored": pc_stored,
             "pc_watched": pc_watched,
         }

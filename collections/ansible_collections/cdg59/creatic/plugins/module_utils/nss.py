@@ -309,9 +309,7 @@ def token_certificate(store: Store, token: str, library: str) -> Found:
     return max(usable, key=lambda item: item.certificate.not_valid_after_utc)
 
 
-def converge(
-    home: Path, authorities: str, certificates: list[dict[str, Any]], check: bool = False
-) -> dict[str, Any]:
+def converge(home: Path, authorities: str, certificates: list[dict[str, Any]], check: bool = False) -> dict[str, Any]:
     """Bring every store of an account to its state; run as that account.
 
     Args:

@@ -15,11 +15,11 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-import pkcs11
-from asn1crypto import csr, keys, pem, x509
+import pkcs11  # type: ignore[import-not-found] # Debian's package, on hosts only
+from asn1crypto import csr, keys, pem, x509  # type: ignore[import-not-found] # Debian's package, on hosts only
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
-from pkcs11.util.rsa import encode_rsa_public_key
-from pkcs11.util.x509 import decode_x509_certificate
+from pkcs11.util.rsa import encode_rsa_public_key  # type: ignore[import-not-found] # Debian's package, on hosts only
+from pkcs11.util.x509 import decode_x509_certificate  # type: ignore[import-not-found] # Debian's package, on hosts only
 
 KEY_ID = b"\x01"
 KEY_BITS = 3072  # RGS B1 beyond 2030
@@ -103,9 +103,7 @@ def _request(session: Any, subject: Any) -> str:
         {
             "version": 0,
             "subject": subject,
-            "subject_pk_info": keys.PublicKeyInfo.wrap(
-                keys.RSAPublicKey.load(encode_rsa_public_key(public)), "rsa"
-            ),
+            "subject_pk_info": keys.PublicKeyInfo.wrap(keys.RSAPublicKey.load(encode_rsa_public_key(public)), "rsa"),
             "attributes": [],
         }
     )

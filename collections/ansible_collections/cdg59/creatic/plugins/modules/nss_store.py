@@ -88,8 +88,7 @@ certificates:
   elements: dict
 """
 
-import pwd  # noqa: E402 - after the documentation, as Ansible asks
-from pathlib import Path  # noqa: E402 - same
+from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
 
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
 
@@ -101,6 +100,7 @@ except ImportError:  # a fresh host in check mode does not have python3-cryptogr
     HAS_CRYPTOGRAPHY = False
 from ansible_collections.cdg59.creatic.plugins.module_utils.account import (  # noqa: E402 - same
     AccountError,
+    account_exists,
     as_account,
 )
 
@@ -141,17 +141,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     account, bundle = module.params["account"], Path(module.params["authorities"])
-    try:
-        home = Path(pwd.getpwnam(account).pw_dir)
-    except KeyError:
-        home = None
-    if module.check_mode and (home is None or not home.is_dir() or not HAS_CRYPTOGRAPHY or not bundle.is_file()):
+    ready = account_exists(account) and HAS_CRYPTOGRAPHY and bundle.is_file()
+    if module.check_mode and not ready:
         # Earlier tasks, which check mode did not run, make the account, its home and the bundle.
         module.exit_json(changed=True, certificates=[])
     if not HAS_CRYPTOGRAPHY:
         module.fail_json(msg="le paquet python3-cryptography manque sur cette machine : installez-le")
-    if home is None:
-        module.fail_json(msg=f"le compte « {account} » n'existe pas sur cette machine")
     try:
         entries = [
             _with_material(entry)
@@ -159,7 +154,7 @@ def main() -> None:
             if not (module.check_mode and entry["folder"] and not Path(entry["folder"]).is_dir())
         ]
         authorities = bundle.read_text(encoding="ascii")
-        result = as_account(account, lambda: nss.converge(home, authorities, entries, module.check_mode))
+        result = as_account(account, lambda: nss.converge(Path.home(), authorities, entries, module.check_mode))
     except (AccountError, OSError) as error:
         module.fail_json(msg=str(error))
     after = "".join(f"{change}\n" for change in result["changes"])

@@ -1,0 +1,38 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Has the authority sign a CSR which another tool made; for machines where the certificates module cannot run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.module_utils.nss import describe
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import (
+    PkiError,
+    Request,
+    load_certificate,
+)
+
+
+class ActionModule(ActionBase):
+    """Works in the control node's own Python; nothing is sent to the host."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        args = self._task.args
+        if self._task.check_mode:
+            return {"changed": False, "skipped": True, "msg": "rien n'est signé en mode vérification"}
+        try:
+            request = Request.from_dict(args["request"], key_type="rsa")
+            authority = Authority(Path(str(args["authority_dir"])).expanduser())
+            owner = Owner(str((task_vars or {})["inventory_hostname"]), str(args.get("commune") or ""))
+            pem = authority.issue(str(args["csr"]), request, owner).pem
+            return {"changed": False} | describe(load_certificate(pem), request.common_name)
+        except PkiError as error:
+            raise AnsibleActionFail(str(error)) from error
