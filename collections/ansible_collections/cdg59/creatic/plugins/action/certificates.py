@@ -59,7 +59,7 @@ class ActionModule(ActionBase):
         if not self._task.check_mode:
             authority.refresh_crl()
         known = authority.known_to(host)
-        groups = {entry["name"]: entry.get("group") or "root" for entry in args.get("certificates") or []}
+        groups = {entry["name"]: entry.get("group") for entry in args.get("certificates") or []}
         plan: dict[str, Any] = authority.published() | {
             "store_name": f"creatic-{authority.directory.name}",
             "issued": {},

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki_x509 import Sett
 from ansible_collections.cdg59.creatic.plugins.modules.pki_ca import SPEC
 
 CONTROL_NODE = "localhost"
+DEFAULT = Settings("Groupement Cre@tic", "Cre@tic", "1.3.6.1.4.1.59999.59.1")
+SETTINGS = [field.name for field in fields(Settings)]
 
 
 class ActionModule(ActionBase):
@@ -37,7 +40,8 @@ class ActionModule(ActionBase):
 
     def _run(self, authority: Authority, args: dict[str, Any]) -> dict[str, Any]:
         check = self._task.check_mode
-        settings = Settings(**{name: args[name] for name in Settings.__dataclass_fields__})
+        settings = authority.settings() or DEFAULT
+        settings = replace(settings, **{name: args[name] for name in SETTINGS if args[name] is not None})
         report = authority.ensure(settings, check, args["replace_issuing"])
         result: dict[str, Any] = {"certificates": [], "revoked": [], "expiring": []}
         if authority.exists:
@@ -77,7 +81,7 @@ class ActionModule(ActionBase):
         found = []
         for entry in args["certificates"]:
             request = Request.from_dict(entry)
-            wanted = Wanted.from_dict({"request": request.to_dict()} | known.get(request.name, {}))
+            wanted = Wanted.from_dict({"request": request.to_dict(), "group": ""} | known.get(request.name, {}))
             state = store.inspect(wanted, chain, args["renew_days"])
             if state["csr"]:
                 issued = authority.issue(state["csr"], request, Owner(CONTROL_NODE, entry["commune"]))

@@ -70,6 +70,7 @@ MINIMUM_PASSPHRASE = 16
 
 VALID, REPLACED, REVOKED, EXPIRED = "valide", "remplace", "revoque", "expire"
 
+_UNFINISHED = "autorité de certification inachevée : relancez « ansible-playbook playbooks/authority.yml »"
 _SHOWN = (
     *("serie", "titulaire", "organisme", "siren", "commune", "hote", "nom", "profil", "sujet"),
     *("debut", "fin", "motif", "revoque_le", "pem"),
@@ -206,7 +207,7 @@ class Authority:
                 )
             raise PkiError(
                 f"aucune autorité de certification dans {self.directory} : "
-                "lancez d'abord « ansible-playbook playbooks/pki.yml »"
+                "lancez d'abord « ansible-playbook playbooks/authority.yml »"
             )
         connection = sqlite3.connect(
             f"{self.registry.absolute().as_uri()}?mode=rw", uri=True, timeout=60, isolation_level=None
@@ -261,11 +262,9 @@ class Authority:
             temporary.unlink()
 
     @staticmethod
-    def _settings(connection: sqlite3.Connection) -> Settings:
+    def _settings(connection: sqlite3.Connection) -> Settings | None:
         row = connection.execute("SELECT valeur FROM reglage WHERE cle = 'autorite'").fetchone()
-        if row is None:
-            raise PkiError("autorité de certification inachevée : relancez « ansible-playbook playbooks/pki.yml »")
-        return Settings(**json.loads(row["valeur"]))
+        return Settings(**json.loads(row["valeur"])) if row else None
 
     @staticmethod
     def _authority_certificate(connection: sqlite3.Connection, role: str) -> x509.Certificate:
@@ -273,7 +272,7 @@ class Authority:
             "SELECT pem FROM certificat WHERE profil = ? AND statut = 'valide' ORDER BY id DESC", (role,)
         ).fetchone()
         if row is None:
-            raise PkiError("autorité de certification inachevée : relancez « ansible-playbook playbooks/pki.yml »")
+            raise PkiError(_UNFINISHED)
         return load_certificate(row["pem"])
 
     @staticmethod
@@ -309,6 +308,13 @@ class Authority:
                 pem(certificate),
             ),
         )
+
+    def settings(self) -> Settings | None:
+        """Return the settings of the authority, or None when it is not made yet."""
+        if not self.registry.exists():
+            return None
+        with self._connect() as connection:
+            return self._settings(connection)
 
     # -- the authority itself ------------------------------------------------------------------------
 
@@ -363,17 +369,15 @@ class Authority:
                 (ROOT, ISSUING),
             )
         }
-        row = connection.execute("SELECT valeur FROM reglage WHERE cle = 'autorite'").fetchone()
-        if row is not None:
-            before = Settings(**json.loads(row["valeur"]))
-            if (before.organization, before.label) != (settings.organization, settings.label):
-                raise PkiError(
-                    f"l'autorité de {self.directory} s'appelle « {before.label} » ({before.organization}) : "
-                    "son nom ne change plus ; faites-en une autre dans un autre dossier"
-                )
-        if row is None or before != settings:
+        before = self._settings(connection)
+        if before and (before.organization, before.label) != (settings.organization, settings.label):
+            raise PkiError(
+                f"l'autorité de {self.directory} s'appelle « {before.label} » ({before.organization}) : "
+                "son nom ne change plus ; faites-en une autre dans un autre dossier"
+            )
+        if before != settings:
             actions.append(self._store_settings)
-            if row is not None:
+            if before:
                 report.changes.append("réglages de l'autorité modifiés")
         if ROOT not in rows:
             actions.append(self._make_root)
@@ -544,7 +548,10 @@ class Authority:
                     return Issued(row["serie"], row["pem"], known.not_valid_after_utc)
             if days_left(issuer, utc_now()) < MINIMUM_LEAF_DAYS:
                 raise PkiError(self._root_needed("renouveler l'autorité émettrice, qui va expirer"))
-            certificate = make_leaf(self._settings(connection), request, public_key, issuer, key)
+            settings = self._settings(connection)
+            if settings is None:
+                raise PkiError(_UNFINISHED)
+            certificate = make_leaf(settings, request, public_key, issuer, key)
             self._record(connection, certificate, request.to_dict(), owner)
         return Issued(serial_hex(certificate), pem(certificate), certificate.not_valid_after_utc)
 
@@ -718,7 +725,8 @@ class Authority:
 
         Returns:
             One mapping per certificate: serie, titulaire, organisme, siren, commune, hote, nom, profil,
-            sujet, debut, fin (ISO 8601, UTC), jours (left, whole), statut, motif, revoque_le, pem.
+            sujet, debut, fin (ISO 8601, UTC), jours (left, whole), statut, motif, revoque_le, pem,
+            demande (the request, as `Request.from_dict` takes it).
         """
         now = utc_now()
         only = "" if within is None else " AND statut = 'valide'"
@@ -823,6 +831,7 @@ def _row(row: sqlite3.Row, now: dt.datetime) -> dict[str, Any]:
     """Return a row of the registry as `Authority.listing` describes it."""
     found: dict[str, Any] = {column: row[column] for column in _SHOWN}
     end = _instant(row["fin"])
+    found["demande"] = json.loads(row["demande"])
     found["jours"] = (end - now).days
     found["statut"] = EXPIRED if row["statut"] != REVOKED and end <= now else row["statut"]
     return found

@@ -59,13 +59,14 @@ class Wanted:
 
     Attributes:
         request: what it must be.
-        group: Unix group which reads the key (mode 0640); empty: only the owner does (0600).
+        group: Unix group which reads the key (mode 0640); empty: only the owner does (0600); None: as the
+            present key has it, root when there is none.
         serials: serials which the registry holds valid.
         refused_keys: fingerprints of revoked keys, never to be used again.
     """
 
     request: Request
-    group: str = ""
+    group: str | None = ""
     serials: list[str] = field(default_factory=list)
     refused_keys: list[str] = field(default_factory=list)
 
@@ -74,7 +75,7 @@ class Wanted:
         """Read one entry of the plan which the control node sends."""
         return cls(
             Request.from_dict(data["request"]),
-            data.get("group") or "",
+            data["group"],
             list(data.get("serials") or ()),
             list(data.get("refused_keys") or ()),
         )
@@ -90,15 +91,19 @@ class HostStore:
 
     # -- files -------------------------------------------------------------------------------------
 
-    def _gid(self, group: str) -> int:
-        if not group:
-            return os.getgid()
+    def _access(self, wanted: Wanted) -> tuple[int, int]:
+        """Return the group id (-1: unknown yet) and the mode which a private key must have."""
+        if wanted.group == "":
+            return os.getgid(), 0o600
+        if wanted.group is None:
+            present = self.root / wanted.request.name / "current" / "key.pem"
+            return (present.stat().st_gid if present.exists() else 0), 0o640
         try:
-            return grp.getgrnam(group).gr_gid
+            return grp.getgrnam(wanted.group).gr_gid, 0o640
         except KeyError:
             if self.check:
-                return -1  # made by an earlier task, which check mode did not run
-            raise PkiError(f"le groupe « {group} » n'existe pas sur cette machine : créez-le avant") from None
+                return -1, 0o640  # made by an earlier task, which check mode did not run
+            raise PkiError(f"le groupe « {wanted.group} » n'existe pas sur cette machine : créez-le avant") from None
 
     def _directory(self, path: Path, mode: int) -> None:
         if path.is_dir() and path.stat().st_mode & 0o777 == mode:
@@ -118,18 +123,13 @@ class HostStore:
             write_atomic(path, text.encode(), 0o644)
         return True
 
-    def _key_attributes(self, path: Path, group: str) -> None:
+    def _key_attributes(self, path: Path, wanted: Wanted) -> None:
         """Set group and mode of a private key where they drifted."""
-        gid, mode, info = self._gid(group), 0o640 if group else 0o600, path.stat()
+        (gid, mode), info = self._access(wanted), path.stat()
         if info.st_mode & 0o7777 == mode and gid in (info.st_gid, -1):
             return
-        self.changes.append(
-            Change(
-                str(path),
-                f"droits {info.st_mode & 0o7777:04o}\n",
-                f"droits {mode:04o}, groupe {group or '-'}\n",
-            )
-        )
+        before = f"droits {info.st_mode & 0o7777:04o}, groupe {info.st_gid}\n"
+        self.changes.append(Change(str(path), before, f"droits {mode:04o}, groupe {gid}\n"))
         if not self.check:
             os.chown(path, -1, gid)
             path.chmod(mode)
@@ -224,7 +224,7 @@ class HostStore:
         self.write(current / "cert.pem", certificate)
         self.write(current / "chain.pem", issuer)
         self.write(current / "fullchain.pem", certificate + issuer)
-        self._key_attributes(current / "key.pem", wanted.group)
+        self._key_attributes(current / "key.pem", wanted)
 
     def _prepare(self, folder: Path, wanted: Wanted) -> str:
         """Make the next key, or take up the one an interrupted run left; returns its CSR."""
@@ -263,9 +263,9 @@ class HostStore:
         key = read_key(prepared / "key.pem")
         if key is None or fingerprint(key.public_key()) != fingerprint(certificate.public_key()):
             raise PkiError(f"{prepared} : le certificat reçu n'est pas celui de la clé préparée ; relancez")
-        gid = self._gid(wanted.group)
+        gid, mode = self._access(wanted)
         os.chown(prepared / "key.pem", -1, gid)
-        (prepared / "key.pem").chmod(0o640 if wanted.group else 0o600)
+        (prepared / "key.pem").chmod(mode)
         for name, text in {
             "cert.pem": certificate_text,
             "chain.pem": issuer,

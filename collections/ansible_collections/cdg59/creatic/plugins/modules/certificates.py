@@ -45,9 +45,8 @@ options:
         elements: str
         default: []
       group:
-        description: Unix group which may read the key.
+        description: Unix group which may read the key. Default as the present key has it, else root.
         type: str
-        default: root
       key_type:
         description: Type of this key, when not I(key_type).
         type: str
@@ -72,6 +71,10 @@ options:
     description: Slug of the commune, kept in the registry.
     type: str
     default: ""
+  only_existing:
+    description: Leaves alone a host which has no certificates folder yet, because it was never rolled out.
+    type: bool
+    default: false
   plan:
     description: Set by the action plugin.
     type: dict
@@ -141,7 +144,7 @@ def main() -> None:
                     "organization": {"type": "str"},
                     "siren": {"type": "str"},
                     "dns": {"type": "list", "elements": "str", "default": []},
-                    "group": {"type": "str", "default": "root"},
+                    "group": {"type": "str"},
                     "key_type": {"type": "str", "choices": ["ecdsa", "rsa"], "no_log": False},
                 },
             },
@@ -150,6 +153,7 @@ def main() -> None:
             "renew_days": {"type": "int", "default": 30},
             "key_type": {"type": "str", "choices": ["ecdsa", "rsa"], "default": "ecdsa", "no_log": False},
             "commune": {"type": "str", "default": ""},
+            "only_existing": {"type": "bool", "default": False},
             "plan": {"type": "dict"},
         },
         supports_check_mode=True,
@@ -157,11 +161,14 @@ def main() -> None:
     plan = module.params["plan"]
     if plan is None:
         module.fail_json(msg="cdg59.creatic.certificates ne se lance que par son greffon d'action")
+    if module.params["only_existing"] and not ROOT.is_dir():
+        module.exit_json(changed=False, states=[], renewed=[], crl_changed=False, diff=[])
     if not HAS_CRYPTOGRAPHY:
         if not module.check_mode:
             module.fail_json(msg="le paquet python3-cryptography manque sur cette machine : installez-le")
         names = [entry["request"]["name"] for entry in plan["certificates"]]
-        module.exit_json(changed=True, states=[], renewed=names, crl_changed=True, diff=[])
+        diff = {"before": "", "after": "".join(f"{name}, à émettre\n" for name in names)}
+        module.exit_json(changed=True, states=[], renewed=names, crl_changed=True, diff=[diff])
     store = pki_host.HostStore(ROOT, module.check_mode)
     crl_changed = False
     try:

@@ -14,6 +14,8 @@ description:
   - Has certificates whose key lives on the control node (signature, time-stamping, PKCS#12 to hand out).
   - Revokes.
   - Runs on the control node whatever the host of the play.
+  - What I(organization), I(label), I(policy_arc), I(crl_url) and I(leaf_days) do not say stays as it is, or is
+    "Groupement Cre@tic", "Cre@tic", 1.3.6.1.4.1.59999.59.1, none and 365 for a new authority.
 options:
   dir:
     description: Folder of the authority.
@@ -22,23 +24,18 @@ options:
   organization:
     description: O of the authority's certificates.
     type: str
-    default: Groupement Cre@tic
   label:
     description: What tells this authority from others, in its common names.
     type: str
-    default: Cre@tic
   policy_arc:
     description: OID under which certificate policies are numbered (1 client, 2 signature, 3 server, 4 tsa).
     type: str
-    default: 1.3.6.1.4.1.59999.59.1
   crl_url:
     description: URL of the folder where the DER CRLs are served. Empty for no distribution point.
     type: str
-    default: ""
   leaf_days:
     description: Life of a certificate, days.
     type: int
-    default: 365
   passphrase_racine:
     description: Passphrase of the root, when it is neither in the environment nor in a file.
     type: str
@@ -118,10 +115,9 @@ options:
         description: All the certificates of that commune (slug).
         type: str
       reason:
-        description: Why.
+        description: Why (non_precise, compromission, compromission_ac, changement, remplacement, cessation).
         type: str
         required: true
-        choices: [non_precise, compromission, compromission_ac, changement, remplacement, cessation]
 author:
   - Cre@tic (@cdg59)
 """
@@ -187,14 +183,13 @@ REQUEST = {
     "p12": {"type": "path"},
     "p12_password": {"type": "str", "no_log": True},
 }
-REASONS = ["non_precise", "compromission", "compromission_ac", "changement", "remplacement", "cessation"]
 SPEC = {
     "dir": {"type": "path", "required": True},
-    "organization": {"type": "str", "default": "Groupement Cre@tic"},
-    "label": {"type": "str", "default": "Cre@tic"},
-    "policy_arc": {"type": "str", "default": "1.3.6.1.4.1.59999.59.1"},
-    "crl_url": {"type": "str", "default": ""},
-    "leaf_days": {"type": "int", "default": 365},
+    "organization": {"type": "str"},
+    "label": {"type": "str"},
+    "policy_arc": {"type": "str"},
+    "crl_url": {"type": "str"},
+    "leaf_days": {"type": "int"},
     "passphrase_racine": {"type": "str", "no_log": True},
     "passphrase_emettrice": {"type": "str", "no_log": True},
     "generate_passphrases": {"type": "bool", "default": False, "no_log": False},
@@ -214,7 +209,7 @@ SPEC = {
             "serial": {"type": "str"},
             "host": {"type": "str"},
             "commune": {"type": "str"},
-            "reason": {"type": "str", "required": True, "choices": REASONS},
+            "reason": {"type": "str", "required": True},
         },
     },
 }
