@@ -42,9 +42,7 @@ class ActionModule(ActionBase):
             detail = "les contrôles ne sont pas automatisés sur Windows"
             return {
                 "changed": False,
-                "creatic_preflight": [
-                    check("systeme", "Système", "attention", detail, "Vérifier le poste à la main.")
-                ],
+                "creatic_preflight": [check("systeme", "Système", "attention", detail, "Vérifier le poste à la main.")],
             }
         before = time.time()
         result = self._execute_module(

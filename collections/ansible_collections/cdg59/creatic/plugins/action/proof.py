@@ -62,9 +62,7 @@ class ActionModule(ActionBase):
         if not result.get("failed"):
             made = {item["cle"]: item for item in proof["preuves"]}
             gaps = [
-                f"{made[key]['libelle']} : {made[key]['detail']}"
-                if key in made
-                else f"preuve « {key} » absente"
+                f"{made[key]['libelle']} : {made[key]['detail']}" if key in made else f"preuve « {key} » absente"
                 for key in self._task.args.get("required") or []
                 if key not in made or made[key]["verdict"] == "echec"
             ]

@@ -189,9 +189,7 @@ def check_clock(before: float, remote: float, after: float) -> Check:
     offset = remote - before if remote < before else max(0.0, remote - after)
     way = "avance" if offset > 0 else "retard"
     if abs(offset) <= CLOCK_WARNING_S:
-        return check(
-            "horloge", "Horloge", "ok", "à l'heure du poste de contrôle", ecart_s=round(abs(offset), 1)
-        )
+        return check("horloge", "Horloge", "ok", "à l'heure du poste de contrôle", ecart_s=round(abs(offset), 1))
     return check(
         "horloge",
         "Horloge",

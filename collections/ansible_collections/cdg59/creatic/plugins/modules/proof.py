@@ -76,9 +76,7 @@ def main() -> None:
         module.exit_json(changed=False, msg=f"la preuve {module.params['argv'][0]} serait faite")
     proof: dict[str, object] = {"preuves": [], "fichiers": [], "certificats": []}
     try:
-        proof["certificats"] = [
-            item for item in read_certificates(Path("/etc/creatic/pki")) if "illisible" not in item
-        ]
+        proof["certificats"] = [item for item in read_certificates(Path("/etc/creatic/pki")) if "illisible" not in item]
         proofs, paths = run(module.params["argv"], module.params["user"], module.params["timeout"])
         proof["preuves"] = proofs
         proof["fichiers"] = read_files(paths)
