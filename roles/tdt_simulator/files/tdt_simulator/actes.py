@@ -7,6 +7,7 @@ import re
 import tarfile
 from dataclasses import dataclass
 from datetime import date, datetime
+from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 
@@ -164,8 +165,7 @@ def _documents(form: Form, base: str, act_types: set[str], kind: str) -> list[At
     total = sum(document.content.size for document in found)
     if total > config().max_archive_bytes:
         raise RefusedError(
-            "La taille d'archive générée n'est pas conforme : "
-            f"{total} octets, {config().max_archive_bytes} au plus"
+            f"La taille d'archive générée n'est pas conforme : {total} octets, {config().max_archive_bytes} au plus"
         )
     return found
 
@@ -409,9 +409,7 @@ def bordereau() -> Response:
         for step in found.steps
         if step.at <= found.step.at
     ]
-    files = [
-        (f"{file['name']}", f"{file['mimetype']}, {file['size']} octets") for file in store().files(found.id)
-    ]
+    files = [(f"{file['name']}", f"{file['mimetype']}, {file['size']} octets") for file in store().files(found.id)]
     content = pdf.bordereau(
         f"{found.authority.nom} (SIREN {found.authority.siren})",
         [
@@ -506,7 +504,7 @@ def post_confirm() -> Response:
     if not back.startswith(("https://", "http://")):
         return moved(ACTES_INDEX)
     back = back.replace("%%ERROR%%", "1" if problem else "0")
-    return moved(back.replace("%%MESSAGE%%", problem or ""))
+    return moved(back.replace("%%MESSAGE%%", quote(problem or "", safe="")))
 
 
 # Nomenclature

@@ -125,9 +125,7 @@ def xml(version: date) -> bytes:
     messages.sub(root, "DateClassification", version.isoformat())
     natures = messages.sub(root, "NaturesActes")
     for code, label in NATURES.items():
-        nature = messages.sub(
-            natures, "NatureActe", CodeNatureActe=code, Libelle=label, TypeAbrege=ABBREVIATIONS[code]
-        )
+        nature = messages.sub(natures, "NatureActe", CodeNatureActe=code, Libelle=label, TypeAbrege=ABBREVIATIONS[code])
         for type_code, type_label in document_types(code).items():
             messages.sub(nature, "TypePJNatureActe", CodeTypePJ=type_code, Libelle=type_label)
     parents: dict[str, etree._Element] = {"": messages.sub(root, "Matieres")}

@@ -66,9 +66,7 @@ class Config:
         declared = [account for account in self.accounts if account.certificate_siren == certificate_siren]
         if declared or certificate_siren not in self.authorities:
             return declared
-        return [
-            Account(login=certificate_siren, siren=certificate_siren, certificate_siren=certificate_siren)
-        ]
+        return [Account(login=certificate_siren, siren=certificate_siren, certificate_siren=certificate_siren)]
 
 
 def build(
@@ -90,18 +88,14 @@ def build(
         try:
             authority = Authority(**{key: str(value) for key, value in entry.items()})
         except TypeError as error:
-            raise ConfigError(
-                f"collectivité {entry.get('siren', '?')} : clé inconnue ou absente ({error})"
-            ) from error
+            raise ConfigError(f"collectivité {entry.get('siren', '?')} : clé inconnue ou absente ({error})") from error
         known[authority.siren] = authority
     opened = []
     for entry in accounts:
         try:
             account = Account(**entry)
         except TypeError as error:
-            raise ConfigError(
-                f"compte {entry.get('login', '?')} : clé inconnue ou absente ({error})"
-            ) from error
+            raise ConfigError(f"compte {entry.get('login', '?')} : clé inconnue ou absente ({error})") from error
         if account.siren not in known:
             raise ConfigError(f"compte {account.login} : la collectivité {account.siren} n'est pas déclarée")
         opened.append(account)

@@ -59,9 +59,7 @@ def import_file() -> Response:
         problem = "Le fichier présenté est vide (0 octet)"
     else:
         try:
-            identifier = store().add_helios(
-                me().account.siren, upload.filename, upload.content, _anomaly(upload)
-            )
+            identifier = store().add_helios(me().account.siren, upload.filename, upload.content, _anomaly(upload))
         except DuplicateError:
             problem = "doublon détecté. Ce fichier a déjà été posté."
         else:

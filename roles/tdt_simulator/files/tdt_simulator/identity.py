@@ -35,9 +35,13 @@ class Identity:
     fingerprint: str
 
 
+def _readable(name: x509.Name) -> str:
+    return ", ".join(f"{part.rfc4514_attribute_name} = {part.value!s}" for part in name)
+
+
 def _common_name(name: x509.Name) -> str:
     values = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(values[0].value) if values else name.rfc4514_string()
+    return str(values[0].value) if values else _readable(name)
 
 
 def read(pem: str) -> Identity:
@@ -55,8 +59,8 @@ def read(pem: str) -> Identity:
     except x509.ExtensionNotFound:
         policies = ()
     return Identity(
-        subject=certificate.subject.rfc4514_string(),
-        issuer=certificate.issuer.rfc4514_string(),
+        subject=_readable(certificate.subject),
+        issuer=_readable(certificate.issuer),
         common_name=_common_name(certificate.subject),
         siren=found[0][1] if found else None,
         serial=f"{certificate.serial_number:X}",

@@ -35,9 +35,7 @@ def write_letter(store: Store, act_id: int, kind_name: str, reason: str) -> int:
     if act is None or act.kind != Kind.ACTE:
         raise PrefectureError(f"la transaction {act_id} n'est pas un acte connu")
     if act.reached(workflow.ACKNOWLEDGED) is None:
-        raise PrefectureError(
-            f"la préfecture n'a pas encore reçu l'acte {act_id} (statut « {act.status_name} »)"
-        )
+        raise PrefectureError(f"la préfecture n'a pas encore reçu l'acte {act_id} (statut « {act.status_name} »)")
     kind, title = LETTERS[kind_name]
     today, identifier, authority = datetime.now().date(), act.row["unique_id"], act.authority
     base = f"{identifier}-{int(kind)}-1"

@@ -239,14 +239,11 @@ class Store:
             rows = db.execute("SELECT * FROM faults ORDER BY name").fetchall()
         return {row["name"]: Fault(**row) for row in rows}
 
-    def set_fault(
-        self, name: str, value: float | None = None, times: int | None = None, target: str = ""
-    ) -> None:
+    def set_fault(self, name: str, value: float | None = None, times: int | None = None, target: str = "") -> None:
         """Turn a switch on, for ``times`` strikes or until it is removed (see Fault)."""
         with self._write() as db:
             db.execute(
-                "INSERT OR REPLACE INTO faults (name, value, remaining, target, since)"
-                " VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO faults (name, value, remaining, target, since) VALUES (?, ?, ?, ?, ?)",
                 (name, value, times, target, time.time()),
             )
 
@@ -282,9 +279,7 @@ class Store:
         digest = hashlib.sha256(f"{password}:{nounce}".encode()).hexdigest()
         with self._write() as db:
             db.execute("DELETE FROM nounces WHERE created < ?", (time.time() - NOUNCE_SECONDS,))
-            db.execute(
-                "INSERT INTO nounces VALUES (?, ?, ?, ?, ?)", (nounce, login, digest, siren, time.time())
-            )
+            db.execute("INSERT INTO nounces VALUES (?, ?, ?, ?, ?)", (nounce, login, digest, siren, time.time()))
         return nounce
 
     def check_nounce(self, login: str, nounce: str, digest: str) -> str | None:
@@ -504,15 +499,12 @@ class Store:
                 raise DuplicateError(content.sha1) from error
             return int(cursor.lastrowid or 0)
 
-    def helios(
-        self, siren: str | None = None, identifier: int | None = None
-    ) -> list[tuple[sqlite3.Row, Step]]:
+    def helios(self, siren: str | None = None, identifier: int | None = None) -> list[tuple[sqlite3.Row, Step]]:
         """Return PES with what they have become, newest first."""
         held, now = self._held_since(), time.time()
         with self._connect() as db:
             rows = db.execute(
-                "SELECT * FROM helios WHERE (? IS NULL OR siren = ?) AND (? IS NULL OR id = ?)"
-                " ORDER BY id DESC",
+                "SELECT * FROM helios WHERE (? IS NULL OR siren = ?) AND (? IS NULL OR id = ?) ORDER BY id DESC",
                 (siren, siren, identifier, identifier),
             ).fetchall()
         delay = self.config.delay

@@ -27,12 +27,12 @@ class TdtServer:
     """A platform that a test starts, stops, damages and looks into."""
 
     def __init__(self, config: settings.Config, context: ssl.SSLContext, port: int) -> None:
-        self._app = create_app(config)
+        self.app = create_app(config)
         self._context = context
         self._port = port
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
-        self.store: Store = self._app.extensions["tdt_store"]
+        self.store: Store = self.app.extensions["tdt_store"]
 
     @property
     def url(self) -> str:
@@ -44,7 +44,7 @@ class TdtServer:
         self._server = make_server(
             "127.0.0.1",
             self._port,
-            self._app,
+            self.app,
             threaded=True,
             request_handler=_QuietHandler,
             ssl_context=self._context,
@@ -61,9 +61,7 @@ class TdtServer:
             self._server.server_close()
             self._server = self._thread = None
 
-    def fault(
-        self, name: str, *, seconds: float | None = None, times: int | None = None, target: str = ""
-    ) -> None:
+    def fault(self, name: str, *, seconds: float | None = None, times: int | None = None, target: str = "") -> None:
         """Turn a fault on (names and meanings: faults.FAULTS)."""
         self.store.set_fault(name, seconds, times, target)
 

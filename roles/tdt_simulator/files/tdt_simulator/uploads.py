@@ -83,9 +83,7 @@ class _Reader:
             if isinstance(event, File):
                 content = self._store.receive(self._body())
                 if event.filename:
-                    uploads.setdefault(event.name.removesuffix("[]"), []).append(
-                        Upload(event.filename, content)
-                    )
+                    uploads.setdefault(event.name.removesuffix("[]"), []).append(Upload(event.filename, content))
             elif isinstance(event, Field):
                 value = bytearray()
                 for chunk in self._body():

@@ -1,0 +1,154 @@
+"""Who is connected: certificates, accounts, RGS, nounces, TLS."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import requests
+from simulator_harness import AUTHORITIES, OTHER_SIREN, SIREN, Client, Pki
+from tdt_simulator.testing import TdtServer, serve
+
+GROUP_SIREN = "200093201"
+"""Its certificate opens two accounts (see conftest)."""
+
+
+def test_connection_rgs_and_login(client: Client) -> None:
+    assert client.get("/api/test-connexion.php").text == "OK"
+    assert client.get("/api/test-rgs.php").text == "OK"
+    assert client.get("/admin/users/api-list-login.php").text == f"{SIREN}\n"
+    assert client.get("/api/info-connexion.php").json()["authority_info"]["name"] == "Commune de Gondecourt"
+
+
+def test_certificate_without_the_policy_is_not_rgs(connect: Callable[..., Client]) -> None:
+    for policy in (None, "1.2.3.4"):
+        client = connect(policy=policy)
+        assert client.get("/api/test-connexion.php").text == "OK"
+        assert client.get("/api/test-rgs.php").text == "KO"
+
+
+def test_unknown_siren_opens_nothing(connect: Callable[..., Client]) -> None:
+    stranger = connect("215999999")
+    answer = stranger.get("/api/test-connexion.php")
+    assert html.unescape(answer.text) == "KO\nLe certificat n'est pas valide : aucun compte trouvé\n"
+    assert stranger.get("/admin/users/api-list-login.php").content == b""
+
+
+def test_siret_stands_for_its_siren(connect: Callable[..., Client]) -> None:
+    assert connect(f"{SIREN}00018").get("/api/test-connexion.php").text == "OK"
+
+
+def test_certificate_without_siren_opens_nothing(connect: Callable[..., Client]) -> None:
+    assert connect("12345").get("/api/test-connexion.php").text.startswith("KO\n")
+
+
+def test_login_chooses_among_accounts(connect: Callable[..., Client], platform: TdtServer) -> None:
+    group = connect(GROUP_SIREN)
+    assert group.get("/admin/users/api-list-login.php").text == "gondecourt\navesnes\n"
+    several = group.get("/api/test-connexion.php")
+    assert html.unescape(several.text) == "KO\nLa connexion n'a pas pu être établie\n"
+    assert group.get("/").status_code == 403
+    group.session.auth = ("avesnes", "secret-a")
+    assert group.get("/api/test-connexion.php").text == "OK"
+    assert group.deposited("A1")
+    assert platform.acts()[0]["siren"] == OTHER_SIREN
+
+
+@pytest.mark.parametrize("login", [("avesnes", "secret-g"), ("avesnes", ""), ("inconnu", "secret-a")])
+def test_wrong_password(connect: Callable[..., Client], login: tuple[str, str]) -> None:
+    group = connect(GROUP_SIREN)
+    group.session.auth = login
+    assert "aucun compte" in group.get("/api/test-connexion.php").text
+
+
+def test_login_of_somebody_elses_certificate(client: Client) -> None:
+    client.session.auth = ("avesnes", "secret-a")
+    assert client.get("/api/test-connexion.php").text.startswith("KO\n")
+
+
+def test_nounce_replaces_the_password(connect: Callable[..., Client]) -> None:
+    group = connect(GROUP_SIREN)
+    group.session.auth = ("avesnes", "secret-a")
+    nounce = group.get("/api/get-nounce.php").json()["nounce"]
+    group.session.auth = None
+    right = {"nounce": nounce, "login": "avesnes", "hash": hashlib.sha256(f"secret-a:{nounce}".encode()).hexdigest()}
+    assert group.get("/api/test-connexion.php", params=right).text == "OK"
+    assert group.get("/api/info-connexion.php", params=right).json()["user_info"]["login"] == "avesnes"
+    wrong = right | {"hash": hashlib.sha256(f"secret-g:{nounce}".encode()).hexdigest()}
+    assert group.get("/api/test-connexion.php", params=wrong).text.startswith("KO\n")
+
+
+def test_nounce_dies_after_five_minutes(
+    connect: Callable[..., Client], platform: TdtServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nounce = platform.store.create_nounce("avesnes", "secret-a", OTHER_SIREN)
+    digest = hashlib.sha256(f"secret-a:{nounce}".encode()).hexdigest()
+    assert platform.store.check_nounce("avesnes", nounce, digest) == OTHER_SIREN
+    monkeypatch.setattr("tdt_simulator.store.NOUNCE_SECONDS", -1)
+    assert platform.store.check_nounce("avesnes", nounce, digest) is None
+
+
+def test_nounce_needs_a_login(client: Client) -> None:
+    answer = client.get("/api/get-nounce.php")
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == 'Basic realm="API S2low"'
+
+
+def refused_in_tls(server: TdtServer, pki: Pki, cert: tuple[str, str] | None) -> bool:
+    """Tell whether the handshake fails with this certificate."""
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = str(pki.certificate)
+    session.cert = cert
+    try:
+        session.get(f"{server.url}/api/test-connexion.php", timeout=10)
+    except (requests.exceptions.SSLError, requests.exceptions.ConnectionError):
+        return True
+    return False
+
+
+def test_tls_refuses_bad_certificates(pki: Pki, tmp_path: Path) -> None:
+    stranger = Pki(tmp_path, "etrangere")
+    good, revoked = pki.issue("bon", siren=SIREN), pki.issue("revoque", siren=SIREN)
+    with serve(
+        tmp_path / "tdt",
+        ca=pki.certificate,
+        cert=pki.folder / "serveur.pem",
+        key=pki.folder / "serveur.key",
+        authorities=AUTHORITIES,
+        crl=pki.crl("revoque"),
+    ) as server:
+        assert not refused_in_tls(server, pki, good)
+        assert refused_in_tls(server, pki, None)
+        assert refused_in_tls(server, pki, revoked)
+        assert refused_in_tls(server, pki, pki.issue("expire", siren=SIREN, days=-1))
+        assert refused_in_tls(server, pki, stranger.issue("autre", siren=SIREN))
+
+
+def test_header_cannot_forge_a_certificate(client: Client, connect: Callable[..., Client], pki: Pki) -> None:
+    other = (pki.folder / f"client-{SIREN}-1.3.6.1.4.1.59999.59.1.1.pem").read_text()
+    forged = quote(other)
+    stranger = connect("215999999")
+    answer = stranger.get("/api/test-connexion.php", headers={"X-SSL-Client-Cert": forged})
+    assert answer.text.startswith("KO\n")
+    # Without a certificate from the TLS layer, the header counts on nginx's unix socket only.
+    app = client.server.app.test_client()
+    header = {"X-SSL-Client-Cert": forged}
+    for address, expected in (("", b"OK"), ("127.0.0.1", b"KO"), ("10.0.0.1", b"KO")):
+        reply = app.get("/api/test-connexion.php", headers=header, environ_overrides={"REMOTE_ADDR": address})
+        assert reply.get_data()[:2] == expected
+
+
+def test_stop_and_start_keep_what_was_received(client: Client, platform: TdtServer) -> None:
+    address = platform.url
+    client.deposited("A1")
+    platform.stop()
+    with pytest.raises(requests.exceptions.ConnectionError):
+        client.get("/")
+    platform.start()
+    assert platform.url == address
+    assert client.deposit("A1").text.startswith("KO\n")
