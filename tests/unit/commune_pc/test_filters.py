@@ -1,0 +1,87 @@
+"""What a commune's file becomes: names, requests, policies."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.filter import commune_pc as filters
+
+ISSUED = {"titulaire": "Secrétariat général", "usage": "authentification", "source": "groupement"}
+SIGNING = {"titulaire": "Secrétariat général", "usage": "signature", "source": "groupement"}
+FILE = {
+    "titulaire": "Mairie",
+    "usage": "authentification",
+    "source": "fichier",
+    "fichier": "mairie.p12",
+    "secret": "mairie.p12.pass",
+}
+TOKEN = {
+    "titulaire": "Finances",
+    "usage": "authentification",
+    "source": "jeton",
+    "jeton": "finances",
+    "bibliotheque": "/usr/lib/lecteur.so",
+}
+
+
+def test_only_the_groupement_s_certificates_are_issued() -> None:
+    issued = filters.pc_issued([ISSUED, FILE, SIGNING, TOKEN], "Commune de Gondecourt", "215902669")
+    assert [(one["name"], one["profile"], one["common_name"]) for one in issued] == [
+        ("secretariat-general", "client", "Secrétariat général"),
+        ("secretariat-general-signature", "signature", "Secrétariat général"),
+    ]
+    assert {(one["organization"], one["siren"]) for one in issued} == {("Commune de Gondecourt", "215902669")}
+
+
+def test_each_source_says_where_it_is() -> None:
+    stored = filters.pc_stored([ISSUED, FILE, TOKEN], "/etc/pki", "/secrets")
+    assert stored == [
+        {"name": "Secrétariat général", "folder": "/etc/pki/secretariat-general/current"},
+        {"name": "Mairie", "pkcs12": "/secrets/mairie.p12", "password_file": "/secrets/mairie.p12.pass"},
+        {"name": "Finances", "token": "finances", "library": "/usr/lib/lecteur.so"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "organization"),
+    [
+        ("Gondecourt", "Commune de Gondecourt"),
+        ("Avesnes-les-Aubert", "Commune d'Avesnes-les-Aubert"),
+        ("Élincourt", "Commune d'Élincourt"),
+        ("La Madeleine", "Commune de La Madeleine"),
+    ],
+)
+def test_a_commune_is_named_in_french(name: str, organization: str) -> None:
+    assert filters.pc_organization(name) == organization
+
+
+def test_the_policy_shows_one_holder_of_one_issuer_to_the_tdt_alone() -> None:
+    stored: list[dict[str, Any]] = [
+        {"subject_cn": "Secrétariat général", "issuer_cn": "AC émettrice", "client": True},
+        {"subject_cn": "Sceau", "issuer_cn": "AC émettrice", "client": False},
+    ]
+    entries = filters.pc_auto_select(stored, "https://tdt.creatic.test:8443/accueil?x=1")
+    assert [json.loads(entry) for entry in entries] == [
+        {
+            "pattern": "https://tdt.creatic.test:8443",
+            "filter": {"ISSUER": {"CN": "AC émettrice"}, "SUBJECT": {"CN": "Secrétariat général"}},
+        }
+    ]
+
+
+def test_an_unknown_issuer_is_left_out_of_the_policy() -> None:
+    (entry,) = filters.pc_auto_select(filters.pc_holders([TOKEN, SIGNING]), "https://tdt.creatic.test")
+    assert json.loads(entry)["filter"] == {"SUBJECT": {"CN": "Finances"}}
+
+
+def test_registry_entries_are_numbered_from_one() -> None:
+    values = filters.pc_registry(["a", "b"], "https://tdt.creatic.test")
+    listed = [(one["name"], one["data"]) for one in values if one["key"] == "AutoSelectCertificateForUrls"]
+    assert listed == [("1", "a"), ("2", "b")]
+
+
+def test_the_watch_is_given_what_pki_client_did_not_issue() -> None:
+    stored = [{"name": "Secrétariat général", "pem": "A"}, {"name": "Finances", "pem": "B"}]
+    assert filters.pc_watched(stored, [ISSUED, TOKEN], "/watch") == [{"path": "/watch/finances.pem", "content": "B"}]
