@@ -168,7 +168,7 @@ def test_what_is_missing_is_shown_with_its_fix() -> None:
 def test_a_partial_run_does_not_look_like_a_failure_nor_like_a_success() -> None:
     text = words(commune_page(report_of({PC.name: proven(PC)})))
     assert "Vérification partielle" in text
-    assert "non vérifié dans ce passage (jamais déployé)" in text
+    assert "Non vérifié dans ce passage (jamais déployé)" in text
     assert "Prête à" not in text
 
 

@@ -83,7 +83,7 @@ def read_communes(inventory: Any) -> list[Commune]:
             Commune(
                 slug,
                 shown | {"territoire": territories.get(territory, territory)},
-                tuple(_host_info(host) for host in sorted(group.get_hosts(), key=str)),
+                tuple(sorted(map(_host_info, group.get_hosts()), key=lambda info: (info.profile, info.name))),
                 {"nom": f"communes/{file.name}", "sha256": sha256(file)} if file else None,
             )
         )
@@ -187,7 +187,7 @@ class CallbackModule(CallbackBase):
         self._last_event: dict[str, float] = {}
         self._active: set[str] = set()
         self._in_deployment: set[str] = set()
-        self._role = ""
+        self._roles: set[str] = set()
         self._live = False
 
     # -- Output ---------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ class CallbackModule(CallbackBase):
             self._live = False
 
     def _progress(self, name: str, role: str) -> None:
-        """Show the current task: rewritten in place on a terminal, else once by role."""
+        """Show the current task: rewritten in place on a terminal, else each role once."""
         elapsed = duration(time.monotonic() - self._clock)
         if sys.stdout.isatty():
             self._clear()
@@ -211,9 +211,9 @@ class CallbackModule(CallbackBase):
             sys.stdout.write(f"   … {elapsed:>11}  {name}"[:width])
             sys.stdout.flush()
             self._live = True
-        elif role != self._role:
-            self._say(f"   … {elapsed:>11}  {role or name}")
-        self._role = role
+        elif role and role not in self._roles:
+            self._say(f"   … {elapsed:>11}  {role}")
+            self._roles.add(role)
 
     # -- Events ---------------------------------------------------------------------------------------
 
@@ -232,7 +232,8 @@ class CallbackModule(CallbackBase):
         if self.run is None and hosts:
             self._open(play, hosts)
         self.phase = str(play.get_vars().get("creatic_phase", ""))
-        self._phase_clock, self._role = time.monotonic(), ""
+        self._phase_clock = time.monotonic()
+        self._roles.clear()
         if self.run and self.phase in PHASES and not all(host.incident for host in self.run.hosts.values()):
             self._say(f"\n{PHASES[self.phase]}", C.COLOR_HIGHLIGHT)
 

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 _IMAGES = (".png", ".jpg", ".jpeg")
+_ACT = ("idacte", "aracte_le", "numero", "transaction", "secondes")
 _LABELS = {
     "idacte": "Identifiant de l'acte (IDActe)",
     "aracte_le": "ARActe reçu",
@@ -98,6 +99,11 @@ def typographic(item: Any) -> Any:
     return re.sub(r" (?=[:;!?»])|(?<=«) ", "\u00a0", curved)
 
 
+def _ordered(measures: Mapping[str, Any]) -> dict[str, Any]:
+    """Measures of the act, the ones that name it first."""
+    return {key: measures[key] for key in (*_ACT, *measures) if key in measures}
+
+
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "evidence_templates"),
     autoescape=True,
@@ -114,6 +120,8 @@ _ENVIRONMENT.filters.update(
     duration=evidence.duration,
     percent=_percent,
     path=lambda text: quote(str(text)),
+    sentence=lambda text: str(text)[:1].upper() + str(text)[1:],
+    ordered=_ordered,
     word=lambda text: _WORDS.get(str(text), str(text)),
 )
 _ENVIRONMENT.globals.update(
