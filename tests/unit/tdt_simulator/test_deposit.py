@@ -112,8 +112,10 @@ def test_annex_needs_its_type(client: Client, platform: TdtServer) -> None:
         ("acte_attachments[]", ("un.pdf", PDF)),
         ("acte_attachments[]", ("deux.pdf", PDF)),
     ]
-    assert "deux.pdf : typologie absente" in refusal(client, files=files, **{"type_pj[]": "99_AU"})
-    assert client.deposited(files=files, **{"type_pj[]": ["99_AU", "21_RP"]})
+    one: dict[str, Any] = {"type_pj[]": "99_AU"}
+    two: dict[str, Any] = {"type_pj[]": ["99_AU", "21_RP"]}
+    assert "deux.pdf : typologie absente" in refusal(client, files=files, **one)
+    assert client.deposited(files=files, **two)
 
 
 def test_annexes_may_be_images_but_not_programs(client: Client) -> None:
@@ -251,3 +253,30 @@ def test_form_without_boundary_or_with_a_huge_field(client: Client) -> None:
     head = {"Content-Type": "multipart/form-data"}
     assert client.post("/modules/actes/actes_transac_create.php", data=b"x", headers=head).status_code == 400
     assert client.deposit(subject="x" * (600 * 1024)).status_code == 400
+
+
+def test_pastells_own_multipart_is_read(client: Client, platform: TdtServer) -> None:
+    """With several annexes, Pastell writes the form itself: names without quotes, the same name repeated."""
+    mark = "-----------------------------pastell"
+    fields = [*Client.form("P1").items(), ("type_pj[]", "21_RP"), ("type_pj[]", "99_AU")]
+    files = [
+        ("acte_pdf_file", "acte.pdf", PDF),
+        ("acte_attachments[]", "un.pdf", make_pdf("Un")),
+        ("acte_attachments[]", "deux.pdf", make_pdf("Deux")),
+    ]
+    lines: list[bytes] = []
+    for name, value in fields:
+        content = value if isinstance(value, bytes) else str(value).encode()
+        lines += [f"--{mark}".encode(), f"Content-Disposition: form-data; name={name}".encode(), b"", content]
+    for name, filename, content in files:
+        disposition = f'Content-Disposition: form-data; name={name}; filename="{filename}"'
+        lines += [f"--{mark}".encode(), disposition.encode(), b"Content-Type: application/octet-stream"]
+        lines += [b"Content-Transfer-Encoding: binary", b"", content]
+    lines += [f"--{mark}--".encode(), b""]
+    head = {"Content-Type": f"multipart/form-data; boundary={mark}"}
+    answer = client.post("/modules/actes/actes_transac_create.php", data=b"\r\n".join(lines), headers=head)
+    assert answer.content == b"OK\n1\n\n"
+    assert platform.acts()[0]["objet"] == "Subvention à l'école d'été"
+    stored = [(row["posted_filename"], row["code_pj"]) for row in platform.store.files(1)[1:]]
+    assert stored == [("acte.pdf", "99_DE"), ("un.pdf", "21_RP"), ("deux.pdf", "99_AU")]
+    assert platform.store.content(platform.store.files(1)[3]["sha256"]) == make_pdf("Deux")

@@ -103,7 +103,8 @@ def test_help_is_in_french(capsys: pytest.CaptureFixture[str]) -> None:
         ('{"data_dir": "x", "authorities": [], "delay": -1}', "attendu 0 ou plus"),
         ('{"data_dir": "x", "authorities": [], "accounts": [{"login": "a"}]}', "compte a : clé inconnue ou absente"),
         (
-            '{"data_dir": "x", "authorities": [], "accounts": [{"login": "a", "siren": "1", "certificate_siren": "1"}]}',
+            '{"data_dir": "x", "authorities": [],'
+            ' "accounts": [{"login": "a", "siren": "1", "certificate_siren": "1"}]}',
             "la collectivité 1 n'est pas déclarée",
         ),
     ],
