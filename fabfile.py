@@ -42,7 +42,9 @@ def _communes() -> list[groupement.Commune]:
         raise Exit(str(error), code=1) from None
 
 
-def _playbook(context: Context, name: str, *arguments: str, inventory: Path = INVENTORY, **env: str) -> bool:
+def _playbook(
+    context: Context, name: str, *arguments: str, inventory: Path = INVENTORY, env: dict[str, str] | None = None
+) -> bool:
     command = ["ansible-playbook", "-i", str(inventory), f"playbooks/{name}", *arguments]
     with context.cd(str(TOP)):
         done = context.run(shlex.join(command), pty=sys.stdout.isatty(), warn=True, env=env)
@@ -135,23 +137,23 @@ def commune_check(context: Context) -> None:
 
 @task(
     help={
-        "communes": "slugs séparés par des virgules ; toutes par défaut",
-        "limit": "motif d'hôtes Ansible, comme vague_2 ou territoire_lille",
+        "communes": "slugs séparés par des virgules, ou « toutes »",
+        "limit": "motif d'hôtes Ansible pour restreindre, comme vague_2 ou territoire_lille",
     },
-    optional=["communes"],
-    positional=["communes"],
 )
-def rollout(context: Context, communes: str = "", limit: str = "") -> None:
+def rollout(context: Context, communes: str, limit: str = "") -> None:
     """Déploie des communes jusqu'à la preuve : un acte transmis, l'ARActe reçu."""
     known = {commune.slug: commune for commune in _communes()}
-    wanted = [slug.strip() for slug in communes.split(",") if slug.strip()]
+    wanted = [] if communes == "toutes" else [slug.strip() for slug in communes.split(",") if slug.strip()]
     unknown = [slug for slug in wanted if slug not in known]
     if unknown:
         raise Exit(f"Commune inconnue : {', '.join(unknown)}. Connues : {', '.join(sorted(known))}", code=2)
-    pattern = limit or ",".join(f"commune_{slug.replace('-', '_')}" for slug in wanted)
-    arguments = ["--limit", pattern] if pattern else []
+    patterns = [",".join(f"commune_{slug.replace('-', '_')}" for slug in wanted), limit and f"&{limit}"]
+    arguments = ["--limit", ",".join(filter(None, patterns)).removeprefix("&")] if any(patterns) else []
     run_id = evidence_store.new_run_id()
-    done = _playbook(context, "journeys/rollout.yml", *arguments, CREATIC_ROLLOUT_ID=run_id)
+    # The compact French progress alone; « ansible-playbook playbooks/journeys/rollout.yml » shows every task.
+    output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
+    done = _playbook(context, "journeys/rollout.yml", *arguments, env=output)
     evidence = _home() / "evidence"
     reported = [path.parent.name for path in (evidence / run_id).glob("*/preuve.json")]
     problems = evidence_store.readiness(evidence, run_id, wanted or reported)

@@ -509,8 +509,8 @@ class Agent:
             elif not row.uncertain:
                 self._park(
                     row,
-                    f"Le TdT a déjà un acte de même numéro, date et objet ({theirs}), que ce connecteur n'a pas envoyé, "
-                    "et ne donne pas encore son contenu à comparer.",
+                    f"Le TdT a déjà un acte de même numéro, date et objet ({theirs}), que ce connecteur "
+                    "n'a pas envoyé, et ne donne pas encore son contenu à comparer.",
                 )
                 return
         if same:
@@ -536,8 +536,9 @@ class Agent:
         self._journal.move(
             row,
             State.TO_RECONCILE,
-            detail=f"{why} Cherchez-le sur le site du TdT : s'il y est, « tdt-connector retry {row.title} --transaction N » "
-            f"avec son numéro de transaction ; s'il n'y est pas, « tdt-connector retry {row.title} --absent ».",
+            detail=f"{why} Cherchez-le sur le site du TdT : s'il y est, "
+            f"« tdt-connector retry {row.title} --transaction N » avec son numéro de transaction ; "
+            f"s'il n'y est pas, « tdt-connector retry {row.title} --absent ».",
         )
         log.error("« %s » est à rapprocher : %s", row.title, why)
 
@@ -612,6 +613,8 @@ class Agent:
         source = self._config.folder_current / row.ref
         target = self._config.dossier / FOLDERS[row.state] / self._last_name(row)
         if source.exists():
+            if target.exists():  # filed once already, under a journal that was lost since
+                target = target.with_name(f"{target.name}_{row.ref}")
             self._write_summary(row, source)
             self._step("résumé")
             move(source, target)
@@ -732,12 +735,13 @@ def _motive(row: Row) -> str:
     lines = "\n".join(f"  - {_sentence(line)}" for line in row.detail.splitlines())
     names = ", ".join(item.name for item in row.files)
     todo = {
-        State.REJECTED: "Rien n'a été transmis. Corrigez, puis déposez de nouveau les fichiers dans le dossier « depot ».",
-        State.REFUSED: "L'acte a été transmis et refusé. Un nouvel envoi demande un nouveau numéro (un suffixe suffit).",
+        State.REJECTED: "Rien n'a été transmis. Corrigez, puis déposez de nouveau les fichiers dans « depot ».",
+        State.REFUSED: "L'acte a été transmis et refusé. Un nouvel envoi demande un autre numéro (un suffixe suffit).",
         State.ERROR: "L'acte a été reçu par le TdT, qui l'a mis en erreur. Un nouvel envoi demande un nouveau numéro.",
     }.get(row.state, "Rien n'a été transmis à la préfecture.")
     when = datetime.fromtimestamp(row.changed_at)
-    return f"{row.state.label.capitalize()} le {when:%d/%m/%Y à %H:%M}.\n\nMotif :\n{lines}\n\n{todo}\n\nFichiers : {names}\n"
+    head = f"{row.state.label.capitalize()} le {when:%d/%m/%Y à %H:%M}."
+    return f"{head}\n\nMotif :\n{lines}\n\n{todo}\n\nFichiers : {names}\n"
 
 
 def _why(what: str, text: str) -> str:

@@ -267,13 +267,13 @@ def explain(error: BaseException, config: Config) -> TdtError:
     for cause in causes:
         if isinstance(cause, urllib3.exceptions.NameResolutionError):
             return Unreachable(f"le nom {host} est introuvable (DNS).", "dns")
-        if isinstance(cause, urllib3.exceptions.ConnectTimeoutError):
-            return Unreachable(f"{host} ne répond pas (délai dépassé à la connexion).", "tcp")
         if isinstance(cause, urllib3.exceptions.NewConnectionError):
-            return Unreachable(f"{host} refuse la connexion ou le réseau est coupé.", "tcp")
+            return Unreachable(f"le TdT ({host}) refuse la connexion, ou le réseau est coupé.", "tcp")
+        if isinstance(cause, urllib3.exceptions.ConnectTimeoutError):
+            return Unreachable(f"le TdT ({host}) ne répond pas (délai dépassé à la connexion).", "tcp")
     for cause in causes:
         if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
-            return Uncertain(f"{host} n'a pas répondu en {config.delais.http:.0f} s.", "delai")
+            return Uncertain(f"le TdT ({host}) n'a pas répondu en {config.delais.http:.0f} s.", "delai")
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
         return Denied(f"certificats inutilisables : {error}.", "client_absent")
     return Uncertain(f"la liaison avec {host} a été coupée avant la réponse ({type(causes[-1]).__name__}).", "coupure")

@@ -37,7 +37,7 @@ class Delays:
     reception: float = 900  # between two looks for letters of the préfecture
     nomenclature: float = 900  # between two fetches of the classification the TdT holds
     nomenclature_demande: float = 86400  # between two requests for a newer one to the préfecture
-    nomenclature_attente: float = 600  # acts wait that long for the answer to the very first request
+    nomenclature_attente: float = 90  # acts wait that long for the answer to the very first request
     nomenclature_max: float = 172800  # fetched longer ago than that, it is stale: nothing is sent
     statut3: float = 172800  # an act transmitted for longer without ARActe is reported
     http: float = 60  # longest wait for an answer of the TdT
@@ -108,7 +108,7 @@ def load(path: Path) -> Config:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f", ligne {where.line + 1}" if where else ""
-        raise ConfigError(f"{path}{line} : ce n'est pas du YAML valide ({error}).") from error
+        raise ConfigError(f"{path}{line} : ce n'est pas du YAML valide ; relancez le déploiement.") from error
     if not isinstance(raw, dict) or not raw:
         raise ConfigError(f"{path} : fichier vide ou sans champ ; il faut au moins {', '.join(_REQUIRED)}.")
     return _build(raw, path)

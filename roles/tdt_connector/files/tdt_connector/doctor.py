@@ -30,7 +30,10 @@ _SKEW_WARN, _SKEW_FAIL = 30.0, 300.0
 # RGS** certificates are renewed face to face: the first warning comes early.
 _EXPIRY_DAYS = (90, 60, 30)
 _ALIVE = 180.0
-_NEW_CERTIFICATE = "Demandez au groupement un nouveau certificat (procédure « renouveler les certificats »), puis relancez ce diagnostic."
+_NEW_CERTIFICATE = (
+    "Demandez au groupement un nouveau certificat (procédure « renouveler les certificats »), "
+    "puis relancez ce diagnostic."
+)
 # What to do, by kind of error (errors.py).
 _REMEDIES = {
     "dns": "Vérifiez l'adresse « url » de la configuration et le serveur DNS de la machine (resolvectl status).",

@@ -11,6 +11,7 @@ import sqlite3
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from . import metrics
 from .agent import Agent
@@ -21,6 +22,7 @@ from .s2low import S2low
 
 log = logging.getLogger("tdt-connector")
 _METRICS_EVERY = 15.0
+_RETRY = 15  # seconds before the next try when the disk or the journal fails
 # journald reads these prefixes (sd-daemon(3)).
 _LEVELS = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
@@ -41,7 +43,7 @@ def notify(message: str) -> None:
         sock.sendall(message.encode())
 
 
-class _Watchdog:
+class Watchdog:
     """Pings systemd's watchdog from the agent's steps, at most once a second."""
 
     def __init__(self) -> None:
@@ -68,19 +70,19 @@ def run(config: Config) -> int:
         except BlockingIOError:
             log.error("Un autre connecteur travaille déjà dans %s.", config.dossier)
             return 1
-        watchdog = _Watchdog()
+        watchdog = Watchdog()
         client = Client(config, progress=watchdog)
         notify("READY=1")
         log.info("Connecteur de la collectivité %s prêt, TdT %s.", config.siren, config.url)
         while not stop.is_set():
-            _work(config, client, watchdog, stop)
+            work(config, client, watchdog, stop)
         notify("STOPPING=1")
         client.close()
     log.info("Arrêt demandé : le travail en cours est au journal.")
     return 0
 
 
-def _work(config: Config, client: Client, watchdog: _Watchdog, stop: threading.Event) -> None:
+def work(config: Config, client: Client, watchdog: Callable[[str], None], stop: threading.Event) -> None:
     """Work until told to stop, or until the disk or the journal fails; then the journal is opened afresh."""
     try:
         journal = Journal(config.journal)
@@ -88,7 +90,7 @@ def _work(config: Config, client: Client, watchdog: _Watchdog, stop: threading.E
             agent = Agent(config, journal, S2low(client), on_step=watchdog, stop=stop)
             published = 0.0
             while not stop.is_set():
-                watchdog()
+                watchdog("cycle")
                 pause = agent.cycle()
                 if time.monotonic() - published >= _METRICS_EVERY:
                     published = time.monotonic()
@@ -97,6 +99,6 @@ def _work(config: Config, client: Client, watchdog: _Watchdog, stop: threading.E
         finally:
             journal.close()
     except (OSError, sqlite3.Error) as error:
-        log.error("Disque ou journal inutilisable (%s). Rien n'est perdu ; nouvel essai dans 15 s.", error)
-        watchdog()
-        stop.wait(15)
+        log.error("Disque ou journal inutilisable (%s). Rien n'est perdu ; nouvel essai dans %d s.", error, _RETRY)
+        watchdog("panne du disque")
+        stop.wait(_RETRY)

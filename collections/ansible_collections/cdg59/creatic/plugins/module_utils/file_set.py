@@ -110,9 +110,7 @@ def _write(path: Path, data: bytes, spec: dict[str, Any]) -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 detail = "" if spec["secret"] else (done.stderr or done.stdout).strip()
-                raise FileSetError(
-                    f"{path} : refusé par « {command[0]} », rien n'est changé. {detail}".strip()
-                )
+                raise FileSetError(f"{path} : refusé par « {command[0]} », rien n'est changé. {detail}".strip())
         temporary.replace(path)
         _fsync_folder(path.parent)
     finally:
@@ -133,7 +131,7 @@ def _apply_directory(path: Path, spec: dict[str, Any], check: bool) -> Change | 
 
 
 def _apply_link(path: Path, target: str, check: bool) -> Change | None:
-    before = os.readlink(path) if path.is_symlink() else ""
+    before = str(path.readlink()) if path.is_symlink() else ""
     if before == target:
         return None
     if os.path.lexists(path) and not path.is_symlink():
