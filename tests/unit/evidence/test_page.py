@@ -14,6 +14,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_page import
     entry_page,
     index_page,
     label,
+    sentence,
     typographic,
     value,
 )
@@ -209,6 +210,8 @@ def test_a_measure_is_written_in_french(key: str, item: Any, text: str) -> None:
 
 
 def test_labels_and_typography() -> None:
+    assert sentence("le TdT répond") == "Le TdT répond"
+    assert sentence("https://tdt répond") == "https://tdt répond"
     assert label("date_fin") == "Date fin"
     assert label("idacte") == "Identifiant de l'acte (IDActe)"
     assert typographic("l'hôte : « absent »") == "l’hôte\xa0: «\xa0absent\xa0»"

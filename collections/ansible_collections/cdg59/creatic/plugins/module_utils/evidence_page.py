@@ -99,6 +99,11 @@ def typographic(item: Any) -> Any:
     return re.sub(r" (?=[:;!?»])|(?<=«) ", "\u00a0", curved)
 
 
+def sentence(text: str) -> str:
+    """The text with a capital, unless it begins with an address."""
+    return text if "://" in text.split(" ")[0] else text[:1].upper() + text[1:]
+
+
 def _ordered(measures: Mapping[str, Any]) -> dict[str, Any]:
     """Measures of the act, the ones that name it first."""
     return {key: measures[key] for key in (*_ACT, *measures) if key in measures}
@@ -120,7 +125,7 @@ _ENVIRONMENT.filters.update(
     duration=evidence.duration,
     percent=_percent,
     path=lambda text: quote(str(text)),
-    sentence=lambda text: str(text)[:1].upper() + str(text)[1:],
+    sentence=sentence,
     ordered=_ordered,
     word=lambda text: _WORDS.get(str(text), str(text)),
 )
