@@ -1,0 +1,64 @@
+"""The whole site on the lab: converges, then has nothing left to change; no secret is ever shown."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[2]
+HOME = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"
+RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
+HOSTS = 7
+# A profile stays under 60 executed tasks per host when nothing changes (docs/design/batch-tasks.md).
+BUDGET = 60
+
+
+def site(*arguments: str) -> tuple[str, dict[str, tuple[int, int]]]:
+    """Run playbooks/site.yml; gives its output, and executed and changed tasks by host."""
+    done = subprocess.run(
+        ["ansible-playbook", "-i", "inventories/lab", "playbooks/site.yml", *arguments],
+        cwd=REPO,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout, {host: (int(ok), int(changed)) for host, ok, changed, *_rest in RECAP.findall(done.stdout)}
+
+
+@pytest.fixture(scope="module")
+def first_run() -> str:
+    """Output of a converging run, as verbose as an operator can ask for."""
+    return site("-vvv", "--diff")[0]
+
+
+def test_second_run_changes_nothing_within_the_budget(first_run: str) -> None:
+    _output, recap = site()
+    assert len(recap) == HOSTS
+    assert {host: changed for host, (_ok, changed) in recap.items() if changed} == {}
+    assert max(ok for ok, _changed in recap.values()) < BUDGET
+
+
+def test_check_mode_announces_nothing(first_run: str) -> None:
+    output, recap = site("--check", "--diff")
+    assert {host: changed for host, (_ok, changed) in recap.items() if changed} == {}
+    assert "--- before" not in output
+
+
+def test_no_secret_is_shown_by_the_most_verbose_run(first_run: str) -> None:
+    secrets = {
+        path.name: path.read_text().strip()
+        for path in (HOME / "secrets").iterdir()
+        if path.suffix != ".p12" and path.is_file()
+    }
+    assert len(secrets) >= 4  # passphrases of two authorities, a .p12's password, a PIN
+    assert [name for name, secret in secrets.items() if secret in first_run] == []
+    assert "PRIVATE KEY" not in first_run
