@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from connector_harness import Authority, Commune, platform  # noqa: E402 - found through the line above
-from tdt_simulator.testing import TdtServer  # noqa: E402 - same
+from tdt_simulator.testing import TdtServer
+
+from tests.unit.tdt_connector.connector_harness import Authority, Commune, platform
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +33,14 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     made.issue("tdt", "server")
     made.issue("commune")
     return made
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """pytest's fixture, in memory where there is some: the agent calls fsync dozens of times per act."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

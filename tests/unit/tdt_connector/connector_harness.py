@@ -38,8 +38,6 @@ FAST = Delays(
     sondage_max=0.1,
     rapprochement=0.05,
     reprise_max=0.1,
-    reception=0.1,
-    nomenclature=0.5,
     http=2,
 )
 AUTHORITIES = [{"siren": SIREN, "nom": "Commune de Gondecourt", "departement": "059", "arrondissement": "5"}]
@@ -139,7 +137,7 @@ class Commune:
 
     # -- deposits -------------------------------------------------------------------------------------
 
-    def drop(self, number: str = "2026_001", *, pdf: bytes | None = None, stem: str = "", **fields: str) -> str:
+    def drop(self, number: str = "2026_001", *, pdf: Any = None, stem: Any = "", **fields: Any) -> str:
         """Drop an act as a clerk does; `fields` replaces lines of the description. Returns the number."""
         lines = {
             "numero": number,
@@ -197,16 +195,26 @@ class Commune:
                 assert time.monotonic() < deadline, f"too slow: {[(r.title, r.state, r.detail) for r in self.rows()]}"
                 time.sleep(min(agent.cycle(), 0.05))
 
-    def crash(self, step: str, nth: int = 1, timeout: float = 15) -> bool:
-        """Run an agent in a child that SIGKILLs itself at the nth time it hears `step`.
+    def introduce(self) -> None:
+        """Let the agent meet the TdT: the nomenclature is there, acts can leave."""
+
+        def known() -> bool:
+            with Journal(self.config.journal) as journal:
+                return bool(journal.value("nomenclature_confirmee"))
+
+        self.run(until=known)
+
+    def crash(self, step: str, nth: int = 1, after: str = "", timeout: float = 15) -> bool:
+        """Run an agent in a child that SIGKILLs itself at the nth time it hears `step` (once `after` was heard).
 
         Returns False if the work ended before that. The child is a real process: nothing is cleaned up.
         """
-        heard = 0
+        heard, armed = 0, not after
 
         def kill(name: str) -> None:
-            nonlocal heard
-            heard += name == step
+            nonlocal heard, armed
+            armed = armed or name == after
+            heard += armed and name == step
             if heard == nth:
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -231,11 +239,8 @@ class Commune:
 
     def rows(self) -> list[Row]:
         """The journal, oldest first."""
-        journal = Journal(self.config.journal)
-        try:
+        with Journal(self.config.journal) as journal:
             return list(reversed(journal.recent(1000)))
-        finally:
-            journal.close()
 
     def row(self, number: str = "2026_001") -> Row:
         """The newest deposit of this number."""

@@ -1,0 +1,315 @@
+"""The command as people use it, and the service as systemd runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from tdt_connector import cli
+from tdt_connector.agent import Agent
+from tdt_connector.journal import Journal, State
+from tdt_connector.proof import test_pdf as make_pdf
+from tdt_simulator.testing import TdtServer
+
+from tests.unit.tdt_connector.connector_harness import FAST, SIREN, Commune
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def config_file(commune: Commune, tmp_path: Path) -> Path:
+    """The commune's configuration as a file."""
+    settings = {
+        "url": commune.config.url,
+        "siren": SIREN,
+        "departement": "059",
+        "dossier": str(commune.root),
+        "certificat": str(commune.config.certificat),
+        "autorites": str(commune.config.autorites),
+        "delais": vars(FAST),
+    }
+    path = tmp_path / "config.yml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+@pytest.fixture
+def command(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command in this process."""
+    monkeypatch.setattr(os, "umask", lambda mask: 0)
+    return lambda *words: cli.main(["--config", str(config_file), *words])
+
+
+@contextmanager
+def working(commune: Commune) -> Iterator[None]:
+    """An agent at work in a thread, as the service is while someone types commands."""
+    stop = threading.Event()
+
+    def work() -> None:
+        with commune.agent() as agent:
+            while not stop.is_set():
+                stop.wait(min(0.05, agent.cycle()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_help_is_french(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    for word in ("usage :", "commandes", "affiche cette aide", "Déposer un acte", "doctor", "à rapprocher"):
+        assert word in text
+    for word in ("show this help", "positional", "optional", "arguments:"):
+        assert word not in text
+    for name in ("run", "status", "send", "retry", "doctor", "proof"):
+        with pytest.raises(SystemExit):
+            cli.main([name, "--help"])
+        assert "show this help" not in capsys.readouterr().out
+
+
+def test_misuse_is_told_in_french(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["status", "--nombre", "x"])
+    assert caught.value.code == 2
+    text = capsys.readouterr().err
+    assert "erreur : argument --nombre : valeur incorrecte : 'x'" in text
+
+
+def test_send_checks_then_deposits(
+    commune: Commune, command: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "acte.pdf").write_bytes(make_pdf("Acte", "1"))
+    description = "numero: 2026_001\nobjet: Voirie : rue #2\ndate: 2026-01-15\nnature: 1\nclassification: 7.5\n"
+    (tmp_path / "acte.yml").write_text(description + "type: 99_DE\n")
+    assert command("send", str(tmp_path / "absent.pdf")) == 1
+    assert "n'existe pas" in capsys.readouterr().err
+    commune.introduce()
+    (tmp_path / "acte.yml").write_text(description)
+    assert command("send", str(tmp_path / "acte.pdf")) == 1
+    assert "champ « type » absent" in capsys.readouterr().err
+    assert not commune.folder("depot")
+    (tmp_path / "acte.yml").write_text(description + "type: 99_DE\n")
+    assert command("send", str(tmp_path / "acte.pdf")) == 0
+    assert "Suivez avec" in capsys.readouterr().out
+    assert command("send", str(tmp_path / "acte.pdf")) == 1
+    assert "déjà dans le dossier de dépôt" in capsys.readouterr().err
+    commune.run()
+    assert commune.row().state is State.ACKNOWLEDGED
+
+
+def test_status_shows_deposits_and_their_history(
+    commune: Commune, command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commune.drop("2026_001")
+    commune.drop("2026_002", date="2999-01-01", stem="futur")
+    commune.run()
+    assert command("status") == 0
+    text = capsys.readouterr().out
+    assert "acquitté" in text
+    assert "059-215902669-20260115-2026_001-DE" in text
+    assert "dans le futur" in text
+    assert "1 acquitté, 1 rejeté" in text
+    assert command("status", "2026_001") == 0
+    text = capsys.readouterr().out
+    steps = ["déposé", "vérifié", "envoi en cours", "envoyé", "acquitté"]
+    assert [text.index(f"  {step}") for step in steps[:-1]] == sorted(text.index(f"  {step}") for step in steps[:-1])
+    assert "rangé dans acquittes/059-215902669" in text
+    assert command("status", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["etats"]["acquitte"] == 1
+    assert document["dernier_contact"]
+    assert command("status", "INCONNU") == 1
+
+
+def test_retry_puts_a_rejected_act_back(commune: Commune, command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    commune.drop("2026_001", pdf=b"pas un pdf")
+    commune.run()
+    (row,) = commune.rows()
+    assert command("retry", row.ref) == 0
+    assert {path.name for path in commune.folder("depot")} == {"2026_001.pdf", "2026_001.yml"}
+    assert command("retry", row.ref) == 1
+    assert "déjà déposé" in capsys.readouterr().err
+    assert command("retry", "2026_999") == 1
+    assert "aucun dépôt ne porte ce nom" in capsys.readouterr().err
+
+
+def parked(commune: Commune, tdt: TdtServer) -> None:
+    """An act whose fate is not known: the TdT recorded it, the answer was lost, the list shows two."""
+    commune.introduce()
+    tdt.fault("coupure", times=1, target="actes_transac_create")
+    commune.drop("2026_001")
+    commune.run(until=lambda: any(row.state is State.INTENT and row.uncertain for row in commune.rows()))
+    with Journal(commune.config.journal) as journal:
+        journal.move(commune.row(), State.TO_RECONCILE, detail="Cherchez-le.")
+
+
+def test_retry_with_the_transaction_a_person_found(
+    commune: Commune, tdt: TdtServer, command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parked(commune, tdt)
+    assert command("retry", "2026_001", "--transaction", "99999") == 1
+    assert "Rien n'est changé" in capsys.readouterr().err
+    assert commune.row().state is State.TO_RECONCILE
+    (act,) = tdt.acts()
+    assert command("retry", "2026_001", "--transaction", str(act["transaction"])) == 0
+    commune.run()
+    assert commune.row().state is State.ACKNOWLEDGED
+    assert len(tdt.acts()) == 1
+
+
+def test_retry_alone_looks_again_and_sends_nothing(commune: Commune, tdt: TdtServer, command: Run) -> None:
+    parked(commune, tdt)
+    assert command("retry", "2026_001") == 0
+    commune.run()
+    assert commune.row().state is State.ACKNOWLEDGED
+    assert len(tdt.acts()) == 1
+
+
+def test_retry_absent_by_mistake_still_makes_one_act(commune: Commune, tdt: TdtServer, command: Run) -> None:
+    """The person was wrong: the platform's own guard answers, and the act is found again."""
+    parked(commune, tdt)
+    assert command("retry", "2026_001", "--absent") == 0
+    commune.run()
+    assert commune.row().state is State.ACKNOWLEDGED
+    assert len(tdt.acts()) == 1
+
+
+def test_doctor(commune: Commune, command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    commune.introduce()
+    assert command("doctor", "--json") == 0
+    assert {item["verdict"] for item in json.loads(capsys.readouterr().out)} == {"ok"}
+    (commune.root / "lettres").rmdir()
+    assert command("doctor") == 1
+    assert "ÉCHEC      Dossiers et droits" in capsys.readouterr().out
+
+
+def test_proof_ends_with_an_aracte(
+    commune: Commune, tdt: TdtServer, command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with working(commune):
+        assert command("proof", "--delai", "15") == 0
+    document = json.loads(capsys.readouterr().out)
+    verdicts = {item["cle"]: item["verdict"] for item in document["preuves"]}
+    assert verdicts == dict.fromkeys(["connexion", "compte", "rgs", "classification", "acte"], "ok")
+    assert all(item["detail"] and item["libelle"] for item in document["preuves"])
+    measures = document["preuves"][-1]["mesures"]
+    assert measures["idacte"].startswith(f"059-{SIREN}-")
+    assert measures["numero"].startswith("TEST_")
+    names = [Path(path).name for path in document["fichiers"]]
+    assert names == ["ARActe.xml", "acte-tamponne.pdf", "bordereau.pdf", "resume.json"]
+    assert all(Path(path).is_absolute() and Path(path).stat().st_size for path in document["fichiers"])
+
+
+def test_proof_in_production_transmits_nothing(
+    commune: Commune, tdt: TdtServer, command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with working(commune):
+        assert command("proof", "--production", "--delai", "15") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["preuves"][-1]["verdict"] == "ok"
+    assert "puis annulé" in document["preuves"][-1]["detail"]
+    (act,) = tdt.acts()
+    assert act["statut"] == 0
+    assert document["fichiers"] == []
+
+
+def test_proof_says_when_the_service_does_not_work(
+    commune: Commune, command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commune.introduce()
+    assert command("proof", "--delai", "0.5") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["preuves"][-1]["verdict"] == "echec"
+    assert "systemctl status tdt-connector" in document["preuves"][-1]["detail"]
+
+
+def test_proof_says_when_the_tdt_is_down(
+    commune: Commune, tdt: TdtServer, command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tdt.stop()
+    assert command("proof") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [item["verdict"] for item in document["preuves"]] == ["echec", "echec"]
+    assert not commune.folder("depot")
+
+
+def test_bad_configuration_is_told_and_nothing_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.yml").write_text("siren: 12\n")
+    assert cli.main(["--config", str(tmp_path / "c.yml"), "run"]) == 1
+    assert "champ « url » : champ obligatoire absent" in capsys.readouterr().err
+
+
+def test_the_service_says_it_is_ready_works_and_stops_cleanly(
+    commune: Commune, tdt: TdtServer, config_file: Path, tmp_path: Path
+) -> None:
+    commune.drop("2026_001")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(20)
+        command = [sys.executable, "-m", "tdt_connector", "--config", str(config_file), "run"]
+        process = subprocess.Popen(
+            command,
+            cwd=Path(cli.__file__).parent.parent,
+            env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert systemd.recv(100) == b"READY=1"
+            assert systemd.recv(100) == b"WATCHDOG=1"
+            second = subprocess.run(
+                command, check=False, cwd=Path(cli.__file__).parent.parent, capture_output=True, text=True
+            )
+            assert second.returncode == 1
+            assert "Un autre connecteur travaille déjà" in second.stderr
+            for _ in range(200):
+                if commune.folder("acquittes"):
+                    break
+                systemd.recv(100)
+        finally:
+            process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "<6>Connecteur de la collectivité 215902669 prêt" in log
+    assert "acquitté par la préfecture : 059-215902669-20260115-2026_001-DE" in log
+    assert "Arrêt demandé" in log
+    assert commune.row().state is State.ACKNOWLEDGED
+
+
+def test_stop_is_heard_between_two_acts(commune: Commune) -> None:
+    commune.introduce()
+    for rank in range(5):
+        commune.drop(f"2026_00{rank}")
+    stop = threading.Event()
+
+    def hear(step: str) -> None:
+        if step == "envoyé":
+            stop.set()
+
+    from tdt_connector.client import Client
+    from tdt_connector.s2low import S2low
+
+    with Journal(commune.config.journal) as journal:
+        agent = Agent(commune.config, journal, S2low(Client(commune.config)), on_step=hear, stop=stop)
+        while not stop.is_set():
+            agent.cycle()
+        counts = journal.counts()
+        assert (counts[State.SENT], counts[State.INTENT], counts[State.ACKNOWLEDGED]) == (1, 0, 0)
+    commune.run()
+    assert len(commune.folder("acquittes")) == 5

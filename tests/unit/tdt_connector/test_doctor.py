@@ -1,0 +1,212 @@
+"""The diagnosis says what is wrong and what to do, in words a technician understands."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from tdt_connector import certificate, doctor, metrics
+from tdt_connector.client import Client
+from tdt_connector.journal import Journal, State
+from tdt_connector.s2low import S2low
+from tdt_simulator.testing import TdtServer
+
+from tests.unit.tdt_connector.connector_harness import Authority, Commune, platform
+
+
+def diagnose(commune: Commune) -> dict[str, doctor.Finding]:
+    """The findings, by key."""
+    client = Client(commune.config)
+    try:
+        return {item.cle: item for item in doctor.examine(commune.config, client, S2low(client))}
+    finally:
+        client.close()
+
+
+def failures(findings: dict[str, doctor.Finding]) -> dict[str, str]:
+    return {key: f"{item.detail} {item.remede}" for key, item in findings.items() if item.verdict != doctor.OK}
+
+
+def test_all_is_well(commune: Commune) -> None:
+    commune.introduce()
+    findings = diagnose(commune)
+    assert failures(findings) == {}
+    expected = "dossiers depot disque certificat dns tcp tls horloge connexion compte rgs"
+    assert list(findings) == [
+        *expected.split(),
+        *["journal", "service", "classification", "attente", "rapprochement", "statut3"],
+    ]
+    assert "Commune" not in findings["compte"].detail or findings["compte"].detail
+    assert "version du" in findings["classification"].detail
+
+
+def test_nothing_is_there_yet(commune: Commune) -> None:
+    found = failures(diagnose(commune))
+    assert "systemctl start tdt-connector" in found["journal"]
+
+
+@pytest.mark.parametrize(
+    ("case", "key", "words"),
+    [
+        ("révoqué", "certificat", ["révoqué le", "Demandez au groupement un nouveau certificat"]),
+        ("révoqué", "connexion", ["révoqué"]),
+        ("expiré", "certificat", ["expiré le", "Demandez au groupement un nouveau certificat"]),
+        ("expiré", "connexion", ["il a expiré"]),
+        ("autre autorité", "connexion", ["une autorité que le TdT ne reconnaît pas", "Le certificat ne vient pas"]),
+        ("clé étrangère", "certificat", ["la clé n'est pas la sienne", "Relancez le déploiement"]),
+        ("chaîne étrangère", "certificat", ["mauvaise autorité"]),
+        ("absent", "certificat", ["No such file", "Relancez le déploiement"]),
+        ("bientôt expiré", "certificat", ["moins de 30 jours", "face à face"]),
+        ("inconnu du TdT", "connexion", ["aucun compte trouvé", "Faites enregistrer ce certificat"]),
+    ],
+)
+def test_the_client_certificate(
+    tmp_path: Path, authority: Authority, stranger: Authority, case: str, key: str, words: list[str]
+) -> None:
+    name = f"cas-{abs(hash((case, key)))}"
+    made = authority.issue(
+        name,
+        days_ago={"expiré": 400, "bientôt expiré": 340}.get(case, 0),
+        **({"siren": "215900358"} if case == "inconnu du TdT" else {}),
+    )
+    crl = authority.crl(made) if case == "révoqué" else authority.crl()
+    if case == "autre autorité":
+        made = stranger.folder / "commune"
+    elif case == "clé étrangère":
+        (made / "key.pem").write_bytes((stranger.folder / "commune" / "key.pem").read_bytes())
+    elif case == "chaîne étrangère":
+        (made / "chain.pem").write_bytes((stranger.folder / "commune" / "chain.pem").read_bytes())
+    elif case == "absent":
+        (made / "key.pem").unlink()
+    with platform(tmp_path / "tdt", authority, crl=crl) as tdt:
+        commune = Commune(tmp_path / "commune", tdt.url, authority, certificat=made, revocation=crl)
+        found = failures(diagnose(commune))
+    for word in words:
+        assert word in found[key], found
+
+
+def test_nginx_refusals_are_explained_from_here(commune: Commune, authority: Authority) -> None:
+    """nginx says « SSL certificate error » whatever the reason: what is known here gives the reason."""
+    revoked = authority.issue("revoque-nginx")
+    commune.config = replace(commune.config, certificat=revoked, revocation=authority.crl(revoked))
+    from tdt_connector.errors import Denied
+
+    class Nginx(S2low):
+        def check_connection(self) -> None:
+            raise Denied("le TdT refuse le certificat client.", "client_refuse")
+
+    client = Client(commune.config)
+    findings = {item.cle: item for item in doctor.examine(commune.config, client, Nginx(client))}
+    assert "Vu d'ici" in findings["connexion"].detail
+    assert "révoqué le" in findings["connexion"].detail
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [("autosigné", "autosigné"), ("expiré", "a expiré"), ("autre autorité", "une autorité inconnue")],
+)
+def test_the_server_certificate(
+    tmp_path: Path, authority: Authority, stranger: Authority, case: str, words: str
+) -> None:
+    own = {
+        "autosigné": lambda: authority.self_signed("doctor-autosigne"),
+        "expiré": lambda: authority.issue("doctor-expire", "server", days_ago=400),
+        "autre autorité": lambda: stranger.folder / "tdt",
+    }[case]()
+    with platform(tmp_path / "tdt", authority, own) as tdt:
+        found = failures(diagnose(Commune(tmp_path / "commune", tdt.url, authority)))
+    assert words in found["tls"]
+    assert "N'envoyez rien" in found["tls"]
+    assert "connexion" not in found
+
+
+def test_the_network(commune: Commune, tdt: TdtServer) -> None:
+    tdt.stop()
+    assert "le pare-feu laisse sortir le port 443" in failures(diagnose(commune))["tcp"]
+    commune.config = replace(commune.config, url="https://tdt.invalid")
+    found = failures(diagnose(commune))
+    assert "tdt.invalid est introuvable" in found["dns"]
+    assert "tcp" not in found
+
+
+def test_the_clock(commune: Commune, monkeypatch: pytest.MonkeyPatch) -> None:
+    commune.introduce()
+    client = Client(commune.config)
+    driver = S2low(client)
+    driver.check_connection()
+    assert client.server_date is not None
+    from datetime import timedelta
+
+    client.server_date += timedelta(minutes=10)
+    (finding,) = doctor._clock(client)
+    assert finding.verdict == doctor.FAIL
+    assert "timedatectl" in finding.remede
+
+
+def test_rgs_refused(tmp_path: Path, authority: Authority) -> None:
+    with platform(tmp_path / "tdt", authority, rgs_policies=("1.2.3.4",)) as tdt:
+        found = failures(diagnose(Commune(tmp_path / "commune", tdt.url, authority)))
+    assert "ne tient pas ce certificat pour RGS" in found["rgs"]
+
+
+def test_folders_disk_and_depot(commune: Commune, monkeypatch: pytest.MonkeyPatch) -> None:
+    commune.introduce()
+    (commune.root / "lettres").rmdir()
+    (commune.root / "depot").chmod(0o700)
+    (commune.root / "depot" / "vieux").mkdir()
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=50_000_000))
+    real = time.time
+    monkeypatch.setattr(doctor.time, "time", lambda: real() + 100)
+    found = failures(diagnose(commune))
+    assert "lettres n'existe pas" in found["dossiers"]
+    assert "setgid" in found["dossiers"]
+    assert "Libérez de la place" in found["disque"]
+    assert "vieux" in found["depot"]
+    assert "sous-dossiers" in found["depot"]
+
+
+def test_acts_that_need_someone(commune: Commune, tdt: TdtServer) -> None:
+    commune.introduce()
+    tdt.fault("bloque3")
+    commune.drop("2026_001")
+    commune.run(until=lambda: any(row.remote_status == 3 for row in commune.rows()))
+    with Journal(commune.config.journal) as journal:
+        row = commune.row()
+        journal.note(row, statut_depuis=time.time() - 3 * 86400)
+        parked = journal.move(journal.move(journal.add("r", "acte", []), State.CHECKED, numero="X1"), State.INTENT)
+        journal.move(parked, State.TO_RECONCILE, detail="Cherchez-le.")
+        journal.set_value("nomenclature_exigee", "2999-01-01")
+        journal.set_value("cycle_le", 1)
+        text = metrics.render(commune.config, journal)
+    found = failures(diagnose(commune))
+    assert f"2026_001 (transaction {row.transaction}, depuis le" in found["statut3"]
+    assert "ne déposez pas l'acte une seconde fois" in found["statut3"]
+    assert "X1 : Cherchez-le." in found["rapprochement"]
+    assert "périmée, rien ne part" in found["classification"]
+    assert "systemctl restart tdt-connector" in found["service"]
+    assert 'tdt_connector_deposits{etat="a_rapprocher"} 1' in text
+    age = float(text.split("tdt_connector_oldest_transmitted_seconds ")[-1].split()[0])
+    assert 3 * 86400 <= age < 3 * 86400 + 60
+
+
+def test_a_damaged_journal(commune: Commune) -> None:
+    commune.config.journal.write_bytes(b"ceci n'est pas une base" * 100)
+    assert "restaurez le journal" in failures(diagnose(commune))["journal"]
+
+
+def test_metrics_are_published_whole(commune: Commune, authority: Authority) -> None:
+    commune.introduce()
+    commune.drop("2026_001")
+    commune.run()
+    with Journal(commune.config.journal) as journal:
+        metrics.publish(commune.config, journal)
+    text = commune.config.metrics.read_text()
+    assert 'tdt_connector_deposits{etat="acquitte"} 1' in text
+    expiry = certificate.read(commune.config.certificat, Path("/nonexistent")).expires.timestamp()
+    assert f"tdt_connector_certificate_expiry_timestamp_seconds {expiry:.10g}" in text
+    assert [path.name for path in commune.folder("metriques")] == ["tdt_connector.prom"]
+    samples = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(len(line.split()) == 2 and float(line.split()[1]) >= 0 for line in samples)

@@ -1,0 +1,409 @@
+"""Whatever breaks, and whenever: at the end exactly one act at the TdT per act deposited, and none lost."""
+
+from __future__ import annotations
+
+import random
+import resource
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from tdt_connector import agent as agent_module
+from tdt_connector import service
+from tdt_connector.client import Client
+from tdt_connector.errors import Refused, TdtError
+from tdt_connector.journal import Journal, State
+from tdt_connector.s2low import S2low
+from tdt_simulator.testing import TdtServer
+
+from tests.unit.tdt_connector.connector_harness import FAST, SIREN, Authority, Commune, platform
+
+# Every named step of a send, in the order they come; (step, nth time, counted after this other step).
+STEPS = [
+    ("prise en charge", 1, ""),
+    ("copié", 1, ""),
+    ("copié sur disque", 1, ""),
+    ("pris au journal", 1, ""),
+    ("retiré du dépôt", 1, ""),
+    ("retiré du dépôt", 2, ""),
+    ("nomenclature", 1, ""),
+    ("contrôle", 1, ""),
+    ("traitement (verifie)", 1, ""),
+    ("avant intention", 1, ""),
+    ("intention", 1, ""),
+    ("octets", 1, "intention"),  # before the connection
+    ("octets", 2, "intention"),  # before the body
+    ("octets", 3, "intention"),  # the body has left, the answer has not been read
+    ("réponse", 1, ""),
+    ("envoyé", 1, ""),
+    ("traitement (envoye)", 1, ""),
+    ("ARActe", 1, ""),
+    ("pièces", 1, ""),
+    ("avant fin", 1, ""),
+    ("fin", 1, ""),
+    ("résumé", 1, ""),
+    ("classé", 1, ""),
+]
+
+
+@pytest.fixture(autouse=True)
+def short_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits after an internal error are for production."""
+    monkeypatch.setattr(agent_module, "_RETRY", 0.05)
+    monkeypatch.setattr(service, "_RETRY", 0.05)
+
+
+def exactly_once(commune: Commune, tdt: TdtServer, *numbers: str) -> None:
+    """One act at the TdT per act deposited, one folder in acquittes/, nothing anywhere else."""
+    assert Counter(act["numero"] for act in tdt.acts(siren=SIREN)) == Counter(numbers)
+    states = {row.number: row.state for row in commune.rows() if row.state is not State.REJECTED}
+    assert states == dict.fromkeys(numbers, State.ACKNOWLEDGED)
+    assert len(commune.folder("acquittes")) == len(numbers)
+    for folder in commune.folder("acquittes"):
+        number = folder.name.split("-")[3]
+        assert {"ARActe.xml", "acte-tamponne.pdf", "bordereau.pdf", f"{number}.pdf"} <= {
+            path.name for path in folder.iterdir()
+        }
+    assert [commune.folder(name) for name in ("depot", "en_cours", "rejets")] == [[], [], []]
+    with sqlite3.connect(commune.config.journal) as journal:
+        assert journal.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize(("step", "nth", "after"), STEPS)
+def test_killed_at_a_step_an_act_is_sent_once(
+    commune: Commune, tdt: TdtServer, step: str, nth: int, after: str
+) -> None:
+    commune.drop("2026_001")
+    assert commune.crash(step, nth, after), f"« {step} » n'est pas une étape"
+    commune.run()
+    exactly_once(commune, tdt, "2026_001")
+
+
+def test_every_step_is_tested(commune: Commune) -> None:
+    commune.drop("2026_001")
+    heard: list[str] = []
+    commune.run(on_step=heard.append)
+    elsewhere = {"cycle", "retrait du dépôt", "demande de nomenclature", "réponse de nomenclature", "réception"}
+    assert set(heard) - elsewhere == {step for step, _, _ in STEPS}
+
+
+@pytest.mark.parametrize("step", ["refus au journal", "déplacé du dépôt", "classé"])
+def test_killed_while_refusing_nothing_is_lost(commune: Commune, tdt: TdtServer, step: str) -> None:
+    commune.drop("2026_001", nature="", unknown="x")
+    assert commune.crash(step)
+    commune.run()
+    assert "Champ « unknown » inconnu" in commune.motive()
+    (folder,) = commune.folder("rejets")
+    assert {"2026_001.pdf", "2026_001.yml", "motif.txt"} <= {path.name for path in folder.iterdir()}
+    assert not tdt.acts()
+
+
+@pytest.mark.parametrize("step", ["rejet", "résumé", "classé"])
+def test_killed_while_rejecting_nothing_is_lost(commune: Commune, tdt: TdtServer, step: str) -> None:
+    commune.drop("2026_001", date="2999-01-01")
+    assert commune.crash(step)
+    commune.run()
+    assert "dans le futur" in commune.motive()
+    assert not commune.folder("en_cours")
+    assert not tdt.acts()
+
+
+@pytest.mark.parametrize(("step", "after"), [("intention", ""), ("réponse", ""), ("fin", "")])
+def test_killed_while_sending_a_pes_it_is_sent_once(commune: Commune, tdt: TdtServer, step: str, after: str) -> None:
+    commune.drop_pes()
+    assert commune.crash(step, after=after)
+    commune.run()
+    assert len(tdt.pes(siren=SIREN)) == 1
+    (row,) = commune.rows()
+    assert row.state is State.ACKNOWLEDGED
+
+
+def test_killed_again_and_again_the_service_sends_each_act_once(
+    commune: Commune, tdt: TdtServer, tmp_path: Path
+) -> None:
+    """The real process, SIGKILLed at random moments (the seed makes them the same each time)."""
+    settings = {
+        "url": commune.config.url,
+        "siren": SIREN,
+        "departement": "059",
+        "dossier": str(commune.root),
+        "certificat": str(commune.config.certificat),
+        "autorites": str(commune.config.autorites),
+        "delais": vars(FAST),
+    }
+    (tmp_path / "config.yml").write_text(yaml.safe_dump(settings))
+    chance = random.Random(59)  # noqa: S311 - moments of a test, not a secret
+    numbers = [commune.drop(f"2026_{rank:03d}") for rank in range(6)]
+    command = [sys.executable, "-m", "tdt_connector", "--config", str(tmp_path / "config.yml"), "run"]
+    where = Path(agent_module.__file__).parent.parent
+    for _ in range(4):
+        process = subprocess.Popen(command, cwd=where, stderr=subprocess.DEVNULL)
+        time.sleep(0.8 + chance.random() * 0.6)  # importing takes most of the first second
+        process.kill()
+        process.wait()
+    commune.run()
+    exactly_once(commune, tdt, *numbers)
+
+
+# -- the disk ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("step", "after"),
+    [
+        ("prise en charge", ""),
+        ("copié sur disque", ""),
+        ("pris au journal", ""),
+        ("contrôle", ""),
+        ("avant intention", ""),
+        ("intention", ""),
+        ("réponse", ""),
+        ("ARActe", ""),
+        ("fin", ""),
+    ],
+)
+def test_disk_full_from_a_step_on_then_freed(commune: Commune, tdt: TdtServer, step: str, after: str) -> None:
+    commune.drop("2026_001")
+
+    def work() -> None:
+        stop = threading.Event()
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        full, full_at = False, 0.0
+
+        def hear(name: str) -> None:
+            nonlocal full, full_at
+            if name == step and not full_at:
+                full, full_at = True, time.monotonic()
+                resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+            elif full and time.monotonic() > full_at + 0.2:
+                full = False
+                resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+            elif not full and name == "cycle" and commune.settled():
+                stop.set()
+
+        client = Client(commune.config)
+        deadline = time.monotonic() + 15
+        while not stop.is_set():
+            assert time.monotonic() < deadline
+            service.work(commune.config, client, hear, stop)
+        assert full_at
+
+    assert commune.child(work) == 0
+    exactly_once(commune, tdt, "2026_001")
+
+
+# -- the TdT and the network ------------------------------------------------------------------------------
+
+
+def test_tdt_down_from_the_start_the_acts_wait_and_leave_once_it_is_up(commune: Commune, tdt: TdtServer) -> None:
+    tdt.stop()
+    numbers = [commune.drop(f"2026_00{rank}") for rank in range(3)]
+    start = time.monotonic()
+    commune.run(until=lambda: time.monotonic() > start + 0.8)
+    assert {row.state for row in commune.rows()} == {State.DEPOSITED}
+    assert len(commune.folder("en_cours")) == len(numbers)
+    tdt.start()
+    commune.run()
+    exactly_once(commune, tdt, *numbers)
+
+
+def test_tdt_down_in_the_middle(commune: Commune, tdt: TdtServer) -> None:
+    commune.drop("2026_001")
+    commune.run()
+    tdt.stop()
+    commune.drop("2026_002")
+    start = time.monotonic()
+    commune.run(until=lambda: time.monotonic() > start + 0.8)
+    assert commune.row("2026_002").state is State.CHECKED
+    with Journal(commune.config.journal) as journal:
+        assert "refuse la connexion" in journal.value("contact_erreur")
+    tdt.start()
+    commune.run()
+    exactly_once(commune, tdt, "2026_001", "2026_002")
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("coupure", {"times": 1, "target": "actes_transac_create"}),
+        ("coupure", {"times": 3}),
+        ("erreur500", {"times": 1, "target": "actes_transac_create"}),
+        ("lent", {"times": 1, "seconds": 1.5, "target": "actes_transac_create"}),
+        ("panne", {"times": 4}),
+    ],
+)
+def test_a_lost_answer_never_makes_a_second_act(
+    commune: Commune, tdt: TdtServer, fault: str, options: dict[str, object]
+) -> None:
+    commune.config = replace(commune.config, delais=replace(FAST, http=0.7))
+    tdt.fault(fault, **options)  # type: ignore[arg-type]  # the table above mixes texts and numbers
+    commune.drop("2026_001")
+    commune.run()
+    exactly_once(commune, tdt, "2026_001")
+
+
+def test_a_pes_whose_answer_was_cut_is_found_again(commune: Commune, tdt: TdtServer) -> None:
+    tdt.fault("coupure", times=1, target="helios_importer")
+    commune.drop_pes()
+    commune.run()
+    assert len(tdt.pes(siren=SIREN)) == 1
+    (row,) = commune.rows()
+    assert row.state is State.ACKNOWLEDGED
+
+
+def test_cut_answer_and_crash_at_once(commune: Commune, tdt: TdtServer) -> None:
+    tdt.fault("coupure", times=1, target="actes_transac_create")
+    commune.drop("2026_001")
+    assert commune.crash("rapprochement")
+    assert commune.row().state is State.INTENT
+    commune.run()
+    exactly_once(commune, tdt, "2026_001")
+
+
+def test_an_act_the_tdt_never_got_is_sent_again_only_after_two_looks(commune: Commune, tdt: TdtServer) -> None:
+    tdt.fault("erreur500", times=1, target="actes_transac_create")
+    commune.drop("2026_001")
+    heard: list[str] = []
+    commune.run(on_step=heard.append)
+    assert heard.count("rapprochement") == 2
+    assert heard.count("intention") == 2
+    exactly_once(commune, tdt, "2026_001")
+
+
+def test_an_act_that_never_gets_an_answer_is_left_to_a_person(
+    commune: Commune, tdt: TdtServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_module, "_SENDS", 1)
+    tdt.fault("erreur500", target="actes_transac_create")
+    commune.drop("2026_001")
+    commune.run()
+    row = commune.row()
+    assert row.state is State.TO_RECONCILE
+    assert "retry 2026_001 --absent" in row.detail
+    assert not tdt.acts()
+
+
+def test_when_the_list_is_not_available_a_person_decides(commune: Commune, tdt: TdtServer) -> None:
+    tdt.fault("coupure", times=1, target="actes_transac_create")
+    commune.drop("2026_001")
+
+    def no_list(self: S2low, path: str, status: int) -> list[dict[str, object]]:
+        raise Refused("le TdT ne donne pas la liste des transactions.", "liste")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(S2low, "_pages", no_list)
+        commune.run()
+    row = commune.row()
+    assert row.state is State.TO_RECONCILE
+    assert "retry 2026_001 --transaction" in row.detail
+    assert len(tdt.acts()) == 1
+
+
+# -- certificates -----------------------------------------------------------------------------------------
+
+
+def refused_contact(commune: Commune) -> TdtError:
+    """The error met by a single call."""
+    client = Client(commune.config)
+    with pytest.raises(TdtError) as caught:
+        S2low(client).check_connection()
+    client.close()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("case", "kind", "words"),
+    [
+        ("autre autorité", "serveur_autorite", "autorité inconnue"),
+        ("expiré", "serveur_expire", "a expiré"),
+        ("autosigné", "serveur_autosigne", "autosigné"),
+        ("autre nom", "serveur_nom", "porte un autre nom"),
+    ],
+)
+def test_an_unproven_server_gets_nothing(
+    tmp_path: Path, authority: Authority, stranger: Authority, case: str, kind: str, words: str
+) -> None:
+    name = f"serveur-{kind}".replace("_", "-")
+    certificate = {
+        "autre autorité": lambda: stranger.folder / "tdt",
+        "expiré": lambda: authority.issue(name, "server", days_ago=400),
+        "autosigné": lambda: authority.self_signed(name),
+        "autre nom": lambda: authority.issue(name, "server", dns=("autre.test",)),
+    }[case]()
+    with platform(tmp_path / "tdt", authority, certificate) as tdt:
+        commune = Commune(tmp_path / "commune", tdt.url, authority)
+        error = refused_contact(commune)
+        assert (error.kind, words in str(error)) == (kind, True), str(error)
+        commune.drop("2026_001")
+        start = time.monotonic()
+        commune.run(until=lambda: time.monotonic() > start + 0.4)
+        assert not tdt.acts()
+        (row,) = commune.rows()
+        assert row.state is State.DEPOSITED
+        with Journal(commune.config.journal) as journal:
+            assert words in journal.value("contact_erreur")
+
+
+def test_a_revoked_certificate_is_refused_then_replaced_without_a_restart(tmp_path: Path, authority: Authority) -> None:
+    revoked, good = authority.issue("revoque"), authority.folder / "commune"
+    current = tmp_path / "current"
+    current.symlink_to(revoked)
+    with platform(tmp_path / "tdt", authority, crl=authority.crl(revoked)) as tdt:
+        commune = Commune(tmp_path / "commune", tdt.url, authority, certificat=current)
+        commune.drop("2026_001")
+        refused: list[str] = []
+
+        def swap(step: str) -> None:
+            """Once the agent has met the refusal, the renewed certificate takes its place."""
+            with Journal(commune.config.journal) as journal:
+                error = journal.value("contact_erreur")
+            if error and current.readlink() != good:
+                refused.append(error)
+                (tmp_path / "next").symlink_to(good)
+                (tmp_path / "next").replace(current)
+
+        commune.run(on_step=swap)
+        assert "révoqué" in refused[0]
+        exactly_once(commune, tdt, "2026_001")
+
+
+@pytest.mark.parametrize(("case", "kind"), [("expiré", "client_expire"), ("autre autorité", "client_autorite")])
+def test_an_unusable_client_certificate_sends_nothing_and_says_why(
+    commune: Commune, tdt: TdtServer, authority: Authority, stranger: Authority, case: str, kind: str
+) -> None:
+    certificate = stranger.folder / "commune" if case == "autre autorité" else authority.issue("perime", days_ago=400)
+    commune.config = replace(commune.config, certificat=certificate)
+    assert refused_contact(commune).kind == kind
+    commune.drop("2026_001")
+    start = time.monotonic()
+    commune.run(until=lambda: time.monotonic() > start + 0.4)
+    assert not tdt.acts()
+    assert [row.state for row in commune.rows()] == [State.DEPOSITED]
+
+
+def test_a_certificate_unknown_to_the_tdt(commune: Commune, authority: Authority) -> None:
+    commune.config = replace(commune.config, certificat=authority.issue("inconnu", siren="215900358"))
+    commune.drop("2026_001")
+    start = time.monotonic()
+    commune.run(until=lambda: time.monotonic() > start + 0.4)
+    with Journal(commune.config.journal) as journal:
+        assert "aucun compte trouvé" in journal.value("contact_erreur")
+    assert [row.state for row in commune.rows()] == [State.DEPOSITED]
+
+
+def test_a_certificate_that_is_not_rgs_keeps_the_act_waiting(tmp_path: Path, authority: Authority) -> None:
+    with platform(tmp_path / "tdt", authority, rgs_policies=("1.2.3.4",)) as tdt:
+        commune = Commune(tmp_path / "commune", tdt.url, authority)
+        commune.drop("2026_001")
+        start = time.monotonic()
+        commune.run(until=lambda: time.monotonic() > start + 1)
+        assert commune.row().state is State.CHECKED
+        assert "RGS" in commune.row().detail
+        assert not tdt.acts()
