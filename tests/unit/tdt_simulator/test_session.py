@@ -152,3 +152,18 @@ def test_stop_and_start_keep_what_was_received(client: Client, platform: TdtServ
     platform.start()
     assert platform.url == address
     assert client.deposit("A1").text.startswith("KO\n")
+
+
+def test_forms_sent_where_one_only_asks_are_taken(client: Client, platform: TdtServer) -> None:
+    """Pastell asks for the logins with the form, and the file, of the deposit that follows."""
+    files = {"acte_pdf_file": ("acte.pdf", b"%PDF-" + b"0" * (1 << 20))}
+    for address, answer in (
+        ("/admin/users/api-list-login.php", f"{SIREN}\n"),
+        ("/api/test-connexion.php", "OK"),
+        ("/api/test-rgs.php", "OK"),
+    ):
+        assert client.post(address, data={"api": "1", "id": "7"}, files=files).text == answer
+    classification = client.post("/modules/actes/actes_classification_fetch.php", data={"api": "1"}, files=files)
+    assert classification.content == client.get("/modules/actes/actes_classification_fetch.php?api=1").content
+    assert client.get("/modules/actes/actes_transac_create.php?api=1").text.startswith("KO\n")
+    assert platform.acts() == []

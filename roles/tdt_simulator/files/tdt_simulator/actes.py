@@ -17,6 +17,7 @@ from .store import Attachment, DuplicateError, Transaction
 from .uploads import Form, Upload, read_form
 from .wire import (
     ACTES_INDEX,
+    METHODS,
     as_json,
     attachment,
     authenticated,
@@ -236,7 +237,7 @@ def _anomaly(deposit: _Deposit) -> str | None:
     return None
 
 
-@blueprint.post("/actes_transac_create.php")
+@blueprint.route("/actes_transac_create.php", methods=METHODS)
 @authenticated
 def create() -> Response:
     """Record an act."""
@@ -279,7 +280,7 @@ def receipt(found: Transaction) -> bytes | None:
     return messages.response_receipt(found.kind, row["unique_id"], found.decision_date, received)
 
 
-@blueprint.get("/actes_transac_get_status.php")
+@blueprint.route("/actes_transac_get_status.php", methods=METHODS)
 @authenticated
 def get_status() -> Response:
     """Return the status of a transaction, then the receipt (4) or the error (-1)."""
@@ -292,7 +293,7 @@ def get_status() -> Response:
     return text(head + (found.step.message if found.status == workflow.ERROR else ""))
 
 
-@blueprint.get("/actes_transac_get_ARActe.php")
+@blueprint.route("/actes_transac_get_ARActe.php", methods=METHODS)
 @authenticated
 def get_receipt() -> Response:
     """Return the receipt of an act as an XML file."""
@@ -301,7 +302,7 @@ def get_receipt() -> Response:
     return moved(ACTES_INDEX) if content is None else Response(content, content_type="application/xml")
 
 
-@blueprint.get("/actes_transac_get_files_list.php")
+@blueprint.route("/actes_transac_get_files_list.php", methods=METHODS)
 @authenticated
 def get_files_list() -> Response:
     """Return the files of a transaction, once the préfecture has received it."""
@@ -359,7 +360,7 @@ def _archive(found: Transaction) -> Response:
     return attachment(buffer.getvalue(), f"TRI-{name}.tar.gz", "application/gzip")
 
 
-@blueprint.get("/actes_download_file.php")
+@blueprint.route("/actes_download_file.php", methods=METHODS)
 @authenticated
 def download_file() -> Response:
     """Return a file (stamped if asked), or a whole envelope as .tar.gz."""
@@ -382,7 +383,7 @@ def download_file() -> Response:
     return attachment(store().content(file["sha256"]), name, file["mimetype"])
 
 
-@blueprint.get("/actes_transac_get_tampon.php")
+@blueprint.route("/actes_transac_get_tampon.php", methods=METHODS)
 @authenticated
 def get_stamped() -> Response:
     """Send to the stamped act (former address of the same thing)."""
@@ -395,7 +396,7 @@ def get_stamped() -> Response:
     return moved(f"/modules/actes/actes_download_file.php?file={act['id']}&tampon=true")
 
 
-@blueprint.get("/actes_create_pdf.php")
+@blueprint.route("/actes_create_pdf.php", methods=METHODS)
 @authenticated
 def bordereau() -> Response:
     """Return the bordereau d'acquittement."""
@@ -440,7 +441,7 @@ def _described(step: workflow.Step) -> str:
 # Acting on an act
 
 
-@blueprint.post("/actes_transac_cancel.php")
+@blueprint.route("/actes_transac_cancel.php", methods=METHODS)
 @authenticated
 def cancel() -> Response:
     """Cancel an act: with the préfecture when it has it, on the platform alone when it still waits.
@@ -494,8 +495,8 @@ def _confirm(identifiers: list[str]) -> str | None:
     return problem
 
 
-@blueprint.get("/actes_transac_post_confirm_api.php")
-@blueprint.get("/actes_transac_post_confirm_api_multi.php")
+@blueprint.route("/actes_transac_post_confirm_api.php", methods=METHODS)
+@blueprint.route("/actes_transac_post_confirm_api_multi.php", methods=METHODS)
 @authenticated
 def post_confirm() -> Response:
     """Post what waits, then send the agent back to the software that asked."""
@@ -510,7 +511,7 @@ def post_confirm() -> Response:
 # Nomenclature
 
 
-@blueprint.get("/actes_classification_fetch.php")
+@blueprint.route("/actes_classification_fetch.php", methods=METHODS)
 @authenticated
 def classification_fetch() -> Response:
     """Return the nomenclature that the platform holds for the authority."""
@@ -520,7 +521,7 @@ def classification_fetch() -> Response:
     return answer
 
 
-@blueprint.get("/actes_classification_request.php")
+@blueprint.route("/actes_classification_request.php", methods=METHODS)
 @authenticated
 def classification_request() -> Response:
     """Ask the préfecture for its nomenclature."""
@@ -535,7 +536,7 @@ def classification_request() -> Response:
 # The préfecture's letters
 
 
-@blueprint.get("/api/list_document_prefecture.php")
+@blueprint.route("/api/list_document_prefecture.php", methods=METHODS)
 @authenticated
 def list_letters() -> Response:
     """Return the letters that the authority has not read."""
@@ -556,7 +557,7 @@ def list_letters() -> Response:
     )
 
 
-@blueprint.get("/api/document_prefecture_mark_as_read.php")
+@blueprint.route("/api/document_prefecture_mark_as_read.php", methods=METHODS)
 @authenticated
 def mark_as_read() -> Response:
     """Note that a letter was read."""
@@ -564,7 +565,7 @@ def mark_as_read() -> Response:
     return as_json({"result": "ok"})
 
 
-@blueprint.get("/actes_transac_get_document.php")
+@blueprint.route("/actes_transac_get_document.php", methods=METHODS)
 @authenticated
 def get_document() -> Response:
     """Return a line « type-status-id » for each letter about an act; send to the archive of a letter."""
@@ -613,7 +614,7 @@ def _answer_letter(form: Form) -> int:
     )
 
 
-@blueprint.post("/actes_transac_reponse_create.php")
+@blueprint.route("/actes_transac_reponse_create.php", methods=METHODS)
 @authenticated
 def create_response() -> Response:
     """Record the commune's answer to a letter."""
@@ -629,7 +630,7 @@ def create_response() -> Response:
 # Lists
 
 
-@blueprint.get("/api/list_actes.php")
+@blueprint.route("/api/list_actes.php", methods=METHODS)
 @authenticated
 def list_actes() -> Response:
     """Return the authority's transactions of one status, newest first: how a lost answer is found again."""
@@ -666,7 +667,7 @@ def _page(status: int) -> dict[str, object]:
     return {"status_id": status, "authority_id": int(me().account.siren)}
 
 
-@blueprint.get("/api/number_actes.php")
+@blueprint.route("/api/number_actes.php", methods=METHODS)
 @authenticated
 def number_actes() -> Response:
     """Return how many transactions have a status."""
@@ -675,7 +676,7 @@ def number_actes() -> Response:
     return as_json(_page(status) | {"nb_transactions": sum(found.status == status for found in mine)})
 
 
-@blueprint.get("/api/actes_status.php")
+@blueprint.route("/api/actes_status.php", methods=METHODS)
 @authenticated
 def actes_status() -> Response:
     """Return the statuses and their names."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from . import actes, administration, faults, helios, page, session
@@ -23,6 +23,13 @@ def create_app(config: Config) -> Flask:
     for module in (session, actes, helios, page, administration):
         app.register_blueprint(module.blueprint)
     faults.install(app)
+
+    @app.after_request
+    def _take_the_whole_body(answer: Response) -> Response:
+        """A body left unread would break the connection before the client reads the answer."""
+        while request.stream.read(1 << 16):
+            pass
+        return answer
 
     @app.errorhandler(HTTPException)
     def _error(error: HTTPException) -> Response:

@@ -12,6 +12,7 @@ from .store import DuplicateError
 from .uploads import Upload, read_form
 from .wire import (
     HELIOS_INDEX,
+    METHODS,
     as_json,
     as_xml,
     attachment,
@@ -45,7 +46,7 @@ def _anomaly(upload: Upload) -> str | None:
     return None
 
 
-@blueprint.post("/api/helios_importer_fichier.php")
+@blueprint.route("/api/helios_importer_fichier.php", methods=METHODS)
 @authenticated
 def import_file() -> Response:
     """Record a PES."""
@@ -69,7 +70,7 @@ def import_file() -> Response:
     return as_xml(_document("import", id="", resultat="KO", message=problem))
 
 
-@blueprint.get("/api/helios_transac_get_status.php")
+@blueprint.route("/api/helios_transac_get_status.php", methods=METHODS)
 @authenticated
 def get_status() -> Response:
     """Return the status of a PES."""
@@ -89,7 +90,7 @@ def get_status() -> Response:
     return as_xml(document, "ISO-8859-1")
 
 
-@blueprint.get("/helios_download_acquit.php")
+@blueprint.route("/helios_download_acquit.php", methods=METHODS)
 @authenticated
 def download_acquit() -> Response:
     """Return the receipt of a PES."""
@@ -101,7 +102,7 @@ def download_acquit() -> Response:
     return attachment(content, f"ACK_{row['filename']}", "text/xml")
 
 
-@blueprint.get("/helios_download_file.php")
+@blueprint.route("/helios_download_file.php", methods=METHODS)
 @authenticated
 def download_file() -> Response:
     """Return a PES as it was received."""
@@ -112,7 +113,7 @@ def download_file() -> Response:
     return attachment(store().content(row["sha256"]), row["filename"], "text/xml")
 
 
-@blueprint.get("/api/list_pes_aller.php")
+@blueprint.route("/api/list_pes_aller.php", methods=METHODS)
 @authenticated
 def list_pes() -> Response:
     """Return the authority's PES of one status, newest first."""
@@ -130,7 +131,7 @@ def list_pes() -> Response:
     )
 
 
-@blueprint.get("/api/helios_get_list.php")
+@blueprint.route("/api/helios_get_list.php", methods=METHODS)
 @authenticated
 def list_retours() -> Response:
     """Return the PES Retour which were not read."""
@@ -147,7 +148,7 @@ def list_retours() -> Response:
     return as_xml(root)
 
 
-@blueprint.get("/api/helios_get_retour.php")
+@blueprint.route("/api/helios_get_retour.php", methods=METHODS)
 @authenticated
 def get_retour() -> Response:
     """Return a PES Retour."""
@@ -158,7 +159,7 @@ def get_retour() -> Response:
     return as_xml(_document("get_retour", id=identifier, resultat="KO", message="identifiant inconnu"))
 
 
-@blueprint.get("/api/helios_change_status.php")
+@blueprint.route("/api/helios_change_status.php", methods=METHODS)
 @authenticated
 def change_status() -> Response:
     """Note that a PES Retour was read."""

@@ -5,26 +5,26 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from .auth import accounts_of, identity_of
-from .wire import as_json, authenticated, config, me, store, text
+from .wire import METHODS, as_json, authenticated, config, me, store, text
 
 blueprint = Blueprint("session", __name__)
 
 
-@blueprint.get("/api/test-connexion.php")
+@blueprint.route("/api/test-connexion.php", methods=METHODS)
 @authenticated
 def test_connexion() -> Response:
     """Tell that the account is found."""
     return text("OK")
 
 
-@blueprint.get("/api/test-rgs.php")
+@blueprint.route("/api/test-rgs.php", methods=METHODS)
 @authenticated
 def test_rgs() -> Response:
     """Tell whether the certificate is RGS."""
     return text("OK" if me().rgs else "KO")
 
 
-@blueprint.get("/api/info-connexion.php")
+@blueprint.route("/api/info-connexion.php", methods=METHODS)
 @authenticated
 def info_connexion() -> Response:
     """Return the account and its authority."""
@@ -43,14 +43,14 @@ def info_connexion() -> Response:
     )
 
 
-@blueprint.get("/admin/users/api-list-login.php")
+@blueprint.route("/admin/users/api-list-login.php", methods=METHODS)
 def list_login() -> Response:
     """Return the logins that the certificate opens, one a line; nothing for an unknown certificate."""
     accounts = accounts_of(identity_of(request), config())
     return text("".join(f"{account.login}\n" for account in accounts))
 
 
-@blueprint.get("/api/get-nounce.php")
+@blueprint.route("/api/get-nounce.php", methods=METHODS)
 @authenticated
 def get_nounce() -> Response:
     """Return a nounce for the calls that carry login and hash in their address."""

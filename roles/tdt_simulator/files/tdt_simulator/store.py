@@ -362,7 +362,9 @@ class Store:
             query = "SELECT 1 FROM transactions WHERE kind = 1 AND siren = ? AND number = ?"
             return db.execute(query, (siren, number)).fetchone() is not None
 
-    def _view(self, db: sqlite3.Connection, row: sqlite3.Row, now: float, held: float | None) -> Transaction:
+    def _view(
+        self, row: sqlite3.Row, cancellations: dict[int, list[sqlite3.Row]], now: float, held: float | None
+    ) -> Transaction:
         kind, delay = Kind(row["kind"]), self.config.delay
         steps = workflow.acte_steps(
             kind,
@@ -373,8 +375,7 @@ class Store:
             anomaly=row["anomaly"],
         )
         if kind == Kind.ACTE:
-            query = "SELECT created, posted FROM transactions WHERE related_id = ? AND kind = ?"
-            for cancel in db.execute(query, (row["id"], int(Kind.ANNULATION))):
+            for cancel in cancellations.get(row["id"], []):
                 course = workflow.acte_steps(Kind.ANNULATION, cancel["created"], cancel["posted"], delay)
                 if workflow.current(course, now, held).status == workflow.ACKNOWLEDGED:
                     steps.append(Step(workflow.CANCELLED, course[-1].at, "Annulé"))
@@ -397,8 +398,11 @@ class Store:
                 f"SELECT * FROM transactions WHERE {where} ORDER BY id DESC",  # noqa: S608 - see the docstring
                 parameters,
             ).fetchall()
-            known = [row for row in rows if row["siren"] in self.config.authorities]
-            return [self._view(db, row, now, held) for row in known]
+            cancellations: dict[int, list[sqlite3.Row]] = {}
+            for cancel in db.execute("SELECT * FROM transactions WHERE kind = ?", (int(Kind.ANNULATION),)):
+                cancellations.setdefault(cancel["related_id"], []).append(cancel)
+        known = [row for row in rows if row["siren"] in self.config.authorities]
+        return [self._view(row, cancellations, now, held) for row in known]
 
     def transaction(self, identifier: int, siren: str | None = None) -> Transaction | None:
         """Return one transaction, of any authority or of this one."""

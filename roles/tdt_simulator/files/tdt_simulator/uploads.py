@@ -109,7 +109,7 @@ def read_form(request: Request, store: Store) -> Form:
         raw, uploads = {}, {}
         for name, listed in request.form.lists():
             raw.setdefault(name.removesuffix("[]"), []).extend(value.encode() for value in listed)
-    api = raw.get("api", [b""])[-1].strip() == b"1"
+    api = raw.get("api", [b""])[-1].strip() == b"1" or request.args.get("api") == "1"
     encoding = "latin-1" if api else "utf-8"
     values = {name: [value.decode(encoding, "replace") for value in listed] for name, listed in raw.items()}
     return Form(api, values, uploads)
