@@ -101,7 +101,7 @@ def typographic(item: Any) -> Any:
 
 def sentence(text: str) -> str:
     """The text with a capital, unless it begins with an address."""
-    return text if "://" in text.split(" ")[0] else text[:1].upper() + text[1:]
+    return text if "://" in text.partition(" ")[0] else text[:1].upper() + text[1:]
 
 
 def _ordered(measures: Mapping[str, Any]) -> dict[str, Any]:
