@@ -16,6 +16,7 @@ _ERRORS: tuple[tuple[str, str], ...] = (
         "le certificat du TdT vient d'une autorité inconnue du poste : ne pas passer outre, "
         "vérifier l'adresse du TdT et relancer le déploiement du poste",
     ),
+    ("ERR_SSL_UNRECOGNIZED_NAME_ALERT", "le TdT n'a pas de site à ce nom : vérifier l'adresse du TdT"),
     ("ERR_CERT_COMMON_NAME_INVALID", "le certificat présenté n'est pas celui du TdT : ne pas passer outre"),
     (
         "ERR_CERT_DATE_INVALID",
