@@ -40,21 +40,21 @@ _QUOTED = 160  # characters of the page
 
 
 def _failure(visit: Visit, states: list[State]) -> str:
-    """Say why no page came, or not the right one."""
-    problems = [state.problem for state in states if state.problem]
-    because = f" ; {' ; '.join(problems)}" if problems else ""
+    """Say why no page came, or not the right one; what the PC itself knows comes first."""
+    said = " ".join(visit.text.split())[:_QUOTED]
     if visit.error:
         words = next((words for code, words in _ERRORS if code in visit.error), "la page du TdT ne s'ouvre pas")
-        return f"{words} ({visit.error.removeprefix('net::')}){because}"
-    said = " ".join(visit.text.split())[:_QUOTED]
-    says = f" ; sa page dit : « {said} »" if said else ""
-    if visit.status in _REFUSALS:
-        return (
+        seen = f"{words} ({visit.error.removeprefix('net::')})"
+    elif visit.status in _REFUSALS:
+        seen = (
             f"le TdT répond mais refuse l'accès (HTTP {visit.status}) : "
-            f"certificat non reconnu, révoqué, ou compte pas encore ouvert au TdT{because}{says}"
+            "certificat non reconnu, révoqué, ou compte pas encore ouvert au TdT"
         )
-    retry = "réessayer plus tard, puis prévenir le TdT"
-    return f"le TdT répond par une erreur (HTTP {visit.status}) : {retry}{because}{says}"
+    else:
+        seen = f"le TdT répond par une erreur (HTTP {visit.status}) : réessayer plus tard, puis prévenir le TdT"
+    if said and not visit.error:
+        seen += f" ; sa page dit : « {said} »"
+    return " ; ".join([*(state.problem for state in states if state.problem), seen])
 
 
 def browser(visit: Visit, states: list[State], siren: str, url: str, picture: str) -> dict[str, Any]:
