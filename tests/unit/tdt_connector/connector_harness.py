@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import resource
 import signal
 import time
 import warnings
@@ -119,7 +118,7 @@ class Commune:
 
     def __init__(self, root: Path, url: str, authority: Authority, **changes: Any) -> None:
         self.root = root
-        names = ["depot", "en_cours", "etat", "nomenclature", "metriques", "lettres", "pes_retour"]
+        names = ["depot", "en_cours", "etat", "nomenclature", "lettres", "pes_retour"]
         for name in {*names, *FOLDERS.values()}:
             (root / name).mkdir(parents=True)
         (root / "depot").chmod(0o2770)
@@ -131,6 +130,7 @@ class Commune:
             autorites=authority.bundle,
             revocation=authority.folder / "crl-absente.pem",
             dossier=root,
+            metriques=root / "metriques.prom",
             delais=FAST,
         )
         self.config = replace(self.config, **changes)
@@ -262,24 +262,3 @@ class Commune:
         """The reason given in the only folder of rejets/."""
         (folder,) = self.folder("rejets")
         return (folder / "motif.txt").read_text()
-
-
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """In a child: no file may grow. Python ignores SIGXFSZ, so that writes fail with an OSError."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def tree(root: Path) -> set[str]:
-    """Every file under a folder, journal and metrics left out."""
-    skipped = {"etat", "metriques", "nomenclature"}
-    return {
-        str(path.relative_to(root))
-        for path in root.rglob("*")
-        if path.is_file() and path.relative_to(root).parts[0] not in skipped
-    }

@@ -34,6 +34,7 @@ def config_file(commune: Commune, tmp_path: Path) -> Path:
         "siren": SIREN,
         "departement": "059",
         "dossier": str(commune.root),
+        "metriques": str(commune.config.metriques),
         "certificat": str(commune.config.certificat),
         "autorites": str(commune.config.autorites),
         "delais": vars(FAST),

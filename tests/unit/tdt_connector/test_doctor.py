@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -201,12 +202,14 @@ def test_metrics_are_published_whole(commune: Commune, authority: Authority) -> 
     commune.introduce()
     commune.drop("2026_001")
     commune.run()
+    before = os.umask(0o027)  # the service's: the node exporter must read the figures all the same
     with Journal(commune.config.journal) as journal:
         metrics.publish(commune.config, journal)
-    text = commune.config.metrics.read_text()
+    os.umask(before)
+    text = commune.config.metriques.read_text()
     assert 'tdt_connector_deposits{etat="acquitte"} 1' in text
     expiry = certificate.read(commune.config.certificat, Path("/nonexistent")).expires.timestamp()
     assert f"tdt_connector_certificate_expiry_timestamp_seconds {expiry:.10g}" in text
-    assert [path.name for path in commune.folder("metriques")] == ["tdt_connector.prom"]
+    assert commune.config.metriques.stat().st_mode & 0o777 == 0o644
     samples = [line for line in text.splitlines() if not line.startswith("#")]
     assert all(len(line.split()) == 2 and float(line.split()[1]) >= 0 for line in samples)

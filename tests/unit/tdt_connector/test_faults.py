@@ -134,6 +134,7 @@ def test_killed_again_and_again_the_service_sends_each_act_once(
         "siren": SIREN,
         "departement": "059",
         "dossier": str(commune.root),
+        "metriques": str(commune.config.metriques),
         "certificat": str(commune.config.certificat),
         "autorites": str(commune.config.autorites),
         "delais": vars(FAST),

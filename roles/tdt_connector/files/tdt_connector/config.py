@@ -14,7 +14,8 @@ import yaml
 
 DEFAULT_PATH = Path("/etc/tdt-connector/config.yml")
 _REQUIRED = ("url", "siren", "departement")
-_TOP = ("tdt", "url", "siren", "departement", "certificat", "autorites", "revocation", "dossier")
+_TOP = ("tdt", "url", "siren", "departement", "certificat", "autorites", "revocation", "dossier", "metriques")
+_PATHS = ("certificat", "autorites", "revocation", "dossier", "metriques")
 _NUMBERS = ("taille_max_mo",)
 _Fault = Callable[[str, str], None]
 
@@ -55,6 +56,7 @@ class Config:
     autorites: Path = Path("/etc/ssl/certs/ca-certificates.crt")
     revocation: Path = Path("/etc/creatic/pki/crl.pem")
     dossier: Path = Path("/var/lib/tdt-connector")
+    metriques: Path = Path("/var/lib/creatic/metrics/tdt_connector.prom")
     taille_max_mo: float = 150
     identifiant: str | None = None
     mot_de_passe: str | None = field(default=None, repr=False)
@@ -84,10 +86,6 @@ class Config:
     @property
     def classification(self) -> Path:
         return self.dossier / "nomenclature" / "classification.xml"
-
-    @property
-    def metrics(self) -> Path:
-        return self.dossier / "metriques" / "tdt_connector.prom"
 
 
 def luhn(digits: str) -> bool:
@@ -139,7 +137,7 @@ def _build(raw: Mapping[str, object], path: Path) -> Config:
         problem = _check_text(name, value)
         if problem:
             fault(name, problem)
-        is_path = name in ("certificat", "autorites", "revocation", "dossier")
+        is_path = name in _PATHS
         values[name] = Path(value) if is_path else value.rstrip("/") if name == "url" else value
     for name in _NUMBERS:
         if name in raw:
@@ -162,7 +160,7 @@ def _check_text(name: str, value: str) -> str | None:
         return f"« {value} » n'est pas un SIREN (9 chiffres dont une clé de contrôle) ; corrigez-le."
     if name == "departement" and not re.fullmatch(r"0\d[0-9AB]|\d{3}", value):
         return f"« {value} » n'est pas un département sur 3 caractères ; exemple : 059"
-    if name in ("certificat", "autorites", "revocation", "dossier") and not Path(value).is_absolute():
+    if name in _PATHS and not Path(value).is_absolute():
         return f"« {value} » doit être un chemin absolu."
     return None
 

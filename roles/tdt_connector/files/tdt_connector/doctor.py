@@ -90,7 +90,6 @@ def _folders(config: Config) -> Iterator[Finding]:
         "en_cours",
         "etat",
         "nomenclature",
-        "metriques",
         "lettres",
         "pes_retour",
         *set(FOLDERS.values()),

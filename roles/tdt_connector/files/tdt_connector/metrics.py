@@ -56,4 +56,4 @@ def render(config: Config, journal: Journal) -> str:
 
 def publish(config: Config, journal: Journal) -> None:
     """Replace the .prom file at once."""
-    write(config.metrics, render(config, journal).encode(), mode=0o644)
+    write(config.metriques, render(config, journal).encode(), mode=0o644)

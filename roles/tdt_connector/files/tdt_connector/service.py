@@ -94,7 +94,7 @@ def work(config: Config, client: Client, watchdog: Callable[[str], None], stop: 
                 pause = agent.cycle()
                 if time.monotonic() - published >= _METRICS_EVERY:
                     published = time.monotonic()
-                    metrics.publish(config, journal)
+                    _publish(config, journal)
                 stop.wait(pause)
         finally:
             journal.close()
@@ -102,3 +102,11 @@ def work(config: Config, client: Client, watchdog: Callable[[str], None], stop: 
         log.error("Disque ou journal inutilisable (%s). Rien n'est perdu ; nouvel essai dans %d s.", error, _RETRY)
         watchdog("panne du disque")
         stop.wait(_RETRY)
+
+
+def _publish(config: Config, journal: Journal) -> None:
+    """Figures are for others: the acts go on without them."""
+    try:
+        metrics.publish(config, journal)
+    except OSError as error:
+        log.warning("Mesures non publiées : %s", error)

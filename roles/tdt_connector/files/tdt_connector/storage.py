@@ -27,6 +27,7 @@ def write(path: Path, content: bytes, mode: int = 0o640) -> None:
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
     try:
         with os.fdopen(handle, "wb") as stream:
+            os.fchmod(handle, mode)  # whatever the umask
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
