@@ -1,6 +1,6 @@
 """Profile tests: one run per host of the profile's group, on the lab or on production alike.
 
-    pytest tests/profiles/common tests/profiles/PROFILE --profile PROFILE [--environment inventories/lab] [--limit HOSTS]
+pytest tests/profiles/common tests/profiles/PROFILE --profile PROFILE [--environment inventories/lab] [--limit HOSTS]
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def creatic_home() -> Path:
 
 @pytest.fixture(scope="session")
 def host(hostvars: dict[str, Any], creatic_home: Path) -> Host:
-    """The host under test, over SSH as in production; ``host.sudo()`` for what root alone may see."""
+    """The host under test, over SSH as in production; ``with host.sudo():`` for what root alone may see."""
     return testinfra.get_host(
         f"ssh://{hostvars.get('ansible_user', 'creatic')}@{hostvars['ansible_host']}",
         ssh_identity_file=str(creatic_home / "ssh" / "id_ed25519"),

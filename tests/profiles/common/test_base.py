@@ -14,7 +14,8 @@ def test_clock_is_paris_time(host: Host) -> None:
 
 
 def test_journal_is_kept_on_disk(host: Host) -> None:
-    header = host.sudo().check_output("journalctl --header --directory /var/log/journal | head -40")
+    with host.sudo():
+        header = host.check_output("journalctl --header --directory /var/log/journal | head -40")
     assert "State: ONLINE" in header
 
 
@@ -24,4 +25,5 @@ def test_only_agents_may_leave_metrics(host: Host) -> None:
 
 
 def test_no_unit_has_failed(host: Host) -> None:
-    assert host.sudo().check_output("systemctl list-units --failed --plain --no-legend") == ""
+    with host.sudo():
+        assert host.check_output("systemctl list-units --failed --plain --no-legend") == ""

@@ -34,9 +34,7 @@ def build_zipapp(package: Path, main: str) -> bytes:
             for path in sorted(package.rglob("*"))
             if path.is_file() and "__pycache__" not in path.parts
         }
-        entries["__main__.py"] = (
-            f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n".encode()
-        )
+        entries["__main__.py"] = f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n".encode()
         for name in sorted(entries):
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED

@@ -34,9 +34,7 @@ PROXY_PORT = 3159
 # SYS_ADMIN lets systemd sandbox its services, NET_ADMIN lets nftables work; both stay inside the host's
 # namespaces. /proc/sys stays read-only: the machine's own kernel settings are out of reach.
 CAPABILITIES = ("NET_ADMIN", "SYS_ADMIN", "AUDIT_WRITE")
-PACKAGES = (
-    "systemd,systemd-sysv,dbus,python3,python3-apt,sudo,openssh-server,iproute2,ca-certificates,procps,tzdata"
-)
+PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-apt,sudo,openssh-server,iproute2,ca-certificates,procps,tzdata"
 PROGRAMS = {
     "podman": "podman",
     "nsenter": "util-linux",
@@ -139,9 +137,7 @@ class Lab:
         )
 
     def _mounted(self, path: Path) -> bool:
-        return any(
-            line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines()
-        )
+        return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
 
     def _ensure_namespace(self) -> None:
         if self._mounted(self._namespace):
@@ -160,9 +156,7 @@ class Lab:
         )
         enter = self._in_namespace()
         _run([*enter, "umount", "-R", "/sys/fs/cgroup"], "cgroup : démontage impossible")
-        _run(
-            [*enter, "mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], "cgroup v2 : montage impossible"
-        )
+        _run([*enter, "mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], "cgroup v2 : montage impossible")
 
     # -- the image -----------------------------------------------------------------------------
 
@@ -196,9 +190,7 @@ class Lab:
                 f'Acquire::http::Proxy "http://{self.gateway}:{PROXY_PORT}";\n'
                 'Acquire::Languages "none";\nAcquire::GzipIndexes "true";\nAPT::Install-Recommends "false";\n'
             ),
-            "etc/apt/sources.list": "".join(
-                f"deb {uri} {suite} {parts}\n" for uri, suite, parts in self._sources()
-            ),
+            "etc/apt/sources.list": "".join(f"deb {uri} {suite} {parts}\n" for uri, suite, parts in self._sources()),
             f"etc/sudoers.d/{self.user}": f"{self.user} ALL=(ALL:ALL) NOPASSWD: ALL\n",
             "etc/ssh/sshd_config.d/10-creatic-lab.conf": "PasswordAuthentication no\nPermitRootLogin no\n",
             # Each machine has its own host keys, made at its first boot.
@@ -388,9 +380,7 @@ class Lab:
         for host in self.hosts:
             booted = _ready(lambda host=host: self._booted(host), BOOT_SECONDS)  # type: ignore[misc] # late binding
             if not booted:
-                raise LabError(
-                    f"{host.name} n'a pas fini de démarrer en {BOOT_SECONDS} s : « podman logs » le montre"
-                )
+                raise LabError(f"{host.name} n'a pas fini de démarrer en {BOOT_SECONDS} s : « podman logs » le montre")
             host_key = self._exec(
                 host,
                 'home=$(getent passwd "$1" | cut -d: -f6); install -d -m 0700 -o "$1" -g "$1" "$home/.ssh"; '
@@ -431,9 +421,7 @@ class Lab:
             LabError: a program is missing, the network is taken, a machine does not boot.
         """
         if os.geteuid() != 0:
-            raise LabError(
-                "le banc d'essai démarre de vraies machines : lancez cette commande en root (sudo)"
-            )
+            raise LabError("le banc d'essai démarre de vraies machines : lancez cette commande en root (sudo)")
         missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
         if missing:
             raise LabError(f"programmes absents : « apt-get install {' '.join(missing)} » puis relancez")
@@ -462,9 +450,7 @@ class Lab:
             _ready(lambda: self._cache_pid() is None, 10)
         if self._mounted(self._namespace):
             self.changes += [*sorted(present), "réseau", "espace de montage"]
-            self.podman(
-                "rm", "--all", "--force", "--time", "2", error="les machines n'ont pas pu être arrêtées"
-            )
+            self.podman("rm", "--all", "--force", "--time", "2", error="les machines n'ont pas pu être arrêtées")
             if NETWORK in self.podman("network", "ls", "--format", "{{.Name}}").split():
                 self.podman("network", "rm", NETWORK, error="le réseau n'a pas pu être retiré")
             with contextlib.suppress(LabError):  # absent when netavark had nothing to isolate

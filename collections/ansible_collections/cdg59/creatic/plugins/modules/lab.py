@@ -111,9 +111,7 @@ def main() -> None:
             lab.up()
         elif given["state"] == "absent":
             lab.down()
-        machines = {
-            name.removeprefix("creatic-"): entry["State"] for name, entry in sorted(lab.containers().items())
-        }
+        machines = {name.removeprefix("creatic-"): entry["State"] for name, entry in sorted(lab.containers().items())}
     except LabError as error:
         module.fail_json(msg=str(error), changes=lab.changes)
     module.exit_json(changed=bool(lab.changes), changes=lab.changes, machines=machines)
