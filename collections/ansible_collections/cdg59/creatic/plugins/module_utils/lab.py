@@ -290,6 +290,7 @@ class Lab:
         if self._cache_pid():
             return
         self.changes.append("cache de paquets")
+        STATE.chmod(0o755)  # podman makes it for root only; the cache runs under an account of its own
         cache = STATE / "cache" / "apt"
         cache.mkdir(parents=True, exist_ok=True)
         shutil.chown(cache, "apt-cacher-ng", "apt-cacher-ng")
