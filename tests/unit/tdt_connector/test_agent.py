@@ -192,7 +192,7 @@ def test_temporary_names_are_left_alone(commune: Commune) -> None:
     for name in ("a.pdf.part", ".cache", "~$b.docx", "c.TMP"):
         commune.put(name, b"x")
     start = time.monotonic()
-    commune.run(until=lambda: time.monotonic() > start + 1)
+    commune.run(until=lambda: time.monotonic() > start + 0.8)
     assert len(commune.folder("depot")) == 4
     assert not commune.rows()
 

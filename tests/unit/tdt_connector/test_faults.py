@@ -144,9 +144,9 @@ def test_killed_again_and_again_the_service_sends_each_act_once(
     numbers = [commune.drop(f"2026_{rank:03d}") for rank in range(6)]
     command = [sys.executable, "-m", "tdt_connector", "--config", str(tmp_path / "config.yml"), "run"]
     where = Path(agent_module.__file__).parent.parent
-    for _ in range(4):
+    for _ in range(3):
         process = subprocess.Popen(command, cwd=where, stderr=subprocess.DEVNULL)
-        time.sleep(0.8 + chance.random() * 0.6)  # importing takes most of the first second
+        time.sleep(0.6 + chance.random() * 0.6)  # importing takes most of the first second
         process.kill()
         process.wait()
     commune.run()
@@ -207,7 +207,7 @@ def test_tdt_down_from_the_start_the_acts_wait_and_leave_once_it_is_up(commune: 
     tdt.stop()
     numbers = [commune.drop(f"2026_00{rank}") for rank in range(3)]
     start = time.monotonic()
-    commune.run(until=lambda: time.monotonic() > start + 0.8)
+    commune.run(until=lambda: time.monotonic() > start + 0.5)
     assert {row.state for row in commune.rows()} == {State.DEPOSITED}
     assert len(commune.folder("en_cours")) == len(numbers)
     tdt.start()
@@ -221,7 +221,7 @@ def test_tdt_down_in_the_middle(commune: Commune, tdt: TdtServer) -> None:
     tdt.stop()
     commune.drop("2026_002")
     start = time.monotonic()
-    commune.run(until=lambda: time.monotonic() > start + 0.8)
+    commune.run(until=lambda: time.monotonic() > start + 0.5)
     assert commune.row("2026_002").state is State.CHECKED
     with Journal(commune.config.journal) as journal:
         assert "refuse la connexion" in journal.value("contact_erreur")
@@ -236,14 +236,14 @@ def test_tdt_down_in_the_middle(commune: Commune, tdt: TdtServer) -> None:
         ("coupure", {"times": 1, "target": "actes_transac_create"}),
         ("coupure", {"times": 3}),
         ("erreur500", {"times": 1, "target": "actes_transac_create"}),
-        ("lent", {"times": 1, "seconds": 1.5, "target": "actes_transac_create"}),
+        ("lent", {"times": 1, "seconds": 0.8, "target": "actes_transac_create"}),
         ("panne", {"times": 4}),
     ],
 )
 def test_a_lost_answer_never_makes_a_second_act(
     commune: Commune, tdt: TdtServer, fault: str, options: dict[str, object]
 ) -> None:
-    commune.config = replace(commune.config, delais=replace(FAST, http=0.7))
+    commune.config = replace(commune.config, delais=replace(FAST, http=0.4))
     tdt.fault(fault, **options)  # type: ignore[arg-type]  # the table above mixes texts and numbers
     commune.drop("2026_001")
     commune.run()
@@ -344,7 +344,7 @@ def test_an_unproven_server_gets_nothing(
         assert (error.kind, words in str(error)) == (kind, True), str(error)
         commune.drop("2026_001")
         start = time.monotonic()
-        commune.run(until=lambda: time.monotonic() > start + 0.4)
+        commune.run(until=lambda: time.monotonic() > start + 0.25)
         assert not tdt.acts()
         (row,) = commune.rows()
         assert row.state is State.DEPOSITED
@@ -384,7 +384,7 @@ def test_an_unusable_client_certificate_sends_nothing_and_says_why(
     assert refused_contact(commune).kind == kind
     commune.drop("2026_001")
     start = time.monotonic()
-    commune.run(until=lambda: time.monotonic() > start + 0.4)
+    commune.run(until=lambda: time.monotonic() > start + 0.25)
     assert not tdt.acts()
     assert [row.state for row in commune.rows()] == [State.DEPOSITED]
 
@@ -393,7 +393,7 @@ def test_a_certificate_unknown_to_the_tdt(commune: Commune, authority: Authority
     commune.config = replace(commune.config, certificat=authority.issue("inconnu", siren="215900358"))
     commune.drop("2026_001")
     start = time.monotonic()
-    commune.run(until=lambda: time.monotonic() > start + 0.4)
+    commune.run(until=lambda: time.monotonic() > start + 0.25)
     with Journal(commune.config.journal) as journal:
         assert "aucun compte trouvé" in journal.value("contact_erreur")
     assert [row.state for row in commune.rows()] == [State.DEPOSITED]
@@ -404,7 +404,7 @@ def test_a_certificate_that_is_not_rgs_keeps_the_act_waiting(tmp_path: Path, aut
         commune = Commune(tmp_path / "commune", tdt.url, authority)
         commune.drop("2026_001")
         start = time.monotonic()
-        commune.run(until=lambda: time.monotonic() > start + 1)
+        commune.run(until=lambda: time.monotonic() > start + 0.6)
         assert commune.row().state is State.CHECKED
         assert "RGS" in commune.row().detail
         assert not tdt.acts()
