@@ -37,7 +37,7 @@ FAST = Delays(
     sondage_max=0.1,
     rapprochement=0.05,
     reprise_max=0.1,
-    http=2,
+    http=5,
 )
 AUTHORITIES = [{"siren": SIREN, "nom": "Commune de Gondecourt", "departement": "059", "arrondissement": "5"}]
 
@@ -185,7 +185,7 @@ class Commune:
             journal.close()
 
     def run(
-        self, until: Callable[[], bool] | None = None, timeout: float = 15, on_step: Callable[[str], None] | None = None
+        self, until: Callable[[], bool] | None = None, timeout: float = 40, on_step: Callable[[str], None] | None = None
     ) -> None:
         """Let an agent work until nothing is left to do, or until `until` says so."""
         done = until or self.settled
@@ -204,7 +204,7 @@ class Commune:
 
         self.run(until=known)
 
-    def crash(self, step: str, nth: int = 1, after: str = "", timeout: float = 15) -> bool:
+    def crash(self, step: str, nth: int = 1, after: str = "", timeout: float = 40) -> bool:
         """Run an agent in a child that SIGKILLs itself at the nth time it hears `step` (once `after` was heard).
 
         Returns False if the work ended before that. The child is a real process: nothing is cleaned up.

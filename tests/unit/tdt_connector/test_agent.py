@@ -336,6 +336,8 @@ def test_a_nomenclature_that_cannot_be_checked_any_more_is_stale(commune: Commun
     commune.run(until=lambda: time.monotonic() > start + 0.6)
     assert commune.rows()[-1].state is State.DEPOSITED
     assert "nomenclature périmée" in commune.rows()[-1].detail
+    with commune.agent() as agent:
+        assert agent.cycle() > 0  # it waits, it does not spin
     tdt.clear_faults()
     commune.run()
     assert commune.row("2026_002").state is State.ACKNOWLEDGED

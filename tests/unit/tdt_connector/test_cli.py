@@ -204,7 +204,7 @@ def test_proof_ends_with_an_aracte(
     commune: Commune, tdt: TdtServer, command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with working(commune):
-        assert command("proof", "--delai", "15") == 0
+        assert command("proof", "--delai", "40") == 0
     document = json.loads(capsys.readouterr().out)
     verdicts = {item["cle"]: item["verdict"] for item in document["preuves"]}
     assert verdicts == dict.fromkeys(["connexion", "compte", "rgs", "classification", "acte"], "ok")
@@ -221,7 +221,7 @@ def test_proof_in_production_transmits_nothing(
     commune: Commune, tdt: TdtServer, command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with working(commune):
-        assert command("proof", "--production", "--delai", "15") == 0
+        assert command("proof", "--production", "--delai", "40") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["preuves"][-1]["verdict"] == "ok"
     assert "puis annulé" in document["preuves"][-1]["detail"]

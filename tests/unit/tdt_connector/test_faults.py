@@ -190,7 +190,7 @@ def test_disk_full_from_a_step_on_then_freed(commune: Commune, tdt: TdtServer, s
                 stop.set()
 
         client = Client(commune.config)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 40
         while not stop.is_set():
             assert time.monotonic() < deadline
             service.work(commune.config, client, hear, stop)

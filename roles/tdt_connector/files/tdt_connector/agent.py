@@ -98,7 +98,7 @@ class Agent:
         return self._pause()
 
     def _pause(self) -> float:
-        dues = [row.due for row in self._journal.rows(State.CHECKED, State.INTENT, State.SENT)]
+        dues = [row.due for row in self._journal.rows(State.INTENT, State.SENT)]
         due = max(min(dues, default=float("inf")), self._contact_due)
         return max(0.0, min(self._config.delais.depot, due - time.time()))
 
@@ -168,6 +168,8 @@ class Agent:
                 log.warning("« %s » : envoi interrompu, à rechercher dans la liste du TdT.", row.title)
             self._journal.note(row, incertain=1)
         for path in self._config.folder_current.iterdir():
+            if not path.is_dir():
+                continue
             if path.name.startswith("."):
                 shutil.rmtree(path)  # a copy that was not finished: its files are still in depot/
             elif not self._journal.find(path.name):
@@ -428,7 +430,9 @@ class Agent:
             else:
                 transaction = self._driver.submit_act(Act.from_dict(row.act or {}), folder)
         except (Unreachable, Denied) as error:
-            self._journal.move(row, State.CHECKED, detail=_sentence(str(error)))
+            due = time.time() + self._config.delais.reprise_max if isinstance(error, Denied) else 0
+            detail = _sentence(str(error))
+            self._journal.move(row, State.CHECKED, essais=row.attempts - 1, prochain=due, detail=detail)
             self._lost(error)
         except Duplicate as error:
             self._contact()
@@ -659,11 +663,11 @@ class Agent:
             for item in self._driver.incoming():
                 self._receive_one(item)
             self._contact()
-        except Refused as error:
-            log.warning("Réception des documents de la préfecture : %s", error)
         except (Unreachable, Denied, Uncertain) as error:
             self._lost(error)
             return
+        except (Refused, OSError, ValueError) as error:  # the acts must not suffer from it
+            log.error("Documents de la préfecture ou de la DGFiP non reçus : %s", error)
         self._journal.set_value("reception_prevue", int(time.time() + self._config.delais.reception))
 
     def _receive_one(self, item: Incoming) -> None:

@@ -249,21 +249,16 @@ class S2low(Driver):
 
     def incoming(self) -> list[Incoming]:
         letters = _json(self._client.get(f"{_ACTES}/api/list_document_prefecture.php"))
-        items = [
-            Incoming(int(item["id"]), "lettre", f"{_LETTERS[str(item['type'])]} {item.get('number') or ''}".strip())
-            for item in letters
-            if isinstance(item, dict) and str(item.get("type")) in _LETTERS
-        ]
         answer = _xml(self._client.get(f"{_HELIOS}/api/helios_get_list.php"))
         _helios_ok(answer)
+        items = []
+        for letter in letters if isinstance(letters, list) else []:
+            kind = _LETTERS.get(str(letter["type"]))
+            if kind:
+                items.append(Incoming(int(letter["id"]), "lettre", f"{kind} {letter.get('number') or ''}".strip()))
         for node in answer.iterfind("pes_retour"):
-            items.append(
-                Incoming(
-                    int((node.findtext("id") or "").strip()),
-                    "pes_retour",
-                    (node.findtext("nom") or "").strip(),
-                )
-            )
+            name = (node.findtext("nom") or "").strip()
+            items.append(Incoming(int(node.findtext("id") or ""), "pes_retour", name))
         return items
 
     def fetch(self, item: Incoming) -> bytes:

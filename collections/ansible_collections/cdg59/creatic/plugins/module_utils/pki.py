@@ -12,7 +12,7 @@ Layout of the authority's folder (0700):
 - ``publie/``: copies to hand out (ca.pem, crl.pem, and DER CRLs for the distribution point).
 - ``verrou``: lock taken by whoever writes.
 
-docs/pki.md says why it is so.
+docs/design/pki.md says why it is so.
 """
 
 from __future__ import annotations
