@@ -666,7 +666,7 @@ class Agent:
         except (Unreachable, Denied, Uncertain) as error:
             self._lost(error)
             return
-        except (Refused, OSError, ValueError) as error:  # the acts must not suffer from it
+        except (Refused, OSError) as error:  # the acts must not suffer from it
             log.error("Documents de la préfecture ou de la DGFiP non reçus : %s", error)
         self._journal.set_value("reception_prevue", int(time.time() + self._config.delais.reception))
 

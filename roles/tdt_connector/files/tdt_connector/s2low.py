@@ -251,14 +251,17 @@ class S2low(Driver):
         letters = _json(self._client.get(f"{_ACTES}/api/list_document_prefecture.php"))
         answer = _xml(self._client.get(f"{_HELIOS}/api/helios_get_list.php"))
         _helios_ok(answer)
-        items = []
-        for letter in letters if isinstance(letters, list) else []:
-            kind = _LETTERS.get(str(letter["type"]))
-            if kind:
-                items.append(Incoming(int(letter["id"]), "lettre", f"{kind} {letter.get('number') or ''}".strip()))
-        for node in answer.iterfind("pes_retour"):
-            name = (node.findtext("nom") or "").strip()
-            items.append(Incoming(int(node.findtext("id") or ""), "pes_retour", name))
+        try:
+            items = [
+                Incoming(int(item["id"]), "lettre", f"{kind} {item.get('number') or ''}".strip())
+                for item in letters
+                if (kind := _LETTERS.get(str(item["type"])))
+            ]
+            for node in answer.iterfind("pes_retour"):
+                name = (node.findtext("nom") or "").strip()
+                items.append(Incoming(int(node.findtext("id") or ""), "pes_retour", name))
+        except (LookupError, TypeError, ValueError) as error:
+            raise Refused(f"liste de documents illisible ({error!r}).", "reponse") from error
         return items
 
     def fetch(self, item: Incoming) -> bytes:
