@@ -1,0 +1,151 @@
+"""The driver's tolerance: what real platforms answer in their various versions, and what that means for an act."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tdt_connector.driver import RemoteState
+from tdt_connector.errors import Denied, Duplicate, Refused, TdtError, Uncertain
+from tdt_connector.s2low import S2low, decode
+
+
+class Canned:
+    """A client that gives the answers it was told, by part of the path."""
+
+    def __init__(self, **answers: bytes) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def get(self, path: str, params: dict[str, Any] | None = None, follow: bool = False) -> bytes:
+        self.asked.append((path, params or {}))
+        return next(content for part, content in self.answers.items() if part in path)
+
+    def post(self, path: str, fields: object = (), files: object = (), encoding: str = "") -> bytes:
+        return self.get(path)
+
+
+def driver(**answers: bytes) -> S2low:
+    return S2low(Canned(**answers))  # type: ignore[arg-type]  # a double of the client
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        ("KO\nUn acte portant le même numéro interne existe déjà dans la base de données.", Duplicate, "même numéro"),
+        ("KO\nErreur :\nUne transaction avec le même numéro existe déjà dans la base.", Duplicate, "même numéro"),
+        ("KO\nLa télétransmission nécessite un certificat RGS<br/>Erreur : x", Denied, "certificat RGS Erreur"),
+        ("KO\nÉchec de l&#039;authentification", Denied, "Échec de l'authentification"),
+        ("KO\nAccès refusé", Denied, "Accès refusé"),
+        ("KO\nLe numéro n&#039;est pas correct", Refused, "n'est pas correct"),
+        ("KO\n", Refused, "sans explication"),
+        ("<html>panne</html>", Uncertain, "inattendue"),
+        ("", Uncertain, "inattendue"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_answers_that_are_not_ok(answer: str, error: type[TdtError], words: str, encoding: str) -> None:
+    with pytest.raises(TdtError) as caught:
+        driver(**{"test-connexion": answer.encode(encoding)}).check_connection()
+    assert type(caught.value) is error
+    assert words in str(caught.value)
+
+
+def test_an_id_that_is_not_one_is_never_trusted() -> None:
+    with pytest.raises(Uncertain):
+        driver(request=b"OK\nabc\n").request_classification()
+    assert driver(request=b"OK\r\n 42 \r\n").request_classification() == 42
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        (-1, RemoteState.ERROR),
+        (0, RemoteState.CANCELLED),
+        (1, RemoteState.WAITING),
+        (3, RemoteState.TRANSMITTED),
+        (6, RemoteState.REFUSED),
+        (17, RemoteState.HELD),
+    ],
+)
+def test_statuses(code: int, state: RemoteState) -> None:
+    status = driver(get_status=f"OK\n{code}\nMessage accentué é\n".encode("latin-1")).act_status(1)
+    assert (status.code, status.state, status.text) == (code, state, "Message accentué é")
+
+
+@pytest.mark.parametrize("code", [4, 5, 7, 8, 12, 13, 14, 19, 20, 21])
+def test_acknowledged_whatever_came_after(code: int) -> None:
+    """A letter or an archiving moves the act past 4: its ARActe is then fetched by its own call."""
+    inline = f"OK\n{code}\n<ARActe/>".encode()
+    assert driver(get_status=inline).act_status(1).receipt == b"<ARActe/>"
+    later = driver(get_status=f"OK\n{code}\n".encode(), get_ARActe=b"<actes:ARActe/>")
+    assert later.act_status(1).receipt == b"<actes:ARActe/>"
+
+
+def lists(transactions: Callable[[int], list[dict[str, Any]]]) -> S2low:
+    class Lists(Canned):
+        def get(self, path: str, params: dict[str, Any] | None = None, follow: bool = False) -> bytes:
+            assert params
+            items = transactions(params["status_id"])[params["offset"] : params["offset"] + params["limit"]]
+            return json.dumps({"transactions": items}).encode()
+
+    return S2low(Lists())  # type: ignore[arg-type]  # a double of the client
+
+
+def test_an_act_is_found_on_any_page_and_only_acts_count() -> None:
+    others = [{"id": rank, "number": f"N{rank}", "type": "1"} for rank in range(250)]
+    wanted = {"id": "999", "number": "N1X", "type": 1, "date": "2026-01-15", "subject": "Été"}
+    letter = {"id": 5, "number": "N1X", "type": "2"}
+    found = lists(lambda status: [*others, wanted, letter] if status == 3 else []).find_acts("N1X")
+    assert [(act.transaction, act.subject, act.status) for act in found] == [(999, "Été", 3)]
+
+
+def test_an_act_that_moves_while_the_lists_are_read_is_found() -> None:
+    read: list[int] = []
+
+    def moving(status: int) -> list[dict[str, Any]]:
+        """It is at 4 when 3 is read, and back in view at the second pass only."""
+        read.append(status)
+        return [{"id": 1, "number": "N", "type": "1"}] if status == 1 and read.count(1) == 2 else []
+
+    assert [act.transaction for act in lists(moving).find_acts("N")] == [1]
+
+
+@pytest.mark.parametrize("answer", [b"KO\nErreur", b'{"error": "x"}', b"[]", b"null"])
+def test_a_list_that_is_not_one_is_unknown_never_absent(answer: bytes) -> None:
+    with pytest.raises(TdtError):
+        driver(list_actes=answer).find_acts("N")
+
+
+def test_no_list_in_this_version() -> None:
+    class NotFound(Canned):
+        def get(self, path: str, params: dict[str, Any] | None = None, follow: bool = False) -> bytes:
+            raise Denied("HTTP 404", "http")
+
+    with pytest.raises(Refused):
+        S2low(NotFound()).find_acts("N")  # type: ignore[arg-type]  # a double of the client
+
+
+def test_helios_answers() -> None:
+    done = driver(
+        get_status=b"<t><id>1</id><resultat>OK</resultat><status>4</status><message>Re\xc3\xa7u</message></t>"
+    )
+    assert done.pes_status(1).state is RemoteState.ACKNOWLEDGED
+    without = driver(get_status=b"<t><resultat/><status>24</status></t>")
+    assert without.pes_status(1).state is RemoteState.UNRECEIPTED
+    with pytest.raises(Duplicate):
+        driver(get_status="<t><resultat>KO</resultat><message>doublon détecté</message></t>".encode()).pes_status(1)
+    with pytest.raises(Uncertain):
+        driver(get_status=b"<html><br></html>").pes_status(1)
+
+
+def test_incoming_that_makes_no_sense_is_refused_not_fatal() -> None:
+    with pytest.raises(Refused):
+        driver(list_document=b'[{"id": "x", "type": "2"}]', helios_get_list=b"<liste/>").incoming()
+    assert driver(list_document=b"[]", helios_get_list=b"<liste><resultat/></liste>").incoming() == []
+
+
+def test_decode() -> None:
+    assert decode("é".encode("latin-1")) == decode("é".encode()) == "é"
