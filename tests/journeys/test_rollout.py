@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
-import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import runs
 from lxml import etree, html
 
-REPO = Path(__file__).parents[2]
-HOME = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"
+from .conftest import ENVIRONMENT, HOME, REPO, command, on_host, rollout
+
 EVIDENCE = HOME / "evidence"
 PC = "gondecourt-pc-secretariat"
 BACK_S = 40
-
-
-def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a tool of the project's environment."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return subprocess.run(
-        arguments,
-        cwd=REPO,
-        env=os.environ | {"PATH": path},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        timeout=1800,
-        **options,
-    )
-
-
-def rollout(communes: str) -> tuple[int, str]:
-    """fab rollout; gives its status and its output."""
-    done = command("fab", "rollout", communes)
-    return done.returncode, done.stdout
 
 
 def reports() -> dict[str, dict[str, Any]]:
@@ -50,10 +24,8 @@ def reports() -> dict[str, dict[str, Any]]:
 
 
 def on_pc(script: str) -> subprocess.CompletedProcess[str]:
-    """Run a script as root on the PC, over a connection of its own."""
-    known = f"UserKnownHostsFile={HOME / 'ssh' / 'known_hosts'}"
-    options = ["-i", str(HOME / "ssh" / "id_ed25519"), "-o", known, "-o", "ConnectTimeout=5", "-o", "ControlPath=none"]
-    return command("ssh", *options, "creatic@10.59.2.10", f"sudo sh -c '{script}'")
+    """Run a script as root on the PC."""
+    return on_host("10.59.2.10", script)
 
 
 def cut_pc() -> None:
@@ -61,16 +33,6 @@ def cut_pc() -> None:
     back = f"systemd-run --quiet --on-active={BACK_S} systemctl start ssh"
     cut = "systemctl stop ssh.socket ssh.service; pkill -KILL sshd"
     on_pc(f'{back} && systemd-run --quiet --no-block sh -c "{cut}"')
-
-
-@pytest.fixture(scope="module")
-def ready() -> str:
-    """Everything rolled out once, with its TdT; gives the output of the rollout."""
-    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/tdt_simulator.yml")
-    assert done.returncode == 0, done.stdout
-    status, output = rollout("toutes")
-    assert status == 0, output
-    return output
 
 
 def test_every_commune_of_the_lab_is_ready(ready: str) -> None:
@@ -103,11 +65,10 @@ def test_the_evidence_verifies(ready: str) -> None:
 
 
 def test_a_host_lost_in_the_middle_is_reported_the_others_finish_and_a_second_run_completes(ready: str) -> None:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     process = subprocess.Popen(
         ["fab", "rollout", "gondecourt,avesnes-les-aubert"],
         cwd=REPO,
-        env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"},
+        env=ENVIRONMENT | {"PYTHONUNBUFFERED": "1"},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

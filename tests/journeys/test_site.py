@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).parents[2]
-HOME = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"
+from .conftest import HOME, command
+
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 HOSTS = 7
 # A profile stays under 60 executed tasks per host when nothing changes (docs/design/batch-tasks.md).
@@ -20,16 +16,7 @@ BUDGET = 60
 
 def site(*arguments: str) -> tuple[str, dict[str, tuple[int, int]]]:
     """Run playbooks/site.yml; gives its output, and executed and changed tasks by host."""
-    done = subprocess.run(
-        ["ansible-playbook", "-i", "inventories/lab", "playbooks/site.yml", *arguments],
-        cwd=REPO,
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        timeout=1800,
-    )
+    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/site.yml", *arguments)
     assert done.returncode == 0, done.stdout
     return done.stdout, {host: (int(ok), int(changed)) for host, ok, changed, *_rest in RECAP.findall(done.stdout)}
 

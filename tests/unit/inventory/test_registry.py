@@ -446,8 +446,11 @@ def test_no_field_lets_a_template_in(write: Write) -> None:
         "a.pass": "postes[0].certificats[0].secret",
         "10.59.2.20": "connecteur.adresse",
         "s2low": "connecteur.tdt",
+        "c.p12": "connecteur.certificat.fichier",
+        "c.pass": "connecteur.certificat.secret",
     }
     text = changed("    certificats:", "    compte: agent\n    certificats:").replace("authentification", "signature")
+    text = text.replace("tdt: s2low\n", "tdt: s2low\n  certificat:\n    fichier: c.p12\n    secret: c.pass\n")
     token = "jeton\n        jeton: étiquette\n        bibliotheque: /usr/lib/x.so"
     file = "fichier\n        fichier: a.p12\n        secret: a.pass"
     tried = set()

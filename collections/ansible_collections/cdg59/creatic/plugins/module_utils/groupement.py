@@ -119,7 +119,10 @@ class Commune:
             yield Host(
                 f"{self.slug}-connecteur",
                 ("tdt_connector", "systeme_debian"),
-                {"ansible_host": connector["adresse"], "creatic_connecteur": {"tdt": connector["tdt"]}},
+                {
+                    "ansible_host": connector["adresse"],
+                    "creatic_connecteur": {key: connector[key] for key in ("tdt", "certificat") if key in connector},
+                },
             )
 
     @property
