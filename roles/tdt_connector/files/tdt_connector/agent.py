@@ -671,24 +671,20 @@ class Agent:
         self._journal.set_value("reception_prevue", int(time.time() + self._config.delais.reception))
 
     def _receive_one(self, item: Incoming) -> None:
-        """On disk first, then in the journal, and only then marked as read at the TdT."""
-        if not self._journal.received(item.key):
+        """On disk first, and only then marked as read at the TdT."""
+        parent = self._config.dossier / _RECEIVED[item.kind]
+        if not any(parent.glob(f"*-{item.id}")):  # else it is here, and the crash came before the mark
             content = self._driver.fetch(item)
-            parent = self._config.dossier / _RECEIVED[item.kind]
             plain = re.sub(r"[^a-z0-9_]+", "-", fold(item.title)).strip("-")[:60]
             target = parent / f"{date.today():%Y%m%d}-{plain}-{item.id}"
-            partial = parent / f".{item.key}"
+            partial = parent / f".{item.id}"
             if partial.exists():
                 shutil.rmtree(partial)
             partial.mkdir(mode=0o750)
             _unpack(content, partial, item)
             sync_directory(partial)
-            if not target.exists():
-                move(partial, target)
-            else:
-                shutil.rmtree(partial)
+            move(partial, target)
             self._step("reçu")
-            self._journal.add_received(item.key, target.name)
             log.warning("Reçu de la préfecture ou de la DGFiP : %s (%s).", item.title, target)
         self._driver.mark_read(item)
 

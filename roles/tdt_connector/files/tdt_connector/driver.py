@@ -52,10 +52,6 @@ class Incoming:
     kind: str  # lettre or pes_retour
     title: str
 
-    @property
-    def key(self) -> str:
-        return f"{self.kind}-{self.id}"
-
 
 class Driver(ABC):
     """Every call may raise Unreachable, Denied, Uncertain or Refused (errors.py)."""

@@ -99,7 +99,6 @@ CREATE TABLE IF NOT EXISTS evenement (
   vers TEXT NOT NULL,
   detail TEXT NOT NULL
 );
-CREATE TABLE IF NOT EXISTS recu (cle TEXT PRIMARY KEY, le REAL NOT NULL, dossier TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS valeur (cle TEXT PRIMARY KEY, valeur TEXT NOT NULL);
 """
 _COLUMNS = {
@@ -318,15 +317,6 @@ class Journal:
         """The deposit's history: (time, from, to, detail), oldest first."""
         query = "SELECT le, de, vers, detail FROM evenement WHERE depot_id = ? ORDER BY id"
         return [tuple(item) for item in self._db.execute(query, (row.id,))]
-
-    def received(self, key: str) -> bool:
-        """Whether this document of the préfecture or of Helios is already on disk."""
-        return self._db.execute("SELECT 1 FROM recu WHERE cle = ?", (key,)).fetchone() is not None
-
-    def add_received(self, key: str, folder: str) -> None:
-        """Record that a received document is safe in `folder`."""
-        with self._transaction():
-            self._db.execute("INSERT OR IGNORE INTO recu VALUES (?, ?, ?)", (key, time.time(), folder))
 
     def value(self, key: str, default: str = "") -> str:
         """A single fact about the connector, such as its last contact."""
