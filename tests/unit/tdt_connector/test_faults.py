@@ -276,6 +276,18 @@ def test_cut_answer_and_crash_at_once(commune: Commune, tdt: TdtServer) -> None:
     exactly_once(commune, tdt, "2026_001")
 
 
+def test_an_act_found_again_before_its_aracte_is_adopted(commune: Commune, tdt: TdtServer) -> None:
+    """Its content cannot be compared yet, but an interrupted send of this very act is known."""
+    commune.introduce()
+    tdt.fault("bloque3")
+    commune.drop("2026_001")
+    assert commune.crash("réponse")
+    commune.run(until=lambda: any(row.state is State.SENT for row in commune.rows()))
+    tdt.clear_faults()
+    commune.run()
+    exactly_once(commune, tdt, "2026_001")
+
+
 def test_an_act_the_tdt_never_got_is_sent_again_only_after_two_looks(commune: Commune, tdt: TdtServer) -> None:
     tdt.fault("erreur500", times=1, target="actes_transac_create")
     commune.drop("2026_001")
@@ -381,6 +393,18 @@ def test_a_revoked_certificate_is_refused_then_replaced_without_a_restart(tmp_pa
         commune.run(on_step=swap)
         assert "révoqué" in refused[0]
         exactly_once(commune, tdt, "2026_001")
+
+
+def test_a_renewed_certificate_is_used_at_once(commune: Commune, authority: Authority, tmp_path: Path) -> None:
+    current = tmp_path / "current"
+    current.symlink_to(authority.folder / "commune")
+    commune.config = replace(commune.config, certificat=current)
+    client = Client(commune.config)
+    assert S2low(client).logins() == [SIREN]
+    (tmp_path / "next").symlink_to(authority.issue("autre-commune", siren="215900358"))
+    (tmp_path / "next").replace(current)
+    assert S2low(client).logins() == []
+    client.close()
 
 
 @pytest.mark.parametrize(("case", "kind"), [("expiré", "client_expire"), ("autre autorité", "client_autorite")])

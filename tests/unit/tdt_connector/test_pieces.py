@@ -370,6 +370,14 @@ def test_write_replaces_at_once_and_leaves_nothing_behind(tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_links_and_pipes_are_never_opened(tmp_path: Path) -> None:
+    (tmp_path / "lien").symlink_to("/etc/passwd")
+    os.mkfifo(tmp_path / "tube")
+    for name in ("lien", "tube"):
+        with pytest.raises(OSError, match=name), storage.open_regular(tmp_path / name):
+            pass
+
+
 def test_move_never_overwrites(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).write_text(name)
