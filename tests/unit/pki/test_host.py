@@ -282,6 +282,7 @@ def test_system_store(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_pat
     def update(command: list[str], **_: object) -> None:
         calls.append(command)
         (certificates / "creatic-pki.pem").write_text("x")
+        (certificates / "ca-certificates.crt").write_text("autre\n" + root)
 
     monkeypatch.setattr(pki_host.subprocess, "run", update)
     root = machine.authority.published()["root"]
@@ -294,3 +295,6 @@ def test_system_store(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_pat
     (certificates / "creatic-pki.pem").unlink()
     HostStore(machine.root).system_store("creatic-pki", root)
     assert len(calls) == 2 and (store_dir / "creatic-pki.crt").read_text() == root
+    (certificates / "ca-certificates.crt").write_text("autre\n")
+    HostStore(machine.root).system_store("creatic-pki", root)
+    assert len(calls) == 3

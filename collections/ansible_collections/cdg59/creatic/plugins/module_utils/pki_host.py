@@ -154,7 +154,10 @@ class HostStore:
             return
         SYSTEM_STORE.mkdir(parents=True, exist_ok=True)
         changed = self.write(path, root_certificate, _describe_all(root_certificate))
-        if not changed and not (SYSTEM_CERTIFICATES / f"{name}.pem").exists():
+        # Its effect is asked, not only its input: update-ca-certificates has no lock, and a run may be cut short.
+        bundle = SYSTEM_CERTIFICATES / "ca-certificates.crt"
+        linked = (SYSTEM_CERTIFICATES / f"{name}.pem").exists()
+        if not changed and not (linked and bundle.exists() and root_certificate.strip() in bundle.read_text()):
             changed = True
             self.changes.append(Change(str(SYSTEM_CERTIFICATES), "", f"racine {name} ajoutée\n"))
         if not changed or self.check:
