@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import runs
@@ -17,10 +19,21 @@ PC = "gondecourt-pc-secretariat"
 BACK_S = 40
 
 
-def reports() -> dict[str, dict[str, Any]]:
-    """Evidence of the last run, by commune."""
-    found = sorted(runs(EVIDENCE)[-1].glob("*/preuve.json"))
-    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in found}
+def last_run() -> Path:
+    """Folder of the last run."""
+    return runs(EVIDENCE)[-1]
+
+
+def run_of(output: str) -> Path:
+    """Folder of the run which gave this output."""
+    found = re.search(r"\(passage (\S+)\)", output)
+    assert found, output
+    return EVIDENCE / found[1]
+
+
+def reports(run: Path) -> dict[str, dict[str, Any]]:
+    """Evidence of a run, by commune."""
+    return {path.parent.name: json.loads(path.read_text("utf-8")) for path in sorted(run.glob("*/preuve.json"))}
 
 
 def on_pc(script: str) -> subprocess.CompletedProcess[str]:
@@ -36,16 +49,18 @@ def cut_pc() -> None:
 
 
 def test_every_commune_of_the_lab_is_ready(ready: str) -> None:
-    assert all(report["prete"] for report in reports().values())
-    assert set(reports()) == {"avesnes-les-aubert", "gondecourt", "la-madeleine"}
+    found = reports(run_of(ready))
+    assert all(report["prete"] for report in found.values())
+    assert set(found) == {"avesnes-les-aubert", "gondecourt", "la-madeleine"}
     for name in ("Avesnes-les-Aubert", "Gondecourt", "La Madeleine"):
         assert any(name in line and line.count("oui") == 2 for line in ready.splitlines()), ready
 
 
 def test_the_evidence_is_true(ready: str) -> None:
     """The page's identifier of act is the one of the préfecture's ARActe, for this commune's SIREN."""
-    for slug, report in reports().items():
-        folder = runs(EVIDENCE)[-1] / slug
+    run = run_of(ready)
+    for slug, report in reports(run).items():
+        folder = run / slug
         act = next(proof for host in report["hotes"] for proof in host["preuves"] if proof["cle"] == "acte")
         received = etree.parse(next(folder.glob("*/ARActe.xml"))).getroot()
         names = {str(name).rpartition("}")[2]: str(value) for name, value in received.attrib.items()}
@@ -82,11 +97,11 @@ def test_a_host_lost_in_the_middle_is_reported_the_others_finish_and_a_second_ru
     output = "".join(lines)
     assert process.wait(60) != 0, output
 
-    report = reports()["gondecourt"]
+    report = reports(last_run())["gondecourt"]
     states = {host["nom"]: (host["etat"], host["prouve"]) for host in report["hotes"]}
     assert states == {PC: ("injoignable", False), "gondecourt-connecteur": ("deploye", True)}, output
     assert any(PC in gap["objet"] and "injoignable" in gap["raison"] for gap in report["manques"])
-    assert reports()["avesnes-les-aubert"]["prete"], output
+    assert reports(last_run())["avesnes-les-aubert"]["prete"], output
     assert f"{PC} : injoignable" in " ".join(output.split())
 
     end = time.monotonic() + BACK_S + 60
@@ -95,13 +110,13 @@ def test_a_host_lost_in_the_middle_is_reported_the_others_finish_and_a_second_ru
         time.sleep(2)
     status, output = rollout("gondecourt")
     assert status == 0, output
-    assert reports()["gondecourt"]["prete"]
+    assert reports(last_run())["gondecourt"]["prete"]
 
 
 def test_a_second_rollout_changes_nothing_and_stays_short(ready: str) -> None:
     status, output = rollout("toutes")
     assert status == 0, output
-    for report in reports().values():
+    for report in reports(last_run()).values():
         for host in report["hotes"]:
             assert host["taches"]["changees"] == 0, (host["nom"], output)
             assert 0 < host["taches"]["executees"] < 60
