@@ -17,8 +17,11 @@ import pytest
 import yaml
 from tdt_connector import cli
 from tdt_connector.agent import Agent
+from tdt_connector.client import Client
+from tdt_connector.errors import Refused
 from tdt_connector.journal import Journal, State
 from tdt_connector.proof import test_pdf as make_pdf
+from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer
 
 from tests.unit.tdt_connector.connector_harness import FAST, SIREN, Commune
@@ -230,6 +233,24 @@ def test_proof_in_production_transmits_nothing(
     assert document["fichiers"] == []
 
 
+def test_proof_in_production_when_the_tdt_does_not_cancel(
+    commune: Commune, tdt: TdtServer, command: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What S²LOW answers for an act on hold: it stays there, and nothing was transmitted."""
+
+    def refuse(self: S2low, transaction: int) -> None:
+        raise Refused("le TdT a répondu : Impossible d'annuler.", "ko")
+
+    monkeypatch.setattr(S2low, "cancel_act", refuse)
+    with working(commune):
+        assert command("proof", "--production", "--delai", "40") == 0
+    proof = json.loads(capsys.readouterr().out)["preuves"][-1]
+    assert (proof["verdict"], proof["mesures"]["annule"]) == ("ok", False)
+    assert "un administrateur peut l'y supprimer" in proof["detail"]
+    (act,) = tdt.acts()
+    assert act["statut"] == 17
+
+
 def test_proof_says_when_the_service_does_not_work(
     commune: Commune, command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -302,9 +323,6 @@ def test_stop_is_heard_between_two_acts(commune: Commune) -> None:
     def hear(step: str) -> None:
         if step == "envoyé":
             stop.set()
-
-    from tdt_connector.client import Client
-    from tdt_connector.s2low import S2low
 
     with Journal(commune.config.journal) as journal:
         agent = Agent(commune.config, journal, S2low(Client(commune.config)), on_step=hear, stop=stop)

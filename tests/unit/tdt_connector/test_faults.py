@@ -401,8 +401,11 @@ def test_a_renewed_certificate_is_used_at_once(commune: Commune, authority: Auth
     commune.config = replace(commune.config, certificat=current)
     client = Client(commune.config)
     assert S2low(client).logins() == [SIREN]
+    before = client._current_session()
+    assert client._current_session() is before
     (tmp_path / "next").symlink_to(authority.issue("autre-commune", siren="215900358"))
     (tmp_path / "next").replace(current)
+    assert client._current_session() is not before  # a connection kept open would go on with the old one
     assert S2low(client).logins() == []
     client.close()
 

@@ -13,7 +13,7 @@ from .classification import parse as parse_classification
 from .config import Config
 from .doctor import FAIL, OK, WARN
 from .driver import Driver
-from .errors import TdtError
+from .errors import Refused, TdtError
 from .journal import FINAL, Journal, Row, State
 
 _LOOK = 0.5
@@ -149,14 +149,18 @@ def _cancel(driver: Driver, row: Row, label: str, measures: dict[str, Any]) -> d
         return _proof("acte", label, FAIL, detail, **measures)
     try:
         driver.cancel_act(row.transaction)
-    except TdtError as error:
+    except Refused as error:
+        # S²LOW itself cancels acknowledged acts only: what counts, recorded and not transmitted, is proven.
         detail = (
-            f"enregistré au TdT sans être transmis (transaction {row.transaction}), mais l'annulation est refusée : "
-            f"{error} Un administrateur du TdT peut la supprimer."
+            f"enregistré au TdT (transaction {row.transaction}), rien n'a été transmis à la préfecture. Le TdT ne "
+            f"l'annule pas lui-même ({error}) : un administrateur peut l'y supprimer"
         )
-        return _proof("acte", label, WARN, detail, **measures)
+        return _proof("acte", label, OK, detail, annule=False, **measures)
+    except TdtError as error:
+        detail = f"enregistré au TdT (transaction {row.transaction}), pas transmis ; annulation impossible : {error}"
+        return _proof("acte", label, WARN, detail, annule=False, **measures)
     detail = f"enregistré au TdT (transaction {row.transaction}) puis annulé ; rien n'a été transmis à la préfecture"
-    return _proof("acte", label, OK, detail, **measures)
+    return _proof("acte", label, OK, detail, annule=True, **measures)
 
 
 def test_pdf(subject: str, number: str) -> bytes:
