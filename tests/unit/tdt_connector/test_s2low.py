@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
+from tdt_connector import client
 from tdt_connector.driver import RemoteState
-from tdt_connector.errors import Denied, Duplicate, Refused, TdtError, Uncertain
+from tdt_connector.errors import Denied, Duplicate, Refused, TdtError, Uncertain, Unreachable
 from tdt_connector.s2low import S2low, decode
 
 
@@ -145,6 +147,45 @@ def test_incoming_that_makes_no_sense_is_refused_not_fatal() -> None:
     with pytest.raises(Refused):
         driver(list_document=b'[{"id": "x", "type": "2"}]', helios_get_list=b"<liste/>").incoming()
     assert driver(list_document=b"[]", helios_get_list=b"<liste><resultat/></liste>").incoming() == []
+
+
+def page(code: int, text: str) -> requests.Response:
+    """What a web server in front of the TdT answers."""
+    answer = requests.Response()
+    answer.status_code = code
+    answer._content = text.encode()
+    answer.encoding = "utf-8"
+    return answer
+
+
+OWN_PAGE = "<h1>Certificat refusé</h1><p>…</p><small>Motif technique : {}</small>"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "error", "kind"),
+    [
+        (400, "<title>400 The SSL certificate error</title>", Denied, "client_refuse"),
+        (400, "<title>400 No required SSL certificate was sent</title>", Denied, "client_absent"),
+        (400, OWN_PAGE.format("FAILED:certificate revoked"), Denied, "client_revoque"),
+        (400, OWN_PAGE.format("FAILED:certificate has expired"), Denied, "client_expire"),
+        (400, OWN_PAGE.format("FAILED:unable to verify the first certificate"), Denied, "client_autorite"),
+        (400, OWN_PAGE.format("FAILED:self-signed certificate"), Denied, "client_autorite"),
+        (400, OWN_PAGE.format("NONE"), Denied, "client_absent"),
+        (400, "Bad request", Denied, "http"),
+        (403, "Forbidden", Denied, "client_refuse"),
+        (404, "Not found", Denied, "http"),
+        (413, "Too large", Refused, "volume"),
+        (302, "", Refused, "redirige"),
+        (429, "", Unreachable, "panne"),
+        (500, "KO\nmême numéro", Uncertain, "panne"),
+        (502, "SSL certificate", Uncertain, "panne"),
+        (504, "", Uncertain, "panne"),
+    ],
+)
+def test_http_answers(code: int, text: str, error: type[TdtError], kind: str) -> None:
+    with pytest.raises(TdtError) as caught:
+        client._body(page(code, text))
+    assert (type(caught.value), caught.value.kind) == (error, kind)
 
 
 def test_decode() -> None:

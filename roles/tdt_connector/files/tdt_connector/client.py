@@ -50,6 +50,21 @@ _ALERTS = {
     "ACCESS_DENIED": ("client_inconnu", "le TdT lui refuse l'accès"),
     "HANDSHAKE_FAILURE": ("client_inconnu", "le TdT a refusé la négociation TLS"),
 }
+# nginx's own statuses for a certificate (495, 496), shown as 400 with one of these pages.
+_NGINX_CERTIFICATE = (495, 496)
+_CERTIFICATE_PAGE = re.compile("SSL certificate|certificat (client )?refusé", re.IGNORECASE)
+# What nginx says of a refused certificate ($ssl_client_verify, or its page when there was none).
+_REASONS = {
+    "certificate revoked": _ALERTS["CERTIFICATE_REVOKED"],
+    "certificate has expired": _ALERTS["CERTIFICATE_EXPIRED"],
+    "self-signed certificate": _ALERTS["UNKNOWN_CA"],
+    "self signed certificate": _ALERTS["UNKNOWN_CA"],
+    "unable to get local issuer": _ALERTS["UNKNOWN_CA"],
+    "unable to get issuer": _ALERTS["UNKNOWN_CA"],
+    "unable to verify the first": _ALERTS["UNKNOWN_CA"],
+    "No required SSL certificate": _ALERTS["CERTIFICATE_REQUIRED"],
+    "NONE": _ALERTS["CERTIFICATE_REQUIRED"],
+}
 
 
 @dataclass(frozen=True)
@@ -215,12 +230,8 @@ def _body(answer: requests.Response) -> bytes:
         raise Refused("le TdT renvoie vers une page web au lieu de répondre : il refuse cette demande.", "redirige")
     if code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Uncertain(f"le TdT est en panne (HTTP {code}).", "panne")
-    page = answer.text[:2000].lower()
-    if "ssl certificate" in page:
-        # nginx's own words: "No required SSL certificate was sent", "The SSL certificate error".
-        if "no required" in page:
-            raise Denied("le TdT n'a pas reçu de certificat client.", "client_absent")
-        raise Denied("le TdT refuse le certificat client (révoqué, expiré ou d'une autre autorité).", "client_refuse")
+    if code in _NGINX_CERTIFICATE or (code == HTTPStatus.BAD_REQUEST and _CERTIFICATE_PAGE.search(answer.text)):
+        raise _certificate_refused(answer.text)
     if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         raise Refused("le TdT juge l'envoi trop volumineux (HTTP 413).", "volume")
     if code in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS):
@@ -228,6 +239,14 @@ def _body(answer: requests.Response) -> bytes:
     if code == HTTPStatus.FORBIDDEN:
         raise Denied("le TdT refuse l'accès à ce certificat (HTTP 403).", "client_refuse")
     raise Denied(f"le TdT a répondu HTTP {code} : l'adresse du TdT est-elle la bonne ?", "http")
+
+
+def _certificate_refused(page: str) -> Denied:
+    """nginx lets the TLS session begin and refuses the certificate with a page, which may say why."""
+    for words, (kind, text) in _REASONS.items():
+        if words in page:
+            return Denied(f"le TdT refuse le certificat client : {text}.", kind)
+    return Denied("le TdT refuse le certificat client (révoqué, expiré ou d'une autre autorité).", "client_refuse")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
