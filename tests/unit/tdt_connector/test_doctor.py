@@ -142,7 +142,7 @@ def test_the_clock(commune: Commune, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import timedelta
 
     client.server_date += timedelta(minutes=10)
-    (finding,) = doctor._clock(client)
+    _, finding = doctor._answered(commune.config, client)
     assert finding.verdict == doctor.FAIL
     assert "timedatectl" in finding.remede
 

@@ -191,8 +191,7 @@ def _network(config: Config, client: Client, driver: Driver) -> Iterator[Finding
     except TdtError as error:
         yield from _connection_failure(config, client, error)
         return
-    yield Finding("tls", "Serveur prouvé (TLS)", OK, f"le certificat de {host} est valable et de confiance")
-    yield from _clock(client)
+    yield from _answered(config, client)
     yield Finding("connexion", "Connexion au TdT", OK, "le TdT reconnaît le certificat")
     yield from _rights(config, driver)
 
@@ -202,7 +201,7 @@ def _connection_failure(config: Config, client: Client, error: TdtError) -> Iter
     if error.kind.startswith("serveur"):
         yield Finding("tls", "Serveur prouvé (TLS)", FAIL, detail, _SERVER_REMEDY)
         return
-    yield from _clock(client)
+    yield from _answered(config, client)
     if error.kind == "client_refuse":
         # The server does not say why: what is known here about the certificate does.
         own = _certificate(config)
@@ -216,9 +215,12 @@ def _connection_failure(config: Config, client: Client, error: TdtError) -> Iter
         yield Finding("connexion", "Connexion au TdT", WARN, detail, remedy)
 
 
-def _clock(client: Client) -> Iterator[Finding]:
+def _answered(config: Config, client: Client) -> Iterator[Finding]:
+    """What any answer proves, even a refusal: the server is the TdT, and it tells the time."""
     if client.server_date is None:
         return
+    detail = f"le certificat de {urlsplit(config.url).hostname} est valable et de confiance"
+    yield Finding("tls", "Serveur prouvé (TLS)", OK, detail)
     skew = abs((datetime.now(UTC) - client.server_date).total_seconds())
     detail = f"{skew:.0f} s d'écart avec le TdT"
     verdict = FAIL if skew > _SKEW_FAIL else WARN if skew > _SKEW_WARN else OK
