@@ -170,6 +170,7 @@ OWN_PAGE = "<h1>Certificat refusé</h1><p>…</p><small>Motif technique : {}</sm
         (400, OWN_PAGE.format("FAILED:certificate has expired"), Denied, "client_expire"),
         (400, OWN_PAGE.format("FAILED:unable to verify the first certificate"), Denied, "client_autorite"),
         (400, OWN_PAGE.format("FAILED:self-signed certificate"), Denied, "client_autorite"),
+        (400, OWN_PAGE.format("FAILED:unable to get certificate CRL"), Denied, "client_autorite"),
         (400, OWN_PAGE.format("NONE"), Denied, "client_absent"),
         (400, "Bad request", Denied, "http"),
         (403, "Forbidden", Denied, "client_refuse"),

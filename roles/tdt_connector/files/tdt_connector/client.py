@@ -62,6 +62,7 @@ _REASONS = {
     "unable to get local issuer": _ALERTS["UNKNOWN_CA"],
     "unable to get issuer": _ALERTS["UNKNOWN_CA"],
     "unable to verify the first": _ALERTS["UNKNOWN_CA"],
+    "unable to get certificate CRL": _ALERTS["UNKNOWN_CA"],
     "No required SSL certificate": _ALERTS["CERTIFICATE_REQUIRED"],
     "NONE": _ALERTS["CERTIFICATE_REQUIRED"],
 }
