@@ -61,9 +61,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def creatic_home() -> Path:
-    """State of the control node for the lab, as inventories/lab/group_vars/all.yml computes it."""
-    return Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"
+def creatic_home(hostvars: dict[str, Any]) -> Path:
+    """State of the control node for the inventory, as its group_vars/all.yml computes it."""
+    home = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser()
+    return home / str(hostvars["creatic_env"])
 
 
 @pytest.fixture(scope="session")
