@@ -80,7 +80,8 @@ def browser(visit: Visit, states: list[State], siren: str, url: str, picture: st
         detail = f"la page du TdT s'ouvre mais ne montre pas le SIREN {siren} : ce n'est pas le compte de la commune"
     else:
         verdict = "ok"
-        detail = f"le TdT reconnaît le certificat (SIREN {siren}) sans rien demander, en {f"{visit.seconds:.1f}".replace(".", ",")} s"
+        seconds = f"{visit.seconds:.1f}".replace(".", ",")
+        detail = f"le TdT reconnaît le certificat (SIREN {siren}) sans rien demander, en {seconds} s"
     if picture:
         measures["image"] = picture
     return _proof("navigateur", "Navigateur : accès au TdT par certificat", verdict, detail, measures)
