@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils import pki_x509
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import Request, pem
 from cryptography import x509
@@ -136,6 +137,21 @@ class Commune:
         self.config = replace(self.config, **changes)
 
     # -- deposits -------------------------------------------------------------------------------------
+
+    def write_config(self, path: Path) -> Path:
+        """The configuration as the file which the real process reads."""
+        settings = {
+            "url": self.config.url,
+            "siren": SIREN,
+            "departement": "059",
+            "dossier": str(self.root),
+            "metriques": str(self.config.metriques),
+            "certificat": str(self.config.certificat),
+            "autorites": str(self.config.autorites),
+            "delais": vars(FAST),
+        }
+        path.write_text(yaml.safe_dump(settings))
+        return path
 
     def drop(self, number: str = "2026_001", *, pdf: Any = None, stem: Any = "", **fields: Any) -> str:
         """Drop an act as a clerk does; `fields` replaces lines of the description. Returns the number."""

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 from tdt_connector import cli
 from tdt_connector.agent import Agent
 from tdt_connector.client import Client
@@ -24,7 +23,7 @@ from tdt_connector.proof import test_pdf as make_pdf
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer
 
-from tests.unit.tdt_connector.connector_harness import FAST, SIREN, Commune
+from tests.unit.tdt_connector.connector_harness import SIREN, Commune
 
 Run = Callable[..., int]
 
@@ -32,19 +31,7 @@ Run = Callable[..., int]
 @pytest.fixture
 def config_file(commune: Commune, tmp_path: Path) -> Path:
     """The commune's configuration as a file."""
-    settings = {
-        "url": commune.config.url,
-        "siren": SIREN,
-        "departement": "059",
-        "dossier": str(commune.root),
-        "metriques": str(commune.config.metriques),
-        "certificat": str(commune.config.certificat),
-        "autorites": str(commune.config.autorites),
-        "delais": vars(FAST),
-    }
-    path = tmp_path / "config.yml"
-    path.write_text(yaml.safe_dump(settings))
-    return path
+    return commune.write_config(tmp_path / "config.yml")
 
 
 @pytest.fixture

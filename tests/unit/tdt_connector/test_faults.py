@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 from tdt_connector import agent as agent_module
 from tdt_connector import service
 from tdt_connector.client import Client
@@ -135,17 +134,7 @@ def test_killed_again_and_again_the_service_sends_each_act_once(
     commune: Commune, tdt: TdtServer, tmp_path: Path
 ) -> None:
     """The real process, SIGKILLed at random moments (the seed makes them the same each time)."""
-    settings = {
-        "url": commune.config.url,
-        "siren": SIREN,
-        "departement": "059",
-        "dossier": str(commune.root),
-        "metriques": str(commune.config.metriques),
-        "certificat": str(commune.config.certificat),
-        "autorites": str(commune.config.autorites),
-        "delais": vars(FAST),
-    }
-    (tmp_path / "config.yml").write_text(yaml.safe_dump(settings))
+    commune.write_config(tmp_path / "config.yml")
     chance = random.Random(59)  # noqa: S311 - moments of a test, not a secret
     numbers = [commune.drop(f"2026_{rank:03d}") for rank in range(6)]
     command = [sys.executable, "-m", "tdt_connector", "--config", str(tmp_path / "config.yml"), "run"]

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -379,7 +380,7 @@ class Lab:
     def _ensure_access(self, public_key: str) -> None:
         known = []
         for host in self.hosts:
-            booted = _ready(lambda host=host: self._booted(host), BOOT_SECONDS)  # type: ignore[misc] # late binding
+            booted = _ready(partial(self._booted, host), BOOT_SECONDS)
             if not booted:
                 raise LabError(f"{host.name} n'a pas fini de démarrer en {BOOT_SECONDS} s : « podman logs » le montre")
             host_key = self._exec(
