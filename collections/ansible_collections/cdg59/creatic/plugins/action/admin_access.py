@@ -1,0 +1,75 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Prove, over a new connection, that the administrator's key, group and sudo work; give the group first if asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.commit_confirm import CommitConfirm
+
+_PROBE = "id -nG; sudo -n id -u"
+
+
+class ActionModule(CommitConfirm):
+    """Asks the host; the only thing it may change is the account's membership of the group."""
+
+    subject = "l'accès d'administration"
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        group = str(self._task.args.get("group") or "")
+        if getattr(self._connection, "transport", "") != "ssh":
+            raise AnsibleActionFail("admin_access ne vaut que par SSH : une seconde connexion prouve l'accès")
+        account = self._connection.get_option("remote_user") or "root"
+        groups, reason = self._probe()
+        if not reason and group and group not in groups:
+            if self._task.check_mode:
+                return {"changed": True, "msg": f"{account} rejoindrait le groupe {group}"}
+            reason = self._join(account, group, task_vars)
+            if not reason:
+                groups, reason = self._probe()
+                if not reason and group not in groups:
+                    reason = f"{account} n'a toujours pas le groupe {group}"
+            if not reason:
+                # A shared connection keeps the groups it was opened with.
+                self._connection.reset()
+                return {"changed": True, "groups": sorted(groups)}
+        if reason:
+            return {
+                "failed": True,
+                "changed": False,
+                "msg": (
+                    f"Durcissement refusé, rien n'est changé : par une seconde connexion SSH, {reason}. Le compte "
+                    f"{account} doit entrer par sa clé et utiliser sudo sans mot de passe et sans terminal."
+                ),
+            }
+        if group and group not in self._shared_groups():
+            self._connection.reset()
+        return {"changed": False, "groups": sorted(groups)}
+
+    def _join(self, account: str, group: str, task_vars: dict[str, Any] | None) -> str:
+        for module, arguments in (
+            ("ansible.builtin.group", {"name": group, "system": True}),
+            ("ansible.builtin.user", {"name": account, "groups": [group], "append": True}),
+        ):
+            done = self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
+            if done.get("failed"):
+                return f"le groupe {group} n'a pas pu être donné à {account} ({done.get('msg')})"
+        return ""
+
+    def _shared_groups(self) -> set[str]:
+        return set(self._low_level_execute_command("id -nG", sudoable=False)["stdout"].split())
+
+    def _probe(self) -> tuple[set[str], str]:
+        """Groups of a new login, and why it is not enough, if so."""
+        try:
+            with self._new_connection():
+                done = self._low_level_execute_command(_PROBE, sudoable=False)
+        except AnsibleError as error:
+            return set(), f"la connexion échoue ({str(error)[-200:]})"
+        lines = done["stdout"].strip().splitlines()
+        if done["rc"] or len(lines) != 2 or lines[1].strip() != "0":
+            return set(), f"sudo ne répond pas ({(done['stderr'].strip() or 'sans explication')[-200:]})"
+        return set(lines[0].split()), ""

@@ -1,0 +1,26 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Control-node half of sshd_commit: renders the files, then the commit-confirm of the SSH server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.action.file_set import FileRenderer
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.commit_confirm import CommitConfirm
+
+
+class ActionModule(FileRenderer, CommitConfirm):
+    """Runs the module's stages."""
+
+    module = "cdg59.creatic.sshd_commit"
+    subject = "serveur SSH"
+    untouched = "la configuration qui marchait est en place"
+    advice = "Vérifiez AllowUsers, AllowGroups, AuthorizedKeysFile et les méthodes d'authentification."
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        arguments["files"] = self.rendered(task_vars or {})
+        arguments["account"] = self._connection.get_option("remote_user") or "root"
+        return self.commit(arguments, task_vars)

@@ -1,0 +1,257 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""From the flows that roles need to one nftables table which lets nothing else in or out.
+
+A rule is ``{name, direction: in|out, protocol: tcp|udp|icmp, ports: [443, 6200-6202], peers: [CIDR]}``. No peers
+means anyone; the word ``resolvers`` among them, the host's own name servers. ``icmp`` is an echo request, of IPv4 or
+IPv6, and has no ports. A name is unique and tells the role's need: errors and the ruleset show it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+FIELDS = ("name", "direction", "protocol", "ports", "peers")
+RESOLVERS = "resolvers"
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# The ruleset shows it as a comment, of 128 bytes at most.
+_NAME = re.compile(r'[^"\\\x00-\x1f]{1,60}')
+# RFC 4890 for IPv6: without these, neighbours, path MTU and errors are lost.
+_ERRORS4 = "destination-unreachable, parameter-problem, time-exceeded"
+_ERRORS6 = "destination-unreachable, packet-too-big, parameter-problem, time-exceeded"
+_NEIGHBOURS_IN = "nd-neighbor-advert, nd-neighbor-solicit, nd-router-advert, mld-listener-query"
+_NEIGHBOURS_OUT = (
+    "nd-neighbor-advert, nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report"
+)
+
+_TABLE = """\
+table inet creatic {{
+{sets}\
+	chain input {{
+		type filter hook input priority filter; policy drop;
+		ct state vmap {{ established : accept, related : accept, invalid : drop }}
+		iifname "lo" accept
+		icmp type {{ {errors4} }} accept
+		icmpv6 type {{ {errors6}, {neighbours_in} }} accept
+{inbound}
+		limit rate 6/minute burst 10 packets log prefix "creatic refus entrant: "
+		counter drop comment "refus"
+	}}
+
+	chain forward {{
+		type filter hook forward priority filter; policy drop;
+	}}
+
+	chain output {{
+		type filter hook output priority filter; policy drop;
+		ct state vmap {{ established : accept, related : accept, invalid : drop }}
+		oifname "lo" accept
+		icmp type {{ {errors4} }} accept
+		icmpv6 type {{ {errors6}, {neighbours_out} }} accept
+{outbound}
+		limit rate 6/minute burst 10 packets log prefix "creatic refus sortant: "
+		counter reject with icmpx admin-prohibited comment "refus"
+	}}
+}}
+"""
+_SETS = """\
+	set resolvers4 {
+		type ipv4_addr
+	}
+
+	set resolvers6 {
+		type ipv6_addr
+	}
+
+"""
+
+
+def _network(value: object) -> Network:
+    """One CIDR; a refusal says how to write it."""
+    try:
+        return ipaddress.ip_network(str(value))
+    except ValueError:
+        pass
+    try:
+        wider = ipaddress.ip_network(str(value), strict=False)
+    except ValueError:
+        raise ValueError(f"« {value} » n'est ni une adresse ni un réseau comme 10.59.0.0/24") from None
+    raise ValueError(f"« {value} » désigne une machine et un réseau à la fois : écrivez {wider}, ou l'adresse seule")
+
+
+def _port(value: object) -> tuple[int, int]:
+    """First and last port of one element."""
+    found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", str(value))
+    first, last = (int(found[1]), int(found[2] or found[1])) if found and not isinstance(value, bool) else (0, 0)
+    if not 1 <= first <= last <= 65535:
+        raise ValueError(f"« {value} » n'est pas un port de 1 à 65535, ni une plage comme 6200-6202")
+    return first, last
+
+
+def _values(rule: dict[str, Any], field: str) -> list[Any]:
+    value = rule.get(field)
+    if value is None:
+        return []
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ValueError(f"« {value} » n'est pas une liste : écrivez [{value}]")
+    return list(value)
+
+
+def _field_problems(rule: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    """What is wrong in one rule: field, reason."""
+    for field in rule:
+        if field not in FIELDS:
+            near = difflib.get_close_matches(str(field), FIELDS, 1)
+            yield str(field), "champ inconnu" + (f" : vouliez-vous « {near[0]} » ?" if near else "")
+    if not _NAME.fullmatch(str(rule.get("name") or "")):
+        yield "name", "donnez un nom de 60 caractères au plus, sans guillemets, comme tdt_connector-tdt"
+    if rule.get("direction") not in ("in", "out"):
+        yield "direction", f"« {rule.get('direction', '')} » n'est ni in (vers la machine) ni out (depuis la machine)"
+    protocol = rule.get("protocol")
+    if protocol not in ("tcp", "udp", "icmp"):
+        yield "protocol", f"« {rule.get('protocol', '')} » n'est ni tcp, ni udp, ni icmp"
+    try:
+        ports = _values(rule, "ports")
+        for port in ports:
+            _port(port)
+        if protocol == "icmp" and ports:
+            yield "ports", "icmp n'a pas de ports : retirez ce champ"
+        if protocol in ("tcp", "udp") and not ports:
+            yield "ports", "donnez au moins un port"
+    except ValueError as error:
+        yield "ports", str(error)
+    try:
+        peers = _values(rule, "peers")
+        for peer in peers:
+            if peer != RESOLVERS:
+                _network(peer)
+        if RESOLVERS in peers and rule.get("direction") == "in":
+            yield "peers", "« resolvers » ne vaut que pour ce qui sort (direction out)"
+    except ValueError as error:
+        yield "peers", str(error)
+
+
+def problems(rules: object, admin_networks: object, ssh_port: object = 22) -> list[str]:
+    """Everything that is wrong, in French: rule, field, reason and fix. Empty when the rules are sound.
+
+    Args:
+        rules: the flows, as in this module's description.
+        admin_networks: addresses or networks (CIDR) that administrators come from over SSH.
+        ssh_port: port of sshd.
+    """
+    found = []
+    if isinstance(admin_networks, str) or not isinstance(admin_networks, Sequence):
+        found.append(f"firewall_admin_networks : « {admin_networks} » n'est pas une liste de réseaux")
+    elif not admin_networks:
+        found.append(
+            "firewall_admin_networks : liste vide, plus personne n'entrerait en SSH ; donnez l'adresse du poste de "
+            "commande et les réseaux d'administration dans group_vars/all.yml"
+        )
+    else:
+        for network in admin_networks:
+            try:
+                _network(network)
+            except ValueError as error:
+                found.append(f"firewall_admin_networks : {error}")
+    try:
+        _port(ssh_port)
+    except ValueError as error:
+        found.append(f"firewall_ssh_port : {error}")
+    if isinstance(rules, str) or not isinstance(rules, Sequence):
+        return [*found, f"firewall_rules : « {rules} » n'est pas une liste de règles"]
+    seen: dict[str, int] = {}
+    for number, rule in enumerate(rules, 1):
+        if not isinstance(rule, dict):
+            found.append(
+                f"règle n° {number} : « {rule} » n'est pas une règle {{name, direction, protocol, ports, peers}}"
+            )
+            continue
+        name = str(rule.get("name") or "sans nom")
+        found += [f"règle n° {number} « {name} », champ {field} : {reason}" for field, reason in _field_problems(rule)]
+        if name in seen and rule.get("name"):
+            found.append(
+                f"règle n° {number} « {name} », champ name : la règle n° {seen[name]} porte déjà ce nom ; "
+                "renommez-en une"
+            )
+        seen.setdefault(name, number)
+    return found
+
+
+def _port_set(ports: Iterable[object]) -> str:
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(_port(port) for port in ports):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in merged)
+
+
+def _peer_matches(peers: Iterable[object], side: str) -> list[tuple[int, str]]:
+    """Family (4, 6) and nft match of each line that a rule takes; family 0 for anyone."""
+    peers = list(peers)
+    if not peers:
+        return [(0, "")]
+    networks = [_network(peer) for peer in peers if peer != RESOLVERS]
+    found = []
+    four = list(ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv4Network)))
+    six = list(ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv6Network)))
+    if four:
+        found.append((4, f"ip {side} {{ {', '.join(map(str, four))} }} "))
+    if six:
+        found.append((6, f"ip6 {side} {{ {', '.join(map(str, six))} }} "))
+    if RESOLVERS in peers:
+        found += [(4, f"ip {side} @resolvers4 "), (6, f"ip6 {side} @resolvers6 ")]
+    return found
+
+
+def _lines(rule: dict[str, Any]) -> list[str]:
+    inbound = rule["direction"] == "in"
+    lines = []
+    for family, match in _peer_matches(rule.get("peers") or [], "saddr" if inbound else "daddr"):
+        if rule["protocol"] == "icmp":
+            limit = "limit rate 20/second " if inbound else ""
+            kinds = {0: ("icmp", "icmpv6"), 4: ("icmp",), 6: ("icmpv6",)}[family]
+            lines += [f"{match}{kind} type echo-request {limit}accept" for kind in kinds]
+        else:
+            lines.append(f"{match}{rule['protocol']} dport {{ {_port_set(rule['ports'])} }} accept")
+    return [f'\t\t{line} comment "{rule["name"]}"' for line in lines]
+
+
+def render(rules: Sequence[dict[str, Any]], admin_networks: Sequence[object], ssh_port: object = 22) -> str:
+    """The table ``inet creatic``: policy drop in, out and through, and the given flows.
+
+    SSH answers to administrators pass even when connection tracking does not know them (it starts with the first
+    ruleset, in the middle of their session).
+
+    Raises:
+        ValueError: the rules are not sound; all that :func:`problems` says.
+    """
+    wrong = problems(rules, admin_networks, ssh_port)
+    if wrong:
+        raise ValueError("\n".join(wrong))
+    port = _port_set([ssh_port])
+    enters = [
+        f'\t\t{match}tcp dport {port} accept comment "firewall-ssh"'
+        for _family, match in _peer_matches(admin_networks, "saddr")
+    ]
+    answers = [
+        f'\t\t{match}tcp sport {port} accept comment "firewall-ssh"'
+        for _family, match in _peer_matches(admin_networks, "daddr")
+    ]
+    inbound = [line for rule in rules if rule["direction"] == "in" for line in _lines(rule)]
+    outbound = [line for rule in rules if rule["direction"] == "out" for line in _lines(rule)]
+    return _TABLE.format(
+        sets=_SETS if any(RESOLVERS in (rule.get("peers") or []) for rule in rules) else "",
+        errors4=_ERRORS4,
+        errors6=_ERRORS6,
+        neighbours_in=_NEIGHBOURS_IN,
+        neighbours_out=_NEIGHBOURS_OUT,
+        inbound="\n".join([*enters, *inbound]),
+        outbound="\n".join([*answers, *outbound]),
+    )

@@ -1,0 +1,106 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Thin shell over module_utils/sshd_commit.py; the action plugin of the same name runs its stages."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: sshd_commit
+short_description: Change files of /etc/ssh without locking anyone out
+version_added: 0.1.0
+description:
+  - In one task, any number of files of C(/etc/ssh) (drop-ins, an authority's public key, principals) reach their
+    wanted state, and C(sshd) is reloaded. A second run changes nothing.
+  - "In this order: C(sshd -t) and C(sshd -T) judge the whole candidate configuration; a new login (not the shared
+    connection) with the play's own key and sudo is proven to work already; the host arms a timed rollback; the files
+    are installed, C(sshd) is reloaded; a second new login, with sudo, confirms. Else the host puts the old files back
+    by itself within I(delay), even when it is cut from the control node or restarts meanwhile, and the task fails."
+  - The task must run with become, over C(ssh). Check mode and diff are supported.
+options:
+  files:
+    description:
+      - The wanted files, as those of M(cdg59.creatic.file_set) (C(path), C(template), C(src), C(content), C(mode),
+        C(owner), C(group), C(state), C(secret)), under C(/etc/ssh). Owner and group default to root, mode to 0644.
+      - No links, and no removal of a folder.
+    type: list
+    elements: dict
+    required: true
+  delay:
+    description: Seconds after which the host undoes what nobody confirmed, from 10 to 600.
+    type: int
+    default: 45
+  account:
+    description: Set by the action plugin, account of the play's connection.
+    type: str
+  stage:
+    description: Set by the action plugin.
+    type: str
+    choices: [inspect, apply, confirm, status]
+    default: inspect
+  change:
+    description: Set by the action plugin.
+    type: str
+    default: ""
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure sshd follows the guide
+  cdg59.creatic.sshd_commit:
+    files:
+      - {path: /etc/ssh/sshd_config.d/10-creatic.conf, template: sshd.conf.j2, mode: "0600"}
+      - {path: /etc/ssh/sshd_config.d/old.conf, state: absent}
+"""
+
+RETURN = r"""
+changed_paths:
+  description: Paths that changed, or would in check mode.
+  returned: success
+  type: list
+  elements: str
+rolled_back:
+  description: When the change failed, whether the host was seen to have gone back by itself.
+  returned: failure
+  type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
+from ansible_collections.cdg59.creatic.plugins.module_utils import file_set, guard, sshd_commit  # noqa: E402 - same
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "files": file_set.ARGUMENT,
+            "delay": {"type": "int", "default": 45},
+            "account": {"type": "str"},
+            "stage": {"type": "str", "choices": ["inspect", "apply", "confirm", "status"], "default": "inspect"},
+            "change": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    server = sshd_commit.SshServer(given["files"], given["account"] or "root")
+    result: dict[str, object] = {"changed": False}
+    try:
+        if given["stage"] == "status":
+            result |= server.guard.status(given["change"])
+        elif given["stage"] == "confirm":
+            server.confirm(given["change"])
+        elif given["stage"] == "apply":
+            server.apply(given["change"], given["delay"])
+        else:
+            changes = server.inspect()
+            result["changed"] = bool(changes) or server.guard.pending()
+            result |= {"changed_paths": [change.path for change in changes], "diff": file_set.diff(changes)}
+    except (sshd_commit.SshdError, file_set.FileSetError, guard.GuardError) as error:
+        module.fail_json(msg=str(error), stage=given["stage"])
+    # The action plugin's inputs hold contents; they are not repeated in the result.
+    paths = [spec["path"] for spec in given["files"]]
+    module.exit_json(**result, invocation={"module_args": {"files": paths, "stage": given["stage"]}})
+
+
+if __name__ == "__main__":
+    main()

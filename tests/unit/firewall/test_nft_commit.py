@@ -1,0 +1,201 @@
+"""The host's half of nft_commit, nft real in a network namespace of its own, systemd played."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.guard import Guard, GuardError, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.nft_commit import Firewall, NftError
+from ansible_collections.cdg59.creatic.plugins.module_utils.nft_rules import render
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("nft") or not shutil.which("ip"),
+    reason="nft in a network namespace needs root and nftables",
+)
+RULE: dict[str, Any] = {"name": "role-web", "direction": "in", "protocol": "tcp", "ports": [443]}
+DNS: dict[str, Any] = {"name": "role-dns", "direction": "out", "protocol": "udp", "ports": [53], "peers": ["resolvers"]}
+
+
+class Machine:
+    """A machine's network namespace; what is run enters it, systemd only notes what it is asked."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.asked: list[str] = []
+        self.enabled = False
+
+    def __call__(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        if command[0] in ("systemctl", "systemd-run"):
+            self.asked.append(" ".join(command))
+            self.enabled = self.enabled or ("nftables.service" in command and "enable" in command)
+            shown = "UnitFileState=enabled\nActiveState=active\n" if self.enabled else ""
+            return subprocess.CompletedProcess(command, 0, shown, "")
+        return run(["ip", "netns", "exec", self.name, *command])
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    name = f"creatic-essai-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    yield Machine(name)
+    subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "units").mkdir()
+    (tmp_path / "etc" / "resolv.conf").write_text("search x\nnameserver 10.59.0.1\nnameserver 127.0.0.53\n")
+    return tmp_path / "etc"
+
+
+def firewall(etc: Path, machine: Machine, *rules: dict[str, Any], text: str = "") -> Firewall:
+    units = etc.parent / "units"
+    return Firewall(
+        "inet creatic",
+        text or render(rules, ["10.59.0.1"]),
+        resolvers=DNS in rules,
+        etc=etc,
+        units=units,
+        resolved=etc / "absent",
+        run=machine,
+        guard=Guard("pare-feu", "pare-feu", state=etc.parent / "garde", units=units, run=machine),
+    )
+
+
+def roll_back(wanted: Firewall, machine: Machine) -> None:
+    """What systemd does at the end of the delay."""
+    assert machine(["/bin/sh", str(wanted.guard.folder / "retour.sh")]).returncode == 0
+
+
+def test_applied_confirmed_kept_then_nothing_differs(etc: Path, machine: Machine) -> None:
+    (etc / "nftables.conf").write_text("à la main\n")
+    wanted = firewall(etc, machine, RULE, DNS)
+    assert wanted.inspect()
+    wanted.apply("a", 20)
+    assert (etc / "nftables.conf").read_text() == "à la main\n"
+    assert not wanted.inspect().persisted
+    wanted.confirm("a")
+    assert not wanted.inspect()
+    assert "elements = { 10.59.0.1 }" in wanted.live()
+    assert (etc / "nftables.conf.avant-creatic").read_text() == "à la main\n"
+    assert machine.asked[-3:] == [
+        "systemctl daemon-reload",
+        "systemctl enable --now nftables.service",
+        "systemctl show nftables.service --property=UnitFileState,ActiveState",
+    ]
+    machine(["nft", "delete", "table", "inet", "creatic"])
+    machine(["nft", "-f", str(etc / "nftables.conf")])  # the next boot
+    assert not wanted.inspect()
+
+
+def test_not_confirmed_the_old_rules_are_back_and_the_file_is_untouched(etc: Path, machine: Machine) -> None:
+    old = firewall(etc, machine, RULE)
+    old.apply("a", 20)
+    old.confirm("a")
+    kept, live = (etc / "nftables.conf").read_text(), old.live()
+    new = firewall(etc, machine, RULE, DNS)
+    new.apply("b", 20)
+    assert new.live() != live
+    roll_back(new, machine)
+    assert new.live() == live
+    with pytest.raises(GuardError, match="trop tard"):
+        firewall(etc, machine, RULE).confirm("b")
+    assert (etc / "nftables.conf").read_text() == kept
+
+
+def test_on_a_machine_without_a_firewall_going_back_leaves_none(etc: Path, machine: Machine) -> None:
+    wanted = firewall(etc, machine, RULE)
+    wanted.apply("a", 20)
+    roll_back(wanted, machine)
+    assert wanted.live() == ""
+    assert not (etc / "nftables.conf").exists()
+
+
+def test_a_rule_added_by_hand_is_seen_and_repaired(etc: Path, machine: Machine) -> None:
+    wanted = firewall(etc, machine, RULE)
+    wanted.apply("a", 20)
+    wanted.confirm("a")
+    machine(["nft", "insert", "rule", "inet", "creatic", "input", "accept"])
+    found = wanted.inspect()
+    assert found and found.persisted
+    assert found.live.count("\n") == found.wanted.count("\n") + 1
+    wanted.apply("b", 20)
+    wanted.confirm("b")
+    assert not wanted.inspect()
+
+
+def test_an_interrupted_run_is_seen_even_when_the_rules_are_right(etc: Path, machine: Machine) -> None:
+    """Its rollback would bring the hand-made rule back: the next run undoes it first, then does it again."""
+    wanted = firewall(etc, machine, RULE)
+    wanted.apply("a", 20)
+    wanted.confirm("a")
+    machine(["nft", "insert", "rule", "inet", "creatic", "input", "accept"])
+    wanted.apply("b", 20)  # the control node dies here
+    assert wanted.inspect().pending
+    assert wanted.inspect()
+    wanted.apply("c", 20)
+    wanted.confirm("c")
+    assert not wanted.inspect()
+
+
+def test_tables_of_others_are_left_alone(etc: Path, machine: Machine) -> None:
+    machine(["nft", "add", "table", "inet", "netavark"])
+    wanted = firewall(etc, machine, RULE)
+    wanted.apply("a", 20)
+    roll_back(wanted, machine)
+    wanted.apply("b", 20)
+    wanted.confirm("b")
+    assert "table inet netavark" in machine(["nft", "list", "tables"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("table inet creatic { chain c { tcp dport 70000 accept } }", "nft refuse les règles, rien n'est changé"),
+        ("flush ruleset\ntable inet creatic { }", "touchent à une autre table"),
+        ("table inet creatic { }\ntable inet autre { }", "touchent à une autre table"),
+    ],
+)
+def test_what_nft_refuses_or_reaches_further_changes_nothing(etc: Path, machine: Machine, text: str, said: str) -> None:
+    wanted = firewall(etc, machine, text=text)
+    for attempt in (wanted.inspect, lambda: wanted.apply("a", 20)):
+        with pytest.raises(NftError, match=said):
+            attempt()
+    assert wanted.live() == ""
+    assert not wanted.guard.pending()
+
+
+def test_a_machine_without_name_server_is_told(etc: Path, machine: Machine) -> None:
+    (etc / "resolv.conf").write_text("nameserver 127.0.0.53\n")
+    with pytest.raises(NftError, match="base_resolvers"):
+        firewall(etc, machine, DNS).inspect()
+    (etc / "absent").write_text("nameserver 9.9.9.9\n")  # systemd-resolved says whom it asks
+    assert "elements = { 9.9.9.9 }" in firewall(etc, machine, DNS).wanted()
+
+
+def test_a_kernel_without_nftables_gets_the_file_alone(etc: Path, machine: Machine) -> None:
+    def no_nftables(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, "", "Error: Could not process rule: Operation not supported")
+
+    wanted = firewall(etc, machine, RULE)
+    wanted.run = no_nftables
+    assert wanted.keep(check=True)
+    assert not (etc / "nftables.conf").exists()
+    assert wanted.keep(check=False)
+    assert (etc / "nftables.conf").read_text() == wanted.text()
+    assert wanted.keep(check=False) == []
+    # The same text, where there is a kernel for it.
+    assert machine(["nft", "-f", str(etc / "nftables.conf")]).returncode == 0
+
+
+def test_a_kernel_with_nftables_must_filter(etc: Path, machine: Machine) -> None:
+    with pytest.raises(NftError, match="sait filtrer : retirez firewall_load"):
+        firewall(etc, machine, RULE).keep(check=False)
+    assert not (etc / "nftables.conf").exists()

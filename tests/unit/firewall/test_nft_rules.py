@@ -1,0 +1,144 @@
+"""From the flows that roles export to the ruleset: refusals name rule, field and fix; nft itself takes the result."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.cdg59.creatic.plugins.filter.firewall import nft_ruleset
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit_run import profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.nft_rules import problems, render
+from rendered_ruleset import ruleset
+
+TOP = Path(__file__).parents[3]
+GOLDEN = Path(__file__).parent / "golden"
+UNSECURED = {"encrypted_raid"}  # a bench for disks only
+ADMIN = ["10.59.0.1"]
+WEB = {"name": "role-web", "direction": "in", "protocol": "tcp", "ports": [443]}
+
+in_a_namespace = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("nft"), reason="nft in a network namespace needs root and nftables"
+)
+
+
+def nft(ruleset: str) -> str:
+    """What the kernel makes of a ruleset, in a namespace of its own."""
+    script = "nft -f - && nft -s list table inet creatic"
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-c", script], input=ruleset, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr + ruleset
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def lab() -> dict[str, Any]:
+    """The lab's inventory."""
+    done = subprocess.run(
+        ["ansible-inventory", "-i", "inventories/lab", "--list"],
+        cwd=TOP,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    inventory: dict[str, Any] = json.loads(done.stdout)
+    return inventory
+
+
+@in_a_namespace
+@pytest.mark.parametrize("profile", [name for name in profiles(TOP) if name not in UNSECURED])
+def test_each_profile_has_its_golden_ruleset(lab: dict[str, Any], profile: str) -> None:
+    """A change of any role's flows shows here, as nft lists it; CREATIC_GOLDEN=1 writes them anew.
+
+    It is that of the profile's last machine in the lab; tests/profiles/common compares each machine with its own.
+    """
+    golden = GOLDEN / f"{profile}.nft"
+    made = nft(ruleset(lab, profile, sorted(lab[profile]["hosts"])[-1]))
+    if os.environ.get("CREATIC_GOLDEN"):
+        golden.write_text(made)
+    assert made == golden.read_text()
+
+
+@in_a_namespace
+def test_overlaps_families_and_everything_are_taken() -> None:
+    rule = WEB | {"ports": [443, "80", "6200-6202", 6201, 6203], "peers": ["10.0.0.0/8", "10.1.0.0/16", "fd00::/8"]}
+    listed = nft(
+        render(
+            [rule, WEB | {"name": "Rôle, l'accès de tous", "peers": ["0.0.0.0/0", "::/0"]}], ["10.59.0.0/24", "fd00::1"]
+        )
+    )
+    assert 'ip saddr 10.0.0.0/8 tcp dport { 80, 443, 6200-6203 } accept comment "role-web"' in listed
+    assert 'ip6 saddr fd00::/8 tcp dport { 80, 443, 6200-6203 } accept comment "role-web"' in listed
+    assert 'ip6 saddr fd00::1 tcp dport 22 accept comment "firewall-ssh"' in listed
+
+
+def test_resolvers_are_the_hosts_own() -> None:
+    assert "set resolvers4" not in render([WEB], ADMIN)
+    made = render([{"name": "r", "direction": "out", "protocol": "udp", "ports": [53], "peers": ["resolvers"]}], ADMIN)
+    assert "set resolvers4" in made
+    assert "ip6 daddr @resolvers6 udp dport { 53 } accept" in made
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"direction": "entrée"}, "champ direction : « entrée » n'est ni in"),
+        ({"ports": [70000]}, "champ ports : « 70000 » n'est pas un port de 1 à 65535"),
+        ({"ports": [0]}, "champ ports : « 0 » n'est pas"),
+        ({"ports": ["20-10"]}, "champ ports : « 20-10 » n'est pas"),
+        ({"ports": [True]}, "champ ports : « True » n'est pas"),
+        ({"ports": 443}, "champ ports : « 443 » n'est pas une liste : écrivez [443]"),
+        ({"ports": []}, "champ ports : donnez au moins un port"),
+        ({"protocol": "icmp"}, "champ ports : icmp n'a pas de ports"),
+        ({"protocol": "sctp"}, "champ protocol : « sctp » n'est ni tcp"),
+        ({"peers": ["10.59.0.300"]}, "champ peers : « 10.59.0.300 » n'est ni une adresse ni un réseau"),
+        ({"peers": ["10.59.0.1/16"]}, "écrivez 10.59.0.0/16"),
+        ({"peers": "10.59.0.1"}, "champ peers : « 10.59.0.1 » n'est pas une liste"),
+        ({"peers": ["resolvers"]}, "« resolvers » ne vaut que pour ce qui sort"),
+        ({"port": [1]}, "champ port : champ inconnu : vouliez-vous « ports » ?"),
+        ({"name": 'x" ; accept'}, "champ name : donnez un nom de 60 caractères au plus"),
+    ],
+)
+def test_a_bad_rule_is_refused_by_name_and_field(change: dict[str, Any], said: str) -> None:
+    found = problems([WEB | {"name": "role-autre"}, WEB | change], ADMIN)
+    assert len(found) == 1
+    assert found[0].startswith(f"règle n° 2 « {change.get('name', 'role-web')} »")
+    assert said in found[0]
+
+
+def test_two_rules_do_not_share_a_name() -> None:
+    (found,) = problems([WEB, WEB], ADMIN)
+    assert found == "règle n° 2 « role-web », champ name : la règle n° 1 porte déjà ce nom ; renommez-en une"
+
+
+@pytest.mark.parametrize(
+    ("networks", "said"),
+    [
+        ([], "plus personne n'entrerait en SSH"),
+        ("10.59.0.1", "n'est pas une liste"),
+        (["10.59.0.1/8"], "écrivez 10.0.0.0/8"),
+        (None, "n'est pas une liste"),
+    ],
+)
+def test_without_administrators_nothing_is_rendered(networks: object, said: str) -> None:
+    assert said in problems([WEB], networks)[0]
+
+
+def test_what_is_no_list_of_rules_is_refused() -> None:
+    assert "n'est pas une liste de règles" in problems("443", ADMIN)[0]
+    assert "« 443 » n'est pas une règle" in problems([443], ADMIN)[0]
+    assert "firewall_ssh_port" in problems([], ADMIN, "ssh")[0]
+
+
+def test_all_problems_are_said_at_once() -> None:
+    with pytest.raises(AnsibleFilterError) as refused:
+        nft_ruleset([WEB | {"ports": [70000]}, WEB | {"name": "b", "direction": "x"}], [])
+    assert len(str(refused.value).splitlines()) == 3
