@@ -1,0 +1,52 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Thin shell over module_utils/apparmor_profiles.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: apparmor_profiles
+short_description: Have every profile of AppArmor enforced
+version_added: 0.1.0
+description:
+  - Profiles which Debian ships in complain mode refuse from now on what they do not allow; those which let their
+    program free (unconfined) stay as they are.
+  - One call for the whole machine. A file that AppArmor refuses is left as it was.
+options: {}
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure AppArmor refuses
+  cdg59.creatic.apparmor_profiles:
+"""
+
+RETURN = r"""
+changed_names:
+  description: Files of the profiles that changed, or would in check mode.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
+from ansible_collections.cdg59.creatic.plugins.module_utils import apparmor_profiles  # noqa: E402 - same
+from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import (  # noqa: E402 - same
+    HardeningError,
+    result,
+)
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    try:
+        changes = apparmor_profiles.apply(module.check_mode)
+    except HardeningError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result(changes))
+
+
+if __name__ == "__main__":
+    main()

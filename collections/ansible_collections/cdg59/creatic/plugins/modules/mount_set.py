@@ -1,0 +1,85 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Thin shell over module_utils/mount_set.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mount_set
+short_description: Mount options, kept and in force
+version_added: 0.1.0
+description:
+  - Options are added to fstab and, without unmounting, to what is mounted. Points that are not mounted are left alone.
+options:
+  entries:
+    description: Mount points and their options.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Mount point.
+        type: str
+        required: true
+      options:
+        description: Options it must have.
+        type: list
+        elements: str
+        required: true
+      fstab:
+        description: Line to add when fstab does not have the point.
+        type: str
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure nothing is executed from shared memory
+  cdg59.creatic.mount_set:
+    entries:
+      - {path: /dev/shm, options: [noexec], fstab: "tmpfs /dev/shm tmpfs nosuid,nodev,noexec 0 0"}
+"""
+
+RETURN = r"""
+changed_names:
+  description: What changed, or would in check mode.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
+from ansible_collections.cdg59.creatic.plugins.module_utils import mount_set  # noqa: E402 - same
+from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import (  # noqa: E402 - same
+    HardeningError,
+    result,
+)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "entries": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "path": {"type": "str", "required": True},
+                    "options": {"type": "list", "elements": "str", "required": True},
+                    "fstab": {"type": "str"},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    try:
+        changes = mount_set.apply(given["entries"], module.check_mode)
+    except HardeningError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result(changes))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Thin shell over module_utils/permission_set.py."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: permission_set
+short_description: Owner, group and mode of existing files
+version_added: 0.1.0
+description:
+  - What does not exist is left alone. Files of packages are kept by dpkg-statoverride.
+options:
+  entries:
+    description: Paths and what they must be.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Absolute path, or a glob.
+        type: str
+        required: true
+      owner:
+        description: Owner.
+        type: str
+        default: root
+      group:
+        description: Group.
+        type: str
+        default: root
+      mode:
+        description: Exact mode, octal text.
+        type: str
+      most:
+        description: Bits that may be set, octal text; a stricter mode is kept.
+        type: str
+      package:
+        description: The file belongs to a package, the choice must survive its upgrades.
+        type: bool
+        default: false
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure only root reads the daemon's configuration
+  cdg59.creatic.permission_set:
+    entries:
+      - {path: /etc/ssh/sshd_config, mode: "0600"}
+"""
+
+RETURN = r"""
+changed_names:
+  description: What changed, or would in check mode.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
+from ansible_collections.cdg59.creatic.plugins.module_utils import permission_set  # noqa: E402 - same
+from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import (  # noqa: E402 - same
+    HardeningError,
+    result,
+)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "entries": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "required_one_of": [["mode", "most"]],
+                "options": {
+                    "path": {"type": "str", "required": True},
+                    "owner": {"type": "str", "default": "root"},
+                    "group": {"type": "str", "default": "root"},
+                    "mode": {"type": "str"},
+                    "most": {"type": "str"},
+                    "package": {"type": "bool", "default": False},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    try:
+        changes = permission_set.apply(given["entries"], module.check_mode)
+    except HardeningError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result(changes))
+
+
+if __name__ == "__main__":
+    main()
