@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab import BRIDGE, RUN, Host, Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab import BRIDGE, RUN, WATCHERS, Host, Lab
 
 HOSTS = [Host("essai-a", "10.59.250.1", ["alias.creatic.test"]), Host("essai-b", "10.59.250.2")]
 
@@ -54,8 +56,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("ssh")
     make(folder).down()
     assert traces() == []
+    before = WATCHERS.read_text()
     yield folder
     make(folder).down()
+    assert WATCHERS.read_text() == before
 
 
 def test_up_from_nothing_gives_booted_machines_reached_as_in_production(folder: Path) -> None:
@@ -76,11 +80,56 @@ def test_packages_come_through_the_shared_cache(folder: Path) -> None:
     assert ":3159" in answer
 
 
-def test_the_machines_cannot_touch_the_kernel_settings_of_this_one(folder: Path) -> None:
-    before = Path("/proc/sys/kernel/hung_task_warnings").read_text()
-    answer = ssh(folder, HOSTS[0].address, "sudo sh -c 'echo 3 > /proc/sys/kernel/hung_task_warnings' 2>&1 || true")
-    assert "Read-only file system" in answer
-    assert Path("/proc/sys/kernel/hung_task_warnings").read_text() == before
+def machine_settings() -> dict[str, str]:
+    """Kernel settings of this machine which a hardened host would change."""
+    keys = (
+        "kernel/dmesg_restrict",
+        "kernel/kptr_restrict",
+        "vm/swappiness",
+        "fs/suid_dumpable",
+        "dev/tty/ldisc_autoload",
+    )
+    return {key: Path("/proc/sys", key).read_text() for key in (*keys, "net/ipv4/conf/all/log_martians")}
+
+
+def test_the_machines_have_kernel_settings_of_their_own(folder: Path) -> None:
+    before = machine_settings()
+    for key, value in before.items():
+        other = "1" if value.strip() != "1" else "0"
+        answer = ssh(folder, HOSTS[0].address, f"echo {other} | sudo tee /proc/sys/{key}; cat /proc/sys/{key}")
+        assert answer.split() == [other, other], key
+    answer = ssh(folder, HOSTS[0].address, "sudo sh -c 'echo 3 > /proc/sys/abi/vsyscall32' 2>&1 || true")
+    assert "Read-only file system" in answer  # what is not copied stays the machine's
+    assert machine_settings() == before
+    assert ssh(folder, HOSTS[1].address, "cat /proc/sys/vm/swappiness") == before["vm/swappiness"]
+
+
+def test_the_machines_apply_their_own_kernel_settings_when_they_boot(folder: Path) -> None:
+    before = machine_settings()
+    lab = make(folder)
+    command = "echo vm.swappiness=7 | sudo tee /etc/sysctl.d/90-essai.conf; sudo systemctl reboot 2>&1 || true"
+    with contextlib.suppress(subprocess.CalledProcessError):  # the machine goes down under the connection
+        ssh(folder, HOSTS[0].address, command)
+    for _attempt in range(100):
+        if lab.containers()["creatic-essai-a"]["State"] != "running":
+            break
+        time.sleep(0.2)
+    make(folder).up()
+    answer = ssh(folder, HOSTS[0].address, "cat /proc/sys/vm/swappiness; systemctl is-system-running; uptime -s")
+    assert answer.split()[:2] == ["7", "running"]
+    assert machine_settings() == before
+
+
+def test_a_scanner_takes_the_machines_for_machines(folder: Path) -> None:
+    answer = ssh(folder, HOSTS[0].address, "ls -a /run /; dpkg-query -W -f '${Status}' linux-base")
+    assert ".containerenv" not in answer
+    assert ".dockerenv" not in answer
+    assert "install ok installed" in answer
+    # Copied settings, but true randomness.
+    command = "cat /proc/sys/kernel/random/uuid /proc/sys/kernel/random/uuid /proc/sys/kernel/yama/ptrace_scope"
+    one, two, scope = ssh(folder, HOSTS[0].address, command).split()
+    assert one != two
+    assert scope in "0123"
 
 
 def test_a_second_up_changes_nothing(folder: Path) -> None:

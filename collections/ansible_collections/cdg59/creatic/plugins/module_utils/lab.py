@@ -11,6 +11,7 @@ that namespace: no mount is left on the host.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -21,21 +22,77 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils import lab_uml
+
 STATE = Path("/var/lib/creatic-lab")
 RUN = Path("/run/creatic-lab")
+# systemd holds about ten watchers a machine, and three more a session; the kernel gives 128 to root on all of them.
+WATCHERS = Path("/proc/sys/fs/inotify/max_user_instances")
+WATCHERS_WANTED = 1024
 BRIDGE = "creatic0"
 NETWORK = "creatic"
 PROXY_PORT = 3159
 # SYS_ADMIN lets systemd sandbox its services, NET_ADMIN lets nftables work; both stay inside the host's
-# namespaces. /proc/sys stays read-only: the machine's own kernel settings are out of reach.
+# namespaces. The machine's own kernel settings are out of reach, see INIT.
 CAPABILITIES = ("NET_ADMIN", "SYS_ADMIN", "AUDIT_WRITE")
-PACKAGES = "systemd,systemd-sysv,dbus,python3,python3-apt,sudo,openssh-server,iproute2,ca-certificates,procps,tzdata"
+# linux-base: what tells a compliance scanner that the host runs a Debian kernel.
+PACKAGES = (
+    "systemd,systemd-sysv,dbus,python3,python3-apt,sudo,openssh-server,iproute2,ca-certificates,procps,tzdata,"
+    "linux-base"
+)
+INIT_PATH = "/usr/lib/creatic-lab/init"
+SYSCTL_PATH = "etc/systemd/system/systemd-sysctl.service.d/creatic-lab.conf"
+# Runs before systemd at every boot of a host. podman mounts /proc/sys read-only, since most of it belongs to the
+# machine. Each host gets: the network's part for real (it is per network namespace), and a writable copy of the
+# rest, with the keys which Debian's kernel has and the machine's may lack, at Debian's values. And it must be
+# judged as a machine: a scanner takes /run/.containerenv for "nothing applies here".
+INIT = r"""#!/bin/sh
+set -eu
+aside=/run/creatic-lab-proc
+mkdir "$aside"
+mount -t proc proc "$aside"
+mount --bind "$aside/sys/net" /proc/sys/net
+umount "$aside"
+rmdir "$aside"
+
+copy() {  # copy FOLDER: a writable copy in memory over /proc/sys/FOLDER
+  new=$(mktemp -d)
+  mount -t tmpfs -o mode=0555 lab-sysctl "$new"
+  (cd "/proc/sys/$1" && find . -xdev -type d ! -path './random*') | while read -r name; do mkdir -p "$new/$name"; done
+  (cd "/proc/sys/$1" && find . -xdev -type f ! -path './random/*') | while read -r name; do
+    cat "/proc/sys/$1/$name" > "$new/$name" 2>/dev/null || true   # some can only be written
+    chmod --reference="/proc/sys/$1/$name" "$new/$name"
+  done
+  if [ "$1" = kernel ]; then   # random/uuid must stay random
+    mkdir "$new/random"
+    mount --bind /proc/sys/kernel/random "$new/random"
+  fi
+  mount --move "$new" "/proc/sys/$1"
+  rmdir "$new"
+}
+seed() {  # seed KEY VALUE: a key this machine's kernel does not have
+  [ -e "/proc/sys/$1" ] || { mkdir -p "/proc/sys/${1%/*}"; echo "$2" > "/proc/sys/$1"; }
+}
+for folder in kernel fs vm dev net/core; do copy "$folder"; done
+seed kernel/kexec_load_disabled 0
+seed kernel/modules_disabled 0
+seed kernel/sysrq 438
+seed kernel/unprivileged_userns_clone 1
+seed kernel/yama/ptrace_scope 0
+seed net/core/bpf_jit_enable 1
+seed net/core/bpf_jit_harden 0
+
+umount /tmp   # systemd mounts it, as on a machine
+umount /run/.containerenv 2>/dev/null || true
+rm -f /run/.containerenv
+exec /lib/systemd/systemd "$@"
+"""
 PROGRAMS = {
     "podman": "podman",
     "nsenter": "util-linux",
@@ -60,11 +117,17 @@ class Host:
         name: host name, as in the inventory.
         address: fixed IPv4 address inside the lab's network.
         names: further DNS names it answers to.
+        machine: ``conteneur``, or ``uml`` for a kernel of its own (module_utils/lab_uml.py).
+        memory: of a machine with its own kernel, as Linux takes it.
+        disks: further disks of such a machine: ``512M`` a blank one, ``512M:/var/log`` one that holds that folder.
     """
 
     name: str
     address: str
     names: list[str] = field(default_factory=list)
+    machine: str = "conteneur"
+    memory: str = "1024M"
+    disks: list[str] = field(default_factory=list)
 
     @property
     def container(self) -> str:
@@ -107,6 +170,14 @@ class Lab:
         self.ssh_dir = ssh_dir
         self.check = check
         self.changes: list[str] = []
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for another up or down of this machine's lab to end."""
+        STATE.mkdir(parents=True, exist_ok=True)
+        with (STATE / "verrou").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
 
     # -- the namespace -------------------------------------------------------------------------
 
@@ -159,6 +230,13 @@ class Lab:
         _run([*enter, "umount", "-R", "/sys/fs/cgroup"], "cgroup : démontage impossible")
         _run([*enter, "mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], "cgroup v2 : montage impossible")
 
+    def _ensure_watchers(self) -> None:
+        before = WATCHERS.read_text()
+        if int(before) < WATCHERS_WANTED:
+            (RUN / WATCHERS.name).write_text(before)  # given back by down
+            WATCHERS.write_text(f"{WATCHERS_WANTED}\n")
+            self.changes.append(f"fs.inotify.{WATCHERS.name} de ce poste porté à {WATCHERS_WANTED}")
+
     # -- the image -----------------------------------------------------------------------------
 
     def _sources(self) -> list[tuple[str, str, str]]:
@@ -194,6 +272,9 @@ class Lab:
             "etc/apt/sources.list": "".join(f"deb {uri} {suite} {parts}\n" for uri, suite, parts in self._sources()),
             f"etc/sudoers.d/{self.user}": f"{self.user} ALL=(ALL:ALL) NOPASSWD: ALL\n",
             "etc/ssh/sshd_config.d/10-creatic-lab.conf": "PasswordAuthentication no\nPermitRootLogin no\n",
+            INIT_PATH.removeprefix("/"): INIT,
+            # In a copy of /proc/sys, a value must be truncated before it is written: procps does, systemd does not.
+            SYSCTL_PATH: ("[Service]\nExecStart=\nExecStart=-/usr/sbin/sysctl --quiet --system\n"),
             # Each machine has its own host keys, made at its first boot.
             "etc/systemd/system/ssh-hostkeys.service": (
                 "[Unit]\nBefore=ssh.service\nConditionPathExists=!/etc/ssh/ssh_host_ed25519_key\n"
@@ -205,13 +286,13 @@ class Lab:
             files[f"usr/local/share/ca-certificates/{authority.name}"] = authority.read_text()
         return files
 
-    def _recipe(self) -> tuple[dict[str, str], str]:
+    def _recipe(self, more: str = "") -> tuple[dict[str, str], str]:
         overlay = self._overlay()
         # A new image each ISO week: its package lists are never older than that.
-        seed = json.dumps([overlay, PACKAGES, time.strftime("%G-%V"), "1"], sort_keys=True)
+        seed = json.dumps([overlay, PACKAGES + more, time.strftime("%G-%V"), "3"], sort_keys=True)
         return overlay, hashlib.sha256(seed.encode()).hexdigest()[:12]
 
-    def _build(self, overlay: dict[str, str], target: Path) -> None:
+    def _build(self, overlay: dict[str, str], packages: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             bundle = Path(folder) / "overlay.tar"
@@ -220,7 +301,8 @@ class Lab:
                     data = content.encode()
                     info = tarfile.TarInfo(name)
                     info.size = len(data)
-                    info.mode = 0o440 if name.startswith("etc/sudoers.d/") else 0o644
+                    executable = content.startswith("#!")
+                    info.mode = 0o440 if name.startswith("etc/sudoers.d/") else 0o755 if executable else 0o644
                     tar.addfile(info, io.BytesIO(data))
             image = Path(folder) / "image.tar"
             sources = "\n".join(f"deb {uri} {suite} {parts}" for uri, suite, parts in self._sources())
@@ -229,7 +311,7 @@ class Lab:
                     "mmdebstrap",
                     "--quiet",
                     "--variant=minbase",
-                    f"--include={PACKAGES}",
+                    f"--include={packages}",
                     "--skip=cleanup/apt/lists",
                     '--aptopt=Acquire::Languages "none"',
                     '--aptopt=Acquire::GzipIndexes "true"',
@@ -255,13 +337,17 @@ class Lab:
         if name in self.podman("images", "--format", "{{.Repository}}:{{.Tag}}").split():
             return name
         self.changes.append("image Debian 13")
-        archive = STATE / "cache" / f"image-{digest}.tar"
-        if not archive.exists():
-            for old in archive.parent.glob("image-*.tar"):
-                old.unlink()
-            self._build(overlay, archive)
+        archive = self._archive("image", overlay, PACKAGES, digest)
         self.podman("import", str(archive), name, error="l'image n'a pas pu être importée")
         return name
+
+    def _archive(self, kind: str, overlay: dict[str, str], packages: str, digest: str) -> Path:
+        archive = STATE / "cache" / f"{kind}-{digest}.tar"
+        if not archive.exists():
+            for old in archive.parent.glob(f"{kind}-*.tar"):
+                old.unlink()
+            self._build(overlay, packages, archive)
+        return archive
 
     # -- network and package cache -------------------------------------------------------------
 
@@ -330,25 +416,54 @@ class Lab:
         return {entry["Names"][0]: entry for entry in listed}
 
     def _create(self, host: Host, image: str, recipe: str) -> None:
+        if host.machine == "uml":
+            options, program = self._kernel_machine(host)
+        else:
+            options = ["--systemd=always", "--pids-limit=0", "--shm-size=256m", "--cap-add", ",".join(CAPABILITIES)]
+            program = [INIT_PATH]
         network = ",".join([f"{NETWORK}:ip={host.address}", *(f"alias={name}" for name in host.names)])
         self.podman(
             *("run", "--detach", "--name", host.container, "--hostname", host.name, "--network", network),
-            *(
-                "--label",
-                f"creatic.recipe={recipe}",
-                "--systemd=always",
-                "--hosts-file=none",
-                "--pids-limit=0",
-                "--shm-size=256m",
-            ),
-            *("--cap-add", ",".join(CAPABILITIES), image, "/lib/systemd/systemd"),
+            *("--label", f"creatic.recipe={recipe}", "--hosts-file=none", *options, image, *program),
             error=f"la machine {host.name} ({host.address}) n'a pas démarré",
         )
+
+    def _kernel_machine(self, host: Host) -> tuple[list[str], list[str]]:
+        """Make the disks of a machine with its own kernel; what its container is started with."""
+        overlay, digest = self._recipe(lab_uml.PACKAGES)
+        for container_only in (INIT_PATH.removeprefix("/"), SYSCTL_PATH):
+            del overlay[container_only]
+        archive = self._archive("noyau", overlay, f"{PACKAGES},{lab_uml.PACKAGES}", digest)
+        folder = STATE / "machines" / host.name
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        key = folder / "ssh_host_ed25519_key"
+        _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host.name, "-f", str(key)], "ssh-keygen")
+        disks = lab_uml.disks(host.disks)
+        files = {
+            "etc/hostname": (f"{host.name}\n", 0o644),
+            "etc/hosts": (f"127.0.0.1 localhost\n{host.address} {' '.join([host.name, *host.names])}\n", 0o644),
+            "etc/resolv.conf": (f"nameserver {self.gateway}\n", 0o644),
+            "etc/systemd/network/10-creatic-lab.network": (
+                f"[Match]\nName=vec0\n[Network]\nAddress={host.address}/{self.subnet.split('/')[1]}\n"
+                f"Gateway={self.gateway}\nLinkLocalAddressing=no\n",
+                0o644,
+            ),
+            "etc/ssh/ssh_host_ed25519_key": (key.read_text(), 0o600),
+            "etc/ssh/ssh_host_ed25519_key.pub": (key.with_suffix(".pub").read_text(), 0o644),
+            f"home/{self.user}/.ssh/authorized_keys": (f"{self._ensure_key()}\n", 0o600),
+        }
+        lab_uml.make_disks(archive, folder, disks, files, self.user, _run)
+        repairs = lab_uml.build_repairs(STATE / "cache", _run)
+        return lab_uml.podman_options(folder, repairs), lab_uml.command(host.name, host.memory, len(disks))
 
     def _ensure_machines(self, image: str) -> None:
         present = self.containers()
         for host in self.hosts:
             seed = json.dumps([host.address, host.names, image, CAPABILITIES])
+            if host.machine == "uml":
+                seed += json.dumps([host.memory, host.disks, self._ensure_key(), lab_uml.REPAIRS, lab_uml.PACKAGES])
             recipe = hashlib.sha256(seed.encode()).hexdigest()[:12]
             found = present.get(host.container)
             if found and (found.get("Labels") or {}).get("creatic.recipe") != recipe:
@@ -380,9 +495,15 @@ class Lab:
     def _ensure_access(self, public_key: str) -> None:
         known = []
         for host in self.hosts:
-            booted = _ready(partial(self._booted, host), BOOT_SECONDS)
+            own_kernel = host.machine == "uml"
+            seconds = lab_uml.BOOT_SECONDS if own_kernel else BOOT_SECONDS
+            booted = _ready(partial(self._answers if own_kernel else self._booted, host), seconds)
             if not booted:
-                raise LabError(f"{host.name} n'a pas fini de démarrer en {BOOT_SECONDS} s : « podman logs » le montre")
+                raise LabError(f"{host.name} n'a pas fini de démarrer en {seconds} s : voir {self._keep_log(host)}")
+            if own_kernel:
+                host_key = (STATE / "machines" / host.name / "ssh_host_ed25519_key.pub").read_text()
+                known.append(f"{host.address} {' '.join(host_key.split()[:2])}\n")
+                continue
             host_key = self._exec(
                 host,
                 'home=$(getent passwd "$1" | cut -d: -f6); install -d -m 0700 -o "$1" -g "$1" "$home/.ssh"; '
@@ -414,6 +535,24 @@ class Lab:
             return False
         return state[:1] in (["running"], ["degraded"]) and state[-1] == "active"
 
+    def _answers(self, host: Host) -> bool:
+        """A machine with its own kernel is up when it answers over SSH, as in production."""
+        known = STATE / "machines" / host.name / "known_hosts"
+        known.write_text(f"{host.address} {known.with_name('ssh_host_ed25519_key.pub').read_text()}")
+        options = ["-i", str(self.ssh_dir / "id_ed25519"), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes"]
+        options += ["-o", "ConnectTimeout=5", "-o", "StrictHostKeyChecking=yes"]
+        asked = ["ssh", *options, f"{self.user}@{host.address}", "systemctl is-system-running"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        return done.stdout.strip() in ("running", "degraded")
+
+    def _keep_log(self, host: Host) -> Path:
+        """Keep what a machine said while it booted: its serial line, or systemd's console."""
+        target = STATE / "journaux" / f"{host.name}.log"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(LabError):
+            target.write_text(self.podman("logs", host.container))
+        return target
+
     # -- the three verbs -----------------------------------------------------------------------
 
     def up(self) -> None:
@@ -424,27 +563,35 @@ class Lab:
         """
         if os.geteuid() != 0:
             raise LabError("le banc d'essai démarre de vraies machines : lancez cette commande en root (sudo)")
-        missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program)})
+        wanted = dict(PROGRAMS)
+        if any(host.machine == "uml" for host in self.hosts):
+            wanted |= lab_uml.PROGRAMS
+        missing = sorted({package for program, package in wanted.items() if not shutil.which(program)})
         if missing:
             raise LabError(f"programmes absents : « apt-get install {' '.join(missing)} » puis relancez")
         if self.check:
             known = self.containers()
             self.changes += [host.name for host in self.hosts if host.container not in known]
             return
-        self._ensure_namespace()
-        public_key = self._ensure_key()
-        image = self._ensure_image()
-        self._ensure_network()
-        self._ensure_machines(image)
-        self._ensure_package_cache()
-        self._ensure_access(public_key)
+        with self._alone():
+            self._ensure_namespace()
+            self._ensure_watchers()
+            public_key = self._ensure_key()
+            image = self._ensure_image()
+            self._ensure_network()
+            self._ensure_machines(image)
+            self._ensure_package_cache()
+            self._ensure_access(public_key)
 
     def down(self) -> None:
         """Remove machines, network, mounts, namespace and package cache daemon; keeps downloads and keys."""
-        present = self.containers()
         if self.check:
-            self.changes += sorted(present)
+            self.changes += sorted(self.containers())
             return
+        with self._alone():
+            self._remove(self.containers())
+
+    def _remove(self, present: dict[str, Any]) -> None:
         pid = self._cache_pid()
         if pid:
             self.changes.append("cache de paquets")
@@ -459,8 +606,11 @@ class Lab:
                 table = _run(["nft", "list", "table", "inet", "netavark"], "nft")
                 if "nv_" not in table:  # no container of the machine's own uses it
                     _run(["nft", "delete", "table", "inet", "netavark"], "nft")
+        if (RUN / WATCHERS.name).exists():
+            WATCHERS.write_text((RUN / WATCHERS.name).read_text())
         for mount in (self._namespace, self._namespace.parent):
             if self._mounted(mount):
                 _run(["umount", str(mount)], f"démontage de {mount} impossible")
-        if RUN.exists():
-            shutil.rmtree(RUN)
+        for folder in (RUN, STATE / "machines"):
+            if folder.exists():
+                shutil.rmtree(folder)

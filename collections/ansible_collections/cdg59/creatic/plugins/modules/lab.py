@@ -41,6 +41,20 @@ options:
         type: list
         elements: str
         default: []
+      machine:
+        description: A container, or a machine with a kernel of its own (User-Mode Linux).
+        type: str
+        choices: [conteneur, uml]
+        default: conteneur
+      memory:
+        description: Memory of a machine with its own kernel.
+        type: str
+        default: 1024M
+      disks:
+        description: Further disks of such a machine, 512M for a blank one, 512M:/var/log for one with that folder.
+        type: list
+        elements: str
+        default: []
   user:
     description: Administrator's account on the machines.
     type: str
@@ -91,6 +105,9 @@ def main() -> None:
                     "name": {"type": "str", "required": True},
                     "address": {"type": "str", "required": True},
                     "names": {"type": "list", "elements": "str", "default": []},
+                    "machine": {"type": "str", "choices": ["conteneur", "uml"], "default": "conteneur"},
+                    "memory": {"type": "str", "default": "1024M"},
+                    "disks": {"type": "list", "elements": "str", "default": []},
                 },
             },
             "user": {"type": "str", "default": "creatic"},

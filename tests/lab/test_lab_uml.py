@@ -1,0 +1,112 @@
+"""Machines with a kernel of their own: same SSH, disks, and nothing left behind.
+
+The scenarios hardening_kernel and encrypted_raid start theirs again from inside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import lab as lab_module
+from ansible_collections.cdg59.creatic.plugins.module_utils import lab_uml
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab import STATE, Host, Lab, LabError
+
+ADDRESS = "10.59.250.3"
+
+
+def make(ssh_dir: Path, memory: str = "768M", check: bool = False) -> Lab:
+    disks = ["64M", "1G:/var", "256M:/var/log"]
+    machine = Host("essai-noyau", ADDRESS, ["noyau.creatic.test"], "uml", memory, disks)
+    return Lab("10.59.0.0/16", [machine], "creatic", ssh_dir, check)
+
+
+def ssh(folder: Path, command: str) -> str:
+    options = ["-i", str(folder / "id_ed25519"), "-o", f"UserKnownHostsFile={folder / 'known_hosts'}"]
+    options += ["-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
+    asked = ["ssh", *options, f"creatic@{ADDRESS}", command]
+    return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def kernels() -> list[int]:
+    """User-mode kernels of this lab: their processes."""
+    pids = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"umid=essai-noyau\0" in (process / "cmdline").read_bytes():
+                pids.append(int(process.name))
+    return sorted(pids)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("the lab needs root")
+    folder = tmp_path_factory.mktemp("ssh")
+    make(folder).down()
+    yield folder
+    make(folder).down()
+    assert kernels() == []
+    assert not (STATE / "machines").exists()
+
+
+def test_it_boots_a_kernel_of_its_own_and_is_reached_as_in_production(folder: Path) -> None:
+    fresh = make(folder, check=True)
+    fresh.up()
+    assert fresh.changes == ["essai-noyau"]
+    make(folder).up()
+    answer = ssh(folder, "hostname; sudo -n id -u; systemctl is-system-running; uname -r").split()
+    assert answer[:3] == ["essai-noyau", "0", "running"]
+    assert answer[3] != platform.release()
+    assert "apparmor" in ssh(folder, "cat /sys/kernel/security/lsm")
+    assert "Err:" not in ssh(folder, "sudo apt-get update 2>&1")
+
+
+def test_it_has_the_disks_asked_for(folder: Path) -> None:
+    sizes = ssh(folder, "lsblk --bytes --nodeps --noheadings --output SIZE").split()
+    assert [int(size) >> 20 for size in sizes[1:]] == [64, 1024, 256]
+    assert ssh(folder, "findmnt -n -o SOURCE,FSTYPE /var/log").split() == ["/dev/ubdd", "ext4"]
+
+
+def test_its_kernel_runs_under_an_account_without_rights(folder: Path) -> None:
+    assert kernels()
+    for pid in kernels():
+        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        assert set(status["Uid"].split()) == {lab_uml.ACCOUNT}
+        assert int(status["CapEff"], 16) == 0
+        assert int(status["CapPrm"], 16) == 0
+
+
+def test_a_second_up_changes_nothing(folder: Path) -> None:
+    again = make(folder)
+    again.up()
+    assert again.changes == []
+
+
+def test_a_killed_machine_comes_back_with_its_disks_and_key(folder: Path) -> None:
+    ssh(folder, "touch ~/avant; sync")
+    lab = make(folder)
+    os.kill(lab.containers()["creatic-essai-noyau"]["Pid"], signal.SIGKILL)
+    for _attempt in range(50):
+        if lab.containers()["creatic-essai-noyau"]["State"] != "running":
+            break
+        time.sleep(0.2)
+    assert kernels() == []
+    again = make(folder)
+    again.up()
+    assert again.changes == ["essai-noyau"]
+    assert ssh(folder, "ls ~").split() == ["avant"]
+
+
+def test_a_machine_that_does_not_boot_leaves_its_serial_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab_module.lab_uml, "BOOT_SECONDS", 6)
+    with pytest.raises(LabError, match=r"n'a pas fini de démarrer en 6 s : voir .*essai-noyau\.log"):
+        make(folder, memory="24M").up()
+    assert "panic" in (STATE / "journaux" / "essai-noyau.log").read_text()
