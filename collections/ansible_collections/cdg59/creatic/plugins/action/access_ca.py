@@ -1,0 +1,37 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Has the SSH authority ready, in the control node's own Python: no connection, no other interpreter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.module_utils.access import SshAuthority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError
+from ansible_collections.cdg59.creatic.plugins.modules.access_ca import SPEC
+
+
+class ActionModule(ActionBase):
+    """Does everything in `run`; nothing is sent anywhere."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        _, args = self.validate_argument_spec(argument_spec=SPEC)
+        directory = Path(args["dir"]).expanduser().absolute()
+        authority = SshAuthority(directory, Passphrases(directory, generate=args["generate_passphrases"]))
+        try:
+            changes = authority.ensure(args["create"], self._task.check_mode)
+        except PkiError as error:
+            raise AnsibleActionFail(str(error)) from error
+        return {
+            "changed": bool(changes),
+            "changes": changes,
+            "public_key": str(authority.public),
+            "revoked": str(authority.krl),
+        }

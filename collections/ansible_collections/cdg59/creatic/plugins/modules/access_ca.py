@@ -1,0 +1,70 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Documentation of access_ca; the action plugin of the same name does the work, in the control node's Python."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: access_ca
+short_description: Have the SSH authority of time-boxed access ready on the control node
+version_added: 0.1.0
+description:
+  - Gives the files that hosts need of the authority; publishes again the list of revoked certificates when it is not
+    the registry's.
+  - Runs on the control node whatever the host of the play, and supports check mode.
+options:
+  dir:
+    description: Folder of the authority.
+    type: path
+    required: true
+  create:
+    description: Make the authority when there is none, instead of failing.
+    type: bool
+    default: false
+  generate_passphrases:
+    description: Make a random passphrase, in a file, for a new authority.
+    type: bool
+    default: false
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure the SSH authority is there
+  cdg59.creatic.access_ca:
+    dir: "{{ creatic_home }}/acces"
+    create: true
+"""
+
+RETURN = r"""
+changes:
+  description: What changed, or would, in French.
+  returned: success
+  type: list
+  elements: str
+public_key:
+  description: File of the authority's public key.
+  returned: success
+  type: str
+revoked:
+  description: File of the revoked certificates (KRL).
+  returned: success
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
+
+SPEC = {
+    "dir": {"type": "path", "required": True},
+    "create": {"type": "bool", "default": False},
+    "generate_passphrases": {"type": "bool", "default": False, "no_log": False},
+}
+
+
+def main() -> None:
+    AnsibleModule(argument_spec=SPEC, supports_check_mode=True).fail_json(msg="le plugin d'action access_ca manque")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""The host's half: accounts that only a certificate opens, their login shell, the end of their sessions."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import access_accounts
+from creatic_session import cli, sessions
+
+SHELL = cli.SELF
+ACCOUNTS = [{"name": "auditeur", "comment": "Auditeur"}]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A system's files, with sudo open to all."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "usr/bin").mkdir(parents=True)
+    (tmp_path / "usr/bin/sudo").touch(mode=0o755)
+    (tmp_path / "etc/passwd").write_text(
+        f"root:x:0:0:root:/root:/bin/bash\nauditeur:x:1001:1001:Auditeur:/home/auditeur:{SHELL}\n"
+    )
+    (tmp_path / "etc/shadow").write_text("root:*:20000::::::\nauditeur:*:20000::::::\n")
+    (tmp_path / "etc/group").write_text(f"sudogrp:x:{os.getgid()}:creatic\nsudo:x:27:creatic\nauditeur:x:1001:\n")
+    return tmp_path
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(access_accounts, "run", lambda command, _error: commands.append(list(command)))
+    return commands
+
+
+def test_an_account_as_it_must_be_is_left_alone(root: Path, asked: list[list[str]]) -> None:
+    assert access_accounts.apply(ACCOUNTS, SHELL, root=root) == []
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after"),
+    [
+        ("etc/passwd", SHELL, "/bin/bash"),
+        ("etc/passwd", "/home/auditeur", "/srv/auditeur"),
+        ("etc/shadow", "auditeur:*", "auditeur:$y$j9T$abc"),
+        ("etc/shadow", "auditeur:*", "auditeur:"),
+        ("etc/shadow", "auditeur:*", "auditeur:!$y$j9T$abc"),
+        ("etc/group", "sudo:x:27:creatic", "sudo:x:27:creatic,auditeur"),
+    ],
+)
+def test_what_was_changed_by_hand_is_brought_back(
+    root: Path, asked: list[list[str]], file: str, before: str, after: str
+) -> None:
+    (root / file).write_text((root / file).read_text().replace(before, after))
+    assert [change.name for change in access_accounts.apply(ACCOUNTS, SHELL, check=True, root=root)] == ["auditeur"]
+    assert asked == []
+    access_accounts.apply(ACCOUNTS, SHELL, root=root)
+    assert [(command[0], command[-1]) for command in asked] == [("usermod", "auditeur")]
+    assert tuple(asked[0][asked[0].index("--password") :][:2]) == ("--password", "*")
+    assert tuple(asked[0][asked[0].index("--groups") :][:2]) == ("--groups", "")
+
+
+def test_where_sudo_is_reserved_to_a_group_accounts_join_it_alone(root: Path, asked: list[list[str]]) -> None:
+    (root / "usr/bin/sudo").chmod(0o4110)
+    assert access_accounts.sudo_group(root) == "sudogrp"
+    access_accounts.apply([*ACCOUNTS, {"name": "prestataire", "comment": "Prestataire"}], SHELL, root=root)
+    assert [command[0] for command in asked] == ["usermod", "useradd"]
+    assert all(command[command.index("--groups") + 1] == "sudogrp" for command in asked)
+
+
+# -- the login shell ----------------------------------------------------------------------------------------------
+
+
+def test_a_session_is_recorded_as_the_account_until_the_certificate_ends() -> None:
+    command = cli.recorded("auditeur", "enregistrer 12 1000", "cat /etc/hostname; id", 400.9)
+    assert command == [
+        *("sudo", "--non-interactive", "--command-timeout=600", "--user=auditeur", "--"),
+        *(SHELL, "executer", "12", "cat /etc/hostname; id"),
+    ]
+    assert cli.recorded("auditeur", "enregistrer 12 1000", "", 0)[-2:] == ["executer", "12"]
+
+
+@pytest.mark.parametrize(
+    "forced", ["", "id", "enregistrer", "enregistrer 12 1000; id", "enregistrer 12 1000\nid", "enregistrer -1 1000"]
+)
+def test_nothing_else_opens_a_session(forced: str) -> None:
+    with pytest.raises(ValueError, match=r"fab access\.grant"):
+        cli.recorded("auditeur", forced, "id", 0)
+
+
+def test_an_ended_certificate_opens_nothing() -> None:
+    with pytest.raises(ValueError, match="échu"):
+        cli.recorded("auditeur", "enregistrer 12 1000", "", 1000)
+
+
+@pytest.mark.parametrize("arguments", [[], ["-l"], ["-c", "id"], ["-c", "id", "x"], ["executer"], ["couper", "x"]])
+def test_the_shell_itself_refuses(arguments: list[str]) -> None:
+    package = Path(cli.__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from creatic_session.cli import main; sys.exit(main())", *arguments],
+        env={"PYTHONPATH": str(package)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (1, 2)
+    assert done.stderr.startswith("Session refusée : ce compte ne s'ouvre")
+
+
+# -- the end of sessions ------------------------------------------------------------------------------------------
+
+
+def process(proc: Path, pid: int, uid: int, *command: str) -> None:
+    folder = proc / str(pid)
+    folder.mkdir(parents=True)
+    (folder / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in command))
+    (folder / "status").write_text(f"Name:\tx\nUid:\t1001\t{uid}\t{uid}\t{uid}\n")
+
+
+def sudo(serial: str, account: str) -> list[str]:
+    return ["sudo", "--non-interactive", "--command-timeout=9", f"--user={account}", "--", SHELL, "executer", serial]
+
+
+def test_only_the_accounts_that_a_certificate_opened_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = {"auditeur": 1001, "prestataire": 1002}
+    monkeypatch.setattr(sessions.pwd, "getpwnam", lambda name: pwd.struct_passwd((name, "", ids[name], 0, "", "", "")))
+    process(tmp_path, 10, 0, *sudo("12", "auditeur"), "cat")
+    process(tmp_path, 11, 1001, "bash", "-c", "cat")
+    process(tmp_path, 12, 1001, "sleep", "1000")
+    process(tmp_path, 20, 0, *sudo("121", "prestataire"))
+    process(tmp_path, 21, 1002, "bash", *sudo("12", "prestataire"))  # says so, without sudo's rights
+    process(tmp_path, 30, 0, "sshd")
+    killed = []
+
+    def kill(pid: int, number: int) -> None:
+        assert number == signal.SIGKILL
+        killed.append(pid)
+        (tmp_path / str(pid) / "status").unlink()
+
+    assert sessions.cut([SHELL, "executer", "12"], kill, tmp_path) == {"auditeur": 2}
+    assert sorted(killed) == [11, 12]
+    assert sessions.cut([SHELL, "executer", "13"], kill, tmp_path) == {}
