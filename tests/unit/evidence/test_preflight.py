@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import SealKeys
 from ansible_collections.cdg59.creatic.plugins.module_utils.preflight import (
+    check_backup,
     check_certificates,
     check_clock,
     check_disk,
@@ -116,3 +118,28 @@ def test_every_check_has_its_fix_when_it_is_not_good(tmp_path: Path) -> None:
     checks = run_checks(tmp_path, 1 << 60, 1 << 60, NOW)
     assert {check["cle"] for check in checks} == {"systeme", "disque", "memoire", "certificats"}
     assert all(check["remede"] for check in checks if check["verdict"] != "ok")
+
+
+@pytest.mark.parametrize(
+    ("hours", "verdict", "detail"),
+    [
+        (3, "ok", "faite il y a 3 h, 1,5 Mo"),
+        (50, "attention", "faite il y a 50 h"),
+        (None, "attention", "jamais faite"),
+    ],
+)
+def test_the_age_of_the_backup_is_judged_by_the_policy(
+    tmp_path: Path, hours: int | None, verdict: str, detail: str
+) -> None:
+    now = dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
+    assert check_backup(tmp_path, 48, now) == [], "a PC keeps nothing to save"
+    (tmp_path / "etc/creatic/sauvegarde").mkdir(parents=True)
+    (tmp_path / "etc/creatic/sauvegarde/config.json").touch()
+    (tmp_path / "var/lib/creatic-sauvegarde").mkdir(parents=True)
+    good = {"le": int(now.timestamp()) - hours * 3600, "octets": 1_500_000} if hours else {}
+    told = json.dumps({"bonne": False, "derniere_bonne": good})
+    (tmp_path / "var/lib/creatic-sauvegarde/derniere.json").write_text(told)
+    [found] = check_backup(tmp_path, 48, now)
+    assert (found["cle"], found["verdict"]) == ("sauvegarde", verdict)
+    assert detail in found["detail"]
+    assert bool(found["remede"]) == (verdict != "ok")

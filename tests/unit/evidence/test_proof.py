@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import getpass
 import json
+import os
+import pwd
 import stat
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,7 @@ def test_the_command_runs_with_a_clean_environment(tmp_path: Path, monkeypatch: 
         tmp_path, """printf '{"preuves":[{"cle":"x","verdict":"ok","detail":"%s %s"}]}' "$HOME" "$SECRET" """
     )
     proofs, _ = run([command], getpass.getuser(), 10)
-    assert proofs[0]["detail"] == f"{Path.home()} "
+    assert proofs[0]["detail"] == f"{pwd.getpwuid(os.getuid()).pw_dir} "
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store impor
     close_run,
     lock_commune,
     open_run,
+    playbook_pid,
     readiness,
     runs,
     unlock_communes,
@@ -144,6 +147,28 @@ def test_an_interrupted_run_leaves_nothing_and_the_next_goes_on(tmp_path: Path, 
     roll(tmp_path, "2026-11-24T080500Z", keys, GONDECOURT)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".verrou", "2026-11-24T080500Z", "index.html"]
     assert all(result.intact for result in verify_all(tmp_path, keys.root).values())
+
+
+def test_the_worker_of_a_killed_playbook_locks_in_its_name_and_the_next_takes_over(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+
+    def work(said: Connection) -> None:
+        said.recv()  # its parent is no more
+        assert os.getppid() != playbook.pid
+        lock_commune(tmp_path, "gondecourt", playbook_pid(), "alice")
+        said.send(playbook_pid())
+
+    def play(said: Connection) -> None:
+        fork.Process(target=work, args=(said,)).start()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ours, theirs = fork.Pipe()
+    playbook = fork.Process(target=play, args=(theirs,))
+    playbook.start()
+    playbook.join()
+    ours.send("go")
+    assert ours.poll(20) and ours.recv() == playbook.pid
+    lock_commune(tmp_path, "gondecourt", os.getpid(), "bob")
 
 
 def test_the_folder_of_a_running_rollout_is_left_alone(tmp_path: Path, keys: SealKeys) -> None:

@@ -109,7 +109,7 @@ def _ordered(measures: Mapping[str, Any]) -> dict[str, Any]:
     return {key: measures[key] for key in (*_ACT, *measures) if key in measures}
 
 
-_ENVIRONMENT = Environment(
+ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "evidence_templates"),
     autoescape=True,
     finalize=typographic,
@@ -117,7 +117,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(
+ENVIRONMENT.filters.update(
     label=label,
     value=value,
     day=evidence.day,
@@ -129,7 +129,7 @@ _ENVIRONMENT.filters.update(
     ordered=_ordered,
     word=lambda text: _WORDS.get(str(text), str(text)),
 )
-_ENVIRONMENT.globals.update(
+ENVIRONMENT.globals.update(
     DIGESTS=evidence_seal.DIGESTS,
     SIGNATURE=evidence_seal.SIGNATURE,
     TIMESTAMP=evidence_seal.TIMESTAMP,
@@ -175,7 +175,7 @@ def commune_page(report: Mapping[str, Any]) -> str:
         for host in hosts
         for item in host["certificats"]
     ]
-    return _ENVIRONMENT.get_template("commune.html.j2").render(
+    return ENVIRONMENT.get_template("commune.html.j2").render(
         report=report,
         commune=report["commune"],
         hosts=hosts,
@@ -217,7 +217,7 @@ def _groups(state: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
 def index_page(passage: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     """Page of all communes of the inventory, from the contents of ``passage.json`` and ``etat.json``."""
     rows = sorted(state.values(), key=lambda item: [str(item["commune"].get(key)) for key in ("territoire", "nom")])
-    return _ENVIRONMENT.get_template("index.html.j2").render(
+    return ENVIRONMENT.get_template("index.html.j2").render(
         passage=passage,
         rows=rows,
         total=len(rows),
@@ -234,4 +234,4 @@ def index_page(passage: Mapping[str, Any], state: Mapping[str, Any]) -> str:
 
 def entry_page(run_id: str, pins: Mapping[str, str]) -> str:
     """Entry of the evidence folder: leads to a run's index, and notes the digests of its seal."""
-    return _ENVIRONMENT.get_template("entry.html.j2").render(run_id=run_id, pins=pins)
+    return ENVIRONMENT.get_template("entry.html.j2").render(run_id=run_id, pins=pins)

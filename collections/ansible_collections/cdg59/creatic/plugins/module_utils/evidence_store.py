@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -89,6 +90,15 @@ def owner(pid: int, operator: str) -> dict[str, Any]:
     }
 
 
+def playbook_pid() -> int:
+    """PID of the ansible-playbook whose worker calls this, even if it was killed a moment ago.
+
+    os.getppid() would then name the process that took the worker over, and a lock in that name would never be freed.
+    """
+    parent = multiprocessing.parent_process()
+    return parent.pid if parent and parent.pid else os.getppid()
+
+
 def _alive(holder: Mapping[str, Any]) -> bool:
     """True when the owner runs, or may run (another machine's processes cannot be seen from here)."""
     if holder.get("machine") != socket.gethostname():
@@ -96,7 +106,8 @@ def _alive(holder: Mapping[str, Any]) -> bool:
     return holder.get("processus") is not None and _process_start(int(holder["pid"])) == holder["processus"]
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Content of a JSON file; None when there is none, or it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -112,28 +123,40 @@ def _mutex(folder: Path) -> Iterator[None]:
         yield
 
 
-def lock_commune(locks: Path, slug: str, pid: int, operator: str) -> None:
+def lock_commune(locks: Path, slug: str, pid: int, operator: str, what: str = "") -> None:
     """Take the lock of a commune for a process; again is harmless, a dead owner's is taken over.
 
     Args:
         locks: folder of the locks.
+        slug: name of the lock; a commune's, or that of something else that one run at a time may change.
         pid: the process that runs the rollout (not the worker which calls this).
+        what: what the owner does, French; the rollout of a commune by default.
 
     Raises:
         LockRefused: another living rollout has it.
     """
     with _mutex(locks):
         path = locks / f"{slug}.json"
-        holder = _read_json(path)
+        holder = read_json(path)
         mine = owner(pid, operator)
         if holder and _alive(holder):
             if holder["pid"] == pid and holder["machine"] == mine["machine"]:
                 return
-            raise LockRefused(
-                f"un déploiement de {slug} est déjà en cours, lancé par {holder['proprietaire']} "
-                f"(processus {holder['pid']} sur {holder['machine']}), {day_and_hour(holder['depuis'])}"
-            )
-        _write(path, json.dumps(mine, ensure_ascii=False))
+            raise LockRefused(f"{what or f'un déploiement de {slug}'} est déjà en cours, {_holder_text(holder)}")
+        write_text(path, json.dumps(mine, ensure_ascii=False))
+
+
+def _holder_text(holder: Mapping[str, Any]) -> str:
+    return (
+        f"lancé par {holder['proprietaire']} (processus {holder['pid']} sur {holder['machine']}), "
+        f"{day_and_hour(holder['depuis'])}"
+    )
+
+
+def lock_holder(locks: Path, slug: str) -> str:
+    """Who has a lock now (« lancé par … »); empty for nobody."""
+    holder = read_json(locks / f"{slug}.json")
+    return _holder_text(holder) if holder and _alive(holder) else ""
 
 
 def unlock_communes(locks: Path, pid: int) -> None:
@@ -142,7 +165,7 @@ def unlock_communes(locks: Path, pid: int) -> None:
         return
     with _mutex(locks):
         for path in locks.glob("*.json"):
-            holder = _read_json(path)
+            holder = read_json(path)
             if holder and holder.get("pid") == pid and holder.get("machine") == socket.gethostname():
                 path.unlink()
 
@@ -158,7 +181,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader or a crash sees the old or the new one, whole."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text, encoding="utf-8")
@@ -198,14 +221,14 @@ def open_run(evidence: Path, operator: str, run_id: str = "") -> tuple[str, Path
     try:
         with _mutex(evidence):
             for left in evidence.glob(f"{_STAGING}*"):
-                holder = _read_json(left / _OWNER)
+                holder = read_json(left / _OWNER)
                 if holder is None or not _alive(holder):
                     shutil.rmtree(left)
             for candidate in candidates:
                 folder = evidence / f"{_STAGING}{candidate}"
                 if not folder.exists() and not (evidence / candidate).exists():
                     folder.mkdir(mode=0o700)
-                    _write(folder / _OWNER, json.dumps(owner(os.getpid(), operator), ensure_ascii=False))
+                    write_text(folder / _OWNER, json.dumps(owner(os.getpid(), operator), ensure_ascii=False))
                     return candidate, folder
     except OSError as error:
         raise EvidenceError(f"le dossier {evidence} n'est pas utilisable : {error.strerror}") from error
@@ -217,7 +240,7 @@ def runs(evidence: Path) -> list[Path]:
     found = []
     for path in evidence.glob("*/"):
         if _RUN_ID.fullmatch(path.name):
-            ended = str((_read_json(path / "passage.json") or {}).get("fin") or path.name)
+            ended = str((read_json(path / "passage.json") or {}).get("fin") or path.name)
             found.append((re.sub("[-:]", "", ended), path))
     return [path for _, path in sorted(found)]
 
@@ -225,13 +248,14 @@ def runs(evidence: Path) -> list[Path]:
 def _last_state(finished: Sequence[Path]) -> dict[str, Any]:
     """State of the most recent run that can be read."""
     for folder in reversed(finished):
-        state = _read_json(folder / "etat.json")
+        state = read_json(folder / "etat.json")
         if isinstance(state, dict):
             return state
     return {}
 
 
-def _pins(run: Path) -> dict[str, str]:
+def seal_pins(run: Path) -> dict[str, str]:
+    """Digests of a sealed folder's seal, by file; empty for one that is not there."""
     return {name: sha256(run / name) if (run / name).is_file() else "" for name in SEAL_FILES}
 
 
@@ -283,7 +307,7 @@ def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commun
         if not told:
             discard_run(staging)
             return Outcome(reports, state, None)
-        previous = {"passage": finished[-1].name, **_pins(finished[-1])} if finished else None
+        previous = {"passage": finished[-1].name, **seal_pins(finished[-1])} if finished else None
         passage = {
             "version": 1,
             "passage": run.run_id,
@@ -297,11 +321,11 @@ def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commun
         (staging / _OWNER).unlink(missing_ok=True)
         for slug, report in told.items():
             (staging / slug).mkdir(exist_ok=True)
-            _write(staging / slug / "preuve.json", json.dumps(report, ensure_ascii=False, indent=2))
-            _write(staging / slug / "preuve.html", evidence_page.commune_page(report))
-        _write(staging / "etat.json", json.dumps(state, ensure_ascii=False, indent=1))
-        _write(staging / "passage.json", json.dumps(passage, ensure_ascii=False, indent=2))
-        _write(staging / "index.html", evidence_page.index_page(passage, state))
+            write_text(staging / slug / "preuve.json", json.dumps(report, ensure_ascii=False, indent=2))
+            write_text(staging / slug / "preuve.html", evidence_page.commune_page(report))
+        write_text(staging / "etat.json", json.dumps(state, ensure_ascii=False, indent=1))
+        write_text(staging / "passage.json", json.dumps(passage, ensure_ascii=False, indent=2))
+        write_text(staging / "index.html", evidence_page.index_page(passage, state))
         unsealed = ""
         try:
             if keys is None:
@@ -313,7 +337,7 @@ def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commun
             _sync(path)
         folder = evidence / run.run_id
         staging.rename(folder)
-        _write(evidence / "index.html", evidence_page.entry_page(folder.name, _pins(folder)))
+        write_text(evidence / "index.html", evidence_page.entry_page(folder.name, seal_pins(folder)))
         _sync(evidence)
         return Outcome(reports, state, folder, unsealed)
 
@@ -329,14 +353,14 @@ def verify_all(evidence: Path, root: Path) -> dict[str, Verification]:
     for position, run in enumerate(finished):
         if any(name == "passage.json" for name, _ in results[run.name].faults):
             continue
-        named = (_read_json(run / "passage.json") or {}).get("precedent") or {}
+        named = (read_json(run / "passage.json") or {}).get("precedent") or {}
         previous = finished[position - 1] if position else None
         if named.get("passage") != (previous.name if previous else None):
             lost = named.get("passage")
             what = f"le passage {lost} a disparu" if lost else "un passage antérieur a été ajouté"
             results[run.name].faults.append(("passage.json", f"chaîne rompue : {what}"))
         elif previous:
-            _compare(_pins(previous), named, results[previous.name], f"le passage {run.name}")
+            _compare(seal_pins(previous), named, results[previous.name], f"le passage {run.name}")
     if finished:
         results["index.html"] = _verify_entry(evidence, finished, results[finished[-1].name])
     return results
@@ -355,7 +379,7 @@ def _verify_entry(evidence: Path, finished: Sequence[Path], seal_of_last: Verifi
     if not path.is_file():
         result.faults.append(("index.html", "absent : la page d'entrée a été supprimée"))
         return result
-    actual, pins = path.read_text(encoding="utf-8", errors="replace"), _pins(finished[-1])
+    actual, pins = path.read_text(encoding="utf-8", errors="replace"), seal_pins(finished[-1])
     if actual == evidence_page.entry_page(finished[-1].name, pins):
         return result
     noted = pins | dict(re.findall(r"<dt>([\w.]+)</dt><dd>([0-9a-f]{64})</dd>", actual))
@@ -363,7 +387,7 @@ def _verify_entry(evidence: Path, finished: Sequence[Path], seal_of_last: Verifi
     far = [name for name in SEAL_FILES if _differences(noted[name], pins[name]) > 8]
     if far and actual == evidence_page.entry_page(finished[-1].name, noted):
         _compare(pins, noted, seal_of_last, "la page d'entrée")
-    elif len(finished) > 1 and actual == evidence_page.entry_page(finished[-2].name, _pins(finished[-2])):
+    elif len(finished) > 1 and actual == evidence_page.entry_page(finished[-2].name, seal_pins(finished[-2])):
         result.faults.append(("index.html", "en retard d'un passage (interruption) : le prochain la refera"))
     else:
         result.faults.append(("index.html", "modifié : la page d'entrée n'est plus celle du dernier passage"))
@@ -385,7 +409,7 @@ def readiness(evidence: Path, run_id: str, slugs: Iterable[str]) -> list[str]:
     if folder.is_dir() and not all((folder / name).is_file() for name in SEAL_FILES):
         problems.append(f"{folder} : les preuves ne sont pas signées et horodatées")
     for slug in slugs:
-        report = _read_json(folder / slug / "preuve.json")
+        report = read_json(folder / slug / "preuve.json")
         if report is None:
             problems.append(f"{slug} : aucune preuve n'a été écrite par ce passage")
         elif not report["prete"]:

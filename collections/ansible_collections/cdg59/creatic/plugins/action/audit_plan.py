@@ -1,0 +1,66 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Notes what an audit is about to look at, and refuses before anything starts what it could not judge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.module_utils import audit_store as store
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import LEVELS, Target
+
+_COMMUNE = ("slug", "nom", "siren", "territoire", "taille", "agents", "vague")
+
+
+def target(name: str, variables: Any, profiles: list[str], level: str) -> Target:
+    """Describe one host of the inventory.
+
+    Args:
+        variables: its templated variables.
+        level: level to judge it by, instead of its own.
+
+    Raises:
+        AnsibleActionFail: it has no profile, or an unknown level.
+    """
+    own = [profile for profile in profiles if profile in variables["group_names"]]
+    if not own:
+        raise AnsibleActionFail(
+            f"{name} : aucun profil ; mettez-la dans un des groupes {', '.join(profiles)}, ou hors de --limit"
+        )
+    system = str((variables.get("creatic_poste") or {}).get("systeme", "debian"))
+    wanted = level or str(variables.get("creatic_niveau", ""))
+    if wanted not in LEVELS:
+        raise AnsibleActionFail(
+            f"{name} : niveau « {wanted or 'absent'} » inconnu ; creatic_niveau (inventaire) ou --level est "
+            f"l'un de : {', '.join(LEVELS)}"
+        )
+    commune = variables.get("creatic_commune") or {}
+    return Target(
+        name=name,
+        profile=own[0],
+        level=wanted,
+        address=str(variables.get("ansible_host", name)),
+        system=system,
+        commune={key: commune[key] for key in _COMMUNE if key in commune},
+    )
+
+
+class ActionModule(ActionBase):
+    """Runs on the control node alone."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        variables = task_vars or {}
+        folder = store.current()
+        if folder is None or not self._task.check_mode:
+            raise AnsibleActionFail("cet audit se lance par « fab audit » : il ne change rien et rassemble les preuves")
+        profiles = list(variables["audit_profiles"])
+        hostvars = variables["hostvars"]
+        level = str(self._task.args.get("level") or "")
+        targets = [target(name, hostvars[name], profiles, level) for name in variables["ansible_play_hosts_all"]]
+        store.write_plan(folder, targets)
+        return {"changed": False, "targets": len(targets)}

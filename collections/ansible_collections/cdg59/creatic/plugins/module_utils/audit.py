@@ -1,0 +1,254 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Words of an audit, what it looks at, and what its sources say (OpenSCAP's ARF, pytest's JUnit, Ansible's diffs)."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+LEVELS = ("minimal", "intermediary", "enhanced", "high")
+PHASES = {
+    "preparation": "Préparation",
+    "constats": "Constats (OpenSCAP, correctifs)",
+    "derive": "Dérive par rapport à l'inventaire",
+    "essais": "Essais des profils et des contrôles",
+}
+
+# Verdicts, the worst first: what a set of machines is worth is its worst one. docs/design/audit.md has the rules.
+NON_CONFORME = "non_conforme"
+NON_VERIFIE = "non_verifie"
+A_ATTESTER = "a_attester"
+DEROGATION = "derogation"
+CONFORME = "conforme"
+SANS_OBJET = "sans_objet"
+VERDICTS = (NON_CONFORME, NON_VERIFIE, A_ATTESTER, DEROGATION, CONFORME, SANS_OBJET)
+VERDICT_WORDS = {
+    NON_CONFORME: "non conforme",
+    NON_VERIFIE: "non vérifié",
+    A_ATTESTER: "à attester",
+    DEROGATION: "dérogation",
+    CONFORME: "conforme",
+    SANS_OBJET: "sans objet",
+}
+
+_MAX_DIFF_LINES = 40
+_WORDS = r"(?:pass(?:word|phrase|wd)?|secret|token|mot_de_passe|motdepasse|api_?key|private_?key|psk|credential)"
+_SECRET_LINE = re.compile(rf"(?i)^(?P<lead>.*{_WORDS}\w*[\"']?\s*[:=]\s*)(?P<value>\S.*)$")
+_KEY_BLOCK = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
+_HASH = re.compile(r"\$(?:y|6|5|2[aby]|7|argon2\w*)\$[^\s:]+")
+MASK = "«masqué»"
+
+
+class AuditError(Exception):
+    """The audit cannot be made, or a bundle cannot be read; the message is French and says what to do."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine to audit.
+
+    Attributes:
+        level: ANSSI-BP-028 level it is judged by.
+        system: ``debian``; anything else is listed, and not audited.
+        commune: identity of its commune; empty for a central server.
+    """
+
+    name: str
+    profile: str
+    level: str
+    address: str = ""
+    system: str = "debian"
+    commune: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What OpenSCAP says of one rule.
+
+    Attributes:
+        name: short rule id, like ``sshd_disable_root_login``.
+        result: XCCDF 1.2 result: pass, fail, error, unknown, notapplicable, notchecked, informational, fixed.
+        controls: ANSSI-BP-028 recommendations it refers to, like ``R33``.
+        values: what the profile asks for, by variable.
+    """
+
+    name: str
+    result: str
+    severity: str = ""
+    title: str = ""
+    controls: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OpenScap:
+    """OpenSCAP's verdict on one machine.
+
+    Attributes:
+        profile: short name, like ``anssi_bp28_enhanced``.
+        score: OpenSCAP's own, out of 100.
+        rules: the selected ones, in the order of the profile.
+    """
+
+    profile: str
+    score: float
+    rules: tuple[Rule, ...]
+
+    def counts(self) -> dict[str, int]:
+        """How many rules by result."""
+        found: dict[str, int] = {}
+        for rule in self.rules:
+            found[rule.result] = found.get(rule.result, 0) + 1
+        return found
+
+
+@dataclass(frozen=True)
+class Check:
+    """One test run on one machine.
+
+    Attributes:
+        name: ``tests/profiles/…::test_x``, without its parameters; `case` is whole.
+        result: reussi, echec, ignore (skipped), perdu (its machine went away).
+        detail: reason of a failure or of a skip, one line.
+    """
+
+    name: str
+    case: str
+    host: str
+    result: str
+    detail: str = ""
+
+
+def _local(tag: Any) -> str:
+    return str(tag).rpartition("}")[2]
+
+
+def read_arf(data: bytes) -> OpenScap:
+    """Read an asset reporting format file.
+
+    Raises:
+        AuditError: it is not one. A host may be hostile: entities and networks are never followed.
+    """
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True)
+    try:
+        root = etree.fromstring(data, parser)
+    except etree.XMLSyntaxError as error:
+        raise AuditError(f"le résultat d'OpenSCAP est illisible : {error}") from error
+    definitions: dict[str, tuple[str, tuple[str, ...]]] = {}
+    verdict = None
+    for node in root.iter():
+        name = _local(node.tag) if isinstance(node.tag, str) else ""
+        if name == "Rule":
+            title = next((child.text or "" for child in node if _local(child.tag) == "title"), "")
+            references = [
+                (child.text or "").strip()
+                for child in node
+                if _local(child.tag) == "reference" and "cyber.gouv.fr" in str(child.get("href"))
+            ]
+            definitions[str(node.get("id"))] = (" ".join(title.split()), tuple(dict.fromkeys(references)))
+        elif name == "TestResult":
+            verdict = node
+    if verdict is None:
+        raise AuditError("le résultat d'OpenSCAP est vide : aucun TestResult")
+    short = re.compile(r"^xccdf_org\.ssgproject\.content_\w+?_")
+    profile, score, rules = "", 0.0, []
+    values: dict[str, str] = {}
+    for node in verdict:
+        name = _local(node.tag)
+        if name == "profile":
+            profile = short.sub("", str(node.get("idref")))
+        elif name == "score":
+            score = float(node.text or 0)
+        elif name == "set-value":
+            values[str(node.get("idref"))] = (node.text or "").strip()
+        elif name == "rule-result":
+            identifier = str(node.get("idref"))
+            result = next((child.text or "" for child in node if _local(child.tag) == "result"), "unknown")
+            if result == "notselected":
+                continue
+            exports = [str(one.get("value-id")) for one in node.iter() if _local(one.tag) == "check-export"]
+            title, controls = definitions.get(identifier, ("", ()))
+            rules.append(
+                Rule(
+                    name=short.sub("", identifier),
+                    result=result,
+                    severity=str(node.get("severity") or ""),
+                    title=title,
+                    controls=controls,
+                    values={short.sub("", key): values[key] for key in exports if key in values},
+                )
+            )
+    return OpenScap(profile, round(score, 1), tuple(rules))
+
+
+def read_junit(path: Path) -> list[Check]:
+    """Read pytest's results; tests/profiles/conftest.py notes in each its machine and its name.
+
+    Raises:
+        AuditError: the file is missing or cut.
+    """
+    from lxml import etree
+
+    try:
+        root = etree.parse(path, etree.XMLParser(resolve_entities=False, huge_tree=True)).getroot()
+    except (OSError, etree.XMLSyntaxError) as error:
+        raise AuditError(f"{path.name} est illisible : {error}") from error
+    checks = []
+    for case in root.iter("testcase"):
+        properties = {str(one.get("name")): str(one.get("value")) for one in case.iter("property")}
+        bad = [child for child in case if child.tag in ("failure", "error")]
+        skipped = [child for child in case if child.tag == "skipped"]
+        said = (bad or skipped or [None])[0]
+        detail = " ".join(str(said.get("message") or said.text or "").split())[:400] if said is not None else ""
+        lost = properties.get("machine_perdue") == "oui" and (bad or skipped)
+        result = "perdu" if lost else "echec" if bad else "ignore" if skipped else "reussi"
+        name = properties.get("essai") or f"{case.get('classname')}::{str(case.get('name')).partition('[')[0]}"
+        checks.append(Check(name, str(case.get("name")), properties.get("machine", ""), result, detail))
+    return checks
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """Hide private keys, password hashes, values of lines that speak of a secret, and the given secrets."""
+    text = _HASH.sub(MASK, _KEY_BLOCK.sub(MASK, text))
+    for secret in secrets:
+        if len(secret) >= 6:
+            text = text.replace(secret, MASK)
+    lines = [_SECRET_LINE.sub(lambda found: found["lead"] + MASK, line) for line in text.splitlines()]
+    return "\n".join(lines)
+
+
+def _one_diff(item: Mapping[str, Any]) -> str:
+    if item.get("prepared"):
+        return str(item["prepared"])
+    before, after = (item.get(key) for key in ("before", "after"))
+    if isinstance(before, Mapping) or isinstance(after, Mapping):
+        keys = sorted({*(before or {}), *(after or {})})
+        pairs = [(key, (before or {}).get(key), (after or {}).get(key)) for key in keys]
+        return "\n".join(f"{key} : {one} → {two}" for key, one, two in pairs if one != two)
+    old, new = (redact(str(text or "")).splitlines() for text in (before, after))
+    one, two = (str(item.get(key) or "") for key in ("before_header", "after_header"))
+    lines = difflib.unified_diff(old, new, one, two, lineterm="", n=1)
+    return "\n".join(lines)
+
+
+def readable_diff(diff: Any) -> str:
+    """A module's diff as text, redacted, cut when long."""
+    items = diff if isinstance(diff, list) else [diff] if diff else []
+    text = redact("\n".join(_one_diff(item) for item in items if isinstance(item, Mapping)))
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    if len(lines) > _MAX_DIFF_LINES:
+        lines = [*lines[:_MAX_DIFF_LINES], f"… {len(lines) - _MAX_DIFF_LINES} autres lignes"]
+    return "\n".join(lines)
+
+
+def worst(verdicts: Iterable[str]) -> str:
+    """The worst of some verdicts; *sans objet* when there is none."""
+    present = set(verdicts)
+    return next((verdict for verdict in VERDICTS if verdict in present), SANS_OBJET)

@@ -1,0 +1,259 @@
+"""The audit on the lab: it changes nothing, says what is wrong and what it lost, and a tampered bundle is found out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit_store import audits
+from ansible_collections.cdg59.creatic.plugins.module_utils.scap import PROFILES
+
+from .conftest import ENVIRONMENT, HOME, REPO, command, cut_off, differences, on_host, state_of, wait_for_return
+
+PC, CONNECTOR, GATEWAY = "gondecourt-pc-secretariat", "gondecourt-connecteur", "versement"
+LEVELS = {PC: "intermediary", CONNECTOR: "intermediary", GATEWAY: "high"}
+ADDRESSES = {PC: "10.59.2.10", CONNECTOR: "10.59.2.20"}
+
+
+def audit(*arguments: str, on_line: Callable[[str], None] = lambda _line: None) -> tuple[int, str]:
+    """fab audit, its output followed line by line; gives its status and its output."""
+    process = subprocess.Popen(
+        ["fab", "audit", *arguments],
+        cwd=REPO,
+        env=ENVIRONMENT | {"PYTHONUNBUFFERED": "1"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        on_line(line)
+    return process.wait(timeout=60), "".join(seen)
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    """Content of resultats.json."""
+    results: dict[str, Any] = json.loads((folder / "resultats.json").read_text(encoding="utf-8"))
+    return results
+
+
+class Seen:
+    """The audit of a commune and of the archive's gateway, and the state of the commune's machines before and after."""
+
+    def __init__(self) -> None:
+        self.before = {host: state_of(ADDRESSES[host]) for host in ADDRESSES}
+        self.status, self.output = audit("--limit", f"commune_gondecourt:{GATEWAY}")
+        self.after = {host: state_of(ADDRESSES[host]) for host in ADDRESSES}
+        self.folder = audits(HOME)[-1]
+        self.results = results_of(self.folder)
+
+
+@pytest.fixture(scope="module")
+def seen(archive_room: None) -> Seen:
+    return Seen()
+
+
+def test_the_audit_is_whole(seen: Seen) -> None:
+    assert seen.status == 0, seen.output
+    assert seen.results["verdict"]["conforme"], seen.output
+    machines = {machine["nom"]: machine for machine in seen.results["machines"]}
+    assert machines.keys() == LEVELS.keys()
+    for name, machine in machines.items():
+        assert (machine["etat"], machine["derive"]) == ("auditee", [])
+        assert machine["openscap"]["profil"] == PROFILES[LEVELS[name]].rpartition("profile_")[2]
+        assert machine["openscap"]["comptes"]["pass"] > 100
+        assert machine["essais"]["reussis"] > 20
+        assert machine["correctifs"]["listes_du"]
+    controls = {control["id"]: control for control in seen.results["controles"]}
+    assert {"R33", "R68"} <= {name for name, one in controls.items() if one["machines"]}
+    assert set(controls["R4"]["machines"]) == {GATEWAY}, "R4 is asked at level high only"
+
+
+def test_nothing_is_changed_on_the_machines(seen: Seen) -> None:
+    for host in ADDRESSES:
+        assert differences(seen.before[host], seen.after[host]) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "undo", "where"),
+    [
+        ("touch /etc/x", "rm /etc/x", "files /etc/x"),
+        ("touch /tmp/x && rm /tmp/x", "true", "files /tmp"),
+        ("chmod 0600 /etc/hosts && chmod 0644 /etc/hosts", "true", "files /etc/hosts"),
+        ("nft add table inet x", "nft delete table inet x", "firewall table inet x {"),
+        ("systemctl restart ssh", "true", "services ssh.service"),
+    ],
+)
+def test_a_change_would_be_seen(seen: Seen, change: str, undo: str, where: str) -> None:
+    """The proof above can fail: each of these, however soon undone, is found out."""
+    assert on_host(ADDRESSES[CONNECTOR], change).returncode == 0
+    try:
+        assert where in differences(seen.after[CONNECTOR], state_of(ADDRESSES[CONNECTOR]))
+    finally:
+        assert on_host(ADDRESSES[CONNECTOR], undo).returncode == 0
+
+
+def test_no_secret_is_in_the_bundle(seen: Seen) -> None:
+    secrets = [
+        line.encode()
+        for path in (HOME / "secrets").rglob("*")
+        if path.is_file() and path.suffix in ("", ".pass", ".pin")
+        for line in path.read_text(encoding="utf-8", errors="ignore").splitlines()
+        if len(line) >= 6
+    ]
+    assert secrets
+    for path in seen.folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not [secret for secret in secrets if secret in content], path
+            assert b"PRIVATE KEY" not in content, path
+
+
+# -- The bundle, in the hands of somebody else ---------------------------------------------------------
+
+
+@pytest.fixture
+def bundle(seen: Seen, tmp_path: Path) -> Path:
+    """The archive, unpacked elsewhere."""
+    archive = seen.folder.with_name(f"{seen.folder.name}.tar.gz")
+    with tarfile.open(archive) as content:
+        content.extractall(tmp_path, filter="data")
+    return tmp_path / seen.folder.name
+
+
+def verify(bundle: Path | str, *arguments: str) -> tuple[int, str]:
+    """fab audit.verify; gives its status and its output."""
+    done = command("fab", "audit.verify", str(bundle), *arguments)
+    return done.returncode, done.stdout
+
+
+def test_an_untouched_bundle_verifies(seen: Seen, bundle: Path) -> None:
+    for one in (bundle, seen.folder.with_name(f"{seen.folder.name}.tar.gz")):
+        status, output = verify(one, "--racine", str(HOME / "pki" / "publie" / "racine.pem"))
+        assert status == 0, output
+        assert "intact, horodaté le" in output and "signé par" in output
+    status, output = verify("tous")
+    assert status == 0, output
+
+
+def flip(path: Path) -> None:
+    """Change one byte in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("rapport.html", "rapport.pdf", "resultats.json", "oscal-assessment-results.json"),
+        *("signature.p7s", "horodatage.tsr", "junit/tdt_connector.xml"),
+    ],
+)
+def test_one_changed_byte_is_named(bundle: Path, name: str) -> None:
+    flip(bundle / name)
+    status, output = verify(bundle)
+    assert status == 1, output
+    assert f"{bundle.name}/{name} : " in output
+    assert output.count("✗") == 1, output
+
+
+def test_a_removed_and_an_added_file_are_named(bundle: Path) -> None:
+    (bundle / "rapport.pdf").unlink()
+    (bundle / "note.txt").write_text("x", encoding="utf-8")
+    status, output = verify(bundle)
+    assert status == 1, output
+    assert re.search(r"/rapport\.pdf : .*supprimé", output) and re.search(r"/note\.txt : .*ajouté", output), output
+    assert output.count("✗") == 2, output
+
+
+def test_the_documented_commands_check_it_without_us(bundle: Path) -> None:
+    guide = (REPO / "docs" / "auditeur.md").read_text(encoding="utf-8")
+    block = next(one for one in re.findall(r"```sh\n(.*?)```", guide, re.DOTALL) if "openssl ts -verify" in one)
+    outside = {"PATH": os.defpath}
+
+    def checked() -> int:
+        script = f"set -eo pipefail\n{block}"
+        done = subprocess.run(["bash", "-c", script], cwd=bundle, env=outside, capture_output=True, check=False)
+        return done.returncode
+
+    assert checked() == 0
+    flip(bundle / "rapport.html")
+    assert checked() != 0
+
+
+# -- What goes wrong -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--level", "maximal"), "niveau « maximal » inconnu ; --level est l'un de : minimal, intermediary"),
+        (("--limit", "commune_gondecour"), "« commune_gondecour » n'est ni une machine ni un groupe"),
+        (("--limit", "commune_gondecourt:&tdt"), "ne désigne aucune machine"),
+    ],
+)
+def test_an_unknown_level_or_limit_is_refused(arguments: tuple[str, str], said: str) -> None:
+    before = audits(HOME)
+    status, output = audit(*arguments)
+    assert status == 2, output
+    assert said in output and "Traceback" not in output
+    assert audits(HOME) == before
+
+
+def test_a_lost_machine_and_an_unwaived_failure_are_said(seen: Seen) -> None:
+    """The PC dies while it is compared; the connector has a gap, and keeps its findings."""
+    connector = ADDRESSES[CONNECTOR]
+    done: list[str] = []
+
+    def on_line(line: str) -> None:
+        if line.startswith("Dérive") and not done:
+            done.append(PC)
+            cut_off(ADDRESSES[PC])
+
+    assert on_host(connector, "chmod 0666 /etc/shadow-").returncode == 0
+    try:
+        status, output = audit("--limit", "commune_gondecourt", on_line=on_line)
+    finally:
+        on_host(connector, "chmod 0640 /etc/shadow-")
+        wait_for_return(ADDRESSES[PC])
+    assert done and status == 1, output
+    results = results_of(audits(HOME)[-1])
+    machines = {machine["nom"]: machine for machine in results["machines"]}
+    assert machines[PC]["etat"] == "perdue", output
+    assert machines[PC]["derive"] is None and machines[PC]["incident"]["raison"]
+    assert machines[PC]["openscap"], "what was had before it died is kept"
+    assert machines[CONNECTOR]["etat"] == "auditee" and machines[CONNECTOR]["ecarts"] > 0
+    assert re.search(rf"✗ R\d+ .* : {CONNECTOR}$", output, re.MULTILINE), output
+    assert re.search(rf"✗ {PC} : perdue", output), output
+    assert results["verdict"]["machines_non_auditees"] == [PC]
+    page = (audits(HOME)[-1] / "rapport.html").read_text(encoding="utf-8")
+    assert "Non conforme" in page and PC in page
+    assert verify(audits(HOME)[-1])[0] == 0
+
+
+def test_the_next_audit_says_what_got_better_and_one_that_vanishes_is_missed(
+    seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, output = audit("--limit", CONNECTOR)
+    assert status == 0, output
+    trend = results_of(audits(HOME)[-1])["tendance"]
+    assert trend["ameliores"] and not trend["regresses"], trend
+    shutil.copytree(HOME / "audits", tmp_path / "lab" / "audits")
+    shutil.copytree(HOME / "pki" / "publie", tmp_path / "lab" / "pki" / "publie")
+    monkeypatch.setitem(ENVIRONMENT, "CREATIC_HOME", str(tmp_path))
+    status, output = verify("tous")
+    assert status == 0, output
+    shutil.rmtree(audits(tmp_path / "lab")[-2])
+    status, output = verify("tous")
+    assert status == 1 and "a disparu" in output, output

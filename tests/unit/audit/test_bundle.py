@@ -1,0 +1,274 @@
+"""A bundle: rendered, sealed, packed, verified; one changed byte is named; half a bundle never verifies."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import (
+    audit_oscal,
+    audit_page,
+    audit_run,
+    audit_store,
+    evidence_store,
+)
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import AuditError
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import SealKeys
+from lxml import html
+
+from .conftest import Catalogue, collected, example
+
+REPO = Path(__file__).parents[3]
+NAMES = [
+    *("rapport.html", "rapport.pdf", "resultats.json", "oscal-assessment-results.json", "junit/tdt_connector.xml"),
+    *("machines/gondecourt-connecteur/openscap-arf.xml.gz", "catalogue/controls.yml", "racine.pem", "chaine.pem"),
+]
+
+
+def make_bundle(home: Path, keys: SealKeys, arf: bytes) -> tuple[Path, Path]:
+    """Publish an example as ``fab audit`` does."""
+    name, staging = evidence_store.open_run(home / "audits", "ops@poste")
+    report = collected()
+    report["openscap"]["arf_gz_b64"] = base64.b64encode(arf).decode()
+    audit_store.keep_collected(staging, "gondecourt-connecteur", report)
+    for folder in ("junit", "catalogue"):
+        (staging / folder).mkdir()
+    (staging / "junit" / "tdt_connector.xml").write_text("<testsuites/>")
+    (staging / "catalogue" / "controls.yml").write_text("[]\n")
+    before, pins = audit_store.previous_results(home)
+    results = example(before) | {"audit": name, "precedent": pins}
+    audit_store.write_json(staging / audit_store.RESULTS, results)
+    (staging / audit_store.OSCAL).write_text(audit_oscal.assessment_results(results), encoding="utf-8")
+    (staging / audit_store.REPORT).write_text(audit_page.report(results), encoding="utf-8")
+    (staging / audit_store.PDF).write_bytes(b"%PDF-1.7 drawn by test_pdf, it is slow\n%%EOF")
+    return audit_store.publish(home, staging, name, keys)
+
+
+@pytest.fixture
+def bundle(home: Path, keys: SealKeys, arf: bytes) -> tuple[Path, Path]:
+    """Folder and archive of one audit."""
+    return make_bundle(home, keys, arf)
+
+
+def test_folder_and_archive_verify(bundle: tuple[Path, Path], keys: SealKeys) -> None:
+    for one in bundle:
+        result = audit_store.verify_bundle(one, keys.root)
+        assert result.intact, result.faults
+        assert result.signer and "Signature des preuves" in result.signer
+        assert result.sealed_at is not None
+    with tarfile.open(bundle[1]) as archive:
+        inside = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
+    assert inside == {str(path.relative_to(bundle[0])) for path in bundle[0].rglob("*") if path.is_file()}
+    assert set(NAMES) <= inside
+
+
+def flip(path: Path) -> None:
+    """Change one byte in the middle of a file."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "empreintes.sha256", "signature.p7s", "horodatage.tsr"])
+def test_one_changed_byte_is_named(bundle: tuple[Path, Path], keys: SealKeys, name: str) -> None:
+    flip(bundle[0] / name)
+    faults = dict(audit_store.verify_bundle(bundle[0], keys.root).faults)
+    assert name in faults
+    # Nothing else is accused, but for what the seal's own files need of each other.
+    if name != "empreintes.sha256":
+        assert not {*faults} - {name, *(["horodatage.tsr", "signature.p7s"] if name == "chaine.pem" else [])}
+
+
+def test_a_missing_and_an_added_file_are_named(bundle: tuple[Path, Path], keys: SealKeys) -> None:
+    (bundle[0] / "rapport.pdf").unlink()
+    (bundle[0] / "machines" / "added.txt").write_text("x")
+    faults = dict(audit_store.verify_bundle(bundle[0], keys.root).faults)
+    assert "supprimé" in faults["rapport.pdf"]
+    assert "ajouté" in faults["machines/added.txt"]
+
+
+@pytest.mark.parametrize("name", ["empreintes.sha256", "signature.p7s", "horodatage.tsr"])
+def test_without_its_seal_a_bundle_does_not_verify(bundle: tuple[Path, Path], keys: SealKeys, name: str) -> None:
+    (bundle[0] / name).unlink()
+    assert name in dict(audit_store.verify_bundle(bundle[0], keys.root).faults)
+
+
+def test_a_tampered_archive_is_refused(bundle: tuple[Path, Path], keys: SealKeys, tmp_path: Path) -> None:
+    flip(bundle[1])
+    with pytest.raises(AuditError, match="abîmée"):
+        audit_store.verify_bundle(bundle[1], keys.root)
+
+
+def test_a_hostile_archive_writes_nothing_outside(keys: SealKeys, tmp_path: Path) -> None:
+    evil = tmp_path / "evil.tar.gz"
+    (tmp_path / "x").write_text("x")
+    with tarfile.open(evil, "w:gz") as archive:
+        archive.add(tmp_path / "x", arcname="../../outside")
+    with pytest.raises(AuditError, match="n'est pas une archive d'audit"):
+        audit_store.verify_bundle(evil, keys.root)
+
+
+@pytest.mark.parametrize("what", ["absent", "empty folder", "text"])
+def test_what_is_no_bundle_is_said_in_french(keys: SealKeys, tmp_path: Path, what: str) -> None:
+    target = tmp_path / "bundle"
+    if what == "empty folder":
+        target.mkdir()
+    elif what == "text":
+        target.write_text("x")
+    with pytest.raises(AuditError, match=r"aucun dossier|n'est pas un dossier d'audit|n'est pas une archive"):
+        audit_store.verify_bundle(target, keys.root)
+
+
+def test_another_authority_is_refused(bundle: tuple[Path, Path], tmp_path: Path) -> None:
+    from tests.unit.evidence.conftest import make_authority
+
+    stranger = make_authority(tmp_path / "stranger")
+    faults = dict(audit_store.verify_bundle(bundle[0], stranger.root).faults)
+    assert "ne vient pas de l'autorité du groupement" in faults["horodatage.tsr"] + faults.get("signature.p7s", "")
+
+
+def documented_commands() -> str:
+    """The shell block of docs/auditeur.md that checks an audit."""
+    text = (REPO / "docs" / "auditeur.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    return next(block for block in blocks if "openssl ts -verify" in block)
+
+
+@pytest.mark.parametrize("name", ["", "rapport.html", "empreintes.sha256", "signature.p7s", "horodatage.tsr", "added"])
+def test_the_documented_commands_alone_are_enough(bundle: tuple[Path, Path], name: str) -> None:
+    """sha256sum, openssl and find, as docs/auditeur.md gives them."""
+    if name == "added":
+        (bundle[0] / "added").write_text("x")
+    elif name:
+        flip(bundle[0] / name)
+    script = f"set -eo pipefail\n{documented_commands()}"
+    done = subprocess.run(["bash", "-c", script], cwd=bundle[0], capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == (name in ("", "added")), done.stderr
+    if done.returncode == 0:
+        seal = ["empreintes.sha256", "horodatage.tsr", "signature.p7s"]
+        assert done.stdout.splitlines()[-4 if name else -3 :] == (["added"] if name else []) + seal
+
+
+def test_audits_are_chained(home: Path, keys: SealKeys, arf: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = iter(["2026-11-25T040000Z", "2026-11-25T050000Z", "2026-11-25T060000Z"])
+    monkeypatch.setattr(evidence_store, "new_run_id", lambda: next(names))
+    folders = [make_bundle(home, keys, arf)[0] for _ in range(3)]
+    assert audit_store.verify_chain(home) == []
+    flip(folders[0] / "signature.p7s")
+    assert audit_store.verify_chain(home)[0][0] == "2026-11-25T040000Z/signature.p7s"
+    shutil.rmtree(folders[1])
+    assert ("2026-11-25T060000Z", "l'audit 2026-11-25T050000Z a disparu") in audit_store.verify_chain(home)
+
+
+def test_nothing_is_published_when_it_cannot_be_sealed(home: Path, keys: SealKeys, arf: bytes, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(AuditError, match="ne peut pas être scellé"):
+        make_bundle(home, replace(keys, chain=tmp_path / "absent.pem"), arf)
+    assert audit_store.audits(home) == []
+    assert not list((home / "audits").glob("*.tar.gz"))
+
+
+@pytest.mark.parametrize("moment", ["look", "test", "conclude", "publish"])
+def test_an_interrupted_audit_leaves_nothing_that_verifies(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", Catalogue([]), [])
+    audit = audit_run.Audit(order, lambda _text: None)
+
+    def interrupted(*_arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    steps: dict[str, Callable[..., Any]] = {
+        "look": lambda: None,
+        "test": lambda _targets: [],
+        "gather": lambda _targets, _checks: [],
+        "conclude": lambda _found: {},
+    }
+    for name, step in steps.items():
+        monkeypatch.setattr(audit, name, interrupted if name == moment else step)
+    if moment == "publish":
+        monkeypatch.setattr(audit_store, "publish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        audit.perform()
+    assert [path.name for path in (home / "audits").iterdir() if path.name != ".verrou"] == []
+
+
+def test_a_collector_that_lies_is_refused(tmp_path: Path, arf: bytes) -> None:
+    report = collected()
+    with pytest.raises(KeyError):
+        audit_store.keep_collected(tmp_path, "x", collected(openscap={}))
+    report["openscap"]["arf_gz_b64"] = "not base64 é"
+    with pytest.raises(ValueError):
+        audit_store.keep_collected(tmp_path, "x", report)
+    report["openscap"]["arf_gz_b64"] = base64.b64encode(arf[:-20]).decode()
+    audit_store.keep_collected(tmp_path, "../x", report)
+    assert audit_store.host_folder(tmp_path, "../x").parent == tmp_path / "machines"
+    with pytest.raises(AuditError, match="abîmé"):
+        audit_store.read_arf_bytes(tmp_path, "../x")
+
+
+# -- The pages ----------------------------------------------------------------------------------------
+
+
+def test_the_page_says_it_all_and_escapes() -> None:
+    text = audit_page.report(example())
+    page = html.fromstring(text)
+    shown = " ".join(" ".join(str(part) for part in page.itertext()).split()).replace("\u00a0", " ")
+    for words in (
+        *("Audit de Gondecourt", "Non conforme", "3 écarts sans dérogation", "1 machine n’a pas pu être auditée"),
+        *("gondecourt-pc-secretariat", "Vérifier que la machine est allumée", "Premier audit de ce poste"),
+        *("accordée par RSSI du CDG59 jusqu’au 1er novembre 2027", "assert 'sha512' == 'yescrypt'", "/etc/localtime"),
+        *("Attestations à signer", "Je certifie que <b>les comptes</b>…", "Nom et fonction", "openssl ts -verify"),
+        *("grub2_password", "variable hardening_yescrypt", "3.5.1-1+deb13u1", "sysctl_value = 2", "tcp 22 (sshd)"),
+    ):
+        assert words in shown, words
+    assert not page.xpath("//script|//link|//img|//iframe")
+    assert not page.xpath("//*[starts-with(@src, 'http') or starts-with(@href, 'http')]")
+    anchors = {str(one.get("id")) for one in page.iter()}
+    links = {str(one.get("href")) for one in page.iter("a")}
+    assert {link[1:] for link in links if link.startswith("#")} <= anchors
+
+
+def test_the_trend_is_shown() -> None:
+    before = example()
+    before["audit"] = "2026-10-25T040000Z"
+    before["controles"][3]["machines"]["gondecourt-connecteur"]["verdict"] = "non_conforme"
+    text = " ".join(audit_page.report(example(before)).split()).replace("\u00a0", " ")
+    assert "Depuis l’audit 2026-10-25T040000Z" in text
+    assert "1 amélioration</b>" in text
+
+
+def test_a_level_of_high_on_one_machine_is_named_in_french() -> None:
+    assert "niveau <b>intermédiaire</b>" in audit_page.report(example())
+
+
+def test_the_pdf_is_drawn(tmp_path: Path) -> None:
+    target = tmp_path / "rapport.pdf"
+    audit_page.write_pdf(audit_page.report(example()), target)
+    done = subprocess.run(["pdftotext", "-layout", target, "-"], capture_output=True, text=True, check=True)
+    for words in ("Audit de Gondecourt", "Non conforme", "Attestations à signer", "page 1 /"):
+        assert words in done.stdout, done.stdout
+
+
+def test_oscal_is_valid_and_says_the_same() -> None:
+    from trestle.oscal.assessment_results import Model
+
+    text = audit_oscal.assessment_results(example())
+    Model.model_validate_json(text)
+    result = json.loads(text)["assessment-results"]["results"][0]
+    states = {one["target"]["target-id"]: one["target"]["status"] for one in result["findings"]}
+    assert states["r68"]["state"] == "not-satisfied" and states["r68"]["reason"] == "fail"
+    assert "r3" not in states
+    assert result["risks"][0]["status"] == "deviation-approved"
+    observed = {one["uuid"] for one in result["observations"]}
+    related = {two["observation-uuid"] for one in result["findings"] for two in one["related-observations"]}
+    assert related == observed

@@ -1,0 +1,149 @@
+"""What OpenSCAP, pytest and Ansible say, read without trusting it; secrets never shown."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import (
+    MASK,
+    AuditError,
+    read_arf,
+    read_junit,
+    readable_diff,
+    redact,
+)
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit_run import synthesis
+
+from .conftest import example
+
+REPO = Path(__file__).parents[3]
+
+
+def test_an_arf_is_read(arf: bytes) -> None:
+    verdict = read_arf(gzip.decompress(arf))
+    assert (verdict.profile, verdict.score, verdict.counts()) == ("anssi_bp28_enhanced", 42.2, {"fail": 1})
+    (rule,) = verdict.rules
+    assert (rule.name, rule.title, rule.controls) == ("sysctl_kptr", "Restrict Pointers", ("R9",))
+    assert rule.values == {"sysctl_value": "2"}
+
+
+@pytest.mark.parametrize("data", [b"", b"not xml", b"<a/>"])
+def test_what_is_no_arf_is_refused_in_french(data: bytes) -> None:
+    with pytest.raises(AuditError, match=r"le résultat d'OpenSCAP est (illisible|vide)"):
+        read_arf(data)
+
+
+def test_a_hostile_arf_reads_no_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("canary")
+    entity = f'<!DOCTYPE a [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]>'
+    text = f"{entity}<TestResult><profile idref='xccdf_org.ssgproject.content_profile_a'/>"
+    verdict = read_arf(f"{text}<rule-result idref='r'><result>&x;</result></rule-result></TestResult>".encode())
+    assert "canary" not in repr(verdict)
+
+
+TESTS = """
+import pytest
+@pytest.fixture
+def hostvars(request): return request.param
+machines = pytest.mark.parametrize("hostvars", [{"name": "a", "ansible_host": "127.0.0.1"}], indirect=True, ids=["a"])
+@machines
+def test_good(hostvars): pass
+@machines
+def test_bad(hostvars): assert 1 == 2, "password: hunter2hunter2"
+@machines
+def test_left_out(hostvars): pytest.skip("no kernel here")
+@machines
+@pytest.mark.leaves_traces
+def test_that_writes(hostvars): raise AssertionError
+@machines
+@pytest.mark.parametrize("x", [1, 2])
+def test_twice(hostvars, x): pass
+"""
+
+
+def run_profile_tests(folder: Path, answering: str) -> Path:
+    """Run made-up tests with the hooks of tests/profiles/conftest.py; gives the JUnit file."""
+    source = (REPO / "tests" / "profiles" / "conftest.py").read_text(encoding="utf-8")
+    # The inventory half is not wanted here, and no SSH server answers.
+    source = source.replace("def pytest_generate_tests", "def _unused").replace("def hostvars", "def _unused2")
+    (folder / "conftest.py").write_text(source + f"\ndef _answers(address): return {answering}\n", encoding="utf-8")
+    (folder / "test_x.py").write_text(TESTS, encoding="utf-8")
+    (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {REPO / 'collections'} {REPO / 'tests' / 'profiles'}\n")
+    report = folder / "junit.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "not leaves_traces", "--junitxml", str(report)]
+    command += ["-p", "no:cacheprovider", "test_x.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    return report
+
+
+def test_junit_says_which_test_and_which_host(tmp_path: Path) -> None:
+    checks = read_junit(run_profile_tests(tmp_path, "True"))
+    assert {(check.name, check.host) for check in checks} == {
+        (f"test_x.py::{name}", "a") for name in ("test_good", "test_bad", "test_left_out", "test_twice")
+    }
+    results = {check.case: check.result for check in checks}
+    assert results["test_good[a]"] == "reussi"
+    assert results["test_bad[a]"] == "echec"
+    assert results["test_left_out[a]"] == "ignore"
+    assert len(checks) == 5
+
+
+def test_a_host_that_went_away_has_failed_no_test(tmp_path: Path) -> None:
+    checks = read_junit(run_profile_tests(tmp_path, "False"))
+    assert [check.result for check in checks] == ["reussi", "perdu", "perdu", "perdu", "perdu"]
+    assert checks[2].detail == "la machine ne répond plus"
+
+
+def test_a_cut_junit_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.xml").write_text("<testsuites><testsuite>")
+    with pytest.raises(AuditError, match=r"x\.xml est illisible"):
+        read_junit(tmp_path / "x.xml")
+
+
+KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIcanary\n-----END EC PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        KEY,
+        "mot_de_passe: canary",
+        'db_password = "canary"',
+        "secret_key=canary",
+        "Authorization-Token: canary",
+        "root:$y$j9T$canary/abc:20000:0",
+        "plain canary-value in the middle",
+    ],
+)
+def test_secrets_are_hidden(text: str) -> None:
+    shown = redact(text, ["canary-value"])
+    assert MASK in shown
+    assert "canary" not in shown
+
+
+def test_a_diff_is_short_readable_and_without_secret() -> None:
+    diff = [
+        {"before_header": "/etc/x", "after_header": "/etc/x", "before": f"a\n{KEY}\n", "after": "b\npassword=canary\n"},
+        {"before": {"mode": "0644", "path": "/x"}, "after": {"mode": "0600", "path": "/x"}},
+        {"prepared": "\n".join(f"line {n}" for n in range(100))},
+    ]
+    shown = readable_diff(diff)
+    assert "-a" in shown and "+b" in shown and "mode : 0644 → 0600" in shown
+    assert "canary" not in shown
+    assert shown.splitlines()[-1].endswith("autres lignes")
+    assert len(shown.splitlines()) == 41
+    assert readable_diff(None) == ""
+
+
+def test_the_synthesis_is_short_and_says_what_is_wrong() -> None:
+    lines = synthesis(example(), 150)
+    text = "\n".join(lines)
+    assert "Machines   : 1 auditées sur 2" in text
+    assert "✗ gondecourt-pc-secretariat : injoignable : l'hôte ne répond pas" in text
+    assert "✗ R68 Mots de passe : gondecourt-connecteur" in text
+    assert lines[-1] == "NON CONFORME : 3 écarts sans dérogation, 1 machine non auditée. Durée : 2 min 30 s."
