@@ -1,0 +1,121 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Ansible's side of a patch of the archive room: gives module_utils/archive_patch.py what each node answered."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.module_utils import archive_patch, archive_room
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import explain, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import playbook_pid
+
+# Where playbooks/journeys register what `creatic-archive bilan` said.
+REGISTERED = "archive_bilan"
+
+
+def report(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What a node answered to `creatic-archive bilan`, from the task's result."""
+    if answer.get("unreachable"):
+        return {"erreur": f"injoignable en SSH ({explain(str(answer.get('msg', '')))[0]})"}
+    try:
+        found: dict[str, Any] = json.loads(answer.get("stdout") or "")
+    except ValueError:
+        lines = str(answer.get("stderr") or answer.get("msg") or "").strip().splitlines()
+        return {"erreur": f"creatic-archive ne répond pas ({lines[-1] if lines else 'sans message'})"}
+    return found
+
+
+def reports(nodes: list[str], hostvars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What every node answered; one which was not asked (``--limit``) says so."""
+    found = {}
+    for name in nodes:
+        answer = hostvars[name].get(REGISTERED)
+        found[name] = report(answer) if answer else {"erreur": "n'a pas été interrogé : relancez sans --limit"}
+    return found
+
+
+def gateways(variables: Mapping[str, Any]) -> list[archive_room.Gateway]:
+    """What every gateway answered to `cat` of its metrics files."""
+    found = []
+    for name in sorted(variables["groups"].get("archive_gateway", [])):
+        answer = variables["hostvars"][name].get("archive_passerelle") or {}
+        error = ""
+        if answer.get("unreachable"):
+            error = f"injoignable en SSH ({explain(str(answer.get('msg', '')))[0]})"
+        found.append(archive_room.Gateway(name, str(answer.get("stdout") or ""), error))
+    return found
+
+
+def saved(args: Mapping[str, Any]) -> archive_room.Backup:
+    """The last backup, as the inventory says to judge it."""
+    return archive_room.backup(str(args.get("backup_stamp") or ""), float(args.get("backup_days") or 0), now())
+
+
+class ActionModule(ActionBase):
+    """Runs on the control node alone."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        variables = task_vars or {}
+        args = self._task.args
+        nodes = sorted(variables["groups"]["archive_node"])
+        patch = archive_patch.Patch(Path(str(args["home"])).expanduser(), dry=bool(self._task.check_mode))
+        try:
+            return self._step(str(args["step"]), patch, nodes, variables)
+        except archive_patch.PatchError as error:
+            if args["step"] == "end":
+                patch.fail(str(args["node"]), str(error))
+            return {"failed": True, "msg": str(error)}
+        except OSError as error:
+            raise AnsibleActionFail(f"{error.filename} n'est pas utilisable : {error.strerror}") from error
+
+    def _step(
+        self, step: str, patch: archive_patch.Patch, nodes: list[str], variables: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        args = self._task.args
+        node = str(args.get("node") or "")
+        if step == "take":
+            operator = f"{getpass.getuser()}@{socket.gethostname()}"
+            patch.take(nodes, operator, playbook_pid(), reboot=bool(args.get("reboot")))
+            return {"changed": False, "reboot": patch.record["redemarrer"]}
+        if step == "judge":
+            kept = saved(args)
+            seen = reports(nodes, variables["hostvars"])
+            refused = [*([kept.fault] if kept.fault else []), *archive_room.gateway_faults(gateways(variables))]
+            try:
+                order = patch.judge(seen, kept.text, refused, time.time())
+            except archive_patch.PatchError as error:
+                return {"failed": True, "msg": str(error), "again": archive_room.missing_copies(seen)}
+            return {"changed": False, "order": order, "interrupted": patch.interrupted, "again": {}}
+        if step == "begin":
+            patch.begin(node)
+            return {"changed": True}
+        if step == "end":
+            facts = {
+                "paquets": archive_patch.packages(str(args.get("apt_output") or "")),
+                "redemarre": bool(args.get("rebooted")),
+                "rattrapage": str(args.get("caught_up") or ""),
+            }
+            seen = reports(nodes, variables["hostvars"])
+            done = patch.end(node, facts, seen, time.time(), float(args.get("patience") or 0))
+            return {"changed": False, "noeud": done, "again": done is None}
+        if step == "fail":
+            patch.fail(node, str(args.get("reason") or ""))
+            return {"failed": True, "msg": f"{node} : {args.get('reason')}"}
+        if step == "close":
+            folder, unsealed = patch.close()
+            if unsealed:
+                return {"failed": True, "msg": f"{folder} n'est pas signé : {unsealed}"}
+            return {"changed": True, "folder": str(folder)}
+        raise AnsibleActionFail(f"archive_patch : étape « {step} » inconnue")

@@ -1,0 +1,51 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""The archive room in one French screen, from what its nodes and its gateway answered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.action.archive_patch import gateways, reports, saved
+from ansible_collections.cdg59.creatic.plugins.module_utils import archive_patch, archive_room, evidence_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import now
+
+
+class ActionModule(ActionBase):
+    """Runs on the control node alone, changes nothing but the file it is asked to write."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        variables = task_vars or {}
+        args, hostvars = self._task.args, variables["hostvars"]
+        home = Path(str(args["home"])).expanduser()
+        nodes = sorted(variables["groups"]["archive_node"])
+        found = reports(nodes, hostvars)
+        kept = saved(args)
+        doors = gateways(variables)
+        holder = evidence_store.lock_holder(home / "verrous", archive_patch.LOCK)
+        patch = archive_patch.Patch(home)
+        told = f"en cours, {holder}" if holder else ""
+        if patch.record and not holder:
+            told = f"interrompus ({' ; '.join(archive_patch.lines(patch.record))}) : fab archive.patch les reprend"
+        moment = now()
+        lines = archive_room.screen(
+            found,
+            {name: hostvars[name].get("creatic_zone", "") for name in nodes},
+            replicas=int(args.get("replicas") or 3),
+            saved=kept,
+            gateways=doors,
+            lock=told,
+            now=moment,
+        )
+        faults = [*archive_room.faults(found, moment.timestamp()), *archive_room.gateway_faults(doors)]
+        faults += [kept.fault] if kept.fault else []
+        if args.get("dest"):
+            document = {"ecran": lines, "defauts": [vars(fault) for fault in faults]}
+            evidence_store.write_text(Path(str(args["dest"])), json.dumps(document, ensure_ascii=False, indent=1))
+        return {"changed": False, "lines": lines, "faults": [str(fault) for fault in faults]}

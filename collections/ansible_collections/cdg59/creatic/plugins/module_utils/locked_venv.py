@@ -1,0 +1,246 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""A Python application as one bundle: wheels of a lock file and what it fetches elsewhere, made once, used offline.
+
+The control node makes the bundle (it alone reaches an index); a host unpacks it into a new virtual environment. The
+name of an environment is the digest of all that decided its content: a change of the lock is another environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PYTHON = "/usr/bin/python3.13"
+DONE = ".complet"
+_TIMEOUT = 1800  # seconds, of one command
+_PACKAGE = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/]+")
+
+
+class LockedVenvError(Exception):
+    """The environment cannot be made; the message (French) says what to do."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an environment is made of."""
+
+    requirements: Path
+    """Lock file, with hashes."""
+    build_requirements: Path
+    """Lock file of what builds wheels and installs them: setuptools and uv."""
+    assets_command: Sequence[str] = ()
+    """Program of the environment, and its arguments, which fetches what is no Python package."""
+    assets_lock: Path | None = None
+    """Lines ``sha256  folder``: all that the command may bring. Folders are relative to site-packages."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Further files, by path relative to site-packages; there before the command runs."""
+
+    @property
+    def name(self) -> str:
+        """Name of the environment: sixteen hexadecimal digits."""
+        digest = hashlib.sha256(PYTHON.encode())
+        for lock in (self.requirements, self.build_requirements, self.assets_lock):
+            digest.update(b"\0" + (lock.read_bytes() if lock else b""))
+        digest.update("\0".join(self.assets_command).encode())
+        for path, content in sorted(self.files.items()):
+            digest.update(b"\0" + path.encode() + b"\0" + content)
+        return digest.hexdigest()[:16]
+
+
+# On the control node
+
+
+def bundle(wanted: Wanted, cache: Path, environment: Mapping[str, str]) -> Path:
+    """Give the bundle, made now if the cache has none.
+
+    Args:
+        wanted: what it holds.
+        cache: folder of bundles, shared by concurrent runs.
+        environment: variables of the assets command, beside this process's own.
+
+    Raises:
+        LockedVenvError: the index cannot be reached, or gives something else than what the lock files say.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    target = cache / f"{wanted.name}.tar"
+    with (cache / f".{wanted.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                _make(wanted, Path(folder), environment).replace(target)
+    return target
+
+
+def _make(wanted: Wanted, folder: Path, environment: Mapping[str, str]) -> Path:
+    tools, wheels, venv = folder / "tools", folder / "wheels", folder / "venv"
+    _run([PYTHON, "-m", "venv", str(tools)])
+    pip = [str(tools / "bin" / "python"), "-m", "pip"]
+    _run([*pip, "install", "-q", "--no-deps", "--require-hashes", "--only-binary=:all:", "-r",
+          str(wanted.build_requirements)])  # fmt: skip
+    # Wheels come as they are, the rest is built here by the locked setuptools.
+    _run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(wanted.requirements),
+          "-w", str(wheels)])  # fmt: skip
+    uv = tools / "bin" / "uv"
+    _run([str(uv), "venv", "-q", "--offline", "--python", PYTHON, str(venv)], _uv_cache(uv))
+    _install(uv, venv, wheels)
+    packages = _site_packages(venv)
+    _write(packages, wanted.files)
+    if wanted.assets_command:
+        before = set(_files(packages))
+        program, *arguments = wanted.assets_command
+        _run([str(venv / "bin" / program), *arguments], {**environment, "PYTHONDONTWRITEBYTECODE": "1"})
+        assets = sorted(set(_files(packages)) - before)
+        _check_assets(packages, assets, wanted.assets_lock)
+    else:
+        assets = []
+    made = folder / "bundle.tar"
+    with tarfile.open(made, "w") as archive:
+        archive.add(uv, "uv")
+        for wheel in sorted(wheels.iterdir()):
+            archive.add(wheel, f"wheels/{wheel.name}")
+        for path in assets:
+            archive.add(packages / path, f"assets/{path}")
+        for name, content in sorted(wanted.files.items()):
+            entry = tarfile.TarInfo(f"assets/{name}")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return made
+
+
+def assets_digests(packages: Path, paths: Sequence[str]) -> dict[str, str]:
+    """Digest of each package among files, by its folder; a file of no package counts for itself."""
+    found: dict[str, hashlib._Hash] = {}
+    for path in sorted(paths):
+        matched = _PACKAGE.match(path)
+        digest = found.setdefault(matched[0] if matched else path, hashlib.sha256())
+        content = hashlib.sha256((packages / path).read_bytes()).hexdigest()
+        digest.update(f"{content}  {path}\n".encode())
+    return {folder: digest.hexdigest() for folder, digest in found.items()}
+
+
+def _check_assets(packages: Path, paths: Sequence[str], lock: Path | None) -> None:
+    found = assets_digests(packages, paths)
+    known = {}
+    for line in (lock.read_text(encoding="utf-8") if lock else "").splitlines():
+        digest, _blank, folder = line.partition("  ")
+        known[folder] = digest
+    if found != known:
+        odd = sorted(folder for folder in found.keys() | known.keys() if found.get(folder) != known.get(folder))
+        listed = "\n".join(f"{found[folder]}  {folder}" for folder in sorted(found))
+        raise LockedVenvError(
+            f"{lock.name if lock else 'assets_lock'} : le dépôt de paquets a donné autre chose que ce qui est "
+            f"verrouillé ({', '.join(odd)}). À faire : vérifiez ce dépôt ; si le changement est voulu, relisez-le et "
+            f"remplacez le contenu du fichier par :\n{listed}"
+        )
+
+
+# On the host
+
+
+def is_installed(root: Path, name: str) -> bool:
+    """Whether the environment is there, whole."""
+    return (root / name / DONE).exists()
+
+
+def install(root: Path, name: str, archive: Path) -> None:
+    """Unpack a bundle into its environment; one that an interrupted run left unfinished is made again.
+
+    Raises:
+        LockedVenvError: the bundle is damaged, or the disk is full.
+    """
+    venv = root / name
+    shutil.rmtree(venv, ignore_errors=True)
+    root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root) as unpacked:
+        folder = Path(unpacked)
+        try:
+            with tarfile.open(archive) as opened:
+                opened.extractall(folder, filter="data")
+        except (OSError, tarfile.TarError) as error:
+            raise LockedVenvError(
+                f"le paquet de l'application ne se déballe pas ({error}). À faire : vérifiez la place sur {root}, puis "
+                "relancez ; s'il est abîmé, supprimez-le du cache du poste de commande"
+            ) from None
+        uv = folder / "uv"
+        uv.chmod(0o700)
+        _run([str(uv), "venv", "-q", "--offline", "--python", PYTHON, str(venv)], _uv_cache(uv))
+        _install(uv, venv, folder / "wheels", "--compile-bytecode")
+        if (folder / "assets").is_dir():
+            shutil.copytree(folder / "assets", _site_packages(venv), dirs_exist_ok=True)
+    _open_to_all(venv)
+    with (venv / DONE).open("w") as mark:
+        os.fsync(mark.fileno())
+
+
+def remove_others(root: Path, kept: Sequence[str]) -> list[str]:
+    """Remove environments that are not to be kept; gives their names."""
+    gone = [
+        path for path in sorted(root.glob("*/")) if path.name not in kept and re.fullmatch("[0-9a-f]{16}", path.name)
+    ]
+    for path in gone:
+        shutil.rmtree(path)
+    return [path.name for path in gone]
+
+
+def _install(uv: Path, venv: Path, wheels: Path, *options: str) -> None:
+    found = [str(wheel) for wheel in sorted(wheels.glob("*.whl"))]
+    _run([str(uv), "pip", "install", "-q", "--offline", "--no-deps", "--link-mode", "copy", *options,
+          "--python", str(venv / "bin" / "python"), *found], _uv_cache(uv))  # fmt: skip
+
+
+def _uv_cache(uv: Path) -> dict[str, str]:
+    """Keeps uv's cache beside it, to go with it: it would leave a lock that all may write in the account's home."""
+    return {"UV_CACHE_DIR": str(uv.parent / ".uv-cache")}
+
+
+def _site_packages(venv: Path) -> Path:
+    return next(venv.glob("lib/python3.*/site-packages"))
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for path in folder.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield str(path.relative_to(folder))
+
+
+def _write(packages: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = packages / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _open_to_all(venv: Path) -> None:
+    """Whatever the umask: the environment holds no secret, and services of other accounts run it."""
+    for path in (venv, *venv.rglob("*")):
+        if not path.is_symlink():
+            with contextlib.suppress(FileNotFoundError):
+                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    variables = {**os.environ, **(environment or {})}
+    try:
+        done = subprocess.run(
+            command, env=variables, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LockedVenvError(f"{Path(command[0]).name} : {error}") from None
+    if done.returncode:
+        last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
+        raise LockedVenvError(
+            f"{Path(command[0]).name} {' '.join(command[1:4])} a échoué :\n{last}\nÀ faire : vérifiez que le poste de "
+            "commande atteint l'index de paquets configuré (pip, npm), puis relancez"
+        )

@@ -1,0 +1,59 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Documentation of the action plugin of the same name, which does the work on the control node."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: archive_status
+short_description: The archive room in one French screen
+version_added: 0.1.0
+description:
+  - Reads what every node of the group C(archive_node) answered (variable C(archive_bilan)), and every gateway of
+    C(archive_gateway) (C(archive_passerelle)); judges, and says it.
+options:
+  home:
+    description: State of the control node.
+    type: path
+    required: true
+  replicas:
+    description: Copies of each archive.
+    type: int
+    default: 3
+  backup_stamp:
+    description: File whose first line dates the last backup; C(aucune) to go without.
+    type: str
+    default: ""
+  backup_days:
+    description: Days after which the last backup is too old.
+    type: float
+  dest:
+    description: File to write screen and faults to, as JSON.
+    type: path
+attributes:
+  check_mode:
+    support: full
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Show the archive room
+  cdg59.creatic.archive_status:
+    home: "{{ creatic_home }}"
+  run_once: true
+"""
+
+RETURN = r"""
+lines:
+  description: The screen.
+  returned: always
+  type: list
+  elements: str
+faults:
+  description: Why no node should be stopped now, in French.
+  returned: always
+  type: list
+  elements: str
+"""

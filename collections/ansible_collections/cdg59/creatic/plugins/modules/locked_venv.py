@@ -1,0 +1,111 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Thin shell over module_utils/locked_venv.py; the action plugin of the same name makes the bundle."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: locked_venv
+short_description: Install a Python application from its lock file, offline
+version_added: 0.1.0
+description:
+  - The control node downloads what the lock file names, checked by its hashes, once, and keeps it as one bundle.
+  - A host that lacks the environment is sent the bundle; it never reaches an index itself.
+  - Each content of the lock file has its own environment; that of the link C(current) stays for a way back, older ones
+    are removed.
+options:
+  root:
+    description: Folder of the host that holds the environments.
+    type: path
+    required: true
+  requirements:
+    description: Lock file of the role's C(files/), with hashes.
+    type: str
+  build_requirements:
+    description: Lock file of the role's C(files/), of what builds and installs wheels (setuptools, uv).
+    type: str
+  assets_command:
+    description: Program of the environment and its arguments, run on the control node to fetch what is not Python.
+    type: list
+    elements: str
+    default: []
+  assets_lock:
+    description: File of the role's C(files/) with the digest of each folder that the command brings.
+    type: str
+  assets_environment:
+    description: Variables of that command.
+    type: dict
+    default: {}
+  assets_npm_registry:
+    description:
+      - Variable by which that command takes the address of an npm registry; it gets the one that npm is configured
+        with, unless the environment has it already.
+    type: str
+    default: ""
+  files:
+    description: Further files, by path below site-packages, from the role's C(files/).
+    type: dict
+    default: {}
+  cache:
+    description: Folder of the control node that keeps bundles.
+    type: path
+  name:
+    description: Set by the action plugin.
+    type: str
+  bundle:
+    description: Set by the action plugin.
+    type: str
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure the application is there
+  cdg59.creatic.locked_venv:
+    root: /opt/application
+    requirements: application.lock
+    build_requirements: build.lock
+    cache: ~/.cache/creatic/bundles
+"""
+
+RETURN = r"""
+path:
+  description: Folder of the environment.
+  returned: always
+  type: str
+"""
+
+from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation
+from ansible_collections.cdg59.creatic.plugins.module_utils import locked_venv  # noqa: E402 - after the documentation
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "root": {"type": "path", "required": True},
+            "name": {"type": "str", "required": True},
+            "bundle": {"type": "str"},
+        },
+        supports_check_mode=True,
+    )
+    root, name = Path(module.params["root"]), module.params["name"]
+    there = locked_venv.is_installed(root, name)
+    result = {"path": str(root / name), "wants_bundle": False}
+    if not there and not module.check_mode:
+        if module.params["bundle"]:
+            try:
+                locked_venv.install(root, name, Path(module.params["bundle"]))
+                # The one in use until now stays, for a way back.
+                locked_venv.remove_others(root, [name, (root / "current").resolve().name])
+            except locked_venv.LockedVenvError as error:
+                module.fail_json(msg=str(error))
+        else:
+            result["wants_bundle"] = True
+    module.exit_json(changed=not there, **result)
+
+
+if __name__ == "__main__":
+    main()

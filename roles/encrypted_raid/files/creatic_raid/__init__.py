@@ -1,0 +1,1 @@
+"""State of the encrypted volumes of this machine: a table, figures, and what mdadm notices. See cli.py."""

@@ -1,0 +1,200 @@
+"""What the nodes say, judged: may one be stopped, what is missing, and the screen that tells it."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive_room import (
+    Gateway,
+    backup,
+    faults,
+    gateway_faults,
+    missing_copies,
+    screen,
+)
+
+from .room_harness import NODES, NOW, room
+
+MOMENT = datetime.fromtimestamp(NOW, UTC)
+SAVED = backup("aucune", 7, MOMENT)
+
+
+def told(reports: dict[str, Any]) -> list[str]:
+    return [str(fault) for fault in faults(reports, NOW)]
+
+
+def test_a_whole_room_has_no_fault() -> None:
+    assert told(room()) == []
+
+
+def test_a_node_out_of_service_is_no_fault() -> None:
+    reports = room()
+    reports["sae2"]["etat"]["en_service"] = False
+    assert told(reports) == []
+
+
+MINE = "etat salle 1 passes object"  # sae2's own passes, as sae2 tells them
+LOST = "/AUTH_x/c/o sur sae2"
+
+
+def change(reports: dict[str, Any], path: str, value: Any) -> None:
+    """Set what a path (words, numbers for lists) leads to."""
+    *way, last = path.split()
+    place: Any = reports
+    for step in way:
+        place = place[int(step)] if isinstance(place, list) else place[step]
+    place[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("sae2 etat arretes", ["swift-object", "nginx"], "services arrêtés : swift-object nginx"),
+        ("sae2 etat disques 0 absent", True, "le disque d1 n'est pas monté. Montez"),
+        ("sae2 etat disques 0 libres", 30, "le disque d1 est plein (reste 3,0 %)"),
+        ("sae2 etat quarantaine a_reparer", 2, "2 archives en quarantaine"),
+        ("sae2 etat trop_absent", True, "absent 400 jours"),
+        ("sae2 etat salle 1 passes object", {}, "la réplication (object) n'a encore fini aucune passe"),
+        (f"sae2 {MINE} echecs", 1, "la dernière passe de réplication (object) a 1 échec."),
+        (f"sae2 {MINE} fin", NOW - 90000, "la réplication (object) n'a rien fini depuis plus d'un jour"),
+        ("sae1 etat salle 1 repond", False, "son stockage ne répond pas à sae1."),
+        ("sae2 etat anneaux", {"object": "b"}, "ses anneaux ne sont pas ceux des autres nœuds"),
+        ("sae1 fixite manquants", [LOST], "des copies y manquent (/AUTH_x/c/o)"),
+        ("sae1 fixite abimes", [LOST], "des archives y sont abîmées (/AUTH_x/c/o)"),
+        ("sae1 fixite muets", [f"{LOST} (Timeout)"], "n'a pas rendu des archives"),
+        ("sae2 copies empreintes 7", "", "ses copies diffèrent des autres nœuds dans 1 partition"),
+    ],
+)
+def test_a_fault_names_the_node_the_reason_and_the_fix(path: str, value: Any, said: str) -> None:
+    reports = room()
+    reports["sae2"]["etat"]["absence_s"] = 400 * 86400
+    change(reports, path, value)
+    found = told(reports)
+    assert len(found) == 1
+    assert found[0].startswith(f"sae2 : {said}")
+    assert len(found[0].split(". ", 1)[1]) > 20  # what to do
+
+
+def test_a_node_that_does_not_answer_is_a_fault_with_its_reason() -> None:
+    reports = room()
+    reports["sae2"] = {"erreur": "injoignable en SSH (l'hôte ne répond pas)"}
+    reports["sae1"]["etat"]["salle"][0]["passes"]["object"]["echecs"] = 3  # the others cannot copy to it
+    assert len(told(reports)) == 1
+    assert told(reports)[0].startswith("sae2 : injoignable en SSH (l'hôte ne répond pas). Remettez")
+
+
+def test_the_wrong_clock_is_the_one_that_all_others_see_wrong() -> None:
+    reports = room()
+    for name in NODES:
+        for other in reports[name]["etat"]["salle"]:
+            if name == "sae3":
+                other["decalage_s"] = 0.0 if other["nom"] == "sae3" else -100.0
+            elif other["nom"] == "sae3":
+                other["decalage_s"] = 100.0
+    assert [line.split(". ")[0] for line in told(reports)] == ["sae3 : son horloge avance de 100 s sur les autres"]
+
+
+def test_copies_are_compared_where_the_ring_wants_them_only() -> None:
+    reports = room()
+    reports["sae4"] = copy.deepcopy(reports["sae3"])
+    reports["sae3"]["copies"] = {"noeud": "sae3", "attendues": [7, 9], "empreintes": {"7": ["x"], "9": ["y"]}}
+    reports["sae4"]["copies"] = {"noeud": "sae4", "attendues": [9], "empreintes": {"7": ["moved away"]}}
+    assert missing_copies(reports) == {"sae4": [9]}
+
+
+@pytest.mark.parametrize(
+    ("looks", "missing"),
+    [
+        ((["a", "b"], ["a", "b"], ["b"]), ""),  # a write while they look
+        ((["a", "b"], ["b", "c"], ["c", "d"]), ""),  # several, and not at the very same moments
+        ((["a", "b"], ["b"], ["a"]), ""),
+        ((["", "a"], ["", "a"], [""]), ""),  # its first archive
+        ((["a", "b"], ["a", "b"], ["a-", "b-"]), "sae3"),  # one of its archives was lost before
+        ((["a", "b"], ["a", "b"], [""]), "sae3"),
+        ((["a", "b"], ["c"], [""]), "sae1 sae2 sae3"),
+        ((["a", "b"], [""], [""]), "sae2 sae3"),
+    ],
+)
+def test_what_a_client_writes_meanwhile_is_told_from_what_is_missing(
+    looks: tuple[list[str], ...], missing: str
+) -> None:
+    reports = room()
+    for name, seen in zip(NODES, looks, strict=True):
+        reports[name]["copies"]["empreintes"]["7"] = seen
+    assert missing_copies(reports) == {name: [7] for name in missing.split()}
+
+
+def test_two_empty_copies_do_not_outvote_the_full_one() -> None:
+    reports = room()
+    for name in ("sae1", "sae2"):
+        reports[name]["copies"]["empreintes"].pop("7")
+    assert missing_copies(reports) == {"sae1": [7], "sae2": [7]}
+
+
+def test_without_two_that_agree_every_copy_is_named() -> None:
+    reports = room()
+    for name in NODES:
+        reports[name]["copies"]["empreintes"]["7"] = [name]
+    assert missing_copies(reports) == {"sae1": [7], "sae2": [7], "sae3": [7]}
+
+
+def test_the_backup_is_judged_by_what_dates_it(tmp_path: Path) -> None:
+    stamp, now = tmp_path / "date", datetime(2026, 11, 25, tzinfo=UTC)
+
+    def reason(text: str | None) -> str:
+        stamp.unlink(missing_ok=True)
+        if text is not None:
+            stamp.write_text(text)
+        found = backup(str(stamp), 7, now)
+        return str(found.fault or "")
+
+    assert reason((now - timedelta(days=6)).isoformat()) == ""
+    assert reason("2026-11-24T01:00:00Z\nsuite") == ""
+    assert "trop ancienne (le 17 novembre" in reason("2026-11-17T12:00:00")
+    assert "datée du futur" in reason("2026-12-25T00:00:00Z")
+    assert "ne commence pas par une date" in reason("hier")
+    assert "ne commence pas par une date" in reason("")
+    assert "n'existe pas" in reason(None)
+    assert "aucune sauvegarde n'est déclarée" in str(backup("", 7, now).fault)
+    assert backup("aucune", 7, now).fault is None
+
+
+def test_the_screen_fits_and_says_everything() -> None:
+    reports = room()
+    reports["sae3"] = {"erreur": "injoignable en SSH (l'hôte ne répond pas)"}
+    text = (
+        "sae_journal_sceaux 12\nsae_journal_evenements 340\nsae_journal_plus_ancien_non_scelle_seconds 0\n"
+        f'sae_fixite_plus_ancienne_seconds{{compte="a"}} {NOW - 7200}\nsae_fixite_anomalies 0\nsae_fixite_en_retard 0\n'
+    )
+    lines = screen(
+        reports, {"sae1": 1, "sae2": 2, "sae3": 3}, replicas=3, saved=SAVED,
+        gateways=[Gateway("versement", text)], now=MOMENT,
+    )  # fmt: skip
+    shown = "\n".join(lines)
+    assert max(len(line) for line in lines if not line.startswith("- ")) <= 100
+    assert len(lines) < 24
+    assert "sae3  3     injoignable" in shown
+    assert "12 sceaux, 340 événements ; tout est scellé" in shown
+    assert "relue depuis moins de 2 h" in shown
+    assert "Copies     : 3 par archive, comparées dans 1 partition ; sans réponse : sae3" in shown
+    assert "- sae3 : injoignable en SSH" in shown
+
+
+def test_what_the_gateway_found_damaged_is_no_healthy_room() -> None:
+    good, bad, silent = (Gateway(name, text) for name, text in
+                         (("a", "sae_fixite_anomalies 0\n"), ("b", "sae_fixite_anomalies 2\n"), ("c", "")))  # fmt: skip
+    (fault,) = gateway_faults([good, bad, silent])
+    assert fault.node == "b"
+    assert "2 anomalies" in fault.reason and "sae-fixite" in fault.fix
+    shown = screen(room(), {}, replicas=3, saved=SAVED, gateways=[bad], now=MOMENT)
+    assert "1 défaut, aucun nœud ne doit être arrêté :" in shown
+    assert shown[-1] == f"- {fault}"
+
+
+def test_a_gateway_without_figures_is_said() -> None:
+    shown = screen(room(), {}, replicas=3, saved=SAVED, gateways=[Gateway("versement", "")], now=MOMENT)
+    assert "Sceaux     : versement : rien de publié" in shown

@@ -1,0 +1,169 @@
+"""The WORM policy: every way in, around and out that is known, and what it answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sae_worm.policy import LATEST, Answer, Head, Pass, Request, Room, judge, retain_until
+
+WORM = Head(204, {"x-container-meta-worm": "true"})
+PLAIN = Head(204, {})
+ABSENT = Head(404)
+UNKNOWN = Head(503)
+NOW = 1_800_000_000.0
+FUTURE, PAST = str(int(NOW) + 1000), str(int(NOW) - 1000)
+
+
+def kept(until: str | None = FUTURE) -> Head:
+    """An archive, with its date."""
+    return Head(200, {"x-object-meta-retain-until": until} if until else {})
+
+
+def ask(
+    method: str,
+    path: str,
+    headers: dict[str, str] | None = None,
+    *,
+    container: Head = WORM,
+    found: Head = ABSENT,
+    clocks: tuple[float | None, ...] = (NOW, NOW, NOW),
+    queries: frozenset[str] = frozenset(),
+) -> Answer | Pass:
+    """Judge a request on a room in that state."""
+    account, name, key = [*path.split("/"), "", ""][:3]
+    request = Request(method, account, name, key, headers or {}, queries)
+    return judge(request, Room(lambda: container, lambda: found, lambda: clocks))
+
+
+def refused(verdict: Any, status: int = 403) -> bool:
+    """True for a refusal that is journaled."""
+    return isinstance(verdict, Answer) and verdict.status == status and verdict.refused
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_reading_is_nobodys_business(method: str) -> None:
+    assert ask(method, "AUTH_a/aip/x.tar", container=UNKNOWN, found=UNKNOWN) == Pass()
+
+
+def test_an_archive_enters_once_with_its_date() -> None:
+    headers = {"x-object-meta-retain-until": FUTURE}
+    assert ask("PUT", "AUTH_a/aip/x.tar", headers) == Pass({"If-None-Match": "*"})
+    assert refused(ask("PUT", "AUTH_a/aip/x.tar", headers, found=kept()), 412)
+    assert refused(ask("PUT", "AUTH_a/aip/x.tar", headers, found=kept(PAST)), 412)
+
+
+@pytest.mark.parametrize("date", [None, "", "demain", "-5", "0", "1.5", "1e9", "٣٣", str(LATEST + 1), "9" * 30])
+def test_an_archive_without_a_usable_date_is_refused(date: str | None) -> None:
+    headers = {} if date is None else {"x-object-meta-retain-until": date}
+    assert refused(ask("PUT", "AUTH_a/aip/x.tar", headers), 400)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "x-delete-at",
+        "x-delete-after",
+        "x-object-manifest",
+        "x-symlink-target",
+        "x-object-sysmeta-symlink-target",
+        "x-static-large-object",
+    ],
+)
+def test_what_would_vanish_or_point_elsewhere_is_refused(header: str) -> None:
+    assert refused(ask("PUT", "AUTH_a/aip/x.tar", {"x-object-meta-retain-until": FUTURE, header: "1"}))
+
+
+@pytest.mark.parametrize("method", ["POST", "COPY", "PATCH", "UPDATE", "REPLICATE"])
+def test_an_archive_is_never_changed(method: str) -> None:
+    assert refused(ask(method, "AUTH_a/aip/x.tar", {"x-object-meta-retain-until": FUTURE}, found=kept()))
+
+
+def test_an_archive_leaves_after_its_date_only() -> None:
+    assert refused(ask("DELETE", "AUTH_a/aip/x.tar", found=kept(FUTURE)))
+    assert refused(ask("DELETE", "AUTH_a/aip/x.tar", found=kept(None)))
+    assert refused(ask("DELETE", "AUTH_a/aip/x.tar", found=kept("bientôt")))
+    assert ask("DELETE", "AUTH_a/aip/x.tar", found=kept(PAST)) == Pass()
+    assert ask("DELETE", "AUTH_a/aip/x.tar", found=ABSENT) == Pass()
+
+
+@pytest.mark.parametrize(
+    ("clocks", "status"),
+    [
+        ((NOW + 1e9, NOW, NOW), 403),
+        ((NOW + 1e9, NOW + 1e9, NOW), None),
+        ((NOW + 1e9, None, None), 503),
+        ((NOW + 1e9, NOW + 1e9, None), None),
+        ((NOW + 1e9, NOW, None), 403),
+        ((NOW + 1e9, NOW + 1e9, NOW, NOW), 403),
+        ((), 503),
+    ],
+)
+def test_a_majority_of_clocks_says_that_the_date_is_past(clocks: tuple[float | None, ...], status: int | None) -> None:
+    verdict = ask("DELETE", "AUTH_a/aip/x.tar", found=kept(FUTURE), clocks=clocks)
+    assert refused(verdict, status) if status else verdict == Pass()
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
+def test_without_certainty_the_answer_is_to_come_back(method: str) -> None:
+    headers = {"x-object-meta-retain-until": FUTURE}
+    assert refused(ask(method, "AUTH_a/aip/x.tar", headers, container=UNKNOWN), 503)
+    assert refused(ask(method, "AUTH_a/aip", container=UNKNOWN), 503)
+    if method != "POST":
+        assert refused(ask(method, "AUTH_a/aip/x.tar", headers, found=UNKNOWN), 503)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("DELETE", {}),
+        ("POST", {}),
+        ("POST", {"x-remove-container-meta-worm": "x"}),
+        ("POST", {"x-container-meta-worm": ""}),
+        ("PUT", {}),
+        ("PUT", {"x-container-meta-worm": "false"}),
+        ("PUT", {"x-container-meta-worm": "true", "x-container-read": ".r:*"}),
+        ("PUT", {"x-container-meta-worm": "true", "x-container-sysmeta-versions-enabled": "true"}),
+        ("PUT", {"x-container-meta-worm": "true", "x-container-meta-quota-bytes": "0"}),
+        ("PUT", {"x-container-meta-worm": "true", "x-remove-container-meta-worm": "x"}),
+    ],
+)
+def test_a_worm_container_is_never_changed(method: str, headers: dict[str, str]) -> None:
+    assert refused(ask(method, "AUTH_a/aip", headers))
+
+
+def test_making_a_worm_container_again_does_nothing() -> None:
+    assert ask("PUT", "AUTH_a/aip", {"x-container-meta-worm": "true"}) == Answer(202, refused=False)
+
+
+def test_a_container_is_worm_from_its_beginning() -> None:
+    mark = {"x-container-meta-worm": "true"}
+    assert ask("PUT", "AUTH_a/aip", mark, container=ABSENT) == Pass()
+    assert refused(ask("PUT", "AUTH_a/aip", mark, container=PLAIN), 409)
+    assert refused(ask("POST", "AUTH_a/aip", mark, container=PLAIN), 409)
+    assert refused(ask("PUT", "AUTH_a/aip", mark | {"x-container-write": "autre:*"}, container=ABSENT))
+    assert refused(ask("PUT", "AUTH_a/aip", {"x-container-meta-worm": "oui"}, container=ABSENT), 400)
+
+
+def test_ordinary_containers_stay_ordinary() -> None:
+    for method in ("PUT", "POST", "DELETE"):
+        assert ask(method, "AUTH_a/travail/x", container=PLAIN, found=kept()) == Pass()
+        assert ask(method, "AUTH_a/travail", container=PLAIN) == Pass()
+        assert ask(method, "AUTH_a/travail/x", container=ABSENT) == Pass()
+
+
+@pytest.mark.parametrize("query", ["bulk-delete", "extract-archive", "multipart-manifest", "version-id", "delete"])
+def test_bulk_versions_and_s3_ways_are_refused(query: str) -> None:
+    for path in ("AUTH_a", "AUTH_a/aip", "AUTH_a/aip/x.tar", "bucket/key"):
+        for method in ("POST", "PUT", "DELETE"):
+            assert refused(ask(method, path, container=PLAIN, queries=frozenset({query})))
+
+
+def test_an_account_is_never_deleted() -> None:
+    assert refused(ask("DELETE", "AUTH_a"))
+    assert ask("POST", "AUTH_a", {"x-account-meta-quota-bytes": "1"}) == Pass()
+
+
+def test_a_date_is_a_number_of_seconds() -> None:
+    assert retain_until(" 4000000000 ") == 4_000_000_000
+    assert retain_until(None) is None

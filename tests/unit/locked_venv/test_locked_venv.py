@@ -1,0 +1,83 @@
+"""Names of environments, and what the control node refuses of a registry. Real ones are made by scenario ged."""
+
+from __future__ import annotations
+
+import dataclasses
+import tarfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import locked_venv
+from ansible_collections.cdg59.creatic.plugins.module_utils.locked_venv import LockedVenvError, Wanted
+
+ROLE = Path(__file__).parents[3] / "roles" / "mayan" / "files"
+
+
+@pytest.fixture
+def wanted(tmp_path: Path) -> Wanted:
+    for name in ("application.lock", "build.lock", "assets.lock"):
+        (tmp_path / name).write_text(f"{name}\n", encoding="utf-8")
+    return Wanted(tmp_path / "application.lock", tmp_path / "build.lock", ("fetch",), tmp_path / "assets.lock")
+
+
+def test_each_change_of_content_is_another_environment(wanted: Wanted) -> None:
+    names = {wanted.name, dataclasses.replace(wanted, files={"a.css": b"a"}).name}
+    names.add(dataclasses.replace(wanted, files={"a.css": b"b"}).name)
+    names.add(dataclasses.replace(wanted, assets_command=("fetch", "more")).name)
+    for lock in (wanted.requirements, wanted.build_requirements, wanted.assets_lock):
+        assert lock
+        assert wanted.name in names
+        before = lock.read_bytes()
+        lock.write_bytes(before + b"#\n")
+        names.add(wanted.name)
+        lock.write_bytes(before)
+    assert len(names) == 7
+
+
+def test_what_a_registry_gives_is_told_by_package(tmp_path: Path) -> None:
+    for path in ("app/node_modules/@scope/a/x.js", "app/node_modules/@scope/a/y/z.js", "app/node_modules/b/x.js", "f"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(path, encoding="utf-8")
+    paths = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
+    found = locked_venv.assets_digests(tmp_path, paths)
+    assert set(found) == {"app/node_modules/@scope/a", "app/node_modules/b", "f"}
+    (tmp_path / "app/node_modules/b/x.js").write_text("autre", encoding="utf-8")
+    again = locked_venv.assets_digests(tmp_path, paths)
+    assert {folder for folder in found if found[folder] != again[folder]} == {"app/node_modules/b"}
+
+
+def test_another_content_than_the_locked_one_is_refused(tmp_path: Path, wanted: Wanted) -> None:
+    package = tmp_path / "site" / "node_modules" / "a"
+    package.mkdir(parents=True)
+    (package / "x.js").write_text("1", encoding="utf-8")
+    site = tmp_path / "site"
+    [digest] = locked_venv.assets_digests(site, ["node_modules/a/x.js"]).values()
+    lock = tmp_path / "assets.lock"
+    lock.write_text(f"{digest}  node_modules/a\n", encoding="utf-8")
+    locked_venv._check_assets(site, ["node_modules/a/x.js"], lock)
+    (package / "x.js").write_text("2", encoding="utf-8")
+    with pytest.raises(LockedVenvError, match=r"assets\.lock : .*\(node_modules/a\)\. À faire : vérifiez ce dépôt"):
+        locked_venv._check_assets(site, ["node_modules/a/x.js"], lock)
+    with pytest.raises(LockedVenvError, match=r"\(node_modules/a\)"):
+        locked_venv._check_assets(site, [], lock)
+
+
+def test_a_damaged_bundle_leaves_nothing_that_looks_installed(tmp_path: Path) -> None:
+    root, archive = tmp_path / "opt", tmp_path / "bundle.tar"
+    archive.write_bytes(b"\0" * 100)
+    with tarfile.open(tmp_path / "good.tar", "w") as opened:
+        opened.add(ROLE / "build.lock", "uv")
+    whole = (tmp_path / "good.tar").read_bytes()
+    for content in (b"abime", whole[: len(whole) // 3]):
+        archive.write_bytes(content)
+        with pytest.raises(LockedVenvError, match="ne se déballe pas"):
+            locked_venv.install(root, "0123456789abcdef", archive)
+        assert not locked_venv.is_installed(root, "0123456789abcdef")
+    assert list(root.iterdir()) == []
+
+
+def test_old_environments_go_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("0123456789abcdef", "fedcba9876543210", "00000000000000aa", "current"):
+        (tmp_path / name).mkdir()
+    assert locked_venv.remove_others(tmp_path, ["fedcba9876543210"]) == ["00000000000000aa", "0123456789abcdef"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "fedcba9876543210"]
