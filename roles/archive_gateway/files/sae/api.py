@@ -1,0 +1,234 @@
+"""The door, over HTTP: WSGI application behind nginx, which demands a client certificate and hands it over.
+
+POST /v1/versements               a SIP (.tar or .zip) → ArchiveTransferReply (200 OK, 422 KO, 503 KO, try again),
+                                  or Acknowledgement (202: kept and checked, the answer comes later)
+GET  /v1/versements/<identifier>  the answer given to a SIP, by its own identifier
+GET  /v1/archives[?apres=<id>]    the account's archives (JSON, 1000 at most)
+GET  /v1/archives/<id>            one archive (JSON); <id>.tar: the AIP; <id>/<file>: a file of the SIP
+GET  /                            the account at a glance (HTML)
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, BinaryIO, cast
+
+from flask import Flask, Response, jsonify, render_template_string, request
+
+from sae import config as settings
+from sae.config import Account, Config
+from sae.identity import HEADER, Denied, account_of
+from sae.journal import JournalError
+from sae.store import Corrupted, NotStored, StoreError
+from sae.versement import seda
+from sae.versement.engine import Busy, Engine, Pending, TooBig
+from sae.versement.registry import Answer, Archive
+
+log = logging.getLogger("sae")
+_RETRY = {"Retry-After": "60"}
+_PAGE = """<!doctype html><html lang="fr"><head><meta charset="utf-8"><title>Archivage – {{ account.label }}</title>
+<style>body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1b35}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #ddd;
+vertical-align:top}td.n{text-align:right;white-space:nowrap}code{font-size:.85em;color:#555}
+progress{width:16rem}</style></head><body>
+<h1>Archivage électronique</h1><p><strong>{{ account.label }}</strong> (SIREN {{ account.siren }})</p>
+<p><progress max="{{ account.quota_mb }}" value="{{ used }}"></progress> {{ used }} Mo sur {{ account.quota_mb }},
+{{ count }} archive{{ "s" if count > 1 }}.</p>
+<h2>Derniers versements</h2>
+<table><tr><th>Archive</th><th>Versée le</th><th>Conservée jusqu'au</th><th>Ensuite</th><th>Taille</th></tr>
+{% for one in archives %}<tr><td>{{ one.titre or one.identifiant }}<br><code>{{ one.archive }}</code></td>
+<td>{{ one.verse_le[:10] }}</td><td>{{ one.conserve_jusqua }}</td><td>{{ one.sort_final }}</td>
+<td class="n">{{ (one.octets / 1000) | round(0) | int }} ko</td></tr>
+{% else %}<tr><td colspan="5">Aucune archive pour l'instant.</td></tr>{% endfor %}</table></body></html>"""
+
+
+def application() -> Flask:
+    """What the WSGI server loads, in each of its processes."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    return create_app(settings.load())
+
+
+def create_app(config: Config, engine: Engine | None = None) -> Flask:
+    """The application of a configuration."""
+    app = Flask("sae", static_folder=None)
+    app.json.ensure_ascii = False  # type: ignore[attr-defined] # flask's default provider has it
+    door = _Door(config, engine or Engine.of(config))
+    rules: list[tuple[str, str, Callable[..., Any], list[str]]] = [
+        ("/v1/versements", "deposit", door.deposit, ["POST"]),
+        ("/v1/versements/<path:message>", "answer", door.answer, ["GET"]),
+        ("/v1/archives", "archives", door.archives, ["GET"]),
+        ("/v1/archives/<uuid:aip>", "archive", door.archive, ["GET"]),
+        ("/v1/archives/<uuid:aip>.tar", "package", door.package, ["GET"]),
+        ("/v1/archives/<uuid:aip>/<path:name>", "file", door.file, ["GET"]),
+        ("/", "page", door.page, ["GET"]),
+    ]
+    for path, name, view, methods in rules:
+        app.add_url_rule(path, name, view, methods=methods)
+    app.register_error_handler(Denied, lambda error: _error(HTTPStatus.FORBIDDEN, str(error)))
+    app.register_error_handler(
+        NotStored, lambda error: _error(HTTPStatus.NOT_FOUND, "Cette archive n'est pas au stockage.")
+    )
+    app.register_error_handler(StoreError, _storage_away)
+    app.register_error_handler(JournalError, _broken)
+    app.register_error_handler(OSError, _broken)
+    app.register_error_handler(404, lambda error: _error(HTTPStatus.NOT_FOUND, "Cette adresse n'existe pas."))
+    app.register_error_handler(405, lambda error: _error(HTTPStatus.METHOD_NOT_ALLOWED, "Méthode non admise ici."))
+    return app
+
+
+def _error(code: HTTPStatus, text: str) -> Response:
+    answer = jsonify({"erreur": text})
+    answer.status_code = code
+    return answer
+
+
+def _storage_away(error: Exception) -> Response:
+    log.error("%s", error)
+    answer = _error(HTTPStatus.SERVICE_UNAVAILABLE, "Le stockage des archives ne répond pas. Réessayez plus tard.")
+    answer.headers.update(_RETRY)
+    return answer
+
+
+def _broken(error: Exception) -> Response:
+    """A full disk, a journal that cannot be written: nothing is said done; the client asks again."""
+    log.exception("%s", error)
+    text = "Le service d'archivage ne peut pas travailler (disque ou journal). Rien n'est perdu : réessayez plus tard."
+    answer = _error(HTTPStatus.SERVICE_UNAVAILABLE, text)
+    answer.headers.update(_RETRY)
+    return answer
+
+
+class _Door:
+    """The views. Each begins with the account, which comes from the certificate and from nothing else."""
+
+    def __init__(self, config: Config, engine: Engine) -> None:
+        self._config, self._engine = config, engine
+
+    def _account(self) -> Account:
+        return account_of(request.headers.get(HEADER, ""), self._config)
+
+    # -- in ------------------------------------------------------------------------------------------------
+
+    def deposit(self) -> Response:
+        """Take a SIP in."""
+        account = self._account()
+        try:
+            answer = self._engine.deposit(account, cast(BinaryIO, request.stream))
+        except TooBig:
+            limit = self._config.limits.package // 1_000_000
+            return self._refused(account, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"Le SIP dépasse {limit} Mo.")
+        except Busy:
+            text = "Ce même SIP est en cours de versement. Réessayez dans une minute."
+            return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
+        except Pending as pending:
+            content = seda.acknowledgement(
+                identifier=f"urn:uuid:{uuid.uuid4()}",
+                received=pending.message,
+                when=datetime.now(UTC),
+                agency=self._config.agency,
+                sender=account.siren,
+                comment="SIP reçu et contrôlé, rangé dès que le stockage répondra ; renvoyez-le pour la réponse.",
+            )
+            return Response(content, HTTPStatus.ACCEPTED, _RETRY, mimetype="application/xml")
+        return _reply(answer)
+
+    def _refused(self, account: Account, code: HTTPStatus, text: str) -> Response:
+        content = seda.reply(
+            identifier=f"urn:uuid:{uuid.uuid4()}",
+            request="",
+            when=datetime.now(UTC),
+            agency=self._config.agency,
+            sender=account.siren,
+            accepted=False,
+            comments=[f"Versement refusé : rien n'est conservé. {text}"],
+            events=[],
+        )
+        headers = _RETRY if code == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        return Response(content, code, headers, mimetype="application/xml")
+
+    def answer(self, message: str) -> Response:
+        """Give again what was answered to a SIP."""
+        found = self._engine.registry.last_answer(self._account().name, message)
+        if found is None:
+            return _error(HTTPStatus.NOT_FOUND, f"Aucune réponse n'a été donnée au SIP « {message[:100]} ».")
+        return Response(found.content, HTTPStatus.OK, mimetype="application/xml")
+
+    # -- out -----------------------------------------------------------------------------------------------
+
+    def archives(self) -> Response:
+        """The account's archives."""
+        account = self._account()
+        found = self._engine.registry.archives(account.name, after=request.args.get("apres", ""))
+        count, size = self._engine.registry.usage().get(account.name, (0, 0))
+        return jsonify(
+            {
+                "compte": account.name,
+                "archives_en_tout": count,
+                "octets": size,
+                "quota_mo": account.quota_mb,
+                "archives": [one.to_dict() for one in found],
+            }
+        )
+
+    def _found(self, account: Account, aip: uuid.UUID) -> Archive:
+        archive = self._engine.registry.archive(account.name, str(aip))
+        if archive is None:
+            raise NotStored(str(aip))
+        return archive
+
+    def archive(self, aip: uuid.UUID) -> Response:
+        """One archive's description."""
+        return jsonify(self._found(self._account(), aip).to_dict())
+
+    def package(self, aip: uuid.UUID) -> Response:
+        """The whole AIP."""
+        account = self._account()
+        archive = self._found(account, aip)
+        stream = self._engine.open(account, archive)
+        headers = {"Content-Length": str(archive.size), "X-Content-SHA512": archive.sha512 or ""}
+        content = _closing(stream, self._engine.blocks(stream, archive))
+        return Response(content, HTTPStatus.OK, headers, mimetype="application/x-tar")
+
+    def file(self, aip: uuid.UUID, name: str) -> Response:
+        """A file of the SIP."""
+        account = self._account()
+        archive = self._found(account, aip)
+        listed = next((one for one in archive.files if one["nom"] == name), None)
+        if listed is None:
+            return _error(HTTPStatus.NOT_FOUND, f"« {name[:200]} » n'est pas dans cette archive.")
+        stream = self._engine.open(account, archive)
+        headers = {"Content-Length": str(listed["octets"]), "X-Content-SHA512": str(listed["sha512"])}
+        headers["Content-Disposition"] = "attachment"  # a document of others never becomes a page of ours
+        content = _closing(stream, self._engine.file_blocks(stream, archive, name))
+        return Response(content, HTTPStatus.OK, headers, mimetype="application/octet-stream")
+
+    def page(self) -> str:
+        """The account at a glance."""
+        account = self._account()
+        registry = self._engine.registry
+        count, size = registry.usage().get(account.name, (0, 0))
+        archives = [one.to_dict() for one in registry.latest(account.name, 20)]
+        return render_template_string(_PAGE, account=account, used=size // 1_000_000, count=count, archives=archives)
+
+
+def _reply(answer: Answer) -> Response:
+    code, headers = HTTPStatus.OK, {}
+    if not answer.accepted:
+        code = HTTPStatus.SERVICE_UNAVAILABLE if answer.temporary else HTTPStatus.UNPROCESSABLE_ENTITY
+        headers = _RETRY if answer.temporary else {}
+    return Response(answer.content, code, headers, mimetype="application/xml")
+
+
+def _closing(stream: BinaryIO, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The blocks, and the storage's connection closed whatever happens; a damaged archive cuts the answer short."""
+    try:
+        yield from blocks
+    except Corrupted as error:
+        log.error("%s", error)
+        raise
+    finally:
+        stream.close()

@@ -1,0 +1,143 @@
+"""The gateway's configuration: /etc/sae/config.json, written by the role, checked when it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sae.store import FileStore, Store, SwiftSettings, SwiftStore
+
+DEFAULT_PATH = Path("/etc/sae/config.json")
+# Formats kept without question (PRONOM): PDF and PDF/A, XML, plain text, CSV, images, OpenDocument.
+FORMATS = (
+    "fmt/14", "fmt/15", "fmt/16", "fmt/17", "fmt/18", "fmt/19", "fmt/20", "fmt/276", "fmt/1129",
+    "fmt/95", "fmt/354", "fmt/476", "fmt/477", "fmt/478", "fmt/479", "fmt/480", "fmt/481",
+    "fmt/1910", "fmt/1911", "fmt/1912",
+    "fmt/101", "x-fmt/111", "x-fmt/18",
+    "fmt/11", "fmt/12", "fmt/13", "fmt/41", "fmt/42", "fmt/43", "fmt/44", "x-fmt/390", "x-fmt/391", "fmt/645",
+    "fmt/1507", "fmt/353",
+    "fmt/136", "fmt/290", "fmt/291", "fmt/1756", "fmt/137", "fmt/294", "fmt/295", "fmt/1755",
+)  # fmt: skip
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. Its text, in French, names the file, the field and the fix."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A service versant. Years bound the retention that a SIP asks for; the quota counts 10^6 bytes."""
+
+    name: str
+    label: str
+    siren: str
+    quota_mb: int = 100_000
+    min_years: int = 1
+    max_years: int = 100
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a SIP may be. Sizes are bytes; the ratio is unpacked size over packed size."""
+
+    package: int = 2_000_000_000
+    unpacked: int = 4_000_000_000
+    files: int = 10_000
+    ratio: int = 100
+    manifest: int = 50_000_000
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the gateway needs to know; paths are absolute."""
+
+    agency: str
+    accounts: Mapping[str, Account]
+    rules: Mapping[str, int]  # code of an appraisal rule → years
+    folder: Path = Path("/var/lib/sae")
+    metrics: Path = Path("/var/lib/creatic/metrics")
+    formats: frozenset[str] = frozenset(FORMATS)
+    clamd: Path = Path("/run/clamav/clamd.ctl")
+    signatures: Path = Path("/var/lib/clamav")
+    limits: Limits = Limits()
+    storage: SwiftSettings | Path = field(default=Path("/var/lib/sae/archives"), repr=False)
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.sqlite"
+
+    @property
+    def registry(self) -> Path:
+        return self.folder / "registre.sqlite"
+
+    @property
+    def spool(self) -> Path:
+        return self.folder / "versements"
+
+    def store(self) -> Store:
+        """The storage of the archives."""
+        return FileStore(self.storage) if isinstance(self.storage, Path) else SwiftStore(self.storage)
+
+    def account_of(self, siren: str | None) -> Account | None:
+        """The account of a SIREN, if there is one."""
+        return next((one for one in self.accounts.values() if siren and one.siren == siren), None)
+
+
+def load(path: Path = DEFAULT_PATH) -> Config:
+    """Read the configuration. Raises ConfigError."""
+    try:
+        raw = json.loads(path.read_bytes())
+        keys_file = raw["stockage"].get("cles")
+        keys = json.loads(Path(keys_file).read_bytes()) if keys_file else {}
+    except OSError as error:
+        raise ConfigError(
+            f"{error.filename} : lecture impossible ({error.strerror}). Relancez le déploiement."
+        ) from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ConfigError(f"{path} : illisible ({error}). Relancez le déploiement.") from error
+    try:
+        return _build(raw, keys)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path} : champ absent ou incorrect ({error}). Relancez le déploiement.") from error
+
+
+def _build(raw: Mapping[str, Any], keys: Mapping[str, str]) -> Config:
+    accounts = {
+        one["nom"]: Account(
+            name=one["nom"],
+            label=one["libelle"],
+            siren=one["siren"],
+            quota_mb=int(one.get("quota_mo", Account.quota_mb)),
+            min_years=int(one.get("dua_min", Account.min_years)),
+            max_years=int(one.get("dua_max", Account.max_years)),
+        )
+        for one in raw["comptes"]
+    }
+    given = raw["stockage"]
+    storage: SwiftSettings | Path
+    if given.get("dossier"):
+        storage = Path(given["dossier"])
+    else:
+        storage = SwiftSettings(
+            urls=tuple(given["urls"]),
+            keys=dict(keys),
+            user=given.get("utilisateur", SwiftSettings.user),
+            ca_file=Path(given["autorites"]) if given.get("autorites") else None,
+            certificate=Path(given["certificat"]) if given.get("certificat") else None,
+        )
+    limits = {name: int(value) for name, value in raw.get("limites", {}).items()}
+    return Config(
+        agency=raw["service"],
+        accounts=accounts,
+        rules={code: int(years) for code, years in raw["regles"].items()},
+        folder=Path(raw.get("dossier", Config.folder)),
+        metrics=Path(raw.get("metriques", Config.metrics)),
+        formats=frozenset(raw.get("formats") or FORMATS),
+        clamd=Path(raw.get("antivirus", Config.clamd)),
+        signatures=Path(raw.get("signatures", Config.signatures)),
+        limits=Limits(**limits),
+        storage=storage,
+    )

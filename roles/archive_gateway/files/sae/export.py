@@ -1,0 +1,390 @@
+"""Reversibility: an account's archives on a plain disk, readable and verifiable without any of this (`sae-export`).
+
+The target folder gets::
+
+    LISEZMOI.txt   what this is, and which public tools verify it
+    export.json    what was asked, and how far it is
+    archives/      OCFL 1.1 storage root (layout 0003), or one BagIt folder an archive
+
+An archive appears under `archives/` by a rename, when all its digests are right: a run that was cut goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import sqlite3
+import sys
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from sae import durable, inventory
+from sae.journal import Journal, JournalError
+from sae.store import NotStored, Store, StoreError
+
+OCFL, BAGIT = "ocfl", "bagit"
+LAYOUT = "0003-hash-and-id-n-tuple-storage-layout"
+_TUPLES, _TUPLE_SIZE, _LONGEST = 3, 3, 100
+_BLOCK = 1 << 20
+_README = """\
+Archives du compte « {account} », exportées le {day}.
+
+{what}
+Rien d'autre n'est nécessaire : ni notre logiciel, ni base de données. Chaque archive contient les fichiers versés
+(sip/) et les événements de son archivage (premis.xml, PREMIS 3).
+"""
+_WHAT = {
+    OCFL: """\
+Le dossier « archives » est un entrepôt OCFL 1.1 (https://ocfl.io/1.1/spec/). Pour le vérifier avec ocfl-py :
+
+    pip install ocfl-py
+    ocfl-root.py validate --root archives --validate-objects --check-digests
+""",
+    BAGIT: """\
+Le dossier « archives » contient un sac BagIt (RFC 8493) par archive. Pour les vérifier :
+
+    pip install bagit
+    bagit.py --validate archives/*
+""",
+}
+
+
+class ExportError(Exception):
+    """The export cannot start; the message is French."""
+
+
+class Damaged(Exception):
+    """An archive is not what it must be; the message is French."""
+
+
+@dataclass
+class Outcome:
+    """What was done: archives exported by this run, found done already, and those that could not be (with why)."""
+
+    made: int = 0
+    already: int = 0
+    bytes: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+
+def export(
+    replicas: Sequence[tuple[str, Store]],
+    journal: Journal,
+    account: str,
+    target: Path,
+    form: str,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Write an account's archives into a folder.
+
+    Args:
+        replicas: ways to the storage; when one gives a damaged archive the next is asked.
+        journal: says which archives there are and their digests; the export is journaled.
+        account: slug of the service versant.
+        target: an empty or absent folder, or that of an earlier run of the same export.
+        form: "ocfl" or "bagit".
+
+    Raises:
+        ExportError: the target is something else's; nothing is written.
+        StoreError: the storage does not answer.
+        OSError: the target cannot be written (disk full); run again.
+    """
+    _open_target(target, account, form)
+    wanted: dict[str, tuple[str, str | None]] = {
+        aip: (known.name, known.sha512) for aip, known in inventory.of_account(journal, account).items()
+    }
+    outcome = Outcome()
+    # Those which only the storage knows come along, against the label they bear.
+    for name in replicas[0][1].names(account, inventory.CONTAINER):
+        aip = name.removesuffix(".tar")
+        if aip not in wanted:
+            wanted[aip] = (name, None)
+            outcome.unknown.append(aip)
+    journal.append(
+        "export.debut", account=account, aip=None, outcome="succes",
+        detail={"format": form, "archives": len(wanted), "destination": str(target)},
+    )  # fmt: skip
+    partial = target / "archives.en-cours"
+    for aip, (name, sha512) in sorted(wanted.items()):
+        final = target / "archives" / _place(aip, form)
+        if final.is_dir():
+            outcome.already += 1
+            continue
+        try:
+            outcome.bytes += _one(replicas, account, name, sha512, aip, partial, final, form)
+            outcome.made += 1
+            progress(f"{outcome.made + outcome.already}/{len(wanted)} {aip}")
+        except Damaged as error:
+            outcome.failed[aip] = str(error)
+            progress(f"✗ {aip} : {error}")
+    shutil.rmtree(partial, ignore_errors=True)
+    done = {
+        "termine": not outcome.failed,
+        "archives": outcome.made + outcome.already,
+        "manquantes": outcome.failed,
+        "inconnues_du_journal": sorted(outcome.unknown),
+    }
+    _mark(target, account, form, done)
+    journal.append(
+        "export.fin", account=account, aip=None, outcome="echec" if outcome.failed else "succes",
+        detail={"format": form, "archives": outcome.made + outcome.already, "octets": outcome.bytes,
+                "manquantes": sorted(outcome.failed), "destination": str(target)},
+    )  # fmt: skip
+    return outcome
+
+
+def _open_target(target: Path, account: str, form: str) -> None:
+    marker = target / "export.json"
+    if marker.is_file():
+        try:
+            found = json.loads(marker.read_text(encoding="utf-8"))
+            same = (found["compte"], found["format"]) == (account, form)
+        except (ValueError, KeyError, TypeError):
+            same = False
+        if not same:
+            raise ExportError(f"{target} contient un autre export : choisissez un dossier vide")
+    elif target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ExportError(f"{target} n'est pas un dossier vide : rien n'est écrit, choisissez-en un autre")
+    (target / "archives").mkdir(parents=True, exist_ok=True)
+    _mark(target, account, form, {"termine": False})
+    text = _README.format(account=account, day=f"{datetime.now(UTC):%d/%m/%Y}", what=_WHAT[form])
+    durable.write(target / "LISEZMOI.txt", text.encode(), 0o644)
+    if form == OCFL:
+        root = target / "archives"
+        settings = {
+            "extensionName": LAYOUT,
+            "digestAlgorithm": "sha256",
+            "tupleSize": _TUPLE_SIZE,
+            "numberOfTuples": _TUPLES,
+        }
+        layout = {"extension": LAYOUT, "description": "Empreinte SHA-256 de l'identifiant, puis l'identifiant"}
+        (root / "extensions" / LAYOUT).mkdir(parents=True, exist_ok=True)
+        durable.write(root / "extensions" / LAYOUT / "config.json", _json(settings), 0o644)
+        durable.write(root / "ocfl_layout.json", _json(layout), 0o644)
+        durable.write(root / "0=ocfl_1.1", b"ocfl_1.1\n", 0o644)
+
+
+def _mark(target: Path, account: str, form: str, state: Mapping[str, Any]) -> None:
+    durable.write(target / "export.json", _json({"compte": account, "format": form, **state}), 0o644)
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _place(aip: str, form: str) -> PurePosixPath:
+    return layout(f"urn:uuid:{aip}") if form == OCFL else PurePosixPath(aip)
+
+
+def layout(identifier: str) -> PurePosixPath:
+    """Path of an object in a storage root of OCFL community extension 0003 (SHA-256, three tuples of three)."""
+    digest = hashlib.sha256(identifier.encode()).hexdigest()
+    encoded = re.sub(rb"[^A-Za-z0-9_-]", lambda found: b"%%%02x" % found[0][0], identifier.encode()).decode()
+    if len(encoded) > _LONGEST:
+        encoded = f"{encoded[:_LONGEST]}-{digest}"
+    tuples = [digest[at : at + _TUPLE_SIZE] for at in range(0, _TUPLES * _TUPLE_SIZE, _TUPLE_SIZE)]
+    return PurePosixPath(*tuples, encoded)
+
+
+def _one(
+    replicas: Sequence[tuple[str, Store]],
+    account: str,
+    name: str,
+    sha512: str | None,
+    aip: str,
+    partial: Path,
+    final: Path,
+    form: str,
+) -> int:
+    """Bring one archive to its place; gives the bytes read."""
+    reasons: list[str] = []
+    for label, store in replicas:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            size = _unpack(store, account, name, sha512, aip, partial)
+            check(partial / aip)
+        except (Damaged, StoreError) as error:
+            reasons.append(f"{label} : {error}")
+            continue
+        ready = partial / aip if form == OCFL else _bag(partial / aip, partial / "sac", account)
+        _sync(ready)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        ready.rename(final)
+        durable.sync_directory(final.parent)
+        return size
+    raise Damaged(" ; ".join(reasons))
+
+
+class _Digesting:
+    """A stream that digests what is read of it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self.digest, self.size = stream, hashlib.sha512(), 0
+
+    def read(self, count: int = -1) -> bytes:
+        block = self._stream.read(count)
+        self.digest.update(block)
+        self.size += len(block)
+        return block
+
+
+def _unpack(store: Store, account: str, name: str, sha512: str | None, aip: str, folder: Path) -> int:
+    expected = sha512 or (store.head(account, inventory.CONTAINER, name) or {}).get("sha512")
+    try:
+        with closing(store.get(account, inventory.CONTAINER, name)) as raw:
+            stream = _Digesting(raw)
+            try:
+                with tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|") as archive:
+                    for member in archive:
+                        inside = PurePosixPath(member.name)
+                        if inside.parts[:1] != (aip,) or not (member.isfile() or member.isdir()):
+                            raise Damaged(f"« {member.name[:200]} » n'a rien à faire dans cette archive")
+                        archive.extract(member, folder, filter="data")
+            except (tarfile.TarError, EOFError, ValueError) as error:
+                raise Damaged(f"ce n'est plus une archive tar ({error})") from error
+            while stream.read(_BLOCK):
+                pass
+    except NotStored:
+        raise Damaged("elle n'est plus au stockage") from None
+    if stream.digest.hexdigest() != expected:
+        raise Damaged("son SHA-512 n'est pas celui du journal")
+    return stream.size
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """Verify an OCFL 1.1 object on disk: its inventory's digest, and every file against it. Gives the inventory.
+
+    Raises:
+        Damaged: with the file and what is wrong.
+    """
+    try:
+        content = (folder / "inventory.json").read_bytes()
+        noted = (folder / "inventory.json.sha512").read_text(encoding="ascii").split()[0]
+        if hashlib.sha512(content).hexdigest() != noted:
+            raise Damaged("inventory.json n'a plus son empreinte")
+        found: dict[str, Any] = json.loads(content)
+        listed = {path: digest for digest, paths in found["manifest"].items() for path in paths}
+        if found["digestAlgorithm"] != "sha512":
+            raise Damaged(f"empreintes {found['digestAlgorithm']} au lieu de sha512")
+    except (OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise Damaged(f"son inventaire OCFL est absent ou illisible ({error})") from error
+    present = {
+        str(path.relative_to(folder)) for path in folder.glob("v*/content/**/*") if path.is_file() or path.is_symlink()
+    }
+    for path in sorted(present ^ listed.keys()):
+        raise Damaged(f"« {path} » est {'en trop' if path in present else 'absent'}")
+    for path, digest in listed.items():
+        with (folder / path).open("rb") as stream:
+            if hashlib.file_digest(stream, "sha512").hexdigest() != digest:
+                raise Damaged(f"« {path} » n'a plus son empreinte")
+    return found
+
+
+def _bag(source: Path, bag: Path, account: str) -> Path:
+    """A BagIt 1.0 folder (RFC 8493) with the files of the object's latest version under their own names."""
+    found = check(source)
+    state = found["versions"][found["head"]]
+    (bag / "data").mkdir(parents=True)
+    manifest, size, count = [], 0, 0
+    for digest, names in state["state"].items():
+        stored = source / found["manifest"][digest][0]
+        for name in names:
+            path = bag / "data" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(stored, path)
+            size, count = size + path.stat().st_size, count + 1
+            manifest.append((f"data/{name}", digest))
+    info = {
+        "External-Identifier": found["id"],
+        "Source-Organization": account,
+        "Bagging-Date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "Payload-Oxum": f"{size}.{count}",
+        "External-Description": " ".join(str(state.get("message", "")).split()),
+    }
+    tags = {
+        "bagit.txt": "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n",
+        "bag-info.txt": "".join(f"{key}: {value}\n" for key, value in info.items() if value),
+        "manifest-sha512.txt": _manifest(manifest),
+    }
+    for name, text in tags.items():
+        (bag / name).write_text(text, encoding="utf-8")
+    digests = [(name, hashlib.sha512(text.encode()).hexdigest()) for name, text in tags.items()]
+    (bag / "tagmanifest-sha512.txt").write_text(_manifest(digests), encoding="utf-8")
+    return bag
+
+
+def _manifest(entries: Sequence[tuple[str, str]]) -> str:
+    """RFC 8493 section 2.1.3 encodes line ends and percent signs.
+
+    bagit-python decodes line ends alone: a percent sign that nobody could take for an escape is left as it is, which
+    every reader understands.
+    """
+
+    def encoded(name: str) -> str:
+        return re.sub(r"%(?=25|0[AaDd])|[\r\n]", lambda found: f"%{ord(found[0]):02X}", name)
+
+    return "".join(f"{digest}  {encoded(name)}\n" for name, digest in sorted(entries))
+
+
+def _sync(folder: Path) -> None:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with Path(root, name).open("rb") as stream:
+                os.fsync(stream.fileno())
+        durable.sync_directory(Path(root))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Gives 0 when every archive is exported, 1 otherwise, 2 for misuse."""
+    from sae import config, settings
+
+    text = "Restitue les archives d'un compte sur un disque, lisibles et vérifiables avec des outils publics."
+    told = "Un export interrompu reprend : relancez la même commande."
+    parser = argparse.ArgumentParser("sae-export", description=text, epilog=told)
+    parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER", help="configuration")
+    parser.add_argument("--compte", required=True, metavar="COMPTE", help="service versant")
+    parser.add_argument(
+        "--vers", required=True, type=Path, metavar="DOSSIER", help="dossier vide, ou export à reprendre"
+    )
+    parser.add_argument(
+        "--format", choices=(OCFL, BAGIT), default=OCFL, help="entrepôt OCFL (par défaut) ou sacs BagIt"
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        loaded = config.load(arguments.config)
+        if arguments.compte not in loaded.accounts:
+            raise ExportError(f"compte « {arguments.compte} » inconnu ; connus : {', '.join(sorted(loaded.accounts))}")
+        with Journal(loaded.journal) as journal:
+            outcome = export(
+                settings.replicas(loaded.store()),
+                journal,
+                arguments.compte,
+                arguments.vers,
+                arguments.format,
+                lambda line: print(line, flush=True) if sys.stdout.isatty() else None,
+            )
+    except (ExportError, config.ConfigError) as error:
+        print(f"sae-export : {error}", file=sys.stderr)
+        return 2
+    except (StoreError, JournalError, sqlite3.Error, OSError) as error:
+        print(f"sae-export : interrompu, relancez pour reprendre : {error}", file=sys.stderr)
+        return 1
+    for aip in outcome.unknown:
+        print(f"! {aip} : au stockage, mais inconnue du journal")
+    for aip, why in outcome.failed.items():
+        print(f"✗ {aip} : {why}")
+    already = f" ({outcome.already} l'étaient déjà)" if outcome.already else ""
+    print(f"{'✗' if outcome.failed else '✓'} {outcome.made + outcome.already} archives dans {arguments.vers}{already}, "
+          f"{len(outcome.failed)} manquantes.")  # fmt: skip
+    return int(bool(outcome.failed))

@@ -1,0 +1,84 @@
+"""What the archive must hold, as its journal says: the reference for fixity, export and elimination."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from sae.journal import Event, Journal
+
+CONTAINER = "aip"
+ACCEPTED = "versement.accepte"
+ELIMINATING = "elimination.debut"
+ELIMINATED = "elimination.faite"
+
+
+@dataclass(frozen=True)
+class Known:
+    """An AIP that was accepted. `retain_until` counts seconds since the epoch; `action` is Keep or Destroy."""
+
+    account: str
+    aip: str
+    sha512: str
+    bytes: int
+    retain_until: int
+    action: str
+    title: str
+
+    @property
+    def name(self) -> str:
+        """Name of its object in the container `aip` of its account."""
+        return object_name(self.aip)
+
+
+def object_name(aip: str) -> str:
+    """Name of an AIP's object."""
+    return f"{aip}.tar"
+
+
+def changes(events: Iterable[Event]) -> Iterator[tuple[Event, Known | None]]:
+    """Events that add an AIP (with it) or take one away (None), in order."""
+    for event in events:
+        if event.aip is None:
+            continue
+        if event.event == ACCEPTED and event.outcome == "succes":
+            detail = event.detail
+            yield (
+                event,
+                Known(
+                    event.account,
+                    event.aip,
+                    str(detail["aip_sha512"]),
+                    int(detail["octets"]),
+                    int(detail["conserve_jusqua"]),
+                    str(detail["sort_final"]),
+                    str(detail.get("identifiant", "")),
+                ),
+            )
+        elif event.event == ELIMINATED and event.outcome == "succes":
+            yield event, None
+
+
+def find(journal: Journal, aip: str) -> Known | None:
+    """An AIP that was accepted and not eliminated."""
+    states = [known for _, known in changes(journal.events(aip=aip))]
+    return states[-1] if states else None
+
+
+def leaving(journal: Journal, aip: str) -> bool:
+    """True when its elimination has begun, or is done: it may be missing."""
+    told = [event.event for event in journal.events(aip=aip) if event.event in (ACCEPTED, ELIMINATING, ELIMINATED)]
+    return bool(told) and told[-1] != ACCEPTED
+
+
+def of_account(journal: Journal, account: str) -> dict[str, Known]:
+    """Every AIP of an account, by identifier."""
+    kept: dict[str, Known] = {}
+    for event, known in changes(journal.events()):
+        if event.account != account or event.aip is None:
+            continue
+        if known is None:
+            kept.pop(event.aip, None)
+        else:
+            kept[event.aip] = known
+    return kept

@@ -1,0 +1,61 @@
+"""The journal as files, for whoever verifies it: events by batch, seals, and what is not sealed yet."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sae.journal.format import events_name, seal_name
+from sae.journal.log import Journal
+from sae.journal.seal import ACCOUNT, CONTAINER, sealed_up_to, seals
+from sae.journal.verify import UNSEALED
+from sae.store import NotStored, Store
+
+
+def export(journal: Journal, store: Store | None, folder: Path, after: int = 0) -> int:
+    """Write the journal into a folder; files that are there are written again.
+
+    Args:
+        journal: the journal.
+        store: seals are taken from there, as they are kept under WORM; None takes the journal's own copies.
+        after: leaves out the seals up to that number, which the receiver has.
+
+    Returns:
+        The number of the last seal.
+
+    Raises:
+        OSError: the folder cannot be written.
+        StoreError: a seal cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    last = 0
+    for seal in seals(journal):
+        fields = seal.fields
+        last = fields["numero"]
+        if last <= after:
+            continue
+        _write(folder / events_name(last), _text(journal, fields["premier"], fields["dernier"]))
+        _write(folder / seal_name(last), seal.write() if store is None else _kept(store, seal_name(last), seal.write()))
+    _write(folder / UNSEALED, _text(journal, sealed_up_to(journal) + 1, None))
+    return last
+
+
+def _text(journal: Journal, first: int, last: int | None) -> str:
+    return "".join(f"{line}\n" for _, line in journal.lines(first, last))
+
+
+def _kept(store: Store, name: str, own: str) -> str:
+    try:
+        with store.get(ACCOUNT, CONTAINER, name) as stream:
+            return stream.read().decode("utf-8", errors="replace")
+    except NotStored:  # made by a run that could not reach the storage: it waits
+        return own
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)

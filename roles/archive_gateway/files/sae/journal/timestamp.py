@@ -1,0 +1,189 @@
+"""RFC 3161 timestamps with openssl alone: asked for, made by the archive's own unit, read and verified."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+# Policy of the groupement's own timestamping unit (collection's evidence_seal.py).
+POLICY = "1.3.6.1.4.1.59999.59.2.1"
+_SEQUENCE, _OCTETS, _TIME, _INTEGER, _OID, _EXPLICIT = 0x30, 0x04, 0x18, 0x02, 0x06, 0xA0
+
+Stamper = Callable[[bytes], bytes]
+"""Gives the TimeStampResp (DER) over the SHA-512 of some bytes; raises TimestampError."""
+
+
+class TimestampError(Exception):
+    """No timestamp, or not a good one; the message is French."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a token says, before its signature is checked: the digest it covers (SHA-512), and when."""
+
+    imprint: bytes
+    at: datetime
+
+
+def _openssl(*arguments: str | Path) -> None:
+    done = subprocess.run(
+        ["openssl", *map(str, arguments)], capture_output=True, text=True, errors="replace", check=False,
+        env=os.environ | {"LC_ALL": "C"},
+    )  # fmt: skip
+    if done.returncode:
+        raise TimestampError(" ; ".join(done.stderr.split("\n")).strip(" ;") or "openssl n'a pas dit pourquoi")
+
+
+def _query(data: bytes, scratch: Path) -> Path:
+    (scratch / "data").write_bytes(data)
+    query = scratch / "query.tsq"
+    _openssl("ts", "-query", "-data", scratch / "data", "-sha512", "-cert", "-out", query)
+    return query
+
+
+def local_unit(folder: Path) -> Stamper:
+    """The archive's own timestamping unit.
+
+    Args:
+        folder: its certificate of profile C(tsa), as role pki_client lays it out (key.pem, cert.pem, chain.pem).
+    """
+
+    def stamp(data: bytes) -> bytes:
+        for name in ("cert.pem", "key.pem", "chain.pem"):
+            if not os.access(folder / name, os.R_OK):
+                raise TimestampError(f"{folder / name} est introuvable ou illisible pour ce compte")
+        with tempfile.TemporaryDirectory() as name:
+            scratch = Path(name)
+            (scratch / "serial").write_text(f"{secrets.randbits(120) | 1 << 120:032X}\n", encoding="ascii")
+            (scratch / "tsa.cnf").write_text(
+                f"[tsa]\ndefault_tsa = unit\n[unit]\nserial = {scratch / 'serial'}\ncrypto_device = builtin\n"
+                f"signer_digest = sha256\ndefault_policy = {POLICY}\ndigests = sha512\n"
+                "accuracy = secs:1\nordering = no\ntsa_name = no\n"
+                "ess_cert_id_chain = no\ness_cert_id_alg = sha256\n",
+                encoding="utf-8",
+            )
+            signer = ("-signer", folder / "cert.pem", "-inkey", folder / "key.pem", "-chain", folder / "chain.pem")
+            query, answer = _query(data, scratch), scratch / "answer.tsr"
+            _openssl("ts", "-reply", "-config", scratch / "tsa.cnf", "-queryfile", query, *signer, "-out", answer)
+            return answer.read_bytes()
+
+    return stamp
+
+
+def remote_unit(url: str, login: str = "", password: str = "", ca_file: Path | None = None) -> Stamper:
+    """A timestamping authority reached by HTTP (RFC 3161 section 3.4), a qualified one in production."""
+
+    def stamp(data: bytes) -> bytes:
+        import requests  # only here: verifying asks for nothing but Python and openssl
+
+        with tempfile.TemporaryDirectory() as name:
+            query = _query(data, Path(name)).read_bytes()
+        try:
+            answer = requests.post(
+                url,
+                data=query,
+                headers={"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"},
+                auth=(login, password) if login else None,
+                verify=str(ca_file) if ca_file else True,
+                timeout=(10, 60),
+            )
+        except requests.RequestException as error:
+            raise TimestampError(f"l'autorité d'horodatage {url} ne répond pas : {type(error).__name__}") from error
+        if answer.status_code != 200:
+            raise TimestampError(f"l'autorité d'horodatage {url} a répondu HTTP {answer.status_code}")
+        return answer.content
+
+    return stamp
+
+
+def read(token: bytes) -> Stamp:
+    """Digest and time of a TimeStampResp (DER); its signature is not checked here.
+
+    Raises:
+        TimestampError: this is no granted response with a SHA-512 imprint.
+    """
+    try:
+        status, signed = _children(_only(token))
+        if int.from_bytes(_children(status[1])[0][1], "big") not in (0, 1):
+            raise TimestampError("l'autorité d'horodatage a refusé la demande")
+        content = _children(_children(signed[1])[1][1])[0][1]  # SignedData
+        encapsulated = next(item for tag, item in _children(content) if tag == _SEQUENCE)
+        octets = _only(_children(encapsulated)[1][1], _OCTETS)
+        fields = _children(_only(octets))  # TSTInfo: version, policy, messageImprint, serialNumber, genTime
+        imprint = _children(fields[2][1])[1][1]
+        when = fields[4][1].decode("ascii").removesuffix("Z").partition(".")[0]
+        at = datetime.strptime(when, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except (IndexError, StopIteration, UnicodeDecodeError, ValueError) as error:
+        raise TimestampError("ce n'est pas une réponse d'horodatage RFC 3161") from error
+    if len(imprint) != 64:
+        raise TimestampError("l'horodatage ne porte pas sur une empreinte SHA-512")
+    return Stamp(imprint, at)
+
+
+def _children(body: bytes) -> list[tuple[int, bytes]]:
+    """Tags and contents of the DER elements that follow each other in these bytes."""
+    found, at = [], 0
+    while at < len(body):
+        tag, length, at = body[at], body[at + 1], at + 2
+        if length & 0x80:
+            size = length & 0x7F
+            length, at = int.from_bytes(body[at : at + size], "big"), at + size
+        if at + length > len(body):
+            raise IndexError
+        found.append((tag, body[at : at + length]))
+        at += length
+    return found
+
+
+def _only(body: bytes, tag: int = _SEQUENCE) -> bytes:
+    if (found := _children(body)[0])[0] != tag:
+        raise ValueError(f"tag {found[0]:#x}")
+    return found[1]
+
+
+def verify(token: bytes, data: bytes, root: Path, untrusted: Path | None = None) -> datetime:
+    """Check that an authority trusted by `root` timestamped these bytes; gives when.
+
+    Args:
+        token: TimeStampResp, DER.
+        root: PEM of the authorities that the verifier trusts.
+        untrusted: PEM of intermediate authorities, when the token does not carry them.
+
+    Raises:
+        TimestampError: with the reason.
+    """
+    stamp = read(token)
+    if stamp.imprint != hashlib.sha512(data).digest():
+        raise TimestampError("l'horodatage porte sur autre chose : ce qui est horodaté a été modifié")
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "token.tsr")
+        path.write_bytes(token)
+        trust: list[str | Path] = ["-CAfile", root]
+        if untrusted:
+            trust += ["-untrusted", untrusted]
+        at = ("-attime", str(int(stamp.at.timestamp())))
+        try:
+            _openssl("ts", "-verify", "-digest", stamp.imprint.hex(), "-in", path, *trust, *at)
+        except TimestampError as error:
+            raise TimestampError(f"l'horodatage n'est pas valable : {_reason(str(error))}") from None
+    return stamp.at
+
+
+def _reason(text: str) -> str:
+    known = {
+        "expired": "le certificat de l'autorité était expiré",
+        "not yet valid": "le certificat de l'autorité n'était pas encore valable",
+        "certificate": "il ne vient pas d'une autorité de confiance",
+        "issuer": "il ne vient pas d'une autorité de confiance",
+        "signature": "sa signature est fausse",
+        "digest": "sa signature est fausse",
+        "asn1": "il est abîmé",
+    }
+    return next((french for word, french in known.items() if word in text.lower()), text)

@@ -1,0 +1,117 @@
+"""CMS signatures (RFC 5652) by openssl: whose they are, and ours."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class SignatureError(Exception):
+    """The signature is not good, or cannot be made; the message is French."""
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Who signed: subject of the certificate (RFC 4514, UTF-8), its public key (PEM), its serial number."""
+
+    subject: str
+    key: str
+    serial: str
+
+    @property
+    def shown(self) -> str:
+        """The certificate, as journals and people name it."""
+        return f"{self.subject} ({self.serial})"
+
+
+def _openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["openssl", *map(str, arguments)], capture_output=True, text=True, errors="replace", check=False,
+        env=os.environ | {"LC_ALL": "C"},
+    )  # fmt: skip
+
+
+def sign(document: bytes, folder: Path) -> bytes:
+    """A detached CMS signature (DER).
+
+    Args:
+        folder: a certificate of profile `signature`, as role pki_client lays it out.
+
+    Raises:
+        SignatureError: the key or the certificate is missing or refused.
+    """
+    for name in ("cert.pem", "key.pem", "chain.pem"):
+        if not os.access(folder / name, os.R_OK):
+            raise SignatureError(f"{folder / name} est introuvable ou illisible pour ce compte")
+    with tempfile.TemporaryDirectory() as scratch:
+        source, target = Path(scratch, "document"), Path(scratch, "signature")
+        source.write_bytes(document)
+        done = _openssl(
+            *("cms", "-sign", "-binary", "-cades", "-md", "sha512", "-outform", "DER"),
+            *("-signer", folder / "cert.pem", "-inkey", folder / "key.pem", "-certfile", folder / "chain.pem"),
+            *("-in", source, "-out", target),
+        )
+        if done.returncode:
+            raise SignatureError(f"la signature a échoué (openssl) : {done.stderr.strip()[-200:]}")
+        return target.read_bytes()
+
+
+def verify(document: bytes, signature: bytes, root: Path, crl: Path | None = None, at: int | None = None) -> Signer:
+    """Check a detached CMS signature by one person; gives who.
+
+    Args:
+        root: PEM of the trusted authorities (intermediate ones may come with the signature).
+        crl: PEM of the revocation lists; without it revocation is not checked.
+        at: verify as of that time (seconds since the epoch), now by default.
+
+    Raises:
+        SignatureError: with the reason, in French.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / "document").write_bytes(document)
+        (folder / "signature").write_bytes(signature)
+        trust = folder / "confiance.pem"
+        trust.write_bytes(root.read_bytes() + (crl.read_bytes() if crl else b""))
+        done = _openssl(
+            *("cms", "-verify", "-binary", "-inform", "DER", "-in", folder / "signature"),
+            *("-content", folder / "document", "-CAfile", trust, "-purpose", "any"),
+            *(("-crl_check_all",) if crl else ()),
+            *(("-attime", str(at)) if at is not None else ()),
+            *("-signer", folder / "signataire.pem", "-out", folder / "contenu"),
+        )
+        if done.returncode:
+            raise SignatureError(_reason(done.stderr))
+        if (folder / "contenu").read_bytes() != document:
+            raise SignatureError("la signature porte sur un autre document")
+        signers = (folder / "signataire.pem").read_text(encoding="ascii")
+        if signers.count("-----BEGIN CERTIFICATE-----") != 1:
+            raise SignatureError("il faut la signature d'une personne, et d'une seule")
+        shown = _openssl(
+            *("x509", "-in", folder / "signataire.pem", "-noout", "-subject", "-serial", "-pubkey"),
+            *("-nameopt", "RFC2253,-esc_msb,utf8"),
+        ).stdout
+    lines = dict(line.split("=", 1) for line in shown.splitlines() if line.startswith(("subject=", "serial=")))
+    key = shown[shown.index("-----BEGIN PUBLIC KEY") : shown.index("-----END PUBLIC KEY")]
+    return Signer(lines["subject"].strip(), key, lines["serial"].strip())
+
+
+def _reason(stderr: str) -> str:
+    known = {
+        "certificate revoked": "le certificat du signataire est révoqué",
+        "certificate has expired": "le certificat du signataire a expiré",
+        "crl has expired": "la liste de révocation est périmée : relancez le déploiement",
+        "unable to get certificate crl": "la liste de révocation manque : relancez le déploiement",
+        "certificate verify error": "le certificat du signataire ne vient pas d'une autorité de confiance",
+        "content verify error": "la signature ne porte pas sur ce document : il a été modifié après elle",
+        "verification failure": "la signature ne porte pas sur ce document : il a été modifié après elle",
+        "signature failure": "la signature est fausse",
+    }
+    lowered = stderr.lower()
+    return next(
+        (french for words, french in known.items() if words in lowered),
+        "ce n'est pas une signature CMS (DER) faite par « openssl cms -sign -binary -outform DER »",
+    )

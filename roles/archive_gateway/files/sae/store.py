@@ -1,0 +1,521 @@
+"""Where archives are kept: OpenStack Swift under WORM, or a plain folder with the same rules for tests.
+
+Accounts are those of Swift without their AUTH_ prefix (`gondecourt`, `sae`). An object is put whole, once, with the
+date until which it may not be deleted; it is never overwritten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+from urllib.parse import quote, unquote, urlsplit
+
+import requests
+
+_BLOCK = 1 << 20
+_CONNECT_TIMEOUT = 5.0
+_READ_TIMEOUT = 300.0
+_OUT_OF_USE = 30.0  # seconds during which a proxy that failed is tried last
+_PAGE = 1000
+_META = "x-object-meta-"
+_OWN = ("retain-until", "sha512")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+class StoreError(Exception):
+    """The store did not do what it was asked for. Its text is French."""
+
+
+class Unavailable(StoreError):
+    """No proxy answers usefully: nothing is known to have been done; ask again later."""
+
+
+class AlreadyStored(StoreError):
+    """An object of this name is there; it was left as it is."""
+
+
+class NotStored(StoreError):
+    """There is no object of this name."""
+
+
+class Retained(StoreError):
+    """The object may not be deleted: its retention has not ended."""
+
+
+class Corrupted(StoreError):
+    """What was sent or received is not what was announced."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object of a container. `retain_until` counts seconds since the epoch; `metadata` has lower-case names."""
+
+    name: str
+    bytes: int
+    retain_until: int | None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """What versement, fixity, export and elimination ask of the storage."""
+
+    def put(
+        self,
+        account: str,
+        container: str,
+        name: str,
+        data: BinaryIO,
+        *,
+        size: int,
+        sha512: str,
+        retain_until: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Store `size` bytes of a seekable stream, from its beginning, at once or not at all.
+
+        `sha512` (hexadecimal) is kept beside the object, and checked by the caller beforehand; `retain_until` counts
+        seconds since the epoch. Raises AlreadyStored, Corrupted, Unavailable or StoreError.
+        """
+
+    def get(self, account: str, container: str, name: str) -> BinaryIO:
+        """Open an object for reading; the caller closes it. Raises NotStored, Unavailable or StoreError.
+
+        Reading raises Unavailable when the object cannot be read to its end.
+        """
+
+    def head(self, account: str, container: str, name: str) -> dict[str, str] | None:
+        """Metadata of an object, names in lower case, with `sha512`, `retain-until` and `bytes`; None if absent."""
+
+    def listing(self, account: str, container: str) -> Iterator[Entry]:
+        """Every object of a container, by name; nothing when the container is not there."""
+
+    def names(self, account: str, container: str) -> Iterator[str]:
+        """Names of the objects of a container, in order: `listing` without a request for each of them."""
+
+    def delete(self, account: str, container: str, name: str) -> None:
+        """Delete an object whose retention has ended. Raises Retained, NotStored, Unavailable or StoreError."""
+
+
+def _checked(*names: str) -> None:
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise StoreError(f"« {name} » n'est pas un nom de compte ou de conteneur")
+
+
+# -- a folder -----------------------------------------------------------------------------------------------
+
+
+class FileStore:
+    """A folder with the rules of the archive room: no overwriting, no deletion before its date. For tests."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def _path(self, account: str, container: str, name: str) -> Path:
+        _checked(account, container)
+        return self.root / account / container / quote(name, safe="")
+
+    def put(
+        self,
+        account: str,
+        container: str,
+        name: str,
+        data: BinaryIO,
+        *,
+        size: int,
+        sha512: str,
+        retain_until: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        path = self._path(account, container, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+        own: dict[str, Any] = {"sha512": sha512}
+        if retain_until is not None:
+            own["retain-until"] = str(retain_until)
+        data.seek(0)
+        with temporary.open("wb") as stream:
+            head = json.dumps({**(metadata or {}), **own}).encode()
+            stream.write(len(head).to_bytes(4, "big") + head)
+            shutil.copyfileobj(data, stream, _BLOCK)
+            stream.flush()
+            os.fsync(stream.fileno())
+            written = stream.tell() - len(head) - 4
+        try:
+            if written != size:
+                raise Corrupted(f"« {name} » : {written} octets lus au lieu de {size}")
+            os.link(temporary, path)  # fails if it is there, unlike a rename
+        except FileExistsError:
+            raise AlreadyStored(f"« {name} » est déjà conservé") from None
+        finally:
+            temporary.unlink()
+
+    @contextmanager
+    def _opened(self, account: str, container: str, name: str) -> Iterator[tuple[BinaryIO, dict[str, str]]]:
+        try:
+            stream = self._path(account, container, name).open("rb")
+        except FileNotFoundError:
+            raise NotStored(f"« {name} » n'est pas conservé") from None
+        try:
+            head: dict[str, str] = json.loads(stream.read(int.from_bytes(stream.read(4), "big")))
+            yield stream, head
+        except BaseException:
+            stream.close()
+            raise
+
+    def get(self, account: str, container: str, name: str) -> BinaryIO:
+        with self._opened(account, container, name) as (stream, _):
+            return stream
+
+    def head(self, account: str, container: str, name: str) -> dict[str, str] | None:
+        try:
+            with self._opened(account, container, name) as (stream, head):
+                size = os.fstat(stream.fileno()).st_size - stream.tell()
+                stream.close()
+                return head | {"bytes": str(size)}
+        except NotStored:
+            return None
+
+    def listing(self, account: str, container: str) -> Iterator[Entry]:
+        for name in self.names(account, container):
+            head = self.head(account, container, name)
+            if head is not None:
+                yield _entry(name, head)
+
+    def names(self, account: str, container: str) -> Iterator[str]:
+        _checked(account, container)
+        folder = self.root / account / container
+        yield from sorted(unquote(path.name) for path in folder.glob("*") if path.suffix != ".part")
+
+    def delete(self, account: str, container: str, name: str) -> None:
+        head = self.head(account, container, name)
+        if head is None:
+            raise NotStored(f"« {name} » n'est pas conservé")
+        if int(head.get("retain-until", 0)) > time.time():
+            raise Retained(f"« {name} » ne peut pas être supprimé avant sa date")
+        self._path(account, container, name).unlink()
+
+
+def _entry(name: str, head: Mapping[str, str]) -> Entry:
+    until = head.get("retain-until")
+    others = {key: value for key, value in head.items() if key not in ("retain-until", "bytes")}
+    return Entry(name, int(head["bytes"]), int(until) if until else None, others)
+
+
+# -- Swift --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SwiftSettings:
+    """How to reach Swift. `urls` are its proxies, the nearest first; `keys` gives the key of each account."""
+
+    urls: Sequence[str]
+    keys: Mapping[str, str]
+    user: str = "sae"
+    ca_file: Path | None = None
+    certificate: Path | None = None  # folder of fullchain.pem and key.pem, for a proxy that asks for one
+    worm: bool = True  # containers are made under WORM
+
+
+class SwiftStore:
+    """Swift with TempAuth, over several proxies: one that fails is left aside for a while, the next one takes over."""
+
+    def __init__(self, settings: SwiftSettings) -> None:
+        if not settings.urls:
+            raise StoreError("aucune adresse du stockage n'est configurée")
+        self._settings = settings
+        self._urls = [url.rstrip("/") for url in settings.urls]
+        self._failed: dict[str, float] = {}
+        self._tokens: dict[tuple[str, str], str] = {}
+        self._containers: set[tuple[str, str]] = set()
+        self._local = threading.local()
+
+    # -- plumbing ------------------------------------------------------------------------------------------
+
+    def _session(self) -> requests.Session:
+        """One session a thread: requests' sessions are not meant to be shared."""
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.trust_env = False
+            if self._settings.ca_file:
+                session.verify = str(self._settings.ca_file)
+            folder = self._settings.certificate
+            if folder:
+                session.cert = (str(folder / "fullchain.pem"), str(folder / "key.pem"))
+            self._local.session = session
+        return session
+
+    def _ordered(self) -> list[str]:
+        now = time.monotonic()
+        return sorted(self._urls, key=lambda url: self._failed.get(url, 0.0) > now)
+
+    def _token(self, url: str, account: str) -> str:
+        known = self._tokens.get((url, account))
+        if known:
+            return known
+        key = self._settings.keys.get(account)
+        if key is None:
+            raise StoreError(f"le compte « {account} » n'a pas d'accès au stockage")
+        headers = {"X-Auth-User": f"{account}:{self._settings.user}", "X-Auth-Key": key}
+        answer = self._session().get(
+            f"{url}/auth/v1.0", headers=headers, timeout=(_CONNECT_TIMEOUT, 30), allow_redirects=False
+        )
+        if answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise StoreError(f"le stockage refuse l'accès du compte « {account} » (HTTP {answer.status_code})")
+        token = answer.headers.get("X-Auth-Token", "")
+        if not answer.ok or not token:
+            raise _Fault(f"HTTP {answer.status_code} à l'ouverture de session")
+        self._tokens[url, account] = token
+        return token
+
+    def _call(
+        self,
+        method: str,
+        account: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: BinaryIO | None = None,
+        stream: bool = False,
+        params: Mapping[str, Any] | None = None,
+    ) -> tuple[requests.Response, bool]:
+        """The first useful answer of a proxy, and whether an earlier try may have reached Swift."""
+        _checked(account)
+        reasons: list[str] = []
+        uncertain = False
+        for url in self._ordered():
+            for fresh in (False, True):
+                try:
+                    if fresh:
+                        self._tokens.pop((url, account), None)
+                    token = self._token(url, account)
+                    if body is not None:
+                        body.seek(0)
+                    answer = self._session().request(
+                        method,
+                        f"{url}/v1/AUTH_{account}{path}",
+                        headers={**(headers or {}), "X-Auth-Token": token},
+                        data=body,
+                        params=params,
+                        stream=stream,
+                        timeout=(_CONNECT_TIMEOUT, _READ_TIMEOUT),
+                        allow_redirects=False,
+                    )
+                except (OSError, _Fault) as error:  # every error of requests is an OSError
+                    uncertain = uncertain or method in ("PUT", "DELETE")
+                    self._left_aside(url, reasons, str(error))
+                    break
+                if answer.status_code == HTTPStatus.UNAUTHORIZED and not fresh:
+                    answer.close()  # the token has expired, or this proxy was restarted
+                    continue
+                if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    uncertain = uncertain or method in ("PUT", "DELETE")
+                    self._left_aside(url, reasons, f"HTTP {answer.status_code}")
+                    answer.close()
+                    break
+                self._failed.pop(url, None)
+                return answer, uncertain
+        raise Unavailable("le stockage ne répond pas utilement : " + " ; ".join(reasons))
+
+    def _left_aside(self, url: str, reasons: list[str], why: str) -> None:
+        self._failed[url] = time.monotonic() + _OUT_OF_USE
+        reasons.append(f"{url} : {why[:200]}")
+
+    @staticmethod
+    def _object(container: str, name: str) -> str:
+        _checked(container)
+        return f"/{container}/{quote(name, safe='')}"
+
+    @staticmethod
+    def _refused(answer: requests.Response, what: str) -> StoreError:
+        text = re.sub(r"<[^>]+>|\s+", " ", answer.text)[:200].strip()
+        return StoreError(f"{what} : refusé par le stockage (HTTP {answer.status_code}{', ' + text if text else ''})")
+
+    def ensure_container(self, account: str, container: str) -> None:
+        """Make a container, under WORM; nothing changes if it is there."""
+        _checked(container)
+        headers = {"X-Container-Meta-Worm": "true"} if self._settings.worm else {}
+        answer, _ = self._call("HEAD", account, f"/{container}")
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            answer, _ = self._call("PUT", account, f"/{container}", headers=headers)
+        if not answer.ok:
+            raise self._refused(answer, f"conteneur « {container} »")
+        self._containers.add((account, container))
+
+    def clock(self, account: str) -> datetime | None:
+        """The storage's time, as its answer is dated; None if it is not. Raises Unavailable."""
+        answer, _ = self._call("HEAD", account, "")
+        try:
+            return parsedate_to_datetime(answer.headers.get("Date", ""))
+        except ValueError:
+            return None
+
+    def quarantined(self) -> list[dict[str, Any]]:
+        """Replicas that the node's own auditor found damaged: objet (/account/container/name or None), le, repare.
+
+        Asked of the nearest proxy alone. Raises Unavailable.
+        """
+        url = self._urls[0]
+        try:
+            answer = self._session().get(f"{url}/.quarantaine", timeout=(_CONNECT_TIMEOUT, 30), allow_redirects=False)
+            found = answer.json()["objets"] if answer.ok else []
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Unavailable(f"{url} : {str(error)[:200]}") from error
+        return [one for one in found if isinstance(one, dict)]
+
+    def each(self) -> dict[str, SwiftStore]:
+        """One store a proxy, by the proxy's host name: each reads the replica that is nearest to it."""
+        alone = {url: replace(self._settings, urls=[url]) for url in self._urls}
+        return {str(urlsplit(url).hostname): SwiftStore(settings) for url, settings in alone.items()}
+
+    # -- the protocol --------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        account: str,
+        container: str,
+        name: str,
+        data: BinaryIO,
+        *,
+        size: int,
+        sha512: str,
+        retain_until: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        if (account, container) not in self._containers:
+            self.ensure_container(account, container)
+        headers = {f"X-Object-Meta-{key}": quote(value, safe=" :/") for key, value in (metadata or {}).items()}
+        headers |= {"X-Object-Meta-Sha512": sha512, "If-None-Match": "*", "Content-Type": "application/octet-stream"}
+        if retain_until is not None:
+            headers["X-Object-Meta-Retain-Until"] = str(retain_until)
+        data.seek(0)
+        # Swift refuses a body that is not the announced one, and MD5 is the digest it knows.
+        md5 = hashlib.md5(usedforsecurity=False)
+        while block := data.read(_BLOCK):
+            md5.update(block)
+        if data.tell() != size:
+            raise Corrupted(f"« {name} » : {data.tell()} octets lus au lieu de {size}")
+        headers |= {"ETag": md5.hexdigest(), "Content-Length": str(size)}
+        path = self._object(container, name)
+        answer, uncertain = self._call("PUT", account, path, headers=headers, body=data if size else None)
+        if answer.status_code in (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT):
+            found = self.head(account, container, name)
+            if uncertain and found and found.get("sha512") == sha512 and found["bytes"] == str(size):
+                return  # an earlier try of this very call was recorded, its answer was lost
+            if found is None:
+                raise self._refused(answer, f"« {name} »")
+            raise AlreadyStored(f"« {name} » est déjà conservé")
+        if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise Corrupted(f"« {name} » : le contenu a changé pendant l'envoi")
+        if not answer.ok:
+            raise self._refused(answer, f"« {name} »")
+
+    def get(self, account: str, container: str, name: str) -> BinaryIO:
+        answer = self._read(account, container, name, 0)
+        size = int(answer.headers.get("Content-Length", 0))
+        raw = _Download(lambda position: self._read(account, container, name, position), answer, size, name)
+        return cast(BinaryIO, io.BufferedReader(raw, _BLOCK))
+
+    def _read(self, account: str, container: str, name: str, position: int) -> requests.Response:
+        headers = {"Range": f"bytes={position}-"} if position else {}
+        path = self._object(container, name)
+        answer, _ = self._call("GET", account, path, headers=headers, stream=True)
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            raise NotStored(f"« {name} » n'est pas conservé")
+        if answer.status_code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+            raise self._refused(answer, f"« {name} »")
+        return answer
+
+    def head(self, account: str, container: str, name: str) -> dict[str, str] | None:
+        answer, _ = self._call("HEAD", account, self._object(container, name))
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return None
+        if not answer.ok:
+            raise self._refused(answer, f"« {name} »")
+        given = {key.lower(): value for key, value in answer.headers.items()}
+        found = {key.removeprefix(_META): value for key, value in given.items() if key.startswith(_META)}
+        return {key: unquote(value) for key, value in found.items()} | {"bytes": given["content-length"]}
+
+    def listing(self, account: str, container: str) -> Iterator[Entry]:
+        for name in self.names(account, container):
+            head = self.head(account, container, name)
+            if head is not None:
+                yield _entry(name, head)
+
+    def names(self, account: str, container: str) -> Iterator[str]:
+        _checked(container)
+        marker = ""
+        while True:
+            params = {"format": "json", "limit": _PAGE, "marker": marker}
+            answer, _ = self._call("GET", account, f"/{container}", params=params)
+            if answer.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.NO_CONTENT):
+                return
+            if not answer.ok:
+                raise self._refused(answer, f"liste de « {container} »")
+            names = [str(item["name"]) for item in answer.json()]
+            if not names:
+                return
+            yield from names
+            marker = names[-1]
+
+    def delete(self, account: str, container: str, name: str) -> None:
+        answer, uncertain = self._call("DELETE", account, self._object(container, name))
+        if answer.status_code == HTTPStatus.NOT_FOUND and not uncertain:
+            raise NotStored(f"« {name} » n'est pas conservé")
+        if answer.status_code in (HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.CONFLICT):
+            raise Retained(f"« {name} » ne peut pas être supprimé avant sa date")
+        if not answer.ok and answer.status_code != HTTPStatus.NOT_FOUND:
+            raise self._refused(answer, f"« {name} »")
+
+
+class _Fault(Exception):
+    """A proxy that cannot be used now; the next one is tried."""
+
+
+class _Download(io.RawIOBase):
+    """A body read to its end, even when the proxy that gave its beginning is lost: the next one gives the rest."""
+
+    _TRIES = 3
+
+    def __init__(self, reopen: Any, answer: requests.Response, size: int, name: str) -> None:
+        self._reopen, self._answer, self._size, self._name = reopen, answer, size, name
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), self._size - self._position)
+        if not wanted:
+            return 0
+        for _ in range(self._TRIES):
+            try:
+                block = self._answer.raw.read(wanted)
+            except Exception:  # urllib3's errors have no common base worth naming: all of them mean "cut"
+                block = b""
+            if block:
+                buffer[: len(block)] = block
+                self._position += len(block)
+                return len(block)
+            self._answer.close()
+            self._answer = self._reopen(self._position)
+        raise Unavailable(f"« {self._name} » : lecture interrompue à l'octet {self._position} sur {self._size}")
+
+    def close(self) -> None:
+        self._answer.close()
+        super().close()

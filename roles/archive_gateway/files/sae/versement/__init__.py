@@ -1,0 +1,1 @@
+"""Versement: a SIP comes in, is checked, becomes an AIP, is stored under WORM, and is answered."""

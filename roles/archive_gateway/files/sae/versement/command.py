@@ -1,0 +1,173 @@
+"""sae-versement, on the gateway itself: deposit, retrieval, lists, state, upkeep. What is printed is French."""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from sae import config as settings
+from sae import metrics
+from sae.config import Account, Config, ConfigError
+from sae.french import speak
+from sae.journal import JournalError
+from sae.store import StoreError
+from sae.versement import antivirus
+from sae.versement.engine import Busy, Engine, Pending, TooBig
+from sae.versement.registry import Archive
+
+_DESCRIPTION = "Versements au système d'archivage électronique, depuis la machine qui en est la porte."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Returns 0 done, 1 refused or failed, 2 misuse."""
+    speak()
+    arguments = _parser().parse_args(argv)
+    try:
+        config = settings.load(arguments.config)
+        return int(arguments.action(config, arguments))
+    except (ConfigError, JournalError) as error:
+        print(error, file=sys.stderr)
+    except StoreError as error:
+        print(f"Stockage : {error}", file=sys.stderr)
+    except PermissionError as error:
+        print(f"Accès refusé : {error.filename}. Lancez la commande avec sudo.", file=sys.stderr)
+    except (OSError, sqlite3.Error) as error:
+        print(f"Fichier, disque ou registre inutilisable : {error}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("sae-versement", description=_DESCRIPTION)
+    parser.add_argument("--config", type=Path, default=settings.DEFAULT_PATH, metavar="FICHIER", help="configuration")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMANDE", title="commandes")
+
+    def command(name: str, action: object, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(action=action)
+        return sub
+
+    deposit = command("verser", _deposit, "verse un SIP (.tar ou .zip, SEDA ou BagIt) pour un compte")
+    deposit.add_argument("fichier", type=Path, help="le SIP")
+    deposit.add_argument("--compte", required=True, metavar="COMPTE", help="service versant")
+    back = command("restituer", _bring_back, "écrit l'archive (tar OCFL), ou un de ses fichiers, vérifié")
+    back.add_argument("archive", help="identifiant de l'archive")
+    back.add_argument("--compte", required=True, metavar="COMPTE", help="service versant")
+    back.add_argument("--fichier", metavar="NOM", help="un seul fichier du SIP")
+    back.add_argument("--vers", type=Path, required=True, metavar="FICHIER", help="fichier à écrire")
+    listing = command("lister", _list, "montre les archives d'un compte")
+    listing.add_argument("--compte", required=True, metavar="COMPTE", help="service versant")
+    listing.add_argument("--nombre", type=int, default=20, metavar="N", help="nombre d'archives montrées (20)")
+    command("statut", _status, "montre les comptes, l'antivirus et les versements en attente")
+    command("entretien", _upkeep, "reprend les versements interrompus et publie les mesures (lancé par systemd)")
+    return parser
+
+
+def _account(config: Config, name: str) -> Account | None:
+    account = config.accounts.get(name)
+    if account is None:
+        print(f"« {name} » n'est pas un compte. Comptes : {', '.join(sorted(config.accounts))}.", file=sys.stderr)
+    return account
+
+
+def _deposit(config: Config, arguments: argparse.Namespace) -> int:
+    account = _account(config, arguments.compte)
+    if account is None:
+        return 2
+    try:
+        with arguments.fichier.open("rb") as stream:
+            answer = Engine.of(config).deposit(account, stream)
+    except TooBig:
+        print(f"Le SIP dépasse {config.limits.package // 1_000_000} Mo.", file=sys.stderr)
+        return 1
+    except (Busy, Pending) as error:
+        print(
+            "En cours : " + ("le stockage ne répond pas, " if isinstance(error, Pending) else "") + "la reprise finira."
+        )
+        return 1
+    if answer.accepted:
+        print(f"Accepté : archive {answer.aip}")
+        return 0
+    print("Refusé, rien n'est conservé :\n" + "\n".join(f"  - {reason}" for reason in answer.reasons), file=sys.stderr)
+    return 1
+
+
+def _found(engine: Engine, account: Account, aip: str) -> Archive | None:
+    archive = engine.registry.archive(account.name, aip)
+    if archive is None:
+        print(f"« {aip} » n'est pas une archive de {account.label}.", file=sys.stderr)
+    return archive
+
+
+def _bring_back(config: Config, arguments: argparse.Namespace) -> int:
+    account = _account(config, arguments.compte)
+    if account is None:
+        return 2
+    engine = Engine.of(config)
+    archive = _found(engine, account, arguments.archive)
+    if archive is None:
+        return 1
+    names = [str(one["nom"]) for one in archive.files]
+    if arguments.fichier and arguments.fichier not in names:
+        print(f"« {arguments.fichier} » n'y est pas. Fichiers : {', '.join(names)}.", file=sys.stderr)
+        return 1
+    target: Path = arguments.vers
+    temporary = target.with_name(f".{target.name}.part")
+    try:
+        with engine.open(account, archive) as stream, temporary.open("xb") as written:
+            if arguments.fichier:
+                written.writelines(engine.file_blocks(stream, archive, arguments.fichier))
+            else:
+                written.writelines(engine.blocks(stream, archive))
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    print(f"{target} : écrit, empreinte SHA-512 vérifiée.")
+    return 0
+
+
+def _list(config: Config, arguments: argparse.Namespace) -> int:
+    account = _account(config, arguments.compte)
+    if account is None:
+        return 2
+    for archive in Engine.of(config).registry.latest(account.name, arguments.nombre):
+        shown = archive.to_dict()
+        print(
+            f"{shown['archive']}  {shown['verse_le'][:10]}  jusqu'au {shown['conserve_jusqua']}  {shown['titre'][:60]}"
+        )
+    return 0
+
+
+def _status(config: Config, arguments: argparse.Namespace) -> int:
+    engine = Engine.of(config)
+    usage = engine.registry.usage()
+    for name, account in sorted(config.accounts.items()):
+        count, size = usage.get(name, (0, 0))
+        print(f"{name:<30} {count:>7} archives {size / 1e6:>10.1f} Mo sur {account.quota_mb}")
+    waiting = [path for path in config.spool.iterdir() if not path.name.startswith(".")]
+    print(f"Versements en attente : {len(waiting)}")
+    failed = 0
+    try:
+        print(f"Antivirus : {antivirus.Clamd(config.clamd).version()}")
+    except OSError as error:
+        print(f"Antivirus : ne répond pas ({error}). Aucun versement n'est accepté.")
+        failed = 1
+    age = antivirus.signatures_age(config.signatures)
+    print(
+        "Signatures : "
+        + ("aucune" if age is None else f"du {time.strftime('%d/%m/%Y', time.localtime(time.time() - age))}")
+    )
+    return failed
+
+
+def _upkeep(config: Config, arguments: argparse.Namespace) -> int:
+    engine = Engine.of(config)
+    failed = 0
+    for key, outcome in engine.resume():
+        print(f"versement {key} repris : {outcome}")
+        failed += outcome == "en erreur"
+    metrics.publish(config, engine.registry)
+    return int(failed > 0)

@@ -1,0 +1,200 @@
+"""Open a SIP's container, .tar or .zip, without trusting it: bounded, streaming, no name of it ever used as a path.
+
+Each file is written under a number; its name stays a text. Refused: links, devices, absolute or climbing names,
+duplicates, encryption, too many files, too many bytes, a compression ratio of a zip bomb.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import tarfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from sae.config import Limits
+from sae.versement.refusal import Refusal, refuse
+
+_BLOCK = 1 << 20
+# The largest single read that tarfile or zipfile may ask for: a header that announces more is an attack.
+_MAX_READ = 16 << 20
+_RATIO_FROM = 10_000_000  # below this size, a high compression ratio is no danger
+_MAX_NAME, _MAX_DEPTH = 1000, 30
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of the SIP, on disk under a number."""
+
+    name: str
+    path: Path
+    size: int
+    sha512: str
+
+
+class _Bounded(io.RawIOBase):
+    """A file whose reader cannot be made to fill the memory."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0 or size > _MAX_READ:
+            at, end = self._stream.tell(), self._stream.seek(0, os.SEEK_END)
+            self._stream.seek(at)
+            if (end - at if size < 0 else size) > _MAX_READ:
+                raise refuse("CONTENEUR", "Le conteneur annonce un en-tête démesuré.")
+        return self._stream.read(size)
+
+
+def unpack(package: Path, folder: Path, limits: Limits) -> dict[str, Member]:
+    """Write the files of a container into an empty folder; gives them by name, in the container's order.
+
+    Raises Refusal (code CONTENEUR), or OSError when the disk is at fault.
+    """
+    packed = package.stat().st_size
+    with package.open("rb") as stream:
+        head = stream.read(512)
+        stream.seek(0)
+        source = cast(BinaryIO, _Bounded(stream))
+        if head[:4] == b"PK\x03\x04":
+            entries = _zip(source, limits)
+        elif head[257:262] == b"ustar":
+            entries = _tar(source, limits)
+        else:
+            raise refuse("CONTENEUR", "Le fichier reçu n'est ni un .tar (sans compression) ni un .zip.")
+        return _write(entries, folder, packed, limits)
+
+
+def _write(
+    entries: Iterator[tuple[str, int, BinaryIO]], folder: Path, packed: int, limits: Limits
+) -> dict[str, Member]:
+    members: dict[str, Member] = {}
+    total = 0
+    with _explained():
+        for name, announced, source in entries:
+            plain = _safe(name)
+            if plain in members:
+                raise refuse("CONTENEUR", f"« {plain} » est deux fois dans le conteneur.")
+            path = folder / f"{len(members):06d}"
+            digest, size = hashlib.sha512(), 0
+            with path.open("xb") as target:
+                while block := source.read(_BLOCK):
+                    size += len(block)
+                    _check_volume(total + size, packed, limits)
+                    digest.update(block)
+                    target.write(block)
+            if size != announced:
+                raise refuse("CONTENEUR", f"« {plain} » fait {size} octets, {announced} étaient annoncés.")
+            total += size
+            members[plain] = Member(plain, path, size, digest.hexdigest())
+    if not members:
+        raise refuse("CONTENEUR", "Le conteneur est vide.")
+    return members
+
+
+def _check_volume(total: int, packed: int, limits: Limits) -> None:
+    if total > limits.unpacked:
+        raise refuse("CONTENEUR", f"Le contenu dépasse {limits.unpacked // 1_000_000} Mo une fois décompressé.")
+    if total > _RATIO_FROM and total > packed * limits.ratio:
+        raise refuse(
+            "CONTENEUR",
+            f"Le contenu est plus de {limits.ratio} fois plus gros que le conteneur : bombe de décompression.",
+        )
+
+
+def _check_count(rank: int, limits: Limits) -> None:
+    if rank >= limits.files:
+        raise refuse("CONTENEUR", f"Le conteneur a plus de {limits.files} entrées.")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except Refusal:
+        raise
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+        raise refuse("CONTENEUR", f"Le conteneur est abîmé ou tronqué ({error}).") from error
+    except (RuntimeError, OverflowError) as error:  # zipfile: encrypted, or unknown method
+        raise refuse("CONTENEUR", f"Le conteneur ne peut pas être ouvert ({error}).") from error
+
+
+def _tar(source: BinaryIO, limits: Limits) -> Iterator[tuple[str, int, BinaryIO]]:
+    with tarfile.open(fileobj=source, mode="r:", errorlevel=2) as archive:
+        for rank, member in enumerate(archive):
+            _check_count(rank, limits)
+            if member.isdir():
+                _safe(member.name)
+                continue
+            if not member.isreg() or member.issparse():
+                raise refuse("CONTENEUR", f"« {_shown(member.name)} » est un lien ou un fichier spécial.")
+            content = archive.extractfile(member)
+            if content is None:
+                raise refuse("CONTENEUR", f"« {_shown(member.name)} » est illisible.")
+            yield member.name, member.size, cast(BinaryIO, content)
+
+
+def _zip(source: BinaryIO, limits: Limits) -> Iterator[tuple[str, int, BinaryIO]]:
+    with zipfile.ZipFile(source) as archive:
+        _check_count(len(archive.infolist()) - 1, limits)
+        for info in archive.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if info.is_dir():
+                _safe(info.filename.rstrip("/"))
+                continue
+            if kind not in (0, stat.S_IFREG):
+                raise refuse("CONTENEUR", f"« {_shown(info.filename)} » est un lien ou un fichier spécial.")
+            if info.flag_bits & 1:
+                raise refuse("CONTENEUR", f"« {_shown(info.filename)} » est chiffré.")
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise refuse("CONTENEUR", f"« {_shown(info.filename)} » emploie une compression non admise.")
+            if info.file_size > limits.unpacked:
+                raise refuse("CONTENEUR", f"« {_shown(info.filename)} » dépasse la taille admise.")
+            with archive.open(info) as content:
+                yield info.filename, info.file_size, cast(BinaryIO, content)
+
+
+def _shown(name: str) -> str:
+    """A name that may be shown and journaled."""
+    clean = "".join(char if char.isprintable() else "?" for char in name[:120])
+    return clean.encode("utf-8", "replace").decode()
+
+
+def _safe(name: str) -> str:
+    """The name in its one written form; raises Refusal when it could leave its folder or fool a reader."""
+    plain = unicodedata.normalize("NFC", name).removeprefix("./")
+    parts = plain.split("/")
+    wrong = (
+        not plain.isprintable()
+        or "\\" in plain
+        or any(part in ("", ".", "..") for part in parts)
+        or (len(parts[0]) == 2 and parts[0][1] == ":")
+        or len(parts) > _MAX_DEPTH
+        or any(len(part.encode("utf-8", "surrogateescape")) > 255 for part in parts)
+        or len(plain) > _MAX_NAME
+        or any("\ud800" <= char <= "\udfff" for char in plain)
+    )
+    if wrong and plain != ".":
+        raise refuse("CONTENEUR", f"« {_shown(name)} » n'est pas un nom de fichier admis (chemin relatif sans « .. »).")
+    return plain

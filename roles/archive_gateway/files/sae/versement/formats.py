@@ -1,0 +1,106 @@
+"""Format identification with Siegfried (PRONOM signatures), by content and never by extension alone.
+
+What is asserted of PDF/A is what the file declares (its XMP block, which PRONOM's signatures read), not a validation.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sae.versement.container import Member
+from sae.versement.refusal import Reason, Refusal, refuse
+
+_PDF = {
+    f"fmt/{number}"
+    for number in (14, 15, 16, 17, 18, 19, 20, 276, 1129, 95, 354, 476, 477, 478, 479, 480, 481, 1910, 1911, 1912)
+}
+_PDFA = {
+    "fmt/95": "PDF/A-1a", "fmt/354": "PDF/A-1b", "fmt/476": "PDF/A-2a", "fmt/477": "PDF/A-2b", "fmt/478": "PDF/A-2u",
+    "fmt/479": "PDF/A-3a", "fmt/480": "PDF/A-3b", "fmt/481": "PDF/A-3u", "fmt/1910": "PDF/A-4",
+    "fmt/1911": "PDF/A-4e", "fmt/1912": "PDF/A-4f",
+}  # fmt: skip
+_lock = threading.Lock()
+_scanner: Any = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file's format: PRONOM identifier, name, version, MIME type, and how Siegfried knew."""
+
+    puid: str
+    name: str
+    version: str
+    mime: str
+    basis: str
+
+    @property
+    def pdfa(self) -> str:
+        """What can be said of PDF/A; "" for anything that is no PDF."""
+        if self.puid in _PDFA:
+            return f"{_PDFA[self.puid]} déclaré par le fichier, conformité non validée"
+        return "PDF sans déclaration PDF/A" if self.puid in _PDF else ""
+
+
+def _siegfried() -> Any:
+    """Loaded at first use: its Go runtime does not survive a fork."""
+    global _scanner  # noqa: PLW0603 - one scanner a process, loading its signatures takes 0.2 s
+    with _lock:
+        if _scanner is None:
+            import pygfried
+
+            _scanner = pygfried.Scanner()
+        return _scanner
+
+
+def identify(members: Iterable[Member], allowed: frozenset[str], needless: Iterable[str]) -> Mapping[str, Format]:
+    """Formats by file name; `needless` names the SIP's own text files. Raises Refusal (code FORMAT)."""
+    own = set(needless)
+    found: dict[str, Format] = {}
+    faults = []
+    for member in members:
+        if member.name in own:
+            continue
+        if not member.size:
+            faults.append(Reason("FORMAT", f"« {member.name} » est vide : son format ne peut pas être reconnu."))
+            continue
+        known = identify_one(member)
+        found[member.name] = known
+        if known.puid not in allowed:
+            label = f"{known.name} {known.version}".strip() or "inconnu"
+            faults.append(
+                Reason("FORMAT", f"« {member.name} » est au format {known.puid} ({label}), qui n'est pas admis.")
+            )
+    if faults:
+        raise Refusal(faults)
+    return found
+
+
+def identify_one(member: Member) -> Format:
+    """The format of one file; the identifier is UNKNOWN when its content says nothing."""
+    try:
+        told = _siegfried().identify(str(member.path), detailed=True)
+        matches = told["files"][0]["matches"]
+    except (ImportError, OSError, KeyError, IndexError) as error:
+        text = f"L'identification des formats ne fonctionne pas ({error}). Réessayez plus tard."
+        raise refuse("FORMAT", text, temporary=True) from error
+    best = matches[0] if matches else {}
+    basis = str(best.get("basis", ""))
+    if not any(word in basis for word in ("byte match", "container", "xml match", "text match", "RIFF")):
+        best = {}
+    puid = str(best.get("id", "UNKNOWN"))
+    texts = [str(best.get(key, "")) for key in ("format", "version", "mime")]
+    return Format(puid, texts[0], texts[1], texts[2], basis)
+
+
+def version() -> str:
+    """Name and version of the tool and of its signatures."""
+    try:
+        _siegfried()
+        import pygfried
+
+        return f"Siegfried {pygfried.version()}"
+    except (ImportError, OSError) as error:
+        return f"Siegfried absent ({error})"

@@ -1,0 +1,324 @@
+"""The registry: a SQLite file that knows every archive and every answer given. The archives themselves are the proof;
+this is what makes them found, counted against quotas, and answered for again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS archive (
+  aip TEXT PRIMARY KEY,
+  compte TEXT NOT NULL,
+  identifiant TEXT NOT NULL,
+  empreinte TEXT NOT NULL,
+  versement TEXT NOT NULL,
+  titre TEXT NOT NULL,
+  genre TEXT NOT NULL,
+  octets INTEGER NOT NULL,
+  sha512 TEXT,
+  conserve_jusqua INTEGER NOT NULL,
+  sort_final TEXT NOT NULL,
+  fichiers TEXT NOT NULL,
+  pris_le REAL NOT NULL,
+  range_le REAL,
+  reponse BLOB,
+  UNIQUE (compte, identifiant)
+);
+CREATE INDEX IF NOT EXISTS par_compte ON archive(compte, pris_le);
+CREATE INDEX IF NOT EXISTS par_compte_et_aip ON archive(compte, aip);
+CREATE TABLE IF NOT EXISTS occupation (compte TEXT PRIMARY KEY, archives INTEGER NOT NULL, octets INTEGER NOT NULL);
+INSERT INTO occupation SELECT compte, COUNT(*), SUM(octets) FROM archive
+  WHERE NOT EXISTS (SELECT 1 FROM occupation) GROUP BY compte;
+CREATE TRIGGER IF NOT EXISTS entre AFTER INSERT ON archive BEGIN
+  INSERT INTO occupation VALUES (NEW.compte, 1, NEW.octets)
+    ON CONFLICT DO UPDATE SET archives = archives + 1, octets = octets + NEW.octets; END;
+CREATE TRIGGER IF NOT EXISTS change AFTER UPDATE OF octets ON archive BEGIN
+  UPDATE occupation SET octets = octets + NEW.octets - OLD.octets WHERE compte = NEW.compte; END;
+CREATE TRIGGER IF NOT EXISTS sort AFTER DELETE ON archive BEGIN
+  UPDATE occupation SET archives = archives - 1, octets = octets - OLD.octets WHERE compte = OLD.compte; END;
+CREATE TABLE IF NOT EXISTS reponse (
+  versement TEXT PRIMARY KEY,
+  compte TEXT NOT NULL,
+  identifiant TEXT NOT NULL,
+  resultat TEXT NOT NULL,
+  temporaire INTEGER NOT NULL,
+  aip TEXT,
+  le REAL NOT NULL,
+  motifs TEXT NOT NULL,
+  contenu BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS par_identifiant ON reponse(compte, identifiant, le);
+CREATE INDEX IF NOT EXISTS par_resultat ON reponse(compte, resultat);
+CREATE INDEX IF NOT EXISTS refus_par_date ON reponse(le) WHERE resultat = 'KO';
+"""
+_KEPT_REFUSALS = 400 * 86400  # seconds; the journal keeps them for ever
+
+
+class Taken(Exception):
+    """The identifier belongs to another SIP of this account. `same` tells that its content is this one's."""
+
+    def __init__(self, archive: Archive, same: bool) -> None:
+        super().__init__(archive.message)
+        self.archive, self.same = archive, same
+
+
+class OverQuota(Exception):
+    """The account has no room left; its text says how much is used, in bytes."""
+
+    def __init__(self, used: int) -> None:
+        super().__init__(str(used))
+        self.used = used
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive of an account. Times are seconds since the epoch; `stored` is None until it is in the storage."""
+
+    aip: str
+    account: str
+    message: str
+    fingerprint: str
+    versement: str
+    title: str
+    kind: str
+    size: int
+    sha512: str | None
+    retain_until: int
+    action: str
+    files: Sequence[Mapping[str, Any]]
+    taken: float
+    stored: float | None
+    reply: bytes | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For answers in JSON, field names in French."""
+        return {
+            "archive": self.aip,
+            "identifiant": self.message,
+            "titre": self.title,
+            "genre": self.kind,
+            "octets": self.size,
+            "sha512": self.sha512,
+            "conserve_jusqua": _day(self.retain_until),
+            "sort_final": {"Keep": "Conserver", "Destroy": "Détruire"}.get(self.action, self.action),
+            "verse_le": _moment(self.stored or self.taken),
+            "fichiers": list(self.files),
+        }
+
+    def answer(self) -> Answer:
+        """The acceptance, as it was given."""
+        when, content = self.stored or self.taken, self.reply or b""
+        return Answer(self.versement, self.account, self.message, True, False, self.aip, when, [], content)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was answered to a versement: an ArchiveTransferReply."""
+
+    versement: str
+    account: str
+    message: str
+    accepted: bool
+    temporary: bool
+    aip: str | None
+    when: float
+    reasons: Sequence[str]
+    content: bytes
+
+
+def _day(stamp: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(stamp))
+
+
+def _moment(stamp: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(stamp))
+
+
+class Registry:
+    """The registry's file; several processes and threads may use it at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        with self._write() as db:
+            for statement in _SCHEMA.split(";\n"):
+                db.execute(statement)
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        db: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if db is None:
+            db = sqlite3.connect(self._path, timeout=30, isolation_level=None)
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            self._local.db = db
+        return db
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+
+    # -- archives ------------------------------------------------------------------------------------------
+
+    def reserve(self, archive: Archive, quota: int) -> None:
+        """Give the archive its place, before anything is stored; the same versement may ask again.
+
+        Raises Taken, or OverQuota when the account's bytes would pass `quota`.
+        """
+        with self._write() as db:
+            found = db.execute(
+                "SELECT * FROM archive WHERE compte = ? AND identifiant = ?", (archive.account, archive.message)
+            ).fetchone()
+            if found is not None:
+                known = _archive(found)
+                if known.versement == archive.versement and known.stored is None and known.aip == archive.aip:
+                    return
+                raise Taken(known, known.fingerprint == archive.fingerprint)
+            used = self._used(db, archive.account)
+            if used + archive.size > quota:
+                raise OverQuota(used)
+            db.execute(
+                "INSERT INTO archive VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, NULL, NULL)",
+                (
+                    archive.aip, archive.account, archive.message, archive.fingerprint, archive.versement,
+                    archive.title, archive.kind, archive.size, archive.retain_until, archive.action,
+                    json.dumps(list(archive.files), ensure_ascii=False), archive.taken,
+                ),
+            )  # fmt: skip
+
+    def release(self, aip: str) -> None:
+        """Give back the place of an archive that was never stored."""
+        with self._write() as db:
+            db.execute("DELETE FROM archive WHERE aip = ? AND range_le IS NULL", (aip,))
+
+    def accept(self, aip: str, size: int, sha512: str, answer: Answer) -> None:
+        """The archive is stored: this and the answer, at once."""
+        with self._write() as db:
+            db.execute(
+                "UPDATE archive SET octets = ?, sha512 = ?, range_le = ?, reponse = ?"
+                " WHERE aip = ? AND range_le IS NULL",
+                (size, sha512, answer.when, answer.content, aip),
+            )
+            self._answer(db, answer)
+
+    def forget(self, aip: str) -> None:
+        """The archive was eliminated: it is no longer listed nor counted."""
+        with self._write() as db:
+            db.execute("DELETE FROM archive WHERE aip = ?", (aip,))
+
+    def archive(self, account: str, aip: str) -> Archive | None:
+        """An archive of this account that is stored."""
+        query = "SELECT * FROM archive WHERE compte = ? AND aip = ? AND range_le IS NOT NULL"
+        found = self._db.execute(query, (account, aip)).fetchone()
+        return _archive(found) if found else None
+
+    def archives(self, account: str, limit: int = 1000, after: str = "") -> list[Archive]:
+        """Archives of an account by their identifiers, from the one that follows `after`."""
+        query = "SELECT * FROM archive WHERE compte = ? AND aip > ? AND range_le IS NOT NULL ORDER BY aip LIMIT ?"
+        return [_archive(row) for row in self._db.execute(query, (account, after, limit))]
+
+    def latest(self, account: str, limit: int) -> list[Archive]:
+        """The latest archives of an account, newest first."""
+        query = "SELECT * FROM archive WHERE compte = ? AND range_le IS NOT NULL ORDER BY pris_le DESC LIMIT ?"
+        return [_archive(row) for row in self._db.execute(query, (account, limit))]
+
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """Archives and bytes of each account, kept by the file itself: a versement costs the same among a million."""
+        rows = self._db.execute("SELECT compte, archives, octets FROM occupation WHERE archives > 0")
+        return {str(name): (int(count), int(size)) for name, count, size in rows}
+
+    @staticmethod
+    def _used(db: sqlite3.Connection, account: str) -> int:
+        found = db.execute("SELECT octets FROM occupation WHERE compte = ?", (account,)).fetchone()
+        return int(found[0]) if found else 0
+
+    # -- answers -------------------------------------------------------------------------------------------
+
+    def refuse(self, answer: Answer) -> None:
+        """Keep the answer to a SIP that was refused."""
+        with self._write() as db:
+            self._answer(db, answer)
+            db.execute("DELETE FROM reponse WHERE resultat = 'KO' AND le < ?", (answer.when - _KEPT_REFUSALS,))
+
+    @staticmethod
+    def _answer(db: sqlite3.Connection, answer: Answer) -> None:
+        db.execute(
+            "INSERT OR REPLACE INTO reponse VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                answer.versement, answer.account, answer.message, "OK" if answer.accepted else "KO", answer.temporary,
+                answer.aip, answer.when, json.dumps(list(answer.reasons), ensure_ascii=False), answer.content,
+            ),
+        )  # fmt: skip
+
+    def answer(self, versement: str) -> Answer | None:
+        """The answer given to a versement."""
+        found = self._db.execute("SELECT * FROM reponse WHERE versement = ?", (versement,)).fetchone()
+        return _answer(found) if found else None
+
+    def last_answer(self, account: str, message: str) -> Answer | None:
+        """The latest answer to a SIP of this identifier; the acceptance, once there is one."""
+        query = "SELECT * FROM reponse WHERE compte = ? AND identifiant = ? ORDER BY resultat DESC, le DESC LIMIT 1"
+        found = self._db.execute(query, (account, message)).fetchone()
+        return _answer(found) if found else None
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Answers by account and result (OK, KO)."""
+        rows = self._db.execute("SELECT compte, resultat, COUNT(*) FROM reponse GROUP BY compte, resultat")
+        return {(str(account), str(result)): int(count) for account, result, count in rows}
+
+    def recent(self, limit: int) -> list[Answer]:
+        """The latest answers, newest first."""
+        rows = self._db.execute("SELECT * FROM reponse ORDER BY le DESC LIMIT ?", (limit,))
+        return [_answer(row) for row in rows]
+
+
+def _archive(row: sqlite3.Row) -> Archive:
+    return Archive(
+        aip=row["aip"],
+        account=row["compte"],
+        message=row["identifiant"],
+        fingerprint=row["empreinte"],
+        versement=row["versement"],
+        title=row["titre"],
+        kind=row["genre"],
+        size=row["octets"],
+        sha512=row["sha512"],
+        retain_until=row["conserve_jusqua"],
+        action=row["sort_final"],
+        files=json.loads(row["fichiers"]),
+        taken=row["pris_le"],
+        stored=row["range_le"],
+        reply=row["reponse"],
+    )
+
+
+def _answer(row: sqlite3.Row) -> Answer:
+    return Answer(
+        versement=row["versement"],
+        account=row["compte"],
+        message=row["identifiant"],
+        accepted=row["resultat"] == "OK",
+        temporary=bool(row["temporaire"]),
+        aip=row["aip"],
+        when=row["le"],
+        reasons=json.loads(row["motifs"]),
+        content=row["contenu"],
+    )

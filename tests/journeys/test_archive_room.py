@@ -1,0 +1,468 @@
+"""The archive room on the lab's three nodes: patched while a client works, refused when it must be, through faults."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sae.store import Retained
+
+from .archive_client import (
+    ACCOUNT,
+    ADDRESSES,
+    Client,
+    connect,
+    every_archive_on_every_node,
+    faults,
+    gateway_certificate,
+    lab,
+    names_of_the_lab,
+    node,
+    place,
+    replication_paused,
+    status,
+    whole,
+)
+from .conftest import AS_GATEWAY, ENVIRONMENT, HOME, REPO, command
+
+PATCH = ("ansible-playbook", "-i", "inventories/lab", "playbooks/journeys/patch_archive.yml")
+ENABLED = '$(systemctl list-unit-files "swift-*" --state=enabled --no-legend | cut -d" " -f1)'
+# A tiny repository on the node: a package to bring from version 1 to 2, which asks for a reboot if $1 says so.
+REPOSITORY = """
+set -e
+rm -rf /var/tmp/essai; mkdir -p /var/tmp/essai/p/DEBIAN; cd /var/tmp/essai
+for version in 1 2; do
+  printf "%s\\n" "Package: creatic-essai" "Version: $version" "Architecture: all" "Maintainer: essai <a@b.c>" \
+    "Description: essai" > p/DEBIAN/control
+  [ $version = 1 ] || [ -z "$1" ] || {
+    printf "#!/bin/sh\\ntouch /run/reboot-required\\n" > p/DEBIAN/postinst; chmod 755 p/DEBIAN/postinst; }
+  dpkg-deb -b p e.deb > /dev/null
+  [ $version = 2 ] || dpkg -i e.deb > /dev/null
+done
+{ dpkg-deb -f e.deb; echo "Filename: ./e.deb"; echo "Size: $(stat -c %s e.deb)"
+  echo "SHA256: $(sha256sum e.deb | cut -d" " -f1)"; } > Packages
+echo "deb [trusted=yes] file:/var/tmp/essai ./" > /etc/apt/sources.list.d/essai.list
+chmod -R a+rX /var/tmp/essai
+"""
+
+
+@pytest.fixture(scope="module")
+def certificate(storage: None, backed_up: None) -> Iterator[Path]:
+    """The room converged and backed up, and the gateway's certificate."""
+    with names_of_the_lab():
+        yield gateway_certificate()
+
+
+@pytest.fixture
+def client(certificate: Path, request: pytest.FixtureRequest) -> Client:
+    """A client with a container of its own, and every node in service whatever the test before did."""
+    for one in ADDRESSES:
+        node(one, "creatic-archive remettre")
+    (HOME / "correctifs" / "en-cours.json").unlink(missing_ok=True)
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:40].strip("-")
+    return Client(connect(certificate), f"{name}-{int(time.time())}")
+
+
+@pytest.fixture
+def power() -> Iterator[None]:
+    """A machine that reboots comes back: in the lab, somebody must press the button."""
+    stop = threading.Event()
+
+    def press() -> None:
+        while not stop.wait(1):
+            off = json.loads(lab("ps", "--all", "--filter", "status=exited", "--format", "json") or "[]")
+            for machine in off:
+                if machine["Names"][0].startswith("creatic-sae"):
+                    lab("start", machine["Names"][0])
+
+    thread = threading.Thread(target=press, daemon=True)
+    thread.start()
+    yield
+    stop.set()
+    thread.join(30)
+
+
+# -- Patching -----------------------------------------------------------------------------------------------
+
+
+def test_the_room_is_patched_node_by_node_and_the_client_goes_on(
+    client: Client, certificate: Path, power: None
+) -> None:
+    with ThreadPoolExecutor(len(ADDRESSES)) as pool:
+        list(pool.map(lambda name: node(name, f"set -- {'oui' if name == 'sae2' else ''}\n{REPOSITORY}"), ADDRESSES))
+    whole()
+    with client.at_work():
+        while len(client.written) < 5:
+            time.sleep(0.2)
+        start = time.monotonic()
+        first = subprocess.Popen(
+            ["fab", "archive.patch"], cwd=REPO, env=ENVIRONMENT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        while not (HOME / "correctifs" / "en-cours.json").exists():
+            assert first.poll() is None, first.stdout.read() if first.stdout else ""
+            time.sleep(0.2)
+        second = command(*PATCH)
+        output, _ = first.communicate(timeout=1200)
+        lasted = time.monotonic() - start
+    assert first.returncode == 0, output
+    assert second.returncode != 0
+    assert "une mise à jour de la salle d'archives est déjà en cours, lancé par" in second.stdout
+    print(f"\ntrois nœuds en {lasted:.0f} s ; {client.summary()}")
+    assert client.failures() == []
+    assert client.longest() < 30
+    for name in ADDRESSES:
+        assert node(name, "dpkg-query -f '${Version}' -W creatic-essai") == "2"
+    record = json.loads(sorted((HOME / "correctifs").glob("*Z/correctifs.json"))[-1].read_text("utf-8"))
+    assert {name: done["redemarre"] for name, done in record["noeuds"].items()} == {
+        "sae1": False, "sae2": True, "sae3": False
+    }  # fmt: skip
+    assert all(done["paquets"] == ["creatic-essai 2"] for done in record["noeuds"].values())
+    # One node at a time: a node begins after the one before has ended.
+    times = sorted((done["debut"], done["fin"]) for done in record["noeuds"].values())
+    assert all(ended <= began for (_, ended), (began, _) in itertools.pairwise(times))
+    verified = command("fab", "evidence.verify")
+    assert f"✓ correctifs/{record['passage']} : intact" in verified.stdout
+    every_archive_on_every_node(client, certificate)
+
+
+def test_a_missing_copy_forbids_the_patch_and_is_made_again(client: Client) -> None:
+    for number in range(6):
+        client.put(f"a{number}", os.urandom(2000))
+    whole()
+    folder = place("a3", client.container)
+    # Behind Swift's back: its replicators look again at one partition in ten a pass, and could mend it meanwhile.
+    with replication_paused():
+        node("sae3", f"rm {folder}/*.data")
+        done = command("fab", "archive.patch")
+    assert done.returncode != 0
+    assert "sae3 : ses copies diffèrent des autres nœuds dans 1 partition" in done.stdout
+    assert "retirer" not in done.stdout
+    assert not (HOME / "correctifs" / "en-cours.json").exists()
+    print(f"\ncopie manquante rendue en {whole():.0f} s")
+    assert node("sae3", f"ls {folder}").strip().endswith(".data")
+
+
+def test_an_old_backup_forbids_the_patch(certificate: Path) -> None:
+    """The date is what the backup server says of the gateway and of the control node."""
+    stamp = HOME / "sauvegardes" / "salle"
+    stamp.write_text("2020-01-01T00:00:00+00:00\n")
+    done = command(*PATCH, "--check")
+    assert done.returncode == 0, done.stdout
+    dated = datetime.fromisoformat(stamp.read_text().strip())
+    assert timedelta() < datetime.now(UTC) - dated < timedelta(hours=6)
+    done = command(*PATCH, "--check", "-e", json.dumps({"archive_patch_backup_days": 5 / 86400}))
+    assert done.returncode != 0
+    assert "la dernière sauvegarde est trop ancienne" in done.stdout
+    assert not (HOME / "correctifs" / "en-cours.json").exists()
+
+
+def test_an_interrupted_patch_leaves_the_room_working_and_is_taken_up(client: Client) -> None:
+    state = HOME / "correctifs" / "en-cours.json"
+
+    def record() -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads(state.read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        return found.get("noeuds", {})
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(["fab", "archive.patch"], cwd=REPO, env=ENVIRONMENT, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+
+    def wait_for(name: str, wanted: str, process: subprocess.Popen[str]) -> None:
+        while record().get(name, {}).get("etat") != wanted:
+            assert process.poll() is None, process.communicate()[0]
+            time.sleep(0.1)
+
+    whole()
+    with client.at_work():
+        # A clean stop: the node at work is finished, the next one is not begun.
+        process = start()
+        wait_for("sae1", "en_cours", process)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=1200)
+        assert process.returncode != 0, output
+        assert "arrêt demandé : sae2 n'est pas commencé" in output
+        assert {name: done["etat"] for name, done in record().items()} == {"sae1": "fait", "sae2": "", "sae3": ""}
+        assert all(json.loads(node(name, "creatic-archive etat"))["en_service"] for name in ADDRESSES)
+
+        # A brutal one: the node is left out of service, which is said, and nobody misses it.
+        process = start()
+        wait_for("sae2", "en_cours", process)
+        while json.loads(node("sae2", "creatic-archive etat"))["en_service"]:
+            time.sleep(0.1)
+        owner = json.loads((HOME / "verrous" / "salle-archives.json").read_text("utf-8"))
+        os.killpg(owner["pid"], signal.SIGKILL)
+        process.communicate(timeout=60)
+        screen = "\n".join(status()["ecran"])
+        assert "sae2  2     hors service" in screen, screen
+        assert "sae2 : interrompu" in screen
+        assert "fab archive.patch les reprend" in screen
+
+        process = start()
+        output, _ = process.communicate(timeout=1200)
+        assert process.returncode == 0, output
+    assert client.failures() == []
+    last = json.loads(sorted((HOME / "correctifs").glob("*Z/correctifs.json"))[-1].read_text("utf-8"))
+    assert len(last["reprises"]) == 2
+    assert last["noeuds"]["sae1"]["fin"] < last["reprises"][0]  # not done twice
+    assert all(json.loads(node(name, "creatic-archive etat"))["en_service"] for name in ADDRESSES)
+
+
+# -- Faults -------------------------------------------------------------------------------------------------
+
+
+def test_a_stopped_node_is_told_and_catches_up(client: Client, certificate: Path) -> None:
+    client.put("avant", os.urandom(20_000))
+    whole()
+    lab("stop", "--time", "5", "creatic-sae3")
+    try:
+        for number in range(10):
+            client.put(f"pendant{number}", os.urandom(20_000))
+        for archive in client.written:
+            client.check(archive)
+        found = faults()
+        assert any(name == "sae3" and "injoignable" in reason for name, reason in found), found
+        done = command("fab", "archive.patch")
+        assert done.returncode != 0
+        assert "sae3 : injoignable en SSH" in done.stdout
+    finally:
+        lab("start", "creatic-sae3")
+    start = time.monotonic()
+    while True:
+        try:
+            node("sae3", "creatic-archive remettre")
+            break
+        except AssertionError:  # it starts
+            assert time.monotonic() - start < 120
+            time.sleep(1)
+    # It counts at once: the next one may be stopped without refusing what is written.
+    time.sleep(2.5)
+    node("sae2", "systemctl stop swift-object")
+    try:
+        client.put("apres", os.urandom(20_000))
+    finally:
+        node("sae2", "systemctl start swift-object")
+    whole()
+    print(f"\nnœud revenu, à jour en {time.monotonic() - start:.0f} s")
+    every_archive_on_every_node(client, certificate)
+
+
+def test_objects_removed_on_a_node_are_made_again(client: Client, certificate: Path) -> None:
+    for number in range(10):
+        client.put(f"a{number}", os.urandom(20_000))
+    whole()
+    with replication_paused():
+        node("sae2", "rm -rf /srv/node/d1/objects/*")
+        assert any(name == "sae2" and "copies" in reason for name, reason in faults())
+        for archive in client.written:
+            client.check(archive)
+    print(f"\nnœud vidé, refait en {whole():.0f} s")
+    every_archive_on_every_node(client, certificate)
+
+
+def test_flipped_bits_are_seen_repaired_and_told(client: Client, certificate: Path) -> None:
+    damaged = {"fragile-1": ["sae1"], "fragile-2": ["sae1", "sae2"]}
+    for archive in damaged:
+        client.put(archive, os.urandom(50_000))
+    whole()
+    for archive, names in damaged.items():
+        copy = f"$(ls {place(archive, client.container)}/*.data)"
+        for name in names:
+            node(name, f"printf \\\\377\\\\000\\\\377 | dd of={copy} bs=1 seek=2000 conv=notrunc status=none")
+    start = time.monotonic()
+    for archive in damaged:
+        # Swift gives the damaged copy once and sets it aside as it does; the gateway's SHA-512 refuses what it got.
+        with client.store.get(ACCOUNT, client.container, archive) as stream:
+            stream.read()
+    wanted = {(name, archive) for archive, names in damaged.items() for name in names}
+    while wanted:
+        # What each node publishes: set aside by a read or by the auditor.
+        told = {name: node(name, "creatic-archive mesurer; cat /var/lib/creatic-archive/quarantaine.json")
+                for name, _ in wanted}  # fmt: skip
+        wanted = {
+            (name, archive) for name, archive in wanted
+            if f'"/AUTH_{ACCOUNT}/{client.container}/{archive}"' not in told[name]
+        }  # fmt: skip
+        assert not wanted or time.monotonic() - start < 300, wanted
+        time.sleep(1 if wanted else 0)
+    print(f"\ntrois copies abîmées, vues en {time.monotonic() - start:.0f} s", end="")
+    whole()
+    print(f", réparées en {time.monotonic() - start:.0f} s")
+    every_archive_on_every_node(client, certificate)
+
+
+def test_a_node_back_after_days_does_not_bring_back_what_was_eliminated(client: Client, certificate: Path) -> None:
+    client.retain_s = 12
+    client.put("a-eliminer", os.urandom(5000))
+    client.retain_s = 86400
+    client.put("a-garder", os.urandom(5000))
+    whole()
+    node("sae3", "systemctl stop swift-\\* creatic-archive.timer")
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                client.store.delete(ACCOUNT, client.container, "a-eliminer")
+                break
+            except Retained:  # not before its date
+                assert time.monotonic() < deadline
+                time.sleep(1)
+        # Beyond the year during which the others remember, it must not even start.
+        node("sae3", "touch -d '-400 days' /var/lib/creatic-archive/vu; systemctl stop creatic-archive-absence")
+        started = node("sae3", f"systemctl start {ENABLED} 2>/dev/null; systemctl is-active {ENABLED} || true").split()
+        assert len(started) == 12
+        assert set(started) == {"inactive"}
+        assert any(name == "sae3" and "absent 400 jours" in reason for name, reason in faults())
+    finally:
+        node(
+            "sae3", f"touch -d '-20 days' /var/lib/creatic-archive/vu; systemctl start {ENABLED} creatic-archive.timer"
+        )
+    whole()
+    folder = place("a-eliminer", client.container)
+    for name in ADDRESSES:
+        assert ".data" not in node(name, f"ls {folder} 2>/dev/null || true")
+        assert connect(certificate, name).head(ACCOUNT, client.container, "a-eliminer") is None
+    client.written.pop("a-eliminer")
+    every_archive_on_every_node(client, certificate)
+
+
+@pytest.mark.room_faults
+def test_a_full_disk_loses_nothing(client: Client, certificate: Path) -> None:
+    client.put("avant", os.urandom(20_000))
+    whole()
+    # A small disk of its own in place of the folder, with what it holds, then filled.
+    node(
+        "sae3",
+        f"""set -e
+        systemctl stop {ENABLED}
+        cp -a /srv/node/d1 /var/tmp/d1
+        size=$(( $(du -sk /var/tmp/d1 | cut -f1) + 8192 ))
+        mount -t tmpfs -o size=${{size}}k,mode=750,uid=swift,gid=swift essai /srv/node/d1
+        cp -a /var/tmp/d1/. /srv/node/d1/
+        systemctl start {ENABLED}
+        dd if=/dev/zero of=/srv/node/d1/plein bs=64k status=none 2>/dev/null || true""",
+    )
+    try:
+        for number in range(5):
+            client.put(f"pendant{number}", os.urandom(20_000))
+        for archive in client.written:
+            client.check(archive)
+        found = faults()
+        assert any(name == "sae3" and "plein" in reason for name, reason in found), found
+        assert command("fab", "archive.patch").returncode != 0
+    finally:
+        node(
+            "sae3",
+            f"""set -e
+            systemctl stop {ENABLED}
+            rm -f /srv/node/d1/plein
+            cp -a /srv/node/d1/. /var/tmp/d1/
+            umount /srv/node/d1
+            cp -a /var/tmp/d1/. /srv/node/d1/
+            rm -rf /var/tmp/d1
+            systemctl start {ENABLED}""",
+        )
+    whole()
+    every_archive_on_every_node(client, certificate)
+
+
+def test_a_wrong_clock_is_told_and_eliminates_nothing(client: Client, certificate: Path) -> None:
+    client.put("avant", os.urandom(20_000))
+    whole()
+    node(
+        "sae3",
+        """apt-get -qq install -y libfaketime >/dev/null 2>&1
+        library=$(dpkg -L libfaketime | grep faketime/libfaketime.so.1)
+        cd /run/systemd/system
+        for unit in swift-object swift-proxy; do
+          mkdir -p $unit.service.d
+          printf "[Service]\nEnvironment=LD_PRELOAD=$library FAKETIME=+3d\n" > $unit.service.d/essai.conf
+        done
+        systemctl daemon-reload
+        systemctl restart swift-object swift-proxy""",
+    )
+    try:
+        time.sleep(2)
+        found = faults()
+        assert any(name == "sae3" and "son horloge avance de 259" in reason for name, reason in found), found
+        # Its date has passed for that node alone.
+        with pytest.raises(Exception, match="avant sa date"):
+            connect(certificate, "sae3").delete(ACCOUNT, client.container, "avant")
+        client.check("avant")
+        client.put("pendant", os.urandom(20_000))
+    finally:
+        node(
+            "sae3",
+            """rm -r /run/systemd/system/swift-object.service.d /run/systemd/system/swift-proxy.service.d
+            systemctl daemon-reload
+            systemctl restart swift-object swift-proxy
+            apt-get -qq purge -y libfaketime >/dev/null""",
+        )
+    whole()
+    every_archive_on_every_node(client, certificate)
+
+
+# -- A fourth node ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.room_faults
+def test_a_fourth_node_joins_and_is_lost_while_the_client_goes_on(
+    client: Client, certificate: Path, tmp_path: Path
+) -> None:
+    line = "{ansible_host: 10.59.0.34, creatic_zone: 4, creatic_names: [sae4.creatic.test]}"
+    more = tmp_path / "servers.yml"
+    more.write_text(f"all: {{children: {{archive_node: {{hosts: {{sae4: {line}}}}}}}}}\n")
+    both = ("-i", "inventories/lab", "-i", str(more))
+    made = command("ansible-playbook", *both, "playbooks/lab/create.yml", "-e", json.dumps({"lab_only": ["sae4"]}))
+    assert made.returncode == 0, made.stdout
+
+    def room(*inventories: str) -> list[str]:
+        """Faults of the room, as this inventory knows it."""
+        asked = tmp_path / "ecran.json"
+        journey = "playbooks/journeys/archive_status.yml"
+        command("ansible-playbook", *inventories, journey, "-e", f"archive_status_file={asked}")
+        return [f"{fault['node']} : {fault['reason']}" for fault in json.loads(asked.read_text("utf-8"))["defauts"]]
+
+    def settle(*inventories: str) -> float:
+        start = time.monotonic()
+        while found := room(*inventories):
+            assert time.monotonic() - start < 600, found
+            time.sleep(3)
+        return time.monotonic() - start
+
+    whole()
+    with client.at_work():
+        while len(client.written) < 20:
+            time.sleep(0.2)
+        done = command("ansible-playbook", *both, "playbooks/archive_node.yml", *AS_GATEWAY)
+        assert done.returncode == 0, done.stdout
+        print(f"\nquatrième nœud en place {settle(*both):.0f} s après son passage")
+        held = command("ansible", *both, "sae4", "-m", "ansible.builtin.shell",
+                       "-a", "find /srv/node/d1/objects -name '*.data' | wc -l")  # fmt: skip
+        assert int(held.stdout.split()[-1]) > 0, held.stdout
+        # The machine burns: the others have everything, and take its share.
+        lab("rm", "--force", "--time", "1", "creatic-sae4")
+        done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/archive_node.yml", *AS_GATEWAY)
+        assert done.returncode != 0
+        assert "sae4/d1 n'est plus à l'inventaire et garde des archives" in done.stdout
+        lost = ("-e", json.dumps({"archive_node_lost": ["sae4"]}))
+        done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/archive_node.yml", *AS_GATEWAY, *lost)
+        assert done.returncode == 0, done.stdout
+        print(f"nœud perdu, sa part refaite en {settle('-i', 'inventories/lab'):.0f} s ; {client.summary()}")
+    assert client.failures() == []
+    every_archive_on_every_node(client, certificate)

@@ -1,0 +1,596 @@
+"""The archive's door on a real room: what comes in, what is refused, what comes back, what proves it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+
+from tests.profiles.archive_gateway.conftest import AGENCY, TOP, Gateway, issue, own_files
+from tests.profiles.archive_node.conftest import Node
+from tests.unit.archive_gateway import gateway_harness as sips
+from tests.unit.archive_proof.public_tools import BAGIT, OCFL, install, run
+
+Sip = Callable[..., bytes]
+pytestmark = pytest.mark.exterieur  # the nodes, and who deposits
+
+
+# -- the host -----------------------------------------------------------------------------------------------
+
+
+def test_what_runs(host: Host) -> None:
+    for unit in ("clamav-daemon.service", "sae-versement.service", "nginx.service", "sae-entretien.timer",
+                 "sae-sceller.timer", "sae-fixite.timer"):  # fmt: skip
+        assert host.check_output(f"systemctl is-active {unit}") == "active"
+    with host.sudo():
+        assert "Antivirus : ClamAV" in host.check_output("sae-versement statut")
+
+
+@pytest.mark.parametrize("unit", ["sae-versement", "sae-entretien", "sae-sceller", "sae-fixite"])
+def test_services_are_sandboxed(host: Host, unit: str) -> None:
+    with host.sudo():
+        shown = host.check_output(f"systemd-analyze security --no-pager {unit}.service")
+    assert float(re.findall(r"exposure level[^:]*: ([\d.]+)", shown)[0]) < 2.0
+
+
+def test_the_door_cannot_seal(host: Host) -> None:
+    """Its account reads the storage's keys, not those of timestamps and certificates."""
+    for path, allowed in (
+        ("/etc/sae/cles.json", True),
+        ("/etc/creatic/pki/stockage/current/key.pem", True),
+        ("/etc/creatic/pki/horodatage/current/key.pem", False),
+        ("/etc/creatic/pki/attestation/current/key.pem", False),
+    ):
+        with host.sudo("sae"):
+            assert host.run(f"cat {path}").succeeded is allowed, path
+        with host.sudo("nobody"):
+            assert host.run(f"cat {path}").failed, path
+    with host.sudo():
+        pid = host.check_output("systemctl show -p MainPID --value sae-versement.service")
+        groups = host.check_output(f"grep ^Groups: /proc/{pid}/status").split()[1:]
+        assert host.check_output("getent group sae-sceau").split(":")[2] not in groups
+
+
+# -- in, and back -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.leaves_traces
+def test_a_sip_in_and_its_archive_back(gateway: Gateway, sip: Sip, message: str, tmp_path: Path) -> None:
+    package = sip()
+    reply = gateway.deposit(package)
+    assert (reply.status, reply.code) == (200, "OK"), reply.data.decode()
+    assert gateway.deposit(package).data == reply.data  # sent again: the same answer, nothing twice
+    assert gateway.ask(f"/v1/versements/{message}").data == reply.data
+    head = gateway.python(f"result = store.head('gondecourt', 'aip', '{reply.aip}.tar')")
+    assert int(head["retain-until"]) > time.time() + 9 * 365 * 86400
+    for name, content in own_files(message).items():
+        assert gateway.ask(f"/v1/archives/{reply.aip}/{name}").data == content
+    whole = gateway.ask(f"/v1/archives/{reply.aip}.tar")
+    assert hashlib.sha512(whole.data).hexdigest() == head["sha512"] == whole.headers["X-Content-SHA512"]
+    with tarfile.open(fileobj=io.BytesIO(whole.data)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    told = (tmp_path / reply.aip / "v1" / "content" / "premis.xml").read_text()
+    assert "fmt/18" in told and "aucun virus, ClamAV" in told
+    assert json.loads((tmp_path / reply.aip / "inventory.json").read_text())["digestAlgorithm"] == "sha512"
+
+
+@pytest.mark.leaves_traces
+def test_what_is_in_stays_in(gateway: Gateway, sip: Sip) -> None:
+    """Nobody takes an archive out of Swift, or writes over it, with the gateway's own keys."""
+    name = f"{gateway.deposit(sip()).aip}.tar"
+    tried = gateway.python(
+        f"""
+import io
+from sae.store import AlreadyStored, Retained
+result = []
+try:
+    store.delete('gondecourt', 'aip', {name!r})
+except Retained as error:
+    result.append(str(error))
+try:
+    store.put('gondecourt', 'aip', {name!r}, io.BytesIO(b'x'), size=1, sha512='0' * 128, retain_until=2**32)
+except AlreadyStored as error:
+    result.append(str(error))
+"""
+    )
+    assert len(tried) == 2
+    assert name in gateway.stored("gondecourt")
+
+
+def _wrong(message: str, kind: str) -> bytes:
+    """A SIP with one fault."""
+    files = own_files(message)
+    described = sips.manifest(files, message=message, agency=AGENCY)
+    good = {"manifest.xml": described, **files}
+    if kind == "zip bomb":
+        heavy = files | {"content/zeros.csv": b"0" * 60_000_000}
+        return sips.zipped({"manifest.xml": sips.manifest(heavy, message=message, agency=AGENCY), **heavy})
+    entity = b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><ArchiveTransfer>&x;</ArchiveTransfer>'
+    changed: dict[str, dict[str, bytes]] = {
+        "digest": good | {"content/acte.pdf": sips.PDF + b"% autre".ljust(67) + b"\n"},
+        "missing": {name: content for name, content in good.items() if name != "content/ARActe.xml"},
+        "extra": good | {"content/autre.pdf": sips.PDF},
+        "traversal": good | {"../../etc/cron.d/porte": b"x"},
+        "broken XML": good | {"manifest.xml": described[:-40]},
+        "XXE": good | {"manifest.xml": entity},
+    }
+    if kind in changed:
+        return sips.tar(changed[kind])
+    other = {"virus": {"content/eicar.txt": sips.EICAR}, "format": {"content/outil.exe": b"MZ\x90\0" + bytes(200)}}[
+        kind
+    ]
+    whole = files | other
+    return sips.tar({"manifest.xml": sips.manifest(whole, message=message, agency=AGENCY), **whole})
+
+
+@pytest.mark.leaves_traces
+def test_bad_sips_are_refused(gateway: Gateway, message: str) -> None:
+    before = gateway.stored("gondecourt")
+    for kind, code, told in (
+        ("digest", "EMPREINTE", "acte.pdf"),
+        ("missing", "FICHIER_ABSENT", "ARActe.xml"),
+        ("extra", "FICHIER_EN_TROP", "autre.pdf"),
+        ("virus", "VIRUS", "Eicar-Test-Signature"),
+        ("format", "FORMAT", "outil.exe"),
+        ("traversal", "CONTENEUR", "nom de fichier admis"),
+        ("zip bomb", "CONTENEUR", "bombe de décompression"),
+        ("broken XML", "MANIFESTE", ""),
+        ("XXE", "MANIFESTE", ""),
+    ):
+        reply = gateway.deposit(_wrong(message, kind))
+        assert (reply.status, reply.code) == (422, "KO"), kind
+        assert code in reply.codes, (kind, reply.codes)
+        assert told in reply.comment, (kind, reply.comment)
+        assert "root:" not in reply.comment, kind
+    assert gateway.stored("gondecourt") == before
+    assert gateway.run("ls -A /var/lib/sae/versements") == ""
+
+
+@pytest.mark.leaves_traces
+def test_an_identifier_is_used_once(gateway: Gateway, sip: Sip) -> None:
+    assert gateway.deposit(sip()).code == "OK"
+    other = gateway.deposit(sip(files={"content/autre.pdf": sips.PDF}))
+    assert (other.status, other.code) == (422, "KO")
+    assert "IDENTIFIANT" in other.codes
+
+
+@pytest.mark.leaves_traces
+def test_no_scanner_no_versement(gateway: Gateway, sip: Sip) -> None:
+    gateway.run("systemctl stop clamav-daemon.socket clamav-daemon.service")
+    try:
+        reply = gateway.deposit(sip())
+    finally:
+        gateway.run("systemctl start clamav-daemon.socket clamav-daemon.service")
+    assert (reply.status, reply.code) == (503, "KO") and "ANTIVIRUS" in reply.codes
+
+
+# -- who may ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.leaves_traces
+def test_accounts_do_not_see_each_other(gateway: Gateway, sip: Sip, message: str) -> None:
+    aip = gateway.deposit(sip()).aip
+    for path in (f"/v1/archives/{aip}", f"/v1/archives/{aip}.tar", f"/v1/archives/{aip}/content/acte.pdf",
+                 f"/v1/versements/{message}"):  # fmt: skip
+        assert gateway.ask(path).status == 200
+        assert gateway.ask(path, "la-madeleine").status == 404
+    assert aip not in gateway.ask("/v1/archives", "la-madeleine").data.decode()
+    stolen = gateway.deposit(
+        sip("gondecourt", files={"content/b.pdf": sips.PDF}, message=f"{message}-2"), "la-madeleine"
+    )
+    assert stolen.code == "KO" and "COMPTE" in stolen.codes
+
+
+def test_no_account_no_door(gateway: Gateway) -> None:
+    assert gateway.ask("/v1/archives", "").status == 400
+    assert gateway.ask("/v1/archives", "inconnue").status == 403
+    forged = (gateway.certificate("gondecourt") / "cert.pem").read_text().replace("\n", "%0A")
+    assert gateway.ask("/v1/archives", "inconnue", X_SSL_Client_Cert=forged).status == 403
+
+
+@pytest.mark.leaves_traces
+def test_a_quota_holds(gateway: Gateway, sip: Sip, message: str) -> None:
+    heavy = own_files(message) | {"content/gros.pdf": sips.PDF + b"%" * 31_000_000}
+    reply = gateway.deposit(sip("partenaire-essai", files=heavy), "partenaire-essai")
+    assert (reply.code, reply.status) == ("KO", 422) and "QUOTA" in reply.codes
+    assert "Partenaire d'essai" in reply.comment
+
+
+# -- faults -------------------------------------------------------------------------------------------------
+
+KILLED = """
+import io, os, signal, traceback
+from sae.journal import Journal
+from sae.versement.engine import Engine
+from sae.versement.registry import Registry
+account = loaded.accounts['gondecourt']
+sips = json.loads(sys.stdin.read())
+steps = list(sips)
+
+def engine(step=''):
+    def heard(name):
+        if name == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return Engine(loaded, loaded.store(), Journal(loaded.journal), Registry(loaded.registry), heard)
+
+def child(work):
+    out, into = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(out)
+        try:
+            os.write(into, work().encode())
+        except BaseException:
+            traceback.print_exc()
+        os._exit(0)
+    os.close(into)
+    told = b''.join(iter(lambda: os.read(out, 4096), b'')).decode()
+    os.close(out)
+    return told, os.waitpid(pid, 0)[1]
+
+result = {}
+for step in steps:
+    package = bytes.fromhex(sips[step])
+    _, status = child(lambda: engine(step).deposit(account, io.BytesIO(package)).aip)
+    assert os.WIFSIGNALED(status), step
+    aip, _ = child(lambda: engine().deposit(account, io.BytesIO(package)).aip)
+    result[step] = [aip, sum(one.event == 'versement.accepte' for one in Journal(loaded.journal).events(aip=aip))]
+"""
+STEPS = ["reçu", "contrôlé", "controle", "tar écrit", "emballe", "déposé au stockage", "range", "journalisé",
+         "au registre", "rangé"]  # fmt: skip
+
+
+@pytest.mark.leaves_traces
+def test_killed_at_every_step_there_is_one_archive(gateway: Gateway, sip: Sip, message: str) -> None:
+    before = gateway.stored("gondecourt")
+    packages = {
+        step: sip(files=own_files(f"{message}-{rank}"), message=f"{message}-{rank}").hex()
+        for rank, step in enumerate(STEPS)
+    }
+    found = gateway.python(KILLED, json.dumps(packages).encode())
+    assert gateway.stored("gondecourt") - before == {f"{aip}.tar" for aip, _ in found.values()}
+    assert len({aip for aip, _ in found.values()}) == len(STEPS)
+    assert {step: count for step, (_, count) in found.items() if count != 1} == {}
+
+
+@pytest.mark.leaves_traces
+def test_the_door_killed_during_a_versement(gateway: Gateway, sip: Sip, message: str) -> None:
+    before = gateway.stored("gondecourt")
+    package = sip(files=own_files(message) | {"content/plan.pdf": sips.PDF + b"%" * 5_000_000})
+    answers: list[int] = []
+
+    def send() -> None:
+        answers.append(gateway.deposit(package).status)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    gateway.run(
+        "for i in $(seq 200); do ls /var/lib/sae/versements/*/sip >/dev/null 2>&1 && break; sleep 0.02; done; "
+        "systemctl kill --signal=KILL sae-versement.service"
+    )
+    sender.join()
+    assert answers == [502]  # nginx's page: try again later
+    gateway.run("systemctl restart sae-versement.service")
+    replies = [gateway.deposit(package) for _ in range(2)]
+    assert [reply.code for reply in replies] == ["OK", "OK"]
+    assert gateway.stored("gondecourt") - before == {f"{replies[0].aip}.tar"}
+
+
+# -- proofs -------------------------------------------------------------------------------------------------
+
+
+def _exported(gateway: Gateway, folder: Path, what: str) -> Path:
+    """A folder of the gateway, here."""
+    packed = subprocess.run([*gateway.ssh, f"sudo tar -C {what} -c ."], capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def _verify(gateway: Gateway, folder: Path, *anchor: str) -> tuple[int, dict[str, Any]]:
+    """`sae-journal verify` from outside: this machine, Python and openssl."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sae.journal", "verify", str(folder), "--racine", str(gateway.root), "--json", *anchor],
+        cwd=TOP / "roles" / "archive_gateway" / "files", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, json.loads(done.stdout)
+
+
+def _rewrite(gateway: Gateway, seq: int, line: str = "") -> str:
+    """Change an event in the gateway's own journal, past its triggers; gives the line that was there."""
+    old: str = gateway.python(
+        """
+import sqlite3
+seq, line = json.loads(sys.stdin.read())
+db = sqlite3.connect(loaded.journal)
+db.execute('DROP TRIGGER IF EXISTS jamais_change')
+result = db.execute('SELECT ligne FROM evenement WHERE seq = ?', (seq,)).fetchone()[0]
+line = line or result.replace('"octets":', '"octets":1')
+db.execute('UPDATE evenement SET ligne = ? WHERE seq = ?', (line, seq))
+db.commit()
+""",
+        json.dumps([seq, line]).encode(),
+    )
+    return old
+
+
+@pytest.mark.leaves_traces
+def test_the_journal_is_proved_from_outside(gateway: Gateway, sip: Sip, tmp_path: Path) -> None:
+    assert gateway.deposit(sip()).code == "OK"
+    export = "rm -rf /var/lib/sae/essai-journal && sae-journal exporter /var/lib/sae/essai-journal"
+    gateway.run(f"systemctl start sae-sceller.service && {export}")
+    status, report = _verify(gateway, _exported(gateway, tmp_path / "avant", "/var/lib/sae/essai-journal"))
+    assert (status, report["defauts"]) == (0, [])
+    assert report["evenements"] >= 1 and report["sceaux"] >= 1 and report["non_scelles"] == 0
+    # Copied out of the room, by the operator's command.
+    copied = subprocess.run(
+        ["ansible-playbook", "-i", "inventories/lab", "playbooks/journeys/archive_seals.yml"],
+        cwd=TOP, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert copied.returncode == 0, copied.stdout
+    anchor = ("--ancre", str(gateway.home / "archive" / "sceaux" / "versement"))
+    # Root of the gateway changes an event of the past: the number of an act's bytes.
+    target = gateway.python(
+        "from sae.journal import Journal\n"
+        "result = [one.seq for one in Journal(loaded.journal).events() if one.event == 'versement.accepte'][-1]"
+    )
+    line = _rewrite(gateway, target)
+    try:
+        gateway.run(export)
+        folder = _exported(gateway, tmp_path / "apres", "/var/lib/sae/essai-journal")
+        status, report = _verify(gateway, folder, *anchor)
+    finally:
+        _rewrite(gateway, target, line)
+    assert status == 1
+    assert [fault for fault in report["defauts"] if str(target) in fault["ou"]], report["defauts"]
+    gateway.run(export)
+    assert _verify(gateway, _exported(gateway, tmp_path / "remis", "/var/lib/sae/essai-journal"), *anchor)[0] == 0
+
+
+@pytest.mark.leaves_traces
+def test_fixity_reads_every_copy(gateway: Gateway, host: Host) -> None:
+    told = json.loads(gateway.run("sae-fixite --echantillon 5 --json"))
+    assert (told["code"], told["anomalies"], told["relues"]) == (0, [], 5)
+    gateway.run("systemctl start sae-fixite.service")
+    figures = host.file("/var/lib/creatic/metrics/sae_fixite.prom").content_string
+    assert "sae_fixite_resultat 0" in figures and "sae_fixite_anomalies 0" in figures
+
+
+class Copies:
+    """The three copies of an archive, on the nodes' disks."""
+
+    def __init__(self, nodes: list[Node], account: str, name: str) -> None:
+        self.nodes = nodes
+        told = nodes[0].run(f"swift-get-nodes -a /etc/swift/object.ring.gz AUTH_{account} aip {name}")
+        self.partition = re.findall(r"^Partition\s+(\d+)", told, re.MULTILINE)[0]
+        self.hash = re.findall(r"^Hash\s+(\w+)", told, re.MULTILINE)[0]
+        self.folder = f"/srv/node/d1/objects/{self.partition}/{self.hash[-3:]}/{self.hash}"
+
+    def digest(self, node: Node) -> str:
+        """SHA-256 of the copy's file; empty when there is none."""
+        return node.run(f"sha256sum {self.folder}/*.data 2>/dev/null", check=False).partition(" ")[0]
+
+    def wait_for(self, digest: str | None = None) -> None:
+        """Until every node has it: the answer of a versement comes with two of them; then this very content."""
+        deadline = time.monotonic() + 90
+        while "" in (found := {self.digest(node) for node in self.nodes}) or (digest and found != {digest}):
+            assert time.monotonic() < deadline, found
+            time.sleep(0.5)
+
+    def damage(self, node: Node) -> None:
+        """Other bytes in the middle of a copy, of which a good one is kept aside."""
+        node.run(
+            f"rm -rf /var/tmp/essai-copie && cp -a {self.folder} /var/tmp/essai-copie && "
+            f"dd if=/dev/urandom of=$(ls {self.folder}/*.data) bs=64 seek=100 count=1 conv=notrunc status=none"
+        )
+
+    def restore(self, node: Node) -> None:
+        """What was kept aside, back in its place, as from a backup."""
+        node.run(
+            f"rm -rf {self.folder} /srv/node/d1/quarantined/objects/{self.hash}* && "
+            f"install -d -o swift -g swift $(dirname {self.folder}) && "
+            f"cp -a /var/tmp/essai-copie {self.folder} && rm -r /var/tmp/essai-copie && "
+            f"creatic-archive recalculer {self.partition} && systemctl start creatic-archive.service"
+        )
+
+
+def _fixity(gateway: Gateway, **plan: float) -> tuple[int, dict[str, Any]]:
+    """Exit status and report of `sae-fixite --tout`, with parts of its plan changed."""
+    config = json.loads(gateway.run("cat /etc/sae/config.json"))
+    config["fixite"] = config.get("fixite", {}) | plan
+    out = gateway.run(
+        "install -m 640 -g sae /dev/null /run/essai-sae.json; cat > /run/essai-sae.json\n"
+        "sae-fixite --config /run/essai-sae.json --tout --json; echo $?; rm /run/essai-sae.json",
+        json.dumps(config).encode(),
+    )
+    text, _, status = out.strip().rpartition("\n")
+    return int(status), json.loads(text)
+
+
+def _told(gateway: Gateway, aip: str) -> list[list[str]]:
+    """Event and outcome of what the journal says of an archive's fixity, in order."""
+    found: list[list[str]] = gateway.python(
+        "from sae.journal import Journal\n"
+        f"result = [[one.event, one.outcome] for one in Journal(loaded.journal).events(aip={aip!r})\n"
+        "          if one.event.startswith('fixite.')]"
+    )
+    return found
+
+
+@pytest.mark.leaves_traces
+def test_fixity_sees_a_damaged_copy_and_has_it_repaired(
+    gateway: Gateway, nodes: list[Node], host: Host, sip: Sip
+) -> None:
+    aip = gateway.deposit(sip()).aip
+    copies = Copies(nodes, "gondecourt", f"{aip}.tar")
+    copies.wait_for()
+    good = copies.digest(nodes[1])
+    copies.damage(nodes[0])
+    assert copies.digest(nodes[0]) != good
+    status, report = _fixity(gateway)
+    assert (status, report["code"]) == (0, 0)
+    assert (report["reparees"], report["anomalies"], report["relues"]) == (1, [], report["connues"])
+    assert _told(gateway, aip) == [["fixite.ecart", "anomalie"], ["fixite.reparation", "succes"]]
+    figures = host.file("/var/lib/creatic/metrics/sae_fixite.prom").content_string
+    assert "sae_fixite_reparees 1" in figures and "sae_fixite_anomalies 0" in figures
+    copies.wait_for(good)  # Swift put the good bytes back where the bad ones were
+    # What the node set aside is published by it, and journaled by the next reading.
+    nodes[0].run("systemctl start creatic-archive.service")
+    assert 'creatic_archive_quarantined{etat="repare"} 0' not in nodes[0].run(
+        "cat /var/lib/creatic/metrics/archive.prom"
+    )
+    assert _fixity(gateway)[0] == 0
+    assert _told(gateway, aip)[2:] == [["fixite.quarantaine", "anomalie"]]
+
+
+@pytest.mark.leaves_traces
+def test_fixity_hides_nothing_when_every_copy_is_bad(gateway: Gateway, nodes: list[Node], host: Host, sip: Sip) -> None:
+    aip = gateway.deposit(sip()).aip
+    copies = Copies(nodes, "gondecourt", f"{aip}.tar")
+    copies.wait_for()
+    for node in nodes:
+        copies.damage(node)
+    try:
+        status, report = _fixity(gateway, attente=3)
+        assert (status, report["code"], report["reparees"]) == (1, 1, 0)
+        (bad,) = report["anomalies"]
+        assert (bad["compte"], bad["objet"]) == ("gondecourt", f"{aip}.tar")
+        assert bad["detail"].startswith("aucune bonne copie")
+        assert _told(gateway, aip) == [["fixite.ecart", "anomalie"], ["fixite.perte", "echec"]]
+        # What stands is said again by each run, by the unit that fails and by the figures that alert.
+        assert gateway.run("systemctl start sae-fixite.service", check=False) and gateway.run(
+            "systemctl is-failed sae-fixite.service"
+        ).split() == ["failed"]
+        figures = host.file("/var/lib/creatic/metrics/sae_fixite.prom").content_string
+        assert "sae_fixite_anomalies 1" in figures and "sae_fixite_resultat 1" in figures
+        assert 'sae_fixite_objets{compte="gondecourt",conteneur="aip",resultat="perdu"} 1' in figures
+        assert gateway.ask(f"/v1/archives/{aip}.tar").status != 200  # wrong bytes are never handed out
+        # No node of such a room is stopped.
+        asked = ["ansible-playbook", "-i", "inventories/lab", "playbooks/journeys/patch_archive.yml", "--check"]
+        shown = subprocess.run(asked, cwd=TOP, capture_output=True, text=True, check=False).stdout
+        assert "aucun nœud n'est arrêté" in shown
+        assert "versement : sa relecture laisse 1 anomalie" in shown, shown
+    finally:
+        for node in nodes:
+            copies.restore(node)
+    status, report = _fixity(gateway)
+    assert (status, report["anomalies"], report["reparees"]) == (0, [], 1)
+    assert _told(gateway, aip)[-1] == ["fixite.retour", "succes"]
+    gateway.run("systemctl start sae-fixite.service")
+
+
+def test_figures_are_published(gateway: Gateway, host: Host) -> None:
+    gateway.run("systemctl start sae-entretien.service")
+    figures = host.file("/var/lib/creatic/metrics/sae_versement.prom").content_string
+    assert 'sae_archives{compte="gondecourt"}' in figures
+    assert "sae_antivirus_up 1" in figures
+
+
+@pytest.mark.leaves_traces
+def test_an_account_leaves_readable_with_public_tools(gateway: Gateway, sip: Sip, tmp_path: Path, message: str) -> None:
+    aip = gateway.deposit(sip()).aip
+    work = "/var/lib/sae/essai-export"
+    for form, tool in (("ocfl", OCFL), ("bagit", BAGIT)):
+        gateway.run(f"rm -rf {work}; sae-export --compte gondecourt --vers {work} --format {form}")
+        archives = _exported(gateway, tmp_path / form, work) / "archives"
+        program = install(*tool)
+        if form == "ocfl":
+            status, told = run(program, "validate", "--root", archives, "--validate-objects", "--check-digests")
+            assert status == 0 and "INVALID" not in told, told
+            found = next(archives.glob(f"*/*/*/urn%3auuid%3a{aip}/v1/content/sip/content/acte.pdf"))
+        else:
+            status, told = run(program, "--validate", *sorted(archives.iterdir()))
+            assert status == 0, told
+            found = archives / aip / "data" / "sip" / "content" / "acte.pdf"
+        assert found.read_bytes() == own_files(message)["content/acte.pdf"]
+    gateway.run(f"rm -rf {work}")
+
+
+# -- elimination --------------------------------------------------------------------------------------------
+
+
+class Agents:
+    """The two agents, at their desks."""
+
+    def __init__(self, gateway: Gateway, folder: Path) -> None:
+        self.gateway, self.folder = gateway, folder
+
+    def sign(self, document: str, name: str) -> bytes:
+        """A detached CMS signature."""
+        desk = issue(self.gateway.home, name.replace(" ", "-").lower(), "signature", name, "285900015")
+        done = subprocess.run(
+            ["openssl", "cms", "-sign", "-binary", "-outform", "DER", "-signer", desk / "cert.pem",
+             "-inkey", desk / "key.pem", "-certfile", desk / "chain.pem"],
+            input=document.encode(), capture_output=True, check=True,
+        )  # fmt: skip
+        return done.stdout
+
+    def hand_in(self, command: str, document: str, name: str) -> str:
+        """Run `sae-elimination COMMAND` with a document that this person signed."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for part, content in (("doc", document.encode()), ("p7s", self.sign(document, name))):
+                info = tarfile.TarInfo(part)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+        script = (
+            "d=/var/lib/sae/essai-elimination; rm -rf $d; install -d -o sae $d; tar -x -C $d; "
+            f"chmod 644 $d/*; sae-elimination {command} $d/doc $d/p7s"
+        )
+        return self.gateway.run(script, packed.getvalue(), check=False)
+
+
+@pytest.mark.leaves_traces
+def test_elimination_needs_the_date_and_two_persons(gateway: Gateway, sip: Sip, message: str, tmp_path: Path) -> None:
+    account, first, second = "partenaire-essai", "Camille Delattre", "Dominique Lefebvre"
+    kept = gateway.deposit(sip(account, action="Destroy"), account).aip
+    due = gateway.deposit(
+        sip(account, files=own_files(f"{message}-2"), message=f"{message}-2", action="Destroy", start="2010-01-01"),
+        account,
+    ).aip
+    ask = f"sae-elimination demander --compte {account} --visa AD59-2026-14"
+    refused = gateway.run(f"{ask} {kept}", check=False)
+    assert kept in refused and "{" not in refused, refused
+    request = gateway.run(f"{ask} {due}")
+    agents = Agents(gateway, tmp_path)
+    forged = agents.hand_in("deposer", request.replace("AD59-2026-14", "AD59-2026-15"), "Personne Inconnue")
+    assert "n'est pas un agent habilité" in forged, forged
+    approval = agents.hand_in("deposer", request, first)
+    assert approval.lstrip().startswith("{"), approval
+    alone = agents.hand_in("approuver", approval, first)
+    assert "une autre personne doit l'approuver" in alone, alone
+    assert f"{due}.tar" in gateway.stored(account)
+    done = agents.hand_in("approuver", approval, second)
+    assert "1 archives éliminées" in done, done
+    stored = gateway.stored(account)
+    assert f"{due}.tar" not in stored and f"{kept}.tar" in stored
+    assert gateway.ask(f"/v1/archives/{due}", account).status == 404
+    identifier = re.findall(r"attestation-([0-9a-f-]{36})", done)[0]
+    gateway.python(
+        f"""
+import pathlib
+pathlib.Path('/var/lib/sae/essai-attestation').mkdir(exist_ok=True)
+result = [name for name in store.names('sae', 'eliminations') if {identifier!r} in name]
+for name in result:
+    with store.get('sae', 'eliminations', name) as stream:
+        pathlib.Path('/var/lib/sae/essai-attestation', name).write_bytes(stream.read())
+"""
+    )
+    told = gateway.run(
+        f"sae-elimination verifier /var/lib/sae/essai-attestation/attestation-{identifier}.json "
+        "--racine /etc/creatic/pki/ca.pem; rm -rf /var/lib/sae/essai-*"
+    )
+    assert first in told and second in told and "AD59-2026-14" in told
+    assert f"« {account} »" in told

@@ -1,0 +1,142 @@
+"""The door over HTTP: accounts come from certificates, answers are SEDA, archives of others do not exist."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from flask.testing import FlaskClient
+from lxml import etree
+from sae.api import create_app
+from sae.identity import HEADER
+from sae.store import FileStore, Unavailable
+from sae.versement.seda import NAMESPACE
+from werkzeug.test import TestResponse
+
+from tests.unit.archive_gateway.gateway_harness import FILES, LOOS, PDF, SIREN, FakeClamd, Gateway, sip, tar
+from tests.unit.tdt_connector.connector_harness import Authority
+
+_N = f"{{{NAMESPACE}}}"
+Ask = Callable[..., TestResponse]
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Certificates as nginx hands them over, by holder."""
+    authority = Authority(tmp_path_factory.mktemp("pki") / "groupement", "groupement de test")
+    wanted = {"gondecourt": SIREN, "loos": LOOS.siren, "inconnue": "215903337"}
+    return {
+        name: quote((authority.issue(name, siren=siren) / "cert.pem").read_text()) for name, siren in wanted.items()
+    }
+
+
+@pytest.fixture
+def ask(gateway: Gateway, certificates: dict[str, str]) -> Ask:
+    """Ask the application something, with somebody's certificate."""
+    client: FlaskClient = create_app(gateway.config, gateway.engine).test_client()
+
+    def call(path: str, holder: str = "gondecourt", data: bytes | None = None) -> TestResponse:
+        headers = {HEADER: certificates[holder]} if holder else {}
+        return client.get(path, headers=headers) if data is None else client.post(path, headers=headers, data=data)
+
+    return call
+
+
+def xml(answer: TestResponse) -> etree._Element:
+    """The message of an answer."""
+    assert answer.mimetype == "application/xml"
+    return etree.fromstring(answer.data)
+
+
+def test_deposit_then_everything_comes_back(ask: Ask) -> None:
+    answer = ask("/v1/versements", data=sip())
+    assert answer.status_code == 200
+    aip = xml(answer).findtext(f".//{_N}SystemId")
+    assert ask("/v1/versements/ACTE-1").data == answer.data
+    listed = ask("/v1/archives").get_json()
+    assert [one["archive"] for one in listed["archives"]] == [aip] and listed["archives_en_tout"] == 1
+    assert {one["nom"] for one in ask(f"/v1/archives/{aip}").get_json()["fichiers"]} == {"manifest.xml", *FILES}
+    assert ask(f"/v1/archives/{aip}/content/acte.pdf").data == PDF
+    package = ask(f"/v1/archives/{aip}.tar")
+    assert hashlib.sha512(package.data).hexdigest() == package.headers["X-Content-SHA512"]
+    with tarfile.open(fileobj=io.BytesIO(package.data)) as archive:
+        assert f"{aip}/0=ocfl_object_1.1" in archive.getnames()
+    page = ask("/").get_data(as_text=True)
+    assert "Gondecourt" in page and "école d’été" in page
+
+
+def test_a_refused_sip(ask: Ask) -> None:
+    answer = ask("/v1/versements", data=tar({"manifest.xml": b"<a"}))
+    assert answer.status_code == 422
+    assert xml(answer).findtext(f"{_N}ReplyCode") == "KO"
+
+
+def test_the_scanner_down_asks_for_another_try(ask: Ask, clamd: FakeClamd) -> None:
+    clamd.stop()
+    answer = ask("/v1/versements", data=sip())
+    assert answer.status_code == 503 and answer.headers["Retry-After"]
+    assert xml(answer).findtext(f"{_N}ReplyCode") == "KO"
+
+
+def test_the_storage_away_is_an_acknowledgement(ask: Ask, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*args: object, **options: object) -> None:
+        raise Unavailable("le stockage ne répond pas")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileStore, "put", away)
+        answer = ask("/v1/versements", data=sip())
+        assert answer.status_code == 202
+        assert xml(answer).tag == f"{_N}Acknowledgement"
+        assert xml(answer).findtext(f"{_N}MessageReceivedIdentifier") == "ACTE-1"
+    assert ask("/v1/versements", data=sip()).status_code == 200
+    assert gateway.accepted_events() == 1
+
+
+def test_too_big(ask: Ask, gateway: Gateway) -> None:
+    answer = ask("/v1/versements", data=b"x" * (gateway.config.limits.package + 1))
+    assert answer.status_code == 413
+    assert "dépasse 40 Mo" in str(xml(answer).findtext(f"{_N}Comment"))
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/archives", "/v1/versements/ACTE-1"])
+@pytest.mark.parametrize("holder", ["", "inconnue"])
+def test_no_account(ask: Ask, path: str, holder: str) -> None:
+    answer = ask(path, holder)
+    assert answer.status_code == 403
+    assert "ertificat" in answer.get_json()["erreur"]
+    assert ask("/v1/versements", holder, data=sip()).status_code == 403
+
+
+def test_a_forged_certificate_is_none(gateway: Gateway) -> None:
+    client = create_app(gateway.config, gateway.engine).test_client()
+    for forged in ("gondecourt", SIREN, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+        assert client.get("/v1/archives", headers={HEADER: quote(forged)}).status_code == 403
+
+
+def test_archives_of_others_do_not_exist(ask: Ask) -> None:
+    aip = xml(ask("/v1/versements", data=sip())).findtext(f".//{_N}SystemId")
+    for path in (f"/v1/archives/{aip}", f"/v1/archives/{aip}.tar", f"/v1/archives/{aip}/content/acte.pdf"):
+        assert ask(path, "loos").status_code == 404
+    assert ask("/v1/versements/ACTE-1", "loos").status_code == 404
+    assert ask("/v1/archives", "loos").get_json()["archives"] == []
+    assert ask("/v1/versements", "loos", data=sip()).status_code == 422  # in Gondecourt's name
+
+
+def test_what_is_not_there(ask: Ask) -> None:
+    aip = xml(ask("/v1/versements", data=sip())).findtext(f".//{_N}SystemId")
+    for path in ("/v1/archives/abc", f"/v1/archives/{aip}/content/autre.pdf", "/v2", f"/v1/archives/{aip}/../x"):
+        answer = ask(path)
+        assert answer.status_code == 404 and answer.get_json()["erreur"]
+
+
+def test_a_damaged_archive_is_cut_short(ask: Ask, tmp_path: Path) -> None:
+    aip = xml(ask("/v1/versements", data=sip())).findtext(f".//{_N}SystemId")
+    (path,) = (tmp_path / "archives" / "gondecourt" / "aip").iterdir()
+    path.write_bytes(path.read_bytes().replace(b"%PDF-1.4", b"%PDF-1.5"))
+    with pytest.raises(Exception, match="n'a plus son empreinte"):
+        ask(f"/v1/archives/{aip}/content/acte.pdf")

@@ -1,0 +1,156 @@
+"""Killed at every step, the storage away, two requests at once: one AIP, one line in the journal, one answer."""
+
+from __future__ import annotations
+
+import errno
+import io
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from sae.store import FileStore, Unavailable
+from sae.versement.engine import Busy, Pending, TooBig
+from sae.versement.registry import Answer
+
+from tests.unit.archive_gateway.gateway_harness import GONDECOURT, FakeClamd, Gateway, crash, sip
+
+STEPS = [
+    "octets reçus", "reçu", "déballé", "contrôlé", "controle", "tar écrit", "emballe", "déposé au stockage", "range",
+    "journalisé", "au registre", "rangé",
+]  # fmt: skip
+TAKEN = STEPS[1:-2]  # killed there, the versement is on the gateway's disk without its answer
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("resumed", [True, False], ids=["resumed", "sent again"])
+def test_killed_at_every_step(tmp_path: Path, clamd: FakeClamd, step: str, resumed: bool) -> None:
+    package = tmp_path / "sip.tar"
+    package.write_bytes(sip())
+    assert crash(tmp_path, package, step)
+    gateway = Gateway(tmp_path)
+    if resumed:
+        outcomes = [outcome for _, outcome in gateway.engine.resume()]
+        assert outcomes == (["OK"] if step in [*TAKEN, "au registre"] else [])
+    answer = gateway.deposit(package.read_bytes())
+    assert answer.accepted
+    assert gateway.stored() == [f"{answer.aip}.tar"]
+    assert gateway.accepted_events() == 1
+    assert [one.content for one in gateway.registry.recent(10)] == [answer.content]
+    assert not [path for path in gateway.config.spool.iterdir() if not path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_full_disk_at_every_step(tmp_path: Path, clamd: FakeClamd, step: str) -> None:
+    full = [step]
+
+    def on_step(name: str) -> None:
+        if name in full:
+            raise OSError(errno.ENOSPC, "plus de place")
+
+    gateway = Gateway(tmp_path, on_step=on_step)
+    with pytest.raises(OSError, match="plus de place"):
+        gateway.deposit(sip())
+    full.clear()
+    answer = gateway.deposit(sip())
+    assert answer.accepted
+    assert gateway.stored() == [f"{answer.aip}.tar"]
+    assert gateway.accepted_events() == 1
+
+
+def test_every_step_is_in_the_list(gateway: Gateway, tmp_path: Path) -> None:
+    heard: list[str] = []
+    Gateway(tmp_path, on_step=heard.append).deposit(sip())
+    assert heard == STEPS
+
+
+class Away(FileStore):
+    """A storage that cannot be reached, or whose answer is lost after it kept the object."""
+
+    def __init__(self, root: Path, keeps: bool) -> None:
+        super().__init__(root)
+        self.keeps, self.away = keeps, True
+
+    def put(
+        self,
+        account: str,
+        container: str,
+        name: str,
+        data: BinaryIO,
+        *,
+        size: int,
+        sha512: str,
+        retain_until: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        if self.keeps or not self.away:
+            super().put(
+                account, container, name, data, size=size, sha512=sha512, retain_until=retain_until, metadata=metadata
+            )
+        if self.away:
+            raise Unavailable("le stockage ne répond pas")
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_the_storage_is_away(gateway: Gateway, tmp_path: Path, keeps: bool) -> None:
+    store = Away(tmp_path / "archives", keeps)
+    gateway.engine.store = store
+    with pytest.raises(Pending) as pending:
+        gateway.deposit(sip())
+    assert pending.value.message == "ACTE-1"
+    if not keeps:  # else it finds its object under its name
+        assert [outcome for _, outcome in gateway.engine.resume()] == ["en attente du stockage"]
+    store.away = False
+    assert [outcome for _, outcome in gateway.engine.resume()] == ["OK"]
+    answer = gateway.registry.last_answer("gondecourt", "ACTE-1")
+    assert answer is not None and answer.accepted
+    assert len(gateway.stored()) == 1 and gateway.accepted_events() == 1
+
+
+def test_a_lost_spool_makes_no_second_aip(gateway: Gateway) -> None:
+    """The registry and the spool are gone, the storage is not: the same SIP finds its archive again."""
+    first = gateway.deposit(sip())
+    gateway.registry.forget(first.aip or "")
+    with gateway.registry._write() as db:
+        db.execute("DELETE FROM reponse")
+    again = gateway.deposit(sip())
+    assert again.accepted and again.aip == first.aip
+    assert len(gateway.stored()) == 1
+    archive = gateway.registry.archive("gondecourt", again.aip or "")
+    assert archive is not None
+    with gateway.engine.open(GONDECOURT, archive) as stream:  # its digest is the stored one's
+        assert list(gateway.engine.blocks(stream, archive))
+
+
+def test_two_requests_at_once(gateway: Gateway) -> None:
+    answers: list[Answer] = []
+    threads = [threading.Thread(target=lambda: answers.append(gateway.deposit(sip()))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {answer.content for answer in answers} == {answers[0].content}
+    assert len(answers) == 6 and len(gateway.stored()) == 1 and gateway.accepted_events() == 1
+
+
+def test_a_versement_under_way_is_left_alone(gateway: Gateway) -> None:
+    key = gateway.engine.receive(GONDECOURT, io.BytesIO(sip()))
+    with gateway.engine._locked(gateway.config.spool / key, 0), pytest.raises(Busy):
+        gateway.engine.treat(key, wait=0)
+    assert gateway.engine.treat(key).accepted
+
+
+def test_an_upload_too_big_or_cut_leaves_nothing(gateway: Gateway) -> None:
+    class Cut(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def read(self, size: int = -1) -> bytes:
+            raise OSError("liaison coupée")
+
+    with pytest.raises(TooBig):
+        gateway.deposit(b"x" * (gateway.config.limits.package + 1))
+    with pytest.raises(OSError, match="liaison coupée"):
+        gateway.engine.deposit(GONDECOURT, Cut())  # type: ignore[arg-type] # only read is used
+    assert not list(gateway.config.spool.iterdir())

@@ -1,0 +1,34 @@
+"""Public tools that judge what we make, each in a virtual environment of its own: ours are not in it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[3]
+OCFL = ("ocfl-py==2.1.0", "ocfl-root.py")  # 60 MB
+BAGIT = ("bagit==1.9.0", "bagit.py")
+
+
+def install(requirement: str, program: str) -> Path:
+    """The program of a package, kept in .cache; skips the test when it cannot be fetched."""
+    folder = TOP / ".cache" / "outils" / requirement.replace("==", "-")
+    if not (folder / "bin" / program).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        command = (folder / "bin" / "pip", "install", "-q", requirement)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            shutil.rmtree(folder)
+            pytest.skip(f"{requirement} n'a pas pu être téléchargé : {done.stderr.strip()[-200:]}")
+    return folder / "bin" / program
+
+
+def run(*command: str | Path) -> tuple[int, str]:
+    """Exit status and outputs of a command."""
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
