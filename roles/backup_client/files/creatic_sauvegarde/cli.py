@@ -1,0 +1,83 @@
+"""``creatic-sauvegarde``: this machine's backup, in French."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from creatic_sauvegarde import backup, borg, keys, restore, snapshot
+from creatic_sauvegarde.settings import CONFIG, Away, BackupError, Settings
+
+AGAIN = 75  # EX_TEMPFAIL: no failure, the next run tries again
+
+
+def _forget(settings: Settings) -> None:
+    """Forget what borg remembers of the repository, after a rollback that was announced."""
+    shutil.rmtree(settings.state / "borg", ignore_errors=True)
+
+
+def _list(settings: Settings) -> None:
+    for one in borg.archives(settings):
+        print(f"{one['le'].astimezone():%d/%m/%Y %H:%M:%S}  {one['name']}")
+
+
+def _date(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _perform(settings: Settings) -> None:
+    done = backup.perform(settings)
+    print(
+        f"Sauvegarde {done['archive']} : {done['fichiers']} fichiers, {done['octets'] / 1e6:.1f} Mo "
+        f"dont {done['octets_nouveaux'] / 1e6:.1f} nouveaux, en {done['secondes']:.0f} s."
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="creatic-sauvegarde", description="Sauvegarde de cette machine.")
+    parser.add_argument("--config", type=Path, default=CONFIG, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="commande", required=True, metavar="COMMANDE")
+    commands.add_parser("faire", help="sauvegarde maintenant")
+    commands.add_parser("liste", help="montre les sauvegardes")
+    one = commands.add_parser("restaurer", help="remet la dernière sauvegarde sur cette machine")
+    one.add_argument("--sauvegarde", default="", help="une autre que la dernière")
+    one.add_argument("--avant", type=_date, help="aucune ne peut être plus tardive (date ISO 8601)")
+    one.add_argument("--dans", type=Path, help="dans un dossier, et non sur cette machine")
+    one.add_argument("--json", action="store_true")
+    commands.add_parser("oublier", help="oublie ce que borg sait du dépôt, après un retour en arrière annoncé")
+    one = commands.add_parser("cles", help="fait les clés qui manquent, et les met sous séquestre")
+    one.add_argument("--ssh-seule", action="store_true", help="pour restaurer : la phrase secrète vient du séquestre")
+    commands.add_parser("instantane", help="copie les bases (appelé par borgmatic)")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    asked = _parser().parse_args(arguments)
+    try:
+        settings = Settings.load(asked.config)
+        if asked.commande == "faire":
+            _perform(settings)
+        elif asked.commande == "liste":
+            _list(settings)
+        elif asked.commande == "restaurer":
+            with backup.alone(settings):
+                done = restore.perform(settings, asked.sauvegarde, asked.avant, asked.dans)
+            print(json.dumps(done) if asked.json else f"{done['archive']} : {done['fichiers']} fichiers remis.")
+        elif asked.commande == "oublier":
+            _forget(settings)
+        elif asked.commande == "cles":
+            print("\n".join(keys.ensure(settings, asked.ssh_seule)))
+        elif asked.commande == "instantane":
+            snapshot.take(settings)
+    except Away as error:
+        print(f"creatic-sauvegarde : {error}", file=sys.stderr)
+        return AGAIN
+    except (BackupError, OSError) as error:
+        print(f"creatic-sauvegarde : {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,143 @@
+"""``creatic-depots``: the backup repositories of this server, in French."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from creatic_depots.depots import CONFIG, Depot, DepotError, Settings, metrics, moment, write
+
+_KEY = re.compile(r"(ssh-ed25519 [A-Za-z0-9+/=]+)( .*)?")
+_BORG = "/usr/bin/borg"
+_SELF = "/usr/bin/creatic-depots"
+
+
+def _serve(settings: Settings, client: str) -> int:
+    """The forced command of a client's key: its own repository, append-only, within its quota."""
+    depot = Depot(settings, client)
+    if depot.freeze_file.exists():
+        print("Ce dépôt est gelé par le serveur de sauvegarde : appelez le groupement.", file=sys.stderr)
+        return 1
+    arguments = ["--append-only", "--restrict-to-repository", str(depot.path)]
+    quota = ["--storage-quota", f"{settings.clients[client]}M"]
+    os.execv(_BORG, [_BORG, "serve", "--umask=0027", *arguments, *quota])  # noqa: S606 - no shell is the point
+
+
+def _read(settings: Settings, client: str) -> int:
+    """The forced command of a key that restores: its account cannot write, whatever borg is asked."""
+    depot = Depot(settings, client)
+    allowed = [str(path) for path in (depot.path, *sorted(depot.home.glob("periodes/*/")))]
+    arguments = [part for path in allowed for part in ("--restrict-to-repository", path)]
+    os.execv(_BORG, [_BORG, "serve", "--append-only", *arguments])  # noqa: S606 - no shell is the point
+
+
+def _open(settings: Settings, client: str, key: str, minutes: int) -> int:
+    """Let a key read one repository, for a time."""
+    Depot(settings, client)
+    found = _KEY.fullmatch(key.strip())
+    if not found:
+        raise DepotError("clé : une clé publique ssh-ed25519 est attendue")
+    keys = Path(f"/var/lib/{settings.readers}/.ssh/authorized_keys")
+    kept = [line for line in _lines(keys) if found[1] not in line and not _over(line)]
+    end = (datetime.now(UTC) + timedelta(minutes=minutes)).strftime("%Y%m%d%H%MZ")
+    kept.append(f'command="{_SELF} lire {client}",restrict,expiry-time="{end}" {found[1]}')
+    write(keys, "\n".join(kept) + "\n", 0o644)
+    print(f"{client} : lecture ouverte jusqu'à {end}")
+    return 0
+
+
+def _close(settings: Settings, key: str) -> int:
+    """Take a reading key out."""
+    keys = Path(f"/var/lib/{settings.readers}/.ssh/authorized_keys")
+    blob = key.split()[1] if len(key.split()) > 1 else key
+    write(keys, "".join(f"{line}\n" for line in _lines(keys) if blob not in line and not _over(line)), 0o644)
+    return 0
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def _over(line: str) -> bool:
+    found = re.search(r'expiry-time="(\d{12})Z"', line)
+    return bool(found and found[1] < datetime.now(UTC).strftime("%Y%m%d%H%M"))
+
+
+def _each(settings: Settings, what: str, clients: list[str]) -> int:
+    """Watch, verify or turn over every repository; one's trouble does not keep the others from it."""
+    status = 0
+    lock = (settings.state / "verrou").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)  # one moves what another one reads
+    for name in clients or sorted(settings.clients):
+        depot = Depot(settings, name)
+        try:
+            if what == "surveiller":
+                if reason := depot.watch():
+                    print(f"<2>{name} : dépôt gelé, {reason}. À faire : fab backup.rollback {name}", file=sys.stderr)
+                    status = 1
+            elif what == "verifier":
+                depot.verify()
+            else:
+                depot.watch()
+                print("".join(f"{line}\n" for line in depot.turn(moment())), end="")
+        except (DepotError, OSError, subprocess.SubprocessError) as error:
+            print(f"<3>{error}", file=sys.stderr)
+            status = 1
+    metrics(settings)
+    return status
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="creatic-depots", description="Dépôts de sauvegarde de ce serveur.")
+    parser.add_argument("--config", type=Path, default=CONFIG, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="commande", required=True, metavar="COMMANDE")
+    for name, text in (
+        ("surveiller", "cherche ce qu'un client aurait supprimé, et gèle son dépôt"),
+        ("verifier", "relit tous les blocs"),
+        ("tourner", "clôt les trimestres passés, supprime ceux dont la conservation est finie"),
+    ):
+        commands.add_parser(name, help=text).add_argument("clients", nargs="*")
+    commands.add_parser("etat", help="ce que le serveur sait de chaque dépôt, en JSON")
+    for name, text in (
+        ("revenir", "remet le dépôt d'un client à sa dernière transaction saine"),
+        ("rouvrir", "laisse de nouveau entrer un client"),
+        ("servir", "commande imposée à la clé d'un client"),
+        ("lire", "commande imposée à une clé de restauration"),
+    ):
+        commands.add_parser(name, help=text).add_argument("client")
+    one = commands.add_parser("ouvrir", help="laisse une clé lire un dépôt, pour un temps")
+    one.add_argument("client")
+    one.add_argument("--cle", required=True)
+    one.add_argument("--minutes", type=int, default=120)
+    commands.add_parser("fermer", help="retire une clé de restauration").add_argument("--cle", required=True)
+    asked = parser.parse_args(arguments)
+    try:
+        settings = Settings.load(asked.config)
+        if asked.commande in ("surveiller", "verifier", "tourner"):
+            return _each(settings, asked.commande, asked.clients)
+        if asked.commande == "etat":
+            print(json.dumps([Depot(settings, name).report() for name in sorted(settings.clients)], indent=1))
+        elif asked.commande == "servir":
+            return _serve(settings, asked.client)
+        elif asked.commande == "lire":
+            return _read(settings, asked.client)
+        elif asked.commande == "ouvrir":
+            return _open(settings, asked.client, asked.cle, asked.minutes)
+        elif asked.commande == "fermer":
+            return _close(settings, asked.cle)
+        elif asked.commande == "revenir":
+            print(Depot(settings, asked.client).roll_back())
+            metrics(settings)
+        elif asked.commande == "rouvrir":
+            Depot(settings, asked.client).reopen()
+    except (DepotError, OSError) as error:
+        print(f"creatic-depots : {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,375 @@
+"""One repository per client: watched, rolled back, turned over by quarters. Nothing here needs a client's key.
+
+Layout::
+
+    <root>/<client>/depot/               the live repository: the client writes, through borg serve --append-only
+    <root>/<client>/periodes/2026-T4/    repositories of earlier quarters, which nobody writes any more
+    <root>/<client>/ecarte/<moment>/     what a rollback took out
+    <root>/<client>/sequestre.p7m        the client's passphrase, sealed for its holders
+    <state>/<client>.json                what the watch knows; <client>.config: the repository's own configuration
+    <state>/gel/<client>                 a client that may not come in, and why
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import time
+from configparser import ConfigParser
+from configparser import Error as ConfigParserError
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from creatic_depots import segments
+
+CONFIG = Path("/etc/creatic/depots.json")
+_TRANSACTION = re.compile(r"transaction (\d+), UTC time (\S+)")
+_BORG = "/usr/bin/borg"
+
+
+class DepotError(Exception):
+    """What was asked cannot be done; the message (French) says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Content of /etc/creatic/depots.json.
+
+    Attributes:
+        root: folder of the repositories.
+        state: what the watch knows, out of reach of the clients' account.
+        metrics: folder of the textfile collector.
+        account: the clients'.
+        readers: account that restores, which may not write.
+        clients: quota in megabytes, by client.
+        quarters: closed quarters that are kept.
+        ages: hours from which the last backup is too old, by client.
+    """
+
+    root: Path
+    state: Path
+    metrics: Path
+    account: str
+    readers: str
+    clients: dict[str, int]
+    quarters: int
+    ages: dict[str, int]
+
+    @classmethod
+    def load(cls, path: Path) -> Settings:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return cls(
+            Path(found["racine"]), Path(found["etat"]), Path(found["metriques"]), found["compte"], found["lecteurs"],
+            {name: int(one["quota_mo"]) for name, one in found["clients"].items()}, int(found["trimestres"]),
+            {name: int(one["age_max_h"]) for name, one in found["clients"].items()},
+        )  # fmt: skip
+
+
+def write(path: Path, text: str, mode: int = 0o600) -> None:
+    """Replace a file at once."""
+    partial = path.with_name(f".{path.name}.part")
+    with partial.open("w", encoding="utf-8") as stream:
+        os.fchmod(stream.fileno(), mode)
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def _digest(path: Path) -> str:
+    """Of what a client has no reason to change; borg itself notes there how far a check went."""
+    found = ConfigParser(interpolation=None)
+    found.read_string(path.read_text(encoding="utf-8", errors="replace"))
+    fixed = [found.get("repository", name, fallback="") for name in ("version", "id", "key")]
+    return hashlib.sha256("\n".join(fixed).encode()).hexdigest()
+
+
+def moment(seconds: float | None = None) -> str:
+    """A moment as in the log of borg, to the second."""
+    return datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC).isoformat(timespec="seconds")
+
+
+def _age_h(iso: str) -> float:
+    return (time.time() - datetime.fromisoformat(iso).timestamp()) / 3600
+
+
+def quarter(iso: str) -> str:
+    """2026-11-26T… → 2026-T4."""
+    when = datetime.fromisoformat(iso)
+    return f"{when.year}-T{(when.month + 2) // 3}"
+
+
+class Depot:
+    """The repository of one client, on the server."""
+
+    def __init__(self, settings: Settings, client: str) -> None:
+        if client not in settings.clients:
+            known = ", ".join(sorted(settings.clients)) or "aucun"
+            raise DepotError(f"client inconnu de ce serveur : {client} (connus : {known})")
+        self.settings, self.client = settings, client
+        self.home = settings.root / client
+        self.path = self.home / "depot"
+        self.freeze_file = settings.state / "gel" / client
+        self._state_file = settings.state / f"{client}.json"
+        self._config_copy = settings.state / f"{client}.config"
+
+    # -- What is known ----------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads(self._state_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            found = {}
+        return {"vu": -1, "bon": -1, "manifeste": 0, "config": "", "suspect": ""} | found
+
+    def _keep(self, state: dict[str, Any]) -> None:
+        write(self._state_file, json.dumps(state, ensure_ascii=False, indent=1))
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "config").is_file()
+
+    def times(self) -> dict[int, str]:
+        """End of each transaction by this server's clock, from the log that borg keeps in append-only mode."""
+        try:
+            text = (self.path / "transactions").read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return {}
+        return {int(number): f"{when[:19]}+00:00" for number, when in _TRANSACTION.findall(text)}
+
+    def report(self) -> dict[str, Any]:
+        """What the server can say of it."""
+        state, times = self.state, self.times()
+        size = sum(path.stat().st_size for path in segments.files(self.path).values())
+        # Closed quarters hold the last backup while the live repository is new.
+        last = max(times.values(), default=str(state.get("derniere", "")))
+        return {
+            "client": self.client,
+            "derniere": last,
+            "age_max_h": self.settings.ages[self.client],
+            "trop_ancienne": bool(last) and _age_h(last) > self.settings.ages[self.client],
+            "transactions": len(times),
+            "octets": size,
+            "quota_octets": self.settings.clients[self.client] * 1_000_000,
+            "periodes": [path.name for path in sorted(self.home.glob("periodes/*/"))],
+            "suspect": state["suspect"],
+            "gele": self.freeze_file.exists(),
+            "verification": state.get("verification", {}),
+            "horloge": moment(),
+        }
+
+    # -- The watch --------------------------------------------------------------------------------------
+
+    def watch(self) -> str:
+        """Look at what is new. Returns why the client is suspect (French), empty when it is not."""
+        state = self.state
+        if state["suspect"] or not self.exists:
+            return str(state["suspect"])
+        reason = self._config_changed(state)
+        try:
+            for done in segments.transactions(self.path, state["vu"]):
+                reason = reason or self._judge(done, state)
+                if reason:
+                    break
+                state |= {"vu": done.end, "bon": done.end, "manifeste": done.manifest or state["manifeste"]}
+        except segments.SegmentError as error:
+            reason = reason or f"le journal du dépôt est illisible : {error}"
+        except FileNotFoundError:
+            # A transaction was undone while it was read: the next look sees what is left.
+            return ""
+        times = self.times()
+        if state["bon"] in times:
+            state["derniere"] = times[state["bon"]]
+        if reason:
+            state["suspect"] = reason
+            self.freeze(reason)
+        self._keep(state)
+        return reason
+
+    def _config_changed(self, state: dict[str, Any]) -> str:
+        """The repository's configuration holds its key, which a client may overwrite through borg serve."""
+        try:
+            digest = _digest(self.path / "config")
+        except ConfigParserError:
+            digest = "illisible"
+        if state["config"] and digest != state["config"]:
+            return "la configuration du dépôt, qui porte sa clé, a été changée"
+        if not state["config"] and self.times():  # written in two steps by the very first backup
+            shutil.copyfile(self.path / "config", self._config_copy)
+            self._config_copy.chmod(0o600)
+            state["config"] = digest
+        return ""
+
+    @staticmethod
+    def _judge(done: segments.Transaction, state: dict[str, Any]) -> str:
+        if done.lost:
+            return f"{len(done.lost)} blocs déjà sauvegardés ont été supprimés ou remplacés"
+        if 0 < done.manifest < state["manifeste"]:
+            return "la liste des sauvegardes a raccourci"
+        return ""
+
+    def freeze(self, reason: str) -> None:
+        """Close the door to the client, and end what it is doing."""
+        write(self.freeze_file, f"{reason}\n", 0o644)
+        mine = str(self.path).encode()
+        uid = pwd.getpwnam(self.settings.account).pw_uid
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if process.stat().st_uid == uid and mine in (process / "cmdline").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGTERM)
+
+    def reopen(self) -> None:
+        """Let the client in again.
+
+        Raises:
+            DepotError: it is suspect still.
+        """
+        if self.state["suspect"]:
+            raise DepotError(f"{self.client} : {self.state['suspect']} ; revenez d'abord en arrière (revenir)")
+        self.freeze_file.unlink(missing_ok=True)
+
+    # -- Back to what was good --------------------------------------------------------------------------
+
+    def roll_back(self) -> str:
+        """Take out of the repository what came after the last good transaction, and keep it aside.
+
+        Returns:
+            What was done (French).
+
+        Raises:
+            DepotError: there is nothing to undo, or what is left does not verify.
+        """
+        state = self.state
+        if not state["suspect"]:
+            raise DepotError(f"{self.client} : rien de suspect n'a été vu, rien n'est défait")
+        if state["bon"] < 0:
+            raise DepotError(f"{self.client} : aucune transaction saine à retrouver")
+        self.freeze(str(state["suspect"]))
+        aside = self.home / "ecarte" / moment().replace(":", "")
+        aside.mkdir(parents=True, mode=0o700)
+        gone = [path for number, path in segments.files(self.path).items() if number > state["bon"]]
+        gone += [path for kind in ("index", "hints", "integrity") for path in self.path.glob(f"{kind}.*")]
+        for path in gone:
+            shutil.move(path, aside / path.name)
+        for left in ("lock.exclusive", "lock.roster"):
+            path = self.path / left
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if state["config"]:  # the copy of the first look is as good, when nothing changed
+            shutil.move(self.path / "config", aside / "config")
+            shutil.copyfile(self._config_copy, self.path / "config")
+            shutil.chown(self.path / "config", self.settings.account, self.settings.readers)
+            (self.path / "config").chmod(0o640)
+        log = self.path / "transactions"
+        kept = [line for line in log.read_text(encoding="utf-8").splitlines(keepends=True) if _kept(line, state["bon"])]
+        owner = log.stat()
+        shutil.move(log, aside / "transactions")
+        write(log, "".join(kept), 0o640)
+        os.chown(log, owner.st_uid, owner.st_gid)
+        self._keep(state | {"suspect": "", "vu": state["bon"], "retour": moment()})
+        self.verify()
+        return (
+            f"{self.client} : revenu à la transaction {state['bon']} ({state.get('derniere', 'date inconnue')}) ; "
+            f"{len(gone)} fichiers écartés dans {aside}"
+        )
+
+    # -- Bits -------------------------------------------------------------------------------------------
+
+    def _borg(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        account = pwd.getpwnam(self.settings.account)
+        return subprocess.run(
+            [_BORG, f"--umask={0o027:04o}", *arguments], user=account.pw_uid, group=account.pw_gid, extra_groups=[],
+            env={"BORG_BASE_DIR": str(self.settings.state / "borg"), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+
+    def verify(self) -> None:
+        """Read every block again.
+
+        Raises:
+            DepotError: some are damaged.
+        """
+        if not self.exists:
+            return
+        done = self._borg("check", "--repository-only", str(self.path))
+        good = done.returncode == 0
+        self._keep(self.state | {"verification": {"le": moment(), "bonne": good}})
+        if not good:
+            said = [line for line in done.stdout.splitlines() if line.strip()]
+            raise DepotError(
+                f"{self.client} : le dépôt est abîmé ({said[0] if said else 'sans message'}). Rien n'est réparé "
+                "d'office : voir « Un dépôt abîmé » dans docs/exploitation.md"
+            )
+
+    # -- Quarters ---------------------------------------------------------------------------------------
+
+    def turn(self, now: str) -> list[str]:
+        """Close the repository of a past quarter, and drop the oldest ones. Returns what was done (French)."""
+        told: list[str] = []
+        times, state = self.times(), self.state
+        if state["suspect"] or self.freeze_file.exists() or not times:
+            return told
+        began = quarter(min(times.values()))
+        if began != quarter(now) and not (self.path / "lock.exclusive").exists():
+            closed = self.home / "periodes" / began
+            if closed.exists():
+                closed = closed.with_name(f"{began}-{now[:10]}")
+            closed.parent.mkdir(exist_ok=True, mode=0o751)
+            self.path.rename(closed)
+            self.make()
+            self._keep({"derniere": max(times.values())})
+            self._config_copy.rename(self.settings.state / f"{self.client}-{closed.name}.config")
+            told.append(f"{self.client} : trimestre {closed.name} clos")
+        elif len(times) > 1:  # the live repository has a backup: the oldest quarters may go
+            closed_ones = sorted(self.home.glob("periodes/*/"))
+            for old in closed_ones[: max(0, len(closed_ones) - self.settings.quarters)]:
+                shutil.rmtree(old)
+                told.append(f"{self.client} : trimestre {old.name} supprimé, sa conservation est finie")
+        return told
+
+    def make(self) -> None:
+        """The folder in which borg makes the repository, for the clients' account to write and the readers' to read."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        shutil.chown(self.path, self.settings.account, self.settings.readers)
+        self.path.chmod(0o2750)
+
+
+def _kept(line: str, last: int) -> bool:
+    found = _TRANSACTION.search(line)
+    return bool(found and int(found[1]) <= last)
+
+
+def metrics(settings: Settings) -> None:
+    """Figures of every repository, for the textfile collector."""
+    lines: list[str] = []
+    reports = [Depot(settings, name).report() for name in sorted(settings.clients)]
+
+    def gauge(name: str, text: str, values: dict[str, float]) -> None:
+        lines.extend((f"# HELP creatic_depot_{name} {text}", f"# TYPE creatic_depot_{name} gauge"))
+        lines.extend(f'creatic_depot_{name}{{client="{client}"}} {value:.10g}' for client, value in values.items())
+
+    def stamp(iso: str) -> float:
+        return datetime.fromisoformat(iso).timestamp() if iso else 0.0
+
+    gauge("last_transaction_timestamp_seconds", "End of the last backup by the server's clock, 0 for never.",
+          {one["client"]: stamp(one["derniere"]) for one in reports})  # fmt: skip
+    gauge("max_age_seconds", "Age from which it is too old: the policy of the machine's size.",
+          {one["client"]: one["age_max_h"] * 3600.0 for one in reports})  # fmt: skip
+    gauge("bytes", "Size of the live repository.", {one["client"]: float(one["octets"]) for one in reports})
+    gauge("quota_bytes", "Size that it may have.", {one["client"]: float(one["quota_octets"]) for one in reports})
+    gauge("suspect", "1 when backed-up data was deleted or replaced.",
+          {one["client"]: float(bool(one["suspect"])) for one in reports})  # fmt: skip
+    gauge("verified", "1 when every block was read again without an error, 0 when some are damaged, -1 for never.",
+          {one["client"]: float(one["verification"].get("bonne", -1)) for one in reports})  # fmt: skip
+    gauge("verified_timestamp_seconds", "When they were read again.",
+          {one["client"]: stamp(one["verification"].get("le", "")) for one in reports})  # fmt: skip
+    write(settings.metrics / "depots.prom", "\n".join(lines) + "\n", 0o644)

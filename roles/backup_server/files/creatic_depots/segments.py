@@ -1,0 +1,94 @@
+"""Log of a borg repository, read without its key: which objects each transaction put, replaced or deleted.
+
+Format: borg 1.4, internals, "Segments". A segment is ``BORG_SEG`` then entries: CRC32, size, tag, and for PUT, PUT2 and
+DELETE the 32 bytes of the object's identifier. A transaction is what lies between two COMMIT entries.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MAGIC = b"BORG_SEG"
+PUT, DELETE, COMMIT, PUT2 = range(4)
+MANIFEST = bytes(32)
+_HEADER = struct.Struct("<IIB")
+_KEY = 32
+
+
+class SegmentError(Exception):
+    """A segment is not what borg writes; the message (French) names it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the log. Size is that of the whole entry, header included."""
+
+    tag: int
+    key: bytes
+    size: int
+
+
+@dataclass
+class Transaction:
+    """What one transaction did.
+
+    Attributes:
+        end: number of the segment that holds its COMMIT.
+        put: objects that it wrote.
+        lost: objects of earlier transactions that it deleted or replaced, the manifest aside.
+        manifest: size of the manifest that it wrote; 0 for none.
+    """
+
+    end: int = 0
+    put: set[bytes] = field(default_factory=set)
+    lost: set[bytes] = field(default_factory=set)
+    manifest: int = 0
+
+
+def files(repository: Path) -> dict[int, Path]:
+    """Segments of a repository, by number, in order."""
+    found = {int(path.name): path for path in repository.glob("data/*/*") if path.name.isdigit()}
+    return dict(sorted(found.items()))
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """Entries of a segment; what is written at this very moment ends them without an error.
+
+    Raises:
+        SegmentError: it does not begin as a segment, or an entry makes no sense.
+    """
+    with path.open("rb") as stream:
+        if stream.read(len(MAGIC)) != MAGIC:
+            raise SegmentError(f"{path.name} : ce n'est pas un segment de borg")
+        while len(header := stream.read(_HEADER.size)) == _HEADER.size:
+            _crc, size, tag = _HEADER.unpack(header)
+            least = _HEADER.size + (0 if tag == COMMIT else _KEY)
+            if tag > PUT2 or size < least:
+                raise SegmentError(f"{path.name} : entrée illisible à l'octet {stream.tell() - _HEADER.size}")
+            key = b"" if tag == COMMIT else stream.read(_KEY)
+            rest = size - _HEADER.size - len(key)
+            stream.seek(rest, 1)
+            yield Entry(tag, key, size)
+
+
+def transactions(repository: Path, after: int = -1) -> Iterator[Transaction]:
+    """Finished transactions whose segments come after the given one; an unfinished one is left out."""
+    current = Transaction()
+    for number, path in files(repository).items():
+        if number <= after:
+            continue
+        for entry in entries(path):
+            if entry.tag == COMMIT:
+                current.end = number
+                yield current
+                current = Transaction()
+            elif entry.tag == DELETE:
+                if entry.key not in current.put and entry.key != MANIFEST:
+                    current.lost.add(entry.key)
+            elif entry.key == MANIFEST:
+                current.manifest = entry.size
+            else:
+                current.put.add(entry.key)

@@ -1,0 +1,192 @@
+"""The server's watch, on logs written here as borg writes them (the real one: tests/profiles/backup_server)."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import struct
+import zlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from creatic_depots import depots, segments
+from creatic_depots.depots import Depot, DepotError, Settings
+
+ME = pwd.getpwuid(os.getuid()).pw_name
+CONFIG = "[repository]\nversion = 1\nid = 00\nkey = clé\n"
+
+
+def entry(tag: int, key: bytes = b"", data: bytes = b"") -> bytes:
+    """An entry of the log."""
+    body = struct.pack("<IB", 9 + len(key) + len(data), tag) + key + data
+    return struct.pack("<I", zlib.crc32(body)) + body
+
+
+def identifier(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+class Log:
+    """A repository whose client does what a test says."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.number = path, -1
+        (path / "data" / "0").mkdir(parents=True)
+        (path / "config").write_text(CONFIG, encoding="utf-8")
+
+    def write(self, *entries: bytes) -> None:
+        self.number += 1
+        (self.path / "data" / "0" / str(self.number)).write_bytes(segments.MAGIC + b"".join(entries))
+
+    def transaction(self, *entries: bytes, manifest: int = 0, at: str = "2026-11-26T01:00:00.000000") -> None:
+        self.write(*entries, *([entry(segments.PUT2, segments.MANIFEST, bytes(manifest))] if manifest else []))
+        self.write(entry(segments.COMMIT))
+        with (self.path / "transactions").open("a") as log:
+            log.write(f"transaction {self.number}, UTC time {at}\n")
+
+    def backup(self, number: int, manifest: int, at: str = "2026-11-26T01:00:00.000000") -> None:
+        """As borg does: new blocks, then the manifest deleted and put again."""
+        old = entry(segments.DELETE, segments.MANIFEST)
+        self.transaction(entry(segments.PUT2, identifier(number), b"x" * 100), old, manifest=manifest, at=at)
+
+
+@pytest.fixture
+def depot(tmp_path: Path) -> Depot:
+    for name in ("etat/gel", "metriques", "racine"):
+        (tmp_path / name).mkdir(parents=True)
+    settings = Settings(
+        tmp_path / "racine", tmp_path / "etat", tmp_path / "metriques", ME, ME, {"mairie": 20}, 2, {"mairie": 48}
+    )
+    return Depot(settings, "mairie")
+
+
+@pytest.fixture
+def log(depot: Depot) -> Log:
+    made = Log(depot.path)
+    made.backup(1, 500)
+    made.backup(2, 550)
+    return made
+
+
+def test_backups_are_no_crime(depot: Depot, log: Log) -> None:
+    assert depot.watch() == ""
+    log.backup(3, 600)
+    assert depot.watch() == ""
+    assert depot.state["bon"] == log.number
+    assert depot.report()["derniere"] == "2026-11-26T01:00:00+00:00"
+    assert not depot.freeze_file.exists()
+
+
+@pytest.mark.parametrize(
+    ("crime", "told"),
+    [
+        ([entry(segments.DELETE, identifier(1))], "1 blocs déjà sauvegardés ont été supprimés ou remplacés"),
+        (
+            [entry(segments.DELETE, identifier(2)), entry(segments.PUT, identifier(2), b"autre chose")],
+            "1 blocs déjà sauvegardés ont été supprimés ou remplacés",
+        ),
+    ],
+    ids=["deleted", "replaced"],
+)
+def test_what_was_saved_may_not_go(depot: Depot, log: Log, crime: list[bytes], told: str) -> None:
+    good = log.number
+    log.transaction(*crime, manifest=600)
+    log.backup(4, 650)
+    assert depot.watch() == told
+    assert depot.freeze_file.read_text(encoding="utf-8") == f"{told}\n"
+    assert depot.state["bon"] == good
+    assert depot.watch() == told  # until it is undone
+    with pytest.raises(DepotError, match="revenez d'abord en arrière"):
+        depot.reopen()
+
+
+def test_a_list_of_backups_never_shortens(depot: Depot, log: Log) -> None:
+    assert depot.watch() == ""
+    log.backup(3, 520)
+    assert depot.watch() == "la liste des sauvegardes a raccourci"
+
+
+def test_the_key_in_the_configuration_may_not_change(depot: Depot, log: Log) -> None:
+    assert depot.watch() == ""
+    config = depot.path / "config"
+    config.write_text(f"{CONFIG}last_segment_checked = 4\n", encoding="utf-8")  # borg check notes how far it went
+    assert depot.watch() == ""
+    config.write_text(CONFIG.replace("clé", "autre"), encoding="utf-8")
+    assert depot.watch() == "la configuration du dépôt, qui porte sa clé, a été changée"
+
+
+def test_what_is_being_written_is_not_judged(depot: Depot, log: Log) -> None:
+    log.write(entry(segments.DELETE, identifier(1)))
+    assert depot.watch() == ""
+    path = segments.files(depot.path)[log.number]
+    path.write_bytes(path.read_bytes()[:-20])
+    assert depot.watch() == ""
+
+
+def test_what_is_no_segment_is_told(depot: Depot, log: Log) -> None:
+    log.number += 1
+    (depot.path / "data" / "0" / str(log.number)).write_bytes(b"rien de bon")
+    assert depot.watch().startswith("le journal du dépôt est illisible")
+
+
+def test_rolling_back_keeps_aside_what_it_takes_out(depot: Depot, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Depot, "verify", lambda self: None)  # borg's own check
+    good = log.number
+    log.transaction(entry(segments.DELETE, identifier(1)), manifest=600)
+    assert depot.watch()
+    assert f"revenu à la transaction {good}" in depot.roll_back()
+    assert max(segments.files(depot.path)) == good
+    aside = next(depot.home.glob("ecarte/*"))
+    assert {str(log.number), str(log.number - 1), "transactions"} <= {path.name for path in aside.iterdir()}
+    assert str(log.number) not in (depot.path / "transactions").read_text()
+    depot.reopen()
+    assert not depot.freeze_file.exists()
+    assert depot.watch() == ""
+
+
+def test_a_quarter_is_closed_and_the_oldest_go(depot: Depot, log: Log) -> None:
+    assert depot.watch() == ""
+    assert depot.turn("2026-12-31T03:00:00+00:00") == []
+    assert depot.turn("2027-01-01T03:00:00+00:00") == ["mairie : trimestre 2026-T4 clos"]
+    assert depot.report()["derniere"] == "2026-11-26T01:00:00+00:00"
+    for name in ("2026-T2", "2026-T3"):
+        (depot.home / "periodes" / name).mkdir()
+    assert depot.turn("2027-01-02T03:00:00+00:00") == []  # the new repository has no backup yet: nothing goes
+    depot.path.rmdir()
+    after = Log(depot.path)
+    after.backup(1, 500, at="2027-01-02T01:00:00.000000")
+    after.backup(2, 550, at="2027-01-03T01:00:00.000000")
+    assert depot.watch() == ""
+    assert depot.turn("2027-01-03T03:00:00+00:00") == ["mairie : trimestre 2026-T2 supprimé, sa conservation est finie"]
+
+
+def test_a_suspect_repository_is_neither_closed_nor_dropped(depot: Depot, log: Log) -> None:
+    log.transaction(entry(segments.DELETE, identifier(1)), manifest=600)
+    assert depot.watch()
+    assert depot.turn("2027-01-01T03:00:00+00:00") == []
+
+
+def test_an_unknown_client_is_named(depot: Depot) -> None:
+    with pytest.raises(DepotError, match=r"client inconnu de ce serveur : essai \(connus : mairie\)"):
+        Depot(depot.settings, "essai")
+
+
+def test_figures(depot: Depot, log: Log) -> None:
+    depot.watch()
+    depots.metrics(depot.settings)
+    text = (depot.settings.metrics / "depots.prom").read_text()
+    assert 'creatic_depot_suspect{client="mairie"} 0\n' in text
+    assert 'creatic_depot_quota_bytes{client="mairie"} 20000000\n' in text
+    assert 'creatic_depot_verified{client="mairie"} -1\n' in text
+
+
+@pytest.mark.parametrize(("hours", "old"), [(47, False), (49, True)])
+def test_a_backup_older_than_the_policy_is_too_old(depot: Depot, hours: int, old: bool) -> None:
+    made = (datetime.now(UTC) - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    Log(depot.path).backup(1, 500, at=made)
+    report = depot.report()
+    assert (report["trop_ancienne"], report["age_max_h"]) == (old, 48)
+    depots.metrics(depot.settings)
+    text = (depot.settings.metrics / "depots.prom").read_text()
+    assert 'creatic_depot_max_age_seconds{client="mairie"} 172800\n' in text

@@ -1,0 +1,29 @@
+"""What is kept of the drills: the last one of each machine, as figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ansible_collections.cdg59.creatic.plugins.module_utils import backup_drill
+
+
+def drilled(home: Path, name: str, machine: str, good: bool) -> None:
+    folder = home / "exercices" / name
+    folder.mkdir(parents=True)
+    record = {"machine": machine, "reussi": good, "debut": "2026-11-26T01:00:00+00:00", "rto_s": 95}
+    (folder / backup_drill.RESULTS).write_text(json.dumps(record | ({"rpo_s": 60} if good else {})), encoding="utf-8")
+
+
+def test_the_figures_are_those_of_the_last_drill_of_each_machine(tmp_path: Path) -> None:
+    drilled(tmp_path, "2026-11-25T010000Z", "mairie", False)
+    drilled(tmp_path, "2026-11-26T010000Z", "mairie", True)
+    drilled(tmp_path, "2026-11-26T020000Z", backup_drill.CONTROL, False)
+    drilled(tmp_path, ".en-cours-2026-11-26T030000Z", "mairie", False)
+    backup_drill._publish(tmp_path)
+    text = (tmp_path / "metriques" / "exercices.prom").read_text(encoding="utf-8")
+    assert 'creatic_drill_good{client="mairie"} 1\n' in text
+    assert 'creatic_drill_rpo_seconds{client="mairie"} 60\n' in text
+    assert 'creatic_drill_rto_seconds{client="mairie"} 95\n' in text
+    assert 'creatic_drill_good{client="poste-de-commande"} 0\n' in text
+    assert 'creatic_drill_rpo_seconds{client="poste-de-commande"} -1\n' in text
