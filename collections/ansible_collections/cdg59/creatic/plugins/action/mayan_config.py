@@ -1,0 +1,53 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Control-node half of mayan_config: the first password of each account, made once, kept for who hands it over."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+# Without those that look alike: it is read from paper once.
+_LETTERS = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+
+class ActionModule(ActionBase):
+    """Sends the module the passwords beside the rest."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        folder = Path(str(args.pop("secrets_dir"))).expanduser()
+        result = self._module(args, task_vars)
+        if "wants_passwords" in result:
+            args["passwords"] = {login: first_password(folder, login) for login in result["wants_passwords"]}
+            result = self._module(args, task_vars)
+        return result
+
+    def _module(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        found: dict[str, Any] = self._execute_module(
+            module_name="cdg59.creatic.mayan_config", module_args=args, task_vars=task_vars
+        )
+        return found
+
+
+def first_password(folder: Path, login: str) -> str:
+    """Give the first password of an account; it is made if there is none yet."""
+    file = folder / login
+    if not file.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        password = "-".join("".join(secrets.choice(_LETTERS) for _letter in range(5)) for _group in range(4))
+        with open(file, "x", encoding="utf-8", opener=_private) as stream:
+            stream.write(f"{password}\n")
+    return file.read_text(encoding="utf-8").strip()
+
+
+def _private(path: str, flags: int) -> int:
+    import os
+
+    return os.open(path, flags, 0o600)

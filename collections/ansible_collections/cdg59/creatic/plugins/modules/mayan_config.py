@@ -1,0 +1,118 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Thin shell over module_utils/mayan_config.py; the action plugin of the same name makes the first passwords."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mayan_config
+short_description: Bring Mayan EDMS to a wanted configuration, over its API
+version_added: 0.1.0
+description:
+  - Accounts, groups, roles, metadata, document types with retention, cabinets, indexes and rights, in one task.
+  - What is there is read first; only differences are applied. Check mode and diff say what would change.
+  - Rights on what the configuration names are made exact. What it no longer names is left, with a warning, since it may
+    hold documents; the groups of services that are no more are emptied.
+options:
+  socket:
+    description: Unix socket of the application.
+    type: path
+    required: true
+  server_name:
+    description: Name by which browsers know the application.
+    type: str
+    required: true
+  username:
+    description: Account of an administrator.
+    type: str
+    default: admin
+  password:
+    description: Password of that account.
+    type: str
+    required: true
+  secrets_dir:
+    description: Folder of the control node where the first password of each account to make is left, in one file each.
+    type: path
+  configuration:
+    description:
+      - The wanted configuration, as filter C(ged_configuration) gives it.
+      - C(users) (C(username), C(first_name), C(last_name), C(email)); C(groups) and C(roles), members by name;
+        C(metadata_types); C(document_types), C(metadata) telling which are required; C(cabinets), each the path of its
+        labels; C(indexes) (C(label), C(document_types), C(levels)); C(acls) (C(kind), C(key), C(roles) with their
+        permissions).
+    type: dict
+    required: true
+  passwords:
+    description: Set by the action plugin.
+    type: dict
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure documents have their place
+  cdg59.creatic.mayan_config:
+    socket: /run/mayan.sock
+    server_name: ged.creatic.test
+    password: "{{ mayan_admin_password }}"
+    secrets_dir: /root/secrets
+    configuration: "{{ communes | cdg59.creatic.ged_configuration('ged.yml') }}"
+"""
+
+RETURN = r"""
+changes:
+  description: What changed, or would in check mode, in French.
+  returned: always
+  type: list
+  elements: str
+calls:
+  description: Number of calls of the API.
+  returned: always
+  type: int
+"""
+
+from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation
+from ansible_collections.cdg59.creatic.plugins.module_utils import mayan_api, mayan_config  # noqa: E402 - after the documentation
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "socket": {"type": "path", "required": True},
+            "server_name": {"type": "str", "required": True},
+            "username": {"type": "str", "default": "admin"},
+            "password": {"type": "str", "required": True, "no_log": True},
+            "configuration": {"type": "dict", "required": True},
+            "passwords": {"type": "dict", "default": {}, "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    if module.check_mode and not Path(params["socket"]).exists():
+        module.exit_json(changed=True, changes=["tout : l'application n'est pas encore installée"], calls=0)
+    mayan = mayan_api.Mayan(mayan_api.UnixConnection(params["socket"]), params["server_name"])
+    try:
+        mayan.log_in(params["username"], params["password"])
+        missing = mayan_config.missing_accounts(mayan, params["configuration"])
+        if not module.check_mode and set(missing) - params["passwords"].keys():
+            module.exit_json(changed=False, wants_passwords=missing)
+        result = mayan_config.apply(mayan, params["configuration"], params["passwords"], module.check_mode)
+    except mayan_api.MayanError as error:
+        module.fail_json(msg=f"Configuration de {params['server_name']} : {error}")
+    for warning in result.warnings:
+        module.warn(warning)
+    listed = "".join(f"{change}\n" for change in result.changes)
+    module.exit_json(
+        changed=bool(result.changes),
+        changes=result.changes,
+        calls=result.calls,
+        diff={"before": "", "after": listed},
+        invocation={"module_args": {"socket": params["socket"], "server_name": params["server_name"]}},
+    )
+
+
+if __name__ == "__main__":
+    main()

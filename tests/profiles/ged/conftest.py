@@ -1,0 +1,161 @@
+"""The document store as agents of the communes see it: over TLS, by its pages and by its API."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from ansible_collections.cdg59.creatic.plugins.module_utils import ged, groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.mayan_api import Mayan
+
+sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
+
+JSON = {"Accept": "application/json"}
+
+
+@dataclass
+class Store:
+    """The document store, and the first passwords of its accounts."""
+
+    address: str
+    name: str
+    home: Path
+    _pool: urllib3.HTTPSConnectionPool | None = field(default=None, repr=False)
+    _tokens: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def trust(self) -> str:
+        """The groupement's authorities."""
+        return str(self.home / "pki" / "publie" / "ca.pem")
+
+    def password(self, login: str) -> str:
+        """First password of an account."""
+        folder = self.home / "secrets" / "ged"
+        file = folder / "admin" if login == "admin" else folder / "comptes" / login
+        return file.read_text(encoding="utf-8").strip()
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **given: Any) -> Any:
+        """One request; redirections are not followed."""
+        if self._pool is None:
+            self._pool = urllib3.HTTPSConnectionPool(
+                self.address, 443, server_hostname=self.name, assert_hostname=self.name, ca_certs=self.trust,
+                retries=False, timeout=120,
+            )  # fmt: skip
+        return self._pool.request(method, path, headers={"Host": self.name, **(headers or {})}, redirect=False, **given)
+
+    def api(self, login: str, method: str, path: str, **given: Any) -> Any:
+        """One request of somebody's to the API."""
+        if login not in self._tokens:
+            answer = self.ask(
+                "POST", "/api/v4/auth/token/obtain/", JSON,
+                fields={"username": login, "password": self.password(login)},
+            )  # fmt: skip
+            assert answer.status == 200, (login, answer.status)
+            self._tokens[login] = answer.json()["token"]
+        headers = JSON | {"Authorization": f"Token {self._tokens[login]}"}
+        return self.ask(method, f"/api/v4{path}", headers, **given)
+
+    def listed(self, login: str, path: str) -> list[dict[str, Any]]:
+        """Objects of a list, for somebody."""
+        answer = self.api(login, "GET", f"{path}{'&' if '?' in path else '?'}page_size=1000")
+        assert answer.status == 200, (path, answer.status, answer.data[:300])
+        found: list[dict[str, Any]] = answer.json()["results"]
+        return found
+
+    def deposit(self, login: str, kind: str, label: str, content: bytes) -> int:
+        """Make a document of a type and wait until its file is kept; gives its number."""
+        [number] = [one["id"] for one in self.listed("admin", "/document_types/") if one["label"] == kind]
+        made = self.api(login, "POST", "/documents/", fields={"document_type_id": str(number), "label": label})
+        assert made.status == 201, (made.status, made.data[:300])
+        document = int(made.json()["id"])
+        sent = self.api(
+            login, "POST", f"/documents/{document}/files/",
+            fields={"action_name": "replace", "file_new": (label, content, "application/pdf")},
+        )  # fmt: skip
+        assert sent.status == 202, (sent.status, sent.data[:300])
+        deadline = time.monotonic() + 120
+        while not [one for one in self.listed(login, f"/documents/{document}/files/") if one["size"]]:
+            assert time.monotonic() < deadline, "le dépôt n'est pas pris en charge"
+            time.sleep(0.5)
+        return document
+
+    def browser(self, login: str) -> dict[str, str]:
+        """Headers of somebody's browser, once they are logged in by the page."""
+        page = self.ask("GET", "/authentication/login/")
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.data.decode())
+        assert token
+        cookie = page.headers["Set-Cookie"].partition(";")[0]
+        fields = {"csrfmiddlewaretoken": token[1], "username": login, "password": self.password(login)}
+        answer = self.ask(
+            "POST", "/authentication/login/", {"Cookie": cookie, "Referer": f"https://{self.name}/"},
+            fields=fields, encode_multipart=False,
+        )  # fmt: skip
+        assert answer.status == 302, (answer.status, re.findall(r"<li>(.*?)</li>", answer.data.decode())[:5])
+        return {"Cookie": "; ".join(one.partition(";")[0] for one in answer.headers.getlist("Set-Cookie"))}
+
+    def mayan(self) -> Mayan:
+        """A session of the administrator, as mayan_config has one."""
+        context = ssl.create_default_context(cafile=self.trust)
+
+        class Connection(http.client.HTTPSConnection):
+            def connect(inner) -> None:
+                inner.sock = context.wrap_socket(
+                    socket.create_connection((self.address, 443), timeout=120), server_hostname=self.name
+                )
+
+        session = Mayan(Connection(self.name), self.name)
+        session.log_in("admin", self.password("admin"))
+        return session
+
+
+@pytest.fixture(scope="session")
+def store(hostvars: dict[str, Any], creatic_home: Path) -> Store:
+    if hostvars["creatic_env"] != "lab":
+        pytest.skip("ces essais déposent des documents et lisent les premiers mots de passe : banc d'essai seulement")
+    return Store(hostvars["ansible_host"], hostvars["creatic_names"][0], creatic_home)
+
+
+@pytest.fixture(scope="session")
+def wanted(pytestconfig: pytest.Config) -> dict[str, Any]:
+    """The configuration that the inventory wants."""
+    folder = Path(pytestconfig.getoption("--environment"))
+    communes = [one.variables for one in groupement.load(folder) if "ged" in one.data["services"]]
+    found: dict[str, Any] = json.loads(
+        json.dumps(ged.configuration(ged.read_plan(folder / "ged.yml"), communes))
+    )  # as Ansible hands it over
+    return found
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document of Gondecourt, deposited for the tests."""
+
+    number: int
+    file: int
+    label: str
+    content: bytes
+
+
+@pytest.fixture(scope="session")
+def document(store: Store) -> Iterator[Document]:
+    # A word that nothing else holds: numbers alone are not looked for.
+    mark = "".join("abcdefghij"[int(digit)] for digit in str(time.time_ns()))
+    label = f"Délibération {mark}"
+    content = b"%PDF-1.4\n% " + label.encode() + bytes(range(256)) * 40 + b"\n%%EOF\n"
+    number = store.deposit("claire.dubois", "Gondecourt - Délibération", label, content)
+    [file] = store.listed("claire.dubois", f"/documents/{number}/files/")
+    yield Document(number, int(file["id"]), label, content)
+    for _trash_then_delete in range(2):
+        path = f"/documents/{number}/" if not _trash_then_delete else f"/trashed_documents/{number}/"
+        store.api("admin", "DELETE", path)

@@ -1,0 +1,293 @@
+"""The document store: who sees what, what comes back, what listens, what is made exact again."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import mayan_config
+from testinfra.host import Host
+
+from tests.profiles.ged.conftest import Document, Store
+
+STRANGERS = ("nadia.moreau", "karim.lefevre")  # another commune's agent; another service's, without this type
+SEARCH = "documents.documentsearchresult"
+# Megabytes, all of Mayan, PostgreSQL, Redis and nginx, shared pages counted once.
+MEMORY = 700
+
+
+# -- the host -----------------------------------------------------------------------------------------------
+
+
+def test_what_runs(host: Host) -> None:
+    for unit in ("postgresql@17-main", "mayan-queue", "mayan-setup", "mayan", "mayan-worker", "nginx"):
+        assert host.check_output(f"systemctl is-active {unit}.service") == "active", unit
+
+
+def test_only_ssh_and_https_listen(host: Host) -> None:
+    """PostgreSQL and Redis are reached by their unix sockets alone, not even by the loopback."""
+    with host.sudo():
+        lines = host.check_output("ss --no-header --listening --tcp --udp --numeric --processes").splitlines()
+    ports = {int(line.split()[4].rpartition(":")[2]) for line in lines if '"chronyd"' not in line}
+    assert ports == {22, 443}, lines
+
+
+@pytest.mark.parametrize("unit", ["mayan", "mayan-worker", "mayan-setup", "mayan-database"])
+def test_services_are_sandboxed(host: Host, unit: str) -> None:
+    with host.sudo():
+        shown = host.check_output(f"systemd-analyze security --no-pager {unit}.service")
+    assert float(re.findall(r"exposure level[^:]*: ([\d.]+)", shown)[0]) < 2.0
+
+
+def test_secrets_are_closed_to_other_accounts(host: Host) -> None:
+    for path in ("/etc/mayan/admin", "/var/lib/mayan/media/system/SECRET_KEY", "/run/mayan-queue/redis.sock"):
+        with host.sudo():
+            assert host.run(f"test -e {path}").succeeded, path
+        with host.sudo("nobody"):
+            assert host.run(f"test -r {path}").failed, path
+    with host.sudo("www-data"):
+        assert host.run("psql -h /run/postgresql -U mayan mayan -c 'SELECT 1'").failed
+
+
+def test_memory_holds_on_a_small_machine(host: Host, document: Document) -> None:
+    """PSS once documents were handled."""
+    script = (
+        "for pid in $(ps -o pid= -u mayan,postgres,redis,www-data); do "
+        "awk '/^Pss:/ {print $2}' /proc/$pid/smaps_rollup || true; done"  # some end meanwhile
+    )
+    with host.sudo():
+        used = [int(line) for line in host.check_output(script).splitlines()]
+    assert len(used) > 10
+    assert sum(used) / 1024 < MEMORY
+
+
+# -- what a visitor sees ------------------------------------------------------------------------------------
+
+
+def test_login_page_is_french_and_tells_no_password(store: Store) -> None:
+    page = store.ask("GET", "/authentication/login/", {"Accept-Language": "en-US,en;q=0.9"})
+    assert page.status == 200
+    text = page.data.decode()
+    assert re.search(r'<html[^>]* lang="fr"', text)
+    assert "Mot de passe" in text
+    assert store.password("admin") not in text
+    assert "autoadmin" not in text.lower()
+
+
+def test_page_asks_nothing_of_others(store: Store) -> None:
+    """All that a page loads is of this host, and is there."""
+    text = store.ask("GET", "/authentication/login/").data.decode()
+    loaded = re.findall(r'<(?:script|img)[^>]+src="([^"]+)"|<link href="([^"]+)"[^>]+rel="(?:stylesheet|icon)"', text)
+    addresses = [script or sheet for script, sheet in loaded]
+    assert len(addresses) > 20
+    assert not [address for address in addresses if address.startswith(("http", "//"))]
+    for address in addresses:
+        if address.startswith("/static/"):
+            assert store.ask("GET", address).status == 200, address
+
+
+def test_cookies_travel_over_tls_alone(store: Store) -> None:
+    for cookie in store.ask("GET", "/authentication/login/").headers.getlist("Set-Cookie"):
+        assert "; Secure" in cookie, cookie.partition("=")[0]
+
+
+def shows_nothing(answer: Any) -> bool:
+    """Whether an answer of the API refuses, or is an empty list."""
+    return answer.status in (401, 403, 404) or (answer.status == 200 and answer.json().get("results") == [])
+
+
+def test_nobody_enters_without_an_account(store: Store, document: Document) -> None:
+    for path in ("/", "/documents/documents/", f"/documents/documents/{document.number}/preview/"):
+        assert store.ask("GET", path).status == 302, path
+    for path in (
+        "documents",
+        "users",
+        "cabinets",
+        f"documents/{document.number}",
+        f"documents/{document.number}/files",
+    ):
+        assert shows_nothing(store.ask("GET", f"/api/v4/{path}/", {"Accept": "application/json"})), path
+
+
+# -- who sees what ------------------------------------------------------------------------------------------
+
+
+def test_a_document_comes_back_byte_for_byte(store: Store, document: Document) -> None:
+    path = f"/documents/{document.number}/files/{document.file}/download/"
+    assert store.api("claire.dubois", "GET", path).data == document.content
+
+
+def test_its_owner_finds_it(store: Store, document: Document) -> None:
+    mark = document.label.rpartition(" ")[2]
+    found = store.listed("claire.dubois", f"/search/{SEARCH}/?q={mark}")
+    assert [one["id"] for one in found] == [document.number]
+    headers = store.browser("claire.dubois")
+    assert store.ask("GET", f"/documents/documents/{document.number}/preview/", headers).status == 200
+    assert "GED du groupement" in store.ask("GET", "/", headers).data.decode()
+
+
+@pytest.mark.parametrize("login", STRANGERS)
+def test_others_are_told_it_does_not_exist(store: Store, document: Document, login: str) -> None:
+    number, file = document.number, document.file
+    for path in (f"/documents/{number}/", f"/documents/{number}/files/", f"/documents/{number}/metadata/",
+                 f"/documents/{number}/files/{file}/download/", f"/documents/{number}/versions/"):  # fmt: skip
+        assert shows_nothing(store.api(login, "GET", path)), path
+    assert store.api(login, "GET", f"/documents/{number}/").status == 404
+    assert document.number not in [one["id"] for one in store.listed(login, "/documents/")]
+    assert store.api(login, "DELETE", f"/documents/{number}/").status == 404
+
+
+@pytest.mark.parametrize("login", STRANGERS)
+def test_others_do_not_find_it(store: Store, document: Document, login: str) -> None:
+    mark = document.label.rpartition(" ")[2]
+    assert store.listed(login, f"/search/{SEARCH}/?q={mark}") == []
+    assert store.listed(login, f"/search/advanced/{SEARCH}/?label={mark}") == []
+
+
+@pytest.mark.parametrize("login", STRANGERS)
+def test_others_have_no_page_of_it(store: Store, document: Document, login: str) -> None:
+    headers = store.browser(login)
+    assert store.ask("GET", "/documents/documents/", headers).status == 200
+    for path in (f"/documents/documents/{document.number}/preview/",
+                 f"/documents/documents/{document.number}/properties/",
+                 f"/documents/documents/files/{document.file}/preview/"):  # fmt: skip
+        assert store.ask("GET", path, headers).status == 404, path
+
+
+def test_a_commune_sees_its_own_plan_alone(store: Store) -> None:
+    for login, own in (("claire.dubois", "Gondecourt"), ("nadia.moreau", "La Madeleine")):
+        types = {one["label"].partition(" - ")[0] for one in store.listed(login, "/document_types/")}
+        cabinets = {one["full_path"].partition(" / ")[0] for one in store.listed(login, "/cabinets/")}
+        indexes = {one["label"].partition(" - ")[0] for one in store.listed(login, "/index_instances/")}
+        assert (types, cabinets, indexes) == ({own}, {own}, {own}), login
+
+
+def test_a_service_sees_its_types_alone(store: Store) -> None:
+    types = {one["label"] for one in store.listed("karim.lefevre", "/document_types/")}
+    assert types == {"Gondecourt - Marché public", "Gondecourt - Courrier"}
+
+
+def test_nobody_deposits_in_another_commune(store: Store) -> None:
+    [number] = [
+        one["id"] for one in store.listed("admin", "/document_types/") if one["label"] == "Gondecourt - Courrier"
+    ]
+    fields = {"document_type_id": str(number), "label": "intrus"}
+    assert store.api("nadia.moreau", "POST", "/documents/", fields=fields).status == 404
+
+
+def test_an_agent_destroys_nothing(store: Store, document: Document) -> None:
+    assert store.api("claire.dubois", "DELETE", f"/documents/{document.number}/").status in (403, 404)
+    assert store.api("claire.dubois", "GET", f"/documents/{document.number}/").status == 200
+
+
+def test_an_agent_files_it_where_the_plan_says(store: Store, document: Document) -> None:
+    [folder] = [
+        one["id"]
+        for one in store.listed("claire.dubois", "/cabinets/")
+        if one["full_path"] == "Gondecourt / Assemblées / Délibérations"
+    ]
+    path = f"/cabinets/{folder}/documents/"
+    assert store.api("claire.dubois", "POST", f"{path}add/", fields={"document": str(document.number)}).status == 200
+    assert [one["id"] for one in store.listed("claire.dubois", path)] == [document.number]
+    assert store.api("nadia.moreau", "GET", path).status == 404
+
+
+def test_a_date_is_noted_as_the_french_write_it(store: Store, document: Document) -> None:
+    [kind] = [one["id"] for one in store.listed("admin", "/metadata_types/") if one["name"] == "date_acte"]
+    path = f"/documents/{document.number}/metadata/"
+    made = store.api("claire.dubois", "POST", path, fields={"metadata_type_id": str(kind), "value": "05/11/2026"})
+    assert made.status == 201, made.data[:300]
+    assert made.json()["value"] == "2026-11-05"
+    wrong = store.api("claire.dubois", "PATCH", f"{path}{made.json()['id']}/", fields={"value": "31/13/2026"})
+    assert wrong.status == 400
+
+
+def test_a_document_finds_its_place_in_the_index(store: Store, document: Document) -> None:
+    deadline = time.monotonic() + 60
+    while not (places := store.listed("claire.dubois", f"/documents/{document.number}/indexes/")):
+        assert time.monotonic() < deadline, "l'index n'est pas tenu à jour"
+        time.sleep(1)
+    assert [one["value"] for one in places] == [time.strftime("%Y")]
+
+
+# -- accounts -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("password", ["court-9A", "123456789012345", "administrateur", "motdepasse"])
+def test_a_weak_password_is_refused(store: Store, password: str) -> None:
+    [user] = [one["id"] for one in store.listed("admin", "/users/") if one["username"] == "nadia.moreau"]
+    try:
+        assert store.api("admin", "PATCH", f"/users/{user}/", fields={"password": password}).status == 400
+    finally:
+        right = {"password": store.password("nadia.moreau")}
+        assert store.api("admin", "PATCH", f"/users/{user}/", fields=right).status == 200
+
+
+def test_guessing_locks_the_account(store: Store, host: Host) -> None:
+    """Even its right password is refused then; only this account is."""
+
+    def token(password: str) -> int:
+        fields = {"username": "karim.lefevre", "password": password}
+        return int(
+            store.ask("POST", "/api/v4/auth/token/obtain/", {"Accept": "application/json"}, fields=fields).status
+        )
+
+    for _attempt in range(5):
+        assert token("devine") >= 400
+        time.sleep(0.3)  # anonymous calls are slowed down too
+    try:
+        assert token(store.password("karim.lefevre")) >= 400
+        with pytest.raises(AssertionError):
+            store.browser("karim.lefevre")
+        store.browser("claire.dubois")
+    finally:
+        reset = (
+            "set -a; . /etc/mayan/environment; /opt/mayan/current/bin/mayan-edms.py axes_reset_username karim.lefevre"
+        )
+        with host.sudo():
+            host.run_expect([0], f"runuser -u mayan -g mayan -G redis -- sh -c '{reset}'")
+    assert token(store.password("karim.lefevre")) == 200
+
+
+# -- configuration as code ----------------------------------------------------------------------------------
+
+
+def test_nothing_differs_from_the_inventory(store: Store, wanted: dict[str, Any]) -> None:
+    result = mayan_config.apply(store.mayan(), wanted, {}, check=True)
+    assert (result.changes, result.warnings) == ([], [])
+
+
+def test_what_somebody_changed_is_made_exact_again(store: Store, wanted: dict[str, Any]) -> None:
+    """A right given to another commune, a retention, an agent in a wrong group, a required metadata, a level."""
+    mayan = store.mayan()
+    types = {one["label"]: one["id"] for one in mayan.get("/document_types/")}
+    roles = {one["label"]: one["id"] for one in mayan.get("/roles/")}
+    groups = {one["name"]: one["id"] for one in mayan.get("/groups/")}
+    users = {one["username"]: one["id"] for one in mayan.get("/users/")}
+    acts = types["Gondecourt - Arrêté"]
+    acls = f"/objects/documents/documenttype/{acts}/acls/"
+    intruder = mayan.post(acls, {"role_id": roles["La Madeleine"]})
+    mayan.post(f"{acls}{intruder['id']}/permissions/add/", {"permission": "documents.document_view"})
+    mayan.post(f"/roles/{roles['La Madeleine']}/permissions/add/", {"permission": "documents.document_view"})
+    mayan.patch(f"/document_types/{types['La Madeleine - Courrier']}/", {"trash_time_period": 7})
+    mayan.post(f"/groups/{groups['Gondecourt - Secrétariat général']}/users/add/", {"user": users["nadia.moreau"]})
+    [numero] = [
+        one["id"]
+        for one in mayan.get(f"/document_types/{types['Gondecourt - Délibération']}/metadata_types/")
+        if one["metadata_type"]["name"] == "numero"
+    ]
+    relation = f"/document_types/{types['Gondecourt - Délibération']}/metadata_types/{numero}/"
+    mayan.patch(relation, {"required": False})
+
+    expected = [
+        "groupe Gondecourt - Secrétariat général : nadia.moreau retiré",
+        "rôle La Madeleine : droit documents.document_view sur tout retiré",
+        "type Gondecourt - Délibération, métadonnée numero corrigé (required : False → True)",
+        "type La Madeleine - Courrier corrigé (trash_time_period : 7 → 1825)",
+        "droits sur Gondecourt - Arrêté : rôle La Madeleine retiré",
+    ]
+    assert mayan_config.apply(mayan, wanted, {}, check=True).changes == expected
+    assert mayan_config.apply(mayan, wanted, {}).changes == expected
+    assert mayan_config.apply(mayan, wanted, {}).changes == []

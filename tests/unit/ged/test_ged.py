@@ -1,0 +1,193 @@
+"""The plan de classement and the communes: what Mayan is asked for, and what each mistake is told, word for word."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import ged, groupement
+
+LAB = Path(__file__).parents[3] / "inventories" / "lab"
+PLAN = """---
+plan:
+  - libelle: Assemblées
+  - {libelle: Délibérations, parent: Assemblées}
+  - {libelle: Séances, parent: Délibérations}
+metadonnees:
+  - {nom: numero, libelle: Numéro}
+  - {nom: date_acte, libelle: Date de l'acte, format: date}
+types:
+  - {nom: acte, libelle: Acte, duree: 10, sort: conserver, metadonnees: [numero, date_acte], obligatoires: [numero]}
+  - {nom: courrier, libelle: Courrier, duree: 5, sort: eliminer}
+index:
+  - {libelle: Par numéro, niveaux: [annee, numero]}
+"""
+LOOS = {
+    "slug": "loos",
+    "nom": "Loos",
+    "comptes": [
+        {"identifiant": "anne.petit", "prenom": "Anne", "nom": "Petit", "courriel": "anne.petit@loos.test"},
+        {"identifiant": "luc.roux", "prenom": "Luc", "nom": "Roux", "courriel": "luc.roux@loos.test"},
+    ],
+}
+SERVICES = {"services": [{"nom": "Accueil", "agents": ["luc.roux"], "types": ["courrier"]},
+                         {"nom": "Direction", "agents": ["anne.petit"]}]}  # fmt: skip
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "ged.yml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def changed(old: str, new: str) -> str:
+    assert PLAN.count(old) == 1
+    return PLAN.replace(old, new)
+
+
+def wanted(tmp_path: Path, *communes: dict[str, Any]) -> dict[str, Any]:
+    return ged.configuration(ged.read_plan(written(tmp_path, PLAN)), communes)
+
+
+def rights(found: dict[str, Any]) -> dict[tuple[str, str], set[str]]:
+    return {(one["kind"], one["key"]): set(one["roles"]) for one in found["acls"]}
+
+
+def test_a_commune_has_its_own_cabinets_types_and_indexes(tmp_path: Path) -> None:
+    found = wanted(tmp_path, LOOS)
+    assert found["cabinets"] == [
+        ["Loos"],
+        ["Loos", "Assemblées"],
+        ["Loos", "Assemblées", "Délibérations"],
+        ["Loos", "Assemblées", "Délibérations", "Séances"],
+    ]
+    kept, destroyed = found["document_types"]
+    assert (kept["label"], kept["trash_time_period"], kept["delete_time_period"]) == ("Loos - Acte", None, None)
+    assert kept["metadata"] == {"numero": True, "date_acte": False}
+    assert (destroyed["trash_time_period"], destroyed["trash_time_unit"]) == (1825, "days")
+    assert destroyed["delete_time_period"] is None
+    [index] = found["indexes"]
+    assert index == {
+        "label": "Loos - Par numéro",
+        "document_types": ["Loos - Acte", "Loos - Courrier"],
+        "levels": ["{{ document.datetime_created.year }}", "{{ document.metadata_value_of.numero }}"],
+    }
+
+
+def test_without_services_the_whole_commune_sees_its_documents(tmp_path: Path) -> None:
+    found = wanted(tmp_path, LOOS)
+    assert found["groups"] == {"Loos - Agents": ["anne.petit", "luc.roux"]}
+    assert rights(found)["document_type", "Loos - Acte"] == {"Loos"}
+
+
+def test_a_service_sees_its_types_only(tmp_path: Path) -> None:
+    given = rights(wanted(tmp_path, LOOS | {"ged": SERVICES}))
+    assert given["document_type", "Loos - Courrier"] == {"Loos"}
+    assert given["document_type", "Loos - Acte"] == {"Loos - Direction"}
+
+
+def test_nothing_of_a_commune_is_given_to_another(tmp_path: Path) -> None:
+    """Each object of a commune is given to roles whose groups are all its own, and metadata alone are shared."""
+    other = {"slug": "wavrin", "nom": "Wavrin", "comptes": []}
+    found = wanted(tmp_path, LOOS | {"ged": SERVICES}, other)
+    assert not [role for role in found["roles"] if role == ged.EVERYONE and found["roles"][role] == []]
+    for (kind, key), roles in rights(found).items():
+        if kind == "metadata_type":
+            assert roles == {ged.EVERYONE}
+            continue
+        owner = key.partition(" - ")[0]
+        members = {group for role in roles for group in found["roles"][role]}
+        assert members, (kind, key)
+        assert {group.partition(" - ")[0] for group in members} == {owner}, (kind, key)
+
+
+def test_french_dates_are_taken_as_french_people_write_them(tmp_path: Path) -> None:
+    date = wanted(tmp_path, LOOS)["metadata_types"][1]
+    admitted, parser = json.loads(date["validation_arguments"]), json.loads(date["parser_arguments"])
+    for text, kept in (("05/11/2026", "2026-11-05"), ("2026-11-05", "2026-11-05")):
+        assert re.fullmatch(admitted["pattern"], text)
+        assert re.sub(parser["pattern"], parser["replacement"], text) == kept
+    for text in ("5/11/2026", "31/13/2026", "2026-13-01", "hier"):
+        assert not re.fullmatch(admitted["pattern"], text), text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "parent: Délibérations",
+            "parent: Déliberation",
+            "ged.yml, ligne 5, plan[2].parent : le dossier parent « Déliberation » n'est pas dans le plan. "
+            "À faire : remplacez par « Délibérations ».",
+        ),
+        (
+            "libelle: Séances",
+            "libelle: assemblées",
+            "ged.yml, ligne 5, plan[2].libelle : le dossier « assemblées » est déjà dans le plan (plan[0]). "
+            "À faire : donnez-lui un autre libellé, ou supprimez l'un des deux.",
+        ),
+        (
+            "- libelle: Assemblées",
+            "- {libelle: Assemblées, parent: Séances}",
+            "ged.yml, ligne 3, plan[0].parent : le dossier « Assemblées » est rangé dans lui-même. "
+            "À faire : corrigez le parent de l'un des dossiers de cette boucle.",
+        ),
+        (
+            "metadonnees: [numero, date_acte]",
+            "metadonnees: [numero, date]",
+            "ged.yml, ligne 10, types[0].metadonnees[1] : « date » n'est pas dans metadonnees. "
+            "À faire : remplacez par « date_acte » (numero, date_acte).",
+        ),
+        (
+            "duree: 5",
+            "duree: cinq",
+            "ged.yml, ligne 11, types[1].duree : la valeur « cinq » n'est pas un nombre entier. "
+            "À faire : écrivez un nombre d'années de 1 à 150, sans guillemets, par exemple duree: 10.",
+        ),
+        (
+            "sort: eliminer",
+            "sort: detruire",
+            "ged.yml, ligne 11, types[1].sort : la valeur « detruire » est inconnue. "
+            "À faire : choisissez conserver ou eliminer (valeurs possibles : conserver, eliminer).",
+        ),
+        (
+            "nom: courrier",
+            "nom: acte",
+            "ged.yml, ligne 11, types[1].nom : « acte » est déjà dans types[0].nom. À faire : gardez-en un seul.",
+        ),
+        (
+            "niveaux: [annee, numero]",
+            "niveaux: [annee, service]",
+            "ged.yml, ligne 13, index[0].niveaux[1] : « service » n'est pas dans type, annee et metadonnees. "
+            "À faire : déclarez-le, ou retirez-le (type, annee, numero, date_acte).",
+        ),
+    ],
+)
+def test_each_mistake_of_the_plan_is_told(tmp_path: Path, old: str, new: str, said: str) -> None:
+    with pytest.raises(ged.GedError) as caught:
+        ged.read_plan(written(tmp_path, changed(old, new)))
+    assert said in [str(problem) for problem in caught.value.problems]
+
+
+def test_a_plan_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ged.GedError, match=r"ged\.yml : le fichier est introuvable\. À faire : créez-le"):
+        ged.read_plan(tmp_path / "ged.yml")
+
+
+def test_a_type_that_the_plan_lacks_is_told_with_its_commune(tmp_path: Path) -> None:
+    services = {"services": [{"nom": "Accueil", "agents": [], "types": ["courier"]}]}
+    with pytest.raises(ged.GedError) as caught:
+        wanted(tmp_path, LOOS | {"ged": services})
+    assert [str(problem) for problem in caught.value.problems] == [
+        "communes/loos.yml, ged.services[0].types[0] : le type « courier » n'est pas dans ged.yml. "
+        "À faire : remplacez par « courrier » (types : acte, courrier)."
+    ]
+
+
+def test_the_labs_own_files_are_good() -> None:
+    communes = [commune.variables for commune in groupement.load(LAB) if "ged" in commune.data["services"]]
+    assert len(communes) >= 2
+    assert ged.configuration(ged.read_plan(LAB / "ged.yml"), communes)["acls"]
