@@ -1,0 +1,122 @@
+"""The check before a circuit moves on: this person signed this document, all of it, with a certificate that counts."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asn1crypto import x509
+from pyhanko.pdf_utils.misc import PdfError
+from pyhanko.sign.diff_analysis import ModificationLevel
+from pyhanko.sign.general import CMSExtractionError, CMSStructuralError
+from pyhanko.sign.validation import async_validate_pdf_signature
+from pyhanko.sign.validation.errors import SignatureValidationError
+from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
+from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverageLevel
+
+from .files import MAX_BYTES, open_pdf
+from .person import Person
+from .refusal import Refusal
+from .sameness import is_signed_copy
+from .trust import Trust, common_name
+
+_ODD = (PdfError, CMSExtractionError, CMSStructuralError, SignatureValidationError, ValueError, KeyError, TypeError,
+        IndexError, AttributeError, NotImplementedError, RecursionError)  # fmt: skip
+BROKEN = "la signature est abîmée ou fausse : le document a été modifié après la signature, ou pendant l'envoi"
+CHANGED = (
+    "le document a été modifié après la signature. À faire : repartez du document du circuit, signez-le, et déposez "
+    "le fichier signé tel quel"
+)
+OTHER = (
+    "ce n'est pas le document du circuit qui a été signé. À faire : téléchargez celui du circuit, signez-le, et "
+    "déposez le fichier signé"
+)
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A signature that counts.
+
+    Attributes:
+        holder: CN of its certificate.
+        serial: of the certificate, hexadecimal.
+        claimed_at: what the signer's clock said, if it said.
+    """
+
+    holder: str
+    serial: str
+    claimed_at: dt.datetime | None = field(default=None)
+
+
+async def check_pdf(
+    path: Path,
+    person: Person,
+    trust: Trust,
+    original: Path | None = None,
+    limit: int = MAX_BYTES,
+    moment: dt.datetime | None = None,
+) -> Signed:
+    """Check a signed PDF that was handed in.
+
+    Args:
+        person: whose signature is expected.
+        original: the document of the circuit: what was signed must be that one, with nothing but signatures added.
+        limit: bytes.
+        moment: when certificates must be good; now by default.
+
+    Returns:
+        The expected person's signature. Every other signature in the file is good as well.
+
+    Raises:
+        Refusal: the reason.
+    """
+    with open_pdf(path, limit) as (_stream, reader):
+        try:
+            regular = list(reader.embedded_regular_signatures)
+        except _ODD:
+            raise Refusal(f"{path.name} : {BROKEN}") from None
+        if not regular:
+            raise Refusal(f"{path.name} : le document n'est pas signé. À faire : signez-le avec « signer-acte »")
+        try:
+            statuses = [await async_validate_pdf_signature(one, trust.context(moment)) for one in regular]
+        except _ODD:
+            raise Refusal(f"{path.name} : {BROKEN}") from None
+        for one, status in zip(regular, statuses, strict=True):
+            if told := await _fault(one, status, trust, moment):
+                raise Refusal(f"{path.name} : {told}")
+        whose = [person.refusal(one.signer_cert) for one in regular]
+        if None not in whose:
+            raise Refusal(f"{path.name} : {whose[-1]}")
+        own = len(whose) - 1 - whose[::-1].index(None)
+        # Nothing after this person's signature but revisions that prove it for longer.
+        later = regular[own].signed_revision < reader.total_revisions - 1
+        whole = statuses[own].coverage == SignatureCoverageLevel.ENTIRE_FILE
+        allowed = statuses[own].modification_level in (ModificationLevel.NONE, ModificationLevel.LTA_UPDATES)
+        if not (whole or (later and allowed)):
+            raise Refusal(f"{path.name} : {CHANGED}")
+        if original:
+            with open_pdf(original):
+                same = is_signed_copy(path, reader, original)
+            if not same:
+                raise Refusal(f"{path.name} : {OTHER}")
+        return Signed(
+            common_name(regular[own].signer_cert.subject),
+            f"{regular[own].signer_cert.serial_number:X}",
+            regular[own].self_reported_timestamp,
+        )
+
+
+async def _fault(
+    signature: EmbeddedPdfSignature, status: PdfSignatureStatus, trust: Trust, moment: dt.datetime | None
+) -> str | None:
+    certificate: x509.Certificate = signature.signer_cert
+    if not (status.intact and status.valid):
+        return BROKEN
+    if status.coverage is None or status.coverage < SignatureCoverageLevel.ENTIRE_REVISION:
+        return "la signature ne couvre qu'une partie du document. À faire : signez le document entier"
+    if not status.docmdp_ok or status.modification_level in (None, ModificationLevel.OTHER):
+        return CHANGED
+    if told := await trust.refusal(certificate, signature.other_embedded_certs, moment):
+        return told
+    return None if status.bottom_line else "la signature ne vaut pas : son algorithme ou son horodatage n'est pas admis"

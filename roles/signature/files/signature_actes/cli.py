@@ -1,0 +1,183 @@
+"""The two commands: ``signer-acte`` for the person at the PC, ``verifier-acte`` for who receives what was signed."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asn1crypto import pem
+
+from . import check, files, limits, pades, pes, token
+from .person import Person
+from .refusal import Refusal
+from .trust import Trust, common_name
+
+CONFIG = Path("/etc/creatic/signer-acte.json")
+
+
+def _is_xml(path: Path) -> bool:
+    """Whether a file is taken for a PES: by its content, its name is the user's."""
+    files.check_size(path)
+    with path.open("rb") as stream:
+        head = stream.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()
+    return head.startswith(b"<")
+
+
+def _told(run: Callable[[], int]) -> int:
+    """Run a command: a refusal is one French line, and status 1."""
+    logging.disable(logging.CRITICAL)
+    try:
+        return run()
+    except Refusal as refusal:
+        print(refusal, file=sys.stderr)
+    except MemoryError:
+        print(limits.TOO_MUCH, file=sys.stderr)
+    except KeyboardInterrupt:
+        print("\nAbandonné : aucun autre document n'est signé.", file=sys.stderr)
+    return 1
+
+
+def _keys(config: dict[str, Any]) -> dict[str, token.TokenKey]:
+    return {one["titulaire"]: token.TokenKey(Path(one["bibliotheque"]), one["jeton"]) for one in config["signataires"]}
+
+
+def _choose(keys: dict[str, token.TokenKey], wanted: str) -> token.TokenKey:
+    if wanted:
+        if wanted not in keys:
+            raise Refusal(f"--signataire {wanted} : inconnu sur ce poste ; connus : {', '.join(keys)}")
+        return keys[wanted]
+    if len(keys) != 1:
+        raise Refusal(
+            f"plusieurs personnes signent sur ce poste. À faire : ajoutez --signataire, parmi {', '.join(keys)}"
+        )
+    return next(iter(keys.values()))
+
+
+@dataclass(frozen=True)
+class _Document:
+    source: Path
+    target: Path
+    is_pes: bool
+
+
+def _document(source: Path, output: Path | None) -> _Document:
+    """Check all that can be without the token: a refusal must come before the PIN."""
+    target = output or source.with_name(f"{source.stem}-signe{source.suffix}")
+    is_pes = _is_xml(source)
+    if is_pes:
+        pes.unsigned(source)
+    else:
+        with files.open_pdf(source):
+            pass
+    if target.exists():
+        raise Refusal(f"{target.name} existe déjà. À faire : déplacez-le, ou donnez un autre nom avec --sortie")
+    if not os.access(target.parent, os.W_OK):
+        raise Refusal(f"{target.parent} : on ne peut pas y écrire. À faire : donnez un autre nom avec --sortie")
+    return _Document(source, target, is_pes)
+
+
+def _sign(arguments: argparse.Namespace, config: dict[str, Any]) -> int:
+    documents = [_document(source, arguments.sortie) for source in arguments.fichier]
+    place = pes.Place(config["commune"], config["code_postal"])
+    if not place.postal_code and any(document.is_pes for document in documents):
+        raise Refusal(
+            "un flux comptable dit où il est signé, et le code postal de la mairie manque. À faire : le technicien "
+            "l'écrit dans le fichier de la commune, champ code_postal, puis redéploie ce poste"
+        )
+    key = _choose(_keys(config), arguments.signataire)
+    holder = common_name(token.read(key).certificate.subject)
+    for document in documents:
+        print(f"Document   : {document.source.name}")
+    print(f"Signataire : {holder}", flush=True)
+
+    def pin() -> str:
+        return getpass.getpass("Code PIN de la clé (il ne s'affiche pas) : ")
+
+    with token.signer(key, pin) as signer:
+        for document in documents:
+            if document.is_pes:
+                pes.sign(document.source, document.target, signer, place)
+            else:
+                asyncio.run(pades.sign(document.source, document.target, signer))
+            print(f"Signé      : {document.target}", flush=True)
+    print("Déposez dans le parapheur, tel quel, chaque fichier signé.")
+    return 0
+
+
+def _show(config: dict[str, Any]) -> int:
+    shown = [
+        {"titulaire": holder, "pem": pem.armor("CERTIFICATE", token.read(key).certificate.dump()).decode()}
+        for holder, key in _keys(config).items()
+    ]
+    print(json.dumps(shown, ensure_ascii=False))
+    return 0
+
+
+def signer(argv: Sequence[str] | None = None, config: Path = CONFIG) -> int:
+    """``signer-acte``: sign a PDF or a PES with the token of the person at this PC."""
+    parser = argparse.ArgumentParser(
+        prog="signer-acte",
+        description="Signe des actes (PDF) ou des flux comptables (PES, XML) avec votre clé, en une saisie du code. Le "
+        "document d'origine reste tel quel ; le document signé est écrit à côté, avec « -signe » dans son nom.",
+    )
+    parser.add_argument("fichier", type=Path, nargs="*", help="documents à signer")
+    parser.add_argument("--sortie", type=Path, help="nom du document signé, s'il n'y en a qu'un")
+    parser.add_argument("--signataire", default="", help="qui signe, si plusieurs personnes signent sur ce poste")
+    parser.add_argument(
+        "--certificats", action="store_true", help="montre en JSON les certificats de signature des clés de ce poste"
+    )
+    arguments = parser.parse_args(argv)
+    if not (arguments.fichier or arguments.certificats):
+        parser.error("donnez le document à signer")
+    if arguments.sortie and len(arguments.fichier) != 1:
+        parser.error("--sortie ne va qu'avec un seul document")
+
+    def run() -> int:
+        try:
+            known = json.loads(config.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise Refusal(f"{config} est illisible : ce poste n'est pas préparé pour signer") from None
+        return _show(known) if arguments.certificats else _sign(arguments, known)
+
+    return _told(run)
+
+
+def verifier(argv: Sequence[str] | None = None) -> int:
+    """``verifier-acte``: say whether a document is signed by the expected person, and counts. One line of JSON."""
+    parser = argparse.ArgumentParser(prog="verifier-acte", description="Vérifie qu'un document est bien signé.")
+    parser.add_argument("fichier", type=Path, help="document signé (PDF ou PES)")
+    parser.add_argument("--signataire", required=True, help="nom de la personne attendue")
+    parser.add_argument("--siren", default="", help="SIREN que son certificat doit porter")
+    parser.add_argument("--origine", type=Path, help="document tel que le circuit l'a donné à signer")
+    parser.add_argument("--autorites", type=Path, action="append", required=True, help="autorités admises (PEM)")
+    parser.add_argument("--crl", type=Path, action="append", required=True, help="listes de révocation (PEM)")
+    parser.add_argument("--taille-max-mo", type=int, default=files.MAX_BYTES // 1_000_000)
+    arguments = parser.parse_args(argv)
+
+    def run() -> int:
+        limits.bound()
+        person = Person(arguments.signataire, arguments.siren)
+        trust = Trust.read(arguments.autorites, arguments.crl)
+        judge = pes.check if _is_xml(arguments.fichier) else check.check_pdf
+        limit = arguments.taille_max_mo * 1_000_000
+        try:
+            found = asyncio.run(judge(arguments.fichier, person, trust, arguments.origine, limit))
+        except (Refusal, MemoryError):
+            raise
+        except Exception as error:  # what a hostile file makes of a parser is no reason to show a traceback
+            raise Refusal(f"{arguments.fichier.name} : {check.BROKEN} ({type(error).__name__})") from None
+        when = found.claimed_at.isoformat(timespec="seconds") if found.claimed_at else None
+        told = {"signataire": found.holder, "serie": found.serial, "date": when}
+        print(json.dumps(told, ensure_ascii=False))
+        return 0
+
+    return _told(run)

@@ -1,0 +1,103 @@
+"""The files at the door: what is refused before anything reads it, and how the signed copy comes to be."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from pyhanko.pdf_utils.misc import PdfError
+from pyhanko.pdf_utils.reader import PdfFileReader
+
+from .refusal import Refusal
+
+MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
+_HEAD = 1024  # where a PDF's header must be (ISO 32000-1, annex H)
+
+
+def check_size(path: Path, limit: int = MAX_BYTES) -> None:
+    """Refuse what is no regular file, is empty or too large.
+
+    Args:
+        limit: bytes.
+
+    Raises:
+        Refusal: says which.
+    """
+    try:
+        known = path.stat()
+        path.open("rb").close()
+    except OSError as error:
+        raise Refusal(f"{path.name} : le fichier ne s'ouvre pas ({error.strerror})") from None
+    if not path.is_file():
+        raise Refusal(f"{path.name} : ce n'est pas un fichier")
+    if known.st_size == 0:
+        raise Refusal(f"{path.name} : le fichier est vide. À faire : exportez de nouveau le document")
+    if known.st_size > limit:
+        raise Refusal(
+            f"{path.name} : {known.st_size / 1e6:.0f} Mo, {limit / 1e6:.0f} Mo au plus. À faire : réduisez la "
+            "résolution des pages numérisées"
+        )
+
+
+@contextmanager
+def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, PdfFileReader]]:
+    """Open a PDF that may be signed or checked; gives the file and its reader.
+
+    Raises:
+        Refusal: empty, too large, no PDF, damaged, encrypted.
+    """
+    check_size(path, limit)
+    with path.open("rb") as stream:
+        if b"%PDF-" not in stream.read(_HEAD):
+            raise Refusal(f"{path.name} : ce n'est pas un PDF. À faire : enregistrez le document au format PDF/A")
+        try:
+            reader = PdfFileReader(stream, strict=True)
+            encrypted = reader.encrypted
+            if not encrypted:
+                reader.root["/Pages"]
+        except (PdfError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+            raise Refusal(
+                f"{path.name} : le PDF est abîmé. À faire : refaites-le depuis le document d'origine"
+            ) from None
+        if encrypted:
+            raise Refusal(
+                f"{path.name} : le PDF est protégé par un mot de passe ou des restrictions. À faire : enregistrez-le "
+                "sans protection"
+            )
+        yield stream, reader
+
+
+@contextmanager
+def new_file(target: Path) -> Iterator[BinaryIO]:
+    """Write a file that appears whole or not at all, and takes no other's place.
+
+    Raises:
+        Refusal: there is a file of that name already, or it cannot be written.
+    """
+    taken = f"{target.name} existe déjà. À faire : déplacez-le, ou donnez un autre nom avec --sortie"
+    if target.exists():
+        raise Refusal(taken)
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
+    except OSError as error:
+        raise Refusal(f"{target.parent} : on ne peut pas y écrire ({error.strerror})") from None
+    try:
+        with os.fdopen(handle, "w+b") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        os.link(name, target)
+    except FileExistsError:
+        raise Refusal(taken) from None
+    except OSError as error:
+        raise Refusal(f"{target.name} : écriture impossible ({error.strerror})") from None
+    finally:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()

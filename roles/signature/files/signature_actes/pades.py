@@ -1,0 +1,104 @@
+"""PAdES (ETSI EN 319 142-1): a person's signature, and the server's seal with what proves it for long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.pdf_utils.reader import PdfFileReader
+from pyhanko.sign import fields, signers
+from pyhanko.sign.general import SigningError
+from pyhanko.sign.timestamps import TimeStamper, TimestampRequestError
+from pyhanko.sign.validation.dss import DocumentSecurityStore
+from pyhanko_certvalidator import CertificateValidator
+
+from .files import new_file, open_pdf
+from .refusal import Refusal
+from .trust import Trust, common_name
+
+
+def _free_name(writer: IncrementalPdfFileWriter, stem: str) -> str:
+    taken = {name for name, _value, _reference in fields.enumerate_sig_fields(writer)}
+    return next(name for name in (stem, *(f"{stem} {number}" for number in range(2, 1000))) if name not in taken)
+
+
+async def sign(source: Path, target: Path, signer: signers.Signer, stamper: TimeStamper | None = None) -> None:
+    """Sign a PDF for a person (baseline B-B; B-T with a timestamp). What was signed before stays as it was, and valid.
+
+    Args:
+        target: the signed copy; the source is not touched.
+
+    Raises:
+        Refusal: the PDF cannot be signed, the copy not be written.
+    """
+    await _write(source, target, signer, stamper, "Signature", "Signature de l'acte", None)
+
+
+async def seal(source: Path, target: Path, signer: signers.Signer, stamper: TimeStamper, trust: Trust) -> None:
+    """Put the server's seal (cachet) on a PDF, baseline B-LTA: certificates and CRLs inside, timestamped.
+
+    Those of signatures that are there already go in as well.
+
+    Args:
+        trust: of the seal's certificate, of the timestamp's, of earlier signers'.
+
+    Raises:
+        Refusal: as `sign`; the timestamp is not to be had; a certificate does not count.
+    """
+    await _write(source, target, signer, stamper, "Cachet", "Cachet du parapheur", trust)
+
+
+async def _write(
+    source: Path,
+    target: Path,
+    signer: signers.Signer,
+    stamper: TimeStamper | None,
+    stem: str,
+    reason: str,
+    trust: Trust | None,
+) -> None:
+    with open_pdf(source) as (stream, reader), new_file(target) as output:
+        writer = IncrementalPdfFileWriter(stream)
+        certified = [one for one in reader.embedded_regular_signatures if one.docmdp_level == fields.MDPPerm.NO_CHANGES]
+        if certified:
+            raise Refusal(f"{source.name} : une signature déjà présente interdit d'en ajouter une autre")
+        long_term: dict[str, Any] = {}
+        if trust:
+            if signer.signing_cert and (told := await trust.refusal(signer.signing_cert)):
+                raise Refusal(f"cachet : {told}")
+            await _keep_proofs(writer, reader, trust)
+            long_term = {
+                "use_pades_lta": True,
+                "embed_validation_info": True,
+                "validation_context": trust.context(),
+            }
+        described = signers.PdfSignatureMetadata(
+            field_name=_free_name(writer, stem),
+            subfilter=fields.SigSeedSubFilter.PADES,
+            md_algorithm="sha256",
+            name=common_name(signer.signing_cert.subject) if signer.signing_cert else None,
+            reason=reason,
+            **long_term,
+        )
+        try:
+            await signers.PdfSigner(described, signer, timestamper=stamper).async_sign_pdf(writer, output=output)
+        except TimestampRequestError as error:
+            raise Refusal(
+                f"pas d'horodatage : {error}. À faire : relancez quand l'autorité d'horodatage répond"
+            ) from None
+        except SigningError as error:
+            raise Refusal(f"{source.name} : la signature a échoué ({error})") from None
+
+
+async def _keep_proofs(writer: IncrementalPdfFileWriter, reader: PdfFileReader, trust: Trust) -> None:
+    """Put the certificates and CRLs of earlier signatures in the file, below the seal that comes."""
+    for earlier in reader.embedded_regular_signatures:
+        if told := await trust.refusal(earlier.signer_cert, earlier.other_embedded_certs):
+            raise Refusal(f"une signature déjà présente ne vaut pas : {told}")
+        context = trust.context()
+        validator = CertificateValidator(earlier.signer_cert, earlier.other_embedded_certs, validation_context=context)
+        path = await validator.async_validate_usage({"non_repudiation"})
+        DocumentSecurityStore.supply_dss_in_writer(
+            writer, earlier.pkcs7_content.hex().encode(), paths=[path], validation_context=context
+        )

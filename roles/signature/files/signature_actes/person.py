@@ -1,0 +1,54 @@
+"""Who signs: the person that the circuit expects, and what of a certificate names a person."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+from asn1crypto import x509
+
+from .trust import common_name
+
+_SIREN = re.compile(r"(?:0002 |NTRFR-|SIRENFR-|SI:FR-)(\d{9})(?!\d)")
+
+
+def words(name: str) -> list[str]:
+    """Words of a name, whatever their order, case and accents: « DUBOIS Claire » is « Claire Dubois »."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().casefold()
+    return sorted(re.findall(r"[a-z0-9]+", plain))
+
+
+def sirens(certificate: x509.Certificate) -> set[str]:
+    """SIREN that a certificate bears: RGS (OU « 0002 … ») or ETSI EN 319 412-1 (organizationIdentifier « NTRFR-… »)."""
+    native: dict[str, Any] = certificate.subject.native
+    found: set[str] = set()
+    for field in ("organizational_unit_name", "organization_identifier"):
+        values = native.get(field) or []
+        for value in [values] if isinstance(values, str) else values:
+            found |= {match[1] for match in [_SIREN.match(value)] if match}
+    return found
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person of a commune.
+
+    Attributes:
+        name: first and family names, in any order.
+        siren: nine digits, of the commune; empty when it does not matter.
+    """
+
+    name: str
+    siren: str = ""
+
+    def refusal(self, certificate: x509.Certificate) -> str | None:
+        """Why a certificate is not this person's, in French; nothing when it is."""
+        holder = common_name(certificate.subject)
+        if words(holder) != words(self.name):
+            return f"signé par {holder} : c'est la signature de {self.name} qui est attendue"
+        if self.siren and self.siren not in sirens(certificate):
+            borne = ", ".join(sorted(sirens(certificate))) or "aucun SIREN"
+            return f"le certificat de {holder} porte {borne}, pas le SIREN {self.siren} de la commune"
+        return None
