@@ -11,7 +11,7 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from simulator_harness import AUTHORITIES, DELAY, OTHER_SIREN, RGS_POLICY, SIREN, Client, Pki
+from simulator_harness import AUTHORITIES, DELAY, OTHER_SIREN, RGS_POLICY, SIREN, Client, Clock, Pki
 from tdt_simulator.testing import TdtServer, serve
 
 
@@ -41,6 +41,12 @@ def platform(pki: Pki, tmp_path: Path) -> Iterator[TdtServer]:
         delay=DELAY,
     ) as server:
         yield server
+
+
+@pytest.fixture
+def clock(platform: TdtServer) -> Clock:
+    """Stop the platform's time."""
+    return Clock(platform)
 
 
 @pytest.fixture

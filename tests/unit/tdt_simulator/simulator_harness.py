@@ -6,6 +6,7 @@ import datetime
 import html
 import io
 import ipaddress
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,6 +143,18 @@ class Pki:
         signed = builder.sign(self.key, hashes.SHA256())
         path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
         return path
+
+
+class Clock:
+    """The platform's time, standing still until the test advances it."""
+
+    def __init__(self, server: TdtServer) -> None:
+        self.now = time.time()
+        server.store.clock = lambda: self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and a millisecond more: floating-point seconds are not exact."""
+        self.now += seconds + 0.001
 
 
 @dataclass

@@ -12,7 +12,8 @@ import pytest
 from simulator_harness import AUTHORITIES, OTHER_SIREN, PDF, Client, Pki, make_pdf
 from tdt_simulator.testing import TdtServer, serve
 
-TOMORROW = (datetime.date.today() + datetime.timedelta(days=1)).isoformat()
+# Two days, not one: midnight may pass between this line and a test.
+LATER = (datetime.date.today() + datetime.timedelta(days=2)).isoformat()
 
 
 def refusal(client: Client, **changes: object) -> str:
@@ -54,7 +55,7 @@ def test_refusal_is_latin1_and_escaped_as_the_real_platform_does(client: Client)
     client.deposited("A1")
     body = client.deposit("A1").content
     assert body.startswith(b"KO\nUn acte portant le m\xeame num\xe9ro interne")
-    late = client.deposit("A2", decision_date=TOMORROW, subject=b"").content
+    late = client.deposit("A2", decision_date=LATER, subject=b"").content
     assert late == b"KO\nLa date de d\xe9cision est une date dans le futur\n"
     assert client.deposit("A3", subject=b"").content == b"KO\nL&#039;objet de l&#039;acte est obligatoire\n"
 
@@ -72,7 +73,7 @@ def test_bad_numbers(client: Client, number: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"decision_date": TOMORROW}, "dans le futur"),
+        ({"decision_date": LATER}, "dans le futur"),
         ({"decision_date": "15/01/2025"}, "n'est pas une date"),
         ({"decision_date": "2025-02-30"}, "n'est pas une date"),
         ({"decision_date": None}, "n'est pas une date"),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from lxml import etree
 from pypdf import PdfReader, PdfWriter
-from simulator_harness import DELAY, OTHER_SIREN, PDF, XSD, Client, make_pdf
+from simulator_harness import DELAY, OTHER_SIREN, PDF, XSD, Client, Clock, make_pdf
 from tdt_simulator.testing import TdtServer
 
 ACTES = "{http://www.interieur.gouv.fr/ACTES#v1.1-20040216}"
@@ -37,16 +37,12 @@ def with_annexes(client: Client, number: str = "AN1") -> int:
     return client.acknowledged(number, files=files, **{"type_pj[]": ["61_PL", "21_RP"]})
 
 
-def test_statuses_advance_with_time(client: Client) -> None:
-    started = time.monotonic()
+def test_statuses_advance_with_time(client: Client, clock: Clock) -> None:
     identifier, seen = client.deposited(), []
-    while (status := client.status(identifier)[0]) != 4 and time.monotonic() < started + 5:
-        if status not in seen:
-            seen.append(status)
-        time.sleep(DELAY / 5)
-    assert status == 4
-    assert seen == [1, 2, 3]
-    assert time.monotonic() - started >= 3 * DELAY
+    for _ in range(4):
+        seen.append(client.status(identifier)[0])
+        clock.advance(DELAY)
+    assert seen == [1, 2, 3, 4]
 
 
 def test_receipt_comes_inline_and_is_valid(client: Client) -> None:
@@ -65,11 +61,11 @@ def test_receipt_comes_inline_and_is_valid(client: Client) -> None:
     assert text[text.index("actes:DateReception") + 21 :][:10] == root.get(f"{ACTES}DateReception")
 
 
-def test_receipt_as_a_file(client: Client) -> None:
+def test_receipt_as_a_file(client: Client, clock: Clock) -> None:
     identifier = client.deposited()
     address = f"/modules/actes/actes_transac_get_ARActe.php?id={identifier}"
     assert client.get(address).status_code == 302
-    client.server.wait_status(identifier, 4)
+    clock.advance(3 * DELAY)
     answer = client.get(address)
     assert answer.headers["Content-Type"] == "application/xml"
     assert validate(answer.content).tag == f"{ACTES}ARActe"
@@ -105,21 +101,24 @@ def test_transaction_of_another_authority(client: Client, connect: Callable[...,
     assert other.cancel(identifier).startswith("KO\n")
 
 
-def test_act_is_found_by_its_identifier(client: Client, platform: TdtServer) -> None:
-    identifier = client.deposited()
+def test_act_is_found_by_its_identifier(client: Client, clock: Clock) -> None:
+    client.deposited()
     name = "059-215902669-20250115-2025_001-DE"
     address = "/modules/actes/actes_transac_get_status.php?unique_id="
     assert client.get(address + name + "-1-1").text == "OK\n1\n"  # the name of the message, from the start
     assert client.get(address + name).text.startswith("KO")  # the préfecture's, once it is given
-    platform.wait_status(identifier, 4)
+    clock.advance(3 * DELAY)
     assert client.get(address + name).text.startswith("OK\n4\n")
 
 
+@pytest.mark.usefixtures("clock")
+def test_files_are_not_listed_before_the_receipt(client: Client) -> None:
+    answer = client.get(f"/modules/actes/actes_transac_get_files_list.php?transaction={client.deposited()}")
+    assert answer.content == b"KO\nPas d'acquittement recu"
+
+
 def test_files_are_listed_after_the_receipt(client: Client) -> None:
-    early = client.deposited("EARLY")
-    address = "/modules/actes/actes_transac_get_files_list.php?transaction="
-    assert client.get(f"{address}{early}").content == b"KO\nPas d'acquittement recu"
-    listed = client.get(f"{address}{with_annexes(client)}").json()
+    listed = client.get(f"/modules/actes/actes_transac_get_files_list.php?transaction={with_annexes(client)}").json()
     assert [file["mimetype"] for file in listed] == ["text/xml", "application/pdf", "image/png", "application/pdf"]
     assert [file["name"] for file in listed] == [
         "059-215902669-20250115-AN1-DE-1-1_0.xml",
@@ -195,16 +194,20 @@ def test_envelope_holds_valid_messages(client: Client) -> None:
     assert contents[names[2]] == PDF
 
 
-def test_cancelling_an_acknowledged_act(client: Client, platform: TdtServer) -> None:
+def test_an_act_that_is_not_acknowledged_is_not_cancelled(client: Client, clock: Clock) -> None:
     early = client.deposited("EARLY")
     assert "Acquittement reçu" in client.cancel(early)
-    identifier = client.acknowledged("A1")
+
+
+def test_cancelling_an_acknowledged_act(client: Client, clock: Clock) -> None:
+    identifier = client.deposited("A1")
+    clock.advance(3 * DELAY)
     verdict, cancellation = client.cancel(identifier).split("\n")[:2]
     assert verdict == "OK"
     assert int(cancellation) != identifier
     assert "déjà en cours" in client.cancel(identifier)
     assert client.status(identifier)[0] == 4
-    platform.wait_status(int(cancellation), 4)
+    clock.advance(3 * DELAY)
     status, receipt = client.status(int(cancellation))
     assert status == 4
     assert validate(receipt.encode("latin-1")).tag == f"{ACTES}ARAnnulation"

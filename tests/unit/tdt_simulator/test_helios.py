@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pytest
 from lxml import etree
-from simulator_harness import DELAY, OTHER_SIREN, SIREN, Client
+from simulator_harness import DELAY, OTHER_SIREN, SIREN, Client, Clock
 from tdt_simulator import prefecture
 from tdt_simulator.testing import TdtServer
 
@@ -43,7 +43,7 @@ def wait(client: Client, identifier: str, wanted: str) -> None:
     raise AssertionError(status(client, identifier))
 
 
-def test_pes_goes_to_its_receipt(client: Client, platform: TdtServer) -> None:
+def test_pes_goes_to_its_receipt(client: Client, platform: TdtServer, clock: Clock) -> None:
     assert send(client) == {"id": "1", "resultat": "OK", "message": "Téléchargement du fichier réussi."}
     assert status(client, 1) == {
         "id": "1",
@@ -53,7 +53,7 @@ def test_pes_goes_to_its_receipt(client: Client, platform: TdtServer) -> None:
     }
     acquit = f"{BASE}/helios_download_acquit.php?id=1"
     assert client.get(acquit).headers["Location"] == f"{BASE}/index.php"
-    wait(client, "1", "4")
+    clock.advance(3 * DELAY)
     root = etree.fromstring(client.get(acquit).content)
     assert [node.get("V") for node in root.iter("EtatAck", "NomFic")] == ["ACK_PESALR2.xml", "PESALR2.xml", "1"]
     assert client.get(f"{BASE}/helios_download_file.php?id=1").content == PES
@@ -104,9 +104,9 @@ def test_status_of_somebody_elses_pes(client: Client, connect: Callable[..., Cli
     assert other.get(f"{BASE}/helios_download_file.php?id=1").status_code == 302
 
 
-def test_lost_pes_is_found_in_the_list(client: Client) -> None:
+def test_lost_pes_is_found_in_the_list(client: Client, clock: Clock) -> None:
     send(client)
-    wait(client, "1", "4")
+    clock.advance(3 * DELAY)
     send(client, PES + b"<!-- autre -->")
     listed = client.get(f"{BASE}/api/list_pes_aller.php?status_id=4").json()
     assert listed["transactions"] == [{"id": 1}]

@@ -1,4 +1,4 @@
-"""The command line, in French: tdt-connector run|status|send|retry|doctor|proof."""
+"""The command line, in French: tdt-connector run|status|send|retry|doctor|proof|verser|restituer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pwd
 import shutil
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from . import description as descriptions
 from . import doctor, proof, service
 from .agent import FOLDERS, summary
+from .archive import ArchiveError, Sae, latest_archived
 from .checks import check_act, check_number, check_pdf, check_pes, check_size
 from .classification import ClassificationError
 from .classification import parse as parse_classification
@@ -24,6 +26,7 @@ from .config import DEFAULT_PATH, Config, ConfigError, load
 from .errors import TdtError
 from .journal import Journal, Row, State, StateChanged
 from .s2low import S2low
+from .sip import SipError
 from .storage import move
 
 _FRENCH = {
@@ -144,6 +147,28 @@ def _parser() -> argparse.ArgumentParser:
         help="le TdT est réel : l'acte de test est enregistré sans être transmis, puis annulé",
     )
     proving.add_argument("--delai", type=float, default=180, metavar="S", help="attente maximale, en secondes (180)")
+    archiving = command(
+        "verser",
+        _archive,
+        "verse au système d'archivage électronique (SAE) les actes acquittés",
+        "Verse au SAE un acte acquitté, ou tous ceux qui ne le sont pas encore. À relancer sans crainte : le SAE\n"
+        "donne à un acte déjà versé la même réponse, rangée à côté de l'acte (versement.xml). Rend 75 si le SAE ne\n"
+        "répond pas encore : les actes attendent.",
+    )
+    which = archiving.add_mutually_exclusive_group(required=True)
+    which.add_argument("idacte", nargs="?", help="identifiant de l'acte (dossier de « acquittes »)")
+    which.add_argument("--tous", action="store_true", help="tous les actes acquittés qui ne sont pas encore versés")
+    back = command(
+        "restituer",
+        _bring_back,
+        "fait revenir du SAE un acte versé, et le compare à celui d'ici",
+        "Fait revenir du SAE les fichiers d'un acte versé et compare leurs empreintes à celles d'ici.\n"
+        "Rend 0 si tout ce qui est ici est identique à l'archive.",
+    )
+    what = back.add_mutually_exclusive_group(required=True)
+    what.add_argument("idacte", nargs="?", help="identifiant de l'acte (IDActe)")
+    what.add_argument("--dernier", action="store_true", help="l'acte versé le plus récent")
+    back.add_argument("--vers", type=Path, metavar="DOSSIER", help="où écrire les fichiers (par défaut : nulle part)")
     return parser
 
 
@@ -327,6 +352,57 @@ def _settle(config: Config, journal: Journal, row: Row, arguments: argparse.Name
         journal.move(row, State.INTENT, incertain=1, absences=0, detail="Nouvelle recherche au TdT.")
         print(f"« {row.title} » sera de nouveau recherché dans la liste du TdT.")
     return 0
+
+
+def _archive(config: Config, arguments: argparse.Namespace) -> int:
+    try:
+        sae = Sae(config)
+        names = sae.waiting() if arguments.tous else [arguments.idacte]
+    except ArchiveError as error:
+        print(f"Rien n'est versé : {error}", file=sys.stderr)
+        return 1
+    failed, waiting = 0, 0
+    for name in names:
+        try:
+            outcome = sae.deposit(name)
+        except ArchiveError as error:  # the door itself: the next act would meet the same
+            print(f"{name} : {error}", file=sys.stderr)
+            return os.EX_TEMPFAIL
+        except (SipError, OSError) as error:
+            print(f"{name} : {error}", file=sys.stderr)
+            failed += 1
+            continue
+        label = {"verse": "versé", "refuse": "REFUSÉ", "attente": "en attente"}[outcome.state]
+        print(f"{name} : {label}. {outcome.detail}")
+        failed += outcome.state == "refuse"
+        waiting += outcome.state == "attente"
+    if arguments.tous and names:
+        print(f"{len(names) - failed - waiting} acte(s) versé(s), {waiting} en attente, {failed} à revoir.")
+    elif arguments.tous:
+        print("Tous les actes sont versés.")
+    return 1 if failed else os.EX_TEMPFAIL if waiting else 0
+
+
+def _bring_back(config: Config, arguments: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(dir=config.folder_state) as temporary:
+        target: Path = arguments.vers or Path(temporary)
+        try:
+            target.mkdir(mode=0o750, exist_ok=True)
+            idacte = latest_archived(config) if arguments.dernier else arguments.idacte
+            found = list(Sae(config).bring_back(idacte, target))
+        except (ArchiveError, SipError) as error:
+            print(f"Rien n'est restitué : {error}", file=sys.stderr)
+            return 1
+    print(f"Acte {idacte}, restitué par le SAE :")
+    for one in found:
+        verdict = "identique" if one.same else "absent d'ici" if one.here is None else "DIFFÉRENT"
+        print(f"{one.name} ({one.size} octets) : {verdict}")
+        print(f"  SHA-256 ici     : {one.here or '-'}")
+        print(f"  SHA-256 archive : {one.there}")
+    changed = [one.name for one in found if one.here is not None and not one.same]
+    if changed or not found:
+        print(f"Ce qui revient n'est pas ce qui est ici : {', '.join(changed) or 'aucun fichier'}.", file=sys.stderr)
+    return int(bool(changed) or not found)
 
 
 def _doctor(config: Config, arguments: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ _REQUIRED = ("url", "siren", "departement")
 _TOP = ("tdt", "url", "siren", "departement", "certificat", "autorites", "revocation", "dossier", "metriques")
 _PATHS = ("certificat", "autorites", "revocation", "dossier", "metriques")
 _NUMBERS = ("taille_max_mo",)
+_FINAL_ACTIONS = {"conserver": "Keep", "detruire": "Destroy"}
 _Fault = Callable[[str, str], None]
 
 
@@ -61,6 +62,11 @@ class Config:
     identifiant: str | None = None
     mot_de_passe: str | None = field(default=None, repr=False)
     delais: Delays = Delays()
+    archive_url: str = ""
+    archive_agency: str = ""
+    archive_rule: str = ""
+    archive_action: str = "Keep"
+    archive_certificate: Path = Path("/etc/creatic/pki/tdt/current")
 
     @property
     def max_bytes(self) -> int:
@@ -118,7 +124,7 @@ def _build(raw: Mapping[str, object], path: Path) -> Config:
     def fault(name: str, text: str) -> None:
         faults.append(f"{path}, champ « {name} » : {text}")
 
-    known = (*_TOP, *_NUMBERS, "compte", "delais")
+    known = (*_TOP, *_NUMBERS, "compte", "delais", "archivage")
     for name in raw:
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)
@@ -144,6 +150,7 @@ def _build(raw: Mapping[str, object], path: Path) -> Config:
             values[name] = _number(raw[name], name, fault)
     values.update(_account(raw.get("compte"), fault))
     values["delais"] = _delays(raw.get("delais"), fault)
+    values.update(_archive(raw.get("archivage"), fault))
     if faults:
         raise ConfigError("\n".join(faults))
     return Config(**values)
@@ -185,6 +192,27 @@ def _account(raw: object, fault: _Fault) -> dict[str, str]:
         fault("compte.fichier_mot_de_passe", "fichier illisible ; vérifiez son chemin et ses droits.")
         return {}
     return {"identifiant": str(raw["identifiant"]), "mot_de_passe": secret}
+
+
+def _archive(raw: object, fault: _Fault) -> dict[str, Any]:
+    if raw is None:
+        return {}
+    wanted = {"url", "service", "regle", "sort", "certificat"}
+    if not isinstance(raw, dict) or set(raw) != wanted or not all(isinstance(value, str) for value in raw.values()):
+        fault("archivage", f"attend exactement {', '.join(sorted(wanted))}.")
+        return {}
+    problem = _check_text("url", raw["url"])
+    if problem:
+        fault("archivage.url", problem.replace("https://www.s2low.org", "https://sae.exemple.fr"))
+    if raw["sort"] not in _FINAL_ACTIONS:
+        fault("archivage.sort", f"« {raw['sort']} » est inconnu ; écrivez conserver ou detruire.")
+    return {
+        "archive_url": raw["url"].rstrip("/"),
+        "archive_agency": raw["service"],
+        "archive_rule": raw["regle"],
+        "archive_action": _FINAL_ACTIONS.get(raw["sort"], "Keep"),
+        "archive_certificate": Path(raw["certificat"]),
+    }
 
 
 def _delays(raw: object, fault: _Fault) -> Delays:

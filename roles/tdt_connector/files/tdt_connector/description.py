@@ -18,6 +18,8 @@ RESERVED = (
     "acte-tamponne.pdf",
     "bordereau.pdf",
     "acquittement.xml",
+    "versement.xml",
+    "versement-refuse.xml",
 )
 _FIELDS = (
     "genre",

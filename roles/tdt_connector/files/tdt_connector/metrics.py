@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, date, datetime
 
-from . import certificate
+from . import archive, certificate
 from .config import Config
 from .journal import Journal
 from .storage import write
@@ -51,6 +51,11 @@ def render(config: Config, journal: Journal) -> str:
     gauge("certificate_expiry_timestamp_seconds", "End of the client certificate, 0 if unusable.", {"": expires})
     waiting = sum(1 for item in config.folder_depot.iterdir() if not item.name.startswith("."))
     gauge("depot_files", "Files in the hot folder.", {"": float(waiting)})
+    if config.archive_url:
+        left = archive.unarchived(config)
+        refused = sum((path / archive.REFUSED).is_file() for path in left)
+        counts = {'{etat="attente"}': float(len(left) - refused), '{etat="refuse"}': float(refused)}
+        gauge("unarchived_acts", "Acquitted acts that are not in the archive.", counts)
     return "\n".join(lines) + "\n"
 
 

@@ -128,9 +128,10 @@ def _become_owner(config: Config) -> None:
     """As root, become the service's user: what is written must stay readable by the service."""
     if os.geteuid() == 0 and config.data_dir.exists():
         owner = config.data_dir.stat()
-        os.setgroups([])
-        os.setgid(owner.st_gid)
-        os.setuid(owner.st_uid)
+        if owner.st_uid:
+            os.setgroups([])
+            os.setgid(owner.st_gid)
+            os.setuid(owner.st_uid)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ import secrets
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -169,6 +169,7 @@ class Store:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.clock: Callable[[], float] = time.time  # seconds since the epoch
         self._files = config.data_dir / "fichiers"
         self._incoming = config.data_dir / "arrivees"
         for folder in (config.data_dir, self._files, self._incoming):
@@ -244,7 +245,7 @@ class Store:
         with self._write() as db:
             db.execute(
                 "INSERT OR REPLACE INTO faults (name, value, remaining, target, since) VALUES (?, ?, ?, ?, ?)",
-                (name, value, times, target, time.time()),
+                (name, value, times, target, self.clock()),
             )
 
     def clear_faults(self, name: str | None = None) -> None:
@@ -278,8 +279,8 @@ class Store:
         nounce = secrets.token_hex(16)
         digest = hashlib.sha256(f"{password}:{nounce}".encode()).hexdigest()
         with self._write() as db:
-            db.execute("DELETE FROM nounces WHERE created < ?", (time.time() - NOUNCE_SECONDS,))
-            db.execute("INSERT INTO nounces VALUES (?, ?, ?, ?, ?)", (nounce, login, digest, siren, time.time()))
+            db.execute("DELETE FROM nounces WHERE created < ?", (self.clock() - NOUNCE_SECONDS,))
+            db.execute("INSERT INTO nounces VALUES (?, ?, ?, ?, ?)", (nounce, login, digest, siren, self.clock()))
         return nounce
 
     def check_nounce(self, login: str, nounce: str, digest: str) -> str | None:
@@ -287,7 +288,7 @@ class Store:
         with self._connect() as db:
             row = db.execute(
                 "SELECT siren, hash FROM nounces WHERE nounce = ? AND login = ? AND created >= ?",
-                (nounce, login, time.time() - NOUNCE_SECONDS),
+                (nounce, login, self.clock() - NOUNCE_SECONDS),
             ).fetchone()
         if row is None or not secrets.compare_digest(row["hash"].encode(), digest.encode()):
             return None
@@ -317,7 +318,7 @@ class Store:
         Raises:
             DuplicateError: the authority has an act of this number already.
         """
-        now = time.time()
+        now = self.clock()
         row = {
             "siren": siren,
             "login": login,
@@ -392,7 +393,7 @@ class Store:
         Args:
             where: condition written in the code; values go in ``parameters``.
         """
-        held, now = self._held_since(), time.time()
+        held, now = self._held_since(), self.clock()
         with self._connect() as db:
             rows = db.execute(
                 f"SELECT * FROM transactions WHERE {where} ORDER BY id DESC",  # noqa: S608 - see the docstring
@@ -435,7 +436,7 @@ class Store:
         with self._write() as db:
             db.execute(
                 "UPDATE transactions SET posted = ? WHERE id = ? AND posted IS NULL",
-                (time.time(), identifier),
+                (self.clock(), identifier),
             )
 
     def force(self, identifier: int, status: int, message: str) -> None:
@@ -443,7 +444,7 @@ class Store:
         with self._write() as db:
             db.execute(
                 "UPDATE transactions SET forced_status = ?, forced_message = ?, forced_at = ? WHERE id = ?",
-                (status, message, time.time(), identifier),
+                (status, message, self.clock(), identifier),
             )
 
     def mark_read(self, identifier: int, siren: str) -> None:
@@ -497,7 +498,7 @@ class Store:
                 cursor = db.execute(
                     "INSERT INTO helios (siren, filename, sha1, sha256, size, created, anomaly)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (siren, filename, content.sha1, content.sha256, content.size, time.time(), anomaly),
+                    (siren, filename, content.sha1, content.sha256, content.size, self.clock(), anomaly),
                 )
             except sqlite3.IntegrityError as error:
                 raise DuplicateError(content.sha1) from error
@@ -505,7 +506,7 @@ class Store:
 
     def helios(self, siren: str | None = None, identifier: int | None = None) -> list[tuple[sqlite3.Row, Step]]:
         """Return PES with what they have become, newest first."""
-        held, now = self._held_since(), time.time()
+        held, now = self._held_since(), self.clock()
         with self._connect() as db:
             rows = db.execute(
                 "SELECT * FROM helios WHERE (? IS NULL OR siren = ?) AND (? IS NULL OR id = ?) ORDER BY id DESC",
@@ -523,7 +524,7 @@ class Store:
         with self._write() as db:
             cursor = db.execute(
                 "INSERT INTO pes_retour (siren, filename, sha256, created) VALUES (?, ?, ?, ?)",
-                (siren, filename, stored.sha256, time.time()),
+                (siren, filename, stored.sha256, self.clock()),
             )
             return int(cursor.lastrowid or 0)
 

@@ -1,0 +1,215 @@
+"""The commune's side of the archive: acquitted acts go to the SAE once, and come back when asked for.
+
+An act is archived when `versement.xml` (the SAE's ArchiveTransferReply) is beside it. The SIP of an act is always the
+same bytes, and the SAE answers the same to the same SIP: an answer lost on the way is asked for again, nothing is kept
+twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+from lxml import etree
+
+from .classification import parse_xml
+from .client import explain
+from .config import Config
+from .sip import NAMESPACE, SipError, Terms, build, message_identifier
+from .storage import write
+
+ACCEPTED, REFUSED = "versement.xml", "versement-refuse.xml"
+_N = f"{{{NAMESPACE}}}"
+_BLOCK = 1 << 20
+_TIMEOUT = (10, 600)
+_REFUSED_AGAIN = 86400.0  # seconds before a refused act is deposited again by itself
+
+
+class ArchiveError(Exception):
+    """The SAE cannot be used now; the text is French. Nothing is lost: ask again."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an act: accepted, refused or waiting, the archive's identifier, and what to show."""
+
+    idacte: str
+    state: str  # verse, refuse, attente
+    archive: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Back:
+    """A file that came back: its digest here and in the archive (SHA-256), None when it is not here."""
+
+    name: str
+    size: int
+    here: str | None
+    there: str
+
+    @property
+    def same(self) -> bool:
+        return self.here == self.there
+
+
+def unarchived(config: Config) -> list[Path]:
+    """Folders of the acquitted acts that are not archived yet."""
+    found = [path for path in (config.dossier / "acquittes").iterdir() if (path / "ARActe.xml").is_file()]
+    return sorted(path for path in found if not (path / ACCEPTED).is_file())
+
+
+def latest_archived(config: Config) -> str:
+    """Identifier of the act that was archived last. Raises SipError when there is none."""
+    found = [(path.stat().st_mtime, path.parent.name) for path in (config.dossier / "acquittes").glob(f"*/{ACCEPTED}")]
+    if not found:
+        raise SipError("aucun acte de ce connecteur n'est versé.")
+    return max(found)[1]
+
+
+class Sae:
+    """The archive's door, seen from a commune. Raises ArchiveError."""
+
+    def __init__(self, config: Config) -> None:
+        if not config.archive_url:
+            raise ArchiveError(
+                "l'archivage n'est pas configuré sur ce connecteur (service « archivage » de la commune)."
+            )
+        self._config = config
+        self._terms = Terms(config.archive_agency, config.archive_rule, config.archive_action)
+        self._session = requests.Session()
+        self._session.trust_env = False
+        folder = config.archive_certificate
+        self._session.cert = (str(folder / "fullchain.pem"), str(folder / "key.pem"))
+        self._session.verify = str(config.autorites)
+        self._session.headers["User-Agent"] = "tdt-connector"
+
+    def _call(self, method: str, path: str, **options: Any) -> requests.Response:
+        try:
+            return self._session.request(
+                method, f"{self._config.archive_url}{path}", timeout=_TIMEOUT, allow_redirects=False, **options
+            )
+        except OSError as error:  # every error of requests is one
+            host = urlsplit(self._config.archive_url).hostname
+            why = str(explain(error, self._config)).replace("le TdT", "le SAE")
+            raise ArchiveError(f"{host} : {why}") from error
+
+    # -- to the archive ------------------------------------------------------------------------------------
+
+    def waiting(self) -> list[str]:
+        """Identifiers of the acquitted acts to deposit: those refused a short while ago would be refused again."""
+        now = time.time()
+        return [
+            path.name
+            for path in unarchived(self._config)
+            if not (path / REFUSED).is_file() or now - (path / REFUSED).stat().st_mtime > _REFUSED_AGAIN
+        ]
+
+    def deposit(self, idacte: str) -> Outcome:
+        """Deposit an acquitted act, or give again what was answered. Raises SipError, ArchiveError, OSError."""
+        folder = self._config.dossier / "acquittes" / idacte
+        if not idacte or "/" in idacte or not folder.is_dir():
+            raise SipError(f"« {idacte} » n'est pas un acte acquitté de ce connecteur.")
+        if (folder / ACCEPTED).is_file():
+            return _outcome(idacte, (folder / ACCEPTED).read_bytes())
+        with tempfile.TemporaryFile(dir=self._config.folder_state) as package:
+            build(folder, self._config.siren, self._terms, package)
+            package.seek(0)
+            headers = {"Content-Type": "application/x-tar"}
+            answer = self._call("POST", "/v1/versements", data=package, headers=headers)
+        content = answer.content
+        if answer.status_code == HTTPStatus.ACCEPTED:
+            return Outcome(idacte, "attente", detail="reçu et contrôlé par le SAE, réponse à venir")
+        if not content.lstrip().startswith(b"<?xml"):
+            raise ArchiveError(f"le SAE a répondu HTTP {answer.status_code} : {_plain(answer)}")
+        outcome = _outcome(idacte, content)
+        if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+            return Outcome(idacte, "attente", detail=outcome.detail)
+        if outcome.state == "verse":
+            write(folder / ACCEPTED, content)
+            (folder / REFUSED).unlink(missing_ok=True)
+        else:
+            write(folder / REFUSED, content)
+        return outcome
+
+    # -- and back ------------------------------------------------------------------------------------------
+
+    def bring_back(self, idacte: str, target: Path) -> Iterator[Back]:
+        """Fetch every file of an archived act into a folder, and compare. Raises SipError, ArchiveError, OSError."""
+        folder = self._config.dossier / "acquittes" / idacte
+        archive = self._archive_of(idacte, folder)
+        answer = self._call("GET", f"/v1/archives/{archive}")
+        if not answer.ok:
+            raise ArchiveError(f"le SAE a répondu HTTP {answer.status_code} : {_plain(answer)}")
+        for one in answer.json()["fichiers"]:
+            name = str(one["nom"])
+            last = name.rpartition("/")[2]
+            if name == "manifest.xml" or last in ("", ".", ".."):
+                continue
+            there = self._fetch(archive, name, target / last, int(one["octets"]))
+            local = folder / last
+            here = hashlib.sha256(local.read_bytes()).hexdigest() if local.is_file() else None
+            yield Back(last, int(one["octets"]), here, there)
+
+    def _archive_of(self, idacte: str, folder: Path) -> str:
+        if (folder / ACCEPTED).is_file():
+            return _outcome(idacte, (folder / ACCEPTED).read_bytes()).archive
+        # The commune's disk may be new: the archive knows the act by its identifier.
+        answer = self._call("GET", f"/v1/versements/{quote(message_identifier(idacte), safe='')}")
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            raise SipError(f"« {idacte} » n'est pas archivé.")
+        if not answer.ok:
+            raise ArchiveError(f"le SAE a répondu HTTP {answer.status_code} : {_plain(answer)}")
+        found = _outcome(idacte, answer.content)
+        if found.state != "verse":
+            raise SipError(f"« {idacte} » n'est pas archivé : {found.detail}")
+        return found.archive
+
+    def _fetch(self, archive: str, name: str, target: Path, size: int) -> str:
+        answer = self._call("GET", f"/v1/archives/{archive}/{quote(name)}", stream=True)
+        if not answer.ok:
+            raise ArchiveError(f"« {name} » : le SAE a répondu HTTP {answer.status_code} : {_plain(answer)}")
+        digest, received = hashlib.sha256(), 0
+        try:
+            with target.open("wb") as stream:
+                for block in answer.iter_content(_BLOCK):
+                    digest.update(block)
+                    received += len(block)
+                    stream.write(block)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except requests.RequestException as error:
+            raise ArchiveError(f"« {name} » : lecture interrompue ({type(error).__name__}).") from error
+        if received != size:
+            raise ArchiveError(f"« {name} » : {received} octets reçus au lieu de {size}.")
+        return digest.hexdigest()
+
+
+def _plain(answer: requests.Response) -> str:
+    if "json" in answer.headers.get("Content-Type", ""):
+        try:
+            return str(answer.json().get("erreur", ""))[:500]
+        except (json.JSONDecodeError, AttributeError):
+            return ""
+    return " ".join(answer.text.split())[:200]
+
+
+def _outcome(idacte: str, content: bytes) -> Outcome:
+    try:
+        root = parse_xml(content)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise ArchiveError(f"la réponse du SAE est illisible ({error}).") from error
+    comment = " ".join(str(root.findtext(f"{_N}Comment") or "").split())
+    archive = str(root.findtext(f".//{_N}SystemId") or "")
+    accepted = root.findtext(f"{_N}ReplyCode") == "OK" and archive
+    return Outcome(idacte, "verse" if accepted else "refuse", archive, comment)
