@@ -6,9 +6,16 @@ What is printed is French; every task exits non-zero when what it was asked for 
 
 from __future__ import annotations
 
+import datetime as dt
+import getpass
 import os
 import shlex
+import socket
 import sys
+import tempfile
+import time
+from json import dumps as to_json
+from json import loads as from_json
 from pathlib import Path
 
 import yaml
@@ -18,12 +25,24 @@ from rich.console import Console
 from rich.table import Table
 
 TOP = Path(__file__).parent
+# What drills are made of, in that order.
+BACKED_UP = ["tdt_connector", "archive_gateway", "poste-de-commande"]
 sys.path.insert(0, str(TOP / "collections"))
 os.environ["PATH"] = f"{TOP / '.venv' / 'bin'}:{os.environ['PATH']}"
 LAB = TOP / "inventories" / "lab"
 INVENTORY = TOP / os.environ.get("CREATIC_INVENTORY", "inventories/lab")
 
-from ansible_collections.cdg59.creatic.plugins.module_utils import evidence_store, groupement  # noqa: E402 - path above
+from ansible_collections.cdg59.creatic.plugins.module_utils import (  # noqa: E402 - path above
+    access,
+    archive_patch,
+    audit_run,
+    audit_store,
+    backup_drill,
+    controls,
+    evidence_store,
+    groupement,
+)
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import AuditError  # noqa: E402 - same
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import Lab  # noqa: E402 - same
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority  # noqa: E402 - same
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError  # noqa: E402 - same
@@ -167,10 +186,69 @@ def rollout(context: Context, communes: str, limit: str = "") -> None:
 def evidence_verify(context: Context) -> None:
     """Vérifie toutes les preuves : empreintes, signatures, horodatages, chaînage."""
     home = _home()
-    results = evidence_store.verify_all(home / "evidence", evidence_store.seal_keys(home).root)
+    root = evidence_store.seal_keys(home).root
+    results = evidence_store.verify_all(home / "evidence", root) | archive_patch.verify_all(home, root)
+    results |= backup_drill.verify_all(home, root)
     print("\n".join(evidence_store.verification_lines(results)) or "Aucune preuve pour l'instant : fab rollout")
     if not all(result.intact for result in results.values()):
         raise Exit("Des preuves ont été modifiées ou ne sont pas scellées.", code=1)
+
+
+@task(
+    name="run",
+    help={
+        "limit": "motif d'hôtes Ansible pour restreindre, comme commune_gondecourt ou tdt_connector",
+        "level": "juge toutes les machines à ce niveau : minimal, intermediary, enhanced ou high",
+    },
+)
+def audit(context: Context, limit: str = "", level: str = "") -> None:
+    """Constate l'état des machines sans rien y changer, et scelle le dossier d'audit."""
+    catalogue = TOP / "roles" / "hardening" / "files" / "controls.yml"
+    site = INVENTORY / "derogations.yml"
+    start = time.monotonic()
+    try:
+        audit_run.check_level(level)
+        audit_run.check_limit(TOP, INVENTORY, limit)
+        order = audit_run.Order(
+            top=TOP,
+            inventory=INVENTORY,
+            home=_home(),
+            limit=limit,
+            level=level,
+            catalogue=controls.load(catalogue, dt.datetime.now(dt.UTC).date(), site),
+            sources=[path for path in (catalogue, site) if path.is_file()],
+        )
+        results, folder, archive = audit_run.Audit(order).perform()
+    except (AuditError, controls.ControlsError) as error:
+        raise Exit(f"L'audit est refusé : {error}", code=2) from None
+    except KeyboardInterrupt:
+        raise Exit("Audit interrompu : rien n'est gardé.", code=130) from None
+    print("\n" + "\n".join(audit_run.synthesis(results, time.monotonic() - start)))
+    print(f"Rapport    : {folder / audit_store.REPORT}\nDossier    : {archive}")
+    if not results["verdict"]["conforme"]:
+        raise Exit(code=1)
+
+
+@task(
+    name="verify",
+    help={
+        "dossier": "dossier ou archive d'audit ; « tous » : ceux de ce poste de commande, et leur chaînage",
+        "racine": "certificat racine reçu par un autre canal ; par défaut celui de ce poste de commande",
+    },
+)
+def audit_verify(context: Context, dossier: str, racine: str = "") -> None:
+    """Vérifie un dossier d'audit : empreintes, signature, horodatage."""
+    root = Path(racine) if racine else evidence_store.seal_keys(_home()).root
+    try:
+        if dossier == "tous":
+            lines, intact = audit_store.verify_all(_home(), root)
+        else:
+            lines, intact = audit_store.verify_one(Path(dossier), root)
+    except AuditError as error:
+        raise Exit(str(error), code=2) from None
+    print("\n".join(lines))
+    if not intact:
+        raise Exit("Un audit a été modifié, ou n'est pas scellé.", code=1)
 
 
 @task(name="list", help={"jours": "seulement ceux qui expirent dans ce délai", "statut": "valide, revoque…"})
@@ -224,8 +302,262 @@ def pki_revoke(context: Context, motif: str, numero: str = "", hote: str = "", c
     )
 
 
+@task(name="status", help={"json": "écran et défauts en JSON"})
+def archive_status(context: Context, json: bool = False) -> None:
+    """Montre la salle d'archives : nœuds, copies, capacité, fixité, sceaux."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        command = ["ansible-playbook", "-i", str(INVENTORY), "playbooks/journeys/archive_status.yml"]
+        command += ["-e", f"archive_status_file={file.name}"]
+        with context.cd(str(TOP)):
+            done = context.run(shlex.join(command), hide=True, warn=True)
+        text = Path(file.name).read_text(encoding="utf-8")
+    if not text:
+        print(done.stdout + done.stderr if done else "")
+        raise Exit("La salle d'archives n'a pas pu être interrogée : la raison est affichée au-dessus.", code=2)
+    found = from_json(text)
+    print(text if json else "\n".join(found["ecran"]))
+    if found["defauts"]:
+        raise Exit("", code=1)
+
+
+@task(name="patch", help={"redemarrer": "redémarre chaque nœud, même si rien ne le demande"})
+def archive_patch_(context: Context, redemarrer: bool = False) -> None:
+    """Applique les correctifs aux nœuds d'archives, un à la fois, sans arrêter les versements."""
+    home = _home()
+    command = ["ansible-playbook", "-i", str(INVENTORY), "playbooks/journeys/patch_archive.yml"]
+    status = archive_patch.run(home, [*command, *(["-e", "archive_patch_reboot=true"] if redemarrer else [])], TOP)
+    done = archive_patch.finished(home)
+    left = archive_patch.Patch(home).record
+    print("\n".join(archive_patch.lines(left)))
+    if status or left:
+        raise Exit(
+            "La salle n'est pas entièrement à jour : corrigez, puis relancez, les nœuds faits ne le sont plus.", 1
+        )
+    print("\n".join(archive_patch.lines(evidence_store.read_json(done[-1] / archive_patch.RESULTS))))
+    print(f"Salle à jour. Preuve : {done[-1] / 'rapport.html'}")
+
+
+def _operator() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def _local(moment: str) -> str:
+    return dt.datetime.fromisoformat(moment).astimezone().strftime("%d/%m/%Y %H:%M:%S")
+
+
+@task(
+    name="grant",
+    iterable=["profile", "commune"],
+    help={
+        "role": "auditeur ou prestataire",
+        "for": "durée, 24 h au plus : 4h, 90min",
+        "cle": "clé publique SSH du titulaire, un fichier .pub",
+        "profile": "seulement les machines de ce profil ; à répéter",
+        "commune": "seulement celles de cette commune ; à répéter",
+        "qui": "nom du titulaire ; par défaut le commentaire de sa clé",
+        "motif": "raison de l'accès",
+        "source": "adresses ou réseaux d'où il sert, séparés par des virgules",
+    },
+)
+def access_grant(
+    context: Context,
+    role: str,
+    for_: str,
+    cle: str,
+    profile: list[str] | None = None,
+    commune: list[str] | None = None,
+    qui: str = "",
+    motif: str = "",
+    source: str = "",
+) -> None:
+    """Délivre un certificat SSH limité dans le temps, à un auditeur ou à un prestataire."""
+    profiles, communes = profile or [], commune or []
+    for title, wanted, known in (
+        ("Profil", profiles, audit_run.profiles(TOP)),
+        ("Commune", communes, sorted(one.slug for one in _communes()) if communes else []),
+    ):
+        if unknown := [name for name in wanted if name not in known]:
+            raise Exit(f"{title} inconnu : {', '.join(unknown)}. Connus : {', '.join(known)}", code=2)
+    try:
+        principals = access.principals(role, profiles, communes)
+        lasting = access.duration(for_)
+        key = access.public_key(Path(cle))
+        demand = access.Demand(role, lasting, principals, qui or key.comment, motif, _operator(), source)
+        target = Path(cle.removesuffix(".pub") + "-cert.pub")
+        if not os.access(target if target.exists() else target.absolute().parent, os.W_OK):
+            raise access.AccessError(f"--cle : impossible d'écrire {target}, à côté de la clé")
+        granted, text = access.SshAuthority(_home() / "acces").grant(demand, key)
+    except PkiError as error:
+        raise Exit(str(error), code=1) from None
+    target.write_text(text)
+    print(f"{target} : certificat n° {granted['serie']} de {granted['qui']}.")
+    print(f"Valable jusqu'au {_local(granted['fin'])}. Chaque session est enregistrée.")
+    print(f"Périmètre : {', '.join(granted['principaux'])}")
+    print(f"Avec la clé privée : ssh -i {cle.removesuffix('.pub')} {role}@ADRESSE")
+    print(f"Pour y mettre fin avant : fab access.revoke {granted['serie']}")
+
+
+@task(name="list")
+def access_list(context: Context) -> None:
+    """Montre les accès délivrés, le plus récent d'abord."""
+    try:
+        rows = access.SshAuthority(_home() / "acces").listing()
+    except PkiError as error:
+        raise Exit(str(error), code=1) from None
+    table = Table(box=box.SIMPLE, header_style="bold")
+    for title in ("N°", "État", "Rôle", "Titulaire", "Périmètre", "Fin", "Motif", "Délivré par"):
+        table.add_column(title)
+    for row in rows:
+        shown = (row["role"], row["qui"], "\n".join(row["principaux"]), _local(row["fin"]), row["motif"], row["par"])
+        table.add_row(str(row["serie"]), row["etat"], *shown)
+    Console(width=160).print(table)
+
+
+@task(name="revoke", positional=["numero"], help={"numero": "voir fab access.list", "motif": "raison"})
+def access_revoke(context: Context, numero: str, motif: str = "") -> None:
+    """Révoque un accès, sur toutes les machines, et coupe ses sessions."""
+    try:
+        granted = access.SshAuthority(_home() / "acces").revoke(numero, motif, _operator())
+    except PkiError as error:
+        raise Exit(str(error), code=1) from None
+    print(f"Certificat n° {granted['serie']} ({granted['role']}, {granted['qui']}) : révoqué.")
+    done = _playbook(context, "journeys/revoke_access.yml", "-e", f"serie={granted['serie']}")
+    if not done:
+        raise Exit(
+            "Une machine au moins n'a pas reçu la révocation : relancez la même commande quand elle répond. Le "
+            f"certificat y sert encore jusqu'au {_local(granted['fin'])}.",
+            code=1,
+        )
+
+
+def _on_connector(context: Context, commune: str, *argv: str) -> bool:
+    """Run a command on a commune's connector, and show what it says."""
+    pattern = f"commune_{commune.replace('-', '_')}:&tdt_connector"
+    command = ["ansible", pattern, "-i", str(INVENTORY), "-b", "-m", "ansible.builtin.command", "-a", shlex.join(argv)]
+    with context.cd(str(TOP)):
+        done = context.run(shlex.join(command), hide=True, warn=True)
+    print("\n".join(line for line in f"{done.stdout}{done.stderr}".splitlines() if not line.endswith(">>")).strip())
+    return bool(done)
+
+
+@task(name="sceaux")
+def archive_seals(context: Context) -> None:
+    """Scelle le journal de la salle d'archives, et en copie les sceaux ici, vérifiés."""
+    _must(_playbook(context, "journeys/archive_seals.yml"), "Copie des sceaux")
+
+
+@task(name="acte", positional=["commune"], help={"commune": "nom du fichier de la commune"})
+def archive_act(context: Context, commune: str) -> None:
+    """Verse les actes acquittés d'une commune, puis montre que le dernier revient octet pour octet."""
+    _must(_on_connector(context, commune, "tdt-connector", "verser", "--tous"), "Versement")
+    _must(_on_connector(context, commune, "tdt-connector", "restituer", "--dernier"), "Restitution")
+
+
+@task(
+    name="drill",
+    positional=["profil"],
+    help={
+        "profil": "profil à exercer, comme tdt_connector, poste-de-commande, ou « tous » ceux qui sont sauvegardés",
+        "hote": "machine dont la sauvegarde est restaurée ; la première du profil par défaut",
+        "sauvegarde": "une autre que la dernière",
+        "phrase": "fichier de la phrase secrète, telle qu'un titulaire l'a sortie du séquestre",
+    },
+)
+def backup_drill_(context: Context, profil: str, hote: str = "", sauvegarde: str = "", phrase: str = "") -> None:
+    """Restaure la dernière sauvegarde sur une machine neuve, l'éprouve, la détruit, et scelle la preuve."""
+    failed = []
+    for profile in BACKED_UP if profil == "tous" else [profil]:
+        order = backup_drill.Order(TOP, INVENTORY, _home(), profile, hote, sauvegarde, phrase)
+        try:
+            record, folder, unsealed = backup_drill.prepare(order, _operator()).perform()
+        except backup_drill.DrillError as error:
+            raise Exit(f"Exercice refusé : {error}", code=2) from None
+        print("\n".join(backup_drill.lines(record)))
+        print(f"Preuve : {folder / backup_drill.PAGE}")
+        if unsealed:
+            print(f"La preuve n'est pas signée : {unsealed}")
+        if unsealed or not record["reussi"]:
+            failed.append(profile)
+    if failed:
+        raise Exit(f"Exercice en échec : {', '.join(failed)}. La production n'a pas été touchée.", code=1)
+
+
+@task(name="save")
+def backup_save(context: Context) -> None:
+    """Sauvegarde le poste de commande : autorités, registres, secrets, preuves (à lancer chaque nuit)."""
+    program = _home() / "sauvegardes" / backup_drill.CONTROL / "creatic-sauvegarde"
+    if not program.is_file():
+        raise Exit("Le serveur ne le connaît pas encore : ansible-playbook playbooks/backup_server.yml", code=2)
+    _must(bool(context.run(shlex.join([str(program), "faire"]), warn=True)), "Sauvegarde du poste de commande")
+
+
+@task(
+    name="recover",
+    help={
+        "empreinte": "SHA256:…, clé d'hôte du serveur de sauvegarde, relevée à sa console",
+        "phrase": "fichier de la phrase secrète, telle qu'un titulaire l'a sortie du séquestre",
+    },
+)
+def backup_recover(context: Context, empreinte: str, phrase: str = "") -> None:
+    """Retrouve l'état d'un poste de commande perdu, depuis le serveur de sauvegarde et le séquestre."""
+    asked = {"empreinte": empreinte, "phrase": str(Path(phrase).absolute()) if phrase else ""}
+    _must(_playbook(context, "journeys/recover_control_node.yml", "-e", to_json(asked)), "Reprise du poste de commande")
+    if phrase:
+        problems = Authority(_home() / "pki").verify()
+        _must(not problems, "\n".join(problems))
+        print("Le poste de commande est revenu, son autorité se vérifie. Ensuite : « Tout est perdu », étape 4.")
+
+
+@task(
+    name="rollback",
+    positional=["client"],
+    help={"client": "machine dont le dépôt a été gelé", "rouvrir": "la laisse de nouveau sauvegarder, une fois saine"},
+)
+def backup_rollback(context: Context, client: str, rouvrir: bool = False) -> None:
+    """Remet le dépôt d'un client à sa dernière transaction saine, et garde de côté ce qui a suivi."""
+    arguments = ["-e", f"client={client}", "-e", f"rouvrir={str(rouvrir).lower()}"]
+    _must(_playbook(context, "journeys/backup_rollback.yml", *arguments), "Retour en arrière")
+
+
+@task(name="status")
+def backup_status(context: Context) -> None:
+    """Montre l'état des sauvegardes, vu du serveur : dernière, taille, soupçon, vérification."""
+    command = ["ansible", "backup_server", "-i", str(INVENTORY), "-b", "-m", "ansible.builtin.command"]
+    with context.cd(str(TOP)):
+        done = context.run(shlex.join([*command, "-a", "creatic-depots etat"]), hide=True, warn=True)
+    start = done.stdout.find("[") if done else -1
+    if start < 0:
+        raise Exit("Le serveur de sauvegarde ne répond pas, ou n'est pas déployé.", code=2)
+    table = Table(box=box.SIMPLE, header_style="bold")
+    for title in ("Machine", "Dernière sauvegarde", "Taille", "Relue le", "Dernier exercice", "État"):
+        table.add_column(title)
+    drills = backup_drill.last(_home())
+    wrong = 0
+    for one in from_json(done.stdout[start:]):
+        checked = one["verification"]
+        state = one["suspect"] or ("jamais sauvegardée" if not one["derniere"] else "")
+        state = state or ("dépôt abîmé" if checked and not checked["bonne"] else "gelée" if one["gele"] else "")
+        state = state or (f"trop ancienne ({one['age_max_h']} h au plus)" if one["trop_ancienne"] else "")
+        wrong += bool(state)
+        moments = [_local(text) if text else "jamais" for text in (one["derniere"], checked.get("le", ""))]
+        drill = drills.get(one["client"])
+        drilled = f"{_local(drill['debut'])}, {'réussi' if drill['reussi'] else 'ÉCHEC'}" if drill else "jamais"
+        table.add_row(one["client"], moments[0], f"{one['octets'] / 1e6:.1f} Mo", moments[1], drilled, state or "bonne")
+    Console(width=160).print(table)
+    if wrong:
+        raise Exit(code=1)
+
+
 namespace = Collection(rollout)
+namespace.add_collection(
+    Collection("backup", backup_drill_, backup_recover, backup_rollback, backup_save, backup_status)
+)
+namespace.add_collection(Collection("access", access_grant, access_list, access_revoke))
 namespace.add_collection(Collection("lab", lab_up, lab_down, lab_status))
 namespace.add_collection(Collection("commune", commune_new, commune_check))
 namespace.add_collection(Collection("evidence", evidence_verify))
+audits = Collection("audit", audit_verify)
+audits.add_task(audit, default=True)
+namespace.add_collection(audits)
+namespace.add_collection(Collection("archive", archive_status, archive_patch_, archive_seals, archive_act))
 namespace.add_collection(Collection("pki", pki_list, pki_verify, pki_rotate, pki_revoke))

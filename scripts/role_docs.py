@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Generate each role's README from its meta/argument_specs.yml, the interface and single source.
 
-``--check`` changes nothing and exits 1 when a README, or a default of defaults/main.yml, differs from the specs.
+docs/controles.md comes from the catalogue of recommendations, roles/hardening/files/controls.yml.
+
+``--check`` changes nothing and exits 1 when a README, or a default of defaults/main.yml, differs from the specs, or
+docs/controles.md from the catalogue.
 """
 
 from __future__ import annotations
@@ -13,6 +16,10 @@ from typing import Any
 import yaml
 
 TOP = Path(__file__).parents[1]
+CATALOGUE = TOP / "roles" / "hardening" / "files" / "controls.yml"
+CONTROLS = TOP / "docs" / "controles.md"
+LEVELS = ("minimal", "intermediary", "enhanced", "high")
+STATUSES = {"automatise": "automatisée", "manuel": "à attester", "sans_objet": "sans objet"}
 
 
 def _text(value: str | list[str]) -> str:
@@ -62,6 +69,54 @@ def default_errors(role: Path) -> list[str]:
     ]
 
 
+def _scope(waiver: dict[str, Any]) -> str:
+    scope = waiver.get("portee", {})
+    places = ["conteneurs"] if scope.get("conteneur") else []
+    places += scope.get("profils", []) + [f"niveau {level}" for level in scope.get("niveaux", [])]
+    return ", ".join(places) or "partout"
+
+
+def _details(control: dict[str, Any]) -> list[str]:
+    lines = [f"## {control['id']} : {control['titre']}", "", _text(control["demande"]), ""]
+    lines += [f"- Niveau : {control['niveau']} ; {STATUSES[control['statut']]}."]
+    lines += [f"- {_text(control['motif'])}"] if "motif" in control else []
+    lines += [f"- À signer : « {_text(control['attestation'])} »"] if "attestation" in control else []
+    lines += [f"- Réglée par `{control['variable']}`."] if "variable" in control else []
+    for test in control.get("tests", []):
+        file, function = test.split("::")
+        lines.append(f"- Essai : [`{function}`](../{file}).")
+    for waiver in control.get("derogations", []):
+        rules = ", ".join(f"`{rule}`" for rule in waiver.get("regles", [])) or "toute la recommandation"
+        day = "/".join(reversed(waiver["fin"].split("-")))
+        lines.append(
+            f"- Dérogation ({_scope(waiver)}) : {rules}. {_text(waiver['motif'])} {waiver['responsable']}, {day}."
+        )
+    return [*lines, ""]
+
+
+def controls_page(catalogue: dict[str, Any]) -> str:
+    """The catalogue as a French page, as Markdown."""
+    controls = catalogue["controles"]
+    lines = [
+        "# Les recommandations de l'ANSSI, et comment elles sont tenues",
+        "",
+        "Les 80 recommandations du guide ANSSI-BP-028 v2.0. Chaque niveau comprend ceux d'avant ; une machine est "
+        "jugée sur celles du sien par `fab audit`.",
+        "",
+        "| niveau | recommandations | automatisées | à attester | sans objet |",
+        "|---|---|---|---|---|",
+    ]
+    for number, level in enumerate(LEVELS):
+        asked = [control for control in controls if LEVELS.index(control["niveau"]) <= number]
+        counts = [sum(control["statut"] == status for control in asked) for status in STATUSES]
+        lines.append(f"| {level} | {len(asked)} | {' | '.join(str(count) for count in counts)} |")
+    lines.append("")
+    for control in controls:
+        lines += _details(control)
+    lines.append(f"Écrit par `scripts/role_docs.py` d'après `{CATALOGUE.relative_to(TOP)}`.")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     check = "--check" in sys.argv[1:]
     errors: list[str] = []
@@ -73,6 +128,11 @@ def main() -> int:
             target.write_text(wanted)
         elif not target.exists() or target.read_text() != wanted:
             errors.append(f"{role.name}: README.md is not what the specs say: run scripts/role_docs.py")
+    page = controls_page(yaml.safe_load(CATALOGUE.read_text()))
+    if not check:
+        CONTROLS.write_text(page)
+    elif not CONTROLS.exists() or CONTROLS.read_text() != page:
+        errors.append("docs/controles.md is not what the catalogue says: run scripts/role_docs.py")
     for role in sorted(TOP.glob("roles/*/tasks")):
         if not (role.parent / "meta" / "argument_specs.yml").exists():
             errors.append(f"{role.parent.name}: no meta/argument_specs.yml")

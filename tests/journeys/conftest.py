@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 
 REPO = Path(__file__).parents[2]
 HOME = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"
+# In the archive room's tests, the control node is let in beside the gateway.
+AS_GATEWAY = ("-e", json.dumps({"archive_node_client_peers": ["10.59.0.1", "10.59.0.30"]}))
 # The project's tools, wherever pytest is called from.
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
@@ -31,11 +35,56 @@ def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
     )
 
 
-def on_host(address: str, script: str) -> subprocess.CompletedProcess[str]:
-    """Run a script as root on a host of the lab, over a connection of its own."""
+def _ssh(address: str) -> list[str]:
+    """A connection of its own, as the lab's administrator."""
     known = f"UserKnownHostsFile={HOME / 'ssh' / 'known_hosts'}"
     options = ["-i", str(HOME / "ssh" / "id_ed25519"), "-o", known, "-o", "ConnectTimeout=5", "-o", "ControlPath=none"]
-    return command("ssh", *options, f"creatic@{address}", f"sudo sh -c '{script}'")
+    options += ["-o", "LogLevel=ERROR"]  # without the banner
+    return ["ssh", *options, f"creatic@{address}"]
+
+
+def on_host(address: str, script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script as root on a host of the lab, over a connection of its own."""
+    return command(*_ssh(address), f"sudo sh -c '{script}'")
+
+
+BACK_S = 45  # after which a machine that was cut off comes back
+
+
+def cut_off(address: str) -> None:
+    """Cut every SSH connection of a machine and refuse new ones; it comes back by itself, see wait_for_return."""
+    back = f"systemd-run --quiet --on-active={BACK_S}s --timer-property=AccuracySec=100ms systemctl start ssh"
+    cut = "systemctl stop ssh.socket ssh.service; pkill -KILL sshd"
+    on_host(address, f'{back} && systemd-run --quiet --no-block sh -c "{cut}"')  # its own connection is cut too
+
+
+def wait_for_return(address: str) -> None:
+    """Wait until a machine that was cut off takes connections again: what comes next counts on it."""
+    end = time.monotonic() + BACK_S + 60
+    while on_host(address, "true").returncode:
+        assert time.monotonic() < end, f"{address} n'est pas revenue"
+        time.sleep(1)
+
+
+def state_of(address: str) -> dict[str, dict[str, Any]]:
+    """State of a machine, see machine_state.py."""
+    script = Path(__file__).with_name("machine_state.py").read_text(encoding="utf-8")
+    done = subprocess.run(
+        [*_ssh(address), "sudo python3 -"], input=script, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    state: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return state
+
+
+def differences(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What differs between two states, by « kind name »."""
+    return {
+        f"{kind} {name}": (before[kind].get(name), after[kind].get(name))
+        for kind in before
+        for name in before[kind].keys() | after[kind].keys()
+        if before[kind].get(name) != after[kind].get(name)
+    }
 
 
 def rollout(communes: str) -> tuple[int, str]:
@@ -52,3 +101,24 @@ def ready() -> str:
     status, output = rollout("toutes")
     assert status == 0, output
     return output
+
+
+@pytest.fixture(scope="session")
+def storage() -> None:
+    """The archive room's nodes, converged once for all that uses them."""
+    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/archive_node.yml", *AS_GATEWAY)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="session")
+def archive_room(ready: str, storage: None) -> None:
+    """The archive room and its door, behind the communes that were rolled out."""
+    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/archive_gateway.yml")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="session")
+def backed_up(archive_room: None) -> None:
+    """The backup server, and a first backup of all that keeps something."""
+    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/backup_server.yml")
+    assert done.returncode == 0, done.stdout

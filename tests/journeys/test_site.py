@@ -1,4 +1,7 @@
-"""The whole site on the lab: converges, then has nothing left to change; no secret is ever shown."""
+"""The whole site on the lab: converges, then has nothing left to change; no secret is ever shown.
+
+Check mode on converged hosts is asked by profile (scripts/verify).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 from .conftest import HOME, command
 
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
-HOSTS = 7
+HOSTS = 13  # the control node is one: its backup is made ready
 # A profile stays under 60 executed tasks per host when nothing changes (docs/design/batch-tasks.md).
 BUDGET = 60
 
@@ -32,12 +35,6 @@ def test_second_run_changes_nothing_within_the_budget(first_run: str) -> None:
     assert len(recap) == HOSTS
     assert {host: changed for host, (_ok, changed) in recap.items() if changed} == {}
     assert max(ok for ok, _changed in recap.values()) < BUDGET
-
-
-def test_check_mode_announces_nothing(first_run: str) -> None:
-    output, recap = site("--check", "--diff")
-    assert {host: changed for host, (_ok, changed) in recap.items() if changed} == {}
-    assert "--- before" not in output
 
 
 def test_no_secret_is_shown_by_the_most_verbose_run(first_run: str) -> None:

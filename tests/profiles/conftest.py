@@ -5,23 +5,89 @@ pytest tests/profiles/common tests/profiles/PROFILE --profile PROFILE [--environ
 
 from __future__ import annotations
 
+import base64
+import datetime
+import gzip
 import json
 import os
+import shlex
+import shutil
+import socket
 import subprocess
+import tempfile
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
+from ansible_collections.cdg59.creatic.plugins.module_utils import audit, audit_verdict, controls
 from testinfra.host import Host
 
 TOP = Path(__file__).parents[2]
+FACTS = Path(__file__).with_name("machine_facts.py")
+LEVELS = ("minimal", "intermediary", "enhanced", "high")
+# Kernel modules whose loading is tried, without loading them.
+UNWANTED_MODULES = ("dccp", "sctp", "rds", "tipc", "cramfs", "freevxfs", "hfs", "hfsplus", "jffs2", "udf")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--profile", default="", help="profile whose hosts are tested")
     parser.addoption("--environment", default=str(TOP / "inventories" / "lab"), help="inventory folder")
     parser.addoption("--limit", default="all", help="Ansible host pattern")
+    parser.addoption("--restored", default="", help="folder of the control node's restored state (fab backup.drill)")
+    parser.addoption("--home", default="", help="state of the control node that works, if there is one")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "leaves_traces: leaves something on the host, however little; no part of an audit"
+    )
+    config.addinivalue_line("markers", "exterieur: needs what the machine works with, which a restore drill shuts out")
+    config.addinivalue_line("markers", "niveau(name): asked from this level of ANSSI-BP-028 on")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Note in JUnit which test and which host each result is of: the audit reads it."""
+    for item in items:
+        item.user_properties.append(("essai", item.nodeid.partition("[")[0]))
+        parameters = getattr(item, "callspec", None)
+        if parameters and "hostvars" in parameters.params:
+            item.user_properties.append(("machine", parameters.params["hostvars"]["name"]))
+
+
+_lost: set[str] = set()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with socket.create_connection((address, 22), timeout=3) as connection:
+            connection.settimeout(5)
+            return bool(connection.recv(4))  # the server speaks first
+    except OSError:
+        return False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A host that went away has failed no test: its results say so, and no further one waits for it."""
+    report = yield
+    parameters = getattr(item, "callspec", None)
+    if parameters and "hostvars" in parameters.params and (report.failed or report.skipped):
+        host = parameters.params["hostvars"]
+        if report.failed and host["name"] not in _lost and not _answers(host["ansible_host"]):
+            _lost.add(host["name"])
+        if host["name"] in _lost:
+            item.user_properties.append(("machine_perdue", "oui"))
+    return report
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    parameters = getattr(item, "callspec", None)
+    if parameters and "hostvars" in parameters.params and parameters.params["hostvars"]["name"] in _lost:
+        pytest.skip("la machine ne répond plus")
 
 
 def _inventory(environment: str, limit: str) -> dict[str, Any]:
@@ -61,6 +127,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
+def profile(pytestconfig: pytest.Config) -> str:
+    return str(pytestconfig.getoption("--profile"))
+
+
+@pytest.fixture(scope="session")
+def whole_inventory(pytestconfig: pytest.Config) -> dict[str, Any]:
+    """The inventory, whatever the limit: what is wanted of a host may speak of others."""
+    return _inventory(pytestconfig.getoption("--environment"), "all")
+
+
+@pytest.fixture(scope="session")
 def creatic_home(hostvars: dict[str, Any]) -> Path:
     """State of the control node for the inventory, as its group_vars/all.yml computes it."""
     home = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser()
@@ -68,10 +145,65 @@ def creatic_home(hostvars: dict[str, Any]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def host(hostvars: dict[str, Any], creatic_home: Path) -> Host:
+def level(hostvars: dict[str, Any]) -> str:
+    """ANSSI-BP-028 level of the host; the inventory gives it unresolved, as group_vars/all.yml writes it."""
+    given = str(hostvars["creatic_niveau"])
+    return str(hostvars.get("creatic_commune", {}).get("niveau", "enhanced")) if "{{" in given else given
+
+
+@pytest.fixture(scope="session")
+def host(hostvars: dict[str, Any], creatic_home: Path) -> Iterator[Host]:
     """The host under test, over SSH as in production; ``with host.sudo():`` for what root alone may see."""
-    return testinfra.get_host(
+    sockets = Path(tempfile.mkdtemp(prefix="creatic-"))  # a short path: a socket's has 107 bytes at most
+    yield testinfra.get_host(
         f"ssh://{hostvars.get('ansible_user', 'creatic')}@{hostvars['ansible_host']}",
         ssh_identity_file=str(creatic_home / "ssh" / "id_ed25519"),
-        ssh_extra_args=f"-o UserKnownHostsFile={creatic_home}/ssh/known_hosts -o StrictHostKeyChecking=yes",
+        ssh_extra_args=f"-o UserKnownHostsFile={creatic_home}/ssh/known_hosts -o StrictHostKeyChecking=yes "
+        "-o ServerAliveInterval=5 -o ServerAliveCountMax=3",
+        controlpath=f"{sockets}/%%C",  # one connection for all commands
     )
+    for socket_path in sockets.iterdir():
+        subprocess.run(["ssh", "-o", f"ControlPath={socket_path}", "-O", "exit", "x"], capture_output=True, check=False)
+    shutil.rmtree(sockets)
+
+
+@pytest.fixture(scope="session")
+def facts(host: Host) -> dict[str, Any]:
+    """What the machine is, asked once: see machine_facts.py."""
+    with host.sudo():
+        told = host.check_output(
+            f"python3 -I -c {shlex.quote(FACTS.read_text(encoding='utf-8'))} {' '.join(UNWANTED_MODULES)}"
+        )
+    found: dict[str, Any] = json.loads(told)
+    return found
+
+
+@pytest.fixture(scope="session")
+def own_kernel(facts: dict[str, Any]) -> None:
+    """For what only a machine with a kernel of its own can show; the catalogue waives it in a container."""
+    if facts["container"] != "none":
+        pytest.skip("conteneur : ce noyau est celui de la machine qui le porte")
+
+
+@pytest.fixture(scope="session")
+def openscap(host: Host, hostvars: dict[str, Any], level: str, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What OpenSCAP says of the machine at its level, and what the catalogue waives: as an audit judges it."""
+    with host.sudo():
+        collected = json.loads(host.check_output(f"/usr/lib/creatic/creatic-audit --niveau {level}"))
+    arf = gzip.decompress(base64.b64decode(collected["openscap"]["arf_gz_b64"]))
+    target = audit.Target(hostvars["name"], request.config.getoption("--profile"), level)
+    catalogue = controls.load(
+        TOP / "roles" / "hardening" / "files" / "controls.yml", datetime.datetime.now(datetime.UTC).date()
+    )
+    machine, _judged = audit_verdict.judge_machine(
+        audit_verdict.Found(target, collected, audit.read_arf(arf)), catalogue
+    )
+    found: dict[str, Any] = machine["openscap"] | {"seconds": collected["duree_s"], "cpu": collected["cpu_s"]}
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _asked_at_this_level(request: pytest.FixtureRequest) -> None:
+    mark = request.node.get_closest_marker("niveau")
+    if mark and LEVELS.index(request.getfixturevalue("level")) < LEVELS.index(mark.args[0]):
+        pytest.skip(f"demandé à partir du niveau {mark.args[0]}")

@@ -11,6 +11,12 @@ from testinfra.host import Host
 PKI = "/etc/creatic/pki"
 
 
+@pytest.fixture(autouse=True)
+def _in_the_pki(hostvars: dict[str, Any]) -> None:
+    if not hostvars.get("creatic_certificats", True):
+        pytest.skip("cette machine d'essai n'est pas de la PKI")
+
+
 @pytest.fixture
 def certificates(host: Host) -> list[str]:
     """Folders in use, one per certificate of this machine."""
@@ -58,6 +64,7 @@ def test_watch_runs_every_day(host: Host) -> None:
     assert shown.splitlines() == ["ActiveState=active", "UnitFileState=enabled"]
 
 
+@pytest.mark.leaves_traces
 def test_watch_leaves_metrics(host: Host, certificates: list[str]) -> None:
     with host.sudo():
         host.run_expect([0], "systemctl start creatic-certificats.service")

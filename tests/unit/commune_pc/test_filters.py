@@ -26,6 +26,9 @@ TOKEN = {
 }
 
 
+SIGNING_TOKEN = {"titulaire": "Claire Dubois", "usage": "signature", "source": "jeton", "jeton": "maire"}
+
+
 def test_only_the_groupement_s_certificates_are_issued() -> None:
     issued = filters.pc_issued([ISSUED, FILE, SIGNING, TOKEN], "Commune de Gondecourt", "215902669")
     assert [(one["name"], one["profile"], one["common_name"]) for one in issued] == [
@@ -85,3 +88,28 @@ def test_registry_entries_are_numbered_from_one() -> None:
 def test_the_watch_is_given_what_pki_client_did_not_issue() -> None:
     stored = [{"name": "Secrétariat général", "pem": "A"}, {"name": "Finances", "pem": "B"}]
     assert filters.pc_watched(stored, [ISSUED, TOKEN], "/watch") == [{"path": "/watch/finances.pem", "content": "B"}]
+
+
+def test_a_key_that_signs_documents_is_for_signing_alone() -> None:
+    """A browser that knew it would ask for its PIN at every site."""
+    certificates = [ISSUED, TOKEN, SIGNING_TOKEN]
+    assert [one["name"] for one in filters.pc_stored(certificates, "/etc/pki", "/secrets")] == [
+        "Secrétariat général",
+        "Finances",
+    ]
+    assert filters.pc_security_devices(certificates) == {"finances": "/usr/lib/lecteur.so"}
+    assert filters.pc_signing_tokens(certificates) == [
+        {"titulaire": "Claire Dubois", "jeton": "maire", "bibliotheque": filters.OPENSC}
+    ]
+
+
+def test_a_signing_certificate_is_watched() -> None:
+    assert filters.pc_watched_signatures([{"titulaire": "Claire Dubois", "pem": "A"}], "/watch") == [
+        {"path": "/watch/claire-dubois-signature.pem", "content": "A"}
+    ]
+
+
+def test_a_token_without_a_maker_s_library_goes_by_opensc() -> None:
+    token = {key: value for key, value in TOKEN.items() if key != "bibliotheque"}
+    assert filters.pc_stored([token], "/etc/pki", "/secrets")[0]["library"] == filters.OPENSC
+    assert filters.pc_security_devices([token]) == {"finances": filters.OPENSC}

@@ -99,6 +99,8 @@ def test_zipapp_runs_and_is_the_same_bytes_each_time(tmp_path: Path) -> None:
     (package / "__pycache__").mkdir()
     (package / "__pycache__" / "cli.pyc").write_bytes(b"x")
     assert build_zipapp(package, "outil.cli:main") == first
+    assert first.startswith(b"#!/usr/bin/python3 -I\n")
+    assert build_zipapp(package, "outil.cli:main", "/opt/outil/bin/python").startswith(b"#!/opt/outil/bin/python -I\n")
     program = tmp_path / "outil.pyz"
     program.write_bytes(first)
     done = subprocess.run(["/usr/bin/python3", str(program)], capture_output=True, text=True, check=False)

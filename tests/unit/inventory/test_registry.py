@@ -42,6 +42,16 @@ connecteur:
   adresse: 10.59.2.20
   tdt: s2low
 """
+PEOPLE = """comptes:
+  - identifiant: claire.dubois
+    prenom: Claire
+    nom: Dubois
+    courriel: claire@gondecourt.test
+ged:
+  services:
+    - nom: Direction
+      agents: [claire.dubois]
+"""
 AVESNES = """---
 nom: Avesnes-les-Aubert
 siren: "215900374"
@@ -232,6 +242,32 @@ MISTAKES = {
         "communes/gondecourt.yml, ligne 18, connecteur.adresse : l'adresse « 10.59.2.10 » est déjà dans "
         "communes/gondecourt.yml (postes[0].adresse). À faire : donnez une adresse par machine.",
     ),
+    "agent of a service whom the commune does not have": (
+        GONDECOURT + PEOPLE.replace("[claire.dubois]", "[claire.duboi]"),
+        "communes/gondecourt.yml, ligne 28, ged.services[0].agents[0] : l'agent « claire.duboi » n'est pas dans "
+        "comptes. À faire : remplacez par « claire.dubois » (identifiants de comptes : claire.dubois).",
+    ),
+    "service written twice": (
+        GONDECOURT + PEOPLE + "    - {nom: direction, agents: []}\n",
+        "communes/gondecourt.yml, ligne 29, ged.services[1].nom : le service « direction » est écrit deux fois. "
+        "À faire : réunissez ses agents.",
+    ),
+    "login written twice": (
+        GONDECOURT
+        + PEOPLE.replace("ged:", "  - {identifiant: claire.dubois, prenom: C, nom: D, courriel: c@d.fr}\nged:"),
+        "communes/gondecourt.yml, ligne 25, comptes[1].identifiant : l'identifiant « claire.dubois » est déjà dans "
+        "communes/gondecourt.yml (comptes[0].identifiant). À faire : donnez un identifiant par personne.",
+    ),
+    "wrong mail address": (
+        GONDECOURT + PEOPLE.replace("claire@gondecourt.test", "claire"),
+        "communes/gondecourt.yml, ligne 24, comptes[0].courriel : la valeur « claire » n'est pas admise. À faire : "
+        "écrivez l'adresse électronique de la personne, par exemple courriel: claire.dubois@gondecourt.fr.",
+    ),
+    "postal code": (
+        GONDECOURT + "code_postal: 59147\n",
+        "communes/gondecourt.yml, ligne 20, code_postal : la valeur « 59147 » n'est pas un texte. À faire : "
+        'écrivez le code postal de la mairie entre guillemets, par exemple code_postal: "59147".',
+    ),
     "unknown key, mistyped": (
         changed("    adresse: 10.59.2.10", "    adress: 10.59.2.10"),
         "communes/gondecourt.yml, ligne 11, postes[0].adress : champ inconnu. À faire : remplacez par « adresse ».",
@@ -239,7 +275,7 @@ MISTAKES = {
     "unknown key": (
         GONDECOURT + "maire: Untel\n",
         "communes/gondecourt.yml, ligne 20, maire : champ inconnu. À faire : supprimez-le (champs possibles : "
-        "nom, siren, insee, territoire, agents, vague, services, postes, connecteur).",
+        "nom, siren, insee, code_postal, territoire, agents, vague, services, postes, connecteur, comptes, ged).",
     ),
     "missing key": (
         changed("vague: 2\n", ""),
@@ -448,9 +484,14 @@ def test_no_field_lets_a_template_in(write: Write) -> None:
         "s2low": "connecteur.tdt",
         "c.p12": "connecteur.certificat.fichier",
         "c.pass": "connecteur.certificat.secret",
+        "claire.dubois": "comptes[0].identifiant",
+        "Claire": "comptes[0].prenom",
+        "Dubois": "comptes[0].nom",
+        "claire@gondecourt.test": "comptes[0].courriel",
+        "Direction": "ged.services[0].nom",
     }
     text = changed("    certificats:", "    compte: agent\n    certificats:").replace("authentification", "signature")
-    text = text.replace("tdt: s2low\n", "tdt: s2low\n  certificat:\n    fichier: c.p12\n    secret: c.pass\n")
+    text = text.replace("tdt: s2low\n", "tdt: s2low\n  certificat:\n    fichier: c.p12\n    secret: c.pass\n") + PEOPLE
     token = "jeton\n        jeton: étiquette\n        bibliotheque: /usr/lib/x.so"
     file = "fichier\n        fichier: a.p12\n        secret: a.pass"
     tried = set()
@@ -465,7 +506,7 @@ def test_no_field_lets_a_template_in(write: Write) -> None:
     assert tried == set(values.values())
     schema = groupement.read_schema(groupement.COMMUNE_SCHEMA)
     texts = {name for name, about, _ in groupement.fields(schema) if about.get("type") == "string" or "enum" in about}
-    assert {name.replace("[0]", "[]") for name in tried} == texts - {"siren", "insee"} | {"services[]"}
+    assert {name.replace("[0]", "[]") for name in tried} == texts - {"siren", "insee", "code_postal"} | {"services[]"}
 
 
 def test_all_problems_of_all_files_come_together(write: Write) -> None:

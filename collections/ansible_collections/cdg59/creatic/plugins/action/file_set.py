@@ -18,16 +18,17 @@ from ansible.template import trust_as_template
 _SOURCES = ("template", "src", "content", "zipapp")
 
 
-def build_zipapp(package: Path, main: str) -> bytes:
+def build_zipapp(package: Path, main: str, python: str = "/usr/bin/python3") -> bytes:
     """Build an executable zip of a Python package, the same bytes for the same sources.
 
     Args:
         package: folder of the package; bytecode caches are left out.
         main: entry point, ``package.module:function``; its return value is the exit status.
+        python: interpreter of the host.
     """
     module, function = main.split(":")
     buffer = io.BytesIO()
-    buffer.write(b"#!/usr/bin/python3 -I\n")
+    buffer.write(f"#!{python} -I\n".encode())
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
         entries = {
             str(path.relative_to(package.parent)): path.read_bytes()
@@ -43,8 +44,8 @@ def build_zipapp(package: Path, main: str) -> bytes:
     return buffer.getvalue()
 
 
-class ActionModule(ActionBase):
-    """Runs the module once with every content ready."""
+class FileRenderer(ActionBase):
+    """Makes ready, on the control node, the files that a task lists."""
 
     TRANSFERS_FILES = False
 
@@ -76,23 +77,39 @@ class ActionModule(ActionBase):
         if spec.get("src"):
             return Path(self._find_needle("files", spec["src"])).read_bytes()
         if spec.get("zipapp"):
-            return build_zipapp(Path(self._find_needle("files", spec["zipapp"])), spec["main"])
+            package = Path(self._find_needle("files", spec["zipapp"]))
+            return build_zipapp(package, spec["main"], spec.get("python") or "/usr/bin/python3")
         return str(spec["content"]).encode()
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
+    def rendered(self, task_vars: dict[str, Any]) -> list[dict[str, Any]]:
+        """The task's files as the module takes them, contents base64-encoded.
+
+        Raises:
+            AnsibleActionFail: an entry has no source, or several.
+        """
         files = []
         for spec in self._task.args.get("files") or []:
             given = [source for source in _SOURCES if spec.get(source) is not None]
             is_file = spec.get("state", "file") == "file" and not spec.get("link")
             if len(given) != (1 if is_file else 0):
                 raise AnsibleActionFail(
-                    f"file_set : {spec.get('path', '?')} demande une seule source parmi {', '.join(_SOURCES)}"
+                    f"{self._task.action.rpartition('.')[2]} : {spec.get('path', '?')} demande une seule source "
+                    f"parmi {', '.join(_SOURCES)}"
                 )
             ready = {key: value for key, value in spec.items() if key not in (*_SOURCES, "main")}
             if is_file:
-                ready["content_b64"] = base64.b64encode(self._content(spec, task_vars or {})).decode()
+                ready["content_b64"] = base64.b64encode(self._content(spec, task_vars)).decode()
             files.append(ready)
+        return files
+
+
+class ActionModule(FileRenderer):
+    """Runs the module once with every content ready."""
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
         return self._execute_module(
-            module_name="cdg59.creatic.file_set", module_args={"files": files}, task_vars=task_vars
+            module_name="cdg59.creatic.file_set",
+            module_args={"files": self.rendered(task_vars or {})},
+            task_vars=task_vars,
         )

@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
         subject = args["subject"]
         request = Request(
             name=args["label"],
-            profile="client",
+            profile=args.get("profile", "client"),
             common_name=subject["common_name"],
             organization=subject["organization"],
             siren=subject["siren"],

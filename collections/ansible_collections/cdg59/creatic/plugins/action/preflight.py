@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import getpass
-import os
 import socket
 import time
 from pathlib import Path
@@ -13,7 +12,11 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import LockRefused, lock_commune
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import (
+    LockRefused,
+    lock_commune,
+    playbook_pid,
+)
 from ansible_collections.cdg59.creatic.plugins.module_utils.preflight import check, check_clock
 
 
@@ -63,8 +66,7 @@ class ActionModule(ActionBase):
         locks = Path(self._task.args["home"]).expanduser() / "verrous"
         operator = f"{getpass.getuser()}@{socket.gethostname()}"
         try:
-            # This runs in a worker: the rollout is its parent.
-            lock_commune(locks, commune["slug"], os.getppid(), operator)
+            lock_commune(locks, commune["slug"], playbook_pid(), operator)
         except LockRefused as error:
             return {
                 "failed": True,

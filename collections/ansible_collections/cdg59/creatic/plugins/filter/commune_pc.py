@@ -12,6 +12,8 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+OPENSC = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
+"""PKCS#11 module of a token whose maker has none of its own."""
 PROFILES = {"authentification": "client", "signature": "signature"}
 
 
@@ -48,9 +50,14 @@ def pc_issued(certificates: Iterable[Mapping[str, Any]], organization: str, sire
 
 
 def pc_stored(certificates: Iterable[Mapping[str, Any]], pki_dir: str, secrets_dir: str) -> list[dict[str, Any]]:
-    """Return what nss_store has to hold: each certificate with where it comes from."""
+    """Return what nss_store has to hold: each certificate with where it comes from.
+
+    A token that signs documents is none of the browsers' business: they would ask for its PIN at every site.
+    """
     stored = []
     for certificate in certificates:
+        if certificate["source"] == "jeton" and certificate["usage"] == "signature":
+            continue
         entry: dict[str, Any] = {"name": pc_certificate_name(certificate)}
         if certificate["source"] == "groupement":
             entry["folder"] = str(PurePosixPath(pki_dir, pc_certificate_slug(certificate), "current"))
@@ -59,7 +66,7 @@ def pc_stored(certificates: Iterable[Mapping[str, Any]], pki_dir: str, secrets_d
             entry["password_file"] = str(PurePosixPath(secrets_dir, certificate["secret"]))
         else:
             entry["token"] = certificate["jeton"]
-            entry["library"] = certificate["bibliotheque"]
+            entry["library"] = certificate.get("bibliotheque", OPENSC)
         stored.append(entry)
     return stored
 
@@ -74,6 +81,36 @@ def pc_watched(
         for one in stored
         if one["name"] not in issued
     ]
+
+
+def pc_watched_signatures(shown: Iterable[Mapping[str, str]], folder: str) -> list[dict[str, str]]:
+    """Return the files (for file_set) by which the expiry watch sees what ``signer-acte --certificats`` showed."""
+    return [
+        {"path": str(PurePosixPath(folder, f"{slug(one['titulaire'])}-signature.pem")), "content": one["pem"]}
+        for one in shown
+    ]
+
+
+def pc_signing_tokens(certificates: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the keys with which people sign documents at this PC, as role signature takes them."""
+    return [
+        {
+            "titulaire": certificate["titulaire"],
+            "jeton": certificate["jeton"],
+            "bibliotheque": certificate.get("bibliotheque", OPENSC),
+        }
+        for certificate in certificates
+        if certificate["source"] == "jeton" and certificate["usage"] == "signature"
+    ]
+
+
+def pc_security_devices(certificates: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return Firefox's SecurityDevices: label and PKCS#11 module of each token that authenticates."""
+    return {
+        certificate["jeton"]: certificate.get("bibliotheque", OPENSC)
+        for certificate in certificates
+        if certificate["source"] == "jeton" and certificate["usage"] == "authentification"
+    }
 
 
 def pc_organization(name: str) -> str:
@@ -136,6 +173,9 @@ class FilterModule:
             "pc_organization": pc_organization,
             "pc_origin": pc_origin,
             "pc_registry": pc_registry,
+            "pc_security_devices": pc_security_devices,
+            "pc_signing_tokens": pc_signing_tokens,
             "pc_stored": pc_stored,
             "pc_watched": pc_watched,
+            "pc_watched_signatures": pc_watched_signatures,
         }

@@ -64,8 +64,10 @@ class InventoryModule(BaseInventoryPlugin):
     trusted_by_default = True
 
     def verify_file(self, path: str) -> bool:
-        """Accept groupement.yml, and the commune files that Ansible meets when it walks the folder."""
+        """Accept groupement.yml, and its files that Ansible meets when it walks the folder: they are no inventories."""
         source = Path(path)
+        if source.name == "ged.yml":
+            return source.with_name("groupement.yml").is_file()
         return source.name == "groupement.yml" or (
             source.parent.name == "communes" and (source.parent.parent / "groupement.yml").is_file()
         )
@@ -75,7 +77,7 @@ class InventoryModule(BaseInventoryPlugin):
         super().parse(inventory, loader, path, cache)
         source = Path(path)
         if source.name != "groupement.yml":
-            return  # read with all the others, from groupement.yml
+            return  # communes are read together, from groupement.yml; ged.yml by who configures the document store
         config = constants.CONFIG_FILE
         try:
             communes = groupement.load(source.parent, Path(config).parent / ".cache/groupement" if config else None)

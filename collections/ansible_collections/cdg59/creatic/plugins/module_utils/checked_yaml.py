@@ -29,6 +29,7 @@ _TYPES = {
     "integer": "un nombre entier",
     "array": "une liste",
     "object": "un groupe de champs",
+    "boolean": "true ou false",
 }
 _SYNTAX_FIX = (
     "vérifiez le retrait (des espaces, jamais de tabulation), l'espace après chaque deux-points, "

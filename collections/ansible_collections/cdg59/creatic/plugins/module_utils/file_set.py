@@ -24,6 +24,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# The argument "files" of the modules that write a set of files.
+ARGUMENT: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "required": True,
+    "options": {
+        "path": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["file", "directory", "absent"], "default": "file"},
+        "template": {"type": "str"},
+        "src": {"type": "str"},
+        "content": {"type": "str"},
+        "zipapp": {"type": "str"},
+        "main": {"type": "str"},
+        "python": {"type": "str"},
+        "link": {"type": "str"},
+        "owner": {"type": "str", "default": "root"},
+        "group": {"type": "str", "default": "root"},
+        "mode": {"type": "str"},
+        "secret": {"type": "bool", "default": False},
+        "validate": {"type": "str"},
+        "content_b64": {"type": "str", "no_log": True},
+    },
+}
+
 
 class FileSetError(Exception):
     """The set cannot be applied; the message (French) names the path, the cause and the fix."""
@@ -37,6 +61,19 @@ class Change:
     before: str = ""
     after: str = ""
     reasons: list[str] = field(default_factory=list)
+
+
+def diff(changes: list[Change]) -> list[dict[str, str]]:
+    """What changed, as Ansible shows it."""
+    return [
+        {
+            "before": change.before,
+            "after": change.after,
+            "before_header": change.path,
+            "after_header": f"{change.path} ({', '.join(change.reasons)})",
+        }
+        for change in changes
+    ]
 
 
 def _uid(name: str | None, check: bool) -> int | None:
@@ -190,7 +227,8 @@ def apply(files: list[dict[str, Any]], check: bool = False) -> list[Change]:
         FileSetError: an account, a parent folder or a validation is missing or refuses.
     """
     changes: list[Change] = []
-    for spec in files:
+    for given in files:
+        spec = given | {"mode": given["mode"] or ("0755" if given["state"] == "directory" else "0644")}
         path = Path(spec["path"])
         if spec["state"] == "directory":
             change = _apply_directory(path, spec, check)

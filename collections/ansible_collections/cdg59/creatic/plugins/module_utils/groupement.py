@@ -95,6 +95,7 @@ class Commune:
         return {
             "slug": self.slug,
             **{name: self.data[name] for name in names},
+            **{name: self.data[name] for name in ("code_postal", "comptes", "ged") if name in self.data},
             "taille": size,
             "niveau": level,
             "departement": self.departement,
@@ -364,6 +365,7 @@ def _check_commune(source: Source, settings: dict[str, Any] | None) -> dict[str,
             "ajoutez connecteur: avec adresse et tdt, ou retirez teletransmission des services",
             ("connecteur",),
         )
+    _check_people(source, data)
     slug = Path(source.label).stem
     for path, name, address in _machines(data):
         if len(f"{slug}-{name}") > _MAX_HOST_NAME:
@@ -404,6 +406,40 @@ def _check_place(source: Source, data: dict[str, Any], settings: dict[str, Any],
             f"{fix} ({choices})",
             ("territoire",),
         )
+
+
+def _people(data: dict[str, Any]) -> Iterator[tuple[FieldPath, str]]:
+    """Give the place and the login of each person, as far as the file can be understood."""
+    accounts = data.get("comptes")
+    for index, account in enumerate(accounts if isinstance(accounts, list) else []):
+        login = account.get("identifiant") if isinstance(account, dict) else None
+        if isinstance(login, str):
+            yield ("comptes", index, "identifiant"), login
+
+
+def _check_people(source: Source, data: dict[str, Any]) -> None:
+    """Check that the services of the GED are told apart, and made of people of this commune."""
+    known = [login for _path, login in _people(data)]
+    ged = data.get("ged")
+    services = ged.get("services") if isinstance(ged, dict) else None
+    names: set[str] = set()
+    for index, service in enumerate(services if isinstance(services, list) else []):
+        path: FieldPath = ("ged", "services", index)
+        if not isinstance(service, dict):
+            continue
+        name = service.get("nom")
+        if isinstance(name, str):
+            if name.casefold() in names:
+                source.report(f"le service {quote(name)} est écrit deux fois", "réunissez ses agents", (*path, "nom"))
+            names.add(name.casefold())
+        agents = service.get("agents")
+        for place, agent in enumerate(agents if isinstance(agents, list) else []):
+            if isinstance(agent, str) and agent not in known:
+                nearest = closest(agent, known)
+                fix = f"remplacez par « {nearest} »" if nearest else "ajoutez cette personne à comptes, ou retirez-la"
+                listed = f" (identifiants de comptes : {', '.join(known)})" if known else ""
+                message = f"l'agent {quote(agent)} n'est pas dans comptes"
+                source.report(message, fix + listed, (*path, "agents", place))
 
 
 def _machines(data: dict[str, Any]) -> Iterator[tuple[FieldPath, str, str]]:
@@ -458,6 +494,8 @@ def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
             if isinstance(data.get(name), str):
                 fix = "corrigez celui des deux fichiers qui se trompe, ou supprimez le doublon"
                 claim(source, (name,), kind, data[name], fix)
+        for path, login in _people(data):
+            claim(source, path, "l'identifiant", login, "donnez un identifiant par personne")
         for path, name, address in _machines(data):
             if name:
                 fix = "donnez un autre nom au poste"

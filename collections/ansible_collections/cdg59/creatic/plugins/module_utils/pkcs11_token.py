@@ -3,8 +3,9 @@
 """Prepare a PKCS#11 token as a certificate provider does: key pair born in it, CSR, certificate written to it.
 
 For the lab, where SoftHSM2 stands in for the provider's USB token. Two things differ from a real one:
-there is no hardware, and the private key is usable without the PIN (CKA_PRIVATE false), because nobody
-is there to type it into a headless browser. The key is sensitive and not extractable, as on a real token.
+there is no hardware, and the private key that authenticates is usable without the PIN (CKA_PRIVATE false),
+because nobody is there to type it into a headless browser; one that signs documents is not. Keys are sensitive
+and not extractable, as on a real token.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-import pkcs11  # type: ignore[import-not-found] # Debian's package, on hosts only
-from asn1crypto import csr, keys, pem, x509  # type: ignore[import-not-found] # Debian's package, on hosts only
+import pkcs11
+from asn1crypto import csr, keys, pem, x509
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
-from pkcs11.util.rsa import encode_rsa_public_key  # type: ignore[import-not-found] # Debian's package, on hosts only
-from pkcs11.util.x509 import decode_x509_certificate  # type: ignore[import-not-found] # Debian's package, on hosts only
+from pkcs11.util.rsa import encode_rsa_public_key
+from pkcs11.util.x509 import decode_x509_certificate
 
 KEY_ID = b"\x01"
 KEY_BITS = 3072  # RGS B1 beyond 2030
@@ -87,17 +88,17 @@ def _is_good(der: bytes, subject: Any) -> bool:
     return bool(certificate.subject == subject) and left > dt.timedelta(days=RENEW_DAYS)
 
 
-def _request(session: Any, subject: Any) -> str:
+def _request(session: Any, subject: Any, private: bool) -> str:
     """Return a CSR (PEM) signed in the token by a key pair made there."""
     for item in list(session.get_objects()):
         item.destroy()
-    public, private = session.generate_keypair(
+    public, key = session.generate_keypair(
         KeyType.RSA,
         KEY_BITS,
         store=True,
         id=KEY_ID,
         label="cle",
-        private_template={Attribute.PRIVATE: False, Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False},
+        private_template={Attribute.PRIVATE: private, Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False},
     )
     info = csr.CertificationRequestInfo(
         {
@@ -107,7 +108,7 @@ def _request(session: Any, subject: Any) -> str:
             "attributes": [],
         }
     )
-    signature = private.sign(info.dump(), mechanism=Mechanism.SHA256_RSA_PKCS)
+    signature = key.sign(info.dump(), mechanism=Mechanism.SHA256_RSA_PKCS)
     request = csr.CertificationRequest(
         {
             "certification_request_info": info,
@@ -119,7 +120,14 @@ def _request(session: Any, subject: Any) -> str:
 
 
 def prepare(
-    path: Path, label: str, pin: str, subject: dict[str, str], issued: str = "", check: bool = False
+    path: Path,
+    label: str,
+    pin: str,
+    subject: dict[str, str],
+    issued: str = "",
+    *,
+    private: bool = False,
+    check: bool = False,
 ) -> dict[str, Any]:
     """Bring a token to hold a key pair and its certificate; run as the account which will use it.
 
@@ -129,6 +137,7 @@ def prepare(
         pin: user PIN.
         subject: ``common_name``, ``organization`` and ``siren`` of the certificate.
         issued: certificate (PEM) signed for the CSR of an earlier call; empty on the first.
+        private: whether the key asks for the PIN (CKA_PRIVATE).
         check: only say what would change.
 
     Returns:
@@ -157,6 +166,6 @@ def prepare(
             if known and _is_good(known[Attribute.VALUE], wanted):
                 return {"changes": [], "csr": ""}
             change = f"jeton « {label} » : paire de clés née dans le jeton"
-            return {"changes": [change], "csr": "" if check else _request(session, wanted)}
+            return {"changes": [change], "csr": "" if check else _request(session, wanted, private)}
     except pkcs11.exceptions.PinIncorrect:
         raise TokenError(f"jeton « {label} » : code PIN refusé ; corrigez le fichier du champ secret") from None

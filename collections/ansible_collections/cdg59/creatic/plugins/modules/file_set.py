@@ -43,6 +43,9 @@ options:
       main:
         description: Entry point of the zipapp, as C(package.module:function).
         type: str
+      python:
+        description: Interpreter of the zipapp, C(/usr/bin/python3) by default.
+        type: str
       link:
         description: Makes the path a symbolic link to this target.
         type: str
@@ -94,34 +97,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils import file_set  # n
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "path": {"type": "str", "required": True},
-                    "state": {"type": "str", "choices": ["file", "directory", "absent"], "default": "file"},
-                    "template": {"type": "str"},
-                    "src": {"type": "str"},
-                    "content": {"type": "str"},
-                    "zipapp": {"type": "str"},
-                    "main": {"type": "str"},
-                    "link": {"type": "str"},
-                    "owner": {"type": "str", "default": "root"},
-                    "group": {"type": "str", "default": "root"},
-                    "mode": {"type": "str"},
-                    "secret": {"type": "bool", "default": False},
-                    "validate": {"type": "str"},
-                    "content_b64": {"type": "str", "no_log": True},
-                },
-            },
-        },
+        argument_spec={"files": file_set.ARGUMENT},
         supports_check_mode=True,
     )
     files = module.params["files"]
-    for spec in files:
-        spec["mode"] = spec["mode"] or ("0755" if spec["state"] == "directory" else "0644")
     try:
         changes = file_set.apply(files, module.check_mode)
     except file_set.FileSetError as error:
@@ -129,15 +108,7 @@ def main() -> None:
     module.exit_json(
         changed=bool(changes),
         changed_paths=[change.path for change in changes],
-        diff=[
-            {
-                "before": change.before,
-                "after": change.after,
-                "before_header": change.path,
-                "after_header": f"{change.path} ({', '.join(change.reasons)})",
-            }
-            for change in changes
-        ],
+        diff=file_set.diff(changes),
         # The action plugin's inputs hold contents; they are not repeated in the result.
         invocation={"module_args": {"files": [spec["path"] for spec in files]}},
     )

@@ -34,6 +34,13 @@ options:
     description: Folder, on the control node, of the authority which stands in for the provider.
     type: path
     required: true
+  profile:
+    description:
+      - What the certificate is for. The key of a C(signature) serves with the PIN alone; that of a C(client) without,
+        because nobody is there to type it into a headless browser.
+    type: str
+    choices: [client, signature]
+    default: client
   subject:
     description: I(common_name), I(organization) and I(siren) of the certificate.
     type: dict
@@ -79,6 +86,7 @@ def main() -> None:
             "library": {"type": "path", "required": True},
             "label": {"type": "str", "required": True},
             "pin": {"type": "str", "required": True, "no_log": True},
+            "profile": {"type": "str", "choices": ["client", "signature"], "default": "client"},
             "subject": {"type": "dict", "required": True},
             "issued": {"type": "str", "default": ""},
         },
@@ -94,7 +102,13 @@ def main() -> None:
         result = as_account(
             params["account"],
             lambda: pkcs11_token.prepare(
-                library, params["label"], params["pin"], params["subject"], params["issued"], check
+                library,
+                params["label"],
+                params["pin"],
+                params["subject"],
+                params["issued"],
+                private=params["profile"] == "signature",
+                check=check,
             ),
         )
     except AccountError as error:

@@ -17,7 +17,8 @@ module: preflight
 short_description: Checks a host before a rollout, all at once
 version_added: "0.1.0"
 description:
-  - On the host, checks the system (Debian 13), the disk, the memory and the dates of the certificates.
+  - On the host, checks the system (Debian 13), the disk, the memory, the dates of the certificates and the age
+    of its backup.
   - On the control node, before anything else, takes the commune's lock for the running rollout and checks
     the description of the commune; then compares the two clocks.
   - Changes nothing on the host. Fails, in French, with every reason and its fix.
@@ -34,6 +35,10 @@ options:
     description: Least memory, in MiB.
     type: int
     default: 900
+  backup_max_age_hours:
+    description: Age, in hours, from which the last backup of a host that has data is told as too old.
+    type: int
+    default: 48
 attributes:
   check_mode:
     support: full
@@ -69,6 +74,7 @@ def main() -> None:
             "home": {"type": "path", "required": True},
             "min_disk_mib": {"type": "int", "default": 512},
             "min_memory_mib": {"type": "int", "default": 900},
+            "backup_max_age_hours": {"type": "int", "default": 48},
         },
         supports_check_mode=True,
     )
@@ -77,6 +83,7 @@ def main() -> None:
         module.params["min_disk_mib"] * MIB,
         module.params["min_memory_mib"] * MIB,
         dt.datetime.now(dt.UTC),
+        module.params["backup_max_age_hours"],
     )
     module.exit_json(changed=False, creatic_preflight=results, now=time.time())
 
