@@ -110,9 +110,9 @@ def test_the_machines_apply_their_own_kernel_settings_when_they_boot(folder: Pat
     command = "echo vm.swappiness=7 | sudo tee /etc/sysctl.d/90-essai.conf; sudo systemctl reboot 2>&1 || true"
     with contextlib.suppress(subprocess.CalledProcessError):  # the machine goes down under the connection
         ssh(folder, HOSTS[0].address, command)
-    for _attempt in range(100):
-        if lab.containers()["creatic-essai-a"]["State"] != "running":
-            break
+    end = time.monotonic() + 100
+    while lab.containers()["creatic-essai-a"]["State"] == "running":
+        assert time.monotonic() < end, "the machine did not go down"
         time.sleep(0.2)
     make(folder).up()
     answer = ssh(folder, HOSTS[0].address, "cat /proc/sys/vm/swappiness; systemctl is-system-running; uptime -s")

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import hashlib
 import io
+import ipaddress
 import json
 import os
 import shutil
@@ -421,7 +422,9 @@ class Lab:
         else:
             options = ["--systemd=always", "--pids-limit=0", "--shm-size=256m", "--cap-add", ",".join(CAPABILITIES)]
             program = [INIT_PATH]
-        network = ",".join([f"{NETWORK}:ip={host.address}", *(f"alias={name}" for name in host.names)])
+        # As on a real machine, the card stays the same through a reboot: the others know it by that.
+        card = ":".join(f"{byte:02x}" for byte in (0x02, 0x59, *ipaddress.ip_address(host.address).packed))
+        network = ",".join([f"{NETWORK}:ip={host.address},mac={card}", *(f"alias={name}" for name in host.names)])
         self.podman(
             *("run", "--detach", "--name", host.container, "--hostname", host.name, "--network", network),
             *("--label", f"creatic.recipe={recipe}", "--hosts-file=none", *options, image, *program),
