@@ -126,7 +126,7 @@ class CallbackModule(CallbackBase):
             seen = sum("derive" in host["phases"] for host in self._hosts.values())
             color = C.COLOR_CHANGED if drifted else C.COLOR_OK
             spent = duration(time.monotonic() - self._clock)
-            self._say(f"   {count(seen, 'machine')} comparées, {drifted} en dérive ({spent})", color)
+            self._say(f"   comparaison de {count(seen, 'machine')} : {drifted} en dérive ({spent})", color)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Write what was found."""
