@@ -538,9 +538,10 @@ def backup_status(context: Context) -> None:
         state = one["suspect"] or ("jamais sauvegardée" if not one["derniere"] else "")
         state = state or ("dépôt abîmé" if checked and not checked["bonne"] else "gelée" if one["gele"] else "")
         state = state or (f"trop ancienne ({one['age_max_h']} h au plus)" if one["trop_ancienne"] else "")
+        drill = drills.get(one["client"])
+        state = state or ("dernier exercice en échec" if drill and not drill["reussi"] else "")
         wrong += bool(state)
         moments = [_local(text) if text else "jamais" for text in (one["derniere"], checked.get("le", ""))]
-        drill = drills.get(one["client"])
         drilled = f"{_local(drill['debut'])}, {'réussi' if drill['reussi'] else 'ÉCHEC'}" if drill else "jamais"
         table.add_row(one["client"], moments[0], f"{one['octets'] / 1e6:.1f} Mo", moments[1], drilled, state or "bonne")
     Console(width=160).print(table)
