@@ -124,6 +124,18 @@ def test_what_is_being_written_is_not_judged(depot: Depot, log: Log) -> None:
     assert depot.watch() == ""
 
 
+def test_what_is_sent_beyond_the_quota_closes_the_door_and_is_taken_out(depot: Depot, log: Log) -> None:
+    assert depot.watch() == ""
+    good = log.number
+    log.write(struct.pack("<IIB", 0, 122_999_992, segments.PUT2) + identifier(4))  # and never committed
+    os.truncate(log.path / "data" / "0" / str(log.number), 121_000_000)  # what arrived of it
+    assert depot.watch() == ""
+    os.truncate(log.path / "data" / "0" / str(log.number), 123_000_000)
+    assert depot.watch() == "123 Mo occupés sur le disque, pour un quota de 20 Mo"
+    assert depot.freeze_file.exists()
+    assert depot.state["bon"] == good
+
+
 def test_what_is_no_segment_is_told(depot: Depot, log: Log) -> None:
     log.number += 1
     (depot.path / "data" / "0" / str(log.number)).write_bytes(b"rien de bon")

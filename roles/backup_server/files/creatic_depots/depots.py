@@ -34,6 +34,9 @@ from creatic_depots import segments
 CONFIG = Path("/etc/creatic/depots.json")
 _TRANSACTION = re.compile(r"transaction (\d+), UTC time (\S+)")
 _BORG = "/usr/bin/borg"
+# Bytes that a repository may take beyond its quota. borg counts what is referred to; in append-only mode what was
+# replaced, and what was sent and never committed, stays on the disk as well.
+_MARGIN = 100_000_000
 
 
 class DepotError(Exception):
@@ -139,6 +142,18 @@ class Depot:
     def exists(self) -> bool:
         return (self.path / "config").is_file()
 
+    @property
+    def _quota(self) -> int:
+        return self.settings.clients[self.client] * 1_000_000
+
+    def _size(self) -> int:
+        """Bytes of its segments on the disk; those that borg removes meanwhile count for nothing."""
+        size = 0
+        for path in segments.files(self.path).values():
+            with suppress(FileNotFoundError):
+                size += path.stat().st_size
+        return size
+
     def times(self) -> dict[int, str]:
         """End of each transaction by this server's clock, from the log that borg keeps in append-only mode."""
         try:
@@ -150,7 +165,6 @@ class Depot:
     def report(self) -> dict[str, Any]:
         """What the server can say of it."""
         state, times = self.state, self.times()
-        size = sum(path.stat().st_size for path in segments.files(self.path).values())
         # Closed quarters hold the last backup while the live repository is new.
         last = max(times.values(), default=str(state.get("derniere", "")))
         return {
@@ -159,8 +173,8 @@ class Depot:
             "age_max_h": self.settings.ages[self.client],
             "trop_ancienne": bool(last) and _age_h(last) > self.settings.ages[self.client],
             "transactions": len(times),
-            "octets": size,
-            "quota_octets": self.settings.clients[self.client] * 1_000_000,
+            "octets": self._size(),
+            "quota_octets": self._quota,
             "periodes": [path.name for path in sorted(self.home.glob("periodes/*/"))],
             "suspect": state["suspect"],
             "gele": self.freeze_file.exists(),
@@ -187,6 +201,8 @@ class Depot:
         except FileNotFoundError:
             # A transaction was undone while it was read: the next look sees what is left.
             return ""
+        if not reason and (size := self._size()) > 1.1 * self._quota + _MARGIN:
+            reason = f"{size // 1_000_000} Mo occupés sur le disque, pour un quota de {self._quota // 1_000_000} Mo"
         times = self.times()
         if state["bon"] in times:
             state["derniere"] = times[state["bon"]]
