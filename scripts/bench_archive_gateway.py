@@ -3,7 +3,7 @@
 
 Usage: scripts/bench_archive_gateway.py [AIPS [SECONDS]]: sizes first, then growth: that many small AIPs in all (default
 1000), or as many as fit in that time (default 480 s). Each versement goes through the door (nginx, mTLS), from this
-machine, one after the other.
+machine; one after the other for the sizes, four at a time for the growth.
 scripts/bench_archive_gateway.py --sans-salle AIPS: growth of the door alone (spool, journal, registry, packaging) on
 this machine, its storage a folder in memory: no lab, and many more archives in the same time.
 """
@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,13 +78,13 @@ def package(size: int) -> bytes:
                sender=SIRENS["la-madeleine"])  # fmt: skip
 
 
-def seconds(packages: list[bytes], door: Gateway) -> float:
+def seconds(packages: list[bytes], door: Gateway, at_once: int = 1) -> float:
     """How long it took to deposit them, all accepted."""
     start = time.monotonic()
-    for content in packages:
-        reply = door.deposit(content, "la-madeleine")
-        if reply.status != 200:
-            raise SystemExit(f"versement refusé : {reply.data.decode()[:500]}")
+    with ThreadPoolExecutor(at_once) as pool:
+        for reply in pool.map(lambda content: door.deposit(content, "la-madeleine"), packages):
+            if reply.status != 200:
+                raise SystemExit(f"versement refusé : {reply.data.decode()[:500]}")
     return time.monotonic() - start
 
 
@@ -131,7 +132,7 @@ def main() -> None:
     done, step, before = 0, max(min(wanted // 20, 200), 1), door.python(SPENT)
     deadline = time.monotonic() + (float(sys.argv[2]) if len(sys.argv) > 2 else 480)
     while done < wanted and time.monotonic() < deadline:
-        spent = seconds([package(10_000) for _ in range(step)], door)
+        spent = seconds([package(10_000) for _ in range(step)], door, 4)
         done += step
         cpu = door.python(SPENT)
         print(f"{done:>6} archives de plus : {step / spent:5.1f} par seconde, {(cpu - before) / step * 1000:.0f} ms de"
