@@ -141,8 +141,8 @@ def take(settings: Settings) -> list[dict[str, Any]]:
         )
     for name in settings.all_of("postgresql"):
         target = settings.snapshots / f"{name}.dump"
-        owner = dump(name, target)
-        taken.append({"base": name, "copie": f"/{target.relative_to(settings.base)}", "proprietaire": owner})
+        copy = f"/{target.relative_to(settings.base)}"
+        taken.append({"base": name, "copie": copy, "proprietaire": dump(name, target)})
     write(settings.snapshots / MANIFEST, json.dumps(taken, indent=1).encode())
     return taken
 
