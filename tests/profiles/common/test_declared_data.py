@@ -14,6 +14,7 @@ MADE_AGAIN = {
         f"/var/lib/{name}"
         for name in ("aide", "creatic", "creatic-sauvegarde", "private", "python", "shells.state", "wtmpdb", "xfonts")
     ),
+    "/opt/passerelle",
     "/opt/signature",
 }
 # Of roles that declare nothing, with the reason in their variables.
@@ -46,6 +47,12 @@ def undeclared(host: Host, profile: str) -> set[str]:
         config = host.run("cat /etc/creatic/sauvegarde/config.json")
     items = json.loads(config.stdout)["elements"] if config.rc == 0 else []
     declared = {path for item in items for path in item["paths"]}
+    dumped = {name for item in items for name in item.get("postgresql", [])}
+    if "/var/lib/postgresql" in found:
+        with host.sudo("postgres"):
+            there = host.check_output("psql -XAtqc 'SELECT datname FROM pg_database WHERE NOT datistemplate' postgres")
+        if set(there.split()) <= dumped | {"postgres"}:
+            declared.add("/var/lib/postgresql")
     return found - MADE_AGAIN - KEPT_ELSEWHERE.get(profile, set()) - declared
 
 

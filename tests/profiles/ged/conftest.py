@@ -127,12 +127,16 @@ def store(hostvars: dict[str, Any], creatic_home: Path) -> Store:
 
 
 @pytest.fixture(scope="session")
-def wanted(pytestconfig: pytest.Config) -> dict[str, Any]:
+def wanted(pytestconfig: pytest.Config, whole_inventory: dict[str, Any]) -> dict[str, Any]:
     """The configuration that the inventory wants."""
     folder = Path(pytestconfig.getoption("--environment"))
     communes = [one.variables for one in groupement.load(folder) if "ged" in one.data["services"]]
     found: dict[str, Any] = json.loads(
-        json.dumps(ged.configuration(ged.read_plan(folder / "ged.yml"), communes))
+        json.dumps(
+            ged.configuration(
+                ged.read_plan(folder / "ged.yml"), communes, "passerelle" if "passerelle" in whole_inventory else ""
+            )
+        )
     )  # as Ansible hands it over
     return found
 

@@ -83,6 +83,18 @@ def test_without_services_the_whole_commune_sees_its_documents(tmp_path: Path) -
     assert rights(found)["document_type", "Loos - Acte"] == {"Loos"}
 
 
+def test_the_passerelle_files_in_every_commune_and_has_no_other_right(tmp_path: Path) -> None:
+    plan, other = ged.read_plan(written(tmp_path, PLAN)), {"slug": "wavrin", "nom": "Wavrin", "comptes": []}
+    without, found = ged.configuration(plan, [LOOS, other]), ged.configuration(plan, [LOOS, other], "passerelle")
+    assert [one["username"] for one in found["users"]] == ["anne.petit", "luc.roux", "passerelle"]
+    assert (found["groups"]["Passerelle"], found["roles"]["Passerelle"]) == (["passerelle"], ["Passerelle"])
+    given = {what for what, roles in rights(found).items() if "Passerelle" in roles}
+    assert given == {what for what in rights(found) if what[0] in ("document_type", "cabinet")}
+    for one in found["acls"]:
+        one["roles"].pop("Passerelle", None)
+    assert found["acls"] == without["acls"]
+
+
 def test_a_service_sees_its_types_only(tmp_path: Path) -> None:
     given = rights(wanted(tmp_path, LOOS | {"ged": SERVICES}))
     assert given["document_type", "Loos - Courrier"] == {"Loos"}

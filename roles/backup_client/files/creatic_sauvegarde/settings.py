@@ -26,7 +26,7 @@ class Settings:
     Attributes:
         client: name under which the server knows this machine.
         repository: address of its repository, for borg.
-        items: what roles declared: name, paths, exclude, sqlite, units.
+        items: what roles declared: name, paths, exclude, sqlite, postgresql, units.
         folder: keys and passphrase.
         state: snapshots, and what borg keeps between runs.
         metrics: folder of the textfile collector.

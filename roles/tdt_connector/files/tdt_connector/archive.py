@@ -77,6 +77,21 @@ def latest_archived(config: Config) -> str:
     return max(found)[1]
 
 
+def session(config: Config, certificate: Path) -> requests.Session:
+    """Calls with a client certificate, to a server whose authorities the machine trusts."""
+    made = requests.Session()
+    made.trust_env = False
+    made.cert = (str(certificate / "fullchain.pem"), str(certificate / "key.pem"))
+    made.verify = str(config.autorites)
+    made.headers["User-Agent"] = "tdt-connector"
+    return made
+
+
+def archived_as(folder: Path) -> str:
+    """Identifier, at the archive, of the act in this folder. Raises OSError, ArchiveError."""
+    return _outcome(folder.name, (folder / ACCEPTED).read_bytes()).archive
+
+
 class Sae:
     """The archive's door, seen from a commune. Raises ArchiveError."""
 
@@ -87,12 +102,7 @@ class Sae:
             )
         self._config = config
         self._terms = Terms(config.archive_agency, config.archive_rule, config.archive_action)
-        self._session = requests.Session()
-        self._session.trust_env = False
-        folder = config.archive_certificate
-        self._session.cert = (str(folder / "fullchain.pem"), str(folder / "key.pem"))
-        self._session.verify = str(config.autorites)
-        self._session.headers["User-Agent"] = "tdt-connector"
+        self._session = session(config, config.archive_certificate)
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
         try:

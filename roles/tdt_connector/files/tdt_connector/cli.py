@@ -1,4 +1,4 @@
-"""The command line, in French: tdt-connector run|status|send|retry|doctor|proof|verser|restituer."""
+"""The command line, in French: tdt-connector run|status|send|retry|doctor|proof|verser|restituer|relever."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from .classification import parse as parse_classification
 from .client import Client
 from .config import DEFAULT_PATH, Config, ConfigError, load
 from .errors import TdtError
+from .handover import Gateway, HandoverError
 from .journal import Journal, Row, State, StateChanged
 from .s2low import S2low
 from .sip import SipError
@@ -169,6 +170,13 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("idacte", nargs="?", help="identifiant de l'acte (IDActe)")
     what.add_argument("--dernier", action="store_true", help="l'acte versé le plus récent")
     back.add_argument("--vers", type=Path, metavar="DOSSIER", help="où écrire les fichiers (par défaut : nulle part)")
+    command(
+        "relever",
+        _relay,
+        "prend à la passerelle les actes à transmettre, et lui dit où en sont les autres",
+        "Met dans le dossier de dépôt les actes que la passerelle a pour cette collectivité, et lui dit où en sont\n"
+        "ceux d'avant. À relancer sans crainte. Rend 75 si la passerelle ne répond pas : rien n'est perdu.",
+    )
     return parser
 
 
@@ -381,6 +389,17 @@ def _archive(config: Config, arguments: argparse.Namespace) -> int:
     elif arguments.tous:
         print("Tous les actes sont versés.")
     return 1 if failed else os.EX_TEMPFAIL if waiting else 0
+
+
+def _relay(config: Config, arguments: argparse.Namespace) -> int:
+    with Journal(config.journal) as journal:
+        try:
+            done = Gateway(config, journal).relay()
+        except HandoverError as error:
+            print(f"Passerelle : {error}", file=sys.stderr)
+            return os.EX_TEMPFAIL
+    print("\n".join(done) if done else "Rien de neuf.")
+    return 0
 
 
 def _bring_back(config: Config, arguments: argparse.Namespace) -> int:

@@ -67,6 +67,8 @@ class Config:
     archive_rule: str = ""
     archive_action: str = "Keep"
     archive_certificate: Path = Path("/etc/creatic/pki/tdt/current")
+    gateway_url: str = ""
+    gateway_certificate: Path = Path("/etc/creatic/pki/tdt/current")
 
     @property
     def max_bytes(self) -> int:
@@ -124,7 +126,7 @@ def _build(raw: Mapping[str, object], path: Path) -> Config:
     def fault(name: str, text: str) -> None:
         faults.append(f"{path}, champ « {name} » : {text}")
 
-    known = (*_TOP, *_NUMBERS, "compte", "delais", "archivage")
+    known = (*_TOP, *_NUMBERS, "compte", "delais", "archivage", "passerelle")
     for name in raw:
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)
@@ -151,6 +153,7 @@ def _build(raw: Mapping[str, object], path: Path) -> Config:
     values.update(_account(raw.get("compte"), fault))
     values["delais"] = _delays(raw.get("delais"), fault)
     values.update(_archive(raw.get("archivage"), fault))
+    values.update(_gateway(raw.get("passerelle"), fault))
     if faults:
         raise ConfigError("\n".join(faults))
     return Config(**values)
@@ -213,6 +216,18 @@ def _archive(raw: object, fault: _Fault) -> dict[str, Any]:
         "archive_action": _FINAL_ACTIONS.get(raw["sort"], "Keep"),
         "archive_certificate": Path(raw["certificat"]),
     }
+
+
+def _gateway(raw: object, fault: _Fault) -> dict[str, Any]:
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict) or set(raw) != {"url", "certificat"}:
+        fault("passerelle", "attend exactement « url » et « certificat ».")
+        return {}
+    problem = _check_text("url", str(raw["url"]))
+    if problem:
+        fault("passerelle.url", problem.replace("https://www.s2low.org", "https://passerelle.exemple.fr"))
+    return {"gateway_url": str(raw["url"]).rstrip("/"), "gateway_certificate": Path(str(raw["certificat"]))}
 
 
 def _delays(raw: object, fault: _Fault) -> Delays:

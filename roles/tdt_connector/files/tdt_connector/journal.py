@@ -282,6 +282,13 @@ class Journal:
         )
         return [_row(item) for item in rows]
 
+    def with_file(self, name: str) -> list[Row]:
+        """Deposits that have a file of this name, newest first."""
+        rows = self._db.execute(
+            "SELECT * FROM depot WHERE instr(fichiers, ?) ORDER BY id DESC", (json.dumps({"name": name})[1:-1],)
+        )
+        return [_row(item) for item in rows]
+
     def rows(self, *states: State) -> list[Row]:
         """Deposits in one of these states, oldest first."""
         marks = ", ".join("?" * len(states))
@@ -328,6 +335,16 @@ class Journal:
         if self.value(key) != str(value):
             with self._transaction():
                 self._db.execute("INSERT OR REPLACE INTO valeur VALUES (?, ?)", (key, _clean(str(value))))
+
+    def values(self, prefix: str) -> dict[str, str]:
+        """The facts whose name begins so."""
+        query = "SELECT cle, valeur FROM valeur WHERE substr(cle, 1, ?) = ? ORDER BY cle"
+        return dict(self._db.execute(query, (len(prefix), prefix)).fetchall())
+
+    def forget(self, key: str) -> None:
+        """Forget a fact."""
+        with self._transaction():
+            self._db.execute("DELETE FROM valeur WHERE cle = ?", (key,))
 
     def integrity(self) -> str:
         """'ok', or what SQLite found wrong."""

@@ -26,6 +26,10 @@ DOCUMENTATION = r"""
       description: Path of C(ged.yml).
       type: str
       required: true
+    filer:
+      description: Account that files acts for every commune, none by default.
+      type: str
+      default: ""
   author:
     - Cre@tic (@cdg59)
 """
@@ -41,14 +45,14 @@ RETURN = r"""
 """
 
 
-def ged_configuration(communes: Sequence[dict[str, Any]], plan: str) -> dict[str, Any]:
+def ged_configuration(communes: Sequence[dict[str, Any]], plan: str, filer: str = "") -> dict[str, Any]:
     """Give the wanted configuration.
 
     Raises:
         AnsibleFilterError: something is to be corrected first.
     """
     try:
-        return ged.configuration(ged.read_plan(Path(plan)), list(communes))
+        return ged.configuration(ged.read_plan(Path(plan)), list(communes), filer)
     except ged.GedError as error:
         raise AnsibleFilterError(str(error)) from None
 

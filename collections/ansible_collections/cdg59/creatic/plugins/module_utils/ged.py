@@ -17,6 +17,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.checked_yaml import 
 
 SCHEMA = Path(__file__).with_name("ged.schema.json")
 EVERYONE = "GED"
+FILERS = "Passerelle"
 # Levels of an index that are no metadata.
 _LEVELS = {"type": "{{ document.document_type.label }}", "annee": "{{ document.datetime_created.year }}"}
 # Not Mayan's own date parser: it reads 05/11/2026 as the 11th of May.
@@ -153,12 +154,15 @@ def _check_listed(
             source.report(f"{quote(name)} n'est pas dans {where}", f"{fix} ({', '.join(known)})", (*path, place))
 
 
-def configuration(plan: Mapping[str, Any], communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def configuration(
+    plan: Mapping[str, Any], communes: Sequence[Mapping[str, Any]], filer: str = ""
+) -> dict[str, Any]:  # fmt: skip
     """What is wanted of Mayan.
 
     Args:
         plan: from `read_plan`.
         communes: the variables `creatic_commune` of the communes served.
+        filer: account that files acts for every commune (the passerelle's), if there is one.
 
     Raises:
         GedError: a commune names a type that the plan does not have.
@@ -180,7 +184,21 @@ def configuration(plan: Mapping[str, Any], communes: Sequence[Mapping[str, Any]]
         wanted["acls"].append(_acl("metadata_type", one["nom"], {EVERYONE: AGENT_ON_METADATA}))
     for commune in sorted(communes, key=lambda one: str(one["slug"])):
         _add_commune(wanted, plan, commune)
+    if filer:
+        _add_filer(wanted, filer)
     return wanted
+
+
+def _add_filer(wanted: dict[str, Any], login: str) -> None:
+    """An account that files in every commune's types and folders, and has no other right."""
+    names = {"first_name": "Passerelle", "last_name": "(service)", "email": f"{login}@service.invalid"}
+    wanted["users"].append({"username": login, **names})
+    wanted["groups"][FILERS] = [login]
+    wanted["roles"][FILERS] = [FILERS]
+    wanted["roles"][EVERYONE].append(FILERS)
+    for one in wanted["acls"]:
+        if one["kind"] in ("document_type", "cabinet"):
+            one["roles"][FILERS] = sorted(AGENT_ON_TYPE if one["kind"] == "document_type" else AGENT_ON_CABINET)
 
 
 def _check_types(plan: Mapping[str, Any], communes: Sequence[Mapping[str, Any]]) -> None:

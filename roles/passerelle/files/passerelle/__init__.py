@@ -1,0 +1,1 @@
+"""The hand-overs: délibérations → parapheur → connector → ARActe → publication → GED → versement."""

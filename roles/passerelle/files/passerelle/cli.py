@@ -1,0 +1,156 @@
+"""The command line, in French: passerelle travailler|base|lister|montrer|relancer|deposer."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import pwd
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import psycopg
+from procrastinate.exceptions import ConnectorException
+
+from . import config as settings
+from .chain import NATURES, BadRequest
+from .files import Files
+from .page import content
+from .queue import Queue, alone, parts
+from .store import Act
+
+log = logging.getLogger("passerelle")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Returns the exit code: 0 done, 1 refused or failed, 2 misuse."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        config = settings.load(arguments.config)
+        _become_service(config)
+        return int(arguments.action(config, arguments))
+    except (settings.ConfigError, BadRequest) as error:
+        print(error, file=sys.stderr)
+    except BlockingIOError:
+        print("Une autre passerelle travaille déjà sur cette machine.", file=sys.stderr)
+    except (psycopg.Error, ConnectorException) as error:
+        print(f"Base de données inutilisable : {error}. Rien n'est perdu.", file=sys.stderr)
+    except OSError as error:
+        print(f"Fichier ou disque inutilisable : {error}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "passerelle", description="Fait passer chaque acte d'un service au suivant, une fois et une seule."
+    )
+    parser.add_argument("--config", type=Path, default=settings.DEFAULT_PATH, metavar="FICHIER")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMANDE", title="commandes")
+
+    def command(name: str, action: object, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(action=action)
+        return sub
+
+    command("travailler", _work, "fait passer les actes (lancé par systemd)")
+    command("base", _prepare, "prépare la base de données (lancé par systemd)")
+    listing = command("lister", _list, "montre où en sont les actes")
+    listing.add_argument("--bloques", action="store_true", help="seulement ceux qui attendent une personne")
+    command("montrer", _show, "montre le parcours d'un acte").add_argument("reference")
+    command("relancer", _retry, "reprend un acte mis de côté, une fois la cause levée").add_argument("reference")
+    deposit = command("deposer", _deposit, "met dans la chaîne un acte qui ne vient d'aucun serveur")
+    deposit.add_argument("fichier", type=Path, help="le PDF de l'acte")
+    deposit.add_argument("--commune", required=True, help="nom court de la commune (gondecourt)")
+    deposit.add_argument("--numero", required=True)
+    deposit.add_argument("--objet", required=True)
+    deposit.add_argument("--date", required=True, type=date.fromisoformat, help="date de la décision, AAAA-MM-JJ")
+    deposit.add_argument("--matiere", required=True, help="matière de la nomenclature (5.2)")
+    deposit.add_argument("--circuit", choices=sorted(NATURES), default="deliberation")
+    return parser
+
+
+def _become_service(config: settings.Config) -> None:
+    """Work under the service's account: its database knows it alone, and no file ever belongs to root."""
+    if os.geteuid() == 0 and config.folder.is_dir() and config.folder.stat().st_uid:
+        account = pwd.getpwuid(config.folder.stat().st_uid)
+        os.initgroups(account.pw_name, account.pw_gid)
+        os.setgid(account.pw_gid)
+        os.setuid(account.pw_uid)
+        os.umask(0o027)
+
+
+def _work(config: settings.Config, arguments: argparse.Namespace) -> int:
+    with alone(config):
+        store, queue, chain = parts(config)
+        Files(config.folder).clean()
+        found = queue.recover()
+        if found:
+            log.warning("%d travaux interrompus sont repris.", found)
+        servers = ", ".join(config.servers) or "aucun"
+        log.info("Passerelle prête : %d communes, serveurs : %s.", len(config.communes), servers)
+        queue.work(chain, store)
+        store.close()
+    return 0
+
+
+def _prepare(config: settings.Config, arguments: argparse.Namespace) -> int:
+    Queue(config).prepare()
+    return 0
+
+
+def _list(config: settings.Config, arguments: argparse.Namespace) -> int:
+    store, _queue, _chain = parts(config)
+    shown = content(config, store, None)
+    rows = shown["a_revoir"] if arguments.bloques else shown["actes"]
+    for one in rows:
+        text = one["texte"] + (f" (en retard : {one['retard']})" if one["retard"] else "")
+        print(f"{one['depuis']}  {one['commune']:<20} {one['numero']:<16} {text}\n    {one['reference']}")
+    print(f"{len(rows)} acte(s)." if rows else "Aucun acte.")
+    store.close()
+    return 0
+
+
+def _show(config: settings.Config, arguments: argparse.Namespace) -> int:
+    store, _queue, _chain = parts(config)
+    act, past = store.get(arguments.reference), store.history(arguments.reference)
+    store.close()
+    if act is None:
+        print(f"Aucun acte n'a la référence « {arguments.reference} ».", file=sys.stderr)
+        return 1
+    print(_described(act))
+    for when, step, detail in past:
+        print(f"  {when.astimezone():%d/%m/%Y %H:%M:%S.%f}"[:-3] + f"  {step:<24} {detail}".rstrip())
+    return 0
+
+
+def _described(act: Act) -> str:
+    what = f"{act.data.get('numero')} — {act.data.get('objet')} ({act.commune})"
+    lines = [f"{act.reference} : {what}, étape « {act.step} »"]
+    lines += [f"  mis de côté : {act.blocked}"] if act.blocked else []
+    lines += [f"  en retard : {act.late}"] if act.late else []
+    return "\n".join(lines)
+
+
+def _retry(config: settings.Config, arguments: argparse.Namespace) -> int:
+    store, queue, chain = parts(config)
+    act = chain.retry(arguments.reference)
+    queue.hurry(arguments.reference)
+    store.close()
+    print(f"« {act.data.get('numero')} » reprend à l'étape « {act.step} ».")
+    return 0
+
+
+def _deposit(config: settings.Config, arguments: argparse.Namespace) -> int:
+    store, _queue, chain = parts(config)
+    content_of = arguments.fichier.read_bytes()
+    data = {
+        "circuit": arguments.circuit, "numero": arguments.numero, "date": arguments.date.isoformat(),
+        "objet": arguments.objet, "matiere": arguments.matiere,
+    }  # fmt: skip
+    reference = chain.deposit(arguments.commune, data, content_of)
+    store.close()
+    print(f"Dans la chaîne sous la référence {reference}.")
+    return 0

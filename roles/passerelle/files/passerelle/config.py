@@ -1,0 +1,84 @@
+"""The configuration: /etc/passerelle/config.json, written by the role, and the passwords beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DEFAULT_PATH = Path("/etc/passerelle/config.json")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text is French."""
+
+
+@dataclass(frozen=True)
+class Commune:
+    """A commune that the passerelle serves."""
+
+    slug: str
+    name: str
+    siren: str
+    services: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Account:
+    """A server and the account the passerelle has there."""
+
+    url: str
+    login: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the passerelle needs to know. Delays are in seconds; an absent server's steps are skipped."""
+
+    communes: dict[str, Commune]
+    siren: str = ""  # of the groupement, whose agents see every commune
+    servers: dict[str, Account] = field(default_factory=dict)  # parapheur, deliberations, ged
+    database: str = "dbname=passerelle host=/run/postgresql"
+    folder: Path = Path("/var/lib/passerelle")
+    trust: str = "/etc/creatic/pki/ca.pem"
+    templates: Path = Path("/usr/lib/passerelle/modeles")
+    metrics: Path = Path("/var/lib/creatic/metrics/passerelle.prom")
+    look_every: int = 30  # between two looks at what others have ready
+    retry: float = 5  # before the second try, then twice as long each time
+    retry_max: float = 300
+    concurrency: int = 4
+
+    def has(self, slug: str, service: str) -> bool:
+        """Whether a commune has a service, and the groupement the server for it."""
+        commune = self.communes.get(slug)
+        if commune is None or service not in commune.services:
+            return False
+        return service in ("teletransmission", "archivage") or service in self.servers
+
+    def by_siren(self, siren: str) -> Commune | None:
+        """The commune of a SIREN."""
+        return next((one for one in self.communes.values() if one.siren == siren), None)
+
+
+def load(path: Path = DEFAULT_PATH) -> Config:
+    """Read the configuration. Raises ConfigError."""
+    try:
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        servers = {
+            name: Account(one["url"], one["compte"], Path(one["mot_de_passe"]).read_text(encoding="utf-8").strip())
+            for name, one in raw["serveurs"].items()
+        }
+        communes = {
+            one["slug"]: Commune(one["slug"], one["nom"], one["siren"], tuple(one["services"]))
+            for one in raw["communes"]
+        }
+        return Config(
+            communes, raw["siren"], servers, look_every=int(raw["releve"]), concurrency=int(raw["travaux"])
+        )  # fmt: skip
+    except OSError as error:
+        why = f"lecture impossible ({error.strerror}). Relancez le déploiement."
+        raise ConfigError(f"{error.filename} : {why}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} : contenu inattendu ({error!r}). Relancez le déploiement.") from error

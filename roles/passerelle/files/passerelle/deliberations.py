@@ -1,0 +1,51 @@
+"""The deliberations' server, as its account `passerelle` sees it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .http import Server
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+class Deliberations:
+    """What was adopted, and what became of it. Every call may be made again."""
+
+    def __init__(self, server: Server, login: str, password: str) -> None:
+        self._server = server
+        server.session.auth = (login, password)
+
+    def adopted(self) -> list[dict[str, Any]]:
+        """Adopted and not yet handed on."""
+        return self._server.results("/@adoptees")
+
+    def fetch(self, url: str, target: BinaryIO) -> str:
+        """Write a document; gives its SHA-256."""
+        return self._server.fetch(url, target)
+
+    def tell(self, uid: str, told: dict[str, Any], document: Path | None = None) -> None:
+        """Say where an act is; `document` is what is published."""
+        body = {"uid": uid, **told}
+        if document is not None:
+            body |= {"document": base64.b64encode(document.read_bytes()).decode(), "sha256": document.name}
+        self._server.json("POST", "/@suivi", json=body)
+
+
+def problem(item: dict[str, Any]) -> str:
+    """What is wrong with an adopted act as it is announced, or ""."""
+    for name in ("uid", "reference", "commune", "numero", "date", "objet"):
+        if not isinstance(item.get(name), str) or not item[name].strip():
+            return f"le champ « {name} » manque."
+    if not _DATE.fullmatch(item["date"][:10]):
+        return f"le champ « date » n'est pas une date : « {item['date']} »."
+    for document in [item.get("document"), *(item.get("annexes") or [])]:
+        if not isinstance(document, dict) or not _DIGEST.fullmatch(str(document.get("sha256"))):
+            return "un document est annoncé sans son empreinte (sha256)."
+        if not isinstance(document.get("url"), str):
+            return "un document est annoncé sans son adresse (url)."
+    return ""

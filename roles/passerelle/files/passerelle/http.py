@@ -1,0 +1,120 @@
+"""Calls to the other servers: TLS with the groupement's authorities, and one way to read what they answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+import requests
+
+from .errors import Away, Refused, Trouble
+
+_TIMEOUT = (10, 120)
+_BLOCK = 1 << 20
+_LATER = (429, 502, 503, 504)
+
+
+class Server:
+    """One server, one account.
+
+    Args:
+        name: as people call it ("le parapheur").
+        url: its address, https.
+        trust: PEM file of the authorities.
+        tokens: sessions open, by address, shared by all jobs.
+        limit: size over which a file is not taken, in bytes.
+    """
+
+    def __init__(
+        self, name: str, url: str, trust: str, tokens: dict[str, str] | None = None, limit: int = 150_000_000
+    ) -> None:
+        self.name, self.url, self._trust, self._limit = name, url.rstrip("/"), trust, limit
+        self._tokens = {} if tokens is None else tokens
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.headers.update({"User-Agent": "passerelle", "Accept": "application/json"})
+
+    def log_in(self, login: str, password: str) -> None:
+        """Open a session by a token, as Mayan's API does, if there is none yet."""
+        if self.url not in self._tokens:
+            try:
+                found = self.json("POST", "/api/v4/auth/token/obtain/", json={"username": login, "password": password})
+                self._tokens[self.url] = found["token"]
+            except (Refused, KeyError, TypeError) as error:  # no act's fault
+                raise Trouble(f"{self.name} refuse le compte « {login} » ({error}).") from error
+        self.session.headers["Authorization"] = f"Token {self._tokens[self.url]}"
+
+    def ask(self, method: str, path: str, **given: Any) -> requests.Response:
+        """One request; redirections are not followed. Raises Away, Trouble, Refused."""
+        url = path if path.startswith("https://") else self.url + path
+        if urlsplit(url)[:2] != urlsplit(self.url)[:2]:
+            raise Refused(f"{self.name} renvoie vers une autre machine ({urlsplit(url).hostname}).")
+        given.setdefault("timeout", _TIMEOUT)
+        try:
+            answer = self.session.request(method, url, verify=self._trust, allow_redirects=False, **given)
+        except requests.exceptions.SSLError as error:
+            raise Trouble(f"{self.name} : certificat refusé ({_short(error)}).") from error
+        except OSError as error:  # every error of requests is one
+            raise Away(f"{self.name} ne répond pas ({type(error).__name__}).") from error
+        if answer.ok and not answer.is_redirect:
+            return answer
+        said = f"{self.name} répond HTTP {answer.status_code}{_said(answer)}"
+        answer.close()
+        if answer.status_code == 401:
+            self._tokens.pop(self.url, None)
+        if answer.status_code in _LATER:
+            raise Away(said)
+        if answer.status_code in (400, 404, 409, 413, 422):
+            raise Refused(said)
+        raise Trouble(said)
+
+    def json(self, method: str, path: str, **given: Any) -> Any:
+        """One request whose answer is JSON."""
+        answer = self.ask(method, path, **given)
+        try:
+            return answer.json() if answer.content else {}
+        except ValueError as error:
+            raise Trouble(f"{self.name} : réponse illisible à {path}.") from error
+
+    def results(self, path: str) -> list[dict[str, Any]]:
+        """The objects of a list."""
+        answer = self.json("GET", path)
+        found = answer.get("results") if isinstance(answer, dict) else None
+        if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+            raise Trouble(f"{self.name} : réponse inattendue à {path}.")
+        return found
+
+    def fetch(self, path: str, target: BinaryIO) -> str:
+        """Write a file to `target`; gives its SHA-256."""
+        digest, size = hashlib.sha256(), 0
+        answer = self.ask("GET", path, stream=True, headers={"Accept": "*/*"})
+        try:
+            for block in answer.iter_content(_BLOCK):
+                size += len(block)
+                if size > self._limit:
+                    raise Refused(f"{self.name} : le fichier dépasse {self._limit // 1_000_000} Mo.")
+                digest.update(block)
+                target.write(block)
+        except OSError as error:
+            raise Away(f"{self.name} : lecture interrompue ({type(error).__name__}).") from error
+        finally:
+            answer.close()
+        return digest.hexdigest()
+
+
+def _short(error: Exception) -> str:
+    return str(error).rpartition("]")[2].strip(" ()'\"")[:120] or type(error).__name__
+
+
+def _said(answer: requests.Response) -> str:
+    """What the server says of it, in a few words."""
+    if "json" not in answer.headers.get("Content-Type", ""):
+        return "."
+    try:
+        told = answer.json()
+    except ValueError:
+        return "."
+    text = told.get("message") or told.get("detail") if isinstance(told, dict) else None
+    return f" : {' '.join(str(text or json.dumps(told, ensure_ascii=False)).split())[:400]}"

@@ -1,0 +1,28 @@
+"""Figures for the node exporter's textfile collector."""
+
+from __future__ import annotations
+
+import time
+
+from .chain import STEPS
+from .config import Config
+from .store import FINISHED, Store
+
+
+def publish(config: Config, store: Store) -> None:
+    """Replace the .prom file at once."""
+    if not config.metrics.parent.is_dir():
+        return
+    counts = store.counts()
+    lines = ["# HELP passerelle_actes Acts by step; bloque: those that wait for a person."]
+    lines.append("# TYPE passerelle_actes gauge")
+    lines += [f'passerelle_actes{{etape="{step}"}} {counts.get(step, 0)}' for step in (*STEPS, FINISHED, "bloque")]
+    lines += [
+        "# HELP passerelle_releve_timestamp_seconds Last look at what others have ready.",
+        "# TYPE passerelle_releve_timestamp_seconds gauge",
+        f"passerelle_releve_timestamp_seconds {time.time():.0f}",
+    ]
+    partial = config.metrics.with_suffix(".part")
+    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    partial.chmod(0o644)
+    partial.replace(config.metrics)

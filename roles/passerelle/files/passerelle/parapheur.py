@@ -1,0 +1,48 @@
+"""The parapheur, as its account `passerelle` sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from .http import Server
+
+_DOSSIERS = "/api/v4/creatic/dossiers/"
+
+
+class Parapheur:
+    """Deposits, states and signed files. Every call may be made again."""
+
+    def __init__(self, server: Server, login: str, password: str) -> None:
+        self._server, self._login, self._password = server, login, password
+
+    def _ready(self) -> Server:
+        self._server.log_in(self._login, self._password)
+        return self._server
+
+    def deposit(self, act: dict[str, Any], file: Path) -> int:
+        """Put an act in its circuit, or find it there; gives its number in the parapheur."""
+        fields = {key: act[key] for key in ("commune", "circuit", "reference", "objet", "numero", "date")}
+        with file.open("rb") as stream:
+            files = {"fichier": (f"{act['numero']}.pdf", stream, "application/pdf")}
+            made = self._ready().json("POST", _DOSSIERS, data=fields, files=files)
+        return int(made["id"])
+
+    def listed(self, state: str) -> list[dict[str, Any]]:
+        """The dossiers of a state."""
+        return self._ready().results(f"{_DOSSIERS}?etat={quote(state)}")
+
+    def state(self, reference: str) -> dict[str, Any] | None:
+        """One dossier."""
+        found = self._ready().results(f"{_DOSSIERS}?reference={quote(reference, safe='')}")
+        return next((one for one in found if one.get("reference") == reference), None)
+
+    def fetch(self, number: int, target: BinaryIO) -> str:
+        """Write the last file, as it is; gives its SHA-256."""
+        return self._ready().fetch(f"{_DOSSIERS}{number}/fichier/", target)
+
+    def tell(self, number: int, state: str, reason: str = "") -> None:
+        """Say how the télétransmission went."""
+        body = {"etat": state} | ({"motif": reason} if reason else {})
+        self._ready().json("POST", f"{_DOSSIERS}{number}/etat/", json=body)

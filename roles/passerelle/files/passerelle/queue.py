@@ -1,0 +1,151 @@
+"""The queue: procrastinate, on the acts' own database. One process works it (systemd sees to that)."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision, SyncPsycopgConnector
+from procrastinate.jobs import Job, Status
+
+from . import metrics
+from .chain import Chain
+from .config import Config
+from .errors import Away, HandoverError, Refused
+from .files import Files
+from .store import SCHEMA, Store
+
+log = logging.getLogger("passerelle")
+for _name in ("procrastinate", "psycopg.pool"):
+    logging.getLogger(_name).setLevel(logging.WARNING)  # not a line for each job
+_ADVANCE, _LOOK = "avancer", "relever"
+_STUCK = 1200  # seconds after which a job that is not finished is nobody's: its end could not be written
+_ATTEMPTS = 8  # of what should not happen; a server that is away is waited for without end
+
+
+class Retry(BaseRetryStrategy):
+    """Twice as long each time, up to a limit."""
+
+    def __init__(self, config: Config) -> None:
+        self._first, self._longest = config.retry, config.retry_max
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
+        """When a failed job is tried again: always, `Queue.advance` having put aside what must not be."""
+        delay = min(self._longest, self._first * 2 ** min(job.attempts, 16))
+        return RetryDecision(retry_in={"milliseconds": int(delay * 1000)})
+
+
+class Queue:
+    """Jobs put in the queue with what they are about, in one transaction."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._app = App(connector=SyncPsycopgConnector(conninfo=config.database))
+
+    def defer(self, connection: psycopg.Connection[Any], reference: str) -> None:
+        """Have an act's next hand-over made, one at a time for each act."""
+        self._app.configure_task(_ADVANCE, lock=reference, connection=connection).defer(reference=reference)
+
+    def hurry(self, reference: str) -> None:
+        """Forget the tries that wait for their hour: another one was just put in the queue."""
+        with self._app.open():
+            later = [job for job in self._app.job_manager.list_jobs(lock=reference, status="todo") if job.scheduled_at]
+            for job in later:
+                self._app.job_manager.cancel_job_by_id(job.id or 0, delete_job=True)
+
+    def prepare(self) -> None:
+        """Make the tables that are not there yet."""
+        with psycopg.connect(self._config.database) as connection:
+            connection.execute(SCHEMA)
+            made = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()
+        if made == (None,):
+            with self._app.open():
+                self._app.schema_manager.apply_schema()
+
+    def recover(self) -> int:
+        """Put back what a killed process was doing; for the one process that works, before it begins."""
+        return asyncio.run(self._recover())
+
+    async def _recover(self) -> int:
+        async with App(connector=PsycopgConnector(conninfo=self._config.database)).open_async() as app:
+            found = list(await app.job_manager.list_jobs_async(status="doing"))
+            for job in found:
+                if job.queueing_lock:  # a look that was cut short: another one may wait already, the next is near
+                    await app.job_manager.finish_job_by_id_async(job.id or 0, Status.FAILED, delete_job=True)
+                else:
+                    await app.job_manager.retry_job_by_id_async(job.id or 0, retry_at=datetime.now(UTC))
+        return len(found)
+
+    def work(self, chain: Chain, store: Store, **options: Any) -> None:
+        """Work until SIGTERM. Raises psycopg.Error, ConnectorException when the database goes away."""
+        app = App(connector=PsycopgConnector(conninfo=self._config.database))
+
+        @app.task(name=_ADVANCE, retry=Retry(self._config))
+        def _avancer(reference: str) -> None:
+            advance(chain, reference)
+
+        @app.periodic(cron=_cron(self._config.look_every))
+        @app.task(name=_LOOK, queueing_lock=_LOOK, lock=_LOOK)
+        def _relever(timestamp: int) -> None:
+            try:
+                chain.look()
+            except Exception as error:  # the next look is near
+                log.warning("Relève incomplète : %s", error)
+            metrics.publish(self._config, store)
+            if store.stuck(_STUCK):
+                log.error("Un travail ne finit pas : la passerelle repart.")
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        app.run_worker(
+            concurrency=self._config.concurrency, delete_jobs="successful", fetch_job_polling_interval=1.0,
+            shutdown_graceful_timeout=60.0, **options,
+        )  # fmt: skip
+
+
+def advance(chain: Chain, reference: str) -> None:
+    """Make an act's hand-overs until one is not due.
+
+    What is to be tried again is raised; what is not goes to the dead letters.
+    """
+    try:
+        while chain.advance(reference):
+            pass
+    except Away as error:
+        chain.delay(reference, str(error))
+        raise
+    except psycopg.OperationalError:
+        raise
+    except Exception as error:
+        expected = isinstance(error, HandoverError)
+        known = str(error) if expected else f"erreur inattendue ({error!r})"
+        if not isinstance(error, Refused) and chain.delay(reference, known, failed=True) < _ATTEMPTS:
+            raise
+        log.error("« %s » est mis de côté : %s", reference, known, exc_info=not expected)
+        chain.block(reference, known[:1].upper() + known[1:])
+
+
+def _cron(seconds: int) -> str:
+    """A look every so many seconds, as croniter says it (seconds last)."""
+    return f"* * * * * */{seconds}" if seconds < 60 else f"*/{seconds // 60} * * * *"
+
+
+@contextmanager
+def alone(config: Config) -> Iterator[None]:
+    """Refuse to work beside another process. Raises BlockingIOError."""
+    with (config.folder / "verrou").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def parts(config: Config, **options: Any) -> tuple[Store, Queue, Chain]:
+    """The store, the queue and the chain of a configuration."""
+    store, queue = Store(config.database, connections=config.concurrency + 2), Queue(config)
+    return store, queue, Chain(config, store, Files(config.folder), queue.defer, **options)

@@ -1,0 +1,188 @@
+"""Where each act is, in PostgreSQL. What moves an act, and the job it calls for, are kept in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS acte (
+  reference text PRIMARY KEY,
+  commune text NOT NULL,
+  donnees jsonb NOT NULL,
+  etape text NOT NULL,
+  suivi jsonb NOT NULL DEFAULT '{}',
+  blocage text NOT NULL DEFAULT '',
+  retard text NOT NULL DEFAULT '',
+  recu_le timestamptz NOT NULL DEFAULT now(),
+  modifie_le timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS acte_etape ON acte (etape, commune);
+CREATE TABLE IF NOT EXISTS passage (
+  reference text NOT NULL REFERENCES acte,
+  le timestamptz NOT NULL DEFAULT clock_timestamp(),
+  etape text NOT NULL,
+  detail text NOT NULL DEFAULT ''
+);
+CREATE INDEX IF NOT EXISTS passage_acte ON passage (reference);
+"""
+FINISHED = "termine"
+
+
+@dataclass(frozen=True)
+class Act:
+    """An act: what it is (`data`), where it is (`step`), and what others answered (`track`)."""
+
+    reference: str
+    commune: str
+    data: dict[str, Any]
+    step: str
+    track: dict[str, Any]
+    blocked: str  # why a person must look, or ""
+    late: str  # why it is tried again, or ""
+    since: datetime
+    changed: datetime
+
+    @property
+    def tdt(self) -> dict[str, Any]:
+        """What the connector said."""
+        return self.track.get("tdt") or {}
+
+
+def _act(row: dict[str, Any]) -> Act:
+    return Act(
+        row["reference"], row["commune"], row["donnees"], row["etape"], row["suivi"], row["blocage"], row["retard"],
+        row["recu_le"], row["modifie_le"],
+    )  # fmt: skip
+
+
+class Store:
+    """The acts. Raises psycopg.Error when the database is away."""
+
+    def __init__(self, database: str, connections: int = 8) -> None:
+        self.pool = ConnectionPool(
+            database, min_size=1, max_size=connections, kwargs={"row_factory": dict_row}, timeout=30,
+            check=ConnectionPool.check_connection, open=True,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.pool.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+        """A connection whose work is kept whole, or not at all."""
+        with self.pool.connection() as connection:
+            yield connection
+
+    # -- in a transaction ----------------------------------------------------------------------------------
+
+    @staticmethod
+    def add(
+        connection: psycopg.Connection[Any], reference: str, commune: str, data: dict[str, Any], step: str
+    ) -> bool:  # fmt: skip
+        """Take an act in; False when its reference is known."""
+        made = connection.execute(
+            "INSERT INTO acte (reference, commune, donnees, etape) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (reference, commune, Jsonb(data), step),
+        )
+        if made.rowcount:
+            Store.note(connection, reference, "entree")
+        return bool(made.rowcount)
+
+    @staticmethod
+    def lock(connection: psycopg.Connection[Any], reference: str) -> Act:
+        """One act, held until the end of the transaction. Raises KeyError."""
+        row = connection.execute("SELECT * FROM acte WHERE reference = %s FOR UPDATE", (reference,)).fetchone()
+        if row is None:
+            raise KeyError(reference)
+        return _act(row)
+
+    @staticmethod
+    def change(connection: psycopg.Connection[Any], reference: str, **values: Any) -> None:
+        """Change `commune`, `step`, `data`, `track`, `blocked` or `late` of an act."""
+        names = {
+            "commune": "commune",
+            "step": "etape",
+            "data": "donnees",
+            "track": "suivi",
+            "blocked": "blocage",
+            "late": "retard",
+        }
+        for key, value in values.items():
+            query = psycopg.sql.SQL("UPDATE acte SET {} = %s, modifie_le = now() WHERE reference = %s")
+            given = Jsonb(value) if isinstance(value, dict) else value
+            connection.execute(query.format(psycopg.sql.Identifier(names[key])), (given, reference))
+
+    @staticmethod
+    def note(connection: psycopg.Connection[Any], reference: str, step: str, detail: str = "") -> None:
+        """Write in the act's history."""
+        connection.execute(
+            "INSERT INTO passage (reference, etape, detail) VALUES (%s, %s, %s)", (reference, step, detail[:1000])
+        )
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    def get(self, reference: str) -> Act | None:
+        """One act."""
+        found = self._rows("SELECT * FROM acte WHERE reference = %s", (reference,))
+        return found[0] if found else None
+
+    def at(self, step: str, commune: str | None = None, limit: int = 1000) -> list[Act]:
+        """Acts of a step which nothing stops, oldest first."""
+        return self._rows(
+            "SELECT * FROM acte WHERE etape = %s AND blocage = '' AND (%s::text IS NULL OR commune = %s) "
+            "ORDER BY recu_le, reference LIMIT %s",
+            (step, commune, commune, limit),
+        )
+
+    def shown(self, communes: list[str] | None, limit: int = 200) -> list[Act]:
+        """Acts to show: those that wait for a person first, then the latest."""
+        return self._rows(
+            "SELECT * FROM acte WHERE %s::text[] IS NULL OR commune = ANY(%s) "
+            "ORDER BY (blocage <> '') DESC, (etape = 'termine'), modifie_le DESC LIMIT %s",
+            (communes, communes, limit),
+        )
+
+    def blocked(self) -> list[Act]:
+        """The dead letters, oldest first."""
+        return self._rows("SELECT * FROM acte WHERE blocage <> '' ORDER BY modifie_le", ())
+
+    def history(self, reference: str) -> list[tuple[datetime, str, str]]:
+        """What happened to an act, in order."""
+        with self.pool.connection() as connection:
+            rows = connection.execute(
+                "SELECT le, etape, detail FROM passage WHERE reference = %s ORDER BY le", (reference,)
+            ).fetchall()
+        return [(one["le"], one["etape"], one["detail"]) for one in rows]
+
+    def counts(self) -> dict[str, int]:
+        """How many acts at each step, and how many are blocked."""
+        with self.pool.connection() as connection:
+            rows = connection.execute(
+                "SELECT CASE WHEN blocage <> '' THEN 'bloque' ELSE etape END AS etape, count(*) AS nombre "
+                "FROM acte GROUP BY 1"
+            ).fetchall()
+        return {one["etape"]: one["nombre"] for one in rows}
+
+    def stuck(self, seconds: float) -> bool:
+        """Whether a job of the queue was begun that long ago and is not finished."""
+        query = (
+            "SELECT 1 FROM procrastinate_jobs JOIN procrastinate_events ON job_id = procrastinate_jobs.id "
+            "WHERE status = 'doing' AND type = 'started' GROUP BY job_id "
+            "HAVING max(at) < now() - make_interval(secs => %s)"
+        )
+        with self.pool.connection() as connection:
+            return connection.execute(query, (seconds,)).fetchone() is not None
+
+    def _rows(self, query: str, values: tuple[Any, ...]) -> list[Act]:
+        with self.pool.connection() as connection:
+            return [_act(one) for one in connection.execute(query.encode(), values).fetchall()]

@@ -1,0 +1,138 @@
+"""The passerelle over HTTP: WSGI application behind nginx, which demands a client certificate and hands it over.
+
+GET  /connecteur/a-transmettre        what the commune's connector has to send (JSON)
+GET  /connecteur/fichiers/<sha256>    one of its files
+POST /connecteur/suivi                where an act is at the TdT (JSON)
+GET  /                                where each act is (HTML): the commune's own, or all for the groupement
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import psycopg
+from flask import Flask, Response, jsonify, render_template, request, send_file
+from jinja2 import FileSystemLoader, StrictUndefined
+from psycopg_pool import PoolTimeout
+
+from . import config as settings
+from . import page
+from .chain import BadRequest, Chain
+from .config import Config
+from .identity import HEADER, Denied, Visitor, visitor
+from .queue import parts
+from .store import Store
+
+log = logging.getLogger("passerelle")
+_RECEIPT_MAX = 1_000_000
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def application() -> Flask:
+    """What the WSGI server loads."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    config = settings.load()
+    store, _queue, chain = parts(config)
+    return create_app(config, store, chain)
+
+
+def create_app(config: Config, store: Store, chain: Chain) -> Flask:
+    """The application of a configuration."""
+    app = Flask("passerelle", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = 2 * _RECEIPT_MAX
+    app.json.ensure_ascii = False  # type: ignore[attr-defined] # flask's default provider has it
+    app.jinja_loader = FileSystemLoader(config.templates)
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.autoescape = True  # flask's default looks at names, and does not know these
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    views = _Views(config, store, chain)
+    rules: list[tuple[str, str, Callable[..., Any], list[str]]] = [
+        ("/connecteur/a-transmettre", "to_send", views.to_send, ["GET"]),
+        ("/connecteur/fichiers/<sha256>", "document", views.document, ["GET"]),
+        ("/connecteur/suivi", "follow", views.follow, ["POST"]),
+        ("/", "page", views.page, ["GET"]),
+    ]
+    for path, name, view, methods in rules:
+        app.add_url_rule(path, name, view, methods=methods)
+    app.register_error_handler(Denied, lambda error: _error(HTTPStatus.FORBIDDEN, str(error)))
+    app.register_error_handler(BadRequest, lambda error: _error(error.status, str(error)))
+    app.register_error_handler(psycopg.Error, _away)
+    app.register_error_handler(PoolTimeout, _away)
+    app.register_error_handler(OSError, _away)
+    app.register_error_handler(404, lambda error: _error(HTTPStatus.NOT_FOUND, "Cette adresse n'existe pas."))
+    app.register_error_handler(405, lambda error: _error(HTTPStatus.METHOD_NOT_ALLOWED, "Méthode non admise ici."))
+    app.register_error_handler(413, lambda error: _error(HTTPStatus.CONTENT_TOO_LARGE, "La demande est trop grosse."))
+    return app
+
+
+def _error(status: int, text: str) -> Response:
+    answer = jsonify({"message": text})
+    answer.status_code = status
+    return answer
+
+
+def _away(error: Exception) -> Response:
+    log.error("%s", error)
+    text = "La passerelle ne peut pas travailler. Rien n'est perdu : réessayez plus tard."
+    answer = _error(HTTPStatus.SERVICE_UNAVAILABLE, text)
+    answer.headers["Retry-After"] = "30"
+    return answer
+
+
+class _Views:
+    """The views. Each begins with the visitor, who comes from the certificate and from nothing else."""
+
+    def __init__(self, config: Config, store: Store, chain: Chain) -> None:
+        self._config, self._store, self._chain = config, store, chain
+
+    def _visitor(self) -> Visitor:
+        return visitor(request.headers.get(HEADER, ""), self._config)
+
+    def _connector(self) -> settings.Commune:
+        who = self._visitor()
+        if who.commune is None or not who.connector:
+            raise Denied("Seul le connecteur d'une commune a affaire ici.")
+        return who.commune
+
+    def to_send(self) -> Response:
+        """What a connector has to send."""
+        found = self._chain.to_send(self._connector())
+        for one in (part for act in found for part in (act, *act["annexes"])):
+            one["fichier"] = f"/connecteur/fichiers/{one['sha256']}"
+        return jsonify({"results": found})
+
+    def document(self, sha256: str) -> Response:
+        """A file that a connector has to send."""
+        commune = self._connector()
+        path = self._chain.document(commune, sha256) if _DIGEST.fullmatch(sha256) else None
+        if path is None:
+            return _error(HTTPStatus.NOT_FOUND, "Ce fichier n'est pas à transmettre par ce connecteur.")
+        return send_file(path, mimetype="application/octet-stream", as_attachment=True)
+
+    def follow(self) -> Response:
+        """Hear a connector."""
+        commune = self._connector()
+        said = request.get_json(silent=True)
+        if not isinstance(said, dict):
+            raise BadRequest("Un objet JSON est attendu.")
+        receipt = None
+        if said.get("ar_acte"):
+            try:
+                receipt = base64.b64decode(str(said["ar_acte"]), validate=True)
+            except binascii.Error as error:
+                raise BadRequest("Champ « ar_acte » : ce n'est pas du base64.") from error
+        self._chain.follow(commune, said, receipt)
+        return jsonify({"reference": said["reference"], "etat": said["etat"]})
+
+    def page(self) -> str:
+        """Where each act is."""
+        who = self._visitor()
+        if who.connector:
+            raise Denied("Cette page est pour les agents : ouvrez-la avec le certificat d'un poste.")
+        return render_template("page.html.j2", **page.content(self._config, self._store, who.commune))

@@ -1,0 +1,210 @@
+"""The connector's side of the passerelle: what a commune signed comes here to be sent, and where it is goes back.
+
+The passerelle is asked, never waited for: the connector may be behind NAT. Each act bears a reference. Its files have
+names made of it, so that the hot folder and the journal tell whether it was taken already; what was said of it is in
+the journal too. Killed anywhere, the next run goes on: an act is deposited once, each state is said at least once.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import yaml
+
+from .agent import FOLDERS
+from .archive import ACCEPTED, archived_as, session
+from .client import explain
+from .config import Config
+from .journal import Journal, Row, State
+from .storage import move, sync_directory, write
+
+_KEY = "passerelle:"
+_TIMEOUT = (10, 120)
+_FINAL_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_BEFORE = (State.DEPOSITED, State.CHECKED, State.INTENT, State.TO_RECONCILE)
+
+
+class HandoverError(Exception):
+    """The passerelle cannot be used now; the text is French. Nothing is lost: ask again."""
+
+
+@contextmanager
+def _alone(config: Config) -> Iterator[None]:
+    with (config.folder_state / "passerelle.verrou").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+class Gateway:
+    """The passerelle, seen from a commune. Raises HandoverError."""
+
+    def __init__(self, config: Config, journal: Journal) -> None:
+        if not config.gateway_url:
+            raise HandoverError("la passerelle n'est pas configurée sur ce connecteur.")
+        self._config, self._journal = config, journal
+        self._session = session(config, config.gateway_certificate)
+
+    def relay(self) -> list[str]:
+        """Take what is to be sent, say where the rest is; gives what was done, in French."""
+        with _alone(self._config):
+            done = []
+            for act in self._waiting():
+                done += self._take(act)
+            for key, text in self._journal.values(_KEY).items():
+                done += self._tell(key.removeprefix(_KEY), json.loads(text))
+            return done
+
+    # -- from the passerelle -------------------------------------------------------------------------------
+
+    def _call(self, method: str, path: str, **options: Any) -> requests.Response:
+        try:
+            url = urljoin(f"{self._config.gateway_url}/", path)
+            return self._session.request(method, url, timeout=_TIMEOUT, allow_redirects=False, **options)
+        except OSError as error:  # every error of requests is one
+            why = str(explain(error, self._config)).replace("le TdT", "la passerelle")
+            raise HandoverError(f"{urlsplit(self._config.gateway_url).hostname} : {why}") from error
+
+    def _waiting(self) -> list[dict[str, Any]]:
+        answer = self._call("GET", "/connecteur/a-transmettre")
+        if not answer.ok:
+            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {_said(answer)}")
+        try:
+            found = answer.json()["results"]
+            return [one for one in found if isinstance(one["reference"], str) and one["reference"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise HandoverError("la passerelle a répondu autre chose que la liste des actes à transmettre.") from error
+
+    def _take(self, act: dict[str, Any]) -> list[str]:
+        """Put an act in depot/, unless it is there, or was."""
+        reference = act["reference"]
+        known = json.loads(self._journal.value(_KEY + reference) or "{}")
+        stem = known.get("nom") or _stem(act)
+        # The agent writes its journal before it takes a file away: seen nowhere in this order, it was never here.
+        here = (self._config.folder_depot / f"{stem}.yml").exists()
+        rows = self._journal.with_file(f"{stem}.yml")
+        # It is asked for again after its rejection was told: a person corrected what was wrong.
+        again = bool(rows) and rows[0].state is State.REJECTED and known.get("dit") == "en_erreur"
+        # The passerelle offers what it was told nothing of.
+        self._journal.set_value(_KEY + reference, json.dumps({"nom": stem, "dit": ""}))
+        if here or (rows and not again):
+            return []
+        self._deposit(act, stem)
+        return [f"{act.get('numero')} : pris à la passerelle ({reference})."]
+
+    def _deposit(self, act: dict[str, Any], stem: str) -> None:
+        depot, files = self._config.folder_depot, [(f"{stem}.pdf", act)]
+        for rank, annex in enumerate(act.get("annexes") or [], start=1):
+            suffix = Path(str(annex.get("nom") or "")).suffix.lower() or ".pdf"
+            files.append((f"{stem}-annexe-{rank}{suffix}", annex))
+        kind = str(act.get("type") or "99_DE")
+        description = {
+            "numero": str(act.get("numero") or ""),
+            "objet": str(act.get("objet") or ""),
+            "date": str(act.get("date") or "")[:10],
+            "nature": str(act.get("nature") or ""),
+            "classification": str(act.get("matiere") or ""),
+            "type": kind,
+            "fichier": files[0][0],
+            "annexes": [{"fichier": name, "type": kind} for name, _item in files[1:]],
+        }
+        for name, item in files:
+            self._fetch(item, depot / f"{name}.part")
+        text = yaml.safe_dump(description, allow_unicode=True, sort_keys=False)
+        write(depot / f"{stem}.yml.part", text.encode())
+        for name in [*(name for name, _item in files[::-1]), f"{stem}.yml"]:  # the set is whole when the last appears
+            (depot / name).unlink(missing_ok=True)  # of a run that was cut short
+            move(depot / f"{name}.part", depot / name)
+
+    def _fetch(self, item: dict[str, Any], target: Path) -> None:
+        digest, expected = hashlib.sha256(), str(item.get("sha256") or "")
+        if not _DIGEST.fullmatch(expected):
+            raise HandoverError("la passerelle annonce un fichier sans son empreinte.")
+        answer = self._call("GET", f"/connecteur/fichiers/{expected}", stream=True)
+        if not answer.ok:
+            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {_said(answer)}")
+        try:
+            with target.open("wb") as stream:
+                for block in answer.iter_content(1 << 20):
+                    digest.update(block)
+                    stream.write(block)
+                stream.flush()
+                target.chmod(0o640)
+        except requests.RequestException as error:
+            raise HandoverError(f"lecture interrompue ({type(error).__name__}).") from error
+        finally:
+            answer.close()
+        if digest.hexdigest() != expected:
+            target.unlink()
+            raise HandoverError("un fichier de la passerelle n'a pas l'empreinte annoncée.")
+        sync_directory(target.parent)
+
+    # -- to the passerelle ---------------------------------------------------------------------------------
+
+    def _tell(self, reference: str, known: dict[str, str]) -> list[str]:
+        """Say where an act is, if that is news."""
+        rows = self._journal.with_file(f"{known['nom']}.yml")
+        if rows:
+            said = self._state(rows[0])
+        else:
+            said = {"etat": "recue"} if (self._config.folder_depot / f"{known['nom']}.yml").exists() else {}
+        if not said or said["etat"] == known["dit"]:
+            return []
+        answer = self._call("POST", "/connecteur/suivi", json={"reference": reference, **said})
+        refused = "" if answer.ok else f" REFUSÉ : {_said(answer)}"
+        if not answer.ok and answer.status_code not in (
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.CONFLICT,
+        ):
+            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {_said(answer)}")
+        last = "versee" if self._config.archive_url else "acquittee"
+        if said["etat"] in (last, "refusee"):
+            self._journal.forget(_KEY + reference)
+        else:
+            self._journal.set_value(_KEY + reference, json.dumps(known | {"dit": said["etat"]}))
+        return [f"{reference} : {said['etat']}, dit à la passerelle.{refused}"]
+
+    def _state(self, row: Row) -> dict[str, Any]:
+        """What there is to say of a deposit, as the passerelle wants it."""
+        if row.state in _BEFORE:
+            return {"etat": "recue"}
+        if row.state is State.SENT:
+            return {"etat": "transmise"}
+        if row.state is State.REFUSED:
+            return {"etat": "refusee", "motif": row.detail}
+        if row.state is not State.ACKNOWLEDGED:
+            return {"etat": "en_erreur", "motif": row.detail or row.state.label}
+        if not row.filed:
+            return {"etat": "transmise"}
+        folder = self._config.dossier / FOLDERS[row.state] / str(row.idacte)
+        if (folder / ACCEPTED).is_file():
+            return {"etat": "versee", "archive": archived_as(folder)}
+        receipt = base64.b64encode((folder / "ARActe.xml").read_bytes()).decode()
+        return {
+            "etat": "acquittee", "id_acte": row.idacte, "date_reception": row.acknowledged_on, "ar_acte": receipt,
+        }  # fmt: skip
+
+
+def _stem(act: dict[str, Any]) -> str:
+    """The name of an act's files: its number for people, its reference for us."""
+    plain = re.sub(r"[^A-Za-z0-9_]+", "_", str(act.get("numero") or "acte")).strip("_")[:30]
+    return f"{plain}-{hashlib.sha256(act['reference'].encode()).hexdigest()[:12]}"
+
+
+def _said(answer: requests.Response) -> str:
+    try:
+        return str(answer.json().get("message", ""))[:300]
+    except (ValueError, AttributeError):
+        return "sans explication"

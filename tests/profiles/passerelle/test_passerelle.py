@@ -1,0 +1,197 @@
+"""The passerelle on its host: an act goes through real servers, who sees what, what is lost when machines stop."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+from testinfra.host import Host
+
+from tests.profiles.passerelle.conftest import Passerelle
+
+# Megabytes: worker, web, PostgreSQL, nginx, shared pages counted once.
+MEMORY = 250
+
+
+def number() -> str:
+    """A number that no other act has."""
+    return f"ESSAI_{time.time_ns() // 10_000_000 % 10**9}"
+
+
+# -- the host -----------------------------------------------------------------------------------------------
+
+
+def test_what_runs(host: Host) -> None:
+    for unit in (
+        "postgresql@17-main",
+        "passerelle-database",
+        "passerelle-base",
+        "passerelle",
+        "passerelle-web",
+        "nginx",
+    ):
+        assert host.check_output(f"systemctl is-active {unit}.service") == "active", unit
+        if "@" not in unit:
+            assert host.check_output(f"systemctl is-enabled {unit}.service") == "enabled", unit
+
+
+def test_only_ssh_and_https_listen(host: Host) -> None:
+    with host.sudo():
+        lines = host.check_output("ss --no-header --listening --tcp --udp --numeric --processes").splitlines()
+    ports = {int(line.split()[4].rpartition(":")[2]) for line in lines if '"chronyd"' not in line}
+    assert ports == {22, 443}, lines
+
+
+@pytest.mark.parametrize("unit", ["passerelle", "passerelle-web", "passerelle-base", "passerelle-database"])
+def test_services_are_sandboxed(host: Host, unit: str) -> None:
+    with host.sudo():
+        shown = host.check_output(f"systemd-analyze security --no-pager {unit}.service")
+    assert float(re.findall(r"exposure level[^:]*: ([\d.]+)", shown)[0]) < 2.0
+
+
+def test_secrets_are_closed_to_other_accounts(host: Host) -> None:
+    for path in ("/etc/passerelle/ged", "/var/lib/passerelle/fichiers"):
+        with host.sudo():
+            assert host.run(f"test -e {path}").succeeded, path
+        with host.sudo("nobody"):
+            assert host.run(f"test -r {path}").failed, path
+    with host.sudo("www-data"):
+        assert host.run("psql -h /run/postgresql -U passerelle passerelle -c 'SELECT 1'").failed
+
+
+# -- an act through real servers ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def act(passerelle: Passerelle) -> Iterator[str]:
+    """An act that went through the connector, the TdT and the document store; its reference."""
+    reference = passerelle.deposit(number(), "Tarifs de la cantine : été")
+    passerelle.wait(reference, "versement ")
+    yield reference
+
+
+@pytest.mark.leaves_traces
+def test_an_act_comes_back_acknowledged_and_is_filed_once(passerelle: Passerelle, act: str) -> None:
+    track = passerelle.track(act)
+    number = act.rpartition(":")[2]
+    assert track["tdt"]["id_acte"] == f"059-215902669-{time.strftime('%Y%m%d')}-{number}-DE"
+    kept = passerelle.run(f"sha256sum /var/lib/passerelle/fichiers/{track['tdt']['ar_acte']}")
+    assert kept.split()[0] == track["tdt"]["ar_acte"]
+    folder = f"/var/lib/tdt-connector/acquittes/{track['tdt']['id_acte']}"
+    there = passerelle.on_connector(f"sha256sum {folder}/ARActe.xml {folder}/{number}-*.pdf").split()
+    assert there[0] == track["tdt"]["ar_acte"]
+    original = passerelle.fact(act, "donnees->'document'->>'sha256'").strip()
+    assert there[2] == original
+    filed = passerelle.filed(act)
+    assert [one["label"] for one in filed] == [f"{number} - Tarifs de la cantine : été", f"{number} - ARActe"]
+    assert [one["document_type"]["label"] for one in filed] == ["Gondecourt - Délibération"] * 2
+    for one, digest in zip(filed, (original, track["tdt"]["ar_acte"]), strict=True):
+        [file] = passerelle.store.listed("claire.dubois", f"/documents/{one['id']}/files/")
+        path = f"/documents/{one['id']}/files/{file['id']}/download/"
+        content = passerelle.store.api("claire.dubois", "GET", path).data
+        assert hashlib.sha256(content).hexdigest() == digest
+        held = {
+            item["metadata_type"]["name"]: item["value"]
+            for item in passerelle.store.listed("claire.dubois", f"/documents/{one['id']}/metadata/")
+        }
+        assert held == {"numero": number, "date_acte": time.strftime("%Y-%m-%d"), "objet": "Tarifs de la cantine : été"}
+    [cabinet] = [
+        one["id"] for one in passerelle.store.listed("claire.dubois", "/cabinets/")
+        if one["full_path"] == "Gondecourt / Assemblées / Délibérations"
+    ]  # fmt: skip
+    inside = {one["id"] for one in passerelle.store.listed("claire.dubois", f"/cabinets/{cabinet}/documents/")}
+    assert {one["id"] for one in filed} <= inside
+    assert passerelle.store.listed("nadia.moreau", "/documents/") == [] or not {
+        one["id"] for one in passerelle.store.listed("nadia.moreau", "/documents/")
+    } & {one["id"] for one in filed}
+
+
+@pytest.mark.leaves_traces
+def test_the_page_shows_it_to_whom_it_concerns(passerelle: Passerelle, act: str) -> None:
+    page = passerelle.ask("poste", "/")
+    assert page.status == 200
+    text = page.data.decode()
+    assert act in text
+    assert passerelle.track(act)["tdt"]["id_acte"] in text
+    assert "attend le versement" in text
+    assert act in passerelle.ask("groupement", "/").data.decode()
+    other = passerelle.ask("autre-poste", "/")
+    assert other.status == 200
+    assert act not in other.data.decode()
+
+
+def test_a_visitor_without_certificate_or_of_no_commune_sees_nothing(passerelle: Passerelle) -> None:
+    assert passerelle.ask("", "/").status == 400
+    assert passerelle.ask("inconnue", "/").status == 403
+
+
+def test_a_pc_is_no_connector(passerelle: Passerelle) -> None:
+    assert passerelle.ask("poste", "/connecteur/a-transmettre").status == 403
+    body = json.dumps({"reference": "x", "etat": "acquittee"}).encode()
+    assert passerelle.ask("groupement", "/connecteur/suivi", "POST", body=body).status == 403
+    assert json.loads(passerelle.ask("autre-connecteur", "/connecteur/a-transmettre").data) == {"results": []}
+
+
+@pytest.mark.leaves_traces
+def test_memory_holds_on_a_small_machine(passerelle: Passerelle, act: str) -> None:
+    """PSS once an act was handled."""
+    script = (
+        "for pid in $(ps -o pid= -u passerelle,postgres,www-data); do "
+        "awk '/^Pss:/ {print $2}' /proc/$pid/smaps_rollup || true; done"
+    )
+    used = [int(line) for line in passerelle.run(f"sh -c {json.dumps(script)}".replace("$", "\\$")).splitlines()]
+    assert len(used) > 5
+    assert sum(used) / 1024 < MEMORY
+
+
+# -- faults -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.leaves_traces
+def test_what_the_connector_rejects_is_put_aside_with_its_reason_then_taken_up(passerelle: Passerelle) -> None:
+    reference = passerelle.deposit(number(), matter="7")
+    passerelle.until(lambda: "trop large" in passerelle.step(reference), lambda: passerelle.step(reference), 180)
+    assert reference in passerelle.run("passerelle lister --bloques")
+    text = passerelle.ask("poste", "/").data.decode()
+    assert "Le connecteur ne peut pas transmettre : champ « classification »" in text
+    passerelle.sql("UPDATE acte SET donnees = donnees || '{\"matiere\": \"7.5\"}' WHERE donnees->>'matiere' = '7'")
+    assert "reprend à l'étape « teletransmission »" in passerelle.run(f"passerelle relancer {reference}")
+    passerelle.wait(reference, "versement ")
+    assert len(passerelle.filed(reference)) == 2
+
+
+@pytest.mark.leaves_traces
+def test_killed_and_without_database_again_and_again_each_act_goes_through_once(passerelle: Passerelle) -> None:
+    """Five acts; meanwhile the worker is killed, PostgreSQL crashes and the document store's front door closes."""
+    references = [passerelle.deposit(number(), f"Acte {rank}") for rank in range(5)]
+    passerelle.run("systemctl kill --signal=KILL passerelle.service")
+    passerelle.run(
+        "systemctl kill --signal=KILL postgresql@17-main.service; sleep 2; systemctl start postgresql@17-main"
+    )
+    store = passerelle.store.address
+    passerelle.on_connector("systemctl stop nginx", store)
+    try:
+        for _turn in range(6):
+            passerelle.run("systemctl kill --signal=KILL passerelle.service || true")
+            passerelle.on_connector("systemctl start tdt-connector-passerelle.service")
+            time.sleep(4)
+        passerelle.run("systemctl restart postgresql.service")
+    finally:
+        passerelle.on_connector("systemctl start nginx", store)
+    for reference in references:
+        passerelle.wait(reference, "versement ", 400)
+        assert len(passerelle.filed(reference)) == 2, reference
+        sent = passerelle.on_connector(f"tdt-connector status --json {reference.rpartition(':')[2]}")
+        assert [one["etat"] for one in json.loads(sent)] == ["acquitte"]
+    assert passerelle.sql("SELECT count(*) FROM acte WHERE blocage <> ''").strip() == "0"
+    assert passerelle.sql("SELECT count(*) FROM procrastinate_jobs WHERE status IN ('doing', 'failed')").strip() == "0"
+
+
+@pytest.mark.leaves_traces
+def test_commands_never_leave_a_file_of_root(passerelle: Passerelle) -> None:
+    passerelle.run("passerelle lister >/dev/null")
+    assert passerelle.run("find /var/lib/passerelle -user root") == ""

@@ -1,0 +1,59 @@
+"""Fixtures: a passerelle on a real PostgreSQL, in front of servers that keep the contract."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from passerelle.config import Config
+from passerelle.queue import Queue
+
+from tests.unit.passerelle import database as databases
+from tests.unit.passerelle.passerelle_harness import World
+from tests.unit.tdt_connector.connector_harness import Authority
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The groupement's authority, servers, connectors and PCs."""
+    made = Authority(tmp_path_factory.mktemp("pki") / "groupement", "groupement de test")
+    made.issue("tdt", "server")
+    made.issue("connecteur", common_name="Connecteur - Gondecourt")
+    made.issue("autre-connecteur", common_name="Connecteur - La Madeleine", siren="215903683")
+    made.issue("poste", common_name="Secrétariat général")
+    made.issue("groupement", common_name="Exploitation", siren="285900015")
+    made.issue("etranger", common_name="Inconnu", siren="356000000")
+    return made
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[databases.Database]:
+    """PostgreSQL, with a prepared database that tests copy."""
+    with databases.running() as found:
+        found.new(name="modele")
+        Queue(replace(Config({}), database=found.address("modele"))).prepare()
+        yield found
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """pytest's fixture, in memory where there is some."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def world(tmp_path: Path, server: databases.Database, authority: Authority) -> Iterator[World]:
+    """A passerelle and what is around it."""
+    made = World(tmp_path, server.new("modele"), authority)
+    yield made
+    made.close()

@@ -1,0 +1,346 @@
+"""The servers that the passerelle calls, over TLS: they enforce the contract, and count what they were made to do."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from flask import Flask, Response, abort, jsonify, request
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+PASSWORD = "mot-de-passe-d-essai"
+Answer = Response | tuple[Response, int]
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Nothing."""
+
+    def make_environ(self) -> dict[str, Any]:
+        """As nginx does: the certificate that was verified, and nobody else's."""
+        environ = super().make_environ()
+        environ.pop("HTTP_X_SSL_CLIENT_CERT", None)
+        shown = self.connection.getpeercert(binary_form=True) if isinstance(self.connection, ssl.SSLSocket) else None
+        if shown:
+            environ["HTTP_X_SSL_CLIENT_CERT"] = ssl.DER_cert_to_PEM_cert(shown).replace("\n", "%0A").replace("+", "%2B")
+        return environ
+
+
+class TlsServer:
+    """An application over TLS, that can go away and come back at the same address."""
+
+    def __init__(self, app: Any, folder: Path, clients: Path | None = None) -> None:
+        self._app, self._port = app, 0
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(folder / "fullchain.pem", folder / "key.pem")
+        if clients:
+            self._context.verify_mode = ssl.CERT_REQUIRED
+            self._context.load_verify_locations(clients)
+        self._server: BaseWSGIServer | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Answer."""
+        self._server = make_server(
+            "127.0.0.1", self._port, self._app, threaded=True, request_handler=_Quiet, ssl_context=self._context
+        )
+        self._port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self._port}"
+
+
+class _Service:
+    """What the servers share: an account, a count of calls, and failures on demand."""
+
+    def __init__(self) -> None:
+        self.app = Flask(type(self).__name__)
+        self.calls: Counter[str] = Counter()
+        self.failure: Callable[[], Answer | None] | None = None
+        self.lock = threading.RLock()
+        self.app.before_request(self._first)
+
+    def _first(self) -> Answer | None:
+        failed = self.failure() if self.failure else None
+        if failed:
+            return failed
+        if request.path == "/api/v4/auth/token/obtain/":
+            if request.get_json() != {"username": "passerelle", "password": PASSWORD}:
+                return jsonify({"non_field_errors": ["Impossible de se connecter."]}), 400
+            return jsonify({"token": "jeton"})
+        return None
+
+    @staticmethod
+    def _token() -> None:
+        if request.headers.get("Authorization") != "Token jeton":
+            abort(401)
+
+
+def error(status: int, text: str) -> Answer:
+    """An answer that refuses."""
+    return jsonify({"message": text}), status
+
+
+class FakeParapheur(_Service):
+    """Circuits, as the contract says."""
+
+    ORDER = ("a_viser", "a_signer", "a_teletransmettre", "teletransmis", "acquitte")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dossiers: dict[int, dict[str, Any]] = {}
+        self.communes = {"gondecourt", "la-madeleine", "loos"}
+        base = "/api/v4/creatic/dossiers/"
+        self.app.add_url_rule(base, "list", self._list, methods=["GET"])
+        self.app.add_url_rule(base, "deposit", self._deposit, methods=["POST"])
+        self.app.add_url_rule(f"{base}<int:number>/fichier/", "file", self._file, methods=["GET"])
+        self.app.add_url_rule(f"{base}<int:number>/etat/", "state", self._state, methods=["POST"])
+
+    def _deposit(self) -> Answer:
+        self._token()
+        fields, content = request.form, request.files["fichier"].read()
+        if fields["commune"] not in self.communes:
+            return error(400, f"La commune « {fields['commune']} » est inconnue.")
+        if fields["circuit"] not in ("deliberation", "arrete", "pes", "marche") or len(fields["date"]) != 10:
+            return error(400, "Circuit ou date inconnus.")
+        if not content.startswith(b"%PDF-"):
+            return error(400, "Le fichier n'est pas un PDF.")
+        digest = hashlib.sha256(content).hexdigest()
+        with self.lock:
+            for number, one in self.dossiers.items():
+                if one["reference"] == fields["reference"]:
+                    if one["recu"] != digest:
+                        return error(409, "Cette référence est déjà celle d'un autre fichier.")
+                    return jsonify({"id": number, "etat": one["etat"]})
+            number = len(self.dossiers) + 1
+            self.dossiers[number] = {
+                "id": number, "reference": fields["reference"], "commune": fields["commune"], "recu": digest,
+                "circuit": fields["circuit"], "etat": "a_viser", "fichier": content, "motif": "", "par": "",
+                "dit": [],
+            }  # fmt: skip
+        return jsonify({"id": number, "etat": "a_viser"}), 201
+
+    def _list(self) -> Answer:
+        self._token()
+        shown = ("id", "reference", "commune", "circuit", "etat", "motif", "par")
+        found = []
+        for one in self.dossiers.values():
+            if all(one[key] == value for key, value in request.args.items()):
+                sealed = hashlib.sha256(one["fichier"]).hexdigest()
+                found.append({key: one[key] for key in shown} | {"sha256": sealed, "depuis": "2026-11-26T10:00:00"})
+        return jsonify({"results": found})
+
+    def _file(self, number: int) -> Answer:
+        self._token()
+        return Response(self.dossiers[number]["fichier"], mimetype="application/pdf")
+
+    def _state(self, number: int) -> Answer:
+        self._token()
+        one, wanted = self.dossiers[number], request.get_json()["etat"]
+        with self.lock:
+            if wanted == one["etat"]:
+                return jsonify({"etat": wanted})
+            place = self.ORDER.index(one["etat"]) if one["etat"] in self.ORDER else 2
+            allowed = wanted == "en_erreur" or (wanted in self.ORDER[3:] and self.ORDER.index(wanted) == place + 1)
+            if not allowed:
+                return error(409, f"De « {one['etat']} », on ne va pas à « {wanted} ».")
+            one["etat"] = wanted
+            one["dit"].append(wanted)
+        return jsonify({"etat": wanted})
+
+    # what people do
+
+    def sign(self, reference: str = "") -> None:
+        """Sign and seal what waits."""
+        for one in self.dossiers.values():
+            if one["etat"] == "a_viser" and reference in ("", one["reference"]):
+                one["fichier"] += b"% signature\n"
+                one["etat"] = "a_teletransmettre"
+
+    def refuse(self, reference: str, reason: str) -> None:
+        """Refuse at the visa."""
+        one = next(one for one in self.dossiers.values() if one["reference"] == reference)
+        one.update(etat="refuse", motif=reason, par="Camille Delattre")
+
+    def take_up(self, reference: str) -> None:
+        """Its author puts it in the circuit again."""
+        one = next(one for one in self.dossiers.values() if one["reference"] == reference)
+        one.update(etat="a_viser", motif="", par="")
+
+
+class FakeDeliberations(_Service):
+    """Adopted acts, as the contract says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items: dict[str, dict[str, Any]] = {}
+        self.documents: dict[str, bytes] = {}
+        self.told: dict[str, list[dict[str, Any]]] = {}
+        self.url = ""
+        self.app.add_url_rule("/@adoptees", "adopted", self._adopted, methods=["GET"])
+        self.app.add_url_rule("/@suivi", "follow", self._follow, methods=["POST"])
+        self.app.add_url_rule("/documents/<name>", "document", self._document, methods=["GET"])
+
+    @staticmethod
+    def _account() -> None:
+        given = request.authorization
+        if given is None or (given.username, given.password) != ("passerelle", PASSWORD):
+            abort(401)
+
+    def adopt(self, uid: str, commune: str = "gondecourt", annexes: int = 0, **changes: Any) -> str:
+        """A séance adopts an act; gives its reference."""
+
+        def document(name: str) -> dict[str, str]:
+            content = f"%PDF-1.4\n% {uid} {name}\n%%EOF\n".encode()
+            self.documents[f"{uid}-{name}"] = content
+            url = f"{self.url}/documents/{uid}-{name}"
+            return {"url": url, "sha256": hashlib.sha256(content).hexdigest(), "nom": name}
+
+        item = {
+            "uid": uid, "reference": f"deliberations:{uid}", "commune": commune, "siren": "215902669",
+            "numero": f"2026_{uid.upper()}", "date": "2026-11-20", "objet": f"Délibération {uid}", "matiere": "5.2",
+            "document": document("deliberation.pdf"),
+            "annexes": [document(f"annexe-{rank}.pdf") for rank in range(1, annexes + 1)],
+        }  # fmt: skip
+        self.items[uid] = item | changes
+        return f"deliberations:{uid}"
+
+    def _adopted(self) -> Answer:
+        self._account()
+        self.calls["adoptees"] += 1
+        return jsonify({"results": [one for uid, one in self.items.items() if uid not in self.told]})
+
+    def _document(self, name: str) -> Answer:
+        self._account()
+        return Response(self.documents[name], mimetype="application/pdf")
+
+    def _follow(self) -> Answer:
+        self._account()
+        said = request.get_json()
+        if said["uid"] not in self.items:
+            return error(404, "Délibération inconnue.")
+        states = ("au_parapheur", "signee", "transmise", "acquittee", "refusee", "en_erreur")
+        if said["etat"] not in states:
+            return error(400, "État inconnu.")
+        if said["etat"] == "acquittee":
+            if not (said.get("date_reception") and said.get("id_acte")):
+                return error(400, "date_reception et id_acte : obligatoires avec l'état acquittee.")
+            content = base64.b64decode(said["document"])
+            if hashlib.sha256(content).hexdigest() != said["sha256"]:
+                return error(400, "L'empreinte n'est pas celle du document.")
+        with self.lock:
+            past = self.told.setdefault(said["uid"], [])
+            if not past or past[-1] != said:
+                past.append(said)
+        return jsonify({})
+
+    def states(self, uid: str) -> list[str]:
+        """What was said of an act, in order, without repetition."""
+        return [one["etat"] for one in self.told.get(uid, [])]
+
+
+class FakeGed(_Service):
+    """The part of Mayan's API that filing needs; a file that is sent is there a moment later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delay = 0.05
+        self.documents: dict[int, dict[str, Any]] = {}
+        self.types: list[str] = []
+        self.cabinets: dict[str, set[int]] = {}
+        self.serve(["Gondecourt", "La Madeleine", "Loos"])
+        rules: list[tuple[str, Callable[..., Answer], str]] = [
+            ("search/advanced/documents.documentsearchresult/", self._search, "GET"),
+            ("document_types/", self._types, "GET"),
+            ("documents/", self._create, "POST"),
+            ("documents/<int:number>/files/", self._files, "GET"),
+            ("documents/<int:number>/files/", self._upload, "POST"),
+            ("documents/<int:number>/metadata/", self._metadata, "GET"),
+            ("documents/<int:number>/metadata/", self._describe, "POST"),
+            ("metadata_types/", self._metadata_types, "GET"),
+            ("cabinets/", self._cabinets, "GET"),
+            ("cabinets/<int:number>/documents/add/", self._file, "POST"),
+        ]
+        for path, view, method in rules:
+            self.app.add_url_rule(f"/api/v4/{path}", f"{method} {path}", view, methods=[method])
+
+    def serve(self, names: list[str]) -> None:
+        """Have types and folders for communes."""
+        for name in names:
+            self.types.append(f"{name} - Délibération")
+            self.cabinets[f"{name} / Assemblées / Délibérations"] = set()
+
+    def _results(self, found: list[dict[str, Any]]) -> Answer:
+        self._token()
+        return jsonify({"results": found, "next": None})
+
+    def _search(self) -> Answer:
+        word = unquote(request.args["description"])
+        shown = [{"id": number, "description": one["description"]} for number, one in self.documents.items()]
+        return self._results([one for one in shown if word in one["description"]])
+
+    def _types(self) -> Answer:
+        return self._results([{"id": rank, "label": label} for rank, label in enumerate(self.types, start=1)])
+
+    def _create(self) -> Answer:
+        self._token()
+        body = request.get_json()
+        with self.lock:
+            number = len(self.documents) + 1
+            self.documents[number] = {
+                "kind": self.types[body["document_type_id"] - 1], "label": body["label"], "files": [], "metadata": {},
+                "description": body["description"],
+            }  # fmt: skip
+        return jsonify({"id": number}), 201
+
+    def _files(self, number: int) -> Answer:
+        now = time.monotonic()
+        return self._results([{"checksum": digest} for at, digest in self.documents[number]["files"] if at <= now])
+
+    def _upload(self, number: int) -> Answer:
+        self._token()
+        assert request.form["action_name"] == "replace"
+        digest = hashlib.sha256(request.files["file_new"].read()).hexdigest()
+        self.documents[number]["files"].append((time.monotonic() + self.delay, digest))
+        return jsonify({}), 202
+
+    def _metadata(self, number: int) -> Answer:
+        held = self.documents[number]["metadata"]
+        return self._results([{"id": name, "metadata_type": {"name": name}, "value": held[name]} for name in held])
+
+    def _metadata_types(self) -> Answer:
+        return self._results([{"id": name, "name": name} for name in ("numero", "date_acte", "objet")])
+
+    def _describe(self, number: int) -> Answer:
+        self._token()
+        body = request.get_json()
+        held = self.documents[number]["metadata"]
+        if body["metadata_type_id"] in held:
+            return jsonify({"detail": "déjà là"}), 400
+        held[body["metadata_type_id"]] = body["value"]
+        return jsonify({"id": body["metadata_type_id"]}), 201
+
+    def _cabinets(self) -> Answer:
+        return self._results([{"id": rank, "full_path": path} for rank, path in enumerate(self.cabinets)])
+
+    def _file(self, number: int) -> Answer:
+        self._token()
+        list(self.cabinets.values())[number].add(int(request.get_json()["document"]))
+        return jsonify({})

@@ -1,0 +1,383 @@
+"""An act goes from the séance to the archive, each hand-over made once, whatever stops on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from flask import jsonify, request
+from passerelle.chain import BadRequest
+from passerelle.errors import Away, Trouble
+from passerelle.queue import advance
+
+from tests.unit.passerelle.database import Database
+from tests.unit.passerelle.passerelle_harness import COMMUNES, FINISHED, FakeConnector, World
+from tests.unit.passerelle.servers import Answer, error
+
+GONDECOURT = COMMUNES["gondecourt"]
+# What is told of an act that went through, in order.
+TOLD = ["au_parapheur", "signee", "transmise", "acquittee"]
+
+
+def around(world: World, connector: FakeConnector) -> None:
+    """Do what people, the connector and the TdT have to do now."""
+    world.parapheur.sign()
+    for one in connector.pull():
+        connector.say(one["reference"], "transmise")
+    for act in world.store.at("aracte"):
+        if act.tdt.get("etat") == "transmise":
+            connector.acknowledge({"reference": act.reference, **act.data})
+    for act in world.store.at("versement"):
+        connector.say(act.reference, "versee", archive="aip-1")
+
+
+def through(world: World, move: Callable[[], None], connector: FakeConnector, reference: str) -> None:
+    """Bring an act to the end; `move` makes the passerelle work."""
+    deadline = time.monotonic() + 60
+    while world.step(reference) != FINISHED:
+        assert time.monotonic() < deadline, world.act(reference)
+        around(world, connector)
+        move()
+
+
+def looked(world: World) -> Callable[[], None]:
+    """The passerelle works in this process."""
+
+    def move() -> None:
+        world.chain.look()
+        world.drain()
+
+    return move
+
+
+def assert_once(world: World, connector: FakeConnector, reference: str, pieces: int = 2) -> None:
+    """Exactly one of each at the end."""
+    uid = reference.partition(":")[2]
+    assert [one["reference"] for one in world.parapheur.dossiers.values()].count(reference) == 1
+    [dossier] = [one for one in world.parapheur.dossiers.values() if one["reference"] == reference]
+    assert (dossier["etat"], dossier["dit"]) == ("acquitte", ["teletransmis", "acquitte"])
+    assert world.deliberations.states(uid) == TOLD
+    assert connector.sent[reference] == 1
+    filed = {number: one for number, one in world.ged.documents.items() if reference in one["description"].split()}
+    assert len(filed) == pieces
+    for number, one in filed.items():
+        assert len(one["files"]) == 1
+        assert one["metadata"].keys() == {"numero", "date_acte", "objet"}
+        assert number in world.ged.cabinets["Gondecourt / Assemblées / Délibérations"]
+    assert world.act(reference).blocked == ""
+
+
+def test_an_act_goes_from_the_seance_to_the_archive(world: World) -> None:
+    reference = world.deliberations.adopt("d1", annexes=1)
+    connector = FakeConnector(world.chain, GONDECOURT)
+    world.chain.look()
+    through(world, looked(world), connector, reference)
+    assert_once(world, connector, reference, pieces=3)
+    published = world.deliberations.told["d1"][-1]
+    assert published["id_acte"] == "059-215902669-20261120-2026_D1-DE"
+    assert published["date_reception"] == "2026-11-21"
+    [dossier] = world.parapheur.dossiers.values()
+    assert published["sha256"] == world.act(reference).track["signe"]
+    assert world.files_of(reference) == dossier["fichier"]
+    labels = sorted(one["label"] for one in world.ged.documents.values())
+    assert labels == ["2026_D1 - ARActe", "2026_D1 - Délibération d1", "2026_D1 - annexe 1 : annexe-1.pdf"]
+    assert [step for _when, step, _detail in world.store.history(reference)][:4] == [
+        "entree", "reception", "parapheur", "signature",
+    ]  # fmt: skip
+
+
+def test_what_a_commune_lacks_is_skipped(world: World) -> None:
+    """Loos has the télétransmission and the GED alone."""
+    loos = COMMUNES["loos"]
+    data = {"circuit": "deliberation", "numero": "2026_7", "date": "2026-11-20", "objet": "Budget", "matiere": "7.1"}
+    reference = world.chain.deposit("loos", data, b"%PDF-1.4 budget")
+    assert world.chain.deposit("loos", data, b"%PDF-1.4 budget") == reference
+    with pytest.raises(BadRequest, match="autre fichier"):
+        world.chain.deposit("loos", data, b"%PDF-1.4 un autre")
+    connector = FakeConnector(world.chain, loos)
+    through(world, looked(world), connector, reference)
+    assert world.parapheur.dossiers == {}
+    assert connector.sent == {reference: 1}
+    assert len(world.ged.documents) == 2
+    assert world.ged.cabinets["Loos / Assemblées / Délibérations"] == {1, 2}
+
+
+def test_a_refused_circuit_is_told_and_taken_up_again(world: World) -> None:
+    reference = world.deliberations.adopt("d1")
+    move = looked(world)
+    world.reach(reference, "signature")
+    world.parapheur.refuse(reference, "Il manque le tableau des emplois.")
+    move()
+    assert world.deliberations.told["d1"][-1] == {
+        "uid": "d1", "etat": "refusee", "motif": "Il manque le tableau des emplois.",
+    }  # fmt: skip
+    assert world.act(reference).track["refus"]["par"] == "Camille Delattre"
+    assert world.chain.to_send(GONDECOURT) == []
+    world.parapheur.take_up(reference)
+    move()
+    assert world.deliberations.states("d1") == ["au_parapheur", "refusee", "au_parapheur"]
+    through(world, move, FakeConnector(world.chain, GONDECOURT), reference)
+    assert world.deliberations.states("d1")[-3:] == TOLD[1:]
+
+
+# -- faults -------------------------------------------------------------------------------------------------
+
+POINTS = [
+    "entrée: notée", "reception: document gardé", "reception: fait", "reception: noté", "parapheur: déposé",
+    "parapheur: fait", "parapheur: noté", "deliberations: au_parapheur dit", "signature: fait", "signature: noté",
+    "reprise: signé gardé", "reprise: fait", "reprise: noté", "deliberations: signee dit",
+    "parapheur: teletransmis dit", "deliberations: transmise dit", "teletransmission: fait",
+    "teletransmission: noté", "parapheur: acquitte dit", "aracte: fait", "aracte: noté",
+    "deliberations: acquittee dit", "publication: fait", "publication: noté", "ged: à créer", "ged: créé",
+    "ged: à envoyer", "ged: envoyé", "ged: décrit", "ged: classé", "ged: fait", "ged: noté", "versement: fait",
+    "versement: noté",
+]  # fmt: skip
+
+
+def test_killed_at_every_point_nothing_is_lost_nor_done_twice(world: World) -> None:
+    """A real process is killed by SIGKILL the first time it comes to each point; another one goes on from there."""
+    reference = world.deliberations.adopt("d1")
+    connector = FakeConnector(world.chain, GONDECOURT)
+    left = set(POINTS)
+    while left:
+        world.start(left)
+        deadline = time.monotonic() + 60
+        while not (point := world.died_at()):
+            assert time.monotonic() < deadline, f"{left} {world.store.get(reference)}"
+            if world.store.get(reference):
+                around(world, connector)
+            time.sleep(0.05)
+        left.remove(point)
+    assert world.step(reference) == FINISHED
+    assert_once(world, connector, reference)
+
+
+@pytest.mark.parametrize("name", ["parapheur", "deliberations", "ged"])
+def test_a_server_away_delays_and_loses_nothing(world: World, name: str) -> None:
+    """It is away before every hand-over, for a while."""
+    reference = world.deliberations.adopt("d1")
+    connector = FakeConnector(world.chain, GONDECOURT)
+    world.chain.look()
+    seen: set[str] = set()
+
+    def move() -> None:
+        step = world.step(reference)
+        if step not in seen and step != FINISHED:
+            seen.add(step)
+            world.servers[name].stop()
+            try:
+                world.chain.look()
+            except Exception as failure:
+                assert name != "ged", failure
+            with suppress(Away):
+                advance(world.chain, reference)
+            world.servers[name].start()
+        looked(world)()
+
+    through(world, move, connector, reference)
+    assert_once(world, connector, reference)
+
+
+def test_a_late_act_says_why(world: World) -> None:
+    reference = world.deliberations.adopt("d1")
+    world.chain.look()
+    world.servers["parapheur"].stop()
+    with pytest.raises(Away):
+        advance(world.chain, reference)
+    act = world.act(reference)
+    assert (act.step, act.blocked) == ("parapheur", "")
+    assert act.late.startswith("le parapheur ne répond pas")
+    world.servers["parapheur"].start()
+    world.drain()
+    act = world.act(reference)
+    assert (act.step, act.late) == ("signature", "")
+
+
+def test_a_job_whose_end_was_not_written_is_seen(world: World) -> None:
+    """PostgreSQL went away at that very moment, the worker lives on: it is to begin again."""
+    reference = world.deliberations.adopt("d1")
+    world.chain.look()
+    with world.store.transaction() as connection:
+        connection.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE lock = %s", (reference,))
+    assert world.store.stuck(0)
+    assert not world.store.stuck(1200)
+    world.drain()
+    assert world.step(reference) == "reception"
+    assert world.queue.recover() == 1
+    world.drain()
+    assert world.step(reference) == "signature"
+
+
+def test_the_database_restarts_under_load(world: World, server: Database) -> None:
+    """Twelve acts on their way, PostgreSQL crashes three times: each act once at the end."""
+    references = [world.deliberations.adopt(f"d{rank}") for rank in range(12)]
+    connector = FakeConnector(world.chain, GONDECOURT)
+    world.start()
+    crashes = 0
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            assert time.monotonic() < deadline, world.store.counts()
+            world.restart_if_dead()
+            try:
+                counts = world.store.counts()
+                if counts.get(FINISHED) == len(references):
+                    break
+                if crashes < 3 and sum(counts.values()) >= 4 * (crashes + 1):
+                    crashes += 1
+                    server.stop("immediate")
+                    time.sleep(0.3)
+                    server.start()
+                    continue
+                around(world, connector)
+            except Exception as failure:
+                assert "psycopg" in type(failure).__module__ + str(type(failure).__mro__), failure
+            time.sleep(0.05)
+    finally:
+        world.stop()
+    assert crashes == 3
+    for reference in references:
+        connector.sent[reference] = 1  # a connector knows what it took: see its own tests
+        assert_once(world, connector, reference)
+
+
+# -- dead letters -------------------------------------------------------------------------------------------
+
+
+def deposit() -> bool:
+    """Whether this request is a deposit."""
+    return request.method == "POST" and request.path.endswith("/dossiers/")
+
+
+def test_a_refused_account_is_no_fault_of_the_act(world: World) -> None:
+    """It waits for whoever sets the password right."""
+    reference = world.deliberations.adopt("d1")
+    world.parapheur.failure = lambda: error(400, "Impossible de se connecter.") if "token" in request.path else None
+    with pytest.raises(Trouble):
+        world.chain.look()
+    with pytest.raises(Trouble):
+        advance(world.chain, reference)
+    act = world.act(reference)
+    assert (act.step, act.blocked) == ("parapheur", "")
+    assert act.late.startswith("le parapheur refuse le compte « passerelle »")
+
+
+def test_a_refusal_is_put_aside_with_its_reason_and_taken_up_by_a_person(world: World) -> None:
+    reference = world.deliberations.adopt("d1")
+    world.parapheur.failure = lambda: error(400, "Le fichier dépasse 150 Mo.") if deposit() else None
+    world.chain.look()
+    world.drain()
+    act = world.act(reference)
+    assert act.blocked == "Le parapheur répond HTTP 400 : Le fichier dépasse 150 Mo."
+    assert [one.reference for one in world.store.blocked()] == [reference]
+    world.parapheur.failure = None
+    world.drain()
+    assert world.step(reference) == "parapheur"
+    world.chain.retry(reference)
+    world.drain()
+    assert world.step(reference) == "signature"
+    assert world.act(reference).blocked == ""
+
+
+def test_what_nobody_expects_is_tried_a_few_times_then_put_aside(world: World) -> None:
+    reference = world.deliberations.adopt("d1")
+    tries = 0
+
+    def broken() -> Answer | None:
+        nonlocal tries
+        if not deposit():
+            return None
+        tries += 1
+        return jsonify({"detail": "erreur interne"}), 500
+
+    world.chain.look()
+    world.parapheur.failure = broken
+    deadline = time.monotonic() + 30
+    while not world.act(reference).blocked:
+        assert time.monotonic() < deadline
+        world.drain()
+        time.sleep(0.3)
+    assert tries == 8
+    assert world.act(reference).blocked == "Le parapheur répond HTTP 500 : erreur interne"
+
+
+def test_a_document_that_is_not_the_announced_one_goes_nowhere(world: World) -> None:
+    reference = world.deliberations.adopt("d1")
+    world.deliberations.documents["d1-deliberation.pdf"] += b"% change"
+    world.chain.look()
+    world.drain()
+    assert "n'est pas le document annoncé" in world.act(reference).blocked
+    assert world.parapheur.dossiers == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"commune": "lille"}, "la commune « lille » n'est pas de celles que sert la passerelle."),
+        ({"numero": ""}, "le champ « numero » manque."),
+        ({"date": "20/11/2026"}, "le champ « date » n'est pas une date : « 20/11/2026 »."),
+        ({"document": {"url": "x"}}, "un document est annoncé sans son empreinte (sha256)."),
+    ],
+)
+def test_an_act_badly_announced_does_not_hold_the_others(world: World, changes: dict[str, Any], reason: str) -> None:
+    bad, good = world.deliberations.adopt("d1", **changes), world.deliberations.adopt("d2")
+    world.chain.look()
+    world.drain()
+    assert world.act(bad).blocked == f"Délibération mal annoncée : {reason}"
+    assert world.step(good) == "signature"
+    with pytest.raises(BadRequest, match="corrigez-le au serveur des délibérations"):
+        world.chain.retry(bad)
+    world.deliberations.adopt("d1")
+    world.reach(bad, "signature")
+
+
+def test_what_the_connector_rejects_is_offered_again_on_demand(world: World) -> None:
+    reference = world.deliberations.adopt("d1")
+    connector = FakeConnector(world.chain, GONDECOURT)
+    world.reach(reference, "teletransmission")
+    connector.pull()
+    connector.say(reference, "en_erreur", motif="la matière « 5.2 » n'existe pas.")
+    world.drain()
+    assert world.act(reference).blocked == "Le connecteur ne peut pas transmettre : la matière « 5.2 » n'existe pas."
+    assert world.deliberations.told["d1"][-1]["etat"] == "en_erreur"
+    assert world.parapheur.dossiers[1]["etat"] == "en_erreur"
+    assert connector.pull() == []
+    world.chain.retry(reference)
+    assert [one["reference"] for one in connector.pull()] == [reference]
+
+
+def test_what_the_prefecture_refuses_is_not_taken_up(world: World) -> None:
+    reference = world.deliberations.adopt("d1")
+    connector = FakeConnector(world.chain, GONDECOURT)
+    world.reach(reference, "teletransmission")
+    connector.pull()
+    connector.say(reference, "transmise")
+    connector.say(reference, "refusee", motif="Acte hors délai.")
+    world.drain()
+    assert world.deliberations.told["d1"][-1] == {"uid": "d1", "etat": "refusee", "motif": "Acte hors délai."}
+    with pytest.raises(BadRequest, match="il faut un nouvel acte"):
+        world.chain.retry(reference)
+
+
+def test_an_aracte_of_another_act_is_refused(world: World) -> None:
+    reference = world.deliberations.adopt("d1")
+    connector = FakeConnector(world.chain, GONDECOURT)
+    world.reach(reference, "teletransmission")
+    [act] = connector.pull()
+    connector.say(reference, "transmise")
+    with pytest.raises(BadRequest, match="celui d'un autre acte"):
+        connector.acknowledge(act | {"numero": "2026_AUTRE"})
+    with pytest.raises(BadRequest, match="l'ARActe de cet acte est attendu"):
+        connector.say(reference, "acquittee", id_acte="059-215902669-20261120-2026_D1-DE", date_reception="2026-11-21")
+    with pytest.raises(BadRequest, match="Aucun acte de La Madeleine"):
+        FakeConnector(world.chain, COMMUNES["la-madeleine"]).say(reference, "transmise")
+    assert "id_acte" not in world.act(reference).tdt
+
+
+def test_figures_are_published(world: World) -> None:
+    world.reach(world.deliberations.adopt("d1"), "signature")
+    world.run(until=world.config.metrics.exists)
+    assert 'passerelle_actes{etape="signature"} 1\n' in world.config.metrics.read_text()

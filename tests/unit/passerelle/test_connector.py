@@ -1,0 +1,194 @@
+"""The real connector between the passerelle and the TdT simulator: pulled once, sent once, said."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tdt_connector import handover, s2low, sip
+from tdt_connector.handover import Gateway, HandoverError
+from tdt_connector.journal import Journal, State
+from tdt_connector.proof import test_pdf as make_pdf
+from tdt_simulator.testing import TdtServer
+
+from tests.unit.passerelle.passerelle_harness import World
+from tests.unit.tdt_connector.connector_harness import Authority, Commune, platform
+
+DATA = {"circuit": "deliberation", "numero": "2026_DEL_7", "date": "2026-01-15", "objet": "Tarifs : cantine",
+        "matiere": "7.5"}  # fmt: skip
+
+
+@pytest.fixture
+def tdt(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[TdtServer]:
+    """A TdT that works."""
+    monkeypatch.setattr(s2low, "_LIST_ORDER", (17, 1, 2, 3, 4, -1, 0))
+    with platform(tmp_path / "tdt", authority) as server:
+        yield server
+
+
+@pytest.fixture
+def commune(tmp_path: Path, tdt: TdtServer, authority: Authority, world: World) -> Commune:
+    """Gondecourt, whose acts need no signature here."""
+    own = authority.folder / "connecteur"
+    return Commune(
+        tmp_path / "commune", tdt.url, authority, certificat=own, gateway_url=world.web.url, gateway_certificate=own
+    )
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    """No parapheur, no deliberations' server: what a person puts in the chain is transmitted."""
+    world.reconfigure(servers={"ged": world.config.servers["ged"]})
+    return world
+
+
+def relay(commune: Commune) -> list[str]:
+    with Journal(commune.config.journal) as journal:
+        return Gateway(commune.config, journal).relay()
+
+
+def deposited(world: World, **changes: str) -> str:
+    return world.chain.deposit("gondecourt", DATA | changes, make_pdf("Acte", "7"))
+
+
+def test_an_act_of_the_passerelle_comes_back_acknowledged(world: World, commune: Commune, tdt: TdtServer) -> None:
+    reference = deposited(world)
+    assert relay(commune) == [
+        f"2026_DEL_7 : pris à la passerelle ({reference}).", f"{reference} : recue, dit à la passerelle.",
+    ]  # fmt: skip
+    assert relay(commune) == []
+    commune.run()
+    assert commune.row("2026_DEL_7").state is State.ACKNOWLEDGED
+    assert relay(commune) == [f"{reference} : acquittee, dit à la passerelle."]
+    world.drain()
+    act = world.act(reference)
+    assert act.step == "versement"
+    assert act.tdt["id_acte"] == commune.row("2026_DEL_7").idacte
+    folder = commune.root / "acquittes" / act.tdt["id_acte"]
+    assert (world.root / "fichiers" / act.tdt["ar_acte"]).read_bytes() == (folder / "ARActe.xml").read_bytes()
+    assert [one["label"] for one in world.ged.documents.values()] == ["2026_DEL_7 - Tarifs : cantine",
+                                                                      "2026_DEL_7 - ARActe"]  # fmt: skip
+    assert relay(commune) == []
+    assert len(commune.rows()) == 1
+
+
+POINTS = ["avant dépôt", "description écrite", "pdf déposé", "déposé", "avant suivi", "après suivi"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_while_relaying_an_act_is_deposited_once(
+    world: World, commune: Commune, tdt: TdtServer, point: str
+) -> None:
+    reference = deposited(world)
+
+    def killed() -> None:
+        """Kill where the point says, from outside the code."""
+        moves = 0
+        real_move, real_write, real_call, real_deposit = (
+            handover.move, handover.write, Gateway._call, Gateway._deposit,
+        )  # fmt: skip
+
+        def die() -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def move(source: Path, target: Path) -> None:
+            nonlocal moves
+            real_move(source, target)
+            moves += 1
+            if (point, moves) in (("pdf déposé", 1), ("déposé", 2)):
+                die()
+
+        def write(path: Path, content: bytes) -> None:
+            real_write(path, content)
+            if point == "description écrite":
+                die()
+
+        def call(self: Gateway, method: str, path: str, **options: object) -> object:
+            if method == "POST" and point == "avant suivi":
+                die()
+            answer = real_call(self, method, path, **options)
+            if method == "POST" and point == "après suivi":
+                die()
+            return answer
+
+        def deposit(self: Gateway, act: dict[str, object], stem: str) -> None:
+            if point == "avant dépôt":
+                die()
+            real_deposit(self, act, stem)
+
+        handover.move, handover.write = move, write  # type: ignore[assignment] # this process ends here
+        Gateway._call, Gateway._deposit = call, deposit  # type: ignore[assignment, method-assign] # same
+        relay(commune)
+
+    assert commune.child(killed) == -signal.SIGKILL
+    relay(commune)
+    commune.run()
+    relay(commune)
+    world.drain()
+    assert world.step(reference) == "versement"
+    assert [row.state for row in commune.rows()] == [State.ACKNOWLEDGED]
+
+
+def test_a_rejected_act_is_corrected_by_a_person_and_taken_again(
+    world: World, commune: Commune, tdt: TdtServer
+) -> None:
+    reference = deposited(world, matiere="9")
+    relay(commune)
+    commune.run()
+    relay(commune)
+    world.drain()
+    assert "est trop large ; choisissez une sous-matière" in world.act(reference).blocked
+    assert relay(commune) == []
+    with world.store.transaction() as connection:
+        world.store.change(connection, reference, data=world.act(reference).data | {"matiere": "9.1"})
+    world.chain.retry(reference)
+    relay(commune)
+    commune.run()
+    relay(commune)
+    world.drain()
+    assert world.step(reference) == "versement"
+    assert [row.state for row in commune.rows()] == [State.REJECTED, State.ACKNOWLEDGED]
+
+
+def test_a_passerelle_that_forgot_is_told_again_and_nothing_is_sent_twice(
+    world: World, commune: Commune, tdt: TdtServer
+) -> None:
+    """It was restored from an older backup."""
+    reference = deposited(world)
+    relay(commune)
+    commune.run()
+    relay(commune)
+    with world.store.transaction() as connection:
+        world.store.change(connection, reference, track={}, step="teletransmission")
+    assert relay(commune) == [f"{reference} : acquittee, dit à la passerelle."]
+    assert len(commune.rows()) == 1
+
+
+def test_what_was_archived_is_said(world: World, commune: Commune, tdt: TdtServer) -> None:
+    commune.config = replace(commune.config, archive_url="https://sae.test")
+    reference = deposited(world)
+    relay(commune)
+    commune.run()
+    relay(commune)
+    world.drain()
+    folder = commune.root / "acquittes" / world.act(reference).tdt["id_acte"]
+    (folder / "versement.xml").write_text(
+        f'<ArchiveTransferReply xmlns="{sip.NAMESPACE}"><ReplyCode>OK</ReplyCode><DataObjectPackage><SystemId>aip-7'
+        "</SystemId></DataObjectPackage></ArchiveTransferReply>"
+    )
+    assert relay(commune) == [f"{reference} : versee, dit à la passerelle."]
+    world.drain()
+    assert world.step(reference) == "termine"
+    assert world.act(reference).tdt["archive"] == "aip-7"
+
+
+def test_a_passerelle_away_is_said_in_french(world: World, commune: Commune) -> None:
+    world.web.stop()
+    with pytest.raises(HandoverError, match=r"la passerelle \(localhost\) refuse la connexion"):
+        relay(commune)
+    world.web.start()
+    assert relay(commune) == []
