@@ -1,7 +1,7 @@
 """Brings Mayan's data to the installed version and gives its administrator their password (mayan-setup.service).
 
 Every service of Mayan waits for it: none starts on data half made, and nobody sees the password that Mayan gives its
-administrator at first. When nothing changed it reads two files and ends.
+administrator at first. When nothing changed it reads a few files and ends.
 """
 
 from __future__ import annotations
@@ -21,9 +21,17 @@ BEGUN = STATE / "premiere-installation"
 PROGRAM = Path(sys.executable).with_name("mayan-edms.py")
 
 
-def mayan(command: str) -> None:
-    print(f"Mayan : {command}", flush=True)
-    subprocess.run([sys.executable, "-W", "ignore", str(PROGRAM), command], stdin=subprocess.DEVNULL, check=True)
+def mayan(*command: str) -> None:
+    print(f"Mayan : {command[0]}", flush=True)
+    subprocess.run([sys.executable, "-W", "ignore", str(PROGRAM), *command], stdin=subprocess.DEVNULL, check=True)
+
+
+def migrations() -> str:
+    """Digest of the migrations of the applications that stand beside Mayan's settings."""
+    found = hashlib.sha256()
+    for path in sorted(Path("/etc/mayan").glob("*/migrations/*.py")):
+        found.update(path.name.encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def forget() -> None:
@@ -55,9 +63,9 @@ def main() -> int:
     version = Path(sys.prefix).resolve().name
     password = sys.stdin.readline().strip()  # systemd opens the file, which this account cannot read
     done = DONE.read_text(encoding="utf-8").split() if DONE.exists() else []
-    salt = done[1].partition(":")[0] if len(done) == 2 else os.urandom(16).hex()
+    salt = done[1].partition(":")[0] if len(done) > 1 else os.urandom(16).hex()
     known = hashlib.scrypt(password.encode(), salt=salt.encode(), n=2**14, r=8, p=1).hex()
-    wanted = [version, f"{salt}:{known}"]
+    wanted = [version, f"{salt}:{known}", migrations()]
     if done == wanted:
         return 0
     if not done:
@@ -67,6 +75,8 @@ def main() -> int:
         mayan("common_initial_setup")
     elif done[0] != version:
         mayan("common_perform_upgrade")
+    elif done[2:] != wanted[2:]:
+        mayan("migrate", "--noinput")
     set_password(password)
     new = DONE.with_suffix(".nouveau")
     with new.open("w", encoding="utf-8") as stream:

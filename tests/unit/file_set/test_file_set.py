@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.action.file_set import build_zipapp
+from ansible_collections.cdg59.creatic.plugins.action.file_set import build_zipapp, tree_entries
 from ansible_collections.cdg59.creatic.plugins.module_utils.file_set import FileSetError, apply
 
 ME = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
@@ -105,3 +105,16 @@ def test_zipapp_runs_and_is_the_same_bytes_each_time(tmp_path: Path) -> None:
     program.write_bytes(first)
     done = subprocess.run(["/usr/bin/python3", str(program)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (3, "prêt\n")
+
+
+def test_a_tree_is_its_folders_and_files(tmp_path: Path) -> None:
+    for name in ("outil/pages/un.html", "outil/__init__.py", "outil/__pycache__/x.pyc"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    listed = list(tree_entries(tmp_path / "outil", {"path": "/opt/outil", "tree": "outil", "group": "adm"}))
+    assert listed == [
+        {"path": "/opt/outil", "state": "directory", "group": "adm"},
+        {"path": "/opt/outil/__init__.py", "src": str(tmp_path / "outil/__init__.py"), "group": "adm"},
+        {"path": "/opt/outil/pages", "state": "directory", "group": "adm"},
+        {"path": "/opt/outil/pages/un.html", "src": str(tmp_path / "outil/pages/un.html"), "group": "adm"},
+    ]

@@ -52,6 +52,13 @@ ged:
     - nom: Direction
       agents: [claire.dubois]
 """
+CIRCUITS = (
+    PEOPLE
+    + """parapheur:
+  redacteurs: [claire.dubois]
+  maire: {titulaire: claire.dubois}
+"""
+)
 AVESNES = """---
 nom: Avesnes-les-Aubert
 siren: "215900374"
@@ -252,6 +259,31 @@ MISTAKES = {
         "communes/gondecourt.yml, ligne 29, ged.services[1].nom : le service « direction » est écrit deux fois. "
         "À faire : réunissez ses agents.",
     ),
+    "signatory whom the commune does not have": (
+        GONDECOURT + CIRCUITS.replace("titulaire: claire.dubois", "titulaire: anne.dubois"),
+        "communes/gondecourt.yml, ligne 31, parapheur.maire.titulaire : le titulaire « anne.dubois » n'est pas dans "
+        "comptes. À faire : remplacez par « claire.dubois » (identifiants de comptes : claire.dubois).",
+    ),
+    "rédacteur whom the commune does not have": (
+        GONDECOURT + CIRCUITS.replace("redacteurs: [claire.dubois]", "redacteurs: [xavier]"),
+        "communes/gondecourt.yml, ligne 30, parapheur.redacteurs[0] : le rédacteur « xavier » n'est pas dans comptes. "
+        "À faire : ajoutez cette personne à comptes, ou retirez-la (identifiants de comptes : claire.dubois).",
+    ),
+    "somebody as their own deputy": (
+        GONDECOURT + CIRCUITS.replace("claire.dubois}", "claire.dubois, suppleants: [claire.dubois]}"),
+        "communes/gondecourt.yml, ligne 31, parapheur.maire.suppleants[0] : « claire.dubois » est déjà le titulaire. "
+        "À faire : nommez quelqu'un d'autre, ou supprimez suppleants.",
+    ),
+    "circuit without who signs": (
+        GONDECOURT + CIRCUITS.replace("  maire: {titulaire: claire.dubois}\n", ""),
+        "communes/gondecourt.yml, ligne 29, parapheur.maire : champ obligatoire absent. À faire : écrivez titulaire, "
+        "et suppleants s'il y en a.",
+    ),
+    "control of a circuit that has none": (
+        GONDECOURT + CIRCUITS + "  controles: {arrete: {titulaire: claire.dubois}}\n",
+        "communes/gondecourt.yml, ligne 32, parapheur.controles.arrete : champ inconnu. À faire : supprimez-le (champs "
+        "possibles : pes, marche).",
+    ),
     "login written twice": (
         GONDECOURT
         + PEOPLE.replace("ged:", "  - {identifiant: claire.dubois, prenom: C, nom: D, courriel: c@d.fr}\nged:"),
@@ -275,7 +307,8 @@ MISTAKES = {
     "unknown key": (
         GONDECOURT + "maire: Untel\n",
         "communes/gondecourt.yml, ligne 20, maire : champ inconnu. À faire : supprimez-le (champs possibles : "
-        "nom, siren, insee, code_postal, territoire, agents, vague, services, postes, connecteur, comptes, ged).",
+        "nom, siren, insee, code_postal, territoire, agents, vague, services, postes, connecteur, comptes, ged, "
+        "parapheur).",
     ),
     "missing key": (
         changed("vague: 2\n", ""),
@@ -506,7 +539,10 @@ def test_no_field_lets_a_template_in(write: Write) -> None:
     assert tried == set(values.values())
     schema = groupement.read_schema(groupement.COMMUNE_SCHEMA)
     texts = {name for name, about, _ in groupement.fields(schema) if about.get("type") == "string" or "enum" in about}
-    assert {name.replace("[0]", "[]") for name in tried} == texts - {"siren", "insee", "code_postal"} | {"services[]"}
+    # Who has a part in a circuit is somebody of comptes.
+    people = {name for name in texts if name.startswith("parapheur.")}
+    own = texts - {"siren", "insee", "code_postal"} - people
+    assert {name.replace("[0]", "[]") for name in tried} == own | {"services[]"}
 
 
 def test_all_problems_of_all_files_come_together(write: Write) -> None:

@@ -24,14 +24,6 @@ from .trust import Trust, common_name
 CONFIG = Path("/etc/creatic/signer-acte.json")
 
 
-def _is_xml(path: Path) -> bool:
-    """Whether a file is taken for a PES: by its content, its name is the user's."""
-    files.check_size(path)
-    with path.open("rb") as stream:
-        head = stream.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()
-    return head.startswith(b"<")
-
-
 def _told(run: Callable[[], int]) -> int:
     """Run a command: a refusal is one French line, and status 1."""
     logging.disable(logging.CRITICAL)
@@ -72,7 +64,7 @@ class _Document:
 def _document(source: Path, output: Path | None) -> _Document:
     """Check all that can be without the token: a refusal must come before the PIN."""
     target = output or source.with_name(f"{source.stem}-signe{source.suffix}")
-    is_pes = _is_xml(source)
+    is_pes = files.looks_like_xml(source)
     if is_pes:
         pes.unsigned(source)
     else:
@@ -167,7 +159,7 @@ def verifier(argv: Sequence[str] | None = None) -> int:
         limits.bound()
         person = Person(arguments.signataire, arguments.siren)
         trust = Trust.read(arguments.autorites, arguments.crl)
-        judge = pes.check if _is_xml(arguments.fichier) else check.check_pdf
+        judge = pes.check if files.looks_like_xml(arguments.fichier) else check.check_pdf
         limit = arguments.taille_max_mo * 1_000_000
         try:
             found = asyncio.run(judge(arguments.fichier, person, trust, arguments.origine, limit))

@@ -43,6 +43,18 @@ def check_size(path: Path, limit: int = MAX_BYTES) -> None:
         )
 
 
+def looks_like_xml(path: Path) -> bool:
+    """Tell whether a file is taken for a PES: by its content, its name is the user's.
+
+    Raises:
+        Refusal: empty, too large, not to be read.
+    """
+    check_size(path)
+    with path.open("rb") as stream:
+        head = stream.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()
+    return head.startswith(b"<")
+
+
 @contextmanager
 def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, PdfFileReader]]:
     """Open a PDF that may be signed or checked; gives the file and its reader.

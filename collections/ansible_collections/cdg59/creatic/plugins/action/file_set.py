@@ -1,12 +1,13 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Control-node half of file_set: renders templates, reads files, builds zipapps, sends one request."""
+"""Control-node half of file_set: renders templates, reads files and folders, builds zipapps, sends one request."""
 
 from __future__ import annotations
 
 import base64
 import io
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,20 @@ def build_zipapp(package: Path, main: str, python: str = "/usr/bin/python3") -> 
             info.external_attr = 0o644 << 16
             archive.writestr(info, entries[name])
     return buffer.getvalue()
+
+
+def tree_entries(root: Path, spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give the entries of a folder that is sent whole: its folders, then what is in each; no bytecode caches.
+
+    Args:
+        spec: the task's entry; its owner and group are those of all.
+    """
+    given = {key: value for key, value in spec.items() if key in ("owner", "group")}
+    yield {"path": spec["path"], "state": "directory", **given}
+    for path in sorted(root.rglob("*")):
+        if "__pycache__" not in path.parts:
+            source = {"state": "directory"} if path.is_dir() else {"src": str(path)}
+            yield {"path": f"{spec['path']}/{path.relative_to(root)}", **source, **given}
 
 
 class FileRenderer(ActionBase):
@@ -81,6 +96,13 @@ class FileRenderer(ActionBase):
             return build_zipapp(package, spec["main"], spec.get("python") or "/usr/bin/python3")
         return str(spec["content"]).encode()
 
+    def _listed(self) -> Iterator[dict[str, Any]]:
+        for spec in self._task.args.get("files") or []:
+            if spec.get("tree"):
+                yield from tree_entries(Path(self._find_needle("files", spec["tree"])), spec)
+            else:
+                yield spec
+
     def rendered(self, task_vars: dict[str, Any]) -> list[dict[str, Any]]:
         """The task's files as the module takes them, contents base64-encoded.
 
@@ -88,7 +110,7 @@ class FileRenderer(ActionBase):
             AnsibleActionFail: an entry has no source, or several.
         """
         files = []
-        for spec in self._task.args.get("files") or []:
+        for spec in self._listed():
             given = [source for source in _SOURCES if spec.get(source) is not None]
             is_file = spec.get("state", "file") == "file" and not spec.get("link")
             if len(given) != (1 if is_file else 0):

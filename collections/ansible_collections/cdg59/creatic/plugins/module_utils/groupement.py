@@ -95,7 +95,7 @@ class Commune:
         return {
             "slug": self.slug,
             **{name: self.data[name] for name in names},
-            **{name: self.data[name] for name in ("code_postal", "comptes", "ged") if name in self.data},
+            **{name: self.data[name] for name in ("code_postal", "comptes", "ged", "parapheur") if name in self.data},
             "taille": size,
             "niveau": level,
             "departement": self.departement,
@@ -418,8 +418,9 @@ def _people(data: dict[str, Any]) -> Iterator[tuple[FieldPath, str]]:
 
 
 def _check_people(source: Source, data: dict[str, Any]) -> None:
-    """Check that the services of the GED are told apart, and made of people of this commune."""
+    """Check that the services of the GED are told apart, and that who is named is of this commune."""
     known = [login for _path, login in _people(data)]
+    _check_circuits(source, data, known)
     ged = data.get("ged")
     services = ged.get("services") if isinstance(ged, dict) else None
     names: set[str] = set()
@@ -434,12 +435,41 @@ def _check_people(source: Source, data: dict[str, Any]) -> None:
             names.add(name.casefold())
         agents = service.get("agents")
         for place, agent in enumerate(agents if isinstance(agents, list) else []):
-            if isinstance(agent, str) and agent not in known:
-                nearest = closest(agent, known)
-                fix = f"remplacez par « {nearest} »" if nearest else "ajoutez cette personne à comptes, ou retirez-la"
-                listed = f" (identifiants de comptes : {', '.join(known)})" if known else ""
-                message = f"l'agent {quote(agent)} n'est pas dans comptes"
-                source.report(message, fix + listed, (*path, "agents", place))
+            _check_person(source, (*path, "agents", place), "l'agent", agent, known)
+
+
+def _check_person(source: Source, path: FieldPath, who: str, login: object, known: Sequence[str]) -> None:
+    if not isinstance(login, str) or login in known:
+        return  # said by the schema; or right
+    nearest = closest(login, known)
+    fix = f"remplacez par « {nearest} »" if nearest else "ajoutez cette personne à comptes, ou retirez-la"
+    listed = f" (identifiants de comptes : {', '.join(known)})" if known else ""
+    source.report(f"{who} {quote(login)} n'est pas dans comptes", fix + listed, path)
+
+
+def _check_circuits(source: Source, data: dict[str, Any], known: Sequence[str]) -> None:
+    """Check that the parapheur names people of this commune, and nobody as their own deputy."""
+    circuits = data.get("parapheur")
+    if not isinstance(circuits, dict):
+        return
+    writers = circuits.get("redacteurs")
+    for place, login in enumerate(writers if isinstance(writers, list) else []):
+        _check_person(source, ("parapheur", "redacteurs", place), "le rédacteur", login, known)
+    checks = circuits.get("controles")
+    roles: list[tuple[FieldPath, Any]] = [(("parapheur", name), circuits.get(name)) for name in ("dgs", "maire")]
+    for name, role in (checks if isinstance(checks, dict) else {}).items():
+        roles.append((("parapheur", "controles", str(name)), role))
+    for path, role in roles:
+        if not isinstance(role, dict):
+            continue
+        _check_person(source, (*path, "titulaire"), "le titulaire", role.get("titulaire"), known)
+        deputies = role.get("suppleants")
+        for place, login in enumerate(deputies if isinstance(deputies, list) else []):
+            here = (*path, "suppleants", place)
+            _check_person(source, here, "le suppléant", login, known)
+            if isinstance(login, str) and login == role.get("titulaire"):
+                message = f"{quote(login)} est déjà le titulaire"
+                source.report(message, "nommez quelqu'un d'autre, ou supprimez suppleants", here)
 
 
 def _machines(data: dict[str, Any]) -> Iterator[tuple[FieldPath, str, str]]:

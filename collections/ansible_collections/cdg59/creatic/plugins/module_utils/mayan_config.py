@@ -9,7 +9,7 @@ they may hold documents, but they are said.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ _MODELS = {
     "document_type": ("documents", "documenttype"),
     "index_template": ("document_indexing", "indextemplate"),
     "metadata_type": ("metadata", "metadatatype"),
+    "workflow": ("document_states", "workflow"),
 }
 _NEW = -1  # identifier of what check mode would make
 
@@ -53,6 +54,7 @@ def apply(mayan: Mayan, wanted: Mapping[str, Any], passwords: Mapping[str, str],
     run.document_types()
     run.cabinets()
     run.indexes()
+    run.workflows()
     run.rights()
     run.result.calls = mayan.calls
     return run.result
@@ -241,6 +243,61 @@ class _Run:
                 self._mayan.delete,
                 f"{path}{extra['id']}/",
             )
+
+    def workflows(self) -> None:
+        """Circuits, known by their internal name. The application that uses them launches them itself."""
+        wanted = self._wanted.get("workflows", [])
+        found = {one["internal_name"]: one for one in self._mayan.get("/workflow_templates/")} if wanted else {}
+        for one in wanted:
+            name = one["internal_name"]
+            body = {"internal_name": name, "label": one["label"], "auto_launch": False}
+            number = self._one("circuit", "/workflow_templates/", body, "internal_name", found)
+            self._ids["workflow", name] = number
+            self._workflow_types(one, number)
+            path, what = f"/workflow_templates/{number}/states/", f"circuit {name}, état"
+            states = {state["label"]: state for state in self._list(number, path)}
+            ids = {state["label"]: self._one(what, path, state, "label", states) for state in one["states"]}
+            self._left(what, states.keys() - ids.keys())
+            self._transitions(one, number, ids)
+
+    def _workflow_types(self, one: Mapping[str, Any], number: int) -> None:
+        path = f"/workflow_templates/{number}/document_types/"
+        found = {kind["label"] for kind in self._list(number, path)}
+        for label in one["document_types"]:
+            if label not in found:
+                body = {"document_type_id": self._ids["document_type", label]}
+                change = f"circuit {one['internal_name']} : type {label} ajouté"
+                self._do(change, self._mayan.post, f"{path}add/", body)
+        self._left(f"circuit {one['internal_name']} : type", found - set(one["document_types"]))
+
+    def _transitions(self, one: Mapping[str, Any], number: int, states: Mapping[str, int]) -> None:
+        path = f"/workflow_templates/{number}/transitions/"
+        found = {(each["origin_state"]["label"], each["label"]): each for each in self._list(number, path)}
+        for each in one["transitions"]:
+            key = (each["origin"], each["label"])
+            what = f"circuit {one['internal_name']}, passage {each['label']} ({each['origin']})"
+            ends = {"origin_state_id": states[each["origin"]], "destination_state_id": states[each["destination"]]}
+            if key not in found:
+                transition = self._make(f"{what} créé", path, {"label": each["label"], **ends})
+            else:
+                transition = int(found[key]["id"])
+                before = found[key]["destination_state"]["label"]
+                if before != each["destination"]:
+                    change = f"{what} corrigé (vers {before} → {each['destination']})"
+                    self._do(change, self._mayan.patch, f"{path}{transition}/", ends)
+            if each["fields"]:
+                fields_path = f"{path}{transition}/fields/"
+                fields = {field["name"]: field for field in self._list(transition, fields_path)}
+                for field in each["fields"]:
+                    self._one(f"{what}, champ", fields_path, field, "name", fields)
+                self._left(f"{what}, champ", fields.keys() - {field["name"] for field in each["fields"]})
+        known = {(each["origin"], each["label"]) for each in one["transitions"]}
+        self._left(f"circuit {one['internal_name']}, passage", {f"{b} ({a})" for a, b in found.keys() - known})
+
+    def _left(self, what: str, names: Iterable[str]) -> None:
+        """Say what is no longer wanted of a circuit. Taking it away would delete the history of its documents."""
+        for name in sorted(names):
+            self.result.warnings.append(f"{what} {name} : plus demandé, laissé")
 
     def rights(self) -> None:
         """Rights of roles on objects: exact."""

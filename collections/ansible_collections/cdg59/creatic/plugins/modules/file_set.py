@@ -40,6 +40,11 @@ options:
       zipapp:
         description: Python package of the role's C(files/), sent as one deterministic executable zip.
         type: str
+      tree:
+        description:
+          - Folder of the role's C(files/), sent whole without its bytecode caches. What is no longer in it stays on the
+            host.
+        type: str
       main:
         description: Entry point of the zipapp, as C(package.module:function).
         type: str

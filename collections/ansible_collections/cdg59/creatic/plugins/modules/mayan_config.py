@@ -10,7 +10,8 @@ module: mayan_config
 short_description: Bring Mayan EDMS to a wanted configuration, over its API
 version_added: 0.1.0
 description:
-  - Accounts, groups, roles, metadata, document types with retention, cabinets, indexes and rights, in one task.
+  - Accounts, groups, roles, metadata, document types with retention, cabinets, indexes, workflows and rights, in one
+    task.
   - What is there is read first; only differences are applied. Check mode and diff say what would change.
   - Rights on what the configuration names are made exact. What it no longer names is left, with a warning, since it may
     hold documents; the groups of services that are no more are emptied.
@@ -41,6 +42,9 @@ options:
         C(metadata_types); C(document_types), C(metadata) telling which are required; C(cabinets), each the path of its
         labels; C(indexes) (C(label), C(document_types), C(levels)); C(acls) (C(kind), C(key), C(roles) with their
         permissions).
+      - C(workflows), as filter C(parapheur_configuration) gives them (C(internal_name), C(label), C(document_types),
+        C(states), C(transitions) with their C(fields)). Nothing is taken from a circuit, whose documents would lose
+        their history.
     type: dict
     required: true
   passwords:

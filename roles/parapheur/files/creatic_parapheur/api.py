@@ -1,0 +1,125 @@
+"""The REST API: what the gateway asks, and the steps of people, under the same rules as the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import FileResponse
+from django.utils import timezone
+from rest_framework import parsers
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from . import circuit
+from .models import Dossier
+from .refusal import Refused
+
+_MOST = 1000  # dossiers in an answer
+
+
+def shown(dossier: Dossier) -> dict[str, Any]:
+    """A dossier as JSON."""
+    return {
+        "id": dossier.pk,
+        "reference": dossier.reference,
+        "commune": dossier.commune,
+        "circuit": dossier.circuit,
+        "objet": dossier.objet,
+        "numero": dossier.numero,
+        "date": dossier.date.isoformat(),
+        "echeance": dossier.echeance.isoformat() if dossier.echeance else None,
+        "etat": dossier.etat,
+        "depuis": timezone.localtime(dossier.depuis).isoformat(timespec="seconds"),
+        "par": dossier.par,
+        "motif": dossier.motif,
+        "sha256": dossier.fichier.checksum,
+        "sha256_origine": dossier.origine.checksum,
+    }
+
+
+class _View(APIView):
+    """An answer of the API; a refusal is its message, in French."""
+
+    permission_classes = (IsAuthenticated,)
+    parser_classes = (parsers.JSONParser, parsers.MultiPartParser, parsers.FormParser)
+    schema = None
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Say why."""
+        if isinstance(exc, Refused):
+            return Response({"message": str(exc)}, status=exc.status)
+        return super().handle_exception(exc)
+
+    def text(self, name: str) -> str:
+        """A field of the request, as text."""
+        value = self.request.data.get(name)
+        return "" if value is None else str(value).strip()
+
+
+class Dossiers(_View):
+    """The list of dossiers, and deposits."""
+
+    def get(self, request: Any) -> Response:
+        """Dossiers that one may see, the oldest state first; at most a thousand, `suite` says that there are more."""
+        found = circuit.visible(request.user).select_related("origine", "fichier")
+        for name in ("etat", "reference", "commune", "circuit"):
+            if name in request.query_params:
+                found = found.filter(**{name: request.query_params[name]})
+        some = list(found[: _MOST + 1])
+        return Response({"results": [shown(one) for one in some[:_MOST]], "suite": len(some) > _MOST})
+
+    def post(self, request: Any) -> Response:
+        """Bring a document."""
+        told = circuit.Deposit(
+            **{name: self.text(name) for name in ("commune", "circuit", "reference", "objet", "numero", "date",
+                                                  "echeance")}
+        )  # fmt: skip
+        dossier, new = circuit.deposit(request.user, told, request.FILES.get("fichier"))
+        return Response({"id": dossier.pk, "etat": dossier.etat}, status=201 if new else 200)
+
+
+class OneDossier(_View):
+    """One dossier."""
+
+    def get(self, request: Any, number: int) -> Response:
+        """Show it."""
+        return Response(shown(circuit.find(request.user, number)))
+
+
+class LastFile(_View):
+    """The last file of a dossier, byte for byte."""
+
+    def get(self, request: Any, number: int) -> FileResponse:
+        """Give it."""
+        file = circuit.find(request.user, number).fichier
+        return FileResponse(file.open(), as_attachment=True, filename=file.filename, content_type=file.mimetype)
+
+
+class State(_View):
+    """What became of a signed document."""
+
+    def post(self, request: Any, number: int) -> Response:
+        """Note it."""
+        dossier = circuit.find(request.user, number)
+        dossier = circuit.follow(request.user, dossier, self.text("etat"), self.text("motif"))
+        return Response({"id": dossier.pk, "etat": dossier.etat})
+
+
+class Act(_View):
+    """What a person does in a dossier."""
+
+    def post(self, request: Any, number: int, wish: str) -> Response:
+        """Do it."""
+        user, dossier = request.user, circuit.find(request.user, number)
+        upload = request.FILES.get("fichier")
+        acts: dict[str, Callable[[], Dossier]] = {
+            "controler": lambda: circuit.approve(user, dossier, "a_controler"),
+            "viser": lambda: circuit.approve(user, dossier, "a_viser"),
+            "signer": lambda: circuit.sign(user, dossier, upload),
+            "refuser": lambda: circuit.refuse(user, dossier, self.text("motif"), self.text("etat")),
+            "reprendre": lambda: circuit.take_up(user, dossier, upload),
+        }
+        done = acts[wish]()
+        return Response({"id": done.pk, "etat": done.etat})

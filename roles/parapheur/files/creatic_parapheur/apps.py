@@ -1,0 +1,46 @@
+"""The application, as Mayan loads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models.signals import pre_save
+from mayan.apps.app_manager.apps import MayanAppConfig
+
+
+class ParapheurApp(MayanAppConfig):
+    """The parapheur in Mayan."""
+
+    app_namespace = "parapheur"
+    app_url = "parapheur"
+    default_auto_field = "django.db.models.BigAutoField"
+    has_app_translations = False
+    has_rest_api = True
+    name = "creatic_parapheur"
+    verbose_name = "Parapheur"
+
+    def ready(self) -> None:
+        """Link the pages, and keep the circuits to their rules."""
+        super().ready()
+        from mayan.apps.common.menus import menu_main
+        from mayan.apps.document_states.models import WorkflowInstanceLogEntry
+        from mayan.apps.icons.icons import Icon
+        from mayan.apps.navigation.links import Link
+
+        from . import circuit
+
+        pre_save.connect(circuit.guard, sender=WorkflowInstanceLogEntry, dispatch_uid="creatic_parapheur")
+
+        def waiting(context: Any) -> str:
+            user = context.request.user
+            return str(circuit.to_do(user).count() or "") if user.is_authenticated else ""
+
+        links = [
+            Link(icon=Icon(driver_name="fontawesome", symbol=symbol), text=text, view=f"parapheur:{view}", **more)
+            for symbol, text, view, more in (
+                ("file-signature", "À traiter", "a_traiter", {"badge_text": waiting}),
+                ("folder-open", "Dossiers", "dossiers", {}),
+                ("plane-departure", "Mes absences", "absences", {}),
+            )
+        ]
+        menu_main.bind_links(links=links, position=0)

@@ -1,0 +1,456 @@
+"""All that moves a dossier. Who acts has the row of the dossier for themselves: the second of two is told.
+
+Mayan's own pages and API are kept from moving a dossier past these rules (`guard`), an administrator's too.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
+from django.core.files import File
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from mayan.apps.document_states.models import Workflow
+from mayan.apps.documents.models import Document, DocumentFile, DocumentType
+
+from . import seal
+from .configuration import PASSED_BY_PEOPLE, Circuit, Commune, Step, current
+from .models import Absence, Dossier
+from .refusal import Refused
+
+MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
+OWN = "parapheur:"  # beginning of the references of what is born here
+_HEAD = 1024
+_PASS = {"a_controler": "Contrôler", "a_viser": "Viser", "a_signer": "Signer"}
+# What the gateway tells, and the way there: from a state, the transitions to make.
+_FOLLOWED = {
+    "teletransmis": {"a_teletransmettre": ["Télétransmettre"], "en_erreur": ["Télétransmettre"]},
+    "acquitte": {
+        "a_teletransmettre": ["Télétransmettre", "Acquitter"],
+        "teletransmis": ["Acquitter"],
+        "en_erreur": ["Télétransmettre", "Acquitter"],
+    },
+    "en_erreur": {"a_teletransmettre": ["Mettre en erreur"], "teletransmis": ["Mettre en erreur"]},
+}
+_ours = contextvars.ContextVar("ours", default=False)
+
+
+def guard(sender: Any, instance: Any, **_options: Any) -> None:
+    """Refuse what moves a dossier by another way than this module (signal pre_save of Mayan's log entries)."""
+    moved = instance.transition is not None and not _ours.get()
+    if moved and Dossier.objects.filter(instance=instance.workflow_instance).exists():
+        raise PermissionDenied("Un dossier du parapheur avance par la page « À traiter » seulement.")
+
+
+# Who
+
+
+def visible(user: Any) -> QuerySet[Dossier]:
+    """Dossiers that somebody may see: their commune's; all, for the gateway and the administrator."""
+    dossiers = Dossier.objects.filter(document__in_trash=False)
+    if user.is_superuser or user.get_username() == current().service:
+        return dossiers
+    commune = current().commune_of(user.get_username())
+    return dossiers.filter(commune=commune.slug) if commune else dossiers.none()
+
+
+def find(user: Any, number: int) -> Dossier:
+    """A dossier, for somebody.
+
+    Raises:
+        Refused: there is none for them.
+    """
+    found = visible(user).filter(pk=number).first()
+    if found is None:
+        raise Refused("ce dossier n'existe pas, ou n'est pas de votre commune", 404)
+    return found
+
+
+def _circuit(dossier: Dossier) -> tuple[Commune, Circuit]:
+    commune = current().communes.get(dossier.commune)
+    if commune is None:
+        raise Refused("la commune de ce dossier n'a plus de parapheur. À faire : prévenez le groupement", 409)
+    return commune, commune.circuits[dossier.circuit]
+
+
+def deputies(step: Step) -> list[Absence]:
+    """Absences of who passes a step, today, with their deputies."""
+    return list(
+        Absence.objects.active()
+        .filter(personne__username=step.titulaire, suppleant__username__in=step.suppleants)
+        .select_related("personne", "suppleant")
+    )
+
+
+def awaited(dossier: Dossier) -> list[Any]:
+    """Users who may pass the present step: the holder of the part first, then active deputies."""
+    _commune, circuit = _circuit(dossier)
+    step = circuit.step(dossier.etat)
+    if step is None:
+        return []
+    holder = get_user_model().objects.filter(username=step.titulaire, is_active=True)
+    return [*holder, *(one.suppleant for one in deputies(step))]
+
+
+def to_do(user: Any) -> QuerySet[Dossier]:
+    """What awaits somebody, late first: steps to pass, refused dossiers to take up."""
+    login = user.get_username()
+    commune = current().commune_of(login)
+    if commune is None:
+        return Dossier.objects.none()
+    wanted = Q(etat="refuse") if login in commune.redacteurs else Q(pk__in=[])
+    for circuit, state, step in commune.steps_of(login):
+        if login == step.titulaire or any(one.suppleant == user for one in deputies(step)):
+            wanted |= Q(circuit=circuit, etat=state)
+    # Steps that a circuit no longer has fall to who signs: `Circuit.step`.
+    return Dossier.objects.filter(wanted, commune=commune.slug, document__in_trash=False).order_by("echeance", "depuis")
+
+
+def _stands_in_for(dossier: Dossier, user: Any) -> str:
+    """What the history says when a deputy acts."""
+    _commune, circuit = _circuit(dossier)
+    step = circuit.step(dossier.etat)
+    if step is None or step.titulaire == user.get_username():
+        return ""
+    absence = next(one for one in deputies(step) if one.suppleant == user)
+    return f"Pour {absence.personne.get_full_name()}, absence du {absence.du:%d/%m/%Y} au {absence.au:%d/%m/%Y}"
+
+
+# Small tools
+
+
+def _sha256(upload: Any) -> str:
+    found = hashlib.sha256()
+    for block in upload.chunks():
+        found.update(block)
+    upload.seek(0)
+    return found.hexdigest()
+
+
+def _document(upload: Any, circuit: str) -> str:
+    """Check a file at the door; gives its name."""
+    if upload is None:
+        raise Refused("le fichier manque. À faire : choisissez le document")
+    name = PurePosixPath(str(upload.name).replace("\\", "/")).name[:150] or "document.pdf"
+    if not upload.size:
+        raise Refused(f"{name} : le fichier est vide. À faire : exportez de nouveau le document")
+    if upload.size > MAX_BYTES:
+        raise Refused(
+            f"{name} : {upload.size / 1e6:.0f} Mo, {MAX_BYTES / 1e6:.0f} Mo au plus. À faire : réduisez la résolution "
+            "des pages numérisées"
+        )
+    upload.seek(0)
+    head = upload.read(_HEAD)
+    upload.seek(0)
+    if circuit == "pes" and not head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
+        raise Refused(
+            f"{name} : ce n'est pas un flux PES (XML). À faire : déposez le fichier exporté par la comptabilité"
+        )
+    if circuit != "pes" and b"%PDF-" not in head:
+        raise Refused(f"{name} : ce n'est pas un PDF. À faire : enregistrez le document au format PDF/A")
+    return name
+
+
+def _add_file(
+    document: Document, name: str, stream: IO[bytes], user: Any, comment: str, *, shown: bool
+) -> DocumentFile:
+    added = DocumentFile(document=document, comment=comment, filename=name, file=File(stream, name=name))
+    added._event_actor = user
+    added.save()
+    added.versions_new(action_name="replace" if shown else "keep", comment=comment, user=user)
+    return added
+
+
+def _move(dossier: Dossier, label: str, user: Any, motif: str = "", comment: str = "") -> None:
+    """Make one transition of Mayan's workflow, and repeat its state in the dossier."""
+    instance = dossier.instance
+    instance.refresh_from_db()
+    passage = instance.state_active.origin_transitions.select_related("destination_state").get(label=label)
+    token = _ours.set(True)
+    try:
+        data = json.dumps({"motif": motif} if motif else {})
+        passage.do_execute(workflow_instance=instance, comment=comment, extra_data=data, user=user)
+    finally:
+        _ours.reset(token)
+    names = {shown: name for name, shown in current().states.items()}
+    dossier.etat = names[passage.destination_state.label]
+    dossier.depuis = timezone.now()
+    dossier.par = user.get_full_name() or user.get_username()
+    dossier.motif = motif
+    dossier.save()
+
+
+@contextmanager
+def _held(dossier: Dossier, states: Sequence[str], wish: str) -> Iterator[Dossier]:
+    """The dossier, for whoever has it first; a second one waits, then is told what was done meanwhile."""
+    with transaction.atomic():
+        held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
+        if held.etat not in states:
+            when = timezone.localtime(held.depuis)
+            raise Refused(
+                f"trop tard pour {wish} : le dossier est « {held.etat_nom} » depuis le {when:%d/%m/%Y à %H:%M} "
+                f"({held.par}). Rien n'a été changé",
+                409,
+            )
+        yield held
+
+
+def _check_awaited(dossier: Dossier, user: Any) -> None:
+    people = awaited(dossier)
+    if user not in people:
+        names = " ou ".join(one.get_full_name() for one in people) or "aucune"
+        raise Refused(f"ce n'est pas à vous d'agir à cette étape. Personne attendue : {names}", 403)
+
+
+def _reason(text: str) -> str:
+    reason = " ".join(str(text or "").split())
+    if len(reason) < 3:
+        raise Refused("le motif du refus manque. À faire : écrivez en quelques mots ce qu'il faut corriger")
+    return reason[:1000]
+
+
+# Deposit
+
+
+@dataclass(frozen=True)
+class Deposit:
+    """What is told of a document that is brought, as it came."""
+
+    commune: str
+    circuit: str
+    reference: str
+    objet: str
+    numero: str
+    date: str
+    echeance: str
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with it, in French."""
+        known = current()
+        if self.commune not in known.communes:
+            yield f"commune : « {self.commune[:60]} » n'a pas de parapheur ; connues : {', '.join(known.communes)}"
+        if self.circuit not in known.circuits:
+            yield f"circuit : « {self.circuit[:60]} » est inconnu ; connus : {', '.join(known.circuits)}"
+        for name, value, length in (("reference", self.reference, 200), ("objet", self.objet, 500)):
+            if not value:
+                yield f"{name} : champ obligatoire absent"
+            elif len(value) > length:
+                yield f"{name} : {length} caractères au plus"
+        if len(self.numero) > 60:
+            yield "numero : 60 caractères au plus"
+        for name, value, needed in (("date", self.date, True), ("echeance", self.echeance, False)):
+            if needed or value:
+                try:
+                    dt.date.fromisoformat(value)
+                except ValueError:
+                    yield f"{name} : « {value[:40]} » n'est pas une date ; écrivez AAAA-MM-JJ"
+
+
+def may_deposit(user: Any, commune: str) -> bool:
+    """Whether somebody brings documents for a commune."""
+    known = current()
+    login = user.get_username()
+    return login == known.service or (commune in known.communes and login in known.communes[commune].redacteurs)
+
+
+def _known(deposit: Deposit, digest: str) -> Dossier | None:
+    found = Dossier.objects.filter(reference=deposit.reference).select_related("origine").first()
+    if found is None:
+        return None
+    if (found.origine.checksum, found.commune, found.circuit) != (digest, deposit.commune, deposit.circuit):
+        raise Refused(
+            f"la référence {deposit.reference} est déjà celle d'un autre document. À faire : donnez une autre "
+            "référence, ou reprenez le dossier s'il a été refusé",
+            409,
+        )
+    return found
+
+
+def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
+    """Put a document at the beginning of its circuit, once for a reference; gives the dossier, and whether it is new.
+
+    Raises:
+        Refused: with all that is to be corrected.
+    """
+    if problems := list(told.problems()):
+        raise Refused(" ; ".join(problems))
+    if not may_deposit(user, told.commune):
+        raise Refused("vous ne déposez pas de dossier pour cette commune", 403)
+    if user.get_username() != current().service and not told.reference.startswith(OWN):
+        raise Refused(f"reference : celle d'un rédacteur commence par {OWN}")
+    name = _document(upload, told.circuit)
+    digest = _sha256(upload)
+    if known := _known(told, digest):
+        return known, False
+    seal.check_document(name, upload)
+    circuit = current().communes[told.commune].circuits[told.circuit]
+    document = Document(
+        document_type=DocumentType.objects.get(label=circuit.type),
+        label=f"{told.numero} {told.objet}".strip()[:255],
+    )
+    document._event_actor = user
+    document.save()
+    try:
+        upload.seek(0)
+        file = _add_file(document, name, upload, user, "Document à signer", shown=True)
+        with transaction.atomic():
+            instance = Workflow.objects.get(internal_name=circuit.workflow).launch_for(document=document, user=user)
+            made = Dossier.objects.create(
+                document=document, instance=instance, commune=told.commune, circuit=told.circuit,
+                reference=told.reference, objet=told.objet, numero=told.numero, date=told.date,
+                echeance=told.echeance or None, auteur=user, etat=next(iter(circuit.steps)), depuis=timezone.now(),
+                par=user.get_full_name() or user.get_username(), origine=file, fichier=file,
+            )  # fmt: skip
+    except IntegrityError:  # the same reference at the same moment
+        document.delete(to_trash=False)
+        if known := _known(told, digest):
+            return known, False
+        raise
+    except BaseException:
+        document.delete(to_trash=False)
+        raise
+    made.refresh_from_db()
+    return made, True
+
+
+def take_up(user: Any, dossier: Dossier, upload: Any) -> Dossier:
+    """Begin a refused dossier again, with a corrected document.
+
+    Raises:
+        Refused: the reason.
+    """
+    if not may_deposit(user, dossier.commune):
+        raise Refused("seuls les rédacteurs de la commune reprennent un dossier refusé", 403)
+    name = _document(upload, dossier.circuit)
+    seal.check_document(name, upload)
+    with _held(dossier, ["refuse"], "reprendre ce dossier") as held:
+        held.origine = held.fichier = _add_file(held.document, name, upload, user, "Document corrigé", shown=True)
+        _move(held, "Reprendre", user)
+        return held
+
+
+# Steps
+
+
+def approve(user: Any, dossier: Dossier, state: str) -> Dossier:
+    """Pass a control (a_controler) or give the visa (a_viser).
+
+    Raises:
+        Refused: the reason.
+    """
+    with _held(dossier, [state], f"{_PASS[state].lower()} ce dossier") as held:
+        _check_awaited(held, user)
+        _move(held, _PASS[state], user, comment=_stands_in_for(held, user))
+        return held
+
+
+def refuse(user: Any, dossier: Dossier, motif: str, state: str = "") -> Dossier:
+    """Refuse it, with a reason.
+
+    Args:
+        state: that was shown to who refuses; any that people pass by default.
+
+    Raises:
+        Refused: the reason.
+    """
+    reason = _reason(motif)
+    states = [state] if state in PASSED_BY_PEOPLE else PASSED_BY_PEOPLE
+    with _held(dossier, states, "refuser ce dossier") as held:
+        _check_awaited(held, user)
+        _move(held, "Refuser", user, motif=reason, comment=_stands_in_for(held, user))
+        return held
+
+
+def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
+    """Hand in the signed file: it is checked, sealed and kept, and the dossier moves on; or nothing changes.
+
+    Raises:
+        Refused: the reason.
+    """
+    name = _document(upload, dossier.circuit)
+    with _held(dossier, ["a_signer"], "signer ce dossier") as held:
+        _check_awaited(held, user)
+        commune, _circuit_found = _circuit(held)
+        people = [(one.get_full_name(), commune.siren) for one in awaited(held)]
+        with held.origine.open() as original:
+            found = seal.check_and_seal(name, original, upload, people)
+        upload.seek(0)
+        held.fichier = _add_file(
+            held.document, name, found.sealed or upload, user,
+            "Signé et cacheté" if found.sealed else "Signé", shown=False,
+        )  # fmt: skip
+        said = f"Signature de {found.holder} (certificat {found.serial})"
+        stands_in = _stands_in_for(held, user)
+        _move(held, "Signer", user, comment=f"{said}. {stands_in}" if stands_in else said)
+        return held
+
+
+def follow(user: Any, dossier: Dossier, state: str, motif: str = "") -> Dossier:
+    """Note what became of a signed document, for the gateway; the same thing twice changes nothing.
+
+    Raises:
+        Refused: the reason.
+    """
+    if user.get_username() != current().service:
+        raise Refused("seule la passerelle note la suite d'un dossier", 403)
+    if state not in _FOLLOWED:
+        raise Refused(f"etat : « {state[:40]} » est inconnu ; connus : {', '.join(_FOLLOWED)}")
+    with transaction.atomic():
+        held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
+        if held.etat == state or (state, held.etat) == ("teletransmis", "acquitte"):
+            return held
+        if held.etat not in _FOLLOWED[state]:
+            raise Refused(f"le dossier est « {held.etat_nom} » : il ne passe pas à « {current().states[state]} »", 409)
+        for label in _FOLLOWED[state][held.etat]:
+            reason = " ".join(motif.split())[:1000] or "sans précision"
+            _move(held, label, user, motif=reason if label == "Mettre en erreur" else "")
+        return held
+
+
+# Absences
+
+
+def deputies_of(user: Any) -> list[Any]:
+    """Users who may stand in for somebody, by the commune's file."""
+    commune = current().commune_of(user.get_username())
+    if commune is None:
+        return []
+    logins = {
+        login
+        for _circuit_name, _state, step in commune.steps_of(user.get_username())
+        if step.titulaire == user.get_username()
+        for login in step.suppleants
+    }
+    return list(get_user_model().objects.filter(username__in=logins, is_active=True).order_by("last_name"))
+
+
+def be_absent(user: Any, deputy: str, first: dt.date, last: dt.date) -> Absence:
+    """Note days of absence.
+
+    Raises:
+        Refused: the reason.
+    """
+    chosen = next((one for one in deputies_of(user) if one.get_username() == deputy), None)
+    if chosen is None:
+        raise Refused("cette personne n'est pas votre suppléant dans le fichier de la commune")
+    if last < first:
+        raise Refused("le dernier jour est avant le premier. À faire : corrigez les dates")
+    if last < timezone.localdate():
+        raise Refused("ces dates sont passées. À faire : corrigez-les")
+    return Absence.objects.create(personne=user, suppleant=chosen, du=first, au=last)
+
+
+def come_back(user: Any, number: int) -> None:
+    """Cancel an absence of one's own; it stays, as a trace."""
+    Absence.objects.filter(personne=user, pk=number).update(annulee=True)

@@ -1,0 +1,126 @@
+"""The communes' circuits, as the deployment wrote them (collection's `parapheur.application`)."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """Who passes a step: logins."""
+
+    titulaire: str
+    suppleants: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A circuit of a commune.
+
+    Attributes:
+        type: label of Mayan's document type.
+        workflow: internal name of Mayan's workflow.
+        steps: by state, in order.
+    """
+
+    type: str
+    workflow: str
+    steps: dict[str, Step]
+
+    def step(self, state: str) -> Step | None:
+        """Who is awaited in a state. A step that the circuit no longer has falls to who signs: nothing is stuck."""
+        if state not in PASSED_BY_PEOPLE:
+            return None
+        return self.steps.get(state, self.steps["a_signer"])
+
+
+PASSED_BY_PEOPLE = ("a_controler", "a_viser", "a_signer")
+
+
+@dataclass(frozen=True)
+class Commune:
+    """A commune: its name, its SIREN, who deposits, its circuits."""
+
+    slug: str
+    nom: str
+    siren: str
+    redacteurs: frozenset[str]
+    circuits: dict[str, Circuit]
+
+    def people(self) -> set[str]:
+        """Logins of all who have a part."""
+        found = set(self.redacteurs)
+        for circuit in self.circuits.values():
+            for step in circuit.steps.values():
+                found |= {step.titulaire, *step.suppleants}
+        return found
+
+    def steps_of(self, login: str) -> Iterator[tuple[str, str, Step]]:
+        """Circuit, state and step of each in which somebody has a part."""
+        for name, circuit in self.circuits.items():
+            for state in PASSED_BY_PEOPLE:
+                step = circuit.step(state)
+                if step and login in (step.titulaire, *step.suppleants):
+                    yield name, state, step
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """All of it.
+
+    Attributes:
+        service: login of the gateway.
+        states: labels of states, by name.
+        circuits: labels of circuits, by name.
+        mail: C(relais), C(port), C(expediteur); empty without reminders.
+        url: address of the application.
+    """
+
+    service: str
+    states: dict[str, str]
+    circuits: dict[str, str]
+    communes: dict[str, Commune]
+    mail: dict[str, Any]
+    url: str
+
+    def commune_of(self, login: str) -> Commune | None:
+        """Commune of a person; logins are unique in the groupement."""
+        return next((one for one in self.communes.values() if login in one.people()), None)
+
+
+def read(path: Path) -> Configuration:
+    """Read the file.
+
+    Raises:
+        OSError, ValueError, KeyError: it is not what the deployment writes.
+    """
+    data = json.loads(path.read_text(encoding="utf-8"))
+    communes = {}
+    for slug, one in data["communes"].items():
+        circuits = {
+            name: Circuit(
+                circuit["type"],
+                circuit["modele"],
+                {
+                    state: Step(step["titulaire"], tuple(step["suppleants"]))
+                    for state, step in circuit["etapes"].items()
+                },
+            )
+            for name, circuit in one["circuits"].items()
+        }
+        communes[slug] = Commune(slug, one["nom"], one["siren"], frozenset(one["redacteurs"]), circuits)
+    return Configuration(
+        data["service"], data["etats"], data["circuits"], communes, data.get("courriel", {}), data["url"]
+    )
+
+
+@functools.cache
+def current() -> Configuration:
+    """The configuration of this process: a change of the file starts the services again."""
+    return read(Path(os.environ.get("CREATIC_PARAPHEUR", "/etc/mayan/parapheur.json")))

@@ -1,0 +1,89 @@
+"""What the parapheur knows of a document beside Mayan: where it came from, its deadline, its files; and absences."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from mayan.apps.document_states.models import WorkflowInstance
+from mayan.apps.documents.models import Document, DocumentFile
+
+from . import configuration
+
+
+class Dossier(models.Model):
+    """A document in a circuit. `etat` repeats the state of Mayan's workflow, in the same transaction."""
+
+    document = models.OneToOneField(Document, on_delete=models.CASCADE, related_name="dossier")
+    instance = models.OneToOneField(WorkflowInstance, on_delete=models.RESTRICT, related_name="dossier")
+    commune = models.CharField(max_length=80, db_index=True)
+    circuit = models.CharField(max_length=20)
+    reference = models.CharField(max_length=200, unique=True)
+    objet = models.CharField(max_length=500)
+    numero = models.CharField(max_length=60, blank=True)
+    date = models.DateField()
+    echeance = models.DateField(null=True, blank=True)
+    auteur = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    etat = models.CharField(max_length=30, db_index=True)
+    depuis = models.DateTimeField()
+    par = models.CharField(max_length=200)
+    motif = models.TextField(blank=True)
+    # The document to sign, and the last file: the same until it is signed.
+    origine = models.ForeignKey(DocumentFile, on_delete=models.RESTRICT, related_name="+")
+    fichier = models.ForeignKey(DocumentFile, on_delete=models.RESTRICT, related_name="+")
+
+    class Meta:
+        ordering = ("depuis",)
+
+    def __str__(self) -> str:
+        return self.objet
+
+    @property
+    def commune_nom(self) -> str:
+        """Name of the commune."""
+        commune = configuration.current().communes.get(self.commune)
+        return commune.nom if commune else self.commune
+
+    @property
+    def etat_nom(self) -> str:
+        """Label of the state."""
+        return configuration.current().states.get(self.etat, self.etat)
+
+    @property
+    def circuit_nom(self) -> str:
+        """Label of the circuit."""
+        return configuration.current().circuits.get(self.circuit, self.circuit)
+
+    @property
+    def en_retard(self) -> bool:
+        """Whether its deadline is over while somebody is awaited."""
+        awaited = self.etat in (*configuration.PASSED_BY_PEOPLE, "refuse")
+        return bool(awaited and self.echeance and self.echeance < timezone.localdate())
+
+
+class AbsenceQuerySet(models.QuerySet["Absence"]):
+    """Absences."""
+
+    def active(self) -> AbsenceQuerySet:
+        """Those of today."""
+        today = timezone.localdate()
+        return self.filter(du__lte=today, au__gte=today, annulee=False)
+
+
+class Absence(models.Model):
+    """Days, both included, on which a deputy acts for somebody. What was cancelled stays, as a trace."""
+
+    personne = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="absences")
+    suppleant = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="suppleances")
+    du = models.DateField()
+    au = models.DateField()
+    annulee = models.BooleanField(default=False)
+    saisie = models.DateTimeField(auto_now_add=True)
+
+    objects = AbsenceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("du",)
+
+    def __str__(self) -> str:
+        return f"{self.personne.get_full_name()} : {self.du:%d/%m/%Y} - {self.au:%d/%m/%Y}"

@@ -1,0 +1,213 @@
+"""The pages: what awaits me, a dossier, a deposit, my absences."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.http import FileResponse, Http404, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.views.generic import TemplateView, View
+
+from . import circuit
+from .configuration import current
+from .models import Dossier
+from .refusal import Refused
+
+
+class _Page(TemplateView):
+    """A page; a refusal is shown above it."""
+
+    title = ""
+
+    def get_context_data(self, **given: Any) -> dict[str, Any]:
+        """Title, as Mayan's frame shows it."""
+        return super().get_context_data(**given) | {"title": self.title}
+
+    def refused(self, refusal: Refused, **given: Any) -> HttpResponse:
+        """Show the page again, with the reason and what was typed."""
+        return self.render_to_response(self.get_context_data(refus=str(refusal), **given))
+
+    def done(self, message: str, name: str, *arguments: Any) -> HttpResponse:
+        """Say that it is done, on the next page."""
+        messages.success(self.request, message)
+        return HttpResponseRedirect(reverse(f"parapheur:{name}", args=arguments))
+
+
+class ToDo(_Page):
+    """What awaits me."""
+
+    template_name = "creatic_parapheur/a_traiter.html"
+    title = "À traiter"
+
+    def get_context_data(self, **given: Any) -> dict[str, Any]:
+        """My dossiers, and where I stand in for somebody."""
+        user = self.request.user
+        commune = current().commune_of(user.get_username())
+        return super().get_context_data(**given) | {
+            "dossiers": circuit.to_do(user).select_related("fichier"),
+            "commune": commune,
+            "depose": commune is not None and circuit.may_deposit(user, commune.slug),
+            "remplace": user.suppleances.active().select_related("personne"),
+        }
+
+
+class Dossiers(_Page):
+    """All the dossiers of my commune."""
+
+    template_name = "creatic_parapheur/dossiers.html"
+    title = "Dossiers de la commune"
+    shown = 200
+
+    def get_context_data(self, **given: Any) -> dict[str, Any]:
+        """The newest first, in a state or in all."""
+        state = self.request.GET.get("etat", "")
+        words = self.request.GET.get("mots", "").strip()
+        found = circuit.visible(self.request.user).order_by("-depuis")
+        if state:
+            found = found.filter(etat=state)
+        if words:
+            found = found.filter(objet__icontains=words) | found.filter(numero__icontains=words)
+        return super().get_context_data(**given) | {
+            "dossiers": found[: self.shown],
+            "etats": current().states,
+            "etat": state,
+            "mots": words,
+            "limite": self.shown,
+        }
+
+
+class OneDossier(_Page):
+    """A dossier, with what I can do about it."""
+
+    template_name = "creatic_parapheur/dossier.html"
+
+    @property
+    def dossier(self) -> Dossier:
+        """The one of the address."""
+        try:
+            return circuit.find(self.request.user, self.kwargs["number"])
+        except Refused as refusal:
+            raise Http404(str(refusal)) from None
+
+    def get_context_data(self, **given: Any) -> dict[str, Any]:
+        """Its history, and who is awaited."""
+        dossier, user = self.dossier, self.request.user
+        people = circuit.awaited(dossier) if dossier.commune in current().communes else []
+        entries = dossier.instance.log_entries.select_related("transition", "user").order_by("datetime")
+        return super().get_context_data(**given) | {
+            "title": str(dossier),
+            "dossier": dossier,
+            "attendus": people,
+            "a_moi": user in people,
+            "reprend": dossier.etat == "refuse" and circuit.may_deposit(user, dossier.commune),
+            "historique": [
+                {
+                    "quoi": entry.transition.label if entry.transition else "Déposer",
+                    "quand": entry.datetime,
+                    "qui": entry.user.get_full_name() or entry.user.get_username() if entry.user else "",
+                    "note": entry.comment,
+                    "motif": json.loads(entry.extra_data or "{}").get("motif", ""),
+                }
+                for entry in entries
+            ],
+        }
+
+    def post(self, request: Any, number: int) -> HttpResponse:
+        """Do what was asked."""
+        dossier, user, wish = self.dossier, request.user, request.POST.get("geste")
+        state, upload = request.POST.get("etat", ""), request.FILES.get("fichier")
+        try:
+            if wish == "passer" and state in ("a_controler", "a_viser"):
+                after = circuit.approve(user, dossier, state)
+            elif wish == "refuser":
+                after = circuit.refuse(user, dossier, request.POST.get("motif", ""), state)
+            elif wish == "signer":
+                after = circuit.sign(user, dossier, upload)
+            elif wish == "reprendre":
+                after = circuit.take_up(user, dossier, upload)
+            else:
+                raise Refused("cette page n'est plus à jour. À faire : rechargez-la")
+        except Refused as refusal:
+            return self.refused(refusal, motif=request.POST.get("motif", ""))
+        return self.done(f"« {after} » est maintenant : {after.etat_nom}.", "a_traiter")
+
+
+class LastFile(View):
+    """The last file of a dossier."""
+
+    def get(self, request: Any, number: int) -> FileResponse:
+        """Give it."""
+        try:
+            file = circuit.find(request.user, number).fichier
+        except Refused as refusal:
+            raise Http404(str(refusal)) from None
+        return FileResponse(file.open(), as_attachment=True, filename=file.filename, content_type=file.mimetype)
+
+
+class Deposit(_Page):
+    """A document that a rédacteur brings."""
+
+    template_name = "creatic_parapheur/deposer.html"
+    title = "Déposer un dossier"
+
+    def get_context_data(self, **given: Any) -> dict[str, Any]:
+        """The circuits, and what was typed. The reference is made with the form: sent twice, it is one dossier."""
+        typed = {"reference": f"{circuit.OWN}{uuid.uuid4()}"}
+        return {"circuits": current().circuits, "saisie": typed, **super().get_context_data(**given)}
+
+    def post(self, request: Any) -> HttpResponse:
+        """Bring it."""
+        login = request.user.get_username()
+        commune = current().commune_of(login)
+        typed = {name: request.POST.get(name, "").strip() for name in ("circuit", "objet", "numero", "date", "echeance",
+                                                                       "reference")}  # fmt: skip
+        try:
+            told = circuit.Deposit(commune=commune.slug if commune else "", **typed)
+            dossier, _new = circuit.deposit(request.user, told, request.FILES.get("fichier"))
+        except Refused as refusal:
+            return self.refused(refusal, saisie=typed)
+        return self.done(f"« {dossier} » est déposé : {dossier.etat_nom}.", "dossier", dossier.pk)
+
+
+class Absences(_Page):
+    """My absences, and who acts for me meanwhile."""
+
+    template_name = "creatic_parapheur/absences.html"
+    title = "Mes absences"
+
+    def get_context_data(self, **given: Any) -> dict[str, Any]:
+        """Those that are not over."""
+        user = self.request.user
+        return (
+            {"saisie": {}}
+            | super().get_context_data(**given)
+            | {
+                "suppleants": circuit.deputies_of(user),
+                "absences": user.absences.filter(annulee=False, au__gte=timezone.localdate()).select_related(
+                    "suppleant"
+                ),
+            }
+        )
+
+    def post(self, request: Any) -> HttpResponse:
+        """Note one, or cancel one."""
+        user = request.user
+        if request.POST.get("annuler", "").isdigit():
+            circuit.come_back(user, int(request.POST["annuler"]))
+            return self.done("L'absence est annulée.", "absences")
+        typed = {name: request.POST.get(name, "") for name in ("suppleant", "du", "au")}
+        try:
+            try:
+                first, last = (dt.date.fromisoformat(typed[name]) for name in ("du", "au"))
+            except ValueError:
+                raise Refused("une date manque ou n'en est pas une. À faire : choisissez les deux jours") from None
+            absence = circuit.be_absent(user, typed["suppleant"], first, last)
+        except Refused as refusal:
+            return self.refused(refusal, saisie=typed)
+        who = absence.suppleant.get_full_name()
+        return self.done(f"C'est noté : {who} vous remplace du {first:%d/%m/%Y} au {last:%d/%m/%Y}.", "absences")

@@ -1,0 +1,103 @@
+"""The service that checks signatures and seals (roles/signature, signature_actes.receive), by its unix socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+from .refusal import Refused
+
+SOCKET = "/run/parapheur-sceau.sock"
+SECONDS = 200  # beyond the service's own limit
+_CHUNK = 1 << 20
+_DOWN = (
+    "la vérification des signatures ne répond pas, et rien n'a été changé. À faire : recommencez dans quelques "
+    "minutes ; si cela dure, prévenez le groupement"
+)
+
+
+@dataclass(frozen=True)
+class Received:
+    """A signature that counts.
+
+    Attributes:
+        holder: CN of the certificate.
+        serial: of the certificate, hexadecimal.
+        sealed: the sealed PDF, open at its beginning; None for a PES, which bears no seal.
+    """
+
+    holder: str
+    serial: str
+    sealed: IO[bytes] | None
+
+
+def _size(stream: IO[bytes]) -> int:
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    return size
+
+
+@contextmanager
+def _asked(request: dict[str, Any], *files: IO[bytes]) -> Iterator[tuple[dict[str, Any], Any]]:
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(SECONDS)
+            connection.connect(os.environ.get("CREATIC_SCEAU", SOCKET))
+            with connection.makefile("rwb", buffering=_CHUNK) as stream:
+                stream.write(json.dumps(request).encode() + b"\n")
+                for one in files:
+                    shutil.copyfileobj(one, stream, _CHUNK)
+                stream.flush()
+                told = json.loads(stream.readline())
+                if "refus" not in told:
+                    yield told, stream
+                    return
+    except (OSError, ValueError) as error:
+        raise Refused(_DOWN, 503) from error
+    raise Refused(told["refus"])
+
+
+def check_document(name: str, document: IO[bytes]) -> None:
+    """Check that a person will be able to sign a document.
+
+    Raises:
+        Refused: the reason.
+    """
+    request = {"nom": name, "signataires": [], "origine": _size(document), "signe": 0}
+    with _asked(request, document):
+        document.seek(0)
+
+
+def check_and_seal(name: str, original: IO[bytes], signed: IO[bytes], people: Sequence[tuple[str, str]]) -> Received:
+    """Check a signed file, and have it sealed.
+
+    Args:
+        name: of the file handed in.
+        original: the circuit's document.
+        people: whose signature is expected: name and SIREN of each.
+
+    Raises:
+        Refused: the reason.
+    """
+    request = {
+        "nom": name,
+        "signataires": [{"nom": person, "siren": siren} for person, siren in people],
+        "origine": _size(original),
+        "signe": _size(signed),
+    }
+    with _asked(request, original, signed) as (told, stream):
+        sealed = None
+        if told["taille"]:
+            sealed = tempfile.TemporaryFile()  # noqa: SIM115 - given to the caller, gone when closed
+            shutil.copyfileobj(stream, sealed, _CHUNK)
+            if sealed.tell() != told["taille"]:
+                raise Refused(_DOWN, 503)
+            sealed.seek(0)
+        return Received(told["signataire"], told["serie"], sealed)

@@ -1,0 +1,27 @@
+"""Addresses of the pages and of the API."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path
+
+from . import api, pages
+
+urlpatterns = [
+    path("", pages.ToDo.as_view(), name="a_traiter"),
+    path("dossiers/", pages.Dossiers.as_view(), name="dossiers"),
+    path("dossiers/<int:number>/", pages.OneDossier.as_view(), name="dossier"),
+    path("dossiers/<int:number>/fichier/", pages.LastFile.as_view(), name="fichier"),
+    path("deposer/", pages.Deposit.as_view(), name="deposer"),
+    path("absences/", pages.Absences.as_view(), name="absences"),
+]
+api_urls = [
+    path("creatic/dossiers/", api.Dossiers.as_view(), name="creatic-dossiers"),
+    path("creatic/dossiers/<int:number>/", api.OneDossier.as_view(), name="creatic-dossier"),
+    path("creatic/dossiers/<int:number>/fichier/", api.LastFile.as_view(), name="creatic-fichier"),
+    path("creatic/dossiers/<int:number>/etat/", api.State.as_view(), name="creatic-etat"),
+    re_path(
+        r"^creatic/dossiers/(?P<number>[0-9]+)/(?P<wish>controler|viser|signer|refuser|reprendre)/$",
+        api.Act.as_view(),
+        name="creatic-geste",
+    ),
+]

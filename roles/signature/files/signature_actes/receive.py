@@ -1,0 +1,154 @@
+"""A parapheur's signed file, checked and sealed: one request on standard input, one answer on standard output.
+
+systemd starts a process for each connection to a unix socket: what a hostile file does to a parser ends with it, and
+the account that holds the seal's key is not the application's.
+
+A request is a line of JSON, then the circuit's document, then the file handed in; its fields: ``nom`` (of the file, for
+people), ``signataires`` (whose signature is expected: ``nom``, ``siren``; the first one that signed is enough),
+``origine`` and ``signe`` (sizes in bytes). An answer is a line of JSON, then the sealed PDF: ``signataire``, ``serie``,
+``date``, ``taille`` (bytes of what follows; 0 for a PES, which bears no seal), or ``refus``, a French reason. Without
+anybody expected, the document itself is checked: whether a person will be able to sign it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from . import check, limits, pades, pes, token
+from .files import looks_like_xml, open_pdf
+from .person import Person
+from .refusal import Refusal
+from .stamp import LocalUnit
+from .trust import Trust, read_certificates
+
+CONFIG = Path("/etc/parapheur/sceau.json")
+_CHUNK = 1 << 20
+_LINE = 1 << 16
+_FAULT = "la vérification n'a pas pu se faire. À faire : recommencez, puis voyez journalctl -u 'parapheur-sceau@*'"
+
+
+def _keep(source: BinaryIO, target: Path, size: int) -> None:
+    with target.open("wb") as stream:
+        while size > 0:
+            block = source.read(min(size, _CHUNK))
+            if not block:
+                raise Refusal("l'envoi s'est interrompu. À faire : recommencez")
+            stream.write(block)
+            size -= len(block)
+
+
+def _trust(files: dict[str, Any]) -> Trust:
+    return Trust.read([Path(one) for one in files["autorites"]], [Path(one) for one in files["crl"]])
+
+
+def _checked(
+    signed: Path, people: Sequence[dict[str, str]], trust: Trust, original: Path, is_pes: bool
+) -> tuple[str, str, dt.datetime | None]:
+    """Signatory, serial and time of the first expected signature; the reason about the first person otherwise."""
+    judge = pes.check if is_pes else check.check_pdf
+    told: Refusal | None = None
+    for one in people:
+        try:
+            found = asyncio.run(judge(signed, Person(one["nom"], one["siren"]), trust, original))
+        except Refusal as refusal:
+            told = told or refusal
+        except MemoryError:
+            raise
+        except Exception as error:  # what a hostile file makes of a parser
+            raise Refusal(f"{signed.name} : {check.BROKEN} ({type(error).__name__})") from None
+        else:
+            return found.holder, found.serial, found.claimed_at
+    raise told or Refusal("personne n'est attendu à cette étape")
+
+
+def _sealed(signed: Path, target: Path, config: dict[str, Any], signers: Trust) -> None:
+    seal = config["cachet"]
+    own = _trust(seal)
+    whole = Trust([*signers.roots, *own.roots], [*signers.others, *own.others], [*signers.crls, *own.crls])
+    pin = Path(os.environ["CREDENTIALS_DIRECTORY"], "pin").read_text(encoding="ascii").strip()
+    key = token.TokenKey(Path(seal["bibliotheque"]), seal["jeton"])
+    chain = [one for path in seal["autorites"] for one in read_certificates(Path(path)) if one.self_signed == "no"]
+    with token.signer(key, lambda: pin, chain) as signer:
+        asyncio.run(pades.seal(signed, target, signer, LocalUnit(Path(config["horodatage"])), whole))
+
+
+def _check_document(original: Path) -> None:
+    if looks_like_xml(original):
+        pes.unsigned(original)
+    else:
+        with open_pdf(original):
+            pass
+
+
+def _received(
+    original: Path, signed: Path, sealed: Path, people: Sequence[dict[str, str]], config: dict[str, Any]
+) -> dict[str, Any]:
+    is_pes = looks_like_xml(signed)
+    if is_pes != looks_like_xml(original):
+        raise Refusal(f"{signed.name} : {check.OTHER}")
+    signers = _trust(config["signataires"])
+    holder, serial, when = _checked(signed, people, signers, original, is_pes)
+    if not is_pes:
+        _sealed(signed, sealed, config, signers)
+    return {
+        "signataire": holder,
+        "serie": serial,
+        "date": when.isoformat(timespec="seconds") if when else None,
+        "taille": 0 if is_pes else sealed.stat().st_size,
+    }
+
+
+def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
+    """Serve one request.
+
+    Args:
+        source: the request.
+        output: where the answer goes.
+        config: ``signataires`` and ``cachet`` (``autorites`` and ``crl``, PEM files; for the seal ``bibliotheque`` and
+            ``jeton`` too), ``horodatage`` (folder of the timestamping unit's certificate).
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder, sealed = Path(name), Path(name, "scelle.pdf")
+        told: dict[str, Any]
+        try:
+            asked = json.loads(source.readline(_LINE))
+            label = Path(str(asked["nom"])).name[:100] or "document"
+            original, signed = folder / "origine" / label, folder / "signe" / label
+            for path, size in ((original, asked["origine"]), (signed, asked["signe"])):
+                path.parent.mkdir()
+                _keep(source, path, size)
+            if asked["signataires"]:
+                told = _received(original, signed, sealed, asked["signataires"], config)
+            else:
+                _check_document(original)
+                told = {"taille": 0}
+        except Refusal as refusal:
+            told = {"refus": str(refusal)}
+        except MemoryError:
+            told = {"refus": limits.TOO_MUCH}
+        except Exception as error:  # said to who operates the machine
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            told = {"refus": _FAULT}
+        output.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")
+        if told.get("taille"):
+            with sealed.open("rb") as stream:
+                while block := stream.read(_CHUNK):
+                    output.write(block)
+        output.flush()
+
+
+def main() -> int:
+    """Entry point of the service: the connection is both standard input and standard output."""
+    logging.disable(logging.CRITICAL)
+    limits.bound()
+    answer(sys.stdin.buffer, sys.stdout.buffer, json.loads(CONFIG.read_text(encoding="utf-8")))
+    return 0

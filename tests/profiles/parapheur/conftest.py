@@ -1,0 +1,238 @@
+"""The parapheur as the people of two communes and the gateway use it: over TLS, with keys in SoftHSM2."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import io
+import itertools
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import groupement, parapheur, pkcs11_token
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki_x509 import Settings
+from asn1crypto import keys
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from pyhanko.sign import signers
+from pyhanko_certvalidator.registry import SimpleCertificateStore
+from reportlab.pdfgen import canvas
+from testinfra.host import Host
+
+sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
+from signature_actes import pades, token
+
+from tests.profiles.ged.conftest import JSON, Store
+
+LIBRARY = Path("/usr/lib/softhsm/libsofthsm2.so")
+SIRENS = {"gondecourt": "215902669", "la-madeleine": "215903683"}
+PIN = "271828"
+
+
+def pdf(text: str) -> bytes:
+    """A document of one page."""
+    buffer = io.BytesIO()
+    page = canvas.Canvas(buffer)
+    page.drawString(100, 700, text)
+    page.save()
+    return buffer.getvalue()
+
+
+def word() -> str:
+    """A word that nothing else holds."""
+    return "".join("abcdefghij"[int(digit)] for digit in str(time.time_ns()))
+
+
+@dataclass
+class Parapheur(Store):
+    """The parapheur, and the first passwords of its accounts."""
+
+    def password(self, login: str) -> str:
+        """First password of an account."""
+        folder = self.home / "secrets" / "parapheur"
+        file = folder / "admin" if login == "admin" else folder / "comptes" / login
+        return file.read_text(encoding="utf-8").strip()
+
+    def deposit_act(self, login: str = "passerelle", content: bytes | None = None, **changes: str) -> Any:
+        """Bring a document; the answer."""
+        fields: dict[str, Any] = {
+            "commune": "gondecourt", "circuit": "deliberation", "reference": f"deliberations:{word()}",
+            "objet": "Budget primitif 2027", "numero": "2026-11-05", "date": "2026-11-05",
+        } | changes  # fmt: skip
+        fields["fichier"] = ("budget.pdf", pdf(fields["reference"]) if content is None else content, "application/pdf")
+        return self.api(login, "POST", "/creatic/dossiers/", fields=fields)
+
+    def act(self, login: str, number: int, wish: str, file: bytes | None = None, **fields: str) -> Any:
+        """What somebody does in a dossier; the answer."""
+        given: dict[str, Any] = dict(fields)
+        if file is not None:
+            given["fichier"] = ("acte-signe.pdf", file, "application/pdf")
+        return self.api(login, "POST", f"/creatic/dossiers/{number}/{wish}/", fields=given)
+
+    def shown(self, number: int, login: str = "passerelle") -> dict[str, Any]:
+        """A dossier, as somebody sees it."""
+        answer = self.api(login, "GET", f"/creatic/dossiers/{number}/")
+        assert answer.status == 200, answer.data[:300]
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def file(self, number: int, login: str = "passerelle") -> bytes:
+        """Its last file."""
+        answer = self.api(login, "GET", f"/creatic/dossiers/{number}/fichier/")
+        assert answer.status == 200
+        return bytes(answer.data)
+
+    def page(self, login: str, path: str) -> Any:
+        """One page of somebody's."""
+        return self.ask("GET", path, self.browser(login))
+
+    def send(self, login: str, path: str, fields: dict[str, Any]) -> Any:
+        """Fill a form of a page as somebody's browser does; the answer."""
+        headers = self.browser(login)
+        page = self.ask("GET", path, headers)
+        assert page.status == 200, page.status
+        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.data.decode())
+        assert found, "la page n'a pas de formulaire"
+        given = {"csrfmiddlewaretoken": found[1], **fields}
+        return self.ask("POST", path, headers | {"Referer": f"https://{self.name}{path}"}, fields=given)
+
+
+@pytest.fixture(scope="session")
+def store(hostvars: dict[str, Any], creatic_home: Path) -> Parapheur:
+    if hostvars["creatic_env"] != "lab":
+        pytest.skip("ces essais déposent des dossiers et lisent les premiers mots de passe : banc d'essai seulement")
+    return Parapheur(hostvars["ansible_host"], hostvars["creatic_names"][0], creatic_home)
+
+
+@pytest.fixture(scope="session")
+def wanted(pytestconfig: pytest.Config) -> dict[str, Any]:
+    """The configuration that the inventory wants."""
+    folder = Path(pytestconfig.getoption("--environment"))
+    communes = [one.variables for one in groupement.load(folder) if "parapheur" in one.data["services"]]
+    return parapheur.configuration(communes)
+
+
+@pytest.fixture
+def opened(store: Parapheur) -> Callable[..., int]:
+    """Makes a dossier and brings it to a state; gives its number."""
+
+    def open_one(state: str = "a_viser", **changes: str) -> int:
+        made = store.deposit_act("passerelle", None, **changes)
+        assert made.status == 201, made.data[:300]
+        number = int(made.json()["id"])
+        if state == "a_signer" and store.shown(number)["etat"] == "a_viser":
+            assert store.act("paul.renard", number, "viser").status == 200
+        assert store.shown(number)["etat"] == state
+        return number
+
+    return open_one
+
+
+@dataclass
+class Pens:
+    """Signing keys in SoftHSM2, with certificates of the lab's provider, as people have them on their tokens."""
+
+    provider: Path
+    folder: Path
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def certificate(self, name: str, siren: str) -> tuple[str, token.TokenKey]:
+        """A new key and its certificate; gives the certificate's serial."""
+        label = f"essai-{word()}"
+        subject = {"common_name": name, "organization": "Commune de Gondecourt", "siren": siren}
+        csr = pkcs11_token.prepare(LIBRARY, label, PIN, subject, private=True)["csr"]
+        request = Request(label, "signature", key_type="rsa", **subject)  # type: ignore[arg-type] # all text
+        issued = Authority(self.provider).issue(csr, request, Owner("essai"))
+        pkcs11_token.prepare(LIBRARY, label, PIN, subject, issued.pem, private=True)
+        return issued.serial, token.TokenKey(LIBRARY, label)
+
+    def sign(self, key: token.TokenKey, document: bytes) -> bytes:
+        """What signer-acte does."""
+        with token.signer(key, lambda: PIN) as signer:
+            return self.sign_by(signer, document)
+
+    def sign_expired(self, model: token.TokenKey, document: bytes) -> bytes:
+        """What somebody signs whose certificate expired yesterday: signer-acte would refuse, another program does not.
+
+        Args:
+            model: a key whose certificate is good: the expired one is the same but for its key and its dates.
+        """
+        authority = Authority(self.provider, Passphrases(self.provider))
+        with authority._write() as connection:
+            issuer, signing = authority._signing_key(connection)
+        good = x509.load_der_x509_certificate(token.read(model).certificate.dump())
+        own, now = rsa.generate_private_key(65537, 2048), dt.datetime.now(dt.UTC)
+        builder = x509.CertificateBuilder(
+            issuer.subject, good.subject, own.public_key(), x509.random_serial_number(),
+            now - dt.timedelta(days=30), now - dt.timedelta(days=1),
+        )  # fmt: skip
+        for one in good.extensions:
+            if one.oid != x509.SubjectKeyIdentifier.oid:
+                builder = builder.add_extension(one.value, one.critical)
+        pair = (builder.sign(signing, hashes.SHA256()), own)
+        return self.sign_by(software(pair), document)
+
+    def sign_by(self, signer: Any, document: bytes) -> bytes:
+        """Sign with any signer of pyHanko."""
+        number = next(self._numbers)
+        source, target = self.folder / f"{number}.pdf", self.folder / f"{number}-signe.pdf"
+        source.write_bytes(document)
+        asyncio.run(pades.sign(source, target, signer))
+        return target.read_bytes()
+
+
+def software(pair: tuple[x509.Certificate, rsa.RSAPrivateKey]) -> signers.SimpleSigner:
+    """What signs with a key of a file."""
+    der, private = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8
+    return signers.SimpleSigner(
+        signing_cert=asn1_x509.Certificate.load(pair[0].public_bytes(der)),
+        signing_key=keys.PrivateKeyInfo.load(pair[1].private_bytes(der, private, serialization.NoEncryption())),
+        cert_registry=SimpleCertificateStore(),
+    )
+
+
+@pytest.fixture(scope="session")
+def pens(store: Parapheur, tmp_path_factory: pytest.TempPathFactory) -> Pens:
+    folder = tmp_path_factory.mktemp("jetons")
+    (folder / "tokens").mkdir()
+    configuration = folder / "softhsm2.conf"
+    configuration.write_text(f"directories.tokendir = {folder / 'tokens'}\nlog.level = ERROR\n", encoding="ascii")
+    os.environ["SOFTHSM2_CONF"] = str(configuration)
+    return Pens(store.home / "prestataire", folder)
+
+
+@pytest.fixture(scope="session")
+def stranger(pens: Pens) -> token.TokenKey:
+    """A key under the same name, whose authority nobody admitted."""
+    folder = pens.folder / "etranger"
+    Authority(folder, Passphrases(folder, generate=True)).ensure(
+        Settings("Ailleurs", "Ailleurs", "1.3.6.1.4.1.59999.1")
+    )
+    return Pens(folder, pens.folder).certificate("Claire Dubois", SIRENS["gondecourt"])[1]
+
+
+@pytest.fixture(scope="session")
+def claire(pens: Pens) -> token.TokenKey:
+    """The key of the maire of Gondecourt."""
+    return pens.certificate("Claire Dubois", SIRENS["gondecourt"])[1]
+
+
+def send_lists(host: Host, store: Parapheur) -> None:
+    """What the next run of the playbook does: the provider's present revocation list."""
+    lists = (store.home / "prestataire" / "publie" / "crl.pem").read_text(encoding="ascii").rstrip("\n")
+    with host.sudo():
+        host.run_expect([0], f"cat >/etc/parapheur/signataires.crl.pem <<'FIN'\n{lists}\nFIN")
+
+
+__all__ = ["JSON", "SIRENS", "Parapheur", "Pens", "pdf", "send_lists", "word"]

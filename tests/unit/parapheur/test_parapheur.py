@@ -1,0 +1,125 @@
+"""The circuits of signature: what Mayan is asked for, what the application follows, what a wrong file is told."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import groupement, parapheur
+from creatic_parapheur import configuration
+
+LAB = Path(__file__).parents[3] / "inventories" / "lab"
+LOOS: dict[str, Any] = {
+    "slug": "loos",
+    "nom": "Loos",
+    "siren": "215903600",
+    "comptes": [
+        {"identifiant": login, "prenom": login[:4].title(), "nom": "Petit", "courriel": f"{login}@loos.test"}
+        for login in ("anne.petit", "luca.petit", "zoee.petit", "paul.petit")
+    ],
+    "parapheur": {
+        "redacteurs": ["anne.petit"],
+        "dgs": {"titulaire": "luca.petit"},
+        "maire": {"titulaire": "zoee.petit", "suppleants": ["luca.petit"]},
+        "controles": {"pes": {"titulaire": "anne.petit"}},
+    },
+}
+
+
+def without_dgs() -> dict[str, Any]:
+    other = copy.deepcopy(LOOS) | {"slug": "bouvines", "nom": "Bouvines"}
+    del other["parapheur"]["dgs"], other["parapheur"]["controles"]
+    return other
+
+
+def workflows(*communes: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {one["internal_name"]: one for one in parapheur.configuration(communes)["workflows"]}
+
+
+def passages(workflow: dict[str, Any]) -> dict[tuple[str, str], str]:
+    return {(one["origin"], one["label"]): one["destination"] for one in workflow["transitions"]}
+
+
+def test_a_circuit_is_its_steps() -> None:
+    found = workflows(LOOS)
+    assert set(found) == {"circuit_viser_signer", "circuit_controler_viser_signer"}
+    assert found["circuit_controler_viser_signer"]["document_types"] == ["Loos - Flux comptable (PES)"]
+    assert passages(found["circuit_controler_viser_signer"]) == {
+        ("À contrôler", "Contrôler"): "À viser",
+        ("À contrôler", "Refuser"): "Refusé",
+        ("À viser", "Viser"): "À signer",
+        ("À viser", "Refuser"): "Refusé",
+        ("À signer", "Signer"): "À télétransmettre",
+        ("À signer", "Refuser"): "Refusé",
+        ("Refusé", "Reprendre"): "À contrôler",
+        ("À télétransmettre", "Télétransmettre"): "Télétransmis",
+        ("À télétransmettre", "Mettre en erreur"): "En erreur",
+        ("Télétransmis", "Acquitter"): "Acquitté",
+        ("Télétransmis", "Mettre en erreur"): "En erreur",
+        ("En erreur", "Télétransmettre"): "Télétransmis",
+    }
+
+
+def test_a_circuit_has_one_beginning_one_end_and_no_dead_end() -> None:
+    for workflow in workflows(LOOS, without_dgs()).values():
+        assert len([one for one in workflow["states"] if one["initial"]]) == 1
+        assert [one["label"] for one in workflow["states"] if one["final"]] == ["Acquitté"]
+        left = {origin for origin, _label in passages(workflow)}
+        reached = set(passages(workflow).values())
+        for state in workflow["states"]:
+            assert state["final"] or state["label"] in left
+            assert state["initial"] or state["label"] in reached
+        refusals = [one for one in workflow["transitions"] if one["label"] == "Refuser"]
+        assert all(one["fields"][0]["required"] for one in refusals)
+
+
+def test_without_dgs_there_is_no_visa() -> None:
+    [workflow] = workflows(without_dgs()).values()
+    assert workflow["label"] == "Circuit : signature"
+    assert "À viser" not in {one["label"] for one in workflow["states"]}
+
+
+def test_communes_share_circuits_and_nothing_else() -> None:
+    wanted = parapheur.configuration([LOOS, without_dgs()])
+    for one in wanted["acls"]:
+        if one["kind"] == "workflow":
+            assert one["roles"] == {}  # nobody moves a document by Mayan's own pages
+        else:
+            assert list(one["roles"]) == [one["key"].partition(" - ")[0]]
+    assert wanted["groups"]["Loos"] == ["anne.petit", "luca.petit", "zoee.petit"]
+    assert "paul.petit" not in {one["username"] for one in wanted["users"]}
+    assert wanted["users"][0]["username"] == "passerelle"
+
+
+def test_the_application_knows_who_passes_each_step(tmp_path: Path) -> None:
+    file = tmp_path / "parapheur.json"
+    file.write_text(json.dumps(parapheur.application([LOOS, without_dgs()]) | {"url": "https://p.test"}))
+    known = configuration.read(file)
+    loos = known.communes["loos"]
+    assert list(loos.circuits["pes"].steps) == ["a_controler", "a_viser", "a_signer"]
+    assert loos.circuits["deliberation"].step("a_signer") == configuration.Step("zoee.petit", ("luca.petit",))
+    assert loos.circuits["deliberation"].step("a_teletransmettre") is None
+    # A dossier that waits for a visa when the commune's file loses its DGS is not stuck.
+    bouvines = known.communes["bouvines"].circuits["arrete"]
+    assert bouvines.step("a_viser") == bouvines.step("a_signer")
+    assert {(circuit, state) for circuit, state, _step in loos.steps_of("anne.petit")} == {("pes", "a_controler")}
+    assert known.commune_of("paul.petit") is None
+
+
+def test_a_commune_that_tells_no_circuit_is_told() -> None:
+    silent = {key: value for key, value in LOOS.items() if key != "parapheur"}
+    with pytest.raises(parapheur.ParapheurError) as error:
+        parapheur.configuration([silent])
+    assert str(error.value) == (
+        "Parapheur : rien n'est changé. 1 erreur :\n"
+        "  - communes/loos.yml, parapheur : champ obligatoire absent : la commune a le service parapheur. À faire : "
+        "écrivez redacteurs et maire, en retrait sous parapheur:, ou retirez parapheur des services."
+    )
+
+
+def test_the_labs_own_files_are_good() -> None:
+    communes = [one.variables for one in groupement.load(LAB) if "parapheur" in one.data["services"]]
+    assert set(parapheur.application(communes)["communes"]) == {"gondecourt", "la-madeleine"}

@@ -1,0 +1,136 @@
+"""A signed file handed in to the parapheur: checked, sealed, or refused with its reason. Judged by pdfsig too."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from signature_actes import pades, pes, receive
+from signature_actes.token import signer
+
+from tests.unit.signature.conftest import LIBRARY, SIREN, Issuer, Tokens, run, software
+from tests.unit.signature.test_pes import flow
+
+CLAIRE = {"nom": "Claire Dubois", "siren": SIREN}
+ANNE = {"nom": "Anne Bertrand", "siren": SIREN}
+PIN = "271828"
+
+
+@pytest.fixture
+def config(issuer: Issuer, tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The service on its host: signers' authorities, the groupement's own, the seal's token, its PIN."""
+    own = Issuer("du groupement", tmp_path / "groupement")
+    own.tsa()
+    tokens.make("cachet", own.person("Cachet du parapheur", "285900015"), PIN)
+    (tmp_path / "pin").write_text(f"{PIN}\n", encoding="ascii")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    return {
+        "signataires": {"autorites": [str(issuer.folder / "ca.pem")], "crl": [str(issuer.folder / "crl.pem")]},
+        "cachet": {
+            "bibliotheque": str(LIBRARY),
+            "jeton": "cachet",
+            "autorites": [str(own.folder / "ca.pem")],
+            "crl": [str(own.folder / "crl.pem")],
+        },
+        "horodatage": str(own.folder / "tsa"),
+    }
+
+
+def ask(
+    config: dict[str, Any], original: bytes, signed: bytes, people: list[dict[str, str]], name: str = "acte-signe.pdf"
+) -> tuple[dict[str, Any], bytes]:
+    """One request, as the application makes it."""
+    request = {"nom": name, "signataires": people, "origine": len(original), "signe": len(signed)}
+    output = io.BytesIO()
+    receive.answer(io.BytesIO(json.dumps(request).encode() + b"\n" + original + signed), output, config)
+    line, _newline, rest = output.getvalue().partition(b"\n")
+    return json.loads(line), rest
+
+
+def signed_by(issuer: Issuer, act: Path, common_name: str = "Claire Dubois") -> bytes:
+    target = act.with_name(f"{common_name}-signe.pdf")
+    target.unlink(missing_ok=True)
+    asyncio.run(pades.sign(act, target, software(issuer, issuer.person(common_name))))
+    return target.read_bytes()
+
+
+def test_a_signed_act_comes_back_sealed(config: dict[str, Any], issuer: Issuer, act: Path, tmp_path: Path) -> None:
+    signed = signed_by(issuer, act)
+    told, sealed = ask(config, act.read_bytes(), signed, [CLAIRE])
+    assert (told["signataire"], told["taille"]) == ("Claire Dubois", len(sealed))
+    assert told["serie"]
+    assert sealed.startswith(signed)
+    (tmp_path / "scelle.pdf").write_bytes(sealed)
+    shown = run("pdfsig", tmp_path / "scelle.pdf")
+    assert shown.count("Signature Validation: Signature is Valid.") == 2
+    assert "Signer Certificate Common Name: Cachet du parapheur" in shown
+    assert b"/DocTimeStamp" in sealed
+
+
+def test_a_deputy_s_signature_is_taken_as_well(config: dict[str, Any], issuer: Issuer, act: Path) -> None:
+    told, _sealed = ask(config, act.read_bytes(), signed_by(issuer, act, "Anne Bertrand"), [CLAIRE, ANNE])
+    assert told["signataire"] == "Anne Bertrand"
+
+
+def test_what_is_not_expected_is_refused(config: dict[str, Any], issuer: Issuer, act: Path) -> None:
+    original = act.read_bytes()
+    expected = "acte-signe.pdf : signé par Anne Bertrand : c'est la signature de Claire Dubois qui est attendue"
+    assert ask(config, original, signed_by(issuer, act, "Anne Bertrand"), [CLAIRE]) == ({"refus": expected}, b"")
+    told, _rest = ask(config, original, original, [CLAIRE])
+    assert told["refus"].startswith("acte-signe.pdf : le document n'est pas signé.")
+    told, _rest = ask(config, original, b"", [CLAIRE])
+    assert told["refus"].startswith("acte-signe.pdf : le fichier est vide.")
+    told, _rest = ask(config, original, b"<xml/>", [CLAIRE])
+    assert "ce n'est pas le document du circuit" in told["refus"]
+    told, _rest = ask(config, original, b"%PDF-1.7\nrien", [CLAIRE], "../../etc/acte.pdf")
+    assert told["refus"].startswith("acte.pdf : le PDF est abîmé")
+
+
+def test_a_revoked_signatory_is_refused(config: dict[str, Any], issuer: Issuer, act: Path) -> None:
+    pair = issuer.person()
+    target = act.with_name("revoque.pdf")
+    asyncio.run(pades.sign(act, target, software(issuer, pair)))
+    issuer.revoked.append(pair[0])
+    issuer.write_crls()
+    told, _rest = ask(config, act.read_bytes(), target.read_bytes(), [CLAIRE])
+    assert "le certificat de Claire Dubois est révoqué depuis le" in told["refus"]
+
+
+def test_without_its_seal_nothing_is_taken(config: dict[str, Any], issuer: Issuer, act: Path, tmp_path: Path) -> None:
+    signed = signed_by(issuer, act)
+    (tmp_path / "pin").write_text("000000\n", encoding="ascii")
+    told, rest = ask(config, act.read_bytes(), signed, [CLAIRE])
+    assert (told["refus"].partition(".")[0], rest) == ("code PIN refusé", b"")
+
+
+def test_a_flow_is_checked_and_bears_no_seal(
+    config: dict[str, Any], issuer: Issuer, tokens: Tokens, tmp_path: Path
+) -> None:
+    original, target = flow(tmp_path), tmp_path / "flux-signe.xml"
+    with signer(tokens.make("maire", issuer.person()), lambda: PIN) as key:
+        pes.sign(original, target, key, pes.Place("Gondecourt", "59147"))
+    told, rest = ask(config, original.read_bytes(), target.read_bytes(), [CLAIRE], "flux.xml")
+    assert (told["signataire"], told["taille"], rest) == ("Claire Dubois", 0, b"")
+
+
+def test_a_document_is_checked_before_its_circuit(config: dict[str, Any], act: Path, tmp_path: Path) -> None:
+    assert ask(config, act.read_bytes(), b"", []) == ({"taille": 0}, b"")
+    assert ask(config, flow(tmp_path).read_bytes(), b"", [], "flux.xml") == ({"taille": 0}, b"")
+    told, _rest = ask(config, b"%PDF-1.4 abime", b"", [])
+    assert told["refus"].startswith("acte-signe.pdf : le PDF est abîmé.")
+    told, _rest = ask(config, b"<html/>", b"", [], "page.xml")
+    assert "refus" in told
+
+
+def test_an_interrupted_request_is_told(config: dict[str, Any], act: Path) -> None:
+    output = io.BytesIO()
+    request = json.dumps({"nom": "acte.pdf", "signataires": [CLAIRE], "origine": 10**6, "signe": 10}).encode()
+    receive.answer(io.BytesIO(request + b"\n" + act.read_bytes()), output, config)
+    assert json.loads(output.getvalue()) == {"refus": "l'envoi s'est interrompu. À faire : recommencez"}
+    output = io.BytesIO()
+    receive.answer(io.BytesIO(b"bonjour\n"), output, config)
+    assert "n'a pas pu se faire" in json.loads(output.getvalue())["refus"]
