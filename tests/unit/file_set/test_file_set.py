@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.action.file_set import build_zipapp
+from ansible_collections.cdg59.creatic.plugins.action.file_set import build_zipapp, tree_entries
 from ansible_collections.cdg59.creatic.plugins.module_utils.file_set import FileSetError, apply
 
 ME = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
@@ -105,3 +105,20 @@ def test_zipapp_runs_and_is_the_same_bytes_each_time(tmp_path: Path) -> None:
     program.write_bytes(first)
     done = subprocess.run(["/usr/bin/python3", str(program)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (3, "prêt\n")
+
+
+def test_a_tree_is_an_entry_for_each_folder_and_file(tmp_path: Path) -> None:
+    folder = tmp_path / "outil"
+    (folder / "pages" / "__pycache__").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "pages" / "a.pt").touch()
+    (folder / "pages" / "__pycache__" / "a.pyc").touch()
+    found = list(tree_entries(folder, {"tree": "outil", "path": "/usr/lib/outil", "group": "outil"}))
+    assert [(one["path"], one.get("state", "file")) for one in found] == [
+        ("/usr/lib/outil", "directory"),
+        ("/usr/lib/outil/__init__.py", "file"),
+        ("/usr/lib/outil/pages", "directory"),
+        ("/usr/lib/outil/pages/a.pt", "file"),
+    ]
+    assert {one["group"] for one in found} == {"outil"}
+    assert found[3]["src"] == str(folder / "pages" / "a.pt")

@@ -1,12 +1,13 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Control-node half of file_set: renders templates, reads files, builds zipapps, sends one request."""
+"""Control-node half of file_set: renders templates, reads files and trees, builds zipapps, sends one request."""
 
 from __future__ import annotations
 
 import base64
 import io
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,21 @@ def build_zipapp(package: Path, main: str, python: str = "/usr/bin/python3") -> 
             info.external_attr = 0o644 << 16
             archive.writestr(info, entries[name])
     return buffer.getvalue()
+
+
+def tree_entries(folder: Path, spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give an entry for a folder and for all it holds, bytecode caches left out.
+
+    Args:
+        folder: on the control node.
+        spec: `path` is its place on the host; owner and group are everybody's.
+    """
+    common = {key: value for key, value in spec.items() if key not in ("tree", "path")}
+    for path in [folder, *sorted(folder.rglob("*"))]:
+        if "__pycache__" not in path.parts:
+            place = str(Path(spec["path"], path.relative_to(folder)))
+            given = {"state": "directory"} if path.is_dir() else {"src": str(path)}
+            yield common | {"path": place} | given
 
 
 class FileRenderer(ActionBase):
@@ -81,6 +97,14 @@ class FileRenderer(ActionBase):
             return build_zipapp(package, spec["main"], spec.get("python") or "/usr/bin/python3")
         return str(spec["content"]).encode()
 
+    def _each(self) -> Iterator[dict[str, Any]]:
+        """The task's entries, a tree as one entry for each folder and file in it."""
+        for spec in self._task.args.get("files") or []:
+            if "tree" in spec:
+                yield from tree_entries(Path(self._find_needle("files", spec["tree"])), spec)
+            else:
+                yield spec
+
     def rendered(self, task_vars: dict[str, Any]) -> list[dict[str, Any]]:
         """The task's files as the module takes them, contents base64-encoded.
 
@@ -88,7 +112,7 @@ class FileRenderer(ActionBase):
             AnsibleActionFail: an entry has no source, or several.
         """
         files = []
-        for spec in self._task.args.get("files") or []:
+        for spec in self._each():
             given = [source for source in _SOURCES if spec.get(source) is not None]
             is_file = spec.get("state", "file") == "file" and not spec.get("link")
             if len(given) != (1 if is_file else 0):

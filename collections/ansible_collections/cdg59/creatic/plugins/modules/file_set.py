@@ -40,6 +40,10 @@ options:
       zipapp:
         description: Python package of the role's C(files/), sent as one deterministic executable zip.
         type: str
+      tree:
+        description:
+          - Folder of the role's C(files/), sent with all it holds. What it no longer holds is left on the host.
+        type: str
       main:
         description: Entry point of the zipapp, as C(package.module:function).
         type: str
