@@ -1,0 +1,14 @@
+"""What is put right in the portal's own packages, at start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def apply(_event: Any) -> None:
+    """No timestamp is asked of an outside server; a new publication replaces none."""
+    from collective.timestamp.behaviors.timestamp import ITimestampableDocument
+    from plonemeeting.portal.core.behaviors.supersede import ISupersede
+
+    ITimestampableDocument["enable_timestamping"].default = False
+    ISupersede["supersede"].default = None
