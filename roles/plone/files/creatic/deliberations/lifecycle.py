@@ -78,23 +78,24 @@ def publish(projet: Any) -> None:
     """Make an acquitted délibération public: in its meeting among the decisions, and among the publications."""
     commune, meeting = commune_of(projet), meeting_of(projet)
     received = f"Reçue en préfecture le {rules.french_date(projet.date_reception)} (acte {projet.id_acte})."
+    title, rank = f"{projet.numero} – {projet.title}", int(projet.numero.rpartition("_")[2])
     signed = stored(projet.document_signe.data, f"{projet.numero}.pdf")
     with api.env.adopt_roles(["Manager"]):
         public = _public_meeting(commune, meeting)
         item = api.content.create(
             container=public,
             type="Item",
-            id=f"{projet.numero.lower()}",
-            title=projet.title,
-            number=projet.numero,
-            sortable_number=int(projet.numero.rpartition("_")[2]),
+            id=projet.numero.lower(),
+            title=title,
+            number=str(rank),
+            sortable_number=rank,
             plonemeeting_uid=projet.UID(),
             plonemeeting_last_modified=datetime.datetime.now(),
             category=projet.matiere[0],
             decision=_html(f"{_text(projet.dispositif)}<p><em>Adoptée {projet.vote().sentence()}. {received}</em></p>"),
             representatives_in_charge=[],
         )
-        item.formatted_title = _html(f"<p>{_escaped(projet.title)}</p>")
+        item.formatted_title = _html(f"<p>{_escaped(title)}</p>")
         for one in (signed, *(annex.file for annex in projet.annexes())):
             _add_file(item, one)
         item.reindexObject()
@@ -102,12 +103,13 @@ def publish(projet: Any) -> None:
             container=commune.publications,
             type="Publication",
             id=projet.numero.lower(),
-            title=f"{projet.numero} – {projet.title}",
+            title=title,
             document_type="deliberation",
             category=projet.matiere[0],
             decision_date=meeting.date,
             entry_date=datetime.date.today(),
-            subject_to_authority=False,
+            legislative_authority="conseil",
+            subject_to_authority=None,
             enable_timestamping=False,
             supersede=None,
             text=_html(f"<p>{received}</p>"),

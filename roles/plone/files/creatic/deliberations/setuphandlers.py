@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from creatic.deliberations import accounts, rules, workflows
@@ -10,7 +11,6 @@ from plone import api
 REGISTRY = "plonemeeting.portal.core"
 # Of the portal's own country, or calling its makers' servers.
 _UNWANTED = ("imio.omnia.assistant", "imio.omnia.tinymce", "imio.omnia.core")
-_HIDDEN_PROFILES = ("default", "uninstall")
 _SETTINGS = {
     f"{REGISTRY}.global_categories": rules.MATTERS,
     f"{REGISTRY}.document_types": {
@@ -19,7 +19,7 @@ _SETTINGS = {
         "liste": "Liste des délibérations",
         "proces_verbal": "Procès-verbal",
     },
-    f"{REGISTRY}.legislative_authorities": {},
+    f"{REGISTRY}.legislative_authorities": {"conseil": "Conseil municipal", "maire": "Maire"},
     f"{REGISTRY}.institution_types": {"commune": "Commune"},
     f"{REGISTRY}.meeting_types": {"council": "Conseil municipal"},
     f"{REGISTRY}.plausible_base_url": "",
@@ -47,6 +47,7 @@ def post_install(tool: Any) -> None:
     for name, value in _SETTINGS.items():
         if api.portal.get_registry_record(name, default=None) != value:
             api.portal.set_registry_record(name, value)
+    _show_logo()
     for role in workflows.ROLES:
         if role not in portal.valid_roles():
             portal._addRole(role)
@@ -62,6 +63,14 @@ def post_install(tool: Any) -> None:
     cookies.timeout, cookies.secure = 10 * 3600, True
     portal.setLayout("homepage_view")
     portal.portal_workflow.updateRoleMappings()
+
+
+def _show_logo() -> None:
+    from plone.formwidget.namedfile.converter import b64encode_file
+
+    logo = b64encode_file("logo.svg", Path(__file__).with_name("logo.svg").read_bytes())
+    if api.portal.get_registry_record("plone.site_logo") != logo:
+        api.portal.set_registry_record("plone.site_logo", logo)
 
 
 def _uninstall(portal: Any) -> None:
