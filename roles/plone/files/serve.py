@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import os
 import socket
 import sys
@@ -69,6 +70,7 @@ def main() -> int:
     from Zope2.Startup.run import make_wsgi_app
     from ZPublisher.httpexceptions import HTTPExceptionHandler
 
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     application = HTTPExceptionHandler(make_wsgi_app({}, os.environ["ZOPE_CONF"]))
     listening = socket.socket(fileno=_FIRST_SOCKET)
     server = waitress.create_server(

@@ -7,6 +7,7 @@ off leaves nothing. When nothing changed, this reads two files and ends.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sys
 from pathlib import Path
@@ -88,6 +89,13 @@ def change_password(application: Any, password: str) -> None:
         users.userFolderEditUser("admin", password, ["Manager"], [])
 
 
+def draw_once() -> None:
+    """Draw a page: what PDF needs is there, and the fonts are in the cache before anybody waits for them."""
+    from weasyprint import HTML
+
+    HTML(string="<p style='font-family: Liberation Serif'>é</p>", base_url=None).write_pdf()
+
+
 def main() -> int:
     version = f"{Path(sys.prefix).resolve().name}-{policy_digest()}"
     password = sys.stdin.readline().strip()  # systemd opens the file, which this account cannot read
@@ -104,6 +112,7 @@ def main() -> int:
     from zope.globalrequest import setRequest
     from Zope2.Startup.run import configure_wsgi
 
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     configure_wsgi(os.environ["ZOPE_CONF"])
     application = makerequest(Zope2.app(), environ={"SERVER_NAME": os.environ["PLONE_NAME"]})
     setRequest(application.REQUEST)
@@ -112,6 +121,7 @@ def main() -> int:
     else:
         prepare(application, os.environ["PLONE_TITLE"], password)
     transaction.commit()
+    draw_once()
     new = DONE.with_suffix(".nouveau")
     with new.open("w", encoding="utf-8") as stream:
         stream.write("\n".join(wanted) + "\n")

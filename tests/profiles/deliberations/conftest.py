@@ -111,7 +111,7 @@ class Site:
         if self._pool is None:
             self._pool = urllib3.HTTPSConnectionPool(
                 self.address, 443, server_hostname=self.name, assert_hostname=self.name, ca_certs=self.trust,
-                retries=False, timeout=120,
+                retries=False, timeout=600,
             )  # fmt: skip
         return self._pool.request(method, path, headers={"Host": self.name, **(headers or {})}, redirect=False, **given)
 
