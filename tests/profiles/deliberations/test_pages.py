@@ -27,16 +27,18 @@ class Window:
         self._chromium = chromium
         self._site = site
 
-    def see(self, path: str, name: str) -> tuple[str, list[str]]:
-        """Open a page; gives what it shows and the addresses that it asked for."""
+    def see(self, path: str, name: str, said: str) -> tuple[str, list[str]]:
+        """Open a page, wait for what it has to say; gives what it shows and the addresses that it asked for."""
         self._chromium._events.clear()
         visit = self._chromium.visit(f"https://{self._site.name}{path}", ALLOWED)
         assert (visit.error, visit.status, visit.waited) == ("", 200, False), (path, visit.error, visit.status)
-        time.sleep(1)  # what scripts ask for once the page is there
-        self.run("1")
+        deadline = time.monotonic() + ALLOWED
+        while said not in (text := str(self.run("document.body.innerText"))):  # lists come by scripts
+            assert time.monotonic() < deadline, (path, text[:500])
+            time.sleep(1)
         if PICTURES:
             Path(PICTURES, f"{name}.png").write_bytes(visit.picture)
-        return visit.text, self.asked()
+        return text, self.asked()
 
     def asked(self) -> list[str]:
         """Addresses asked for, or meant to be: what a policy stopped counts too."""
@@ -57,7 +59,7 @@ class Window:
 
     def log_in(self, login: str) -> None:
         """Log in by the form, as people do."""
-        self.see("/login", "connexion")
+        self.see("/login", "connexion", "Mot de passe")
         password = self._site.password(login)
         self.run(
             f"document.querySelector('[name=__ac_name]').value='{login}';"
@@ -111,8 +113,7 @@ def test_public_pages_ask_nothing_of_others_and_are_french(site: Site, act: Act,
         ("publication", act.page, "Ouvrir le document (PDF)"),
         ("connexion", "/login", "Mot de passe"),
     ):
-        text, urls = window.see(path, name)
-        assert said in text, (path, text[:500])
+        text, urls = window.see(path, name, said)
         assert len(urls) > 5, path
         assert elsewhere(site, urls) == [], path
         for foreign in ("Log in", "Category", "Decisions", "IMIO", "Belgi", "Plone", "tutelle"):
@@ -127,14 +128,13 @@ def test_pages_of_agents_ask_nothing_of_others(site: Site, act: Act, window: Win
         ("projet", act.projet, "Reçue en préfecture"),
         ("nouvelle_seance", f"{MEETINGS}/++add++seance", "Membres en exercice"),
     ):
-        text, urls = window.see(path, name)
-        assert said in text, (path, text[:500])
+        _text, urls = window.see(path, name, said)
         assert elsewhere(site, urls) == [], path
 
 
 def test_a_request_elsewhere_is_seen(site: Site, window: Window) -> None:
     """What the two tests above rest on."""
-    window.see("/", "temoin")
+    window.see("/", "temoin", "Délibérations")
     window.run("new Image().src = 'https://ailleurs.test/x.png'")
     deadline = time.monotonic() + 10
     while not elsewhere(site, window.asked()) and time.monotonic() < deadline:
