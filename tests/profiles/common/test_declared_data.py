@@ -28,7 +28,7 @@ KEPT_ELSEWHERE = {
         "/var/lib/sauvegarde-lecture",
     },
 }
-NOT_YET = ("ged", "parapheur")  # README, "Not exercised here"
+NOT_YET = ("ged", "parapheur", "deliberations")  # README, "Not exercised here"
 # Folders that a package brings, and data fills.
 FILLED = ("/var/lib/postgresql", "/var/lib/mysql", "/var/lib/redis", "/var/lib/ldap")
 LOOK = f"""

@@ -59,6 +59,14 @@ CIRCUITS = (
   maire: {titulaire: claire.dubois}
 """
 )
+LOGIN = "claire.dubois"
+MAYOR = "  - {identifiant: marc.leroy, prenom: Marc, nom: Leroy, courriel: marc@gondecourt.test}\n"
+COUNCIL = """deliberations:
+  redacteurs: [claire.dubois]
+  dgs: [claire.dubois]
+  maire: marc.leroy
+  elus: [Marc Leroy, Amina Benali]
+"""
 AVESNES = """---
 nom: Avesnes-les-Aubert
 siren: "215900374"
@@ -295,6 +303,18 @@ MISTAKES = {
         "communes/gondecourt.yml, ligne 24, comptes[0].courriel : la valeur « claire » n'est pas admise. À faire : "
         "écrivez l'adresse électronique de la personne, par exemple courriel: claire.dubois@gondecourt.fr.",
     ),
+    "council's writer who is nobody": (
+        GONDECOURT
+        + PEOPLE
+        + COUNCIL.replace("[claire.dubois]", "[claire.dubosi]", 1).replace("marc.leroy", "claire.dubois"),
+        "communes/gondecourt.yml, ligne 30, deliberations.redacteurs[0] : « claire.dubosi » n'est pas dans comptes. "
+        "À faire : remplacez par « claire.dubois ».",
+    ),
+    "mayor without an account": (
+        GONDECOURT + PEOPLE + COUNCIL,
+        "communes/gondecourt.yml, ligne 32, deliberations.maire : « marc.leroy » n'est pas dans comptes. À faire : "
+        "ajoutez cette personne à comptes, ou retirez-la.",
+    ),
     "postal code": (
         GONDECOURT + "code_postal: 59147\n",
         "communes/gondecourt.yml, ligne 20, code_postal : la valeur « 59147 » n'est pas un texte. À faire : "
@@ -308,7 +328,7 @@ MISTAKES = {
         GONDECOURT + "maire: Untel\n",
         "communes/gondecourt.yml, ligne 20, maire : champ inconnu. À faire : supprimez-le (champs possibles : "
         "nom, siren, insee, code_postal, territoire, agents, vague, services, postes, connecteur, comptes, ged, "
-        "parapheur).",
+        "parapheur, deliberations).",
     ),
     "missing key": (
         changed("vague: 2\n", ""),
@@ -522,9 +542,11 @@ def test_no_field_lets_a_template_in(write: Write) -> None:
         "Dubois": "comptes[0].nom",
         "claire@gondecourt.test": "comptes[0].courriel",
         "Direction": "ged.services[0].nom",
+        "marc.leroy": "deliberations.maire",
     }
     text = changed("    certificats:", "    compte: agent\n    certificats:").replace("authentification", "signature")
-    text = text.replace("tdt: s2low\n", "tdt: s2low\n  certificat:\n    fichier: c.p12\n    secret: c.pass\n") + PEOPLE
+    text = text.replace("tdt: s2low\n", "tdt: s2low\n  certificat:\n    fichier: c.p12\n    secret: c.pass\n")
+    text += PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n") + COUNCIL
     token = "jeton\n        jeton: étiquette\n        bibliotheque: /usr/lib/x.so"
     file = "fichier\n        fichier: a.p12\n        secret: a.pass"
     tried = set()

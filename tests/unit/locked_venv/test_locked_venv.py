@@ -24,6 +24,7 @@ def test_each_change_of_content_is_another_environment(wanted: Wanted) -> None:
     names = {wanted.name, dataclasses.replace(wanted, files={"a.css": b"a"}).name}
     names.add(dataclasses.replace(wanted, files={"a.css": b"b"}).name)
     names.add(dataclasses.replace(wanted, assets_command=("fetch", "more")).name)
+    names.add(dataclasses.replace(wanted, replacements={"a.css": [("a", "b")]}).name)
     for lock in (wanted.requirements, wanted.build_requirements, wanted.assets_lock):
         assert lock
         assert wanted.name in names
@@ -31,7 +32,7 @@ def test_each_change_of_content_is_another_environment(wanted: Wanted) -> None:
         lock.write_bytes(before + b"#\n")
         names.add(wanted.name)
         lock.write_bytes(before)
-    assert len(names) == 7
+    assert len(names) == 8
 
 
 def test_what_a_registry_gives_is_told_by_package(tmp_path: Path) -> None:
@@ -81,3 +82,17 @@ def test_old_environments_go_and_nothing_else(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     assert locked_venv.remove_others(tmp_path, ["fedcba9876543210"]) == ["00000000000000aa", "0123456789abcdef"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "fedcba9876543210"]
+
+
+def test_a_text_is_replaced_where_it_is_once(tmp_path: Path) -> None:
+    (tmp_path / "theme.css").write_text("@import url(https://ailleurs.test/a.css);\na{}", encoding="utf-8")
+    found = locked_venv.replaced(tmp_path, {"theme.css": [("@import url(https://ailleurs.test/a.css);", "")]})
+    assert found == {"theme.css": b"\na{}"}
+
+
+@pytest.mark.parametrize("content", ["", "x x", None])
+def test_a_text_that_is_not_there_once_is_refused(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "theme.css").write_text(content, encoding="utf-8")
+    with pytest.raises(LockedVenvError, match=r"theme\.css : le texte « x » y est [02] fois au lieu d'une. À faire :"):
+        locked_venv.replaced(tmp_path, {"theme.css": [("x", "y")]})

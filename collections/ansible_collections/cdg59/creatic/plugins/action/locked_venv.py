@@ -27,6 +27,10 @@ class ActionModule(ActionBase):
             tuple(args.get("assets_command") or ()),
             self._file(args["assets_lock"]) if args.get("assets_lock") else None,
             {path: self._file(source).read_bytes() for path, source in (args.get("files") or {}).items()},
+            {
+                str(path): [(str(pair["old"]), str(pair["new"])) for pair in pairs]
+                for path, pairs in (args.get("replacements") or {}).items()
+            },
         )
         given = {"root": args["root"], "name": wanted.name}
         result = self._module(given, task_vars)

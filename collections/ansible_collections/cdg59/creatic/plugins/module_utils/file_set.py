@@ -36,6 +36,7 @@ ARGUMENT: dict[str, Any] = {
         "src": {"type": "str"},
         "content": {"type": "str"},
         "zipapp": {"type": "str"},
+        "tree": {"type": "str"},
         "main": {"type": "str"},
         "python": {"type": "str"},
         "link": {"type": "str"},

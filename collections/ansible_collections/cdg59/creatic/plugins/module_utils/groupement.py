@@ -91,11 +91,12 @@ class Commune:
     def variables(self) -> dict[str, Any]:
         """The variable creatic_commune."""
         names = ("nom", "siren", "insee", "territoire", "agents", "vague", "services")
+        optional = ("code_postal", "comptes", "ged", "parapheur", "deliberations")
         _limit, size, level = self._size
         return {
             "slug": self.slug,
             **{name: self.data[name] for name in names},
-            **{name: self.data[name] for name in ("code_postal", "comptes", "ged", "parapheur") if name in self.data},
+            **{name: self.data[name] for name in optional if name in self.data},
             "taille": size,
             "niveau": level,
             "departement": self.departement,
@@ -366,6 +367,7 @@ def _check_commune(source: Source, settings: dict[str, Any] | None) -> dict[str,
             ("connecteur",),
         )
     _check_people(source, data)
+    _check_roles(source, data)
     slug = Path(source.label).stem
     for path, name, address in _machines(data):
         if len(f"{slug}-{name}") > _MAX_HOST_NAME:
@@ -470,6 +472,25 @@ def _check_circuits(source: Source, data: dict[str, Any], known: Sequence[str]) 
             if isinstance(login, str) and login == role.get("titulaire"):
                 message = f"{quote(login)} est déjà le titulaire"
                 source.report(message, "nommez quelqu'un d'autre, ou supprimez suppleants", here)
+
+
+def _check_roles(source: Source, data: dict[str, Any]) -> None:
+    """Check that those who prepare the council's meetings are people of this commune."""
+    known = [login for _path, login in _people(data)]
+    given = data.get("deliberations")
+    if not isinstance(given, dict):
+        return
+    for role in ("redacteurs", "dgs", "maire"):
+        logins = given.get(role)
+        listed = logins if isinstance(logins, list) else [logins]
+        for place, login in enumerate(listed):
+            if isinstance(login, str) and login not in known:
+                nearest = closest(login, known)
+                fix = f"remplacez par « {nearest} »" if nearest else "ajoutez cette personne à comptes, ou retirez-la"
+                path: FieldPath = ("deliberations", role)
+                source.report(
+                    f"{quote(login)} n'est pas dans comptes", fix, (*path, place) if logins is listed else path
+                )
 
 
 def _machines(data: dict[str, Any]) -> Iterator[tuple[FieldPath, str, str]]:

@@ -46,6 +46,8 @@ class Wanted:
     """Lines ``sha256  folder``: all that the command may bring. Folders are relative to site-packages."""
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Further files, by path relative to site-packages; there before the command runs."""
+    replacements: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+    """Texts of packages' files and what stands there instead, by path relative to site-packages."""
 
     @property
     def name(self) -> str:
@@ -56,6 +58,8 @@ class Wanted:
         digest.update("\0".join(self.assets_command).encode())
         for path, content in sorted(self.files.items()):
             digest.update(b"\0" + path.encode() + b"\0" + content)
+        for path, pairs in sorted(self.replacements.items()):
+            digest.update("\0".join((path, *(text for pair in pairs for text in pair))).encode())
         return digest.hexdigest()[:16]
 
 
@@ -96,7 +100,8 @@ def _make(wanted: Wanted, folder: Path, environment: Mapping[str, str]) -> Path:
     _run([str(uv), "venv", "-q", "--offline", "--python", PYTHON, str(venv)], _uv_cache(uv))
     _install(uv, venv, wheels)
     packages = _site_packages(venv)
-    _write(packages, wanted.files)
+    files = dict(wanted.files) | replaced(packages, wanted.replacements)
+    _write(packages, files)
     if wanted.assets_command:
         before = set(_files(packages))
         program, *arguments = wanted.assets_command
@@ -112,11 +117,32 @@ def _make(wanted: Wanted, folder: Path, environment: Mapping[str, str]) -> Path:
             archive.add(wheel, f"wheels/{wheel.name}")
         for path in assets:
             archive.add(packages / path, f"assets/{path}")
-        for name, content in sorted(wanted.files.items()):
+        for name, content in sorted(files.items()):
             entry = tarfile.TarInfo(f"assets/{name}")
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
     return made
+
+
+def replaced(packages: Path, replacements: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, bytes]:
+    """Give the files of packages in which texts are replaced.
+
+    Raises:
+        LockedVenvError: a text is not there exactly once: the package is another one than that which was read.
+    """
+    found = {}
+    for path, pairs in replacements.items():
+        file = packages / path
+        content = file.read_text(encoding="utf-8") if file.exists() else ""
+        for old, new in pairs:
+            if content.count(old) != 1:
+                raise LockedVenvError(
+                    f"{path} : le texte « {old[:80]} » y est {content.count(old)} fois au lieu d'une. À faire : "
+                    "relisez ce fichier dans la nouvelle version du paquet, puis corrigez ou retirez ce remplacement"
+                )
+            content = content.replace(old, new)
+        found[path] = content.encode()
+    return found
 
 
 def assets_digests(packages: Path, paths: Sequence[str]) -> dict[str, str]:

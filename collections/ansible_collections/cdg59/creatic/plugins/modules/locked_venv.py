@@ -47,6 +47,12 @@ options:
     description: Further files, by path below site-packages, from the role's C(files/).
     type: dict
     default: {}
+  replacements:
+    description:
+      - Texts to replace in packages' files, by path below site-packages; each is a list of C(old) and C(new).
+      - A text that is not there exactly once is refused, so that no new version passes unread.
+    type: dict
+    default: {}
   cache:
     description: Folder of the control node that keeps bundles.
     type: path

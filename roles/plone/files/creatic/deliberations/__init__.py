@@ -1,0 +1,1 @@
+"""What Cre@tic adds to Plone: councils' meetings prepared, votes, numbers, documents, and their publication."""

@@ -1,0 +1,139 @@
+"""Accounts: guessing locks out, passwords are strong, the first one is changed before anything else.
+
+The guard is a PAS plugin in front of the store of passwords, the only one that sees a login and its password: the form,
+`@login` of the REST API and Basic all come by it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from AccessControl.class_init import InitializeClass
+from creatic.deliberations import passwords
+from plone import api
+from plone.base.interfaces import IForcePasswordChange
+from Products.PluggableAuthService.interfaces.plugins import IAuthenticationPlugin, IValidationPlugin
+from Products.PluggableAuthService.plugins.BasePlugin import BasePlugin
+from zope.component import adapter
+from zope.globalrequest import getRequest
+from zope.interface import implementer
+from zope.publisher.interfaces.browser import IBrowserRequest
+
+PLUGIN = "creatic"
+# What one who must change their password may still reach.
+_OPEN = re.compile(
+    r"/(@@)?(login|logout|logged-out|forced-password-change)/?$|VirtualHostRoot/\+\+(plone|theme|resource)\+\+"
+)
+
+
+@implementer(IAuthenticationPlugin, IValidationPlugin)
+class Guard(BasePlugin):
+    """Checks passwords against the store behind it, no more than a few times."""
+
+    meta_type = "Cre@tic Guard"
+
+    def __init__(self, id: str, store: str) -> None:
+        self.id = id
+        self.title = "Verrouillage et force des mots de passe"
+        self.store = store
+
+    def authenticateCredentials(self, credentials: dict[str, Any]) -> tuple[str, str] | None:
+        """See IAuthenticationPlugin."""
+        login, password = credentials.get("login"), credentials.get("password")
+        if not login or password is None:
+            return None
+        request = getRequest()
+        address = request.environ.get("HTTP_X_FORWARDED_FOR", "") if request is not None else ""
+        if passwords.attempts.is_locked(login, address):
+            return None
+        found = self._getPAS()[self.store].authenticateCredentials(credentials)
+        if found:
+            passwords.attempts.succeeded(login, address)
+        elif request is not None:
+            self._count(request, login, password, address)
+        result: tuple[str, str] | None = found
+        return result
+
+    def _count(self, request: Any, login: str, password: str, address: str) -> None:
+        """Count an error once, however many times a request asks, and not at all for whom another folder knows."""
+        key = (login, password)
+        asked = request.environ.setdefault("creatic.asked", set())
+        if key not in asked:
+            asked.add(key)
+            passwords.attempts.failed(login, address)
+
+    def validateUserInfo(self, user: Any, set_id: str, set_info: dict[str, Any]) -> list[dict[str, str]]:
+        """See IValidationPlugin."""
+        password = set_info.get("password")
+        if password is None:
+            return []
+        wrong = passwords.weakness(password) or (passwords.ASKED if self._is_current(password) else None)
+        return [{"id": "password", "error": wrong}] if wrong else []
+
+    def _is_current(self, password: str) -> bool:
+        if api.user.is_anonymous():
+            return False
+        login = api.user.get_current().getUserName()
+        store = self._getPAS()[self.store]
+        return store.authenticateCredentials({"login": login, "password": password}) is not None
+
+
+InitializeClass(Guard)
+
+
+def install(folder: Any, store: str) -> None:
+    """Put the guard in front of a folder's store of passwords."""
+    if PLUGIN not in folder.objectIds():
+        folder._setObject(PLUGIN, Guard(PLUGIN, store))
+    plugins = folder.plugins
+    for interface in (IAuthenticationPlugin, IValidationPlugin):
+        if PLUGIN not in plugins.listPluginIds(interface):
+            plugins.activatePlugin(interface, PLUGIN)
+    if store in plugins.listPluginIds(IAuthenticationPlugin):
+        plugins.deactivatePlugin(IAuthenticationPlugin, store)
+    for name in plugins.listPluginIds(IValidationPlugin):
+        if name != PLUGIN:
+            plugins.deactivatePlugin(IValidationPlugin, name)
+
+
+def must_change(user: Any) -> bool:
+    """Whether somebody still has the password they were given."""
+    return bool(user is not None and user.getProperty("must_change_password", False))
+
+
+@implementer(IForcePasswordChange)
+@adapter(object, IBrowserRequest)
+class ChangeFirst:
+    """Sends one who has just logged in with a given password to change it."""
+
+    def __init__(self, context: Any, request: Any) -> None:
+        self.request = request
+
+    def __call__(self) -> None:
+        """See IForcePasswordChange."""
+        self.request.response.redirect(f"{api.portal.get().absolute_url()}/@@forced-password-change")
+
+
+def hold(event: Any) -> None:
+    """Let nobody do anything with a given password but change it."""
+    request = event.request
+    user = request.get("AUTHENTICATED_USER")
+    if user is None or user.getUserName() == "Anonymous User" or "PUBLISHED" not in request:
+        return
+    path = request.environ.get("PATH_INFO", "")
+    if _OPEN.search(path):
+        return
+    try:
+        member = api.user.get_current()
+    except api.exc.CannotGetPortalError:
+        return
+    if not must_change(member):
+        return
+    if "application/json" in request.environ.get("HTTP_ACCEPT", ""):
+        from zExceptions import Forbidden
+
+        raise Forbidden("Changez d'abord votre mot de passe : ouvrez le site dans un navigateur.")
+    from zExceptions import Redirect
+
+    raise Redirect(f"{api.portal.get().absolute_url()}/@@forced-password-change")

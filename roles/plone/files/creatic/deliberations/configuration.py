@@ -1,0 +1,191 @@
+"""The site as the communes' files want it: institutions, accounts, roles; read before written, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from creatic.deliberations.content import MEETINGS
+from plone import api
+
+# Group of a commune -> its roles where meetings are prepared.
+GROUPS = {"redacteurs": "Redacteur", "dgs": "DGS", "maire": "Maire"}
+TITLES = {"redacteurs": "Rédacteurs", "dgs": "DGS", "maire": "Maire"}
+SERVICE = "passerelle"
+
+
+class _Site:
+    """One comparison; `changes` is what differed, in French."""
+
+    def __init__(self, portal: Any, passwords: Mapping[str, str]) -> None:
+        self.portal = portal
+        self.passwords = passwords
+        self.changes: list[str] = []
+        self.missing: list[str] = []
+
+    def bring(self, thing: Any, name: str, value: Any, label: str) -> None:
+        """Bring an attribute to a value."""
+        now = getattr(thing.aq_base, name, None)
+        if now != value:
+            self.changes.append(f"{label} : {_shown(now)} → {_shown(value)}")
+            setattr(thing, name, value)
+
+    # -- institutions
+
+    def institution(self, wanted: Mapping[str, Any]) -> None:
+        slug = wanted["slug"]
+        if slug not in self.portal.objectIds():
+            self.changes.append(f"commune {wanted['nom']} : ajoutée")
+            api.content.create(
+                container=self.portal, type="Institution", id=slug, title=wanted["nom"], institution_type="commune"
+            )
+        commune = self.portal[slug]
+        if api.content.get_state(commune) != "published":
+            api.content.transition(commune, transition="publish")
+            self.note(f"commune {wanted['nom']} : publiée")
+        if MEETINGS not in commune.objectIds():
+            made = api.content.create(container=commune, type="Folder", id=MEETINGS, title="Préparation des séances")
+            made.setLayout("preparation")
+            self.note(f"commune {wanted['nom']} : espace de préparation ajouté")
+        folder = commune[MEETINGS]
+        if api.content.get_state(folder) != "private":
+            api.content.transition(folder, to_state="private")
+            self.note(f"commune {wanted['nom']} : espace de préparation refermé")
+        label = f"commune {wanted['nom']}"
+        before = len(self.changes)
+        self.bring(commune, "title", wanted["nom"], f"{label}, nom")
+        self.bring(commune, "institution_type", "commune", f"{label}, type")
+        self.bring(commune, "creatic_siren", wanted["siren"], f"{label}, SIREN")
+        self.bring(commune, "creatic_elus", tuple(wanted["elus"]), f"{label}, élus")
+        self.bring(commune, "creatic_maire", wanted["nom_maire"], f"{label}, maire")
+        if len(self.changes) != before:
+            commune.reindexObject()
+        self._open(folder, wanted)
+
+    def note(self, change: str) -> None:
+        """Add a change, unless its institution is new: that says all."""
+        if not any(change.startswith(known.removesuffix("ajoutée")) for known in self.changes if "ajoutée" in known):
+            self.changes.append(change)
+
+    def _open(self, folder: Any, wanted: Mapping[str, Any]) -> None:
+        """Give the commune's groups their roles, and nobody else any."""
+        right = {f"{wanted['slug']}-{kind}": sorted((role, "Reader")) for kind, role in GROUPS.items()}
+        found = {who: sorted(roles) for who, roles in folder.get_local_roles()}
+        odd = sorted(who for who in found.keys() | right.keys() if found.get(who) != right.get(who))
+        if not odd and getattr(folder.aq_base, "__ac_local_roles_block__", False):
+            return
+        self.note(f"commune {wanted['nom']} : droits de l'espace de préparation ({', '.join(odd) or 'héritage'})")
+        folder.manage_delLocalRoles(list(found))
+        for who, roles in right.items():
+            folder.manage_setLocalRoles(who, list(roles))
+        folder.__ac_local_roles_block__ = True
+        for permission in ("Add portal content", "creatic.deliberations: Add seance"):
+            folder.manage_permission(permission, ["Manager", "Redacteur", "DGS"], acquire=False)
+        folder.reindexObjectSecurity()
+
+    # -- people
+
+    def group(self, name: str, title: str, members: list[str]) -> None:
+        found = api.group.get(groupname=name)
+        if found is None:
+            found = api.group.create(groupname=name, title=title)
+            self.note(f"groupe {title} : ajouté")
+        there = set(found.getGroupMemberIds())
+        for login in sorted(set(members) - there):
+            found.addMember(login)
+            self.changes.append(f"groupe {title} : {login} ajouté")
+        for login in sorted(there - set(members)):
+            found.removeMember(login)
+            self.changes.append(f"groupe {title} : {login} retiré")
+
+    def account(self, wanted: Mapping[str, Any]) -> None:
+        login = wanted["identifiant"]
+        properties = {"fullname": f"{wanted['prenom']} {wanted['nom']}", "email": wanted["courriel"]}
+        user = api.user.get(userid=login)
+        if user is None:
+            self.changes.append(f"compte {login} : ajouté")
+            if login not in self.passwords:
+                self.missing.append(login)
+                return
+            properties["must_change_password"] = True
+            user = self.portal.portal_membership.getMemberById(self._add(login, ["Member"]))
+            user.setMemberProperties(properties)
+            return
+        for name, value in properties.items():
+            if user.getProperty(name, "") != value:
+                self.changes.append(f"compte {login} : {name} corrigé")
+                user.setMemberProperties({name: value})
+
+    def _add(self, login: str, roles: list[str]) -> str:
+        users = self.portal.acl_users
+        users.source_users.addUser(login, login, self.passwords[login])
+        for role in roles:
+            users.portal_role_manager.assignRoleToPrincipal(role, login)
+        return login
+
+    def service(self) -> None:
+        """The account of the passerelle: its password is the control node's."""
+        users = self.portal.acl_users
+        if SERVICE in users.source_users.listUserIds():
+            if SERVICE in self.passwords and not users.source_users.authenticateCredentials(
+                {"login": SERVICE, "password": self.passwords[SERVICE]}
+            ):
+                self.changes.append(f"compte {SERVICE} : mot de passe changé")
+                users.source_users.updateUserPassword(SERVICE, self.passwords[SERVICE])
+        else:
+            self.changes.append(f"compte {SERVICE} : ajouté")
+            if SERVICE not in self.passwords:
+                self.missing.append(SERVICE)
+                return
+            self._add(SERVICE, ["Member", "Passerelle"])
+        roles = set(users.portal_role_manager.getRolesForPrincipal(api.user.get(userid=SERVICE)))
+        if roles - {"Authenticated"} != {"Member", "Passerelle"}:
+            self.changes.append(f"compte {SERVICE} : rôles corrigés")
+            users.portal_role_manager.assignRolesToPrincipal(["Member", "Passerelle"], SERVICE)
+
+    def leave(self, known: set[str]) -> None:
+        """Remove the accounts of who is in no commune any more; what they wrote keeps their login."""
+        for login in sorted(set(self.portal.acl_users.source_users.listUserIds()) - known):
+            self.changes.append(f"compte {login} : retiré")
+            self.portal.acl_users.source_users.removeUser(login)
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value or "rien")
+
+
+def apply(portal: Any, wanted: Mapping[str, Any], passwords: Mapping[str, str]) -> dict[str, Any]:
+    """Bring the site to what is wanted.
+
+    Args:
+        portal: the Plone site.
+        wanted: from the filter deliberations_configuration: `communes`, each with slug, nom, siren, elus, nom_maire,
+            comptes, and the logins of each group.
+        passwords: first password of each account to make, and the passerelle's.
+
+    Returns:
+        `changements` in French; `avertissements`; `sans_mot_de_passe`, accounts to make whose password was not given.
+    """
+    site = _Site(portal, passwords)
+    site.service()
+    known = {SERVICE}
+    for commune in wanted["communes"]:
+        for account in commune["comptes"]:
+            known.add(account["identifiant"])
+            site.account(account)
+    for commune in wanted["communes"]:
+        site.institution(commune)
+        if not site.missing:
+            for kind in GROUPS:
+                site.group(f"{commune['slug']}-{kind}", f"{commune['nom']} - {TITLES[kind]}", commune[kind])
+            # Other acts (arrêtés) are published by the DGS; decisions come from the preparation alone.
+            group = f"{commune['slug']}-publications_managers"
+            site.group(group, f"{commune['nom']} - Publications", commune["dgs"])
+    site.leave(known)
+    names = {one["slug"] for one in wanted["communes"]}
+    warnings = [
+        f"{one.title} n'a plus le service deliberations : ce qui est publié reste en ligne, à retirer à la main"
+        for one in portal.objectValues()
+        if getattr(one, "portal_type", "") == "Institution" and one.getId() not in names
+    ]
+    return {"changements": site.changes, "avertissements": warnings, "sans_mot_de_passe": sorted(set(site.missing))}

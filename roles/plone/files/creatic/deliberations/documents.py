@@ -1,0 +1,54 @@
+"""The documents of a council as PDF, drawn by WeasyPrint from one template; nothing is fetched to draw them."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from creatic.deliberations import rules
+
+_TEMPLATE = Path(__file__).with_name("templates") / "document.pt"
+KINDS = ("convocation", "proces_verbal", "deliberation", "registre", "liste")
+
+
+@functools.cache
+def _template() -> Any:
+    from chameleon import PageTemplateFile
+
+    return PageTemplateFile(str(_TEMPLATE))
+
+
+def page(kind: str, **given: Any) -> str:
+    """Give a document as HTML.
+
+    Args:
+        kind: one of `KINDS`.
+        given: `commune` (its name), `seance` or `projet` or `projets`, `draft` (not final), as the kind needs.
+    """
+    context = {"seance": None, "projet": None, "projets": [], "draft": False, "annee": None, **given}
+    return str(_template()(kind=kind, rules=rules, rich=_rich, meeting_of=_meeting_of, **context))
+
+
+def draw(kind: str, **given: Any) -> bytes:
+    """Give a document as PDF. Arguments: see `page`."""
+    import logging
+
+    from weasyprint import HTML
+    from weasyprint.urls import URLFetcher
+
+    logging.getLogger("weasyprint").setLevel(logging.ERROR)
+    drawn = HTML(string=page(kind, **given), base_url=None, url_fetcher=URLFetcher(allowed_protocols={"data"}))
+    made: bytes = drawn.write_pdf()
+    return made
+
+
+def _rich(value: Any) -> str:
+    """Rich text as Plone shows it: cleaned by its safe_html."""
+    return str(value.output) if value else ""
+
+
+def _meeting_of(projet: Any) -> Any:
+    from creatic.deliberations.content import meeting_of
+
+    return meeting_of(projet)

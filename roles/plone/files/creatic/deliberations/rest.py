@@ -1,0 +1,158 @@
+"""REST services: what the passerelle asks and tells, and the configuration that the playbook applies."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime
+import hashlib
+from typing import Any
+
+from creatic.deliberations import configuration, lifecycle, rules
+from creatic.deliberations.content import commune_of, meeting_of
+from plone import api
+from plone.protect.interfaces import IDisableCSRFProtection
+from plone.restapi.deserializer import json_body
+from plone.restapi.services import Service
+from zope.interface import alsoProvides
+
+REFERENCE = "deliberations:"
+
+
+class _Refused(Exception):
+    """The request is refused: HTTP status and French message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def _file(projet: Any, field: str) -> dict[str, str]:
+    value = getattr(projet, field)
+    return {
+        "url": f"{projet.absolute_url()}/@@download/{field}/{value.filename}",
+        "sha256": hashlib.sha256(value.data).hexdigest(),
+        "nom": value.filename,
+    }
+
+
+def adopted(projet: Any) -> dict[str, Any]:
+    """An adopted délibération, as the passerelle takes it."""
+    commune, meeting = commune_of(projet), meeting_of(projet)
+    return {
+        "uid": projet.UID(),
+        "reference": f"{REFERENCE}{projet.UID()}",
+        "commune": commune.getId(),
+        "siren": getattr(commune, "creatic_siren", ""),
+        "numero": projet.numero,
+        "date": meeting.date.isoformat(),
+        "objet": projet.title,
+        "matiere": projet.matiere,
+        "document": _file(projet, "document"),
+        "annexes": [_file(annex, "file") for annex in projet.annexes()],
+    }
+
+
+class Adoptees(Service):
+    """GET /@adoptees: adopted and not yet handed on, oldest first."""
+
+    def reply(self) -> dict[str, Any]:
+        found = [brain.getObject() for brain in api.content.find(portal_type="projet", review_state="adopte")]
+        waiting = sorted((one for one in found if not one.suivi), key=lambda one: (one.numero, one.UID()))
+        return {"results": [adopted(one) for one in waiting]}
+
+
+class Suivi(Service):
+    """POST /@suivi: where a délibération stands; told again, it changes nothing."""
+
+    def reply(self) -> dict[str, Any]:
+        alsoProvides(self.request, IDisableCSRFProtection)
+        try:
+            return self._follow(json_body(self.request))
+        except _Refused as refused:
+            self.request.response.setStatus(refused.status)
+            return {"message": str(refused)}
+
+    def _follow(self, told: dict[str, Any]) -> dict[str, Any]:
+        state = told.get("etat")
+        if state not in rules.STEP_LABELS:
+            known = ", ".join(rules.STEP_LABELS)
+            raise _Refused(400, f"etat : « {state} » est inconnu. À faire : l'un de {known}.")
+        uid = str(told.get("uid") or "").removeprefix(REFERENCE)
+        projet = api.content.get(UID=uid) if uid else None
+        if projet is None or projet.portal_type != "projet" or not projet.numero:
+            raise _Refused(404, "uid : aucune délibération adoptée n'a cet identifiant.")
+        given = _document(told)
+        if projet.suivi == "acquittee":
+            self._check_same(projet, told, given)
+        if not rules.moves(projet.suivi, state):
+            return self._said(projet, changed=False)
+        received = _date(told.get("date_reception"))
+        if state == "acquittee" and not (received and told.get("id_acte")):
+            raise _Refused(400, "date_reception et id_acte : obligatoires avec l'état acquittee.")
+        if state == "acquittee" and not (given or projet.document_signe):
+            raise _Refused(400, "document : la délibération signée n'a pas encore été reçue. À faire : joignez-la.")
+        projet.suivi = state
+        projet.suivi_motif = str(told.get("motif") or "")[:500]
+        if given:
+            projet.document_signe = lifecycle.stored(given, f"{projet.numero}.pdf")
+        if told.get("id_acte"):
+            projet.id_acte = str(told["id_acte"])[:100]
+        if received:
+            projet.date_reception = received
+        if state == "acquittee":
+            lifecycle.publish(projet)
+        projet.reindexObject()
+        return self._said(projet, changed=True)
+
+    @staticmethod
+    def _check_same(projet: Any, told: dict[str, Any], given: bytes | None) -> None:
+        other = told.get("id_acte") and told["id_acte"] != projet.id_acte
+        if other or (given and given != projet.document_signe.data):
+            raise _Refused(409, f"la délibération {projet.numero} est déjà publiée avec un autre acte ou un autre PDF.")
+
+    @staticmethod
+    def _said(projet: Any, changed: bool) -> dict[str, Any]:
+        state = api.content.get_state(projet)
+        return {"uid": projet.UID(), "etat": projet.suivi, "revue": state, "change": changed}
+
+
+def _document(told: dict[str, Any]) -> bytes | None:
+    """The PDF that is told, checked against its digest."""
+    if not told.get("document"):
+        return None
+    try:
+        data = base64.b64decode(told["document"], validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        raise _Refused(400, "document : ce n'est pas du base64.") from None
+    if not data.startswith(b"%PDF-"):
+        raise _Refused(400, "document : ce n'est pas un PDF.")
+    if told.get("sha256") != hashlib.sha256(data).hexdigest():
+        raise _Refused(400, "sha256 : absent, ou ce n'est pas celui du document.")
+    return data
+
+
+def _date(value: Any) -> datetime.date | None:
+    if not value:
+        return None
+    try:
+        return datetime.datetime.fromisoformat(str(value)).date()
+    except ValueError:
+        raise _Refused(400, f"date_reception : « {value} » n'est pas une date ISO.") from None
+
+
+class Configuration(Service):
+    """POST /@configuration: compare with the communes' files and apply, or only say what would change."""
+
+    def reply(self) -> dict[str, Any]:
+        import transaction
+
+        alsoProvides(self.request, IDisableCSRFProtection)
+        told = json_body(self.request)
+        result = configuration.apply(api.portal.get(), told["configuration"], told.get("mots_de_passe", {}))
+        if told.get("verification") or result["sans_mot_de_passe"]:
+            transaction.doom()
+        # The portal's own handlers lead a browser to a new institution.
+        self.request.response.setStatus(200)
+        self.request.response.headers.pop("location", None)
+        return result

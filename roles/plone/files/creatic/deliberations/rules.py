@@ -1,0 +1,173 @@
+"""What the law and the groupement ask of a council's meeting, without Plone: voters, majority, quorum, numbers.
+
+Code général des collectivités territoriales, articles L2121-7 to L2121-26. Messages are French, for people.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_NUMBER = "{year}_{rank:03d}"
+TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+# Nomenclature of ACTES: 5.2, 7.1.2…
+MATTER = re.compile(r"[1-9](\.[1-9]\d?){1,4}")
+PROXY = re.compile(r"\s*(?P<giver>[^:]+?)\s*:\s*(?P<holder>[^:]+?)\s*")
+MATTERS = {
+    "1": "Commande publique",
+    "2": "Urbanisme",
+    "3": "Domaine et patrimoine",
+    "4": "Fonction publique",
+    "5": "Institutions et vie politique",
+    "6": "Libertés publiques et pouvoirs de police",
+    "7": "Finances locales",
+    "8": "Domaines de compétences par thèmes",
+    "9": "Autres domaines de compétences",
+}
+_DAYS = ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche")
+_MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre",
+           "novembre", "décembre")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Attendance:
+    """Who sits at a meeting."""
+
+    members: Sequence[str]
+    """The council in exercise."""
+    present: Sequence[str]
+    proxies: Sequence[str]
+    """Lines « who is away : who votes for them »."""
+
+    def given(self) -> dict[str, str]:
+        """Who is away and represented, by whom; lines that cannot be read are left out."""
+        found = {}
+        for line in self.proxies:
+            read = PROXY.fullmatch(line)
+            if read:
+                found[read["giver"]] = read["holder"]
+        return found
+
+    def voters(self) -> list[str]:
+        """Those whose voice counts, in the council's order."""
+        given = self.given()
+        return [name for name in self.members if name in self.present or name in given]
+
+    def absent(self) -> list[str]:
+        """Those who are neither here nor represented."""
+        voters = self.voters()
+        return [name for name in self.members if name not in voters]
+
+    def has_quorum(self) -> bool:
+        """Whether more than half of the council is here itself (L2121-17)."""
+        here = [name for name in self.members if name in self.present]
+        return len(here) * 2 > len(self.members)
+
+    def problems(self) -> list[str]:
+        """What is wrong with it, in French."""
+        found = [f"{name} n'est pas membre du conseil" for name in self.present if name not in self.members]
+        holders: dict[str, str] = {}
+        for line in self.proxies:
+            read = PROXY.fullmatch(line)
+            if not read:
+                found.append(f"le pouvoir « {line} » ne se lit pas : écrivez « absent : mandataire »")
+                continue
+            giver, holder = read["giver"], read["holder"]
+            if giver not in self.members:
+                found.append(f"pouvoir de {giver} : cette personne n'est pas membre du conseil")
+            elif giver in self.present:
+                found.append(f"pouvoir de {giver} : cette personne est présente")
+            if holder not in self.present:
+                found.append(f"pouvoir de {giver} : le mandataire {holder} n'est pas présent")
+            if holder in holders:
+                found.append(f"{holder} a déjà le pouvoir de {holders[holder]} : un seul par élu (L2121-20)")
+            holders[holder] = giver
+        return found
+
+
+@dataclass(frozen=True)
+class Vote:
+    """A public vote, by name."""
+
+    ayes: Sequence[str]
+    noes: Sequence[str]
+    abstentions: Sequence[str]
+
+    def problems(self, voters: Sequence[str]) -> list[str]:
+        """What is wrong with it, in French."""
+        found = []
+        seen: set[str] = set()
+        for name in (*self.ayes, *self.noes, *self.abstentions):
+            if name in seen:
+                found.append(f"{name} est compté deux fois")
+            elif name not in voters:
+                found.append(f"{name} n'est ni présent ni représenté")
+            seen.add(name)
+        return found
+
+    @property
+    def cast(self) -> bool:
+        """Whether anybody voted."""
+        return bool(self.ayes or self.noes or self.abstentions)
+
+    def is_carried(self, president: str) -> bool:
+        """Whether there is a majority of the votes cast; the president's prevails in a tie (L2121-20)."""
+        if len(self.ayes) == len(self.noes):
+            return president in self.ayes
+        return len(self.ayes) > len(self.noes)
+
+    def sentence(self) -> str:
+        """The result, as minutes say it."""
+        if self.ayes and not self.noes and not self.abstentions:
+            return f"à l'unanimité des suffrages exprimés ({_count(self.ayes, 'voix')} pour)"
+        said = [f"{_count(self.ayes, 'voix')} pour", f"{_count(self.noes, 'voix')} contre"]
+        if self.abstentions:
+            said.append(_count(self.abstentions, "abstention"))
+        return "par " + ", ".join(said)
+
+
+def _count(names: Sequence[str], word: str) -> str:
+    plural = word if word.endswith("x") or len(names) < 2 else f"{word}s"
+    return f"{len(names)} {plural}"
+
+
+def next_number(counters: Mapping[int, int], year: int) -> tuple[int, str]:
+    """Give the rank and the number of the next délibération of a year: 2026_001, as ACTES takes it."""
+    rank = counters.get(year, 0) + 1
+    return rank, _NUMBER.format(year=year, rank=rank)
+
+
+def french_date(day: datetime.date, weekday: bool = False) -> str:
+    """Write a date: 1er janvier 2026, or jeudi 1er janvier 2026."""
+    number = "1er" if day.day == 1 else str(day.day)
+    written = f"{number} {_MONTHS[day.month - 1]} {day.year}"
+    return f"{_DAYS[day.weekday()]} {written}" if weekday else written
+
+
+def clear_days(sent: datetime.date, held: datetime.date) -> int:
+    """Count the clear days between a convocation and its meeting, neither included (L2121-11)."""
+    return max((held - sent).days - 1, 0)
+
+
+# Follow-up of an adopted délibération, as the passerelle reports it.
+STEPS = ("au_parapheur", "signee", "transmise", "acquittee")
+STOPS = ("refusee", "en_erreur")
+STEP_LABELS = {
+    "au_parapheur": "Au parapheur",
+    "signee": "Signée",
+    "transmise": "Transmise à la préfecture",
+    "acquittee": "Reçue en préfecture",
+    "refusee": "Refusée au parapheur",
+    "en_erreur": "En erreur",
+}
+
+
+def moves(now: str | None, told: str) -> bool:
+    """Whether what is told is news: a step that is behind or already known is a repetition."""
+    if now == "acquittee":
+        return False
+    if told in STOPS:
+        return told != now
+    return now not in STEPS or STEPS.index(told) > STEPS.index(now)

@@ -1,0 +1,92 @@
+"""Serves Plone on the socket that systemd opened (plone.service).
+
+The visitor is known by what nginx says (X-Forwarded-For); who speaks to the socket itself is this machine's root. From
+outside, a password in a header (Basic) is taken from the groupement's service accounts alone: people log in by the
+form, where guessing locks out.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+# Accounts of services, which may send their password with each request.
+SERVICES = ("passerelle",)
+SITE = "deliberations"
+# Zope's own management pages.
+MANAGEMENT = ("manage", "@@manage", "portal_setup", "Control_Panel")
+_FIRST_SOCKET = 3  # sd_listen_fds(3)
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def basic_login(header: str) -> str | None:
+    """Give the login of an Authorization header that holds a password; None when it holds none, "" when it is wrong."""
+    kind, _blank, value = header.partition(" ")
+    if kind.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(value.strip(), validate=True).decode().partition(":")[0]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+def front(application: Application, name: str) -> Application:
+    """Put the site at the root of its name, and keep outside what is root's.
+
+    Args:
+        application: Zope.
+        name: DNS name of the site.
+    """
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "") or "/"
+        if "HTTP_X_FORWARDED_FOR" in environ:
+            login = basic_login(environ.get("HTTP_AUTHORIZATION", ""))
+            if login is not None and login not in SERVICES:
+                del environ["HTTP_AUTHORIZATION"]
+            steps = [step for step in path.split("/") if step]
+            if any(step.startswith(("VirtualHost", "_vh_")) or _is_management(step) for step in steps):
+                start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+                return [b"Cette page n'existe pas.\n"]
+        environ["PATH_INFO"] = f"/VirtualHostBase/https/{name}:443/{SITE}/VirtualHostRoot{path}"
+        return application(environ, start_response)
+
+    return answer
+
+
+def _is_management(step: str) -> bool:
+    return step in MANAGEMENT or step.startswith(("manage_", "@@manage-"))
+
+
+def main() -> int:
+    import waitress
+    from Zope2.Startup.run import make_wsgi_app
+    from ZPublisher.httpexceptions import HTTPExceptionHandler
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    application = HTTPExceptionHandler(make_wsgi_app({}, os.environ["ZOPE_CONF"]))
+    listening = socket.socket(fileno=_FIRST_SOCKET)
+    server = waitress.create_server(
+        front(application, os.environ["PLONE_NAME"]),
+        sockets=[listening],
+        threads=int(os.environ["PLONE_THREADS"]),
+        max_request_body_size=int(os.environ["PLONE_MAX_BODY"]),
+        ident=None,
+        clear_untrusted_proxy_headers=False,
+    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:  # sd_notify(3)
+        manager.connect(os.environ["NOTIFY_SOCKET"])
+        manager.send(b"READY=1")
+    server.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

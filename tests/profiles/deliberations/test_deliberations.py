@@ -1,0 +1,499 @@
+"""The site of the délibérations: a délibération's life, who sees what, accounts, what listens, configuration."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shlex
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import deliberations, groupement
+from testinfra.host import Host
+
+from tests.profiles.deliberations.conftest import (
+    HTML,
+    JSON,
+    MANAGER,
+    MAYOR,
+    MEETINGS,
+    STRANGER,
+    WRITER,
+    Act,
+    Browser,
+    Site,
+    pdf_text,
+    signed,
+    token,
+)
+
+# Megabytes, all of Plone, PostgreSQL and nginx, shared pages counted once.
+MEMORY = 600
+VOTERS = ["marc-leroy", "amina-benali", "bruno-carpentier", "thomas-wattiez"]
+
+
+# -- the host -----------------------------------------------------------------------------------------------
+
+
+def test_what_runs(host: Host) -> None:
+    for unit in ("postgresql@17-main", "plone-database", "plone-setup", "plone", "nginx"):
+        assert host.check_output(f"systemctl is-active {unit}.service") == "active", unit
+
+
+def test_only_ssh_and_https_listen(host: Host) -> None:
+    """PostgreSQL and Plone are reached by their unix sockets alone, not even by the loopback."""
+    with host.sudo():
+        lines = host.check_output("ss --no-header --listening --tcp --udp --numeric --processes").splitlines()
+    ports = {int(line.split()[4].rpartition(":")[2]) for line in lines if '"chronyd"' not in line}
+    assert ports == {22, 443}, lines
+
+
+@pytest.mark.parametrize("unit", ["plone", "plone-setup", "plone-database"])
+def test_services_are_sandboxed(host: Host, unit: str) -> None:
+    with host.sudo():
+        shown = host.check_output(f"systemd-analyze security --no-pager {unit}.service")
+    assert float(re.findall(r"exposure level[^:]*: ([\d.]+)", shown)[0]) < 2.0
+
+
+def test_plone_reaches_no_network(host: Host) -> None:
+    """From where it runs, an address cannot even be asked for."""
+    probe = "import socket; socket.create_connection(('10.59.0.1', 22), 3)"
+    properties = "-p RestrictAddressFamilies=AF_UNIX -p IPAddressDeny=any"
+    with host.sudo():
+        shown = host.check_output("systemctl show plone.service -p RestrictAddressFamilies -p IPAddressDeny")
+        assert "RestrictAddressFamilies=AF_UNIX\n" in f"{shown}\n"
+        tried = host.run(f'systemd-run --wait --pipe -q {properties} -p User=plone python3 -c "{probe}"')
+    assert tried.rc != 0
+    assert "Address family not supported" in tried.stderr
+
+
+def test_secrets_are_closed_to_other_accounts(host: Host) -> None:
+    for path in ("/etc/plone/admin", "/var/lib/plone/version"):
+        with host.sudo():
+            assert host.run(f"test -e {path}").succeeded, path
+        with host.sudo("nobody"):
+            assert host.run(f"test -r {path}").failed, path
+    with host.sudo("plone"):
+        assert host.run("test -r /etc/plone/admin").failed
+    with host.sudo("www-data"):
+        assert host.run("psql -h /run/postgresql -U plone plone -c 'SELECT 1'").failed
+
+
+def test_memory_holds_on_a_small_machine(host: Host, act: Act) -> None:
+    """PSS once documents were drawn."""
+    script = (
+        "for pid in $(ps -o pid= -u plone,postgres,www-data); do "
+        "awk '/^Pss:/ {print $2}' /proc/$pid/smaps_rollup || true; done"  # some end meanwhile
+    )
+    with host.sudo():
+        used = [int(line) for line in host.check_output(script).splitlines()]
+    assert len(used) > 5
+    assert sum(used) / 1024 < MEMORY
+
+
+def test_a_setup_that_is_cut_off_leaves_nothing_and_starts_again(host: Host) -> None:
+    """The mark of what is installed is gone, as after a power cut: the same data comes up again, nothing is lost."""
+    with host.sudo():
+        host.run_expect([0], "systemctl stop plone.service plone-setup.service && mv /var/lib/plone/version /run/vu")
+        try:
+            # Killed in the middle of its work.
+            host.run("timeout -s KILL 8 systemctl start plone-setup.service")
+            host.run("systemctl kill -s KILL plone-setup.service")
+            host.run("systemctl reset-failed plone-setup.service")
+            assert host.run("test -e /var/lib/plone/version").failed
+            host.run_expect([0], "systemctl start plone.service")
+            first = [host.check_output(f"head -1 {file}") for file in ("/var/lib/plone/version", "/run/vu")]
+            assert first[0] == first[1]
+        finally:
+            host.run("systemctl start plone.service; rm -f /run/vu")
+
+
+# -- a délibération's life ----------------------------------------------------------------------------------
+
+
+def test_its_state_and_its_number(site: Site, act: Act) -> None:
+    assert re.fullmatch(r"2026_\d{3}", act.number)
+    assert site.state(WRITER, act.projet) == "publie"
+    assert site.state(WRITER, act.meeting) == "close"
+
+
+def test_who_did_what_is_kept(site: Site, act: Act) -> None:
+    history = site.done(MANAGER, "GET", f"{act.projet}/@workflow")["history"]
+    done = [(one["action"], one["actor"]) for one in history if one["action"]]
+    assert done == [("soumettre", WRITER), ("inscrire", MANAGER), ("adopter", MANAGER), ("publier", "passerelle")]
+
+
+def test_its_public_page_says_when_the_prefecture_received_it(site: Site, act: Act) -> None:
+    page = site.ask("GET", act.page, HTML)
+    assert page.status == 200
+    text = page.data.decode()
+    assert "Reçue en préfecture le 27 novembre 2026" in text
+    assert f"{act.number} – Subvention {act.mark}" in text
+    [link] = set(re.findall(rf'href="https://{site.name}({act.page}/@@download/file/[^"]+)"', text))
+    assert site.file("", link) == act.pdf
+
+
+def test_it_is_among_the_decisions_of_its_meeting(site: Site, act: Act) -> None:
+    uid = site.done(WRITER, "GET", act.meeting)["UID"]
+    page = site.file("", f"/gondecourt/decisions/seance-{uid[:12]}/{act.number.lower()}").decode()
+    assert f"{act.number} – Subvention {act.mark}" in page
+    assert "Reçue en préfecture le 27 novembre 2026" in page
+    feed = site.file("", "/gondecourt/publications/rss.xml").decode()
+    assert act.mark in feed
+
+
+@pytest.mark.parametrize(
+    ("view", "said"),
+    [
+        ("@@convocation", "Convocation du conseil municipal"),
+        ("@@proces-verbal", "Bruno Carpentier"),
+    ],
+)
+def test_documents_of_the_meeting(site: Site, act: Act, view: str, said: str) -> None:
+    text = pdf_text(site.file(WRITER, f"{act.meeting}/{view}"))
+    assert said.casefold() in text.casefold()
+    assert f"Subvention {act.mark}" in text
+    assert "PROJET" not in text
+
+
+def test_the_deliberation_and_the_register(site: Site, act: Act) -> None:
+    text = pdf_text(site.file(WRITER, f"{act.projet}/@@download/document/{act.number}.pdf"))
+    for said in (act.number, "à l'unanimité des suffrages exprimés (4 voix pour)", "Thomas Wattiez à Marc Leroy",
+                 "Élise Delattre", "Finances locales"):  # fmt: skip
+        assert said in text, text
+    register = pdf_text(site.file(WRITER, f"{MEETINGS}/@@registre?annee=2026"))
+    assert f"N° {act.number} – Subvention {act.mark}" in register
+    assert "27/11/2026" in register
+
+
+def test_nothing_of_it_changes_once_adopted(site: Site, act: Act) -> None:
+    for login in (WRITER, MANAGER, MAYOR):
+        assert site.api(login, "PATCH", act.projet, {"title": "autre"}).status == 401
+        assert site.api(login, "DELETE", act.projet).status in (401, 403)
+        assert site.api(login, "DELETE", f"{act.projet}/plan.pdf").status in (401, 403)
+    assert site.done(WRITER, "GET", act.projet)["title"] == f"Subvention {act.mark}"
+
+
+@pytest.fixture(scope="module")
+def open_meeting(site: Site, mark: str) -> tuple[str, list[str]]:
+    """A meeting in session, with three projets."""
+    meeting = site.meeting("2026-11-27", f"bis {mark}")
+    projets = [site.projet(meeting, f"Point {rank} {mark}") for rank in range(3)]
+    site.open(meeting, *projets)
+    return meeting, projets
+
+
+def test_a_writer_decides_nothing(site: Site, open_meeting: tuple[str, list[str]]) -> None:
+    meeting, projets = open_meeting
+    for path, transition in ((projets[0], "adopter"), (projets[0], "rejeter"), (meeting, "clore")):
+        assert site.api(WRITER, "POST", f"{path}/@workflow/{transition}").status == 400, transition
+    assert site.api(WRITER, "PATCH", projets[0], {"pour": VOTERS}).status == 401
+
+
+def test_a_vote_is_counted_before_anything_is_adopted(site: Site, open_meeting: tuple[str, list[str]]) -> None:
+    _meeting, [projet, *_others] = open_meeting
+    assert site.api(MANAGER, "POST", f"{projet}/@workflow/adopter").status == 400  # no vote yet
+    twice = site.api(MANAGER, "PATCH", projet, {"pour": ["marc-leroy"], "contre": ["marc-leroy"]})
+    assert twice.status == 400
+    assert "Marc Leroy est compté deux fois" in twice.json()["message"]
+    away = site.api(MANAGER, "PATCH", projet, {"pour": ["Élise Delattre"]})
+    assert away.status == 400
+    site.done(MANAGER, "PATCH", projet, {"contre": VOTERS[:3], "pour": VOTERS[3:]})
+    assert site.api(MANAGER, "POST", f"{projet}/@workflow/adopter").status == 400
+    assert site.move(MANAGER, projet, "rejeter") == "rejete"
+    assert not site.done(MANAGER, "GET", projet)["numero"]
+
+
+def test_two_at_once_get_two_numbers_without_a_hole(site: Site, act: Act, open_meeting: tuple[str, list[str]]) -> None:
+    _meeting, [_rejected, *projets] = open_meeting
+    for one in projets:
+        site.done(MANAGER, "PATCH", one, {"pour": VOTERS})
+    site.api(MANAGER, "GET", "/@types")
+    started = threading.Barrier(len(projets))
+    answers: list[int] = []
+
+    def adopt(path: str) -> None:
+        own = Site(site.address, site.name, site.home, None, dict(site._tokens))
+        started.wait()
+        answers.append(own.api(MANAGER, "POST", f"{path}/@workflow/adopter").status)
+
+    threads = [threading.Thread(target=adopt, args=(one,)) for one in projets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [200] * len(projets)
+    numbers = sorted(int(site.done(MANAGER, "GET", one)["numero"].rpartition("_")[2]) for one in projets)
+    first = int(act.number.rpartition("_")[2])
+    assert numbers == list(range(first + 1, first + 1 + len(projets)))
+
+
+def test_a_wrong_attendance_is_told(site: Site, mark: str) -> None:
+    meeting = site.meeting("2026-11-28", f"ter {mark}")
+    wrong = site.api(
+        MANAGER, "PATCH", meeting, {"presents": ["marc-leroy"], "pouvoirs": ["Élise Delattre : Amina Benali"]}
+    )
+    assert wrong.status == 400
+    assert "le mandataire Amina Benali n'est pas présent" in wrong.json()["message"]
+    site.done(MANAGER, "PATCH", meeting, {"presents": ["marc-leroy", "amina-benali"]})
+    page = site.browser(MANAGER).ask("GET", meeting).data.decode()
+    assert "aucun projet n'est inscrit à l'ordre du jour" in page  # why it cannot be convened
+    assert site.api(MANAGER, "POST", f"{meeting}/@workflow/convoquer").status == 400
+    projet = site.projet(meeting, f"Sans quorum {mark}")
+    site.move(WRITER, projet, "soumettre")
+    site.move(MANAGER, projet, "inscrire")
+    site.move(MANAGER, meeting, "convoquer")
+    assert site.api(MANAGER, "POST", f"{meeting}/@workflow/ouvrir").status == 400  # two of five
+    assert "le quorum n'est pas atteint" in site.browser(MANAGER).ask("GET", meeting).data.decode()
+
+
+# -- the passerelle -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def waiting(site: Site, open_meeting: tuple[str, list[str]]) -> dict[str, Any]:
+    """An adopted délibération that nobody has handed on yet."""
+    _meeting, [*_others, last] = open_meeting
+    if site.state(MANAGER, last) == "inscrit":
+        site.adopt(last)
+    uid = site.done(MANAGER, "GET", last)["UID"]
+    [found] = [one for one in site.done("passerelle", "GET", "/@adoptees")["results"] if one["uid"] == uid]
+    return dict(found)
+
+
+def test_what_waits_is_told_once(site: Site, act: Act, waiting: dict[str, Any]) -> None:
+    assert waiting["reference"] == f"deliberations:{waiting['uid']}"
+    assert (waiting["commune"], waiting["siren"], waiting["date"]) == ("gondecourt", "215902669", "2026-11-27")
+    assert (waiting["matiere"], waiting["annexes"]) == ("7.1", [])
+    data = site.file("passerelle", site.path(waiting["document"]["url"]))
+    assert signed(data)["sha256"] == waiting["document"]["sha256"]
+    assert waiting["numero"] in pdf_text(data)
+    listed = [one["uid"] for one in site.done("passerelle", "GET", "/@adoptees")["results"]]
+    assert act.uid not in listed
+
+
+def test_a_step_told_again_changes_nothing(site: Site, waiting: dict[str, Any]) -> None:
+    told = {"uid": waiting["uid"], "etat": "au_parapheur"}
+    assert site.done("passerelle", "POST", "/@suivi", told)["change"] is True
+    assert site.done("passerelle", "POST", "/@suivi", told)["change"] is False
+    assert waiting["uid"] not in [one["uid"] for one in site.done("passerelle", "GET", "/@adoptees")["results"]]
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "said"),
+    [
+        ({"etat": "parti"}, 400, "etat : « parti » est inconnu. À faire : l'un de au_parapheur"),
+        ({"uid": "inconnu"}, 404, "uid : aucune délibération adoptée n'a cet identifiant"),
+        ({"date_reception": "hier"}, 400, "date_reception : « hier » n'est pas une date ISO"),
+        ({"date_reception": None}, 400, "date_reception et id_acte : obligatoires avec l'état acquittee"),
+        ({"document": None}, 400, "document : la délibération signée n'a pas encore été reçue"),
+        ({"document": "&"}, 400, "document : ce n'est pas du base64"),
+        ({"document": base64.b64encode(b"MZ").decode()}, 400, "document : ce n'est pas un PDF"),
+        ({"sha256": "0"}, 400, "sha256 : absent, ou ce n'est pas celui du document"),
+    ],
+)
+def test_what_is_told_wrong_is_refused_and_changes_nothing(
+    site: Site, waiting: dict[str, Any], changed: dict[str, Any], status: int, said: str
+) -> None:
+    right = {"uid": waiting["uid"], "etat": "acquittee", "id_acte": "059-1", "date_reception": "2026-11-27"}
+    answer = site.api("passerelle", "POST", "/@suivi", right | signed(b"%PDF-1.4 x") | changed)
+    assert (answer.status, answer.json()["message"][: len(said)]) == (status, said)
+    path = site.path(waiting["document"]["url"]).partition("/@@")[0]
+    assert site.state(MANAGER, path) == "adopte"
+
+
+def test_a_published_deliberation_takes_no_other_act(site: Site, act: Act) -> None:
+    told = {"uid": act.uid, "etat": "acquittee", "id_acte": f"059-215902669-20261126-{act.number}-DE",
+            "date_reception": "2026-11-27"}  # fmt: skip
+    again = site.done("passerelle", "POST", "/@suivi", told | signed(act.pdf))
+    assert (again["change"], again["revue"]) == (False, "publie")
+    assert site.api("passerelle", "POST", "/@suivi", told | signed(b"%PDF-1.4 autre")).status == 409
+    assert site.api("passerelle", "POST", "/@suivi", told | {"id_acte": "autre"}).status == 409
+
+
+@pytest.mark.parametrize("login", ["", WRITER, MANAGER, STRANGER])
+def test_only_the_passerelle_asks_and_tells(site: Site, act: Act, login: str) -> None:
+    assert site.api(login, "GET", "/@adoptees").status == 401
+    assert site.api(login, "POST", "/@suivi", {"uid": act.uid, "etat": "en_erreur"}).status == 401
+    assert site.api(login, "POST", "/@configuration", {"configuration": {"communes": []}}).status == 401
+
+
+def test_the_passerelle_does_nothing_else(site: Site, act: Act) -> None:
+    assert site.api("passerelle", "GET", MEETINGS).status == 401
+    assert site.api("passerelle", "PATCH", act.projet, {"title": "autre"}).status == 401
+    assert site.api("passerelle", "POST", f"{act.projet}/@workflow/renvoyer").status == 400
+
+
+# -- who sees what ------------------------------------------------------------------------------------------
+
+
+def test_another_commune_sees_nothing_of_the_preparation(site: Site, act: Act) -> None:
+    for path in (MEETINGS, act.meeting, act.projet, f"{act.projet}/plan.pdf", f"{act.projet}/@history"):
+        assert site.api(STRANGER, "GET", path).status == 401, path
+    browser = site.browser(STRANGER)
+    for path in (MEETINGS, act.meeting, act.projet, f"{act.meeting}/@@convocation", f"{MEETINGS}/@@registre",
+                 f"{act.projet}/@@download/document/x.pdf"):  # fmt: skip
+        answer = browser.ask("GET", path)
+        assert answer.status == 302, path
+        assert "require_login" in answer.headers["Location"], path
+    assert browser.ask("GET", "/la-madeleine/seances").status == 200
+
+
+def test_another_commune_does_not_find_it(site: Site, act: Act) -> None:
+    query = f"/@search?SearchableText={act.mark}&portal_type="
+    for kind in ("projet", "seance"):
+        assert site.done(STRANGER, "GET", query + kind)["items_total"] == 0, kind
+    assert site.done(WRITER, "GET", f"{query}projet")["items_total"] == 1
+    page = site.browser(STRANGER).ask("GET", f"/@@search?SearchableText={act.mark}").data.decode()
+    assert act.projet not in page
+
+
+def test_another_commune_adds_nothing(site: Site, act: Act) -> None:
+    body = {"@type": "seance", "title": "intrus", "date": "2026-11-26", "heure": "18:30"}
+    assert site.api(STRANGER, "POST", MEETINGS, body).status == 401
+    assert site.api(STRANGER, "POST", act.meeting, {"@type": "projet", "title": "intrus"}).status == 401
+
+
+def test_a_visitor_sees_what_is_published_alone(site: Site, act: Act, waiting: dict[str, Any]) -> None:
+    adopted = site.path(waiting["document"]["url"])
+    for path in (MEETINGS, act.meeting, act.projet, adopted, adopted.partition("/@@")[0]):
+        answer = site.ask("GET", path, HTML)
+        assert answer.status == 302, path
+        assert "require_login" in answer.headers["Location"], path
+    for path in ("/", "/gondecourt/decisions", "/gondecourt/publications", "/sitemap"):
+        assert waiting["objet"] not in site.ask("GET", path, HTML).data.decode(), path
+    assert waiting["objet"] not in site.file("", f"/@@search?SearchableText={act.mark}").decode()
+    for path in ("/@search?portal_type=projet", "/gondecourt", "/@users"):
+        assert site.ask("GET", path, JSON).status == 401, path
+
+
+@pytest.mark.parametrize("path", ["/manage", "/manage_main", "/acl_users/manage_main", "/portal_setup/manage_main"])
+def test_zope_is_not_managed_from_outside(site: Site, path: str) -> None:
+    admin = (site.home / "secrets" / "deliberations" / "admin").read_text(encoding="utf-8").strip()
+    known = base64.b64encode(f"admin:{admin}".encode()).decode()
+    assert site.ask("GET", path, {"Authorization": f"Basic {known}"}).status == 404
+
+
+def test_the_administrators_password_opens_nothing_in_a_header(site: Site) -> None:
+    admin = (site.home / "secrets" / "deliberations" / "admin").read_text(encoding="utf-8").strip()
+    known = base64.b64encode(f"admin:{admin}".encode()).decode()
+    assert site.ask("GET", "/@users", JSON | {"Authorization": f"Basic {known}"}).status == 401
+
+
+# -- accounts -----------------------------------------------------------------------------------------------
+
+
+def test_a_first_password_opens_nothing_but_its_change(site: Site) -> None:
+    login = "yves.lambert"
+    if (site._accounts / f"{login}.essai").exists():
+        pytest.skip("ce compte a déjà changé le sien")
+    browser = Browser(site)
+    assert browser.log_in(login, site.first_password(login)).status == 302
+    for path in ("/", "/la-madeleine/seances", "/@@personal-information"):
+        answer = browser.ask("GET", path)
+        assert (answer.status, answer.headers["Location"]) == (302, f"https://{site.name}/@@forced-password-change")
+    refused = site.ask("POST", "/@login", JSON, json={"login": login, "password": site.first_password(login)})
+    assert refused.status == 403
+    for new in ("court-9A", "toutminuscules", "MotDePasse-2026", site.first_password(login)):
+        assert browser.change_password(site.first_password(login), new).status == 200, new
+    assert browser.ask("GET", "/la-madeleine/seances").status == 302
+    site.password(login)
+    assert site.browser(login).ask("GET", "/la-madeleine/seances").status == 200
+
+
+def test_guessing_locks_the_account(site: Site, host: Host) -> None:
+    """Even its right password is refused then, by the API and by the form; other accounts are not."""
+    right = site.password(MAYOR)
+
+    def status(password: str) -> int:
+        return int(site.ask("POST", "/@login", JSON, json={"login": MAYOR, "password": password}).status)
+
+    assert status(right) == 200
+    for _attempt in range(5):
+        assert status("devine") == 401
+    try:
+        assert status(right) == 401
+        assert Browser(site).log_in(MAYOR, right).status == 200  # the form again
+        assert (
+            site.ask("POST", "/@login", JSON, json={"login": WRITER, "password": site.password(WRITER)}).status == 200
+        )
+    finally:
+        with host.sudo():
+            host.run_expect([0], "systemctl restart plone.service")
+    assert status(right) == 200
+
+
+def test_a_form_of_another_site_is_refused(site: Site, mark: str) -> None:
+    """A page elsewhere cannot have an agent's browser enter a vote; the site's own can."""
+    meeting = site.meeting("2026-11-30", f"quater {mark}")
+    projet = site.projet(meeting, f"Formulaire {mark}")
+    site.done(MANAGER, "PATCH", meeting, {"presents": ["marc-leroy", "amina-benali"]})
+    browser = site.browser(MANAGER)
+    browser.ask("POST", f"{projet}/@@unanimite", {})
+    assert not site.done(MANAGER, "GET", projet)["pour"]
+    own = token(browser.ask("GET", f"{projet}/edit").data.decode())
+    assert browser.ask("POST", f"{projet}/@@unanimite", own).status == 302
+    assert [one["title"] for one in site.done(MANAGER, "GET", projet)["pour"]] == ["Marc Leroy", "Amina Benali"]
+
+
+# -- configuration as code ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def wanted(pytestconfig: pytest.Config) -> dict[str, Any]:
+    """The configuration that the inventory wants."""
+    folder = Path(pytestconfig.getoption("--environment"))
+    communes = [one.variables for one in groupement.load(folder) if "deliberations" in one.data["services"]]
+    return deliberations.configuration(communes)
+
+
+# Run on the host, as the module does: the service is not for who comes from outside.
+APPLY = """
+import base64, http.client, socket, sys
+connection = http.client.HTTPConnection("localhost", timeout=300)
+connection.sock = socket.socket(socket.AF_UNIX)
+connection.sock.connect("/run/plone.sock")
+known = base64.b64encode(b"admin:" + open("/etc/plone/admin", "rb").read().strip()).decode()
+headers = {"Host": sys.argv[1], "Accept": "application/json", "Content-Type": "application/json",
+           "Authorization": f"Basic {known}"}
+connection.request("POST", "/@configuration", sys.argv[2].encode(), headers)
+print(connection.getresponse().read().decode())
+"""
+
+
+def configure(host: Host, site: Site, wanted: dict[str, Any], check: bool) -> list[str]:
+    """Apply a configuration as the module does; gives the changes."""
+    body = json.dumps({"configuration": wanted, "mots_de_passe": {}, "verification": check})
+    with host.sudo():
+        said = host.check_output(f"python3 -c {shlex.quote(APPLY)} {site.name} {shlex.quote(body)}")
+    found: list[str] = json.loads(said)["changements"]
+    return found
+
+
+def test_nothing_differs_from_the_inventory(host: Host, site: Site, wanted: dict[str, Any]) -> None:
+    assert configure(host, site, wanted, check=True) == []
+
+
+def test_what_differs_is_told_then_made_exact(host: Host, site: Site, wanted: dict[str, Any]) -> None:
+    """A DGS who becomes a writer, another council: told by check mode, done, then back."""
+    communes = [dict(one) for one in wanted["communes"]]
+    communes[0] |= {"dgs": [WRITER], "elus": [*communes[0]["elus"], "Luc Roux"]}
+    other = {"communes": communes}
+    expected = [
+        "commune Gondecourt, élus : Marc Leroy, Amina Benali, Bruno Carpentier, Élise Delattre, Thomas Wattiez → "
+        "Marc Leroy, Amina Benali, Bruno Carpentier, Élise Delattre, Thomas Wattiez, Luc Roux",
+        f"groupe Gondecourt - DGS : {WRITER} ajouté",
+        f"groupe Gondecourt - DGS : {MANAGER} retiré",
+        f"groupe Gondecourt - Publications : {WRITER} ajouté",
+        f"groupe Gondecourt - Publications : {MANAGER} retiré",
+    ]
+    try:
+        assert configure(host, site, other, check=True) == expected
+        assert configure(host, site, other, check=False) == expected
+        assert configure(host, site, other, check=False) == []
+    finally:
+        configure(host, site, wanted, check=False)
+    assert configure(host, site, wanted, check=True) == []

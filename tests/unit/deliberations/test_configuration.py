@@ -1,0 +1,100 @@
+"""The communes' files as the site's configuration, and what the call says when it cannot be made."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import deliberations, groupement
+
+LAB = Path(__file__).parents[3] / "inventories" / "lab"
+LOOS = {
+    "slug": "loos",
+    "nom": "Loos",
+    "siren": "215903600",
+    "comptes": [
+        {"identifiant": "anne.petit", "prenom": "Anne", "nom": "Petit", "courriel": "anne.petit@loos.test"},
+        {"identifiant": "luc.roux", "prenom": "Luc", "nom": "Roux", "courriel": "luc.roux@loos.test"},
+    ],
+}
+ROLES = {"redacteurs": ["anne.petit"], "dgs": ["anne.petit"], "maire": "anne.petit", "elus": ["Anne Petit"]}
+
+
+def test_only_those_who_have_a_role_get_an_account() -> None:
+    [found] = deliberations.configuration([LOOS | {"deliberations": ROLES}])["communes"]
+    assert [one["identifiant"] for one in found["comptes"]] == ["anne.petit"]
+    assert (found["maire"], found["nom_maire"], found["elus"]) == (["anne.petit"], "Anne Petit", ["Anne Petit"])
+
+
+def test_a_commune_without_roles_has_its_public_pages() -> None:
+    [found] = deliberations.configuration([LOOS])["communes"]
+    assert (found["comptes"], found["redacteurs"], found["maire"], found["nom_maire"]) == ([], [], [], "")
+
+
+def test_the_lab_is_served() -> None:
+    communes = [one.variables for one in groupement.load(LAB) if "deliberations" in one.data["services"]]
+    found = deliberations.configuration(communes)
+    assert [one["slug"] for one in found["communes"]] == ["gondecourt", "la-madeleine"]
+
+
+class _Site(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    status = 200
+    asked: dict[str, Any]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[_Site]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            assert isinstance(self.server, _Site)
+            self.server.asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.server.asked["path"], self.server.asked["host"] = self.path, self.headers["Host"]
+            self.send_response(self.server.status)
+            self.end_headers()
+            self.wfile.write(json.dumps({"changements": ["un"]}).encode())
+
+        def log_message(self, *_said: Any) -> None:
+            pass
+
+        def address_string(self) -> str:
+            return "unix"
+
+    with _Site(str(tmp_path / "site.sock"), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def call(site: _Site, check: bool = False) -> dict[str, Any]:
+    connection = deliberations.connect(str(site.server_address))
+    return deliberations.apply(connection, "site.test", "secret", {"communes": []}, {"passerelle": "x"}, check)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_all_is_one_call(site: _Site, check: bool) -> None:
+    assert call(site, check) == {"changements": ["un"]}
+    assert site.asked == {
+        "configuration": {"communes": []},
+        "mots_de_passe": {"passerelle": "x"},
+        "verification": check,
+        "path": "/@configuration",
+        "host": "site.test",
+    }
+
+
+def test_a_refusal_is_told(site: _Site) -> None:
+    site.status = 401
+    with pytest.raises(deliberations.DeliberationsError, match=r"le site refuse sa configuration \(401\)"):
+        call(site)
+
+
+def test_a_site_that_is_down_is_told(tmp_path: Path) -> None:
+    connection = deliberations.connect(str(tmp_path / "absent.sock"))
+    with pytest.raises(deliberations.DeliberationsError, match="À faire : journalctl -u plone sur sa machine"):
+        deliberations.apply(connection, "site.test", "secret", {}, {})

@@ -1,0 +1,58 @@
+"""What stands before Zope: where the site is, whose password passes in a header, what is not for visitors."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import serve
+
+
+def asked(path: str, login: str = "", outside: bool = True) -> dict[str, Any] | str:
+    """What Zope is asked, or the status of what answers in its place."""
+    seen: dict[str, Any] = {}
+    said: list[str] = []
+
+    def zope(environ: dict[str, Any], _start: Any) -> Iterable[bytes]:
+        seen.update(environ)
+        return []
+
+    environ = {"PATH_INFO": path}
+    if outside:
+        environ["HTTP_X_FORWARDED_FOR"] = "10.0.0.1"
+    if login:
+        environ["HTTP_AUTHORIZATION"] = "Basic " + base64.b64encode(f"{login}:secret".encode()).decode()
+    list(serve.front(zope, "site.test")(environ, lambda status, _headers: said.append(status)))
+    return seen or said[0]
+
+
+def test_the_site_is_at_the_root_of_its_name() -> None:
+    found = asked("/gondecourt")
+    assert isinstance(found, dict)
+    assert found["PATH_INFO"] == "/VirtualHostBase/https/site.test:443/deliberations/VirtualHostRoot/gondecourt"
+
+
+@pytest.mark.parametrize(
+    ("login", "outside", "passes"),
+    [("passerelle", True, True), ("admin", True, False), ("claire", True, False), ("admin", False, True)],
+)
+def test_a_password_in_a_header_is_a_services(login: str, outside: bool, passes: bool) -> None:
+    found = asked("/@adoptees", login, outside)
+    assert isinstance(found, dict)
+    assert ("HTTP_AUTHORIZATION" in found) is passes
+
+
+def test_a_header_that_cannot_be_read_does_not_pass() -> None:
+    assert serve.basic_login("Basic ***") == ""
+    assert serve.basic_login("Bearer abc") is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/manage", "/manage_main", "/gondecourt/manage_access", "/acl_users/manage_users", "/portal_setup",
+     "/x/VirtualHostRoot/y", "/VirtualHostBase/http/a:80/", "/_vh_a/b"],
+)  # fmt: skip
+def test_managing_zope_is_not_for_visitors(path: str) -> None:
+    assert asked(path) == "404 Not Found"

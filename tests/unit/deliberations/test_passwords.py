@@ -1,0 +1,42 @@
+"""Passwords: strong ones pass, weak ones do not; guessing locks out who guesses, for a while."""
+
+from __future__ import annotations
+
+import pytest
+from creatic.deliberations import passwords
+
+
+@pytest.mark.parametrize("strong", ["kxbvp-Qzp7m-trw42", "Trois chevaux jaunes, 1 lac"])
+def test_a_strong_password_passes(strong: str) -> None:
+    assert passwords.weakness(strong) is None
+
+
+@pytest.mark.parametrize(
+    "weak",
+    ["", "Court-9a", "123456789012345", "toutminuscules", "MotDePasse-2026", "Azerty-12345678", "aaaaaaaaaaaA1-"],
+)
+def test_a_weak_password_is_refused_with_what_is_asked(weak: str) -> None:
+    assert passwords.weakness(weak) == passwords.ASKED
+
+
+def test_guessing_locks_out_this_account_from_this_address_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(passwords.time, "monotonic", lambda: now)
+    attempts = passwords.Attempts()
+    for _error in range(passwords.ATTEMPTS):
+        assert not attempts.is_locked("claire", "10.0.0.1")
+        attempts.failed("claire", "10.0.0.1")
+    assert attempts.is_locked("claire", "10.0.0.1")
+    assert not attempts.is_locked("claire", "10.0.0.2")
+    assert not attempts.is_locked("karim", "10.0.0.1")
+    now += passwords.LOCKED + 1
+    assert not attempts.is_locked("claire", "10.0.0.1")
+
+
+def test_a_right_password_forgets_the_errors() -> None:
+    attempts = passwords.Attempts()
+    for _error in range(passwords.ATTEMPTS - 1):
+        attempts.failed("claire", "")
+    attempts.succeeded("claire", "")
+    attempts.failed("claire", "")
+    assert not attempts.is_locked("claire", "")

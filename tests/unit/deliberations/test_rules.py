@@ -1,0 +1,130 @@
+"""The rules of a council's meeting: who votes, what carries, what number, and what is news of a délibération."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from creatic.deliberations import rules
+from creatic.deliberations.rules import Attendance, Vote
+
+COUNCIL = ("Marc Leroy", "Amina Benali", "Bruno Carpentier", "Élise Delattre", "Thomas Wattiez")
+
+
+def sitting(*present: str, proxies: tuple[str, ...] = ()) -> Attendance:
+    return Attendance(COUNCIL, present or COUNCIL[:3], proxies)
+
+
+def test_who_is_represented_votes_in_the_councils_order() -> None:
+    found = sitting(proxies=(" Thomas Wattiez :Marc Leroy ",))
+    assert found.problems() == []
+    assert found.voters() == ["Marc Leroy", "Amina Benali", "Bruno Carpentier", "Thomas Wattiez"]
+    assert found.absent() == ["Élise Delattre"]
+
+
+@pytest.mark.parametrize(("present", "expected"), [(COUNCIL[:3], True), (COUNCIL[:2], False), (COUNCIL, True)])
+def test_quorum_is_more_than_half_here_in_person(present: tuple[str, ...], expected: bool) -> None:
+    proxies = ("Thomas Wattiez : Marc Leroy",) if "Thomas Wattiez" not in present else ()
+    assert sitting(*present, proxies=proxies).has_quorum() is expected
+
+
+def test_half_is_no_quorum() -> None:
+    assert not Attendance(COUNCIL[:4], COUNCIL[:2], ()).has_quorum()
+
+
+@pytest.mark.parametrize(
+    ("proxies", "said"),
+    [
+        (("n'importe quoi",), "le pouvoir « n'importe quoi » ne se lit pas : écrivez « absent : mandataire »"),
+        (("Luc Roux : Marc Leroy",), "pouvoir de Luc Roux : cette personne n'est pas membre du conseil"),
+        (("Amina Benali : Marc Leroy",), "pouvoir de Amina Benali : cette personne est présente"),
+        (("Thomas Wattiez : Élise Delattre",),
+         "pouvoir de Thomas Wattiez : le mandataire Élise Delattre n'est pas présent"),
+        (("Thomas Wattiez : Marc Leroy", "Élise Delattre : Marc Leroy"),
+         "Marc Leroy a déjà le pouvoir de Thomas Wattiez : un seul par élu (L2121-20)"),
+    ],
+)  # fmt: skip
+def test_a_wrong_proxy_is_told(proxies: tuple[str, ...], said: str) -> None:
+    assert sitting(proxies=proxies).problems() == [said]
+
+
+def test_a_stranger_is_not_present() -> None:
+    assert sitting("Luc Roux").problems() == ["Luc Roux n'est pas membre du conseil"]
+
+
+def test_nobody_votes_twice_nor_from_afar() -> None:
+    vote = Vote(["Marc Leroy", "Élise Delattre"], ["Marc Leroy"], [])
+    assert vote.problems(sitting().voters()) == [
+        "Élise Delattre n'est ni présent ni représenté",
+        "Marc Leroy est compté deux fois",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ayes", "noes", "abstentions", "carried"),
+    [(3, 0, 0, True), (2, 1, 0, True), (1, 2, 0, False), (1, 0, 2, True), (0, 0, 3, False), (0, 3, 0, False)],
+)
+def test_a_majority_of_the_votes_cast_carries(ayes: int, noes: int, abstentions: int, carried: bool) -> None:
+    names = list(COUNCIL)
+    vote = Vote(names[:ayes], names[ayes : ayes + noes], names[ayes + noes : ayes + noes + abstentions])
+    assert vote.is_carried("nobody") is carried
+
+
+def test_the_president_prevails_in_a_tie() -> None:
+    vote = Vote(["Marc Leroy"], ["Amina Benali"], [])
+    assert vote.is_carried("Marc Leroy")
+    assert not vote.is_carried("Amina Benali")
+
+
+@pytest.mark.parametrize(
+    ("vote", "said"),
+    [
+        (Vote(COUNCIL, [], []), "à l'unanimité des suffrages exprimés (5 voix pour)"),
+        (Vote(COUNCIL[:2], COUNCIL[2:3], COUNCIL[3:4]), "par 2 voix pour, 1 voix contre, 1 abstention"),
+        (Vote(COUNCIL[:1], [], COUNCIL[1:3]), "par 1 voix pour, 0 voix contre, 2 abstentions"),
+    ],
+)
+def test_the_result_in_words(vote: Vote, said: str) -> None:
+    assert vote.sentence() == said
+
+
+def test_numbers_go_on_by_year_as_actes_takes_them() -> None:
+    counters = {2026: 9}
+    assert rules.next_number(counters, 2026) == (10, "2026_010")
+    assert rules.next_number(counters, 2027) == (1, "2027_001")
+
+
+@pytest.mark.parametrize(("sent", "held", "days"), [(20, 26, 5), (22, 26, 3), (25, 26, 0), (26, 26, 0)])
+def test_clear_days_count_neither_end(sent: int, held: int, days: int) -> None:
+    assert rules.clear_days(datetime.date(2026, 11, sent), datetime.date(2026, 11, held)) == days
+
+
+def test_dates_in_words() -> None:
+    assert rules.french_date(datetime.date(2026, 1, 1)) == "1er janvier 2026"
+    assert rules.french_date(datetime.date(2026, 11, 26), weekday=True) == "jeudi 26 novembre 2026"
+
+
+@pytest.mark.parametrize("wrong", ["", "5", "10.1", "5.", "5.0", "5.2.1.1.1.1", "5,2"])
+def test_a_wrong_matter_is_refused(wrong: str) -> None:
+    assert not rules.MATTER.fullmatch(wrong)
+    assert rules.MATTER.fullmatch("5.2")
+    assert rules.MATTER.fullmatch("7.10.1")
+
+
+@pytest.mark.parametrize(
+    ("now", "told", "news"),
+    [
+        (None, "au_parapheur", True),
+        ("au_parapheur", "au_parapheur", False),
+        ("transmise", "signee", False),
+        ("signee", "acquittee", True),
+        ("au_parapheur", "refusee", True),
+        ("refusee", "refusee", False),
+        ("refusee", "au_parapheur", True),
+        ("en_erreur", "transmise", True),
+        ("acquittee", "en_erreur", False),
+        ("acquittee", "au_parapheur", False),
+    ],
+)
+def test_what_is_told_again_is_no_news(now: str | None, told: str, news: bool) -> None:
+    assert rules.moves(now, told) is news
