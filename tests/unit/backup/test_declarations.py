@@ -14,7 +14,7 @@ TOP = Path(__file__).parents[3]
 BENCHES = {"encrypted_raid", "hardening"}
 # What they keep is made again from the inventory and the control node, or is the machine's own history.
 # Their data is to be declared, and restored by a drill.
-NOT_YET = {"ged", "parapheur"}
+NOT_YET = {"ged", "parapheur", "deliberations"}
 STORE_NOTHING = {"base", "encrypted_raid"}
 
 
