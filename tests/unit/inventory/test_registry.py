@@ -259,8 +259,8 @@ MISTAKES = {
     ),
     "agent of a service whom the commune does not have": (
         GONDECOURT + PEOPLE.replace("[claire.dubois]", "[claire.duboi]"),
-        "communes/gondecourt.yml, ligne 28, ged.services[0].agents[0] : l'agent « claire.duboi » n'est pas dans "
-        "comptes. À faire : remplacez par « claire.dubois » (identifiants de comptes : claire.dubois).",
+        "communes/gondecourt.yml, ligne 28, ged.services[0].agents[0] : l'agent « claire.duboi » n'est pas "
+        "dans comptes. À faire : remplacez par « claire.dubois » (identifiants de comptes : claire.dubois).",
     ),
     "service written twice": (
         GONDECOURT + PEOPLE + "    - {nom: direction, agents: []}\n",
@@ -269,8 +269,8 @@ MISTAKES = {
     ),
     "signatory whom the commune does not have": (
         GONDECOURT + CIRCUITS.replace("titulaire: claire.dubois", "titulaire: anne.dubois"),
-        "communes/gondecourt.yml, ligne 31, parapheur.maire.titulaire : le titulaire « anne.dubois » n'est pas dans "
-        "comptes. À faire : remplacez par « claire.dubois » (identifiants de comptes : claire.dubois).",
+        "communes/gondecourt.yml, ligne 31, parapheur.maire.titulaire : le titulaire « anne.dubois » n'est pas "
+        "dans comptes. À faire : remplacez par « claire.dubois » (identifiants de comptes : claire.dubois).",
     ),
     "rédacteur whom the commune does not have": (
         GONDECOURT + CIRCUITS.replace("redacteurs: [claire.dubois]", "redacteurs: [xavier]"),
@@ -307,13 +307,13 @@ MISTAKES = {
         GONDECOURT
         + PEOPLE
         + COUNCIL.replace("[claire.dubois]", "[claire.dubosi]", 1).replace("marc.leroy", "claire.dubois"),
-        "communes/gondecourt.yml, ligne 30, deliberations.redacteurs[0] : « claire.dubosi » n'est pas dans comptes. "
-        "À faire : remplacez par « claire.dubois ».",
+        "communes/gondecourt.yml, ligne 30, deliberations.redacteurs[0] : le rédacteur « claire.dubosi » n'est pas "
+        "dans comptes. À faire : remplacez par « claire.dubois » (identifiants de comptes : claire.dubois).",
     ),
     "mayor without an account": (
         GONDECOURT + PEOPLE + COUNCIL,
-        "communes/gondecourt.yml, ligne 32, deliberations.maire : « marc.leroy » n'est pas dans comptes. À faire : "
-        "ajoutez cette personne à comptes, ou retirez-la.",
+        "communes/gondecourt.yml, ligne 32, deliberations.maire : le maire « marc.leroy » n'est pas dans comptes. "
+        "À faire : ajoutez cette personne à comptes, ou retirez-la (identifiants de comptes : claire.dubois).",
     ),
     "postal code": (
         GONDECOURT + "code_postal: 59147\n",

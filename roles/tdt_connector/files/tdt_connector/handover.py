@@ -163,11 +163,7 @@ class Gateway:
             return []
         answer = self._call("POST", "/connecteur/suivi", json={"reference": reference, **said})
         refused = "" if answer.ok else f" REFUSÉ : {_said(answer)}"
-        if not answer.ok and answer.status_code not in (
-            HTTPStatus.BAD_REQUEST,
-            HTTPStatus.NOT_FOUND,
-            HTTPStatus.CONFLICT,
-        ):
+        if not answer.ok and answer.status_code not in _FINAL_REFUSALS:
             raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {_said(answer)}")
         last = "versee" if self._config.archive_url else "acquittee"
         if said["etat"] in (last, "refusee"):

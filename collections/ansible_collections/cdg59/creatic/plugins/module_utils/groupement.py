@@ -480,17 +480,11 @@ def _check_roles(source: Source, data: dict[str, Any]) -> None:
     given = data.get("deliberations")
     if not isinstance(given, dict):
         return
-    for role in ("redacteurs", "dgs", "maire"):
+    _check_person(source, ("deliberations", "maire"), "le maire", given.get("maire"), known)
+    for role, who in (("redacteurs", "le rédacteur"), ("dgs", "le directeur")):
         logins = given.get(role)
-        listed = logins if isinstance(logins, list) else [logins]
-        for place, login in enumerate(listed):
-            if isinstance(login, str) and login not in known:
-                nearest = closest(login, known)
-                fix = f"remplacez par « {nearest} »" if nearest else "ajoutez cette personne à comptes, ou retirez-la"
-                path: FieldPath = ("deliberations", role)
-                source.report(
-                    f"{quote(login)} n'est pas dans comptes", fix, (*path, place) if logins is listed else path
-                )
+        for place, login in enumerate(logins if isinstance(logins, list) else []):
+            _check_person(source, ("deliberations", role, place), who, login, known)
 
 
 def _machines(data: dict[str, Any]) -> Iterator[tuple[FieldPath, str, str]]:
