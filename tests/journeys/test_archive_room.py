@@ -169,6 +169,7 @@ def test_an_old_backup_forbids_the_patch(certificate: Path) -> None:
     assert not (HOME / "correctifs" / "en-cours.json").exists()
 
 
+@pytest.mark.room_faults
 def test_an_interrupted_patch_leaves_the_room_working_and_is_taken_up(client: Client) -> None:
     state = HOME / "correctifs" / "en-cours.json"
 
@@ -226,6 +227,7 @@ def test_an_interrupted_patch_leaves_the_room_working_and_is_taken_up(client: Cl
 # -- Faults -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.room_faults
 def test_a_stopped_node_is_told_and_catches_up(client: Client, certificate: Path) -> None:
     client.put("avant", os.urandom(20_000))
     whole()
@@ -262,6 +264,7 @@ def test_a_stopped_node_is_told_and_catches_up(client: Client, certificate: Path
     every_archive_on_every_node(client, certificate)
 
 
+@pytest.mark.room_faults
 def test_objects_removed_on_a_node_are_made_again(client: Client, certificate: Path) -> None:
     for number in range(10):
         client.put(f"a{number}", os.urandom(20_000))
@@ -306,6 +309,7 @@ def test_flipped_bits_are_seen_repaired_and_told(client: Client, certificate: Pa
     every_archive_on_every_node(client, certificate)
 
 
+@pytest.mark.room_faults
 def test_a_node_back_after_days_does_not_bring_back_what_was_eliminated(client: Client, certificate: Path) -> None:
     client.retain_s = 12
     client.put("a-eliminer", os.urandom(5000))
@@ -381,6 +385,7 @@ def test_a_full_disk_loses_nothing(client: Client, certificate: Path) -> None:
     every_archive_on_every_node(client, certificate)
 
 
+@pytest.mark.room_faults
 def test_a_wrong_clock_is_told_and_eliminates_nothing(client: Client, certificate: Path) -> None:
     client.put("avant", os.urandom(20_000))
     whole()
