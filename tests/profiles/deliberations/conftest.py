@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "roles" / "commune_pc" / "fil
 
 JSON = {"Accept": "application/json"}
 HTML = {"Accept": "text/html"}
-WRITER, MANAGER, MAYOR, STRANGER = "claire.dubois", "helene.caron", "marc.leroy", "nadia.moreau"
+WRITER, MANAGER, MAYOR, STRANGER = "karim.lefevre", "paul.renard", "claire.dubois", "nadia.moreau"
 MEETINGS = "/gondecourt/seances"
 
 
@@ -199,9 +199,9 @@ class Site:
             self.move(MANAGER, one, "inscrire")
         self.move(MANAGER, meeting, "convoquer")
         attendance = {
-            "presents": ["marc-leroy", "amina-benali", "bruno-carpentier"],
-            "pouvoirs": ["Thomas Wattiez : Marc Leroy"],
-            "president": "marc-leroy",
+            "presents": ["claire-dubois", "amina-benali", "bruno-carpentier"],
+            "pouvoirs": ["Thomas Wattiez : Claire Dubois"],
+            "president": "claire-dubois",
             "secretaire": "amina-benali",
         }
         self.done(MANAGER, "PATCH", meeting, attendance)
@@ -209,7 +209,7 @@ class Site:
 
     def adopt(self, projet: str) -> str:
         """Have a projet adopted unanimously; gives its number."""
-        voters = ["marc-leroy", "amina-benali", "bruno-carpentier", "thomas-wattiez"]
+        voters = ["claire-dubois", "amina-benali", "bruno-carpentier", "thomas-wattiez"]
         self.done(MANAGER, "PATCH", projet, {"pour": voters})
         self.move(MANAGER, projet, "adopter")
         return str(self.done(MANAGER, "GET", projet)["numero"])

@@ -32,7 +32,7 @@ from tests.profiles.deliberations.conftest import (
 
 # Megabytes, all of Plone, PostgreSQL and nginx, shared pages counted once.
 MEMORY = 600
-VOTERS = ["marc-leroy", "amina-benali", "bruno-carpentier", "thomas-wattiez"]
+VOTERS = ["claire-dubois", "amina-benali", "bruno-carpentier", "thomas-wattiez"]
 
 
 # -- the host -----------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_documents_of_the_meeting(site: Site, act: Act, view: str, said: str) ->
 
 def test_the_deliberation_and_the_register(site: Site, act: Act) -> None:
     text = pdf_text(site.file(WRITER, f"{act.projet}/@@download/document/{act.number}.pdf"))
-    for said in (act.number, "à l'unanimité des suffrages exprimés (4 voix pour)", "Thomas Wattiez à Marc Leroy",
+    for said in (act.number, "à l'unanimité des suffrages exprimés (4 voix pour)", "Thomas Wattiez à Claire Dubois",
                  "Élise Delattre", "Finances locales"):  # fmt: skip
         assert said in text, text
     register = pdf_text(site.file(WRITER, f"{MEETINGS}/@@registre?annee=2026"))
@@ -196,9 +196,9 @@ def test_a_writer_decides_nothing(site: Site, open_meeting: tuple[str, list[str]
 def test_a_vote_is_counted_before_anything_is_adopted(site: Site, open_meeting: tuple[str, list[str]]) -> None:
     _meeting, [projet, *_others] = open_meeting
     assert site.api(MANAGER, "POST", f"{projet}/@workflow/adopter").status == 400  # no vote yet
-    twice = site.api(MANAGER, "PATCH", projet, {"pour": ["marc-leroy"], "contre": ["marc-leroy"]})
+    twice = site.api(MANAGER, "PATCH", projet, {"pour": ["claire-dubois"], "contre": ["claire-dubois"]})
     assert twice.status == 400
-    assert "Marc Leroy est compté deux fois" in twice.json()["message"]
+    assert "Claire Dubois est compté deux fois" in twice.json()["message"]
     away = site.api(MANAGER, "PATCH", projet, {"pour": ["Élise Delattre"]})
     assert away.status == 400
     site.done(MANAGER, "PATCH", projet, {"contre": VOTERS[:3], "pour": VOTERS[3:]})
@@ -234,11 +234,11 @@ def test_two_at_once_get_two_numbers_without_a_hole(site: Site, act: Act, open_m
 def test_a_wrong_attendance_is_told(site: Site, mark: str) -> None:
     meeting = site.meeting("2026-11-28", f"ter {mark}")
     wrong = site.api(
-        MANAGER, "PATCH", meeting, {"presents": ["marc-leroy"], "pouvoirs": ["Élise Delattre : Amina Benali"]}
+        MANAGER, "PATCH", meeting, {"presents": ["claire-dubois"], "pouvoirs": ["Élise Delattre : Amina Benali"]}
     )
     assert wrong.status == 400
     assert "le mandataire Amina Benali n'est pas présent" in wrong.json()["message"]
-    site.done(MANAGER, "PATCH", meeting, {"presents": ["marc-leroy", "amina-benali"]})
+    site.done(MANAGER, "PATCH", meeting, {"presents": ["claire-dubois", "amina-benali"]})
     page = site.browser(MANAGER).ask("GET", meeting).data.decode()
     assert "aucun projet n'est inscrit à l'ordre du jour" in page  # why it cannot be convened
     assert site.api(MANAGER, "POST", f"{meeting}/@workflow/convoquer").status == 400
@@ -387,7 +387,7 @@ def test_the_administrators_password_opens_nothing_in_a_header(site: Site) -> No
 
 
 def test_a_first_password_opens_nothing_but_its_change(site: Site) -> None:
-    login = "yves.lambert"
+    login = "hugo.petit"
     if (site._accounts / f"{login}.essai").exists():
         pytest.skip("ce compte a déjà changé le sien")
     browser = Browser(site)
@@ -430,13 +430,13 @@ def test_a_form_of_another_site_is_refused(site: Site, mark: str) -> None:
     """A page elsewhere cannot have an agent's browser enter a vote; the site's own can."""
     meeting = site.meeting("2026-11-30", f"quater {mark}")
     projet = site.projet(meeting, f"Formulaire {mark}")
-    site.done(MANAGER, "PATCH", meeting, {"presents": ["marc-leroy", "amina-benali"]})
+    site.done(MANAGER, "PATCH", meeting, {"presents": ["claire-dubois", "amina-benali"]})
     browser = site.browser(MANAGER)
     browser.ask("POST", f"{projet}/@@unanimite", {})
     assert not site.done(MANAGER, "GET", projet)["pour"]
     own = token(browser.ask("GET", f"{projet}/edit").data.decode())
     assert browser.ask("POST", f"{projet}/@@unanimite", own).status == 302
-    assert [one["title"] for one in site.done(MANAGER, "GET", projet)["pour"]] == ["Marc Leroy", "Amina Benali"]
+    assert [one["title"] for one in site.done(MANAGER, "GET", projet)["pour"]] == ["Claire Dubois", "Amina Benali"]
 
 
 # -- configuration as code ----------------------------------------------------------------------------------
@@ -483,8 +483,8 @@ def test_what_differs_is_told_then_made_exact(host: Host, site: Site, wanted: di
     communes[0] |= {"dgs": [WRITER], "elus": [*communes[0]["elus"], "Luc Roux"]}
     other = {"communes": communes}
     expected = [
-        "commune Gondecourt, élus : Marc Leroy, Amina Benali, Bruno Carpentier, Élise Delattre, Thomas Wattiez → "
-        "Marc Leroy, Amina Benali, Bruno Carpentier, Élise Delattre, Thomas Wattiez, Luc Roux",
+        "commune Gondecourt, élus : Claire Dubois, Amina Benali, Bruno Carpentier, Élise Delattre, Thomas Wattiez → "
+        "Claire Dubois, Amina Benali, Bruno Carpentier, Élise Delattre, Thomas Wattiez, Luc Roux",
         f"groupe Gondecourt - DGS : {WRITER} ajouté",
         f"groupe Gondecourt - DGS : {MANAGER} retiré",
         f"groupe Gondecourt - Publications : {WRITER} ajouté",
