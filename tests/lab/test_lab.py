@@ -150,7 +150,11 @@ def test_a_dead_machine_comes_back_with_its_address_and_keys(folder: Path) -> No
     assert ssh(folder, HOSTS[1].address, "hostname").strip() == "essai-b"
 
 
-def test_down_leaves_nothing_behind(folder: Path) -> None:
+def test_down_leaves_nothing_behind_of_machines_killed_with_their_watchers(folder: Path) -> None:
+    lab = make(folder)
+    pids = [lab.podman("inspect", "--format", "{{.State.ConmonPid}} {{.State.Pid}}", one) for one in lab.containers()]
+    for pid in [int(pid) for pair in zip(*(one.split() for one in pids), strict=True) for pid in pair]:
+        os.kill(pid, signal.SIGKILL)
     make(folder).down()
     assert traces() == []
     again = make(folder)

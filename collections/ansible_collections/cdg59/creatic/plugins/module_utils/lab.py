@@ -602,7 +602,11 @@ class Lab:
             _ready(lambda: self._cache_pid() is None, 10)
         if self._mounted(self._namespace):
             self.changes += [*sorted(present), "réseau", "espace de montage"]
-            self.podman("rm", "--all", "--force", "--time", "2", error="les machines n'ont pas pu être arrêtées")
+            remove = ("rm", "--all", "--force", "--time", "2")
+            try:
+                self.podman(*remove)
+            except LabError:  # machines that were killed with what watched over them: podman has noted it now
+                self.podman(*remove, error="les machines n'ont pas pu être arrêtées")
             if NETWORK in self.podman("network", "ls", "--format", "{{.Name}}").split():
                 self.podman("network", "rm", NETWORK, error="le réseau n'a pas pu être retiré")
             with contextlib.suppress(LabError):  # absent when netavark had nothing to isolate
