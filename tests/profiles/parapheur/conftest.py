@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import datetime as dt
 import io
 import itertools
@@ -139,6 +140,11 @@ def opened(store: Parapheur) -> Callable[..., int]:
     return open_one
 
 
+def _forget_errors() -> None:
+    """SoftHSM2 leaves errors in OpenSSL's queue (engines that are not there), which Python's ssl takes for its own."""
+    ctypes.CDLL("libcrypto.so.3").ERR_clear_error()
+
+
 @dataclass
 class Pens:
     """Signing keys in SoftHSM2, with certificates of the lab's provider, as people have them on their tokens."""
@@ -152,15 +158,20 @@ class Pens:
         label = f"essai-{word()}"
         subject = {"common_name": name, "organization": "Commune de Gondecourt", "siren": siren}
         csr = pkcs11_token.prepare(LIBRARY, label, PIN, subject, private=True)["csr"]
+        _forget_errors()
         request = Request(label, "signature", key_type="rsa", **subject)  # type: ignore[arg-type] # all text
         issued = Authority(self.provider).issue(csr, request, Owner("essai"))
         pkcs11_token.prepare(LIBRARY, label, PIN, subject, issued.pem, private=True)
+        _forget_errors()
         return issued.serial, token.TokenKey(LIBRARY, label)
 
     def sign(self, key: token.TokenKey, document: bytes) -> bytes:
         """What signer-acte does."""
-        with token.signer(key, lambda: PIN) as signer:
-            return self.sign_by(signer, document)
+        try:
+            with token.signer(key, lambda: PIN) as signer:
+                return self.sign_by(signer, document)
+        finally:
+            _forget_errors()
 
     def sign_expired(self, model: token.TokenKey, document: bytes) -> bytes:
         """What somebody signs whose certificate expired yesterday: signer-acte would refuse, another program does not.

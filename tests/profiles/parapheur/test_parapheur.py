@@ -25,6 +25,8 @@ from testinfra.host import Host
 
 from tests.profiles.parapheur.conftest import JSON, SIRENS, Parapheur, Pens, pdf, send_lists, word
 
+pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
+
 Opened = Callable[..., int]
 SEARCH = "documents.documentsearchresult"
 # Megabytes, all of Mayan, PostgreSQL, Redis and nginx, shared pages counted once.

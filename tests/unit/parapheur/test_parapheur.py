@@ -96,7 +96,9 @@ def test_communes_share_circuits_and_nothing_else() -> None:
 
 def test_the_application_knows_who_passes_each_step(tmp_path: Path) -> None:
     file = tmp_path / "parapheur.json"
-    file.write_text(json.dumps(parapheur.application([LOOS, without_dgs()]) | {"url": "https://p.test"}))
+    file.write_text(
+        json.dumps(parapheur.application([LOOS, without_dgs()]) | {"url": "https://p.test"}, sort_keys=True)
+    )
     known = configuration.read(file)
     loos = known.communes["loos"]
     assert list(loos.circuits["pes"].steps) == ["a_controler", "a_viser", "a_signer"]

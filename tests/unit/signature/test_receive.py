@@ -21,18 +21,18 @@ PIN = "271828"
 
 
 @pytest.fixture
-def config(issuer: Issuer, tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def config(issuer: Issuer, tokens: Tokens, tmp_path: Path) -> dict[str, Any]:
     """The service on its host: signers' authorities, the groupement's own, the seal's token, its PIN."""
     own = Issuer("du groupement", tmp_path / "groupement")
     own.tsa()
     tokens.make("cachet", own.person("Cachet du parapheur", "285900015"), PIN)
     (tmp_path / "pin").write_text(f"{PIN}\n", encoding="ascii")
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     return {
         "signataires": {"autorites": [str(issuer.folder / "ca.pem")], "crl": [str(issuer.folder / "crl.pem")]},
         "cachet": {
             "bibliotheque": str(LIBRARY),
             "jeton": "cachet",
+            "pin": str(tmp_path / "pin"),
             "autorites": [str(own.folder / "ca.pem")],
             "crl": [str(own.folder / "crl.pem")],
         },

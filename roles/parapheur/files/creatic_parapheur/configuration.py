@@ -107,9 +107,10 @@ def read(path: Path) -> Configuration:
             name: Circuit(
                 circuit["type"],
                 circuit["modele"],
-                {
-                    state: Step(step["titulaire"], tuple(step["suppleants"]))
-                    for state, step in circuit["etapes"].items()
+                {  # in order, whatever that of the file: a JSON object has none
+                    state: Step(circuit["etapes"][state]["titulaire"], tuple(circuit["etapes"][state]["suppleants"]))
+                    for state in PASSED_BY_PEOPLE
+                    if state in circuit["etapes"]
                 },
             )
             for name, circuit in one["circuits"].items()

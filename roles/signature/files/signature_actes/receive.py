@@ -16,7 +16,6 @@ import asyncio
 import datetime as dt
 import json
 import logging
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -74,7 +73,7 @@ def _sealed(signed: Path, target: Path, config: dict[str, Any], signers: Trust) 
     seal = config["cachet"]
     own = _trust(seal)
     whole = Trust([*signers.roots, *own.roots], [*signers.others, *own.others], [*signers.crls, *own.crls])
-    pin = Path(os.environ["CREDENTIALS_DIRECTORY"], "pin").read_text(encoding="ascii").strip()
+    pin = Path(seal["pin"]).read_text(encoding="ascii").strip()
     key = token.TokenKey(Path(seal["bibliotheque"]), seal["jeton"])
     chain = [one for path in seal["autorites"] for one in read_certificates(Path(path)) if one.self_signed == "no"]
     with token.signer(key, lambda: pin, chain) as signer:
