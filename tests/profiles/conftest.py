@@ -23,6 +23,7 @@ import pytest
 import testinfra
 from ansible_collections.cdg59.creatic.plugins.module_utils import audit, audit_verdict, controls
 from testinfra.host import Host
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # it tells none
 
 TOP = Path(__file__).parents[2]
 FACTS = Path(__file__).with_name("machine_facts.py")
@@ -124,6 +125,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not names:
         raise pytest.UsageError(f"aucune machine du profil {profile} dans cet inventaire")
     metafunc.parametrize("hostvars", [variables[name] | {"name": name} for name in names], ids=names, scope="session")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Two machines may be judged at once (scripts/verify), never two tests on one.
+
+    xdist's own groups are in the nodes' names, which pytest 9.2 no longer takes from where xdist writes them.
+    """
+    names = _inventory(config.getoption("--environment"), config.getoption("--limit"))["_meta"]["hostvars"]
+
+    class ByMachine(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            given = nodeid.partition("[")[2]
+            return max((name for name in names if name in given), key=len, default="")
+
+    return ByMachine(config, log)
 
 
 @pytest.fixture(scope="session")

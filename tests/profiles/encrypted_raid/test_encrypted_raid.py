@@ -166,7 +166,7 @@ def test_a_new_disk_takes_its_place_with_the_data_intact(host: Host, play: Play)
     before = digest(host)
     result = play([SPARE, SECOND])
     assert result["changes"] == [f"d1 : {FIRST}, en panne, retiré", f"d1 : {SPARE} ajouté, reconstruction en cours"]
-    seconds = wait_for(lambda: members(host).get(SPARE) == "in_sync", 120, "la reconstruction n'aboutit pas")
+    seconds = wait_for(lambda: members(host).get(SPARE) == "in_sync", 400, "la reconstruction n'aboutit pas")
     print(f"reconstruction : {seconds:.0f} s")
     assert members(host) == {SECOND: "in_sync", SPARE: "in_sync"}
     assert {"disks_missing": 0, "rebuilt_ratio": 1}.items() <= figures(host).items()
@@ -189,7 +189,7 @@ def test_after_a_start_it_is_closed_and_opens_with_the_right_key_only(
             return as_root(host, "cat /proc/sys/kernel/random/boot_id") != boot
         return False
 
-    wait_for(back, 120, "la machine ne revient pas")
+    wait_for(back, 400, "la machine ne revient pas")
     assert as_root(host, f"ls -A {MOUNT}; ls /dev/mapper") == "control"
     assert figures(host)["open"] == 0
     # As on a machine of level enhanced: what opens a volume was loaded with the start, or never will be.
@@ -213,7 +213,7 @@ def test_after_a_start_it_is_closed_and_opens_with_the_right_key_only(
     assert not result["failed"]
     assert {"d1 : ouvert", f"d1 : monté sur {MOUNT}"} <= set(result["changes"])
     assert digest(host) == before
-    wait_for(lambda: members(host) == {SECOND: "in_sync", SPARE: "in_sync"}, 120, "le disque remis n'est pas rattrapé")
+    wait_for(lambda: members(host) == {SECOND: "in_sync", SPARE: "in_sync"}, 400, "le disque remis n'est pas rattrapé")
     assert play([SPARE, SECOND])["changes"] == []
 
 
