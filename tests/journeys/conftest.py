@@ -93,32 +93,37 @@ def rollout(communes: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-@pytest.fixture(scope="session")
-def ready() -> str:
-    """Everything rolled out once, with its TdT; gives the output of the rollout."""
-    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/tdt_simulator.yml")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What the whole site's run must be, before the other journeys disturb it."""
+    items.sort(key=lambda item: item.path.name != "test_site.py")
+
+
+def site(*arguments: str) -> str:
+    """Run playbooks/site.yml; gives its output."""
+    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/site.yml", *AS_GATEWAY, *arguments)
     assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def whole_site() -> str:
+    """Every machine of the lab brought to its profile, as verbose as an operator can ask for; gives the output."""
+    return site("-vvv", "--diff")
+
+
+@pytest.fixture(scope="session")
+def ready(whole_site: str) -> str:
+    """Every commune rolled out, to its proof; gives the output of the rollout."""
     status, output = rollout("toutes")
     assert status == 0, output
     return output
 
 
 @pytest.fixture(scope="session")
-def storage() -> None:
-    """The archive room's nodes, converged once for all that uses them."""
-    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/archive_node.yml", *AS_GATEWAY)
-    assert done.returncode == 0, done.stdout
+def archive_room(ready: str) -> None:
+    """The archive room and its door, behind communes that have something to archive."""
 
 
 @pytest.fixture(scope="session")
-def archive_room(ready: str, storage: None) -> None:
-    """The archive room and its door, behind the communes that were rolled out."""
-    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/archive_gateway.yml")
-    assert done.returncode == 0, done.stdout
-
-
-@pytest.fixture(scope="session")
-def backed_up(archive_room: None) -> None:
+def backed_up(ready: str) -> None:
     """The backup server, and a first backup of all that keeps something."""
-    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/backup_server.yml")
-    assert done.returncode == 0, done.stdout

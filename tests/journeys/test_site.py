@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
-from .conftest import HOME, command
+from .conftest import HOME, site
 
 Recap = dict[str, tuple[int, int]]  # executed and changed tasks by host
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
@@ -18,36 +16,28 @@ HOSTS = 13  # the control node is one: its backup is made ready
 BUDGET = 60
 
 
-def site(*arguments: str) -> tuple[str, Recap]:
-    """Run playbooks/site.yml; gives its output and its recap."""
-    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/site.yml", *arguments)
-    assert done.returncode == 0, done.stdout
-    return done.stdout, {host: (int(ok), int(changed)) for host, ok, changed, *_rest in RECAP.findall(done.stdout)}
+def recap_of(output: str) -> Recap:
+    """What a run says of each host."""
+    return {host: (int(ok), int(changed)) for host, ok, changed, *_rest in RECAP.findall(output)}
 
 
-@pytest.fixture(scope="module")
-def first_run() -> tuple[str, Recap]:
-    """A converging run, as verbose as an operator can ask for."""
-    return site("-vvv", "--diff")
-
-
-def test_second_run_changes_nothing_within_the_budget(first_run: tuple[str, Recap]) -> None:
-    recap = first_run[1]
+def test_second_run_changes_nothing_within_the_budget(whole_site: str) -> None:
+    recap = recap_of(whole_site)
     assert len(recap) == HOSTS
     # For a machine that nothing changed on, it was the second run; the others get theirs.
     changed = [host for host, (_ok, count) in recap.items() if count]
     if changed:
-        recap = recap | site("--limit", ":".join(changed))[1]
+        recap |= recap_of(site("--limit", ":".join(changed)))
     assert {host: count for host, (_ok, count) in recap.items() if count} == {}
     assert max(ok for ok, _count in recap.values()) < BUDGET
 
 
-def test_no_secret_is_shown_by_the_most_verbose_run(first_run: tuple[str, Recap]) -> None:
+def test_no_secret_is_shown_by_the_most_verbose_run(whole_site: str) -> None:
     secrets = {
         path.name: path.read_text().strip()
         for path in (HOME / "secrets").iterdir()
         if path.suffix != ".p12" and path.is_file()
     }
     assert len(secrets) >= 4  # passphrases of two authorities, a .p12's password, a PIN
-    assert [name for name, secret in secrets.items() if secret in first_run[0]] == []
-    assert "PRIVATE KEY" not in first_run[0]
+    assert [name for name, secret in secrets.items() if secret in whole_site] == []
+    assert "PRIVATE KEY" not in whole_site
