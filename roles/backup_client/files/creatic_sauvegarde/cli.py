@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from creatic_sauvegarde import backup, borg, keys, restore, snapshot
+from creatic_sauvegarde import backup, borg, keys, postgresql, restore, snapshot
 from creatic_sauvegarde.settings import CONFIG, Away, BackupError, Settings
 
 AGAIN = 75  # EX_TEMPFAIL: no failure, the next run tries again
@@ -49,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--avant", type=_date, help="aucune ne peut être plus tardive (date ISO 8601)")
     one.add_argument("--dans", type=Path, help="dans un dossier, et non sur cette machine")
     one.add_argument("--json", action="store_true")
+    one = commands.add_parser("revenir", help="ramène les bases PostgreSQL de cette machine à un moment")
+    one.add_argument("moment", type=_date, help="date et heure ISO 8601, UTC sans fuseau")
     commands.add_parser("oublier", help="oublie ce que borg sait du dépôt, après un retour en arrière annoncé")
     one = commands.add_parser("cles", help="fait les clés qui manquent, et les met sous séquestre")
     one.add_argument("--ssh-seule", action="store_true", help="pour restaurer : la phrase secrète vient du séquestre")
@@ -68,6 +70,12 @@ def main(arguments: list[str] | None = None) -> int:
             with backup.alone(settings):
                 done = restore.perform(settings, asked.sauvegarde, asked.avant, asked.dans)
             print(json.dumps(done) if asked.json else f"{done['archive']} : {done['fichiers']} fichiers remis.")
+        elif asked.commande == "revenir":
+            with backup.alone(settings):
+                postgresql.check(asked.moment)
+                with restore.stopped(settings.all_of("units")):
+                    postgresql.go_back(asked.moment)
+            print(f"Les bases sont telles qu'elles étaient le {asked.moment.astimezone():%d/%m/%Y à %H:%M:%S}.")
         elif asked.commande == "oublier":
             _forget(settings)
         elif asked.commande == "cles":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from creatic_sauvegarde import borg, snapshot
+from creatic_sauvegarde import borg, postgresql, snapshot
 from creatic_sauvegarde.settings import BackupError, Settings
 
 # A machine whose clock was ahead made backups dated from the future: they are not the last one.
@@ -38,6 +40,16 @@ def choose(found: list[dict[str, Any]], limit: datetime, name: str = "") -> dict
     return max(fit, key=lambda one: one["le"])
 
 
+@contextmanager
+def stopped(units: list[str]) -> Iterator[None]:
+    """Units stopped meanwhile; started again once all went well, and left stopped otherwise."""
+    if units:
+        subprocess.run(["systemctl", "stop", *units], check=True)
+    yield
+    if units:
+        subprocess.run(["systemctl", "start", *units], check=True)
+
+
 def perform(
     settings: Settings, name: str = "", limit: datetime | None = None, root: Path | None = None
 ) -> dict[str, Any]:
@@ -55,19 +67,18 @@ def perform(
     archive = f"{settings.repository}::{chosen['name']}"
     units = [] if root else settings.all_of("units")
     root = root or settings.base
-    if units:
-        subprocess.run(["systemctl", "stop", *units], check=True)
-    borg.run(settings, "extract", "--bypass-lock", archive, cwd=root)
-    listed = borg.paths(settings, archive)
-    differences = compare(listed, root)
-    if differences:
-        raise BackupError(
-            f"{len(differences)} éléments ne sont pas ceux de la sauvegarde : {', '.join(differences[:5])}"
-        )
-    databases = snapshot.put_back(settings, root)
-    shutil.rmtree(root / settings.snapshots.relative_to(settings.base))
-    if units:
-        subprocess.run(["systemctl", "start", *units], check=True)
+    with stopped(units):
+        if root == Path("/") and settings.all_of("postgresql"):
+            postgresql.set_aside()
+        borg.run(settings, "extract", "--bypass-lock", archive, cwd=root)
+        listed = borg.paths(settings, archive)
+        differences = compare(listed, root)
+        if differences:
+            raise BackupError(
+                f"{len(differences)} éléments ne sont pas ceux de la sauvegarde : {', '.join(differences[:5])}"
+            )
+        databases = snapshot.put_back(settings, root)
+        shutil.rmtree(root / settings.snapshots.relative_to(settings.base))
     return {
         "archive": chosen["name"],
         "date": chosen["le"].isoformat(timespec="seconds"),

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from creatic_sauvegarde import postgresql
 from creatic_sauvegarde.settings import BackupError, Settings, write
 
 MANIFEST = "instantanes.json"
@@ -40,63 +41,6 @@ def databases(settings: Settings) -> list[Path]:
     return found
 
 
-def _postgres(program: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    """Run a program of PostgreSQL as its administrator, by the unix socket."""
-    if os.geteuid() == 0:
-        owner = pwd.getpwnam("postgres")
-        options |= {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-    return subprocess.run([program, *arguments], cwd="/", stderr=subprocess.PIPE, check=False, **options)
-
-
-def _said(done: subprocess.CompletedProcess[bytes]) -> str:
-    lines = done.stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "sans message"
-
-
-def dump(name: str, target: Path) -> str:
-    """Write what a PostgreSQL database holds at one moment; gives the role that owns it.
-
-    Raises:
-        BackupError: it is not there, or the server does not answer.
-    """
-    query = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = :'base'"
-    asked = _postgres(
-        "psql", "-XAtq", "--set", f"base={name}", "postgres", input=query.encode(), stdout=subprocess.PIPE
-    )  # fmt: skip
-    owner = asked.stdout.decode().strip()
-    if asked.returncode or not owner:
-        why = _said(asked) if asked.returncode else "elle n'existe pas"
-        raise BackupError(f"base PostgreSQL « {name} » : {why}, rien n'est sauvegardé")
-    with target.open("wb") as stream:  # borg compresses, and finds again what did not change
-        done = _postgres("pg_dump", "--format=custom", "--compress=0", name, stdout=stream)
-    if done.returncode:
-        raise BackupError(f"base PostgreSQL « {name} » : elle ne peut pas être copiée ({_said(done)})")
-    return owner
-
-
-def load(name: str, owner: str, source: Path) -> None:
-    """Replace a PostgreSQL database by a copy; its owner is made if there is none.
-
-    Raises:
-        BackupError: the server does not take it.
-    """
-    script = (
-        "SELECT format('CREATE ROLE %I LOGIN', :'role') WHERE NOT EXISTS"
-        " (SELECT 1 FROM pg_roles WHERE rolname = :'role') \\gexec\n"
-        "SELECT format('DROP DATABASE IF EXISTS %I WITH (FORCE)', :'base') \\gexec\n"
-    )
-    names = ("--set", f"role={owner}", "--set", f"base={name}", "--set", "ON_ERROR_STOP=1")
-    done = _postgres("psql", "-XAtq", *names, "postgres", input=script.encode(), stdout=subprocess.DEVNULL)
-    if not done.returncode:
-        with source.open("rb") as stream:
-            done = _postgres(
-                "pg_restore", "--create", "--exit-on-error", "--dbname=postgres",
-                stdin=stream, stdout=subprocess.DEVNULL,
-            )  # fmt: skip
-    if done.returncode:
-        raise BackupError(f"base PostgreSQL « {name} » : elle ne peut pas être remise ({_said(done)})")
-
-
 def take(settings: Settings) -> list[dict[str, Any]]:
     """Copy every declared database; those of the time before go first.
 
@@ -109,7 +53,7 @@ def take(settings: Settings) -> list[dict[str, Any]]:
     shutil.rmtree(settings.snapshots, ignore_errors=True)
     settings.snapshots.mkdir(parents=True)
     settings.snapshots.chmod(0o711)  # whatever the umask: owners of databases go through it
-    taken = []
+    taken: list[dict[str, Any]] = []
     for number, source in enumerate(databases(settings)):
         try:
             state = source.stat()
@@ -139,10 +83,8 @@ def take(settings: Settings) -> list[dict[str, Any]]:
                 "mode": f"{state.st_mode & 0o7777:04o}",
             }
         )
-    for name in settings.all_of("postgresql"):
-        target = settings.snapshots / f"{name}.dump"
-        copy = f"/{target.relative_to(settings.base)}"
-        taken.append({"base": name, "copie": copy, "proprietaire": dump(name, target)})
+    if names := settings.all_of("postgresql"):
+        taken.append({"bases": names, "jeu": postgresql.save(names)})
     write(settings.snapshots / MANIFEST, json.dumps(taken, indent=1).encode())
     return taken
 
@@ -150,18 +92,15 @@ def take(settings: Settings) -> list[dict[str, Any]]:
 def put_back(settings: Settings, root: Path) -> list[str]:
     """Put the restored copies where the databases were below root, with their owners. Returns the databases.
 
-    Below another folder, a PostgreSQL database stays a file, for pg_restore.
+    Below another folder, PostgreSQL stays as pgBackRest keeps it: its repository and its key are there.
     """
     folder = root / settings.snapshots.relative_to(settings.base)
     done = []
     for one in json.loads((folder / MANIFEST).read_text(encoding="utf-8")):
-        if "base" in one:
-            source = root / one["copie"].lstrip("/")
+        if "bases" in one:
             if root == Path("/"):
-                load(one["base"], one["proprietaire"], source)
-            else:
-                shutil.copyfile(source, root / source.name)
-            done.append(f"postgresql:{one['base']}")
+                postgresql.put_back(one["jeu"])
+            done += [f"postgresql:{name}" for name in one["bases"]]
             continue
         target = root / one["origine"].lstrip("/")
         for beside in ("-wal", "-shm", "-journal"):
