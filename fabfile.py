@@ -25,8 +25,6 @@ from rich.console import Console
 from rich.table import Table
 
 TOP = Path(__file__).parent
-# What drills are made of, in that order.
-BACKED_UP = ["tdt_connector", "archive_gateway", "poste-de-commande"]
 sys.path.insert(0, str(TOP / "collections"))
 os.environ["PATH"] = f"{TOP / '.venv' / 'bin'}:{os.environ['PATH']}"
 LAB = TOP / "inventories" / "lab"
@@ -466,18 +464,19 @@ def archive_act(context: Context, commune: str) -> None:
 def backup_drill_(context: Context, profil: str, hote: str = "", sauvegarde: str = "", phrase: str = "") -> None:
     """Restaure la dernière sauvegarde sur une machine neuve, l'éprouve, la détruit, et scelle la preuve."""
     failed = []
-    for profile in BACKED_UP if profil == "tous" else [profil]:
-        order = backup_drill.Order(TOP, INVENTORY, _home(), profile, hote, sauvegarde, phrase)
-        try:
+    try:
+        profiles = backup_drill.saved_profiles(TOP, INVENTORY, _home()) if profil == "tous" else [profil]
+        for profile in profiles:
+            order = backup_drill.Order(TOP, INVENTORY, _home(), profile, hote, sauvegarde, phrase)
             record, folder, unsealed = backup_drill.prepare(order, _operator()).perform()
-        except backup_drill.DrillError as error:
-            raise Exit(f"Exercice refusé : {error}", code=2) from None
-        print("\n".join(backup_drill.lines(record)))
-        print(f"Preuve : {folder / backup_drill.PAGE}")
-        if unsealed:
-            print(f"La preuve n'est pas signée : {unsealed}")
-        if unsealed or not record["reussi"]:
-            failed.append(profile)
+            print("\n".join(backup_drill.lines(record)))
+            print(f"Preuve : {folder / backup_drill.PAGE}")
+            if unsealed:
+                print(f"La preuve n'est pas signée : {unsealed}")
+            if unsealed or not record["reussi"]:
+                failed.append(profile)
+    except backup_drill.DrillError as error:
+        raise Exit(f"Exercice refusé : {error}", code=2) from None
     if failed:
         raise Exit(f"Exercice en échec : {', '.join(failed)}. La production n'a pas été touchée.", code=1)
 

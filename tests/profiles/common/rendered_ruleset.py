@@ -51,7 +51,7 @@ def ruleset(inventory: Mapping[str, Any], profile: str, host: str) -> str:
     for task, scope in _tasks(_loaded(TOP / "playbooks" / "profiles" / f"{profile}.yml"), {}):
         if brought := task.get("ansible.builtin.include_role") or task.get("ansible.builtin.import_role"):
             roles.append(brought["name"])
-        if task.get("ansible.builtin.include_tasks") == "securite.yml":
+        if "securite.yml" in (task.get("ansible.builtin.include_tasks"), task.get("ansible.builtin.import_tasks")):
             wired = scope
     assert wired, f"{profile} includes no securite.yml"
     variables: dict[str, Any] = {}

@@ -12,6 +12,8 @@ from testinfra.host import Host
 
 from tests.profiles.ged.conftest import Document, Store
 
+pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
+
 STRANGERS = ("nadia.moreau", "karim.lefevre")  # another commune's agent; another service's, without this type
 SEARCH = "documents.documentsearchresult"
 # Megabytes, all of Mayan, PostgreSQL, Redis and nginx, shared pages counted once.
@@ -34,7 +36,7 @@ def test_only_ssh_and_https_listen(host: Host) -> None:
     assert ports == {22, 443}, lines
 
 
-@pytest.mark.parametrize("unit", ["mayan", "mayan-worker", "mayan-setup", "mayan-database"])
+@pytest.mark.parametrize("unit", ["mayan", "mayan-worker", "mayan-setup", "postgresql-bases"])
 def test_services_are_sandboxed(host: Host, unit: str) -> None:
     with host.sudo():
         shown = host.check_output(f"systemd-analyze security --no-pager {unit}.service")

@@ -13,6 +13,8 @@ from testinfra.host import Host
 
 from tests.profiles.passerelle.conftest import Passerelle
 
+pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
+
 # Megabytes: worker, web, PostgreSQL, nginx, shared pages counted once.
 MEMORY = 250
 
@@ -28,7 +30,7 @@ def number() -> str:
 def test_what_runs(host: Host) -> None:
     for unit in (
         "postgresql@17-main",
-        "passerelle-database",
+        "postgresql-bases",
         "passerelle-base",
         "passerelle",
         "passerelle-web",
@@ -46,7 +48,7 @@ def test_only_ssh_and_https_listen(host: Host) -> None:
     assert ports == {22, 443}, lines
 
 
-@pytest.mark.parametrize("unit", ["passerelle", "passerelle-web", "passerelle-base", "passerelle-database"])
+@pytest.mark.parametrize("unit", ["passerelle", "passerelle-web", "passerelle-base", "postgresql-bases"])
 def test_services_are_sandboxed(host: Host, unit: str) -> None:
     with host.sudo():
         shown = host.check_output(f"systemd-analyze security --no-pager {unit}.service")

@@ -13,8 +13,6 @@ TOP = Path(__file__).parents[3]
 # Benches keep nothing, and their disks are made anew.
 BENCHES = {"encrypted_raid", "hardening"}
 # What they keep is made again from the inventory and the control node, or is the machine's own history.
-# Their data is to be declared, and restored by a drill.
-NOT_YET = {"ged", "parapheur", "deliberations"}
 STORE_NOTHING = {"base", "encrypted_raid"}
 
 
@@ -32,7 +30,7 @@ def _declared(role: str) -> Any:
     return variables.get(f"{role}_backup")
 
 
-@pytest.mark.parametrize("profile", [name for name in profiles(TOP) if name not in BENCHES | NOT_YET])
+@pytest.mark.parametrize("profile", [name for name in profiles(TOP) if name not in BENCHES])
 def test_each_profile_saves_what_its_roles_declare(profile: str) -> None:
     tasks = yaml.safe_load((TOP / "playbooks" / "profiles" / f"{profile}.yml").read_text(encoding="utf-8"))
     roles = _included(tasks)

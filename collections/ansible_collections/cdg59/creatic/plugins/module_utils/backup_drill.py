@@ -37,6 +37,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.lab import Lab
 
 MACHINE, ADDRESS = "exercice", "10.59.8.10"
 CONTROL = "poste-de-commande"
+PROFILES = ("tdt_connector", "archive_gateway", "ged", "parapheur", "deliberations", "passerelle", CONTROL)
 RESULTS, PAGE = "exercice.json", "rapport.html"
 LOCK, DOING = "exercice-de-restauration", "un exercice de restauration"
 # Flows of a restored machine: it must reach nothing that the one it copies works with.
@@ -80,14 +81,27 @@ def saved_hosts(inventory: Mapping[str, Any], home: Path, profile: str) -> list[
     return [name for name in sorted(hosts) if (home / "sauvegardes" / name / "inscrit").is_file()]
 
 
-def read_inventory(order: Order) -> dict[str, Any]:
+def saved_profiles(top: Path, inventory: Path, home: Path) -> list[str]:
+    """Profiles of which the backup server knows a machine, in the order of their drills.
+
+    Raises:
+        DrillError: there is none, or the inventory cannot be read.
+    """
+    known = read_inventory(top, inventory)
+    found = [profile for profile in PROFILES if saved_hosts(known, home, profile)]
+    if not found:
+        raise DrillError("aucune machine n'est sauvegardée : ansible-playbook playbooks/backup_server.yml")
+    return found
+
+
+def read_inventory(top: Path, inventory: Path) -> dict[str, Any]:
     """What ``ansible-inventory --list`` says.
 
     Raises:
         DrillError: it cannot be read.
     """
     done = subprocess.run(
-        ["ansible-inventory", "-i", str(order.inventory), "--list"], cwd=order.top,
+        ["ansible-inventory", "-i", str(inventory), "--list"], cwd=top,
         env=os.environ | {"ANSIBLE_NOCOLOR": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
@@ -113,7 +127,7 @@ class Drill:
 
     def __init__(self, order: Order, operator: str) -> None:
         self.order = order
-        inventory = read_inventory(order)
+        inventory = read_inventory(order.top, order.inventory)
         known = saved_hosts(inventory, order.home, order.profile)
         if order.host and order.host not in known:
             raise DrillError(f"{order.host} n'est pas sauvegardée, ou n'est pas du profil {order.profile}")

@@ -1,0 +1,25 @@
+"""A passerelle that came back: each act with its documents, which are those that their names say."""
+
+from __future__ import annotations
+
+from testinfra.host import Host
+
+FILES = "/var/lib/passerelle/fichiers"
+
+
+def test_acts_are_there_and_their_documents_are_what_their_names_say(host: Host) -> None:
+    with host.sudo():
+        assert len(host.check_output("passerelle lister").splitlines()) > 1, "no act: nothing is shown"
+        sums = host.check_output(f"cd {FILES} && find . -type f ! -name '.*' | xargs -r sha256sum").splitlines()
+    assert sums
+    assert [line for line in sums if line.split()[1] != f"./{line.split()[0]}"] == []
+
+
+def test_no_act_names_a_document_that_is_not_there(host: Host) -> None:
+    with host.sudo():
+        there = set(host.check_output(f"ls {FILES}").split())
+    with host.sudo("passerelle"):
+        query = "SELECT DISTINCT unnest(regexp_matches(to_jsonb(acte)::text, '[0-9a-f]{64}', 'g')) FROM acte"
+        named = set(host.check_output(f'psql -XAtqc "{query}" -h /run/postgresql passerelle').split())
+    assert named
+    assert named - there == set()
