@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""One délibération of the lab's Gondecourt through the whole chain, its people played by their own means.
+
+Prepared and voted in the délibérations' server, signed with the maire's token at the commune's PC, then handed over by
+the passerelle alone: parapheur, connector, ARActe, publication, GED, archive. Leaves in a folder of the control node
+what anybody can judge: the published PDF, what poppler says of its signatures, pictures of the published page and of
+the chain's page, and the time of each hand-over (``chaine.json``).
+
+Usage: scripts/demo_chaine.py (the lab's servers of the chain are up: playbooks/lab/chain.yml)
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import datetime as dt
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).parents[1]
+sys.path[:0] = [str(TOP), str(TOP / "collections"), *map(str, sorted(TOP.glob("roles/*/files")))]
+
+import testinfra  # noqa: E402 - paths above
+
+from tests.profiles.commune_pc.test_signature import typing  # noqa: E402 - same
+from tests.profiles.deliberations.conftest import MANAGER, MAYOR, Site  # noqa: E402 - same
+from tests.profiles.deliberations.window import open_window  # noqa: E402 - same
+from tests.profiles.ged.conftest import Store  # noqa: E402 - same
+from tests.profiles.parapheur.conftest import Parapheur  # noqa: E402 - same
+from tests.profiles.passerelle.conftest import Passerelle  # noqa: E402 - same
+
+INVENTORY = TOP / "inventories" / "lab"
+PC, CONNECTOR = "gondecourt-pc-secretariat", "gondecourt-connecteur"
+
+
+class Lab:
+    """The lab's machines of the chain."""
+
+    def __init__(self) -> None:
+        done = subprocess.run(
+            ["ansible-inventory", "-i", str(INVENTORY), "--list"], capture_output=True, text=True, check=True
+        )
+        self.hosts: dict[str, dict[str, Any]] = json.loads(done.stdout)["_meta"]["hostvars"]
+        self.home = Path(self.hosts["relais"]["creatic_home"])
+        self.site = Site(*self._at("seances"))
+        self.parapheur = Parapheur(*self._at("signatures"))
+        self.ged = Store(*self._at("documents"))
+        key = self.home / "ssh"
+        self.ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-i", str(key / "id_ed25519"),
+                    "-o", f"UserKnownHostsFile={key / 'known_hosts'}"]  # fmt: skip
+        address, name, _home = self._at("relais")
+        options = " ".join(self.ssh[1:])
+        host = testinfra.get_host(f"ssh://creatic@{address}", ssh_extra_args=options)
+        self.passerelle = Passerelle(address, name, self.home, host, self.ssh, self.ged)
+
+    def _at(self, name: str) -> tuple[str, str, Path]:
+        one = self.hosts[name]
+        return one["ansible_host"], one["creatic_names"][0], self.home
+
+    def sign(self, document: bytes) -> bytes:
+        """The maire signs at the commune's PC, with the token, by signer-acte."""
+        pc = self.hosts[PC]
+        key = next(one for one in pc["creatic_poste"]["certificats"] if one["usage"] == "signature")
+        pin = (self.home / "secrets" / key["secret"]).read_text(encoding="ascii").strip()
+        account = pc["creatic_poste"]["compte"]
+        enter = [*self.ssh, f"creatic@{pc['ansible_host']}"]
+        place = subprocess.run([*enter, f"sudo -u {account} mktemp -d"], capture_output=True, text=True, check=True)
+        folder = place.stdout.strip()
+        write = f"base64 -d | sudo -u {account} tee {folder}/acte.pdf >/dev/null"
+        subprocess.run([*enter, write], input=base64.b64encode(document), check=True)
+        status, shown = typing(pc, self.home, f"cd {folder} && signer-acte acte.pdf", pin)
+        if status:
+            raise SystemExit(f"signer-acte : {shown.replace(pin, '…')}")
+        read = subprocess.run(
+            [*enter, f"sudo base64 -w0 {folder}/acte-signe.pdf && sudo rm -r {folder}"], capture_output=True, check=True
+        )
+        return base64.b64decode(read.stdout)
+
+
+def wait(what: str, true: Callable[[], Any], seconds: float = 600) -> Any:
+    """Wait until something is there; gives it."""
+    deadline = time.monotonic() + seconds
+    while not (found := true()):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{what} : toujours rien après {seconds:.0f} s")
+        time.sleep(1)
+    return found
+
+
+def say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+def council(site: Site, mark: str) -> tuple[str, str]:
+    """A meeting where one délibération is voted; gives its number and its identifier."""
+    meeting = site.meeting(dt.datetime.now(dt.UTC).date().isoformat(), mark)
+    projet = site.projet(meeting, f"Restauration de l'église Saint-Martin ({mark})", "1.1")
+    site.open(meeting, projet)
+    number = site.adopt(projet)
+    site.move(MANAGER, meeting, "clore")
+    return number, str(site.done(MANAGER, "GET", projet)["UID"])
+
+
+def signatures(home: Path, act: Path) -> str:
+    """What poppler says of an act's signatures, when it trusts the maire's provider and the groupement."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = f"sql:{folder}"
+        subprocess.run(["certutil", "-N", "-d", base, "--empty-password"], check=True)
+        for origin in ("prestataire", "pki"):
+            for name, flags in (("racine", "C,C,C"), ("emettrice", ",,")):
+                trust = ["-n", f"{origin}-{name}", "-t", flags, "-i", str(home / origin / "publie" / f"{name}.pem")]
+                subprocess.run(["certutil", "-A", "-d", base, *trust], check=True)
+        asked = ["pdfsig", "-nssdir", base, str(act)]
+        return subprocess.run(
+            asked, capture_output=True, text=True, check=True, env=os.environ | {"LC_ALL": "C"}
+        ).stdout  # fmt: skip
+
+
+def passages(lab: Lab, reference: str) -> list[tuple[str, float]]:
+    """Steps of an act and the seconds that each took, as the passerelle noted them."""
+    rows = lab.passerelle.sql(
+        f"SELECT etape || '|' || extract(epoch from le) FROM passage WHERE reference = '{reference}' ORDER BY le"  # noqa: S608 - ours
+    ).split()
+    found = [(name, float(when)) for name, _bar, when in (row.partition("|") for row in rows)]
+    return [(name, round(then[1] - when, 1)) for (name, when), then in itertools.pairwise(found)]
+
+
+def perform(folder: Path) -> dict[str, Any]:
+    """Take one délibération through the chain; gives what is told of it."""
+    lab = Lab()
+    mark = "".join("abcdefghij"[int(digit)] for digit in time.strftime("%d%H%M%S"))
+    say("Gondecourt : la séance est préparée, tenue, la délibération votée")
+    started = time.monotonic()
+    number, uid = council(lab.site, mark)
+    reference = f"deliberations:{uid}"
+    say(f"Délibération {number} adoptée ; la passerelle la porte au parapheur")
+
+    def waiting(state: str) -> list[dict[str, Any]]:
+        listed = lab.parapheur.listed("passerelle", f"/creatic/dossiers/?etat={state}")
+        return [one for one in listed if one["reference"] == reference]
+
+    [dossier] = wait("le parapheur", lambda: waiting("a_viser"))
+    carried = time.monotonic()
+    if lab.parapheur.act(MANAGER, dossier["id"], "viser").status != 200:
+        raise SystemExit("le visa du DGS est refusé")
+    say("Visée par le DGS ; le maire la signe à son poste, avec son jeton")
+    signed = lab.sign(lab.parapheur.file(dossier["id"], MAYOR))
+    answer = lab.parapheur.act(MAYOR, dossier["id"], "signer", signed)
+    if answer.status != 200:
+        raise SystemExit(f"la signature est refusée : {answer.data.decode()[:500]}")
+    left = time.monotonic()
+    say("Signée, scellée ; le reste se fait seul : connecteur, préfecture, publication, GED, archives")
+    wait("la chaîne", lambda: lab.passerelle.step(reference).split()[0] == "termine", 1200)
+    ended = time.monotonic()
+    track = lab.passerelle.track(reference)
+    page = f"/gondecourt/publications/{number.lower()}"
+    told = lab.site.done("", "GET", page)
+    act = folder / f"{number}.pdf"
+    act.write_bytes(lab.site.file("", lab.site.path(told["file"]["download"])))
+    poppler = signatures(lab.home, act)
+    (folder / "pdfsig.txt").write_text(poppler, encoding="utf-8")
+    chain = folder / "chaine.html"
+    chain.write_bytes(lab.passerelle.ask("poste", "/").data)
+    with tempfile.TemporaryDirectory() as profile, open_window(lab.site, Path(profile), str(folder)) as window:
+        window.see(page, "publication", number)
+        window.draw(chain)
+    found = {
+        "numero": number,
+        "reference": reference,
+        "idacte": track["tdt"]["id_acte"] if "tdt" in track else told.get("id_acte", ""),
+        "signatures": re.findall("Signer Certificate Common Name: (.+)", poppler),
+        "valides": poppler.count("Signature Validation: Signature is Valid."),
+        "de_confiance": poppler.count("Certificate Validation: Certificate is Trusted."),
+        "documents_en_ged": len(lab.passerelle.filed(reference)),
+        "secondes": {
+            "séance": round(carried - started, 1),
+            "signature": round(left - carried, 1),
+            "jusqu'aux archives": round(ended - left, 1),
+        },
+        "passages": passages(lab, reference),
+    }
+    (folder / "chaine.json").write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
+    return found
+
+
+def main() -> int:
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
+    home = Lab().home / "chaine"
+    home.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y-%m-%d-%H%M%S-"), dir=home))
+    found = perform(folder)
+    say(f"Acte {found['idacte']} : reçu en préfecture, publié, en GED ({found['documents_en_ged']} documents)")
+    for name, seconds in found["passages"]:
+        print(f"          {name:<18} {seconds:7.1f} s")
+    print(f"Signatures (pdfsig) : {', '.join(found['signatures'])} ; {found['valides']} valides")
+    print(f"À voir : {folder}/publication.png, chaine.png, {found['numero']}.pdf")
+    return 0 if found["valides"] == len(found["signatures"]) == found["de_confiance"] > 1 else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

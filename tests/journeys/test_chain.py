@@ -1,0 +1,106 @@
+"""A délibération of Gondecourt through the whole chain of real servers, and each of them restored from its backup."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import ENVIRONMENT, HOME, REPO, command, on_host
+
+pytestmark = pytest.mark.chain
+LAB = ("ansible-playbook", "-i", "inventories/lab")
+SERVERS = {"ged": "10.59.0.40", "parapheur": "10.59.0.41", "deliberations": "10.59.0.42", "passerelle": "10.59.0.43"}
+NAMES = ["documents", "signatures", "seances", "relais"]
+
+
+@pytest.fixture(scope="module")
+def servers(archive_room: None) -> None:
+    """The chain's servers, beside the communes and the archive room."""
+    for playbook, more in (
+        ("playbooks/lab/create.yml", ["-e", json.dumps({"lab_only": NAMES})]),
+        ("playbooks/lab/chain.yml", []),
+    ):
+        done = command(*LAB, playbook, *more)
+        assert done.returncode == 0, done.stdout
+
+
+def told(folder: Path) -> dict[str, Any]:
+    """What a passage through the chain left."""
+    found: dict[str, Any] = json.loads((folder / "chaine.json").read_text(encoding="utf-8"))
+    return found
+
+
+def demonstrate() -> tuple[int, str, Path]:
+    """One délibération through the chain; gives the status, the output and the folder."""
+    done = command(sys.executable, "scripts/demo_chaine.py")
+    return done.returncode, done.stdout, max((HOME / "chaine").iterdir(), key=lambda path: path.stat().st_mtime)
+
+
+@pytest.fixture(scope="module")
+def passage(servers: None) -> Path:
+    status, output, folder = demonstrate()
+    assert status == 0, output
+    print(output)
+    return folder
+
+
+def test_it_is_signed_transmitted_published_filed_and_archived(passage: Path) -> None:
+    found = told(passage)
+    assert found["signatures"] == ["Claire Dubois", "Cachet du parapheur"]
+    assert found["valides"] == found["de_confiance"] == 2
+    assert re.fullmatch(r"059-215902669-\d{8}-\S+-DE", found["idacte"])
+    assert found["documents_en_ged"] >= 2  # the act and its ARActe
+    steps = [name for name, _seconds in found["passages"]]
+    assert len(steps) == len(set(steps)), "each step once"
+    for name in ("publication.png", "chaine.png"):
+        assert (passage / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_its_servers_stop_and_restart_in_the_middle(passage: Path) -> None:
+    """Each goes away while an act is on its way; another act arrives, once."""
+    process = subprocess.Popen(
+        [sys.executable, "scripts/demo_chaine.py"], cwd=REPO, env=ENVIRONMENT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    lines = []
+    restart = {
+        "adoptée": ("parapheur", "systemctl restart mayan.service mayan-worker.service"),
+        "Visée": ("deliberations", "systemctl restart plone.service"),
+        "Signée": (
+            "ged", "systemctl stop mayan.service mayan.socket; sleep 20; systemctl start mayan.socket mayan.service"
+        ),
+    }  # fmt: skip
+    for line in process.stdout:
+        lines.append(line)
+        for word, (server, script) in restart.items():
+            if word in line:
+                assert on_host(SERVERS[server], script).returncode == 0
+                killed = "systemctl kill --signal=KILL passerelle.service; systemctl restart postgresql@17-main"
+                assert on_host(SERVERS["passerelle"], killed).returncode == 0
+    assert process.wait(60) == 0, "".join(lines)
+    found = told(max((HOME / "chaine").iterdir(), key=lambda path: path.stat().st_mtime))
+    assert found["valides"] == 2
+    steps = [name for name, _seconds in found["passages"]]
+    assert len(steps) == len(set(steps)), "each step once"
+
+
+def test_each_server_is_restored_and_proves_it(passage: Path, backed_up: None) -> None:
+    done = command(*LAB, "playbooks/backup_server.yml")  # which knows the chain's servers now
+    assert done.returncode == 0, done.stdout
+    for address in SERVERS.values():
+        saved = on_host(address, "creatic-sauvegarde faire")
+        assert saved.returncode == 0, saved.stdout
+    failed = {}
+    for profile in SERVERS:
+        drill = command("fab", "backup.drill", profile)
+        print(drill.stdout)
+        if drill.returncode:
+            failed[profile] = drill.stdout
+    assert failed == {}
