@@ -22,7 +22,8 @@ CONNECTOR, PC, TDT = "gondecourt-connecteur", "gondecourt-pc-secretariat", "tdt"
 ADDRESSES = {CONNECTOR: "10.59.2.20", PC: "10.59.2.10", TDT: "10.59.0.10"}
 ADMIN = "essai-admin"
 RULES = "nft -s list table inet creatic; cat /etc/nftables.conf"
-LEFT_OUT = " -o ".join(f"-path {path} -prune" for path in VOLATILE)
+# The connectors ask the TdT meanwhile.
+LEFT_OUT = " -o ".join(f"-path {path} -prune" for path in [*VOLATILE, "/var/log/nginx", "/var/lib/tdt-simulator"])
 SSHD = "sshd -T; cat /etc/ssh/sshd_config.d/*.conf; ls -l /etc/ssh/sshd_config.d"
 
 
