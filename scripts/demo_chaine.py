@@ -50,7 +50,8 @@ class Lab:
             ["ansible-inventory", "-i", str(INVENTORY), "--list"], capture_output=True, text=True, check=True
         )
         self.hosts: dict[str, dict[str, Any]] = json.loads(done.stdout)["_meta"]["hostvars"]
-        self.home = Path(self.hosts["relais"]["creatic_home"])
+        state = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser()
+        self.home = state / self.hosts["relais"]["creatic_env"]
         self.site = Site(*self._at("seances"))
         self.parapheur = Parapheur(*self._at("signatures"))
         self.ged = Store(*self._at("documents"))
