@@ -17,25 +17,26 @@ class Door(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(300)
         self.sock.connect("/run/plone.sock")
-def ask(path, accept="application/json", mine=False):
+def ask(path, accept="application/json", mine=True):
     door = Door(name)
     known = base64.b64encode(f"admin:{password}".encode()).decode()
     headers = {"Host": name, "Accept": accept, "X-Forwarded-Proto": "https"}
     door.request("GET", path, headers=headers | ({"Authorization": f"Basic {known}"} if mine else {}))
     answer = door.getresponse()
     return answer.status, answer.read()
-def listed(kind, mine):
-    status, content = ask(f"/@search?portal_type={kind}&b_size=100", mine=mine)
-    return [one["@id"] for one in json.loads(content)["items"]] if status == 200 else []
+def listed(kind):
+    status, content = ask(f"/@search?portal_type={kind}&b_size=100")
+    return ["/" + one["@id"].split("/", 3)[3] for one in json.loads(content)["items"]] if status == 200 else []
 opened = []
-for address in listed("Publication", False):
-    path = address.split("/", 3)[3]
-    status, content = ask(f"/{path}")
-    file = json.loads(content).get("file") or {}
-    _status, data = ask("/" + file["download"].split("/", 3)[3], "*/*") if file else (0, b"")
-    opened.append([path, status, data[:5].decode("latin-1"), len(data) == file.get("size")])
-prepared = [len(listed("seance", mine)) for mine in (True, False)]
-print(json.dumps({"publications": opened, "seances": prepared[0], "vues": prepared[1]}))
+for path in listed("Publication"):
+    file = json.loads(ask(path)[1]).get("file") or {}
+    if file:
+        page, _content = ask(path, "text/html", False)
+        _status, data = ask("/" + file["download"].split("/", 3)[3], "*/*", False)
+        opened.append([path, page, data[:5].decode("latin-1"), len(data) == file.get("size")])
+prepared = listed("seance")
+seen = [path for path in prepared if ask(path, "text/html", False)[0] == 200]
+print(json.dumps({"publications": opened, "seances": len(prepared), "vues": len(seen)}))
 """
 
 
