@@ -130,8 +130,8 @@ def passages(lab: Lab, reference: str) -> list[tuple[str, float]]:
     """Steps of an act and the seconds that each took, as the passerelle noted them."""
     rows = lab.passerelle.sql(
         f"SELECT etape || '|' || extract(epoch from le) FROM passage WHERE reference = '{reference}' ORDER BY le"  # noqa: S608 - ours
-    ).split()
-    found = [(name, float(when)) for name, _bar, when in (row.partition("|") for row in rows)]
+    ).splitlines()
+    found = [(name, float(when)) for name, _bar, when in (row.rpartition("|") for row in rows if row)]
     return [(name, round(then[1] - when, 1)) for (name, when), then in itertools.pairwise(found)]
 
 
