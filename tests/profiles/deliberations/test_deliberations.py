@@ -138,6 +138,13 @@ def test_its_public_page_says_when_the_prefecture_received_it(site: Site, act: A
     assert site.file("", link) == act.pdf
 
 
+def test_what_its_public_page_is_drawn_with_is_served(site: Site, act: Act) -> None:
+    text = site.ask("GET", act.page, HTML).data.decode()
+    wanted = set(re.findall(rf'(?:href|src)="https://{site.name}(/[^"]+\.(?:css|js)[^"]*)"', text))
+    assert any("theme.css" in path for path in wanted)
+    assert {path: site.ask("GET", path).status for path in wanted} == dict.fromkeys(wanted, 200)
+
+
 def test_it_is_among_the_decisions_of_its_meeting(site: Site, act: Act) -> None:
     uid = site.done(WRITER, "GET", act.meeting)["UID"]
     page = site.file("", f"/gondecourt/decisions/seance-{uid[:12]}/{act.number.lower()}").decode()

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PYTHON = "/usr/bin/python3.13"
+DATE = 315532800  # of our own files, 1980: Zope does not serve a file without a date
 DONE = ".complet"
 _TIMEOUT = 1800  # seconds, of one command
 _PACKAGE = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/]+")
@@ -52,7 +53,7 @@ class Wanted:
     @property
     def name(self) -> str:
         """Name of the environment: sixteen hexadecimal digits."""
-        digest = hashlib.sha256(PYTHON.encode())
+        digest = hashlib.sha256(f"{PYTHON} {DATE}".encode())
         for lock in (self.requirements, self.build_requirements, self.assets_lock):
             digest.update(b"\0" + (lock.read_bytes() if lock else b""))
         digest.update("\0".join(self.assets_command).encode())
@@ -119,7 +120,7 @@ def _make(wanted: Wanted, folder: Path, environment: Mapping[str, str]) -> Path:
             archive.add(packages / path, f"assets/{path}")
         for name, content in sorted(files.items()):
             entry = tarfile.TarInfo(f"assets/{name}")
-            entry.size = len(content)
+            entry.size, entry.mtime = len(content), DATE
             archive.addfile(entry, io.BytesIO(content))
     return made
 
