@@ -129,7 +129,7 @@ def signatures(home: Path, act: Path) -> str:
 def passages(lab: Lab, reference: str) -> list[tuple[str, float]]:
     """Steps of an act and the seconds that each took, as the passerelle noted them."""
     rows = lab.passerelle.sql(
-        f"SELECT etape || '|' || extract(epoch from le) FROM passage WHERE reference = '{reference}' ORDER BY le"  # noqa: S608 - ours
+        f"SELECT etape || '|' || extract(epoch from le) FROM passage WHERE reference = '{reference}' ORDER BY le"  # noqa: S608 - a reference that the server made
     ).splitlines()
     found = [(name, float(when)) for name, _bar, when in (row.rpartition("|") for row in rows if row)]
     return [(name, round(then[1] - when, 1)) for (name, when), then in itertools.pairwise(found)]

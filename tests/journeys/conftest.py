@@ -117,13 +117,3 @@ def ready(whole_site: str) -> str:
     status, output = rollout("toutes")
     assert status == 0, output
     return output
-
-
-@pytest.fixture(scope="session")
-def archive_room(ready: str) -> None:
-    """The archive room and its door, behind communes that have something to archive."""
-
-
-@pytest.fixture(scope="session")
-def backed_up(ready: str) -> None:
-    """The backup server, and a first backup of all that keeps something."""

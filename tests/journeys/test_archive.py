@@ -8,7 +8,7 @@ from .conftest import command, on_host
 
 GONDECOURT, AVESNES, VERSEMENT = "10.59.2.20", "10.59.3.20", "10.59.0.30"
 ACTS = "/var/lib/tdt-connector/acquittes"
-pytestmark = pytest.mark.usefixtures("archive_room")
+pytestmark = pytest.mark.usefixtures("ready")
 
 
 def shown(address: str, script: str) -> str:

@@ -59,7 +59,7 @@ chmod -R a+rX /var/tmp/essai
 
 
 @pytest.fixture(scope="module")
-def certificate(backed_up: None) -> Iterator[Path]:
+def certificate(ready: str) -> Iterator[Path]:
     """The room converged and backed up, and the gateway's certificate."""
     with names_of_the_lab():
         yield gateway_certificate()

@@ -59,7 +59,7 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(archive_room: None) -> Seen:
+def seen(ready: str) -> Seen:
     return Seen()
 
 

@@ -27,7 +27,7 @@ CRIME = (
 
 
 @pytest.fixture(scope="module", autouse=True)
-def fresh(backed_up: None) -> Iterator[None]:
+def fresh(ready: str) -> Iterator[None]:
     """A fresh backup of a connector that the rollout made."""
     assert on_host(CLIENT, "creatic-sauvegarde faire").returncode == 0
     yield

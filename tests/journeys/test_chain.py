@@ -20,7 +20,7 @@ NAMES = ["documents", "signatures", "seances", "relais"]
 
 
 @pytest.fixture(scope="module")
-def servers(archive_room: None) -> None:
+def servers(ready: str) -> None:
     """The chain's servers, beside the communes and the archive room."""
     for playbook, more in (
         ("playbooks/lab/create.yml", ["-e", json.dumps({"lab_only": NAMES})]),
@@ -91,7 +91,7 @@ def test_its_servers_stop_and_restart_in_the_middle(passage: Path) -> None:
     assert len(steps) == len(set(steps)), "each step once"
 
 
-def test_each_server_is_restored_and_proves_it(passage: Path, backed_up: None) -> None:
+def test_each_server_is_restored_and_proves_it(passage: Path, ready: str) -> None:
     done = command(*LAB, "playbooks/backup_server.yml")  # which knows the chain's servers now
     assert done.returncode == 0, done.stdout
     for address in SERVERS.values():

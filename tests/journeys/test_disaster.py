@@ -48,7 +48,7 @@ def unsealed(sealed: Path, holder: Path) -> Path:
 
 
 @pytest.fixture
-def holders(backed_up: None, tmp_path: Path) -> Path:
+def holders(ready: str, tmp_path: Path) -> Path:
     """The holders' keys, which no machine of the groupement has."""
     place = tmp_path / "titulaires"
     done("cp", "-r", str(HOME / "titulaires"), str(place))

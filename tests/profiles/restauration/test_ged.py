@@ -7,16 +7,13 @@ from typing import Any
 
 from testinfra.host import Host
 
-from .mayan import counted, held
+from .mayan import counted, every_document_opens
 
 
 def test_every_document_opens_and_is_the_one_that_was_filed(
     host: Host, hostvars: dict[str, Any], creatic_home: Path
 ) -> None:
-    found = held(host, hostvars["creatic_names"][0], creatic_home / "secrets" / "ged" / "admin")
-    assert found["statut"] == 200, "the administrator's password opens"
-    assert found["fichiers"], "nothing was filed: nothing is shown"
-    assert [one for one in found["fichiers"] if one[1] != 200 or one[2] != one[3]] == []
+    every_document_opens(host, hostvars["creatic_names"][0], creatic_home / "secrets" / "ged" / "admin")
 
 
 def test_accounts_and_plan_are_there(host: Host) -> None:
