@@ -47,7 +47,7 @@ def apply(path: Path, settings: dict[str, str], check: bool = False, proc: Path 
             except OSError as error:
                 refused.append(f"{key} = {value} ({error.strerror})")
     lines = [f"{'-' if key in missing else ''}{key} = {value}" for key, value in sorted(settings.items())]
-    text = "# Maintenu par Ansible (rôle hardening).\n" + "\n".join(lines) + "\n"
+    text = "# Maintenu par Ansible.\n" + "\n".join(lines) + "\n"
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     if text != before:
         changes.append(Change(str(path), before.rstrip("\n"), text.rstrip("\n")))
