@@ -438,6 +438,12 @@ def _on_connector(context: Context, commune: str, *argv: str) -> bool:
     return bool(done)
 
 
+@task(name="listes")
+def signer_lists(context: Context) -> None:
+    """Met à jour les listes de révocation des signataires, et les envoie au parapheur."""
+    _must(_playbook(context, "journeys/signer_lists.yml"), "Listes de révocation")
+
+
 @task(name="sceaux")
 def archive_seals(context: Context) -> None:
     """Scelle le journal de la salle d'archives, et en copie les sceaux ici, vérifiés."""
@@ -560,4 +566,5 @@ audits = Collection("audit", audit_verify)
 audits.add_task(audit, default=True)
 namespace.add_collection(audits)
 namespace.add_collection(Collection("archive", archive_status, archive_patch_, archive_seals, archive_act))
+namespace.add_collection(Collection("parapheur", signer_lists))
 namespace.add_collection(Collection("pki", pki_list, pki_verify, pki_rotate, pki_revoke))

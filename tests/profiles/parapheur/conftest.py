@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import datetime as dt
+import functools
+import http.server
 import io
 import itertools
+import json
 import os
 import re
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,7 +34,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pyhanko.sign import signers
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 from reportlab.pdfgen import canvas
-from testinfra.host import Host
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 from signature_actes import pades, token
@@ -239,11 +243,30 @@ def claire(pens: Pens) -> token.TokenKey:
     return pens.certificate("Claire Dubois", SIRENS["gondecourt"])[1]
 
 
-def send_lists(host: Host, store: Parapheur) -> None:
-    """What the next run of the playbook does: the provider's present revocation list."""
-    lists = (store.home / "prestataire" / "publie" / "crl.pem").read_text(encoding="ascii").rstrip("\n")
-    with host.sudo():
-        host.run_expect([0], f"cat >/etc/parapheur/signataires.crl.pem <<'FIN'\n{lists}\nFIN")
+@pytest.fixture
+def refresh_lists(
+    pytestconfig: pytest.Config, hostvars: dict[str, Any], store: Parapheur, tmp_path: Path
+) -> Callable[[], tuple[int, str]]:
+    """What ``fab parapheur.listes`` does with lists published over HTTP; gives its status and output."""
+    published = store.home / "prestataire" / "publie"
+    kept = {name: str(tmp_path / f"{name}.pem") for name in ("racine.crl", "emettrice.crl")}
+
+    def run() -> tuple[int, str]:
+        handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(published))
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            url = f"http://127.0.0.1:{server.server_port}"
+            given = {
+                "parapheur_signers_crl_urls": [{"url": f"{url}/{name}", "path": kept[name]} for name in kept],
+                "parapheur_signers_crl_files": list(kept.values()),
+            }
+            command = ["ansible-playbook", "-i", str(pytestconfig.getoption("--environment"))]
+            command += ["playbooks/journeys/signer_lists.yml", "--limit", hostvars["name"], "-e", json.dumps(given)]
+            done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
+            server.shutdown()
+        return done.returncode, done.stdout + done.stderr
+
+    return run
 
 
-__all__ = ["JSON", "SIRENS", "Parapheur", "Pens", "pdf", "send_lists", "word"]
+__all__ = ["JSON", "SIRENS", "Parapheur", "Pens", "pdf", "word"]

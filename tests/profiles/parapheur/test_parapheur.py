@@ -23,7 +23,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority
 from signature_actes import token
 from testinfra.host import Host
 
-from tests.profiles.parapheur.conftest import JSON, SIRENS, Parapheur, Pens, pdf, send_lists, word
+from tests.profiles.parapheur.conftest import JSON, SIRENS, Parapheur, Pens, pdf, word
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -306,12 +306,17 @@ def test_what_is_no_signature_of_hers_is_refused(
     assert store.act("claire.dubois", number, "signer", good).status == 200
 
 
-def test_a_revoked_certificate_signs_nothing(host: Host, store: Parapheur, opened: Opened, pens: Pens) -> None:
+def test_a_revoked_certificate_signs_nothing(
+    host: Host, store: Parapheur, opened: Opened, pens: Pens, refresh_lists: Callable[[], tuple[int, str]]
+) -> None:
     serial, key = pens.certificate("Claire Dubois", SIRENS["gondecourt"])
     number = opened("a_signer")
     signed = pens.sign(key, store.file(number))
     Authority(pens.provider, Passphrases(pens.provider)).revoke("compromission", serial=serial)
-    send_lists(host, store)
+    started = host.check_output("systemctl show --property=ActiveEnterTimestamp mayan.service")
+    status, told = refresh_lists()
+    assert status == 0, told
+    assert host.check_output("systemctl show --property=ActiveEnterTimestamp mayan.service") == started
     answer = store.act("claire.dubois", number, "signer", signed)
     assert answer.status == 400
     assert "le certificat de Claire Dubois est révoqué depuis le" in answer.json()["message"]

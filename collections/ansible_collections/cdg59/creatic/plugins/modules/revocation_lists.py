@@ -1,0 +1,107 @@
+#!/usr/bin/python
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Keep the revocation lists of other authorities up to date on the control node."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: revocation_lists
+short_description: Keep the revocation lists of other authorities up to date
+version_added: 0.1.0
+description:
+  - One call for any number of lists (RFC 5280, section 5), PEM or DER as published, kept as PEM.
+  - A list that is not signed by an admitted authority, is out of date or is older than the one that is kept replaces
+    nothing. The others are brought up to date all the same, then the module fails and names it.
+options:
+  lists:
+    description: The lists.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      url:
+        description: Where the authority publishes it (the address is in its certificates, C(CRL Distribution Points)).
+        type: str
+        required: true
+      path:
+        description: File in which it is kept.
+        type: path
+        required: true
+  ca_files:
+    description: PEM files, the authorities that are admitted.
+    type: list
+    elements: path
+    required: true
+author:
+  - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+- name: Ensure the lists are those of today
+  cdg59.creatic.revocation_lists:
+    lists:
+      - {url: "http://crl.example.org/rgs.crl", path: /srv/listes/rgs.pem}
+    ca_files: [/srv/listes/autorites.pem]
+"""
+
+RETURN = r"""
+changed_names:
+  description: Files that changed, or would in check mode.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import datetime as dt  # noqa: E402 - after the documentation, as Ansible asks
+from pathlib import Path  # noqa: E402 - same
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
+from ansible.module_utils.urls import open_url  # noqa: E402 - same
+from ansible_collections.cdg59.creatic.plugins.module_utils import revocation_lists  # noqa: E402 - same
+from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import (  # noqa: E402 - same
+    HardeningError,
+    result,
+)
+
+SECONDS = 30
+
+
+def fetch(url: str) -> bytes:
+    """What is at an address, up to the size of a list."""
+    with open_url(url, timeout=SECONDS) as answer:
+        content: bytes = answer.read(revocation_lists.MAX_BYTES + 1)
+    if len(content) > revocation_lists.MAX_BYTES:
+        raise ValueError(f"plus de {revocation_lists.MAX_BYTES // 1024 // 1024} Mo")
+    return content
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "lists": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {"url": {"type": "str", "required": True}, "path": {"type": "path", "required": True}},
+            },
+            "ca_files": {"type": "list", "elements": "path", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    sources = [revocation_lists.Source(entry["url"], Path(entry["path"])) for entry in given["lists"]]
+    try:
+        issuers = revocation_lists.authorities([Path(path) for path in given["ca_files"]])
+        changes, faults = revocation_lists.refresh(
+            sources, issuers, fetch, dt.datetime.now(dt.UTC), check_only=module.check_mode
+        )
+    except HardeningError as error:
+        module.fail_json(msg=str(error))
+    if faults:
+        module.fail_json(msg="\n".join(faults), **result(changes))
+    module.exit_json(**result(changes))
+
+
+if __name__ == "__main__":
+    main()
