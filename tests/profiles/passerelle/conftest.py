@@ -137,4 +137,12 @@ def passerelle(host: Host, hostvars: dict[str, Any], creatic_home: Path, store: 
         pytest.skip("ces essais transmettent des actes : banc d'essai seulement")
     ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-i", str(creatic_home / "ssh/id_ed25519"),
            "-o", f"UserKnownHostsFile={creatic_home}/ssh/known_hosts"]  # fmt: skip
-    yield Passerelle(hostvars["ansible_host"], hostvars["creatic_names"][0], creatic_home, host, ssh, store)
+    found = Passerelle(hostvars["ansible_host"], hostvars["creatic_names"][0], creatic_home, host, ssh, store)
+    # As where the groupement has neither parapheur nor délibérations: nobody signs here (tests/journeys/test_chain.py).
+    path = "/etc/passerelle/config.json"
+    restart = "systemctl restart passerelle passerelle-web"
+    kept = json.loads(found.run(f"cat {path}"))
+    alone = shlex.quote(json.dumps(kept | {"serveurs": {"ged": kept["serveurs"]["ged"]}}))
+    found.run(f"test -e {path}.essai || cp -a {path} {path}.essai; printf %s {alone} >{path} && {restart}")
+    yield found
+    found.run(f"mv {path}.essai {path} && {restart}")
