@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import email
 import email.policy
+import html
 import os
 import re
 import socketserver
@@ -264,7 +265,10 @@ def test_a_wrong_deposit_is_told_all_at_once(store: Parapheur) -> None:
 
 
 def test_who_deposits(store: Parapheur) -> None:
-    assert store.deposit_act("karim.lefevre", reference=f"parapheur:{word()}").status == 201
+    assert (
+        store.deposit_act("karim.lefevre", reference=f"parapheur:{word()}", numero="2026_1105", matiere="7.1").status
+        == 201
+    )
     taken = store.deposit_act("karim.lefevre")  # the gateway's references are not his to take
     assert (taken.status, "commence par parapheur:" in taken.json()["message"]) == (400, True)
     for login in ("claire.dubois", "nadia.moreau"):
@@ -406,8 +410,12 @@ def test_each_finds_what_awaits_them(store: Parapheur, opened: Opened) -> None:
 def test_a_circuit_by_the_pages(store: Parapheur, pens: Pens, claire: token.TokenKey) -> None:
     """A rédacteur, the DGS and the maire in their browsers."""
     mark = word()
-    form = {"circuit": "arrete", "objet": f"Circulation {mark}", "numero": "2026-112", "date": "2026-11-05",
-            "echeance": "", "reference": f"parapheur:{mark}"}  # fmt: skip
+    form = {"circuit": "arrete", "objet": f"Circulation {mark}", "numero": "2026_112", "date": "2026-11-05",
+            "echeance": "", "matiere": "6.1", "reference": f"parapheur:{mark}"}  # fmt: skip
+    bad = {"numero": "2026-112", "matiere": "", "fichier": ("arrete.pdf", pdf(mark), "application/pdf")}
+    told = html.unescape(store.send("karim.lefevre", "/parapheur/deposer/", form | bad).data.decode())
+    assert "numero : « 2026-112 » ne convient pas à la préfecture" in told
+    assert "matiere : champ obligatoire absent" in told
     empty = store.send(
         "karim.lefevre", "/parapheur/deposer/", form | {"fichier": ("arrete.pdf", b"", "application/pdf")}
     )

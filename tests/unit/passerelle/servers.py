@@ -132,19 +132,21 @@ class FakeParapheur(_Service):
             number = len(self.dossiers) + 1
             self.dossiers[number] = {
                 "id": number, "reference": fields["reference"], "commune": fields["commune"], "recu": digest,
-                "circuit": fields["circuit"], "etat": "a_viser", "fichier": content, "motif": "", "par": "",
+                "circuit": fields["circuit"], "objet": fields["objet"], "numero": fields["numero"],
+                "date": fields["date"], "matiere": "", "etat": "a_viser", "fichier": content, "motif": "", "par": "",
                 "dit": [],
             }  # fmt: skip
         return jsonify({"id": number, "etat": "a_viser"}), 201
 
     def _list(self) -> Answer:
         self._token()
-        shown = ("id", "reference", "commune", "circuit", "etat", "motif", "par")
+        shown = ("id", "reference", "commune", "circuit", "objet", "numero", "date", "matiere", "etat", "motif", "par")
         found = []
         for one in self.dossiers.values():
             if all(one[key] == value for key, value in request.args.items()):
                 sealed = hashlib.sha256(one["fichier"]).hexdigest()
-                found.append({key: one[key] for key in shown} | {"sha256": sealed, "depuis": "2026-11-26T10:00:00"})
+                digests = {"sha256": sealed, "sha256_origine": one["recu"]}
+                found.append({key: one[key] for key in shown} | digests | {"depuis": "2026-11-26T10:00:00"})
         return jsonify({"results": found})
 
     def _file(self, number: int) -> Answer:
@@ -166,6 +168,14 @@ class FakeParapheur(_Service):
         return jsonify({"etat": wanted})
 
     # what people do
+
+    def bring(self, reference: str, content: bytes, **fields: str) -> None:
+        """A rédacteur's own deposit."""
+        number = len(self.dossiers) + 1
+        self.dossiers[number] = {
+            "id": number, "reference": reference, "commune": "gondecourt", "recu": hashlib.sha256(content).hexdigest(),
+            "etat": "a_viser", "fichier": content, "motif": "", "par": "", "dit": [], **fields,
+        }  # fmt: skip
 
     def sign(self, reference: str = "") -> None:
         """Sign and seal what waits."""
@@ -284,8 +294,9 @@ class FakeGed(_Service):
     def serve(self, names: list[str]) -> None:
         """Have types and folders for communes."""
         for name in names:
-            self.types.append(f"{name} - Délibération")
+            self.types += [f"{name} - Délibération", f"{name} - Arrêté"]
             self.cabinets[f"{name} / Assemblées / Délibérations"] = set()
+            self.cabinets[f"{name} / Actes réglementaires / Arrêtés du maire"] = set()
 
     def _results(self, found: list[dict[str, Any]]) -> Answer:
         self._token()

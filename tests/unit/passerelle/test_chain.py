@@ -123,6 +123,31 @@ def test_a_refused_circuit_is_told_and_taken_up_again(world: World) -> None:
     assert world.deliberations.states("d1")[-3:] == TOLD[1:]
 
 
+def test_what_somebody_brought_to_the_parapheur_goes_on_once_signed(world: World) -> None:
+    fields = {"numero": "2026_112", "date": "2026-11-20", "objet": "Circulation", "matiere": "6.1"}
+    world.parapheur.bring("parapheur:un", b"%PDF-1.4 arrete", circuit="arrete", **fields)
+    world.parapheur.bring("parapheur:deux", b"%PDF-1.4 marche", circuit="marche", **fields)  # not for the préfecture
+    world.parapheur.bring("essai:trois", b"%PDF-1.4 autre", circuit="arrete", **fields)  # somebody else's
+    move = looked(world)
+    move()
+    assert world.store.get("parapheur:un") is None  # not signed yet
+    world.parapheur.sign()
+    move()
+    move()
+    assert [one["reference"] for one in world.chain.to_send(GONDECOURT)] == ["parapheur:un"]
+    connector = FakeConnector(world.chain, GONDECOURT)
+    through(world, move, connector, "parapheur:un")
+    assert connector.sent == {"parapheur:un": 1}
+    dossier = world.parapheur.dossiers[1]
+    assert (dossier["etat"], dossier["dit"]) == ("acquitte", ["teletransmis", "acquitte"])
+    assert world.files_of("parapheur:un") == dossier["fichier"]
+    assert sorted(one["label"] for one in world.ged.documents.values()) == [
+        "2026_112 - ARActe",
+        "2026_112 - Circulation",
+    ]
+    assert [one["etat"] for one in list(world.parapheur.dossiers.values())[1:]] == ["a_teletransmettre"] * 2
+
+
 # -- faults -------------------------------------------------------------------------------------------------
 
 POINTS = [

@@ -28,6 +28,7 @@ def shown(dossier: Dossier) -> dict[str, Any]:
         "circuit": dossier.circuit,
         "objet": dossier.objet,
         "numero": dossier.numero,
+        "matiere": dossier.matiere,
         "date": dossier.date.isoformat(),
         "echeance": dossier.echeance.isoformat() if dossier.echeance else None,
         "etat": dossier.etat,
@@ -74,7 +75,7 @@ class Dossiers(_View):
         """Bring a document."""
         told = circuit.Deposit(
             **{name: self.text(name) for name in ("commune", "circuit", "reference", "objet", "numero", "date",
-                                                  "echeance")}
+                                                  "echeance", "matiere")}
         )  # fmt: skip
         dossier, new = circuit.deposit(request.user, told, request.FILES.get("fichier"))
         return Response({"id": dossier.pk, "etat": dossier.etat}, status=201 if new else 200)

@@ -9,6 +9,7 @@ import contextvars
 import datetime as dt
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ from .refusal import Refused
 
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
 OWN = "parapheur:"  # beginning of the references of what is born here
+TO_SEND = ("deliberation", "arrete")  # circuits whose acts the gateway takes to the préfecture
+_NUMBER = re.compile(r"([A-Z0-9][A-Z0-9_]{0,13})?[A-Z0-9]")  # @ctes, as the connector checks it
+_MATTER = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
 _HEAD = 1024
 _PASS = {"a_controler": "Contrôler", "a_viser": "Viser", "a_signer": "Signer"}
 # What the gateway tells, and the way there: from a state, the transitions to make.
@@ -234,6 +238,7 @@ class Deposit:
     numero: str
     date: str
     echeance: str
+    matiere: str
 
     def problems(self) -> Iterator[str]:
         """What is wrong with it, in French."""
@@ -249,12 +254,30 @@ class Deposit:
                 yield f"{name} : {length} caractères au plus"
         if len(self.numero) > 60:
             yield "numero : 60 caractères au plus"
+        if self.matiere and not _MATTER.fullmatch(self.matiere):
+            yield f"matiere : « {self.matiere[:20]} » n'est pas une matière ; écrivez par exemple 7.1"
         for name, value, needed in (("date", self.date, True), ("echeance", self.echeance, False)):
             if needed or value:
                 try:
                     dt.date.fromisoformat(value)
                 except ValueError:
                     yield f"{name} : « {value[:40]} » n'est pas une date ; écrivez AAAA-MM-JJ"
+
+    def own_problems(self) -> Iterator[str]:
+        """What is wrong when somebody brings it here: once signed it goes to the préfecture, as the TdT takes it."""
+        if not self.reference.startswith(OWN):
+            yield f"reference : celle d'un rédacteur commence par {OWN}"
+        if self.circuit in TO_SEND:
+            if not _NUMBER.fullmatch(self.numero):
+                yield (
+                    f"numero : « {self.numero[:20]} » ne convient pas à la préfecture ; 15 caractères au plus "
+                    "parmi A-Z, 0-9 et _, par exemple 2026_112"
+                )
+            if not self.matiere:
+                yield (
+                    "matiere : champ obligatoire absent ; écrivez la matière de la nomenclature de la préfecture, par "
+                    "exemple 6.1"
+                )
 
 
 def may_deposit(user: Any, commune: str) -> bool:
@@ -287,8 +310,8 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
         raise Refused(" ; ".join(problems))
     if not may_deposit(user, told.commune):
         raise Refused("vous ne déposez pas de dossier pour cette commune", 403)
-    if user.get_username() != current().service and not told.reference.startswith(OWN):
-        raise Refused(f"reference : celle d'un rédacteur commence par {OWN}")
+    if user.get_username() != current().service and (problems := list(told.own_problems())):
+        raise Refused(" ; ".join(problems))
     name = _document(upload, told.circuit)
     digest = _sha256(upload)
     if known := _known(told, digest):
@@ -308,7 +331,7 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
             instance = Workflow.objects.get(internal_name=circuit.workflow).launch_for(document=document, user=user)
             made = Dossier.objects.create(
                 document=document, instance=instance, commune=told.commune, circuit=told.circuit,
-                reference=told.reference, objet=told.objet, numero=told.numero, date=told.date,
+                reference=told.reference, objet=told.objet, numero=told.numero, matiere=told.matiere, date=told.date,
                 echeance=told.echeance or None, auteur=user, etat=next(iter(circuit.steps)), depuis=timezone.now(),
                 par=user.get_full_name() or user.get_username(), origine=file, fichier=file,
             )  # fmt: skip

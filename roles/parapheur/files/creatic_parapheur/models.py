@@ -21,6 +21,7 @@ class Dossier(models.Model):
     reference = models.CharField(max_length=200, unique=True)
     objet = models.CharField(max_length=500)
     numero = models.CharField(max_length=60, blank=True)
+    matiere = models.CharField(max_length=14, blank=True)
     date = models.DateField()
     echeance = models.DateField(null=True, blank=True)
     auteur = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")

@@ -165,7 +165,7 @@ class Deposit(_Page):
         login = request.user.get_username()
         commune = current().commune_of(login)
         typed = {name: request.POST.get(name, "").strip() for name in ("circuit", "objet", "numero", "date", "echeance",
-                                                                       "reference")}  # fmt: skip
+                                                                       "matiere", "reference")}  # fmt: skip
         try:
             told = circuit.Deposit(commune=commune.slug if commune else "", **typed)
             dossier, _new = circuit.deposit(request.user, told, request.FILES.get("fichier"))

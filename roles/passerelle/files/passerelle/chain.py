@@ -45,6 +45,8 @@ NATURES = {
 # What the connector says, in the order in which it may come.
 _FOLLOWED = ("recue", "transmise", "acquittee", "versee")
 _FAILED = ("refusee", "en_erreur")
+# Beginning of the references of what somebody brought to the parapheur.
+_BORN_THERE = "parapheur:"
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
@@ -339,11 +341,15 @@ class Chain:
             self._store.note(connection, reference, "corrige")
             self._defer(connection, reference)
 
-    def take(self, reference: str, commune: str, data: dict[str, Any], step: str, blocked: str = "") -> bool:
+    def take(
+        self, reference: str, commune: str, data: dict[str, Any], step: str, blocked: str = "", **track: Any
+    ) -> bool:  # fmt: skip
         """Take an act in, once; False when it is known."""
         with self._store.transaction() as connection:
             if not self._store.add(connection, reference, commune, data, step):
                 return False
+            if track:
+                self._store.change(connection, reference, track=track)
             if blocked:
                 self._store.change(connection, reference, blocked=blocked)
                 self._store.note(connection, reference, "blocage", blocked)
@@ -372,6 +378,9 @@ class Chain:
         client = self._parapheur()
         ready = {str(one.get("reference")): one for one in client.listed("a_teletransmettre")}
         refused = {str(one.get("reference")): one for one in client.listed("refuse")}
+        for reference, one in ready.items():
+            if reference.startswith(_BORN_THERE) and one["circuit"] in NATURES:
+                self._take_signed(reference, one)
         for act in self._store.at("signature"):
             news: dict[str, Any] = {}
             if act.reference in ready:
@@ -385,6 +394,15 @@ class Chain:
                 news = {"refus": None}
             if news and {key: act.track.get(key) for key in news} != news:
                 self._hear(act.reference, news, "refus" if news["refus"] else "")
+
+    def _take_signed(self, reference: str, one: dict[str, Any]) -> None:
+        """Take in an act that somebody brought to the parapheur, once it is signed there."""
+        commune = str(one["commune"])
+        if commune not in self._config.communes or self._store.get(reference):
+            return
+        data: dict[str, Any] = {key: one[key] for key in ("circuit", "numero", "date", "objet", "matiere")}
+        data |= {"document": {"sha256": one["sha256_origine"], "nom": f"{one['numero']}.pdf"}, "annexes": []}
+        self.take(reference, commune, data, "signature", dossier=one["id"])
 
     def _hear(self, reference: str, news: dict[str, Any], noted: str) -> None:
         """Note what others said of an act, and have it move on."""

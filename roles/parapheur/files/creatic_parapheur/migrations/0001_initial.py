@@ -53,6 +53,7 @@ class Migration(migrations.Migration):
                 ("reference", models.CharField(max_length=200, unique=True)),
                 ("objet", models.CharField(max_length=500)),
                 ("numero", models.CharField(blank=True, max_length=60)),
+                ("matiere", models.CharField(blank=True, max_length=14)),
                 ("date", models.DateField()),
                 ("echeance", models.DateField(blank=True, null=True)),
                 ("etat", models.CharField(db_index=True, max_length=30)),
