@@ -135,6 +135,31 @@ def passages(lab: Lab, reference: str) -> list[tuple[str, float]]:
     return [(name, round(then[1] - when, 1)) for (name, when), then in itertools.pairwise(found)]
 
 
+def sign(lab: Lab, reference: str) -> float:
+    """The DGS and the maire sign an act once it is in the parapheur; gives when it was there (monotonic clock)."""
+
+    def waiting() -> list[dict[str, Any]]:
+        listed = lab.parapheur.listed("passerelle", "/creatic/dossiers/?etat=a_viser")
+        return [one for one in listed if one["reference"] == reference]
+
+    [dossier] = wait("le parapheur", waiting)
+    carried = time.monotonic()
+    if lab.parapheur.act(MANAGER, dossier["id"], "viser").status != 200:
+        raise SystemExit("le visa du DGS est refusé")
+    say("Visé par le DGS ; le maire signe à son poste, avec son jeton")
+    signed = lab.sign(lab.parapheur.file(dossier["id"], MAYOR))
+    answer = lab.parapheur.act(MAYOR, dossier["id"], "signer", signed)
+    if answer.status != 200:
+        raise SystemExit(f"la signature est refusée : {answer.data.decode()[:500]}")
+    say("Signé, scellé ; le reste se fait seul : connecteur, préfecture, publication, GED, archives")
+    return carried
+
+
+def arrive(lab: Lab, reference: str) -> None:
+    """Wait until an act has come to the end of the chain."""
+    wait("la chaîne", lambda: lab.passerelle.step(reference).split()[:1] == ["termine"], 1200)
+
+
 def perform(folder: Path) -> dict[str, Any]:
     """Take one délibération through the chain; gives what is told of it."""
     lab = Lab()
@@ -144,23 +169,9 @@ def perform(folder: Path) -> dict[str, Any]:
     number, uid = council(lab.site, mark)
     reference = f"deliberations:{uid}"
     say(f"Délibération {number} adoptée ; la passerelle la porte au parapheur")
-
-    def waiting(state: str) -> list[dict[str, Any]]:
-        listed = lab.parapheur.listed("passerelle", f"/creatic/dossiers/?etat={state}")
-        return [one for one in listed if one["reference"] == reference]
-
-    [dossier] = wait("le parapheur", lambda: waiting("a_viser"))
-    carried = time.monotonic()
-    if lab.parapheur.act(MANAGER, dossier["id"], "viser").status != 200:
-        raise SystemExit("le visa du DGS est refusé")
-    say("Visée par le DGS ; le maire la signe à son poste, avec son jeton")
-    signed = lab.sign(lab.parapheur.file(dossier["id"], MAYOR))
-    answer = lab.parapheur.act(MAYOR, dossier["id"], "signer", signed)
-    if answer.status != 200:
-        raise SystemExit(f"la signature est refusée : {answer.data.decode()[:500]}")
+    carried = sign(lab, reference)
     left = time.monotonic()
-    say("Signée, scellée ; le reste se fait seul : connecteur, préfecture, publication, GED, archives")
-    wait("la chaîne", lambda: lab.passerelle.step(reference).split()[0] == "termine", 1200)
+    arrive(lab, reference)
     ended = time.monotonic()
     track = lab.passerelle.track(reference)
     page = f"/gondecourt/publications/{number.lower()}"

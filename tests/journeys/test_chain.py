@@ -6,10 +6,13 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from scripts import demo_chaine
 
 from .conftest import ENVIRONMENT, HOME, REPO, command, on_host
 
@@ -72,8 +75,8 @@ def test_its_servers_stop_and_restart_in_the_middle(passage: Path) -> None:
     lines = []
     restart = {
         "adoptée": ("parapheur", "systemctl restart mayan.service mayan-worker.service"),
-        "Visée": ("deliberations", "systemctl restart plone.service"),
-        "Signée": (
+        "Visé ": ("deliberations", "systemctl restart plone.service"),
+        "Signé,": (
             "ged", "systemctl stop mayan.service mayan.socket; sleep 20; systemctl start mayan.socket mayan.service"
         ),
     }  # fmt: skip
@@ -89,6 +92,23 @@ def test_its_servers_stop_and_restart_in_the_middle(passage: Path) -> None:
     assert found["valides"] == 2
     steps = [name for name, _seconds in found["passages"]]
     assert len(steps) == len(set(steps)), "each step once"
+
+
+def test_an_arrete_brought_to_the_parapheur_by_hand_arrives_too(passage: Path) -> None:
+    lab = demo_chaine.Lab()
+    mark = time.strftime("%d%H%M%S")
+    reference = f"parapheur:essai-{mark}"
+    brought = lab.parapheur.deposit_act(
+        "karim.lefevre", circuit="arrete", reference=reference, objet=f"Circulation {mark}", numero=f"AR_{mark}",
+        date=time.strftime("%Y-%m-%d"), matiere="6.1",
+    )  # fmt: skip
+    assert brought.status == 201, brought.data
+    demo_chaine.sign(lab, reference)
+    demo_chaine.arrive(lab, reference)
+    assert re.fullmatch(rf"059-215902669-\d{{8}}-AR_{mark}-AR", lab.passerelle.track(reference)["tdt"]["id_acte"])
+    filed = [one["label"] for one in lab.passerelle.filed(reference)]
+    assert filed == [f"AR_{mark} - Circulation {mark}", f"AR_{mark} - ARActe"]
+    assert lab.parapheur.shown(brought.json()["id"])["etat"] == "acquitte"
 
 
 def test_each_server_is_restored_and_proves_it(passage: Path, ready: str) -> None:

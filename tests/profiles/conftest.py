@@ -40,14 +40,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--home", default="", help="state of the control node that works, if there is one")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "leaves_traces: leaves something on the host, however little; no part of an audit"
-    )
-    config.addinivalue_line("markers", "exterieur: needs what the machine works with, which a restore drill shuts out")
-    config.addinivalue_line("markers", "niveau(name): asked from this level of ANSSI-BP-028 on")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Note in JUnit which test and which host each result is of: the audit reads it."""
     for item in items:
