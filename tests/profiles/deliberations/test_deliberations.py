@@ -101,9 +101,11 @@ def test_a_setup_that_is_cut_off_leaves_nothing_and_starts_again(host: Host) -> 
     with host.sudo():
         host.run_expect([0], "systemctl stop plone.service plone-setup.service && mv /var/lib/plone/version /run/vu")
         try:
-            # Killed in the middle of its work.
-            host.run("timeout -s KILL 8 systemctl start plone-setup.service")
-            host.run("systemctl kill -s KILL plone-setup.service")
+            # Killed in the middle of its work: it has said that it begins with our policy.
+            said = 'journalctl --unit plone-setup.service --since "@$start" --output cat'
+            begun = f"until {said} | grep -q ^Délibérations; do sleep 0.1; done"
+            script = f"start=$(date +%s); systemctl start --no-block plone-setup.service; {begun}"
+            host.run_expect([0], f"timeout 120 sh -c '{script}; systemctl kill -s KILL plone-setup.service'")
             host.run("systemctl reset-failed plone-setup.service")
             assert host.run("test -e /var/lib/plone/version").failed
             host.run_expect([0], "systemctl start plone.service")
