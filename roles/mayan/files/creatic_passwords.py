@@ -1,12 +1,34 @@
-"""What a password of Mayan must be, beside Django's own rules: ANSSI's, three kinds of characters at least."""
+"""What a password of Mayan must be, beside Django's own rules: ANSSI's, three kinds of characters at least; and chosen
+by who uses it: with the first one, which somebody else knows, nothing can be done but changing it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.http import HttpResponseRedirect, JsonResponse
+from django.urls import reverse
+from mayan.apps.authentication_attempts.authentication_classes import LoginAttemptTokenAuthentication
+from rest_framework.authentication import BasicAuthentication, SessionAuthentication
+from rest_framework.exceptions import PermissionDenied
 
 _KINDS = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
 _ASKED = 3
 _HELP = "Le mot de passe mêle au moins trois sortes de caractères : minuscules, majuscules, chiffres, autres signes."
+# Who is in it has a password of their own. Somebody who lost theirs is taken out of it: mayan_config leaves it alone.
+CHOSEN = "Mots de passe choisis"
+SERVICE = "passerelle"  # a program's account, whose password no person has
+_WAITS = (
+    "Votre mot de passe est provisoire. À faire : choisissez le vôtre (menu à votre nom, « Changer le mot de passe »)."
+)
+
+# What Mayan draws around any page, and the way out: they show nothing of anybody's.
+_FRAME = (
+    "common:root", "locales:javascript_catalog", "server_side_events:event_stream", "authentication:logout_view",
+)  # fmt: skip
+_MENUS = "/api/v4/templates/"
 
 
 class Mixed:
@@ -18,3 +40,54 @@ class Mixed:
 
     def get_help_text(self) -> str:
         return _HELP
+
+
+def waits(user: Any) -> bool:
+    """Whether somebody still has the password that was handed to them."""
+    if not user.is_authenticated or user.is_superuser or user.get_username() == SERVICE:
+        return False
+    return not user.groups.filter(name=CHOSEN).exists()
+
+
+class ChosenPassword:
+    """Leads who has a first password to the page where it is changed, whatever they ask for."""
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        if not waits(request.user):
+            return self._get_response(request)
+        change = reverse("authentication:password_change_view")
+        if request.path == change:
+            answer = self._get_response(request)
+            if request.method == "POST" and answer.status_code == 302:
+                Group.objects.get_or_create(name=CHOSEN)[0].user_set.add(request.user)
+            return answer
+        if request.path in (*map(reverse, _FRAME), "/favicon.ico") or request.path.startswith(_MENUS):
+            return self._get_response(request)
+        if request.path.startswith("/api/"):
+            return JsonResponse({"detail": _WAITS}, status=403)
+        return HttpResponseRedirect(change)
+
+
+class _Chosen:
+    """An authentication of the API that a first password does not pass."""
+
+    def authenticate(self, request: Any) -> Any:
+        found = super().authenticate(request)  # type: ignore[misc] # the class beside it
+        if found and waits(found[0]):
+            raise PermissionDenied(_WAITS)
+        return found
+
+
+class Session(_Chosen, SessionAuthentication):
+    """The pages' own calls."""
+
+
+class Token(_Chosen, LoginAttemptTokenAuthentication):
+    """A token."""
+
+
+class Basic(_Chosen, BasicAuthentication):
+    """Name and password."""

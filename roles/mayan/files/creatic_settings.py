@@ -4,12 +4,15 @@ import gc
 import os
 
 from mayan.settings.production import *  # noqa: F403 - Django's way to refine settings
-from mayan.settings.production import DATABASES, MIDDLEWARE
+from mayan.settings.production import DATABASES, MIDDLEWARE, REST_FRAMEWORK
 
 # Processes that are forked share what was loaded before: Python's collector is not to touch it.
 os.register_at_fork(before=gc.freeze)
 
-MIDDLEWARE = ("creatic_address.RealAddress", *MIDDLEWARE)
+MIDDLEWARE = ("creatic_address.RealAddress", *MIDDLEWARE, "creatic_passwords.ChosenPassword")
+REST_FRAMEWORK = REST_FRAMEWORK | {
+    "DEFAULT_AUTHENTICATION_CLASSES": [f"creatic_passwords.{name}" for name in ("Session", "Token", "Basic")]
+}
 # French for everybody, whatever the browser asks for.
 LANGUAGE_CODE = "fr"
 LANGUAGES = (("fr", "Français"),)

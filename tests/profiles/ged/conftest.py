@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import secrets
 import socket
 import ssl
 import sys
@@ -21,29 +22,56 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.mayan_api import May
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 
+CHANGE = "/authentication/password/change/"
 JSON = {"Accept": "application/json"}
 
 
 @dataclass
 class Store:
-    """The document store, and the first passwords of its accounts."""
+    """The document store, and the passwords of its accounts."""
 
     address: str
     name: str
     home: Path
     _pool: urllib3.HTTPSConnectionPool | None = field(default=None, repr=False)
     _tokens: dict[str, str] = field(default_factory=dict, repr=False)
+    _chosen: set[str] = field(default_factory=lambda: {"admin", "passerelle"}, repr=False)
 
     @property
     def trust(self) -> str:
         """The groupement's authorities."""
         return str(self.home / "pki" / "publie" / "ca.pem")
 
-    def password(self, login: str) -> str:
-        """First password of an account."""
+    def password_file(self, login: str) -> Path:
+        """Where the first password of an account is; then the one that was chosen, for the next tests."""
         folder = self.home / "secrets" / "ged"
-        file = folder / "admin" if login == "admin" else folder / "comptes" / login
-        return file.read_text(encoding="utf-8").strip()
+        return folder / "admin" if login == "admin" else folder / "comptes" / login
+
+    def password(self, login: str) -> str:
+        """Password of an account."""
+        return self.password_file(login).read_text(encoding="utf-8").strip()
+
+    def forget(self, login: str) -> None:
+        """Have the next visit of somebody be a first one."""
+        self._chosen.discard(login)
+
+    def choose(self, login: str) -> None:
+        """Have somebody choose their password, at their first visit."""
+        if login in self._chosen:
+            return
+        self._chosen.add(login)
+        headers = self.browser(login)
+        if self.ask("GET", "/home/", headers).headers.get("Location") != CHANGE:
+            return
+        page = self.ask("GET", CHANGE, headers)
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.data.decode())
+        assert token
+        first, own = self.password(login), f"Choisi-{secrets.token_urlsafe(12)}"
+        fields = {"csrfmiddlewaretoken": token[1], "old_password": first, "new_password1": own, "new_password2": own}
+        more = {"Referer": f"https://{self.name}{CHANGE}"}
+        done = self.ask("POST", CHANGE, headers | more, fields=fields, encode_multipart=False)
+        assert done.status == 302, (login, re.findall(r"<li>(.*?)</li>", done.data.decode())[:5])
+        self.password_file(login).write_text(f"{own}\n", encoding="utf-8")
 
     def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **given: Any) -> Any:
         """One request; redirections are not followed."""
@@ -56,6 +84,7 @@ class Store:
 
     def api(self, login: str, method: str, path: str, **given: Any) -> Any:
         """One request of somebody's to the API."""
+        self.choose(login)
         if login not in self._tokens:
             answer = self.ask(
                 "POST", "/api/v4/auth/token/obtain/", JSON,
@@ -92,6 +121,7 @@ class Store:
 
     def browser(self, login: str) -> dict[str, str]:
         """Headers of somebody's browser, once they are logged in by the page."""
+        self.choose(login)
         page = self.ask("GET", "/authentication/login/")
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.data.decode())
         assert token

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils import mayan_config
 from testinfra.host import Host
 
-from tests.profiles.ged.conftest import Document, Store
+from tests.profiles.ged.conftest import CHANGE, JSON, Document, Store
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -215,6 +215,24 @@ def test_a_document_finds_its_place_in_the_index(store: Store, document: Documen
 
 
 # -- accounts -----------------------------------------------------------------------------------------------
+
+
+def test_with_a_password_that_was_handed_over_one_can_only_change_it(store: Store) -> None:
+    store.choose("nadia.moreau")
+    [group] = [one["id"] for one in store.listed("admin", "/groups/") if one["name"] == mayan_config.CHOSEN]
+    [user] = [one["id"] for one in store.listed("admin", "/users/") if one["username"] == "nadia.moreau"]
+    # As when somebody lost theirs, and the administrator made another.
+    assert store.api("admin", "POST", f"/groups/{group}/users/remove/", fields={"user": str(user)}).status == 200
+    headers = store.browser("nadia.moreau")
+    for path in ("/home/", "/documents/documents/", "/cabinets/cabinets/", "/user/"):
+        assert store.ask("GET", path, headers).headers.get("Location") == CHANGE, path
+    assert store.ask("GET", "/api/v4/documents/", headers | JSON).status == 403  # by the pages' own session
+    refused = store.api("nadia.moreau", "GET", "/documents/")
+    assert (refused.status, "Votre mot de passe est provisoire" in refused.data.decode()) == (403, True)
+    before = store.password("nadia.moreau")
+    store.forget("nadia.moreau")
+    assert store.api("nadia.moreau", "GET", "/documents/").status == 200
+    assert store.password("nadia.moreau") != before
 
 
 @pytest.mark.parametrize("password", ["court-9A", "123456789012345", "administrateur", "motdepasse"])

@@ -61,13 +61,12 @@ def word() -> str:
 
 @dataclass
 class Parapheur(Store):
-    """The parapheur, and the first passwords of its accounts."""
+    """The parapheur, and the passwords of its accounts."""
 
-    def password(self, login: str) -> str:
-        """First password of an account."""
+    def password_file(self, login: str) -> Path:
+        """Where the password of an account is."""
         folder = self.home / "secrets" / "parapheur"
-        file = folder / "admin" if login == "admin" else folder / "comptes" / login
-        return file.read_text(encoding="utf-8").strip()
+        return folder / "admin" if login == "admin" else folder / "comptes" / login
 
     def deposit_act(self, login: str = "passerelle", content: bytes | None = None, **changes: str) -> Any:
         """Bring a document; the answer."""

@@ -23,6 +23,8 @@ _MODELS = {
     "metadata_type": ("metadata", "metadatatype"),
     "workflow": ("document_states", "workflow"),
 }
+CHOSEN = "Mots de passe choisis"
+"""Group of those who have a password of their own, kept by role mayan's creatic_passwords."""
 _NEW = -1  # identifier of what check mode would make
 
 
@@ -123,7 +125,7 @@ class _Run:
             wanted = {login: user_ids[login] for login in members}
             self._members(f"groupe {name}", groups[name], f"/groups/{groups[name]}/users", "user", wanted, "username")
         # Nobody stays in a group of a service that is no more: it would keep its rights.
-        for name in sorted(groups.keys() - self._wanted["groups"].keys()):
+        for name in sorted(groups.keys() - self._wanted["groups"].keys() - {CHOSEN}):
             self._members(f"groupe {name}", groups[name], f"/groups/{groups[name]}/users", "user", {}, "username")
 
         roles = {one["label"]: one["id"] for one in self._mayan.get("/roles/")}
