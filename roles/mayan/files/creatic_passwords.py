@@ -11,12 +11,13 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from mayan.apps.authentication_attempts.authentication_classes import LoginAttemptTokenAuthentication
-from rest_framework.authentication import BasicAuthentication, SessionAuthentication
+from rest_framework.authentication import BasicAuthentication
 from rest_framework.exceptions import PermissionDenied
 
 _KINDS = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
 _ASKED = 3
 _HELP = "Le mot de passe mêle au moins trois sortes de caractères : minuscules, majuscules, chiffres, autres signes."
+_OTHER = "Le nouveau mot de passe diffère de l'actuel."
 # Who is in it has a password of their own. Somebody who lost theirs is taken out of it: mayan_config leaves it alone.
 CHOSEN = "Mots de passe choisis"
 SERVICE = "passerelle"  # a program's account, whose password no person has
@@ -25,10 +26,8 @@ _WAITS = (
 )
 
 # What Mayan draws around any page, and the way out: they show nothing of anybody's.
-_FRAME = (
-    "common:root", "locales:javascript_catalog", "server_side_events:event_stream", "authentication:logout_view",
-)  # fmt: skip
-_MENUS = "/api/v4/templates/"
+_FRAME = ("common:root", "locales:javascript_catalog", "authentication:logout_view")
+_CALLS = ("/favicon.ico", "/api/v4/templates/", "/api/v4/server_side_events/stream/")
 
 
 class Mixed:
@@ -40,6 +39,17 @@ class Mixed:
 
     def get_help_text(self) -> str:
         return _HELP
+
+
+class Other:
+    """Refuses the present password as a new one."""
+
+    def validate(self, password: str, user: Any = None) -> None:
+        if user is not None and user.pk and user.check_password(password):
+            raise ValidationError(_OTHER, code="password_not_other")
+
+    def get_help_text(self) -> str:
+        return _OTHER
 
 
 def waits(user: Any) -> bool:
@@ -64,7 +74,7 @@ class ChosenPassword:
             if request.method == "POST" and answer.status_code == 302:
                 Group.objects.get_or_create(name=CHOSEN)[0].user_set.add(request.user)
             return answer
-        if request.path in (*map(reverse, _FRAME), "/favicon.ico") or request.path.startswith(_MENUS):
+        if request.path in map(reverse, _FRAME) or request.path.startswith(_CALLS):
             return self._get_response(request)
         if request.path.startswith("/api/"):
             return JsonResponse({"detail": _WAITS}, status=403)
@@ -79,10 +89,6 @@ class _Chosen:
         if found and waits(found[0]):
             raise PermissionDenied(_WAITS)
         return found
-
-
-class Session(_Chosen, SessionAuthentication):
-    """The pages' own calls."""
 
 
 class Token(_Chosen, LoginAttemptTokenAuthentication):

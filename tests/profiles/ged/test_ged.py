@@ -238,11 +238,8 @@ def test_with_a_password_that_was_handed_over_one_can_only_change_it(store: Stor
 @pytest.mark.parametrize("password", ["court-9A", "123456789012345", "administrateur", "motdepasse"])
 def test_a_weak_password_is_refused(store: Store, password: str) -> None:
     [user] = [one["id"] for one in store.listed("admin", "/users/") if one["username"] == "nadia.moreau"]
-    try:
-        assert store.api("admin", "PATCH", f"/users/{user}/", fields={"password": password}).status == 400
-    finally:
-        right = {"password": store.password("nadia.moreau")}
-        assert store.api("admin", "PATCH", f"/users/{user}/", fields=right).status == 200
+    for refused in (password, store.password("nadia.moreau")):  # the present one is no new one
+        assert store.api("admin", "PATCH", f"/users/{user}/", fields={"password": refused}).status == 400
 
 
 def test_guessing_locks_the_account(store: Store, host: Host) -> None:
