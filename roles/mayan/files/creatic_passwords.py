@@ -26,8 +26,8 @@ _WAITS = (
 )
 
 # What Mayan draws around any page, and the way out: they show nothing of anybody's.
-_FRAME = ("common:root", "locales:javascript_catalog", "authentication:logout_view")
-_CALLS = ("/favicon.ico", "/api/v4/templates/", "/api/v4/server_side_events/stream/")
+_FRAME = ("common:root", "authentication:logout_view")
+_CALLS = ("/favicon.ico", "/locales/jsi18n/", "/api/v4/templates/", "/api/v4/server_side_events/stream/")
 
 
 class Mixed:

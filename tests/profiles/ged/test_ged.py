@@ -227,6 +227,8 @@ def test_with_a_password_that_was_handed_over_one_can_only_change_it(store: Stor
     for path in ("/home/", "/documents/documents/", "/cabinets/cabinets/", "/user/"):
         assert store.ask("GET", path, headers).headers.get("Location") == CHANGE, path
     assert store.ask("GET", "/api/v4/documents/", headers | JSON).status == 403  # by the pages' own session
+    for path in ("/", "/locales/jsi18n/mayan.apps.appearance/", "/api/v4/templates/menu_main/"):  # its frame is drawn
+        assert store.ask("GET", path, headers).status == 200, path
     refused = store.api("nadia.moreau", "GET", "/documents/")
     assert (refused.status, "Votre mot de passe est provisoire" in refused.data.decode()) == (403, True)
     before = store.password("nadia.moreau")
