@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""How long public pages of the délibérations take, for N visitors at once, on the lab's site.
+"""How long pages of the délibérations take, for N visitors at once, on the lab's site.
 
-    scripts/bench_deliberations.py [N]      the lab up and converged: molecule converge -s deliberations
+    scripts/bench_deliberations.py [N [LOGIN]]      the lab up and converged: molecule converge -s deliberations
+
+Visitors are anonymous, or all logged in as somebody.
 
 It only reads. A page is its HTML, by a connection that each visitor keeps.
 """
@@ -26,15 +28,20 @@ ROUNDS = 10
 
 def main() -> int:
     visitors = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    login = sys.argv[2] if len(sys.argv) > 2 else ""
     home = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"
     taken: dict[str, list[float]] = {page: [] for page in PAGES}
 
     def visit() -> None:
         site = Site("10.59.0.42", "deliberations.creatic.test", home)
+        headers = dict(HTML)
+        if login:
+            site.done(login, "GET", "/@types")
+            headers["Authorization"] = f"Bearer {site._tokens[login]}"
         for _round in range(ROUNDS):
             for page in PAGES:
                 started = time.monotonic()
-                answer = site.ask("GET", page, HTML)
+                answer = site.ask("GET", page, headers)
                 if answer.status != 200:
                     raise RuntimeError(f"{page} : {answer.status}")
                 taken[page].append(time.monotonic() - started)
