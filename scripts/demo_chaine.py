@@ -30,6 +30,7 @@ TOP = Path(__file__).parents[1]
 sys.path[:0] = [str(TOP), str(TOP / "collections"), *map(str, sorted(TOP.glob("roles/*/files")))]
 
 import testinfra  # noqa: E402 - paths above
+import urllib3  # noqa: E402 - same
 
 from tests.profiles.commune_pc.test_signature import typing  # noqa: E402 - same
 from tests.profiles.deliberations.conftest import HTML, MANAGER, MAYOR, Site  # noqa: E402 - same
@@ -88,13 +89,16 @@ class Lab:
 
 
 def wait(what: str, true: Callable[[], Any], seconds: float = 600) -> Any:
-    """Wait until something is there; gives it."""
-    deadline = time.monotonic() + seconds
-    while not (found := true()):
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{what} : toujours rien après {seconds:.0f} s")
+    """Wait until something is there; gives it. A server that restarts meanwhile is asked again."""
+    deadline, failed = time.monotonic() + seconds, ""
+    while time.monotonic() < deadline:
+        try:
+            if found := true():
+                return found
+        except (urllib3.exceptions.HTTPError, AssertionError) as error:
+            failed = f" ({error})"
         time.sleep(1)
-    return found
+    raise SystemExit(f"{what} : toujours rien après {seconds:.0f} s{failed}")
 
 
 def say(text: str) -> None:
