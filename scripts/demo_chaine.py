@@ -77,14 +77,16 @@ class Lab:
         enter = [*self.ssh, f"creatic@{pc['ansible_host']}"]
         place = subprocess.run([*enter, f"sudo -u {account} mktemp -d"], capture_output=True, text=True, check=True)
         folder = place.stdout.strip()
-        write = f"base64 -d | sudo -u {account} tee {folder}/acte.pdf >/dev/null"
+        suffix = ".xml" if document.startswith(b"<") else ".pdf"
+        write = f"base64 -d | sudo -u {account} tee {folder}/acte{suffix} >/dev/null"
         subprocess.run([*enter, write], input=base64.b64encode(document), check=True)
-        status, shown = typing(pc, self.home, f"cd {folder} && signer-acte acte.pdf", pin)
+        status, shown = typing(pc, self.home, f"cd {folder} && signer-acte acte{suffix}", pin)
         if status:
             raise SystemExit(f"signer-acte : {shown.replace(pin, '…')}")
         read = subprocess.run(
-            [*enter, f"sudo base64 -w0 {folder}/acte-signe.pdf && sudo rm -r {folder}"], capture_output=True, check=True
-        )
+            [*enter, f"sudo base64 -w0 {folder}/acte-signe{suffix} && sudo rm -r {folder}"],
+            capture_output=True, check=True,
+        )  # fmt: skip
         return base64.b64decode(read.stdout)
 
 

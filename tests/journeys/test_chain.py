@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from scripts import demo_chaine
+from tests.profiles.parapheur.conftest import flow
 
 from .conftest import ENVIRONMENT, HOME, REPO, command, on_host
 
@@ -108,6 +109,27 @@ def test_an_arrete_brought_to_the_parapheur_by_hand_arrives_too(passage: Path) -
     assert re.fullmatch(rf"059-215902669-\d{{8}}-AR_{mark}-AR", lab.passerelle.track(reference)["tdt"]["id_acte"])
     filed = [one["label"] for one in lab.passerelle.filed(reference)]
     assert filed == [f"AR_{mark} - Circulation {mark}", f"AR_{mark} - ARActe"]
+    assert lab.parapheur.shown(brought.json()["id"])["etat"] == "acquitte"
+
+
+def test_a_flow_of_accounts_signed_in_the_parapheur_is_acknowledged_by_helios(passage: Path) -> None:
+    lab = demo_chaine.Lab()
+    mark = time.strftime("%d%H%M%S")
+    reference = f"parapheur:flux-{mark}"
+    brought = lab.parapheur.deposit_act(
+        "karim.lefevre", flow(mark), circuit="pes", reference=reference, objet=f"Bordereau {mark}", numero="",
+        date=time.strftime("%Y-%m-%d"),
+    )  # fmt: skip
+    assert brought.status == 201, brought.data
+    demo_chaine.sign(lab, reference)
+    demo_chaine.arrive(lab, reference)
+    found = lab.passerelle.track(reference)
+    assert re.fullmatch(r"PES-\d+-pes-[0-9a-f]{12}", found["tdt"]["id_acte"])
+    folder = f"/var/lib/tdt-connector/acquittes/{found['tdt']['id_acte']}"
+    there = lab.passerelle.on_connector(f"sha256sum {folder}/acquittement.xml {folder}/*.xml")
+    assert found["tdt"]["ar_acte"] in there
+    assert found["signe"] in there
+    assert lab.passerelle.filed(reference) == []
     assert lab.parapheur.shown(brought.json()["id"])["etat"] == "acquitte"
 
 

@@ -36,7 +36,7 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 from reportlab.pdfgen import canvas
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
-from signature_actes import pades, token
+from signature_actes import pades, pes, token
 
 from tests.profiles.ged.conftest import JSON, Store
 
@@ -52,6 +52,18 @@ def pdf(text: str) -> bytes:
     page.drawString(100, 700, text)
     page.save()
     return buffer.getvalue()
+
+
+def flow(mark: str) -> bytes:
+    """A flow of accounts of Gondecourt, with one bordereau."""
+    return (
+        '<?xml version="1.0" encoding="ISO-8859-1"?>\n'
+        '<n:PES_Aller xmlns:n="http://www.minefi.gouv.fr/cp/helios/pes_v2/Rev0/aller">\n'
+        f'<Enveloppe><Parametres><NomFic V="PES{mark}"/></Parametres></Enveloppe>\n'
+        f'<EnTetePES><DteStr V="{dt.date.today()}"/><IdPost V="059001"/><IdColl V="{SIRENS["gondecourt"]}00011"/>'
+        '</EnTetePES>\n<PES_DepenseAller><Bordereau Id="B1"><BlocBordereau><Objet V="Réfection de l\'école"/>'
+        "</BlocBordereau></Bordereau></PES_DepenseAller>\n</n:PES_Aller>\n"
+    ).encode("iso-8859-1")
 
 
 def word() -> str:
@@ -74,14 +86,16 @@ class Parapheur(Store):
             "commune": "gondecourt", "circuit": "deliberation", "reference": f"deliberations:{word()}",
             "objet": "Budget primitif 2027", "numero": "2026-11-05", "date": "2026-11-05",
         } | changes  # fmt: skip
-        fields["fichier"] = ("budget.pdf", pdf(fields["reference"]) if content is None else content, "application/pdf")
+        given = pdf(fields["reference"]) if content is None else content
+        fields["fichier"] = ("flux.xml" if given.startswith(b"<") else "budget.pdf", given, "application/octet-stream")
         return self.api(login, "POST", "/creatic/dossiers/", fields=fields)
 
     def act(self, login: str, number: int, wish: str, file: bytes | None = None, **fields: str) -> Any:
         """What somebody does in a dossier; the answer."""
         given: dict[str, Any] = dict(fields)
         if file is not None:
-            given["fichier"] = ("acte-signe.pdf", file, "application/pdf")
+            name = "flux-signe.xml" if file.startswith(b"<") else "acte-signe.pdf"
+            given["fichier"] = (name, file, "application/octet-stream")
         return self.api(login, "POST", f"/creatic/dossiers/{number}/{wish}/", fields=given)
 
     def shown(self, number: int, login: str = "passerelle") -> dict[str, Any]:
@@ -175,6 +189,17 @@ class Pens:
                 return self.sign_by(signer, document)
         finally:
             _forget_errors()
+
+    def sign_flow(self, key: token.TokenKey, document: bytes) -> bytes:
+        """What signer-acte does of a flow of accounts."""
+        source, target = self.folder / "flux.xml", self.folder / f"flux-{next(self._numbers)}.xml"
+        source.write_bytes(document)
+        try:
+            with token.signer(key, lambda: PIN) as signer:
+                pes.sign(source, target, signer, pes.Place("Gondecourt", "59147"))
+        finally:
+            _forget_errors()
+        return target.read_bytes()
 
     def sign_expired(self, model: token.TokenKey, document: bytes) -> bytes:
         """What somebody signs whose certificate expired yesterday: signer-acte would refuse, another program does not.

@@ -24,7 +24,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority
 from signature_actes import token
 from testinfra.host import Host
 
-from tests.profiles.parapheur.conftest import JSON, SIRENS, Parapheur, Pens, pdf, word
+from tests.profiles.parapheur.conftest import JSON, SIRENS, Parapheur, Pens, flow, pdf, word
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -163,6 +163,32 @@ def test_a_public_contract_is_checked_by_finances_first(store: Parapheur, opened
     assert store.act("paul.renard", number, "viser").status == 409
     assert store.act("karim.lefevre", number, "controler").json()["etat"] == "a_viser"
     assert store.act("paul.renard", number, "viser").json()["etat"] == "a_signer"
+
+
+def test_a_public_contract_that_is_not_transmitted_ends_signed(
+    store: Parapheur, pens: Pens, claire: token.TokenKey
+) -> None:
+    fields = {"circuit": "marche", "reference": f"parapheur:{word()}", "numero": "", "matiere": ""}
+    number = store.deposit_act("karim.lefevre", None, **fields).json()["id"]
+    assert store.act("karim.lefevre", number, "controler").status == 200
+    assert store.act("paul.renard", number, "viser").status == 200
+    signed = pens.sign(claire, store.file(number, "claire.dubois"))
+    assert store.act("claire.dubois", number, "signer", signed).json()["etat"] == "clos"
+    late = store.api("passerelle", "POST", f"/creatic/dossiers/{number}/etat/", fields={"etat": "teletransmis"})
+    assert late.status == 409
+
+
+def test_a_flow_of_accounts_is_signed_part_by_part(store: Parapheur, pens: Pens, claire: token.TokenKey) -> None:
+    """By XAdES: another flow's signature, and a flow that is not signed, move nothing."""
+    fields = {"circuit": "pes", "reference": f"parapheur:{word()}", "numero": "", "objet": "Bordereau 12"}
+    number = store.deposit_act("karim.lefevre", flow("1"), **fields).json()["id"]
+    assert store.act("paul.renard", number, "viser").json()["etat"] == "a_signer"
+    document = store.file(number, "claire.dubois")
+    for wrong in (document, pens.sign_flow(claire, document.replace(b"cole", b"glise"))):
+        assert store.act("claire.dubois", number, "signer", wrong).status == 400
+    signed = pens.sign_flow(claire, document)
+    assert store.act("claire.dubois", number, "signer", signed).json()["etat"] == "a_teletransmettre"
+    assert store.file(number) == signed
 
 
 def test_a_refusal_has_a_reason_and_is_taken_up(store: Parapheur, opened: Opened) -> None:

@@ -178,11 +178,12 @@ class FakeParapheur(_Service):
         }  # fmt: skip
 
     def sign(self, reference: str = "") -> None:
-        """Sign and seal what waits."""
+        """Sign and seal what waits; a public contract without a matter ends there."""
         for one in self.dossiers.values():
             if one["etat"] == "a_viser" and reference in ("", one["reference"]):
-                one["fichier"] += b"% signature\n"
-                one["etat"] = "a_teletransmettre"
+                one["fichier"] += b"<!-- signature -->\n" if one["circuit"] == "pes" else b"% signature\n"
+                kept_here = one["circuit"] == "marche" and not one["matiere"]
+                one["etat"] = "clos" if kept_here else "a_teletransmettre"
 
     def refuse(self, reference: str, reason: str) -> None:
         """Refuse at the visa."""
@@ -294,9 +295,10 @@ class FakeGed(_Service):
     def serve(self, names: list[str]) -> None:
         """Have types and folders for communes."""
         for name in names:
-            self.types += [f"{name} - Délibération", f"{name} - Arrêté"]
+            self.types += [f"{name} - Délibération", f"{name} - Arrêté", f"{name} - Marché public"]
             self.cabinets[f"{name} / Assemblées / Délibérations"] = set()
             self.cabinets[f"{name} / Actes réglementaires / Arrêtés du maire"] = set()
+            self.cabinets[f"{name} / Finances / Marchés publics"] = set()
 
     def _results(self, found: list[dict[str, Any]]) -> Answer:
         self._token()

@@ -126,7 +126,8 @@ def test_a_refused_circuit_is_told_and_taken_up_again(world: World) -> None:
 def test_what_somebody_brought_to_the_parapheur_goes_on_once_signed(world: World) -> None:
     fields = {"numero": "2026_112", "date": "2026-11-20", "objet": "Circulation", "matiere": "6.1"}
     world.parapheur.bring("parapheur:un", b"%PDF-1.4 arrete", circuit="arrete", **fields)
-    world.parapheur.bring("parapheur:deux", b"%PDF-1.4 marche", circuit="marche", **fields)  # not for the préfecture
+    # under the threshold
+    world.parapheur.bring("parapheur:deux", b"%PDF-1.4 marche", circuit="marche", **(fields | {"matiere": ""}))
     world.parapheur.bring("essai:trois", b"%PDF-1.4 autre", circuit="arrete", **fields)  # somebody else's
     move = looked(world)
     move()
@@ -145,7 +146,20 @@ def test_what_somebody_brought_to_the_parapheur_goes_on_once_signed(world: World
         "2026_112 - ARActe",
         "2026_112 - Circulation",
     ]
-    assert [one["etat"] for one in list(world.parapheur.dossiers.values())[1:]] == ["a_teletransmettre"] * 2
+    assert [one["etat"] for one in list(world.parapheur.dossiers.values())[1:]] == ["clos", "a_teletransmettre"]
+
+
+def test_a_public_contract_goes_to_the_prefecture_as_one(world: World) -> None:
+    fields = {"numero": "2026_M3", "date": "2026-11-20", "objet": "Toiture", "matiere": "1.1"}
+    world.parapheur.bring("parapheur:un", b"%PDF-1.4 marche", circuit="marche", **fields)
+    world.parapheur.sign()
+    move = looked(world)
+    move()
+    move()
+    [sent] = world.chain.to_send(GONDECOURT)
+    assert (sent["nature"], sent["type"]) == ("4", "99_DC")
+    through(world, move, FakeConnector(world.chain, GONDECOURT), "parapheur:un")
+    assert world.ged.cabinets["Gondecourt / Finances / Marchés publics"] == {1, 2}
 
 
 # -- faults -------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from passerelle import page
+from passerelle.config import Account
 from tdt_connector import handover, s2low, sip
 from tdt_connector.handover import Gateway, HandoverError
 from tdt_connector.journal import Journal, State
@@ -16,6 +19,7 @@ from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer
 
 from tests.unit.passerelle.passerelle_harness import World
+from tests.unit.passerelle.servers import PASSWORD
 from tests.unit.tdt_connector.connector_harness import Authority, Commune, platform
 
 DATA = {"circuit": "deliberation", "numero": "2026_DEL_7", "date": "2026-01-15", "objet": "Tarifs : cantine",
@@ -37,6 +41,15 @@ def commune(tmp_path: Path, tdt: TdtServer, authority: Authority, world: World) 
     return Commune(
         tmp_path / "commune", tdt.url, authority, certificat=own, gateway_url=world.web.url, gateway_certificate=own
     )
+
+
+@pytest.fixture
+def flows(world: World) -> World:
+    """A parapheur too."""
+    world.reconfigure(
+        servers={name: Account(world.servers[name].url, "passerelle", PASSWORD) for name in ("parapheur", "ged")}
+    )
+    return world
 
 
 @pytest.fixture
@@ -74,6 +87,36 @@ def test_an_act_of_the_passerelle_comes_back_acknowledged(world: World, commune:
                                                                       "2026_DEL_7 - ARActe"]  # fmt: skip
     assert relay(commune) == []
     assert len(commune.rows()) == 1
+
+
+def test_a_flow_signed_in_the_parapheur_comes_back_acknowledged_by_helios(
+    flows: World, commune: Commune, tdt: TdtServer
+) -> None:
+    world, reference = flows, "parapheur:bordereau"
+    sent = commune.drop_pes().replace(b"PES1", b"PES2")
+    (commune.root / "depot" / "flux.xml").unlink()
+    fields = {"numero": "", "date": "2026-11-20", "objet": "Bordereau 12", "matiere": ""}
+    world.parapheur.bring(reference, sent, circuit="pes", **fields)
+    world.parapheur.sign()
+    world.chain.look()
+    world.chain.look()
+    world.drain()
+    assert relay(commune)[0] == f"Bordereau 12 : pris à la passerelle ({reference})."
+    commune.run()
+    [flow] = tdt.pes()
+    assert flow["sha1"] == hashlib.sha1(world.files_of(reference), usedforsecurity=False).hexdigest()
+    assert relay(commune) == [f"{reference} : acquittee, dit à la passerelle."]
+    world.drain()
+    act = world.act(reference)
+    assert (act.step, world.parapheur.dossiers[1]["dit"]) == ("termine", ["teletransmis", "acquitte"])
+    assert act.tdt["id_acte"].startswith(f"PES-{flow['id']}-pes-")
+    [folder] = (commune.root / "acquittes").iterdir()
+    assert folder.name == act.tdt["id_acte"]
+    kept = world.root / "fichiers" / act.tdt["ar_acte"]
+    assert kept.read_bytes() == (folder / "acquittement.xml").read_bytes()
+    assert (relay(commune), world.ged.documents) == ([], {})
+    [row] = page.content(world.config, world.store, None)["actes"]
+    assert row["etapes"] == ["fait", "fait", "fait", "fait", "sans", "sans", "sans"]
 
 
 POINTS = ["avant dépôt", "description écrite", "pdf déposé", "déposé", "avant suivi", "après suivi"]

@@ -32,7 +32,7 @@ from .refusal import Refused
 
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
 OWN = "parapheur:"  # beginning of the references of what is born here
-TO_SEND = ("deliberation", "arrete")  # circuits whose acts the gateway takes to the préfecture
+TO_SEND = ("deliberation", "arrete")  # circuits whose acts all go to the préfecture
 _NUMBER = re.compile(r"([A-Z0-9][A-Z0-9_]{0,13})?[A-Z0-9]")  # @ctes, as the connector checks it
 _MATTER = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
 _HEAD = 1024
@@ -264,10 +264,13 @@ class Deposit:
                     yield f"{name} : « {value[:40]} » n'est pas une date ; écrivez AAAA-MM-JJ"
 
     def own_problems(self) -> Iterator[str]:
-        """What is wrong when somebody brings it here: once signed it goes to the préfecture, as the TdT takes it."""
+        """What is wrong when somebody brings it here: once signed it goes to the préfecture, as the TdT takes it.
+
+        A public contract does when it has a matter: those under the threshold are not transmitted (CGCT D2131-5-1).
+        """
         if not self.reference.startswith(OWN):
             yield f"reference : celle d'un rédacteur commence par {OWN}"
-        if self.circuit in TO_SEND:
+        if self.circuit in TO_SEND or (self.circuit == "marche" and self.matiere):
             if not _NUMBER.fullmatch(self.numero):
                 yield (
                     f"numero : « {self.numero[:20]} » ne convient pas à la préfecture ; 15 caractères au plus "
@@ -416,6 +419,8 @@ def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
         said = f"Signature de {found.holder} (certificat {found.serial})"
         stands_in = _stands_in_for(held, user)
         _move(held, "Signer", user, comment=f"{said}. {stands_in}" if stands_in else said)
+        if held.circuit == "marche" and not held.matiere:
+            _move(held, "Clore", user, comment="Sans matière : n'est pas à transmettre")
         return held
 
 

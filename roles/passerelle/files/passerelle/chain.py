@@ -37,11 +37,15 @@ _NEEDS = {
     "parapheur": "parapheur", "signature": "parapheur", "reprise": "parapheur", "teletransmission": "teletransmission",
     "aracte": "teletransmission", "ged": "ged", "versement": "archivage",
 }  # fmt: skip
-# Of each circuit: nature and type of document for the préfecture; type and folder in the document store.
+# Of each circuit of acts: nature and type of document for the préfecture; type and folder in the document store.
 NATURES = {
     "deliberation": ("1", "99_DE", "Délibération", ("Assemblées", "Délibérations")),
     "arrete": ("2", "99_AR", "Arrêté", ("Actes réglementaires", "Arrêtés du maire")),
+    "marche": ("4", "99_DC", "Marché public", ("Finances", "Marchés publics")),
 }
+# The circuit of accounts' flows (Helios): the DGFiP keeps them, they are no acts to publish, file or archive here.
+PES = "pes"
+ACTS_ALONE = ("publication", "ged", "versement")
 # What the connector says, in the order in which it may come.
 _FOLLOWED = ("recue", "transmise", "acquittee", "versee")
 _FAILED = ("refusee", "en_erreur")
@@ -58,12 +62,14 @@ class BadRequest(Exception):
         self.status = status
 
 
-def after(step: str, commune: str, config: Config) -> str:
+def after(step: str, commune: str, config: Config, circuit: str = "") -> str:
     """The next step of a commune's act."""
     for following in STEPS[STEPS.index(step) + 1 :]:
         need = _NEEDS.get(following)
         # What is not transmitted has no ARActe, and what has none is not archived.
         if following == "versement" and not config.has(commune, "teletransmission"):
+            continue
+        if circuit == PES and following in ACTS_ALONE:
             continue
         if need is None or config.has(commune, need):
             return following
@@ -123,7 +129,7 @@ class Chain:
         return False
 
     def _move(self, act: Act, done: dict[str, Any]) -> None:
-        following = after(act.step, act.commune, self._config)
+        following = after(act.step, act.commune, self._config, act.data.get("circuit", ""))
         self._step(f"{act.step}: fait")
         with self._store.transaction() as connection:
             now = self._store.lock(connection, act.reference)
@@ -379,7 +385,7 @@ class Chain:
         ready = {str(one.get("reference")): one for one in client.listed("a_teletransmettre")}
         refused = {str(one.get("reference")): one for one in client.listed("refuse")}
         for reference, one in ready.items():
-            if reference.startswith(_BORN_THERE) and one["circuit"] in NATURES:
+            if reference.startswith(_BORN_THERE) and one["circuit"] in (*NATURES, PES):
                 self._take_signed(reference, one)
         for act in self._store.at("signature"):
             news: dict[str, Any] = {}
@@ -401,7 +407,8 @@ class Chain:
         if commune not in self._config.communes or self._store.get(reference):
             return
         data: dict[str, Any] = {key: one[key] for key in ("circuit", "numero", "date", "objet", "matiere")}
-        data |= {"document": {"sha256": one["sha256_origine"], "nom": f"{one['numero']}.pdf"}, "annexes": []}
+        name = f"{one['numero'] or 'flux'}.{'xml' if one['circuit'] == PES else 'pdf'}"
+        data |= {"document": {"sha256": one["sha256_origine"], "nom": name}, "annexes": []}
         self.take(reference, commune, data, "signature", dossier=one["id"])
 
     def _hear(self, reference: str, news: dict[str, Any], noted: str) -> None:
@@ -421,15 +428,15 @@ class Chain:
         for act in self._store.at("teletransmission", commune.slug):
             if act.tdt:
                 continue
-            nature, kind, _type, _cabinet = NATURES[act.data["circuit"]]
-            found.append(
-                {
-                    "reference": act.reference, "numero": act.data["numero"], "date": act.data["date"],
-                    "objet": act.data["objet"], "nature": nature, "type": kind, "matiere": act.data["matiere"],
-                    "sha256": self._document(act),
-                    "annexes": [{"nom": one["nom"], "sha256": one["sha256"]} for one in act.data["annexes"]],
-                }
-            )  # fmt: skip
+            sent = {key: act.data[key] for key in ("numero", "date", "objet", "matiere")} | {
+                "reference": act.reference, "sha256": self._document(act),
+                "annexes": [{"nom": one["nom"], "sha256": one["sha256"]} for one in act.data["annexes"]],
+            }  # fmt: skip
+            if act.data["circuit"] == PES:
+                found.append(sent | {"genre": PES})
+            else:
+                nature, kind, _type, _cabinet = NATURES[act.data["circuit"]]
+                found.append(sent | {"genre": "acte", "nature": nature, "type": kind})
         return found
 
     def document(self, commune: Commune, sha256: str) -> Path | None:
@@ -455,8 +462,12 @@ class Chain:
             raise BadRequest(f"« {reference} » n'est pas à transmettre (étape : {act.step}).", 409)
         tdt["etat"] = state
         if state == "acquittee":
-            tdt |= {"id_acte": _id_acte(act, commune, said, ar_acte), "date_reception": _day(said)}
-            tdt["ar_acte"] = self._files.keep_bytes(ar_acte or b"")
+            if act.data["circuit"] == PES:
+                tdt["id_acte"] = _id_flow(act, said)
+            else:
+                tdt |= {"id_acte": _id_acte(act, commune, said, ar_acte), "date_reception": _day(said)}
+            if ar_acte:
+                tdt["ar_acte"] = self._files.keep_bytes(ar_acte)
             self._step("aracte: gardé")
         if state == "versee" and said.get("archive"):
             tdt["archive"] = str(said["archive"])[:100]
@@ -465,7 +476,8 @@ class Chain:
             now = self._store.lock(connection, reference)
             track = now.track | {"tdt": tdt}
             if state in _FAILED:
-                who = "La préfecture refuse l'acte" if state == "refusee" else "Le connecteur ne peut pas transmettre"
+                refused = "La DGFiP refuse le flux" if act.data["circuit"] == PES else "La préfecture refuse l'acte"
+                who = refused if state == "refusee" else "Le connecteur ne peut pas transmettre"
                 track["echec"] = {"etat": state, "motif": reason}
                 self._store.change(connection, reference, blocked=f"{who} : {reason}")
             elif now.track.get("echec"):  # a person had it transmitted all the same
@@ -506,7 +518,7 @@ class Chain:
             track = dict(now.track)
             if track.get("echec"):
                 if track["echec"]["etat"] == "refusee":
-                    text = "a été refusé par la préfecture : il faut un nouvel acte, sous un autre numéro."
+                    text = "a été refusé pour de bon : il faut un nouvel acte, sous un autre numéro, ou un autre flux."
                     raise BadRequest(f"« {reference} » {text}", 409)
                 track |= {"echec": None, "tdt": None}
             self._store.change(connection, reference, track=track | {"essais": 0}, blocked="", late="")
@@ -528,6 +540,14 @@ def _id_acte(act: Act, commune: Commune, said: dict[str, Any], ar_acte: bytes | 
     if not ar_acte or number.encode() not in ar_acte:
         raise BadRequest("Champ « ar_acte » : l'ARActe de cet acte est attendu (base64).")
     return number
+
+
+def _id_flow(act: Act, said: dict[str, Any]) -> str:
+    """What the connector calls a flow that Helios acknowledged: its transaction and its name. Raises BadRequest."""
+    number = str(said.get("id_acte") or "")
+    if hashlib.sha256(act.reference.encode()).hexdigest()[:12] not in number:
+        raise BadRequest(f"Champ « id_acte » : « {number[:60]} » est celui d'un autre flux.", 409)
+    return number[:100]
 
 
 def _day(said: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from .chain import STEPS
+from .chain import ACTS_ALONE, PES, STEPS
 from .config import Commune, Config
 from .store import FINISHED, Act, Store
 
@@ -30,8 +30,9 @@ _WAITING = {
 
 
 def _stage(config: Config, act: Act, steps: tuple[str, ...], service: str) -> str:
-    """fait, ici, bloque, avenir or sans (the commune lacks the service)."""
-    if service and not config.has(act.commune, service):
+    """fait, ici, bloque, avenir or sans (the commune lacks the service, or the act has no such step)."""
+    flow = act.data.get("circuit") == PES
+    if (service and not config.has(act.commune, service)) or (flow and steps[0] in ACTS_ALONE):
         return "sans"
     here = len(STEPS) if act.step == FINISHED else STEPS.index(act.step)
     if here > STEPS.index(steps[-1]):
@@ -56,7 +57,10 @@ def _row(config: Config, act: Act) -> dict[str, Any]:
     elif act.step == FINISHED:
         state, text = "fait", "au bout de la chaîne"
     else:
-        state, text = "ici", _WAITING[act.step]
+        text = _WAITING[act.step]
+        if act.data.get("circuit") == PES:
+            text = text.replace("l'ARActe", "l'acquittement de la DGFiP")
+        state = "ici"
     return {
         "reference": act.reference, "commune": commune.name if commune else act.commune,
         "numero": act.data.get("numero", ""), "objet": act.data.get("objet", ""), "etat": state, "texte": text,

@@ -302,7 +302,7 @@ class Agent:
         )
 
     def _check_pes(self, row: Row, folder: Path) -> None:
-        path = folder / self._pes_name(row)
+        path = folder / _pes_name(row)
         faults = check_pes(path, self._config.siren, self._config.max_bytes)
         if faults:
             self._reject(row, "\n".join(faults))
@@ -311,10 +311,6 @@ class Agent:
             self._journal.move(row, State.CHECKED, empreinte=digest(path, "sha1"))
         except AlreadyUsed:
             self._reject(row, f"« {path.name} » a déjà été transmis (même contenu) ; rien n'est renvoyé.")
-
-    @staticmethod
-    def _pes_name(row: Row) -> str:
-        return next(item.name for item in row.files if not item.name.lower().endswith((".yml", ".yaml")))
 
     def _reject(self, row: Row, problem: str) -> None:
         log.warning("« %s » est rejeté : %s", row.title, problem.replace("\n", " "))
@@ -426,7 +422,7 @@ class Agent:
         self._step("intention")
         try:
             if row.kind == "pes":
-                transaction = self._driver.submit_pes(folder / self._pes_name(row))
+                transaction = self._driver.submit_pes(folder / _pes_name(row))
             else:
                 transaction = self._driver.submit_act(Act.from_dict(row.act or {}), folder)
         except (Unreachable, Denied) as error:
@@ -615,7 +611,7 @@ class Agent:
     def _file(self, row: Row) -> None:
         """Bring a finished deposit to its last folder. Started again at any point, it ends the same."""
         source = self._config.folder_current / row.ref
-        target = self._config.dossier / FOLDERS[row.state] / self._last_name(row)
+        target = self._config.dossier / FOLDERS[row.state] / last_name(row)
         if source.exists():
             if target.exists():  # filed once already, under a journal that was lost since
                 target = target.with_name(f"{target.name}_{row.ref}")
@@ -626,13 +622,6 @@ class Agent:
             self._move_refused(row, target)
         self._step("classé")
         self._journal.note(self._journal.get(row.id), classe=1, retire_du_depot=1)
-
-    def _last_name(self, row: Row) -> str:
-        if row.idacte:
-            return row.idacte
-        if row.kind == "pes" and row.state is State.ACKNOWLEDGED:
-            return f"PES-{row.transaction}-{Path(self._pes_name(row)).stem}"
-        return row.ref
 
     def _move_refused(self, row: Row, target: Path) -> None:
         """Files refused where they stood go from depot/ to rejets/ as they are."""
@@ -687,6 +676,19 @@ class Agent:
             self._step("reçu")
             log.warning("Reçu de la préfecture ou de la DGFiP : %s (%s).", item.title, target)
         self._driver.mark_read(item)
+
+
+def _pes_name(row: Row) -> str:
+    return next(item.name for item in row.files if not item.name.lower().endswith((".yml", ".yaml")))
+
+
+def last_name(row: Row) -> str:
+    """Name of the last folder of a deposit."""
+    if row.idacte:
+        return row.idacte
+    if row.kind == "pes" and row.state is State.ACKNOWLEDGED:
+        return f"PES-{row.transaction}-{Path(_pes_name(row)).stem}"
+    return row.ref
 
 
 def _unpack(content: bytes, folder: Path, item: Incoming) -> None:

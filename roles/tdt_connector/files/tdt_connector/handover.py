@@ -22,7 +22,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import yaml
 
-from .agent import FOLDERS
+from .agent import FOLDERS, last_name
 from .archive import ACCEPTED, archived_as, session
 from .client import explain
 from .config import Config
@@ -101,10 +101,11 @@ class Gateway:
         if here or (rows and not again):
             return []
         self._deposit(act, stem)
-        return [f"{act.get('numero')} : pris à la passerelle ({reference})."]
+        return [f"{act.get('numero') or act.get('objet')} : pris à la passerelle ({reference})."]
 
     def _deposit(self, act: dict[str, Any], stem: str) -> None:
-        depot, files = self._config.folder_depot, [(f"{stem}.pdf", act)]
+        flow = act.get("genre") == "pes"
+        depot, files = self._config.folder_depot, [(f"{stem}.{'xml' if flow else 'pdf'}", act)]
         for rank, annex in enumerate(act.get("annexes") or [], start=1):
             suffix = Path(str(annex.get("nom") or "")).suffix.lower() or ".pdf"
             files.append((f"{stem}-annexe-{rank}{suffix}", annex))
@@ -119,6 +120,8 @@ class Gateway:
             "fichier": files[0][0],
             "annexes": [{"fichier": name, "type": kind} for name, _item in files[1:]],
         }
+        if flow:
+            description = {"genre": "pes", "fichier": files[0][0]}
         for name, item in files:
             self._fetch(item, depot / f"{name}.part")
         text = yaml.safe_dump(description, allow_unicode=True, sort_keys=False)
@@ -165,7 +168,7 @@ class Gateway:
         refused = "" if answer.ok else f" REFUSÉ : {_said(answer)}"
         if not answer.ok and answer.status_code not in _FINAL_REFUSALS:
             raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {_said(answer)}")
-        last = "versee" if self._config.archive_url else "acquittee"
+        last = "versee" if self._config.archive_url and rows and rows[0].kind == "acte" else "acquittee"
         if said["etat"] in (last, "refusee"):
             self._journal.forget(_KEY + reference)
         else:
@@ -184,18 +187,22 @@ class Gateway:
             return {"etat": "en_erreur", "motif": row.detail or row.state.label}
         if not row.filed:
             return {"etat": "transmise"}
-        folder = self._config.dossier / FOLDERS[row.state] / str(row.idacte)
+        folder = self._config.dossier / FOLDERS[row.state] / last_name(row)
+        if row.kind == "pes":
+            receipt = folder / "acquittement.xml"  # which some platforms of Helios do not give
+            given = {"ar_acte": base64.b64encode(receipt.read_bytes()).decode()} if receipt.exists() else {}
+            return {"etat": "acquittee", "id_acte": folder.name, **given}
         if (folder / ACCEPTED).is_file():
             return {"etat": "versee", "archive": archived_as(folder)}
-        receipt = base64.b64encode((folder / "ARActe.xml").read_bytes()).decode()
+        content = base64.b64encode((folder / "ARActe.xml").read_bytes()).decode()
         return {
-            "etat": "acquittee", "id_acte": row.idacte, "date_reception": row.acknowledged_on, "ar_acte": receipt,
+            "etat": "acquittee", "id_acte": row.idacte, "date_reception": row.acknowledged_on, "ar_acte": content,
         }  # fmt: skip
 
 
 def _stem(act: dict[str, Any]) -> str:
     """The name of an act's files: its number for people, its reference for us."""
-    plain = re.sub(r"[^A-Za-z0-9_]+", "_", str(act.get("numero") or "acte")).strip("_")[:30]
+    plain = re.sub(r"[^A-Za-z0-9_]+", "_", str(act.get("numero") or act.get("genre") or "acte")).strip("_")[:30]
     return f"{plain}-{hashlib.sha256(act['reference'].encode()).hexdigest()[:12]}"
 
 

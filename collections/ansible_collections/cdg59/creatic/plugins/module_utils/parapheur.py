@@ -30,11 +30,12 @@ STATES = {
     "acquitte": "Acquitté",
     "refuse": "Refusé",
     "en_erreur": "En erreur",
+    "clos": "Signé et clos",
 }
 # How a step is passed; `STATES` gives their order.
 _STEPS = {"a_controler": ("Contrôler", "contrôle"), "a_viser": ("Viser", "visa"), "a_signer": ("Signer", "signature")}
 _COMPLETION = {"a_controler": 10, "a_viser": 20, "a_signer": 40, "a_teletransmettre": 60, "teletransmis": 80,
-               "acquitte": 100, "refuse": 0, "en_erreur": 60}  # fmt: skip
+               "acquitte": 100, "refuse": 0, "en_erreur": 60, "clos": 100}  # fmt: skip
 _REASON = {"name": "motif", "label": "Motif", "field_type": 1, "required": True, "widget": 1}
 # What everybody in the circuits of a commune may do with its documents. Acting goes by the application's own pages.
 ON_TYPE = (
@@ -169,13 +170,14 @@ def _workflow(steps: Sequence[str]) -> dict[str, Any]:
     for state in ("a_teletransmettre", "teletransmis"):
         may("Mettre en erreur", state, "en_erreur", reason=True)
     may("Télétransmettre", "en_erreur", "teletransmis")
+    may("Clore", "a_teletransmettre", "clos")
     passed = [state for state in STATES if state not in _STEPS or state in steps]
     return {
         "internal_name": _workflow_name(steps),
         "label": f"Circuit : {', '.join(_STEPS[step][1] for step in steps)}",
         "document_types": [],
         "states": [
-            {"label": STATES[state], "initial": state == steps[0], "final": state == "acquitte",
+            {"label": STATES[state], "initial": state == steps[0], "final": state in ("acquitte", "clos"),
              "completion": _COMPLETION[state]}
             for state in passed
         ],
