@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""How long mayan_config takes for N communes, applied first and compared again, on the lab's document store.
+"""How long mayan_config takes for N communes, applied first and compared again, on a server of the lab.
 
-    scripts/bench_ged.py [N]      the lab up and converged: molecule converge -s ged
+    scripts/bench_mayan.py ged|parapheur [N]      the lab up and converged: molecule converge -s ged
 
 The communes made up for it stay there: destroy the lab after.
 """
@@ -12,17 +12,23 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 TOP = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TOP), str(TOP / "collections")]
+sys.path[:0] = [str(TOP), str(TOP / "collections"), str(TOP / "roles/signature/files")]
 
-from ansible_collections.cdg59.creatic.plugins.module_utils import ged, mayan_config  # noqa: E402 - needs the paths
+from ansible_collections.cdg59.creatic.plugins.module_utils import (  # noqa: E402 - needs the paths
+    ged,
+    mayan_config,
+    parapheur,
+)
 
 from tests.profiles.ged.conftest import Store  # noqa: E402 - same
+from tests.profiles.parapheur.conftest import Parapheur  # noqa: E402 - same
 
 
-def commune(number: int) -> dict[str, object]:
-    """A commune of two agents in two services."""
+def commune(number: int) -> dict[str, Any]:
+    """A commune of two agents in two services, with a circuit of visa and signature."""
     name = f"Banc {number:03}"
     logins = [f"agent{place}.banc{number:03}" for place in (1, 2)]
     return {
@@ -31,14 +37,20 @@ def commune(number: int) -> dict[str, object]:
         "comptes": [{"identifiant": one, "prenom": "A", "nom": name, "courriel": f"{one}@x.test"} for one in logins],
         "ged": {"services": [{"nom": "Direction", "agents": logins[:1]},
                              {"nom": "Finances", "agents": logins[1:], "types": ["marche", "courrier"]}]},
+        "parapheur": {"redacteurs": logins[:1], "dgs": {"titulaire": logins[0]}, "maire": {"titulaire": logins[1]}},
     }  # fmt: skip
 
 
 def main() -> int:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    profile, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 100
     home = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"
-    mayan = Store("10.59.0.40", "ged.creatic.test", home).mayan()
-    wanted = ged.configuration(ged.read_plan(TOP / "inventories/lab/ged.yml"), [commune(one) for one in range(count)])
+    communes = [commune(one) for one in range(count)]
+    if profile == "ged":
+        mayan = Store("10.59.0.40", "ged.creatic.test", home).mayan()
+        wanted = ged.configuration(ged.read_plan(TOP / "inventories/lab/ged.yml"), communes)
+    else:
+        mayan = Parapheur("10.59.0.41", "parapheur.creatic.test", home).mayan()
+        wanted = parapheur.configuration(communes)
     passwords = {one["username"]: f"Banc-{one['username']}-9" for one in wanted["users"]}
     # Groups of no wanted service are emptied: those of the lab's own communes are kept as they are.
     for group in mayan.get("/groups/"):
@@ -53,7 +65,9 @@ def main() -> int:
         result = mayan_config.apply(mayan, wanted, passwords)
         seconds = time.monotonic() - started
         calls = mayan.calls - before
-        print(f"{count} communes, {run} : {len(result.changes)} changements, {calls} appels, {seconds:.1f} s")
+        print(
+            f"{count} communes, {run} : {len(result.changes)} changements, {calls} appels, {seconds:.1f} s", flush=True
+        )
     return 0
 
 
