@@ -177,7 +177,7 @@ def _workflow(steps: Sequence[str]) -> dict[str, Any]:
         "label": f"Circuit : {', '.join(_STEPS[step][1] for step in steps)}",
         "document_types": [],
         "states": [
-            {"label": STATES[state], "initial": state == steps[0], "final": state in ("acquitte", "clos"),
+            {"label": STATES[state], "initial": state == steps[0], "final": state == "acquitte",
              "completion": _COMPLETION[state]}
             for state in passed
         ],
