@@ -124,7 +124,7 @@ def test_a_flow_of_accounts_signed_in_the_parapheur_is_acknowledged_by_helios(pa
     demo_chaine.sign(lab, reference)
     demo_chaine.arrive(lab, reference)
     found = lab.passerelle.track(reference)
-    assert re.fullmatch(r"PES-\d+-pes-[0-9a-f]{12}", found["tdt"]["id_acte"])
+    assert re.fullmatch(r"PES-\d+-flux-[0-9a-f]{12}", found["tdt"]["id_acte"])
     folder = f"/var/lib/tdt-connector/acquittes/{found['tdt']['id_acte']}"
     there = lab.passerelle.on_connector(f"sha256sum {folder}/acquittement.xml {folder}/*.xml")
     assert found["tdt"]["ar_acte"] in there

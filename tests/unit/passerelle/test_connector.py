@@ -101,7 +101,7 @@ def test_a_flow_signed_in_the_parapheur_comes_back_acknowledged_by_helios(
     world.chain.look()
     world.chain.look()
     world.drain()
-    assert relay(commune)[0] == f"Bordereau 12 : pris à la passerelle ({reference})."
+    assert relay(commune)[0] == f"flux : pris à la passerelle ({reference})."
     commune.run()
     [flow] = tdt.pes()
     assert flow["sha1"] == hashlib.sha1(world.files_of(reference), usedforsecurity=False).hexdigest()
@@ -109,7 +109,7 @@ def test_a_flow_signed_in_the_parapheur_comes_back_acknowledged_by_helios(
     world.drain()
     act = world.act(reference)
     assert (act.step, world.parapheur.dossiers[1]["dit"]) == ("termine", ["teletransmis", "acquitte"])
-    assert act.tdt["id_acte"].startswith(f"PES-{flow['id']}-pes-")
+    assert act.tdt["id_acte"].startswith(f"PES-{flow['id']}-flux-")
     [folder] = (commune.root / "acquittes").iterdir()
     assert folder.name == act.tdt["id_acte"]
     kept = world.root / "fichiers" / act.tdt["ar_acte"]

@@ -407,7 +407,8 @@ class Chain:
         if commune not in self._config.communes or self._store.get(reference):
             return
         data: dict[str, Any] = {key: one[key] for key in ("circuit", "numero", "date", "objet", "matiere")}
-        name = f"{one['numero'] or 'flux'}.{'xml' if one['circuit'] == PES else 'pdf'}"
+        data["numero"] = one["numero"] or "flux"
+        name = f"{data['numero']}.{'xml' if one['circuit'] == PES else 'pdf'}"
         data |= {"document": {"sha256": one["sha256_origine"], "nom": name}, "annexes": []}
         self.take(reference, commune, data, "signature", dossier=one["id"])
 

@@ -101,7 +101,7 @@ class Gateway:
         if here or (rows and not again):
             return []
         self._deposit(act, stem)
-        return [f"{act.get('numero') or act.get('objet')} : pris à la passerelle ({reference})."]
+        return [f"{act.get('numero')} : pris à la passerelle ({reference})."]
 
     def _deposit(self, act: dict[str, Any], stem: str) -> None:
         flow = act.get("genre") == "pes"
@@ -202,7 +202,7 @@ class Gateway:
 
 def _stem(act: dict[str, Any]) -> str:
     """The name of an act's files: its number for people, its reference for us."""
-    plain = re.sub(r"[^A-Za-z0-9_]+", "_", str(act.get("numero") or act.get("genre") or "acte")).strip("_")[:30]
+    plain = re.sub(r"[^A-Za-z0-9_]+", "_", str(act.get("numero") or "acte")).strip("_")[:30]
     return f"{plain}-{hashlib.sha256(act['reference'].encode()).hexdigest()[:12]}"
 
 
