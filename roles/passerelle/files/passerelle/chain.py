@@ -409,7 +409,7 @@ class Chain:
         data: dict[str, Any] = {key: one[key] for key in ("circuit", "numero", "date", "objet", "matiere")}
         data["numero"] = one["numero"] or "flux"
         name = f"{data['numero']}.{'xml' if one['circuit'] == PES else 'pdf'}"
-        data |= {"document": {"sha256": one["sha256_origine"], "nom": name}, "annexes": []}
+        data |= {"document": {"nom": name}, "annexes": []}  # only what was signed is taken
         self.take(reference, commune, data, "signature", dossier=one["id"])
 
     def _hear(self, reference: str, news: dict[str, Any], noted: str) -> None:
