@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from passerelle import page
+from passerelle.chain import BadRequest
 from passerelle.config import Account
 from tdt_connector import handover, s2low, sip
 from tdt_connector.handover import Gateway, HandoverError
@@ -102,6 +103,9 @@ def test_a_flow_signed_in_the_parapheur_comes_back_acknowledged_by_helios(
     world.chain.look()
     world.drain()
     assert relay(commune)[0] == f"flux : pris à la passerelle ({reference})."
+    other = {"reference": reference, "etat": "acquittee", "id_acte": "PES-1-flux-0123456789ab"}
+    with pytest.raises(BadRequest, match="celui d'un autre flux"):
+        world.chain.follow(world.config.communes["gondecourt"], other, None)
     commune.run()
     [flow] = tdt.pes()
     assert flow["sha1"] == hashlib.sha1(world.files_of(reference), usedforsecurity=False).hexdigest()

@@ -110,18 +110,20 @@ class Gateway:
             suffix = Path(str(annex.get("nom") or "")).suffix.lower() or ".pdf"
             files.append((f"{stem}-annexe-{rank}{suffix}", annex))
         kind = str(act.get("type") or "99_DE")
-        description = {
-            "numero": str(act.get("numero") or ""),
-            "objet": str(act.get("objet") or ""),
-            "date": str(act.get("date") or "")[:10],
-            "nature": str(act.get("nature") or ""),
-            "classification": str(act.get("matiere") or ""),
-            "type": kind,
-            "fichier": files[0][0],
-            "annexes": [{"fichier": name, "type": kind} for name, _item in files[1:]],
-        }
-        if flow:
-            description = {"genre": "pes", "fichier": files[0][0]}
+        description: dict[str, Any] = (
+            {"genre": "pes", "fichier": files[0][0]}
+            if flow
+            else {
+                "numero": str(act.get("numero") or ""),
+                "objet": str(act.get("objet") or ""),
+                "date": str(act.get("date") or "")[:10],
+                "nature": str(act.get("nature") or ""),
+                "classification": str(act.get("matiere") or ""),
+                "type": kind,
+                "fichier": files[0][0],
+                "annexes": [{"fichier": name, "type": kind} for name, _item in files[1:]],
+            }
+        )
         for name, item in files:
             self._fetch(item, depot / f"{name}.part")
         text = yaml.safe_dump(description, allow_unicode=True, sort_keys=False)
