@@ -145,6 +145,7 @@ def test_a_dead_machine_comes_back_with_its_address_and_keys(folder: Path) -> No
     for _attempt in range(50):
         if lab.containers()["creatic-essai-b"]["State"] != "running":
             break
+        time.sleep(0.2)
     ready.up()
     assert "essai-b" in ready.changes
     assert ssh(folder, HOSTS[1].address, "hostname").strip() == "essai-b"
