@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from flask import Flask, Response, abort, jsonify, request
+from tdt_simulator.testing import wait_refused
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 PASSWORD = "mot-de-passe-d-essai"
@@ -61,6 +62,7 @@ class TlsServer:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+            wait_refused(self._port)
 
     @property
     def url(self) -> str:

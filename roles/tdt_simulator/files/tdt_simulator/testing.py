@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import socket
 import ssl
 import threading
 import time
@@ -16,6 +18,21 @@ from . import config as settings
 from . import prefecture, reports
 from .app import create_app
 from .store import Store
+
+
+def wait_refused(port: int, seconds: float = 10) -> None:
+    """Wait until 127.0.0.1 refuses connections: Linux may accept some more just after a server has closed.
+
+    Raises:
+        TimeoutError: something else listens there.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with socket.socket() as caller:
+            if caller.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED:
+                return
+        time.sleep(0.01)
+    raise TimeoutError(f"port {port} still accepts connections after {seconds} s")
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -60,6 +77,7 @@ class TdtServer:
             self._thread.join()
             self._server.server_close()
             self._server = self._thread = None
+            wait_refused(self._port)
 
     def fault(self, name: str, *, seconds: float | None = None, times: int | None = None, target: str = "") -> None:
         """Turn a fault on (names and meanings: faults.FAULTS)."""
