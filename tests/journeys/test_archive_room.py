@@ -129,7 +129,11 @@ def test_the_room_is_patched_node_by_node_and_the_client_goes_on(
     assert {name: done["redemarre"] for name, done in record["noeuds"].items()} == {
         "sae1": False, "sae2": True, "sae3": False
     }  # fmt: skip
-    assert all(done["paquets"] == ["creatic-essai 2"] for done in record["noeuds"].values())
+    # Besides what Debian published in the meantime.
+    without = {
+        name: done["paquets"] for name, done in record["noeuds"].items() if "creatic-essai 2" not in done["paquets"]
+    }
+    assert without == {}
     # One node at a time: a node begins after the one before has ended.
     times = sorted((done["debut"], done["fin"]) for done in record["noeuds"].values())
     assert all(ended <= began for (_, ended), (began, _) in itertools.pairwise(times))
