@@ -39,7 +39,8 @@ MEMORY = 700
 
 def test_what_runs(host: Host) -> None:
     for unit in ("postgresql@17-main.service", "mayan-queue.service", "mayan.service", "mayan-worker.service",
-                 "nginx.service", "parapheur-sceau.socket", "parapheur-rappels.timer"):  # fmt: skip
+                 "nginx.service", "parapheur-sceau.socket", "parapheur-arrivees.timer",
+                 "parapheur-echeances.timer"):  # fmt: skip
         assert host.check_output(f"systemctl is-active {unit}") == "active", unit
 
 
@@ -50,7 +51,7 @@ def test_only_ssh_and_https_listen(host: Host) -> None:
     assert ports == {22, 443}, lines
 
 
-@pytest.mark.parametrize("unit", ["mayan.service", "parapheur-sceau@1.service", "parapheur-rappels.service"])
+@pytest.mark.parametrize("unit", ["mayan.service", "parapheur-sceau@1.service", "parapheur-courriels@arrivees.service"])
 def test_services_are_sandboxed(host: Host, unit: str) -> None:
     with host.sudo():
         shown = host.check_output(f"systemd-analyze security --no-pager {unit}")
@@ -571,7 +572,7 @@ def test_deadlines_are_reminded_by_mail(host: Host, store: Parapheur, opened: Op
     opened(objet=f"Proche {near}", echeance=str(today + dt.timedelta(days=1)))
     opened(objet=f"Loin {far}", echeance=str(today + dt.timedelta(days=30)))
     with relay() as received, host.sudo():
-        host.run_expect([0], "systemctl start parapheur-rappels.service")
+        host.run_expect([0], "systemctl start parapheur-courriels@echeances.service")
     letters = [email.message_from_bytes(one, policy=email.policy.default) for one in received]
     mine = [one for one in letters if one["To"] == "paul.renard@gondecourt.test"]
     assert len(mine) == 1
@@ -583,11 +584,38 @@ def test_deadlines_are_reminded_by_mail(host: Host, store: Parapheur, opened: Op
     assert not [one for one in letters if "nadia" in one["To"]]
 
 
+def test_who_is_awaited_is_told_once_of_each_arrival(host: Host, store: Parapheur, opened: Opened) -> None:
+    def letters() -> dict[str, str]:
+        with relay() as received, host.sudo():
+            host.run_expect([0], "systemctl start parapheur-courriels@arrivees.service")
+        found = [email.message_from_bytes(one, policy=email.policy.default) for one in received]
+        return {one["To"].partition("@")[0]: one.get_content() for one in found}
+
+    first, second = word(), word()
+    number = opened(objet=f"Premier {first}")
+    opened(objet=f"Second {second}", echeance=str(dt.date.today() + dt.timedelta(days=30)))
+    with host.sudo():  # no relay: the next turn tells
+        host.run_expect([0], "systemctl start parapheur-courriels@arrivees.service")
+    told = letters()
+    assert first in told["paul.renard"]
+    assert second in told["paul.renard"]
+    assert not {login for login, text in told.items() if first in text} - {"paul.renard"}
+    assert letters() == {}
+    store.act("paul.renard", number, "viser")
+    told = letters()
+    assert list(told) == ["claire.dubois"]
+    assert first in told["claire.dubois"]
+    store.act("claire.dubois", number, "refuser", motif=f"Montant faux {second}")
+    told = letters()
+    assert set(told) == {"karim.lefevre", "paul.renard"}
+    assert f"motif du refus (Claire Dubois) : Montant faux {second}" in told["karim.lefevre"]
+
+
 def test_a_relay_that_does_not_answer_is_seen(host: Host, store: Parapheur, opened: Opened) -> None:
     opened(echeance=str(dt.date.today()))
     with host.sudo():
-        assert host.run("systemctl start parapheur-rappels.service").failed
-        host.run_expect([0], "systemctl reset-failed parapheur-rappels.service")
+        assert host.run("systemctl start parapheur-courriels@echeances.service").failed
+        host.run_expect([0], "systemctl reset-failed parapheur-courriels@echeances.service")
 
 
 # -- configuration as code ----------------------------------------------------------------------------------
@@ -630,7 +658,9 @@ def test_memory_holds_on_a_small_machine(host: Host, opened: Opened) -> None:
     opened()
     time.sleep(2)
     script = (
-        "for pid in $(ps -o pid= -u mayan,postgres,redis,www-data,parapheur-sceau); do "
+        # Letters are a process of a few seconds.
+        "for pid in $(ps -o pid=,unit= -u mayan,postgres,redis,www-data,parapheur-sceau | "
+        "awk '$2 !~ /courriels/ {print $1}'); do "
         "awk '/^Pss:/ {print $2}' /proc/$pid/smaps_rollup || true; done"  # some end meanwhile
     )
     with host.sudo():

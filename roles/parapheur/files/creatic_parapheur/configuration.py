@@ -78,7 +78,7 @@ class Configuration:
         service: login of the gateway.
         states: labels of states, by name.
         circuits: labels of circuits, by name.
-        mail: C(relais), C(port), C(expediteur); empty without reminders.
+        mail: C(relais), C(port), C(expediteur); empty without letters.
         url: address of the application.
     """
 

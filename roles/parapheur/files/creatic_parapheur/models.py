@@ -29,6 +29,8 @@ class Dossier(models.Model):
     depuis = models.DateTimeField()
     par = models.CharField(max_length=200)
     motif = models.TextField(blank=True)
+    # Its `depuis` when those whom it awaits were last written to: a later one is an arrival.
+    annonce = models.DateTimeField(null=True, blank=True)
     # The document to sign, and the last file: the same until it is signed.
     origine = models.ForeignKey(DocumentFile, on_delete=models.RESTRICT, related_name="+")
     fichier = models.ForeignKey(DocumentFile, on_delete=models.RESTRICT, related_name="+")

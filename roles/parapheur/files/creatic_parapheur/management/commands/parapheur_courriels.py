@@ -1,0 +1,113 @@
+"""Letters to who is awaited: dossiers that arrive (parapheur-arrivees.timer), deadlines (parapheur-echeances.timer).
+
+A relay that is away fails the daily reminders, which always speak to it; arrivals are told at the next turn.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.mail import EmailMessage, get_connection
+from django.core.management.base import BaseCommand, CommandParser
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from ... import circuit
+from ...configuration import current
+from ...models import Dossier
+
+AHEAD = 2  # days before the deadline
+
+
+def _late(dossiers: QuerySet[Dossier]) -> QuerySet[Dossier]:
+    return dossiers.filter(echeance__lte=timezone.localdate() + dt.timedelta(days=AHEAD))
+
+
+def _arrived(dossiers: QuerySet[Dossier]) -> QuerySet[Dossier]:
+    return dossiers.exclude(annonce=F("depuis"))
+
+
+# What is told, its subject for one dossier and for several, the first line of the letter.
+ARRIVALS = "arrivees"
+TOLD = {
+    ARRIVALS: (_arrived, "1 dossier vous attend", "{} dossiers vous attendent", "Dans le parapheur, à vous d'agir :"),
+    "echeances": (
+        _late, "1 dossier attend", "{} dossiers attendent", "Dans le parapheur, ces dossiers vous attendent :",
+    ),
+}  # fmt: skip
+
+
+def letter(dossiers: list[Dossier], first: str, url: str) -> str:
+    """What somebody is written."""
+    today = timezone.localdate()
+    lines = ["Bonjour,", "", first, ""]
+    for one in dossiers:
+        number = f"{one.numero} " if one.numero else ""
+        line = f"- {number}{one.objet} ({one.etat_nom})"
+        if one.echeance:
+            late = "EN RETARD, " if one.echeance < today else ""
+            line += f" : {late}échéance le {one.echeance:%d/%m/%Y}"
+        lines.append(line)
+        if one.etat == "refuse":
+            lines.append(f"  motif du refus ({one.par}) : {one.motif}")
+    return "\n".join([*lines, "", f"À traiter : {url}/#/parapheur/", ""])
+
+
+class Command(BaseCommand):
+    """Writes to each person what awaits them."""
+
+    help = "Écrit par courriel aux personnes attendues : dossiers arrivés, ou échéances proches."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which letters."""
+        parser.add_argument("lettres", choices=list(TOLD))
+
+    def handle(self, *, lettres: str, **_options: Any) -> None:
+        """Send; one that fails does not stop the others."""
+        mail = current().mail
+        connection = get_connection(
+            "django.core.mail.backends.smtp.EmailBackend", host=mail["relais"], port=mail["port"], timeout=30
+        )
+        if lettres == ARRIVALS:
+            self._send(lettres, connection)
+            return
+        try:
+            with connection:
+                failed = self._send(lettres, connection)
+        except OSError as error:
+            self.stderr.write(f"le relais {mail['relais']}:{mail['port']} ne répond pas ({error})")
+            failed = True
+        if failed:
+            sys.exit(1)
+
+    def _send(self, lettres: str, connection: Any) -> bool:
+        """Write to everybody; gives whether something failed."""
+        known = current()
+        choose, subject, subjects, first = TOLD[lettres]
+        logins = sorted({login for commune in known.communes.values() for login in commune.people()})
+        told: set[tuple[int, dt.datetime]] = set()
+        failed: set[tuple[int, dt.datetime]] = set()
+        for user in get_user_model().objects.filter(username__in=logins, is_active=True).exclude(email=""):
+            dossiers = list(choose(circuit.to_do(user)))
+            if not dossiers:
+                continue
+            count = subjects.format(len(dossiers)) if len(dossiers) > 1 else subject
+            message = EmailMessage(
+                f"Parapheur : {count}", letter(dossiers, first, known.url), known.mail["expediteur"], [user.email],
+                headers={"Auto-Submitted": "auto-generated"}, connection=connection,
+            )  # fmt: skip
+            seen = {(one.pk, one.depuis) for one in dossiers}
+            try:
+                message.send()
+                self.stdout.write(f"{user.get_username()} : {count}")
+                told |= seen
+            except OSError as error:
+                failed |= seen
+                self.stderr.write(f"{user.get_username()} : courriel non parti ({error})")
+        if lettres == ARRIVALS:
+            for pk, since in told - failed:
+                Dossier.objects.filter(pk=pk).update(annonce=since)
+        return bool(failed)
