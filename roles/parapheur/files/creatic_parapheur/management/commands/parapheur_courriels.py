@@ -30,20 +30,14 @@ def _arrived(dossiers: QuerySet[Dossier]) -> QuerySet[Dossier]:
     return dossiers.exclude(annonce=F("depuis"))
 
 
-# What is told, its subject for one dossier and for several, the first line of the letter.
 ARRIVALS = "arrivees"
-TOLD = {
-    ARRIVALS: (_arrived, "1 dossier vous attend", "{} dossiers vous attendent", "Dans le parapheur, à vous d'agir :"),
-    "echeances": (
-        _late, "1 dossier attend", "{} dossiers attendent", "Dans le parapheur, ces dossiers vous attendent :",
-    ),
-}  # fmt: skip
+TOLD = {ARRIVALS: _arrived, "echeances": _late}
 
 
-def letter(dossiers: list[Dossier], first: str, url: str) -> str:
+def letter(dossiers: list[Dossier], url: str) -> str:
     """What somebody is written."""
     today = timezone.localdate()
-    lines = ["Bonjour,", "", first, ""]
+    lines = ["Bonjour,", "", "Dans le parapheur, ces dossiers vous attendent :", ""]
     for one in dossiers:
         number = f"{one.numero} " if one.numero else ""
         line = f"- {number}{one.objet} ({one.etat_nom})"
@@ -86,17 +80,16 @@ class Command(BaseCommand):
     def _send(self, lettres: str, connection: Any) -> bool:
         """Write to everybody; gives whether something failed."""
         known = current()
-        choose, subject, subjects, first = TOLD[lettres]
         logins = sorted({login for commune in known.communes.values() for login in commune.people()})
         told: set[tuple[int, dt.datetime]] = set()
         failed: set[tuple[int, dt.datetime]] = set()
         for user in get_user_model().objects.filter(username__in=logins, is_active=True).exclude(email=""):
-            dossiers = list(choose(circuit.to_do(user)))
+            dossiers = list(TOLD[lettres](circuit.to_do(user)))
             if not dossiers:
                 continue
-            count = subjects.format(len(dossiers)) if len(dossiers) > 1 else subject
+            count = f"{len(dossiers)} dossiers vous attendent" if len(dossiers) > 1 else "1 dossier vous attend"
             message = EmailMessage(
-                f"Parapheur : {count}", letter(dossiers, first, known.url), known.mail["expediteur"], [user.email],
+                f"Parapheur : {count}", letter(dossiers, known.url), known.mail["expediteur"], [user.email],
                 headers={"Auto-Submitted": "auto-generated"}, connection=connection,
             )  # fmt: skip
             seen = {(one.pk, one.depuis) for one in dossiers}
