@@ -1,4 +1,4 @@
-"""The lab, rolled out once for all journeys; `fab lab.up` comes before (./scripts/test journeys)."""
+"""The lab's whole site, rolled out once for all journeys; the site comes before (./scripts/test journeys)."""
 
 from __future__ import annotations
 
@@ -93,11 +93,6 @@ def rollout(communes: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What the whole site's run must be, before the other journeys disturb it."""
-    items.sort(key=lambda item: item.path.name != "test_site.py")
-
-
 def site(*arguments: str) -> str:
     """Run playbooks/site.yml on the machines that the lab makes by default; gives its output."""
     playbook = ("ansible-playbook", "-i", "inventories/lab", "playbooks/site.yml", "--limit", "all:localhost:!banc")
@@ -107,13 +102,7 @@ def site(*arguments: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def whole_site() -> str:
-    """Every machine of the lab brought to its profile, as verbose as an operator can ask for; gives the output."""
-    return site("-vvv", "--diff")
-
-
-@pytest.fixture(scope="session")
-def ready(whole_site: str) -> str:
+def ready() -> str:
     """Every commune rolled out, to its proof; gives the output of the rollout."""
     status, output = rollout("toutes")
     assert status == 0, output

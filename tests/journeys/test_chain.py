@@ -17,21 +17,7 @@ from tests.profiles.parapheur.conftest import flow
 
 from .conftest import ENVIRONMENT, HOME, REPO, command, on_host
 
-pytestmark = pytest.mark.chain
-LAB = ("ansible-playbook", "-i", "inventories/lab")
 SERVERS = {"ged": "10.59.0.40", "parapheur": "10.59.0.41", "deliberations": "10.59.0.42", "passerelle": "10.59.0.43"}
-NAMES = ["documents", "signatures", "seances", "relais"]
-
-
-@pytest.fixture(scope="module")
-def servers(ready: str) -> None:
-    """The chain's servers, beside the communes and the archive room."""
-    for playbook, more in (
-        ("playbooks/lab/create.yml", ["-e", json.dumps({"lab_only": NAMES})]),
-        ("playbooks/lab/chain.yml", []),
-    ):
-        done = command(*LAB, playbook, *more)
-        assert done.returncode == 0, done.stdout
 
 
 def told(folder: Path) -> dict[str, Any]:
@@ -46,15 +32,11 @@ def demonstrate() -> tuple[int, str, Path]:
     return done.returncode, done.stdout, max((HOME / "chaine").iterdir(), key=lambda path: path.stat().st_mtime)
 
 
-@pytest.fixture(scope="module")
-def passage(servers: None) -> Path:
-    status, output, folder = demonstrate()
+@pytest.mark.passage
+def test_it_is_signed_transmitted_published_filed_and_archived() -> None:
+    status, output, passage = demonstrate()
     assert status == 0, output
     print(output)
-    return folder
-
-
-def test_it_is_signed_transmitted_published_filed_and_archived(passage: Path) -> None:
     found = told(passage)
     assert found["signatures"] == ["Claire Dubois", "Cachet du parapheur"]
     assert found["valides"] == found["de_confiance"] == 2
@@ -66,7 +48,8 @@ def test_it_is_signed_transmitted_published_filed_and_archived(passage: Path) ->
         assert (passage / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_its_servers_stop_and_restart_in_the_middle(passage: Path) -> None:
+@pytest.mark.chain
+def test_its_servers_stop_and_restart_in_the_middle(ready: str) -> None:
     """Each goes away while an act is on its way; another act arrives, once."""
     process = subprocess.Popen(
         [sys.executable, "scripts/demo_chaine.py"], cwd=REPO, env=ENVIRONMENT, text=True,
@@ -95,7 +78,8 @@ def test_its_servers_stop_and_restart_in_the_middle(passage: Path) -> None:
     assert len(steps) == len(set(steps)), "each step once"
 
 
-def test_an_arrete_brought_to_the_parapheur_by_hand_arrives_too(passage: Path) -> None:
+@pytest.mark.chain
+def test_an_arrete_brought_to_the_parapheur_by_hand_arrives_too(ready: str) -> None:
     lab = demo_chaine.Lab()
     mark = time.strftime("%d%H%M%S")
     reference = f"parapheur:essai-{mark}"
@@ -112,7 +96,8 @@ def test_an_arrete_brought_to_the_parapheur_by_hand_arrives_too(passage: Path) -
     assert lab.parapheur.shown(brought.json()["id"])["etat"] == "acquitte"
 
 
-def test_a_flow_of_accounts_signed_in_the_parapheur_is_acknowledged_by_helios(passage: Path) -> None:
+@pytest.mark.chain
+def test_a_flow_of_accounts_signed_in_the_parapheur_is_acknowledged_by_helios(ready: str) -> None:
     lab = demo_chaine.Lab()
     mark = time.strftime("%d%H%M%S")
     reference = f"parapheur:flux-{mark}"
@@ -133,9 +118,8 @@ def test_a_flow_of_accounts_signed_in_the_parapheur_is_acknowledged_by_helios(pa
     assert lab.parapheur.shown(brought.json()["id"])["etat"] == "acquitte"
 
 
-def test_each_server_is_restored_and_proves_it(passage: Path, ready: str) -> None:
-    done = command(*LAB, "playbooks/backup_server.yml")  # which knows the chain's servers now
-    assert done.returncode == 0, done.stdout
+@pytest.mark.drills
+def test_each_server_is_restored_and_proves_it(ready: str) -> None:
     for address in SERVERS.values():
         saved = on_host(address, "creatic-sauvegarde faire")
         assert saved.returncode == 0, saved.stdout

@@ -41,7 +41,8 @@ NETWORK = "creatic"
 PROXY_PORT = 3159
 # SYS_ADMIN lets systemd sandbox its services, NET_ADMIN lets nftables work; both stay inside the host's
 # namespaces. The machine's own kernel settings are out of reach, see INIT.
-CAPABILITIES = ("NET_ADMIN", "SYS_ADMIN", "AUDIT_WRITE")
+# With SYS_BOOT, reboot(2) ends this host's processes alone and says whether it was a reboot.
+CAPABILITIES = ("NET_ADMIN", "SYS_ADMIN", "SYS_BOOT", "AUDIT_WRITE")
 # linux-base: what tells a compliance scanner that the host runs a Debian kernel.
 PACKAGES = (
     "systemd,systemd-sysv,dbus,python3,python3-apt,sudo,openssh-server,iproute2,ca-certificates,procps,tzdata,"
@@ -104,6 +105,28 @@ PROGRAMS = {
     "ssh-keygen": "openssh-client",
 }
 BOOT_SECONDS = 90
+OWNER = "creatic.proprietaire"
+# What the first program of a host ends with when the host asked for a reboot: reboot(2), RESTART kills it with SIGHUP.
+# Switched off, stopped or killed, it ends with something else.
+REBOOTED = 129
+BUILDER = "creatic-image"  # the machine in which an image gets its packages
+# A machine that reboots comes back, as a real one does. $1: REBOOTED, then podman and its options.
+POWER = r"""
+rebooted=$1
+shift
+"$@" events --filter event=died --format '{{.Name}} {{.ContainerExitCode}}' | while read -r name status; do
+  [ "$status" != "$rebooted" ] || "$@" start "$name" || true
+done
+"""
+# Adds packages to the image, and leaves nothing else of it. No service starts: nothing runs there.
+INSTALL = """
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -qq -y "$@" >/dev/null
+apt-get clean
+rm -f /etc/ssh/ssh_host_*
+: > /etc/machine-id
+"""
 
 
 class LabError(Exception):
@@ -121,6 +144,7 @@ class Host:
         machine: ``conteneur``, or ``uml`` for a kernel of its own (module_utils/lab_uml.py).
         memory: of a machine with its own kernel, as Linux takes it.
         disks: further disks of such a machine: ``512M`` a blank one, ``512M:/var/log`` one that holds that folder.
+        packages: Debian packages that its image has already; none: a machine as bare as an installer leaves it.
     """
 
     name: str
@@ -129,6 +153,7 @@ class Host:
     machine: str = "conteneur"
     memory: str = "1024M"
     disks: list[str] = field(default_factory=list)
+    packages: list[str] = field(default_factory=list)
 
     @property
     def container(self) -> str:
@@ -189,25 +214,15 @@ class Lab:
     def _in_namespace(self) -> list[str]:
         return ["nsenter", f"--mount={self._namespace}", "--wdns=/"]
 
+    def _podman(self) -> list[str]:
+        """Podman on the lab's own storage, inside the lab's namespace."""
+        places = {"root": STATE / "storage", "runroot": RUN / "run", "network-config-dir": STATE / "networks"}
+        options = [word for name, place in places.items() for word in (f"--{name}", str(place))]
+        return [*self._in_namespace(), "podman", *options, "--cgroup-manager", "cgroupfs"]
+
     def podman(self, *arguments: str, error: str = "podman a échoué", **options: Any) -> str:
-        """Run podman on the lab's own storage, inside the lab's namespace."""
-        return _run(
-            [
-                *self._in_namespace(),
-                "podman",
-                "--root",
-                str(STATE / "storage"),
-                "--runroot",
-                str(RUN / "run"),
-                "--network-config-dir",
-                str(STATE / "networks"),
-                "--cgroup-manager",
-                "cgroupfs",
-                *arguments,
-            ],
-            error,
-            **options,
-        )
+        """Run podman on the lab's own storage; gives what it printed."""
+        return _run([*self._podman(), *arguments], error, **options)
 
     def _mounted(self, path: Path) -> bool:
         return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
@@ -270,6 +285,8 @@ class Lab:
                 f'Acquire::http::Proxy "http://{self.gateway}:{PROXY_PORT}";\n'
                 'Acquire::Languages "none";\nAcquire::GzipIndexes "true";\nAPT::Install-Recommends "false";\n'
             ),
+            # A machine of the lab lives for hours: its packages need not be on disk before dpkg goes on.
+            "etc/dpkg/dpkg.cfg.d/creatic-lab": "force-unsafe-io\n",
             "etc/apt/sources.list": "".join(f"deb {uri} {suite} {parts}\n" for uri, suite, parts in self._sources()),
             f"etc/sudoers.d/{self.user}": f"{self.user} ALL=(ALL:ALL) NOPASSWD: ALL\n",
             "etc/ssh/sshd_config.d/10-creatic-lab.conf": "PasswordAuthentication no\nPermitRootLogin no\n",
@@ -287,13 +304,15 @@ class Lab:
             files[f"usr/local/share/ca-certificates/{authority.name}"] = authority.read_text()
         return files
 
-    def _recipe(self, more: str = "") -> tuple[dict[str, str], str]:
+    def _recipe(self, packages: list[str]) -> tuple[str, dict[str, str], str]:
+        """Name of the image with these packages, what is put in it, and the digest of all that decides of it."""
         overlay = self._overlay()
         # A new image each ISO week: its package lists are never older than that.
-        seed = json.dumps([overlay, PACKAGES + more, time.strftime("%G-%V"), "3"], sort_keys=True)
-        return overlay, hashlib.sha256(seed.encode()).hexdigest()[:12]
+        seed = json.dumps([overlay, PACKAGES, packages, INSTALL, time.strftime("%G-%V"), "4"], sort_keys=True)
+        digest = hashlib.sha256(seed.encode()).hexdigest()[:12]
+        return f"localhost/creatic-lab:{digest}", overlay, digest
 
-    def _build(self, overlay: dict[str, str], packages: str, target: Path) -> None:
+    def _build(self, overlay: dict[str, str], target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
             bundle = Path(folder) / "overlay.tar"
@@ -312,10 +331,11 @@ class Lab:
                     "mmdebstrap",
                     "--quiet",
                     "--variant=minbase",
-                    f"--include={packages}",
+                    f"--include={PACKAGES}",
                     "--skip=cleanup/apt/lists",
                     '--aptopt=Acquire::Languages "none"',
                     '--aptopt=Acquire::GzipIndexes "true"',
+                    "--dpkgopt=force-unsafe-io",
                     f"--customize-hook=tar-in {bundle} /",
                     '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/apt/sources.list.d/*'
                     ' "$1"/etc/apt/apt.conf.d/99mmdebstrap',
@@ -332,22 +352,61 @@ class Lab:
             )
             image.replace(target)
 
-    def _ensure_image(self) -> str:
-        overlay, digest = self._recipe()
-        name = f"localhost/creatic-lab:{digest}"
-        if name in self.podman("images", "--format", "{{.Repository}}:{{.Tag}}").split():
-            return name
-        self.changes.append("image Debian 13")
-        archive = self._archive("image", overlay, PACKAGES, digest)
-        self.podman("import", str(archive), name, error="l'image n'a pas pu être importée")
-        return name
+    def _ensure_images(self) -> dict[tuple[str, ...], str]:
+        """Make the images that the machines want; gives their names by the packages that they have more."""
+        present = self.podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        made: dict[tuple[str, ...], str] = {}
+        for packages in sorted({(), *map(self._packages, self.hosts)}, key=len):
+            name, overlay, digest = self._recipe(list(packages))
+            if name not in present:
+                self.changes.append("image Debian 13" + (f" avec {len(packages)} paquets de plus" if packages else ""))
+                if packages:
+                    parent = max((one for one in made if set(one) <= set(packages)), key=len)
+                    self._add_packages(made[parent], packages, name)
+                else:
+                    self.podman(
+                        "import", str(self._archive(overlay, digest)), name, error="l'image n'a pas pu être importée"
+                    )
+            made[packages] = name
+        return made
 
-    def _archive(self, kind: str, overlay: dict[str, str], packages: str, digest: str) -> Path:
-        archive = STATE / "cache" / f"{kind}-{digest}.tar"
+    @staticmethod
+    def _packages(host: Host) -> tuple[str, ...]:
+        return tuple(sorted({*host.packages, *(lab_uml.PACKAGES if host.machine == "uml" else ())}))
+
+    def _archive(self, overlay: dict[str, str], digest: str) -> Path:
+        archive = STATE / "cache" / f"image-{digest}.tar"
         if not archive.exists():
-            for old in archive.parent.glob(f"{kind}-*.tar"):
+            for old in archive.parent.glob("image-*.tar"):
                 old.unlink()
-            self._build(overlay, packages, archive)
+            self._build(overlay, archive)
+        return archive
+
+    def _add_packages(self, image: str, packages: tuple[str, ...], name: str) -> None:
+        error = f"l'image n'a pas pu recevoir ses paquets ({', '.join(packages)})"
+        self.podman("rm", "--force", "--ignore", "--time", "0", BUILDER)
+        label = f"{OWNER}={self.owner}"
+        self.podman(
+            *("run", "--detach", "--name", BUILDER, "--network", NETWORK, "--label", label, "--pids-limit=0"),
+            *(image, "sleep", "infinity"), error=error,
+        )  # fmt: skip
+        self._ensure_package_cache()
+        self.podman("exec", BUILDER, "sh", "-ceu", INSTALL, "sh", *packages, error=error)
+        self.podman("commit", "--quiet", BUILDER, name, error=error)
+        self.podman("rm", "--force", "--time", "0", BUILDER, error=error)
+
+    def _tree(self, image: str) -> Path:
+        """The tree of an image as a tar file, kept; the last one alone."""
+        archive = STATE / "cache" / f"noyau-{image.rpartition(':')[2]}.tar"
+        if not archive.exists():
+            for old in archive.parent.glob("noyau-*.tar"):
+                old.unlink()
+            self.podman("rm", "--force", "--ignore", BUILDER)
+            self.podman("create", "--name", BUILDER, image, "true")
+            new = archive.with_suffix(".new")
+            self.podman("export", "--output", str(new), BUILDER, error="l'image n'a pas pu être dépliée")
+            self.podman("rm", BUILDER)
+            new.replace(archive)
         return archive
 
     # -- network and package cache -------------------------------------------------------------
@@ -367,15 +426,29 @@ class Lab:
             error=f"le réseau {self.subnet} n'a pas pu être créé (déjà utilisé sur ce poste ?)",
         )
 
-    def _cache_pid(self) -> int | None:
+    def _running(self, name: str, program: str) -> int | None:
+        """Process of one of the lab's own daemons, while it lives."""
         with contextlib.suppress(OSError, ValueError):
-            pid = int((RUN / "apt-cache.pid").read_text())
-            if b"apt-cacher-ng" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            pid = int((RUN / f"{name}.pid").read_text())
+            if program.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 return pid
         return None
 
+    def _start(self, name: str, command: list[str]) -> None:
+        with (RUN / f"{name}.log").open("w") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+            )
+        (RUN / f"{name}.pid").write_text(f"{process.pid}\n")
+
+    def _ensure_power(self) -> None:
+        if self._running("power", "podman"):
+            return
+        self.changes.append("retour des machines qui redémarrent")
+        self._start("power", ["sh", "-ceu", POWER, "sh", str(REBOOTED), *self._podman()])
+
     def _ensure_package_cache(self) -> None:
-        if self._cache_pid():
+        if self._running("apt-cache", "apt-cacher-ng"):
             return
         self.changes.append("cache de paquets")
         STATE.chmod(0o755)  # podman makes it for root only; the cache runs under an account of its own
@@ -388,21 +461,13 @@ class Lab:
         configuration = RUN / "apt-cache"
         configuration.mkdir(exist_ok=True)
         (configuration / "acng.conf").write_text("ExThreshold: 4\n")
-        with (RUN / "apt-cache.log").open("w") as log:
-            process = subprocess.Popen(
-                [
-                    *("setpriv", "--reuid=apt-cacher-ng", "--regid=apt-cacher-ng", "--clear-groups"),
-                    *("apt-cacher-ng", "-c", str(configuration), "ForeGround=1"),
-                    *(f"CacheDir={cache}", f"LogDir={cache}", "PidFile=", "SocketPath="),
-                    *(f"Port={PROXY_PORT}", f"BindAddress={self.gateway}"),
-                    *proxy,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        (RUN / "apt-cache.pid").write_text(f"{process.pid}\n")
+        self._start("apt-cache", [
+            *("setpriv", "--reuid=apt-cacher-ng", "--regid=apt-cacher-ng", "--clear-groups"),
+            *("apt-cacher-ng", "-c", str(configuration), "ForeGround=1"),
+            *(f"CacheDir={cache}", f"LogDir={cache}", "PidFile=", "SocketPath="),
+            *(f"Port={PROXY_PORT}", f"BindAddress={self.gateway}"),
+            *proxy,
+        ])  # fmt: skip
         listening = f"{self.gateway}:{PROXY_PORT}"
         if not _ready(lambda: listening in _run(["ss", "-ltn"], "ss a échoué"), 15):
             raise LabError(f"le cache de paquets n'écoute pas sur {listening} : voir {RUN / 'apt-cache.log'}")
@@ -416,9 +481,23 @@ class Lab:
         listed = json.loads(self.podman("ps", "--all", "--format", "json") or "[]")
         return {entry["Names"][0]: entry for entry in listed}
 
+    @property
+    def owner(self) -> str:
+        """Whose the machines are: a digest of the administrator's public key, which opens them."""
+        return hashlib.sha256(self._ensure_key().encode()).hexdigest()[:16]
+
+    def _remove_foreign(self) -> None:
+        """Remove machines that another control node made: their keys and certificates are not ours."""
+        foreign = [
+            name for name, found in self.containers().items() if (found.get("Labels") or {}).get(OWNER) != self.owner
+        ]
+        if foreign:
+            self.changes.append(f"machines d'un autre poste de commande retirées ({len(foreign)})")
+            self.podman("rm", "--force", "--time", "2", *foreign, error="les machines n'ont pas pu être retirées")
+
     def _create(self, host: Host, image: str, recipe: str) -> None:
         if host.machine == "uml":
-            options, program = self._kernel_machine(host)
+            options, program = self._kernel_machine(host, image)
         else:
             options = ["--systemd=always", "--pids-limit=0", "--shm-size=256m", "--cap-add", ",".join(CAPABILITIES)]
             program = [INIT_PATH]
@@ -427,16 +506,13 @@ class Lab:
         network = ",".join([f"{NETWORK}:ip={host.address},mac={card}", *(f"alias={name}" for name in host.names)])
         self.podman(
             *("run", "--detach", "--name", host.container, "--hostname", host.name, "--network", network),
-            *("--label", f"creatic.recipe={recipe}", "--hosts-file=none", *options, image, *program),
+            *("--label", f"creatic.recipe={recipe}", "--label", f"{OWNER}={self.owner}", "--hosts-file=none"),
+            *(*options, image, *program),
             error=f"la machine {host.name} ({host.address}) n'a pas démarré",
         )
 
-    def _kernel_machine(self, host: Host) -> tuple[list[str], list[str]]:
+    def _kernel_machine(self, host: Host, image: str) -> tuple[list[str], list[str]]:
         """Make the disks of a machine with its own kernel; what its container is started with."""
-        overlay, digest = self._recipe(lab_uml.PACKAGES)
-        for container_only in (INIT_PATH.removeprefix("/"), SYSCTL_PATH):
-            del overlay[container_only]
-        archive = self._archive("noyau", overlay, f"{PACKAGES},{lab_uml.PACKAGES}", digest)
         folder = STATE / "machines" / host.name
         if folder.exists():
             shutil.rmtree(folder)
@@ -457,16 +533,18 @@ class Lab:
             "etc/ssh/ssh_host_ed25519_key.pub": (key.with_suffix(".pub").read_text(), 0o644),
             f"home/{self.user}/.ssh/authorized_keys": (f"{self._ensure_key()}\n", 0o600),
         }
-        lab_uml.make_disks(archive, folder, disks, files, self.user, _run)
+        unwanted = [INIT_PATH.removeprefix("/"), SYSCTL_PATH]  # for containers alone
+        lab_uml.make_disks(self._tree(image), folder, disks, files, unwanted, self.user, _run)
         repairs = lab_uml.build_repairs(STATE / "cache", _run)
         return lab_uml.podman_options(folder, repairs), lab_uml.command(host.name, host.memory, len(disks))
 
-    def _ensure_machines(self, image: str) -> None:
+    def _ensure_machines(self, images: dict[tuple[str, ...], str]) -> None:
         present = self.containers()
         for host in self.hosts:
+            image = images[self._packages(host)]
             seed = json.dumps([host.address, host.names, image, CAPABILITIES])
             if host.machine == "uml":
-                seed += json.dumps([host.memory, host.disks, self._ensure_key(), lab_uml.REPAIRS, lab_uml.PACKAGES])
+                seed += json.dumps([host.memory, host.disks, lab_uml.REPAIRS])
             recipe = hashlib.sha256(seed.encode()).hexdigest()[:12]
             found = present.get(host.container)
             if found and (found.get("Labels") or {}).get("creatic.recipe") != recipe:
@@ -580,9 +658,11 @@ class Lab:
             self._ensure_namespace()
             self._ensure_watchers()
             public_key = self._ensure_key()
-            image = self._ensure_image()
             self._ensure_network()
-            self._ensure_machines(image)
+            self._remove_foreign()
+            images = self._ensure_images()
+            self._ensure_power()
+            self._ensure_machines(images)
             self._ensure_package_cache()
             self._ensure_access(public_key)
 
@@ -595,11 +675,15 @@ class Lab:
             self._remove(self.containers())
 
     def _remove(self, present: dict[str, Any]) -> None:
-        pid = self._cache_pid()
-        if pid:
-            self.changes.append("cache de paquets")
-            os.kill(pid, signal.SIGTERM)
-            _ready(lambda: self._cache_pid() is None, 10)
+        # Before the machines: none is to come back.
+        for name, program, what in (
+            ("power", "podman", "retour des machines qui redémarrent"),
+            ("apt-cache", "apt-cacher-ng", "cache de paquets"),
+        ):
+            if pid := self._running(name, program):
+                self.changes.append(what)
+                os.killpg(pid, signal.SIGTERM)
+                _ready(partial(lambda *asked: self._running(*asked) is None, name, program), 10)
         if self._mounted(self._namespace):
             self.changes += [*sorted(present), "réseau", "espace de montage"]
             remove = ("rm", "--all", "--force", "--time", "2")

@@ -18,14 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROGRAMS = {"linux.uml": "user-mode-linux", "mkfs.ext4": "e2fsprogs", "cc": "gcc libc6-dev"}
-# What a machine has and a container does without; then what the roles tried on these machines install, because dpkg
-# takes minutes under this kernel. That a bare machine gets these packages is shown by the containers.
-PACKAGES = (
-    "udev,kmod,e2fsprogs,"
-    "nftables,python3-cryptography,cryptsetup-bin,mdadm,xfsprogs,"
-    "aide,apparmor,apparmor-utils,auditd,chrony,cracklib-runtime,debsums,libpam-apparmor,libpam-pwquality,logrotate,"
-    "needrestart,openscap-scanner,rsyslog,rsyslog-gnutls,unattended-upgrades"
-)
+# What a machine has and a container does without; then what role encrypted_raid installs, because dpkg takes minutes
+# under this kernel.
+PACKAGES = ("udev", "kmod", "e2fsprogs", "cryptsetup-bin", "mdadm", "xfsprogs")
 MODULES = Path("/usr/lib/uml/modules")
 ROOT_SIZE = "6G"  # sparse: what is not written takes no room
 BOOT_SECONDS = 240
@@ -137,6 +132,7 @@ def make_disks(
     folder: Path,
     wanted: list[Disk],
     files: dict[str, tuple[str, int]],
+    unwanted: list[str],
     user: str,
     run: Callable[..., str],
 ) -> None:
@@ -147,6 +143,7 @@ def make_disks(
         folder: where the disks go: ``disque0.img`` is the root file system.
         wanted: further disks.
         files: what is the machine's own: path in the tree -> (text, mode); owned by *user* below its home.
+        unwanted: what of the tree does not go there.
         user: the administrator's account.
         run: runs a command or fails with a French sentence.
     """
@@ -154,7 +151,8 @@ def make_disks(
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         tree = Path(temporary) / "tree"
         tree.mkdir()
-        run(["tar", "--numeric-owner", "-xf", str(archive), "-C", str(tree)], "l'image n'a pas pu être dépliée")
+        unpack = ["tar", "--numeric-owner", *(f"--exclude={path}" for path in unwanted), "-C", str(tree)]
+        run([*unpack, "-xf", str(archive)], "l'image n'a pas pu être dépliée")
         run(["cp", "-a", str(MODULES), str(tree / "usr" / "lib" / "modules")], "modules du noyau absents")
         table = ["/dev/ubda / ext4 defaults 0 1\n"]
         for rank, disk in enumerate(wanted, 1):

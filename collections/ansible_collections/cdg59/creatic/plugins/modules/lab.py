@@ -55,6 +55,11 @@ options:
         type: list
         elements: str
         default: []
+      packages:
+        description: Debian packages that its image has already; none for a machine as an installer leaves it.
+        type: list
+        elements: str
+        default: []
   user:
     description: Administrator's account on the machines.
     type: str
@@ -108,6 +113,7 @@ def main() -> None:
                     "machine": {"type": "str", "choices": ["conteneur", "uml"], "default": "conteneur"},
                     "memory": {"type": "str", "default": "1024M"},
                     "disks": {"type": "list", "elements": "str", "default": []},
+                    "packages": {"type": "list", "elements": "str", "default": []},
                 },
             },
             "user": {"type": "str", "default": "creatic"},

@@ -1,0 +1,284 @@
+#!/usr/bin/env python3
+"""Runs the parts of the tests, side by side where they do not wait for each other (called by scripts/test).
+
+One site is made and converged once; everything else is asked of it. What a run found is kept in .cache/essais.json:
+commit, clean tree or not, each part with its verdict and its seconds.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).parents[1]
+HOME = TOP / ".cache" / "test"  # the control node's state of the tests, never the operator's own
+LOGS = HOME / "journaux"  # what each part printed
+RECORD = TOP / ".cache" / "essais.json"
+LOCK = Path("/run/lock/creatic-essais")  # the lab is one per machine
+BENCHES = ["niv-high", "noyau", "coffre"]  # of the machines that the site has not, those of a whole run
+PYTEST = (sys.executable, "-m", "pytest")
+PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
+# The archive room's tests call it as its gateway does: the control node is let in too (tests/journeys/conftest.py).
+PEERS = json.dumps({"archive_node_client_peers": ["10.59.0.1", "10.59.0.30"]})
+# Long: one of them ends each whole run, in turn.
+LONG = ("room_faults", "chain", "disaster", "drills")
+
+
+@dataclass
+class Part:
+    """One part of the tests.
+
+    Attributes:
+        commands: run one after the other, until one fails.
+        after: parts that end first, if they are asked for too.
+        needs: parts whose work this one goes on from; asked for by name, it brings them.
+    """
+
+    commands: list[tuple[str, ...]]
+    after: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    verdict: str = ""
+    seconds: int = 0
+
+
+def bench(name: str, host: str) -> Part:
+    """A test machine: converged, then in check mode, then its profile's tests."""
+    return Part(
+        [(*PLAYBOOK, f"playbooks/{name}.yml", "--limit", host), ("scripts/verify", name, "inventories/lab", host)],
+        after=("lint",), needs=("machines",),
+    )  # fmt: skip
+
+
+def profile(name: str, *after: str, workers: int = 0) -> Part:
+    """The tests of a profile on its machines of the site; that check mode is silent is told by the part « again »."""
+    tests = (*PYTEST, "-q", "-p", "no:cacheprovider", "tests/profiles/common", f"tests/profiles/{name}")
+    chosen = ("--profile", name, "--limit", name)
+    return Part([tests + chosen + (("-n", str(workers)) if workers else ())], after, ("site",))
+
+
+def journeys(mark: str, *after: str) -> Part:
+    """Tests of tests/journeys: those without a mark of a long part, or with that one."""
+    wanted = mark or " and ".join(f"not {name}" for name in ("site", "passage", *LONG))
+    return Part([(*PYTEST, "-v", "tests/journeys", "-m", wanted)], after, ("site",))
+
+
+def whole() -> dict[str, Part]:
+    """Every part of a whole run but the last, which is one of LONG. What stands first is begun first."""
+    names = ("tdt_simulator", "commune_pc", "tdt_connector", "archive_node", "archive_gateway", "backup_server", "ged",
+             "parapheur", "deliberations", "passerelle")  # fmt: skip
+    return {
+        "unit": Part([(*PYTEST, "-q", "-n", "auto", "--dist", "worksteal")]),
+        "lab": Part([(*PYTEST, "-v", "tests/lab")]),
+        "machines": Part(
+            [(*PLAYBOOK, "playbooks/lab/create.yml", "-e", json.dumps({"lab_benches": BENCHES}))], after=("lab",)
+        ),
+        "lint": Part([("scripts/lint",)], after=("unit",)),
+        "site": Part(
+            [(*PLAYBOOK, "playbooks/site.yml", "--limit", "all:localhost:!banc", "-e", PEERS)],
+            after=("lint",), needs=("machines",),
+        ),
+        # Slow, and alone on a core each: begun early.
+        "noyau": bench("hardening_kernel", "noyau"),
+        "disques": bench("encrypted_raid", "coffre"),
+        "again": Part([(*PYTEST, "-v", "tests/journeys", "-m", "site")], needs=("site",)),
+        "profil tdt_simulator": profile("tdt_simulator", "again"),
+        "profil archive_node": profile("archive_node", "again"),
+        "profil ged": profile("ged", "again"),
+        "profil commune_pc": profile("commune_pc", "profil tdt_simulator", workers=2),
+        "profil tdt_connector": profile("tdt_connector", "profil commune_pc", workers=2),
+        "profil archive_gateway": profile("archive_gateway", "profil archive_node"),
+        "profil parapheur": profile("parapheur", "profil ged"),
+        "profil deliberations": profile("deliberations", "profil parapheur"),
+        "profil passerelle": profile("passerelle", "profil deliberations", "profil tdt_connector"),
+        "profil backup_server": profile("backup_server", "profil archive_gateway"),
+        # Its image had no package of ours.
+        "machine nue": bench("hardening", "niv-high"),
+        "passage": journeys("passage", "profil passerelle", "profil archive_gateway"),
+        "journeys": journeys("", "passage", "machine nue", *(f"profil {name}" for name in names)),
+    }  # fmt: skip
+
+
+class Run:
+    """One run of some parts.
+
+    Attributes:
+        parts: by name.
+        before: seconds that each part took the last time, as far as it is known here.
+    """
+
+    def __init__(self, parts: dict[str, Part], wanted: str) -> None:
+        self.parts, self.wanted = parts, wanted
+        self.started = time.monotonic()
+        self.lock = threading.Condition()
+        found: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
+        self.before: dict[str, int] = found.get("durees", {})
+        self.last = found
+        self.record: dict[str, Any] = {
+            "commit": _git("rev-parse", "HEAD"),
+            "propre": not _git("status", "--porcelain"),
+            "debut": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "demande": wanted,
+        }
+
+    def perform(self) -> bool:
+        """Run them all; gives whether all passed."""
+        self._announce()
+        threads = [threading.Thread(target=self._follow, args=(name,)) for name in self.parts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        failed = [name for name, part in self.parts.items() if part.verdict != "réussi"]
+        for name in failed:
+            self._why(name)
+        lasted = time.monotonic() - self.started
+        print(f"\nPassage de {lasted / 60:.0f} min ({lasted:.0f} s), noté dans {RECORD.relative_to(TOP)}")
+        if failed:
+            print("En échec : " + ", ".join(failed))
+        print(f"{len(self.parts) - len(failed)} passed, {len(failed)} failed", flush=True)
+        return not failed
+
+    def _announce(self) -> None:
+        if last := self.last.get("complet"):
+            print(f"Le dernier passage complet d'ici a pris {last['secondes'] / 60:.0f} min ({last['verdict']}).")
+        else:
+            print("Aucun passage complet n'est noté ici : comptez de 45 à 70 minutes pour tout.")
+        print(f"Parties : {', '.join(self.parts)}", flush=True)
+
+    def _follow(self, name: str) -> None:
+        part = self.parts[name]
+        ends = [self.parts[one] for one in (*part.after, *part.needs) if one in self.parts]
+        with self.lock:
+            self.lock.wait_for(lambda: all(one.verdict for one in ends))
+        start = time.monotonic()
+        if all(self.parts[one].verdict == "réussi" for one in part.needs if one in self.parts):
+            print(f"\n== {name} : commence ({time.strftime('%T')})", flush=True)
+            passed = self._work(name, part)
+            verdict = "réussi" if passed else "échec"
+        else:
+            verdict = "pas fait"
+            (LOGS / name).write_text(f"pas fait : {', '.join(part.needs)} n'a pas abouti\n", encoding="utf-8")
+        with self.lock:
+            part.verdict, part.seconds = verdict, round(time.monotonic() - start)
+            self._note()
+            self.lock.notify_all()
+        print(f"\n== {name} : {verdict} en {part.seconds} s{self._left()}", flush=True)
+
+    def _work(self, name: str, part: Part) -> bool:
+        with (LOGS / name).open("w", encoding="utf-8") as log:
+            for command in part.commands:
+                with subprocess.Popen(
+                    command, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                    text=True, errors="replace",
+                ) as process:  # fmt: skip
+                    for line in process.stdout or ():
+                        log.write(line)
+                        log.flush()
+                        print(f"{name} | {line}", end="", flush=True)
+                if process.returncode:
+                    return False
+        return True
+
+    def _left(self) -> str:
+        waiting = [name for name, part in self.parts.items() if not part.verdict]
+        known = self.last.get("complet", {}).get("secondes", 0) if self.wanted == "tout" else 0
+        left = max(0, known - (time.monotonic() - self.started))
+        about = f", environ {left / 60:.0f} min d'après le dernier passage" if known else ""
+        return f" ; reste {', '.join(waiting)}{about}" if waiting else ""
+
+    def _note(self) -> None:
+        """Write what is known so far; the durations of parts that did not run are kept from before."""
+        done = {name: part for name, part in self.parts.items() if part.verdict}
+        failed = any(part.verdict != "réussi" for part in done.values())
+        self.record |= {
+            "secondes": round(time.monotonic() - self.started),
+            "verdict": "échec" if failed else "réussi" if len(done) == len(self.parts) else "en cours",
+            "parties": [
+                {"nom": name, "verdict": part.verdict, "secondes": part.seconds} for name, part in done.items()
+            ],
+        }
+        durations = self.before | {name: part.seconds for name, part in done.items() if part.verdict == "réussi"}
+        complete = self.last.get("complet")
+        if self.wanted == "tout" and len(done) == len(self.parts):
+            complete = {"secondes": self.record["secondes"], "verdict": self.record["verdict"]}
+        text = json.dumps(self.record | {"complet": complete, "durees": durations}, ensure_ascii=False, indent=1)
+        new = RECORD.with_suffix(".new")
+        new.write_text(text, encoding="utf-8")
+        new.replace(RECORD)
+
+    def _why(self, name: str) -> None:
+        """What a failed part printed last, and before that its lines that speak of a failure."""
+        lines = (LOGS / name).read_text(encoding="utf-8", errors="replace").splitlines()
+        telling = re.compile(r"^(?:.*\| )?(?:E  |FAILED|ERROR|fatal:|would reformat)|[Ee]rror")
+        told = [line for line in lines[:-40] if telling.search(line)][-30:]
+        print("\n".join([f"\n== {name}, {self.parts[name].verdict} :", *told, *lines[-40:]]), flush=True)
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=TOP, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def chosen(names: list[str]) -> dict[str, Part]:
+    """The parts asked for, with what they need, in the order of the whole run.
+
+    Raises:
+        SystemExit: there is no such part; the message (French) names those that exist.
+    """
+    known = whole() | {name: journeys(name, "journeys") for name in LONG}
+    if not names:
+        os.environ["CREATIC_WHOLE_RUN"] = "1"  # leaves out what takes minutes more and has its own name
+        turn = LONG[int(_git("rev-list", "--count", "HEAD") or 0) % len(LONG)]
+        print(f"Partie longue de ce passage : {turn} (à son tour parmi {', '.join(LONG)})")
+        return {name: part for name, part in known.items() if name not in LONG or name == turn}
+    scenarios = sorted(path.parent.name for path in (TOP / "molecule").glob("*/molecule.yml"))
+    wanted: dict[str, Part] = {}
+    for name in names:
+        if name in scenarios:
+            wanted[name] = Part([("molecule", "test", "--scenario-name", name)], tuple(wanted))
+        elif name in known:
+            wanted |= _with_needs(name, known)
+        else:
+            listed = (f"parties : {', '.join(known)}", f"scénarios Molecule : {', '.join(scenarios)}")
+            print(f"« {name} » n'est ni une partie ni un scénario.", *listed, sep="\n", file=sys.stderr)
+            raise SystemExit(2)
+    order = list(known)
+    return dict(sorted(wanted.items(), key=lambda one: order.index(one[0]) if one[0] in order else len(order)))
+
+
+def _with_needs(name: str, known: dict[str, Part]) -> dict[str, Part]:
+    found = {name: known[name]}
+    for need in known[name].needs:
+        found |= _with_needs(need, known)
+    return found
+
+
+def main() -> int:
+    names = sys.argv[1:]
+    lock = LOCK.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("D'autres essais sont en cours sur cette machine, qui n'a qu'un banc : attente de leur fin…", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    parts = chosen(names)
+    shutil.rmtree(HOME, ignore_errors=True)
+    LOGS.mkdir(parents=True)
+    passed = Run(parts, " ".join(names) or "tout").perform()
+    if set(parts) - {"unit", "lint", "lab"}:
+        subprocess.run(["fab", "lab.down"], cwd=TOP, check=False)
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
