@@ -1,0 +1,266 @@
+"""What the callback notes of real runs of ansible-playbook, and what scripts/tasks_reached.py makes of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[3]
+PLAY = """---
+- name: First
+  hosts: localhost
+  connection: local
+  gather_facts: false
+  vars: &shared
+    shown: false
+  handlers:
+    - name: Notified handler
+      ansible.builtin.debug:
+    - name: Forgotten handler
+      ansible.builtin.debug:
+  pre_tasks:
+    # A comment between the dash's line and nothing else.
+    - name: Executed
+      ansible.builtin.debug:
+  tasks:
+    - name: Skipped
+      ansible.builtin.debug:
+      when: shown
+    - ansible.builtin.debug:
+        msg: named last
+      name: Executed, its name last
+
+    - name: Loop with items
+      ansible.builtin.debug:
+      loop: [1, 2]
+      when: item == 2
+    - name: Loop without item
+      ansible.builtin.debug:
+      loop: []
+    - name: Loop whose every item is skipped
+      ansible.builtin.debug:
+      loop: [1]
+      when: shown
+    - name: Include without item
+      ansible.builtin.include_tasks: never.yml
+      loop: []
+    - name: Include that is skipped
+      ansible.builtin.include_tasks: never.yml
+      when: shown
+    - name: Include
+      ansible.builtin.include_tasks: ../playbooks/profiles/one.yml
+    - name: Import
+      ansible.builtin.import_tasks: profiles/one.yml
+    - name: Block
+      vars: *shared
+      block:
+        - name: Fails
+          ansible.builtin.command: "false"
+          changed_when: false
+        - name: After a failure
+          ansible.builtin.debug:
+      rescue:
+        - name: Rescue
+          ansible.builtin.debug:
+      always:
+        - name: Always
+          ansible.builtin.debug:
+    - name: Block that nothing breaks
+      block:
+        - name: Works
+          ansible.builtin.command: "true"
+          changed_when: true
+          notify: Notified handler
+      rescue:
+        - name: Useless rescue
+          ansible.builtin.debug:
+    - name: Flush
+      ansible.builtin.meta: flush_handlers
+    - name: Static role
+      ansible.builtin.import_role:
+        name: static
+    - name: Dynamic role
+      ansible.builtin.include_role:
+        name: dynamic
+        tasks_from: other
+    - name: Role that is skipped
+      ansible.builtin.include_role:
+        name: dynamic
+      when: shown
+    - name: Even in check mode
+      ansible.builtin.debug:
+      check_mode: false
+
+- name: Second
+  ansible.builtin.import_playbook: more.yml
+"""
+FILES = {
+    "ansible.cfg": "[defaults]\nroles_path = roles\n",
+    "playbooks/site.yml": PLAY,
+    "playbooks/more.yml": "---\n- hosts: localhost\n  gather_facts: false\n  tasks:\n    - name: Imported play\n"
+    "      ansible.builtin.debug:\n",
+    "playbooks/never.yml": "---\n- name: Never included\n  ansible.builtin.debug:\n",
+    "playbooks/profiles/one.yml": "---\n# Why.\n- name: In a file\n  ansible.builtin.debug:\n",
+    "roles/static/tasks/main.yml": "---\n- name: Of a static role\n  ansible.builtin.command: 'true'\n"
+    "  notify: Of its handlers\n",
+    "roles/static/handlers/main.yml": "---\n- name: Of its handlers\n  ansible.builtin.debug:\n",
+    "roles/dynamic/tasks/main.yml": "---\n- name: Of a role never included\n  ansible.builtin.debug:\n",
+    "roles/dynamic/tasks/other.yml": "---\n- name: Of tasks_from\n  ansible.builtin.debug:\n",
+    "molecule/shared/verify.yml": "---\n- hosts: localhost\n  tasks:\n    - {name: Of a scenario, debug: }\n",
+    "tests/reached/excused.yml": "--- []\n",
+}
+UNREACHED = [
+    "Of a scenario", "Never included", "Forgotten handler", "Skipped", "Loop without item",
+    "Loop whose every item is skipped", "Include without item", "Include that is skipped", "After a failure",
+    "Useless rescue", "Role that is skipped", "Of a role never included",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of its own, with this one's callback and checker."""
+    root = tmp_path_factory.mktemp("depot")
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    for name in ("tests/reached/reached.py", "scripts/tasks_reached.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPO / name, root / name)
+    return root
+
+
+def run(project: Path, folder: Path | str, *arguments: str) -> None:
+    """The playbooks as an operator runs them, with the environment of scripts/test."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "ANSIBLE_CONFIG": str(project / "ansible.cfg"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(project / "tests" / "reached"),
+        "CREATIC_TASKS_REACHED": str(folder),
+    }
+    command = ["ansible-playbook", "-i", "localhost,", "playbooks/site.yml", *arguments]
+    done = subprocess.run(command, cwd=project, env=environment, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def reached(project: Path) -> Path:
+    """What one run reached."""
+    folder = project / "atteintes"
+    run(project, folder)
+    return folder
+
+
+def check(project: Path, folder: Path, *parts: str, excused: str = "[]") -> tuple[int, str]:
+    """The checker's status and what it says, with a list of excuses."""
+    (project / "tests/reached/excused.yml").write_text(f"--- {excused}\n", encoding="utf-8")
+    command = [sys.executable, "scripts/tasks_reached.py", str(folder), *parts]
+    done = subprocess.run(command, cwd=project, text=True, capture_output=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def named(output: str) -> list[str]:
+    """Tasks that it names."""
+    return [line.split("« ")[1].split(" »")[0] for line in output.splitlines() if line.startswith("- ")]
+
+
+def excuse(name: str, file: str = "playbooks/site.yml", **more: object) -> str:
+    """One entry of the list, on one line."""
+    shown = "".join(f", {key}: {value}" for key, value in more.items())
+    return f'{{file: {file}, task: "{name}", reason: because{shown}}}'
+
+
+def test_what_no_run_reached_is_named_and_nothing_else(project: Path, reached: Path) -> None:
+    status, output = check(project, reached)
+    assert status == 1
+    assert named(output) == UNREACHED
+    line = PLAY.splitlines().index("    - name: Skipped") + 1
+    assert f"- playbooks/site.yml:{line} « Skipped » : aucun essai ne l'atteint. Supprimez-la" in output
+    assert f"16 tâches atteintes sur 28, {len(UNREACHED)} défauts." in output
+
+
+def test_lines_are_whole_tasks_of_the_repository_each_once(project: Path, reached: Path) -> None:
+    lines = [line for path in reached.iterdir() for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len(list(reached.iterdir())) == 1
+    assert len(lines) == len(set(lines)) == 16  # every one is where the checker finds a task
+
+
+def test_check_mode_reaches_only_what_is_executed_in_it(project: Path, tmp_path: Path) -> None:
+    run(project, tmp_path, "--check")
+    (noted,) = [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()]
+    line = PLAY.splitlines().index("    - name: Even in check mode") + 1
+    assert noted == f"playbooks/site.yml:{line}\n"
+
+
+def test_two_runs_at_once_never_mix(project: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": f"{project}/tests/reached", "CREATIC_TASKS_REACHED": str(tmp_path)}
+    script = f"""
+from types import SimpleNamespace
+from reached import CallbackModule
+one = CallbackModule()
+for line in range(3000):
+    task = SimpleNamespace(get_path=lambda: f"{project}/playbooks/site.yml:{{line}}", check_mode=False)
+    one.v2_runner_on_ok(SimpleNamespace(task=task))
+"""
+    started = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(2)]
+    assert [one.wait() for one in started] == [0, 0]
+    files = [path.read_text(encoding="utf-8").splitlines() for path in tmp_path.iterdir()]
+    assert files == [[f"playbooks/site.yml:{line}" for line in range(3000)]] * 2
+
+
+def test_it_is_silent_when_no_folder_is_named(project: Path) -> None:
+    before = sorted(project.rglob("*"))
+    run(project, "")
+    assert [path for path in sorted(project.rglob("*")) if path not in before] == []
+
+
+def test_an_excuse_with_its_reason_is_taken(project: Path, reached: Path) -> None:
+    files = "{file: playbooks/never.yml, reason: because}, {file: molecule/shared/verify.yml, reason: because}"
+    entries = [excuse(name) for name in UNREACHED[2:-1]] + [excuse(UNREACHED[-1], "roles/dynamic/tasks/main.yml")]
+    status, output = check(project, reached, excused=f"[{', '.join([files, *entries])}]")
+    assert (status, named(output)) == (0, []), output
+
+
+def test_a_part_that_ran_must_reach_what_it_excused(project: Path, reached: Path) -> None:
+    for part in ("disaster", "[drills, disaster]"):
+        excused = f"[{excuse('Skipped', part=part)}]"
+        assert "Skipped" not in named(check(project, reached, excused=excused)[1])
+        assert "Skipped" not in named(check(project, reached, "chain", excused=excused)[1])
+        assert "Skipped" in named(check(project, reached, "chain", "disaster", excused=excused)[1])
+    excused = f"[{excuse('Executed', part='disaster')}]"
+    assert "Executed" not in named(check(project, reached, "disaster", excused=excused)[1])
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (excuse("Executed"), "« Executed » : atteinte par cet essai, et pourtant excusée. Enlevez-la de"),
+        (excuse("Executed", part="drills"), "« Executed » : atteinte par cet essai, et pourtant excusée."),
+        ("{file: playbooks/more.yml, reason: because}", "« Imported play » : atteinte par cet essai"),
+        (excuse("No such task"), "playbooks/site.yml « No such task » : n'existe pas."),
+        ("{file: playbooks/gone.yml, reason: because}", "playbooks/gone.yml : n'existe pas."),
+        ("{file: playbooks/never.yml}", "playbooks/never.yml : il faut « file », « reason »"),
+        (excuse("Skipped", part="nuit"), "« Skipped » : il faut « file », « reason »"),
+        (excuse("Skipped", parts="drills"), "« Skipped » : il faut « file », « reason »"),
+    ],
+)
+def test_an_excuse_that_does_not_hold_is_a_failure(project: Path, reached: Path, entry: str, said: str) -> None:
+    status, output = check(project, reached, excused=f"[{entry}]")
+    assert status == 1
+    assert said in output
+
+
+def test_what_chance_decides_may_be_reached_or_not(project: Path, reached: Path) -> None:
+    entries = ", ".join(excuse(name, chance="true") for name in ("Executed", "Skipped"))
+    assert not {"Executed", "Skipped"} & set(named(check(project, reached, excused=f"[{entries}]")[1]))
+
+
+def test_a_run_that_noted_nothing_and_a_part_that_does_not_exist_are_told(project: Path, tmp_path: Path) -> None:
+    status, output = check(project, tmp_path)
+    assert status == 1 and "rien n'y est noté" in output
+    status, output = check(project, tmp_path, "nuit")
+    assert status == 2 and "partie inconnue : nuit" in output
