@@ -13,6 +13,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils import encrypted_rai
 from ansible_collections.cdg59.creatic.plugins.module_utils.encrypted_raid import Disk, RaidError, Volume, judge
 
 A, B, C = "/dev/sda", "/dev/sdb", "/dev/sdc"
+MOUNT = "/srv/node/d1"
 UUID, OTHER = "1111:2222", "3333:4444"
 
 
@@ -106,7 +107,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         (md / f"dev-{disk}" / "state").write_text(f"{state}\n")
     (md / "array_state").write_text("clean\n")
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/fstab").write_text("/dev/mapper/d1\t/srv/node/d1\txfs\tnoauto\t0\t0\n")
+    (tmp_path / "etc/fstab").write_text(f"/dev/mapper/d1\t{MOUNT}\txfs\tnoauto\t0\t0\n")
     record = encrypted_raid.record_path("d1", tmp_path / "etc")
     record.parent.mkdir(parents=True)
     record.write_text(f"ARRAY /dev/md/d1 UUID={UUID}\n")
@@ -120,7 +121,7 @@ def volume(
 ) -> Volume:
     found = {disk.path: disk for disk in disks}
     monkeypatch.setattr(Volume, "_look", lambda _self, path: found[path])
-    return Volume("d1", list(found), "", b"the key", "/secrets/d1.cle", new_key, check, machine.root, machine)
+    return Volume("d1", list(found), MOUNT, b"the key", "/secrets/d1.cle", new_key, check, machine.root, machine)
 
 
 def test_a_started_machine_is_opened_with_the_key_on_standard_input(
@@ -183,7 +184,7 @@ def test_a_run_that_was_cut_before_the_file_system_goes_on(machine: Machine, mon
     machine.answers["cryptsetup status"] = (0, "  device:  /dev/md127\n")
     volume(machine, monkeypatch, [member("/dev/a"), member("/dev/b")]).ensure()
     done = [line.split()[:2] for line in machine.changed()]
-    assert done == [["mkfs.xfs", "-q"], ["cryptsetup", "config"], ["mount", "/srv/node/d1"]]
+    assert done == [["mkfs.xfs", "-q"], ["cryptsetup", "config"], ["mount", MOUNT]]
 
 
 def test_a_failed_disk_is_taken_off_once_replaced(

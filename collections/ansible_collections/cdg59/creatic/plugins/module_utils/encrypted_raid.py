@@ -150,7 +150,7 @@ class Volume:
     Attributes:
         name: of the array, of the opened device (/dev/mapper), of the key.
         disks: block devices, best by their stable names (/dev/disk/by-id).
-        mount: where its file system goes; empty when fstab is someone else's to write.
+        mount: where its file system goes.
         key: opens it; given to cryptsetup as it is.
         key_file: where the control node keeps the key, for messages.
         new_key: the key was made in this run: it can only be that of a volume made in this run too.
@@ -370,16 +370,15 @@ class Volume:
     def _mount(self) -> None:
         source, fstab = f"/dev/mapper/{self.name}", self.root / "etc" / "fstab"
         before = fstab.read_text("utf-8") if fstab.exists() else ""
-        if self.mount and mount_points(before, source) != [self.mount]:
+        if mount_points(before, source) != [self.mount]:
             self.changes.append(f"{self.name} : /etc/fstab")
             if self.check:
                 return
             write(fstab, edit_fstab(before, source, self.mount))
             Path(self.mount).mkdir(parents=True, exist_ok=True)
             self._do(["systemctl", "daemon-reload"], "systemd ne relit pas /etc/fstab")
-        for target in mount_points(fstab.read_text("utf-8"), source):
-            if not os.path.ismount(target):
-                self._change(f"monté sur {target}", ["mount", target])
+        if not os.path.ismount(self.mount):
+            self._change(f"monté sur {self.mount}", ["mount", self.mount])
 
     # -- commands -----------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ options:
     suboptions:
       name: {description: Name of the volume., type: str, required: true}
       disks: {description: Its disks., type: list, elements: str, required: true}
-      mount: {description: Where it is mounted; empty for where fstab has it., type: str, default: ""}
+      mount: {description: Where it is mounted., type: str, required: true}
   secrets_dir:
     description: Folder of the keys on the control node.
     type: path
@@ -85,7 +85,7 @@ def main() -> None:
                 "options": {
                     "name": {"type": "str", "required": True},
                     "disks": {"type": "list", "elements": "str", "required": True},
-                    "mount": {"type": "str", "default": ""},
+                    "mount": {"type": "str", "required": True},
                 },
             },
             "secrets_dir": {"type": "path", "required": True},
