@@ -58,7 +58,7 @@ def _below(file: str, node: yaml.Node | None) -> Iterator[Task]:
 
 def tasks(repo: Path) -> list[Task]:
     """Every task that a run may execute."""
-    found = []
+    found: list[Task] = []
     for path in sorted({path for glob in GLOBS for path in repo.glob(glob) if path.name != "molecule.yml"}):
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         found += _below(str(path.relative_to(repo)), root)
