@@ -8,13 +8,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import BRIDGE, RUN, WATCHERS, Host, Lab
 
-HOSTS = [Host("essai-a", "10.59.250.1", ["alias.creatic.test"]), Host("essai-b", "10.59.250.2")]
+HOSTS = [Host("essai-a", "10.59.250.1", ["alias.creatic.test"]), Host("essai-b", "10.59.250.2", packages=["tree"])]
 
 
 def make(ssh: Path, hosts: list[Host] = HOSTS, check: bool = False) -> Lab:
@@ -32,21 +32,38 @@ def ssh(folder: Path, address: str, command: str) -> str:
     ).stdout
 
 
-def traces() -> list[str]:
-    """What a lab leaves on the machine: mounts, links, processes, firewall table, state folder."""
+def processes(lab: Lab) -> list[int]:
+    """Processes of the lab on this computer: its daemons, its machines and what watches over them."""
+    found = [int(path.read_text()) for path in RUN.glob("*.pid")]
+    for one in lab.containers():
+        found += map(int, lab.podman("inspect", "--format", "{{.State.ConmonPid}} {{.State.Pid}}", one).split())
+    return found
+
+
+def traces(were: Iterable[int] = ()) -> list[str]:
+    """What a lab leaves on this computer: mounts, link, firewall rules, folder, and those of its processes."""
     found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "creatic-lab" in line]
     links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, text=True, check=True).stdout)
     found += [link["ifname"] for link in links if link["ifname"] == BRIDGE]
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if "creatic-lab" in command:
-            found.append(command)
-    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
-    found += [line for line in tables.splitlines() if "netavark" in line]
+    rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+    found += [line for line in rules.splitlines() if "10.59." in line]
+    found += [f"processus {pid}" for pid in were if Path(f"/proc/{pid}").exists()]
     return found + ([str(RUN)] if RUN.exists() else [])
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Wait until it is so; the limit is three minutes, for a computer that does much else."""
+    end = time.monotonic() + 180
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.2)
+
+
+def boots(folder: Path, address: str) -> str:
+    """When the machine at this address started, as systemd has it; nothing while it is away."""
+    with contextlib.suppress(subprocess.SubprocessError):
+        return ssh(folder, address, "systemctl show --property=UserspaceTimestampMonotonic --value")
+    return ""
 
 
 @pytest.fixture(scope="module")
@@ -106,18 +123,34 @@ def test_the_machines_have_kernel_settings_of_their_own(folder: Path) -> None:
 
 def test_the_machines_apply_their_own_kernel_settings_when_they_boot(folder: Path) -> None:
     before = machine_settings()
-    lab = make(folder)
+    started = boots(folder, HOSTS[0].address)
     command = "echo vm.swappiness=7 | sudo tee /etc/sysctl.d/90-essai.conf; sudo systemctl reboot 2>&1 || true"
     with contextlib.suppress(subprocess.CalledProcessError):  # the machine goes down under the connection
         ssh(folder, HOSTS[0].address, command)
-    end = time.monotonic() + 100
-    while lab.containers()["creatic-essai-a"]["State"] == "running":
-        assert time.monotonic() < end, "the machine did not go down"
-        time.sleep(0.2)
-    make(folder).up()
-    answer = ssh(folder, HOSTS[0].address, "cat /proc/sys/vm/swappiness; systemctl is-system-running; uptime -s")
-    assert answer.split()[:2] == ["7", "running"]
+    wait_for(lambda: boots(folder, HOSTS[0].address) not in ("", started), "the machine did not come back by itself")
+    answer = ssh(folder, HOSTS[0].address, "cat /proc/sys/vm/swappiness; systemctl is-system-running --wait")
+    assert answer.split() == ["7", "running"]
     assert machine_settings() == before
+    again = make(folder)
+    again.up()
+    assert again.changes == []
+
+
+def test_a_machine_that_is_switched_off_stays_off(folder: Path) -> None:
+    with contextlib.suppress(subprocess.CalledProcessError):
+        ssh(folder, HOSTS[1].address, "sudo systemctl poweroff 2>&1 || true")
+    wait_for(lambda: make(folder).containers()["creatic-essai-b"]["State"] != "running", "it was not switched off")
+    time.sleep(3)  # the time in which one that reboots is back
+    assert make(folder).containers()["creatic-essai-b"]["State"] == "exited"
+    again = make(folder)
+    again.up()
+    assert again.changes == ["essai-b"]
+
+
+def test_packages_asked_for_are_in_the_image_of_that_machine_alone(folder: Path) -> None:
+    asked = "dpkg-query -W -f '${Status}' tree 2>&1 || true"
+    assert ssh(folder, HOSTS[1].address, asked) == "install ok installed"
+    assert "no packages found" in ssh(folder, HOSTS[0].address, asked)
 
 
 def test_a_scanner_takes_the_machines_for_machines(folder: Path) -> None:
@@ -142,22 +175,33 @@ def test_a_dead_machine_comes_back_with_its_address_and_keys(folder: Path) -> No
     lab = make(folder)
     os.kill(lab.containers()["creatic-essai-b"]["Pid"], signal.SIGKILL)
     ready = make(folder)
-    for _attempt in range(50):
-        if lab.containers()["creatic-essai-b"]["State"] != "running":
-            break
-        time.sleep(0.2)
+    wait_for(lambda: lab.containers()["creatic-essai-b"]["State"] != "running", "podman did not see it die")
     ready.up()
     assert "essai-b" in ready.changes
     assert ssh(folder, HOSTS[1].address, "hostname").strip() == "essai-b"
 
 
+def test_machines_of_another_control_node_are_made_again(folder: Path, tmp_path: Path) -> None:
+    """Its keys would be refused there, and its archives belong to other authorities."""
+    before = make(folder).containers()["creatic-essai-a"]["Id"]
+    mine = make(tmp_path, HOSTS[:1])
+    mine.up()
+    assert "machines d'un autre poste de commande retirées (2)" in mine.changes
+    found = mine.containers()
+    assert list(found) == ["creatic-essai-a"] and found["creatic-essai-a"]["Id"] != before
+    assert ssh(tmp_path, HOSTS[0].address, "hostname").strip() == "essai-a"
+    make(folder).up()
+    assert ssh(folder, HOSTS[0].address, "hostname").strip() == "essai-a"
+
+
 def test_down_leaves_nothing_behind_of_machines_killed_with_their_watchers(folder: Path) -> None:
     lab = make(folder)
+    ours = processes(lab)
     pids = [lab.podman("inspect", "--format", "{{.State.ConmonPid}} {{.State.Pid}}", one) for one in lab.containers()]
     for pid in [int(pid) for pair in zip(*(one.split() for one in pids), strict=True) for pid in pair]:
         os.kill(pid, signal.SIGKILL)
     make(folder).down()
-    assert traces() == []
+    assert traces(ours) == []
     again = make(folder)
     again.down()
     assert again.changes == []
