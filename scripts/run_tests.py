@@ -25,12 +25,15 @@ TOP = Path(__file__).parents[1]
 HOME = TOP / ".cache" / "test"  # the control node's state of the tests, never the operator's own
 LOGS = HOME / "journaux"  # what each part printed
 RECORD = TOP / ".cache" / "essais.json"
+REACHED = str(HOME / "taches")  # tasks that were executed, see tests/reached
 LOCK = Path("/run/lock/creatic-essais")  # the lab is one per machine
-BENCHES = ["niv-high", "noyau", "coffre"]  # of the machines that the site has not, those of a whole run
 PYTEST = (sys.executable, "-m", "pytest")
 PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
 # The archive room's tests call it as its gateway does: the control node is let in too (tests/journeys/conftest.py).
 PEERS = json.dumps({"archive_node_client_peers": ["10.59.0.1", "10.59.0.30"]})
+# Their playbooks are of tests alone, or none: what they reach tells nothing.
+FILES = ("unit", "lint", "lab")
+NOTED = {"CREATIC_TASKS_REACHED": REACHED, "ANSIBLE_CALLBACK_PLUGINS": str(TOP / "tests" / "reached")}
 # Long: one of them ends each whole run, in turn.
 LONG = ("room_faults", "chain", "disaster", "drills")
 
@@ -53,10 +56,14 @@ class Part:
 
 
 def bench(name: str, host: str) -> Part:
-    """A test machine: converged, then in check mode, then its profile's tests."""
+    """A test machine, beside the site: made, converged, then in check mode, then its profile's tests."""
     return Part(
-        [(*PLAYBOOK, f"playbooks/{name}.yml", "--limit", host), ("scripts/verify", name, "inventories/lab", host)],
-        after=("lint",), needs=("machines",),
+        [
+            (*PLAYBOOK, "playbooks/lab/create.yml", "-e", json.dumps({"lab_only": [host]})),
+            (*PLAYBOOK, f"playbooks/{name}.yml", "--limit", host),
+            ("scripts/verify", name, "inventories/lab", host),
+        ],
+        after=("again",), needs=("machines",),
     )  # fmt: skip
 
 
@@ -80,18 +87,17 @@ def whole() -> dict[str, Part]:
     return {
         "unit": Part([(*PYTEST, "-q", "-n", "auto", "--dist", "worksteal")]),
         "lab": Part([(*PYTEST, "-v", "tests/lab")]),
-        "machines": Part(
-            [(*PLAYBOOK, "playbooks/lab/create.yml", "-e", json.dumps({"lab_benches": BENCHES}))], after=("lab",)
-        ),
+        "machines": Part([("fab", "lab.up")], after=("lab",)),
         "lint": Part([("scripts/lint",)], after=("unit",)),
         "site": Part(
             [(*PLAYBOOK, "playbooks/site.yml", "--limit", "all:localhost:!banc", "-e", PEERS)],
             after=("lint",), needs=("machines",),
         ),
-        # Slow, and alone on a core each: begun early.
+        "again": Part([(*PYTEST, "-v", "tests/journeys", "-m", "site")], needs=("site",)),
+        # Kernels of their own are slow, each on one core: begun first, they may go on beside the journeys.
         "noyau": bench("hardening_kernel", "noyau"),
         "disques": bench("encrypted_raid", "coffre"),
-        "again": Part([(*PYTEST, "-v", "tests/journeys", "-m", "site")], needs=("site",)),
+        "machine nue": bench("hardening", "niv-high"),  # its image had no package of ours
         "profil tdt_simulator": profile("tdt_simulator", "again"),
         "profil archive_node": profile("archive_node", "again"),
         "profil ged": profile("ged", "again"),
@@ -102,10 +108,8 @@ def whole() -> dict[str, Part]:
         "profil deliberations": profile("deliberations", "profil parapheur"),
         "profil passerelle": profile("passerelle", "profil deliberations", "profil tdt_connector"),
         "profil backup_server": profile("backup_server", "profil archive_gateway"),
-        # Its image had no package of ours.
-        "machine nue": bench("hardening", "niv-high"),
         "passage": journeys("passage", "profil passerelle", "profil archive_gateway"),
-        "journeys": journeys("", "passage", "machine nue", *(f"profil {name}" for name in names)),
+        "journeys": journeys("", "passage", *(f"profil {name}" for name in names)),
     }  # fmt: skip
 
 
@@ -176,11 +180,12 @@ class Run:
         print(f"\n== {name} : {verdict} en {part.seconds} s{self._left()}", flush=True)
 
     def _work(self, name: str, part: Part) -> bool:
+        noted = {} if name in FILES else NOTED
         with (LOGS / name).open("w", encoding="utf-8") as log:
             for command in part.commands:
                 with subprocess.Popen(
-                    command, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                    text=True, errors="replace",
+                    command, cwd=TOP, env=os.environ | noted, text=True, errors="replace",
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 ) as process:  # fmt: skip
                     for line in process.stdout or ():
                         log.write(line)
@@ -240,7 +245,9 @@ def chosen(names: list[str]) -> dict[str, Part]:
         os.environ["CREATIC_WHOLE_RUN"] = "1"  # leaves out what takes minutes more and has its own name
         turn = LONG[int(_git("rev-list", "--count", "HEAD") or 0) % len(LONG)]
         print(f"Partie longue de ce passage : {turn} (à son tour parmi {', '.join(LONG)})")
-        return {name: part for name, part in known.items() if name not in LONG or name == turn}
+        found = {name: part for name, part in known.items() if name not in LONG or name == turn}
+        end = Part([("fab", "lab.down"), ("scripts/tasks_reached.py", REACHED, turn)], needs=tuple(found))
+        return found | {"taches": end}
     scenarios = sorted(path.parent.name for path in (TOP / "molecule").glob("*/molecule.yml"))
     wanted: dict[str, Part] = {}
     for name in names:
@@ -274,8 +281,12 @@ def main() -> int:
     parts = chosen(names)
     shutil.rmtree(HOME, ignore_errors=True)
     LOGS.mkdir(parents=True)
+    # An operator's open SSH connections bear another key: they are not shared.
+    os.environ |= {"CREATIC_HOME": str(HOME), "ANSIBLE_SSH_CONTROL_PATH_DIR": "~/.ansible/cp-test"}
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    os.environ |= dict.fromkeys(("ANSIBLE_FORCE_COLOR", "PY_COLORS"), "0") | {"NO_COLOR": "1"}
     passed = Run(parts, " ".join(names) or "tout").perform()
-    if set(parts) - {"unit", "lint", "lab"}:
+    if set(parts) - set(FILES):
         subprocess.run(["fab", "lab.down"], cwd=TOP, check=False)
     return 0 if passed else 1
 
