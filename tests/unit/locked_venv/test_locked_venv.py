@@ -17,7 +17,8 @@ ROLE = Path(__file__).parents[3] / "roles" / "mayan" / "files"
 def wanted(tmp_path: Path) -> Wanted:
     for name in ("application.lock", "build.lock", "assets.lock"):
         (tmp_path / name).write_text(f"{name}\n", encoding="utf-8")
-    return Wanted(tmp_path / "application.lock", tmp_path / "build.lock", ("fetch",), tmp_path / "assets.lock")
+    locks = [tmp_path / name for name in ("application.lock", "build.lock")]
+    return Wanted(Path("/opt/application"), *locks, ("fetch",), tmp_path / "assets.lock")
 
 
 def test_each_change_of_content_is_another_environment(wanted: Wanted) -> None:
@@ -25,6 +26,7 @@ def test_each_change_of_content_is_another_environment(wanted: Wanted) -> None:
     names.add(dataclasses.replace(wanted, files={"a.css": b"b"}).name)
     names.add(dataclasses.replace(wanted, assets_command=("fetch", "more")).name)
     names.add(dataclasses.replace(wanted, replacements={"a.css": [("a", "b")]}).name)
+    names.add(dataclasses.replace(wanted, root=Path("/opt/autre")).name)
     for lock in (wanted.requirements, wanted.build_requirements, wanted.assets_lock):
         assert lock
         assert wanted.name in names
@@ -32,7 +34,7 @@ def test_each_change_of_content_is_another_environment(wanted: Wanted) -> None:
         lock.write_bytes(before + b"#\n")
         names.add(wanted.name)
         lock.write_bytes(before)
-    assert len(names) == 8
+    assert len(names) == 9
 
 
 def test_what_a_registry_gives_is_told_by_package(tmp_path: Path) -> None:
@@ -67,7 +69,7 @@ def test_a_damaged_bundle_leaves_nothing_that_looks_installed(tmp_path: Path) ->
     root, archive = tmp_path / "opt", tmp_path / "bundle.tar"
     archive.write_bytes(b"\0" * 100)
     with tarfile.open(tmp_path / "good.tar", "w") as opened:
-        opened.add(ROLE / "build.lock", "uv")
+        opened.add(ROLE / "build.lock", "bin/application")
     whole = (tmp_path / "good.tar").read_bytes()
     for content in (b"abime", whole[: len(whole) // 3]):
         archive.write_bytes(content)

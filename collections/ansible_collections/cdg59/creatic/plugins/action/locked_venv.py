@@ -22,6 +22,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         args = self._task.args
         wanted = locked_venv.Wanted(
+            Path(args["root"]),
             self._file(args["requirements"]),
             self._file(args["build_requirements"]),
             tuple(args.get("assets_command") or ()),

@@ -1,24 +1,22 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""A Python application as one bundle: wheels of a lock file and what it fetches elsewhere, made once, used offline.
+"""A Python application as one bundle: the environment of a lock file and what it fetches elsewhere, made once.
 
-The control node makes the bundle (it alone reaches an index); a host unpacks it into a new virtual environment. The
-name of an environment is the digest of all that decided its content: a change of the lock is another environment.
+The control node makes the environment, compiled (it alone reaches an index); a host unpacks it where it was made for.
+The name of an environment is the digest of all that decided its content: a change of the lock is another environment.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
-import io
 import os
 import re
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +24,13 @@ PYTHON = "/usr/bin/python3.13"
 DATE = 315532800  # of our own files, 1980: Zope does not serve a file without a date
 DONE = ".complet"
 _TIMEOUT = 1800  # seconds, of one command
+_DOWNLOADS = 4  # at once: most of the time is an index's answer
+# Compiled as of where it will be. Some packages hold files for other Pythons: what does not compile is left out.
+_COMPILE = """
+import compileall, py_compile, sys
+compileall.compile_dir(sys.argv[1], maxlevels=99, quiet=2, workers=0, stripdir=sys.argv[1], prependdir=sys.argv[2],
+                       invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+"""
 _PACKAGE = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/]+")
 
 
@@ -35,8 +40,10 @@ class LockedVenvError(Exception):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an environment is made of."""
+    """What an environment is made of, and for where."""
 
+    root: Path
+    """Folder of the environments on the host."""
     requirements: Path
     """Lock file, with hashes."""
     build_requirements: Path
@@ -53,7 +60,7 @@ class Wanted:
     @property
     def name(self) -> str:
         """Name of the environment: sixteen hexadecimal digits."""
-        digest = hashlib.sha256(f"{PYTHON} {DATE}".encode())
+        digest = hashlib.sha256(f"{PYTHON} {DATE} {self.root} {_COMPILE}".encode())
         for lock in (self.requirements, self.build_requirements, self.assets_lock):
             digest.update(b"\0" + (lock.read_bytes() if lock else b""))
         digest.update("\0".join(self.assets_command).encode())
@@ -94,12 +101,12 @@ def _make(wanted: Wanted, folder: Path, environment: Mapping[str, str]) -> Path:
     pip = [str(tools / "bin" / "python"), "-m", "pip"]
     _run([*pip, "install", "-q", "--no-deps", "--require-hashes", "--only-binary=:all:", "-r",
           str(wanted.build_requirements)])  # fmt: skip
-    # Wheels come as they are, the rest is built here by the locked setuptools.
-    _run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(wanted.requirements),
-          "-w", str(wheels)])  # fmt: skip
-    uv = tools / "bin" / "uv"
-    _run([str(uv), "venv", "-q", "--offline", "--python", PYTHON, str(venv)], _uv_cache(uv))
-    _install(uv, venv, wheels)
+    _fetch(pip, wanted.requirements, wheels)
+    uv = str(tools / "bin" / "uv")
+    cache = {"UV_CACHE_DIR": str(folder / "uv-cache")}  # beside the environment: files are then linked, not copied
+    _run([uv, "venv", "-q", "--offline", "--relocatable", "--python", PYTHON, str(venv)], cache)
+    _run([uv, "pip", "install", "-q", "--offline", "--no-deps", "--python", str(venv / "bin" / "python"),
+          *map(str, sorted(wheels.glob("*.whl")))], cache)  # fmt: skip
     packages = _site_packages(venv)
     files = dict(wanted.files) | replaced(packages, wanted.replacements)
     _write(packages, files)
@@ -107,22 +114,31 @@ def _make(wanted: Wanted, folder: Path, environment: Mapping[str, str]) -> Path:
         before = set(_files(packages))
         program, *arguments = wanted.assets_command
         _run([str(venv / "bin" / program), *arguments], {**environment, "PYTHONDONTWRITEBYTECODE": "1"})
-        assets = sorted(set(_files(packages)) - before)
-        _check_assets(packages, assets, wanted.assets_lock)
-    else:
-        assets = []
+        _check_assets(packages, sorted(set(_files(packages)) - before), wanted.assets_lock)
+    place = str(wanted.root / wanted.name / packages.relative_to(venv))
+    _run([PYTHON, "-c", _COMPILE, str(packages), place])
     made = folder / "bundle.tar"
-    with tarfile.open(made, "w") as archive:
-        archive.add(uv, "uv")
-        for wheel in sorted(wheels.iterdir()):
-            archive.add(wheel, f"wheels/{wheel.name}")
-        for path in assets:
-            archive.add(packages / path, f"assets/{path}")
-        for name, content in sorted(files.items()):
-            entry = tarfile.TarInfo(f"assets/{name}")
-            entry.size, entry.mtime = len(content), DATE
-            archive.addfile(entry, io.BytesIO(content))
+    # Whatever the umask: the environment holds no secret, and services of other accounts run it. The interpreter is a
+    # link that the host makes itself.
+    _run(["tar", "-C", str(venv), "--numeric-owner", "--owner=0", "--group=0", "--mode=u=rwX,go=rX",
+          "--exclude=./bin/python", "-cf", str(made), "."])  # fmt: skip
     return made
+
+
+def _fetch(pip: Sequence[str], requirements: Path, wheels: Path) -> None:
+    """Bring the wheels of a lock file; what has none is built here by the locked setuptools."""
+    entries = re.split(r"\n(?=[A-Za-z0-9])", re.sub(r"^\s*#.*\n", "", requirements.read_text("utf-8"), flags=re.M))
+    wheels.mkdir()
+
+    def fetch(rank: int) -> None:
+        part = wheels.with_name(f"part{rank}.txt")
+        part.write_text("\n".join(entries[rank::_DOWNLOADS]), encoding="utf-8")
+        if entries[rank::_DOWNLOADS]:
+            _run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(part),
+                  "-w", str(wheels)])  # fmt: skip
+
+    with ThreadPoolExecutor(_DOWNLOADS) as pool:
+        list(pool.map(fetch, range(_DOWNLOADS)))
 
 
 def replaced(packages: Path, replacements: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, bytes]:
@@ -190,23 +206,16 @@ def install(root: Path, name: str, archive: Path) -> None:
     venv = root / name
     shutil.rmtree(venv, ignore_errors=True)
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root) as unpacked:
-        folder = Path(unpacked)
-        try:
-            with tarfile.open(archive) as opened:
-                opened.extractall(folder, filter="data")
-        except (OSError, tarfile.TarError) as error:
-            raise LockedVenvError(
-                f"le paquet de l'application ne se déballe pas ({error}). À faire : vérifiez la place sur {root}, puis "
-                "relancez ; s'il est abîmé, supprimez-le du cache du poste de commande"
-            ) from None
-        uv = folder / "uv"
-        uv.chmod(0o700)
-        _run([str(uv), "venv", "-q", "--offline", "--python", PYTHON, str(venv)], _uv_cache(uv))
-        _install(uv, venv, folder / "wheels", "--compile-bytecode")
-        if (folder / "assets").is_dir():
-            shutil.copytree(folder / "assets", _site_packages(venv), dirs_exist_ok=True)
-    _open_to_all(venv)
+    venv.mkdir(mode=0o755)
+    try:
+        _run(["tar", "-C", str(venv), "--no-same-owner", "-xpf", str(archive)])
+        (venv / "bin" / "python").symlink_to(PYTHON)
+    except (OSError, LockedVenvError) as error:
+        shutil.rmtree(venv, ignore_errors=True)
+        raise LockedVenvError(
+            f"le paquet de l'application ne se déballe pas ({error}). À faire : vérifiez la place sur {root}, puis "
+            "relancez ; s'il est abîmé, supprimez-le du cache du poste de commande"
+        ) from None
     with (venv / DONE).open("w") as mark:
         os.fsync(mark.fileno())
 
@@ -219,17 +228,6 @@ def remove_others(root: Path, kept: Sequence[str]) -> list[str]:
     for path in gone:
         shutil.rmtree(path)
     return [path.name for path in gone]
-
-
-def _install(uv: Path, venv: Path, wheels: Path, *options: str) -> None:
-    found = [str(wheel) for wheel in sorted(wheels.glob("*.whl"))]
-    _run([str(uv), "pip", "install", "-q", "--offline", "--no-deps", "--link-mode", "copy", *options,
-          "--python", str(venv / "bin" / "python"), *found], _uv_cache(uv))  # fmt: skip
-
-
-def _uv_cache(uv: Path) -> dict[str, str]:
-    """Keeps uv's cache beside it, to go with it: it would leave a lock that all may write in the account's home."""
-    return {"UV_CACHE_DIR": str(uv.parent / ".uv-cache")}
 
 
 def _site_packages(venv: Path) -> Path:
@@ -246,15 +244,9 @@ def _write(packages: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         path = packages / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # it may be a link to uv's own copy
         path.write_bytes(content)
-
-
-def _open_to_all(venv: Path) -> None:
-    """Whatever the umask: the environment holds no secret, and services of other accounts run it."""
-    for path in (venv, *venv.rglob("*")):
-        if not path.is_symlink():
-            with contextlib.suppress(FileNotFoundError):
-                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+        os.utime(path, (DATE, DATE))
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
@@ -268,6 +260,6 @@ def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -
     if done.returncode:
         last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])
         raise LockedVenvError(
-            f"{Path(command[0]).name} {' '.join(command[1:4])} a échoué :\n{last}\nÀ faire : vérifiez que le poste de "
-            "commande atteint l'index de paquets configuré (pip, npm), puis relancez"
+            f"{Path(command[0]).name} {' '.join(command[1:4])} a échoué :\n{last}\nÀ faire : vérifiez la place sur le "
+            "disque et, au poste de commande, l'index de paquets configuré (pip, npm), puis relancez"
         )
