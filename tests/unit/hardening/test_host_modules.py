@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -130,7 +133,7 @@ def test_a_value_the_kernel_refuses_is_told(tmp_path: Path, monkeypatch: pytest.
 # -- packages -----------------------------------------------------------------------------------------------------
 
 
-def test_apt_runs_only_when_something_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apt_runs_only_when_something_is_missing(lists: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = Commands({"dpkg-query": "ii aide\nii libc6:amd64\nrc telnet\nhi auditd\n"})
     monkeypatch.setattr(package_set, "run", commands)
     assert package_set.apply(["aide", "auditd", "libc6"], ["telnet"]) == []
@@ -142,6 +145,69 @@ def test_apt_runs_only_when_something_is_missing(monkeypatch: pytest.MonkeyPatch
     before = len(commands.asked)
     package_set.apply(["chrony"], [], check=True)
     assert len(commands.asked) == before + 1
+
+
+@pytest.fixture
+def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Package lists fetched just now, and a place for the policy of services."""
+    (tmp_path / "debian_main_Packages.lz4").write_bytes(b"")
+    monkeypatch.setattr(package_set, "LISTS", tmp_path)
+    monkeypatch.setattr(package_set, "POLICY", tmp_path / "policy-rc.d")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("there", "age", "updated"), [(True, 3600, False), (True, 90000, True), (False, 0, True)])
+def test_old_or_missing_package_lists_are_fetched_before_an_installation(
+    lists: Path, monkeypatch: pytest.MonkeyPatch, there: bool, age: int, updated: bool
+) -> None:
+    commands = Commands()
+    monkeypatch.setattr(package_set, "run", commands)
+    [packages] = lists.glob("*_Packages*")
+    if not there:
+        packages.unlink()  # an image keeps the folder, and its date
+    for path in lists.glob("*_Packages*"):
+        os.utime(path, (time.time() - age,) * 2)
+    os.utime(lists, (time.time() - age,) * 2)
+    package_set.apply(["chrony"], [])
+    assert [line.split()[-1] for line in commands.asked[1:]] == (["update"] if updated else []) + ["chrony"]
+
+
+def test_lists_that_the_mirror_has_outlived_are_fetched_and_the_installation_tried_again(
+    lists: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def run(command: list[str], error: str, environment: dict[str, str] | None = None) -> str:
+        asked.append(command[-1])
+        if asked[-1] == "chrony" and "update" not in asked:
+            raise HardeningError(f"{error} : 404")
+        return ""
+
+    monkeypatch.setattr(package_set, "run", run)
+    package_set.apply(["chrony"], [])
+    assert asked[1:] == ["chrony", "update", "chrony"]
+
+
+@pytest.mark.parametrize("before", [None, "#!/bin/sh\nexit 0\n", package_set.NO_START])
+def test_no_service_starts_the_time_of_an_installation(
+    lists: Path, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    policy = lists / "policy-rc.d"
+    if before:
+        policy.write_text(before)
+        policy.chmod(0o700)
+
+    def run(command: list[str], error: str, environment: dict[str, str] | None = None) -> str:
+        if "install" in command:
+            assert subprocess.run([policy], check=False).returncode == 101
+            raise HardeningError("le disque est plein")
+        return ""
+
+    monkeypatch.setattr(package_set, "run", run)
+    with pytest.raises(HardeningError, match="disque"):
+        package_set.apply(["chrony"], [], start=False)
+    kept = before if before != package_set.NO_START else None  # left by a run that was cut off
+    assert (policy.read_text(), policy.stat().st_mode & 0o777) == (kept, 0o700) if kept else not policy.exists()
 
 
 def test_a_package_cannot_be_wanted_and_unwanted() -> None:

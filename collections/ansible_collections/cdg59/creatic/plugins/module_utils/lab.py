@@ -123,8 +123,7 @@ INSTALL = """
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -qq -y "$@" >/dev/null
-apt-get clean
-rm -f /etc/ssh/ssh_host_*
+rm -f /var/cache/apt/archives/*.deb /etc/ssh/ssh_host_*
 : > /etc/machine-id
 """
 

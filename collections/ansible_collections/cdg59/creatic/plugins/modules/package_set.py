@@ -10,8 +10,8 @@ module: package_set
 short_description: Packages wanted and unwanted, in one task
 version_added: 0.1.0
 description:
-  - dpkg is asked what is there; apt only runs when something is missing or unwanted.
-  - Package lists must be fresh (role base).
+  - dpkg is asked what is there; apt only runs when something is missing or unwanted. Package lists older than a day
+    are fetched first. Recommended packages are not installed, and configuration files are kept as they are.
 options:
   present:
     description: Packages that must be installed.
@@ -23,6 +23,10 @@ options:
     type: list
     elements: str
     default: []
+  start:
+    description: Whether services of new packages may start at once, unconfigured.
+    type: bool
+    default: true
 author:
   - Cre@tic (@cdg59)
 """
@@ -55,12 +59,13 @@ def main() -> None:
         argument_spec={
             "present": {"type": "list", "elements": "str", "default": []},
             "absent": {"type": "list", "elements": "str", "default": []},
+            "start": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
     given = module.params
     try:
-        changes = package_set.apply(given["present"], given["absent"], module.check_mode)
+        changes = package_set.apply(given["present"], given["absent"], module.check_mode, given["start"])
     except HardeningError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result(changes))
