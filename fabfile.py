@@ -42,6 +42,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils import (  # noqa: E4
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import AuditError  # noqa: E402 - same
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import Lab  # noqa: E402 - same
+from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting  # noqa: E402 - same
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority  # noqa: E402 - same
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError  # noqa: E402 - same
 
@@ -66,6 +67,10 @@ def _playbook(
     with context.cd(str(TOP)):
         done = context.run(shlex.join(command), pty=sys.stdout.isatty(), warn=True, env=env)
     return bool(done)
+
+
+def _aside(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _must(done: bool, what: str) -> None:
@@ -306,7 +311,8 @@ def archive_status(context: Context, json: bool = False) -> None:
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         command = ["ansible-playbook", "-i", str(INVENTORY), "playbooks/journeys/archive_status.yml"]
         command += ["-e", f"archive_status_file={file.name}"]
-        with context.cd(str(TOP)):
+        # Nothing on the output but the screen, which « --json » gives to a program.
+        with context.cd(str(TOP)), waiting("réponse des nœuds d'archives", _aside):
             done = context.run(shlex.join(command), hide=True, warn=True)
         text = Path(file.name).read_text(encoding="utf-8")
     if not text:
@@ -432,7 +438,7 @@ def _on_connector(context: Context, commune: str, *argv: str) -> bool:
     """Run a command on a commune's connector, and show what it says."""
     pattern = f"commune_{commune.replace('-', '_')}:&tdt_connector"
     command = ["ansible", pattern, "-i", str(INVENTORY), "-b", "-m", "ansible.builtin.command", "-a", shlex.join(argv)]
-    with context.cd(str(TOP)):
+    with context.cd(str(TOP)), waiting(f"« {shlex.join(argv)} » sur le connecteur de {commune}"):
         done = context.run(shlex.join(command), hide=True, warn=True)
     print("\n".join(line for line in f"{done.stdout}{done.stderr}".splitlines() if not line.endswith(">>")).strip())
     return bool(done)
@@ -528,7 +534,7 @@ def backup_rollback(context: Context, client: str, rouvrir: bool = False) -> Non
 def backup_status(context: Context) -> None:
     """Montre l'état des sauvegardes, vu du serveur : dernière, taille, soupçon, vérification."""
     command = ["ansible", "backup_server", "-i", str(INVENTORY), "-b", "-m", "ansible.builtin.command"]
-    with context.cd(str(TOP)):
+    with context.cd(str(TOP)), waiting("réponse du serveur de sauvegarde"):
         done = context.run(shlex.join([*command, "-a", "creatic-depots etat"]), hide=True, warn=True)
     start = done.stdout.find("[") if done else -1
     if start < 0:

@@ -40,6 +40,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import (
     redact,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import count, duration, explain, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
 
 # Test benches are audited when they are named.
 EVERYTHING = "all:!banc"
@@ -196,7 +197,8 @@ class Audit:
             command += ["--profile", profile, "--environment", str(self.order.inventory), "--limit", ",".join(names)]
             command += ["-m", READ_ONLY_TESTS, "--junitxml", str(report), "-o", "junit_family=xunit2"]
             command += ["-p", "no:cacheprovider", "--tb=short"]
-            done = self._run(command, {"PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True)
+            with waiting(f"essais du profil {profile} ({count(len(names), 'machine')})", self.say):
+                done = self._run(command, {"PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True)
             # 0: all pass, 1: some fail. Anything else is no result.
             if done.returncode not in (0, 1) or not report.is_file():
                 said = " / ".join((done.stdout + done.stderr).strip().splitlines()[-4:])

@@ -34,6 +34,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils import evidence_chai
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import duration, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import Verification
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
 
 MACHINE, ADDRESS = "exercice", "10.59.8.10"
 CONTROL = "poste-de-commande"
@@ -221,9 +222,11 @@ class Drill:
         started = time.monotonic()
         try:
             inventory = self._inventory()
-            done = self._restore(inventory)
+            with waiting(f"restauration de {self.host} (journal : {self.folder / 'ansible.log'})"):
+                done = self._restore(inventory)
             if done:
-                self._test(inventory)
+                with waiting(f"essais de la machine restaurée (journal : {self.folder / 'essais.log'})"):
+                    self._test(inventory)
             self.record["rto_s"] = round(time.monotonic() - started)
         finally:
             self._destroy()

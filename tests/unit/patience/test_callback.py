@@ -1,0 +1,162 @@
+"""The callback that says what a playbook waits for: alone with a made-up clock, then under the real Ansible."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.callback.patience import CallbackModule
+
+REPO = Path(__file__).parents[3]
+# Slow machines start a task late: only the tasks that wait are told by their name and their hosts.
+PLAYS = [
+    {
+        "hosts": "all",
+        "gather_facts": False,
+        "strategy": strategy,
+        "tasks": [
+            {"name": f"Wait for the {{{{ 'node' }}}} under {strategy}", "ansible.builtin.command": "sleep 3"},
+            {
+                "name": f"Loop under {strategy}",
+                "ansible.builtin.command": "sleep 1",
+                "loop": [1, 2],
+                "async": 60,
+                "poll": 1,
+                "run_once": True,
+                "delegate_to": "localhost",
+            },
+            {"name": "Fail", "ansible.builtin.command": "false", "when": "inventory_hostname == failing | default('')"},
+        ],
+    }
+    for strategy in ("linear", "ansible.builtin.host_pinned")
+]
+
+
+class Waiting:
+    """The callback with hosts that start tasks at times of a made-up clock."""
+
+    def __init__(self) -> None:
+        self.callback = CallbackModule()
+
+    def start(self, at: float, *hosts: str, task: str = "Redémarrer") -> None:
+        """The hosts start the task."""
+        for host in hosts:
+            self.callback._running[task, host] = (at, task)
+
+    def end(self, *hosts: str, task: str = "Redémarrer") -> None:
+        """The hosts are done."""
+        for host in hosts:
+            result = SimpleNamespace(
+                task=SimpleNamespace(_uuid=task), host=SimpleNamespace(get_name=lambda host=host: host)
+            )
+            self.callback.v2_runner_on_ok(result)
+
+    def told(self, now: float) -> list[str]:
+        """What is told, without the lead."""
+        return [line.removeprefix("   … depuis ") for line in self.callback.lines(now, 30)]
+
+
+def test_each_interval_is_told_once_and_nothing_before_the_first() -> None:
+    waiting = Waiting()
+    waiting.start(1000, "sae2", "sae1")
+    assert waiting.told(1029) == []
+    assert waiting.told(1030) == ["30 s : Redémarrer (sae1, sae2)"]
+    assert waiting.told(1031) == []
+    waiting.end("sae2")
+    assert waiting.told(1090.2) == ["1 min 30 s : Redémarrer (sae1)"]
+    assert waiting.told(1119) == []
+    waiting.end("sae1")
+    assert waiting.told(2000) == []
+
+
+def test_hosts_that_started_much_later_are_told_apart() -> None:
+    waiting = Waiting()
+    waiting.start(1000, "a")
+    waiting.start(1002, "b")
+    waiting.start(1040, "c")
+    waiting.start(1058, "d")
+    assert waiting.told(1060) == ["1 min 00 s : Redémarrer (a, b)", "20 s : Redémarrer (c)"]
+    waiting.end("a")
+    assert waiting.told(1090) == ["1 min 28 s : Redémarrer (b)", "50 s : Redémarrer (c)", "32 s : Redémarrer (d)"]
+
+
+def test_two_tasks_at_once_and_many_hosts() -> None:
+    waiting = Waiting()
+    waiting.start(1000, *(f"pc{number}" for number in range(9)))
+    waiting.start(1010, "serveur", task="Attendre")
+    assert waiting.told(1030) == ["30 s : Redémarrer (pc0, pc1, pc2, pc3, pc4, pc5 et 3 autres)"]
+    assert waiting.told(1040) == ["30 s : Attendre (serveur)"]
+
+
+def start(folder: Path, interval: float, *arguments: str) -> subprocess.Popen[str]:
+    """Start the plays on three hosts, which are this machine."""
+    hosts = {name: {} for name in ("a", "b", "c")}
+    variables = {
+        "ansible_connection": "local",
+        "ansible_become": False,
+        "ansible_python_interpreter": sys.executable,
+    }
+    inventory = {"all": {"hosts": hosts, "vars": variables}}
+    (folder / "hosts.yml").write_text(json.dumps(inventory), encoding="utf-8")
+    (folder / "plays.yml").write_text(json.dumps(PLAYS), encoding="utf-8")
+    environment = os.environ | {
+        "ANSIBLE_CONFIG": str(REPO / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "CREATIC_PATIENCE": str(interval),
+    }
+    return subprocess.Popen(
+        ["ansible-playbook", "-i", str(folder / "hosts.yml"), str(folder / "plays.yml"), *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(folder: Path, interval: float, *arguments: str) -> tuple[int, str]:
+    """Run the plays; gives the status and the output."""
+    process = start(folder, interval, *arguments)
+    output = process.communicate()[0]
+    return process.returncode, output
+
+
+def test_what_lasts_is_told_under_each_strategy_and_a_failure_stays_one(tmp_path: Path) -> None:
+    status, output = run(tmp_path, 1, "-e", "failing=b")
+    assert status == 2, output
+    for strategy in ("linear", "ansible.builtin.host_pinned"):
+        found = re.findall(rf"^   … depuis \d+ .* : Wait for the node under {strategy} \((.*)\)$", output, re.M)
+        assert {host for hosts in found for host in hosts.split(", ")} >= {"a", "c"}, output
+    assert re.search(r"^   … depuis \d+ .* : Loop under linear \(a\)$", output, re.M), output
+    assert re.search(r"^b +: ok=\d+ .*failed=1 ", output, re.M), output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("arguments", [(), ("--check",)])
+def test_short_tasks_say_nothing(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    status, output = run(tmp_path, 3600, *arguments)
+    assert status == 0, output
+    assert "… depuis" not in output
+    assert "Traceback" not in output
+
+
+def test_an_interruption_ends_as_before(tmp_path: Path) -> None:
+    process = start(tmp_path, 0.2)
+    assert process.stdout is not None
+    seen: list[str] = []
+    while "… depuis" not in "".join(seen[-1:]):
+        line = process.stdout.readline()
+        assert line, seen
+        seen.append(line)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate()[0]
+    assert process.returncode == 99, output
+    assert "User interrupted execution" in output
+    assert "Traceback" not in output and "Fatal Python error" not in output
