@@ -32,6 +32,7 @@ sys.path[:0] = [str(TOP), str(TOP / "collections"), *map(str, sorted(TOP.glob("r
 import testinfra  # noqa: E402 - paths above
 import urllib3  # noqa: E402 - same
 
+from tests.patience import wait_for  # noqa: E402 - same
 from tests.profiles.commune_pc.test_signature import typing  # noqa: E402 - same
 from tests.profiles.deliberations.conftest import HTML, MANAGER, MAYOR, Site  # noqa: E402 - same
 from tests.profiles.deliberations.window import open_window  # noqa: E402 - same
@@ -92,15 +93,10 @@ class Lab:
 
 def wait(what: str, true: Callable[[], Any], seconds: float = 600) -> Any:
     """Wait until something is there; gives it. A server that restarts meanwhile is asked again."""
-    deadline, failed = time.monotonic() + seconds, ""
-    while time.monotonic() < deadline:
-        try:
-            if found := true():
-                return found
-        except (urllib3.exceptions.HTTPError, AssertionError) as error:
-            failed = f" ({error})"
-        time.sleep(1)
-    raise SystemExit(f"{what} : toujours rien après {seconds:.0f} s{failed}")
+    try:
+        return wait_for(true, what, seconds, every=1, despite=(urllib3.exceptions.HTTPError, AssertionError))
+    except AssertionError as error:
+        raise SystemExit(str(error)) from None
 
 
 def say(text: str) -> None:

@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.patience import wait_for
 
 REPO = Path(__file__).parents[2]
 HOME = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"
@@ -60,10 +61,7 @@ def cut_off(address: str) -> None:
 
 def wait_for_return(address: str) -> None:
     """Wait until a machine that was cut off takes connections again: what comes next counts on it."""
-    end = time.monotonic() + BACK_S + 60
-    while on_host(address, "true").returncode:
-        assert time.monotonic() < end, f"{address} n'est pas revenue"
-        time.sleep(1)
+    wait_for(lambda: on_host(address, "true").returncode == 0, f"le retour de {address}", BACK_S + 60, every=1)
 
 
 def state_of(address: str) -> dict[str, dict[str, Any]]:

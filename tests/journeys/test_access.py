@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.patience import allowed
+
 from .conftest import HOME, REPO, command, on_host
 
 CONNECTOR, OTHER_COMMUNE, PC = "10.59.2.20", "10.59.3.20", "10.59.2.10"
@@ -153,10 +155,12 @@ def test_the_session_is_recorded_and_the_administrator_replays_it(auditor: Holde
 
 def test_it_ends_with_its_time(ready: str, tmp_path: Path) -> None:
     """A session that is open is cut, a new one is refused."""
-    short = granted(tmp_path, "auditeur", "--for", "15s", "--profile", "tdt_connector")
+    lasts = round(allowed(15))
+    short = granted(tmp_path, "auditeur", "--for", f"{lasts}s", "--profile", "tdt_connector")
     start = time.monotonic()
-    done = short.run(CONNECTOR, "echo ouverte; sleep 60; echo encore")
-    assert "ouverte" in done.stdout and "encore" not in done.stdout and time.monotonic() - start < 30, done.stdout
+    done = short.run(CONNECTOR, "echo ouverte; sleep 600; echo encore")
+    assert "ouverte" in done.stdout and "encore" not in done.stdout, done.stdout
+    assert time.monotonic() - start < lasts + allowed(15)
     after = short.run(CONNECTOR, "id")
     assert after.returncode != 0 and re.search(r"Permission denied|échu", after.stdout), after.stdout
     assert re.search(rf"^\s*{short.serial}\s+expire", command("fab", "access.list").stdout, re.MULTILINE)
@@ -170,7 +174,7 @@ def test_a_revoked_access_ends_at_once(auditor: Holder, tmp_path: Path) -> None:
     assert session.stdout and session.stdout.readline() == "ouverte\n"
     done = command("fab", "access.revoke", other.serial, "--motif", "essai")
     assert done.returncode == 0 and "révoqué" in done.stdout, done.stdout
-    assert "encore" not in session.communicate(timeout=10)[0]
+    assert "encore" not in session.communicate(timeout=120)[0]
     assert "Permission denied" in other.run(CONNECTOR, "id").stdout
     assert auditor.run(CONNECTOR, "id -un").stdout.strip().endswith("auditeur"), "another one is let in as before"
 

@@ -8,11 +8,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import BRIDGE, RUN, WATCHERS, Host, Lab
+
+from tests.patience import wait_for
 
 HOSTS = [Host("essai-a", "10.59.250.1", ["alias.creatic.test"]), Host("essai-b", "10.59.250.2", packages=["tree"])]
 
@@ -49,14 +51,6 @@ def traces(were: Iterable[int] = ()) -> list[str]:
     found += [line for line in rules.splitlines() if "10.59." in line]
     found += [f"processus {pid}" for pid in were if Path(f"/proc/{pid}").exists()]
     return found + ([str(RUN)] if RUN.exists() else [])
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Wait until it is so; the limit is three minutes, for a computer that does much else."""
-    end = time.monotonic() + 180
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.2)
 
 
 def boots(folder: Path, address: str) -> str:
@@ -127,7 +121,7 @@ def test_the_machines_apply_their_own_kernel_settings_when_they_boot(folder: Pat
     command = "echo vm.swappiness=7 | sudo tee /etc/sysctl.d/90-essai.conf; sudo systemctl reboot 2>&1 || true"
     with contextlib.suppress(subprocess.CalledProcessError):  # the machine goes down under the connection
         ssh(folder, HOSTS[0].address, command)
-    wait_for(lambda: boots(folder, HOSTS[0].address) not in ("", started), "the machine did not come back by itself")
+    wait_for(lambda: boots(folder, HOSTS[0].address) not in ("", started), "que la machine revienne d'elle-même", 180)
     answer = ssh(folder, HOSTS[0].address, "cat /proc/sys/vm/swappiness; systemctl is-system-running --wait")
     assert answer.split() == ["7", "running"]
     assert machine_settings() == before
@@ -139,7 +133,11 @@ def test_the_machines_apply_their_own_kernel_settings_when_they_boot(folder: Pat
 def test_a_machine_that_is_switched_off_stays_off(folder: Path) -> None:
     with contextlib.suppress(subprocess.CalledProcessError):
         ssh(folder, HOSTS[1].address, "sudo systemctl poweroff 2>&1 || true")
-    wait_for(lambda: make(folder).containers()["creatic-essai-b"]["State"] != "running", "it was not switched off")
+    wait_for(
+        lambda: make(folder).containers()["creatic-essai-b"]["State"] != "running",
+        "que podman voie la machine éteinte",
+        180,
+    )
     time.sleep(3)  # the time in which one that reboots is back
     assert make(folder).containers()["creatic-essai-b"]["State"] == "exited"
     again = make(folder)
@@ -175,7 +173,7 @@ def test_a_dead_machine_comes_back_with_its_address_and_keys(folder: Path) -> No
     lab = make(folder)
     os.kill(lab.containers()["creatic-essai-b"]["Pid"], signal.SIGKILL)
     ready = make(folder)
-    wait_for(lambda: lab.containers()["creatic-essai-b"]["State"] != "running", "podman did not see it die")
+    wait_for(lambda: lab.containers()["creatic-essai-b"]["State"] != "running", "que podman voie la machine morte", 180)
     ready.up()
     assert "essai-b" in ready.changes
     assert ssh(folder, HOSTS[1].address, "hostname").strip() == "essai-b"

@@ -9,7 +9,6 @@ import os
 import platform
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,8 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils import lab as lab_module
 from ansible_collections.cdg59.creatic.plugins.module_utils import lab_uml
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import STATE, Host, Lab, LabError
+
+from tests.patience import wait_for
 
 ADDRESS = "10.59.250.3"
 
@@ -86,10 +87,9 @@ def test_a_killed_machine_comes_back_with_its_disks_and_key(folder: Path) -> Non
     ssh(folder, "touch ~/avant; sync")
     lab = make(folder)
     os.kill(lab.containers()["creatic-essai-noyau"]["Pid"], signal.SIGKILL)
-    end = time.monotonic() + 180
-    while lab.containers()["creatic-essai-noyau"]["State"] == "running":
-        assert time.monotonic() < end, "podman did not see it die"
-        time.sleep(0.2)
+    wait_for(
+        lambda: lab.containers()["creatic-essai-noyau"]["State"] != "running", "que podman voie la machine morte", 180
+    )
     again = make(folder)
     again.up()
     assert again.changes == ["essai-noyau"]

@@ -54,8 +54,8 @@ _lost: set[str] = set()
 
 def _answers(address: str) -> bool:
     try:
-        with socket.create_connection((address, 22), timeout=3) as connection:
-            connection.settimeout(5)
+        with socket.create_connection((address, 22), timeout=20) as connection:
+            connection.settimeout(20)
             return bool(connection.recv(4))  # the server speaks first
     except OSError:
         return False

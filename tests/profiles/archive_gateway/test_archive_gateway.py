@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from tests.patience import wait_for
 from tests.profiles.archive_gateway.conftest import AGENCY, TOP, Gateway, issue, own_files
 from tests.profiles.archive_node.conftest import Node
 from tests.unit.archive_gateway import gateway_harness as sips
@@ -384,10 +385,14 @@ class Copies:
 
     def wait_for(self, digest: str | None = None) -> None:
         """Until every node has it: the answer of a versement comes with two of them; then this very content."""
-        deadline = time.monotonic() + 90
-        while "" in (found := {self.digest(node) for node in self.nodes}) or (digest and found != {digest}):
-            assert time.monotonic() < deadline, found
-            time.sleep(0.5)
+        found: set[str] = set()
+
+        def whole() -> bool:
+            found.clear()
+            found.update(self.digest(node) for node in self.nodes)
+            return "" not in found and (not digest or found == {digest})
+
+        wait_for(whole, lambda: f"les copies sur chaque nœud, qui a {found}", 90, every=0.5)
 
     def damage(self, node: Node) -> None:
         """Other bytes in the middle of a copy, of which a good one is kept aside."""

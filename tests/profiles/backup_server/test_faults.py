@@ -180,7 +180,7 @@ def test_a_shell_is_not_given(host: Host, client: Client) -> None:
     """Whatever command a key asks for, it is borg that reads it."""
     for asked in ("id", "borg serve; id", "creatic-depots etat"):
         with host.sudo():
-            done = host.run("echo id | timeout 10 " + SERVE.format(asked=shlex.quote(asked), top=TOP, client="essai"))
+            done = host.run("echo id | timeout 120 " + SERVE.format(asked=shlex.quote(asked), top=TOP, client="essai"))
         assert "uid=" not in done.stdout + done.stderr, asked
         assert '"transactions"' not in done.stdout, asked
 

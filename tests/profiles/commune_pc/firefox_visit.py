@@ -32,10 +32,10 @@ Services.obs.addObserver(globalThis.typist, "common-dialog-loaded");
 
 class Marionette:
     def __init__(self) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 180  # a machine that is busy
         while True:
             try:
-                self.socket = socket.create_connection(("127.0.0.1", PORT), timeout=40)
+                self.socket = socket.create_connection(("127.0.0.1", PORT), timeout=180)
                 break
             except OSError:
                 if time.monotonic() > deadline:
@@ -74,7 +74,7 @@ def visit(url: str, pin: str) -> dict[str, object]:
     browser.call("Marionette:SetContext", value="content")
     browser.call("WebDriver:Navigate", url=url)
     text: object = ""
-    deadline = time.monotonic() + 25
+    deadline = time.monotonic() + 180
     while not text and time.monotonic() < deadline:
         time.sleep(0.3)
         with contextlib.suppress(RuntimeError):  # the page is still on its way

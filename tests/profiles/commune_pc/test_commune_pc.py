@@ -174,7 +174,7 @@ def test_firefox_reaches_the_tdt_and_asks_nothing_but_a_token_s_pin(
     pin = (creatic_home / "secrets" / certificate["secret"]).read_text(encoding="ascii").strip() if token else ""
     wanted = repr(json.dumps({"url": hostvars["creatic_tdt_url"], "pin": pin}))
     script = VISIT.read_text(encoding="utf-8").replace('WANTED = "{}"', f"WANTED = {wanted}")
-    command = f"sudo -u {account} -H sh -c 'cd && umask 077 && timeout 80 python3 -'"
+    command = f"sudo -u {account} -H sh -c 'cd && umask 077 && timeout 600 python3 -'"
     done = with_input(hostvars, creatic_home, command, script)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)

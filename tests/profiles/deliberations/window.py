@@ -11,6 +11,7 @@ from typing import Any
 
 from preuve_navigateur.chromium import Chromium
 
+from tests.patience import wait_for
 from tests.profiles.deliberations.conftest import Site
 
 ALLOWED = 180  # seconds, on a machine that is busy
@@ -29,10 +30,14 @@ class Window:
         self._chromium._events.clear()
         visit = self._chromium.visit(f"https://{self._site.name}{path}", ALLOWED)
         assert (visit.error, visit.status, visit.waited) == ("", 200, False), (path, visit.error, visit.status)
-        deadline = time.monotonic() + ALLOWED
-        while said not in (text := str(self.run("document.body.innerText"))):  # lists come by scripts
-            assert time.monotonic() < deadline, (path, text[:500])
-            time.sleep(1)
+        text = ""
+
+        def told() -> bool:
+            nonlocal text
+            text = str(self.run("document.body.innerText"))
+            return said in text
+
+        wait_for(told, lambda: f"« {said} » sur {path}, qui montre « {text[:500]} »", every=1)  # lists come by scripts
         if self._pictures:
             Path(self._pictures, f"{name}.png").write_bytes(visit.picture)
         return text, self.asked()
@@ -67,10 +72,8 @@ class Window:
             f"document.querySelector('[name=__ac_password]').value='{password}';"
             "document.querySelector('[name=\"buttons.login\"]').click()"
         )
-        deadline = time.monotonic() + ALLOWED
-        while "userrole-authenticated" not in str(self.run("document.body ? document.body.className : ''")):
-            assert time.monotonic() < deadline, "la connexion n'aboutit pas"
-            time.sleep(1)
+        classes = "document.body ? document.body.className : ''"
+        wait_for(lambda: "userrole-authenticated" in str(self.run(classes)), f"la connexion de {login}", every=1)
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from tests.patience import wait_for
+
 TOP = Path(__file__).parents[3]
 FIRST, SECOND, SPARE = "/dev/ubdb", "/dev/ubdc", "/dev/ubdd"
 MOUNT = "/srv/node/d1"
@@ -49,15 +51,6 @@ def figures(host: Host) -> dict[str, float]:
     return {
         name: float(value) for name, value in re.findall(r'^creatic_raid_(\w+){volume="d1"} ([0-9.]+)$', text, re.M)
     }
-
-
-def wait_for(condition: Callable[[], bool], seconds: float, reason: str) -> float:
-    """Wait until something is so; gives the seconds that it took."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, reason
-        time.sleep(1)
-    return time.monotonic() - started
 
 
 def members(host: Host) -> dict[str, str]:
@@ -153,7 +146,9 @@ def test_a_failed_disk_is_told_and_stops_nothing(host: Host, play: Play) -> None
     as_root(host, f"mdadm --manage {ARRAY} --fail {FIRST}")
     journal = "journalctl --quiet -t creatic-raid -p err -o cat"
     # mdadm looks every minute; what the kernel tells it in between may be missed on a busy machine.
-    wait_for(lambda: "un disque est en panne" in as_root(host, journal), 150, "mdadm n'a rien signalé")
+    wait_for(
+        lambda: "un disque est en panne" in as_root(host, journal), "un disque en panne vu par mdadm", 150, every=1
+    )
     assert {"disks_missing": 1, "disks_faulty": 1, "open": 1}.items() <= figures(host).items()
     assert "DÉGRADÉ : il manque 1 disque" in host.run("creatic-raid").stdout
     assert digest(host) == before
@@ -166,7 +161,9 @@ def test_a_new_disk_takes_its_place_with_the_data_intact(host: Host, play: Play)
     before = digest(host)
     result = play([SPARE, SECOND])
     assert result["changes"] == [f"d1 : {FIRST}, en panne, retiré", f"d1 : {SPARE} ajouté, reconstruction en cours"]
-    seconds = wait_for(lambda: members(host).get(SPARE) == "in_sync", 400, "la reconstruction n'aboutit pas")
+    started = time.monotonic()
+    wait_for(lambda: members(host).get(SPARE) == "in_sync", lambda: f"la reconstruction, {members(host)}", 400, every=1)
+    seconds = time.monotonic() - started
     print(f"reconstruction : {seconds:.0f} s")
     assert int(as_root(host, "cat /sys/block/md*/md/sync_speed_min").split()[0]) >= 50000  # however busy the machine is
     assert members(host) == {SECOND: "in_sync", SPARE: "in_sync"}
@@ -190,7 +187,7 @@ def test_after_a_start_it_is_closed_and_opens_with_the_right_key_only(
             return as_root(host, "cat /proc/sys/kernel/random/boot_id") != boot
         return False
 
-    wait_for(back, 400, "la machine ne revient pas")
+    wait_for(back, "le retour de la machine", 400, every=1)
     assert as_root(host, f"ls -A {MOUNT}; ls /dev/mapper") == "control"
     assert figures(host)["open"] == 0
     # As on a machine of level enhanced: what opens a volume was loaded with the start, or never will be.
@@ -214,7 +211,8 @@ def test_after_a_start_it_is_closed_and_opens_with_the_right_key_only(
     assert not result["failed"]
     assert {"d1 : ouvert", f"d1 : monté sur {MOUNT}"} <= set(result["changes"])
     assert digest(host) == before
-    wait_for(lambda: members(host) == {SECOND: "in_sync", SPARE: "in_sync"}, 400, "le disque remis n'est pas rattrapé")
+    both = {SECOND: "in_sync", SPARE: "in_sync"}
+    wait_for(lambda: members(host) == both, lambda: f"le disque remis à jour, {members(host)}", 400, every=1)
     assert play([SPARE, SECOND])["changes"] == []
 
 

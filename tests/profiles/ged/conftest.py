@@ -22,6 +22,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.mayan_api import May
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 
+from tests.patience import wait_for
+
 CHANGE = "/authentication/password/change/"
 JSON = {"Accept": "application/json"}
 
@@ -113,10 +115,13 @@ class Store:
             fields={"action_name": "replace", "file_new": (label, content, "application/pdf")},
         )  # fmt: skip
         assert sent.status == 202, (sent.status, sent.data[:300])
-        deadline = time.monotonic() + 120
-        while not [one for one in self.listed(login, f"/documents/{document}/files/") if one["size"]]:
-            assert time.monotonic() < deadline, "le dépôt n'est pas pris en charge"
-            time.sleep(0.5)
+        files = f"/documents/{document}/files/"
+        wait_for(
+            lambda: any(one["size"] for one in self.listed(login, files)),
+            f"la prise en charge du dépôt {document}",
+            120,
+            every=0.5,
+        )
         return document
 
     def browser(self, login: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils import mayan_config
 from testinfra.host import Host
 
+from tests.patience import wait_for
 from tests.profiles.ged.conftest import CHANGE, JSON, Document, Store
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
@@ -207,10 +208,8 @@ def test_a_date_is_noted_as_the_french_write_it(store: Store, document: Document
 
 
 def test_a_document_finds_its_place_in_the_index(store: Store, document: Document) -> None:
-    deadline = time.monotonic() + 60
-    while not (places := store.listed("claire.dubois", f"/documents/{document.number}/indexes/")):
-        assert time.monotonic() < deadline, "l'index n'est pas tenu à jour"
-        time.sleep(1)
+    indexes = f"/documents/{document.number}/indexes/"
+    places = wait_for(lambda: store.listed("claire.dubois", indexes), "la place du document dans l'index", every=1)
     assert [one["value"] for one in places] == [time.strftime("%Y")]
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from tests.patience import wait_for
+
 RULES_FILE = "/etc/nftables.conf"
 # Folders on disks of their own, or in memory, whose programs may not run.
 NO_EXECUTION = ["/tmp", "/dev/shm", "/boot", "/home", "/var/log", "/var/log/audit", "/var/tmp"]
@@ -53,12 +55,14 @@ def started(host: Host, before_start: dict[str, str]) -> float:
     began = time.monotonic()
     with contextlib.suppress(AssertionError, RuntimeError):  # the connection is cut
         as_root(host, "systemctl reboot")
-    while time.monotonic() - began < BOOT_SECONDS:
-        with contextlib.suppress(AssertionError, RuntimeError):
-            if as_root(host, "cat /proc/sys/kernel/random/boot_id") != before_start["boot"]:
-                return time.monotonic() - began
-        time.sleep(1)
-    pytest.fail(f"la machine ne répond plus par SSH {BOOT_SECONDS} s après son redémarrage")
+    wait_for(
+        lambda: as_root(host, "cat /proc/sys/kernel/random/boot_id") != before_start["boot"],
+        "une réponse par SSH de la machine qui redémarre",
+        BOOT_SECONDS,
+        every=1,
+        despite=(AssertionError, RuntimeError),
+    )
+    return time.monotonic() - began
 
 
 def test_a_forbidden_module_is_refused_where_others_load(before_start: dict[str, str]) -> None:

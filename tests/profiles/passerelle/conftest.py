@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 
 from tdt_connector.proof import test_pdf as make_pdf
 
+from tests.patience import wait_for
 from tests.profiles.archive_gateway.conftest import issue
 from tests.profiles.ged.conftest import Store
 
@@ -103,15 +104,14 @@ class Passerelle:
 
     def wait(self, reference: str, step: str, seconds: float = 240) -> None:
         """Wait until an act is at a step."""
-        self.until(lambda: self.step(reference) == step, lambda: self.step(reference), seconds)
+        last = ""
 
-    @staticmethod
-    def until(true: Callable[[], bool], told: Callable[[], Any], seconds: float) -> None:
-        """Wait until something is true."""
-        deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline, told()
-            time.sleep(0.5)
+        def there() -> bool:
+            nonlocal last
+            last = self.step(reference)
+            return last == step
+
+        wait_for(there, lambda: f"« {step} » pour {reference}, qui en est à « {last} »", seconds, every=0.5)
 
     def track(self, reference: str) -> dict[str, Any]:
         """What others answered of an act."""

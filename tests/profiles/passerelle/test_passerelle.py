@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 from testinfra.host import Host
 
+from tests.patience import wait_for
 from tests.profiles.passerelle.conftest import Passerelle
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
@@ -156,7 +157,12 @@ def test_memory_holds_on_a_small_machine(passerelle: Passerelle, act: str) -> No
 @pytest.mark.leaves_traces
 def test_what_the_connector_rejects_is_put_aside_with_its_reason_then_taken_up(passerelle: Passerelle) -> None:
     reference = passerelle.deposit(number(), matter="7")
-    passerelle.until(lambda: "trop large" in passerelle.step(reference), lambda: passerelle.step(reference), 180)
+    wait_for(
+        lambda: "trop large" in passerelle.step(reference),
+        lambda: f"« trop large » pour {reference}, qui en est à « {passerelle.step(reference)} »",
+        180,
+        every=0.5,
+    )
     assert reference in passerelle.run("passerelle lister --bloques")
     text = passerelle.ask("poste", "/").data.decode()
     assert "Le connecteur ne peut pas transmettre : champ « classification »" in text
@@ -180,7 +186,7 @@ def test_killed_and_without_database_again_and_again_each_act_goes_through_once(
         for _turn in range(6):
             passerelle.run("systemctl kill --signal=KILL passerelle.service || true")
             passerelle.on_connector("systemctl start tdt-connector-passerelle.service")
-            time.sleep(4)
+            time.sleep(4)  # of work, more or less, before it is killed again: nothing is waited for
         passerelle.run("systemctl restart postgresql.service")
     finally:
         passerelle.on_connector("systemctl start nginx", store)

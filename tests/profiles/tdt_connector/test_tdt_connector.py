@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from tests.patience import wait_for
+
 HOME = "/var/lib/tdt-connector"
 
 
@@ -142,11 +144,11 @@ def dropped(host: Host) -> str:
 
 @pytest.mark.leaves_traces
 def test_what_a_clerk_drops_is_taken_and_answered(host: Host, dropped: str) -> None:
-    deadline = time.monotonic() + 60
-    folder = ""
-    while not folder and time.monotonic() < deadline:
-        time.sleep(1)
-        folder = as_clerk(host, f"ls -d {HOME}/rejets/*{dropped}*").stdout.strip()
+
+    def rejected() -> str:
+        return as_clerk(host, f"ls -d {HOME}/rejets/*{dropped}*").stdout.strip()
+
+    folder = wait_for(rejected, f"le rejet de {dropped}", every=1)
     motive = as_clerk(host, f"cat {folder}/motif.txt").stdout
     assert "le 31/12/2999 est dans le futur" in motive
     assert "Rien n'a été transmis" in motive
