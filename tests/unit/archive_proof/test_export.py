@@ -197,13 +197,13 @@ def test_a_target_of_somebody_else_is_refused(room: Room, present: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("../../evasion", tarfile.REGTYPE), ("/tmp/evasion", tarfile.REGTYPE), ("autre/fichier", tarfile.REGTYPE),
+    [("../../evasion", tarfile.REGTYPE), ("{outside}/evasion", tarfile.REGTYPE), ("autre/fichier", tarfile.REGTYPE),
      ("{aip}/lien", tarfile.SYMTYPE), ("{aip}/../../evasion", tarfile.REGTYPE)],
 )  # fmt: skip
-def test_a_hostile_tar_writes_nothing_outside(room: Room, name: str, kind: bytes) -> None:
+def test_a_hostile_tar_writes_nothing_outside(room: Room, tmp_path: Path, name: str, kind: bytes) -> None:
     aip, buffer = "aip-x", io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        info = tarfile.TarInfo(name.format(aip=aip))
+        info = tarfile.TarInfo(name.format(aip=aip, outside=tmp_path))
         info.type, info.linkname, info.size = kind, "/etc/passwd", 0 if kind == tarfile.SYMTYPE else 3
         archive.addfile(info, io.BytesIO(b"abc") if kind == tarfile.REGTYPE else None)
     size = buffer.tell()
@@ -211,7 +211,7 @@ def test_a_hostile_tar_writes_nothing_outside(room: Room, name: str, kind: bytes
     room.store.put("gondecourt", "aip", f"{aip}.tar", buffer, size=size, sha512=sha512)
     assert aip in room.export().failed
     assert not [path for path in room.folder.rglob("*") if path.name in ("evasion", "lien", "fichier")]
-    assert not Path("/tmp/evasion").exists()
+    assert not (tmp_path / "evasion").exists()
 
 
 def test_the_storage_down_stops_the_export(room: Room) -> None:
