@@ -72,4 +72,7 @@ def wait_for[Found](
 
 
 def _told(what: Told) -> str:
-    return what if isinstance(what, str) else str(what())
+    try:
+        return what if isinstance(what, str) else str(what())
+    except Exception as error:  # what is looked at may be away: no reason to stop waiting for it
+        return f"un état qui ne se lit pas ({error})"

@@ -130,7 +130,7 @@ def writer(path: Path, name: str, count: int) -> subprocess.Popen[str]:
 
 def test_processes_append_side_by_side_without_gap(tmp_path: Path) -> None:
     writers = [writer(tmp_path / "j.db", str(number), 40) for number in range(4)]
-    told = [int(line) for each in writers for line in each.communicate(timeout=120)[0].split()]
+    told = [int(line) for each in writers for line in each.communicate(timeout=900)[0].split()]
     assert sorted(told) == list(range(2, 162))
     with Journal(tmp_path / "j.db") as journal:
         events = list(journal.events())

@@ -73,7 +73,7 @@ def test_it_comes_back_as_it_was_saved_and_as_it_was_at_a_moment(server: Databas
     second = postgresql.save(["postgres"])
     assert "D" in second, "what changed since the full one"
     write(server, "c")
-    time.sleep(0.05)
+    time.sleep(0.05)  # two moments that differ, and nothing to wait for
     moment = datetime.now(UTC)
     time.sleep(0.05)
     write(server, "d")

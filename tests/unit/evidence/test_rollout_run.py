@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
@@ -9,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import runs, seal_keys, verify_all
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Passphrases, Settings
+
+from tests.patience import wait_for
 
 REPO = Path(__file__).parents[3]
 PC, CONNECTOR = "gondecourt-pc-secretariat", "gondecourt-connecteur"
@@ -116,7 +118,7 @@ class Project:
     def run(self, *arguments: str, **variables: Any) -> tuple[int, str]:
         """Run a rollout to its end; gives its status and its output on single-spaced lines."""
         process = self.start(*arguments, **variables)
-        output = process.communicate(timeout=120)[0]
+        output = process.communicate(timeout=900)[0]
         return process.returncode, output
 
     def report(self) -> dict[str, Any]:
@@ -132,14 +134,19 @@ def project(tmp_path: Path) -> Iterator[Project]:
     yield Project(tmp_path)
 
 
-def wait_for_lock(project: Project, process: subprocess.Popen[str], seconds: float = 90) -> None:
+def wait_for_lock(project: Project, process: subprocess.Popen[str]) -> None:
     """Wait until a rollout has the commune's lock."""
-    end = time.monotonic() + seconds
-    while not (project.locks / "gondecourt.json").exists():
-        if time.monotonic() > end or process.poll() is not None:
+
+    def locked() -> bool:
+        assert process.poll() is None, process.communicate()[0]
+        return (project.locks / "gondecourt.json").exists()
+
+    try:
+        wait_for(locked, "le verrou du déploiement", every=0.1)
+    except AssertionError:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            pytest.fail(f"le déploiement n'a pas pris le verrou :\n{process.communicate()[0]}")
-        time.sleep(0.1)
+        raise
 
 
 def test_the_only_pc_lost_in_the_middle_does_not_stop_the_connector_and_a_second_run_completes(
@@ -169,7 +176,7 @@ def test_the_only_pc_lost_in_the_middle_does_not_stop_the_connector_and_a_second
 
 
 def test_a_second_rollout_at_once_is_refused_then_an_interruption_leaves_nothing(project: Project) -> None:
-    first = project.start(slow=60)
+    first = project.start(slow=1800)  # the second one runs meanwhile
     try:
         wait_for_lock(project, first)
         status, output = project.run()
@@ -180,7 +187,7 @@ def test_a_second_rollout_at_once_is_refused_then_an_interruption_leaves_nothing
         assert runs(project.evidence) == []
     finally:
         first.send_signal(signal.SIGINT)
-        interrupted = first.communicate(timeout=60)[0]
+        interrupted = first.communicate(timeout=300)[0]
     assert "Déploiement interrompu : aucune preuve n'est écrite" in interrupted
     assert [path.name for path in project.evidence.iterdir()] == [".verrou"]
     assert list(project.locks.glob("*.json")) == []

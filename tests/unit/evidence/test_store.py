@@ -29,6 +29,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store impor
     verify_all,
 )
 
+from tests.patience import allowed
+
 from .conftest import commune, new_run, play, proven
 
 GONDECOURT = commune("gondecourt", "Gondecourt", 80)
@@ -241,7 +243,7 @@ def test_a_second_rollout_is_refused_and_told_who_when_and_which_process(tmp_pat
     other = context.Process(target=_hold, args=(tmp_path, ready, leave))
     other.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(allowed(60))
         with pytest.raises(LockRefused, match=rf"bob@mairie \(processus {other.pid} sur .+\), le \d"):
             lock_commune(tmp_path, "gondecourt", os.getpid(), "alice")
         lock_commune(tmp_path, "avesnes-les-aubert", os.getpid(), "alice")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from multiprocessing.process import BaseProcess as Process
@@ -19,6 +18,7 @@ from passerelle.queue import parts
 from passerelle.store import FINISHED, Act
 from passerelle.web import create_app
 
+from tests.patience import wait_for
 from tests.unit.passerelle.servers import PASSWORD, FakeDeliberations, FakeGed, FakeParapheur, TlsServer
 from tests.unit.tdt_connector.connector_harness import Authority
 
@@ -87,17 +87,23 @@ class World:
     def run(self, until: Callable[[], bool], timeout: float = 30) -> None:
         """Let a worker work until `until` says so; then stop it."""
         process = self.child()
-        deadline = time.monotonic() + timeout
+
+        def done() -> bool:
+            if until():
+                return True
+            assert process.is_alive(), "le processus s'est arrêté"
+            return False
+
+        def acts() -> str:
+            return (
+                f"la fin, les actes en sont à {[(one.step, one.blocked, one.late) for one in self.store.shown(None)]}"
+            )
+
         try:
-            while not until():
-                assert process.is_alive(), "le processus s'est arrêté"
-                assert time.monotonic() < deadline, [
-                    (one.step, one.blocked, one.late) for one in self.store.shown(None)
-                ]
-                time.sleep(0.05)
+            wait_for(done, acts, timeout, every=0.05)
         finally:
             process.terminate()
-            process.join(20)
+            process.join()
 
     def start(self, points: Collection[str] = ()) -> None:
         """Let a worker work beside the test; it kills itself at the first of these points."""
@@ -118,7 +124,7 @@ class World:
     def stop(self) -> None:
         """Stop the worker."""
         self._process.terminate()
-        self._process.join(30)
+        self._process.join()
 
     def drain(self) -> None:
         """Make every hand-over that is due, in this process, by the queue's own rules."""

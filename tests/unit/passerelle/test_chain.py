@@ -13,6 +13,7 @@ from passerelle.chain import BadRequest
 from passerelle.errors import Away, Trouble
 from passerelle.queue import advance
 
+from tests.patience import wait_for
 from tests.unit.passerelle.database import Database
 from tests.unit.passerelle.passerelle_harness import COMMUNES, FINISHED, FakeConnector, World
 from tests.unit.passerelle.servers import Answer, error
@@ -36,11 +37,15 @@ def around(world: World, connector: FakeConnector) -> None:
 
 def through(world: World, move: Callable[[], None], connector: FakeConnector, reference: str) -> None:
     """Bring an act to the end; `move` makes the passerelle work."""
-    deadline = time.monotonic() + 60
-    while world.step(reference) != FINISHED:
-        assert time.monotonic() < deadline, world.act(reference)
+
+    def finished() -> bool:
+        if world.step(reference) == FINISHED:
+            return True
         around(world, connector)
         move()
+        return False
+
+    wait_for(finished, lambda: f"la fin de la chaîne, l'acte en est à {world.act(reference)}", every=0)
 
 
 def looked(world: World) -> Callable[[], None]:
@@ -181,15 +186,16 @@ def test_killed_at_every_point_nothing_is_lost_nor_done_twice(world: World) -> N
     reference = world.deliberations.adopt("d1")
     connector = FakeConnector(world.chain, GONDECOURT)
     left = set(POINTS)
+
+    def died() -> str:
+        point = world.died_at()
+        if not point and world.store.get(reference):
+            around(world, connector)
+        return point
+
     while left:
         world.start(left)
-        deadline = time.monotonic() + 60
-        while not (point := world.died_at()):
-            assert time.monotonic() < deadline, f"{left} {world.store.get(reference)}"
-            if world.store.get(reference):
-                around(world, connector)
-            time.sleep(0.05)
-        left.remove(point)
+        left.remove(wait_for(died, lambda: f"un des points {left}, {world.store.get(reference)}", every=0.05))
     assert world.step(reference) == FINISHED
     assert_once(world, connector, reference)
 
@@ -256,25 +262,27 @@ def test_the_database_restarts_under_load(world: World, server: Database) -> Non
     connector = FakeConnector(world.chain, GONDECOURT)
     world.start()
     crashes = 0
+
+    def finished() -> bool:
+        nonlocal crashes
+        world.restart_if_dead()
+        try:
+            counts = world.store.counts()
+            if counts.get(FINISHED) == len(references):
+                return True
+            if crashes < 3 and sum(counts.values()) >= 4 * (crashes + 1):
+                crashes += 1
+                server.stop("immediate")
+                time.sleep(0.3)  # in which the worker meets no database
+                server.start()
+                return False
+            around(world, connector)
+        except Exception as failure:
+            assert "psycopg" in type(failure).__module__ + str(type(failure).__mro__), failure
+        return False
+
     try:
-        deadline = time.monotonic() + 120
-        while True:
-            assert time.monotonic() < deadline, world.store.counts()
-            world.restart_if_dead()
-            try:
-                counts = world.store.counts()
-                if counts.get(FINISHED) == len(references):
-                    break
-                if crashes < 3 and sum(counts.values()) >= 4 * (crashes + 1):
-                    crashes += 1
-                    server.stop("immediate")
-                    time.sleep(0.3)
-                    server.start()
-                    continue
-                around(world, connector)
-            except Exception as failure:
-                assert "psycopg" in type(failure).__module__ + str(type(failure).__mro__), failure
-            time.sleep(0.05)
+        wait_for(finished, lambda: f"les douze actes à la fin, ils en sont à {world.store.counts()}", 120, every=0.05)
     finally:
         world.stop()
     assert crashes == 3
@@ -334,11 +342,14 @@ def test_what_nobody_expects_is_tried_a_few_times_then_put_aside(world: World) -
 
     world.chain.look()
     world.parapheur.failure = broken
-    deadline = time.monotonic() + 30
-    while not world.act(reference).blocked:
-        assert time.monotonic() < deadline
+
+    def aside() -> bool:
+        if world.act(reference).blocked:
+            return True
         world.drain()
-        time.sleep(0.3)
+        return False
+
+    wait_for(aside, lambda: f"l'acte mis de côté, après {tries} essais", every=0.3)
     assert tries == 8
     assert world.act(reference).blocked == "Le parapheur répond HTTP 500 : erreur interne"
 

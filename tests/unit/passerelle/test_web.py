@@ -19,7 +19,7 @@ def ask(world: World, authority: Authority) -> Any:
         folder = authority.folder / who
         return requests.request(
             method, world.web.url + path, cert=(str(folder / "fullchain.pem"), str(folder / "key.pem")),
-            verify=str(authority.bundle), timeout=20, **given,
+            verify=str(authority.bundle), timeout=120, **given,
         )  # fmt: skip
 
     return asked

@@ -68,6 +68,13 @@ def test_a_long_wait_says_so_now_and_then(machine: Machine, capsys: pytest.Captu
     assert capsys.readouterr().out.splitlines() == ["… attend le nœud depuis 30 s", "… attend le nœud depuis 60 s"]
 
 
+def test_a_state_that_cannot_be_read_does_not_end_the_wait(machine: Machine) -> None:
+    def state() -> str:
+        raise ConnectionError("refus")
+
+    assert wait_for(lambda: machine.now >= 1040, state)
+
+
 def test_an_error_is_one_unless_it_means_not_yet(machine: Machine) -> None:
     def refused() -> bool:
         raise ConnectionError("refus")

@@ -29,7 +29,7 @@ def test_eight_processes_issue_at_once(authority: Authority) -> None:
     workers = [FORK.Process(target=_issue_many, args=(authority.directory, n, results)) for n in range(PROCESSES)]
     for worker in workers:
         worker.start()
-    serials = [serial for _ in workers for serial in results.get(timeout=60)]
+    serials = [serial for _ in workers for serial in results.get(timeout=600)]
     for worker in workers:
         worker.join(60)
         assert worker.exitcode == 0
@@ -47,7 +47,7 @@ def test_two_processes_make_one_authority(directory: Path) -> None:
     workers = [FORK.Process(target=_ensure, args=(directory, results)) for _ in range(4)]
     for worker in workers:
         worker.start()
-    changes = [results.get(timeout=60) for _ in workers]
+    changes = [results.get(timeout=600) for _ in workers]
     for worker in workers:
         worker.join(60)
         assert worker.exitcode == 0

@@ -9,9 +9,9 @@ import json
 import os
 import random
 import re
-import resource
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable
@@ -27,6 +27,7 @@ from signature_actes.limits import TOO_MUCH
 from signature_actes.person import Person
 from signature_actes.refusal import Refusal
 
+from tests.patience import allowed
 from tests.unit.signature.conftest import NOW, SIREN, Issuer, software
 
 CLAIRE = Person("Claire Dubois", SIREN)
@@ -218,13 +219,19 @@ def verifier(issuer: Issuer, path: Path, *options: str) -> tuple[subprocess.Comp
     """Run ``verifier-acte`` in its own process: what it said, seconds, megabytes at most."""
     code = "import sys; from signature_actes.cli import verifier; sys.exit(verifier())"
     start = time.monotonic()
-    done = subprocess.run(
+    command = (
         [sys.executable, "-c", code, str(path), "--signataire", "Claire Dubois", "--siren", SIREN, "--autorites",
-         str(issuer.folder / "ca.pem"), "--crl", str(issuer.folder / "crl.pem"), *options],
-        capture_output=True, text=True, check=False, timeout=300,
-        env=os.environ | {"PYTHONPATH": str(TOP / "roles" / "signature" / "files")},
+         str(issuer.folder / "ca.pem"), "--crl", str(issuer.folder / "crl.pem"), *options]
     )  # fmt: skip
-    return done, time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+    environment = os.environ | {"PYTHONPATH": str(TOP / "roles" / "signature" / "files")}
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as wrong:
+        process = subprocess.Popen(command, stdout=said, stderr=wrong, env=environment)
+        _pid, status, usage = os.wait4(process.pid, 0)  # its own memory, and no other child's
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        wrong.seek(0)
+        done = subprocess.CompletedProcess(command, process.returncode, said.read(), wrong.read())
+    return done, time.monotonic() - start, usage.ru_maxrss // 1024
 
 
 def test_the_command_accepts_and_refuses(issuer: Issuer, act: Path, tmp_path: Path) -> None:
@@ -270,7 +277,7 @@ def test_a_bomb_is_refused_within_bounds(issuer: Issuer, tmp_path: Path) -> None
     done, seconds, megabytes = verifier(issuer, bomb)
     assert done.returncode == 1
     assert TOO_MUCH in done.stderr or "le PDF est abîmé" in done.stderr
-    assert seconds < 60
+    assert seconds < allowed(60)
     assert megabytes < 600
 
 
@@ -282,7 +289,7 @@ def test_a_process_stops_at_its_bounds(greed: str) -> None:
         "raise SystemExit(cli._told(run))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60,
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600,
         env=os.environ | {"PYTHONPATH": str(TOP / "roles" / "signature" / "files")},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, f"{TOO_MUCH}\n")

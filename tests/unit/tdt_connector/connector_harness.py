@@ -28,6 +28,8 @@ from tdt_connector.proof import test_pdf as make_pdf
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer, serve
 
+from tests.patience import wait_for
+
 SIREN = "215902669"
 POLICIES = "1.3.6.1.4.1.59999.59.1"
 FAST = Delays(
@@ -205,11 +207,33 @@ class Commune:
     ) -> None:
         """Let an agent work until nothing is left to do, or until `until` says so."""
         done = until or self.settled
-        deadline = time.monotonic() + timeout
         with self.agent(on_step or (lambda step: None)) as agent:
-            while not done():
-                assert time.monotonic() < deadline, f"too slow: {[(r.title, r.state, r.detail) for r in self.rows()]}"
+
+            def worked() -> bool:
+                if done():
+                    return True
                 time.sleep(min(agent.cycle(), 0.05))
+                return False
+
+            wait_for(
+                worked, lambda: f"l'agent au bout, {[(r.title, r.state, r.detail) for r in self.rows()]}", timeout, 0
+            )
+
+    def run_beyond(self, reached: Callable[[], bool], seconds: float = 0.3) -> None:
+        """Let an agent work until something is so, then that long: what must not happen has the time to."""
+        since: list[float] = []
+
+        def over() -> bool:
+            if not since and reached():
+                since.append(time.monotonic())
+            return bool(since) and time.monotonic() > since[0] + seconds
+
+        self.run(until=over)
+
+    def trouble(self) -> str:
+        """Why the TdT cannot be spoken to, as the agent has noted it."""
+        with Journal(self.config.journal) as journal:
+            return str(journal.value("contact_erreur"))
 
     def introduce(self) -> None:
         """Let the agent meet the TdT: the nomenclature is there, acts can leave."""

@@ -190,8 +190,7 @@ def test_a_file_still_being_written_is_waited_for(commune: Commune, tdt: TdtServ
 def test_temporary_names_are_left_alone(commune: Commune) -> None:
     for name in ("a.pdf.part", ".cache", "~$b.docx", "c.TMP"):
         commune.put(name, b"x")
-    start = time.monotonic()
-    commune.run(until=lambda: time.monotonic() > start + 0.8)
+    commune.run_beyond(lambda: True, 0.8)
     assert len(commune.folder("depot")) == 4
     assert not commune.rows()
 
@@ -330,8 +329,7 @@ def test_a_nomenclature_that_cannot_be_checked_any_more_is_stale(commune: Commun
     with Journal(commune.config.journal) as journal:
         journal.set_value("nomenclature_le", int(time.time()) - 10)
     commune.drop("2026_002")
-    start = time.monotonic()
-    commune.run(until=lambda: time.monotonic() > start + 0.6)
+    commune.run_beyond(lambda: "nomenclature périmée" in commune.rows()[-1].detail)
     assert commune.rows()[-1].state is State.DEPOSITED
     assert "nomenclature périmée" in commune.rows()[-1].detail
     with commune.agent() as agent:

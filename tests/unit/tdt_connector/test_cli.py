@@ -23,6 +23,7 @@ from tdt_connector.proof import test_pdf as make_pdf
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer
 
+from tests.patience import wait_for
 from tests.unit.tdt_connector.connector_harness import SIREN, Commune
 
 Run = Callable[..., int]
@@ -270,7 +271,7 @@ def test_the_service_says_it_is_ready_works_and_stops_cleanly(
     commune.drop("2026_001")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(20)
+        systemd.settimeout(120)
         command = [sys.executable, "-m", "tdt_connector", "--config", str(config_file), "run"]
         process = subprocess.Popen(
             command,
@@ -287,13 +288,17 @@ def test_the_service_says_it_is_ready_works_and_stops_cleanly(
             )
             assert second.returncode == 1
             assert "Un autre connecteur travaille déjà" in second.stderr
-            for _ in range(200):
+
+            def acknowledged() -> bool:
                 if commune.folder("acquittes"):
-                    break
-                systemd.recv(100)
+                    return True
+                systemd.recv(100)  # nobody else reads it
+                return False
+
+            wait_for(acknowledged, "l'acte acquitté", every=0)
         finally:
             process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "<6>Connecteur de la collectivité 215902669 prêt" in log
     assert "acquitté par la préfecture : 059-215902669-20260115-2026_001-DE" in log

@@ -166,11 +166,11 @@ class Client:
 
     def get(self, path: str, **options: object) -> requests.Response:
         """Send a GET, redirections left alone."""
-        return self.session.get(self.server.url + path, allow_redirects=False, timeout=20, **options)  # type: ignore[arg-type] # requests types its options one by one
+        return self.session.get(self.server.url + path, allow_redirects=False, timeout=120, **options)  # type: ignore[arg-type] # requests types its options one by one
 
     def post(self, path: str, **options: object) -> requests.Response:
         """Send a POST."""
-        return self.session.post(self.server.url + path, allow_redirects=False, timeout=20, **options)  # type: ignore[arg-type] # requests types its options one by one
+        return self.session.post(self.server.url + path, allow_redirects=False, timeout=120, **options)  # type: ignore[arg-type] # requests types its options one by one
 
     @staticmethod
     def pdf() -> list[tuple[str, tuple[str, bytes, str]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,6 +11,8 @@ from lxml import etree
 from simulator_harness import DELAY, OTHER_SIREN, SIREN, Client, Clock
 from tdt_simulator import prefecture
 from tdt_simulator.testing import TdtServer
+
+from tests.patience import wait_for
 
 PES = b'<?xml version="1.0" encoding="ISO-8859-1"?><PES_Aller><Enveloppe/></PES_Aller>'
 BASE = "/modules/helios"
@@ -36,11 +37,11 @@ def status(client: Client, identifier: object) -> dict[str, str]:
 
 def wait(client: Client, identifier: str, wanted: str) -> None:
     """Wait until a PES has a status."""
-    for _ in range(200):
-        if status(client, identifier)["status"] == wanted:
-            return
-        time.sleep(DELAY / 5)
-    raise AssertionError(status(client, identifier))
+    wait_for(
+        lambda: status(client, identifier)["status"] == wanted,
+        lambda: f"le statut {wanted}, il y a {status(client, identifier)}",
+        every=DELAY / 5,
+    )
 
 
 def test_pes_goes_to_its_receipt(client: Client, platform: TdtServer, clock: Clock) -> None:

@@ -105,7 +105,7 @@ def refused_in_tls(server: TdtServer, pki: Pki, cert: tuple[str, str] | None) ->
     session.verify = str(pki.certificate)
     session.cert = cert
     try:
-        session.get(f"{server.url}/api/test-connexion.php", timeout=10)
+        session.get(f"{server.url}/api/test-connexion.php", timeout=120)
     except (requests.exceptions.SSLError, requests.exceptions.ConnectionError):
         return True
     return False

@@ -20,7 +20,7 @@ from .app import create_app
 from .store import Store
 
 
-def wait_refused(port: int, seconds: float = 10) -> None:
+def wait_refused(port: int, seconds: float = 120) -> None:
     """Wait until 127.0.0.1 refuses connections: Linux may accept some more just after a server has closed.
 
     Raises:
@@ -102,7 +102,7 @@ class TdtServer:
         """Make the préfecture write about an acknowledged act (kinds: prefecture.LETTERS)."""
         return prefecture.write_letter(self.store, act_id, kind, reason)
 
-    def wait_status(self, act_id: int, status: int, timeout: float = 10) -> None:
+    def wait_status(self, act_id: int, status: int, timeout: float = 120) -> None:
         """Wait until a transaction has a status.
 
         Raises:
