@@ -46,6 +46,11 @@ def test_reading_is_nobodys_business(method: str) -> None:
     assert ask(method, "AUTH_a/aip/x.tar", container=UNKNOWN, found=UNKNOWN) == Pass()
 
 
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
+def test_what_names_no_account_is_not_the_rooms(method: str) -> None:
+    assert ask(method, "", container=UNKNOWN, queries=frozenset({"delete"})) == Pass()
+
+
 def test_an_archive_enters_once_with_its_date() -> None:
     headers = {"x-object-meta-retain-until": FUTURE}
     assert ask("PUT", "AUTH_a/aip/x.tar", headers) == Pass({"If-None-Match": "*"})
@@ -53,7 +58,7 @@ def test_an_archive_enters_once_with_its_date() -> None:
     assert refused(ask("PUT", "AUTH_a/aip/x.tar", headers, found=kept(PAST)), 412)
 
 
-@pytest.mark.parametrize("date", [None, "", "demain", "-5", "0", "1.5", "1e9", "٣٣", str(LATEST + 1), "9" * 30])
+@pytest.mark.parametrize("date", [None, "", "demain", "-5", "0", "1.5", "1e9", "٣٣", str(LATEST + 1), "9" * 5000, "0" * 12 + "9"])
 def test_an_archive_without_a_usable_date_is_refused(date: str | None) -> None:
     headers = {} if date is None else {"x-object-meta-retain-until": date}
     assert refused(ask("PUT", "AUTH_a/aip/x.tar", headers), 400)
@@ -91,6 +96,7 @@ def test_an_archive_leaves_after_its_date_only() -> None:
     ("clocks", "status"),
     [
         ((NOW + 1e9, NOW, NOW), 403),
+        ((NOW + 1000, NOW + 1000, NOW), None),  # on the very second
         ((NOW + 1e9, NOW + 1e9, NOW), None),
         ((NOW + 1e9, None, None), 503),
         ((NOW + 1e9, NOW + 1e9, None), None),
@@ -143,6 +149,19 @@ def test_a_container_is_worm_from_its_beginning() -> None:
     assert refused(ask("POST", "AUTH_a/aip", mark, container=PLAIN), 409)
     assert refused(ask("PUT", "AUTH_a/aip", mark | {"x-container-write": "autre:*"}, container=ABSENT))
     assert refused(ask("PUT", "AUTH_a/aip", {"x-container-meta-worm": "oui"}, container=ABSENT), 400)
+    assert ask("PUT", "AUTH_a/travail", container=ABSENT) == Pass()
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "AUTH_a/aip"), ("PUT", "AUTH_a/aip/x.tar")])
+def test_only_making_a_container_sets_its_mark(method: str, path: str) -> None:
+    """Swift itself answers 404: nothing is there yet."""
+    assert ask(method, path, {"x-container-meta-worm": "oui"}, container=ABSENT) == Pass()
+
+
+@pytest.mark.parametrize(("status", "known"), [(199, False), (200, True), (299, True), (300, False)])
+def test_only_a_success_says_what_a_container_is(status: int, known: bool) -> None:
+    head = Head(status, {"x-container-meta-worm": "true"})
+    assert refused(ask("DELETE", "AUTH_a/aip", container=head), 403 if known else 503)
 
 
 def test_ordinary_containers_stay_ordinary() -> None:
@@ -166,4 +185,6 @@ def test_an_account_is_never_deleted() -> None:
 
 def test_a_date_is_a_number_of_seconds() -> None:
     assert retain_until(" 4000000000 ") == 4_000_000_000
+    assert retain_until(str(LATEST)) == 253402300799  # 9999-12-31T23:59:59Z
+    assert retain_until("1") == 1
     assert retain_until(None) is None
