@@ -58,7 +58,9 @@ def test_an_archive_enters_once_with_its_date() -> None:
     assert refused(ask("PUT", "AUTH_a/aip/x.tar", headers, found=kept(PAST)), 412)
 
 
-@pytest.mark.parametrize("date", [None, "", "demain", "-5", "0", "1.5", "1e9", "٣٣", str(LATEST + 1), "9" * 5000, "0" * 12 + "9"])
+@pytest.mark.parametrize(
+    "date", [None, "", "demain", "-5", "0", "1.5", "1e9", "٣٣", str(LATEST + 1), "9" * 5000, "0" * 12 + "9"]
+)
 def test_an_archive_without_a_usable_date_is_refused(date: str | None) -> None:
     headers = {} if date is None else {"x-object-meta-retain-until": date}
     assert refused(ask("PUT", "AUTH_a/aip/x.tar", headers), 400)

@@ -180,6 +180,71 @@ def test_the_circuit_s_document_changed_before_it_was_signed(issuer: Issuer, act
     refused(issuer, path, "ce n'est pas le document du circuit", original=act)
 
 
+def updated(source: Path, target: Path, change: Callable[[IncrementalPdfFileWriter], object]) -> Path:
+    with source.open("rb") as stream, target.open("wb") as output:
+        writer = IncrementalPdfFileWriter(stream)
+        change(writer)
+        writer.write(output)
+    return target
+
+
+def number(value: int) -> generic.NumberObject:
+    return generic.NumberObject(value)
+
+
+def array(*values: generic.PdfObject) -> generic.ArrayObject:
+    return generic.ArrayObject(values)
+
+
+def dictionary(value: int) -> generic.DictionaryObject:
+    return generic.DictionaryObject({generic.NameObject("/Valeur"): number(value)})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        (lambda: number(5), lambda: number(5), True),
+        (lambda: number(5), lambda: number(6), False),
+        (lambda: dictionary(5), lambda: dictionary(5), True),
+        (lambda: dictionary(5), lambda: dictionary(6), False),
+        (lambda: dictionary(5), lambda: array(number(5)), False),
+        (lambda: array(number(5)), lambda: array(number(6)), False),
+        (lambda: array(number(5)), lambda: array(), False),
+        (lambda: array(number(5)), lambda: array(number(5), number(6)), False),
+        (lambda: array(number(5)), lambda: array(number(5), dictionary(6)), False),
+        (lambda: array(number(5)), lambda: array(number(5), generic.DictionaryObject(
+            {generic.NameObject("/FT"): generic.NameObject("/Sig")})), True),
+        (lambda: generic.NullObject(), lambda: number(6), True),
+    ],
+    ids=["number", "other number", "dictionary", "other dictionary", "other type", "other item", "item away",
+         "item more", "dictionary more", "signature more", "nothing before"],
+)  # fmt: skip
+def test_only_what_signing_adds_makes_the_circuit_s_document(
+    issuer: Issuer, act: Path, tmp_path: Path,
+    before: Callable[[], generic.PdfObject], after: Callable[[], generic.PdfObject], same: bool,
+) -> None:  # fmt: skip
+    """An object of the circuit's document, written again before the signature, two revisions ahead of it."""
+    kept: list[int] = []
+
+    def add(writer: IncrementalPdfFileWriter) -> None:
+        reference = writer.add_object(before())
+        kept.append(reference.idnum)
+        writer.root[generic.NameObject("/Reste")] = reference
+        writer.update_root()
+
+    def write_again(writer: IncrementalPdfFileWriter) -> None:
+        writer.objects[(0, kept[0])] = after()
+
+    original = updated(act, tmp_path / "origine.pdf", add)
+    changed = updated(original, tmp_path / "change.pdf", write_again)
+    again = updated(changed, tmp_path / "encore.pdf", lambda writer: writer.add_object(number(1)))
+    path = signed(issuer, again)
+    if same:
+        assert asyncio.run(check_pdf(path, CLAIRE, issuer.trust, original)).holder == "Claire Dubois"
+    else:
+        refused(issuer, path, "ce n'est pas le document du circuit", original)
+
+
 def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-400])
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from signature_actes import cli
+from signature_actes.refusal import Refusal
 
 from tests.unit.signature.conftest import LIBRARY, Issuer, Tokens
 from tests.unit.signature.test_pes import flow
@@ -135,3 +138,113 @@ def test_giving_up_signs_nothing(
     assert cli.signer([str(act)], config) == 1
     assert "Abandonné : aucun autre document n'est signé." in capfd.readouterr().err
     assert not act.with_name("deliberation-signe.pdf").exists()
+
+
+def two_people(config: Path, issuer: Issuer, tokens: Tokens) -> None:
+    tokens.make("adjoint", issuer.person("Karim Lefèvre"))
+    known = json.loads(config.read_text(encoding="utf-8"))
+    known["signataires"].append({"titulaire": "Karim Lefèvre", "bibliotheque": str(LIBRARY), "jeton": "adjoint"})
+    config.write_text(json.dumps(known), encoding="utf-8")
+
+
+def test_where_several_sign_one_says_who(
+    config: Path, issuer: Issuer, tokens: Tokens, act: Path, typed: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    two_people(config, issuer, tokens)
+    assert cli.signer([str(act)], config) == 1
+    assert "ajoutez --signataire, parmi Claire Dubois, Karim Lefèvre" in capfd.readouterr().err
+    assert typed == []
+    assert cli.signer([str(act), "--signataire", "Karim Lefèvre"], config) == 0
+    assert "Signataire : Karim Lefèvre" in capfd.readouterr().out
+
+
+def test_a_command_without_sense_is_told(config: Path, act: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for arguments, words in (
+        ([], "donnez le document à signer"),
+        ([str(act), str(act), "--sortie", "x.pdf"], "--sortie ne va qu'avec un seul document"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            cli.signer(arguments, config)
+        assert stopped.value.code == 2
+        assert words in capfd.readouterr().err
+
+
+def test_a_file_that_asks_too_much_is_told(
+    config: Path, act: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedy(_source: Path, _output: Path | None) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(cli, "_document", greedy)
+    assert cli.signer([str(act)], config) == 1
+    assert "le fichier demande trop de mémoire ou de temps pour être lu" in capfd.readouterr().err
+
+
+@pytest.fixture
+def verify(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """``verifier-acte`` in this process, without its bounds."""
+    monkeypatch.setattr(cli.limits, "bound", lambda: None)
+    authorities = ["--autorites", str(issuer.folder / "ca.pem"), "--crl", str(issuer.folder / "crl.pem")]
+    return lambda path, *options: cli.verifier([str(path), "--signataire", "Claire Dubois", *authorities, *options])
+
+
+def test_what_is_signed_is_told_in_json(
+    config: Path, act: Path, tmp_path: Path, typed: list[str], verify: Callable[..., int],
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert cli.signer([str(act), str(flow(tmp_path))], config) == 0
+    capfd.readouterr()
+    assert verify(tmp_path / "deliberation-signe.pdf", "--origine", str(act)) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told["signataire"] == "Claire Dubois"
+    assert dt.datetime.fromisoformat(told["date"]).tzinfo
+    assert verify(tmp_path / "flux-signe.xml") == 0
+    assert json.loads(capfd.readouterr().out)["date"] is None
+    assert verify(tmp_path / "deliberation-signe.pdf", "--origine", str(tmp_path / "flux-signe.xml")) == 1
+    assert "flux-signe.xml : ce n'est pas un PDF" in capfd.readouterr().err
+
+
+def test_the_limit_is_in_megabytes(
+    tmp_path: Path, verify: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "gros.pdf"
+    for size, options, words in (
+        (1_000_001, ("--taille-max-mo", "1"), "1 Mo, 1 Mo au plus"),
+        (1_000_000, ("--taille-max-mo", "1"), "ce n'est pas un PDF"),
+        (150_000_000, (), "ce n'est pas un PDF"),
+        (150_000_001, (), "150 Mo, 150 Mo au plus"),
+    ):
+        with path.open("wb") as stream:
+            stream.truncate(size)
+        assert verify(path, *options) == 1
+        assert words in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("boum"), "deliberation.pdf : la signature est abîmée ou fausse"),
+        (MemoryError(), "le fichier demande trop de mémoire"),
+        (Refusal("raison"), "raison"),
+    ],
+)
+def test_what_a_hostile_file_does_to_a_parser_is_no_traceback(
+    act: Path, verify: Callable[..., int], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    error: Exception, words: str,
+) -> None:  # fmt: skip
+    async def hostile(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli.check, "check_pdf", hostile)
+    assert verify(act) == 1
+    told = capfd.readouterr()
+    assert told.err.startswith(words)
+    assert told.out == ""
+
+
+def test_the_check_needs_a_person_and_their_authorities(act: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--signataire", "x", "--crl", "x"], ["--signataire", "x", "--autorites", "x"],
+                      ["--crl", "x", "--autorites", "x"]):  # fmt: skip
+        with pytest.raises(SystemExit):
+            cli.verifier([str(act), *arguments])
+        assert "required: --" in capfd.readouterr().err

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pkcs11
 import pytest
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.reader import PdfFileReader
+from pyhanko.sign import fields, signers
+from pyhanko.sign.general import SigningError
 from signature_actes import pades, token
 from signature_actes.check import check_pdf
 from signature_actes.person import Person
@@ -156,6 +161,75 @@ def test_a_revoked_seal_seals_nothing(issuer: Issuer, act: Path, tmp_path: Path)
     assert not (tmp_path / "x.pdf").exists()
 
 
+def test_a_certified_document_takes_no_other_signature(issuer: Issuer, act: Path, tmp_path: Path) -> None:
+    closed = tmp_path / "certifie.pdf"
+    described = signers.PdfSignatureMetadata(
+        field_name="Certification", certify=True, docmdp_permissions=fields.MDPPerm.NO_CHANGES
+    )
+    with act.open("rb") as stream, closed.open("wb") as output:
+        signer = signers.PdfSigner(described, software(issuer, issuer.person()))
+        asyncio.run(signer.async_sign_pdf(IncrementalPdfFileWriter(stream), output=output))
+    expected = r"^certifie.pdf : une signature déjà présente interdit d'en ajouter une autre$"
+    with pytest.raises(Refusal, match=expected):
+        asyncio.run(pades.sign(closed, tmp_path / "x.pdf", software(issuer, issuer.person("Karim Lefèvre"))))
+    assert not (tmp_path / "x.pdf").exists()
+
+
+def test_a_signature_that_does_not_count_is_not_sealed(issuer: Issuer, act: Path, tmp_path: Path) -> None:
+    other = Issuer("inconnue", tmp_path / "autre")
+    signed = tmp_path / "signe.pdf"
+    asyncio.run(pades.sign(act, signed, software(other, other.person())))
+    with pytest.raises(Refusal, match="^une signature déjà présente ne vaut pas : le certificat de Claire Dubois"):
+        asyncio.run(
+            pades.seal(
+                signed, tmp_path / "x.pdf", software(issuer, issuer.person("Cachet")), LocalUnit(issuer.tsa()),
+                issuer.trust,
+            )
+        )  # fmt: skip
+    assert not (tmp_path / "x.pdf").exists()
+
+
+def test_a_key_that_fails_is_told(issuer: Issuer, act: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_arguments: object, **_options: object) -> None:
+        raise SigningError("la carte est sortie")
+
+    monkeypatch.setattr(signers.PdfSigner, "async_sign_pdf", fail)
+    with pytest.raises(Refusal, match=r"^deliberation.pdf : la signature a échoué \(la carte est sortie\)$"):
+        asyncio.run(pades.sign(act, tmp_path / "x.pdf", software(issuer, issuer.person())))
+    assert not (tmp_path / "x.pdf").exists()
+
+
+def test_a_signature_bears_the_person_s_name(issuer: Issuer, act: Path, tmp_path: Path) -> None:
+    asyncio.run(pades.sign(act, tmp_path / "x.pdf", software(issuer, issuer.person())))
+    with (tmp_path / "x.pdf").open("rb") as stream:
+        [signature] = PdfFileReader(stream).embedded_regular_signatures
+        assert signature.sig_object["/Name"] == "Claire Dubois"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (pkcs11.exceptions.PinLocked, r"^la clé est bloquée\. À faire : débloquez-la avec le code du prestataire"),
+        (pkcs11.exceptions.PinExpired, r"^la clé est bloquée\. À faire : débloquez-la avec le code du prestataire"),
+        (pkcs11.exceptions.DeviceRemoved, r"^la clé ne s'ouvre pas \(DeviceRemoved\)\. À faire : branchez-la"),
+    ],
+)
+def test_a_key_that_does_not_open_says_why(
+    issuer: Issuer, tokens: Tokens, monkeypatch: pytest.MonkeyPatch, error: type[Exception], words: str
+) -> None:
+    key = tokens.make("gondecourt-maire", issuer.person())
+    find = token._token
+
+    def open_with(user_pin: str | None = None) -> Any:
+        if user_pin:
+            raise error
+        return find(key).open()
+
+    monkeypatch.setattr(token, "_token", lambda _key: SimpleNamespace(open=open_with))
+    with pytest.raises(Refusal, match=words), token.signer(key, lambda: "271828"):
+        pass
+
+
 def test_the_pin_is_checked_before_anything_is_written(issuer: Issuer, tokens: Tokens, act: Path) -> None:
     with pytest.raises(Refusal, match=r"code PIN refusé\. Attention : la clé se bloque"):
         signed_by_token(issuer, tokens, act, pin="000000")
@@ -163,8 +237,6 @@ def test_the_pin_is_checked_before_anything_is_written(issuer: Issuer, tokens: T
 
 
 def test_the_key_cannot_be_read_nor_used_without_the_pin(issuer: Issuer, tokens: Tokens) -> None:
-    import pkcs11
-
     key = tokens.make("gondecourt-maire", issuer.person())
     library = pkcs11.lib(str(key.library))
     library.reinitialize()

@@ -131,6 +131,12 @@ def move_signature(root: Any) -> None:
     two.replace(two.find("ds:Signature", NAMES), one.find("ds:Signature", NAMES))
 
 
+def move_signature_back(root: Any) -> None:
+    """The first bordereau bears the signature of the second, good but of something else."""
+    one, two = root.findall(".//Bordereau")
+    one.replace(one.find("ds:Signature", NAMES), two.find("ds:Signature", NAMES))
+
+
 def drop_signature(root: Any) -> None:
     two = root.findall(".//Bordereau")[1]
     two.remove(two.find("ds:Signature", NAMES))
@@ -214,3 +220,11 @@ def test_a_signed_flow_is_not_signed_again(issuer: Issuer, tmp_path: Path) -> No
     path = signed(issuer, flow(tmp_path))
     with pytest.raises(Refusal, match="déjà signé"):
         pes.sign(path, tmp_path / "encore.xml", software(issuer, issuer.person()), PLACE)
+
+
+def test_a_good_signature_of_another_bordereau_counts_for_neither(issuer: Issuer, tmp_path: Path) -> None:
+    path = signed(issuer, flow(tmp_path))
+    tree = etree.parse(path)
+    move_signature_back(tree.getroot())
+    tree.write(path, encoding="ISO-8859-1")
+    refused(issuer, path, "B1 : la signature est abîmée ou fausse")

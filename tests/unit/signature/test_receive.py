@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -134,3 +136,41 @@ def test_an_interrupted_request_is_told(config: dict[str, Any], act: Path) -> No
     output = io.BytesIO()
     receive.answer(io.BytesIO(b"bonjour\n"), output, config)
     assert "n'a pas pu se faire" in json.loads(output.getvalue())["refus"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("boum"), "acte-signe.pdf : la signature est abîmée ou fausse"),
+        (MemoryError(), "le fichier demande trop de mémoire ou de temps"),
+    ],
+)
+def test_what_a_hostile_file_does_to_a_parser_is_a_refusal(
+    config: dict[str, Any], act: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    async def hostile(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(receive.check, "check_pdf", hostile)
+    told, rest = ask(config, act.read_bytes(), act.read_bytes(), [CLAIRE])
+    assert told["refus"].startswith(words)
+    assert rest == b""
+
+
+def test_the_service_answers_the_connection_it_was_given(
+    config: dict[str, Any], act: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds: list[str] = []
+    (tmp_path / "sceau.json").write_text(json.dumps(config), encoding="utf-8")
+    monkeypatch.setattr(receive, "CONFIG", tmp_path / "sceau.json")
+    monkeypatch.setattr(receive.limits, "bound", lambda: bounds.append("posées"))
+    request = {"nom": "acte.pdf", "signataires": [], "origine": act.stat().st_size, "signe": 0}
+    given, output = json.dumps(request).encode() + b"\n" + act.read_bytes(), io.BytesIO()
+    monkeypatch.setattr(receive.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(given)))
+    monkeypatch.setattr(receive.sys, "stdout", SimpleNamespace(buffer=output))
+    try:
+        assert receive.main() == 0
+    finally:
+        logging.disable(logging.NOTSET)
+    assert json.loads(output.getvalue()) == {"taille": 0}
+    assert bounds == ["posées"]
