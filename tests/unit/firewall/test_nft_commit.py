@@ -199,3 +199,112 @@ def test_a_kernel_with_nftables_must_filter(etc: Path, machine: Machine) -> None
     with pytest.raises(NftError, match="sait filtrer : retirez firewall_load"):
         firewall(etc, machine, RULE).keep(check=False)
     assert not (etc / "nftables.conf").exists()
+
+
+def refuse(wanted: Firewall, machine: Machine, *words: str, said: str = "refusé") -> None:
+    """From now on the machine refuses the commands that hold these words."""
+
+    def partly(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        if all(word in " ".join(command) for word in words):
+            return subprocess.CompletedProcess(command, 1, "", said)
+        return machine(command)
+
+    wanted.run = partly
+
+
+def test_everybody_reads_the_rules_and_root_alone_writes_them(etc: Path, machine: Machine) -> None:
+    wanted = firewall(etc, machine, RULE)
+    wanted.apply("a", 20)
+    wanted.confirm("a")
+    drop_in = etc.parent / "units" / "nftables.service.d" / "creatic.conf"
+    assert (etc / "nftables.conf").stat().st_mode & 0o777 == 0o755
+    assert drop_in.stat().st_mode & 0o777 == 0o644
+    assert "ExecStop=-/usr/sbin/nft delete table inet creatic\n" in drop_in.read_text()
+    (etc / "nftables.conf").unlink()
+    refuse(wanted, machine, "unshare")
+    wanted.keep(check=False)
+    assert (etc / "nftables.conf").stat().st_mode & 0o777 == 0o755
+
+
+def test_each_part_that_differs_is_shown_alone(etc: Path, machine: Machine) -> None:
+    wanted = firewall(etc, machine, RULE)
+    assert [(one["before"], one["after"]) for one in wanted.inspect().diff("inet creatic")] == [
+        ("", wanted.wanted()),
+        ("différent\n", "à jour\n"),
+        ("différent\n", "à jour\n"),
+    ]
+    wanted.apply("a", 20)
+    assert wanted.inspect().diff("inet creatic")[-1]["before"] == "changement non confirmé d'un passage interrompu\n"
+    wanted.confirm("a")
+    assert wanted.inspect().diff("inet creatic") == []
+    drop_in = etc.parent / "units" / "nftables.service.d" / "creatic.conf"
+    for path in (drop_in, etc / "nftables.conf"):
+        kept = path.read_text()
+        path.write_text("autre")
+        found = wanted.inspect()
+        assert found
+        assert [one["before_header"] for one in found.diff("inet creatic")] == ["/etc/nftables.conf"]
+        path.write_text(kept)
+    for shown in ("UnitFileState=enabled\nActiveState=inactive\n", "UnitFileState=disabled\nActiveState=active\n"):
+        wanted.run = lambda command, shown=shown: (  # type: ignore[misc] # a lambda, with its own value
+            subprocess.CompletedProcess(command, 0, shown, "") if command[0] == "systemctl" else machine(command)
+        )
+        found = wanted.inspect()
+        assert found
+        assert [one["before_header"] for one in found.diff("inet creatic")] == ["nftables.service"]
+
+
+def test_name_servers_go_to_the_set_of_their_family(etc: Path, machine: Machine) -> None:
+    (etc / "resolv.conf").write_text("nameserver 10.59.0.1\nnameserver fd00::53%eth0\nnameserver 10.59.0.1\n")
+    made = firewall(etc, machine, DNS).text()
+    assert "add element inet creatic resolvers4 { 10.59.0.1 }" in made
+    assert "add element inet creatic resolvers6 { fd00::53 }" in made
+    assert "add element" not in Firewall("inet creatic", render([RULE], ["10.59.0.1"]), etc=etc).text()
+
+
+def test_a_host_without_nft_is_told(etc: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(etc))
+    with pytest.raises(NftError, match=r"^nft est absent de la machine : installez le paquet nftables avant$"):
+        firewall(etc, machine, RULE).inspect()
+
+
+def test_rules_that_cannot_be_read_stop_everything(etc: Path, machine: Machine) -> None:
+    wanted = firewall(etc, machine, RULE)
+    refuse(wanted, machine, "nft -s list table inet creatic", said="Operation not permitted")
+    with pytest.raises(NftError, match=r"^nft ne lit pas les règles de la machine : Operation not permitted$"):
+        wanted.apply("a", 20)
+    assert not wanted.guard.pending()
+
+
+@pytest.mark.parametrize("words", ["nft -c -f", "nft -f /"])
+def test_rules_refused_once_armed_are_undone_at_once(etc: Path, machine: Machine, words: str) -> None:
+    old = firewall(etc, machine, RULE)
+    old.apply("a", 20)
+    old.confirm("a")
+    live = old.live()
+    wanted = firewall(etc, machine, RULE, DNS)
+    refuse(wanted, machine, words)
+    with pytest.raises(NftError, match=r"^nft refuse les règles, l'état précédent est remis : refusé$"):
+        wanted.apply("b", 20)
+    assert not wanted.guard.pending()
+    assert old.live() == live
+
+
+def test_rules_changed_by_another_hand_are_not_confirmed(etc: Path, machine: Machine) -> None:
+    wanted = firewall(etc, machine, RULE)
+    wanted.apply("a", 20)
+    machine(["nft", "insert", "rule", "inet", "creatic", "input", "accept"])
+    with pytest.raises(NftError, match=r"^les règles en vigueur ne sont plus celles qui viennent d'être posées$"):
+        wanted.confirm("a")
+    assert wanted.guard.pending()
+    assert not (etc / "nftables.conf").exists()
+
+
+@pytest.mark.parametrize("words", ["daemon-reload", "enable"])
+def test_rules_that_the_next_boot_would_not_load_are_told(etc: Path, machine: Machine, words: str) -> None:
+    wanted = firewall(etc, machine, RULE)
+    wanted.apply("a", 20)
+    refuse(wanted, machine, "systemctl", words)
+    expected = r"^les règles sont en vigueur, mais pas pour le prochain démarrage : refusé$"
+    with pytest.raises(NftError, match=expected):
+        wanted.confirm("a")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.filter.firewall import nft_ruleset
+from ansible_collections.cdg59.creatic.plugins.filter.firewall import FilterModule, nft_ruleset
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit_run import profiles
 from ansible_collections.cdg59.creatic.plugins.module_utils.nft_rules import problems, render
 from rendered_ruleset import ruleset
@@ -85,6 +85,68 @@ def test_resolvers_are_the_hosts_own() -> None:
     made = render([{"name": "r", "direction": "out", "protocol": "udp", "ports": [53], "peers": ["resolvers"]}], ADMIN)
     assert "set resolvers4" in made
     assert "ip6 daddr @resolvers6 udp dport { 53 } accept" in made
+
+
+@pytest.mark.parametrize(
+    ("peers", "lines"),
+    [
+        ([], ["icmp type echo-request", "icmpv6 type echo-request"]),
+        (["10.0.0.0/8"], ["ip daddr { 10.0.0.0/8 } icmp type echo-request"]),
+        (["fd00::/8"], ["ip6 daddr { fd00::/8 } icmpv6 type echo-request"]),
+        (
+            ["resolvers"],
+            ["ip daddr @resolvers4 icmp type echo-request", "ip6 daddr @resolvers6 icmpv6 type echo-request"],
+        ),
+    ],
+)
+def test_an_echo_goes_by_its_peers_families(peers: list[str], lines: list[str]) -> None:
+    made = render([{"name": "echo", "direction": "out", "protocol": "icmp", "peers": peers}], ADMIN)
+    assert [line.strip() for line in made.splitlines() if line.endswith('"echo"')] == [
+        f'{line} accept comment "echo"' for line in lines
+    ]
+
+
+def test_an_echo_that_enters_is_limited() -> None:
+    made = render([{"name": "echo", "direction": "in", "protocol": "icmp", "peers": ["10.0.0.1"]}], ADMIN)
+    expected = 'ip saddr { 10.0.0.1/32 } icmp type echo-request limit rate 20/second accept comment "echo"'
+    assert [line.strip() for line in made.splitlines() if line.endswith('"echo"')] == [expected]
+
+
+def test_ports_are_merged_only_when_they_touch() -> None:
+    made = render([WEB | {"ports": [1, 3, 4, 65535, "10-20", "15-17", 22]}], ADMIN)
+    assert "tcp dport { 1, 3-4, 10-20, 22, 65535 } accept" in made
+
+
+def test_ssh_is_on_its_own_port_unless_said() -> None:
+    assert 'tcp dport 22 accept comment "firewall-ssh"' in nft_ruleset([WEB], ADMIN)
+    assert 'tcp sport 22 accept comment "firewall-ssh"' in render([WEB], ADMIN)
+    assert 'tcp dport 2222 accept comment "firewall-ssh"' in nft_ruleset([WEB], ADMIN, 2222)
+    filters = FilterModule().filters()
+    assert filters["firewall_problems"]([WEB], ADMIN) == []
+    assert filters["nft_ruleset"]([WEB], ADMIN, 22) == nft_ruleset([WEB], ADMIN)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"port": [1]}, "règle n° 2 « role-web », champ port : champ inconnu : vouliez-vous « ports » ?"),
+        ({"xyz": [1]}, "règle n° 2 « role-web », champ xyz : champ inconnu"),
+        ({"ports": ["x"]}, "règle n° 2 « role-web », champ ports : « x » n'est pas un port de 1 à 65535, ni une plage "
+         "comme 6200-6202"),
+        ({"ports": [65536]}, "règle n° 2 « role-web », champ ports : « 65536 » n'est pas un port de 1 à 65535, ni une "
+         "plage comme 6200-6202"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_all_in_one_line(change: dict[str, Any], said: str) -> None:
+    assert problems([WEB | {"name": "role-autre"}, WEB | change], ADMIN) == [said]
+
+
+def test_rules_without_a_name_are_not_the_same_rule() -> None:
+    unnamed = {key: value for key, value in WEB.items() if key != "name"}
+    assert [line.partition(" :")[0] for line in problems([unnamed, unnamed], ADMIN)] == [
+        "règle n° 1 « sans nom », champ name",
+        "règle n° 2 « sans nom », champ name",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,95 @@ def test_a_delay_out_of_bounds_is_refused(play: Play, delay: object) -> None:
     assert play.stages == []
 
 
+@pytest.mark.parametrize("delay", [10, 600])
+def test_a_delay_at_its_bounds_is_taken(play: Play, delay: int) -> None:
+    assert play.run(delay=delay)["changed"]
+
+
+@pytest.mark.parametrize(("delay", "tries"), [({}, [0, 1, 3, 7, 15, 31]), ({"delay": 15}, [0, 1, 3, 7])])
+def test_a_confirmation_is_tried_less_and_less_often_before_the_deadline(
+    play: Play, delay: dict[str, int], tries: list[int]
+) -> None:
+    tried: list[float] = []
+
+    def answer(stage: str) -> dict[str, Any]:
+        if stage == "confirm":
+            tried.append(play.now)
+            raise AnsibleConnectionFailure("Connection refused")
+        return {"state": "absent"} if stage == "status" else {}
+
+    play.answer = answer
+    result = play.run(**delay)
+    assert result["msg"].startswith("Pare-feu : aucune nouvelle connexion n'aboutit (Connection refused) ; plus aucun ")
+    assert (result["failed"], result["changed"], result["rolled_back"]) == (True, False, False)
+    assert tried == tries
+
+
+def test_the_machine_is_asked_every_two_seconds_for_one_minute_after_its_deadline(play: Play) -> None:
+    asked: list[float] = []
+
+    def answer(stage: str) -> dict[str, Any]:
+        if stage == "status":
+            asked.append(play.now)
+            if len(asked) > 1:
+                raise AnsibleConnectionFailure("timed out")
+        if stage == "confirm":
+            return {"failed": True, "msg": "trop tard"}
+        return {}
+
+    play.answer = answer
+    play.run(delay=20)
+    assert asked[1:] == list(range(20, 80, 2))
+
+
+def test_the_delay_runs_from_the_moment_the_change_is_in_force(play: Play) -> None:
+    def answer(stage: str) -> dict[str, Any]:
+        if stage == "apply":
+            play.now += 15
+        if stage == "confirm":
+            return {"failed": True, "msg": "trop tard"}
+        return {"state": "revenu", "at": "x"} if stage == "status" else {}
+
+    play.answer = answer
+    play.run(delay=20)
+    assert play.now == 35
+
+
+def test_a_change_that_may_be_in_force_is_awaited_from_before_it(play: Play) -> None:
+    def answer(stage: str) -> dict[str, Any]:
+        if stage == "apply":
+            play.now += 15
+            raise AnsibleConnectionFailure("Connection reset")
+        return {"state": "revenu", "at": "x"} if stage == "status" else {}
+
+    play.answer = answer
+    assert "Connection reset" in play.run(delay=20)["msg"]
+    assert play.now == 20
+    assert [stage for stage, _new in play.stages] == ["inspect", "status", "apply", "status"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"module_stderr": "stderr", "module_stdout": "stdout", "msg": "msg"}, "stderr"),
+        ({"module_stdout": "stdout", "msg": "msg"}, "stdout"),
+        ({"msg": "msg"}, "msg"),
+        ({"msg": "x" * 301}, "x" * 300),
+        ({"msg": " \n"}, "sans explication"),
+        ({"msg": "un\n\n  deux.\n"}, "un / deux"),
+    ],
+)
+def test_what_ansible_says_in_the_module_s_place_is_told(play: Play, words: dict[str, str], told: str) -> None:
+    play.answer = lambda stage: {"failed": True, "stage": None, **words} if stage == "status" else {}
+    result = play.run()
+    assert result["msg"].endswith(f"échoue déjà ({told})")
+    assert (result["failed"], result["changed"]) == (True, False)
+
+
+def test_the_actions_take_nothing_with_them(play: Play) -> None:
+    assert not commit_confirm.CommitConfirm.TRANSFERS_FILES
+
+
 def test_another_transport_cannot_prove_anything(play: Play) -> None:
     play.connection.transport = "local"
     with pytest.raises(AnsibleActionFail, match="que par SSH"):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.guard import Guard, GuardError, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.guard import Guard, GuardError, run, said
 
 from .conftest import Systemd
 
@@ -117,3 +117,75 @@ def test_an_old_state_that_cannot_come_back_is_said(guard: Guard, save: Callable
     (guard.folder / "retour.sh").write_text("exit 1\n")
     with pytest.raises(GuardError, match="n'a pas pu être remis"):
         guard.roll_back()
+
+
+def test_a_rollback_of_which_a_part_fails_is_said(guard: Guard, save: Callable[[Path], str]) -> None:
+    """The shell's last word counts, whatever it leaves behind."""
+    guard.arm("a", 20, save)
+    (guard.folder / "retour.sh").write_text("cd ${0%/*}; mv arme revenu; rm revenu/a-faire; echo 1 2>&1; exit 3\n")
+    with pytest.raises(GuardError, match=r"^essai : l'état précédent n'a pas pu être remis \(1\)$"):
+        guard.roll_back()
+
+
+def test_a_confirmation_that_meets_the_rollback_loses(guard: Guard, thing: Path, save: Callable[[Path], str]) -> None:
+    guard.arm("a", 20, save)
+    check = guard.check
+
+    def late(token: str) -> None:
+        check(token)
+        script(guard)
+
+    guard.check = late  # type: ignore[method-assign] # the rollback comes right after the check
+    with pytest.raises(GuardError, match=r"^essai : trop tard, la machine a déjà remis l'état précédent$"):
+        guard.confirm("a")
+    assert thing.read_text() == "avant"
+
+
+def test_another_run_that_begins_after_a_rollback_leaves_nothing_to_confirm(
+    guard: Guard, save: Callable[[Path], str]
+) -> None:
+    guard.arm("a", 20, save)
+    script(guard)
+    with pytest.raises(GuardError, match="trop tard"):
+        guard.check("b")
+    (guard.folder / "revenu" / "fait").unlink()
+    assert guard.status("a") == {"state": "arme", "at": ""}
+
+
+def test_a_unit_that_systemd_refuses_arms_nothing(guard: Guard, systemd: Systemd, save: Callable[[Path], str]) -> None:
+    systemd.refuses.add("enable")
+    expected = r"^essai : systemd refuse l'unité creatic-garde-essai.service \(refusé\)$"
+    with pytest.raises(GuardError, match=expected):
+        guard.arm("a", 20, save)
+    assert not guard.pending()
+
+
+def test_a_unit_already_there_is_not_installed_again(
+    guard: Guard, systemd: Systemd, save: Callable[[Path], str]
+) -> None:
+    enable = "systemctl --quiet enable creatic-garde-essai.service"
+    unit = guard.units / "creatic-garde-essai.service"
+    for token in ("a", "b"):
+        guard.arm(token, 20, save)
+        guard.confirm(token)
+    assert systemd.asked.count(enable) == 1
+    unit.write_text("autre")
+    guard.arm("c", 20, save)
+    assert systemd.asked.count(enable) == 2
+    assert "Retour automatique : essai" in unit.read_text()
+
+
+def test_nobody_else_reads_what_waits(guard: Guard, save: Callable[[Path], str]) -> None:
+    guard.arm("a", 20, save)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (guard.folder / "arme").iterdir()}
+    assert modes.items() >= {("jeton", 0o600), ("a-faire", 0o600)}
+    assert (guard.folder / "arme").stat().st_mode & 0o777 == 0o700
+    assert (guard.folder / "retour.sh").stat().st_mode & 0o777 == 0o700
+    assert (guard.units / "creatic-garde-essai.service").stat().st_mode & 0o777 == 0o644
+
+
+def test_of_a_long_complaint_the_end_is_told() -> None:
+    done = run(["/bin/sh", "-c", "seq 6 >&2; echo dit; exit 1"])
+    assert done.returncode == 1
+    assert said(done) == "3 / 4 / 5 / 6"
+    assert said(run(["/bin/sh", "-c", "echo dit; exit 1"])) == "dit"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import sshd_commit
 from ansible_collections.cdg59.creatic.plugins.module_utils.guard import Guard, run
 from ansible_collections.cdg59.creatic.plugins.module_utils.sshd_commit import SshdError, SshServer, listeners
 
@@ -97,6 +98,85 @@ def test_files_changed_by_another_hand_are_not_confirmed(etc: Path, guard: Guard
     drop_in.write_text("autre\n")
     with pytest.raises(SshdError, match="ne sont plus ceux"):
         ssh.confirm("a")
+
+
+class Sshd:
+    """sshd of ssh.service: its sockets change when it is reloaded, unless it fails or hangs."""
+
+    def __init__(self, systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.systemd, self.waits, self.now = systemd, 2, 0.0
+        monkeypatch.setattr(sshd_commit, "listeners", lambda _pid: {"11"} if self._old() else {"12"})
+        monkeypatch.setattr(sshd_commit.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(sshd_commit.time, "sleep", self._sleep)
+
+    def _old(self) -> bool:
+        if "systemctl reload ssh.service" not in self.systemd.asked:
+            return True
+        self.waits -= 1
+        return self.waits >= 0
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def reloaded(etc: Path, guard: Guard, systemd: Systemd, pid: int) -> SshServer:
+    ssh = server(etc, guard, systemd, entry(etc / "sshd_config.d" / "10.conf", "neuf\n"))
+    systemd.answers["MainPID"] = f"{pid}\n"
+    return ssh
+
+
+def test_new_files_count_once_sshd_listens_anew(
+    etc: Path, guard: Guard, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sshd = Sshd(systemd, monkeypatch)
+    assert reloaded(etc, guard, systemd, os.getpid()).apply("a", 20) == [str(etc / "sshd_config.d" / "10.conf")]
+    assert sshd.waits == -1
+    assert sshd.now == pytest.approx(0.1)
+    assert guard.pending()
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_an_sshd_that_does_not_listen_again_puts_the_old_files_back(
+    etc: Path, guard: Guard, systemd: Systemd, monkeypatch: pytest.MonkeyPatch, alive: bool
+) -> None:
+    """It hangs, or it is no longer there: whatever is said of its sockets is then somebody else's."""
+    sshd = Sshd(systemd, monkeypatch)
+    sshd.waits = 10**6 if alive else 0
+    with pytest.raises(SshdError, match=r"^sshd n'a pas repris son écoute après le rechargement, l'état précédent"):
+        reloaded(etc, guard, systemd, os.getpid() if alive else 2**22 + 1).apply("a", 20)
+    assert sshd.now == pytest.approx(15, abs=0.06)
+    assert (etc / "sshd_config.d" / "10.conf").read_text() == "ancien\n"
+    assert not guard.pending()
+
+
+def test_a_refused_reload_puts_the_old_files_back(
+    etc: Path, guard: Guard, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Sshd(systemd, monkeypatch)
+    systemd.refuses.add("reload ssh.service")
+    with pytest.raises(SshdError, match=r"^sshd n'a pas pu être rechargé, l'état précédent est remis : refusé$"):
+        reloaded(etc, guard, systemd, os.getpid()).apply("a", 20)
+    assert (etc / "sshd_config.d" / "10.conf").read_text() == "ancien\n"
+
+
+def test_a_confirmation_writes_nothing(etc: Path, guard: Guard, systemd: Systemd) -> None:
+    drop_in = etc / "sshd_config.d" / "10.conf"
+    ssh = server(etc, guard, systemd, entry(drop_in, "neuf\n"))
+    ssh.apply("a", 20)
+    drop_in.write_text("autre\n")
+    with pytest.raises(SshdError):
+        ssh.confirm("a")
+    assert drop_in.read_text() == "autre\n"
+
+
+def test_a_folder_gets_its_mode_back(etc: Path, guard: Guard, systemd: Systemd) -> None:
+    folder = etc / "principals"
+    folder.mkdir()
+    folder.chmod(0o2750)
+    server(etc, guard, systemd, entry(folder, state="directory", mode="0755")).apply("a", 20)
+    assert folder.stat().st_mode & 0o7777 == 0o755
+    run(["/bin/sh", str(guard.folder / "retour.sh")])
+    assert folder.stat().st_mode & 0o7777 == 0o2750
 
 
 @pytest.mark.parametrize(

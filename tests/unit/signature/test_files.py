@@ -56,7 +56,7 @@ def test_a_new_file_takes_no_other_s_place(tmp_path: Path) -> None:
         stream.write(b"neuf")
         target.write_text("arrivé entre-temps")
     assert target.read_text() == "arrivé entre-temps"
-    assert os.listdir(tmp_path) == ["signe.pdf"]
+    assert [path.name for path in tmp_path.iterdir()] == ["signe.pdf"]
 
 
 def test_a_new_file_has_everybody_s_rights_but_those_of_the_umask(tmp_path: Path) -> None:

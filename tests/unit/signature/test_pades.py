@@ -179,7 +179,7 @@ def test_a_signature_that_does_not_count_is_not_sealed(issuer: Issuer, act: Path
     other = Issuer("inconnue", tmp_path / "autre")
     signed = tmp_path / "signe.pdf"
     asyncio.run(pades.sign(act, signed, software(other, other.person())))
-    with pytest.raises(Refusal, match="^une signature déjà présente ne vaut pas : le certificat de Claire Dubois"):
+    with pytest.raises(Refusal, match=r"^une signature déjà présente ne vaut pas : le certificat de Claire Dubois"):
         asyncio.run(
             pades.seal(
                 signed, tmp_path / "x.pdf", software(issuer, issuer.person("Cachet")), LocalUnit(issuer.tsa()),
