@@ -7,6 +7,7 @@ import grp
 import os
 import pwd
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,8 +107,8 @@ class Sshd:
     def __init__(self, systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
         self.systemd, self.waits, self.now = systemd, 2, 0.0
         monkeypatch.setattr(sshd_commit, "listeners", lambda _pid: {"11"} if self._old() else {"12"})
-        monkeypatch.setattr(sshd_commit.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(sshd_commit.time, "sleep", self._sleep)
+        clock = SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep)
+        monkeypatch.setattr(sshd_commit, "time", clock)
 
     def _old(self) -> bool:
         if "systemctl reload ssh.service" not in self.systemd.asked:

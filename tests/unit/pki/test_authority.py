@@ -1,24 +1,27 @@
 from __future__ import annotations
 
+import datetime as dt
 import re
 import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import pki
+from ansible_collections.cdg59.creatic.plugins.module_utils import pki, pki_x509
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner, Passphrases, normal_serial
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import (
     PkiError,
     Request,
     load_certificate,
+    weakness,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki_x509 import Settings
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from .conftest import CLIENT, HOST, SERVER, SETTINGS, SIGNATURE, TSA, issue, judge, openssl
 
@@ -594,3 +597,88 @@ def test_no_private_key_but_the_authoritys_own(authority: Authority) -> None:
         if path.is_file() and b"PRIVATE KEY" in path.read_bytes()
     }
     assert with_keys == {"pki/racine/cle.pem", "pki/emettrice/cle.pem"}
+
+
+# -- its edges ---------------------------------------------------------------------------------------
+
+
+def test_the_numbers_of_the_authority() -> None:
+    """What an authority promises: a change here is a change of its certificates and of its rounds."""
+    assert (pki.CRL_DAYS, pki.CRL_RENEW_DAYS, pki.ROOT_CRL_DAYS, pki.ROOT_CRL_RENEW_DAYS) == (30, 15, 365, 180)
+    assert (pki.ROOT_CRL_WARN_DAYS, pki.MINIMUM_LEAF_DAYS, pki.MINIMUM_PASSPHRASE) == (60, 60, 16)
+    assert (pki_x509.ROOT_DAYS, pki_x509.ISSUING_DAYS) == (3652, 1826)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        (lambda: rsa.generate_private_key(65537, 3072), ""),
+        (lambda: rsa.generate_private_key(65537, 2048), "RSA 2048 bits ; il en faut au moins 3072"),
+        (lambda: rsa.generate_private_key(3, 3072), "exposant RSA trop petit"),
+        (lambda: ec.generate_private_key(ec.SECP256R1()), ""),
+        (lambda: ec.generate_private_key(ec.SECP256K1()), "courbe secp256k1 refusée"),
+        (ed25519.Ed25519PrivateKey.generate, "algorithme refusé ; attendu : ECDSA P-256 ou RSA"),
+    ],
+)
+def test_what_makes_a_key_weak(key: Callable[[], Any], said: str) -> None:
+    assert weakness(key().public_key()) == said
+
+
+def test_a_certificate_bears_its_policy_and_starts_a_little_before(authority: Authority) -> None:
+    for request, number in ((CLIENT, 1), (SIGNATURE, 2), (SERVER, 3), (TSA, 4)):
+        certificate = load_certificate(issue(authority, request).pem)
+        policies = certificate.extensions.get_extension_for_class(x509.CertificatePolicies).value
+        assert [one.policy_identifier.dotted_string for one in policies] == [f"1.3.6.1.4.1.59999.59.1.{number}"]
+        assert (certificate.not_valid_after_utc - certificate.not_valid_before_utc).days == 365
+        begun = dt.datetime.now(dt.UTC) - certificate.not_valid_before_utc
+        assert dt.timedelta(minutes=5) <= begun < dt.timedelta(minutes=6)
+
+
+def test_the_list_is_signed_again_when_half_its_life_is_over(authority: Authority, later: Later) -> None:
+    assert not authority.refresh_crl()
+    later(14)
+    assert not authority.refresh_crl()
+    later(16)
+    assert authority.refresh_crl()
+    assert not authority.refresh_crl()
+
+
+def test_the_list_is_not_signed_twice_by_two_processes(
+    authority: Authority, later: Later, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later(16)
+    days = iter([1, 29])
+    monkeypatch.setattr(authority, "_crl_days", lambda *_arguments: next(days))
+    assert not authority.refresh_crl()
+
+
+def test_an_authority_without_its_parts_says_so(authority: Authority) -> None:
+    with sqlite3.connect(authority.registry) as registry:
+        registry.execute("DELETE FROM reglage")
+    with pytest.raises(PkiError) as without_settings:
+        issue(authority)
+    with sqlite3.connect(authority.registry) as registry:
+        registry.execute("DELETE FROM certificat")
+    with pytest.raises(PkiError) as without_certificate:
+        issue(authority)
+    said = "autorité de certification inachevée : relancez « ansible-playbook playbooks/authority.yml »"
+    assert str(without_settings.value) == str(without_certificate.value) == said
+
+
+def test_a_key_of_another_kind_is_not_the_authority_s(authority: Authority) -> None:
+    path = authority.directory / "emettrice" / "cle.pem"
+    passphrase = (authority.directory.parent / "secrets" / "pki_emettrice").read_text().strip()
+    path.write_text(openssl("genpkey", "-algorithm", "ed25519", "-aes256", "-pass", f"pass:{passphrase}"))
+    with pytest.raises(PkiError, match=r"^clé de l'autorité « emettrice » : type inattendu dans .*cle.pem$"):
+        issue(authority)
+
+
+def test_a_certificate_is_handed_out_again_only_while_it_counts(authority: Authority, later: Later) -> None:
+    key = CLIENT.new_key()
+    first = authority.issue(CLIENT.csr(key), CLIENT, HOST)
+    assert authority.issue(CLIENT.csr(key), CLIENT, HOST) == first
+    other = Request(**CLIENT.__dict__ | {"common_name": "Autre nom"})
+    assert authority.issue(other.csr(key), other, HOST).serial != first.serial
+    later(366)
+    authority.ensure(SETTINGS)
+    assert authority.issue(CLIENT.csr(key), CLIENT, HOST).serial != first.serial

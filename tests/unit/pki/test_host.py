@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import pki_host
+from ansible_collections.cdg59.creatic.plugins.module_utils import pki_common, pki_host, pki_x509
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError, Request, fingerprint
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki_host import HostStore, Wanted, read_key
@@ -298,3 +299,84 @@ def test_system_store(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_pat
     (certificates / "ca-certificates.crt").write_text("autre\n")
     HostStore(machine.root).system_store("creatic-pki", root)
     assert len(calls) == 3
+
+
+# -- .p12 --------------------------------------------------------------------------------------------------
+
+
+def test_a_p12_is_made_once_and_again_when_it_differs(machine: Machine, tmp_path: Path) -> None:
+    machine.converge()
+    folder, path = machine.root / "tdt" / "current", tmp_path / "secret" / "tdt.p12"
+    assert pki_x509.ensure_p12(path, folder, "mot de passe", "tdt", check=True)
+    assert not path.exists()
+    assert pki_x509.ensure_p12(path, folder, "mot de passe", "tdt")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert not pki_x509.ensure_p12(path, folder, "mot de passe", "tdt")
+    assert pki_x509.ensure_p12(path, folder, "autre mot de passe", "tdt")
+    assert not pki_x509.ensure_p12(path, folder, "autre mot de passe", "tdt")
+    path.write_bytes(b"rien")
+    assert pki_x509.ensure_p12(path, folder, "mot de passe", "tdt", check=True)
+    assert path.read_bytes() == b"rien"
+
+
+def test_a_p12_needs_a_certificate_a_password_and_a_key(machine: Machine, tmp_path: Path) -> None:
+    path = tmp_path / "tdt.p12"
+    absent = tmp_path / "absent"
+    assert pki_x509.ensure_p12(path, absent, "x", "tdt", check=True)
+    with pytest.raises(PkiError, match=r"absent : certificat absent$"):
+        pki_x509.ensure_p12(path, absent, "x", "tdt")
+    machine.converge()
+    folder = machine.root / "tdt" / "current"
+    with pytest.raises(PkiError, match=r"^fichier .p12 : un mot de passe est obligatoire$"):
+        pki_x509.ensure_p12(path, folder, "", "tdt")
+    key = folder / "key.pem"
+    key.write_text(openssl("genpkey", "-algorithm", "ed25519"))
+    with pytest.raises(PkiError, match=r"key.pem : type de clé inattendu$"):
+        pki_x509.ensure_p12(path, folder, "x", "tdt")
+    assert not path.exists()
+
+
+# -- the machine's store -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(), "^le paquet ca-certificates manque : installez-le$"),
+        (subprocess.CalledProcessError(1, "x", stderr="plein\n"), "^update-ca-certificates a échoué : plein$"),
+    ],
+)  # fmt: skip
+def test_a_store_that_cannot_be_brought_up_to_date_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: Authority, error: Exception, said: str
+) -> None:
+    def fail(*_command: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pki_host, "SYSTEM_STORE", tmp_path / "magasin")
+    monkeypatch.setattr(pki_host, "SYSTEM_CERTIFICATES", tmp_path / "certs")
+    monkeypatch.setattr(pki_host.subprocess, "run", fail)
+    with pytest.raises(PkiError, match=said):
+        HostStore(tmp_path).system_store("creatic", authority.published()["root"])
+
+
+def test_files_that_are_written_are_never_open_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+    real = os.fchmod
+
+    def fchmod(descriptor: int, mode: int) -> None:
+        opened.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        real(descriptor, mode)
+
+    monkeypatch.setattr(pki_common.os, "fchmod", fchmod)
+    pki_common.write_atomic(tmp_path / "x", b"x", 0o644)
+    assert opened == [0o600]
+    assert (tmp_path / "x").stat().st_gid == os.getgid()
+
+
+def test_the_folder_of_trust_is_open_to_its_readers(machine: Machine) -> None:
+    machine.converge()
+    assert stat.S_IMODE(machine.root.stat().st_mode) == 0o755
+    machine.root.chmod(0o750)
+    machine.inspect()
+    assert stat.S_IMODE(machine.root.stat().st_mode) == 0o755

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.cdg59.creatic.plugins.module_utils import revocation_lists
+from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import HardeningError
 from ansible_collections.cdg59.creatic.plugins.modules import revocation_lists as module
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
@@ -145,3 +147,93 @@ def test_the_module_keeps_the_good_ones_then_fails(provider: Ca, site: tuple[Pat
     told = json.loads(done.stdout)
     assert told["failed"] and told["changed_names"] == [str(good)]
     assert f"{url}/rien.crl" in told["msg"] and good.exists() and not bad.exists()
+
+
+def test_a_list_has_a_largest_size(
+    provider: Ca, site: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert revocation_lists.MAX_BYTES == 20 * 1024 * 1024
+    folder, url = site
+    content = provider.revoke(7)
+    (folder / "liste.crl").write_bytes(content)
+    monkeypatch.setattr(revocation_lists, "MAX_BYTES", len(content))
+    assert module.fetch(f"{url}/liste.crl") == content
+    (folder / "liste.crl").write_bytes(b"x" * (2 * 1024 * 1024 + 1))
+    monkeypatch.setattr(revocation_lists, "MAX_BYTES", 2 * 1024 * 1024)
+    with pytest.raises(ValueError, match=r"^plus de 2 Mo$"):
+        module.fetch(f"{url}/liste.crl")
+
+
+def test_authorities_that_cannot_be_read_are_told(provider: Ca, tmp_path: Path) -> None:
+    good, bad = tmp_path / "bonne.pem", tmp_path / "absente.pem"
+    good.write_bytes(provider.certificate.public_bytes(Encoding.PEM))
+    assert revocation_lists.authorities([good, good]) == [provider.certificate, provider.certificate]
+    with pytest.raises(HardeningError, match=r"absente.pem : certificats d'autorité illisibles \("):
+        revocation_lists.authorities([good, bad])
+
+
+def test_an_authority_whose_key_cannot_judge_did_not_sign(provider: Ca) -> None:
+    """Of the same name, but with a key of another kind."""
+    key = rsa.generate_private_key(65537, 2048)
+    builder = x509.CertificateBuilder().subject_name(provider.name).issuer_name(provider.name)
+    builder = builder.public_key(key.public_key()).serial_number(2).not_valid_before(NOW).not_valid_after(NOW + DAY)
+    other = builder.sign(key, hashes.SHA256())
+    with pytest.raises(HardeningError, match=r"^elle n'est signée par aucune des autorités admises"):
+        revocation_lists.check(provider.revoke(7), [other], NOW)
+    assert revocation_lists.check(provider.revoke(7), [other, provider.certificate], NOW)
+
+
+def test_a_list_is_of_today(provider: Ca) -> None:
+    issuers = [provider.certificate]
+    assert revocation_lists.check(provider.revoke(7, since=0 * DAY), issuers, NOW)
+    with pytest.raises(HardeningError, match=r"^elle est datée du futur"):
+        revocation_lists.check(provider.revoke(7, since=0 * DAY), issuers, NOW - dt.timedelta(seconds=1))
+    with pytest.raises(HardeningError, match=r"^elle est périmée"):
+        revocation_lists.check(provider.revoke(7, until=0 * DAY), issuers, NOW)
+
+
+class Ended(Exception):
+    """What the module said last."""
+
+
+def run_module(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], check: bool = False) -> dict[str, Any]:
+    """The module in this process, and its answer."""
+
+    def end(_self: object, **answer: Any) -> None:
+        raise Ended(answer)
+
+    monkeypatch.setattr(module.AnsibleModule, "exit_json", end)
+    monkeypatch.setattr(module.AnsibleModule, "fail_json", lambda _self, **answer: end(_self, failed=True, **answer))
+    with patch_module_args(given | {"_ansible_check_mode": check}), pytest.raises(Ended) as ended:
+        module.main()
+    answer: dict[str, Any] = ended.value.args[0]
+    return answer
+
+
+def test_the_module_checks_then_writes(
+    provider: Ca, site: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, url = site
+    (folder / "liste.crl").write_bytes(provider.revoke(7))
+    authority, kept = tmp_path / "ca.pem", tmp_path / "liste.pem"
+    authority.write_bytes(provider.certificate.public_bytes(Encoding.PEM))
+    given = {"lists": [{"url": f"{url}/liste.crl", "path": str(kept)}], "ca_files": [str(authority)]}
+    for check, there in ((True, False), (False, True)):
+        answer = run_module(monkeypatch, given, check)
+        assert (answer["changed_names"], kept.exists()) == ([str(kept)], there)
+        assert "failed" not in answer
+    assert run_module(monkeypatch, given)["changed_names"] == []
+    assert "illisibles" in run_module(monkeypatch, given | {"ca_files": [f"{authority}.absent"]})["msg"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"lists": [], },
+        {"ca_files": []},
+        {"lists": [{"url": "http://x"}], "ca_files": []},
+        {"lists": [{"path": "/x"}], "ca_files": []},
+    ],
+)  # fmt: skip
+def test_the_module_wants_all_its_arguments(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> None:
+    assert "missing required arguments" in run_module(monkeypatch, given)["msg"]

@@ -16,7 +16,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki_host import HostStore, Wanted
 from creatic_certificats import cli, probe, report
-from creatic_certificats.inventory import Watched, certificates, crls
+from creatic_certificats.inventory import Watched, certificates, crls, read_certificate
 
 from .conftest import CLIENT, HOST, openssl
 
@@ -236,3 +236,56 @@ def test_what_cannot_be_tried_proves_nothing(
     assert cli.main(["--etc", str(etc), "prouver", "--refuse", "0" * 40]) == 3
     with serving(etc) as port, pytest.raises(probe.ProbeError, match="certificat du serveur est refusé"):
         probe.accepted(one, etc, f"https://127.0.0.1:{port}/")
+
+
+def test_what_is_no_certificate_is_for_nobody(authority: Authority, etc: Path) -> None:
+    lost = Watched("perdu", etc / "perdu.pem", None, problem="illisible")
+    assert not lost.is_server
+    assert not lost.is_client
+    assert probe.served(lost, etc, "127.0.0.1", 1) == "illisible"
+    assert report.state(lost, dt.datetime.now(dt.UTC)) == "illisible"
+    root = read_certificate("racine", authority.directory / "publie" / "racine.pem")  # no extended usage
+    assert (root.is_server, root.is_client, root.is_crl) == (False, False, False)
+
+
+def test_a_certificate_that_expires_within_the_hours_is_told(authority: Authority, etc: Path) -> None:
+    one = install(authority, etc)
+    assert one.end is not None
+    told = report.warnings([one], one.end - dt.timedelta(hours=3))
+    assert told[0].startswith("<3>Le certificat « tdt » (Connecteur de Gondecourt) expire dans 0 jour, le ")
+    assert report.state(one, one.end - dt.timedelta(hours=3)) == "à renouveler (moins de 30 jours)"
+    assert report.state(one, one.end + dt.timedelta(hours=3)) == "expiré"
+
+
+def test_revocation_lists_that_are_missing_damaged_or_late(authority: Authority, etc: Path) -> None:
+    assert crls(etc) == []
+    install(authority, etc)
+    late = crls(etc)[1]
+    assert report.state(late, in_days(late, 10)) == "valide"
+    assert report.state(late, in_days(late, 9)) == "périmée bientôt"
+    assert report.warnings([late], in_days(late, 10)) == []
+    assert late.end is not None
+    assert report.warnings([late], late.end - dt.timedelta(hours=3))[0].startswith("<4>CRL AC ")
+    (etc / "pki/crl.pem").write_text("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
+    [damaged] = crls(etc)
+    assert damaged.problem == "liste de révocation illisible"
+
+
+def test_a_silent_server_and_a_lost_key_prove_nothing(authority: Authority, etc: Path) -> None:
+    server = install(authority, etc, LOCAL)
+    one = install(authority, etc)
+    with serving(etc) as port:
+        free = port
+    with pytest.raises(probe.ProbeError, match=f"^localhost ne répond pas sur 127.0.0.1, port {free} : "):
+        probe.served(server, etc, "127.0.0.1", free)
+    one.path.with_name("key.pem").unlink()
+    with pytest.raises(probe.ProbeError, match=r"^certificat « tdt » : clé ou chaîne illisible"):
+        probe.accepted(one, etc, "https://localhost/")
+
+
+def test_a_client_without_an_address_to_try_is_left_out(
+    authority: Authority, etc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(authority, etc)
+    assert cli.main(["--etc", str(etc), "prouver"]) == 3
+    assert capsys.readouterr().out == "Aucun certificat à éprouver sur cette machine.\n"
