@@ -53,6 +53,9 @@ def test_keys_are_encrypted_and_files_closed(authority: Authority) -> None:
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
         assert "P-384" in openssl("pkey", "-in", key, "-passin", f"file:{secret}", "-noout", "-text")
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
+        assert stat.S_IMODE(secret.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE((authority.directory / "publie").stat().st_mode) == 0o755
     assert stat.S_IMODE(authority.directory.stat().st_mode) == 0o700
     assert stat.S_IMODE(authority.registry.stat().st_mode) == 0o600
 
@@ -96,7 +99,10 @@ def test_distributed_crls_are_der(authority: Authority) -> None:
         ({"policy_arc": "1.2.x"}, "n'est pas un OID"),
         ({"crl_url": "https://pki.test"}, "attendu http://"),
         ({"leaf_days": 0}, "leaf_days"),
-        ({"label": ""}, "label"),
+        ({"label": ""}, "label : 1 à 45 caractères attendus"),
+        ({"label": "x" * 46}, "label : 1 à 45 caractères attendus"),
+        ({"organization": ""}, "organization : 1 à 64 caractères attendus"),
+        ({"organization": "x" * 65}, "organization : 1 à 64 caractères attendus"),
     ],
 )
 def test_wrong_settings_are_refused(directory: Path, change: dict[str, object], said: str) -> None:
@@ -104,6 +110,11 @@ def test_wrong_settings_are_refused(directory: Path, change: dict[str, object], 
         Authority(directory).ensure(Settings(**SETTINGS.__dict__ | change))
     assert said in str(caught.value)
     assert not directory.exists()
+
+
+def test_names_at_their_longest_and_shortest_are_taken(directory: Path) -> None:
+    for change in ({"label": "x" * 45, "organization": "y"}, {"label": "x", "organization": "y" * 64}):
+        Settings(**SETTINGS.__dict__ | change).check()
 
 
 def test_name_never_changes_other_settings_do(authority: Authority) -> None:
@@ -229,7 +240,7 @@ def test_registry_says_what_was_issued(authority: Authority) -> None:
     assert row["serie"] == issued.serial and len(issued.serial) == 40
     assert (row["commune"], row["hote"], row["nom"], row["profil"]) == ("gondecourt", HOST.host, "tdt", "client")
     assert (row["titulaire"], row["siren"], row["statut"]) == ("Connecteur de Gondecourt", "215902669", "valide")
-    assert row["pem"] == issued.pem and row["jours"] == 365
+    assert row["pem"] == issued.pem and row["jours"] in (364, 365)  # a second may have passed
 
 
 def test_the_new_certificate_replaces_but_does_not_revoke(authority: Authority, tmp_path: Path) -> None:
@@ -682,3 +693,15 @@ def test_a_certificate_is_handed_out_again_only_while_it_counts(authority: Autho
     later(366)
     authority.ensure(SETTINGS)
     assert authority.issue(CLIENT.csr(key), CLIENT, HOST).serial != first.serial
+
+
+def test_only_a_server_with_an_rsa_key_takes_keys_to_it(authority: Authority) -> None:
+    """Some old clients have the server's RSA key carry theirs."""
+    for request, carried in (
+        (Request(**SERVER.__dict__ | {"name": "a", "key_type": "rsa"}), True),
+        (Request(**SERVER.__dict__ | {"name": "b"}), False),
+        (Request(**CLIENT.__dict__ | {"name": "c", "key_type": "rsa"}), False),
+    ):
+        certificate = load_certificate(issue(authority, request).pem)
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        assert usage.key_encipherment == carried

@@ -62,6 +62,7 @@ def test_every_source_is_read(authority: Authority, etc: Path, tmp_path: Path) -
 def test_table_in_french(authority: Authority, etc: Path) -> None:
     one = install(authority, etc)
     text = report.table([one, *crls(etc)], in_days(one, 200))
+    assert set(text.splitlines()[1]) == {"─", " "}
     assert text.splitlines()[0].split() == ["Nom", "Titulaire", "Expire", "le", "Jours", "État"]
     assert re.search(rf"^tdt +Connecteur de Gondecourt +{one.end:%d/%m/%Y} +200 +valide$", text, re.M)
     assert report.table([], in_days(one, 1)) == "Aucun certificat sur cette machine.\n"
@@ -264,6 +265,7 @@ def test_revocation_lists_that_are_missing_damaged_or_late(authority: Authority,
     assert report.state(late, in_days(late, 10)) == "valide"
     assert report.state(late, in_days(late, 9)) == "périmée bientôt"
     assert report.warnings([late], in_days(late, 10)) == []
+    assert report.warnings([late], in_days(late, 9))[0].startswith("<4>")
     assert late.end is not None
     assert report.warnings([late], late.end - dt.timedelta(hours=3))[0].startswith("<4>CRL AC ")
     (etc / "pki/crl.pem").write_text("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
