@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from ansible.errors import AnsibleActionFail
@@ -247,3 +250,349 @@ def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
 def test_bad_names_are_refused(names: list[str]) -> None:
     with pytest.raises(AnsibleActionFail, match="encrypted_raid_volumes"):
         ActionModule._names({"volumes": [{"name": name} for name in names]})
+
+
+def test_a_folder_of_keys_may_be_made_by_several_volumes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert volume_key(tmp_path / "cles" / "disques" / f"sae1-{name}.cle", check=False)[1]
+
+
+@pytest.mark.parametrize(("length", "good"), [(42, False), (43, True)])
+def test_a_key_has_32_bytes_at_least(tmp_path: Path, length: int, good: bool) -> None:
+    path = tmp_path / "sae1-d1.cle"
+    path.write_text("k" * length)
+    if good:
+        assert volume_key(path, check=False) == ("k" * length, False)
+    else:
+        with pytest.raises(AnsibleActionFail, match="43 caractères au moins"):
+            volume_key(path, check=False)
+
+
+class Play:
+    """Runs the action; what the host answers is given, what it was sent is kept."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.sent, self.answer = folder, dict[str, Any](), dict[str, Any]()
+        self.pipelining = True
+        monkeypatch.setattr(ActionModule, "_is_pipelining_enabled", lambda _self, _style: self.pipelining)
+        monkeypatch.setattr(ActionModule, "_execute_module", lambda _self, **sent: self._module(**sent))
+
+    def _module(self, module_name: str, module_args: dict[str, Any], **_options: Any) -> dict[str, Any]:
+        assert module_name == "cdg59.creatic.encrypted_raid"
+        self.sent = module_args
+        return {"invocation": module_args, **self.answer}
+
+    def run(self, check: bool = False) -> dict[str, Any]:
+        args = {"secrets_dir": str(self.folder), "volumes": [{"name": "d1"}, {"name": "d2"}]}
+        task = MagicMock(args=args, check_mode=check, diff=False, async_val=0)
+        action = ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
+        result: dict[str, Any] = action.run(None, {"inventory_hostname": "sae1"})
+        return result
+
+    def kept(self) -> list[str]:
+        return sorted(path.name for path in self.folder.glob("*.cle"))
+
+
+@pytest.fixture
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Play:
+    return Play(tmp_path, monkeypatch)
+
+
+def test_keys_are_kept_for_the_volumes_that_were_encrypted(play: Play) -> None:
+    (play.folder / "sae1-d2.cle").write_text("k" * 88)
+    play.answer = {"formatted": ["d1"], "changes": ["d1 : chiffré", "d1 : ouvert"]}
+    result = play.run()
+    assert play.kept() == ["sae1-d1.cle", "sae1-d2.cle"]
+    assert play.sent["new_keys"] == ["d1"]
+    assert play.sent["keys"] == {name: (play.folder / f"sae1-{name}.cle").read_text() for name in ("d1", "d2")}
+    assert play.sent["key_files"]["d1"] == str(play.folder / "sae1-d1.cle")
+    assert "invocation" not in result
+    assert result["diff"][0]["after"] == "d1 : chiffré\nd1 : ouvert\n"
+
+
+def test_a_new_key_that_encrypted_nothing_is_not_kept(play: Play) -> None:
+    play.answer = {"failed": True, "formatted": ["d2"]}
+    assert play.run()["failed"]
+    assert play.kept() == ["sae1-d2.cle"]
+
+
+def test_after_a_cut_a_new_key_may_be_the_volume_s(play: Play) -> None:
+    play.answer = {"unreachable": True}
+    play.run()
+    assert play.kept() == ["sae1-d1.cle", "sae1-d2.cle"]
+
+
+def test_check_mode_sends_keys_and_keeps_none(play: Play) -> None:
+    play.answer = {"formatted": []}
+    play.run(check=True)
+    assert play.sent["new_keys"] == ["d1", "d2"]
+    assert play.kept() == []
+
+
+def test_a_key_that_would_be_written_on_the_host_is_not_sent(play: Play) -> None:
+    play.pipelining = False
+    with pytest.raises(
+        AnsibleActionFail, match=r"^la clé des disques serait écrite sur la machine : mettez pipelining"
+    ):
+        play.run()
+    assert (play.sent, play.kept()) == ({}, [])
+
+
+# -- what is on a disk --------------------------------------------------------------------------------------------
+
+
+def look(machine: Machine, path: Path) -> Disk:
+    return Volume("d1", [str(path)], "", b"", "", False, False, machine.root, machine)._look(str(path))
+
+
+@pytest.fixture
+def disk(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that is taken for a disk."""
+    monkeypatch.setattr(encrypted_raid.stat, "S_ISBLK", lambda _mode: True)
+    monkeypatch.setattr(encrypted_raid.shutil, "which", lambda tool: f"/usr/sbin/{tool}")
+    path = machine.root / "sdx"
+    path.touch()
+    return path
+
+
+def test_what_is_no_disk_or_is_absent_is_told(machine: Machine) -> None:
+    path = machine.root / "sdx"
+    assert look(machine, path) == Disk(str(path), present=False)
+    path.touch()
+    assert look(machine, path) == Disk(str(path), holds="n'est pas un disque")
+
+
+def test_a_blank_disk_is_one_without_anything(machine: Machine, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look(machine, disk) == Disk(str(disk))
+    holders = machine.root / "sys/class/block/sdx/holders"
+    holders.mkdir(parents=True)
+    assert look(machine, disk) == Disk(str(disk))
+    (holders / "dm-1").touch()
+    (holders / "dm-0").touch()
+    assert look(machine, disk) == Disk(str(disk), holds="est utilisé par dm-0, dm-1")
+    machine.answers["wipefs"] = (0, '{"signatures": [{"type": "xfs"}, {"type": "gpt"}, {"type": "xfs"}]}')
+    assert look(machine, disk) == Disk(str(disk), holds="contient déjà des données (gpt, xfs)")
+    machine.answers["wipefs"] = (1, "")
+    with pytest.raises(RaidError, match=r"sdx illisible \(code 1\)$"):
+        look(machine, disk)
+    machine.answers["wipefs"] = (0, "")
+    shutil.rmtree(holders)
+    monkeypatch.setattr(encrypted_raid, "blank", lambda _device: False)
+    assert look(machine, disk) == Disk(str(disk), holds="contient déjà des données (d'un genre inconnu)")
+
+
+@pytest.mark.parametrize(
+    ("told", "uuid", "array", "holds"),
+    [
+        (f"MD_LEVEL=raid1\nMD_UUID={UUID}\nMD_NAME=sae1:d1\n", UUID, "d1", ""),
+        (f"MD_LEVEL=raid1\nMD_UUID={UUID}\nMD_NAME=d1\n", UUID, "d1", ""),
+        (f"MD_LEVEL=raid1\nMD_UUID={UUID}\n", UUID, "?", ""),
+        (f"MD_LEVEL=raid5\nMD_UUID={UUID}\nMD_NAME=sae1:d1\n", "", "", "contient déjà des données (linux_raid_member)"),
+        ("MD_LEVEL=raid1\nMD_NAME=sae1:d1\n", "", "", "contient déjà des données (linux_raid_member)"),
+    ],
+)
+def test_a_member_of_a_mirror_tells_its_array(
+    machine: Machine, disk: Path, told: str, uuid: str, array: str, holds: str
+) -> None:
+    machine.answers["wipefs"] = (0, '{"signatures": [{"type": "linux_raid_member"}]}')
+    machine.answers["mdadm --examine"] = (0, told)
+    assert look(machine, disk) == Disk(str(disk), uuid=uuid, array=array, holds=holds)
+
+
+def test_a_member_is_not_judged_without_mdadm(machine: Machine, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.answers["wipefs"] = (0, '{"signatures": [{"type": "linux_raid_member"}]}')
+    monkeypatch.setattr(encrypted_raid.shutil, "which", lambda _tool: None)
+    expected = "fait déjà partie d'une grappe, que mdadm (absent) dirait"
+    assert look(machine, disk) == Disk(str(disk), holds=expected)
+    assert encrypted_raid.missing_tools() == ["cryptsetup-bin", "mdadm", "xfsprogs"]
+    monkeypatch.setattr(encrypted_raid.shutil, "which", lambda tool: tool == "mdadm" or None)
+    assert encrypted_raid.missing_tools() == ["cryptsetup-bin", "xfsprogs"]
+
+
+def test_both_ends_of_a_disk_are_looked_at_and_no_more(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with disk.open("wb") as out:
+        out.truncate(40 << 20)
+        for place in ((16 << 20) - 1, 24 << 20):
+            out.seek(place)
+            out.write(b"x")
+            out.flush()
+            assert not encrypted_raid.blank(disk)
+            out.seek(place)
+            out.write(b"\0")
+        for place in (16 << 20, (24 << 20) - 1):
+            out.seek(place)
+            out.write(b"x")
+        out.flush()
+        assert encrypted_raid.blank(disk)
+
+
+# -- arrays -------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_volume_is_made_from_end_to_end(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    encrypted_raid.record_path("d1", machine.root / "etc").unlink()
+    machine.answers["cryptsetup isLuks"] = (1, "")
+    monkeypatch.setattr(encrypted_raid.shutil, "which", lambda tool: tool)
+    looks = [Disk("/dev/a"), Disk("/dev/b"), member("/dev/a")]
+    monkeypatch.setattr(Volume, "_look", lambda _self, _path: looks.pop(0))
+    made = Volume("d1", ["/dev/a", "/dev/b"], "", b"the key", "", True, False, machine.root, machine)
+    made.ensure()
+    assert [" ".join(line.split()[:2]) for line in machine.changed()] == [
+        "mdadm --create", "update-initramfs -u", "cryptsetup luksFormat", "cryptsetup open",
+    ]  # fmt: skip
+    assert machine.changed()[0].endswith("--name=d1 --raid-devices=2 /dev/a /dev/b")
+    assert f"ARRAY /dev/md/d1 metadata=1.2 UUID={UUID}\n" in (
+        encrypted_raid.record_path("d1", machine.root / "etc").read_text()
+    )
+    assert made.changes == [
+        "d1 : grappe créée sur /dev/a, /dev/b", f"d1 : grappe {UUID} connue de mdadm.conf",
+        "d1 : chiffré (LUKS2, argon2id)", "d1 : ouvert",
+    ]  # fmt: skip
+    assert made.formatted
+
+
+def test_an_array_unknown_to_the_host_is_recorded_but_not_in_check_mode(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = encrypted_raid.record_path("d1", machine.root / "etc")
+    shutil.rmtree(record.parents[1])
+    found = volume(machine, monkeypatch, [member("/dev/a"), member("/dev/b")], check=True)
+    found.ensure()
+    assert found.changes[0] == f"d1 : grappe {UUID} connue de mdadm.conf"
+    assert not record.exists()
+    monkeypatch.setattr(encrypted_raid.shutil, "which", lambda _tool: None)
+    volume(machine, monkeypatch, [member("/dev/a"), member("/dev/b")]).ensure()
+    assert record.exists()
+    assert not any("initramfs" in line for line in machine.asked)
+
+
+@pytest.mark.parametrize("state", ["inactive", "clear"])
+def test_an_array_that_waits_for_a_disk_is_started(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    (machine.root / "sys/block/md127/md/array_state").write_text(f"{state}\n")
+    volume(machine, monkeypatch, [member("/dev/a"), member("/dev/b")]).ensure()
+    assert machine.changed()[0] == "mdadm --run /dev/md127"
+
+
+def test_an_array_that_is_not_assembled_is_assembled_from_what_is_there(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detail = "mdadm --detail --export /dev/md127"
+    machine.answers[detail] = (0, "MD_UUID=autre\n")
+    disks = [machine.root / name for name in ("b", "a", "absent")]
+    for path in disks[:2]:
+        path.touch()
+    members = [member(str(path)) for path in disks]
+    found = volume(machine, monkeypatch, members, check=True)
+    found.ensure()
+    assert found.changes == ["d1 : grappe assemblée", "d1 : à chiffrer, à formater, à monter"]
+    assert machine.changed() == []
+    with pytest.raises(RaidError, match=f"^d1 : la grappe {UUID} est assemblée, mais introuvable$"):
+        volume(machine, monkeypatch, members).ensure()
+    expected = f"mdadm --assemble --run --uuid={UUID} /dev/md/d1 {disks[1]} {disks[0]}"
+    assert machine.changed() == [expected]
+    machine.asked.clear()
+
+    def assembled(command: Sequence[str], key: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        if "--assemble" in command:
+            machine.answers[detail] = (0, f"MD_UUID={UUID}\n")
+        return machine(command, key)
+
+    again = volume(machine, monkeypatch, members)
+    again.run = assembled
+    again.ensure()
+    assert again.changes[0] == "d1 : grappe assemblée"
+    assert machine.changed()[0] == expected
+
+
+def test_what_is_odd_about_the_members_is_said(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    states = machine.root / "sys/block/md127/md"
+    for name in ("a", "b"):
+        shutil.rmtree(states / f"dev-{name}")
+    sick, aside = tmp_path / "sick", tmp_path / "aside"
+    for path in (sick, aside):
+        path.touch()
+    found = volume(machine, monkeypatch, [member(str(sick)), member(str(aside))])
+    monkeypatch.setattr(
+        Volume, "_members", lambda _self, _device: {str(sick): "faulty", "/dev/z": "in_sync", "/dev/y": "faulty"}
+    )
+    found.ensure()
+    assert found.warnings[0] == "/dev/z fait partie du volume d1 sans être dans la liste de ses disques" or (
+        found.warnings[0].startswith(f"{sick} est en panne : le volume d1 vit sur l'autre disque.")
+    )
+    assert len(found.warnings) == 2
+    assert found.changes[:2] == ["d1 : /dev/y, en panne, retiré", f"d1 : {aside} remis, rattrapage en cours"]
+    assert machine.changed()[:2] == [
+        "mdadm --manage /dev/md127 --remove /dev/y",
+        f"mdadm --manage /dev/md127 --add {aside}",
+    ]
+
+
+# -- encryption and file system -----------------------------------------------------------------------------------
+
+
+def test_check_mode_leaves_an_array_in_clear(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.answers["cryptsetup isLuks"] = (1, "")
+    found = volume(machine, monkeypatch, [member("/dev/a"), member("/dev/b")], check=True)
+    found.ensure()
+    assert found.changes == ["d1 : chiffré (LUKS2, argon2id)"]
+    assert (machine.changed(), found.formatted) == ([], False)
+
+
+def test_a_key_that_cannot_be_tried_stops_the_volume(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.answers["cryptsetup open --test-passphrase"] = (1, "un\ndeux\ntrois\nquatre\n")
+    with pytest.raises(RaidError, match=r"^d1 : la clé n'a pas pu être essayée \(deux / trois / quatre\)$"):
+        volume(machine, monkeypatch, [member("/dev/a"), member("/dev/b")]).ensure()
+
+
+def test_a_command_that_fails_is_told_with_its_complaint(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = volume(machine, monkeypatch, [member("/dev/a"), member("/dev/b")])
+
+    def fail(command: Sequence[str], key: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        if command[:3] == ["cryptsetup", "open", "--type"]:
+            return subprocess.CompletedProcess(command, 5, b"sortie", b"erreur\n")
+        return machine(command, key)
+
+    found.run = fail
+    with pytest.raises(RaidError, match=r"^d1 : cryptsetup a échoué \(erreur\)$"):
+        found.ensure()
+
+
+def test_an_open_volume_is_mounted_where_it_is_asked(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    (machine.root / "dev/mapper/d1").touch()
+    machine.answers["cryptsetup status"] = (0, "  device:  /dev/md127\n")
+    target = machine.root / "srv" / "node" / "d1"
+    for check, changes in ((True, ["d1 : /etc/fstab"]), (False, ["d1 : /etc/fstab", f"d1 : monté sur {target}"])):
+        found = volume(machine, monkeypatch, [member("/dev/a"), member("/dev/b")], check=check)
+        found.mount = str(target)
+        found.ensure()
+        assert found.changes == changes
+    assert machine.changed() == ["systemctl daemon-reload", f"mount {target}"]
+    assert encrypted_raid.mount_points((machine.root / "etc/fstab").read_text(), "/dev/mapper/d1") == [str(target)]
+    monkeypatch.setattr(encrypted_raid.os.path, "ismount", lambda _target: True)
+    found.changes.clear()
+    found.ensure()
+    assert found.changes == []
+
+
+def test_check_mode_formats_nothing(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.answers["cryptsetup luksDump"] = (0, f"Subsystem:\t{encrypted_raid.UNUSED}\n")
+    (machine.root / "dev/mapper/d1").touch()
+    machine.answers["cryptsetup status"] = (0, "  device:  /dev/md127\n")
+    found = volume(machine, monkeypatch, [member("/dev/a"), member("/dev/b")], check=True)
+    found.ensure()
+    assert found.changes == ["d1 : système de fichiers XFS créé", "d1 : monté sur /srv/node/d1"]
+    assert machine.changed() == []
+
+
+def test_commands_of_the_host_get_the_key_on_their_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "fr_FR.UTF-8")
+    done = encrypted_raid.run(["sh", "-c", "cat; echo $LC_ALL >&2; exit 3"], b"cle")
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"cle", b"C\n")
+    assert encrypted_raid._said(done) == "C"
+    assert encrypted_raid._said(encrypted_raid.run(["sh", "-c", "echo dit; exit 1"])) == "dit"
+    assert encrypted_raid._said(encrypted_raid.run(["false"])) == "code 1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,27 @@ def test_what_mdadm_notices_is_told_with_its_gravity(
         (cli.syslog.LOG_NOTICE, "/dev/md127 : Rebuild40"),
     ]
     assert (tmp_path / "raid.prom").exists()
+
+
+def test_the_table_says_whether_all_is_well(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = state.volumes
+    monkeypatch.setattr(cli.state, "volumes", lambda names: real(names, root))
+    monkeypatch.setattr(cli, "CONFIGURATION", tmp_path / "raid.json")
+    monkeypatch.setattr(cli.sys, "argv", ["creatic-raid"])
+    for names, status in ((["d1"], 0), (["d1", "d2"], 1)):
+        (tmp_path / "raid.json").write_text(json.dumps(names))
+        assert cli.main() == status
+        assert capsys.readouterr().out == f"{state.table(real(names, root))}\n"
+
+
+def test_an_absent_volume_and_failed_disks_are_counted(root: Path) -> None:
+    put(root, "dev-sda/state", "faulty")
+    sick, absent = state.volumes(["d1", "d2"], root)
+    figures = state.metrics([sick, absent])
+    assert 'creatic_raid_disks_faulty{volume="d1"} 1' in figures
+    assert 'creatic_raid_disks_faulty{volume="d2"} 0' in figures
+    assert 'creatic_raid_disks_missing{volume="d2"} 0' in figures
+    assert 'creatic_raid_mismatches{volume="d2"} 0' in figures
+    assert 'creatic_raid_rebuilt_ratio{volume="d2"} 1.000' in figures
