@@ -303,3 +303,89 @@ def test_no_secret_is_left_outside_the_encrypted_key(
     assert not any(passphrase in word or "PRIVATE" in word for command in seen for word in command)
     clear = [path for path in authority.directory.rglob("*") if path.is_file() and b"OPENSSH PRIV" in path.read_bytes()]
     assert clear == []
+
+
+# -- its edges ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("24h", 86400), ("10s", 10), ("1m", 60), ("1min", 60), ("1h", 3600)])
+def test_durations_at_their_bounds(text: str, seconds: int) -> None:
+    assert duration(text) == dt.timedelta(seconds=seconds)
+    assert access.LONGEST == dt.timedelta(hours=24)
+    assert access.SHORTEST == dt.timedelta(seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("options", "good"),
+    [
+        (("-t", "rsa", "-b", "3072"), True),
+        (("-t", "rsa", "-b", "2048"), False),
+        (("-t", "ecdsa", "-b", "256"), True),
+        (("-t", "ed25519"), True),
+    ],
+)
+def test_keys_that_are_strong_enough(tmp_path: Path, options: tuple[str, ...], good: bool) -> None:
+    path = new_key(tmp_path, *options, comment="Jeanne Élie")
+    if good:
+        found = public_key(path)
+        assert (found.comment, len(found.line.split())) == ("Jeanne Élie", 2)
+        assert found.fingerprint == keygen("-l", "-f", path).split()[1]
+    else:
+        with pytest.raises(AccessError, match="clé RSA de 2048 bits refusée"):
+            public_key(path)
+
+
+def test_a_key_needs_no_comment(tmp_path: Path) -> None:
+    path = new_key(tmp_path)
+    path.write_text(" ".join(path.read_text().split()[:2]))
+    assert public_key(path).comment == ""
+    path.write_text(path.read_text().split()[0])
+    with pytest.raises(AccessError, match="n'est pas une clé publique SSH"):
+        public_key(path)
+
+
+def test_what_ssh_keygen_complains_of_is_told(tmp_path: Path) -> None:
+    with pytest.raises(AccessError, match=r"^ssh-keygen a échoué : .*absent"):
+        access._keygen("-l", "-f", str(tmp_path / "absent"))
+    assert access._keygen("-l", "-f", str(new_key(tmp_path))).startswith("256 SHA256:")
+
+
+def test_a_failure_without_a_word_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stdout, stderr, said in (
+        ("", "", "sans explication"),
+        ("sortie", "", "sortie"),
+        ("sortie", "plainte", "plainte"),
+    ):
+        done = subprocess.CompletedProcess((), 1, stdout, stderr)
+        monkeypatch.setattr(access.subprocess, "run", lambda *_command, done=done, **_options: done)
+        with pytest.raises(AccessError, match=f"^ssh-keygen a échoué : {said}$"):
+            access._keygen("-l")
+
+
+def test_what_is_published_is_read_by_all(authority: SshAuthority) -> None:
+    for path, mode in ((authority.public, 0o644), (authority.krl, 0o644), (authority.key, 0o600)):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+    for folder in (authority.directory, authority.public.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_an_authority_is_made_only_when_it_is_asked_for(tmp_path: Path) -> None:
+    absent = SshAuthority(tmp_path / "acces", Passphrases(tmp_path / "acces", generate=True))
+    with pytest.raises(AccessError, match="aucune autorité SSH"):
+        absent.ensure()
+    assert absent.ensure(create=True, check=True) == ["autorité SSH à créer"]
+    assert not absent.key.exists()
+
+
+def test_an_authority_made_meanwhile_is_left_as_it_is(authority: SshAuthority) -> None:
+    before = authority.key.read_bytes()
+    authority._create()
+    assert authority.key.read_bytes() == before
+
+
+def test_a_lost_list_is_published_again_but_not_in_check_mode(authority: SshAuthority) -> None:
+    authority.krl.unlink()
+    assert authority.ensure(check=True) == ["liste des certificats SSH révoqués publiée"]
+    assert not authority.krl.exists()
+    assert authority.ensure() == ["liste des certificats SSH révoqués publiée"]
+    assert authority.ensure() == []

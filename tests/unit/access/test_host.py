@@ -7,7 +7,9 @@ import pwd
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils import access_accounts
@@ -146,3 +148,83 @@ def test_only_the_accounts_that_a_certificate_opened_are_cut(tmp_path: Path, mon
     assert sessions.cut([SHELL, "executer", "12"], kill, tmp_path) == {"auditeur": 2}
     assert sorted(killed) == [11, 12]
     assert sessions.cut([SHELL, "executer", "13"], kill, tmp_path) == {}
+
+
+def test_a_process_that_does_not_die_is_tried_again_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(sessions.pwd, "getpwnam", lambda name: pwd.struct_passwd((name, "", 1001, 0, "", "", "")))
+    monkeypatch.setattr(sessions, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    process(tmp_path, 10, 0, *sudo("12", "auditeur"))
+    process(tmp_path, 11, 1001, "bash")
+    process(tmp_path, 12, 1001)  # a zombie
+    (tmp_path / "self").mkdir()
+    (tmp_path / "13").mkdir()  # ended meanwhile
+
+    def gone(_pid: int, _number: int) -> None:
+        raise ProcessLookupError
+
+    assert sessions.cut([SHELL, "executer", "12"], gone, tmp_path) == {}
+    assert now[0] == pytest.approx(5, abs=0.11)
+    assert {one.pid: one.uid for one in sessions.processes(tmp_path)} == {10: 0, 11: 1001}
+
+
+# -- the command itself -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
+    """What the process would have become."""
+    found: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(cli.os, "execv", lambda path, command: found.append((path, command)))
+    monkeypatch.setattr(cli.os, "environ", {})
+    return found
+
+
+def run_shell(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(cli.sys, "argv", ["creatic-session", *arguments])
+    return cli.main()
+
+
+def test_the_login_shell_becomes_sudo_then_a_shell(
+    monkeypatch: pytest.MonkeyPatch, became: list[tuple[str, list[str]]]
+) -> None:
+    end = int(time.time()) + 60
+    cli.os.environ["SSH_ORIGINAL_COMMAND"] = "id"
+    run_shell(monkeypatch, "-c", f"enregistrer 12 {end}")
+    run_shell(monkeypatch, "executer", "12")
+    assert cli.os.environ["SHELL"] == "/bin/bash"
+    run_shell(monkeypatch, "executer", "12", "id; ls")
+    account = pwd.getpwuid(os.getuid()).pw_name
+    (path, command), shell, asked = became
+    assert path == "/usr/bin/sudo"
+    assert command[3:] == [f"--user={account}", "--", SHELL, "executer", "12", "id"]
+    assert (shell, asked) == (("/bin/bash", ["-bash"]), ("/bin/bash", ["bash", "-c", "id; ls"]))
+
+
+def test_what_is_refused_is_told_with_its_status(
+    monkeypatch: pytest.MonkeyPatch, became: list[tuple[str, list[str]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_shell(monkeypatch, "-c", "enregistrer 12 1000") == 1
+    assert capsys.readouterr().err == "Session refusée : ce certificat est échu.\n"
+    for arguments in ([], ["couper", "x"], ["executer"]):
+        assert run_shell(monkeypatch, *arguments) == 2
+    assert became == []
+
+
+def test_sessions_are_cut_and_counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[list[str]] = []
+
+    def cut(command: list[str]) -> dict[str, int]:
+        asked.append(command)
+        return {"auditeur": 2}
+
+    monkeypatch.setattr(cli, "cut", cut)
+    assert run_shell(monkeypatch, "couper", "12") == 0
+    assert asked == [[SHELL, "executer", "12"]]
+    assert capsys.readouterr().out == "auditeur : 2 processus arrêtés\n"

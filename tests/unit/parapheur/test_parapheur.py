@@ -126,3 +126,46 @@ def test_a_commune_that_tells_no_circuit_is_told() -> None:
 def test_the_labs_own_files_are_good() -> None:
     communes = [one.variables for one in groupement.load(LAB) if "parapheur" in one.data["services"]]
     assert set(parapheur.application(communes)["communes"]) == {"gondecourt", "la-madeleine"}
+
+
+def test_states_tell_how_far_a_dossier_is() -> None:
+    states = workflows(LOOS)["circuit_controler_viser_signer"]["states"]
+    assert {one["label"]: one["completion"] for one in states} == {
+        "À contrôler": 10, "À viser": 20, "À signer": 40, "À télétransmettre": 60, "Télétransmis": 80,
+        "Acquitté": 100, "Refusé": 0, "En erreur": 60, "Signé et clos": 100,
+    }  # fmt: skip
+
+
+def test_who_refuses_or_puts_in_error_says_why() -> None:
+    reasons = {}
+    for one in workflows(LOOS)["circuit_controler_viser_signer"]["transitions"]:
+        reasons.setdefault(one["label"], set()).add(json.dumps(one.get("fields", []), sort_keys=True))
+    reason = json.dumps(
+        [{"name": "motif", "label": "Motif", "field_type": 1, "required": True, "widget": 1}], sort_keys=True
+    )
+    assert {label for label, fields in reasons.items() if fields == {reason}} == {"Refuser", "Mettre en erreur"}
+    assert {label for label, fields in reasons.items() if fields == {"[]"}} == reasons.keys() - {
+        "Refuser",
+        "Mettre en erreur",
+    }
+
+
+def test_the_application_reads_the_file_it_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "parapheur.json"
+    path.write_text(json.dumps(parapheur.application([LOOS]) | {"url": "https://parapheur.test"}), encoding="utf-8")
+    monkeypatch.setenv("CREATIC_PARAPHEUR", str(path))
+    configuration.current.cache_clear()
+    found = configuration.current()
+    configuration.current.cache_clear()
+    commune = found.commune_of("zoee.petit")
+    assert commune is not None
+    assert (commune.slug, found.url, found.commune_of("inconnue")) == ("loos", "https://parapheur.test", None)
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "1 erreur :"), (2, "2 erreurs :")])
+def test_communes_without_a_parapheur_are_all_named(count: int, said: str) -> None:
+    wrong = [{"slug": f"c{rank}", "nom": "x"} for rank in range(count)]
+    with pytest.raises(parapheur.ParapheurError) as refused:
+        parapheur.configuration(wrong)
+    assert str(refused.value).startswith(f"Parapheur : rien n'est changé. {said}\n  - communes/c0.yml")
+    assert len(refused.value.problems) == count

@@ -77,9 +77,7 @@ def diff(changes: list[Change]) -> list[dict[str, str]]:
     ]
 
 
-def _uid(name: str | None, check: bool) -> int | None:
-    if name is None:
-        return None
+def _uid(name: str, check: bool) -> int:
     try:
         return pwd.getpwnam(name).pw_uid
     except KeyError:
@@ -88,9 +86,7 @@ def _uid(name: str | None, check: bool) -> int | None:
         raise FileSetError(f"le compte « {name} » n'existe pas sur cette machine : créez-le avant") from None
 
 
-def _gid(name: str | None, check: bool) -> int | None:
-    if name is None:
-        return None
+def _gid(name: str, check: bool) -> int:
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
@@ -114,7 +110,7 @@ def _attributes(path: Path, spec: dict[str, Any], check: bool) -> list[str]:
     if (wanted_uid, wanted_gid) != (info.st_uid, info.st_gid):
         reasons.append("propriétaire")
         if not check:
-            os.chown(path, wanted_uid or 0, wanted_gid or 0)
+            os.chown(path, wanted_uid, wanted_gid)
     mode = int(spec["mode"], 8)
     # chown clears setuid and setgid bits: the mode always comes after it.
     if stat.S_IMODE(path.lstat().st_mode) != mode:
