@@ -1,4 +1,4 @@
-"""The commands ``creatic-sauvegarde`` of a machine and ``creatic-depots`` of the server; borg and systemd are played."""
+"""The commands ``creatic-sauvegarde`` of a machine and ``creatic-depots`` of the server; borg and systemd are played"""
 
 from __future__ import annotations
 

@@ -1,0 +1,219 @@
+"""The gateway's configuration as the role writes it, and what is said of one that cannot be used."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sae import cli, config, settings
+from sae.config import ConfigError, Limits
+from sae.fixity import Plan
+from sae.journal import timestamp
+from sae.store import FileStore, StoreError, SwiftStore
+
+GIVEN: dict[str, Any] = {
+    "service": "SAE", "regles": {"ACTES-10": "10"}, "stockage": {"dossier": "/srv/archives"},
+    "comptes": [{"nom": "gondecourt", "libelle": "Gondecourt", "siren": "215902669"}],
+}  # fmt: skip
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    path = folder / "config.json"
+    path.write_text(json.dumps(GIVEN | changes), encoding="utf-8")
+    return path
+
+
+def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
+    loaded = config.load(write(tmp_path))
+    assert loaded.limits == Limits(2_000_000_000, 4_000_000_000, 10_000, 100, 50_000_000)
+    account = loaded.accounts["gondecourt"]
+    assert (account.quota_mb, account.min_years, account.max_years) == (100_000, 1, 100)
+    assert (loaded.rules, loaded.formats) == ({"ACTES-10": 10}, frozenset(config.FORMATS))
+    assert (loaded.folder, loaded.journal) == (Path("/var/lib/sae"), Path("/var/lib/sae/journal.sqlite"))
+    assert (loaded.registry, loaded.spool) == (Path("/var/lib/sae/registre.sqlite"), Path("/var/lib/sae/versements"))
+    assert isinstance(loaded.store(), FileStore)
+    assert loaded.account_of("215902669") is account
+    assert loaded.account_of("") is loaded.account_of(None) is loaded.account_of("1") is None
+
+
+def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "cles.json").write_text('{"gondecourt": "secret"}')
+    account = {"quota_mo": "7", "dua_min": "2", "dua_max": "3", **GIVEN["comptes"][0]}
+    storage = {"urls": ["https://sae1.test"], "cles": str(tmp_path / "cles.json"), "utilisateur": "u",
+               "autorites": "/a.pem", "certificat": "/c"}  # fmt: skip
+    loaded = config.load(
+        write(tmp_path, comptes=[account], stockage=storage, limites={"files": "5"}, formats=["fmt/95"], dossier="/d")
+    )
+    assert (loaded.accounts["gondecourt"].quota_mb, loaded.limits.files, loaded.folder) == (7, 5, Path("/d"))
+    assert (loaded.accounts["gondecourt"].min_years, loaded.accounts["gondecourt"].max_years) == (2, 3)
+    assert loaded.formats == {"fmt/95"}
+    kept = loaded.store()
+    assert isinstance(kept, SwiftStore)
+    assert (kept._settings.user, kept._settings.keys) == ("u", {"gondecourt": "secret"})
+    assert (kept._settings.ca_file, kept._settings.certificate, kept._settings.worm) == (
+        Path("/a.pem"),
+        Path("/c"),
+        True,
+    )
+    assert "secret" not in repr(loaded)
+    assert config._build(GIVEN | {"stockage": {"urls": ["x"]}}, {}).storage.ca_file is None  # type: ignore[union-attr] # Swift's
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, r"config.json : lecture impossible \(No such file or directory\)\. Relancez le déploiement\.$"),
+        ("oups", r"config.json : illisible \("),
+        ("[]", r"config.json : illisible \("),
+        ('{"stockage": {}}', r"config.json : champ absent ou incorrect \('comptes'\)\. Relancez le déploiement\.$"),
+        (json.dumps(GIVEN | {"limites": {"x": 1}}), r"config.json : champ absent ou incorrect \("),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_is_told(tmp_path: Path, content: str | None, said: str) -> None:
+    path = tmp_path / "config.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=said):
+        config.load(path)
+
+
+def test_seals_are_timestamped_here_or_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(timestamp, "local_unit", lambda *given: asked.append(given))
+    monkeypatch.setattr(timestamp, "remote_unit", lambda *given: asked.append(given))
+    assert settings.sealing(write(tmp_path)).root == settings.TRUST
+    settings.sealing(write(tmp_path, sceaux={"unite": "/u"}))
+    (tmp_path / "secret").write_text(" mot \n")
+    given = {"url": "https://tsa.test", "identifiant": "i", "mot_de_passe": str(tmp_path / "secret"),
+             "autorites_web": "/w", "autorites": "/a"}  # fmt: skip
+    assert settings.sealing(write(tmp_path, sceaux=given)).root == Path("/a")
+    settings.sealing(write(tmp_path, sceaux={"url": "https://tsa.test"}))
+    assert asked == [
+        (Path("/etc/creatic/pki/horodatage/current"),), (Path("/u"),),
+        ("https://tsa.test", "i", "mot", Path("/w")), ("https://tsa.test", "", "", None),
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match=r"absent : lecture impossible \(No such file or directory\)\.$"):
+        settings.sealing(write(tmp_path, sceaux={"url": "x", "mot_de_passe": str(tmp_path / "absent")}))
+
+
+def test_fixity_has_its_plan(tmp_path: Path) -> None:
+    loaded = config.load(write(tmp_path))
+    assert settings.plan(write(tmp_path), loaded) == Plan(("gondecourt",))
+    assert Plan(()) == Plan((), 30, {}, 20e6, 3000, 120)
+    given = {"jours": 7, "comptes": {"gondecourt": 3}, "mo_par_seconde": 2, "duree": 9, "attente": 8}
+    found = settings.plan(write(tmp_path, fixite=given), loaded)
+    assert found == Plan(("gondecourt",), 7.0, {"gondecourt": 3.0}, 2e6, 9.0, 8.0)
+    for wrong in ({"jours": "x"}, {"comptes": []}):
+        with pytest.raises(ConfigError, match="« fixite » est incorrect"):
+            settings.plan(write(tmp_path, fixite=wrong), loaded)
+    with pytest.raises(ConfigError, match="le champ « fixite » doit être un objet"):
+        settings.plan(write(tmp_path, fixite=[]), loaded)
+    (tmp_path / "config.json").write_text("oups")
+    with pytest.raises(ConfigError, match=r"illisible \("):
+        settings.section(tmp_path / "config.json", "fixite")
+
+
+def test_who_may_eliminate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timestamp, "local_unit", lambda unit: f"horodatage {unit}")
+    agents = [{"nom": "anne", "sujet": "CN=Anne", "comptes": ["gondecourt"]}, {"nom": "luca", "sujet": "CN=Luca"}]
+    given = {"agents": agents, "revocations": "/crl", "certificat": "/c"}
+    trust, proof = settings.elimination(write(tmp_path, elimination=given))
+    assert [(one.name, one.subject, one.accounts) for one in trust.agents] == [
+        ("anne", "CN=Anne", {"gondecourt"}), ("luca", "CN=Luca", frozenset()),
+    ]  # fmt: skip
+    assert (trust.root, trust.crl, proof.certificate) == (settings.TRUST, Path("/crl"), Path("/c"))
+    trust, proof = settings.elimination(write(tmp_path))
+    assert (trust.crl, proof.certificate) == (None, Path("/etc/creatic/pki/attestation/current"))
+    with pytest.raises(ConfigError, match=r"« elimination.agents » est incorrect \('sujet'\)"):
+        settings.elimination(write(tmp_path, elimination={"agents": [{"nom": "x"}]}))
+
+
+def test_clocks_are_those_of_the_nodes_that_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = FileStore(tmp_path)
+    assert settings.replicas(folder) == [("stockage", folder)]
+    assert settings.clocks(folder)() == {}
+    moments: dict[str, Any] = {"sae1": datetime(2026, 11, 27, tzinfo=UTC), "sae2": StoreError("muet"), "sae3": None}
+
+    class Node(SwiftStore):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def clock(self, account: str) -> datetime | None:
+            assert account == "sae"
+            told = moments[self.name]
+            if isinstance(told, Exception):
+                raise told
+            return told  # type: ignore[no-any-return] # a moment or None
+
+    room = Node("salle")
+    monkeypatch.setattr(SwiftStore, "each", lambda _self: {name: Node(name) for name in moments})
+    assert settings.clocks(room)() == {"sae1": moments["sae1"]}
+
+
+# -- one program, several names -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
+    """What the process became, were it root's with a configuration."""
+    found: list[Any] = []
+    (tmp_path / "config.json").touch()
+    monkeypatch.setattr(cli, "DEFAULT_PATH", tmp_path / "config.json")
+    monkeypatch.setattr(cli.pwd, "getpwnam", lambda name: SimpleNamespace(pw_name=name, pw_gid=7, pw_uid=8))
+    monkeypatch.setattr(cli.grp, "getgrnam", lambda name: SimpleNamespace(gr_gid={"sae-sceau": 9}[name]))
+    monkeypatch.setattr(
+        cli, "os",
+        SimpleNamespace(
+            geteuid=lambda: 0, getouplist=None, getgrouplist=lambda name, gid: [gid, 70], umask=found.append,
+            setgroups=found.append, setgid=found.append, setuid=found.append,
+        ),
+    )  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [("sae-versement", [7, 70]), ("sae-journal", [7, 70, 9]), ("sae-elimination", [7, 70, 9]), ("sae-fixite", [7, 70])],
+)
+def test_only_what_signs_reads_the_keys(
+    monkeypatch: pytest.MonkeyPatch, became: list[Any], name: str, groups: list[int]
+) -> None:
+    asked: list[Any] = []
+    module = SimpleNamespace(main=lambda arguments: asked.append(arguments) or 3)
+    monkeypatch.setattr(cli.importlib, "import_module", lambda path: module if path.startswith("sae.") else None)
+    monkeypatch.setattr(cli.sys, "argv", [f"/usr/bin/{name}", "x"])
+    assert cli.main() == 3
+    assert asked == [["x"]]
+    assert became == [groups, 7, 8, 0o027]
+
+
+def test_another_name_does_nothing(
+    monkeypatch: pytest.MonkeyPatch, became: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli.sys, "argv", ["autre"])
+    assert cli.main() == 2
+    assert became == []
+    assert capsys.readouterr().err.startswith("autre : nom inconnu, possibles : sae-versement, ")
+
+
+def test_without_its_account_or_its_configuration_a_program_stays_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, became: list[Any]
+) -> None:
+    cli.DEFAULT_PATH.unlink()
+    cli._become_service(signing=True)
+    assert became == [0o027]
+    became.clear()
+    cli.DEFAULT_PATH.touch()
+
+    def unknown(_name: str) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(cli.pwd, "getpwnam", unknown)
+    cli._become_service(signing=True)
+    assert became == []
+    assert os.geteuid() == os.getuid()
