@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -77,31 +76,10 @@ def client(certificate: Path, request: pytest.FixtureRequest) -> Client:
     return Client(connect(certificate), f"{name}-{int(time.time())}")
 
 
-@pytest.fixture
-def power() -> Iterator[None]:
-    """A machine that reboots comes back: in the lab, somebody must press the button."""
-    stop = threading.Event()
-
-    def press() -> None:
-        while not stop.wait(1):
-            off = json.loads(lab("ps", "--all", "--filter", "status=exited", "--format", "json") or "[]")
-            for machine in off:
-                if machine["Names"][0].startswith("creatic-sae"):
-                    lab("start", machine["Names"][0])
-
-    thread = threading.Thread(target=press, daemon=True)
-    thread.start()
-    yield
-    stop.set()
-    thread.join(30)
-
-
 # -- Patching -----------------------------------------------------------------------------------------------
 
 
-def test_the_room_is_patched_node_by_node_and_the_client_goes_on(
-    client: Client, certificate: Path, power: None
-) -> None:
+def test_the_room_is_patched_node_by_node_and_the_client_goes_on(client: Client, certificate: Path) -> None:
     with ThreadPoolExecutor(len(ADDRESSES)) as pool:
         list(pool.map(lambda name: node(name, f"set -- {'oui' if name == 'sae2' else ''}\n{REPOSITORY}"), ADDRESSES))
     whole()

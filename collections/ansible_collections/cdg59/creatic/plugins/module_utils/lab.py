@@ -492,7 +492,7 @@ class Lab:
         ]
         if foreign:
             self.changes.append(f"machines d'un autre poste de commande retirées ({len(foreign)})")
-            self.podman("rm", "--force", "--time", "2", *foreign, error="les machines n'ont pas pu être retirées")
+            self.podman("rm", "--force", "--time", "0", *foreign, error="les machines n'ont pas pu être retirées")
 
     def _create(self, host: Host, image: str, recipe: str) -> None:
         if host.machine == "uml":
@@ -547,7 +547,7 @@ class Lab:
             recipe = hashlib.sha256(seed.encode()).hexdigest()[:12]
             found = present.get(host.container)
             if found and (found.get("Labels") or {}).get("creatic.recipe") != recipe:
-                self.podman("rm", "--force", "--time", "5", host.container)
+                self.podman("rm", "--force", "--time", "0", host.container)
                 found = None
             if found is None:
                 self.changes.append(host.name)
@@ -685,7 +685,7 @@ class Lab:
                 _ready(partial(lambda *asked: self._running(*asked) is None, name, program), 10)
         if self._mounted(self._namespace):
             self.changes += [*sorted(present), "réseau", "espace de montage"]
-            remove = ("rm", "--all", "--force", "--time", "2")
+            remove = ("rm", "--all", "--force", "--time", "0")
             try:
                 self.podman(*remove)
             except LabError:  # machines that were killed with what watched over them: podman has noted it now
