@@ -532,7 +532,8 @@ class Lab:
             "etc/ssh/ssh_host_ed25519_key.pub": (key.with_suffix(".pub").read_text(), 0o644),
             f"home/{self.user}/.ssh/authorized_keys": (f"{self._ensure_key()}\n", 0o600),
         }
-        unwanted = [INIT_PATH.removeprefix("/"), SYSCTL_PATH]  # for containers alone
+        # For containers alone; by podman's file in /run, systemd would take the machine for one.
+        unwanted = [INIT_PATH.removeprefix("/"), SYSCTL_PATH, "run/.containerenv"]
         lab_uml.make_disks(self._tree(image), folder, disks, files, unwanted, self.user, _run)
         repairs = lab_uml.build_repairs(STATE / "cache", _run)
         return lab_uml.podman_options(folder, repairs), lab_uml.command(host.name, host.memory, len(disks))
