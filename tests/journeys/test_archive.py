@@ -50,6 +50,12 @@ def test_it_comes_back_byte_for_byte() -> None:
     assert changed.returncode != 0 and "ARActe.xml" in changed.stdout and "DIFFÉRENT" in changed.stdout
 
 
+def test_the_room_says_that_it_is_whole() -> None:
+    told = command("fab", "archive.status")
+    assert told.returncode == 0, told.stdout
+    assert all(name in told.stdout for name in ("sae1", "sae2", "sae3")), told.stdout
+
+
 def test_a_commune_without_the_service_is_left_alone() -> None:
     assert on_host(AVESNES, "systemctl cat tdt-connector-versement.timer").returncode != 0
     assert on_host(AVESNES, "grep archivage /etc/tdt-connector/config.yml").returncode == 1

@@ -213,6 +213,24 @@ def test_an_interrupted_patch_leaves_the_room_working_and_is_taken_up(client: Cl
     assert all(json.loads(node(name, "creatic-archive etat"))["en_service"] for name in ADDRESSES)
 
 
+@pytest.mark.room_faults
+def test_a_node_that_cannot_be_patched_comes_back_into_service_and_stops_the_run(certificate: Path) -> None:
+    whole()
+    source = "/etc/apt/sources.list.d/casse.list"
+    node("sae1", f"echo deb [trusted=yes] file:/nulle-part ./ > {source}")
+    try:
+        done = command("fab", "archive.patch")
+    finally:
+        node("sae1", f"rm {source}")
+    assert done.returncode != 0, done.stdout
+    assert "Ensure packages are up to date" in done.stdout
+    assert all(json.loads(node(name, "creatic-archive etat"))["en_service"] for name in ADDRESSES)
+    left = json.loads((HOME / "correctifs" / "en-cours.json").read_text("utf-8"))
+    assert (left["noeuds"]["sae2"]["etat"], left["noeuds"]["sae3"]["etat"]) == ("", "")
+    again = command("fab", "archive.patch")
+    assert again.returncode == 0, again.stdout
+
+
 # -- Faults -------------------------------------------------------------------------------------------------
 
 

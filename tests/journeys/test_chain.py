@@ -118,6 +118,49 @@ def test_a_flow_of_accounts_signed_in_the_parapheur_is_acknowledged_by_helios(re
     assert lab.parapheur.shown(brought.json()["id"])["etat"] == "acquitte"
 
 
+@pytest.mark.chain
+def test_what_was_changed_by_hand_is_put_back_and_served_at_once(ready: str) -> None:
+    """A blank line in a file is enough for a program to be started again with what the role says."""
+    changed = {
+        "ged": ("redis/mayan.conf", "mayan/environment", "postgresql/17/main/conf.d/creatic.conf"),
+        "deliberations": ("plone/environment",),
+        "passerelle": ("passerelle/config.json",),
+    }
+    units = {
+        "ged": "mayan-queue mayan postgresql@17-main",
+        "deliberations": "plone",
+        "passerelle": "passerelle",
+    }
+
+    def starts() -> dict[str, str]:
+        ask = (
+            "for unit in {}; do systemctl show --property=ActiveState,ActiveEnterTimestampMonotonic $unit.service; done"
+        )
+        return {server: on_host(SERVERS[server], ask.format(names)).stdout for server, names in units.items()}
+
+    before = starts()
+    for server, files in changed.items():
+        assert on_host(SERVERS[server], "; ".join(f"echo >> /etc/{name}" for name in files)).returncode == 0
+    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/site.yml", "--limit", ":".join(changed))
+    assert done.returncode == 0, done.stdout
+    after = starts()
+    for server, names in units.items():
+        assert after[server].count("ActiveState=active") == len(names.split()), after
+        assert set(before[server].split()) & set(after[server].split()) == {"ActiveState=active"}, "one did not restart"
+
+
+@pytest.mark.chain
+def test_a_list_of_revocations_that_cannot_be_had_is_told_and_the_others_stay(ready: str) -> None:
+    kept = HOME / "prestataire" / "publie" / "crl.pem"
+    before = kept.read_bytes()
+    lists = {"parapheur_signers_crl_urls": [{"url": "http://10.59.0.1:9/absente.crl", "path": str(kept)}]}
+    play = ("ansible-playbook", "-i", "inventories/lab", "playbooks/journeys/signer_lists.yml")
+    done = command(*play, "-e", json.dumps(lists))
+    assert done.returncode != 0
+    assert "http://10.59.0.1:9/absente.crl" in done.stdout
+    assert kept.read_bytes() == before
+
+
 @pytest.mark.drills
 def test_each_server_is_restored_and_proves_it(ready: str) -> None:
     for address in SERVERS.values():
