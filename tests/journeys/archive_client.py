@@ -182,7 +182,7 @@ def node(name: str, script: str) -> str:
         "-o",
         known,
         "-o",
-        "ConnectTimeout=5",
+        "ConnectTimeout=30",
         "-o",
         "ControlPath=none",
     ]
@@ -221,7 +221,8 @@ def _told(name: str) -> dict[str, Any]:
 
 def whole(patience: float = 300) -> float:
     """Wait until the room has no fault left, as the journeys judge it; gives how long it took, seconds."""
-    start, found = time.monotonic(), []
+    start = time.monotonic()
+    found: list[archive_room.Fault] = []
     with ThreadPoolExecutor(len(ADDRESSES)) as pool:
 
         def clean() -> bool:

@@ -39,7 +39,7 @@ def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
 def _ssh(address: str) -> list[str]:
     """A connection of its own, as the lab's administrator."""
     known = f"UserKnownHostsFile={HOME / 'ssh' / 'known_hosts'}"
-    options = ["-i", str(HOME / "ssh" / "id_ed25519"), "-o", known, "-o", "ConnectTimeout=5", "-o", "ControlPath=none"]
+    options = ["-i", str(HOME / "ssh" / "id_ed25519"), "-o", known, "-o", "ConnectTimeout=30", "-o", "ControlPath=none"]
     options += ["-o", "LogLevel=ERROR"]  # without the banner
     return ["ssh", *options, f"creatic@{address}"]
 

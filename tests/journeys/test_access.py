@@ -33,7 +33,7 @@ class Holder:
         """Nothing of the administrator's: this key, this certificate, no shared connection."""
         known = f"UserKnownHostsFile={HOME / 'ssh' / 'known_hosts'}"
         options = ["-F", "none", "-i", str(self.key), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"]
-        options += ["-o", known, "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
+        options += ["-o", known, "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=30"]
         options += ["-o", "LogLevel=ERROR"]  # without the banner
         return ["ssh", *options, *words[:-1], f"{self.role}@{address}", *words[-1:]]
 

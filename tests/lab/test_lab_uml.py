@@ -30,7 +30,7 @@ def make(ssh_dir: Path, memory: str = "768M", check: bool = False) -> Lab:
 
 def ssh(folder: Path, command: str) -> str:
     options = ["-i", str(folder / "id_ed25519"), "-o", f"UserKnownHostsFile={folder / 'known_hosts'}"]
-    options += ["-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
+    options += ["-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=30"]
     asked = ["ssh", *options, f"creatic@{ADDRESS}", command]
     return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
 

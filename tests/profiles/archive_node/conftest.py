@@ -81,7 +81,7 @@ def make_node(hostvars: dict[str, Any], home: Path) -> Node:
     """A node from its variables of the inventory."""
     keys = home / "secrets" / "archive" / "comptes.json"
     known = f"UserKnownHostsFile={home / 'ssh' / 'known_hosts'}"
-    options = ["-o", "ConnectTimeout=5", "-o", "ControlMaster=auto", "-o", f"ControlPath={home}/ssh/%C"]
+    options = ["-o", "ConnectTimeout=30", "-o", "ControlMaster=auto", "-o", f"ControlPath={home}/ssh/%C"]
     options += ["-o", "ControlPersist=30"]
     address = f"{hostvars['ansible_user']}@{hostvars['ansible_host']}"
     return Node(

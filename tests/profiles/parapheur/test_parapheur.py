@@ -656,7 +656,7 @@ def test_what_somebody_changed_is_made_exact_again(store: Parapheur, wanted: dic
 def test_memory_holds_on_a_small_machine(host: Host, opened: Opened) -> None:
     """PSS once dossiers were handled."""
     opened()
-    time.sleep(2)
+    time.sleep(2)  # what they asked for is done; the limit holds while it is not, too
     script = (
         # Letters are a process of a few seconds.
         "for pid in $(ps -o pid=,unit= -u mayan,postgres,redis,www-data,parapheur-sceau | "

@@ -109,7 +109,7 @@ def visit(hostvars: dict[str, Any], creatic_home: Path) -> Callable[..., Answer]
             context.set_ciphers("ALL:@SECLEVEL=0")
             context.minimum_version = context.maximum_version = version
         name = server_name or str(hostvars["creatic_names"][0])
-        plain = socket.create_connection((hostvars["ansible_host"], 443), timeout=20)
+        plain = socket.create_connection((hostvars["ansible_host"], 443), timeout=120)
         connection = http.client.HTTPConnection(name)
         with plain, context.wrap_socket(plain, server_hostname=name) as connection.sock:
             connection.request("GET" if body is None else "POST", address, body)

@@ -95,9 +95,22 @@ def test_two_tasks_at_once_and_many_hosts() -> None:
     assert waiting.told(1040) == ["30 s : Attendre (serveur)"]
 
 
+def test_on_a_terminal_the_line_of_a_rollout_is_cleared_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = Waiting()
+    shown: list[str] = []
+    monkeypatch.setattr(
+        waiting.callback, "_display", SimpleNamespace(display=lambda text, color=None: shown.append(text))
+    )
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    waiting.callback._say("… depuis 30 s")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False)
+    waiting.callback._say("… depuis 1 min 00 s")
+    assert shown == ["\r\033[2K… depuis 30 s", "… depuis 1 min 00 s"]
+
+
 def start(folder: Path, interval: float, *arguments: str) -> subprocess.Popen[str]:
     """Start the plays on three hosts, which are this machine."""
-    hosts = {name: {} for name in ("a", "b", "c")}
+    hosts: dict[str, dict[str, str]] = {name: {} for name in ("a", "b", "c")}
     variables = {
         "ansible_connection": "local",
         "ansible_become": False,
