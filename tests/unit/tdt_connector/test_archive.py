@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import http.server
 import io
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from tdt_connector import archive, sip
+from tdt_connector import archive, cli, sip
 from tdt_connector.config import Config
 
 from tests.unit.archive_gateway.gateway_harness import AGENCY, ARACTE, PDF, SIREN, FakeClamd, Gateway
@@ -76,3 +82,242 @@ def test_a_refused_act_waits_a_day_before_it_goes_again(act: Path) -> None:
     (act / archive.ACCEPTED).write_bytes(b"<reponse/>")
     assert sae.waiting() == []
     assert archive.latest_archived(config(act)) == act.name
+
+
+# -- the door of the archive ----------------------------------------------------------------------------------------
+
+REPLY = (
+    '<?xml version="1.0"?>\n<ArchiveTransferReply xmlns="{namespace}"><Comment>{comment}</Comment>'
+    "<ReplyCode>{code}</ReplyCode><Operation><SystemId>{archive}</SystemId></Operation></ArchiveTransferReply>"
+)
+
+
+def reply(code: str = "OK", comment: str = "bien  reçu", archive: str = "aip-1") -> bytes:
+    return REPLY.format(namespace=sip.NAMESPACE, code=code, comment=comment, archive=archive).encode()
+
+
+class Door(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    answers: dict[str, tuple[int, bytes, str]] = {}  # noqa: RUF012 - set by each test
+    asked: list[tuple[str, str, bytes]] = []  # noqa: RUF012 - same
+    cut = False
+
+    def _do(self) -> None:
+        size = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(size)
+        self.asked.append((self.command, self.path, body))
+        status, content, kind = self.answers[self.path]
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Connection", "close")
+        self.send_header("Content-Length", str(len(content) + self.cut))
+        self.end_headers()
+        self.wfile.write(content)
+        self.close_connection = True
+
+    do_GET = do_POST = _do
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+def reaching(act: Path, url: str) -> Config:
+    """A connector's configuration, with the files of its certificate."""
+    folder = act.parents[2] / "certificat"
+    folder.mkdir()
+    for name in ("fullchain.pem", "key.pem"):
+        (folder / name).touch()
+    made = replace(config(act), archive_url=url, archive_certificate=folder)
+    made.folder_state.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+@pytest.fixture
+def door(act: Path) -> Iterator[tuple[type[Door], Config]]:
+    """The archive's door, and a connector in front of it."""
+    Door.answers, Door.asked, Door.cut = {}, [], False
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Door, reaching(act, f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()
+
+
+def archive_command(made: Config, **options: object) -> int:
+    given = argparse.Namespace(**({"tous": False, "idacte": "", "vers": None, "dernier": False} | options))
+    return cli._bring_back(made, given) if "restituer" in options else cli._archive(made, given)
+
+
+def test_an_act_is_deposited_once(
+    door: tuple[type[Door], Config], act: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sae, made = door
+    (act / archive.REFUSED).write_bytes(b"<refus/>")
+    sae.answers["/v1/versements"] = (201, reply(), "text/xml")
+    assert archive_command(made, idacte=act.name) == 0
+    assert capsys.readouterr().out == f"{act.name} : versé. bien reçu\n"
+    method, _path, body = sae.asked[0]
+    assert (method, b"manifest.xml" in body) == ("POST", True)
+    assert (act / archive.ACCEPTED).read_bytes() == reply()
+    assert not (act / archive.REFUSED).exists()
+    assert archive_command(made, idacte=act.name) == 0
+    assert len(sae.asked) == 1
+    assert archive.archived_as(act) == "aip-1"
+    assert archive_command(made, tous=True) == 0
+    assert capsys.readouterr().out.endswith("Tous les actes sont versés.\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "said"),
+    [
+        ((202, b"", "text/plain"), 75, "en attente. reçu et contrôlé par le SAE, réponse à venir"),
+        ((503, reply("KO", "plus tard", ""), "text/xml"), 75, "en attente. plus tard"),
+        ((400, reply("KO", "mauvais", ""), "text/xml"), 1, "REFUSÉ. mauvais"),
+        ((201, reply("OK", "sans archive", ""), "text/xml"), 1, "REFUSÉ. sans archive"),
+    ],
+)
+def test_what_becomes_of_an_act_is_told(
+    door: tuple[type[Door], Config], act: Path, capsys: pytest.CaptureFixture[str],
+    answer: tuple[int, bytes, str], status: int, said: str,
+) -> None:  # fmt: skip
+    sae, made = door
+    sae.answers["/v1/versements"] = answer
+    assert archive_command(made, tous=True) == status
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == f"{act.name} : {said}"
+    waits, fails = int(status == 75), int(status == 1)
+    assert last == f"0 acte(s) versé(s), {waits} en attente, {fails} à revoir."
+    assert (act / archive.REFUSED).exists() == bool(fails)
+    assert not (act / archive.ACCEPTED).exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ((500, b"panne  du\nSAE", "text/plain"), "le SAE a répondu HTTP 500 : panne du SAE"),
+        ((403, b'{"erreur": "compte inconnu"}', "application/json"), "le SAE a répondu HTTP 403 : compte inconnu"),
+        ((403, b"[]", "application/json"), "le SAE a répondu HTTP 403 : "),
+        ((403, b"oups", "application/json"), "le SAE a répondu HTTP 403 : "),
+        ((500, b"x" * 300, "text/plain"), "le SAE a répondu HTTP 500 : " + "x" * 200),
+        ((201, b"<?xml oups", "text/xml"), "la réponse du SAE est illisible ("),
+    ],
+)
+def test_a_door_that_does_not_answer_is_for_later(
+    door: tuple[type[Door], Config], act: Path, capsys: pytest.CaptureFixture[str],
+    answer: tuple[int, bytes, str], said: str,
+) -> None:  # fmt: skip
+    sae, made = door
+    sae.answers["/v1/versements"] = answer
+    assert archive_command(made, idacte=act.name) == 75
+    told = capsys.readouterr().err
+    assert told.startswith(f"{act.name} : {said}")
+    assert said.endswith("(") or told == f"{act.name} : {said}\n"
+
+
+def test_an_archive_that_is_away_or_not_there_is_told(act: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = reaching(act, "http://127.0.0.1:1")
+    assert archive_command(made, idacte=act.name) == 75
+    told = capsys.readouterr().err
+    assert told == f"{act.name} : 127.0.0.1 : le SAE (127.0.0.1) refuse la connexion, ou le réseau est coupé.\n"
+    assert archive_command(replace(made, archive_url=""), idacte=act.name) == 1
+    assert capsys.readouterr().err.startswith("Rien n'est versé : l'archivage n'est pas configuré sur ce connecteur")
+    for name in ("", "inconnu", f"../acquittes/{act.name}"):
+        assert archive_command(made, idacte=name) == 1
+        assert capsys.readouterr().err == f"{name} : « {name} » n'est pas un acte acquitté de ce connecteur.\n"
+
+
+def listed(*files: tuple[str, bytes]) -> tuple[int, bytes, str]:
+    told = {"fichiers": [{"nom": name, "octets": len(content)} for name, content in files]}
+    return 200, json.dumps(told).encode(), "application/json"
+
+
+def test_an_archived_act_comes_back_and_is_compared(
+    door: tuple[type[Door], Config], act: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sae, made = door
+    (act / archive.ACCEPTED).write_bytes(reply())
+    there = [("manifest.xml", b"<m/>"), ("content/2026_014.pdf", PDF), ("content/ARActe.xml", b"autre"),
+             ("content/annexe.pdf", b"a"), ("content/..", b"")]  # fmt: skip
+    sae.answers["/v1/archives/aip-1"] = listed(*there)
+    for name, content in there:
+        sae.answers[f"/v1/archives/aip-1/{name}"] = (200, content, "application/octet-stream")
+    target = tmp_path / "retour"
+    assert archive_command(made, restituer=True, dernier=True, vers=target) == 1
+    told = capsys.readouterr()
+    digest = hashlib.sha256(PDF).hexdigest()
+    assert told.out.splitlines()[:4] == [
+        f"Acte {act.name}, restitué par le SAE :", f"2026_014.pdf ({len(PDF)} octets) : identique",
+        f"  SHA-256 ici     : {digest}", f"  SHA-256 archive : {digest}",
+    ]  # fmt: skip
+    assert "ARActe.xml (5 octets) : DIFFÉRENT" in told.out
+    assert "annexe.pdf (1 octets) : absent d'ici\n  SHA-256 ici     : -\n" in told.out
+    assert told.err == "Ce qui revient n'est pas ce qui est ici : ARActe.xml.\n"
+    assert {path.name for path in target.iterdir()} == {"2026_014.pdf", "ARActe.xml", "annexe.pdf"}
+    assert (target / "2026_014.pdf").read_bytes() == PDF
+    assert target.stat().st_mode & 0o027 == 0
+    sae.answers["/v1/archives/aip-1"] = listed(there[1], there[3])
+    assert archive_command(made, restituer=True, idacte=act.name) == 0
+    sae.answers["/v1/archives/aip-1"] = listed()
+    assert archive_command(made, restituer=True, idacte=act.name) == 1
+    assert capsys.readouterr().err == "Ce qui revient n'est pas ce qui est ici : aucun fichier.\n"
+
+
+def test_a_new_disk_asks_the_archive_for_its_identifier(
+    door: tuple[type[Door], Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sae, made = door
+    path = f"/v1/versements/{quote(sip.message_identifier('acte-perdu'), safe='')}"
+    sae.answers |= {path: (200, reply(), "text/xml"), "/v1/archives/aip-1": listed(("content/a.pdf", b"a")),
+                    "/v1/archives/aip-1/content/a.pdf": (200, b"a", "x/y")}  # fmt: skip
+    assert archive_command(made, restituer=True, idacte="acte-perdu") == 0
+    assert "a.pdf (1 octets) : absent d'ici" in capsys.readouterr().out
+    for answer, said in (
+        ((404, b"", "text/plain"), "« acte-perdu » n'est pas archivé."),
+        ((500, b"panne", "text/plain"), "le SAE a répondu HTTP 500 : panne"),
+        ((200, reply("KO", "refusé"), "text/xml"), "« acte-perdu » n'est pas archivé : refusé"),
+    ):
+        sae.answers[path] = answer
+        assert archive_command(made, restituer=True, idacte="acte-perdu") == 1
+        assert capsys.readouterr().err == f"Rien n'est restitué : {said}\n"
+
+
+def test_a_file_that_does_not_come_whole_is_told(
+    door: tuple[type[Door], Config], act: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sae, made = door
+    (act / archive.ACCEPTED).write_bytes(reply())
+    sae.answers["/v1/archives/aip-1"] = listed(("content/a.pdf", b"abc"))
+    path = "/v1/archives/aip-1/content/a.pdf"
+    for answer, cut, said in (
+        ((410, b"parti", "text/plain"), False, "« content/a.pdf » : le SAE a répondu HTTP 410 : parti"),
+        ((200, b"ab", "x/y"), False, "« content/a.pdf » : 2 octets reçus au lieu de 3."),
+    ):
+        sae.answers[path] = answer
+        assert archive_command(made, restituer=True, idacte=act.name) == 1
+        assert capsys.readouterr().err == f"Rien n'est restitué : {said}\n"
+        assert not cut
+    sae.answers["/v1/archives/aip-1"] = (500, b"panne", "text/plain")
+    assert archive_command(made, restituer=True, idacte=act.name) == 1
+    assert capsys.readouterr().err == "Rien n'est restitué : le SAE a répondu HTTP 500 : panne\n"
+
+
+def test_a_body_that_is_cut_is_told(door: tuple[type[Door], Config], act: Path, tmp_path: Path) -> None:
+    sae, made = door
+    sae.answers["/v1/archives/aip-1/a"] = (200, b"ab", "x/y")
+    sae.cut = True
+    with pytest.raises(archive.ArchiveError, match=r"^« a » : lecture interrompue \(ChunkedEncodingError\)\.$"):
+        archive.Sae(made)._fetch("aip-1", "a", tmp_path / "a", 3)
+
+
+@pytest.mark.parametrize(("hours", "again"), [(23, False), (25, True)])
+def test_a_refusal_lasts_a_day(act: Path, hours: int, again: bool) -> None:
+    (act / archive.REFUSED).write_bytes(b"<refus/>")
+    moment = time.time() - hours * 3600
+    os.utime(act / archive.REFUSED, (moment, moment))
+    assert archive.Sae(config(act)).waiting() == ([act.name] if again else [])
+
+
+def test_calls_bear_the_commune_s_certificate(act: Path) -> None:
+    made = archive.session(config(act), Path("/etc/creatic/pki/sae"))
+    assert made.cert == ("/etc/creatic/pki/sae/fullchain.pem", "/etc/creatic/pki/sae/key.pem")
+    assert (made.verify, made.trust_env) == (str(config(act).autorites), False)

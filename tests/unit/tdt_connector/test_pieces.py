@@ -58,6 +58,68 @@ def test_config_faults_name_file_field_and_fix(tmp_path: Path, text: str, words:
     assert str(path) in str(caught.value)
 
 
+ARCHIVE = "{url: https://sae.test/, service: SAE, regle: ACTES-10, sort: detruire, certificat: /c}"
+
+
+def test_config_delays_are_those_of_the_guide(tmp_path: Path) -> None:
+    (tmp_path / "c.yml").write_text(GOOD)
+    delays = load(tmp_path / "c.yml").delais
+    assert (delays.depot, delays.stabilite, delays.incomplet) == (2, 5, 300)
+    assert (delays.sondage_min, delays.sondage_max, delays.rapprochement, delays.reprise_max) == (5, 900, 60, 300)
+    assert (delays.reception, delays.nomenclature, delays.nomenclature_demande) == (900, 900, 86400)
+    assert (delays.nomenclature_attente, delays.nomenclature_max, delays.statut3, delays.http) == (
+        90,
+        172800,
+        172800,
+        60,
+    )
+
+
+def test_config_archive_and_gateway(tmp_path: Path) -> None:
+    path = tmp_path / "c.yml"
+    path.write_text(GOOD)
+    assert (load(path).archive_url, load(path).gateway_url) == ("", "")
+    path.write_text(f"{GOOD}archivage: {ARCHIVE}\npasserelle: {{url: https://p.test/, certificat: /p}}\n")
+    found = load(path)
+    assert (found.archive_url, found.archive_agency, found.archive_rule) == ("https://sae.test", "SAE", "ACTES-10")
+    assert (found.archive_action, found.archive_certificate) == ("Destroy", Path("/c"))
+    assert (found.gateway_url, found.gateway_certificate) == ("https://p.test", Path("/p"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("archivage: x", "champ « archivage » : attend exactement certificat, regle, service, sort, url."),
+        ("archivage: {url: https://sae.test}", "champ « archivage » : attend exactement certificat, regle, service, "),
+        (f"archivage: {ARCHIVE.replace('SAE', '3')}", "champ « archivage » : attend exactement"),
+        (
+            f"archivage: {ARCHIVE.replace('https', 'http')}",
+            "n'est pas une adresse https ; exemple : https://sae.exemple",
+        ),
+        (f"archivage: {ARCHIVE.replace('detruire', 'x')}", "« x » est inconnu ; écrivez conserver ou detruire."),
+        ("passerelle: x", "champ « passerelle » : attend exactement « url » et « certificat »."),
+        ("passerelle: {url: https://p.test}", "champ « passerelle » : attend exactement « url » et « certificat »."),
+        ("passerelle: {url: http://p.test, certificat: /p}", "exemple : https://passerelle.exemple.fr"),
+        ("delais: {depot: 0}", "champ « delais.depot » : « 0 » doit être un nombre supérieur à zéro."),
+        ("delais: {depot: true}", "champ « delais.depot » : « True » doit être un nombre supérieur à zéro."),
+        ("compte: {identifiant: a, fichier_mot_de_passe: /absent}", "fichier illisible ; vérifiez son chemin"),
+        ('departement: "59"', "« 59 » n'est pas un département sur 3 caractères ; exemple : 059"),
+    ],
+)
+def test_config_faults_of_each_part(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text((GOOD.replace('departement: "059"\n', "") if "departement" in text else GOOD) + text + "\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_config_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent.yml : lecture impossible \(No such file or directory\)\. Relancez"):
+        load(tmp_path / "absent.yml")
+
+
 def test_config_secret_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("canari-59\n")
     account = f"compte: {{identifiant: gondecourt, fichier_mot_de_passe: {tmp_path}/secret}}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -191,3 +192,129 @@ def test_http_answers(code: int, text: str, error: type[TdtError], kind: str) ->
 
 def test_decode() -> None:
     assert decode("é".encode("latin-1")) == decode("é".encode()) == "é"
+
+
+# -- lists ----------------------------------------------------------------------------------------------------------
+
+
+class Lists(Canned):
+    """A TdT's lists: pages of transactions, by status."""
+
+    def __init__(self, *acts: tuple[int, dict[str, Any]]) -> None:
+        super().__init__()
+        self.acts = acts
+
+    def get(self, path: str, params: dict[str, Any] | None = None, follow: bool = False) -> bytes:
+        given = params or {}
+        self.asked.append((path, given))
+        if "download" in path:
+            return f"flux {given['id']}".encode()
+        found = [act for status, act in self.acts if status == given["status_id"]]
+        return json.dumps({"transactions": found[given["offset"] : given["offset"] + given["limit"]]}).encode()
+
+
+def in_lists(*acts: tuple[int, dict[str, Any]]) -> tuple[S2low, Lists]:
+    lists = Lists(*acts)
+    return S2low(lists), lists  # type: ignore[arg-type] # a double of the client
+
+
+ALL = (17, 18, 1, 2, 3, 4, 7, 5, 6, -1, 0, 8, 21, 12, 13, 14, 19, 20, 16)
+
+
+@pytest.mark.parametrize("status", ALL)
+def test_an_act_is_found_in_whatever_list_it_is(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    monkeypatch.undo()  # all the lists, for once
+    act = {"id": "7", "type": 1, "number": "2026_1", "subject": "s", "date": "2026-11-02"}
+    found = in_lists((status, {**act, "number": "autre"}), (status, {**act, "type": 2}), (status, act))[0]
+    [one] = found.find_acts("2026_1")
+    assert (one.transaction, one.status, one.subject, one.date) == (7, status, "s", "2026-11-02")
+
+
+def test_lists_are_read_from_what_waits_to_what_is_over_and_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    empty, lists = in_lists()
+    assert empty.find_acts("2026_1") == []
+    assert [params["status_id"] for _path, params in lists.asked] == [*ALL, *ALL]
+
+
+@pytest.mark.parametrize("status", [1, 2, 3, 4, 8, 6, 24, -1, 0])
+def test_a_flow_is_found_by_its_content(status: int) -> None:
+    wanted = hashlib.sha1(b"flux 7", usedforsecurity=False).hexdigest()
+    assert in_lists((status, {"id": 6}), (status, {"id": 7}))[0].find_pes(wanted) == [7]
+    empty, lists = in_lists()
+    assert empty.find_pes(wanted) == []
+    assert [params["status_id"] for _path, params in lists.asked] == [1, 2, 3, 4, 8, 6, 24, -1, 0]
+
+
+@pytest.mark.parametrize(("count", "pages"), [(99, 1), (100, 2), (101, 2)])
+def test_long_lists_are_read_by_pages_of_a_hundred(count: int, pages: int) -> None:
+    act = {"type": "1", "number": "2026_1"}
+    found, lists = in_lists(*((17, {"id": rank, **act}) for rank in range(count)))
+    assert len(found.find_acts("2026_1")) == count
+    asked = [params for _path, params in lists.asked if params["status_id"] == 17]
+    assert [(one["offset"], one["limit"]) for one in asked] == [(100 * page, 100) for page in range(pages)]
+
+
+@pytest.mark.parametrize("answer", [b"[]", b'{"transactions": 1}'])
+def test_a_tdt_without_lists_is_told(answer: bytes) -> None:
+    with pytest.raises(Refused, match=r"^le TdT ne donne pas la liste des transactions\.$"):
+        driver(list_actes=answer).find_acts("1")
+
+
+@pytest.mark.parametrize(("kind", "error"), [("http", Refused), ("certificat", Denied)])
+def test_a_list_that_is_denied_is_no_list_or_no_access(kind: str, error: type[TdtError]) -> None:
+    class Closed(Canned):
+        def get(self, path: str, params: dict[str, Any] | None = None, follow: bool = False) -> bytes:
+            raise Denied("non", kind)
+
+    with pytest.raises(TdtError) as caught:
+        S2low(Closed()).find_acts("1")  # type: ignore[arg-type] # a double of the client
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [(-1, RemoteState.ERROR), (0, RemoteState.CANCELLED), (1, RemoteState.WAITING), (2, RemoteState.WAITING),
+     (3, RemoteState.TRANSMITTED), (6, RemoteState.REFUSED), (24, RemoteState.UNRECEIPTED),
+     (8, RemoteState.ACKNOWLEDGED)],
+)  # fmt: skip
+def test_statuses_of_a_flow(code: int, state: RemoteState) -> None:
+    answer = f"<r><resultat>OK</resultat><status>{code}</status><message> un  texte </message></r>".encode()
+    status = driver(get_status=answer).pes_status(1)
+    assert (status.code, status.state, status.text) == (code, state, "un texte")
+
+
+@pytest.mark.parametrize(("code", "state"), [(2, RemoteState.WAITING), (18, RemoteState.HELD)])
+def test_other_statuses_of_an_act(code: int, state: RemoteState) -> None:
+    assert driver(get_status=f"OK\n{code}\n".encode()).act_status(1).state is state
+
+
+def test_what_is_not_there_yet_is_awaited() -> None:
+    with pytest.raises(Refused, match=r"^l'acte tamponné n'est pas encore disponible au TdT\.$") as waits:
+        driver(files_list=b"KO\nx").act_documents(1)
+    assert waits.value.kind == "attente"
+    listed = b'[{"mimetype": "text/xml", "id": 1}, {"mimetype": "application/pdf", "id": 2}]'
+    with pytest.raises(Refused, match=r"^le bordereau d'acquittement n'est pas encore disponible au TdT\.$"):
+        driver(files_list=listed, download=b"%PDF-1", create_pdf=b"KO").act_documents(1)
+    assert driver(files_list=b"[]").act_original(1) is None
+    assert driver(files_list=listed, download=b"<html/>").act_original(1) is None
+    assert driver(files_list=listed, download=b"%PDF-1").act_original(1) == b"%PDF-1"
+
+
+def test_answers_that_cannot_be_read_are_uncertain() -> None:
+    with pytest.raises(Uncertain, match=r"^statut illisible donné par le TdT : 'abc'$"):
+        driver(get_status=b"OK\nabc\n").act_status(1)
+    long = "x" * 100
+    with pytest.raises(Uncertain, match=f"^réponse inattendue du TdT : '{'x' * 80}'$"):
+        driver(test=long.encode()).is_rgs()
+    with pytest.raises(Uncertain, match=f"^statut illisible donné par le TdT : '{'x' * 40}'$"):
+        driver(get_status=f"OK\n{long}\n".encode()).act_status(1)
+    for ask in ("list_actes", "helios"):
+        with pytest.raises(Uncertain, match=f"^réponse inattendue du TdT : '{'x' * 80}'$"):
+            found = driver(**{ask: long.encode()})
+            found.find_acts("1") if ask == "list_actes" else found.pes_status(1)
+    assert driver(test=b"OK").is_rgs()
+    assert not driver(test=b"KO\n").is_rgs()
+    with pytest.raises(Refused):
+        driver(login=b"KO\nnon\nrien").logins()
+    assert driver(login=b"a\n\n b \n").logins() == ["a", "b"]

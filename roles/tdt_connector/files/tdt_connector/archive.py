@@ -111,7 +111,7 @@ class Sae:
             )
         except OSError as error:  # every error of requests is one
             host = urlsplit(self._config.archive_url).hostname
-            why = str(explain(error, self._config)).replace("le TdT", "le SAE")
+            why = str(explain(error, self._config.archive_url, _TIMEOUT[1])).replace("le TdT", "le SAE")
             raise ArchiveError(f"{host} : {why}") from error
 
     # -- to the archive ------------------------------------------------------------------------------------

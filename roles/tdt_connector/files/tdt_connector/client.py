@@ -217,7 +217,7 @@ class Client:
             )
         except OSError as error:  # every error of requests is one; so is an unusable certificate file
             self.close()
-            raise explain(error, self._config) from error
+            raise explain(error, self._config.url, self._config.delais.http) from error
         stamp = answer.headers.get("Date")
         self.server_date = parsedate_to_datetime(stamp) if stamp else None
         return answer
@@ -264,10 +264,15 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         pending += [item for item in inner if isinstance(item, BaseException)]
 
 
-def explain(error: BaseException, config: Config) -> TdtError:
-    """Say what a failed exchange means, and whether the request may have been received."""
+def explain(error: BaseException, url: str, seconds: float) -> TdtError:
+    """Say what a failed exchange with a server means, and whether the request may have been received.
+
+    Args:
+        url: of the server.
+        seconds: how long its answer was waited for.
+    """
     causes = list(_causes(error))
-    host = urlsplit(config.url).hostname
+    host = urlsplit(url).hostname
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             kind, text = _SERVER_FAULTS.get(
@@ -293,7 +298,7 @@ def explain(error: BaseException, config: Config) -> TdtError:
             return Unreachable(f"le TdT ({host}) ne répond pas (délai dépassé à la connexion).", "tcp")
     for cause in causes:
         if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
-            return Uncertain(f"le TdT ({host}) n'a pas répondu en {config.delais.http:.0f} s.", "delai")
+            return Uncertain(f"le TdT ({host}) n'a pas répondu en {seconds:.0f} s.", "delai")
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
         return Denied(f"certificats inutilisables : {error}.", "client_absent")
     return Uncertain(f"la liaison avec {host} a été coupée avant la réponse ({type(causes[-1]).__name__}).", "coupure")

@@ -73,7 +73,7 @@ class Gateway:
             url = urljoin(f"{self._config.gateway_url}/", path)
             return self._session.request(method, url, timeout=_TIMEOUT, allow_redirects=False, **options)
         except OSError as error:  # every error of requests is one
-            why = str(explain(error, self._config)).replace("le TdT", "la passerelle")
+            why = str(explain(error, self._config.gateway_url, _TIMEOUT[1])).replace("le TdT", "la passerelle")
             raise HandoverError(f"{urlsplit(self._config.gateway_url).hostname} : {why}") from error
 
     def _waiting(self) -> list[dict[str, Any]]:
