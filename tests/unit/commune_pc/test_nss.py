@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import pwd
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import nss
-from ansible_collections.cdg59.creatic.plugins.module_utils.account import AccountError, as_account
+from ansible_collections.cdg59.creatic.plugins.module_utils import account, nss
+from ansible_collections.cdg59.creatic.plugins.module_utils.account import AccountError, account_exists, as_account
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from .conftest import Maker, Pair
 
 with_tools = pytest.mark.skipif(shutil.which("certutil") is None, reason="libnss3-tools is not on this machine")
+
+NOW = dt.datetime(2026, 11, 27, tzinfo=dt.UTC)
+DAY = dt.timedelta(days=1)
 
 LISTING = """
 Certificate Nickname                                         Trust Attributes
@@ -137,3 +144,132 @@ def test_the_reason_of_a_failure_comes_back() -> None:
 def test_an_unknown_account_is_refused() -> None:
     with pytest.raises(AccountError, match="« personne-ici » n'existe pas"):
         as_account("personne-ici", lambda: None)
+
+
+# -- what the tools say ---------------------------------------------------------------------------------------------
+
+
+def test_what_a_tool_complains_of_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert nss._checked("essai", ["sh", "-c", "cat; echo plainte >&2"], "texte") == "texte"
+    for command, said in (
+        ("echo un >&2; echo deux >&2; echo dit; exit 3", "deux"),
+        ("echo dit; exit 3", "dit"),
+        ("exit 3", "3"),
+    ):
+        with pytest.raises(nss.NssError, match=rf"^essai : refusé par sh \({said}\)$"):
+            nss._checked("essai", ["sh", "-c", command])
+    monkeypatch.setattr(nss, "TOOL_TIMEOUT", 0.2)
+    with pytest.raises(nss.NssError, match=r"^essai : sleep n'a pas répondu en 0.2 s$"):
+        nss._checked("essai", ["sleep", "9"])
+
+
+def test_who_may_be_a_client(maker: Maker) -> None:
+    assert nss.has_client_use(maker.make("a").certificate)
+    assert not nss.has_client_use(maker.make("b", client=False).certificate)
+    assert not nss.has_client_use(maker.root.certificate)
+    builder = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(x509.Name([])).serial_number(7)
+    builder = builder.public_key(maker.root.key.public_key()).not_valid_before(NOW).not_valid_after(NOW + DAY)
+    bare = builder.sign(maker.root.key, hashes.SHA256())
+    assert nss.has_client_use(bare)
+    assert nss.common_name(bare.subject) == ""
+    assert nss.describe(bare, "x", "jeton:x", "jeton")["serial"] == f"{7:040x}"
+    assert nss.describe(bare, "x")["nss_name"] == "x"
+
+
+class Token:
+    """A store that shows what a token holds."""
+
+    def __init__(self, *found: nss.Found | nss.NssError) -> None:
+        self.items = found
+
+    def found(self, _token: str) -> list[nss.Found]:
+        for item in self.items:
+            if isinstance(item, nss.NssError):
+                raise item
+        return [item for item in self.items if isinstance(item, nss.Found)]
+
+
+def on_token(maker: Maker, name: str, trust: str = "u,u,u", **options: Any) -> nss.Found:
+    return nss.Found(f"jeton:{name}", trust, maker.make(name, **options).certificate)
+
+
+def test_a_token_s_certificate_is_the_client_s_that_lasts_longest(maker: Maker, tmp_path: Path) -> None:
+    library = tmp_path / "lib.so"
+    with pytest.raises(nss.NssError, match=r"^jeton « maire », champ bibliotheque : .*lib.so n'existe pas ; installez"):
+        nss.token_certificate(Token(), "maire", str(library))  # type: ignore[arg-type] # a double of the store
+    library.touch()
+    items = [on_token(maker, "court", days=10), on_token(maker, "long", days=90), on_token(maker, "sans clé", "C,,", days=99),
+             on_token(maker, "courriel", client=False, days=99)]  # fmt: skip
+    chosen = nss.token_certificate(Token(*items), "maire", str(library))  # type: ignore[arg-type] # same
+    assert chosen.name == "jeton:long"
+    with pytest.raises(nss.NssError, match=r"^jeton « maire » : aucun certificat d'authentification dessus ; demandez"):
+        nss.token_certificate(Token(*items[2:]), "maire", str(library))  # type: ignore[arg-type] # same
+    with pytest.raises(nss.NssError, match=r"^jeton « maire » introuvable : branchez-le, .* débranché$"):
+        nss.token_certificate(Token(nss.NssError("débranché")), "maire", str(library))  # type: ignore[arg-type] # same
+
+
+def test_a_module_is_declared_once_and_again_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(nss, "_checked", lambda _what, command: asked.append(command))
+    store = nss.Store(tmp_path)
+    store.ensure_module("maire", "/lib/a.so")
+    assert [command[4] for command in asked] == ["-add"]
+    assert asked[0][-4:] == ["-libfile", "/lib/a.so", "-mechanisms", "FRIENDLY"]
+    (tmp_path / "pkcs11.txt").write_text("library=\nname=NSS\n\nlibrary=/lib/a.so\nname=maire\nNSS=x\n")
+    asked.clear()
+    store.ensure_module("maire", "/lib/a.so")
+    assert asked == []
+    store.ensure_module("maire", "/lib/b.so")
+    assert [command[4] for command in asked] == ["-delete", "-add"]
+    assert store.changes[-1] == f"{tmp_path} : module de jeton maire (/lib/b.so)"
+    asked.clear()
+    checked = nss.Store(tmp_path, check=True)
+    checked.ensure_module("maire", "/lib/b.so")
+    assert (asked, checked.changes) == ([], [f"{tmp_path} : module de jeton maire (/lib/b.so)"])
+
+
+# -- as an account --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_done_as_an_account_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    me = pwd.getpwuid(os.getuid()).pw_name
+
+    def told() -> list[Any]:
+        mask = os.umask(0)
+        return [os.environ["HOME"], os.environ["USER"], str(Path.cwd()), mask]
+
+    home = pwd.getpwnam(me).pw_dir
+    assert as_account(me, told) == [home, me, home, 0o077]
+    assert account_exists(me)
+    assert not account_exists("personne-ici")
+
+    def stop() -> None:
+        os._exit(0)
+
+    with pytest.raises(AccountError, match=f"^le travail fait au nom du compte « {me} » s'est arrêté sans réponse$"):
+        as_account(me, stop)
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    for error, said in ((ValueError("raison"), "raison"), (ValueError(), "ValueError")):
+        with pytest.raises(AccountError, match=f"^{said}$"):
+            as_account(me, lambda error=error: fail(error))
+
+
+@pytest.mark.parametrize(("uid", "became"), [(0, [("groups", "anne", 8), ("gid", 8), ("uid", 9)]), (9, [])])
+def test_root_becomes_the_account_wholly(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, uid: int, became: list[Any]
+) -> None:
+    asked: list[Any] = []
+    entry = pwd.struct_passwd(("anne", "", 9, 8, "", str(tmp_path), ""))
+    monkeypatch.setattr(
+        account, "os",
+        SimpleNamespace(
+            geteuid=lambda: uid, initgroups=lambda name, gid: asked.append(("groups", name, gid)),
+            setgid=lambda gid: asked.append(("gid", gid)), setuid=lambda uid: asked.append(("uid", uid)),
+            environ={}, umask=asked.append, chdir=asked.append,
+        ),
+    )  # fmt: skip
+    assert account._answer(entry, lambda: "fait") == {"result": "fait"}
+    assert asked == [*became, 0o077, str(tmp_path)]

@@ -6,8 +6,10 @@ import datetime as dt
 import json
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -194,3 +196,61 @@ def test_a_missing_configuration_is_an_error_and_no_traceback(
     monkeypatch.setattr(cli, "CONFIGURATION", tmp_path / "absente.json")
     assert cli.main([]) == 1
     assert capsys.readouterr().err.startswith("preuve-navigateur : ")
+
+
+@pytest.mark.parametrize(
+    ("status", "refused"),
+    [
+        (399, False),
+        (400, True),
+        (401, True),
+        (402, False),
+        (403, True),
+        (404, False),
+        (495, True),
+        (496, True),
+        (497, False),
+    ],
+)
+def test_a_refusal_is_told_from_a_fault(status: int, refused: bool) -> None:
+    detail = browser(Visit(status=status), GOOD)["detail"]
+    assert ("refuse l'accès" in detail) == refused
+    assert ("répond par une erreur" in detail) != refused
+
+
+def test_of_the_page_the_beginning_is_quoted() -> None:
+    detail = browser(Visit(status=500, text="x\n " * 200), GOOD)["detail"]
+    assert detail.endswith(f" ; sa page dit : « {('x ' * 80)} »")
+    assert "sa page dit" not in browser(Visit(status=500, text=" "), GOOD)["detail"]
+    assert "sa page dit" not in browser(Visit(error="net::ERR_X", text="x"), GOOD)["detail"]
+
+
+@pytest.mark.parametrize(("days", "told"), [(29, "attention"), (30, "attention"), (31, "ok"), (0, "attention")])
+def test_a_certificate_is_to_renew_from_thirty_days(days: int, told: str) -> None:
+    proof = verdict.certificate([State(CERTIFICATE, "", days, "01/10/2027")])
+    assert (proof["verdict"], proof["mesures"]) == (told, {"Secrétariat général (jours)": days})
+
+
+def test_the_store_is_asked_for_the_one_that_lasts_longest(
+    maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    short, long = maker.make("a", days=10), maker.make("a", days=90)
+    answer = SimpleNamespace(returncode=0, stdout=(long.pem + short.pem).encode())
+
+    def run(command: list[str], **options: Any) -> Any:
+        asked.append(command)
+        assert options["timeout"] == 20
+        if answer.returncode < 0:
+            raise subprocess.TimeoutExpired(command, 20)
+        return answer
+
+    played = SimpleNamespace(run=run, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired)
+    monkeypatch.setattr(store, "subprocess", played)
+    assert store.read(tmp_path, CERTIFICATE) == long.certificate
+    assert store.read(tmp_path, TOKEN) == long.certificate
+    assert ["-h" in command for command in asked] == [False, True]
+    assert asked[1][asked[1].index("-h") + 1] == "finances"
+    for status, out in ((1, answer.stdout), (0, b"rien"), (-1, b"")):
+        answer.returncode, answer.stdout = status, out
+        assert store.read(tmp_path, CERTIFICATE) is None
