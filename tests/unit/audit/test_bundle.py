@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import io
 import json
 import re
 import shutil
@@ -24,7 +26,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import AuditEr
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import SealKeys
 from lxml import html
 
-from .conftest import Catalogue, collected, example
+from .conftest import Catalogue, collected, example, target
 
 REPO = Path(__file__).parents[3]
 NAMES = [
@@ -272,3 +274,99 @@ def test_oscal_is_valid_and_says_the_same() -> None:
     observed = {one["uuid"] for one in result["observations"]}
     related = {two["observation-uuid"] for one in result["findings"] for two in one["related-observations"]}
     assert related == observed
+
+
+# -- the folder of an audit -----------------------------------------------------------------------------------------
+
+
+def test_notes_of_a_running_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(audit_store.FOLDER, raising=False)
+    assert audit_store.current() is None
+    monkeypatch.setenv(audit_store.FOLDER, str(tmp_path / "absent"))
+    assert audit_store.current() is None
+    monkeypatch.setenv(audit_store.FOLDER, str(tmp_path))
+    assert audit_store.current() == tmp_path
+    assert (audit_store.read_plan(tmp_path), audit_store.read_followed(tmp_path)) == ([], {})
+    audit_store.write_plan(tmp_path, [target("a"), target("b")])
+    audit_store.write_followed(tmp_path, {"a": {"é": 1}})
+    assert audit_store.read_plan(tmp_path) == [target("a"), target("b")]
+    assert audit_store.read_followed(tmp_path) == {"a": {"é": 1}}
+    audit_store.clear_notes(tmp_path)
+    audit_store.clear_notes(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", [("systeme", "noyau"), ("systeme", "nom"), ("correctifs", "securite")])
+def test_an_answer_without_its_facts_is_refused(tmp_path: Path, missing: tuple[str, str]) -> None:
+    report = collected()
+    report["openscap"]["arf_gz_b64"] = base64.b64encode(b"x").decode()
+    del report[missing[0]][missing[1]]
+    with pytest.raises(ValueError, match=r"^des constats manquent$"):
+        audit_store.keep_collected(tmp_path, "a", report)
+    assert audit_store.read_collected(tmp_path, "a") is None
+
+
+def test_a_result_of_openscap_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (audit_store._MAX_BYTES, audit_store._MAX_ARF) == (4 * 1024**3, 256 * 1024**2)
+    monkeypatch.setattr(audit_store, "_MAX_ARF", 2 * 1024**2)
+    report = collected()
+    for size, good in ((2 * 1024**2, True), (2 * 1024**2 + 1, False)):
+        report["openscap"]["arf_gz_b64"] = base64.b64encode(gzip.compress(bytes(size))).decode()
+        audit_store.keep_collected(tmp_path, "a/b", report)
+        if good:
+            assert audit_store.read_arf_bytes(tmp_path, "a/b") == bytes(size)
+        else:
+            with pytest.raises(AuditError, match=r"^a/b : le résultat d'OpenSCAP dépasse 2 Mio$"):
+                audit_store.read_arf_bytes(tmp_path, "a/b")
+    (audit_store.host_folder(tmp_path, "a/b") / audit_store.ARF).write_bytes(b"oups")
+    with pytest.raises(AuditError, match=r"^a/b : le résultat d'OpenSCAP est abîmé : "):
+        audit_store.read_arf_bytes(tmp_path, "a/b")
+
+
+def packed(path: Path, *names: str, size: int = 1) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = size
+            archive.addfile(info, io.BytesIO(bytes(size)))
+    return path
+
+
+def test_an_archive_that_is_none_of_ours_is_refused(
+    tmp_path: Path, keys: SealKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for names in (("a/x", "b/x"), ("fichier",)):
+        path = packed(tmp_path / "x.tar.gz", *names)
+        with pytest.raises(AuditError, match=r"^x.tar.gz : l'archive doit contenir un seul dossier, celui de l'audit$"):
+            audit_store.verify_bundle(path, keys.root)
+    with pytest.raises(AuditError, match=r"x.tar.gz n'est pas un dossier d'audit$"):
+        audit_store.verify_bundle(packed(tmp_path / "x.tar.gz", "a/x"), keys.root)
+    monkeypatch.setattr(audit_store, "_MAX_BYTES", 10)
+    with pytest.raises(AuditError, match=r"^x.tar.gz : contenu démesuré, refusé$"):
+        audit_store.verify_bundle(packed(tmp_path / "x.tar.gz", "a/x", "a/y", size=6), keys.root)
+    with pytest.raises(AuditError, match=r"absente.pem est introuvable : donnez la racine"):
+        audit_store.verify_bundle(tmp_path, tmp_path / "absente.pem")
+
+
+def test_all_audits_of_a_control_node_are_verified(
+    home: Path, keys: SealKeys, arf: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(AuditError, match=r"^aucun audit sur ce poste de commande : « fab audit » en fait un$"):
+        audit_store.verify_all(home, keys.root)
+    folder, archive = make_bundle(home, keys, arf)
+    lines, intact = audit_store.verify_all(home, keys.root)
+    assert intact
+    assert len([line for line in lines if folder.name in line]) == 2
+    one, good = audit_store.verify_one(folder, keys.root)
+    assert good
+    assert one[-1].startswith("  signé par ")
+    archive.unlink()
+    lines, intact = audit_store.verify_all(home, keys.root)
+    assert not intact
+    assert any("absent : l'archive de cet audit a été supprimée" in line for line in lines)
+    archive.write_bytes(b"oups")
+    assert not audit_store.verify_all(home, keys.root)[1]
+    flip(folder / audit_store.REPORT)
+    one, good = audit_store.verify_one(folder, keys.root)
+    assert not good
+    assert not any("signé par" in line for line in one)

@@ -198,7 +198,8 @@ def test_a_token_s_certificate_is_the_client_s_that_lasts_longest(maker: Maker, 
     with pytest.raises(nss.NssError, match=r"^jeton « maire », champ bibliotheque : .*lib.so n'existe pas ; installez"):
         nss.token_certificate(Token(), "maire", str(library))  # type: ignore[arg-type] # a double of the store
     library.touch()
-    items = [on_token(maker, "court", days=10), on_token(maker, "long", days=90), on_token(maker, "sans clé", "C,,", days=99),
+    items = [on_token(maker, "court", days=10), on_token(maker, "long", days=90),
+             on_token(maker, "sans clé", "C,,", days=99),
              on_token(maker, "courriel", client=False, days=99)]  # fmt: skip
     chosen = nss.token_certificate(Token(*items), "maire", str(library))  # type: ignore[arg-type] # same
     assert chosen.name == "jeton:long"
