@@ -6,7 +6,7 @@ the passerelle alone: parapheur, connector, ARActe, publication, GED, archive. L
 what anybody can judge: the published PDF, what poppler says of its signatures, pictures of the published page and of
 the chain's page, and the time of each hand-over (``chaine.json``).
 
-Usage: scripts/demo_chaine.py (the lab's servers of the chain are up: playbooks/lab/chain.yml)
+Usage: scripts/demo_chaine.py (the lab is up and converged: playbooks/site.yml)
 """
 
 from __future__ import annotations
