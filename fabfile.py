@@ -499,7 +499,9 @@ def backup_save(context: Context) -> None:
     program = _home() / "sauvegardes" / backup_drill.CONTROL / "creatic-sauvegarde"
     if not program.is_file():
         raise Exit("Le serveur ne le connaît pas encore : ansible-playbook playbooks/backup_server.yml", code=2)
-    _must(bool(context.run(shlex.join([str(program), "faire"]), warn=True)), "Sauvegarde du poste de commande")
+    with waiting("sauvegarde du poste de commande"):
+        done = bool(context.run(shlex.join([str(program), "faire"]), warn=True))
+    _must(done, "Sauvegarde du poste de commande")
 
 
 @task(
