@@ -27,4 +27,4 @@ class FilterModule:
     """Filters for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"nft_ruleset": nft_ruleset, "firewall_problems": nft_rules.problems}
+        return {"nft_ruleset": nft_ruleset}
