@@ -77,7 +77,7 @@ def profile(name: str, *after: str, workers: int = 0) -> Part:
 def journeys(mark: str, *after: str) -> Part:
     """Tests of tests/journeys: those without a mark of a long part, or with that one."""
     wanted = mark or " and ".join(f"not {name}" for name in ("site", "passage", *LONG))
-    return Part([(*PYTEST, "-v", "tests/journeys", "-m", wanted)], after, ("site",))
+    return Part([(*PYTEST, "-v", "tests/journeys", "--durations", "20", "-m", wanted)], after, ("site",))
 
 
 def whole() -> dict[str, Part]:
@@ -85,7 +85,7 @@ def whole() -> dict[str, Part]:
     names = ("tdt_simulator", "commune_pc", "tdt_connector", "archive_node", "archive_gateway", "backup_server", "ged",
              "parapheur", "deliberations", "passerelle")  # fmt: skip
     return {
-        "unit": Part([(*PYTEST, "-q", "-n", "auto", "--dist", "worksteal")]),
+        "unit": Part([(*PYTEST, "-q", "-n", "auto", "--dist", "worksteal", "--durations", "15")]),
         "lab": Part([(*PYTEST, "-v", "tests/lab")]),
         "machines": Part([("fab", "lab.up")], after=("lab",)),
         "lint": Part([("scripts/lint",)], after=("unit",)),
