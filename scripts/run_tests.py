@@ -29,8 +29,6 @@ REACHED = str(HOME / "taches")  # tasks that were executed, see tests/reached
 LOCK = Path("/run/lock/creatic-essais")  # the lab is one per machine
 PYTEST = (sys.executable, "-m", "pytest")
 PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
-# The archive room's tests call it as its gateway does: the control node is let in too (tests/journeys/conftest.py).
-PEERS = json.dumps({"archive_node_client_peers": ["10.59.0.1", "10.59.0.30"]})
 # Their playbooks are of tests alone, or none: what they reach tells nothing.
 FILES = ("unit", "lint", "lab")
 NOTED = {"CREATIC_TASKS_REACHED": REACHED, "ANSIBLE_CALLBACK_PLUGINS": str(TOP / "tests" / "reached")}
@@ -90,7 +88,7 @@ def whole() -> dict[str, Part]:
         "machines": Part([("fab", "lab.up")], after=("lab",)),
         "lint": Part([("scripts/lint",)], after=("unit",)),
         "site": Part(
-            [(*PLAYBOOK, "playbooks/site.yml", "--limit", "all:localhost:!banc", "-e", PEERS)],
+            [(*PLAYBOOK, "playbooks/site.yml", "--limit", "all:localhost:!banc")],
             after=("lint",), needs=("machines",),
         ),
         "again": Part([(*PYTEST, "-v", "tests/journeys", "-m", "site")], needs=("site",)),

@@ -36,9 +36,11 @@ from .archive_client import (
     status,
     whole,
 )
-from .conftest import AS_GATEWAY, ENVIRONMENT, HOME, REPO, command
+from .conftest import ENVIRONMENT, HOME, REPO, command
 
 PATCH = ("ansible-playbook", "-i", "inventories/lab", "playbooks/journeys/patch_archive.yml")
+ROOM = ("ansible-playbook", "-i", "inventories/lab", "playbooks/archive_node.yml")
+AS_GATEWAY = ("-e", json.dumps({"archive_node_client_peers": ["10.59.0.1", "10.59.0.30"]}))
 ENABLED = '$(systemctl list-unit-files "swift-*" --state=enabled --no-legend | cut -d" " -f1)'
 # A tiny repository on the node: a package to bring from version 1 to 2, which asks for a reboot if $1 says so.
 REPOSITORY = """
@@ -61,7 +63,9 @@ chmod -R a+rX /var/tmp/essai
 
 @pytest.fixture(scope="module")
 def certificate(ready: str) -> Iterator[Path]:
-    """The room converged and backed up, and the gateway's certificate."""
+    """The gateway's certificate, with which the control node is let into the room beside it."""
+    done = command(*ROOM, *AS_GATEWAY)
+    assert done.returncode == 0, done.stdout
     with names_of_the_lab():
         yield gateway_certificate()
 
@@ -474,11 +478,11 @@ def test_a_fourth_node_joins_and_is_lost_while_the_client_goes_on(
         assert int(held.stdout.split()[-1]) > 0, held.stdout
         # The machine burns: the others have everything, and take its share.
         lab("rm", "--force", "--time", "1", "creatic-sae4")
-        done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/archive_node.yml", *AS_GATEWAY)
+        done = command(*ROOM, *AS_GATEWAY)
         assert done.returncode != 0
         assert "sae4/d1 n'est plus à l'inventaire et garde des archives" in done.stdout
         lost = ("-e", json.dumps({"archive_node_lost": ["sae4"]}))
-        done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/archive_node.yml", *AS_GATEWAY, *lost)
+        done = command(*ROOM, *AS_GATEWAY, *lost)
         assert done.returncode == 0, done.stdout
         print(f"nœud perdu, sa part refaite en {settle('-i', 'inventories/lab'):.0f} s ; {client.summary()}")
     assert client.failures() == []
