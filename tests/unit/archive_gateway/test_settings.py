@@ -108,7 +108,8 @@ def test_fixity_has_its_plan(tmp_path: Path) -> None:
     given = {"jours": 7, "comptes": {"gondecourt": 3}, "mo_par_seconde": 2, "duree": 9, "attente": 8}
     found = settings.plan(write(tmp_path, fixite=given), loaded)
     assert found == Plan(("gondecourt",), 7.0, {"gondecourt": 3.0}, 2e6, 9.0, 8.0)
-    for wrong in ({"jours": "x"}, {"comptes": []}):
+    wrongs: list[dict[str, Any]] = [{"jours": "x"}, {"comptes": []}]
+    for wrong in wrongs:
         with pytest.raises(ConfigError, match="« fixite » est incorrect"):
             settings.plan(write(tmp_path, fixite=wrong), loaded)
     with pytest.raises(ConfigError, match="le champ « fixite » doit être un objet"):
@@ -148,7 +149,7 @@ def test_clocks_are_those_of_the_nodes_that_answer(tmp_path: Path, monkeypatch: 
             told = moments[self.name]
             if isinstance(told, Exception):
                 raise told
-            return told  # type: ignore[no-any-return] # a moment or None
+            return told
 
     room = Node("salle")
     monkeypatch.setattr(SwiftStore, "each", lambda _self: {name: Node(name) for name in moments})
@@ -184,7 +185,12 @@ def test_only_what_signs_reads_the_keys(
     monkeypatch: pytest.MonkeyPatch, became: list[Any], name: str, groups: list[int]
 ) -> None:
     asked: list[Any] = []
-    module = SimpleNamespace(main=lambda arguments: asked.append(arguments) or 3)
+
+    def played(arguments: list[str]) -> int:
+        asked.append(arguments)
+        return 3
+
+    module = SimpleNamespace(main=played)
     monkeypatch.setattr(cli.importlib, "import_module", lambda path: module if path.startswith("sae.") else None)
     monkeypatch.setattr(cli.sys, "argv", [f"/usr/bin/{name}", "x"])
     assert cli.main() == 3

@@ -48,7 +48,7 @@ class Node:
         self.asked: list[list[str]] = []
         self.answers: dict[str, str] = {}
         self.settings = {"noeud": "sae1", "adresse": "10.0.0.1", "disques": ["d1", "d2"], "montes": False}
-        self.devices = [
+        self.devices: list[dict[str, Any]] = [
             {"id": rank, "ip": f"10.0.0.{rank}", "meta": f"sae{rank}", "device": "d1"} for rank in (1, 2, 3)
         ]
         self.now = 0.0

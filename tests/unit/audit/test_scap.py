@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
@@ -119,13 +119,17 @@ class Play:
         monkeypatch.setattr(action.ActionModule, "_execute_module", lambda _self, **sent: self._stat(**sent))
         monkeypatch.setattr(scap, "data_stream", self._fetch)
         self.copy = MagicMock()
-        self.copy.run = lambda task_vars: self.copied.append(self.given.args) or {"changed": True}
+        self.copy.run = self._copy
         monkeypatch.setattr("ansible.plugins.loader.action_loader.get", lambda _name, **_options: self.copy)
 
     def _stat(self, module_name: str, module_args: dict[str, object], task_vars: object) -> dict[str, object]:
         assert module_name == "ansible.builtin.stat"
         self.asked.append(module_args)
         return self.stat
+
+    def _copy(self, task_vars: object) -> dict[str, object]:
+        self.copied.append(self.given.args)
+        return {"changed": True}
 
     def _fetch(self, cache: Path, _say: object) -> Path:
         if self.error:
@@ -190,12 +194,11 @@ def test_mirrors_are_apt_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_http_goes_by_apt_s_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = SimpleNamespace(stdout="P='http://proxy.test:3142'\n")
     monkeypatch.setattr(scap, "subprocess", SimpleNamespace(run=lambda *_command, **_options: answer))
-    proxies = [one.proxies for one in scap._opener().handlers if isinstance(one, urllib.request.ProxyHandler)]
-    assert proxies == [{"http": "http://proxy.test:3142"}]
-    for nothing in ("", "P=''\n"):
-        answer.stdout = nothing
-        found = [one.proxies for one in scap._opener().handlers if isinstance(one, urllib.request.ProxyHandler)]
-        assert {"http": "http://proxy.test:3142"} not in found
+    for told, expected in (("", False), ("P=''\n", False), (answer.stdout, True)):
+        answer.stdout = told
+        opener: Any = scap._opener()
+        proxies = [one.proxies for one in opener.handlers if hasattr(one, "proxies")]
+        assert ({"http": "http://proxy.test:3142"} in proxies) == expected
 
 
 def test_a_cache_that_cannot_be_used_is_told(tmp_path: Path) -> None:

@@ -172,7 +172,12 @@ def test_the_other_commands_reach_their_part(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(keys, "ensure", lambda _settings, only: asked.append(only) or ["clé SSH", "phrase"])
+
+    def ensure(_settings: Settings, only_ssh: bool) -> list[str]:
+        asked.append(only_ssh)
+        return ["clé SSH", "phrase"]
+
+    monkeypatch.setattr(keys, "ensure", ensure)
     monkeypatch.setattr(snapshot, "take", lambda _settings: asked.append("copie"))
     assert machine.run("cles") == 0
     assert machine.run("cles", "--ssh-seule") == 0

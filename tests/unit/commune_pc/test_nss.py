@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import os
 import pwd
 import shutil
@@ -250,12 +251,12 @@ def test_what_is_done_as_an_account_is_its_own(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(AccountError, match=f"^le travail fait au nom du compte « {me} » s'est arrêté sans réponse$"):
         as_account(me, stop)
 
-    def fail(error: Exception) -> None:
-        raise error
+    def fail(*reason: str) -> None:
+        raise ValueError(*reason)
 
-    for error, said in ((ValueError("raison"), "raison"), (ValueError(), "ValueError")):
+    for reason, said in ((("raison",), "raison"), ((), "ValueError")):
         with pytest.raises(AccountError, match=f"^{said}$"):
-            as_account(me, lambda error=error: fail(error))
+            as_account(me, functools.partial(fail, *reason))
 
 
 @pytest.mark.parametrize(("uid", "became"), [(0, [("groups", "anne", 8), ("gid", 8), ("uid", 9)]), (9, [])])

@@ -253,7 +253,12 @@ class Action:
         action = ActionModule(task, MagicMock(), MagicMock(), loader, Templar(loader), MagicMock())
         action._find_needle = lambda kind, name: str(self.folder / kind / name)
         sent: list[Any] = []
-        action._execute_module = lambda **given: sent.append(given) or {"changed": True}
+
+        def module(**given: Any) -> dict[str, Any]:
+            sent.append(given)
+            return {"changed": True}
+
+        action._execute_module = module
         assert action.run(None, variables) == {"changed": True}
         assert sent[0]["module_name"] == "cdg59.creatic.file_set"
         made: list[dict[str, Any]] = sent[0]["module_args"]["files"]

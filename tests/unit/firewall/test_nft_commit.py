@@ -246,7 +246,7 @@ def test_each_part_that_differs_is_shown_alone(etc: Path, machine: Machine) -> N
         assert [one["before_header"] for one in found.diff("inet creatic")] == ["/etc/nftables.conf"]
         path.write_text(kept)
     for shown in ("UnitFileState=enabled\nActiveState=inactive\n", "UnitFileState=disabled\nActiveState=active\n"):
-        wanted.run = lambda command, shown=shown: (  # type: ignore[misc] # a lambda, with its own value
+        wanted.run = lambda command, shown=shown: (
             subprocess.CompletedProcess(command, 0, shown, "") if command[0] == "systemctl" else machine(command)
         )
         found = wanted.inspect()

@@ -202,7 +202,7 @@ def test_a_confirmation_is_tried_less_and_less_often_before_the_deadline(
         return {"state": "absent"} if stage == "status" else {}
 
     play.answer = answer
-    result = play.run(**delay)
+    result = play.run(False, **delay)
     assert result["msg"].startswith("Pare-feu : aucune nouvelle connexion n'aboutit (Connection refused) ; plus aucun ")
     assert (result["failed"], result["changed"], result["rolled_back"]) == (True, False, False)
     assert tried == tries

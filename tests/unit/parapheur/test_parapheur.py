@@ -137,7 +137,7 @@ def test_states_tell_how_far_a_dossier_is() -> None:
 
 
 def test_who_refuses_or_puts_in_error_says_why() -> None:
-    reasons = {}
+    reasons: dict[str, set[str]] = {}
     for one in workflows(LOOS)["circuit_controler_viser_signer"]["transitions"]:
         reasons.setdefault(one["label"], set()).add(json.dumps(one.get("fields", []), sort_keys=True))
     reason = json.dumps(
