@@ -68,6 +68,11 @@ def test_durations_refused(text: str) -> None:
         duration(text)
 
 
+def test_a_refused_duration_says_what_is_taken() -> None:
+    with pytest.raises(AccessError, match=r"^--for : « 25h » refusé ; un accès dure de 10 s à 24 h$"):
+        duration("25h")
+
+
 def test_a_host_accepts_what_was_granted_for_it_alone() -> None:
     accepted = set(host_principals(["tdt_connector", "vague_2", "commune_gondecourt"], "auditeur"))
     for profiles, communes in (

@@ -86,6 +86,7 @@ def test_a_session_is_recorded_as_the_account_until_the_certificate_ends() -> No
         *(SHELL, "executer", "12", "cat /etc/hostname; id"),
     ]
     assert cli.recorded("auditeur", "enregistrer 12 1000", "", 0)[-2:] == ["executer", "12"]
+    assert "--command-timeout=1" in cli.recorded("auditeur", "enregistrer 12 1000", "", 999)  # its last second
 
 
 @pytest.mark.parametrize(
