@@ -680,3 +680,12 @@ def test_the_settings_are_the_role_s(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     (tmp_path / "archive.json").write_text('{"noeud": "sae1"}')
     monkeypatch.setattr(room, "Path", lambda path: tmp_path / Path(path).name)
     assert room.settings() == {"noeud": "sae1"}
+
+
+@pytest.mark.parametrize("missing", [6200, 6201, 6202])
+def test_every_server_of_the_others_is_asked_before_a_stop(node: Node, missing: int) -> None:
+    for ip in ("10.0.0.2", "10.0.0.3"):
+        node.recon.node(ip)
+    assert room._others_serve()
+    del node.recon.answers["10.0.0.3", missing, "/recon/time"]
+    assert not room._others_serve()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -227,3 +229,41 @@ def test_a_lost_file_or_a_deletion_that_did_not_come_through_shows(tmp_path: Pat
     assert copies.digests([7], [tmp_path / "b"]) == {}
     assert copies.digests([7], [tmp_path / "a"]) != {}
     assert copies.digests([7], [tmp_path / "nowhere"]) == {}
+
+
+def test_each_node_is_told_in_one_line() -> None:
+    nodes = {
+        "sae1": {"etat": "fait", "paquets": ["a", "b"], "redemarre": True, "duree_s": 90, "archives_relues": 5},
+        "sae2": {"etat": "fait", "paquets": [], "redemarre": False, "duree_s": 90},
+        "sae3": {"etat": "attend", "raison": "arrêt demandé"},
+    }
+    first, second, third = archive_patch.lines({"noeuds": nodes})
+    assert first.endswith("2 paquets, redémarré, 1 min 30 s, 5 archives relues") or "redémarré" in first
+    assert "5 archives relues" in first
+    assert "déjà à jour" in second
+    assert "redémarré" not in second
+    assert "relues" not in second
+    assert third.endswith(", arrêt demandé")
+    rows = archive_patch.rows({"noeuds": nodes})
+    assert [row["redemarre"] for row in rows] == ["redémarré", "non", ""]
+    assert [row["paquets"] for row in rows] == ["2 paquets", "déjà à jour", ""]
+    assert [bool(row["duree"]) for row in rows] == [True, True, False]
+    assert rows[0]["liste"] == "a, b"
+
+
+def test_a_stop_is_asked_once_then_cuts(tmp_path: Path) -> None:
+    sent: list[int] = []
+    process: Any = SimpleNamespace(send_signal=sent.append)
+    stop = Patch(tmp_path).stop_file
+    with archive_patch._stoppable(tmp_path, process):
+        signal.raise_signal(signal.SIGTERM)
+        assert (stop.exists(), sent) == (True, [])
+        assert stop.parent.stat().st_mode & 0o777 == 0o700
+        signal.raise_signal(signal.SIGINT)
+        assert sent == [signal.SIGINT]
+
+
+def test_the_journey_is_run_in_a_session_of_its_own(tmp_path: Path) -> None:
+    command = ["sh", "-c", "ps -o sid= -p $$ | tr -d ' ' > sid; exit 7"]
+    assert archive_patch.run(tmp_path, command, tmp_path) == 7
+    assert int((tmp_path / "sid").read_text()) != os.getsid(0)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.action.archive_rings import room_secrets
+from ansible_collections.cdg59.creatic.plugins.module_utils import archive_rings
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive_rings import RingError, devices_of, plan
 from ansible_collections.cdg59.creatic.plugins.modules import archive_rings as module
 
@@ -129,3 +132,123 @@ def test_a_node_of_another_room_is_refused(etc: Path) -> None:
         module.guard(expected, builders=False)
     (etc / "object.ring.gz").unlink()
     module.guard({}, builders=False)
+
+
+# -- what a builder is asked; Swift places the partitions -----------------------------------------------------------
+
+
+class Builder:
+    """Swift's RingBuilder, which notes what it is asked."""
+
+    made: list[Builder] = []  # noqa: RUF012 - emptied by each test
+    balance, left, moves, after = 0.0, 0, 7, 0.0
+
+    def __init__(self, part_power: int, replicas: int, min_part_hours: int) -> None:
+        self.part_power, self.replicas, self.min_part_hours = part_power, float(replicas), min_part_hours
+        self.devs: list[dict[str, Any] | None] = []
+        self.asked: list[str] = []
+        self.version = 3
+        self.min_part_seconds_left = Builder.left
+        Builder.made.append(self)
+
+    @classmethod
+    def load(cls, _path: str) -> Builder:
+        found = cls(10, 3, 1)
+        found.devs = list(BUILT)
+        return found
+
+    def change_min_part_hours(self, hours: int) -> None:
+        self.asked.append(f"heures {hours}")
+
+    def remove_dev(self, identifier: int) -> None:
+        self.asked.append(f"retire {identifier}")
+
+    def set_dev_weight(self, identifier: int, weight: float) -> None:
+        self.asked.append(f"pèse {identifier} {weight:g}")
+
+    def add_dev(self, device: dict[str, Any]) -> None:
+        self.asked.append(f"ajoute {device['meta']} {device['region']} {device['port']} {device['replication_port']}")
+
+    def get_balance(self) -> float:
+        return Builder.balance
+
+    def rebalance(self, seed: str) -> tuple[int, float, int]:
+        self.asked.append(seed)
+        return Builder.moves, Builder.after, 0
+
+    def validate(self) -> None:
+        self.asked.append("valide")
+
+    def save(self, path: str) -> None:
+        self.asked.append(f"écrit {Path(path).name}")
+
+    def get_ring(self) -> Any:
+        return SimpleNamespace(save=lambda path: self.asked.append(f"écrit {Path(path).name}"))
+
+
+@pytest.fixture
+def builder(monkeypatch: pytest.MonkeyPatch) -> type[Builder]:
+    ring = ModuleType("swift.common.ring")
+    ring.RingBuilder = Builder  # type: ignore[attr-defined] # as Swift's
+    for name, played in (("swift", ModuleType("swift")), ("swift.common", ModuleType("swift.common")),
+                         ("swift.common.ring", ring)):  # fmt: skip
+        monkeypatch.setitem(sys.modules, name, played)
+    Builder.made, Builder.balance, Builder.left, Builder.moves, Builder.after = [], 0.0, 0, 7, 0.0
+    return Builder
+
+
+def rebuilt(path: Path, ring: str = "object", hours: int = 1, nodes: list[dict[str, Any]] | None = None) -> Any:
+    wanted = devices_of(nodes or THREE, 3)
+    return archive_rings.rebuild(ring, path, wanted, part_power=10, replicas=3, min_part_hours=hours)
+
+
+@pytest.mark.parametrize(("ring", "port"), [("account", 6202), ("container", 6201), ("object", 6200)])
+def test_a_new_ring_has_every_device_at_its_port(tmp_path: Path, builder: type[Builder], ring: str, port: int) -> None:
+    result = rebuilt(tmp_path / f"{ring}.builder", ring)
+    [made] = builder.made
+    assert (made.part_power, made.replicas, made.min_part_hours) == (10, 3, 1)
+    assert sorted(made.asked[:3]) == [f"ajoute sae{rank} 1 {port} {port}" for rank in (1, 2, 3)]
+    assert made.asked[3:] == [f"creatic-{ring}-3", "valide", f"écrit {ring}.builder", f"écrit {ring}.ring.gz"]
+    assert (result.moved, result.waiting) == (7, 0)
+    assert result.changes[-1] == f"anneau {ring} : 7 partitions placées"
+
+
+def test_a_ring_that_is_right_is_left_alone(tmp_path: Path, builder: type[Builder]) -> None:
+    path = tmp_path / "object.builder"
+    path.touch()
+    for balance in (0.0, 1.0):
+        builder.balance = balance
+        assert rebuilt(path) == archive_rings.Rebuilt(changes=[])
+    assert rebuilt(path, hours=2).changes == []
+    assert [made.asked for made in builder.made] == [[], [], ["heures 2"]]
+
+
+def test_an_uneven_ring_waits_then_is_evened(tmp_path: Path, builder: type[Builder]) -> None:
+    path = tmp_path / "object.builder"
+    path.touch()
+    builder.balance, builder.left = 1.1, 60
+    assert (rebuilt(path).waiting, builder.made[-1].asked) == (60, [])
+    builder.left = 0
+    result = rebuilt(path)
+    assert (result.moved, result.waiting, builder.made[-1].asked[-1]) == (7, 0, "écrit object.ring.gz")
+    builder.moves = 0
+    assert rebuilt(path).moved == 0
+    assert builder.made[-1].asked == ["creatic-object-3"]
+    builder.moves, builder.after = 7, 1.1
+    assert rebuilt(path).waiting == 1
+
+
+def test_what_changes_is_asked_of_the_builder(tmp_path: Path, builder: type[Builder]) -> None:
+    path = tmp_path / "object.builder"
+    path.touch()
+    result = rebuilt(path, nodes=[node(1, weight=50.0), node(2), node(3), node(4)])
+    assert {"pèse 1 50", "ajoute sae4 1 6200 6200"} <= set(builder.made[0].asked)
+    assert result.changes[-1] == "anneau object : 7 partitions placées"
+
+
+@pytest.mark.parametrize("given", [{"part_power": 11, "replicas": 3}, {"part_power": 10, "replicas": 2}])
+def test_a_ring_s_size_does_not_change(tmp_path: Path, builder: type[Builder], given: dict[str, int]) -> None:
+    path = tmp_path / "object.builder"
+    path.touch()
+    with pytest.raises(RingError, match=r"^anneau object : construit avec 2\^10 partitions et 3 copies, que l'on ne"):
+        archive_rings.rebuild("object", path, devices_of(THREE, 3), min_part_hours=1, **given)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import archive_room
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive_room import (
     Gateway,
     backup,
@@ -198,3 +199,55 @@ def test_what_the_gateway_found_damaged_is_no_healthy_room() -> None:
 def test_a_gateway_without_figures_is_said() -> None:
     shown = screen(room(), {}, replicas=3, saved=SAVED, gateways=[Gateway("versement", "")], now=MOMENT)
     assert "Sceaux     : versement : rien de publié" in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(-5, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2 h"), (172799, "48 h"), (172800, "2 j")],
+)
+def test_ages_are_told_in_the_unit_that_reads_best(seconds: float, told: str) -> None:
+    assert archive_room._ago(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("octets", "told"),
+    [
+        (0, "0 o"),
+        (999, "999 o"),
+        (1000, "1 ko"),
+        (1_500_000, "1,5 Mo"),
+        (2e9, "2 Go"),
+        (3e12, "3 To"),
+        (5e15, "5000 To"),
+    ],
+)
+def test_sizes_are_told_in_the_unit_that_reads_best(octets: float, told: str) -> None:
+    assert archive_room._size(octets) == told
+
+
+def test_long_lists_are_cut_after_two() -> None:
+    assert [archive_room._few(list("abcd"[:count])) for count in (1, 2, 3, 4)] == [
+        "a", "a, b", "a, b et 1 autres", "a, b et 2 autres",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("skew", "side"), [(5.0, ""), (5.1, "avance"), (-5.0, ""), (-5.1, "retarde")])
+def test_a_clock_is_wrong_beyond_five_seconds(monkeypatch: pytest.MonkeyPatch, skew: float, side: str) -> None:
+    monkeypatch.setattr(archive_room, "_skews", lambda _reports: {"sae2": skew})
+    found = [text for text in told(room()) if "son horloge" in text]
+    assert len(found) == (1 if side else 0)
+    assert all(f"son horloge {side} de 5 s sur les autres" in text for text in found)
+
+
+def test_a_gateway_without_figures_and_none_at_all() -> None:
+    assert archive_room._gateway_lines([], NOW) == ["Sceaux     : pas de passerelle à l'inventaire"]
+    line = "sae_journal_sceaux 3\nsae_journal_evenements 40\nsae_journal_plus_ancien_non_scelle_seconds"
+    for text, error, said in (
+        ("", "", "Sceaux     : p : rien de publié"), ("", "muette", "Sceaux     : p : muette"),
+        (f"{line} 0\n", "", "Sceaux     : 3 sceaux, 40 événements ; tout est scellé"),
+        (f"{line} {NOW - 600}\n", "",
+         "Sceaux     : 3 sceaux, 40 événements ; plus ancien événement non scellé il y a 10 min"),
+        (f"{line} 0\nsae_journal_scellement_echec 1\n", "",
+         "Sceaux     : 3 sceaux, 40 événements ; tout est scellé ; LE DERNIER SCELLEMENT A ÉCHOUÉ"),
+    ):  # fmt: skip
+        assert archive_room._gateway_lines([Gateway("p", text, error)], NOW)[0] == said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from creatic.deliberations import passwords
 
@@ -40,3 +42,28 @@ def test_a_right_password_forgets_the_errors() -> None:
     attempts.succeeded("claire", "")
     attempts.failed("claire", "")
     assert not attempts.is_locked("claire", "")
+
+
+def test_five_errors_close_an_account_for_a_quarter_of_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(passwords, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    attempts = passwords.Attempts()
+    for _ in range(4):
+        attempts.failed("anne", "a")
+    assert not attempts.is_locked("anne", "a")
+    attempts.failed("anne", "a")
+    assert attempts.is_locked("anne", "a")
+    assert not attempts.is_locked("anne", "b")
+    now[0] += 899
+    assert attempts.is_locked("anne", "a")
+    now[0] += 1
+    assert not attempts.is_locked("anne", "a")
+
+
+@pytest.mark.parametrize(
+    ("password", "strong"),
+    [("Abcdefghij1", False), ("Abcdefghij12", True), ("abcdefghijk1", False), ("abcdefghij1!", True),
+     ("Aa1aA1aA1aA1b", False), ("Ab1cAb1cAb1d", False), ("Ab1cdeAb1cde", True)],
+)  # fmt: skip
+def test_what_makes_a_password_strong(password: str, strong: bool) -> None:
+    assert (passwords.weakness(password) is None) == strong

@@ -128,3 +128,11 @@ def test_a_wrong_matter_is_refused(wrong: str) -> None:
 )
 def test_what_is_told_again_is_no_news(now: str | None, told: str, news: bool) -> None:
     assert rules.moves(now, told) is news
+
+
+@pytest.mark.parametrize("side", [0, 1, 2])
+def test_one_voice_is_a_vote(side: int) -> None:
+    voices: list[list[str]] = [[], [], []]
+    assert not rules.Vote(*voices).cast
+    voices[side] = ["Anne"]
+    assert rules.Vote(*voices).cast
