@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -638,3 +639,28 @@ def test_an_entry_that_makes_no_sense_is_told(tmp_path: Path, size: int, tag: in
     else:
         with pytest.raises(segments.SegmentError, match=r"^7 : entrée illisible à l'octet 17$"):
             list(segments.entries(tmp_path / "7"))
+
+
+def test_borg_is_run_as_the_clients_account(host: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[list[str], dict[str, Any]]] = []
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        asked.append((command, options))
+        return subprocess.CompletedProcess(command, 0, "dit", "")
+
+    played = SimpleNamespace(run=run, PIPE=subprocess.PIPE, STDOUT=subprocess.STDOUT)
+    monkeypatch.setattr(depots, "subprocess", played)
+    assert host.depot._borg("check", "x").stdout == "dit"
+    [(command, options)] = asked
+    assert command == ["/usr/bin/borg", "--umask=0027", "check", "x"]
+    assert (options["user"], options["group"], options["extra_groups"]) == (os.getuid(), os.getgid(), [])
+    assert options["env"]["BORG_BASE_DIR"] == str(host.settings.state / "borg")
+    assert (options["text"], options["check"], options["stderr"]) == (True, False, subprocess.STDOUT)
+
+
+def test_what_a_repository_takes_on_the_disk_is_counted(host: Server) -> None:
+    log = Log(host.depot.path)
+    assert host.depot.report()["octets"] == 0
+    log.backup(1, 500)
+    sizes = [path.stat().st_size for path in segments.files(host.depot.path).values()]
+    assert host.depot.report()["octets"] == sum(sizes) > 500
