@@ -246,9 +246,11 @@ def test_what_changes_is_asked_of_the_builder(tmp_path: Path, builder: type[Buil
     assert result.changes[-1] == "anneau object : 7 partitions placées"
 
 
-@pytest.mark.parametrize("given", [{"part_power": 11, "replicas": 3}, {"part_power": 10, "replicas": 2}])
-def test_a_ring_s_size_does_not_change(tmp_path: Path, builder: type[Builder], given: dict[str, int]) -> None:
+@pytest.mark.parametrize(("power", "replicas"), [(11, 3), (10, 2)])
+def test_a_ring_s_size_does_not_change(tmp_path: Path, builder: type[Builder], power: int, replicas: int) -> None:
     path = tmp_path / "object.builder"
     path.touch()
     with pytest.raises(RingError, match=r"^anneau object : construit avec 2\^10 partitions et 3 copies, que l'on ne"):
-        archive_rings.rebuild("object", path, devices_of(THREE, 3), min_part_hours=1, **given)
+        archive_rings.rebuild(
+            "object", path, devices_of(THREE, 3), part_power=power, replicas=replicas, min_part_hours=1
+        )

@@ -10,9 +10,11 @@ import pwd
 import stat
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from ansible.errors import AnsibleActionFail
+from ansible_collections.cdg59.creatic.plugins.action import proof as action
 from ansible_collections.cdg59.creatic.plugins.action.proof import keep_files
 from ansible_collections.cdg59.creatic.plugins.module_utils.proof import (
     MAX_FILE,
@@ -143,3 +145,68 @@ def test_a_file_changed_on_its_way_is_refused(tmp_path: Path) -> None:
     item = {"nom": "a.png", "octets": 1, "contenu": base64.b64encode(b"y").decode(), "sha256": "0" * 64}
     with pytest.raises(AnsibleActionFail, match="modifié pendant son transfert"):
         keep_files(tmp_path, "pc", [item])
+
+
+def test_the_limits_are_those_of_a_collection() -> None:
+    assert (MAX_FILE, MAX_FILES) == (8 * 1024 * 1024, 30)
+
+
+class Play:
+    """Runs the action; the host's answer is given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answer: dict[str, Any] = {}
+        monkeypatch.setattr(action.ActionModule, "_execute_module", lambda _self, **sent: self._module(**sent))
+
+    def _module(self, module_name: str, module_args: dict[str, Any], **_options: Any) -> dict[str, Any]:
+        assert (module_name, module_args["command"]) == ("cdg59.creatic.proof", ["x"])
+        return self.answer
+
+    def run(self, *required: str) -> dict[str, Any]:
+        task = MagicMock(args={"command": ["x"], **({"required": list(required)} if required else {})}, async_val=0)
+        made = action.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
+        result: dict[str, Any] = made.run(
+            None, {"inventory_hostname": "gondecourt-pc", "creatic_commune": {"slug": "gondecourt"}}
+        )
+        return result
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Play:
+    monkeypatch.setenv(action.RUN_FOLDER, str(tmp_path / "run"))
+    return Play(monkeypatch)
+
+
+def test_what_is_required_is_there_and_good(play: Play, tmp_path: Path) -> None:
+    (tmp_path / "capture.png").write_bytes(b"image")
+    proofs = [GOOD, GOOD | {"cle": "acces", "libelle": "Accès", "verdict": "echec", "detail": "refusé"}]
+    proof = {"preuves": proofs, "fichiers": read_files([str(tmp_path / "capture.png")])}
+
+    def answer() -> dict[str, Any]:
+        return {"changed": False, "creatic_proof": dict(proof)}
+
+    play.answer = answer()
+    result = play.run("rgs")
+    assert "failed" not in result
+    assert [one["chemin"] for one in result["creatic_proof"]["fichiers"]] == ["gondecourt-pc/capture.png"]
+    assert (tmp_path / "run" / "gondecourt" / "gondecourt-pc" / "capture.png").read_bytes() == b"image"
+    play.answer = answer()
+    assert "failed" not in play.run()
+    play.answer = answer()
+    result = play.run("rgs", "acces", "absente")
+    assert result["failed"] is True
+    assert result["msg"] == "Accès : refusé ; preuve « absente » absente"
+    play.answer = answer() | {"failed": True, "msg": "la raison"}
+    assert play.run("absente")["msg"] == "la raison"
+
+
+def test_an_answer_without_proof_is_passed_on(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    play.answer = {"failed": True, "msg": "x"}
+    assert play.run("rgs") == {"failed": True, "msg": "x"}
+    monkeypatch.delenv(action.RUN_FOLDER)
+    assert play.run("rgs") == {"failed": True, "msg": "x"}
+    play.answer = {"creatic_proof": {"preuves": [], "fichiers": []}}
+    with pytest.raises(
+        AnsibleActionFail, match=r"^aucun déploiement n'est suivi : lancer playbooks/journeys/rollout.yml"
+    ):
+        play.run("rgs")
