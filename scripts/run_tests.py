@@ -133,14 +133,17 @@ class Run:
             "demande": wanted,
         }
 
-    def perform(self) -> bool:
-        """Run them all; gives whether all passed."""
+    def perform(self) -> None:
+        """Run them all."""
         self._announce()
         threads = [threading.Thread(target=self._follow, args=(name,)) for name in self.parts]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+
+    def conclude(self) -> bool:
+        """Say how it ended, and why what failed did; gives whether all passed."""
         failed = [name for name, part in self.parts.items() if part.verdict != "réussi"]
         for name in failed:
             self._why(name)
@@ -283,10 +286,11 @@ def main() -> int:
     os.environ |= {"CREATIC_HOME": str(HOME), "ANSIBLE_SSH_CONTROL_PATH_DIR": "~/.ansible/cp-test"}
     os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     os.environ |= dict.fromkeys(("ANSIBLE_FORCE_COLOR", "PY_COLORS"), "0") | {"NO_COLOR": "1"}
-    passed = Run(parts, " ".join(names) or "tout").perform()
-    if set(parts) - set(FILES):
-        subprocess.run(["fab", "lab.down"], cwd=TOP, check=False)
-    return 0 if passed else 1
+    run = Run(parts, " ".join(names) or "tout")
+    run.perform()
+    if set(parts) - set(FILES):  # whatever happened
+        subprocess.run(["fab", "lab.down"], cwd=TOP, stdout=subprocess.DEVNULL, check=False)
+    return 0 if run.conclude() else 1
 
 
 if __name__ == "__main__":
