@@ -24,6 +24,8 @@ for folder in ("", "collections", "roles/archive_gateway/files"):
 
 from tests.journeys.archive_client import (  # noqa: E402 - found through the lines above
     ADDRESSES,
+    AS_GATEWAY,
+    ROOM,
     Client,
     connect,
     gateway_certificate,
@@ -33,7 +35,7 @@ from tests.journeys.archive_client import (  # noqa: E402 - found through the li
     place,
     whole,
 )
-from tests.journeys.conftest import AS_GATEWAY, ENVIRONMENT, REPO, command  # noqa: E402 - same
+from tests.journeys.conftest import ENVIRONMENT, REPO, command  # noqa: E402 - same
 
 SIZES = {"10 ko": 10_000, "1 Mo": 1_000_000, "100 Mo": 100_000_000}
 IDLE_S = 30
@@ -147,7 +149,7 @@ def patch(client: Client) -> float:
 
 def main() -> int:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 30
-    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/archive_node.yml", *AS_GATEWAY)
+    done = command(*ROOM, *AS_GATEWAY)
     if done.returncode:
         raise SystemExit(done.stdout)
     with names_of_the_lab():

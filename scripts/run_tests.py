@@ -169,8 +169,11 @@ class Run:
         start = time.monotonic()
         if all(self.parts[one].verdict == "réussi" for one in part.needs if one in self.parts):
             print(f"\n== {name} : commence ({time.strftime('%T')})", flush=True)
-            passed = self._work(name, part)
-            verdict = "réussi" if passed else "échec"
+            try:
+                verdict = "réussi" if self._work(name, part) else "échec"
+            except OSError as error:  # others wait for a verdict
+                (LOGS / name).write_text(f"{error}\n", encoding="utf-8")
+                verdict = "échec"
         else:
             verdict = "pas fait"
             (LOGS / name).write_text(f"pas fait : {', '.join(part.needs)} n'a pas abouti\n", encoding="utf-8")
@@ -198,7 +201,7 @@ class Run:
 
     def _left(self) -> str:
         waiting = [name for name, part in self.parts.items() if not part.verdict]
-        known = self.last.get("complet", {}).get("secondes", 0) if self.wanted == "tout" else 0
+        known = (self.last.get("complet") or {}).get("secondes", 0) if self.wanted == "tout" else 0
         left = max(0, known - (time.monotonic() - self.started))
         about = f", environ {left / 60:.0f} min d'après le dernier passage" if known else ""
         return f" ; reste {', '.join(waiting)}{about}" if waiting else ""

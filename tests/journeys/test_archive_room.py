@@ -23,6 +23,8 @@ from tests.patience import allowed, wait_for
 from .archive_client import (
     ACCOUNT,
     ADDRESSES,
+    AS_GATEWAY,
+    ROOM,
     Client,
     connect,
     every_archive_on_every_node,
@@ -39,8 +41,6 @@ from .archive_client import (
 from .conftest import ENVIRONMENT, HOME, REPO, command
 
 PATCH = ("ansible-playbook", "-i", "inventories/lab", "playbooks/journeys/patch_archive.yml")
-ROOM = ("ansible-playbook", "-i", "inventories/lab", "playbooks/archive_node.yml")
-AS_GATEWAY = ("-e", json.dumps({"archive_node_client_peers": ["10.59.0.1", "10.59.0.30"]}))
 ENABLED = '$(systemctl list-unit-files "swift-*" --state=enabled --no-legend | cut -d" " -f1)'
 # A tiny repository on the node: a package to bring from version 1 to 2, which asks for a reboot if $1 says so.
 REPOSITORY = """
