@@ -265,3 +265,12 @@ def test_the_journey_is_run_in_a_session_of_its_own(tmp_path: Path) -> None:
     command = ["sh", "-c", "ps -o sid= -p $$ | tr -d ' ' > sid; exit 7"]
     assert archive_patch.run(tmp_path, command, tmp_path) == 7
     assert int((tmp_path / "sid").read_text()) != os.getsid(0)
+
+
+def test_what_a_patch_notes_is_closed_to_others(tmp_path: Path) -> None:
+    patch = Patch(tmp_path / "poste")
+    patch._save()
+    assert patch.path.parent.stat().st_mode & 0o777 == 0o700
+    dry = Patch(tmp_path / "autre", dry=True)
+    dry._save()
+    assert not dry.path.exists()

@@ -251,3 +251,10 @@ def test_a_gateway_without_figures_and_none_at_all() -> None:
          "Sceaux     : 3 sceaux, 40 événements ; tout est scellé ; LE DERNIER SCELLEMENT A ÉCHOUÉ"),
     ):  # fmt: skip
         assert archive_room._gateway_lines([Gateway("p", text, error)], NOW)[0] == said
+
+
+def test_a_gateway_whose_fixity_has_no_figure_yet_has_no_anomaly() -> None:
+    text = f"sae_journal_sceaux 3\nsae_fixite_plus_ancienne_seconds {NOW - 600}\n"
+    assert archive_room._gateway_lines([Gateway("p", text, "")], NOW)[1] == (
+        "Fixité     : chaque archive relue depuis moins de 10 min ; 0 anomalies, 0 en retard"
+    )
