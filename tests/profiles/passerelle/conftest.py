@@ -138,7 +138,9 @@ def passerelle(host: Host, hostvars: dict[str, Any], creatic_home: Path, store: 
     ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-i", str(creatic_home / "ssh/id_ed25519"),
            "-o", f"UserKnownHostsFile={creatic_home}/ssh/known_hosts"]  # fmt: skip
     found = Passerelle(hostvars["ansible_host"], hostvars["creatic_names"][0], creatic_home, host, ssh, store)
-    # As where the groupement has neither parapheur nor délibérations: nobody signs here (tests/journeys/test_chain.py).
+    # As where the groupement has neither parapheur nor délibérations, nor an archive that answers: nobody signs here,
+    # and acts stay where they can be looked at (tests/journeys/test_chain.py).
+    found.on_connector("systemctl stop tdt-connector-versement.timer tdt-connector-versement.service")
     path = "/etc/passerelle/config.json"
     restart = "systemctl restart passerelle passerelle-web"
     kept = json.loads(found.run(f"cat {path}"))
@@ -146,3 +148,4 @@ def passerelle(host: Host, hostvars: dict[str, Any], creatic_home: Path, store: 
     found.run(f"test -e {path}.essai || cp -a {path} {path}.essai; printf %s {alone} >{path} && {restart}")
     yield found
     found.run(f"mv {path}.essai {path} && {restart}")
+    found.on_connector("systemctl start tdt-connector-versement.timer")
