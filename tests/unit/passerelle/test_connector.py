@@ -233,6 +233,40 @@ def test_what_was_archived_is_said(world: World, commune: Commune, tdt: TdtServe
     assert world.act(reference).tdt["archive"] == "aip-7"
 
 
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_an_act_archived_before_it_was_told_acknowledged_is_told_so_first(
+    world: World, commune: Commune, tdt: TdtServer, forgotten: bool
+) -> None:
+    """Both may happen between two runs, or before the backup of a passerelle that was restored."""
+    commune.config = replace(commune.config, archive_url="https://sae.test")
+    reference = deposited(world)
+    relay(commune)
+    commune.run()
+    if forgotten:
+        relay(commune)
+        with world.store.transaction() as connection:
+            world.store.change(connection, reference, track={}, step="teletransmission")
+    [folder] = (commune.root / "acquittes").glob("059-*")
+    (folder / "versement.xml").write_text(
+        f'<ArchiveTransferReply xmlns="{sip.NAMESPACE}"><ReplyCode>OK</ReplyCode><DataObjectPackage><SystemId>aip-7'
+        "</SystemId></DataObjectPackage></ArchiveTransferReply>"
+    )
+    assert relay(commune) == [f"{reference} : {state}, dit à la passerelle." for state in ("acquittee", "versee")]
+    world.drain()
+    assert world.step(reference) == "termine"
+    track = world.act(reference).tdt
+    assert (track["id_acte"], track["archive"]) == (folder.name, "aip-7") and track["ar_acte"]
+
+
+def test_an_archive_without_its_acknowledgement_is_not_final(world: World, commune: Commune, tdt: TdtServer) -> None:
+    """A connector of before may still say them in that order: it says it again."""
+    reference = deposited(world)
+    with pytest.raises(BadRequest, match="l'accusé de réception vient avant le versement") as refused:
+        world.chain.follow(world.config.communes["gondecourt"], {"reference": reference, "etat": "versee"}, None)
+    assert refused.value.status == 425
+    assert world.step(reference) == "teletransmission"
+
+
 def test_a_passerelle_away_is_said_in_french(world: World, commune: Commune) -> None:
     world.web.stop()
     with pytest.raises(HandoverError, match=r"la passerelle \(localhost\) refuse la connexion"):

@@ -461,6 +461,9 @@ class Chain:
         here = STEPS.index(act.step) if act.step != FINISHED else -1
         if here < STEPS.index("teletransmission") or (state in _FAILED and self._reached(act, "acquittee")):
             raise BadRequest(f"« {reference} » n'est pas à transmettre (étape : {act.step}).", 409)
+        if state == "versee" and act.data["circuit"] != PES and not tdt.get("id_acte"):
+            # Nothing would be published, nor its ARActe filed. No final refusal: it is said again, in order.
+            raise BadRequest(f"« {reference} » : l'accusé de réception vient avant le versement.", 425)
         tdt["etat"] = state
         if state == "acquittee":
             if act.data["circuit"] == PES:

@@ -62,8 +62,12 @@ class Gateway:
             done = []
             for act in self._waiting():
                 done += self._take(act)
-            for key, text in self._journal.values(_KEY).items():
-                done += self._tell(key.removeprefix(_KEY), json.loads(text))
+            for key in self._journal.values(_KEY):
+                # An act that was archived since the last run is told acknowledged first, with its ARActe.
+                while (text := self._journal.value(key)) and (
+                    news := self._tell(key.removeprefix(_KEY), json.loads(text))
+                ):
+                    done += news
             return done
 
     # -- from the passerelle -------------------------------------------------------------------------------
@@ -161,7 +165,7 @@ class Gateway:
         """Say where an act is, if that is news."""
         rows = self._journal.with_file(f"{known['nom']}.yml")
         if rows:
-            said = self._state(rows[0])
+            said = self._state(rows[0], known["dit"])
         else:
             said = {"etat": "recue"} if (self._config.folder_depot / f"{known['nom']}.yml").exists() else {}
         if not said or said["etat"] == known["dit"]:
@@ -177,8 +181,8 @@ class Gateway:
             self._journal.set_value(_KEY + reference, json.dumps(known | {"dit": said["etat"]}))
         return [f"{reference} : {said['etat']}, dit à la passerelle.{refused}"]
 
-    def _state(self, row: Row) -> dict[str, Any]:
-        """What there is to say of a deposit, as the passerelle wants it."""
+    def _state(self, row: Row, before: str) -> dict[str, Any]:
+        """What there is to say of a deposit, as the passerelle wants it, after what was said before."""
         if row.state in _BEFORE:
             return {"etat": "recue"}
         if row.state is State.SENT:
@@ -194,7 +198,7 @@ class Gateway:
             receipt = folder / "acquittement.xml"  # which some platforms of Helios do not give
             given = {"ar_acte": base64.b64encode(receipt.read_bytes()).decode()} if receipt.exists() else {}
             return {"etat": "acquittee", "id_acte": folder.name, **given}
-        if (folder / ACCEPTED).is_file():
+        if before == "acquittee" and (folder / ACCEPTED).is_file():
             return {"etat": "versee", "archive": archived_as(folder)}
         content = base64.b64encode((folder / "ARActe.xml").read_bytes()).decode()
         return {
