@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from sae.versement import antivirus
+from sae.versement.container import Member
+from sae.versement.refusal import Refusal
 from sae.versement.seda import NAMESPACE
 
 from tests.unit.archive_gateway.gateway_harness import (
@@ -84,6 +90,85 @@ def test_a_scanner_that_gives_no_verdict_refuses(gateway: Gateway, clamd: FakeCl
     assert not answer.accepted and answer.temporary
     clamd.verdict = ""
     assert gateway.deposit(sip()).accepted  # the same SIP passes once the scanner works
+
+
+def scanned(folder: Path, clamd: FakeClamd, *contents: bytes) -> str:
+    """Have files scanned, and nothing else of a versement."""
+    members = []
+    for rank, content in enumerate(contents):
+        path = folder / f"fichier-{rank}"
+        path.write_bytes(content)
+        members.append(Member(f"content/{rank}.txt", path, len(content), ""))
+    return antivirus.scan(members, antivirus.Clamd(clamd.path))
+
+
+def test_the_scan_gives_the_scanner_s_version(tmp_path: Path, clamd: FakeClamd) -> None:
+    assert scanned(tmp_path, clamd, b"un", b"deux") == "ClamAV 1.4.3/27000"
+
+
+def test_an_empty_file_is_not_handed_to_the_scanner(tmp_path: Path, clamd: FakeClamd) -> None:
+    clamd.verdict = "Empty file ERROR"
+    assert scanned(tmp_path, clamd, b"") == "ClamAV 1.4.3/27000"
+
+
+def test_every_virus_is_told(tmp_path: Path, clamd: FakeClamd) -> None:
+    with pytest.raises(Refusal) as told:
+        scanned(tmp_path, clamd, EICAR, b"sain", EICAR)
+    assert not told.value.temporary
+    assert [(reason.code, reason.text) for reason in told.value.reasons] == [
+        ("VIRUS", "« content/0.txt » : Eicar-Test-Signature."),
+        ("VIRUS", "« content/2.txt » : Eicar-Test-Signature."),
+    ]
+
+
+@pytest.mark.parametrize("verdict", ["Can't allocate memory ERROR", "ok", "FOUND", "OK FOUNDER"])
+def test_a_file_without_a_clear_verdict_refuses_for_now(tmp_path: Path, clamd: FakeClamd, verdict: str) -> None:
+    clamd.verdict = verdict
+    with pytest.raises(Refusal) as told:
+        scanned(tmp_path, clamd, b"sain")
+    assert told.value.temporary
+    assert [(reason.code, reason.text) for reason in told.value.reasons] == [
+        ("ANTIVIRUS", f"« content/0.txt » n'a pas pu être analysé : {verdict}.")
+    ]
+
+
+@pytest.mark.parametrize("version", ["", "Bonjour", "ERROR ClamAV"])
+def test_what_is_no_clamav_refuses_for_now(tmp_path: Path, clamd: FakeClamd, version: str) -> None:
+    clamd.version = version
+    with pytest.raises(Refusal) as told:
+        scanned(tmp_path, clamd, b"sain")
+    assert told.value.temporary
+    assert [(reason.code, reason.text) for reason in told.value.reasons] == [
+        ("ANTIVIRUS", f"L'antivirus a répondu « {version} ».")
+    ]
+
+
+def test_a_scanner_that_is_gone_refuses_for_now(tmp_path: Path, clamd: FakeClamd) -> None:
+    clamd.stop()
+    with pytest.raises(Refusal) as told:
+        scanned(tmp_path, clamd, b"sain")
+    assert told.value.temporary
+    (reason,) = told.value.reasons
+    assert reason.code == "ANTIVIRUS"
+    assert reason.text == (
+        "L'antivirus ne répond pas ([Errno 2] No such file or directory) : aucun versement n'est admis sans analyse. "
+        "Réessayez plus tard."
+    )
+
+
+def test_an_answer_without_end_is_cut(tmp_path: Path, clamd: FakeClamd) -> None:
+    clamd.version = "ClamAV " + "x" * 100_000
+    assert 65536 < len(antivirus.Clamd(clamd.path).version()) < 65536 + 2 * 4096
+
+
+def test_the_age_of_signatures_is_that_of_the_newest(tmp_path: Path) -> None:
+    assert antivirus.signatures_age(tmp_path) is None
+    (tmp_path / "freshclam.dat").touch()
+    assert antivirus.signatures_age(tmp_path) is None
+    for name, age in (("main.cvd", 9000), ("daily.cld", 600)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age, time.time() - age))
+    assert 599 <= (antivirus.signatures_age(tmp_path) or 0) < 700
 
 
 def test_what_the_scanner_cannot_see_whole_is_refused(gateway: Gateway, clamd: FakeClamd) -> None:

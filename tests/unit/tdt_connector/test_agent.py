@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
 import os
+import random
 import signal
 import tarfile
 import tempfile
@@ -17,6 +19,7 @@ from pathlib import Path
 import pytest
 from pypdf import PdfReader, PdfWriter
 from tdt_connector.client import Client
+from tdt_connector.driver import Incoming
 from tdt_connector.journal import Journal, State
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_connector.s2low import S2low
@@ -451,6 +454,55 @@ def test_killed_while_receiving_a_letter_it_is_kept_once(commune: Commune, tdt: 
     assert commune.child(lambda: commune.run(until=lambda: False, on_step=hear)) == -signal.SIGKILL
     commune.run(until=lambda: bool(commune.folder("lettres")) and not unread(commune))
     assert len(commune.folder("lettres")) == 1
+
+
+def archive_of(*files: tuple[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        folder = tarfile.TarInfo("dossier")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+    return buffer.getvalue()
+
+
+ARCHIVE = archive_of(
+    ("envoi/lettre.pdf", b"%PDF-1.4 lettre"), ("envoi/plan.png", b"plan"), ("lettre-59.tar.gz", b"piege")
+)
+NOISE = random.Random(59).randbytes(100_000)  # noqa: S311 - what gzip cannot make smaller
+LONG = archive_of(("envoi/lettre.pdf", b"%PDF-1.4 lettre"), ("envoi/plan.png", NOISE))
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        (b"%PDF-1.7 lettre", {"lettre-59.pdf": b"%PDF-1.7 lettre"}),
+        (b"<lettre/>", {"lettre-59.xml": b"<lettre/>"}),
+        (b"", {"lettre-59.xml": b""}),
+        (ARCHIVE, {"lettre-59.tar.gz": ARCHIVE, "lettre.pdf": b"%PDF-1.4 lettre", "plan.png": b"plan"}),
+        (LONG[:50_000], {"lettre-59.tar.gz": LONG[:50_000], "lettre.pdf": b"%PDF-1.4 lettre"}),
+        (b"\x1f\x8b", {"lettre-59.tar.gz": b"\x1f\x8b"}),
+        (b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 50, {"lettre-59.tar.gz": b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 50}),
+        (gzip.compress(b"rien d'une archive"), {"lettre-59.tar.gz": gzip.compress(b"rien d'une archive")}),
+    ],
+    ids=["pdf", "xml", "empty", "archive", "cut", "head only", "damaged", "no archive"],
+)
+def test_a_document_is_kept_as_it_came_and_an_archive_opened(
+    commune: Commune, monkeypatch: pytest.MonkeyPatch, content: bytes, kept: dict[str, bytes]
+) -> None:
+    read: list[Incoming] = []
+    letter = Incoming(59, "lettre", "Lettre d'observations")
+    monkeypatch.setattr(S2low, "incoming", lambda driver: [] if read else [letter])
+    monkeypatch.setattr(S2low, "fetch", lambda driver, item: content)
+    monkeypatch.setattr(S2low, "mark_read", lambda driver, item: read.append(item))
+    commune.run(until=lambda: bool(read))
+    (folder,) = commune.folder("lettres")
+    assert folder.name.endswith("-lettre-d-observations-59")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
+    assert read == [letter]
 
 
 def test_two_clerks_with_the_same_file_name_lose_nothing(commune: Commune, tdt: TdtServer) -> None:

@@ -7,6 +7,7 @@ watchdog with it.
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import logging
@@ -18,6 +19,7 @@ import tarfile
 import threading
 import time
 import unicodedata
+import zlib
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -703,9 +705,10 @@ def _unpack(content: bytes, folder: Path, item: Incoming) -> None:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
             for member in archive:
                 stream = archive.extractfile(member) if member.isfile() else None
-                if stream is not None:
-                    write(folder / Path(member.name).name, stream.read())
-    except tarfile.TarError as error:
+                target = folder / Path(member.name).name
+                if stream is not None and not target.exists():  # the archive itself is never replaced
+                    write(target, stream.read())
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         log.warning("%s : archive illisible (%s), conservée telle quelle.", item.title, error)
 
 
