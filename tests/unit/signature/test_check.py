@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import hashlib
 import io
 import json
 import os
@@ -45,6 +46,23 @@ def refused(issuer: Issuer, path: Path, words: str, original: Path | None = None
     with pytest.raises(Refusal, match=words) as told:
         asyncio.run(check_pdf(path, person, issuer.trust, original))
     assert str(told.value).startswith(f"{path.name} : ")
+
+
+def test_a_signature_of_a_part_of_the_document(issuer: Issuer, act: Path) -> None:
+    """A good signature, over all but the last bytes of its own revision."""
+    pair = issuer.person()
+    path = act.with_name("signe.pdf")
+    asyncio.run(pades.sign(act, path, software(issuer, pair)))
+    data = path.read_bytes()
+    [(span, start, length, rest)] = [
+        (one.span(), *map(int, one.groups())) for one in re.finditer(rb"/ByteRange \[0 (\d+) (\d+) (\d+)\] *", data)
+    ]
+    shorter = b"/ByteRange [0 %d %d %d]" % (start, length, rest - 40)
+    data = data[: span[0]] + shorter.ljust(span[1] - span[0]) + data[span[1] :]
+    covered = hashlib.sha256(data[:start] + data[length : length + rest - 40]).digest()
+    cms = asyncio.run(software(issuer, pair).async_sign(covered, "sha256", use_pades=True)).dump().hex().encode()
+    path.write_bytes(data[: start + 1] + cms.ljust(length - start - 2, b"0") + data[length - 1 :])
+    refused(issuer, path, "la signature ne couvre qu'une partie du document. À faire : signez le document entier")
 
 
 @pytest.mark.parametrize("name", ["DUBOIS Claire", "claire dubois", "Claire DUBOIS"])
@@ -196,6 +214,10 @@ def array(*values: generic.PdfObject) -> generic.ArrayObject:
     return generic.ArrayObject(values)
 
 
+def stream(content: bytes) -> generic.StreamObject:
+    return generic.StreamObject(stream_data=content)
+
+
 def dictionary(value: int) -> generic.DictionaryObject:
     return generic.DictionaryObject({generic.NameObject("/Valeur"): number(value)})
 
@@ -215,9 +237,11 @@ def dictionary(value: int) -> generic.DictionaryObject:
         (lambda: array(number(5)), lambda: array(number(5), generic.DictionaryObject(
             {generic.NameObject("/FT"): generic.NameObject("/Sig")})), True),
         (generic.NullObject, lambda: number(6), True),
+        (lambda: stream(b"texte"), lambda: stream(b"texte"), True),
+        (lambda: stream(b"texte"), lambda: stream(b"autre"), False),
     ],
     ids=["number", "other number", "dictionary", "other dictionary", "other type", "other item", "item away",
-         "item more", "dictionary more", "signature more", "nothing before"],
+         "item more", "dictionary more", "signature more", "nothing before", "stream", "other stream"],
 )  # fmt: skip
 def test_only_what_signing_adds_makes_the_circuit_s_document(
     issuer: Issuer, act: Path, tmp_path: Path,

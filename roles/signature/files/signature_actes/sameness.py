@@ -90,10 +90,6 @@ def _array(old: list[Any], new: list[Any], reader: PdfFileReader) -> bool:
 def _dump(value: Any) -> bytes:
     if value is None:
         return b""
-    if isinstance(value, generic.StreamObject):
-        plain = generic.DictionaryObject(value)
-        plain.pop("/Length", None)
-        return _dump(plain) + b"stream" + value.encoded_data
     buffer = io.BytesIO()
     value.write_to_stream(buffer)
     return buffer.getvalue()
