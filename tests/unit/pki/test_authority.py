@@ -320,6 +320,18 @@ def test_one_key_serves_one_place(authority: Authority) -> None:
         authority.issue(csr, CLIENT, Owner("autre-hote"))
 
 
+def test_a_registry_of_another_version_is_left_alone(authority: Authority) -> None:
+    with sqlite3.connect(authority.registry) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    before = authority.registry.read_bytes()
+    expected = f"registre {authority.registry} illisible (version 2) : restaurez-le depuis la sauvegarde"
+    for action in (authority.listing, authority.settings, lambda: authority.ensure(SETTINGS), lambda: issue(authority)):
+        with pytest.raises(PkiError) as told:
+            action()
+        assert str(told.value) == expected
+    assert authority.registry.read_bytes() == before
+
+
 # -- revoking ----------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -66,6 +67,20 @@ def test_table_in_french(authority: Authority, etc: Path) -> None:
     assert text.splitlines()[0].split() == ["Nom", "Titulaire", "Expire", "le", "Jours", "État"]
     assert re.search(rf"^tdt +Connecteur de Gondecourt +{one.end:%d/%m/%Y} +200 +valide$", text, re.M)
     assert report.table([], in_days(one, 1)) == "Aucun certificat sur cette machine.\n"
+
+
+def test_columns_are_straight_with_accents_in_two_parts(authority: Authority, etc: Path) -> None:
+    one = install(authority, etc)
+    lost = Watched("perdu", etc, None, problem="certificat absent")
+    end = f"{one.end:%d/%m/%Y}"
+    found = [replace(one, name="e\u0301le\u0301"), replace(one, name="ele"), lost]
+    assert report.table(found, in_days(one, 200)).splitlines() == [
+        "Nom    Titulaire                 Expire le   Jours  État",
+        "─────  ────────────────────────  ──────────  ─────  ─────────────────",
+        f"e\u0301le\u0301    Connecteur de Gondecourt  {end}  200    valide",
+        f"ele    Connecteur de Gondecourt  {end}  200    valide",
+        "perdu                            ?           ?      certificat absent",
+    ]
 
 
 @pytest.mark.parametrize(
