@@ -7,7 +7,8 @@ import logging
 import os
 import pwd
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -15,11 +16,11 @@ import psycopg
 from procrastinate.exceptions import ConnectorException
 
 from . import config as settings
-from .chain import NATURES, BadRequest
+from .chain import NATURES, BadRequest, Chain
 from .files import Files
 from .page import content
 from .queue import Queue, alone, parts
-from .store import Act
+from .store import Act, Store
 
 log = logging.getLogger("passerelle")
 
@@ -83,8 +84,7 @@ def _become_service(config: settings.Config) -> None:
 
 
 def _work(config: settings.Config, arguments: argparse.Namespace) -> int:
-    with alone(config):
-        store, queue, chain = parts(config)
+    with alone(config), _parts(config) as (store, queue, chain):
         Files(config.folder).clean()
         found = queue.recover()
         if found:
@@ -92,7 +92,6 @@ def _work(config: settings.Config, arguments: argparse.Namespace) -> int:
         servers = ", ".join(config.servers) or "aucun"
         log.info("Passerelle prête : %d communes, serveurs : %s.", len(config.communes), servers)
         queue.work(chain, store)
-        store.close()
     return 0
 
 
@@ -102,21 +101,19 @@ def _prepare(config: settings.Config, arguments: argparse.Namespace) -> int:
 
 
 def _list(config: settings.Config, arguments: argparse.Namespace) -> int:
-    store, _queue, _chain = parts(config)
-    shown = content(config, store, None)
+    with _parts(config) as (store, _queue, _chain):
+        shown = content(config, store, None)
     rows = shown["a_revoir"] if arguments.bloques else shown["actes"]
     for one in rows:
         text = one["texte"] + (f" (en retard : {one['retard']})" if one["retard"] else "")
         print(f"{one['depuis']}  {one['commune']:<20} {one['numero']:<16} {text}\n    {one['reference']}")
     print(f"{len(rows)} acte(s)." if rows else "Aucun acte.")
-    store.close()
     return 0
 
 
 def _show(config: settings.Config, arguments: argparse.Namespace) -> int:
-    store, _queue, _chain = parts(config)
-    act, past = store.get(arguments.reference), store.history(arguments.reference)
-    store.close()
+    with _parts(config) as (store, _queue, _chain):
+        act, past = store.get(arguments.reference), store.history(arguments.reference)
     if act is None:
         print(f"Aucun acte n'a la référence « {arguments.reference} ».", file=sys.stderr)
         return 1
@@ -135,22 +132,28 @@ def _described(act: Act) -> str:
 
 
 def _retry(config: settings.Config, arguments: argparse.Namespace) -> int:
-    store, queue, chain = parts(config)
-    act = chain.retry(arguments.reference)
-    queue.hurry(arguments.reference)
-    store.close()
+    with _parts(config) as (_store, queue, chain):
+        act = chain.retry(arguments.reference)
+        queue.hurry(arguments.reference)
     print(f"« {act.data.get('numero')} » reprend à l'étape « {act.step} ».")
     return 0
 
 
 def _deposit(config: settings.Config, arguments: argparse.Namespace) -> int:
-    store, _queue, chain = parts(config)
     content_of = arguments.fichier.read_bytes()
     data = {
         "circuit": arguments.circuit, "numero": arguments.numero, "date": arguments.date.isoformat(),
         "objet": arguments.objet, "matiere": arguments.matiere,
     }  # fmt: skip
-    reference = chain.deposit(arguments.commune, data, content_of)
-    store.close()
+    with _parts(config) as (_store, _queue, chain):
+        reference = chain.deposit(arguments.commune, data, content_of)
     print(f"Dans la chaîne sous la référence {reference}.")
     return 0
+
+
+@contextmanager
+def _parts(config: settings.Config) -> Iterator[tuple[Store, Queue, Chain]]:
+    """The parts of a configuration; connections are given back, or their threads outlive what was refused."""
+    store, queue, chain = parts(config)
+    with closing(store):
+        yield store, queue, chain
