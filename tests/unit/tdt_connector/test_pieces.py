@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import shutil
+import ssl
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tdt_connector import checks, classification, storage
-from tdt_connector.client import FilePart, Multipart
+import requests
+import urllib3
+from tdt_connector import certificate, checks, classification, depot, receipt, storage
+from tdt_connector.client import FilePart, Multipart, explain
 from tdt_connector.config import ConfigError, Delays, load, luhn
 from tdt_connector.depot import DepotWatcher
 from tdt_connector.description import DescriptionError, parse
+from tdt_connector.errors import Denied, TdtError, Uncertain, Unreachable
 from tdt_connector.journal import AlreadyUsed, Journal, SeenFile, State, StateChanged
 from tdt_connector.proof import test_number as make_number
 from tdt_connector.proof import test_pdf as make_pdf
 
-from tests.unit.tdt_connector.connector_harness import SIREN
+from tests.unit.tdt_connector.connector_harness import SIREN, Authority
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "protocol" / "actes"
 
@@ -232,6 +238,82 @@ def test_dates() -> None:
     assert "n'est pas une date" in (checks.check_date("2026-02-30", today)[1] or "")
 
 
+def test_what_is_not_said_is_asked_for() -> None:
+    assert checks.check_number("") == "champ « numero » absent ; indiquez le numéro de l'acte (exemple : 2026_012)."
+    expected = "champ « date » absent ; indiquez la date de la décision (exemple : 2026-11-25)."
+    assert checks.check_date("", date(2026, 11, 25)) == ("", expected)
+
+
+def test_a_number_is_proposed_when_one_can_be_made() -> None:
+    rule = "n'est pas admis (seuls A-Z, 0-9 et _ sont admis, sans _ au début ni à la fin)"
+    assert checks.check_number("n° 12/é") == f"champ « numero » : « n° 12/é » {rule} ; proposition : N_12_E."
+    assert checks.check_number("-") == f"champ « numero » : « - » {rule}."
+    assert checks.check_number("_" * 15) == f"champ « numero » : « {'_' * 15} » {rule}."
+    assert checks.check_number("A" * 16) == f"champ « numero » : « {'A' * 16} » compte 16 caractères ; 15 au plus."
+
+
+def test_a_document_without_a_page_or_a_byte(tmp_path: Path) -> None:
+    from pypdf import PdfWriter
+
+    path = tmp_path / "a.pdf"
+    path.touch()
+    assert checks.check_pdf(path) == "« a.pdf » est vide (0 octet) ; déposez de nouveau le document."
+    assert checks.check_annex(path) == "annexe « a.pdf » vide (0 octet) ; déposez de nouveau le document."
+    PdfWriter().write(path)
+    assert checks.check_pdf(path) == "« a.pdf » est un PDF sans page ; exportez-le de nouveau."
+    assert checks.check_annex(path) == "annexe « a.pdf » est un PDF sans page ; exportez-le de nouveau."
+    path.write_bytes(b"x")
+    told = checks.check_annex(path)
+    assert told == "annexe « a.pdf » n'est pas un PDF, quel que soit son nom ; exportez le document en PDF."
+    path.write_bytes(b" " * 1019 + make_pdf("Acte", "1"))
+    assert checks.check_pdf(path) is None
+    path.write_bytes(b" " * 1020 + make_pdf("Acte", "1"))
+    assert "n'est pas un PDF" in (checks.check_pdf(path) or "")
+
+
+@pytest.mark.parametrize("head", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
+def test_annexes_may_be_images(tmp_path: Path, head: bytes) -> None:
+    (tmp_path / "a.pdf").write_bytes(head + bytes(20))
+    assert checks.check_annex(tmp_path / "a.pdf") is None
+
+
+def test_the_limit_itself_is_too_much(tmp_path: Path) -> None:
+    assert checks.check_size(999_999, 1_000_000) is None
+    assert checks.check_size(1_000_000, 1_000_000) == (
+        "les fichiers pèsent 1 Mo ; le TdT refuse un envoi de 1 Mo ou plus. "
+        "Réduisez les images du PDF ou transmettez les annexes par voie papier (document_papier: oui)."
+    )
+
+
+def pes(siret: str = f"{SIREN}00011", tag: str = "PES_Aller") -> bytes:
+    owner = f'<EnTetePES><IdColl V="{siret}"/></EnTetePES>' if siret else ""
+    return f"<{tag}>{owner}</{tag}>".encode()
+
+
+def test_a_flow_is_read_before_it_is_sent(tmp_path: Path) -> None:
+    path = tmp_path / "flux.xml"
+    for content, told in (
+        (pes(), None),
+        (b"", "« flux.xml » est vide (0 octet) ; exportez-le de nouveau du logiciel de comptabilité."),
+        (b"<a>", "« flux.xml » n'est pas du XML lisible ("),
+        (pes(tag="PES_Retour"), "« flux.xml » n'est pas un flux PES (élément PES_Aller attendu, PES_Retour trouvé)."),
+        (
+            pes(""),
+            "« flux.xml » porte l'identifiant «  » (EnTetePES/IdColl), qui n'est pas de la collectivité 215902669",
+        ),
+        (
+            pes("21590035800011"),
+            "« flux.xml » porte l'identifiant « 21590035800011 » (EnTetePES/IdColl), qui n'est pas",
+        ),
+        (pes() + b" " * 1000, "les fichiers pèsent 0 Mo"),
+    ):
+        path.write_bytes(content)
+        faults = checks.check_pes(path, SIREN, 1000)
+        assert len(faults) == (0 if told is None else 1)
+        if told:
+            assert faults[0].startswith(told)
+
+
 def test_the_test_act_is_valid() -> None:
     from datetime import datetime
 
@@ -275,6 +357,124 @@ def test_real_classifications(name: str, version: str, matter: str) -> None:
 def test_bad_classifications(content: bytes) -> None:
     with pytest.raises(classification.ClassificationError):
         classification.parse(content)
+
+
+def nomenclature(version: str = "2026-01-01", natures: str = "1", matters: str = "7") -> bytes:
+    kinds = '<a:TypePJNatureActe a:CodeTypePJ="99_DE" a:Libelle="Délibération"/>'
+    known = "".join(
+        f'<a:NatureActe a:CodeNatureActe="{code}" a:TypeAbrege="DE" a:Libelle="Délibérations">{kinds}</a:NatureActe>'
+        for code in natures
+    )
+    inside = "".join(
+        f'<a:Matiere1 a:CodeMatiere="{code}" a:Libelle="Finances"><a:Matiere2 a:CodeMatiere="5" a:Libelle="Aides"/>'
+        "</a:Matiere1>"
+        for code in matters
+    )
+    return (
+        f'<a:RetourClassification xmlns:a="http://www.interieur.gouv.fr/ACTES#v1.1-20040216">'
+        f"<a:DateClassification>{version}</a:DateClassification><a:NaturesActes>{known}</a:NaturesActes>"
+        f"<a:Matieres>{inside}</a:Matieres></a:RetourClassification>"
+    ).encode()
+
+
+def test_a_classification_says_natures_and_matters() -> None:
+    found = classification.parse(nomenclature())
+    assert found.version == date(2026, 1, 1)
+    assert found.matters == {"7": "Finances", "7.5": "Aides"}
+    assert found.natures["1"].types == {"99_DE": "Délibération"}
+    for wanted in ("1", "DE", "de", "Délibérations", "deliberation"):
+        assert found.nature(wanted) == found.natures["1"]
+    assert found.nature("arrêté") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "la nomenclature reçue n'est pas du XML lisible"),
+        (b"<a/>", "le document reçu n'est pas une nomenclature (RetourClassification attendu)"),
+        (nomenclature(version="hier"), "la nomenclature reçue n'a pas de date de version valide"),
+        (nomenclature(natures=""), "la nomenclature reçue est vide (natures ou matières absentes)"),
+        (nomenclature(matters=""), "la nomenclature reçue est vide (natures ou matières absentes)"),
+        (
+            nomenclature().replace(b"Matieres", b"Autres"),
+            "la nomenclature reçue est vide (natures ou matières absentes)",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_classification(content: bytes, told: str) -> None:
+    with pytest.raises(classification.ClassificationError) as caught:
+        classification.parse(content)
+    assert str(caught.value).startswith(told)
+
+
+# -- ARActe -----------------------------------------------------------------------------------------------
+
+ACT = checks.Act("2026_001", "Objet", "2026-01-15", "1", "DE", ("7", "5"), "99_DE", "a.pdf", (), False, False, ())
+IDACTE = f"059-{SIREN}-20260115-2026_001-DE"
+
+
+def aracte(
+    idacte: str = IDACTE, received: str = "2026-01-16", version: str = "2026-01-01", tag: str = "ARActe"
+) -> bytes:
+    return (
+        f'<a:{tag} xmlns:a="http://www.interieur.gouv.fr/ACTES#v1.1-20040216" a:IDActe="{idacte}" '
+        f'a:DateReception="{received}"><a:ClassificationDateVersionEnCours>{version}'
+        f"</a:ClassificationDateVersionEnCours></a:{tag}>"
+    ).encode()
+
+
+def test_an_aracte_is_of_its_act() -> None:
+    assert receipt.parse(aracte(), ACT, SIREN) == receipt.Receipt(IDACTE, "2026-01-16", date(2026, 1, 1))
+    assert receipt.parse(b"\n" + aracte(version=""), ACT, SIREN).classification is None
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"KO", "l'ARActe reçu n'est pas du XML lisible ("),
+        (aracte(tag="Anomalie"), "le document reçu à la place de l'ARActe n'en est pas un"),
+        (aracte(idacte="59-1"), "l'ARActe reçu porte un identifiant mal formé : « 59-1 »"),
+        (aracte(idacte=IDACTE.replace("DE", "AR")), "l'ARActe reçu concerne un autre acte : « "),
+        (aracte(idacte=IDACTE.replace("_001", "_002")), "l'ARActe reçu concerne un autre acte : « "),
+        (aracte(idacte=IDACTE.replace(SIREN, "215903600")), "l'ARActe reçu concerne un autre acte : « "),
+        (aracte(received="16/01/2026"), "l'ARActe reçu n'a pas de date de réception valide"),
+    ],
+)
+def test_another_aracte_is_refused(content: bytes, told: str) -> None:
+    with pytest.raises(receipt.ReceiptError) as caught:
+        receipt.parse(content, ACT, SIREN)
+    assert str(caught.value).startswith(told)
+
+
+# -- the client certificate -------------------------------------------------------------------------------
+
+
+def test_a_damaged_certificate_key_or_list_is_told(tmp_path: Path, authority: Authority) -> None:
+    folder, lists = tmp_path / "commune", tmp_path / "crl.pem"
+    shutil.copytree(authority.folder / "commune", folder)
+    own = certificate.read(folder, lists)
+    assert (own.key_matches, own.signed_by_chain, own.revoked_on) == (True, True, None)
+    assert own.days_left in (364, 365)
+    shutil.copy(authority.crl(), lists)
+    assert certificate.read(folder, lists).revoked_on is None
+    shutil.copy(authority.crl(folder), lists)
+    assert certificate.read(folder, lists).revoked_on is not None
+    for text in ("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", "-----END X509 CRL-----\n"):
+        lists.write_text(text)
+        with pytest.raises(certificate.CertificateError, match=f"^liste de révocation endommagée : {lists} "):
+            certificate.read(folder, lists)
+    lists.unlink()
+    for name in ("cert.pem", "key.pem", "chain.pem"):
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(b"abime")
+        with pytest.raises(
+            certificate.CertificateError, match=f"^fichier de certificat ou de clé endommagé dans {folder}"
+        ):
+            certificate.read(folder, lists)
+        (folder / name).unlink()
+        with pytest.raises(certificate.CertificateError, match=f"^{folder / name} : No such file or directory$"):
+            certificate.read(folder, lists)
+        (folder / name).write_bytes(whole)
 
 
 # -- journal ----------------------------------------------------------------------------------------------
@@ -342,6 +542,28 @@ def test_journal_keeps_numbers_and_pes_unique(tmp_path: Path) -> None:
         journal.move(one, State.CHECKED, empreinte="s")
         with pytest.raises(AlreadyUsed):
             journal.move(two, State.CHECKED, empreinte="s")
+
+
+def test_journal_knows_its_columns_and_its_deposits(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j") as journal:
+        row = journal.add("ref", "acte", [SeenFile("é.yml", 1, 2, 3, "x"), SeenFile("é.pdf", 4, 5, 6, "y")])
+        with pytest.raises(ValueError, match=r"unknown columns \{'etat'\}"):
+            journal.note(row, etat="acquitte")
+        with pytest.raises(KeyError):
+            journal.get(59)
+        with pytest.raises(KeyError):
+            journal.get(None)
+        newer = journal.add("autre", "acte", [SeenFile("é.yml", 7, 8, 9, "z")])
+        assert [one.ref for one in journal.with_file("é.yml")] == ["autre", "ref"]
+        assert [one.ref for one in journal.with_file("é.pdf")] == ["ref"]
+        assert journal.with_file(".yml") == []
+        assert journal.find("autre") == [newer]
+        for key in ("a:1", "a:2", "b:1"):
+            journal.set_value(key, key.upper())
+        assert journal.values("a:") == {"a:1": "A:1", "a:2": "A:2"}
+        journal.forget("a:1")
+        assert journal.values("a:") == {"a:2": "A:2"}
+        assert journal.value("a:1", "rien") == "rien"
 
 
 # -- hot folder -------------------------------------------------------------------------------------------
@@ -419,6 +641,49 @@ def test_pipes_and_unreadable_files_are_told(watched: Watched) -> None:
     assert watched.look(5) == [("pes", ("tube.xml",), True)]
 
 
+def test_a_description_that_is_none_waits_for_what_bears_its_name(watched: Watched) -> None:
+    (watched.folder / "a.yml").symlink_to("/etc/passwd")
+    (watched.folder / "a.pdf").write_bytes(PDF)
+    (watched.folder / "b.yml").write_bytes(b"a: [")
+    (watched.folder / "b.pdf").write_bytes(PDF)
+    watched.look()
+    for name in "ab":  # it is still being written
+        (watched.folder / f"{name}.pdf").write_bytes(PDF + b"\n")
+    assert watched.look(5) == []
+    assert watched.look(5) == [("autre", ("a.yml",), True), ("autre", ("b.yml", "b.pdf"), True)]
+
+
+def test_an_unfinished_flow_is_waited_for_then_taken_as_it_is(watched: Watched) -> None:
+    for content in (b"<a>un", b""):
+        (watched.folder / "flux.xml").write_bytes(content)
+        watched.look()
+        assert watched.look(299) == []
+        assert watched.look(1) == [("pes", ("flux.xml",), False)]
+
+
+def test_folders_and_what_is_taken_already_are_left(watched: Watched) -> None:
+    (watched.folder / "dossier.xml").mkdir()
+    (watched.folder / "flux.xml").write_bytes(b"<a/>")
+    taken = {("flux.xml", (watched.folder / "flux.xml").stat().st_ino)}
+    watched.watcher.ready(taken)
+    watched.now += 400
+    assert watched.watcher.ready(taken) == []
+
+
+def test_a_file_that_cannot_be_read_is_told(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_path: Path) -> Any:
+        raise PermissionError
+
+    (watched.folder / "flux.xml").write_bytes(b"<a/>")
+    watched.look()
+    monkeypatch.setattr(depot, "open_regular", denied)
+    watched.now += 5
+    [group] = watched.watcher.ready(set())
+    assert group.problem == (
+        "« flux.xml » : le connecteur n'a pas le droit de le lire ; donnez la lecture au groupe du dossier."
+    )
+
+
 # -- storage and multipart --------------------------------------------------------------------------------
 
 
@@ -478,3 +743,84 @@ def test_multipart_is_read_by_pieces_and_in_latin1(tmp_path: Path) -> None:
     assert b'name="subject"\r\n\r\n\xe9t\xe9\r\n' in whole
     assert b'filename="_ _.pdf"' in whole
     assert len(beats) > 20
+
+
+def test_multipart_may_be_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(b"x" * 200_000)
+    body = Multipart([("api", "1")], [FilePart("acte", tmp_path / "a.pdf", "application/pdf")], "latin-1", lambda: None)
+    first = body.read(10)
+    rest = body.read()
+    assert len(first) == 10
+    assert len(first + rest) == len(body)
+    assert (first + rest).endswith(f"\r\n--{body.boundary}--\r\n".encode())
+    assert body.read() == body.read(10) == b""
+
+
+# -- what a failed exchange means ---------------------------------------------------------------------------
+
+
+def unproven(code: int) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError("refusé")
+    error.verify_code, error.verify_message = code, "raison d'OpenSSL"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        (9, "serveur_pas_encore_valide", "n'est pas encore valable (l'horloge de cette machine est-elle juste ?)"),
+        (10, "serveur_expire", "a expiré (l'horloge de cette machine est-elle juste ?)"),
+        (18, "serveur_autosigne", "est autosigné : aucune autorité de confiance ne s'en porte garante"),
+        (19, "serveur_autorite", "vient d'une autorité inconnue de cette machine"),
+        (20, "serveur_autorite", "vient d'une autorité inconnue de cette machine"),
+        (21, "serveur_autorite", "vient d'une autorité inconnue de cette machine"),
+        (23, "serveur_revoque", "a été révoqué"),
+        (62, "serveur_nom", "porte un autre nom que celui du TdT"),
+        (64, "serveur_nom", "porte une autre adresse que celle du TdT"),
+        (3, "serveur_refuse", "est refusé (raison d'OpenSSL)"),
+    ],
+)
+def test_a_server_that_is_not_proven(code: int, kind: str, words: str) -> None:
+    told = explain(requests.exceptions.SSLError(unproven(code)), "https://tdt.test/", 60)
+    assert isinstance(told, Unreachable)
+    assert told.kind == kind
+    assert str(told) == (
+        f"le certificat du serveur tdt.test {words}. Rien n'est envoyé à un serveur qui n'est pas prouvé."
+    )
+
+
+def alert(reason: str) -> requests.exceptions.SSLError:
+    inner = ssl.SSLError(1, f"[SSL: {reason}]")
+    inner.reason = reason
+    return requests.exceptions.SSLError(inner)
+
+
+POOL: Any = None
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "kind", "words"),
+    [
+        (alert("SSLV3_ALERT_CERTIFICATE_REVOKED"), Denied, "client_revoque",
+         "le TdT refuse le certificat client : il a été révoqué."),
+        (alert("TLSV1_ALERT_UNKNOWN_CA"), Denied, "client_autorite",
+         "le TdT refuse le certificat client : il vient d'une autorité que le TdT ne reconnaît pas."),
+        (alert("KEY_VALUES_MISMATCH"), Denied, "client_cle", "la clé privée ne correspond pas au certificat client."),
+        (alert("UNKNOWN_CA"), Uncertain, "coupure",
+         "la liaison avec tdt.test a été coupée avant la réponse (SSLError)."),
+        (requests.ConnectionError(urllib3.exceptions.NameResolutionError("tdt.test", POOL, OSError())),  # type: ignore[arg-type]
+         Unreachable, "dns", "le nom tdt.test est introuvable (DNS)."),
+        (requests.ConnectionError(urllib3.exceptions.NewConnectionError(POOL, "refusé")), Unreachable, "tcp",
+         "le TdT (tdt.test) refuse la connexion, ou le réseau est coupé."),
+        (requests.ConnectTimeout(urllib3.exceptions.ConnectTimeoutError("lent")), Unreachable, "tcp",
+         "le TdT (tdt.test) ne répond pas (délai dépassé à la connexion)."),
+        (requests.ReadTimeout(urllib3.exceptions.ReadTimeoutError(POOL, "/", "lent")), Uncertain, "delai",
+         "le TdT (tdt.test) n'a pas répondu en 60 s."),
+        (FileNotFoundError("ca.pem"), Denied, "client_absent", "certificats inutilisables : ca.pem."),
+        (requests.ConnectionError(ConnectionResetError()), Uncertain, "coupure",
+         "la liaison avec tdt.test a été coupée avant la réponse (ConnectionResetError)."),
+    ],
+)  # fmt: skip
+def test_what_a_failed_exchange_means(error: Exception, expected: type[TdtError], kind: str, words: str) -> None:
+    told = explain(error, "https://tdt.test/", 60)
+    assert (type(told), told.kind, str(told)) == (expected, kind, words)

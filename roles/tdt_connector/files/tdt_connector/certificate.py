@@ -41,7 +41,7 @@ def _name(name: x509.Name) -> str:
 def read(folder: Path, crl: Path) -> ClientCertificate:
     """Read cert.pem, key.pem and chain.pem of a folder, and look the certificate up in the CRLs.
 
-    Raises CertificateError when a file is missing, unreadable or damaged.
+    Raises CertificateError when a file is missing, unreadable or damaged, that of the CRLs too once it is there.
     """
     try:
         certificate = x509.load_pem_x509_certificate((folder / "cert.pem").read_bytes())
@@ -79,7 +79,10 @@ def _revoked_on(certificate: x509.Certificate, path: Path) -> datetime | None:
         return None
     end = b"-----END X509 CRL-----"
     for block in content.split(end)[:-1]:
-        crl = x509.load_pem_x509_crl(block[block.index(b"-----BEGIN") :] + end + b"\n")
+        try:
+            crl = x509.load_pem_x509_crl(block[block.index(b"-----BEGIN") :] + end + b"\n")
+        except ValueError as error:
+            raise CertificateError(f"liste de révocation endommagée : {path} ({error})") from error
         entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
         if crl.issuer == certificate.issuer and entry is not None:
             return entry.revocation_date_utc
