@@ -10,14 +10,19 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tdt_connector import agent as agent_module
 from tdt_connector import service
+from tdt_connector.agent import Agent
+from tdt_connector.checks import Act
 from tdt_connector.client import Client
-from tdt_connector.errors import Refused, TdtError
+from tdt_connector.driver import RemoteAct
+from tdt_connector.errors import Duplicate, Refused, TdtError, Uncertain, Unreachable
 from tdt_connector.journal import Journal, State
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer
@@ -313,6 +318,158 @@ def test_when_the_list_is_not_available_a_person_decides(commune: Commune, tdt: 
     assert row.state is State.TO_RECONCILE
     assert "retry 2026_001 --transaction" in row.detail
     assert len(tdt.acts()) == 1
+
+
+PARKED = (
+    " Cherchez-le sur le site du TdT : s'il y est, « tdt-connector retry 2026_001 --transaction N » avec son numéro "
+    "de transaction ; s'il n'y est pas, « tdt-connector retry 2026_001 --absent »."
+)
+
+
+def other(transaction: int, subject: str = "Délibération n° 12 : école d'été", day: str = "2026-01-15") -> RemoteAct:
+    """An act of the same number in the TdT's list."""
+    return RemoteAct(transaction, "2026_001", subject, day, 4)
+
+
+def lose_the_answer(driver: S2low, act: Act, folder: Path) -> int:
+    raise Uncertain("la réponse s'est perdue.", "coupure")
+
+
+def say_duplicate(driver: S2low, act: Act, folder: Path) -> int:
+    raise Duplicate("le TdT a répondu : doublon", "doublon")
+
+
+@pytest.mark.parametrize(
+    ("submit", "listed", "original", "state", "detail"),
+    [
+        (lose_the_answer, [other(7), other(8)], None, State.TO_RECONCILE,
+         f"Le TdT liste plusieurs actes « 2026_001 » (transactions 7, 8).{PARKED}"),
+        (say_duplicate, [], None, State.REJECTED,
+         "le numéro « 2026_001 » est déjà utilisé au TdT, par un dépôt que ce connecteur ne voit pas ; "
+         "consultez le site du TdT."),
+        (say_duplicate, [other(7)], None, State.TO_RECONCILE,
+         "Le TdT a déjà un acte de même numéro, date et objet (transaction 7, du 2026-01-15, « Délibération n° 12 : "
+         "école d'été »), que ce connecteur n'a pas envoyé, et ne donne pas encore son contenu à comparer."
+         + PARKED),
+        (lose_the_answer, [other(7, day="2026-01-16")], None, State.REJECTED,
+         "champ « numero » : « 2026_001 » est déjà utilisé au TdT par un autre acte (transaction 7, du 2026-01-16, "
+         "« Délibération n° 12 : école d'été »). Choisissez un autre numéro, par exemple avec un suffixe."),
+        (lose_the_answer, [other(7)], b"%PDF- un autre", State.REJECTED,
+         "champ « numero » : « 2026_001 » est déjà utilisé au TdT par un autre acte (transaction 7, du 2026-01-15, "
+         "« Délibération n° 12 : école d'été »). Choisissez un autre numéro, par exemple avec un suffixe."),
+        (lose_the_answer, [other(7)], None, State.SENT, "Retrouvé dans la liste du TdT."),
+        (lose_the_answer, [other(7, "DELIBERATION N° 12  ecole d'ete", "2026-01-15 10:00:00")], None, State.SENT,
+         "Retrouvé dans la liste du TdT."),
+    ],
+    ids=["several", "hidden", "not ours", "another day", "another document", "found", "found, written otherwise"],
+)  # fmt: skip
+def test_what_the_list_shows_decides(
+    commune: Commune, monkeypatch: pytest.MonkeyPatch, submit: Callable[[S2low, Act, Path], int],
+    listed: list[RemoteAct], original: bytes | None, state: State, detail: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(S2low, "submit_act", submit)
+    monkeypatch.setattr(S2low, "find_acts", lambda driver, number: listed)
+    monkeypatch.setattr(S2low, "act_original", lambda driver, transaction: original)
+    monkeypatch.setattr(Agent, "_poll", lambda agent, row: None)
+    commune.drop("2026_001")
+    commune.run(until=lambda: any(row.state is state for row in commune.rows()))
+    row = commune.row()
+    assert (row.detail, row.transaction) == (detail, 7 if state is State.SENT else None)
+
+
+def test_a_list_that_does_not_answer_is_asked_again(commune: Commune, tdt: TdtServer) -> None:
+    asked: list[str] = []
+
+    def away(driver: S2low, number: str) -> list[RemoteAct]:
+        asked.append(number)
+        raise Unreachable("le TdT est saturé (HTTP 429).", "panne")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(S2low, "submit_act", lose_the_answer)
+        patch.setattr(S2low, "find_acts", away)
+        commune.drop("2026_001")
+        commune.run(until=lambda: len(asked) > 1)
+        row = commune.row()
+        assert (row.state, row.uncertain) == (State.INTENT, True)
+        assert commune.trouble() == "le TdT est saturé (HTTP 429)."
+    commune.run()
+    exactly_once(commune, tdt, "2026_001")
+
+
+def test_a_duplicate_that_nothing_shows_is_left_to_a_person(commune: Commune, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to the first try was lost: the duplicate may well be that one."""
+    monkeypatch.setattr(S2low, "submit_act", lose_the_answer)
+    monkeypatch.setattr(S2low, "find_acts", lambda driver, number: [])
+
+    def hear(step: str) -> None:
+        if any(row.attempts and row.uncertain for row in commune.rows()):
+            monkeypatch.setattr(S2low, "submit_act", say_duplicate)
+
+    commune.drop("2026_001")
+    commune.run(on_step=hear, until=lambda: any(row.state is State.TO_RECONCILE for row in commune.rows()))
+    told = "Le TdT dit avoir déjà ce dépôt mais ne le montre pas dans sa liste."
+    assert commune.row().detail == told + PARKED
+
+
+def test_an_internal_error_on_one_act_does_not_hold_the_others(
+    commune: Commune, tdt: TdtServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_module, "_RETRY", 3600)
+    submit = S2low.submit_act
+
+    def broken(driver: S2low, act: Act, folder: Path) -> int:
+        if act.number == "2026_001":
+            raise RuntimeError("boum")
+        return submit(driver, act, folder)
+
+    monkeypatch.setattr(S2low, "submit_act", broken)
+    for number in ("2026_001", "2026_002"):
+        commune.drop(number)
+    commune.run(until=lambda: any(row.state is State.ACKNOWLEDGED for row in commune.rows()))
+    row = commune.row("2026_001")
+    assert (row.state, row.uncertain, row.absences) == (State.INTENT, True, 0)
+    assert row.detail == "traitement (verifie) impossible : boum"
+    assert row.due > time.time() + 3000
+    assert len(tdt.acts(number="2026_002")) == 1
+
+
+def test_what_the_journal_does_not_know_is_not_sent(commune: Commune, tdt: TdtServer) -> None:
+    """An older journal was restored: the copy may have been sent. One that is still in depot/ is only a copy."""
+    commune.config = replace(commune.config, delais=replace(FAST, stabilite=3600.0))
+    known, lost = (commune.root / "en_cours" / name for name in ("copie", "20260115-perdu"))
+    for folder in (known, lost):
+        folder.mkdir()
+        (folder / "acte.pdf").write_bytes(b"%PDF-1.4 acte")
+    (lost / "acte.yml").write_text("numero: PERDU\n")
+    commune.put("acte.pdf", b"%PDF-1.4 acte")
+    commune.run(until=lambda: True)
+    assert commune.folder("en_cours") == []
+    (folder,) = commune.folder("rejets")
+    assert {path.name for path in folder.iterdir()} == {"acte.pdf", "acte.yml", "motif.txt", "resume.json"}
+    assert "Le journal ne connaît pas ce dépôt (journal restauré ?) ; vérifiez au TdT, puis" in commune.motive()
+    assert [path.name for path in commune.folder("depot")] == ["acte.pdf"]
+    (row,) = commune.rows()
+    assert (row.state, row.filed, row.cleared) == (State.REJECTED, True, True)
+    assert not tdt.acts()
+
+
+def test_a_file_that_changes_while_it_is_copied_waits(commune: Commune, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = agent_module.copy
+    cut: list[str] = []
+
+    def longer(source: Path, target: Path) -> Any:
+        found = copy(source, target)
+        if not cut:
+            cut.append(target.name)
+            target.write_bytes(b"%PDF-")
+        return found
+
+    monkeypatch.setattr(agent_module, "copy", longer)
+    commune.drop("2026_001")
+    commune.run()
+    assert cut
+    assert [row.state for row in commune.rows()] == [State.ACKNOWLEDGED]
+    assert commune.folder("en_cours") == []
 
 
 # -- certificates -----------------------------------------------------------------------------------------
