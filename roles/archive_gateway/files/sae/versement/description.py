@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import Any
 
 from sae.config import Account, Config
 from sae.versement.container import Member
@@ -154,8 +153,3 @@ def _years_after(day: date, years: int) -> date:
     if day.month == 2 and day.day == 29 and not calendar.isleap(year):
         return date(year, 3, 1)
     return day.replace(year=year)
-
-
-def summary(description: Description) -> dict[str, Any]:
-    """What the registry keeps of it."""
-    return {"genre": description.kind, "identifiant": description.message, "titre": description.title}

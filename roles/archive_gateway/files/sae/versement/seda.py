@@ -75,12 +75,7 @@ def read(path: Path, fingerprint: str, limit: int, agency: str) -> Description:
     files = list(_files(package))
     if not files:
         raise refuse("MANIFESTE", "Le transfert n'annonce aucun objet-données binaire.")
-    twice = (
-        {one.name for one in files if sum(other.name == one.name for other in files) > 1}
-        if len(files) < 200
-        else (_twice(files))
-    )
-    if twice:
+    if twice := _twice(files):
         raise refuse("MANIFESTE", f"« {sorted(twice)[0]} » est annoncé deux fois.")
     titles = [" ".join(str(node.text or "").split()) for node in package.iter(f"{_N}Title")]
     return Description(
