@@ -54,9 +54,8 @@ def test_a_signature_of_a_part_of_the_document(issuer: Issuer, act: Path) -> Non
     path = act.with_name("signe.pdf")
     asyncio.run(pades.sign(act, path, software(issuer, pair)))
     data = path.read_bytes()
-    [(span, start, length, rest)] = [
-        (one.span(), *map(int, one.groups())) for one in re.finditer(rb"/ByteRange \[0 (\d+) (\d+) (\d+)\] *", data)
-    ]
+    [one] = re.finditer(rb"/ByteRange \[0 (\d+) (\d+) (\d+)\] *", data)
+    span, (start, length, rest) = one.span(), map(int, one.groups())
     shorter = b"/ByteRange [0 %d %d %d]" % (start, length, rest - 40)
     data = data[: span[0]] + shorter.ljust(span[1] - span[0]) + data[span[1] :]
     covered = hashlib.sha256(data[:start] + data[length : length + rest - 40]).digest()
