@@ -276,13 +276,13 @@ def _with_needs(name: str, known: dict[str, Part]) -> dict[str, Part]:
 
 def main() -> int:
     names = sys.argv[1:]
+    parts = chosen(names)
     lock = LOCK.open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         print("D'autres essais sont en cours sur cette machine, qui n'a qu'un banc : attente de leur fin…", flush=True)
         fcntl.flock(lock, fcntl.LOCK_EX)
-    parts = chosen(names)
     shutil.rmtree(HOME, ignore_errors=True)
     LOGS.mkdir(parents=True)
     # An operator's open SSH connections bear another key: they are not shared.
