@@ -50,7 +50,7 @@ PACKAGES = (
 )
 INIT_PATH = "/usr/lib/creatic-lab/init"
 SYSCTL_PATH = "etc/systemd/system/systemd-sysctl.service.d/creatic-lab.conf"
-AUDIT_PATH = "etc/systemd/system/audit-rules.service.d/creatic-lab.conf"
+AUDIT_PATHS = [f"etc/systemd/system/{unit}.service.d/creatic-lab.conf" for unit in ("auditd", "audit-rules")]
 # Runs before systemd at every boot of a host. podman mounts /proc/sys read-only, since most of it belongs to the
 # machine. Each host gets: the network's part for real (it is per network namespace), and a writable copy of the
 # rest, with the keys which Debian's kernel has and the machine's may lack, at Debian's values. And it must be
@@ -293,7 +293,6 @@ class Lab:
             INIT_PATH.removeprefix("/"): INIT,
             # In a copy of /proc/sys, a value must be truncated before it is written: procps does, systemd does not.
             SYSCTL_PATH: ("[Service]\nExecStart=\nExecStart=-/usr/sbin/sysctl --quiet --system\n"),
-            AUDIT_PATH: "[Unit]\nConditionVirtualization=!container\n",  # the kernel's audit is the computer's
             # Each machine has its own host keys, made at its first boot.
             "etc/systemd/system/ssh-hostkeys.service": (
                 "[Unit]\nBefore=ssh.service\nConditionPathExists=!/etc/ssh/ssh_host_ed25519_key\n"
@@ -301,6 +300,8 @@ class Lab:
                 "[Install]\nWantedBy=multi-user.target\n"
             ),
         }
+        # The kernel's audit is the computer's: role hardening says so too, but packages come first here.
+        files |= dict.fromkeys(AUDIT_PATHS, "[Unit]\nConditionVirtualization=!container\n")
         for authority in sorted(Path("/usr/local/share/ca-certificates").glob("*.crt")):
             files[f"usr/local/share/ca-certificates/{authority.name}"] = authority.read_text()
         return files
@@ -535,7 +536,7 @@ class Lab:
             f"home/{self.user}/.ssh/authorized_keys": (f"{self._ensure_key()}\n", 0o600),
         }
         # For containers alone; by podman's file in /run, systemd would take the machine for one.
-        unwanted = [INIT_PATH.removeprefix("/"), SYSCTL_PATH, AUDIT_PATH, "run/.containerenv"]
+        unwanted = [INIT_PATH.removeprefix("/"), SYSCTL_PATH, *AUDIT_PATHS, "run/.containerenv"]
         lab_uml.make_disks(self._tree(image), folder, disks, files, unwanted, self.user, _run)
         repairs = lab_uml.build_repairs(STATE / "cache", _run)
         return lab_uml.podman_options(folder, repairs), lab_uml.command(host.name, host.memory, len(disks))
