@@ -12,13 +12,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tdt_connector import cli
 from tdt_connector.agent import Agent
 from tdt_connector.client import Client
 from tdt_connector.errors import Refused
-from tdt_connector.journal import Journal, State
+from tdt_connector.journal import Journal, SeenFile, State
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer
@@ -103,6 +105,108 @@ def test_send_checks_then_deposits(
     assert "déjà dans le dossier de dépôt" in capsys.readouterr().err
     commune.run()
     assert commune.row().state is State.ACKNOWLEDGED
+
+
+def test_send_names_every_fault_before_the_deposit(
+    commune: Commune, command: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pdf, described = tmp_path / "acte.pdf", tmp_path / "autre.yaml"
+    pdf.write_bytes(make_pdf("Acte", "1"))
+
+    def told(text: str, *options: str) -> str:
+        described.write_text(text)
+        assert command("send", str(pdf), "--description", str(described), *options) == 1
+        assert commune.folder("depot") == []
+        return capsys.readouterr().err
+
+    assert command("send", str(pdf)) == 1
+    expected = f"« {tmp_path / 'acte.yml'} » n'existe pas : il faut décrire l'acte (voir tdt-connector --help).\n"
+    assert capsys.readouterr().err == expected
+    assert told("genre: facture\n").startswith("Rien n'est déposé :\n  - ")
+    wrong = "champ « fichier » : « b.pdf » n'est pas le fichier donné, « acte.pdf »."
+    assert told("fichier: b.pdf\n") == f"Rien n'est déposé :\n  - {wrong}\n"
+    absent = "annexe « plan.pdf » introuvable à côté de l'acte."
+    assert told("annexes: [{fichier: plan.pdf, type: 99_AU}]\n") == f"Rien n'est déposé :\n  - {absent}\n"
+    # Before the nomenclature is there, what can be checked without it is.
+    assert "champ « numero » absent" in told("objet: x\n")
+    described.write_text("numero: 2026_001\nannexes: [{fichier: plan.pdf, type: 99_AU}]\n")
+    (tmp_path / "plan.pdf").write_bytes(make_pdf("Plan", "1"))
+    assert command("send", str(pdf), "--description", str(described)) == 0
+    assert capsys.readouterr().out == ("Déposé : acte.pdf, plan.pdf, acte.yml. Suivez avec « tdt-connector status ».\n")
+    assert [path.name for path in commune.folder("depot")] == ["acte.pdf", "acte.yml", "plan.pdf"]
+
+
+def test_send_checks_a_flow(commune: Commune, command: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flow = tmp_path / "flux.XML"
+    flow.write_bytes(b"<facture/>")
+    assert command("send", str(flow)) == 1
+    assert "n'est pas un flux PES" in capsys.readouterr().err
+    flow.write_bytes(commune.drop_pes("modele.xml"))
+    (commune.root / "depot" / "modele.xml").unlink()
+    assert command("send", str(flow)) == 0
+    assert [path.name for path in commune.folder("depot")] == ["flux.XML"]
+
+
+def test_what_is_relayed_is_told(
+    command: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: list[str] = ["un", "deux"]
+    monkeypatch.setattr(cli.Gateway, "__init__", lambda gateway, config, journal: None)
+    monkeypatch.setattr(cli.Gateway, "relay", lambda gateway: done)
+    assert command("relever") == 0
+    assert capsys.readouterr().out == "un\ndeux\n"
+    done.clear()
+    assert command("relever") == 0
+    assert capsys.readouterr().out == "Rien de neuf.\n"
+
+    def away(gateway: object) -> list[str]:
+        raise cli.HandoverError("elle ne répond pas.")
+
+    monkeypatch.setattr(cli.Gateway, "relay", away)
+    assert command("relever") == 75
+    assert capsys.readouterr() == ("", "Passerelle : elle ne répond pas.\n")
+
+
+def test_what_cannot_be_retried_is_told(commune: Commune, command: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*words: str) -> str:
+        assert command("retry", *words) == 1
+        return capsys.readouterr().err
+
+    with Journal(commune.config.journal) as journal:
+        row = journal.add("ref", "acte", [SeenFile("a.pdf", 1, 2, 3, "x")])
+        assert told("ref") == "« ref » n'est ni à rapprocher ni rejeté : il est « déposé ».\n"
+        assert told("rien") == "« rien » n'est ni à rapprocher ni rejeté : aucun dépôt ne porte ce nom.\n"
+        journal.move(row, State.REJECTED, detail="Trop large.")
+    for option in (["--absent"], ["--transaction", "7"]):
+        assert told("ref", *option) == "--transaction et --absent ne servent qu'à un dépôt « à rapprocher ».\n"
+    assert told("ref") == f"Rien n'est changé : « a.pdf » n'est plus dans {commune.root / 'rejets' / 'ref'}.\n"
+    assert command("status", "ref", "--json") == 0
+    [shown] = json.loads(capsys.readouterr().out)
+    assert (shown["reference"], shown["detail"], shown["aracte_le"]) == ("ref", "Trop large.", None)
+
+
+def test_root_becomes_the_service_s_account(commune: Commune, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[tuple[Any, ...]] = []
+    for name in ("initgroups", "setgid", "setuid", "umask"):
+        monkeypatch.setattr(cli.os, name, lambda *given, name=name: done.append((name, *given)))
+    monkeypatch.setattr(cli.pwd, "getpwuid", lambda uid: SimpleNamespace(pw_name="tdt", pw_uid=uid, pw_gid=78))
+    there, owner = True, 77
+    folder = SimpleNamespace(is_dir=lambda: there, stat=lambda: SimpleNamespace(st_uid=owner))
+    config: Any = SimpleNamespace(folder_state=folder)
+    monkeypatch.setattr(cli.os, "geteuid", lambda: 0)
+    cli._become_service(config)
+    assert done == [("initgroups", "tdt", 78), ("setgid", 78), ("setuid", 77), ("umask", 0o027)]
+    done.clear()
+    owner = 0  # not installed by the role: root's own
+    cli._become_service(config)
+    assert done == [("umask", 0o027)]
+    done.clear()
+    there = False
+    cli._become_service(config)
+    monkeypatch.setattr(cli.os, "geteuid", lambda: 77)
+    there = True
+    cli._become_service(config)
+    assert done == []
 
 
 def test_status_shows_deposits_and_their_history(
