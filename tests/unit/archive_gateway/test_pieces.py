@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import tarfile
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sae.config import Limits
+from sae import durable, metrics
+from sae.config import Account, Limits
+from sae.store import Corrupted
 from sae.versement import bagit, container, description, formats, seda
 from sae.versement.container import Member
 from sae.versement.description import DESTROY, KEEP, Description, Rule
@@ -25,6 +30,8 @@ from tests.unit.archive_gateway.gateway_harness import (
     GONDECOURT,
     LOOS,
     PDF,
+    FakeClamd,
+    Gateway,
     bag,
     manifest,
     settings,
@@ -538,3 +545,184 @@ def test_answers_are_kept_refusals_for_four_hundred_days(tmp_path: Path) -> None
     assert (last.versement, last.accepted) == ("v4", True)
     assert registry.last_answer("loos", "M2") is None
     assert registry.counts() == {("gondecourt", "OK"): 1, ("gondecourt", "KO"): 2}
+
+
+# -- the work under way -------------------------------------------------------------------------------------
+
+
+def under_way(gateway: Gateway) -> tuple[str, Path]:
+    """A SIP that was received and no more."""
+    key = gateway.engine.receive(GONDECOURT, io.BytesIO(tar({"manifest.xml": manifest(), **FILES})))
+    return key, gateway.config.spool / key
+
+
+def test_a_versement_of_an_account_that_is_gone_stays(gateway: Gateway) -> None:
+    key, folder = under_way(gateway)
+    gateway.engine.config = replace(gateway.config, accounts={"loos": LOOS})
+    with pytest.raises(OSError, match=r"le compte « gondecourt » n'existe plus$"):
+        gateway.engine.treat(key)
+    assert [*gateway.engine.resume()] == [(key, "en erreur")]
+    assert folder.is_dir()
+
+
+def test_a_finished_versement_whose_answer_is_lost_is_told(gateway: Gateway) -> None:
+    key, folder = under_way(gateway)
+    state = json.loads((folder / "etat.json").read_bytes())
+    (folder / "etat.json").write_text(json.dumps(state | {"step": "repondu"}))
+    with pytest.raises(OSError, match=r"réponse perdue$"):
+        gateway.engine.treat(key)
+    assert folder.is_dir()
+
+
+def test_a_working_file_that_is_gone_stops_the_packing(gateway: Gateway) -> None:
+    key, folder = under_way(gateway)
+
+    def stop(step: str) -> None:
+        if step == "controle":
+            raise OSError("disque plein")
+
+    gateway.engine._step = stop
+    with pytest.raises(OSError, match="disque plein"):
+        gateway.engine.treat(key)
+    gateway.engine._step = lambda step: None
+    (folder / "contenu" / "000001").unlink()
+    with pytest.raises(OSError, match=r"« content/acte\.pdf » n'est plus dans le dossier de travail$"):
+        gateway.engine.treat(key)
+
+
+def test_the_same_sip_by_another_container_waits_for_the_first(gateway: Gateway) -> None:
+    key, _folder = under_way(gateway)
+    gateway.engine._step = lambda step: (_ for _ in ()).throw(OSError("coupure")) if step == "controle" else None
+    with pytest.raises(OSError, match="coupure"):
+        gateway.engine.treat(key)
+    gateway.engine._step = lambda step: None
+    second = gateway.deposit(zipped({"manifest.xml": manifest(), **FILES}))
+    assert (second.accepted, second.temporary) == (False, True)
+    assert list(second.reasons) == ["Ce même SIP est en cours de versement. Réessayez."]
+    assert gateway.engine.treat(key).accepted
+    again = gateway.deposit(zipped({"manifest.xml": manifest(), **FILES}))
+    assert (again.accepted, again.aip) == (True, gateway.registry.latest("gondecourt", 1)[0].aip)
+    assert len(gateway.stored()) == 1
+
+
+def test_another_content_under_the_archive_s_name_is_refused(gateway: Gateway) -> None:
+    first = gateway.deposit(tar({"manifest.xml": manifest(), **FILES}))
+    gateway.registry.forget(first.aip or "")
+    with gateway.registry._write() as db:
+        db.execute("DELETE FROM reponse")
+    head = gateway.store.head
+    gateway.engine.store.head = lambda *given: (head(*given) or {}) | {"empreinte": "autre"}  # type: ignore[method-assign] # this one
+    refused = gateway.deposit(tar({"manifest.xml": manifest(), **FILES}))
+    assert (refused.accepted, refused.temporary) == (False, False)
+    assert list(refused.reasons) == [
+        "Un autre contenu est déjà au stockage sous l'identifiant de cette archive : prévenez le service."
+    ]
+    assert gateway.registry.usage() == {}
+
+
+def test_an_upload_that_was_cut_goes_after_an_hour(gateway: Gateway) -> None:
+    for name, age in ((".ancien", 3700), (".recent", 3500)):
+        (gateway.config.spool / name).mkdir()
+        os.utime(gateway.config.spool / name, (time.time() - age,) * 2)
+    assert list(gateway.engine.resume()) == []
+    assert [path.name for path in gateway.config.spool.iterdir()] == [".recent"]
+
+
+def test_a_file_that_is_not_in_its_archive_is_told(gateway: Gateway) -> None:
+    answer = gateway.deposit(tar({"manifest.xml": manifest(), **FILES}))
+    known = gateway.registry.archive("gondecourt", answer.aip or "")
+    assert known
+    (path,) = (gateway.root / "archives" / "gondecourt" / "aip").iterdir()
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"sip/content/acte.pdf", b"sip/content/acte.bak"))
+    expected = f"archive {known.aip} : « content/acte.pdf » n'y est pas"
+    for spoil, words in (
+        (lambda: None, expected),
+        (lambda: path.write_bytes(content[: content.index(b"ocfl_object")] + b"x" * 2000), "illisible : "),
+    ):
+        spoil()
+        with gateway.engine.open(GONDECOURT, known) as stream, pytest.raises(Corrupted) as corrupted:
+            list(gateway.engine.file_blocks(stream, known, "content/acte.pdf"))
+        assert words in str(corrupted.value)
+
+
+def test_figures_of_the_gateway(gateway: Gateway, clamd: FakeClamd) -> None:
+    gateway.deposit(tar({"manifest.xml": manifest(), **FILES}))
+    gateway.deposit(tar({"manifest.xml": manifest(message="ACTE-2")}))
+    key, folder = under_way(gateway)
+    os.utime(folder, (time.time() - 500,) * 2)
+    (gateway.config.spool / ".cache").mkdir()
+
+    def figures() -> dict[str, float]:
+        metrics.publish(gateway.config, gateway.registry)
+        lines = (gateway.config.metrics / metrics.NAME).read_text().splitlines()
+        return {
+            one.rpartition(" ")[0].removeprefix("sae_"): float(one.rpartition(" ")[2])
+            for one in lines
+            if not one.startswith("#")
+        }
+
+    found = figures()
+    assert (found['archives{compte="gondecourt"}'], found['archives{compte="loos"}']) == (1, 0)
+    assert found['archives_bytes{compte="gondecourt"}'] == gateway.registry.usage()["gondecourt"][1]
+    assert (found['quota_bytes{compte="gondecourt"}'], found['quota_bytes{compte="loos"}']) == (200e6, 5e6)
+    assert found['versements{compte="gondecourt",resultat="OK"}'] == 1
+    assert found['versements{compte="gondecourt",resultat="KO"}'] == 1
+    assert found["versements_waiting"] == 1
+    assert 499 < found["versements_waiting_seconds"] < 600
+    assert (found["antivirus_up"], found["antivirus_signatures_age_seconds"]) == (1, -1)
+    assert abs(found["maintenance_timestamp_seconds"] - time.time()) < 60
+    assert (gateway.config.metrics / metrics.NAME).stat().st_mode & 0o777 == 0o644
+    gateway.engine.treat(key)
+    (gateway.config.signatures / "main.cvd").touch()
+    clamd.version = "Bonjour"
+    found = figures()
+    assert (found["versements_waiting"], found["versements_waiting_seconds"], found["antivirus_up"]) == (0, 0, 0)
+    assert 0 <= found["antivirus_signatures_age_seconds"] < 60
+    clamd.stop()
+    assert figures()["antivirus_up"] == 0
+
+
+def test_what_a_service_may_be_by_default(tmp_path: Path) -> None:
+    account = Account("a", "A", "1")
+    assert (account.quota_mb, account.min_years, account.max_years) == (100_000, 1, 100)
+    assert Limits() == Limits(2_000_000_000, 4_000_000_000, 10_000, 100, 50_000_000)
+    known = {one: Format(one, "", "", "", "").pdfa for one in settings(tmp_path).formats}
+    declared = {one for one, said in known.items() if said.endswith("conformité non validée")}
+    assert len(declared) == 11
+    plain = {one for one, said in known.items() if said == "PDF sans déclaration PDF/A"}
+    assert plain == {f"fmt/{number}" for number in (14, 15, 16, 17, 18, 19, 20, 276, 1129)}
+
+
+def test_a_file_that_could_not_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a"
+    durable.write(target, b"un")
+    assert target.stat().st_mode & 0o777 == 0o640
+
+    def full(_handle: int) -> None:
+        raise OSError("disque plein")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disque plein"):
+        durable.write(target, b"deux")
+    assert target.read_bytes() == b"un"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_bag_without_a_tag_file_or_with_a_huge_one(tmp_path: Path) -> None:
+    entries = bag(root="")
+    del entries["bag-info.txt"]
+    with pytest.raises(Refusal) as refused:
+        bagit.read(bagged(tmp_path, entries), "")
+    assert told(refused) == [("MANIFESTE", "Le sac n'a pas de bag-info.txt.")]
+    members = bagged(tmp_path, bag(root=""))
+    huge = members["bag-info.txt"]
+    for size, refusal in ((10_000_000, False), (10_000_001, True)):
+        changed = members | {"bag-info.txt": replace(huge, size=size)}
+        assert bagit.identifier(changed, "") == ("" if refusal else "SAC-1")
+        if refusal:
+            with pytest.raises(Refusal) as refused:
+                bagit.read(changed, "")
+            assert told(refused) == [("MANIFESTE", "bag-info.txt est démesuré.")]
+        else:
+            assert bagit.read(changed, "").message == "SAC-1"
