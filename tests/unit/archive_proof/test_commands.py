@@ -415,6 +415,7 @@ def test_fixity_says_what_was_read_again(site: Site, capsys: pytest.CaptureFixtu
     path = site.store._path("gondecourt", "aip", "aip-1.tar")
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     (site.folder / "metriques").rmdir()
+    site.write(fixite={"attente": 1})  # seconds that a repair is waited for
     assert fixity.main([*arguments, "--tout"]) == 1
     told_lines = capsys.readouterr().out.splitlines()
     assert told_lines[0].startswith("✗ gondecourt/aip-1.tar : ")
