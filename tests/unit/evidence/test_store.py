@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import evidence_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import Commune, HostRun
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import SEAL_FILES, SealKeys
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import (
@@ -20,16 +23,18 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store impor
     Outcome,
     close_run,
     lock_commune,
+    lock_holder,
     open_run,
     playbook_pid,
     readiness,
     runs,
+    seal_pins,
     unlock_communes,
     verification_lines,
     verify_all,
 )
 
-from tests.patience import allowed
+from tests.patience import allowed, wait_for
 
 from .conftest import commune, new_run, play, proven
 
@@ -284,6 +289,93 @@ def test_unlocking_frees_only_its_own(tmp_path: Path) -> None:
     lock_commune(tmp_path, "avesnes-les-aubert", os.getppid(), "bob")
     unlock_communes(tmp_path, os.getpid())
     assert [path.name for path in tmp_path.glob("*.json")] == ["avesnes-les-aubert.json"]
+
+
+def test_a_lock_says_what_it_is_for_and_who_has_it(tmp_path: Path) -> None:
+    assert lock_holder(tmp_path, "cle") == ""
+    lock_commune(tmp_path, "cle", os.getppid(), "bob")
+    assert re.fullmatch(
+        rf"lancé par bob \(processus {os.getppid()} sur {re.escape(socket.gethostname())}\), le \d+ .+",
+        lock_holder(tmp_path, "cle"),
+    )
+    with pytest.raises(LockRefused, match=r"^un renouvellement est déjà en cours, lancé par bob \("):
+        lock_commune(tmp_path, "cle", os.getpid(), "alice", "un renouvellement")
+    with pytest.raises(LockRefused, match=r"^un déploiement de cle est déjà en cours, lancé par bob \("):
+        lock_commune(tmp_path, "cle", os.getpid(), "alice")
+    path = tmp_path / "cle.json"
+    holder = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(holder | {"processus": None}), encoding="utf-8")
+    assert lock_holder(tmp_path, "cle") == ""
+
+
+def test_a_process_that_ended_and_waits_for_its_parent_has_no_lock(tmp_path: Path) -> None:
+    child = subprocess.Popen(["/bin/sleep", "60"])
+    lock_commune(tmp_path, "cle", child.pid, "bob")
+    assert lock_holder(tmp_path, "cle") != ""
+    child.kill()
+    wait_for(lambda: "State:\tZ" in Path(f"/proc/{child.pid}/status").read_text(), "la fin du processus")
+    assert lock_holder(tmp_path, "cle") == ""
+    child.wait()
+    lock_commune(tmp_path, "cle", os.getpid(), "alice")
+
+
+def test_unlocking_where_nothing_was_locked(tmp_path: Path) -> None:
+    unlock_communes(tmp_path / "absent", os.getpid())
+    assert not (tmp_path / "absent").exists()
+    lock_commune(tmp_path, "cle", os.getpid(), "alice")
+    path = tmp_path / "cle.json"
+    holder = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(holder | {"machine": "poste-2"}), encoding="utf-8")
+    unlock_communes(tmp_path, os.getpid())
+    assert path.exists()  # another machine's process of the same number
+
+
+def test_the_entry_page_is_that_of_the_last_run(evidence: Path, keys: SealKeys) -> None:
+    def fault() -> str:
+        [(name, reason)] = verify_all(evidence, keys.root)["index.html"].faults
+        assert name == "index.html"
+        return reason
+
+    page = evidence / "index.html"
+    content = page.read_text(encoding="utf-8")
+    page.write_text(content.replace("2026", "2027"), encoding="utf-8")
+    assert fault() == "modifié : la page d'entrée n'est plus celle du dernier passage"
+    last, first = evidence / "2026-11-25T010504Z", evidence / "2026-11-24T080000Z"
+    page.write_text(evidence_page.entry_page(first.name, seal_pins(first)), encoding="utf-8")
+    assert fault() == "en retard d'un passage (interruption) : le prochain la refera"
+    page.unlink()
+    assert fault() == "absent : la page d'entrée a été supprimée"
+    page.write_text(evidence_page.entry_page(last.name, seal_pins(last)), encoding="utf-8")
+    assert verify_all(evidence, keys.root)["index.html"].intact
+
+
+def test_an_added_run_is_noticed(evidence: Path, keys: SealKeys) -> None:
+    run = evidence / "2026-11-23T080000Z"
+    run.mkdir()
+    found = verify_all(evidence, keys.root)["2026-11-24T080000Z"]
+    assert ("passage.json", "chaîne rompue : un passage antérieur a été ajouté") in found.faults
+
+
+def test_what_is_missing_is_told_line_by_line(evidence: Path, keys: SealKeys) -> None:
+    lines = verification_lines(verify_all(evidence, keys.root))
+    assert [line.partition(" :")[0] for line in lines] == [
+        "✓ 2026-11-24T080000Z", "✓ 2026-11-25T010504Z", "✓ index.html",
+    ]  # fmt: skip
+    assert lines[0].startswith("✓ 2026-11-24T080000Z : intact, horodaté le ")
+    assert lines[2] == "✓ index.html : intact"
+    (evidence / "index.html").unlink()
+    lines = verification_lines(verify_all(evidence, keys.root))
+    assert lines[2] == "✗ index.html : absent : la page d'entrée a été supprimée"
+
+
+def test_a_commune_that_is_not_ready_says_what_it_lacks(evidence: Path) -> None:
+    path = evidence / "2026-11-25T010504Z" / "avesnes-les-aubert" / "preuve.json"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    gaps = [{"objet": "Connecteur", "raison": "pas déployé"}, {"objet": "Poste", "raison": "injoignable"}]
+    path.write_text(json.dumps(report | {"prete": False, "manques": gaps}), encoding="utf-8")
+    assert readiness(evidence, "2026-11-25T010504Z", ["avesnes-les-aubert"]) == [
+        "avesnes-les-aubert : Connecteur : pas déployé", "avesnes-les-aubert : Poste : injoignable",
+    ]  # fmt: skip
 
 
 def test_the_seal_names_three_files() -> None:
