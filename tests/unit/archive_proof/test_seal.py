@@ -174,6 +174,17 @@ def test_one_node_s_wrong_clock_is_journaled_and_does_not_stop_sealing(archive: 
     assert [event.detail["source"] for event in noted] == ["sae2"]
 
 
+@pytest.mark.parametrize("days", [-1, 1])
+def test_the_middle_clock_decides_among_five(archive: Archive, days: int) -> None:
+    now = datetime.now(UTC)
+    clocks = {f"sae{rank}": now for rank in (1, 3, 5)} | {f"sae{rank}": now + timedelta(days=days) for rank in (2, 4)}
+    archive.storage_clocks = lambda: clocks
+    archive.add(1)
+    assert archive.seal().made == 1
+    noted = [event for event in archive.journal.events() if event.event == CLOCK]
+    assert [event.detail["source"] for event in noted] == ["sae2", "sae4"]
+
+
 def test_a_timestamp_of_a_stranger_is_refused(archive: Archive, stranger: Authority) -> None:
     archive.unit = stranger.issue("Horodatage pirate")
     with pytest.raises(timestamp.TimestampError, match="autorité de confiance"):
