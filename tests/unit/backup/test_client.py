@@ -38,6 +38,13 @@ def settings(folder: Path, **item: Any) -> Settings:
         ("Cache, or information obtained from the security directory is newer than repository", "oublier", False),
         ("ssh: connect to host 10.59.0.40 port 22: Connection timed out", "ne répond pas", True),
         ("Failed to create/acquire the lock", "un autre passage tient le dépôt", True),
+        ("Insufficient free space to complete transaction", "le disque du serveur de sauvegarde est plein", False),
+        ("Repository path not allowed: /srv", "le serveur refuse ce dépôt à la clé de cette machine", False),
+        ("Integrity Error: Segment entry checksum mismatch", "le dépôt est abîmé : voir « Un dépôt abîmé »", False),
+        ("Data integrity error: Segment entry checksum", "le dépôt est abîmé : voir « Un dépôt abîmé »", False),
+        ("ssh: connect to host x port 22: Connection refused", "ne répond pas : le prochain passage", True),
+        ("ssh: connect to host x port 22: No route to host", "ne répond pas : le prochain passage", True),
+        ("Connection closed by remote host", "la liaison avec le serveur a été coupée", True),
         ("borg: on ne sait quoi", "borg a échoué : borg: on ne sait quoi", False),
     ],
 )

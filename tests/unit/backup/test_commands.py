@@ -135,19 +135,11 @@ def test_one_backup_at_a_time(machine: Machine, capsys: pytest.CaptureFixture[st
     assert machine.asked == []
 
 
-@pytest.mark.parametrize(
-    ("status", "partial", "good"),
-    [(0, False, True), (1, False, False), (1, True, True), (2, True, False), (99, True, False), (100, True, True)],
-)
-def test_warnings_of_borg_are_accepted_only_when_asked(
-    machine: Machine, status: int, partial: bool, good: bool
-) -> None:
-    machine.answers = [(status, "sortie", "avertissement")]
-    if good:
-        assert borg.run(machine.settings, "list", partial=partial) == "sortie"
-    else:
-        with pytest.raises(BackupError, match="borg a échoué"):
-            borg.run(machine.settings, "list", partial=partial)
+@pytest.mark.parametrize("status", [1, 2, 100, 107])
+def test_a_warning_of_borg_is_a_failure(machine: Machine, status: int) -> None:
+    machine.answers = [(status, "", "avertissement\n")]
+    with pytest.raises(BackupError, match=r"^borg a échoué : avertissement$"):
+        borg.run(machine.settings, "list")
 
 
 def test_backups_are_listed(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:

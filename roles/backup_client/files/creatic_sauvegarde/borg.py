@@ -50,19 +50,16 @@ def explain(output: str) -> BackupError:
     return BackupError(f"borg a échoué : {lines[-1] if lines else 'sans message'}")
 
 
-def run(settings: Settings, *arguments: str, cwd: Path = Path("/"), partial: bool = False) -> str:
+def run(settings: Settings, *arguments: str, cwd: Path = Path("/")) -> str:
     """Run borg.
 
-    Args:
-        partial: warnings (status 1, and 100 and above in the modern scheme) are accepted.
-
     Raises:
-        BackupError: it failed.
+        BackupError: it failed, or warns (status 1, and 100 and above in the modern scheme).
     """
     done = subprocess.run(
         [_BORG, *arguments], env=settings.environment(), cwd=cwd, capture_output=True, text=True, check=False
     )
-    if done.returncode and not (partial and (done.returncode == 1 or done.returncode >= 100)):
+    if done.returncode:
         raise explain(done.stderr + done.stdout)
     return done.stdout
 
