@@ -116,16 +116,14 @@ class Run:
 
     Attributes:
         parts: by name.
-        before: seconds that each part took the last time, as far as it is known here.
+        last: what the run before left in RECORD.
     """
 
     def __init__(self, parts: dict[str, Part], wanted: str) -> None:
         self.parts, self.wanted = parts, wanted
         self.started = time.monotonic()
         self.lock = threading.Condition()
-        found: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
-        self.before: dict[str, int] = found.get("durees", {})
-        self.last = found
+        self.last: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
         self.record: dict[str, Any] = {
             "commit": _git("rev-parse", "HEAD"),
             "propre": not _git("status", "--porcelain"),
@@ -207,7 +205,7 @@ class Run:
         return f" ; reste {', '.join(waiting)}{about}" if waiting else ""
 
     def _note(self) -> None:
-        """Write what is known so far; the durations of parts that did not run are kept from before."""
+        """Write what is known so far, beside the last complete run's length."""
         done = {name: part for name, part in self.parts.items() if part.verdict}
         failed = any(part.verdict != "réussi" for part in done.values())
         self.record |= {
@@ -217,11 +215,10 @@ class Run:
                 {"nom": name, "verdict": part.verdict, "secondes": part.seconds} for name, part in done.items()
             ],
         }
-        durations = self.before | {name: part.seconds for name, part in done.items() if part.verdict == "réussi"}
         complete = self.last.get("complet")
         if self.wanted == "tout" and len(done) == len(self.parts):
             complete = {"secondes": self.record["secondes"], "verdict": self.record["verdict"]}
-        text = json.dumps(self.record | {"complet": complete, "durees": durations}, ensure_ascii=False, indent=1)
+        text = json.dumps(self.record | {"complet": complete}, ensure_ascii=False, indent=1)
         new = RECORD.with_suffix(".new")
         new.write_text(text, encoding="utf-8")
         new.replace(RECORD)
