@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -132,6 +133,28 @@ def test_two_requests_at_once(gateway: Gateway) -> None:
         thread.join()
     assert {answer.content for answer in answers} == {answers[0].content}
     assert len(answers) == 6 and len(gateway.stored()) == 1 and gateway.accepted_events() == 1
+
+
+def test_the_same_sip_comes_again_as_its_first_is_put_away(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The place is taken when it is asked for, and free when one looks who took it."""
+    place, refused = Path.rename, []
+
+    def rename(folder: Path, target: Path) -> Path:
+        if refused or target.name.startswith("."):
+            return place(folder, target)
+        refused.append(target)
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(target))
+
+    monkeypatch.setattr(Path, "rename", rename)
+    assert gateway.deposit(sip()).accepted and refused
+
+
+def test_a_place_that_something_else_took_is_told(gateway: Gateway) -> None:
+    key = gateway.engine.receive(GONDECOURT, io.BytesIO(sip()))
+    (gateway.config.spool / key / "etat.json").unlink()
+    with pytest.raises(OSError, match=key):
+        gateway.engine.receive(GONDECOURT, io.BytesIO(sip()))
+    assert [folder.name for folder in gateway.config.spool.iterdir()] == [key]
 
 
 def test_a_versement_under_way_is_left_alone(gateway: Gateway) -> None:

@@ -124,18 +124,27 @@ class Engine:
             key = hashlib.sha256(f"{account.name}\n{digest.hexdigest()}".encode()).hexdigest()[:32]
             state = State("recu", account.name, _now().isoformat(), size, digest.hexdigest())
             write(folder / _STATE, _dump(state))
-            try:
-                folder.rename(self.config.spool / key)
-            except OSError:
-                if not (self.config.spool / key / _STATE).is_file():
-                    raise
-                shutil.rmtree(folder)  # the same SIP is already here: it goes on from where it stands
+            self._settle(folder, self.config.spool / key)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         sync_directory(self.config.spool)
         self._step("reçu")
         return key
+
+    def _settle(self, folder: Path, place: Path) -> None:
+        """Give the upload its place; where the same SIP is already there, it goes on from where it stands."""
+        while True:
+            try:
+                folder.rename(place)
+                return
+            except OSError:
+                if (place / _STATE).is_file():
+                    shutil.rmtree(folder)
+                    return
+                if place.exists():
+                    raise
+            # Another request finished the same SIP between the two questions: the place is free.
 
     def deposit(self, account: Account, source: BinaryIO) -> Answer:
         """Take a SIP in and bring it to its answer. Raises TooBig, Busy, Pending, or OSError (disk)."""
