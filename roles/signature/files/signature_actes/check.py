@@ -95,11 +95,8 @@ async def check_pdf(
         allowed = statuses[own].modification_level in (ModificationLevel.NONE, ModificationLevel.LTA_UPDATES)
         if not (whole or (later and allowed)):
             raise Refusal(f"{path.name} : {CHANGED}")
-        if original:
-            with open_pdf(original):
-                same = is_signed_copy(path, reader, original)
-            if not same:
-                raise Refusal(f"{path.name} : {OTHER}")
+        if original and not is_signed_copy(path, reader, original):
+            raise Refusal(f"{path.name} : {OTHER}")
         return Signed(
             common_name(regular[own].signer_cert.subject),
             f"{regular[own].signer_cert.serial_number:X}",

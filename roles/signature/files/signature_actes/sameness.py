@@ -1,22 +1,45 @@
 """Whether a signed PDF is a given document and signatures: all its bytes first, then only what signing adds.
 
 What a person signs is theirs, but the circuit asked for one document: one changed before it was signed is another.
-pyHanko compares what came after a signature; here nothing is signed in the first revision.
+pyHanko compares what came after a signature; here nothing is signed in the first revision. All that a document shows is
+reached from its catalog (ISO 32000-2, 7.7): what is reached there must be as it was, and stay nothing where it was
+nothing. What may come beside it is a closed list: signature fields of bounded size, proofs (/DSS), metadata.
 """
 
 from __future__ import annotations
 
 import io
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lxml import etree
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.misc import PdfError
-from pyhanko.pdf_utils.reader import HistoricalResolver, PdfFileReader
+from pyhanko.pdf_utils.reader import PdfFileReader
 
+from .files import open_pdf
+
+LARGEST = 1 / 8
+"""What one added signature may take of a page; all of them together, twice as much."""
 _CHUNK = 1 << 20
-_ROOT_KEYS = {"/AcroForm", "/DSS", "/Extensions", "/Metadata", "/Version"}
-_FORM_KEYS = {"/Fields", "/SigFlags"}
+_BOXES = ("/MediaBox", "/CropBox")
+_ASIDE = {"/AcroForm", "/DSS", "/Extensions", "/Metadata", "/Version"}  # keys of the catalog
+_FORM_KEYS = {"/Fields", "/NeedAppearances", "/SigFlags"}
+_NEW_FORM_KEYS = {"/DA", "/DR", "/Fields", "/SigFlags"}  # where there was no field that they could change
+_INFO_KEYS = {"/ModDate", "/Producer"}
+_PROOFS = {"/Type", "/Certs", "/CRLs", "/OCSPs", "/VRI"}
+_FILLED = {"/AP", "/F", "/M", "/V"}
+_FIELD_KEYS = _FILLED | {
+    "/BS", "/Border", "/DA", "/DR", "/FT", "/Ff", "/H", "/Kids", "/Lock", "/MK", "/NM", "/P", "/Parent", "/Q", "/Rect",
+    "/SV", "/StructParent", "/Subtype", "/T", "/TM", "/TU", "/Type",
+}  # fmt: skip # neither actions (/A, /AA) nor layers (/OC)
+_UNSCALED = 8 | 16  # NoZoom, NoRotate: what is small at one scale hides the page at another
+
+
+class _Different(Exception):
+    """Something else than what signing adds."""
 
 
 def is_signed_copy(given: Path, reader: PdfFileReader, original: Path) -> bool:
@@ -24,67 +47,237 @@ def is_signed_copy(given: Path, reader: PdfFileReader, original: Path) -> bool:
 
     Args:
         reader: of the signed file.
-        original: an intact PDF.
+        original: the document.
+
+    Raises:
+        Refusal: that one is no PDF that can be read.
     """
-    with original.open("rb") as wanted, given.open("rb") as had:
+    with open_pdf(original) as (wanted, before), given.open("rb") as had:
+        wanted.seek(0)
         while block := wanted.read(_CHUNK):
             if had.read(len(block)) != block:
                 return False
-    with original.open("rb") as stream:
-        revision = PdfFileReader(stream).xrefs.total_revisions - 1
-    before = reader.get_historical_resolver(revision)
-    changed = set[generic.Reference]()
-    for later in range(revision + 1, reader.xrefs.total_revisions):
-        changed |= reader.xrefs.explicit_refs_in_revision(later)
-    return all(_added_only(reference, before, reader) for reference in changed)
+        try:
+            _Comparison(before, reader).check()
+        except _Different:
+            return False
+    return True
 
 
-def _added_only(reference: generic.Reference, before: HistoricalResolver, reader: PdfFileReader) -> bool:
+class _Comparison:
+    """Of a document and a longer file; each value is read by its own reader, so that no later object hides it."""
+
+    def __init__(self, before: PdfFileReader, after: PdfFileReader) -> None:
+        self.before, self.after = before, after
+        self.later = defaultdict[int, set[int]](set)  # numbers and generations of later objects
+        self.waiting: list[Any] = []
+        self.seen = set[generic.Reference]()
+        self.widgets = dict[generic.Reference, generic.DictionaryObject]()  # of signatures that were added
+
+    def check(self) -> None:
+        first = self.before.xrefs.total_revisions
+        _only(first <= self.after.xrefs.total_revisions)
+        _only(_sections(self.before, first) == _sections(self.after, first))
+        for number in range(first, self.after.xrefs.total_revisions):
+            _only(not self.after.xrefs.refs_freed_in_revision(number))
+            for reference in self.after.xrefs.explicit_refs_in_revision(number):
+                self.later[reference.idnum].add(reference.generation)
+        old, new = (_raw(one.trailer, "/Root") for one in (self.before, self.after))
+        _only(_dump(old) == _dump(new))
+        self._catalog(_value(old), _value(new))
+        if (old := _raw(self.before.trailer, "/Info")) is not None:
+            new = _raw(self.after.trailer, "/Info")
+            _only(_dump(old) == _dump(new))
+            self._but(_INFO_KEYS, _value(old), _value(new))
+        while self.waiting:
+            self._unchanged(self.waiting.pop())
+        self._bound(_raw(self.after.root, "/Pages"), {})
+
+    def _unchanged(self, one: Any) -> None:
+        """What the document leads to is what it was, and leads to what it led to."""
+        if not isinstance(one, generic.IndirectObject):
+            self.waiting.extend(_inner(one))
+            return
+        if one.reference in self.seen:
+            return
+        self.seen.add(one.reference)
+        _only(self.later[one.idnum] <= {one.generation})
+        old, new = _read(self.before, one), _read(self.after, one)
+        if old is None:
+            _only(new is None and not self.later[one.idnum])
+        elif _is_dictionary(old) and old.get("/Type") == "/Page":
+            self._but({"/Annots"}, old, new)
+            self._longer(_value(_raw(old, "/Annots")), _value(_raw(new, "/Annots")))
+        elif _is_dictionary(old) and _is_empty_signature(old):
+            self._but(_FILLED, old, new)
+            if not _equal(old, new):
+                self.widgets[one.reference] = new
+        else:
+            _only(_equal(old, new))
+            self.waiting.extend(_inner(old))
+
+    def _but(self, changing: set[str], old: Any, new: Any) -> None:
+        """A dictionary whose other keys are what they were."""
+        _only(_is_dictionary(old) and _is_dictionary(new))
+        for key in (old.keys() | new.keys()) - changing:
+            _only(key in old and key in new and _dump(old.raw_get(key)) == _dump(new.raw_get(key)))
+            self.waiting.append(old.raw_get(key))
+
+    def _catalog(self, old: Any, new: Any) -> None:
+        self._but(_ASIDE, old, new)
+        form, now = (_value(_raw(one, "/AcroForm")) for one in (old, new))
+        if form is None and now is not None:
+            _only(_is_dictionary(now) and set(now) <= _NEW_FORM_KEYS)
+            self._longer(None, _value(_raw(now, "/Fields")))
+        elif form is not None:
+            self._but(_FORM_KEYS, form, now)
+            self._longer(*(_value(_raw(one, "/Fields")) for one in (form, now)))
+            wanted, wants = (_value(_raw(one, "/NeedAppearances")) for one in (form, now))
+            # Signing takes the mark away; then a field shows its appearance, where it showed its value.
+            _only(wanted == wants or (not wants and not _has_appearance(_value(_raw(form, "/Fields")))))
+        proofs, described = (_value(_raw(new, key)) for key in ("/DSS", "/Metadata"))
+        _only(proofs is None or (_is_dictionary(proofs) and set(proofs) <= _PROOFS))
+        _only(isinstance(new.get("/Version", generic.NameObject("/1.7")), generic.NameObject))
+        if described is not None and not _equal(_value(_raw(old, "/Metadata")), described):
+            _only(isinstance(described, generic.StreamObject) and _is_xmp(described.data))
+
+    def _longer(self, old: Any, new: Any) -> None:
+        """A list with what it had, then signatures' fields."""
+        _only(all(one is None or isinstance(one, generic.ArrayObject) for one in (old, new)))
+        had, has = (list(_inner(one)) for one in (old, new))
+        _only([_dump(one) for one in had] == [_dump(one) for one in has[: len(had)]])
+        self.waiting.extend(had)
+        for one in has[len(had) :]:
+            self._field(one)
+
+    def _field(self, one: Any, *, kid: bool = False) -> None:
+        """A signature's field that was not there, or one of its widgets."""
+        _only(isinstance(one, generic.IndirectObject) and _read(self.before, one) is None)
+        field = _value(one)
+        _only(_is_dictionary(field) and set(field) <= _FIELD_KEYS and field.get("/Type", "/Annot") == "/Annot")
+        _only(_is_signature(field) and field.get("/Subtype", "/Widget") == "/Widget")
+        if one.reference in self.widgets:
+            return
+        self.widgets[one.reference] = field
+        kids = _value(_raw(field, "/Kids"))
+        _only(kids is None or (isinstance(kids, generic.ArrayObject) and not kid))
+        for each in _inner(kids):
+            self._field(each, kid=True)
+
+    def _bound(self, top: Any, inherited: Mapping[str, Any]) -> None:
+        """Signatures that were added take little of the pages that show them."""
+        waiting, passed = [(top, inherited)], set[generic.Reference]()
+        while waiting:
+            one, above = waiting.pop()
+            if isinstance(one, generic.IndirectObject):
+                if one.reference in passed:
+                    continue
+                passed.add(one.reference)
+            page = _value(one)
+            if not _is_dictionary(page):
+                continue
+            boxes = {**above, **{key: _value(page.raw_get(key)) for key in _BOXES if key in page}}
+            waiting.extend((kid, boxes) for kid in _inner(_value(_raw(page, "/Kids"))))
+            areas = []
+            for link in _inner(_value(_raw(page, "/Annots"))):
+                if isinstance(link, generic.IndirectObject) and (widget := self.widgets.get(link.reference)):
+                    areas.append(_area(_value(_raw(widget, "/Rect"))))
+                    flags = _value(_raw(widget, "/F")) or 0
+                    _only(not areas[-1] or not flags & _UNSCALED)
+            if any(areas):
+                shown = min(_area(box) for box in boxes.values()) if boxes else 0
+                _only(max(areas) <= shown * LARGEST and sum(areas) <= shown * 2 * LARGEST)
+
+
+def _only(held: bool) -> None:
+    if not held:
+        raise _Different
+
+
+def _sections(reader: PdfFileReader, count: int) -> list[int]:
+    return [reader.xrefs.get_xref_container_info(number).start_location for number in range(count)]
+
+
+def _raw(where: Any, key: str) -> Any:
+    return where.raw_get(key) if key in where else None
+
+
+def _value(raw: Any) -> Any:
+    found = raw.get_object() if isinstance(raw, generic.IndirectObject) else raw
+    return None if isinstance(found, generic.NullObject) else found
+
+
+def _read(reader: PdfFileReader, link: generic.IndirectObject) -> Any:
+    """An object as a file ends with it, not kept in memory; None for none."""
     try:
-        old = before.get_object(generic.Reference(reference.idnum, reference.generation, before))
+        found = reader.get_object(link.reference, revision=reader.xrefs.total_revisions - 1)
     except PdfError:
-        return True  # new
-    if isinstance(old, generic.NullObject):
-        return True
-    new = reader.get_object(generic.Reference(reference.idnum, reference.generation, reader))
-    if _dump(old) == _dump(new):
-        return True
-    if type(old) is not type(new):
-        return False
-    if isinstance(old, generic.ArrayObject):
-        return _array(old, new, reader)
-    if not isinstance(old, generic.DictionaryObject):
-        return False
-    differing = {key for key in old.keys() | new.keys() if _dump(old.raw_get(key) if key in old else None)
-                 != _dump(new.raw_get(key) if key in new else None)}  # fmt: skip
-    if reference == _reference(reader, "/Root"):
-        return differing <= _ROOT_KEYS
-    if reference == _reference(reader, "/Info") or old.get("/Type") == "/Metadata":
-        return True
-    if old.get("/Type") == "/Page":
-        return differing <= {"/Annots"} and _array(old.get("/Annots", []), new.get("/Annots", []), reader)
-    if "/Fields" in old:
-        return differing <= _FORM_KEYS and _array(old.get("/Fields", []), new.get("/Fields", []), reader)
+        return None
+    return None if isinstance(found, generic.NullObject) else found
+
+
+def _inner(value: Any) -> Iterator[Any]:
+    if isinstance(value, generic.DictionaryObject):
+        yield from (value.raw_get(key) for key in value)
+    elif isinstance(value, generic.ArrayObject):
+        yield from (value.raw_get(place) for place in range(len(value)))
+
+
+def _is_dictionary(value: Any) -> bool:
+    return isinstance(value, generic.DictionaryObject) and not isinstance(value, generic.StreamObject)
+
+
+def _is_signature(field: generic.DictionaryObject) -> bool:
+    above = _value(_raw(field, "/Parent"))
+    return "/Sig" in (_raw(field, "/FT"), _raw(above, "/FT") if _is_dictionary(above) else None)
+
+
+def _is_empty_signature(field: generic.DictionaryObject) -> bool:
+    above = _value(_raw(field, "/Parent"))
+    return _is_signature(field) and "/V" not in field and not (_is_dictionary(above) and "/V" in above)
+
+
+def _has_appearance(fields: Any) -> bool:
+    waiting, passed = list(_inner(fields)), set[generic.Reference]()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, generic.IndirectObject):
+            if one.reference in passed:
+                continue
+            passed.add(one.reference)
+        field = _value(one)
+        if _is_dictionary(field):
+            if "/AP" in field:
+                return True
+            waiting.extend(_inner(_value(_raw(field, "/Kids"))))
     return False
 
 
-def _reference(reader: PdfFileReader, key: str) -> generic.Reference | None:
-    found = reader.trailer.raw_get(key) if key in reader.trailer else None
-    return found.reference if isinstance(found, generic.IndirectObject) else None
-
-
-def _array(old: list[Any], new: list[Any], reader: PdfFileReader) -> bool:
-    """The same items, then signature fields or their widgets."""
-    if [_dump(one) for one in old] != [_dump(one) for one in list(new)[: len(old)]]:
+def _is_xmp(content: bytes) -> bool:
+    try:
+        root = etree.fromstring(content, etree.XMLParser(resolve_entities=False, no_network=True))
+    except etree.XMLSyntaxError:
         return False
-    for item in list(new)[len(old) :]:
-        field = reader.get_object(item.reference) if isinstance(item, generic.IndirectObject) else item
-        if not isinstance(field, generic.DictionaryObject):
-            return False
-        parent = field.get("/Parent", {})
-        if "/Sig" not in (field.get("/FT"), parent.get("/FT")):
-            return False
-    return True
+    return root.tag in ("{adobe:ns:meta/}xmpmeta", "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}RDF")
+
+
+def _area(rectangle: Any) -> float:
+    if rectangle is None:
+        return 0
+    left, bottom, right, top = (float(_value(one)) for one in _inner(rectangle))
+    return abs(right - left) * abs(top - bottom)
+
+
+def _equal(old: Any, new: Any) -> bool:
+    if type(old) is not type(new):
+        return False
+    if isinstance(old, generic.StreamObject):
+        return (
+            old.encoded_data == new.encoded_data
+            and old.keys() == new.keys()
+            and all(_dump(old.raw_get(key)) == _dump(new.raw_get(key)) for key in old)
+        )
+    return _dump(old) == _dump(new)
 
 
 def _dump(value: Any) -> bytes:
