@@ -137,7 +137,7 @@ def test_two_requests_at_once(gateway: Gateway) -> None:
 
 def test_the_same_sip_comes_again_as_its_first_is_put_away(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """The place is taken when it is asked for, and free when one looks who took it."""
-    place, refused = Path.rename, []
+    place, refused = Path.rename, list[Path]()
 
     def rename(folder: Path, target: Path) -> Path:
         if refused or target.name.startswith("."):
