@@ -15,6 +15,8 @@ from testinfra.host import Host
 
 from .conftest import Node
 
+STORAGE = (873, 6200, 6201, 6202)
+
 
 def test_the_room_is_whole(node: Node) -> None:
     state = json.loads(node.run("creatic-archive etat"))
@@ -56,9 +58,22 @@ def test_each_server_listens_where_it_should_only(node: Node) -> None:
 
 def test_storage_ports_are_closed_to_who_is_not_a_node(node: Node) -> None:
     """From the control node: Swift's storage servers obey whoever reaches them."""
-    for port in (873, 6200, 6201, 6202):
+    for port in STORAGE:
         with pytest.raises(OSError), socket.create_connection((node.address, port), timeout=3):
             pass
+
+
+def test_an_account_of_the_node_cannot_empty_the_room(node: Node, host: Host) -> None:
+    """Who is let in to read a node asks each storage server, rsync and memcached of the room, as Swift would."""
+    everywhere = [one["adresse"] for one in json.loads(node.run("creatic-archive etat"))["salle"]]
+    doors = [*((one, port) for one in everywhere for port in STORAGE), ("127.0.0.1", 11211), ("127.0.0.1", 8080)]
+    script = "import socket,sys;s=socket.socket();s.settimeout(5);print(s.connect_ex((sys.argv[1],int(sys.argv[2]))))"
+    for account, told in (("nobody", {111, 113}), ("sshd", {111, 113}), ("swift", {0})):
+        with host.sudo(account):
+            got = {one: int(host.check_output(f"python3 -c '{script}' {one[0]} {one[1]}")) for one in doors}
+        if account == "swift":
+            del got["127.0.0.1", 8080]  # the proxy takes nginx alone
+        assert set(got.values()) <= told, (account, got)
 
 
 def test_secrets_are_for_swift_alone(host: Host) -> None:

@@ -16,11 +16,12 @@ from testinfra.host import Host
 from tests.patience import allowed
 
 UNWANTED = 4444
+ASKING = {22, 53, 443}
 LOADED = "unshare --net sh -c 'echo {text} | base64 -d | nft -f - && nft -s list table inet creatic'"
 KEPT = "unshare --net sh -c 'nft -f /etc/nftables.conf && nft -s list table inet creatic'"
 PROBE = """python3 -c '
 import socket, sys
-with socket.socket() as s:
+with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET) as s:
     s.settimeout(5)
     print(s.connect_ex((sys.argv[1], int(sys.argv[2]))))' {address} {port}"""
 REFUSED, ADMINISTRATIVELY_PROHIBITED = 111, 113  # errno of Linux: nothing listens; the firewall says no
@@ -110,6 +111,21 @@ def test_the_machine_cannot_go_where_it_need_not(host: Host) -> None:
     assert told == ADMINISTRATIVELY_PROHIBITED, "le port est atteint" if told == REFUSED else told
     assert time.monotonic() - started < allowed(5)
     assert refused(host, "output") > before
+
+
+def test_what_listens_here_is_closed_to_ordinary_accounts(host: Host) -> None:
+    """Services that ask nobody who he is take their own accounts alone; SSH, TLS and the name server ask, or give."""
+    with host.sudo():
+        listening = re.findall(r"(\S+):(\d+)\s", host.check_output("ss -Hltn | awk '{print $4, $5}'"))
+    reached = {}
+    with host.sudo("nobody"):
+        for address, port in listening:
+            where = address.partition("%")[0].strip("[]")
+            if where == "*" or ipaddress.ip_address(where).is_unspecified:
+                where = "::1" if ":" in where else "127.0.0.1"
+            if int(port) not in ASKING:
+                reached[where, int(port)] = int(host.check_output(PROBE.format(address=where, port=port)))
+    assert set(reached.values()) <= {REFUSED}, reached
 
 
 def test_names_resolve(host: Host) -> None:

@@ -183,7 +183,7 @@ def test_administration_is_not_reachable_from_outside(host: Host, visit: Visit, 
     assert visit("/_simulateur/actes", probe_certificate).status == 404
     assert visit("/.coupure", probe_certificate).status == 404
     script = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8059/_simulateur/fautes').read().decode())"
-    assert isinstance(json.loads(host.check_output(f'python3 -c "{script}"')), dict)
+    assert isinstance(json.loads(as_root(host, f'python3 -c "{script}"')), dict)
 
 
 def test_large_requests_are_taken_up_to_the_limit(host: Host, visit: Visit, probe_certificate: Path) -> None:

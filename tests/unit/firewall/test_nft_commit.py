@@ -74,6 +74,24 @@ def roll_back(wanted: Firewall, machine: Machine) -> None:
     assert machine(["/bin/sh", str(wanted.guard.folder / "retour.sh")]).returncode == 0
 
 
+def test_accounts_are_kept_by_number(etc: Path, machine: Machine) -> None:
+    rule = {"name": "role-local", "direction": "local", "protocol": "tcp", "ports": [8080], "accounts": ["daemon"]}
+    wanted = firewall(etc, machine, rule)
+    assert wanted.absent() == []
+    assert "meta skuid { 1, 0 } accept" in wanted.text()
+    wanted.apply("un", 45)
+    wanted.confirm("un")
+    assert not wanted.inspect()
+
+
+def test_an_account_that_is_not_there_yet_is_named(etc: Path, machine: Machine) -> None:
+    rule = {"name": "role-local", "direction": "local", "protocol": "tcp", "ports": [8080], "accounts": ["absent-d"]}
+    wanted = firewall(etc, machine, RULE, rule)
+    assert wanted.absent() == ["absent-d"]
+    with pytest.raises(NftError, match="le compte « absent-d » d'une règle est absent de la machine"):
+        wanted.inspect()
+
+
 def test_applied_confirmed_kept_then_nothing_differs(etc: Path, machine: Machine) -> None:
     (etc / "nftables.conf").write_text("à la main\n")
     wanted = firewall(etc, machine, RULE, DNS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from rendered_ruleset import ruleset
 
 TOP = Path(__file__).parents[3]
 GOLDEN = Path(__file__).parent / "golden"
+SKUID = re.compile(r"(?<=meta skuid \{ )[^}]+(?= \})")
 UNSECURED = {"encrypted_raid"}  # a bench for disks only
 ADMIN = ["10.59.0.1"]
 WEB = {"name": "role-web", "direction": "in", "protocol": "tcp", "ports": [443]}
@@ -29,7 +31,10 @@ in_a_namespace = pytest.mark.skipif(
 
 
 def nft(ruleset: str) -> str:
-    """What the kernel makes of a ruleset, in a namespace of its own."""
+    """What the kernel makes of a ruleset, in a namespace of its own; accounts of other machines get numbers."""
+    names = sorted({name for found in SKUID.findall(ruleset) for name in found.split(", ")} - {"root"})
+    numbers = {"root": "0"} | {name: str(number) for number, name in enumerate(names, 59001)}
+    ruleset = SKUID.sub(lambda found: ", ".join(numbers[name] for name in found[0].split(", ")), ruleset)
     script = "nft -f - && nft -s list table inet creatic"
     done = subprocess.run(
         ["unshare", "--net", "sh", "-c", script], input=ruleset, capture_output=True, text=True, check=False
@@ -125,6 +130,55 @@ def test_ssh_is_on_its_own_port_unless_said() -> None:
     assert filters["nft_ruleset"]([WEB], ADMIN, 22) == nft_ruleset([WEB], ADMIN)
 
 
+LOCAL = {"name": "base", "direction": "local", "protocol": "tcp", "ports": [8059]}
+
+
+def test_a_port_of_this_host_takes_the_accounts_of_all_its_rules() -> None:
+    made = render([LOCAL | {"accounts": ["b", "a"]}, LOCAL | {"name": "autre", "accounts": []}, WEB], ADMIN)
+    lines = [line.strip() for line in made[made.index("chain output") :].splitlines()]
+    first = lines.index('oifname "lo" tcp dport { 8059 } meta skuid { a, b, root } accept comment "base"')
+    assert lines[first + 1 : first + 5] == [
+        'oifname "lo" tcp dport { 8059 } meta skuid { root } accept comment "autre"',
+        'oifname "lo" tcp dport { 8059 } counter reject comment "base"',
+        'oifname "lo" tcp dport { 8059 } counter reject comment "autre"',
+        'oifname "lo" accept',
+    ]
+
+
+def test_what_leaves_may_be_one_account_s_alone() -> None:
+    rule = {"name": "nœuds", "direction": "out", "protocol": "tcp", "ports": [6200], "peers": ["10.0.0.2"]}
+    assert 'tcp dport { 6200 } meta skuid { root, swift } accept comment "nœuds"' in render(
+        [rule | {"accounts": ["swift"]}], ADMIN
+    )
+    assert 'tcp dport { 6200 } accept comment "nœuds"' in render([rule], ADMIN)
+
+
+@in_a_namespace
+def test_the_kernel_knows_who_opened_the_connection() -> None:
+    """On every address of the host: root and the account pass, another one is refused, other ports are as they were."""
+    rules = SKUID.sub("0, 59001", render([LOCAL | {"accounts": ["a"]}], ADMIN))
+    script = """
+import os, socket, subprocess, sys
+subprocess.run("ip link set lo up; ip address add 192.0.2.1/32 dev lo", shell=True, check=True)
+subprocess.run(["nft", "-f", "-"], input=sys.argv[1], text=True, check=True)
+servers = [socket.create_server(("0.0.0.0", port)) for port in (8059, 8060)]
+for uid in (0, 59001, 59002):
+    os.seteuid(uid)
+    for address in ("127.0.0.1", "192.0.2.1"):
+        for port in (8059, 8060):
+            with socket.socket() as one:
+                one.settimeout(5)
+                print(uid, port, one.connect_ex((address, port)))
+    os.seteuid(0)
+"""
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-c", script, rules], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    got = {tuple(map(int, line.split())) for line in done.stdout.splitlines()}
+    assert got == {(0, 8059, 0), (0, 8060, 0), (59001, 8059, 0), (59001, 8060, 0), (59002, 8059, 111), (59002, 8060, 0)}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -166,6 +220,12 @@ def test_rules_without_a_name_are_not_the_same_rule() -> None:
         ({"peers": ["resolvers"]}, "« resolvers » ne vaut que pour ce qui sort"),
         ({"port": [1]}, "champ port : champ inconnu : vouliez-vous « ports » ?"),
         ({"name": 'x" ; accept'}, "champ name : donnez un nom de 60 caractères au plus"),
+        ({"accounts": ["swift"]}, "champ accounts : un compte est de cette machine-ci"),
+        ({"direction": "local"}, "champ accounts : dites quels comptes passent ; [] pour root seul"),
+        ({"direction": "local", "accounts": [], "peers": ["10.59.0.1"]}, "champ peers : ce qui reste dans la machine"),
+        ({"direction": "local", "accounts": [], "protocol": "icmp", "ports": []}, "local ne vaut que pour tcp et udp"),
+        ({"direction": "out", "accounts": "swift"}, "champ accounts : « swift » n'est pas une liste"),
+        ({"direction": "out", "accounts": ["a, b }"]}, "champ accounts : « a, b } » n'est pas le nom d'un compte"),
     ],
 )
 def test_a_bad_rule_is_refused_by_name_and_field(change: dict[str, Any], said: str) -> None:

@@ -10,6 +10,7 @@ hand therefore shows as drift, and a mere difference of writing does not.
 from __future__ import annotations
 
 import ipaddress
+import pwd
 import re
 import shutil
 import tempfile
@@ -30,6 +31,7 @@ _SCRATCH = """\
 nft add table inet creatic_temoin && nft -f "$1" && nft list tables && echo "--" && nft -s list table {table}
 """
 _WITNESS = "table inet creatic_temoin"
+_SKUID = re.compile(r"(?<=meta skuid \{ )[^}]+(?= \})")
 
 
 class NftError(Exception):
@@ -73,13 +75,22 @@ def installed() -> bool:
     return shutil.which("nft") is not None
 
 
+def _uid(name: str) -> int:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise NftError(
+            f"le compte « {name} » d'une règle est absent de la machine : le rôle qui le crée passe avant le pare-feu"
+        ) from None
+
+
 @dataclass
 class Firewall:
     """One table of nftables on this host.
 
     Attributes:
         table: family and name, as ``inet creatic``.
-        ruleset: nft text which declares this table, and nothing else.
+        ruleset: nft text which declares this table, and nothing else; accounts by their names.
         resolvers: add the host's name servers to the table's sets ``resolvers4`` and ``resolvers6``.
         etc: folder of nftables.conf and of resolv.conf.
         units: systemd's folder for units of the administrator.
@@ -106,7 +117,9 @@ class Firewall:
 
     def text(self) -> str:
         """The whole file: replaces our table and touches no other."""
-        lines = [f"table {self.table}", f"delete table {self.table}", self.ruleset.strip("\n")]
+        # By number: nft would load none of a file that names an account which went away.
+        rules = _SKUID.sub(lambda found: ", ".join(str(_uid(name)) for name in found[0].split(", ")), self.ruleset)
+        lines = [f"table {self.table}", f"delete table {self.table}", rules.strip("\n")]
         if self.resolvers:
             found = self._name_servers()
             for name, version in (("resolvers4", 4), ("resolvers6", 6)):
@@ -114,6 +127,11 @@ class Firewall:
                 if addresses:
                     lines.append(f"add element {self.table} {name} {{ {', '.join(addresses)} }}")
         return HEADER + "\n".join(lines) + "\n"
+
+    def absent(self) -> list[str]:
+        """Accounts that rules name and this host does not have (yet)."""
+        named = {name for found in _SKUID.findall(self.ruleset) for name in found.split(", ")}
+        return sorted(named - {one.pw_name for one in pwd.getpwall()})
 
     def _name_servers(self) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
         found = []

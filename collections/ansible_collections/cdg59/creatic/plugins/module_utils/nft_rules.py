@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: EUPL-1.2
 """From the flows that roles need to one nftables table which lets nothing else in or out.
 
-A rule is ``{name, direction: in|out, protocol: tcp|udp|icmp, ports: [443, 6200-6202], peers: [CIDR]}``. No peers
-means anyone; the word ``resolvers`` among them, the host's own name servers. ``icmp`` is an echo request, of IPv4 or
-IPv6, and has no ports. A name is unique and tells the role's need: errors and the ruleset show it.
+A rule is ``{name, direction: in|out|local, protocol: tcp|udp|icmp, ports: [443, 6200-6202], peers: [CIDR], accounts:
+[swift]}``. No peers means anyone; the word ``resolvers`` among them, the host's own name servers. ``icmp`` is an echo
+request, of IPv4 or IPv6, and has no ports. ``local`` closes ports of this host, on the loopback and on its own
+addresses, to every account of the host but root and the given ones; ``accounts`` bounds ``out`` in the same way. A name
+is unique and tells the role's need: errors and the ruleset show it.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-FIELDS = ("name", "direction", "protocol", "ports", "peers")
+FIELDS = ("name", "direction", "protocol", "ports", "peers", "accounts")
 RESOLVERS = "resolvers"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # The ruleset shows it as a comment, of 128 bytes at most.
 _NAME = re.compile(r'[^"\\\x00-\x1f]{1,60}')
+_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 # RFC 4890 for IPv6: without these, neighbours, path MTU and errors are lost.
 _ERRORS4 = "destination-unreachable, parameter-problem, time-exceeded"
 _ERRORS6 = "destination-unreachable, packet-too-big, parameter-problem, time-exceeded"
@@ -50,7 +53,7 @@ table inet creatic {{
 	chain output {{
 		type filter hook output priority filter; policy drop;
 		ct state vmap {{ established : accept, related : accept, invalid : drop }}
-		oifname "lo" accept
+{local}		oifname "lo" accept
 		icmp type {{ {errors4} }} accept
 		icmpv6 type {{ {errors6}, {neighbours_out} }} accept
 {outbound}
@@ -110,8 +113,13 @@ def _field_problems(rule: dict[str, Any]) -> Iterable[tuple[str, str]]:
             yield str(field), "champ inconnu" + (f" : vouliez-vous « {near[0]} » ?" if near else "")
     if not _NAME.fullmatch(str(rule.get("name") or "")):
         yield "name", "donnez un nom de 60 caractères au plus, sans guillemets, comme tdt_connector-tdt"
-    if rule.get("direction") not in ("in", "out"):
-        yield "direction", f"« {rule.get('direction', '')} » n'est ni in (vers la machine) ni out (depuis la machine)"
+    direction = rule.get("direction")
+    if direction not in ("in", "out", "local"):
+        yield (
+            "direction",
+            f"« {rule.get('direction', '')} » n'est ni in (vers la machine), ni out (depuis la machine), ni local "
+            "(dans la machine)",
+        )
     protocol = rule.get("protocol")
     if protocol not in ("tcp", "udp", "icmp"):
         yield "protocol", f"« {rule.get('protocol', '')} » n'est ni tcp, ni udp, ni icmp"
@@ -130,10 +138,28 @@ def _field_problems(rule: dict[str, Any]) -> Iterable[tuple[str, str]]:
         for peer in peers:
             if peer != RESOLVERS:
                 _network(peer)
-        if RESOLVERS in peers and rule.get("direction") == "in":
+        if RESOLVERS in peers and direction == "in":
             yield "peers", "« resolvers » ne vaut que pour ce qui sort (direction out)"
+        if peers and direction == "local":
+            yield "peers", "ce qui reste dans la machine (direction local) n'a pas de pairs : retirez ce champ"
     except ValueError as error:
         yield "peers", str(error)
+    yield from _account_problems(rule, direction)
+
+
+def _account_problems(rule: dict[str, Any], direction: object) -> Iterable[tuple[str, str]]:
+    if direction == "in" and "accounts" in rule:
+        yield "accounts", "un compte est de cette machine-ci : il ne vaut que pour out et local"
+    if direction == "local" and "accounts" not in rule:
+        yield "accounts", "dites quels comptes passent ; [] pour root seul"
+    if direction == "local" and rule.get("protocol") == "icmp":
+        yield "protocol", "local ne vaut que pour tcp et udp"
+    try:
+        for account in _values(rule, "accounts"):
+            if not _ACCOUNT.fullmatch(str(account)):
+                yield "accounts", f"« {account} » n'est pas le nom d'un compte"
+    except ValueError as error:
+        yield "accounts", str(error)
 
 
 def problems(rules: object, admin_networks: object, ssh_port: object = 22) -> list[str]:
@@ -210,16 +236,32 @@ def _peer_matches(peers: Iterable[object], side: str) -> list[tuple[int, str]]:
     return found
 
 
+def _accounts(rule: dict[str, Any]) -> str:
+    """nft match of the accounts that pass, by name (nft_commit knows their numbers); root always does."""
+    if "accounts" not in rule:
+        return ""
+    return f"meta skuid {{ {', '.join(sorted({'root', *_values(rule, 'accounts')}))} }} "
+
+
+def _local(rules: Sequence[dict[str, Any]]) -> str:
+    """Who passes, then the refusals: a port may be in several rules."""
+    found = [(f'oifname "lo" {one["protocol"]} dport {{ {_port_set(one["ports"])} }} ', one) for one in rules]
+    lines = [f'{match}{_accounts(rule)}accept comment "{rule["name"]}"' for match, rule in found]
+    lines += [f'{match}counter reject comment "{rule["name"]}"' for match, rule in found]
+    return "".join(f"\t\t{line}\n" for line in lines)
+
+
 def _lines(rule: dict[str, Any]) -> list[str]:
     inbound = rule["direction"] == "in"
+    match_accounts = _accounts(rule)
     lines = []
     for family, match in _peer_matches(rule.get("peers") or [], "saddr" if inbound else "daddr"):
         if rule["protocol"] == "icmp":
             limit = "limit rate 20/second " if inbound else ""
             kinds = {0: ("icmp", "icmpv6"), 4: ("icmp",), 6: ("icmpv6",)}[family]
-            lines += [f"{match}{kind} type echo-request {limit}accept" for kind in kinds]
+            lines += [f"{match}{kind} type echo-request {match_accounts}{limit}accept" for kind in kinds]
         else:
-            lines.append(f"{match}{rule['protocol']} dport {{ {_port_set(rule['ports'])} }} accept")
+            lines.append(f"{match}{rule['protocol']} dport {{ {_port_set(rule['ports'])} }} {match_accounts}accept")
     return [f'\t\t{line} comment "{rule["name"]}"' for line in lines]
 
 
@@ -252,6 +294,7 @@ def render(rules: Sequence[dict[str, Any]], admin_networks: Sequence[object], ss
         errors6=_ERRORS6,
         neighbours_in=_NEIGHBOURS_IN,
         neighbours_out=_NEIGHBOURS_OUT,
+        local=_local([rule for rule in rules if rule["direction"] == "local"]),
         inbound="\n".join([*enters, *inbound]),
         outbound="\n".join([*answers, *outbound]),
     )

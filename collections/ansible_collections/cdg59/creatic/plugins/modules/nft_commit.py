@@ -16,7 +16,7 @@ description:
   - Check mode and diff are supported. The connection must be C(ssh).
 options:
   ruleset:
-    description: nft text which declares the table, and nothing else.
+    description: nft text which declares the table, and nothing else; accounts are named.
     type: str
     required: true
   table:
@@ -91,7 +91,7 @@ def main() -> None:
             firewall.confirm(given["change"])
         elif given["stage"] == "apply":
             firewall.apply(given["change"], given["delay"])
-        elif module.check_mode and not nft_commit.installed():
+        elif module.check_mode and (not nft_commit.installed() or firewall.absent()):
             result |= {"changed": True, "diff": [{"before": "", "after": firewall.ruleset}]}
         elif not given["load"]:
             found = firewall.keep(module.check_mode)
