@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.server
+import io
 import json
 import os
 import stat
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -37,6 +40,10 @@ class Recon:
             self.answers[ip, port, "/recon/time"] = time.time() + clock
         for kind, port in (("account", 6202), ("container", 6201), ("object", 6200)):
             self.answers[ip, port, f"/recon/replication/{kind}"] = passes.get(kind)
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 class Node:
@@ -93,6 +100,9 @@ class Node:
             def get_part_nodes(self, part: int) -> list[dict[str, Any]]:
                 return [one for one in node.devices if part % 2 or one["ip"] != "10.0.0.1"]
 
+            def get_part(self, _account: str, _container: str, _name: str) -> int:
+                return 7
+
             def get_nodes(self, _account: str, _container: str, _name: str) -> tuple[int, list[dict[str, Any]]]:
                 return 7, node.devices
 
@@ -131,6 +141,7 @@ class Node:
         parts: dict[str, dict[str, Any]] = {
             "swift": {}, "swift.common": {}, "swift.obj": {},
             "swift.common.ring": {"Ring": Ring},
+            "swift.common.utils": {"hash_path": lambda *place: _digest("/".join(place))},
             "swift.common.exceptions": {"DiskFileError": DiskFileError, "ClientException": ClientException,
                                         "ConnectionTimeout": TimeoutError},
             "swift.common.direct_client": {"direct_get_object": direct_get_object},
@@ -372,6 +383,21 @@ def test_what_is_written_between_two_looks_has_several_digests(node: Node, monke
     looks = iter([{}, {"1": "b"}, {"1": "a"}])
     monkeypatch.setattr(copies, "digests", lambda _wanted, _devices: next(looks))
     assert copies.listing(node.folder / "node")["empreintes"] == {"1": ["", "a", "b"]}
+
+
+def test_what_the_journal_knows_and_this_node_lacks_is_named(node: Node) -> None:
+    """By names alone: copies that are missing everywhere are alike."""
+    names = [f"loos/aip/{letter}.tar" for letter in "abcd"]
+    digests = [_digest(f"AUTH_{name}") for name in names]
+    node.archive(digests[0], part=7)
+    deleted = node.archive(digests[1], part=7)
+    (deleted / "1800.ts").touch()
+    emptied = node.archive(digests[2], part=7)
+    (emptied / "1700.data").unlink()
+    told = copies.absent([*names, names[0]], node.folder / "node")
+    assert told["absentes"] == names[1:] and told["demandees"] == 4
+    assert told["liste"] == copies.absent(reversed(names), node.folder / "node")["liste"]
+    assert copies.absent([], node.folder / "node")["absentes"] == []
 
 
 def test_swift_s_memory_of_a_partition_is_dropped_as_swift(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -620,6 +646,11 @@ def test_the_state_and_the_whole_are_told_in_json(
     assert cli.main(["bilan"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == {"copies": {}, "etat": {"noeud": "sàe1", "audit": 17.0}, "fixite": fixity}
+    lists = [base64.b64encode(zlib.compress(names)).decode() for names in (b"loos/aip/a.tar\nloos/aip/b.tar", b"")]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lists)))
+    monkeypatch.setattr(copies, "absent", lambda names: {"absentes": names})
+    assert cli.main(["bilan", "--attendues"]) == 0
+    assert json.loads(capsys.readouterr().out)["presence"] == {"absentes": ["loos/aip/a.tar", "loos/aip/b.tar"]}
     assert cli.main(["recalculer", "7", "8"]) == 0
     assert again == [[7, 8]]
     assert cli.main(["fixite"]) == 0
@@ -627,7 +658,7 @@ def test_the_state_and_the_whole_are_told_in_json(
         fixity = {"manquants": [], "abimes": [], "muets": []} | {kind: ["é"]}
         assert cli.main(["fixite", "--nombre", "3"]) == 1
     assert "é" in capsys.readouterr().out
-    assert asked == [20, 20, 3, 3, 3]
+    assert asked == [20, 20, 20, 3, 3, 3]
     for wrong in ([], ["recalculer"]):
         with pytest.raises(SystemExit):
             cli.main(wrong)

@@ -14,6 +14,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.archive_room import 
     backup,
     faults,
     gateway_faults,
+    lost,
     missing_copies,
     screen,
 )
@@ -78,6 +79,45 @@ def test_a_fault_names_the_node_the_reason_and_the_fix(path: str, value: Any, sa
     assert len(found) == 1
     assert found[0].startswith(f"sae2 : {said}")
     assert len(found[0].split(". ", 1)[1]) > 20  # what to do
+
+
+def presence(reports: dict[str, Any], **absent: list[str]) -> None:
+    for name in NODES:
+        if name in absent:
+            names = [f"loos/aip/{one}.tar" for one in absent[name]]
+            reports[name]["presence"] = {"liste": "x", "demandees": 9, "absentes": names}
+
+
+@pytest.mark.parametrize(
+    ("absent", "gone"),
+    [
+        ({"sae1": ["a", "b"], "sae2": ["b"], "sae3": ["b", "c"]}, ["b"]),
+        ({"sae1": ["a"], "sae2": ["b"], "sae3": ["c"]}, []),
+        ({"sae1": ["a"], "sae2": ["a"]}, ["a"]),  # one node is silent: a copy is left at most
+        ({"sae1": ["a"]}, []),
+        ({}, []),
+    ],
+)
+def test_an_archive_that_no_node_has_is_lost(absent: dict[str, list[str]], gone: list[str]) -> None:
+    """Its copies are alike, in that there are none; what the journal knows says that there must be."""
+    reports = room()
+    presence(reports, **absent)
+    assert lost(reports) == [f"loos/aip/{one}.tar" for one in gone]
+    assert [line for line in told(reports) if "fab archive.reprendre" in line] == [
+        f"salle : 1 archive que le journal connaît : {where} ({gone[0]}). « fab archive.reprendre » les remet depuis "
+        "leur copie : docs/exploitation.md, « Salle blanche »."
+        for where in ["aucun nœud ne les a plus" if len(absent) == 3 else "aucun nœud ne les a (sauf, peut-être, sae3)"]
+        if gone
+    ]
+    shown = "\n".join(screen(reports, {}, replicas=3, saved=SAVED))
+    assert ("SANS AUCUNE COPIE" in shown) is bool(gone)
+
+
+def test_gateways_that_were_asked_at_different_moments_accuse_nobody() -> None:
+    reports = room()
+    presence(reports, sae1=["a"], sae2=["a"], sae3=["a"])
+    reports["sae2"]["presence"]["liste"] = "y"
+    assert lost(reports) == []
 
 
 def test_a_node_that_does_not_answer_is_a_fault_with_its_reason() -> None:

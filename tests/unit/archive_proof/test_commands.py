@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.server
 import io
 import json
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,6 +137,29 @@ def test_events_are_shown(site: Site, capsys: pytest.CaptureFixture[str]) -> Non
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["2"]
     site.journal("montrer")
     assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_the_nodes_are_told_what_they_must_have(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither what was refused nor what is leaving; what was deposited again after its elimination is back."""
+
+    def expected() -> list[str]:
+        capsys.readouterr()
+        assert site.journal("attendues") == 0
+        (line,) = capsys.readouterr().out.splitlines()
+        return zlib.decompress(base64.b64decode(line)).decode().splitlines()
+
+    assert expected() == []
+    site.add(1)
+    for aip in ("b", "a", "c", "d"):
+        site.keep(aip)
+    with Journal(site.folder / "journal.sqlite") as journal:
+        for aip, event in (("c", "elimination.debut"), ("d", "elimination.debut"), ("d", "elimination.faite")):
+            journal.append(event, account="gondecourt", aip=aip, outcome="succes", detail={})
+        journal.append("versement.accepte", account="gondecourt", aip="e", outcome="echec", detail={})
+    assert expected() == ["gondecourt/aip/a.tar", "gondecourt/aip/b.tar"]
+    with Journal(site.folder / "journal.sqlite") as journal:
+        journal.append("versement.accepte", account="gondecourt", aip="d", outcome="succes", detail={})
+    assert expected() == [f"gondecourt/aip/{aip}.tar" for aip in "abd"]
 
 
 def test_one_event_is_proved_alone(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,6 +71,19 @@ def leaving(journal: Journal, aip: str) -> bool:
     return bool(told) and told[-1] != ACCEPTED
 
 
+def all_kept(journal: Journal) -> dict[str, str]:
+    """Account of every AIP that was accepted and whose elimination has not begun, by identifier."""
+    kept: dict[str, str] = {}
+    for event in journal.events():
+        if event.aip is None:
+            continue
+        if event.event == ACCEPTED and event.outcome == "succes":
+            kept[event.aip] = event.account
+        elif event.event in (ELIMINATING, ELIMINATED):
+            kept.pop(event.aip, None)
+    return kept
+
+
 def of_account(journal: Journal, account: str) -> dict[str, Known]:
     """Every AIP of an account, by identifier."""
     kept: dict[str, Known] = {}

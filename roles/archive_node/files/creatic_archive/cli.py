@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import sys
 import time
+import zlib
 
 from creatic_archive import copies, metrics, quarantine, room, sample
 
@@ -25,12 +27,23 @@ def _parser() -> argparse.ArgumentParser:
     caught.add_argument("--patience", type=int, default=3600, help="secondes (3600)")
     whole = commands.add_parser("bilan", help="état, copies par partition et échantillon de fixité (JSON)")
     whole.add_argument("--nombre", type=int, default=20, help="archives lues (20)")
+    whole.add_argument(
+        "--attendues",
+        action="store_true",
+        help="lit sur l'entrée ce que donne « sae-journal attendues », et dit ce que ce nœud n'a pas",
+    )
     again = commands.add_parser("recalculer", help="fait relire des partitions sur le disque par Swift")
     again.add_argument("partitions", nargs="+", type=int)
     commands.add_parser("redemarrer", help="redémarre Swift et attend qu'il réponde")
     commands.add_parser("absence", help="échoue si le nœud est resté trop longtemps loin de la salle")
     commands.add_parser("mesurer", help="écrit les métriques")
     return parser
+
+
+def _names(text: str) -> list[str]:
+    """Names of the lists of several gateways, a line each."""
+    lists = (zlib.decompress(base64.b64decode(line)).decode() for line in text.split())
+    return [name for names in lists for name in names.splitlines()]
 
 
 def _catch_up(patience: int) -> int:
@@ -71,6 +84,8 @@ def main(argv: list[str] | None = None) -> int:
         state = room.state() | {"audit": room.audited()}
         # Writes go on: copies are compared within a short time of each other on all nodes, so they come first.
         found = {"copies": copies.listing(), "etat": state, "fixite": sample.check(given.nombre)}
+        if given.attendues:
+            found["presence"] = copies.absent(_names(sys.stdin.read()))
         print(json.dumps(found, ensure_ascii=False))
         return 0
     if given.command == "recalculer":

@@ -22,6 +22,15 @@ _LOOKS = 3
 _BETWEEN_S = 1.0
 
 
+def _newest(folder: Path) -> str:
+    """Name of the file that counts in an object's folder, a tombstone perhaps; empty for none."""
+    try:
+        # A timestamp is a name that sorts.
+        return max((file.name for file in folder.iterdir() if file.suffix in (".data", ".ts")), default="")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
 def _held(partition: Path) -> list[str]:
     """Archives of a partition: `hash/timestamp.data` of each, tombstones left out."""
     found = []
@@ -29,8 +38,7 @@ def _held(partition: Path) -> list[str]:
         if not suffix.is_dir():
             continue
         for folder in suffix.iterdir():
-            # The newest one counts; a timestamp is a name that sorts.
-            newest = max((file.name for file in folder.iterdir() if file.suffix in (".data", ".ts")), default="")
+            newest = _newest(folder)
             if newest.endswith(".data"):
                 found.append(f"{folder.name}/{newest}")
     return sorted(found)
@@ -72,6 +80,34 @@ def listing(root: Path = ROOT) -> dict[str, Any]:
         looks.append(digests(wanted, devices))
     seen = {part: sorted({look.get(part, "") for look in looks}) for part in sorted(set().union(*looks))}
     return {"noeud": given["noeud"], "attendues": wanted, "empreintes": seen}
+
+
+def absent(wanted: Iterable[str], root: Path = ROOT) -> dict[str, Any]:
+    """Which archives this node does not have, of those that the journals know.
+
+    An archive that no node has is lost: copies that are all missing are alike, and names alone say what there must be.
+
+    Args:
+        wanted: `compte/conteneur/objet`.
+
+    Returns:
+        liste: digest of what was asked; demandees: how many; absentes: their names.
+    """
+    from swift.common.ring import Ring
+    from swift.common.utils import hash_path
+
+    ring = Ring(str(ETC), ring_name="object")
+    devices = [root / name for name in settings()["disques"]]
+    names, missing = sorted(set(wanted)), []
+    for name in names:
+        account, container, obj = name.split("/", 2)
+        place = (f"AUTH_{account}", container, obj)
+        digest = hash_path(*place)
+        folder = Path("objects", str(ring.get_part(*place)), digest[-3:], digest)
+        if not any(_newest(device / folder).endswith(".data") for device in devices):
+            missing.append(name)
+    asked = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    return {"liste": asked, "demandees": len(names), "absentes": missing}
 
 
 def look_again(partitions: Iterable[int], root: Path = ROOT) -> None:

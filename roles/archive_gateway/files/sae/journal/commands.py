@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -82,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("export", type=Path, nargs="?", help="sans lui : montre le numéro du dernier sceau de la copie")
     take.add_argument("--copie", type=Path, required=True, metavar="DOSSIER", help="la copie")
     take.add_argument("--racine", type=Path, metavar="PEM", help="racine de l'autorité d'horodatage")
+    command("attendues", _expected, "donne aux nœuds la liste des archives qu'ils doivent avoir (compressée)")
     command("restaurer", _restore, "refait le journal d'après les sceaux du stockage, sur une passerelle neuve")
     return parser
 
@@ -104,6 +107,17 @@ def _seal(arguments: argparse.Namespace) -> int:
         metrics.write(loaded.metrics, journal, failed=False)
     print(f"{done.made} sceaux faits, {done.stored} déposés au stockage." if done.made or done.stored
           else "Rien de nouveau à sceller.")  # fmt: skip
+    return 0
+
+
+def _expected(arguments: argparse.Namespace) -> int:
+    """One line: base64 of the zlib-compressed names `compte/aip/objet`, one a line."""
+    from sae import config, inventory
+
+    with Journal(config.load(arguments.config).journal) as journal:
+        kept = inventory.all_kept(journal)
+    names = sorted(f"{account}/{inventory.CONTAINER}/{inventory.object_name(aip)}" for aip, account in kept.items())
+    print(base64.b64encode(zlib.compress("\n".join(names).encode())).decode("ascii"))
     return 0
 
 

@@ -74,6 +74,28 @@ def missing_copies(reports: Mapping[str, Report]) -> dict[str, list[int]]:
     return found
 
 
+def lost(reports: Mapping[str, Report]) -> list[str]:
+    """Archives that the journals know and that no node has; `compte/conteneur/objet`.
+
+    One node may be silent: an archive that all others lack has one copy at most.
+    """
+    told = [report["presence"] for report in reports.values() if report.get("presence")]
+    if len(told) < 2 or len(told) < len(reports) - 1 or len({one["liste"] for one in told}) > 1:
+        return []
+    return sorted(set.intersection(*(set(one["absentes"]) for one in told)))
+
+
+def _lost_faults(reports: Mapping[str, Report]) -> list[Fault]:
+    names = lost(reports)
+    if not names:
+        return []
+    silent = sorted(name for name, report in reports.items() if not report.get("presence"))
+    where = f"aucun nœud ne les a (sauf, peut-être, {', '.join(silent)})" if silent else "aucun nœud ne les a plus"
+    archives = _few([name.rpartition("/")[2].removesuffix(".tar") for name in names])
+    reason = f"{count(len(names), 'archive')} que le journal connaît : {where} ({archives})"
+    return [Fault("salle", reason, f"« fab archive.reprendre » les remet depuis leur copie : {_GUIDE}.")]
+
+
 # -- Judgement ----------------------------------------------------------------------------------------------
 
 
@@ -202,7 +224,7 @@ def faults(
     if any(not report.get("etat") for report in reports.values()):
         # The others fail to copy to it: that is no fault of theirs.
         found = [fault for fault in found if _NOT_COPIED not in fault.reason]
-    found += _room_faults(reports)
+    found += [*_lost_faults(reports), *_room_faults(reports)]
     for name, parts in sorted((missing_copies(reports) if missing is None else missing).items()):
         fix = "Attendez que la réplication les rende, puis relancez ; leur relecture est demandée à Swift."
         found.append(Fault(name, f"ses copies diffèrent des autres nœuds dans {count(len(parts), 'partition')}", fix))
@@ -406,6 +428,8 @@ def _copies_line(reports: Mapping[str, Report], replicas: int) -> str:
     silent = sorted(name for name, report in reports.items() if not report.get("copies"))
     absent = missing_copies(reports)
     text = f"Copies     : {replicas} par archive, comparées dans {count(len(compared), 'partition')}"
+    if gone := lost(reports):
+        text += f" ; {count(len(gone), 'archive')} SANS AUCUNE COPIE"
     if absent:
         text += " ; incomplètes : " + ", ".join(f"{name} ({len(parts)})" for name, parts in sorted(absent.items()))
     elif not silent:
