@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -17,14 +18,17 @@ BAGIT = ("bagit==1.9.0", "bagit.py")
 def install(requirement: str, program: str) -> Path:
     """The program of a package, kept in .cache; skips the test when it cannot be fetched."""
     folder = TOP / ".cache" / "outils" / requirement.replace("==", "-")
-    if not (folder / "bin" / program).exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        command = (folder / "bin" / "pip", "install", "-q", requirement)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            shutil.rmtree(folder)
-            pytest.skip(f"{requirement} n'a pas pu être téléchargé : {done.stderr.strip()[-200:]}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".verrou").open("w") as lock:  # tests run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "bin" / program).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+            command = (folder / "bin" / "pip", "install", "-q", requirement)
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                shutil.rmtree(folder)
+                pytest.skip(f"{requirement} n'a pas pu être téléchargé : {done.stderr.strip()[-200:]}")
     return folder / "bin" / program
 
 

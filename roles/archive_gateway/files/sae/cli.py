@@ -1,4 +1,4 @@
-"""One program, several names: sae-versement, sae-journal, sae-export, sae-fixite, sae-elimination."""
+"""One program, several names: sae-versement, sae-journal, sae-export, sae-fixite, sae-elimination, sae-copie."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _MODULES = {
     "sae-export": "sae.export",
     "sae-fixite": "sae.fixity",
     "sae-elimination": "sae.elimination",
+    "sae-copie": "sae.lots",
 }
 
 

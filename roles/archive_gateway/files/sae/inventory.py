@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sae.journal import Event, Journal
+from sae.journal.log import parse_time
 
 CONTAINER = "aip"
 ACCEPTED = "versement.accepte"
@@ -15,7 +16,7 @@ ELIMINATED = "elimination.faite"
 
 @dataclass(frozen=True)
 class Known:
-    """An AIP that was accepted. `retain_until` counts seconds since the epoch; `action` is Keep or Destroy."""
+    """An AIP that was accepted, at `taken`. Times count seconds since the epoch; `action` is Keep or Destroy."""
 
     account: str
     aip: str
@@ -24,6 +25,7 @@ class Known:
     retain_until: int
     action: str
     title: str
+    taken: float = 0.0
 
     @property
     def name(self) -> str:
@@ -53,6 +55,7 @@ def changes(events: Iterable[Event]) -> Iterator[tuple[Event, Known | None]]:
                     int(detail["conserve_jusqua"]),
                     str(detail["sort_final"]),
                     str(detail.get("identifiant", "")),
+                    parse_time(event.time).timestamp(),
                 ),
             )
         elif event.event == ELIMINATED and event.outcome == "succes":
@@ -71,16 +74,15 @@ def leaving(journal: Journal, aip: str) -> bool:
     return bool(told) and told[-1] != ACCEPTED
 
 
-def all_kept(journal: Journal) -> dict[str, str]:
-    """Account of every AIP that was accepted and whose elimination has not begun, by identifier."""
-    kept: dict[str, str] = {}
+def all_kept(journal: Journal) -> dict[str, Known]:
+    """Every AIP that was accepted and whose elimination has not begun, in the order in which they came."""
+    kept: dict[str, Known] = {}
     for event in journal.events():
-        if event.aip is None:
-            continue
-        if event.event == ACCEPTED and event.outcome == "succes":
-            kept[event.aip] = event.account
-        elif event.event in (ELIMINATING, ELIMINATED):
+        if event.aip is not None and event.event in (ELIMINATING, ELIMINATED):
             kept.pop(event.aip, None)
+        for _, known in changes([event]):
+            if known is not None:
+                kept[known.aip] = known
     return kept
 
 

@@ -116,7 +116,7 @@ def _expected(arguments: argparse.Namespace) -> int:
 
     with Journal(config.load(arguments.config).journal) as journal:
         kept = inventory.all_kept(journal)
-    names = sorted(f"{account}/{inventory.CONTAINER}/{inventory.object_name(aip)}" for aip, account in kept.items())
+    names = sorted(f"{known.account}/{inventory.CONTAINER}/{known.name}" for known in kept.values())
     print(base64.b64encode(zlib.compress("\n".join(names).encode())).decode("ascii"))
     return 0
 

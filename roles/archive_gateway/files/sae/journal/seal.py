@@ -183,6 +183,19 @@ class Sealer:
                 ) from None
 
 
+def put_again(journal: Journal, store: Store) -> int:
+    """Have the next sealing put the seals back that the storage has lost; gives how many. Raises StoreError."""
+    lost = []
+    for seal in seals(journal, stored=True):
+        number = seal.fields["numero"]
+        # A listing still names what was taken from the nodes' disks: each is asked for.
+        if any(store.head(ACCOUNT, CONTAINER, name) is None for name in (events_name(number), seal_name(number))):
+            lost.append(number)
+    with journal.transaction() as db:
+        db.executemany("UPDATE sceau SET depose = 0 WHERE numero = ?", [(number,) for number in lost])
+    return len(lost)
+
+
 def seals(journal: Journal, *, stored: bool | None = None) -> Iterator[Seal]:
     """Seals of the journal in order; those in the storage, or not yet, if asked."""
     number = 0

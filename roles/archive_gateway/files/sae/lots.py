@@ -1,0 +1,274 @@
+"""`sae-copie`: archives leave the room by lots, for a depot of another technology and another administration.
+
+The machine's backup (`creatic-sauvegarde`, root) asks for a lot, keeps it in the depot, and says so; a lot is a folder
+of the archives' own tars, each an OCFL object, that any tool reads. Which archives there must be is the journal's to
+say, which lots the depot has the depot's: a depot that begins anew gets everything again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sae import config, durable, inventory, settings
+from sae.inventory import CONTAINER, Known
+from sae.journal import Journal, JournalError
+from sae.store import AlreadyStored, Corrupted, NotStored, Store, StoreError
+from sae.versement.registry import Registry
+
+LOT_BYTES = 500_000_000
+LOT_ARCHIVES = 1000
+RECOVERED = "archive.reprise"
+_METRICS = "sae_copie.prom"
+_BLOCK = 1 << 20
+_README = """\
+Archives du groupement, copiées hors de la salle : un fichier .tar par archive, rangé par service versant.
+
+Chaque .tar contient un objet OCFL 1.1 (https://ocfl.io/1.1/spec/) : « tar xf », puis, avec ocfl-py,
+« ocfl-validate.py DOSSIER ». Les fichiers versés y sont sous v1/content/sip/, les événements dans
+v1/content/premis.xml.
+Aucun de nos logiciels n'est nécessaire.
+"""
+_SCHEMA = "CREATE TABLE IF NOT EXISTS copie (aip TEXT PRIMARY KEY, lot TEXT NOT NULL, le REAL NOT NULL)"
+
+
+class LotError(Exception):
+    """What was asked cannot be done; the message is French."""
+
+
+@dataclass(frozen=True)
+class Lot:
+    """Archives ready to be copied: their folder, how many, and which could not be had (with why)."""
+
+    folder: Path
+    count: int
+    failed: Mapping[str, str]
+
+
+class Copies:
+    """What of the archive is in the depot.
+
+    Args:
+        folder: of the gateway's state; `lot` and `reprise` below it are this class's own.
+        replicas: ways to the storage; when one gives a damaged archive the next is asked.
+    """
+
+    def __init__(
+        self, folder: Path, journal: Journal, replicas: Sequence[tuple[str, Store]], metrics: Path | None = None
+    ) -> None:
+        self.lot, self._pending = folder / "lot", folder / "lot.json"
+        self._state, self._journal, self._replicas, self._metrics = folder / "copie.sqlite", journal, replicas, metrics
+
+    @contextmanager
+    def _db(self) -> Iterator[sqlite3.Connection]:
+        db = sqlite3.connect(self._state, timeout=30)
+        try:
+            with db:
+                db.execute(_SCHEMA)
+                yield db
+        finally:
+            db.close()
+
+    def prepare(self, lots: Iterable[str], size: int = LOT_BYTES, count: int = LOT_ARCHIVES) -> Lot:
+        """Take the next archives out of the storage, the latest first.
+
+        Args:
+            lots: that the depot has; what was in another one is to be copied again.
+            size: bytes of a lot; a single archive may be larger.
+            count: archives of a lot.
+
+        Raises:
+            StoreError: the storage does not answer.
+        """
+        self.clear()
+        kept, copied = inventory.all_kept(self._journal), self._copied(lots)
+        waiting = [known for aip, known in reversed(kept.items()) if aip not in copied]
+        self._publish(len(kept) - len(waiting), [known.taken for known in waiting])
+        (self.lot).mkdir(mode=0o750)
+        durable.write(self.lot / "LISEZMOI.txt", _README.encode(), 0o640)
+        taken, failed, left = list[str](), dict[str, str](), size
+        for known in waiting:
+            if len(taken) == count or (taken and known.bytes > left):
+                break
+            try:
+                self._take(known)
+            except (NotStored, Corrupted) as error:
+                failed[known.aip] = str(error)
+                continue
+            taken.append(known.aip)
+            left -= known.bytes
+        durable.write(self._pending, json.dumps(taken).encode())
+        return Lot(self.lot, len(taken), failed)
+
+    def kept(self, lot: str) -> None:
+        """The depot has the lot that was prepared last, under this name."""
+        try:
+            taken = json.loads(self._pending.read_bytes())
+        except FileNotFoundError:
+            raise LotError("aucun lot n'attend : « sae-copie preparer » d'abord") from None
+        with self._db() as db:
+            db.executemany("INSERT OR REPLACE INTO copie VALUES (?, ?, ?)", [(aip, lot, time.time()) for aip in taken])
+        self.clear()
+
+    def clear(self) -> None:
+        """Leave nothing of a lot that was prepared."""
+        shutil.rmtree(self.lot, ignore_errors=True)
+        self._pending.unlink(missing_ok=True)
+
+    def _copied(self, lots: Iterable[str]) -> set[str]:
+        there = set(lots)
+        with self._db() as db:
+            return {aip for aip, lot in db.execute("SELECT aip, lot FROM copie") if lot in there}
+
+    def _take(self, known: Known) -> None:
+        target = self.lot / known.account / known.name
+        target.parent.mkdir(mode=0o750, exist_ok=True)
+        told: StoreError | None = None
+        for _label, store in self._replicas:
+            try:
+                with target.open("wb") as output, store.get(known.account, CONTAINER, known.name) as source:
+                    digest = _copied(source, output)
+                if digest == known.sha512:
+                    return
+                told = Corrupted(f"{known.aip} : les octets du stockage ne sont pas ceux du journal")
+            except NotStored as error:
+                told = told or error
+            target.unlink(missing_ok=True)
+        raise told or NotStored(f"{known.aip} : aucun accès au stockage")
+
+    def _publish(self, copied: int, waiting: Sequence[float]) -> None:
+        if self._metrics is None:
+            return
+        values = {
+            "archives": ("Archives that are in the depot as well.", copied),
+            "attente": ("Archives that are not yet.", len(waiting)),
+            "plus_ancienne_seconds": ("When the oldest of them was accepted, 0 for none.", min(waiting, default=0)),
+            "timestamp_seconds": ("When this was counted.", time.time()),
+        }
+        text = "".join(
+            f"# HELP sae_copie_{name} {told}\n# TYPE sae_copie_{name} gauge\nsae_copie_{name} {value:.10g}\n"
+            for name, (told, value) in values.items()
+        )
+        durable.write(self._metrics / _METRICS, text.encode(), 0o644)
+
+
+def put_back(journal: Journal, registry: Registry, store: Store, name: str, source: BinaryIO) -> str:
+    """Put an archive from the depot back in the storage, if it is the one that the journal knows.
+
+    Args:
+        name: `compte/archive.tar`, as in a lot.
+        source: its bytes; seekable.
+
+    Returns:
+        What was done, in French.
+
+    Raises:
+        LotError: the journal does not know it, or not these bytes.
+        StoreError: the storage did not take it.
+    """
+    account, _, file = name.partition("/")
+    aip = file.removesuffix(".tar")
+    known = inventory.find(journal, aip)
+    if known is None or known.account != account or inventory.leaving(journal, aip):
+        raise LotError(f"{name} : le journal ne connaît pas cette archive, ou elle a été éliminée : rien n'est remis")
+    digest, size = hashlib.sha512(), 0
+    while block := source.read(_BLOCK):
+        digest.update(block)
+        size += len(block)
+    if (digest.hexdigest(), size) != (known.sha512, known.bytes):
+        raise LotError(f"{name} : la copie n'est pas l'archive que le journal connaît (empreinte) : rien n'est remis")
+    described = registry.archive(account, aip)
+    metadata = {
+        "message": (described.message if described else known.title)[:100],
+        "empreinte": described.fingerprint if described else "",
+        "sort-final": known.action,
+        "titre": (described.title if described else known.title)[:60],
+    }
+    try:
+        store.put(
+            account, CONTAINER, known.name, source,
+            size=size, sha512=known.sha512, retain_until=known.retain_until, metadata=metadata,
+        )  # fmt: skip
+    except AlreadyStored:
+        return f"{aip} : déjà au stockage, rien n'est remis."
+    detail = {"octets": size, "aip_sha512": known.sha512}
+    journal.append(RECOVERED, account=account, aip=aip, outcome="succes", detail=detail)
+    return f"{aip} : remise au stockage ({size} octets)."
+
+
+def _copied(source: BinaryIO, output: BinaryIO) -> str:
+    digest = hashlib.sha512()
+    while block := source.read(_BLOCK):
+        digest.update(block)
+        output.write(block)
+    output.flush()
+    os.fsync(output.fileno())
+    return digest.hexdigest()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Gives 0 when all is good, 1 when something is wrong."""
+    parser = argparse.ArgumentParser("sae-copie", description="Copie des archives hors de la salle.")
+    parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMANDE")
+    commands.add_parser("preparer", help="prépare le prochain lot ; lit sur l'entrée les lots du dépôt (appelé par la "
+                        "sauvegarde)")  # fmt: skip
+    one = commands.add_parser("faite", help="note que le dépôt a le lot préparé (appelé par la sauvegarde)")
+    one.add_argument("lot")
+    one = commands.add_parser("remettre", help="remet au stockage une archive lue sur l'entrée (appelé par la reprise)")
+    one.add_argument("nom", help="compte/archive.tar")
+    commands.add_parser("sceaux", help="fait remettre au stockage les sceaux qui n'y sont plus")
+    given = parser.parse_args(argv)
+    try:
+        loaded = config.load(given.config)
+        with Journal(loaded.journal) as journal:
+            return _run(given, loaded, journal)
+    except (LotError, StoreError, JournalError, config.ConfigError) as error:
+        print(f"sae-copie : {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"sae-copie : {error}", file=sys.stderr)
+    return 1
+
+
+def _run(given: argparse.Namespace, loaded: config.Config, journal: Journal) -> int:
+    store = loaded.store()
+    copies = Copies(loaded.folder, journal, settings.replicas(store), loaded.metrics)
+    if given.command == "preparer":
+        lot = copies.prepare(sys.stdin.read().split())
+        told: dict[str, Any] = {"dossier": str(lot.folder), "archives": lot.count, "manquantes": dict(lot.failed)}
+        print(json.dumps(told, ensure_ascii=False))
+    elif given.command == "faite":
+        copies.kept(given.lot)
+    elif given.command == "remettre":
+        with _spooled(loaded.folder / "reprise") as source:
+            print(put_back(journal, Registry(loaded.registry), store, given.nom, source))
+    else:
+        from sae.journal.seal import put_again
+
+        print(f"{put_again(journal, store)} sceaux à remettre au stockage : le prochain scellement le fait.")
+    return 0
+
+
+@contextmanager
+def _spooled(folder: Path) -> Iterator[BinaryIO]:
+    """Standard input on the disk: the storage wants to know a size and a digest before the bytes."""
+    folder.mkdir(mode=0o750, exist_ok=True)
+    path = folder / f"{os.getpid()}.tar"
+    try:
+        with path.open("w+b") as stream:
+            shutil.copyfileobj(sys.stdin.buffer, stream, _BLOCK)
+            stream.seek(0)
+            yield stream
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,198 @@
+"""Archives copied out of the room by lots, and put back: what is copied, what is not, what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sae import lots
+from sae.journal import Journal
+from sae.versement.registry import Registry
+
+from tests.unit.archive_gateway.gateway_harness import FakeClamd, Gateway, sip
+from tests.unit.archive_proof.public_tools import OCFL, install, run
+from tests.unit.archive_proof.test_commands import Site, site  # noqa: F401 - a fixture
+
+
+class Depot:
+    """What creatic-sauvegarde does with lots, without borg."""
+
+    def __init__(self, place: Site) -> None:
+        self.site, self.lots = place, dict[str, dict[str, bytes]]()
+        self.journal = Journal(place.folder / "journal.sqlite")
+        self.registry = Registry(place.folder / "registre.sqlite")
+        self.copies = lots.Copies(place.folder, self.journal, [("s", place.store)], place.folder / "metriques")
+
+    def save(self, **limits: int) -> lots.Lot:
+        """Keep the next lot, if there is one."""
+        lot = self.copies.prepare(self.lots, **limits)
+        if lot.count:
+            name = f"copie-{len(self.lots)}"
+            self.lots[name] = {
+                str(path.relative_to(lot.folder)): path.read_bytes() for path in sorted(lot.folder.rglob("*.tar"))
+            }
+            self.copies.kept(name)
+        return lot
+
+    def copied(self) -> list[str]:
+        return [Path(name).stem for lot in self.lots.values() for name in lot]
+
+    def figures(self) -> dict[str, float]:
+        text = (self.site.folder / "metriques" / "sae_copie.prom").read_text()
+        return {name: float(value) for name, value in
+                (line.split() for line in text.splitlines() if not line.startswith("#"))}  # fmt: skip
+
+    def put_back(self, name: str, content: bytes | None = None) -> str:
+        found = content if content is not None else next(lot[name] for lot in self.lots.values() if name in lot)
+        return lots.put_back(self.journal, self.registry, self.site.store, name, io.BytesIO(found))
+
+
+@pytest.fixture
+def depot(site: Site) -> Depot:  # noqa: F811 - the fixture
+    return Depot(site)
+
+
+def test_each_archive_is_copied_once_the_latest_first(depot: Depot) -> None:
+    for aip in "abc":
+        depot.site.keep(aip, aip.encode() * 100)
+    depot.save(count=1)
+    assert depot.copied() == ["c"]
+    depot.save(size=150)
+    depot.save(size=1)  # one is taken, however large
+    assert depot.copied() == ["c", "b", "a"]
+    assert depot.save().count == 0
+    assert depot.figures() | {"sae_copie_timestamp_seconds": 0} == {
+        "sae_copie_archives": 3, "sae_copie_attente": 0, "sae_copie_plus_ancienne_seconds": 0,
+        "sae_copie_timestamp_seconds": 0,
+    }  # fmt: skip
+    depot.site.keep("d")
+    assert (depot.save().count, depot.copied()[-1]) == (1, "d")
+    assert depot.figures()["sae_copie_plus_ancienne_seconds"] > 1e9
+    assert not depot.copies.lot.exists()
+
+
+def test_a_depot_that_begins_anew_gets_everything_again(depot: Depot) -> None:
+    depot.site.keep("a")
+    depot.save()
+    depot.lots.clear()
+    assert depot.save().count == 1
+
+
+def test_a_lot_that_was_not_kept_is_made_again(depot: Depot) -> None:
+    depot.site.keep("a")
+    depot.copies.prepare([])
+    depot.site.keep("b")
+    assert depot.save().count == 2
+    with pytest.raises(lots.LotError, match="aucun lot n'attend"):
+        depot.copies.kept("copie-x")
+
+
+def test_one_that_is_lost_or_damaged_does_not_keep_the_others(depot: Depot) -> None:
+    for aip in "abc":
+        depot.site.keep(aip, aip.encode() * 100)
+    path = depot.site.folder / "stockage" / "gondecourt" / "aip"
+    (path / "a.tar").unlink()
+    (path / "b.tar").write_bytes((path / "b.tar").read_bytes().replace(b"b" * 100, b"x" * 100))
+    lot = depot.save()
+    assert depot.copied() == ["c"] and set(lot.failed) == {"a", "b"}
+    assert "les octets du stockage ne sont pas ceux du journal" in lot.failed["b"]
+    assert depot.figures()["sae_copie_attente"] == 3  # counted before
+
+
+def test_what_leaves_the_archive_is_not_copied_nor_put_back(depot: Depot) -> None:
+    depot.site.keep("a")
+    depot.save()
+    depot.site.keep("b")
+    for aip in "ab":
+        depot.journal.append("elimination.debut", account="gondecourt", aip=aip, outcome="succes", detail={})
+    assert depot.save().count == 0
+    with pytest.raises(lots.LotError, match="éliminée : rien n'est remis"):
+        depot.put_back("gondecourt/a.tar")
+
+
+def test_a_lost_archive_comes_back_as_it_was(depot: Depot) -> None:
+    until = 2_000_000_000
+    depot.site.keep("a", b"octets", until)
+    depot.save()
+    before = depot.site.store.head("gondecourt", "aip", "a.tar")
+    with pytest.raises(lots.LotError, match="n'est pas l'archive que le journal connaît"):
+        depot.put_back("gondecourt/a.tar", b"autres")
+    assert depot.put_back("gondecourt/a.tar") == "a : déjà au stockage, rien n'est remis."
+    (depot.site.folder / "stockage" / "gondecourt" / "aip" / "a.tar").unlink()
+    assert depot.put_back("gondecourt/a.tar") == "a : remise au stockage (6 octets)."
+    after = depot.site.store.head("gondecourt", "aip", "a.tar")
+    assert before and after and {**before, **after} == after  # same digest, size and retention
+    with depot.site.store.get("gondecourt", "aip", "a.tar") as stream:
+        assert stream.read() == b"octets"
+    event = depot.journal.last()
+    assert event and (event.event, event.aip, event.outcome) == ("archive.reprise", "a", "succes")
+
+
+@pytest.mark.parametrize("name", ["loos/a.tar", "gondecourt/z.tar", "gondecourt/../a.tar", "a.tar", ""])
+def test_what_the_journal_does_not_know_is_not_put_back(depot: Depot, name: str) -> None:
+    depot.site.keep("a")
+    with pytest.raises(lots.LotError, match="le journal ne connaît pas cette archive"):
+        depot.put_back(name, b"contenu")
+
+
+def test_the_commands_speak_to_the_backup(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sae(*arguments: str, stdin: bytes = b"") -> tuple[int, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        done = lots.main(["--config", str(depot.site.config), *arguments])
+        told = capsys.readouterr()
+        return done, told.out + told.err
+
+    depot.site.keep("a", b"octets")
+    done, out = sae("preparer", stdin=b"copie-1\ncopie-2\n")
+    told: dict[str, Any] = json.loads(out)
+    assert (done, told["archives"], told["manquantes"]) == (0, 1, {})
+    assert (Path(told["dossier"]) / "gondecourt" / "a.tar").read_bytes() == b"octets"
+    assert "OCFL" in (Path(told["dossier"]) / "LISEZMOI.txt").read_text()
+    assert sae("faite", "copie-3") == (0, "")
+    assert sae("faite", "copie-3") == (1, "sae-copie : aucun lot n'attend : « sae-copie preparer » d'abord\n")
+    assert json.loads(sae("preparer", stdin=b"copie-3")[1])["archives"] == 0
+    (depot.site.folder / "stockage" / "gondecourt" / "aip" / "a.tar").unlink()
+    assert sae("remettre", "gondecourt/a.tar", stdin=b"octets") == (0, "a : remise au stockage (6 octets).\n")
+    assert sae("remettre", "gondecourt/b.tar", stdin=b"octets")[0] == 1
+    assert not list((depot.site.folder / "reprise").iterdir())
+
+
+def test_lost_seals_go_back_to_the_storage(depot: Depot, capsys: pytest.CaptureFixture[str]) -> None:
+    depot.site.keep("a")
+    assert depot.site.journal("sceller") == 0
+    place = depot.site.folder / "stockage" / "sae" / "sceaux"
+    names = sorted(path.name for path in place.iterdir())
+    for name in names:
+        (place / name).unlink()
+    for told in ("1 sceaux à remettre", "0 sceaux à remettre"):
+        capsys.readouterr()
+        assert lots.main(["--config", str(depot.site.config), "sceaux"]) == 0
+        assert told in capsys.readouterr().out
+        assert depot.site.journal("sceller") == 0
+    assert sorted(path.name for path in place.iterdir()) == names
+
+
+def test_public_tools_read_a_copy(tmp_path: Path) -> None:
+    """Not ours: tar, and ocfl-py."""
+    validate = install(*OCFL).with_name("ocfl-validate.py")
+    clamd = FakeClamd(tmp_path / "clamd.ctl")
+    try:
+        gateway = Gateway(tmp_path)
+        answer = gateway.deposit(sip())
+    finally:
+        clamd.stop()
+    lot = lots.Copies(tmp_path, gateway.journal, [("s", gateway.store)]).prepare([])
+    [copied] = lot.folder.rglob("*.tar")
+    assert answer.aip and copied.stem == answer.aip
+    subprocess.run(["tar", "-xf", copied, "-C", tmp_path], check=True)
+    status, told = run(validate, tmp_path / answer.aip)
+    assert (status, "INVALID" in told) == (0, False), told
+    (tmp_path / answer.aip / "v1" / "content" / "premis.xml").write_bytes(b"autre")
+    assert "INVALID" in run(validate, tmp_path / answer.aip)[1]
