@@ -25,6 +25,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils import audit, audit_
 from testinfra.host import Host
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # it tells none
 
+from tests.patience import wait_for
+
 TOP = Path(__file__).parents[2]
 FACTS = Path(__file__).with_name("machine_facts.py")
 LEVELS = ("minimal", "intermediary", "enhanced", "high")
@@ -176,7 +178,18 @@ def host(hostvars: dict[str, Any], creatic_home: Path) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="session")
-def facts(host: Host) -> dict[str, Any]:
+def settled(host: Host) -> None:
+    """A deployment ends while AIDE still takes its reference, which a busy machine lets wait."""
+    wait_for(
+        lambda: host.run("systemctl is-active creatic-aide-init.service").stdout.strip() != "activating",
+        "la référence d'AIDE",
+        300,
+        every=1,
+    )
+
+
+@pytest.fixture(scope="session")
+def facts(host: Host, settled: None) -> dict[str, Any]:
     """What the machine is, asked once: see machine_facts.py."""
     with host.sudo():
         told = host.check_output(
@@ -194,7 +207,9 @@ def own_kernel(facts: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="session")
-def openscap(host: Host, hostvars: dict[str, Any], level: str, request: pytest.FixtureRequest) -> dict[str, Any]:
+def openscap(
+    host: Host, hostvars: dict[str, Any], level: str, request: pytest.FixtureRequest, settled: None
+) -> dict[str, Any]:
     """What OpenSCAP says of the machine at its level, and what the catalogue waives: as an audit judges it."""
     with host.sudo():
         collected = json.loads(host.check_output(f"/usr/lib/creatic/creatic-audit --niveau {level}"))
