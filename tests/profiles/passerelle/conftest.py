@@ -103,15 +103,17 @@ class Passerelle:
         return self.fact(reference, "etape || ' ' || blocage").rstrip("\n")
 
     def wait(self, reference: str, step: str, seconds: float = 240) -> None:
-        """Wait until an act is at a step."""
+        """Wait until an act is at a step, the connector's visits not a minute apart (tests/journeys has them so)."""
         last = ""
 
         def there() -> bool:
             nonlocal last
             last = self.step(reference)
+            if last != step:
+                self.on_connector("systemctl start tdt-connector-passerelle.service")
             return last == step
 
-        wait_for(there, lambda: f"« {step} » pour {reference}, qui en est à « {last} »", seconds, every=0.5)
+        wait_for(there, lambda: f"« {step} » pour {reference}, qui en est à « {last} »", seconds, every=1)
 
     def track(self, reference: str) -> dict[str, Any]:
         """What others answered of an act."""

@@ -157,12 +157,13 @@ def test_memory_holds_on_a_small_machine(passerelle: Passerelle, act: str) -> No
 @pytest.mark.leaves_traces
 def test_what_the_connector_rejects_is_put_aside_with_its_reason_then_taken_up(passerelle: Passerelle) -> None:
     reference = passerelle.deposit(number(), matter="7")
-    wait_for(
-        lambda: "trop large" in passerelle.step(reference),
-        lambda: f"« trop large » pour {reference}, qui en est à « {passerelle.step(reference)} »",
-        180,
-        every=0.5,
-    )
+
+    def rejected() -> bool:
+        passerelle.on_connector("systemctl start tdt-connector-passerelle.service")
+        return "trop large" in passerelle.step(reference)
+
+    told = "« trop large » pour {}, qui en est à « {} »"
+    wait_for(rejected, lambda: told.format(reference, passerelle.step(reference)), 180, every=1)
     assert reference in passerelle.run("passerelle lister --bloques")
     text = passerelle.ask("poste", "/").data.decode()
     assert "Le connecteur ne peut pas transmettre : champ « classification »" in text
