@@ -456,6 +456,17 @@ def archive_seals(context: Context) -> None:
     _must(_playbook(context, "journeys/archive_seals.yml"), "Copie des sceaux")
 
 
+@task(
+    name="reprendre",
+    iterable=["archive"],
+    help={"archive": "identifiant d'une archive, à répéter ; sans elle, toutes celles qu'aucun nœud n'a plus"},
+)
+def archive_recover(context: Context, archive: list[str]) -> None:
+    """Remet dans la salle les archives perdues, depuis leur copie sur le serveur de sauvegarde."""
+    arguments = ["-e", to_json({"archive_reprises": archive})] if archive else []
+    _must(_playbook(context, "journeys/recover_archives.yml", *arguments), "Reprise des archives")
+
+
 @task(name="acte", positional=["commune"], help={"commune": "nom du fichier de la commune"})
 def archive_act(context: Context, commune: str) -> None:
     """Verse les actes acquittés d'une commune, puis montre que le dernier revient octet pour octet."""
@@ -573,6 +584,6 @@ namespace.add_collection(Collection("evidence", evidence_verify))
 audits = Collection("audit", audit_verify)
 audits.add_task(audit, default=True)
 namespace.add_collection(audits)
-namespace.add_collection(Collection("archive", archive_status, archive_patch_, archive_seals, archive_act))
+namespace.add_collection(Collection("archive", archive_status, archive_patch_, archive_seals, archive_act, archive_recover))
 namespace.add_collection(Collection("parapheur", signer_lists))
 namespace.add_collection(Collection("pki", pki_list, pki_verify, pki_rotate, pki_revoke))

@@ -650,7 +650,11 @@ def test_the_state_and_the_whole_are_told_in_json(
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lists)))
     monkeypatch.setattr(copies, "absent", lambda names: {"absentes": names})
     assert cli.main(["bilan", "--attendues"]) == 0
-    assert json.loads(capsys.readouterr().out)["presence"] == {"absentes": ["loos/aip/a.tar", "loos/aip/b.tar"]}
+    absent = {"absentes": ["loos/aip/a.tar", "loos/aip/b.tar"]}
+    assert json.loads(capsys.readouterr().out)["presence"] == absent
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lists)))
+    assert cli.main(["absentes"]) == 0
+    assert json.loads(capsys.readouterr().out) == absent
     assert cli.main(["recalculer", "7", "8"]) == 0
     assert again == [[7, 8]]
     assert cli.main(["fixite"]) == 0

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import json
+import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.cdg59.creatic.plugins.filter.archive import FilterModule
 from ansible_collections.cdg59.creatic.plugins.module_utils import archive_room
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive_room import (
     Gateway,
@@ -228,12 +233,40 @@ def test_the_screen_fits_and_says_everything() -> None:
 def test_what_the_gateway_found_damaged_is_no_healthy_room() -> None:
     good, bad, silent = (Gateway(name, text) for name, text in
                          (("a", "sae_fixite_anomalies 0\n"), ("b", "sae_fixite_anomalies 2\n"), ("c", "")))  # fmt: skip
-    (fault,) = gateway_faults([good, bad, silent])
+    (fault,) = gateway_faults([good, bad, silent], NOW)
     assert fault.node == "b"
     assert "2 anomalies" in fault.reason and "sae-fixite" in fault.fix
     shown = screen(room(), {}, replicas=3, saved=SAVED, gateways=[bad], now=MOMENT)
     assert "1 défaut, aucun nœud ne doit être arrêté :" in shown
     assert shown[-1] == f"- {fault}"
+
+
+@pytest.mark.parametrize(
+    ("oldest", "counted", "said"),
+    [(0, 60, ""), (86400, 60, ""), (3 * 86400, 60, "depuis 3 j"), (0, 4 * 86400, "depuis 4 j")],
+)
+def test_archives_that_wait_for_their_copy_are_told(oldest: float, counted: float, said: str) -> None:
+    text = (
+        f"sae_copie_archives 1\nsae_copie_attente {int(bool(oldest))}\n"
+        f"sae_copie_plus_ancienne_seconds {oldest and NOW - oldest}\nsae_copie_timestamp_seconds {NOW - counted}\n"
+    )
+    found = [str(fault) for fault in gateway_faults([Gateway("p", text)], NOW)]
+    assert [said in fault and "creatic-sauvegarde faire" in fault for fault in found] == [True] * bool(said)
+    line = "Copie      : 1 archive sur le serveur de sauvegarde" + (" ; 1 en attente" if oldest else ", toutes")
+    shown = screen(room(), {}, replicas=3, saved=SAVED, gateways=[Gateway("p", f"sae_journal_sceaux 1\n{text}")])
+    assert line in shown
+
+
+def test_which_archives_come_back() -> None:
+    names = [f"loos/aip/{one}.tar" for one in "abc"]
+    expected = base64.b64encode(zlib.compress("\n".join(names).encode())).decode()
+    absent = [json.dumps({"liste": "x", "absentes": lacking}) for lacking in (names[:2], names[1:])]
+    to_recover = FilterModule().filters()["archives_to_recover"]
+    assert to_recover(expected, [*absent, ""]) == ["loos/b.tar"]
+    assert to_recover(expected, ["", "", ""]) == []
+    assert to_recover(expected, [], ["c", "a", "a"]) == ["loos/a.tar", "loos/c.tar"]
+    with pytest.raises(AnsibleFilterError, match="archives inconnues du journal, ou éliminées : z"):
+        to_recover(expected, [], ["a", "z"])
 
 
 def test_a_gateway_without_figures_is_said() -> None:

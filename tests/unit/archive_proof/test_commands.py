@@ -158,7 +158,7 @@ def test_the_nodes_are_told_what_they_must_have(site: Site, capsys: pytest.Captu
         journal.append("versement.accepte", account="gondecourt", aip="e", outcome="echec", detail={})
     assert expected() == ["gondecourt/aip/a.tar", "gondecourt/aip/b.tar"]
     with Journal(site.folder / "journal.sqlite") as journal:
-        accepted = [event for event in journal.events(aip="a") if event.event == "versement.accepte"][0]
+        accepted = next(event for event in journal.events(aip="a") if event.event == "versement.accepte")
         journal.append(accepted.event, account="gondecourt", aip="d", outcome="succes", detail=accepted.detail)
     assert expected() == [f"gondecourt/aip/{aip}.tar" for aip in "abd"]
 

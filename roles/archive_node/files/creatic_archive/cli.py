@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="lit sur l'entrée ce que donne « sae-journal attendues », et dit ce que ce nœud n'a pas",
     )
+    commands.add_parser("absentes", help="ce que ce nœud n'a pas, de la liste lue sur l'entrée (JSON)")
     again = commands.add_parser("recalculer", help="fait relire des partitions sur le disque par Swift")
     again.add_argument("partitions", nargs="+", type=int)
     commands.add_parser("redemarrer", help="redémarre Swift et attend qu'il réponde")
@@ -87,6 +88,9 @@ def main(argv: list[str] | None = None) -> int:
         if given.attendues:
             found["presence"] = copies.absent(_names(sys.stdin.read()))
         print(json.dumps(found, ensure_ascii=False))
+        return 0
+    if given.command == "absentes":
+        print(json.dumps(copies.absent(_names(sys.stdin.read()))))
         return 0
     if given.command == "recalculer":
         copies.look_again(given.partitions)

@@ -11,7 +11,8 @@ from typing import Any
 
 from creatic_sauvegarde.settings import Away, BackupError, Settings
 
-_BORG = "/usr/bin/borg"
+BORG = "/usr/bin/borg"
+LOT = "copie-"  # begins the names of lots (lots.py), which are no backups of this machine
 # Words of borg, ssh or the server → what happened, what to do, and whether the next run may just try again.
 _MEANINGS = (
     ("gelé par le serveur", "le serveur a gelé le dépôt : appelez le groupement (fab backup.rollback)", False),
@@ -57,7 +58,7 @@ def run(settings: Settings, *arguments: str, cwd: Path = Path("/")) -> str:
         BackupError: it failed, or warns (status 1, and 100 and above in the modern scheme).
     """
     done = subprocess.run(
-        [_BORG, *arguments], env=settings.environment(), cwd=cwd, capture_output=True, text=True, check=False
+        [BORG, *arguments], env=settings.environment(), cwd=cwd, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise explain(done.stderr + done.stdout)
@@ -66,10 +67,20 @@ def run(settings: Settings, *arguments: str, cwd: Path = Path("/")) -> str:
 
 def archives(settings: Settings, repository: str = "") -> list[dict[str, Any]]:
     """Backups of a repository, oldest first: name, id, and ``le``, an aware date."""
-    where = repository or settings.repository
-    found: list[dict[str, Any]] = json.loads(run(settings, "list", "--bypass-lock", "--json", where))["archives"]
+    found = [one for one in _listed(settings, repository) if not one["name"].startswith(LOT)]
     for one in found:
         one["le"] = datetime.fromisoformat(one["start"]).astimezone(UTC)
+    return found
+
+
+def lots(settings: Settings) -> list[str]:
+    """Names of the repository's lots, oldest first."""
+    return [one["name"] for one in _listed(settings) if one["name"].startswith(LOT)]
+
+
+def _listed(settings: Settings, repository: str = "") -> list[dict[str, Any]]:
+    where = repository or settings.repository
+    found: list[dict[str, Any]] = json.loads(run(settings, "list", "--bypass-lock", "--json", where))["archives"]
     return found
 
 

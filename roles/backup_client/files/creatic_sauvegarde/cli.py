@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from creatic_sauvegarde import backup, borg, keys, postgresql, restore, snapshot
+from creatic_sauvegarde import backup, borg, keys, lots, postgresql, restore, snapshot
 from creatic_sauvegarde.settings import CONFIG, Away, BackupError, Settings
 
 AGAIN = 75  # EX_TEMPFAIL: no failure, the next run tries again
@@ -36,6 +36,17 @@ def _perform(settings: Settings) -> None:
         f"Sauvegarde {done['archive']} : {done['fichiers']} fichiers, {done['octets'] / 1e6:.1f} Mo "
         f"dont {done['octets_nouveaux'] / 1e6:.1f} nouveaux, en {done['secondes']:.0f} s."
     )
+    with backup.alone(settings):
+        for line in lots.make(settings):
+            print(line)
+
+
+def _give_back(settings: Settings, names: list[str]) -> int:
+    told, failed = lots.give_back(settings, names or sys.stdin.read().split())
+    print("\n".join(told))
+    for line in failed:
+        print(f"creatic-sauvegarde : {line}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true")
     one = commands.add_parser("revenir", help="ramène les bases PostgreSQL de cette machine à un moment")
     one.add_argument("moment", type=_date, help="date et heure ISO 8601, UTC sans fuseau")
+    one = commands.add_parser("reprendre", help="rend à leur salle des archives copiées dans le dépôt")
+    one.add_argument("noms", nargs="*", help="compte/archive.tar ; lus sur l'entrée sans eux")
     commands.add_parser("oublier", help="oublie ce que borg sait du dépôt, après un retour en arrière annoncé")
     one = commands.add_parser("cles", help="fait les clés qui manquent, et les met sous séquestre")
     one.add_argument("--ssh-seule", action="store_true", help="pour restaurer : la phrase secrète vient du séquestre")
@@ -76,6 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
                 with restore.stopped(settings.all_of("units")):
                     postgresql.go_back(asked.moment)
             print(f"Les bases sont telles qu'elles étaient le {asked.moment.astimezone():%d/%m/%Y à %H:%M:%S}.")
+        elif asked.commande == "reprendre":
+            return _give_back(settings, asked.noms)
         elif asked.commande == "oublier":
             _forget(settings)
         elif asked.commande == "cles":

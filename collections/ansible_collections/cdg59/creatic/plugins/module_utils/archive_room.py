@@ -23,6 +23,7 @@ Report = Mapping[str, Any]
 CLOCK_S = 5.0  # beyond, a node's clock is wrong: WORM dates and Swift's timestamps rest on it
 FREE_SHARE = 0.05  # below, a disk is about to refuse writes (archive_node_disk_reserve: 2 %)
 STALE_PASS_S = 24 * 3600.0
+COPY_S = 2 * 24 * 3600.0  # a backup a day, which may take its time
 _AHEAD_S = 300.0  # of a backup's date, before it is doubted
 NO_BACKUP = "aucune"  # the inventory's explicit choice to go without a backup
 _NOT_COPIED = "la dernière passe de réplication"
@@ -316,14 +317,21 @@ class Gateway:
     error: str = ""
 
 
-def gateway_faults(gateways: Sequence[Gateway]) -> list[Fault]:
-    """Archives that the gateway's own reading (sae-fixite) found damaged, lost or not journaled, and which still are.
+def gateway_faults(gateways: Sequence[Gateway], now: float) -> list[Fault]:
+    """Archives that the gateway's own reading (sae-fixite) found damaged, lost or not journaled, and which still are;
+    archives that wait for their copy out of the room.
 
     A gateway that says nothing is shown on the screen; it takes nothing away from the nodes.
     """
     found = []
     for gateway in gateways:
         bad = int(metrics(gateway.text).get("sae_fixite_anomalies", [0])[0])
+        figures = metrics(gateway.text)
+        since = [one for name in ("plus_ancienne", "timestamp") if (one := figures.get(f"sae_copie_{name}_seconds", [0])[0])]
+        if since and now - min(since) > COPY_S:
+            reason = f"des archives attendent leur copie hors de la salle depuis {_ago(now - min(since))}"
+            fix = "Sur la passerelle : journalctl -u creatic-sauvegarde, puis « creatic-sauvegarde faire »."
+            found.append(Fault(gateway.name, reason, fix))
         if bad:
             reason = f"sa relecture laisse {count(bad, 'anomalie')} (archive abîmée, perdue ou inconnue du journal)"
             fix = f"« sae-fixite » sur la passerelle dit lesquelles et les relit : {_GUIDE}."
@@ -380,6 +388,14 @@ def _gateway_lines(gateways: Sequence[Gateway], now: float) -> list[str]:
                 f"Fixité     : chaque archive relue depuis moins de {_ago(now - min(oldest))} ; "
                 f"{bad:.0f} anomalies, {late_ones:.0f} en retard"
             )
+        if "sae_copie_timestamp_seconds" in figures:
+            waiting = figures["sae_copie_attente"][0]
+            lines.append(
+                f"Copie      : {count(int(figures['sae_copie_archives'][0]), 'archive')} sur le serveur de sauvegarde"
+                + (f" ; {waiting:.0f} en attente" if waiting else ", toutes")
+            )
+        else:
+            lines.append("Copie      : aucune archive n'a encore été copiée hors de la salle")
     return lines
 
 
@@ -400,7 +416,7 @@ def screen(
         lock: who patches the room now; empty for nobody.
     """
     moment = now or datetime.now(UTC)
-    found = [*faults(reports, moment.timestamp()), *gateway_faults(gateways)]
+    found = [*faults(reports, moment.timestamp()), *gateway_faults(gateways, moment.timestamp())]
     if saved.fault:
         found.append(saved.fault)
     rows = [COLUMNS, *(

@@ -1,0 +1,112 @@
+"""Lots: what another program keeps elsewhere, copied into this machine's depot piece by piece, and given back.
+
+A role names its program (`lots`, see the role's arguments); called as root, it answers to::
+
+    PROGRAMME preparer   the depot's lots on standard input; JSON: dossier, archives (0: nothing left), manquantes
+    PROGRAMME faite LOT  the depot has it
+    PROGRAMME remettre NOM  the bytes on standard input
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from creatic_sauvegarde import borg
+from creatic_sauvegarde.settings import BackupError, Settings
+
+BUDGET_S = 6 * 3600  # of one run; the next one goes on
+
+
+def make(settings: Settings, budget: float = BUDGET_S) -> list[str]:
+    """Copy what is not in the depot yet. Gives what was done, in French.
+
+    Raises:
+        BackupError: the depot or a program failed; what was copied before stands.
+    """
+    told = []
+    deadline = time.monotonic() + budget
+    for program in settings.all_of("lots"):
+        lots = borg.lots(settings)
+        count, missing = 0, dict[str, str]()
+        while time.monotonic() < deadline:
+            found = json.loads(_said(program, "preparer", text="\n".join(lots)))
+            missing = found["manquantes"]
+            if not found["archives"]:
+                break
+            name = f"{borg.LOT}{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"
+            # A checkpoint is deleted afterwards, and the server takes no deletion.
+            borg.run(
+                settings, "create", "--compression", "zstd,3", "--checkpoint-interval", "31536000",
+                "--files-cache", "disabled", f"{settings.repository}::{name}", ".", cwd=Path(found["dossier"]),
+            )  # fmt: skip
+            _said(program, "faite", name)
+            lots.append(name)
+            count += found["archives"]
+        told.append(f"{count} archives copiées dans le dépôt")
+        told += [f"{name} n'a pas pu être copiée : {why}" for name, why in sorted(missing.items())]
+    return told
+
+
+def give_back(settings: Settings, names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Hand copies back to the programs that made them.
+
+    Args:
+        names: paths in the lots.
+
+    Returns:
+        What was done, and what could not be, in French.
+
+    Raises:
+        BackupError: the depot does not answer.
+    """
+    wanted, told, failed = dict.fromkeys(names), list[str](), dict[str, str]()
+    programs = settings.all_of("lots")
+    if not programs:
+        raise BackupError("cette machine ne copie aucune archive dans son dépôt")
+    for lot in reversed(borg.lots(settings)):
+        if not wanted:
+            break
+        where = f"{settings.repository}::{lot}"
+        here = borg.paths(settings, where)
+        for name in [one for one in wanted if here.get(one, ("", 0))[0] == "-"]:
+            try:
+                told.append(_handed(settings, programs[0], where, name))
+            except BackupError as error:
+                failed[name] = str(error)  # an older lot may have a better one
+                continue
+            failed.pop(name, None)
+            del wanted[name]
+    absent = {name: f"{name} : absente du dépôt" for name in wanted}
+    return told, list((absent | failed).values())
+
+
+def _handed(settings: Settings, program: str, where: str, name: str) -> str:
+    command = [borg.BORG, "extract", "--bypass-lock", "--stdout", where, f"pp:{name}"]
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(command, env=settings.environment(), stdout=subprocess.PIPE, stderr=errors) as source:
+            done = subprocess.run(
+                [program, "remettre", name], stdin=source.stdout, capture_output=True, text=True, check=False
+            )
+            if source.stdout:
+                source.stdout.close()  # a program that gave up ends borg too
+        errors.seek(0)
+        said = errors.read().decode(errors="replace")
+    if done.returncode:
+        raise BackupError(done.stderr.strip() or f"{name} : {program} a échoué")
+    if source.returncode:
+        raise borg.explain(said)
+    return done.stdout.strip()
+
+
+def _said(program: str, *arguments: str, text: str = "") -> str:
+    done = subprocess.run([program, *arguments], input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise BackupError(f"copie des archives : {lines[-1] if lines else f'{program} a échoué sans un mot'}")
+    return done.stdout
