@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import re
+import zlib
+
 import pytest
 
+from tests.patience import wait_for
+
+from .archive_client import place
 from .conftest import command, on_host
 
 GONDECOURT, AVESNES, VERSEMENT = "10.59.2.20", "10.59.3.20", "10.59.0.30"
+NODES = ("10.59.0.31", "10.59.0.32", "10.59.0.33")
 ACTS = "/var/lib/tdt-connector/acquittes"
 pytestmark = pytest.mark.usefixtures("ready")
 
@@ -54,6 +62,28 @@ def test_the_room_says_that_it_is_whole() -> None:
     told = command("fab", "archive.status")
     assert told.returncode == 0, told.stdout
     assert all(name in told.stdout for name in ("sae1", "sae2", "sae3")), told.stdout
+
+
+def test_an_archive_lost_on_every_node_is_told_and_comes_back() -> None:
+    """Copies that are all gone are alike; the journal knows better, and the backup server's depot has it."""
+    shown(VERSEMENT, "systemctl start creatic-sauvegarde.service")
+    known = shown(VERSEMENT, "sae-journal attendues").split()[-1]
+    name = zlib.decompress(base64.b64decode(known)).decode().splitlines()[0]
+    account, container, archive = name.split("/")
+    folder, aip = place(archive, container, account), archive.removesuffix(".tar")
+    for node in NODES:
+        shown(node, f"rm -r {folder}")
+    told = command("fab", "archive.status")
+    assert told.returncode == 1 and "1 archive SANS AUCUNE COPIE" in told.stdout, told.stdout
+    assert aip in told.stdout and "fab archive.reprendre" in told.stdout, told.stdout
+    done = command("fab", "archive.reprendre")
+    assert done.returncode == 0 and f"{aip} : remise au stockage" in done.stdout, done.stdout
+    again = command("fab", "archive.reprendre", "--archive", aip)
+    assert again.returncode == 0 and f"{aip} : déjà au stockage" in again.stdout, again.stdout
+    assert command("fab", "archive.reprendre", "--archive", "inconnue").returncode != 0
+    wait_for(lambda: command("fab", "archive.status").returncode == 0, "une salle sans défaut", 300, every=5)
+    told = command("fab", "archive.status")
+    assert re.search(r"Copie      : \d+ archives? sur le serveur de sauvegarde, toutes", told.stdout), told.stdout
 
 
 def test_a_commune_without_the_service_is_left_alone() -> None:
