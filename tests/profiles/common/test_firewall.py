@@ -17,6 +17,9 @@ from tests.patience import allowed
 
 UNWANTED = 4444
 ASKING = {22, 53, 443}
+FOR_ALL = re.compile(
+    r"(/var)?/run/(systemd/.+|dbus/system_bus_socket|ssh-unix-local/socket|postgresql/\.s\.PGSQL\.5432)"
+)
 LOADED = "unshare --net sh -c 'echo {text} | base64 -d | nft -f - && nft -s list table inet creatic'"
 KEPT = "unshare --net sh -c 'nft -f /etc/nftables.conf && nft -s list table inet creatic'"
 PROBE = """python3 -c '
@@ -126,6 +129,16 @@ def test_what_listens_here_is_closed_to_ordinary_accounts(host: Host) -> None:
             if int(port) not in ASKING:
                 reached[where, int(port)] = int(host.check_output(PROBE.format(address=where, port=port)))
     assert set(reached.values()) <= {REFUSED}, reached
+
+
+def test_sockets_are_closed_to_ordinary_accounts(host: Host) -> None:
+    """Systemd's own, and PostgreSQL's, which knows the account that calls, are for everybody; nothing of ours is."""
+    with host.sudo():
+        paths = re.findall(r"\s(/\S+) \d+\s", host.check_output("ss -Hxl"))
+    with host.sudo("nobody"):
+        open_ones = [one for one in sorted(set(paths)) if host.run(f"test -w {one}").succeeded]
+    assert paths
+    assert [one for one in open_ones if not FOR_ALL.fullmatch(one)] == []
 
 
 def test_names_resolve(host: Host) -> None:
