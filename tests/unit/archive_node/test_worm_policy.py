@@ -91,7 +91,8 @@ def test_an_archive_leaves_after_its_date_only() -> None:
     assert refused(ask("DELETE", "AUTH_a/aip/x.tar", found=kept(None)))
     assert refused(ask("DELETE", "AUTH_a/aip/x.tar", found=kept("bientôt")))
     assert ask("DELETE", "AUTH_a/aip/x.tar", found=kept(PAST)) == Pass()
-    assert ask("DELETE", "AUTH_a/aip/x.tar", found=ABSENT) == Pass()
+    gone = ask("DELETE", "AUTH_a/aip/x.tar", found=ABSENT)  # no tombstone of it
+    assert isinstance(gone, Answer) and (gone.status, gone.refused) == (404, False)
 
 
 @pytest.mark.parametrize(

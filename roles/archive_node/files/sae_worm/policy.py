@@ -188,7 +188,8 @@ def _put(request: Request, room: Room) -> Answer | Pass:
 def _delete(room: Room) -> Answer | Pass:
     found = room.object()
     if found.status == 404:
-        return Pass()
+        # Not Swift's to do: its tombstone would also bury a copy that a node which is away still has.
+        return Answer(404, "Cette archive n'est pas au stockage.", refused=False)
     if not found.present:
         return UNSURE
     date = retain_until(found.headers.get(RETAIN))
