@@ -335,14 +335,18 @@ def test_the_last_page_of_a_thousand(tmp_path: Path) -> None:
             assert is_signed_copy(changed, PdfFileReader(stream), source) is same
 
 
-def visible(issuer: Issuer, source: Path, target: Path, name: str, box: tuple[int, int, int, int] | None) -> Path:
+def visible(
+    issuer: Issuer, source: Path, target: Path, name: str, box: tuple[int, int, int, int] | None, certify: bool = False
+) -> Path:
     """As Acrobat signs: a stamp that is seen, in a field made for it or found empty."""
     with source.open("rb") as stream, target.open("wb") as output:
         writer = IncrementalPdfFileWriter(stream)
         if box:
             fields.append_signature_field(writer, fields.SigFieldSpec(name, box=box))
         style = stamp.TextStampStyle(stamp_text="Signé par %(signer)s", text_box_style=TextBoxStyle(font_size=8))
-        described = signers.PdfSignatureMetadata(field_name=name, subfilter=fields.SigSeedSubFilter.PADES)
+        described = signers.PdfSignatureMetadata(
+            field_name=name, subfilter=fields.SigSeedSubFilter.PADES, certify=certify
+        )
         signer = software(issuer, issuer.person())
         asyncio.run(signers.PdfSigner(described, signer, stamp_style=style).async_sign_pdf(writer, output=output))
     return target
@@ -352,6 +356,27 @@ def test_a_stamp_as_people_make_them(issuer: Issuer, act: Path, tmp_path: Path) 
     path = visible(issuer, act, tmp_path / "tampon.pdf", "Maire", (350, 60, 550, 140))
     assert "Signé par" in shown(path)
     assert verdict(issuer, path, act)
+
+
+def test_a_person_may_certify(issuer: Issuer, act: Path, tmp_path: Path) -> None:
+    assert verdict(issuer, visible(issuer, act, tmp_path / "c.pdf", "Maire", (350, 60, 550, 140), certify=True), act)
+
+
+def test_the_same_objects_written_in_another_way(issuer: Issuer, act: Path, tmp_path: Path) -> None:
+    """As other writers do: keys in another order, 595.0 for 595, hexadecimal strings, names with their escapes."""
+    page = (
+        b"<< /Type /Page /Titre %s /Rotate %s /Trans << /A 1 /B [ true null /N ] >> "
+        b"/Parent 91 0 R /MediaBox [0 0 595 842] /Contents 93 0 R >>"
+    )
+    original = appended(act, tmp_path / "avant.pdf", {**OTHER, 92: page % (b"(ab)", b"0")}, b"90 0 R")
+    again = (
+        b"<< /Contents 93 0 R /MediaBox [0.0 0 595.000 842] /Parent 91 0 R "
+        b"/Trans << /B [true null /#4E] /A 1.0 >> /Rotate %s /Titre <6162> /Type /Page >>"
+    )
+    for turn, same in ((b"0", True), (b"90", False)):
+        changed = appended(original, tmp_path / "apres.pdf", {92: again % turn}, b"90 0 R")
+        with changed.open("rb") as stream:
+            assert is_signed_copy(changed, PdfFileReader(stream), original) is same
 
 
 @pytest.mark.parametrize(("box", "same"), [((350, 60, 550, 140), True), (A4, False)], ids=["small", "page"])

@@ -8,7 +8,6 @@ nothing. What may come beside it is a closed list: signature fields of bounded s
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,7 +24,7 @@ LARGEST = 1 / 8
 """What one added signature may take of a page; all of them together, twice as much."""
 _CHUNK = 1 << 20
 _BOXES = ("/MediaBox", "/CropBox")
-_ASIDE = {"/AcroForm", "/DSS", "/Extensions", "/Metadata", "/Version"}  # keys of the catalog
+_ASIDE = {"/AcroForm", "/DSS", "/Extensions", "/Metadata", "/Perms", "/Version"}  # keys of the catalog
 _FORM_KEYS = {"/Fields", "/NeedAppearances", "/SigFlags"}
 _NEW_FORM_KEYS = {"/DA", "/DR", "/Fields", "/SigFlags"}  # where there was no field that they could change
 _INFO_KEYS = {"/ModDate", "/Producer"}
@@ -83,11 +82,11 @@ class _Comparison:
             for reference in self.after.xrefs.explicit_refs_in_revision(number):
                 self.later[reference.idnum].add(reference.generation)
         old, new = (_raw(one.trailer, "/Root") for one in (self.before, self.after))
-        _only(_dump(old) == _dump(new))
+        _only(_equal(old, new))
         self._catalog(_value(old), _value(new))
         if (old := _raw(self.before.trailer, "/Info")) is not None:
             new = _raw(self.after.trailer, "/Info")
-            _only(_dump(old) == _dump(new))
+            _only(_equal(old, new))
             self._but(_INFO_KEYS, _value(old), _value(new))
         while self.waiting:
             self._unchanged(self.waiting.pop())
@@ -120,7 +119,7 @@ class _Comparison:
         """A dictionary whose other keys are what they were."""
         _only(_is_dictionary(old) and _is_dictionary(new))
         for key in (old.keys() | new.keys()) - changing:
-            _only(key in old and key in new and _dump(old.raw_get(key)) == _dump(new.raw_get(key)))
+            _only(key in old and key in new and _equal(old.raw_get(key), new.raw_get(key)))
             self.waiting.append(old.raw_get(key))
 
     def _catalog(self, old: Any, new: Any) -> None:
@@ -137,6 +136,9 @@ class _Comparison:
             _only(wanted == wants or (not wants and not _has_appearance(_value(_raw(form, "/Fields")))))
         proofs, described = (_value(_raw(new, key)) for key in ("/DSS", "/Metadata"))
         _only(proofs is None or (_is_dictionary(proofs) and set(proofs) <= _PROOFS))
+        # A person may certify: the catalog then says which signature does.
+        rights, given = (_value(_raw(one, "/Perms")) for one in (old, new))
+        _only(_equal(rights, given) or (rights is None and _is_dictionary(given) and set(given) == {"/DocMDP"}))
         _only(isinstance(new.get("/Version", generic.NameObject("/1.7")), generic.NameObject))
         if described is not None and not _equal(_value(_raw(old, "/Metadata")), described):
             _only(isinstance(described, generic.StreamObject) and _is_xmp(described.data))
@@ -145,7 +147,7 @@ class _Comparison:
         """A list with what it had, then signatures' fields."""
         _only(all(one is None or isinstance(one, generic.ArrayObject) for one in (old, new)))
         had, has = (list(_inner(one)) for one in (old, new))
-        _only([_dump(one) for one in had] == [_dump(one) for one in has[: len(had)]])
+        _only([_plain(one) for one in had] == [_plain(one) for one in has[: len(had)]])
         self.waiting.extend(had)
         for one in has[len(had) :]:
             self._field(one)
@@ -269,20 +271,27 @@ def _area(rectangle: Any) -> float:
 
 
 def _equal(old: Any, new: Any) -> bool:
-    if type(old) is not type(new):
-        return False
-    if isinstance(old, generic.StreamObject):
-        return (
-            old.encoded_data == new.encoded_data
-            and old.keys() == new.keys()
-            and all(_dump(old.raw_get(key)) == _dump(new.raw_get(key)) for key in old)
-        )
-    return _dump(old) == _dump(new)
+    """The same value, however it is written: Acrobat sorts keys, others write 595.0 for 595."""
+    return bool(_plain(old) == _plain(new))
 
 
-def _dump(value: Any) -> bytes:
-    if value is None:
-        return b""
-    buffer = io.BytesIO()
-    value.write_to_stream(buffer)
-    return buffer.getvalue()
+def _plain(value: Any) -> Any:
+    if isinstance(value, generic.IndirectObject):
+        return generic.IndirectObject, value.idnum, value.generation
+    if isinstance(value, generic.StreamObject):
+        return value.encoded_data, _keys(value)
+    if isinstance(value, generic.DictionaryObject):
+        return _keys(value)
+    if isinstance(value, generic.ArrayObject):
+        return [_plain(one) for one in _inner(value)]
+    if isinstance(value, generic.TextStringObject | generic.ByteStringObject):
+        return value.original_bytes
+    if isinstance(value, generic.NumberObject | generic.FloatObject):
+        return float(value)
+    if isinstance(value, generic.BooleanObject):
+        return bool, value.value
+    return type(value), None if value is None or isinstance(value, generic.NullObject) else str(value)
+
+
+def _keys(value: generic.DictionaryObject) -> dict[str, Any]:
+    return {str(key): _plain(value.raw_get(key)) for key in value}
