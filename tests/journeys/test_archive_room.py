@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import signal
 import subprocess
 import time
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -38,7 +40,7 @@ from .archive_client import (
     status,
     whole,
 )
-from .conftest import ENVIRONMENT, HOME, REPO, command
+from .conftest import ENVIRONMENT, HOME, REPO, command, on_host
 
 PATCH = ("ansible-playbook", "-i", "inventories/lab", "playbooks/journeys/patch_archive.yml")
 ENABLED = '$(systemctl list-unit-files "swift-*" --state=enabled --no-legend | cut -d" " -f1)'
@@ -437,6 +439,39 @@ def test_a_wrong_clock_is_told_and_eliminates_nothing(client: Client, certificat
         )
     whole()
     every_archive_on_every_node(client, certificate)
+
+
+# -- The whole room ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.room_faults
+def test_the_whole_room_is_lost_and_comes_back_from_its_copy(client: Client) -> None:
+    """Every disk is empty, as after a fire: archives and seals come from the depot and the gateway."""
+    gateway = "10.59.0.30"
+
+    def on_gateway(script: str) -> str:
+        done = on_host(gateway, script)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    on_gateway("systemctl start sae-sceller.service creatic-sauvegarde.service")
+    expected = on_gateway("sae-journal attendues").split()[-1]
+    number = len(zlib.decompress(base64.b64decode(expected)).splitlines())
+    assert number
+    with ThreadPoolExecutor(len(ADDRESSES)) as pool:
+        emptied = f"systemctl stop {ENABLED}; find /srv/node/d1 -mindepth 1 -delete; systemctl start {ENABLED}"
+        list(pool.map(lambda one: node(one, emptied), ADDRESSES))
+    started = time.monotonic()
+    done = command("fab", "archive.reprendre")
+    print(f"\n{number} archives reprises en {time.monotonic() - started:.0f} s")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("remise au stockage") == number, done.stdout
+    assert on_gateway("sae-copie sceaux").startswith("0 ")
+    whole()
+    for one in ADDRESSES:
+        assert json.loads(node(one, f"echo {expected} | creatic-archive absentes"))["absentes"] == []
+    on_gateway("sae-fixite --tout")
+    client.put("apres", os.urandom(20_000))
 
 
 # -- A fourth node ------------------------------------------------------------------------------------------

@@ -107,7 +107,8 @@ class Room:
             assert asked["format"] == ["json"]
             found = [one for one in sorted(objects) if one > after][: int(asked["limit"][0])]
             return (200, json.dumps([{"name": one} for one in found]).encode()) if found else (204,)
-        assert objects is not None
+        if objects is None:
+            return (404,)
         known = objects.get(name)
         if handler.command == "PUT":
             if known:
@@ -341,6 +342,17 @@ def test_a_delete_whose_answer_was_lost_is_done(proxies: list[Proxy], swift: Swi
     proxies[0].faults = [599]
     swift.delete("gondecourt", "aip", "a")
     assert list(swift.names("gondecourt", "aip")) == []
+
+
+def test_a_room_that_was_made_anew_gets_its_container_again(proxies: list[Proxy], swift: SwiftStore) -> None:
+    put(swift, "a", b"x")
+    proxies[0].room.containers.clear()
+    put(swift, "b", b"y")
+    assert set(proxies[0].room.containers["aip"]) == {"b"} and proxies[0].room.worm["aip"] == "true"
+    for one in proxies:
+        one.faults = [404, 0, 404]  # something else is wrong: asked twice, no more
+    with pytest.raises(StoreError, match="HTTP 404"):
+        put(swift, "c", b"z")
 
 
 @pytest.mark.parametrize(

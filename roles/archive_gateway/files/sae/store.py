@@ -397,7 +397,8 @@ class SwiftStore:
         retain_until: int | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        if (account, container) not in self._containers:
+        known = (account, container) in self._containers
+        if not known:
             self.ensure_container(account, container)
         headers = {f"X-Object-Meta-{key}": quote(value, safe=" :/") for key, value in (metadata or {}).items()}
         headers |= {"X-Object-Meta-Sha512": sha512, "If-None-Match": "*", "Content-Type": "application/octet-stream"}
@@ -420,6 +421,13 @@ class SwiftStore:
             if found is None:
                 raise self._refused(answer, f"« {name} »")
             raise AlreadyStored(f"« {name} » est déjà conservé")
+        if answer.status_code == HTTPStatus.NOT_FOUND and known:
+            # The room was made anew since.
+            self._containers.discard((account, container))
+            self.put(
+                account, container, name, data, size=size, sha512=sha512, retain_until=retain_until, metadata=metadata
+            )
+            return
         if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
             raise Corrupted(f"« {name} » : le contenu a changé pendant l'envoi")
         if not answer.ok:
