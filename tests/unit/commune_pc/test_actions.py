@@ -123,6 +123,15 @@ def test_certreq_s_csr_is_signed_for_its_host(authority: Path) -> None:
     assert load_certificate(result["pem"]).subject == request.subject()
     assert result["subject_cn"] == "Finances"
     assert action(csr_issue, arguments, Sent()).run(task_vars=VARIABLES)["pem"] == result["pem"]
+    for commune, told in ((None, ""), ("la-madeleine", "la-madeleine")):
+        request = Request(
+            f"finances-{told}", "client", "Finances", "Commune de La Madeleine", "215903683", key_type="rsa"
+        )
+        asked = {**arguments, "csr": request.csr(request.new_key()), "commune": commune}
+        asked["request"] = {"name": f"finances-{told}", "profile": "client", **SUBJECT}
+        action(csr_issue, asked, Sent()).run(task_vars=VARIABLES)
+        last = Authority(authority, Passphrases(authority)).listing()[-1]
+        assert (last["commune"], last["hote"]) == (told, "la-madeleine-pc-finances")
 
 
 def test_a_csr_for_somebody_else_is_refused(authority: Path) -> None:

@@ -210,6 +210,51 @@ def test_a_token_s_certificate_is_the_client_s_that_lasts_longest(maker: Maker, 
         nss.token_certificate(Token(nss.NssError("débranché")), "maire", str(library))  # type: ignore[arg-type] # same
 
 
+def test_a_token_is_asked_alone(maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database itself is not: what it holds is not on the token."""
+    asked: list[list[str]] = []
+
+    def checked(_what: str, command: list[str]) -> str:
+        asked.append(command)
+        return maker.root.pem if "-a" in command else LISTING
+
+    monkeypatch.setattr(nss, "_checked", checked)
+    store = nss.Store(tmp_path)
+    assert store.found("maire") == []
+    (tmp_path / "cert9.db").touch()
+    assert [one.name for one in store.found("maire")] == [
+        "AC racine Cre@tic", "Secrétariat général", "la-madeleine-finances:certificat"
+    ]  # fmt: skip
+    assert all(command[4:6] == ["-h", "maire"] for command in asked)
+    asked.clear()
+    assert store.found()[0].trust == "C,,"
+    assert not any("-h" in command for command in asked)
+
+
+def test_an_identity_has_the_authorities_above_it_or_none(maker: Maker) -> None:
+    own = maker.make("Secrétariat")
+    key, certificate, chain = nss.read_identity(own.key_pem, own.pem, maker.root.pem)
+    assert (certificate, chain) == (own.certificate, [maker.root.certificate])
+    assert key.public_key() == own.key.public_key()
+    assert nss.read_identity(own.key_pem, own.pem, " \n")[2] == []
+
+
+def test_the_authorities_above_an_identity_are_given_to_each_store(
+    maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = maker.make("Secrétariat")
+    given: list[tuple[str, Any]] = []
+    monkeypatch.setattr(nss.Store, "ensure", lambda _self: None)
+    monkeypatch.setattr(
+        nss.Store, "ensure_identity", lambda _self, name, _key, _one, chain: given.append((name, chain))
+    )
+    for chain, above in (({"chain": maker.root.pem}, [maker.root.certificate]), ({"chain": None}, []), ({}, [])):
+        given.clear()
+        entry = {"name": "secretariat", "key": own.key_pem, "certificate": own.pem, **chain}
+        nss.converge(tmp_path, "", [entry], check=True)
+        assert given and all(one == ("secretariat", above) for one in given)
+
+
 def test_a_module_is_declared_once_and_again_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
     monkeypatch.setattr(nss, "_checked", lambda _what, command: asked.append(command))

@@ -166,6 +166,23 @@ def test_a_chromium_which_dies_says_why(fake: Any) -> None:
         running.visit(URL, 120)
 
 
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("", "sans explication"),
+        ("début\nfin ", "fin"),
+        ("FATAL: zygote\nfin", "FATAL: zygote"),
+        ("No usable SandBox!\nfin", "No usable SandBox!"),
+        ("FATAL: un\nsandbox deux\nfin", "sandbox deux"),
+    ],
+)
+def test_the_line_that_tells_why_is_the_fatal_one(tmp_path: Path, log: str, said: str) -> None:
+    running = Chromium()
+    running._log = tmp_path / "journal"
+    running._log.write_text(log)
+    assert running._why_it_died() == f"Chromium s'est arrêté : {said}"
+
+
 def test_a_chromium_which_is_not_there_says_so() -> None:
     with pytest.raises(ChromiumError, match="ne démarre pas"), Chromium(program="/absent/chromium"):
         pass
