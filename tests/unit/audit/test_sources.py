@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import (
-    MASK,
     AuditError,
     read_arf,
     read_junit,
     readable_diff,
-    redact,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit_run import synthesis
+from ansible_collections.cdg59.creatic.plugins.module_utils.redaction import MASK, redact
 
 from .conftest import example
 

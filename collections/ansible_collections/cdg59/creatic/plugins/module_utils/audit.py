@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.redaction import (
+    MASK,  # noqa: F401 - a word of an audit, as those below
+    redact,
+)
+
 LEVELS = ("minimal", "intermediary", "enhanced", "high")
 PHASES = {
     "preparation": "Préparation",
@@ -37,11 +42,6 @@ VERDICT_WORDS = {
 }
 
 _MAX_DIFF_LINES = 40
-_WORDS = r"(?:pass(?:word|phrase|wd)?|secret|token|mot_de_passe|motdepasse|api_?key|private_?key|psk|credential)"
-_SECRET_LINE = re.compile(rf"(?i)^(?P<lead>.*{_WORDS}\w*[\"']?\s*[:=]\s*)(?P<value>\S.*)$")
-_KEY_BLOCK = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
-_HASH = re.compile(r"\$(?:y|6|5|2[aby]|7|argon2\w*)\$[^\s:]+")
-MASK = "«masqué»"
 
 
 class AuditError(Exception):
@@ -212,16 +212,6 @@ def read_junit(path: Path) -> list[Check]:
         name = properties.get("essai") or f"{case.get('classname')}::{str(case.get('name')).partition('[')[0]}"
         checks.append(Check(name, str(case.get("name")), properties.get("machine", ""), result, detail))
     return checks
-
-
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Hide private keys, password hashes, values of lines that speak of a secret, and the given secrets."""
-    text = _HASH.sub(MASK, _KEY_BLOCK.sub(MASK, text))
-    for secret in secrets:
-        if len(secret) >= 6:
-            text = text.replace(secret, MASK)
-    lines = [_SECRET_LINE.sub(lambda found: found["lead"] + MASK, line) for line in text.splitlines()]
-    return "\n".join(lines)
 
 
 def _one_diff(item: Mapping[str, Any]) -> str:

@@ -37,10 +37,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import (
     Target,
     read_arf,
     read_junit,
-    redact,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import count, duration, explain, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
+from ansible_collections.cdg59.creatic.plugins.module_utils.redaction import redact
 
 # Test benches are audited when they are named.
 EVERYTHING = "all:!banc"
@@ -179,6 +179,7 @@ class Audit:
         folder = self.staging / "junit"
         folder.mkdir()
         checks: list[Check] = []
+        secrets = _secrets(self.order.home)
         start = time.monotonic()
         for profile in sorted({target.profile for target in targets}):
             names = [
@@ -201,9 +202,9 @@ class Audit:
                 done = self._run(command, {"PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True)
             # 0: all pass, 1: some fail. Anything else is no result.
             if done.returncode not in (0, 1) or not report.is_file():
-                said = " / ".join((done.stdout + done.stderr).strip().splitlines()[-4:])
+                said = redact(" / ".join((done.stdout + done.stderr).strip().splitlines()[-4:]), secrets)
                 raise AuditError(f"les essais du profil {profile} n'ont pas pu être exécutés : {said}")
-            report.write_text(redact(report.read_text(encoding="utf-8"), _secrets(self.order.home)), encoding="utf-8")
+            report.write_text(redact(report.read_text(encoding="utf-8"), secrets), encoding="utf-8")
             found = read_junit(report)
             checks += found
             results = [check.result for check in found]
@@ -244,6 +245,7 @@ class Audit:
             drift = host.get("derive") if "derive" in host.get("phases", []) and not incident else None
             for item in drift or []:
                 item["diff"] = redact(item["diff"], secrets)
+                item["chemins"] = [redact(path, secrets) for path in item["chemins"]]
             if incident:
                 incident = {key: redact(str(value), secrets) for key, value in incident.items()}
             found.append(audit_verdict.Found(target, collected, openscap, mine, drift, incident))
