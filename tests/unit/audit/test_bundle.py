@@ -206,7 +206,7 @@ def test_an_interrupted_audit_leaves_nothing_that_verifies(
 
 def test_a_collector_that_lies_is_refused(tmp_path: Path, arf: bytes) -> None:
     report = collected()
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="absent, ou démesuré"):
         audit_store.keep_collected(tmp_path, "x", collected(openscap={}))
     report["openscap"]["arf_gz_b64"] = "not base64 é"
     with pytest.raises(ValueError):
@@ -301,7 +301,7 @@ def test_an_answer_without_its_facts_is_refused(tmp_path: Path, missing: tuple[s
     report = collected()
     report["openscap"]["arf_gz_b64"] = base64.b64encode(b"x").decode()
     del report[missing[0]][missing[1]]
-    with pytest.raises(ValueError, match=r"^des constats manquent$"):
+    with pytest.raises(ValueError, match=rf"^champ « collecte.{missing[0]}.{missing[1]} » absent$"):
         audit_store.keep_collected(tmp_path, "a", report)
     assert audit_store.read_collected(tmp_path, "a") is None
 

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import audit_run
+from ansible_collections.cdg59.creatic.plugins.module_utils import audit_run, audit_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import Check, read_junit
 from ansible_collections.cdg59.creatic.plugins.module_utils.redaction import MASK, redact
 from lxml import etree
 
-from .conftest import Catalogue, target
+from .conftest import Catalogue, collected, target
 
 REPO = Path(__file__).parents[3]
 
@@ -228,3 +228,27 @@ def test_an_audit_goes_on_when_a_failure_holds_a_secret(home: Path, monkeypatch:
     (report,) = home.rglob("junit/*.xml")
     assert "canary" not in report.read_text(encoding="utf-8")
     assert "canary" not in repr(checks)
+
+
+def test_a_machine_that_breaks_the_tests_does_not_hide_the_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = {name: junit("x").replace("[a]", f"[{name}]").replace('"a"', f'"{name}"') for name in "abc"}
+    for together in (None, "<testsuites>", "oups"):
+        checks = audited(home, [together, good["a"], None, good["c"]], monkeypatch, "abc")
+        assert [check.host for check in checks] == ["a", "c"]
+
+
+def test_a_machine_whose_tests_break_is_told(home: Path, monkeypatch: pytest.MonkeyPatch, arf: bytes) -> None:
+    import base64
+
+    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", Catalogue([]), [])
+    audit = audit_run.Audit(order, lambda _text: None)
+    broken = SimpleNamespace(returncode=3, stdout="", stderr="INTERNALERROR token: canary")
+    monkeypatch.setattr(audit, "_run", lambda *_arguments, **_options: broken)
+    assert audit.test([target("a")]) == []
+    report = collected()
+    report["openscap"]["arf_gz_b64"] = base64.b64encode(arf).decode()
+    audit_store.keep_collected(audit.staging, "a", report)
+    (found,) = audit.gather([target("a")], [])
+    assert found.state == "en_erreur"
+    assert found.incident and "les essais n'ont pas pu être exécutés : INTERNALERROR" in found.incident["raison"]
+    assert "canary" not in found.incident["raison"]

@@ -39,6 +39,6 @@ class ActionModule(ActionBase):
         try:
             report = json.loads(result["stdout"])
             store.keep_collected(folder, (task_vars or {})["inventory_hostname"], report)
-        except (ValueError, KeyError, TypeError) as error:
-            raise AnsibleActionFail(f"la réponse du collecteur est illisible : {error}") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise AnsibleActionFail(f"la réponse du collecteur est refusée : {error}") from error
         return {"changed": False, "duree_s": report["duree_s"], "cpu_s": report["cpu_s"]}

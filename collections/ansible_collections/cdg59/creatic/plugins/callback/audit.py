@@ -14,6 +14,7 @@ from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.cdg59.creatic.plugins.callback.rollout import failure_message
 from ansible_collections.cdg59.creatic.plugins.module_utils import audit_store as store
+from ansible_collections.cdg59.creatic.plugins.module_utils.answers import clean
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import PHASES, readable_diff
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import count, duration, explain
 
@@ -90,7 +91,8 @@ class CallbackModule(CallbackBase):
         if result.is_changed():
             hidden = "censored" in result.result or bool(result.task.no_log)
             diff = "" if hidden else readable_diff(result.result.get("diff"))
-            paths = [] if hidden else [str(path) for path in result.result.get("changed_paths") or []]
+            told = result.result.get("changed_paths")
+            paths = [] if hidden or not isinstance(told, list) else [clean(str(path))[:300] for path in told[:200]]
             host["derive"].append({"tache": result.task.get_name(), "chemins": paths, "diff": diff})
 
     def v2_runner_on_skipped(self, result: Any) -> None:
@@ -109,7 +111,7 @@ class CallbackModule(CallbackBase):
     def _incident(self, result: Any, nature: str) -> None:
         host = self._note(result)
         message = failure_message(result.result)
-        reason, remedy = explain(message) if nature == "injoignable" else (" ".join(message.split()), "")
+        reason, remedy = explain(message) if nature == "injoignable" else (clean(" ".join(message.split()))[:1000], "")
         host["incident"] = {
             "phase": self.phase or "preparation",
             "nature": nature,

@@ -123,8 +123,9 @@ def restriction(arguments: Mapping[str, Any]) -> str:
 
 def failure_message(result: Mapping[str, Any]) -> str:
     """The most telling message of a failed result."""
-    for item in result.get("results") or []:
-        if item.get("failed") or item.get("unreachable"):
+    items = result.get("results")
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, Mapping) and (item.get("failed") or item.get("unreachable")):
             return failure_message(item)
     if "censored" in result:
         return "détail masqué, car il contient un secret"
@@ -317,11 +318,12 @@ class CallbackModule(CallbackBase):
             self._in_deployment.add(name)
             host.executed += 1
             host.changed += changed
-        host.checks += result.result.get("creatic_preflight") or []
-        proof = result.result.get("creatic_proof") or {}
-        host.proofs += proof.get("preuves") or []
-        host.files += proof.get("fichiers") or []
-        host.certificates += proof.get("certificats") or []
+        if self.phase == "controles":
+            host.receive("controles", result.result.get("creatic_preflight") or [])
+        proof = result.result.get("creatic_proof")
+        if self.phase == "preuves" and proof:
+            for kind in ("preuves", "fichiers", "certificats"):
+                host.receive(kind, (proof.get(kind) or []) if isinstance(proof, dict) else proof)
         return host
 
     def _incident(self, result: Any, host: HostRun, nature: str, message: str) -> None:

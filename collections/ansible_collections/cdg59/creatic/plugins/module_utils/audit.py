@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import difflib
+import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.answers import clean
 from ansible_collections.cdg59.creatic.plugins.module_utils.redaction import (
     MASK,  # noqa: F401 - a word of an audit, as those below
     redact,
@@ -42,6 +44,8 @@ VERDICT_WORDS = {
 }
 
 _MAX_DIFF_LINES = 40
+_MAX_DIFF_WIDTH = 2000
+_MAX_COMPARED = 200_000  # characters of a file
 
 
 class AuditError(Exception):
@@ -128,64 +132,109 @@ def _local(tag: Any) -> str:
     return str(tag).rpartition("}")[2]
 
 
+_RESULTS = ("pass", "fail", "error", "unknown", "notapplicable", "notchecked", "informational", "fixed")
+_SHORT = re.compile(r"^xccdf_org\.ssgproject\.content_\w+?_")
+_RULE_NAME = re.compile(r"[\w.-]{1,200}")
+_MAX_RULES = 5000  # the whole content has some 1,300
+
+
+def _said(text: str | None, limit: int = 300) -> str:
+    return clean(" ".join((text or "").split()))[:limit]
+
+
+def _rule_definition(node: Any) -> tuple[str, tuple[str, ...]]:
+    """Title of a rule, and the recommendations it refers to."""
+    title = next((child.text for child in node if _local(child.tag) == "title"), "")
+    references = [
+        _said(child.text, 20)
+        for child in node
+        if _local(child.tag) == "reference" and "cyber.gouv.fr" in str(child.get("href"))
+    ]
+    return _said(title), tuple(dict.fromkeys(references))
+
+
+def _verdict(verdict: Any, definitions: Mapping[str, tuple[str, tuple[str, ...]]]) -> OpenScap:
+    profile, score = "", 0.0
+    rules: list[Rule] = []
+    values: dict[str, str] = {}
+    for node in verdict:
+        name = _local(node.tag)
+        if name == "profile":
+            profile = _said(_SHORT.sub("", str(node.get("idref"))), 100)
+        elif name == "score":
+            try:
+                score = float(node.text or 0)
+            except ValueError:
+                score = -1.0
+            if not 0 <= score <= 100:
+                raise AuditError(f"le résultat d'OpenSCAP est illisible : score « {_said(node.text, 40)} »")
+        elif name == "set-value":
+            values[str(node.get("idref"))] = _said(node.text)
+        elif name == "rule-result":
+            identifier = str(node.get("idref"))
+            result = next(((child.text or "").strip() for child in node if _local(child.tag) == "result"), "unknown")
+            if result == "notselected":
+                continue
+            short = _SHORT.sub("", identifier)
+            if not _RULE_NAME.fullmatch(short) or len(rules) >= _MAX_RULES:
+                raise AuditError(f"le résultat d'OpenSCAP est illisible : règle « {_said(short, 60)} »")
+            exports = [str(one.get("value-id")) for one in node.iter() if _local(one.tag) == "check-export"][:50]
+            title, controls = definitions.get(identifier, ("", ()))
+            rules.append(
+                Rule(
+                    name=short,
+                    result=result if result in _RESULTS else "unknown",
+                    severity=_said(node.get("severity"), 20),
+                    title=title,
+                    controls=controls,
+                    values={_said(_SHORT.sub("", key), 200): values[key] for key in exports if key in values},
+                )
+            )
+    return OpenScap(profile, round(score, 1), tuple(rules))
+
+
 def read_arf(data: bytes) -> OpenScap:
-    """Read an asset reporting format file.
+    """Read an asset reporting format file, as it comes: what is not wanted of it is forgotten at once.
 
     Raises:
         AuditError: it is not one. A host may be hostile: entities and networks are never followed.
     """
     from lxml import etree
 
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True)
-    try:
-        root = etree.fromstring(data, parser)
-    except etree.XMLSyntaxError as error:
-        raise AuditError(f"le résultat d'OpenSCAP est illisible : {error}") from error
     definitions: dict[str, tuple[str, tuple[str, ...]]] = {}
     verdict = None
-    for node in root.iter():
-        name = _local(node.tag) if isinstance(node.tag, str) else ""
-        if name == "Rule":
-            title = next((child.text or "" for child in node if _local(child.tag) == "title"), "")
-            references = [
-                (child.text or "").strip()
-                for child in node
-                if _local(child.tag) == "reference" and "cyber.gouv.fr" in str(child.get("href"))
-            ]
-            definitions[str(node.get("id"))] = (" ".join(title.split()), tuple(dict.fromkeys(references)))
-        elif name == "TestResult":
-            verdict = node
+    kept = 0  # elements under way whose content is wanted
+    parts = etree.iterparse(
+        io.BytesIO(data),
+        ("start", "end"),
+        remove_comments=True,
+        remove_pis=True,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=True,
+    )
+    try:
+        for event, node in parts:
+            name = _local(node.tag)
+            wanted = name in ("Rule", "TestResult")
+            kept += wanted if event == "start" else 0
+            if event == "start":
+                continue
+            kept -= wanted
+            if name == "Rule" and len(definitions) < _MAX_RULES:
+                definitions[str(node.get("id"))] = _rule_definition(node)
+            elif name == "TestResult":
+                verdict = _verdict(node, definitions)
+            if not kept:
+                node.clear()
+                while node.getprevious() is not None:
+                    del node.getparent()[0]
+    except etree.XMLSyntaxError as error:
+        raise AuditError(f"le résultat d'OpenSCAP est illisible : {error}") from error
     if verdict is None:
         raise AuditError("le résultat d'OpenSCAP est vide : aucun TestResult")
-    short = re.compile(r"^xccdf_org\.ssgproject\.content_\w+?_")
-    profile, score, rules = "", 0.0, []
-    values: dict[str, str] = {}
-    for node in verdict:
-        name = _local(node.tag)
-        if name == "profile":
-            profile = short.sub("", str(node.get("idref")))
-        elif name == "score":
-            score = float(node.text or 0)
-        elif name == "set-value":
-            values[str(node.get("idref"))] = (node.text or "").strip()
-        elif name == "rule-result":
-            identifier = str(node.get("idref"))
-            result = next((child.text or "" for child in node if _local(child.tag) == "result"), "unknown")
-            if result == "notselected":
-                continue
-            exports = [str(one.get("value-id")) for one in node.iter() if _local(one.tag) == "check-export"]
-            title, controls = definitions.get(identifier, ("", ()))
-            rules.append(
-                Rule(
-                    name=short.sub("", identifier),
-                    result=result,
-                    severity=str(node.get("severity") or ""),
-                    title=title,
-                    controls=controls,
-                    values={short.sub("", key): values[key] for key in exports if key in values},
-                )
-            )
-    return OpenScap(profile, round(score, 1), tuple(rules))
+    return verdict
 
 
 def read_junit(path: Path) -> list[Check]:
@@ -206,7 +255,7 @@ def read_junit(path: Path) -> list[Check]:
         bad = [child for child in case if child.tag in ("failure", "error")]
         skipped = [child for child in case if child.tag == "skipped"]
         said = (bad or skipped or [None])[0]
-        detail = " ".join(str(said.get("message") or said.text or "").split())[:400] if said is not None else ""
+        detail = _said(said.get("message") or said.text, 400) if said is not None else ""
         lost = properties.get("machine_perdue") == "oui" and (bad or skipped)
         result = "perdu" if lost else "echec" if bad else "ignore" if skipped else "reussi"
         name = properties.get("essai") or f"{case.get('classname')}::{str(case.get('name')).partition('[')[0]}"
@@ -219,20 +268,21 @@ def _one_diff(item: Mapping[str, Any]) -> str:
         return str(item["prepared"])
     before, after = (item.get(key) for key in ("before", "after"))
     if isinstance(before, Mapping) or isinstance(after, Mapping):
-        keys = sorted({*(before or {}), *(after or {})})
-        pairs = [(key, (before or {}).get(key), (after or {}).get(key)) for key in keys]
-        return "\n".join(f"{key} : {one} → {two}" for key, one, two in pairs if one != two)
-    old, new = (redact(str(text or "")).splitlines() for text in (before, after))
-    one, two = (str(item.get(key) or "") for key in ("before_header", "after_header"))
-    lines = difflib.unified_diff(old, new, one, two, lineterm="", n=1)
+        one, two = ({} if not part else part if isinstance(part, Mapping) else {"": part} for part in (before, after))
+        pairs = [(key, one.get(key), two.get(key)) for key in sorted({*one, *two})]
+        return "\n".join(f"{key} : {old} → {new}" for key, old, new in pairs if old != new)
+    lines_before, lines_after = (redact(str(text or "")[:_MAX_COMPARED]).splitlines() for text in (before, after))
+    old_name, new_name = (str(item.get(key) or "") for key in ("before_header", "after_header"))
+    lines = difflib.unified_diff(lines_before, lines_after, old_name, new_name, lineterm="", n=1)
     return "\n".join(lines)
 
 
 def readable_diff(diff: Any) -> str:
     """A module's diff as text, redacted, cut when long."""
     items = diff if isinstance(diff, list) else [diff] if diff else []
-    text = redact("\n".join(_one_diff(item) for item in items if isinstance(item, Mapping)))
-    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    parts = (_one_diff(item)[:_MAX_COMPARED] for item in items[:_MAX_DIFF_LINES] if isinstance(item, Mapping))
+    text = clean(redact("\n".join(parts)))
+    lines = [line.rstrip()[:_MAX_DIFF_WIDTH] for line in text.splitlines() if line.strip()]
     if len(lines) > _MAX_DIFF_LINES:
         lines = [*lines[:_MAX_DIFF_LINES], f"… {len(lines) - _MAX_DIFF_LINES} autres lignes"]
     return "\n".join(lines)

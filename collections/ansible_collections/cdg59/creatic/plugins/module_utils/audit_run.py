@@ -28,6 +28,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils import (
     evidence_store,
     scap,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.answers import clean
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import (
     LEVELS,
     PHASES,
@@ -134,6 +135,7 @@ class Audit:
         self.clock = time.monotonic()
         self.operator = f"{getpass.getuser()}@{socket.gethostname()}"
         self.seconds: dict[str, float] = {}
+        self.broken: dict[str, str] = {}  # machines whose tests gave no result, and why
         try:
             self.name, self.staging = evidence_store.open_run(order.home / "audits", self.operator)
         except evidence_store.EvidenceError as error:
@@ -172,6 +174,31 @@ class Audit:
         if not audit_store.read_plan(self.staging):
             raise AuditError("L'audit n'a pas commencé : la raison est affichée au-dessus. Rien n'a été regardé.")
 
+    def _tests(self, profile: str, names: Sequence[str], folder: Path, report: str = "") -> list[Check]:
+        """Run the tests of one profile; when they break, machine by machine: one must not hide the others."""
+        path, own = folder / f"{report or profile}.xml", f"tests/profiles/{profile}"
+        command = [sys.executable, "-m", "pytest", "-q", "tests/profiles/common"]
+        command += [own] if (self.order.top / own).is_dir() else []
+        command += ["--profile", profile, "--environment", str(self.order.inventory), "--limit", ",".join(names)]
+        command += ["-m", READ_ONLY_TESTS, "--junitxml", str(path), "-o", "junit_family=xunit2"]
+        command += ["-p", "no:cacheprovider", "--tb=short"]
+        done = self._run(command, {"PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, errors="replace")
+        secrets = _secrets(self.order.home)
+        try:
+            # 0: all pass, 1: some fail. Anything else is no result.
+            if done.returncode not in (0, 1) or not path.is_file():
+                raise AuditError(" / ".join((done.stdout + done.stderr).strip().splitlines()[-4:]))
+            path.write_text(redact(path.read_text(encoding="utf-8", errors="replace"), secrets), encoding="utf-8")
+            return read_junit(path)
+        except AuditError as error:
+            path.unlink(missing_ok=True)
+            if len(names) > 1:
+                reports = {name: f"{profile}-{audit_store.host_folder(folder, name).name}" for name in names}
+                return [one for name in names for one in self._tests(profile, [name], folder, reports[name])]
+            self.broken[names[0]] = clean(redact(str(error), secrets))[:1000] or f"code {done.returncode}"
+            self.say(f"   ✗ {names[0]} : les essais n'ont pas pu être exécutés")
+            return []
+
     def test(self, targets: Sequence[Target]) -> list[Check]:
         """Run the tests of the profiles and of the controls on the machines that answer."""
         followed = audit_store.read_followed(self.staging)
@@ -179,7 +206,6 @@ class Audit:
         folder = self.staging / "junit"
         folder.mkdir()
         checks: list[Check] = []
-        secrets = _secrets(self.order.home)
         start = time.monotonic()
         for profile in sorted({target.profile for target in targets}):
             names = [
@@ -191,24 +217,12 @@ class Audit:
             ]
             if not names:
                 continue
-            report, clock = folder / f"{profile}.xml", time.monotonic()
-            own = f"tests/profiles/{profile}"
-            command = [sys.executable, "-m", "pytest", "-q", "tests/profiles/common"]
-            command += [own] if (self.order.top / own).is_dir() else []
-            command += ["--profile", profile, "--environment", str(self.order.inventory), "--limit", ",".join(names)]
-            command += ["-m", READ_ONLY_TESTS, "--junitxml", str(report), "-o", "junit_family=xunit2"]
-            command += ["-p", "no:cacheprovider", "--tb=short"]
+            clock = time.monotonic()
             with waiting(f"essais du profil {profile} ({count(len(names), 'machine')})", self.say):
-                done = self._run(command, {"PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True)
-            # 0: all pass, 1: some fail. Anything else is no result.
-            if done.returncode not in (0, 1) or not report.is_file():
-                said = redact(" / ".join((done.stdout + done.stderr).strip().splitlines()[-4:]), secrets)
-                raise AuditError(f"les essais du profil {profile} n'ont pas pu être exécutés : {said}")
-            report.write_text(redact(report.read_text(encoding="utf-8"), secrets), encoding="utf-8")
-            found = read_junit(report)
+                found = self._tests(profile, names, folder)
             checks += found
             results = [check.result for check in found]
-            mark = "✗" if "echec" in results or "perdu" in results else "✓"
+            mark = "✗" if {"echec", "perdu"} & {*results} or self.broken.keys() & {*names} else "✓"
             lost = f", {results.count('perdu')} sans réponse" if "perdu" in results else ""
             self.say(
                 f"   {mark} {profile:<40} {count(results.count('reussi'), 'réussi')}, "
@@ -236,6 +250,10 @@ class Audit:
                 except AuditError as error:
                     incident = {"phase": "constats", "nature": "echec", "tache": "OpenSCAP", "raison": str(error)}
                     incident["remede"] = "Relancer l'audit de cette machine."
+            if target.name in self.broken and incident is None:
+                reason = f"les essais n'ont pas pu être exécutés : {self.broken[target.name]}"
+                incident = {"phase": "essais", "nature": "echec", "tache": "essais", "raison": reason}
+                incident["remede"] = "Vérifier cette machine, puis relancer son audit."
             mine = [check for check in checks if check.host == target.name]
             lost = next((check for check in mine if check.result == "perdu"), None)
             if lost and incident is None:

@@ -25,11 +25,13 @@ import re
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.answers import AnswerError, checked
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import AuditError, Target
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import (
     DIGESTS,
@@ -56,6 +58,7 @@ _FOLLOWED = ".suivi.json"
 _ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}Z(-\d+)?")
 _MAX_BYTES = 4 * 2**30  # unpacked bundle
 _MAX_ARF = 256 * 2**20
+_MAX_PACKED = 64 * 2**20  # the same, gzip and base64; a real one takes 1 to 3 MB
 
 
 def current() -> Path | None:
@@ -102,19 +105,25 @@ def host_folder(folder: Path, name: str) -> Path:
     return folder / "machines" / re.sub(r"[^\w.-]", "_", name)
 
 
-def keep_collected(folder: Path, name: str, report: dict[str, Any]) -> None:
+def keep_collected(folder: Path, name: str, report: Any) -> None:
     """Write the collector's answer, the ARF apart.
 
     Raises:
-        ValueError, KeyError: it is not an answer of the collector.
+        AnswerError: it is not an answer of the collector; nothing is written.
     """
+    openscap = report.get("openscap") if isinstance(report, dict) else None
+    packed = openscap.pop("arf_gz_b64", None) if isinstance(openscap, dict) else None
+    kept = checked("collecte", report)
+    if not isinstance(packed, str) or len(packed) > _MAX_PACKED:
+        raise AnswerError("champ « collecte.openscap.arf_gz_b64 » : absent, ou démesuré")
+    try:
+        arf = base64.b64decode(packed, validate=True)
+    except ValueError as error:
+        raise AnswerError("champ « collecte.openscap.arf_gz_b64 » : du base64 est attendu") from error
     target = host_folder(folder, name)
     target.mkdir(parents=True, exist_ok=True)
-    arf = base64.b64decode(report["openscap"].pop("arf_gz_b64"), validate=True)
-    if not {"nom", "noyau", "conteneur"} <= report["systeme"].keys() or "securite" not in report["correctifs"]:
-        raise ValueError("des constats manquent")
     (target / ARF).write_bytes(arf)
-    write_json(target / COLLECTED, report)
+    write_json(target / COLLECTED, kept)
 
 
 def read_collected(folder: Path, name: str) -> dict[str, Any] | None:
@@ -133,7 +142,7 @@ def read_arf_bytes(folder: Path, name: str) -> bytes:
     try:
         with gzip.open(host_folder(folder, name) / ARF) as stream:
             data = stream.read(_MAX_ARF + 1)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise AuditError(f"{name} : le résultat d'OpenSCAP est abîmé : {error}") from error
     if len(data) > _MAX_ARF:
         raise AuditError(f"{name} : le résultat d'OpenSCAP dépasse {_MAX_ARF // 2**20} Mio")

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.answers import AnswerError, checked, clean
+
 PHASES = {
     "controles": "Contrôles préalables",
     "deploiement": "Déploiement",
@@ -31,6 +33,9 @@ REQUIRED: dict[str, dict[str, str]] = {
         "acte": "Acte de test acquitté (ARActe)",
     },
 }
+
+# Kinds of answers of a host (answers.schema.json), and where a `HostRun` keeps them.
+ANSWERS = {"controles": "checks", "preuves": "proofs", "fichiers": "files", "certificats": "certificates"}
 
 # Words of ssh and Ansible → (reason, fix), in French, for the person in front of the commune's PC.
 _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
@@ -87,7 +92,7 @@ def explain(message: str) -> tuple[str, str]:
     for pattern, reason, remedy in _EXPLANATIONS:
         if re.search(pattern, lowered, flags=re.DOTALL):
             return reason, remedy
-    return " ".join(message.split()) or "échec sans message", "Corriger la cause indiquée, puis relancer."
+    return clean(" ".join(message.split()))[:1000] or "échec sans message", "Corriger la cause indiquée, puis relancer."
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,7 @@ class HostRun:
         checks, proofs: lists of {cle, libelle, verdict, detail, mesures}.
         files: fetched files, {chemin (relative to the commune's folder), sha256, octets}.
         certificates: what the host holds at the end.
+        refused: answers of the host that were set aside, French reasons; it proves nothing then.
     """
 
     rolled_out: bool = False
@@ -149,6 +155,25 @@ class HostRun:
     proofs: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     certificates: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def receive(self, kind: str, answer: Any) -> None:
+        """Keep what the host answers: all of one kind, or, when a part of it is not what was asked, nothing.
+
+        Args:
+            kind: one of `ANSWERS`.
+        """
+        kept = getattr(self, ANSWERS[kind])
+        if isinstance(kept, list) and isinstance(answer, list):
+            answer = [*kept, *answer]
+        elif not isinstance(kept, list):
+            answer = kept
+        try:
+            kept = checked(kind, answer)
+        except AnswerError as error:
+            kept = []
+            self.refused.append(str(error))
+        setattr(self, ANSWERS[kind], kept)
 
 
 @dataclass
@@ -218,16 +243,21 @@ def _host_gaps(host: HostInfo, run: HostRun | None, last: Mapping[str, Any] | No
     if run is None:
         known = f"dernier état : {last['resume']}, {day(last['date'])}" if last else "jamais déployé"
         return [_missing(host.name, host.label, f"non vérifié dans ce passage ({known})", f"Lancer : {again}.")]
+    remedy = f"Cette machine répond mal, ou ment : la vérifier, puis relancer : {again}."
+    refused = [_missing(host.name, f"{host.label} : réponse refusée", reason, remedy) for reason in run.refused]
     if status == "deploye":
-        return _proof_gaps(host, run, again)
+        return refused or _proof_gaps(host, run, again)
     if run.incident:
         reason, remedy = run.incident["raison"], run.incident["remede"]
         lead = {"injoignable": "injoignable", "echec": "échec", "refus": "refusé"}[run.incident["nature"]]
         where = f" pendant « {PHASES[run.incident['phase']]} »" if status == "injoignable" else ""
         if status == "echec" and run.incident["phase"] == "deploiement" and run.incident["tache"]:
             where = f" de « {run.incident['tache']} »"
-        return [_missing(host.name, host.label, f"{lead}{where} : {reason}", remedy)]
-    return [_missing(host.name, host.label, "le déploiement s'est arrêté avant cet hôte", f"Relancer : {again}.")]
+        return [*refused, _missing(host.name, host.label, f"{lead}{where} : {reason}", remedy)]
+    return [
+        *refused,
+        _missing(host.name, host.label, "le déploiement s'est arrêté avant cet hôte", f"Relancer : {again}."),
+    ]
 
 
 def _description_gaps(commune: Commune) -> list[dict[str, str]]:
@@ -257,6 +287,9 @@ def assess(commune: Commune, run: Run, last: Mapping[str, Any]) -> dict[str, Any
     hosts, gaps, reserves = [], _description_gaps(commune), []
     for info in commune.hosts:
         host = run.hosts.get(info.name)
+        if host:
+            for kind in ANSWERS:
+                host.receive(kind, [])  # what is there already is judged again
         host_gaps = _host_gaps(info, host, last.get(info.name), again)
         gaps += host_gaps
         if host:
@@ -376,6 +409,8 @@ def _local(value: str | datetime) -> datetime:
         return moment.astimezone(ZoneInfo("Europe/Paris"))
     except ZoneInfoNotFoundError:
         return moment.astimezone(UTC)
+    except OverflowError:  # the first or the last day of all
+        return moment
 
 
 def day(value: str | datetime) -> str:

@@ -71,7 +71,7 @@ def value(item: Any, key: str = "") -> str:
     if len(text) >= 10 and text[4:5] == "-" and text[7:8] == "-":
         try:
             return (evidence.day if len(text) == 10 else evidence.day_and_hour)(text).removeprefix("le ")
-        except ValueError:
+        except (ValueError, OverflowError):
             return text
     return text
 
