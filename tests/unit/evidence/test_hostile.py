@@ -181,3 +181,16 @@ def test_a_proof_counts_in_its_own_phase_only(callback: CallbackModule) -> None:
 @pytest.mark.parametrize("items", STRANGE)
 def test_a_strange_failure_has_a_message(items: Any) -> None:
     assert failure_message({"msg": "la raison", "results": items}) == "la raison"
+
+
+def test_a_refused_file_keeps_its_machine_from_being_ready(callback: CallbackModule, tmp_path: Path) -> None:
+    for phase in ("deploiement", "preuves"):
+        callback.phase = phase
+        for host in COMMUNES[0].hosts:
+            refused = ["capture.png : ce n'est pas une image PNG"] if host is PC else []
+            callback.v2_runner_on_ok(heard(host.name, creatic_proof={"preuves": proven(host).proofs, "refus": refused}))
+    callback.v2_playbook_on_stats(SimpleNamespace(failures={}, dark={}))
+    (path,) = tmp_path.glob("evidence/2*/gondecourt/preuve.json")
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert (report["equipee"], report["prete"]) == (True, False)
+    assert [gap["raison"] for gap in report["manques"]] == ["capture.png : ce n'est pas une image PNG"]

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import runs, seal_keys, verify_all
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Passphrases, Settings
+from PIL import Image
 
 from tests.patience import wait_for
 
@@ -86,7 +87,7 @@ class Project:
 
     def _tools(self) -> None:
         picture = self.folder / "navigateur.png"
-        picture.write_bytes(b"\x89PNG")
+        Image.new("RGB", (1, 1)).save(picture)
         keys = {"pc": ["navigateur"], "connecteur": ["connexion", "rgs", "classification", "acte"]}
         for tool, names in keys.items():
             proofs = [{"cle": name, "libelle": name, "verdict": "ok", "detail": "vu"} for name in names]

@@ -4,36 +4,43 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.module_utils.answers import AnswerError, checked
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_files import receive_files
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import RUN_FOLDER
 
 
-def keep_files(folder: Path, prefix: str, files: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Write fetched files, and return what the evidence says of each.
+class FilesRefused(AnsibleActionFail):
+    """Some files of a machine may not be kept.
+
+    Attributes:
+        kept: what the evidence says of the others.
+        reasons: why, one French reason by file.
+    """
+
+    def __init__(self, kept: list[dict[str, Any]], reasons: list[str]) -> None:
+        super().__init__(f"fichiers refusés : {' ; '.join(reasons)}")
+        self.kept, self.reasons = kept, reasons
+
+
+def keep_files(folder: Path, prefix: str, files: Any) -> list[dict[str, Any]]:
+    """Write the files that a machine sent, and return what the evidence says of each.
 
     Args:
         folder: where to write.
         prefix: place of `folder` in the commune's folder.
 
     Raises:
-        AnsibleActionFail: a file was changed on its way.
+        FilesRefused: some may not be kept; the others are.
     """
-    kept = []
-    folder.mkdir(parents=True, exist_ok=True)
-    for item in files:
-        content = base64.b64decode(item["contenu"])
-        name = Path(item["nom"]).name
-        if hashlib.sha256(content).hexdigest() != item["sha256"]:
-            raise AnsibleActionFail(f"{name} a été modifié pendant son transfert : relancer")
-        (folder / name).write_bytes(content)
-        kept.append({"chemin": f"{prefix}/{name}", "sha256": item["sha256"], "octets": len(content)})
+    kept, reasons = receive_files(folder, prefix, files)
+    if reasons:
+        raise FilesRefused(kept, reasons)
     return kept
 
 
@@ -58,13 +65,29 @@ class ActionModule(ActionBase):
                 "avec le greffon cdg59.creatic.rollout actif (callbacks_enabled)"
             )
         host, slug = variables["inventory_hostname"], variables["creatic_commune"]["slug"]
-        proof["fichiers"] = keep_files(Path(run_folder) / slug / host, host, proof["fichiers"])
+        told = proof if isinstance(proof, dict) else {}
+        made, refused = {}, [] if told else ["réponse illisible"]
+        for kind in ("preuves", "certificats"):
+            try:
+                made[kind] = checked(kind, told.get(kind, []))
+            except AnswerError as error:
+                made[kind] = []
+                refused.append(str(error))
+        try:
+            kept = keep_files(Path(run_folder) / slug / host, host, told.get("fichiers", []))
+        except FilesRefused as error:
+            kept = error.kept
+            refused += error.reasons
+        result["creatic_proof"] = made | {"fichiers": kept, "refus": refused}
+        if refused:
+            result["failed"] = True
+            result["msg"] = f"refusé de cette machine : {' ; '.join(refused)}"
         if not result.get("failed"):
-            made = {item["cle"]: item for item in proof["preuves"]}
+            proofs = {item["cle"]: item for item in made["preuves"]}
             gaps = [
-                f"{made[key]['libelle']} : {made[key]['detail']}" if key in made else f"preuve « {key} » absente"
+                f"{proofs[key]['libelle']} : {proofs[key]['detail']}" if key in proofs else f"preuve « {key} » absente"
                 for key in self._task.args.get("required") or []
-                if key not in made or made[key]["verdict"] == "echec"
+                if key not in proofs or proofs[key]["verdict"] == "echec"
             ]
             if gaps:
                 result["failed"] = True

@@ -324,6 +324,8 @@ class CallbackModule(CallbackBase):
         if self.phase == "preuves" and proof:
             for kind in ("preuves", "fichiers", "certificats"):
                 host.receive(kind, (proof.get(kind) or []) if isinstance(proof, dict) else proof)
+            refused = proof.get("refus") if isinstance(proof, dict) else None
+            host.refused += map(str, refused if isinstance(refused, list) else [])
         return host
 
     def _incident(self, result: Any, host: HostRun, nature: str, message: str) -> None:
