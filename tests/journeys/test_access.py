@@ -74,11 +74,9 @@ def auditor(ready: str, tmp_path_factory: pytest.TempPathFactory) -> Holder:
 def test_the_auditor_may_run_what_the_audit_needs_as_root_and_nothing_else(auditor: Holder) -> None:
     listed = auditor.run(CONNECTOR, "id -un; sudo -n -l").stdout
     assert listed.startswith("auditeur\n"), listed
-    as_root = re.findall(r"^\s*\(root\) (?:EXEC: )?NOPASSWD: (.*)$", listed, re.MULTILINE)
-    assert as_root == AUDIT_COMMANDS
-    others = re.findall(r"^\s*\((?!root\))(\S+)\) (.*)$", listed, re.MULTILINE)
-    assert [(whom, what.rpartition(": ")[2]) for whom, what in others] == [
-        ("auditeur", "/usr/lib/creatic/creatic-session executer *")
+    rights = re.findall(r"^\s*\((\S+)\) (.*)$", listed, re.MULTILINE)
+    assert [(whom, what.rpartition(": ")[2]) for whom, what in rights] == [
+        ("root", what) for what in ("/usr/lib/creatic/creatic-session ouvrir *", *AUDIT_COMMANDS)
     ]
 
 
@@ -151,6 +149,45 @@ def test_the_session_is_recorded_and_the_administrator_replays_it(auditor: Holde
         CONNECTOR, f'journalctl -t sshd-session -g "auditeur {auditor.serial} : Claude Martin" -n 1 --no-pager'
     )
     assert "audit annuel" in log.stdout, log.stdout
+
+
+def left_behind(mark: str) -> str:
+    """Processes of a mark in their command line, or under the account."""
+    return on_host(CONNECTOR, f"pgrep -af '[{mark[0]}]{mark[1:]}'; pgrep -a -u auditeur -x sleep; true").stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "setsid -f sleep {n}",
+        "nohup sleep {n} >/dev/null 2>&1 & true",
+        "(setsid -f bash -c 'sleep {n}; true'; true)",
+        "setsid -f sudo -n /usr/lib/creatic/creatic-audit --niveau minimal >/dev/null 2>&1",
+    ],
+)
+def test_a_session_leaves_nothing_running(auditor: Holder, words: str) -> None:
+    done = auditor.run(CONNECTOR, f"{words.format(n=600)}; cat /proc/self/cgroup; echo FAIT")
+    assert done.returncode == 0 and "FAIT" in done.stdout, done.stdout
+    assert f"/creatic-acces-auditeur-{auditor.serial}-" in done.stdout
+    assert left_behind("creatic-audit") == ""
+    assert (
+        "creatic-acces-auditeur" not in on_host(CONNECTOR, "systemctl list-units --plain --no-legend '*.scope'").stdout
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sudo -n /usr/lib/creatic/creatic-session ouvrir {serial} 9999999999 id",
+        "systemd-run --user --scope id",
+        "echo '* * * * * id' | crontab -",
+        "echo id | at now",
+        "loginctl enable-linger",
+    ],
+)
+def test_nothing_is_started_beside_the_session(auditor: Holder, words: str) -> None:
+    done = auditor.run(CONNECTOR, f"{words.format(serial=auditor.serial)} && echo FAIT")
+    assert done.returncode != 0 and "FAIT" not in done.stdout and "uid=" not in done.stdout, done.stdout
 
 
 def test_it_ends_with_its_time(ready: str, tmp_path: Path) -> None:

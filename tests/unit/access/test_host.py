@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils import access_accounts
@@ -79,30 +81,48 @@ def test_where_sudo_is_reserved_to_a_group_accounts_join_it_alone(root: Path, as
 # -- the login shell ----------------------------------------------------------------------------------------------
 
 
-def test_a_session_is_recorded_as_the_account_until_the_certificate_ends() -> None:
-    command = cli.recorded("auditeur", "enregistrer 12 1000", "cat /etc/hostname; id", 400.9)
+def test_a_session_is_recorded_until_the_certificate_ends() -> None:
+    command = cli.recorded("enregistrer 12 1000", "cat /etc/hostname; id", 400.9)
     assert command == [
-        *("sudo", "--non-interactive", "--command-timeout=600", "--user=auditeur", "--"),
-        *(SHELL, "executer", "12", "cat /etc/hostname; id"),
+        *("sudo", "--non-interactive", "--command-timeout=600", "--"),
+        *(SHELL, "ouvrir", "12", "1000", "cat /etc/hostname; id"),
     ]
-    assert cli.recorded("auditeur", "enregistrer 12 1000", "", 0)[-2:] == ["executer", "12"]
-    assert "--command-timeout=1" in cli.recorded("auditeur", "enregistrer 12 1000", "", 999)  # its last second
+    assert cli.recorded("enregistrer 12 1000", "", 0)[-3:] == ["ouvrir", "12", "1000"]
+    assert "--command-timeout=1" in cli.recorded("enregistrer 12 1000", "", 999)  # its last second
 
 
 @pytest.mark.parametrize(
     "forced", ["", "id", "enregistrer", "enregistrer 12 1000; id", "enregistrer 12 1000\nid", "enregistrer -1 1000"]
 )
 def test_nothing_else_opens_a_session(forced: str) -> None:
-    with pytest.raises(ValueError, match=r"fab access\.grant"):
-        cli.recorded("auditeur", forced, "id", 0)
+    with pytest.raises(cli.Refused, match=r"fab access\.grant"):
+        cli.recorded(forced, "id", 0)
 
 
 def test_an_ended_certificate_opens_nothing() -> None:
-    with pytest.raises(ValueError, match="échu"):
-        cli.recorded("auditeur", "enregistrer 12 1000", "", 1000)
+    with pytest.raises(cli.Refused, match="échu"):
+        cli.recorded("enregistrer 12 1000", "", 1000)
+    with pytest.raises(cli.Refused, match="échu"):
+        cli.opened("12", "1000", [])
 
 
-@pytest.mark.parametrize("arguments", [[], ["-l"], ["-c", "id"], ["-c", "id", "x"], ["executer"], ["couper", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(
+            [],
+            ["-l"],
+            ["-c", "id"],
+            ["-c", "id", "x"],
+            ["executer"],
+            ["couper", "x"],
+            ["couper", "1.*"],
+            ["ouvrir", "1"],
+        ),
+        *(["ouvrir", "x", "1"], ["ouvrir", "1", "-1"], ["ouvrir", "1", "99999999999", "id", "x"]),
+        ["executer", "auditeur", "1", "id", "x"],
+    ],
+)
 def test_the_shell_itself_refuses(arguments: list[str]) -> None:
     package = Path(cli.__file__).parents[1]
     done = subprocess.run(
@@ -116,74 +136,163 @@ def test_the_shell_itself_refuses(arguments: list[str]) -> None:
     assert done.stderr.startswith("Session refusée : ce compte ne s'ouvre")
 
 
-# -- the end of sessions ------------------------------------------------------------------------------------------
+# -- what the kernel says of processes ----------------------------------------------------------------------------
+
+SSH = "/system.slice/ssh.service"
+MANAGER = "/user.slice/user-1001.slice/user@1001.service"
 
 
-def process(proc: Path, pid: int, uid: int, *command: str) -> None:
-    folder = proc / str(pid)
-    folder.mkdir(parents=True)
-    (folder / "cmdline").write_bytes(b"".join(word.encode() + b"\0" for word in command))
-    (folder / "status").write_text(f"Name:\tx\nUid:\t1001\t{uid}\t{uid}\t{uid}\n")
+def scope(serial: int, account: str = "auditeur", pid: int = 500) -> str:
+    return f"/system.slice/creatic-acces-{account}-{serial}-{pid}.scope"
 
 
-def sudo(serial: str, account: str) -> list[str]:
-    return ["sudo", "--non-interactive", "--command-timeout=9", f"--user={account}", "--", SHELL, "executer", serial]
+class Machine:
+    """A made-up /proc, and control groups that the kernel ends."""
 
+    def __init__(self, folder: Path) -> None:
+        self.proc, self.cgroups = folder / "proc", folder / "cgroup"
+        self.proc.mkdir()
+        self.ended: list[str] = []
+        self.killed: list[int] = []
+        self.stubborn = False
 
-def test_only_the_accounts_that_a_certificate_opened_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = {"auditeur": 1001, "prestataire": 1002}
-    monkeypatch.setattr(sessions.pwd, "getpwnam", lambda name: pwd.struct_passwd((name, "", ids[name], 0, "", "", "")))
-    process(tmp_path, 10, 0, *sudo("12", "auditeur"), "cat")
-    process(tmp_path, 11, 1001, "bash", "-c", "cat")
-    process(tmp_path, 12, 1001, "sleep", "1000")
-    process(tmp_path, 20, 0, *sudo("121", "prestataire"))
-    process(tmp_path, 21, 1002, "bash", *sudo("12", "prestataire"))  # says so, without sudo's rights
-    process(tmp_path, 30, 0, "sshd")
-    killed = []
+    def process(self, pid: int, uid: int, cgroup: str, *, real: int | None = None, state: str = "S") -> None:
+        folder = self.proc / str(pid)
+        folder.mkdir()
+        (folder / "status").write_text(f"Name:\tx\nState:\t{state}\nUid:\t{real or uid}\t{uid}\t{uid}\t{uid}\n")
+        (folder / "cgroup").write_text(f"0::{cgroup}\n")
+        (self.cgroups / cgroup.lstrip("/")).mkdir(parents=True, exist_ok=True)
 
-    def kill(pid: int, number: int) -> None:
+    def kill(self, pid: int, number: int) -> None:
         assert number == signal.SIGKILL
-        killed.append(pid)
-        (tmp_path / str(pid) / "status").unlink()
+        for place in self.cgroups.rglob("cgroup.kill"):
+            assert place.read_text() == "1"
+            place.unlink()
+            self.ended.append(f"/{place.parent.relative_to(self.cgroups)}")
+        if not self.stubborn:
+            self.killed.append(pid)
+            (self.proc / str(pid) / "status").unlink(missing_ok=True)
 
-    assert sessions.cut([SHELL, "executer", "12"], kill, tmp_path) == {"auditeur": 2}
-    assert sorted(killed) == [11, 12]
-    assert sessions.cut([SHELL, "executer", "13"], kill, tmp_path) == {}
+    def cut(self, wanted: Callable[[sessions.Process], bool]) -> dict[str, int]:
+        return dict(sessions.cut(wanted, self.kill, self.proc, self.cgroups))
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_a_session_is_ended_whole_whoever_its_processes_run_as(machine: Machine) -> None:
+    """Detached, with a terminal of its own, with root's rights: all that was started in it is in its scope."""
+    machine.process(10, 0, SSH)  # sudo, that records
+    machine.process(11, 1001, scope(12))
+    machine.process(12, 1001, scope(12))
+    machine.process(13, 0, scope(12), real=1001)  # an inner sudo, and what it runs
+    machine.process(14, 0, f"{scope(12)}/inner")
+    machine.process(20, 1001, scope(12, pid=501))  # the same certificate, another session
+    machine.process(21, 1001, scope(121))
+    machine.process(22, 1002, scope(12, "prestataire"))
+    assert machine.cut(sessions.of_scope(scope(12).rpartition("/")[2])) == {"auditeur": 4}
+    assert sorted(machine.killed) == [11, 12, 13, 14]
+    assert set(machine.ended) == {scope(12)}
+    assert machine.cut(sessions.of_certificate("12")) == {"auditeur": 1, "prestataire": 1}
+    assert machine.cut(sessions.of_certificate("13")) == {}
+    assert sorted(one.pid for one in sessions.processes(machine.proc)) == [10, 21]
+
+
+@pytest.mark.parametrize(
+    "cgroup",
+    [
+        *("/system.slice/cron.service", "/system.slice/atd.service", f"{MANAGER}/app.slice/tmux.scope", "/", ""),
+        *(f"{MANAGER}/init.scope", f"{MANAGER}/app.slice/ssh.service", f"{MANAGER}/app.slice/session-1.scope"),
+        *(
+            f"{MANAGER}/system.slice/creatic-acces-auditeur-1-1.scope",
+            f"{SSH}/inner",
+            "/creatic-acces-auditeur-1-1.scope",
+        ),
+    ],
+)
+def test_what_runs_beside_the_sessions_is_killed(machine: Machine, cgroup: str) -> None:
+    machine.process(11, 1001, cgroup)
+    machine.process(12, 0, cgroup, real=1001)
+    machine.process(13, 1002, cgroup)
+    assert sorted(machine.cut(sessions.astray(1001))) == ["1001"]
+    assert sorted(machine.killed) == [11, 12]
+
+
+@pytest.mark.parametrize(
+    "cgroup",
+    [
+        *(SSH, "/system.slice/sshd.service", "/system.slice/system-ssh.slice/ssh@3-10.0.0.1:22.service", scope(7)),
+        *("/user.slice/user-1001.slice/session-3.scope", f"/machine.slice/libpod-1.scope{SSH}"),
+    ],
+)
+def test_other_holders_and_what_opens_their_sessions_are_left_alone(machine: Machine, cgroup: str) -> None:
+    machine.process(11, 1001, cgroup)
+    assert machine.cut(sessions.astray(1001)) == {}
 
 
 def test_a_process_that_does_not_die_is_tried_again_but_not_for_ever(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    monkeypatch.setattr(sessions.pwd, "getpwnam", lambda name: pwd.struct_passwd((name, "", 1001, 0, "", "", "")))
     monkeypatch.setattr(sessions, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
-    process(tmp_path, 10, 0, *sudo("12", "auditeur"))
-    process(tmp_path, 11, 1001, "bash")
-    process(tmp_path, 12, 1001)  # a zombie
-    (tmp_path / "self").mkdir()
-    (tmp_path / "13").mkdir()  # ended meanwhile
+    machine.stubborn = True
+    machine.process(11, 1001, scope(12))
+    machine.process(12, 1001, scope(12), state="Z (zombie)")
+    (machine.proc / "self").mkdir()
+    (machine.proc / "13").mkdir()  # ended meanwhile
+    assert machine.cut(sessions.of_certificate("12")) == {"auditeur": 1}
+    assert now[0] == pytest.approx(5, abs=0.11)
+    assert [one.pid for one in sessions.processes(machine.proc)] == [11]
 
-    def gone(_pid: int, _number: int) -> None:
+
+def test_a_process_gone_meanwhile_is_no_error(machine: Machine) -> None:
+    machine.process(11, 1001, scope(12))
+
+    def gone(pid: int, _number: int) -> None:
+        (machine.proc / str(pid) / "status").unlink()
         raise ProcessLookupError
 
-    assert sessions.cut([SHELL, "executer", "12"], gone, tmp_path) == {}
-    assert now[0] == pytest.approx(5, abs=0.11)
-    assert {one.pid: one.uid for one in sessions.processes(tmp_path)} == {10: 0, 11: 1001}
+    assert sessions.cut(sessions.of_certificate("12"), gone, machine.proc, machine.cgroups) == {"auditeur": 1}
+
+
+def test_nothing_that_was_planned_is_left(tmp_path: Path) -> None:
+    crontabs, jobs = tmp_path / "var/spool/cron/crontabs", tmp_path / "var/spool/cron/atjobs"
+    linger = tmp_path / "var/lib/systemd/linger"
+    sessions.forget("auditeur", os.getuid(), tmp_path)
+    for folder in (crontabs, jobs, linger):
+        folder.mkdir(parents=True)
+        (folder / "auditeur").touch()
+        (folder / "root").touch()
+    (jobs / "root").unlink()
+    (jobs / "dossier").mkdir()
+    sessions.forget("auditeur", os.getuid(), tmp_path)
+    assert [sorted(one.name for one in folder.iterdir()) for folder in (crontabs, jobs, linger)] == [
+        ["root"],
+        ["dossier"],
+        ["root"],
+    ]
+    (jobs / "x").touch()
+    sessions.forget("auditeur", os.getuid() + 1, tmp_path)
+    assert (jobs / "x").exists()
 
 
 # -- the command itself -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def became(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
-    """What the process would have become."""
-    found: list[tuple[str, list[str]]] = []
+def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the process would have become, and the identity it took before."""
+    found: list[Any] = []
     monkeypatch.setattr(cli.os, "execv", lambda path, command: found.append((path, command)))
-    monkeypatch.setattr(cli.os, "environ", {})
+    for name in ("initgroups", "setgid", "setuid"):
+        monkeypatch.setattr(cli.os, name, lambda *given, name=name: found.append((name, *given)))
+    monkeypatch.setattr(cli.os, "environ", {"HOME": "/root", "MAIL": "/var/mail/root", "TERM": "xterm"})
     return found
 
 
@@ -192,24 +301,44 @@ def run_shell(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return cli.main()
 
 
-def test_the_login_shell_becomes_sudo_then_a_shell(
-    monkeypatch: pytest.MonkeyPatch, became: list[tuple[str, list[str]]]
-) -> None:
+def account(name: str = "auditeur", uid: int = 1001, shell: str = SHELL) -> pwd.struct_passwd:
+    return pwd.struct_passwd((name, "*", uid, uid, "", f"/home/{name}", shell))
+
+
+def test_the_login_shell_becomes_sudo(monkeypatch: pytest.MonkeyPatch, became: list[Any]) -> None:
     end = int(time.time()) + 60
     cli.os.environ["SSH_ORIGINAL_COMMAND"] = "id"
     run_shell(monkeypatch, "-c", f"enregistrer 12 {end}")
-    run_shell(monkeypatch, "executer", "12")
-    assert cli.os.environ["SHELL"] == "/bin/bash"
-    run_shell(monkeypatch, "executer", "12", "id; ls")
-    account = pwd.getpwuid(os.getuid()).pw_name
-    (path, command), shell, asked = became
+    ((path, command),) = became
     assert path == "/usr/bin/sudo"
-    assert command[3:] == [f"--user={account}", "--", SHELL, "executer", "12", "id"]
-    assert (shell, asked) == (("/bin/bash", ["-bash"]), ("/bin/bash", ["bash", "-c", "id; ls"]))
+    assert command[3:] == ["--", SHELL, "ouvrir", "12", str(end), "id"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "shell"), [([], ["-bash"]), (["id; echo ${HOME}"], ["bash", "-c", "id; echo ${HOME}"])]
+)
+def test_in_its_scope_the_session_becomes_the_account(
+    monkeypatch: pytest.MonkeyPatch, became: list[Any], asked: list[str], shell: list[str]
+) -> None:
+    monkeypatch.setattr(cli.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(cli.pwd, "getpwnam", account)
+    run_shell(monkeypatch, "executer", "auditeur", "12", *asked)
+    groups, group, user, shown = became
+    assert (groups, group, user) == (("initgroups", "auditeur", 1001), ("setgid", 1001), ("setuid", 1001))
+    assert shown == ("/bin/bash", shell)
+    home = {"HOME": "/home/auditeur", "USER": "auditeur", "LOGNAME": "auditeur", "SHELL": "/bin/bash"}
+    cli.os.environ.pop("PYTEST_CURRENT_TEST")
+    assert cli.os.environ == home | {"TERM": "xterm"}
+
+
+def test_nobody_but_root_becomes_an_account(monkeypatch: pytest.MonkeyPatch, became: list[Any]) -> None:
+    monkeypatch.setattr(cli.os, "geteuid", lambda: 1001)
+    assert run_shell(monkeypatch, "executer", "auditeur", "12") == 2
+    assert became == []
 
 
 def test_what_is_refused_is_told_with_its_status(
-    monkeypatch: pytest.MonkeyPatch, became: list[tuple[str, list[str]]], capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, became: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_shell(monkeypatch, "-c", "enregistrer 12 1000") == 1
     assert capsys.readouterr().err == "Session refusée : ce certificat est échu.\n"
@@ -219,13 +348,125 @@ def test_what_is_refused_is_told_with_its_status(
 
 
 def test_sessions_are_cut_and_counted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    asked: list[list[str]] = []
+    asked: list[Callable[[sessions.Process], bool]] = []
 
-    def cut(command: list[str]) -> dict[str, int]:
-        asked.append(command)
+    def cut(wanted: Callable[[sessions.Process], bool]) -> dict[str, int]:
+        asked.append(wanted)
         return {"auditeur": 2}
 
     monkeypatch.setattr(cli, "cut", cut)
     assert run_shell(monkeypatch, "couper", "12") == 0
-    assert asked == [[SHELL, "executer", "12"]]
+    assert [asked[0](sessions.Process(1, frozenset([0]), scope(serial))) for serial in (12, 121)] == [True, False]
     assert capsys.readouterr().out == "auditeur : 2 processus arrêtés\n"
+
+
+# -- a session from its beginning to its end ----------------------------------------------------------------------
+
+
+class Opening:
+    """A session opened by root's part, its scope replaced by a program."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+        self.program, self.real = program, cli.scoped
+        self.done: list[Any] = []
+        self.here = sessions.Process(1, frozenset([0]), SSH)
+        self.uid, self.accounts = "1001", {1001: account(), 0: account("root", 0), 1002: account("creatic", 1002, "/x")}
+        monkeypatch.setattr(cli, "process", lambda _pid: self.here)
+        monkeypatch.setattr(cli.os, "geteuid", lambda: 0)
+        monkeypatch.setattr(cli.os, "environ", {"SUDO_UID": "1001"})
+        monkeypatch.setattr(cli.pwd, "getpwuid", lambda uid: self.accounts[uid])
+        monkeypatch.setattr(cli, "forget", lambda name, uid: self.done.append(("forget", name, uid)))
+        monkeypatch.setattr(cli, "cut", self.cut)
+        monkeypatch.setattr(cli, "scoped", self.scoped)
+        self.handlers = {number: signal.getsignal(number) for number in range(1, 21) if number not in (9, 19)}
+
+    def scoped(self, *given: Any) -> tuple[str, list[str]]:
+        self.name, self.command = self.real(*given)
+        return self.name, ["/bin/sh", "-c", self.program]
+
+    def cut(self, wanted: Callable[[sessions.Process], bool]) -> None:
+        seen = {
+            "scope": sessions.Process(5, frozenset([0]), f"/system.slice/{getattr(self, 'name', '')}"),
+            "astray": sessions.Process(6, frozenset([1001]), "/system.slice/cron.service"),
+            "other": sessions.Process(7, frozenset([1001]), scope(99)),
+        }
+        self.done.append(tuple(name for name, one in seen.items() if wanted(one)))
+
+    def restore(self) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+
+
+@pytest.fixture
+def opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Opening]]:
+    made: list[Opening] = []
+
+    def make(program: str) -> Opening:
+        made.append(Opening(tmp_path, monkeypatch, program))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.restore()
+
+
+CLEARED = [("forget", "auditeur", 1001), ("astray",)]
+
+
+@pytest.mark.parametrize(
+    ("program", "status"), [("exit 3", 3), ("kill -9 $$", 137), ("kill -INT $PPID; exit 0", 0), ("kill -TSTP $PPID", 0)]
+)
+def test_a_session_leaves_nothing_when_its_shell_ends(
+    opening: Callable[[str], Opening], program: str, status: int
+) -> None:
+    one = opening(program)
+    assert cli.opened("12", str(int(time.time()) + 60), ["id"]) == status
+    assert one.done == [*CLEARED, ("scope",), *CLEARED]
+    assert one.name == f"creatic-acces-auditeur-12-{os.getpid()}.scope"
+    assert sessions.Process(1, frozenset(), f"/system.slice/{one.name}").scope
+    *options, separator, program, verb, name, serial, asked = one.command
+    assert (separator, program, verb, name, serial, asked) == ("--", SHELL, "executer", "auditeur", "12", "id")
+    assert options[:5] == ["systemd-run", "--scope", "--quiet", "--collect", "--expand-environment=no"]
+    assert options[-2] in ("--property=RuntimeMaxSec=60s", "--property=RuntimeMaxSec=59s")
+
+
+@pytest.mark.parametrize("sent", ["HUP", "TERM"])
+def test_a_session_that_sudo_ends_leaves_nothing(opening: Callable[[str], Opening], sent: str) -> None:
+    one = opening(f"kill -{sent} $PPID; exec sleep 600")
+    start = time.monotonic()
+    assert cli.opened("12", str(int(time.time()) + 6000), []) == 1
+    assert one.done == [*CLEARED, ("scope",), *CLEARED]
+    assert time.monotonic() - start < 300
+
+
+def test_signals_of_the_keyboard_reach_the_session_as_they_are(opening: Callable[[str], Opening]) -> None:
+    opening("exit $(( (0x$(awk '/SigIgn/ {print substr($2, 9)}' /proc/$$/status) & 0x80006) != 0 ))")  # INT, QUIT, TSTP
+    assert cli.opened("12", str(int(time.time()) + 60), []) == 0
+
+
+@pytest.mark.parametrize(
+    "cgroup",
+    [scope(12), f"{scope(12)}/inner", "/system.slice/cron.service", f"{MANAGER}/app.slice/ssh.service", "/", ""],
+)
+def test_no_session_is_opened_from_within_one_or_from_elsewhere(opening: Callable[[str], Opening], cgroup: str) -> None:
+    one = opening("exit 0")
+    one.here = sessions.Process(1, frozenset([0]), cgroup)
+    with pytest.raises(cli.Refused, match="ne s'ouvre que par SSH"):
+        cli.opened("12", str(int(time.time()) + 60), [])
+    assert one.done == []
+
+
+@pytest.mark.parametrize("uid", ["0", "1002", "x", ""])
+def test_other_accounts_have_no_session(
+    opening: Callable[[str], Opening], uid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = opening("exit 0")
+    monkeypatch.setattr(cli.os, "environ", {"SUDO_UID": uid})
+    with pytest.raises(cli.Refused, match=r"compte inconnu|n'est pas un compte à certificat"):
+        cli.opened("12", str(int(time.time()) + 60), [])
+    assert one.done == []
+
+
+def test_this_very_process_is_read() -> None:
+    here = sessions.process("self")
+    assert here and here.pid == os.getpid() and os.getuid() in here.uids

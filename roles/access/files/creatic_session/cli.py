@@ -1,8 +1,9 @@
 """Command line of the login shell.
 
-    creatic-session -c 'enregistrer SERIAL END'   what sshd runs, as the certificate's forced command says
-    creatic-session executer SERIAL [COMMAND]     what sudo runs and records, as the same account
-    creatic-session couper SERIAL                 root: end the sessions opened with a certificate
+    creatic-session -c 'enregistrer SERIAL END'         what sshd runs, as the certificate's forced command says
+    creatic-session ouvrir SERIAL END [COMMAND]         root: what sudo runs and records: the session's scope
+    creatic-session executer ACCOUNT SERIAL [COMMAND]   root, in the scope: becomes the account, then its shell
+    creatic-session couper SERIAL                       root: end the sessions opened with a certificate
 
 SERIAL is the certificate's; END its end, seconds since 1970. Exit status: the session's, 1 refused, 2 wrong use.
 """
@@ -12,60 +13,153 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import signal
+import subprocess
 import sys
 import time
+from typing import Any, NoReturn
 
-from .sessions import cut
+from .sessions import astray, cut, forget, of_certificate, of_scope, process
 
 SELF = "/usr/lib/creatic/creatic-session"
 _FORCED = re.compile(r"enregistrer ([0-9]{1,12}) ([0-9]{1,12})")
+_NUMBER = re.compile(r"[0-9]{1,12}")
 
 
-def recorded(account: str, forced: str, asked: str, now: float) -> list[str]:
+class Refused(Exception):
+    """The session is not to be opened; the message is French."""
+
+
+class _Ended(Exception):
+    """sudo ends the session: the certificate's time is over, or the client is gone."""
+
+
+def left(end: str, now: float) -> int:
+    """Seconds left until the end of a certificate.
+
+    Raises:
+        Refused: none is left.
+    """
+    seconds = int(end) - int(now)
+    if seconds <= 0:
+        raise Refused("ce certificat est échu")
+    return seconds
+
+
+def recorded(forced: str, asked: str, now: float) -> list[str]:
     """Give the command that opens a recorded session.
 
     Args:
-        account: whose session it is, and stays: sudo only records.
         forced: the certificate's forced command.
         asked: command that the client wants; empty for a shell.
         now: seconds since 1970.
 
     Raises:
-        ValueError: not to be opened; the message is French.
+        Refused: not to be opened.
     """
     found = _FORCED.fullmatch(forced)
     if not found:
-        raise ValueError("ce compte ne s'ouvre qu'avec un certificat de « fab access.grant »")
-    left = int(found[2]) - int(now)
-    if left <= 0:
-        raise ValueError("ce certificat est échu")
+        raise Refused("ce compte ne s'ouvre qu'avec un certificat de « fab access.grant »")
     # The command is an argument, so that the log of sudo tells it as well.
-    command = [SELF, "executer", found[1], *([asked] if asked else [])]
-    return ["sudo", "--non-interactive", f"--command-timeout={left}", f"--user={account}", "--", *command]
+    command = [SELF, "ouvrir", found[1], found[2], *([asked] if asked else [])]
+    return ["sudo", "--non-interactive", f"--command-timeout={left(found[2], now)}", "--", *command]
+
+
+def scoped(account: str, serial: str, seconds: int, asked: list[str]) -> tuple[str, list[str]]:
+    """Name of a session's scope, and the command that runs the session in it.
+
+    systemd ends the scope with the certificate, even when nothing of ours is left to do it.
+    """
+    name = f"creatic-acces-{account}-{serial}-{os.getpid()}.scope"
+    options = ["--scope", "--quiet", "--collect", "--expand-environment=no", f"--unit={name}"]
+    options += [f"--property=RuntimeMaxSec={seconds}s", "--property=TimeoutStopSec=2s"]
+    return name, ["systemd-run", *options, "--", SELF, "executer", account, serial, *asked]
+
+
+def _caller() -> pwd.struct_passwd:
+    """Whose session it is: who asked sudo, from where sshd opens sessions."""
+    here = process("self")
+    if os.geteuid() != 0 or here is None or not here.at_the_door:
+        raise Refused("une session ne s'ouvre que par SSH")
+    try:
+        account = pwd.getpwuid(int(os.environ.get("SUDO_UID", "0")))
+    except (KeyError, ValueError) as error:
+        raise Refused("compte inconnu") from error
+    if account.pw_uid == 0 or account.pw_shell != SELF:
+        raise Refused(f"{account.pw_name} n'est pas un compte à certificat")
+    return account
+
+
+def _end(*_signal: Any) -> NoReturn:
+    raise _Ended
+
+
+def _go_on(*_signal: Any) -> None:
+    """A signal meant for the session; a handler is not inherited, as an ignored signal would be."""
+
+
+def opened(serial: str, end: str, asked: list[str]) -> int:
+    """Run a session in its scope, and leave nothing of it; returns its exit status.
+
+    Raises:
+        Refused: not to be opened.
+    """
+    seconds, account = left(end, time.time()), _caller()
+
+    def clear() -> None:
+        forget(account.pw_name, account.pw_uid)
+        cut(astray(account.pw_uid))
+
+    clear()
+    scope, command = scoped(account.pw_name, serial, seconds, asked)
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+        signal.signal(number, _go_on)
+    session = None
+    try:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, _end)
+        session = subprocess.Popen(command)
+        status = session.wait()
+    except _Ended:
+        status = 1
+    finally:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, _go_on)
+        if session:
+            session.kill()
+        cut(of_scope(scope))
+        clear()
+    return status if status >= 0 else 128 - status
+
+
+def _become(account: pwd.struct_passwd, asked: list[str]) -> NoReturn:
+    os.initgroups(account.pw_name, account.pw_gid)
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+    os.environ |= {"HOME": account.pw_dir, "USER": account.pw_name, "LOGNAME": account.pw_name, "SHELL": "/bin/bash"}
+    os.environ.pop("MAIL", None)
+    os.execv("/bin/bash", ["bash", "-c", *asked] if asked else ["-bash"])  # noqa: S606 - it is the shell
 
 
 def main() -> int:
     """Run the command; returns the exit status of what does not become something else."""
     arguments = sys.argv[1:]
-    match arguments:
-        case ["-c", forced]:
-            try:
-                command = recorded(
-                    pwd.getpwuid(os.getuid()).pw_name, forced, os.environ.get("SSH_ORIGINAL_COMMAND", ""), time.time()
-                )
-            except ValueError as error:
-                print(f"Session refusée : {error}.", file=sys.stderr)
-                return 1
-            os.execv("/usr/bin/sudo", command)  # noqa: S606 - a shell would read the command again
-        case ["executer", _serial]:
-            os.environ["SHELL"] = "/bin/bash"
-            os.execv("/bin/bash", ["-bash"])  # noqa: S606 - it is the shell
-        case ["executer", _serial, asked]:
-            os.environ["SHELL"] = "/bin/bash"
-            os.execv("/bin/bash", ["bash", "-c", asked])  # noqa: S606 - it is the shell
-        case ["couper", serial] if serial.isdecimal():
-            for account, count in cut([SELF, "executer", serial]).items():
-                print(f"{account} : {count} processus arrêtés")
-            return 0
+    try:
+        match arguments:
+            case ["-c", forced]:
+                command = recorded(forced, os.environ.get("SSH_ORIGINAL_COMMAND", ""), time.time())
+                os.execv("/usr/bin/sudo", command)  # noqa: S606 - a shell would read the command again
+            case ["ouvrir", serial, end, *asked] if _NUMBER.fullmatch(serial) and _NUMBER.fullmatch(end):
+                if len(asked) <= 1:
+                    return opened(serial, end, asked)
+            case ["executer", name, _serial, *asked] if len(asked) <= 1 and os.geteuid() == 0:
+                _become(pwd.getpwnam(name), asked)
+            case ["couper", serial] if _NUMBER.fullmatch(serial):
+                for name, count in cut(of_certificate(serial)).items():
+                    print(f"{name} : {count} processus arrêtés")
+                return 0
+    except Refused as error:
+        print(f"Session refusée : {error}.", file=sys.stderr)
+        return 1
     print("Session refusée : ce compte ne s'ouvre que par SSH, avec un certificat.", file=sys.stderr)
     return 2

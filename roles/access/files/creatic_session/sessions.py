@@ -1,10 +1,10 @@
-"""Ends sessions: those that sudo records for a certificate, with whatever they left running."""
+"""Sessions as the kernel sees them: one systemd scope each, ended as a whole, with whatever was left beside it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pwd
+import re
 import signal
 import time
 from collections import Counter
@@ -13,60 +13,114 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
 _PATIENCE_S = 5.0
-_USER = "--user="
+# Made by systemd itself: what an account's own manager makes is under user@, whatever its name.
+_SCOPE = re.compile(
+    r"(?!.*/user@)(?:/.*)?/system\.slice/(?P<name>creatic-acces-(?P<account>[a-z][a-z0-9_-]*)-(?P<serial>\d+)-\d+\.scope)"
+    r"(?=/|$)"
+)
+# Where sshd and the login shell are, before the session's scope: the only place from which one is opened.
+_DOOR = re.compile(r"(?!.*/user@)(?:/.*)?/(?:sshd?(?:-session)?(?:@[^/]*)?\.service|session-[^/]+\.scope)")
+# What would run something for an account later: crontab, jobs of at, user manager kept after the session (linger).
+_PLANNED = ("var/spool/cron/crontabs/{name}", "var/lib/systemd/linger/{name}")
+_JOBS = "var/spool/cron/atjobs"
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process of this machine: its number, its effective user and its command line."""
+    """A process of this machine.
+
+    Attributes:
+        uids: its real, effective and saved users.
+        cgroup: its control group (version 2), from the root of the hierarchy.
+    """
 
     pid: int
-    uid: int
-    command: tuple[str, ...]
+    uids: frozenset[int]
+    cgroup: str
+
+    @property
+    def scope(self) -> re.Match[str] | None:
+        """The session it belongs to: its account and its certificate's serial."""
+        return _SCOPE.match(self.cgroup)
+
+    @property
+    def at_the_door(self) -> bool:
+        """Whether it is where sshd opens sessions, which no process of a session can reach."""
+        return _DOOR.fullmatch(self.cgroup) is not None
+
+
+def process(pid: int | str, proc: Path = PROC) -> Process | None:
+    """A process; None when it ended, or is a zombie."""
+    try:
+        status = dict(
+            line.split(":", 1) for line in (proc / str(pid) / "status").read_text().splitlines() if ":" in line
+        )
+        groups = (proc / str(pid) / "cgroup").read_text().splitlines()
+    except (OSError, ValueError):
+        return None
+    if status.get("State", "").strip().startswith("Z"):
+        return None
+    cgroup = next((line.removeprefix("0::") for line in groups if line.startswith("0::")), "")
+    return Process(int((proc / str(pid)).resolve().name), frozenset(map(int, status["Uid"].split()[:3])), cgroup)
 
 
 def processes(proc: Path = PROC) -> Iterator[Process]:
-    """Every process that can be read; zombies have no command line, and are left out."""
+    """Every process that can be read."""
     for folder in proc.iterdir():
-        if not folder.name.isdecimal():
-            continue
-        with contextlib.suppress(OSError, StopIteration):  # it may end meanwhile
-            command = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")[:-1]
-            status = (folder / "status").read_text(errors="replace").splitlines()
-            uid = next(int(line.split()[2]) for line in status if line.startswith("Uid:"))
-            if command:
-                yield Process(int(folder.name), uid, tuple(command))
+        if folder.name.isdecimal() and (found := process(folder.name, proc)):
+            yield found
 
 
-def accounts(recorded: list[str], found: list[Process]) -> set[str]:
-    """Accounts whose sessions sudo records with this command; what has not root's rights is not sudo."""
-    names = set()
-    for process in found:
-        if process.uid == 0 and "--" in process.command:
-            split = process.command.index("--")
-            if list(process.command[split + 1 : split + 1 + len(recorded)]) == recorded:
-                names |= {word.removeprefix(_USER) for word in process.command[:split] if word.startswith(_USER)}
-    return names
+def of_scope(name: str) -> Callable[[Process], bool]:
+    """Processes of one session, by the name of its scope."""
+    return lambda one: one.scope is not None and one.scope["name"] == name
 
 
-def cut(recorded: list[str], kill: Callable[[int, int], None] = os.kill, proc: Path = PROC) -> Counter[str]:
-    """Kill all that runs under the accounts which have a session recorded with this command.
+def of_certificate(serial: str) -> Callable[[Process], bool]:
+    """Processes of every session opened with a certificate."""
+    return lambda one: one.scope is not None and one.scope["serial"] == serial
 
-    What such a session left behind, detached, bears no mark of it: so every process of the account goes, and other
-    holders open a new session.
+
+def astray(uid: int) -> Callable[[Process], bool]:
+    """Processes that run under an account beside its sessions: left by one, or started for it by something else."""
+    return lambda one: uid in one.uids and one.scope is None and not one.at_the_door
+
+
+def cut(
+    wanted: Callable[[Process], bool],
+    kill: Callable[[int, int], None] = os.kill,
+    proc: Path = PROC,
+    cgroups: Path = CGROUPS,
+) -> Counter[str]:
+    """Kill processes until none is left: a session's all at once, by the kernel, whatever their user.
 
     Returns:
-        How many processes were killed, by account.
+        How many were there, by account; of processes beside a session, by user number.
     """
-    killed: Counter[str] = Counter()
-    for name in accounts(recorded, list(processes(proc))):
-        uid = pwd.getpwnam(name).pw_uid
-        deadline = time.monotonic() + _PATIENCE_S
-        while (left := [one.pid for one in processes(proc) if one.uid == uid]) and time.monotonic() < deadline:
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    kill(pid, signal.SIGKILL)
-                    killed[name] += 1
-            time.sleep(0.1)
-    return killed
+    killed: dict[int, str] = {}
+    deadline = time.monotonic() + _PATIENCE_S
+    while (left := [one for one in processes(proc) if wanted(one)]) and time.monotonic() < deadline:
+        for one in left:
+            killed[one.pid] = one.scope["account"] if one.scope else str(max(one.uids))
+            if one.scope:
+                place = cgroups / one.cgroup[1 : one.scope.end()] / "cgroup.kill"
+                with contextlib.suppress(OSError):
+                    place.write_text("1")
+            with contextlib.suppress(ProcessLookupError):
+                kill(one.pid, signal.SIGKILL)
+        time.sleep(0.05)
+    return Counter(killed.values())
+
+
+def forget(name: str, uid: int, root: Path = Path("/")) -> None:
+    """Remove what is planned to run later under an account."""
+    for place in _PLANNED:
+        with contextlib.suppress(OSError):
+            (root / place.format(name=name)).unlink()
+    jobs = root / _JOBS
+    for job in jobs.iterdir() if jobs.is_dir() else ():
+        with contextlib.suppress(OSError):
+            if job.lstat().st_uid == uid:
+                job.unlink()
