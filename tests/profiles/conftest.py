@@ -200,9 +200,9 @@ def facts(host: Host, settled: None) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def own_kernel(facts: dict[str, Any]) -> None:
+def own_kernel(hostvars: dict[str, Any]) -> None:
     """For what only a machine with a kernel of its own can show; the catalogue waives it in a container."""
-    if facts["container"] != "none":
+    if audit.in_container(hostvars):
         pytest.skip("conteneur : ce noyau est celui de la machine qui le porte")
 
 
@@ -214,7 +214,8 @@ def openscap(
     with host.sudo():
         collected = json.loads(host.check_output(f"/usr/lib/creatic/creatic-audit --niveau {level}"))
     arf = gzip.decompress(base64.b64decode(collected["openscap"]["arf_gz_b64"]))
-    target = audit.Target(hostvars["name"], request.config.getoption("--profile"), level)
+    profile, container = request.config.getoption("--profile"), audit.in_container(hostvars)
+    target = audit.Target(hostvars["name"], profile, level, container=container)
     catalogue = controls.load(
         TOP / "roles" / "hardening" / "files" / "controls.yml", datetime.datetime.now(datetime.UTC).date()
     )

@@ -59,7 +59,7 @@ class Catalogue:
 def target(name: str = "gondecourt-connecteur", **more: Any) -> Target:
     """A machine of Gondecourt."""
     commune = {"slug": "gondecourt", "nom": "Gondecourt", "siren": "215902669", "taille": "moyenne"}
-    facts: dict[str, Any] = {"profile": "tdt_connector", "level": "intermediary", "commune": commune}
+    facts: dict[str, Any] = {"profile": "tdt_connector", "level": "intermediary", "commune": commune, "container": True}
     return Target(name=name, **(facts | {"address": "10.59.2.20"} | more))
 
 

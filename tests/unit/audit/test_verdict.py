@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import Rule
+from ansible_collections.cdg59.creatic.plugins.action.audit_plan import target as planned
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import Rule, in_container
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit_verdict import (
     Found,
     findings,
@@ -14,7 +15,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit_verdict import
     owners_of,
 )
 
-from .conftest import Catalogue, Control, T, Waiver, check, example, found, results_of, target
+from .conftest import Catalogue, Control, T, Waiver, check, collected, example, found, results_of, target
 
 TEST = T + "test_a"
 PASS, FAIL, ABSENT = (Rule("rule", result) for result in ("pass", "fail", "notapplicable"))
@@ -92,6 +93,36 @@ def test_waivers_are_asked_for_the_machine_as_it_is() -> None:
     catalogue = Catalogue([AUTOMATED])
     judge_machine(found([FAIL]), catalogue)
     assert ("rule", "intermediary", "tdt_connector", True) in catalogue.asked
+
+
+@pytest.mark.parametrize("said", ["podman", "docker", "none", "", "lxc"])
+@pytest.mark.parametrize("known", [True, False])
+def test_what_a_machine_says_of_itself_waives_nothing(said: str, known: bool) -> None:
+    facts = collected()
+    facts["systeme"]["conteneur"] = said
+    catalogue = Catalogue([AUTOMATED])
+    rules, checks = [FAIL], [check("test_a", "ignore")]
+    machine, _ = judge_machine(found(rules, checks, collected=facts, target=target(container=known)), catalogue)
+    assert {asked[3] for asked in catalogue.asked} == {known}
+    assert machine["conteneur"] is known
+    judge_machine(found(collected=None, openscap=None, target=target(container=known)), catalogue)
+    assert {asked[3] for asked in catalogue.asked} == {known}
+
+
+@pytest.mark.parametrize(
+    ("variables", "container"),
+    [
+        ({}, False),
+        ({"creatic_env": "lab"}, True),
+        ({"creatic_env": "lab", "creatic_machine": "uml"}, False),
+        ({"creatic_env": "example"}, False),
+        ({"creatic_env": "example", "creatic_machine": "conteneur"}, True),
+    ],
+)
+def test_the_inventory_says_what_is_a_container(variables: dict[str, Any], container: bool) -> None:
+    assert in_container(variables) is container
+    more = {"group_names": ["tdt_connector"], "creatic_niveau": "minimal"}
+    assert planned("a", variables | more, ["tdt_connector"], "").container is container
 
 
 def test_a_rule_goes_to_the_controls_that_name_it_else_to_those_it_refers_to() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils import audit_store as store
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import LEVELS, Target
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import LEVELS, Target, in_container
 
 _COMMUNE = ("slug", "nom", "siren", "territoire", "taille", "agents", "vague")
 
@@ -44,6 +44,7 @@ def target(name: str, variables: Any, profiles: list[str], level: str) -> Target
         address=str(variables.get("ansible_host", name)),
         system=system,
         commune={key: commune[key] for key in _COMMUNE if key in commune},
+        container=in_container(variables),
     )
 
 

@@ -60,6 +60,7 @@ class Target:
         level: ANSSI-BP-028 level it is judged by.
         system: ``debian``; anything else is listed, and not audited.
         commune: identity of its commune; empty for a central server.
+        container: whether it has no kernel of its own, as the inventory says; what the machine says grants nothing.
     """
 
     name: str
@@ -68,6 +69,13 @@ class Target:
     address: str = ""
     system: str = "debian"
     commune: Mapping[str, Any] = field(default_factory=dict)
+    container: bool = False
+
+
+def in_container(variables: Mapping[str, Any]) -> bool:
+    """Whether the inventory makes a host a container: ``creatic_machine``, which the lab alone may leave out."""
+    default = "conteneur" if variables.get("creatic_env") == "lab" else "machine"
+    return str(variables.get("creatic_machine", default)) == "conteneur"
 
 
 @dataclass(frozen=True)

@@ -102,11 +102,6 @@ class Found:
     incident: Mapping[str, str] | None = None
 
     @property
-    def container(self) -> bool:
-        """Whether it has no kernel of its own."""
-        return bool(self.collected) and (self.collected or {})["systeme"].get("conteneur", "none") != "none"
-
-    @property
     def state(self) -> str:
         """One of `STATES`."""
         if self.target.system != "debian":
@@ -148,7 +143,7 @@ def judge_control(
         return {"verdict": SANS_OBJET, "preuves": [], "reussis": 0, "derogations": []}
 
     def waiver(name: str) -> WaiverLike | None:
-        return catalogue.waiver(name, found.target.level, found.target.profile, found.container)
+        return catalogue.waiver(name, found.target.level, found.target.profile, found.target.container)
 
     def granted(name: str) -> WaiverLike | None:
         return waiver(name) or whole
@@ -233,7 +228,7 @@ def _openscap_facts(
         if rule.result not in ("fail", "error", "unknown"):
             continue
         waivers = (
-            catalogue.waiver(name, target.level, target.profile, found.container)
+            catalogue.waiver(name, target.level, target.profile, target.container)
             for name in (rule.name, *owners[rule.name])
         )
         granted = next(filter(None, waivers), None)
@@ -285,7 +280,7 @@ def judge_machine(found: Found, catalogue: CatalogueLike) -> tuple[dict[str, Any
         "commune": dict(target.commune) or None,
         "etat": found.state,
         "incident": dict(found.incident) if found.incident else None,
-        "conteneur": found.container,
+        "conteneur": target.container,
         "systeme": dict(found.collected["systeme"]) if found.collected else None,
         "correctifs": dict(found.collected["correctifs"]) if found.collected else None,
         "openscap": _openscap_facts(found, owners, catalogue),
