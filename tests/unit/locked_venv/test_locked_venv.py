@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.action import locked_venv as action
 from ansible_collections.cdg59.creatic.plugins.module_utils import locked_venv
 from ansible_collections.cdg59.creatic.plugins.module_utils.locked_venv import LockedVenvError, Wanted
 
@@ -98,3 +102,56 @@ def test_a_text_that_is_not_there_once_is_refused(tmp_path: Path, content: str |
         (tmp_path / "theme.css").write_text(content, encoding="utf-8")
     with pytest.raises(LockedVenvError, match=r"theme\.css : le texte « x » y est [02] fois au lieu d'une. À faire :"):
         locked_venv.replaced(tmp_path, {"theme.css": [("x", "y")]})
+
+
+KEPT = {"PATH": os.environ["PATH"], "PIP_INDEX_URL": "https://index/", "npm_config_registry": "r", "https_proxy": "p"}
+SECRETS = (
+    "CREATIC_PKI_RACINE",
+    "CREATIC_ACCES_EMETTRICE",
+    "BORG_PASSPHRASE",
+    "ANSIBLE_VAULT_PASSWORD",
+    "X",
+    "SSH_AUTH_SOCK",
+)
+
+
+def test_code_of_packages_gets_no_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEPT.items() | {(name, "canary") for name in SECRETS}:
+        monkeypatch.setenv(name, value)
+    seen = tmp_path / "seen"
+    locked_venv._run(["sh", "-c", f"env > {seen}"], {"GIVEN": "1"})
+    told = dict(line.split("=", 1) for line in seen.read_text().splitlines() if "=" in line)
+    assert "canary" not in told.values()
+    assert told.items() >= (KEPT | {"GIVEN": "1"}).items()
+
+
+def test_a_whole_environment_is_made_without_them(
+    tmp_path: Path, wanted: Wanted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every program that is started, whatever it is for."""
+    monkeypatch.setenv("CREATIC_PKI_RACINE", "canary")
+    started: list[dict[str, str]] = []
+
+    def run(_command: list[str], **options: Any) -> SimpleNamespace:
+        started.append(options["env"])
+        (tmp_path / "venv/lib/python3.13/site-packages").mkdir(parents=True, exist_ok=True)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(locked_venv.subprocess, "run", run)
+    wanted.requirements.write_text("a==1\nb==2\nc==3\n")
+    locked_venv._make(dataclasses.replace(wanted, assets_lock=None), tmp_path, {"NPM_REGISTRY": "r"})
+    assert len(started) >= 8
+    assert all("CREATIC_PKI_RACINE" not in one for one in started)
+    assert [one["NPM_REGISTRY"] for one in started if "NPM_REGISTRY" in one] == ["r"]
+
+
+def test_npm_is_asked_for_its_registry_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "npm").write_text('#!/bin/sh\necho "registry $CREATIC_PKI_RACINE"\n')
+    (tmp_path / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("CREATIC_PKI_RACINE", "canary")
+    monkeypatch.delenv("NPM_REGISTRY", raising=False)
+    assert action._npm_registry("NPM_REGISTRY") == {"NPM_REGISTRY": "registry"}
+    assert action._npm_registry("") == {}
+    monkeypatch.setenv("NPM_REGISTRY", "https://other/")
+    assert action._npm_registry("NPM_REGISTRY") == {"NPM_REGISTRY": "https://other/"}

@@ -64,7 +64,16 @@ class ActionModule(ActionBase):
 def _npm_registry(variable: str) -> dict[str, str]:
     """The registry that npm is configured with, in the variable by which the command takes it; none without npm."""
     npm = shutil.which("npm")
-    if not variable or variable in os.environ or npm is None:
+    if variable in os.environ:
+        return {variable: os.environ[variable]}
+    if not variable or npm is None:
         return {}
-    done = subprocess.run([npm, "config", "get", "registry"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [npm, "config", "get", "registry"],
+        env=locked_venv.build_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     return {variable: done.stdout.strip()} if done.returncode == 0 else {}

@@ -31,6 +31,13 @@ import compileall, py_compile, sys
 compileall.compile_dir(sys.argv[1], maxlevels=99, quiet=2, workers=0, stripdir=sys.argv[1], prependdir=sys.argv[2],
                        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 """
+# All that the code of packages gets of this process's environment, while it is built or installed: where to look
+# for programs and packages, and how to reach the index. Passphrases are there too, under any name.
+_PASSED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|TMPDIR|TZ|LANG|LANGUAGE|LC_\w+|XDG_(?:CACHE|CONFIG|DATA)_HOME"
+    r"|(?i:https?_proxy|no_proxy|all_proxy)|(?:PIP|UV)_\w+|(?i:npm_config)_\w+"
+    r"|SSL_CERT_(?:FILE|DIR)|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|NODE_EXTRA_CA_CERTS"
+)
 _PACKAGE = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/]+")
 
 
@@ -80,7 +87,7 @@ def bundle(wanted: Wanted, cache: Path, environment: Mapping[str, str]) -> Path:
     Args:
         wanted: what it holds.
         cache: folder of bundles, shared by concurrent runs.
-        environment: variables of the assets command, beside this process's own.
+        environment: variables of the assets command, beside those that builds get (`build_environment`).
 
     Raises:
         LockedVenvError: the index cannot be reached, or gives something else than what the lock files say.
@@ -249,8 +256,13 @@ def _write(packages: Path, files: Mapping[str, bytes]) -> None:
         os.utime(path, (DATE, DATE))
 
 
+def build_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What of an environment is for programs that run others' code."""
+    return {name: value for name, value in given.items() if _PASSED.fullmatch(name)}
+
+
 def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-    variables = {**os.environ, **(environment or {})}
+    variables = build_environment() | dict(environment or {})
     try:
         done = subprocess.run(
             command, env=variables, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False

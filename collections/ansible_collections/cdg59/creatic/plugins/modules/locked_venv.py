@@ -34,7 +34,9 @@ options:
     description: File of the role's C(files/) with the digest of each folder that the command brings.
     type: str
   assets_environment:
-    description: Variables of that command.
+    description:
+      - Variables of that command, beside PATH, HOME, the locale, proxies and the settings of pip, uv and npm. Code of
+        packages gets nothing else of the control node's environment, where passphrases may be.
     type: dict
     default: {}
   assets_npm_registry:
