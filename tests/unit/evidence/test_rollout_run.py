@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import getpass
 import json
 import os
@@ -88,10 +89,20 @@ class Project:
     def _tools(self) -> None:
         picture = self.folder / "navigateur.png"
         Image.new("RGB", (1, 1)).save(picture)
+        today = dt.datetime.now(dt.UTC).date()
+        identifier = f"059-215902669-{today:%Y%m%d}-TEST_1-AU"
+        receipt = self.folder / "ARActe.xml"
+        receipt.write_text(
+            f'<a:ARActe xmlns:a="http://www.interieur.gouv.fr/ACTES#v1.1-20040216" a:IDActe="{identifier}" '
+            f'a:DateReception="{today}"><a:ActeRecu a:Date="{today}" a:NumeroInterne="TEST_1"/></a:ARActe>'
+        )
         keys = {"pc": ["navigateur"], "connecteur": ["connexion", "rgs", "classification", "acte"]}
         for tool, names in keys.items():
-            proofs = [{"cle": name, "libelle": name, "verdict": "ok", "detail": "vu"} for name in names]
-            told = json.dumps({"preuves": proofs, "fichiers": [str(picture)] if tool == "pc" else []})
+            measures = {"idacte": identifier, "numero": "TEST_1"}
+            proofs = [
+                {"cle": name, "libelle": name, "verdict": "ok", "detail": "vu", "mesures": measures} for name in names
+            ]
+            told = json.dumps({"preuves": proofs, "fichiers": [str(picture if tool == "pc" else receipt)]})
             (self.folder / tool).write_text(f"#!/bin/sh\necho '{told}'\n", encoding="utf-8")
             (self.folder / tool).chmod(0o755)
 
@@ -167,8 +178,8 @@ def test_the_only_pc_lost_in_the_middle_does_not_stop_the_connector_and_a_second
     report = project.report()
     assert report["prete"], output
     assert {host["taches"]["executees"] for host in report["hotes"]} == {2}
-    pictures = [item["chemin"] for host in report["hotes"] for item in host["fichiers"]]
-    assert pictures == [f"{PC}/navigateur.png"]
+    files = {item["chemin"] for host in report["hotes"] for item in host["fichiers"]}
+    assert files == {f"{PC}/navigateur.png", f"{CONNECTOR}/ARActe.xml"}
     results = verify_all(project.evidence, seal_keys(project.home).root)
     assert len(results) == 3
     assert all(result.intact for result in results.values()), results

@@ -11,6 +11,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.answers import AnswerError, checked
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import now
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_act import RECEIPT, receipt_fault
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_files import receive_files
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import RUN_FOLDER
 
@@ -78,6 +80,14 @@ class ActionModule(ActionBase):
         except FilesRefused as error:
             kept = error.kept
             refused += error.reasons
+        receipt = Path(run_folder) / slug / host / RECEIPT
+        act = next((item for item in made["preuves"] if item["cle"] == "acte" and item["verdict"] != "echec"), None)
+        # In production the test act is cancelled before the préfecture: there is no ARActe.
+        if act and "acte" in (self._task.args.get("required") or []) and "--production" not in self._task.args["argv"]:
+            content = receipt.read_bytes() if f"{host}/{RECEIPT}" in {item["chemin"] for item in kept} else None
+            siren = str(variables["creatic_commune"].get("siren"))
+            fault = receipt_fault(act["mesures"], content, siren, now().date())
+            refused += [fault] if fault else []
         result["creatic_proof"] = made | {"fichiers": kept, "refus": refused}
         if refused:
             result["failed"] = True
