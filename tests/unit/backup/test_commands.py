@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +35,7 @@ class Machine:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("cles", "etat", "metriques", "racine"):
             (folder / name).mkdir()
+        self.sent: dict[str, str] = {}  # what is in a backup, its folders empty
         self.folder, self.asked, self.answers = folder, list[list[str]](), list[tuple[int, str, str]]()
         self.config = folder / "cles" / "config.json"
         self.config.write_text(
@@ -210,13 +214,28 @@ def saved(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
         {"name": "dans-peu", "le": now + timedelta(minutes=4)},
     ]  # fmt: skip
     monkeypatch.setattr(borg, "archives", lambda _settings: found)
-    root = machine.folder / "racine"
-    (root / "a").write_text("1234")
-    (root / "b").write_text("12")
-    (root / str(machine.settings.snapshots).lstrip("/")).mkdir(parents=True)
-    monkeypatch.setattr(borg, "paths", lambda *_given: {"a": ("-", 4), "b": ("-", 2), "etat": ("d", 0)})
-    (root / "etat").mkdir()
-    monkeypatch.setattr(snapshot, "put_back", lambda _settings, where: [f"base sous {where.name}"])
+    more = {"mode": 0o644, "uid": 0, "gid": 0, "user": "", "group": ""}
+    items = [{"path": "a", "type": "d", "size": 0}, {"path": "a/1", "type": "-", "size": 4},
+             {"path": "b", "type": "-", "size": 2}]  # fmt: skip
+    monkeypatch.setattr(borg, "listing", lambda *_given: iter([one | more for one in items]))
+
+    @contextmanager
+    def content(_settings: Settings, archive: str, paths: list[str], *_without: object) -> Iterator[tarfile.TarFile]:
+        machine.asked.append(["tar", archive, *paths])
+        written = io.BytesIO()
+        with tarfile.open(fileobj=written, mode="w") as tar:
+            for name, text in machine.sent.items():
+                member = tarfile.TarInfo(name)
+                member.type, member.size = (tarfile.REGTYPE, len(text)) if text else (tarfile.DIRTYPE, 0)
+                tar.addfile(member, io.BytesIO(text.encode()))
+        written.seek(0)
+        with tarfile.open(fileobj=written) as tar:
+            yield tar
+
+    machine.sent = {"a": "", "a/1": "1234", "b": "12"}
+    monkeypatch.setattr(borg, "content", content)
+    (machine.folder / "racine" / str(machine.settings.snapshots).lstrip("/")).mkdir(parents=True)
+    monkeypatch.setattr(snapshot, "put_back", lambda _settings, where, _refusals: [f"base sous {where.name}"])
     return machine
 
 
@@ -226,21 +245,34 @@ def test_a_restoration_below_a_folder_stops_nothing(saved: Machine, capsys: pyte
     told = json.loads(capsys.readouterr().out)
     assert (told["archive"], told["fichiers"], told["octets"]) == ("dans-peu", 2, 6)
     assert (told["bases"], told["du_futur"]) == (["base sous racine"], ["demain"])
-    assert saved.asked == [["/usr/bin/borg", "extract", "--bypass-lock", "ssh://serveur/depot::dans-peu"]]
+    assert saved.asked == [["tar", "ssh://serveur/depot::dans-peu", "a", "b"]]
+    assert (root / "a" / "1").read_text() == "1234"
     assert not (root / str(saved.settings.snapshots).lstrip("/")).exists()
     (root / str(saved.settings.snapshots).lstrip("/")).mkdir()
     assert saved.run("restaurer", "--dans", str(root), "--sauvegarde", "avant") == 0
     assert capsys.readouterr().out == "avant : 2 fichiers remis.\n"
 
 
+@pytest.mark.parametrize(
+    ("sent", "status", "told"),
+    [
+        ({"a": "", "b": "12"}, 1, "1 éléments ne sont pas ceux de la sauvegarde : /a/1"),
+        ({"a": "", "a/1": "123", "b": "12"}, 3, "refusé : /a/1 : autre que dans la liste de la sauvegarde"),
+        ({"a": "", "a/1": "1234", "a/2": "x", "b": "12"}, 3, "refusé : /a/2 : absent de la liste de la sauvegarde"),
+    ],
+)
 def test_a_restoration_that_is_not_the_backup_leaves_services_stopped(
-    saved: Machine, capsys: pytest.CaptureFixture[str]
+    saved: Machine, capsys: pytest.CaptureFixture[str], sent: dict[str, str], status: int, told: str
 ) -> None:
     root = saved.folder / "racine"
-    saved.config.write_text(json.dumps(json.loads(saved.config.read_text()) | {"base": str(root)}))
-    (root / "a").write_text("123")
-    assert saved.run("restaurer") == 1
-    assert "1 éléments ne sont pas ceux de la sauvegarde : /a" in capsys.readouterr().err
+    saved.config.write_text(json.dumps(json.loads(saved.config.read_text()) | {"base": str(root), "etat": f"{root}/e"}))
+    (root / "e").mkdir()
+    saved.sent = sent
+    assert saved.run("restaurer") == status
+    error = capsys.readouterr().err
+    assert told in error
+    if status == 3:
+        assert error.splitlines()[-1].endswith("avant « systemctl start a.service b.service c.timer »")
     assert saved.asked[0][:2] == ["systemctl", "stop"]
     assert not any("start" in command for command in saved.asked)
 

@@ -27,3 +27,21 @@ def test_the_figures_are_those_of_the_last_drill_of_each_machine(tmp_path: Path)
     assert 'creatic_drill_rto_seconds{client="mairie"} 95\n' in text
     assert 'creatic_drill_good{client="poste-de-commande"} 0\n' in text
     assert 'creatic_drill_rpo_seconds{client="poste-de-commande"} -1\n' in text
+
+
+def test_what_a_restoration_refused_is_in_its_evidence() -> None:
+    record = {
+        "machine": "mairie", "profil": "tdt_connector", "reussi": False, "operateur": "essai", "cle": "séquestre",
+        "raison": "", "essais": {"reussis": 0, "echoues": ["x"]}, "passage": "p", "rto_s": 3,
+        "debut": "2026-11-26T01:00:00+00:00", "precedent": None,
+        "restauration": {
+            "archive": "s", "date": "2026-11-26T01:00:00+00:00", "fichiers": 1, "octets": 40_000, "secondes": 1.0,
+            "du_futur": [], "bases": [],
+            "refuses": {"nombre": 1, "dits": ["refusé : /etc/sudoers.d/<x> : hors de ce qui est déclaré"]},
+        },
+    }  # fmt: skip
+    assert "refusé : /etc/sudoers.d/<x> : hors de ce qui est déclaré" in backup_drill.lines(record)
+    page = backup_drill.page(record)
+    assert "/etc/sudoers.d/&lt;x&gt;" in page and "<x>" not in page
+    del record["restauration"]["refuses"]  # type: ignore[attr-defined] # one of an earlier version
+    assert "refusé" not in "".join([*backup_drill.lines(record), backup_drill.page(record)])

@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-from collections.abc import Sequence
+import tarfile
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from creatic_sauvegarde.settings import Away, BackupError, Settings
 
 BORG = "/usr/bin/borg"
 LOT = "copie-"  # begins the names of lots (lots.py), which are no backups of this machine
+# `borg list` says neither the names of extended attributes nor names that are no text: it is made to.
+_PYTHON = "/usr/bin/python3"
+_LIST = """
+import json, os, sys
+sys.argv[0] = "borg"
+from borg import archiver
+from borg.helpers.parseformat import ItemFormatter
+def told(self, item):
+    names = [os.fsdecode(name) for name in item.get("xattrs", {})]
+    names += [name for name in ("acl_access", "acl_default") if item.get(name)]
+    more = {"mode": item.mode & 0o7777, "path": item.path, "source": item.get("source", ""), "xattrs": names,
+            "user": item.user or "", "group": item.group or ""}
+    return json.dumps(self.get_item_data(item) | more) + "\\n"
+ItemFormatter.format_item_json = told
+sys.exit(archiver.main())
+"""
+_LONGEST = 1_000_000  # bytes of a line of a list
+_ODD = 200  # names that no line of a file can hold
 # Words of borg, ssh or the server → what happened, what to do, and whether the next run may just try again.
 _MEANINGS = (
     ("gelé par le serveur", "le serveur a gelé le dépôt : appelez le groupement (fab backup.rollback)", False),
@@ -47,7 +69,7 @@ def explain(output: str) -> BackupError:
             return (Away if again else BackupError)(french)
     if any(words in output for words in _NONE):
         return NoRepository("aucune sauvegarde de cette machine n'a encore été faite")
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.partition("\n\nPlatform: ")[0].splitlines() if line.strip()]
     return BackupError(f"borg a échoué : {lines[-1] if lines else 'sans message'}")
 
 
@@ -84,8 +106,79 @@ def _listed(settings: Settings, repository: str = "") -> list[dict[str, Any]]:
     return found
 
 
-def paths(settings: Settings, archive: str, chosen: Sequence[str] = ()) -> dict[str, tuple[str, int]]:
-    """Kind and size of everything in a backup, by path without its leading slash."""
-    listed = run(settings, "list", "--bypass-lock", "--json-lines", "--format", "{type}{size}{path}", archive, *chosen)
-    entries = (json.loads(line) for line in listed.splitlines())
-    return {one["path"]: (one["type"], int(one["size"])) for one in entries}
+def listing(settings: Settings, archive: str) -> Iterator[dict[str, Any]]:
+    """What a backup lists, one item after the other, as borg gives it: ``type``, ``mode`` (a number), ``uid``, ``gid``,
+    ``user``, ``group``, ``size``, ``path``, ``source`` (of links), ``xattrs`` (their names).
+
+    Raises:
+        BackupError: borg failed.
+    """
+    command = [_PYTHON, "-I", "-c", _LIST, "list", "--bypass-lock", "--json-lines", "--format", "{type}{size}{path}"]
+    with _speaking(settings, [*command, archive]) as stream:
+        while line := stream.readline(_LONGEST):
+            if line.endswith(b"\n"):
+                yield json.loads(line)
+                continue
+            while (rest := stream.readline(_LONGEST)) and not rest.endswith(b"\n"):
+                pass
+            yield {"path": line[:100].decode(errors="replace")}
+
+
+@contextmanager
+def content(
+    settings: Settings, archive: str, paths: Sequence[str], without: Sequence[str] = ()
+) -> Iterator[tarfile.TarFile]:
+    """A backup as a tar, read as it comes.
+
+    Args:
+        paths: the only ones that are sent, with what is below; none for all of it.
+        without: those of which nothing is sent, however many they are.
+
+    Raises:
+        BackupError: borg failed.
+    """
+    plain = [one for one in without if one.strip() == one and not {"\n", "\r"} & set(one)]
+    odd = [f"--exclude=pf:{one}" for one in sorted(set(without) - set(plain))[:_ODD]]
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="surrogateescape") as patterns:
+        patterns.writelines(f"pf:{one}\n" for one in plain)
+        patterns.flush()
+        command = [BORG, "export-tar", "--bypass-lock", f"--exclude-from={patterns.name}", *odd, archive, "-", *paths]
+        with (
+            _speaking(settings, command, lenient=True) as stream,
+            tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape") as tar,
+        ):
+            yield tar
+
+
+@contextmanager
+def _speaking(settings: Settings, command: list[str], lenient: bool = False) -> Iterator[IO[bytes]]:
+    """The output of a borg that works meanwhile; it is read to its end, or cut when what reads it gives up.
+
+    Args:
+        lenient: its warnings are no failure; what reads it sees what was not sent.
+    """
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            command,
+            env=settings.environment(),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+        ended = False
+        try:
+            with cast("IO[bytes]", process.stdout) as stream:
+                yield stream
+                while stream.read(1 << 20):
+                    pass
+            ended = True
+        except tarfile.TarError:
+            pass  # borg stopped in the middle, and says why
+        finally:
+            if not ended:
+                process.terminate()
+            status = process.wait()
+        if not ended or (status and not (lenient and (status == 1 or 100 <= status < 128))):
+            errors.seek(max(0, errors.seek(0, os.SEEK_END) - 10_000))
+            raise explain(errors.read().decode(errors="replace"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from creatic_sauvegarde import backup, borg, keys, lots, postgresql, restore, snapshot
 from creatic_sauvegarde.settings import CONFIG, Away, BackupError, Settings
 
+REFUSED = 3  # a restoration put back what it could, and something was refused
 AGAIN = 75  # EX_TEMPFAIL: no failure, the next run tries again
 
 
@@ -97,6 +98,11 @@ def main(arguments: list[str] | None = None) -> int:
             print("\n".join(keys.ensure(settings, asked.ssh_seule)))
         elif asked.commande == "instantane":
             snapshot.take(settings)
+    except restore.Incomplete as error:
+        if asked.json:
+            print(json.dumps(error.done))
+        print("\n".join([*error.refusals.lines(), f"creatic-sauvegarde : {error}"]), file=sys.stderr)
+        return REFUSED
     except Away as error:
         print(f"creatic-sauvegarde : {error}", file=sys.stderr)
         return AGAIN

@@ -73,8 +73,8 @@ def give_back(settings: Settings, names: Iterable[str]) -> tuple[list[str], list
         if not wanted:
             break
         where = f"{settings.repository}::{lot}"
-        here = borg.paths(settings, where)
-        for name in [one for one in wanted if here.get(one, ("", 0))[0] == "-"]:
+        here = {one["path"] for one in borg.listing(settings, where) if one.get("type") == "-"}
+        for name in [one for one in wanted if one in here]:
             try:
                 told.append(_handed(settings, programs[0], where, name))
             except BackupError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from creatic_sauvegarde import borg, postgresql, snapshot
+from creatic_sauvegarde import borg, postgresql, snapshot, writing
+from creatic_sauvegarde.contents import Contents, Refusals
 from creatic_sauvegarde.settings import BackupError, Settings
 
 # A machine whose clock was ahead made backups dated from the future: they are not the last one.
@@ -50,6 +52,24 @@ def stopped(units: list[str]) -> Iterator[None]:
         subprocess.run(["systemctl", "start", *units], check=True)
 
 
+class Incomplete(BackupError):
+    """What may come back did; something else was refused, and units that were stopped are stopped still.
+
+    Attributes:
+        done: what `perform` would have returned.
+        refusals: what did not come back.
+    """
+
+    def __init__(self, done: dict[str, Any], refusals: Refusals, units: list[str]) -> None:
+        what = "un élément est refusé" if refusals.count == 1 else f"{refusals.count} éléments sont refusés"
+        then = f" avant « systemctl start {' '.join(units)} »" if units else ""
+        super().__init__(
+            f"{what} dans la sauvegarde {done['archive']}, le reste est remis ({done['fichiers']} fichiers). "
+            f"La machine sauvegardée a pu être prise : voyez d'où cela vient{then}"
+        )
+        self.done, self.refusals = done, refusals
+
+
 def perform(
     settings: Settings, name: str = "", limit: datetime | None = None, root: Path | None = None
 ) -> dict[str, Any]:
@@ -59,7 +79,8 @@ def perform(
         What was restored: archive, its date, files, bytes, seconds, and backups left aside for their date.
 
     Raises:
-        BackupError: something could not be put back, or is not what the backup lists.
+        Incomplete: something was refused, the rest was put back.
+        BackupError: nothing was, or something is not what the backup lists.
     """
     started, now = time.monotonic(), datetime.now(UTC)
     found = borg.archives(settings)
@@ -67,35 +88,51 @@ def perform(
     archive = f"{settings.repository}::{chosen['name']}"
     units = [] if root else settings.all_of("units")
     root = root or settings.base
+    contents = Contents(settings, root)
+    for item in borg.listing(settings, archive):
+        contents.judge(item)
+    if not contents.entries:
+        told = "".join(f" ; {line}" for line in contents.refusals.lines()[:3])
+        raise BackupError(f"rien de ce qui est déclaré n'est dans la sauvegarde {chosen['name']}{told}")
+    contents.check_room()
     with stopped(units):
         if root == Path("/") and settings.all_of("postgresql"):
             postgresql.set_aside()
-        borg.run(settings, "extract", "--bypass-lock", archive, cwd=root)
-        listed = borg.paths(settings, archive)
+        with borg.content(settings, archive, contents.asked(), contents.unwanted) as tar:
+            writing.put(contents, tar, root, postgresql.CHECKED)
+        listed = contents.listed()
         differences = compare(listed, root)
         if differences:
             raise BackupError(
                 f"{len(differences)} éléments ne sont pas ceux de la sauvegarde : {', '.join(differences[:5])}"
             )
-        databases = snapshot.put_back(settings, root)
-        shutil.rmtree(root / settings.snapshots.relative_to(settings.base))
-    return {
-        "archive": chosen["name"],
-        "date": chosen["le"].isoformat(timespec="seconds"),
-        "fichiers": sum(kind == "-" for kind, _size in listed.values()),
-        "octets": sum(size for kind, size in listed.values() if kind == "-"),
-        "bases": databases,
-        "secondes": round(time.monotonic() - started, 1),
-        "du_futur": [one["name"] for one in found if one["le"] > (limit or now) + _AHEAD],
-    }
+        databases = snapshot.put_back(settings, root, contents.refusals)
+        shutil.rmtree(root / settings.snapshots.relative_to(settings.base), ignore_errors=True)
+        done = {
+            "archive": chosen["name"],
+            "date": chosen["le"].isoformat(timespec="seconds"),
+            "fichiers": sum(kind == "-" for kind, _size in listed.values()),
+            "octets": sum(one.size for one in contents.entries.values()),
+            "bases": databases,
+            "secondes": round(time.monotonic() - started, 1),
+            "du_futur": [one["name"] for one in found if one["le"] > (limit or now) + _AHEAD],
+            "refuses": {"nombre": contents.refusals.count, "dits": contents.refusals.lines()},
+        }
+        if contents.refusals.count:
+            raise Incomplete(done, contents.refusals, units)
+    return done
 
 
 def compare(listed: dict[str, tuple[str, int]], root: Path) -> list[str]:
     """Paths that are missing, of another kind, or of another size than listed."""
-    kinds = {"-": Path.is_file, "d": Path.is_dir, "l": Path.is_symlink}
+    kinds = {"-": stat.S_ISREG, "d": stat.S_ISDIR, "l": stat.S_ISLNK}
     wrong = []
     for name, (kind, size) in listed.items():
-        path = root / name
-        if kind in kinds and not (kinds[kind](path) and (kind != "-" or path.stat().st_size == size)):
+        try:
+            found = (root / name).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            wrong.append(f"/{name}")
+            continue
+        if not kinds[kind](found.st_mode) or (kind == "-" and found.st_size != size):
             wrong.append(f"/{name}")
     return wrong

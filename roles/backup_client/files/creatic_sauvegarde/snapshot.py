@@ -6,6 +6,7 @@ after a restoration, files that its database may not know yet, and never the con
 
 from __future__ import annotations
 
+import fnmatch
 import grp
 import json
 import os
@@ -17,9 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from creatic_sauvegarde import postgresql
+from creatic_sauvegarde.contents import Owners, Refusals, UnfitError
 from creatic_sauvegarde.settings import BackupError, Settings, write
+from creatic_sauvegarde.writing import Place
 
 MANIFEST = "instantanes.json"
+_MOST = 1_000_000  # bytes of it
 # Run as the owner of the database: SQLite may write beside it (WAL), and nothing there may become root's.
 _COPY = """
 import sqlite3, sys
@@ -89,27 +93,92 @@ def take(settings: Settings) -> list[dict[str, Any]]:
     return taken
 
 
-def put_back(settings: Settings, root: Path) -> list[str]:
-    """Put the restored copies where the databases were below root, with their owners. Returns the databases.
+def put_back(settings: Settings, root: Path, refusals: Refusals | None = None) -> list[str]:
+    """Put the restored copies where the declared databases were below root, with their owners. Returns the databases.
 
     Below another folder, PostgreSQL stays as pgBackRest keeps it: its repository and its key are there.
+
+    Args:
+        refusals: where to tell what the backup's own list of copies should not name.
+
+    Raises:
+        BackupError: there is no such list that can be read.
     """
-    folder = root / settings.snapshots.relative_to(settings.base)
-    done = []
-    for one in json.loads((folder / MANIFEST).read_text(encoding="utf-8")):
-        if "bases" in one:
-            if root == Path("/"):
-                postgresql.put_back(one["jeu"])
-            done += [f"postgresql:{name}" for name in one["bases"]]
-            continue
-        target = root / one["origine"].lstrip("/")
-        for beside in ("-wal", "-shm", "-journal"):
-            target.with_name(target.name + beside).unlink(missing_ok=True)
-        partial = target.with_name(f".{target.name}.restauration")
-        shutil.copyfile(root / one["copie"].lstrip("/"), partial)
-        os.chmod(partial, int(one["mode"], 8))  # noqa: PTH101 - beside chown, of the same kind
-        if os.geteuid() == 0 and root == Path("/"):  # elsewhere, the owner may be a stranger
-            shutil.chown(partial, one["proprietaire"], one["groupe"])
-        partial.replace(target)
-        done.append(one["origine"])
+    refusals = refusals or Refusals()
+    place = Place(root)
+    done: list[str] = []
+    try:
+        listed = _read(place, settings)
+        owners = Owners.of(settings) if os.geteuid() == 0 and root == settings.base == Path("/") else None
+        for one in listed:
+            try:
+                if "bases" in one:
+                    done += _server(settings, root, one)
+                else:
+                    done.append(_file(settings, place, one, owners))
+            except (UnfitError, OSError, KeyError, TypeError, ValueError) as error:
+                reason = str(error) if isinstance(error, UnfitError) else f"copie illisible : {error}"
+                refusals.add(str(one.get("origine", MANIFEST)).lstrip("/"), f"base de données, {reason}")
+    finally:
+        place.close()
     return done
+
+
+def _read(place: Place, settings: Settings) -> list[dict[str, Any]]:
+    """The list of copies that a backup brought; none where no database is declared."""
+    name = f"{settings.snapshots.relative_to(settings.base)}/{MANIFEST}"
+    try:
+        with place.old(name) as stream:
+            found = json.loads(stream.read(_MOST))
+    except FileNotFoundError:
+        if settings.all_of("sqlite") + settings.all_of("postgresql"):
+            raise BackupError("la sauvegarde n'a pas la liste des copies de ses bases") from None
+        return []
+    except (ValueError, RecursionError) as error:
+        raise BackupError(f"la liste des copies de bases de la sauvegarde ne se lit pas : {error}") from None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise BackupError("la liste des copies de bases de la sauvegarde ne se lit pas")
+    return found
+
+
+def _server(settings: Settings, root: Path, one: dict[str, Any]) -> list[str]:
+    names = [str(name) for name in one["bases"]]
+    if unknown := sorted(set(names) - set(settings.all_of("postgresql"))):
+        raise UnfitError(f"qui n'est pas déclarée : {unknown[0]}")
+    if root == Path("/"):
+        postgresql.check_saved(str(one["jeu"]))
+        postgresql.put_back(str(one["jeu"]))
+    return [f"postgresql:{name}" for name in names]
+
+
+def _file(settings: Settings, place: Place, one: dict[str, Any], owners: Owners | None) -> str:
+    origin, copy = str(one["origine"]).lstrip("/"), str(one["copie"]).lstrip("/")
+    name = origin.rpartition("/")[2]
+    if not any(_named(origin, wanted.lstrip("/")) for wanted in settings.all_of("sqlite")):
+        raise UnfitError("qui n'est pas déclarée")
+    within, _, number = copy.removesuffix(f"/{name}").rpartition("/")
+    if within != str(settings.snapshots.relative_to(settings.base)) or not number.isdigit():
+        raise UnfitError("dont la copie n'est pas parmi les copies")
+    mode = int(str(one["mode"]), 8) & 0o777
+    owner = owners.find(str(one["proprietaire"]), -1, str(one["groupe"]), -1) if owners else None
+    partial = f"{origin.removesuffix(name)}.{name}.restauration"
+    with place.old(copy) as source, place.new(partial) as (descriptor, target):
+        shutil.copyfileobj(source, target, 1 << 20)
+        target.flush()
+        if owner:
+            os.fchown(descriptor, *owner)
+        os.fchmod(descriptor, mode)
+    for beside in ("-wal", "-shm", "-journal"):
+        place.remove(origin + beside)
+    place.replace(partial, name)
+    return f"/{origin}"
+
+
+def _named(origin: str, wanted: str) -> bool:
+    """Whether a path is the declared one, or fits its pattern; never through ``..``."""
+    parts, patterns = origin.split("/"), wanted.split("/")
+    return (
+        not {"", ".", ".."} & set(parts)
+        and len(parts) == len(patterns)
+        and all(map(fnmatch.fnmatchcase, parts, patterns))
+    )

@@ -346,6 +346,7 @@ def lines(record: Mapping[str, Any]) -> list[str]:
             f"sauvegarde {restored['archive']} : {restored['fichiers']} fichiers, {restored['octets'] / 1e6:.1f} Mo, "
             f"remis en {restored['secondes']} s"
         )
+        told += restored.get("refuses", {}).get("dits", [])
         told += [f"datée du futur, laissée de côté : {name}" for name in restored["du_futur"]]
     told.append(f"essais : {record['essais']['reussis']} réussis, {len(record['essais']['echoues'])} échoués")
     told += [f"  échec : {name}" for name in record["essais"]["echoues"]]
