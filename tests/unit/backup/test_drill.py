@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils import backup_drill
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab import Host, Lab
+
+TOP = Path(__file__).parents[3]
 
 
 def drilled(home: Path, name: str, machine: str, good: bool) -> None:
@@ -45,3 +50,28 @@ def test_what_a_restoration_refused_is_in_its_evidence() -> None:
     assert "/etc/sudoers.d/&lt;x&gt;" in page and "<x>" not in page
     del record["restauration"]["refuses"]  # type: ignore[attr-defined] # one of an earlier version
     assert "refusé" not in "".join([*backup_drill.lines(record), backup_drill.page(record)])
+
+
+def test_the_machine_of_a_drill_has_no_right_on_the_control_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plays = yaml.safe_load((TOP / "playbooks" / "journeys" / "restore_drill.yml").read_text(encoding="utf-8"))
+    [machine] = [
+        task["cdg59.creatic.lab"] for play in plays for task in play.get("tasks", []) if "cdg59.creatic.lab" in task
+    ]
+    assert [one["apart"] for one in machine["hosts"]] == [True]
+    asked: list[str] = []
+    monkeypatch.setattr(Lab, "podman", lambda _self, *arguments, **_options: asked.extend(arguments))
+    lab = Lab("10.59.0.0/16", [], "creatic", tmp_path)
+    monkeypatch.setattr(Lab, "owner", "essai")
+    lab._create(Host("exercice", "10.59.8.10", apart=True), "image", "recette")
+    outside = [one.partition("=")[2].split(":") for one in asked if one.startswith(("--uidmap", "--gidmap"))]
+    assert len(outside) == 2
+    for inner, outer, count in outside:
+        assert (inner, count) == ("0", "65536")
+        assert int(outer) >= 1_000_000_000  # accounts of this computer, its dynamic ones included, end far below
+    assert not {"--privileged", "--pid=host", "--network=host", "--userns=host"} & set(asked)
+    assert not any(one.startswith(("--volume", "--mount", "--device")) for one in asked)
+    asked.clear()
+    lab._create(Host("mairie", "10.59.8.11"), "image", "recette")
+    assert not any(one.startswith("--uidmap") for one in asked)

@@ -43,6 +43,9 @@ PROXY_PORT = 3159
 # namespaces. The machine's own kernel settings are out of reach, see INIT.
 # With SYS_BOOT, reboot(2) ends this host's processes alone and says whether it was a reboot.
 CAPABILITIES = ("NET_ADMIN", "SYS_ADMIN", "SYS_BOOT", "AUDIT_WRITE")
+# A machine set apart has a user namespace: its root is an account of this computer that owns nothing, and what it may
+# do ends with its own namespaces. /proc is whole in it, which the kernel asks of who mounts another one there (INIT).
+APART = ("--uidmap=0:1000000000:65536", "--gidmap=0:1000000000:65536", "--security-opt=unmask=ALL")
 # linux-base: what tells a compliance scanner that the host runs a Debian kernel.
 PACKAGES = (
     "systemd,systemd-sysv,dbus,python3,python3-apt,sudo,openssh-server,iproute2,ca-certificates,procps,tzdata,"
@@ -145,6 +148,7 @@ class Host:
         memory: of a machine with its own kernel, as Linux takes it.
         disks: further disks of such a machine: ``512M`` a blank one, ``512M:/var/log`` one that holds that folder.
         packages: Debian packages that its image has already; none: a machine as bare as an installer leaves it.
+        apart: a container whose root has no right on this computer, for what is not trusted.
     """
 
     name: str
@@ -154,6 +158,7 @@ class Host:
     memory: str = "1024M"
     disks: list[str] = field(default_factory=list)
     packages: list[str] = field(default_factory=list)
+    apart: bool = False
 
     @property
     def container(self) -> str:
@@ -502,6 +507,7 @@ class Lab:
             options, program = self._kernel_machine(host, image)
         else:
             options = ["--systemd=always", "--pids-limit=0", "--shm-size=256m", "--cap-add", ",".join(CAPABILITIES)]
+            options += APART if host.apart else ()
             program = [INIT_PATH]
         # As on a real machine, the card stays the same through a reboot: the others know it by that.
         card = ":".join(f"{byte:02x}" for byte in (0x02, 0x59, *ipaddress.ip_address(host.address).packed))
@@ -546,6 +552,8 @@ class Lab:
         for host in self.hosts:
             image = images[self._packages(host)]
             seed = json.dumps([host.address, host.names, image, CAPABILITIES])
+            if host.apart:
+                seed += json.dumps(APART)
             if host.machine == "uml":
                 seed += json.dumps([host.memory, host.disks, lab_uml.REPAIRS])
             recipe = hashlib.sha256(seed.encode()).hexdigest()[:12]

@@ -60,6 +60,10 @@ options:
         type: list
         elements: str
         default: []
+      apart:
+        description: A container in a user namespace, whose root has no right on the control node.
+        type: bool
+        default: false
   user:
     description: Administrator's account on the machines.
     type: str
@@ -114,6 +118,7 @@ def main() -> None:
                     "memory": {"type": "str", "default": "1024M"},
                     "disks": {"type": "list", "elements": "str", "default": []},
                     "packages": {"type": "list", "elements": "str", "default": []},
+                    "apart": {"type": "bool", "default": False},
                 },
             },
             "user": {"type": "str", "default": "creatic"},
