@@ -37,6 +37,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils import (  # noqa: E4
     audit_store,
     backup_drill,
     controls,
+    evidence,
     evidence_store,
     groupement,
 )
@@ -567,7 +568,14 @@ def backup_status(context: Context) -> None:
         wrong += bool(state)
         moments = [_local(text) if text else "jamais" for text in (one["derniere"], checked.get("le", ""))]
         drilled = f"{_local(drill['debut'])}, {'réussi' if drill['reussi'] else 'ÉCHEC'}" if drill else "jamais"
-        table.add_row(one["client"], moments[0], f"{one['octets'] / 1e6:.1f} Mo", moments[1], drilled, state or "bonne")
+        table.add_row(
+            one["client"],
+            moments[0],
+            evidence.size(one["octets"] + one.get("octets_clos", 0)),
+            moments[1],
+            drilled,
+            state or "bonne",
+        )
     Console(width=160).print(table)
     if wrong:
         raise Exit(code=1)

@@ -87,7 +87,7 @@ DONE = json.dumps(
 def test_a_backup_is_told_and_counted(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     machine.answers = [(0, DONE, "")]
     assert machine.run("faire") == 0
-    assert capsys.readouterr().out == "Sauvegarde mairie-1 : 3 fichiers, 2.5 Mo dont 0.4 nouveaux, en 0 s.\n"
+    assert capsys.readouterr().out == "Sauvegarde mairie-1 : 3 fichiers, 2,5 Mo dont 400 ko nouveaux, en 0 s.\n"
     assert machine.asked == [
         ["/usr/bin/borgmatic", "--no-color", "--config", "/etc/borgmatic/config.yaml", "create", "--json"]
     ]

@@ -161,7 +161,9 @@ def test_a_quarter_is_closed_and_the_oldest_go(depot: Depot, log: Log) -> None:
     assert depot.watch() == ""
     assert depot.turn("2026-12-31T03:00:00+00:00") == []
     assert depot.turn("2027-01-01T03:00:00+00:00") == ["mairie : trimestre 2026-T4 clos"]
-    assert depot.report()["derniere"] == "2026-11-26T01:00:00+00:00"
+    report = depot.report()
+    assert report["derniere"] == "2026-11-26T01:00:00+00:00"
+    assert (report["octets"], report["octets_clos"] > 500) == (0, True)  # what it keeps, the new quarter being empty
     for name in ("2026-T2", "2026-T3"):
         (depot.home / "periodes" / name).mkdir()
     assert depot.turn("2027-01-02T03:00:00+00:00") == []  # the new repository has no backup yet: nothing goes

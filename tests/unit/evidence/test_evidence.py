@@ -16,6 +16,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import (
     explain,
     merge_state,
     now,
+    size,
 )
 
 from .conftest import commune, new_run, proofs, proven
@@ -213,3 +214,12 @@ def test_dates_are_french_and_local() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (60, "1 min 00 s"), (185, "3 min 05 s")])
 def test_durations_are_short(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [(0, "0 o"), (999, "999 o"), (1000, "1 ko"), (40_300, "40,3 ko"), (49_999, "50 ko"), (999_960, "1 Mo"),
+     (1_500_000, "1,5 Mo"), (20_000_000_000, "20 Go"), (5e15, "5000 To")],
+)  # fmt: skip
+def test_a_size_is_never_shown_as_nothing(octets: float, text: str) -> None:
+    assert size(octets) == text

@@ -31,11 +31,19 @@ def _date(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def _size(octets: float) -> str:
+    for unit in ("o", "ko", "Mo"):
+        if round(octets, 1) < 1000:
+            return f"{octets:.1f} {unit}".replace(".", ",").replace(",0 ", " ")
+        octets /= 1000
+    return f"{octets:.1f} Go".replace(".", ",")
+
+
 def _perform(settings: Settings) -> None:
     done = backup.perform(settings)
     print(
-        f"Sauvegarde {done['archive']} : {done['fichiers']} fichiers, {done['octets'] / 1e6:.1f} Mo "
-        f"dont {done['octets_nouveaux'] / 1e6:.1f} nouveaux, en {done['secondes']:.0f} s."
+        f"Sauvegarde {done['archive']} : {done['fichiers']} fichiers, {_size(done['octets'])} "
+        f"dont {_size(done['octets_nouveaux'])} nouveaux, en {done['secondes']:.0f} s."
     )
     with backup.alone(settings):
         for line in lots.make(settings):

@@ -146,10 +146,10 @@ class Depot:
     def _quota(self) -> int:
         return self.settings.clients[self.client] * 1_000_000
 
-    def _size(self) -> int:
-        """Bytes of its segments on the disk; those that borg removes meanwhile count for nothing."""
+    def _size(self, repository: Path | None = None) -> int:
+        """Bytes of its segments on the disk, or of a closed quarter's; those that go meanwhile count for nothing."""
         size = 0
-        for path in segments.files(self.path).values():
+        for path in segments.files(repository or self.path).values():
             with suppress(FileNotFoundError):
                 size += path.stat().st_size
         return size
@@ -165,6 +165,7 @@ class Depot:
     def report(self) -> dict[str, Any]:
         """What the server can say of it."""
         state, times = self.state, self.times()
+        closed = sorted(self.home.glob("periodes/*/"))
         # Closed quarters hold the last backup while the live repository is new.
         last = max(times.values(), default=str(state.get("derniere", "")))
         return {
@@ -174,8 +175,9 @@ class Depot:
             "trop_ancienne": bool(last) and _age_h(last) > self.settings.ages[self.client],
             "transactions": len(times),
             "octets": self._size(),
+            "octets_clos": sum(map(self._size, closed)),
             "quota_octets": self._quota,
-            "periodes": [path.name for path in sorted(self.home.glob("periodes/*/"))],
+            "periodes": [path.name for path in closed],
             "suspect": state["suspect"],
             "gele": self.freeze_file.exists(),
             "verification": state.get("verification", {}),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import count, day_and_hour
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import size as _size
 
 Report = Mapping[str, Any]
 
@@ -290,14 +291,6 @@ def _ago(seconds: float) -> str:
     if seconds < 2 * 3600:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.0f} h" if seconds < 2 * 86400 else f"{seconds / 86400:.0f} j"
-
-
-def _size(octets: float) -> str:
-    for unit in ("o", "ko", "Mo", "Go", "To"):
-        if octets < 1000 or unit == "To":
-            break
-        octets /= 1000
-    return f"{octets:.1f} {unit}".replace(".", ",").replace(",0 ", " ")
 
 
 def metrics(text: str) -> dict[str, list[float]]:

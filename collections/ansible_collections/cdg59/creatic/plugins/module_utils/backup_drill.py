@@ -31,7 +31,7 @@ from xml.etree import ElementTree
 
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils import evidence_chain, evidence_page, evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import duration, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import duration, now, size
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import Verification
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import Lab
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
@@ -343,7 +343,7 @@ def lines(record: Mapping[str, Any]) -> list[str]:
         told.append(f"raison : {record['raison']}")
     if restored := record["restauration"]:
         told.append(
-            f"sauvegarde {restored['archive']} : {restored['fichiers']} fichiers, {restored['octets'] / 1e6:.1f} Mo, "
+            f"sauvegarde {restored['archive']} : {restored['fichiers']} fichiers, {size(restored['octets'])}, "
             f"remis en {restored['secondes']} s"
         )
         told += restored.get("refuses", {}).get("dits", [])

@@ -430,6 +430,16 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("s" if number > 1 else "")
 
 
+def size(octets: float) -> str:
+    """A number of bytes for a reader, in French: ``40,3 ko``, ``20 Mo``."""
+    shown, units = octets, ["o", "ko", "Mo", "Go", "To"]
+    # What would round up to a thousand is one of the next unit.
+    while len(units) > 1 and round(shown, 1) >= 1000:
+        shown /= 1000
+        units.pop(0)
+    return f"{shown:.1f} {units[0]}".replace(".", ",").replace(",0 ", " ")
+
+
 def duration(seconds: float) -> str:
     """« 42 s », « 3 min 05 s »."""
     whole = round(seconds)

@@ -123,6 +123,7 @@ ENVIRONMENT.filters.update(
     day=evidence.day,
     day_and_hour=evidence.day_and_hour,
     duration=evidence.duration,
+    size=evidence.size,
     percent=_percent,
     path=lambda text: quote(str(text)),
     sentence=sentence,

@@ -12,6 +12,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import size
+
 Check = dict[str, Any]
 
 GIB = 1 << 30
@@ -212,8 +214,7 @@ def check_backup(root: Path, max_age_hours: int, now: dt.datetime) -> list[Check
         remedy = "ansible-playbook playbooks/backup_server.yml l'inscrit et fait la première."
         return [check("sauvegarde", "Sauvegarde", "attention", "jamais faite", remedy)]
     hours = max(0.0, (now - made).total_seconds() / 3600)
-    size = f"{told['derniere_bonne'].get('octets', 0) / 1e6:.1f} Mo".replace(".", ",")
-    detail = f"faite il y a {hours:.0f} h, {size}"
+    detail = f"faite il y a {hours:.0f} h, {size(told['derniere_bonne'].get('octets', 0))}"
     if hours <= max_age_hours:
         return [check("sauvegarde", "Sauvegarde", "ok", detail, heures=round(hours, 1))]
     remedy = f"Au-delà de {max_age_hours} h. La raison : journalctl -u creatic-sauvegarde, sur la machine."
