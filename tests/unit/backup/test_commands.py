@@ -452,6 +452,21 @@ def test_what_is_no_key_and_who_is_no_client_are_refused(host: Server, capsys: p
     assert not host.keys.exists()
 
 
+def test_a_key_reads_one_machine_s_repository(host: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    assert host.run("ouvrir", "mairie", "--cle", KEY) == 0
+    assert host.run("ouvrir", "ecole", "--cle", KEY) == 1
+    assert "elle lit déjà le dépôt de mairie ; chaque machine a la sienne" in capsys.readouterr().err
+    # What another key begins with is another key; and none is not all.
+    assert host.run("ouvrir", "ecole", "--cle", "ssh-ed25519 AAAA x") == 0
+    assert [line.split()[1] for line in host.keys.read_text().splitlines()] == ["lire", "lire"]
+    before = host.keys.read_text()
+    for nothing in ("", "ssh-ed25519 A", "A"):
+        assert host.run("fermer", "--cle", nothing) == 0
+        assert host.keys.read_text() == before
+    assert host.run("fermer", "--cle", "AAAA") == 0
+    assert [line.split()[2].partition('"')[0] for line in host.keys.read_text().splitlines()] == ["mairie"]
+
+
 def test_one_s_trouble_does_not_keep_the_others_from_the_watch(
     host: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,10 +13,24 @@ from pathlib import Path
 from creatic_sauvegarde.settings import BackupError, Settings, write
 
 SEALED = "sequestre.p7m"
+PROOF, NAMESPACE = "cle.preuve", "creatic-sauvegarde"
 
 
 def _holders(settings: Settings) -> list[Path]:
     return sorted(settings.folder.glob("titulaires/*.pem"))
+
+
+def _prove(settings: Settings) -> bool:
+    """Sign this machine's name with its key (SSHSIG): who registers the key knows whose it is. Says if it is new."""
+    signed = subprocess.run(
+        ["ssh-keygen", "-q", "-Y", "sign", "-n", NAMESPACE, "-f", settings.key],
+        input=settings.client.encode(), capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    target = settings.folder / PROOF
+    if target.exists() and target.read_bytes() == signed:
+        return False
+    write(target, signed, 0o600)
+    return True
 
 
 def ensure(settings: Settings, only_ssh: bool = False) -> list[str]:
@@ -34,6 +48,9 @@ def ensure(settings: Settings, only_ssh: bool = False) -> list[str]:
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", settings.client, "-f", settings.key], check=True
         )
         made.append("clé SSH")
+        _prove(settings)
+    elif _prove(settings):
+        made.append("preuve de la clé SSH")
     if only_ssh:
         return made
     if not settings.passphrase.exists():

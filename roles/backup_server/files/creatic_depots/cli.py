@@ -45,7 +45,12 @@ def _open(settings: Settings, client: str, key: str, minutes: int) -> int:
     if not found:
         raise DepotError("clé : une clé publique ssh-ed25519 est attendue")
     keys = Path(f"/var/lib/{settings.readers}/.ssh/authorized_keys")
-    kept = [line for line in _lines(keys) if found[1] not in line and not _over(line)]
+    kept = [line for line in _lines(keys) if not _over(line)]
+    for line in kept:
+        if _of(line) == _of(found[1]) and f'lire {client}"' not in line:
+            other = line.partition("lire ")[2].partition('"')[0]
+            raise DepotError(f"clé : elle lit déjà le dépôt de {other} ; chaque machine a la sienne")
+    kept = [line for line in kept if _of(line) != _of(found[1])]
     end = (datetime.now(UTC) + timedelta(minutes=minutes)).strftime("%Y%m%d%H%MZ")
     kept.append(f'command="{_SELF} lire {client}",restrict,expiry-time="{end}" {found[1]}')
     write(keys, "\n".join(kept) + "\n", 0o644)
@@ -56,13 +61,18 @@ def _open(settings: Settings, client: str, key: str, minutes: int) -> int:
 def _close(settings: Settings, key: str) -> int:
     """Take a reading key out."""
     keys = Path(f"/var/lib/{settings.readers}/.ssh/authorized_keys")
-    blob = key.split()[1] if len(key.split()) > 1 else key
-    write(keys, "".join(f"{line}\n" for line in _lines(keys) if blob not in line and not _over(line)), 0o644)
+    blob = _of(key) or key.strip()
+    write(keys, "".join(f"{line}\n" for line in _lines(keys) if _of(line) != blob and not _over(line)), 0o644)
     return 0
 
 
 def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def _of(line: str) -> str:
+    """The key itself, of a public key or a line of authorized_keys."""
+    return line.partition("ssh-ed25519 ")[2].partition(" ")[0]
 
 
 def _over(line: str) -> bool:
