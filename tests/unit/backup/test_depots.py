@@ -107,6 +107,54 @@ def test_a_list_of_backups_never_shortens(depot: Depot, log: Log) -> None:
     assert depot.watch() == "la liste des sauvegardes a raccourci"
 
 
+@pytest.mark.parametrize(
+    ("entries", "size"),
+    [([], 600), ([], 550), ([entry(segments.PUT2, identifier(3), b"x")], 550)],
+    ids=["nothing more", "nothing at all", "as long as before"],
+)
+def test_a_list_of_backups_is_rewritten_by_backups_alone(
+    depot: Depot, log: Log, entries: list[bytes], size: int
+) -> None:
+    assert depot.watch() == ""
+    log.transaction(*entries, manifest=size)
+    assert depot.watch() == "la liste des sauvegardes a été réécrite sans qu'une sauvegarde s'y ajoute"
+
+
+@pytest.mark.parametrize("name", ["config", "transactions"])
+def test_a_link_in_the_repository_is_not_followed(
+    depot: Depot, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The clients' account owns the repository; root reads and writes there."""
+    monkeypatch.setattr(Depot, "verify", lambda self: None)
+    assert depot.watch() == ""
+    log.transaction(entry(segments.DELETE, identifier(1)), manifest=600)
+    assert depot.watch()
+    outside = tmp_path / "dehors"
+    outside.write_text("intact", encoding="utf-8")
+    outside.chmod(0o600)
+    (depot.path / name).unlink()
+    (depot.path / name).symlink_to(outside)
+    for planted in (f".{name}.part", "lock.exclusive"):
+        (depot.path / planted).symlink_to(tmp_path / "etat")
+    assert "revenu à la transaction" in depot.roll_back()
+    assert not (depot.path / name).is_symlink()
+    assert (outside.read_text(encoding="utf-8"), outside.stat().st_mode & 0o777) == ("intact", 0o600)
+    assert (tmp_path / "etat" / "mairie.json").exists()
+
+
+def test_what_is_no_file_is_neither_read_nor_waited_for(depot: Depot, log: Log, tmp_path: Path) -> None:
+    assert depot.watch() == ""
+    (tmp_path / "dehors").mkdir()
+    (tmp_path / "dehors" / "99").write_bytes(b"BORG_SEG")
+    (depot.path / "data" / "1").symlink_to(tmp_path / "dehors")
+    assert 99 not in segments.files(depot.path)
+    os.mkfifo(depot.path / "data" / "0" / str(log.number + 1))
+    assert depot.watch().startswith("le journal du dépôt est illisible")
+    (depot.path / "config").unlink()
+    os.mkfifo(depot.path / "config")
+    assert depot._config_changed(depot.state) == "la configuration du dépôt, qui porte sa clé, a été changée"
+
+
 def test_the_key_in_the_configuration_may_not_change(depot: Depot, log: Log) -> None:
     assert depot.watch() == ""
     config = depot.path / "config"

@@ -12,6 +12,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from creatic_depots import segments
 from creatic_depots.depots import CONFIG, Depot, DepotError, Settings, metrics, moment, write
 
 _KEY = re.compile(r"(ssh-ed25519 [A-Za-z0-9+/=]+)( .*)?")
@@ -97,7 +98,7 @@ def _each(settings: Settings, what: str, clients: list[str]) -> int:
             else:
                 depot.watch()
                 print("".join(f"{line}\n" for line in depot.turn(moment())), end="")
-        except (DepotError, OSError, subprocess.SubprocessError) as error:
+        except (DepotError, segments.SegmentError, OSError, subprocess.SubprocessError) as error:
             print(f"<3>{error}", file=sys.stderr)
             status = 1
     metrics(settings)
@@ -147,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
             metrics(settings)
         elif asked.commande == "rouvrir":
             Depot(settings, asked.client).reopen()
-    except (DepotError, OSError) as error:
+    except (DepotError, segments.SegmentError, OSError) as error:
         print(f"creatic-depots : {error}", file=sys.stderr)
         return 1
     return 0

@@ -12,11 +12,13 @@ Layout::
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import json
 import os
 import pwd
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -37,6 +39,8 @@ _BORG = "/usr/bin/borg"
 # Bytes that a repository may take beyond its quota. borg counts what is referred to; in append-only mode what was
 # replaced, and what was sent and never committed, stays on the disk as well.
 _MARGIN = 100_000_000
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MOST = 50_000_000  # bytes of a configuration, or of the log of transactions: a million of them
 
 
 class DepotError(Exception):
@@ -88,10 +92,40 @@ def write(path: Path, text: str, mode: int = 0o600) -> None:
     partial.replace(path)
 
 
+def _read(path: Path) -> str:
+    """A small file of a repository.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        segments.SegmentError: it is no regular file.
+    """
+    with segments.reading(path) as stream:
+        return stream.read(_MOST).decode(errors="replace")
+
+
+def _replace(path: Path, text: str, mode: int, uid: int, gid: int) -> None:
+    """Replace at once a file of a folder in which the clients' account may write: nothing of its own is followed."""
+    folder = os.open(path.parent, _FOLDER)
+    try:
+        partial = f".{path.name}.{secrets.token_hex(8)}"
+        descriptor = os.open(
+            partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder
+        )
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fchown(descriptor, uid, gid)
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        os.replace(partial, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
 def _digest(path: Path) -> str:
     """Of what a client has no reason to change; borg itself notes there how far a check went."""
     found = ConfigParser(interpolation=None)
-    found.read_string(path.read_text(encoding="utf-8", errors="replace"))
+    found.read_string(_read(path))
     fixed = [found.get("repository", name, fallback="") for name in ("version", "id", "key")]
     return hashlib.sha256("\n".join(fixed).encode()).hexdigest()
 
@@ -151,14 +185,14 @@ class Depot:
         size = 0
         for path in segments.files(repository or self.path).values():
             with suppress(FileNotFoundError):
-                size += path.stat().st_size
+                size += path.lstat().st_size
         return size
 
     def times(self) -> dict[int, str]:
         """End of each transaction by this server's clock, from the log that borg keeps in append-only mode."""
         try:
-            text = (self.path / "transactions").read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
+            text = _read(self.path / "transactions")
+        except (FileNotFoundError, segments.SegmentError):
             return {}
         return {int(number): f"{when[:19]}+00:00" for number, when in _TRANSACTION.findall(text)}
 
@@ -218,13 +252,12 @@ class Depot:
         """The repository's configuration holds its key, which a client may overwrite through borg serve."""
         try:
             digest = _digest(self.path / "config")
-        except ConfigParserError:
+        except (ConfigParserError, segments.SegmentError):
             digest = "illisible"
         if state["config"] and digest != state["config"]:
             return "la configuration du dépôt, qui porte sa clé, a été changée"
         if not state["config"] and self.times():  # written in two steps by the very first backup
-            shutil.copyfile(self.path / "config", self._config_copy)
-            self._config_copy.chmod(0o600)
+            write(self._config_copy, _read(self.path / "config"))
             state["config"] = digest
         return ""
 
@@ -234,6 +267,9 @@ class Depot:
             return f"{len(done.lost)} blocs déjà sauvegardés ont été supprimés ou remplacés"
         if 0 < done.manifest < state["manifeste"]:
             return "la liste des sauvegardes a raccourci"
+        # A backup adds its own data, and to the list its name, its date and an identifier that no compression shortens.
+        if done.manifest and state["manifeste"] and (not done.put or done.manifest == state["manifeste"]):
+            return "la liste des sauvegardes a été réécrite sans qu'une sauvegarde s'y ajoute"
         return ""
 
     def freeze(self, reason: str) -> None:
@@ -273,32 +309,45 @@ class Depot:
         if state["bon"] < 0:
             raise DepotError(f"{self.client} : aucune transaction saine à retrouver")
         self.freeze(str(state["suspect"]))
+        account, readers = pwd.getpwnam(self.settings.account), self.settings.readers
+        owner = account.pw_uid, grp.getgrnam(readers).gr_gid
         aside = self.home / "ecarte" / moment().replace(":", "")
         aside.mkdir(parents=True, mode=0o700)
         gone = [path for number, path in segments.files(self.path).items() if number > state["bon"]]
         gone += [path for kind in ("index", "hints", "integrity") for path in self.path.glob(f"{kind}.*")]
         for path in gone:
-            shutil.move(path, aside / path.name)
+            self._set_aside(path, aside)
         for left in ("lock.exclusive", "lock.roster"):
             path = self.path / left
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
         if state["config"]:  # the copy of the first look is as good, when nothing changed
-            shutil.move(self.path / "config", aside / "config")
-            shutil.copyfile(self._config_copy, self.path / "config")
-            shutil.chown(self.path / "config", self.settings.account, self.settings.readers)
-            (self.path / "config").chmod(0o640)
+            self._set_aside(self.path / "config", aside)
+            _replace(self.path / "config", self._config_copy.read_text(encoding="utf-8"), 0o640, *owner)
         log = self.path / "transactions"
-        kept = [line for line in log.read_text(encoding="utf-8").splitlines(keepends=True) if _kept(line, state["bon"])]
-        owner = log.stat()
-        shutil.move(log, aside / "transactions")
-        write(log, "".join(kept), 0o640)
-        os.chown(log, owner.st_uid, owner.st_gid)
+        kept = []
+        with suppress(FileNotFoundError, segments.SegmentError):  # no log is no reason to leave the crime
+            kept = [line for line in _read(log).splitlines(keepends=True) if _kept(line, state["bon"])]
+        with suppress(FileNotFoundError):
+            self._set_aside(log, aside)
+        _replace(log, "".join(kept), 0o640, *owner)
         self._keep(state | {"suspect": "", "vu": state["bon"], "retour": moment()})
         self.verify()
         return (
             f"{self.client} : revenu à la transaction {state['bon']} ({state.get('derniere', 'date inconnue')}) ; "
             f"{len(gone)} fichiers écartés dans {aside}"
         )
+
+    def _set_aside(self, path: Path, aside: Path) -> None:
+        """Move a file of the repository, and none that a link of the clients' account leads to."""
+        folder = os.open(self.home, _FOLDER)
+        try:
+            for name in path.parent.relative_to(self.home).parts:
+                below = os.open(name, _FOLDER, dir_fd=folder)
+                os.close(folder)
+                folder = below
+            os.rename(path.name, aside / path.name, src_dir_fd=folder)
+        finally:
+            os.close(folder)
 
     # -- Bits -------------------------------------------------------------------------------------------
 

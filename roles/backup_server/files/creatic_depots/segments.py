@@ -6,10 +6,14 @@ DELETE the 32 bytes of the object's identifier. A transaction is what lies betwe
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 MAGIC = b"BORG_SEG"
 PUT, DELETE, COMMIT, PUT2 = range(4)
@@ -37,7 +41,7 @@ class Transaction:
 
     Attributes:
         end: number of the segment that holds its COMMIT.
-        put: objects that it wrote.
+        put: objects that it wrote, the manifest aside.
         lost: objects of earlier transactions that it deleted or replaced, the manifest aside.
         manifest: size of the manifest that it wrote; 0 for none.
     """
@@ -48,9 +52,31 @@ class Transaction:
     manifest: int = 0
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[IO[bytes]]:
+    """A file of a repository, which the clients' account may have made a link or a FIFO: root reads neither.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        SegmentError: it is no regular file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        raise SegmentError(f"{path.name} : ce n'est pas un fichier") from None
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise SegmentError(f"{path.name} : ce n'est pas un fichier")
+        yield stream
+
+
 def files(repository: Path) -> dict[int, Path]:
-    """Segments of a repository, by number, in order."""
-    found = {int(path.name): path for path in repository.glob("data/*/*") if path.name.isdigit()}
+    """Segments of a repository, by number, in order; no folder that is a link is looked in."""
+    data = repository / "data"
+    folders = [] if data.is_symlink() else [one for one in data.glob("*") if not one.is_symlink()]
+    found = {int(path.name): path for one in folders for path in one.glob("*") if path.name.isdecimal()}
     return dict(sorted(found.items()))
 
 
@@ -60,7 +86,7 @@ def entries(path: Path) -> Iterator[Entry]:
     Raises:
         SegmentError: it does not begin as a segment, or an entry makes no sense.
     """
-    with path.open("rb") as stream:
+    with reading(path) as stream:
         if stream.read(len(MAGIC)) != MAGIC:
             raise SegmentError(f"{path.name} : ce n'est pas un segment de borg")
         while len(header := stream.read(_HEADER.size)) == _HEADER.size:
