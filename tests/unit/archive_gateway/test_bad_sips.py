@@ -9,10 +9,12 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sae.versement import antivirus
+from sae.config import Limits
+from sae.versement import antivirus, container
 from sae.versement.container import Member
 from sae.versement.refusal import Refusal
 from sae.versement.seda import NAMESPACE
@@ -270,6 +272,71 @@ def test_a_header_that_would_fill_the_memory(gateway: Gateway) -> None:
     assert "démesuré" in gateway.refused(package, "CONTENEUR")
 
 
+def chained(kind: bytes, size: int, count: int) -> bytes:
+    """A tar whose only file has so many headers of that kind before it, of that size each."""
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, size
+    content = b"a" * size
+    if kind in (tarfile.XHDTYPE, tarfile.XGLTYPE):
+        record = f"{size} comment=".encode()
+        content = record + b"a" * (size - len(record) - 1) + b"\n"
+    padded = content + b"\0" * (-size % 512)
+    return (info.tobuf() + padded) * count + tar(whole())
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+@pytest.mark.parametrize(("size", "count"), [(15_000_000, 1), (200_000, 1), (40_000, 10), (100, 400)])
+def test_headers_of_a_tar_that_would_fill_the_memory(gateway: Gateway, kind: bytes, size: int, count: int) -> None:
+    shown = gateway.refused(chained(kind, size, count), "CONTENEUR")
+    assert "démesuré" in shown or "trop d'en-têtes" in shown
+
+
+def test_fields_that_hold_for_all_the_files_of_a_tar_are_few(gateway: Gateway) -> None:
+    buffer = io.BytesIO()
+    fields = {f"creatic.{rank}": "x" for rank in range(500)}
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, pax_headers=fields) as archive:
+        for name, content in whole().items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    assert "démesuré" in gateway.refused(buffer.getvalue(), "CONTENEUR")
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_headers_of_good_tars_are_taken(gateway: Gateway, form: int) -> None:
+    """Long names, and the fields that tar programs write of themselves."""
+    files = {f"content/{'é' * 100}/{'x' * 200}.pdf": PDF}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=form, pax_headers={"comment": "fait par git"}) as archive:
+        for name, content in ({"manifest.xml": manifest(files)} | files).items():
+            info = tarfile.TarInfo(name)
+            info.size, info.pax_headers = len(content), {"SCHILY.xattr.user.note": "x" * 60_000}
+            archive.addfile(info, io.BytesIO(content))
+    answer = gateway.deposit(buffer.getvalue())
+    assert answer.accepted, answer.reasons
+
+
+def test_the_directory_of_a_zip_is_bounded(gateway: Gateway) -> None:
+    """Entries that are in the directory alone, with long comments or many of them."""
+    for count, comment, said in ((60, b"", "plus de 50 entrées"), (3, b"x" * 60_000, "démesuré")):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for rank in range(count):
+                info = zipfile.ZipInfo(f"{rank}")
+                info.comment = comment
+                archive.writestr(info, b"x")
+        assert said in gateway.refused(buffer.getvalue(), "CONTENEUR")
+
+
+def test_names_are_bounded_together(tmp_path: Path) -> None:
+    folder = tmp_path / "contenu"
+    folder.mkdir()
+    name = "/".join(["x" * 240] * 4)
+    (tmp_path / "sip").write_bytes(zipped({f"{name}/{rank}": b"" for rank in range(4300)}))
+    with pytest.raises(Refusal, match="plus de 4 Mo ensemble"):
+        container.unpack(tmp_path / "sip", folder, Limits())
+
+
 @pytest.mark.parametrize("package", [b"", b"bonjour", PDF, b"PK\x03\x04" + b"\0" * 100])
 def test_no_container_at_all(gateway: Gateway, package: bytes) -> None:
     gateway.refused(package, "CONTENEUR")
@@ -368,6 +435,40 @@ def test_the_answer_names_the_refused_transfer(gateway: Gateway) -> None:
     assert gateway.registry.last_answer("gondecourt", "ACTE-1") == answer
 
 
+def within(content: str) -> bytes:
+    """A SIP whose manifest has this in its unit's description."""
+    mark = b'<ArchiveUnit id="U"><Content>'
+    assert mark in manifest()
+    return zipped({"manifest.xml": manifest().replace(mark, mark + content.encode()), **FILES})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("<a/>" * 400_000, "plus de 300000 éléments et attributs"),
+        ("<a b='' c=''/>" * 110_000, "plus de 300000 éléments et attributs"),
+        ("<a xmlns:b='c'/>" * 160_000, "plus de 300000 éléments et attributs"),
+        (f"<a {' '.join(f'b{rank}=""' for rank in range(150_000))}/>", "plus d'un mégaoctet"),
+        (f"<!--{'x' * 1_200_000}-->", "plus d'un mégaoctet"),
+        ("<Title>x</Title>" * 160_000, "trop d'objets et d'unités"),
+        (f"<Title>{'x' * 9_000_000}</Title>" * 2, "champs démesurés"),
+        ("<a>" * 150 + "</a>" * 150, "plus de 100 niveaux"),
+    ],
+    ids=["elements", "attributes", "namespaces", "tag", "comment", "fields", "text", "depth"],
+)
+def test_a_manifest_that_would_fill_the_memory(gateway: Gateway, content: str, said: str) -> None:
+    gateway.engine.config = replace(gateway.config, limits=replace(gateway.config.limits, ratio=10_000))
+    assert said in gateway.refused(within(content), "MANIFESTE")
+
+
+def test_a_manifest_full_of_faults_is_refused_at_once(gateway: Gateway) -> None:
+    mark = b'<ArchiveUnit id="U">'
+    content = manifest().replace(mark, b"<ArchiveUnit><Content/></ArchiveUnit>\n" * 60_000 + mark)
+    answer = gateway.deposit(zipped({"manifest.xml": content, **FILES}))
+    assert len(answer.reasons) == 10
+    assert answer.reasons[1].startswith("Ligne 7 : non conforme au SEDA 2.3.")
+
+
 # -- bags ---------------------------------------------------------------------------------------------------
 
 
@@ -398,6 +499,14 @@ def test_bad_bags(gateway: Gateway, name: str, change: bytes | None, code: str) 
 
 def test_a_bag_without_a_final_action(gateway: Gateway) -> None:
     assert "Sort-Final" in gateway.refused(tar(bag(Sort_Final="on verra")), "DUA")
+
+
+@pytest.mark.parametrize("name", ["manifest-sha512.txt", "bag-info.txt", "tagmanifest-sha512.txt"])
+@pytest.mark.parametrize("end", [b"\n", b"\r"])
+def test_lines_of_a_bag_are_bounded(gateway: Gateway, name: str, end: bytes) -> None:
+    entries = bag(root="")
+    entries[name] += b"".join(b"%x: data/%d" % (rank, rank) + end for rank in range(30_000))
+    assert "plus de 20000 lignes" in gateway.refused(tar(entries), "MANIFESTE")
 
 
 def test_a_bag_changed_after_its_tag_manifest(gateway: Gateway) -> None:

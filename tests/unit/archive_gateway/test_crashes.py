@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
+import sqlite3
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
+from sae import metrics
+from sae.journal import JournalError
 from sae.store import FileStore, Unavailable
 from sae.versement.engine import Busy, Pending, TooBig
 from sae.versement.registry import Answer
@@ -177,3 +181,107 @@ def test_an_upload_too_big_or_cut_leaves_nothing(gateway: Gateway) -> None:
     with pytest.raises(OSError, match="liaison coupée"):
         gateway.engine.deposit(GONDECOURT, Cut())  # type: ignore[arg-type] # only read is used
     assert not list(gateway.config.spool.iterdir())
+
+
+# -- a SIP that takes its process away ----------------------------------------------------------------------
+
+
+def killer(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, step: str, how: type[BaseException]) -> list[str]:
+    """The worker dies at this step of every SIP named ACTE-TUEUR; gives the steps it was killed at."""
+    killed: list[str] = []
+    act = {"_check": gateway.engine._check, "_pack": gateway.engine._pack}[step]
+
+    def die(key: str, folder: Path, *others: Any) -> Any:
+        if b"ACTE-TUEUR" in (folder / "sip").read_bytes():
+            killed.append(step)
+            raise how
+        return act(key, folder, *others)
+
+    monkeypatch.setattr(gateway.engine, step, die)
+    return killed
+
+
+@pytest.mark.parametrize("step", ["_check", "_pack"])
+@pytest.mark.parametrize("how", [SystemExit, MemoryError, RecursionError, ValueError])
+def test_a_sip_that_kills_its_worker_is_set_aside(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, step: str, how: type[BaseException]
+) -> None:
+    killed = killer(gateway, monkeypatch, step, how)
+    package = sip(message="ACTE-TUEUR")
+    with pytest.raises(how):
+        gateway.deposit(package)
+    others = [gateway.engine.receive(GONDECOURT, io.BytesIO(sip(message=f"ACTE-{rank}"))) for rank in range(3)]
+    treated: dict[str, str] = {}
+    runs = 0
+    while list(gateway.config.spool.iterdir()):
+        runs += 1
+        assert runs < 5
+        try:
+            for key, outcome in gateway.engine.resume():
+                treated[key] = outcome
+        except SystemExit:
+            continue
+    assert {treated[key] for key in others} == {"OK"}
+    assert len(killed) == 3
+    (aside,) = gateway.config.set_aside.iterdir()
+    assert (aside / "sip").read_bytes() == package
+    assert treated[aside.name] == "mis de côté"
+    answer = gateway.deposit(package)  # nothing is tried again
+    assert not answer.accepted and not answer.temporary and len(killed) == 3
+    assert "a interrompu 3 fois le service" in answer.reasons[0]
+    assert not list(gateway.config.spool.iterdir())
+    noted = [one for one in gateway.journal.events() if one.event == "versement.refuse"]
+    assert [one.detail["codes"] for one in noted] == [["INTERROMPU"]]
+    assert len(gateway.stored()) == 3 and gateway.registry.usage()["gondecourt"][0] == 3
+    assert "\nsae_versements_set_aside 1\n" in metrics.render(gateway.config, gateway.registry)
+    monkeypatch.undo()
+    shutil.rmtree(aside)  # somebody understood it
+    assert gateway.deposit(package).accepted
+
+
+def test_others_go_first(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = killer(gateway, monkeypatch, "_check", SystemExit)
+    with pytest.raises(SystemExit):
+        gateway.deposit(sip(message="ACTE-TUEUR"))
+    keys = [gateway.engine.receive(GONDECOURT, io.BytesIO(sip(message=f"ACTE-{rank}"))) for rank in range(5)]
+    treated = []
+    with pytest.raises(SystemExit):
+        for key, _ in gateway.engine.resume():
+            treated.append(key)
+    assert sorted(treated) == sorted(keys) and len(killed) == 2
+
+
+def test_a_real_death_counts_and_what_passes_no_longer_does(tmp_path: Path, clamd: FakeClamd) -> None:
+    package = tmp_path / "sip.tar"
+    package.write_bytes(sip())
+    assert crash(tmp_path, package, "déballé")
+    (mark,) = (tmp_path / "versements").glob("*/essais")
+    assert mark.read_text() == "1\n"
+    assert crash(tmp_path, package, "controle")  # checked this time
+    assert not mark.exists()
+    assert [outcome for _, outcome in Gateway(tmp_path).engine.resume()] == ["OK"]
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "plus de place"), JournalError("verrou"), sqlite3.Error("x")])
+def test_what_the_machine_does_is_not_held_against_a_sip(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway.engine, "_reserve", fail)
+        for _ in range(5):
+            with pytest.raises(type(fault)):
+                gateway.deposit(sip())
+    assert gateway.deposit(sip()).accepted
+
+
+def test_a_storage_away_for_long_is_not_held_against_a_sip(gateway: Gateway, tmp_path: Path) -> None:
+    store = Away(tmp_path / "archives", keeps=False)
+    gateway.engine.store = store
+    for _ in range(6):
+        with pytest.raises(Pending):
+            gateway.deposit(sip())
+    store.away = False
+    assert gateway.deposit(sip()).accepted

@@ -77,6 +77,11 @@ class Config:
     def spool(self) -> Path:
         return self.folder / "versements"
 
+    @property
+    def set_aside(self) -> Path:
+        """SIPs that took their process away with them: kept to be understood, never worked on."""
+        return self.folder / "ecartes"
+
     def store(self) -> Store:
         """The storage of the archives."""
         return FileStore(self.storage) if isinstance(self.storage, Path) else SwiftStore(self.storage)

@@ -44,6 +44,8 @@ def render(config: Config, registry: Registry) -> str:
     ages = [time.time() - path.stat().st_mtime for path in waiting]
     gauge("versements_waiting", "Versements without their answer yet.", {"": float(len(waiting))})
     gauge("versements_waiting_seconds", "Age of the oldest of them.", {"": max(ages, default=0.0)})
+    aside = len(list(config.set_aside.glob("*/sip")))
+    gauge("versements_set_aside", "SIPs that took their process away, kept to be understood.", {"": float(aside)})
     try:
         alive = antivirus.Clamd(config.clamd).version().startswith("ClamAV")
     except OSError:

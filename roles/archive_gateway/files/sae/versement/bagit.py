@@ -7,6 +7,7 @@ Required in bag-info.txt: External-Identifier, Source-Organization-SIREN (or Sou
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -20,6 +21,8 @@ _ALGORITHMS = {"sha512": "SHA-512", "sha256": "SHA-256"}
 _LINE = re.compile(r"([0-9A-Fa-f]+)[ \t]+\*?(.+)")
 _ACTIONS = {"conserver": KEEP, "keep": KEEP, "détruire": DESTROY, "detruire": DESTROY, "destroy": DESTROY}
 _MAX_TAG_FILE = 10_000_000
+_BEGINNING = 100_000
+_MAX_LINES = 20_000  # of a tag file: twice the files that a SIP may have
 
 
 def root_of(members: Mapping[str, Member]) -> str | None:
@@ -76,7 +79,9 @@ def identifier(members: Mapping[str, Member], root: str) -> str:
     member = members.get(f"{root}bag-info.txt")
     if member is None or member.size > _MAX_TAG_FILE:
         return ""
-    return _info(member.path.read_bytes().decode("utf-8", "replace")).get("external-identifier", "")[:500]
+    with member.path.open("rb") as stream:
+        beginning = stream.read(_BEGINNING).decode("utf-8", "replace")
+    return _info(beginning).get("external-identifier", "")[:500]
 
 
 def _content(members: Mapping[str, Member], name: str) -> str:
@@ -86,15 +91,23 @@ def _content(members: Mapping[str, Member], name: str) -> str:
     if member.size > _MAX_TAG_FILE:
         raise refuse("MANIFESTE", f"{name} est démesuré.")
     try:
-        return member.path.read_bytes().decode("utf-8-sig")
+        text = member.path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise refuse("MANIFESTE", f"{name} n'est pas en UTF-8.") from error
+    if max(text.count("\n"), text.count("\r")) > _MAX_LINES:  # a line may end by both
+        raise refuse("MANIFESTE", f"{name} a plus de {_MAX_LINES} lignes.")
+    return text
+
+
+def _lines(text: str) -> Iterator[str]:
+    """RFC 8493, section 2.2.4: LF, CR or both end a line, and nothing else does."""
+    return (line.removesuffix("\n") for line in io.StringIO(text, newline=None))
 
 
 def _info(text: str) -> dict[str, str]:
     """Fields of bag-info.txt by lower-case name; a line that begins with a space goes on with the one before."""
     joined = re.sub(r"\r?\n[ \t]+", " ", text)
-    pairs = (line.partition(":") for line in joined.splitlines() if ":" in line)
+    pairs = (line.partition(":") for line in _lines(joined) if ":" in line)
     return {name.strip().lower(): " ".join(value.split()) for name, _, value in pairs}
 
 
@@ -119,7 +132,7 @@ def _rule(info: Mapping[str, str]) -> Rule:
 
 def _listed(members: Mapping[str, Member], root: str, name: str, algorithm: str) -> Iterator[Declared]:
     seen: set[str] = set()
-    for rank, line in enumerate(_content(members, root + name).splitlines(), start=1):
+    for rank, line in enumerate(_lines(_content(members, root + name)), start=1):
         found = _LINE.fullmatch(line)
         if not found:
             raise refuse("MANIFESTE", f"{name}, ligne {rank} : « empreinte chemin » attendu.")

@@ -149,6 +149,9 @@ def _status(config: Config, arguments: argparse.Namespace) -> int:
         print(f"{name:<30} {count:>7} archives {size / 1e6:>10.1f} Mo sur {account.quota_mb}")
     waiting = [path for path in config.spool.iterdir() if not path.name.startswith(".")]
     print(f"Versements en attente : {len(waiting)}")
+    if aside := sorted(config.set_aside.glob("*/sip")):
+        print(f"SIP mis de côté : {len(aside)}, qui ont interrompu le service. Examinez-les sans les rejouer, puis")
+        print(f"effacez leur dossier : {', '.join(str(path.parent) for path in aside[:5])}")
     failed = 0
     try:
         print(f"Antivirus : {antivirus.Clamd(config.clamd).version()}")

@@ -28,6 +28,11 @@ _BLOCK = 1 << 20
 _MAX_READ = 16 << 20
 _RATIO_FROM = 10_000_000  # below this size, a high compression ratio is no danger
 _MAX_NAME, _MAX_DEPTH = 1000, 30
+_MAX_NAMES = 4_000_000  # bytes of all names together: each is kept some ten times until the archive is stored
+# Bytes that tar may have before a file (its header and the GNU or PAX ones), and fields that hold for all its files.
+_MAX_HEADER, _MAX_COMMON = 128 << 10, 100
+# Bytes that zip may have after its files: its end, comment included, and its directory, on average for each file.
+_MAX_END, _MAX_ENTRY, _ENTRY = 128 << 10, 512, b"PK\x01\x02"
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,19 @@ class Member:
 class _Bounded(io.RawIOBase):
     """A file whose reader cannot be made to fill the memory."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: BinaryIO, limits: Limits) -> None:
+        self._stream, self._limits = stream, limits
+        self._left: int | None = None  # bytes of headers that may still be read; None while contents are
+        self._entries = 0
+
+    @contextmanager
+    def headers(self, most: int) -> Iterator[None]:
+        """What is read meanwhile is headers, of so many bytes at most."""
+        self._left = most
+        try:
+            yield
+        finally:
+            self._left = None
 
     def readable(self) -> bool:
         return True
@@ -59,12 +75,18 @@ class _Bounded(io.RawIOBase):
         return self._stream.tell()
 
     def read(self, size: int = -1) -> bytes:
-        if size < 0 or size > _MAX_READ:
+        most = _MAX_READ if self._left is None else self._left
+        if size < 0 or size > most:
             at, end = self._stream.tell(), self._stream.seek(0, os.SEEK_END)
             self._stream.seek(at)
-            if (end - at if size < 0 else size) > _MAX_READ:
+            if (end - at if size < 0 else size) > most:
                 raise refuse("CONTENEUR", "Le conteneur annonce un en-tête démesuré.")
-        return self._stream.read(size)
+        block = self._stream.read(size)
+        if self._left is not None:
+            self._left -= len(block)
+            self._entries += block.count(_ENTRY)  # before zipfile makes an object of each
+            _check_count(self._entries - 1, self._limits)
+        return block
 
 
 def unpack(package: Path, folder: Path, limits: Limits) -> dict[str, Member]:
@@ -76,7 +98,7 @@ def unpack(package: Path, folder: Path, limits: Limits) -> dict[str, Member]:
     with package.open("rb") as stream:
         head = stream.read(512)
         stream.seek(0)
-        source = cast(BinaryIO, _Bounded(stream))
+        source = _Bounded(stream, limits)
         if head[:4] == b"PK\x03\x04":
             entries = _zip(source, limits)
         elif head[257:262] == b"ustar":
@@ -90,10 +112,13 @@ def _write(
     entries: Iterator[tuple[str, int, BinaryIO]], folder: Path, packed: int, limits: Limits
 ) -> dict[str, Member]:
     members: dict[str, Member] = {}
-    total = 0
+    total = names = 0
     with _explained():
         for name, announced, source in entries:
             plain = _safe(name)
+            names += len(plain.encode())
+            if names > _MAX_NAMES:
+                raise refuse("CONTENEUR", f"Les noms des fichiers font plus de {_MAX_NAMES // 1_000_000} Mo ensemble.")
             if plain in members:
                 raise refuse("CONTENEUR", f"« {plain} » est deux fois dans le conteneur.")
             path = folder / f"{len(members):06d}"
@@ -136,13 +161,17 @@ def _explained() -> Iterator[None]:
         raise
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
         raise refuse("CONTENEUR", f"Le conteneur est abîmé ou tronqué ({error}).") from error
+    except RecursionError as error:
+        raise refuse("CONTENEUR", "Le conteneur enchaîne trop d'en-têtes devant un même fichier.") from error
     except (RuntimeError, OverflowError) as error:  # zipfile: encrypted, or unknown method
         raise refuse("CONTENEUR", f"Le conteneur ne peut pas être ouvert ({error}).") from error
 
 
-def _tar(source: BinaryIO, limits: Limits) -> Iterator[tuple[str, int, BinaryIO]]:
-    with tarfile.open(fileobj=source, mode="r:", errorlevel=2) as archive:
-        for rank, member in enumerate(archive):
+def _tar(source: _Bounded, limits: Limits) -> Iterator[tuple[str, int, BinaryIO]]:
+    with source.headers(_MAX_HEADER):
+        archive = tarfile.open(fileobj=cast(BinaryIO, source), mode="r:", errorlevel=2)  # noqa: SIM115 - closed below
+    with archive:
+        for rank, member in enumerate(_headers(archive, source)):
             _check_count(rank, limits)
             if member.isdir():
                 _safe(member.name)
@@ -155,8 +184,23 @@ def _tar(source: BinaryIO, limits: Limits) -> Iterator[tuple[str, int, BinaryIO]
             yield member.name, member.size, cast(BinaryIO, content)
 
 
-def _zip(source: BinaryIO, limits: Limits) -> Iterator[tuple[str, int, BinaryIO]]:
-    with zipfile.ZipFile(source) as archive:
+def _headers(archive: tarfile.TarFile, source: _Bounded) -> Iterator[tarfile.TarInfo]:
+    """The members, of which none is kept: each one has a copy of the fields that hold for all."""
+    while True:
+        with source.headers(_MAX_HEADER):
+            member = archive.next()
+        if member is None:
+            return
+        archive.members.clear()  # type: ignore[attr-defined] # its list, which typeshed leaves out
+        if len(archive.pax_headers) > _MAX_COMMON:
+            raise refuse("CONTENEUR", "Le conteneur annonce un en-tête démesuré.")
+        yield member
+
+
+def _zip(source: _Bounded, limits: Limits) -> Iterator[tuple[str, int, BinaryIO]]:
+    with source.headers(_MAX_END + limits.files * _MAX_ENTRY):
+        archive = zipfile.ZipFile(cast(BinaryIO, source))
+    with archive:
         _check_count(len(archive.infolist()) - 1, limits)
         for info in archive.infolist():
             kind = stat.S_IFMT(info.external_attr >> 16)

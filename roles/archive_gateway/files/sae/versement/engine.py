@@ -4,6 +4,9 @@ States (`etat.json`, replaced at once and fsynced): recu → controle → emball
 a folder that `resume` or the same SIP sent again brings to its end: one AIP, one line in the journal, one answer. The
 AIP's identifier is computed from the account and the SIP, and the storage never overwrites: not even a lost spool makes
 two.
+
+Attempts at checking and packing a SIP are counted on disk (`essais`) before each of them. A SIP that took its process
+away with it too often is set aside, whole, with its refusal: neither the door nor the upkeep works on it again.
 """
 
 from __future__ import annotations
@@ -15,11 +18,13 @@ import logging
 import os
 import secrets
 import shutil
+import sqlite3
 import tarfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +32,7 @@ from typing import Any, BinaryIO
 
 from sae.config import Account, Config
 from sae.durable import sync_directory, write
-from sae.journal import Journal
+from sae.journal import Journal, JournalError
 from sae.store import AlreadyStored, Corrupted, Store, StoreError
 from sae.versement import aip as aips
 from sae.versement import antivirus, bagit, container, formats, seda
@@ -42,6 +47,8 @@ log = logging.getLogger("sae")
 CONTAINER = "aip"
 _BLOCK = 1 << 20
 _STATE = "etat.json"
+_ATTEMPTS, _MAX_ATTEMPTS, _ABORTED = "essais", 3, "INTERROMPU"
+_MANY = 1000  # files of a SIP
 _ENVELOPE = 1_000_000  # bytes an AIP has besides its files, for the quota
 
 
@@ -96,6 +103,8 @@ class Engine:
     ) -> None:
         self.config, self.store, self.journal, self.registry = config, store, journal, registry
         self._step = on_step
+        # What takes memory is done by one thread at a time: a description being read, a SIP of many files.
+        self._reading, self._many = threading.Lock(), threading.RLock()
         config.spool.mkdir(mode=0o750, parents=True, exist_ok=True)
 
     @classmethod
@@ -122,6 +131,9 @@ class Engine:
                 os.fsync(stream.fileno())
             self._step("octets reçus")
             key = hashlib.sha256(f"{account.name}\n{digest.hexdigest()}".encode()).hexdigest()[:32]
+            if (self.config.set_aside / key).is_dir() and self.registry.answer(key) is not None:
+                shutil.rmtree(folder)
+                return key  # its answer was given once for all
             state = State("recu", account.name, _now().isoformat(), size, digest.hexdigest())
             write(folder / _STATE, _dump(state))
             self._settle(folder, self.config.spool / key)
@@ -164,14 +176,15 @@ class Engine:
 
     def resume(self) -> Iterator[tuple[str, str]]:
         """Take up what a crash or an absent storage left; gives (key, what came of it) for each versement."""
-        for folder in sorted(self.config.spool.iterdir()):
+        for folder in sorted(self.config.spool.iterdir(), key=lambda one: (_attempts(one), one.name)):
             if folder.name.startswith("."):
                 if time.time() - folder.stat().st_mtime > 3600:
                     shutil.rmtree(folder, ignore_errors=True)  # an upload that was cut
                 continue
             try:
                 answer = self.treat(folder.name, wait=0)
-                yield folder.name, "OK" if answer.accepted else "KO"
+                aside = not answer.accepted and (self.config.set_aside / folder.name).is_dir()
+                yield folder.name, "OK" if answer.accepted else "mis de côté" if aside else "KO"
             except Busy:
                 yield folder.name, "en cours"
             except Pending:
@@ -213,19 +226,52 @@ class Engine:
         if account is None:
             raise OSError(f"{folder} : le compte « {state.account} » n'existe plus")
         steps = {"recu": self._check, "controle": self._pack, "emballe": self._keep}
+        refused = None
         try:
-            while state.step in steps:
-                state = steps[state.step](key, folder, state, account)
-                write(folder / _STATE, _dump(state))
-                self._step(state.step)
+            with ExitStack() as alone:
+                while state.step in steps:
+                    with self._counted(folder, state):
+                        state = steps[state.step](key, folder, state, account, alone)
+                    write(folder / _STATE, _dump(state))
+                    self._step(state.step)
+                    if state.step == "emballe":
+                        alone.close()
         except Refusal as refusal:
-            return self._refuse(key, folder, state, account, refusal)
+            refused = refusal.with_traceback(None)  # else it would hold what was read meanwhile
+            refused.__cause__ = refused.__context__ = None
         except _Known as known_already:
             self._clear(folder)
             return known_already.answer
+        if refused is not None:
+            return self._refuse(key, folder, state, account, refused)
         return self._answer(key, folder, state, account)
 
-    def _check(self, key: str, folder: Path, state: State, account: Account) -> State:
+    @contextmanager
+    def _counted(self, folder: Path, state: State) -> Iterator[None]:
+        """Count an attempt before it is made. Raises Refusal (code INTERROMPU) instead when there were too many.
+
+        One that ends, well or badly, is no longer counted, unless the SIP itself made it fail. No fsync: what ends
+        with the machine is not the SIP's doing. Once packed, nothing of its content is read any more.
+        """
+        if state.step not in ("recu", "controle"):
+            yield
+            return
+        before = _attempts(folder)
+        if before >= _MAX_ATTEMPTS:
+            raise refuse(
+                _ABORTED,
+                f"Ce SIP a interrompu {before} fois le service pendant son contrôle : il est mis de côté et n'est plus "
+                "traité. Prévenez le service d'archivage, qui en cherchera la cause.",
+            )
+        (folder / _ATTEMPTS).write_text(f"{before + 1}\n", encoding="ascii")
+        try:
+            yield
+        except (Refusal, _Known, Busy, Pending, StoreError, JournalError, sqlite3.Error, OSError):
+            (folder / _ATTEMPTS).unlink(missing_ok=True)
+            raise
+        (folder / _ATTEMPTS).unlink(missing_ok=True)
+
+    def _check(self, key: str, folder: Path, state: State, account: Account, alone: ExitStack) -> State:
         """Everything that may refuse the SIP, and its place in the registry."""
         content = folder / "contenu"
         shutil.rmtree(content, ignore_errors=True)
@@ -233,7 +279,10 @@ class Engine:
         events = [_event("réception", f"{state.size} octets, SHA-512 {state.sha512}", state.received)]
         members = container.unpack(folder / "sip", content, self.config.limits)
         self._step("déballé")
-        description = self._describe(members, account)
+        if len(members) > _MANY:
+            alone.enter_context(self._many)
+        with self._reading:
+            description = self._describe(members, account)
         check_sender(description, account)
         compare(description, members)
         events.append(_event("contrôle d'intégrité", f"{len(members)} fichiers, aucun de trop, empreintes exactes"))
@@ -304,7 +353,9 @@ class Engine:
             text = f"Le quota de {account.label} est atteint : {over.used // 1_000_000} Mo sur {account.quota_mb}."
             raise refuse("QUOTA", text) from over
 
-    def _pack(self, key: str, folder: Path, state: State, account: Account) -> State:
+    def _pack(self, key: str, folder: Path, state: State, account: Account, alone: ExitStack) -> State:
+        if len(state.members) > _MANY:
+            alone.enter_context(self._many)
         archive = Archive(**(state.archive or {}))
         members = {one["name"]: Member(**{**one, "path": Path(one["path"])}) for one in state.members}
         missing = [member.name for member in members.values() if not member.path.is_file()]
@@ -333,7 +384,7 @@ class Engine:
             packed_sha512=packed.sha512,
         )
 
-    def _keep(self, key: str, folder: Path, state: State, account: Account) -> State:
+    def _keep(self, key: str, folder: Path, state: State, account: Account, alone: ExitStack) -> State:
         """The AIP goes to the storage, once; what is found there under its name is it."""
         archive = Archive(**(state.archive or {}))
         name = object_name(archive.aip)
@@ -424,8 +475,9 @@ class Engine:
         return answer
 
     def _refuse(self, key: str, folder: Path, state: State, account: Account, refusal: Refusal) -> Answer:
-        message = state.message or self._message(folder)
         codes = sorted({reason.code for reason in refusal.reasons})
+        aside = _ABORTED in codes
+        message = state.message or (seda.UNKNOWN if aside else self._message(folder))
         self.journal.append(
             "versement.refuse",
             account=account.name,
@@ -437,6 +489,7 @@ class Engine:
                 "codes": codes,
                 "motifs": [reason.text[:300] for reason in refusal.reasons[:10]],
             },
+            key=f"ecarte:{key}:{state.received}" if aside else None,
         )
         self._step("refus journalisé")
         now = _now()
@@ -464,9 +517,23 @@ class Engine:
         if state.archive:
             self.registry.release(str(state.archive["aip"]))
         self.registry.refuse(answer)
-        self._clear(folder)
+        if aside:
+            self._set_aside(key, folder)
+        else:
+            self._clear(folder)
         log.warning("versement de %s refusé (%s) : %s", account.name, ", ".join(codes), refusal)
         return answer
+
+    def _set_aside(self, key: str, folder: Path) -> None:
+        """The SIP stays, out of the way, until somebody has understood it and removes its folder."""
+        place = self.config.set_aside / key
+        self.config.set_aside.mkdir(mode=0o750, exist_ok=True)
+        for name in ("contenu", "aip.part", "aip.tar"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
+        folder.rename(place)
+        log.error("%s : ce SIP a interrompu le service, il est gardé pour être examiné", place)
 
     def _message(self, folder: Path) -> str:
         """The identifier of a refused SIP, if its manifest could be unpacked and read."""
@@ -548,6 +615,14 @@ def _proved(stream: BinaryIO, sha512: str, what: str) -> Iterator[bytes]:
 def _listed(member: Member, known: Format | None) -> dict[str, Any]:
     listed: dict[str, Any] = {"nom": member.name, "octets": member.size, "sha512": member.sha512}
     return listed | ({"format": known.puid, "pdfa": known.pdfa} if known else {})
+
+
+def _attempts(folder: Path) -> int:
+    """How many attempts at this versement ended with their process."""
+    try:
+        return int((folder / _ATTEMPTS).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def _emptied(folder: Path) -> Path:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from lxml import etree
@@ -20,27 +21,136 @@ NAMESPACE = "fr:gouv:culture:archivesdefrance:seda:v2.3"
 MANIFEST = "manifest.xml"
 _N = f"{{{NAMESPACE}}}"
 _MAX_ERRORS = 10
+# What is read of a manifest: fields, and the elements that lead to them. Of anything else no tree is made.
+_FRAME = frozenset(
+    {
+        "ArchiveTransfer", "ArchivalAgency", "TransferringAgency", "DataObjectPackage", "DataObjectGroup",
+        "BinaryDataObject", "DescriptiveMetadata", "ArchiveUnit", "Content", "ManagementMetadata", "Management",
+        "AppraisalRule",
+    }
+)  # fmt: skip
+_FIELDS = frozenset(
+    {
+        "Identifier", "Date", "MessageIdentifier", "Uri", "MessageDigest", "Size", "Title", "Rule", "StartDate",
+        "FinalAction",
+    }
+)  # fmt: skip
+# 10,000 files take nine of these elements each, and twenty-four of all kinds with their attributes. Validating takes
+# some 140 bytes for each of any kind.
+_MAX_NODES, _MAX_KEPT, _MAX_TEXT, _MAX_DEPTH = 300_000, 150_000, 16_000_000, 100
+_BLOCK, _MAX_TAG = 1 << 16, 1 << 20
 UNKNOWN = "inconnu"
 
 
-def parse_xml(path: Path, limit: int) -> Any:
-    """The root of an XML file. No entity, no DTD, no network, nothing huge. Raises Refusal (code MANIFESTE)."""
-    name = MANIFEST
+# No entity, no DTD, no network, nothing huge.
+_PARSER: dict[str, Any] = {
+    "resolve_entities": False, "load_dtd": False, "dtd_validation": False, "no_network": True, "huge_tree": False,
+}  # fmt: skip
+
+
+class _Reading:
+    """A parser's target: the tree of what is read of a manifest, and nothing of the rest, which may be anything.
+
+    Raises Refusal at what would fill the memory or the processor.
+    """
+
+    def __init__(self) -> None:
+        self.told = 0
+        self._nodes = self._kept = self._text = 0
+        self._stack: list[str | None] = []  # names of the open elements, None for those that are left out
+        self._tree = etree.TreeBuilder()
+        self.identifier: str | None = None
+
+    def start_ns(self, prefix: str, uri: str) -> None:
+        self._count(1)
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self._count(1 + len(attributes))
+        if len(self._stack) == _MAX_DEPTH:
+            raise refuse("MANIFESTE", f"{MANIFEST} imbrique ses éléments sur plus de {_MAX_DEPTH} niveaux.")
+        name = tag.rpartition("}")[2]
+        if self._stack and (self._stack[-1] not in _FRAME or name not in _FRAME | _FIELDS):
+            self._stack.append(None)
+            return
+        self._kept += 1
+        if self._kept > _MAX_KEPT:
+            raise refuse(
+                "MANIFESTE", f"{MANIFEST} décrit trop d'objets et d'unités : répartissez-les en plusieurs SIP."
+            )
+        self._stack.append(name if len(self._stack) else "ArchiveTransfer")
+        self._tree.start(tag, {key: value for key, value in attributes.items() if key == "algorithm"})
+
+    def end(self, tag: str) -> None:
+        if self._stack.pop() is not None:
+            node: Any = self._tree.end(tag)  # type: ignore[func-returns-value] # it gives the element, stubs say not
+            if len(self._stack) == 1 and tag.rpartition("}")[2] == "MessageIdentifier":
+                self.identifier = str(node.text or "")
+
+    def data(self, text: str) -> None:
+        self.told += 1
+        if self._stack[-1] in _FIELDS:
+            self._text += len(text) + 8  # each piece is an object until the element ends
+            if self._text > _MAX_TEXT:
+                raise refuse("MANIFESTE", f"{MANIFEST} a des champs démesurés : plus de {_MAX_TEXT // 1_000_000} Mo.")
+            self._tree.data(text)
+
+    def comment(self, text: str) -> None:
+        self.told += 1
+
+    def pi(self, target: str, text: str | None = None) -> None:
+        self.told += 1
+
+    def doctype(self, name: str, public: str | None, system: str | None) -> None:
+        # An entity that is only declared is already an attack in the making; SEDA has no use for a DTD.
+        raise refuse("MANIFESTE", f"{MANIFEST} contient une déclaration DOCTYPE (entités XML) : refusé sans être lu.")
+
+    def close(self) -> None: ...
+
+    def root(self) -> Any:
+        """The tree, once the whole file is read."""
+        return self._tree.close()
+
+    def _count(self, nodes: int) -> None:
+        self.told += 1
+        self._nodes += nodes
+        if self._nodes > _MAX_NODES:
+            text = f"a plus de {_MAX_NODES} éléments et attributs : répartissez le transfert en plusieurs SIP"
+            raise refuse("MANIFESTE", f"{MANIFEST} {text}.")
+
+
+def _parsed(path: Path, limit: int, identifier: bool = False) -> Any:
+    """The tree of a manifest, or its identifier alone if it is asked for. Raises Refusal (code MANIFESTE)."""
     if path.stat().st_size > limit:
-        raise refuse("MANIFESTE", f"{name} dépasse {limit // 1_000_000} Mo.")
-    parser = etree.XMLParser(
-        resolve_entities=False, load_dtd=False, dtd_validation=False, no_network=True, huge_tree=False,
-        remove_comments=True, remove_pis=True,
-    )  # fmt: skip
+        raise refuse("MANIFESTE", f"{MANIFEST} dépasse {limit // 1_000_000} Mo.")
+    reading = _Reading()
+    parser = etree.XMLParser(target=cast(Any, reading), **_PARSER)
+    told, silent = 0, 0
     try:
-        tree = etree.parse(str(path), parser)
+        for block in _blocks(path):
+            parser.feed(block)
+            if identifier and reading.identifier is not None:
+                return reading.identifier
+            # The parser holds a tag, with its attributes, until it is whole.
+            silent, told = (silent + len(block) if reading.told == told else 0), reading.told
+            if silent > _MAX_TAG:
+                text = "a une balise, un commentaire ou une section CDATA de plus d'un mégaoctet"
+                raise refuse("MANIFESTE", f"{MANIFEST} {text}.")
+        parser.close()
     except etree.XMLSyntaxError as error:
         where = f" (ligne {error.lineno})" if error.lineno else ""
-        raise refuse("MANIFESTE", f"{name} n'est pas du XML bien formé{where} : {error.msg}") from error
-    # An entity that is only declared is already an attack in the making; SEDA has no use for a DTD.
-    if tree.docinfo.internalDTD is not None or tree.docinfo.externalDTD is not None or tree.docinfo.doctype:
-        raise refuse("MANIFESTE", f"{name} contient une déclaration DOCTYPE (entités XML) : refusé sans être lu.")
-    return tree.getroot()
+        raise refuse("MANIFESTE", f"{MANIFEST} n'est pas du XML bien formé{where} : {error.msg}") from error
+    return UNKNOWN if identifier else reading.root()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            yield block
+
+
+def parse_xml(path: Path, limit: int) -> Any:
+    """The root of a manifest of `limit` bytes at most, with the elements that are read here. Raises Refusal."""
+    return _parsed(path, limit)
 
 
 @cache
@@ -56,7 +166,7 @@ def _text(node: Any, path: str) -> str:
 def message_identifier(path: Path, limit: int) -> str:
     """The transfer's identifier if it can be read at all, for the answer to a SIP that is refused."""
     try:
-        return _text(parse_xml(path, limit), "MessageIdentifier")[:500] or UNKNOWN
+        return " ".join(_parsed(path, limit, identifier=True).split())[:500] or UNKNOWN
     except Refusal:
         return UNKNOWN
 
@@ -65,8 +175,8 @@ def read(path: Path, fingerprint: str, limit: int, agency: str) -> Description:
     """Read and check a manifest. `agency` is this archive's identifier. Raises Refusal."""
     root = parse_xml(path, limit)
     _check_root(root)
-    if not _schema().validate(root):
-        raise Refusal(_schema_faults(_schema().error_log))
+    if faults := _schema_faults(path, _schema()):
+        raise Refusal(faults)
     addressed = _text(root, "ArchivalAgency/Identifier")
     if addressed != agency:
         raise refuse("MANIFESTE", f"Le transfert est adressé à « {addressed} » ; ce service est « {agency} ».")
@@ -103,12 +213,51 @@ def _check_root(root: Any) -> None:
         raise refuse("MANIFESTE", f"Le message est un « {name.localname} », un ArchiveTransfer est attendu.")
 
 
-def _schema_faults(log: Any) -> Iterator[Reason]:
-    for rank, error in enumerate(log):
-        if rank == _MAX_ERRORS:
-            return
-        text = str(error.message).replace(_N, "").replace(f"{{{NAMESPACE}}}", "")
-        yield Reason("MANIFESTE", f"Ligne {error.line} : non conforme au SEDA 2.3. {text}"[:400])
+def _schema_faults(path: Path, schema: etree.XMLSchema) -> list[Reason]:
+    """The first faults against the schema, with their lines; none when the file conforms.
+
+    Validated as it is read: on a tree, a file made of faults alone would take hours.
+    """
+    first = next(((rank, one) for rank, one in enumerate(_validated(_blocks(path), schema)) if one[1]), None)
+    if first is None:
+        return []
+    clean, (block, faults) = first
+    # The validator tells no line: it is given the first block that has faults again, line by line.
+    lines = block.splitlines(keepends=True)
+    pieces = _validated(chain(islice(_blocks(path), clean), lines), schema)
+    found, line = [], 1
+    for piece, faults in islice(pieces, clean + len(lines)):
+        found += [(line, fault) for fault in faults]
+        line += piece.count(b"\n")
+    return [
+        Reason("MANIFESTE", f"Ligne {line} : non conforme au SEDA 2.3. {fault}"[:400])
+        for line, fault in (found or [(line, fault) for fault in faults])[:_MAX_ERRORS]
+    ]
+
+
+class _Deaf:
+    """A parser's target that keeps nothing."""
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None: ...
+
+    def end(self, tag: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _validated(pieces: Iterable[bytes], schema: etree.XMLSchema) -> Iterator[tuple[bytes, list[str]]]:
+    """Each piece of a well-formed file, with the faults that came to light with it."""
+    parser = etree.XMLParser(schema=schema, target=cast(Any, _Deaf()), **_PARSER)
+    told = 0
+    for piece in pieces:
+        parser.feed(piece)
+        log = [one for one in parser.feed_error_log if one.domain_name.startswith("SCHEMAS")]
+        yield piece, [str(one.message).replace(_N, "") for one in log[told:]]
+        told = len(log)
+    try:
+        parser.close()
+    except etree.XMLSyntaxError as error:
+        yield b"", [str(error.msg).replace(_N, "")]
 
 
 def _files(package: Any) -> Iterator[Declared]:
