@@ -68,6 +68,11 @@ def find(journal: Journal, aip: str) -> Known | None:
     return states[-1] if states else None
 
 
+def eliminated(journal: Journal, aip: str) -> bool:
+    """True once its elimination is done."""
+    return any(known is None for _, known in changes(journal.events(aip=aip)))
+
+
 def leaving(journal: Journal, aip: str) -> bool:
     """True when its elimination has begun, or is done: it may be missing."""
     told = [event.event for event in journal.events(aip=aip) if event.event in (ACCEPTED, ELIMINATING, ELIMINATED)]

@@ -34,9 +34,13 @@ _BLOCK = 1 << 20
 AGENT = "sae-versement"
 
 
-def identifier(account: str, message: str, fingerprint: str) -> str:
-    """The AIP's identifier: the same SIP of the same account always gives the same one (UUID version 5, RFC 9562)."""
-    return str(uuid.uuid5(_NAMESPACE, f"{account}\n{message}\n{fingerprint}"))
+def identifier(account: str, message: str, fingerprint: str, rank: int = 0) -> str:
+    """The AIP's identifier: the same SIP of the same account always gives the same one (UUID version 5, RFC 9562).
+
+    `rank` counts the archives of this very SIP that were eliminated before.
+    """
+    again = f"\n{rank}" if rank else ""
+    return str(uuid.uuid5(_NAMESPACE, f"{account}\n{message}\n{fingerprint}{again}"))
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sae import inventory
 from sae.config import Account, Config
 from sae.durable import sync_directory, write
 from sae.journal import Journal, JournalError
@@ -217,6 +218,9 @@ class Engine:
     def _treat(self, key: str, folder: Path) -> Answer:
         state = _load(folder / _STATE)
         known = self.registry.answer(key)
+        if known is not None and known.aip and inventory.leaving(self.journal, known.aip):
+            known = None  # checked again, as what comes for the first time
+            state = replace(state, step="recu") if state.step == "repondu" else state
         if state.step == "repondu" or (known is not None and known.accepted):
             if known is None:
                 raise OSError(f"{folder} : réponse perdue")
@@ -297,7 +301,7 @@ class Engine:
         self._step("contrôlé")
         kept = retention(description, account, self.config, _now())
         archive = Archive(
-            aip=aips.identifier(account.name, description.message, description.fingerprint),
+            aip=self._identifier(account, description),
             account=account.name,
             message=description.message,
             fingerprint=description.fingerprint,
@@ -333,6 +337,19 @@ class Engine:
         if root is None:
             raise refuse("MANIFESTE", "Le SIP n'a ni manifest.xml (SEDA) ni bagit.txt (BagIt) à sa racine.")
         return bagit.read(members, root)
+
+    def _identifier(self, account: Account, description: Description) -> str:
+        """The first one that no eliminated archive has: what comes again after its elimination is another archive."""
+        rank = 0
+        while True:
+            aip = aips.identifier(account.name, description.message, description.fingerprint, rank)
+            if not inventory.leaving(self.journal, aip):
+                return aip
+            if not inventory.eliminated(self.journal, aip):
+                text = f"L'archive {aip}, de ce même contenu, est en cours d'élimination. Réessayez plus tard."
+                raise refuse("ELIMINATION", text, temporary=True)
+            self.registry.forget(aip)  # if a crash kept it from being told
+            rank += 1
 
     def _reserve(self, archive: Archive, account: Account) -> None:
         try:

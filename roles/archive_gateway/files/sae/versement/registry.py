@@ -60,6 +60,8 @@ CREATE INDEX IF NOT EXISTS par_identifiant ON reponse(compte, identifiant, le);
 CREATE INDEX IF NOT EXISTS par_resultat ON reponse(compte, resultat);
 CREATE INDEX IF NOT EXISTS refus_par_date ON reponse(le) WHERE resultat = 'KO';
 """
+# An acceptance holds as long as its archive: what was eliminated and comes again is not answered by it.
+_HOLDS = "(resultat = 'KO' OR EXISTS (SELECT 1 FROM archive WHERE archive.aip = reponse.aip))"
 _KEPT_REFUSALS = 400 * 86400  # seconds; the journal keeps them for ever
 
 
@@ -269,13 +271,15 @@ class Registry:
         )  # fmt: skip
 
     def answer(self, versement: str) -> Answer | None:
-        """The answer given to a versement."""
-        found = self._db.execute("SELECT * FROM reponse WHERE versement = ?", (versement,)).fetchone()
+        """The answer given to a versement; None too once what was accepted is eliminated."""
+        query = f"SELECT * FROM reponse WHERE versement = ? AND {_HOLDS}"  # noqa: S608 - no value in it
+        found = self._db.execute(query, (versement,)).fetchone()
         return _answer(found) if found else None
 
     def last_answer(self, account: str, message: str) -> Answer | None:
-        """The latest answer to a SIP of this identifier; the acceptance, once there is one."""
-        query = "SELECT * FROM reponse WHERE compte = ? AND identifiant = ? ORDER BY resultat DESC, le DESC LIMIT 1"
+        """The latest answer to a SIP of this identifier; the acceptance, while there is one that holds."""
+        query = f"""SELECT * FROM reponse WHERE compte = ? AND identifiant = ? AND {_HOLDS}
+          ORDER BY resultat DESC, le DESC LIMIT 1"""  # noqa: S608 - no value in it
         found = self._db.execute(query, (account, message)).fetchone()
         return _answer(found) if found else None
 
