@@ -209,6 +209,27 @@ def test_path_traversal(gateway: Gateway, pack: Pack, name: str) -> None:
     assert "n'est pas un nom de fichier admis" in gateway.refused(pack(whole() | {name: b"x"}), "CONTENEUR")
 
 
+@pytest.mark.parametrize("pack", PACKS)
+@pytest.mark.parametrize("added", ["content/acte.pdf/b", "content", "content/ARActe.xml/x/y"])
+def test_a_file_that_is_a_folder_too(gateway: Gateway, pack: Pack, added: str) -> None:
+    entries = {"content-1": b"x", "content.pdf": b"x", **whole()}
+    for ordered in ({**entries, added: b"x"}, {added: b"x", **entries}):
+        shown = gateway.refused(pack(ordered), "CONTENEUR")
+        assert "est un fichier, et le dossier de « content/" in shown
+
+
+@pytest.mark.parametrize("pack", PACKS)
+@pytest.mark.parametrize("name", [".", "./."])
+def test_a_file_of_the_name_of_any_folder(gateway: Gateway, pack: Pack, name: str) -> None:
+    assert "« . » est le nom d'un fichier du SIP" in gateway.refused(pack(whole() | {name: b"x"}), "CONTENEUR")
+
+
+def test_a_name_is_short_enough_to_be_brought_back(gateway: Gateway) -> None:
+    name = "/".join(["é" * 120] * 8)
+    assert gateway.deposit(sip({f"{name}/acte.pdf": PDF})).accepted
+    assert "n'est pas un nom de fichier admis" in gateway.refused(sip({f"{name}/{'é' * 40}.pdf": PDF}), "CONTENEUR")
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
 def test_links_and_devices_in_a_tar(gateway: Gateway, kind: bytes) -> None:
     buffer = io.BytesIO(tar(whole()))

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -35,11 +35,11 @@ class Room:
         self.store = FileStore(folder / "stockage")
         self.other = FileStore(folder / "autre")
 
-    def keep(self, number: int, journaled: bool = True) -> str:
+    def keep(self, number: int, journaled: bool = True, names: Sequence[str] = NAMES) -> str:
         aip = aips.identifier("gondecourt", f"acte-{number}", "0")
         contents = [f"PDF {number}".encode() * 5000, b"bio", b"bio", b""]
         members = {}
-        for rank, (name, content) in enumerate(zip(NAMES, contents, strict=True)):
+        for rank, (name, content) in enumerate(zip(names, contents, strict=False)):
             path = self.folder / f"fichier-{rank}"
             path.write_bytes(content)
             members[name] = Member(name, path, len(content), hashlib.sha512(content).hexdigest())
@@ -50,7 +50,7 @@ class Room:
             title=f"Délibération n° {number}",
             when=datetime.now(UTC),
             members=members,
-            formats={NAMES[0]: Format("fmt/95", "PDF/A", "1a", "", "")},
+            formats={names[0]: Format("fmt/95", "PDF/A", "1a", "", "")},
             events=[Happened("contrôle", datetime.now(UTC).isoformat(), "OK", "bon")],
         )
         for store in (self.store, self.other):
@@ -226,3 +226,43 @@ def test_the_storage_down_stops_the_export(room: Room) -> None:
     room.store = room.other = Down(room.folder / "stockage")
     with pytest.raises(StoreError):
         room.export()
+
+
+@pytest.mark.parametrize("form", [export.OCFL, export.BAGIT])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a", "a/b"),
+        ("a/b", "a"),
+        ("x/a", "x/a/b/c", "x"),
+        (".",),
+        ("b", "."),
+        ("/".join(["é" * 120] * 17),),
+        ("é" * 200,),
+    ],
+    ids=["file then folder", "folder then file", "deep", "dot", "dot among others", "long path", "long name"],
+)
+def test_names_that_no_disk_holds_keep_no_archive_back(room: Room, form: str, names: Sequence[str]) -> None:
+    odd, good = room.keep(1, names=names), room.keep(2)
+    for done in ((2, 0), (0, 2)):  # and a second run does nothing again
+        outcome = room.export(form)
+        assert (outcome.made, outcome.already, outcome.failed) == (*done, {})
+    tar = room.folder / "cible" / "archives-tar" / f"{odd}.tar"
+    with room.store.get("gondecourt", "aip", f"{odd}.tar") as stream:
+        assert tar.read_bytes() == stream.read()
+    with tarfile.open(tar) as archive:
+        content = archive.extractfile(f"{odd}/v1/content/sip/{names[0]}")
+        assert content is not None and content.read() == b"PDF 1" * 5000
+    assert any(good in path.name for path in (room.folder / "cible" / "archives").glob("**/*"))
+    told = json.loads((room.folder / "cible" / "export.json").read_text())
+    assert told["termine"] is True and told["en_tar"] == [odd]
+    assert list(room.journal.events())[-1].outcome == "succes"
+
+
+def test_a_damaged_copy_of_odd_names_is_replaced_by_a_good_one(room: Room) -> None:
+    odd = room.keep(1, names=("a", "a/b"))
+    room.damage(odd)
+    assert room.export().failed == {}
+    room.damage(odd, room.other)
+    outcome = room.export(target="autre-cible")
+    assert list(outcome.failed) == [odd] and outcome.whole == {}

@@ -5,6 +5,7 @@ The target folder gets::
     LISEZMOI.txt   what this is, and which public tools verify it
     export.json    what was asked, and how far it is
     archives/      OCFL 1.1 storage root (layout 0003), or one BagIt folder an archive
+    archives-tar/  archives whose files have names that this disk cannot hold, as they are in the storage
 
 An archive appears under `archives/` by a rename, when all its digests are right: a run that was cut goes on.
 """
@@ -12,6 +13,7 @@ An archive appears under `archives/` by a rename, when all its digests are right
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import json
 import os
@@ -20,8 +22,8 @@ import shutil
 import sqlite3
 import sys
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -41,6 +43,10 @@ Archives du compte « {account} », exportées le {day}.
 {what}
 Rien d'autre n'est nécessaire : ni notre logiciel, ni base de données. Chaque archive contient les fichiers versés
 (sip/) et les événements de son archivage (premis.xml, PREMIS 3).
+
+Le dossier « archives-tar », s'il existe, contient telles quelles, une par fichier .tar, les archives dont des fichiers
+ont des noms que ce disque ne peut pas écrire (un fichier et un dossier du même nom, un nom trop long). Chacune est un
+objet OCFL ; tar, 7-Zip ou Python en lisent les fichiers un à un, sous v1/content/.
 """
 _WHAT = {
     OCFL: """\
@@ -66,13 +72,21 @@ class Damaged(Exception):
     """An archive is not what it must be; the message is French."""
 
 
+class _Unfit(Exception):
+    """The target cannot hold files of such names; the message is French."""
+
+
 @dataclass
 class Outcome:
-    """What was done: archives exported by this run, found done already, and those that could not be (with why)."""
+    """What was done: archives exported by this run, found done already, and those that could not be (with why).
+
+    `whole` are those that stayed a tar, with why.
+    """
 
     made: int = 0
     already: int = 0
     bytes: int = 0
+    whole: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
@@ -117,12 +131,16 @@ def export(
     partial = target / "archives.en-cours"
     for aip, (name, sha512) in sorted(wanted.items()):
         final = target / "archives" / _place(aip, form)
-        if final.is_dir():
+        tar = target / "archives-tar" / f"{aip}.tar"
+        if final.is_dir() or tar.is_file():
             outcome.already += 1
             continue
         try:
-            outcome.bytes += _one(replicas, account, name, sha512, aip, partial, final, form)
+            size, why = _one(replicas, account, name, sha512, aip, partial, final, tar, form)
+            outcome.bytes += size
             outcome.made += 1
+            if why:
+                outcome.whole[aip] = why
             progress(f"{outcome.made + outcome.already}/{len(wanted)} {aip}")
         except Damaged as error:
             outcome.failed[aip] = str(error)
@@ -132,6 +150,7 @@ def export(
         "termine": not outcome.failed,
         "archives": outcome.made + outcome.already,
         "manquantes": outcome.failed,
+        "en_tar": sorted(path.stem for path in (target / "archives-tar").glob("*.tar")),
         "inconnues_du_journal": sorted(outcome.unknown),
     }
     _mark(target, account, form, done)
@@ -204,26 +223,70 @@ def _one(
     aip: str,
     partial: Path,
     final: Path,
+    tar: Path,
     form: str,
-) -> int:
-    """Bring one archive to its place; gives the bytes read."""
+) -> tuple[int, str]:
+    """Bring one archive to its place, or its tar to its own; gives the bytes read, and why it is the tar."""
     reasons: list[str] = []
     for label, store in replicas:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
+        why, place = "", final
         try:
-            size = _unpack(store, account, name, sha512, aip, partial)
-            check(partial / aip)
+            try:
+                with _named():
+                    size = _unpack(store, account, name, sha512, aip, partial)
+                    check(partial / aip)
+                    ready = partial / aip if form == OCFL else _bag(partial / aip, partial / "sac", account)
+            except _Unfit as error:
+                why, place = str(error), tar
+                ready = partial / "aip.tar"
+                size = _copy(store, account, name, sha512, ready)
         except (Damaged, StoreError) as error:
             reasons.append(f"{label} : {error}")
             continue
-        ready = partial / aip if form == OCFL else _bag(partial / aip, partial / "sac", account)
         _sync(ready)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        ready.rename(final)
-        durable.sync_directory(final.parent)
-        return size
+        place.parent.mkdir(parents=True, exist_ok=True)
+        ready.rename(place)
+        durable.sync_directory(place.parent)
+        return size, why
     raise Damaged(" ; ".join(reasons))
+
+
+# What a name may meet on a disk; anything else is the disk's own trouble.
+_NAMES = {
+    errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTEMPTY,
+}  # fmt: skip
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NAMES:
+            raise
+        name = PurePosixPath(str(error.filename or "")).name[:120]
+        raise _Unfit(f"« {name} » ne peut pas être écrit sur ce disque ({error.strerror})") from error
+
+
+def _copy(store: Store, account: str, name: str, sha512: str | None, target: Path) -> int:
+    """The tar as it is in the storage; gives its bytes."""
+    expected = _expected(store, account, name, sha512)
+    try:
+        with closing(store.get(account, inventory.CONTAINER, name)) as raw, target.open("wb") as written:
+            stream = _Digesting(raw)
+            while block := stream.read(_BLOCK):
+                written.write(block)
+    except NotStored:
+        raise Damaged("elle n'est plus au stockage") from None
+    if stream.digest.hexdigest() != expected:
+        raise Damaged("son SHA-512 n'est pas celui du journal")
+    return stream.size
+
+
+def _expected(store: Store, account: str, name: str, sha512: str | None) -> str | None:
+    return sha512 or (store.head(account, inventory.CONTAINER, name) or {}).get("sha512")
 
 
 class _Digesting:
@@ -240,7 +303,7 @@ class _Digesting:
 
 
 def _unpack(store: Store, account: str, name: str, sha512: str | None, aip: str, folder: Path) -> int:
-    expected = sha512 or (store.head(account, inventory.CONTAINER, name) or {}).get("sha512")
+    expected = _expected(store, account, name, sha512)
     try:
         with closing(store.get(account, inventory.CONTAINER, name)) as raw:
             stream = _Digesting(raw)
@@ -338,6 +401,9 @@ def _manifest(entries: Sequence[tuple[str, str]]) -> str:
 
 
 def _sync(folder: Path) -> None:
+    if folder.is_file():
+        with folder.open("rb") as stream:
+            os.fsync(stream.fileno())
     for root, _, names in os.walk(folder):
         for name in names:
             with Path(root, name).open("rb") as stream:
@@ -382,6 +448,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     for aip in outcome.unknown:
         print(f"! {aip} : au stockage, mais inconnue du journal")
+    for aip, why in outcome.whole.items():
+        print(f"! {aip} : {why} ; l'archive entière est dans archives-tar")
     for aip, why in outcome.failed.items():
         print(f"✗ {aip} : {why}")
     already = f" ({outcome.already} l'étaient déjà)" if outcome.already else ""

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -28,6 +29,7 @@ _BLOCK = 1 << 20
 _MAX_READ = 16 << 20
 _RATIO_FROM = 10_000_000  # below this size, a high compression ratio is no danger
 _MAX_NAME, _MAX_DEPTH = 1000, 30
+_MAX_PATH = 2000  # bytes of a name; a path has 4095, and an archive is brought back into some folder
 _MAX_NAMES = 4_000_000  # bytes of all names together: each is kept some ten times until the archive is stored
 # Bytes that tar may have before a file (its header and the GNU or PAX ones), and fields that hold for all its files.
 _MAX_HEADER, _MAX_COMMON = 128 << 10, 100
@@ -116,6 +118,8 @@ def _write(
     with _explained():
         for name, announced, source in entries:
             plain = _safe(name)
+            if plain == ".":
+                raise refuse("CONTENEUR", "« . » est le nom d'un fichier du SIP : c'est celui de tout dossier.")
             names += len(plain.encode())
             if names > _MAX_NAMES:
                 raise refuse("CONTENEUR", f"Les noms des fichiers font plus de {_MAX_NAMES // 1_000_000} Mo ensemble.")
@@ -135,6 +139,11 @@ def _write(
             members[plain] = Member(plain, path, size, digest.hexdigest())
     if not members:
         raise refuse("CONTENEUR", "Le conteneur est vide.")
+    # No disk holds both; "/" as the lowest character puts what is in a folder right after the file of its name.
+    for one, other in pairwise(sorted(members, key=lambda name: name.replace("/", "\0"))):
+        if other.startswith(f"{one}/"):
+            text = f"« {_shown(one)} » est un fichier, et le dossier de « {_shown(other)} » : renommez l'un des deux."
+            raise refuse("CONTENEUR", text)
     return members
 
 
@@ -237,6 +246,7 @@ def _safe(name: str) -> str:
         or len(parts) > _MAX_DEPTH
         or any(len(part.encode("utf-8", "surrogateescape")) > 255 for part in parts)
         or len(plain) > _MAX_NAME
+        or len(plain.encode("utf-8", "surrogateescape")) > _MAX_PATH
         or any("\ud800" <= char <= "\udfff" for char in plain)
     )
     if wrong and plain != ".":
