@@ -16,11 +16,11 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from creatic.deliberations import doors
+
 # Accounts of services, which may send their password with each request.
 SERVICES = ("passerelle",)
 SITE = "deliberations"
-# Zope's own management pages.
-MANAGEMENT = ("manage", "@@manage", "portal_setup", "Control_Panel")
 _FIRST_SOCKET = 3  # sd_listen_fds(3)
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -51,18 +51,13 @@ def front(application: Application, name: str) -> Application:
             login = basic_login(environ.get("HTTP_AUTHORIZATION", ""))
             if login is not None and login not in SERVICES:
                 del environ["HTTP_AUTHORIZATION"]
-            steps = [step for step in path.split("/") if step]
-            if any(step.startswith(("VirtualHost", "_vh_")) or _is_management(step) for step in steps):
+            if doors.is_closed(path) or doors.directs_inside(environ.get("QUERY_STRING", "")):
                 start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
                 return [b"Cette page n'existe pas.\n"]
         environ["PATH_INFO"] = f"/VirtualHostBase/https/{name}:443/{SITE}/VirtualHostRoot{path}"
         return application(environ, start_response)
 
     return answer
-
-
-def _is_management(step: str) -> bool:
-    return step in MANAGEMENT or step.startswith(("manage_", "@@manage-"))
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ import pytest
 import serve
 
 
-def asked(path: str, login: str = "", outside: bool = True) -> dict[str, Any] | str:
+def asked(path: str, login: str = "", outside: bool = True, query: str = "") -> dict[str, Any] | str:
     """What Zope is asked, or the status of what answers in its place."""
     seen: dict[str, Any] = {}
     said: list[str] = []
@@ -19,7 +19,7 @@ def asked(path: str, login: str = "", outside: bool = True) -> dict[str, Any] | 
         seen.update(environ)
         return []
 
-    environ = {"PATH_INFO": path}
+    environ = {"PATH_INFO": path, "QUERY_STRING": query}
     if outside:
         environ["HTTP_X_FORWARDED_FOR"] = "10.0.0.1"
     if login:
@@ -52,7 +52,28 @@ def test_a_header_that_cannot_be_read_does_not_pass() -> None:
 @pytest.mark.parametrize(
     "path",
     ["/manage", "/manage_main", "/gondecourt/manage_access", "/acl_users/manage_users", "/portal_setup",
-     "/x/VirtualHostRoot/y", "/VirtualHostBase/http/a:80/", "/_vh_a/b"],
+     "/x/VirtualHostRoot/y", "/VirtualHostBase/http/a:80/", "/_vh_a/b", "/@@manage-viewlets",
+     "/++view++manage-viewlets", "/++attribute++manage_main", "/++view++++attribute++manage_main", "/aq_parent/x",
+     "/gondecourt/aq_parent"],
 )  # fmt: skip
 def test_managing_zope_is_not_for_visitors(path: str) -> None:
     assert asked(path) == "404 Not Found"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["manage_main:method=x", "manage_main:action=", "manage_main:default_method=x", "manage_main:default_action=x",
+     ":method=manage_main", "x=1&manage_main:method=x", "manage%5Fmain%3Amethod=x", "acl_users/manage_main:method=x",
+     "manage_main:method:utf8=x", "manage_main:utf8:method=x", "%2B%2Battribute%2B%2Bmanage_main:method=x",
+     "portal_setup:method=x", "@@manage-viewlets:method=x", "aq_parent:method=x", "manage_main:list:method=x"],
+)  # fmt: skip
+def test_nor_by_a_field_that_names_a_page(query: str) -> None:
+    assert asked("/", query=query) == "404 Not Found"
+    assert isinstance(asked("/", query=query, outside=False), dict)
+
+
+@pytest.mark.parametrize(
+    "query", ["", "SearchableText=manage_main", "manage_main=1", "folder_rename_form:method=x", "tags:list=manage_x"]
+)
+def test_a_field_is_a_field(query: str) -> None:
+    assert isinstance(asked("/", query=query), dict)

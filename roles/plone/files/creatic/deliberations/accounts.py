@@ -6,25 +6,30 @@ The guard is a PAS plugin in front of the store of passwords, the only one that 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from AccessControl.class_init import InitializeClass
-from creatic.deliberations import passwords
+from Acquisition import aq_base
+from App.special_dtml import DTMLFile
+from creatic.deliberations import doors, passwords
 from plone import api
 from plone.base.interfaces import IForcePasswordChange
+from plone.resource.file import FilesystemFile
+from Products.PageTemplates.PageTemplateFile import PageTemplateFile
 from Products.PluggableAuthService.interfaces.plugins import IAuthenticationPlugin, IValidationPlugin
 from Products.PluggableAuthService.plugins.BasePlugin import BasePlugin
+from zExceptions import Forbidden, NotFound, Redirect
+from zope.browserresource.interfaces import IResource
 from zope.component import adapter
 from zope.globalrequest import getRequest
 from zope.interface import implementer
-from zope.publisher.interfaces.browser import IBrowserRequest
+from zope.publisher.interfaces.browser import IBrowserRequest, IBrowserView
 
 PLUGIN = "creatic"
-# What one who must change their password may still reach.
-_OPEN = re.compile(
-    r"/(@@)?(login|logout|logged-out|forced-password-change)/?$|VirtualHostRoot/\+\+(plone|theme|resource)\+\+"
-)
+# Pages that one who must change their password may still reach, beside what pages are drawn with.
+_OPEN = ("login", "logout", "logged-out", "forced-password-change", "favicon.ico", "site-logo", "custom_colors.css")
+# Steps of a path that nginx's side put there.
+_VIRTUAL = ("virtual_hosting",)
 
 
 @implementer(IAuthenticationPlugin, IValidationPlugin)
@@ -115,14 +120,34 @@ class ChangeFirst:
         self.request.response.redirect(f"{api.portal.get().absolute_url()}/@@forced-password-change")
 
 
+def _is_open(published: Any) -> bool:
+    """Whether what is published is one of the open pages, or a file that pages are drawn with: a path can lie."""
+    page = aq_base(published)
+    if IResource.providedBy(page) or isinstance(page, FilesystemFile):
+        return True
+    return IBrowserView.providedBy(page) and getattr(page, "__name__", "") in _OPEN
+
+
+def keep_out(event: Any) -> None:
+    """Zope's management is for this machine alone: a form's field leads to a page as well as a path does."""
+    request = event.request
+    if "HTTP_X_FORWARDED_FOR" not in request.environ or "PUBLISHED" not in request:
+        return
+    page = aq_base(request["PUBLISHED"])
+    steps = [step for step in request.steps if step not in _VIRTUAL]
+    name = str(getattr(page, "__name__", None) or "")
+    # Such files are drawn by Zope's own pages alone.
+    if doors.is_closed([*steps, name]) or isinstance(page, DTMLFile | PageTemplateFile):
+        raise NotFound("Cette page n'existe pas.")
+
+
 def hold(event: Any) -> None:
     """Let nobody do anything with a given password but change it."""
     request = event.request
     user = request.get("AUTHENTICATED_USER")
     if user is None or user.getUserName() == "Anonymous User" or "PUBLISHED" not in request:
         return
-    path = request.environ.get("PATH_INFO", "")
-    if _OPEN.search(path):
+    if _is_open(request["PUBLISHED"]):
         return
     try:
         member = api.user.get_current()
@@ -131,9 +156,5 @@ def hold(event: Any) -> None:
     if not must_change(member):
         return
     if "application/json" in request.environ.get("HTTP_ACCEPT", ""):
-        from zExceptions import Forbidden
-
         raise Forbidden("Changez d'abord votre mot de passe : ouvrez le site dans un navigateur.")
-    from zExceptions import Redirect
-
     raise Redirect(f"{api.portal.get().absolute_url()}/@@forced-password-change")
