@@ -1,4 +1,4 @@
-"""Helios flows signed in XAdES, judged by openssl on what lxml makes canonical."""
+"""Helios flows signed in XAdES, judged by xmlsec1, by the schemas, and by openssl on what lxml makes canonical."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import asyncio
 import base64
 import datetime as dt
 import hashlib
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,35 +18,29 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from lxml import etree
-from signature_actes import pes, token
+from signature_actes import flow as flows
+from signature_actes import pes, receive, token, xades
+from signature_actes.limits import MEMORY, TOO_MUCH
 from signature_actes.person import Person
 from signature_actes.refusal import Refusal
+from signxml import CanonicalizationMethod, DigestAlgorithm, SignatureReference
+from signxml.xades import XAdESSignaturePolicy, XAdESSigner
 
+from tests import helios
 from tests.unit.signature.conftest import NOW, SIREN, Issuer, Tokens, run, software
 
 CLAIRE = Person("Claire Dubois", SIREN)
 PLACE = pes.Place("Gondecourt", "59147")
-NAMES = {
-    "ds": "http://www.w3.org/2000/09/xmldsig#",
-    "xades": "http://uri.etsi.org/01903/v1.3.2#",
-    "p": "http://www.minefi.gouv.fr/cp/helios/pes_v2/Rev0/aller",
-}
-FLOW = """<?xml version="1.0" encoding="ISO-8859-1"?>
-<n:PES_Aller xmlns:n="http://www.minefi.gouv.fr/cp/helios/pes_v2/Rev0/aller"{root}>
-  <Enveloppe><Parametres><NomFic V="PESALR2_1"/></Parametres></Enveloppe>
-  <PES_DepenseAller>
-    <Bordereau{one}>
-      <BlocBordereau><Objet V="Réfection de l'école"/></BlocBordereau><Piece><Mt V="120.00"/></Piece>
-    </Bordereau>
-    <Bordereau{two}><BlocBordereau><Objet V="Énergie"/></BlocBordereau></Bordereau>
-  </PES_DepenseAller>
-</n:PES_Aller>
-"""
+DS, XAD = xades.DS, xades.XADES
+NAMES = {"ds": DS, "xad": XAD, "p": "http://www.minefi.gouv.fr/cp/helios/pes_v2/Rev0/aller"}
+SCHEMAS = Path(__file__).parents[4] / "shared" / "protocol" / "pes"
+ROLE = Path(__file__).parents[3] / "roles" / "signature" / "files"
+UNIT = 1_200_000_000  # bytes: MemoryMax of parapheur-sceau@.service
 
 
-def flow(folder: Path, root: str = "", one: str = ' Id="B1"', two: str = ' Id="B2"') -> Path:
+def flow(folder: Path, **options: Any) -> Path:
     path = folder / "flux.xml"
-    path.write_bytes(FLOW.format(root=root, one=one, two=two).encode("iso-8859-1"))
+    path.write_bytes(helios.flow(**options))
     return path
 
 
@@ -51,6 +49,44 @@ def signed(issuer: Issuer, source: Path, **options: Any) -> Path:
     name = options.pop("common_name", "Claire Dubois")
     pes.sign(source, target, software(issuer, issuer.person(name, **options)), PLACE)
     return target
+
+
+def checked(issuer: Issuer, path: Path, original: Path | None = None) -> str:
+    return asyncio.run(pes.check(path, CLAIRE, issuer.trust, original)).holder
+
+
+def refused(issuer: Issuer, path: Path, words: str, original: Path | None = None) -> None:
+    with pytest.raises(Refusal, match=words):
+        checked(issuer, path, original)
+
+
+def without_signatures(content: bytes) -> bytes:
+    return re.sub(rb"<ds:Signature .*?</ds:Signature>", b"", content)
+
+
+def xmlsec1_verifies(issuer: Issuer, path: Path) -> None:
+    """As S²LOW asks it of each signature: the element that bears it is known by its name."""
+    if not shutil.which("xmlsec1"):
+        pytest.skip("xmlsec1 is not installed")
+    above = path.with_name("emettrice.pem")
+    above.write_bytes(issuer.issuing[0].public_bytes(serialization.Encoding.PEM))
+    found: Any = etree.parse(path).getroot().iterfind(".//ds:Signature", NAMES)
+    for signature in found:
+        where = f"//*[namespace-uri()='{DS}'][local-name()='Signature'][@Id='{signature.get('Id')}']"
+        name = etree.QName(signature.getparent()).localname
+        run("xmlsec1", "--verify", "--node-xpath", where, "--id-attr:Id", name, "--trusted-pem",
+            issuer.folder / "root.pem", "--untrusted-pem", above, path)  # fmt: skip
+
+
+def valid(path: Path) -> None:
+    """The flow, and the properties of each signature, follow their schemas."""
+    if not SCHEMAS.is_dir():
+        pytest.skip("the DGFiP's schemas are not there (../shared/protocol/pes)")
+    tree = etree.parse(path)
+    etree.XMLSchema(etree.parse(SCHEMAS / "PES_V2" / "Rev0" / "PES_Aller.xsd")).assertValid(tree)
+    schema = etree.XMLSchema(etree.parse(SCHEMAS / "xades" / "XAdES1.2.2.xsd"))
+    for properties in tree.iterfind(".//xad:QualifyingProperties", NAMES):
+        schema.assertValid(etree.ElementTree(properties))
 
 
 def openssl_verifies(signature: Any, element: Any, folder: Path) -> None:
@@ -73,51 +109,133 @@ def openssl_verifies(signature: Any, element: Any, folder: Path) -> None:
     reference = next(one for one in info.findall("ds:Reference", NAMES) if one.get("URI") == f"#{element.get('Id')}")
     bare: Any = etree.fromstring(etree.tostring(element.getroottree()))
     copy = bare if element is element.getroottree().getroot() else bare.find(f".//*[@Id='{element.get('Id')}']")
-    copy.remove(copy.find("ds:Signature", NAMES))
+    own = copy.find("ds:Signature", NAMES)
+    tail = own.tail or ""
+    own.getprevious().tail = (own.getprevious().tail or "") + tail
+    own.tail = None
+    copy.remove(own)
     digest = hashlib.sha256(etree.tostring(copy, method="c14n", exclusive=True, with_tail=False)).digest()
     assert base64.b64decode(reference.findtext("ds:DigestValue", "", NAMES)) == digest
 
 
 def test_each_bordereau_is_signed_with_the_token(issuer: Issuer, tokens: Tokens, tmp_path: Path) -> None:
-    source, target = flow(tmp_path), tmp_path / "flux-signe.xml"
+    source, target = flow(tmp_path, pj="JVBERi0="), tmp_path / "flux-signe.xml"
     before = source.read_bytes()
-    key = tokens.make("gondecourt-maire", issuer.person())
+    pair = issuer.person()
+    key = tokens.make("gondecourt-maire", pair)
     with token.signer(key, lambda: "271828") as signer:
         assert pes.sign(source, target, signer, PLACE) == 2
     assert source.read_bytes() == before
-    assert target.read_bytes().startswith(b"<?xml version='1.0' encoding='ISO-8859-1'?>")
     root = etree.parse(target).getroot()
     for slip in root.findall(".//Bordereau"):
         [signature] = slip.findall("ds:Signature", NAMES)
         openssl_verifies(signature, slip, tmp_path)
-        properties = ".//xades:SignedSignatureProperties/xades:"
-        assert signature.findtext(f"{properties}SignaturePolicyIdentifier//xades:Identifier", "", NAMES) == (
-            "urn:oid:1.2.250.1.131.1.5.18.21.1.7"
-        )
-        assert signature.findtext(f"{properties}SignatureProductionPlace/xades:City", "", NAMES) == "Gondecourt"
-        assert signature.findtext(f"{properties}SignatureProductionPlace/xades:PostalCode", "", NAMES) == "59147"
-        assert signature.findtext(f"{properties}SignerRole//xades:ClaimedRole", "", NAMES) == "Ordonnateur"
-        assert signature.find(f"{properties}SigningTime", NAMES) is not None
-    assert asyncio.run(pes.check(target, CLAIRE, issuer.trust, source)).holder == "Claire Dubois"
+    assert without_signatures(target.read_bytes()) == before
+    assert checked(issuer, target, source) == "Claire Dubois"
+    xmlsec1_verifies(issuer, target)
+    valid(target)
+
+
+def test_a_signature_says_what_the_policy_asks(issuer: Issuer, tmp_path: Path) -> None:
+    pair = issuer.person()
+    source, target = flow(tmp_path), tmp_path / "flux-signe.xml"
+    pes.sign(source, target, software(issuer, pair), PLACE)
+    signature: Any = etree.parse(target).find(".//Bordereau/ds:Signature", NAMES)
+    assert [child.tag for child in signature] == [f"{{{DS}}}{name}" for name in (
+        "SignedInfo", "SignatureValue", "KeyInfo", "Object")]  # fmt: skip
+    references = signature.findall("ds:SignedInfo/ds:Reference", NAMES)
+    assert [(one.get("URI"), one.get("Type")) for one in references] == [
+        ("#B1", None), ("#B1_SIG_1_SP", f"{XAD}SignedProperties"),
+    ]  # fmt: skip
+    properties = signature.find("ds:Object/xad:QualifyingProperties/xad:SignedProperties/*", NAMES)
+    assert [etree.QName(child).localname for child in properties] == [
+        "SigningTime", "SigningCertificate", "SignaturePolicyIdentifier", "SignatureProductionPlace", "SignerRole",
+    ]  # fmt: skip
+
+    def said(path: str) -> str:
+        return str(properties.findtext(path, "", NAMES))
+
+    moment = dt.datetime.strptime(said("xad:SigningTime"), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=dt.UTC)
+    assert abs(dt.datetime.now(dt.UTC) - moment) < dt.timedelta(minutes=10)
+    certificate, held = pair[0], "xad:SigningCertificate/xad:Cert/"
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    assert base64.b64decode(said(f"{held}xad:CertDigest/ds:DigestValue")) == hashlib.sha256(der).digest()
+    assert said(f"{held}xad:IssuerSerial/ds:X509SerialNumber") == str(certificate.serial_number)
+    assert (
+        said(f"{held}xad:IssuerSerial/ds:X509IssuerName") == "CN=Émettrice du prestataire,O=Commune de Gondecourt,C=FR"
+    )
+    policy = "xad:SignaturePolicyIdentifier/xad:SignaturePolicyId/"
+    assert said(f"{policy}xad:SigPolicyId/xad:Identifier") == "urn:oid:1.2.250.1.131.1.5.18.21.1.4"
+    assert said(f"{policy}xad:SigPolicyHash/ds:DigestValue") == "Jkdb+aba0Hz6+ZPKmKNhPByzQ+Q="
+    assert said("xad:SignatureProductionPlace/xad:City") == "Gondecourt"
+    assert said("xad:SignatureProductionPlace/xad:PostalCode") == "59147"
+    assert said("xad:SignerRole/xad:ClaimedRoles/xad:ClaimedRole") == "Ordonnateur"
+
+
+def test_the_issuer_is_named_as_java_names_it() -> None:
+    name = x509.Name.from_rfc4514_string(r"CN=AC \#1\, élémentaire,OU=0002 433702479,O=Tiers\+Co,C=FR")
+    assert xades.rfc2253(name) == r"CN=AC #1\, élémentaire,OU=0002 433702479,O=Tiers\+Co,C=FR".replace("AC #1", "AC #1")
+    mail = x509.NameAttribute(x509.oid.NameOID.EMAIL_ADDRESS, "a@b.fr")
+    country = x509.NameAttribute(x509.oid.NameOID.COUNTRY_NAME, "FR")
+    assert xades.rfc2253(x509.Name([country, mail])) == "1.2.840.113549.1.9.1=#16066140622e6672,C=FR"
 
 
 def test_the_whole_flow_is_signed_when_a_bordereau_has_no_id(issuer: Issuer, tmp_path: Path) -> None:
-    source = flow(tmp_path, root=' Id="F1"', two="")
+    source = flow(tmp_path, root="F1", slips=("B1", ""))
     target = signed(issuer, source)
     root = etree.parse(target).getroot()
     [signature] = root.findall("ds:Signature", NAMES)
     openssl_verifies(signature, root, tmp_path)
-    assert asyncio.run(pes.check(target, CLAIRE, issuer.trust, source)).holder == "Claire Dubois"
+    assert checked(issuer, target, source) == "Claire Dubois"
+    xmlsec1_verifies(issuer, target)
+    valid(target)
 
 
-def refused(issuer: Issuer, path: Path, words: str, original: Path | None = None) -> None:
-    with pytest.raises(Refusal, match=words):
-        asyncio.run(pes.check(path, CLAIRE, issuer.trust, original))
+def test_a_key_on_an_elliptic_curve_signs_too(issuer: Issuer, tmp_path: Path) -> None:
+    source, target = flow(tmp_path), tmp_path / "flux-signe.xml"
+    pair = issuer._make(issuer.person()[0].subject, issuer.issuing)
+    pes.sign(source, target, software(issuer, pair), PLACE)
+    assert checked(issuer, target, source) == "Claire Dubois"
+    xmlsec1_verifies(issuer, target)
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [('V="120.00"', 'V="920.00"'), ("Réfection", "Réfaction"), (">Gondecourt<", ">Lille<")]
-)
+    "change",
+    [
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: text.replace(b"ISO-8859-1", b"UTF-8").decode("latin-1").encode(),
+        lambda text: text.replace(b'encoding="ISO-8859-1"', b"encoding='iso-8859-1' standalone='yes'"),
+        lambda text: text.replace(b"<n:PES_Aller ", b'<n:PES_Aller xmlns:ds="urn:other" xmlns:xsi="urn:xsi" '),
+        lambda text: text.replace(b"<n:PES_Aller ", b'<!-- fait par X --><n:PES_Aller xmlns:b="urn:b" b:c="1" '),
+        lambda text: text.replace(b'<Bordereau Id="B1"', b'<Bordereau xmlns:b="u:b" b:c="&#9;" a="&#13;" Id="B1"'),
+        lambda text: text.replace(b"<BlocBordereau>", b"<BlocBordereau><!-- x --><?y z?><![CDATA[a & b]]>&amp;&#13;>"),
+        lambda text: text.replace(b"<Piece>", b'<Piece xmlns="urn:p"><b:x xmlns:b="urn:b"/><y xmlns=""><z/></y>'),
+        lambda text: text.replace(b"n:PES_Aller", b"PES_Aller").replace(b"xmlns:n=", b"xmlns="),
+        lambda text: text.replace(b'V="120.00"', b"V='&quot;1 < 2 > \"3\"'".replace(b"<", b"&lt;")),
+    ],
+)  # fmt: skip
+def test_however_a_flow_is_written_it_is_signed_and_nothing_of_it_moves(
+    issuer: Issuer, tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    source = flow(tmp_path)
+    source.write_bytes(change(source.read_bytes()))
+    target = signed(issuer, source)
+    assert without_signatures(target.read_bytes()) == source.read_bytes()
+    assert checked(issuer, target, source) == "Claire Dubois"
+    read = flows.scan(source)
+    digests, _whole = read.digests({"B1": "sha512", "B2": "sha256"})
+    tree: Any = etree.parse(source)
+    for name, algorithm in (("B1", "sha512"), ("B2", "sha256")):
+        element = tree.find(f".//*[@Id='{name}']")
+        canonical = etree.tostring(element, method="c14n", exclusive=True, with_comments=False, with_tail=False)
+        assert digests[name] == hashlib.new(algorithm, canonical).digest()
+    xmlsec1_verifies(issuer, target)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('V="120.00"', 'V="920.00"'), ("Réfection", "Réfaction"), (">Gondecourt<", ">Lille<"),
+                     ("<xad:ClaimedRole>Ordonnateur", "<xad:ClaimedRole>Comptable"), ("#sha256", "#sha512")]
+)  # fmt: skip
 def test_a_flow_changed_after_the_signature(issuer: Issuer, tmp_path: Path, old: str, new: str) -> None:
     path = signed(issuer, flow(tmp_path))
     content = path.read_bytes()
@@ -152,21 +270,236 @@ def wrap(root: Any) -> None:
     flow_part = root.find("PES_DepenseAller")
     true = flow_part.findall("Bordereau")[0]
     false: Any = etree.fromstring(etree.tostring(true, with_tail=False))
-    false.find(".//Mt").set("V", "9999.00")
+    false.find(".//MtHT").set("V", "9999.00")
     signature = false.find("ds:Signature", NAMES)
     flow_part.replace(true, false)
     signature.find("ds:Object", NAMES).append(true)
 
 
-@pytest.mark.parametrize("change", [move_signature, drop_signature, add_slip, wrap])
+def wrap_renamed(root: Any) -> None:
+    """The false bordereau has another Id than the one that the signature knows."""
+    wrap(root)
+    root.find(".//Bordereau").set("Id", "B9")
+
+
+def wrap_beside(root: Any) -> None:
+    """The signed bordereau goes under the root, where nothing reads it, in another case of Id."""
+    true = root.find(".//Bordereau")
+    copy: Any = etree.fromstring(etree.tostring(true, with_tail=False))
+    true.find(".//MtHT").set("V", "9999.00")
+    copy.remove(copy.find("ds:Signature", NAMES))
+    copy.set("ID", copy.attrib.pop("Id"))
+    root.append(copy)
+
+
+def another_signature(root: Any) -> None:
+    """A signature that is none, beside the good ones, under the root."""
+    etree.SubElement(etree.SubElement(root, f"{{{DS}}}Signature"), "Bordereau", Id="B3")
+
+
+def another_signature_deeper(root: Any) -> None:
+    etree.SubElement(root.find(".//Piece"), f"{{{DS}}}Signature").text = "Virement à un autre"
+
+
+def two_signatures(root: Any) -> None:
+    slip = root.find(".//Bordereau")
+    twice: Any = etree.fromstring(etree.tostring(slip.find("ds:Signature", NAMES), with_tail=False))
+    for node in twice.iter():
+        if node.get("Id"):
+            node.set("Id", node.get("Id") + "_bis")
+    slip.append(twice)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [move_signature, drop_signature, add_slip, wrap, wrap_renamed, wrap_beside, another_signature,
+     another_signature_deeper, two_signatures],
+)  # fmt: skip
+@pytest.mark.parametrize("against", [True, False])
 def test_signatures_that_are_not_where_they_belong(
-    issuer: Issuer, tmp_path: Path, change: Callable[[Any], None]
+    issuer: Issuer, tmp_path: Path, change: Callable[[Any], None], against: bool
 ) -> None:
-    path = signed(issuer, flow(tmp_path))
+    source = flow(tmp_path)
+    path = signed(issuer, source)
     tree = etree.parse(path)
     change(tree.getroot())
     tree.write(path, encoding="ISO-8859-1")
-    refused(issuer, path, "abîmée ou fausse|n'est pas signé|porte plusieurs signatures|même Id")
+    words = "abîmée ou fausse|n'est pas signé|porte plusieurs signatures|même Id"
+    refused(issuer, path, words, source if against else None)
+
+
+def inside(path: str, text: str) -> Callable[[Any], None]:
+    """Put XML at the end of an element of the first signature."""
+
+    def change(signature: Any) -> None:
+        where = signature.find(path, NAMES) if path else signature
+        named = " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in NAMES.items())
+        made: Any = etree.fromstring(f"<x {named}>{text}</x>")
+        if len(where):
+            where[-1].tail = (where[-1].tail or "") + (made.text or "")
+        else:
+            where.text = (where.text or "") + (made.text or "")
+        where.extend(list(made))
+
+    return change
+
+
+def attribute(path: str, name: str) -> Callable[[Any], None]:
+    return lambda signature: (signature.find(path, NAMES) if path else signature).set(name, "x")
+
+
+def no_certificate(signature: Any) -> None:
+    signature.find(".//ds:X509Certificate", NAMES).text = ""
+
+
+def no_object(signature: Any) -> None:
+    signature.remove(signature.find("ds:Object", NAMES))
+
+
+def padded_value(signature: Any) -> None:
+    signature.find("ds:SignatureValue", NAMES).text += "===="
+
+
+def properties_twice(signature: Any) -> None:
+    """Others' properties before those that are signed."""
+    holder = signature.find("ds:Object", NAMES)
+    copy: Any = etree.fromstring(etree.tostring(holder[0]))
+    copy[0].set("Id", "autre")
+    copy.find(".//xad:ClaimedRole", NAMES).text = "Comptable"
+    holder.insert(0, copy)
+
+
+QUALIFYING = "ds:Object/xad:QualifyingProperties"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        inside("", "<ds:Object>Virement</ds:Object>"),
+        inside("", '<ds:Object><Bordereau xmlns="" Id="B9"/></ds:Object>'),
+        inside("", "<Piece/>"),
+        inside("", "texte"),
+        inside("", "<!-- rien -->"),
+        inside("", "<?rien?>"),
+        inside("", "<ds:Signature/>"),
+        inside("ds:Object", "texte"),
+        inside("ds:Object", "<Piece/>"),
+        inside("ds:Object", "<ds:Manifest/>"),
+        inside("ds:Object", '<xad:QualifyingProperties Target="#B1_SIG_1"/>'),
+        inside(QUALIFYING, "<xad:UnsignedProperties/>"),
+        inside(QUALIFYING, "<xad:UnsignedProperties><xad:UnsignedSignatureProperties/></xad:UnsignedProperties>"),
+        inside(QUALIFYING, '<xad:SignedProperties Id="autre"/>'),
+        inside(QUALIFYING, "texte"),
+        inside(f"{QUALIFYING}/xad:SignedProperties", "<!-- rien -->"),
+        inside("ds:KeyInfo", "<ds:KeyName>Maire</ds:KeyName>"),
+        inside("ds:KeyInfo", "<ds:KeyValue/>"),
+        inside("ds:KeyInfo", "<ds:X509Data/>"),
+        inside("ds:KeyInfo/ds:X509Data", "<ds:X509SubjectName>CN=x</ds:X509SubjectName>"),
+        inside("ds:KeyInfo/ds:X509Data", "<ds:X509Certificate>AAAA</ds:X509Certificate>"),
+        inside("ds:KeyInfo/ds:X509Data/ds:X509Certificate", "<Piece/>"),
+        inside("ds:KeyInfo/ds:X509Data/ds:X509Certificate", "<!-- rien -->"),
+        inside("ds:SignatureValue", "<Piece/>"),
+        inside("ds:SignedInfo", "<!-- rien -->"),
+        attribute("", "V"), attribute("ds:Object", "MimeType"), attribute("ds:KeyInfo", "V"),
+        attribute("ds:SignatureValue", "V"), attribute(QUALIFYING, "V"),
+        attribute("ds:KeyInfo/ds:X509Data/ds:X509Certificate", "V"),
+        no_certificate, no_object, padded_value, properties_twice,
+        lambda signature: signature.find("ds:Object", NAMES).set("Id", "B2_SIG_1"),
+        lambda signature: signature.find(QUALIFYING, NAMES).set("Target", "#B2_SIG_1"),
+        lambda signature: signature.attrib.pop("Id"),
+    ],
+)  # fmt: skip
+def test_a_signature_holds_nothing_but_a_signature(
+    issuer: Issuer, tmp_path: Path, change: Callable[[Any], None]
+) -> None:
+    source = flow(tmp_path)
+    path = signed(issuer, source)
+    tree: Any = etree.parse(path)
+    change(tree.find(".//Bordereau/ds:Signature", NAMES))
+    tree.write(path, encoding="ISO-8859-1")
+    refused(issuer, path, "abîmée ou fausse|même Id|n'en est pas un", source)
+
+
+def test_certificates_of_the_authorities_may_come_along(issuer: Issuer, tmp_path: Path) -> None:
+    source = flow(tmp_path)
+    path = signed(issuer, source)
+    tree: Any = etree.parse(path)
+    other = Issuer("inconnue", tmp_path / "autre")
+    for data in tree.iterfind(".//ds:X509Data", NAMES):
+        for certificate, _key in (issuer.root, issuer.issuing):
+            der = certificate.public_bytes(serialization.Encoding.DER)
+            etree.SubElement(data, f"{{{DS}}}X509Certificate").text = base64.b64encode(der).decode()
+    tree.write(path, encoding="ISO-8859-1")
+    assert checked(issuer, path, source) == "Claire Dubois"
+    der = other.issuing[0].public_bytes(serialization.Encoding.DER)
+    etree.SubElement(data, f"{{{DS}}}X509Certificate").text = base64.b64encode(der).decode()
+    tree.write(path, encoding="ISO-8859-1")
+    refused(issuer, path, "B2 : .*un certificat qui n'est d'aucune autorité du signataire", source)
+
+
+def signed_otherwise(issuer: Issuer, source: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Path:
+    """A flow signed with other constants than ours, by who might use another program."""
+    with monkeypatch.context() as other:
+        for name, value in changes.items():
+            other.setattr(xades, name, value)
+        return signed(issuer, source)
+
+
+@pytest.mark.parametrize("version", ["http://uri.etsi.org/01903/v1.1.1#", "http://uri.etsi.org/01903/v1.3.2#"])
+def test_other_versions_count_too(
+    issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    source = flow(tmp_path)
+    path = signed_otherwise(issuer, source, monkeypatch, XADES=version)
+    assert version.encode() in path.read_bytes()
+    assert XAD.encode() not in path.read_bytes()
+    assert checked(issuer, path, source) == "Claire Dubois"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"XADES": "http://uri.etsi.org/01903/v9#"}, "Object contient « QualifyingProperties »"),
+        ({"POLICY": "urn:oid:1.2.3", "POLICIES": {"urn:oid:1.2.3": {xades.SHA1: "AAAA"}}}, "politique"),
+        ({"POLICIES": {xades.POLICY: {xades.SHA1: "AAAA"}}}, "politique"),
+        ({"EXCLUSIVE": "http://www.w3.org/2001/10/xml-exc-c14n#WithComments"}, "CanonicalizationMethod"),
+        ({"ENVELOPED": "http://www.w3.org/TR/1999/REC-xpath-19991116"}, "Transform"),
+        ({"ENVELOPED": "http://www.w3.org/2001/10/xml-exc-c14n#"}, "transformations"),
+        ({"SHA256_URI": "http://www.w3.org/2000/09/xmldsig#sha1"}, "DigestMethod"),
+        ({"RSA": "http://www.w3.org/2000/09/xmldsig#rsa-sha1"}, "SignatureMethod"),
+        ({"RSA": "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256"}, "algorithme annoncé"),
+    ],
+)
+def test_what_is_signed_otherwise_is_refused(
+    issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], words: str
+) -> None:
+    path = signed_otherwise(issuer, flow(tmp_path), monkeypatch, **changes)
+    refused(issuer, path, f"B1 : la signature est abîmée ou fausse.*{words}")
+
+
+def test_what_signxml_signs_counts(issuer: Issuer, tmp_path: Path) -> None:
+    """XAdES 1.3.2 with SigningCertificateV2 and a reference to KeyInfo: what was signed before is still good."""
+
+    class Signer(XAdESSigner):
+        def _add_reference_to_signed_info(self, sig_root: Any, node_to_reference: Any, **attrs: Any) -> None:
+            super()._add_reference_to_signed_info(sig_root, node_to_reference, **attrs)
+            transforms = etree.Element(f"{{{DS}}}Transforms")
+            etree.SubElement(transforms, f"{{{DS}}}Transform", Algorithm=xades.EXCLUSIVE)
+            sig_root.find(f"{{{DS}}}SignedInfo")[-1].insert(0, transforms)
+
+    policy = XAdESSignaturePolicy("urn:oid:1.2.250.1.131.1.5.18.21.1.7", "Politique", DigestAlgorithm.SHA256,
+                                  "roF9+cfRHNPtVJolhdqfIqGMVuUXX8aR4rpiquf0u5E=")  # fmt: skip
+    source, path = flow(tmp_path, root="F1", slips=("",)), tmp_path / "flux-signe.xml"
+    method = CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0
+    certificate, key = issuer.person()
+    root = Signer(signature_policy=policy, claimed_roles=["Ordonnateur"], c14n_algorithm=method).sign(
+        etree.parse(source).getroot(), key=key, cert=[certificate], always_add_key_value=False,
+        reference_uri=[SignatureReference(URI="#F1", c14n_method=method)],
+    )  # fmt: skip
+    root.getroottree().write(path, encoding="ISO-8859-1")
+    assert checked(issuer, path, source) == "Claire Dubois"
+    path.write_bytes(path.read_bytes().replace(b'V="120.00"', b'V="920.00"'))
+    refused(issuer, path, "F1 : la signature est abîmée ou fausse")
 
 
 def test_the_signers_that_are_refused(issuer: Issuer, tmp_path: Path) -> None:
@@ -187,10 +520,22 @@ def test_the_signers_that_are_refused(issuer: Issuer, tmp_path: Path) -> None:
     refused(issuer, path, "est révoqué depuis le")
 
 
-def test_another_flow_than_the_circuit_s(issuer: Issuer, tmp_path: Path) -> None:
-    path = signed(issuer, flow(tmp_path))
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"PESALR2_1", b"PESALR2_2"),
+        (b"</n:PES_Aller>", b"<!-- vu --></n:PES_Aller>"),
+        (b"</n:PES_Aller>", b"<?vu?></n:PES_Aller>"),
+        (b"</n:PES_Aller>\n", b"</n:PES_Aller>\n<!-- vu -->"),
+        (b"</n:PES_Aller>", b"<PES_Marche/></n:PES_Aller>"),
+        (b"<Enveloppe>", b"<Enveloppe> "),
+        (b"<Enveloppe>", b'<Enveloppe xmlns:a="urn:a" a:b="">'),
+    ],
+)
+def test_another_flow_than_the_circuit_s(issuer: Issuer, tmp_path: Path, old: bytes, new: bytes) -> None:
     source = flow(tmp_path)
-    source.write_bytes(source.read_bytes().replace(b"PESALR2_1", b"PESALR2_2"))
+    path = signed(issuer, source)
+    path.write_bytes(path.read_bytes().replace(old, new))
     refused(issuer, path, "ce n'est pas le flux du circuit", original=source)
 
 
@@ -201,19 +546,46 @@ def test_another_flow_than_the_circuit_s(issuer: Issuer, tmp_path: Path) -> None
         (b"<PES_Aller", "pas un fichier XML lisible"),
         (b"<html/>", "ce n'est pas un PES Aller"),
         (b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><PES_Aller>&a;</PES_Aller>', "DOCTYPE"),
+        (b'<!DOCTYPE x><PES_Aller Id="A"/>', "DOCTYPE"),
+        (b'<!DOCTYPE x SYSTEM "http://127.0.0.1/x.dtd"><PES_Aller Id="A"/>', "DOCTYPE"),
+        (b'<PES_Aller Id="A">&a;</PES_Aller>', "pas un fichier XML lisible"),
         (b"<PES_Aller/>", "rien ne peut être désigné"),
         (b'<PES_Aller><PES_DepenseAller><Bordereau Id="A"/><Bordereau Id="A"/></PES_DepenseAller></PES_Aller>',
          "deux bordereaux ont le même Id"),
+        (b'<PES_Aller Id="A"><PES_DepenseAller><Bordereau><x ID="A"/></Bordereau></PES_DepenseAller></PES_Aller>',
+         "deux éléments ont le même Id"),
+        (b'<PES_Aller Id="A"><x xml:id="A"/></PES_Aller>', "deux éléments ont le même Id"),
         (b"<PES_Aller Id=\"a'] | //*[.='\"/>", "n'en est pas un"),
-        (b"<PES_Aller>" + b"<a>" * 5000, "pas un fichier XML lisible"),
+        (b"<PES_Aller>" + b"<a>" * 5000, "pas un fichier XML lisible.*plus de 100 éléments imbriqués"),
+        (b"<a:PES_Aller/>", "pas un fichier XML lisible.*préfixe"),
+        (b'<PES_Aller Id="A" b:c=""/>', "pas un fichier XML lisible.*préfixe"),
+        (b'<PES_Aller Id="A" Id="B"/>', "pas un fichier XML lisible"),
+        ('<?xml version="1.0" encoding="UTF-16"?><PES_Aller Id="A"/>'.encode("utf-16"), "encodage « utf-16 »"),
+        (b'<?xml version="1.0" encoding="UTF-7"?><PES_Aller Id="A"/>', "encodage « utf-7 » n'est pas admis"),
+        (b'<PES_Aller Id="A">\xe9</PES_Aller>', "pas un fichier XML lisible"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_flow(issuer: Issuer, tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "flux.xml"
     path.write_bytes(content)
-    refused(issuer, path, words)
+    refused(issuer, path, f"^flux.xml : .*{words}")
     with pytest.raises(Refusal, match=words):
         signed(issuer, path)
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "words"),
+    [("MAX_ELEMENTS", 50, "plus de 50 éléments"), ("MAX_IDS", 2, "trop d'attributs Id"),
+     ("MAX_TAG", 2_000_000, "démesuré"), ("MAX_SIGNATURE", 4_000, "une signature y est démesurée")],
+)  # fmt: skip
+def test_the_bounds(
+    issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, value: int, words: str
+) -> None:
+    source = flow(tmp_path, root="F1")
+    path = signed(issuer, source)
+    path.write_bytes(path.read_bytes().replace(b"LABO", b"L" * 3_000_000))
+    monkeypatch.setattr(flows, bound, value)
+    refused(issuer, path, words)
 
 
 def test_a_signed_flow_is_not_signed_again(issuer: Issuer, tmp_path: Path) -> None:
@@ -222,9 +594,93 @@ def test_a_signed_flow_is_not_signed_again(issuer: Issuer, tmp_path: Path) -> No
         pes.sign(path, tmp_path / "encore.xml", software(issuer, issuer.person()), PLACE)
 
 
+def test_what_would_be_too_large_once_signed_is_not_signed(issuer: Issuer, tmp_path: Path) -> None:
+    source = flow(tmp_path)
+    with pytest.raises(Refusal, match=r"signé, le flux ferait 0\.0 Mo, 0 Mo au plus"):
+        pes.sign(source, tmp_path / "x.xml", software(issuer, issuer.person()), PLACE, source.stat().st_size + 100)
+    assert not (tmp_path / "x.xml").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'<PES_Aller><PES_DepenseAller><Bordereau Id="A"/></PES_DepenseAller></PES_Aller>', b'<PES_Aller Id="A" />'],
+)
+def test_a_part_without_content_is_not_signed(issuer: Issuer, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "flux.xml"
+    path.write_bytes(content)
+    with pytest.raises(Refusal, match="A est vide"):
+        signed(issuer, path)
+
+
 def test_a_good_signature_of_another_bordereau_counts_for_neither(issuer: Issuer, tmp_path: Path) -> None:
     path = signed(issuer, flow(tmp_path))
     tree = etree.parse(path)
     move_signature_back(tree.getroot())
     tree.write(path, encoding="ISO-8859-1")
     refused(issuer, path, "B1 : la signature est abîmée ou fausse")
+
+
+def test_identifiers_that_are_taken_are_left_alone(issuer: Issuer, tmp_path: Path) -> None:
+    source = flow(tmp_path)
+    source.write_bytes(source.read_bytes().replace(b"<Piece>", b'<Piece Id="B1_SIG_1_SP">', 1))
+    path = signed(issuer, source)
+    assert b'Id="B1_SIG_2"' in path.read_bytes()
+    assert checked(issuer, path, source) == "Claire Dubois"
+
+
+def test_lack_of_memory_is_not_forgery(issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = flow(tmp_path)
+    path = signed(issuer, source)
+
+    def greedy(*_arguments: object) -> None:
+        raise MemoryError
+
+    for module, name in ((flows, "_feed"), (xades, "_read"), (flows.hashlib, "new")):
+        with monkeypatch.context() as short:
+            short.setattr(module, name, greedy)
+            with pytest.raises(MemoryError):
+                checked(issuer, path, source)
+    assert "ne dit rien de sa signature" in TOO_MUCH
+
+
+_MEASURED = """
+import asyncio, re, sys
+from pathlib import Path
+from signature_actes import limits, pes
+from signature_actes.person import Person
+from signature_actes.trust import Trust
+limits.bound()
+path, original, folder = map(Path, sys.argv[1:])
+trust = Trust.read([folder / "ca.pem"], [folder / "crl.pem"])
+print(asyncio.run(pes.check(path, Person("Claire Dubois"), trust, original)).holder)
+print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024)
+"""
+
+
+@pytest.mark.parametrize(
+    "options", [{"slips": [f"B{rank}" for rank in range(40)], "pieces": 330}, {"pj": "QUJD" * 4_000_000}]
+)
+def test_a_large_flow_is_signed_and_checked_within_the_bounds(
+    issuer: Issuer, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """10 MB of mandates in 40 bordereaux; an attachment whose base64 has 16 MB."""
+    source = flow(tmp_path, **options)
+    assert source.stat().st_size > 10_000_000
+    path = signed(issuer, source)
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, str(path), str(source), str(issuer.folder)],
+        capture_output=True, text=True, check=False, cwd=ROLE,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    holder, peak = done.stdout.split("\n")[:2]
+    assert holder == "Claire Dubois"
+    assert int(peak) < 100_000_000 < min(MEMORY, UNIT) / 2
+    path.write_bytes(path.read_bytes().replace(b'V="120.00"', b'V="920.00"', 1))
+    refused(issuer, path, "la signature est abîmée ou fausse")
+
+
+def test_several_people_may_be_expected(issuer: Issuer, tmp_path: Path) -> None:
+    source = flow(tmp_path)
+    path = signed(issuer, source)
+    people = [{"nom": "Anne Bertrand", "siren": SIREN}, {"nom": "Claire Dubois", "siren": SIREN}]
+    assert receive._checked(path, people, issuer.trust, source, True)[0] == "Claire Dubois"

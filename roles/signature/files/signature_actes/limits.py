@@ -11,8 +11,8 @@ from .refusal import Refusal
 MEMORY = 1 << 30  # bytes of address space
 SECONDS = 120  # of processor
 TOO_MUCH = (
-    "le fichier demande trop de mémoire ou de temps pour être lu : il est abîmé ou piégé. À faire : refaites le "
-    "PDF depuis le document d'origine"
+    "le fichier demande trop de mémoire ou de temps pour être lu, ce qui ne dit rien de sa signature : il est trop "
+    "lourd, abîmé ou piégé. À faire : refaites le PDF depuis le document d'origine, ou partagez le flux comptable"
 )
 
 

@@ -1,0 +1,418 @@
+"""One XAdES-EPES signature of a Helios flow: written in 1.2.2, as the DGFiP's policy asks, read in three versions.
+
+What a signature may hold is a closed list: whatever is in a ds:Signature and not signed must be needed to verify it.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from lxml import etree
+from lxml.builder import ElementMaker  # type: ignore[import-not-found] # lxml-stubs leaves it out
+
+from .flow import DS, XML
+
+XADES = "http://uri.etsi.org/01903/v1.2.2#"
+VERSIONS = ("http://uri.etsi.org/01903/v1.1.1#", XADES, "http://uri.etsi.org/01903/v1.3.2#")
+_PROPERTIES = (*(f"{version}SignedProperties" for version in VERSIONS), "http://uri.etsi.org/01903#SignedProperties")
+POLICY = "urn:oid:1.2.250.1.131.1.5.18.21.1.4"
+POLICY_NAME = "Politique de signature Helios de la DGFiP"
+POLICY_URL = "https://portail.dgfip.finances.gouv.fr/documents/PS_Helios_DGFiP.pdf"
+SHA1, SHA256_URI = "http://www.w3.org/2000/09/xmldsig#sha1", "http://www.w3.org/2001/04/xmlenc#sha256"
+POLICIES = {  # versions of the DGFiP's policy that signatures in the field name, each with the digests of its text
+    POLICY: {
+        SHA1: "Jkdb+aba0Hz6+ZPKmKNhPByzQ+Q=",
+        SHA256_URI: "pYtFgzn09kQWZywqdIGVd1fFI07tjKmEAyQHr0l/YAk=",
+    },
+    "urn:oid:1.2.250.1.131.1.5.18.21.1.7": {SHA256_URI: "roF9+cfRHNPtVJolhdqfIqGMVuUXX8aR4rpiquf0u5E="},
+}
+ROLE = "Ordonnateur"
+ENVELOPED = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
+EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
+INCLUSIVE = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
+RSA, ECDSA = (f"http://www.w3.org/2001/04/xmldsig-more#{name}-sha256" for name in ("rsa", "ecdsa"))
+DIGESTS = {
+    SHA256_URI: "sha256",
+    "http://www.w3.org/2001/04/xmldsig-more#sha384": "sha384",
+    "http://www.w3.org/2001/04/xmlenc#sha512": "sha512",
+}
+_CERTIFICATE_DIGESTS = DIGESTS | {SHA1: "sha1"}  # real signatures name their certificate by SHA-1
+_KEYWORDS = (  # RFC 2253, section 2.3
+    NameOID.COMMON_NAME, NameOID.LOCALITY_NAME, NameOID.STATE_OR_PROVINCE_NAME, NameOID.ORGANIZATION_NAME,
+    NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.COUNTRY_NAME, NameOID.STREET_ADDRESS, NameOID.DOMAIN_COMPONENT,
+    NameOID.USER_ID,
+)  # fmt: skip
+_ODD = (ValueError, TypeError, KeyError, IndexError, AttributeError, UnsupportedAlgorithm, InvalidSignature)
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+
+
+class Unfit(Exception):
+    """A signature that is none, or holds what it may not; the text says what, in French."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where it is signed: the commune's town hall."""
+
+    city: str
+    postal_code: str
+
+
+# -- writing
+
+
+def write(
+    name: str,
+    own: str,
+    digest: bytes,
+    certificate: x509.Certificate,
+    place: Place,
+    moment: dt.datetime,
+    sign: Callable[[bytes], bytes],
+) -> etree._Element:
+    """Make the signature of a part of a flow.
+
+    Args:
+        name: Id of the part.
+        own: Id for the signature.
+        digest: SHA-256 of the part's exclusive canonical form, without signatures.
+        moment: aware.
+        sign: what the private key does: PKCS #1 v1.5, or ECDSA in DER, over SHA-256 of what it is given.
+    """
+    ds = ElementMaker(namespace=DS, nsmap={"ds": DS})
+    xad = ElementMaker(namespace=XADES, nsmap={"xad": XADES})
+    der = certificate.public_bytes(Encoding.DER)
+
+    def digested(value: str, algorithm: str = SHA256_URI) -> tuple[etree._Element, etree._Element]:
+        return ds.DigestMethod(Algorithm=algorithm), ds.DigestValue(value)
+
+    def reference(value: bytes, *transforms: str, **attributes: str) -> etree._Element:
+        steps = ds.Transforms(*(ds.Transform(Algorithm=one) for one in transforms))
+        return ds.Reference(steps, *digested(_base64(value)), **attributes)
+
+    properties = xad.SignedProperties(
+        xad.SignedSignatureProperties(
+            xad.SigningTime(moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")),
+            xad.SigningCertificate(
+                xad.Cert(
+                    xad.CertDigest(*digested(_base64(hashlib.sha256(der).digest()))),
+                    xad.IssuerSerial(
+                        ds.X509IssuerName(rfc2253(certificate.issuer)),
+                        ds.X509SerialNumber(str(certificate.serial_number)),
+                    ),
+                )
+            ),
+            xad.SignaturePolicyIdentifier(
+                xad.SignaturePolicyId(
+                    xad.SigPolicyId(xad.Identifier(POLICY), xad.Description(POLICY_NAME)),
+                    xad.SigPolicyHash(*digested(POLICIES[POLICY][SHA1], SHA1)),
+                    xad.SigPolicyQualifiers(xad.SigPolicyQualifier(xad.SPURI(POLICY_URL))),
+                )
+            ),
+            xad.SignatureProductionPlace(
+                xad.City(place.city), xad.PostalCode(place.postal_code), xad.CountryName("France")
+            ),
+            xad.SignerRole(xad.ClaimedRoles(xad.ClaimedRole(ROLE))),
+        ),
+        Id=f"{own}_SP",
+    )
+    signature: etree._Element = ds.Signature(
+        ds.SignedInfo(
+            ds.CanonicalizationMethod(Algorithm=EXCLUSIVE),
+            ds.SignatureMethod(Algorithm=RSA if isinstance(certificate.public_key(), rsa.RSAPublicKey) else ECDSA),
+            reference(digest, ENVELOPED, EXCLUSIVE, URI=f"#{name}"),
+        ),
+        ds.SignatureValue(Id=f"{own}_SV"),
+        ds.KeyInfo(ds.X509Data(ds.X509Certificate(_base64(der)))),
+        ds.Object(xad.QualifyingProperties(properties, Target=f"#{own}")),
+        Id=own,
+    )
+    info, value = signature[0], signature[1]
+    info.append(
+        reference(
+            hashlib.sha256(_canonical(properties, EXCLUSIVE)).digest(),
+            EXCLUSIVE,
+            Type=f"{XADES}SignedProperties",
+            URI=f"#{own}_SP",
+        )
+    )
+    made = sign(_canonical(info, EXCLUSIVE))
+    key = certificate.public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        size = (key.key_size + 7) // 8
+        made = b"".join(one.to_bytes(size) for one in decode_dss_signature(made))
+    value.text = _base64(made)
+    return signature
+
+
+def rfc2253(name: x509.Name) -> str:
+    """A distinguished name as verifiers in Java write it: from the last part on, what has no keyword in DER."""
+
+    def written(attribute: x509.NameAttribute[str | bytes]) -> str:
+        if attribute.oid in _KEYWORDS:
+            return attribute.rfc4514_string()
+        [[alone]] = asn1_x509.Name.load(x509.Name([attribute]).public_bytes()).chosen
+        return f"{attribute.oid.dotted_string}=#{alone['value'].dump().hex()}"
+
+    return ",".join("+".join(written(one) for one in part) for part in reversed(name.rdns))
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _canonical(element: etree._Element, method: str) -> bytes:
+    return etree.tostring(element, method="c14n", exclusive=method == EXCLUSIVE, with_comments=False, with_tail=False)
+
+
+# -- reading
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A signature that holds what it may, and was made by its certificate's key; not yet compared with what it signs.
+
+    Attributes:
+        algorithm: of the digest, for hashlib.
+        digest: of what is signed.
+    """
+
+    certificate: x509.Certificate
+    algorithm: str
+    digest: bytes
+
+
+def _unfit(what: str) -> NoReturn:
+    raise Unfit(what)
+
+
+def _local(element: etree._Element) -> str:
+    return etree.QName(element).localname
+
+
+def _children(
+    element: etree._Element, namespaces: Iterable[str], names: Mapping[str, tuple[int, int]], *attributes: str
+) -> dict[str, list[etree._Element]]:
+    """Children by local name, when there are no other, as many as may be, and no attribute but those named."""
+    where = _local(element)
+    found: dict[str, list[etree._Element]] = {name: [] for name in names}
+    for key in element.attrib:
+        if key not in attributes:
+            _unfit(f"{where} porte l'attribut « {str(key)[:60]} »")
+    texts = [element.text, *(child.tail for child in element)]
+    if names and any(text and text.strip() for text in texts):
+        _unfit(f"{where} contient du texte")
+    for child in element:
+        qualified = etree.QName(child)
+        if qualified.namespace not in namespaces or qualified.localname not in found:
+            _unfit(f"{where} contient « {qualified.localname[:60]} »")
+        found[qualified.localname].append(child)
+    for name, (least, most) in names.items():
+        if not least <= len(found[name]) <= most:
+            _unfit(f"{where} : {len(found[name])} × {name}")
+    return found
+
+
+def _decoded(element: etree._Element, *attributes: str) -> bytes:
+    """Bytes written in base64 in the one way there is."""
+    _children(element, (), {}, *attributes)
+    text = "".join((element.text or "").split())
+    data = base64.b64decode(text, validate=True)
+    if _base64(data) != text:
+        _unfit(f"{_local(element)} n'est pas en base64")
+    return data
+
+
+def _algorithm(element: etree._Element, known: Iterable[str]) -> str:
+    _children(element, (), {}, "Algorithm")
+    if (element.text or "").strip():
+        _unfit(f"{_local(element)} contient du texte")
+    found = element.get("Algorithm") or ""
+    return found if found in known else _unfit(f"{_local(element)} : « {found[:100]} »")
+
+
+def read(text: str, part: str, *, whole: bool) -> Reading:
+    """Read a signature.
+
+    Args:
+        text: a ds:Signature alone in an element that declares the namespaces in scope.
+        part: Id of what bears it.
+        whole: that is the whole flow.
+
+    Raises:
+        Unfit: it is none of this part, holds something else, or was not made by its certificate's key.
+    """
+    try:
+        return _read(etree.fromstring(text.encode(), _PARSER)[0], part, whole)
+    except MemoryError:
+        raise
+    except etree.XMLSyntaxError as error:
+        if error.code == etree.ErrorTypes.ERR_NO_MEMORY:  # type: ignore[attr-defined] # lxml-stubs leaves it out
+            raise MemoryError from None
+        raise Unfit("illisible") from None
+    except (*_ODD, etree.LxmlError) as odd:
+        raise Unfit(type(odd).__name__) from None
+
+
+def _read(signature: etree._Element, part: str, whole: bool) -> Reading:
+    for node in signature.iter():
+        if not isinstance(node.tag, str):
+            _unfit("elle contient un commentaire ou une instruction")
+        if any(etree.QName(key).namespace == XML for key in node.attrib):
+            _unfit(f"{_local(node)} porte un attribut xml:")
+    one = (1, 1)
+    parts = _children(signature, [DS], {"SignedInfo": one, "SignatureValue": one, "KeyInfo": one, "Object": one}, "Id")
+    key_info = parts["KeyInfo"][0]
+    certificate = _certificate(key_info)
+    properties = _properties(parts["Object"][0], signature.get("Id") or "")
+    info = parts["SignedInfo"][0]
+    inside = _children(info, [DS], {"CanonicalizationMethod": one, "SignatureMethod": one, "Reference": (2, 3)}, "Id")
+    canonical = _algorithm(inside["CanonicalizationMethod"][0], (EXCLUSIVE, INCLUSIVE))
+    method = _algorithm(inside["SignatureMethod"][0], (RSA, ECDSA))
+    _verify(certificate, method, _decoded(parts["SignatureValue"][0], "Id"), _canonical(info, canonical))
+    # From here on, SignedInfo is what the key's holder signed.
+    signed: tuple[str, bytes] | None = None
+    with_properties, seen = False, set()
+    for reference in inside["Reference"]:
+        uri, steps, algorithm, digest = _reference(reference)
+        if uri in seen:
+            _unfit("deux références sont les mêmes")
+        seen.add(uri)
+        if uri == f"#{part}" or (whole and uri == ""):
+            if signed or steps != [ENVELOPED, EXCLUSIVE]:
+                _unfit("ce qui est signé l'est par des transformations qui ne sont pas admises")
+            signed = DIGESTS[algorithm], digest
+        elif uri == f"#{properties.get('Id')}":
+            if reference.get("Type") not in _PROPERTIES:
+                _unfit("la référence aux propriétés n'est pas de leur type")
+            _same(properties, steps, algorithm, digest)
+            with_properties = True
+        elif key_info.get("Id") and uri == f"#{key_info.get('Id')}":
+            _same(key_info, steps, algorithm, digest)
+        else:
+            _unfit(f"une référence désigne autre chose : « {uri[:60]} »")
+    if signed is None or not with_properties:
+        _unfit("elle ne signe pas ce qui la porte et ses propriétés")
+    _check_properties(properties, certificate)
+    return Reading(certificate, *signed)
+
+
+def _certificate(key_info: etree._Element) -> x509.Certificate:
+    """The signer's certificate; those that come with it must be of the authorities above it, one after the other."""
+    data = _children(key_info, [DS], {"X509Data": (1, 1)}, "Id")["X509Data"][0]
+    found = _children(data, [DS], {"X509Certificate": (1, 10)})["X509Certificate"]
+    certificates = [x509.load_der_x509_certificate(_decoded(element)) for element in found]
+    above, others = certificates[0], certificates[1:]
+    while others:
+        for one in others:
+            try:
+                above.verify_directly_issued_by(one)
+            except (ValueError, TypeError, InvalidSignature):
+                continue
+            above = one
+            others.remove(one)
+            break
+        else:
+            _unfit("KeyInfo contient un certificat qui n'est d'aucune autorité du signataire")
+    return certificates[0]
+
+
+def _properties(holder: etree._Element, signature: str) -> etree._Element:
+    """The SignedProperties of a ds:Object that holds nothing else."""
+    qualifying = _children(holder, VERSIONS, {"QualifyingProperties": (1, 1)}, "Id")["QualifyingProperties"][0]
+    version = etree.QName(qualifying).namespace or ""
+    properties = _children(qualifying, [version], {"SignedProperties": (1, 1)}, "Target", "Id")["SignedProperties"][0]
+    if not signature or qualifying.get("Target") != f"#{signature}":
+        _unfit("ses propriétés sont d'une autre signature")
+    if not properties.get("Id"):
+        _unfit("ses propriétés n'ont pas d'attribut Id")
+    return properties
+
+
+def _reference(reference: etree._Element) -> tuple[str, list[str], str, bytes]:
+    """Address, transforms, digest's algorithm and digest."""
+    one = (1, 1)
+    inside = _children(
+        reference, [DS], {"Transforms": (0, 1), "DigestMethod": one, "DigestValue": one}, "URI", "Type", "Id"
+    )
+    steps = [
+        _algorithm(step, (ENVELOPED, EXCLUSIVE, INCLUSIVE))
+        for holder in inside["Transforms"]
+        for step in _children(holder, [DS], {"Transform": (1, 2)})["Transform"]
+    ]
+    if reference.get("URI") is None:
+        _unfit("une référence ne dit pas à quoi")
+    algorithm = _algorithm(inside["DigestMethod"][0], DIGESTS)
+    return reference.get("URI") or "", steps, algorithm, _decoded(inside["DigestValue"][0])
+
+
+def _same(element: etree._Element, steps: list[str], algorithm: str, digest: bytes) -> None:
+    if steps not in ([], [INCLUSIVE], [EXCLUSIVE]):
+        _unfit("ses propriétés sont signées par des transformations qui ne sont pas admises")
+    content = _canonical(element, steps[0] if steps else INCLUSIVE)
+    if hashlib.new(DIGESTS[algorithm], content).digest() != digest:
+        _unfit(f"{_local(element)} n'est plus ce qui a été signé")
+
+
+def _verify(certificate: x509.Certificate, method: str, value: bytes, signed: bytes) -> None:
+    key = certificate.public_key()
+    try:
+        if isinstance(key, rsa.RSAPublicKey) and method == RSA:
+            key.verify(value, signed, padding.PKCS1v15(), SHA256())
+        elif isinstance(key, ec.EllipticCurvePublicKey) and method == ECDSA:
+            size = (key.key_size + 7) // 8
+            if len(value) != 2 * size:
+                _unfit("la valeur de la signature n'a pas sa longueur")
+            halves = encode_dss_signature(int.from_bytes(value[:size]), int.from_bytes(value[size:]))
+            key.verify(halves, signed, ec.ECDSA(SHA256()))
+        else:
+            _unfit("la clé du certificat n'est pas de l'algorithme annoncé")
+    except InvalidSignature:
+        _unfit("sa valeur n'est pas celle de la clé du certificat")
+
+
+def _check_properties(properties: etree._Element, certificate: x509.Certificate) -> None:
+    """What is signed along: time, certificate, policy; nothing but properties of XAdES."""
+    version = etree.QName(properties).namespace
+    for element in properties.iter():
+        if etree.QName(element).namespace not in (version, DS):
+            _unfit(f"ses propriétés contiennent « {_local(element)[:60]} »")
+    inside = f"{{{version}}}SignedSignatureProperties/{{{version}}}"
+
+    def text(path: str) -> str:
+        # Software of the field writes DigestMethod and DigestValue in the namespace of XAdES.
+        found = properties.findall(inside + path.replace("/", "/{*}"))
+        return (found[0].text or "").strip() if len(found) == 1 else _unfit(f"ses propriétés : {path} manque")
+
+    dt.datetime.fromisoformat(text("SigningTime"))
+    holder = "SigningCertificate"
+    if properties.find(inside + "SigningCertificateV2") is not None:
+        holder = "SigningCertificateV2"
+    [first, *_others] = properties.findall(f"{inside}{holder}/{{*}}Cert")
+    [digest_method] = first.findall("{*}CertDigest/{*}DigestMethod")
+    [digest_value] = first.findall("{*}CertDigest/{*}DigestValue")
+    algorithm = _CERTIFICATE_DIGESTS[digest_method.get("Algorithm") or ""]
+    der = certificate.public_bytes(Encoding.DER)
+    if base64.b64decode(digest_value.text or "") != hashlib.new(algorithm, der).digest():
+        _unfit("ses propriétés désignent un autre certificat")
+    serial = first.findtext("{*}IssuerSerial/{*}X509SerialNumber")
+    if serial is not None and int(serial) != certificate.serial_number:
+        _unfit("ses propriétés désignent un certificat d'un autre numéro")
+    policy = "SignaturePolicyIdentifier/SignaturePolicyId"
+    known = POLICIES.get(text(f"{policy}/SigPolicyId/Identifier")) or _unfit("sa politique n'est pas celle de la DGFiP")
+    [method] = properties.findall(inside + f"{policy}/SigPolicyHash/DigestMethod".replace("/", "/{*}"))
+    if text(f"{policy}/SigPolicyHash/DigestValue") != known.get(method.get("Algorithm") or ""):
+        _unfit("sa politique n'est pas celle de la DGFiP")
