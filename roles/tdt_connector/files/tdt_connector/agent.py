@@ -7,19 +7,15 @@ watchdog with it.
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import logging
 import re
 import secrets
 import shutil
 import sqlite3
-import tarfile
 import threading
 import time
 import unicodedata
-import zlib
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -36,6 +32,7 @@ from .driver import Driver, Incoming, RemoteAct, RemoteState, RemoteStatus
 from .errors import Denied, Duplicate, Refused, TdtError, Uncertain, Unreachable
 from .journal import FINAL, AlreadyUsed, Journal, Row, SeenFile, State, StateChanged
 from .storage import copy, digest, move, sync_directory, write
+from .unpacking import UnpackError, unpack
 
 log = logging.getLogger("tdt-connector")
 
@@ -52,6 +49,7 @@ _ABSENCES = 2
 # Sends left without an answer, though the TdT's list answers, after which a person must look.
 _SENDS = 5
 _SIGN_OF_LIFE = 30  # seconds between two signs of life in the journal
+_SET_ASIDE = 3600  # longest time, in seconds, before a document that could not be received is asked for again
 _RETRY = 60  # seconds before an act that met an internal error is tried again
 
 
@@ -77,6 +75,7 @@ class Agent:
         self._contact_due = 0.0
         self._answer_polls = 0
         self._answer_due = 0.0
+        self._set_aside: dict[Incoming, tuple[int, float]] = {}
         self._recover()
 
     # -- one cycle ------------------------------------------------------------------------------------
@@ -133,7 +132,8 @@ class Agent:
         self._journal.note(fresh, **values)
 
     def _each_remote(self, state: State, action: Callable[[Row], None]) -> None:
-        for row in self._journal.rows(state):
+        # Those asked about longest ago come first: one that gets no answer does not keep the others.
+        for row in sorted(self._journal.rows(state), key=lambda row: row.due):
             if not self._reachable():
                 return
             self._each(f"traitement ({state})", [row], action)
@@ -180,9 +180,7 @@ class Agent:
     def _recover_orphan(self, folder: Path) -> None:
         """A whole copy the journal does not know: the crash came between the two."""
         depot = self._config.folder_depot
-        if all(
-            (depot / item.name).is_file() and digest(depot / item.name) == digest(item) for item in folder.iterdir()
-        ):
+        if all(_same_content(depot / item.name, item) for item in folder.iterdir()):
             shutil.rmtree(folder)
             return
         problem = "le journal ne connaît pas ce dépôt (journal restauré ?) ; vérifiez au TdT, puis déposez de nouveau."
@@ -202,8 +200,11 @@ class Agent:
                     self._refuse_in_place(group)
                 else:
                     self._take(group)
-            except OSError as error:
-                log.error("« %s » reste dans le dépôt : %s", group.stem, error)
+            except sqlite3.Error:
+                raise
+            except Exception as error:  # one deposit does not hold the others back
+                expected = isinstance(error, OSError)
+                log.error("« %s » reste dans le dépôt : %s", group.stem, error, exc_info=not expected)
 
     def _new_ref(self, stem: str) -> str:
         plain = re.sub(r"[^A-Za-z0-9]+", "-", unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode())
@@ -222,7 +223,7 @@ class Agent:
                 if (partial / name).stat().st_size != info.st_size:
                     raise OSError(f"« {name} » a changé pendant la copie")
             sync_directory(partial)
-        except OSError:
+        except Exception:
             shutil.rmtree(partial)
             raise
         self._step("copié")
@@ -288,12 +289,20 @@ class Agent:
     def _description(self, row: Row, folder: Path) -> descriptions.Description:
         """The act's description, with its file's name filled in."""
         name = next(item.name for item in row.files if item.name.lower().endswith((".yml", ".yaml")))
-        described = descriptions.parse((folder / name).read_bytes())
-        if described.file:
-            return described
-        stem = Path(name).stem
-        main = next(item.name for item in row.files if Path(item.name).stem == stem and item.name != name)
-        return descriptions.replace_file(described, main)
+        with (folder / name).open("rb") as stream:
+            described = descriptions.parse(stream.read(descriptions.MAX_BYTES + 1))
+        names = {item.name for item in row.files} - {name}
+        if not described.file:
+            stem = Path(name).stem
+            main = next((other for other in sorted(names) if Path(other).stem == stem), f"{stem}.pdf")
+            described = descriptions.replace_file(described, main)
+        absent = {described.file, *(annex.file for annex in described.annexes)} - names
+        if absent:  # it was replaced between two looks
+            listed = ", ".join(f"« {other} »" for other in sorted(absent))
+            raise descriptions.DescriptionError(
+                [f"fichier annoncé par « {name} » mais pas déposé avec lui : {listed}."]
+            )
+        return described
 
     def _number_used(self, number: str) -> str:
         other = next(row for row in self._journal.find(number) if row.state not in (State.REJECTED, State.DEPOSITED))
@@ -572,7 +581,11 @@ class Agent:
         except receipts.ReceiptError as error:
             self._journal.move(row, State.TO_RECONCILE, detail=f"{_sentence(str(error))} Prévenez le groupement.")
             log.error("« %s » : %s", row.title, error)
-        except (Unreachable, Denied, Uncertain) as error:
+        except Uncertain as error:  # it may be this transaction alone: the others come first the next time
+            row = self._journal.get(row.id)
+            self._journal.note(row, essais=row.attempts + 1, prochain=self._backoff(row.attempts))
+            self._lost(error)
+        except (Unreachable, Denied) as error:
             self._lost(error)
 
     def _note_status(self, row: Row, status: RemoteStatus) -> Row:
@@ -631,9 +644,10 @@ class Agent:
         write(target / "motif.txt", _motive(row).encode("utf-8", errors="replace"))
         for item in row.files:
             path = self._config.folder_depot / item.name
+            ours = item.name in descriptions.RESERVED
             try:
                 if same_file(item, path.lstat()):
-                    move(path, target / item.name)
+                    move(path, target / (f"depot-{item.name}" if ours else item.name))
                     self._step("déplacé du dépôt")
             except FileNotFoundError:
                 continue
@@ -652,14 +666,34 @@ class Agent:
         self._step("réception")
         try:
             for item in self._driver.incoming():
-                self._receive_one(item)
+                if self._stop.is_set():
+                    return
+                if self._set_aside.get(item, (0, 0.0))[1] <= time.time():
+                    self._try_to_receive(item)
             self._contact()
         except (Unreachable, Denied, Uncertain) as error:
             self._lost(error)
             return
-        except (Refused, OSError) as error:  # the acts must not suffer from it
+        except Refused as error:  # the acts must not suffer from it
             log.error("Documents de la préfecture ou de la DGFiP non reçus : %s", error)
         self._journal.set_value("reception_prevue", int(time.time() + self._config.delais.reception))
+
+    def _try_to_receive(self, item: Incoming) -> None:
+        """One document that cannot be received waits, longer each time, and does not hold the others back."""
+        try:
+            self._step("document")
+            self._receive_one(item)
+            return
+        except (Unreachable, Denied, sqlite3.Error):
+            raise
+        except Exception as error:
+            tries = self._set_aside.get(item, (0, 0.0))[0]
+            pause = min(_SET_ASIDE, self._config.delais.reprise_max * 2 ** min(tries, 20))
+            self._set_aside[item] = (tries + 1, time.time() + pause)
+            expected = isinstance(error, TdtError | OSError)
+            log.error("« %s » n'a pas pu être reçu : %s", item.title, error, exc_info=not expected)
+            if isinstance(error, Uncertain):  # it may be the TdT as a whole: the others come once it answers again
+                raise
 
     def _receive_one(self, item: Incoming) -> None:
         """On disk first, and only then marked as read at the TdT."""
@@ -678,6 +712,14 @@ class Agent:
             self._step("reçu")
             log.warning("Reçu de la préfecture ou de la DGFiP : %s (%s).", item.title, target)
         self._driver.mark_read(item)
+
+
+def _same_content(path: Path, copied: Path) -> bool:
+    """Whether a file of depot/, if there still is one, is what was copied."""
+    try:
+        return digest(path) == digest(copied)
+    except OSError:
+        return False
 
 
 def _pes_name(row: Row) -> str:
@@ -702,14 +744,9 @@ def _unpack(content: bytes, folder: Path, item: Incoming) -> None:
         return
     write(folder / f"{item.kind}-{item.id}.tar.gz", content)
     try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-            for member in archive:
-                stream = archive.extractfile(member) if member.isfile() else None
-                target = folder / Path(member.name).name
-                if stream is not None and not target.exists():  # the archive itself is never replaced
-                    write(target, stream.read())
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        log.warning("%s : archive illisible (%s), conservée telle quelle.", item.title, error)
+        unpack(content, folder)
+    except UnpackError as error:
+        log.warning("%s : %s ; conservée telle quelle.", item.title, error)
 
 
 def summary(row: Row) -> dict[str, Any]:

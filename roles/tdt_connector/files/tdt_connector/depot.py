@@ -75,12 +75,16 @@ class DepotWatcher:
 
     @staticmethod
     def _add(groups: list[Group], name: str, look: Callable[[str], Group | None]) -> None:
-        """One file that vanishes or cannot be read does not hold the others back."""
+        """One file that vanishes, cannot be read or meets a bug does not hold the others back."""
         try:
             group = look(name)
         except OSError as error:
             log.warning("« %s » reste dans le dépôt : %s", name, error)
             return
+        except Exception as error:
+            log.exception("« %s » : erreur inattendue", name)
+            problem = f"le connecteur n'a pas su le lire ({type(error).__name__}) ; prévenez le groupement."
+            group = Group("autre", PurePath(name).stem, (name,), problem)
         if group:
             groups.append(group)
 
@@ -195,6 +199,11 @@ class DepotWatcher:
     def _problem(self, names: list[str]) -> str:
         """Why these files cannot be copied out of depot/, or ""."""
         unfit = [text for text in map(self._unfit, names) if text]
+        unfit += [
+            f"« {name} » : ce nom est réservé au connecteur ; renommez le fichier."
+            for name in names
+            if name in descriptions.RESERVED
+        ]
         if unfit:
             return "\n".join(unfit)
         return check_size(sum(self._entries[name].info.st_size for name in names), self._limit) or ""

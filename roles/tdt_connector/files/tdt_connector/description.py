@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any
 
 import yaml
 
 MAX_BYTES = 65536
+_FAULTS_MAX, _FAULT_MAX = 30, 500  # faults told of a description, characters of each
 # Names the connector writes itself beside the act.
 RESERVED = (
     "resume.json",
@@ -37,15 +38,24 @@ _FIELDS = (
 
 
 # A subject on one line, without quotes: people write « : » and « # » in it, which YAML would take for its own.
-_PLAIN_SUBJECT = re.compile(r"^objet[ \t]*:[ \t]+(?![\"'|>&*!\s])(.*?)[ \t]*\r?$(?!\n[ \t]+\S)", re.MULTILINE)
+_PLAIN_SUBJECT = re.compile(r"^objet[ \t]*:[ \t]+(?![\"'|>&*!\s])(.*)$(?!\n[ \t]+\S)", re.MULTILINE)
+# Fields, the list of annexes, an annex, its fields.
+_DEPTH_MAX = 4
+_PARTS_MAX = 3000  # texts, and beginnings and ends of lists: five hundred annexes
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq")}
+# What PyYAML raises on what people write, its own errors apart: "\\UFFFFFFFF" is no character.
+_UNREADABLE = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, RecursionError)
 
 
 class DescriptionError(Exception):
     """The description cannot be used; one French line per fault, each with its field and the fix."""
 
     def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
+        shown = faults[:_FAULTS_MAX]
+        if len(faults) > _FAULTS_MAX:
+            shown.append(f"et {len(faults) - _FAULTS_MAX} autres défauts.")
+        self.faults = [line if len(line) <= _FAULT_MAX else f"{line[:_FAULT_MAX]}…" for line in shown]
+        super().__init__("\n".join(self.faults))
 
 
 @dataclass(frozen=True)
@@ -74,33 +84,28 @@ class Description:
     remarks: tuple[str, ...] = ()
 
 
-class _TextLoader(yaml.SafeLoader):
-    """Every scalar is the text that was typed: no octal numbers, no 1.10 that becomes 1.1."""
-
-    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
-        """PyYAML's hook that gives a value its type."""
-        plain = value is not None and kind is yaml.ScalarNode
-        return self.DEFAULT_SCALAR_TAG if plain else str(super().resolve(kind, value, implicit))
-
-
 def parse(content: bytes) -> Description:
     """Read a description. Raises DescriptionError. The file may be UTF-8, UTF-16 or Windows-1252."""
     if len(content) > MAX_BYTES:
         raise DescriptionError([f"le fichier de description dépasse {MAX_BYTES // 1024} ko."])
     text, remarks = _decode(content)
+    text = _PLAIN_SUBJECT.sub(_quote_subject, text)
     try:
-        raw = _TextLoader(_PLAIN_SUBJECT.sub(_quote_subject, text)).get_single_data()
-    except yaml.YAMLError as error:
+        _refuse_more_than_text(text)
+        # Nodes hold the text that was typed: no octal numbers, no 1.10 that becomes 1.1, and nothing is built of them.
+        root = yaml.compose(text, Loader=yaml.BaseLoader)
+        raw = _fields(root)
+    except _UNREADABLE as error:
         mark = getattr(error, "problem_mark", None)
         where = f" à la ligne {mark.line + 1}" if mark else ""
-        hint = "mettez entre guillemets les textes qui contiennent « : » ou « # »"
+        hint = "mettez entre guillemets les textes qui contiennent « : » ou « # », ou commencent par « * » ou « & »"
         raise DescriptionError([f"le fichier de description n'est pas lisible{where} : {hint}."]) from error
-    if not isinstance(raw, dict):
+    if raw is None:
         raise DescriptionError(["le fichier de description est vide ; il faut des lignes « champ: valeur »."])
     faults: list[str] = []
     for name in raw:
         if name not in _FIELDS:
-            close = difflib.get_close_matches(str(name), _FIELDS, n=1)
+            close = difflib.get_close_matches(str(name)[:40], _FIELDS, n=1)
             hint = f"vouliez-vous dire « {close[0]} » ?" if close else f"champs admis : {', '.join(_FIELDS)}."
             faults.append(f"champ « {name} » inconnu ; {hint}")
 
@@ -132,14 +137,13 @@ def parse(content: bytes) -> Description:
         nature=text_of("nature"),
         matter=text_of("classification"),
         type=text_of("type"),
-        annexes=_annexes(raw.get("annexes"), faults),
+        annexes=_annexes(raw.get("annexes", ""), faults),
         paper=yes("document_papier"),
         on_hold=yes("en_attente"),
         remarks=remarks,
     )
-    names = [description.file, *(annex.file for annex in description.annexes)]
-    for name in {name for name in names if name and names.count(name) > 1}:
-        faults.append(f"le fichier « {name} » est cité deux fois.")
+    names = Counter([description.file, *(annex.file for annex in description.annexes)])
+    faults += [f"le fichier « {name} » est cité deux fois." for name, count in names.items() if name and count > 1]
     if faults:
         raise DescriptionError(faults)
     return description
@@ -151,7 +155,28 @@ def replace_file(description: Description, name: str) -> Description:
 
 
 def _quote_subject(line: re.Match[str]) -> str:
-    return f"objet: '{line[1].replace("'", "''")}'"
+    return f"objet: '{line[1].rstrip(' \t\r').replace("'", "''")}'"
+
+
+def _refuse_more_than_text(text: str) -> None:
+    """Raise DescriptionError for YAML that a description has no use for: tags, nesting."""
+    depth = 0
+    for rank, event in enumerate(yaml.parse(text, Loader=yaml.BaseLoader)):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        where = f"le fichier de description, ligne {line} : "
+        if rank > _PARTS_MAX:
+            raise DescriptionError([f"{where}trop de champs ou d'annexes pour un acte."])
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEPTH_MAX:
+                raise DescriptionError(
+                    [f"{where}trop de listes les unes dans les autres ; il en faut une, « annexes »."]
+                )
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        tag = getattr(event, "tag", None)
+        if tag and tag not in _PLAIN_TAGS:
+            raise DescriptionError([f"{where}« ! » en tête d'un texte a un autre sens ; mettez-le entre guillemets."])
 
 
 def _decode(content: bytes) -> tuple[str, tuple[str, ...]]:
@@ -170,19 +195,34 @@ def _file_name(name: str, where: str, faults: list[str]) -> str:
     if name in RESERVED:
         faults.append(f"champ « {where} » : le nom « {name} » est réservé au connecteur ; renommez le fichier.")
         return ""
+    if name.lower().endswith((".yml", ".yaml")):
+        faults.append(f"champ « {where} » : « {name} » est une description ; indiquez le document lui-même.")
+        return ""
     return name
 
 
-def _annexes(raw: object, faults: list[str]) -> tuple[Annex, ...]:
-    if raw is None or raw == "":
+def _fields(node: yaml.Node | None) -> dict[str, str | yaml.Node] | None:
+    """The fields of a mapping: texts, and what is none as it is. None when it is no mapping."""
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    found: dict[str, str | yaml.Node] = {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.MarkedYAMLError(problem_mark=key.start_mark)
+        found[key.value] = value.value if isinstance(value, yaml.ScalarNode) else value
+    return found
+
+
+def _annexes(raw: str | yaml.Node, faults: list[str]) -> tuple[Annex, ...]:
+    if raw == "":
         return ()
     example = "exemple : - {fichier: plan.pdf, type: 99_AU}"
-    if not isinstance(raw, list):
+    if not isinstance(raw, yaml.SequenceNode):
         faults.append(f"champ « annexes » : une liste est attendue ; {example}.")
         return ()
     annexes = []
-    for rank, item in enumerate(raw, start=1):
-        entry = item if isinstance(item, dict) else {}
+    for rank, item in enumerate(raw.value, start=1):
+        entry = _fields(item) or {}
         file, kind = entry.get("fichier"), entry.get("type", "")
         if not isinstance(file, str) or not file or not isinstance(kind, str) or set(entry) - {"fichier", "type"}:
             faults.append(f"annexe n° {rank} : il faut « fichier » et « type » ; {example}.")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import re
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,9 @@ from .checks import Act
 from .classification import fold, parse_xml
 from .client import Client, FilePart
 from .driver import Driver, Incoming, RemoteAct, RemoteState, RemoteStatus
-from .errors import Denied, Duplicate, Refused, Uncertain
+from .errors import Denied, Duplicate, Refused, TdtError, Uncertain, Unreachable
+
+log = logging.getLogger("tdt-connector")
 
 _ACTES = "/modules/actes"
 _HELIOS = "/modules/helios"
@@ -248,32 +253,64 @@ class S2low(Driver):
         return content
 
     def incoming(self) -> list[Incoming]:
-        letters = _json(self._client.get(f"{_ACTES}/api/list_document_prefecture.php"))
+        items: list[Incoming] = []
+        failures: list[TdtError] = []
+        for ask in (self._letters, self._pes_retour):
+            try:
+                for make in ask():
+                    try:
+                        item = make()
+                    except (LookupError, TypeError, ValueError, AttributeError) as error:
+                        failures.append(Refused(f"liste de documents illisible ({error!r}).", "reponse"))
+                        continue
+                    items += [item] if item else []
+            except Unreachable:
+                raise
+            except TdtError as error:  # an account may have one of the two modules alone
+                failures.append(error)
+        if failures and not items:
+            raise failures[0]
+        for failure in failures:
+            log.error("Documents de la préfecture ou de la DGFiP non reçus : %s", failure)
+        return items
+
+    def _letters(self) -> list[Callable[[], Incoming | None]]:
+        listed = _json(self._client.get(f"{_ACTES}/api/list_document_prefecture.php"))
+        if not isinstance(listed, list):
+            raise Refused("liste de documents illisible.", "reponse")
+        return [partial(_letter, item) for item in listed]
+
+    def _pes_retour(self) -> list[Callable[[], Incoming | None]]:
         answer = _xml(self._client.get(f"{_HELIOS}/api/helios_get_list.php"))
         _helios_ok(answer)
-        try:
-            items = [
-                Incoming(int(item["id"]), "lettre", f"{kind} {item.get('number') or ''}".strip())
-                for item in letters
-                if (kind := _LETTERS.get(str(item["type"])))
-            ]
-            for node in answer.iterfind("pes_retour"):
-                name = (node.findtext("nom") or "").strip()
-                items.append(Incoming(int(node.findtext("id") or ""), "pes_retour", name))
-        except (LookupError, TypeError, ValueError) as error:
-            raise Refused(f"liste de documents illisible ({error!r}).", "reponse") from error
-        return items
+        return [partial(_retour, node) for node in answer.iterfind("pes_retour")]
 
     def fetch(self, item: Incoming) -> bytes:
         if item.kind == "lettre":
-            return self._client.get(f"{_ACTES}/actes_transac_get_document.php", {"id": item.id}, follow=True)
-        return self._client.get(f"{_HELIOS}/api/helios_get_retour.php", {"id": item.id})
+            content = self._client.get(f"{_ACTES}/actes_transac_get_document.php", {"id": item.id}, follow=True)
+        else:
+            content = self._client.get(f"{_HELIOS}/api/helios_get_retour.php", {"id": item.id})
+        if re.match(rb"KO\s", content):
+            _ok(content)
+        if not content:
+            raise Refused("le TdT a donné un document vide.", "reponse")
+        return content
 
     def mark_read(self, item: Incoming) -> None:
         if item.kind == "lettre":
             self._client.get(f"{_ACTES}/api/document_prefecture_mark_as_read.php", {"transaction_id": item.id})
         else:
             self._client.get(f"{_HELIOS}/api/helios_change_status.php", {"id": item.id})
+
+
+def _letter(item: Any) -> Incoming | None:
+    """A letter of the list, None for what is none. Raises what an item that makes no sense raises."""
+    kind = _LETTERS.get(str(item["type"]))
+    return Incoming(int(item["id"]), "lettre", f"{kind} {item.get('number') or ''}".strip()) if kind else None
+
+
+def _retour(node: etree._Element) -> Incoming:
+    return Incoming(int(node.findtext("id") or ""), "pes_retour", (node.findtext("nom") or "").strip())
 
 
 def _code(text: str) -> int:
