@@ -18,6 +18,7 @@ import time
 import unicodedata
 from collections.abc import Callable
 from datetime import date, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -516,7 +517,8 @@ class Agent:
         if same:
             original = self._driver.act_original(remote.transaction)
             if original is not None:
-                same = original == (self._config.folder_current / row.ref / act.file).read_bytes()
+                ours = self._config.folder_current / row.ref / act.file
+                same = sha256(original).hexdigest() == digest(ours)
             elif not row.uncertain:
                 self._park(
                     row,

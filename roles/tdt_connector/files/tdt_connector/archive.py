@@ -26,7 +26,7 @@ from .classification import parse_xml
 from .client import explain
 from .config import Config
 from .sip import NAMESPACE, SipError, Terms, build, message_identifier
-from .storage import write
+from .storage import digest, write
 
 ACCEPTED, REFUSED = "versement.xml", "versement-refuse.xml"
 _N = f"{{{NAMESPACE}}}"
@@ -168,7 +168,7 @@ class Sae:
                 continue
             there = self._fetch(archive, name, target / last, int(one["octets"]))
             local = folder / last
-            here = hashlib.sha256(local.read_bytes()).hexdigest() if local.is_file() else None
+            here = digest(local) if local.is_file() else None
             yield Back(last, int(one["octets"]), here, there)
 
     def _archive_of(self, idacte: str, folder: Path) -> str:
@@ -189,11 +189,11 @@ class Sae:
         answer = self._call("GET", f"/v1/archives/{archive}/{quote(name)}", stream=True)
         if not answer.ok:
             raise ArchiveError(f"« {name} » : le SAE a répondu HTTP {answer.status_code} : {_plain(answer)}")
-        digest, received = hashlib.sha256(), 0
+        found, received = hashlib.sha256(), 0
         try:
             with target.open("wb") as stream:
                 for block in answer.iter_content(_BLOCK):
-                    digest.update(block)
+                    found.update(block)
                     received += len(block)
                     stream.write(block)
                 stream.flush()
@@ -202,7 +202,7 @@ class Sae:
             raise ArchiveError(f"« {name} » : lecture interrompue ({type(error).__name__}).") from error
         if received != size:
             raise ArchiveError(f"« {name} » : {received} octets reçus au lieu de {size}.")
-        return digest.hexdigest()
+        return found.hexdigest()
 
 
 def _plain(answer: requests.Response) -> str:

@@ -6,6 +6,7 @@ field, says what is wrong and what to do.
 
 from __future__ import annotations
 
+import io
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -14,10 +15,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from lxml import etree
 from pypdf import PdfReader
 
-from .classification import Classification, Nature, fold, parse_xml
+from . import flow
+from .classification import Classification, Nature, fold
 from .description import Description
 
 # Source: S²LOW, ActesTransaction::NUMBER_REGEXP.
@@ -55,6 +56,7 @@ _LATIN1 = str.maketrans(
         "\u00ad": "",
     }
 )
+_READ_MAX = 40_000_000  # bytes of a PDF that are read to know that it is one
 _IMAGE_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
@@ -136,13 +138,26 @@ def check_date(text: str, today: date) -> tuple[str, str | None]:
     return "", f"champ « date » : « {text} » n'est pas une date ; écrivez-la ainsi : 2026-11-25."
 
 
+class _Spared(io.BufferedReader):
+    """A document that is not read whole when it is big, as pypdf does to mend what is damaged."""
+
+    _left = _READ_MAX
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(self._left + 1 if size is None or size < 0 else min(size, self._left + 1))
+        self._left -= len(content)
+        if self._left < 0:
+            raise ValueError("too big to be mended")
+        return content
+
+
 def check_pdf(path: Path) -> str | None:
     """None when the file is a PDF the TdT can stamp, else why not. The content counts, not the name."""
     name = path.name
     size = path.stat().st_size
     if size == 0:
         return f"« {name} » est vide (0 octet) ; déposez de nouveau le document."
-    with path.open("rb") as stream:
+    with _Spared(io.FileIO(path)) as stream:
         if b"%PDF-" not in stream.read(1024):
             return f"« {name} » n'est pas un PDF, quel que soit son nom ; exportez le document en PDF."
         stream.seek(0)
@@ -273,14 +288,20 @@ def check_pes(path: Path, siren: str, limit: int) -> list[str]:
     too_big = check_size(size, limit)
     if too_big:
         return [too_big]
+    owners: list[str] = []
+
+    def hear(place: flow.Path, attributes: Mapping[str, str]) -> None:
+        if place[-2:] == ("EnTetePES", "IdColl") and not owners:
+            owners.append(attributes.get("V", ""))
+
     try:
-        root = parse_xml(path.read_bytes())
-    except (etree.XMLSyntaxError, ValueError) as error:
+        with path.open("rb") as stream:
+            root = flow.read(stream, hear)
+    except flow.FlowError as error:
         return [f"« {path.name} » n'est pas du XML lisible ({error}) ; exportez-le de nouveau."]
-    if etree.QName(root).localname != "PES_Aller":
-        return [f"« {path.name} » n'est pas un flux PES (élément PES_Aller attendu, {root.tag} trouvé)."]
-    owner = root.find(".//{*}EnTetePES/{*}IdColl")
-    siret = owner.get("V", "") if owner is not None else ""
+    if root.rpartition("}")[2] != "PES_Aller":
+        return [f"« {path.name} » n'est pas un flux PES (élément PES_Aller attendu, {root} trouvé)."]
+    siret = owners[0] if owners else ""
     if not siret.startswith(siren):
         return [
             f"« {path.name} » porte l'identifiant « {siret} » (EnTetePES/IdColl), qui n'est pas de la collectivité "

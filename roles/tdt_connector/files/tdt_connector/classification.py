@@ -11,6 +11,7 @@ from datetime import date
 
 from lxml import etree
 
+_XML_MAX = 8_000_000  # bytes of an answer; its tree takes thirty times as much at worst
 _NS = "{http://www.interieur.gouv.fr/ACTES#v1.1-20040216}"
 
 
@@ -20,6 +21,8 @@ class ClassificationError(Exception):
 
 def parse_xml(content: bytes) -> etree._Element:
     """Parse XML from outside, without network, DTD or entities. Raises etree.XMLSyntaxError or ValueError."""
+    if len(content) > _XML_MAX:
+        raise ValueError(f"{len(content) / 1e6:.0f} Mo, {_XML_MAX / 1e6:.0f} au plus")
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     root = etree.fromstring(content, parser)
     if root.getroottree().docinfo.internalDTD is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import secrets
@@ -23,6 +24,8 @@ from .errors import Denied, Refused, TdtError, Uncertain, Unreachable
 
 _CONNECT_TIMEOUT = 10.0
 _CHUNK = 65536
+_ANSWER_BLOCK = 1 << 20
+_ANSWER_MAX = 170_000_000  # bytes of an answer: a stamped act is a little more than the act
 # OpenSSL's verification codes (x509_vfy.h) → what is wrong with the server's certificate.
 _SERVER_FAULTS = {
     9: (
@@ -207,20 +210,37 @@ class Client:
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
         session = self._current_session()
         self._progress()
+        answer: requests.Response | None = None
         try:
             answer = session.request(
                 method,
                 f"{self._config.url}{path}",
                 timeout=(_CONNECT_TIMEOUT, self._config.delais.http),
                 allow_redirects=False,
+                stream=True,
                 **options,
             )
+            answer._content = self._read(answer)
         except OSError as error:  # every error of requests is one; so is an unusable certificate file
             self.close()
             raise explain(error, self._config.url, self._config.delais.http) from error
+        finally:
+            if answer is not None:
+                answer.close()
         stamp = answer.headers.get("Date")
         self.server_date = parsedate_to_datetime(stamp) if stamp else None
         return answer
+
+    def _read(self, answer: requests.Response) -> bytes:
+        """The body of an answer, once in memory, where requests would have it twice."""
+        body = io.BytesIO()
+        for block in answer.iter_content(_ANSWER_BLOCK):
+            body.write(block)
+            if body.tell() > _ANSWER_MAX:
+                raise Uncertain(f"le TdT a envoyé plus de {_ANSWER_MAX / 1e6:.0f} Mo.", "reponse")
+            if body.tell() > _ANSWER_BLOCK:
+                self._progress()
+        return body.getvalue()
 
 
 def _body(answer: requests.Response) -> bytes:
