@@ -123,6 +123,42 @@ def test_a_flow_signed_in_the_parapheur_comes_back_acknowledged_by_helios(
     assert row["etapes"] == ["fait", "fait", "fait", "fait", "sans", "sans", "sans"]
 
 
+def test_what_the_dgfip_refuses_of_a_flow_is_on_the_page(
+    flows: World, commune: Commune, tdt: TdtServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s2low.S2low, "pes_receipt", lambda driver, transaction: REFUSALS)
+    world, reference = flows, "parapheur:bordereau"
+    sent = commune.drop_pes()
+    (commune.root / "depot" / "flux.xml").unlink()
+    fields = {"numero": "", "date": "2026-11-20", "objet": "Bordereau 12", "matiere": ""}
+    world.parapheur.bring(reference, sent, circuit="pes", **fields)
+    world.parapheur.sign()
+    world.chain.look()
+    world.chain.look()
+    world.drain()
+    relay(commune)
+    commune.run()
+    assert relay(commune) == [f"{reference} : refusee, dit à la passerelle."]
+    world.drain()
+    [row] = page.content(world.config, world.store, None)["a_revoir"]
+    lines = row["texte"].splitlines()
+    assert lines[0].startswith("La DGFiP refuse le flux : refusé par la DGFiP, 60 élément(s) sur 61 : bordereau 1, ")
+    assert "bordereau 40 : Pièce no 40 déjà prise en charge par le comptable (ERREUR_DOUBLON_PIECE)." in lines
+    assert lines[-1] == "Accepté par la DGFiP : bordereau 99."
+    assert "bloque" in row["etapes"]
+    assert world.parapheur.dossiers[1]["dit"][-1] == "en_erreur"
+    assert relay(commune) == []
+
+
+REFUSALS = (
+    "<PES_ACQUIT><ACQUIT>"
+    + "".join(
+        f'<ElementACQUIT><EtatAck V="0"/><NumBord V="{rank}"/><NumAnoAck V="ERREUR_DOUBLON_PIECE"/>'
+        f'<LibelleAnoAck V="Pièce no {rank} déjà prise en charge par le comptable"/></ElementACQUIT>'
+        for rank in range(1, 61)
+    )
+    + '<ElementACQUIT><EtatAck V="1"/><NumBord V="99"/></ElementACQUIT></ACQUIT></PES_ACQUIT>'
+).encode()
 POINTS = ["avant dépôt", "description écrite", "pdf déposé", "déposé", "avant suivi", "après suivi"]
 
 

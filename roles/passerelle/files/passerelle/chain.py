@@ -49,6 +49,7 @@ ACTS_ALONE = ("publication", "ged", "versement")
 # What the connector says, in the order in which it may come.
 _FOLLOWED = ("recue", "transmise", "acquittee", "versee")
 _FAILED = ("refusee", "en_erreur")
+_REASON_MAX = 8000  # characters: Helios refuses a flow by its elements, each with its reason
 # Beginning of the references of what somebody brought to the parapheur.
 _BORN_THERE = "parapheur:"
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
@@ -475,7 +476,7 @@ class Chain:
             self._step("aracte: gardé")
         if state == "versee" and said.get("archive"):
             tdt["archive"] = str(said["archive"])[:100]
-        reason = str(said.get("motif") or "sans explication")[:1000]
+        reason = str(said.get("motif") or "sans explication")[:_REASON_MAX]
         with self._store.transaction() as connection:
             now = self._store.lock(connection, reference)
             track = now.track | {"tdt": tdt}

@@ -7,6 +7,7 @@ watchdog with it.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
@@ -22,6 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from . import acquit as acquits
 from . import description as descriptions
 from . import receipt as receipts
 from .checks import Act, check_act, check_pes
@@ -44,6 +46,7 @@ FOLDERS = {
     State.REJECTED: "rejets",
     State.CANCELLED: "annules",
 }
+_ACQUIT = "acquittement.xml"
 _RECEIVED = {"lettre": "lettres", "pes_retour": "pes_retour"}
 # The TdT must say twice that it does not have an act before it is sent again.
 _ABSENCES = 2
@@ -567,6 +570,8 @@ class Agent:
                 self._acknowledge(row, status)
             elif status.state is RemoteState.UNRECEIPTED:
                 self._finish(row, State.ACKNOWLEDGED, detail="Transmis ; le TdT n'attend pas d'acquittement.")
+            elif status.state is RemoteState.REFUSED and row.kind == "pes":
+                self._refuse_flow(row, self._known_acquit(row), status.text)
             elif status.state is RemoteState.REFUSED:
                 self._finish(row, State.REFUSED, detail=_why("refusé par la préfecture", status.text))
             elif status.state is RemoteState.ERROR:
@@ -580,7 +585,7 @@ class Agent:
                 essais=row.attempts + 1,
                 prochain=self._backoff(row.attempts),
             )
-        except receipts.ReceiptError as error:
+        except (receipts.ReceiptError, acquits.AcquitError) as error:
             self._journal.move(row, State.TO_RECONCILE, detail=f"{_sentence(str(error))} Prévenez le groupement.")
             log.error("« %s » : %s", row.title, error)
         except Uncertain as error:  # it may be this transaction alone: the others come first the next time
@@ -602,8 +607,12 @@ class Agent:
         folder = self._config.folder_current / row.ref
         transaction = row.transaction or 0
         if row.kind == "pes":
-            write(folder / "acquittement.xml", self._driver.pes_receipt(transaction))
-            self._finish(row, State.ACKNOWLEDGED, detail=status.text)
+            answer = self._acquit(row)
+            if answer.refused:
+                self._refuse_flow(row, answer, status.text)
+            else:
+                detail = "\n".join(text for text in (status.text, answer.account()) if text)
+                self._finish(row, State.ACKNOWLEDGED, detail=detail)
             return
         act = Act.from_dict(row.act or {})
         receipt = receipts.parse(status.receipt, act, self._config.siren)
@@ -616,6 +625,25 @@ class Agent:
             self._require_classification(receipt.classification.isoformat())
         self._finish(row, State.ACKNOWLEDGED, idacte=receipt.idacte, aracte_le=receipt.received_on)
         log.info("« %s » acquitté par la préfecture : %s.", row.title, receipt.idacte)
+
+    def _acquit(self, row: Row) -> acquits.Acquit:
+        """What the DGFiP says of a flow, kept beside it. Raises what the driver does, AcquitError."""
+        content = self._driver.pes_receipt(row.transaction or 0)
+        write(self._config.folder_current / row.ref / _ACQUIT, content)
+        return acquits.parse(io.BytesIO(content))
+
+    def _known_acquit(self, row: Row) -> acquits.Acquit | None:
+        """The same of a flow that the TdT says is refused, None when it gives no reasons that can be read."""
+        try:
+            return self._acquit(row)
+        except (Refused, acquits.AcquitError) as error:
+            log.warning("« %s » : %s", row.title, error)
+            return None
+
+    def _refuse_flow(self, row: Row, answer: acquits.Acquit | None, text: str) -> None:
+        detail = answer.account() if answer and answer.refused else _why("refusé par la DGFiP", text)
+        self._finish(row, State.REFUSED, detail=detail, acte=answer.to_dict() if answer else None)
+        log.error("« %s » est refusé par la DGFiP : %s", row.title, detail.partition("\n")[0])
 
     def _finish(self, row: Row, state: State, **values: Any) -> None:
         self._step("avant fin")
@@ -633,6 +661,8 @@ class Agent:
             if target.exists():  # filed once already, under a journal that was lost since
                 target = target.with_name(f"{target.name}_{row.ref}")
             self._write_summary(row, source)
+            if row.kind == "pes" and row.state is State.REFUSED:
+                self._write_letter(row, source)
             self._step("résumé")
             move(source, target)
         elif not row.cleared:
@@ -661,6 +691,23 @@ class Agent:
             folder / "resume.json",
             json.dumps(summary(row), ensure_ascii=False, indent=2).encode("utf-8", "replace"),
         )
+
+    def _write_letter(self, row: Row, folder: Path) -> None:
+        """A refusal of the DGFiP, among the letters: it is one, that Helios does not write."""
+        parent = self._config.dossier / "lettres"
+        # Its name ends otherwise than those of the TdT's documents, which are known by their number.
+        name = f"rejet-{row.transaction}-helios"
+        if any(parent.glob(f"*-{name}")):
+            return
+        partial = parent / f".{name}"
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(mode=0o750)
+        write(partial / "rejet.txt", _letter(row).encode("utf-8", errors="replace"))
+        if (folder / _ACQUIT).exists():
+            copy(folder / _ACQUIT, partial / _ACQUIT)
+        sync_directory(partial)
+        move(partial, parent / f"{date.today():%Y%m%d}-{name}")
 
     # -- what comes from the préfecture ---------------------------------------------------------------
 
@@ -772,17 +819,41 @@ def summary(row: Row) -> dict[str, Any]:
         "depose_le": datetime.fromtimestamp(row.deposited_at).astimezone().isoformat(timespec="seconds"),
         "modifie_le": datetime.fromtimestamp(row.changed_at).astimezone().isoformat(timespec="seconds"),
         "fichiers": [{"nom": item.name, "octets": item.size, "sha256": item.sha256} for item in row.files],
+        **({"helios": act} if row.kind == "pes" and act else {}),
     }
+
+
+_TODO = {
+    State.REJECTED: "Rien n'a été transmis. Corrigez, puis déposez de nouveau les fichiers dans « depot ».",
+    State.REFUSED: "L'acte a été transmis et refusé. Un nouvel envoi demande un autre numéro (un suffixe suffit).",
+    State.ERROR: "L'acte a été reçu par le TdT, qui l'a mis en erreur. Un nouvel envoi demande un nouveau numéro.",
+}
+_TODO_FLOW = {
+    **_TODO,
+    State.REFUSED: "Le flux a été transmis et refusé, en tout ou en partie. Corrigez ce qui est refusé dans le "
+    "logiciel de comptabilité, puis déposez un nouveau flux avec cela seul : ce que la DGFiP a accepté ne se renvoie "
+    "pas.",
+    State.ERROR: "Le flux a été reçu par le TdT, qui l'a mis en erreur : la DGFiP ne l'a pas. Corrigez, puis déposez "
+    "un nouveau flux.",
+}
+
+
+def _letter(row: Row) -> str:
+    """A refusal of the DGFiP, for people."""
+    lines = "\n".join(f"  - {_sentence(line)}" for line in row.detail.splitlines())
+    sent = datetime.fromtimestamp(row.deposited_at)
+    return (
+        f"Rejet de la DGFiP (Helios)\n\nFlux « {_pes_name(row)} », déposé le {sent:%d/%m/%Y à %H:%M}, "
+        f"transaction {row.transaction} au TdT.\n\n{lines}\n\n{_TODO_FLOW[State.REFUSED]}\n\n"
+        f"Le flux et la réponse de la DGFiP sont dans « {FOLDERS[row.state]}/{last_name(row)} ».\n"
+    )
 
 
 def _motive(row: Row) -> str:
     lines = "\n".join(f"  - {_sentence(line)}" for line in row.detail.splitlines())
     names = ", ".join(item.name for item in row.files)
-    todo = {
-        State.REJECTED: "Rien n'a été transmis. Corrigez, puis déposez de nouveau les fichiers dans « depot ».",
-        State.REFUSED: "L'acte a été transmis et refusé. Un nouvel envoi demande un autre numéro (un suffixe suffit).",
-        State.ERROR: "L'acte a été reçu par le TdT, qui l'a mis en erreur. Un nouvel envoi demande un nouveau numéro.",
-    }.get(row.state, "Rien n'a été transmis à la préfecture.")
+    known = _TODO_FLOW if row.kind == "pes" else _TODO
+    todo = known.get(row.state, "Rien n'a été transmis.")
     when = datetime.fromtimestamp(row.changed_at)
     head = f"{row.state.label.capitalize()} le {when:%d/%m/%Y à %H:%M}."
     return f"{head}\n\nMotif :\n{lines}\n\n{todo}\n\nFichiers : {names}\n"

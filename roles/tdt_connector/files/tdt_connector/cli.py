@@ -16,7 +16,7 @@ from pathlib import Path
 
 from . import description as descriptions
 from . import doctor, proof, service
-from .agent import FOLDERS, summary
+from .agent import FOLDERS, last_name, summary
 from .archive import ArchiveError, Sae, latest_archived
 from .checks import check_act, check_number, check_pdf, check_pes, check_size
 from .classification import ClassificationError
@@ -245,7 +245,7 @@ def _show(journal: Journal, name: str, as_json: bool) -> int:
             text = f"  {datetime.fromtimestamp(when):%d/%m/%Y %H:%M:%S}  {State(state).label:<15} {detail}"
             print(text.rstrip().replace("\n", "\n" + " " * 39))
         if row.filed:
-            print(f"  rangé dans {FOLDERS[row.state]}/{row.idacte or row.ref}")
+            print(f"  rangé dans {FOLDERS[row.state]}/{last_name(row)}")
     return 0
 
 

@@ -32,6 +32,7 @@ from .storage import move, sync_directory, write
 _KEY = "passerelle:"
 _TIMEOUT = (10, 120)
 _FINAL_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+_RECEIPT_MAX = 1_000_000  # bytes that the passerelle takes; it needs no receipt of Helios
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BEFORE = (State.DEPOSITED, State.CHECKED, State.INTENT, State.TO_RECONCILE)
 
@@ -196,7 +197,8 @@ class Gateway:
         folder = self._config.dossier / FOLDERS[row.state] / last_name(row)
         if row.kind == "pes":
             receipt = folder / "acquittement.xml"  # which some platforms of Helios do not give
-            given = {"ar_acte": base64.b64encode(receipt.read_bytes()).decode()} if receipt.exists() else {}
+            small = receipt.exists() and receipt.stat().st_size <= _RECEIPT_MAX
+            given = {"ar_acte": base64.b64encode(receipt.read_bytes()).decode()} if small else {}
             return {"etat": "acquittee", "id_acte": folder.name, **given}
         if before == "acquittee" and (folder / ACCEPTED).is_file():
             return {"etat": "versee", "archive": archived_as(folder)}

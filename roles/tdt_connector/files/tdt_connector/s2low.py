@@ -249,8 +249,7 @@ class S2low(Driver):
 
     def pes_receipt(self, transaction: int) -> bytes:
         content = self._client.get(f"{_HELIOS}/helios_download_acquit.php", {"id": transaction})
-        _xml(content)
-        return content
+        return _given(content)
 
     def incoming(self) -> list[Incoming]:
         items: list[Incoming] = []
@@ -290,17 +289,22 @@ class S2low(Driver):
             content = self._client.get(f"{_ACTES}/actes_transac_get_document.php", {"id": item.id}, follow=True)
         else:
             content = self._client.get(f"{_HELIOS}/api/helios_get_retour.php", {"id": item.id})
-        if re.match(rb"KO\s", content):
-            _ok(content)
-        if not content:
-            raise Refused("le TdT a donné un document vide.", "reponse")
-        return content
+        return _given(content)
 
     def mark_read(self, item: Incoming) -> None:
         if item.kind == "lettre":
             self._client.get(f"{_ACTES}/api/document_prefecture_mark_as_read.php", {"transaction_id": item.id})
         else:
             self._client.get(f"{_HELIOS}/api/helios_change_status.php", {"id": item.id})
+
+
+def _given(content: bytes) -> bytes:
+    """A document, unless it is a refusal to give it."""
+    if re.match(rb"KO\s", content):
+        _ok(content)
+    if not content:
+        raise Refused("le TdT a donné un document vide.", "reponse")
+    return content
 
 
 def _letter(item: Any) -> Incoming | None:
