@@ -303,6 +303,43 @@ def test_an_archive_without_its_acknowledgement_is_not_final(world: World, commu
     assert world.step(reference) == "teletransmission"
 
 
+@pytest.mark.parametrize("plant", ["link", "dangling", "pipe"])
+def test_nothing_is_written_through_what_others_put_in_the_hot_folder(
+    world: World, commune: Commune, tdt: TdtServer, plant: str
+) -> None:
+    reference = deposited(world)
+    stem = f"2026_DEL_7-{hashlib.sha256(reference.encode()).hexdigest()[:12]}"
+    precious = commune.root / "etat" / "precieux"
+    precious.write_bytes(b"le journal")
+    for name in (f"{stem}.pdf", f"{stem}.yml"):
+        for planted in (name, f"{name}.part", f".{name}.part", f".{name}.part.part"):
+            path = commune.config.folder_depot / planted
+            if plant == "pipe":
+                os.mkfifo(path)
+            else:
+                path.symlink_to(precious if plant == "link" else commune.root / "etat" / "nouveau")
+    assert relay(commune)[0] == f"2026_DEL_7 : pris à la passerelle ({reference})."
+    assert precious.read_bytes() == b"le journal"
+    assert not (commune.root / "etat" / "nouveau").exists()
+    for name in (f"{stem}.pdf", f"{stem}.yml"):
+        path = commune.config.folder_depot / name
+        assert path.is_file() and not path.is_symlink()
+    assert [path.name for path in (commune.root / "etat").glob("passerelle-*")] == []
+
+
+def test_an_act_that_cannot_be_taken_keeps_no_other(world: World, commune: Commune, tdt: TdtServer) -> None:
+    bad, good = deposited(world), deposited(world, numero="2026_DEL_8")
+    stem = f"2026_DEL_7-{hashlib.sha256(bad.encode()).hexdigest()[:12]}"
+    (commune.config.folder_depot / f"{stem}.pdf").mkdir()
+    with pytest.raises(HandoverError, match=stem):
+        relay(commune)
+    taken = f"2026_DEL_8-{hashlib.sha256(good.encode()).hexdigest()[:12]}"
+    assert {path.name for path in commune.folder("depot")} == {f"{taken}.pdf", f"{taken}.yml", f"{stem}.pdf"}
+    assert world.act(good).tdt["etat"] == "recue"
+    (commune.config.folder_depot / f"{stem}.pdf").rmdir()
+    assert relay(commune)[0] == f"2026_DEL_7 : pris à la passerelle ({bad})."
+
+
 def test_a_passerelle_away_is_said_in_french(world: World, commune: Commune) -> None:
     world.web.stop()
     with pytest.raises(HandoverError, match=r"la passerelle \(localhost\) refuse la connexion"):

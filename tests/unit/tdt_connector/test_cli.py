@@ -245,6 +245,39 @@ def test_retry_puts_a_rejected_act_back(commune: Commune, command: Run, capsys: 
     assert "aucun dépôt ne porte ce nom" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_nothing_is_written_through_a_link_of_the_hot_folder(
+    commune: Commune, command: Run, tmp_path: Path, again: bool
+) -> None:
+    precious = commune.root / "etat" / "precieux"
+    precious.write_bytes(b"le journal")
+    for name in ("a.pdf", "a.yml", "flux.xml"):
+        for planted in (f"{name}.part", f".{name}.part"):
+            (commune.config.folder_depot / planted).symlink_to(precious)
+    if again:
+        commune.drop("2026_001", stem="a", pdf=b"pas un pdf")
+        commune.run(until=lambda: bool(commune.folder("rejets")))
+        assert command("retry", commune.rows()[0].ref) == 0
+        assert (commune.config.folder_depot / "a.pdf").read_bytes() == b"pas un pdf"
+    else:
+        (tmp_path / "flux.xml").write_bytes(commune.drop_pes("autre.xml"))
+        assert command("send", str(tmp_path / "flux.xml")) == 0
+        assert (commune.config.folder_depot / "flux.xml").stat().st_mode & 0o777 == 0o640
+    assert precious.read_bytes() == b"le journal"
+
+
+def test_a_link_that_was_refused_is_never_brought_back(
+    commune: Commune, command: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = commune.root / "etat" / "secret"
+    secret.write_bytes(b"secret")
+    (commune.config.folder_depot / "flux.xml").symlink_to(secret)
+    commune.run(until=lambda: bool(commune.folder("rejets")))
+    assert command("retry", commune.rows()[0].ref) == 1
+    assert "« flux.xml » n'est plus dans" in capsys.readouterr().err
+    assert commune.folder("depot") == []
+
+
 def parked(commune: Commune, tdt: TdtServer) -> None:
     """An act whose fate is not known: the TdT recorded it, the answer was lost, the list shows two."""
     commune.introduce()

@@ -705,6 +705,31 @@ def test_links_and_pipes_are_never_opened(tmp_path: Path) -> None:
             pass
 
 
+def test_nothing_is_written_through_what_somebody_else_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    precious, name = tmp_path / "precieux", tmp_path / ".x.part"
+    precious.write_bytes(b"un")
+    (tmp_path / "source").write_bytes(b"deux")
+    monkeypatch.setattr(storage.secrets, "token_hex", lambda size: "x")
+    for plant in (name.symlink_to, name.hardlink_to):
+        plant(precious)
+        with pytest.raises(FileExistsError):
+            storage.write(tmp_path / "a", b"deux")
+        name.unlink(missing_ok=True)
+        plant(precious)
+        with pytest.raises(FileExistsError):
+            storage.copy(tmp_path / "source", name)
+        name.unlink()
+    os.mkfifo(name)
+    with pytest.raises(FileExistsError):
+        storage.write(tmp_path / "a", b"deux")
+    assert precious.read_bytes() == b"un"
+    target = tmp_path / "lien"
+    target.symlink_to(precious)
+    monkeypatch.undo()
+    storage.write(target, b"deux")  # it takes the link's place
+    assert (precious.read_bytes(), target.read_bytes(), target.is_symlink()) == (b"un", b"deux", False)
+
+
 def test_move_never_overwrites(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).write_text(name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ from .classification import parse_xml
 from .client import explain
 from .config import Config
 from .sip import NAMESPACE, SipError, Terms, build, message_identifier
-from .storage import digest, write
+from .storage import digest, fresh, unused, write
 
 ACCEPTED, REFUSED = "versement.xml", "versement-refuse.xml"
 _N = f"{{{NAMESPACE}}}"
@@ -190,18 +189,20 @@ class Sae:
         if not answer.ok:
             raise ArchiveError(f"« {name} » : le SAE a répondu HTTP {answer.status_code} : {_plain(answer)}")
         found, received = hashlib.sha256(), 0
+        part = unused(target.parent)
         try:
-            with target.open("wb") as stream:
+            with fresh(part) as stream:
                 for block in answer.iter_content(_BLOCK):
                     found.update(block)
                     received += len(block)
                     stream.write(block)
-                stream.flush()
-                os.fsync(stream.fileno())
+            if received != size:
+                raise ArchiveError(f"« {name} » : {received} octets reçus au lieu de {size}.")
+            part.replace(target)
         except requests.RequestException as error:
             raise ArchiveError(f"« {name} » : lecture interrompue ({type(error).__name__}).") from error
-        if received != size:
-            raise ArchiveError(f"« {name} » : {received} octets reçus au lieu de {size}.")
+        finally:
+            part.unlink(missing_ok=True)
         return found.hexdigest()
 
 

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import pwd
-import shutil
 import sqlite3
 import sys
 import tempfile
@@ -28,7 +27,7 @@ from .handover import Gateway, HandoverError
 from .journal import Journal, Row, State, StateChanged
 from .s2low import S2low
 from .sip import SipError
-from .storage import move
+from .storage import copy, move, unused
 
 _FRENCH = {
     "usage: ": "usage : ",
@@ -272,16 +271,27 @@ def _send(config: Config, arguments: argparse.Namespace) -> int:
         print("Rien n'est déposé :\n" + "\n".join(f"  - {line}" for line in faults), file=sys.stderr)
         return 1
     names = [f"{path.stem}.yml" if item.suffix.lower() in (".yml", ".yaml") else item.name for item in files]
-    taken = [name for name in names if (config.folder_depot / name).exists()]
+    taken = [name for name in names if os.path.lexists(config.folder_depot / name)]
     if taken:
         print(f"Rien n'est déposé : « {taken[0]} » est déjà dans le dossier de dépôt.", file=sys.stderr)
         return 1
-    for item, name in zip(files, names, strict=True):
-        shutil.copyfile(item, config.folder_depot / f"{name}.part")
-    for name in names:
-        move(config.folder_depot / f"{name}.part", config.folder_depot / name)
+    _put(config.folder_depot, list(zip([item.resolve() for item in files], names, strict=True)))
     print(f"Déposé : {', '.join(names)}. Suivez avec « tdt-connector status ».")
     return 0
+
+
+def _put(depot: Path, files: list[tuple[Path, str]]) -> None:
+    """Copy files into depot/, where others may plant links; the set is whole when its last name appears."""
+    parts: list[tuple[Path, Path]] = []
+    try:
+        for source, name in files:
+            parts.append((unused(depot), depot / name))
+            copy(source, parts[-1][0])
+        for part, target in parts:
+            move(part, target)
+    finally:
+        for part, _target in parts:
+            part.unlink(missing_ok=True)
 
 
 def _check_before(config: Config, path: Path, source: Path) -> tuple[list[str], list[Path]]:
@@ -331,15 +341,13 @@ def _redeposit(config: Config, row: Row, arguments: argparse.Namespace) -> int:
         return 1
     folder = config.dossier / FOLDERS[row.state] / row.ref
     names = sorted((item.name for item in row.files), key=lambda name: name.lower().endswith((".yml", ".yaml")))
-    missing = [name for name in names if not (folder / name).is_file()]
-    present = [name for name in names if (config.folder_depot / name).exists()]
+    missing = [name for name in names if not (folder / name).is_file() or (folder / name).is_symlink()]
+    present = [name for name in names if os.path.lexists(config.folder_depot / name)]
     if missing or present or not names:
         why = f"« {missing[0]} » n'est plus dans {folder}" if missing else "un fichier de même nom est déjà déposé"
         print(f"Rien n'est changé : {why}.", file=sys.stderr)
         return 1
-    for name in names:
-        shutil.copyfile(folder / name, config.folder_depot / f"{name}.part")
-        move(config.folder_depot / f"{name}.part", config.folder_depot / name)
+    _put(config.folder_depot, [(folder / name, name) for name in names])
     print(f"« {row.title} » est de nouveau dans le dossier de dépôt.")
     return 0
 

@@ -12,8 +12,12 @@ import fcntl
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -27,9 +31,10 @@ from .archive import ACCEPTED, archived_as, session
 from .client import explain
 from .config import Config
 from .journal import Journal, Row, State
-from .storage import move, sync_directory, write
+from .storage import fresh, move, write
 
 _KEY = "passerelle:"
+_STAGING = "passerelle-"
 _TIMEOUT = (10, 120)
 _FINAL_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 _RECEIPT_MAX = 1_000_000  # bytes that the passerelle takes; it needs no receipt of Helios
@@ -39,6 +44,10 @@ _BEFORE = (State.DEPOSITED, State.CHECKED, State.INTENT, State.TO_RECONCILE)
 
 class HandoverError(Exception):
     """The passerelle cannot be used now; the text is French. Nothing is lost: ask again."""
+
+
+class Away(HandoverError):
+    """It does not answer at all."""
 
 
 @contextmanager
@@ -60,15 +69,37 @@ class Gateway:
     def relay(self) -> list[str]:
         """Take what is to be sent, say where the rest is; gives what was done, in French."""
         with _alone(self._config):
-            done = []
+            for left in self._config.folder_state.glob(f"{_STAGING}*"):  # of a run that was killed
+                shutil.rmtree(left)
+            done: list[str] = []
+            failures: list[HandoverError] = []
+
+            def attempt(reference: str, work: Callable[[], list[str]]) -> bool:
+                """One act does not hold the others back, unless the passerelle is away."""
+                try:
+                    found = work()
+                except (Away, sqlite3.Error):
+                    raise
+                except HandoverError as error:
+                    failures.append(error)
+                    return False
+                except Exception as error:
+                    failures.append(HandoverError(f"{reference} : {error or type(error).__name__}"))
+                    return False
+                done.extend(found)
+                return bool(found)
+
             for act in self._waiting():
-                done += self._take(act)
+                attempt(act["reference"], partial(self._take, act))
             for key in self._journal.values(_KEY):
                 # An act that was archived since the last run is told acknowledged first, with its ARActe.
-                while (text := self._journal.value(key)) and (
-                    news := self._tell(key.removeprefix(_KEY), json.loads(text))
+                reference = key.removeprefix(_KEY)
+                while (text := self._journal.value(key)) and attempt(
+                    reference, partial(lambda reference, text: self._tell(reference, json.loads(text)), reference, text)
                 ):
-                    done += news
+                    pass
+            if failures:
+                raise failures[0]
             return done
 
     # -- from the passerelle -------------------------------------------------------------------------------
@@ -79,7 +110,7 @@ class Gateway:
             return self._session.request(method, url, timeout=_TIMEOUT, allow_redirects=False, **options)
         except OSError as error:  # every error of requests is one
             why = str(explain(error, self._config.gateway_url, _TIMEOUT[1])).replace("le TdT", "la passerelle")
-            raise HandoverError(f"{urlsplit(self._config.gateway_url).hostname} : {why}") from error
+            raise Away(f"{urlsplit(self._config.gateway_url).hostname} : {why}") from error
 
     def _waiting(self) -> list[dict[str, Any]]:
         answer = self._call("GET", "/connecteur/a-transmettre")
@@ -97,7 +128,7 @@ class Gateway:
         known = json.loads(self._journal.value(_KEY + reference) or "{}")
         stem = known.get("nom") or _stem(act)
         # The agent writes its journal before it takes a file away: seen nowhere in this order, it was never here.
-        here = (self._config.folder_depot / f"{stem}.yml").exists()
+        here = _here(self._config.folder_depot / f"{stem}.yml")
         rows = self._journal.with_file(f"{stem}.yml")
         # It is asked for again after its rejection was told: a person corrected what was wrong.
         again = bool(rows) and rows[0].state is State.REJECTED and known.get("dit") == "en_erreur"
@@ -129,13 +160,17 @@ class Gateway:
                 "annexes": [{"fichier": name, "type": kind} for name, _item in files[1:]],
             }
         )
-        for name, item in files:
-            self._fetch(item, depot / f"{name}.part")
-        text = yaml.safe_dump(description, allow_unicode=True, sort_keys=False)
-        write(depot / f"{stem}.yml.part", text.encode())
-        for name in [*(name for name, _item in files[::-1]), f"{stem}.yml"]:  # the set is whole when the last appears
-            (depot / name).unlink(missing_ok=True)  # of a run that was cut short
-            move(depot / f"{name}.part", depot / name)
+        # Made ready where nobody else writes: a link planted in depot/ would have us write elsewhere.
+        with tempfile.TemporaryDirectory(dir=self._config.folder_state, prefix=_STAGING) as folder:
+            ready = Path(folder)
+            for name, item in files:
+                self._fetch(item, ready / name)
+            text = yaml.safe_dump(description, allow_unicode=True, sort_keys=False)
+            write(ready / f"{stem}.yml", text.encode())
+            # The set is whole when the last appears.
+            for name in [*(name for name, _item in files[::-1]), f"{stem}.yml"]:
+                (depot / name).unlink(missing_ok=True)  # of a run that was cut short
+                move(ready / name, depot / name)
 
     def _fetch(self, item: dict[str, Any], target: Path) -> None:
         digest, expected = hashlib.sha256(), str(item.get("sha256") or "")
@@ -145,20 +180,16 @@ class Gateway:
         if not answer.ok:
             raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {_said(answer)}")
         try:
-            with target.open("wb") as stream:
+            with fresh(target) as stream:
                 for block in answer.iter_content(1 << 20):
                     digest.update(block)
                     stream.write(block)
-                stream.flush()
-                target.chmod(0o640)
         except requests.RequestException as error:
             raise HandoverError(f"lecture interrompue ({type(error).__name__}).") from error
         finally:
             answer.close()
         if digest.hexdigest() != expected:
-            target.unlink()
             raise HandoverError("un fichier de la passerelle n'a pas l'empreinte annoncée.")
-        sync_directory(target.parent)
 
     # -- to the passerelle ---------------------------------------------------------------------------------
 
@@ -168,7 +199,7 @@ class Gateway:
         if rows:
             said = self._state(rows[0], known["dit"])
         else:
-            said = {"etat": "recue"} if (self._config.folder_depot / f"{known['nom']}.yml").exists() else {}
+            said = {"etat": "recue"} if _here(self._config.folder_depot / f"{known['nom']}.yml") else {}
         if not said or said["etat"] == known["dit"]:
             return []
         answer = self._call("POST", "/connecteur/suivi", json={"reference": reference, **said})
@@ -206,6 +237,11 @@ class Gateway:
         return {
             "etat": "acquittee", "id_acte": row.idacte, "date_reception": row.acknowledged_on, "ar_acte": content,
         }  # fmt: skip
+
+
+def _here(path: Path) -> bool:
+    """Whether a file of depot/ is there: a link or a folder of that name is none of ours."""
+    return path.is_file() and not path.is_symlink()
 
 
 def _stem(act: dict[str, Any]) -> str:
