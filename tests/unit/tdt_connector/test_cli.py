@@ -278,6 +278,52 @@ def test_a_link_that_was_refused_is_never_brought_back(
     assert commune.folder("depot") == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize(
+    ("dossier", "state", "words"),
+    [
+        (0o750, 0o700, "{root} : votre compte « nobody » n'est pas du groupe « daemon », qui y a droit. Demandez"),
+        (
+            0o755,
+            0o700,
+            "{root}/etat : votre compte « nobody » n'est pas du groupe « daemon », et seul le compte « root »",
+        ),
+        (
+            0o755,
+            0o755,
+            "{root}/etat : votre compte « nobody » n'est pas du groupe « daemon », et seul le compte « root »",
+        ),
+        (0o755, 0o770, "{root}/etat : votre compte « nobody » n'est pas du groupe « daemon », qui y a droit."),
+    ],
+)
+@pytest.mark.parametrize("words_of", [["status"], ["status", "--json"], ["retry", "x"], ["relever"]])
+def test_who_may_not_read_the_journal_is_told_which_group_is_missing(
+    commune: Commune, config_file: Path, tmp_path: Path, dossier: int, state: int, words: str, words_of: list[str]
+) -> None:
+    with Journal(commune.config.journal):
+        pass
+    tmp_path.chmod(0o755)
+    for path, mode in ((commune.root, dossier), (commune.config.folder_state, state)):
+        os.chown(path, 0, 1)  # daemon
+        path.chmod(mode)
+    told = tmp_path / "dit"
+    handle = os.open(told, os.O_WRONLY | os.O_CREAT)
+
+    def ask() -> None:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        sys.stderr = os.fdopen(handle, "w")
+        assert cli.main(["--config", str(config_file), *words_of]) == 1
+        sys.stderr.flush()
+
+    assert commune.child(ask) == 0
+    os.close(handle)
+    expected = f"Accès refusé à {words.format(root=commune.root)}"
+    assert told.read_text().startswith(expected), told.read_text()
+    assert "avec sudo." in told.read_text()
+
+
 def parked(commune: Commune, tdt: TdtServer) -> None:
     """An act whose fate is not known: the TdT recorded it, the answer was lost, the list shows two."""
     commune.introduce()

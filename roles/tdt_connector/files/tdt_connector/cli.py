@@ -9,7 +9,7 @@ import pwd
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
@@ -81,12 +81,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
     except PermissionError as error:
-        print(f"Accès refusé : {error.filename}. Lancez la commande avec sudo.", file=sys.stderr)
+        why = _denied(Path(error.filename)) if error.filename else ""
+        print(why or f"Accès refusé : {error.filename}. Lancez la commande avec sudo.", file=sys.stderr)
     except OSError as error:
         print(f"Fichier ou disque inutilisable : {error}", file=sys.stderr)
     except sqlite3.Error as error:
-        print(f"Journal inutilisable : {error}. Lancez « tdt-connector doctor ».", file=sys.stderr)
+        why = _denied(config.journal)
+        print(why or f"Journal inutilisable : {error}. Lancez « tdt-connector doctor ».", file=sys.stderr)
     return 1
+
+
+def _denied(path: Path) -> str:
+    """Which right is missing to write a file, and which group has it; empty when none is missing."""
+    needs = [(parent, os.X_OK) for parent in reversed(path.parents)]
+    needs += [(path.parent, os.W_OK | os.X_OK), (path, os.R_OK | os.W_OK)]
+    for one, wanted in needs:
+        if not one.exists() or os.access(one, wanted):
+            continue
+        info = one.stat()
+        group, owner = _name(one.group, info.st_gid), _name(one.owner, info.st_uid)
+        me = _name(lambda: pwd.getpwuid(os.getuid()).pw_name, os.getuid())
+        text = f"Accès refusé à {one} : votre compte « {me} »"
+        if info.st_gid in {os.getgid(), *os.getgroups()}:
+            return f"{text} n'y a pas droit, « {owner} » l'a. Lancez la commande avec sudo."
+        text += f" n'est pas du groupe « {group} »"
+        if info.st_mode >> 3 & wanted == wanted:
+            return f"{text}, qui y a droit. Demandez au groupement de l'y ajouter, ou lancez la commande avec sudo."
+        return f"{text}, et seul le compte « {owner} » y a droit. Lancez la commande avec sudo."
+    return ""
+
+
+def _name(ask: Callable[[], str], number: int) -> str:
+    try:
+        return ask()
+    except KeyError:
+        return str(number)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -191,6 +191,9 @@ def _account(raw: object, fault: _Fault) -> dict[str, str]:
         return {}
     try:
         secret = Path(str(raw["fichier_mot_de_passe"])).read_text(encoding="utf-8").strip()
+    except PermissionError:
+        fault("compte.fichier_mot_de_passe", "votre compte n'a pas le droit de le lire ; lancez la commande avec sudo.")
+        return {}
     except (OSError, UnicodeDecodeError):
         fault("compte.fichier_mot_de_passe", "fichier illisible ; vérifiez son chemin et ses droits.")
         return {}
