@@ -31,6 +31,8 @@ SIRENS = {
     "partenaire-essai": "200093201",
     "inconnue": "215903337",
 }
+# Of a commune, its connector deposits.
+NAMES = {"gondecourt": "Connecteur - Commune de Gondecourt", "la-madeleine": "Connecteur - Commune de La Madeleine"}
 AGENCY = "sae-cdg59"
 _N = f"{{{NAMESPACE}}}"
 
@@ -101,7 +103,7 @@ class Gateway:
 
     def certificate(self, holder: str) -> Path:
         """Folder of somebody's certificate."""
-        return issue(self.home, f"versant-{holder}", "client", f"Versement {holder}", SIRENS[holder])
+        return issue(self.home, f"versant-{holder}", "client", NAMES.get(holder, f"Versement {holder}"), SIRENS[holder])
 
     def _pool(self, holder: str) -> urllib3.HTTPSConnectionPool:
         if holder not in self._pools:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -68,6 +69,24 @@ def test_deposit_then_everything_comes_back(ask: Ask) -> None:
         assert f"{aip}/0=ocfl_object_1.1" in archive.getnames()
     page = ask("/").get_data(as_text=True)
     assert "Gondecourt" in page and "école d’été" in page
+
+
+def test_a_commune_s_own_certificates_read_and_its_depositors_deposit(gateway: Gateway, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "groupement", "groupement de test")
+    named = {
+        name: quote((authority.issue(name, siren=SIREN, common_name=common) / "cert.pem").read_text())
+        for name, common in (("connecteur", "Connecteur - Commune"), ("poste", "Claire Dubois"))
+    }
+    account = replace(gateway.config.accounts["gondecourt"], depositors=("Connecteur - Commune",))
+    config = replace(gateway.config, accounts={**gateway.config.accounts, "gondecourt": account})
+    client = create_app(config, gateway.engine).test_client()
+    denied = client.post("/v1/versements", headers={HEADER: named["poste"]}, data=sip())
+    assert denied.status_code == 403
+    told = "Ce certificat (« Claire Dubois ») ouvre le compte de Gondecourt sans pouvoir y verser : seul « Connecteur"
+    assert denied.get_json()["erreur"].startswith(told)
+    assert client.get("/v1/archives", headers={HEADER: named["poste"]}).get_json()["archives_en_tout"] == 0
+    assert client.post("/v1/versements", headers={HEADER: named["connecteur"]}, data=sip()).status_code == 200
+    assert client.get("/v1/archives", headers={HEADER: named["poste"]}).get_json()["archives_en_tout"] == 1
 
 
 def test_a_refused_sip(ask: Ask) -> None:

@@ -43,7 +43,7 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
 
 def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
     (tmp_path / "cles.json").write_text('{"gondecourt": "secret"}')
-    account = {"quota_mo": "7", "dua_min": "2", "dua_max": "3", **GIVEN["comptes"][0]}
+    account = {"quota_mo": "7", "dua_min": "2", "dua_max": "3", "deposants": ["Connecteur"], **GIVEN["comptes"][0]}
     storage = {"urls": ["https://sae1.test"], "cles": str(tmp_path / "cles.json"), "utilisateur": "u",
                "autorites": "/a.pem", "certificat": "/c"}  # fmt: skip
     loaded = config.load(
@@ -51,6 +51,7 @@ def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
     )
     assert (loaded.accounts["gondecourt"].quota_mb, loaded.limits.files, loaded.folder) == (7, 5, Path("/d"))
     assert (loaded.accounts["gondecourt"].min_years, loaded.accounts["gondecourt"].max_years) == (2, 3)
+    assert loaded.accounts["gondecourt"].depositors == ("Connecteur",)
     assert loaded.formats == {"fmt/95"}
     kept = loaded.store()
     assert isinstance(kept, SwiftStore)

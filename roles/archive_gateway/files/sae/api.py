@@ -21,7 +21,7 @@ from flask import Flask, Response, jsonify, render_template_string, request
 
 from sae import config as settings
 from sae.config import Account, Config
-from sae.identity import HEADER, Denied, account_of
+from sae.identity import HEADER, Denied, account_of, depositor_of
 from sae.journal import JournalError
 from sae.store import Corrupted, NotStored, StoreError
 from sae.versement import seda
@@ -115,7 +115,7 @@ class _Door:
 
     def deposit(self) -> Response:
         """Take a SIP in."""
-        account = self._account()
+        account = depositor_of(request.headers.get(HEADER, ""), self._config)
         try:
             answer = self._engine.deposit(account, cast(BinaryIO, request.stream))
         except TooBig:

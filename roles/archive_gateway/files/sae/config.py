@@ -29,7 +29,10 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """A service versant. Years bound the retention that a SIP asks for; the quota counts 10^6 bytes."""
+    """A service versant. Years bound the retention that a SIP asks for; the quota counts 10^6 bytes.
+
+    Depositors are the names (CN) of the certificates that may deposit; with none, any of its SIREN may.
+    """
 
     name: str
     label: str
@@ -37,6 +40,7 @@ class Account:
     quota_mb: int = 100_000
     min_years: int = 1
     max_years: int = 100
+    depositors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ def _build(raw: Mapping[str, Any], keys: Mapping[str, str]) -> Config:
             quota_mb=int(one.get("quota_mo", Account.quota_mb)),
             min_years=int(one.get("dua_min", Account.min_years)),
             max_years=int(one.get("dua_max", Account.max_years)),
+            depositors=tuple(str(name) for name in one.get("deposants", ())),
         )
         for one in raw["comptes"]
     }

@@ -33,12 +33,28 @@ def siren_of(certificate: x509.Certificate) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def account_of(header: str, config: Config) -> Account:
-    """The account of a request, from nginx's header alone. Raises Denied."""
+def _certificate(header: str) -> x509.Certificate:
     try:
-        certificate = x509.load_pem_x509_certificate(unquote(header).encode("ascii"))
+        return x509.load_pem_x509_certificate(unquote(header).encode("ascii"))
     except ValueError as error:
         raise Denied("Aucun certificat client n'a été présenté.") from error
+
+
+def depositor_of(header: str, config: Config) -> Account:
+    """The account that a request may deposit in, from nginx's header alone. Raises Denied."""
+    account = account_of(header, config)
+    names = [str(one.value) for one in _certificate(header).subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if account.depositors and (len(names) != 1 or names[0] not in account.depositors):
+        raise Denied(
+            f"Ce certificat (« {', '.join(names)[:100]} ») ouvre le compte de {account.label} sans pouvoir y verser : "
+            f"seul « {' », « '.join(account.depositors)} » le peut. Demandez au groupement de l'ajouter aux déposants."
+        )
+    return account
+
+
+def account_of(header: str, config: Config) -> Account:
+    """The account of a request, from nginx's header alone. Raises Denied."""
+    certificate = _certificate(header)
     siren = siren_of(certificate)
     account = config.account_of(siren)
     if account is None:
