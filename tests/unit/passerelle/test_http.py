@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -122,7 +123,7 @@ def test_a_server_that_is_not_proven_or_not_there(other: Other, tmp_path: Path) 
 
 
 def test_a_session_is_opened_once_and_again_when_it_ended(other: Other) -> None:
-    tokens: dict[str, str] = {}
+    tokens: dict[str, tuple[str, float]] = {}
     client = other.client(tokens=tokens)
     other.answer = lambda: jsonify({"token": "un"})
     client.log_in("passerelle", PASSWORD)
@@ -139,6 +140,10 @@ def test_a_session_is_opened_once_and_again_when_it_ended(other: Other) -> None:
     assert other.asked == [
         ("POST", opening, None), ("GET", "/x", "Token un"), ("POST", opening, "Token un"), ("GET", "/y", "Token deux"),
     ]  # fmt: skip
+    tokens[other.server.url] = "deux", time.monotonic() - 4 * 3600 - 1  # it ends soon: another is taken
+    other.answer = lambda: jsonify({"token": "trois"})
+    client.log_in("passerelle", PASSWORD)
+    assert tokens[other.server.url][0] == "trois"
     other.answer = lambda: jsonify({"jeton": "un"})
     with pytest.raises(Trouble, match=r"^la GED refuse le compte « passerelle » \('token'\)\.$"):
         other.client().log_in("passerelle", PASSWORD)

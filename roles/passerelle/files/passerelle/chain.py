@@ -93,7 +93,7 @@ class Chain:
         on_step: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._config, self._store, self._files, self._defer, self._step = config, store, files, defer, on_step
-        self._tokens: dict[str, str] = {}
+        self._tokens: dict[str, tuple[str, float]] = {}
 
     # The clients are made for each job: jobs run in threads, which share no session.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from .errors import Away, Refused, Trouble
 
 _TIMEOUT = (10, 120)
 _BLOCK = 1 << 20
+_SESSION = 4 * 3600  # seconds; Mayan's tokens last five hours at least (role mayan's creatic_passwords)
 _LATER = (429, 502, 503, 504)
 
 
@@ -23,12 +25,17 @@ class Server:
         name: as people call it ("le parapheur").
         url: its address, https.
         trust: PEM file of the authorities.
-        tokens: sessions open, by address, shared by all jobs.
+        tokens: sessions open, by address, and when they were, shared by all jobs.
         limit: size over which a file is not taken, in bytes.
     """
 
     def __init__(
-        self, name: str, url: str, trust: str, tokens: dict[str, str] | None = None, limit: int = 150_000_000
+        self,
+        name: str,
+        url: str,
+        trust: str,
+        tokens: dict[str, tuple[str, float]] | None = None,
+        limit: int = 150_000_000,
     ) -> None:
         self.name, self.url, self._trust, self._limit = name, url.rstrip("/"), trust, limit
         self._tokens = {} if tokens is None else tokens
@@ -37,14 +44,14 @@ class Server:
         self.session.headers.update({"User-Agent": "passerelle", "Accept": "application/json"})
 
     def log_in(self, login: str, password: str) -> None:
-        """Open a session by a token, as Mayan's API does, if there is none yet."""
-        if self.url not in self._tokens:
+        """Open a session by a token, as Mayan's API does, if there is none yet that will last."""
+        if self._tokens.get(self.url, ("", -_SESSION))[1] < time.monotonic() - _SESSION:
             try:
                 found = self.json("POST", "/api/v4/auth/token/obtain/", json={"username": login, "password": password})
-                self._tokens[self.url] = found["token"]
+                self._tokens[self.url] = str(found["token"]), time.monotonic()
             except (Refused, KeyError, TypeError) as error:  # no act's fault
                 raise Trouble(f"{self.name} refuse le compte « {login} » ({error}).") from error
-        self.session.headers["Authorization"] = f"Token {self._tokens[self.url]}"
+        self.session.headers["Authorization"] = f"Token {self._tokens[self.url][0]}"
 
     def ask(self, method: str, path: str, **given: Any) -> requests.Response:
         """One request; redirections are not followed. Raises Away, Trouble, Refused."""
