@@ -52,6 +52,7 @@ def main() -> int:
         mayan = Parapheur("10.59.0.41", "parapheur.creatic.test", home).mayan()
         wanted = parapheur.configuration(communes)
     passwords = {one["username"]: f"Banc-{one['username']}-9" for one in wanted["users"]}
+    communes_of = {one["login"]: one["commune"] for one in mayan.get("/creatic/comptes/")}
     # Groups of no wanted service are emptied: those of the lab's own communes are kept as they are.
     for group in mayan.get("/groups/"):
         if group["name"] not in wanted["groups"]:
@@ -59,7 +60,11 @@ def main() -> int:
             wanted["groups"][group["name"]] = [one["username"] for one in members]
             known = {one["username"] for one in wanted["users"]}
             fields = ("username", "first_name", "last_name", "email")
-            wanted["users"] += [{key: one[key] for key in fields} for one in members if one["username"] not in known]
+            wanted["users"] += [
+                {key: one[key] for key in fields} | {"commune": communes_of.get(one["username"], "")}
+                for one in members
+                if one["username"] not in known
+            ]
     for run in ("première", "seconde"):
         before, started = mayan.calls, time.monotonic()
         result = mayan_config.apply(mayan, wanted, passwords)

@@ -1,18 +1,24 @@
 """What a password of Mayan must be, beside Django's own rules: ANSSI's, three kinds of characters at least; and chosen
-by who uses it: with the first one, which somebody else knows, nothing can be done but changing it."""
+by who uses it: with the first one, which somebody else knows, nothing can be done but changing it. A token that was
+got by a password ends with it, and with the working day."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
+from creatic_accounts import guard
+from creatic_accounts.models import login_of
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.http import HttpResponseRedirect, JsonResponse
 from django.urls import reverse
+from django.utils import timezone
 from mayan.apps.authentication_attempts.authentication_classes import LoginAttemptTokenAuthentication
 from rest_framework.authentication import BasicAuthentication
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import APIException, AuthenticationFailed, PermissionDenied
 
 _KINDS = (str.islower, str.isupper, str.isdigit, lambda letter: not letter.isalnum())
 _ASKED = 3
@@ -21,6 +27,8 @@ _OTHER = "Le nouveau mot de passe diffère de l'actuel."
 # Who is in it has a password of their own. Somebody who lost theirs is taken out of it: mayan_config leaves it alone.
 CHOSEN = "Mots de passe choisis"
 SERVICE = "passerelle"  # a program's account, whose password no person has
+TOKEN_HOURS = 10  # as a session
+_OVER = "Ce jeton est périmé. À faire : demandez-en un autre (POST /api/v4/auth/token/obtain/)."
 _WAITS = (
     "Votre mot de passe est provisoire. À faire : choisissez le vôtre (menu à votre nom, « Changer le mot de passe »)."
 )
@@ -54,9 +62,28 @@ class Other:
 
 def waits(user: Any) -> bool:
     """Whether somebody still has the password that was handed to them."""
-    if not user.is_authenticated or user.is_superuser or user.get_username() == SERVICE:
+    if not user.is_authenticated or user.is_superuser or user.groups.filter(name=CHOSEN).exists():
         return False
-    return not user.groups.filter(name=CHOSEN).exists()
+    return login_of(user) != SERVICE
+
+
+def check_chosen(user: Any) -> None:
+    """Refuse a call of the API by who still has the password that was handed to them.
+
+    Raises:
+        PermissionDenied: with what to do.
+    """
+    if waits(user):
+        raise PermissionDenied(_WAITS)
+
+
+def older(part: float) -> dt.datetime:
+    """When tokens were made that have lived a part (0 to 1) of their time."""
+    return timezone.now() - part * dt.timedelta(hours=TOKEN_HOURS)
+
+
+def _hash(user: Any) -> str:
+    return str(get_user_model().objects.values_list("password", flat=True).get(pk=user.pk))
 
 
 class ChosenPassword:
@@ -70,9 +97,11 @@ class ChosenPassword:
             return self._get_response(request)
         change = reverse("authentication:password_change_view")
         if request.path == change:
+            before = _hash(request.user)
             answer = self._get_response(request)
-            if request.method == "POST" and answer.status_code == 302:
-                Group.objects.get_or_create(name=CHOSEN)[0].user_set.add(request.user)
+            if request.method == "POST" and _hash(request.user) != before:
+                with guard.ours():
+                    Group.objects.get_or_create(name=CHOSEN)[0].user_set.add(request.user)
             return answer
         if request.path in map(reverse, _FRAME) or request.path.startswith(_CALLS):
             return self._get_response(request)
@@ -86,13 +115,32 @@ class _Chosen:
 
     def authenticate(self, request: Any) -> Any:
         found = super().authenticate(request)  # type: ignore[misc] # the class beside it
-        if found and waits(found[0]):
-            raise PermissionDenied(_WAITS)
+        if found:
+            check_chosen(found[0])
         return found
 
 
+class _NoToken(APIException):
+    """What a program asks another token after: 403, which a session gets, says that nothing is to be done."""
+
+    status_code = 401
+
+
 class Token(_Chosen, LoginAttemptTokenAuthentication):
-    """A token."""
+    """A token, for as long as it lasts."""
+
+    def authenticate(self, request: Any) -> Any:
+        try:
+            return super().authenticate(request)
+        except AuthenticationFailed as error:
+            raise _NoToken(error.detail) from None
+
+    def authenticate_credentials(self, key: str) -> Any:
+        found = super().authenticate_credentials(key)
+        if found[1].created < older(1):
+            found[1].delete()
+            raise AuthenticationFailed(_OVER)
+        return found
 
 
 class Basic(_Chosen, BasicAuthentication):

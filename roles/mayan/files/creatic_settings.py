@@ -4,12 +4,20 @@ import gc
 import os
 
 from mayan.settings.production import *  # noqa: F403 - Django's way to refine settings
-from mayan.settings.production import DATABASES, MIDDLEWARE, REST_FRAMEWORK
+from mayan.settings.production import DATABASES, INSTALLED_APPS, MIDDLEWARE, REST_FRAMEWORK
 
 # Processes that are forked share what was loaded before: Python's collector is not to touch it.
 os.register_at_fork(before=gc.freeze)
 
-MIDDLEWARE = ("creatic_address.RealAddress", *MIDDLEWARE, "creatic_passwords.ChosenPassword")
+# Its addresses stand before Mayan's.
+INSTALLED_APPS = ["creatic_accounts.apps.AccountsApp", *INSTALLED_APPS]
+MIDDLEWARE = (
+    "creatic_address.RealAddress",
+    "creatic_accounts.guard.Acting",
+    # Nobody acts under another's name, an administrator no more than others.
+    *(one for one in MIDDLEWARE if one != "mayan.apps.authentication.middleware.impersonate.ImpersonateMiddleware"),
+    "creatic_passwords.ChosenPassword",
+)
 REST_FRAMEWORK = REST_FRAMEWORK | {
     "DEFAULT_AUTHENTICATION_CLASSES": (
         "rest_framework.authentication.SessionAuthentication",  # the pages' own calls, which the middleware sees

@@ -74,6 +74,7 @@ class Store:
         done = self.ask("POST", CHANGE, headers | more, fields=fields, encode_multipart=False)
         assert done.status == 302, (login, re.findall(r"<li>(.*?)</li>", done.data.decode())[:5])
         self.password_file(login).write_text(f"{own}\n", encoding="utf-8")
+        self._tokens.pop(login, None)  # it ended with the former one
 
     def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **given: Any) -> Any:
         """One request; redirections are not followed."""

@@ -191,7 +191,7 @@ def configuration(
 
 def _add_filer(wanted: dict[str, Any], login: str) -> None:
     """An account that files in every commune's types and folders, and has no other right."""
-    names = {"first_name": "Passerelle", "last_name": "(service)", "email": f"{login}@service.invalid"}
+    names = {"first_name": "Passerelle", "last_name": "(service)", "email": f"{login}@service.invalid", "commune": ""}
     wanted["users"].append({"username": login, **names})
     wanted["groups"][FILERS] = [login]
     wanted["roles"][FILERS] = [FILERS]
@@ -234,7 +234,7 @@ def _add_commune(wanted: dict[str, Any], plan: Mapping[str, Any], commune: Mappi
     for one in accounts:
         wanted["users"].append(
             {"username": one["identifiant"], "first_name": one["prenom"], "last_name": one["nom"],
-             "email": one["courriel"]}
+             "email": one["courriel"], "commune": commune["slug"]}
         )  # fmt: skip
     groups = {f"{name} - {service['nom']}": service for service in services}
     for group, service in groups.items():

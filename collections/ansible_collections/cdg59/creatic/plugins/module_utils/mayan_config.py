@@ -25,6 +25,8 @@ _MODELS = {
 }
 CHOSEN = "Mots de passe choisis"
 """Group of those who have a password of their own, kept by role mayan's creatic_passwords."""
+_KNOWN = "/creatic/comptes/"
+"""Accounts that a run made, by number (role mayan's creatic_accounts). One that is not there is nobody's."""
 _NEW = -1  # identifier of what check mode would make
 
 
@@ -64,8 +66,10 @@ def apply(mayan: Mayan, wanted: Mapping[str, Any], passwords: Mapping[str, str],
 
 def missing_accounts(mayan: Mayan, wanted: Mapping[str, Any]) -> list[str]:
     """Accounts to make: each needs a first password."""
-    known = {one["username"] for one in mayan.get("/users/")}
-    return [one["username"] for one in wanted["users"] if one["username"] not in known]
+    known = {int(one["id"]): one["login"] for one in mayan.get(_KNOWN)}
+    # A name that a known account bears wrongly is given back.
+    strangers = {one["username"] for one in mayan.get("/users/") if int(one["id"]) not in known}
+    return [one["username"] for one in wanted["users"] if one["username"] not in strangers.union(known.values())]
 
 
 class _Run:
@@ -107,26 +111,16 @@ class _Run:
 
     def accounts(self) -> None:
         """Users, groups and roles."""
-        users = {one["username"]: one for one in self._mayan.get("/users/")}
-        user_ids = {}
-        for one in self._wanted["users"]:
-            login = one["username"]
-            if login in users:
-                user_ids[login] = users[login]["id"]
-                self._update(f"compte {login}", f"/users/{users[login]['id']}/", users[login], one)
-            else:
-                body = dict(one) | {"password": self._passwords.get(login)}
-                user_ids[login] = self._make(f"compte {login} créé", "/users/", body)
+        user_ids = self._users()
 
         groups = {one["name"]: one["id"] for one in self._mayan.get("/groups/")}
         for name, members in self._wanted["groups"].items():
             if name not in groups:
                 groups[name] = self._make(f"groupe {name} créé", "/groups/", {"name": name})
-            wanted = {login: user_ids[login] for login in members}
-            self._members(f"groupe {name}", groups[name], f"/groups/{groups[name]}/users", "user", wanted, "username")
+            self._group(name, groups[name], {user_ids[login]: login for login in members if login in user_ids})
         # Nobody stays in a group of a service that is no more: it would keep its rights.
         for name in sorted(groups.keys() - self._wanted["groups"].keys() - {CHOSEN}):
-            self._members(f"groupe {name}", groups[name], f"/groups/{groups[name]}/users", "user", {}, "username")
+            self._group(name, groups[name], {})
 
         roles = {one["label"]: one["id"] for one in self._mayan.get("/roles/")}
         for label, members in self._wanted["roles"].items():
@@ -144,6 +138,52 @@ class _Run:
                     body,
                 )
         self._ids.update({("role", label): number for label, number in roles.items()})
+
+    def _users(self) -> dict[str, int]:
+        """Accounts, each by the number under which a run made it; gives the numbers by login.
+
+        An account that no run made is not taken for whoever's name it bears: it is told, and left out.
+        """
+        users = {int(one["id"]): one for one in self._mayan.get("/users/")}
+        known = {one["login"]: one for one in self._mayan.get(_KNOWN)}
+        bearers = {one["username"]: number for number, one in users.items()}
+        found: dict[str, int] = {}
+        # Those that are there first: one that bears the name of another gives it back.
+        for one in sorted(self._wanted["users"], key=lambda one: one["username"] not in known):
+            login = one["username"]
+            number = int(known[login]["id"]) if login in known else _NEW
+            reason = ""
+            if bearers.get(login, number) != number:
+                reason = f"un compte que le déploiement n'a pas créé porte cet identifiant (numéro {bearers[login]})"
+            elif login in known and known[login]["commune"] not in ("", one.get("commune", "")):
+                reason = f"c'est celui d'une personne de la commune {known[login]['commune']}"
+            if reason:
+                self.result.warnings.append(
+                    f"compte {login} : {reason} ; il ne reçoit aucun droit. À faire : vérifiez de qui il est ; donnez "
+                    "un autre identifiant à la personne attendue (comptes, dans le fichier de sa commune), ou "
+                    "supprimez ce compte (Système, Utilisateurs), puis relancez"
+                )
+            elif number == _NEW:
+                body = dict(one) | {"password": self._passwords.get(login)}
+                number = self._make(f"compte {login} créé", _KNOWN, body)
+                # None has a number in check mode: each needs its own.
+                found[login] = number if number != _NEW else _NEW - len(found)
+            else:
+                found[login] = number
+                fields = {key: value for key, value in one.items() if key != "commune"}
+                self._update(f"compte {login}", f"/users/{number}/", users[number], fields)
+                bearers.pop(users[number]["username"])
+                bearers[login] = number
+        return found
+
+    def _group(self, name: str, group: int, wanted: Mapping[int, str]) -> None:
+        """Make the members of a group exact, by number: a name may be borne by another one."""
+        path, what = f"/groups/{group}/users", f"groupe {name}"
+        found = {int(one["id"]): str(one["username"]) for one in self._list(group, f"{path}/")}
+        for number in sorted(wanted.keys() - found.keys(), key=wanted.__getitem__):
+            self._do(f"{what} : {wanted[number]} ajouté", self._mayan.post, f"{path}/add/", {"user": number})
+        for number in sorted(found.keys() - wanted.keys(), key=found.__getitem__):
+            self._do(f"{what} : {found[number]} retiré", self._mayan.post, f"{path}/remove/", {"user": number})
 
     def metadata_types(self) -> None:
         """Metadata, known by their short name."""

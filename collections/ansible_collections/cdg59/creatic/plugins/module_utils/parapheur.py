@@ -116,7 +116,9 @@ def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ParapheurError: a commune does not tell its circuits.
     """
     wanted: dict[str, Any] = {
-        "users": [{"username": SERVICE, "first_name": "Passerelle", "last_name": "du groupement", "email": ""}],
+        "users": [
+            {"username": SERVICE, "first_name": "Passerelle", "last_name": "du groupement", "email": "", "commune": ""}
+        ],
         "groups": {},
         "roles": {},
         "metadata_types": [],
@@ -131,7 +133,7 @@ def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         name, people = str(commune["nom"]), _people(commune)
         wanted["users"] += [
             {"username": one["identifiant"], "first_name": one["prenom"], "last_name": one["nom"],
-             "email": one["courriel"]}
+             "email": one["courriel"], "commune": commune["slug"]}
             for one in commune["comptes"] if one["identifiant"] in people
         ]  # fmt: skip
         wanted["groups"][name] = people
@@ -186,7 +188,9 @@ def _workflow(steps: Sequence[str]) -> dict[str, Any]:
 
 
 def application(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What the application follows (creatic_parapheur, in Mayan): who passes each step. Arguments: `configuration`."""
+    """What the application follows (creatic_parapheur, in Mayan): who passes each step, under which name. Arguments:
+    `configuration`.
+    """
     return {
         "service": SERVICE,
         "etats": STATES,
@@ -195,6 +199,11 @@ def application(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             commune["slug"]: {
                 "nom": commune["nom"],
                 "siren": commune["siren"],
+                "personnes": {
+                    one["identifiant"]: f"{one['prenom']} {one['nom']}"
+                    for one in commune["comptes"]
+                    if one["identifiant"] in _people(commune)
+                },
                 "redacteurs": list(commune["parapheur"]["redacteurs"]),
                 "circuits": {
                     circuit: {

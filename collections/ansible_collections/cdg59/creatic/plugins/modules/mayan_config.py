@@ -38,7 +38,9 @@ options:
   configuration:
     description:
       - The wanted configuration, as filter C(ged_configuration) gives it.
-      - C(users) (C(username), C(first_name), C(last_name), C(email)); C(groups) and C(roles), members by name;
+      - C(users) (C(username), C(first_name), C(last_name), C(email), C(commune)); an account that no run made, or made
+        for another commune, is told and gets no right.
+      - C(groups) and C(roles), members by name;
         C(metadata_types); C(document_types), C(metadata) telling which are required; C(cabinets), each the path of its
         labels; C(indexes) (C(label), C(document_types), C(levels)); C(acls) (C(kind), C(key), C(roles) with their
         permissions).

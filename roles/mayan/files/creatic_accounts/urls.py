@@ -1,0 +1,13 @@
+"""Addresses of the API: the rollout's, and those that stand before Mayan's own."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from . import api
+
+urlpatterns = [
+    path("api/v4/auth/token/obtain/", api.ObtainToken.as_view()),
+    path("api/v4/server_side_events/stream/", api.Events.as_view()),
+]
+api_urls = [path("creatic/comptes/", api.Accounts.as_view(), name="creatic-comptes")]
