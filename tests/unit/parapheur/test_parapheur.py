@@ -92,6 +92,9 @@ def test_communes_share_circuits_and_nothing_else() -> None:
             assert list(one["roles"]) == [one["key"].partition(" - ")[0]]
     assert wanted["groups"]["Loos"] == ["anne.petit", "luca.petit", "zoee.petit"]
     assert "paul.petit" not in {one["username"] for one in wanted["users"]}
+    # Two communes write the same logins in this test alone: each account is told with its commune.
+    owners = {(one["username"], one["commune"]) for one in wanted["users"]}
+    assert owners >= {("passerelle", ""), ("anne.petit", "loos"), ("anne.petit", "bouvines")}
     assert wanted["users"][0]["username"] == "passerelle"
 
 
@@ -110,6 +113,8 @@ def test_the_application_knows_who_passes_each_step(tmp_path: Path) -> None:
     assert bouvines.step("a_viser") == bouvines.step("a_signer")
     assert {(circuit, state) for circuit, state, _step in loos.steps_of("anne.petit")} == {("pes", "a_controler")}
     assert known.commune_of("paul.petit") is None
+    # Names are the file's; of who has no part, the login alone.
+    assert [known.name(login) for login in ("zoee.petit", "paul.petit", "")] == ["Zoee Petit", "paul.petit", ""]
 
 
 def test_a_commune_that_tells_no_circuit_is_told() -> None:

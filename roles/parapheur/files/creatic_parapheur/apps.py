@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models.signals import pre_save
+from django.db.models.signals import pre_delete, pre_save
 from mayan.apps.app_manager.apps import MayanAppConfig
 
 
@@ -28,8 +28,11 @@ class ParapheurApp(MayanAppConfig):
         from mayan.apps.navigation.links import Link
 
         from . import circuit
+        from .models import Absence, Geste
 
         pre_save.connect(circuit.guard, sender=WorkflowInstanceLogEntry, dispatch_uid="creatic_parapheur")
+        for kept in (Absence, Geste, WorkflowInstanceLogEntry):
+            pre_delete.connect(circuit.keep, sender=kept, dispatch_uid=f"creatic_parapheur.{kept.__name__}")
 
         def waiting(context: Any) -> str:
             user = context.request.user

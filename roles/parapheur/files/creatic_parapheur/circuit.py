@@ -1,6 +1,8 @@
 """All that moves a dossier. Who acts has the row of the dossier for themselves: the second of two is told.
 
 Mayan's own pages and API are kept from moving a dossier past these rules (`guard`), an administrator's too.
+Who somebody is, is told by the rollout's list of accounts (creatic_accounts) and by the commune's file: what an account
+says of itself, its name or its login, is shown nowhere here and gives nothing.
 """
 
 from __future__ import annotations
@@ -10,14 +12,15 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any
 
+from creatic_accounts.guard import Kept
+from creatic_accounts.models import login_of
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied
 from django.core.files import File
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
@@ -27,7 +30,7 @@ from mayan.apps.documents.models import Document, DocumentFile, DocumentType
 
 from . import seal
 from .configuration import PASSED_BY_PEOPLE, Circuit, Commune, Step, current
-from .models import Absence, Dossier
+from .models import Absence, Dossier, Geste
 from .refusal import Refused
 
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
@@ -51,10 +54,21 @@ _ours = contextvars.ContextVar("ours", default=False)
 
 
 def guard(sender: Any, instance: Any, **_options: Any) -> None:
-    """Refuse what moves a dossier by another way than this module (signal pre_save of Mayan's log entries)."""
-    moved = instance.transition is not None and not _ours.get()
-    if moved and Dossier.objects.filter(instance=instance.workflow_instance).exists():
-        raise PermissionDenied("Un dossier du parapheur avance par la page « À traiter » seulement.")
+    """Refuse what moves a dossier, or changes what was noted of it, by another way than this module (signal pre_save of
+    Mayan's log entries)."""
+    if _ours.get() or not Dossier.objects.filter(instance=instance.workflow_instance_id).exists():
+        return
+    if not instance._state.adding:
+        raise Kept(Geste.KEPT)
+    if instance.transition is not None:
+        raise Kept("Un dossier du parapheur avance par la page « À traiter » seulement")
+
+
+def keep(sender: Any, instance: Any, **_options: Any) -> None:
+    """Refuse what erases the history of a dossier, or absences: a document, a step, or an account that goes takes them
+    along in Mayan (signal pre_delete)."""
+    if sender in (Geste, Absence) or Dossier.objects.filter(instance=instance.workflow_instance_id).exists():
+        raise Kept(f"{Geste.KEPT}. À faire : pour fermer un compte, rendez-le inactif (Système, Utilisateurs)")
 
 
 # Who
@@ -63,9 +77,10 @@ def guard(sender: Any, instance: Any, **_options: Any) -> None:
 def visible(user: Any) -> QuerySet[Dossier]:
     """Dossiers that somebody may see: their commune's; all, for the gateway and the administrator."""
     dossiers = Dossier.objects.filter(document__in_trash=False)
-    if user.is_superuser or user.get_username() == current().service:
+    login = login_of(user)
+    if user.is_superuser or login == current().service:
         return dossiers
-    commune = current().commune_of(user.get_username())
+    commune = current().commune_of(login)
     return dossiers.filter(commune=commune.slug) if commune else dossiers.none()
 
 
@@ -92,30 +107,41 @@ def deputies(step: Step) -> list[Absence]:
     """Absences of who passes a step, today, with their deputies."""
     return list(
         Absence.objects.active()
-        .filter(personne__username=step.titulaire, suppleant__username__in=step.suppleants)
-        .select_related("personne", "suppleant")
+        .filter(personne__known__login=step.titulaire, suppleant__known__login__in=step.suppleants)
+        .select_related("personne__known", "suppleant__known")
     )
 
 
-def awaited(dossier: Dossier) -> list[Any]:
-    """Users who may pass the present step: the holder of the part first, then active deputies."""
+def awaited(dossier: Dossier) -> list[str]:
+    """Logins of who may pass the present step: the holder of the part first, then active deputies."""
     _commune, circuit = _circuit(dossier)
     step = circuit.step(dossier.etat)
     if step is None:
         return []
-    holder = get_user_model().objects.filter(username=step.titulaire, is_active=True)
-    return [*holder, *(one.suppleant for one in deputies(step))]
+    holder = [step.titulaire] if accounts([step.titulaire]).exists() else []
+    return [*holder, *(one.suppleant.known.login for one in deputies(step) if one.suppleant.is_active)]
+
+
+def accounts(logins: Iterable[str]) -> QuerySet[Any]:
+    """Accounts that are open, of people of the communes' files."""
+    return get_user_model().objects.filter(known__login__in=logins, is_active=True).select_related("known")
+
+
+def name_of(user: Any) -> str:
+    """Name of somebody, as the commune's file has it."""
+    login = login_of(user)
+    return current().name(login) if current().commune_of(login) else user.get_full_name() or user.get_username()
 
 
 def to_do(user: Any) -> QuerySet[Dossier]:
     """What awaits somebody, late first: steps to pass, refused dossiers to take up."""
-    login = user.get_username()
+    login = login_of(user)
     commune = current().commune_of(login)
     if commune is None:
         return Dossier.objects.none()
     wanted = Q(etat="refuse") if login in commune.redacteurs else Q(pk__in=[])
     for circuit, state, step in commune.steps_of(login):
-        if login == step.titulaire or any(one.suppleant == user for one in deputies(step)):
+        if login == step.titulaire or any(one.suppleant.known.login == login for one in deputies(step)):
             wanted |= Q(circuit=circuit, etat=state)
     # Steps that a circuit no longer has fall to who signs: `Circuit.step`.
     return Dossier.objects.filter(wanted, commune=commune.slug, document__in_trash=False).order_by("echeance", "depuis")
@@ -125,10 +151,10 @@ def _stands_in_for(dossier: Dossier, user: Any) -> str:
     """What the history says when a deputy acts."""
     _commune, circuit = _circuit(dossier)
     step = circuit.step(dossier.etat)
-    if step is None or step.titulaire == user.get_username():
+    if step is None or step.titulaire == login_of(user):
         return ""
-    absence = next(one for one in deputies(step) if one.suppleant == user)
-    return f"Pour {absence.personne.get_full_name()}, absence du {absence.du:%d/%m/%Y} au {absence.au:%d/%m/%Y}"
+    absence = next(one for one in deputies(step) if one.suppleant_id == user.pk)
+    return f"Pour {current().name(step.titulaire)}, absence du {absence.du:%d/%m/%Y} au {absence.au:%d/%m/%Y}"
 
 
 # Small tools
@@ -188,11 +214,36 @@ def _move(dossier: Dossier, label: str, user: Any, motif: str = "", comment: str
     finally:
         _ours.reset(token)
     names = {shown: name for name, shown in current().states.items()}
-    dossier.etat = names[passage.destination_state.label]
+    origin, dossier.etat = dossier.etat_nom, names[passage.destination_state.label]
     dossier.depuis = timezone.now()
-    dossier.par = user.get_full_name() or user.get_username()
+    dossier.par = name_of(user)
     dossier.motif = motif
     dossier.save()
+    _note(dossier, label, user, origin, comment)
+
+
+def _note(dossier: Dossier, what: str, user: Any, origin: str = "", note: str = "") -> None:
+    """Add to the history what brought a dossier where it is."""
+    Geste.objects.create(
+        dossier=dossier, quand=dossier.depuis, compte=user.pk, identifiant=login_of(user), qui=dossier.par, quoi=what,
+        de=origin, vers=dossier.etat_nom, motif=dossier.motif, note=note,
+    )  # fmt: skip
+
+
+def _check_whole(dossier: Dossier) -> None:
+    """A dossier goes on from its history alone: each passage from where the one before came, and Mayan's log has it."""
+    at = ""
+    done = list(dossier.gestes.all())
+    for one in done:
+        if one.de != at:
+            break
+        at = one.vers
+    logged = dossier.instance.log_entries.filter(transition__isnull=False).count()
+    if at != dossier.etat_nom or dossier.instance.state_active.label != at or logged != len(done) - 1:
+        raise Refused(
+            "l'historique de ce dossier n'est plus entier : il ne va pas plus loin. À faire : prévenez le groupement",
+            409,
+        )
 
 
 @contextmanager
@@ -207,13 +258,14 @@ def _held(dossier: Dossier, states: Sequence[str], wish: str) -> Iterator[Dossie
                 f"({held.par}). Rien n'a été changé",
                 409,
             )
+        _check_whole(held)
         yield held
 
 
 def _check_awaited(dossier: Dossier, user: Any) -> None:
     people = awaited(dossier)
-    if user not in people:
-        names = " ou ".join(one.get_full_name() for one in people) or "aucune"
+    if login_of(user) not in people:
+        names = " ou ".join(map(current().name, people)) or "aucune"
         raise Refused(f"ce n'est pas à vous d'agir à cette étape. Personne attendue : {names}", 403)
 
 
@@ -286,7 +338,7 @@ class Deposit:
 def may_deposit(user: Any, commune: str) -> bool:
     """Whether somebody brings documents for a commune."""
     known = current()
-    login = user.get_username()
+    login = login_of(user)
     return login == known.service or (commune in known.communes and login in known.communes[commune].redacteurs)
 
 
@@ -313,7 +365,7 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
         raise Refused(" ; ".join(problems))
     if not may_deposit(user, told.commune):
         raise Refused("vous ne déposez pas de dossier pour cette commune", 403)
-    if user.get_username() != current().service and (problems := list(told.own_problems())):
+    if login_of(user) != current().service and (problems := list(told.own_problems())):
         raise Refused(" ; ".join(problems))
     name = _document(upload, told.circuit)
     digest = _sha256(upload)
@@ -336,8 +388,9 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
                 document=document, instance=instance, commune=told.commune, circuit=told.circuit,
                 reference=told.reference, objet=told.objet, numero=told.numero, matiere=told.matiere, date=told.date,
                 echeance=told.echeance or None, auteur=user, etat=next(iter(circuit.steps)), depuis=timezone.now(),
-                par=user.get_full_name() or user.get_username(), origine=file, fichier=file,
+                par=name_of(user), origine=file, fichier=file,
             )  # fmt: skip
+            _note(made, "Déposer", user)
     except IntegrityError:  # the same reference at the same moment
         document.delete(to_trash=False)
         if known := _known(told, digest):
@@ -408,7 +461,7 @@ def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
     with _held(dossier, ["a_signer"], "signer ce dossier") as held:
         _check_awaited(held, user)
         commune, _circuit_found = _circuit(held)
-        people = [(one.get_full_name(), commune.siren) for one in awaited(held)]
+        people = [(commune.personnes[login], commune.siren) for login in awaited(held)]
         with held.origine.open() as original:
             found = seal.check_and_seal(name, original, upload, people)
         upload.seek(0)
@@ -430,7 +483,7 @@ def follow(user: Any, dossier: Dossier, state: str, motif: str = "") -> Dossier:
     Raises:
         Refused: the reason.
     """
-    if user.get_username() != current().service:
+    if login_of(user) != current().service:
         raise Refused("seule la passerelle note la suite d'un dossier", 403)
     if state not in _FOLLOWED:
         raise Refused(f"etat : « {state[:40]} » est inconnu ; connus : {', '.join(_FOLLOWED)}")
@@ -440,6 +493,7 @@ def follow(user: Any, dossier: Dossier, state: str, motif: str = "") -> Dossier:
             return held
         if held.etat not in _FOLLOWED[state]:
             raise Refused(f"le dossier est « {held.etat_nom} » : il ne passe pas à « {current().states[state]} »", 409)
+        _check_whole(held)
         for label in _FOLLOWED[state][held.etat]:
             reason = " ".join(motif.split())[:1000] or "sans précision"
             _move(held, label, user, motif=reason if label == "Mettre en erreur" else "")
@@ -451,16 +505,17 @@ def follow(user: Any, dossier: Dossier, state: str, motif: str = "") -> Dossier:
 
 def deputies_of(user: Any) -> list[Any]:
     """Users who may stand in for somebody, by the commune's file."""
-    commune = current().commune_of(user.get_username())
+    own = login_of(user)
+    commune = current().commune_of(own)
     if commune is None:
         return []
     logins = {
         login
-        for _circuit_name, _state, step in commune.steps_of(user.get_username())
-        if step.titulaire == user.get_username()
+        for _circuit_name, _state, step in commune.steps_of(own)
+        if step.titulaire == own
         for login in step.suppleants
     }
-    return list(get_user_model().objects.filter(username__in=logins, is_active=True).order_by("last_name"))
+    return list(accounts(logins).order_by("last_name"))
 
 
 def be_absent(user: Any, deputy: str, first: dt.date, last: dt.date) -> Absence:
@@ -469,7 +524,7 @@ def be_absent(user: Any, deputy: str, first: dt.date, last: dt.date) -> Absence:
     Raises:
         Refused: the reason.
     """
-    chosen = next((one for one in deputies_of(user) if one.get_username() == deputy), None)
+    chosen = next((one for one in deputies_of(user) if one.known.login == deputy), None)
     if chosen is None:
         raise Refused("cette personne n'est pas votre suppléant dans le fichier de la commune")
     if last < first:

@@ -45,11 +45,12 @@ PASSED_BY_PEOPLE = ("a_controler", "a_viser", "a_signer")
 
 @dataclass(frozen=True)
 class Commune:
-    """A commune: its name, its SIREN, who deposits, its circuits."""
+    """A commune: its name, its SIREN, its people's names by login, who deposits, its circuits."""
 
     slug: str
     nom: str
     siren: str
+    personnes: dict[str, str]
     redacteurs: frozenset[str]
     circuits: dict[str, Circuit]
 
@@ -93,6 +94,11 @@ class Configuration:
         """Commune of a person; logins are unique in the groupement."""
         return next((one for one in self.communes.values() if login in one.people()), None)
 
+    def name(self, login: str) -> str:
+        """Name of a person in their commune's file; the login itself of who is in none."""
+        commune = self.commune_of(login)
+        return commune.personnes.get(login, login) if commune else login
+
 
 def read(path: Path) -> Configuration:
     """Read the file.
@@ -115,7 +121,9 @@ def read(path: Path) -> Configuration:
             )
             for name, circuit in one["circuits"].items()
         }
-        communes[slug] = Commune(slug, one["nom"], one["siren"], frozenset(one["redacteurs"]), circuits)
+        communes[slug] = Commune(
+            slug, one["nom"], one["siren"], dict(one["personnes"]), frozenset(one["redacteurs"]), circuits
+        )
     return Configuration(
         data["service"], data["etats"], data["circuits"], communes, data.get("courriel", {}), data["url"]
     )

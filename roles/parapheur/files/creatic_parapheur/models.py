@@ -1,7 +1,12 @@
-"""What the parapheur knows of a document beside Mayan: where it came from, its deadline, its files; and absences."""
+"""What the parapheur knows of a document beside Mayan: where it came from, its deadline, its files, what was done with
+it and by whom; and absences."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from creatic_accounts.guard import Kept
+from creatic_accounts.models import login_of
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
@@ -64,6 +69,48 @@ class Dossier(models.Model):
         return bool(awaited and self.echeance and self.echeance < timezone.localdate())
 
 
+class GesteQuerySet(models.QuerySet["Geste"]):
+    """What was done: it is added to."""
+
+    def update(self, **_fields: Any) -> int:
+        raise Kept(Geste.KEPT)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise Kept(Geste.KEPT)
+
+
+class Geste(models.Model):
+    """What somebody did in a dossier. It bears their name, as it was: no account is needed to read it."""
+
+    KEPT = "L'historique d'un dossier du parapheur ne se change pas et ne s'efface pas. Rien n'a été changé"
+
+    dossier = models.ForeignKey(Dossier, on_delete=models.CASCADE, related_name="gestes")
+    quand = models.DateTimeField(default=timezone.now)
+    compte = models.BigIntegerField(null=True)  # number of the account, which may be gone
+    identifiant = models.CharField(max_length=150)
+    qui = models.CharField(max_length=200)
+    quoi = models.CharField(max_length=60)
+    # Labels of states: where it was, where it came.
+    de = models.CharField(max_length=60, blank=True)
+    vers = models.CharField(max_length=60)
+    motif = models.TextField(blank=True)
+    note = models.TextField(blank=True)
+
+    objects = GesteQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return f"{self.quoi} : {self.qui}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Add it, once."""
+        if not self._state.adding:
+            raise Kept(self.KEPT)
+        super().save(*args, **kwargs)
+
+
 class AbsenceQuerySet(models.QuerySet["Absence"]):
     """Absences."""
 
@@ -88,5 +135,15 @@ class Absence(models.Model):
     class Meta:
         ordering = ("du",)
 
+    @property
+    def personne_nom(self) -> str:
+        """Name of who is absent."""
+        return configuration.current().name(login_of(self.personne))
+
+    @property
+    def suppleant_nom(self) -> str:
+        """Name of who acts."""
+        return configuration.current().name(login_of(self.suppleant))
+
     def __str__(self) -> str:
-        return f"{self.personne.get_full_name()} : {self.du:%d/%m/%Y} - {self.au:%d/%m/%Y}"
+        return f"{self.personne_nom} : {self.du:%d/%m/%Y} - {self.au:%d/%m/%Y}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import uuid
 from typing import Any
 
+from creatic_accounts.models import login_of
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -47,12 +47,12 @@ class ToDo(_Page):
     def get_context_data(self, **given: Any) -> dict[str, Any]:
         """My dossiers, and where I stand in for somebody."""
         user = self.request.user
-        commune = current().commune_of(user.get_username())
+        commune = current().commune_of(login_of(user))
         return super().get_context_data(**given) | {
             "dossiers": circuit.to_do(user).select_related("fichier"),
             "commune": commune,
             "depose": commune is not None and circuit.may_deposit(user, commune.slug),
-            "remplace": user.suppleances.active().select_related("personne"),
+            "remplace": user.suppleances.active().select_related("personne__known"),
         }
 
 
@@ -98,23 +98,13 @@ class OneDossier(_Page):
         """Its history, and who is awaited."""
         dossier, user = self.dossier, self.request.user
         people = circuit.awaited(dossier) if dossier.commune in current().communes else []
-        entries = dossier.instance.log_entries.select_related("transition", "user").order_by("datetime")
         return super().get_context_data(**given) | {
             "title": str(dossier),
             "dossier": dossier,
-            "attendus": people,
-            "a_moi": user in people,
+            "attendus": [current().name(login) for login in people],
+            "a_moi": login_of(user) in people,
             "reprend": dossier.etat == "refuse" and circuit.may_deposit(user, dossier.commune),
-            "historique": [
-                {
-                    "quoi": entry.transition.label if entry.transition else "Déposer",
-                    "quand": entry.datetime,
-                    "qui": entry.user.get_full_name() or entry.user.get_username() if entry.user else "",
-                    "note": entry.comment,
-                    "motif": json.loads(entry.extra_data or "{}").get("motif", ""),
-                }
-                for entry in entries
-            ],
+            "historique": dossier.gestes.all(),
         }
 
     def post(self, request: Any, number: int) -> HttpResponse:
@@ -162,8 +152,7 @@ class Deposit(_Page):
 
     def post(self, request: Any) -> HttpResponse:
         """Bring it."""
-        login = request.user.get_username()
-        commune = current().commune_of(login)
+        commune = current().commune_of(login_of(request.user))
         typed = {name: request.POST.get(name, "").strip() for name in ("circuit", "objet", "numero", "date", "echeance",
                                                                        "matiere", "reference")}  # fmt: skip
         try:
@@ -187,9 +176,11 @@ class Absences(_Page):
             {"saisie": {}}
             | super().get_context_data(**given)
             | {
-                "suppleants": circuit.deputies_of(user),
+                "suppleants": [
+                    {"identifiant": one.known.login, "nom": circuit.name_of(one)} for one in circuit.deputies_of(user)
+                ],
                 "absences": user.absences.filter(annulee=False, au__gte=timezone.localdate()).select_related(
-                    "suppleant"
+                    "suppleant__known"
                 ),
             }
         )
@@ -209,5 +200,5 @@ class Absences(_Page):
             absence = circuit.be_absent(user, typed["suppleant"], first, last)
         except Refused as refusal:
             return self.refused(refusal, saisie=typed)
-        who = absence.suppleant.get_full_name()
+        who = absence.suppleant_nom
         return self.done(f"C'est noté : {who} vous remplace du {first:%d/%m/%Y} au {last:%d/%m/%Y}.", "absences")

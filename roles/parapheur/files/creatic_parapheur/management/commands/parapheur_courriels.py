@@ -9,7 +9,6 @@ import datetime as dt
 import sys
 from typing import Any
 
-from django.contrib.auth import get_user_model
 from django.core.mail import EmailMessage, get_connection
 from django.core.management.base import BaseCommand, CommandParser
 from django.db.models import F, QuerySet
@@ -83,7 +82,7 @@ class Command(BaseCommand):
         logins = sorted({login for commune in known.communes.values() for login in commune.people()})
         told: set[tuple[int, dt.datetime]] = set()
         failed: set[tuple[int, dt.datetime]] = set()
-        for user in get_user_model().objects.filter(username__in=logins, is_active=True).exclude(email=""):
+        for user in circuit.accounts(logins).exclude(email=""):
             dossiers = list(TOLD[lettres](circuit.to_do(user)))
             if not dossiers:
                 continue
@@ -95,11 +94,11 @@ class Command(BaseCommand):
             seen = {(one.pk, one.depuis) for one in dossiers}
             try:
                 message.send()
-                self.stdout.write(f"{user.get_username()} : {count}")
+                self.stdout.write(f"{user.known.login} : {count}")
                 told |= seen
             except OSError as error:
                 failed |= seen
-                self.stderr.write(f"{user.get_username()} : courriel non parti ({error})")
+                self.stderr.write(f"{user.known.login} : courriel non parti ({error})")
         if lettres == ARRIVALS:
             for pk, since in told - failed:
                 Dossier.objects.filter(pk=pk).update(annonce=since)

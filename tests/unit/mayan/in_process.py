@@ -1,0 +1,618 @@
+"""Mayan itself, in one process with an empty database: its API and its pages as people use them, the rollout as it is.
+
+Run by Mayan's own Python (`test_mayan`), which has no pytest.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+import io
+import json
+import logging
+import os
+import re
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+TOP = Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(TOP / one) for one in ("collections", "roles/mayan/files", "roles/parapheur/files")]
+
+from ansible_collections.cdg59.creatic.plugins.module_utils import (  # noqa: E402 - found by the paths set above
+    mayan_api,
+    mayan_config,
+    parapheur,
+)
+
+ADMIN, FIRST, OWN = "Administre-1-tout", "Remis-en-main-7", "Choisi-par-moi-8"
+
+
+def person(login: str, first: str, last: str) -> dict[str, str]:
+    return {"identifiant": login, "prenom": first, "nom": last, "courriel": f"{login}@commune.test"}
+
+
+def commune(slug: str, nom: str, people: list[dict[str, str]]) -> dict[str, Any]:
+    """Who deposits, the DGS, the maire, and who stands in for the maire, in this order."""
+    drafts, dgs, maire, deputy = (one["identifiant"] for one in people)
+    roles = {"redacteurs": [drafts], "dgs": {"titulaire": dgs}, "maire": {"titulaire": maire, "suppleants": [deputy]}}
+    return {"slug": slug, "nom": nom, "siren": "215903600", "comptes": people, "parapheur": roles}
+
+
+LOOS = commune("loos", "Loos", [
+    person("karim.roux", "Karim", "Roux"), person("paul.renard", "Paul", "Renard"),
+    person("claire.dubois", "Claire", "Dubois"), person("anne.petit", "Anne", "Petit"),
+])  # fmt: skip
+WAVRIN = commune("wavrin", "Wavrin", [
+    person("ines.morel", "Inès", "Morel"), person("hugo.blanc", "Hugo", "Blanc"),
+    person("nadia.moreau", "Nadia", "Moreau"), person("leo.simon", "Léo", "Simon"),
+])  # fmt: skip
+
+
+def set_up(folder: Path) -> None:
+    """Mayan with both applications, on a database in memory."""
+    (folder / "parapheur.json").write_text(
+        json.dumps(parapheur.application([LOOS, WAVRIN]) | {"url": "https://p.test"})
+    )
+    (folder / "essai_settings.py").write_text(
+        "from creatic_settings import *\n"
+        "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ':memory:'}}\n"
+        "class Empty(dict):\n    __contains__ = lambda self, key: True\n    __getitem__ = lambda self, key: None\n"
+        "MIGRATION_MODULES = Empty()\n"
+        "CELERY_TASK_ALWAYS_EAGER = True\n"
+        "PASSWORD_HASHERS = ['django.contrib.auth.hashers.MD5PasswordHasher']\n"
+        "STORAGES = {'default': {'BACKEND': 'django.core.files.storage.FileSystemStorage'},\n"
+        "            'staticfiles': {'BACKEND': 'django.contrib.staticfiles.storage.StaticFilesStorage'}}\n"
+    )
+    (folder / "media" / "system").mkdir(parents=True)
+    (folder / "media" / "system" / "SECRET_KEY").write_text("essai")
+    sys.path.insert(0, str(folder))
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "essai_settings", "CREATIC_PARAPHEUR": str(folder / "parapheur.json"),
+        "MAYAN_MEDIA_ROOT": str(folder / "media"), "MAYAN_ALLOWED_HOSTS": '["*"]', "MAYAN_AUTOADMIN_USERNAME": "admin",
+        "MAYAN_CELERY_BROKER_URL": "memory://", "MAYAN_CELERY_RESULT_BACKEND": "cache+memory://",
+        "MAYAN_COMMON_EXTRA_APPS": '["creatic_parapheur.apps.ParapheurApp"]',
+        "MAYAN_SEARCH_BACKEND": "mayan.apps.dynamic_search.backends.django.DjangoSearchBackend",
+        "MAYAN_REST_API_THROTTLING_ENABLED": "false", "MAYAN_FILE_METADATA_AUTO_PROCESS": "false",
+        "MAYAN_DOCUMENT_PARSING_AUTO_PARSING": "false", "MAYAN_OCR_AUTO_OCR": "false",
+        "MAYAN_REST_API_THROTTLING_RATE_ANONYMOUS": "100000/second",
+        "MAYAN_REST_API_THROTTLING_RATE_USER": "100000/second",
+    }  # fmt: skip
+
+
+FOLDER = tempfile.TemporaryDirectory()
+set_up(Path(FOLDER.name))
+import django  # noqa: E402 - its settings come first
+
+django.setup()
+logging.disable(logging.CRITICAL)
+
+from creatic_accounts import api as accounts_api  # noqa: E402 - django.setup() comes first
+from creatic_accounts.models import Known  # noqa: E402 - same
+from creatic_parapheur import circuit, seal  # noqa: E402 - same
+from creatic_parapheur.models import Absence, Dossier, Geste  # noqa: E402 - same
+from django.contrib.auth import get_user_model  # noqa: E402 - same
+from django.contrib.auth.models import Group  # noqa: E402 - same
+from django.core.exceptions import PermissionDenied  # noqa: E402 - same
+from django.db import transaction  # noqa: E402 - same
+from django.test import Client, TestCase  # noqa: E402 - same
+from django.test.utils import setup_databases, setup_test_environment  # noqa: E402 - same
+from django.utils import timezone  # noqa: E402 - same
+from mayan.apps.server_side_events.models import StreamEvent  # noqa: E402 - same
+from rest_framework.authtoken.models import Token  # noqa: E402 - same
+
+User = get_user_model()
+IDENTITY = ("username", "first_name", "last_name", "email", "is_active", "is_superuser")
+PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\n%%EOF\n"
+
+
+class Visitor(Client):
+    """A browser, or a program."""
+
+    def request(self, **request: Any) -> Any:
+        try:
+            return super().request(**request)
+        finally:
+            # What is refused ends a transaction, of which each test is one.
+            if transaction.get_connection().in_atomic_block:
+                transaction.set_rollback(False)
+
+
+class Door:
+    """What `mayan_api` speaks to instead of a socket."""
+
+    def __init__(self) -> None:
+        self._client = Visitor()
+        self._answer: Any = None
+
+    def request(self, method: str, path: str, data: bytes | None, headers: dict[str, str]) -> None:
+        more = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+        self._answer = self._client.generic(method, path, data or b"", "application/json", secure=True, **more)
+
+    def getresponse(self) -> Any:
+        answer = mock.Mock(status=self._answer.status_code)
+        answer.read.return_value = self._answer.content
+        return answer
+
+    def close(self) -> None:
+        pass
+
+
+def rollout(*communes: dict[str, Any], check: bool = False) -> mayan_config.Result:
+    session = mayan_api.Mayan(Door(), "p.test")  # type: ignore[arg-type] # as a connection
+    session.log_in("admin", ADMIN)
+    wanted = parapheur.configuration(communes)
+    missing = mayan_config.missing_accounts(session, wanted)
+    return mayan_config.apply(session, wanted, dict.fromkeys(missing, FIRST), check)
+
+
+def account(login: str) -> Any:
+    return User.objects.get(username=login)
+
+
+def identity(number: int) -> dict[str, Any]:
+    found: dict[str, Any] = User.objects.values(*IDENTITY).get(pk=number)
+    return found
+
+
+def populate() -> None:
+    """Two communes, whose people chose their passwords."""
+    User.objects.create_superuser("admin", "admin@x.test", ADMIN)
+    rollout(LOOS, WAVRIN)
+    chosen = Group.objects.create(name=mayan_config.CHOSEN)
+    for user in User.objects.filter(is_superuser=False):
+        user.set_password(OWN)
+        user.save()
+        chosen.user_set.add(user)
+
+
+class Mayan(TestCase):
+    """What people and programs do."""
+
+    def token(self, login: str, password: str = OWN) -> Any:
+        return Visitor().post(
+            "/api/v4/auth/token/obtain/", {"username": login, "password": password}, HTTP_ACCEPT="application/json"
+        )
+
+    def api(self, login: str, method: str, path: str, body: Any = None, token: str = "") -> Any:
+        key = token or self.token(login, ADMIN if login == "admin" else OWN).json()["token"]
+        return Visitor().generic(
+            method, f"/api/v4{path}", json.dumps(body or {}), "application/json",
+            HTTP_AUTHORIZATION=f"Token {key}", HTTP_ACCEPT="application/json",
+        )  # fmt: skip
+
+    def browser(self, login: str, password: str = OWN) -> Visitor:
+        client = Visitor()
+        done = client.post("/authentication/login/", {"username": login, "password": password}, secure=True)
+        self.assertEqual(done.status_code, 302)
+        return client
+
+    def deposit(self) -> int:
+        with mock.patch.object(seal, "check_document"):
+            file = io.BytesIO(PDF)
+            file.name = "acte.pdf"
+            key = self.token("passerelle").json()["token"]
+            made = Visitor().post(
+                "/api/v4/creatic/dossiers/",
+                {"commune": "loos", "circuit": "deliberation", "reference": f"deliberations:{time.time_ns()}",
+                 "objet": "Budget", "numero": "1", "date": "2026-11-05", "fichier": file},
+                HTTP_AUTHORIZATION=f"Token {key}",
+            )  # fmt: skip
+        self.assertEqual(made.status_code, 201, made.content[:300])
+        return int(made.json()["id"])
+
+    def act(self, login: str, number: int, wish: str, body: Any = None) -> Any:
+        return self.api(login, "POST", f"/creatic/dossiers/{number}/{wish}/", body)
+
+    def sign(self, login: str, number: int) -> list[tuple[str, str]]:
+        """Hand in a signed file; gives whose signature was expected."""
+        asked: list[tuple[str, str]] = []
+
+        def check(_name: str, _original: Any, _signed: Any, people: Any) -> seal.Received:
+            asked.extend(people)
+            return seal.Received(people[0][0], "AB", io.BytesIO(PDF))
+
+        file = io.BytesIO(PDF)
+        file.name = "signe.pdf"
+        key = self.token(login).json()["token"]
+        with mock.patch.object(seal, "check_and_seal", check):
+            done = Visitor().post(
+                f"/api/v4/creatic/dossiers/{number}/signer/", {"fichier": file}, HTTP_AUTHORIZATION=f"Token {key}"
+            )
+        self.assertEqual(done.status_code, 200, done.content[:300])
+        return asked
+
+
+class Identity(Mayan):
+    """Nobody changes who they are."""
+
+    def test_by_the_api(self) -> None:
+        user = account("claire.dubois")
+        before = identity(user.pk)
+        for path in ("/users/current/", f"/users/{user.pk}/"):
+            for method, body in (
+                ("PATCH", {"first_name": "Paul"}), ("PATCH", {"last_name": "Renard"}), ("PATCH", {"email": "x@y.test"}),
+                ("PATCH", {"username": "a.venir"}), ("PUT", {"username": "a.venir", "first_name": "Paul"}),
+                ("PATCH", {"first_name": "Paul", "password": "Un-autre-mot-9"}), ("DELETE", None),
+            ):  # fmt: skip
+                answer = self.api("claire.dubois", method, path, body)
+                self.assertIn(answer.status_code, (403, 404), (path, method, body))
+                self.assertEqual(identity(user.pk), before, (path, method, body))
+        told = self.api("claire.dubois", "PATCH", "/users/current/", {"first_name": "Paul"}).json()["detail"]
+        self.assertTrue(told.startswith("compte « claire.dubois », le prénom : personne ne change un compte"), told)
+        self.assertIn("À faire : demandez au groupement", told)
+
+    def test_by_a_call_that_makes_others(self) -> None:
+        user = account("claire.dubois")
+        before = identity(user.pk)
+        for method, body in (("PATCH", {"username": "a.venir"}), ("DELETE", {})):
+            asked = [{"name": "x", "method": method, "url": "/api/v4/users/current/", "body": body}]
+            self.api("claire.dubois", "POST", "/batch_requests/", {"requests": asked})
+            self.assertEqual(identity(user.pk), before, method)
+
+    def test_by_the_pages(self) -> None:
+        user = account("claire.dubois")
+        before = identity(user.pk)
+        browser = self.browser("claire.dubois")
+        for path, fields in (
+            (f"/accounts/users/{user.pk}/edit/", dict(before, username="a.venir")),
+            (f"/accounts/users/{user.pk}/delete/", {}),
+            (f"/accounts/users/multiple/delete/?id_list={user.pk}", {}),
+        ):
+            answer = browser.post(path, fields, secure=True)
+            self.assertLess(answer.status_code, 500, path)
+            self.assertEqual(identity(user.pk), before, path)
+        browser.post(f"/accounts/users/{user.pk}/edit/", {"first_name": "Paul", "last_name": "Renard"}, secure=True)
+        self.assertEqual(identity(user.pk), before)
+        told = json.loads(StreamEvent.objects.filter(user=user).last().payload)["message"]
+        self.assertIn("compte « claire.dubois », le prénom, le nom : personne ne change un compte", told)
+
+    def test_whoever_was_given_rights_by_mistake(self) -> None:
+        """Rights of Mayan on accounts and groups open nothing: an administrator alone changes them."""
+        from mayan.apps.permissions.models import Role, StoredPermission
+        from mayan.apps.user_management import permissions
+
+        role = Role.objects.create(label="Trop")
+        role.groups.add(Group.objects.get(name="Loos"))
+        for name in dir(permissions):
+            if name.startswith("permission_"):
+                role.permissions.add(getattr(permissions, name).stored_permission)
+        self.assertTrue(StoredPermission.objects.exists())
+        own, other, group = account("claire.dubois"), account("nadia.moreau"), Group.objects.get(name="Wavrin")
+        before = [identity(one.pk) for one in (own, other)]
+        count, members = User.objects.count(), set(group.user_set.all())
+        for method, path, body in (
+            ("PATCH", f"/users/{own.pk}/", {"email": "x@y.test"}), ("DELETE", f"/users/{own.pk}/", None),
+            ("PATCH", f"/users/{other.pk}/", {"last_name": "X"}), ("DELETE", f"/users/{other.pk}/", None),
+            ("POST", "/users/", {"username": "a.venir", "password": "Un-autre-mot-9"}),
+            ("POST", f"/groups/{group.pk}/users/add/", {"user": own.pk}),
+            ("POST", f"/groups/{group.pk}/users/remove/", {"user": other.pk}),
+            ("PATCH", f"/groups/{group.pk}/", {"name": "Loos bis"}), ("DELETE", f"/groups/{group.pk}/", None),
+            ("POST", "/creatic/comptes/", {"username": "a.venir", "password": "Un-autre-mot-9"}),
+        ):  # fmt: skip
+            self.assertEqual(self.api("claire.dubois", method, path, body).status_code, 403, (method, path))
+        self.assertEqual([identity(one.pk) for one in (own, other)], before)
+        self.assertEqual((User.objects.count(), set(group.user_set.all())), (count, members))
+        self.assertTrue(Group.objects.filter(name="Wavrin").exists())
+
+    def test_an_administrator_does_not_act_as_somebody(self) -> None:
+        number = self.deposit()
+        browser, dgs = self.browser("admin", ADMIN), account("paul.renard")
+        browser.post(f"/authentication/impersonate/{dgs.pk}/start/", {"permanent": "on"}, secure=True)
+        place = f"/parapheur/dossiers/{number}/?_user_impersonate_id={dgs.pk}&_user_impersonate_permanent="
+        page = browser.post(place, {"geste": "passer", "etat": "a_viser"}, secure=True)
+        self.assertIn("Personne attendue : Paul Renard", html.unescape(page.content.decode()))
+        self.assertEqual(Dossier.objects.get(pk=number).etat, "a_viser")
+
+    def test_an_administrator_changes_others_and_not_themselves(self) -> None:
+        admin, other = account("admin"), account("leo.simon")
+        for path in ("/users/current/", f"/users/{admin.pk}/"):
+            for method, body in (("PATCH", {"username": "chef"}), ("PATCH", {"email": "x@y.test"}), ("DELETE", None)):
+                self.assertEqual(self.api("admin", method, path, body).status_code, 403, (path, method))
+        self.assertEqual(account("admin").email, "admin@x.test")
+        self.assertEqual(self.api("admin", "PATCH", f"/users/{other.pk}/", {"email": "leo@y.test"}).status_code, 200)
+        self.assertEqual(self.api("admin", "DELETE", f"/users/{other.pk}/").status_code, 204)
+
+
+class Rollout(Mayan):
+    """An account is whose it was made for."""
+
+    def coming(self) -> dict[str, Any]:
+        """Wavrin with a new maire."""
+        new = person("zoe.martin", "Zoé", "Martin")
+        return commune("wavrin", "Wavrin", [*WAVRIN["comptes"][:2], new, WAVRIN["comptes"][3]])
+
+    def test_it_changes_nothing_twice(self) -> None:
+        again = rollout(LOOS, WAVRIN)
+        self.assertEqual((again.changes, again.warnings), ([], []))
+
+    def test_a_check_says_what_it_would_do(self) -> None:
+        said = rollout(LOOS, self.coming(), check=True)
+        self.assertIn("compte zoe.martin créé", said.changes)
+        self.assertIn("groupe Wavrin : zoe.martin ajouté", said.changes)
+        self.assertFalse(User.objects.filter(username="zoe.martin").exists())
+
+    def test_an_unknown_account_is_told_and_gets_nothing(self) -> None:
+        squatter = User.objects.create_user("zoe.martin", "z@x.test", OWN)
+        Group.objects.get(name=mayan_config.CHOSEN).user_set.add(squatter)
+        done = rollout(LOOS, self.coming())
+        [told] = done.warnings
+        self.assertTrue(told.startswith("compte zoe.martin : un compte que le déploiement n'a pas créé porte"), told)
+        self.assertIn("À faire : ", told)
+        self.assertEqual(list(squatter.groups.values_list("name", flat=True)), [mayan_config.CHOSEN])
+        self.assertEqual(identity(squatter.pk)["email"], "z@x.test")
+        self.assertNotIn("compte zoe.martin corrigé", " ".join(done.changes))
+        self.assertTrue(account("leo.simon").groups.filter(name="Wavrin").exists())  # the others are served
+
+    def test_nor_does_it_in_the_application(self) -> None:
+        """The commune's file names its login: that alone opens nothing."""
+        Known.objects.filter(login="nadia.moreau").delete()
+        squatter = account("nadia.moreau")
+        self.assertFalse(circuit.visible(squatter).exists())
+        self.assertFalse(circuit.may_deposit(squatter, "wavrin"))
+        self.assertEqual(self.api("nadia.moreau", "GET", "/creatic/dossiers/").json()["results"], [])
+        Known.objects.filter(login="passerelle").delete()
+        self.assertFalse(circuit.may_deposit(account("passerelle"), "loos"))
+
+    def test_a_known_account_that_bears_another_name_is_still_its_person_s(self) -> None:
+        agent = account("karim.roux")
+        User.objects.filter(pk=agent.pk).update(username="zoe.martin")
+        done = rollout(LOOS, self.coming())
+        agent = User.objects.get(pk=agent.pk)
+        self.assertEqual(list(agent.groups.exclude(name=mayan_config.CHOSEN).values_list("name", flat=True)), ["Loos"])
+        self.assertEqual(agent.username, "karim.roux")
+        self.assertEqual(done.warnings, [])
+        self.assertEqual(account("zoe.martin").groups.get().name, "Wavrin")
+
+    def test_the_account_of_somebody_of_another_commune_is_not_taken(self) -> None:
+        """Who left a commune keeps an account; somebody of another one comes under the same login."""
+        former = account("anne.petit")
+        loos = commune("loos", "Loos", [*LOOS["comptes"][:3], person("luc.noir", "Luc", "Noir")])
+        rollout(loos, WAVRIN)
+        wavrin = commune("wavrin", "Wavrin", [*WAVRIN["comptes"][:3], person("anne.petit", "Anne", "Petit")])
+        [told] = rollout(loos, wavrin).warnings
+        self.assertTrue(told.startswith("compte anne.petit : c'est celui d'une personne de la commune loos"), told)
+        self.assertFalse(former.groups.filter(name="Wavrin").exists())
+
+
+class History(Mayan):
+    """What was done stays, under the names of the communes' files."""
+
+    def test_whose_signature_is_expected_is_in_the_commune_s_file(self) -> None:
+        number = self.deposit()
+        self.assertEqual(self.act("paul.renard", number, "viser").status_code, 200)
+        User.objects.filter(username="claire.dubois").update(first_name="Paul", last_name="Renard")
+        self.assertEqual(self.sign("claire.dubois", number), [("Claire Dubois", "215903600")])
+        told = [(one.quoi, one.qui, one.de, one.vers) for one in Dossier.objects.get(pk=number).gestes.all()]
+        self.assertEqual(told, [
+            ("Déposer", "Passerelle du groupement", "", "À viser"),
+            ("Viser", "Paul Renard", "À viser", "À signer"),
+            ("Signer", "Claire Dubois", "À signer", "À télétransmettre"),
+        ])  # fmt: skip
+        self.assertEqual(Dossier.objects.get(pk=number).par, "Claire Dubois")
+        page = self.browser("claire.dubois").get(f"/parapheur/dossiers/{number}/", secure=True).content.decode()
+        for words in ("Passerelle du groupement", "Paul Renard", "Signature de Claire Dubois"):
+            self.assertIn(words, page)
+
+    def test_a_deputy_is_named_by_the_file_too(self) -> None:
+        number = self.deposit()
+        self.act("paul.renard", number, "viser")
+        today = timezone.localdate()
+        circuit.be_absent(account("claire.dubois"), "anne.petit", today, today + dt.timedelta(days=1))
+        User.objects.filter(username="anne.petit").update(first_name="Paul", last_name="Renard")
+        expected = self.sign("anne.petit", number)
+        self.assertEqual([name for name, _siren in expected], ["Claire Dubois", "Anne Petit"])
+        last = Geste.objects.last()
+        self.assertEqual(last.qui, "Anne Petit")
+        self.assertIn("Pour Claire Dubois, absence du", last.note)
+
+    def test_who_did_something_is_not_deleted(self) -> None:
+        number = self.deposit()
+        self.act("paul.renard", number, "viser")
+        user = account("paul.renard")
+        before = list(Geste.objects.values())
+        self.assertEqual(self.api("paul.renard", "DELETE", "/users/current/").status_code, 403)
+        answer = self.api("admin", "DELETE", f"/users/{user.pk}/")
+        self.assertEqual(answer.status_code, 403)
+        self.assertIn("L'historique d'un dossier du parapheur ne se change pas", answer.json()["detail"])
+        with self.assertRaises(PermissionDenied):
+            user.delete()
+        transaction.set_rollback(False)
+        self.assertTrue(User.objects.filter(pk=user.pk).exists())
+        self.assertEqual(list(Geste.objects.values()), before)
+        self.assertEqual(Dossier.objects.get(pk=number).instance.log_entries.count(), 2)
+
+    def test_it_is_added_to_only(self) -> None:
+        number = self.deposit()
+        self.act("paul.renard", number, "viser")
+        dossier = Dossier.objects.get(pk=number)
+        geste, entry = dossier.gestes.last(), dossier.instance.log_entries.last()
+        for change in (
+            geste.save, geste.delete, dossier.gestes.all().delete, lambda: dossier.gestes.update(qui="x"),
+            dossier.delete, dossier.document.delete, entry.delete, entry.save,
+            lambda: dossier.document.delete(to_trash=False), dossier.instance.workflow.delete,
+            lambda: dossier.gestes.bulk_update([geste], ["qui"]),
+        ):  # fmt: skip
+            try:
+                change()
+            except (PermissionDenied, django.db.models.RestrictedError):
+                transaction.set_rollback(False)
+        self.assertEqual(
+            list(dossier.gestes.values_list("qui", flat=True)), ["Passerelle du groupement", "Paul Renard"]
+        )
+        self.assertEqual(dossier.instance.log_entries.count(), 2)
+
+    def test_an_act_whose_history_is_not_whole_goes_no_further(self) -> None:
+        def erase_log(dossier: Dossier) -> None:
+            entries = dossier.instance.log_entries.filter(transition__isnull=False)
+            entries._raw_delete(entries.db)
+
+        def erase_history(dossier: Dossier) -> None:
+            some = Geste.objects.filter(dossier=dossier, quoi="Viser")
+            some._raw_delete(some.db)
+
+        def jump(dossier: Dossier) -> None:
+            Dossier.objects.filter(pk=dossier.pk).update(etat="a_teletransmettre")
+
+        for erase, wish in ((erase_log, "refuser"), (erase_history, "refuser"), (jump, "etat")):
+            number = self.deposit()
+            self.act("paul.renard", number, "viser")
+            erase(Dossier.objects.get(pk=number))
+            login = "claire.dubois" if wish == "refuser" else "passerelle"
+            answer = self.act(
+                login, number, wish, {"motif": "Voyons", "etat": "teletransmis" if wish == "etat" else ""}
+            )
+            self.assertEqual(answer.status_code, 409, erase.__name__)
+            self.assertIn("l'historique de ce dossier n'est plus entier", answer.json()["message"])
+
+    def test_absences_stay(self) -> None:
+        today = timezone.localdate()
+        circuit.be_absent(account("claire.dubois"), "anne.petit", today, today)
+        for login in ("claire.dubois", "anne.petit"):
+            self.assertEqual(self.api("admin", "DELETE", f"/users/{account(login).pk}/").status_code, 403)
+        self.assertEqual(Absence.objects.count(), 1)
+
+
+class Events(Mayan):
+    """An open page holds no thread."""
+
+    def test_they_are_told_at_once_and_the_answer_ends(self) -> None:
+        browser = self.browser("claire.dubois")
+
+        def ask(last: str = "") -> tuple[str, str]:
+            more = {"HTTP_LAST_EVENT_ID": last} if last else {}
+            began = time.monotonic()
+            answer = browser.get("/api/v4/server_side_events/stream/", secure=True, **more)
+            self.assertEqual((answer.status_code, answer.streaming), (200, False))
+            self.assertTrue(answer["Content-Type"].startswith("text/event-stream"))
+            self.assertLess(time.monotonic() - began, 30)  # Mayan's own: 300
+            text = answer.content.decode()
+            return text, re.findall(r"^id: (\d+)$", text, re.M)[-1]
+
+        text, last = ask()
+        self.assertIn(f"retry: {accounts_api.EVENTS_EVERY * 1000}\n", text)
+        self.assertNotIn("data:", text)
+        from mayan.apps.server_side_events.classes import ServerEventStreamBackend
+
+        ServerEventStreamBackend.get_instance().enqueue(
+            user=account("claire.dubois"), event_type="toast", data={"message": "C'est noté"}
+        )
+        text, after = ask(last)
+        self.assertIn('event: toast\ndata: {"message": "C\'est not', text)
+        self.assertNotIn("data:", ask(after)[0])
+        for odd in ("x", "-1", "9" * 40, "1 OR 1"):
+            ask(odd)
+
+    def test_by_a_call_that_makes_others(self) -> None:
+        asked = [{"name": str(rank), "url": "/api/v4/server_side_events/stream/"} for rank in range(3)]
+        began = time.monotonic()
+        self.assertEqual(self.api("claire.dubois", "POST", "/batch_requests/", {"requests": asked}).status_code, 200)
+        self.assertLess(time.monotonic() - began, 30)
+
+    def test_a_visitor_has_none(self) -> None:
+        self.assertIn(Visitor().get("/api/v4/server_side_events/stream/", secure=True).status_code, (401, 403))
+        for odd in ("/api/v4/server_side_events/stream/%0A", "/api/v4//server_side_events/stream/"):
+            self.assertEqual(self.browser("claire.dubois").get(odd, secure=True).status_code, 404, odd)
+
+
+class Tokens(Mayan):
+    """A token ends with the password by which it was got, and with the day."""
+
+    def first(self, login: str) -> None:
+        """Somebody lost their password, and the administrator made another."""
+        user = account(login)
+        user.set_password(FIRST)
+        user.save()
+        Group.objects.get(name=mayan_config.CHOSEN).user_set.remove(user)
+
+    def change(self, login: str, old: str, new: str) -> None:
+        done = self.browser(login, old).post(
+            "/authentication/password/change/", {"old_password": old, "new_password1": new, "new_password2": new},
+            secure=True,
+        )  # fmt: skip
+        self.assertEqual(done.status_code, 302, done.content[:2000])
+
+    def documents(self, token: str) -> int:
+        return int(self.api("", "GET", "/documents/", token=token).status_code)
+
+    def test_none_for_a_first_password(self) -> None:
+        self.first("claire.dubois")
+        refused = self.token("claire.dubois", FIRST)
+        self.assertEqual(refused.status_code, 403)
+        self.assertIn("Votre mot de passe est provisoire", refused.json()["detail"])
+        self.assertFalse(Token.objects.filter(user__username="claire.dubois").exists())
+
+    def test_one_got_with_a_first_password_does_not_live_on(self) -> None:
+        self.first("claire.dubois")
+        key = Token.objects.create(user=account("claire.dubois")).key  # by whatever way
+        self.assertEqual(self.documents(key), 403)
+        self.change("claire.dubois", FIRST, "Le-mien-desormais-5")
+        self.assertEqual(self.documents(key), 401)
+        new = Visitor().post(
+            "/api/v4/auth/token/obtain/", {"username": "claire.dubois", "password": "Le-mien-desormais-5"},
+            HTTP_AUTHORIZATION=f"Token {key}", HTTP_ACCEPT="application/json",
+        ).json()["token"]  # fmt: skip
+        self.assertNotEqual(new, key)
+        self.assertEqual(self.documents(new), 200)
+
+    def test_it_ends_with_any_change_of_password(self) -> None:
+        user = account("claire.dubois")
+        for change in (
+            lambda: self.change("claire.dubois", OWN, "Le-mien-desormais-5"),
+            lambda: self.api("admin", "PATCH", f"/users/{user.pk}/", {"password": "Refait-par-admin-5"}),
+            lambda: self.browser("admin", ADMIN).post(
+                f"/authentication/users/{user.pk}/set_password/",
+                {"new_password1": "Encore-un-autre-5", "new_password2": "Encore-un-autre-5"}, secure=True,
+            ),
+        ):  # fmt: skip
+            key, _new = Token.objects.get_or_create(user=user)
+            before = User.objects.get(pk=user.pk).password
+            change()
+            self.assertNotEqual(User.objects.get(pk=user.pk).password, before)
+            self.assertEqual(self.documents(key.key), 401)
+
+    def test_who_has_a_token_does_not_change_the_password(self) -> None:
+        answer = self.api("claire.dubois", "PATCH", "/users/current/", {"password": "Vole-par-un-autre-5"})
+        self.assertEqual(answer.status_code, 403)
+        self.assertIn("l'API ne le change pas", answer.json()["detail"])
+        self.assertTrue(account("claire.dubois").check_password(OWN))
+
+    def test_it_ends_with_the_day(self) -> None:
+        key = self.token("claire.dubois").json()["token"]
+        for hours, expected in ((9, 200), (10.1, 401)):
+            Token.objects.filter(key=key).update(created=timezone.now() - dt.timedelta(hours=hours))
+            self.assertEqual(self.documents(key), expected, hours)
+        self.assertEqual(self.documents(self.token("claire.dubois").json()["token"]), 200)
+
+    def test_a_new_one_lasts(self) -> None:
+        """Asked for late in the life of the one that is there, it is another; else the same, for who works with it."""
+        key = self.token("claire.dubois").json()["token"]
+        self.assertEqual(self.token("claire.dubois").json()["token"], key)
+        Token.objects.filter(key=key).update(created=timezone.now() - dt.timedelta(hours=6))
+        new = self.token("claire.dubois").json()["token"]
+        self.assertNotEqual(new, key)
+        self.assertGreater(Token.objects.get(key=new).created, timezone.now() - dt.timedelta(minutes=10))
+
+    def test_changing_the_password_leads_out_of_the_hold_and_nothing_else_does(self) -> None:
+        self.first("claire.dubois")
+        browser = self.browser("claire.dubois", FIRST)
+        change = "/authentication/password/change/"
+        for path in ("/home/", "/parapheur/", "/favicon.ico/../parapheur/", "/api/v4/templates/../documents/"):
+            self.assertIn(browser.get(path, secure=True).status_code, (302, 403, 404), path)
+        wrong = {"old_password": FIRST, "new_password1": "x", "new_password2": "x"}
+        self.assertEqual(browser.post(change, wrong, secure=True).status_code, 200)
+        self.assertEqual(browser.get("/parapheur/", secure=True).headers["Location"], change)
+        self.change("claire.dubois", FIRST, "Le-mien-desormais-5")
+        browser = self.browser("claire.dubois", "Le-mien-desormais-5")
+        self.assertEqual(browser.get("/parapheur/", secure=True).status_code, 200)
+
+
+if __name__ == "__main__":
+    setup_test_environment()
+    setup_databases(verbosity=0, interactive=False)
+    populate()
+    unittest.main(verbosity=2)
