@@ -208,6 +208,15 @@ class Mayan(TestCase):
     def act(self, login: str, number: int, wish: str, body: Any = None) -> Any:
         return self.api(login, "POST", f"/creatic/dossiers/{number}/{wish}/", body)
 
+    def send(self, login: str, number: int) -> Any:
+        """Hand in a signed file."""
+        file = io.BytesIO(PDF)
+        file.name = "signe.pdf"
+        key = self.token(login).json()["token"]
+        return Visitor().post(
+            f"/api/v4/creatic/dossiers/{number}/signer/", {"fichier": file}, HTTP_AUTHORIZATION=f"Token {key}"
+        )
+
     def sign(self, login: str, number: int) -> list[tuple[str, str]]:
         """Hand in a signed file; gives whose signature was expected."""
         asked: list[tuple[str, str]] = []
@@ -216,13 +225,8 @@ class Mayan(TestCase):
             asked.extend(people)
             return seal.Received(people[0][0], "AB", io.BytesIO(PDF))
 
-        file = io.BytesIO(PDF)
-        file.name = "signe.pdf"
-        key = self.token(login).json()["token"]
         with mock.patch.object(seal, "check_and_seal", check):
-            done = Visitor().post(
-                f"/api/v4/creatic/dossiers/{number}/signer/", {"fichier": file}, HTTP_AUTHORIZATION=f"Token {key}"
-            )
+            done = self.send(login, number)
         self.assertEqual(done.status_code, 200, done.content[:300])
         return asked
 
@@ -468,6 +472,27 @@ class History(Mayan):
             )
             self.assertEqual(answer.status_code, 409, erase.__name__)
             self.assertIn("l'historique de ce dossier n'est plus entier", answer.json()["message"])
+
+    def test_who_waits_for_a_check_takes_no_more_than_two_places(self) -> None:
+        numbers = [self.deposit() for _one in range(3)]
+        for number in numbers:
+            self.act("paul.renard", number, "viser")
+        told: list[Any] = []
+
+        def check(_name: str, _original: Any, _signed: Any, _people: Any) -> seal.Received:
+            if numbers:  # meanwhile, they send another one
+                told.append(self.send("claire.dubois", numbers.pop()))
+                told.append(self.act("anne.petit", 0, "refuser", {"motif": "Une autre"}))
+            raise seal.Refused("non")
+
+        with mock.patch.object(seal, "check_and_seal", check):
+            first = self.send("claire.dubois", numbers.pop())
+        self.assertEqual(first.status_code, 400)
+        self.assertEqual([one.status_code for one in told], [429, 404, 400, 404])
+        self.assertIn("vos demandes précédentes sont encore en cours", told[0].json()["message"])
+        self.assertEqual(circuit._busy, {})
+        with mock.patch.object(seal, "check_and_seal", check):
+            self.assertEqual(self.send("claire.dubois", number).status_code, 400)
 
     def test_absences_stay(self) -> None:
         today = timezone.localdate()

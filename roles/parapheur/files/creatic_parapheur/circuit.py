@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextvars
 import datetime as dt
+import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -33,6 +36,7 @@ from .configuration import PASSED_BY_PEOPLE, Circuit, Commune, Step, current
 from .models import Absence, Dossier, Geste
 from .refusal import Refused
 
+AT_ONCE = 2  # acts of one person, in a process
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
 OWN = "parapheur:"  # beginning of the references of what is born here
 TO_SEND = ("deliberation", "arrete")  # circuits whose acts all go to the préfecture
@@ -50,6 +54,8 @@ _FOLLOWED = {
     },
     "en_erreur": {"a_teletransmettre": ["Mettre en erreur"], "teletransmis": ["Mettre en erreur"]},
 }
+_busy: Counter[int] = Counter()
+_counting = threading.Lock()
 _ours = contextvars.ContextVar("ours", default=False)
 
 
@@ -276,6 +282,36 @@ def _reason(text: str) -> str:
     return reason[:1000]
 
 
+def _few[**P, T](act: Callable[P, T]) -> Callable[P, T]:
+    """Keep to a person's own requests what one of theirs makes wait: the check of a file may take minutes, and what
+    waits for its dossier too, in threads that answer everybody.
+
+    Args:
+        act: who does it is its first argument.
+    """
+
+    @functools.wraps(act)
+    def kept(*args: P.args, **kwargs: P.kwargs) -> T:
+        user: Any = args[0]
+        service = login_of(user) == current().service
+        with _counting:
+            if _busy[user.pk] >= AT_ONCE and not service:
+                raise Refused(
+                    "vos demandes précédentes sont encore en cours. À faire : attendez leur réponse, puis recommencez",
+                    429,
+                )
+            _busy[user.pk] += 1
+        try:
+            return act(*args, **kwargs)
+        finally:
+            with _counting:
+                _busy[user.pk] -= 1
+                if not _busy[user.pk]:
+                    del _busy[user.pk]
+
+    return kept
+
+
 # Deposit
 
 
@@ -355,6 +391,7 @@ def _known(deposit: Deposit, digest: str) -> Dossier | None:
     return found
 
 
+@_few
 def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
     """Put a document at the beginning of its circuit, once for a reference; gives the dossier, and whether it is new.
 
@@ -403,6 +440,7 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
     return made, True
 
 
+@_few
 def take_up(user: Any, dossier: Dossier, upload: Any) -> Dossier:
     """Begin a refused dossier again, with a corrected document.
 
@@ -422,6 +460,7 @@ def take_up(user: Any, dossier: Dossier, upload: Any) -> Dossier:
 # Steps
 
 
+@_few
 def approve(user: Any, dossier: Dossier, state: str) -> Dossier:
     """Pass a control (a_controler) or give the visa (a_viser).
 
@@ -434,6 +473,7 @@ def approve(user: Any, dossier: Dossier, state: str) -> Dossier:
         return held
 
 
+@_few
 def refuse(user: Any, dossier: Dossier, motif: str, state: str = "") -> Dossier:
     """Refuse it, with a reason.
 
@@ -451,6 +491,7 @@ def refuse(user: Any, dossier: Dossier, motif: str, state: str = "") -> Dossier:
         return held
 
 
+@_few
 def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
     """Hand in the signed file: it is checked, sealed and kept, and the dossier moves on; or nothing changes.
 

@@ -8,7 +8,7 @@ class Refused(Exception):
 
     Args:
         status: of HTTP; 400 a wrong request, 403 not this person, 404 not theirs to see, 409 too late or different,
-            503 later.
+            429 too much at once, 503 later.
     """
 
     def __init__(self, message: str, status: int = 400) -> None:
