@@ -92,7 +92,10 @@ class ActionModule(ActionBase):
         if step == "judge":
             kept = saved(args)
             seen = reports(nodes, variables["hostvars"])
-            refused = [*([kept.fault] if kept.fault else []), *archive_room.gateway_faults(gateways(variables), time.time())]
+            refused = [
+                *([kept.fault] if kept.fault else []),
+                *archive_room.gateway_faults(gateways(variables), time.time()),
+            ]
             try:
                 order = patch.judge(seen, kept.text, refused, time.time())
             except archive_patch.PatchError as error:

@@ -43,7 +43,10 @@ class ActionModule(ActionBase):
             lock=told,
             now=moment,
         )
-        faults = [*archive_room.faults(found, moment.timestamp()), *archive_room.gateway_faults(doors, moment.timestamp())]
+        faults = [
+            *archive_room.faults(found, moment.timestamp()),
+            *archive_room.gateway_faults(doors, moment.timestamp()),
+        ]
         faults += [kept.fault] if kept.fault else []
         if args.get("dest"):
             document = {"ecran": lines, "defauts": [vars(fault) for fault in faults]}

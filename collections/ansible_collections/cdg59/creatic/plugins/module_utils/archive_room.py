@@ -320,7 +320,9 @@ def gateway_faults(gateways: Sequence[Gateway], now: float) -> list[Fault]:
     for gateway in gateways:
         bad = int(metrics(gateway.text).get("sae_fixite_anomalies", [0])[0])
         figures = metrics(gateway.text)
-        since = [one for name in ("plus_ancienne", "timestamp") if (one := figures.get(f"sae_copie_{name}_seconds", [0])[0])]
+        since = [
+            one for name in ("plus_ancienne", "timestamp") if (one := figures.get(f"sae_copie_{name}_seconds", [0])[0])
+        ]
         if since and now - min(since) > COPY_S:
             reason = f"des archives attendent leur copie hors de la salle depuis {_ago(now - min(since))}"
             fix = "Sur la passerelle : journalctl -u creatic-sauvegarde, puis « creatic-sauvegarde faire »."
