@@ -19,14 +19,19 @@ _WORDS = (
     r"|(?:api|access|private|encryption|luks|master|shared|session|signing|hmac|aes|wireguard)[ _-]?keys?)"
 )
 _NAME = rf"{_WORDS}[\w.-]{{0,40}}"
-_IS = r"\s*(?:!?[:=]+>?)[ \t]*"
-# What announces a secret: a name and a sign; a name and a quoted text; an option of a program; a pair name, value.
+_IS = r"\s*(?:!?[:=]+>?|->|→|~)[ \t]*"
+_MARK = r"(?:\\*[\"'`]|&(?:quot|apos|\#34|\#39|\#x22|\#x27);)?"  # a quote, or what XML writes for one
+# What announces a secret: a name and a sign; a name and a quoted text; a line of a name and a word; an option of a
+# program; a pair name, value.
 _LEAD = re.compile(
-    rf"""(?ix)
+    rf"""(?imx)
     \b(?:name|key|nom|cl[eé]|variable|var|id|field|champ|param\w{{0,8}})\\*["']?{_IS}\\*["']?
       [\w.-]{{0,40}}?{_NAME}\\*["']?[^\n]{{0,80}}\n?[^\n]{{0,80}}?\b(?:value|valeur|val|content)\\*["']?{_IS}
     | (?<![\w-])--?[\w-]{{0,40}}?{_NAME}[ \t]+
-    | {_NAME}(?:\\*["'`]?\]?{_IS}|[ \t]+(?=\\*["']))
+    | \bsshpass[ \t]+-p[ \t]* | (?<!\S)(?:-u|--user)[ \t=]+[^\s:]{{1,60}}:(?=\S)
+    | ^[ \t+>-]*[\w.-]{{0,40}}?{_NAME}[ \t]+(?=\S+[ \t]*$)
+    | {_NAME}(?:{_MARK}(?:\[[^\]\n]{{0,60}}\])?\]?{_IS}|[ \t]+(?=\\*["'])|(?=\([ \t]*[a-z]?["'])
+             |(?:[ \t]+[\w-]{{1,30}}){{1,4}}[ \t]*:[ \t]+)
     """
 )
 _QUOTE = re.compile(r"\\*[\"'`]")
