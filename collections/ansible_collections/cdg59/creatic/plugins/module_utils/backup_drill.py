@@ -346,13 +346,18 @@ def lines(record: Mapping[str, Any]) -> list[str]:
             f"sauvegarde {restored['archive']} : {restored['fichiers']} fichiers, {size(restored['octets'])}, "
             f"remis en {restored['secondes']} s"
         )
-        told += restored.get("refuses", {}).get("dits", [])
+        told += map(_plain, restored.get("refuses", {}).get("dits", []))
         told += [f"datée du futur, laissée de côté : {name}" for name in restored["du_futur"]]
     told.append(f"essais : {record['essais']['reussis']} réussis, {len(record['essais']['echoues'])} échoués")
     told += [f"  échec : {name}" for name in record["essais"]["echoues"]]
     if "rpo_s" in record:
         told.append(f"perte au plus (RPO) {duration(record['rpo_s'])}, retour en (RTO) {duration(record['rto_s'])}")
     return told
+
+
+def _plain(text: object) -> str:
+    """A line of a machine that nobody vouches for, as a terminal may show it."""
+    return "".join(one if one.isprintable() else "?" for one in str(text))[:400]
 
 
 def page(record: Mapping[str, Any]) -> str:
