@@ -14,7 +14,7 @@ from sae import cli, config, settings
 from sae.config import ConfigError, Limits
 from sae.fixity import Plan
 from sae.journal import timestamp
-from sae.store import FileStore, StoreError, SwiftStore
+from sae.store import FileStore, StoreError, SwiftStore, Unavailable
 
 GIVEN: dict[str, Any] = {
     "service": "SAE", "regles": {"ACTES-10": "10"}, "stockage": {"dossier": "/srv/archives"},
@@ -155,6 +155,11 @@ def test_clocks_are_those_of_the_nodes_that_answer(tmp_path: Path, monkeypatch: 
     room = Node("salle")
     monkeypatch.setattr(SwiftStore, "each", lambda _self: {name: Node(name) for name in moments})
     assert settings.clocks(room)() == {"sae1": moments["sae1"]}
+    assert settings.reference(folder)() == {}
+    with pytest.raises(Unavailable, match="1 sur 3 nœuds du stockage la donnent"):
+        settings.reference(room)()
+    moments["sae2"] = moments["sae1"]
+    assert set(settings.reference(room)()) == {"sae1", "sae2"}
 
 
 # -- one program, several names -------------------------------------------------------------------------------------

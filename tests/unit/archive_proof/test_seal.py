@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from asn1crypto import tsp
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from pyhanko.keys import load_cert_from_pemder, load_certs_from_pemder, load_private_key_from_pemder
+from pyhanko.sign.timestamps import DummyTimeStamper
+from pyhanko_certvalidator.registry import SimpleCertificateStore
 from sae.journal import Journal, JournalError, seal, timestamp
 from sae.journal.format import Seal, SealError, events_name
 from sae.journal.log import CLOCK
@@ -183,6 +192,106 @@ def test_the_middle_clock_decides_among_five(archive: Archive, days: int) -> Non
     assert archive.seal().made == 1
     noted = [event for event in archive.journal.events() if event.event == CLOCK]
     assert [event.detail["source"] for event in noted] == ["sae2", "sae4"]
+
+
+# -- a seal made under a wrong clock ------------------------------------------------------------------------
+
+
+class Unit:
+    """A timestamping unit whose clock is the archive's, whatever the machine's (openssl knows the machine's alone)."""
+
+    def __init__(self, authority: Authority, archive: Archive) -> None:
+        folder = authority.folder / f"decale-{archive.folder.name}"
+        folder.mkdir()
+        key = rsa.generate_private_key(65537, 2048)
+        issuer, issuing = authority._issuing
+        now = datetime.now(UTC)
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING])
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Décalé")]))
+            .issuer_name(issuer.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=2000))
+            .add_extension(usage, critical=True)
+            .sign(issuing, hashes.SHA256())
+        )
+        (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        (folder / "chain.pem").write_bytes(issuer.public_bytes(serialization.Encoding.PEM))
+        plain = serialization.NoEncryption()
+        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        (folder / "key.pem").write_bytes(pem)
+        self._parts = (
+            load_cert_from_pemder(str(folder / "cert.pem")),
+            load_private_key_from_pemder(str(folder / "key.pem"), None),
+        )
+        self._chain = SimpleCertificateStore.from_certs(list(load_certs_from_pemder([str(folder / "chain.pem")])))
+        self._archive = archive
+
+    def __call__(self, data: bytes) -> bytes:
+        at = self._archive.clock().replace(microsecond=0)
+        unit = DummyTimeStamper(*self._parts, certs_to_embed=self._chain, fixed_dt=at, include_nonce=False)
+        imprint = {"hash_algorithm": {"algorithm": "sha512"}, "hashed_message": hashlib.sha512(data).digest()}
+        asked = tsp.TimeStampReq({"version": 1, "message_imprint": imprint, "cert_req": True})
+        return bytes(unit.request_tsa_response(asked).dump())
+
+
+@pytest.fixture
+def ahead(archive: Archive, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Archive:
+    """An archive with a seal of next year, whose clock was set right since then."""
+    unit = Unit(authority, archive)
+    monkeypatch.setattr(timestamp, "local_unit", lambda _folder: unit)
+    archive.add(2)
+    archive.seal()
+    wrong = datetime.now(UTC) + timedelta(days=400)
+    archive.clock = lambda: wrong
+    archive.journal._clock = archive.clock
+    archive.add(2)
+    assert archive.seal().made == 1
+    archive.clock = lambda: datetime.now(UTC)
+    archive.journal._clock = archive.clock
+    archive.add(3)
+    return archive
+
+
+def test_sealing_goes_on_once_the_storage_confirms_the_time(ahead: Archive) -> None:
+    with pytest.raises(SealError, match="on scellera dès que le stockage confirmera l'heure"):
+        ahead.seal()  # which of both is wrong cannot be told
+    ahead.storage_clocks = lambda: {name: datetime.now(UTC) for name in ("sae1", "sae2", "sae3")}
+    assert ahead.seal(largest=2).made >= 2
+    noted = [event for event in ahead.journal.events() if event.event == CLOCK and "sceau" in event.detail]
+    assert [event.detail["sceau"] for event in noted] == [2]
+    for _ in range(2):
+        ahead.add(1)
+        assert ahead.seal().made == 1
+    report = verify_folder(ahead.export(), ahead.root)
+    assert report.faults == [] and report.unsealed == 0
+    told = [line for line in report.warnings if line.startswith("sceau-00000002.json")]
+    assert len(told) == 1 and f"l'événement {noted[0].seq}, scellé ensuite : sa date ne prouve rien" in told[0]
+    path = ahead.folder / "neuf.sqlite"
+    assert seal.restore(path, ahead.store, ahead.root)[0] == report.seals
+
+
+def test_a_seal_before_the_last_one_is_a_fault_unless_the_journal_says_why(ahead: Archive) -> None:
+    """Nor does an event that comes before, that is not sealed, or that names another seal."""
+    ahead.storage_clocks = lambda: {"sae1": datetime.now(UTC)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seal.Sealer, "_check_clock", lambda _self: None)
+        detail = {"sceau": 1, "source": "sceau", "maintenant": "", "reference": ""}
+        ahead.journal.append(CLOCK, account="sae", aip=None, outcome="anomalie", detail=detail)
+        ahead.seal()
+    ahead.journal.append(CLOCK, account="sae", aip=None, outcome="anomalie", detail=detail | {"sceau": 2})
+    report = verify_folder(ahead.export(), ahead.root)
+    assert ("sceau-00000003.json", "horodaté avant le sceau 2") in report.faults
+
+
+def test_a_clock_that_is_not_the_storage_s_disowns_no_seal(ahead: Archive) -> None:
+    ahead.storage_clocks = lambda: {"sae1": datetime.now(UTC) + timedelta(days=3)}
+    with pytest.raises(SealError, match="n'est pas celle du stockage"):
+        ahead.seal()
+    assert not [event for event in ahead.journal.events() if "sceau" in event.detail]
 
 
 def test_a_timestamp_of_a_stranger_is_refused(archive: Archive, stranger: Authority) -> None:

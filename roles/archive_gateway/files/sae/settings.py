@@ -13,7 +13,7 @@ from sae.config import Config, ConfigError
 from sae.elimination import Agent, Proof, Trust
 from sae.fixity import Plan
 from sae.journal import timestamp
-from sae.store import Store, StoreError, SwiftStore
+from sae.store import Store, StoreError, SwiftStore, Unavailable
 
 TRUST = Path("/etc/creatic/pki/ca.pem")
 
@@ -87,6 +87,21 @@ def clocks(store: Store) -> Callable[[], Mapping[str, datetime]]:
                     continue
                 if at:
                     found[name] = at
+        return found
+
+    return ask
+
+
+def reference(store: Store) -> Callable[[], Mapping[str, datetime]]:
+    """Gives the same, of most of the nodes at least: until then there is nothing to seal by. Raises Unavailable."""
+
+    def ask() -> Mapping[str, datetime]:
+        found, nodes = clocks(store)(), len(replicas(store))
+        if isinstance(store, SwiftStore) and 2 * len(found) <= nodes:
+            raise Unavailable(
+                f"l'heure n'est pas confirmée : {len(found)} sur {nodes} nœuds du stockage la donnent, il en faut plus "
+                "de la moitié. Rien n'est scellé, la prochaine passe réessaiera"
+            )
         return found
 
     return ask

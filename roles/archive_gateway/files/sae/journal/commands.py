@@ -99,7 +99,7 @@ def _seal(arguments: argparse.Namespace) -> int:
     store = loaded.store()
     with Journal(loaded.journal) as journal:
         try:
-            done = Sealer(journal, store, how.stamper, how.root, settings.clocks(store)).run()
+            done = Sealer(journal, store, how.stamper, how.root, settings.reference(store)).run()
         except (SealError, TimestampError, StoreError, JournalError) as error:
             metrics.write(loaded.metrics, journal, failed=True)
             print(f"sae-journal : {error}", file=sys.stderr)

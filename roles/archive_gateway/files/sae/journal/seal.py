@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sae.journal import canonical, merkle, timestamp
 from sae.journal.format import SKEW, Seal, SealError, events_name, seal_name
-from sae.journal.log import CLOCK, TOLERANCE, Event, Journal, JournalError, format_time, parse_time
+from sae.journal.log import CLOCK, TOLERANCE, Event, Journal, JournalError, format_time
 from sae.store import AlreadyStored, Store
 
 ACCOUNT, CONTAINER = "sae", "sceaux"
@@ -89,26 +89,43 @@ class Sealer:
         return list(self._journal.events(first, first + self._largest - 1))
 
     def _check_clock(self) -> None:
-        now, before = self._clock(), last_seal(self._journal)
-        if before and now < parse_time(before.fields["heure"]) - TOLERANCE:
+        now, clocks = self._clock(), self._storage_clocks()
+        # One node's wrong clock is told and does not decide; the middle one does.
+        reference = sorted(clocks.values())[len(clocks) // 2] if clocks else None
+        if reference is not None:
+            for name, at in sorted(clocks.items()):
+                if abs(at - reference) > SKEW:
+                    self._note_clock(at, reference, name)
+            if abs(now - reference) > SKEW:
+                self._note_clock(now, reference, "stockage")
+                raise SealError(
+                    f"l'horloge de la machine ({format_time(now)}) n'est pas celle du stockage "
+                    f"({format_time(reference)}) : remettez à l'heure celle qui est fausse, puis relancez"
+                )
+        before = last_seal(self._journal)
+        if before is None:
+            return
+        stamped = timestamp.read(before.token).at
+        if now >= stamped - TOLERANCE:
+            return
+        if reference is None:
             raise SealError(
                 f"l'horloge de la machine ({format_time(now)}) est en arrière du dernier sceau "
-                f"({before.fields['heure']}) : remettez-la à l'heure (chronyc tracking), puis relancez"
+                f"({format_time(stamped)}) : remettez-la à l'heure (chronyc tracking), puis relancez. Si c'est ce "
+                "sceau qui a été fait sous une horloge fausse, on scellera dès que le stockage confirmera l'heure"
             )
-        clocks = self._storage_clocks()
-        if not clocks:
-            return
-        # One node's wrong clock is told and does not decide; the middle one does.
-        reference = sorted(clocks.values())[len(clocks) // 2]
-        for name, at in sorted(clocks.items()):
-            if abs(at - reference) > SKEW:
-                self._note_clock(at, reference, name)
-        if abs(now - reference) > SKEW:
-            self._note_clock(now, reference, "stockage")
-            raise SealError(
-                f"l'horloge de la machine ({format_time(now)}) n'est pas celle du stockage "
-                f"({format_time(reference)}) : remettez à l'heure celle qui est fausse, puis relancez"
-            )
+        # The storage has the same time: it is the seal that was made under a wrong clock. It stays, and this is told.
+        number = before.fields["numero"]
+        detail = {
+            "sceau": number,
+            "avant": format_time(stamped),
+            "maintenant": format_time(now),
+            "reference": format_time(reference),
+            "source": "sceau",
+        }
+        self._journal.append(
+            CLOCK, account="sae", aip=None, outcome="anomalie", detail=detail, key=f"{CLOCK}/sceau/{number}"
+        )
 
     def _note_clock(self, now: datetime, reference: datetime, source: str) -> None:
         detail = {"maintenant": format_time(now), "reference": format_time(reference), "source": source}

@@ -118,7 +118,7 @@ def verify_parts(
         except SealError as error:
             report.blame(seal_name(number), str(error))
     stamps = _stamps(read, root, untrusted, report)
-    _chain(read, set(seals), stamps, report)
+    _chain(read, set(seals), stamps, _disowned(read, placed), report)
     covered = 0
     for number, seal in sorted(read.items()):
         _batch(number, seal, placed, report, trusted=number in stamps)
@@ -197,7 +197,27 @@ def _ranges(numbers: Iterable[int]) -> str:
     return ", ".join(str(low) if low == high else f"{low} à {high}" for low, high in runs)
 
 
-def _chain(seals: Mapping[int, Seal], present: set[int], stamps: Mapping[int, datetime], report: Report) -> None:
+def _disowned(seals: Mapping[int, Seal], placed: Mapping[int, _Line]) -> dict[int, int]:
+    """Seals that a later, sealed event says were made under a wrong clock, with that event."""
+    found: dict[int, int] = {}
+    last = max((seal.fields["dernier"] for seal in seals.values()), default=0)
+    for seq, line in placed.items():
+        detail = line.fields.get("detail")
+        if line.fields.get("evenement") != CLOCK or not isinstance(detail, dict):
+            continue
+        number = detail.get("sceau")
+        if type(number) is int and number in seals and seals[number].fields["dernier"] < seq <= last:
+            found[number] = seq
+    return found
+
+
+def _chain(
+    seals: Mapping[int, Seal],
+    present: set[int],
+    stamps: Mapping[int, datetime],
+    disowned: Mapping[int, int],
+    report: Report,
+) -> None:
     """Seals follow each other: numbers, events, hash of the one before, time."""
     missing = set(range(1, max(present, default=0) + 1)) - present
     if missing:
@@ -221,7 +241,13 @@ def _chain(seals: Mapping[int, Seal], present: set[int], stamps: Mapping[int, da
             report.blame(name, f"il commence à l'événement {fields['premier']}, "
                                f"le sceau {number - 1} finit à {before.fields['dernier']}")  # fmt: skip
         if number in stamps and number - 1 in stamps and stamps[number] < stamps[number - 1] - TOLERANCE:
-            report.blame(name, f"horodaté avant le sceau {number - 1}")
+            if seq := disowned.get(number - 1):
+                report.warnings.append(
+                    f"{seal_name(number - 1)} : horodaté sous une horloge fausse ({format_time(stamps[number - 1])}), "
+                    f"ce que dit l'événement {seq}, scellé ensuite : sa date ne prouve rien, son contenu si"
+                )
+            else:
+                report.blame(name, f"horodaté avant le sceau {number - 1}")
 
 
 def _batch(number: int, seal: Seal, placed: Mapping[int, _Line], report: Report, *, trusted: bool) -> None:
@@ -279,12 +305,14 @@ def _times(
     for seq in sorted(placed):
         fields = placed[seq].fields
         if fields.get("evenement") == CLOCK:
-            told = fields.get("detail") or {}
+            detail = fields.get("detail")
+            told, last = detail if isinstance(detail, dict) else {}, ""
+            if "sceau" in told:
+                continue  # told with its seal
             report.warnings.append(
                 f"événement {seq} : l'horloge était fausse ({told.get('maintenant')} au lieu de "
                 f"{told.get('reference', told.get('avant'))})"
             )
-            last = ""
         elif fields["heure"] < last and _behind(fields["heure"], last):
             report.warnings.append(f"événement {seq} : daté avant le précédent, sans que le journal l'ait noté")
         last = max(last, fields["heure"])
