@@ -214,6 +214,28 @@ def test_a_door_that_does_not_answer_is_for_later(
     assert said.endswith("(") or told == f"{act.name} : {said}\n"
 
 
+def test_an_act_that_the_door_does_not_bear_keeps_no_other(
+    door: tuple[type[Door], Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = door[1]
+    asked: list[str] = []
+
+    def deposit(_sae: archive.Sae, idacte: str) -> archive.Outcome:
+        asked.append(idacte)
+        if idacte == "a":
+            raise archive.ArchiveError("le SAE a répondu HTTP 500 : panne")
+        if idacte == "c":
+            raise archive.Away("sae.test : il ne répond pas.")
+        return archive.Outcome(idacte, "verse", "aip", "bien reçu")
+
+    monkeypatch.setattr(archive.Sae, "deposit", deposit)
+    for names, status in ((["a", "b"], 75), (["b", "c", "d"], 75), (["b"], 0)):
+        monkeypatch.setattr(archive.Sae, "waiting", lambda _sae, names=names: names)
+        assert archive_command(made, tous=True) == status
+    assert asked == ["a", "b", "b", "c", "b"]
+    assert "1 acte(s) versé(s), 1 en attente, 0 à revoir." in capsys.readouterr().out
+
+
 def test_an_archive_that_is_away_or_not_there_is_told(act: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = reaching(act, "http://127.0.0.1:1")
     assert archive_command(made, idacte=act.name) == 75

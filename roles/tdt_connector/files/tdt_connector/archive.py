@@ -38,6 +38,10 @@ class ArchiveError(Exception):
     """The SAE cannot be used now; the text is French. Nothing is lost: ask again."""
 
 
+class Away(ArchiveError):
+    """It does not answer at all."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of an act: accepted, refused or waiting, the archive's identifier, and what to show."""
@@ -111,7 +115,7 @@ class Sae:
         except OSError as error:  # every error of requests is one
             host = urlsplit(self._config.archive_url).hostname
             why = str(explain(error, self._config.archive_url, _TIMEOUT[1])).replace("le TdT", "le SAE")
-            raise ArchiveError(f"{host} : {why}") from error
+            raise Away(f"{host} : {why}") from error
 
     # -- to the archive ------------------------------------------------------------------------------------
 

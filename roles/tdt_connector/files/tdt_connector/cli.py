@@ -16,7 +16,7 @@ from pathlib import Path
 from . import description as descriptions
 from . import doctor, proof, service
 from .agent import FOLDERS, last_name, summary
-from .archive import ArchiveError, Sae, latest_archived
+from .archive import ArchiveError, Away, Sae, latest_archived
 from .checks import check_act, check_number, check_pdf, check_pes, check_size
 from .classification import ClassificationError
 from .classification import parse as parse_classification
@@ -410,9 +410,13 @@ def _archive(config: Config, arguments: argparse.Namespace) -> int:
     for name in names:
         try:
             outcome = sae.deposit(name)
-        except ArchiveError as error:  # the door itself: the next act would meet the same
+        except Away as error:  # the next act would meet the same
             print(f"{name} : {error}", file=sys.stderr)
             return os.EX_TEMPFAIL
+        except ArchiveError as error:
+            print(f"{name} : {error}", file=sys.stderr)
+            waiting += 1
+            continue
         except (SipError, OSError) as error:
             print(f"{name} : {error}", file=sys.stderr)
             failed += 1
