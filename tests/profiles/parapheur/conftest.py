@@ -38,6 +38,7 @@ from reportlab.pdfgen import canvas
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 from signature_actes import pades, pes, token
 
+from tests import helios
 from tests.profiles.ged.conftest import JSON, Store
 
 LIBRARY = Path("/usr/lib/softhsm/libsofthsm2.so")
@@ -56,14 +57,7 @@ def pdf(text: str) -> bytes:
 
 def flow(mark: str) -> bytes:
     """A flow of accounts of Gondecourt, with one bordereau."""
-    return (
-        '<?xml version="1.0" encoding="ISO-8859-1"?>\n'
-        '<n:PES_Aller xmlns:n="http://www.minefi.gouv.fr/cp/helios/pes_v2/Rev0/aller">\n'
-        f'<Enveloppe><Parametres><NomFic V="PES{mark}"/></Parametres></Enveloppe>\n'
-        f'<EnTetePES><DteStr V="{dt.date.today()}"/><IdPost V="059001"/><IdColl V="{SIRENS["gondecourt"]}00011"/>'
-        '</EnTetePES>\n<PES_DepenseAller><Bordereau Id="B1"><BlocBordereau><Objet V="Réfection de l\'école"/>'
-        "</BlocBordereau></Bordereau></PES_DepenseAller>\n</n:PES_Aller>\n"
-    ).encode("iso-8859-1")
+    return helios.flow(f"PES{mark}", f"{SIRENS['gondecourt']}00011", slips=("B1",))
 
 
 def word() -> str:

@@ -41,5 +41,6 @@ def test_no_delay_goes_straight_to_the_end() -> None:
 
 
 def test_pes() -> None:
-    assert [current(helios_steps(0, 10), now).status for now in (0, 10, 20, 30)] == [1, 2, 3, 4]
+    assert [current(helios_steps(0, 10), now).status for now in (0, 10, 20, 30)] == [1, 2, 3, 8]
+    assert current(helios_steps(0, 10, answer=4), 30).status == 4
     assert [current(helios_steps(0, 10, "non"), now).status for now in (0, 10, 20)] == [1, 2, -1]

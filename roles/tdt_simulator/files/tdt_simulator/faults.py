@@ -16,6 +16,8 @@ FAULTS = {
     "bloque3": "la préfecture ne répond plus : les envois restent au statut 3 (transmis)",
     "classification": "la plateforme garde une classification périmée tant qu'on n'en demande pas une neuve",
     "anomalie": "la préfecture refuse les envois déposés pendant ce temps (statut -1)",
+    "rejet": "la DGFiP refuse dans son acquit le premier élément des flux déposés pendant ce temps",
+    "statut4": "la plateforme met au statut 4 (acquitté), non 8, les flux déposés pendant ce temps",
     "panne": "la plateforme ne répond plus : toutes les connexions sont coupées",
 }
 CUT_LOCATION = "/.coupure"

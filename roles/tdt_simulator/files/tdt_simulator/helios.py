@@ -7,7 +7,7 @@ from datetime import datetime
 from flask import Blueprint, Response, request
 from lxml import etree
 
-from . import prefecture, workflow
+from . import pes, workflow
 from .store import DuplicateError
 from .uploads import Upload, read_form
 from .wire import (
@@ -33,17 +33,27 @@ def _document(tag: str, **children: object) -> etree._Element:
     return root
 
 
-def _anomaly(upload: Upload) -> str | None:
-    """Return why the platform will refuse a PES when it reads it."""
-    try:
-        with upload.content.path.open("rb") as source:
-            for _, node in etree.iterparse(source, resolve_entities=False, no_network=True, huge_tree=True):
-                node.clear()
-    except etree.XMLSyntaxError:
-        return "Le fichier n'est pas un XML bien formé"
-    if store().strike("anomalie", request.path):
-        return "Le PES a été rejeté par le Trésor"
-    return None
+def _record(upload: Upload) -> int:
+    """Record a PES with what will become of it, which its content and the faults say.
+
+    Raises:
+        DuplicateError: it was sent before.
+    """
+    flow, anomaly = pes.fault(upload.content.path)
+    if anomaly is None and store().strike("anomalie", request.path):
+        anomaly = "Le PES a été rejeté par le Trésor"
+    refused = anomaly is None and store().strike("rejet", request.path)
+    alone = anomaly is None and store().strike("statut4", request.path)
+    return store().add_helios(
+        me().account.siren,
+        upload.filename,
+        upload.content,
+        anomaly,
+        name=flow.headers.get("NomFic", ""),
+        cod_col=flow.headers.get("CodCol", ""),
+        answer=workflow.ACKNOWLEDGED if alone else workflow.INFORMATION,
+        refusal="1971 - Compte fonction présent à tort" if refused else None,
+    )
 
 
 @blueprint.route("/api/helios_importer_fichier.php", methods=METHODS)
@@ -60,7 +70,7 @@ def import_file() -> Response:
         problem = "Le fichier présenté est vide (0 octet)"
     else:
         try:
-            identifier = store().add_helios(me().account.siren, upload.filename, upload.content, _anomaly(upload))
+            identifier = _record(upload)
         except DuplicateError:
             problem = "doublon détecté. Ce fichier a déjà été posté."
         else:
@@ -95,10 +105,11 @@ def get_status() -> Response:
 def download_acquit() -> Response:
     """Return the receipt of a PES."""
     found = store().helios(me().account.siren, integer(request.args.get("id")))
-    if not found or found[0][1].status != workflow.ACKNOWLEDGED:
+    if not found or found[0][1].status not in (workflow.ACKNOWLEDGED, workflow.INFORMATION):
         return moved(HELIOS_INDEX)
     row, step = found[0]
-    content = prefecture.pes_acquit(row["filename"], datetime.fromtimestamp(step.at))
+    flow = pes.read(store().path(row["sha256"]))
+    content = pes.acquit(flow, datetime.fromtimestamp(step.at), row["refusal"])
     return attachment(content, f"ACK_{row['filename']}", "text/xml")
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from lxml import etree
-
 from . import messages, pdf, workflow
 from .store import Attachment, Store
 from .workflow import Kind
@@ -56,33 +54,3 @@ def write_letter(store: Store, act_id: int, kind_name: str, reason: str) -> int:
         decision_date=today.isoformat(),
         unique_id=identifier,
     )
-
-
-def pes_retour(siren: str, moment: datetime) -> tuple[str, bytes]:
-    """Return the name and the content of a PES Retour of the Trésor."""
-    namespace = "http://www.minefi.gouv.fr/cp/helios/pes_v2/Rev0/retour"
-    root = etree.Element(f"{{{namespace}}}PES_Retour", nsmap={"n": namespace})
-    header = etree.SubElement(root, "EnTetePES")
-    for tag, value in (
-        ("DteStr", f"{moment:%Y-%m-%d}"),
-        ("IdPost", "059000"),
-        ("IdColl", f"{siren}00018"),
-        ("CodCol", "001"),
-        ("CodBud", "00"),
-    ):
-        etree.SubElement(header, tag, V=value)
-    return f"PES_RETOUR_{siren}_{moment:%Y%m%d%H%M%S}.xml", messages.serialize(root)
-
-
-def pes_acquit(filename: str, moment: datetime) -> bytes:
-    """Return the receipt of a PES (PES Acquit), accepted."""
-    namespace = "http://www.minefi.gouv.fr/cp/helios/pes_v2/Rev0/retour"
-    root = etree.Element(f"{{{namespace}}}PES_ACQUIT", nsmap={"n": namespace})
-    envelope = etree.SubElement(root, "Enveloppe")
-    parameters = etree.SubElement(envelope, "Parametres")
-    for tag, value in (("Version", "2"), ("TypFic", "ACQUIT"), ("NomFic", f"ACK_{filename}")):
-        etree.SubElement(parameters, tag, V=value)
-    receipt = etree.SubElement(etree.SubElement(root, "ACQUIT"), "ElementACQUIT")
-    for tag, value in (("NomFic", filename), ("EtatAck", "1"), ("DateAck", f"{moment:%Y-%m-%d}")):
-        etree.SubElement(receipt, tag, V=value)
-    return messages.serialize(root)

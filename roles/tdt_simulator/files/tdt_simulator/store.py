@@ -70,6 +70,14 @@ CREATE TABLE IF NOT EXISTS helios (
   created REAL NOT NULL,
   anomaly TEXT
 );
+CREATE TABLE IF NOT EXISTS helios_flows (
+  helios_id INTEGER PRIMARY KEY REFERENCES helios (id),
+  name TEXT NOT NULL,
+  cod_col TEXT NOT NULL,
+  answer INTEGER NOT NULL,
+  refusal TEXT
+);
+CREATE INDEX IF NOT EXISTS by_name ON helios_flows (name, cod_col);
 CREATE TABLE IF NOT EXISTS pes_retour (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   siren TEXT NOT NULL,
@@ -227,6 +235,10 @@ class Store:
     def open_content(self, sha256: str) -> IO[bytes]:
         """Open a content which was kept."""
         return (self._files / sha256).open("rb")
+
+    def path(self, sha256: str) -> Path:
+        """Return where a content which was kept is."""
+        return self._files / sha256
 
     def content(self, sha256: str) -> bytes:
         """Return a content which was kept."""
@@ -487,13 +499,33 @@ class Store:
 
     # Helios
 
-    def add_helios(self, siren: str, filename: str, content: StoredFile, anomaly: str | None) -> int:
-        """Record a PES.
+    def add_helios(
+        self,
+        siren: str,
+        filename: str,
+        content: StoredFile,
+        anomaly: str | None,
+        *,
+        name: str = "",
+        cod_col: str = "",
+        answer: int = workflow.INFORMATION,
+        refusal: str | None = None,
+    ) -> int:
+        """Record a PES; one whose name is known already is recorded in error, as S²LOW does.
+
+        Args:
+            anomaly: why the platform puts it in error.
+            name: NomFic, unique for each CodCol among the flows that are not in error.
+            answer: status that the DGFiP's receipt gives it.
+            refusal: what the receipt refuses in it; None when all is accepted.
 
         Raises:
             DuplicateError: a PES of the same SHA-1 is known, from any authority.
         """
         with self._write() as db:
+            known = "SELECT 1 FROM helios_flows WHERE name = ? AND cod_col = ?"
+            if anomaly is None and name and db.execute(known, (name, cod_col)).fetchone():
+                anomaly = "ce fichier existe déjà sur la plateforme"
             try:
                 cursor = db.execute(
                     "INSERT INTO helios (siren, filename, sha1, sha256, size, created, anomaly)"
@@ -502,20 +534,29 @@ class Store:
                 )
             except sqlite3.IntegrityError as error:
                 raise DuplicateError(content.sha1) from error
-            return int(cursor.lastrowid or 0)
+            identifier = int(cursor.lastrowid or 0)
+            if anomaly is None:
+                db.execute(
+                    "INSERT INTO helios_flows VALUES (?, ?, ?, ?, ?)", (identifier, name, cod_col, answer, refusal)
+                )
+            return identifier
 
     def helios(self, siren: str | None = None, identifier: int | None = None) -> list[tuple[sqlite3.Row, Step]]:
         """Return PES with what they have become, newest first."""
         held, now = self._held_since(), self.clock()
         with self._connect() as db:
             rows = db.execute(
-                "SELECT * FROM helios WHERE (? IS NULL OR siren = ?) AND (? IS NULL OR id = ?) ORDER BY id DESC",
+                "SELECT * FROM helios LEFT JOIN helios_flows ON helios_id = id"
+                " WHERE (? IS NULL OR siren = ?) AND (? IS NULL OR id = ?) ORDER BY id DESC",
                 (siren, siren, identifier, identifier),
             ).fetchall()
         delay = self.config.delay
         return [
-            (row, workflow.current(workflow.helios_steps(row["created"], delay, row["anomaly"]), now, held))
+            (row, workflow.current(steps, now, held))
             for row in rows
+            for steps in [
+                workflow.helios_steps(row["created"], delay, row["anomaly"], row["answer"] or workflow.INFORMATION)
+            ]
         ]
 
     def add_pes_retour(self, siren: str, filename: str, content: bytes) -> int:

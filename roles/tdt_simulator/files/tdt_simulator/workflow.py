@@ -24,6 +24,8 @@ class Kind(IntEnum):
 LETTERS = {Kind.COURRIER_SIMPLE, Kind.DEMANDE_PIECES, Kind.LETTRE_OBSERVATIONS, Kind.DEFERE}
 
 ERROR, CANCELLED, POSTED, PENDING, SENT, ACKNOWLEDGED = -1, 0, 1, 2, 3, 4
+INFORMATION = 8
+"""Helios: the DGFiP's receipt says the fate of each part of a flow."""
 LETTER_RECEIVED, LETTER_ACKNOWLEDGED, WAITING, LETTER_WITHOUT_AR = 7, 8, 17, 21
 
 STATUS_NAMES = {
@@ -115,13 +117,17 @@ def acte_steps(
     return _advance(posted, delay, course)
 
 
-def helios_steps(created: float, delay: float, anomaly: str | None = None) -> list[Step]:
-    """Return the course of a PES (arguments as in acte_steps)."""
+def helios_steps(created: float, delay: float, anomaly: str | None = None, answer: int = INFORMATION) -> list[Step]:
+    """Return the course of a PES (arguments as in acte_steps).
+
+    Args:
+        answer: the status that its receipt gives it.
+    """
     course = [(POSTED, "Fichier bien reçu par la plate-forme S2low"), (PENDING, "Fichier validé")]
     if anomaly is not None:
         course.append((ERROR, anomaly))
     else:
-        course += [(SENT, "Transmis au Trésor"), (ACKNOWLEDGED, "PES Acquit reçu")]
+        course += [(SENT, "Transmis au Trésor"), (answer, HELIOS_STATUS_NAMES[answer])]
     return _advance(created, delay, course)
 
 
