@@ -28,6 +28,7 @@ from tdt_connector.proof import test_pdf as make_pdf
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer, serve
 
+from tests import helios
 from tests.patience import wait_for
 
 SIREN = "215902669"
@@ -179,14 +180,8 @@ class Commune:
         return path
 
     def drop_pes(self, name: str = "flux.xml", siret: str = f"{SIREN}00011", mark: str = "1") -> bytes:
-        """Drop a PES."""
-        content = (
-            '<?xml version="1.0" encoding="ISO-8859-1"?>\n'
-            '<n:PES_Aller xmlns:n="http://www.minefi.gouv.fr/cp/helios/pes_v2/Rev0/aller">'
-            f'<Enveloppe><Parametres><NomFic V="PES{mark}"/></Parametres></Enveloppe>'
-            f'<EnTetePES><DteStr V="2026-01-15"/><IdPost V="059001"/><IdColl V="{siret}"/></EnTetePES>'
-            "</n:PES_Aller>\n"
-        ).encode("latin-1")
+        """Drop a PES, as the DGFiP takes them."""
+        content = helios.flow(f"PES{mark}", siret, slips=("B1",))
         self.put(name, content)
         return content
 
