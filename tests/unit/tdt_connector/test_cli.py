@@ -303,6 +303,7 @@ def test_who_may_not_read_the_journal_is_told_which_group_is_missing(
     with Journal(commune.config.journal):
         pass
     tmp_path.chmod(0o755)
+    config_file.chmod(0o644)  # whatever umask a command of another test left
     for path, mode in ((commune.root, dossier), (commune.config.folder_state, state)):
         os.chown(path, 0, 1)  # daemon
         path.chmod(mode)
