@@ -190,6 +190,39 @@ def test_nothing_of_it_changes_once_adopted(site: Site, act: Act) -> None:
     assert site.done(WRITER, "GET", act.projet)["title"] == f"Subvention {act.mark}"
 
 
+def test_what_is_published_is_the_passerelles(site: Site, act: Act) -> None:
+    """Neither the DGS nor the administrator changes, withdraws or deletes it, nor makes another without a vote."""
+    uid = site.done(WRITER, "GET", act.meeting)["UID"]
+    decision = f"/gondecourt/decisions/seance-{uid[:12]}"
+    for path in (act.page, decision, f"{decision}/{act.number.lower()}"):
+        assert site.api(MANAGER, "PATCH", path, {"title": "autre"}).status in (401, 403), path
+        assert site.api(MANAGER, "DELETE", path).status in (401, 403), path
+    for transition in ("unpublish", "archive"):
+        refused = site.api(MANAGER, "POST", f"{act.page}/@workflow/{transition}", {})
+        assert (refused.status, "seule la passerelle la change" in refused.json()["message"]) == (403, True)
+    assert site.api(MANAGER, "POST", f"{decision}/@workflow/back_to_private", {}).status == 403
+    assert site.api(MANAGER, "POST", f"{act.page}/@sharing", {"entries": []}).status == 403
+    publications = "/gondecourt/publications"
+    forged = {"@type": "Publication", "title": "Jamais votée", "document_type": "deliberation"}
+    assert site.api(MANAGER, "POST", publications, forged).status == 403
+    assert site.api(MANAGER, "POST", f"{publications}/@copy", {"source": act.page}).status == 403
+    page = site.ask("GET", act.page, HTML)
+    assert page.status == 200
+    assert f"Subvention {act.mark}" in page.data.decode()
+    assert "Historique" in page.data.decode()
+
+
+def test_another_act_is_withdrawn_and_stays_what_it_was(site: Site, mark: str) -> None:
+    body = {"@type": "Publication", "title": f"Arrêté {mark}", "document_type": "arrete"}
+    path = site.path(site.done(MANAGER, "POST", "/gondecourt/publications", body)["@id"])
+    site.done(MANAGER, "PATCH", path, {"title": f"Arrêté bis {mark}"})
+    for transition in ("publish", "unpublish"):
+        site.move(MANAGER, path, transition)
+        assert site.api(MANAGER, "PATCH", path, {"title": "autre"}).status in (401, 403)
+        assert site.api(MANAGER, "DELETE", path).status in (401, 403)
+    assert "Retrait" in site.browser(MANAGER).ask("GET", path).data.decode()  # its trace
+
+
 @pytest.fixture(scope="module")
 def open_meeting(site: Site, mark: str) -> tuple[str, list[str]]:
     """A meeting in session, with three projets."""
@@ -207,7 +240,7 @@ def test_a_writer_decides_nothing(site: Site, open_meeting: tuple[str, list[str]
 
 
 def test_a_vote_is_counted_before_anything_is_adopted(site: Site, open_meeting: tuple[str, list[str]]) -> None:
-    _meeting, [projet, *_others] = open_meeting
+    meeting, [projet, *_others] = open_meeting
     assert site.api(MANAGER, "POST", f"{projet}/@workflow/adopter").status == 400  # no vote yet
     twice = site.api(MANAGER, "PATCH", projet, {"pour": ["claire-dubois"], "contre": ["claire-dubois"]})
     assert twice.status == 400
@@ -215,6 +248,11 @@ def test_a_vote_is_counted_before_anything_is_adopted(site: Site, open_meeting: 
     away = site.api(MANAGER, "PATCH", projet, {"pour": ["Élise Delattre"]})
     assert away.status == 400
     site.done(MANAGER, "PATCH", projet, {"contre": VOTERS[:3], "pour": VOTERS[3:]})
+    fixed = site.api(MANAGER, "PATCH", projet, {"title": "autre"})
+    assert (fixed.status, "un vote est saisi" in fixed.json()["message"]) == (403, True)
+    for change in ({"date": "2026-12-24"}, {"president": "amina-benali"}, {"presents": VOTERS[:2], "pouvoirs": []}):
+        fixed = site.api(MANAGER, "PATCH", meeting, change)
+        assert (fixed.status, "un vote a eu lieu" in fixed.json()["message"]) == (403, True), change
     assert site.api(MANAGER, "POST", f"{projet}/@workflow/adopter").status == 400
     assert site.move(MANAGER, projet, "rejeter") == "rejete"
     assert not site.done(MANAGER, "GET", projet)["numero"]
@@ -391,6 +429,17 @@ def test_zope_is_not_managed_from_outside(site: Site, path: str) -> None:
     assert site.ask("GET", path, {"Authorization": f"Basic {known}"}).status == 404
 
 
+@pytest.mark.parametrize("query", ["manage_main:method=x", ":action=manage_main", "portal_setup:default_method=x"])
+def test_nor_by_a_field_in_the_administrators_session(site: Site, query: str) -> None:
+    admin = (site.home / "secrets" / "deliberations" / "admin").read_text(encoding="utf-8").strip()
+    browser = Browser(site)
+    assert browser.log_in("admin", admin).status == 302
+    assert browser.ask("GET", "/").status == 200
+    assert browser.ask("GET", f"/?{query}").status == 404
+    field, _equal, value = query.partition("=")
+    assert browser.ask("POST", "/", {field: value}).status == 404
+
+
 def test_the_administrators_password_opens_nothing_in_a_header(site: Site) -> None:
     admin = (site.home / "secrets" / "deliberations" / "admin").read_text(encoding="utf-8").strip()
     known = base64.b64encode(f"admin:{admin}".encode()).decode()
@@ -406,7 +455,8 @@ def test_a_first_password_opens_nothing_but_its_change(site: Site) -> None:
         pytest.skip("ce compte a déjà changé le sien")
     browser = Browser(site)
     assert browser.log_in(login, site.first_password(login)).status == 302
-    for path in ("/", "/la-madeleine/seances", "/@@personal-information"):
+    for path in ("/", "/la-madeleine/seances", "/@@personal-information", "/++theme++x/../la-madeleine/seances",
+                 "/la-madeleine/seances/++theme++deliberations"):  # fmt: skip
         answer = browser.ask("GET", path)
         assert (answer.status, answer.headers["Location"]) == (302, f"https://{site.name}/@@forced-password-change")
     refused = site.ask("POST", "/@login", JSON, json={"login": login, "password": site.first_password(login)})
@@ -415,6 +465,8 @@ def test_a_first_password_opens_nothing_but_its_change(site: Site) -> None:
         assert browser.change_password(site.first_password(login), new).status == 200, new
     assert browser.ask("GET", "/la-madeleine/seances").status == 302
     site.password(login)
+    # That session was opened with the first password, which is no more.
+    assert "require_login" in browser.ask("GET", "/la-madeleine/seances").headers["Location"]
     assert site.browser(login).ask("GET", "/la-madeleine/seances").status == 200
 
 

@@ -241,6 +241,8 @@ class Projet(Container):
                 found.append("le vote est favorable")
             elif not carried and transition == "adopter":
                 found.append("le vote n'est pas favorable")
+        elif transition == "renvoyer" and vote.cast:
+            found.append("un vote est saisi : effacez d'abord les voix")
         elif transition == "publier" and not (self.document_signe and self.date_reception):
             found.append("il manque la délibération signée ou l'accusé de réception de la préfecture")
         return found

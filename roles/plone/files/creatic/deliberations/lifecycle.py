@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from creatic.deliberations import documents, rules
+from creatic.deliberations import documents, rules, watch
 from creatic.deliberations.content import ON_AGENDA, commune_of, meeting_of
 from persistent.mapping import PersistentMapping
 from plone import api
@@ -47,18 +47,20 @@ def meeting_moved(meeting: Any, event: Any) -> None:
         meeting.convoquee_le = meeting.convocation = None
     elif name == "clore":
         meeting.proces_verbal = stored(meeting_document(meeting, "proces_verbal", draft=False), "proces-verbal.pdf")
+    watch.keep(meeting)
 
 
 def projet_moved(projet: Any, event: Any) -> None:
     """Give an adopted projet its number and its document; both never change again."""
     name = event.transition.id if event.transition else ""
-    if name != "adopter":
-        return
-    meeting = meeting_of(projet)
-    number(projet, meeting)
-    drawn = documents.draw("deliberation", commune=commune_of(projet).title, seance=meeting, projet=projet)
-    projet.document = stored(drawn, f"{projet.numero}.pdf")
-    projet.reindexObject()
+    if name == "adopter":
+        meeting = meeting_of(projet)
+        number(projet, meeting)
+        drawn = documents.draw("deliberation", commune=commune_of(projet).title, seance=meeting, projet=projet)
+        projet.document = stored(drawn, f"{projet.numero}.pdf")
+        projet.reindexObject()
+    if event.transition:
+        watch.keep(projet)
 
 
 def number(projet: Any, meeting: Any) -> None:
@@ -80,7 +82,7 @@ def publish(projet: Any) -> None:
     received = f"Reçue en préfecture le {rules.french_date(projet.date_reception)} (acte {projet.id_acte})."
     title, rank = f"{projet.numero} – {projet.title}", int(projet.numero.rpartition("_")[2])
     signed = stored(projet.document_signe.data, f"{projet.numero}.pdf")
-    with api.env.adopt_roles(["Manager"]):
+    with api.env.adopt_roles(["Manager"]), watch.ours():
         public = _public_meeting(commune, meeting)
         item = api.content.create(
             container=public,
@@ -103,6 +105,7 @@ def publish(projet: Any) -> None:
             container=commune.publications,
             type="Publication",
             id=projet.numero.lower(),
+            safe_id=True,  # somebody may have taken the name
             title=title,
             document_type="deliberation",
             category=projet.matiere[0],
@@ -115,6 +118,7 @@ def publish(projet: Any) -> None:
             text=_html(f"<p>{received}</p>"),
             file=stored(projet.document_signe.data, f"{projet.numero}.pdf"),
         )
+        watch.mark(publication, projet)
         for annex in projet.annexes():
             _add_file(publication, annex.file)
         api.content.transition(publication, transition="publish")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from creatic.deliberations import documents, lifecycle, rules, workflows
+from creatic.deliberations import documents, lifecycle, rules, watch, workflows
 from creatic.deliberations.content import ON_AGENDA, commune_of, meeting_of
 from plone import api
+from plone.app.layout.viewlets.common import ViewletBase
 from plone.dexterity.browser.view import DefaultView
 from Products.Five.browser import BrowserView
 from zExceptions import NotFound
@@ -17,6 +19,8 @@ _TONES = {
     "adopte": "success", "publie": "success", "rejete": "danger", "inscrit": "primary", "a_valider": "warning",
     "ouverte": "primary", "close": "success", "convoquee": "warning",
 }  # fmt: skip
+
+_PARIS = ZoneInfo("Europe/Paris")
 
 
 class _Steps:
@@ -55,6 +59,11 @@ class SeanceView(DefaultView, _Steps):
     def points(self) -> list[Any]:
         """Its projets."""
         return list(self.context.projets())
+
+    def fixed(self) -> str:
+        """Say why nothing of it changes any more."""
+        found = watch.lock(self.context)
+        return f"{found.reason[:1].upper()}{found.reason[1:]}." if found else ""
 
     def may_add(self) -> bool:
         """Whether this person adds projets."""
@@ -153,6 +162,36 @@ class Unanimous(BrowserView):
         api.portal.show_message("Vote saisi : unanimité.", self.request)
         self.request.response.redirect(self.context.absolute_url())
         return ""
+
+
+class Trace(ViewletBase):
+    """What happened to what is shown: to anybody once it is published, with names to agents."""
+
+    def entries(self) -> list[dict[str, str]]:
+        """Lines, oldest first."""
+        if getattr(self.context, "portal_type", "") not in ("seance", "projet", "Publication"):
+            return []
+        found = watch.trace(self.context)
+        if self.is_public():
+            first = next((rank for rank, one in enumerate(found) if one.what in watch.MADE_PUBLIC), len(found))
+            found = found[first:]
+        return [
+            {
+                "when": one.when.astimezone(_PARIS).strftime("%d/%m/%Y à %H:%M"),
+                "who": self._name(one.who),
+                "what": one.what,
+            }
+            for one in found
+        ]
+
+    def is_public(self) -> bool:
+        """Whether this is for somebody who is not logged in."""
+        return bool(api.user.is_anonymous())
+
+    @staticmethod
+    def _name(login: str) -> str:
+        member = api.user.get(userid=login) if login else None
+        return str(member.getProperty("fullname") or login) if member else login
 
 
 class Home(BrowserView):

@@ -8,7 +8,7 @@ import datetime
 import hashlib
 from typing import Any
 
-from creatic.deliberations import configuration, lifecycle, rules
+from creatic.deliberations import configuration, lifecycle, rules, watch
 from creatic.deliberations.content import commune_of, meeting_of
 from plone import api
 from plone.protect.interfaces import IDisableCSRFProtection
@@ -102,6 +102,7 @@ class Suivi(Service):
             projet.date_reception = received
         if state == "acquittee":
             lifecycle.publish(projet)
+        watch.keep(projet)
         projet.reindexObject()
         return self._said(projet, changed=True)
 

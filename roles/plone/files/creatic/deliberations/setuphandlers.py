@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from creatic.deliberations import accounts, rules, workflows
+from creatic.deliberations import accounts, rules, watch, workflows
 from plone import api
 
 REGISTRY = "plonemeeting.portal.core"
@@ -63,6 +63,7 @@ def post_install(tool: Any) -> None:
     cookies.timeout, cookies.secure = 10 * 3600, True
     portal.setLayout("homepage_view")
     portal.portal_workflow.updateRoleMappings()
+    watch.keep_all(portal)
 
 
 def _show_logo() -> None:

@@ -1,0 +1,92 @@
+"""What no longer changes, and why, without Plone: from what each object was when it was last kept.
+
+A projet is fixed by its vote, its meeting by the first vote that is entered there, a publication by being published.
+Messages are French, for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+VOTES = ("pour", "contre", "abstentions")
+VOTED = ("adopte", "rejete", "publie")
+# States of a publication in which anybody reads it.
+PUBLIC = ("published", "archived")
+DELIBERATION = "deliberation"
+# What is kept of an object beside its fields.
+STATE, WAS_PUBLIC, UID = _BESIDE = ("_etat", "_publie", "_uid")
+_SHOWN = 80
+
+Known = Mapping[str, str]
+"""Fields by name as text, and STATE, WAS_PUBLIC, UID."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Why something does not change, and the fields that do all the same."""
+
+    reason: str
+    free: tuple[str, ...] = ()
+
+    def refused(self, changed: Iterable[str]) -> list[str]:
+        """Those of the changed fields that may not."""
+        return [name for name in changed if name not in self.free]
+
+
+def has_votes(projet: Known) -> bool:
+    """Whether somebody's voice is entered."""
+    return any(projet.get(name) for name in VOTES)
+
+
+def is_decided(projet: Known) -> bool:
+    """Whether the council has said yes or no."""
+    return projet.get(STATE) in VOTED
+
+
+def of_projet(projet: Known) -> Lock | None:
+    """A projet: all of it once decided; its text as soon as a voice is entered, which may be corrected till then."""
+    if is_decided(projet):
+        return Lock("ce projet a été voté : il ne change plus")
+    if has_votes(projet):
+        return Lock("un vote est saisi : le texte ne change plus. À faire : effacez d'abord les voix", VOTES)
+    return None
+
+
+def of_meeting(meeting: Known, projets: Iterable[Known]) -> Lock | None:
+    """A meeting: all of it once closed, or once a voice is entered on one of its projets."""
+    if meeting.get(STATE) == "close":
+        return Lock("la séance est close : elle ne change plus")
+    if any(is_decided(one) or has_votes(one) for one in projets):
+        return Lock("un vote a eu lieu : la date, le président et les présents de la séance ne changent plus")
+    return None
+
+
+def of_publication(publication: Known, ours: bool) -> Lock | None:
+    """A publication: all of it once public. One that a person published may still be withdrawn on a date.
+
+    Args:
+        publication: what is known of it.
+        ours: whether it is a délibération that the passerelle published.
+    """
+    if ours:
+        return Lock("cette délibération est publiée : seule la passerelle la change")
+    if publication.get(WAS_PUBLIC):
+        reason = (
+            "cet acte a été publié : il ne change plus. À faire : retirez-le et publiez-en un autre qui le remplace"
+        )
+        return Lock(reason, ("expiration_date",))
+    return None
+
+
+def differences(before: Known, now: Known) -> list[str]:
+    """Names of the fields that changed."""
+    names = dict.fromkeys((*before, *now))
+    return [name for name in names if name not in _BESIDE and before.get(name, "") != now.get(name, "")]
+
+
+def described(label: str, before: str, now: str) -> str:
+    """A change, in words: both values when they are short."""
+    if len(before) > _SHOWN or len(now) > _SHOWN:
+        return f"{label} : {'modifié' if before and now else 'retiré' if before else 'ajouté'}"
+    return f"{label} : {before or 'rien'} → {now or 'rien'}"

@@ -1,0 +1,333 @@
+"""What was voted or published stays as it was, whatever way somebody takes; every other change leaves a trace.
+
+Each object that counts keeps what was last known of it. Before a request is written, what it touched is compared with
+that: forms, the API, WebDAV, restored versions and code that tells nobody all come by there. Removals, moves and
+changes of state are refused when they begin. What is fixed, and why, is said by `frozen`; our own steps run in `ours`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import datetime
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from Acquisition import aq_base, aq_parent
+from creatic.deliberations import frozen
+from creatic.deliberations.frozen import Lock
+from plone import api
+from plone.dexterity.utils import iterSchemata
+from plone.uuid.interfaces import IUUID
+from Products.statusmessages.interfaces import IStatusMessage
+from zExceptions import Forbidden, Redirect
+from zope.globalrequest import getRequest
+from zope.i18n import translate
+
+PUBLIC = ("Meeting", "Item")  # made by us alone
+_PREPARED = ("seance", "projet")
+_HOLDERS = (*_PREPARED, "Publication", *PUBLIC)
+_FILES = ("File", "Image")
+_TRACED = (*_PREPARED, "Publication")
+# Fields that are kept under another name, and what is kept beside fields.
+_ATTRIBUTES = {"effective": "effective_date", "expires": "expiration_date", "subjects": "subject"}
+_ALWAYS = ("id", "title", "__ac_local_roles__")
+# What Plone's own pages write on what is public, whether its type has the field or not.
+_PUBLISHED = ("description", "effective_date", "expiration_date", "subject", "language", "rights", "creators",
+              "contributors", "exclude_from_nav")  # fmt: skip
+_LABELS = {
+    "id": "Nom court", "title": "Titre", "description": "Description", "effective_date": "Date de publication",
+    "expiration_date": "Date de retrait", "__ac_local_roles__": "Partage", "subject": "Mots-clés", "file": "Fichier",
+}  # fmt: skip
+_OURS: contextvars.ContextVar[bool] = contextvars.ContextVar("creatic_ours", default=False)
+_KNOWN, _TRACE, _ORIGIN = "creatic_connu", "creatic_trace", "creatic_origine"
+
+
+@contextlib.contextmanager
+def ours() -> Iterator[None]:
+    """What is done inside is this package's: nothing is refused."""
+    token = _OURS.set(True)
+    try:
+        yield
+    finally:
+        _OURS.reset(token)
+
+
+# -- what is known of an object
+
+
+def _text(value: Any) -> str:
+    """A field's value as text: itself when it is plain, a digest of what is long or a file."""
+    if value is None or value in ("", [], (), {}):
+        return ""
+    if hasattr(value, "open") and hasattr(value, "filename"):
+        with value.open() as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return f"{value.filename}, {value.contentType}, {digest}"
+    if hasattr(value, "raw"):
+        return f"{value.mimeType}, {hashlib.sha256(value.raw.encode()).hexdigest()}, {len(value.raw)} signes"
+    if hasattr(value, "to_id"):
+        return str(value.to_id)
+    if isinstance(value, list | tuple | set | frozenset):
+        return " ; ".join(_text(one) for one in value)
+    if isinstance(value, dict):
+        return " ; ".join(f"{name} : {_text(value[name])}" for name in sorted(value))
+    return str(value)
+
+
+def _fields(thing: Any) -> dict[str, str]:
+    """Labels of what is watched of an object, by attribute."""
+    names = _ALWAYS if thing.portal_type in _PREPARED else (*_ALWAYS, *_PUBLISHED)
+    found = {name: _LABELS.get(name, name) for name in names}
+    for schema in iterSchemata(thing):
+        for name in schema.names():
+            attribute = _ATTRIBUTES.get(name, name)
+            title = getattr(schema[name], "title", "")
+            found[attribute] = _LABELS.get(attribute) or translate(title, target_language="fr") or name
+    return found
+
+
+def _known(thing: Any) -> dict[str, str]:
+    """What was last kept of an object; nothing for a new one, or for a copy, which is not what it was made of."""
+    found: dict[str, str] = getattr(aq_base(thing), _KNOWN, None) or {}
+    return found if found.get(frozen.UID) == str(IUUID(thing, "")) else {}
+
+
+def _state(thing: Any) -> str:
+    tool = api.portal.get_tool("portal_workflow")
+    return str(tool.getInfoFor(thing, "review_state", ""))
+
+
+def _snapshot(thing: Any) -> dict[str, str]:
+    base = aq_base(thing)
+    found = {name: _text(getattr(base, name, None)) for name in _fields(thing)}
+    state = _state(thing)
+    was_public = _known(thing).get(frozen.WAS_PUBLIC) or "oui" * (state in frozen.PUBLIC)
+    return found | {frozen.UID: str(IUUID(thing, "")), frozen.STATE: state, frozen.WAS_PUBLIC: was_public}
+
+
+def keep(thing: Any) -> None:
+    """Know an object as it is now, and trace what changed."""
+    before, now = _known(thing), _snapshot(thing)
+    if before == now:
+        return
+    if before and thing.portal_type in _TRACED:
+        labels = _fields(thing)
+        for name in frozen.differences(before, now):
+            note(thing, frozen.described(labels.get(name, name), before.get(name, ""), now.get(name, "")))
+    setattr(aq_base(thing), _KNOWN, now)
+
+
+def keep_all(portal: Any) -> None:
+    """Know what was there before anything was watched."""
+    found = portal.portal_catalog.unrestrictedSearchResults
+    for projet in map(_object, found(portal_type="projet", review_state="publie")):
+        name, commune = projet.numero.lower(), aq_parent(aq_parent(aq_parent(projet)))
+        if name in commune.publications and not is_deliberation(commune.publications[name]):
+            mark(commune.publications[name], projet)
+    for thing in map(_object, found(portal_type=[*_HOLDERS, *_FILES])):
+        if thing.portal_type not in _FILES or aq_parent(thing).portal_type in _HOLDERS:
+            keep(thing)
+
+
+def mark(publication: Any, projet: Any) -> None:
+    """Say which projet a publication is made of; a copy of it does not say so."""
+    setattr(aq_base(publication), _ORIGIN, (IUUID(publication), IUUID(projet)))
+
+
+def is_deliberation(publication: Any) -> bool:
+    """Whether it was made of a projet that was voted."""
+    origin = getattr(aq_base(publication), _ORIGIN, None)
+    return origin is not None and bool(origin[0] == IUUID(publication, None))
+
+
+# -- what does not change
+
+
+def lock(thing: Any) -> Lock | None:
+    """Why an object does not change, if it does not."""
+    kind = getattr(aq_base(thing), "portal_type", "")
+    if kind == "projet":
+        return frozen.of_projet(_known(thing))
+    if kind == "seance":
+        return frozen.of_meeting(_known(thing), [_known(one) for one in thing.projets()])
+    if kind == "Publication":
+        return frozen.of_publication(_known(thing), is_deliberation(thing))
+    if kind in PUBLIC:
+        return Lock("ce qui est publié vient de la passerelle, et ne change plus")
+    parent = aq_parent(thing)
+    if kind in _FILES and getattr(aq_base(parent), "portal_type", "") in _HOLDERS:
+        found = lock(parent)
+        return Lock(found.reason) if found else None
+    return None
+
+
+def _refuse(thing: Any, why: str) -> NoReturn:
+    """Say why nothing is written: on the page where somebody was, or to the program that asked."""
+    said = f"« {_known(thing).get('title') or thing.title or thing.getId()} » : {why}."
+    request = getRequest()
+    if request is None or not _is_browser(request):
+        raise Forbidden(said)
+    messages = IStatusMessage(request)
+    request.response.setStatus(200)
+    messages.show()  # a form has said that all went well, and leads on: forgotten
+    messages.add(said, type="error")
+    site, page = api.portal.get().absolute_url(), request.get("HTTP_REFERER", "")
+    inside = page == site or page.startswith(f"{site}/")
+    again = request.method == "GET" and page.partition("?")[0] == request.get("ACTUAL_URL")
+    raise Redirect(page if inside and not again else site)
+
+
+def _is_browser(request: Any) -> bool:
+    """Whether a page is what is waited for."""
+    asked = request.environ
+    shown = "text/html" in asked.get("HTTP_ACCEPT", "") and "HTTP_X_REQUESTED_WITH" not in asked
+    return shown and request.method in ("GET", "POST")
+
+
+def moving(thing: Any, event: Any) -> None:
+    """Nothing leaves, or comes into, what is fixed (removal, move, new name, copy, addition)."""
+    if _OURS.get():
+        return
+    if event.oldParent is not None:
+        found = lock(thing)
+        if found:
+            _refuse(thing, found.reason)
+    if event.newParent is None or aq_base(thing) is not aq_base(event.object):
+        return
+    kind = getattr(aq_base(thing), "portal_type", "")
+    if kind in PUBLIC:
+        _refuse(thing, "les décisions publiques viennent de la passerelle, après le vote")
+    parent = event.newParent
+    if getattr(aq_base(parent), "portal_type", "") in _HOLDERS:
+        found = lock(parent)
+        if found:
+            _refuse(parent, found.reason)
+
+
+def changing_state(thing: Any, event: Any) -> None:
+    """What we published stays public, with what it is in."""
+    if _OURS.get() or event.transition is None:
+        return
+    kind = getattr(aq_base(thing), "portal_type", "")
+    if kind == "Meeting" or (kind == "Publication" and is_deliberation(thing)):
+        found = lock(thing)
+        _refuse(thing, found.reason if found else "")
+    if kind in ("Folder", "Institution") and event.new_state.id != "published" and _shows_acts(thing):
+        _refuse(thing, "des actes publiés s'y trouvent : ils restent en ligne")
+
+
+def _shows_acts(folder: Any) -> bool:
+    brains = api.portal.get_tool("portal_catalog").unrestrictedSearchResults(
+        portal_type=["Publication", "Meeting"], path="/".join(folder.getPhysicalPath())
+    )
+    return any(_known(thing).get(frozen.WAS_PUBLIC) or thing.portal_type == "Meeting" for thing in map(_object, brains))
+
+
+def _object(brain: Any) -> Any:
+    return brain._unrestrictedGetObject()
+
+
+# -- before a request is written
+
+
+def check(event: Any) -> None:
+    """Refuse what a request changed of what is fixed; know and trace the rest."""
+    connection = getattr(event.request["PARENTS"][-1], "_p_jar", None)
+    if connection is None or connection.isReadOnly():
+        return
+    for base in _written(connection):
+        if getattr(base, "portal_type", "") not in (*_HOLDERS, *_FILES):
+            continue
+        now = _snapshot(base)
+        if _known(base) == now:
+            continue
+        thing = _placed(base)
+        if thing is not None:
+            _check(thing, frozen.differences(_known(thing), now))
+
+
+def _written(connection: Any) -> list[Any]:
+    """Objects that the connection is about to write, with those that a savepoint has put aside."""
+    found = list(connection._registered_objects)
+    aside = connection._savepoint_storage
+    if aside is not None:
+        found += [connection.get(oid) for oid in list(aside.index)]
+    return list({id(one): one for one in found}.values())
+
+
+def _placed(base: Any) -> Any:
+    """An object in its place; None when it is nowhere any more."""
+    tool = api.portal.get_tool("portal_catalog")
+    for brain in tool.unrestrictedSearchResults(UID=IUUID(base, None) or "-"):
+        thing = brain._unrestrictedGetObject()
+        if aq_base(thing) is base:
+            return thing
+    return None
+
+
+def _check(thing: Any, changed: list[str]) -> None:
+    kind = thing.portal_type
+    if kind in _FILES and getattr(aq_base(aq_parent(thing)), "portal_type", "") not in _HOLDERS:
+        return
+    if kind == "Publication" and not is_deliberation(thing):
+        withdrawn = _known(thing) and not changed and _state(thing) in ("private", "unpublished")
+        if thing.document_type == frozen.DELIBERATION and not withdrawn:
+            _refuse(thing, "une délibération est publiée par la passerelle, après son vote. À faire : un autre type")
+        replaced = getattr(getattr(aq_base(thing), "supersede", None), "to_object", None)
+        if replaced is not None and is_deliberation(replaced):
+            _refuse(thing, "elle ne remplace pas une délibération : une délibération est abrogée par un vote")
+    found = lock(thing) if _known(thing) else None
+    refused = found.refused(changed) if found else []
+    if found and refused:
+        labels = _fields(thing)
+        _refuse(thing, f"{found.reason} ({', '.join(labels.get(name, name) for name in refused)})")
+    keep(thing)
+
+
+# -- the trace
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What happened, when, by whom."""
+
+    when: datetime.datetime
+    who: str
+    what: str
+
+
+def note(thing: Any, what: str) -> None:
+    """Add to an object's trace."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    who = "" if api.user.is_anonymous() else str(api.user.get_current().getId())
+    base = aq_base(thing)
+    setattr(base, _TRACE, (*getattr(base, _TRACE, ()), (now, who, what[:1000])))
+
+
+def trace(thing: Any) -> list[Entry]:
+    """What happened to an object, oldest first: its changes of state and of content."""
+    tool = api.portal.get_tool("portal_workflow")
+    found = [
+        Entry(datetime.datetime.fromisoformat(when), who, what)
+        for when, who, what in getattr(aq_base(thing), _TRACE, ())
+    ]
+    for name, steps in (getattr(aq_base(thing), "workflow_history", None) or {}).items():
+        workflow = tool.getWorkflowById(name)
+        for step in steps:
+            transition = workflow.transitions.get(step["action"]) if workflow and step.get("action") else None
+            what = _STEPS.get(step.get("action") or "", transition.title if transition else "")
+            comment = f" ({step['comments']})" if step.get("comments") else ""
+            moment = step["time"].asdatetime().astimezone(datetime.UTC)
+            found.append(Entry(moment, str(step.get("actor") or ""), f"{what or 'Ajout'}{comment}"))
+    return sorted(found, key=lambda one: one.when)
+
+
+# The portal's own steps, as people here call them.
+_STEPS = {
+    "publish": "Publication", "unpublish": "Retrait", "archive": "Archivage", "propose": "Proposition",
+    "plan": "Publication prévue", "back_to_private": "Retour en brouillon", "back_to_proposed": "Retour à proposer",
+}  # fmt: skip
+MADE_PUBLIC = (_STEPS["publish"],)

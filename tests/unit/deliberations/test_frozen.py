@@ -1,0 +1,83 @@
+"""What no longer changes: from the first voice, the vote and the publication on."""
+
+from __future__ import annotations
+
+import pytest
+from creatic.deliberations import frozen
+from creatic.deliberations.frozen import Known
+
+PENDING = {"title": "Subvention", frozen.STATE: "inscrit"}
+ENTERED = PENDING | {"pour": "Claire Dubois"}
+
+
+@pytest.mark.parametrize("state", ["brouillon", "a_valider", "inscrit"])
+def test_a_projet_changes_until_somebody_votes(state: str) -> None:
+    assert frozen.of_projet(PENDING | {frozen.STATE: state}) is None
+
+
+@pytest.mark.parametrize("side", frozen.VOTES)
+def test_one_voice_fixes_the_text_and_not_the_voices(side: str) -> None:
+    found = frozen.of_projet(PENDING | {side: "Claire Dubois"})
+    assert found
+    assert found.refused(["title", "dispositif", *frozen.VOTES]) == ["title", "dispositif"]
+
+
+@pytest.mark.parametrize("state", frozen.VOTED)
+def test_what_is_decided_is_fixed_whole(state: str) -> None:
+    found = frozen.of_projet(ENTERED | {frozen.STATE: state})
+    assert found
+    assert found.refused(["title", "pour", "__ac_local_roles__"]) == ["title", "pour", "__ac_local_roles__"]
+
+
+@pytest.mark.parametrize(
+    ("state", "projets", "fixed"),
+    [
+        ("en_preparation", [PENDING], False),
+        ("ouverte", [], False),
+        ("ouverte", [PENDING], False),
+        ("ouverte", [PENDING, ENTERED], True),
+        ("ouverte", [PENDING | {frozen.STATE: "rejete"}], True),
+        ("ouverte", [PENDING | {frozen.STATE: "adopte"}], True),
+        ("close", [], True),
+    ],
+)
+def test_a_meeting_is_fixed_from_its_first_vote(state: str, projets: list[Known], fixed: bool) -> None:
+    found = frozen.of_meeting({frozen.STATE: state}, projets)
+    assert (found is not None) is fixed
+    if found:
+        assert found.refused(["date", "president", "presents"]) == ["date", "president", "presents"]
+
+
+def test_a_published_deliberation_is_the_passerelles() -> None:
+    found = frozen.of_publication({}, ours=True)
+    assert found
+    assert found.refused(["title", "file", "expiration_date"]) == ["title", "file", "expiration_date"]
+
+
+def test_another_act_is_fixed_once_published_and_withdrawn_on_a_date() -> None:
+    assert frozen.of_publication({frozen.STATE: "private", frozen.WAS_PUBLIC: ""}, ours=False) is None
+    found = frozen.of_publication({frozen.STATE: "unpublished", frozen.WAS_PUBLIC: "oui"}, ours=False)
+    assert found
+    assert found.refused(["file", "expiration_date", "document_type"]) == ["file", "document_type"]
+
+
+def test_what_changed_is_told_by_field() -> None:
+    before = {"title": "a", "lieu": "b", "__ac_local_roles__": "", frozen.STATE: "ouverte"}
+    now = {"title": "a", "lieu": "c", "heure": "18:30", "__ac_local_roles__": "x", frozen.STATE: "close"}
+    assert frozen.differences(before, now) == ["lieu", "__ac_local_roles__", "heure"]
+    assert frozen.differences(before, {"title": "a"}) == ["lieu"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        ("Mairie", "École", "Lieu : Mairie → École"),
+        ("Mairie", "", "Lieu : Mairie → rien"),
+        ("", "École", "Lieu : rien → École"),
+        ("", "x" * 81, "Lieu : ajouté"),
+        ("x" * 81, "y", "Lieu : modifié"),
+        ("x" * 81, "", "Lieu : retiré"),
+    ],
+)
+def test_a_change_in_words(before: str, now: str, said: str) -> None:
+    assert frozen.described("Lieu", before, now) == said
