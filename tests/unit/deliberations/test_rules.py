@@ -124,6 +124,12 @@ def test_a_wrong_matter_is_refused(wrong: str) -> None:
         ("en_erreur", "transmise", True),
         ("acquittee", "en_erreur", False),
         ("acquittee", "au_parapheur", False),
+        (None, "a_publier", True),
+        ("signee", "a_publier", True),
+        ("a_publier", "a_publier", False),
+        ("a_publier", "signee", False),
+        ("a_publier", "transmise", True),
+        ("transmise", "a_publier", False),
     ],
 )
 def test_what_is_told_again_is_no_news(now: str | None, told: str, news: bool) -> None:
@@ -136,3 +142,21 @@ def test_one_voice_is_a_vote(side: int) -> None:
     assert not rules.Vote(*voices).cast
     voices[side] = ["Anne"]
     assert rules.Vote(*voices).cast
+
+
+HELD, TODAY = datetime.date(2026, 11, 26), datetime.date(2026, 12, 2)
+
+
+@pytest.mark.parametrize("day", ["2026-11-26", "2026-11-30", "2026-12-02"])
+def test_the_day_of_receipt_on_paper(day: str) -> None:
+    assert rules.received(day, HELD, TODAY).isoformat() == day
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "écrivez une date"), ("27/11/2026", "écrivez une date"), ("2026-11-25", "une date du 26 novembre 2026 au 2"),
+     ("2026-12-03", "au 2 décembre 2026")],
+)  # fmt: skip
+def test_a_wrong_day_is_told(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        rules.received(text, HELD, TODAY)

@@ -28,6 +28,8 @@ COMMUNES = {
     "gondecourt": Commune("gondecourt", "Gondecourt", "215902669", ALL),
     "la-madeleine": Commune("la-madeleine", "La Madeleine", "215903683", ALL),
     "loos": Commune("loos", "Loos", "215903600", ("teletransmission", "ged")),
+    "bouvines": Commune("bouvines", "Bouvines", "215901067", ("parapheur", "deliberations")),
+    "peronne": Commune("peronne", "Péronne", "215904582", ("deliberations",)),
 }
 GROUP = "285900015"
 BASE = TOP / "collections/ansible_collections/cdg59/creatic/plugins/module_utils/evidence_templates/base.html.j2"

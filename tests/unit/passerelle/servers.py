@@ -104,6 +104,7 @@ class FakeParapheur(_Service):
     """Circuits, as the contract says."""
 
     ORDER = ("a_viser", "a_signer", "a_teletransmettre", "teletransmis", "acquitte")
+    MOST = 1000  # in an answer
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,12 +145,14 @@ class FakeParapheur(_Service):
         self._token()
         shown = ("id", "reference", "commune", "circuit", "objet", "numero", "date", "matiere", "etat", "motif", "par")
         found = []
+        asked = dict(request.args)
+        after = int(asked.pop("apres", -1))
         for one in self.dossiers.values():
-            if all(one[key] == value for key, value in request.args.items()):
+            if one["id"] > after and all(one[key] == value for key, value in asked.items()):
                 sealed = hashlib.sha256(one["fichier"]).hexdigest()
                 digests = {"sha256": sealed, "sha256_origine": one["recu"]}
                 found.append({key: one[key] for key in shown} | digests | {"depuis": "2026-11-26T10:00:00"})
-        return jsonify({"results": found})
+        return jsonify({"results": found[: self.MOST], "suite": len(found) > self.MOST})
 
     def _file(self, number: int) -> Answer:
         self._token()
@@ -162,7 +165,10 @@ class FakeParapheur(_Service):
             if wanted == one["etat"]:
                 return jsonify({"etat": wanted})
             place = self.ORDER.index(one["etat"]) if one["etat"] in self.ORDER else 2
-            allowed = wanted == "en_erreur" or (wanted in self.ORDER[3:] and self.ORDER.index(wanted) == place + 1)
+            closed = (one["etat"], wanted) == ("a_teletransmettre", "clos")
+            allowed = (
+                closed or wanted == "en_erreur" or (wanted in self.ORDER[3:] and self.ORDER.index(wanted) == place + 1)
+            )
             if not allowed:
                 return error(409, f"De « {one['etat']} », on ne va pas à « {wanted} ».")
             one["etat"] = wanted
@@ -249,7 +255,7 @@ class FakeDeliberations(_Service):
         said = request.get_json()
         if said["uid"] not in self.items:
             return error(404, "Délibération inconnue.")
-        states = ("au_parapheur", "signee", "transmise", "acquittee", "refusee", "en_erreur")
+        states = ("au_parapheur", "signee", "a_publier", "transmise", "acquittee", "refusee", "en_erreur")
         if said["etat"] not in states:
             return error(400, "État inconnu.")
         if said["etat"] == "acquittee":

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask import jsonify, request
-from passerelle.chain import BadRequest
+from passerelle.chain import BadRequest, fairly
 from passerelle.errors import Away, Trouble
 from passerelle.queue import advance
 
@@ -108,6 +108,84 @@ def test_what_a_commune_lacks_is_skipped(world: World) -> None:
     assert connector.sent == {reference: 1}
     assert len(world.ged.documents) == 2
     assert world.ged.cabinets["Loos / Assemblées / Délibérations"] == {1, 2}
+
+
+def test_an_act_of_a_commune_that_does_not_transmit_has_its_end(world: World) -> None:
+    """It leaves what the parapheur and the deliberations' server list as waiting."""
+    world.parapheur.communes.add("bouvines")
+    whole = world.deliberations.adopt("d1", commune="bouvines")
+    alone = world.deliberations.adopt("d2", commune="peronne")
+    fields = {"numero": "2026_112", "date": "2026-11-20", "objet": "Circulation", "matiere": "6.1"}
+    for name, circuit in (("parapheur:arrete", "arrete"), ("parapheur:flux", "pes")):
+        world.parapheur.bring(name, b"%PDF-1.4 x", circuit=circuit, **(fields | {"commune": "bouvines"}))
+    for _turn in range(3):
+        world.chain.look()
+        world.drain()
+        world.parapheur.sign()
+    assert {one: world.step(one) for one in (whole, alone)} == dict.fromkeys((whole, alone), FINISHED)
+    assert {one["etat"] for one in world.parapheur.dossiers.values()} == {"clos"}
+    assert world.deliberations.states("d1") == ["au_parapheur", "signee", "a_publier"]
+    assert world.deliberations.told["d1"][-1]["sha256"] == world.act(whole).track["signe"]
+    assert world.deliberations.told["d2"] == [{"uid": "d2", "etat": "a_publier"}]
+
+
+def test_what_ended_without_being_told_is_told(world: World) -> None:
+    """As before its end was known: it is listed as waiting, and finished here."""
+    world.parapheur.communes.add("bouvines")
+    reference = world.deliberations.adopt("d1", commune="bouvines")
+    for _turn in range(3):
+        world.chain.look()
+        world.drain()
+        world.parapheur.sign()
+    with world.store.transaction() as connection:
+        track = world.act(reference).track | {"dit": {}}
+        world.store.change(connection, reference, track=track)
+    world.deliberations.told.clear()
+    next(iter(world.parapheur.dossiers.values()))["etat"] = "a_teletransmettre"
+    world.chain.look()
+    world.drain()
+    assert world.deliberations.states("d1")[-1] == "a_publier"
+    assert next(iter(world.parapheur.dossiers.values()))["etat"] == "clos"
+
+
+def test_a_thousand_that_wait_hide_no_other(world: World) -> None:
+    """More dossiers than the parapheur gives at a time, and more acts than one look ever took."""
+    fields = {"numero": "2026_112", "date": "2026-11-20", "objet": "Circulation", "matiere": "6.1"}
+    number = len(COMMUNES) + 3 * world.parapheur.MOST
+    for rank in range(number):
+        world.parapheur.bring(
+            f"parapheur:{rank}", b"%PDF-1.4 x", circuit="arrete", **(fields | {"commune": "ailleurs"})
+        )
+    world.parapheur.bring("parapheur:nouveau", b"%PDF-1.4 y", circuit="arrete", **fields)
+    world.parapheur.sign()
+    world.chain.look()
+    assert world.act("parapheur:nouveau").commune == "gondecourt"
+    with world.store.transaction() as connection:
+        connection.execute(
+            "INSERT INTO acte (reference, commune, donnees, etape, suivi, recu_le) "
+            "SELECT 'depot:' || rang, 'gondecourt', '{}', 'teletransmission', '{\"tdt\": {\"etat\": \"recue\"}}', "
+            "now() - interval '1 day' FROM generate_series(1, 1100) AS rang"
+        )
+    world.drain()
+    assert [one["reference"] for one in world.chain.to_send(GONDECOURT)] == ["parapheur:nouveau"]
+
+
+def test_one_dossier_that_cannot_be_read_keeps_no_other(world: World) -> None:
+    fields = {"numero": "2026_112", "date": "2026-11-20", "objet": "Circulation", "matiere": "6.1"}
+    world.parapheur.bring("parapheur:nul", b"%PDF-1.4 x", circuit="arrete", **(fields | {"objet": "a\0b"}))
+    world.parapheur.bring("parapheur:bon", b"%PDF-1.4 y", circuit="arrete", **fields)
+    world.deliberations.adopt("nul", objet="a\0b")
+    good = world.deliberations.adopt("bon")
+    world.parapheur.sign()
+    world.chain.look()
+    assert world.store.get("parapheur:nul") is None
+    assert world.act("parapheur:bon").step == "signature"
+    assert world.act(good).step == "reception"
+
+
+def test_communes_take_turns() -> None:
+    many = [{"commune": "a", "rang": rank} for rank in range(3)]
+    assert fairly([*many, {"commune": "b"}, {}]) == [many[0], {"commune": "b"}, {}, many[1], many[2]]
 
 
 def test_a_refused_circuit_is_told_and_taken_up_again(world: World) -> None:

@@ -176,14 +176,14 @@ def test_one_passerelle_works_at_a_time(
     assert command("travailler")[0] == 0
     assert worked == [True]
     assert list((world.root / "fichiers").iterdir()) == []
-    ready = "Passerelle prête : 3 communes, serveurs : parapheur, deliberations, ged."
+    ready = "Passerelle prête : 5 communes, serveurs : parapheur, deliberations, ged."
     assert [one.getMessage() for one in caplog.records if one.name == "passerelle"] == [ready]
     monkeypatch.setattr(Queue, "recover", lambda queue: 2)
     world.config = replace(world.config, servers={})
     command("travailler")
     assert [one.getMessage() for one in caplog.records if one.name == "passerelle"][1:] == [
         "2 travaux interrompus sont repris.",
-        "Passerelle prête : 3 communes, serveurs : aucun.",
+        "Passerelle prête : 5 communes, serveurs : aucun.",
     ]
 
 

@@ -17,6 +17,7 @@ from .models import Dossier
 from .refusal import Refused
 
 _MOST = 1000  # dossiers in an answer
+_DIGITS = 19  # of a number that the database holds
 
 
 def shown(dossier: Dossier) -> dict[str, Any]:
@@ -63,11 +64,19 @@ class Dossiers(_View):
     """The list of dossiers, and deposits."""
 
     def get(self, request: Any) -> Response:
-        """Dossiers that one may see, the oldest state first; at most a thousand, `suite` says that there are more."""
+        """Dossiers that one may see, the oldest state first; at most a thousand, `suite` says that there are more.
+
+        With `apres`, a dossier's number (0 to begin), those above it in the order of numbers: page after page, all.
+        """
         found = circuit.visible(request.user).select_related("origine", "fichier")
         for name in ("etat", "reference", "commune", "circuit"):
             if name in request.query_params:
                 found = found.filter(**{name: request.query_params[name]})
+        if "apres" in request.query_params:
+            after = request.query_params["apres"]
+            if not (after.isascii() and after.isdecimal() and len(after) < _DIGITS):
+                raise Refused(f"apres : « {after[:40]} » n'est pas un numéro de dossier")
+            found = found.filter(pk__gt=int(after)).order_by("pk")
         some = list(found[: _MOST + 1])
         return Response({"results": [shown(one) for one in some[:_MOST]], "suite": len(some) > _MOST})
 

@@ -53,6 +53,7 @@ _FOLLOWED = {
         "en_erreur": ["Télétransmettre", "Acquitter"],
     },
     "en_erreur": {"a_teletransmettre": ["Mettre en erreur"], "teletransmis": ["Mettre en erreur"]},
+    "clos": {"a_teletransmettre": ["Clore"]},  # a commune that transmits nothing by this way
 }
 _busy: Counter[int] = Counter()
 _counting = threading.Lock()

@@ -8,10 +8,12 @@ of each point on the way, for tests.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -50,6 +52,8 @@ ACTS_ALONE = ("publication", "ged", "versement")
 _FOLLOWED = ("recue", "transmise", "acquittee", "versee")
 _FAILED = ("refusee", "en_erreur")
 _REASON_MAX = 8000  # characters: Helios refuses a flow by its elements, each with its reason
+# What ends an act of a commune which transmits nothing by this way: told to the deliberations' server, the parapheur.
+TO_PUBLISH, CLOSED = "a_publier", "clos"
 # Beginning of the references of what somebody brought to the parapheur.
 _BORN_THERE = "parapheur:"
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
@@ -75,6 +79,19 @@ def after(step: str, commune: str, config: Config, circuit: str = "") -> str:
         if need is None or config.has(commune, need):
             return following
     return FINISHED
+
+
+def _is_past(act: Act, step: str) -> bool:
+    """Whether a step is behind."""
+    return act.step == FINISHED or STEPS.index(act.step) > STEPS.index(step)
+
+
+def fairly(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One of each commune in turn: the many of one never keep those of another waiting."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for one in items:
+        rows.setdefault(str(one.get("commune") or ""), []).append(one)
+    return [one for turn in itertools.zip_longest(*rows.values()) for one in turn if one is not None]
 
 
 class Chain:
@@ -115,10 +132,10 @@ class Chain:
     def advance(self, reference: str) -> bool:
         """Make the act's next hand-over; False when none is due. Raises HandoverError, psycopg.Error."""
         act = self._store.get(reference)
-        if act is None or act.step == FINISHED:
+        if act is None:
             return False
         act = self._tell(act)
-        if act.blocked:
+        if act.blocked or act.step == FINISHED:
             return False
         done = getattr(self, f"_do_{act.step}")(act)
         if done is not None:
@@ -245,7 +262,7 @@ class Chain:
         """Tell the parapheur and the deliberations' server where the act is, each state once and in order."""
         has = self._config.has
         path = [*(["au_parapheur", "signee"] * has(act.commune, "parapheur")),
-                *(["transmise"] * has(act.commune, "teletransmission")), "acquittee"]  # fmt: skip
+                *(["transmise", "acquittee"] if has(act.commune, "teletransmission") else [TO_PUBLISH])]  # fmt: skip
         for name, wanted, order in (
             ("parapheur", self._for_parapheur(act), ["teletransmis", "acquitte"]),
             ("deliberations", self._for_deliberations(act), path),
@@ -273,6 +290,8 @@ class Chain:
             return ""
         if act.track.get("echec"):
             return "en_erreur"
+        if not self._config.has(act.commune, "teletransmission"):
+            return CLOSED * _is_past(act, "reprise")
         return "acquitte" if self._reached(act, "acquittee") else "teletransmis" * self._reached(act, "transmise")
 
     def _for_deliberations(self, act: Act) -> str:
@@ -280,9 +299,11 @@ class Chain:
             return ""
         if act.track.get("echec"):
             return str(act.track["echec"]["etat"])
-        # Without the préfecture's date nothing is published: a commune that does not transmit does it itself.
-        if STEPS.index(act.step) >= STEPS.index("publication") and act.tdt.get("id_acte"):
-            return "acquittee"
+        if _is_past(act, "aracte"):
+            if act.tdt.get("id_acte"):
+                return "acquittee"
+            if not self._config.has(act.commune, "teletransmission"):
+                return TO_PUBLISH
         if self._reached(act, "transmise"):
             return "transmise"
         if act.track.get("refus"):
@@ -297,6 +318,8 @@ class Chain:
         if state == "acquittee":
             told |= {key: tdt[key] for key in ("id_acte", "date_reception") if key in tdt}
             document = self._files.path(self._document(act))
+        elif state == TO_PUBLISH and act.track.get("signe"):
+            document = self._files.path(act.track["signe"])
         self._deliberations().tell(act.data["uid"], told, document)
 
     # -- what comes in -------------------------------------------------------------------------------------
@@ -314,35 +337,58 @@ class Chain:
             raise failures[0]
 
     def _look_adopted(self) -> None:
-        for item in self._deliberations().adopted():
-            wrong = announced.problem(item)
-            reference = str(item.get("reference") or "")
-            if wrong and not reference:
-                log.error("Délibération adoptée sans référence, laissée : %s", wrong)
-                continue
-            commune = str(item.get("commune") or "")
-            if not wrong and commune not in self._config.communes:
-                wrong = f"la commune « {commune} » n'est pas de celles que sert la passerelle."
-            if wrong:
-                wrongly = {"numero": str(item.get("numero", "")), "objet": str(item.get("objet", "")), "annexes": []}
-                self.take(reference, commune, wrongly, "reception", blocked=f"Délibération mal annoncée : {wrong}")
-                continue
-            data: dict[str, Any] = {
-                "uid": item["uid"], "circuit": "deliberation", "numero": item["numero"], "date": item["date"][:10],
-                "objet": item["objet"], "matiere": str(item.get("matiere") or ""),
-                "document": _file(item["document"], f"{item['numero']}.pdf"),
-                "annexes": [
-                    _file(one, f"annexe-{rank}.pdf") for rank, one in enumerate(item.get("annexes") or [], start=1)
-                ],
-            }  # fmt: skip
-            if not self.take(reference, commune, data, "reception"):
-                self._correct(reference, commune, data)
+        items = fairly(self._deliberations().adopted())
+        known = self._store.known([str(one.get("reference")) for one in items])
+        for item in items:
+            with self._apart(item):
+                self._look_adopted_one(item, known.get(str(item.get("reference"))))
+
+    @contextmanager
+    def _apart(self, item: dict[str, Any]) -> Iterator[None]:
+        """What cannot be made of one thing that was listed never keeps the others."""
+        try:
+            yield
+        except psycopg.OperationalError:
+            raise
+        except (psycopg.Error, KeyError, TypeError, ValueError) as error:
+            log.error("« %s » est laissé : %r", str(item.get("reference"))[:100], error)
+
+    def _look_adopted_one(self, item: dict[str, Any], known: Act | None) -> None:
+        wrong = announced.problem(item)
+        reference = str(item.get("reference") or "")
+        if wrong and not reference:
+            log.error("Délibération adoptée sans référence, laissée : %s", wrong)
+            return
+        commune = str(item.get("commune") or "")
+        if not wrong and commune not in self._config.communes:
+            wrong = f"la commune « {commune} » n'est pas de celles que sert la passerelle."
+        if wrong:
+            wrongly = {"numero": str(item.get("numero", "")), "objet": str(item.get("objet", "")), "annexes": []}
+            self.take(reference, commune, wrongly, "reception", blocked=f"Délibération mal annoncée : {wrong}")
+            return
+        data: dict[str, Any] = {
+            "uid": item["uid"], "circuit": "deliberation", "numero": item["numero"], "date": item["date"][:10],
+            "objet": item["objet"], "matiere": str(item.get("matiere") or ""),
+            "document": _file(item["document"], f"{item['numero']}.pdf"),
+            "annexes": [
+                _file(one, f"annexe-{rank}.pdf") for rank, one in enumerate(item.get("annexes") or [], start=1)
+            ],
+        }  # fmt: skip
+        if known is None:
+            self.take(reference, commune, data, "reception")
+        elif "document" not in known.data:
+            self._correct(reference, commune, data)
+        else:
+            self._end(known, "deliberations", self._for_deliberations(known))
+
+    def _end(self, act: Act, server: str, wanted: str) -> None:
+        """An act which went through before its end could be told: it is now."""
+        if act.step == FINISHED and wanted in (TO_PUBLISH, CLOSED) and act.track.get("dit", {}).get(server) != wanted:
+            with self._store.transaction() as connection:
+                self._defer(connection, act.reference)
 
     def _correct(self, reference: str, commune: str, data: dict[str, Any]) -> None:
         """An act that was badly announced is announced well now."""
-        known = self._store.get(reference)
-        if known is None or "document" in known.data:
-            return
         with self._store.transaction() as connection:
             self._store.change(connection, reference, commune=commune, data=data, blocked="")
             self._store.note(connection, reference, "corrige")
@@ -385,9 +431,14 @@ class Chain:
         client = self._parapheur()
         ready = {str(one.get("reference")): one for one in client.listed("a_teletransmettre")}
         refused = {str(one.get("reference")): one for one in client.listed("refuse")}
-        for reference, one in ready.items():
-            if reference.startswith(_BORN_THERE) and one["circuit"] in (*NATURES, PES):
-                self._take_signed(reference, one)
+        known = self._store.known(list(ready))
+        for one in fairly(ready.values()):
+            reference = str(one.get("reference"))
+            with self._apart(one):
+                if reference in known:
+                    self._end(known[reference], "parapheur", self._for_parapheur(known[reference]))
+                elif reference.startswith(_BORN_THERE) and one["circuit"] in (*NATURES, PES):
+                    self._take_signed(reference, one)
         for act in self._store.at("signature"):
             news: dict[str, Any] = {}
             if act.reference in ready:
@@ -405,7 +456,7 @@ class Chain:
     def _take_signed(self, reference: str, one: dict[str, Any]) -> None:
         """Take in an act that somebody brought to the parapheur, once it is signed there."""
         commune = str(one["commune"])
-        if commune not in self._config.communes or self._store.get(reference):
+        if commune not in self._config.communes:
             return
         data: dict[str, Any] = {key: one[key] for key in ("circuit", "numero", "date", "objet", "matiere")}
         data["numero"] = one["numero"] or "flux"
@@ -427,9 +478,7 @@ class Chain:
     def to_send(self, commune: Commune) -> list[dict[str, Any]]:
         """What a commune's connector has to send, `fichier` and annexes being named by their SHA-256."""
         found = []
-        for act in self._store.at("teletransmission", commune.slug):
-            if act.tdt:
-                continue
+        for act in self._store.to_send(commune.slug):
             sent = {key: act.data[key] for key in ("numero", "date", "objet", "matiere")} | {
                 "reference": act.reference, "sha256": self._document(act),
                 "annexes": [{"nom": one["nom"], "sha256": one["sha256"]} for one in act.data["annexes"]],

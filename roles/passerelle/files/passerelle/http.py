@@ -87,11 +87,15 @@ class Server:
 
     def results(self, path: str) -> list[dict[str, Any]]:
         """The objects of a list."""
+        return self.page(path)[0]
+
+    def page(self, path: str) -> tuple[list[dict[str, Any]], bool]:
+        """The objects of a part of a list, and whether there are more (`suite`)."""
         answer = self.json("GET", path)
         found = answer.get("results") if isinstance(answer, dict) else None
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
             raise Trouble(f"{self.name} : réponse inattendue à {path}.")
-        return found
+        return found, answer.get("suite") is True
 
     def fetch(self, path: str, target: BinaryIO) -> str:
         """Write a file to `target`; gives its SHA-256."""

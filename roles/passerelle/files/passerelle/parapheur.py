@@ -30,8 +30,17 @@ class Parapheur:
         return int(made["id"])
 
     def listed(self, state: str) -> list[dict[str, Any]]:
-        """The dossiers of a state."""
-        return self._ready().results(f"{_DOSSIERS}?etat={quote(state)}")
+        """The dossiers of a state, all of them: page after page."""
+        found: dict[int, dict[str, Any]] = {}
+        after = 0
+        while True:
+            path = f"{_DOSSIERS}?etat={quote(state)}&apres={after}"
+            page, more = self._ready().page(path)
+            found |= {int(one["id"]): one for one in page if str(one.get("id", "")).isdecimal()}
+            last = max(found, default=0)
+            if not more or last <= after:
+                return list(found.values())
+            after = last
 
     def state(self, reference: str) -> dict[str, Any] | None:
         """One dossier."""

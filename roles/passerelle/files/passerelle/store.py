@@ -136,13 +136,26 @@ class Store:
         found = self._rows("SELECT * FROM acte WHERE reference = %s", (reference,))
         return found[0] if found else None
 
-    def at(self, step: str, commune: str | None = None, limit: int = 1000) -> list[Act]:
+    def at(self, step: str, commune: str | None = None) -> list[Act]:
         """Acts of a step which nothing stops, oldest first."""
         return self._rows(
             "SELECT * FROM acte WHERE etape = %s AND blocage = '' AND (%s::text IS NULL OR commune = %s) "
-            "ORDER BY recu_le, reference LIMIT %s",
-            (step, commune, commune, limit),
+            "ORDER BY recu_le, reference",
+            (step, commune, commune),
         )
+
+    def to_send(self, commune: str) -> list[Act]:
+        """Acts of a commune which its connector has not taken yet, oldest first."""
+        return self._rows(
+            "SELECT * FROM acte WHERE etape = 'teletransmission' AND blocage = '' AND commune = %s "
+            "AND COALESCE(suivi->'tdt', 'null') IN ('null', '{}') ORDER BY recu_le, reference",
+            (commune,),
+        )
+
+    def known(self, references: list[str]) -> dict[str, Act]:
+        """Acts that are there, by reference."""
+        asked = [one for one in references if "\0" not in one]  # which no text of the database holds
+        return {one.reference: one for one in self._rows("SELECT * FROM acte WHERE reference = ANY(%s)", (asked,))}
 
     def shown(self, communes: list[str] | None, limit: int = 200) -> list[Act]:
         """Acts to show: those that wait for a person first, then the latest."""

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from creatic.deliberations import rules
+from creatic.deliberations import rules, watch
 from plone import api
 from plone.app.dexterity.textindexer import searchable
 from plone.app.textfield import RichText
@@ -245,6 +245,8 @@ class Projet(Container):
             found.append("un vote est saisi : effacez d'abord les voix")
         elif transition == "publier" and not (self.document_signe and self.date_reception):
             found.append("il manque la délibération signée ou l'accusé de réception de la préfecture")
+        elif transition == "publier" and not watch.is_ours():
+            found.append("elle est publiée par la passerelle")
         return found
 
 

@@ -79,7 +79,8 @@ def number(projet: Any, meeting: Any) -> None:
 def publish(projet: Any) -> None:
     """Make an acquitted délibération public: in its meeting among the decisions, and among the publications."""
     commune, meeting = commune_of(projet), meeting_of(projet)
-    received = f"Reçue en préfecture le {rules.french_date(projet.date_reception)} (acte {projet.id_acte})."
+    named = f" (acte {projet.id_acte})" if projet.id_acte else ""
+    received = f"Reçue en préfecture le {rules.french_date(projet.date_reception)}{named}."
     title, rank = f"{projet.numero} – {projet.title}", int(projet.numero.rpartition("_")[2])
     signed = stored(projet.document_signe.data, f"{projet.numero}.pdf")
     with api.env.adopt_roles(["Manager"]), watch.ours():
@@ -122,7 +123,19 @@ def publish(projet: Any) -> None:
         for annex in projet.annexes():
             _add_file(publication, annex.file)
         api.content.transition(publication, transition="publish")
-    api.content.transition(projet, transition="publier")
+    with watch.ours():
+        api.content.transition(projet, transition="publier")
+
+
+def publish_received(projet: Any, day: datetime.date) -> None:
+    """Publish a délibération that the préfecture received on paper: as it was signed, else as it was drawn."""
+    projet.date_reception = day
+    if not projet.document_signe:
+        projet.document_signe = stored(projet.document.data, f"{projet.numero}.pdf")
+    projet.suivi = "acquittee"
+    publish(projet)
+    watch.keep(projet)
+    projet.reindexObject()
 
 
 def _public_meeting(commune: Any, meeting: Any) -> Any:

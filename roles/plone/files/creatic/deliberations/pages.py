@@ -99,6 +99,11 @@ class ProjetView(DefaultView, _Steps):
             api.user.has_permission("Modify portal content", obj=self.context)
         )
 
+    def may_publish(self) -> bool:
+        """Whether this person publishes it: the DGS, where the commune transmits on paper."""
+        roles = api.user.get_roles(obj=self.context)
+        return self.context.suivi == "a_publier" and api.content.get_state(self.context) == "adopte" and "DGS" in roles
+
     def follow_up(self) -> str:
         """Where it stands after the meeting."""
         said = rules.STEP_LABELS.get(self.context.suivi, "")
@@ -160,6 +165,24 @@ class Unanimous(BrowserView):
         self.context.pour = meeting_of(self.context).attendance().voters()
         self.context.contre, self.context.abstentions = [], []
         api.portal.show_message("Vote saisi : unanimité.", self.request)
+        self.request.response.redirect(self.context.absolute_url())
+        return ""
+
+
+class Publish(ProjetView):
+    """Publishes a délibération that the préfecture received on paper."""
+
+    def __call__(self) -> str:
+        if self.request.method != "POST" or not self.may_publish():
+            raise NotFound("publier")
+        try:
+            told = str(self.request.form.get("recue") or "")
+            day = rules.received(told, self.meeting().date, datetime.date.today())
+        except ValueError as error:
+            api.portal.show_message(str(error), self.request, type="error")
+        else:
+            lifecycle.publish_received(self.context, day)
+            api.portal.show_message("Délibération publiée.", self.request)
         self.request.response.redirect(self.context.absolute_url())
         return ""
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 import datetime
 import hashlib
+import logging
 from typing import Any
 
 from creatic.deliberations import configuration, lifecycle, rules, watch
@@ -17,6 +18,7 @@ from plone.restapi.services import Service
 from zope.interface import alsoProvides
 
 REFERENCE = "deliberations:"
+log = logging.getLogger("creatic.deliberations")
 
 
 class _Refused(Exception):
@@ -59,7 +61,16 @@ class Adoptees(Service):
     def reply(self) -> dict[str, Any]:
         found = [brain.getObject() for brain in api.content.find(portal_type="projet", review_state="adopte")]
         waiting = sorted((one for one in found if not one.suivi), key=lambda one: (one.numero, one.UID()))
-        return {"results": [adopted(one) for one in waiting]}
+        return {"results": [told for told in map(self._told, waiting) if told]}
+
+    @staticmethod
+    def _told(projet: Any) -> dict[str, Any] | None:
+        """One of them; none when it cannot be told, which never keeps the others."""
+        try:
+            return adopted(projet)
+        except (AttributeError, TypeError, ValueError):
+            log.exception("Délibération adoptée laissée : %s", projet.absolute_url())
+            return None
 
 
 class Suivi(Service):

@@ -152,16 +152,37 @@ def clear_days(sent: datetime.date, held: datetime.date) -> int:
 
 
 # Follow-up of an adopted délibération, as the passerelle reports it.
-STEPS = ("au_parapheur", "signee", "transmise", "acquittee")
+STEPS = ("au_parapheur", "signee", "a_publier", "transmise", "acquittee")
 STOPS = ("refusee", "en_erreur")
 STEP_LABELS = {
     "au_parapheur": "Au parapheur",
     "signee": "Signée",
+    "a_publier": "À transmettre à la préfecture et à publier par la commune",
     "transmise": "Transmise à la préfecture",
     "acquittee": "Reçue en préfecture",
     "refusee": "Refusée au parapheur",
     "en_erreur": "En erreur",
 }
+
+
+def received(text: str, held: datetime.date, today: datetime.date) -> datetime.date:
+    """Read the day on which the préfecture received a délibération on paper.
+
+    Args:
+        text: ISO date.
+        held: day of the meeting.
+        today: day after which nothing is received yet.
+
+    Raises:
+        ValueError: the reason, in French.
+    """
+    try:
+        day = datetime.date.fromisoformat(text)
+    except ValueError:
+        raise ValueError("Reçue en préfecture le : écrivez une date, par exemple 2026-11-27.") from None
+    if not held <= day <= today:
+        raise ValueError(f"Reçue en préfecture le : une date du {french_date(held)} au {french_date(today)}.")
+    return day
 
 
 def moves(now: str | None, told: str) -> bool:

@@ -55,6 +55,11 @@ def ours() -> Iterator[None]:
         _OURS.reset(token)
 
 
+def is_ours() -> bool:
+    """Whether this is inside `ours`."""
+    return _OURS.get()
+
+
 # -- what is known of an object
 
 

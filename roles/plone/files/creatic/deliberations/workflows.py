@@ -79,7 +79,7 @@ WORKFLOWS = {
             "inscrire": Transition("Inscrire à l'ordre du jour", ("a_valider",), "inscrit", ("DGS",)),
             "adopter": Transition("Adopter", ("inscrit",), "adopte", ("DGS",)),
             "rejeter": Transition("Rejeter", ("inscrit",), "rejete", ("DGS",)),
-            "publier": Transition("Publier", ("adopte",), "publie", ("Passerelle",)),
+            "publier": Transition("Publier", ("adopte",), "publie", ("Passerelle", "DGS")),
         },
     ),
 }
