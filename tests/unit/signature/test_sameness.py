@@ -23,6 +23,7 @@ from signature_actes.check import check_pdf
 from signature_actes.person import Person
 from signature_actes.refusal import Refusal
 from signature_actes.sameness import is_signed_copy
+from weasyprint import HTML
 
 from tests.unit.signature.conftest import SIREN, Issuer, software
 
@@ -360,6 +361,24 @@ def test_a_stamp_as_people_make_them(issuer: Issuer, act: Path, tmp_path: Path) 
 
 def test_a_person_may_certify(issuer: Issuer, act: Path, tmp_path: Path) -> None:
     assert verdict(issuer, visible(issuer, act, tmp_path / "c.pdf", "Maire", (350, 60, 550, 140), certify=True), act)
+
+
+def test_a_title_with_accents_is_written_again(issuer: Issuer, tmp_path: Path) -> None:
+    """In UTF-16 by who made the document, in PDFDocEncoding by who signs it; another title is another document."""
+    source = tmp_path / "titre.pdf"
+    HTML(string="<title>Délibération du 5</title><h1>Délibération</h1>").write_pdf(source)
+    with source.open("rb") as stream:
+        assert PdfFileReader(stream).trailer["/Info"].raw_get("/Title").original_bytes.startswith(b"\xfe\xff")
+    assert verdict(issuer, sign(issuer, source), source)
+
+    def entitle(writer: IncrementalPdfFileWriter) -> None:
+        info = writer.trailer["/Info"]
+        info[pdf_name("/Title")] = generic.pdf_string("Arrêté")
+        writer.update_container(info)
+
+    changed = updated(source, tmp_path / "autre.pdf", entitle)
+    with changed.open("rb") as stream:
+        assert not is_signed_copy(changed, PdfFileReader(stream), source)
 
 
 def test_the_same_objects_written_in_another_way(issuer: Issuer, act: Path, tmp_path: Path) -> None:

@@ -284,8 +284,10 @@ def _plain(value: Any) -> Any:
         return _keys(value)
     if isinstance(value, generic.ArrayObject):
         return [_plain(one) for one in _inner(value)]
-    if isinstance(value, generic.TextStringObject | generic.ByteStringObject):
-        return value.original_bytes
+    if isinstance(value, generic.TextStringObject):
+        return str(value)  # in UTF-16 or not: ours writes titles again
+    if isinstance(value, generic.ByteStringObject):
+        return bytes(value)
     if isinstance(value, generic.NumberObject | generic.FloatObject):
         return float(value)
     if isinstance(value, generic.BooleanObject):
