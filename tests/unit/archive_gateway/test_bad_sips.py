@@ -414,8 +414,8 @@ def test_a_manifest_that_is_no_transfer(gateway: Gateway) -> None:
 
 
 def test_another_version_of_seda(gateway: Gateway) -> None:
-    other = manifest().replace(b"v2.3", b"v2.1")
-    assert "n'est pas celui du SEDA 2.3" in gateway.refused(with_manifest(other), "MANIFESTE")
+    other = manifest().replace(b"v2.3", b"v2.0")
+    assert "n'est pas celui du SEDA 2.1, 2.2 ou 2.3" in gateway.refused(with_manifest(other), "MANIFESTE")
 
 
 @pytest.mark.parametrize(
@@ -424,7 +424,7 @@ def test_another_version_of_seda(gateway: Gateway) -> None:
         (b"<MessageIdentifier>ACTE-1</MessageIdentifier>", b""),
         (b"<Date>2026-02-01T10:00:00Z</Date>", b"<Date>hier</Date>"),
         (b"<FinalAction>Keep</FinalAction>", b"<FinalAction>Peut-etre</FinalAction>"),
-        (b"<Uri>content/acte.pdf</Uri>", b""),
+        (b"<Uri>content/acte.pdf</Uri>", b"<Uri>content/acte.pdf</Uri><Uri>content/acte.pdf</Uri>"),
     ],
 )
 def test_a_manifest_that_does_not_conform(gateway: Gateway, before: bytes, after: bytes) -> None:
@@ -466,16 +466,14 @@ def within(content: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("<a/>" * 400_000, "plus de 300000 éléments et attributs"),
-        ("<a b='' c=''/>" * 110_000, "plus de 300000 éléments et attributs"),
-        ("<a xmlns:b='c'/>" * 160_000, "plus de 300000 éléments et attributs"),
+        ("<a/>" * 1_001_000, "plus de 1000000 éléments et attributs"),
+        ("<a b='' c=''/>" * 334_000, "plus de 1000000 éléments et attributs"),
+        ("<a xmlns:b='c'/>" * 501_000, "plus de 1000000 éléments et attributs"),
         (f"<a {' '.join(f'b{rank}=""' for rank in range(150_000))}/>", "plus d'un mégaoctet"),
         (f"<!--{'x' * 1_200_000}-->", "plus d'un mégaoctet"),
-        ("<Title>x</Title>" * 160_000, "trop d'objets et d'unités"),
-        (f"<Title>{'x' * 9_000_000}</Title>" * 2, "champs démesurés"),
         ("<a>" * 150 + "</a>" * 150, "plus de 100 niveaux"),
     ],
-    ids=["elements", "attributes", "namespaces", "tag", "comment", "fields", "text", "depth"],
+    ids=["elements", "attributes", "namespaces", "tag", "comment", "depth"],
 )
 def test_a_manifest_that_would_fill_the_memory(gateway: Gateway, content: str, said: str) -> None:
     gateway.engine.config = replace(gateway.config, limits=replace(gateway.config.limits, ratio=10_000))
@@ -487,7 +485,7 @@ def test_a_manifest_full_of_faults_is_refused_at_once(gateway: Gateway) -> None:
     content = manifest().replace(mark, b"<ArchiveUnit><Content/></ArchiveUnit>\n" * 60_000 + mark)
     answer = gateway.deposit(zipped({"manifest.xml": content, **FILES}))
     assert len(answer.reasons) == 10
-    assert answer.reasons[1].startswith("Ligne 7 : non conforme au SEDA 2.3.")
+    assert answer.reasons[1].startswith("Ligne 7 : non conforme au SEDA 2.3 :")
 
 
 # -- bags ---------------------------------------------------------------------------------------------------

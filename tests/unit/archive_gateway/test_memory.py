@@ -57,9 +57,9 @@ def taken(folder: Path, package: bytes) -> tuple[int, str]:
 def largest() -> bytes:
     """As many files, names, elements and bytes of manifest as are admitted."""
     files = {f"content/{'é' * 127}/{'x' * 110}{rank:05d}": PDF for rank in range(9990)}
-    mark = '<ArchiveUnit id="U"><Content>'
-    filling = "<a>x</a>y" * (299_000 - 6 * len(files)) + f"{'z' * 9_000_000}<b/>" * 4
-    return tar({"manifest.xml": manifest(files).decode().replace(mark, mark + filling).encode(), **files})
+    filling = "<a>x</a>y" * (999_900 - 6 * len(files)) + f"{'z' * 9_000_000}<b/>" * 3
+    signature = f'<Signature><x xmlns="urn:x">{filling}</x></Signature><CodeListVersions/>'
+    return tar({"manifest.xml": manifest(files).decode().replace("<CodeListVersions/>", signature).encode(), **files})
 
 
 def repeated() -> bytes:

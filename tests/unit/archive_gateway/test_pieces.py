@@ -299,16 +299,18 @@ def test_ten_faults_of_a_manifest_are_told_at_most(tmp_path: Path) -> None:
     with pytest.raises(Refusal) as refused:
         read(tmp_path, content)
     assert len(told(refused)) == 10
-    assert all(text.startswith("Ligne ") and "non conforme au SEDA 2.3." in text for _code, text in told(refused))
+    assert all(text.startswith("Ligne ") and "non conforme au SEDA 2.3 :" in text for _code, text in told(refused))
 
 
 def test_the_identifier_of_what_cannot_be_read_is_unknown(tmp_path: Path) -> None:
     path = tmp_path / "manifest.xml"
     path.write_bytes(manifest(message="ACTE-59"))
-    assert seda.message_identifier(path, 1_000_000) == "ACTE-59"
-    assert seda.message_identifier(path, 10) == seda.UNKNOWN
+    assert seda.asked(path, 1_000_000) == ("ACTE-59", "2.3")
+    assert seda.asked(path, 10) == (seda.UNKNOWN, "2.3")
+    path.write_bytes(manifest(message="ACTE-59").replace(b"v2.3", b"v2.1")[:-40])
+    assert seda.asked(path, 1_000_000) == ("ACTE-59", "2.1")
     path.write_bytes(b"<a/>")
-    assert seda.message_identifier(path, 1_000_000) == seda.UNKNOWN
+    assert seda.asked(path, 1_000_000) == (seda.UNKNOWN, "2.3")
 
 
 # -- BagIt --------------------------------------------------------------------------------------------------

@@ -132,6 +132,7 @@ class _Door:
                 agency=self._config.agency,
                 sender=account.siren,
                 comment="SIP reçu et contrôlé, rangé dès que le stockage répondra ; renvoyez-le pour la réponse.",
+                version=pending.seda,
             )
             return Response(content, HTTPStatus.ACCEPTED, _RETRY, mimetype="application/xml")
         return _reply(answer)

@@ -13,6 +13,7 @@ from sae.versement.container import Member
 from sae.versement.refusal import Reason, Refusal, refuse
 
 KEEP, DESTROY = "Keep", "Destroy"
+SEDA_VERSION = "2.3"  # of the answer to what says none
 _ALGORITHMS = {"SHA-256": "sha256", "SHA-512": "sha512"}
 _BLOCK = 1 << 20
 
@@ -47,6 +48,7 @@ class Description:
         files: the data files announced.
         manifests: names of the SIP's own files (manifest, bag tags), kept in the AIP too.
         fingerprint: SHA-512 of what makes this SIP this one: equal for two containers of the same content.
+        seda: version of SEDA of the SIP, which its answer is written in.
     """
 
     kind: str
@@ -57,6 +59,7 @@ class Description:
     files: Sequence[Declared]
     manifests: Sequence[str]
     fingerprint: str
+    seda: str = SEDA_VERSION
 
 
 @dataclass(frozen=True)

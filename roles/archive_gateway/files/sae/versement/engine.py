@@ -38,7 +38,7 @@ from sae.store import AlreadyStored, Corrupted, Store, StoreError
 from sae.versement import aip as aips
 from sae.versement import antivirus, bagit, container, formats, seda
 from sae.versement.container import Member
-from sae.versement.description import Description, check_sender, compare, retention
+from sae.versement.description import SEDA_VERSION, Description, check_sender, compare, retention
 from sae.versement.formats import Format
 from sae.versement.refusal import Reason, Refusal, refuse
 from sae.versement.registry import Answer, Archive, OverQuota, Registry, Taken
@@ -64,9 +64,9 @@ class Busy(Exception):
 class Pending(Exception):
     """The SIP is checked and kept; the storage is away, its answer comes later."""
 
-    def __init__(self, key: str, message: str) -> None:
+    def __init__(self, key: str, message: str, seda: str = SEDA_VERSION) -> None:
         super().__init__(message)
-        self.key, self.message = key, message
+        self.key, self.message, self.seda = key, message, seda
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class State:
     size: int
     sha512: str
     message: str = ""
+    seda: str = SEDA_VERSION
     archive: dict[str, Any] | None = None
     members: tuple[dict[str, Any], ...] = ()
     formats: dict[str, dict[str, str]] | None = None
@@ -322,6 +323,7 @@ class Engine:
             state,
             step="controle",
             message=description.message,
+            seda=description.seda,
             archive=asdict(archive),
             members=tuple({**asdict(member), "path": str(member.path)} for member in members.values()),
             formats={name: asdict(one) for name, one in known.items()},
@@ -435,7 +437,7 @@ class Engine:
             size, sha512 = int(head["bytes"]), head["sha512"]
         except (Corrupted, StoreError) as error:
             log.error("archive %s : %s", archive.aip, error)
-            raise Pending(key, archive.message) from error
+            raise Pending(key, archive.message, state.seda) from error
         return replace(state, step="range", packed_size=size, packed_sha512=sha512)
 
     def _answer(self, key: str, folder: Path, state: State, account: Account) -> Answer:
@@ -483,6 +485,7 @@ class Engine:
                 ],
                 events=[*state.happened(), kept],
                 aip=archive.aip,
+                version=state.seda,
             ),
         )
         self.registry.accept(archive.aip, state.packed_size, state.packed_sha512, answer)
@@ -494,7 +497,9 @@ class Engine:
     def _refuse(self, key: str, folder: Path, state: State, account: Account, refusal: Refusal) -> Answer:
         codes = sorted({reason.code for reason in refusal.reasons})
         aside = _ABORTED in codes
-        message = state.message or (seda.UNKNOWN if aside else self._message(folder))
+        message, version = state.message or seda.UNKNOWN, state.seda
+        if not state.message and not aside:
+            message, version = self._asked(folder)
         self.journal.append(
             "versement.refuse",
             account=account.name,
@@ -529,6 +534,7 @@ class Engine:
                 accepted=False,
                 comments=["Versement refusé : rien n'est conservé. " + " ".join(reason.text for reason in reasons)],
                 events=[_event(reason.code, reason.text, outcome="KO") for reason in reasons],
+                version=version,
             ),
         )
         if state.archive:
@@ -552,16 +558,16 @@ class Engine:
         folder.rename(place)
         log.error("%s : ce SIP a interrompu le service, il est gardé pour être examiné", place)
 
-    def _message(self, folder: Path) -> str:
-        """The identifier of a refused SIP, if its manifest could be unpacked and read."""
+    def _asked(self, folder: Path) -> tuple[str, str]:
+        """The identifier and the version of SEDA of a refused SIP, if its manifest could be unpacked and read."""
         try:
             members = container.unpack(folder / "sip", _emptied(folder / "contenu"), self.config.limits)
         except (Refusal, OSError):
-            return seda.UNKNOWN
+            return seda.UNKNOWN, SEDA_VERSION
         if seda.MANIFEST in members:
-            return seda.message_identifier(members[seda.MANIFEST].path, self.config.limits.manifest)
+            return seda.asked(members[seda.MANIFEST].path, self.config.limits.manifest)
         root = bagit.root_of(members)
-        return (bagit.identifier(members, root) if root is not None else "") or seda.UNKNOWN
+        return (bagit.identifier(members, root) if root is not None else "") or seda.UNKNOWN, SEDA_VERSION
 
     def _clear(self, folder: Path) -> None:
         """The answer is in the registry: the folder goes, its state last seen as finished."""

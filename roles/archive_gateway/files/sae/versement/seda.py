@@ -1,46 +1,53 @@
-"""SEDA 2.3: read an ArchiveTransfer that may be hostile, write an ArchiveTransferReply."""
+"""SEDA 2.1 to 2.3: read an ArchiveTransfer that may be hostile, write an ArchiveTransferReply in its version.
+
+A manifest is read twice, element by element, and never held whole: once for its form, its size and its version, once
+against the version's schema, where what the gateway needs is taken on the way.
+"""
 
 from __future__ import annotations
 
+import base64
 import importlib.resources
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
 
 from lxml import etree
 
-from sae.versement.description import Declared, Description, Rule, algorithm
+from sae.versement.description import SEDA_VERSION, Declared, Description, Rule, algorithm
 from sae.versement.refusal import Reason, Refusal, refuse
 
-NAMESPACE = "fr:gouv:culture:archivesdefrance:seda:v2.3"
+VERSIONS = ("2.1", "2.2", "2.3")
 MANIFEST = "manifest.xml"
-_N = f"{{{NAMESPACE}}}"
-_MAX_ERRORS = 10
-# What is read of a manifest: fields, and the elements that lead to them. Of anything else no tree is made.
-_FRAME = frozenset(
-    {
-        "ArchiveTransfer", "ArchivalAgency", "TransferringAgency", "DataObjectPackage", "DataObjectGroup",
-        "BinaryDataObject", "DescriptiveMetadata", "ArchiveUnit", "Content", "ManagementMetadata", "Management",
-        "AppraisalRule",
-    }
-)  # fmt: skip
-_FIELDS = frozenset(
-    {
-        "Identifier", "Date", "MessageIdentifier", "Uri", "MessageDigest", "Size", "Title", "Rule", "StartDate",
-        "FinalAction",
-    }
-)  # fmt: skip
-# 10,000 files take nine of these elements each, and twenty-four of all kinds with their attributes. Validating takes
-# some 140 bytes for each of any kind.
-_MAX_NODES, _MAX_KEPT, _MAX_TEXT, _MAX_DEPTH = 300_000, 150_000, 16_000_000, 100
-_BLOCK, _MAX_TAG = 1 << 16, 1 << 20
 UNKNOWN = "inconnu"
+_MAX_ERRORS = 10
+# 10,000 files as sedalib describes them take some thirty elements and attributes each; a million take seconds.
+_MAX_NODES, _MAX_DEPTH, _MAX_TAG = 1_000_000, 100, 1 << 20
+_MAX_NAMES = 10_000  # libxml2 2.9 looks every new name up among all those of the file
+_MAX_IDENTIFIER = 500
+_BLOCK = 1 << 16
+_SPACES = re.compile(r"[ \t\r\n]+")
+_ID = "{http://www.w3.org/XML/1998/namespace}id"
+_SINCE, _UNTIL = "{urn:creatic:seda-version}since", "{urn:creatic:seda-version}until"
+_DIGEST_SIZES = {"SHA-256": 32, "SHA-512": 64}
 
+
+def namespace(version: str) -> str:
+    """The namespace of a version of SEDA."""
+    return f"fr:gouv:culture:archivesdefrance:seda:v{version}"
+
+
+NAMESPACE = namespace(SEDA_VERSION)
+
+
+# -- the file -----------------------------------------------------------------------------------------------
 
 # No entity, no DTD, no network, nothing huge.
 _PARSER: dict[str, Any] = {
@@ -48,51 +55,46 @@ _PARSER: dict[str, Any] = {
 }  # fmt: skip
 
 
-class _Reading:
-    """A parser's target: the tree of what is read of a manifest, and nothing of the rest, which may be anything.
+class _Form:
+    """A parser's target: what is known of a manifest before its schema, as far as it was read; no tree is made.
 
     Raises Refusal at what would fill the memory or the processor.
     """
 
     def __init__(self) -> None:
+        self.root: etree.QName | None = None
         self.told = 0
-        self._nodes = self._kept = self._text = 0
-        self._stack: list[str | None] = []  # names of the open elements, None for those that are left out
-        self._tree = etree.TreeBuilder()
-        self.identifier: str | None = None
+        self._nodes = self._depth = 0
+        self._names: set[str] = set()
+        self._message: list[str] | None = None  # pieces of the identifier, once it began
+        self._taking = False
+
+    @property
+    def message(self) -> str:
+        return _collapsed("".join(self._message or []))
 
     def start_ns(self, prefix: str, uri: str) -> None:
-        self._count(1)
+        self._count(uri)
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        self._count(1 + len(attributes))
-        if len(self._stack) == _MAX_DEPTH:
+        self._count(tag, *attributes)
+        if self._depth == _MAX_DEPTH:
             raise refuse("MANIFESTE", f"{MANIFEST} imbrique ses éléments sur plus de {_MAX_DEPTH} niveaux.")
-        name = tag.rpartition("}")[2]
-        if self._stack and (self._stack[-1] not in _FRAME or name not in _FRAME | _FIELDS):
-            self._stack.append(None)
-            return
-        self._kept += 1
-        if self._kept > _MAX_KEPT:
-            raise refuse(
-                "MANIFESTE", f"{MANIFEST} décrit trop d'objets et d'unités : répartissez-les en plusieurs SIP."
-            )
-        self._stack.append(name if len(self._stack) else "ArchiveTransfer")
-        self._tree.start(tag, {key: value for key, value in attributes.items() if key == "algorithm"})
+        self._depth += 1
+        if self.root is None:
+            self.root = etree.QName(tag)
+        elif self._message is None and self._depth == 2 and tag == f"{{{self.root.namespace}}}MessageIdentifier":
+            self._message, self._taking = [], True
 
     def end(self, tag: str) -> None:
-        if self._stack.pop() is not None:
-            node: Any = self._tree.end(tag)  # type: ignore[func-returns-value] # it gives the element, stubs say not
-            if len(self._stack) == 1 and tag.rpartition("}")[2] == "MessageIdentifier":
-                self.identifier = str(node.text or "")
+        self.told += 1
+        self._depth -= 1
+        self._taking = False
 
     def data(self, text: str) -> None:
         self.told += 1
-        if self._stack[-1] in _FIELDS:
-            self._text += len(text) + 8  # each piece is an object until the element ends
-            if self._text > _MAX_TEXT:
-                raise refuse("MANIFESTE", f"{MANIFEST} a des champs démesurés : plus de {_MAX_TEXT // 1_000_000} Mo.")
-            self._tree.data(text)
+        if self._taking and self._message is not None and len(self._message) < 1000:
+            self._message.append(text)
 
     def comment(self, text: str) -> None:
         self.told += 1
@@ -106,181 +108,348 @@ class _Reading:
 
     def close(self) -> None: ...
 
-    def root(self) -> Any:
-        """The tree, once the whole file is read."""
-        return self._tree.close()
-
-    def _count(self, nodes: int) -> None:
+    def _count(self, *names: str) -> None:
         self.told += 1
-        self._nodes += nodes
+        self._nodes += len(names)
         if self._nodes > _MAX_NODES:
             text = f"a plus de {_MAX_NODES} éléments et attributs : répartissez le transfert en plusieurs SIP"
             raise refuse("MANIFESTE", f"{MANIFEST} {text}.")
+        self._names.update(names)
+        if len(self._names) > _MAX_NAMES:
+            raise refuse("MANIFESTE", f"{MANIFEST} a plus de {_MAX_NAMES} noms différents d'éléments et d'attributs.")
 
 
-def _parsed(path: Path, limit: int, identifier: bool = False) -> Any:
-    """The tree of a manifest, or its identifier alone if it is asked for. Raises Refusal (code MANIFESTE)."""
+def _survey(path: Path, limit: int, form: _Form) -> None:
+    """Read a manifest's form into `form`, as far as it goes. Raises Refusal (code MANIFESTE)."""
     if path.stat().st_size > limit:
         raise refuse("MANIFESTE", f"{MANIFEST} dépasse {limit // 1_000_000} Mo.")
-    reading = _Reading()
-    parser = etree.XMLParser(target=cast(Any, reading), **_PARSER)
-    told, silent = 0, 0
+    parser = etree.XMLParser(target=cast(Any, form), **_PARSER)
+    told = silent = 0
     try:
-        for block in _blocks(path):
-            parser.feed(block)
-            if identifier and reading.identifier is not None:
-                return reading.identifier
-            # The parser holds a tag, with its attributes, until it is whole.
-            silent, told = (silent + len(block) if reading.told == told else 0), reading.told
-            if silent > _MAX_TAG:
-                text = "a une balise, un commentaire ou une section CDATA de plus d'un mégaoctet"
-                raise refuse("MANIFESTE", f"{MANIFEST} {text}.")
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                parser.feed(block)
+                # The parser holds a tag, with its attributes, until it is whole.
+                silent, told = (silent + len(block) if form.told == told else 0), form.told
+                if silent > _MAX_TAG:
+                    text = "a une balise, un commentaire ou une section CDATA de plus d'un mégaoctet"
+                    raise refuse("MANIFESTE", f"{MANIFEST} {text}.")
         parser.close()
     except etree.XMLSyntaxError as error:
         where = f" (ligne {error.lineno})" if error.lineno else ""
         raise refuse("MANIFESTE", f"{MANIFEST} n'est pas du XML bien formé{where} : {error.msg}") from error
-    return UNKNOWN if identifier else reading.root()
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            yield block
+def _collapsed(text: Any) -> str:
+    """A text as xs:token has it."""
+    return " ".join(_SPACES.split(str(text or "").strip(" \t\r\n")))
 
 
-def parse_xml(path: Path, limit: int) -> Any:
-    """The root of a manifest of `limit` bytes at most, with the elements that are read here. Raises Refusal."""
-    return _parsed(path, limit)
+def asked(path: Path, limit: int) -> tuple[str, str]:
+    """The transfer's identifier and version of SEDA, as far as they can be read, for the answer to a refused SIP."""
+    form = _Form()
+    with suppress(Refusal):
+        _survey(path, limit, form)
+    found = [one for one in VERSIONS if form.root is not None and form.root.namespace == namespace(one)]
+    return form.message[:_MAX_IDENTIFIER] or UNKNOWN, (found or [SEDA_VERSION])[0]
+
+
+def _version(root: etree.QName | None) -> str:
+    """The version of a transfer; raises Refusal when the root is none's."""
+    given = root.namespace if root is not None else None
+    version = next((one for one in VERSIONS if given == namespace(one)), None)
+    if version is None:
+        known = f"{namespace(VERSIONS[0])} à {namespace(VERSIONS[-1])}"
+        raise refuse(
+            "MANIFESTE", f"L'espace de noms « {str(given)[:100]} » n'est pas celui du SEDA 2.1, 2.2 ou 2.3 ({known})."
+        )
+    if root is not None and root.localname != "ArchiveTransfer":
+        raise refuse("MANIFESTE", f"Le message est un « {root.localname[:100]} », un ArchiveTransfer est attendu.")
+    return version
+
+
+# -- the schema ---------------------------------------------------------------------------------------------
+
+
+class _Beside(etree.Resolver):
+    """The schemas that a schema of this package imports."""
+
+    def resolve(self, url: str, public_id: str, context: Any) -> Any:  # type: ignore[override] # the stubs lack context
+        return self.resolve_string(_resource(url.rpartition("/")[2]), context, base_url=url)
+
+
+def _resource(name: str) -> bytes:
+    return importlib.resources.files("sae.versement").joinpath(name).read_bytes()
 
 
 @cache
-def _schema() -> etree.XMLSchema:
-    text = importlib.resources.files("sae.versement").joinpath("seda-transfert.xsd").read_bytes()
-    return etree.XMLSchema(etree.fromstring(text))
+def _schema(version: str) -> etree.XMLSchema:
+    text = _resource("seda-transfert.xsd").replace(NAMESPACE.encode(), namespace(version).encode())
+    parser = etree.XMLParser(no_network=True)
+    parser.resolvers.add(_Beside())
+    root = etree.fromstring(text, parser)
+    for node in list(root.iter("{*}*")):
+        if not node.attrib.pop(_SINCE, version) <= version <= node.attrib.pop(_UNTIL, version):
+            node.getparent().remove(node)
+    return etree.XMLSchema(root)
 
 
-def _text(node: Any, path: str) -> str:
-    return " ".join(str(node.findtext("/".join(_N + step for step in path.split("/")), "")).split())
+# What libxml2 says of a fault, and how it is said here.
+_FRENCH = [
+    (r"Element '(.*?)', attribute '(.*?)': ", r"élément \1, attribut \2 : "),
+    (r"Element '(.*?)': ", r"élément \1 : "),
+    (r"This element is not expected\.", "cet élément n'est pas attendu ici."),
+    (r"Missing child element\(s\)\.", "il manque un élément."),
+    (r" Expected is one of \( (.*) \)\.", r" Sont attendus : \1."),
+    (r" Expected is \( (.*) \)\.", r" Est attendu : \1."),
+    (r"The attribute '(.*?)' is not allowed\.", r"cet attribut n'est pas admis."),
+    (r"The attribute '(.*?)' is required but missing\.", r"l'attribut \1 manque."),
+    (r"\[facet 'enumeration'\] The value '(.*)' is not an element of the set \{(.*)\}\.",
+     r"« \1 » n'est pas une des valeurs admises : \2."),
+    (r"\[facet 'minLength'\] The value (?:'' )?has a length of '0'; this underruns the allowed minimum length of '1'\.",
+     "la valeur est vide."),
+    (r"'(.*)' is not a valid value of the (?:local )?(?:atomic|union|list) type(?: '(?:xs:)?(.*)')?\.",
+     r"« \1 » n'est pas une valeur du type attendu \2."),
+    (r"Character content (?:other than whitespace )?is not allowed\b.*", "du texte n'est pas admis ici."),
+    (r"Element content is not allowed\b.*", "un élément n'est pas admis dans cette valeur."),
+    (r"The type definition is abstract\.", "le standard n'admet pas cet élément sans type précisé."),
+    (r"The element is not 'nillable'\.", "xsi:nil n'est pas admis."),
+    (r" type attendu  ?\.", " type attendu."),
+]  # fmt: skip
 
 
-def message_identifier(path: Path, limit: int) -> str:
-    """The transfer's identifier if it can be read at all, for the answer to a SIP that is refused."""
+def _french(message: str) -> str:
+    """A fault in words of this service; what is not known stays as libxml2 says it."""
+    text = re.sub(r"##other\{[^{}]*\}\*", "un élément d'un autre espace de noms", message)
+    text = re.sub(r"\{[^{}' ]*\}", "", re.sub(r"'([^']{100})[^']*'", r"'\1…'", text))
+    for pattern, wording in _FRENCH:
+        text = re.sub(pattern, wording, text, flags=re.DOTALL)
+    return text
+
+
+# -- what the gateway takes of it ---------------------------------------------------------------------------
+
+
+def _ended(path: Path, parser: Any) -> Iterator[tuple[Any, int]]:
+    """Each element as it ends, and its line; None and the line after each piece read. An element seen is forgotten.
+
+    Raises etree.XMLSyntaxError.
+    """
+    line = 1
+    with path.open("rb") as stream:
+        while piece := stream.readline(_BLOCK):
+            parser.feed(piece)
+            for _, node in parser.read_events():
+                yield node, line
+                node.clear(keep_tail=True)
+                # Not the node itself: the parser may be writing the text that follows it.
+                while node.getprevious() is not None:
+                    del node.getparent()[0]
+            yield None, line
+            line += piece.endswith(b"\n")
+    parser.close()
+    for _, node in parser.read_events():
+        yield node, line
+    yield None, line
+
+
+_REFERENCES = {
+    "ArchiveUnitRefId", "DataObjectReferenceId", "DataObjectGroupReferenceId", "SignedObjectId",
+    "SignedDocumentReferenceId",
+}  # fmt: skip
+_SEEN = _REFERENCES | {
+    "MessageIdentifier", "Date", "Identifier", "Title", "Uri", "Size", "Attachment", "MessageDigest", "Rule",
+    "StartDate", "FinalAction", "BinaryDataObject", "DataObjectGroupId", "Relationship",
+}  # fmt: skip
+
+
+@dataclass
+class _Transfer:
+    """What is taken of a manifest on the way, and the faults that the schema cannot tell element by element.
+
+    The validating parser has no table of identifiers: xs:ID and xs:IDREF are checked here.
+    """
+
+    version: str
+    values: dict[str, str] = field(default_factory=dict)
+    objects: list[dict[str, str]] = field(default_factory=list)
+    rules: list[tuple[str, str, str]] = field(default_factory=list)  # code, first day or "", final action
+    title: str = ""
+    faults: list[tuple[int, str]] = field(default_factory=list)  # line, text
+    _object: dict[str, str] = field(default_factory=dict)
+    _codes: list[tuple[str, str]] = field(default_factory=list)
+    _identifiers: set[str] = field(default_factory=set)
+    _references: dict[str, int] = field(default_factory=dict)
+
+    def see(self, node: Any, line: int) -> None:
+        """Take of an element, with all that it holds already seen, what is needed."""
+        if _ID in node.attrib:
+            self._identify(node.get(_ID), line)
+        name = node.tag.rpartition("}")[2]
+        if ("id" not in node.attrib and name not in _SEEN) or not self._standard(node):
+            return
+        if "id" in node.attrib:
+            self._identify(node.get("id"), line)
+        if name == "DataObjectGroupId":
+            self._identify(node.text, line)
+        elif name in _REFERENCES:
+            self._references.setdefault(_collapsed(node.text), line)
+        elif name == "Relationship":
+            self._references.setdefault(_collapsed(node.get("target")), line)
+        elif (parent := node.getparent()) is not None:
+            self._take(name, parent.tag.rpartition("}")[2], node)
+
+    def _standard(self, node: Any) -> bool:
+        """Neither the element nor what it stands in comes from another standard, of which the schema says nothing."""
+        space = f"{{{namespace(self.version)}}}"
+        while node is not None and node.tag.startswith(space):
+            node = node.getparent()
+        return node is None
+
+    def _identify(self, given: Any, line: int) -> None:
+        identifier = _collapsed(given)
+        if identifier in self._identifiers and len(self.faults) < _MAX_ERRORS:
+            self.faults.append((line, f"l'identifiant « {identifier[:100]} » est employé deux fois."))
+        self._identifiers.add(identifier)
+
+    def dangling(self) -> None:
+        """Add the references to what is not there to the faults."""
+        for wanted, line in self._references.items():
+            if wanted not in self._identifiers:
+                self.faults.append((line, f"rien ne porte l'identifiant « {wanted[:100]} », auquel on renvoie ici."))
+                if len(self.faults) >= _MAX_ERRORS:
+                    return
+
+    def _take(self, name: str, parent: str, node: Any) -> None:
+        text = _collapsed(node.text)
+        match parent, name:
+            case "ArchiveTransfer", "MessageIdentifier" | "Date":
+                self.values[name] = text
+            case "ArchivalAgency" | "TransferringAgency", "Identifier":
+                self.values[parent] = text
+            case "Content", "Title":
+                self.title = self.title or " ".join(str(node.text or "").split())[:300]
+            case "BinaryDataObject", "Uri" | "Size":
+                self._object[name] = text
+            case "BinaryDataObject", "Attachment":
+                self._object[name] = "oui"
+            case "BinaryDataObject", "MessageDigest":
+                self._object[name], self._object["algorithm"] = text, str(node.get("algorithm", ""))
+            case _, "BinaryDataObject":
+                self.objects.append({**self._object, "id": str(node.get("id", ""))})
+                self._object = {}
+            case "AppraisalRule", "Rule":
+                self._codes.append((text, ""))
+            case "AppraisalRule", "StartDate" if self._codes:
+                self._codes[-1] = (self._codes[-1][0], text)
+            case "AppraisalRule", "FinalAction":
+                self.rules += [(code, start, text) for code, start in self._codes]
+                self._codes = []
+
+
+def _read(path: Path, version: str) -> _Transfer:
+    """Read a well-formed manifest against its schema. Raises Refusal with all that does not conform to it."""
+    transfer = _Transfer(version)
+    # Not with a target: lxml then validates no attribute.
+    parser = etree.XMLPullParser(
+        events=("end",), schema=_schema(version), remove_comments=True, remove_pis=True, **_PARSER
+    )
+    faults: list[tuple[int, str]] = []
     try:
-        return " ".join(_parsed(path, limit, identifier=True).split())[:500] or UNKNOWN
-    except Refusal:
-        return UNKNOWN
+        for node, line in _ended(path, parser):
+            if node is not None:
+                transfer.see(node, line)
+                continue
+            said = [one for one in parser.feed_error_log if one.domain_name == "SCHEMASV"]
+            faults += [(line, _french(str(one.message))) for one in said[len(faults) :]]
+            if len(faults) >= _MAX_ERRORS:
+                break
+    except etree.XMLSyntaxError as error:  # said at the end, when something did not conform
+        faults = faults or [(0, _french(str(error.msg)))]
+    if not faults:
+        transfer.dangling()
+    if faults := sorted([*faults, *transfer.faults])[:_MAX_ERRORS]:
+        told = (f"Ligne {line} : " + f"non conforme au SEDA {version} : {text}"[:400] for line, text in faults)
+        raise Refusal(Reason("MANIFESTE", text) for text in told)
+    return transfer
 
 
 def read(path: Path, fingerprint: str, limit: int, agency: str) -> Description:
-    """Read and check a manifest. `agency` is this archive's identifier. Raises Refusal."""
-    root = parse_xml(path, limit)
-    _check_root(root)
-    if faults := _schema_faults(path, _schema()):
-        raise Refusal(faults)
-    addressed = _text(root, "ArchivalAgency/Identifier")
-    if addressed != agency:
-        raise refuse("MANIFESTE", f"Le transfert est adressé à « {addressed} » ; ce service est « {agency} ».")
-    sent = date.fromisoformat(_text(root, "Date")[:10])
-    package = root.find(f"{_N}DataObjectPackage")
-    files = list(_files(package))
-    if not files:
-        raise refuse("MANIFESTE", "Le transfert n'annonce aucun objet-données binaire.")
-    if twice := _twice(files):
-        raise refuse("MANIFESTE", f"« {sorted(twice)[0]} » est annoncé deux fois.")
-    titles = [" ".join(str(node.text or "").split()) for node in package.iter(f"{_N}Title")]
+    """Read and check a manifest. `agency` is this archive's identifier. Raises Refusal (code MANIFESTE).
+
+    What does not conform to the standard is told first; then, of a transfer that conforms, what this service refuses.
+    """
+    form = _Form()
+    _survey(path, limit, form)
+    transfer = _read(path, _version(form.root))
+    faults: list[str] = []
+    if len(form.message) > _MAX_IDENTIFIER or not form.message:
+        faults.append(f"MessageIdentifier est vide ou fait plus de {_MAX_IDENTIFIER} caractères.")
+    if (addressed := transfer.values["ArchivalAgency"]) != agency:
+        faults.append(f"Le transfert est adressé à « {addressed[:100]} » ; ce service est « {agency} ».")
+    files = list(_files(transfer, faults))
+    if not transfer.objects:
+        faults.append("Le transfert n'annonce aucun objet-données binaire : il n'y a rien à archiver.")
+    seen: set[str] = set()
+    for one in files:
+        if one.name in seen:
+            faults.append(f"« {one.name[:200]} » est annoncé deux fois.")
+        seen.add(one.name)
+    rules = list(_rules(transfer, faults))
+    if faults:
+        raise Refusal(Reason("MANIFESTE", text) for text in faults)
     return Description(
         kind="SEDA",
-        message=_text(root, "MessageIdentifier"),
-        agency=_text(root, "TransferringAgency/Identifier"),
-        title=(next(filter(None, titles), ""))[:300],
-        rules=list(_rules(package, sent)),
+        message=form.message,
+        agency=transfer.values["TransferringAgency"],
+        title=transfer.title,
+        rules=rules,
         files=files,
         manifests=[MANIFEST],
         fingerprint=fingerprint,
+        seda=transfer.version,
     )
 
 
-def _twice(files: Sequence[Declared]) -> set[str]:
-    seen: set[str] = set()
-    return {one.name for one in files if one.name in seen or seen.add(one.name)}  # type: ignore[func-returns-value] # set.add gives None
+def _files(transfer: _Transfer, faults: list[str]) -> Iterator[Declared]:
+    for one in transfer.objects:
+        called = f"L'objet « {one['id'][:100]} »"
+        if "Uri" not in one:
+            where = "porte son contenu dans le bordereau (Attachment)" if "Attachment" in one else "n'a pas d'Uri"
+            faults.append(f"{called} {where} : mettez son contenu dans un fichier du SIP, désigné par Uri.")
+            continue
+        try:
+            name = algorithm(one["algorithm"])
+        except Refusal as refusal:
+            faults.append(f"{called} : {refusal}")
+            continue
+        digest = _digest(one["MessageDigest"], name)
+        if digest is None:
+            faults.append(f"{called} : son empreinte n'a pas la longueur d'un {name}.")
+            continue
+        uri = unicodedata.normalize("NFC", unquote(one["Uri"])).removeprefix("./")
+        yield Declared(name=uri, algorithm=name, digest=digest, size=int(one["Size"]) if "Size" in one else None)
 
 
-def _check_root(root: Any) -> None:
-    name = etree.QName(root)
-    if name.namespace != NAMESPACE:
-        raise refuse("MANIFESTE", f"L'espace de noms « {name.namespace} » n'est pas celui du SEDA 2.3 ({NAMESPACE}).")
-    if name.localname != "ArchiveTransfer":
-        raise refuse("MANIFESTE", f"Le message est un « {name.localname} », un ArchiveTransfer est attendu.")
-
-
-def _schema_faults(path: Path, schema: etree.XMLSchema) -> list[Reason]:
-    """The first faults against the schema, with their lines; none when the file conforms.
-
-    Validated as it is read: on a tree, a file made of faults alone would take hours.
-    """
-    first = next(((rank, one) for rank, one in enumerate(_validated(_blocks(path), schema)) if one[1]), None)
-    if first is None:
-        return []
-    clean, (block, faults) = first
-    # The validator tells no line: it is given the first block that has faults again, line by line.
-    lines = block.splitlines(keepends=True)
-    pieces = _validated(chain(islice(_blocks(path), clean), lines), schema)
-    found, line = [], 1
-    for piece, faults in islice(pieces, clean + len(lines)):
-        found += [(line, fault) for fault in faults]
-        line += piece.count(b"\n")
-    return [
-        Reason("MANIFESTE", f"Ligne {line} : non conforme au SEDA 2.3. {fault}"[:400])
-        for line, fault in (found or [(line, fault) for fault in faults])[:_MAX_ERRORS]
-    ]
-
-
-class _Deaf:
-    """A parser's target that keeps nothing."""
-
-    def start(self, tag: str, attributes: Mapping[str, str]) -> None: ...
-
-    def end(self, tag: str) -> None: ...
-
-    def close(self) -> None: ...
-
-
-def _validated(pieces: Iterable[bytes], schema: etree.XMLSchema) -> Iterator[tuple[bytes, list[str]]]:
-    """Each piece of a well-formed file, with the faults that came to light with it."""
-    parser = etree.XMLParser(schema=schema, target=cast(Any, _Deaf()), **_PARSER)
-    told = 0
-    for piece in pieces:
-        parser.feed(piece)
-        log = [one for one in parser.feed_error_log if one.domain_name.startswith("SCHEMAS")]
-        yield piece, [str(one.message).replace(_N, "") for one in log[told:]]
-        told = len(log)
+def _digest(text: str, name: str) -> str | None:
+    """A digest in hexadecimal, which the standard also lets be written in base64; None when its length is wrong."""
+    plain = text.replace(" ", "")
+    if re.fullmatch(r"[0-9A-Fa-f]+", plain) and len(plain) == 2 * _DIGEST_SIZES[name]:
+        return plain.lower()
     try:
-        parser.close()
-    except etree.XMLSyntaxError as error:
-        yield b"", [str(error.msg).replace(_N, "")]
+        raw = base64.b64decode(plain, validate=True)
+    except ValueError:
+        return None
+    return raw.hex() if len(raw) == _DIGEST_SIZES[name] else None
 
 
-def _files(package: Any) -> Iterator[Declared]:
-    for node in package.iter(f"{_N}BinaryDataObject"):
-        digest = node.find(f"{_N}MessageDigest")
-        size = _text(node, "Size")
-        yield Declared(
-            name=unquote(_text(node, "Uri")).removeprefix("./"),
-            algorithm=algorithm(digest.get("algorithm")),
-            digest=" ".join(str(digest.text).split()).lower(),
-            size=int(size) if size else None,
-        )
-
-
-def _rules(package: Any, sent: date) -> Iterator[Rule]:
-    for node in package.iter(f"{_N}AppraisalRule"):
-        action = _text(node, "FinalAction")
-        for rule in node.iterfind(f"{_N}Rule"):
-            following = rule.getnext()
-            start = sent
-            if following is not None and etree.QName(following).localname == "StartDate":
-                start = date.fromisoformat(str(following.text).strip()[:10])
-            yield Rule(" ".join(str(rule.text).split()), start, action)
+def _rules(transfer: _Transfer, faults: list[str]) -> Iterator[Rule]:
+    for code, start, action in transfer.rules:
+        day = start or transfer.values["Date"]  # a rule without a day counts from the transfer
+        try:
+            yield Rule(code, date.fromisoformat(day[:10]), action)
+        except ValueError:
+            faults.append(f"La règle « {code[:100]} » part du {day[:40]} : une année de 1 à 9999 est attendue.")
 
 
 # -- the answer ---------------------------------------------------------------------------------------------
@@ -307,12 +476,14 @@ def reply(
     comments: Iterable[str],
     events: Iterable[Happened],
     aip: str | None = None,
+    version: str = SEDA_VERSION,
 ) -> bytes:
-    """An ArchiveTransferReply (SEDA 2.3): OK with the archive's identifier, or KO with the reasons as events."""
-    root = etree.Element(f"{_N}ArchiveTransferReply", nsmap={None: NAMESPACE})  # type: ignore[dict-item] # the default namespace
+    """An ArchiveTransferReply (SEDA `version`): OK with the archive's identifier, or KO with the reasons as events."""
+    space = namespace(version)
+    root = etree.Element(f"{{{space}}}ArchiveTransferReply", nsmap={None: space})  # type: ignore[dict-item] # the default namespace
 
     def add(parent: Any, name: str, text: str | None = None) -> Any:
-        node = etree.SubElement(parent, _N + name)
+        node = etree.SubElement(parent, f"{{{space}}}{name}")
         if text is not None:
             node.text = _clean(text)
         return node
@@ -344,9 +515,19 @@ def reply(
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
 
 
-def acknowledgement(*, identifier: str, received: str, when: datetime, agency: str, sender: str, comment: str) -> bytes:
-    """An Acknowledgement (SEDA 2.3): the SIP is in our hands, its answer comes later."""
-    root = etree.Element(f"{_N}Acknowledgement", nsmap={None: NAMESPACE})  # type: ignore[dict-item] # the default namespace
+def acknowledgement(
+    *,
+    identifier: str,
+    received: str,
+    when: datetime,
+    agency: str,
+    sender: str,
+    comment: str,
+    version: str = SEDA_VERSION,
+) -> bytes:
+    """An Acknowledgement (SEDA `version`): the SIP is in our hands, its answer comes later."""
+    space = namespace(version)
+    root = etree.Element(f"{{{space}}}Acknowledgement", nsmap={None: space})  # type: ignore[dict-item] # the default namespace
     values = (
         ("Comment", comment),
         ("Date", when.isoformat(timespec="seconds")),
@@ -354,12 +535,14 @@ def acknowledgement(*, identifier: str, received: str, when: datetime, agency: s
         ("MessageReceivedIdentifier", received or UNKNOWN),
     )
     for name, text in values:
-        etree.SubElement(root, _N + name).text = _clean(text)
+        etree.SubElement(root, f"{{{space}}}{name}").text = _clean(text)
     for name, text in (("Sender", agency), ("Receiver", sender)):
-        etree.SubElement(etree.SubElement(root, _N + name), f"{_N}Identifier").text = _clean(text)
+        node = etree.SubElement(root, f"{{{space}}}{name}")
+        etree.SubElement(node, f"{{{space}}}Identifier").text = _clean(text)
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
 
 
 def _clean(text: str) -> str:
-    """XML 1.0 has no control characters."""
-    return "".join(char if char >= " " or char in "\n\t" else "?" for char in text).encode("utf-8", "replace").decode()
+    """XML 1.0 has no control characters, nor U+FFFE and U+FFFF."""
+    clean = "".join(char if (char >= " " and char not in "\ufffe\uffff") or char in "\n\t" else "?" for char in text)
+    return clean.encode("utf-8", "replace").decode()
