@@ -71,7 +71,9 @@ def run_profile_tests(folder: Path, answering: str) -> Path:
     source = source.replace("def pytest_generate_tests", "def _unused").replace("def hostvars", "def _unused2")
     (folder / "conftest.py").write_text(source + f"\ndef _answers(address): return {answering}\n", encoding="utf-8")
     (folder / "test_x.py").write_text(TESTS, encoding="utf-8")
-    (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {REPO / 'collections'} {REPO / 'tests' / 'profiles'}\n")
+    (folder / "pytest.ini").write_text(
+        f"[pytest]\npythonpath = {REPO / 'collections'} {REPO / 'tests' / 'profiles'} {REPO}\n"
+    )
     report = folder / "junit.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-m", "not leaves_traces", "--junitxml", str(report)]
     command += ["-p", "no:cacheprovider", "test_x.py"]
