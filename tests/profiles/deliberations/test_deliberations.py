@@ -455,10 +455,11 @@ def test_a_first_password_opens_nothing_but_its_change(site: Site) -> None:
         pytest.skip("ce compte a déjà changé le sien")
     browser = Browser(site)
     assert browser.log_in(login, site.first_password(login)).status == 302
-    for path in ("/", "/la-madeleine/seances", "/@@personal-information", "/++theme++x/../la-madeleine/seances",
-                 "/la-madeleine/seances/++theme++deliberations"):  # fmt: skip
+    for path in ("/", "/la-madeleine/seances", "/@@personal-information", "/++theme++x/../la-madeleine/seances"):
         answer = browser.ask("GET", path)
         assert (answer.status, answer.headers["Location"]) == (302, f"https://{site.name}/@@forced-password-change")
+    answer = browser.ask("GET", "/la-madeleine/seances/++theme++deliberations")  # nobody's to read
+    assert answer.status == 302 and "require_login" in answer.headers["Location"]
     refused = site.ask("POST", "/@login", JSON, json={"login": login, "password": site.first_password(login)})
     assert refused.status == 403
     for new in ("court-9A", "toutminuscules", "MotDePasse-2026", site.first_password(login)):

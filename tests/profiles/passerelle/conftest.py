@@ -110,10 +110,15 @@ class Passerelle:
             nonlocal last
             last = self.step(reference)
             if last != step:
-                self.on_connector("systemctl start tdt-connector-passerelle.service")
+                self.call_connector()
             return last == step
 
         wait_for(there, lambda: f"« {step} » pour {reference}, qui en est à « {last} »", seconds, every=1)
+
+    def call_connector(self) -> None:
+        """Have it come now; systemd would take so many starts for a fault."""
+        unit = "tdt-connector-passerelle.service"
+        self.on_connector(f"systemctl reset-failed {unit}; systemctl start {unit}")
 
     def track(self, reference: str) -> dict[str, Any]:
         """What others answered of an act."""

@@ -159,7 +159,7 @@ def test_what_the_connector_rejects_is_put_aside_with_its_reason_then_taken_up(p
     reference = passerelle.deposit(number(), matter="7")
 
     def rejected() -> bool:
-        passerelle.on_connector("systemctl start tdt-connector-passerelle.service")
+        passerelle.call_connector()
         return "trop large" in passerelle.step(reference)
 
     told = "« trop large » pour {}, qui en est à « {} »"
@@ -186,7 +186,7 @@ def test_killed_and_without_database_again_and_again_each_act_goes_through_once(
     try:
         for _turn in range(6):
             passerelle.run("systemctl kill --signal=KILL passerelle.service || true")
-            passerelle.on_connector("systemctl start tdt-connector-passerelle.service")
+            passerelle.call_connector()
             time.sleep(4)  # of work, more or less, before it is killed again: nothing is waited for
         passerelle.run("systemctl restart postgresql.service")
     finally:
