@@ -154,6 +154,15 @@ def test_what_is_declared_comes_back_as_it_was(saved: Saved) -> None:
     assert os.fsencode(where / os.fsdecode(b"latin-\xe9")).endswith(b"\xe9")
 
 
+def test_all_of_a_folder_comes_back_and_the_folder_is_no_stranger(saved: Saved) -> None:
+    """As the control node saves itself: borg's tar begins with the folder, its list does not judge it."""
+    saved.elements = [{"name": "poste-de-commande", "paths": ["."]}]
+    saved.write("pki/registre", "un")
+    done = saved.put_back(".")
+    assert done["refuses"] == {"nombre": 0, "dits": []}
+    assert saved.there() == {"pki", "pki/registre"}
+
+
 def test_what_is_not_declared_does_not_come_back(saved: Saved) -> None:
     for name in ("etc/sudoers.d/x", "root/.ssh/authorized_keys", "etc/creatic-autre/x", "etc/creatic/sauvegarde/cle",
                  "etc/cron.d/x", "usr/bin/creatic-sauvegarde"):  # fmt: skip

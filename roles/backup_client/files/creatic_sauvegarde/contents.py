@@ -253,8 +253,8 @@ class Contents:
         return self._within(path) and not (self._left and self._left.match(path))
 
     def unlisted(self, path: str) -> bool:
-        """Whether something is declared, and was not in the list."""
-        return self.inside(path) and path not in self.entries and path not in self._refused
+        """Whether something is declared, and was not in the list; the base itself stays as it is."""
+        return path != "." and self.inside(path) and path not in self.entries and path not in self._refused
 
     def _within(self, path: str) -> bool:
         return self._all or any(path == one or path.startswith(f"{one}/") for one in self._declared)
