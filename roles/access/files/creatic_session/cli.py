@@ -138,7 +138,7 @@ def _become(account: pwd.struct_passwd, asked: list[str]) -> NoReturn:
     os.setuid(account.pw_uid)
     os.environ |= {"HOME": account.pw_dir, "USER": account.pw_name, "LOGNAME": account.pw_name, "SHELL": "/bin/bash"}
     os.environ.pop("MAIL", None)
-    os.execv("/bin/bash", ["bash", "-c", *asked] if asked else ["-bash"])  # noqa: S606 - it is the shell
+    os.execv("/bin/bash", ["bash", "-c", *asked] if asked else ["-bash"])  # noqa: S606 - the holder's own shell
 
 
 def main() -> int:
@@ -148,7 +148,7 @@ def main() -> int:
         match arguments:
             case ["-c", forced]:
                 command = recorded(forced, os.environ.get("SSH_ORIGINAL_COMMAND", ""), time.time())
-                os.execv("/usr/bin/sudo", command)  # noqa: S606 - a shell would read the command again
+                os.execv("/usr/bin/sudo", command)  # noqa: S606 - in a shell the words would be read again
             case ["ouvrir", serial, end, *asked] if _NUMBER.fullmatch(serial) and _NUMBER.fullmatch(end):
                 if len(asked) <= 1:
                     return opened(serial, end, asked)

@@ -178,7 +178,7 @@ def _explained() -> Iterator[None]:
 
 def _tar(source: _Bounded, limits: Limits) -> Iterator[tuple[str, int, BinaryIO]]:
     with source.headers(_MAX_HEADER):
-        archive = tarfile.open(fileobj=cast(BinaryIO, source), mode="r:", errorlevel=2)  # noqa: SIM115 - closed below
+        archive = tarfile.open(fileobj=cast(BinaryIO, source), mode="r:", errorlevel=2)  # noqa: SIM115 - `with` follows
     with archive:
         for rank, member in enumerate(_headers(archive, source)):
             _check_count(rank, limits)
@@ -200,7 +200,7 @@ def _headers(archive: tarfile.TarFile, source: _Bounded) -> Iterator[tarfile.Tar
             member = archive.next()
         if member is None:
             return
-        archive.members.clear()  # type: ignore[attr-defined] # its list, which typeshed leaves out
+        archive.members.clear()  # type: ignore[attr-defined] # in CPython, not in typeshed
         if len(archive.pax_headers) > _MAX_COMMON:
             raise refuse("CONTENEUR", "Le conteneur annonce un en-tête démesuré.")
         yield member

@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.answers import clean
-from ansible_collections.cdg59.creatic.plugins.module_utils.redaction import (
-    MASK,  # noqa: F401 - a word of an audit, as those below
-    redact,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.redaction import redact
 
 LEVELS = ("minimal", "intermediary", "enhanced", "high")
 PHASES = {
