@@ -90,11 +90,8 @@ def test_an_act_of_the_passerelle_comes_back_acknowledged(world: World, commune:
     assert len(commune.rows()) == 1
 
 
-def test_a_flow_signed_in_the_parapheur_comes_back_acknowledged_by_helios(
-    flows: World, commune: Commune, tdt: TdtServer
-) -> None:
-    world, reference = flows, "parapheur:bordereau"
-    sent = commune.drop_pes().replace(b"PES1", b"PES2")
+def bring_flow(world: World, commune: Commune, reference: str, sent: bytes) -> None:
+    """A flow that was dropped comes by the parapheur instead, signed there."""
     (commune.root / "depot" / "flux.xml").unlink()
     fields = {"numero": "", "date": "2026-11-20", "objet": "Bordereau 12", "matiere": ""}
     world.parapheur.bring(reference, sent, circuit="pes", **fields)
@@ -102,6 +99,14 @@ def test_a_flow_signed_in_the_parapheur_comes_back_acknowledged_by_helios(
     world.chain.look()
     world.chain.look()
     world.drain()
+
+
+def test_a_flow_signed_in_the_parapheur_comes_back_acknowledged_by_helios(
+    flows: World, commune: Commune, tdt: TdtServer
+) -> None:
+    world, reference = flows, "parapheur:bordereau"
+    sent = commune.drop_pes().replace(b"PES1", b"PES2")
+    bring_flow(world, commune, reference, sent)
     assert relay(commune)[0] == f"flux : pris à la passerelle ({reference})."
     other = {"reference": reference, "etat": "acquittee", "id_acte": "PES-1-flux-0123456789ab"}
     with pytest.raises(BadRequest, match="celui d'un autre flux"):
@@ -129,13 +134,7 @@ def test_what_the_dgfip_refuses_of_a_flow_is_on_the_page(
     monkeypatch.setattr(s2low.S2low, "pes_receipt", lambda driver, transaction: REFUSALS)
     world, reference = flows, "parapheur:bordereau"
     sent = commune.drop_pes()
-    (commune.root / "depot" / "flux.xml").unlink()
-    fields = {"numero": "", "date": "2026-11-20", "objet": "Bordereau 12", "matiere": ""}
-    world.parapheur.bring(reference, sent, circuit="pes", **fields)
-    world.parapheur.sign()
-    world.chain.look()
-    world.chain.look()
-    world.drain()
+    bring_flow(world, commune, reference, sent)
     relay(commune)
     commune.run()
     assert relay(commune) == [f"{reference} : refusee, dit à la passerelle."]
