@@ -256,6 +256,8 @@ def several(*changes: Change) -> Change:
         (annotation(), True),
         (annotation((0, 0, 0, 0)), True),
         (annotation((400, 180, 100, 100)), True),
+        (annotation((0, 0, 240, 250)), True),
+        (annotation((0, 0, 260, 250)), False),
         (in_catalog("/Version", lambda _: pdf_name("/2.0")), True),
         (change_page, False),
         (turn_page, False),
@@ -274,9 +276,9 @@ def several(*changes: Change) -> Change:
         (in_catalog("/OpenAction", lambda _: SCRIPT), False),
         (in_catalog("/OCProperties", lambda _: SCRIPT), False),
     ],
-    ids=["unused", "stamp", "unseen", "stamp upside down", "version", "text", "crop", "page", "page upside down",
-         "half a page", "not scaled", "not turned", "several", "free text", "text field", "action", "actions", "layer",
-         "not an annotation", "opening", "layers"],
+    ids=["unused", "stamp", "unseen", "stamp upside down", "an eighth", "more", "version", "text", "crop", "page",
+         "page upside down", "half a page", "not scaled", "not turned", "several", "free text", "text field",
+         "action", "actions", "layer", "not an annotation", "opening", "layers"],
 )  # fmt: skip
 def test_what_comes_beside_the_document(issuer: Issuer, act: Path, tmp_path: Path, change: Change, same: bool) -> None:
     path = sign(issuer, updated(act, tmp_path / "change.pdf", change))
