@@ -30,22 +30,20 @@ os.environ["PATH"] = f"{TOP / '.venv' / 'bin'}:{os.environ['PATH']}"
 LAB = TOP / "inventories" / "lab"
 INVENTORY = TOP / os.environ.get("CREATIC_INVENTORY", "inventories/lab")
 
-from ansible_collections.cdg59.creatic.plugins.module_utils import (  # noqa: E402 - path above
-    access,
-    archive_patch,
-    audit_run,
-    audit_store,
-    backup_drill,
-    controls,
-    evidence,
-    evidence_store,
-    groupement,
-)
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import AuditError  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab import Lab  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError  # noqa: E402 - same
+from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as audit_run
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError
+from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 
 
 def _home() -> Path:

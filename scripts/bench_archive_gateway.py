@@ -22,9 +22,9 @@ TOP = Path(__file__).resolve().parents[1]
 for folder in (TOP, TOP / "roles" / "archive_gateway" / "files"):
     sys.path.insert(0, str(folder))
 
-from tests.profiles.archive_gateway.conftest import AGENCY, SIRENS, Gateway  # noqa: E402 - found through the lines above
-from tests.unit.archive_gateway.gateway_harness import GONDECOURT, PDF, FakeClamd, sip  # noqa: E402 - same
-from tests.unit.archive_gateway.gateway_harness import Gateway as Alone  # noqa: E402 - same
+from tests.profiles.archive_gateway.conftest import AGENCY, SIRENS, Gateway
+from tests.unit.archive_gateway.gateway_harness import GONDECOURT, PDF, FakeClamd, sip
+from tests.unit.archive_gateway.gateway_harness import Gateway as Alone
 
 SIZES = {"10 ko": (10_000, 30), "1 Mo": (1_000_000, 10), "100 Mo": (100_000_000, 2)}
 HOME = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"

@@ -16,13 +16,13 @@ TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP))
 sys.path.insert(0, str(TOP / "roles" / "archive_gateway" / "files"))
 
-from sae.journal import Journal, timestamp  # noqa: E402 - found through the lines above
-from sae.journal.export import export  # noqa: E402 - same
-from sae.journal.seal import Sealer, seal_of  # noqa: E402 - same
-from sae.journal.verify import make_proof, verify_folder, verify_proof  # noqa: E402 - same
-from sae.store import FileStore  # noqa: E402 - same
+from sae.journal import Journal, timestamp
+from sae.journal.export import export
+from sae.journal.seal import Sealer, seal_of
+from sae.journal.verify import make_proof, verify_folder, verify_proof
+from sae.store import FileStore
 
-from tests.unit.archive_proof.authority import Authority  # noqa: E402 - same
+from tests.unit.archive_proof.authority import Authority
 
 DURABLE = 500  # events appended one by one, each on disk
 

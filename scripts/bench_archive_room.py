@@ -22,7 +22,7 @@ TOP = Path(__file__).resolve().parents[1]
 for folder in ("", "collections", "roles/archive_gateway/files"):
     sys.path.insert(0, str(TOP / folder))
 
-from tests.journeys.archive_client import (  # noqa: E402 - found through the lines above
+from tests.journeys.archive_client import (
     ADDRESSES,
     AS_GATEWAY,
     ROOM,
@@ -35,7 +35,7 @@ from tests.journeys.archive_client import (  # noqa: E402 - found through the li
     place,
     whole,
 )
-from tests.journeys.conftest import ENVIRONMENT, REPO, command  # noqa: E402 - same
+from tests.journeys.conftest import ENVIRONMENT, REPO, command
 
 SIZES = {"10 ko": 10_000, "1 Mo": 1_000_000, "100 Mo": 100_000_000}
 IDLE_S = 30

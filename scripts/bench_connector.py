@@ -25,10 +25,10 @@ sys.path.insert(0, str(TOP / "collections"))
 sys.path.insert(0, str(TOP / "roles" / "tdt_connector" / "files"))
 sys.path.insert(0, str(TOP / "roles" / "tdt_simulator" / "files"))
 
-from tdt_connector.client import Client  # noqa: E402 - found through the lines above
-from tdt_connector.config import Delays  # noqa: E402 - found through the lines above
+from tdt_connector.client import Client
+from tdt_connector.config import Delays
 
-from tests.unit.tdt_connector.connector_harness import Authority, Commune, platform  # noqa: E402 - found through the lines above
+from tests.unit.tdt_connector.connector_harness import Authority, Commune, platform
 
 STATUS_DELAY = 1.0  # seconds between two statuses at the TdT, as in the lab
 

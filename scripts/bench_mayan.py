@@ -17,14 +17,10 @@ from typing import Any
 TOP = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TOP), str(TOP / "collections"), str(TOP / "roles/signature/files")]
 
-from ansible_collections.cdg59.creatic.plugins.module_utils import (  # noqa: E402 - found by the paths set above
-    ged,
-    mayan_config,
-    parapheur,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged, mayan_config, parapheur
 
-from tests.profiles.ged.conftest import Store  # noqa: E402 - found by the paths set above
-from tests.profiles.parapheur.conftest import Parapheur  # noqa: E402 - found by the paths set above
+from tests.profiles.ged.conftest import Store
+from tests.profiles.parapheur.conftest import Parapheur
 
 
 def commune(number: int) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from statistics import median
 TOP = Path(__file__).parents[1]
 sys.path[:0] = [str(TOP), *(str(path) for path in (TOP / "roles").glob("*/files")), str(TOP / "collections")]
 
-from passerelle.config import Commune, Config  # noqa: E402 - needs the paths
-from passerelle.queue import Queue  # noqa: E402 - same
+from passerelle.config import Commune, Config
+from passerelle.queue import Queue
 
-from tests.unit.passerelle import database, passerelle_harness  # noqa: E402 - same
-from tests.unit.passerelle.passerelle_harness import ALL, FINISHED, FakeConnector, World  # noqa: E402 - same
-from tests.unit.tdt_connector.connector_harness import Authority  # noqa: E402 - same
+from tests.unit.passerelle import database, passerelle_harness
+from tests.unit.passerelle.passerelle_harness import ALL, FINISHED, FakeConnector, World
+from tests.unit.tdt_connector.connector_harness import Authority
 
 COMMUNES = {f"c{rank}": Commune(f"c{rank}", f"Commune {rank}", f"{215900000 + rank}", ALL) for rank in range(10)}
 

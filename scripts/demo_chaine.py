@@ -29,16 +29,16 @@ from typing import Any
 TOP = Path(__file__).parents[1]
 sys.path[:0] = [str(TOP), str(TOP / "collections"), *map(str, sorted(TOP.glob("roles/*/files")))]
 
-import testinfra  # noqa: E402 - paths above
-import urllib3  # noqa: E402 - same
+import testinfra
+import urllib3
 
-from tests.patience import wait_for  # noqa: E402 - same
-from tests.profiles.commune_pc.test_signature import typing  # noqa: E402 - same
-from tests.profiles.deliberations.conftest import HTML, MANAGER, MAYOR, Site  # noqa: E402 - same
-from tests.profiles.deliberations.window import open_window  # noqa: E402 - same
-from tests.profiles.ged.conftest import Store  # noqa: E402 - same
-from tests.profiles.parapheur.conftest import Parapheur  # noqa: E402 - same
-from tests.profiles.passerelle.conftest import Passerelle  # noqa: E402 - same
+from tests.patience import wait_for
+from tests.profiles.commune_pc.test_signature import typing
+from tests.profiles.deliberations.conftest import HTML, MANAGER, MAYOR, Site
+from tests.profiles.deliberations.window import open_window
+from tests.profiles.ged.conftest import Store
+from tests.profiles.parapheur.conftest import Parapheur
+from tests.profiles.passerelle.conftest import Passerelle
 
 INVENTORY = TOP / "inventories" / "lab"
 PC, CONNECTOR = "gondecourt-pc-secretariat", "gondecourt-connecteur"

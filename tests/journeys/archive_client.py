@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils import archive_room
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab import Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import Lab
 from sae.store import StoreError, SwiftSettings, SwiftStore
 
 from tests.patience import wait_for

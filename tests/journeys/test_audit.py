@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit_store import audits
-from ansible_collections.cdg59.creatic.plugins.module_utils.scap import PROFILES
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.scap import PROFILES
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.store import audits
 
 from .conftest import ENVIRONMENT, HOME, REPO, command, cut_off, differences, on_host, state_of, wait_for_return
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import verify
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import verify
 
 from .conftest import HOME, command, differences, on_host, state_of
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import runs
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs
 from lxml import etree, html
 
 from .conftest import ENVIRONMENT, HOME, REPO, command, cut_off, rollout, wait_for_return

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab import BRIDGE, RUN, WATCHERS, Host, Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import BRIDGE, RUN, WATCHERS, Host, Lab
 
 from tests.patience import wait_for
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import lab as lab_module
-from ansible_collections.cdg59.creatic.plugins.module_utils import lab_uml
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab import STATE, Host, Lab, LabError
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab import machines as lab_module
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab import uml as lab_uml
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import STATE, Host, Lab, LabError
 
 from tests.patience import wait_for
 

@@ -21,7 +21,9 @@ from typing import Any
 
 import pytest
 import testinfra
-from ansible_collections.cdg59.creatic.plugins.module_utils import audit, audit_verdict, controls
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import sources as audit
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import verdict as audit_verdict
 from testinfra.host import Host
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # it tells none
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.cdg59.creatic.plugins.module_utils.nft_rules import render
+from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.rules import render
 
 TOP = Path(__file__).parents[3]
 

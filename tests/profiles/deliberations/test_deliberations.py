@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import deliberations, groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 from testinfra.host import Host
 
 from tests.profiles.deliberations.conftest import (

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 import urllib3
-from ansible_collections.cdg59.creatic.plugins.module_utils import ged, groupement
-from ansible_collections.cdg59.creatic.plugins.module_utils.mayan_api import Mayan
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import Mayan
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 

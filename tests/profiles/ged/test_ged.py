@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import mayan_config
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_config
 from testinfra.host import Host
 
 from tests.patience import wait_for

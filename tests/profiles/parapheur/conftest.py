@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import groupement, parapheur, pkcs11_token
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner, Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_x509 import Settings
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import parapheur
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import pkcs11_token
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 from asn1crypto import keys
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import mayan_config
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_config
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Passphrases
 from signature_actes import token
 from testinfra.host import Host
 

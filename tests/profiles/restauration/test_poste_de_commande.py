@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import (
-    access,
-    archive_patch,
-    audit_store,
-    backup_drill,
-    evidence_store,
-)
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import sha256
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError, Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import sha256
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 REQUEST = Request("essai", "client", "Essai de restauration", "Groupement Cre@tic", "285900015")

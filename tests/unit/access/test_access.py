@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import access
-from ansible_collections.cdg59.creatic.plugins.module_utils.access import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
+from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority import (
     AccessError,
     Demand,
     PublicKey,
@@ -21,8 +21,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.access import (
     principals,
     public_key,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
 
 NOON = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 HOURS = dt.timedelta(hours=4)

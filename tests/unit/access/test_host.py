@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import access_accounts
+from ansible_collections.cdg59.creatic.plugins.module_utils.access import accounts as access_accounts
 from creatic_session import cli, sessions
 
 SHELL = cli.SELF

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.action.archive_patch import report, reports
-from ansible_collections.cdg59.creatic.plugins.module_utils import archive_patch, evidence_chain
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive_patch import Patch, PatchError
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive.patch import Patch, PatchError
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import chain as evidence_chain
 from creatic_archive import copies
 
 from .room_harness import NODES, NOW, room

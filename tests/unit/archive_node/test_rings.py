@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.action.archive_rings import room_secrets
-from ansible_collections.cdg59.creatic.plugins.module_utils import archive_rings
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive_rings import RingError, devices_of, plan
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import rings as archive_rings
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive.rings import RingError, devices_of, plan
 from ansible_collections.cdg59.creatic.plugins.modules import archive_rings as module
 
 

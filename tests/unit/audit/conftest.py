@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import Check, OpenScap, Rule, Target
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit_verdict import Found, assess, trend, waivers_used
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import SealKeys
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import Check, OpenScap, Rule, Target
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.verdict import Found, assess, trend, waivers_used
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 
 T = "tests/profiles/common/test_hardening.py::"
 
 
 @dataclass
 class Waiver:
-    """As module_utils/controls.py gives them."""
+    """As module_utils/audit/controls.py gives them."""
 
     motif: str = "le noyau est celui de la machine hôte"
     responsable: str = "RSSI du CDG59"
@@ -28,7 +28,7 @@ class Waiver:
 
 @dataclass
 class Control:
-    """As module_utils/controls.py gives them."""
+    """As module_utils/audit/controls.py gives them."""
 
     id: str
     niveau: str = "minimal"

@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import (
-    audit_oscal,
-    audit_page,
-    audit_run,
-    audit_store,
-    evidence_store,
-)
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import AuditError
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import SealKeys
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import oscal as audit_oscal
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import page as audit_page
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as audit_run
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 from lxml import html
 
 from .conftest import Catalogue, collected, example, target

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import audit_run, audit_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import Check, read_junit
-from ansible_collections.cdg59.creatic.plugins.module_utils.redaction import MASK, redact
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as audit_run
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import Check, read_junit
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.redaction import MASK, redact
 from lxml import etree
 
 from .conftest import Catalogue, collected, target

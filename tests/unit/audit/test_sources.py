@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.run import synthesis
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import (
     AuditError,
     read_arf,
     read_junit,
     readable_diff,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit_run import synthesis
-from ansible_collections.cdg59.creatic.plugins.module_utils.redaction import MASK, redact
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.redaction import MASK, redact
 
 from .conftest import example
 

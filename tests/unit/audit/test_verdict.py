@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.action.audit_plan import target as planned
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import Rule, in_container
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit_verdict import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import Rule, in_container
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.verdict import (
     Found,
     findings,
     judge_control,

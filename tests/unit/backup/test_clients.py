@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import backup_clients
+from ansible_collections.cdg59.creatic.plugins.module_utils.backup import clients as backup_clients
 from creatic_sauvegarde import keys
 
 from tests.unit.backup.test_client import settings

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils import backup_drill
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab import Host, Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import Host, Lab
 
 TOP = Path(__file__).parents[3]
 

@@ -12,8 +12,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import account, nss
-from ansible_collections.cdg59.creatic.plugins.module_utils.account import AccountError, account_exists, as_account
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import account
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.account import AccountError, account_exists, as_account
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import nss
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 

@@ -12,8 +12,8 @@ from unittest.mock import MagicMock
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.action.encrypted_raid import ActionModule, volume_key
-from ansible_collections.cdg59.creatic.plugins.module_utils import encrypted_raid
-from ansible_collections.cdg59.creatic.plugins.module_utils.encrypted_raid import Disk, RaidError, Volume, judge
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import encrypted_raid
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.encrypted_raid import Disk, RaidError, Volume, judge
 
 A, B, C = "/dev/sda", "/dev/sdb", "/dev/sdc"
 MOUNT = "/srv/node/d1"

@@ -13,13 +13,13 @@ from ansible_collections.cdg59.creatic.plugins.callback.rollout import (
     failure_message,
     restriction,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import HostInfo
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import RUN_FOLDER, lock_commune
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostInfo
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import RUN_FOLDER, lock_commune
 
 from .conftest import commune, proofs
 
-STORE = "ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store"
+STORE = "ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store"
 GONDECOURT = commune("gondecourt", "Gondecourt", 80)
 PC, CONNECTOR = GONDECOURT.hosts
 ALL = [GONDECOURT, commune("anor", "Anor", 22)]

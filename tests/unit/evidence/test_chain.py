@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import evidence_chain, evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import SealKeys
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import chain as evidence_chain
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 
 NAMES = [f"2026-11-2{day}T080000Z" for day in (4, 5, 6)]
 RESULTS = "exercice.json"

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import HostRun, assess, merge_state, now
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_page import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.page import (
     commune_page,
     entry_page,
     index_page,
@@ -18,6 +17,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_page import
     typographic,
     value,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun, assess, merge_state, now
 from lxml import html
 
 from .conftest import commune, new_run, proven

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.preflight import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import (
     check_backup,
     check_certificates,
     check_clock,

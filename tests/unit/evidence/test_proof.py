@@ -19,7 +19,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.action import proof as action
 from ansible_collections.cdg59.creatic.plugins.action.proof import FilesRefused, keep_files
-from ansible_collections.cdg59.creatic.plugins.module_utils.proof import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.proof import (
     MAX_FILE,
     MAX_FILES,
     ProofError,

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import runs, seal_keys, verify_all
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Passphrases, Settings
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs, seal_keys, verify_all
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Passphrases, Settings
 from PIL import Image
 
 from tests.patience import wait_for

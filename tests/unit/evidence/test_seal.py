@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import (
     CHAIN,
     DIGESTS,
     ROOT,

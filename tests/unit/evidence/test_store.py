@@ -14,10 +14,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import evidence_page
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import Commune, HostRun
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import SEAL_FILES, SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import Commune, HostRun
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SEAL_FILES, SealKeys
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
     EvidenceError,
     LockRefused,
     Outcome,
@@ -140,7 +140,7 @@ def test_a_damaged_last_state_does_not_lose_the_next_evidence(evidence: Path, ke
 
 
 def test_an_interrupted_run_leaves_nothing_and_the_next_goes_on(tmp_path: Path, keys: SealKeys) -> None:
-    module = "ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store"
+    module = "ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store"
     script = (
         f"import sys; sys.path[:0] = {sys.path!r}\nfrom pathlib import Path\nimport os, signal\n"
         f"from {module} import open_run\n"
@@ -198,7 +198,7 @@ def test_two_rollouts_at_once_are_chained_in_the_order_they_end(tmp_path: Path, 
 
 
 def test_two_rollouts_of_the_same_second_have_each_their_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store.new_run_id"
+    module = "ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store.new_run_id"
     monkeypatch.setattr(module, lambda: "2026-11-24T080000Z")
     names = [open_run(tmp_path, "alice")[0] for _ in range(3)]
     assert names == ["2026-11-24T080000Z", "2026-11-24T080000Z-2", "2026-11-24T080000Z-3"]

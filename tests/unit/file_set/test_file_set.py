@@ -19,8 +19,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.cdg59.creatic.plugins.action.file_set import ActionModule, build_zipapp, tree_entries
-from ansible_collections.cdg59.creatic.plugins.module_utils import file_set
-from ansible_collections.cdg59.creatic.plugins.module_utils.file_set import Change, FileSetError, apply, diff
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import file_set
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.file_set import Change, FileSetError, apply, diff
 
 ME = {"owner": pwd.getpwuid(os.getuid()).pw_name, "group": grp.getgrgid(os.getgid()).gr_name}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.guard import Guard, GuardError, run
-from ansible_collections.cdg59.creatic.plugins.module_utils.nft_commit import Firewall, NftError
-from ansible_collections.cdg59.creatic.plugins.module_utils.nft_rules import render
+from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.commit import Firewall, NftError
+from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.rules import render
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, GuardError, run
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("nft") or not shutil.which("ip"),

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter.firewall import FilterModule, nft_ruleset
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit_run import profiles
-from ansible_collections.cdg59.creatic.plugins.module_utils.nft_rules import problems, render
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.run import profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.rules import problems, render
 from rendered_ruleset import ruleset
 
 TOP = Path(__file__).parents[3]

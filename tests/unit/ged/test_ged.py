@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import ged, groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 
 LAB = Path(__file__).parents[3] / "inventories" / "lab"
 PLAN = """---

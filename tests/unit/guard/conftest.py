@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.guard import Guard, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, run
 
 
 class Systemd:

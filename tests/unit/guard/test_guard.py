@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.guard import Guard, GuardError, run, said
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, GuardError, run, said
 
 from .conftest import Systemd
 

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import sshd_commit
-from ansible_collections.cdg59.creatic.plugins.module_utils.guard import Guard, run
-from ansible_collections.cdg59.creatic.plugins.module_utils.sshd_commit import SshdError, SshServer, listeners
+from ansible_collections.cdg59.creatic.plugins.module_utils.access import sshd_commit
+from ansible_collections.cdg59.creatic.plugins.module_utils.access.sshd_commit import SshdError, SshServer, listeners
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, run
 
 from .conftest import Systemd
 

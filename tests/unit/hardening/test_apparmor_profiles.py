@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import apparmor_profiles, hardening_common
-from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import HardeningError
+from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import apparmor_profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import state
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_the_kernel_gets_what_changed_once(tmp_path: Path, monkeypatch: pytest.M
         asked.append(command)
         return ""
 
-    monkeypatch.setattr(hardening_common, "run", run)
+    monkeypatch.setattr(state, "run", run)
     monkeypatch.setattr(apparmor_profiles, "run", run)
     assert [change.name for change in apparmor_profiles.apply(True, tmp_path, kernel)] == [str(tmp_path / "one")]
     assert not asked
@@ -66,10 +67,10 @@ def test_a_refused_profile_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "one").write_text(text)
 
     def run(command: list[str], error: str, environment: dict[str, str] | None = None) -> str:
-        raise HardeningError(f"{error} : syntax error")
+        raise StateError(f"{error} : syntax error")
 
-    monkeypatch.setattr(hardening_common, "run", run)
-    with pytest.raises(HardeningError, match=r"contenu refusé, rien n'est changé"):
+    monkeypatch.setattr(state, "run", run)
+    with pytest.raises(StateError, match=r"contenu refusé, rien n'est changé"):
         apparmor_profiles.apply(False, tmp_path, tmp_path / "kernel")
     assert (tmp_path / "one").read_text() == text
     assert [path.name for path in tmp_path.iterdir()] == ["one"]

@@ -9,19 +9,17 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import (
     account_policy,
     audit_rules,
     file_settings,
-    hardening_common,
     mount_set,
-    package_set,
     pam_profiles,
     permission_set,
-    service_set,
     sysctl_set,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import HardeningError
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import package_set, service_set, state
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError
 
 
 class Commands:
@@ -66,7 +64,7 @@ def test_settings_refused_by_the_program_leave_the_file(tmp_path: Path) -> None:
     target = tmp_path / "sshd_config"
     target.write_text("UsePAM yes\n")
     spec = {"path": str(target), "values": {"UsePAM": "peut-être"}, "style": "space", "validate": "grep -q oui %s"}
-    with pytest.raises(HardeningError, match="refusé, rien n'est changé"):
+    with pytest.raises(StateError, match="refusé, rien n'est changé"):
         file_settings.apply([spec])
     assert target.read_text() == "UsePAM yes\n"
     assert list(tmp_path.iterdir()) == [target]
@@ -74,7 +72,7 @@ def test_settings_refused_by_the_program_leave_the_file(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     spec = {"path": str(tmp_path / "absent.conf"), "values": {"a": "b"}}
-    with pytest.raises(HardeningError, match=r"absent\.conf n'existe pas"):
+    with pytest.raises(StateError, match=r"absent\.conf n'existe pas"):
         file_settings.apply([spec])
     assert file_settings.apply([spec | {"optional": True}]) == []
     assert file_settings.apply([spec], check=True) == []
@@ -126,7 +124,7 @@ def test_a_value_the_kernel_refuses_is_told(tmp_path: Path, monkeypatch: pytest.
         return real(self, *given, **named)  # type: ignore[arg-type] # passed on
 
     monkeypatch.setattr(Path, "write_text", refuse)
-    with pytest.raises(HardeningError, match=r"kernel\.modules_disabled = 0 .*redémarrez"):
+    with pytest.raises(StateError, match=r"kernel\.modules_disabled = 0 .*redémarrez"):
         sysctl_set.apply(tmp_path / "99.conf", {"kernel.modules_disabled": "0"}, proc=proc)
 
 
@@ -180,7 +178,7 @@ def test_lists_that_the_mirror_has_outlived_are_fetched_and_the_installation_tri
     def run(command: list[str], error: str, environment: dict[str, str] | None = None) -> str:
         asked.append(command[-1])
         if asked[-1] == "chrony" and "update" not in asked:
-            raise HardeningError(f"{error} : 404")
+            raise StateError(f"{error} : 404")
         return ""
 
     monkeypatch.setattr(package_set, "run", run)
@@ -200,18 +198,18 @@ def test_no_service_starts_the_time_of_an_installation(
     def run(command: list[str], error: str, environment: dict[str, str] | None = None) -> str:
         if "install" in command:
             assert subprocess.run([policy], check=False).returncode == 101
-            raise HardeningError("le disque est plein")
+            raise StateError("le disque est plein")
         return ""
 
     monkeypatch.setattr(package_set, "run", run)
-    with pytest.raises(HardeningError, match="disque"):
+    with pytest.raises(StateError, match="disque"):
         package_set.apply(["chrony"], [], start=False)
     kept = before if before != package_set.NO_START else None  # left by a run that was cut off
     assert (policy.read_text(), policy.stat().st_mode & 0o777) == (kept, 0o700) if kept else not policy.exists()
 
 
 def test_a_package_cannot_be_wanted_and_unwanted() -> None:
-    with pytest.raises(HardeningError, match="à la fois voulus et refusés : telnet"):
+    with pytest.raises(StateError, match="à la fois voulus et refusés : telnet"):
         package_set.apply(["telnet"], ["telnet"])
 
 
@@ -239,7 +237,7 @@ def test_a_profile_is_active_when_its_modules_are_in_the_stacks(tmp_path: Path) 
     assert pam_profiles.missing(["essai"], tmp_path, tmp_path) == ["essai"]
     (tmp_path / "common-account").write_text("account\trequired\t\t\tpam_faillock.so \n")
     assert pam_profiles.missing(["essai"], tmp_path, tmp_path) == []
-    with pytest.raises(HardeningError, match="absent n'existe pas"):
+    with pytest.raises(StateError, match="absent n'existe pas"):
         pam_profiles.missing(["absent"], tmp_path, tmp_path)
 
 
@@ -247,7 +245,7 @@ def test_stacks_edited_by_hand_are_not_overwritten(monkeypatch: pytest.MonkeyPat
     commands = Commands()
     monkeypatch.setattr(pam_profiles, "run", commands)
     monkeypatch.setattr(pam_profiles, "missing", lambda names: names)
-    with pytest.raises(HardeningError, match="modifié à la main"):
+    with pytest.raises(StateError, match="modifié à la main"):
         pam_profiles.apply(["essai"])
     assert commands.asked == ["pam-auth-update --package --enable essai"]
     assert len(pam_profiles.apply(["essai"], check=True)) == 1
@@ -324,7 +322,7 @@ def test_permissions_of_what_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_an_unknown_group_is_refused_before_anything(tmp_path: Path) -> None:
     entry = {"path": str(tmp_path), "owner": "root", "group": "n-existe-pas", "mode": "0700"}
-    with pytest.raises(HardeningError, match="n-existe-pas"):
+    with pytest.raises(StateError, match="n-existe-pas"):
         permission_set.apply([entry])
 
 
@@ -373,7 +371,7 @@ def test_units_that_must_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service_set, "states", lambda units: {name: found[name] for name in units})
     assert [change.name for change in service_set.apply([], ["a", "b", "c"], [])] == ["a"]
     assert commands.asked == ["systemctl mask --now a"]
-    with pytest.raises(HardeningError, match="l'unité c n'existe pas"):
+    with pytest.raises(StateError, match="l'unité c n'existe pas"):
         service_set.apply(["c"], [], [])
 
 
@@ -441,7 +439,7 @@ def test_locked_rules_wait_for_the_next_boot(monkeypatch: pytest.MonkeyPatch, st
     def run(command: list[str], error: str, environment: dict[str, str] | None = None) -> str:
         if command == ["auditctl", "-s"]:
             if status is None:
-                raise HardeningError("pas d'audit")
+                raise StateError("pas d'audit")
             return status
         return ""
 
@@ -453,16 +451,16 @@ def test_locked_rules_wait_for_the_next_boot(monkeypatch: pytest.MonkeyPatch, st
 
 
 def test_a_failing_command_is_told_in_french() -> None:
-    with pytest.raises(HardeningError, match="essai : la commande « n-existe-pas » est absente"):
-        hardening_common.run(["n-existe-pas"], "essai")
-    with pytest.raises(HardeningError, match="essai : raison"):
-        hardening_common.run(["sh", "-c", "echo raison >&2; exit 3"], "essai")
-    with pytest.raises(HardeningError, match="code 1"):
-        hardening_common.run(["false"], "essai")
+    with pytest.raises(StateError, match="essai : la commande « n-existe-pas » est absente"):
+        state.run(["n-existe-pas"], "essai")
+    with pytest.raises(StateError, match="essai : raison"):
+        state.run(["sh", "-c", "echo raison >&2; exit 3"], "essai")
+    with pytest.raises(StateError, match="code 1"):
+        state.run(["false"], "essai")
 
 
 def test_result_shows_what_changed() -> None:
-    shown = hardening_common.result([hardening_common.Change("a", "avant", "après")])
+    shown = state.result([state.Change("a", "avant", "après")])
     assert shown["changed"] is True
     assert shown["diff"][0]["after"] == "après\n"
-    assert hardening_common.result([])["changed"] is False
+    assert state.result([])["changed"] is False

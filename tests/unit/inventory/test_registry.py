@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import groupement
-from ansible_collections.cdg59.creatic.plugins.module_utils.groupement import GroupementError
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import GroupementError
 
 REPO = Path(__file__).parents[3]
 SETTINGS = """---

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.action import locked_venv as action
-from ansible_collections.cdg59.creatic.plugins.module_utils import locked_venv
-from ansible_collections.cdg59.creatic.plugins.module_utils.locked_venv import LockedVenvError, Wanted
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.locked_venv import LockedVenvError, Wanted
 
 ROLE = Path(__file__).parents[3] / "roles" / "mayan" / "files"
 

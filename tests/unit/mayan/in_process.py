@@ -23,11 +23,7 @@ from unittest import mock
 TOP = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(TOP / one) for one in ("collections", "roles/mayan/files", "roles/parapheur/files")]
 
-from ansible_collections.cdg59.creatic.plugins.module_utils import (  # noqa: E402 - found by the paths set above
-    mayan_api,
-    mayan_config,
-    parapheur,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config, parapheur
 
 ADMIN, FIRST, OWN = "Administre-1-tout", "Remis-en-main-7", "Choisi-par-moi-8"
 
@@ -86,24 +82,24 @@ def set_up(folder: Path) -> None:
 
 FOLDER = tempfile.TemporaryDirectory()
 set_up(Path(FOLDER.name))
-import django  # noqa: E402 - its settings come first
+import django
 
 django.setup()
 logging.disable(logging.CRITICAL)
 
-from creatic_accounts import api as accounts_api  # noqa: E402 - django.setup() comes first
-from creatic_accounts.models import Known  # noqa: E402 - same
-from creatic_parapheur import circuit, seal  # noqa: E402 - same
-from creatic_parapheur.models import Absence, Dossier, Geste  # noqa: E402 - same
-from django.contrib.auth import get_user_model  # noqa: E402 - same
-from django.contrib.auth.models import Group  # noqa: E402 - same
-from django.core.exceptions import PermissionDenied  # noqa: E402 - same
-from django.db import transaction  # noqa: E402 - same
-from django.test import Client, TestCase  # noqa: E402 - same
-from django.test.utils import setup_databases, setup_test_environment  # noqa: E402 - same
-from django.utils import timezone  # noqa: E402 - same
-from mayan.apps.server_side_events.models import StreamEvent  # noqa: E402 - same
-from rest_framework.authtoken.models import Token  # noqa: E402 - same
+from creatic_accounts import api as accounts_api
+from creatic_accounts.models import Known
+from creatic_parapheur import circuit, seal
+from creatic_parapheur.models import Absence, Dossier, Geste
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.test import Client, TestCase
+from django.test.utils import setup_databases, setup_test_environment
+from django.utils import timezone
+from mayan.apps.server_side_events.models import StreamEvent
+from rest_framework.authtoken.models import Token
 
 User = get_user_model()
 IDENTITY = ("username", "first_name", "last_name", "email", "is_active", "is_superuser")

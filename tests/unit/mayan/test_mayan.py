@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils import locked_venv
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv
 
 from tests.patience import allowed
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import groupement, parapheur
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import parapheur
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 from creatic_parapheur import configuration
 
 LAB = Path(__file__).parents[3] / "inventories" / "lab"

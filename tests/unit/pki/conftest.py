@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import pki, pki_common, pki_host, pki_x509
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner, Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_x509 import Settings
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import authority as pki
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import common as pki_common
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import host as pki_host
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 
 SETTINGS = Settings("Groupement Cre@tic", "Cre@tic essai", "1.3.6.1.4.1.59999.59.1", "http://pki.creatic.test")
 CLIENT = Request("tdt", "client", "Connecteur de Gondecourt", "Commune de Gondecourt", "215902669")

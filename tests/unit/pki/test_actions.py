@@ -9,8 +9,8 @@ from unittest.mock import MagicMock
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.action import certificates, pki_ca
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_host import HostStore, Wanted
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from .conftest import CLIENT, SERVER, openssl

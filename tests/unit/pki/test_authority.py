@@ -10,15 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import pki, pki_x509
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner, Passphrases, normal_serial
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import authority as pki
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import (
+    Authority,
+    Owner,
+    Passphrases,
+    normal_serial,
+)
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     PkiError,
     Request,
     load_certificate,
     weakness,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_x509 import Settings
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa

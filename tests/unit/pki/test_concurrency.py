@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import pki
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import authority as pki
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner, Passphrases
 
 from .conftest import CLIENT, HOST, SETTINGS, issue, judge
 

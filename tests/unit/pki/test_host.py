@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils import pki_common, pki_host, pki_x509
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError, Request, fingerprint
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_host import HostStore, Wanted, read_key
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import common as pki_common
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import host as pki_host
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request, fingerprint
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted, read_key
 
 from .conftest import CLIENT, HOST, SERVER, SETTINGS, openssl
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError, Request, siren_is_valid
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request, siren_is_valid
 
 GOOD: dict[str, Any] = {
     "name": "tdt",

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.cdg59.creatic.plugins.module_utils import revocation_lists
-from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import HardeningError
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import revocation_lists
 from ansible_collections.cdg59.creatic.plugins.modules import revocation_lists as module
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -168,7 +168,7 @@ def test_authorities_that_cannot_be_read_are_told(provider: Ca, tmp_path: Path) 
     good, bad = tmp_path / "bonne.pem", tmp_path / "absente.pem"
     good.write_bytes(provider.certificate.public_bytes(Encoding.PEM))
     assert revocation_lists.authorities([good, good]) == [provider.certificate, provider.certificate]
-    with pytest.raises(HardeningError, match=r"absente.pem : certificats d'autorité illisibles \("):
+    with pytest.raises(StateError, match=r"absente.pem : certificats d'autorité illisibles \("):
         revocation_lists.authorities([good, bad])
 
 
@@ -178,7 +178,7 @@ def test_an_authority_whose_key_cannot_judge_did_not_sign(provider: Ca) -> None:
     builder = x509.CertificateBuilder().subject_name(provider.name).issuer_name(provider.name)
     builder = builder.public_key(key.public_key()).serial_number(2).not_valid_before(NOW).not_valid_after(NOW + DAY)
     other = builder.sign(key, hashes.SHA256())
-    with pytest.raises(HardeningError, match=r"^elle n'est signée par aucune des autorités admises"):
+    with pytest.raises(StateError, match=r"^elle n'est signée par aucune des autorités admises"):
         revocation_lists.check(provider.revoke(7), [other], NOW)
     assert revocation_lists.check(provider.revoke(7), [other, provider.certificate], NOW)
 
@@ -186,9 +186,9 @@ def test_an_authority_whose_key_cannot_judge_did_not_sign(provider: Ca) -> None:
 def test_a_list_is_of_today(provider: Ca) -> None:
     issuers = [provider.certificate]
     assert revocation_lists.check(provider.revoke(7, since=0 * DAY), issuers, NOW)
-    with pytest.raises(HardeningError, match=r"^elle est datée du futur"):
+    with pytest.raises(StateError, match=r"^elle est datée du futur"):
         revocation_lists.check(provider.revoke(7, since=0 * DAY), issuers, NOW - dt.timedelta(seconds=1))
-    with pytest.raises(HardeningError, match=r"^elle est périmée"):
+    with pytest.raises(StateError, match=r"^elle est périmée"):
         revocation_lists.check(provider.revoke(7, until=0 * DAY), issuers, NOW)
 
 

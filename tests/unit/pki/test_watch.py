@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_host import HostStore, Wanted
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted
 from creatic_certificats import cli, probe, report
 from creatic_certificats.inventory import Watched, certificates, crls, read_certificate
 

@@ -15,8 +15,8 @@ from typing import Any
 from unittest import mock
 
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils import pki_x509
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import Request, pem
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request, pem
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec

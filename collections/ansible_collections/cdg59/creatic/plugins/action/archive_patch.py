@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Ansible's side of a patch of the archive room: gives module_utils/archive_patch.py what each node answered."""
+"""Ansible's side of a patch of the archive room: gives module_utils/archive/patch.py what each node answered."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.cdg59.creatic.plugins.module_utils import archive_patch, archive_room
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import explain, now
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import playbook_pid
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import explain, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import playbook_pid
 
 # Where playbooks/journeys register what `creatic-archive bilan` said.
 REGISTERED = "archive_bilan"

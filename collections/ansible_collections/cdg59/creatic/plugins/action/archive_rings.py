@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive_rings import PORTS
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive.rings import PORTS
 
 MODULE = "cdg59.creatic.archive_rings"
 IDENTITY = {

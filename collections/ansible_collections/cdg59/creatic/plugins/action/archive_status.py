@@ -10,8 +10,10 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.action.archive_patch import gateways, reports, saved
-from ansible_collections.cdg59.creatic.plugins.module_utils import archive_patch, archive_room, evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import now
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
 
 
 class ActionModule(ActionBase):

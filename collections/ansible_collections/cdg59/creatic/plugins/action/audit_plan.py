@@ -8,8 +8,9 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.cdg59.creatic.plugins.module_utils import audit_store as store
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import LEVELS, Target, in_container
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import LEVELS
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import Target, in_container
 
 _COMMUNE = ("slug", "nom", "siren", "territoire", "taille", "agents", "vague")
 

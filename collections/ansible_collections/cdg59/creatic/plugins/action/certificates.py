@@ -9,8 +9,8 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner, Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError, Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
 
 MODULE = "cdg59.creatic.certificates"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.action.mayan_config import first_password
-from ansible_collections.cdg59.creatic.plugins.module_utils import deliberations
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations
 
 
 class ActionModule(ActionBase):

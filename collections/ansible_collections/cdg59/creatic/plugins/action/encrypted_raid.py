@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import write_atomic
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import write_atomic
 
 MODULE = "cdg59.creatic.encrypted_raid"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,15}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.cdg59.creatic.plugins.module_utils import locked_venv
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv
 
 
 class ActionModule(ActionBase):

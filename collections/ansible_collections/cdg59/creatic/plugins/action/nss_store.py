@@ -9,9 +9,9 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.cdg59.creatic.plugins.module_utils.nss import describe
-from ansible_collections.cdg59.creatic.plugins.module_utils.pkcs12_file import Pkcs12FileError, read_pkcs12
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import load_certificate
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import load_certificate
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.nss import describe
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, read_pkcs12
 
 
 class ActionModule(ActionBase):

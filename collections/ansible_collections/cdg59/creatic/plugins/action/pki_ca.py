@@ -11,10 +11,10 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import Authority, Owner, Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_common import PkiError, Request
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_host import HostStore, Wanted
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki_x509 import Settings, ensure_p12
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings, ensure_p12
 from ansible_collections.cdg59.creatic.plugins.modules.pki_ca import SPEC
 
 CONTROL_NODE = "localhost"

@@ -12,12 +12,12 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
     LockRefused,
     lock_commune,
     playbook_pid,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.preflight import check, check_clock
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import check, check_clock
 
 
 class ActionModule(ActionBase):

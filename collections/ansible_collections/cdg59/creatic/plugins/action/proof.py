@@ -10,11 +10,11 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.cdg59.creatic.plugins.module_utils.answers import AnswerError, checked
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import now
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_act import RECEIPT, receipt_fault
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_files import receive_files
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_store import RUN_FOLDER
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.act import RECEIPT, receipt_fault
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError, checked
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.files import receive_files
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import RUN_FOLDER
 
 
 class FilesRefused(AnsibleActionFail):

@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.cdg59.creatic.plugins.module_utils import scap
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import scap
 
 
 class ActionModule(ActionBase):

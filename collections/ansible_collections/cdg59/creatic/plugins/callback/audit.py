@@ -13,10 +13,10 @@ from typing import Any
 from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.cdg59.creatic.plugins.callback.rollout import failure_message
-from ansible_collections.cdg59.creatic.plugins.module_utils import audit_store as store
-from ansible_collections.cdg59.creatic.plugins.module_utils.answers import clean
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import PHASES, readable_diff
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import count, duration, explain
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import PHASES, readable_diff
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import count, duration, explain
 
 DOCUMENTATION = """
 name: audit

@@ -21,7 +21,7 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import duration
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration
 
 DOCUMENTATION = """
 name: patience

@@ -25,8 +25,8 @@ from ansible import constants as C
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
-from ansible_collections.cdg59.creatic.plugins.module_utils import evidence_store as store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import (
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     PHASES,
     PROFILES,
     Commune,
@@ -38,7 +38,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import (
     explain,
     now,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence_seal import sha256
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import sha256
 
 DOCUMENTATION = """
 name: rollout

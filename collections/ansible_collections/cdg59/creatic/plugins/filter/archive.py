@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.module_utils import archive_room
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
 
 
 def archives_to_recover(expected: str, absent: Sequence[str], wanted: Sequence[str] = ()) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup_clients import sort
+from ansible_collections.cdg59.creatic.plugins.module_utils.backup.clients import sort
 
 DOCUMENTATION = r"""
   name: backup_clients

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils import deliberations
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations
 
 DOCUMENTATION = r"""
   name: deliberations_configuration

@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""The flows that roles need, checked and made an nftables table (module_utils/nft_rules.py)."""
+"""The flows that roles need, checked and made an nftables table (module_utils/firewall/rules.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.module_utils import nft_rules
+from ansible_collections.cdg59.creatic.plugins.module_utils.firewall import rules as nft_rules
 
 
 def nft_ruleset(rules: list[dict[str, Any]], admin_networks: list[str], ssh_port: int = 22) -> str:

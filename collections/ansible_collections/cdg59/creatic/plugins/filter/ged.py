@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.module_utils import ged
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
 
 DOCUMENTATION = r"""
   name: ged_configuration

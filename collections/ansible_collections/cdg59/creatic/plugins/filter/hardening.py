@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import LEVELS
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import LEVELS
 
 DOCUMENTATION = r"""
   name: at_level

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.module_utils import parapheur
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import parapheur
 
 DOCUMENTATION = r"""
   name: parapheur_configuration

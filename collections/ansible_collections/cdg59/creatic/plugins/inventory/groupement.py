@@ -10,7 +10,7 @@ from typing import Any
 from ansible import constants
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.utils.display import Display
-from ansible_collections.cdg59.creatic.plugins.module_utils import groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 
 DOCUMENTATION = """
 name: groupement

@@ -53,7 +53,7 @@ revoked:
   type: str
 """
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
+from ansible.module_utils.basic import AnsibleModule
 
 SPEC = {
     "dir": {"type": "path", "required": True},

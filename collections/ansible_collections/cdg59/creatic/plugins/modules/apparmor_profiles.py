@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/apparmor_profiles.py."""
+"""Thin shell over module_utils/hardening/apparmor_profiles.py."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ changed_names:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
-from ansible_collections.cdg59.creatic.plugins.module_utils import apparmor_profiles  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import (  # noqa: E402 - same
-    HardeningError,
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import apparmor_profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
+    StateError,
     result,
 )
 
@@ -43,7 +43,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     try:
         changes = apparmor_profiles.apply(module.check_mode)
-    except HardeningError as error:
+    except StateError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result(changes))
 

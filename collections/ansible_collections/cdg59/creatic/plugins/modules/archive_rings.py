@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/archive_rings.py; the action plugin of the same name keeps files and secrets."""
+"""Thin shell over module_utils/archive/rings.py; the action plugin of the same name keeps files and secrets."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ waiting:
   type: int
 """
 
-import base64  # noqa: E402 - after the documentation, as Ansible asks
-import hashlib  # noqa: E402 - same
-import tempfile  # noqa: E402 - same
-from pathlib import Path  # noqa: E402 - same
-from typing import Any  # noqa: E402 - same
+import base64
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils import archive_rings  # noqa: E402 - same
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import rings as archive_rings
 
 ETC = Path("/etc/swift")
 

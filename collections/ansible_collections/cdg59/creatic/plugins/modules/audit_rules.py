@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/audit_rules.py."""
+"""Thin shell over module_utils/hardening/audit_rules.py."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ changed_names:
   elements: str
 """
 
-from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils import audit_rules  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import (  # noqa: E402 - same
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import audit_rules
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
     Change,
-    HardeningError,
+    StateError,
     result,
 )
 
@@ -67,7 +67,7 @@ def main() -> None:
     given = module.params
     try:
         changes = _apply(given["path"], given["load"], module.check_mode)
-    except HardeningError as error:
+    except StateError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result(changes))
 

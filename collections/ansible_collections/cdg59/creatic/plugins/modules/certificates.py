@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/pki_host.py; the action plugin of the same name talks to the authority."""
+"""Thin shell over module_utils/pki/host.py; the action plugin of the same name talks to the authority."""
 
 from __future__ import annotations
 
@@ -112,12 +112,12 @@ crl_changed:
   type: bool
 """
 
-from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
+from ansible.module_utils.basic import AnsibleModule
 
 try:
-    from ansible_collections.cdg59.creatic.plugins.module_utils import pki_host
+    from ansible_collections.cdg59.creatic.plugins.module_utils.pki import host as pki_host
 
     HAS_CRYPTOGRAPHY = True
 except ImportError:  # a fresh host in check mode does not have python3-cryptography yet

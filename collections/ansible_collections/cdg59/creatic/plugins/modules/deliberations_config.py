@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/deliberations.py; the action plugin of the same name makes the first passwords."""
+"""Thin shell over module_utils/applications/deliberations.py; the action plugin makes the first passwords."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ changes:
   elements: str
 """
 
-from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation
-from ansible_collections.cdg59.creatic.plugins.module_utils import deliberations  # noqa: E402 - after the documentation
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations
 
 
 def main() -> None:

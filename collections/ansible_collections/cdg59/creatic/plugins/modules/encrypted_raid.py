@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/encrypted_raid.py; the action plugin of the same name keeps the keys."""
+"""Thin shell over module_utils/host/encrypted_raid.py; the action plugin of the same name keeps the keys."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ formatted:
   elements: str
 """
 
-from typing import Any  # noqa: E402 - after the documentation, as Ansible asks
+from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils import encrypted_raid  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import (  # noqa: E402 - same
-    HardeningError,
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import encrypted_raid
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
+    StateError,
 )
 
 
@@ -110,7 +110,7 @@ def main() -> None:
         )
         try:
             volume.ensure()
-        except (encrypted_raid.RaidError, HardeningError) as error:
+        except (encrypted_raid.RaidError, StateError) as error:
             result["changes"] += volume.changes
             module.fail_json(msg=str(error), **result)
         finally:

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/file_set.py; the action plugin of the same name prepares its input."""
+"""Thin shell over module_utils/host/file_set.py; the action plugin of the same name prepares its input."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ changed_paths:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
-from ansible_collections.cdg59.creatic.plugins.module_utils import file_set  # noqa: E402 - same
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import file_set
 
 
 def main() -> None:

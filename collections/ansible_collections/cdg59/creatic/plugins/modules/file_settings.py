@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/file_settings.py."""
+"""Thin shell over module_utils/hardening/file_settings.py."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ changed_names:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
-from ansible_collections.cdg59.creatic.plugins.module_utils import file_settings  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import (  # noqa: E402 - same
-    HardeningError,
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import file_settings
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
+    StateError,
     result,
 )
 
@@ -86,7 +86,7 @@ def main() -> None:
     given = module.params
     try:
         changes = file_settings.apply(given["files"], module.check_mode)
-    except HardeningError as error:
+    except StateError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result(changes))
 

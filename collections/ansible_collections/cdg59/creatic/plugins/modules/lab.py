@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/lab.py."""
+"""Thin shell over module_utils/lab/machines.py."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ machines:
   type: dict
 """
 
-from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab import Host, Lab, LabError  # noqa: E402 - same
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import Host, Lab, LabError
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/locked_venv.py; the action plugin of the same name makes the bundle."""
+"""Thin shell over module_utils/host/locked_venv.py; the action plugin of the same name makes the bundle."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ path:
   type: str
 """
 
-from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation
-from ansible_collections.cdg59.creatic.plugins.module_utils import locked_venv  # noqa: E402 - after the documentation
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv
 
 
 def main() -> None:

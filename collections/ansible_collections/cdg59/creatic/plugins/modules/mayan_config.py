@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/mayan_config.py; the action plugin of the same name makes the first passwords."""
+"""Thin shell over module_utils/applications/mayan_config.py; the action plugin makes the first passwords."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ calls:
   type: int
 """
 
-from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation
-from ansible_collections.cdg59.creatic.plugins.module_utils import mayan_api, mayan_config  # noqa: E402 - after the documentation
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/nft_commit.py; the action plugin of the same name runs its stages."""
+"""Thin shell over module_utils/firewall/commit.py; the action plugin of the same name runs its stages."""
 
 from __future__ import annotations
 
@@ -64,8 +64,9 @@ rolled_back:
   type: bool
 """
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
-from ansible_collections.cdg59.creatic.plugins.module_utils import guard, nft_commit  # noqa: E402 - same
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.firewall import commit as nft_commit
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import guard
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/nss.py; the action plugin of the same name opens the .p12 files."""
+"""Thin shell over module_utils/pki/nss.py; the action plugin of the same name opens the .p12 files."""
 
 from __future__ import annotations
 
@@ -88,17 +88,17 @@ certificates:
   elements: dict
 """
 
-from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
+from ansible.module_utils.basic import AnsibleModule
 
 try:
-    from ansible_collections.cdg59.creatic.plugins.module_utils import nss
+    from ansible_collections.cdg59.creatic.plugins.module_utils.pki import nss
 
     HAS_CRYPTOGRAPHY = True
 except ImportError:  # a fresh host in check mode does not have python3-cryptography yet
     HAS_CRYPTOGRAPHY = False
-from ansible_collections.cdg59.creatic.plugins.module_utils.account import (  # noqa: E402 - same
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.account import (
     AccountError,
     account_exists,
     as_account,

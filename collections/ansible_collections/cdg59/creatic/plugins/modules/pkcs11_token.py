@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/pkcs11_token.py; the action plugin of the same name has the certificate signed."""
+"""Thin shell over module_utils/pki/pkcs11_token.py; the action plugin of the same name has the certificate signed."""
 
 from __future__ import annotations
 
@@ -62,17 +62,17 @@ EXAMPLES = r"""
 
 RETURN = r"""#"""
 
-from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
+from ansible.module_utils.basic import AnsibleModule
 
 try:
-    from ansible_collections.cdg59.creatic.plugins.module_utils import pkcs11_token
+    from ansible_collections.cdg59.creatic.plugins.module_utils.pki import pkcs11_token
 
     HAS_PKCS11 = True
 except ImportError:  # a fresh host in check mode does not have python3-pkcs11 yet
     HAS_PKCS11 = False
-from ansible_collections.cdg59.creatic.plugins.module_utils.account import (  # noqa: E402 - same
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.account import (
     AccountError,
     account_exists,
     as_account,

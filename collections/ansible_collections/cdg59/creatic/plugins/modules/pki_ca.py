@@ -169,7 +169,7 @@ certificates:
   elements: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
+from ansible.module_utils.basic import AnsibleModule
 
 REQUEST = {
     "name": {"type": "str", "required": True},

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.preflight import run_checks
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import run_checks
 
 DOCUMENTATION = """
 module: preflight

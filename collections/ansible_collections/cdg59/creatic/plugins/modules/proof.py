@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.preflight import read_certificates
-from ansible_collections.cdg59.creatic.plugins.module_utils.proof import ProofError, read_files, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.proof import ProofError, read_files, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import read_certificates
 
 DOCUMENTATION = """
 module: proof

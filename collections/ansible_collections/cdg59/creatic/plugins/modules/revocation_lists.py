@@ -53,16 +53,16 @@ changed_names:
   elements: str
 """
 
-import datetime as dt  # noqa: E402 - after the documentation, as Ansible asks
-from pathlib import Path  # noqa: E402 - same
+import datetime as dt
+from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
-from ansible.module_utils.urls import open_url  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils import revocation_lists  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import (  # noqa: E402 - same
-    HardeningError,
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
+    StateError,
     result,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import revocation_lists
 
 SECONDS = 30
 
@@ -96,7 +96,7 @@ def main() -> None:
         changes, faults = revocation_lists.refresh(
             sources, issuers, fetch, dt.datetime.now(dt.UTC), check_only=module.check_mode
         )
-    except HardeningError as error:
+    except StateError as error:
         module.fail_json(msg=str(error))
     if faults:
         module.fail_json(msg="\n".join(faults), **result(changes))

@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/sshd_commit.py; the action plugin of the same name runs its stages."""
+"""Thin shell over module_utils/access/sshd_commit.py; the action plugin of the same name runs its stages."""
 
 from __future__ import annotations
 
@@ -66,8 +66,9 @@ rolled_back:
   type: bool
 """
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
-from ansible_collections.cdg59.creatic.plugins.module_utils import file_set, guard, sshd_commit  # noqa: E402 - same
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.access import sshd_commit
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import file_set, guard
 
 
 def main() -> None:

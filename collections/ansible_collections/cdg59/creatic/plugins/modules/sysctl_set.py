@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/sysctl_set.py."""
+"""Thin shell over module_utils/hardening/sysctl_set.py."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ changed_names:
   elements: str
 """
 
-from pathlib import Path  # noqa: E402 - after the documentation, as Ansible asks
+from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils import sysctl_set  # noqa: E402 - same
-from ansible_collections.cdg59.creatic.plugins.module_utils.hardening_common import (  # noqa: E402 - same
-    HardeningError,
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import sysctl_set
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
+    StateError,
     result,
 )
 
@@ -60,7 +60,7 @@ def main() -> None:
     given = module.params
     try:
         changes = sysctl_set.apply(Path(given["path"]), given["settings"], module.check_mode)
-    except HardeningError as error:
+    except StateError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result(changes))
 

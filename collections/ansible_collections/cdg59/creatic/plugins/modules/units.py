@@ -40,7 +40,7 @@ changes:
   elements: str
 """
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402 - after the documentation, as Ansible asks
+from ansible.module_utils.basic import AnsibleModule
 
 
 def main() -> None:

@@ -1,0 +1,99 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""The site of the délibérations as the communes' files ask for it, and the call that compares and applies it."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import UnixConnection
+
+SERVICE = "passerelle"
+
+
+class DeliberationsError(Exception):
+    """The site cannot be asked, or refuses; the message is French."""
+
+
+def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is wanted of the site.
+
+    Args:
+        communes: the variables `creatic_commune` of the communes served.
+    """
+    return {"communes": [_commune(one) for one in sorted(communes, key=lambda one: str(one["slug"]))]}
+
+
+def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
+    given = commune.get("deliberations", {})
+    roles = {kind: list(given.get(kind, [])) for kind in ("redacteurs", "dgs")}
+    roles["maire"] = [given["maire"]] if given else []
+    used = {login for logins in roles.values() for login in logins}
+    accounts = [one for one in commune.get("comptes", []) if one["identifiant"] in used]
+    mayor = [f"{one['prenom']} {one['nom']}" for one in accounts if one["identifiant"] in roles["maire"]]
+    return {
+        "slug": commune["slug"],
+        "nom": commune["nom"],
+        "siren": commune["siren"],
+        "elus": list(given.get("elus", [])),
+        "nom_maire": mayor[0] if mayor else "",
+        "comptes": accounts,
+        **roles,
+    }
+
+
+def apply(
+    connection: http.client.HTTPConnection,
+    server_name: str,
+    password: str,
+    wanted: Mapping[str, Any],
+    passwords: Mapping[str, str],
+    check: bool = False,
+) -> dict[str, Any]:
+    """Bring the site to what is wanted, all or nothing.
+
+    Args:
+        connection: to the application, from its own host.
+        server_name: name by which it is known to browsers.
+        password: of its administrator.
+        wanted: from `configuration`.
+        passwords: of the accounts to make, and the passerelle's.
+        check: only say what would change.
+
+    Returns:
+        `changements` and `avertissements` in French; `sans_mot_de_passe`, accounts whose password was not given: then
+        nothing was changed.
+
+    Raises:
+        DeliberationsError: the site does not answer, or refuses.
+    """
+    known = base64.b64encode(f"admin:{password}".encode()).decode()
+    body = {"configuration": wanted, "mots_de_passe": dict(passwords), "verification": check}
+    headers = {
+        "Host": server_name,
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "Authorization": f"Basic {known}",
+    }
+    try:
+        connection.request("POST", "/@configuration", json.dumps(body).encode(), headers)
+        answer = connection.getresponse()
+        content = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise DeliberationsError(
+            f"le site ne répond pas ({error}). À faire : journalctl -u plone sur sa machine"
+        ) from None
+    if answer.status != http.client.OK:
+        said = content.decode(errors="replace")[:300]
+        raise DeliberationsError(f"le site refuse sa configuration ({answer.status}) : {said}")
+    found: dict[str, Any] = json.loads(content)
+    return found
+
+
+def connect(path: str) -> http.client.HTTPConnection:
+    """Give a connection to the application's unix socket; the first answer after a start takes a while."""
+    return UnixConnection(path, timeout=300)

@@ -1,0 +1,367 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""A restore drill: one machine's last backup on a machine made for it, its tests, RPO, RTO, and the sealed evidence.
+
+The control node's is put back in a folder of its own, which its tests open.
+
+Layout, on the control node::
+
+    exercices/.en-cours-<id>/            a drill that goes on, or was cut off; never taken for evidence
+    exercices/2026-11-25T010504Z/        one sealed folder per drill, good or not: exercice.json, rapport.html, the seal
+        ansible.log essais.xml constats.json
+    metriques/exercices.prom             figures of the last one of each machine
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import chain as evidence_chain
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration, now, size
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Verification
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
+
+MACHINE, ADDRESS = "exercice", "10.59.8.10"
+CONTROL = "poste-de-commande"
+PROFILES = ("tdt_connector", "archive_gateway", "ged", "parapheur", "deliberations", "passerelle", CONTROL)
+RESULTS, PAGE = "exercice.json", "rapport.html"
+LOCK, DOING = "exercice-de-restauration", "un exercice de restauration"
+# Flows of a restored machine: it must reach nothing that the one it copies works with.
+CLOSED = {"firewall_rules": "{{ base_firewall + backup_client_firewall }}"}
+
+
+class DrillError(Exception):
+    """The drill cannot begin; the message (French) says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked.
+
+    Attributes:
+        top: the repository.
+        inventory: the real one.
+        home: state of the control node.
+        profile: whose backup; CONTROL for the control node's own.
+        host: which machine's; the first one that is backed up by default.
+        archive: which backup; the last one by default.
+        passphrase: file with the passphrase, as a holder took it out of its seal; read on the machine by default.
+    """
+
+    top: Path
+    inventory: Path
+    home: Path
+    profile: str
+    host: str = ""
+    archive: str = ""
+    passphrase: str = ""
+
+
+def folder(home: Path) -> Path:
+    return home / "exercices"
+
+
+def saved_hosts(inventory: Mapping[str, Any], home: Path, profile: str) -> list[str]:
+    """Machines of a profile that the backup server knows."""
+    hosts = [CONTROL] if profile == CONTROL else inventory.get(profile, {}).get("hosts", [])
+    return [name for name in sorted(hosts) if (home / "sauvegardes" / name / "inscrit").is_file()]
+
+
+def saved_profiles(top: Path, inventory: Path, home: Path) -> list[str]:
+    """Profiles of which the backup server knows a machine, in the order of their drills.
+
+    Raises:
+        DrillError: there is none, or the inventory cannot be read.
+    """
+    known = read_inventory(top, inventory)
+    found = [profile for profile in PROFILES if saved_hosts(known, home, profile)]
+    if not found:
+        raise DrillError("aucune machine n'est sauvegardée : ansible-playbook playbooks/backup_server.yml")
+    return found
+
+
+def read_inventory(top: Path, inventory: Path) -> dict[str, Any]:
+    """What ``ansible-inventory --list`` says.
+
+    Raises:
+        DrillError: it cannot be read.
+    """
+    done = subprocess.run(
+        ["ansible-inventory", "-i", str(inventory), "--list"], cwd=top,
+        env=os.environ | {"ANSIBLE_NOCOLOR": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise DrillError(f"inventaire illisible : {done.stderr.strip()[-300:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def tests(report: Path) -> dict[str, Any]:
+    """What pytest found, from its JUnit report: how many passed, and the names of those that did not."""
+    if not report.is_file():
+        return {"reussis": 0, "echoues": ["les essais n'ont pas eu lieu"]}
+    cases = list(ElementTree.parse(report).getroot().iter("testcase"))  # noqa: S314 - written by our own pytest
+    bad = [
+        str(case.get("name")) for case in cases if case.find("failure") is not None or case.find("error") is not None
+    ]
+    skipped = sum(case.find("skipped") is not None for case in cases)
+    return {"reussis": len(cases) - len(bad) - skipped, "echoues": bad}
+
+
+class Drill:
+    """One drill, from the machine's creation to its end."""
+
+    def __init__(self, order: Order, operator: str) -> None:
+        self.order = order
+        inventory = read_inventory(order.top, order.inventory)
+        known = saved_hosts(inventory, order.home, order.profile)
+        if order.host and order.host not in known:
+            raise DrillError(f"{order.host} n'est pas sauvegardée, ou n'est pas du profil {order.profile}")
+        if not known:
+            raise DrillError(
+                f"aucune machine du profil {order.profile} n'est sauvegardée : "
+                "ansible-playbook playbooks/backup_server.yml"
+            )
+        self.host = order.host or known[0]
+        self.variables: dict[str, Any] = inventory["_meta"]["hostvars"].get(self.host, {})
+        try:
+            evidence_store.lock_commune(order.home / "verrous", LOCK, os.getpid(), operator, DOING)
+        except evidence_store.LockRefused as error:
+            raise DrillError(f"{error}. Attendez sa fin, puis relancez.") from None
+        self.id = evidence_store.new_run_id()
+        self.folder = folder(order.home) / f".en-cours-{self.id}"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, mode=0o700)
+        self.scratch = self.folder / "poste"  # inventory, authority and keys of the drill: not kept
+        self.record: dict[str, Any] = {
+            "version": 1,
+            "passage": self.id,
+            "debut": now().isoformat(timespec="seconds"),
+            "operateur": operator,
+            "profil": order.profile,
+            "machine": self.host,
+            "cle": "séquestre" if order.passphrase else "machine sauvegardée",
+        }
+
+    def _inventory(self) -> Path:
+        """The real inventory, and the drill's machine with the variables of the one it stands for."""
+        target = self.scratch / "inventaire"
+        target.mkdir(parents=True)
+        for path in self.order.inventory.iterdir():
+            (target / path.name).symlink_to(path.resolve())
+        mine = {name: value for name, value in self.variables.items() if not name.startswith("ansible_")}
+        mine |= {
+            "ansible_host": ADDRESS,
+            "backup_client_name": self.host,
+            "backup_client_account": "sauvegarde-lecture",
+        }
+        content = {"all": {"children": {self.order.profile: {"hosts": {MACHINE: mine}}}}}
+        (target / "zz_exercice.yml").write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+        return target
+
+    def _restore(self, inventory: Path) -> bool:
+        mine = CLOSED | {"creatic_pki_dir": str(self.scratch / "pki"), "drill_profile": self.order.profile}
+        return self._play(inventory, "restore_drill.yml", mine)
+
+    def _play(self, inventory: Path, playbook: str, mine: dict[str, str]) -> bool:
+        extra = {
+            "drill_host": self.host,
+            "drill_archive": self.order.archive,
+            "drill_passphrase_file": self.order.passphrase,
+            "drill_folder": str(self.folder),
+        } | mine
+        command = ["ansible-playbook", "-i", str(inventory), f"playbooks/journeys/{playbook}"]
+        # The machine of the drill before had the same address and another key: no connection of that time is taken up.
+        with (
+            tempfile.TemporaryDirectory(prefix="creatic-") as sockets,
+            (self.folder / "ansible.log").open("w", encoding="utf-8") as log,
+        ):
+            done = subprocess.run(
+                [*command, "-e", json.dumps(extra)], cwd=self.order.top, stdout=log, stderr=subprocess.STDOUT,
+                env=os.environ | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_SSH_CONTROL_PATH_DIR": sockets}, check=False,
+            )  # fmt: skip
+        return done.returncode == 0
+
+    def _test(self, inventory: Path) -> None:
+        own = [f"tests/profiles/{self.order.profile}", f"tests/profiles/restauration/test_{self.order.profile}.py"]
+        places = ["tests/profiles/restauration/test_machine.py", *own]
+        self._pytest(
+            *(one for one in places if (self.order.top / one).exists()), "--profile", self.order.profile,
+            "--environment", str(inventory), "--limit", MACHINE, "-m", "not exterieur and not leaves_traces",
+        )  # fmt: skip
+
+    def _pytest(self, *arguments: str) -> None:
+        with (self.folder / "essais.log").open("w", encoding="utf-8") as log:
+            subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", *arguments, "-p", "no:cacheprovider",
+                 f"--junitxml={self.folder / 'essais.xml'}"],
+                cwd=self.order.top, stdout=log, stderr=subprocess.STDOUT, check=False,
+            )  # fmt: skip
+
+    def perform(self) -> tuple[dict[str, Any], Path, str]:
+        """Restore, test, destroy the machine, seal.
+
+        Returns:
+            The record, the sealed folder, and why it is not signed (French; empty when it is).
+        """
+        started = time.monotonic()
+        try:
+            inventory = self._inventory()
+            with waiting(f"restauration de {self.host} (journal : {self.folder / 'ansible.log'})"):
+                done = self._restore(inventory)
+            if done:
+                with waiting(f"essais de la machine restaurée (journal : {self.folder / 'essais.log'})"):
+                    self._test(inventory)
+            self.record["rto_s"] = round(time.monotonic() - started)
+        finally:
+            self._destroy()
+        self._judge(done)
+        return self._close()
+
+    def _destroy(self) -> None:
+        lab = Lab("10.59.0.0/16", [], "creatic", self.order.home / "ssh")
+        lab.podman("rm", "--force", "--ignore", "--time", "2", f"creatic-{MACHINE}")
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _judge(self, restored: bool) -> None:
+        found = evidence_store.read_json(self.folder / "constats.json") or {}
+        checked = tests(self.folder / "essais.xml")
+        self.record |= {
+            "restauration": found.get("restauration", {}),
+            "serveur": found.get("serveur", {}),
+            "essais": checked,
+            "raison": "" if restored else _reason(self.folder / "ansible.log"),
+            "reussi": restored and not checked["echoues"] and checked["reussis"] > 0,
+            "fin": now().isoformat(timespec="seconds"),
+        }
+        if date := self.record["restauration"].get("date"):
+            began = datetime.fromisoformat(self.record["debut"]).astimezone(UTC)
+            self.record["rpo_s"] = max(0, round((began - datetime.fromisoformat(date)).total_seconds()))
+
+    def _close(self) -> tuple[dict[str, Any], Path, str]:
+        self.record["precedent"] = evidence_chain.precedent(finished(self.order.home))
+        (self.folder / "constats.json").unlink(missing_ok=True)
+        evidence_store.write_text(self.folder / RESULTS, json.dumps(self.record, ensure_ascii=False, indent=2))
+        evidence_store.write_text(self.folder / PAGE, page(self.record))
+        target = self.folder.with_name(self.id)
+        unsealed = evidence_chain.close(self.folder, target, self.order.home)
+        _publish(self.order.home)
+        return self.record, target, unsealed
+
+
+class ControlDrill(Drill):
+    """The control node's: its state in a folder apart, opened there, and destroyed."""
+
+    def _inventory(self) -> Path:
+        (self.scratch / "etat").mkdir(parents=True, mode=0o700)
+        return self.order.inventory
+
+    def _restore(self, inventory: Path) -> bool:
+        return self._play(inventory, "restore_control_node.yml", {"drill_home": str(self.scratch / "etat")})
+
+    def _test(self, inventory: Path) -> None:
+        self._pytest(
+            "tests/profiles/restauration/test_poste_de_commande.py", "--environment", str(inventory),
+            "--restored", str(self.scratch / "etat"), "--home", str(self.order.home),
+        )  # fmt: skip
+
+    def _destroy(self) -> None:
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def prepare(order: Order, operator: str) -> Drill:
+    """The drill that was asked for.
+
+    Raises:
+        DrillError: it cannot begin.
+    """
+    return (ControlDrill if order.profile == CONTROL else Drill)(order, operator)
+
+
+def _reason(log: Path) -> str:
+    """What Ansible said of the failure, in short."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    found = re.findall(r"creatic-(?:sauvegarde|depots) : ([^\"\\\n]+)", text) or re.findall(r'"msg": "([^"]+)', text)
+    return found[-1][:300] if found else "la restauration n'a pas abouti : voir ansible.log"
+
+
+def finished(home: Path) -> list[Path]:
+    """Folders of the finished drills, oldest first."""
+    return evidence_chain.finished(folder(home))
+
+
+def last(home: Path) -> dict[str, dict[str, Any]]:
+    """The last drill of each machine."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in finished(home):
+        if record := evidence_store.read_json(one / RESULTS):
+            found[str(record["machine"])] = record
+    return found
+
+
+def _publish(home: Path) -> None:
+    """Figures of the last drills, for the textfile collector: ``metriques/exercices.prom``."""
+    records = sorted(last(home).items())
+    lines: list[str] = []
+    for name, text, value in (
+        ("timestamp_seconds", "When the last restore drill began.",
+         lambda one: datetime.fromisoformat(one["debut"]).timestamp()),
+        ("good", "1 when it succeeded.", lambda one: one["reussi"]),
+        ("rto_seconds", "Time it took, from nothing to the proven machine.", lambda one: one.get("rto_s", -1)),
+        ("rpo_seconds", "Age of the backup that it put back, -1 for none.", lambda one: one.get("rpo_s", -1)),
+    ):  # fmt: skip
+        lines += [f"# HELP creatic_drill_{name} {text}", f"# TYPE creatic_drill_{name} gauge"]
+        lines += [f'creatic_drill_{name}{{client="{client}"}} {float(value(one)):.10g}' for client, one in records]
+    (home / "metriques").mkdir(exist_ok=True)
+    evidence_store.write_text(home / "metriques" / "exercices.prom", "\n".join(lines) + "\n")
+
+
+def verify_all(home: Path, root: Path) -> dict[str, Verification]:
+    """Check every drill's evidence, and that each one follows the one before."""
+    return evidence_chain.verify_all(folder(home), RESULTS, root)
+
+
+def lines(record: Mapping[str, Any]) -> list[str]:
+    """The drill in a few French lines."""
+    told = [f"{record['machine']} ({record['profil']}) : {'restaurée' if record['reussi'] else 'ÉCHEC'}"]
+    if record["raison"]:
+        told.append(f"raison : {record['raison']}")
+    if restored := record["restauration"]:
+        told.append(
+            f"sauvegarde {restored['archive']} : {restored['fichiers']} fichiers, {size(restored['octets'])}, "
+            f"remis en {restored['secondes']} s"
+        )
+        told += map(_plain, restored.get("refuses", {}).get("dits", []))
+        told += [f"datée du futur, laissée de côté : {name}" for name in restored["du_futur"]]
+    told.append(f"essais : {record['essais']['reussis']} réussis, {len(record['essais']['echoues'])} échoués")
+    told += [f"  échec : {name}" for name in record["essais"]["echoues"]]
+    if "rpo_s" in record:
+        told.append(f"perte au plus (RPO) {duration(record['rpo_s'])}, retour en (RTO) {duration(record['rto_s'])}")
+    return told
+
+
+def _plain(text: object) -> str:
+    """A line of a machine that nobody vouches for, as a terminal may show it."""
+    return "".join(one if one.isprintable() else "?" for one in str(text))[:400]
+
+
+def page(record: Mapping[str, Any]) -> str:
+    """The evidence, for a reader."""
+    return evidence_page.ENVIRONMENT.get_template("exercice.html.j2").render(record=record, started=record["debut"])

@@ -1,0 +1,196 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Files that a machine sends as evidence: checked here again, because an auditor opens them from the report.
+
+A file is what its name says and nothing that a browser runs: no page, no drawing with a program in it, no style sheet.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.proof import MAX_FILE, MAX_FILES, SUFFIXES
+
+_MAX_PIXELS = 50_000_000
+_MAX_INFLATED = 64 << 20
+_NAME = re.compile(r"(?!\.)[\w.@+ -]{1,120}")
+# XML that browsers draw or run, and the language of style sheets (https://www.w3.org/TR/xml-stylesheet).
+_ACTIVE_NAMESPACES = (
+    "http://www.w3.org/1999/xhtml",
+    "http://www.w3.org/2000/svg",
+    "http://www.w3.org/1999/XSL/Transform",
+)
+# ISO 32000-1, 12.6.4: actions that run, open or send something; any letter of a name may be written #xx (7.3.5).
+_ACTIVE_NAMES = ("JavaScript", "Launch", "RichMedia", "XFA", "SubmitForm", "ImportData", "EmbeddedFile", "Encrypt")
+_ACTIVE_PDF = re.compile(
+    b"/(?:"
+    + b"|".join(
+        b"".join(b"(?:%s|#%s)" % (letter.encode(), b"%02x" % ord(letter)) for letter in name) for name in _ACTIVE_NAMES
+    )
+    + rb")(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+_STREAM = re.compile(rb"stream\r?\n")
+
+
+class FileRefused(ValueError):
+    """A file is not what may be kept; the message is French, without the file's name."""
+
+
+def _picture(content: bytes, kind: str) -> None:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(content), formats=(kind,)) as picture:
+            width, height = picture.size
+            picture.verify()
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise FileRefused(f"ce n'est pas une image {kind}") from error
+    if width * height > _MAX_PIXELS:
+        raise FileRefused(f"image de {width} × {height} points, démesurée")
+
+
+def _pdf(content: bytes) -> None:
+    if not content.startswith(b"%PDF-"):
+        raise FileRefused("ce n'est pas un PDF")
+    left = _MAX_INFLATED
+    parts = [content]
+    for found in _STREAM.finditer(content):
+        if content[found.end() : found.end() + 1] not in (b"x", b"h", b"X", b"8", b"H", b"\x18", b"("):
+            continue  # no zlib stream (RFC 1950, 2.2) begins so
+        inflater = zlib.decompressobj()
+        try:
+            inflated = inflater.decompress(content[found.end() :], left)
+        except zlib.error:
+            continue
+        left -= len(inflated)
+        if left <= 0:
+            raise FileRefused("PDF démesuré, une fois décompressé")
+        parts.append(inflated)
+    for part in parts:
+        if active := _ACTIVE_PDF.search(part):
+            raise FileRefused(f"PDF qui contient plus que des pages ({active[0].decode()[1:]})")
+
+
+def _xml(content: bytes) -> None:
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    try:
+        root = etree.fromstring(content, parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise FileRefused("ce n'est pas du XML lisible") from error
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise FileRefused("XML avec une déclaration de type (DOCTYPE)")
+    for node in (*root.itersiblings(preceding=True), *root.iter(), *root.itersiblings()):
+        if isinstance(node, etree._ProcessingInstruction):
+            raise FileRefused(f"XML avec une instruction de traitement ({clean(str(node.target))[:40]})")
+        spaces = node.nsmap.values() if isinstance(node.tag, str) else ()
+        if any(str(space).rstrip("/#").casefold() in map(str.casefold, _ACTIVE_NAMESPACES) for space in spaces):
+            raise FileRefused("XML qu'un navigateur exécuterait (page, dessin ou feuille de style)")
+
+
+def _text(content: bytes) -> str:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileRefused("ce n'est pas du texte UTF-8") from error
+    if "\0" in text:
+        raise FileRefused("ce n'est pas du texte")
+    # What a browser does not know by its name, it recognizes by its beginning (https://mimesniff.spec.whatwg.org).
+    if text.lstrip("\ufeff \t\r\n\f").startswith(("<", "%PDF-", "%!PS")):
+        raise FileRefused("texte qui se présente comme une page ou un document")
+    return text
+
+
+def _json(content: bytes) -> None:
+    try:
+        json.loads(_text(content))
+    except (ValueError, RecursionError) as error:
+        raise error if isinstance(error, FileRefused) else FileRefused("ce n'est pas du JSON") from error
+
+
+_CHECKS = {
+    ".png": lambda content: _picture(content, "PNG"),
+    ".jpg": lambda content: _picture(content, "JPEG"),
+    ".jpeg": lambda content: _picture(content, "JPEG"),
+    ".pdf": _pdf,
+    ".xml": _xml,
+    ".json": _json,
+    ".txt": _text,
+    ".log": _text,
+}
+
+
+def check_file(name: str, content: bytes) -> None:
+    """Refuse a file that may not be kept as evidence.
+
+    Raises:
+        FileRefused: its kind is not collected, it is too big, or it is not what its name says.
+    """
+    suffix = Path(name).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise FileRefused(f"type de fichier refusé ; attendu : {', '.join(SUFFIXES)}")
+    if len(content) > MAX_FILE:
+        raise FileRefused(f"{len(content) >> 20} Mio, {MAX_FILE >> 20} au plus")
+    _CHECKS[suffix](content)
+
+
+def _content(item: Any) -> bytes:
+    """Content of a file as the machine sends it (nom, octets, sha256, contenu in base64)."""
+    packed = item.get("contenu") if isinstance(item, dict) else None
+    if not isinstance(packed, str) or not isinstance(item.get("nom"), str):
+        raise FileRefused("envoi illisible (nom, contenu)")
+    if len(packed) > MAX_FILE * 4 // 3 + 4:
+        raise FileRefused(f"plus de {MAX_FILE >> 20} Mio")
+    try:
+        content = base64.b64decode(packed, validate=True)
+    except ValueError as error:
+        raise FileRefused("contenu illisible (base64)") from error
+    if hashlib.sha256(content).hexdigest() != item.get("sha256"):
+        raise FileRefused("modifié pendant son transfert : relancer")
+    return content
+
+
+def receive_files(folder: Path, prefix: str, files: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """Write the files that a machine sent, those which may be kept.
+
+    Args:
+        folder: where to write.
+        prefix: place of `folder` in the commune's folder.
+
+    Returns:
+        What the evidence says of each (chemin, sha256, octets), and the French reasons of those that are refused.
+    """
+    kept: dict[str, dict[str, Any]] = {}
+    refused = []
+    if not isinstance(files, Sequence) or isinstance(files, str):
+        return [], ["la liste des fichiers est illisible"]
+    if len(files) > MAX_FILES:
+        refused.append(f"{len(files)} fichiers, {MAX_FILES} au plus : les suivants sont laissés")
+    folder.mkdir(parents=True, exist_ok=True)
+    for item in files[:MAX_FILES]:
+        name = Path(str(item.get("nom") if isinstance(item, dict) else "")).name
+        try:
+            content = _content(item)
+            if not _NAME.fullmatch(name):
+                raise FileRefused("nom de fichier refusé : lettres, chiffres, points et tirets, 120 au plus")
+            if name.casefold() in kept:
+                raise FileRefused("deux fichiers de ce nom")
+            check_file(name, content)
+        except FileRefused as error:
+            refused.append(f"{clean(name)[:120] or 'fichier sans nom'} : {error}")
+            continue
+        (folder / name).write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        kept[name.casefold()] = {"chemin": f"{prefix}/{name}", "sha256": digest, "octets": len(content)}
+    return list(kept.values()), refused

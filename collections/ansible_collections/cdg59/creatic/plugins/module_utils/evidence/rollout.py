@@ -1,0 +1,446 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What a rollout proved: facts collected host by host, and what they let us claim of each commune.
+
+*équipée*: every host of the commune was rolled out without failure.
+*prête*: équipée, and every proof asked of every host was made, without reserve, in this run.
+A run limited to a part of a commune claims nothing of the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError, checked, clean
+
+PHASES = {
+    "controles": "Contrôles préalables",
+    "deploiement": "Déploiement",
+    "preuves": "Preuves",
+}
+PROFILES = {"commune_pc": "poste", "tdt_connector": "connecteur"}
+# The proofs that make a host ready to transmit, by profile.
+REQUIRED: dict[str, dict[str, str]] = {
+    "commune_pc": {"navigateur": "Navigateur sur le site du TdT"},
+    "tdt_connector": {
+        "connexion": "Connexion au TdT",
+        "rgs": "Certificat RGS",
+        "classification": "Classification de la préfecture",
+        "acte": "Acte de test acquitté (ARActe)",
+    },
+}
+
+# Kinds of answers of a host (answers.schema.json), and where a `HostRun` keeps them.
+ANSWERS = {"controles": "checks", "preuves": "proofs", "fichiers": "files", "certificats": "certificates"}
+
+# Words of ssh and Ansible → (reason, fix), in French, for the person in front of the commune's PC.
+_EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
+    (
+        r"permission denied",
+        "l'hôte refuse la clé SSH du groupement",
+        "Déposer la clé publique du groupement pour le compte d'administration de l'hôte.",
+    ),
+    (
+        r"host key verification failed|remote host identification has changed",
+        "la clé d'hôte SSH n'est pas celle qui est connue",
+        "Vérifier que la machine est bien la bonne (réinstallation ?), puis mettre à jour known_hosts.",
+    ),
+    (
+        r"could not resolve|name or service not known",
+        "le nom de l'hôte est introuvable",
+        "Corriger l'adresse de l'hôte dans le fichier de la commune.",
+    ),
+    (
+        r"connection refused",
+        "l'hôte répond mais refuse la connexion SSH",
+        "Vérifier que le service SSH est démarré sur l'hôte.",
+    ),
+    (
+        r"timed out|timeout|no route to host|network is unreachable|not responding|banner exchange",
+        "l'hôte ne répond pas",
+        "Vérifier que la machine est allumée et reliée au réseau de la commune.",
+    ),
+    (
+        r"broken pipe|connection (?:reset|closed)|closed by remote|shared connection",
+        "la connexion à l'hôte a été coupée",
+        "Vérifier que la machine est allumée et que son lien réseau est stable.",
+    ),
+    (
+        r"missing sudo password|a password is required|incorrect sudo password",
+        "le compte d'administration n'a pas les droits sudo",
+        "Rétablir le droit sudo sans mot de passe du compte d'administration.",
+    ),
+    (
+        r"no such file or directory.*python|python.*(?:not found|no such file)|interpreter.*not found",
+        "Python 3 est absent de l'hôte",
+        "Installer python3 sur l'hôte (Debian 13 standard).",
+    ),
+)
+
+
+def explain(message: str) -> tuple[str, str]:
+    """Say a failure of SSH or Ansible in French.
+
+    Returns:
+        (reason, fix); a message that is not known is given as it is.
+    """
+    lowered = message.lower()
+    for pattern, reason, remedy in _EXPLANATIONS:
+        if re.search(pattern, lowered, flags=re.DOTALL):
+            return reason, remedy
+    return clean(" ".join(message.split()))[:1000] or "échec sans message", "Corriger la cause indiquée, puis relancer."
+
+
+@dataclass(frozen=True)
+class HostInfo:
+    """A host as the inventory describes it."""
+
+    name: str
+    profile: str
+    address: str = ""
+    system: str = "debian"
+
+    @property
+    def label(self) -> str:
+        """« poste gondecourt-pc-secretariat »."""
+        return f"{PROFILES.get(self.profile, 'hôte')} {self.name}"
+
+
+@dataclass(frozen=True)
+class Commune:
+    """A commune of the inventory.
+
+    Attributes:
+        slug: name of its file and of its group.
+        identity: what its file says of it: nom, siren, insee, territoire, agents, taille, niveau, vague…
+        source: name and SHA-256 of its file, when it can be found.
+    """
+
+    slug: str
+    identity: Mapping[str, Any]
+    hosts: tuple[HostInfo, ...]
+    source: Mapping[str, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name to show."""
+        return str(self.identity.get("nom") or self.slug)
+
+
+@dataclass
+class HostRun:
+    """What happened to one targeted host.
+
+    Attributes:
+        rolled_out: it ran the whole deployment.
+        incident: phase, nature (echec, injoignable, refus), task, reason and fix of what stopped it.
+        executed, changed: tasks, skipped ones left out.
+        seconds: wall time by phase.
+        checks, proofs: lists of {cle, libelle, verdict, detail, mesures}.
+        files: fetched files, {chemin (relative to the commune's folder), sha256, octets}.
+        certificates: what the host holds at the end.
+        refused: answers of the host that were set aside, French reasons; it proves nothing then.
+    """
+
+    rolled_out: bool = False
+    incident: dict[str, str] | None = None
+    executed: int = 0
+    changed: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    proofs: list[dict[str, Any]] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    certificates: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def receive(self, kind: str, answer: Any) -> None:
+        """Keep what the host answers: all of one kind, or, when a part of it is not what was asked, nothing.
+
+        Args:
+            kind: one of `ANSWERS`.
+        """
+        kept = getattr(self, ANSWERS[kind])
+        if isinstance(kept, list) and isinstance(answer, list):
+            answer = [*kept, *answer]
+        elif not isinstance(kept, list):
+            answer = kept
+        try:
+            kept = checked(kind, answer)
+        except AnswerError as error:
+            kept = []
+            self.refused.append(str(error))
+        setattr(self, ANSWERS[kind], kept)
+
+
+@dataclass
+class Run:
+    """A rollout.
+
+    Attributes:
+        run_id: name of its folder.
+        restriction: why it cannot claim a whole deployment (``--tags`` …); empty otherwise.
+        source: version of the code that ran.
+        hosts: targeted hosts.
+    """
+
+    run_id: str
+    started: datetime
+    operator: str
+    source: str = ""
+    restriction: str = ""
+    finished: datetime | None = None
+    hosts: dict[str, HostRun] = field(default_factory=dict)
+
+
+def now() -> datetime:
+    """Current time, with its zone."""
+    return datetime.now(UTC)
+
+
+def _missing(host: str, subject: str, reason: str, remedy: str) -> dict[str, str]:
+    return {"hote": host, "objet": subject, "raison": reason, "remede": remedy}
+
+
+def _host_status(run: HostRun | None) -> str:
+    if run is None:
+        return "non_vise"
+    if run.rolled_out:
+        return "deploye"
+    return run.incident["nature"] if run.incident else "non_atteint"
+
+
+def _proof_gaps(host: HostInfo, run: HostRun, again: str) -> list[dict[str, str]]:
+    """Required proofs of a rolled-out host that are not there."""
+    proofs = {proof["cle"]: proof for proof in run.proofs}
+    incident = run.incident
+    if incident and not proofs:
+        return [_missing(host.name, f"{host.label} : preuves", incident["raison"], incident["remede"])]
+    gaps = []
+    for key, label in REQUIRED.get(host.profile, {}).items():
+        proof = proofs.get(key)
+        if proof and proof["verdict"] == "ok":
+            continue
+        subject = f"{host.label} : {label}"
+        if proof:
+            remedy = proof.get("remede") or f"Corriger, puis relancer : {again}."
+            gaps.append(_missing(host.name, subject, proof["detail"] or "preuve en échec", remedy))
+        elif incident:
+            gaps.append(_missing(host.name, subject, incident["raison"], incident["remede"]))
+        elif host.system == "windows":
+            remedy = "Ouvrir le site du TdT depuis le poste et joindre la capture au dossier de la commune."
+            gaps.append(_missing(host.name, subject, "preuve non automatisée sur Windows", remedy))
+        else:
+            gaps.append(_missing(host.name, subject, "preuve non faite", f"Relancer : {again}."))
+    return gaps
+
+
+def _host_gaps(host: HostInfo, run: HostRun | None, last: Mapping[str, Any] | None, again: str) -> list[dict[str, str]]:
+    status = _host_status(run)
+    if run is None:
+        known = f"dernier état : {last['resume']}, {day(last['date'])}" if last else "jamais déployé"
+        return [_missing(host.name, host.label, f"non vérifié dans ce passage ({known})", f"Lancer : {again}.")]
+    remedy = f"Cette machine répond mal, ou ment : la vérifier, puis relancer : {again}."
+    refused = [_missing(host.name, f"{host.label} : réponse refusée", reason, remedy) for reason in run.refused]
+    if status == "deploye":
+        return refused or _proof_gaps(host, run, again)
+    if run.incident:
+        reason, remedy = run.incident["raison"], run.incident["remede"]
+        lead = {"injoignable": "injoignable", "echec": "échec", "refus": "refusé"}[run.incident["nature"]]
+        where = f" pendant « {PHASES[run.incident['phase']]} »" if status == "injoignable" else ""
+        if status == "echec" and run.incident["phase"] == "deploiement" and run.incident["tache"]:
+            where = f" de « {run.incident['tache']} »"
+        return [*refused, _missing(host.name, host.label, f"{lead}{where} : {reason}", remedy)]
+    return [
+        *refused,
+        _missing(host.name, host.label, "le déploiement s'est arrêté avant cet hôte", f"Relancer : {again}."),
+    ]
+
+
+def _description_gaps(commune: Commune) -> list[dict[str, str]]:
+    """A commune that transmits needs a PC and a connector in its file."""
+    gaps = []
+    for profile, name in PROFILES.items():
+        if not any(host.profile == profile for host in commune.hosts):
+            remedy = f"Le décrire dans {(commune.source or {}).get('nom') or commune.slug + '.yml'}."
+            gaps.append(_missing("", f"{name} de la commune", f"aucun {name} décrit", remedy))
+    return gaps
+
+
+def _summary(host: HostInfo, run: HostRun, gaps: list[dict[str, str]]) -> str:
+    status = _host_status(run)
+    if status != "deploye":
+        return {"injoignable": "injoignable", "echec": "déploiement en échec"}.get(status, "non atteint")
+    return "déployé, preuve manquante" if gaps else "déployé et prouvé"
+
+
+def assess(commune: Commune, run: Run, last: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the evidence of one commune of a run (the content of ``preuve.json``).
+
+    Args:
+        last: last known states of its hosts, by name (from `merge_state`).
+    """
+    again = f"fab rollout {commune.slug}"
+    hosts, gaps, reserves = [], _description_gaps(commune), []
+    for info in commune.hosts:
+        host = run.hosts.get(info.name)
+        if host:
+            for kind in ANSWERS:
+                host.receive(kind, [])  # what is there already is judged again
+        host_gaps = _host_gaps(info, host, last.get(info.name), again)
+        gaps += host_gaps
+        if host:
+            reserves += [
+                {"hote": info.name, "objet": f"{info.label} : {item['libelle']}", "raison": item["detail"]}
+                for item in (*host.checks, *host.proofs)
+                if item["verdict"] != "ok" and item["cle"] not in REQUIRED.get(info.profile, {})
+            ]
+        record = host or HostRun()
+        hosts.append(
+            {
+                "nom": info.name,
+                "profil": info.profile,
+                "adresse": info.address,
+                "systeme": info.system,
+                "etat": _host_status(host),
+                "prouve": host is not None and not host_gaps,
+                "resume": _summary(info, host, host_gaps) if host else "non vérifié dans ce passage",
+                "incident": record.incident,
+                "taches": {"executees": record.executed, "changees": record.changed},
+                "durees_s": {phase: round(value, 1) for phase, value in record.seconds.items()},
+                "controles": record.checks,
+                "preuves": record.proofs,
+                "fichiers": record.files,
+                "certificats": record.certificates,
+                "dernier_etat": last.get(info.name) if host is None else None,
+            }
+        )
+    complete = bool(hosts) and all(host["etat"] != "non_vise" for host in hosts) and not run.restriction
+    equipped = complete and all(host["etat"] == "deploye" for host in hosts)
+    if run.restriction:
+        gaps.insert(0, _missing("", "passage restreint", run.restriction, f"Lancer sans restriction : {again}."))
+    return {
+        "version": 1,
+        "passage": run.run_id,
+        "debut": run.started.isoformat(timespec="seconds"),
+        "fin": run.finished.isoformat(timespec="seconds") if run.finished else None,
+        "operateur": run.operator,
+        "code": run.source,
+        "commune": {"slug": commune.slug, **commune.identity},
+        "fichier": dict(commune.source) if commune.source else None,
+        "complet": complete,
+        "equipee": equipped,
+        "prete": equipped and not gaps,
+        "manques": gaps,
+        "reserves": reserves,
+        "hotes": hosts,
+    }
+
+
+def merge_state(
+    communes: Iterable[Commune], reports: Mapping[str, Mapping[str, Any]], previous: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Carry forward the last known state of every commune of the inventory (the content of ``etat.json``).
+
+    A host's state is that of the last run that concluded something about it; each keeps its run and
+    its date, so nothing old passes for new.
+
+    Args:
+        reports: evidence of this run, by slug.
+        previous: the state before this run.
+    """
+    state: dict[str, Any] = {}
+    for commune in communes:
+        known = previous.get(commune.slug, {})
+        report = reports.get(commune.slug)
+        before = known.get("hotes", {})
+        hosts = {info.name: before[info.name] for info in commune.hosts if info.name in before}
+        if report and not any(gap["objet"] == "passage restreint" for gap in report["manques"]):
+            for host in report["hotes"]:
+                if host["etat"] in ("deploye", "echec", "injoignable"):
+                    hosts[host["nom"]] = {
+                        "passage": report["passage"],
+                        "date": report["fin"],
+                        "deploye": host["etat"] == "deploye",
+                        "prouve": host["prouve"],
+                        "resume": host["resume"],
+                        "manques": [gap for gap in report["manques"] if gap["hote"] == host["nom"]],
+                    }
+        gaps = _description_gaps(commune)
+        again = f"Lancer : fab rollout {commune.slug}."
+        for info in commune.hosts:
+            gaps += (
+                hosts[info.name]["manques"]
+                if info.name in hosts
+                else [_missing(info.name, info.label, "jamais déployé", again)]
+            )
+        every = bool(commune.hosts) and len(hosts) == len(commune.hosts)
+        dates = sorted(host["date"] for host in hosts.values())
+        equipped = every and all(host["deploye"] for host in hosts.values())
+        state[commune.slug] = {
+            "commune": {"slug": commune.slug, **commune.identity},
+            "passage": report["passage"] if report else known.get("passage"),
+            "hotes": hosts,
+            "equipee": equipped,
+            "prete": equipped and not gaps and all(host["prouve"] for host in hosts.values()),
+            "depuis": dates[0] if dates else None,
+            "dernier": dates[-1] if dates else None,
+            "manques": gaps,
+        }
+    return state
+
+
+_MONTHS = (
+    *("janvier", "février", "mars", "avril", "mai", "juin", "juillet"),
+    *("août", "septembre", "octobre", "novembre", "décembre"),
+)
+
+
+def _local(value: str | datetime) -> datetime:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(ZoneInfo("Europe/Paris"))
+    except ZoneInfoNotFoundError:
+        return moment.astimezone(UTC)
+    except OverflowError:  # the first or the last day of all
+        return moment
+
+
+def day(value: str | datetime) -> str:
+    """« le 3 mars 2026 », in metropolitan time."""
+    moment = _local(value)
+    return f"le {'1er' if moment.day == 1 else moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
+
+
+def day_and_hour(value: str | datetime) -> str:
+    """« le 3 mars 2026 à 14 h 05 », in metropolitan time."""
+    moment = _local(value)
+    return f"{day(moment)} à {moment.hour}\N{NO-BREAK SPACE}h\N{NO-BREAK SPACE}{moment.minute:02d}"
+
+
+def count(number: int, noun: str) -> str:
+    """« 1 hôte », « 2 hôtes »."""
+    return f"{number} {noun}" + ("s" if number > 1 else "")
+
+
+def size(octets: float) -> str:
+    """A number of bytes for a reader, in French: ``40,3 ko``, ``20 Mo``."""
+    shown, units = octets, ["o", "ko", "Mo", "Go", "To"]
+    # What would round up to a thousand is one of the next unit.
+    while len(units) > 1 and round(shown, 1) >= 1000:
+        shown /= 1000
+        units.pop(0)
+    return f"{shown:.1f} {units[0]}".replace(".", ",").replace(",0 ", " ")
+
+
+def duration(seconds: float) -> str:
+    """« 42 s », « 3 min 05 s »."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"

@@ -1,0 +1,79 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Units of systemd: those that must run, those that must not, asked in one call."""
+
+from __future__ import annotations
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Change, StateError, run
+
+PROPERTIES = (
+    "Id",
+    "LoadState",
+    "UnitFileState",
+    "ActiveState",
+    "ConditionResult",
+    "Type",
+    "RemainAfterExit",
+    "NeedDaemonReload",
+)
+
+
+def states(units: list[str]) -> dict[str, dict[str, str]]:
+    """Properties of the units, by name."""
+    if not units:
+        return {}
+    out = run(["systemctl", "show", f"--property={','.join(PROPERTIES)}", *units], "systemctl ne répond pas")
+    blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in out.strip().split("\n\n")]
+    return dict(zip(units, blocks, strict=True))
+
+
+def apply(on: list[str], off: list[str], jobs: list[str], check: bool = False) -> list[Change]:
+    """Enable and start what must run, stop and mask what must not, and start jobs without waiting for them.
+
+    A unit whose conditions are not met on this machine (a container has no audit, no AppArmor, no clock of its
+    own) is enabled; systemd has it start where it can.
+
+    Args:
+        on: units to enable and start.
+        off: units which must neither run nor be startable; those not installed are left alone.
+        jobs: oneshot units to start in the background when their own conditions ask for it.
+        check: report only.
+
+    Raises:
+        StateError: a unit is unknown or does not start.
+    """
+    changes = []
+    found = states(on + off + jobs)
+    if any(state["NeedDaemonReload"] == "yes" for state in found.values()) and not check:
+        run(["systemctl", "daemon-reload"], "relecture des unités")
+    for unit in on:
+        state = found[unit]
+        if state["LoadState"] == "masked" and not check:
+            run(["systemctl", "unmask", unit], f"{unit} : levée du masque")
+        if state["LoadState"] == "not-found" and not check:
+            raise StateError(f"l'unité {unit} n'existe pas sur cette machine : son paquet est-il installé ?")
+        if state["UnitFileState"] not in ("enabled", "static", "alias"):
+            changes.append(Change(unit, state["UnitFileState"], "enabled"))
+            if not check:
+                run(["systemctl", "enable", unit], f"{unit} : activation")
+        if state.get("Type") == "oneshot" and state["RemainAfterExit"] == "no":
+            continue  # a job: something else starts it
+        startable = state["ConditionResult"] != "no" or state["ActiveState"] == "failed"
+        if state["ActiveState"] not in ("active", "reloading", "activating") and not check:
+            run(["systemctl", "start", unit], f"{unit} : démarrage")
+            now = states([unit])[unit]
+            if now["ActiveState"] == "active":
+                changes.append(Change(unit, state["ActiveState"], "active"))
+        elif state["ActiveState"] != "active" and check and startable:
+            changes.append(Change(unit, state["ActiveState"], "active"))
+    for unit in off:
+        state = found[unit]
+        if state["LoadState"] in ("not-found", "masked"):
+            continue
+        changes.append(Change(unit, f"{state['UnitFileState']}, {state['ActiveState']}", "masked"))
+        if not check:
+            run(["systemctl", "mask", "--now", unit], f"{unit} : arrêt")
+    for unit in jobs:
+        if found[unit]["ActiveState"] in ("inactive", "failed") and not check:
+            run(["systemctl", "start", "--no-block", unit], f"{unit} : lancement")
+    return changes

@@ -1,0 +1,101 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What modules that bring a machine to a wanted state share: changes, commands, careful writes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class StateError(Exception):
+    """The wanted state cannot be reached; the message (French) names the object, the cause and the fix."""
+
+
+@dataclass
+class Change:
+    """One difference between what is and what is wanted.
+
+    Attributes:
+        name: file, account, key or unit concerned.
+        before: state found, as shown in a diff.
+        after: state wanted.
+    """
+
+    name: str
+    before: str = ""
+    after: str = ""
+
+
+def result(changes: Sequence[Change]) -> dict[str, Any]:
+    """Give what a module returns for its changes: changed, names, diff."""
+    return {
+        "changed": bool(changes),
+        "changed_names": [change.name for change in changes],
+        "diff": [
+            {
+                "before": f"{change.before}\n" if change.before else "",
+                "after": f"{change.after}\n" if change.after else "",
+                "before_header": change.name,
+                "after_header": change.name,
+            }
+            for change in changes
+        ],
+    }
+
+
+def run(command: Sequence[str], error: str, environment: dict[str, str] | None = None) -> str:
+    """Run a command and give its output.
+
+    Raises:
+        StateError: it is missing or fails; the message starts with ``error``.
+    """
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=os.environ | {"LC_ALL": "C"} | (environment or {})
+        )
+    except FileNotFoundError:
+        raise StateError(f"{error} : la commande « {command[0]} » est absente de cette machine") from None
+    if done.returncode:
+        detail = " / ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
+        raise StateError(f"{error} : {detail or f'code {done.returncode}'}")
+    return done.stdout
+
+
+def write(path: Path, text: str, mode: int = 0o644, validate: Sequence[str] = ()) -> None:
+    """Replace a file atomically, keeping its owner and mode when it exists.
+
+    Args:
+        path: the file; its folder must exist.
+        text: new content.
+        mode: mode of a new file.
+        validate: command that must accept the new file, ``%s`` being its path.
+
+    Raises:
+        StateError: the validation refuses; the present file stays.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        if path.exists():
+            info = path.stat()
+            os.chown(temporary, info.st_uid, info.st_gid)
+            temporary.chmod(info.st_mode & 0o7777)
+        else:
+            temporary.chmod(mode)
+        if validate:
+            run([part.replace("%s", name) for part in validate], f"{path} : contenu refusé, rien n'est changé")
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
