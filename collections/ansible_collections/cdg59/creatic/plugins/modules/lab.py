@@ -89,6 +89,10 @@ changes:
   returned: always
   type: list
   elements: str
+from_nothing:
+  description: No machine of this control node was there before.
+  returned: always
+  type: bool
 machines:
   description: Machines of the lab and their state.
   returned: always
@@ -142,7 +146,7 @@ def main() -> None:
         machines = {name.removeprefix("creatic-"): entry["State"] for name, entry in sorted(lab.containers().items())}
     except LabError as error:
         module.fail_json(msg=str(error), changes=lab.changes)
-    module.exit_json(changed=bool(lab.changes), changes=lab.changes, machines=machines)
+    module.exit_json(changed=bool(lab.changes), changes=lab.changes, from_nothing=lab.from_nothing, machines=machines)
 
 
 if __name__ == "__main__":

@@ -201,6 +201,7 @@ class Lab:
         self.ssh_dir = ssh_dir
         self.check = check
         self.changes: list[str] = []
+        self.from_nothing = False  # set by up(): no machine of ours was there before
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -671,6 +672,7 @@ class Lab:
             public_key = self._ensure_key()
             self._ensure_network()
             self._remove_foreign()
+            self.from_nothing = not self.containers()
             images = self._ensure_images()
             self._ensure_power()
             self._ensure_machines(images)
