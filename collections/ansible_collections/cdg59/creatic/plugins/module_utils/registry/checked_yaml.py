@@ -86,11 +86,8 @@ class Source:
 
     def read(self) -> dict[str, Any] | None:
         """Parse the file; None (and a problem) when it does not hold fields."""
-        try:
-            text = self.raw.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = self.raw.count(b"\n", 0, error.start) + 1
-            self.report("le fichier n'est pas en UTF-8", "enregistrez-le avec l'encodage UTF-8", line=line)
+        text = self._text()
+        if text is None:
             return None
         try:
             if self._has_devices(text):
@@ -99,14 +96,46 @@ class Source:
         except yaml.YAMLError as error:
             self._report_syntax(text, error)
             return None
-        for key in duplicates:
-            message = f"le champ {quote(key.value)} est écrit deux fois au même niveau"
-            self.report(message, "gardez la bonne ligne et supprimez l'autre", line=key.start_mark.line + 1)
+        self._report_duplicates(duplicates)
         if data is None:
             self.report("le fichier est vide", "remplissez-le, ou supprimez-le")
         elif not isinstance(data, dict):
             self.report("le fichier ne contient pas de champs", "écrivez un champ par ligne, « champ: valeur »")
         return data if isinstance(data, dict) else None
+
+    def compose(self) -> yaml.MappingNode | None:
+        """Parse a file of Ansible's, whose tags and references are its own affair; None when it holds no fields.
+
+        An empty file is no problem: Ansible takes it.
+        """
+        text = self._text()
+        if text is None:
+            return None
+        try:
+            node = yaml.compose(text, Loader=yaml.CSafeLoader)
+        except yaml.YAMLError as error:
+            self._report_syntax(text, error)
+            return None
+        if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"):
+            return None
+        if not isinstance(node, yaml.MappingNode):
+            self.report("le fichier ne contient pas de champs", "écrivez un champ par ligne, « champ: valeur »")
+            return None
+        self._report_duplicates(_duplicates(node))
+        return node
+
+    def _text(self) -> str | None:
+        try:
+            return self.raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = self.raw.count(b"\n", 0, error.start) + 1
+            self.report("le fichier n'est pas en UTF-8", "enregistrez-le avec l'encodage UTF-8", line=line)
+            return None
+
+    def _report_duplicates(self, duplicates: Iterable[yaml.ScalarNode]) -> None:
+        for key in duplicates:
+            message = f"le champ {quote(key.value)} est écrit deux fois au même niveau"
+            self.report(message, "gardez la bonne ligne et supprimez l'autre", line=key.start_mark.line + 1)
 
     def check_schema(self, data: dict[str, Any], schema_file: Path) -> None:
         """Report all that the schema refuses."""
@@ -277,6 +306,26 @@ _Loader.yaml_implicit_resolvers = {}
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("(~|null|)$"), ["~", "n", ""])
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(true|false)$"), ["t", "f"])
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("(0|-?[1-9][0-9]{0,17})$"), [*"-0123456789"])
+
+
+def _duplicates(root: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    """Give the keys that stand twice in one mapping, wherever it is; a reference may lead back to its holder."""
+    left, seen = [root], set()
+    while left:
+        node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            left += node.value
+        if isinstance(node, yaml.MappingNode):
+            names = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in names and key.value != "<<":
+                        yield key
+                    names.add(key.value)
+                left.append(value)
 
 
 def _parse(text: str) -> tuple[Any, Sequence[yaml.ScalarNode]]:

@@ -1,0 +1,394 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""All that can be known of an inventory before a machine changes: its files first, then what each profile needs.
+
+The files are read without Ansible, which ignores a misspelt key or group, and stops at the first fault of the others.
+`needs` asks the roles' argument specs, with Ansible's own variables.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, Source, closest, quote
+
+BENCH = "banc"
+_GROUP_KEYS = ("hosts", "children", "vars")
+_BUILT_IN = ("all", "ungrouped", BENCH)
+# Read by programs of ours, not by Ansible's inventory.
+_OTHER_FILES = ("groupement.yml", "ged.yml", "derogations.yml")
+# Profiles that a service of a commune rests on.
+_SERVERS = {
+    "archivage": ("archive_gateway", "archive_node"),
+    "deliberations": ("deliberations", "parapheur", "passerelle"),
+    "ged": ("ged",),
+    "parapheur": ("parapheur", "passerelle"),
+}
+_NAME = re.compile(r"\bcreatic_[a-z0-9_]+")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The project beside the inventory: what profiles, roles and variables there are.
+
+    Attributes:
+        top: folder that holds playbooks/ and roles/.
+    """
+
+    top: Path
+
+    @cached_property
+    def profiles(self) -> tuple[str, ...]:
+        """Profiles that a machine may have: each is a file of playbooks/profiles."""
+        return tuple(
+            sorted(path.stem for path in (self.top / "playbooks/profiles").glob("*.yml") if path.stem != "securite")
+        )
+
+    @cached_property
+    def options(self) -> dict[str, set[str]]:
+        """Variables of each role, from its argument specs."""
+        found: dict[str, set[str]] = {}
+        for path in sorted((self.top / "roles").glob("*/meta/argument_specs.yml")):
+            specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
+            found[path.parts[-3]] = {name for spec in specs.values() for name in spec.get("options", {})}
+        return found
+
+    @cached_property
+    def variables(self) -> set[str]:
+        """Variables of the groupement (creatic_…) that something reads."""
+        found: set[str] = set()
+        for folder in ("playbooks", "roles", "collections/ansible_collections/cdg59"):
+            for path in (self.top / folder).rglob("*"):
+                if path.suffix in (".yml", ".py", ".j2") and path.is_file():
+                    found.update(_NAME.findall(path.read_text(encoding="utf-8", errors="replace")))
+        return found
+
+
+@dataclass
+class Machine:
+    """A machine of servers.yml."""
+
+    name: str
+    source: Source
+    line: int
+    groups: list[str] = field(default_factory=list)
+    bench: bool = False
+    variables: dict[str, yaml.Node] = field(default_factory=dict)
+
+
+class Inspection:
+    """One look at an inventory's files; `problems` holds all there is to correct.
+
+    Args:
+        directory: inventory folder.
+        tree: the project.
+    """
+
+    def __init__(self, directory: Path, tree: Tree) -> None:
+        self.directory = directory
+        self.tree = tree
+        self.sources: dict[str, Source] = {}
+        self.problems: list[Problem] = []
+        self.machines: dict[str, Machine] = {}
+        self.groups: set[str] = set(_BUILT_IN)
+        self.communes: list[groupement.Commune] = []
+
+    def run(self) -> list[Problem]:
+        """Look at every file; the problems come by file and line."""
+        self._communes()
+        for path in sorted(self.directory.glob("*.y*ml")):
+            if path.name not in _OTHER_FILES:
+                self._servers(path)
+        self._places()
+        self._variables()
+        self._services()
+        self._waivers()
+        for source in self.sources.values():
+            self.problems += source.problems
+        return sorted(self.problems, key=lambda problem: (problem.file, problem.line or 0))
+
+    def _source(self, path: Path) -> Source:
+        label = str(path.relative_to(self.directory))
+        source = self.sources.setdefault(label, Source(label, b""))
+        try:
+            source.raw = path.read_bytes()
+        except OSError:
+            source.report("le fichier est illisible", "vérifiez qu'il existe et que vous avez le droit de le lire")
+        return source
+
+    def _report(self, file: str, message: str, fix: str) -> None:
+        self.sources.setdefault(file, Source(file, b"")).report(message, fix)
+
+    # -- communes ----------------------------------------------------------------------------------
+
+    def _communes(self) -> None:
+        try:
+            self.communes = groupement.load(self.directory)
+        except groupement.GroupementError as error:
+            self.problems += error.problems
+            return
+        if not self.communes:
+            self._report("communes/", "aucune commune n'y est", "écrivez la première avec fab commune.new")
+        for commune in self.communes:
+            self.groups.update((commune.group, *commune.parents))
+            for host in commune.hosts():
+                self.groups.update(host.groups)
+
+    # -- servers -----------------------------------------------------------------------------------
+
+    def _servers(self, path: Path) -> None:
+        source = self._source(path)
+        root = source.compose()
+        if root is not None:
+            for key, value in root.value:
+                self._group(source, key, value, (), False)
+
+    def _group(self, source: Source, key: yaml.Node, node: yaml.Node, parents: tuple[str, ...], bench: bool) -> None:
+        name = str(key.value)
+        line = key.start_mark.line + 1
+        if name in parents:
+            source.report(f"le groupe {quote(name)} se contient lui-même", "retirez-le de ses enfants", line=line)
+            return
+        self.groups.add(name)
+        bench = bench or name == BENCH
+        for part, inner in _fields(node):
+            place = part.start_mark.line + 1
+            if part.value not in _GROUP_KEYS:
+                nearest = closest(str(part.value), _GROUP_KEYS)
+                fix = f"remplacez par « {nearest} »" if nearest else f"champs possibles : {', '.join(_GROUP_KEYS)}"
+                source.report(
+                    f"champ inconnu {quote(str(part.value))} dans le groupe {quote(name)}, qu'Ansible ignore",
+                    fix,
+                    line=place,
+                )
+            elif part.value == "children":
+                for child, below in _fields(inner):
+                    self._group(source, child, below, (*parents, name), bench)
+            elif part.value == "hosts":
+                for host, variables in _fields(inner):
+                    self._machine(source, host, variables, name, bench)
+            else:
+                self._names(source, inner)
+
+    def _machine(self, source: Source, key: yaml.Node, node: yaml.Node, group: str, bench: bool) -> None:
+        machine = self.machines.setdefault(key.value, Machine(key.value, source, key.start_mark.line + 1))
+        machine.groups.append(group)
+        machine.bench |= bench
+        machine.variables |= {name.value: value for name, value in _fields(node)}
+        self._names(source, node)
+
+    def _places(self) -> None:
+        """Each machine has one profile, one address, and names of its own."""
+        owners = {host.name: f"communes/{one.slug}.yml" for one in self.communes for host in one.hosts()}
+        taken = {
+            _canonical(host.variables["ansible_host"]): f"{host.name} (communes/{one.slug}.yml)"
+            for one in self.communes
+            for host in one.hosts()
+        }
+        for machine in self.machines.values():
+            if machine.name in owners:
+                fix = "donnez-lui un autre nom"
+                where = owners[machine.name]
+                machine.source.report(f"{quote(machine.name)} est déjà une machine de {where}", fix, line=machine.line)
+            self._profile(machine)
+            self._address(machine, taken)
+
+    def _profile(self, machine: Machine) -> None:
+        found = [group for group in dict.fromkeys(machine.groups) if group in self.tree.profiles]
+        if len(found) > 1:
+            machine.source.report(
+                f"la machine {quote(machine.name)} a {len(found)} profils : {', '.join(found)}",
+                "laissez-la dans un seul groupe de profil",
+                line=machine.line,
+            )
+        elif not found and not machine.bench:
+            group = machine.groups[0]
+            nearest = closest(group, self.tree.profiles)
+            fix = f"remplacez le groupe par « {nearest} »" if nearest else "mettez-la dans le groupe de son profil"
+            machine.source.report(
+                f"la machine {quote(machine.name)} n'a pas de profil : le groupe {quote(group)} n'en est pas un",
+                f"{fix} (profils : {', '.join(self.tree.profiles)})",
+                line=machine.line,
+            )
+
+    def _address(self, machine: Machine, taken: dict[str, str]) -> None:
+        node = machine.variables.get("ansible_host")
+        fix = "écrivez ansible_host: et son adresse IP fixe, par exemple 10.59.0.40"
+        if node is None:
+            message = f"la machine {quote(machine.name)} n'a pas d'adresse"
+            machine.source.report(message, fix, line=machine.line)
+            return
+        text, line = str(node.value), node.start_mark.line + 1
+        if "{{" in text:
+            return
+        address = _canonical(text)
+        if not address:
+            machine.source.report(f"{quote(text)} n'est pas une adresse IP (machine {machine.name})", fix, line=line)
+            return
+        owner = taken.setdefault(address, f"{machine.name} ({machine.source.label})")
+        if owner != f"{machine.name} ({machine.source.label})":
+            machine.source.report(
+                f"l'adresse {quote(text)} de {machine.name} est déjà celle de {owner}",
+                "donnez une adresse par machine",
+                line=line,
+            )
+
+    # -- variables ---------------------------------------------------------------------------------
+
+    def _variables(self) -> None:
+        """group_vars and host_vars: YAML, named for something that exists, holding variables that something reads."""
+        if (
+            not list((self.directory / "group_vars").glob("all.y*ml"))
+            and not (self.directory / "group_vars/all").is_dir()
+        ):
+            fix = "copiez celui de inventories/example, puis adaptez-le : environnement, état, TdT, accès, pare-feu"
+            self._report("group_vars/all.yml", "le fichier est introuvable", fix)
+        hosts = {host.name for one in self.communes for host in one.hosts()} | set(self.machines)
+        for folder, known, what in (
+            ("group_vars", self.groups | set(self.tree.profiles) | {"localhost"}, "aucun groupe"),
+            ("host_vars", hosts | {"localhost"}, "aucune machine"),
+        ):
+            for path in sorted((self.directory / folder).rglob("*.y*ml")):
+                name = path.relative_to(self.directory / folder).parts[0].removesuffix(path.suffix)
+                source = self._source(path)
+                if name not in known and not (what == "aucune machine" and not hosts):
+                    nearest = closest(name, known)
+                    fix = f"renommez-le en {nearest}{path.suffix}" if nearest else "supprimez-le, ou renommez-le"
+                    source.report(f"{what} ne s'appelle {quote(name)}, ce fichier ne sert à rien", fix)
+                root = source.compose()
+                if root is not None:
+                    self._names(source, root)
+
+    def _names(self, source: Source, node: yaml.Node) -> None:
+        """Report variables that nothing reads: a misspelt one would be ignored without a word."""
+        for key, _value in _fields(node):
+            name = str(key.value)
+            line = key.start_mark.line + 1
+            if name.startswith("creatic_"):
+                if name not in self.tree.variables:
+                    self._unknown(source, name, self.tree.variables, line)
+                continue
+            role = max((one for one in self.tree.options if name.startswith(f"{one}_")), key=len, default=None)
+            if role and name not in self._readable(role):
+                self._unknown(source, name, self.tree.options[role], line)
+            elif not role and not name.startswith("ansible_"):
+                everything = {option for options in self.tree.options.values() for option in options}
+                nearest = closest(name, everything | self.tree.variables)
+                if nearest and name not in everything and nearest.count("_") == name.count("_"):
+                    message = f"la variable {quote(name)} n'est lue par rien"
+                    source.report(message, f"remplacez par « {nearest} », ou donnez-lui un nom à vous", line=line)
+
+    def _readable(self, role: str) -> set[str]:
+        """Options of the role, and of the roles whose name begins by its name (archive_node_…)."""
+        return {name for one, options in self.tree.options.items() if one.startswith(role) for name in options} | {
+            name for name in self._read_by_playbooks if name.startswith(f"{role}_")
+        }
+
+    @cached_property
+    def _read_by_playbooks(self) -> set[str]:
+        text = "\n".join(
+            path.read_text(encoding="utf-8") for path in sorted((self.tree.top / "playbooks").rglob("*.yml"))
+        )
+        return set(re.findall(r"\b[a-z][a-z0-9]*_[a-z0-9_]+", text))
+
+    @staticmethod
+    def _unknown(source: Source, name: str, known: Iterable[str], line: int) -> None:
+        nearest = closest(name, known)
+        fix = f"remplacez par « {nearest} »" if nearest else "supprimez-la : docs/variables.md les donne toutes"
+        source.report(f"la variable {quote(name)} n'est lue par rien", fix, line=line)
+
+    # -- what communes ask for ---------------------------------------------------------------------
+
+    def _services(self) -> None:
+        present = {group for machine in self.machines.values() for group in machine.groups}
+        for service, profiles in _SERVERS.items():
+            users = [one for one in self.communes if service in one.data["services"]]
+            for profile in profiles if users else ():
+                if profile not in present:
+                    asked = ", ".join(one.slug for one in users[:3]) + (" …" if len(users) > 3 else "")
+                    self._report(
+                        "servers.yml",
+                        f"aucune machine du profil {profile}, que demande le service {service} ({asked})",
+                        f"ajoutez le groupe {profile}: et sa machine, ou retirez {service} des services",
+                    )
+        # Of communes that are refused, what can be read by eye.
+        texts = () if self.communes else (self.directory / "communes").glob("*.yml")
+        if any("ged" in one.data["services"] for one in self.communes) or any(
+            re.search(rb"services:.*\bged\b", path.read_bytes()) for path in texts if path.is_file()
+        ):
+            try:
+                ged.read_plan(self.directory / "ged.yml")
+            except ged.GedError as error:
+                self.problems += error.problems
+
+    def _waivers(self) -> None:
+        site = self.directory / "derogations.yml"
+        if site.is_file():
+            catalogue = self.tree.top / "roles/hardening/files/controls.yml"
+            try:
+                controls.load(catalogue, dt.datetime.now(tz=dt.UTC).date(), site)
+            except controls.ControlsError as error:
+                self.problems += error.problems
+
+
+def providers_files(communes: Iterable[groupement.Commune], folder: Path) -> list[Problem]:
+    """Give the providers' files that communes name and that are not in the control node's folder of secrets.
+
+    Args:
+        communes: the registry.
+        folder: creatic_secrets_dir.
+    """
+    problems = []
+    for commune in communes:
+        for place, certificate in certificates(commune.data):
+            for name in ("fichier", "secret"):
+                wanted = certificate.get(name)
+                if isinstance(wanted, str) and not _is_file(folder / wanted):
+                    problems.append(
+                        Problem(
+                            f"communes/{commune.slug}.yml",
+                            None,
+                            f"{place}.{name}",
+                            f"le fichier {quote(wanted)} n'est pas dans {folder}",
+                            "déposez-y celui du prestataire, lisible par votre compte, ou corrigez son nom",
+                        )
+                    )
+    return problems
+
+
+def certificates(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for index, poste in enumerate(data["postes"]):
+        for number, certificate in enumerate(poste.get("certificats", [])):
+            yield f"postes[{index}].certificats[{number}]", certificate
+    if "certificat" in data.get("connecteur", {}):
+        yield "connecteur.certificat", data["connecteur"]["certificat"]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        with path.open("rb"):
+            return path.is_file()
+    except OSError:
+        return False
+
+
+def _fields(node: yaml.Node) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
+    return node.value if isinstance(node, yaml.MappingNode) else []
+
+
+def _canonical(address: str) -> str:
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return ""

@@ -1,0 +1,427 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What the roles of each profile need, asked of an inventory through Ansible's own variables, before a machine changes.
+
+A role's argument specs say what it takes; the profile's playbook says what it is given; the inventory must hold the
+rest. Nothing is run: what a lookup would make on the control node (passwords) stands as a word in its place.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hmac
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, quote
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import (
+    BENCH,
+    Inspection,
+    Tree,
+    providers_files,
+)
+
+# Given machine by machine, in servers.yml.
+_BY_MACHINE = ("creatic_names", "creatic_zone", "archive_node_devices", "encrypted_raid_volumes")
+_MAKES = re.compile(r"lookup\('ansible\.builtin\.(password|pipe)'")
+_UNDEFINED = re.compile(r"'(\w+)' is undefined")
+_NO_ATTRIBUTE = re.compile(r"has no attribute '(\w+)'")
+# Known by a run only: what earlier roles of the play gave, what the machine said of itself.
+_RUN_ONLY = ("ansible_facts", "role_path", "item")
+_ABSENT = "le fichier "
+_LACKING = "il y manque "
+EXAMPLE = "inventories/example/group_vars/all.yml"
+
+
+# Collections are found by Ansible's own loader, which must be there before any of them is imported.
+_START = """
+import sys
+from ansible.plugins.loader import init_plugin_loader
+init_plugin_loader([sys.argv[1] + "/collections"])
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.needs import main
+main()
+"""
+
+
+def check(directory: Path, top: Path, slugs: Collection[str] | None = None) -> list[Problem]:
+    """Give all that can be known to be wrong before a machine changes: files, then variables, then providers' files.
+
+    Args:
+        directory: inventory folder.
+        top: the project.
+        slugs: communes whose providers' files are asked for, before a rollout of theirs; all by default.
+    """
+    tree = Tree(top)
+    inspection = Inspection(directory, tree)
+    problems = inspection.run()
+    if problems:
+        return problems
+    problems, secrets = ask(directory, top)
+    concerned = [one for one in inspection.communes if slugs is None or one.slug in slugs]
+    return problems + (providers_files(concerned, secrets) if secrets else [])
+
+
+def ask(directory: Path, top: Path) -> tuple[list[Problem], Path | None]:
+    """Ask an inventory, in a process of its own, what its profiles lack.
+
+    Args:
+        directory: inventory folder, whose files are good (see `inspection`).
+        top: the project.
+
+    Returns:
+        The problems, and creatic_secrets_dir when it is known.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _START, str(top), str(directory)],
+        cwd=top,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "ANSIBLE_CONFIG": str(top / "ansible.cfg"), "ANSIBLE_LOCALHOST_WARNING": "false"},
+    )
+    if done.returncode:
+        said = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "sans un mot")
+        fix = "corrigez ce fichier, puis relancez"
+        return [Problem("inventaire", None, "", f"Ansible ne peut pas le lire : {said.rstrip('.')}", fix)], None
+    told = json.loads(done.stdout)
+    return [Problem(**problem) for problem in told["problems"]], Path(told["secrets"]) if told["secrets"] else None
+
+
+def main() -> None:
+    """Print what an inventory lacks, as JSON. Arguments: the project, the inventory folder."""
+    needs = Needs(Path(sys.argv[2]), Tree(Path(sys.argv[1])))
+    problems = [asdict(problem) for problem in needs.run()]
+    print(json.dumps({"problems": problems, "secrets": needs.value("creatic_secrets_dir")}))
+
+
+@dataclass(frozen=True)
+class Lack:
+    """A variable that a profile's roles want: absent, or not as they want it (``text``, French)."""
+
+    profile: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Use:
+    """A role as a profile calls it: its entry point, what the playbook gives it, on what condition."""
+
+    role: str
+    entry: str
+    given: Mapping[str, Any]
+    when: tuple[Any, ...]
+
+
+class Needs:
+    """What an inventory's machines lack; one problem a variable, whatever the number of machines.
+
+    Args:
+        directory: inventory folder, whose files are good (see `inspection`).
+        tree: the project.
+    """
+
+    def __init__(self, directory: Path, tree: Tree) -> None:
+        from ansible.inventory.manager import InventoryManager  # a second: only here
+        from ansible.parsing.dataloader import DataLoader
+        from ansible.vars.hostvars import HostVars
+        from ansible.vars.manager import VariableManager
+
+        self.directory = directory
+        self.tree = tree
+        self._loader = DataLoader()
+        self._loader.set_basedir(str(tree.top / "playbooks"))
+        self._inventory = InventoryManager(loader=self._loader, sources=[str(directory)])
+        self._manager = VariableManager(loader=self._loader, inventory=self._inventory)
+        self._hostvars = HostVars(self._inventory, self._manager, self._loader)
+        self._keys: dict[str, list[str]] = {}
+        self._strangers: dict[str, list[str]] = {}
+
+    def run(self) -> list[Problem]:
+        """Ask for each machine; of a commune's machines that are described alike, one."""
+        asked: set[tuple[Any, ...]] = set()
+        lacks: dict[Lack, list[str]] = {}
+        for host in self._inventory.get_hosts():
+            variables = self._variables(host)
+            groups = {group.name for group in host.get_groups()}
+            for profile in sorted(groups & set(self.tree.profiles)) if BENCH not in groups else ():
+                like = (profile, _shape(variables)) if "creatic_commune" in variables else (host.name,)
+                self._door(host.name, variables)
+                if like not in asked:
+                    asked.add(like)
+                    for lack in self._ask(profile, variables):
+                        lacks.setdefault(lack, []).append(host.name)
+        absent = {lack.name for lack in lacks if not lack.text}
+        return self._doors() + [
+            self._told(name, text, [lack.profile for lack in same], [host for lack in same for host in lacks[lack]])
+            for (name, text), same in _alike(lacks).items()
+            if text.removeprefix(_LACKING) not in absent
+        ]
+
+    def _door(self, host: str, variables: Mapping[str, Any]) -> None:
+        """Note the SSH key and the known hosts by which a machine is reached."""
+        from ansible.errors import AnsibleError
+
+        if variables.get("ansible_connection", "ssh") != "ssh":
+            return
+        with contextlib.suppress(AnsibleError):  # what they lack is told already
+            self._keys.setdefault(str(self._template(variables, "ansible_ssh_private_key_file")), []).append(host)
+        with contextlib.suppress(AnsibleError):
+            known = re.search(
+                r'UserKnownHostsFile=([^"\s]+)', str(self._template(variables, "ansible_ssh_common_args"))
+            )
+            address = str(self._template(variables, "ansible_host"))
+            if known and not is_known(address, known_hosts(Path(known[1]).expanduser())):
+                self._strangers.setdefault(known[1], []).append(f"{host} ({address})")
+
+    def _doors(self) -> list[Problem]:
+        file = "group_vars/all.yml"
+        problems = [
+            Problem(
+                file,
+                None,
+                "ansible_ssh_private_key_file",
+                f"la clé SSH {key} est introuvable ({_listed(hosts)})",
+                "faites-la : ssh-keygen -t ed25519 -f et ce chemin, puis posez sa moitié publique sur les machines",
+            )
+            for key, hosts in self._keys.items()
+            if not Path(key).expanduser().is_file()
+        ]
+        problems += [
+            Problem(
+                file,
+                None,
+                "ansible_ssh_common_args",
+                f"la clé d'hôte de machines n'est pas dans {known} : {_listed(hosts)}",
+                "ajoutez celle que ssh-keyscan donne, une fois son empreinte vérifiée sur la machine même",
+            )
+            for known, hosts in self._strangers.items()
+        ]
+        return problems
+
+    def value(self, name: str) -> Any:
+        """Give a variable as the control node has it; None when the inventory does not give it."""
+        from ansible.errors import AnsibleError
+        from ansible.inventory.host import Host
+
+        try:
+            return self._template(self._variables(self._inventory.get_host("localhost") or Host("localhost")), name)
+        except AnsibleError:
+            return None
+
+    def _variables(self, host: Any) -> dict[str, Any]:
+        return self._manager.get_vars(host=host) | {"hostvars": self._hostvars, "ansible_check_mode": True}
+
+    def _template(self, variables: Mapping[str, Any], name: str) -> Any:
+        from ansible.template import Templar, trust_as_template
+
+        return Templar(loader=self._loader, variables=variables).template(trust_as_template(f"{{{{ {name} }}}}"))
+
+    def _ask(self, profile: str, variables: Mapping[str, Any]) -> Iterator[Lack]:
+        from ansible.errors import AnsibleError
+
+        uses = self._uses(profile)
+        defaults: dict[str, Any] = {}
+        for use in uses:
+            defaults |= self._defaults(use.role)
+        for use in uses:
+            known = defaults | dict(variables) | dict(use.given)
+            if not self._wanted(use, known):
+                continue
+            for name, option in self._options(use).items():
+                if name not in use.given and name not in variables:
+                    if option.get("required"):
+                        yield Lack(profile, name, "")
+                    continue
+                try:
+                    value = self._template(known, name)
+                except AnsibleError as error:
+                    yield from self._refused(profile, name, str(error), uses)
+                else:
+                    yield from (Lack(profile, name, text) for text in _judged(name, option, value))
+                    if name not in use.given and option.get("elements") == "path":  # of the control node
+                        absent = [file for file in value if not Path(file).expanduser().is_file()]
+                        yield from (Lack(profile, name, f"{_ABSENT}{file} est introuvable") for file in absent)
+
+    def _refused(self, profile: str, name: str, error: str, uses: Sequence[Use]) -> Iterator[Lack]:
+        """Say what an expression lacks, unless a run alone can know it."""
+        found = _UNDEFINED.search(error)
+        if found:
+            lacking = found[1]
+            given = any(lacking.startswith((f"{use.role}_", f"__{use.role}_")) for use in uses)
+            if lacking not in _RUN_ONLY and not given:
+                yield Lack(profile, lacking, "")
+        elif found := _NO_ATTRIBUTE.search(error):
+            if not any(word in error for word in _RUN_ONLY):
+                yield Lack(profile, name, f"{_LACKING}{found[1]}")
+        elif not any(word in error for word in (*_RUN_ONLY, "UndefinedMarker")):
+            yield Lack(profile, name, error.splitlines()[0].rpartition("failed: ")[2].rstrip("."))
+
+    def _wanted(self, use: Use, known: Mapping[str, Any]) -> bool:
+        """Tell whether the role is called for this machine; yes when only a run can tell."""
+        from ansible.errors import AnsibleError
+
+        for condition in use.when:
+            try:
+                if not self._template(known, f"({condition}) | bool"):
+                    return False
+            except AnsibleError:
+                continue
+        return True
+
+    @cache  # noqa: B019 - one object a run
+    def _uses(self, profile: str) -> list[Use]:
+        tasks = yaml.safe_load((self.tree.top / f"playbooks/profiles/{profile}.yml").read_text(encoding="utf-8"))
+        return list(self._walk(tasks, {}, ()))
+
+    def _walk(self, tasks: Sequence[Any], scope: dict[str, Any], when: tuple[Any, ...]) -> Iterator[Use]:
+        for task in tasks:
+            inner = scope | {name: _trusted(value) for name, value in task.get("vars", {}).items()}
+            conditions = task.get("when", [])
+            under = when + tuple(conditions if isinstance(conditions, list) else [conditions])
+            for word in ("import_role", "include_role"):
+                called = task.get(f"ansible.builtin.{word}")
+                if called:
+                    yield Use(called["name"], called.get("tasks_from", "main"), inner, under)
+            for word in ("import_tasks", "include_tasks"):
+                file = task.get(f"ansible.builtin.{word}")
+                if file:
+                    text = (self.tree.top / "playbooks/profiles" / str(file)).read_text(encoding="utf-8")
+                    yield from self._walk(yaml.safe_load(text), inner, under)
+            yield from self._walk(task.get("block", []), inner, under)
+
+    def _options(self, use: Use) -> dict[str, Any]:
+        specs = self._specs(use.role)
+        options: dict[str, Any] = specs.get(use.entry, {}).get("options", {})
+        return options
+
+    @cache  # noqa: B019 - one object a run
+    def _specs(self, role: str) -> dict[str, Any]:
+        text = (self.tree.top / f"roles/{role}/meta/argument_specs.yml").read_text(encoding="utf-8")
+        specs: dict[str, Any] = yaml.safe_load(text)["argument_specs"]
+        return specs
+
+    @cache  # noqa: B019 - one object a run
+    def _defaults(self, role: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for folder in ("defaults", "vars"):
+            file = self.tree.top / f"roles/{role}/{folder}/main.yml"
+            if file.is_file():
+                found |= yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        return {name: _trusted(value) for name, value in found.items()}
+
+    def _told(self, name: str, text: str, profiles: Sequence[str], hosts: Sequence[str]) -> Problem:
+        listed = _listed(dict.fromkeys(hosts))
+        where = self._where(name, profiles)
+        if text:
+            fix = "corrigez la valeur là où l'inventaire la donne (docs/variables.md dit ce qui est attendu)"
+            if text.startswith(_ABSENT):
+                fix = "mettez-y ce fichier, ou corrigez son chemin"
+            return Problem(where, None, name, f"{text} ({listed})", fix)
+        several = len(set(profiles)) > 1
+        wanted = f"que {'veulent les profils' if several else 'veut le profil'} {', '.join(dict.fromkeys(profiles))}"
+        fix = f"écrivez {name}: et sa valeur"
+        if name in (self.tree.top / EXAMPLE).read_text(encoding="utf-8"):
+            fix += f", comme dans {EXAMPLE}"
+        return Problem(where, None, name, f"cette variable, {wanted}, manque ({listed})", fix)
+
+    def _where(self, name: str, profiles: Sequence[str]) -> str:
+        """Tell where the variable is given, or where to give it."""
+        if name in _BY_MACHINE:
+            return "servers.yml"
+        for file in sorted((self.directory / "group_vars").glob("*.y*ml")):
+            if re.search(rf"^{re.escape(name)}:", file.read_text(encoding="utf-8"), re.MULTILINE):
+                return f"group_vars/{file.name}"
+        shared = name.startswith("creatic_") or len(set(profiles)) > 1
+        return f"group_vars/{'all' if shared else profiles[0]}.yml"
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    others = len(every) - 3
+    return ", ".join(every[:3]) + (f" et {others} autre{'s' if others > 1 else ''}" if others > 0 else "")
+
+
+@cache
+def known_hosts(file: Path) -> tuple[str, ...]:
+    """Give the names of a known_hosts file (sshd(8)), hashed ones included."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ()
+    return tuple(
+        name for line in lines if not line.startswith(("#", "@")) for name in line.partition(" ")[0].split(",")
+    )
+
+
+def is_known(address: str, names: Sequence[str]) -> bool:
+    if address in names:
+        return True
+    for name in names:
+        if name.startswith("|1|"):
+            salt, _bar, digest = name[3:].partition("|")
+            made = hmac.new(base64.b64decode(salt), address.encode(), "sha1").digest()
+            if base64.b64encode(made).decode() == digest:
+                return True
+    return False
+
+
+def _alike(lacks: Iterable[Lack]) -> dict[tuple[str, str], list[Lack]]:
+    """Put together what several profiles lack alike."""
+    found: dict[tuple[str, str], list[Lack]] = {}
+    for lack in lacks:
+        found.setdefault((lack.name, lack.text), []).append(lack)
+    return found
+
+
+def _trusted(value: Any) -> Any:
+    """Make the texts of a playbook templates; those that would make something on the control node, a plain word."""
+    from ansible.template import trust_as_template
+
+    if isinstance(value, str):
+        return "fait au déploiement" if _MAKES.search(value) else trust_as_template(value)
+    if isinstance(value, list):
+        return [_trusted(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _trusted(each) for name, each in value.items()}
+    return value
+
+
+def _shape(value: Any) -> Any:
+    """Tell what a machine's variables are made of, without what differs by commune: names, numbers, addresses."""
+    if isinstance(value, Mapping):
+        return tuple(
+            (name, _shape(value[name]), str(value[name]) if name == "services" else "")
+            for name in sorted(value)
+            if name not in ("groups", "hostvars", "group_names")
+        )
+    if isinstance(value, list):
+        return tuple(sorted({_shape(each) for each in value}, key=str))
+    return type(value).__name__
+
+
+def _judged(name: str, option: Mapping[str, Any], value: Any) -> Iterator[str]:
+    """Judge a value by its spec, as Ansible will; in French, its value is never shown."""
+    from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+    for error in ArgumentSpecValidator({name: dict(option)}).validate({name: value}).error_messages:
+        if found := re.search(r"missing required arguments: (.*?)(?: found in (.*))?$", error):
+            yield f"{_LACKING}{found[1]}"
+        elif found := re.search(r"must be one of: (.*?), got", error):
+            yield f"la valeur n'est pas admise (valeurs possibles : {found[1]})"
+        elif found := re.search(r"Unsupported parameters?: (.*?)\. Supported", error) or re.search(
+            r"^(\S+?)\. Supported parameters", error
+        ):
+            yield f"champ inconnu {quote(found[1].rsplit('.', 1)[-1])}"
+        else:
+            yield f"la valeur n'est pas du type attendu ({option['type']})"

@@ -1,0 +1,272 @@
+"""What can be known of an inventory before a machine changes: every fault at once, with its place and its fix."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, inspection, needs
+
+TOP = Path(__file__).parents[3]
+TREE = inspection.Tree(TOP)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the lab's inventory, to be damaged."""
+    return Path(shutil.copytree(TOP / "inventories/lab", tmp_path / "inventaire"))
+
+
+def problems(folder: Path) -> list[str]:
+    return [str(problem) for problem in inspection.Inspection(folder, TREE).run()]
+
+
+def change(file: Path, old: str, new: str) -> int:
+    text = file.read_text()
+    assert old in text
+    return file.write_text(text.replace(old, new))
+
+
+def write(file: Path, text: str) -> int:
+    file.parent.mkdir(exist_ok=True)
+    return file.write_text(text)
+
+
+@pytest.mark.parametrize("name", ["lab", "example"])
+def test_our_own_inventories_have_no_fault(name: str) -> None:
+    assert problems(TOP / "inventories" / name) == []
+
+
+FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
+    ("no group_vars", lambda f: shutil.rmtree(f / "group_vars"), "group_vars/all.yml : le fichier est introuvable"),
+    (
+        "not YAML",
+        lambda f: (f / "group_vars/all.yml").write_text("creatic_env: [\n"),
+        "group_vars/all.yml, ligne 1 : erreur de syntaxe YAML",
+    ),
+    (
+        "no fields",
+        lambda f: (f / "group_vars/all.yml").write_text("- a\n"),
+        "group_vars/all.yml : le fichier ne contient pas de champs",
+    ),
+    (
+        "not text",
+        lambda f: (f / "group_vars/all.yml").write_bytes(b"a: \xff\n"),
+        "group_vars/all.yml, ligne 1 : le fichier n'est pas en UTF-8",
+    ),
+    (
+        "a reference to itself",
+        lambda f: (f / "group_vars/ged.yml").write_text("a: &a [*a]\nb: 1\nb: 2\n"),
+        "group_vars/ged.yml, ligne 3 : le champ « b » est écrit deux fois",
+    ),
+    ("no ged.yml", lambda f: (f / "ged.yml").unlink(), "ged.yml : le fichier est introuvable"),
+    (
+        "a server on a connector's address",
+        lambda f: change(f / "servers.yml", "10.59.0.40", "10.59.2.20"),
+        "servers.yml, ligne 28 : l'adresse « 10.59.2.20 » de documents est déjà celle de gondecourt-connecteur",
+    ),
+    (
+        "two servers on one address, written differently",
+        lambda f: (
+            change(f / "servers.yml", "10.59.0.40", "2001:db8::40"),
+            change(f / "servers.yml", "10.59.0.41", "2001:DB8:0::40"),
+        ),
+        "de signatures est déjà celle de documents (servers.yml)",
+    ),
+    (
+        "no address",
+        lambda f: change(f / "servers.yml", "          ansible_host: 10.59.0.40\n", ""),
+        "servers.yml, ligne 27 : la machine « documents » n'a pas d'adresse",
+    ),
+    (
+        "a name for an address",
+        lambda f: change(f / "servers.yml", "10.59.0.40", "documents.mairie.fr"),
+        "« documents.mairie.fr » n'est pas une adresse IP (machine documents)",
+    ),
+    (
+        "a misspelt group",
+        lambda f: change(f / "servers.yml", "    ged:\n", "    gde:\n"),
+        "la machine « documents » n'a pas de profil : le groupe « gde » n'en est pas un. "
+        "À faire : remplacez le groupe par « ged »",
+    ),
+    (
+        "a misspelt key",
+        lambda f: change(f / "servers.yml", "    ged:\n      hosts:", "    ged:\n      host:"),
+        "champ inconnu « host » dans le groupe « ged », qu'Ansible ignore. À faire : remplacez par « hosts »",
+    ),
+    (
+        "two profiles",
+        lambda f: change(
+            f / "servers.yml",
+            "    deliberations:\n      hosts:\n",
+            "    deliberations:\n      hosts:\n        documents:\n",
+        ),
+        "la machine « documents » a 2 profils : ged, deliberations",
+    ),
+    (
+        "a commune's name",
+        lambda f: change(f / "servers.yml", "        documents:", "        gondecourt-connecteur:"),
+        "« gondecourt-connecteur » est déjà une machine de communes/gondecourt.yml",
+    ),
+    (
+        "a group in itself",
+        lambda f: change(
+            f / "servers.yml",
+            "      children:\n        hardening:",
+            "      children:\n        banc: {}\n        hardening:",
+        ),
+        "le groupe « banc » se contient lui-même",
+    ),
+    (
+        "no commune",
+        lambda f: list(map(Path.unlink, (f / "communes").glob("*.yml"))),
+        "communes/ : aucune commune n'y est. À faire : écrivez la première avec fab commune.new",
+    ),
+    (
+        "a misspelt variable of ours",
+        lambda f: change(f / "group_vars/all.yml", "creatic_groupement_siren:", "creatic_groupment_siren:"),
+        "la variable « creatic_groupment_siren » n'est lue par rien. "
+        "À faire : remplacez par « creatic_groupement_siren »",
+    ),
+    (
+        "a misspelt variable of a role",
+        lambda f: change(f / "group_vars/all.yml", "firewall_admin_networks:", "firewall_admin_network:"),
+        "la variable « firewall_admin_network » n'est lue par rien. "
+        "À faire : remplacez par « firewall_admin_networks »",
+    ),
+    (
+        "a misspelt role",
+        lambda f: change(f / "group_vars/all.yml", "firewall_admin_networks:", "fierwall_admin_networks:"),
+        "la variable « fierwall_admin_networks » n'est lue par rien. "
+        "À faire : remplacez par « firewall_admin_networks »",
+    ),
+    (
+        "a misspelt file",
+        lambda f: (f / "group_vars/archive_node.yml").rename(f / "group_vars/archives_node.yml"),
+        "aucun groupe ne s'appelle « archives_node », ce fichier ne sert à rien. "
+        "À faire : renommez-le en archive_node.yml",
+    ),
+    (
+        "a machine that is not there",
+        lambda f: write(f / "host_vars/document.yml", "a: 1\n"),
+        "aucune machine ne s'appelle « document »",
+    ),
+    (
+        "a service without its server",
+        lambda f: change(f / "servers.yml", "    passerelle:\n", "    passerel:\n"),
+        "servers.yml : aucune machine du profil passerelle, que demande le service deliberations",
+    ),
+    (
+        "waivers that are none",
+        lambda f: (f / "derogations.yml").write_text("derogations: [{regle: R1}]\n"),
+        "derogations.yml",
+    ),
+    (
+        "a commune's fault",
+        lambda f: change(f / "communes/gondecourt.yml", "vague:", "vage:"),
+        "communes/gondecourt.yml, ligne",
+    ),
+]
+
+
+@pytest.mark.parametrize(("spoil", "said"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS])
+def test_a_fault_is_told_with_its_place_and_its_fix(folder: Path, spoil: Callable[[Path], object], said: str) -> None:
+    spoil(folder)
+    told = problems(folder)
+    assert any(said in line for line in told), told
+    for line in told:
+        assert re.search(r"^\S.* : .+\. À faire : .+\.$", line)
+
+
+def test_all_faults_come_at_once(folder: Path) -> None:
+    for spoil in (FAULTS[1][1], FAULTS[5][1], FAULTS[6][1], FAULTS[10][1], FAULTS[-1][1]):
+        spoil(folder)
+    files = {line.split(" ")[0].rstrip(",") for line in problems(folder)}
+    assert {"group_vars/all.yml", "ged.yml", "servers.yml", "communes/gondecourt.yml"} <= files
+
+
+def test_a_provider_s_file_that_is_not_there_is_told_with_its_field(folder: Path, tmp_path: Path) -> None:
+    communes = groupement.load(folder)
+    told = inspection.providers_files(communes, tmp_path)
+    assert told and all(problem.file.startswith("communes/") for problem in told)
+    for commune in communes:
+        for _place, certificate in inspection.certificates(commune.data):
+            for name in ("fichier", "secret"):
+                if name in certificate:
+                    (tmp_path / certificate[name]).write_text("x")
+    assert inspection.providers_files(communes, tmp_path) == []
+
+
+# What Ansible's variables alone can say. One process for all: it takes two seconds to start.
+
+
+@pytest.fixture(scope="module")
+def lacks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = Path(shutil.copytree(TOP / "inventories/lab", tmp_path_factory.mktemp("needs") / "inventaire"))
+    every = folder / "group_vars/all.yml"
+    lines = every.read_text().splitlines(keepends=True)
+    every.write_text(
+        "".join(
+            line
+            for line in lines
+            if not line.startswith(("creatic_groupement_siren", "creatic_tdt_url", "ansible_ssh_private_key_file"))
+        )
+        + "ansible_ssh_private_key_file: /n/existe/pas\n"
+    )
+    change(folder / "servers.yml", "          creatic_names: [ged.creatic.test]\n", "")
+    change(folder / "group_vars/archive_node.yml", "archive_node_part_power: 7", "archive_node_part_power: beaucoup")
+    change(
+        folder / "group_vars/archive_gateway.yml",
+        "{name: Camille Delattre, subject:",
+        "{name: Camille Delattre, sujet:",
+    )
+    change(folder / "group_vars/all.yml", "action: conserver", "action: jeter")
+    found, secrets = needs.ask(folder, TOP)
+    assert secrets and secrets.name == "secrets"
+    return [str(problem) for problem in found]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "group_vars/all.yml, creatic_groupement_siren : cette variable, que veulent les profils archive_gateway, ",
+        "comme dans inventories/example/group_vars/all.yml",
+        "group_vars/all.yml, creatic_tdt_url : cette variable, que veulent les profils commune_pc, tdt_connector, ",
+        "servers.yml, creatic_names : cette variable, que veut le profil ged, manque (documents)",
+        "group_vars/archive_node.yml, archive_node_part_power : la valeur n'est pas du type attendu (int) "
+        "(sae1, sae2, sae3)",
+        "group_vars/archive_gateway.yml, archive_gateway_agents : il y manque subject (versement)",
+        "group_vars/archive_gateway.yml, archive_gateway_agents : champ inconnu « sujet » (versement)",
+        "ansible_ssh_private_key_file : la clé SSH /n/existe/pas est introuvable",
+        "tdt_connector_archive : la valeur n'est pas admise (valeurs possibles :",
+    ],
+)
+def test_what_a_profile_lacks_is_told_with_the_place_to_write_it(lacks: list[str], said: str) -> None:
+    assert any(said in line for line in lacks), lacks
+
+
+def test_a_variable_is_told_once_for_all_machines(lacks: list[str]) -> None:
+    assert len([line for line in lacks if ", creatic_tdt_url :" in line]) == 1
+    assert not [line for line in lacks if "Undefined" in line or "undefined" in line or "Error" in line]
+
+
+def test_an_inventory_that_ansible_refuses_is_told_as_such(folder: Path) -> None:
+    (folder / "servers.yml").write_text("all: {hosts: [a]}\n")
+    found, secrets = needs.ask(folder, TOP)
+    assert secrets is None and "Ansible ne peut pas le lire" in str(found[0])
+
+
+def test_known_hosts_are_read_as_ssh_writes_them(tmp_path: Path) -> None:
+    key = "AAAAC3NzaC1lZDI1NTE5AAAAIGPqJ8xZkXy1xXh0m6o5u9R8m0v1kq8bqQF0b0w1x2y3"
+    hashed = "|1|F1E1KeoE/eEWhi10WpGv4OdiO6Y=|3988QV0VE8wmZL7suNrYQLITLCg="  # 192.168.1.61, from ssh's own tests
+    file = tmp_path / "known_hosts"
+    file.write_text(
+        f"# note\n10.0.0.1,nom ssh-ed25519 {key}\n@revoked 10.0.0.9 ssh-ed25519 {key}\n{hashed} ssh-ed25519 {key}\n"
+    )
+    names = needs.known_hosts(file)
+    assert needs.is_known("10.0.0.1", names) and needs.is_known("nom", names)
+    assert not needs.is_known("10.0.0.9", names) and not needs.is_known("10.0.0.10", names)
+    assert needs.is_known("192.168.1.61", names)
