@@ -43,7 +43,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import 
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, needs
 
 
 def _home() -> Path:
@@ -150,10 +150,28 @@ def commune_new(
     print(f"{target} est écrit. Relisez-le, puis : fab rollout {slug}")
 
 
+@task(name="controle")
+def inventory_check(context: Context) -> None:
+    """Dit tout ce qui se sait d'avance : fichiers, variables des profils, clés SSH, fichiers fournis."""
+    _checked()
+    communes = _communes()
+    print(f"{len(communes)} commune{'s' if len(communes) > 1 else ''}, aucun défaut dans {INVENTORY.name}.")
+
+
+def _checked(slugs: list[str] | None = None) -> None:
+    """Refuse to go on with an inventory that has faults; a rollout asks for its communes' files alone."""
+    problems = needs.check(INVENTORY, TOP, slugs)
+    if problems:
+        count = f"{len(problems)} défauts" if len(problems) > 1 else "1 défaut"
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise Exit(f"{INVENTORY.name} : rien n'est changé. {count} :\n{listed}", code=1)
+
+
 @task(name="check")
 def commune_check(context: Context) -> None:
-    """Vérifie les fichiers de toutes les communes."""
-    print(f"{len(_communes())} communes, aucun défaut.")
+    """Ancien nom de inventaire.controle."""
+    _aside("« fab commune.check » s'appelle désormais « fab inventaire.controle ».")
+    inventory_check(context)
 
 
 @task(
@@ -169,6 +187,7 @@ def rollout(context: Context, communes: str, limit: str = "") -> None:
     unknown = [slug for slug in wanted if slug not in known]
     if unknown:
         raise Exit(f"Commune inconnue : {', '.join(unknown)}. Connues : {', '.join(sorted(known))}", code=2)
+    _checked(wanted or list(known))
     patterns = [",".join(f"commune_{slug.replace('-', '_')}" for slug in wanted), limit and f"&{limit}"]
     arguments = ["--limit", ",".join(filter(None, patterns)).removeprefix("&")] if any(patterns) else []
     run_id = evidence_store.new_run_id()
@@ -281,6 +300,7 @@ def pki_verify(context: Context) -> None:
 @task(name="rotate", help={"jours": "renouvelle ce qui expire dans ce délai"})
 def pki_rotate(context: Context, jours: int = 30) -> None:
     """Renouvelle les certificats qui expirent bientôt."""
+    _checked([])
     _must(_playbook(context, "journeys/rotate_certificates.yml", "-e", f"jours={int(jours)}"), "Renouvellement")
 
 
@@ -302,6 +322,17 @@ def pki_revoke(context: Context, motif: str, numero: str = "", hote: str = "", c
     _must(
         _playbook(context, "journeys/revoke_certificate.yml", "-e", arguments[0], "-e", f"motif={motif}"), "Révocation"
     )
+
+
+@task(
+    name="personne",
+    positional=["nom"],
+    help={"nom": "prénom et nom", "commune": "nom du fichier de sa commune ; sans elle, quelqu'un du groupement"},
+)
+def pki_person(context: Context, nom: str, commune: str = "") -> None:
+    """Donne son certificat à une personne (éliminations d'archives, vue entière de la passerelle), en .p12."""
+    given = to_json({"person_name": nom, "person_commune": commune})
+    _must(_playbook(context, "journeys/person_certificate.yml", "-e", given), "Certificat")
 
 
 @task(name="status", help={"json": "écran et défauts en JSON"})
@@ -326,6 +357,7 @@ def archive_status(context: Context, json: bool = False) -> None:
 @task(name="patch", help={"redemarrer": "redémarre chaque nœud, même si rien ne le demande"})
 def archive_patch_(context: Context, redemarrer: bool = False) -> None:
     """Applique les correctifs aux nœuds d'archives, un à la fois, sans arrêter les versements."""
+    _checked([])
     home = _home()
     command = ["ansible-playbook", "-i", str(INVENTORY), "playbooks/journeys/patch_archive.yml"]
     status = archive_patch.run(home, [*command, *(["-e", "archive_patch_reboot=true"] if redemarrer else [])], TOP)
@@ -586,6 +618,7 @@ namespace.add_collection(
 namespace.add_collection(Collection("access", access_grant, access_list, access_revoke))
 namespace.add_collection(Collection("lab", lab_up, lab_down, lab_status))
 namespace.add_collection(Collection("commune", commune_new, commune_check))
+namespace.add_collection(Collection("inventaire", inventory_check))
 namespace.add_collection(Collection("evidence", evidence_verify))
 audits = Collection("audit", audit_verify)
 audits.add_task(audit, default=True)
@@ -594,4 +627,4 @@ namespace.add_collection(
     Collection("archive", archive_status, archive_patch_, archive_seals, archive_act, archive_recover)
 )
 namespace.add_collection(Collection("parapheur", signer_lists))
-namespace.add_collection(Collection("pki", pki_list, pki_verify, pki_rotate, pki_revoke))
+namespace.add_collection(Collection("pki", pki_list, pki_person, pki_verify, pki_rotate, pki_revoke))

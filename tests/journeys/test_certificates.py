@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .conftest import command, on_host, rollout
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+from .conftest import HOME, command, on_host, rollout
 
 CONNECTOR, ADDRESS = "la-madeleine-connecteur", "10.59.4.20"
 
@@ -36,3 +38,21 @@ def test_revocation_is_effective_in_one_run_and_the_rollout_mends_it(ready: str)
     assert status == 0, output
     assert doctor()["connexion"]["verdict"] == "ok"
     assert command("fab", "pki.verify").returncode == 0
+
+
+def test_a_person_has_one_certificate_to_be_known_by(ready: str) -> None:
+    done = command("fab", "pki.personne", "Camille Essai")
+    assert done.returncode == 0, done.stdout
+    (file,) = (HOME / "personnes").glob("camille-essai-*.p12")
+    password = file.with_suffix(".mdp").read_text().strip()
+    assert password not in done.stdout
+    assert [path.stat().st_mode & 0o777 for path in (file, file.with_suffix(".mdp"))] == [0o600, 0o600]
+    content = file.read_bytes()
+    key, certificate, chain = pkcs12.load_key_and_certificates(content, password.encode())
+    assert key and certificate and chain
+    assert certificate.subject.rfc4514_string() in done.stdout
+    assert "Camille Essai" in command("fab", "pki.list").stdout
+    assert command("fab", "pki.personne", "Camille Essai").returncode == 0
+    assert file.read_bytes() == content
+    refused = command("fab", "pki.personne", "Connecteur - Commune de Gondecourt")
+    assert refused.returncode == 1 and "est le nom d'un service" in refused.stdout

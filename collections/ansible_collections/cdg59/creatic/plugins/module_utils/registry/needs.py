@@ -59,30 +59,32 @@ def check(directory: Path, top: Path, slugs: Collection[str] | None = None) -> l
     Args:
         directory: inventory folder.
         top: the project.
-        slugs: communes whose providers' files are asked for, before a rollout of theirs; all by default.
+        slugs: communes whose providers' files are asked for, before a rollout of theirs; by default all, and the SSH
+            keys of every machine too: those of machines to come must not keep the others.
     """
     tree = Tree(top)
     inspection = Inspection(directory, tree)
     problems = inspection.run()
     if problems:
         return problems
-    problems, secrets = ask(directory, top)
+    problems, secrets = ask(directory, top, doors=slugs is None)
     concerned = [one for one in inspection.communes if slugs is None or one.slug in slugs]
     return problems + (providers_files(concerned, secrets) if secrets else [])
 
 
-def ask(directory: Path, top: Path) -> tuple[list[Problem], Path | None]:
+def ask(directory: Path, top: Path, doors: bool = True) -> tuple[list[Problem], Path | None]:
     """Ask an inventory, in a process of its own, what its profiles lack.
 
     Args:
         directory: inventory folder, whose files are good (see `inspection`).
         top: the project.
+        doors: also ask for the SSH keys, ours and the machines'.
 
     Returns:
         The problems, and creatic_secrets_dir when it is known.
     """
     done = subprocess.run(
-        [sys.executable, "-c", _START, str(top), str(directory)],
+        [sys.executable, "-c", _START, str(top), str(directory), "portes" if doors else ""],
         cwd=top,
         capture_output=True,
         text=True,
@@ -98,9 +100,9 @@ def ask(directory: Path, top: Path) -> tuple[list[Problem], Path | None]:
 
 
 def main() -> None:
-    """Print what an inventory lacks, as JSON. Arguments: the project, the inventory folder."""
+    """Print what an inventory lacks, as JSON. Arguments: the project, the inventory folder, whether doors are asked."""
     needs = Needs(Path(sys.argv[2]), Tree(Path(sys.argv[1])))
-    problems = [asdict(problem) for problem in needs.run()]
+    problems = [asdict(problem) for problem in needs.run() + (needs.doors() if sys.argv[3] else [])]
     print(json.dumps({"problems": problems, "secrets": needs.value("creatic_secrets_dir")}))
 
 
@@ -162,7 +164,7 @@ class Needs:
                     for lack in self._ask(profile, variables):
                         lacks.setdefault(lack, []).append(host.name)
         absent = {lack.name for lack in lacks if not lack.text}
-        return self._doors() + [
+        return [
             self._told(name, text, [lack.profile for lack in same], [host for lack in same for host in lacks[lack]])
             for (name, text), same in _alike(lacks).items()
             if text.removeprefix(_LACKING) not in absent
@@ -184,7 +186,8 @@ class Needs:
             if known and not is_known(address, known_hosts(Path(known[1]).expanduser())):
                 self._strangers.setdefault(known[1], []).append(f"{host} ({address})")
 
-    def _doors(self) -> list[Problem]:
+    def doors(self) -> list[Problem]:
+        """Tell which SSH keys are missing, of the machines that `run` went through."""
         file = "group_vars/all.yml"
         problems = [
             Problem(

@@ -1,0 +1,63 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""The certificate of a person, as `pki_ca` makes it on the control node."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import pc_organization, slug
+
+# Names by which servers and machines are known: no person bears them.
+RESERVED = ("Connecteur", "Attestations", "Sceau", "Passerelle", "Parapheur", "Horodatage", "AC ")
+
+
+def person_certificate(
+    name: str, hosts: Iterable[Mapping[str, Any]], commune: str, organization: str, siren: str
+) -> dict[str, Any]:
+    """Return the request of a person's certificate, and the subject that doors know the person by.
+
+    Args:
+        name: first name and name, the CN.
+        hosts: variables of the inventory's hosts.
+        commune: slug of an agent's commune; empty for someone of the groupement.
+        organization: O of the groupement.
+        siren: the groupement's, 9 digits.
+
+    Raises:
+        AnsibleFilterError: no such commune, or a name that no person bears (French).
+    """
+    name = " ".join(name.split())
+    if not slug(name):
+        raise AnsibleFilterError("nom : donnez le prénom et le nom de la personne")
+    if name.casefold().startswith(tuple(word.casefold() for word in RESERVED)):
+        raise AnsibleFilterError(f"nom : « {name} » est le nom d'un service, donnez celui d'une personne")
+    if commune:
+        known = {
+            host["creatic_commune"]["slug"]: host["creatic_commune"] for host in hosts if "creatic_commune" in host
+        }
+        if commune not in known:
+            raise AnsibleFilterError(f"commune : « {commune} » n'est pas dans communes/, donnez le nom de son fichier")
+        organization, siren = pc_organization(known[commune]["nom"]), known[commune]["siren"]
+    # Two names may be written alike without their accents.
+    short = f"{slug(name)[:50]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return {
+        "name": short,
+        "profile": "client",
+        "common_name": name,
+        "organization": organization,
+        "siren": siren,
+        "commune": commune,
+        "subject": f"CN={name},OU=0002 {siren},O={organization},C=FR",
+    }
+
+
+class FilterModule:
+    """Filters of playbooks/journeys/person_certificate.yml."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Give the filters by name."""
+        return {"person_certificate": person_certificate}
