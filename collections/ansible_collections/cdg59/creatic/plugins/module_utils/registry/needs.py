@@ -9,7 +9,6 @@ rest. Nothing is run: what a lookup would make on the control node (passwords) s
 from __future__ import annotations
 
 import base64
-import contextlib
 import hmac
 import json
 import os
@@ -18,7 +17,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -151,18 +150,21 @@ class Needs:
 
     def run(self) -> list[Problem]:
         """Ask for each machine; of a commune's machines that are described alike, one."""
-        asked: set[tuple[Any, ...]] = set()
         lacks: dict[Lack, list[str]] = {}
+        asked: dict[tuple[Any, ...], tuple[str, str]] = {}
         for host in self._inventory.get_hosts():
-            variables = self._variables(host)
-            groups = {group.name for group in host.get_groups()}
-            for profile in sorted(groups & set(self.tree.profiles)) if BENCH not in groups else ():
-                like = (profile, _shape(variables)) if "creatic_commune" in variables else (host.name,)
-                self._door(host.name, variables)
-                if like not in asked:
-                    asked.add(like)
-                    for lack in self._ask(profile, variables):
-                        lacks.setdefault(lack, []).append(host.name)
+            if BENCH in {group.name for group in host.get_groups()}:
+                continue
+            like = self._like(host)
+            if like not in asked:
+                variables = self._variables(host)
+                asked[like] = self._door(variables)
+                self._ask(host, variables, lacks)
+            key, known = asked[like]
+            address = str(host.vars.get("ansible_host", host.name))
+            self._keys.setdefault(key, []).append(host.name)
+            if known and not is_known(address, known_hosts(Path(known).expanduser())):
+                self._strangers.setdefault(known, []).append(f"{host.name} ({address})")
         absent = {lack.name for lack in lacks if not lack.text}
         return [
             self._told(name, text, [lack.profile for lack in same], [host for lack in same for host in lacks[lack]])
@@ -170,21 +172,35 @@ class Needs:
             if text.removeprefix(_LACKING) not in absent
         ]
 
-    def _door(self, host: str, variables: Mapping[str, Any]) -> None:
-        """Note the SSH key and the known hosts by which a machine is reached."""
+    def _like(self, host: Any) -> tuple[Any, ...]:
+        """Tell which machines are described alike: those of two communes, when no file speaks of one of them alone."""
+        groups = [group for group in host.get_groups() if group.name != "all"]
+        commune = next((group.vars["creatic_commune"] for group in groups if "creatic_commune" in group.vars), None)
+        named = tuple(name for name in (host.name, *(group.name for group in groups)) if name in self._spoken_of)
+        if commune is None:
+            return (host.name,)
+        profiles = tuple(group.name for group in groups if group.name in self.tree.profiles)
+        return (profiles, _shape(host.vars), _shape(commune), named)
+
+    @cached_property
+    def _spoken_of(self) -> set[str]:
+        """Groups and machines that have a file of variables."""
+        folders = ("group_vars", "host_vars")
+        return {path.name.partition(".")[0] for folder in folders for path in (self.directory / folder).glob("*")}
+
+    def _door(self, variables: Mapping[str, Any]) -> tuple[str, str]:
+        """Give the SSH key and the file of known hosts by which a machine is reached; empty for another connection."""
         from ansible.errors import AnsibleError
 
         if variables.get("ansible_connection", "ssh") != "ssh":
-            return
-        with contextlib.suppress(AnsibleError):  # what they lack is told already
-            self._keys.setdefault(str(self._template(variables, "ansible_ssh_private_key_file")), []).append(host)
-        with contextlib.suppress(AnsibleError):
-            known = re.search(
-                r'UserKnownHostsFile=([^"\s]+)', str(self._template(variables, "ansible_ssh_common_args"))
-            )
-            address = str(self._template(variables, "ansible_host"))
-            if known and not is_known(address, known_hosts(Path(known[1]).expanduser())):
-                self._strangers.setdefault(known[1], []).append(f"{host} ({address})")
+            return "", ""
+        try:
+            key = str(self._template(variables, "ansible_ssh_private_key_file"))
+            options = str(self._template(variables, "ansible_ssh_common_args"))
+        except AnsibleError:  # what they lack is told otherwise
+            return "", ""
+        known = re.search(r'UserKnownHostsFile=([^"\s]+)', options)
+        return key, known[1] if known else ""
 
     def doors(self) -> list[Problem]:
         """Tell which SSH keys are missing, of the machines that `run` went through."""
@@ -198,7 +214,7 @@ class Needs:
                 "faites-la : ssh-keygen -t ed25519 -f et ce chemin, puis posez sa moitié publique sur les machines",
             )
             for key, hosts in self._keys.items()
-            if not Path(key).expanduser().is_file()
+            if key and not Path(key).expanduser().is_file()
         ]
         problems += [
             Problem(
@@ -230,7 +246,13 @@ class Needs:
 
         return Templar(loader=self._loader, variables=variables).template(trust_as_template(f"{{{{ {name} }}}}"))
 
-    def _ask(self, profile: str, variables: Mapping[str, Any]) -> Iterator[Lack]:
+    def _ask(self, host: Any, variables: Mapping[str, Any], lacks: dict[Lack, list[str]]) -> None:
+        groups = {group.name for group in host.get_groups()}
+        for profile in sorted(groups & set(self.tree.profiles)):
+            for lack in self._lacking(profile, variables):
+                lacks.setdefault(lack, []).append(host.name)
+
+    def _lacking(self, profile: str, variables: Mapping[str, Any]) -> Iterator[Lack]:
         from ansible.errors import AnsibleError
 
         uses = self._uses(profile)
@@ -268,7 +290,8 @@ class Needs:
             if not any(word in error for word in _RUN_ONLY):
                 yield Lack(profile, name, f"{_LACKING}{found[1]}")
         elif not any(word in error for word in (*_RUN_ONLY, "UndefinedMarker")):
-            yield Lack(profile, name, error.splitlines()[0].rpartition("failed: ")[2].rstrip("."))
+            lines = [line.strip(" -") for line in error.rpartition("failed: ")[2].splitlines()[:2]]
+            yield Lack(profile, name, " ".join(lines).rstrip("."))
 
     def _wanted(self, use: Use, known: Mapping[str, Any]) -> bool:
         """Tell whether the role is called for this machine; yes when only a run can tell."""
@@ -330,6 +353,8 @@ class Needs:
             fix = "corrigez la valeur là où l'inventaire la donne (docs/variables.md dit ce qui est attendu)"
             if text.startswith(_ABSENT):
                 fix = "mettez-y ce fichier, ou corrigez son chemin"
+            elif ". À faire : " in text:  # a filter of ours says it all
+                text, _, fix = text.partition(". À faire : ")
             return Problem(where, None, name, f"{text} ({listed})", fix)
         several = len(set(profiles)) > 1
         wanted = f"que {'veulent les profils' if several else 'veut le profil'} {', '.join(dict.fromkeys(profiles))}"
@@ -380,10 +405,12 @@ def is_known(address: str, names: Sequence[str]) -> bool:
 
 
 def _alike(lacks: Iterable[Lack]) -> dict[tuple[str, str], list[Lack]]:
-    """Put together what several profiles lack alike."""
+    """Put together what several profiles lack alike, and the variables that one fault of a file makes wrong."""
     found: dict[tuple[str, str], list[Lack]] = {}
+    first: dict[str, str] = {}
     for lack in lacks:
-        found.setdefault((lack.name, lack.text), []).append(lack)
+        name = first.setdefault(lack.text, lack.name) if "À faire" in lack.text else lack.name
+        found.setdefault((name, lack.text), []).append(lack)
     return found
 
 
