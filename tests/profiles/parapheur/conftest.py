@@ -24,8 +24,10 @@ from typing import Any
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import parapheur
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import pkcs11_token
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 from asn1crypto import keys
@@ -204,8 +206,8 @@ class Pens:
             model: a key whose certificate is good: the expired one is the same but for its key and its dates.
         """
         authority = Authority(self.provider, Passphrases(self.provider))
-        with authority._write() as connection:
-            issuer, signing = authority._signing_key(connection)
+        with authority.registry.open() as book:
+            issuer, signing = authority.issuer(book)
         good = x509.load_der_x509_certificate(token.read(model).certificate.dump())
         own, now = rsa.generate_private_key(65537, 2048), dt.datetime.now(dt.UTC)
         builder = x509.CertificateBuilder(

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_config
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from signature_actes import token
 from testinfra.host import Host
 

@@ -17,8 +17,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store a
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import sha256
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 REQUEST = Request("essai", "client", "Essai de restauration", "Groupement Cre@tic", "285900015")

@@ -21,8 +21,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority imp
     principals,
     public_key,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 
 NOON = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 HOURS = dt.timedelta(hours=4)

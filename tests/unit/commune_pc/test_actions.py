@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.action import csr_issue, nss_store, pkcs11_token
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request, load_certificate
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 
 from .conftest import Maker

@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs, seal_keys, verify_all
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Passphrases, Settings
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 from PIL import Image
 
 from tests.patience import wait_for

@@ -11,9 +11,12 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import authority as pki
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import common as pki_common
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import host as pki_host
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import upkeep as pki_upkeep
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 
 SETTINGS = Settings("Groupement Cre@tic", "Cre@tic essai", "1.3.6.1.4.1.59999.59.1", "http://pki.creatic.test")
@@ -41,7 +44,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Move every clock of the PKI that many days ahead of the real one."""
 
     def move(days: int) -> None:
-        for module in (pki, pki_common, pki_host, pki_x509):
+        for module in (pki, pki_common, pki_host, pki_upkeep, pki_x509):
             monkeypatch.setattr(
                 module,
                 "utc_now",

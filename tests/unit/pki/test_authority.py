@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import authority as pki
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import upkeep
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import (
-    Authority,
-    Owner,
-    Passphrases,
-    normal_serial,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     PkiError,
     Request,
     load_certificate,
     weakness,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import MINIMUM_PASSPHRASE, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Book, Owner, normal_serial
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -39,7 +36,7 @@ Later = Callable[[int], None]
 
 def test_made_once_then_nothing_changes(authority: Authority) -> None:
     before = {path: path.read_bytes() for path in authority.directory.rglob("*") if path.is_file()}
-    assert authority.ensure(SETTINGS) == pki.Report()
+    assert authority.ensure(SETTINGS) == upkeep.Report()
     assert {path: path.read_bytes() for path in authority.directory.rglob("*") if path.is_file()} == before
     assert authority.verify() == []
 
@@ -63,7 +60,7 @@ def test_keys_are_encrypted_and_files_closed(authority: Authority) -> None:
         assert stat.S_IMODE(secret.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE((authority.directory / "publie").stat().st_mode) == 0o755
     assert stat.S_IMODE(authority.directory.stat().st_mode) == 0o700
-    assert stat.S_IMODE(authority.registry.stat().st_mode) == 0o600
+    assert stat.S_IMODE(authority.registry.path.stat().st_mode) == 0o600
 
 
 def test_open_folder_is_closed_again_and_reported(authority: Authority) -> None:
@@ -327,15 +324,15 @@ def test_one_key_serves_one_place(authority: Authority) -> None:
 
 
 def test_a_registry_of_another_version_is_left_alone(authority: Authority) -> None:
-    with sqlite3.connect(authority.registry) as connection:
+    with sqlite3.connect(authority.registry.path) as connection:
         connection.execute("PRAGMA user_version = 2")
-    before = authority.registry.read_bytes()
-    expected = f"registre {authority.registry} illisible (version 2) : restaurez-le depuis la sauvegarde"
+    before = authority.registry.path.read_bytes()
+    expected = f"registre {authority.registry.path} illisible (version 2) : restaurez-le depuis la sauvegarde"
     for action in (authority.listing, authority.settings, lambda: authority.ensure(SETTINGS), lambda: issue(authority)):
         with pytest.raises(PkiError) as told:
             action()
         assert str(told.value) == expected
-    assert authority.registry.read_bytes() == before
+    assert authority.registry.path.read_bytes() == before
 
 
 # -- revoking ----------------------------------------------------------------------------------------
@@ -441,13 +438,13 @@ def test_root_crl_is_refreshed_when_the_root_is_there(authority: Authority, late
     assert "il reste 4" in report.warnings[0] and "CRL de la racine renouvelée" not in report.changes
     shutil.move(away, authority.directory / "racine")
     assert "CRL de la racine renouvelée" in authority.ensure(SETTINGS).changes
-    assert authority.ensure(SETTINGS) == pki.Report()
+    assert authority.ensure(SETTINGS) == upkeep.Report()
 
 
 def test_everything_daily_works_with_the_root_away(authority: Authority, tmp_path: Path) -> None:
     shutil.move(authority.directory / "racine", tmp_path / "racine")
     (authority.directory.parent / "secrets" / "pki_racine").unlink()
-    assert authority.ensure(SETTINGS) == pki.Report()
+    assert authority.ensure(SETTINGS) == upkeep.Report()
     issued = issue(authority)
     judge(authority, tmp_path, issued.pem)
     authority.revoke("cessation", serial=issued.serial)
@@ -464,9 +461,9 @@ def test_issuing_ca_is_renewed_with_its_key_and_old_certificates_stay_good(
     leaf, before = issue(authority).pem, authority.published()["chain"]
     assert "autorité émettrice renouvelée" in authority.ensure(SETTINGS).changes
     assert authority.published()["chain"] != before
-    assert authority.ensure(SETTINGS) == pki.Report()
+    assert authority.ensure(SETTINGS) == upkeep.Report()
     assert authority.verify() == []
-    judge(authority, tmp_path, leaf, "-attime", str(int(pki.utc_now().timestamp())))
+    judge(authority, tmp_path, leaf, "-attime", str(int(pki_x509.utc_now().timestamp())))
 
 
 def test_issuing_ca_about_to_expire_warns_when_the_root_is_away(authority: Authority, later: Later) -> None:
@@ -486,7 +483,7 @@ def test_replacing_a_compromised_issuing_ca(authority: Authority, tmp_path: Path
     assert "certificate revoked" in judge(authority, tmp_path, chain, ok=False)
     assert {row["serie"]: row["statut"] for row in authority.listing()} == {old.serial: "revoque", new.serial: "valide"}
     assert authority.verify() == []
-    assert authority.ensure(SETTINGS) == pki.Report()
+    assert authority.ensure(SETTINGS) == upkeep.Report()
 
 
 def test_listing_what_expires(authority: Authority, later: Later) -> None:
@@ -505,27 +502,27 @@ def test_listing_what_expires(authority: Authority, later: Later) -> None:
 
 def test_a_lost_registry_stops_everything(authority: Authority) -> None:
     issue(authority)
-    authority.registry.unlink()
+    authority.registry.path.unlink()
     for call in (lambda: issue(authority), lambda: authority.ensure(SETTINGS), authority.published, authority.listing):
         with pytest.raises(PkiError, match=r"registre des certificats absent.*Restaurez-le"):
             call()
     assert "absent" in authority.verify()[0]
-    assert not authority.registry.exists()
+    assert not authority.registry.path.exists()
 
 
 @pytest.mark.parametrize("damage", [b"", b"ceci n'est pas une base" * 100, None], ids=["empty", "garbage", "cut"])
 def test_a_corrupt_registry_stops_everything(authority: Authority, damage: bytes | None) -> None:
     for _ in range(3):
         issue(authority)
-    data = authority.registry.read_bytes()
-    authority.registry.write_bytes(data[: len(data) // 2] if damage is None else damage)
+    data = authority.registry.path.read_bytes()
+    authority.registry.path.write_bytes(data[: len(data) // 2] if damage is None else damage)
     with pytest.raises(PkiError, match="restaurez-le depuis la sauvegarde"):
         issue(authority)
     assert authority.verify() != []
 
 
 def _tamper(authority: Authority, statement: str) -> list[str]:
-    connection = sqlite3.connect(authority.registry)
+    connection = sqlite3.connect(authority.registry.path)
     connection.execute(statement)
     connection.commit()
     connection.close()
@@ -556,8 +553,8 @@ def test_a_certificate_slipped_into_the_registry_is_seen(authority: Authority, t
     other = Authority(tmp_path / "autre" / "pki", Passphrases(tmp_path / "autre" / "pki", generate=True))
     other.ensure(SETTINGS)
     issue(other, SERVER)
-    statement = f"ATTACH '{other.registry}' AS autre"
-    connection = sqlite3.connect(authority.registry)
+    statement = f"ATTACH '{other.registry.path}' AS autre"
+    connection = sqlite3.connect(authority.registry.path)
     connection.execute(statement)
     columns = (
         "serie,emetteur,cle_sha256,profil,sujet,titulaire,organisme,siren,commune,hote,nom,debut,fin,statut,demande,pem"
@@ -628,13 +625,47 @@ def test_no_private_key_but_the_authoritys_own(authority: Authority) -> None:
     assert with_keys == {"pki/racine/cle.pem", "pki/emettrice/cle.pem"}
 
 
+def test_an_authority_made_before_is_opened(directory: Path, later: Later) -> None:
+    """Its folder was made on 28 November 2026: two certificates of the connector, one of a server, revoked."""
+    shutil.copytree(Path(__file__).with_name("authority_of_before"), directory)
+    with sqlite3.connect(directory / "registre.sqlite") as made:
+        made.executescript((directory / "registre.sql").read_text(encoding="utf-8"))
+    for path, mode in ((directory, 0o700), (directory / "registre.sqlite", 0o600)):
+        path.chmod(mode)
+    before = {path.name: path.read_bytes() for path in (directory / "publie").iterdir()}
+    later((dt.datetime(2026, 11, 29, tzinfo=dt.UTC) - dt.datetime.now(dt.UTC)).days)
+    old = Authority(
+        directory,
+        Passphrases(directory, {"racine": "phrase de la racine", "emettrice": "phrase de l'autorité émettrice"}),
+    )
+    assert old.verify() == []
+    assert old.ensure(SETTINGS) == upkeep.Report()
+    assert before == {name: (directory / "publie" / name).read_bytes() for name in before}
+    assert [(row["nom"], row["statut"]) for row in old.listing()] == [
+        ("tdt", "remplace"),
+        ("web", "revoque"),
+        ("tdt", "valide"),
+    ]
+    (kept,) = old.known_to(HOST.host)["tdt"]["serials"]
+    assert issue(old).serial != kept
+    (revoked,) = old.revoke("cessation", serial=kept)
+    assert revoked["serie"] == kept and old.verify() == []
+    assert old.ensure(SETTINGS, replace_issuing=True).changes == ["autorité émettrice révoquée et remplacée"]
+    assert old.verify() == []
+
+
 # -- its edges ---------------------------------------------------------------------------------------
 
 
 def test_the_numbers_of_the_authority() -> None:
     """What an authority promises: a change here is a change of its certificates and of its rounds."""
-    assert (pki.CRL_DAYS, pki.CRL_RENEW_DAYS, pki.ROOT_CRL_DAYS, pki.ROOT_CRL_RENEW_DAYS) == (30, 15, 365, 180)
-    assert (pki.ROOT_CRL_WARN_DAYS, pki.MINIMUM_LEAF_DAYS, pki.MINIMUM_PASSPHRASE) == (60, 60, 16)
+    assert (upkeep.CRL_DAYS, upkeep.CRL_RENEW_DAYS, upkeep.ROOT_CRL_DAYS, upkeep.ROOT_CRL_RENEW_DAYS) == (
+        30,
+        15,
+        365,
+        180,
+    )
+    assert (upkeep.ROOT_CRL_WARN_DAYS, upkeep.MINIMUM_LEAF_DAYS, MINIMUM_PASSPHRASE) == (60, 60, 16)
     assert (pki_x509.ROOT_DAYS, pki_x509.ISSUING_DAYS) == (3652, 1826)
 
 
@@ -677,16 +708,16 @@ def test_the_list_is_not_signed_twice_by_two_processes(
 ) -> None:
     later(16)
     days = iter([1, 29])
-    monkeypatch.setattr(authority, "_crl_days", lambda *_arguments: next(days))
+    monkeypatch.setattr(Book, "crl_days", lambda *_arguments: next(days))
     assert not authority.refresh_crl()
 
 
 def test_an_authority_without_its_parts_says_so(authority: Authority) -> None:
-    with sqlite3.connect(authority.registry) as registry:
+    with sqlite3.connect(authority.registry.path) as registry:
         registry.execute("DELETE FROM reglage")
     with pytest.raises(PkiError) as without_settings:
         issue(authority)
-    with sqlite3.connect(authority.registry) as registry:
+    with sqlite3.connect(authority.registry.path) as registry:
         registry.execute("DELETE FROM certificat")
     with pytest.raises(PkiError) as without_certificate:
         issue(authority)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import authority as pki
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import registry
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Keys, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Book, Owner, Registry
 
 from .conftest import CLIENT, HOST, SETTINGS, issue, judge
 
@@ -72,14 +74,14 @@ def test_killed_between_the_signature_and_the_registry(
 ) -> None:
     csr = CLIENT.csr(CLIENT.new_key())
     with monkeypatch.context() as patch:
-        patch.setattr(Authority, "_record", staticmethod(_die))
+        patch.setattr(Book, "record", _die)
         _killed(lambda: authority.issue(csr, CLIENT, HOST))
     assert authority.listing() == [] and authority.verify() == []
     judge(authority, tmp_path, authority.issue(csr, CLIENT, HOST).pem)
 
 
 def test_killed_after_the_row_and_before_the_commit(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = Authority._record
+    record = Book.record
 
     def then_die(*arguments: Any) -> None:
         record(*arguments)
@@ -87,7 +89,7 @@ def test_killed_after_the_row_and_before_the_commit(authority: Authority, monkey
 
     csr = CLIENT.csr(CLIENT.new_key())
     with monkeypatch.context() as patch:
-        patch.setattr(Authority, "_record", staticmethod(then_die))
+        patch.setattr(Book, "record", then_die)
         _killed(lambda: authority.issue(csr, CLIENT, HOST))
     assert authority.listing() == [] and authority.verify() == []
     authority.issue(csr, CLIENT, HOST)
@@ -107,7 +109,7 @@ def test_killed_after_the_commit_and_before_the_answer(authority: Authority, mon
 def test_killed_in_a_revocation(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     issued = issue(authority)
     with monkeypatch.context() as patch:
-        patch.setattr(pki, "make_crl", _die)
+        patch.setattr(registry, "make_crl", _die)
         _killed(lambda: authority.revoke("cessation", serial=issued.serial))
     assert authority.listing()[0]["statut"] == "valide" and authority.verify() == []
     with monkeypatch.context() as patch:
@@ -118,17 +120,22 @@ def test_killed_in_a_revocation(authority: Authority, tmp_path: Path, monkeypatc
     judge(authority, tmp_path, issued.pem, ok=False)
 
 
-@pytest.mark.parametrize("step", ["_create_registry", "_make_key", "_record", "_make_crl", "_publish"])
-def test_killed_while_the_authority_is_made(directory: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "step"),
+    [(Registry, "create"), (Keys, "make"), (Book, "record"), (Book, "sign_crl"), (Authority, "_publish")],
+)
+def test_killed_while_the_authority_is_made(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, place: type, step: str
+) -> None:
     fresh = Authority(directory, Passphrases(directory, generate=True))
-    real = getattr(Authority, step)
+    real = getattr(place, step)
 
     def then_die(*arguments: Any) -> None:
         real(*arguments)
         _die()
 
     with monkeypatch.context() as patch:
-        patch.setattr(Authority, step, staticmethod(then_die) if step == "_record" else then_die)
+        patch.setattr(place, step, then_die)
         _killed(lambda: fresh.ensure(SETTINGS))
     fresh.ensure(SETTINGS)
     assert fresh.verify() == []

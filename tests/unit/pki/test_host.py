@@ -13,9 +13,10 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import common as pki_common
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import host as pki_host
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request, fingerprint
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted, read_key
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 
 from .conftest import CLIENT, HOST, SERVER, SETTINGS, openssl
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority, Owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     PkiError,
     Request,
     load_certificate,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.nss import describe
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 
 
 class ActionModule(ActionBase):

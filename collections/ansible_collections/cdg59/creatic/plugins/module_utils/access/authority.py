@@ -31,8 +31,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, utc_now, write_atomic
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
