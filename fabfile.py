@@ -39,7 +39,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
@@ -92,7 +92,7 @@ def lab_down(context: Context) -> None:
 @task(name="status")
 def lab_status(context: Context) -> None:
     """Montre les machines du banc d'essai."""
-    machines = Lab("10.59.0.0/16", [], "creatic", TOP).containers()
+    machines = Ground().containers()
     if not machines:
         print("Le banc d'essai est arrêté : « fab lab.up » le démarre.")
     for name, machine in sorted(machines.items()):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from sae.store import StoreError, SwiftSettings, SwiftStore
 
 from tests.patience import wait_for
@@ -198,7 +198,7 @@ def node(name: str, script: str) -> str:
 
 
 def lab(*arguments: str) -> str:
-    return Lab("10.59.0.0/16", [], "creatic", HOME / "ssh").podman(*arguments)
+    return Ground().podman(*arguments)
 
 
 def status() -> dict[str, Any]:

@@ -12,7 +12,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import BRIDGE, RUN, WATCHERS, Host, Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import RUN, WATCHERS, Ground
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.network import BRIDGE
 
 from tests.patience import wait_for
 
@@ -34,11 +37,11 @@ def ssh(folder: Path, address: str, command: str) -> str:
     ).stdout
 
 
-def processes(lab: Lab) -> list[int]:
+def processes() -> list[int]:
     """Processes of the lab on this computer: its daemons, its machines and what watches over them."""
     found = [int(path.read_text()) for path in RUN.glob("*.pid")]
-    for one in lab.containers():
-        found += map(int, lab.podman("inspect", "--format", "{{.State.ConmonPid}} {{.State.Pid}}", one).split())
+    for one in Ground().containers():
+        found += map(int, Ground().podman("inspect", "--format", "{{.State.ConmonPid}} {{.State.Pid}}", one).split())
     return found
 
 
@@ -134,12 +137,12 @@ def test_a_machine_that_is_switched_off_stays_off(folder: Path) -> None:
     with contextlib.suppress(subprocess.CalledProcessError):
         ssh(folder, HOSTS[1].address, "sudo systemctl poweroff 2>&1 || true")
     wait_for(
-        lambda: make(folder).containers()["creatic-essai-b"]["State"] != "running",
+        lambda: Ground().containers()["creatic-essai-b"]["State"] != "running",
         "que podman voie la machine éteinte",
         180,
     )
     time.sleep(3)  # the time in which one that reboots is back
-    assert make(folder).containers()["creatic-essai-b"]["State"] == "exited"
+    assert Ground().containers()["creatic-essai-b"]["State"] == "exited"
     again = make(folder)
     again.up()
     assert again.changes == ["essai-b"]
@@ -170,10 +173,11 @@ def test_a_second_up_changes_nothing(folder: Path) -> None:
 
 
 def test_a_dead_machine_comes_back_with_its_address_and_keys(folder: Path) -> None:
-    lab = make(folder)
-    os.kill(lab.containers()["creatic-essai-b"]["Pid"], signal.SIGKILL)
+    os.kill(Ground().containers()["creatic-essai-b"]["Pid"], signal.SIGKILL)
     ready = make(folder)
-    wait_for(lambda: lab.containers()["creatic-essai-b"]["State"] != "running", "que podman voie la machine morte", 180)
+    wait_for(
+        lambda: Ground().containers()["creatic-essai-b"]["State"] != "running", "que podman voie la machine morte", 180
+    )
     ready.up()
     assert "essai-b" in ready.changes and not ready.from_nothing
     assert ssh(folder, HOSTS[1].address, "hostname").strip() == "essai-b"
@@ -181,11 +185,11 @@ def test_a_dead_machine_comes_back_with_its_address_and_keys(folder: Path) -> No
 
 def test_machines_of_another_control_node_are_made_again(folder: Path, tmp_path: Path) -> None:
     """Its keys would be refused there, and its archives belong to other authorities."""
-    before = make(folder).containers()["creatic-essai-a"]["Id"]
+    before = Ground().containers()["creatic-essai-a"]["Id"]
     mine = make(tmp_path, HOSTS[:1])
     mine.up()
     assert "machines d'un autre poste de commande retirées (2)" in mine.changes and mine.from_nothing
-    found = mine.containers()
+    found = Ground().containers()
     assert list(found) == ["creatic-essai-a"] and found["creatic-essai-a"]["Id"] != before
     assert ssh(tmp_path, HOSTS[0].address, "hostname").strip() == "essai-a"
     make(folder).up()
@@ -193,9 +197,11 @@ def test_machines_of_another_control_node_are_made_again(folder: Path, tmp_path:
 
 
 def test_down_leaves_nothing_behind_of_machines_killed_with_their_watchers(folder: Path) -> None:
-    lab = make(folder)
-    ours = processes(lab)
-    pids = [lab.podman("inspect", "--format", "{{.State.ConmonPid}} {{.State.Pid}}", one) for one in lab.containers()]
+    ours = processes()
+    pids = [
+        Ground().podman("inspect", "--format", "{{.State.ConmonPid}} {{.State.Pid}}", one)
+        for one in Ground().containers()
+    ]
     for pid in [int(pid) for pair in zip(*(one.split() for one in pids), strict=True) for pid in pair]:
         os.kill(pid, signal.SIGKILL)
     make(folder).down()

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab import machines as lab_module
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import uml as lab_uml
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import STATE, Host, Lab, LabError
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import STATE, Ground, LabError
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
 
 from tests.patience import wait_for
 
@@ -35,9 +36,9 @@ def ssh(folder: Path, command: str) -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
-def kernels(folder: Path) -> list[tuple[str, set[str]]]:
+def kernels() -> list[tuple[str, set[str]]]:
     """The machine's processes on this computer: account and the capabilities in force or at hand."""
-    shown = make(folder).podman("top", "creatic-essai-noyau", "huser", "capeff", "capprm").splitlines()[1:]
+    shown = Ground().podman("top", "creatic-essai-noyau", "huser", "capeff", "capprm").splitlines()[1:]
     return [(line.split()[0], set(line.split()[1:])) for line in shown]
 
 
@@ -71,7 +72,7 @@ def test_it_has_the_disks_asked_for(folder: Path) -> None:
 
 
 def test_its_kernel_runs_under_an_account_without_rights(folder: Path) -> None:
-    found = kernels(folder)
+    found = kernels()
     assert found
     assert {account for account, _capabilities in found} == {lab_uml.ACCOUNT}
     assert [capabilities for _account, capabilities in found if capabilities != {"none"}] == []
@@ -85,10 +86,11 @@ def test_a_second_up_changes_nothing(folder: Path) -> None:
 
 def test_a_killed_machine_comes_back_with_its_disks_and_key(folder: Path) -> None:
     ssh(folder, "touch ~/avant; sync")
-    lab = make(folder)
-    os.kill(lab.containers()["creatic-essai-noyau"]["Pid"], signal.SIGKILL)
+    os.kill(Ground().containers()["creatic-essai-noyau"]["Pid"], signal.SIGKILL)
     wait_for(
-        lambda: lab.containers()["creatic-essai-noyau"]["State"] != "running", "que podman voie la machine morte", 180
+        lambda: Ground().containers()["creatic-essai-noyau"]["State"] != "running",
+        "que podman voie la machine morte",
+        180,
     )
     again = make(folder)
     again.up()
@@ -97,7 +99,7 @@ def test_a_killed_machine_comes_back_with_its_disks_and_key(folder: Path) -> Non
 
 
 def test_a_machine_that_does_not_boot_leaves_its_serial_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lab_module.lab_uml, "BOOT_SECONDS", 6)
+    monkeypatch.setattr(lab_uml, "BOOT_SECONDS", 6)
     with pytest.raises(LabError, match=r"n'a pas fini de démarrer en 6 s : voir .*essai-noyau\.log"):
         make(folder, memory="24M").up()
     assert "panic" in (STATE / "journaux" / "essai-noyau.log").read_text()

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import Host, Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.access import Access
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
 
 TOP = Path(__file__).parents[3]
 
@@ -63,10 +66,10 @@ def test_the_machine_of_a_drill_has_no_right_on_the_control_node(
     ]
     assert [one["apart"] for one in machine["hosts"]] == [True]
     asked: list[str] = []
-    monkeypatch.setattr(Lab, "podman", lambda _self, *arguments, **_options: asked.extend(arguments))
-    lab = Lab("10.59.0.0/16", [], "creatic", tmp_path)
-    monkeypatch.setattr(Lab, "owner", "essai")
-    lab._create(Host("exercice", "10.59.8.10", apart=True), "image", "recette")
+    monkeypatch.setattr(Ground, "podman", lambda _self, *arguments, **_options: asked.extend(arguments))
+    machines = Lab("10.59.0.0/16", [], "creatic", tmp_path).machines
+    monkeypatch.setattr(Access, "owner", "essai")
+    machines.create(Host("exercice", "10.59.8.10", apart=True), "image", "recette")
     outside = [one.partition("=")[2].split(":") for one in asked if one.startswith(("--uidmap", "--gidmap"))]
     assert len(outside) == 2
     for inner, outer, count in outside:
@@ -75,5 +78,5 @@ def test_the_machine_of_a_drill_has_no_right_on_the_control_node(
     assert not {"--privileged", "--pid=host", "--network=host", "--userns=host"} & set(asked)
     assert not any(one.startswith(("--volume", "--mount", "--device")) for one in asked)
     asked.clear()
-    lab._create(Host("mairie", "10.59.8.11"), "image", "recette")
+    machines.create(Host("mairie", "10.59.8.11"), "image", "recette")
     assert not any(one.startswith("--uidmap") for one in asked)

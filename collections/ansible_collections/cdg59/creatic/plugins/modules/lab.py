@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Thin shell over module_utils/lab/machines.py."""
+"""Thin shell over module_utils/lab/lab.py."""
 
 from __future__ import annotations
 
@@ -102,7 +102,9 @@ machines:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import Host, Lab, LabError
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import LabError
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
 
 
 def main() -> None:
@@ -143,10 +145,13 @@ def main() -> None:
             lab.up()
         elif given["state"] == "absent":
             lab.down()
-        machines = {name.removeprefix("creatic-"): entry["State"] for name, entry in sorted(lab.containers().items())}
+        found = lab.ground.containers()
     except LabError as error:
         module.fail_json(msg=str(error), changes=lab.changes)
-    module.exit_json(changed=bool(lab.changes), changes=lab.changes, from_nothing=lab.from_nothing, machines=machines)
+    machines = {name.removeprefix("creatic-"): entry["State"] for name, entry in sorted(found.items())}
+    module.exit_json(
+        changed=bool(lab.changes), changes=lab.changes, from_nothing=lab.from_nothing, machines=machines
+    )
 
 
 if __name__ == "__main__":

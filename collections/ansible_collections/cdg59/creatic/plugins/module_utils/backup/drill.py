@@ -35,7 +35,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration, now, size
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Verification
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
 
 MACHINE, ADDRESS = "exercice", "10.59.8.10"
@@ -236,8 +236,7 @@ class Drill:
         return self._close()
 
     def _destroy(self) -> None:
-        lab = Lab("10.59.0.0/16", [], "creatic", self.order.home / "ssh")
-        lab.podman("rm", "--force", "--ignore", "--time", "2", f"creatic-{MACHINE}")
+        Ground().podman("rm", "--force", "--ignore", "--time", "2", f"creatic-{MACHINE}")
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _judge(self, restored: bool) -> None:

@@ -1,0 +1,169 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What the lab stands on in this computer: its mount namespace, podman in it, its daemons.
+
+Everything the lab mounts or starts lives in a mount namespace of its own, kept by one bind mount
+under /run. In it /sys/fs/cgroup is a plain cgroup2 tree, so that the same podman line works on a host
+with cgroup v2 and on one in hybrid mode (which crun refuses), and taking the lab down is dropping
+that namespace: no mount is left on the host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+STATE = Path("/var/lib/creatic-lab")
+RUN = Path("/run/creatic-lab")
+# systemd holds about ten watchers a machine, and three more a session; the kernel gives 128 to root on all of them.
+WATCHERS = Path("/proc/sys/fs/inotify/max_user_instances")
+WATCHERS_WANTED = 1024
+
+
+class LabError(Exception):
+    """The lab cannot be made; the message (French) says what to do."""
+
+
+def run(command: list[str], error: str, **options: Any) -> str:
+    """Run a program; gives what it printed.
+
+    Raises:
+        LabError: it failed; `error` (French), then its last lines.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    if done.returncode:
+        detail = (done.stderr or done.stdout).strip().splitlines()
+        raise LabError(f"{error} : {' / '.join(detail[-3:])}")
+    return done.stdout
+
+
+def ready(done: Callable[[], bool], seconds: float) -> bool:
+    """Wait at most that long for it to be done; tells whether it is."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if done():
+            return True
+        time.sleep(0.3)
+    return False
+
+
+class Ground:
+    """The lab's place on this computer.
+
+    Attributes:
+        changes: what was made or removed (French).
+    """
+
+    def __init__(self) -> None:
+        self.namespace = RUN / "ns" / "mnt"
+        self.changes: list[str] = []
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait for another up or down of this machine's lab to end."""
+        STATE.mkdir(parents=True, exist_ok=True)
+        with (STATE / "verrou").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    # -- the namespace -------------------------------------------------------------------------
+
+    def _in_namespace(self) -> list[str]:
+        return ["nsenter", f"--mount={self.namespace}", "--wdns=/"]
+
+    def podman_command(self) -> list[str]:
+        """Podman on the lab's own storage, inside the lab's namespace."""
+        places = {"root": STATE / "storage", "runroot": RUN / "run", "network-config-dir": STATE / "networks"}
+        options = [word for name, place in places.items() for word in (f"--{name}", str(place))]
+        return [*self._in_namespace(), "podman", *options, "--cgroup-manager", "cgroupfs"]
+
+    def podman(self, *arguments: str, error: str = "podman a échoué", **options: Any) -> str:
+        """Run podman on the lab's own storage; gives what it printed."""
+        return run([*self.podman_command(), *arguments], error, **options)
+
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """Machines of the lab by container name, as podman lists them; empty when it is down."""
+        if not self.mounted(self.namespace):
+            return {}
+        listed = json.loads(self.podman("ps", "--all", "--format", "json") or "[]")
+        return {entry["Names"][0]: entry for entry in listed}
+
+    def mounted(self, path: Path) -> bool:
+        """Whether something is mounted there."""
+        return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+    def ensure(self) -> None:
+        """Make the namespace, and let this computer hold as many watchers as the machines want."""
+        self._ensure_namespace()
+        self._ensure_watchers()
+
+    def remove(self) -> None:
+        """Give back what `ensure` took, once nothing runs there any more."""
+        if (RUN / WATCHERS.name).exists():
+            WATCHERS.write_text((RUN / WATCHERS.name).read_text())
+        for mount in (self.namespace, self.namespace.parent):
+            if self.mounted(mount):
+                run(["umount", str(mount)], f"démontage de {mount} impossible")
+        for folder in (RUN, STATE / "machines"):
+            if folder.exists():
+                shutil.rmtree(folder)
+
+    def _ensure_namespace(self) -> None:
+        if self.mounted(self.namespace):
+            return
+        self.changes.append("espace de montage")
+        folder = self.namespace.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if not self.mounted(folder):
+            # A namespace can only be kept on a mount that is private.
+            run(["mount", "--bind", str(folder), str(folder)], "montage impossible")
+            run(["mount", "--make-private", str(folder)], "montage impossible")
+        self.namespace.touch()
+        run(
+            ["unshare", f"--mount={self.namespace}", "--propagation", "private", "true"],
+            "impossible de créer l'espace de montage du banc d'essai (droits root complets nécessaires)",
+        )
+        enter = self._in_namespace()
+        run([*enter, "umount", "-R", "/sys/fs/cgroup"], "cgroup : démontage impossible")
+        run([*enter, "mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], "cgroup v2 : montage impossible")
+
+    def _ensure_watchers(self) -> None:
+        before = WATCHERS.read_text()
+        if int(before) < WATCHERS_WANTED:
+            (RUN / WATCHERS.name).write_text(before)  # given back by down
+            WATCHERS.write_text(f"{WATCHERS_WANTED}\n")
+            self.changes.append(f"fs.inotify.{WATCHERS.name} de ce poste porté à {WATCHERS_WANTED}")
+
+    # -- daemons -------------------------------------------------------------------------------
+
+    def running(self, name: str, program: str) -> int | None:
+        """Process of one of the lab's own daemons, while it lives."""
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((RUN / f"{name}.pid").read_text())
+            if program.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+        return None
+
+    def start(self, name: str, command: list[str]) -> None:
+        """Start one of the lab's own daemons."""
+        with (RUN / f"{name}.log").open("w") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+            )
+        (RUN / f"{name}.pid").write_text(f"{process.pid}\n")
+
+    def stop(self, name: str, program: str, what: str) -> None:
+        """Stop one of the lab's own daemons, named `what` for people, if it lives."""
+        if pid := self.running(name, program):
+            self.changes.append(what)
+            os.killpg(pid, signal.SIGTERM)
+            ready(lambda: self.running(name, program) is None, 10)
