@@ -61,6 +61,65 @@ def _risk(audit: str, control: Mapping[str, Any], waivers: list[Mapping[str, str
     }
 
 
+def _finding(
+    audit: str, control: Mapping[str, Any], observations: list[dict[str, Any]], risk: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    verdict = control["verdict"]
+    words = VERDICT_WORDS[verdict]
+    status = {
+        "state": "satisfied" if verdict == CONFORME else "not-satisfied",
+        "reason": _REASONS.get(verdict, "other"),
+    }
+    if verdict in (A_ATTESTER, DEROGATION):
+        status["remarks"] = control["attestation"] or control["motif"] or words
+    return {
+        "uuid": _id(audit, "finding", control["id"]),
+        "title": f"{control['id']} {control['titre']}",
+        "description": control["demande"] or control["titre"],
+        "target": {"type": "objective-id", "target-id": control["id"].lower(), "title": words, "status": status},
+        "related-observations": [{"observation-uuid": one["uuid"]} for one in observations],
+        **({"related-risks": [{"risk-uuid": risk["uuid"]}]} if risk else {}),
+    }
+
+
+def _machine(audit: str, machine: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "uuid": _id(audit, "machine", machine["nom"]),
+        "description": f"{machine['nom']}, profil {machine['profil']}",
+        "props": [{"name": name, "value": machine[name], "ns": _NAMESPACE} for name in ("profil", "niveau", "etat")],
+    }
+
+
+def _result(results: Mapping[str, Any]) -> dict[str, Any]:
+    """What was judged, and how."""
+    audit, end = results["audit"], _moment(results["fin"])
+    observations, findings, risks, reviewed = [], [], [], []
+    for control in results["controles"]:
+        if not control["machines"]:
+            continue
+        reviewed.append({"control-id": control["id"].lower()})
+        if control["verdict"] == SANS_OBJET:
+            continue
+        mine = [_observation(audit, control, host, one, end) for host, one in control["machines"].items()]
+        observations += mine
+        waivers = [item for one in control["machines"].values() for item in one["derogations"]]
+        risk = _risk(audit, control, waivers) if waivers else None
+        risks += [risk] if risk else []
+        findings.append(_finding(audit, control, mine, risk))
+    selection: dict[str, Any] = {"include-controls": reviewed} if reviewed else {"include-all": {}}
+    found = {"observations": observations, "risks": risks, "findings": findings}
+    return {
+        "uuid": _id(audit, "result"),
+        "title": f"Audit {audit}",
+        "description": f"Périmètre : {results['perimetre']}.",
+        "start": _moment(results["debut"]),
+        "end": end,
+        "local-definitions": {"inventory-items": [_machine(audit, machine) for machine in results["machines"]]},
+        "reviewed-controls": {"control-selections": [selection]},
+        **{name: content for name, content in found.items() if content},
+    }
+
+
 def assessment_results(results: Mapping[str, Any]) -> str:
     """Write the document, as JSON.
 
@@ -73,91 +132,26 @@ def assessment_results(results: Mapping[str, Any]) -> str:
     from trestle.oscal import OSCAL_VERSION
     from trestle.oscal.assessment_results import AssessmentResults
 
-    audit, end = results["audit"], _moment(results["fin"])
-    machines = results["machines"]
-    observations, findings, risks, reviewed = [], [], [], []
-    for control in results["controles"]:
-        if not control["machines"]:
-            continue
-        name = control["id"].lower()
-        reviewed.append({"control-id": name})
-        if control["verdict"] == SANS_OBJET:
-            continue
-        mine = [_observation(audit, control, host, one, end) for host, one in control["machines"].items()]
-        observations += mine
-        waivers = [item for one in control["machines"].values() for item in one["derogations"]]
-        if waivers:
-            risks.append(_risk(audit, control, waivers))
-        words = VERDICT_WORDS[control["verdict"]]
-        findings.append(
-            {
-                "uuid": _id(audit, "finding", control["id"]),
-                "title": f"{control['id']} {control['titre']}",
-                "description": control["demande"] or control["titre"],
-                "target": {
-                    "type": "objective-id",
-                    "target-id": name,
-                    "title": words,
-                    "status": {
-                        "state": "satisfied" if control["verdict"] == CONFORME else "not-satisfied",
-                        "reason": _REASONS.get(control["verdict"], "other"),
-                        **(
-                            {"remarks": control["attestation"] or control["motif"] or words}
-                            if control["verdict"] in (A_ATTESTER, DEROGATION)
-                            else {}
-                        ),
-                    },
-                },
-                "related-observations": [{"observation-uuid": one["uuid"]} for one in mine],
-                **({"related-risks": [{"risk-uuid": risks[-1]["uuid"]}]} if waivers else {}),
-            }
-        )
+    audit = results["audit"]
     plan = _id(audit, "plan")
-    selection: dict[str, Any] = {"include-controls": reviewed} if reviewed else {"include-all": {}}
+    catalogue = [f"catalogue/{name}" for name in results["catalogue"]] or ["resultats.json"]
     document: dict[str, Any] = {
         "uuid": _id(audit, "document"),
         "metadata": {
             "title": f"Audit Cre@tic {audit} : ANSSI-BP-028 v2",
-            "last-modified": end,
+            "last-modified": _moment(results["fin"]),
             "version": audit,
             "oscal-version": OSCAL_VERSION,
             "props": [{"name": "operateur", "value": results["operateur"], "ns": _NAMESPACE}],
         },
         "import-ap": {"href": f"#{plan}"},
-        "results": [
-            {
-                "uuid": _id(audit, "result"),
-                "title": f"Audit {audit}",
-                "description": f"Périmètre : {results['perimetre']}.",
-                "start": _moment(results["debut"]),
-                "end": end,
-                "local-definitions": {
-                    "inventory-items": [
-                        {
-                            "uuid": _id(audit, "machine", machine["nom"]),
-                            "description": f"{machine['nom']}, profil {machine['profil']}",
-                            "props": [
-                                {"name": "profil", "value": machine["profil"], "ns": _NAMESPACE},
-                                {"name": "niveau", "value": machine["niveau"], "ns": _NAMESPACE},
-                                {"name": "etat", "value": machine["etat"], "ns": _NAMESPACE},
-                            ],
-                        }
-                        for machine in machines
-                    ]
-                },
-                "reviewed-controls": {"control-selections": [selection]},
-                **({"observations": observations} if observations else {}),
-                **({"risks": risks} if risks else {}),
-                **({"findings": findings} if findings else {}),
-            }
-        ],
+        "results": [_result(results)],
         "back-matter": {
             "resources": [
                 {
                     "uuid": plan,
                     "title": "Catalogue des contrôles de cet audit",
-                    "rlinks": [{"href": f"catalogue/{name}"} for name in results["catalogue"]]
-                    or [{"href": "resultats.json"}],
+                    "rlinks": [{"href": path} for path in catalogue],
                 }
             ]
         },
