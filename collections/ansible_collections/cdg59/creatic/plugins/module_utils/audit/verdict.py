@@ -145,63 +145,91 @@ def judge_control(
     def waiver(name: str) -> WaiverLike | None:
         return catalogue.waiver(name, found.target.level, found.target.profile, found.target.container)
 
-    def granted(name: str) -> WaiverLike | None:
-        return waiver(name) or whole
-
     whole = waiver(control.id)
-    proofs: list[dict[str, Any]] = []
-    waived: list[dict[str, str]] = []
-    unseen: list[dict[str, str]] = []  # waived, without having been run
-    good = bad = lost = skipped = 0
+    scale = _Scale()
     for check in found.checks:
-        if check.name not in control.tests:
-            continue
-        if check.result == "reussi":
-            good += 1
-            continue
-        proofs.append(_evidence("essai", check.case, check.result, check.detail))
-        grant = granted(check.name.rpartition("::")[2])
-        if check.result == "ignore":
-            skipped += 1
-            unseen += [{"objet": check.case, **waiver_facts(grant)}] if grant else []
-        elif check.result == "perdu":
-            lost += 1
-        elif grant:
-            waived.append({"objet": check.case, **waiver_facts(grant)})
-        else:
-            bad += 1
+        if check.name in control.tests:
+            scale.weigh_check(check, waiver(check.name.rpartition("::")[2]) or whole)
     for rule in rules:
+        scale.weigh_rule(rule, waiver(rule.name) or whole)
+    scale.lost += found.state in ("injoignable", "hors_portee")
+    verdict, waived = scale.verdict(control, whole)
+    if verdict == NON_VERIFIE and not scale.lost and not scale.skipped and control.tests:
+        scale.proofs.append(_evidence("essai", control.tests[0], "absent", "l'essai n'a pas été exécuté"))
+    return {"verdict": verdict, "preuves": scale.proofs, "reussis": scale.good, "derogations": waived}
+
+
+def _grant(name: str, waiver: WaiverLike) -> dict[str, str]:
+    return {"objet": name, **waiver_facts(waiver)}
+
+
+@dataclass
+class _Scale:
+    """What weighs on one control: evidence that does not plainly pass, waivers, and how many of each kind.
+
+    Attributes:
+        unseen: waived, without having been run.
+        lost: neither passed nor failed, or a machine that was out of reach.
+    """
+
+    proofs: list[dict[str, Any]] = field(default_factory=list)
+    waived: list[dict[str, str]] = field(default_factory=list)
+    unseen: list[dict[str, str]] = field(default_factory=list)
+    good: int = 0
+    bad: int = 0
+    lost: int = 0
+    skipped: int = 0
+
+    def weigh_check(self, check: Check, granted: WaiverLike | None) -> None:
+        """Add a test of the project's own."""
+        if check.result == "reussi":
+            self.good += 1
+            return
+        self.proofs.append(_evidence("essai", check.case, check.result, check.detail))
+        if check.result == "ignore":
+            self.skipped += 1
+            self.unseen += [_grant(check.case, granted)] if granted else []
+        elif check.result == "perdu":
+            self.lost += 1
+        else:
+            self._fail(check.case, granted)
+
+    def weigh_rule(self, rule: Rule, granted: WaiverLike | None) -> None:
+        """Add a rule of OpenSCAP."""
         if rule.result in ("pass", "fixed"):
-            good += 1
+            self.good += 1
         elif rule.result == "fail":
-            grant = granted(rule.name)
-            proofs.append(_evidence("openscap", rule.name, "echec", rule.title))
-            if grant:
-                waived.append({"objet": rule.name, **waiver_facts(grant)})
-            else:
-                bad += 1
+            self.proofs.append(_evidence("openscap", rule.name, "echec", rule.title))
+            self._fail(rule.name, granted)
         elif rule.result in ("error", "unknown"):
-            proofs.append(_evidence("openscap", rule.name, "erreur", rule.title))
-            lost += 1
-    if bad:
-        verdict = NON_CONFORME
-    elif lost or found.state in ("injoignable", "hors_portee"):
-        verdict = NON_VERIFIE
-    elif control.statut == "manuel":
-        verdict = A_ATTESTER
-    elif waived:
-        verdict = DEROGATION
-    elif good:
-        verdict = CONFORME
-    elif unseen:
-        verdict, waived = DEROGATION, unseen
-    elif whole:
-        verdict, waived = DEROGATION, [{"objet": control.id, **waiver_facts(whole)}]
-    else:
-        verdict = NON_VERIFIE
-        if not skipped and control.tests:
-            proofs.append(_evidence("essai", control.tests[0], "absent", "l'essai n'a pas été exécuté"))
-    return {"verdict": verdict, "preuves": proofs, "reussis": good, "derogations": waived}
+            self.proofs.append(_evidence("openscap", rule.name, "erreur", rule.title))
+            self.lost += 1
+
+    def verdict(self, control: ControlLike, whole: WaiverLike | None) -> tuple[str, list[dict[str, str]]]:
+        """Return the verdict, and the waivers that it rests on.
+
+        Args:
+            whole: the waiver of the whole control.
+        """
+        if self.bad:
+            return NON_CONFORME, self.waived
+        if self.lost:
+            return NON_VERIFIE, self.waived
+        if control.statut == "manuel":
+            return A_ATTESTER, self.waived
+        if self.waived:
+            return DEROGATION, self.waived
+        if self.good:
+            return CONFORME, []
+        if self.unseen:
+            return DEROGATION, self.unseen
+        return (DEROGATION, [_grant(control.id, whole)]) if whole else (NON_VERIFIE, [])
+
+    def _fail(self, name: str, granted: WaiverLike | None) -> None:
+        if granted:
+            self.waived.append(_grant(name, granted))
+        else:
+            self.bad += 1
 
 
 def owners_of(controls: Sequence[ControlLike], openscap: OpenScap | None) -> dict[str, list[str]]:
