@@ -42,38 +42,50 @@ def apply(on: list[str], off: list[str], jobs: list[str], check: bool = False) -
     Raises:
         StateError: a unit is unknown or does not start.
     """
-    changes = []
     found = states(on + off + jobs)
     if any(state["NeedDaemonReload"] == "yes" for state in found.values()) and not check:
         run(["systemctl", "daemon-reload"], "relecture des unités")
+    changes = []
     for unit in on:
-        state = found[unit]
-        if state["LoadState"] == "masked" and not check:
-            run(["systemctl", "unmask", unit], f"{unit} : levée du masque")
-        if state["LoadState"] == "not-found" and not check:
-            raise StateError(f"l'unité {unit} n'existe pas sur cette machine : son paquet est-il installé ?")
-        if state["UnitFileState"] not in ("enabled", "static", "alias"):
-            changes.append(Change(unit, state["UnitFileState"], "enabled"))
-            if not check:
-                run(["systemctl", "enable", unit], f"{unit} : activation")
-        if state.get("Type") == "oneshot" and state["RemainAfterExit"] == "no":
-            continue  # a job: something else starts it
-        startable = state["ConditionResult"] != "no" or state["ActiveState"] == "failed"
-        if state["ActiveState"] not in ("active", "reloading", "activating") and not check:
-            run(["systemctl", "start", unit], f"{unit} : démarrage")
-            now = states([unit])[unit]
-            if now["ActiveState"] == "active":
-                changes.append(Change(unit, state["ActiveState"], "active"))
-        elif state["ActiveState"] != "active" and check and startable:
-            changes.append(Change(unit, state["ActiveState"], "active"))
+        changes += _enable(unit, found[unit], check) + _start(unit, found[unit], check)
     for unit in off:
-        state = found[unit]
-        if state["LoadState"] in ("not-found", "masked"):
-            continue
-        changes.append(Change(unit, f"{state['UnitFileState']}, {state['ActiveState']}", "masked"))
-        if not check:
-            run(["systemctl", "mask", "--now", unit], f"{unit} : arrêt")
+        changes += _mask(unit, found[unit], check)
     for unit in jobs:
         if found[unit]["ActiveState"] in ("inactive", "failed") and not check:
             run(["systemctl", "start", "--no-block", unit], f"{unit} : lancement")
     return changes
+
+
+def _enable(unit: str, state: dict[str, str], check: bool) -> list[Change]:
+    if state["LoadState"] == "masked" and not check:
+        run(["systemctl", "unmask", unit], f"{unit} : levée du masque")
+    if state["LoadState"] == "not-found" and not check:
+        raise StateError(f"l'unité {unit} n'existe pas sur cette machine : son paquet est-il installé ?")
+    if state["UnitFileState"] in ("enabled", "static", "alias"):
+        return []
+    if not check:
+        run(["systemctl", "enable", unit], f"{unit} : activation")
+    return [Change(unit, state["UnitFileState"], "enabled")]
+
+
+def _start(unit: str, state: dict[str, str], check: bool) -> list[Change]:
+    if state.get("Type") == "oneshot" and state["RemainAfterExit"] == "no":
+        return []  # a job: something else starts it
+    if state["ActiveState"] == "active":
+        return []
+    if check:
+        startable = state["ConditionResult"] != "no" or state["ActiveState"] == "failed"
+        return [Change(unit, state["ActiveState"], "active")] if startable else []
+    if state["ActiveState"] in ("reloading", "activating"):
+        return []
+    run(["systemctl", "start", unit], f"{unit} : démarrage")
+    started = states([unit])[unit]["ActiveState"] == "active"
+    return [Change(unit, state["ActiveState"], "active")] if started else []
+
+
+def _mask(unit: str, state: dict[str, str], check: bool) -> list[Change]:
+    if state["LoadState"] in ("not-found", "masked"):
+        return []
+    if not check:
+        run(["systemctl", "mask", "--now", unit], f"{unit} : arrêt")
+    return [Change(unit, f"{state['UnitFileState']}, {state['ActiveState']}", "masked")]
