@@ -111,18 +111,23 @@ def _field_problems(rule: dict[str, Any]) -> Iterable[tuple[str, str]]:
         if field not in FIELDS:
             near = difflib.get_close_matches(str(field), FIELDS, 1)
             yield str(field), "champ inconnu" + (f" : vouliez-vous « {near[0]} » ?" if near else "")
+    direction, protocol = rule.get("direction"), rule.get("protocol")
     if not _NAME.fullmatch(str(rule.get("name") or "")):
         yield "name", "donnez un nom de 60 caractères au plus, sans guillemets, comme tdt_connector-tdt"
-    direction = rule.get("direction")
     if direction not in ("in", "out", "local"):
         yield (
             "direction",
             f"« {rule.get('direction', '')} » n'est ni in (vers la machine), ni out (depuis la machine), ni local "
             "(dans la machine)",
         )
-    protocol = rule.get("protocol")
     if protocol not in ("tcp", "udp", "icmp"):
         yield "protocol", f"« {rule.get('protocol', '')} » n'est ni tcp, ni udp, ni icmp"
+    yield from _port_problems(rule, protocol)
+    yield from _peer_problems(rule, direction)
+    yield from _account_problems(rule, direction)
+
+
+def _port_problems(rule: dict[str, Any], protocol: object) -> Iterable[tuple[str, str]]:
     try:
         ports = _values(rule, "ports")
         for port in ports:
@@ -133,6 +138,9 @@ def _field_problems(rule: dict[str, Any]) -> Iterable[tuple[str, str]]:
             yield "ports", "donnez au moins un port"
     except ValueError as error:
         yield "ports", str(error)
+
+
+def _peer_problems(rule: dict[str, Any], direction: object) -> Iterable[tuple[str, str]]:
     try:
         peers = _values(rule, "peers")
         for peer in peers:
@@ -144,7 +152,6 @@ def _field_problems(rule: dict[str, Any]) -> Iterable[tuple[str, str]]:
             yield "peers", "ce qui reste dans la machine (direction local) n'a pas de pairs : retirez ce champ"
     except ValueError as error:
         yield "peers", str(error)
-    yield from _account_problems(rule, direction)
 
 
 def _account_problems(rule: dict[str, Any], direction: object) -> Iterable[tuple[str, str]]:
