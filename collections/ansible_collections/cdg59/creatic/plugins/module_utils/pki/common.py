@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
+import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -103,36 +104,38 @@ class Request:
 
     def check(self) -> None:
         """Raise `PkiError` when a field is wrong."""
-
-        def refuse(field: str, why: str) -> None:
+        for field, why in itertools.chain(self._faults(), self._profile_faults()):
             raise PkiError(f"certificat « {self.name or '?'} », champ {field} : {why}")
 
+    def _faults(self) -> Iterator[tuple[str, str]]:
         if not _NAME.fullmatch(self.name):
-            refuse("name", "attendu : lettres minuscules, chiffres, tirets, 63 caractères au plus")
+            yield "name", "attendu : lettres minuscules, chiffres, tirets, 63 caractères au plus"
         if self.profile not in PROFILES:
-            refuse("profile", f"« {self.profile} » est inconnu ; attendu : {', '.join(PROFILES)}")
+            yield "profile", f"« {self.profile} » est inconnu ; attendu : {', '.join(PROFILES)}"
         if self.key_type not in KEY_TYPES:
-            refuse("key_type", f"« {self.key_type} » est inconnu ; attendu : {', '.join(KEY_TYPES)}")
+            yield "key_type", f"« {self.key_type} » est inconnu ; attendu : {', '.join(KEY_TYPES)}"
         for field in ("common_name", "organization"):
             value = getattr(self, field)
             if len(value) > 64 or any(ord(char) < 32 for char in value) or value != value.strip():
-                refuse(field, "attendu : 64 caractères au plus, sans espace au bord ni caractère de contrôle")
+                yield field, "attendu : 64 caractères au plus, sans espace au bord ni caractère de contrôle"
         if not self.common_name:
-            refuse("common_name", "manquant")
+            yield "common_name", "manquant"
         if self.siren and not siren_is_valid(self.siren):
-            refuse("siren", f"« {self.siren} » n'est pas un SIREN (9 chiffres, clé de Luhn)")
+            yield "siren", f"« {self.siren} » n'est pas un SIREN (9 chiffres, clé de Luhn)"
+
+    def _profile_faults(self) -> Iterator[tuple[str, str]]:
         if self.profile == "server":
             if not self.dns:
-                refuse("dns", "un certificat de serveur demande au moins un nom DNS")
+                yield "dns", "un certificat de serveur demande au moins un nom DNS"
         elif self.dns:
-            refuse("dns", "réservé aux certificats de serveur")
+            yield "dns", "réservé aux certificats de serveur"
         elif not self.organization:
-            refuse("organization", "manquant")
+            yield "organization", "manquant"
         if self.profile == "client" and not self.siren:
-            refuse("siren", "manquant : le TdT reconnaît la collectivité à son SIREN")
+            yield "siren", "manquant : le TdT reconnaît la collectivité à son SIREN"
         for name in self.dns:
             if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
-                refuse("dns", f"« {name} » n'est pas un nom DNS")
+                yield "dns", f"« {name} » n'est pas un nom DNS"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the request as plain data, the same for equal requests."""
