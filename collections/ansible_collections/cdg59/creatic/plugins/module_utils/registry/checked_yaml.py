@@ -180,24 +180,31 @@ class Source:
     def _explain(self, error: Any, schema: Any) -> None:
         """Put an error of jsonschema (a ValidationError) into words."""
         path: FieldPath = tuple(error.absolute_path)
-        kind, value, expected = error.validator, error.instance, error.validator_value
-        about = _about(schema, path)
-        fix = about.get("x-correction", "")
-        if kind == "not":
+        if error.validator == "not":
             self.report(error.schema["x-message"], error.schema["x-correction"], path)
-        elif kind == "additionalProperties":
+        elif error.validator == "additionalProperties":
             known = error.schema["properties"]
-            for name in value:
+            for name in error.instance:
                 if name not in known:
-                    self.report("champ inconnu", _rename(name, known, value), (*path, str(name)))
-        elif kind == "required":
-            typed_wrong = {_nearest(name, error.schema.get("properties", ()), value) for name in value}
-            for name in expected:
-                if name not in value and name not in typed_wrong:
-                    absent = _about(schema, (*path, name))
-                    fix = absent["x-correction"] + _choices(absent.get("enum"))
-                    self.report("champ obligatoire absent", fix, (*path, name))
-        elif value is None:
+                    self.report("champ inconnu", _rename(name, known, error.instance), (*path, str(name)))
+        elif error.validator == "required":
+            self._explain_absent(error, schema, path)
+        else:
+            self._explain_value(error, _about(schema, path), path)
+
+    def _explain_absent(self, error: Any, schema: Any, path: FieldPath) -> None:
+        value = error.instance
+        typed_wrong = {_nearest(name, error.schema.get("properties", ()), value) for name in value}
+        for name in error.validator_value:
+            if name not in value and name not in typed_wrong:
+                absent = _about(schema, (*path, name))
+                fix = absent["x-correction"] + _choices(absent.get("enum"))
+                self.report("champ obligatoire absent", fix, (*path, name))
+
+    def _explain_value(self, error: Any, about: Any, path: FieldPath) -> None:
+        kind, value, expected = error.validator, error.instance, error.validator_value
+        fix = about.get("x-correction", "")
+        if value is None:
             self.report("champ vide", fix, path)
         elif kind == "enum":
             nearest = closest(str(value), expected)
