@@ -114,29 +114,30 @@ def export(
         OSError: the target cannot be written (disk full); run again.
     """
     _open_target(target, account, form)
-    wanted: dict[str, tuple[str, str | None]] = {
-        aip: (known.name, known.sha512) for aip, known in inventory.of_account(journal, account).items()
+    wanted = {
+        aip: _Archive(account, aip, known.name, known.sha512)
+        for aip, known in inventory.of_account(journal, account).items()
     }
     outcome = Outcome()
     # Those which only the storage knows come along, against the label they bear.
     for name in replicas[0][1].names(account, inventory.CONTAINER):
         aip = name.removesuffix(".tar")
         if aip not in wanted:
-            wanted[aip] = (name, None)
+            wanted[aip] = _Archive(account, aip, name, None)
             outcome.unknown.append(aip)
     journal.append(
         "export.debut", account=account, aip=None, outcome="succes",
         detail={"format": form, "archives": len(wanted), "destination": str(target)},
     )  # fmt: skip
     partial = target / "archives.en-cours"
-    for aip, (name, sha512) in sorted(wanted.items()):
+    for aip, archive in sorted(wanted.items()):
         final = target / "archives" / _place(aip, form)
         tar = target / "archives-tar" / f"{aip}.tar"
         if final.is_dir() or tar.is_file():
             outcome.already += 1
             continue
         try:
-            size, why = _one(replicas, account, name, sha512, aip, partial, final, tar, form)
+            size, why = _one(replicas, archive, partial, final, tar, form)
             outcome.bytes += size
             outcome.made += 1
             if why:
@@ -215,42 +216,53 @@ def layout(identifier: str) -> PurePosixPath:
     return PurePosixPath(*tuples, encoded)
 
 
+@dataclass(frozen=True)
+class _Archive:
+    """One to export; without `sha512`, what its label in the storage says is believed."""
+
+    account: str
+    aip: str
+    name: str
+    sha512: str | None
+
+
 def _one(
-    replicas: Sequence[tuple[str, Store]],
-    account: str,
-    name: str,
-    sha512: str | None,
-    aip: str,
-    partial: Path,
-    final: Path,
-    tar: Path,
-    form: str,
+    replicas: Sequence[tuple[str, Store]], archive: _Archive, partial: Path, final: Path, tar: Path, form: str
 ) -> tuple[int, str]:
     """Bring one archive to its place, or its tar to its own; gives the bytes read, and why it is the tar."""
     reasons: list[str] = []
     for label, store in replicas:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        why, place = "", final
         try:
-            try:
-                with _named():
-                    size = _unpack(store, account, name, sha512, aip, partial)
-                    check(partial / aip)
-                    ready = partial / aip if form == OCFL else _bag(partial / aip, partial / "sac", account)
-            except _Unfit as error:
-                why, place = str(error), tar
-                ready = partial / "aip.tar"
-                size = _copy(store, account, name, sha512, ready)
+            ready, size, why = _fetch(store, archive, partial, form)
         except (Damaged, StoreError) as error:
             reasons.append(f"{label} : {error}")
             continue
+        place = tar if why else final
         _sync(ready)
         place.parent.mkdir(parents=True, exist_ok=True)
         ready.rename(place)
         durable.sync_directory(place.parent)
         return size, why
     raise Damaged(" ; ".join(reasons))
+
+
+def _fetch(store: Store, archive: _Archive, folder: Path, form: str) -> tuple[Path, int, str]:
+    """Bring an archive of one replica into a folder: in its form, or as its tar where the disk refuses its names.
+
+    Returns:
+        What to put in place, the bytes read, and why it is the tar.
+    """
+    try:
+        with _named():
+            size = _unpack(store, archive, folder)
+            unpacked = folder / archive.aip
+            check(unpacked)
+            return (unpacked if form == OCFL else _bag(unpacked, folder / "sac", archive.account)), size, ""
+    except _Unfit as error:
+        tar = folder / "aip.tar"
+        return tar, _copy(store, archive, tar), str(error)
 
 
 # What a name may meet on a disk; anything else is the disk's own trouble.
@@ -270,11 +282,14 @@ def _named() -> Iterator[None]:
         raise _Unfit(f"« {name} » ne peut pas être écrit sur ce disque ({error.strerror})") from error
 
 
-def _copy(store: Store, account: str, name: str, sha512: str | None, target: Path) -> int:
+def _copy(store: Store, archive: _Archive, target: Path) -> int:
     """The tar as it is in the storage; gives its bytes."""
-    expected = _expected(store, account, name, sha512)
+    expected = _expected(store, archive)
     try:
-        with closing(store.get(account, inventory.CONTAINER, name)) as raw, target.open("wb") as written:
+        with (
+            closing(store.get(archive.account, inventory.CONTAINER, archive.name)) as raw,
+            target.open("wb") as written,
+        ):
             stream = _Digesting(raw)
             while block := stream.read(_BLOCK):
                 written.write(block)
@@ -285,8 +300,8 @@ def _copy(store: Store, account: str, name: str, sha512: str | None, target: Pat
     return stream.size
 
 
-def _expected(store: Store, account: str, name: str, sha512: str | None) -> str | None:
-    return sha512 or (store.head(account, inventory.CONTAINER, name) or {}).get("sha512")
+def _expected(store: Store, archive: _Archive) -> str | None:
+    return archive.sha512 or (store.head(archive.account, inventory.CONTAINER, archive.name) or {}).get("sha512")
 
 
 class _Digesting:
@@ -302,18 +317,18 @@ class _Digesting:
         return block
 
 
-def _unpack(store: Store, account: str, name: str, sha512: str | None, aip: str, folder: Path) -> int:
-    expected = _expected(store, account, name, sha512)
+def _unpack(store: Store, archive: _Archive, folder: Path) -> int:
+    expected = _expected(store, archive)
     try:
-        with closing(store.get(account, inventory.CONTAINER, name)) as raw:
+        with closing(store.get(archive.account, inventory.CONTAINER, archive.name)) as raw:
             stream = _Digesting(raw)
             try:
-                with tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|") as archive:
-                    for member in archive:
+                with tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|") as tar:
+                    for member in tar:
                         inside = PurePosixPath(member.name)
-                        if inside.parts[:1] != (aip,) or not (member.isfile() or member.isdir()):
+                        if inside.parts[:1] != (archive.aip,) or not (member.isfile() or member.isdir()):
                             raise Damaged(f"« {member.name[:200]} » n'a rien à faire dans cette archive")
-                        archive.extract(member, folder, filter="data")
+                        tar.extract(member, folder, filter="data")
             except (tarfile.TarError, EOFError, ValueError) as error:
                 raise Damaged(f"ce n'est plus une archive tar ({error})") from error
             while stream.read(_BLOCK):
