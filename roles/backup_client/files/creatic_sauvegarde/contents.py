@@ -260,21 +260,9 @@ class Contents:
         return self._all or any(path == one or path.startswith(f"{one}/") for one in self._declared)
 
     def _fit(self, path: str, item: Mapping[str, Any]) -> Entry:
-        parts = path.split("/")
-        if {"", ".", ".."} & set(parts) or "\0" in path or len(parts) > _DEPTH:
-            raise UnfitError(_NO_NAME)
-        if len(os.fsencode(path)) > _PATH or any(len(os.fsencode(one)) > _NAME for one in parts):
-            raise UnfitError(_NO_NAME)
-        if not self._within(path):
-            raise UnfitError(_OUT)
+        self._check_place(path)
         kind, mode, size = str(item["type"]), int(item["mode"]), int(item["size"])
-        if not self.inside(path):
-            raise UnfitError(_LEFT)
-        if path in self.entries or path in self._refused:
-            raise UnfitError("deux fois dans la sauvegarde")
-        above = self.entries.get(path.rpartition("/")[0])
-        if (above and above.kind != "d") or self._below_refused(parts):
-            raise UnfitError("sous un élément qui n'est pas un dossier remis")
+        self._check_free(path)
         if kind not in "-dl" or size < 0:
             raise UnfitError(_KINDS.get(kind, "type inconnu"))
         owner, group = (-1, -1) if self._owners is None else self._owners.find(
@@ -298,6 +286,24 @@ class Contents:
             raise UnfitError(f"lien qui mène hors de ce qui est déclaré : {target}")
         self._attributes(path, item)
         return Entry(kind, mode, size, owner, group, target)
+
+    def _check_place(self, path: str) -> None:
+        parts = path.split("/")
+        if {"", ".", ".."} & set(parts) or "\0" in path or len(parts) > _DEPTH:
+            raise UnfitError(_NO_NAME)
+        if len(os.fsencode(path)) > _PATH or any(len(os.fsencode(one)) > _NAME for one in parts):
+            raise UnfitError(_NO_NAME)
+        if not self._within(path):
+            raise UnfitError(_OUT)
+
+    def _check_free(self, path: str) -> None:
+        if not self.inside(path):
+            raise UnfitError(_LEFT)
+        if path in self.entries or path in self._refused:
+            raise UnfitError("deux fois dans la sauvegarde")
+        above = self.entries.get(path.rpartition("/")[0])
+        if (above and above.kind != "d") or self._below_refused(path.split("/")):
+            raise UnfitError("sous un élément qui n'est pas un dossier remis")
 
     def _below_refused(self, parts: list[str]) -> bool:
         return any("/".join(parts[:depth]) in self._refused for depth in range(1, len(parts)))
