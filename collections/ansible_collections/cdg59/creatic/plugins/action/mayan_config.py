@@ -18,22 +18,22 @@ class ActionModule(ActionBase):
     """Sends the module the passwords beside the rest."""
 
     TRANSFERS_FILES = False
+    MODULE = "cdg59.creatic.mayan_config"
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         args = dict(self._task.args)
         folder = Path(str(args.pop("secrets_dir"))).expanduser()
-        result = self._module(args, task_vars)
+        args["passwords"] = {login: first_password(folder, login) for login in self._always(folder)}
+        result: dict[str, Any] = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
         if "wants_passwords" in result:
-            args["passwords"] = {login: first_password(folder, login) for login in result["wants_passwords"]}
-            result = self._module(args, task_vars)
+            args["passwords"] |= {login: first_password(folder, login) for login in result["wants_passwords"]}
+            result = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
         return result
 
-    def _module(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        found: dict[str, Any] = self._execute_module(
-            module_name="cdg59.creatic.mayan_config", module_args=args, task_vars=task_vars
-        )
-        return found
+    def _always(self, folder: Path) -> list[str]:
+        """Accounts whose password is sent whether they are new or not."""
+        return []
 
 
 def first_password(folder: Path, login: str) -> str:

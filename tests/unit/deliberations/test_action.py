@@ -1,0 +1,41 @@
+"""First passwords: made on the control node once, and sent only where they are wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.action import deliberations_config, mayan_config
+
+
+@pytest.mark.parametrize(
+    ("plugin", "check", "first"),
+    [
+        (mayan_config, False, []),
+        (mayan_config, True, []),
+        (deliberations_config, False, ["passerelle"]),
+        (deliberations_config, True, []),
+    ],
+)
+def test_passwords_are_made_for_who_wants_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugin: Any, check: bool, first: list[str]
+) -> None:
+    sent: list[dict[str, Any]] = []
+
+    def execute(module_name: str, module_args: dict[str, Any], task_vars: object) -> dict[str, Any]:
+        assert module_name == f"cdg59.creatic.{plugin.__name__.rpartition('.')[2]}"
+        sent.append(dict(module_args["passwords"]))
+        return {"wants_passwords": ["claire.dubois"]} if len(sent) == 1 else {"changed": True}
+
+    monkeypatch.setattr(ActionBase, "run", lambda *_given: {})
+    action = plugin.ActionModule.__new__(plugin.ActionModule)
+    action._task = SimpleNamespace(args={"secrets_dir": str(tmp_path / "comptes")}, check_mode=check)
+    action._execute_module = execute
+    assert action.run(task_vars={}) == {"changed": True}
+    assert [sorted(one) for one in sent] == [first, sorted([*first, "claire.dubois"])]
+    kept = {file.name: file.read_text(encoding="utf-8").strip() for file in (tmp_path / "comptes").iterdir()}
+    assert sent[-1] == kept
+    assert all((tmp_path / "comptes" / name).stat().st_mode & 0o777 == 0o600 for name in kept)
