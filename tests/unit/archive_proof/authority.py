@@ -32,10 +32,16 @@ class Authority:
         """PEM of the root."""
         return self.folder / "racine.pem"
 
-    def issue(self, name: str, usage: ObjectIdentifier = ExtendedKeyUsageOID.TIME_STAMPING, days: int = 365) -> Path:
-        """A certificate in its own folder: cert.pem, key.pem, chain.pem, fullchain.pem."""
-        pair = self._make(name, self._issuing, usage=usage, days=days)
-        folder = self.folder / name.replace(" ", "_")
+    def issue(
+        self,
+        name: str,
+        usage: ObjectIdentifier = ExtendedKeyUsageOID.TIME_STAMPING,
+        days: int = 365,
+        subject: x509.Name | None = None,
+    ) -> Path:
+        """A certificate in its own folder: cert.pem, key.pem, chain.pem, fullchain.pem; `subject` if not the usual."""
+        pair = self._make(name, self._issuing, usage=usage, days=days, subject=subject)
+        folder = self.folder / name.replace(" ", "_").replace("/", "_")
         folder.mkdir()
         chain, own = self._issuing[0].public_bytes(_PEM), pair[0].public_bytes(_PEM)
         for file, content in (("cert.pem", own), ("chain.pem", chain), ("fullchain.pem", own + chain)):
@@ -72,9 +78,10 @@ class Authority:
         ca: bool = False,
         usage: ObjectIdentifier | None = None,
         days: int = 3650,
+        subject: x509.Name | None = None,
     ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name(
+        subject = subject or x509.Name(
             [
                 x509.NameAttribute(NameOID.COUNTRY_NAME, "FR"),
                 x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Groupement d'essai"),

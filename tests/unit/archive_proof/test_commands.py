@@ -26,7 +26,7 @@ from sae.store import FileStore, StoreError
 from sae.versement.registry import Registry
 
 from tests.unit.archive_proof.authority import Authority
-from tests.unit.archive_proof.test_elimination import Room, subject
+from tests.unit.archive_proof.test_elimination import ATTESTS, Room, subject
 
 Run = Callable[..., int]
 
@@ -468,7 +468,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     made = Authority(tmp_path_factory.mktemp("pki") / "groupement", "du groupement")
     for name in ("Alice Martin", "Bruno Petit"):
         made.issue(name, ExtendedKeyUsageOID.CLIENT_AUTH)
-    made.issue("Attestations", ExtendedKeyUsageOID.EMAIL_PROTECTION)
+    made.issue(elimination.ATTESTS, ExtendedKeyUsageOID.EMAIL_PROTECTION)
     made.issue("Horodatage")
     return made
 
@@ -479,7 +479,7 @@ def office(site: Site, agents: Authority) -> tuple[Site, Room, Run]:
     site.write(
         sceaux={"unite": str(agents.folder / "Horodatage"), "autorites": str(agents.root)},
         elimination={
-            "autorites": str(agents.root), "certificat": str(agents.folder / "Attestations"),
+            "autorites": str(agents.root), "certificat": str(agents.folder / ATTESTS),
             "agents": [{"nom": name, "sujet": subject(name), "comptes": ["gondecourt"]}
                        for name in ("Alice Martin", "Bruno Petit")],
         },

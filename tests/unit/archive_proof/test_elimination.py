@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import functools
 import hashlib
 import io
@@ -18,14 +19,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from sae import elimination, inventory
 from sae.elimination import Agent, Book, Eliminator, Proof, Refused, Trust, verify_certificate
 from sae.journal import Journal, timestamp
+from sae.signature import sign
 from sae.store import FileStore, Unavailable
 
 from tests.unit.archive_proof.authority import Authority
 
+ATTESTS = elimination.ATTESTS.replace(" ", "_")
 PAST, FUTURE = int(time.time()) - 86400, int(time.time()) + 86400
 
 
@@ -35,7 +39,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     made = Authority(tmp_path_factory.mktemp("pki") / "groupement", "du groupement")
     for name in ("Alice Martin", "Bruno Petit", "Chloé Roux", "Alice secours"):
         made.issue(name, ExtendedKeyUsageOID.CLIENT_AUTH)
-    made.issue("Attestations", ExtendedKeyUsageOID.EMAIL_PROTECTION)
+    made.issue(elimination.ATTESTS, ExtendedKeyUsageOID.EMAIL_PROTECTION)
     made.issue("Horodatage")
     return made
 
@@ -67,7 +71,7 @@ class Room:
             self.store,
             self.book,
             Trust(self.authority.root, self.crl, self.agents),
-            Proof(self.authority.folder / "Attestations", timestamp.local_unit(self.authority.folder / "Horodatage")),
+            Proof(self.authority.folder / ATTESTS, timestamp.local_unit(self.authority.folder / "Horodatage")),
             clock=lambda: time.time() + self.ahead,
             storage_clock=time.time,
             forget=self.forgotten.append,
@@ -172,9 +176,7 @@ def test_a_certificate_that_was_changed_proves_nothing(room: Room) -> None:
     document = json.loads(text)
     document["approbation_signee"]["signature"] = document["demande_signee"]["signature"]
     forged = json.dumps(document).encode()
-    from sae.signature import sign
-
-    resigned = sign(forged, room.authority.folder / "Attestations")
+    resigned = sign(forged, room.authority.folder / ATTESTS)
     stamped = timestamp.local_unit(room.authority.folder / "Horodatage")(resigned)
     with pytest.raises(Refused, match="ne porte pas sur ce document"):
         verify_certificate(forged, resigned, stamped, root)
@@ -182,10 +184,64 @@ def test_a_certificate_that_was_changed_proves_nothing(room: Room) -> None:
         room.sign(document["approbation_signee"]["texte"].encode(), "Alice Martin")
     ).decode()
     forged = json.dumps(document).encode()
-    resigned = sign(forged, room.authority.folder / "Attestations")
+    resigned = sign(forged, room.authority.folder / ATTESTS)
     stamped = timestamp.local_unit(room.authority.folder / "Horodatage")(resigned)
     with pytest.raises(Refused, match="une seule personne"):
         verify_certificate(forged, resigned, stamped, root)
+
+
+ORG, UNIT, NAME = NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.COMMON_NAME
+GROUP, SIGNING = "Groupement d'essai", ExtendedKeyUsageOID.EMAIL_PROTECTION
+OTHERS: dict[str, tuple[list[list[tuple[ObjectIdentifier, str]]], ObjectIdentifier, int]] = {
+    "person": ([[(ORG, GROUP)], [(NAME, "Alice Martin")]], SIGNING, 365),
+    "case": ([[(ORG, GROUP)], [(NAME, "attestations des archives")]], SIGNING, 365),
+    "space": ([[(ORG, GROUP)], [(NAME, elimination.ATTESTS + " ")]], SIGNING, 365),
+    "longer": ([[(ORG, GROUP)], [(NAME, elimination.ATTESTS + " de Seclin")]], SIGNING, 365),
+    "in O": ([[(ORG, elimination.ATTESTS)], [(NAME, "Poste de Seclin")]], SIGNING, 365),
+    "in OU": ([[(ORG, GROUP)], [(UNIT, elimination.ATTESTS)], [(NAME, "Poste de Seclin")]], SIGNING, 365),
+    "written in CN": ([[(NAME, f"{elimination.ATTESTS},O={GROUP}")]], SIGNING, 365),
+    "two CN": ([[(ORG, GROUP)], [(NAME, "Seclin")], [(NAME, elimination.ATTESTS)]], SIGNING, 365),
+    "one RDN of two": ([[(ORG, GROUP)], [(NAME, elimination.ATTESTS), (UNIT, "Seclin")]], SIGNING, 365),
+    "of a commune": ([[(ORG, "Commune de Seclin")], [(NAME, elimination.ATTESTS)]], SIGNING, 365),
+    "of a unit": ([[(ORG, GROUP)], [(UNIT, "0002 215905609")], [(NAME, elimination.ATTESTS)]], SIGNING, 365),
+    "client": ([[(ORG, GROUP)], [(NAME, elimination.ATTESTS)]], ExtendedKeyUsageOID.CLIENT_AUTH, 365),
+    "server": ([[(ORG, GROUP)], [(NAME, elimination.ATTESTS)]], ExtendedKeyUsageOID.SERVER_AUTH, 365),
+    "expired": ([[(ORG, GROUP)], [(NAME, elimination.ATTESTS)]], SIGNING, -1),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_no_other_certificate_of_the_authority_attests(room: Room, kind: str) -> None:
+    parts, usage, days = OTHERS[kind]
+    named = [x509.RelativeDistinguishedName([x509.NameAttribute(*one) for one in rdn]) for rdn in parts]
+    country = x509.RelativeDistinguishedName([x509.NameAttribute(NameOID.COUNTRY_NAME, "FR")])
+    folder = room.authority.issue(f"autre {kind}", usage, days, x509.Name([country, *named]))
+    room.keep("aip-1")
+    _, approval = room.asked("aip-1")
+    eliminator = room.eliminator()
+    identifier = eliminator.approve(approval, room.sign(approval, "Bruno Petit"))
+    good, eliminator.proof = eliminator.proof, dataclasses.replace(eliminator.proof, certificate=folder)
+    with pytest.raises(Refused, match="ne peut pas attester"):
+        eliminator.execute(identifier)
+    assert room.store.head("gondecourt", "aip", "aip-1.tar")  # what cannot be attested is not done
+    eliminator.proof = good
+    eliminator.execute(identifier)
+    text = certificate(room, identifier)[0]
+    signature = sign(text, folder)
+    token = timestamp.local_unit(room.authority.folder / "Horodatage")(signature)
+    with pytest.raises(Refused, match="expiré" if kind == "expired" else "n'est pas fait pour|et non le certificat"):
+        verify_certificate(text, signature, token, room.authority.root)
+
+
+def test_a_revoked_certificate_attests_nothing_more(room: Room) -> None:
+    room.keep("aip-1")
+    _, approval = room.asked("aip-1")
+    eliminator = room.eliminator()
+    identifier = eliminator.approve(approval, room.sign(approval, "Bruno Petit"))
+    eliminator.trust = dataclasses.replace(eliminator.trust, crl=room.authority.revoke(room.authority.folder / ATTESTS))
+    with pytest.raises(Refused, match="révoqué"):
+        eliminator.execute(identifier)
+    assert room.store.head("gondecourt", "aip", "aip-1.tar")
 
 
 def test_what_may_not_be_eliminated_is_refused_with_every_reason(room: Room) -> None:

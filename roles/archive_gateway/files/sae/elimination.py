@@ -42,6 +42,8 @@ REQUESTED, APPROVED, DONE, DROPPED = "demandee", "approuvee", "faite", "abandonn
 REQUEST, APPROVAL, CERTIFICATE = "demande d'élimination", "approbation d'élimination", "attestation d'élimination"
 # A request that nobody approved for that long must be made again: its list may be of another time.
 VALIDITY = 90 * 86400
+# Common name of the one certificate that attests (role archive_gateway asks for it, profile `signature`).
+ATTESTS = "Attestations des archives"
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS demande (
@@ -424,7 +426,8 @@ class Eliminator:
         """Delete what was approved, then write the certificate; gives how many archives. Again after a crash: goes on.
 
         Raises:
-            Refused: the request is not approved, or the storage keeps an archive (its clock says it is too early).
+            Refused: the request is not approved, what is done could not be attested, or the storage keeps an archive
+                (its clock says it is too early).
             StoreError: the storage does not answer; run again.
         """
         request = self.book.request(identifier)
@@ -432,6 +435,7 @@ class Eliminator:
             return len(request.document["archives"])
         if request.state != APPROVED:
             raise Refused(f"la demande {identifier} n'est pas approuvée par une seconde personne")
+        self._sign(b"")  # nothing is deleted that could not be attested
         self._note_request(request)  # both are there already, unless a crash came first
         self._note_approval(request)
         for row in self.book.rows("SELECT aip FROM objet WHERE demande = ? AND faite_le IS NULL", identifier):
@@ -477,7 +481,7 @@ class Eliminator:
         rows = self.book.rows("SELECT * FROM demande WHERE id = ?", request.id)
         if rows[0]["attestation"] is None:
             text = self._certificate(request)
-            signature = sign(text, self.proof.certificate)
+            signature = self._sign(text)
             token = self.proof.stamper(signature)
             with self.book.transaction() as db:
                 db.execute(
@@ -492,6 +496,17 @@ class Eliminator:
         detail = {"demande": request.id, "attestation_sha512": hashlib.sha512(rows[0]["attestation"]).hexdigest()}
         key = f"elimination:{request.id}:attestation"
         self._note("elimination.attestation", request.account, "succes", detail, key=key)
+
+    def _sign(self, text: bytes) -> bytes:
+        signature = sign(text, self.proof.certificate)
+        try:
+            _attested(text, signature, self.trust.root, self.trust.crl)
+        except (Refused, SignatureError) as error:
+            raise Refused(
+                f"{self.proof.certificate} ne peut pas attester l'élimination : {error}. Relancez le déploiement de la "
+                "passerelle, puis « sae-elimination reprendre »"
+            ) from error
+        return signature
 
     def _certificate(self, request: Request) -> bytes:
         """The certificate of elimination; it holds both signed documents, so that it is verified alone."""
@@ -575,8 +590,23 @@ def _day(stamp: float) -> str:
     return f"{datetime.fromtimestamp(stamp, UTC):%d/%m/%Y}"
 
 
+def _attested(text: bytes, signature: bytes, root: Path, crl: Path | None = None, at: int | None = None) -> None:
+    """Check that the archive's own certificate signed: this name in the authority's organization, nothing more in it.
+
+    Raises:
+        Refused: another one did.
+        SignatureError: the signature is not good.
+    """
+    signer = verify(text, signature, root, crl, at, purpose="smimesign")
+    organization = re.sub(r"\ACN=(?:[^,+\\]|\\.)*,", "", signer.issuer)
+    if signer.subject != f"CN={ATTESTS},{organization}":
+        raise Refused(f"« {signer.subject} » a signé, et non le certificat « {ATTESTS} » du groupement")
+
+
 def verify_certificate(text: bytes, signature: bytes, token: bytes, root: Path) -> dict[str, Any]:
     """Verify a certificate of elimination from outside: the archive's signature, its timestamp, those of both agents.
+
+    The archive's is the one of its certificate of attestations; no other of the same authority attests.
 
     Certificates are judged at the time of the timestamp; revocation is not looked up.
 
@@ -586,7 +616,7 @@ def verify_certificate(text: bytes, signature: bytes, token: bytes, root: Path) 
     document = _read(text, CERTIFICATE)
     try:
         at = int(timestamp.verify(token, signature, root).timestamp())
-        verify(text, signature, root, at=at)
+        _attested(text, signature, root, at=at)
         signers = []
         for name in ("demande_signee", "approbation_signee"):
             part = document[name]

@@ -15,9 +15,10 @@ class SignatureError(Exception):
 
 @dataclass(frozen=True)
 class Signer:
-    """Who signed: subject of the certificate (RFC 4514, UTF-8), its public key (PEM), its serial number."""
+    """Who signed: subject and issuer of the certificate (RFC 4514, UTF-8), its public key (PEM), its serial number."""
 
     subject: str
+    issuer: str
     key: str
     serial: str
 
@@ -59,13 +60,21 @@ def sign(document: bytes, folder: Path) -> bytes:
         return target.read_bytes()
 
 
-def verify(document: bytes, signature: bytes, root: Path, crl: Path | None = None, at: int | None = None) -> Signer:
+def verify(
+    document: bytes,
+    signature: bytes,
+    root: Path,
+    crl: Path | None = None,
+    at: int | None = None,
+    purpose: str = "any",
+) -> Signer:
     """Check a detached CMS signature by one person; gives who.
 
     Args:
         root: PEM of the trusted authorities (intermediate ones may come with the signature).
         crl: PEM of the revocation lists; without it revocation is not checked.
         at: verify as of that time (seconds since the epoch), now by default.
+        purpose: what the certificate must be for, as openssl-verification-options(1) names it.
 
     Raises:
         SignatureError: with the reason, in French.
@@ -78,7 +87,7 @@ def verify(document: bytes, signature: bytes, root: Path, crl: Path | None = Non
         trust.write_bytes(root.read_bytes() + (crl.read_bytes() if crl else b""))
         done = _openssl(
             *("cms", "-verify", "-binary", "-inform", "DER", "-in", folder / "signature"),
-            *("-content", folder / "document", "-CAfile", trust, "-purpose", "any"),
+            *("-content", folder / "document", "-CAfile", trust, "-purpose", purpose),
             *(("-crl_check_all",) if crl else ()),
             *(("-attime", str(at)) if at is not None else ()),
             *("-signer", folder / "signataire.pem", "-out", folder / "contenu"),
@@ -91,18 +100,20 @@ def verify(document: bytes, signature: bytes, root: Path, crl: Path | None = Non
         if signers.count("-----BEGIN CERTIFICATE-----") != 1:
             raise SignatureError("il faut la signature d'une personne, et d'une seule")
         shown = _openssl(
-            *("x509", "-in", folder / "signataire.pem", "-noout", "-subject", "-serial", "-pubkey"),
+            *("x509", "-in", folder / "signataire.pem", "-noout", "-subject", "-issuer", "-serial", "-pubkey"),
             *("-nameopt", "RFC2253,-esc_msb,utf8"),
         ).stdout
-    lines = dict(line.split("=", 1) for line in shown.splitlines() if line.startswith(("subject=", "serial=")))
+    wanted = ("subject=", "issuer=", "serial=")
+    lines = dict(line.split("=", 1) for line in shown.splitlines() if line.startswith(wanted))
     key = shown[shown.index("-----BEGIN PUBLIC KEY") : shown.index("-----END PUBLIC KEY")]
-    return Signer(lines["subject"].strip(), key, lines["serial"].strip())
+    return Signer(lines["subject"].strip(), lines["issuer"].strip(), key, lines["serial"].strip())
 
 
 def _reason(stderr: str) -> str:
     known = {
         "certificate revoked": "le certificat du signataire est révoqué",
         "certificate has expired": "le certificat du signataire a expiré",
+        "unsuitable certificate purpose": "le certificat du signataire n'est pas fait pour signer",
         "crl has expired": "la liste de révocation est périmée : relancez le déploiement",
         "unable to get certificate crl": "la liste de révocation manque : relancez le déploiement",
         "certificate verify error": "le certificat du signataire ne vient pas d'une autorité de confiance",
