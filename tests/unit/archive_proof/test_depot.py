@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from creatic_sauvegarde import borg, cli, lots
@@ -98,6 +101,61 @@ def test_what_was_put_in_a_lot_by_another_is_not_put_back(
     assert told.out == "a : remise au stockage (6 octets).\n"
     assert told.err.splitlines() == [f"creatic-sauvegarde : {name} : absente du dépôt" for name in names[:2]]
     assert gateway.read("a") == b"octets"
+
+
+def test_what_borg_cannot_read_does_not_keep_the_others(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged archive in the middle of a lot, and a lot whose list is damaged."""
+    contents = {f"{number:02}": os.urandom(3_000_000) for number in range(6)}
+    gateway.site.keep("z", b"z")
+    lots.make(gateway.settings)
+    for aip, content in contents.items():
+        gateway.site.keep(aip, content)
+    lots.make(gateway.settings)
+    gateway.site.keep("y", b"y")
+    lots.make(gateway.settings)
+    [damaged] = [path for path in (gateway.folder / "depot" / "data").rglob("*")
+                 if path.is_file() and path.stat().st_size > 10_000_000]  # fmt: skip
+    with damaged.open("r+b") as segment:
+        segment.seek(damaged.stat().st_size // 2)
+        segment.write(b"\0" * 64)
+    shutil.rmtree(gateway.site.folder / "stockage")
+    last, listing, streamed = borg.lots(gateway.settings)[-1], borg.listing, list[int]()
+
+    def listed(settings: Settings, archive: str) -> Iterator[dict[str, Any]]:
+        if archive.endswith(last):
+            raise BackupError("le dépôt est abîmé")
+        return listing(settings, archive)
+
+    def counted(settings: Settings, program: str, where: str, names: Sequence[str]) -> Any:
+        streamed.append(len(names))
+        return stream(settings, program, where, names)
+
+    stream = lots._streamed
+    monkeypatch.setattr(borg, "listing", listed)
+    monkeypatch.setattr(lots, "_streamed", counted)
+    told, failed = lots.give_back(gateway.settings, [f"gondecourt/{aip}.tar" for aip in [*contents, "y", "z"]])
+    back = sorted(line.split()[0] for line in told)
+    assert len(back) == 6 and "z" in back
+    assert len(failed) == 2 and all("le dépôt est abîmé" in line for line in failed)
+    assert f"gondecourt/y.tar : absente du dépôt ({last} n'a pas pu être lu : le dépôt est abîmé)" in failed
+    assert all(gateway.read(aip) == contents[aip] for aip in back if aip != "z")
+    assert streamed[0] == 6 and len(streamed) <= 8
+
+
+def test_a_depot_that_is_away_is_asked_once(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    for aip in "abc":
+        gateway.site.keep(aip)
+    lots.make(gateway.settings)
+    script = gateway.folder / "borg"
+    script.write_text(
+        f'#!/bin/sh\n[ "$1" = export-tar ] || exec {borg.BORG} "$@"\n'
+        f"echo >> {gateway.folder}/passes\necho Connection timed out >&2\nexit 2\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(borg, "BORG", str(script))
+    told, failed = lots.give_back(gateway.settings, [f"gondecourt/{aip}.tar" for aip in "abc"])
+    assert told == [] and len(failed) == 3 and "ne répond pas" in failed[0]
+    assert (gateway.folder / "passes").read_text() == "\n"
 
 
 def test_a_program_that_fails_is_told_and_the_depot_stands(gateway: Gateway) -> None:

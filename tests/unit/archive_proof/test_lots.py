@@ -6,12 +6,14 @@ import io
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sae import lots
 from sae.journal import Journal
+from sae.store import Unavailable
 from sae.versement.registry import Registry
 
 from tests.unit.archive_gateway.gateway_harness import FakeClamd, Gateway, sip
@@ -140,6 +142,52 @@ def test_what_the_journal_does_not_know_is_not_put_back(depot: Depot, name: str)
         depot.put_back(name, b"contenu")
 
 
+def tar(files: dict[str, bytes]) -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("end", [1, 511, 512, 2559, 2560, 2561, 3000, -1024, 10**9])
+def test_a_stream_that_is_cut_gives_what_came_before(depot: Depot, tmp_path: Path, end: int) -> None:
+    """Bytes 512 to 2560 are the first archive, the second has its header up to 3072."""
+    names = [f"gondecourt/{aip}.tar" for aip in "ab"]
+    for aip in "ab":
+        depot.site.keep(aip, aip.encode() * 2048)
+        (depot.site.folder / "stockage" / "gondecourt" / "aip" / f"{aip}.tar").unlink()
+    sent = tar({name: name[11:12].encode() * 2048 for name in names})[:end]
+    told = lots.put_all_back(depot.journal, depot.registry, depot.site.store, io.BytesIO(sent), tmp_path / "reprise")
+    expected = names if end in (-1024, 10**9) else names[:1] if end >= 2560 else []
+    assert [one["nom"] for one in told if one["fait"]] == expected
+    kept = [f"gondecourt/{name}" for name in depot.site.store.names("gondecourt", "aip")]
+    assert kept == expected and not list((tmp_path / "reprise").glob("*"))
+
+
+def test_one_that_cannot_be_taken_does_not_keep_the_others(
+    depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for aip in "abcd":
+        depot.site.keep(aip, b"octets")
+        (depot.site.folder / "stockage" / "gondecourt" / "aip" / f"{aip}.tar").unlink()
+    put = depot.site.store.put
+
+    def down(account: str, container: str, name: str, *given: Any, **more: Any) -> None:
+        if name == "c.tar":
+            raise Unavailable("le stockage ne répond pas")
+        put(account, container, name, *given, **more)
+
+    monkeypatch.setattr(depot.site.store, "put", down)
+    sent = tar({f"gondecourt/{aip}.tar": b"octets" if aip != "b" else b"autres" for aip in "abcd"})
+    told = lots.put_all_back(depot.journal, depot.registry, depot.site.store, io.BytesIO(sent), tmp_path / "reprise")
+    assert [(str(one["nom"])[11:12], bool(one["fait"])) for one in told] == [
+        ("a", True), ("b", False), ("c", False), ("d", True),
+    ]  # fmt: skip
+
+
 def test_the_commands_speak_to_the_backup(
     depot: Depot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,8 +207,11 @@ def test_the_commands_speak_to_the_backup(
     assert sae("faite", "copie-3") == (1, "sae-copie : aucun lot n'attend : « sae-copie preparer » d'abord\n")
     assert json.loads(sae("preparer", stdin=b"copie-3")[1])["archives"] == 0
     (depot.site.folder / "stockage" / "gondecourt" / "aip" / "a.tar").unlink()
-    assert sae("remettre", "gondecourt/a.tar", stdin=b"octets") == (0, "a : remise au stockage (6 octets).\n")
-    assert sae("remettre", "gondecourt/b.tar", stdin=b"octets")[0] == 1
+    done, out = sae("remettre", stdin=tar({"gondecourt/b.tar": b"octets", "gondecourt/a.tar": b"octets"}))
+    refused, back = map(json.loads, out.splitlines())
+    assert (done, refused["nom"], refused["fait"]) == (0, "gondecourt/b.tar", None)
+    assert refused["refus"].startswith("gondecourt/b.tar : le journal ne connaît pas cette archive")
+    assert back == {"nom": "gondecourt/a.tar", "fait": "a : remise au stockage (6 octets).", "refus": None}
     assert not list((depot.site.folder / "reprise").iterdir())
 
 

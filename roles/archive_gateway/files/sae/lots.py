@@ -14,12 +14,13 @@ import os
 import shutil
 import sqlite3
 import sys
+import tarfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from sae import config, durable, inventory, settings
 from sae.inventory import CONTAINER, Known
@@ -207,6 +208,32 @@ def put_back(journal: Journal, registry: Registry, store: Store, name: str, sour
     return f"{aip} : remise au stockage ({size} octets)."
 
 
+def put_all_back(
+    journal: Journal, registry: Registry, store: Store, source: IO[bytes], scratch: Path
+) -> Iterator[dict[str, str | None]]:
+    """Put archives back as they come; gives `nom`, `fait` (what was done) and `refus` (why it was not) of each.
+
+    Args:
+        source: a tar of them, named as in a lot; when it is cut, those before are back, and the cut one is not told.
+        scratch: folder for one archive at a time.
+    """
+    try:
+        with tarfile.open(fileobj=source, mode="r|", encoding="utf-8", errors="surrogateescape") as tar:
+            for member in tar:
+                content = tar.extractfile(member) if member.isreg() else None
+                if content is None:
+                    continue
+                done = refused = None
+                try:
+                    with _spooled(scratch, content) as archive:
+                        done = put_back(journal, registry, store, member.name, archive)
+                except (LotError, StoreError, OSError) as error:
+                    refused = str(error)
+                yield {"nom": member.name, "fait": done, "refus": refused}
+    except tarfile.TarError:
+        return  # what sends it stopped, and says why
+
+
 def _copied(source: BinaryIO, output: BinaryIO) -> str:
     digest = hashlib.sha512()
     while block := source.read(_BLOCK):
@@ -226,8 +253,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                         "sauvegarde)")  # fmt: skip
     one = commands.add_parser("faite", help="note que le dépôt a le lot préparé (appelé par la sauvegarde)")
     one.add_argument("lot")
-    one = commands.add_parser("remettre", help="remet au stockage une archive lue sur l'entrée (appelé par la reprise)")
-    one.add_argument("nom", help="compte/archive.tar")
+    commands.add_parser("remettre", help="remet au stockage les archives d'un tar lu sur l'entrée (appelé par la "
+                        "reprise)")  # fmt: skip
     commands.add_parser("sceaux", help="fait remettre au stockage les sceaux qui n'y sont plus")
     given = parser.parse_args(argv)
     try:
@@ -251,8 +278,10 @@ def _run(given: argparse.Namespace, loaded: config.Config, journal: Journal) -> 
     elif given.command == "faite":
         copies.kept(given.lot)
     elif given.command == "remettre":
-        with _spooled(loaded.folder / "reprise") as source:
-            print(put_back(journal, Registry(loaded.registry), store, given.nom, source))
+        for told in put_all_back(
+            journal, Registry(loaded.registry), store, sys.stdin.buffer, loaded.folder / "reprise"
+        ):
+            print(json.dumps(told), flush=True)
     else:
         from sae.journal.seal import put_again
 
@@ -261,13 +290,13 @@ def _run(given: argparse.Namespace, loaded: config.Config, journal: Journal) -> 
 
 
 @contextmanager
-def _spooled(folder: Path) -> Iterator[BinaryIO]:
-    """Standard input on the disk: the storage wants to know a size and a digest before the bytes."""
+def _spooled(folder: Path, given: IO[bytes]) -> Iterator[BinaryIO]:
+    """An archive on the disk: the storage wants to know a size and a digest before the bytes."""
     folder.mkdir(mode=0o750, exist_ok=True)
     path = folder / f"{os.getpid()}.tar"
     try:
         with path.open("w+b") as stream:
-            shutil.copyfileobj(sys.stdin.buffer, stream, _BLOCK)
+            shutil.copyfileobj(given, stream, _BLOCK)
             stream.seek(0)
             yield stream
     finally:

@@ -4,7 +4,8 @@ A role names its program (`lots`, see the role's arguments); called as root, it 
 
     PROGRAMME preparer   the depot's lots on standard input; JSON: dossier, archives (0: nothing left), manquantes
     PROGRAMME faite LOT  the depot has it
-    PROGRAMME remettre NOM  the bytes on standard input
+    PROGRAMME remettre   a tar of them on standard input; a line of JSON as each is done with: nom, fait (what, in
+                         French; null: not done), refus (why)
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import batched
 from pathlib import Path
 
 from creatic_sauvegarde import borg
-from creatic_sauvegarde.settings import BackupError, Settings
+from creatic_sauvegarde.settings import Away, BackupError, Settings
 
+_STREAM = 1000  # names of one command
 BUDGET_S = 6 * 3600  # of one run; the next one goes on
 
 
@@ -69,39 +73,68 @@ def give_back(settings: Settings, names: Iterable[str]) -> tuple[list[str], list
     programs = settings.all_of("lots")
     if not programs:
         raise BackupError("cette machine ne copie aucune archive dans son dépôt")
+    unread = ""
     for lot in reversed(borg.lots(settings)):
         if not wanted:
             break
         where = f"{settings.repository}::{lot}"
-        here = {one["path"] for one in borg.listing(settings, where) if one.get("type") == "-"}
-        for name in [one for one in wanted if one in here]:
-            try:
-                told.append(_handed(settings, programs[0], where, name))
-            except BackupError as error:
-                failed[name] = str(error)  # an older lot may have a better one
+        try:
+            here = {one["path"] for one in borg.listing(settings, where) if one.get("type") == "-"}
+        except BackupError as error:
+            unread += f" ({lot} n'a pas pu être lu : {error})"
+            continue
+        for name, outcome in _handed(settings, programs[0], where, [one for one in wanted if one in here]).items():
+            if isinstance(outcome, BackupError):
+                failed[name] = str(outcome)  # an older lot may have a better one
                 continue
+            told.append(outcome)
             failed.pop(name, None)
             del wanted[name]
-    absent = {name: f"{name} : absente du dépôt" for name in wanted}
+    absent = {name: f"{name} : absente du dépôt{unread}" for name in wanted}
     return told, list((absent | failed).values())
 
 
-def _handed(settings: Settings, program: str, where: str, name: str) -> str:
-    command = [borg.BORG, "extract", "--bypass-lock", "--stdout", where, f"pp:{name}"]
+def _handed(settings: Settings, program: str, where: str, names: Sequence[str]) -> dict[str, str | BackupError]:
+    """Hand over a lot's archives in one stream; what was done with each, or why not.
+
+    The stream ends at the first that borg cannot read: what was not done with is sent again by halves.
+    """
+    found = dict[str, str | BackupError]()
+    parts = deque(batched(names, _STREAM, strict=False))
+    while parts:
+        part = parts.popleft()
+        told, why, final = _streamed(settings, program, where, part)
+        found |= told
+        left = [name for name in part if name not in told]
+        if final:
+            return found | dict.fromkeys([*left, *(name for part in parts for name in part)], why)
+        if len(part) == 1:
+            found |= dict.fromkeys(left, why)
+        elif left:
+            parts += batched(left, (len(left) + 1) // 2, strict=False)
+    return found
+
+
+def _streamed(
+    settings: Settings, program: str, where: str, names: Sequence[str]
+) -> tuple[dict[str, str | BackupError], BackupError, bool]:
+    """What the program did with each that came to it, why the others did not, and whether trying again is no use."""
+    command = [borg.BORG, "export-tar", "--bypass-lock", where, "-", *(f"pp:{name}" for name in names)]
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(command, env=settings.environment(), stdout=subprocess.PIPE, stderr=errors) as source:
             done = subprocess.run(
-                [program, "remettre", name], stdin=source.stdout, capture_output=True, text=True, check=False
+                [program, "remettre"], stdin=source.stdout, capture_output=True, text=True, check=False
             )
             if source.stdout:
                 source.stdout.close()  # a program that gave up ends borg too
         errors.seek(0)
         said = errors.read().decode(errors="replace")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    told = {one["nom"]: one["fait"] or BackupError(one["refus"]) for one in lines if one["nom"] in names}
     if done.returncode:
-        raise BackupError(done.stderr.strip() or f"{name} : {program} a échoué")
-    if source.returncode:
-        raise borg.explain(said)
-    return done.stdout.strip()
+        return told, BackupError(done.stderr.strip() or f"{program} a échoué"), True
+    why = borg.explain(said) if source.returncode else BackupError(f"{where} : une archive n'en est pas sortie")
+    return told, why, isinstance(why, Away)
 
 
 def _said(program: str, *arguments: str, text: str = "") -> str:
