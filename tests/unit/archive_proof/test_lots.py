@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from sae import lots
 from sae.journal import Journal
-from sae.store import Unavailable
+from sae.store import FileStore, Store, Unavailable
 from sae.versement.registry import Registry
 
 from tests.unit.archive_gateway.gateway_harness import FakeClamd, Gateway, sip
@@ -104,6 +105,30 @@ def test_one_that_is_lost_or_damaged_does_not_keep_the_others(depot: Depot) -> N
     assert depot.copied() == ["c"] and set(lot.failed) == {"a", "b"}
     assert "les octets du stockage ne sont pas ceux du journal" in lot.failed["b"]
     assert depot.figures()["sae_copie_attente"] == 3  # counted before
+
+
+def test_another_replica_gives_what_one_has_damaged_lost_or_does_not_answer_for(depot: Depot, tmp_path: Path) -> None:
+    class Silent(FileStore):
+        def get(self, account: str, container: str, name: str) -> BinaryIO:
+            raise Unavailable("le stockage ne répond pas")
+
+    depot.site.keep("a", b"octets")
+    damaged, empty, silent = FileStore(tmp_path / "abime"), FileStore(tmp_path / "vide"), Silent(tmp_path)
+    shutil.copytree(depot.site.folder / "stockage", tmp_path / "abime")
+    path = tmp_path / "abime" / "gondecourt" / "aip" / "a.tar"
+    path.write_bytes(path.read_bytes().replace(b"octets", b"autres"))
+
+    def prepared(*stores: Store) -> lots.Lot:
+        replicas = [(f"sae{number}", store) for number, store in enumerate(stores, 1)]
+        return lots.Copies(depot.site.folder, depot.journal, replicas).prepare([])
+
+    lot = prepared(silent, empty, damaged, depot.site.store)
+    assert (lot.count, (lot.folder / "gondecourt" / "a.tar").read_bytes()) == (1, b"octets")
+    lot = prepared(silent, empty, damaged)
+    assert lot.count == 0 and not list(lot.folder.rglob("*.tar"))
+    assert [word in lot.failed["a"] for word in ("sae1 : ", "sae2 : ", "sae3 : a : les octets")] == [True] * 3
+    with pytest.raises(Unavailable):  # nothing is known of any archive
+        prepared(silent, silent)
 
 
 def test_what_leaves_the_archive_is_not_copied_nor_put_back(depot: Depot) -> None:

@@ -31,7 +31,7 @@ from typing import Any, BinaryIO, cast
 
 from sae import durable, inventory
 from sae.journal import Journal, JournalError
-from sae.store import NotStored, Store, StoreError
+from sae.store import NotStored, Store, StoreError, first_good
 
 OCFL, BAGIT = "ocfl", "bagit"
 LAYOUT = "0003-hash-and-id-n-tuple-storage-layout"
@@ -68,7 +68,7 @@ class ExportError(Exception):
     """The export cannot start; the message is French."""
 
 
-class Damaged(Exception):
+class Damaged(StoreError):
     """An archive is not what it must be; the message is French."""
 
 
@@ -143,7 +143,7 @@ def export(
             if why:
                 outcome.whole[aip] = why
             progress(f"{outcome.made + outcome.already}/{len(wanted)} {aip}")
-        except Damaged as error:
+        except StoreError as error:
             outcome.failed[aip] = str(error)
             progress(f"✗ {aip} : {error}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -230,22 +230,19 @@ def _one(
     replicas: Sequence[tuple[str, Store]], archive: _Archive, partial: Path, final: Path, tar: Path, form: str
 ) -> tuple[int, str]:
     """Bring one archive to its place, or its tar to its own; gives the bytes read, and why it is the tar."""
-    reasons: list[str] = []
-    for label, store in replicas:
+
+    def take(store: Store) -> tuple[Path, int, str]:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        try:
-            ready, size, why = _fetch(store, archive, partial, form)
-        except (Damaged, StoreError) as error:
-            reasons.append(f"{label} : {error}")
-            continue
-        place = tar if why else final
-        _sync(ready)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        ready.rename(place)
-        durable.sync_directory(place.parent)
-        return size, why
-    raise Damaged(" ; ".join(reasons))
+        return _fetch(store, archive, partial, form)
+
+    ready, size, why = first_good(replicas, take)
+    place = tar if why else final
+    _sync(ready)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    ready.rename(place)
+    durable.sync_directory(place.parent)
+    return size, why
 
 
 def _fetch(store: Store, archive: _Archive, folder: Path, form: str) -> tuple[Path, int, str]:

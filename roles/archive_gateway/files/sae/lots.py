@@ -25,7 +25,7 @@ from typing import IO, Any, BinaryIO
 from sae import config, durable, inventory, settings
 from sae.inventory import CONTAINER, Known
 from sae.journal import Journal, JournalError
-from sae.store import AlreadyStored, Corrupted, NotStored, Store, StoreError
+from sae.store import AlreadyStored, Corrupted, Store, StoreError, first_good
 from sae.versement.registry import Registry
 
 LOT_BYTES = 500_000_000
@@ -104,7 +104,7 @@ class Copies:
                 break
             try:
                 self._take(known)
-            except (NotStored, Corrupted) as error:
+            except Corrupted as error:
                 failed[known.aip] = str(error)
                 continue
             taken.append(known.aip)
@@ -135,18 +135,17 @@ class Copies:
     def _take(self, known: Known) -> None:
         target = self.lot / known.account / known.name
         target.parent.mkdir(mode=0o750, exist_ok=True)
-        told: StoreError | None = None
-        for _label, store in self._replicas:
-            try:
-                with target.open("wb") as output, store.get(known.account, CONTAINER, known.name) as source:
-                    digest = _copied(source, output)
-                if digest == known.sha512:
-                    return
-                told = Corrupted(f"{known.aip} : les octets du stockage ne sont pas ceux du journal")
-            except NotStored as error:
-                told = told or error
+
+        def take(store: Store) -> None:
+            with target.open("wb") as output, store.get(known.account, CONTAINER, known.name) as source:
+                if _copied(source, output) != known.sha512:
+                    raise Corrupted(f"{known.aip} : les octets du stockage ne sont pas ceux du journal")
+
+        try:
+            first_good(self._replicas, take)
+        except StoreError:
             target.unlink(missing_ok=True)
-        raise told or NotStored(f"{known.aip} : aucun accès au stockage")
+            raise
 
     def _publish(self, copied: int, waiting: Sequence[float]) -> None:
         if self._metrics is None:

@@ -14,7 +14,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -108,6 +108,26 @@ class Store(Protocol):
 
     def delete(self, account: str, container: str, name: str) -> None:
         """Delete an object whose retention has ended. Raises Retained, NotStored, Unavailable or StoreError."""
+
+
+def first_good[T](replicas: Sequence[tuple[str, Store]], take: Callable[[Store], T]) -> T:
+    """What `take` makes of the first replica that is good; it raises StoreError for one that is not.
+
+    Args:
+        replicas: names of the ways to the storage, and these.
+
+    Raises:
+        Unavailable: none answers.
+        Corrupted: none is good, with what is wrong with each.
+    """
+    errors = dict[str, StoreError]()
+    for label, store in replicas:
+        try:
+            return take(store)
+        except StoreError as error:
+            errors[label] = error
+    told = " ; ".join(f"{label} : {error}" for label, error in errors.items())
+    raise (Unavailable if all(isinstance(one, Unavailable) for one in errors.values()) else Corrupted)(told)
 
 
 def _checked(*names: str) -> None:
