@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from http.client import HTTPException
+from http.client import HTTPException as ClientError
 from typing import Any
 from urllib.parse import parse_qsl
 
 from eventlet import Timeout
 from swift.common.bufferedhttp import http_connect_raw
 from swift.common.ring import Ring
+from swift.common.swob import HTTPException, wsgi_quote
 from swift.common.swob import Request as SwiftRequest
-from swift.common.swob import Response, wsgi_quote
 from swift.common.utils import get_logger
 from swift.common.wsgi import make_pre_authed_request
 
-from sae_worm.policy import Answer, Head, Request, Room, judge
+from sae_worm.body import Body
+from sae_worm.policy import Answer, Head, Request, Room, entering, judge
 
 _CLOCK_TIMEOUT_S = 2.0
 
@@ -49,32 +50,44 @@ class Worm:
             {key.lower(): value for key, value in request.headers.items()},
             frozenset(key for key, _ in parse_qsl(request.query_string or "", keep_blank_values=True)),
         )
-        base = request.path_info.split("/", 4)
+        path = request.path_info
+        base = path.split("/", 4)
         room = Room(
             container=lambda: self._head(env, "/".join(base[:4])),
-            object=lambda: self._head(env, request.path_info),
+            object=lambda: self._head(env, path),
             clocks=self._clocks,
         )
         verdict = judge(asked, room)
         if isinstance(verdict, Answer):
-            if verdict.refused:
-                self.logger.warning(
-                    "WORM %(status)d %(method)s %(path)s (%(user)s, %(txn)s): %(message)s",
-                    {
-                        "status": verdict.status,
-                        "method": request.method,
-                        "path": request.path,
-                        "user": env.get("REMOTE_USER") or "-",
-                        "txn": env.get("swift.trans_id", "-"),
-                        "message": verdict.message,
-                    },
-                )
-            body = f"{verdict.message}\n".encode() if verdict.message else b""
-            answer = Response(status=verdict.status, body=body, content_type="text/plain; charset=utf-8")
-            return answer(env, start_response)
+            return self._refusal(env, request, verdict)(env, start_response)
+
+        def look() -> None:
+            if answer := entering(room):
+                raise self._refusal(env, request, answer)
+
+        if verdict.enters:
+            # A body in chunks ends with its last one, whatever length is told beside.
+            length = None if "Transfer-Encoding" in request.headers else request.content_length
+            env["wsgi.input"] = Body(env["wsgi.input"], length, look)
         for key, value in verdict.headers.items():
             request.headers[key] = value
         return self.app(env, start_response)
+
+    def _refusal(self, env: dict[str, Any], request: SwiftRequest, verdict: Answer) -> HTTPException:
+        if verdict.refused:
+            self.logger.warning(
+                "WORM %(status)d %(method)s %(path)s (%(user)s, %(txn)s): %(message)s",
+                {
+                    "status": verdict.status,
+                    "method": request.method,
+                    "path": request.path,
+                    "user": env.get("REMOTE_USER") or "-",
+                    "txn": env.get("swift.trans_id", "-"),
+                    "message": verdict.message,
+                },
+            )
+        body = f"{verdict.message}\n".encode() if verdict.message else b""
+        return HTTPException(status=verdict.status, body=body, content_type="text/plain; charset=utf-8")
 
     def _head(self, env: dict[str, Any], path: str) -> Head:
         """HEAD in Swift itself: no cache, the newest replica, whoever asks."""
@@ -95,7 +108,7 @@ def _clock(ip: str, port: int) -> float | None:
         try:
             response = http_connect_raw(ip, port, "GET", "/recon/time").getresponse()
             return float(json.loads(response.read()))
-        except (OSError, ValueError, TypeError, HTTPException):
+        except (OSError, ValueError, TypeError, ClientError):
             return None
     return None
 

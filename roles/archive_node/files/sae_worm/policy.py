@@ -75,9 +75,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Pass:
-    """Let the request go on, with these headers added."""
+    """Let the request go on, with these headers added; `enters`: with `entering` asked again when its body ends."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
+    enters: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,13 +177,20 @@ def _put(request: Request, room: Room) -> Answer | Pass:
         return Answer(403, f"Refusé pour une archive : {', '.join(forbidden)}.")
     if retain_until(request.headers.get(RETAIN)) is None:
         return Answer(400, "X-Object-Meta-Retain-Until : date de fin de conservation attendue, en secondes (UTC).")
+    # Each node looks as well when it begins to write, for two depositors at the same time.
+    return entering(room) or Pass({"If-None-Match": "*"}, enters=True)
+
+
+def entering(room: Room) -> Answer | None:
+    """Why an archive does not enter, None if nothing has its name.
+
+    Swift keeps the one of two that began last: a body that lasts would take the place of an archive that came whole
+    meanwhile, with the retention that it likes.
+    """
     found = room.object()
     if found.present:
         return Answer(412, "Cette archive existe déjà : une archive ne se remplace pas.")
-    if found.status != 404:
-        return UNSURE
-    # Asked again of each node as it writes, for two depositors at the same time.
-    return Pass({"If-None-Match": "*"})
+    return None if found.status == 404 else UNSURE
 
 
 def _delete(room: Room) -> Answer | Pass:
