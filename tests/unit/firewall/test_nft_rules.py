@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -70,6 +71,13 @@ def test_each_profile_has_its_golden_ruleset(lab: dict[str, Any], profile: str) 
     if os.environ.get("CREATIC_GOLDEN"):
         golden.write_text(made)
     assert made == golden.read_text()
+
+
+def test_time_servers_that_prove_their_name_are_reached(lab: dict[str, Any]) -> None:
+    proven = copy.deepcopy(lab)
+    proven["_meta"]["hostvars"]["sae1"]["hardening_nts_servers"] = ["nts.example.org"]
+    assert "4460" not in ruleset(lab, "archive_node", "sae1")
+    assert "tcp dport { 4460 }" in ruleset(proven, "archive_node", "sae1")
 
 
 @in_a_namespace
