@@ -22,7 +22,7 @@ from sae.config import ConfigError
 from sae.journal import Journal, commands, timestamp
 from sae.journal.seal import Sealer, SealError
 from sae.journal.timestamp import TimestampError
-from sae.store import FileStore, StoreError
+from sae.store import FileStore, StoreError, Unavailable
 from sae.versement.registry import Registry
 
 from tests.unit.archive_proof.authority import Authority
@@ -488,6 +488,24 @@ def office(site: Site, agents: Authority) -> tuple[Site, Room, Run]:
     desk.mkdir()
     room = Room(desk, agents)
     return site, room, lambda *arguments: elimination.main(["--config", str(site.config), *map(str, arguments)])
+
+
+def test_no_date_is_past_before_most_of_the_storage_tells_the_time(
+    office: tuple[Site, Room, Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, _, run = office
+    site.keep("aip-1", until=int(time.time()) - 100)
+
+    def alone() -> dict[str, datetime]:
+        raise Unavailable("l'heure n'est pas confirmée : 1 sur 3 nœuds du stockage la donnent. Rien n'est scellé")
+
+    monkeypatch.setattr("sae.settings.reference", lambda _store: alone)
+    for asked in (["echues"], ["demander", "--visa", "AD59", "--echues"]):
+        assert run(asked[0], "--compte", "gondecourt", *asked[1:]) == 2
+        assert capsys.readouterr().err == (
+            "sae-elimination : interrompu : l'heure n'est pas confirmée : 1 sur 3 nœuds du stockage la donnent. Aucune "
+            "date de conservation n'est jugée passée ; relancez\n"
+        )
 
 
 def test_an_elimination_from_end_to_end(

@@ -35,7 +35,7 @@ from sae.journal.log import format_time
 from sae.journal.seal import ACCOUNT as SEALS_ACCOUNT
 from sae.journal.seal import RETENTION
 from sae.signature import SignatureError, Signer, sign, verify
-from sae.store import AlreadyStored, NotStored, Retained, Store, StoreError
+from sae.store import AlreadyStored, NotStored, Retained, Store, StoreError, Unavailable
 
 CONTAINER = "eliminations"
 REQUESTED, APPROVED, DONE, DROPPED = "demandee", "approuvee", "faite", "abandonnee"
@@ -678,10 +678,14 @@ def _eliminator(path: Path) -> Iterator[Eliminator]:
     store = loaded.store()
     trust, proof = settings.elimination(path)
     registry = Registry(loaded.registry)
-    clocks = settings.clocks(store)
+    clocks = settings.reference(store)
 
     def storage_clock() -> float | None:
-        return min((at.timestamp() for at in clocks().values()), default=None)
+        try:
+            return min((at.timestamp() for at in clocks().values()), default=None)
+        except Unavailable as error:
+            why = str(error).partition(". ")[0]
+            raise Unavailable(f"{why}. Aucune date de conservation n'est jugée passée ; relancez") from error
 
     with Journal(loaded.journal) as journal, closing(Book(loaded.folder / "eliminations.sqlite")) as book:
         yield Eliminator(
