@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible._internal._templating import _template_vars
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
 _SOURCES = ("template", "src", "content", "zipapp")
+# As ansible.builtin.template says by itself; ansible-core makes it a constant (2.23), whose code is not public.
+MANAGED = "Ansible managed"
 
 
 def build_zipapp(package: Path, main: str, python: str = "/usr/bin/python3") -> bytes:
@@ -64,7 +65,7 @@ class FileRenderer(ActionBase):
 
     TRANSFERS_FILES = False
 
-    def _render(self, name: str, dest: str, task_vars: dict[str, Any]) -> bytes:
+    def _render(self, name: str, task_vars: dict[str, Any]) -> bytes:
         source = self._find_needle("templates", name)
         folders = [
             *task_vars.get("ansible_search_path", []),
@@ -72,12 +73,7 @@ class FileRenderer(ActionBase):
             str(Path(source).parent),
         ]
         searchpath = [entry for folder in folders for entry in (str(Path(folder) / "templates"), folder)]
-        variables = task_vars | _template_vars.generate_ansible_template_vars(
-            path=name,
-            fullpath=source,
-            dest_path=dest,
-            include_ansible_managed="ansible_managed" not in task_vars,
-        )
+        variables = {"ansible_managed": MANAGED} | task_vars
         templar = self._templar.copy_with_new_env(searchpath=searchpath, available_variables=variables)
         text = templar.template(
             trust_as_template(self._loader.get_text_file_contents(source)),
@@ -88,7 +84,7 @@ class FileRenderer(ActionBase):
 
     def _content(self, spec: dict[str, Any], task_vars: dict[str, Any]) -> bytes:
         if spec.get("template"):
-            return self._render(spec["template"], spec["path"], task_vars)
+            return self._render(spec["template"], task_vars)
         if spec.get("src"):
             return Path(self._find_needle("files", spec["src"])).read_bytes()
         if spec.get("zipapp"):
