@@ -10,6 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 from ansible_collections.cdg59.creatic.plugins.action.archive_patch import report, reports
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive.patch import Patch, PatchError
@@ -18,6 +21,7 @@ from creatic_archive import copies
 
 from .room_harness import NODES, NOW, room
 
+JOURNEYS = Path(__file__).parents[3] / "playbooks" / "journeys"
 FACTS = {"paquets": ["openssl 3"], "redemarre": False, "rattrapage": "À jour 12 s après son retour."}
 
 
@@ -189,18 +193,43 @@ def test_what_apt_changed_is_read_from_what_it_said() -> None:
 
 
 def test_answers_of_the_nodes_are_read_or_explained() -> None:
-    hostvars: dict[str, Any] = {
-        "sae1": {"archive_bilan": {"stdout": json.dumps({"etat": {}})}},
-        "sae2": {"archive_bilan": {"unreachable": True, "msg": "ssh: connect to host x: Connection timed out"}},
-        "sae3": {"archive_bilan": {"stdout": "", "stderr": "creatic-archive: not found", "rc": 127}},
+    answers: dict[str, dict[str, Any]] = {
+        "sae1": {"stdout": json.dumps({"etat": {}})},
+        "sae2": {"unreachable": True, "msg": "ssh: connect to host x: Connection timed out"},
+        "sae3": {"stdout": "", "stderr": "creatic-archive: not found", "rc": 127},
         "sae4": {},
     }
-    found = reports(["sae1", "sae2", "sae3", "sae4"], hostvars)
+    found = reports(answers)
     assert found["sae1"] == {"etat": {}}
     assert found["sae2"]["erreur"] == "injoignable en SSH (l'hôte ne répond pas)"
     assert found["sae3"]["erreur"] == "creatic-archive ne répond pas (creatic-archive: not found)"
     assert "relancez sans --limit" in found["sae4"]["erreur"]
     assert report({"stdout": "[1, 2"})["erreur"] == "creatic-archive ne répond pas (sans message)"
+
+
+@pytest.mark.parametrize("journey", ["archive_status", "patch_archive"])
+def test_a_journey_gives_the_answers_of_the_room_one_that_was_not_asked_included(journey: str) -> None:
+    plays = yaml.safe_load((JOURNEYS / f"{journey}.yml").read_text("utf-8"))
+    variables: dict[str, Any] = {
+        "groups": {"archive_node": ["sae2", "sae1"], "archive_gateway": ["porte"]},
+        "hostvars": {
+            "sae1": {"archive_bilan": {"stdout": "{}"}, "creatic_zone": 1},
+            "sae2": {},
+            "porte": {"archive_passerelle": {"stdout": "sae 1"}},
+        },
+    }
+    found: dict[str, Any] = {}
+    for play in plays:
+        found |= play.get("vars", {})
+    names = ("archive_reponses", "archive_passerelles", *(["archive_zones"] if journey == "archive_status" else []))
+    templar = Templar(DataLoader(), variables=variables)
+    given = {name: templar.template(trust_as_template(found[name])) for name in names}
+    assert given["archive_reponses"] == {"sae1": {"stdout": "{}"}, "sae2": {}}
+    assert given["archive_passerelles"] == {"porte": {"stdout": "sae 1"}}
+    assert given.get("archive_zones", {"sae1": 1, "sae2": ""}) == {"sae1": 1, "sae2": ""}
+    del variables["groups"]["archive_gateway"]
+    templar = Templar(DataLoader(), variables=variables)
+    assert templar.template(trust_as_template(found["archive_passerelles"])) == {}
 
 
 # -- What a node reads on its disks -------------------------------------------------------------------------

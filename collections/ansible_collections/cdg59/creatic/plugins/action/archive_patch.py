@@ -19,9 +19,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import explain, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import playbook_pid
 
-# Where playbooks/journeys register what `creatic-archive bilan` said.
-REGISTERED = "archive_bilan"
-
 
 def report(answer: Mapping[str, Any]) -> dict[str, Any]:
     """What a node answered to `creatic-archive bilan`, from the task's result."""
@@ -35,20 +32,18 @@ def report(answer: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def reports(nodes: list[str], hostvars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What every node answered; one which was not asked (``--limit``) says so."""
-    found = {}
-    for name in nodes:
-        answer = hostvars[name].get(REGISTERED)
-        found[name] = report(answer) if answer else {"erreur": "n'a pas été interrogé : relancez sans --limit"}
-    return found
+def reports(answers: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What every node answered; one which was not asked (``--limit``), whose answer is empty, says so."""
+    return {
+        name: report(answer) if answer else {"erreur": "n'a pas été interrogé : relancez sans --limit"}
+        for name, answer in sorted(answers.items())
+    }
 
 
-def gateways(variables: Mapping[str, Any]) -> list[archive_room.Gateway]:
-    """What every gateway answered to `cat` of its metrics files."""
+def gateways(answers: Mapping[str, Mapping[str, Any]]) -> list[archive_room.Gateway]:
+    """What every gateway answered to `cat` of its metrics files; one which was not asked has an empty answer."""
     found = []
-    for name in sorted(variables["groups"].get("archive_gateway", [])):
-        answer = variables["hostvars"][name].get("archive_passerelle") or {}
+    for name, answer in sorted(answers.items()):
         error = ""
         if answer.get("unreachable"):
             error = f"injoignable en SSH ({explain(str(answer.get('msg', '')))[0]})"
@@ -68,12 +63,10 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        variables = task_vars or {}
         args = self._task.args
-        nodes = sorted(variables["groups"]["archive_node"])
         patch = archive_patch.Patch(Path(str(args["home"])).expanduser(), dry=bool(self._task.check_mode))
         try:
-            return self._step(str(args["step"]), patch, nodes, variables)
+            return self._step(str(args["step"]), patch)
         except archive_patch.PatchError as error:
             if args["step"] == "end":
                 patch.fail(str(args["node"]), str(error))
@@ -81,21 +74,19 @@ class ActionModule(ActionBase):
         except OSError as error:
             raise AnsibleActionFail(f"{error.filename} n'est pas utilisable : {error.strerror}") from error
 
-    def _step(
-        self, step: str, patch: archive_patch.Patch, nodes: list[str], variables: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _step(self, step: str, patch: archive_patch.Patch) -> dict[str, Any]:
         args = self._task.args
         node = str(args.get("node") or "")
         if step == "take":
             operator = f"{getpass.getuser()}@{socket.gethostname()}"
-            patch.take(nodes, operator, playbook_pid(), reboot=bool(args.get("reboot")))
+            patch.take(sorted(args["nodes"]), operator, playbook_pid(), reboot=bool(args.get("reboot")))
             return {"changed": False, "reboot": patch.record["redemarrer"]}
         if step == "judge":
             kept = saved(args)
-            seen = reports(nodes, variables["hostvars"])
+            seen = reports(args["nodes"])
             refused = [
                 *([kept.fault] if kept.fault else []),
-                *archive_room.gateway_faults(gateways(variables), time.time()),
+                *archive_room.gateway_faults(gateways(args["gateways"]), time.time()),
             ]
             try:
                 order = patch.judge(seen, kept.text, refused, time.time())
@@ -111,7 +102,7 @@ class ActionModule(ActionBase):
                 "redemarre": bool(args.get("rebooted")),
                 "rattrapage": str(args.get("caught_up") or ""),
             }
-            seen = reports(nodes, variables["hostvars"])
+            seen = reports(args["nodes"])
             done = patch.end(node, facts, seen, time.time(), float(args.get("patience") or 0))
             return {"changed": False, "noeud": done, "again": done is None}
         if step == "fail":

@@ -23,13 +23,11 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        variables = task_vars or {}
-        args, hostvars = self._task.args, variables["hostvars"]
+        args = self._task.args
         home = Path(str(args["home"])).expanduser()
-        nodes = sorted(variables["groups"]["archive_node"])
-        found = reports(nodes, hostvars)
+        found = reports(args["nodes"])
         kept = saved(args)
-        doors = gateways(variables)
+        doors = gateways(args["gateways"])
         holder = evidence_store.lock_holder(home / "verrous", archive_patch.LOCK)
         patch = archive_patch.Patch(home)
         told = f"en cours, {holder}" if holder else ""
@@ -38,7 +36,7 @@ class ActionModule(ActionBase):
         moment = now()
         lines = archive_room.screen(
             found,
-            {name: hostvars[name].get("creatic_zone", "") for name in nodes},
+            args["zones"],
             replicas=int(args.get("replicas") or 3),
             saved=kept,
             gateways=doors,

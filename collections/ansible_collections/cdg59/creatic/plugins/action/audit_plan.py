@@ -60,7 +60,7 @@ class ActionModule(ActionBase):
         folder = store.current()
         if folder is None or not self._task.check_mode:
             raise AnsibleActionFail("cet audit se lance par « fab audit » : il ne change rien et rassemble les preuves")
-        profiles = list(variables["audit_profiles"])
+        profiles = list(self._task.args["profiles"])
         hostvars = variables["hostvars"]
         level = str(self._task.args.get("level") or "")
         targets = [target(name, hostvars[name], profiles, level) for name in variables["ansible_play_hosts_all"]]

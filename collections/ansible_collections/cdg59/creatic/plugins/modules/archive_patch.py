@@ -13,8 +13,6 @@ description:
   - Keeps on the control node what was done to each node, so that an interrupted patch is taken up by the next run.
   - C(take) takes the room's lock; C(judge) refuses, in French, when a node may not be stopped, and gives the order;
     C(begin), C(end) and C(fail) note one node; C(close) seals the evidence.
-  - What each node answered is read from the variable C(archive_bilan) of every host of the group C(archive_node), what
-    the gateway publishes from C(archive_passerelle) of C(archive_gateway).
 options:
   step:
     description: What to do.
@@ -25,6 +23,15 @@ options:
     description: State of the control node.
     type: path
     required: true
+  nodes:
+    description:
+      - What C(creatic-archive bilan) answered, a task's result by node of the room; an empty one for a node that was
+        not asked. Step C(take) needs their names alone.
+      - Required for steps C(take), C(judge) and C(end).
+    type: dict
+  gateways:
+    description: What each gateway publishes (its metrics), likewise. Required for step C(judge).
+    type: dict
   node:
     description: Node that the step is about.
     type: str
@@ -64,6 +71,8 @@ EXAMPLES = r"""
   cdg59.creatic.archive_patch:
     step: judge
     home: "{{ creatic_home }}"
+    nodes: {sae1: "{{ hostvars.sae1.answer }}", sae2: "{{ hostvars.sae2.answer }}", sae3: {}}
+    gateways: {passerelle: "{{ hostvars.passerelle.metrics }}"}
     backup_stamp: /var/lib/creatic/sauvegarde-salle
     backup_days: 7
   run_once: true

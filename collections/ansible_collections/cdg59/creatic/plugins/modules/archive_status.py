@@ -10,12 +10,25 @@ module: archive_status
 short_description: The archive room in one French screen
 version_added: 0.1.0
 description:
-  - Reads what every node of the group C(archive_node) answered (variable C(archive_bilan)), and every gateway of
-    C(archive_gateway) (C(archive_passerelle)); judges, and says it.
+  - Reads what every node and every gateway answered, judges, and says it.
 options:
   home:
     description: State of the control node.
     type: path
+    required: true
+  nodes:
+    description:
+      - What C(creatic-archive bilan) answered, a task's result by node of the room; an empty one for a node that was
+        not asked.
+    type: dict
+    required: true
+  zones:
+    description: Failure domain of each node.
+    type: dict
+    required: true
+  gateways:
+    description: What each gateway publishes (its metrics), as for the nodes.
+    type: dict
     required: true
   replicas:
     description: Copies of each archive.
@@ -42,6 +55,9 @@ EXAMPLES = r"""
 - name: Show the archive room
   cdg59.creatic.archive_status:
     home: "{{ creatic_home }}"
+    nodes: {sae1: "{{ hostvars.sae1.answer }}", sae2: {}}
+    zones: {sae1: 1, sae2: 2}
+    gateways: {passerelle: "{{ hostvars.passerelle.metrics }}"}
   run_once: true
 """
 

@@ -13,6 +13,11 @@ description:
   - Writes, in the folder of the running C(fab audit), the hosts of the play with their profile, level and commune.
   - Fails, in French, on a host without profile or with an unknown level, before anything is looked at.
 options:
+  profiles:
+    description: Groups of the inventory that are profiles.
+    type: list
+    elements: str
+    required: true
   level:
     description: Level to judge every host by, instead of its own.
     type: str
@@ -26,6 +31,7 @@ author:
 EXAMPLES = r"""
 - name: Ensure what to audit is known
   cdg59.creatic.audit_plan:
+    profiles: [parapheur, commune_pc]
   run_once: true
   delegate_to: localhost
 """
