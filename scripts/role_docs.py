@@ -9,6 +9,7 @@ docs/controles.md from the catalogue.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,24 @@ CONTROLS = TOP / "docs" / "controles.md"
 LEVELS = ("minimal", "intermediary", "enhanced", "high")
 STATUSES = {"automatise": "automatisée", "manuel": "à attester", "sans_objet": "sans objet"}
 
+# https://docs.ansible.com/ansible/latest/dev_guide/ansible_markup.html: what is shown as code, then what is in words.
+_CODE = re.compile(r"\b(?:RV|[COVEM])\(((?:[^\\)]|\\.)+)\)|\bP\(([^#)]+)#[a-z]+\)")
+_STYLES = {"I": "*{}*", "B": "**{}**", "U": "<{}>", "L": "[{}]({})"}
+_WORDS = re.compile(r"\b([IBUL])\(([^)]+)\)")
+
+
+def markdown(text: str) -> str:
+    """Give a description of Ansible's as Markdown."""
+
+    def code(found: re.Match[str]) -> str:
+        return "`" + re.sub(r"\\(.)", r"\1", found[1] or found[2]) + "`"
+
+    def words(found: re.Match[str]) -> str:
+        parts = found[2].rsplit(",", 1) if found[1] == "L" else [found[2]]
+        return _STYLES[found[1]].format(*(part.strip() for part in parts))
+
+    return _WORDS.sub(words, _CODE.sub(code, text))
+
 
 def _text(value: str | list[str]) -> str:
     return " ".join(" ".join([value] if isinstance(value, str) else value).split())
@@ -32,7 +51,7 @@ def _rows(options: dict[str, Any], prefix: str = "") -> list[str]:
         kind = spec["type"] + (f" of {spec['elements']}" if "elements" in spec else "")
         default = "required" if spec.get("required") else f"`{spec['default']!r}`" if "default" in spec else "–"
         choices = f" One of: {', '.join(f'`{choice}`' for choice in spec['choices'])}." if "choices" in spec else ""
-        description = _text(spec["description"]).replace("|", "\\|")
+        description = markdown(_text(spec["description"])).replace("|", "\\|")
         rows.append(f"| `{prefix}{name}` | {kind} | {default} | {description}{choices} |")
         rows += _rows(spec.get("options", {}), f"{prefix}{name}.")
     return rows
@@ -44,9 +63,9 @@ def readme(role: Path) -> str:
     lines = [
         f"# {role.name}",
         "",
-        _text(spec["short_description"]).rstrip(".") + ".",
+        markdown(_text(spec["short_description"])).rstrip(".") + ".",
         "",
-        _text(spec.get("description", "")),
+        markdown(_text(spec.get("description", ""))),
         "",
     ]
     rows = _rows(spec.get("options", {}))
