@@ -22,11 +22,12 @@ def wanted() -> locked_venv.Wanted:
     """The environment that the role installs."""
     tasks = yaml.safe_load((ROLE / "tasks" / "main.yml").read_text(encoding="utf-8"))
     [given] = [one["cdg59.creatic.locked_venv"] for one in tasks if "cdg59.creatic.locked_venv" in one]
+    variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))
     files = ROLE / "files"
     return locked_venv.Wanted(
         Path(given["root"]), files / given["requirements"], files / given["build_requirements"],
         tuple(given["assets_command"]), files / given["assets_lock"],
-        {path: (files / name).read_bytes() for path, name in given["files"].items()},
+        {path: (files / name).read_bytes() for path, name in variables["__mayan_site_packages"].items()},
     )  # fmt: skip
 
 
