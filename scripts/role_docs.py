@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Generate each role's README from its meta/argument_specs.yml, the interface and single source.
 
+There, an entry point is a tasks file that others take alone (tasks_from); the one named `outputs` is none: its options
+are the variables that the role gives to others.
+
 docs/controles.md comes from the catalogue of recommendations, roles/hardening/files/controls.yml.
 
 ``--check`` changes nothing and exits 1 when a README, or a default of defaults/main.yml, differs from the specs, or
@@ -45,21 +48,47 @@ def _text(value: str | list[str]) -> str:
     return " ".join(" ".join([value] if isinstance(value, str) else value).split())
 
 
+def _kind(spec: dict[str, Any]) -> str:
+    return str(spec["type"]) + (f" of {spec['elements']}" if "elements" in spec else "")
+
+
 def _rows(options: dict[str, Any], prefix: str = "") -> list[str]:
     rows = []
     for name, spec in options.items():
-        kind = spec["type"] + (f" of {spec['elements']}" if "elements" in spec else "")
         default = "required" if spec.get("required") else f"`{spec['default']!r}`" if "default" in spec else "–"
         choices = f" One of: {', '.join(f'`{choice}`' for choice in spec['choices'])}." if "choices" in spec else ""
         description = markdown(_text(spec["description"])).replace("|", "\\|")
-        rows.append(f"| `{prefix}{name}` | {kind} | {default} | {description}{choices} |")
+        rows.append(f"| `{prefix}{name}` | {_kind(spec)} | {default} | {description}{choices} |")
         rows += _rows(spec.get("options", {}), f"{prefix}{name}.")
     return rows
 
 
+def specs_of(role: Path) -> dict[str, Any]:
+    """Specs of one role, by entry point."""
+    found: dict[str, Any] = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
+    return found
+
+
+def _others(specs: dict[str, Any]) -> list[str]:
+    """Tables of the entry points that are taken alone, and of what the role gives."""
+    alone = [(name, spec) for name, spec in specs.items() if name not in ("main", "outputs")]
+    lines = ["| `tasks_from` | what is done | variables |", "|---|---|---|"] if alone else []
+    for name, spec in alone:
+        options = ", ".join(f"`{option}`" for option in spec.get("options", {}))
+        lines.append(f"| `{name}` | {markdown(_text(spec['short_description']))} | {options or '–'} |")
+    lines += [""] if alone else []
+    if "outputs" in specs:
+        lines += ["| given to others | type | meaning |", "|---|---|---|"]
+        for name, spec in specs["outputs"]["options"].items():
+            lines.append(f"| `{name}` | {_kind(spec)} | {markdown(_text(spec['description']))} |")
+        lines.append("")
+    return lines
+
+
 def readme(role: Path) -> str:
     """README of one role, as Markdown."""
-    spec = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]
+    specs = specs_of(role)
+    spec = specs["main"]
     lines = [
         f"# {role.name}",
         "",
@@ -71,13 +100,14 @@ def readme(role: Path) -> str:
     rows = _rows(spec.get("options", {}))
     if rows:
         lines += ["| variable | type | default | meaning |", "|---|---|---|---|", *rows, ""]
+    lines += _others(specs)
     lines.append("Generated from `meta/argument_specs.yml` by `scripts/role_docs.py`.")
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
 
 
 def default_errors(role: Path) -> list[str]:
     """Differences between defaults/main.yml and the defaults of the specs."""
-    spec = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]
+    spec = specs_of(role)["main"]
     promised = {name: value["default"] for name, value in spec.get("options", {}).items() if "default" in value}
     file = role / "defaults" / "main.yml"
     given = (yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
