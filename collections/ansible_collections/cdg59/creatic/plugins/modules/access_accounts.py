@@ -8,11 +8,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: access_accounts
 short_description: Accounts that only a certificate opens
-version_added: 0.1.0
 description:
   - In one task, each account is there, without any password, with the given shell, and in no other group than the one
     that may execute sudo, where sudo is reserved to a group.
-  - Check mode and diff are supported.
 options:
   accounts:
     description: The accounts.
@@ -32,8 +30,9 @@ options:
     description: Program that opens their sessions.
     type: str
     required: true
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -45,40 +44,27 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_names:
-  description: Accounts that changed, or would in check mode.
-  returned: always
-  type: list
-  elements: str
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
+
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import accounts as access_accounts
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
-    StateError,
-    result,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+
+SPEC: dict[str, Any] = {
+    "accounts": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {"name": {"type": "str", "required": True}, "comment": {"type": "str", "required": True}},
+    },
+    "shell": {"type": "str", "required": True},
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "accounts": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {"name": {"type": "str", "required": True}, "comment": {"type": "str", "required": True}},
-            },
-            "shell": {"type": "str", "required": True},
-        },
-        supports_check_mode=True,
-    )
-    given = module.params
-    try:
-        changes = access_accounts.apply(given["accounts"], given["shell"], module.check_mode)
-    except StateError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result(changes))
+    converge(SPEC, lambda given, check: access_accounts.apply(given["accounts"], given["shell"], check))
 
 
 if __name__ == "__main__":

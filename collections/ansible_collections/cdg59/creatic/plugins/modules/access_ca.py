@@ -8,11 +8,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: access_ca
 short_description: Have the SSH authority of time-boxed access ready on the control node
-version_added: 0.1.0
 description:
   - Gives the files that hosts need of the authority; publishes again the list of revoked certificates when it is not
     the registry's.
-  - Runs on the control node whatever the host of the play, and supports check mode.
 options:
   dir:
     description: Folder of the authority.
@@ -26,8 +24,9 @@ options:
     description: Make a random passphrase, in a file, for a new authority.
     type: bool
     default: false
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.control_node
 """
 
 EXAMPLES = r"""
@@ -53,18 +52,8 @@ revoked:
   type: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 SPEC = {
     "dir": {"type": "path", "required": True},
     "create": {"type": "bool", "default": False},
     "generate_passphrases": {"type": "bool", "default": False, "no_log": False},
 }
-
-
-def main() -> None:
-    AnsibleModule(argument_spec=SPEC, supports_check_mode=True).fail_json(msg="le plugin d'action access_ca manque")
-
-
-if __name__ == "__main__":
-    main()

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: account_policy
 short_description: Accounts without shell, without empty password, with private homes
-version_added: 0.1.0
 description:
   - ANSSI-BP-028 R30, R31, R34 and R50, on every local account in one task.
 options:
@@ -25,8 +24,9 @@ options:
     description: Close homes and their start-up files to other accounts.
     type: bool
     default: true
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -37,36 +37,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_names:
-  description: What changed, or would in check mode.
-  returned: always
-  type: list
-  elements: str
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
+
 from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import account_policy
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
-    StateError,
-    result,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+
+SPEC: dict[str, Any] = {
+    "root_max_age": {"type": "int", "required": True},
+    "shell_accounts": {"type": "list", "elements": "str", "default": []},
+    "private_homes": {"type": "bool", "default": True},
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "root_max_age": {"type": "int", "required": True},
-            "shell_accounts": {"type": "list", "elements": "str", "default": []},
-            "private_homes": {"type": "bool", "default": True},
-        },
-        supports_check_mode=True,
-    )
-    given = module.params
-    try:
-        changes = account_policy.apply(account_policy.Policy(**given), module.check_mode)
-    except StateError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result(changes))
+    converge(SPEC, lambda given, check: account_policy.apply(account_policy.Policy(**given), check))
 
 
 if __name__ == "__main__":

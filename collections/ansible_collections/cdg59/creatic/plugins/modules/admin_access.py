@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: admin_access
 short_description: Prove that the administrator's own way in works, over a second connection
-version_added: 0.1.0
 description:
   - Opens a new SSH connection (not the shared one) with the play's own account and key, without a terminal, and
     asks for its groups and for C(sudo). The task fails, in French, when any of it does not work.
@@ -18,8 +17,8 @@ options:
   group:
     description: Group which the account must be in.
     type: str
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
 """
 
 EXAMPLES = r"""

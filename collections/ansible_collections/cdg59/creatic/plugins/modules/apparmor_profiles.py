@@ -8,14 +8,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: apparmor_profiles
 short_description: Have every profile of AppArmor enforced
-version_added: 0.1.0
 description:
   - Profiles which Debian ships in complain mode refuse from now on what they do not allow; those which let their
     program free (unconfined) stay as they are.
   - One call for the whole machine. A file that AppArmor refuses is left as it was.
 options: {}
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -24,28 +24,15 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_names:
-  description: Files of the profiles that changed, or would in check mode.
-  returned: always
-  type: list
-  elements: str
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import apparmor_profiles
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
-    StateError,
-    result,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    try:
-        changes = apparmor_profiles.apply(module.check_mode)
-    except StateError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result(changes))
+    converge({}, lambda _given, check: apparmor_profiles.apply(check))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_patch
 short_description: Steps of a patch of the archive room, one node at a time
-version_added: 0.1.0
 description:
   - Keeps on the control node what was done to each node, so that an interrupted patch is taken up by the next run.
   - C(take) takes the room's lock; C(judge) refuses, in French, when a node may not be stopped, and gives the order;
@@ -62,8 +61,9 @@ options:
   reason:
     description: Why the node could not be patched.
     type: str
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.control_node
 """
 
 EXAMPLES = r"""

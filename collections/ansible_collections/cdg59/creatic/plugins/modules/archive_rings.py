@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_rings
 short_description: Build Swift's rings from the inventory, and keep the archive room's secrets
-version_added: 0.1.0
 description:
   - Builders, rings and secrets live on the control node; the first host of the play, which has Swift, computes.
   - A host whose Swift was set up with other secrets than the control node's is refused, since its archives could no
@@ -62,8 +61,9 @@ options:
   plan:
     description: Set by the action plugin.
     type: dict
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""

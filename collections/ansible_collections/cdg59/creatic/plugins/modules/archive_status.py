@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_status
 short_description: The archive room in one French screen
-version_added: 0.1.0
 description:
   - Reads what every node and every gateway answered, judges, and says it.
 options:
@@ -44,11 +43,9 @@ options:
   dest:
     description: File to write screen and faults to, as JSON.
     type: path
-attributes:
-  check_mode:
-    support: full
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.control_node
 """
 
 EXAMPLES = r"""

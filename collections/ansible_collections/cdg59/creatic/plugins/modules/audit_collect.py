@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: audit_collect
 short_description: Collect facts, patch state and OpenSCAP's verdict of a host
-version_added: 0.1.0
 description:
   - Runs C(/usr/lib/creatic/creatic-audit), which changes nothing, and keeps its answer in the folder of the running
     C(fab audit).
@@ -18,11 +17,8 @@ options:
     type: str
     choices: [minimal, intermediary, enhanced, high]
     required: true
-attributes:
-  check_mode:
-    support: full
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
 """
 
 EXAMPLES = r"""

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: audit_plan
 short_description: Note what an audit is about to look at
-version_added: 0.1.0
 description:
   - Writes, in the folder of the running C(fab audit), the hosts of the play with their profile, level and commune.
   - Fails, in French, on a host without profile or with an unknown level, before anything is looked at.
@@ -21,11 +20,9 @@ options:
   level:
     description: Level to judge every host by, instead of its own.
     type: str
-attributes:
-  check_mode:
-    support: full
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.control_node
 """
 
 EXAMPLES = r"""

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: audit_rules
 short_description: auditd's rules for the privileged commands of this machine, and their loading
-version_added: 0.1.0
 description:
   - Setuid and setgid programs are looked for in C(/usr) and C(/opt).
   - With O(load), every rule is loaded into the kernel; rules that are locked wait for the next boot.
@@ -20,8 +19,9 @@ options:
     description: Load the rules instead.
     type: bool
     default: false
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -31,22 +31,15 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_names:
-  description: What changed, or would in check mode.
-  returned: always
-  type: list
-  elements: str
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
 from pathlib import Path
+from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import audit_rules
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
-    Change,
-    StateError,
-    result,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Change
 
 
 def _apply(path: str | None, load: bool, check: bool) -> list[Change]:
@@ -55,21 +48,14 @@ def _apply(path: str | None, load: bool, check: bool) -> list[Change]:
     return [] if check else [Change("règles d'audit", "", audit_rules.load())]
 
 
+SPEC: dict[str, Any] = {
+    "path": {"type": "path"},
+    "load": {"type": "bool", "default": False},
+}
+
+
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "path": {"type": "path"},
-            "load": {"type": "bool", "default": False},
-        },
-        required_one_of=[["path", "load"]],
-        supports_check_mode=True,
-    )
-    given = module.params
-    try:
-        changes = _apply(given["path"], given["load"], module.check_mode)
-    except StateError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result(changes))
+    converge(SPEC, lambda given, check: _apply(given["path"], given["load"], check), required_one_of=[["path", "load"]])
 
 
 if __name__ == "__main__":

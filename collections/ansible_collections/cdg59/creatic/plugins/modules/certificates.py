@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: certificates
 short_description: Have any number of certificates of the groupement's authority on a host
-version_added: 0.1.0
 description:
   - One task makes the missing keys on the host, has the authority of the control node sign, installs, and
     brings the trust bundle, the CRLs and the system store up to date.
@@ -78,8 +77,9 @@ options:
   plan:
     description: Set by the action plugin.
     type: dict
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""

@@ -8,11 +8,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: csr_issue
 short_description: Have the groupement's authority sign a CSR made by another tool
-version_added: 0.1.0
 description:
   - For hosts where M(cdg59.creatic.certificates) cannot run (Windows, whose certreq makes key and CSR).
   - The same key asking for the same certificate gets the one which it already has.
-  - Runs on the control node whatever the host of the play.
 options:
   csr:
     description: Certificate signing request, PEM.
@@ -30,8 +28,12 @@ options:
     description: Slug of the commune, kept in the registry.
     type: str
     default: ""
-author:
-  - Cre@tic (@cdg59)
+attributes:
+  check_mode:
+    support: none
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.control_node
 """
 
 EXAMPLES = r"""

@@ -8,10 +8,9 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: deliberations_config
 short_description: Bring the site of the délibérations to a wanted configuration
-version_added: 0.1.0
 description:
   - Institutions, accounts, groups and roles in one call and one transaction, by the site's own service.
-  - What is there is read first; only differences are applied. Check mode and diff say what would change.
+  - What is there is read first; only differences are applied.
   - Groups and roles are made exact. An account that no file names any more is removed; what a commune published stays
     when it has the service no longer, with a warning.
 options:
@@ -37,8 +36,9 @@ options:
   passwords:
     description: Set by the action plugin.
     type: dict
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""

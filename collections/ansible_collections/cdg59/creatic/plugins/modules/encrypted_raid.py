@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: encrypted_raid
 short_description: Mirrored, encrypted volumes, opened with keys which are not on the host
-version_added: 0.1.0
 description:
   - md RAID1 over the disks, LUKS2 (argon2id) over the array, XFS inside; created, completed with a new disk, opened
     and mounted, as far as each is needed.
@@ -41,8 +40,9 @@ options:
     type: list
     elements: str
     default: []
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""

@@ -8,9 +8,8 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: file_set
 short_description: Write a set of files, directories and links in one task
-version_added: 0.1.0
 description:
-  - One task brings any number of files to their wanted state, with check mode and diff.
+  - One task brings any number of files to their wanted state.
   - The action plugin of the same name renders templates and builds zipapps on the control node.
 options:
   files:
@@ -75,8 +74,9 @@ options:
       content_b64:
         description: Set by the action plugin.
         type: str
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -96,27 +96,27 @@ changed_paths:
   elements: str
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import file_set
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
+
+
+def _write(module: AnsibleModule) -> dict[str, Any]:
+    files = module.params["files"]
+    changes = file_set.apply(files, module.check_mode)
+    return {
+        "changed": bool(changes),
+        "changed_paths": [change.path for change in changes],
+        "diff": file_set.diff(changes),
+        # The action plugin's inputs hold contents; they are not repeated in the result.
+        "invocation": {"module_args": {"files": [spec["path"] for spec in files]}},
+    }
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={"files": file_set.ARGUMENT},
-        supports_check_mode=True,
-    )
-    files = module.params["files"]
-    try:
-        changes = file_set.apply(files, module.check_mode)
-    except file_set.FileSetError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(
-        changed=bool(changes),
-        changed_paths=[change.path for change in changes],
-        diff=file_set.diff(changes),
-        # The action plugin's inputs hold contents; they are not repeated in the result.
-        invocation={"module_args": {"files": [spec["path"] for spec in files]}},
-    )
+    run({"files": file_set.ARGUMENT}, _write, (file_set.FileSetError,))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: file_settings
 short_description: Set values in configuration files which have no drop-in folder
-version_added: 0.1.0
 description:
   - Each key is there once, at its value; other lines are untouched.
 options:
@@ -38,8 +37,9 @@ options:
         description: A missing file is not an error.
         type: bool
         default: false
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -50,45 +50,32 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_names:
-  description: What changed, or would in check mode.
-  returned: always
-  type: list
-  elements: str
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
+
 from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import file_settings
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
-    StateError,
-    result,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+
+SPEC: dict[str, Any] = {
+    "files": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "path": {"type": "str", "required": True},
+            "values": {"type": "dict", "required": True},
+            "style": {"type": "str", "choices": ["equals", "space"], "default": "equals"},
+            "validate": {"type": "str"},
+            "optional": {"type": "bool", "default": False},
+        },
+    },
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "path": {"type": "str", "required": True},
-                    "values": {"type": "dict", "required": True},
-                    "style": {"type": "str", "choices": ["equals", "space"], "default": "equals"},
-                    "validate": {"type": "str"},
-                    "optional": {"type": "bool", "default": False},
-                },
-            },
-        },
-        supports_check_mode=True,
-    )
-    given = module.params
-    try:
-        changes = file_settings.apply(given["files"], module.check_mode)
-    except StateError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result(changes))
+    converge(SPEC, lambda given, check: file_settings.apply(given["files"], check))
 
 
 if __name__ == "__main__":

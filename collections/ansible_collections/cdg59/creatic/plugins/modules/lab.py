@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: lab
 short_description: Bring the lab of systemd machines up or down
-version_added: 0.1.0
 description:
   - Runs on the control node, as root. Makes a Debian 13 image, one podman container booted with systemd
     per host, a private network with fixed addresses, SSH access by key and a package cache.
@@ -72,8 +71,8 @@ options:
     description: Folder of the control node for the key pair and known_hosts.
     type: path
     required: true
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
 """
 
 EXAMPLES = r"""

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: locked_venv
 short_description: Install a Python application from its lock file, offline
-version_added: 0.1.0
 description:
   - The control node downloads what the lock file names, checked by its hashes, once, and keeps it as one bundle.
   - A host that lacks the environment is sent the bundle; it never reaches an index itself.
@@ -64,8 +63,8 @@ options:
   bundle:
     description: Set by the action plugin.
     type: str
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
 """
 
 EXAMPLES = r"""
@@ -85,34 +84,32 @@ path:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
+
+SPEC: dict[str, Any] = {
+    "root": {"type": "path", "required": True},
+    "name": {"type": "str", "required": True},
+    "bundle": {"type": "str"},
+}
+
+
+def _install(module: AnsibleModule) -> dict[str, Any]:
+    root, name, bundle = Path(module.params["root"]), module.params["name"], module.params["bundle"]
+    there = locked_venv.is_installed(root, name)
+    wanted = not there and not module.check_mode
+    if wanted and bundle:
+        locked_venv.install(root, name, Path(bundle))
+        # The one in use until now stays, for a way back.
+        locked_venv.remove_others(root, [name, (root / "current").resolve().name])
+    return {"changed": not there, "path": str(root / name), "wants_bundle": wanted and not bundle}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "root": {"type": "path", "required": True},
-            "name": {"type": "str", "required": True},
-            "bundle": {"type": "str"},
-        },
-        supports_check_mode=True,
-    )
-    root, name = Path(module.params["root"]), module.params["name"]
-    there = locked_venv.is_installed(root, name)
-    result = {"path": str(root / name), "wants_bundle": False}
-    if not there and not module.check_mode:
-        if module.params["bundle"]:
-            try:
-                locked_venv.install(root, name, Path(module.params["bundle"]))
-                # The one in use until now stays, for a way back.
-                locked_venv.remove_others(root, [name, (root / "current").resolve().name])
-            except locked_venv.LockedVenvError as error:
-                module.fail_json(msg=str(error))
-        else:
-            result["wants_bundle"] = True
-    module.exit_json(changed=not there, **result)
+    run(SPEC, _install, (locked_venv.LockedVenvError,))
 
 
 if __name__ == "__main__":

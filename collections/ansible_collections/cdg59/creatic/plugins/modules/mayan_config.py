@@ -8,11 +8,10 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mayan_config
 short_description: Bring Mayan EDMS to a wanted configuration, over its API
-version_added: 0.1.0
 description:
   - Accounts, groups, roles, metadata, document types with retention, cabinets, indexes, workflows and rights, in one
     task.
-  - What is there is read first; only differences are applied. Check mode and diff say what would change.
+  - What is there is read first; only differences are applied.
   - Rights on what the configuration names are made exact. What it no longer names is left, with a warning, since it may
     hold documents; the groups of services that are no more are emptied.
 options:
@@ -52,8 +51,9 @@ options:
   passwords:
     description: Set by the action plugin.
     type: dict
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: mount_set
 short_description: Mount options, kept and in force
-version_added: 0.1.0
 description:
   - Options are added to fstab and, without unmounting, to what is mounted. Points that are not mounted are left alone.
 options:
@@ -30,8 +29,9 @@ options:
       fstab:
         description: Line to add when fstab does not have the point.
         type: str
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -42,43 +42,30 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_names:
-  description: What changed, or would in check mode.
-  returned: always
-  type: list
-  elements: str
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
+
 from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import mount_set
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
-    StateError,
-    result,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+
+SPEC: dict[str, Any] = {
+    "entries": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "path": {"type": "str", "required": True},
+            "options": {"type": "list", "elements": "str", "required": True},
+            "fstab": {"type": "str"},
+        },
+    },
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "entries": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "path": {"type": "str", "required": True},
-                    "options": {"type": "list", "elements": "str", "required": True},
-                    "fstab": {"type": "str"},
-                },
-            },
-        },
-        supports_check_mode=True,
-    )
-    given = module.params
-    try:
-        changes = mount_set.apply(given["entries"], module.check_mode)
-    except StateError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result(changes))
+    converge(SPEC, lambda given, check: mount_set.apply(given["entries"], check))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: nft_commit
 short_description: Bring one nftables table to its wanted state, without locking anyone out
-version_added: 0.1.0
 description:
   - The host undoes the new ruleset by itself after I(delay) seconds, unless a new SSH connection, made with the
     play's own variables, confirms it. Only then is C(/etc/nftables.conf) written and C(nftables.service) enabled.
   - What is compared is the effective state; other tables are never touched.
-  - Check mode and diff are supported. The connection must be C(ssh).
+  - The connection must be C(ssh).
 options:
   ruleset:
     description: nft text which declares the table, and nothing else; accounts are named.
@@ -46,8 +45,9 @@ options:
     description: Set by the action plugin.
     type: str
     default: ""
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: nss_store
 short_description: Have authorities, certificates and tokens in the browsers' stores of an account
-version_added: 0.1.0
 description:
   - One task brings C(~/.pki/nssdb) (Chromium) and the store of each Firefox profile to their state.
   - An account which never ran Firefox is given a first profile.
@@ -60,8 +59,9 @@ options:
     description: Only check that the PKCS#12 files open, on the control node; nothing runs on the host.
     type: bool
     default: false
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -89,6 +89,7 @@ certificates:
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -103,6 +104,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.account import 
     account_exists,
     as_account,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
 
 MATERIAL = {"key": "key.pem", "certificate": "cert.pem", "chain": "chain.pem"}
 
@@ -115,54 +117,54 @@ def _with_material(entry: dict[str, str | None]) -> dict[str, str | None]:
     return entry | {part: Path(folder, name).read_text(encoding="ascii") for part, name in MATERIAL.items()}
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "account": {"type": "str", "required": True},
-            "authorities": {"type": "path", "required": True},
-            "certificates": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "folder": {"type": "path"},
-                    "token": {"type": "str", "no_log": False},
-                    "library": {"type": "path"},
-                    "key": {"type": "str", "no_log": True},
-                    "certificate": {"type": "str"},
-                    "chain": {"type": "str"},
-                },
-                "required_one_of": [["folder", "key", "token"]],
-                "mutually_exclusive": [["folder", "key", "token"]],
-                "required_together": [["token", "library"]],
-            },
+SPEC: dict[str, Any] = {
+    "account": {"type": "str", "required": True},
+    "authorities": {"type": "path", "required": True},
+    "certificates": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "folder": {"type": "path"},
+            "token": {"type": "str", "no_log": False},
+            "library": {"type": "path"},
+            "key": {"type": "str", "no_log": True},
+            "certificate": {"type": "str"},
+            "chain": {"type": "str"},
         },
-        supports_check_mode=True,
-    )
+        "required_one_of": [["folder", "key", "token"]],
+        "mutually_exclusive": [["folder", "key", "token"]],
+        "required_together": [["token", "library"]],
+    },
+}
+
+
+def _store(module: AnsibleModule) -> dict[str, Any]:
     account, bundle = module.params["account"], Path(module.params["authorities"])
     ready = account_exists(account) and HAS_CRYPTOGRAPHY and bundle.is_file()
     if module.check_mode and not ready:
         # Earlier tasks, which check mode did not run, make the account, its home and the bundle.
-        module.exit_json(changed=True, certificates=[])
+        return {"changed": True, "certificates": []}
     if not HAS_CRYPTOGRAPHY:
-        module.fail_json(msg="le paquet python3-cryptography manque sur cette machine : installez-le")
-    try:
-        entries = [
-            _with_material(entry)
-            for entry in module.params["certificates"]
-            if not (module.check_mode and entry["folder"] and not Path(entry["folder"]).is_dir())
-        ]
-        authorities = bundle.read_text(encoding="ascii")
-        result = as_account(account, lambda: nss.converge(Path.home(), authorities, entries, module.check_mode))
-    except (AccountError, OSError) as error:
-        module.fail_json(msg=str(error))
+        raise AccountError("le paquet python3-cryptography manque sur cette machine : installez-le")
+    entries = [
+        _with_material(entry)
+        for entry in module.params["certificates"]
+        if not (module.check_mode and entry["folder"] and not Path(entry["folder"]).is_dir())
+    ]
+    authorities = bundle.read_text(encoding="ascii")
+    result = as_account(account, lambda: nss.converge(Path.home(), authorities, entries, module.check_mode))
     after = "".join(f"{change}\n" for change in result["changes"])
-    module.exit_json(
-        changed=bool(result["changes"]),
-        certificates=result["certificates"],
-        diff={"before": "", "after": after, "before_header": account, "after_header": account} if after else {},
-    )
+    return {
+        "changed": bool(result["changes"]),
+        "certificates": result["certificates"],
+        "diff": {"before": "", "after": after, "before_header": account, "after_header": account} if after else {},
+    }
+
+
+def main() -> None:
+    run(SPEC, _store, (AccountError, OSError))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: package_set
 short_description: Packages wanted and unwanted, in one task
-version_added: 0.1.0
 description:
   - dpkg is asked what is there; apt only runs when something is missing or unwanted. Package lists older than a day
     are fetched first. Recommended packages are not installed, and configuration files are kept as they are.
@@ -27,8 +26,9 @@ options:
     description: Whether services of new packages may start at once, unconfigured.
     type: bool
     default: true
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -39,36 +39,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_names:
-  description: What changed, or would in check mode.
-  returned: always
-  type: list
-  elements: str
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
+
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import package_set
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
-    StateError,
-    result,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+
+SPEC: dict[str, Any] = {
+    "present": {"type": "list", "elements": "str", "default": []},
+    "absent": {"type": "list", "elements": "str", "default": []},
+    "start": {"type": "bool", "default": True},
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "present": {"type": "list", "elements": "str", "default": []},
-            "absent": {"type": "list", "elements": "str", "default": []},
-            "start": {"type": "bool", "default": True},
-        },
-        supports_check_mode=True,
-    )
-    given = module.params
-    try:
-        changes = package_set.apply(given["present"], given["absent"], module.check_mode, given["start"])
-    except StateError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result(changes))
+    converge(SPEC, lambda given, check: package_set.apply(given["present"], given["absent"], check, given["start"]))
 
 
 if __name__ == "__main__":

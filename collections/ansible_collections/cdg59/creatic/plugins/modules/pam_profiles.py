@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pam_profiles
 short_description: Enable PAM profiles with pam-auth-update
-version_added: 0.1.0
 description:
   - The profiles must be in C(/usr/share/pam-configs). Stacks edited by hand are refused, never overwritten.
 options:
@@ -17,8 +16,9 @@ options:
     type: list
     elements: str
     required: true
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -28,34 +28,21 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_names:
-  description: What changed, or would in check mode.
-  returned: always
-  type: list
-  elements: str
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
+
 from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import pam_profiles
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
-    StateError,
-    result,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+
+SPEC: dict[str, Any] = {
+    "names": {"type": "list", "elements": "str", "required": True},
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "names": {"type": "list", "elements": "str", "required": True},
-        },
-        supports_check_mode=True,
-    )
-    given = module.params
-    try:
-        changes = pam_profiles.apply(given["names"], module.check_mode)
-    except StateError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result(changes))
+    converge(SPEC, lambda given, check: pam_profiles.apply(given["names"], check))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: permission_set
 short_description: Owner, group and mode of existing files
-version_added: 0.1.0
 description:
   - What does not exist is left alone. Files of packages are kept by dpkg-statoverride.
 options:
@@ -40,8 +39,9 @@ options:
         description: The file belongs to a package, the choice must survive its upgrades.
         type: bool
         default: false
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -52,47 +52,34 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_names:
-  description: What changed, or would in check mode.
-  returned: always
-  type: list
-  elements: str
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
+
 from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import permission_set
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
-    StateError,
-    result,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+
+SPEC: dict[str, Any] = {
+    "entries": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "required_one_of": [["mode", "most"]],
+        "options": {
+            "path": {"type": "str", "required": True},
+            "owner": {"type": "str", "default": "root"},
+            "group": {"type": "str", "default": "root"},
+            "mode": {"type": "str"},
+            "most": {"type": "str"},
+            "package": {"type": "bool", "default": False},
+        },
+    },
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "entries": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "required_one_of": [["mode", "most"]],
-                "options": {
-                    "path": {"type": "str", "required": True},
-                    "owner": {"type": "str", "default": "root"},
-                    "group": {"type": "str", "default": "root"},
-                    "mode": {"type": "str"},
-                    "most": {"type": "str"},
-                    "package": {"type": "bool", "default": False},
-                },
-            },
-        },
-        supports_check_mode=True,
-    )
-    given = module.params
-    try:
-        changes = permission_set.apply(given["entries"], module.check_mode)
-    except StateError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result(changes))
+    converge(SPEC, lambda given, check: permission_set.apply(given["entries"], check))
 
 
 if __name__ == "__main__":

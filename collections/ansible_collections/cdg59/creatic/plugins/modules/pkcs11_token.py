@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pkcs11_token
 short_description: Prepare a PKCS#11 token, in the lab, as a certificate provider does
-version_added: 0.1.0
 description:
   - The token is initialised, its key pair is born in it, an authority of the control node signs the CSR,
     the certificate is written to the token. A renewal destroys the old pair.
@@ -45,8 +44,9 @@ options:
     description: I(common_name), I(organization) and I(siren) of the certificate.
     type: dict
     required: true
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -63,6 +63,7 @@ EXAMPLES = r"""
 RETURN = r"""#"""
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -77,50 +78,49 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.account import 
     account_exists,
     as_account,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
+
+SPEC: dict[str, Any] = {
+    "account": {"type": "str", "required": True},
+    "library": {"type": "path", "required": True},
+    "label": {"type": "str", "required": True},
+    "pin": {"type": "str", "required": True, "no_log": True},
+    "profile": {"type": "str", "choices": ["client", "signature"], "default": "client"},
+    "subject": {"type": "dict", "required": True},
+    "issued": {"type": "str", "default": ""},
+}
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "account": {"type": "str", "required": True},
-            "library": {"type": "path", "required": True},
-            "label": {"type": "str", "required": True},
-            "pin": {"type": "str", "required": True, "no_log": True},
-            "profile": {"type": "str", "choices": ["client", "signature"], "default": "client"},
-            "subject": {"type": "dict", "required": True},
-            "issued": {"type": "str", "default": ""},
-        },
-        supports_check_mode=True,
-    )
+def _prepare(module: AnsibleModule) -> dict[str, Any]:
     params, check = module.params, module.check_mode
     library = Path(params["library"])
     if check and not (HAS_PKCS11 and library.is_file() and account_exists(params["account"])):
-        module.exit_json(changed=True, csr="")
+        return {"changed": True, "csr": ""}
     if not (HAS_PKCS11 and library.is_file()):
-        module.fail_json(msg=f"python3-pkcs11 ou {library} manque sur cette machine : installez-les")
-    try:
-        result = as_account(
-            params["account"],
-            lambda: pkcs11_token.prepare(
-                library,
-                params["label"],
-                params["pin"],
-                params["subject"],
-                params["issued"],
-                private=params["profile"] == "signature",
-                check=check,
-            ),
-        )
-    except AccountError as error:
-        module.fail_json(msg=str(error))
-    after = "".join(f"{change}\n" for change in result["changes"])
-    module.exit_json(
-        changed=bool(result["changes"]),
-        csr=result["csr"],
-        diff={"before": "", "after": after, "before_header": params["label"], "after_header": params["label"]}
-        if after
-        else {},
+        raise AccountError(f"python3-pkcs11 ou {library} manque sur cette machine : installez-les")
+    result = as_account(
+        params["account"],
+        lambda: pkcs11_token.prepare(
+            library,
+            params["label"],
+            params["pin"],
+            params["subject"],
+            params["issued"],
+            private=params["profile"] == "signature",
+            check=check,
+        ),
     )
+    after = "".join(f"{change}\n" for change in result["changes"])
+    label = params["label"]
+    return {
+        "changed": bool(result["changes"]),
+        "csr": result["csr"],
+        "diff": {"before": "", "after": after, "before_header": label, "after_header": label} if after else {},
+    }
+
+
+def main() -> None:
+    run(SPEC, _prepare, (AccountError,))
 
 
 if __name__ == "__main__":

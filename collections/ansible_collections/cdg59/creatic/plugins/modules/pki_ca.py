@@ -8,12 +8,10 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pki_ca
 short_description: Make and run a certificate authority on the control node
-version_added: 0.1.0
 description:
   - Makes the authority when there is none, renews the issuing CA and the CRLs when they near their end.
   - Has certificates whose key lives on the control node (signature, time-stamping, PKCS#12 to hand out).
   - Revokes.
-  - Runs on the control node whatever the host of the play.
   - What I(organization), I(label), I(policy_arc), I(crl_url) and I(leaf_days) do not say stays as it is, or is
     "Groupement Cre@tic", "Cre@tic", 1.3.6.1.4.1.59999.59.1, none and 365 for a new authority.
 options:
@@ -118,8 +116,10 @@ options:
         description: Why (non_precise, compromission, compromission_ac, changement, remplacement, cessation).
         type: str
         required: true
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
+  - cdg59.creatic.modules.control_node
 """
 
 EXAMPLES = r"""
@@ -169,8 +169,6 @@ certificates:
   elements: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 REQUEST = {
     "name": {"type": "str", "required": True},
     "profile": {"type": "str", "required": True, "choices": ["client", "server", "signature", "tsa"]},
@@ -213,12 +211,3 @@ SPEC = {
         },
     },
 }
-
-
-def main() -> None:
-    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
-    module.fail_json(msg="cdg59.creatic.pki_ca ne se lance que par son greffon d'action")
-
-
-if __name__ == "__main__":
-    main()

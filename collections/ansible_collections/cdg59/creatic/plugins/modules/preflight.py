@@ -15,7 +15,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight impor
 DOCUMENTATION = """
 module: preflight
 short_description: Checks a host before a rollout, all at once
-version_added: "0.1.0"
 description:
   - On the host, checks the system (Debian 13), the disk, the memory, the dates of the certificates and the age
     of its backup.
@@ -39,11 +38,8 @@ options:
     description: Age, in hours, from which the last backup of a host that has data is told as too old.
     type: int
     default: 48
-attributes:
-  check_mode:
-    support: full
-author:
-  - CDG59 (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
 """
 
 EXAMPLES = """

@@ -14,7 +14,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight impor
 DOCUMENTATION = """
 module: proof
 short_description: Runs a proof command on a host and keeps what it proves
-version_added: "0.1.0"
 description:
   - Runs the command on the host, reads the JSON that it prints, fetches the files that it names into the
     evidence of the running rollout, and notes the certificates in place.
@@ -39,11 +38,8 @@ options:
     type: list
     elements: str
     default: []
-attributes:
-  check_mode:
-    support: full
-author:
-  - CDG59 (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
 """
 
 EXAMPLES = """

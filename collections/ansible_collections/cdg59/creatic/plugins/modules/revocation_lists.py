@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: revocation_lists
 short_description: Keep the revocation lists of other authorities up to date
-version_added: 0.1.0
 description:
   - One call for any number of lists (RFC 5280, section 5), PEM or DER as published, kept as PEM.
   - A list that is not signed by an admitted authority, is out of date or is older than the one that is kept replaces
@@ -33,8 +32,9 @@ options:
     type: list
     elements: path
     required: true
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -46,11 +46,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_names:
-  description: Files that changed, or would in check mode.
-  returned: always
-  type: list
-  elements: str
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
 import datetime as dt

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: scap_content
 short_description: Put OpenSCAP's data stream of Debian 13 on a host
-version_added: 0.1.0
 description:
   - The control node fetches Debian's package once from a mirror of its own apt configuration, refuses it unless its
     SHA-256 is the pinned one, and keeps the data stream alone.
@@ -22,11 +21,8 @@ options:
     description: Path on the host.
     type: path
     default: /usr/share/xml/scap/ssg/content/ssg-debian13-ds.xml
-attributes:
-  check_mode:
-    support: full
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
 """
 
 EXAMPLES = r"""

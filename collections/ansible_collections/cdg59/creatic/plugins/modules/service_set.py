@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: service_set
 short_description: Units that must run, and units that must not
-version_added: 0.1.0
 description:
   - All units are asked in one call of systemctl.
   - A unit whose conditions are not met here is enabled and left to systemd.
@@ -28,8 +27,9 @@ options:
     type: list
     elements: str
     default: []
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -39,36 +39,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_names:
-  description: What changed, or would in check mode.
-  returned: always
-  type: list
-  elements: str
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any
+
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import service_set
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
-    StateError,
-    result,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+
+SPEC: dict[str, Any] = {
+    "on": {"type": "list", "elements": "str", "default": []},
+    "off": {"type": "list", "elements": "str", "default": []},
+    "jobs": {"type": "list", "elements": "str", "default": []},
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "on": {"type": "list", "elements": "str", "default": []},
-            "off": {"type": "list", "elements": "str", "default": []},
-            "jobs": {"type": "list", "elements": "str", "default": []},
-        },
-        supports_check_mode=True,
-    )
-    given = module.params
-    try:
-        changes = service_set.apply(given["on"], given["off"], given["jobs"], module.check_mode)
-    except StateError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result(changes))
+    converge(SPEC, lambda given, check: service_set.apply(given["on"], given["off"], given["jobs"], check))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sshd_commit
 short_description: Change files of /etc/ssh without locking anyone out
-version_added: 0.1.0
 description:
   - In one task, any number of files of C(/etc/ssh) (drop-ins, an authority's public key, principals) reach their
     wanted state, and C(sshd) is reloaded. A second run changes nothing.
@@ -16,7 +15,7 @@ description:
     connection) with the play's own key and sudo is proven to work already; the host arms a timed rollback; the files
     are installed, C(sshd) is reloaded; a second new login, with sudo, confirms. Else the host puts the old files back
     by itself within I(delay), even when it is cut from the control node or restarts meanwhile, and the task fails."
-  - The task must run with become, over C(ssh). Check mode and diff are supported.
+  - The task must run with become, over C(ssh).
 options:
   files:
     description:
@@ -42,8 +41,9 @@ options:
     description: Set by the action plugin.
     type: str
     default: ""
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: sysctl_set
 short_description: Keep kernel settings in one file, and in force
-version_added: 0.1.0
 description:
   - One call for any number of settings: the file is written, and what differs in the kernel is set.
 options:
@@ -20,8 +19,9 @@ options:
     description: Wanted value by key, as text.
     type: dict
     required: true
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
+  - cdg59.creatic.modules.diff
 """
 
 EXAMPLES = r"""
@@ -32,37 +32,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_names:
-  description: What changed, or would in check mode.
-  returned: always
-  type: list
-  elements: str
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
 from pathlib import Path
+from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import sysctl_set
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
-    StateError,
-    result,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+
+SPEC: dict[str, Any] = {
+    "path": {"type": "path", "required": True},
+    "settings": {"type": "dict", "required": True},
+}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "path": {"type": "path", "required": True},
-            "settings": {"type": "dict", "required": True},
-        },
-        supports_check_mode=True,
-    )
-    given = module.params
-    try:
-        changes = sysctl_set.apply(Path(given["path"]), given["settings"], module.check_mode)
-    except StateError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result(changes))
+    converge(SPEC, lambda given, check: sysctl_set.apply(Path(given["path"]), given["settings"], check))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: units
 short_description: Have systemd units run, now and after a reboot
-version_added: 0.1.0
 description:
   - One task brings any number of units to the state "enabled and active".
   - In check mode a unit that is not installed yet counts as a change.
@@ -22,8 +21,8 @@ options:
     description: Read the unit files again first.
     type: bool
     default: false
-author:
-  - Cre@tic (@cdg59)
+extends_documentation_fragment:
+  - cdg59.creatic.modules
 """
 
 EXAMPLES = r"""

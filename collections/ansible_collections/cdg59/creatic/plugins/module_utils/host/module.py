@@ -1,0 +1,44 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""How a module answers: the work is elsewhere, its refusals are in French."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Change, StateError, result
+
+
+def run(
+    spec: dict[str, Any],
+    work: Callable[[AnsibleModule], dict[str, Any]],
+    errors: tuple[type[Exception], ...] = (StateError,),
+    **options: Any,
+) -> None:
+    """Be a module, with check mode: read the arguments, do the work, answer.
+
+    Args:
+        spec: its arguments.
+        work: what it does; gives the answer, ``changed`` included.
+        errors: what the work raises when it cannot be done; their message is the module's.
+        options: further arguments of AnsibleModule.
+    """
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True, **options)
+    try:
+        answer = work(module)
+    except errors as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**answer)
+
+
+def converge(spec: dict[str, Any], apply: Callable[[dict[str, Any], bool], Sequence[Change]], **options: Any) -> None:
+    """Be a module that brings the machine to a state: changed, names and diff are those of the changes.
+
+    Args:
+        spec: its arguments.
+        apply: given them and whether nothing may change (check mode), makes the changes and gives them.
+        options: further arguments of AnsibleModule.
+    """
+    run(spec, lambda module: result(apply(module.params, module.check_mode)), **options)

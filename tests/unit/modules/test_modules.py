@@ -1,0 +1,87 @@
+"""Modules as ansible-doc shows them, and how they answer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Change, StateError
+
+from tests.patience import allowed
+
+TOP = Path(__file__).parents[3]
+MODULES = TOP / "collections" / "ansible_collections" / "cdg59" / "creatic" / "plugins" / "modules"
+NAMES = sorted(path.stem for path in MODULES.glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def shown() -> dict[str, Any]:
+    """What ansible-doc says of each module."""
+    command = [str(Path(sys.executable).with_name("ansible-doc")), "--type", "module", "--json"]
+    done = subprocess.run(
+        [*command, *(f"cdg59.creatic.{name}" for name in NAMES)],
+        cwd=TOP, capture_output=True, text=True, timeout=allowed(60), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_module_is_documented(shown: dict[str, Any], name: str) -> None:
+    found = shown[f"cdg59.creatic.{name}"]
+    documented = found["doc"]
+    assert documented["module"] == name
+    assert (documented["author"], documented["version_added"]) == (["Cre@tic (@cdg59)"], "0.1.0")
+    assert documented["short_description"] and documented["description"] and found["examples"]
+    supports = {key: one["support"] for key, one in documented["attributes"].items()}
+    assert supports["check_mode"] == ("none" if name == "csr_issue" else "full")
+    assert all(one["description"] for one in documented["attributes"].values())
+
+
+def test_what_changes_a_state_shows_its_names_and_a_diff(shown: dict[str, Any]) -> None:
+    found = [name for name in NAMES if "import converge" in (MODULES / f"{name}.py").read_text("utf-8")]
+    assert len(found) > 10
+    for name in found:
+        said = shown[f"cdg59.creatic.{name}"]
+        assert list(said["return"]) == ["changed_names"]
+        assert said["doc"]["attributes"]["diff_mode"]["support"] == "full"
+
+
+def answer(capsys: pytest.CaptureFixture[str], arguments: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
+    """What the module says, that brings a file to a content which must not be empty."""
+
+    def apply(given: dict[str, Any], check: bool) -> list[Change]:
+        if not given["content"]:
+            raise StateError("contenu vide : donnez-en un")
+        return [Change("f", "", f"{given['content']} {check}")]
+
+    with patch_module_args({**arguments, "_ansible_check_mode": check}), pytest.raises(SystemExit) as ended:
+        converge({"content": {"type": "str", "required": True}}, apply)
+    said: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert bool(said.get("failed")) == bool(ended.value.code)
+    return said
+
+
+def test_changes_are_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    said = answer(capsys, {"content": "x"}, check=True)
+    assert (said["changed"], said["changed_names"]) == (True, ["f"])
+    assert said["diff"] == [{"before": "", "after": "x True\n", "before_header": "f", "after_header": "f"}]
+
+
+def test_a_refusal_is_the_message_and_a_fault_is_not_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(capsys, {"content": ""})["msg"] == "contenu vide : donnez-en un"
+    assert "content" in answer(capsys, {})["msg"]
+
+    def faulty(_module: basic.AnsibleModule) -> dict[str, Any]:
+        raise KeyError("oubli")
+
+    with patch_module_args({}), pytest.raises(KeyError, match="oubli"):
+        run({}, faulty)
