@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from json import dumps as to_json
 from json import loads as from_json
 from pathlib import Path
@@ -37,8 +38,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as 
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Verification
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
@@ -196,23 +199,37 @@ def rollout(context: Context, communes: str, limit: str = "") -> None:
     done = _playbook(context, "journeys/rollout.yml", *arguments, env=output)
     evidence = _home() / "evidence"
     reported = [path.parent.name for path in (evidence / run_id).glob("*/preuve.json")]
-    problems = evidence_store.readiness(evidence, run_id, wanted or reported)
+    problems = follow.readiness(evidence, run_id, wanted or reported)
     for problem in problems:
         print(f"- {problem}")
     if not done or problems or not reported:
         raise Exit("Toutes les communes ne sont pas prêtes : corrigez puis relancez, le déploiement reprend.", code=1)
 
 
-@task(name="verify")
-def evidence_verify(context: Context) -> None:
-    """Vérifie toutes les preuves : empreintes, signatures, horodatages, chaînage."""
-    home = _home()
-    root = evidence_store.seal_keys(home).root
-    results = evidence_store.verify_all(home / "evidence", root) | archive_patch.verify_all(home, root)
-    results |= backup_drill.verify_all(home, root)
+_WHAT = {
+    "dossier": "dossier ou archive de preuves ; « tous » : ceux de ce poste de commande, et leur chaînage",
+    "racine": "certificat racine reçu par un autre canal ; par défaut celui de ce poste de commande",
+}
+
+
+def _verify(dossier: str, racine: str, everything: Callable[[Path], dict[str, Verification]]) -> None:
+    """Check one folder, or everything, and say what is wrong."""
+    root = Path(racine) if racine else evidence_store.seal_keys(_home()).root
+    try:
+        one = {Path(dossier).name: evidence_store.verify_one(Path(dossier), root)} if dossier != "tous" else {}
+        results = one or everything(root)
+    except evidence_store.EvidenceError as error:
+        raise Exit(str(error), code=2) from None
     print("\n".join(evidence_store.verification_lines(results)) or "Aucune preuve pour l'instant : fab rollout")
     if not all(result.intact for result in results.values()):
         raise Exit("Des preuves ont été modifiées ou ne sont pas scellées.", code=1)
+    print("".join(f"  signé par {result.signer}\n" for result in one.values()), end="")
+
+
+@task(name="verify", help=_WHAT)
+def evidence_verify(context: Context, dossier: str = "tous", racine: str = "") -> None:
+    """Vérifie les preuves : empreintes, signatures, horodatages, chaînage."""
+    _verify(dossier, racine, lambda root: evidence_store.verify_home(_home(), root))
 
 
 @task(
@@ -239,37 +256,23 @@ def audit(context: Context, limit: str = "", level: str = "") -> None:
             catalogue=controls.load(catalogue, dt.datetime.now(dt.UTC).date(), site),
             sources=[path for path in (catalogue, site) if path.is_file()],
         )
-        results, folder, archive = audit_run.Audit(order).perform()
+        results, folder = audit_run.Audit(order).perform()
     except (AuditError, controls.ControlsError) as error:
         raise Exit(f"L'audit est refusé : {error}", code=2) from None
     except KeyboardInterrupt:
         raise Exit("Audit interrompu : rien n'est gardé.", code=130) from None
     print("\n" + "\n".join(audit_run.synthesis(results, time.monotonic() - start)))
-    print(f"Rapport    : {folder / audit_store.REPORT}\nDossier    : {archive}")
+    print(f"Rapport    : {folder / audit_store.REPORT}\nDossier    : {folder}.tar.gz")
     if not results["verdict"]["conforme"]:
         raise Exit(code=1)
 
 
-@task(
-    name="verify",
-    help={
-        "dossier": "dossier ou archive d'audit ; « tous » : ceux de ce poste de commande, et leur chaînage",
-        "racine": "certificat racine reçu par un autre canal ; par défaut celui de ce poste de commande",
-    },
-)
+@task(name="verify", help=_WHAT)
 def audit_verify(context: Context, dossier: str, racine: str = "") -> None:
-    """Vérifie un dossier d'audit : empreintes, signature, horodatage."""
-    root = Path(racine) if racine else evidence_store.seal_keys(_home()).root
-    try:
-        if dossier == "tous":
-            lines, intact = audit_store.verify_all(_home(), root)
-        else:
-            lines, intact = audit_store.verify_one(Path(dossier), root)
-    except AuditError as error:
-        raise Exit(str(error), code=2) from None
-    print("\n".join(lines))
-    if not intact:
-        raise Exit("Un audit a été modifié, ou n'est pas scellé.", code=1)
+    """Vérifie un dossier d'audit, ou tous : empreintes, signature, horodatage."""
+    if dossier == "tous" and not evidence_store.runs(_home() / "audits"):
+        raise Exit("Aucun audit sur ce poste de commande : « fab audit » en fait un.", code=2)
+    _verify(dossier, racine, lambda root: evidence_store.verify_all(_home() / "audits", root))
 
 
 @task(name="list", help={"jours": "seulement ceux qui expirent dans ce délai", "statut": "valide, revoque…"})
@@ -361,7 +364,7 @@ def archive_patch_(context: Context, redemarrer: bool = False) -> None:
     home = _home()
     command = ["ansible-playbook", "-i", str(INVENTORY), "playbooks/journeys/patch_archive.yml"]
     status = archive_patch.run(home, [*command, *(["-e", "archive_patch_reboot=true"] if redemarrer else [])], TOP)
-    done = archive_patch.finished(home)
+    done = evidence_store.runs(archive_patch.folder(home))
     left = archive_patch.Patch(home).record
     print("\n".join(archive_patch.lines(left)))
     if status or left:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.scap import PROFILES
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.store import audits
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs
 
 from .conftest import ENVIRONMENT, HOME, REPO, command, cut_off, differences, on_host, state_of, wait_for_return
 
@@ -54,7 +54,7 @@ class Seen:
         self.before = {host: state_of(ADDRESSES[host]) for host in ADDRESSES}
         self.status, self.output = audit("--limit", f"commune_gondecourt:{GATEWAY}")
         self.after = {host: state_of(ADDRESSES[host]) for host in ADDRESSES}
-        self.folder = audits(HOME)[-1]
+        self.folder = runs(HOME / "audits")[-1]
         self.results = results_of(self.folder)
 
 
@@ -204,11 +204,11 @@ def test_the_documented_commands_check_it_without_us(bundle: Path) -> None:
     ],
 )
 def test_an_unknown_level_or_limit_is_refused(arguments: tuple[str, str], said: str) -> None:
-    before = audits(HOME)
+    before = runs(HOME / "audits")
     status, output = audit(*arguments)
     assert status == 2, output
     assert said in output and "Traceback" not in output
-    assert audits(HOME) == before
+    assert runs(HOME / "audits") == before
 
 
 def test_a_lost_machine_and_an_unwaived_failure_are_said(seen: Seen) -> None:
@@ -228,7 +228,7 @@ def test_a_lost_machine_and_an_unwaived_failure_are_said(seen: Seen) -> None:
         on_host(connector, "chmod 0640 /etc/shadow-")
         wait_for_return(ADDRESSES[PC])
     assert done and status == 1, output
-    results = results_of(audits(HOME)[-1])
+    results = results_of(runs(HOME / "audits")[-1])
     machines = {machine["nom"]: machine for machine in results["machines"]}
     assert machines[PC]["etat"] == "perdue", output
     assert machines[PC]["derive"] is None and machines[PC]["incident"]["raison"]
@@ -237,9 +237,9 @@ def test_a_lost_machine_and_an_unwaived_failure_are_said(seen: Seen) -> None:
     assert re.search(rf"✗ R\d+ .* : {CONNECTOR}$", output, re.MULTILINE), output
     assert re.search(rf"✗ {PC} : perdue", output), output
     assert results["verdict"]["machines_non_auditees"] == [PC]
-    page = (audits(HOME)[-1] / "rapport.html").read_text(encoding="utf-8")
+    page = (runs(HOME / "audits")[-1] / "rapport.html").read_text(encoding="utf-8")
     assert "Non conforme" in page and PC in page
-    assert verify(audits(HOME)[-1])[0] == 0
+    assert verify(runs(HOME / "audits")[-1])[0] == 0
 
 
 def test_the_next_audit_says_what_got_better_and_one_that_vanishes_is_missed(
@@ -247,13 +247,13 @@ def test_the_next_audit_says_what_got_better_and_one_that_vanishes_is_missed(
 ) -> None:
     status, output = audit("--limit", CONNECTOR)
     assert status == 0, output
-    trend = results_of(audits(HOME)[-1])["tendance"]
+    trend = results_of(runs(HOME / "audits")[-1])["tendance"]
     assert trend["ameliores"] and not trend["regresses"], trend
     shutil.copytree(HOME / "audits", tmp_path / "lab" / "audits")
     shutil.copytree(HOME / "pki" / "publie", tmp_path / "lab" / "pki" / "publie")
     monkeypatch.setitem(ENVIRONMENT, "CREATIC_HOME", str(tmp_path))
     status, output = verify("tous")
     assert status == 0, output
-    shutil.rmtree(audits(tmp_path / "lab")[-2])
+    shutil.rmtree(runs(tmp_path / "lab" / "audits")[-2])
     status, output = verify("tous")
     assert status == 1 and "a disparu" in output, output

@@ -12,9 +12,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import sha256
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
@@ -106,13 +103,8 @@ def test_the_ssh_authority_opens_and_signs(restored: Path, tmp_path: Path) -> No
 
 
 def test_every_evidence_verifies_in_its_chain(restored: Path) -> None:
-    root = evidence_store.seal_keys(restored).root
-    results = evidence_store.verify_all(restored / "evidence", root)
-    results |= archive_patch.verify_all(restored, root) | backup_drill.verify_all(restored, root)
+    results = evidence_store.verify_home(restored, evidence_store.seal_keys(restored).root)
     assert {name: one.faults for name, one in results.items() if not one.intact} == {}
-    if audit_store.audits(restored):
-        lines, intact = audit_store.verify_all(restored, root)
-        assert intact, lines
 
 
 def opens(file: Path, password: bytes) -> bool:

@@ -16,7 +16,7 @@ from ansible.template import Templar, trust_as_template
 from ansible_collections.cdg59.creatic.plugins.action.archive_patch import report, reports
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive.patch import Patch, PatchError
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import chain as evidence_chain
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from creatic_archive import copies
 
 from .room_harness import NODES, NOW, room
@@ -44,7 +44,7 @@ def test_nodes_are_done_in_order_and_the_record_is_sealed(home: Path, monkeypatc
         patch.begin(name)
         patch.end(name, FACTS, room(), NOW, 0)
     sealed: list[Path] = []
-    monkeypatch.setattr(evidence_chain, "seal", lambda folder, _keys: sealed.append(folder))
+    monkeypatch.setattr(evidence_store, "seal", lambda folder, _keys: sealed.append(folder))
     folder, unsealed = patch.close()
     assert (len(sealed), unsealed) == (1, "")
     assert json.loads((folder / "correctifs.json").read_text("utf-8"))["sauvegarde"] == "hier"

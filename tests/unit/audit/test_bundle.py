@@ -21,7 +21,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as 
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealError, SealKeys
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import EvidenceError
 from lxml import html
 
 from .conftest import Catalogue, collected, example, target
@@ -43,13 +44,13 @@ def make_bundle(home: Path, keys: SealKeys, arf: bytes) -> tuple[Path, Path]:
         (staging / folder).mkdir()
     (staging / "junit" / "tdt_connector.xml").write_text("<testsuites/>")
     (staging / "catalogue" / "controls.yml").write_text("[]\n")
-    before, pins = audit_store.previous_results(home)
-    results = example(before) | {"audit": name, "precedent": pins}
-    audit_store.write_json(staging / audit_store.RESULTS, results)
+    results = example(audit_store.previous_results(home)) | {"audit": name}
     (staging / audit_store.OSCAL).write_text(audit_oscal.assessment_results(results), encoding="utf-8")
     (staging / audit_store.REPORT).write_text(audit_page.report(results), encoding="utf-8")
     (staging / audit_store.PDF).write_bytes(b"%PDF-1.7 drawn by test_pdf, it is slow\n%%EOF")
-    return audit_store.publish(home, staging, name, keys)
+    with evidence_store.closing(home / "audits") as finished:
+        made, _ = evidence_store.publish(staging, finished, audit_store.RESULTS, results, {}, keys)
+    return made, made.with_name(f"{name}.tar.gz")
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def bundle(home: Path, keys: SealKeys, arf: bytes) -> tuple[Path, Path]:
 
 def test_folder_and_archive_verify(bundle: tuple[Path, Path], keys: SealKeys) -> None:
     for one in bundle:
-        result = audit_store.verify_bundle(one, keys.root)
+        result = evidence_store.verify_one(one, keys.root)
         assert result.intact, result.faults
         assert result.signer and "Signature des preuves" in result.signer
         assert result.sealed_at is not None
@@ -80,7 +81,7 @@ def flip(path: Path) -> None:
 @pytest.mark.parametrize("name", [*NAMES, "empreintes.sha256", "signature.p7s", "horodatage.tsr"])
 def test_one_changed_byte_is_named(bundle: tuple[Path, Path], keys: SealKeys, name: str) -> None:
     flip(bundle[0] / name)
-    faults = dict(audit_store.verify_bundle(bundle[0], keys.root).faults)
+    faults = dict(evidence_store.verify_one(bundle[0], keys.root).faults)
     assert name in faults
     # Nothing else is accused, but for what the seal's own files need of each other.
     if name != "empreintes.sha256":
@@ -90,7 +91,7 @@ def test_one_changed_byte_is_named(bundle: tuple[Path, Path], keys: SealKeys, na
 def test_a_missing_and_an_added_file_are_named(bundle: tuple[Path, Path], keys: SealKeys) -> None:
     (bundle[0] / "rapport.pdf").unlink()
     (bundle[0] / "machines" / "added.txt").write_text("x")
-    faults = dict(audit_store.verify_bundle(bundle[0], keys.root).faults)
+    faults = dict(evidence_store.verify_one(bundle[0], keys.root).faults)
     assert "supprimé" in faults["rapport.pdf"]
     assert "ajouté" in faults["machines/added.txt"]
 
@@ -98,13 +99,13 @@ def test_a_missing_and_an_added_file_are_named(bundle: tuple[Path, Path], keys: 
 @pytest.mark.parametrize("name", ["empreintes.sha256", "signature.p7s", "horodatage.tsr"])
 def test_without_its_seal_a_bundle_does_not_verify(bundle: tuple[Path, Path], keys: SealKeys, name: str) -> None:
     (bundle[0] / name).unlink()
-    assert name in dict(audit_store.verify_bundle(bundle[0], keys.root).faults)
+    assert name in dict(evidence_store.verify_one(bundle[0], keys.root).faults)
 
 
 def test_a_tampered_archive_is_refused(bundle: tuple[Path, Path], keys: SealKeys, tmp_path: Path) -> None:
     flip(bundle[1])
-    with pytest.raises(AuditError, match="abîmée"):
-        audit_store.verify_bundle(bundle[1], keys.root)
+    with pytest.raises(EvidenceError, match="abîmée"):
+        evidence_store.verify_one(bundle[1], keys.root)
 
 
 def test_a_hostile_archive_writes_nothing_outside(keys: SealKeys, tmp_path: Path) -> None:
@@ -112,8 +113,8 @@ def test_a_hostile_archive_writes_nothing_outside(keys: SealKeys, tmp_path: Path
     (tmp_path / "x").write_text("x")
     with tarfile.open(evil, "w:gz") as archive:
         archive.add(tmp_path / "x", arcname="../../outside")
-    with pytest.raises(AuditError, match="n'est pas une archive d'audit"):
-        audit_store.verify_bundle(evil, keys.root)
+    with pytest.raises(EvidenceError, match="n'est pas une archive de preuves"):
+        evidence_store.verify_one(evil, keys.root)
 
 
 @pytest.mark.parametrize("what", ["absent", "empty folder", "text"])
@@ -123,15 +124,15 @@ def test_what_is_no_bundle_is_said_in_french(keys: SealKeys, tmp_path: Path, wha
         target.mkdir()
     elif what == "text":
         target.write_text("x")
-    with pytest.raises(AuditError, match=r"aucun dossier|n'est pas un dossier d'audit|n'est pas une archive"):
-        audit_store.verify_bundle(target, keys.root)
+    with pytest.raises(EvidenceError, match=r"aucun dossier|n'est pas un dossier de preuves|n'est pas une archive"):
+        evidence_store.verify_one(target, keys.root)
 
 
 def test_another_authority_is_refused(bundle: tuple[Path, Path], tmp_path: Path) -> None:
     from tests.unit.evidence.conftest import make_authority
 
     stranger = make_authority(tmp_path / "stranger")
-    faults = dict(audit_store.verify_bundle(bundle[0], stranger.root).faults)
+    faults = dict(evidence_store.verify_one(bundle[0], stranger.root).faults)
     assert "ne vient pas de l'autorité du groupement" in faults["horodatage.tsr"] + faults.get("signature.p7s", "")
 
 
@@ -161,19 +162,23 @@ def test_audits_are_chained(home: Path, keys: SealKeys, arf: bytes, monkeypatch:
     names = iter(["2026-11-25T040000Z", "2026-11-25T050000Z", "2026-11-25T060000Z"])
     monkeypatch.setattr(evidence_store, "new_run_id", lambda: next(names))
     folders = [make_bundle(home, keys, arf)[0] for _ in range(3)]
-    assert audit_store.verify_chain(home) == []
+    found = evidence_store.verify_all(home / "audits", keys.root)
+    assert [*found] == [f"{folder.name}{end}" for end in ("", ".tar.gz") for folder in folders]
+    assert all(one.intact for one in found.values())
     flip(folders[0] / "signature.p7s")
-    assert audit_store.verify_chain(home)[0][0] == "2026-11-25T040000Z/signature.p7s"
+    assert "signature.p7s" in dict(evidence_store.verify_all(home / "audits", keys.root)[folders[0].name].faults)
     shutil.rmtree(folders[1])
-    assert ("2026-11-25T060000Z", "l'audit 2026-11-25T050000Z a disparu") in audit_store.verify_chain(home)
+    assert evidence_store.verify_all(home / "audits", keys.root)[folders[2].name].faults == [
+        ("resultats.json", "chaîne rompue : le passage 2026-11-25T050000Z a disparu")
+    ]
 
 
 def test_nothing_is_published_when_it_cannot_be_sealed(home: Path, keys: SealKeys, arf: bytes, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    with pytest.raises(AuditError, match="ne peut pas être scellé"):
+    with pytest.raises(SealError, match="introuvable"):
         make_bundle(home, replace(keys, chain=tmp_path / "absent.pem"), arf)
-    assert audit_store.audits(home) == []
+    assert evidence_store.runs(home / "audits") == []
     assert not list((home / "audits").glob("*.tar.gz"))
 
 
@@ -196,7 +201,7 @@ def test_an_interrupted_audit_leaves_nothing_that_verifies(
     for name, step in steps.items():
         monkeypatch.setattr(audit, name, interrupted if name == moment else step)
     if moment == "publish":
-        monkeypatch.setattr(audit_store, "publish", interrupted)
+        monkeypatch.setattr(evidence_store, "publish", interrupted)
     with pytest.raises(KeyboardInterrupt):
         audit.perform()
     assert [path.name for path in (home / "audits").iterdir() if path.name != ".verrou"] == []
@@ -305,7 +310,7 @@ def test_an_answer_without_its_facts_is_refused(tmp_path: Path, missing: tuple[s
 
 
 def test_a_result_of_openscap_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (audit_store._MAX_BYTES, audit_store._MAX_ARF) == (4 * 1024**3, 256 * 1024**2)
+    assert (evidence_store._MAX_BYTES, audit_store._MAX_ARF) == (4 * 1024**3, 256 * 1024**2)
     monkeypatch.setattr(audit_store, "_MAX_ARF", 2 * 1024**2)
     report = collected()
     for size, good in ((2 * 1024**2, True), (2 * 1024**2 + 1, False)):
@@ -335,36 +340,35 @@ def test_an_archive_that_is_none_of_ours_is_refused(
 ) -> None:
     for names in (("a/x", "b/x"), ("fichier",)):
         path = packed(tmp_path / "x.tar.gz", *names)
-        with pytest.raises(AuditError, match=r"^x.tar.gz : l'archive doit contenir un seul dossier, celui de l'audit$"):
-            audit_store.verify_bundle(path, keys.root)
-    with pytest.raises(AuditError, match=r"x.tar.gz n'est pas un dossier d'audit$"):
-        audit_store.verify_bundle(packed(tmp_path / "x.tar.gz", "a/x"), keys.root)
-    monkeypatch.setattr(audit_store, "_MAX_BYTES", 10)
-    with pytest.raises(AuditError, match=r"^x.tar.gz : contenu démesuré, refusé$"):
-        audit_store.verify_bundle(packed(tmp_path / "x.tar.gz", "a/x", "a/y", size=6), keys.root)
-    with pytest.raises(AuditError, match=r"absente.pem est introuvable : donnez la racine"):
-        audit_store.verify_bundle(tmp_path, tmp_path / "absente.pem")
+        with pytest.raises(
+            EvidenceError, match=r"^x.tar.gz : l'archive doit contenir un seul dossier, celui du passage$"
+        ):
+            evidence_store.verify_one(path, keys.root)
+    with pytest.raises(EvidenceError, match=r"x.tar.gz n'est pas un dossier de preuves$"):
+        evidence_store.verify_one(packed(tmp_path / "x.tar.gz", "a/x"), keys.root)
+    monkeypatch.setattr(evidence_store, "_MAX_BYTES", 10)
+    with pytest.raises(EvidenceError, match=r"^x.tar.gz : contenu démesuré, refusé$"):
+        evidence_store.verify_one(packed(tmp_path / "x.tar.gz", "a/x", "a/y", size=6), keys.root)
+    with pytest.raises(EvidenceError, match=r"absente.pem est introuvable : donnez la racine"):
+        evidence_store.verify_one(tmp_path, tmp_path / "absente.pem")
 
 
-def test_all_audits_of_a_control_node_are_verified(
-    home: Path, keys: SealKeys, arf: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(AuditError, match=r"^aucun audit sur ce poste de commande : « fab audit » en fait un$"):
-        audit_store.verify_all(home, keys.root)
+def test_an_audit_without_its_archive_is_not_intact(home: Path, keys: SealKeys, arf: bytes) -> None:
     folder, archive = make_bundle(home, keys, arf)
-    lines, intact = audit_store.verify_all(home, keys.root)
-    assert intact
-    assert len([line for line in lines if folder.name in line]) == 2
-    one, good = audit_store.verify_one(folder, keys.root)
-    assert good
-    assert one[-1].startswith("  signé par ")
+
+    def faults(name: str) -> list[tuple[str, str]]:
+        return evidence_store.verify_all(home / "audits", keys.root)[name].faults
+
+    assert (faults(folder.name), faults(archive.name)) == ([], [])
     archive.unlink()
-    lines, intact = audit_store.verify_all(home, keys.root)
-    assert not intact
-    assert any("absent : l'archive de cet audit a été supprimée" in line for line in lines)
+    assert faults(archive.name) == [(archive.name, "absent : l'archive de cet audit a été supprimée")]
     archive.write_bytes(b"oups")
-    assert not audit_store.verify_all(home, keys.root)[1]
-    flip(folder / audit_store.REPORT)
-    one, good = audit_store.verify_one(folder, keys.root)
-    assert not good
-    assert not any("signé par" in line for line in one)
+    assert "abîmée" in faults(archive.name)[0][1]
+    assert faults(folder.name) == []
+
+
+def test_an_audit_killed_while_it_was_packed_does_not_keep_the_next(home: Path, keys: SealKeys, arf: bytes) -> None:
+    (home / "audits" / ".en-cours-2026-11-24T080000Z").mkdir()
+    (home / "audits" / ".en-cours-2026-11-24T080000Z.tar.gz").write_bytes(b"half")
+    folder, archive = make_bundle(home, keys, arf)
+    assert {path.name for path in (home / "audits").iterdir()} == {".verrou", folder.name, archive.name}

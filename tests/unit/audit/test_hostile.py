@@ -82,10 +82,10 @@ def concluded(home: Path, folder: Path, reports: dict[str, Any]) -> dict[str, An
         results |= {"operateur": "o", "code": "", "inventaire": "lab", "perimetre": "x", "niveau_impose": None}
         results |= {"contenu_openscap": {"paquet": "x", "sha256": "5" * 64}, "catalogue": {}, "precedent": None}
         results |= {"derogations": [], "tendance": None, "durees_s": {}}
-        audit_store.write_json(folder / "resultats.json", results)
+        evidence_store.write_json(folder / "resultats.json", results)
         (folder / "rapport.html").write_text(audit_page.report(results), encoding="utf-8")
     finally:
-        audit_store.discard(audit.staging)
+        evidence_store.discard_run(audit.staging)
     return results
 
 

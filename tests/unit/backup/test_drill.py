@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.access import Access
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
+
+from tests.unit.evidence.conftest import make_authority
 
 TOP = Path(__file__).parents[3]
 
@@ -35,6 +38,26 @@ def test_the_figures_are_those_of_the_last_drill_of_each_machine(tmp_path: Path)
     assert 'creatic_drill_rto_seconds{client="mairie"} 95\n' in text
     assert 'creatic_drill_good{client="poste-de-commande"} 0\n' in text
     assert 'creatic_drill_rpo_seconds{client="poste-de-commande"} -1\n' in text
+
+
+def test_drills_are_sealed_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = make_authority(tmp_path / "autorite")
+    monkeypatch.setattr(evidence_store, "seal_keys", lambda _home: keys)
+    inventory = {"tdt_connector": {"hosts": ["mairie"]}, "_meta": {"hostvars": {}}}
+    monkeypatch.setattr(backup_drill, "read_inventory", lambda *_: inventory)
+    for name, done in (("_inventory", None), ("_restore", False), ("_destroy", None)):
+        monkeypatch.setattr(backup_drill.Drill, name, lambda *_, done=done: done)
+    home = tmp_path / "etat"
+    (home / "sauvegardes" / "mairie").mkdir(parents=True)
+    (home / "sauvegardes" / "mairie" / "inscrit").touch()
+    (home / "exercices" / ".en-cours-2026-11-24T080000Z").mkdir(parents=True)  # of a drill that was cut off
+    order = backup_drill.Order(tmp_path, tmp_path, home, "tdt_connector")
+    made = [backup_drill.prepare(order, "moi@poste").perform() for _ in range(2)]
+    assert [unsealed for _, _, unsealed in made] == ["", ""]
+    assert made[1][0]["precedent"]["passage"] == made[0][1].name
+    assert sorted(path.name for path in (home / "exercices").glob("*/")) == sorted(one.name for _, one, _ in made)
+    assert all(one.intact for one in evidence_store.verify_home(home, keys.root).values())
+    assert "Restauration en échec" in (made[0][1] / backup_drill.PAGE).read_text(encoding="utf-8")
 
 
 def test_what_a_restoration_refused_is_in_its_evidence() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import Outcome, close_run
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     REQUIRED,
     Commune,
@@ -16,7 +17,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     now,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Credential, SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import Outcome, close_run, open_run
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import open_run
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec

@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 
 KINDS = {
@@ -32,18 +28,27 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "avant"
 
 
-def verified(home: Path) -> Mapping[str, list[str]]:
-    """What each folder is blamed for: lines, by kind."""
-    root = home / "racine.pem"
-    found = evidence_store.verify_all(home / "evidence", root)
-    lines = {"evidence": evidence_store.verification_lines(found), "audits": audit_store.verify_all(home, root)[0]}
-    lines["correctifs"] = evidence_store.verification_lines(archive_patch.verify_all(home, root))
-    lines["exercices"] = evidence_store.verification_lines(backup_drill.verify_all(home, root))
-    return {kind: [line for line in told if line.startswith("✗")] for kind, told in lines.items()}
+def verified(home: Path) -> dict[str, list[str]]:
+    """What is wrong, by kind."""
+    lines = evidence_store.verification_lines(evidence_store.verify_home(home, home / "racine.pem"))
+    bad = [line for line in lines if line.startswith("✗")]
+    return {
+        kind: [line for line in bad if (f" {kind}/" in line) or (kind == "evidence" and "/2026" not in line)]
+        for kind in KINDS
+    }
 
 
 def test_what_was_sealed_before_verifies(home: Path) -> None:
+    assert len(evidence_store.verify_home(home, home / "racine.pem")) == 11  # eight, an entry page, two archives
     assert verified(home) == {kind: [] for kind in KINDS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_folder_that_was_carried_away_verifies(home: Path, tmp_path: Path, kind: str) -> None:
+    copy = (home / kind / KINDS[kind][0]).rename(tmp_path / "copie")
+    assert evidence_store.verify_one(copy, home / "racine.pem").intact
+    (copy / KINDS[kind][2]).write_bytes(b"")
+    assert not evidence_store.verify_one(copy, home / "racine.pem").intact
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,9 +13,10 @@ from ansible_collections.cdg59.creatic.plugins.callback.rollout import (
     failure_message,
     restriction,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostInfo
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import RUN_FOLDER, lock_commune
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import lock_commune
 
 from .conftest import commune, proofs
 

@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import chain as evidence_chain
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SEAL_FILES, SealKeys, seal
 
 NAMES = [f"2026-11-2{day}T080000Z" for day in (4, 5, 6)]
 RESULTS = "exercice.json"
 
 
 @pytest.fixture
-def base(tmp_path: Path, keys: SealKeys, monkeypatch: pytest.MonkeyPatch) -> Path:
+def base(tmp_path: Path, keys: SealKeys) -> Path:
     """Three sealed folders, and one that was cut off."""
-    monkeypatch.setattr(evidence_store, "seal_keys", lambda _home: keys)
     folder = tmp_path / "exercices"
     for name in NAMES:
-        add(folder, name)
+        add(folder, name, keys)
     (folder / ".en-cours-2026-11-27T080000Z").mkdir()
     return folder
 
 
-def add(folder: Path, name: str) -> None:
-    staging = folder / f".en-cours-{name}"
-    staging.mkdir(parents=True)
-    record = {"precedent": evidence_chain.precedent(evidence_chain.finished(folder))}
-    (staging / RESULTS).write_text(json.dumps(record), encoding="utf-8")
-    assert evidence_chain.close(staging, folder / name, folder.parent) == ""
+def add(folder: Path, name: str, keys: SealKeys) -> None:
+    _, staging = evidence_store.open_run(folder, "alice", name)
+    with evidence_store.closing(folder) as finished:
+        made = evidence_store.publish(staging, finished, RESULTS, {"fin": name}, {"rapport.html": str}, keys)
+    assert made == (folder / name, "")
+    assert "precedent" in (made[0] / "rapport.html").read_text(encoding="utf-8")
 
 
 def faulty(base: Path, keys: SealKeys) -> dict[str, list[str]]:
     """Files in fault, by folder that is not intact."""
-    found = evidence_chain.verify_all(base, RESULTS, keys.root)
+    found = evidence_store.verify_home(base.parent, keys.root)
     return {name: [file for file, _ in one.faults] for name, one in found.items() if not one.intact}
 
 
 def test_an_untouched_chain_is_intact(base: Path, keys: SealKeys) -> None:
-    assert list(evidence_chain.verify_all(base, RESULTS, keys.root)) == [f"exercices/{name}" for name in NAMES]
+    found = evidence_store.verify_home(base.parent, keys.root)
+    assert list(found) == [f"exercices/{name}" for name in NAMES]
     assert faulty(base, keys) == {}
 
 
@@ -51,20 +49,27 @@ def test_a_lost_folder_is_seen_by_the_next(base: Path, keys: SealKeys, lost: int
     assert faulty(base, keys) == {f"exercices/{NAMES[lost + 1]}": [RESULTS]}
 
 
-def test_a_folder_sealed_again_is_seen_by_the_next(base: Path, keys: SealKeys, tmp_path: Path) -> None:
-    staging = base / f".en-cours-{NAMES[1]}"
-    (base / NAMES[1]).rename(staging)
-    evidence_chain.close(staging, base / NAMES[1], tmp_path)
-    assert faulty(base, keys) == {f"exercices/{NAMES[2]}": [RESULTS]}
+def test_a_folder_sealed_again_is_seen_by_the_next(base: Path, keys: SealKeys) -> None:
+    for name in SEAL_FILES:
+        (base / NAMES[1] / name).unlink()
+    seal(base / NAMES[1], keys)
+    assert faulty(base, keys) == {f"exercices/{NAMES[1]}": ["signature.p7s", "horodatage.tsr"]}
 
 
 def test_an_added_folder_is_seen(base: Path, keys: SealKeys) -> None:
     (base / NAMES[2]).rename(base / ".aside")
-    add(base, "2026-11-25T120000Z")
+    add(base, "2026-11-25T120000Z", keys)
     (base / ".aside").rename(base / NAMES[2])
-    assert faulty(base, keys) == {f"exercices/{NAMES[2]}": [RESULTS]}
+    found = evidence_store.verify_all(base, keys.root)
+    assert found[NAMES[2]].faults == [(RESULTS, "chaîne rompue : un passage antérieur a été ajouté")]
 
 
 def test_a_changed_byte_is_named(base: Path, keys: SealKeys) -> None:
-    (base / NAMES[0] / RESULTS).write_text("{}", encoding="utf-8")
+    (base / NAMES[0] / RESULTS).write_text("[]", encoding="utf-8")
     assert faulty(base, keys) == {f"exercices/{NAMES[0]}": [RESULTS]}
+
+
+def test_without_a_root_nothing_is_judged(base: Path, tmp_path: Path) -> None:
+    assert evidence_store.verify_all(tmp_path / "aucun", tmp_path / "absente.pem") == {}
+    with pytest.raises(evidence_store.EvidenceError, match=r"absente.pem est introuvable : donnez la racine"):
+        evidence_store.verify_all(base, tmp_path / "absente.pem")

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.callback.rollout import CallbackModule, failure_message
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.page import value
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import ANSWERS, HostRun, day
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import RUN_FOLDER
 
 from .conftest import commune, new_run, play, proven
 

@@ -15,18 +15,16 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import Outcome, close_run, readiness
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import Commune, HostRun
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SEAL_FILES, SealKeys
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
     EvidenceError,
     LockRefused,
-    Outcome,
-    close_run,
     lock_commune,
     lock_holder,
     open_run,
     playbook_pid,
-    readiness,
     runs,
     seal_pins,
     unlock_communes,

@@ -13,8 +13,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.act import RECEIPT, receipt_fault
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError, checked
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.files import receive_files
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import RUN_FOLDER
 
 
 class FilesRefused(AnsibleActionFail):

@@ -25,7 +25,7 @@ from ansible import constants as C
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     PHASES,
     PROFILES,
@@ -263,7 +263,7 @@ class CallbackModule(CallbackBase):
         if not self.check:
             wanted = os.environ.get("CREATIC_ROLLOUT_ID", "")
             run_id, self.staging = store.open_run(self.home / "evidence", operator, wanted)
-            os.environ[store.RUN_FOLDER] = str(self.staging)
+            os.environ[follow.RUN_FOLDER] = str(self.staging)
             atexit.register(self._interrupted)
         self.run = Run(run_id, self._started, operator, self.source, limits)
         self.run.hosts = {name: HostRun() for name in hosts}
@@ -400,7 +400,7 @@ class CallbackModule(CallbackBase):
     def _conclude(self, run: Run) -> None:
         assert self.staging is not None  # noqa: S101 - set with `run`, except in check mode
         evidence = self.home / "evidence"
-        outcome = store.close_run(evidence, self.staging, run, self.communes, store.seal_keys(self.home))
+        outcome = follow.close_run(evidence, self.staging, run, self.communes, store.seal_keys(self.home))
         atexit.unregister(self._interrupted)
         store.unlock_communes(self.home / "verrous", self._pid)
         color = sys.stdout.isatty()

@@ -6,7 +6,7 @@ Layout, on the control node::
 
     correctifs/en-cours.json             a patch that goes on, or was interrupted: the next run takes it up
     correctifs/arret                     somebody asked to stop: the node at work is finished, no other one is begun
-    correctifs/2026-11-25T010504Z/       one sealed folder per finished patch: correctifs.json, rapport.html, the seal
+    correctifs/2026-11-25T010504Z/       one sealed folder per finished patch, see evidence/store
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -30,15 +29,13 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.archive.room import 
     faults,
     missing_copies,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import chain as evidence_chain
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import count, day_and_hour, duration, now
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Verification
 
 LOCK = "salle-archives"
 DOING = "une mise à jour de la salle d'archives"
-RESULTS = "correctifs.json"
+RESULTS = evidence_store.PATCH
 _STALE_S = 24 * 3600  # what was patched before, in a run that was interrupted, is patched again
 DONE, AT_WORK, FAILED = "fait", "en_cours", "echec"
 WORDS = {DONE: "fait", AT_WORK: "interrompu", FAILED: "échec", "": "à faire"}
@@ -228,31 +225,16 @@ class Patch:
         left = [name for name, node in self.record["noeuds"].items() if node["etat"] != DONE]
         if left:
             raise PatchError(f"il reste {', '.join(left)} : relancez fab archive.patch")
-        base = folder(self.home)
-        self.record |= {
-            "fin": now().isoformat(timespec="seconds"),
-            "precedent": evidence_chain.precedent(finished(self.home)),
-        }
-        name = str(self.record["passage"])
-        staging = base / f".en-cours-{name}"
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(mode=0o700)
-        evidence_store.write_text(staging / RESULTS, json.dumps(self.record, ensure_ascii=False, indent=2))
-        evidence_store.write_text(staging / "rapport.html", page(self.record))
-        target = base / name
-        unsealed = evidence_chain.close(staging, target, self.home)
+        base, keys = folder(self.home), evidence_store.seal_keys(self.home)
+        self.record["fin"] = now().isoformat(timespec="seconds")
+        try:
+            _, staging = evidence_store.open_run(base, self.record["operateur"], self.record["passage"])
+        except evidence_store.EvidenceError as error:
+            raise PatchError(str(error)) from None
+        with evidence_store.closing(base) as finished:
+            sealed = evidence_store.publish(staging, finished, RESULTS, self.record, {"rapport.html": page}, keys)
         self.path.unlink()
-        return target, unsealed
-
-
-def finished(home: Path) -> list[Path]:
-    """Folders of the finished patches, oldest first."""
-    return evidence_chain.finished(folder(home))
-
-
-def verify_all(home: Path, root: Path) -> dict[str, Verification]:
-    """Check every finished patch, and that each one follows the one before."""
-    return evidence_chain.verify_all(folder(home), RESULTS, root)
+        return sealed
 
 
 # -- What is shown ------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import stor
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.redaction import redact
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import count, duration, explain, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealError
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
 
 # Test benches are audited when they are named.
@@ -270,7 +271,7 @@ class Audit:
     def conclude(self, found: Sequence[audit_verdict.Found]) -> dict[str, Any]:
         """Judge, and write every part of the bundle but the seal."""
         order = self.order
-        before, pins = audit_store.previous_results(order.home)
+        before = audit_store.previous_results(order.home)
         catalogue = self.staging / "catalogue"
         catalogue.mkdir()
         for source in order.sources:
@@ -289,14 +290,12 @@ class Audit:
             "catalogue": {
                 path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(catalogue.iterdir())
             },
-            "precedent": pins,
             **audit_verdict.assess(found, order.catalogue),
         }
         results["derogations"] = audit_verdict.waivers_used(results)
         results["tendance"] = audit_verdict.trend(before, results)
         results["durees_s"] = self.seconds
         audit_store.clear_notes(self.staging)
-        audit_store.write_json(self.staging / audit_store.RESULTS, results)
         oscal = audit_oscal.assessment_results(results)
         (self.staging / audit_store.OSCAL).write_text(oscal, encoding="utf-8")
         page = audit_page.report(results)
@@ -304,11 +303,24 @@ class Audit:
         audit_page.write_pdf(page, self.staging / audit_store.PDF)
         return results
 
-    def perform(self) -> tuple[dict[str, Any], Path, Path]:
+    def publish(self, results: dict[str, Any]) -> Path:
+        """Seal and pack the bundle; gives its folder.
+
+        Raises:
+            AuditError: it cannot be sealed, and nothing is published.
+        """
+        keys = evidence_store.seal_keys(self.order.home)
+        try:
+            with evidence_store.closing(self.order.home / "audits") as finished:
+                return evidence_store.publish(self.staging, finished, audit_store.RESULTS, results, {}, keys)[0]
+        except SealError as error:
+            raise AuditError(f"le dossier d'audit ne peut pas être scellé : {error}") from error
+
+    def perform(self) -> tuple[dict[str, Any], Path]:
         """Do it all.
 
         Returns:
-            Results, folder and archive of the bundle.
+            Results, and folder of the bundle.
 
         Raises:
             AuditError: nothing was published, the reason is in French.
@@ -322,15 +334,13 @@ class Audit:
             targets = audit_store.read_plan(self.staging)
             checks = self.test(targets)
             results = self.conclude(self.gather(targets, checks))
-            folder, archive = audit_store.publish(
-                self.order.home, self.staging, self.name, evidence_store.seal_keys(self.order.home)
-            )
+            folder = self.publish(results)
         except BaseException:
-            audit_store.discard(self.staging)
+            evidence_store.discard_run(self.staging)
             raise
         finally:
             signal.signal(signal.SIGTERM, previous)
-        return results, folder, archive
+        return results, folder
 
 
 def synthesis(results: Mapping[str, Any], seconds: float) -> list[str]:

@@ -6,9 +6,8 @@ The control node's is put back in a folder of its own, which its tests open.
 
 Layout, on the control node::
 
-    exercices/.en-cours-<id>/            a drill that goes on, or was cut off; never taken for evidence
-    exercices/2026-11-25T010504Z/        one sealed folder per drill, good or not: exercice.json, rapport.html, the seal
-        ansible.log essais.xml constats.json
+    exercices/2026-11-25T010504Z/        one sealed folder per drill, good or not, see evidence/store
+        exercice.json rapport.html ansible.log essais.xml essais.log
     metriques/exercices.prom             figures of the last one of each machine
 """
 
@@ -30,18 +29,16 @@ from typing import Any
 from xml.etree import ElementTree
 
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import chain as evidence_chain
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration, now, size
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Verification
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
 
 MACHINE, ADDRESS = "exercice", "10.59.8.10"
 CONTROL = "poste-de-commande"
 PROFILES = ("tdt_connector", "archive_gateway", "ged", "parapheur", "deliberations", "passerelle", CONTROL)
-RESULTS, PAGE = "exercice.json", "rapport.html"
+RESULTS, PAGE = evidence_store.DRILL, "rapport.html"
 LOCK, DOING = "exercice-de-restauration", "un exercice de restauration"
 # Flows of a restored machine: it must reach nothing that the one it copies works with.
 CLOSED = {"firewall_rules": "{{ base_firewall + backup_client_firewall }}"}
@@ -145,10 +142,10 @@ class Drill:
             evidence_store.lock_commune(order.home / "verrous", LOCK, os.getpid(), operator, DOING)
         except evidence_store.LockRefused as error:
             raise DrillError(f"{error}. Attendez sa fin, puis relancez.") from None
-        self.id = evidence_store.new_run_id()
-        self.folder = folder(order.home) / f".en-cours-{self.id}"
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, mode=0o700)
+        try:
+            self.id, self.folder = evidence_store.open_run(folder(order.home), operator)
+        except evidence_store.EvidenceError as error:
+            raise DrillError(str(error)) from None
         self.scratch = self.folder / "poste"  # inventory, authority and keys of the drill: not kept
         self.record: dict[str, Any] = {
             "version": 1,
@@ -255,12 +252,10 @@ class Drill:
             self.record["rpo_s"] = max(0, round((began - datetime.fromisoformat(date)).total_seconds()))
 
     def _close(self) -> tuple[dict[str, Any], Path, str]:
-        self.record["precedent"] = evidence_chain.precedent(finished(self.order.home))
         (self.folder / "constats.json").unlink(missing_ok=True)
-        evidence_store.write_text(self.folder / RESULTS, json.dumps(self.record, ensure_ascii=False, indent=2))
-        evidence_store.write_text(self.folder / PAGE, page(self.record))
-        target = self.folder.with_name(self.id)
-        unsealed = evidence_chain.close(self.folder, target, self.order.home)
+        keys = evidence_store.seal_keys(self.order.home)
+        with evidence_store.closing(folder(self.order.home)) as finished:
+            target, unsealed = evidence_store.publish(self.folder, finished, RESULTS, self.record, {PAGE: page}, keys)
         _publish(self.order.home)
         return self.record, target, unsealed
 
@@ -301,15 +296,10 @@ def _reason(log: Path) -> str:
     return found[-1][:300] if found else "la restauration n'a pas abouti : voir ansible.log"
 
 
-def finished(home: Path) -> list[Path]:
-    """Folders of the finished drills, oldest first."""
-    return evidence_chain.finished(folder(home))
-
-
 def last(home: Path) -> dict[str, dict[str, Any]]:
     """The last drill of each machine."""
     found: dict[str, dict[str, Any]] = {}
-    for one in finished(home):
+    for one in evidence_store.runs(folder(home)):
         if record := evidence_store.read_json(one / RESULTS):
             found[str(record["machine"])] = record
     return found
@@ -330,11 +320,6 @@ def _publish(home: Path) -> None:
         lines += [f'creatic_drill_{name}{{client="{client}"}} {float(value(one)):.10g}' for client, one in records]
     (home / "metriques").mkdir(exist_ok=True)
     evidence_store.write_text(home / "metriques" / "exercices.prom", "\n".join(lines) + "\n")
-
-
-def verify_all(home: Path, root: Path) -> dict[str, Verification]:
-    """Check every drill's evidence, and that each one follows the one before."""
-    return evidence_chain.verify_all(folder(home), RESULTS, root)
 
 
 def lines(record: Mapping[str, Any]) -> list[str]:

@@ -1,45 +1,44 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""The evidence folder of the control node, and the locks of the communes.
+"""The records of what was done, all kept the same way: opened, written, sealed, chained, verified; and the locks.
 
-Layout (docs/preuves.md)::
+Layout, in the control node's state (docs/preuves.md)::
 
-    evidence/index.html                  entry: leads to the last run, and pins its seal
-    evidence/2026-11-25T010504Z/         one sealed folder per run
-        index.html etat.json passage.json
-        gondecourt/preuve.html preuve.json gondecourt-pc-secretariat/navigateur.png …
-        racine.pem chaine.pem empreintes.sha256 signature.p7s horodatage.tsr
-    evidence/.en-cours-<run>/            a run that goes on, or was interrupted; never taken for evidence
+    evidence/ audits/ correctifs/ exercices/     one folder for each kind of record
+        2026-11-25T010504Z/                      one sealed folder for each run
+            passage.json                         its facts; resultats.json, correctifs.json, exercice.json: see FACTS
+            …                                    its page and its pieces
+            racine.pem chaine.pem empreintes.sha256 signature.p7s horodatage.tsr
+        .en-cours-<run>/                         a run that goes on, or was interrupted; never taken for evidence
+    evidence/index.html                          entry: leads to the last rollout, and pins its seal
+    audits/2026-11-25T010504Z.tar.gz             the same audit, in one file
 
-A run's folder appears whole, by a rename. Each run names the digests of the seal of the run before it.
+A run's folder appears whole, by a rename. Its facts' ``precedent`` names the run that ended before it, and the digests
+of that one's seal.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import gzip
 import json
 import multiprocessing
 import os
 import re
 import shutil
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
-    Commune,
-    Run,
-    assess,
-    day_and_hour,
-    merge_state,
-    now,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.page import entry_page
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import day_and_hour, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import (
+    DIGESTS,
     SEAL_FILES,
     Credential,
     SealError,
@@ -50,15 +49,17 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import
     verify,
 )
 
-# Environment variable by which the rollout's callback tells its action plugins where to collect.
-RUN_FOLDER = "CREATIC_ROLLOUT_FOLDER"
+ROLLOUT, AUDIT, PATCH, DRILL = "passage.json", "resultats.json", "correctifs.json", "exercice.json"
+# The file of the facts, by folder of the control node's state.
+FACTS = {"evidence": ROLLOUT, "audits": AUDIT, "correctifs": PATCH, "exercices": DRILL}
 _RUN_ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}Z(-\d+)?")
 _STAGING = ".en-cours-"
 _OWNER = "proprietaire.json"
+_MAX_BYTES = 4 * 2**30  # unpacked archive
 
 
 class EvidenceError(Exception):
-    """The evidence folder cannot be used; the message is French and says what to do."""
+    """The evidence cannot be written, or read; the message is French and says what to do."""
 
 
 class LockRefused(Exception):
@@ -189,8 +190,13 @@ def write_text(path: Path, text: str) -> None:
     partial.replace(path)
 
 
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, as `write_text` does."""
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+
 def seal_keys(home: Path) -> SealKeys:
-    """Where the control node keeps what seals the evidence (made by playbooks/journeys/rollout.yml)."""
+    """Where the control node keeps what seals the evidence."""
     signature, tsa = (home / "certificats" / name / "current" for name in ("preuves", "horodatage"))
     return SealKeys(
         signature=Credential(signature / "cert.pem", signature / "key.pem"),
@@ -205,8 +211,12 @@ def new_run_id() -> str:
     return now().strftime("%Y-%m-%dT%H%M%SZ")
 
 
-def open_run(evidence: Path, operator: str, run_id: str = "") -> tuple[str, Path]:
+def open_run(base: Path, operator: str, run_id: str = "") -> tuple[str, Path]:
     """Make the folder in which a run collects, and clear away those of dead processes.
+
+    Args:
+        base: folder of the runs of its kind.
+        run_id: its name; the time by default.
 
     Returns:
         The run's id and its folder.
@@ -216,42 +226,49 @@ def open_run(evidence: Path, operator: str, run_id: str = "") -> tuple[str, Path
     """
     if run_id and not _RUN_ID.fullmatch(run_id):
         raise EvidenceError(f"identifiant de passage « {run_id} » : attendu AAAA-MM-JJTHHMMSSZ")
-    base = run_id or new_run_id()
-    candidates = [base] if run_id else [base, *(f"{base}-{n}" for n in range(2, 100))]
+    name = run_id or new_run_id()
+    candidates = [name] if run_id else [name, *(f"{name}-{n}" for n in range(2, 100))]
     try:
-        with _mutex(evidence):
-            for left in evidence.glob(f"{_STAGING}*"):
+        with _mutex(base):
+            for left in base.glob(f"{_STAGING}*/"):
                 holder = read_json(left / _OWNER)
                 if holder is None or not _alive(holder):
-                    shutil.rmtree(left)
+                    discard_run(left)
             for candidate in candidates:
-                folder = evidence / f"{_STAGING}{candidate}"
-                if not folder.exists() and not (evidence / candidate).exists():
+                folder = base / f"{_STAGING}{candidate}"
+                if not folder.exists() and not (base / candidate).exists():
                     folder.mkdir(mode=0o700)
                     write_text(folder / _OWNER, json.dumps(owner(os.getpid(), operator), ensure_ascii=False))
                     return candidate, folder
     except OSError as error:
-        raise EvidenceError(f"le dossier {evidence} n'est pas utilisable : {error.strerror}") from error
-    raise EvidenceError(f"le passage {base} existe déjà dans {evidence}")
+        raise EvidenceError(f"le dossier {base} n'est pas utilisable : {error.strerror}") from error
+    raise EvidenceError(f"le passage {name} existe déjà dans {base}")
 
 
-def runs(evidence: Path) -> list[Path]:
+def facts_file(run: Path) -> str:
+    """Name of the file of a run's facts, which says its kind; empty when it is not there."""
+    return next((name for name in FACTS.values() if (run / name).is_file()), "")
+
+
+def facts_of(run: Path) -> dict[str, Any]:
+    """Facts of a run; empty when they cannot be read."""
+    found = read_json(run / facts_file(run))
+    return found if isinstance(found, dict) else {}
+
+
+def runs(base: Path) -> list[Path]:
     """Finished runs, in the order in which they ended."""
     found = []
-    for path in evidence.glob("*/"):
+    for path in base.glob("*/"):
         if _RUN_ID.fullmatch(path.name):
-            ended = str((read_json(path / "passage.json") or {}).get("fin") or path.name)
+            ended = str(facts_of(path).get("fin") or path.name)
             found.append((re.sub("[-:]", "", ended), path))
     return [path for _, path in sorted(found)]
 
 
-def _last_state(finished: Sequence[Path]) -> dict[str, Any]:
-    """State of the most recent run that can be read."""
-    for folder in reversed(finished):
-        state = read_json(folder / "etat.json")
-        if isinstance(state, dict):
-            return state
-    return {}
+def last_json(finished: Sequence[Path], name: str) -> dict[str, Any] | None:
+    """A JSON object of the most recent of these runs in which it can be read."""
+    return next((found for run in reversed(finished) if isinstance(found := read_json(run / name), dict)), None)
 
 
 def seal_pins(run: Path) -> dict[str, str]:
@@ -262,107 +279,188 @@ def seal_pins(run: Path) -> dict[str, str]:
 def discard_run(staging: Path) -> None:
     """Forget a run that concluded nothing."""
     shutil.rmtree(staging, ignore_errors=True)
+    _archive(staging).unlink(missing_ok=True)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a finished run left.
-
-    Attributes:
-        reports: evidence by slug, of the communes it concluded something about.
-        state: last known state of every commune.
-        folder: the run's folder; None when it concluded nothing.
-        unsealed: why there is no signature (French); empty when sealed.
-    """
-
-    reports: dict[str, dict[str, Any]]
-    state: dict[str, Any]
-    folder: Path | None
-    unsealed: str = ""
+@contextlib.contextmanager
+def closing(base: Path) -> Iterator[list[Path]]:
+    """One run of a kind ends at a time; gives those that ended."""
+    with _mutex(base):
+        yield runs(base)
 
 
-def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commune], keys: SealKeys | None) -> Outcome:
-    """Write, seal and publish the evidence of a run.
+def publish(
+    staging: Path,
+    finished: Sequence[Path],
+    facts: str,
+    record: dict[str, Any],
+    pages: Mapping[str, Callable[[dict[str, Any]], str]],
+    keys: SealKeys | None,
+) -> tuple[Path, str]:
+    """Write a run's facts and pages, seal it, and have it appear whole; within `closing`.
 
     Args:
-        communes: every commune of the inventory.
-        keys: None when there is no authority yet; the evidence is then kept, and said to be unsigned.
-    """
-    run.finished = now()
-    with _mutex(evidence):
-        finished = runs(evidence)
-        before = _last_state(finished)
-        reports = {
-            commune.slug: assess(commune, run, before.get(commune.slug, {}).get("hotes", {}))
-            for commune in communes
-            if any(host.name in run.hosts for host in commune.hosts)
-        }
-        # A rollout refused because another one is running says nothing of the commune.
-        told = {
-            slug: report
-            for slug, report in reports.items()
-            if any(host["etat"] not in ("refus", "non_vise", "non_atteint") for host in report["hotes"])
-        }
-        state = merge_state(communes, told, before)
-        if not told:
-            discard_run(staging)
-            return Outcome(reports, state, None)
-        previous = {"passage": finished[-1].name, **seal_pins(finished[-1])} if finished else None
-        passage = {
-            "version": 1,
-            "passage": run.run_id,
-            "debut": run.started.isoformat(timespec="seconds"),
-            "fin": run.finished.isoformat(timespec="microseconds"),
-            "operateur": run.operator,
-            "code": run.source,
-            "communes": sorted(told),
-            "precedent": previous,
-        }
-        (staging / _OWNER).unlink(missing_ok=True)
-        for slug, report in told.items():
-            (staging / slug).mkdir(exist_ok=True)
-            write_text(staging / slug / "preuve.json", json.dumps(report, ensure_ascii=False, indent=2))
-            write_text(staging / slug / "preuve.html", evidence_page.commune_page(report))
-        write_text(staging / "etat.json", json.dumps(state, ensure_ascii=False, indent=1))
-        write_text(staging / "passage.json", json.dumps(passage, ensure_ascii=False, indent=2))
-        write_text(staging / "index.html", evidence_page.index_page(passage, state))
-        unsealed = ""
-        try:
-            if keys is None:
-                raise SealError("l'autorité du groupement n'existe pas encore")
-            seal(staging, keys)
-        except SealError as error:
-            unsealed = str(error)
-        for path in (*staging.rglob("*"), staging):
-            _sync(path)
-        folder = evidence / run.run_id
-        staging.rename(folder)
-        write_text(evidence / "index.html", evidence_page.entry_page(folder.name, seal_pins(folder)))
-        _sync(evidence)
-        return Outcome(reports, state, folder, unsealed)
-
-
-def verify_all(evidence: Path, root: Path) -> dict[str, Verification]:
-    """Check every run, the chain of runs, and the entry page.
+        staging: its folder, from `open_run`.
+        finished: the runs before it, from `closing`.
+        facts: one of FACTS. An audit is packed too, and must be signed.
+        record: what is to be kept; ``precedent`` is added to it.
+        pages: what makes each page of the record, by file.
+        keys: None when there is no authority yet.
 
     Returns:
-        One verification by run, and one for ``index.html``, in order of time.
+        The run's folder, and why it is not signed (French; empty when it is).
+
+    Raises:
+        SealError: an audit could not be signed; nothing is published.
     """
-    finished = runs(evidence)
+    record["precedent"] = {"passage": finished[-1].name, **seal_pins(finished[-1])} if finished else None
+    (staging / _OWNER).unlink(missing_ok=True)
+    write_json(staging / facts, record)
+    for name, page in pages.items():
+        write_text(staging / name, page(record))
+    unsealed = ""
+    try:
+        if keys is None:
+            raise SealError("l'autorité du groupement n'existe pas encore")
+        seal(staging, keys)
+    except SealError as error:
+        if facts == AUDIT:
+            raise
+        unsealed = str(error)
+    folder = staging.with_name(staging.name.removeprefix(_STAGING))
+    packed = [_pack(staging, folder.name)] if facts == AUDIT else []
+    for path in (*staging.rglob("*"), staging, *packed):
+        _sync(path)
+    staging.rename(folder)
+    for path in packed:
+        path.rename(_archive(folder))
+    if facts == ROLLOUT:
+        write_text(folder.with_name("index.html"), entry_page(folder.name, seal_pins(folder)))
+    _sync(folder.parent)
+    return folder, unsealed
+
+
+# -- Archives -----------------------------------------------------------------------------------------
+
+
+def _archive(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.tar.gz")
+
+
+def _pack(folder: Path, name: str) -> Path:
+    def plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
+        info.uid = info.gid = 0
+        info.uname = info.gname = "root"
+        info.mode = 0o755 if info.isdir() else 0o644
+        return info
+
+    with tarfile.open(_archive(folder), "w:gz", compresslevel=6) as archive:
+        archive.add(folder, arcname=name, filter=plain)
+    return _archive(folder)
+
+
+@contextlib.contextmanager
+def _opened(run: Path) -> Iterator[Path]:
+    """Give the folder of a run, unpacking an archive for as long as needed."""
+    if run.is_dir():
+        yield run
+        return
+    if not run.is_file():
+        raise EvidenceError(f"{run} : aucun dossier ni archive de preuves à cet endroit")
+    with tempfile.TemporaryDirectory(prefix="creatic-preuves-") as scratch:
+        try:
+            with gzip.open(run) as stream:  # to its end, where its checksum is: tarfile stops before
+                while stream.read(2**20):
+                    pass
+            with tarfile.open(run, "r:gz") as archive:
+                if sum(member.size for member in archive.getmembers()) > _MAX_BYTES:
+                    raise EvidenceError(f"{run.name} : contenu démesuré, refusé")
+                archive.extractall(scratch, filter="data")
+        except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+            raise EvidenceError(
+                f"{run.name} : l'archive est abîmée ou n'est pas une archive de preuves ({error})"
+            ) from error
+        tops = list(Path(scratch).iterdir())
+        if len(tops) != 1 or not tops[0].is_dir():
+            raise EvidenceError(f"{run.name} : l'archive doit contenir un seul dossier, celui du passage")
+        yield tops[0]
+
+
+# -- Verification -------------------------------------------------------------------------------------
+
+
+def _check_root(root: Path) -> None:
+    if not root.is_file():
+        raise EvidenceError(f"{root} est introuvable : donnez la racine de l'autorité du groupement (--racine)")
+
+
+def verify_one(run: Path, root: Path) -> Verification:
+    """Check one run of any kind, wherever it was copied.
+
+    Args:
+        run: its folder, or its archive.
+        root: PEM of the root CA, from a trusted place.
+
+    Raises:
+        EvidenceError: there is nothing to read there.
+    """
+    _check_root(root)
+    with _opened(run) as folder:
+        if not any((folder / name).is_file() for name in (DIGESTS, *FACTS.values())):
+            raise EvidenceError(f"{run} n'est pas un dossier de preuves")
+        return verify(folder, root)
+
+
+def verify_all(base: Path, root: Path) -> dict[str, Verification]:
+    """Check every run of a kind, that each one follows the one before, the archives, and the entry page.
+
+    Returns:
+        One verification by run, in the order in which they ended, one by archive, and one for ``index.html``.
+
+    Raises:
+        EvidenceError: there are runs, and no root to judge them by.
+    """
+    if finished := runs(base):
+        _check_root(root)
     results = {run.name: verify(run, root) for run in finished}
+    names = {run.name for run in finished}
     for position, run in enumerate(finished):
-        if any(name == "passage.json" for name, _ in results[run.name].faults):
-            continue
-        named = (read_json(run / "passage.json") or {}).get("precedent") or {}
+        facts, record = facts_file(run), facts_of(run)
+        if not record or facts in dict(results[run.name].faults):
+            continue  # its own verification says it
+        named = record.get("precedent") or {}
+        noted = named.get("passage") or named.get("audit")  # of audits, before all were kept the same way
         previous = finished[position - 1] if position else None
-        if named.get("passage") != (previous.name if previous else None):
-            lost = named.get("passage")
-            what = f"le passage {lost} a disparu" if lost else "un passage antérieur a été ajouté"
-            results[run.name].faults.append(("passage.json", f"chaîne rompue : {what}"))
+        if noted != (previous.name if previous else None):
+            lost = noted and noted not in names
+            what = f"le passage {noted} a disparu" if lost else "un passage antérieur a été ajouté"
+            results[run.name].faults.append((facts, f"chaîne rompue : {what}"))
         elif previous:
             _compare(seal_pins(previous), named, results[previous.name], f"le passage {run.name}")
-    if finished:
-        results["index.html"] = _verify_entry(evidence, finished, results[finished[-1].name])
+    results |= _verify_archives(base, finished, root)
+    if any((run / ROLLOUT).is_file() for run in finished):
+        results["index.html"] = _verify_entry(base, finished, results[finished[-1].name])
+    return results
+
+
+def verify_home(home: Path, root: Path) -> dict[str, Verification]:
+    """Check all that the control node keeps, see `verify_all`; what is no rollout is named after its folder."""
+    return {
+        name if folder == "evidence" else f"{folder}/{name}": result
+        for folder in FACTS
+        for name, result in verify_all(home / folder, root).items()
+    }
+
+
+def _verify_archives(base: Path, finished: Sequence[Path], root: Path) -> dict[str, Verification]:
+    """Check the archives that are there, and that no audit lost its own."""
+    results = {}
+    for path in sorted({*base.glob("*.tar.gz"), *(_archive(run) for run in finished if (run / AUDIT).is_file())}):
+        try:
+            results[path.name] = verify_one(path, root)
+        except EvidenceError as error:
+            why = str(error) if path.exists() else "absent : l'archive de cet audit a été supprimée"
+            results[path.name] = Verification([(path.name, why)])
     return results
 
 
@@ -372,22 +470,22 @@ def _compare(pins: Mapping[str, str], noted: Mapping[str, str], result: Verifica
             result.faults.append((name, f"modifié : {witness} en avait noté une autre empreinte"))
 
 
-def _verify_entry(evidence: Path, finished: Sequence[Path], seal_of_last: Verification) -> Verification:
+def _verify_entry(base: Path, finished: Sequence[Path], seal_of_last: Verification) -> Verification:
     """Compare the entry page with the one the last run would give, and tell which of the two was changed."""
     result = Verification()
-    path = evidence / "index.html"
+    path = base / "index.html"
     if not path.is_file():
         result.faults.append(("index.html", "absent : la page d'entrée a été supprimée"))
         return result
     actual, pins = path.read_text(encoding="utf-8", errors="replace"), seal_pins(finished[-1])
-    if actual == evidence_page.entry_page(finished[-1].name, pins):
+    if actual == entry_page(finished[-1].name, pins):
         return result
     noted = pins | dict(re.findall(r"<dt>([\w.]+)</dt><dd>([0-9a-f]{64})</dd>", actual))
     # The digest of a changed file differs everywhere: a near miss is a change of the page itself.
     far = [name for name in SEAL_FILES if _differences(noted[name], pins[name]) > 8]
-    if far and actual == evidence_page.entry_page(finished[-1].name, noted):
+    if far and actual == entry_page(finished[-1].name, noted):
         _compare(pins, noted, seal_of_last, "la page d'entrée")
-    elif len(finished) > 1 and actual == evidence_page.entry_page(finished[-2].name, seal_pins(finished[-2])):
+    elif len(finished) > 1 and actual == entry_page(finished[-2].name, seal_pins(finished[-2])):
         result.faults.append(("index.html", "en retard d'un passage (interruption) : le prochain la refera"))
     else:
         result.faults.append(("index.html", "modifié : la page d'entrée n'est plus celle du dernier passage"))
@@ -398,25 +496,6 @@ def _differences(one: str, other: str) -> int:
     return sum(a != b for a, b in zip(one.ljust(64), other.ljust(64), strict=False))
 
 
-def readiness(evidence: Path, run_id: str, slugs: Iterable[str]) -> list[str]:
-    """Say what keeps a run from having proved that these communes are ready; for ``fab rollout``.
-
-    Returns:
-        French reasons; empty when each has sealed evidence of this run and is *prête*.
-    """
-    folder = evidence / run_id
-    problems = []
-    if folder.is_dir() and not all((folder / name).is_file() for name in SEAL_FILES):
-        problems.append(f"{folder} : les preuves ne sont pas signées et horodatées")
-    for slug in slugs:
-        report = read_json(folder / slug / "preuve.json")
-        if report is None:
-            problems.append(f"{slug} : aucune preuve n'a été écrite par ce passage")
-        elif not report["prete"]:
-            problems += [f"{slug} : {gap['objet']} : {gap['raison']}" for gap in report["manques"]]
-    return problems
-
-
 def verification_lines(results: Mapping[str, Verification]) -> list[str]:
     """The result of `verify_all`, one French line per run and per fault; for ``fab``."""
     lines = []
@@ -425,5 +504,8 @@ def verification_lines(results: Mapping[str, Verification]) -> list[str]:
             when: datetime | None = result.sealed_at
             lines.append(f"✓ {name} : intact" + (f", horodaté {day_and_hour(when)}" if when else ""))
         else:
-            lines += [f"✗ {name if file == name else f'{name}/{file}'} : {reason}" for file, reason in result.faults]
+            lines += [
+                f"✗ {name if file == Path(name).name else f'{name}/{file}'} : {reason}"
+                for file, reason in result.faults
+            ]
     return lines
