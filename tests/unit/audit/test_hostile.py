@@ -220,7 +220,8 @@ def followed(folder: Path, monkeypatch: pytest.MonkeyPatch, *results: dict[str, 
     """What the callback notes of machines that answer these, one each."""
     monkeypatch.setenv(audit_store.FOLDER, str(folder))
     callback = CallbackModule()
-    callback.folder, callback.phase, callback.alone = folder, "derive", False
+    callback.folder, callback.alone = folder, False
+    callback.follower.begin("derive", [])
     for rank, content in enumerate(results):
         name = f"m{rank}"
         result = SimpleNamespace(

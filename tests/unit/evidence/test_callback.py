@@ -8,13 +8,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.callback.rollout import (
-    CallbackModule,
-    failure_message,
-    restriction,
-)
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostInfo
+from ansible_collections.cdg59.creatic.plugins.callback.rollout import CallbackModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER, restriction
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostInfo, failure_message
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import lock_commune
 

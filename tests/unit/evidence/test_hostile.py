@@ -11,10 +11,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.callback.rollout import CallbackModule, failure_message
+from ansible_collections.cdg59.creatic.plugins.callback.rollout import CallbackModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.page import value
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import ANSWERS, HostRun, day
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
+    ANSWERS,
+    HostRun,
+    day,
+    failure_message,
+)
 
 from .conftest import commune, new_run, play, proven
 
@@ -151,9 +156,9 @@ def heard(host: str, **content: Any) -> SimpleNamespace:
 
 
 def test_strange_results_leave_the_others_their_evidence(callback: CallbackModule, tmp_path: Path) -> None:
-    assert callback.run
+    assert callback.follower
     for phase in ("controles", "deploiement", "preuves"):
-        callback.phase = phase
+        callback.follower.begin(phase)
         for answer in (*STRANGE, {"preuves": 3}, {"preuves": [{"verdict": "ok"}]}, {"fichiers": {"a": 1}}):
             callback.v2_runner_on_ok(heard(PC.name, creatic_preflight=answer, creatic_proof=answer))
             callback.v2_runner_on_failed(heard(PC.name, msg=answer, results=answer, creatic_proof=answer))
@@ -171,11 +176,11 @@ def test_strange_results_leave_the_others_their_evidence(callback: CallbackModul
 
 
 def test_a_proof_counts_in_its_own_phase_only(callback: CallbackModule) -> None:
-    assert callback.run
+    assert callback.follower
     for phase in ("controles", "deploiement"):
-        callback.phase = phase
+        callback.follower.begin(phase)
         callback.v2_runner_on_ok(heard(PC.name, creatic_proof={"preuves": proven(PC).proofs}))
-    assert callback.run.hosts[PC.name].proofs == []
+    assert callback.follower.run.hosts[PC.name].proofs == []
 
 
 @pytest.mark.parametrize("items", STRANGE)
@@ -184,8 +189,9 @@ def test_a_strange_failure_has_a_message(items: Any) -> None:
 
 
 def test_a_refused_file_keeps_its_machine_from_being_ready(callback: CallbackModule, tmp_path: Path) -> None:
+    assert callback.follower
     for phase in ("deploiement", "preuves"):
-        callback.phase = phase
+        callback.follower.begin(phase)
         for host in COMMUNES[0].hosts:
             refused = ["capture.png : ce n'est pas une image PNG"] if host is PC else []
             callback.v2_runner_on_ok(heard(host.name, creatic_proof={"preuves": proven(host).proofs, "refus": refused}))

@@ -37,6 +37,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import code_version
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.redaction import redact
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import count, duration, explain, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealError
@@ -103,15 +104,6 @@ def check_limit(top: Path, inventory: Path, limit: str) -> None:
         raise AuditError(f"--limit {limit} ne désigne aucune machine de {inventory.name}")
     if done.returncode:
         raise AuditError(f"l'inventaire {inventory.name} est refusé : {done.stderr.strip()}")
-
-
-def code_version(top: Path) -> str:
-    """Commit of the code that runs, and whether it was changed since; empty outside of Git."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=top, capture_output=True, text=True, check=False)
-    if commit.returncode:
-        return ""
-    status = subprocess.run(["git", "status", "--porcelain"], cwd=top, capture_output=True, text=True, check=False)
-    return commit.stdout.strip() + (" (modifié)" if status.stdout.strip() else "")
 
 
 def _secrets(home: Path) -> list[str]:

@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""The evidence that a rollout leaves::
+"""What Ansible tells of a rollout, and the evidence that it leaves::
 
 evidence/2026-11-25T010504Z/         see store
     index.html etat.json passage.json
@@ -9,24 +9,245 @@ evidence/2026-11-25T010504Z/         see store
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import io
+import subprocess
+import time
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
+    PHASES,
+    PROFILES,
     Commune,
+    HostInfo,
+    HostRun,
     Run,
     assess,
+    count,
+    duration,
+    explain,
+    failure_message,
     merge_state,
     now,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SEAL_FILES, SealKeys
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SEAL_FILES, SealKeys, sha256
 
 # Environment variable by which the rollout's callback tells its action plugins where to collect.
 RUN_FOLDER = "CREATIC_ROLLOUT_FOLDER"
+
+
+def read_communes(inventory: Any) -> list[Commune]:
+    """Every commune of the inventory, whatever ``--limit`` says.
+
+    Args:
+        inventory: Ansible's InventoryManager.
+    """
+    files: dict[str, Path] = {}
+    territories: dict[str, str] = {}
+    for source in inventory._sources:
+        root = Path(source) if Path(source).is_dir() else Path(source).parent
+        files |= {path.stem: path for path in root.glob("communes/*.yml")}
+        if (root / "groupement.yml").is_file():
+            settings = yaml.safe_load((root / "groupement.yml").read_text(encoding="utf-8"))
+            territories |= settings.get("territoires") or {}
+    communes = []
+    for group in inventory.groups.values():
+        identity = group.vars.get("creatic_commune")
+        if not identity:
+            continue
+        slug = str(identity["slug"])
+        territory = str(identity.get("territoire", ""))
+        shown = {key: item for key, item in identity.items() if key != "slug"}
+        file = files.get(slug)
+        communes.append(
+            Commune(
+                slug,
+                shown | {"territoire": territories.get(territory, territory)},
+                tuple(sorted(map(_host_info, group.get_hosts()), key=lambda info: (info.profile, info.name))),
+                {"nom": f"communes/{file.name}", "sha256": sha256(file)} if file else None,
+            )
+        )
+    return sorted(communes, key=lambda commune: commune.slug)
+
+
+def _host_info(host: Any) -> HostInfo:
+    groups = {group.name for group in host.get_groups()}
+    return HostInfo(
+        name=host.name,
+        profile=next((profile for profile in PROFILES if profile in groups), ""),
+        address=str(host.vars.get("ansible_host", "")),
+        system=str((host.vars.get("creatic_poste") or {}).get("systeme", "debian")),
+    )
+
+
+def code_version(folder: Path) -> str:
+    """Commit of the code, and whether it was changed since; empty outside git."""
+    where = ["git", "-C", str(folder)]
+    commit = subprocess.run([*where, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    if commit.returncode:
+        return ""
+    changed = subprocess.run(
+        [*where, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, check=False
+    )
+    return f"commit {commit.stdout.strip()}" + (" (modifié localement)" if changed.stdout.strip() else "")
+
+
+def restriction(arguments: Mapping[str, Any]) -> str:
+    """Why these command-line arguments keep a run from being a whole deployment; empty otherwise."""
+    options = []
+    if list(arguments.get("tags") or ["all"]) != ["all"]:
+        options.append("--tags")
+    options += [f"--{name.replace('_', '-')}" for name in ("skip_tags", "start_at_task") if arguments.get(name)]
+    return f"lancé avec {' et '.join(options)} : une partie des tâches n'a pas été faite" if options else ""
+
+
+def table(reports: Mapping[str, Mapping[str, Any]], width: int, color: bool) -> str:
+    """The readiness table of the communes of a run."""
+    from rich.box import ROUNDED
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    grid = Table(box=ROUNDED, show_lines=True, expand=False)
+    for name in ("Commune", "Équipée", "Prête", "Ce qui manque"):
+        grid.add_column(name, overflow="fold")
+
+    def mark(report: Mapping[str, Any], key: str) -> str:
+        if report[key]:
+            return "[green]oui[/]"
+        partial = not report["complet"] and all(host["etat"] in ("non_vise", "deploye") for host in report["hotes"])
+        return "[yellow]non vérifié[/]" if partial else "[red]non[/]"
+
+    for report in reports.values():
+        gaps = "\n".join(f"{gap['objet']} : {gap['raison']}" for gap in report["manques"])
+        name = str(report["commune"].get("nom") or report["commune"]["slug"])
+        grid.add_row(escape(name), mark(report, "equipee"), mark(report, "prete"), escape(gaps) or "—")
+    stream = io.StringIO()
+    Console(file=stream, width=width, force_terminal=color, no_color=not color, highlight=False).print(grid)
+    return stream.getvalue().rstrip("\n")
+
+
+class Follower:
+    """Turns what Ansible tells of each host into the facts of a run, and into French lines.
+
+    Args:
+        run: with its targeted hosts.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.phase = ""
+        self._clock = time.monotonic()
+        self._last_event: dict[str, float] = {}
+        self._active: set[str] = set()
+        self._in_deployment: set[str] = set()
+
+    def begin(self, phase: str) -> str:
+        """Begin a phase; gives its title, empty when it is not shown."""
+        self.phase = phase
+        self._clock = time.monotonic()
+        return PHASES.get(phase, "") if not all(host.incident for host in self.run.hosts.values()) else ""
+
+    def _event(self, name: str) -> HostRun | None:
+        self._active.add(name)
+        self._last_event[name] = time.monotonic()
+        return self.run.hosts.get(name)
+
+    def skipped(self, name: str) -> None:
+        """A skipped task is not executed, but its host is there."""
+        self._active.add(name)
+
+    def done(self, name: str, result: Mapping[str, Any], *, changed: bool, counts: bool) -> None:
+        """Keep what a task tells.
+
+        Args:
+            result: the task's.
+            counts: it is one of the deployment's tasks, no include.
+        """
+        host = self._event(name)
+        if host is None:
+            return
+        if self.phase == "deploiement" and counts:
+            self._in_deployment.add(name)
+            host.executed += 1
+            host.changed += changed
+        if self.phase == "controles":
+            host.receive("controles", result.get("creatic_preflight") or [])
+        proof = result.get("creatic_proof")
+        if self.phase == "preuves" and proof:
+            for kind in ("preuves", "fichiers", "certificats"):
+                host.receive(kind, (proof.get(kind) or []) if isinstance(proof, dict) else proof)
+            refused = proof.get("refus") if isinstance(proof, dict) else None
+            host.refused += map(str, refused if isinstance(refused, list) else [])
+
+    def stopped(self, name: str, task: str, result: Mapping[str, Any], *, reached: bool) -> list[str]:
+        """Note what stopped a host; gives what is said of it.
+
+        Args:
+            task: name of the task that failed.
+            result: the task's.
+            reached: the host answered.
+        """
+        host = self._event(name)
+        if host is None:
+            return []
+        message = failure_message(result)
+        reason, remedy = explain(message)
+        nature = "echec" if reached else "injoignable"
+        if reached and result.get("creatic_lock_refused"):
+            nature, remedy = "refus", "Attendre sa fin, puis relancer."
+            reason = message.removesuffix(f". {remedy}")
+        phase = self.phase if self.phase in PHASES else "deploiement"
+        host.incident = {"phase": phase, "nature": nature, "tache": task, "raison": reason, "remede": remedy}
+        lead = {"injoignable": "injoignable", "echec": "échec", "refus": "refusé"}[nature]
+        return [f"   ✗ {name} : {lead} ({task})", f"     {reason}", f"     → {remedy}"]
+
+    def end(self) -> list[str]:
+        """End the phase; says how each host went through it."""
+        if self.phase not in PHASES:
+            return []
+        lines = []
+        for name in sorted(self._active & self.run.hosts.keys()):
+            host = self.run.hosts[name]
+            spent = host.seconds[self.phase] = max(0.0, self._last_event.get(name, self._clock) - self._clock)
+            if host.incident and host.incident["phase"] == self.phase:
+                continue
+            if self.phase == "deploiement":
+                detail = f"{count(host.executed, 'tâche')}, {count(host.changed, 'changement')}"
+            else:
+                results = host.checks if self.phase == "controles" else host.proofs
+                reserves = sum(item["verdict"] == "attention" for item in results)
+                detail = count(len(results), "contrôle" if self.phase == "controles" else "preuve")
+                detail += f", {count(reserves, 'réserve')}" if reserves else ""
+            lines.append(f"   ✓ {name:<34} {detail:<32} {duration(spent):>11}")
+        self._active.clear()
+        return lines
+
+    def conclude(self, failed: Container[str]) -> None:
+        """Say of each host whether it was rolled out.
+
+        Args:
+            failed: hosts that Ansible counts as failed or unreachable, those which a rescue repaired left out.
+        """
+        for name, host in self.run.hosts.items():
+            if name not in failed:
+                host.incident = None
+            elif host.incident is None:
+                # A run_once task that fails marks every host failed, and tells of one only.
+                host.incident = {
+                    "phase": next(reversed(host.seconds), "controles"),
+                    "nature": "echec",
+                    "tache": "",
+                    "raison": "une tâche commune à tous les hôtes a échoué",
+                    "remede": "Corriger la cause affichée pour l'autre hôte, puis relancer.",
+                }
+            blocked = host.incident is not None and host.incident["phase"] != "preuves"
+            host.rolled_out = name in self._in_deployment and not blocked
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,23 @@ def explain(message: str) -> tuple[str, str]:
     return clean(" ".join(message.split()))[:1000] or "échec sans message", "Corriger la cause indiquée, puis relancer."
 
 
+def failure_message(result: Mapping[str, Any]) -> str:
+    """The most telling message of a failed result."""
+    items = result.get("results")
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, Mapping) and (item.get("failed") or item.get("unreachable")):
+            return failure_message(item)
+    if "censored" in result:
+        return "détail masqué, car il contient un secret"
+    message = str(result.get("msg") or "")
+    if not message or "non-zero return code" in message or message.startswith("MODULE FAILURE"):
+        said = str(result.get("stderr") or result.get("module_stderr") or result.get("stdout") or "")
+        message = f"{message} {said[-400:]}".strip()
+    for prefix in ("Task failed: ", "Action failed: ", "Module failed: "):
+        message = message.removeprefix(prefix)
+    return message
+
+
 @dataclass(frozen=True)
 class HostInfo:
     """A host as the inventory describes it."""
