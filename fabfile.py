@@ -32,6 +32,7 @@ LAB = TOP / "inventories" / "lab"
 INVENTORY = TOP / os.environ.get("CREATIC_INVENTORY", "inventories/lab")
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
+from ansible_collections.cdg59.creatic.plugins.module_utils.access import record as access_record
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as audit_run
@@ -379,6 +380,17 @@ def _operator() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
+def _seal_access() -> None:
+    """Keep the registry's new lines under the seal; what is done is done, were it not to succeed."""
+    try:
+        kept = access_record.keep(_home(), _operator())
+    except (PkiError, evidence_store.EvidenceError) as error:
+        print(f"La preuve n'est pas écrite : {error}")
+        return
+    if kept:
+        print(f"Preuve : {kept[0] / 'rapport.html'}" + (f" ; elle n'est pas signée : {kept[1]}" if kept[1] else ""))
+
+
 def _local(moment: str) -> str:
     return dt.datetime.fromisoformat(moment).astimezone().strftime("%d/%m/%Y %H:%M:%S")
 
@@ -433,6 +445,7 @@ def access_grant(
     print(f"Périmètre : {', '.join(granted['principaux'])}")
     print(f"Avec la clé privée : ssh -i {cle.removesuffix('.pub')} {role}@ADRESSE")
     print(f"Pour y mettre fin avant : fab access.revoke {granted['serie']}")
+    _seal_access()
 
 
 @task(name="list")
@@ -459,6 +472,7 @@ def access_revoke(context: Context, numero: str, motif: str = "") -> None:
     except PkiError as error:
         raise Exit(str(error), code=1) from None
     print(f"Certificat n° {granted['serie']} ({granted['role']}, {granted['qui']}) : révoqué.")
+    _seal_access()
     done = _playbook(context, "journeys/revoke_access.yml", "-e", f"serie={granted['serie']}")
     if not done:
         raise Exit(

@@ -9,6 +9,7 @@ Layout of the authority's folder (0700), beside the PKI's:
   truth: a certificate leaves this module once its line is on disk.
 - ``publie/``: what hosts get: ``autorite.pub``, and ``revoques.krl`` made from the registry.
 - ``verrou``: lock taken by whoever writes.
+- ``2026-11-25T010504Z/``: sealed records of what the registry received, see record.
 
 docs/design/access.md says why it is so.
 """
@@ -309,7 +310,12 @@ class SshAuthority:
 
     # -- the registry --------------------------------------------------------------------------------
 
-    def _lines(self) -> list[dict[str, Any]]:
+    def events(self) -> list[dict[str, Any]]:
+        """Every line of the registry, oldest first: see `grant` and `revoke`.
+
+        Raises:
+            AccessError: it is lost, or a line of it cannot be read.
+        """
         try:
             text = self.registry.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -331,7 +337,7 @@ class SshAuthority:
         return found
 
     def _revoked(self) -> set[int]:
-        return {line["serie"] for line in self._lines() if line["evenement"] == "revocation"}
+        return {line["serie"] for line in self.events() if line["evenement"] == "revocation"}
 
     def _append(self, event: dict[str, Any]) -> None:
         line = json.dumps(event, ensure_ascii=False) + "\n"
@@ -343,7 +349,7 @@ class SshAuthority:
     def listing(self, now: dt.datetime | None = None) -> list[dict[str, Any]]:
         """Every certificate, latest first, with its ``etat``: valide, expire or revoque."""
         moment = (now or utc_now()).isoformat()
-        lines = self._lines()
+        lines = self.events()
         revoked = {line["serie"]: line for line in lines if line["evenement"] == "revocation"}
         rows = []
         for line in lines:
@@ -370,7 +376,7 @@ class SshAuthority:
         moment = now or utc_now()
         start, end = moment - _CLOCKS, moment + demand.duration
         with self._lock():
-            serial = max((line["serie"] for line in self._lines()), default=0) + 1
+            serial = max((line["serie"] for line in self.events()), default=0) + 1
             text = self._sign(demand, key, serial, start, end)
             event = {
                 "evenement": "delivrance",
@@ -426,7 +432,7 @@ class SshAuthority:
             AccessError: no such certificate.
         """
         with self._lock():
-            granted = {line["serie"]: line for line in self._lines() if line["evenement"] == "delivrance"}
+            granted = {line["serie"]: line for line in self.events() if line["evenement"] == "delivrance"}
             found = granted.get(int(serial)) if re.fullmatch(r"[0-9]{1,12}", str(serial)) else None
             if found is None:
                 raise AccessError(f"certificat n° {serial} inconnu : « fab access.list » les montre")

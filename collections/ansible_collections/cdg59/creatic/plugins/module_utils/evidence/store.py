@@ -4,9 +4,9 @@
 
 Layout, in the control node's state (docs/preuves.md)::
 
-    evidence/ audits/ correctifs/ exercices/     one folder for each kind of record
+    evidence/ audits/ correctifs/ exercices/ acces/
         2026-11-25T010504Z/                      one sealed folder for each run
-            passage.json                         its facts; resultats.json, correctifs.json, exercice.json: see FACTS
+            passage.json                         its facts; each kind has its own name for them, see FACTS
             …                                    its page and its pieces
             racine.pem chaine.pem empreintes.sha256 signature.p7s horodatage.tsr
         .en-cours-<run>/                         a run that goes on, or was interrupted; never taken for evidence
@@ -49,9 +49,11 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import
     verify,
 )
 
-ROLLOUT, AUDIT, PATCH, DRILL = "passage.json", "resultats.json", "correctifs.json", "exercice.json"
-# The file of the facts, by folder of the control node's state.
-FACTS = {"evidence": ROLLOUT, "audits": AUDIT, "correctifs": PATCH, "exercices": DRILL}
+# The file of the facts of a run, which says its kind.
+ROLLOUT, AUDIT, PATCH = "passage.json", "resultats.json", "correctifs.json"
+DRILL, ACCESS = "exercice.json", "acces.json"
+# The same, by folder of the control node's state.
+FACTS = {"evidence": ROLLOUT, "audits": AUDIT, "correctifs": PATCH, "exercices": DRILL, "acces": ACCESS}
 _RUN_ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}Z(-\d+)?")
 _STAGING = ".en-cours-"
 _OWNER = "proprietaire.json"
