@@ -7,10 +7,8 @@ What is printed is French; every task exits non-zero when what it was asked for 
 from __future__ import annotations
 
 import datetime as dt
-import getpass
 import os
 import shlex
-import socket
 import sys
 import tempfile
 import time
@@ -376,14 +374,10 @@ def archive_patch_(context: Context, redemarrer: bool = False) -> None:
     print(f"Salle à jour. Preuve : {done[-1] / 'rapport.html'}")
 
 
-def _operator() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}"
-
-
 def _seal_access() -> None:
     """Keep the registry's new lines under the seal; what is done is done, were it not to succeed."""
     try:
-        kept = access_record.keep(_home(), _operator())
+        kept = access_record.keep(_home(), evidence_store.operator())
     except (PkiError, evidence_store.EvidenceError) as error:
         print(f"La preuve n'est pas écrite : {error}")
         return
@@ -432,7 +426,7 @@ def access_grant(
         principals = access.principals(role, profiles, communes)
         lasting = access.duration(for_)
         key = access.public_key(Path(cle))
-        demand = access.Demand(role, lasting, principals, qui or key.comment, motif, _operator(), source)
+        demand = access.Demand(role, lasting, principals, qui or key.comment, motif, evidence_store.operator(), source)
         target = Path(cle.removesuffix(".pub") + "-cert.pub")
         if not os.access(target if target.exists() else target.absolute().parent, os.W_OK):
             raise access.AccessError(f"--cle : impossible d'écrire {target}, à côté de la clé")
@@ -468,7 +462,7 @@ def access_list(context: Context) -> None:
 def access_revoke(context: Context, numero: str, motif: str = "") -> None:
     """Révoque un accès, sur toutes les machines, et coupe ses sessions."""
     try:
-        granted = access.SshAuthority(_home() / "acces").revoke(numero, motif, _operator())
+        granted = access.SshAuthority(_home() / "acces").revoke(numero, motif, evidence_store.operator())
     except PkiError as error:
         raise Exit(str(error), code=1) from None
     print(f"Certificat n° {granted['serie']} ({granted['role']}, {granted['qui']}) : révoqué.")
@@ -539,7 +533,7 @@ def backup_drill_(context: Context, profil: str, hote: str = "", sauvegarde: str
         profiles = backup_drill.saved_profiles(TOP, INVENTORY, _home()) if profil == "tous" else [profil]
         for profile in profiles:
             order = backup_drill.Order(TOP, INVENTORY, _home(), profile, hote, sauvegarde, phrase)
-            record, folder, unsealed = backup_drill.prepare(order, _operator()).perform()
+            record, folder, unsealed = backup_drill.prepare(order, evidence_store.operator()).perform()
             print("\n".join(backup_drill.lines(record)))
             print(f"Preuve : {folder / backup_drill.PAGE}")
             if unsealed:

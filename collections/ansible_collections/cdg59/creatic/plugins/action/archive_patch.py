@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +15,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import explain, now
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import playbook_pid
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import operator, playbook_pid
 
 
 def report(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,8 +76,7 @@ class ActionModule(ActionBase):
         args = self._task.args
         node = str(args.get("node") or "")
         if step == "take":
-            operator = f"{getpass.getuser()}@{socket.gethostname()}"
-            patch.take(sorted(args["nodes"]), operator, playbook_pid(), reboot=bool(args.get("reboot")))
+            patch.take(sorted(args["nodes"]), operator(), playbook_pid(), reboot=bool(args.get("reboot")))
             return {"changed": False, "reboot": patch.record["redemarrer"]}
         if step == "judge":
             kept = saved(args)

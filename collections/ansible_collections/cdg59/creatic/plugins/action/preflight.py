@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
     LockRefused,
     lock_commune,
+    operator,
     playbook_pid,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import check, check_clock
@@ -64,9 +63,8 @@ class ActionModule(ActionBase):
 
     def _lock(self, commune: dict[str, Any]) -> dict[str, Any]:
         locks = Path(self._task.args["home"]).expanduser() / "verrous"
-        operator = f"{getpass.getuser()}@{socket.gethostname()}"
         try:
-            lock_commune(locks, commune["slug"], playbook_pid(), operator)
+            lock_commune(locks, commune["slug"], playbook_pid(), operator())
         except LockRefused as error:
             return {
                 "failed": True,

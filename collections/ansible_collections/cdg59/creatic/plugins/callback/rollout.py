@@ -9,9 +9,7 @@ the report is most wanted then.
 from __future__ import annotations
 
 import atexit
-import getpass
 import os
-import socket
 import sys
 import time
 from pathlib import Path
@@ -135,7 +133,7 @@ class CallbackModule(CallbackBase):
             check: nothing is changed, nothing is written.
         """
         self.home, self.communes, self.check = home, communes, check
-        operator = f"{getpass.getuser()}@{socket.gethostname()}"
+        operator = store.operator()
         run_id = "simulation"
         if not self.check:
             wanted = os.environ.get("CREATIC_ROLLOUT_ID", "")

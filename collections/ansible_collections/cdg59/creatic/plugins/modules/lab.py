@@ -148,9 +148,7 @@ def main() -> None:
     except LabError as error:
         module.fail_json(msg=str(error), changes=lab.changes)
     machines = {name.removeprefix("creatic-"): entry["State"] for name, entry in sorted(found.items())}
-    module.exit_json(
-        changed=bool(lab.changes), changes=lab.changes, from_nothing=lab.from_nothing, machines=machines
-    )
+    module.exit_json(changed=bool(lab.changes), changes=lab.changes, from_nothing=lab.from_nothing, machines=machines)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -124,7 +122,7 @@ class Audit:
         self.say = say
         self.started = now()
         self.clock = time.monotonic()
-        self.operator = f"{getpass.getuser()}@{socket.gethostname()}"
+        self.operator = evidence_store.operator()
         self.seconds: dict[str, float] = {}
         self.broken: dict[str, str] = {}  # machines whose tests gave no result, and why
         try:

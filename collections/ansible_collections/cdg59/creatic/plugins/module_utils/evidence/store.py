@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import getpass
 import gzip
 import json
 import multiprocessing
@@ -80,6 +81,11 @@ def _process_start(pid: int) -> str | None:
         return None
     # Field 3 is the state: a zombie has ended.
     return None if fields[0] == "Z" else f"{boot}/{fields[19]}"
+
+
+def operator() -> str:
+    """Who runs this process, and on which machine."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def owner(pid: int, operator: str) -> dict[str, Any]:
