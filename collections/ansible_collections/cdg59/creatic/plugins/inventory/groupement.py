@@ -10,7 +10,7 @@ from typing import Any
 from ansible import constants
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.utils.display import Display
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles
 
 DOCUMENTATION = """
 name: groupement
@@ -20,6 +20,8 @@ description:
   - Each commune is the group C(commune_<slug>) (hyphens become underscores), a child of C(territoire_<name>),
     C(taille_petite), C(taille_moyenne) or C(taille_grande), C(vague_<number>) and C(service_<name>).
   - PCs are in C(commune_pc), connectors in C(tdt_connector), all in C(systeme_debian) or C(systeme_windows).
+  - Each profile is a group, with C(creatic_profil), its name, and where its machines serve communes,
+    C(creatic_communes), the list of their C(creatic_commune). Test benches are in the group C(banc).
   - Variables are C(creatic_commune) on the group of the commune, C(creatic_poste) and C(creatic_connecteur)
     on hosts. Windows hosts are reached over PSRP; C(group_vars/systeme_windows.yml) says how they
     authenticate.
@@ -85,8 +87,26 @@ class InventoryModule(BaseInventoryPlugin):
             # Not an AnsibleParserError: Ansible makes a warning of it and goes on with the other sources,
             # unless ansible.cfg forbids it; with it, the messages would come twice, and mixed with others.
             self._refuse(error.problems)
+        self._add_profiles()
         for commune in communes:
             self._add(commune)
+        for profile in profiles.load().values():
+            if profile.communes:
+                # As their own groups have them: marked as trusted by set_variable, which costs too much a second time.
+                served = [
+                    self.inventory.groups[commune.group].vars["creatic_commune"]
+                    for commune in communes
+                    if profile.serves(commune.data["services"])
+                ]
+                self.inventory.groups[profile.name].set_variable("creatic_communes", served)
+
+    def _add_profiles(self) -> None:
+        self.inventory.add_group(profiles.BENCH)
+        for profile in profiles.load().values():
+            self.inventory.add_group(profile.name)
+            self.inventory.set_variable(profile.name, "creatic_profil", profile.name)
+            if profile.banc:
+                self.inventory.add_child(profiles.BENCH, profile.name)
 
     def _add(self, commune: groupement.Commune) -> None:
         group = self.inventory.add_group(commune.group)
@@ -98,12 +118,12 @@ class InventoryModule(BaseInventoryPlugin):
             self.inventory.add_host(host.name, group=group)
             for name in host.groups:
                 if name not in self.inventory.groups:
-                    self._add_profile_group(name)
+                    self._add_system(name)
                 self.inventory.add_child(name, host.name)
             for name, value in host.variables.items():
                 self.inventory.set_variable(host.name, name, value)
 
-    def _add_profile_group(self, name: str) -> None:
+    def _add_system(self, name: str) -> None:
         self.inventory.add_group(name)
         if name == "systeme_windows":
             for variable, value in WINDOWS.items():

@@ -40,9 +40,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.redaction i
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import count, duration, explain, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealError
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles as registry
 
 # Test benches are audited when they are named.
-EVERYTHING = "all:!banc"
+EVERYTHING = f"all:!{registry.BENCH}"
 # Tests which leave something on the host, however little, are no part of an audit.
 READ_ONLY_TESTS = "not leaves_traces"
 
@@ -71,9 +72,9 @@ class Order:
 
 
 def profiles(top: Path) -> list[str]:
-    """Profiles which can be audited: they have a playbook, and tasks to compare a machine with."""
-    tasks = (top / "playbooks" / "profiles").glob("*.yml")
-    return sorted(path.stem for path in tasks if (top / "playbooks" / path.name).is_file())
+    """Profiles which are audited: those of profiles.yml with tasks to compare a machine with."""
+    tasks = top / "playbooks" / "profiles"
+    return sorted(name for name in registry.marked("audit") if (tasks / f"{name}.yml").is_file())
 
 
 def check_limit(top: Path, inventory: Path, limit: str) -> None:

@@ -34,10 +34,11 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import stor
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration, now, size
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
 
 MACHINE, ADDRESS = "exercice", "10.59.8.10"
 CONTROL = "poste-de-commande"
-PROFILES = ("tdt_connector", "archive_gateway", "ged", "parapheur", "deliberations", "passerelle", CONTROL)
+PROFILES = (*profiles.marked("sauvegarde"), CONTROL)
 RESULTS, PAGE = evidence_store.DRILL, "rapport.html"
 LOCK, DOING = "exercice-de-restauration", "un exercice de restauration"
 # Flows of a restored machine: it must reach nothing that the one it copies works with.
@@ -163,7 +164,8 @@ class Drill:
         target.mkdir(parents=True)
         for path in self.order.inventory.iterdir():
             (target / path.name).symlink_to(path.resolve())
-        mine = {name: value for name, value in self.variables.items() if not name.startswith("ansible_")}
+        given = ("ansible_", "creatic_communes", "creatic_profil")  # by its group
+        mine = {name: value for name, value in self.variables.items() if not name.startswith(given)}
         mine |= {
             "ansible_host": ADDRESS,
             "backup_client_name": self.host,

@@ -1,0 +1,57 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""The profiles that a play takes, by what profiles.yml says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.profiles import marked, step
+
+DOCUMENTATION = r"""
+  name: profiles
+  short_description: Profiles of which a trait is true
+  version_added: 0.1.0
+  description:
+    - Two filters for the C(hosts) of a play. C(profiles) gives the profiles with a trait, C(site_step), of a number,
+      those that this step of the whole site takes side by side.
+  options:
+    _input:
+      description: One of the traits of C(module_utils/registry/profiles.yml).
+      type: str
+      required: true
+  author:
+    - Cre@tic (@cdg59)
+"""
+
+EXAMPLES = r"""
+hosts: "{{ 'sauvegarde' | cdg59.creatic.profiles }}"
+"""
+
+RETURN = r"""
+  _value:
+    description: Their names, which are groups, the longest to deploy first.
+    type: list
+    elements: str
+"""
+
+
+def profiles(trait: str) -> list[str]:
+    """See `marked`.
+
+    Raises:
+        AnsibleFilterError: there is no such trait.
+    """
+    try:
+        return marked(trait)
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from None
+
+
+class FilterModule:
+    """Filters of this file."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"profiles": profiles, "site_step": step}

@@ -1,0 +1,133 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""The profiles of machines, as profiles.yml describes them: who waits for whom, who is backed up, audited..."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FILE = Path(__file__).with_name("profiles.yml")
+BENCH = "banc"
+"""Group of all test benches."""
+TRAITS = ("a_part", "commune", "sauvegarde", "archive", "audit", "tdt", "banc")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile; the fields are those of profiles.yml, which explains them."""
+
+    name: str
+    attend: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    communes: str = ""
+    a_part: bool = False
+    commune: bool = False
+    sauvegarde: bool = False
+    archive: bool = False
+    audit: bool = False
+    tdt: bool = False
+    banc: bool = False
+
+    def serves(self, services: Iterable[str]) -> bool:
+        """Whether its machines serve a commune that takes these services."""
+        return self.communes == "toutes" or (self.communes == "services" and bool({*services} & {*self.services}))
+
+
+@functools.cache
+def load(file: Path = FILE) -> Mapping[str, Profile]:
+    """Read the profiles, by name, in the file's order.
+
+    Raises:
+        TypeError: a field that no profile has.
+        ValueError: a profile waits for one that is not there, or for itself.
+    """
+    described = yaml.safe_load(file.read_text(encoding="utf-8"))["profils"]
+    found = {name: _read(name, fields) for name, fields in described.items()}
+    for profile in found.values():
+        if profile.communes not in ("", "services", "toutes"):
+            raise ValueError(f"{profile.name}: communes: {profile.communes}")
+        if unknown := {*profile.attend} - found.keys():
+            raise ValueError(f"{profile.name} waits for {', '.join(sorted(unknown))}, which is no profile")
+    _steps(found)
+    return found
+
+
+def marked(trait: str) -> list[str]:
+    """Names of the profiles of which a trait is true.
+
+    Args:
+        trait: one of TRAITS.
+
+    Raises:
+        ValueError: no such trait.
+    """
+    if trait not in TRAITS:
+        raise ValueError(f"profils : le trait « {trait} » n'existe pas ; attendu : {', '.join(TRAITS)}")
+    return [name for name, profile in load().items() if getattr(profile, trait)]
+
+
+def step(number: int) -> list[str]:
+    """Names of the profiles that a step of the whole site takes side by side.
+
+    Those of the first wait for no other; each of the next waits for one of the step before. Test benches, and
+    profiles which site.yml plays apart, are in none.
+    """
+    return [
+        name
+        for name, place in _steps(load()).items()
+        if place == number and not load()[name].banc and not load()[name].a_part
+    ]
+
+
+def lacking(services: Iterable[str], groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Profiles without a machine that a commune's services need, each with those services.
+
+    Args:
+        services: of the commune.
+        groups: hosts of each group of the inventory.
+    """
+    wanted = sorted(services)
+    needed = {name: [one for one in wanted if one in profile.services] for name, profile in load().items()}
+    return {name: found for name, found in needed.items() if found and not groups.get(name)}
+
+
+def lacking_text(lacks: Mapping[str, Sequence[str]], file: str) -> tuple[str, str]:
+    """Say in French what `lacking` found, and the fix.
+
+    Args:
+        file: where the services are asked for, as communes/gondecourt.yml.
+    """
+    told = " ; ".join(
+        f"{', '.join(services)} : l'inventaire n'a aucune machine {name}" for name, services in lacks.items()
+    )
+    where = f"{'aux groupes' if len(lacks) > 1 else 'au groupe'} {', '.join(lacks)}"
+    return (
+        f"Services sans machine : {told}",
+        f"Ajouter une machine {where} de servers.yml, ou retirer le service de {file}.",
+    )
+
+
+def _read(name: str, fields: dict[str, Any]) -> Profile:
+    lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+    given: dict[str, Any] = {**fields, **lists}
+    return Profile(name, **given)
+
+
+def _steps(profiles: Mapping[str, Profile]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    while len(found) < len(profiles):
+        ready = {
+            name: 1 + max((found[one] for one in profile.attend), default=0)
+            for name, profile in profiles.items()
+            if name not in found and found.keys() >= {*profile.attend}
+        }
+        if not ready:
+            raise ValueError(f"these profiles wait for each other: {', '.join(profiles.keys() - found.keys())}")
+        found |= ready
+    return {name: found[name] for name in profiles}

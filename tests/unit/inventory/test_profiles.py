@@ -1,0 +1,120 @@
+"""Profiles as data: what profiles.yml says holds of the playbooks, of the tests and of the lab."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as audit_run
+from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles
+
+REPO = Path(__file__).parents[3]
+EVERY = [pytest.param(profile, id=name) for name, profile in profiles.load().items()]
+
+
+@pytest.mark.parametrize("profile", EVERY)
+def test_each_profile_has_its_playbook_tasks_and_tests(profile: profiles.Profile) -> None:
+    [play, *_others] = [
+        play
+        for play in yaml.safe_load((REPO / "playbooks" / f"{profile.name}.yml").read_text(encoding="utf-8"))
+        if play["hosts"] == profile.name
+    ]
+    [tasks] = [task["ansible.builtin.import_tasks"] for task in play["tasks"] if "ansible.builtin.import_tasks" in task]
+    assert (REPO / "playbooks" / tasks).is_file()
+    assert (REPO / "tests" / "profiles" / profile.name).is_dir()
+    assert (REPO / "molecule" / profile.name / "molecule.yml").is_file()
+    assert f'"{profile.name}"' in (REPO / "scripts" / "run_tests.py").read_text(encoding="utf-8")
+    if not profile.banc:  # creatic_profil names the tasks where machines of several profiles share a play
+        assert tasks == f"profiles/{profile.name}.yml"
+
+
+def test_the_site_takes_each_profile_once_after_those_it_waits_for() -> None:
+    plays = yaml.safe_load((REPO / "playbooks" / "site.yml").read_text(encoding="utf-8"))
+    taken: list[list[str]] = []
+    for play in plays:
+        if apart := play.get("ansible.builtin.import_playbook"):
+            taken.append([apart.removesuffix(".yml")])
+        else:
+            number = re.fullmatch(r"\{\{ (\d) \| cdg59\.creatic\.site_step \}\}", play["hosts"])
+            assert number, play["hosts"]
+            taken.append(profiles.step(int(number[1])))
+    known = profiles.load()
+    place = {name: number for number, names in enumerate(taken) for name in names}
+    assert sorted(name for names in taken for name in names) == sorted(n for n, one in known.items() if not one.banc)
+    assert [names[0] for names in taken if known[names[0]].a_part] == profiles.marked("a_part")
+    for name, own in place.items():
+        assert [one for one in known[name].attend if place[one] >= own] == []
+    assert max(place[name] for name in profiles.marked("sauvegarde")) < place["backup_server"]
+    assert taken[1] == ["parapheur", "ged", "deliberations", "tdt_simulator", "commune_pc", "tdt_connector"]
+
+
+def test_every_service_of_a_commune_is_known() -> None:
+    schema = json.loads(groupement.COMMUNE_SCHEMA.read_text(encoding="utf-8"))
+    services = {*schema["properties"]["services"]["items"]["enum"]}
+    needed = {service for profile in profiles.load().values() for service in profile.services}
+    assert needed == services - {"teletransmission"}, "whose server is the tiers de télétransmission's"
+
+
+def test_audits_drills_and_benches_follow_the_data() -> None:
+    assert audit_run.profiles(REPO) == sorted(profiles.marked("audit"))
+    assert list(drill.PROFILES) == [*profiles.marked("sauvegarde"), drill.CONTROL]
+    assert audit_run.EVERYTHING == "all:!banc"
+    assert profiles.marked("banc") == ["hardening", "hardening_kernel", "encrypted_raid"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("profils: {a: {attend: [b]}, b: {attend: [a]}}", "a, b"),
+        ("profils: {a: {attend: [a]}}", "wait for each other: a"),
+        ("profils: {a: {attend: [z]}}", "z, which is no profile"),
+        ("profils: {a: {communes: quelques}}", "quelques"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(tmp_path: Path, text: str, error: str) -> None:
+    file = tmp_path / "profiles.yml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=error):
+        profiles.load(file)
+
+
+def test_an_unknown_trait_or_field_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="le trait « sauvegardes » n'existe pas"):
+        profiles.marked("sauvegardes")
+    file = tmp_path / "profiles.yml"
+    file.write_text("profils: {a: {audite: true}}", encoding="utf-8")
+    with pytest.raises(TypeError, match="audite"):
+        profiles.load(file)
+
+
+def test_a_profile_that_waits_comes_a_step_later() -> None:
+    assert profiles.step(2) == ["archive_gateway", "passerelle"]
+    assert profiles.step(3) == []
+
+
+@pytest.mark.parametrize(
+    ("services", "groups", "lacks"),
+    [
+        (["teletransmission"], {}, {}),
+        (["parapheur"], {"parapheur": ["a"], "passerelle": ["b"]}, {}),
+        (["parapheur", "deliberations"], {"parapheur": ["a"], "deliberations": ["c"], "passerelle": []},
+         {"passerelle": ["deliberations", "parapheur"]}),
+        (["ged"], {"passerelle": ["b"]}, {"ged": ["ged"]}),
+        (["archivage"], {"archive_node": ["n"]}, {"archive_gateway": ["archivage"]}),
+    ],
+)  # fmt: skip
+def test_a_service_needs_its_machines(
+    services: list[str], groups: dict[str, list[str]], lacks: dict[str, list[str]]
+) -> None:
+    assert profiles.lacking(services, groups) == lacks
+
+
+def test_what_lacks_is_told_with_its_fix() -> None:
+    assert profiles.lacking_text({"passerelle": ["deliberations", "parapheur"]}, "communes/gondecourt.yml") == (
+        "Services sans machine : deliberations, parapheur : l'inventaire n'a aucune machine passerelle",
+        "Ajouter une machine au groupe passerelle de servers.yml, ou retirer le service de communes/gondecourt.yml.",
+    )
