@@ -6,6 +6,7 @@ Neither the host nor the module that applies the ruleset has a say in it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ def _trusted(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _trusted(one) for key, one in value.items()}
     return value
+
+
+def wired_templar(variables: Mapping[str, Any]) -> Templar:
+    """Ansible's own templar, with the project's filters: its loader finds none in a process that is not its own."""
+    made = Templar(loader=DataLoader(), variables=dict(variables))
+    for file in (TOP / "collections/ansible_collections/cdg59/creatic/plugins/filter").glob("*.py"):
+        plugin = import_module(f"ansible_collections.cdg59.creatic.plugins.filter.{file.stem}")
+        for name, work in plugin.FilterModule().filters().items():
+            made._engine.environment.filters[f"cdg59.creatic.{name}"] = work
+    return made
 
 
 def _loaded(path: Path) -> Any:
@@ -62,7 +73,7 @@ def ruleset(inventory: Mapping[str, Any], profile: str, host: str) -> str:
             variables |= _trusted(hostvars[host])
     variables |= _trusted(wired)
     variables |= {"groups": groups, "hostvars": hostvars, "inventory_hostname": host, "inventory_dir": "."}
-    templar = Templar(loader=DataLoader(), variables=variables)
+    templar = wired_templar(variables)
 
     def value(name: str) -> Any:
         return templar.template(trust_as_template(f"{{{{ {name} }}}}"))

@@ -1,0 +1,202 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What machines of the inventory are told of each other: the variables of roles, made from groups and communes.
+
+`groups` and `hostvars` are Ansible's: hosts of each group, variables of each host. `communes` are those of the
+variable creatic_communes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import pc_organization
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
+
+Groups = Mapping[str, Sequence[str]]
+HostVars = Mapping[str, Mapping[str, Any]]
+
+CONTROL = "poste-de-commande"
+ARCHIVE_QUOTA_MB = 1_000_000
+_PARTNER = {
+    "nom": "name",
+    "libelle": "label",
+    "quota_mo": "quota_mb",
+    "dua_min": "min_years",
+    "dua_max": "max_years",
+    "deposants": "depositors",
+}
+
+
+class WiringError(Exception):
+    """The inventory does not say what a role needs; the message (French) names the place and the fix."""
+
+
+def given(hostvars: HostVars, host: str, name: str) -> Any:
+    """Give a variable of another host.
+
+    Raises:
+        WiringError: the host has none.
+    """
+    try:
+        return hostvars[host][name]
+    except KeyError:
+        raise WiringError(
+            f"{host} : la variable {name} manque. À faire : écrivez-la sur cette machine, dans servers.yml de "
+            "l'inventaire (docs/variables.md dit ce qu'on y met)"
+        ) from None
+
+
+def addresses(groups: Groups, hostvars: HostVars, names: Iterable[str]) -> list[str]:
+    """Addresses of the machines of some groups, sorted; a group that is not there has none."""
+    return sorted(given(hostvars, host, "ansible_host") for name in names for host in groups.get(name, ()))
+
+
+def url(hostvars: HostVars, host: str) -> str:
+    """Address by which others call a server."""
+    return f"https://{given(hostvars, host, 'creatic_names')[0]}"
+
+
+def connector_gateway(groups: Groups, hostvars: HostVars, commune: Mapping[str, Any]) -> dict[str, Any]:
+    """The variable tdt_connector_gateway of a commune's connector; empty when none of its services needs it.
+
+    Raises:
+        WiringError: its services need a passerelle, and the inventory has none: a commune that loses its passerelle
+            with a change of the inventory would transmit nothing any more, without a word.
+    """
+    if not {*commune["services"]} & {*profiles.load()["passerelle"].services}:
+        return {}
+    _must_have(groups, commune["services"], f"communes/{commune['slug']}.yml", "passerelle")
+    return {
+        "url": url(hostvars, groups["passerelle"][0]),
+        "addresses": addresses(groups, hostvars, ["passerelle"]),
+    }
+
+
+def _must_have(groups: Groups, services: Iterable[str], file: str, *names: str) -> None:
+    lacks = {name: found for name, found in profiles.lacking(services, groups).items() if name in names}
+    if lacks:
+        told, fix = profiles.lacking_text(lacks, file)
+        raise WiringError(f"{told}. {fix}")
+
+
+def passerelle_communes(communes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The variable passerelle_communes."""
+    return [{key: commune[key] for key in ("slug", "nom", "siren", "services")} for commune in communes]
+
+
+def passerelle_servers(
+    groups: Groups, hostvars: HostVars, communes: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The variable passerelle_servers: where acts are taken and handed over.
+
+    Raises:
+        WiringError: a commune takes a service that no machine gives.
+    """
+    services = ("parapheur", "deliberations", "ged")
+    asked = {service for commune in communes for service in commune["services"]}
+    _must_have(groups, asked, "communes/", *services)
+    return [
+        {"service": service, "url": url(hostvars, host), "addresses": [given(hostvars, host, "ansible_host")]}
+        for service in services
+        for host in groups.get(service, ())
+    ]
+
+
+def archive_nodes(groups: Groups, hostvars: HostVars) -> list[dict[str, Any]]:
+    """The variable archive_node_nodes: all nodes of the room, by name."""
+    return [
+        {
+            "name": host,
+            "address": given(hostvars, host, "ansible_host"),
+            "zone": given(hostvars, host, "creatic_zone"),
+            "weight": hostvars[host].get("archive_node_weight", 100),
+            "devices": [device["name"] for device in given(hostvars, host, "archive_node_devices")],
+        }
+        for host in sorted(groups.get("archive_node", ()))
+    ]
+
+
+def archive_accounts(
+    communes: Iterable[Mapping[str, Any]],
+    partners: Iterable[Mapping[str, Any]],
+    quotas: Mapping[str, int],
+) -> list[dict[str, Any]]:
+    """The variable archive_gateway_accounts: services versants.
+
+    Args:
+        communes: those with the service archivage. The connector alone deposits, under the name that role
+            tdt_connector gives its certificate: a PC reads its commune's archives, and deposits none.
+        partners: the variable creatic_archive_partenaires, whose fields are French.
+        quotas: megabytes, by commune.
+    """
+    found = [
+        {
+            "name": commune["slug"],
+            "label": commune["nom"],
+            "siren": commune["siren"],
+            "depositors": [f"Connecteur - {pc_organization(commune['nom'])}"[:64].strip()],
+        }
+        | ({"quota_mb": quotas[commune["slug"]]} if commune["slug"] in quotas else {})
+        for commune in communes
+    ]
+    return found + [{_PARTNER.get(key, key): value for key, value in one.items()} for one in partners]
+
+
+def archive_expected(groups: Groups, hostvars: HostVars) -> str:
+    """What the journals of the archive gateways know, as ``creatic-archive --attendues`` takes it.
+
+    A gateway that was not asked, or did not answer, gives nothing.
+    """
+    asked = [hostvars[host]["archive_attendues"] for host in groups.get("archive_gateway", ())
+             if "archive_attendues" in hostvars[host]]  # fmt: skip
+    return "\n".join(answer.get("stdout", "") for answer in asked)
+
+
+def tdt_authorities(communes: Iterable[Mapping[str, Any]], arrondissements: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The variable tdt_simulator_authorities.
+
+    Args:
+        arrondissements: the protocol's number of each territory.
+    """
+    return [
+        {key: commune[key] for key in ("siren", "nom", "departement")}
+        | {"arrondissement": arrondissements[commune["territoire"]]}
+        for commune in sorted(communes, key=lambda one: str(one["siren"]))
+    ]
+
+
+def backup_machines(
+    groups: Groups, hostvars: HostVars, folder: str, quotas: Mapping[str, int], ages: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """Machines whose profile made backup keys, and the control node: input of filter backup_clients.
+
+    Args:
+        folder: ``sauvegardes`` of the control node's state, with a folder for each machine.
+        quotas: megabytes, by machine; those with the archives' own have ARCHIVE_QUOTA_MB by default.
+        ages: hours from which the last backup is too old, by size of commune.
+    """
+    archives = {host for name in profiles.marked("archive") for host in groups.get(name, ())}
+    found = []
+    for name in [*sorted(groups["all"]), CONTROL]:
+        place = Path(folder, name)
+        if not (place / "cle.pub").exists() or not (place / "sequestre.p7m").exists():
+            continue
+        proof = place / "cle.preuve"
+        machine: dict[str, Any] = {
+            "name": name,
+            "key": (place / "cle.pub").read_text(encoding="utf-8").rstrip(),
+            "proof": proof.read_text(encoding="utf-8") if proof.exists() else "",
+            "sealed": (place / "sequestre.p7m").read_text(encoding="utf-8").rstrip() + "\n",
+        }
+        if name in quotas:
+            machine["quota_mb"] = quotas[name]
+        elif name in archives:
+            machine["quota_mb"] = ARCHIVE_QUOTA_MB
+        commune = hostvars[name].get("creatic_commune", {}) if name != CONTROL else {}
+        if age := ages.get(commune.get("taille", "")):
+            machine["max_age_hours"] = age
+        found.append(machine)
+    return found
