@@ -57,7 +57,8 @@ class Project:
         self.folder, self.home = folder, folder / "home"
         self.evidence, self.locks = self.home / "evidence", self.home / "verrous"
         shutil.copytree(REPO / "inventories" / "lab" / "communes", folder / "inventory" / "communes")
-        shutil.copy(REPO / "inventories" / "lab" / "groupement.yml", folder / "inventory")
+        for name in ("groupement.yml", "servers.yml"):
+            shutil.copy(REPO / "inventories" / "lab" / name, folder / "inventory")
         (folder / "inventory" / "group_vars").mkdir()
         variables = {
             "creatic_env": "lab",
@@ -187,6 +188,20 @@ def test_the_only_pc_lost_in_the_middle_does_not_stop_the_connector_and_a_second
     assert all(result.intact for result in results.values()), results
     assert results[runs(project.evidence)[-1].name].signer
     assert list(project.locks.glob("*.json")) == []
+
+
+def test_a_service_that_lost_its_machine_is_a_failure_before_anything_changes(project: Project) -> None:
+    servers = project.folder / "inventory" / "servers.yml"
+    text = servers.read_text(encoding="utf-8")
+    servers.write_text(text.replace("    passerelle:\n", "    relais_d_essai:\n"), encoding="utf-8")
+    status, output = project.run()
+    assert status != 0
+    flat = " ".join(output.split())
+    assert "deliberations, parapheur : l'inventaire n'a aucune machine passerelle" in flat
+    assert "retirer le service de communes/gondecourt.yml" in flat
+    report = project.report()
+    assert not report["prete"]
+    assert {host["taches"]["executees"] for host in report["hotes"]} == {0}
 
 
 def test_a_second_rollout_at_once_is_refused_then_an_interruption_leaves_nothing(project: Project) -> None:

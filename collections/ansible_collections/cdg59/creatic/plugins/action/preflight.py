@@ -1,10 +1,11 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Control-node half of preflight: the commune's lock, then the host's checks and its clock."""
+"""Control-node half of preflight: the commune's lock, its services, then the host's checks and its clock."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,26 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store impor
     operator,
     playbook_pid,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import check, check_clock
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import Check, check, check_clock
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
+
+
+def _check_services(commune: dict[str, Any], groups: Mapping[str, Sequence[str]]) -> list[Check]:
+    """A service whose machine left the inventory is told before anything of it is taken away from the commune."""
+    lacks = profiles.lacking(commune.get("services", ()), groups)
+    if not lacks:
+        return []
+    told, fix = profiles.lacking_text(lacks, f"communes/{commune['slug']}.yml")
+    return [check("services", "Services", "echec", told, fix)]
+
+
+def _judged(result: dict[str, Any], checks: list[Check]) -> dict[str, Any]:
+    result["creatic_preflight"] = checks
+    failures = [f"{item['detail']}. {item['remede']}" for item in checks if item["verdict"] == "echec"]
+    if failures:
+        result["failed"] = True
+        result["msg"] = " ".join(failures)
+    return result
 
 
 class ActionModule(ActionBase):
@@ -40,12 +60,11 @@ class ActionModule(ActionBase):
             if refusal:
                 return refusal
 
+        checks = _check_services(commune, variables["groups"])
         if (variables.get("creatic_poste") or {}).get("systeme") == "windows":
             detail = "les contrôles ne sont pas automatisés sur Windows"
-            return {
-                "changed": False,
-                "creatic_preflight": [check("systeme", "Système", "attention", detail, "Vérifier le poste à la main.")],
-            }
+            checks.append(check("systeme", "Système", "attention", detail, "Vérifier le poste à la main."))
+            return _judged({"changed": False}, checks)
         before = time.time()
         result = self._execute_module(
             module_name="cdg59.creatic.preflight", module_args=dict(self._task.args), task_vars=task_vars
@@ -53,13 +72,8 @@ class ActionModule(ActionBase):
         after = time.time()
         if "creatic_preflight" not in result:
             return result
-        checks = [*result["creatic_preflight"], check_clock(before, float(result.pop("now")), after)]
-        result["creatic_preflight"] = checks
-        failures = [f"{item['detail']}. {item['remede']}" for item in checks if item["verdict"] == "echec"]
-        if failures:
-            result["failed"] = True
-            result["msg"] = " ".join(failures)
-        return result
+        checks += [*result["creatic_preflight"], check_clock(before, float(result.pop("now")), after)]
+        return _judged(result, checks)
 
     def _lock(self, commune: dict[str, Any]) -> dict[str, Any]:
         locks = Path(self._task.args["home"]).expanduser() / "verrous"

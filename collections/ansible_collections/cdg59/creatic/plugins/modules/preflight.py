@@ -19,7 +19,8 @@ description:
   - On the host, checks the system (Debian 13), the disk, the memory, the dates of the certificates and the age
     of its backup.
   - On the control node, before anything else, takes the commune's lock for the running rollout and checks
-    the description of the commune; then compares the two clocks.
+    the description of the commune, and that the inventory has the machines that its services need; then compares
+    the two clocks.
   - Changes nothing on the host. Fails, in French, with every reason and its fix.
 options:
   home:
