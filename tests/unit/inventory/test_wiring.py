@@ -94,6 +94,25 @@ def test_nodes_are_told_by_name_and_what_a_node_lacks_is_named() -> None:
             wiring.archive_nodes(GROUPS, hosts)
 
 
+def test_the_connector_deposits_at_the_door_of_the_inventory() -> None:
+    deposit = {"rule": "ACTES-10", "action": "conserver"}
+    door = {"url": "https://versement.test", "agency": "sae-cdg59", **deposit}
+    assert wiring.connector_archive(GROUPS, HOSTS, GONDECOURT, "sae-cdg59", deposit) == door
+    elsewhere = deposit | {"url": "https://sae.example.org", "addresses": ["192.0.2.1"]}
+    found = wiring.connector_archive(GROUPS, HOSTS, GONDECOURT, "sae-cdg59", elsewhere)
+    assert found == elsewhere | {"agency": "sae-cdg59"}
+    for groups, service, given_, named in (
+        (without("archive_gateway"), "sae-cdg59", deposit, "aucune machine archive_gateway"),
+        (GROUPS, "", deposit, "creatic_archive_service"),
+        (GROUPS, "sae-cdg59", {}, "creatic_archive_versement"),
+        (GROUPS, "sae-cdg59", {"rule": "ACTES-10"}, "creatic_archive_versement"),
+    ):
+        with pytest.raises(WiringError, match=named):
+            wiring.connector_archive(groups, HOSTS, GONDECOURT, service, given_)
+        alone = GONDECOURT | {"services": ["teletransmission"]}
+        assert wiring.connector_archive(groups, HOSTS, alone, service, given_) == {}
+
+
 def test_connectors_alone_deposit_and_partners_are_told_in_english() -> None:
     partner = {"nom": "region", "libelle": "Région", "siren": "200053742", "quota_mo": 5, "dua_min": 0, "dua_max": 9,
                "deposants": ["X"]}  # fmt: skip
@@ -214,6 +233,12 @@ def test_the_chain_of_the_lab_is_wired_by_its_inventory(lab: dict[str, Any]) -> 
     assert [one["name"] for one in given(lab, "archive_gateway", "versement", "archive_gateway_accounts")] == [
         "gondecourt", "la-madeleine", "partenaire-essai",
     ]  # fmt: skip
+    nodes = [f"https://sae{number}.creatic.test" for number in (1, 2, 3)]
+    assert given(lab, "archive_gateway", "versement", "archive_gateway_storage_urls") == nodes
+    door = {"url": "https://sae.creatic.test", "agency": "sae-cdg59", "rule": "ACTES-10", "action": "conserver"}
+    assert given(lab, "tdt_connector", "gondecourt-connecteur", "tdt_connector_archive") == door
+    assert given(lab, "tdt_connector", "avesnes-les-aubert-connecteur", "tdt_connector_archive") == {}
+    assert lab["_meta"]["hostvars"]["sauvegarde"]["hardening_shell_accounts"] == ["sauvegarde", "sauvegarde-lecture"]
     assert len(given(lab, "tdt_simulator", "tdt", "tdt_simulator_authorities")) == 3
     peers = given(lab, "backup_server", "sauvegarde", "backup_server_client_peers")
     assert peers == ["10.59.0.30", "10.59.0.40", "10.59.0.41", "10.59.0.42", "10.59.0.43", "10.59.2.20", "10.59.3.20",

@@ -20,8 +20,9 @@ description:
   - Each commune is the group C(commune_<slug>) (hyphens become underscores), a child of C(territoire_<name>),
     C(taille_petite), C(taille_moyenne) or C(taille_grande), C(vague_<number>) and C(service_<name>).
   - PCs are in C(commune_pc), connectors in C(tdt_connector), all in C(systeme_debian) or C(systeme_windows).
-  - Each profile is a group, with C(creatic_profil), its name, and where its machines serve communes,
-    C(creatic_communes), the list of their C(creatic_commune). Test benches are in the group C(banc).
+  - Each profile is a group, with C(creatic_profil), its name, the variables that C(profiles.yml) gives it, and where
+    its machines serve communes, C(creatic_communes), the list of their C(creatic_commune). Test benches are in the
+    group C(banc).
   - Variables are C(creatic_commune) on the group of the commune, C(creatic_poste) and C(creatic_connecteur)
     on hosts. Windows hosts are reached over PSRP; C(group_vars/systeme_windows.yml) says how they
     authenticate.
@@ -104,7 +105,8 @@ class InventoryModule(BaseInventoryPlugin):
         self.inventory.add_group(profiles.BENCH)
         for profile in profiles.load().values():
             self.inventory.add_group(profile.name)
-            self.inventory.set_variable(profile.name, "creatic_profil", profile.name)
+            for name, value in {**profile.variables, "creatic_profil": profile.name}.items():
+                self.inventory.set_variable(profile.name, name, value)
             if profile.banc:
                 self.inventory.add_child(profiles.BENCH, profile.name)
 

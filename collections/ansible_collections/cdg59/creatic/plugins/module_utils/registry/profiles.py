@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Profile:
     archive: bool = False
     audit: bool = False
     tdt: bool = False
+    variables: Mapping[str, Any] = field(default_factory=dict)
     banc: bool = False
 
     def serves(self, services: Iterable[str]) -> bool:
@@ -128,6 +129,6 @@ def _steps(profiles: Mapping[str, Profile]) -> dict[str, int]:
             if name not in found and found.keys() >= {*profile.attend}
         }
         if not ready:
-            raise ValueError(f"these profiles wait for each other: {', '.join(profiles.keys() - found.keys())}")
+            raise ValueError(f"these profiles wait for each other: {', '.join(sorted(profiles.keys() - found.keys()))}")
         found |= ready
     return {name: found[name] for name in profiles}

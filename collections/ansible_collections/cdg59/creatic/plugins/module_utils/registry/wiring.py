@@ -75,6 +75,32 @@ def connector_gateway(groups: Groups, hostvars: HostVars, commune: Mapping[str, 
     }
 
 
+def connector_archive(
+    groups: Groups, hostvars: HostVars, commune: Mapping[str, Any], service: str, deposit: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The variable tdt_connector_archive of a commune's connector; empty without the service archivage.
+
+    Args:
+        service: the variable creatic_archive_service, empty when the inventory has none.
+        deposit: the variable creatic_archive_versement; what it says of url and agency is taken as it is.
+
+    Raises:
+        WiringError: the inventory has no archive gateway, or does not say what is deposited.
+    """
+    if "archivage" not in commune["services"]:
+        return {}
+    _must_have(groups, commune["services"], f"communes/{commune['slug']}.yml", "archive_gateway")
+    found = {"url": url(hostvars, groups["archive_gateway"][0]), "agency": service, **deposit}
+    for name, kept in (("creatic_archive_service", found["agency"]),
+                       ("creatic_archive_versement", {"rule", "action"} <= found.keys())):  # fmt: skip
+        if not kept:
+            raise WiringError(
+                f"{commune['slug']} : le service archivage demande {name}. À faire : écrivez-la dans "
+                "group_vars/all.yml de l'inventaire (docs/variables.md dit ce qu'on y met)"
+            )
+    return found
+
+
 def _must_have(groups: Groups, services: Iterable[str], file: str, *names: str) -> None:
     lacks = {name: found for name, found in profiles.lacking(services, groups).items() if name in names}
     if lacks:
@@ -117,6 +143,11 @@ def archive_nodes(groups: Groups, hostvars: HostVars) -> list[dict[str, Any]]:
         }
         for host in sorted(groups.get("archive_node", ()))
     ]
+
+
+def archive_urls(groups: Groups, hostvars: HostVars) -> list[str]:
+    """The variable archive_gateway_storage_urls: every node of the room, by name."""
+    return [url(hostvars, host) for host in sorted(groups.get("archive_node", ()))]
 
 
 def archive_accounts(
