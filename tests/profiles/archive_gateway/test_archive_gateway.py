@@ -21,6 +21,7 @@ from testinfra.host import Host
 from tests.patience import wait_for
 from tests.profiles.archive_gateway.conftest import AGENCY, TOP, Gateway, issue, own_files
 from tests.profiles.archive_node.conftest import Node
+from tests.profiles.services import exposure
 from tests.unit.archive_gateway import gateway_harness as sips
 from tests.unit.archive_proof.public_tools import BAGIT, OCFL, install, run
 
@@ -41,9 +42,7 @@ def test_what_runs(host: Host) -> None:
 
 @pytest.mark.parametrize("unit", ["sae-versement", "sae-entretien", "sae-sceller", "sae-fixite"])
 def test_services_are_sandboxed(host: Host, unit: str) -> None:
-    with host.sudo():
-        shown = host.check_output(f"systemd-analyze security --no-pager {unit}.service")
-    assert float(re.findall(r"exposure level[^:]*: ([\d.]+)", shown)[0]) < 2.0
+    assert exposure(host, f"{unit}.service") < 2.0
 
 
 def test_the_door_cannot_seal(host: Host) -> None:

@@ -11,13 +11,9 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from tests.profiles.services import as_root, exposure
+
 JOBS = ("surveiller", "verifier", "tourner")
-
-
-def as_root(host: Host, command: str) -> str:
-    """Output of a command that root alone may run."""
-    with host.sudo():
-        return str(host.check_output(command))
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +60,7 @@ def test_what_watches_runs(host: Host) -> None:
     for job in JOBS:
         shown = host.check_output(f"systemctl show creatic-depots-{job}.timer -p ActiveState -p UnitFileState")
         assert shown.splitlines() == ["ActiveState=active", "UnitFileState=enabled"], job
-    told = host.check_output("systemd-analyze security --no-pager creatic-depots@surveiller.service | tail -1")
-    level = re.search(r"([0-9.]+) [A-Z]+", told)
-    assert level and float(level[1]) <= 2.5
+    assert exposure(host, "creatic-depots@surveiller.service") <= 2.5
 
 
 @pytest.mark.leaves_traces

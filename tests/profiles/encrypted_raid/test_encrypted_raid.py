@@ -19,6 +19,7 @@ import pytest
 from testinfra.host import Host
 
 from tests.patience import wait_for
+from tests.profiles.services import as_root, exposure
 
 TOP = Path(__file__).parents[3]
 FIRST, SECOND, SPARE = "/dev/ubdb", "/dev/ubdc", "/dev/ubdd"
@@ -32,12 +33,6 @@ WRITE = f"yes '{LINE}' | head -c 16M > {ARCHIVE}; sync {ARCHIVE}"
 DROP = "echo 3 > /proc/sys/vm/drop_caches"
 
 Play = Callable[..., dict[str, Any]]
-
-
-def as_root(host: Host, command: str) -> str:
-    """Output of a shell command run as root."""
-    with host.sudo():
-        return str(host.check_output(command))
 
 
 def digest(host: Host) -> str:
@@ -217,8 +212,6 @@ def test_after_a_start_it_is_closed_and_opens_with_the_right_key_only(
 
 
 def test_the_watch_has_few_rights(host: Host) -> None:
-    told = host.check_output("systemd-analyze security --no-pager creatic-raid.service | tail -1")
-    level = re.search(r"([0-9.]+) [A-Z]+", told)
-    assert level and float(level[1]) <= 3.0
+    assert exposure(host, "creatic-raid.service") <= 3.0
     shown = host.check_output("systemctl is-active mdmonitor.service mdcheck_start.timer creatic-raid.timer")
     assert set(shown.split()) == {"active"}

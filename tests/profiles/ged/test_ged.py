@@ -12,6 +12,7 @@ from testinfra.host import Host
 
 from tests.patience import wait_for
 from tests.profiles.ged.conftest import CHANGE, JSON, Document, Store
+from tests.profiles.services import exposure, listening, memory
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -31,17 +32,13 @@ def test_what_runs(host: Host) -> None:
 
 def test_only_ssh_and_https_listen(host: Host) -> None:
     """PostgreSQL and Redis are reached by their unix sockets alone, not even by the loopback."""
-    with host.sudo():
-        lines = host.check_output("ss --no-header --listening --tcp --udp --numeric --processes").splitlines()
-    ports = {int(line.split()[4].rpartition(":")[2]) for line in lines if '"chronyd"' not in line}
-    assert ports == {22, 443}, lines
+    found = listening(host)
+    assert set(found) == {22, 443}, found
 
 
 @pytest.mark.parametrize("unit", ["mayan", "mayan-worker", "mayan-setup", "postgresql-bases"])
 def test_services_are_sandboxed(host: Host, unit: str) -> None:
-    with host.sudo():
-        shown = host.check_output(f"systemd-analyze security --no-pager {unit}.service")
-    assert float(re.findall(r"exposure level[^:]*: ([\d.]+)", shown)[0]) < 2.0
+    assert exposure(host, f"{unit}.service") < 2.0
 
 
 def test_secrets_are_closed_to_other_accounts(host: Host) -> None:
@@ -56,14 +53,9 @@ def test_secrets_are_closed_to_other_accounts(host: Host) -> None:
 
 def test_memory_holds_on_a_small_machine(host: Host, document: Document) -> None:
     """PSS once documents were handled."""
-    script = (
-        "for pid in $(ps -o pid= -u mayan,postgres,redis,www-data); do "
-        "awk '/^Pss:/ {print $2}' /proc/$pid/smaps_rollup || true; done"  # some end meanwhile
-    )
-    with host.sudo():
-        used = [int(line) for line in host.check_output(script).splitlines()]
+    used = memory(host, "mayan,postgres,redis,www-data")
     assert len(used) > 10
-    assert sum(used) / 1024 < MEMORY
+    assert sum(used) < MEMORY
 
 
 # -- what a visitor sees ------------------------------------------------------------------------------------

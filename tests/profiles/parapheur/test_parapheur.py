@@ -26,6 +26,7 @@ from signature_actes import token
 from testinfra.host import Host
 
 from tests.profiles.parapheur.conftest import JSON, SIRENS, Parapheur, Pens, flow, pdf, word
+from tests.profiles.services import exposure, listening, memory
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -46,17 +47,13 @@ def test_what_runs(host: Host) -> None:
 
 
 def test_only_ssh_and_https_listen(host: Host) -> None:
-    with host.sudo():
-        lines = host.check_output("ss --no-header --listening --tcp --udp --numeric --processes").splitlines()
-    ports = {int(line.split()[4].rpartition(":")[2]) for line in lines if '"chronyd"' not in line}
-    assert ports == {22, 443}, lines
+    found = listening(host)
+    assert set(found) == {22, 443}, found
 
 
 @pytest.mark.parametrize("unit", ["mayan.service", "parapheur-sceau@1.service", "parapheur-courriels@arrivees.service"])
 def test_services_are_sandboxed(host: Host, unit: str) -> None:
-    with host.sudo():
-        shown = host.check_output(f"systemd-analyze security --no-pager {unit}")
-    assert float(re.findall(r"exposure level[^:]*: ([\d.]+)", shown)[0]) < 2.0
+    assert exposure(host, unit) < 2.0
 
 
 def test_the_seal_s_key_is_out_of_the_application_s_reach(host: Host) -> None:
@@ -658,13 +655,7 @@ def test_memory_holds_on_a_small_machine(host: Host, opened: Opened) -> None:
     """PSS once dossiers were handled."""
     opened()
     time.sleep(2)  # what they asked for is done; the limit holds while it is not, too
-    script = (
-        # Letters are a process of a few seconds.
-        "for pid in $(ps -o pid=,unit= -u mayan,postgres,redis,www-data,parapheur-sceau | "
-        "awk '$2 !~ /courriels/ {print $1}'); do "
-        "awk '/^Pss:/ {print $2}' /proc/$pid/smaps_rollup || true; done"  # some end meanwhile
-    )
-    with host.sudo():
-        used = [int(line) for line in host.check_output(script).splitlines()]
+    # Letters are a process of a few seconds.
+    used = memory(host, "mayan,postgres,redis,www-data,parapheur-sceau", but="courriels")
     assert len(used) > 10
-    assert sum(used) / 1024 < MEMORY
+    assert sum(used) < MEMORY

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Iterator
 
@@ -13,6 +12,7 @@ from testinfra.host import Host
 
 from tests.patience import wait_for
 from tests.profiles.passerelle.conftest import Passerelle
+from tests.profiles.services import exposure, listening
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -43,17 +43,13 @@ def test_what_runs(host: Host) -> None:
 
 
 def test_only_ssh_and_https_listen(host: Host) -> None:
-    with host.sudo():
-        lines = host.check_output("ss --no-header --listening --tcp --udp --numeric --processes").splitlines()
-    ports = {int(line.split()[4].rpartition(":")[2]) for line in lines if '"chronyd"' not in line}
-    assert ports == {22, 443}, lines
+    found = listening(host)
+    assert set(found) == {22, 443}, found
 
 
 @pytest.mark.parametrize("unit", ["passerelle", "passerelle-web", "passerelle-base", "postgresql-bases"])
 def test_services_are_sandboxed(host: Host, unit: str) -> None:
-    with host.sudo():
-        shown = host.check_output(f"systemd-analyze security --no-pager {unit}.service")
-    assert float(re.findall(r"exposure level[^:]*: ([\d.]+)", shown)[0]) < 2.0
+    assert exposure(host, f"{unit}.service") < 2.0
 
 
 def test_secrets_are_closed_to_other_accounts(host: Host) -> None:

@@ -11,21 +11,10 @@ import pytest
 from testinfra.host import Host
 
 from tests.patience import wait_for
+from tests.profiles.services import as_root, exposure, properties
 
 HOME = "/var/lib/tdt-connector"
-
-
-def as_root(host: Host, command: str) -> str:
-    """Output of a command that root alone may run."""
-    with host.sudo():
-        return str(host.check_output(command))
-
-
-def properties(host: Host, *names: str) -> dict[str, str]:
-    """What systemd applies to the service."""
-    asked = " ".join(f"-p {name}" for name in names)
-    lines = host.check_output(f"systemctl show tdt-connector.service {asked}").splitlines()
-    return dict(line.split("=", 1) for line in lines)
+UNIT = "tdt-connector.service"
 
 
 def as_clerk(host: Host, command: str, group: str = "tdt-depot") -> Any:
@@ -36,7 +25,9 @@ def as_clerk(host: Host, command: str, group: str = "tdt-depot") -> Any:
 
 
 def test_service_runs_now_and_after_a_reboot(host: Host) -> None:
-    found = properties(host, "ActiveState", "SubState", "UnitFileState", "Type", "NRestarts", "Restart", "WatchdogUSec")
+    found = properties(
+        host, UNIT, "ActiveState", "SubState", "UnitFileState", "Type", "NRestarts", "Restart", "WatchdogUSec"
+    )
     restarts = int(found.pop("NRestarts"))
     assert restarts == 0
     assert found == {
@@ -50,11 +41,8 @@ def test_service_runs_now_and_after_a_reboot(host: Host) -> None:
 
 
 def test_service_is_sandboxed(host: Host) -> None:
-    report = as_root(host, "systemd-analyze security --no-pager tdt-connector.service")
-    exposure = re.search(r"Overall exposure level for tdt-connector.service: ([\d.]+)", report)
-    assert exposure is not None
-    assert float(exposure[1]) <= 2.0
-    assert properties(host, "User", "NoNewPrivileges", "ProtectSystem", "MemoryMax") == {
+    assert exposure(host, "tdt-connector.service") <= 2.0
+    assert properties(host, UNIT, "User", "NoNewPrivileges", "ProtectSystem", "MemoryMax") == {
         "User": "tdt-connector",
         "NoNewPrivileges": "yes",
         "ProtectSystem": "strict",
@@ -63,7 +51,7 @@ def test_service_is_sandboxed(host: Host) -> None:
 
 
 def test_the_process_is_what_systemd_says(host: Host) -> None:
-    pid = properties(host, "MainPID")["MainPID"]
+    pid = properties(host, UNIT, "MainPID")["MainPID"]
     status = as_root(host, f"cat /proc/{pid}/status")
     assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
     assert re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)

@@ -14,20 +14,9 @@ import pytest
 from cryptography import x509
 from testinfra.host import Host
 
+from tests.profiles.services import as_root, exposure, properties
+
 Visit = Callable[..., Any]
-
-
-def as_root(host: Host, command: str) -> str:
-    """Return the output of a command that root alone may run."""
-    with host.sudo():
-        return str(host.check_output(command))
-
-
-def properties(host: Host, unit: str, *names: str) -> dict[str, str]:
-    """Return what systemd applies to a unit."""
-    asked = " ".join(f"-p {name}" for name in names)
-    lines = host.check_output(f"systemctl show {unit} {asked}").splitlines()
-    return dict(line.split("=", 1) for line in lines)
 
 
 @pytest.mark.parametrize("unit", ["tdt-simulator.socket", "tdt-simulator.service", "nginx", "nginx-tls-trust.path"])
@@ -39,10 +28,7 @@ def test_units_run_now_and_after_a_reboot(host: Host, unit: str) -> None:
 
 
 def test_application_is_sandboxed(host: Host) -> None:
-    report = as_root(host, "systemd-analyze security --no-pager tdt-simulator.service")
-    exposure = re.search(r"Overall exposure level for tdt-simulator.service: ([\d.]+)", report)
-    assert exposure is not None
-    assert float(exposure[1]) <= 2.0
+    assert exposure(host, "tdt-simulator.service") <= 2.0
     assert properties(host, "tdt-simulator", "User", "NoNewPrivileges", "PrivateNetwork", "ProtectSystem") == {
         "User": "tdt-simulator",
         "NoNewPrivileges": "yes",

@@ -1,0 +1,45 @@
+"""What a host says of its services: who listens, how shut in they are, what memory they take."""
+
+from __future__ import annotations
+
+import re
+
+from testinfra.host import Host
+
+
+def as_root(host: Host, command: str) -> str:
+    """Output of a shell command that root alone may run."""
+    with host.sudo():
+        return str(host.check_output(command))
+
+
+def properties(host: Host, unit: str, *names: str) -> dict[str, str]:
+    """What systemd applies to a unit."""
+    asked = " ".join(f"-p {name}" for name in names)
+    lines = host.check_output(f"systemctl show {unit} {asked}").splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def exposure(host: Host, unit: str) -> float:
+    """What a unit could reach, from 0 (nothing) to 10, as systemd judges it."""
+    shown = as_root(host, f"systemd-analyze security --no-pager {unit}")
+    return float(re.findall(r"exposure level[^:]*: ([\d.]+)", shown)[0])
+
+
+def listening(host: Host) -> dict[int, str]:
+    """Ports on which something listens, TCP and UDP, with what ss says of it; the clock's own left out."""
+    lines = as_root(host, "ss --no-header --listening --tcp --udp --numeric --processes").splitlines()
+    return {int(line.split()[4].rpartition(":")[2]): line for line in lines if '"chronyd"' not in line}
+
+
+def memory(host: Host, accounts: str, but: str = " ") -> list[float]:
+    """Megabytes of each process of these accounts (``a,b``), shared pages counted once (PSS).
+
+    Args:
+        but: awk's expression; processes of units whose name matches are not counted.
+    """
+    script = (
+        f"for pid in $(ps -o pid=,unit= -u {accounts} | awk '$2 !~ /{but}/ {{print $1}}'); do "
+        "awk '/^Pss:/ {print $2}' /proc/$pid/smaps_rollup || true; done"  # some end meanwhile
+    )
+    return [int(line) / 1024 for line in as_root(host, script).splitlines()]
