@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,14 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.unit.archive_gateway.gateway_harness import FakeClamd, Gateway
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """pytest's fixture, in memory where there is some: a versement calls fsync a dozen times."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
-        yield Path(folder)
+from tests.unit.in_memory import in_memory  # noqa: F401 - the fixture tmp_path
 
 
 @pytest.fixture

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,14 +19,7 @@ from sae.journal.seal import Sealed, Sealer
 from sae.store import FileStore
 
 from tests.unit.archive_proof.authority import Authority
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """pytest's fixture, in memory where there is some: journals call fsync at every event."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
-        yield Path(folder)
+from tests.unit.in_memory import in_memory  # noqa: F401 - the fixture tmp_path
 
 
 @pytest.fixture(scope="session")

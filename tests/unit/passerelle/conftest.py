@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from passerelle.config import Config
 from passerelle.queue import Queue
 
+from tests.unit.in_memory import in_memory  # noqa: F401 - the fixture tmp_path
 from tests.unit.passerelle import database as databases
 from tests.unit.passerelle.passerelle_harness import World
 from tests.unit.tdt_connector.connector_harness import Authority
@@ -41,14 +40,6 @@ def server() -> Iterator[databases.Database]:
         found.new(name="modele")
         Queue(replace(Config({}), database=found.address("modele"))).prepare()
         yield found
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """pytest's fixture, in memory where there is some."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,39 +13,34 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from tdt_connector import s2low
 from tdt_simulator.testing import TdtServer
 
+from tests.unit.archive_gateway.conftest import clamd  # noqa: F401 - a fixture
+from tests.unit.in_memory import in_memory  # noqa: F401 - the fixture tmp_path
 from tests.unit.tdt_connector.connector_harness import Authority, Commune, platform
+
+
+def _authority(folder: Path, name: str) -> Authority:
+    made = Authority(folder / name, f"{name} de test")
+    made.issue("tdt", "server")
+    made.issue("commune")
+    return made
 
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """The groupement's authority."""
-    made = Authority(tmp_path_factory.mktemp("pki") / "groupement", "groupement de test")
-    made.issue("tdt", "server")
-    made.issue("commune")
-    return made
+    return _authority(tmp_path_factory.mktemp("pki"), "groupement")
 
 
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """An authority that nobody trusts."""
-    made = Authority(tmp_path_factory.mktemp("pki") / "inconnue", "inconnue de test")
-    made.issue("tdt", "server")
-    made.issue("commune")
-    return made
+    return _authority(tmp_path_factory.mktemp("pki"), "inconnue")
 
 
 @pytest.fixture(autouse=True)
 def short_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for an act in the lists where the simulator's acts can be: every list is a TLS handshake here."""
     monkeypatch.setattr(s2low, "_LIST_ORDER", (17, 1, 2, 3, 4, -1, 0))
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """pytest's fixture, in memory where there is some: the agent calls fsync dozens of times per act."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
-        yield Path(folder)
 
 
 @pytest.fixture

@@ -29,14 +29,6 @@ TERMS = sip.Terms(AGENCY, "ACTES-10", "Keep")
 
 
 @pytest.fixture
-def clamd(tmp_path: Path) -> Iterator[FakeClamd]:
-    """The archive's scanner."""
-    scanner = FakeClamd(tmp_path / "clamd.ctl")
-    yield scanner
-    scanner.stop()
-
-
-@pytest.fixture
 def act(tmp_path: Path) -> Path:
     """An acquitted act of Gondecourt's connector."""
     folder = tmp_path / "commune" / "acquittes" / "059-215902669-20261102-2026_014-DE"
