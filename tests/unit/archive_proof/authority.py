@@ -12,6 +12,45 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 _PEM = serialization.Encoding.PEM
+Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
+
+
+def certificate(
+    name: str,
+    issuer: Pair | None,
+    *,
+    ca: bool = False,
+    usage: ObjectIdentifier | None = None,
+    days: int = 3650,
+    subject: x509.Name | None = None,
+) -> Pair:
+    """Issue a certificate; self-signed without issuer."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = subject or x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "FR"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Groupement d'essai"),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+        ]
+    )
+    now = dt.datetime.now(dt.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer[0].subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    )
+    if ca:
+        usages = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+        builder = builder.add_extension(usages, critical=True)
+    if usage:
+        critical = usage == ExtendedKeyUsageOID.TIME_STAMPING
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=critical)
+    return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
 
 
 @dataclass
@@ -23,8 +62,8 @@ class Authority:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
-        self._root = self._make(f"Racine {self.name}", None, ca=True)
-        self._issuing = self._make(f"Emettrice {self.name}", self._root, ca=True)
+        self._root = certificate(f"Racine {self.name}", None, ca=True)
+        self._issuing = certificate(f"Emettrice {self.name}", self._root, ca=True)
         self.root.write_bytes(self._root[0].public_bytes(_PEM))
 
     @property
@@ -40,7 +79,7 @@ class Authority:
         subject: x509.Name | None = None,
     ) -> Path:
         """A certificate in its own folder: cert.pem, key.pem, chain.pem, fullchain.pem; `subject` if not the usual."""
-        pair = self._make(name, self._issuing, usage=usage, days=days, subject=subject)
+        pair = certificate(name, self._issuing, usage=usage, days=days, subject=subject)
         folder = self.folder / name.replace(" ", "_").replace("/", "_")
         folder.mkdir()
         chain, own = self._issuing[0].public_bytes(_PEM), pair[0].public_bytes(_PEM)
@@ -69,40 +108,3 @@ class Authority:
         path = self.folder / "crl.pem"
         path.write_bytes(crls)
         return path
-
-    def _make(
-        self,
-        name: str,
-        issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None,
-        *,
-        ca: bool = False,
-        usage: ObjectIdentifier | None = None,
-        days: int = 3650,
-        subject: x509.Name | None = None,
-    ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = subject or x509.Name(
-            [
-                x509.NameAttribute(NameOID.COUNTRY_NAME, "FR"),
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Groupement d'essai"),
-                x509.NameAttribute(NameOID.COMMON_NAME, name),
-            ]
-        )
-        now = dt.datetime.now(dt.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer[0].subject if issuer else subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=days))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )
-        if ca:
-            usages = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-            builder = builder.add_extension(usages, critical=True)
-        if usage:
-            critical = usage == ExtendedKeyUsageOID.TIME_STAMPING
-            builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=critical)
-        return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key

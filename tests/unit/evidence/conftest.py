@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +16,11 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     now,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Credential, SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import open_run
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import Outcome, close_run, open_run
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
-
-
-def certificate(name: str, issuer: Pair | None, *, ca: bool = False, timestamping: bool = False) -> Pair:
-    """Issue a certificate valid for ten years; self-signed without issuer."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Groupement d'essai"),
-            x509.NameAttribute(NameOID.COMMON_NAME, name),
-        ]
-    )
-    now = dt.datetime.now(dt.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer[0].subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=3650))
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-    )
-    if timestamping:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True)
-    return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
+from tests.unit.archive_proof.authority import Pair, certificate
 
 
 def write_pem(path: Path, pair: Pair) -> Credential:
@@ -69,7 +41,7 @@ def make_authority(folder: Path) -> SealKeys:
     issuing = certificate("Emettrice", root, ca=True)
     return SealKeys(
         signature=write_pem(folder / "signature", certificate("Signature des preuves", issuing)),
-        tsa=write_pem(folder / "tsa", certificate("Horodatage", issuing, timestamping=True)),
+        tsa=write_pem(folder / "tsa", certificate("Horodatage", issuing, usage=ExtendedKeyUsageOID.TIME_STAMPING)),
         chain=write_pem(folder / "emettrice", issuing).certificate,
         root=write_pem(folder / "racine", root).certificate,
     )

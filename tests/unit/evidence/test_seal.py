@@ -46,7 +46,7 @@ def copy(sealed: Path, tmp_path: Path) -> Path:
 def test_an_intact_folder_is_said_intact_with_its_signer_and_time(sealed: Path, keys: SealKeys) -> None:
     result = verify(sealed, keys.root)
     assert result.intact
-    assert result.signer == "O=Groupement d'essai, CN=Signature des preuves"
+    assert result.signer == "C=FR, O=Groupement d'essai, CN=Signature des preuves"
     assert result.sealed_at is not None
     assert abs(datetime.now(UTC) - result.sealed_at) < timedelta(minutes=5)
 
