@@ -11,8 +11,8 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from simulator_harness import AUTHORITIES, DELAY, OTHER_SIREN, RGS_POLICY, SIREN, Client, Clock, Pki
-from tdt_simulator.testing import TdtServer, serve
+from simulator_harness import DELAY, OTHER_SIREN, RGS_POLICY, SIREN, Client, Clock, Pki, serving
+from tdt_simulator.testing import TdtServer
 
 
 @pytest.fixture(scope="session")
@@ -26,20 +26,11 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 @pytest.fixture
 def platform(pki: Pki, tmp_path: Path) -> Iterator[TdtServer]:
     """A running platform."""
-    cert, key = pki.folder / "serveur.pem", pki.folder / "serveur.key"
     accounts = [
         {"login": "gondecourt", "password": "secret-g", "siren": SIREN, "certificate_siren": "200093201"},
         {"login": "avesnes", "password": "secret-a", "siren": OTHER_SIREN, "certificate_siren": "200093201"},
     ]
-    with serve(
-        tmp_path / "tdt",
-        ca=pki.certificate,
-        cert=cert,
-        key=key,
-        authorities=AUTHORITIES,
-        accounts=accounts,
-        delay=DELAY,
-    ) as server:
+    with serving(pki, tmp_path / "tdt", accounts=accounts, delay=DELAY) as server:
         yield server
 
 

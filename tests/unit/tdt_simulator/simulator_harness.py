@@ -7,8 +7,10 @@ import html
 import io
 import ipaddress
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import requests
 from cryptography import x509
@@ -16,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from reportlab.pdfgen.canvas import Canvas
-from tdt_simulator.testing import TdtServer
+from tdt_simulator.testing import TdtServer, serve
 
 SIREN, OTHER_SIREN, UNKNOWN_SIREN = "215902669", "215900358", "215999999"
 RGS_POLICY = "1.3.6.1.4.1.59999.59.1.1"
@@ -230,3 +232,9 @@ class Client:
         """Return the numbers of the acts of a status."""
         answer = self.get(f"/modules/actes/api/list_actes.php?status_id={status}{more}").json()
         return [row["number"] for row in answer["transactions"] if row["type"] == "1"]
+
+
+def serving(pki: Pki, folder: Path, **options: Any) -> AbstractContextManager[TdtServer]:
+    """A platform that shows the authority's certificate ``serveur``; `options` as `serve` takes them."""
+    cert, key = pki.folder / "serveur.pem", pki.folder / "serveur.key"
+    return serve(folder, ca=pki.certificate, cert=cert, key=key, authorities=AUTHORITIES, **options)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from simulator_harness import AUTHORITIES, OTHER_SIREN, PDF, Client, Pki, make_pdf
-from tdt_simulator.testing import TdtServer, serve
+from simulator_harness import OTHER_SIREN, PDF, Client, Pki, make_pdf, serving
+from tdt_simulator.testing import TdtServer
 
 # Two days, not one: midnight may pass between this line and a test.
 LATER = (datetime.date.today() + datetime.timedelta(days=2)).isoformat()
@@ -192,14 +192,7 @@ def test_confirmation_goes_back_where_it_came_from(client: Client) -> None:
 
 
 def test_archive_too_big(pki: Pki, connect: Callable[..., Client], tmp_path: Any) -> None:
-    with serve(
-        tmp_path / "petit",
-        ca=pki.certificate,
-        cert=pki.folder / "serveur.pem",
-        key=pki.folder / "serveur.key",
-        authorities=AUTHORITIES,
-        max_archive_bytes=100_000,
-    ) as server:
+    with serving(pki, tmp_path / "petit", max_archive_bytes=100_000) as server:
         client = Client(server, connect().session)
         files = [("acte_pdf_file", ("gros.pdf", b"%PDF-1.4\n" + b"0" * 100_000))]
         assert "n'est pas conforme" in refusal(client, files=files)

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from simulator_harness import AUTHORITIES, OTHER_SIREN, SIREN, Client, Pki
-from tdt_simulator.testing import TdtServer, serve
+from simulator_harness import OTHER_SIREN, SIREN, Client, Pki, serving
+from tdt_simulator.testing import TdtServer
 
 GROUP_SIREN = "200093201"
 """Its certificate opens two accounts (see conftest)."""
@@ -114,14 +114,7 @@ def refused_in_tls(server: TdtServer, pki: Pki, cert: tuple[str, str] | None) ->
 def test_tls_refuses_bad_certificates(pki: Pki, tmp_path: Path) -> None:
     stranger = Pki(tmp_path, "etrangere")
     good, revoked = pki.issue("bon", siren=SIREN), pki.issue("revoque", siren=SIREN)
-    with serve(
-        tmp_path / "tdt",
-        ca=pki.certificate,
-        cert=pki.folder / "serveur.pem",
-        key=pki.folder / "serveur.key",
-        authorities=AUTHORITIES,
-        crl=pki.crl("revoque"),
-    ) as server:
+    with serving(pki, tmp_path / "tdt", crl=pki.crl("revoque")) as server:
         assert not refused_in_tls(server, pki, good)
         assert refused_in_tls(server, pki, None)
         assert refused_in_tls(server, pki, revoked)
