@@ -13,16 +13,10 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import FilterModule
 
+from tests.unit.commune_pc.conftest import ISSUED, TOKEN
+
 TOP = Path(__file__).parents[3]
 ROLE = TOP / "roles" / "commune_pc"
-ISSUED = {"titulaire": "Secrétariat général", "usage": "authentification", "source": "groupement"}
-TOKEN = {
-    "titulaire": "Finances",
-    "usage": "authentification",
-    "source": "jeton",
-    "jeton": "finances",
-    "bibliotheque": "/usr/lib/lecteur.so",
-}
 STORED = {
     "name": "Secrétariat général",
     "nss_name": "Secrétariat général",

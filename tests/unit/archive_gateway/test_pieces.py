@@ -8,7 +8,7 @@ import os
 import tarfile
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -122,31 +122,29 @@ def test_a_bomb_is_one_beyond_ten_megabytes_and_the_ratio(tmp_path: Path) -> Non
     assert unpacked(tmp_path, tar({"a": bytes(10_000_001)}), limits)["a"].size == 10_000_001
 
 
-def test_an_empty_container_and_one_of_folders(tmp_path: Path) -> None:
+def of_a_folder(in_tar: str, in_zip: str) -> Iterator[bytes]:
+    """Containers of a folder without files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        folder = tarfile.TarInfo("./dossier")
+        folder = tarfile.TarInfo(in_tar)
         folder.type = tarfile.DIRTYPE
         archive.addfile(folder)
+    yield buffer.getvalue()
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archived:
-        archived.writestr("dossier/", b"")
-    for package in (buffer.getvalue(), packed.getvalue()):
+        archived.writestr(in_zip, b"")
+    yield packed.getvalue()
+
+
+def test_an_empty_container_and_one_of_folders(tmp_path: Path) -> None:
+    for package in of_a_folder("./dossier", "dossier/"):
         with pytest.raises(Refusal) as refused:
             unpacked(tmp_path, package)
         assert told(refused) == [("CONTENEUR", "Le conteneur est vide.")]
 
 
 def test_folders_have_names_too(tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        folder = tarfile.TarInfo("../dossier")
-        folder.type = tarfile.DIRTYPE
-        archive.addfile(folder)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archived:
-        archived.writestr("../dossier/", b"")
-    for package in (buffer.getvalue(), packed.getvalue()):
+    for package in of_a_folder("../dossier", "../dossier/"):
         with pytest.raises(Refusal) as refused:
             unpacked(tmp_path, package)
         assert "« ../dossier » n'est pas un nom de fichier admis" in told(refused)[0][1]

@@ -11,6 +11,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+ISSUED = {"titulaire": "Secrétariat général", "usage": "authentification", "source": "groupement"}
+TOKEN = {
+    "titulaire": "Finances",
+    "usage": "authentification",
+    "source": "jeton",
+    "jeton": "finances",
+    "bibliotheque": "/usr/lib/lecteur.so",
+}
+
 
 @dataclass
 class Pair:

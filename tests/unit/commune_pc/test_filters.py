@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from ansible_collections.cdg59.creatic.plugins.filter import commune_pc as filters
 
-ISSUED = {"titulaire": "Secrétariat général", "usage": "authentification", "source": "groupement"}
+from .conftest import ISSUED, TOKEN
+
 SIGNING = {"titulaire": "Secrétariat général", "usage": "signature", "source": "groupement"}
 FILE = {
     "titulaire": "Mairie",
@@ -16,13 +17,6 @@ FILE = {
     "source": "fichier",
     "fichier": "mairie.p12",
     "secret": "mairie.p12.pass",
-}
-TOKEN = {
-    "titulaire": "Finances",
-    "usage": "authentification",
-    "source": "jeton",
-    "jeton": "finances",
-    "bibliotheque": "/usr/lib/lecteur.so",
 }
 
 

@@ -38,6 +38,12 @@ def install(authority: Authority, etc: Path, request: Request = CLIENT, host: st
     return next(one for one in certificates(etc) if one.name == request.name)
 
 
+def client_of_a_server(authority: Authority, etc: Path) -> Watched:
+    """Have a server's certificate and a client's on a machine; returns the client's."""
+    install(authority, etc, LOCAL)
+    return install(authority, etc)
+
+
 def in_days(one: Watched, days: int) -> dt.datetime:
     """The instant when `days` whole days are left."""
     assert one.end is not None
@@ -211,8 +217,7 @@ def test_a_server_with_a_revoked_certificate_is_refused(authority: Authority, et
 def test_a_client_is_accepted_then_refused_once_revoked(
     authority: Authority, etc: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    install(authority, etc, LOCAL)
-    one = install(authority, etc)
+    one = client_of_a_server(authority, etc)
     with serving(etc) as port:
         assert probe.accepted(one, etc, f"https://localhost:{port}/") == ""
         proof = ["--etc", str(etc), "prouver", "--port", str(port), "--url", f"https://localhost:{port}/"]
@@ -234,8 +239,7 @@ def test_a_client_is_accepted_then_refused_once_revoked(
 
 @pytest.mark.parametrize("status", [400, 403, 495, 496])
 def test_an_http_refusal_is_a_refusal(authority: Authority, etc: Path, status: int) -> None:
-    install(authority, etc, LOCAL)
-    one = install(authority, etc)
+    one = client_of_a_server(authority, etc)
     with serving(etc, status) as port:
         assert f"(HTTP {status})" in probe.accepted(one, etc, f"https://localhost:{port}/")
 
@@ -243,8 +247,7 @@ def test_an_http_refusal_is_a_refusal(authority: Authority, etc: Path, status: i
 def test_what_cannot_be_tried_proves_nothing(
     authority: Authority, etc: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    install(authority, etc, LOCAL)
-    one = install(authority, etc)
+    one = client_of_a_server(authority, etc)
     with serving(etc) as port:
         free = port
     with pytest.raises(probe.ProbeError, match="ne répond pas"):
