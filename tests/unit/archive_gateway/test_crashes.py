@@ -257,9 +257,44 @@ def test_a_real_death_counts_and_what_passes_no_longer_does(tmp_path: Path, clam
     assert crash(tmp_path, package, "déballé")
     (mark,) = (tmp_path / "versements").glob("*/essais")
     assert mark.read_text() == "1\n"
-    assert crash(tmp_path, package, "controle")  # checked this time
+    assert crash(tmp_path, package, "emballe")  # checked and packed this time
     assert not mark.exists()
     assert [outcome for _, outcome in Gateway(tmp_path).engine.resume()] == ["OK"]
+
+
+def test_an_interrupted_sip_that_is_then_refused_gives_its_place_back(tmp_path: Path, clamd: FakeClamd) -> None:
+    package = tmp_path / "sip.tar"
+    package.write_bytes(sip())
+    assert crash(tmp_path, package, "tar écrit")
+    gateway = Gateway(tmp_path)
+    assert gateway.registry.usage()["gondecourt"][0] == 1
+    clamd.verdict = "Virus FOUND"  # signatures have changed meanwhile
+    assert [outcome for _, outcome in gateway.engine.resume()] == ["KO"]
+    assert gateway.registry.usage() == {}
+    clamd.verdict = ""
+    assert gateway.deposit(sip()).accepted
+
+
+def test_an_accepted_sip_whose_folder_came_back_is_put_away(gateway: Gateway, tmp_path: Path) -> None:
+    """The answer is on the disk for sure, the folder's end is not."""
+    kept = tmp_path / "avant"
+    for moment in ("reçu", "emballe"):
+        package = sip(message=f"ACTE-{moment}")
+
+        def keep(step: str, wanted: str = moment) -> None:
+            if step == wanted:
+                (folder,) = [one for one in gateway.config.spool.iterdir() if not one.name.startswith(".")]
+                shutil.copytree(folder, kept / folder.name)
+
+        gateway.engine._step = keep
+        answer = gateway.deposit(package)
+        gateway.engine._step = lambda step: None
+        for folder in kept.iterdir():
+            folder.rename(gateway.config.spool / folder.name)
+        assert [outcome for _, outcome in gateway.engine.resume()] == ["OK"]
+        assert gateway.deposit(package).content == answer.content
+        assert not list(gateway.config.spool.iterdir())
+    assert len(gateway.stored()) == gateway.accepted_events() == 2
 
 
 @pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "plus de place"), JournalError("verrou"), sqlite3.Error("x")])

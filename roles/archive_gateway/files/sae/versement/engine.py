@@ -1,9 +1,9 @@
 """The versement itself: a folder of the spool per SIP, a state on disk per step, taken up where it stopped.
 
-States (`etat.json`, replaced at once and fsynced): recu → controle → emballe → range → repondu. A crash anywhere leaves
-a folder that `resume` or the same SIP sent again brings to its end: one AIP, one line in the journal, one answer. The
-AIP's identifier is computed from the account and the SIP, and the storage never overwrites: not even a lost spool makes
-two.
+States (`etat.json`, replaced at once and fsynced): recu → emballe → repondu (of a refusal: an acceptance is in the
+registry). A crash anywhere leaves a folder that `resume` or the same SIP sent again brings to its end: one AIP, one
+line in the journal, one answer. The AIP's identifier is computed from the account and the SIP, and the storage never
+overwrites: what is stored already is found again, and not even a lost spool makes two.
 
 Attempts at checking and packing a SIP are counted on disk (`essais`) before each of them. A SIP that took its process
 away with it too often is set aside, whole, with its refusal: neither the door nor the upkeep works on it again.
@@ -230,17 +230,18 @@ class Engine:
         account = self.config.accounts.get(state.account)
         if account is None:
             raise OSError(f"{folder} : le compte « {state.account} » n'existe plus")
-        steps = {"recu": self._check, "controle": self._pack, "emballe": self._keep}
         refused = None
         try:
-            with ExitStack() as alone:
-                while state.step in steps:
-                    with self._counted(folder, state):
-                        state = steps[state.step](key, folder, state, account, alone)
+            if state.step != "emballe":
+                with ExitStack() as alone:
+                    with self._counted(folder):
+                        state = self._check(key, folder, state, account, alone)
+                        self._step("controle")
+                        state = self._pack(key, folder, state, account, alone)
                     write(folder / _STATE, _dump(state))
-                    self._step(state.step)
-                    if state.step == "emballe":
-                        alone.close()
+                    self._step("emballe")
+            state = self._keep(key, folder, state, account)
+            self._step("range")
         except Refusal as refusal:
             refused = refusal.with_traceback(None)  # else it would hold what was read meanwhile
             refused.__cause__ = refused.__context__ = None
@@ -252,15 +253,12 @@ class Engine:
         return self._answer(key, folder, state, account)
 
     @contextmanager
-    def _counted(self, folder: Path, state: State) -> Iterator[None]:
+    def _counted(self, folder: Path) -> Iterator[None]:
         """Count an attempt before it is made. Raises Refusal (code INTERROMPU) instead when there were too many.
 
         One that ends, well or badly, is no longer counted, unless the SIP itself made it fail. No fsync: what ends
         with the machine is not the SIP's doing. Once packed, nothing of its content is read any more.
         """
-        if state.step not in ("recu", "controle"):
-            yield
-            return
         before = _attempts(folder)
         if before >= _MAX_ATTEMPTS:
             raise refuse(
@@ -321,7 +319,6 @@ class Engine:
         self._reserve(archive, account)
         return replace(
             state,
-            step="controle",
             message=description.message,
             seda=description.seda,
             archive=asdict(archive),
@@ -403,7 +400,7 @@ class Engine:
             packed_sha512=packed.sha512,
         )
 
-    def _keep(self, key: str, folder: Path, state: State, account: Account, alone: ExitStack) -> State:
+    def _keep(self, key: str, folder: Path, state: State, account: Account) -> State:
         """The AIP goes to the storage, once; what is found there under its name is it."""
         archive = Archive(**(state.archive or {}))
         name = object_name(archive.aip)
@@ -438,7 +435,7 @@ class Engine:
         except (Corrupted, StoreError) as error:
             log.error("archive %s : %s", archive.aip, error)
             raise Pending(key, archive.message, state.seda) from error
-        return replace(state, step="range", packed_size=size, packed_sha512=sha512)
+        return replace(state, packed_size=size, packed_sha512=sha512)
 
     def _answer(self, key: str, folder: Path, state: State, account: Account) -> Answer:
         archive = Archive(**(state.archive or {}))
@@ -537,13 +534,12 @@ class Engine:
                 version=version,
             ),
         )
-        if state.archive:
-            self.registry.release(str(state.archive["aip"]))
+        self.registry.release(key)
         self.registry.refuse(answer)
         if aside:
             self._set_aside(key, folder)
         else:
-            self._clear(folder)
+            self._clear(folder, replace(state, step="repondu"))
         log.warning("versement de %s refusé (%s) : %s", account.name, ", ".join(codes), refusal)
         return answer
 
@@ -569,11 +565,11 @@ class Engine:
         root = bagit.root_of(members)
         return (bagit.identifier(members, root) if root is not None else "") or seda.UNKNOWN, SEDA_VERSION
 
-    def _clear(self, folder: Path) -> None:
-        """The answer is in the registry: the folder goes, its state last seen as finished."""
+    def _clear(self, folder: Path, last: State | None = None) -> None:
+        """The answer is in the registry: the folder goes, its state last seen as this one."""
         try:
-            state = _load(folder / _STATE)
-            write(folder / _STATE, _dump(replace(state, step="repondu")))
+            if last is not None:
+                write(folder / _STATE, _dump(last))
             gone = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
             folder.rename(gone)
             shutil.rmtree(gone)

@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS archive (
 );
 CREATE INDEX IF NOT EXISTS par_compte ON archive(compte, pris_le);
 CREATE INDEX IF NOT EXISTS par_compte_et_aip ON archive(compte, aip);
+CREATE INDEX IF NOT EXISTS en_cours ON archive(versement) WHERE range_le IS NULL;
 CREATE TABLE IF NOT EXISTS occupation (compte TEXT PRIMARY KEY, archives INTEGER NOT NULL, octets INTEGER NOT NULL);
 INSERT INTO occupation SELECT compte, COUNT(*), SUM(octets) FROM archive
   WHERE NOT EXISTS (SELECT 1 FROM occupation) GROUP BY compte;
@@ -206,10 +207,10 @@ class Registry:
                 ),
             )  # fmt: skip
 
-    def release(self, aip: str) -> None:
-        """Give back the place of an archive that was never stored."""
+    def release(self, versement: str) -> None:
+        """Give back the place of a versement's archive that was never stored."""
         with self._write() as db:
-            db.execute("DELETE FROM archive WHERE aip = ? AND range_le IS NULL", (aip,))
+            db.execute("DELETE FROM archive WHERE versement = ? AND range_le IS NULL", (versement,))
 
     def accept(self, aip: str, size: int, sha512: str, answer: Answer) -> None:
         """The archive is stored: this and the answer, at once."""
