@@ -16,7 +16,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     now,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Credential, SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import Outcome, close_run, open_run
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import open_run
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
