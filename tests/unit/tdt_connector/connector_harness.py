@@ -21,11 +21,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tdt_connector.agent import FOLDERS, Agent
-from tdt_connector.client import Client
 from tdt_connector.config import Config, Delays
+from tdt_connector.drivers import connect
 from tdt_connector.journal import Journal, Row, State
 from tdt_connector.proof import test_pdf as make_pdf
-from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer, serve
 
 from tests import helios
@@ -190,11 +189,11 @@ class Commune:
     @contextmanager
     def agent(self, on_step: Callable[[str], None] = lambda step: None) -> Iterator[Agent]:
         """An agent as the service makes it."""
-        client, journal = Client(self.config, progress=lambda: on_step("octets")), Journal(self.config.journal)
+        driver, journal = connect(self.config, lambda: on_step("octets")), Journal(self.config.journal)
         try:
-            yield Agent(self.config, journal, S2low(client), on_step=on_step)
+            yield Agent(self.config, journal, driver, on_step=on_step)
         finally:
-            client.close()
+            driver.close()
             journal.close()
 
     def run(

@@ -20,6 +20,7 @@ import pytest
 from pypdf import PdfReader, PdfWriter
 from tdt_connector.client import Client
 from tdt_connector.driver import Incoming
+from tdt_connector.drivers import connect
 from tdt_connector.journal import Journal, State
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_connector.s2low import S2low
@@ -70,9 +71,9 @@ def test_an_act_on_hold_is_recorded_and_not_transmitted(commune: Commune, tdt: T
     commune.run(until=lambda: any(row.remote_status == 17 for row in commune.rows()))
     (act,) = tdt.acts()
     assert act["statut"] == 17
-    client = Client(commune.config)
-    S2low(client).cancel_act(act["transaction"])
-    client.close()
+    driver = connect(commune.config)
+    driver.cancel_act(act["transaction"])
+    driver.close()
     commune.run()
     assert commune.row("2026_003").state is State.CANCELLED
     (folder,) = commune.folder("annules")
@@ -433,11 +434,11 @@ def test_letters_and_pes_retour_are_kept_then_marked_as_read(commune: Commune, t
 
 def unread(commune: Commune) -> int:
     """Documents that still wait at the TdT."""
-    client = Client(commune.config)
+    driver = connect(commune.config)
     try:
-        return len(S2low(client).incoming())
+        return len(driver.incoming())
     finally:
-        client.close()
+        driver.close()
 
 
 @pytest.mark.parametrize("step", ["réception", "reçu"])

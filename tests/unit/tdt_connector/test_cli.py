@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from tdt_connector import cli
 from tdt_connector.agent import Agent
-from tdt_connector.client import Client
+from tdt_connector.drivers import connect
 from tdt_connector.errors import Refused
 from tdt_connector.journal import Journal, SeenFile, State
 from tdt_connector.proof import test_pdf as make_pdf
@@ -501,7 +501,7 @@ def test_stop_is_heard_between_two_acts(commune: Commune) -> None:
             stop.set()
 
     with Journal(commune.config.journal) as journal:
-        agent = Agent(commune.config, journal, S2low(Client(commune.config)), on_step=hear, stop=stop)
+        agent = Agent(commune.config, journal, connect(commune.config), on_step=hear, stop=stop)
         while not stop.is_set():
             agent.cycle()
         counts = journal.counts()

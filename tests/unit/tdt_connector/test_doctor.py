@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tdt_connector import certificate, doctor, metrics
 from tdt_connector.client import Client
+from tdt_connector.drivers import connect
 from tdt_connector.errors import Denied, Unreachable
 from tdt_connector.journal import Journal, State
 from tdt_connector.s2low import S2low
@@ -23,11 +24,11 @@ from tests.unit.tdt_connector.connector_harness import Authority, Commune, platf
 
 def diagnose(commune: Commune) -> dict[str, doctor.Finding]:
     """The findings, by key."""
-    client = Client(commune.config)
+    driver = connect(commune.config)
     try:
-        return {item.cle: item for item in doctor.examine(commune.config, client, S2low(client))}
+        return {item.cle: item for item in doctor.examine(commune.config, driver)}
     finally:
-        client.close()
+        driver.close()
 
 
 def failures(findings: dict[str, doctor.Finding]) -> dict[str, str]:
@@ -101,8 +102,8 @@ def test_nginx_refusals_are_explained_from_here(commune: Commune, authority: Aut
         def check_connection(self) -> None:
             raise Denied("le TdT refuse le certificat client.", "client_refuse")
 
-    client = Client(commune.config)
-    findings = {item.cle: item for item in doctor.examine(commune.config, client, Nginx(client))}
+    driver = Nginx.connect(commune.config, lambda: None)
+    findings = {item.cle: item for item in doctor.examine(commune.config, driver)}
     assert "Vu d'ici" in findings["connexion"].detail
     assert "révoqué le" in findings["connexion"].detail
 
@@ -137,12 +138,11 @@ def test_the_network(commune: Commune, tdt: TdtServer) -> None:
 
 def test_the_clock(commune: Commune, monkeypatch: pytest.MonkeyPatch) -> None:
     commune.introduce()
-    client = Client(commune.config)
-    driver = S2low(client)
+    driver = S2low(Client(commune.config))
     driver.check_connection()
-    assert client.server_date is not None
-    client.server_date += timedelta(minutes=10)
-    _, finding = doctor._answered(commune.config, client)
+    assert driver.server_date is not None
+    driver._client.server_date = driver.server_date + timedelta(minutes=10)
+    _, finding = doctor._answered(commune.config, driver)
     assert finding.verdict == doctor.FAIL
     assert "timedatectl" in finding.remede
 
@@ -253,12 +253,12 @@ def test_the_end_of_a_certificate(
     ("skew", "verdict"), [(0, "ok"), (25, "ok"), (35, "attention"), (295, "attention"), (305, "echec"), (-305, "echec")]
 )
 def test_a_clock_at_its_bounds(commune: Commune, skew: int, verdict: str) -> None:
-    client: Any = SimpleNamespace(server_date=datetime.now(UTC) + timedelta(seconds=skew))
-    proven, clock = doctor._answered(commune.config, client)
+    driver: Any = SimpleNamespace(server_date=datetime.now(UTC) + timedelta(seconds=skew))
+    proven, clock = doctor._answered(commune.config, driver)
     assert (proven.verdict, proven.detail) == ("ok", "le certificat de localhost est valable et de confiance")
     assert clock.verdict == verdict
     assert bool(clock.remede) == (verdict != "ok")
-    assert list(doctor._answered(commune.config, SimpleNamespace(server_date=None))) == []  # type: ignore[arg-type] # plays a client
+    assert list(doctor._answered(commune.config, SimpleNamespace(server_date=None))) == []  # type: ignore[arg-type] # plays a driver
 
 
 @pytest.mark.parametrize(
@@ -283,17 +283,19 @@ def test_rights_that_cannot_be_asked(commune: Commune) -> None:
     def away() -> list[str]:
         raise Unreachable("le TdT est saturé (HTTP 429).", "panne")
 
-    [found] = doctor._rights(commune.config, SimpleNamespace(logins=away))  # type: ignore[arg-type] # plays a driver
+    [found] = doctor._rights(commune.config, SimpleNamespace(logins=away, platform="S²LOW"))  # type: ignore[arg-type] # plays a driver
     assert (found.verdict, found.detail) == ("echec", "le TdT est saturé (HTTP 429).")
     assert found.remede.startswith("La panne est chez le TdT")
 
 
 def test_a_connection_that_fails_is_a_warning_or_a_failure(commune: Commune) -> None:
-    client: Any = SimpleNamespace(server_date=None)
+    driver: Any = SimpleNamespace(server_date=None, platform="S²LOW")
     for error, verdict in ((Denied("refusé.", "compte"), "echec"), (Unreachable("saturé.", "panne"), "attention")):
-        [found] = doctor._connection_failure(commune.config, client, error)
+        [found] = doctor._connection_failure(commune.config, driver, error)
         assert (found.cle, found.verdict, found.detail) == ("connexion", verdict, str(error))
-    [found] = doctor._connection_failure(commune.config, client, Denied("refusé.", "client_refuse"))
+    [found] = doctor._connection_failure(commune.config, driver, Denied("HTTP 404.", "http"))
+    assert found.remede.endswith("elle ne mène pas à un TdT S²LOW.")
+    [found] = doctor._connection_failure(commune.config, driver, Denied("refusé.", "client_refuse"))
     assert found.detail == (
         "refusé. Vu d'ici, ses dates et sa signature sont bonnes : révocation, ou autorité inconnue du TdT."
     )
@@ -308,7 +310,7 @@ def test_the_port_is_that_of_the_address_or_https(commune: Commune, monkeypatch:
 
     monkeypatch.setattr(doctor.socket, "getaddrinfo", resolve)
     for url in ("https://tdt.test", "https://tdt.test:8443"):
-        [found] = doctor._network(replace(commune.config, url=url), None, None)  # type: ignore[arg-type] # not reached
+        [found] = doctor._network(replace(commune.config, url=url), None)  # type: ignore[arg-type] # not reached
         assert (found.cle, found.verdict, found.detail) == ("dns", "echec", "tdt.test est introuvable")
     assert asked == [("tdt.test", 443), ("tdt.test", 8443)]
 

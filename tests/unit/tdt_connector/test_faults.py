@@ -22,6 +22,7 @@ from tdt_connector.agent import Agent
 from tdt_connector.checks import Act
 from tdt_connector.client import Client
 from tdt_connector.driver import RemoteAct
+from tdt_connector.drivers import connect
 from tdt_connector.errors import Duplicate, Refused, TdtError, Uncertain, Unreachable
 from tdt_connector.journal import Journal, State
 from tdt_connector.s2low import S2low
@@ -190,10 +191,10 @@ def test_disk_full_from_a_step_on_then_freed(commune: Commune, tdt: TdtServer, s
             elif not full and name == "cycle" and commune.settled():
                 stop.set()
 
-        client = Client(commune.config)
+        driver = connect(commune.config)
 
         def worked() -> bool:
-            service.work(commune.config, client, hear, stop)
+            service.work(commune.config, driver, hear, stop)
             return stop.is_set()
 
         wait_for(worked, "l'agent au bout, le disque libéré", every=0)
@@ -477,10 +478,10 @@ def test_a_file_that_changes_while_it_is_copied_waits(commune: Commune, monkeypa
 
 def refused_contact(commune: Commune) -> TdtError:
     """The error met by a single call."""
-    client = Client(commune.config)
+    driver = connect(commune.config)
     with pytest.raises(TdtError) as caught:
-        S2low(client).check_connection()
-    client.close()
+        driver.check_connection()
+    driver.close()
     return caught.value
 
 

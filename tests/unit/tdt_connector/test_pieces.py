@@ -17,6 +17,7 @@ from tdt_connector.client import FilePart, Multipart, explain
 from tdt_connector.config import ConfigError, Delays, load, luhn
 from tdt_connector.depot import DepotWatcher
 from tdt_connector.description import DescriptionError, parse
+from tdt_connector.drivers import DRIVERS
 from tdt_connector.errors import Denied, TdtError, Uncertain, Unreachable
 from tdt_connector.journal import AlreadyUsed, Journal, SeenFile, State, StateChanged
 from tdt_connector.proof import test_number as make_number
@@ -33,7 +34,7 @@ GOOD = f'url: https://tdt.test\nsiren: "{SIREN}"\ndepartement: "059"\n'
 
 def test_config_defaults_and_paths(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text(GOOD + "delais: {depot: 1}\n")
-    config = load(tmp_path / "c.yml")
+    config = load(tmp_path / "c.yml", DRIVERS)
     assert (config.siren, config.delais.depot, config.delais.stabilite) == (SIREN, 1, 5)
     assert config.max_bytes == 150_000_000
 
@@ -52,14 +53,14 @@ def test_config_defaults_and_paths(tmp_path: Path) -> None:
         (GOOD + "taille_max_mo: -1\n", "champ « taille_max_mo » : « -1 » doit être un nombre supérieur à zéro"),
         (GOOD + "delais: {depott: 1}\n", "champ « delais » : n'accepte que"),
         (GOOD + "compte: {identifiant: a}\n", "champ « compte » : attend exactement"),
-        (GOOD + "tdt: autre\n", "« autre » n'est pas un TdT connu"),
+        (GOOD + "tdt: autre\n", "« autre » n'est pas un TdT connu ; choisissez parmi : s2low."),
     ],
 )
 def test_config_faults_name_file_field_and_fix(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "config.yml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        load(path)
+        load(path, DRIVERS)
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
 
@@ -69,7 +70,7 @@ ARCHIVE = "{url: https://sae.test/, service: SAE, regle: ACTES-10, sort: detruir
 
 def test_config_delays_are_those_of_the_guide(tmp_path: Path) -> None:
     (tmp_path / "c.yml").write_text(GOOD)
-    delays = load(tmp_path / "c.yml").delais
+    delays = load(tmp_path / "c.yml", DRIVERS).delais
     assert (delays.depot, delays.stabilite, delays.incomplet) == (2, 5, 300)
     assert (delays.sondage_min, delays.sondage_max, delays.rapprochement, delays.reprise_max) == (5, 900, 60, 300)
     assert (delays.reception, delays.nomenclature, delays.nomenclature_demande) == (900, 900, 86400)
@@ -84,9 +85,9 @@ def test_config_delays_are_those_of_the_guide(tmp_path: Path) -> None:
 def test_config_archive_and_gateway(tmp_path: Path) -> None:
     path = tmp_path / "c.yml"
     path.write_text(GOOD)
-    assert (load(path).archive_url, load(path).gateway_url) == ("", "")
+    assert (load(path, DRIVERS).archive_url, load(path, DRIVERS).gateway_url) == ("", "")
     path.write_text(f"{GOOD}archivage: {ARCHIVE}\npasserelle: {{url: https://p.test/, certificat: /p}}\n")
-    found = load(path)
+    found = load(path, DRIVERS)
     assert (found.archive_url, found.archive_agency, found.archive_rule) == ("https://sae.test", "SAE", "ACTES-10")
     assert (found.archive_action, found.archive_certificate) == ("Destroy", Path("/c"))
     assert (found.gateway_url, found.gateway_certificate) == ("https://p.test", Path("/p"))
@@ -116,21 +117,21 @@ def test_config_faults_of_each_part(tmp_path: Path, text: str, words: str) -> No
     path = tmp_path / "config.yml"
     path.write_text((GOOD.replace('departement: "059"\n', "") if "departement" in text else GOOD) + text + "\n")
     with pytest.raises(ConfigError) as caught:
-        load(path)
+        load(path, DRIVERS)
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_config_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent.yml : lecture impossible \(No such file or directory\)\. Relancez"):
-        load(tmp_path / "absent.yml")
+        load(tmp_path / "absent.yml", DRIVERS)
 
 
 def test_config_secret_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("canari-59\n")
     account = f"compte: {{identifiant: gondecourt, fichier_mot_de_passe: {tmp_path}/secret}}\n"
     (tmp_path / "c.yml").write_text(GOOD + account)
-    config = load(tmp_path / "c.yml")
+    config = load(tmp_path / "c.yml", DRIVERS)
     assert config.mot_de_passe == "canari-59"
     assert "canari-59" not in repr(config)
 

@@ -92,9 +92,9 @@ def test_a_connector_works_until_it_is_told_to_stop(config: Config, monkeypatch:
     told: list[str] = []
     rounds: list[Config] = []
     closed: list[bool] = []
-    client = SimpleNamespace(close=lambda: closed.append(True))
+    driver = SimpleNamespace(close=lambda: closed.append(True))
     monkeypatch.setattr(service, "notify", told.append)
-    monkeypatch.setattr(service, "Client", lambda _config, progress: client)
+    monkeypatch.setattr(service, "connect", lambda _config, _progress: driver)
 
     def work(given: Config, *_others: object) -> None:
         rounds.append(given)
@@ -115,7 +115,6 @@ class Working:
         played = SimpleNamespace(is_set=self.stop.is_set, wait=self.waited.append, set=self.stop.set)
         self.event: Any = played
         monkeypatch.setattr(service, "Agent", lambda *_given, **_options: SimpleNamespace(cycle=self._cycle))
-        monkeypatch.setattr(service, "S2low", lambda _client: None)
         monkeypatch.setattr(service, "_publish", self._publish)
         monkeypatch.setattr(service, "time", SimpleNamespace(monotonic=lambda: self.now))
 
@@ -135,7 +134,7 @@ def test_figures_are_published_every_fifteen_seconds(
     config: Config, monkeypatch: pytest.MonkeyPatch, every: float, published: int
 ) -> None:
     working = Working(monkeypatch, 4, every)
-    service.work(config, None, working.steps.append, working.event)  # type: ignore[arg-type] # no client is needed
+    service.work(config, None, working.steps.append, working.event)  # type: ignore[arg-type] # no driver is needed
     assert (working.published, working.steps, working.waited) == (published, ["cycle"] * 4, [0.5] * 4)
 
 
@@ -149,7 +148,7 @@ def test_a_disk_that_fails_is_tried_again_later(
         raise error
 
     monkeypatch.setattr(service, "Agent", lambda *_given, **_options: SimpleNamespace(cycle=fail))
-    service.work(config, None, working.steps.append, working.event)  # type: ignore[arg-type] # no client is needed
+    service.work(config, None, working.steps.append, working.event)  # type: ignore[arg-type] # no driver is needed
     assert f"Disque ou journal inutilisable ({error}). Rien n'est perdu ; nouvel essai dans 15 s." in caplog.text
     assert (working.steps, working.waited) == (["cycle", "panne du disque"], [15])
 

@@ -20,12 +20,11 @@ from .archive import ArchiveError, Away, Sae, latest_archived
 from .checks import check_act, check_number, check_pdf, check_pes, check_size
 from .classification import ClassificationError
 from .classification import parse as parse_classification
-from .client import Client
 from .config import DEFAULT_PATH, Config, ConfigError, load
+from .drivers import DRIVERS, connect
 from .errors import TdtError
 from .handover import Gateway, HandoverError
 from .journal import Journal, Row, State, StateChanged
-from .s2low import S2low
 from .sip import SipError
 from .storage import copy, move, unused
 
@@ -74,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     vars(argparse)["_"] = lambda text: _FRENCH.get(text, text)  # argparse has no other way to speak French
     arguments = _parser().parse_args(argv)
     try:
-        config = load(arguments.config)
+        config = load(arguments.config, DRIVERS)
         if arguments.command != "send":
             _become_service(config)
         return int(arguments.action(config, arguments))
@@ -387,7 +386,7 @@ def _settle(config: Config, journal: Journal, row: Row, arguments: argparse.Name
         journal.move(row, State.CHECKED, absences=0, essais=0, detail=detail)
         print(f"« {row.title} » sera envoyé.")
     elif arguments.transaction:
-        driver = S2low(Client(config))
+        driver = connect(config)
         status = driver.pes_status if row.kind == "pes" else driver.act_status
         found = status(arguments.transaction)
         detail = "Transaction donnée par une personne."
@@ -466,8 +465,7 @@ def _bring_back(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def _doctor(config: Config, arguments: argparse.Namespace) -> int:
-    client = Client(config)
-    findings = doctor.examine(config, client, S2low(client))
+    findings = doctor.examine(config, connect(config))
     failed = any(item.verdict == doctor.FAIL for item in findings)
     if arguments.json:
         print(json.dumps([item.to_dict() for item in findings], ensure_ascii=False, indent=2))
@@ -481,6 +479,6 @@ def _doctor(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def _proof(config: Config, arguments: argparse.Namespace) -> int:
-    document = proof.prove(config, S2low(Client(config)), arguments.production, arguments.delai)
+    document = proof.prove(config, connect(config), arguments.production, arguments.delai)
     print(json.dumps(document, ensure_ascii=False, indent=2))
     return 0

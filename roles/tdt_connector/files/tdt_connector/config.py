@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class Config:
 
     @property
     def max_bytes(self) -> int:
-        """Size from which S²LOW refuses the files of an act, in bytes."""
+        """Size from which the TdT refuses the files of an act, in bytes."""
         return int(self.taille_max_mo * 1_000_000)
 
     @property
@@ -105,8 +105,12 @@ def luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-def load(path: Path) -> Config:
-    """Read and check the file. Raises ConfigError with every fault found, in French."""
+def load(path: Path, platforms: Collection[str]) -> Config:
+    """Read and check the file. Raises ConfigError with every fault found, in French.
+
+    Args:
+        platforms: values that `tdt` may take (drivers.DRIVERS).
+    """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -117,10 +121,10 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}{line} : ce n'est pas du YAML valide ; relancez le déploiement.") from error
     if not isinstance(raw, dict) or not raw:
         raise ConfigError(f"{path} : fichier vide ou sans champ ; il faut au moins {', '.join(_REQUIRED)}.")
-    return _build(raw, path)
+    return _build(raw, path, platforms)
 
 
-def _build(raw: Mapping[str, object], path: Path) -> Config:
+def _build(raw: Mapping[str, object], path: Path, platforms: Collection[str]) -> Config:
     faults: list[str] = []
 
     def fault(name: str, text: str) -> None:
@@ -145,6 +149,8 @@ def _build(raw: Mapping[str, object], path: Path) -> Config:
         problem = _check_text(name, value)
         if problem:
             fault(name, problem)
+        if name == "tdt" and value not in platforms:
+            fault(name, f"« {value} » n'est pas un TdT connu ; choisissez parmi : {', '.join(sorted(platforms))}.")
         is_path = name in _PATHS
         values[name] = Path(value) if is_path else value.rstrip("/") if name == "url" else value
     for name in _NUMBERS:
@@ -160,8 +166,6 @@ def _build(raw: Mapping[str, object], path: Path) -> Config:
 
 
 def _check_text(name: str, value: str) -> str | None:
-    if name == "tdt" and value != "s2low":
-        return f"« {value} » n'est pas un TdT connu ; seul « s2low » est disponible."
     if name == "url":
         parts = urlsplit(value)
         if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:

@@ -16,13 +16,12 @@ from urllib.parse import urlsplit
 
 from . import certificate
 from .agent import FOLDERS
-from .client import Client
 from .config import Config
 from .depot import ignored
 from .driver import Driver
+from .drivers import DRIVERS
 from .errors import Denied, TdtError
 from .journal import Journal, State
-from .metrics import STATUS_TRANSMITTED
 
 OK, WARN, FAIL = "ok", "attention", "echec"
 _SPACE_FAIL, _SPACE_WARN = 200_000_000, 1_000_000_000
@@ -49,8 +48,8 @@ _REMEDIES = {
     "client_absent": "Relancez le déploiement du connecteur : il demande et installe le certificat.",
     "client_cle": "Relancez le déploiement du connecteur : il installe une clé et un certificat assortis.",
     "compte": "Faites enregistrer ce certificat au TdT, sur un compte de la collectivité autorisé à télétransmettre.",
-    "http": "Vérifiez l'adresse « url » de la configuration : elle ne mène pas à un TdT S²LOW.",
-    "reponse": "Vérifiez l'adresse « url » de la configuration : elle ne mène pas à un TdT S²LOW.",
+    "http": "Vérifiez l'adresse « url » de la configuration : elle ne mène pas à un TdT {platform}.",
+    "reponse": "Vérifiez l'adresse « url » de la configuration : elle ne mène pas à un TdT {platform}.",
     "redirige": "Faites vérifier par le TdT le compte lié à ce certificat.",
     "rgs": "Le TdT n'admet pas ce certificat pour télétransmettre : il faut un certificat RGS.",
 }
@@ -74,12 +73,12 @@ class Finding:
         return asdict(self)
 
 
-def examine(config: Config, client: Client, driver: Driver) -> list[Finding]:
+def examine(config: Config, driver: Driver) -> list[Finding]:
     """Every finding, in the order in which to mend things."""
     findings = list(_folders(config))
     findings.append(_space(config))
     findings.append(_certificate(config))
-    findings += _network(config, client, driver)
+    findings += _network(config, driver)
     findings += _journal(config)
     return findings
 
@@ -170,7 +169,7 @@ def _certificate(config: Config) -> Finding:
     return Finding("certificat", label, OK, detail)
 
 
-def _network(config: Config, client: Client, driver: Driver) -> Iterator[Finding]:
+def _network(config: Config, driver: Driver) -> Iterator[Finding]:
     parts = urlsplit(config.url)
     host, port = parts.hostname or "", parts.port or 443
     try:
@@ -189,19 +188,19 @@ def _network(config: Config, client: Client, driver: Driver) -> Iterator[Finding
     try:
         driver.check_connection()
     except TdtError as error:
-        yield from _connection_failure(config, client, error)
+        yield from _connection_failure(config, driver, error)
         return
-    yield from _answered(config, client)
+    yield from _answered(config, driver)
     yield Finding("connexion", "Connexion au TdT", OK, "le TdT reconnaît le certificat")
     yield from _rights(config, driver)
 
 
-def _connection_failure(config: Config, client: Client, error: TdtError) -> Iterator[Finding]:
-    detail, remedy = str(error), _REMEDIES.get(error.kind, "")
+def _connection_failure(config: Config, driver: Driver, error: TdtError) -> Iterator[Finding]:
+    detail, remedy = str(error), _REMEDIES.get(error.kind, "").format(platform=driver.platform)
     if error.kind.startswith("serveur"):
         yield Finding("tls", "Serveur prouvé (TLS)", FAIL, detail, _SERVER_REMEDY)
         return
-    yield from _answered(config, client)
+    yield from _answered(config, driver)
     if error.kind == "client_refuse":
         # The server does not say why: what is known here about the certificate does.
         own = _certificate(config)
@@ -215,13 +214,13 @@ def _connection_failure(config: Config, client: Client, error: TdtError) -> Iter
         yield Finding("connexion", "Connexion au TdT", WARN, detail, remedy)
 
 
-def _answered(config: Config, client: Client) -> Iterator[Finding]:
+def _answered(config: Config, driver: Driver) -> Iterator[Finding]:
     """What any answer proves, even a refusal: the server is the TdT, and it tells the time."""
-    if client.server_date is None:
+    if driver.server_date is None:
         return
     detail = f"le certificat de {urlsplit(config.url).hostname} est valable et de confiance"
     yield Finding("tls", "Serveur prouvé (TLS)", OK, detail)
-    skew = abs((datetime.now(UTC) - client.server_date).total_seconds())
+    skew = abs((datetime.now(UTC) - driver.server_date).total_seconds())
     detail = f"{skew:.0f} s d'écart avec le TdT"
     verdict = FAIL if skew > _SKEW_FAIL else WARN if skew > _SKEW_WARN else OK
     remedy = "Réglez l'horloge (timedatectl ; systemctl status systemd-timesyncd ou chrony)." if verdict != OK else ""
@@ -246,7 +245,7 @@ def _rights(config: Config, driver: Driver) -> Iterator[Finding]:
             detail = "le TdT répond KO : il ne tient pas ce certificat pour RGS et refusera les actes"
             yield Finding("rgs", "Certificat RGS", FAIL, detail, _REMEDIES["rgs"])
     except TdtError as error:
-        yield Finding("compte", label, FAIL, str(error), _REMEDIES.get(error.kind, ""))
+        yield Finding("compte", label, FAIL, str(error), _REMEDIES.get(error.kind, "").format(platform=driver.platform))
 
 
 def _journal(config: Config) -> Iterator[Finding]:
@@ -328,11 +327,11 @@ def _acts(config: Config, journal: Journal) -> Iterator[Finding]:
         )
     else:
         yield Finding("rapprochement", "Actes à rapprocher", OK, "aucun")
-    limit = time.time() - config.delais.statut3
+    limit, transmitted = time.time() - config.delais.statut3, DRIVERS[config.tdt].transmitted
     late = [
         row
         for row in journal.rows(State.SENT)
-        if row.remote_status == STATUS_TRANSMITTED and (row.status_since or limit) < limit
+        if row.remote_status == transmitted and (row.status_since or limit) < limit
     ]
     if late:
         detail = "sans accusé de réception depuis trop longtemps (statut 3) : " + ", ".join(

@@ -1,13 +1,17 @@
-"""What the agent asks of a TdT. A driver turns it into one platform's calls; S²LOW is the first."""
+"""What the agent asks of a TdT. A driver turns it into one platform's calls; drivers.py lists them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import ClassVar, Self
 
 from .checks import Act
+from .config import Config
 
 
 class RemoteState(StrEnum):
@@ -54,7 +58,29 @@ class Incoming:
 
 
 class Driver(ABC):
-    """Every call may raise Unreachable, Denied, Uncertain or Refused (errors.py)."""
+    """Every call may raise Unreachable, Denied, Uncertain or Refused (errors.py).
+
+    Attributes:
+        platform: the platform's name, as people say it.
+        transmitted: its code of an act that the préfecture has and has not acknowledged yet.
+    """
+
+    platform: ClassVar[str]
+    transmitted: ClassVar[int]
+
+    @classmethod
+    @abstractmethod
+    def connect(cls, config: Config, progress: Callable[[], None]) -> Self:
+        """The driver of a configuration; it calls `progress` at each piece of a long exchange. Nothing is sent."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give connections back; the next call opens them again."""
+
+    @property
+    @abstractmethod
+    def server_date(self) -> datetime | None:
+        """The TdT's clock at its last answer, None when it has not answered or does not tell."""
 
     @abstractmethod
     def check_connection(self) -> None:
@@ -90,7 +116,7 @@ class Driver(ABC):
 
     @abstractmethod
     def act_documents(self, transaction: int) -> dict[str, bytes]:
-        """The stamped act and the slip (bordereau), by file name."""
+        """The stamped act (acte-tamponne.pdf) and the slip (bordereau.pdf), by file name."""
 
     @abstractmethod
     def act_original(self, transaction: int) -> bytes | None:

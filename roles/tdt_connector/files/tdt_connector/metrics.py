@@ -7,10 +7,9 @@ from datetime import UTC, date, datetime
 
 from . import archive, certificate
 from .config import Config
+from .drivers import DRIVERS
 from .journal import Journal
 from .storage import write
-
-STATUS_TRANSMITTED = 3
 
 
 def render(config: Config, journal: Journal) -> str:
@@ -25,7 +24,7 @@ def render(config: Config, journal: Journal) -> str:
     now = time.time()
     states = {f'{{etat="{state.value}"}}': float(count) for state, count in journal.counts().items()}
     gauge("deposits", "Deposits by state.", states)
-    oldest = journal.oldest(STATUS_TRANSMITTED)
+    oldest = journal.oldest(DRIVERS[config.tdt].transmitted)
     age = now - oldest if oldest else 0.0
     gauge("oldest_transmitted_seconds", "Age of the oldest act at status 3, awaiting its ARActe.", {"": age})
     for key, name, help_text in (

@@ -7,16 +7,18 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from hashlib import sha1
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lxml import etree
 
 from .checks import Act
 from .classification import fold, parse_xml
 from .client import Client, FilePart
+from .config import Config
 from .driver import Driver, Incoming, RemoteAct, RemoteState, RemoteStatus
 from .errors import Denied, Duplicate, Refused, TdtError, Uncertain, Unreachable
 
@@ -98,8 +100,22 @@ def _transaction(content: bytes) -> int:
 class S2low(Driver):
     """S²LOW's calls. Paths and answers: see the sources of S²LOW and ../shared/protocol/s2low.md."""
 
+    platform = "S²LOW"
+    transmitted = 3
+
     def __init__(self, client: Client) -> None:
         self._client = client
+
+    @classmethod
+    def connect(cls, config: Config, progress: Callable[[], None]) -> Self:
+        return cls(Client(config, progress))
+
+    def close(self) -> None:
+        self._client.close()
+
+    @property
+    def server_date(self) -> datetime | None:
+        return self._client.server_date
 
     def check_connection(self) -> None:
         _ok(self._client.get("/api/test-connexion.php"))

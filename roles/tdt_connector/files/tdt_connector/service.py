@@ -15,10 +15,10 @@ from collections.abc import Callable
 
 from . import metrics
 from .agent import Agent
-from .client import Client
 from .config import Config
+from .driver import Driver
+from .drivers import connect
 from .journal import Journal
-from .s2low import S2low
 
 log = logging.getLogger("tdt-connector")
 _METRICS_EVERY = 15.0
@@ -71,23 +71,23 @@ def run(config: Config) -> int:
             log.error("Un autre connecteur travaille déjà dans %s.", config.dossier)
             return 1
         watchdog = Watchdog()
-        client = Client(config, progress=watchdog)
+        driver = connect(config, watchdog)
         notify("READY=1")
         log.info("Connecteur de la collectivité %s prêt, TdT %s.", config.siren, config.url)
         while not stop.is_set():
-            work(config, client, watchdog, stop)
+            work(config, driver, watchdog, stop)
         notify("STOPPING=1")
-        client.close()
+        driver.close()
     log.info("Arrêt demandé : le travail en cours est au journal.")
     return 0
 
 
-def work(config: Config, client: Client, watchdog: Callable[[str], None], stop: threading.Event) -> None:
+def work(config: Config, driver: Driver, watchdog: Callable[[str], None], stop: threading.Event) -> None:
     """Work until told to stop, or until the disk or the journal fails; then the journal is opened afresh."""
     try:
         journal = Journal(config.journal)
         try:
-            agent = Agent(config, journal, S2low(client), on_step=watchdog, stop=stop)
+            agent = Agent(config, journal, driver, on_step=watchdog, stop=stop)
             published = 0.0
             while not stop.is_set():
                 watchdog("cycle")
