@@ -93,7 +93,7 @@ def growth_alone(wanted: int) -> None:
     step = max(wanted // 20, 1)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         scanner = FakeClamd(Path(name) / "clamd.ctl")
-        account = replace(GONDECOURT, quota_mb=100_000)
+        account = replace(GONDECOURT, quota_mo=100_000)
         gateway = Alone(Path(name), accounts={account.name: account})
         for done in range(0, wanted, step):
             packages = [

@@ -27,8 +27,8 @@ from sae.versement.seda import NAMESPACE
 TOP = Path(__file__).parents[3]
 SIREN = "215902669"
 AGENCY = "sae-groupement"
-GONDECOURT = Account("gondecourt", "Gondecourt", SIREN, quota_mb=200, min_years=1, max_years=60)
-LOOS = Account("loos", "Loos", "215903600", quota_mb=5)
+GONDECOURT = Account("gondecourt", "Gondecourt", SIREN, quota_mo=200, dua_min=1, dua_max=60)
+LOOS = Account("loos", "Loos", "215903600", quota_mo=5)
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 PDF = (
     b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n"

@@ -28,7 +28,7 @@ from tests.unit.archive_gateway.gateway_harness import (
     zipped,
 )
 
-SHORT = replace(GONDECOURT, min_years=0)
+SHORT = replace(GONDECOURT, dua_min=0)
 FIELDS: dict[str, Any] = {"rule": "COURTE-1", "start": "1990-01-01", "action": "Destroy"}
 ENTRIES = {"manifest.xml": manifest(**FIELDS), **FILES}
 BAG = bag(Regle_DUA="COURTE-1", Date_Debut_DUA="1990-01-01")

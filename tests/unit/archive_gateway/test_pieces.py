@@ -223,10 +223,10 @@ def test_the_latest_rule_counts_and_one_that_keeps(tmp_path: Path) -> None:
     assert kept(tmp_path, long) == (date(2034, 3, 1), DESTROY)
     assert kept(tmp_path, short, long) == (date(2034, 3, 1), DESTROY)
     assert kept(tmp_path, replace(short, action=KEEP), long) == (date(2034, 3, 1), KEEP)
-    assert kept(tmp_path, short, min_years=1) == (date(2027, 11, 27), DESTROY)
-    assert kept(tmp_path, Rule("ACTES-10", date(2026, 11, 27), KEEP), max_years=10) == (date(2036, 11, 27), KEEP)
+    assert kept(tmp_path, short, dua_min=1) == (date(2027, 11, 27), DESTROY)
+    assert kept(tmp_path, Rule("ACTES-10", date(2026, 11, 27), KEEP), dua_max=10) == (date(2036, 11, 27), KEEP)
     with pytest.raises(Refusal) as refused:
-        kept(tmp_path, Rule("ACTES-10", date(2026, 11, 28), KEEP), max_years=10)
+        kept(tmp_path, Rule("ACTES-10", date(2026, 11, 28), KEEP), dua_max=10)
     text = "La conservation irait jusqu'au 28/11/2036, au-delà de ce que permet le compte (27/11/2036)."
     assert told(refused) == [("DUA", text)]
 
@@ -681,7 +681,7 @@ def test_figures_of_the_gateway(gateway: Gateway, clamd: FakeClamd) -> None:
 
 def test_what_a_service_may_be_by_default(tmp_path: Path) -> None:
     account = Account("a", "A", "1")
-    assert (account.quota_mb, account.min_years, account.max_years) == (100_000, 1, 100)
+    assert (account.quota_mo, account.dua_min, account.dua_max) == (100_000, 1, 100)
     assert Limits() == Limits(2_000_000_000, 4_000_000_000, 10_000, 100, 50_000_000)
     known = {one: Format(one, "", "", "", "").pdfa for one in settings(tmp_path).formats}
     declared = {one for one, said in known.items() if said.endswith("conformité non validée")}

@@ -10,12 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from sae import cli, config, settings
 from sae.config import ConfigError, Limits
 from sae.fixity import Plan
 from sae.journal import timestamp
 from sae.store import FileStore, StoreError, SwiftStore, Unavailable
 
+ROLE = Path(__file__).parents[3] / "roles" / "archive_gateway"
 GIVEN: dict[str, Any] = {
     "service": "SAE", "regles": {"ACTES-10": "10"}, "stockage": {"dossier": "/srv/archives"},
     "comptes": [{"nom": "gondecourt", "libelle": "Gondecourt", "siren": "215902669"}],
@@ -32,7 +34,7 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
     loaded = config.load(write(tmp_path))
     assert loaded.limits == Limits(2_000_000_000, 4_000_000_000, 10_000, 100, 50_000_000)
     account = loaded.accounts["gondecourt"]
-    assert (account.quota_mb, account.min_years, account.max_years) == (100_000, 1, 100)
+    assert (account.quota_mo, account.dua_min, account.dua_max) == (100_000, 1, 100)
     assert (loaded.rules, loaded.formats) == ({"ACTES-10": 10}, frozenset(config.FORMATS))
     assert (loaded.folder, loaded.journal) == (Path("/var/lib/sae"), Path("/var/lib/sae/journal.sqlite"))
     assert (loaded.registry, loaded.spool) == (Path("/var/lib/sae/registre.sqlite"), Path("/var/lib/sae/versements"))
@@ -46,11 +48,13 @@ def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
     account = {"quota_mo": "7", "dua_min": "2", "dua_max": "3", "deposants": ["Connecteur"], **GIVEN["comptes"][0]}
     storage = {"urls": ["https://sae1.test"], "cles": str(tmp_path / "cles.json"), "utilisateur": "u",
                "autorites": "/a.pem", "certificat": "/c"}  # fmt: skip
+    spec = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    assert set(account) == set(spec["archive_gateway_accounts"]["options"])  # the role hands them over as they are
     loaded = config.load(
         write(tmp_path, comptes=[account], stockage=storage, limites={"files": "5"}, formats=["fmt/95"], dossier="/d")
     )
-    assert (loaded.accounts["gondecourt"].quota_mb, loaded.limits.files, loaded.folder) == (7, 5, Path("/d"))
-    assert (loaded.accounts["gondecourt"].min_years, loaded.accounts["gondecourt"].max_years) == (2, 3)
+    assert (loaded.accounts["gondecourt"].quota_mo, loaded.limits.files, loaded.folder) == (7, 5, Path("/d"))
+    assert (loaded.accounts["gondecourt"].dua_min, loaded.accounts["gondecourt"].dua_max) == (2, 3)
     assert loaded.accounts["gondecourt"].depositors == ("Connecteur",)
     assert loaded.formats == {"fmt/95"}
     kept = loaded.store()

@@ -113,17 +113,16 @@ def test_the_connector_deposits_at_the_door_of_the_inventory() -> None:
         assert wiring.connector_archive(groups, HOSTS, alone, service, given_) == {}
 
 
-def test_connectors_alone_deposit_and_partners_are_told_in_english() -> None:
+def test_connectors_alone_deposit_and_partners_are_handed_over_as_written() -> None:
     partner = {"nom": "region", "libelle": "Région", "siren": "200053742", "quota_mo": 5, "dua_min": 0, "dua_max": 9,
                "deposants": ["X"]}  # fmt: skip
     long = GONDECOURT | {"slug": "longue", "nom": "Avesnes-" + "le-" * 40 + "Sec"}
     first, second, third = wiring.archive_accounts([GONDECOURT, long], [partner], {"gondecourt": 7})
-    assert first == {"name": "gondecourt", "label": "Gondecourt", "siren": "215902669",
-                     "depositors": ["Connecteur - Commune de Gondecourt"], "quota_mb": 7}  # fmt: skip
-    assert "quota_mb" not in second
-    assert len(second["depositors"][0]) <= 64
-    assert third == {"name": "region", "label": "Région", "siren": "200053742", "quota_mb": 5, "min_years": 0,
-                     "max_years": 9, "depositors": ["X"]}  # fmt: skip
+    assert first == {"nom": "gondecourt", "libelle": "Gondecourt", "siren": "215902669",
+                     "deposants": ["Connecteur - Commune de Gondecourt"], "quota_mo": 7}  # fmt: skip
+    assert "quota_mo" not in second
+    assert len(second["deposants"][0]) <= 64
+    assert third == partner
 
 
 def test_what_the_journals_know_is_asked_of_the_gateways_that_answered() -> None:
@@ -147,12 +146,12 @@ def test_backed_up_machines_are_those_with_keys(tmp_path: Path) -> None:
     found = wiring.backup_machines(GROUPS, HOSTS, str(tmp_path), {"relais": 9}, {"moyenne": 48, "grande": 30})
     common = {"proof": "", "sealed": "scellé\n"}
     assert found == [
-        common | {"name": "gondecourt-connecteur", "key": "cle gondecourt-connecteur", "max_age_hours": 48},
-        common | {"name": "relais", "key": "cle relais", "quota_mb": 9},
-        common | {"name": "versement", "key": "cle versement", "proof": "preuve\n", "quota_mb": 1_000_000},
+        common | {"name": "gondecourt-connecteur", "key": "cle gondecourt-connecteur", "age_max_h": 48},
+        common | {"name": "relais", "key": "cle relais", "quota_mo": 9},
+        common | {"name": "versement", "key": "cle versement", "proof": "preuve\n", "quota_mo": 1_000_000},
         common | {"name": "poste-de-commande", "key": "cle poste-de-commande"},
     ]
-    assert "quota_mb" not in wiring.backup_machines(GROUPS, HOSTS, str(tmp_path), {}, {})[1]
+    assert "quota_mo" not in wiring.backup_machines(GROUPS, HOSTS, str(tmp_path), {}, {})[1]
 
 
 def test_authorities_are_those_of_the_communes_by_siren() -> None:
@@ -230,7 +229,7 @@ def test_the_chain_of_the_lab_is_wired_by_its_inventory(lab: dict[str, Any]) -> 
     assert given(lab, "archive_node", "sae1", "archive_node_client_peers") == ["10.59.0.30"]
     storage = given(lab, "archive_gateway", "versement", "archive_gateway_storage_addresses")
     assert storage == ["10.59.0.31", "10.59.0.32", "10.59.0.33"]
-    assert [one["name"] for one in given(lab, "archive_gateway", "versement", "archive_gateway_accounts")] == [
+    assert [one["nom"] for one in given(lab, "archive_gateway", "versement", "archive_gateway_accounts")] == [
         "gondecourt", "la-madeleine", "partenaire-essai",
     ]  # fmt: skip
     nodes = [f"https://sae{number}.creatic.test" for number in (1, 2, 3)]

@@ -36,7 +36,7 @@ table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .6
 vertical-align:top}td.n{text-align:right;white-space:nowrap}code{font-size:.85em;color:#555}
 progress{width:16rem}</style></head><body>
 <h1>Archivage électronique</h1><p><strong>{{ account.label }}</strong> (SIREN {{ account.siren }})</p>
-<p><progress max="{{ account.quota_mb }}" value="{{ used }}"></progress> {{ used }} Mo sur {{ account.quota_mb }},
+<p><progress max="{{ account.quota_mo }}" value="{{ used }}"></progress> {{ used }} Mo sur {{ account.quota_mo }},
 {{ count }} archive{{ "s" if count > 1 }}.</p>
 <h2>Derniers versements</h2>
 <table><tr><th>Archive</th><th>Versée le</th><th>Conservée jusqu'au</th><th>Ensuite</th><th>Taille</th></tr>
@@ -170,7 +170,7 @@ class _Door:
                 "compte": account.name,
                 "archives_en_tout": count,
                 "octets": size,
-                "quota_mo": account.quota_mb,
+                "quota_mo": account.quota_mo,
                 "archives": [one.to_dict() for one in found],
             }
         )

@@ -37,9 +37,9 @@ class Account:
     name: str
     label: str
     siren: str
-    quota_mb: int = 100_000
-    min_years: int = 1
-    max_years: int = 100
+    quota_mo: int = 100_000
+    dua_min: int = 1
+    dua_max: int = 100
     depositors: tuple[str, ...] = ()
 
 
@@ -119,9 +119,9 @@ def _build(raw: Mapping[str, Any], keys: Mapping[str, str]) -> Config:
             name=one["nom"],
             label=one["libelle"],
             siren=one["siren"],
-            quota_mb=int(one.get("quota_mo", Account.quota_mb)),
-            min_years=int(one.get("dua_min", Account.min_years)),
-            max_years=int(one.get("dua_max", Account.max_years)),
+            quota_mo=int(one.get("quota_mo", Account.quota_mo)),
+            dua_min=int(one.get("dua_min", Account.dua_min)),
+            dua_max=int(one.get("dua_max", Account.dua_max)),
             depositors=tuple(str(name) for name in one.get("deposants", ())),
         )
         for one in raw["comptes"]

@@ -35,7 +35,7 @@ def render(config: Config, registry: Registry) -> str:
     gauge(
         "quota_bytes",
         "Bytes that each account may have.",
-        {f'{{compte="{name}"}}': one.quota_mb * 1e6 for name, one in config.accounts.items()},
+        {f'{{compte="{name}"}}': one.quota_mo * 1e6 for name, one in config.accounts.items()},
     )
     counts = registry.counts()
     labels = {(name, result): f'{{compte="{name}",resultat="{result}"}}' for name, result in counts}

@@ -146,7 +146,7 @@ def _status(config: Config, arguments: argparse.Namespace) -> int:
     usage = engine.registry.usage()
     for name, account in sorted(config.accounts.items()):
         count, size = usage.get(name, (0, 0))
-        print(f"{name:<30} {count:>7} archives {size / 1e6:>10.1f} Mo sur {account.quota_mb}")
+        print(f"{name:<30} {count:>7} archives {size / 1e6:>10.1f} Mo sur {account.quota_mo}")
     waiting = [path for path in config.spool.iterdir() if not path.name.startswith(".")]
     print(f"Versements en attente : {len(waiting)}")
     if aside := sorted(config.set_aside.glob("*/sip")):

@@ -140,13 +140,13 @@ def retention(description: Description, account: Account, config: Config, now: d
         raise refuse("DUA", f"Règle de durée inconnue : {', '.join(unknown)[:200]}. Règles du service : {known}.")
     today = now.date()
     end = max(_years_after(rule.start, config.rules[rule.code]) for rule in description.rules)
-    latest = _years_after(today, account.max_years)
+    latest = _years_after(today, account.dua_max)
     if end > latest:
         raise refuse(
             "DUA",
             f"La conservation irait jusqu'au {end:%d/%m/%Y}, au-delà de ce que permet le compte ({latest:%d/%m/%Y}).",
         )
-    end = max(end, _years_after(today, account.min_years))
+    end = max(end, _years_after(today, account.dua_min))
     action = KEEP if any(rule.action == KEEP for rule in description.rules) else DESTROY
     return Retention(int(datetime.combine(end, time(), UTC).timestamp()), action)
 

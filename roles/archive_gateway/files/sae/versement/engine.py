@@ -352,7 +352,7 @@ class Engine:
 
     def _reserve(self, archive: Archive, account: Account) -> None:
         try:
-            self.registry.reserve(archive, account.quota_mb * 1_000_000)
+            self.registry.reserve(archive, account.quota_mo * 1_000_000)
         except Taken as taken:
             other = taken.archive
             if not taken.same:
@@ -366,7 +366,7 @@ class Engine:
                 raise _Known(known or other.answer()) from taken
             raise refuse("IDENTIFIANT", "Ce même SIP est en cours de versement. Réessayez.", temporary=True) from taken
         except OverQuota as over:
-            text = f"Le quota de {account.label} est atteint : {over.used // 1_000_000} Mo sur {account.quota_mb}."
+            text = f"Le quota de {account.label} est atteint : {over.used // 1_000_000} Mo sur {account.quota_mo}."
             raise refuse("QUOTA", text) from over
 
     def _pack(self, key: str, folder: Path, state: State, account: Account, alone: ExitStack) -> State:

@@ -19,15 +19,7 @@ Groups = Mapping[str, Sequence[str]]
 HostVars = Mapping[str, Mapping[str, Any]]
 
 CONTROL = "poste-de-commande"
-ARCHIVE_QUOTA_MB = 1_000_000
-_PARTNER = {
-    "nom": "name",
-    "libelle": "label",
-    "quota_mo": "quota_mb",
-    "dua_min": "min_years",
-    "dua_max": "max_years",
-    "deposants": "depositors",
-}
+ARCHIVE_QUOTA_MO = 1_000_000
 
 
 class WiringError(Exception):
@@ -160,20 +152,20 @@ def archive_accounts(
     Args:
         communes: those with the service archivage. The connector alone deposits, under the name that role
             tdt_connector gives its certificate: a PC reads its commune's archives, and deposits none.
-        partners: the variable creatic_archive_partenaires, whose fields are French.
+        partners: the variable creatic_archive_partenaires.
         quotas: megabytes, by commune.
     """
     found = [
         {
-            "name": commune["slug"],
-            "label": commune["nom"],
+            "nom": commune["slug"],
+            "libelle": commune["nom"],
             "siren": commune["siren"],
-            "depositors": [f"Connecteur - {pc_organization(commune['nom'])}"[:64].strip()],
+            "deposants": [f"Connecteur - {pc_organization(commune['nom'])}"[:64].strip()],
         }
-        | ({"quota_mb": quotas[commune["slug"]]} if commune["slug"] in quotas else {})
+        | ({"quota_mo": quotas[commune["slug"]]} if commune["slug"] in quotas else {})
         for commune in communes
     ]
-    return found + [{_PARTNER.get(key, key): value for key, value in one.items()} for one in partners]
+    return found + [dict(one) for one in partners]
 
 
 def archive_expected(groups: Groups, hostvars: HostVars) -> str:
@@ -206,7 +198,7 @@ def backup_machines(
 
     Args:
         folder: ``sauvegardes`` of the control node's state, with a folder for each machine.
-        quotas: megabytes, by machine; those with the archives' own have ARCHIVE_QUOTA_MB by default.
+        quotas: megabytes, by machine; those with the archives' own have ARCHIVE_QUOTA_MO by default.
         ages: hours from which the last backup is too old, by size of commune.
     """
     archives = {host for name in profiles.marked("archive") for host in groups.get(name, ())}
@@ -223,11 +215,11 @@ def backup_machines(
             "sealed": (place / "sequestre.p7m").read_text(encoding="utf-8").rstrip() + "\n",
         }
         if name in quotas:
-            machine["quota_mb"] = quotas[name]
+            machine["quota_mo"] = quotas[name]
         elif name in archives:
-            machine["quota_mb"] = ARCHIVE_QUOTA_MB
+            machine["quota_mo"] = ARCHIVE_QUOTA_MO
         commune = hostvars[name].get("creatic_commune", {}) if name != CONTROL else {}
         if age := ages.get(commune.get("taille", "")):
-            machine["max_age_hours"] = age
+            machine["age_max_h"] = age
         found.append(machine)
     return found
