@@ -24,8 +24,8 @@ from passerelle.errors import Away, Refused, Trouble
 from passerelle.ged import Piece
 from passerelle.http import Server
 from passerelle.identity import Denied, visitor
-from passerelle.page import STAGES
 from passerelle.queue import Retry, _cron
+from passerelle.steps import STAGES
 from passerelle.store import Act
 from tdt_connector.handover import Gateway, HandoverError
 from tdt_connector.journal import Journal, SeenFile, State

@@ -28,28 +28,17 @@ from .files import Files
 from .ged import Ged, Piece
 from .http import Server
 from .parapheur import Parapheur
-from .store import FINISHED, Act, Store
+from .steps import FINISHED, FOLLOWED, PES, STEPS, after, place
+from .store import Act, Store
 
 log = logging.getLogger("passerelle")
 
-STEPS = (
-    "reception", "parapheur", "signature", "reprise", "teletransmission", "aracte", "publication", "ged", "versement",
-)  # fmt: skip
-_NEEDS = {
-    "parapheur": "parapheur", "signature": "parapheur", "reprise": "parapheur", "teletransmission": "teletransmission",
-    "aracte": "teletransmission", "ged": "ged", "versement": "archivage",
-}  # fmt: skip
 # Of each circuit of acts: nature and type of document for the préfecture; type and folder in the document store.
 NATURES = {
     "deliberation": ("1", "99_DE", "Délibération", ("Assemblées", "Délibérations")),
     "arrete": ("2", "99_AR", "Arrêté", ("Actes réglementaires", "Arrêtés du maire")),
     "marche": ("4", "99_DC", "Marché public", ("Finances", "Marchés publics")),
 }
-# The circuit of accounts' flows (Helios): the DGFiP keeps them, they are no acts to publish, file or archive here.
-PES = "pes"
-ACTS_ALONE = ("publication", "ged", "versement")
-# What the connector says, in the order in which it may come.
-_FOLLOWED = ("recue", "transmise", "acquittee", "versee")
 _FAILED = ("refusee", "en_erreur")
 _REASON_MAX = 8000  # characters: Helios refuses a flow by its elements, each with its reason
 # What ends an act of a commune which transmits nothing by this way: told to the deliberations' server, the parapheur.
@@ -65,25 +54,6 @@ class BadRequest(Exception):
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
-
-
-def after(step: str, commune: str, config: Config, circuit: str = "") -> str:
-    """The next step of a commune's act."""
-    for following in STEPS[STEPS.index(step) + 1 :]:
-        need = _NEEDS.get(following)
-        # What is not transmitted has no ARActe, and what has none is not archived.
-        if following == "versement" and not config.has(commune, "teletransmission"):
-            continue
-        if circuit == PES and following in ACTS_ALONE:
-            continue
-        if need is None or config.has(commune, need):
-            return following
-    return FINISHED
-
-
-def _is_past(act: Act, step: str) -> bool:
-    """Whether a step is behind."""
-    return act.step == FINISHED or STEPS.index(act.step) > STEPS.index(step)
 
 
 def fairly(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -137,7 +107,7 @@ class Chain:
         act = self._tell(act)
         if act.blocked or act.step == FINISHED:
             return False
-        done = getattr(self, f"_do_{act.step}")(act)
+        done = self._hand_over(act)
         if done is not None:
             self._move(act, done)
             return True
@@ -146,8 +116,16 @@ class Chain:
                 self._store.change(connection, reference, late="")
         return False
 
+    def _hand_over(self, act: Act) -> dict[str, Any] | None:
+        """Make the hand-over of an act's step; None when what it waits for has not come."""
+        step = STEPS[place(act.step)]
+        if own := getattr(self, f"_do_{step.name}", None):
+            done: dict[str, Any] | None = own(act)
+            return done
+        return {} if not step.word or self._reached(act, step.word) else None
+
     def _move(self, act: Act, done: dict[str, Any]) -> None:
-        following = after(act.step, act.commune, self._config, act.data.get("circuit", ""))
+        following = after(act.step, self._config, act.commune, act.data.get("circuit", ""))
         self._step(f"{act.step}: fait")
         with self._store.transaction() as connection:
             now = self._store.lock(connection, act.reference)
@@ -200,15 +178,6 @@ class Chain:
         self._step("reprise: signé gardé")
         return {"signe": kept}
 
-    def _do_teletransmission(self, act: Act) -> dict[str, Any] | None:
-        return {} if self._reached(act, "transmise") else None
-
-    def _do_aracte(self, act: Act) -> dict[str, Any] | None:
-        return {} if self._reached(act, "acquittee") else None
-
-    def _do_publication(self, act: Act) -> dict[str, Any]:
-        return {}  # told by `_tell`
-
     def _do_ged(self, act: Act) -> dict[str, Any]:
         """The act, its annexes and its ARActe are filed."""
         client = self._ged()
@@ -248,13 +217,10 @@ class Chain:
     def _document(act: Act) -> str:
         return str(act.track.get("signe") or act.data["document"]["sha256"])
 
-    def _do_versement(self, act: Act) -> dict[str, Any] | None:
-        return {} if self._reached(act, "versee") else None
-
     @staticmethod
     def _reached(act: Act, state: str) -> bool:
         said = act.tdt.get("etat", "")
-        return said in _FOLLOWED and _FOLLOWED.index(said) >= _FOLLOWED.index(state)
+        return said in FOLLOWED and FOLLOWED.index(said) >= FOLLOWED.index(state)
 
     # -- what the others are told --------------------------------------------------------------------------
 
@@ -291,7 +257,7 @@ class Chain:
         if act.track.get("echec"):
             return "en_erreur"
         if not self._config.has(act.commune, "teletransmission"):
-            return CLOSED * _is_past(act, "reprise")
+            return CLOSED * (place(act.step) > place("reprise"))
         return "acquitte" if self._reached(act, "acquittee") else "teletransmis" * self._reached(act, "transmise")
 
     def _for_deliberations(self, act: Act) -> str:
@@ -299,7 +265,7 @@ class Chain:
             return ""
         if act.track.get("echec"):
             return str(act.track["echec"]["etat"])
-        if _is_past(act, "aracte"):
+        if place(act.step) > place("aracte"):
             if act.tdt.get("id_acte"):
                 return "acquittee"
             if not self._config.has(act.commune, "teletransmission"):
@@ -420,7 +386,7 @@ class Chain:
         digest = self._files.keep_bytes(content)
         document = {"sha256": digest, "nom": f"{data['numero']}.pdf"}
         reference = f"depot:{commune}:{data['numero']}"
-        step = after("reception", commune, self._config)
+        step = after("reception", self._config, commune)
         if not self.take(reference, commune, data | {"document": document, "annexes": []}, step):
             known = self._store.get(reference)
             if known and known.data["document"]["sha256"] != digest:
@@ -503,13 +469,13 @@ class Chain:
         act = self._store.get(reference)
         if act is None or act.commune != commune.slug:
             raise BadRequest(f"Aucun acte de {commune.name} n'a la référence « {reference[:100]} ».", 404)
-        if state not in _FOLLOWED + _FAILED:
+        if state not in FOLLOWED + _FAILED:
             raise BadRequest(f"Champ « etat » : « {state[:40]} » est inconnu.")
         tdt = dict(act.tdt)
-        if state == tdt.get("etat") or (state in _FOLLOWED and self._reached(act, state)):
+        if state == tdt.get("etat") or (state in FOLLOWED and self._reached(act, state)):
             return
-        here = STEPS.index(act.step) if act.step != FINISHED else -1
-        if here < STEPS.index("teletransmission") or (state in _FAILED and self._reached(act, "acquittee")):
+        sent = place("teletransmission") <= place(act.step) < place(FINISHED)
+        if not sent or (state in _FAILED and self._reached(act, "acquittee")):
             raise BadRequest(f"« {reference} » n'est pas à transmettre (étape : {act.step}).", 409)
         if state == "versee" and act.data["circuit"] != PES and not tdt.get("id_acte"):
             # Nothing would be published, nor its ARActe filed. No final refusal: it is said again, in order.

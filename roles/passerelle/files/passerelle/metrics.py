@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from .chain import STEPS
 from .config import Config
-from .store import FINISHED, Store
+from .steps import FINISHED, NAMES
+from .store import Store
 
 
 def publish(config: Config, store: Store) -> None:
@@ -16,7 +16,7 @@ def publish(config: Config, store: Store) -> None:
     counts = store.counts()
     lines = ["# HELP passerelle_actes Acts by step; bloque: those that wait for a person."]
     lines.append("# TYPE passerelle_actes gauge")
-    lines += [f'passerelle_actes{{etape="{step}"}} {counts.get(step, 0)}' for step in (*STEPS, FINISHED, "bloque")]
+    lines += [f'passerelle_actes{{etape="{step}"}} {counts.get(step, 0)}' for step in (*NAMES, FINISHED, "bloque")]
     lines += [
         "# HELP passerelle_releve_timestamp_seconds Last look at what others have ready.",
         "# TYPE passerelle_releve_timestamp_seconds gauge",

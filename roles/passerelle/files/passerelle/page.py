@@ -6,38 +6,20 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from .chain import ACTS_ALONE, PES, STEPS
 from .config import Commune, Config
-from .store import FINISHED, Act, Store
+from .steps import FINISHED, PES, STAGES, STEPS, Step, place
+from .store import Act, Store
 
 _PARIS = ZoneInfo("Europe/Paris")
-# What people see of the steps, in order: title, steps, service that it needs.
-STAGES = (
-    ("Séance", ("reception",), ""),
-    ("Parapheur", ("parapheur", "signature", "reprise"), "parapheur"),
-    ("Transmission", ("teletransmission",), "teletransmission"),
-    ("ARActe", ("aracte",), "teletransmission"),
-    ("Publication", ("publication",), ""),
-    ("GED", ("ged",), "ged"),
-    ("Versement", ("versement",), "archivage"),
-)
-_WAITING = {
-    "reception": "document à prendre", "parapheur": "à mettre au parapheur", "signature": "au parapheur, à signer",
-    "reprise": "signé, à reprendre", "teletransmission": "attend le connecteur de la commune",
-    "aracte": "transmis, attend l'ARActe", "publication": "à publier", "ged": "à classer",
-    "versement": "attend le versement au SAE",
-}  # fmt: skip
 
 
-def _stage(config: Config, act: Act, steps: tuple[str, ...], service: str) -> str:
+def _stage(config: Config, act: Act, steps: tuple[Step, ...]) -> str:
     """fait, ici, bloque, avenir or sans (the commune lacks the service, or the act has no such step)."""
-    flow = act.data.get("circuit") == PES
-    if (service and not config.has(act.commune, service)) or (flow and steps[0] in ACTS_ALONE):
+    if not steps[0].concerns(config, act.commune, act.data.get("circuit", "")):
         return "sans"
-    here = len(STEPS) if act.step == FINISHED else STEPS.index(act.step)
-    if here > STEPS.index(steps[-1]):
+    if place(act.step) > place(steps[-1].name):
         return "fait"
-    if here < STEPS.index(steps[0]):
+    if place(act.step) < place(steps[0].name):
         return "avenir"
     return "bloque" if act.blocked or act.track.get("refus") else "ici"
 
@@ -57,16 +39,14 @@ def _row(config: Config, act: Act) -> dict[str, Any]:
     elif act.step == FINISHED:
         state, text = "fait", "au bout de la chaîne"
     else:
-        text = _WAITING[act.step]
-        if act.data.get("circuit") == PES:
-            text = text.replace("l'ARActe", "l'acquittement de la DGFiP")
-        state = "ici"
+        step = STEPS[place(act.step)]
+        state, text = "ici", (act.data.get("circuit") == PES and step.flow) or step.text
     return {
         "reference": act.reference, "commune": commune.name if commune else act.commune,
         "numero": act.data.get("numero", ""), "objet": act.data.get("objet", ""), "etat": state, "texte": text,
         "retard": act.late, "depuis": _when(act.changed), "id_acte": act.tdt.get("id_acte", ""),
         "recu": act.tdt.get("date_reception", ""),
-        "etapes": [_stage(config, act, steps, service) for _title, steps, service in STAGES],
+        "etapes": [_stage(config, act, steps) for _title, steps in STAGES],
     }  # fmt: skip
 
 
@@ -75,7 +55,7 @@ def content(config: Config, store: Store, commune: Commune | None) -> dict[str, 
     rows = [_row(config, act) for act in store.shown([commune.slug] if commune else None)]
     waiting = [one for one in rows if one["etat"] in ("bloque", "refus")]
     return {
-        "commune": commune.name if commune else "", "titres": [title for title, _steps, _service in STAGES],
+        "commune": commune.name if commune else "", "titres": [title for title, _steps in STAGES],
         "a_revoir": waiting, "actes": rows, "maintenant": _when(datetime.now(_PARIS)),
         "finis": sum(one["etat"] == "fait" for one in rows), "en_chemin": sum(one["etat"] == "ici" for one in rows),
     }  # fmt: skip

@@ -13,6 +13,8 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
+from .steps import FINISHED
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS acte (
   reference text PRIMARY KEY,
@@ -34,7 +36,6 @@ CREATE TABLE IF NOT EXISTS passage (
 );
 CREATE INDEX IF NOT EXISTS passage_acte ON passage (reference);
 """
-FINISHED = "termine"
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,8 @@ class Store:
         """Acts to show: those that wait for a person first, then the latest."""
         return self._rows(
             "SELECT * FROM acte WHERE %s::text[] IS NULL OR commune = ANY(%s) "
-            "ORDER BY (blocage <> '') DESC, (etape = 'termine'), modifie_le DESC LIMIT %s",
-            (communes, communes, limit),
+            "ORDER BY (blocage <> '') DESC, (etape = %s), modifie_le DESC LIMIT %s",
+            (communes, communes, FINISHED, limit),
         )
 
     def blocked(self) -> list[Act]:
