@@ -19,8 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
-for folder in (TOP, TOP / "roles" / "archive_gateway" / "files"):
-    sys.path.insert(0, str(folder))
+for folder in ("", "collections/ansible_collections/cdg59/creatic/agents", "roles/archive_gateway/files"):
+    sys.path.insert(0, str(TOP / folder))
 
 from tests.profiles.archive_gateway.conftest import AGENCY, SIRENS, Gateway
 from tests.unit.archive_gateway.gateway_harness import GONDECOURT, PDF, FakeClamd, sip

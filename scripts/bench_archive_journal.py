@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TOP))
-sys.path.insert(0, str(TOP / "roles" / "archive_gateway" / "files"))
+for folder in ("", "collections/ansible_collections/cdg59/creatic/agents", "roles/archive_gateway/files"):
+    sys.path.insert(0, str(TOP / folder))
 
 from sae.journal import Journal, timestamp
 from sae.journal.export import export

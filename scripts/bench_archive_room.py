@@ -19,7 +19,12 @@ from functools import partial
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
-for folder in ("", "collections", "roles/archive_gateway/files"):
+for folder in (
+    "",
+    "collections",
+    "collections/ansible_collections/cdg59/creatic/agents",
+    "roles/archive_gateway/files",
+):
     sys.path.insert(0, str(TOP / folder))
 
 from tests.journeys.archive_client import (

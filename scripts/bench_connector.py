@@ -22,6 +22,7 @@ from unittest import mock
 TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP))
 sys.path.insert(0, str(TOP / "collections"))
+sys.path.insert(0, str(TOP / "collections/ansible_collections/cdg59/creatic/agents"))
 sys.path.insert(0, str(TOP / "roles" / "tdt_connector" / "files"))
 sys.path.insert(0, str(TOP / "roles" / "tdt_simulator" / "files"))
 

@@ -19,6 +19,7 @@ from statistics import median
 
 TOP = Path(__file__).parents[1]
 sys.path[:0] = [str(TOP), *(str(path) for path in (TOP / "roles").glob("*/files")), str(TOP / "collections")]
+sys.path.append(str(TOP / "collections/ansible_collections/cdg59/creatic/agents"))
 
 from passerelle.config import Commune, Config
 from passerelle.queue import Queue

@@ -245,11 +245,10 @@ def crash(root: Path, package: Path, step: str) -> bool:
 
     Nothing is forked from the tests: the format identification's runtime would not survive it.
     """
-    path = os.pathsep.join([str(TOP), str(TOP / "roles" / "archive_gateway" / "files")])
     done = subprocess.run(
         [sys.executable, "-c", _CHILD, str(root), str(package), step],
         cwd=TOP,
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         check=False,
     )
     assert done.returncode in (0, -signal.SIGKILL)

@@ -41,11 +41,10 @@ def allowed(unit: str) -> int:
 def taken(folder: Path, package: bytes) -> tuple[int, str]:
     """Most memory that a deposit took, in kilobytes, and what was answered."""
     (folder / "sip").write_bytes(package)
-    path = os.pathsep.join([str(TOP), str(TOP / "roles" / "archive_gateway" / "files")])
     done = subprocess.run(
         [sys.executable, "-c", _CHILD, str(folder), str(folder / "sip")],
         cwd=TOP,
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=True,

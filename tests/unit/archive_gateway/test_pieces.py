@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sae import durable, metrics
+from sae import metrics
 from sae.config import Account, Limits
 from sae.store import Corrupted
 from sae.versement import bagit, container, description, formats, seda
@@ -688,21 +688,6 @@ def test_what_a_service_may_be_by_default(tmp_path: Path) -> None:
     assert len(declared) == 11
     plain = {one for one, said in known.items() if said == "PDF sans déclaration PDF/A"}
     assert plain == {f"fmt/{number}" for number in (14, 15, 16, 17, 18, 19, 20, 276, 1129)}
-
-
-def test_a_file_that_could_not_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "a"
-    durable.write(target, b"un")
-    assert target.stat().st_mode & 0o777 == 0o640
-
-    def full(_handle: int) -> None:
-        raise OSError("disque plein")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="disque plein"):
-        durable.write(target, b"deux")
-    assert target.read_bytes() == b"un"
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_bag_without_a_tag_file_or_with_a_huge_one(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from creatic_sauvegarde.settings import BackupError, Settings
 from tests.unit.archive_proof.authority import Authority
 from tests.unit.archive_proof.test_commands import Site
 
-TOP = Path(__file__).parents[3]
 pytestmark = pytest.mark.skipif(not Path(borg.BORG).exists(), reason="borg is not on this machine")
 
 
@@ -32,7 +31,7 @@ class Gateway:
         (keys / "phrase").write_text("phrase secrète\n")
         program = folder / "sae-copie"
         program.write_text(
-            f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(TOP / 'roles/archive_gateway/files')!r})\n"
+            f"#!{sys.executable}\nimport sys\nsys.path[:0] = {sys.path!r}\n"
             f"from sae import lots\nsys.exit(lots.main(['--config', {str(site.config)!r}, *sys.argv[1:]]))\n"
         )
         program.chmod(0o755)

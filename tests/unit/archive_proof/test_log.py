@@ -15,8 +15,6 @@ import pytest
 from sae.journal import Journal, JournalError, canonical
 from sae.journal.log import CLOCK, OPENING
 
-FILES = Path(__file__).parents[3] / "roles" / "archive_gateway" / "files"
-
 
 def add(journal: Journal, number: int = 1, **options: str) -> int:
     detail = {"fichiers": number, "nom": "délibération n° 12"}
@@ -124,7 +122,7 @@ def writer(path: Path, name: str, count: int) -> subprocess.Popen[str]:
         [sys.executable, "-c", WRITER, str(path), name, str(count)],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(FILES)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 

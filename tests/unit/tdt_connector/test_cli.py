@@ -457,19 +457,17 @@ def test_the_service_says_it_is_ready_works_and_stops_cleanly(
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(120)
         command = [sys.executable, "-m", "tdt_connector", "--config", str(config_file), "run"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         process = subprocess.Popen(
             command,
-            cwd=Path(cli.__file__).parent.parent,
-            env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")},
+            env=environment | {"NOTIFY_SOCKET": str(tmp_path / "notify")},
             stderr=subprocess.PIPE,
             text=True,
         )
         try:
             assert systemd.recv(100) == b"READY=1"
             assert systemd.recv(100) == b"WATCHDOG=1"
-            second = subprocess.run(
-                command, check=False, cwd=Path(cli.__file__).parent.parent, capture_output=True, text=True
-            )
+            second = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
             assert second.returncode == 1
             assert "Un autre connecteur travaille déjà" in second.stderr
 

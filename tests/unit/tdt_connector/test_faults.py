@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import sqlite3
@@ -145,9 +146,9 @@ def test_killed_again_and_again_the_service_sends_each_act_once(
     chance = random.Random(59)  # noqa: S311 - moments of a test, not a secret
     numbers = [commune.drop(f"2026_{rank:03d}") for rank in range(6)]
     command = [sys.executable, "-m", "tdt_connector", "--config", str(tmp_path / "config.yml"), "run"]
-    where = Path(agent_module.__file__).parent.parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     for _ in range(3):
-        process = subprocess.Popen(command, cwd=where, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         time.sleep(allowed(0.6 + chance.random() * 0.6))  # importing takes most of the first second
         process.kill()
         process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -127,7 +128,7 @@ def work(root: Path, url: str, authority: Authority) -> tuple[str, int, str]:
     delays = [f"{name}={value}" for name, value in vars(FAST).items()]
     done = subprocess.run(
         [sys.executable, "-c", _WORK, root, url, SIREN, str(half), *delays],
-        env={"PYTHONPATH": str(ROLE / "files")}, capture_output=True, text=True, timeout=600, check=False,
+        env={"PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     state, peak, detail = done.stdout.split(" ", 2)

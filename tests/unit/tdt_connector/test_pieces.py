@@ -688,47 +688,12 @@ def test_a_file_that_cannot_be_read_is_told(watched: Watched, monkeypatch: pytes
 # -- storage and multipart --------------------------------------------------------------------------------
 
 
-def test_write_replaces_at_once_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "a"
-    storage.write(target, b"un")
-    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disque plein")))
-    with pytest.raises(OSError, match="disque plein"):
-        storage.write(target, b"deux")
-    assert target.read_bytes() == b"un"
-    assert list(tmp_path.iterdir()) == [target]
-
-
 def test_links_and_pipes_are_never_opened(tmp_path: Path) -> None:
     (tmp_path / "lien").symlink_to("/etc/passwd")
     os.mkfifo(tmp_path / "tube")
     for name in ("lien", "tube"):
         with pytest.raises(OSError, match=name), storage.open_regular(tmp_path / name):
             pass
-
-
-def test_nothing_is_written_through_what_somebody_else_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    precious, name = tmp_path / "precieux", tmp_path / ".x.part"
-    precious.write_bytes(b"un")
-    (tmp_path / "source").write_bytes(b"deux")
-    monkeypatch.setattr(storage.secrets, "token_hex", lambda size: "x")
-    for plant in (name.symlink_to, name.hardlink_to):
-        plant(precious)
-        with pytest.raises(FileExistsError):
-            storage.write(tmp_path / "a", b"deux")
-        name.unlink(missing_ok=True)
-        plant(precious)
-        with pytest.raises(FileExistsError):
-            storage.copy(tmp_path / "source", name)
-        name.unlink()
-    os.mkfifo(name)
-    with pytest.raises(FileExistsError):
-        storage.write(tmp_path / "a", b"deux")
-    assert precious.read_bytes() == b"un"
-    target = tmp_path / "lien"
-    target.symlink_to(precious)
-    monkeypatch.undo()
-    storage.write(target, b"deux")  # it takes the link's place
-    assert (precious.read_bytes(), target.read_bytes(), target.is_symlink()) == (b"un", b"deux", False)
 
 
 def test_move_never_overwrites(tmp_path: Path) -> None:

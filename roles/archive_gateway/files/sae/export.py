@@ -29,7 +29,8 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from sae import durable, inventory
+from creatic_agent import durable
+from sae import inventory
 from sae.journal import Journal, JournalError
 from sae.store import NotStored, Store, StoreError, first_good
 

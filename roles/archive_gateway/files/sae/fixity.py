@@ -490,7 +490,8 @@ def metrics(state: State, plan: Plan, result: Result, now: float) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `sae-fixite`. Gives 0 all good and on time, 1 damaged or lost, 2 not complete, 3 misuse."""
-    from sae import config, durable, settings
+    from creatic_agent import durable
+    from sae import config, settings
 
     text = "Relit les archives et compare leur SHA-512 à celui que dit le journal."
     told = "Code de retour : 0 tout est bon et relu à temps, 1 anomalie, 2 vérification incomplète, 3 impossible."

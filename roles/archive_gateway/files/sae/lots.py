@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from sae import config, durable, inventory, settings
+from creatic_agent import durable
+from sae import config, inventory, settings
 from sae.inventory import CONTAINER, Known
 from sae.journal import Journal, JournalError
 from sae.store import AlreadyStored, Corrupted, Store, StoreError, first_good

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from creatic_agent.durable import write
 from sae.config import Config
-from sae.durable import write
 from sae.versement import antivirus
 from sae.versement.registry import Registry
 

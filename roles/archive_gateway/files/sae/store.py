@@ -26,6 +26,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
+from creatic_agent import durable
+
 _BLOCK = 1 << 20
 _CONNECT_TIMEOUT = 5.0
 _READ_TIMEOUT = 300.0
@@ -163,17 +165,15 @@ class FileStore:
     ) -> None:
         path = self._path(account, container, name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+        temporary = durable.unused(path.parent)
         own: dict[str, Any] = {"sha512": sha512}
         if retain_until is not None:
             own["retain-until"] = str(retain_until)
         data.seek(0)
-        with temporary.open("wb") as stream:
+        with durable.fresh(temporary) as stream:
             head = json.dumps({**(metadata or {}), **own}).encode()
             stream.write(len(head).to_bytes(4, "big") + head)
             shutil.copyfileobj(data, stream, _BLOCK)
-            stream.flush()
-            os.fsync(stream.fileno())
             written = stream.tell() - len(head) - 4
         try:
             if written != size:

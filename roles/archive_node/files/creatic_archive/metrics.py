@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
+
+from creatic_agent import durable
 
 FILE = Path("/var/lib/creatic/metrics/archive.prom")
 
@@ -62,7 +63,4 @@ def text(state: dict[str, Any]) -> str:
 
 def write(state: dict[str, Any]) -> None:
     """Write the metrics file; a reader sees the old or the new one, whole."""
-    temporary = FILE.with_name(f".{FILE.name}.{os.getpid()}")
-    temporary.write_text(text(state), encoding="utf-8")
-    temporary.chmod(0o644)
-    temporary.replace(FILE)
+    durable.write(FILE, text(state).encode(), 0o644)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from creatic_agent import durable
 from creatic_archive.room import quarantined_objects, settings
 
 FILE = Path("/var/lib/creatic-archive/quarantaine.json")
@@ -36,7 +36,4 @@ def listed(root: Path = Path("/srv/node")) -> dict[str, Any]:
 
 def write() -> None:
     """Write the file; a reader sees the old or the new one, whole."""
-    temporary = FILE.with_name(f".{FILE.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(listed(), ensure_ascii=False), encoding="utf-8")
-    temporary.chmod(0o644)
-    temporary.replace(FILE)
+    durable.write(FILE, json.dumps(listed(), ensure_ascii=False).encode(), 0o644)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from creatic_agent.durable import write
 from creatic_sauvegarde import borg
-from creatic_sauvegarde.settings import Away, BackupError, Settings, write
+from creatic_sauvegarde.settings import Away, BackupError, Settings
 
 _BORGMATIC = "/usr/bin/borgmatic"
 FIGURES = "sauvegarde.prom"
@@ -82,7 +83,7 @@ def _publish(settings: Settings, done: dict[str, Any]) -> None:
     last = settings.state / LAST
     before = json.loads(last.read_text(encoding="utf-8")) if last.exists() else {}
     good = done if done["bonne"] else before.get("derniere_bonne", {})
-    write(last, json.dumps(done | {"derniere_bonne": good}, ensure_ascii=False).encode())
+    write(last, json.dumps(done | {"derniere_bonne": good}, ensure_ascii=False).encode(), 0o600)
     values = {
         "last_run_timestamp_seconds": ("Start of the last backup, good or not.", done["le"]),
         "last_run_good": ("1 when it went well.", int(done["bonne"])),

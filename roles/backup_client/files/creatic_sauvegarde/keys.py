@@ -10,7 +10,8 @@ import secrets
 import subprocess
 from pathlib import Path
 
-from creatic_sauvegarde.settings import BackupError, Settings, write
+from creatic_agent.durable import write
+from creatic_sauvegarde.settings import BackupError, Settings
 
 SEALED = "sequestre.p7m"
 PROOF, NAMESPACE = "cle.preuve", "creatic-sauvegarde"
@@ -54,7 +55,7 @@ def ensure(settings: Settings, only_ssh: bool = False) -> list[str]:
     if only_ssh:
         return made
     if not settings.passphrase.exists():
-        write(settings.passphrase, f"{secrets.token_urlsafe(48)}\n".encode())
+        write(settings.passphrase, f"{secrets.token_urlsafe(48)}\n".encode(), 0o600)
         made.append("phrase secrète")
     holders = _holders(settings)
     if len(holders) < 2:
@@ -71,6 +72,6 @@ def ensure(settings: Settings, only_ssh: bool = False) -> list[str]:
         if done.returncode:
             raise BackupError(f"séquestre : openssl refuse un titulaire ({done.stderr.decode(errors='replace')[:200]})")
         write(sealed, done.stdout, 0o600)
-        write(noted, wanted.encode())
+        write(noted, wanted.encode(), 0o600)
         made.append("séquestre")
     return made

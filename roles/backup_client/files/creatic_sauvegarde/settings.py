@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,15 +78,3 @@ class Settings:
             "LC_ALL": "C.UTF-8",
             "HOME": str(Path.home()),
         }
-
-
-def write(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace a file at once."""
-    partial = path.with_name(f".{path.name}.part")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as stream:
-        os.fchmod(descriptor, mode)
-        stream.write(content)
-        stream.flush()
-        os.fsync(descriptor)
-    partial.replace(path)

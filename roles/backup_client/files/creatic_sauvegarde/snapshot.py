@@ -17,9 +17,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from creatic_agent.durable import write
 from creatic_sauvegarde import postgresql
 from creatic_sauvegarde.contents import Owners, Refusals, UnfitError
-from creatic_sauvegarde.settings import BackupError, Settings, write
+from creatic_sauvegarde.settings import BackupError, Settings
 from creatic_sauvegarde.writing import Place
 
 MANIFEST = "instantanes.json"
@@ -89,7 +90,7 @@ def take(settings: Settings) -> list[dict[str, Any]]:
         )
     if names := settings.all_of("postgresql"):
         taken.append({"bases": names, "jeu": postgresql.save(names)})
-    write(settings.snapshots / MANIFEST, json.dumps(taken, indent=1).encode())
+    write(settings.snapshots / MANIFEST, json.dumps(taken, indent=1).encode(), 0o600)
     return taken
 
 

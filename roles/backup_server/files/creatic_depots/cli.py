@@ -12,8 +12,9 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from creatic_agent.durable import write
 from creatic_depots import segments
-from creatic_depots.depots import CONFIG, Depot, DepotError, Settings, metrics, moment, write
+from creatic_depots.depots import CONFIG, Depot, DepotError, Settings, metrics, moment
 
 _KEY = re.compile(r"(ssh-ed25519 [A-Za-z0-9+/=]+)( .*)?")
 _BORG = "/usr/bin/borg"
@@ -54,7 +55,7 @@ def _open(settings: Settings, client: str, key: str, minutes: int) -> int:
     kept = [line for line in kept if _of(line) != _of(found[1])]
     end = (datetime.now(UTC) + timedelta(minutes=minutes)).strftime("%Y%m%d%H%MZ")
     kept.append(f'command="{_SELF} lire {client}",restrict,expiry-time="{end}" {found[1]}')
-    write(keys, "\n".join(kept) + "\n", 0o644)
+    write(keys, ("\n".join(kept) + "\n").encode(), 0o644)
     print(f"{client} : lecture ouverte jusqu'à {end}")
     return 0
 
@@ -63,7 +64,8 @@ def _close(settings: Settings, key: str) -> int:
     """Take a reading key out."""
     keys = Path(f"/var/lib/{settings.readers}/.ssh/authorized_keys")
     blob = _of(key) or key.strip()
-    write(keys, "".join(f"{line}\n" for line in _lines(keys) if _of(line) != blob and not _over(line)), 0o644)
+    kept = "".join(f"{line}\n" for line in _lines(keys) if _of(line) != blob and not _over(line))
+    write(keys, kept.encode(), 0o644)
     return 0
 
 

@@ -31,6 +31,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from creatic_agent.durable import write
 from creatic_depots import segments
 
 CONFIG = Path("/etc/creatic/depots.json")
@@ -79,17 +80,6 @@ class Settings:
             {name: int(one["quota_mo"]) for name, one in found["clients"].items()}, int(found["trimestres"]),
             {name: int(one["age_max_h"]) for name, one in found["clients"].items()},
         )  # fmt: skip
-
-
-def write(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace a file at once."""
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("w", encoding="utf-8") as stream:
-        os.fchmod(stream.fileno(), mode)
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
 
 
 def _read(path: Path) -> str:
@@ -170,7 +160,7 @@ class Depot:
         return {"vu": -1, "bon": -1, "manifeste": 0, "config": "", "suspect": ""} | found
 
     def _keep(self, state: dict[str, Any]) -> None:
-        write(self._state_file, json.dumps(state, ensure_ascii=False, indent=1))
+        write(self._state_file, json.dumps(state, ensure_ascii=False, indent=1).encode(), 0o600)
 
     @property
     def exists(self) -> bool:
@@ -257,7 +247,7 @@ class Depot:
         if state["config"] and digest != state["config"]:
             return "la configuration du dépôt, qui porte sa clé, a été changée"
         if not state["config"] and self.times():  # written in two steps by the very first backup
-            write(self._config_copy, _read(self.path / "config"))
+            write(self._config_copy, _read(self.path / "config").encode(), 0o600)
             state["config"] = digest
         return ""
 
@@ -274,7 +264,7 @@ class Depot:
 
     def freeze(self, reason: str) -> None:
         """Close the door to the client, and end what it is doing."""
-        write(self.freeze_file, f"{reason}\n", 0o644)
+        write(self.freeze_file, f"{reason}\n".encode(), 0o644)
         mine = str(self.path).encode()
         uid = pwd.getpwnam(self.settings.account).pw_uid
         for process in Path("/proc").glob("[0-9]*"):
@@ -439,4 +429,4 @@ def metrics(settings: Settings) -> None:
           {one["client"]: float(one["verification"].get("bonne", -1)) for one in reports})  # fmt: skip
     gauge("verified_timestamp_seconds", "When they were read again.",
           {one["client"]: stamp(one["verification"].get("le", "")) for one in reports})  # fmt: skip
-    write(settings.metrics / "depots.prom", "\n".join(lines) + "\n", 0o644)
+    write(settings.metrics / "depots.prom", ("\n".join(lines) + "\n").encode(), 0o644)

@@ -7,11 +7,11 @@ the journal tells it, and the figures are taken at once.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import syslog
 from pathlib import Path
 
+from creatic_agent.durable import write
 from creatic_raid import state
 
 CONFIGURATION = Path("/etc/creatic/raid.json")
@@ -35,10 +35,7 @@ NEWS = {
 def measure() -> None:
     """Write the figures; a reader sees the old or the new ones, whole."""
     found = state.volumes(json.loads(CONFIGURATION.read_text("utf-8")))
-    temporary = METRICS.with_name(f".{METRICS.name}.{os.getpid()}")
-    temporary.write_text(state.metrics(found), encoding="utf-8")
-    temporary.chmod(0o644)
-    temporary.replace(METRICS)
+    write(METRICS, state.metrics(found).encode(), 0o644)
 
 
 def tell(event: str, array: str, disk: str) -> None:

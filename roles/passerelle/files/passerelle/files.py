@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
+
+from creatic_agent.durable import fresh, sync_directory, unused
 
 
 class Files:
@@ -22,25 +22,17 @@ class Files:
 
     def keep(self, write: Callable[[BinaryIO], object]) -> str:
         """Keep what `write` writes; gives its SHA-256. On disk, name included, when this returns."""
-        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".", suffix=".part", delete=False) as stream:
-            partial = Path(stream.name)
-            try:
-                write(cast(BinaryIO, stream))
-                stream.flush()
-                os.fsync(stream.fileno())
-                stream.seek(0)
-                with partial.open("rb") as written:
-                    digest = hashlib.file_digest(written, "sha256").hexdigest()
-                partial.chmod(0o640)
-                partial.replace(self.path(digest))
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
-        handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        partial = unused(self.folder)
         try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+            with fresh(partial) as stream:
+                write(stream)
+            with partial.open("rb") as written:
+                digest = hashlib.file_digest(written, "sha256").hexdigest()
+            partial.replace(self.path(digest))
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        sync_directory(self.folder)
         return digest
 
     def keep_bytes(self, content: bytes) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from creatic_agent.durable import write
+
 from .config import Config
 from .steps import FINISHED, NAMES
 from .store import Store
@@ -22,7 +24,4 @@ def publish(config: Config, store: Store) -> None:
         "# TYPE passerelle_releve_timestamp_seconds gauge",
         f"passerelle_releve_timestamp_seconds {time.time():.0f}",
     ]
-    partial = config.metrics.with_suffix(".part")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.chmod(0o644)
-    partial.replace(config.metrics)
+    write(config.metrics, ("\n".join(lines) + "\n").encode(), 0o644)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import os
 import sys
-import tempfile
 from pathlib import Path
+
+from creatic_agent.durable import write
 
 from . import probe, report
 from .inventory import Watched, certificates, crls, read_certificate
@@ -35,22 +35,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _write(path: Path, text: str) -> None:
-    """Replace a file whole: Prometheus never reads half of one."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
-        handle.write(text)
-        os.fchmod(handle.fileno(), 0o644)
-        handle.flush()
-        os.fsync(handle.fileno())
-    Path(temporary).replace(path)
-
-
 def _watch(etc: Path, path: Path, now: dt.datetime) -> int:
     found = [*certificates(etc), *crls(etc)]
     for line in report.warnings(found, now):
         print(line)
-    _write(path, report.metrics(found, now))
+    write(path, report.metrics(found, now).encode(), 0o644)
     return 0
 
 

@@ -23,6 +23,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from creatic_agent.durable import sync_directory, write
+
 from . import acquit as acquits
 from . import description as descriptions
 from . import receipt as receipts
@@ -34,7 +36,7 @@ from .depot import DepotWatcher, Group, same_file
 from .driver import Driver, Incoming, RemoteAct, RemoteState, RemoteStatus
 from .errors import Denied, Duplicate, Refused, TdtError, Uncertain, Unreachable
 from .journal import FINAL, AlreadyUsed, Journal, Row, SeenFile, State, StateChanged
-from .storage import copy, digest, move, sync_directory, write
+from .storage import copy, digest, move
 from .unpacking import UnpackError, unpack
 
 log = logging.getLogger("tdt-connector")

@@ -21,11 +21,13 @@ from urllib.parse import quote, urlsplit
 import requests
 from lxml import etree
 
+from creatic_agent.durable import fresh, unused, write
+
 from .classification import parse_xml
 from .client import explain
 from .config import Config
 from .sip import NAMESPACE, SipError, Terms, build, message_identifier
-from .storage import digest, fresh, unused, write
+from .storage import digest
 
 ACCEPTED, REFUSED = "versement.xml", "versement-refuse.xml"
 _N = f"{{{NAMESPACE}}}"

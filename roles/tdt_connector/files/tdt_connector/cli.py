@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
+from creatic_agent.durable import unused
+
 from . import description as descriptions
 from . import doctor, proof, service
 from .agent import FOLDERS, last_name, summary
@@ -26,7 +28,7 @@ from .errors import TdtError
 from .handover import Gateway, HandoverError
 from .journal import Journal, Row, State, StateChanged
 from .sip import SipError
-from .storage import copy, move, unused
+from .storage import copy, move
 
 _FRENCH = {
     "usage: ": "usage : ",

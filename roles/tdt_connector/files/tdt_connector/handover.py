@@ -26,12 +26,14 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import yaml
 
+from creatic_agent.durable import fresh, write
+
 from .agent import FOLDERS, last_name
 from .archive import ACCEPTED, archived_as, session
 from .client import explain
 from .config import Config
 from .journal import Journal, Row, State
-from .storage import fresh, move, write
+from .storage import move
 
 _KEY = "passerelle:"
 _STAGING = "passerelle-"

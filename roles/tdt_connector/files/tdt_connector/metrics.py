@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from datetime import UTC, date, datetime
 
+from creatic_agent.durable import write
+
 from . import archive, certificate
 from .config import Config
 from .drivers import DRIVERS
 from .journal import Journal
-from .storage import write
 
 
 def render(config: Config, journal: Journal) -> str:

@@ -7,7 +7,8 @@ import time
 from datetime import datetime
 from typing import Any
 
-from . import storage
+from creatic_agent.durable import write
+
 from .classification import Classification, ClassificationError
 from .classification import parse as parse_classification
 from .config import Config
@@ -106,8 +107,8 @@ def _test_act(
     ]
     started = time.monotonic()
     # The description comes last: the pair is complete when it appears.
-    storage.write(config.folder_depot / f"{number}.pdf", test_pdf(subject, number), mode=0o660)
-    storage.write(config.folder_depot / f"{number}.yml", ("\n".join(lines) + "\n").encode(), mode=0o660)
+    write(config.folder_depot / f"{number}.pdf", test_pdf(subject, number), mode=0o660)
+    write(config.folder_depot / f"{number}.yml", ("\n".join(lines) + "\n").encode(), mode=0o660)
     journal = Journal(config.journal)
     try:
         row = _wait(journal, number, production, started + timeout)

@@ -8,7 +8,7 @@ import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from .storage import fresh
+from creatic_agent.durable import fresh
 
 _BYTES_MAX = 600_000_000  # of all that is in the archive
 _HEADER_MAX = 1 << 20  # of what comes before a member's content: names, attributes

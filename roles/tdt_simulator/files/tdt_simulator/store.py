@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import IO
+
+from creatic_agent.durable import fresh, unused
 
 from . import classification, messages, workflow
 from .config import Authority, Config
@@ -212,20 +212,19 @@ class Store:
     def receive(self, chunks: Iterator[bytes]) -> StoredFile:
         """Write a content to disk and name it by its SHA-256; it is there for good when this returns."""
         sha1, sha256, size = hashlib.sha1(usedforsecurity=False), hashlib.sha256(), 0
-        with tempfile.NamedTemporaryFile(dir=self._incoming, delete=False) as target:
-            try:
+        arriving = unused(self._incoming)
+        try:
+            with fresh(arriving) as target:
                 for chunk in chunks:
                     sha1.update(chunk)
                     sha256.update(chunk)
                     size += len(chunk)
                     target.write(chunk)
-                target.flush()
-                os.fsync(target.fileno())
-                path = self._files / sha256.hexdigest()
-                Path(target.name).replace(path)
-            except BaseException:
-                Path(target.name).unlink(missing_ok=True)
-                raise
+            path = self._files / sha256.hexdigest()
+            arriving.replace(path)
+        except BaseException:
+            arriving.unlink(missing_ok=True)
+            raise
         return StoredFile(path, size, sha1.hexdigest(), sha256.hexdigest())
 
     def receive_bytes(self, content: bytes) -> StoredFile:

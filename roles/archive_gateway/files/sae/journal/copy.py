@@ -5,10 +5,10 @@ A copy only grows: a seal that was taken is never replaced, and what follows is 
 
 from __future__ import annotations
 
-import os
 import tarfile
 from pathlib import Path
 
+from creatic_agent import durable
 from sae.journal.format import events_name, seal_name
 from sae.journal.verify import UNSEALED, Report, VerifyError, read_folder, verify_folder, verify_parts
 
@@ -73,8 +73,8 @@ def receive(received: Path, copy: Path, root: Path) -> Report:
     copy.mkdir(parents=True, exist_ok=True, mode=0o700)
     for number in sorted(seals.keys() - known.keys()):
         # The seal comes last: a copy that was cut never holds a seal without its events.
-        _write(copy / events_name(number), events[number])
-        _write(copy / seal_name(number), seals[number])
+        durable.write(copy / events_name(number), events[number].encode(), 0o644)
+        durable.write(copy / seal_name(number), seals[number].encode(), 0o644)
     return report
 
 
@@ -83,15 +83,6 @@ def verify(copy: Path, root: Path) -> Report:
     report = verify_folder(copy, root)
     report.warnings = [line for line in report.warnings if "sans sceaux copiés" not in line]
     return report
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
 
 
 def pack(folder: Path, target: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from creatic_agent import durable
 from sae.journal.format import events_name, seal_name
 from sae.journal.log import Journal
 from sae.journal.seal import ACCOUNT, CONTAINER, sealed_up_to, seals
@@ -34,9 +34,10 @@ def export(journal: Journal, store: Store | None, folder: Path, after: int = 0) 
         last = fields["numero"]
         if last <= after:
             continue
-        _write(folder / events_name(last), _text(journal, fields["premier"], fields["dernier"]))
-        _write(folder / seal_name(last), seal.write() if store is None else _kept(store, seal_name(last), seal.write()))
-    _write(folder / UNSEALED, _text(journal, sealed_up_to(journal) + 1, None))
+        durable.write(folder / events_name(last), _text(journal, fields["premier"], fields["dernier"]).encode(), 0o644)
+        kept = seal.write() if store is None else _kept(store, seal_name(last), seal.write())
+        durable.write(folder / seal_name(last), kept.encode(), 0o644)
+    durable.write(folder / UNSEALED, _text(journal, sealed_up_to(journal) + 1, None).encode(), 0o644)
     return last
 
 
@@ -50,12 +51,3 @@ def _kept(store: Store, name: str, own: str) -> str:
             return stream.read().decode("utf-8", errors="replace")
     except NotStored:  # made by a run that could not reach the storage: it waits
         return own
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from sae import durable
+from creatic_agent import durable
 from sae.journal.log import Journal
 from sae.journal.seal import last_seal, sealed_up_to, seals
 

@@ -30,9 +30,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from creatic_agent.durable import sync_directory, write
 from sae import inventory
 from sae.config import Account, Config
-from sae.durable import sync_directory, write
 from sae.journal import Journal, JournalError
 from sae.store import AlreadyStored, Corrupted, Store, StoreError
 from sae.versement import aip as aips

@@ -15,6 +15,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
+_SHARED = Path(__file__).parents[2] / "agents" / "creatic_agent"
 _SOURCES = ("template", "src", "content", "zipapp")
 # As ansible.builtin.template says by itself; ansible-core makes it a constant (2.23), whose code is not public.
 MANAGED = "Ansible managed"
@@ -22,6 +23,8 @@ MANAGED = "Ansible managed"
 
 def build_zipapp(package: Path, main: str, python: str = "/usr/bin/python3") -> bytes:
     """Build an executable zip of a Python package, the same bytes for the same sources.
+
+    A package that imports `creatic_agent`, what the agents share, carries it.
 
     Args:
         package: folder of the package; bytecode caches are left out.
@@ -32,11 +35,9 @@ def build_zipapp(package: Path, main: str, python: str = "/usr/bin/python3") -> 
     buffer = io.BytesIO()
     buffer.write(f"#!{python} -I\n".encode())
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
-        entries = {
-            str(path.relative_to(package.parent)): path.read_bytes()
-            for path in sorted(package.rglob("*"))
-            if path.is_file() and "__pycache__" not in path.parts
-        }
+        entries = _files(package)
+        if any(_SHARED.name.encode() in content for content in entries.values()):
+            entries |= _files(_SHARED)
         entries["__main__.py"] = f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n".encode()
         for name in sorted(entries):
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
@@ -44,6 +45,14 @@ def build_zipapp(package: Path, main: str, python: str = "/usr/bin/python3") -> 
             info.external_attr = 0o644 << 16
             archive.writestr(info, entries[name])
     return buffer.getvalue()
+
+
+def _files(package: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(package.parent)): path.read_bytes()
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def tree_entries(root: Path, spec: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -37,7 +37,9 @@ options:
         description: The content itself.
         type: str
       zipapp:
-        description: Python package of the role's C(files/), sent as one deterministic executable zip.
+        description:
+          - Python package of the role's C(files/), sent as one deterministic executable zip. One that imports
+            C(creatic_agent), what the agents share, carries it.
         type: str
       tree:
         description:

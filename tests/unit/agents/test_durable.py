@@ -1,0 +1,62 @@
+"""Files that survive a crash, for every agent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from creatic_agent import durable
+
+
+def test_write_replaces_at_once_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a"
+    durable.write(target, b"un")
+    assert target.stat().st_mode & 0o777 == 0o640
+    durable.write(target, b"un", 0o604)
+    assert target.stat().st_mode & 0o777 == 0o604
+    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disque plein")))
+    with pytest.raises(OSError, match="disque plein"):
+        durable.write(target, b"deux")
+    assert target.read_bytes() == b"un"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_content_is_on_disk_before_its_name_and_both_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, bool]] = []
+    target = tmp_path / "a"
+
+    def record(handle: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{handle}").readlink().name, target.exists()))
+
+    monkeypatch.setattr(os, "fsync", record)
+    monkeypatch.setattr(durable.secrets, "token_hex", lambda size: "x")
+    durable.write(target, b"un")
+    assert synced == [(".x.part", False), (tmp_path.name, True)]
+
+
+def test_nothing_is_written_through_what_somebody_else_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    precious, name = tmp_path / "precieux", tmp_path / ".x.part"
+    precious.write_bytes(b"un")
+    monkeypatch.setattr(durable.secrets, "token_hex", lambda size: "x")
+    for plant in (name.symlink_to, name.hardlink_to):
+        plant(precious)
+        with pytest.raises(FileExistsError):
+            durable.write(tmp_path / "a", b"deux")
+        name.unlink(missing_ok=True)
+        plant(precious)
+        with pytest.raises(FileExistsError):
+            durable.fresh(name)
+        name.unlink()
+    os.mkfifo(name)
+    with pytest.raises(FileExistsError):
+        durable.write(tmp_path / "a", b"deux")
+    assert precious.read_bytes() == b"un"
+    target = tmp_path / "lien"
+    target.symlink_to(precious)
+    monkeypatch.undo()
+    durable.write(target, b"deux")  # it takes the link's place
+    assert (precious.read_bytes(), target.read_bytes(), target.is_symlink()) == (b"un", b"deux", False)
