@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sae import inventory
-from sae.elimination import Book, Eliminator
+from sae.elimination import Eliminator, Requests
 from sae.fixity import GOOD, Checker, Plan, State
 from sae.store import FileStore, Unavailable
 from sae.versement.engine import Pending
@@ -59,7 +59,7 @@ def note(gateway: Gateway, event: str, aip: str) -> None:
 
 
 def eliminable(gateway: Gateway) -> list[str]:
-    book = Book(gateway.root / "eliminations.sqlite")
+    book = Requests(gateway.root / "eliminations.sqlite")
     nobody: Any = None
     found = Eliminator(gateway.journal, gateway.store, book, nobody, nobody, accounts=("gondecourt",)).due("gondecourt")
     book.close()

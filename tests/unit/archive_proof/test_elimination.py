@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from sae import elimination, inventory
-from sae.elimination import Agent, Book, Eliminator, Proof, Refused, Trust, verify_certificate
+from sae.elimination import Agent, Eliminator, Proof, Refused, Requests, Trust, verify_certificate
 from sae.journal import Journal, timestamp
 from sae.signature import sign
 from sae.store import FileStore, Unavailable
@@ -55,7 +55,7 @@ class Room:
         self.folder, self.authority = folder, authority
         self.journal = Journal(folder / "journal.sqlite")
         self.store: FileStore = FileStore(folder / "stockage")
-        self.book = Book(folder / "eliminations.sqlite")
+        self.book = Requests(folder / "eliminations.sqlite")
         self.forgotten: list[str] = []
         self.crl: Path | None = None
         self.ahead = 0.0

@@ -28,6 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from creatic_agent.book import Book
 from sae import inventory
 from sae.inventory import Known
 from sae.journal import Journal, JournalError, canonical, timestamp
@@ -132,31 +133,11 @@ class Request:
         return found
 
 
-class Book:
-    """Requests and how far they are: a SQLite file."""
+class Requests(Book):
+    """Requests and how far they are."""
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
-
-    def close(self) -> None:
-        self._db.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
-    def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
-        return self._db.execute(query, values).fetchall()
+        super().__init__(path, _SCHEMA)
 
     def requests(self, *states: str) -> list[Request]:
         """Requests in one of these states, all of them if none is given, oldest first."""
@@ -200,7 +181,7 @@ class Eliminator:
 
     journal: Journal
     store: Store
-    book: Book
+    book: Requests
     trust: Trust
     proof: Proof
     clock: Callable[[], float] = time.time
@@ -687,7 +668,7 @@ def _eliminator(path: Path) -> Iterator[Eliminator]:
             why = str(error).partition(". ")[0]
             raise Unavailable(f"{why}. Aucune date de conservation n'est jugée passée ; relancez") from error
 
-    with Journal(loaded.journal) as journal, closing(Book(loaded.folder / "eliminations.sqlite")) as book:
+    with Journal(loaded.journal) as journal, closing(Requests(loaded.folder / "eliminations.sqlite")) as book:
         yield Eliminator(
             journal, store, book, trust, proof,
             storage_clock=storage_clock, forget=registry.forget, accounts=tuple(loaded.accounts),

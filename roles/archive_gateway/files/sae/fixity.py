@@ -14,12 +14,13 @@ import json
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from creatic_agent.book import Book
 from sae import inventory
 from sae.journal import Journal, JournalError
 from sae.journal.seal import ACCOUNT as SEALS_ACCOUNT
@@ -103,30 +104,11 @@ class Result:
         return 2 if self.late or self.trouble else 0
 
 
-class State:
-    """Progress of the check: a SQLite file. Losing it costs a new pass, nothing else."""
+class State(Book):
+    """Progress of the check. Losing it costs a new pass, nothing else."""
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.executescript(_SCHEMA)
-
-    def close(self) -> None:
-        self._db.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
-    def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
-        return self._db.execute(query, values).fetchall()
+        super().__init__(path, _SCHEMA)
 
     def value(self, key: str, default: str = "") -> str:
         found = self.rows("SELECT valeur FROM valeur WHERE cle = ?", key)

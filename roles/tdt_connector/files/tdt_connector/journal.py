@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from creatic_agent.book import connect, transaction
 
 
 class State(StrEnum):
@@ -177,12 +178,9 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._db = sqlite3.connect(path, timeout=10, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
+        self._db = connect(path, timeout=10)
         self._db.execute("PRAGMA foreign_keys=ON")
-        with self._transaction():
+        with transaction(self._db):
             for statement in _SCHEMA.split(";\n"):
                 self._db.execute(statement)
 
@@ -195,24 +193,13 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
     def add(
         self, ref: str, kind: str, files: Iterable[SeenFile], state: State = State.DEPOSITED, detail: str = ""
     ) -> Row:
         """Record a new deposit: DEPOSITED once its files are safe, or REJECTED before they move."""
         now = time.time()
         listed = json.dumps([vars(item) for item in files])
-        with self._transaction():
+        with transaction(self._db):
             row_id = self._db.execute(
                 "INSERT INTO depot (ref, genre, etat, fichiers, detail, depose_le, modifie_le)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -231,7 +218,7 @@ class Journal:
         values.setdefault("detail", "")
         values.setdefault("prochain", 0)
         try:
-            with self._transaction():
+            with transaction(self._db):
                 self._update(row, state, values)
                 self._event(row.id, row.state, state, values["detail"])
         except sqlite3.IntegrityError as error:
@@ -240,7 +227,7 @@ class Journal:
 
     def note(self, row: Row, **values: Any) -> Row:
         """Change columns without changing state; raises StateChanged if the state is no longer the row's."""
-        with self._transaction():
+        with transaction(self._db):
             self._update(row, row.state, values)
         return self.get(row.id)
 
@@ -333,7 +320,7 @@ class Journal:
     def set_value(self, key: str, value: object) -> None:
         """Record a single fact; written only if it changes."""
         if self.value(key) != str(value):
-            with self._transaction():
+            with transaction(self._db):
                 self._db.execute("INSERT OR REPLACE INTO valeur VALUES (?, ?)", (key, _clean(str(value))))
 
     def values(self, prefix: str) -> dict[str, str]:
@@ -343,7 +330,7 @@ class Journal:
 
     def forget(self, key: str) -> None:
         """Forget a fact."""
-        with self._transaction():
+        with transaction(self._db):
             self._db.execute("DELETE FROM valeur WHERE cle = ?", (key,))
 
     def integrity(self) -> str:

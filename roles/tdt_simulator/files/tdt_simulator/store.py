@@ -13,6 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import IO
 
+from creatic_agent.book import connect, transaction
 from creatic_agent.durable import fresh, unused
 
 from . import classification, messages, workflow
@@ -183,29 +184,15 @@ class Store:
         for folder in (config.data_dir, self._files, self._incoming):
             folder.mkdir(parents=True, exist_ok=True)
         with self._connect() as db:
-            db.execute("PRAGMA journal_mode = WAL")
             db.executescript(_SCHEMA)
 
-    @contextlib.contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        db = sqlite3.connect(self.config.data_dir / "tdt.sqlite", timeout=30, isolation_level=None)
-        try:
-            db.row_factory = sqlite3.Row
-            db.execute("PRAGMA synchronous = FULL")
-            yield db
-        finally:
-            db.close()
+    def _connect(self) -> contextlib.closing[sqlite3.Connection]:
+        return contextlib.closing(connect(self.config.data_dir / "tdt.sqlite"))
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._connect() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
+        with self._connect() as db, transaction(db):
+            yield db
 
     # Files
 
