@@ -14,6 +14,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from creatic_agent.durable import unused
+from creatic_agent.french import speak
 
 from . import description as descriptions
 from . import doctor, proof, service
@@ -30,20 +31,6 @@ from .journal import Journal, Row, State, StateChanged
 from .sip import SipError
 from .storage import copy, move
 
-_FRENCH = {
-    "usage: ": "usage : ",
-    "positional arguments": "arguments",
-    "options": "options",
-    "show this help message and exit": "affiche cette aide",
-    "the following arguments are required: %s": "il manque : %s",
-    "unrecognized arguments: %s": "arguments inconnus : %s",
-    "expected one argument": "une valeur est attendue",
-    "argument %(argument_name)s: %(message)s": "argument %(argument_name)s : %(message)s",
-    "invalid %(type)s value: %(value)r": "valeur incorrecte : %(value)r",
-    "invalid choice: %(value)r (choose from %(choices)s)": "choix inconnu : %(value)r (possibles : %(choices)s)",
-    "not allowed with argument %s": "incompatible avec %s",
-    "%(prog)s: error: %(message)s\n": "%(prog)s : erreur : %(message)s\n",
-}
 _DESCRIPTION = """\
 Transmet au tiers de télétransmission (TdT) les actes et les flux PES déposés dans le dossier « depot »,
 une fois et une seule, et range à côté de chaque acte l'accusé de réception de la préfecture (ARActe)."""
@@ -72,7 +59,7 @@ _SHOWN = "%d/%m %H:%M"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns the exit code: 0 done, 1 refused or failed, 2 misuse."""
-    vars(argparse)["_"] = lambda text: _FRENCH.get(text, text)  # argparse has no other way to speak French
+    speak()
     arguments = _parser().parse_args(argv)
     try:
         config = load(arguments.config, DRIVERS)

@@ -9,10 +9,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from creatic_agent.french import speak
 from sae import config as settings
 from sae import metrics
 from sae.config import Account, Config, ConfigError
-from sae.french import speak
 from sae.journal import JournalError
 from sae.store import StoreError
 from sae.versement import antivirus

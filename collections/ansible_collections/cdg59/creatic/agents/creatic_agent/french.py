@@ -1,3 +1,5 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
 """argparse in French."""
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ _FRENCH = {
     "argument %(argument_name)s: %(message)s": "argument %(argument_name)s : %(message)s",
     "invalid %(type)s value: %(value)r": "valeur incorrecte : %(value)r",
     "invalid choice: %(value)r (choose from %(choices)s)": "choix inconnu : %(value)r (possibles : %(choices)s)",
+    "not allowed with argument %s": "incompatible avec %s",
     "%(prog)s: error: %(message)s\n": "%(prog)s : erreur : %(message)s\n",
 }
 
