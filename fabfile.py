@@ -17,6 +17,7 @@ from json import dumps as to_json
 from json import loads as from_json
 from pathlib import Path
 
+import invoke.program
 import yaml
 from invoke import Collection, Context, Exit, task
 from rich import box
@@ -37,6 +38,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as 
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
+from ansible_collections.cdg59.creatic.plugins.module_utils.commands import FrenchParser
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
@@ -45,13 +47,23 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Gr
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import STATUSES
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, needs
+
+invoke.program.Parser = FrenchParser  # made by the program once it has read this file
 
 
 def _home() -> Path:
     """State of the control node for the inventory, as its group_vars/all.yml computes it."""
     variables = yaml.safe_load((INVENTORY / "group_vars" / "all.yml").read_text())
     return Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / variables["creatic_env"]
+
+
+def _whole(text: str, option: str) -> int:
+    """A number that a person wrote."""
+    if not text.isdecimal():
+        raise Exit(f"{option} : « {text} » n'est pas un nombre entier de jours, comme 30.", code=2)
+    return int(text)
 
 
 def _communes() -> list[groupement.Commune]:
@@ -121,11 +133,11 @@ def commune_new(
     context: Context,
     slug: str,
     siren: str,
-    agents: int,
+    agents: str,
     territoire: str,
     nom: str = "",
     insee: str = "",
-    vague: int = 1,
+    vague: str = "1",
     services: str = "teletransmission",
     poste: list[str] | None = None,
     connecteur: str = "",
@@ -136,19 +148,17 @@ def commune_new(
             INVENTORY,
             slug,
             siren=siren,
-            agents=int(agents),
+            agents=agents,
             territoire=territoire,
             nom=nom or None,
             insee=insee or None,
-            vague=int(vague),
+            vague=vague,
             services=[name.strip() for name in services.split(",")],
             postes=poste or ["pc-mairie"],
             connecteur=connecteur or None,
         )
     except groupement.GroupementError as error:
         raise Exit(str(error), code=1) from None
-    except ValueError as error:
-        raise Exit(f"« agents » et « vague » sont des nombres entiers : {error}", code=1) from None
     print(f"{target} est écrit. Relisez-le, puis : fab rollout {slug}")
 
 
@@ -274,11 +284,14 @@ def audit_verify(context: Context, dossier: str, racine: str = "") -> None:
     _verify(dossier, racine, lambda root: evidence_store.verify_all(_home() / "audits", root))
 
 
-@task(name="list", help={"jours": "seulement ceux qui expirent dans ce délai", "statut": "valide, revoque…"})
-def pki_list(context: Context, jours: int = 0, statut: str = "") -> None:
+@task(name="list", help={"jours": "seulement ceux qui expirent dans ce délai, en jours", "statut": ", ".join(STATUSES)})
+def pki_list(context: Context, jours: str = "", statut: str = "") -> None:
     """Montre le registre des certificats."""
+    within = _whole(jours, "--jours") if jours else None
+    if statut and statut not in STATUSES:
+        raise Exit(f"--statut : « {statut} » n'en est pas un. Attendu : {', '.join(STATUSES)}.", code=2)
     try:
-        rows = Authority(_home() / "pki").listing(within=int(jours) or None, status=statut)
+        rows = Authority(_home() / "pki").listing(within=within, status=statut)
     except PkiError as error:
         raise Exit(str(error), code=1) from None
     table = Table(box=box.SIMPLE, header_style="bold")
@@ -299,11 +312,14 @@ def pki_verify(context: Context) -> None:
         raise Exit("L'autorité de certification a des défauts.", code=1)
 
 
-@task(name="rotate", help={"jours": "renouvelle ce qui expire dans ce délai"})
-def pki_rotate(context: Context, jours: int = 30) -> None:
+@task(name="rotate", help={"jours": "renouvelle ce qui expire dans ce délai, en jours"})
+def pki_rotate(context: Context, jours: str = "30") -> None:
     """Renouvelle les certificats qui expirent bientôt."""
     _checked([])
-    _must(_playbook(context, "journeys/rotate_certificates.yml", "-e", f"jours={int(jours)}"), "Renouvellement")
+    _must(
+        _playbook(context, "journeys/rotate_certificates.yml", "-e", f"jours={_whole(jours, '--jours')}"),
+        "Renouvellement",
+    )
 
 
 @task(

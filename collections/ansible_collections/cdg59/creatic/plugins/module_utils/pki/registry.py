@@ -36,7 +36,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-VALID, REPLACED, REVOKED, EXPIRED = "valide", "remplace", "revoque", "expire"
+STATUSES = VALID, REPLACED, REVOKED, EXPIRED = "valide", "remplace", "revoque", "expire"
 
 UNFINISHED = "autorité de certification inachevée : relancez « ansible-playbook playbooks/authority.yml »"
 _SHOWN = (
