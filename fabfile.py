@@ -1,12 +1,14 @@
 """The commands of the groupement (``fab --list``): thin doors to the playbooks and to the collection's Python.
 
 What is printed is French; every task exits non-zero when what it was asked for is not done.
-``CREATIC_INVENTORY`` chooses the inventory (default: the lab), ``CREATIC_HOME`` the control node's state.
+They act on the environment that was chosen (``fab environnement`` or ``CREATIC_INVENTORY``) and name it first, on the
+error output; ``CREATIC_HOME`` is where the control node's state is.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import os
 import shlex
 import sys
@@ -16,10 +18,10 @@ from collections.abc import Callable
 from json import dumps as to_json
 from json import loads as from_json
 from pathlib import Path
+from typing import Any
 
 import invoke.program
-import yaml
-from invoke import Collection, Context, Exit, task
+from invoke import Collection, Context, Exit
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -27,8 +29,6 @@ from rich.table import Table
 TOP = Path(__file__).parent
 sys.path.insert(0, str(TOP / "collections"))
 os.environ["PATH"] = f"{TOP / '.venv' / 'bin'}:{os.environ['PATH']}"
-LAB = TOP / "inventories" / "lab"
-INVENTORY = TOP / os.environ.get("CREATIC_INVENTORY", "inventories/lab")
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import record as access_record
@@ -48,15 +48,60 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.patience import wait
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import STATUSES
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, needs
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment, groupement, needs
 
 invoke.program.Parser = FrenchParser  # made by the program once it has read this file
 
 
+@functools.cache
+def _environment() -> environment.Environment:
+    """The environment to act on, named on the error output the first time."""
+    try:
+        found = environment.chosen(TOP)
+        told = environment.claim(found.home(), found.name, found.folder)
+    except environment.EnvironmentRefused as error:
+        raise Exit(str(error), code=2) from None
+    _aside("\n".join(filter(None, (str(found), told))))
+    return found
+
+
+def task(*, lab: bool = False, anywhere: bool = False, **options: Any) -> Callable[[Callable[..., None]], Any]:
+    """A command, as invoke's decorator makes it of a function.
+
+    Args:
+        lab: refused outside the lab.
+        anywhere: asks for the environment itself, if it needs it.
+        options: what invoke takes.
+    """
+
+    def made(body: Callable[..., None]) -> Any:
+        @functools.wraps(body)
+        def run(*arguments: Any, **given: Any) -> None:
+            if not anywhere:
+                _environment()
+            if lab and not _environment().lab:
+                raise Exit(
+                    "Cette commande est celle du banc d'essai : elle ne fait rien dans un autre environnement. "
+                    f"À faire, pour le banc d'essai : {environment.VARIABLE}=inventories/lab devant la même commande.",
+                    code=2,
+                )
+            try:
+                body(*arguments, **given)
+            except PermissionError as error:
+                raise Exit(environment.closed(error.filename or _home()), code=1) from None
+
+        return invoke.task(**options)(run)
+
+    return made
+
+
 def _home() -> Path:
-    """State of the control node for the inventory, as its group_vars/all.yml computes it."""
-    variables = yaml.safe_load((INVENTORY / "group_vars" / "all.yml").read_text())
-    return Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / variables["creatic_env"]
+    """State of the control node for the environment."""
+    return _environment().home()
+
+
+def _inventory() -> Path:
+    return _environment().folder
 
 
 def _whole(text: str, option: str) -> int:
@@ -68,15 +113,13 @@ def _whole(text: str, option: str) -> int:
 
 def _communes() -> list[groupement.Commune]:
     try:
-        return groupement.load(INVENTORY)
+        return groupement.load(_inventory())
     except groupement.GroupementError as error:
         raise Exit(str(error), code=1) from None
 
 
-def _playbook(
-    context: Context, name: str, *arguments: str, inventory: Path = INVENTORY, env: dict[str, str] | None = None
-) -> bool:
-    command = ["ansible-playbook", "-i", str(inventory), f"playbooks/{name}", *arguments]
+def _playbook(context: Context, name: str, *arguments: str, env: dict[str, str] | None = None) -> bool:
+    command = ["ansible-playbook", "-i", str(_inventory()), f"playbooks/{name}", *arguments]
     with context.cd(str(TOP)):
         done = context.run(shlex.join(command), pty=sys.stdout.isatty(), warn=True, env=env)
     return bool(done)
@@ -91,19 +134,45 @@ def _must(done: bool, what: str) -> None:
         raise Exit(f"{what} : échec, la raison est affichée au-dessus.", code=1)
 
 
-@task(name="up")
+@task(
+    anywhere=True,
+    help={"dossier": "inventaire à choisir, comme inventories/production ; sans lui, le choix actuel est montré"},
+)
+def environnement(context: Context, dossier: str = "") -> None:
+    """Choisit l'environnement de toutes les commandes, ou montre celui qui l'est."""
+    if dossier:
+        try:
+            wanted = environment.choose(TOP, dossier)
+        except environment.EnvironmentRefused as error:
+            raise Exit(str(error), code=2) from None
+        if os.environ.get(environment.VARIABLE) is not None:
+            _aside(f"{wanted} est choisi. La variable {environment.VARIABLE} l'emporte pourtant dans ce shell :")
+    found = _environment()
+    print(f"Choisi par    : {found.origin}")
+    try:
+        communes = groupement.load(found.folder)
+    except groupement.GroupementError as error:
+        print(f"Communes      : {len(error.problems)} défauts, que fab inventaire.controle montre")
+    else:
+        print(f"Communes      : {len(communes)} ({', '.join(commune.slug for commune in communes) or 'aucune'})")
+    home = found.home()
+    print(f"État          : {home}{'' if home.exists() else ", qui n'existe pas encore"}")
+    print(f"Banc d'essai  : {'oui' if found.lab else 'non'}")
+
+
+@task(lab=True, name="up")
 def lab_up(context: Context) -> None:
     """Démarre le banc d'essai (machines Debian 13, réseau, accès SSH)."""
-    _must(_playbook(context, "lab/create.yml", inventory=LAB), "Banc d'essai")
+    _must(_playbook(context, "lab/create.yml"), "Banc d'essai")
 
 
-@task(name="down")
+@task(lab=True, name="down")
 def lab_down(context: Context) -> None:
     """Arrête le banc d'essai et ne laisse rien derrière lui."""
-    _must(_playbook(context, "lab/destroy.yml", inventory=LAB), "Banc d'essai")
+    _must(_playbook(context, "lab/destroy.yml"), "Banc d'essai")
 
 
-@task(name="status")
+@task(lab=True, name="status")
 def lab_status(context: Context) -> None:
     """Montre les machines du banc d'essai."""
     machines = Ground().containers()
@@ -145,7 +214,7 @@ def commune_new(
     """Écrit le fichier d'une nouvelle commune, vérifié."""
     try:
         target = groupement.new_commune(
-            INVENTORY,
+            _inventory(),
             slug,
             siren=siren,
             agents=agents,
@@ -167,16 +236,16 @@ def inventory_check(context: Context) -> None:
     """Dit tout ce qui se sait d'avance : fichiers, variables des profils, clés SSH, fichiers fournis."""
     _checked()
     communes = _communes()
-    print(f"{len(communes)} commune{'s' if len(communes) > 1 else ''}, aucun défaut dans {INVENTORY.name}.")
+    print(f"{len(communes)} commune{'s' if len(communes) > 1 else ''}, aucun défaut dans {_inventory().name}.")
 
 
 def _checked(slugs: list[str] | None = None) -> None:
     """Refuse to go on with an inventory that has faults; a rollout asks for its communes' files alone."""
-    problems = needs.check(INVENTORY, TOP, slugs)
+    problems = needs.check(_inventory(), TOP, slugs)
     if problems:
         count = f"{len(problems)} défauts" if len(problems) > 1 else "1 défaut"
         listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise Exit(f"{INVENTORY.name} : rien n'est changé. {count} :\n{listed}", code=1)
+        raise Exit(f"{_inventory().name} : rien n'est changé. {count} :\n{listed}", code=1)
 
 
 @task(name="check")
@@ -251,14 +320,14 @@ def evidence_verify(context: Context, dossier: str = "tous", racine: str = "") -
 def audit(context: Context, limit: str = "", level: str = "") -> None:
     """Constate l'état des machines sans rien y changer, et scelle le dossier d'audit."""
     catalogue = TOP / "roles" / "hardening" / "files" / "controls.yml"
-    site = INVENTORY / "derogations.yml"
+    site = _inventory() / "derogations.yml"
     start = time.monotonic()
     try:
         audit_run.check_level(level)
-        audit_run.check_limit(TOP, INVENTORY, limit)
+        audit_run.check_limit(TOP, _inventory(), limit)
         order = audit_run.Order(
             top=TOP,
-            inventory=INVENTORY,
+            inventory=_inventory(),
             home=_home(),
             limit=limit,
             level=level,
@@ -276,7 +345,7 @@ def audit(context: Context, limit: str = "", level: str = "") -> None:
         raise Exit(code=1)
 
 
-@task(name="verify", help=_WHAT)
+@task(name="verify", anywhere=True, help=_WHAT)
 def audit_verify(context: Context, dossier: str, racine: str = "") -> None:
     """Vérifie un dossier d'audit, ou tous : empreintes, signature, horodatage."""
     if dossier == "tous" and not evidence_store.runs(_home() / "audits"):
@@ -357,7 +426,7 @@ def pki_person(context: Context, nom: str, commune: str = "") -> None:
 def archive_status(context: Context, json: bool = False) -> None:
     """Montre la salle d'archives : nœuds, copies, capacité, fixité, sceaux."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = ["ansible-playbook", "-i", str(INVENTORY), "playbooks/journeys/archive_status.yml"]
+        command = ["ansible-playbook", "-i", str(_inventory()), "playbooks/journeys/archive_status.yml"]
         command += ["-e", f"archive_status_file={file.name}"]
         # Nothing on the output but the screen, which « --json » gives to a program.
         with context.cd(str(TOP)), waiting("réponse des nœuds d'archives", _aside):
@@ -377,7 +446,7 @@ def archive_patch_(context: Context, redemarrer: bool = False) -> None:
     """Applique les correctifs aux nœuds d'archives, un à la fois, sans arrêter les versements."""
     _checked([])
     home = _home()
-    command = ["ansible-playbook", "-i", str(INVENTORY), "playbooks/journeys/patch_archive.yml"]
+    command = ["ansible-playbook", "-i", str(_inventory()), "playbooks/journeys/patch_archive.yml"]
     status = archive_patch.run(home, [*command, *(["-e", "archive_patch_reboot=true"] if redemarrer else [])], TOP)
     done = evidence_store.runs(archive_patch.folder(home))
     left = archive_patch.Patch(home).record
@@ -495,7 +564,17 @@ def access_revoke(context: Context, numero: str, motif: str = "") -> None:
 def _on_connector(context: Context, commune: str, *argv: str) -> bool:
     """Run a command on a commune's connector, and show what it says."""
     pattern = f"commune_{commune.replace('-', '_')}:&tdt_connector"
-    command = ["ansible", pattern, "-i", str(INVENTORY), "-b", "-m", "ansible.builtin.command", "-a", shlex.join(argv)]
+    command = [
+        "ansible",
+        pattern,
+        "-i",
+        str(_inventory()),
+        "-b",
+        "-m",
+        "ansible.builtin.command",
+        "-a",
+        shlex.join(argv),
+    ]
     with context.cd(str(TOP)), waiting(f"« {shlex.join(argv)} » sur le connecteur de {commune}"):
         done = context.run(shlex.join(command), hide=True, warn=True)
     print("\n".join(line for line in f"{done.stdout}{done.stderr}".splitlines() if not line.endswith(">>")).strip())
@@ -546,9 +625,9 @@ def backup_drill_(context: Context, profil: str, hote: str = "", sauvegarde: str
     """Restaure la dernière sauvegarde sur une machine neuve, l'éprouve, la détruit, et scelle la preuve."""
     failed = []
     try:
-        profiles = backup_drill.saved_profiles(TOP, INVENTORY, _home()) if profil == "tous" else [profil]
+        profiles = backup_drill.saved_profiles(TOP, _inventory(), _home()) if profil == "tous" else [profil]
         for profile in profiles:
-            order = backup_drill.Order(TOP, INVENTORY, _home(), profile, hote, sauvegarde, phrase)
+            order = backup_drill.Order(TOP, _inventory(), _home(), profile, hote, sauvegarde, phrase)
             record, folder, unsealed = backup_drill.prepare(order, evidence_store.operator()).perform()
             print("\n".join(backup_drill.lines(record)))
             print(f"Preuve : {folder / backup_drill.PAGE}")
@@ -604,11 +683,12 @@ def backup_rollback(context: Context, client: str, rouvrir: bool = False) -> Non
 @task(name="status")
 def backup_status(context: Context) -> None:
     """Montre l'état des sauvegardes, vu du serveur : dernière, taille, soupçon, vérification."""
-    command = ["ansible", "backup_server", "-i", str(INVENTORY), "-b", "-m", "ansible.builtin.command"]
+    command = ["ansible", "backup_server", "-i", str(_inventory()), "-b", "-m", "ansible.builtin.command"]
     with context.cd(str(TOP)), waiting("réponse du serveur de sauvegarde"):
         done = context.run(shlex.join([*command, "-a", "creatic-depots etat"]), hide=True, warn=True)
     start = done.stdout.find("[") if done else -1
     if start < 0:
+        _aside(done.stderr.strip())
         raise Exit("Le serveur de sauvegarde ne répond pas, ou n'est pas déployé.", code=2)
     table = Table(box=box.SIMPLE, header_style="bold")
     for title in ("Machine", "Dernière sauvegarde", "Taille", "Relue le", "Dernier exercice", "État"):
@@ -638,7 +718,7 @@ def backup_status(context: Context) -> None:
         raise Exit(code=1)
 
 
-namespace = Collection(rollout)
+namespace = Collection(rollout, environnement)
 namespace.add_collection(
     Collection("backup", backup_drill_, backup_recover, backup_rollback, backup_save, backup_status)
 )

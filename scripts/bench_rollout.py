@@ -23,6 +23,7 @@ from pathlib import Path
 TOP = Path(__file__).parents[1]
 os.environ["PATH"] = f"{TOP / '.venv' / 'bin'}:{os.environ['PATH']}"
 INVENTORY = TOP / "inventories" / "lab"
+os.environ["CREATIC_INVENTORY"] = str(INVENTORY)  # whatever environment is chosen in this clone
 
 
 @dataclass

@@ -284,6 +284,7 @@ def main() -> int:
     LOGS.mkdir(parents=True)
     # An operator's open SSH connections bear another key: they are not shared.
     os.environ |= {"CREATIC_HOME": str(HOME), "ANSIBLE_SSH_CONTROL_PATH_DIR": "~/.ansible/cp-test"}
+    os.environ["CREATIC_INVENTORY"] = "inventories/lab"  # whatever environment is chosen in this clone
     os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     os.environ["ANSIBLE_FORKS"] = "8"  # machines and control node share these cores: more at once only wait
     os.environ |= dict.fromkeys(("ANSIBLE_FORCE_COLOR", "PY_COLORS"), "0") | {"NO_COLOR": "1"}

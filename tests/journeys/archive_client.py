@@ -205,7 +205,7 @@ def status() -> dict[str, Any]:
     """fab archive.status: its screen, and the faults of each node."""
     done = command("fab", "archive.status", "--json")
     assert done.returncode in (0, 1), done.stdout
-    found: dict[str, Any] = json.loads(done.stdout[: done.stdout.rindex("}") + 1])
+    found: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") : done.stdout.rindex("}") + 1])
     return found
 
 

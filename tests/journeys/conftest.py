@@ -15,8 +15,11 @@ from tests.patience import wait_for
 
 REPO = Path(__file__).parents[2]
 HOME = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"
-# The project's tools, wherever pytest is called from.
-ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+# The project's tools on the lab, wherever pytest is called from.
+ENVIRONMENT = os.environ | {
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "CREATIC_INVENTORY": "inventories/lab",
+}
 
 
 def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

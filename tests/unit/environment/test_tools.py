@@ -1,0 +1,104 @@
+"""Ansible and fab follow one choice, in a repository that has ours but its inventories."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[3]
+TOOLS = Path(sys.executable).parent
+ACT = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  become: false
+  tasks:
+    - name: Authority
+      cdg59.creatic.access_ca: {dir: "{{ creatic_home }}/acces", create: true, generate_passphrases: true}
+"""
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    folder = tmp_path / "depot"
+    folder.mkdir()
+    for name in ("ansible.cfg", "fabfile.py"):
+        shutil.copy(REPO / name, folder)
+    for name in ("collections", "playbooks", "roles"):
+        (folder / name).symlink_to(REPO / name)
+    shutil.copytree(REPO / "inventories", folder / "inventories")
+    (folder / "acte.yml").write_text(ACT)
+    return folder
+
+
+def run(top: Path, tool: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CREATIC_", "ANSIBLE_"))}
+    return subprocess.run(
+        [TOOLS / tool, *arguments],
+        cwd=top,
+        env=kept | {"ANSIBLE_NOCOLOR": "1", "CREATIC_HOME": str(top / "etat"), "COLUMNS": "200"} | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_without_a_choice_nothing_runs(top: Path) -> None:
+    said = "Aucun environnement n'est choisi, rien n'est lancé. À faire, une fois : fab environnement DOSSIER"
+    for done in (run(top, "ansible", "localhost", "-m", "ping"), run(top, "ansible-playbook", "acte.yml")):
+        assert (done.returncode, done.stdout) == (4, "")
+        assert done.stderr.startswith(f"[ERROR]: {said}") and "localhost" not in done.stderr
+    done = run(top, "fab", "commune.check")
+    assert done.returncode == 2 and done.stderr.startswith(said) and not done.stdout
+
+
+def test_one_choice_is_followed_by_all(top: Path) -> None:
+    chosen = run(top, "fab", "environnement", "inventories/example")
+    assert chosen.returncode == 0, chosen.stderr
+    assert chosen.stderr == "Environnement : example (inventories/example)\n"
+    assert "Choisi par    : fab environnement\nCommunes      : 2 (bouvines, loos)" in chosen.stdout
+    assert "Banc d'essai  : non" in chosen.stdout
+
+    listed = run(top, "ansible-inventory", "--list")
+    assert listed.stderr == "Environnement : example (inventories/example)\n"
+    variables = json.loads(listed.stdout)["_meta"]["hostvars"]["loos-connecteur"]
+    assert variables["creatic_env"] == "example"  # its group_vars are read
+
+    shown = run(top, "ansible", "loos-connecteur", "-c", "local", "-m", "debug", "-a", "var=inventory_dir")
+    assert f'"inventory_dir": "{top}/inventories/example"' in shown.stdout  # not by the link
+
+    refused = run(top, "fab", "lab.status")
+    assert refused.returncode == 2 and "celle du banc d'essai" in refused.stderr and not refused.stdout
+
+    lab = run(top, "ansible-inventory", "--host", "tdt", CREATIC_INVENTORY="inventories/lab")
+    assert lab.returncode == 0 and lab.stderr == "Environnement : lab (inventories/lab)\n"
+    explicit = run(top, "ansible-inventory", "-i", "inventories/lab", "--host", "tdt", CREATIC_INVENTORY="rien")
+    assert explicit.returncode == 0 and not explicit.stderr
+
+    wrong = run(top, "ansible-inventory", "--list", CREATIC_INVENTORY="rien")
+    assert (wrong.returncode, wrong.stdout) == (4, "")
+    assert "« rien » n'existe pas (choisi par la variable CREATIC_INVENTORY)" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("pki.list", "--jours", "abc"), "--jours : « abc » n'est pas un nombre entier de jours, comme 30."),
+        (("pki.rotate", "--jours=-1"), "--jours : « -1 » n'est pas un nombre entier de jours, comme 30."),
+        (
+            ("pki.list", "--statut", "bidon"),
+            "--statut : « bidon » n'en est pas un. Attendu : valide, remplace, revoque, expire.",
+        ),
+        (("pki.lst",), "La commande « pki.lst » n'existe pas. Vouliez-vous dire « pki.list » ?"),
+    ],
+)
+def test_what_a_person_mistypes_is_told_in_french(top: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = run(top, "fab", *arguments, CREATIC_INVENTORY="inventories/example")
+    assert done.returncode and said in done.stderr and "Traceback" not in done.stderr
+    assert not done.stdout
