@@ -86,6 +86,23 @@ def test_one_choice_is_followed_by_all(top: Path) -> None:
     assert "« rien » n'existe pas (choisi par la variable CREATIC_INVENTORY)" in wrong.stderr
 
 
+def test_a_state_is_of_the_environment_that_made_it(top: Path) -> None:
+    shutil.copytree(top / "inventories" / "example", top / "inventories" / "production")
+    (top / "etat" / "example").mkdir(parents=True)
+    made = run(top, "ansible-playbook", "-i", "inventories/example", "acte.yml")
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "est désormais l'état de « example » (inventaire example), et de lui seul." in made.stderr
+    again = run(top, "ansible-playbook", "-i", "inventories/example", "acte.yml")
+    assert again.returncode == 0 and "désormais" not in again.stderr
+    refused = run(top, "ansible-playbook", "-i", "inventories/production", "acte.yml")
+    assert refused.returncode == 2
+    assert "et non de « example » (inventaire production) : rien n'est lancé" in refused.stdout + refused.stderr
+    for tool, *arguments in (("fab", "access.list"), ("ansible", "localhost", "-m", "ping")):
+        done = run(top, tool, *arguments, CREATIC_INVENTORY="inventories/production")
+        assert done.returncode and not done.stdout
+        assert "et non de « example » (inventaire production) : rien n'est lancé" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -13,6 +13,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority imp
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.modules.access_ca import SPEC
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import ensure_own_state
 
 
 class ActionModule(ActionBase):
@@ -22,6 +23,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
+        ensure_own_state(self, task_vars)
         _, args = self.validate_argument_spec(argument_spec=SPEC)
         directory = Path(args["dir"]).expanduser().absolute()
         authority = SshAuthority(directory, Passphrases(directory, generate=args["generate_passphrases"]))

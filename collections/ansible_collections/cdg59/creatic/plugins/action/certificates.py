@@ -13,6 +13,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import ensure_own_state
 
 MODULE = "cdg59.creatic.certificates"
 
@@ -24,6 +25,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
+        ensure_own_state(self, task_vars)
         args = dict(self._task.args)
         host = str((task_vars or {})["inventory_hostname"])
         passphrase = args.pop("passphrase", None)

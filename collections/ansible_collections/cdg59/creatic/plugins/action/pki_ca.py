@@ -18,6 +18,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Pass
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings, ensure_p12
 from ansible_collections.cdg59.creatic.plugins.modules.pki_ca import SPEC
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import ensure_own_state
 
 CONTROL_NODE = "localhost"
 DEFAULT = Settings("Groupement Cre@tic", "Cre@tic", "1.3.6.1.4.1.59999.59.1")
@@ -31,6 +32,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
+        ensure_own_state(self, task_vars)
         _, args = self.validate_argument_spec(argument_spec=SPEC)
         directory = Path(args["dir"]).expanduser().absolute()
         given = {"racine": args["passphrase_racine"], "emettrice": args["passphrase_emettrice"]}

@@ -1,0 +1,34 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""The state of the control node serves one environment, however Ansible was given its inventory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment
+
+
+def ensure_own_state(action: ActionBase, task_vars: dict[str, Any] | None) -> None:
+    """Refuse the state of another environment, before an authority that is in it is made or serves.
+
+    A play whose inventory is no groupement's (``-i localhost,``) has no environment: nothing is asked of it.
+
+    Raises:
+        AnsibleActionFail: see `environment.claim`.
+    """
+    known = task_vars or {}
+    folder = environment.folder_of(known.get("ansible_inventory_sources") or ())
+    if folder is None or not {"creatic_env", "creatic_home"} <= known.keys():
+        return
+    home, name = (str(action._templar.template(known[key])) for key in ("creatic_home", "creatic_env"))
+    try:
+        told = environment.claim(Path(home).expanduser(), name, folder, write=not action._task.check_mode)
+    except environment.EnvironmentRefused as error:
+        raise AnsibleActionFail(str(error)) from error
+    if told:
+        Display().display(told, stderr=True)
