@@ -174,6 +174,14 @@ def test_the_state_of_an_environment_is_where_its_inventory_says(top: Path) -> N
     assert found.home({}) == Path("~/.local/share/creatic/lab").expanduser()
 
 
+def test_a_report_names_the_environment_of_its_state(tmp_path: Path) -> None:
+    assert environment.of_state(tmp_path) == tmp_path.name
+    (tmp_path / "environnement").write_text("[]")
+    assert environment.of_state(tmp_path) == tmp_path.name
+    (tmp_path / "environnement").write_text('{"environnement": "production", "inventaire": "x"}')
+    assert environment.of_state(tmp_path) == "production"
+
+
 def test_a_state_without_a_name_is_given_one_once(top: Path, tmp_path: Path) -> None:
     home, folder = tmp_path / "etat", top / "inventories" / "production"
     assert environment.claim(home, "production", folder) == ""  # nothing is made

@@ -81,10 +81,6 @@ def test_one_choice_is_followed_by_all(top: Path) -> None:
     explicit = run(top, "ansible-inventory", "-i", "inventories/lab", "--host", "tdt", CREATIC_INVENTORY="rien")
     assert explicit.returncode == 0 and not explicit.stderr
 
-    wrong = run(top, "ansible-inventory", "--list", CREATIC_INVENTORY="rien")
-    assert (wrong.returncode, wrong.stdout) == (4, "")
-    assert "« rien » n'existe pas (choisi par la variable CREATIC_INVENTORY)" in wrong.stderr
-
 
 def test_a_state_is_of_the_environment_that_made_it(top: Path) -> None:
     shutil.copytree(top / "inventories" / "example", top / "inventories" / "production")
@@ -92,8 +88,6 @@ def test_a_state_is_of_the_environment_that_made_it(top: Path) -> None:
     made = run(top, "ansible-playbook", "-i", "inventories/example", "acte.yml")
     assert made.returncode == 0, made.stdout + made.stderr
     assert "est désormais l'état de « example » (inventaire example), et de lui seul." in made.stderr
-    again = run(top, "ansible-playbook", "-i", "inventories/example", "acte.yml")
-    assert again.returncode == 0 and "désormais" not in again.stderr
     refused = run(top, "ansible-playbook", "-i", "inventories/production", "acte.yml")
     assert refused.returncode == 2
     assert "et non de « example » (inventaire production) : rien n'est lancé" in refused.stdout + refused.stderr
@@ -107,7 +101,6 @@ def test_a_state_is_of_the_environment_that_made_it(top: Path) -> None:
     ("arguments", "said"),
     [
         (("pki.list", "--jours", "abc"), "--jours : « abc » n'est pas un nombre entier de jours, comme 30."),
-        (("pki.rotate", "--jours=-1"), "--jours : « -1 » n'est pas un nombre entier de jours, comme 30."),
         (
             ("pki.list", "--statut", "bidon"),
             "--statut : « bidon » n'en est pas un. Attendu : valide, remplace, revoque, expire.",

@@ -104,6 +104,14 @@ def full_report() -> dict[str, Any]:
     return report_of(hosts)
 
 
+def test_a_page_names_the_environment() -> None:
+    report = report_of(both(), environment="production")
+    assert "environnement production, lancé par alice@poste" in words(commune_page(report))
+    state = merge_state([GONDECOURT], {"gondecourt": report}, {})
+    assert "environnement production, lancé par" in words(index_page(PASSAGE | {"environnement": "production"}, state))
+    assert ", lancé par" in words(index_page(PASSAGE, state))  # a run of before
+
+
 def test_a_hostile_word_stays_a_word_on_the_commune_page() -> None:
     page = commune_page(hostile(full_report()) | {"prete": False})
     assert "<script" not in page

@@ -28,6 +28,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     duration,
     now,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment
 
 DOCUMENTATION = """
 name: rollout
@@ -140,7 +141,8 @@ class CallbackModule(CallbackBase):
             run_id, self.staging = store.open_run(self.home / "evidence", operator, wanted)
             os.environ[follow.RUN_FOLDER] = str(self.staging)
             atexit.register(self._interrupted)
-        run = Run(run_id, self._started, operator, self.source, limits, hosts={name: HostRun() for name in hosts})
+        run = Run(run_id, self._started, operator, self.source, limits, environment=environment.of_state(self.home))
+        run.hosts = {name: HostRun() for name in hosts}
         self.follower = follow.Follower(run)
         aimed = sum(any(info.name in run.hosts for info in commune.hosts) for commune in communes)
         what = "Simulation" if check else f"Passage {run_id}"

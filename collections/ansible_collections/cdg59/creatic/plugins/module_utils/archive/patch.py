@@ -32,6 +32,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.archive.room import 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import count, day_and_hour, duration, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment
 
 LOCK = "salle-archives"
 DOING = "une mise à jour de la salle d'archives"
@@ -109,6 +110,7 @@ class Patch:
                 "passage": evidence_store.new_run_id(),
                 "debut": moment,
                 "operateur": operator,
+                "environnement": environment.of_state(self.home),
                 "redemarrer": reboot,
                 "reprises": [],
                 "sauvegarde": "",

@@ -40,6 +40,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.redaction i
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import count, duration, explain, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealError
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles as registry
 
 # Test benches are audited when they are named.
@@ -274,6 +275,7 @@ class Audit:
             "fin": now().isoformat(timespec="seconds"),
             "operateur": self.operator,
             "code": code_version(order.top),
+            "environnement": environment.of_state(order.home),
             "inventaire": order.inventory.name,
             "perimetre": order.limit or "toutes les machines de l'inventaire",
             "niveau_impose": order.level or None,

@@ -34,7 +34,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import stor
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration, now, size
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment, profiles
 
 MACHINE, ADDRESS = "exercice", "10.59.8.10"
 CONTROL = "poste-de-commande"
@@ -153,6 +153,7 @@ class Drill:
             "passage": self.id,
             "debut": now().isoformat(timespec="seconds"),
             "operateur": operator,
+            "environnement": environment.of_state(order.home),
             "profil": order.profile,
             "machine": self.host,
             "cle": "séquestre" if order.passphrase else "machine sauvegardée",

@@ -303,6 +303,7 @@ def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commun
             "debut": run.started.isoformat(timespec="seconds"),
             "fin": run.finished.isoformat(timespec="microseconds"),
             "operateur": run.operator,
+            "environnement": run.environment,
             "code": run.source,
             "communes": sorted(told),
         }

@@ -202,6 +202,7 @@ class Run:
         restriction: why it cannot claim a whole deployment (``--tags`` …); empty otherwise.
         source: version of the code that ran.
         hosts: targeted hosts.
+        environment: name of the environment; empty when it is not known.
     """
 
     run_id: str
@@ -211,6 +212,7 @@ class Run:
     restriction: str = ""
     finished: datetime | None = None
     hosts: dict[str, HostRun] = field(default_factory=dict)
+    environment: str = ""
 
 
 def now() -> datetime:
@@ -345,6 +347,7 @@ def assess(commune: Commune, run: Run, last: Mapping[str, Any]) -> dict[str, Any
         "debut": run.started.isoformat(timespec="seconds"),
         "fin": run.finished.isoformat(timespec="seconds") if run.finished else None,
         "operateur": run.operator,
+        "environnement": run.environment,
         "code": run.source,
         "commune": {"slug": commune.slug, **commune.identity},
         "fichier": dict(commune.source) if commune.source else None,

@@ -190,6 +190,14 @@ def claim(home: Path, name: str, folder: Path, write: bool = True) -> str:
     return told
 
 
+def of_state(home: Path) -> str:
+    """Give the name of the environment whose state this is; that of the folder when it bears none."""
+    try:
+        return str(json.loads((home / PIN).read_text(encoding="utf-8"))["environnement"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return home.name
+
+
 def closed(path: Path | str) -> str:
     """Say that an account may not use a file of a state, in French."""
     return (
