@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 REPO = Path(__file__).parents[3]
 TOOLS = Path(sys.executable).parent
@@ -21,6 +22,15 @@ ACT = """
   tasks:
     - name: Authority
       cdg59.creatic.access_ca: {dir: "{{ creatic_home }}/acces", create: true, generate_passphrases: true}
+"""
+
+ONLY_LAB = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  become: false
+  tasks:
+    - import_tasks: playbooks/lab/tasks/only_lab.yml
 """
 
 
@@ -95,6 +105,25 @@ def test_a_state_is_of_the_environment_that_made_it(top: Path) -> None:
         done = run(top, tool, *arguments, CREATIC_INVENTORY="inventories/production")
         assert done.returncode and not done.stdout
         assert "et non de « example » (inventaire production) : rien n'est lancé" in done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((REPO / "playbooks" / "lab").glob("*.yml")), ids=lambda path: path.name)
+def test_a_playbook_of_the_lab_first_makes_sure_that_it_is_the_lab(path: Path) -> None:
+    first = yaml.safe_load(path.read_text(encoding="utf-8"))[0]
+    assert first["tasks"][0]["ansible.builtin.import_tasks"] == "tasks/only_lab.yml"
+
+
+def test_the_lab_and_a_production_refuse_each_other(top: Path) -> None:
+    (top / "acte.yml").write_text(ONLY_LAB)
+    done = run(top, "ansible-playbook", "acte.yml", CREATIC_INVENTORY="inventories/example")
+    assert done.returncode == 2 and "« example » n'est pas le banc d'essai" in done.stdout
+    done = run(top, "ansible-playbook", "acte.yml", CREATIC_INVENTORY="inventories/lab")
+    assert done.returncode == 0, done.stdout
+    secret = {"CREATIC_INVENTORY": "inventories/lab", "CREATIC_PKI_RACINE": "une phrase de production"}
+    done = run(top, "ansible-playbook", "playbooks/authority.yml", **secret)
+    assert done.returncode == 2 and "cet environnement est le banc d'essai. À faire : choisissez" in done.stdout
+    assert "une phrase de production" not in done.stdout + done.stderr
+    assert not (top / "etat").exists()
 
 
 @pytest.mark.parametrize(
