@@ -37,6 +37,8 @@ _UNDEFINED = re.compile(r"'(\w+)' is undefined")
 _NO_ATTRIBUTE = re.compile(r"has no attribute '(\w+)'")
 # Known by a run only: what earlier roles of the play gave, what the machine said of itself.
 _RUN_ONLY = ("ansible_facts", "role_path", "item")
+# What an absent variable makes of those that use it: told once, by its own name.
+_FOLLOWS = ("UndefinedMarker", "CapturedExceptionMarker")
 _ABSENT = "le fichier "
 _LACKING = "il y manque "
 EXAMPLE = "inventories/example/group_vars/all.yml"
@@ -289,7 +291,7 @@ class Needs:
         elif found := _NO_ATTRIBUTE.search(error):
             if not any(word in error for word in _RUN_ONLY):
                 yield Lack(profile, name, f"{_LACKING}{found[1]}")
-        elif not any(word in error for word in (*_RUN_ONLY, "UndefinedMarker")):
+        elif not any(word in error for word in (*_RUN_ONLY, *_FOLLOWS)):
             lines = [line.strip(" -") for line in error.rpartition("failed: ")[2].splitlines()[:2]]
             yield Lack(profile, name, " ".join(lines).rstrip("."))
 
