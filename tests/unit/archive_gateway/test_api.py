@@ -14,11 +14,11 @@ import pytest
 from flask.testing import FlaskClient
 from lxml import etree
 from sae.api import create_app
-from sae.identity import HEADER
 from sae.store import FileStore, Unavailable
 from sae.versement.seda import NAMESPACE
 from werkzeug.test import TestResponse
 
+from creatic_agent.identity import HEADER
 from tests.unit.archive_gateway.gateway_harness import FILES, LOOS, PDF, SIREN, FakeClamd, Gateway, sip, tar
 from tests.unit.tdt_connector.connector_harness import Authority
 

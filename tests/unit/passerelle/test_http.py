@@ -23,13 +23,14 @@ from passerelle.deliberations import problem
 from passerelle.errors import Away, Refused, Trouble
 from passerelle.ged import Piece
 from passerelle.http import Server
-from passerelle.identity import Denied, visitor
+from passerelle.identity import visitor
 from passerelle.queue import Retry, _cron
 from passerelle.steps import STAGES
 from passerelle.store import Act
 from tdt_connector.handover import Gateway, HandoverError
 from tdt_connector.journal import Journal, SeenFile, State
 
+from creatic_agent.identity import Denied
 from tests.unit.passerelle.passerelle_harness import COMMUNES, FakeConnector, World
 from tests.unit.passerelle.servers import PASSWORD, TlsServer
 from tests.unit.tdt_connector.connector_harness import Authority, Commune

@@ -19,9 +19,10 @@ from typing import Any, BinaryIO, cast
 
 from flask import Flask, Response, jsonify, render_template_string, request
 
+from creatic_agent.identity import HEADER, Denied
 from sae import config as settings
 from sae.config import Account, Config
-from sae.identity import HEADER, Denied, account_of, depositor_of
+from sae.identity import account_of, depositor_of
 from sae.journal import JournalError
 from sae.store import Corrupted, NotStored, StoreError
 from sae.versement import seda

@@ -21,11 +21,13 @@ from flask import Flask, Response, jsonify, render_template, request, send_file
 from jinja2 import FileSystemLoader, StrictUndefined
 from psycopg_pool import PoolTimeout
 
+from creatic_agent.identity import HEADER, Denied
+
 from . import config as settings
 from . import page
 from .chain import BadRequest, Chain
 from .config import Config
-from .identity import HEADER, Denied, Visitor, visitor
+from .identity import Visitor, visitor
 from .queue import parts
 from .store import Store
 
