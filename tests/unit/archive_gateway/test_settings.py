@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
-from sae import cli, config, settings
+from sae import cli, config
 from sae.config import ConfigError, Limits
+from sae.elimination import parties
 from sae.fixity import Plan
 from sae.journal import timestamp
-from sae.store import FileStore, StoreError, SwiftStore, Unavailable
+from sae.journal.seal import sealing
+from sae.store import FileStore, StoreError, SwiftStore, Unavailable, clocks, reference, replicas
 
 ROLE = Path(__file__).parents[3] / "roles" / "archive_gateway"
 GIVEN: dict[str, Any] = {
@@ -91,58 +93,58 @@ def test_seals_are_timestamped_here_or_elsewhere(tmp_path: Path, monkeypatch: py
     asked: list[Any] = []
     monkeypatch.setattr(timestamp, "local_unit", lambda *given: asked.append(given))
     monkeypatch.setattr(timestamp, "remote_unit", lambda *given: asked.append(given))
-    assert settings.sealing(write(tmp_path)).root == settings.TRUST
-    settings.sealing(write(tmp_path, sceaux={"unite": "/u"}))
+    assert sealing(write(tmp_path)).root == config.TRUST
+    sealing(write(tmp_path, sceaux={"unite": "/u"}))
     (tmp_path / "secret").write_text(" mot \n")
     given = {"url": "https://tsa.test", "identifiant": "i", "mot_de_passe": str(tmp_path / "secret"),
              "autorites_web": "/w", "autorites": "/a"}  # fmt: skip
-    assert settings.sealing(write(tmp_path, sceaux=given)).root == Path("/a")
-    settings.sealing(write(tmp_path, sceaux={"url": "https://tsa.test"}))
+    assert sealing(write(tmp_path, sceaux=given)).root == Path("/a")
+    sealing(write(tmp_path, sceaux={"url": "https://tsa.test"}))
     assert asked == [
         (Path("/etc/creatic/pki/horodatage/current"),), (Path("/u"),),
         ("https://tsa.test", "i", "mot", Path("/w")), ("https://tsa.test", "", "", None),
     ]  # fmt: skip
     with pytest.raises(ConfigError, match=r"absent : lecture impossible \(No such file or directory\)\.$"):
-        settings.sealing(write(tmp_path, sceaux={"url": "x", "mot_de_passe": str(tmp_path / "absent")}))
+        sealing(write(tmp_path, sceaux={"url": "x", "mot_de_passe": str(tmp_path / "absent")}))
 
 
 def test_fixity_has_its_plan(tmp_path: Path) -> None:
     loaded = config.load(write(tmp_path))
-    assert settings.plan(write(tmp_path), loaded) == Plan(("gondecourt",))
+    assert Plan.of(write(tmp_path), loaded) == Plan(("gondecourt",))
     assert Plan(()) == Plan((), 30, {}, 20e6, 3000, 120)
     given = {"jours": 7, "comptes": {"gondecourt": 3}, "mo_par_seconde": 2, "duree": 9, "attente": 8}
-    found = settings.plan(write(tmp_path, fixite=given), loaded)
+    found = Plan.of(write(tmp_path, fixite=given), loaded)
     assert found == Plan(("gondecourt",), 7.0, {"gondecourt": 3.0}, 2e6, 9.0, 8.0)
     wrongs: list[dict[str, Any]] = [{"jours": "x"}, {"comptes": []}]
     for wrong in wrongs:
         with pytest.raises(ConfigError, match="« fixite » est incorrect"):
-            settings.plan(write(tmp_path, fixite=wrong), loaded)
+            Plan.of(write(tmp_path, fixite=wrong), loaded)
     with pytest.raises(ConfigError, match="le champ « fixite » doit être un objet"):
-        settings.plan(write(tmp_path, fixite=[]), loaded)
+        Plan.of(write(tmp_path, fixite=[]), loaded)
     (tmp_path / "config.json").write_text("oups")
     with pytest.raises(ConfigError, match=r"illisible \("):
-        settings.section(tmp_path / "config.json", "fixite")
+        config.section(tmp_path / "config.json", "fixite")
 
 
 def test_who_may_eliminate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timestamp, "local_unit", lambda unit: f"horodatage {unit}")
     agents = [{"nom": "anne", "sujet": "CN=Anne", "comptes": ["gondecourt"]}, {"nom": "luca", "sujet": "CN=Luca"}]
     given = {"agents": agents, "revocations": "/crl", "certificat": "/c"}
-    trust, proof = settings.elimination(write(tmp_path, elimination=given))
+    trust, proof = parties(write(tmp_path, elimination=given))
     assert [(one.name, one.subject, one.accounts) for one in trust.agents] == [
         ("anne", "CN=Anne", {"gondecourt"}), ("luca", "CN=Luca", frozenset()),
     ]  # fmt: skip
-    assert (trust.root, trust.crl, proof.certificate) == (settings.TRUST, Path("/crl"), Path("/c"))
-    trust, proof = settings.elimination(write(tmp_path))
+    assert (trust.root, trust.crl, proof.certificate) == (config.TRUST, Path("/crl"), Path("/c"))
+    trust, proof = parties(write(tmp_path))
     assert (trust.crl, proof.certificate) == (None, Path("/etc/creatic/pki/attestation/current"))
     with pytest.raises(ConfigError, match=r"« elimination.agents » est incorrect \('sujet'\)"):
-        settings.elimination(write(tmp_path, elimination={"agents": [{"nom": "x"}]}))
+        parties(write(tmp_path, elimination={"agents": [{"nom": "x"}]}))
 
 
 def test_clocks_are_those_of_the_nodes_that_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = FileStore(tmp_path)
-    assert settings.replicas(folder) == [("stockage", folder)]
-    assert settings.clocks(folder)() == {}
+    assert replicas(folder) == [("stockage", folder)]
+    assert clocks(folder)() == {}
     moments: dict[str, Any] = {"sae1": datetime(2026, 11, 27, tzinfo=UTC), "sae2": StoreError("muet"), "sae3": None}
 
     class Node(SwiftStore):
@@ -158,12 +160,12 @@ def test_clocks_are_those_of_the_nodes_that_answer(tmp_path: Path, monkeypatch: 
 
     room = Node("salle")
     monkeypatch.setattr(SwiftStore, "each", lambda _self: {name: Node(name) for name in moments})
-    assert settings.clocks(room)() == {"sae1": moments["sae1"]}
-    assert settings.reference(folder)() == {}
+    assert clocks(room)() == {"sae1": moments["sae1"]}
+    assert reference(folder)() == {}
     with pytest.raises(Unavailable, match="1 sur 3 nœuds du stockage la donnent"):
-        settings.reference(room)()
+        reference(room)()
     moments["sae2"] = moments["sae1"]
-    assert set(settings.reference(room)()) == {"sae1", "sae2"}
+    assert set(reference(room)()) == {"sae1", "sae2"}
 
 
 # -- one program, several names -------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""The gateway's configuration: /etc/sae/config.json, written by the role, checked when it is read."""
+"""The gateway's configuration: /etc/sae/config.json, written by the role, checked when it is read.
+
+`load` reads what everything needs; sealing, fixity and elimination read their own `section`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 from sae.store import FileStore, Store, SwiftSettings, SwiftStore
 
 DEFAULT_PATH = Path("/etc/sae/config.json")
+TRUST = Path("/etc/creatic/pki/ca.pem")
 # Formats kept without question (PRONOM): PDF and PDF/A, XML, plain text, CSV, images, OpenDocument.
 FORMATS = (
     "fmt/14", "fmt/15", "fmt/16", "fmt/17", "fmt/18", "fmt/19", "fmt/20", "fmt/276", "fmt/1129",
@@ -111,6 +115,17 @@ def load(path: Path = DEFAULT_PATH) -> Config:
         return _build(raw, keys)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} : champ absent ou incorrect ({error}). Relancez le déploiement.") from error
+
+
+def section(path: Path, name: str) -> dict[str, Any]:
+    """A part of the configuration, {} if it is not there. Raises ConfigError."""
+    try:
+        found = json.loads(path.read_bytes()).get(name, {})
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{path} : illisible ({error}). Relancez le déploiement.") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} : le champ « {name} » doit être un objet. Relancez le déploiement.")
+    return found
 
 
 def _build(raw: Mapping[str, Any], keys: Mapping[str, str]) -> Config:

@@ -29,14 +29,16 @@ from pathlib import Path
 from typing import Any
 
 from creatic_agent.book import Book
-from sae import inventory
+from sae import config, inventory
+from sae.config import TRUST, ConfigError, section
 from sae.inventory import Known
 from sae.journal import Journal, JournalError, canonical, timestamp
 from sae.journal.log import format_time
 from sae.journal.seal import ACCOUNT as SEALS_ACCOUNT
-from sae.journal.seal import RETENTION
+from sae.journal.seal import RETENTION, sealing
 from sae.signature import SignatureError, Signer, sign, verify
-from sae.store import AlreadyStored, NotStored, Retained, Store, StoreError, Unavailable
+from sae.store import AlreadyStored, NotStored, Retained, Store, StoreError, Unavailable, reference
+from sae.versement.registry import Registry
 
 CONTAINER = "eliminations"
 REQUESTED, APPROVED, DONE, DROPPED = "demandee", "approuvee", "faite", "abandonnee"
@@ -107,6 +109,27 @@ class Proof:
 
     certificate: Path
     stamper: timestamp.Stamper
+
+
+def parties(path: Path) -> tuple[Trust, Proof]:
+    """Who may eliminate, and how it is certified. Raises ConfigError."""
+    given = section(path, "elimination")
+    try:
+        agents = [
+            Agent(str(one["nom"]), str(one["sujet"]), frozenset(one.get("comptes", ())))
+            for one in given.get("agents", [])
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{path} : « elimination.agents » est incorrect ({error}). Relancez le déploiement."
+        ) from error
+    trust = Trust(
+        root=Path(given.get("autorites") or TRUST),
+        crl=Path(given["revocations"]) if given.get("revocations") else None,
+        agents=agents,
+    )
+    certificate = Path(given.get("certificat", "/etc/creatic/pki/attestation/current"))
+    return trust, Proof(certificate, sealing(path).stamper)
 
 
 @dataclass(frozen=True)
@@ -652,14 +675,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _eliminator(path: Path) -> Iterator[Eliminator]:
-    from sae import config, settings
-    from sae.versement.registry import Registry
-
     loaded = config.load(path)
     store = loaded.store()
-    trust, proof = settings.elimination(path)
+    trust, proof = parties(path)
     registry = Registry(loaded.registry)
-    clocks = settings.reference(store)
+    clocks = reference(store)
 
     def storage_clock() -> float | None:
         try:
@@ -679,7 +699,7 @@ def _parser() -> argparse.ArgumentParser:
     plain = argparse.RawDescriptionHelpFormatter
     text = "Élimine des archives après leur durée d'utilité administrative, à deux personnes."
     parser = argparse.ArgumentParser("sae-elimination", description=text, epilog=_EPILOG, formatter_class=plain)
-    parser.add_argument("--config", type=Path, default=Path("/etc/sae/config.json"), metavar="FICHIER",
+    parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER",
                         help="configuration à employer")  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMANDE", title="commandes")
 

@@ -30,9 +30,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from creatic_agent import durable
-from sae import inventory
+from sae import config, inventory
 from sae.journal import Journal, JournalError
-from sae.store import NotStored, Store, StoreError, first_good
+from sae.store import NotStored, Store, StoreError, first_good, replicas
 
 OCFL, BAGIT = "ocfl", "bagit"
 LAYOUT = "0003-hash-and-id-n-tuple-storage-layout"
@@ -426,8 +426,6 @@ def _sync(folder: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Gives 0 when every archive is exported, 1 otherwise, 2 for misuse."""
-    from sae import config, settings
-
     text = "Restitue les archives d'un compte sur un disque, lisibles et vérifiables avec des outils publics."
     told = "Un export interrompu reprend : relancez la même commande."
     parser = argparse.ArgumentParser("sae-export", description=text, epilog=told)
@@ -446,7 +444,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ExportError(f"compte « {arguments.compte} » inconnu ; connus : {', '.join(sorted(loaded.accounts))}")
         with Journal(loaded.journal) as journal:
             outcome = export(
-                settings.replicas(loaded.store()),
+                replicas(loaded.store()),
                 journal,
                 arguments.compte,
                 arguments.vers,

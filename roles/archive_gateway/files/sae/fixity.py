@@ -20,12 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from creatic_agent import durable
 from creatic_agent.book import Book
-from sae import inventory
+from sae import config, inventory
+from sae.config import Config, ConfigError, section
 from sae.journal import Journal, JournalError
 from sae.journal.seal import ACCOUNT as SEALS_ACCOUNT
 from sae.journal.seal import CONTAINER as SEALS
-from sae.store import NotStored, Store, StoreError
+from sae.store import NotStored, Store, StoreError, replicas
 
 GOOD, INCOMPLETE, DAMAGED, LOST, UNKNOWN = "bon", "incomplet", "abime", "perdu", "inconnu"
 _DAY = 86400.0
@@ -70,6 +72,22 @@ class Plan:
     rate: float = 20e6
     seconds: float = 3000
     patience: float = 120
+
+    @classmethod
+    def of(cls, path: Path, config: Config) -> Plan:
+        """The plan of a configuration. Raises ConfigError."""
+        given = section(path, "fixite")
+        try:
+            return cls(
+                accounts=tuple(config.accounts),
+                days=float(given.get("jours", cls.days)),
+                exceptions={name: float(days) for name, days in given.get("comptes", {}).items()},
+                rate=float(given.get("mo_par_seconde", cls.rate / 1e6)) * 1e6,
+                seconds=float(given.get("duree", cls.seconds)),
+                patience=float(given.get("attente", cls.patience)),
+            )
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(f"{path} : « fixite » est incorrect ({error}). Relancez le déploiement.") from error
 
     def interval(self, account: str) -> float:
         """Seconds within which an archive of this account is read again."""
@@ -472,9 +490,6 @@ def metrics(state: State, plan: Plan, result: Result, now: float) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `sae-fixite`. Gives 0 all good and on time, 1 damaged or lost, 2 not complete, 3 misuse."""
-    from creatic_agent import durable
-    from sae import config, settings
-
     text = "Relit les archives et compare leur SHA-512 à celui que dit le journal."
     told = "Code de retour : 0 tout est bon et relu à temps, 1 anomalie, 2 vérification incomplète, 3 impossible."
     parser = argparse.ArgumentParser("sae-fixite", description=text, epilog=told)
@@ -486,10 +501,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         loaded = config.load(arguments.config)
-        plan = settings.plan(arguments.config, loaded)
-        replicas = settings.replicas(loaded.store())
+        plan = Plan.of(arguments.config, loaded)
+        ways = replicas(loaded.store())
         with Journal(loaded.journal) as journal, closing(State(loaded.folder / "fixite.sqlite")) as state:
-            checker = Checker(replicas, journal, state, plan)
+            checker = Checker(ways, journal, state, plan)
             if arguments.echantillon is not None:
                 result = checker.sample(arguments.echantillon)
             else:
@@ -497,7 +512,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if loaded.metrics.is_dir():
                     content = metrics(state, plan, result, time.time())
                     durable.write(loaded.metrics / "sae_fixite.prom", content.encode(), mode=0o644)
-    except (config.ConfigError, StoreError, JournalError, sqlite3.Error, OSError) as error:
+    except (ConfigError, StoreError, JournalError, sqlite3.Error, OSError) as error:
         print(f"sae-fixite : {error}", file=sys.stderr)
         return 3
     print(json.dumps(_document(result), ensure_ascii=False, indent=2) if arguments.json else _french(result))

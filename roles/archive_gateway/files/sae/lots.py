@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from creatic_agent import durable
-from sae import config, inventory, settings
+from sae import config, inventory
 from sae.inventory import CONTAINER, Known
 from sae.journal import Journal, JournalError
-from sae.store import AlreadyStored, Corrupted, Store, StoreError, first_good
+from sae.store import AlreadyStored, Corrupted, Store, StoreError, first_good, replicas
 from sae.versement.registry import Registry
 
 LOT_BYTES = 500_000_000
@@ -270,7 +270,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace, loaded: config.Config, journal: Journal) -> int:
     store = loaded.store()
-    copies = Copies(loaded.folder, journal, settings.replicas(store), loaded.metrics)
+    copies = Copies(loaded.folder, journal, replicas(store), loaded.metrics)
     if given.command == "preparer":
         lot = copies.prepare(sys.stdin.read().split())
         told: dict[str, Any] = {"dossier": str(lot.folder), "archives": lot.count, "manquantes": dict(lot.failed)}

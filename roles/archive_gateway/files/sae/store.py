@@ -547,3 +547,44 @@ class _Download(io.RawIOBase):
     def close(self) -> None:
         self._answer.close()
         super().close()
+
+
+# -- both ---------------------------------------------------------------------------------------------------
+
+
+def replicas(store: Store) -> list[tuple[str, Store]]:
+    """Each way to read an archive, with its name."""
+    return list(store.each().items()) if isinstance(store, SwiftStore) else [("stockage", store)]
+
+
+def clocks(store: Store) -> Callable[[], Mapping[str, datetime]]:
+    """Gives the time of each node that answers."""
+
+    def ask() -> dict[str, datetime]:
+        found: dict[str, datetime] = {}
+        for name, one in replicas(store):
+            if isinstance(one, SwiftStore):
+                try:
+                    at = one.clock("sae")
+                except StoreError:
+                    continue
+                if at:
+                    found[name] = at
+        return found
+
+    return ask
+
+
+def reference(store: Store) -> Callable[[], Mapping[str, datetime]]:
+    """Gives the same, of most of the nodes at least: until then there is nothing to seal by. Raises Unavailable."""
+
+    def ask() -> Mapping[str, datetime]:
+        found, nodes = clocks(store)(), len(replicas(store))
+        if isinstance(store, SwiftStore) and 2 * len(found) <= nodes:
+            raise Unavailable(
+                f"l'heure n'est pas confirmée : {len(found)} sur {nodes} nœuds du stockage la donnent, il en faut plus "
+                "de la moitié. Rien n'est scellé, la prochaine passe réessaiera"
+            )
+        return found
+
+    return ask

@@ -90,16 +90,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seal(arguments: argparse.Namespace) -> int:
-    from sae import config, settings
+    from sae import config
     from sae.journal import metrics
-    from sae.journal.seal import Sealer, SealError
-    from sae.store import StoreError
+    from sae.journal.seal import Sealer, SealError, sealing
+    from sae.store import StoreError, reference
 
-    loaded, how = config.load(arguments.config), settings.sealing(arguments.config)
+    loaded, how = config.load(arguments.config), sealing(arguments.config)
     store = loaded.store()
     with Journal(loaded.journal) as journal:
         try:
-            done = Sealer(journal, store, how.stamper, how.root, settings.reference(store)).run()
+            done = Sealer(journal, store, how.stamper, how.root, reference(store)).run()
         except (SealError, TimestampError, StoreError, JournalError) as error:
             metrics.write(loaded.metrics, journal, failed=True)
             print(f"sae-journal : {error}", file=sys.stderr)
@@ -275,11 +275,11 @@ def _receive(arguments: argparse.Namespace) -> int:
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    from sae import config, settings
-    from sae.journal.seal import restore
+    from sae import config
+    from sae.journal.seal import restore, sealing
 
     loaded = config.load(arguments.config)
-    seals, events = restore(loaded.journal, loaded.store(), settings.sealing(arguments.config).root)
+    seals, events = restore(loaded.journal, loaded.store(), sealing(arguments.config).root)
     if os.geteuid() == 0:
         owner = loaded.folder.stat()
         os.chown(loaded.journal, owner.st_uid, owner.st_gid)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sae.config import TRUST, ConfigError, section
 from sae.journal import canonical, merkle, timestamp
 from sae.journal.format import SKEW, Seal, SealError, events_name, seal_name
 from sae.journal.log import CLOCK, TOLERANCE, Event, Journal, JournalError, format_time
@@ -20,6 +21,30 @@ ACCOUNT, CONTAINER = "sae", "sceaux"
 LARGEST_BATCH = 10_000
 # Seals outlive what they prove; nothing deletes them.
 RETENTION = timedelta(days=100 * 365.25)
+
+
+@dataclass(frozen=True)
+class Sealing:
+    """How seals are timestamped: by what, and from which authorities a timestamp is taken."""
+
+    stamper: timestamp.Stamper
+    root: Path
+
+
+def sealing(path: Path) -> Sealing:
+    """Raises ConfigError."""
+    given = section(path, "sceaux")
+    root = Path(given.get("autorites") or TRUST)
+    if not given.get("url"):
+        return Sealing(timestamp.local_unit(Path(given.get("unite", "/etc/creatic/pki/horodatage/current"))), root)
+    password = ""
+    if given.get("mot_de_passe"):
+        try:
+            password = Path(given["mot_de_passe"]).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"{given['mot_de_passe']} : lecture impossible ({error.strerror}).") from error
+    web = Path(given["autorites_web"]) if given.get("autorites_web") else None
+    return Sealing(timestamp.remote_unit(str(given["url"]), str(given.get("identifiant", "")), password, web), root)
 
 
 @dataclass(frozen=True)
