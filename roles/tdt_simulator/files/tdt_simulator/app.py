@@ -22,7 +22,7 @@ def create_app(config: Config) -> Flask:
     app.extensions["tdt_store"] = Store(config)
     for module in (session, actes, helios, page, administration):
         app.register_blueprint(module.blueprint)
-    faults.install(app)
+    faults.install(app, administration.PREFIX)
 
     @app.after_request
     def _take_the_whole_body(answer: Response) -> Response:

@@ -57,9 +57,7 @@ def _after(answer: Response) -> Response:
     return answer
 
 
-def install(app: Flask) -> None:
-    """Make the application obey the faults, its administration excepted."""
-    from .administration import PREFIX
-
-    app.before_request(lambda: None if request.path.startswith(PREFIX) else _before())
+def install(app: Flask, spared: str) -> None:
+    """Make the application obey the faults, but for the addresses that begin with `spared`."""
+    app.before_request(lambda: None if request.path.startswith(spared) else _before())
     app.after_request(_after)
