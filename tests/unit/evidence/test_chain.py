@@ -73,3 +73,11 @@ def test_without_a_root_nothing_is_judged(base: Path, tmp_path: Path) -> None:
     assert evidence_store.verify_all(tmp_path / "aucun", tmp_path / "absente.pem") == {}
     with pytest.raises(evidence_store.EvidenceError, match=r"absente.pem est introuvable : donnez la racine"):
         evidence_store.verify_all(base, tmp_path / "absente.pem")
+
+
+def test_what_goes_on_is_not_judged_and_strange_facts_are_no_obstacle(base: Path, keys: SealKeys) -> None:
+    (base / ".en-cours-2026-11-27T080000Z.tar.gz").write_bytes(b"half")
+    strange = base / "2026-11-28T080000Z"
+    strange.mkdir()
+    (strange / RESULTS).write_text('{"fin": ["x"], "precedent": ["y"]}', encoding="utf-8")
+    assert list(faulty(base, keys)) == [f"exercices/{strange.name}"]

@@ -436,7 +436,8 @@ def verify_all(base: Path, root: Path) -> dict[str, Verification]:
         facts, record = facts_file(run), facts_of(run)
         if not record or facts in dict(results[run.name].faults):
             continue  # its own verification says it
-        named = record.get("precedent") or {}
+        named = record.get("precedent")
+        named = named if isinstance(named, dict) else {}
         noted = named.get("passage") or named.get("audit")  # of audits, before all were kept the same way
         previous = finished[position - 1] if position else None
         if noted != (previous.name if previous else None):
@@ -463,7 +464,7 @@ def verify_home(home: Path, root: Path) -> dict[str, Verification]:
 def _verify_archives(base: Path, finished: Sequence[Path], root: Path) -> dict[str, Verification]:
     """Check the archives that are there, and that no audit lost its own."""
     results = {}
-    for path in sorted({*base.glob("*.tar.gz"), *(_archive(run) for run in finished if (run / AUDIT).is_file())}):
+    for path in sorted({*base.glob("[!.]*.tar.gz"), *(_archive(run) for run in finished if (run / AUDIT).is_file())}):
         try:
             results[path.name] = verify_one(path, root)
         except EvidenceError as error:
