@@ -8,7 +8,6 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -77,22 +76,9 @@ class Away(FileStore):
         super().__init__(root)
         self.keeps, self.away = keeps, True
 
-    def put(
-        self,
-        account: str,
-        container: str,
-        name: str,
-        data: BinaryIO,
-        *,
-        size: int,
-        sha512: str,
-        retain_until: int | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> None:
+    def put(self, account: str, container: str, name: str, data: BinaryIO, **options: Any) -> None:
         if self.keeps or not self.away:
-            super().put(
-                account, container, name, data, size=size, sha512=sha512, retain_until=retain_until, metadata=metadata
-            )
+            super().put(account, container, name, data, **options)
         if self.away:
             raise Unavailable("le stockage ne répond pas")
 

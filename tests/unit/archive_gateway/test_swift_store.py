@@ -273,6 +273,24 @@ def test_a_put_says_all_that_swift_checks(proxies: list[Proxy], swift: SwiftStor
     }  # fmt: skip
 
 
+def test_a_digest_that_is_known_saves_a_reading(proxies: list[Proxy], swift: SwiftStore) -> None:
+    class Stream(io.BytesIO):
+        taken = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            block = super().read(size)
+            self.taken += len(block)
+            return block
+
+    known, stream = hashlib.md5(b"abc", usedforsecurity=False).hexdigest(), Stream(b"abc")
+    swift.put("gondecourt", "aip", "a", stream, size=3, sha512=digest(b"abc"), md5=known)
+    headers = next(headers for method, path, headers in proxies[0].asked if (method, path[-2:]) == ("PUT", "/a"))
+    assert (headers["ETag"], headers["Content-Length"], stream.taken) == (known, "3", 3)
+    with pytest.raises(Corrupted, match="3 octets lus au lieu de 4"):
+        swift.put("gondecourt", "aip", "b", io.BytesIO(b"abc"), size=4, sha512=digest(b"abc"), md5=known)
+    assert [path for method, path, _ in proxies[0].asked if method == "PUT" and path.endswith("/b")] == []
+
+
 def test_a_proxy_that_fails_is_left_aside_for_a_while(
     proxies: list[Proxy], swift: SwiftStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,11 +86,14 @@ class Store(Protocol):
         sha512: str,
         retain_until: int | None = None,
         metadata: Mapping[str, str] | None = None,
+        md5: str = "",
     ) -> None:
         """Store `size` bytes of a seekable stream, from its beginning, at once or not at all.
 
         `sha512` (hexadecimal) is kept beside the object, and checked by the caller beforehand; `retain_until` counts
-        seconds since the epoch. Raises AlreadyStored, Corrupted, Unavailable or StoreError.
+        seconds since the epoch. `md5` (hexadecimal), when the caller has it, saves a reading.
+
+        Raises AlreadyStored, Corrupted, Unavailable or StoreError.
         """
 
     def get(self, account: str, container: str, name: str) -> BinaryIO:
@@ -162,6 +165,7 @@ class FileStore:
         sha512: str,
         retain_until: int | None = None,
         metadata: Mapping[str, str] | None = None,
+        md5: str = "",
     ) -> None:
         path = self._path(account, container, name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -416,6 +420,7 @@ class SwiftStore:
         sha512: str,
         retain_until: int | None = None,
         metadata: Mapping[str, str] | None = None,
+        md5: str = "",
     ) -> None:
         known = (account, container) in self._containers
         if not known:
@@ -424,29 +429,27 @@ class SwiftStore:
         headers |= {"X-Object-Meta-Sha512": sha512, "If-None-Match": "*", "Content-Type": "application/octet-stream"}
         if retain_until is not None:
             headers["X-Object-Meta-Retain-Until"] = str(retain_until)
-        data.seek(0)
         # Swift refuses a body that is not the announced one, and MD5 is the digest it knows.
-        md5 = hashlib.md5(usedforsecurity=False)
-        while block := data.read(_BLOCK):
-            md5.update(block)
-        if data.tell() != size:
-            raise Corrupted(f"« {name} » : {data.tell()} octets lus au lieu de {size}")
-        headers |= {"ETag": md5.hexdigest(), "Content-Length": str(size)}
+        md5, found = (md5, data.seek(0, os.SEEK_END)) if md5 else _md5(data)
+        if found != size:
+            raise Corrupted(f"« {name} » : {found} octets lus au lieu de {size}")
+        headers |= {"ETag": md5, "Content-Length": str(size)}
         path = self._object(container, name)
         answer, uncertain = self._call("PUT", account, path, headers=headers, body=data if size else None)
         if answer.status_code in (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT):
-            found = self.head(account, container, name)
-            if uncertain and found and found.get("sha512") == sha512 and found["bytes"] == str(size):
+            kept = self.head(account, container, name)
+            if uncertain and kept and kept.get("sha512") == sha512 and kept["bytes"] == str(size):
                 return  # an earlier try of this very call was recorded, its answer was lost
-            if found is None:
+            if kept is None:
                 raise self._refused(answer, f"« {name} »")
             raise AlreadyStored(f"« {name} » est déjà conservé")
         if answer.status_code == HTTPStatus.NOT_FOUND and known:
             # The room was made anew since.
             self._containers.discard((account, container))
             self.put(
-                account, container, name, data, size=size, sha512=sha512, retain_until=retain_until, metadata=metadata
-            )
+                account, container, name, data,
+                size=size, sha512=sha512, retain_until=retain_until, metadata=metadata, md5=md5,
+            )  # fmt: skip
             return
         if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
             raise Corrupted(f"« {name} » : le contenu a changé pendant l'envoi")
@@ -509,6 +512,15 @@ class SwiftStore:
             raise Retained(f"« {name} » ne peut pas être supprimé avant sa date")
         if not answer.ok and answer.status_code != HTTPStatus.NOT_FOUND:
             raise self._refused(answer, f"« {name} »")
+
+
+def _md5(data: BinaryIO) -> tuple[str, int]:
+    """Digest and bytes of a stream, from its beginning."""
+    data.seek(0)
+    digest = hashlib.md5(usedforsecurity=False)
+    while block := data.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest(), data.tell()
 
 
 class _Fault(Exception):

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, cast
 from lxml import etree
 
 from sae.versement.container import Member
+from sae.versement.digests import Digests
 from sae.versement.formats import Format
 from sae.versement.seda import Happened
 
@@ -45,10 +46,11 @@ def identifier(account: str, message: str, fingerprint: str, rank: int = 0) -> s
 
 @dataclass(frozen=True)
 class Packed:
-    """A tar on disk: size in bytes, SHA-512 in hexadecimal."""
+    """A tar on disk: size in bytes, SHA-512 and MD5 in hexadecimal (the storage knows MD5)."""
 
     size: int
     sha512: str
+    md5: str
 
 
 def build(
@@ -67,9 +69,10 @@ def build(
     inventory = _inventory(aip, account, title, when, members, premis)
     sidecar = f"{hashlib.sha512(inventory).hexdigest()}  inventory.json\n".encode()
     stamp = int(when.timestamp())
-    with target.open("wb") as stream:
-        digest = _Digesting(stream)
-        with tarfile.open(fileobj=cast(BinaryIO, digest), mode="w|", format=tarfile.PAX_FORMAT) as archive:
+    with target.open("wb") as stream, Digests("sha512", "md5") as digests:
+        output = cast(BinaryIO, _Digesting(stream, digests))
+        with tarfile.open(fileobj=output, mode="w|", bufsize=_BLOCK, format=tarfile.PAX_FORMAT) as archive:
+            archive.copybufsize = _BLOCK  # type: ignore[attr-defined] # documented, not in typeshed for this mode
 
             def add(name: str, content: bytes | Path, size: int) -> None:
                 info = tarfile.TarInfo(f"{aip}/{name}")
@@ -89,21 +92,18 @@ def build(
                 add(f"v1/content/{CONTENT}{name}", member.path, member.size)
         stream.flush()
         os.fsync(stream.fileno())
-    return Packed(digest.size, digest.digest.hexdigest())
+    return Packed(digests.size, digests.hex("sha512"), digests.hex("md5"))
 
 
 class _Digesting:
-    """What tarfile writes to: counts and digests on the way."""
+    """What tarfile writes to: digests on the way."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.digest = hashlib.sha512()
-        self.size = 0
+    def __init__(self, stream: BinaryIO, digests: Digests) -> None:
+        self._stream, self._digests = stream, digests
 
     def write(self, block: bytes) -> int:
-        self.digest.update(block)
-        self.size += len(block)
-        return self._stream.write(block)
+        with self._digests.of(block):
+            return self._stream.write(block)
 
 
 def _inventory(

@@ -24,6 +24,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ from sae.versement import aip as aips
 from sae.versement import antivirus, bagit, container, formats, seda
 from sae.versement.container import Member
 from sae.versement.description import SEDA_VERSION, Description, check_sender, compare, retention
+from sae.versement.digests import Digests
 from sae.versement.formats import Format
 from sae.versement.refusal import Reason, Refusal, refuse
 from sae.versement.registry import Answer, Archive, OverQuota, Registry, Taken
@@ -86,6 +88,7 @@ class State:
     events: tuple[dict[str, str], ...] = ()
     packed_size: int = 0
     packed_sha512: str = ""
+    packed_md5: str = ""
 
     def happened(self) -> list[Happened]:
         """The events so far."""
@@ -121,22 +124,21 @@ class Engine:
         folder = self.config.spool / f".{secrets.token_hex(8)}"
         folder.mkdir(mode=0o750)
         try:
-            digest, size = hashlib.sha512(), 0
-            with (folder / "sip").open("xb") as stream:
+            with (folder / "sip").open("xb") as stream, Digests("sha512") as digests:
                 while block := source.read(_BLOCK):
-                    size += len(block)
-                    if size > self.config.limits.package:
+                    with digests.of(block):
+                        stream.write(block)
+                    if digests.size > self.config.limits.package:
                         raise TooBig
-                    digest.update(block)
-                    stream.write(block)
                 stream.flush()
                 os.fsync(stream.fileno())
             self._step("octets reçus")
-            key = hashlib.sha256(f"{account.name}\n{digest.hexdigest()}".encode()).hexdigest()[:32]
+            sha512 = digests.hex("sha512")
+            key = hashlib.sha256(f"{account.name}\n{sha512}".encode()).hexdigest()[:32]
             if (self.config.set_aside / key).is_dir() and self.registry.answer(key) is not None:
                 shutil.rmtree(folder)
                 return key  # its answer was given once for all
-            state = State("recu", account.name, _now().isoformat(), size, digest.hexdigest())
+            state = State("recu", account.name, _now().isoformat(), digests.size, sha512)
             write(folder / _STATE, _dump(state))
             self._settle(folder, self.config.spool / key)
         except BaseException:
@@ -289,9 +291,11 @@ class Engine:
         check_sender(description, account)
         compare(description, members)
         events.append(_event("contrôle d'intégrité", f"{len(members)} fichiers, aucun de trop, empreintes exactes"))
-        scanner = antivirus.scan(members.values(), antivirus.Clamd(self.config.clamd))
+        with ThreadPoolExecutor(1) as beside:
+            formatted = beside.submit(formats.identify, members.values(), self.config.formats, description.manifests)
+            scanner = antivirus.scan(members.values(), antivirus.Clamd(self.config.clamd))  # its refusal counts first
         events.append(_event("analyse antivirus", f"aucun virus, {scanner}"))
-        known = formats.identify(members.values(), self.config.formats, description.manifests)
+        known = formatted.result()
         listed = ", ".join(sorted({one.puid for one in known.values()}))
         events.append(_event("identification des formats", f"{formats.version()} : {listed}"))
         for name, one in known.items():
@@ -398,6 +402,7 @@ class Engine:
             events=tuple(asdict(one) for one in events),
             packed_size=packed.size,
             packed_sha512=packed.sha512,
+            packed_md5=packed.md5,
         )
 
     def _keep(self, key: str, folder: Path, state: State, account: Account) -> State:
@@ -414,6 +419,7 @@ class Engine:
                     stream,
                     size=size,
                     sha512=sha512,
+                    md5=state.packed_md5,
                     retain_until=archive.retain_until,
                     metadata={
                         "message": archive.message[:100],
