@@ -4,10 +4,11 @@
 There, an entry point is a tasks file that others take alone (tasks_from); the one named `outputs` is none: its options
 are the variables that the role gives to others.
 
-docs/controles.md comes from the catalogue of recommendations, roles/hardening/files/controls.yml.
+docs/controles.md comes from the catalogue of recommendations, roles/hardening/files/controls.yml; docs/variables.md
+from the specs of each profile's roles, and from what profiles.yml and variables.yml of the registry say.
 
-``--check`` changes nothing and exits 1 when a README, or a default of defaults/main.yml, differs from the specs, or
-docs/controles.md from the catalogue.
+``--check`` changes nothing and exits 1 when a README, or a default of defaults/main.yml, differs from the specs, or a
+page of docs/ from what it is made of.
 """
 
 from __future__ import annotations
@@ -20,8 +21,14 @@ from typing import Any
 import yaml
 
 TOP = Path(__file__).parents[1]
+sys.path.insert(0, str(TOP / "collections"))
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles, variables
+
 CATALOGUE = TOP / "roles" / "hardening" / "files" / "controls.yml"
 CONTROLS = TOP / "docs" / "controles.md"
+VARIABLES = TOP / "docs" / "variables.md"
+REGISTRY = profiles.FILE.with_name("variables.yml")
 LEVELS = ("minimal", "intermediary", "enhanced", "high")
 STATUSES = {"automatise": "automatisée", "manuel": "à attester", "sans_objet": "sans objet"}
 
@@ -56,6 +63,7 @@ def _rows(options: dict[str, Any], prefix: str = "") -> list[str]:
     rows = []
     for name, spec in options.items():
         default = "required" if spec.get("required") else f"`{spec['default']!r}`" if "default" in spec else "–"
+        default = default.replace("|", "\\|")
         choices = f" One of: {', '.join(f'`{choice}`' for choice in spec['choices'])}." if "choices" in spec else ""
         description = markdown(_text(spec["description"])).replace("|", "\\|")
         rows.append(f"| `{prefix}{name}` | {_kind(spec)} | {default} | {description}{choices} |")
@@ -166,6 +174,93 @@ def controls_page(catalogue: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+EVERYWHERE = ("base", "hardening", "access", "audit_agent", "firewall")
+SAVED = "backup_client"
+
+
+def _needed(title: str, introduction: str, wanted: list[variables.Need]) -> list[str]:
+    lines = [f"## {title}", "", introduction, ""]
+    if not wanted:
+        return [*lines, "Rien de plus.", ""]
+    lines += ["| variable | type | d'office | ce que c'est | rôle |", "|---|---|---|---|---|"]
+    for need in sorted(wanted, key=lambda one: (not one.required, one.role, one.name)):
+        [row, *inside] = _rows({need.name: dict(need.spec)})
+        name, kind, default, meaning = row.removesuffix(" |").split(" | ", 3)
+        if need.spec.get("required"):
+            default = "**à donner**" if need.required else "selon la machine"
+        if inside:
+            meaning += " Fields: " + ", ".join(f"`{one.split('`')[1].partition('.')[2]}`" for one in inside) + "."
+        lines.append(f"{name} | {kind} | {default} | {meaning} | `{need.role}` |")
+    return [*lines, ""]
+
+
+def _profile_words(profile: profiles.Profile) -> str:
+    words = [f"Groupe `{profile.name}`"]
+    words += [f"déployé après {', '.join(profile.attend)}"] if profile.attend else []
+    words += ["décrit par les fichiers des communes"] if profile.commune else []
+    words += [f"demandé par le service {' ou '.join(profile.services)}"] if profile.services else []
+    words += ["sauvegardé"] if profile.sauvegarde else []
+    words += ["banc d'essai seulement"] if profile.banc else []
+    return " ; ".join(words) + "."
+
+
+def variables_page() -> str:
+    """What an inventory may say, profile by profile, as a French page; roles' own texts are English."""
+    known = yaml.safe_load(REGISTRY.read_text())
+    lines = [
+        "# Les variables de l'inventaire",
+        "",
+        "Ce qu'un environnement doit donner, et ce qu'il peut régler. `inventories/example` le montre rempli. Les",
+        "textes des rôles sont en anglais, ceux de leurs spécifications ; `roles/<rôle>/README.md` a le détail des",
+        "champs, et ce que règlent les rôles qu'ils emploient (`nginx_tls`, `pki_client`, `postgresql`).",
+        "",
+        "Une variable se donne dans `group_vars/all.yml`, dans `group_vars/<profil>.yml`, ou sur la ligne de la",
+        "machine dans `servers.yml`. Ce qui relie les machines entre elles (passerelle, porte de la salle d'archives,",
+        "nœuds, serveurs, clients des sauvegardes, communes servies) n'est pas une variable : les groupes le disent.",
+        "",
+        "## Fichiers à fournir",
+        "",
+        "`<état>` est `creatic_home` : `~/.local/share/creatic/<environnement>` d'office.",
+        "",
+        "| fichier | ce qu'on y met |",
+        "|---|---|",
+        *(f"| `{one['fichier']}` | {_text(one['dit'])} |" for one in known["fichiers"]),
+        "",
+        "## Variables d'environnement du poste de commande",
+        "",
+        "| variable | ce que c'est |",
+        "|---|---|",
+        *(f"| `{name}` | {text} |" for name, text in known["environnement"].items()),
+        "",
+        "## Variables du groupement",
+        "",
+        "| variable | où | à donner | ce que c'est | exemple |",
+        "|---|---|---|---|---|",
+    ]
+    for name, one in known["variables"].items():
+        must = "**oui**" if one.get("obligatoire") else one.get("condition", "non")
+        example = f"`{one['exemple']}`" if "exemple" in one else ""
+        lines.append(
+            f"| `{name}` | {one['ou']} | {must} | {_text(one['dit'])} | {example.replace('|', chr(92) + '|')} |"
+        )
+    lines += ["", "L'inventaire calcule lui-même, et personne n'écrit :", ""]
+    lines += [f"- `{name}` : {text}" for name, text in known["calculees"].items()]
+    lines += ["", "Au banc d'essai seulement :", ""]
+    lines += [f"- `{name}` : {text}" for name, text in known["essai"].items()]
+    lines.append("")
+    common = {need.name: need for need in variables.needs(TOP, "backup_server") if need.role in EVERYWHERE}
+    lines += _needed("Toutes les machines Debian", f"Rôles {', '.join(EVERYWHERE)}.", list(common.values()))
+    saved = {need.name: need for name in profiles.marked("sauvegarde") for need in variables.needs(TOP, name)}
+    told = [need for need in saved.values() if need.role == SAVED]
+    lines += _needed("Machines sauvegardées", f"Profils {', '.join(profiles.marked('sauvegarde'))}.", told)
+    for name, profile in profiles.load().items():
+        if (TOP / "playbooks" / "profiles" / f"{name}.yml").is_file() and name != "hardening":
+            own = [need for need in variables.needs(TOP, name) if need.role not in (*EVERYWHERE, SAVED)]
+            lines += _needed(f"Profil {name}", _profile_words(profile), own)
+    lines.append("Écrit par `scripts/role_docs.py` d'après les spécifications des rôles et le registre.")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     check = "--check" in sys.argv[1:]
     errors: list[str] = []
@@ -177,11 +272,14 @@ def main() -> int:
             target.write_text(wanted)
         elif not target.exists() or target.read_text() != wanted:
             errors.append(f"{role.name}: README.md is not what the specs say: run scripts/role_docs.py")
-    page = controls_page(yaml.safe_load(CATALOGUE.read_text()))
-    if not check:
-        CONTROLS.write_text(page)
-    elif not CONTROLS.exists() or CONTROLS.read_text() != page:
-        errors.append("docs/controles.md is not what the catalogue says: run scripts/role_docs.py")
+    for target, wanted, source in (
+        (CONTROLS, controls_page(yaml.safe_load(CATALOGUE.read_text())), "the catalogue"),
+        (VARIABLES, variables_page(), "the specs"),
+    ):
+        if not check:
+            target.write_text(wanted)
+        elif not target.exists() or target.read_text() != wanted:
+            errors.append(f"docs/{target.name} is not what {source} says: run scripts/role_docs.py")
     for role in sorted(TOP.glob("roles/*/tasks")):
         if not (role.parent / "meta" / "argument_specs.yml").exists():
             errors.append(f"{role.parent.name}: no meta/argument_specs.yml")

@@ -9,6 +9,7 @@ rest. Nothing is run: what a lookup would make on the control node (passwords) s
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hmac
 import json
 import os
@@ -29,6 +30,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection 
     Tree,
     providers_files,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.variables import Use, options, uses
 
 # Given machine by machine, in servers.yml.
 _BY_MACHINE = ("creatic_names", "creatic_zone", "archive_node_devices", "encrypted_raid_volumes")
@@ -114,16 +116,6 @@ class Lack:
     profile: str
     name: str
     text: str
-
-
-@dataclass(frozen=True)
-class Use:
-    """A role as a profile calls it: its entry point, what the playbook gives it, on what condition."""
-
-    role: str
-    entry: str
-    given: Mapping[str, Any]
-    when: tuple[Any, ...]
 
 
 class Needs:
@@ -257,15 +249,15 @@ class Needs:
     def _lacking(self, profile: str, variables: Mapping[str, Any]) -> Iterator[Lack]:
         from ansible.errors import AnsibleError
 
-        uses = self._uses(profile)
+        called = self._uses(profile)
         defaults: dict[str, Any] = {}
-        for use in uses:
+        for use in called:
             defaults |= self._defaults(use.role)
-        for use in uses:
+        for use in called:
             known = defaults | dict(variables) | dict(use.given)
             if not self._wanted(use, known):
                 continue
-            for name, option in self._options(use).items():
+            for name, option in self._options(use.role, use.entry).items():
                 if name not in use.given and name not in variables:
                     if option.get("required"):
                         yield Lack(profile, name, "")
@@ -273,19 +265,19 @@ class Needs:
                 try:
                     value = self._template(known, name)
                 except AnsibleError as error:
-                    yield from self._refused(profile, name, str(error), uses)
+                    yield from self._refused(profile, name, str(error), called)
                 else:
                     yield from (Lack(profile, name, text) for text in _judged(name, option, value))
                     if name not in use.given and option.get("elements") == "path":  # of the control node
                         absent = [file for file in value if not Path(file).expanduser().is_file()]
                         yield from (Lack(profile, name, f"{_ABSENT}{file} est introuvable") for file in absent)
 
-    def _refused(self, profile: str, name: str, error: str, uses: Sequence[Use]) -> Iterator[Lack]:
+    def _refused(self, profile: str, name: str, error: str, called: Sequence[Use]) -> Iterator[Lack]:
         """Say what an expression lacks, unless a run alone can know it."""
         found = _UNDEFINED.search(error)
         if found:
             lacking = found[1]
-            given = any(lacking.startswith((f"{use.role}_", f"__{use.role}_")) for use in uses)
+            given = any(lacking.startswith((f"{use.role}_", f"__{use.role}_")) for use in called)
             if lacking not in _RUN_ONLY and not given:
                 yield Lack(profile, lacking, "")
         elif found := _NO_ATTRIBUTE.search(error):
@@ -309,35 +301,14 @@ class Needs:
 
     @cache  # noqa: B019 - one object a run
     def _uses(self, profile: str) -> list[Use]:
-        tasks = yaml.safe_load((self.tree.top / f"playbooks/profiles/{profile}.yml").read_text(encoding="utf-8"))
-        return list(self._walk(tasks, {}, ()))
-
-    def _walk(self, tasks: Sequence[Any], scope: dict[str, Any], when: tuple[Any, ...]) -> Iterator[Use]:
-        for task in tasks:
-            inner = scope | {name: _trusted(value) for name, value in task.get("vars", {}).items()}
-            conditions = task.get("when", [])
-            under = when + tuple(conditions if isinstance(conditions, list) else [conditions])
-            for word in ("import_role", "include_role"):
-                called = task.get(f"ansible.builtin.{word}")
-                if called:
-                    yield Use(called["name"], called.get("tasks_from", "main"), inner, under)
-            for word in ("import_tasks", "include_tasks"):
-                file = task.get(f"ansible.builtin.{word}")
-                if file:
-                    text = (self.tree.top / "playbooks/profiles" / str(file)).read_text(encoding="utf-8")
-                    yield from self._walk(yaml.safe_load(text), inner, under)
-            yield from self._walk(task.get("block", []), inner, under)
-
-    def _options(self, use: Use) -> dict[str, Any]:
-        specs = self._specs(use.role)
-        options: dict[str, Any] = specs.get(use.entry, {}).get("options", {})
-        return options
+        return [
+            dataclasses.replace(use, given={name: _trusted(value) for name, value in use.given.items()})
+            for use in uses(self.tree.top, profile)
+        ]
 
     @cache  # noqa: B019 - one object a run
-    def _specs(self, role: str) -> dict[str, Any]:
-        text = (self.tree.top / f"roles/{role}/meta/argument_specs.yml").read_text(encoding="utf-8")
-        specs: dict[str, Any] = yaml.safe_load(text)["argument_specs"]
-        return specs
+    def _options(self, role: str, entry: str) -> dict[str, dict[str, Any]]:
+        return options(self.tree.top, role, entry)
 
     @cache  # noqa: B019 - one object a run
     def _defaults(self, role: str) -> dict[str, Any]:
