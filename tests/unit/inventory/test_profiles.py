@@ -68,12 +68,11 @@ def test_audits_drills_and_benches_follow_the_data() -> None:
 
 @pytest.mark.parametrize("file", sorted((REPO / "playbooks").rglob("*.yml")), ids=lambda file: file.name)
 def test_no_playbook_holds_a_list_of_profiles(file: Path) -> None:
-    """Those of the lab alone, and what leaves out the machines of communes, apart."""
     text = file.read_text(encoding="utf-8")
     names = "|".join(profiles.load())
     held = re.findall(rf"^ *(?:- )?hosts: (?:{names})(?::(?:{names}))+$", text, re.MULTILINE)
     held += re.findall(rf"\['(?:{names})'(?:,\s*'(?:{names})')+\]", text)
-    assert held == ([] if file.name != "open_disks.yml" else ["  hosts: archive_node:encrypted_raid"])
+    assert held == []
 
 
 @pytest.mark.parametrize(

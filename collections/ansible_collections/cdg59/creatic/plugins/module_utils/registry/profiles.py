@@ -15,7 +15,7 @@ import yaml
 FILE = Path(__file__).with_name("profiles.yml")
 BENCH = "banc"
 """Group of all test benches."""
-TRAITS = ("a_part", "commune", "sauvegarde", "archive", "audit", "tdt", "banc")
+TRAITS = ("a_part", "commune", "sauvegarde", "archive", "audit", "tdt", "disques", "banc")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Profile:
     archive: bool = False
     audit: bool = False
     tdt: bool = False
+    disques: bool = False
     variables: Mapping[str, Any] = field(default_factory=dict)
     banc: bool = False
 
