@@ -118,6 +118,12 @@ def _communes() -> list[groupement.Commune]:
         raise Exit(str(error), code=1) from None
 
 
+def _check_communes(wanted: list[str]) -> None:
+    known = sorted(commune.slug for commune in _communes())
+    if unknown := [slug for slug in wanted if slug not in known]:
+        raise Exit(f"Commune inconnue : {', '.join(unknown)}. Connues : {', '.join(known)}", code=2)
+
+
 def _playbook(context: Context, name: str, *arguments: str, env: dict[str, str] | None = None) -> bool:
     command = ["ansible-playbook", "-i", str(_inventory()), f"playbooks/{name}", *arguments]
     with context.cd(str(TOP)):
@@ -263,12 +269,9 @@ def commune_check(context: Context) -> None:
 )
 def rollout(context: Context, communes: str, limit: str = "") -> None:
     """Déploie des communes jusqu'à la preuve : un acte transmis, l'ARActe reçu."""
-    known = {commune.slug: commune for commune in _communes()}
     wanted = [] if communes == "toutes" else [slug.strip() for slug in communes.split(",") if slug.strip()]
-    unknown = [slug for slug in wanted if slug not in known]
-    if unknown:
-        raise Exit(f"Commune inconnue : {', '.join(unknown)}. Connues : {', '.join(sorted(known))}", code=2)
-    _checked(wanted or list(known))
+    _check_communes(wanted)
+    _checked(wanted or [commune.slug for commune in _communes()])
     patterns = [",".join(f"commune_{slug.replace('-', '_')}" for slug in wanted), limit and f"&{limit}"]
     arguments = ["--limit", ",".join(filter(None, patterns)).removeprefix("&")] if any(patterns) else []
     run_id = evidence_store.new_run_id()
@@ -455,6 +458,8 @@ def archive_patch_(context: Context, redemarrer: bool = False) -> None:
         raise Exit(
             "La salle n'est pas entièrement à jour : corrigez, puis relancez, les nœuds faits ne le sont plus.", 1
         )
+    if not done:
+        raise Exit("Cet environnement n'a pas de salle d'archives (groupe archive_node) : rien n'est à jour.", code=2)
     print("\n".join(archive_patch.lines(evidence_store.read_json(done[-1] / archive_patch.RESULTS))))
     print(f"Salle à jour. Preuve : {done[-1] / 'rapport.html'}")
 
@@ -607,6 +612,7 @@ def archive_recover(context: Context, archive: list[str]) -> None:
 @task(name="acte", positional=["commune"], help={"commune": "nom du fichier de la commune"})
 def archive_act(context: Context, commune: str) -> None:
     """Verse les actes acquittés d'une commune, puis montre que le dernier revient octet pour octet."""
+    _check_communes([commune])
     _must(_on_connector(context, commune, "tdt-connector", "verser", "--tous"), "Versement")
     _must(_on_connector(context, commune, "tdt-connector", "restituer", "--dernier"), "Restitution")
 
@@ -688,7 +694,8 @@ def backup_status(context: Context) -> None:
         done = context.run(shlex.join([*command, "-a", "creatic-depots etat"]), hide=True, warn=True)
     start = done.stdout.find("[") if done else -1
     if start < 0:
-        _aside(done.stderr.strip())
+        if done.stderr.strip():
+            _aside(done.stderr.strip())
         raise Exit("Le serveur de sauvegarde ne répond pas, ou n'est pas déployé.", code=2)
     table = Table(box=box.SIMPLE, header_style="bold")
     for title in ("Machine", "Dernière sauvegarde", "Taille", "Relue le", "Dernier exercice", "État"):

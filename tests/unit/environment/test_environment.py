@@ -233,7 +233,7 @@ def test_a_name_that_cannot_be_read_is_told(top: Path, tmp_path: Path, content: 
 def test_a_state_that_cannot_serve_is_told(top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, home = top / "inventories" / "production", tmp_path / "etat"
     home.write_text("")
-    with pytest.raises(EnvironmentRefused, match="ce dossier d'état ne peut pas servir"):
+    with pytest.raises(EnvironmentRefused, match="etat ne peut pas servir de dossier d'état"):
         environment.claim(home, "production", folder)
     home.unlink()
     (home / "pki").mkdir(parents=True)

@@ -55,8 +55,8 @@ def test_nothing_that_a_profile_must_be_told_is_missing(example: dict[str, Any],
     wanted = [need.name for need in variables.needs(REPO, profile) if need.required] + always
     server = [] if profiles.load()[profile].commune else ["creatic_names"]
     for host in example[profile]["hosts"]:
-        variables = example["_meta"]["hostvars"][host]
-        assert [name for name in (*wanted, *server, "ansible_host") if name not in variables] == [], host
+        told = example["_meta"]["hostvars"][host]
+        assert [name for name in (*wanted, *server, "ansible_host") if name not in told] == [], host
 
 
 def test_its_machines_are_wired(example: dict[str, Any]) -> None:

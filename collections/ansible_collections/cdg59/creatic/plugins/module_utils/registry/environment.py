@@ -118,8 +118,8 @@ def choose(top: Path, folder: str) -> Environment:
             new.replace(link)
     except OSError as error:
         raise EnvironmentRefused(
-            f"Le choix ne peut pas être écrit dans {top} ({os.strerror(error.errno or 0)}). À faire : lancez cette "
-            f"commande sous le compte à qui est ce dossier, ou exportez {VARIABLE}."
+            f"Le choix ne peut pas être écrit dans {top}. À faire : lancez cette commande sous le compte à qui est ce "
+            f"dossier, ou exportez {VARIABLE}."
         ) from error
     return found
 
@@ -171,10 +171,10 @@ def claim(home: Path, name: str, folder: Path, write: bool = True) -> str:
         return ""
     except PermissionError:
         raise EnvironmentRefused(closed(home)) from None
-    except OSError as error:
+    except OSError:
         raise EnvironmentRefused(
-            f"{home} : ce dossier d'état ne peut pas servir ({os.strerror(error.errno or 0)}). À faire : vérifiez la "
-            "variable CREATIC_HOME, et la place sur le disque."
+            f"{home} ne peut pas servir de dossier d'état. À faire : vérifiez la variable CREATIC_HOME, que ce soit un "
+            "dossier, et la place sur le disque."
         ) from None
     except (ValueError, TypeError, KeyError):
         raise EnvironmentRefused(
