@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,24 @@ def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
         timeout=1800,
         **options,
     )
+
+
+def followed(*arguments: str, on_line: Callable[[str], None] = lambda _line: None) -> tuple[int, str]:
+    """Run a tool of the project's environment, its output followed line by line; gives its status and its output."""
+    process = subprocess.Popen(
+        arguments,
+        cwd=REPO,
+        env=ENVIRONMENT | {"PYTHONUNBUFFERED": "1"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        on_line(line)
+    return process.wait(timeout=60), "".join(seen)
 
 
 def _ssh(address: str) -> list[str]:

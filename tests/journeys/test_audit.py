@@ -16,7 +16,18 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.scap import PROFILES
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs
 
-from .conftest import ENVIRONMENT, HOME, REPO, command, cut_off, differences, on_host, state_of, wait_for_return
+from .conftest import (
+    ENVIRONMENT,
+    HOME,
+    REPO,
+    command,
+    cut_off,
+    differences,
+    followed,
+    on_host,
+    state_of,
+    wait_for_return,
+)
 
 PC, CONNECTOR, GATEWAY = "gondecourt-pc-secretariat", "gondecourt-connecteur", "versement"
 LEVELS = {PC: "intermediary", CONNECTOR: "intermediary", GATEWAY: "high"}
@@ -25,20 +36,7 @@ ADDRESSES = {PC: "10.59.2.10", CONNECTOR: "10.59.2.20"}
 
 def audit(*arguments: str, on_line: Callable[[str], None] = lambda _line: None) -> tuple[int, str]:
     """fab audit, its output followed line by line; gives its status and its output."""
-    process = subprocess.Popen(
-        ["fab", "audit", *arguments],
-        cwd=REPO,
-        env=ENVIRONMENT | {"PYTHONUNBUFFERED": "1"},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        on_line(line)
-    return process.wait(timeout=60), "".join(seen)
+    return followed("fab", "audit", *arguments, on_line=on_line)
 
 
 def results_of(folder: Path) -> dict[str, Any]:

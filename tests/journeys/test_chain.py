@@ -78,36 +78,34 @@ def test_its_servers_stop_and_restart_in_the_middle(ready: str) -> None:
     assert len(steps) == len(set(steps)), "each step once"
 
 
-@pytest.mark.chain
-def test_an_arrete_brought_to_the_parapheur_by_hand_arrives_too(ready: str) -> None:
-    lab = demo_chaine.Lab()
-    mark = time.strftime("%d%H%M%S")
-    reference = f"parapheur:essai-{mark}"
-    brought = lab.parapheur.deposit_act(
-        "karim.lefevre", circuit="arrete", reference=reference, objet=f"Circulation {mark}", numero=f"AR_{mark}",
-        date=time.strftime("%Y-%m-%d"), matiere="6.1",
-    )  # fmt: skip
+def brought_and_arrived(lab: demo_chaine.Lab, reference: str, content: bytes | None = None, **fields: str) -> int:
+    """Bring a document to the parapheur by hand, sign it and wait for the end of the chain; gives its dossier."""
+    date = time.strftime("%Y-%m-%d")
+    brought = lab.parapheur.deposit_act("karim.lefevre", content, reference=reference, date=date, **fields)
     assert brought.status == 201, brought.data
     demo_chaine.sign(lab, reference)
     demo_chaine.arrive(lab, reference)
+    return int(brought.json()["id"])
+
+
+@pytest.mark.chain
+def test_an_arrete_brought_to_the_parapheur_by_hand_arrives_too(ready: str) -> None:
+    lab, mark = demo_chaine.Lab(), time.strftime("%d%H%M%S")
+    reference = f"parapheur:essai-{mark}"
+    dossier = brought_and_arrived(
+        lab, reference, circuit="arrete", objet=f"Circulation {mark}", numero=f"AR_{mark}", matiere="6.1"
+    )
     assert re.fullmatch(rf"059-215902669-\d{{8}}-AR_{mark}-AR", lab.passerelle.track(reference)["tdt"]["id_acte"])
     filed = [one["label"] for one in lab.passerelle.filed(reference)]
     assert filed == [f"AR_{mark} - Circulation {mark}", f"AR_{mark} - ARActe"]
-    assert lab.parapheur.shown(brought.json()["id"])["etat"] == "acquitte"
+    assert lab.parapheur.shown(dossier)["etat"] == "acquitte"
 
 
 @pytest.mark.chain
 def test_a_flow_of_accounts_signed_in_the_parapheur_is_acknowledged_by_helios(ready: str) -> None:
-    lab = demo_chaine.Lab()
-    mark = time.strftime("%d%H%M%S")
+    lab, mark = demo_chaine.Lab(), time.strftime("%d%H%M%S")
     reference = f"parapheur:flux-{mark}"
-    brought = lab.parapheur.deposit_act(
-        "karim.lefevre", flow(mark), circuit="pes", reference=reference, objet=f"Bordereau {mark}", numero="",
-        date=time.strftime("%Y-%m-%d"),
-    )  # fmt: skip
-    assert brought.status == 201, brought.data
-    demo_chaine.sign(lab, reference)
-    demo_chaine.arrive(lab, reference)
+    dossier = brought_and_arrived(lab, reference, flow(mark), circuit="pes", objet=f"Bordereau {mark}", numero="")
     found = lab.passerelle.track(reference)
     assert re.fullmatch(r"PES-\d+-flux-[0-9a-f]{12}", found["tdt"]["id_acte"])
     folder = f"/var/lib/tdt-connector/acquittes/{found['tdt']['id_acte']}"
@@ -115,7 +113,7 @@ def test_a_flow_of_accounts_signed_in_the_parapheur_is_acknowledged_by_helios(re
     assert found["tdt"]["ar_acte"] in there
     assert found["signe"] in there
     assert lab.passerelle.filed(reference) == []
-    assert lab.parapheur.shown(brought.json()["id"])["etat"] == "acquitte"
+    assert lab.parapheur.shown(dossier)["etat"] == "acquitte"
 
 
 @pytest.mark.chain

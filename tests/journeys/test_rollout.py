@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs
 from lxml import etree, html
 
-from .conftest import ENVIRONMENT, HOME, REPO, command, cut_off, rollout, wait_for_return
+from .conftest import HOME, command, cut_off, followed, rollout, wait_for_return
 
 EVIDENCE = HOME / "evidence"
 PC, PC_ADDRESS = "gondecourt-pc-secretariat", "10.59.2.10"
@@ -68,22 +67,13 @@ def test_the_evidence_verifies(ready: str) -> None:
 
 
 def test_a_host_lost_in_the_middle_is_reported_the_others_finish_and_a_second_run_completes(ready: str) -> None:
-    process = subprocess.Popen(
-        ["fab", "rollout", "gondecourt,avesnes-les-aubert"],
-        cwd=REPO,
-        env=ENVIRONMENT | {"PYTHONUNBUFFERED": "1"},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+    status, output = followed(
+        "fab",
+        "rollout",
+        "gondecourt,avesnes-les-aubert",
+        on_line=lambda line: cut_off(PC_ADDRESS) if line.startswith("Déploiement") else None,
     )
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith("Déploiement"):
-            cut_off(PC_ADDRESS)
-    output = "".join(lines)
-    assert process.wait(60) != 0, output
+    assert status != 0, output
 
     report = reports(last_run())["gondecourt"]
     states = {host["nom"]: (host["etat"], host["prouve"]) for host in report["hotes"]}
