@@ -19,22 +19,13 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.lab.network import B
 
 from tests.patience import wait_for
 
+from .conftest import ssh
+
 HOSTS = [Host("essai-a", "10.59.250.1", ["alias.creatic.test"]), Host("essai-b", "10.59.250.2", packages=["tree"])]
 
 
 def make(ssh: Path, hosts: list[Host] = HOSTS, check: bool = False) -> Lab:
     return Lab("10.59.0.0/16", hosts, "creatic", ssh, check)
-
-
-def ssh(folder: Path, address: str, command: str) -> str:
-    options = ["-i", str(folder / "id_ed25519"), "-o", f"UserKnownHostsFile={folder / 'known_hosts'}"]
-    return subprocess.run(
-        ["ssh", *options, "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", f"creatic@{address}", command],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout
 
 
 def processes() -> list[int]:
@@ -64,15 +55,12 @@ def boots(folder: Path, address: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("the lab needs root")
-    folder = tmp_path_factory.mktemp("ssh")
-    make(folder).down()
+def folder(keys: Path) -> Iterator[Path]:
+    make(keys).down()
     assert traces() == []
     before = WATCHERS.read_text()
-    yield folder
-    make(folder).down()
+    yield keys
+    make(keys).down()
     assert WATCHERS.read_text() == before
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import platform
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
 
 from tests.patience import wait_for
 
+from .conftest import ssh
+
 ADDRESS = "10.59.250.3"
 
 
@@ -29,13 +30,6 @@ def make(ssh_dir: Path, memory: str = "768M", check: bool = False) -> Lab:
     return Lab("10.59.0.0/16", [machine], "creatic", ssh_dir, check)
 
 
-def ssh(folder: Path, command: str) -> str:
-    options = ["-i", str(folder / "id_ed25519"), "-o", f"UserKnownHostsFile={folder / 'known_hosts'}"]
-    options += ["-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=30"]
-    asked = ["ssh", *options, f"creatic@{ADDRESS}", command]
-    return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout
-
-
 def kernels() -> list[tuple[str, set[str]]]:
     """The machine's processes on this computer: account and the capabilities in force or at hand."""
     shown = Ground().podman("top", "creatic-essai-noyau", "huser", "capeff", "capprm").splitlines()[1:]
@@ -43,13 +37,10 @@ def kernels() -> list[tuple[str, set[str]]]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("the lab needs root")
-    folder = tmp_path_factory.mktemp("ssh")
-    make(folder).down()
-    yield folder
-    make(folder).down()
+def folder(keys: Path) -> Iterator[Path]:
+    make(keys).down()
+    yield keys
+    make(keys).down()
     assert not (STATE / "machines").exists()
 
 
@@ -58,17 +49,17 @@ def test_it_boots_a_kernel_of_its_own_and_is_reached_as_in_production(folder: Pa
     fresh.up()
     assert fresh.changes == ["essai-noyau"]
     make(folder).up()
-    answer = ssh(folder, "hostname; sudo -n id -u; systemctl is-system-running; uname -r").split()
+    answer = ssh(folder, ADDRESS, "hostname; sudo -n id -u; systemctl is-system-running; uname -r").split()
     assert answer[:3] == ["essai-noyau", "0", "running"]
     assert answer[3] != platform.release()
-    assert "apparmor" in ssh(folder, "cat /sys/kernel/security/lsm")
-    assert "Err:" not in ssh(folder, "sudo apt-get update 2>&1")
+    assert "apparmor" in ssh(folder, ADDRESS, "cat /sys/kernel/security/lsm")
+    assert "Err:" not in ssh(folder, ADDRESS, "sudo apt-get update 2>&1")
 
 
 def test_it_has_the_disks_asked_for(folder: Path) -> None:
-    sizes = ssh(folder, "lsblk --bytes --nodeps --noheadings --output SIZE").split()
+    sizes = ssh(folder, ADDRESS, "lsblk --bytes --nodeps --noheadings --output SIZE").split()
     assert [int(size) >> 20 for size in sizes[1:]] == [64, 1024, 256]
-    assert ssh(folder, "findmnt -n -o SOURCE,FSTYPE /var/log").split() == ["/dev/ubdd", "ext4"]
+    assert ssh(folder, ADDRESS, "findmnt -n -o SOURCE,FSTYPE /var/log").split() == ["/dev/ubdd", "ext4"]
 
 
 def test_its_kernel_runs_under_an_account_without_rights(folder: Path) -> None:
@@ -85,7 +76,7 @@ def test_a_second_up_changes_nothing(folder: Path) -> None:
 
 
 def test_a_killed_machine_comes_back_with_its_disks_and_key(folder: Path) -> None:
-    ssh(folder, "touch ~/avant; sync")
+    ssh(folder, ADDRESS, "touch ~/avant; sync")
     os.kill(Ground().containers()["creatic-essai-noyau"]["Pid"], signal.SIGKILL)
     wait_for(
         lambda: Ground().containers()["creatic-essai-noyau"]["State"] != "running",
@@ -95,7 +86,7 @@ def test_a_killed_machine_comes_back_with_its_disks_and_key(folder: Path) -> Non
     again = make(folder)
     again.up()
     assert again.changes == ["essai-noyau"]
-    assert ssh(folder, "ls ~").split() == ["avant"]
+    assert ssh(folder, ADDRESS, "ls ~").split() == ["avant"]
 
 
 def test_a_machine_that_does_not_boot_leaves_its_serial_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
