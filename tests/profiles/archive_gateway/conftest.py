@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from sae.versement.seda import NAMESPACE
 
-from tests.profiles.archive_node.conftest import Node, all_nodes
+from tests.profiles.archive_node.conftest import Node, all_nodes, issued
 from tests.unit.archive_gateway import gateway_harness as sips
 
 TOP = Path(__file__).parents[3]
@@ -35,24 +35,6 @@ SIRENS = {
 NAMES = {"gondecourt": "Connecteur - Commune de Gondecourt", "la-madeleine": "Connecteur - Commune de La Madeleine"}
 AGENCY = "sae-cdg59"
 _N = f"{{{NAMESPACE}}}"
-
-
-def issue(home: Path, name: str, profile: str, common_name: str, siren: str) -> Path:
-    """Folder of a certificate issued by the lab's authority: key.pem, cert.pem, chain.pem, fullchain.pem."""
-    wanted = {
-        "dir": str(home / "pki"),
-        "certificates_dir": str(home / "certificats-essai"),
-        "certificates": [
-            {"name": name, "profile": profile, "common_name": common_name, "organization": "Groupement Cre@tic",
-             "siren": siren},
-        ],
-    }  # fmt: skip
-    subprocess.run(
-        ["ansible", "-i", "localhost,", "-c", "local", "localhost", "-m", "cdg59.creatic.pki_ca",
-         "-a", json.dumps(wanted), "-e", "ansible_become=false"],
-        cwd=TOP, capture_output=True, check=True,
-    )  # fmt: skip
-    return home / "certificats-essai" / name / "current"
 
 
 @dataclass
@@ -103,7 +85,9 @@ class Gateway:
 
     def certificate(self, holder: str) -> Path:
         """Folder of somebody's certificate."""
-        return issue(self.home, f"versant-{holder}", "client", NAMES.get(holder, f"Versement {holder}"), SIRENS[holder])
+        return issued(
+            self.home, f"versant-{holder}", "client", NAMES.get(holder, f"Versement {holder}"), SIRENS[holder]
+        )
 
     def _pool(self, holder: str) -> urllib3.HTTPSConnectionPool:
         if holder not in self._pools:

@@ -19,8 +19,8 @@ import pytest
 from testinfra.host import Host
 
 from tests.patience import wait_for
-from tests.profiles.archive_gateway.conftest import AGENCY, TOP, Gateway, issue, own_files
-from tests.profiles.archive_node.conftest import Node
+from tests.profiles.archive_gateway.conftest import AGENCY, TOP, Gateway, own_files
+from tests.profiles.archive_node.conftest import Node, issued
 from tests.profiles.services import exposure
 from tests.unit.archive_gateway import gateway_harness as sips
 from tests.unit.archive_proof.public_tools import BAGIT, OCFL, install, run
@@ -533,7 +533,7 @@ class Agents:
 
     def sign(self, document: str, name: str) -> bytes:
         """A detached CMS signature."""
-        desk = issue(self.gateway.home, name.replace(" ", "-").lower(), "signature", name, "285900015")
+        desk = issued(self.gateway.home, name.replace(" ", "-").lower(), "signature", name, "285900015")
         done = subprocess.run(
             ["openssl", "cms", "-sign", "-binary", "-outform", "DER", "-signer", desk / "cert.pem",
              "-inkey", desk / "key.pem", "-certfile", desk / "chain.pem"],

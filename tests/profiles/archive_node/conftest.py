@@ -126,6 +126,26 @@ def nodes(request: pytest.FixtureRequest) -> list[Node]:
     return all_nodes(request.config.getoption("--environment"))
 
 
+def issued(
+    home: Path, name: str, profile: str, common_name: str, siren: str, organization: str = "Groupement Cre@tic"
+) -> Path:
+    """Folder of a certificate issued by the lab's authority: key.pem, cert.pem, chain.pem, fullchain.pem."""
+    wanted = {
+        "dir": str(home / "pki"),
+        "certificates_dir": str(home / "certificats-essai"),
+        "certificates": [
+            {"name": name, "profile": profile, "common_name": common_name, "organization": organization,
+             "siren": siren},
+        ],
+    }  # fmt: skip
+    subprocess.run(
+        ["ansible", "-i", "localhost,", "-c", "local", "localhost", "-m", "cdg59.creatic.pki_ca",
+         "-a", json.dumps(wanted), "-e", "ansible_become=false"],
+        cwd=TOP, capture_output=True, check=True,
+    )  # fmt: skip
+    return home / "certificats-essai" / name / "current"
+
+
 @pytest.fixture(scope="session")
 def client_certificate() -> Callable[[str], str]:
     """Issues a client certificate of the groupement's authority; gives its chain and key, PEM. Lab only."""
@@ -133,20 +153,7 @@ def client_certificate() -> Callable[[str], str]:
     def issue(common_name: str) -> str:
         home = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"
         name = f"essai-{hashlib.sha256(common_name.encode()).hexdigest()[:8]}"
-        wanted = {
-            "dir": str(home / "pki"),
-            "certificates_dir": str(home / "certificats-essai"),
-            "certificates": [
-                {"name": name, "profile": "client", "common_name": common_name, "organization": "Essai",
-                 "siren": "215902669"},
-            ],
-        }  # fmt: skip
-        subprocess.run(
-            ["ansible", "-i", "localhost,", "-c", "local", "localhost", "-m", "cdg59.creatic.pki_ca",
-             "-a", json.dumps(wanted), "-e", "ansible_become=false"],
-            cwd=TOP, capture_output=True, check=True,
-        )  # fmt: skip
-        folder = home / "certificats-essai" / name / "current"
+        folder = issued(home, name, "client", common_name, "215902669", "Essai")
         return (folder / "fullchain.pem").read_text() + (folder / "key.pem").read_text()
 
     return issue

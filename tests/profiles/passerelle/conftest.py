@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 from tdt_connector.proof import test_pdf as make_pdf
 
 from tests.patience import wait_for
-from tests.profiles.archive_gateway.conftest import issue
+from tests.profiles.archive_node.conftest import issued
 from tests.profiles.ged.conftest import Store
 
 # Whose certificate: common name, SIREN.
@@ -51,7 +51,7 @@ class Passerelle:
         shown: dict[str, Any] = {}
         if who:
             common_name, siren = HOLDERS[who]
-            folder = issue(self.home, f"essai-{who}", "client", common_name, siren)
+            folder = issued(self.home, f"essai-{who}", "client", common_name, siren)
             shown = {"cert_file": str(folder / "fullchain.pem"), "key_file": str(folder / "key.pem")}
         pool = urllib3.HTTPSConnectionPool(
             self.address, 443, server_hostname=self.name, assert_hostname=self.name, retries=False, timeout=60,
