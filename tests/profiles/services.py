@@ -43,3 +43,11 @@ def memory(host: Host, accounts: str, but: str = " ") -> list[float]:
         "awk '/^Pss:/ {print $2}' /proc/$pid/smaps_rollup || true; done"  # some end meanwhile
     )
     return [int(line) / 1024 for line in as_root(host, script).splitlines()]
+
+
+def there_and_closed(host: Host, path: str) -> bool:
+    """Whether a path exists and another account cannot read it."""
+    with host.sudo():
+        there = host.run(f"test -e {path}").succeeded
+    with host.sudo("nobody"):
+        return bool(there and host.run(f"test -r {path}").failed)

@@ -30,7 +30,7 @@ from tests.profiles.deliberations.conftest import (
     signed,
     token,
 )
-from tests.profiles.services import exposure, listening, memory
+from tests.profiles.services import exposure, listening, memory, there_and_closed
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -72,10 +72,7 @@ def test_plone_reaches_no_network(host: Host) -> None:
 
 def test_secrets_are_closed_to_other_accounts(host: Host) -> None:
     for path in ("/etc/plone/admin", "/var/lib/plone/version"):
-        with host.sudo():
-            assert host.run(f"test -e {path}").succeeded, path
-        with host.sudo("nobody"):
-            assert host.run(f"test -r {path}").failed, path
+        assert there_and_closed(host, path), path
     with host.sudo("plone"):
         assert host.run("test -r /etc/plone/admin").failed
     with host.sudo("www-data"):

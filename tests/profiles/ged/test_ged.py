@@ -12,7 +12,7 @@ from testinfra.host import Host
 
 from tests.patience import wait_for
 from tests.profiles.ged.conftest import CHANGE, JSON, Document, Store
-from tests.profiles.services import exposure, listening, memory
+from tests.profiles.services import exposure, listening, memory, there_and_closed
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -43,10 +43,7 @@ def test_services_are_sandboxed(host: Host, unit: str) -> None:
 
 def test_secrets_are_closed_to_other_accounts(host: Host) -> None:
     for path in ("/etc/mayan/admin", "/var/lib/mayan/media/system/SECRET_KEY", "/run/mayan-queue/redis.sock"):
-        with host.sudo():
-            assert host.run(f"test -e {path}").succeeded, path
-        with host.sudo("nobody"):
-            assert host.run(f"test -r {path}").failed, path
+        assert there_and_closed(host, path), path
     with host.sudo("www-data"):
         assert host.run("psql -h /run/postgresql -U mayan mayan -c 'SELECT 1'").failed
 
