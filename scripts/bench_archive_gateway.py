@@ -22,9 +22,9 @@ TOP = Path(__file__).resolve().parents[1]
 for folder in ("", "collections/ansible_collections/cdg59/creatic/agents", "roles/archive_gateway/files"):
     sys.path.insert(0, str(TOP / folder))
 
-from tests.profiles.archive_gateway.conftest import AGENCY, SIRENS, Gateway
-from tests.unit.archive_gateway.gateway_harness import GONDECOURT, PDF, FakeClamd, sip
-from tests.unit.archive_gateway.gateway_harness import Gateway as Alone
+from testbed.archive_gateway import AGENCY, SIRENS, Gateway
+from testbed.sae import GONDECOURT, PDF, FakeClamd, sip
+from testbed.sae import Gateway as Alone
 
 SIZES = {"10 ko": (10_000, 30), "1 Mo": (1_000_000, 10), "100 Mo": (100_000_000, 2)}
 HOME = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"

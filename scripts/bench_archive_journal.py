@@ -22,7 +22,7 @@ from sae.journal.seal import Sealer, seal_of
 from sae.journal.verify import make_proof, verify_folder, verify_proof
 from sae.store import FileStore
 
-from tests.unit.archive_proof.authority import Authority
+from testbed.authority import Authority
 
 DURABLE = 500  # events appended one by one, each on disk
 

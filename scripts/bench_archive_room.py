@@ -27,7 +27,7 @@ for folder in (
 ):
     sys.path.insert(0, str(TOP / folder))
 
-from tests.journeys.archive_client import (
+from testbed.archive_room import (
     ADDRESSES,
     AS_GATEWAY,
     ROOM,
@@ -40,7 +40,7 @@ from tests.journeys.archive_client import (
     place,
     whole,
 )
-from tests.journeys.conftest import ENVIRONMENT, REPO, command
+from testbed.control_node import ENVIRONMENT, REPO, command
 
 SIZES = {"10 ko": 10_000, "1 Mo": 1_000_000, "100 Mo": 100_000_000}
 IDLE_S = 30

@@ -22,7 +22,7 @@ TOP = Path(__file__).resolve().parents[1]
 for folder in ("", "collections"):
     sys.path.insert(0, str(TOP / folder))
 
-from tests.journeys.conftest import HOME
+from testbed.control_node import HOME
 
 SERVER, DAYS = "10.59.0.50", 10
 AWAY = "/srv/sauvegardes/.mesure"

@@ -29,7 +29,7 @@ sys.path.insert(0, str(TOP / "roles" / "tdt_simulator" / "files"))
 from tdt_connector.client import Client
 from tdt_connector.config import Delays
 
-from tests.unit.tdt_connector.connector_harness import Authority, Commune, platform
+from testbed.connector import Authority, Commune, platform
 
 STATUS_DELAY = 1.0  # seconds between two statuses at the TdT, as in the lab
 

@@ -20,7 +20,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TOP), str(TOP / "collections")]
 
-from tests.profiles.deliberations.conftest import HTML, Site
+from testbed.deliberations import HTML, Site
 
 PAGES = ("/", "/gondecourt/decisions", "/gondecourt/publications", "/la-madeleine/publications")
 ROUNDS = 10

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 TOP = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TOP), str(TOP / "collections"), str(TOP / "roles/signature/files")]
+sys.path[:0] = [str(TOP), str(TOP / "collections")]
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged, mayan_config, parapheur
 
-from tests.profiles.ged.conftest import Store
-from tests.profiles.parapheur.conftest import Parapheur
+from testbed.ged import Store
+from testbed.parapheur import Parapheur
 
 
 def commune(number: int) -> dict[str, Any]:

@@ -24,17 +24,17 @@ sys.path.append(str(TOP / "collections/ansible_collections/cdg59/creatic/agents"
 from passerelle.config import Commune, Config
 from passerelle.queue import Queue
 
-from tests.unit.passerelle import database, passerelle_harness
-from tests.unit.passerelle.passerelle_harness import ALL, FINISHED, FakeConnector, World
-from tests.unit.tdt_connector.connector_harness import Authority
+from testbed import chain, database
+from testbed.chain import ALL, FINISHED, FakeConnector, World
+from testbed.connector import Authority
 
 COMMUNES = {f"c{rank}": Commune(f"c{rank}", f"Commune {rank}", f"{215900000 + rank}", ALL) for rank in range(10)}
 
 
 def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    passerelle_harness.COMMUNES.clear()
-    passerelle_harness.COMMUNES.update(COMMUNES)
+    chain.COMMUNES.clear()
+    chain.COMMUNES.update(COMMUNES)
     with database.running() as server, tempfile.TemporaryDirectory() as folder:
         authority = Authority(Path(folder) / "pki", "essai")
         authority.issue("tdt", "server")

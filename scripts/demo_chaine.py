@@ -33,13 +33,13 @@ sys.path.append(str(TOP / "collections/ansible_collections/cdg59/creatic/agents"
 import testinfra
 import urllib3
 
-from tests.patience import wait_for
-from tests.profiles.commune_pc.test_signature import typing
-from tests.profiles.deliberations.conftest import HTML, MANAGER, MAYOR, Site
-from tests.profiles.deliberations.window import open_window
-from tests.profiles.ged.conftest import Store
-from tests.profiles.parapheur.conftest import Parapheur
-from tests.profiles.passerelle.conftest import Passerelle
+from testbed.commune_pc import typing
+from testbed.deliberations import HTML, MANAGER, MAYOR, Site
+from testbed.ged import Store
+from testbed.parapheur import Parapheur
+from testbed.passerelle import Passerelle
+from testbed.patience import wait_for
+from testbed.window import open_window
 
 INVENTORY = TOP / "inventories" / "lab"
 PC, CONNECTOR = "gondecourt-pc-secretariat", "gondecourt-connecteur"

@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.patience import wait_for
-
-REPO = Path(__file__).parents[2]
-HOME = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"
-# The project's tools on the lab, wherever pytest is called from.
-ENVIRONMENT = os.environ | {
-    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    "CREATIC_INVENTORY": "inventories/lab",
-}
-
-
-def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a tool of the project's environment, outputs together."""
-    return subprocess.run(
-        arguments,
-        cwd=REPO,
-        env=ENVIRONMENT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        timeout=1800,
-        **options,
-    )
+from testbed.control_node import ENVIRONMENT, HOME, REPO, command
+from testbed.patience import wait_for
 
 
 def followed(*arguments: str, on_line: Callable[[str], None] = lambda _line: None) -> tuple[int, str]:

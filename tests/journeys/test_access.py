@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.patience import allowed
+from testbed.control_node import HOME, REPO, command
+from testbed.patience import allowed
 
-from .conftest import HOME, REPO, command, on_host
+from .conftest import on_host
 
 CONNECTOR, OTHER_COMMUNE, PC = "10.59.2.20", "10.59.3.20", "10.59.2.10"
 SPEC = yaml.safe_load((REPO / "roles/access/meta/argument_specs.yml").read_text(encoding="utf-8"))

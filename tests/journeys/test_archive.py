@@ -8,10 +8,11 @@ import zlib
 
 import pytest
 
-from tests.patience import wait_for
+from testbed.archive_room import place
+from testbed.control_node import command
+from testbed.patience import wait_for
 
-from .archive_client import place
-from .conftest import command, on_host
+from .conftest import on_host
 
 GONDECOURT, AVESNES, VERSEMENT = "10.59.2.20", "10.59.3.20", "10.59.0.30"
 NODES = ("10.59.0.31", "10.59.0.32", "10.59.0.33")

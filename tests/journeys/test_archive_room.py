@@ -20,9 +20,7 @@ from typing import Any
 import pytest
 from sae.store import Retained
 
-from tests.patience import allowed, wait_for
-
-from .archive_client import (
+from testbed.archive_room import (
     ACCOUNT,
     ADDRESSES,
     AS_GATEWAY,
@@ -40,7 +38,10 @@ from .archive_client import (
     status,
     whole,
 )
-from .conftest import ENVIRONMENT, HOME, REPO, command, on_host
+from testbed.control_node import ENVIRONMENT, HOME, REPO, command
+from testbed.patience import allowed, wait_for
+
+from .conftest import on_host
 
 PATCH = ("ansible-playbook", "-i", "inventories/lab", "playbooks/journeys/patch_archive.yml")
 ENABLED = '$(systemctl list-unit-files "swift-*" --state=enabled --no-legend | cut -d" " -f1)'

@@ -16,18 +16,9 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.scap import PROFILES
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs
 
-from .conftest import (
-    ENVIRONMENT,
-    HOME,
-    REPO,
-    command,
-    cut_off,
-    differences,
-    followed,
-    on_host,
-    state_of,
-    wait_for_return,
-)
+from testbed.control_node import ENVIRONMENT, HOME, REPO, command
+
+from .conftest import cut_off, differences, followed, on_host, state_of, wait_for_return
 
 PC, CONNECTOR, GATEWAY = "gondecourt-pc-secretariat", "gondecourt-connecteur", "versement"
 LEVELS = {PC: "intermediary", CONNECTOR: "intermediary", GATEWAY: "high"}

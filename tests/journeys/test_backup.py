@@ -11,7 +11,9 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import verify
 
-from .conftest import HOME, command, differences, on_host, state_of
+from testbed.control_node import HOME, command
+
+from .conftest import differences, on_host, state_of
 
 SERVER, CLIENT, NAME = "10.59.0.50", "10.59.2.20", "gondecourt-connecteur"
 CONTROL = "poste-de-commande"

@@ -7,7 +7,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from .conftest import HOME, command, on_host, rollout
+from testbed.control_node import HOME, command
+
+from .conftest import on_host, rollout
 
 CONNECTOR, ADDRESS = "la-madeleine-connecteur", "10.59.4.20"
 

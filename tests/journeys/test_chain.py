@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from scripts import demo_chaine
-from tests.profiles.parapheur.conftest import flow
+from testbed.control_node import ENVIRONMENT, HOME, REPO, command
+from testbed.parapheur import flow
 
-from .conftest import ENVIRONMENT, HOME, REPO, command, on_host
+from .conftest import on_host
 
 SERVERS = {"ged": "10.59.0.40", "parapheur": "10.59.0.41", "deliberations": "10.59.0.42", "passerelle": "10.59.0.43"}
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from .archive_client import lab
-from .conftest import HOME, command, on_host, wait_for_return
+from testbed.archive_room import lab
+from testbed.control_node import HOME, command
+
+from .conftest import on_host, wait_for_return
 
 SERVER, NAME, ADDRESS = "creatic-sauvegarde", "gondecourt-connecteur", "10.59.2.20"
 CONTROL = "poste-de-commande"

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.patience import allowed, wait_for
+from testbed.control_node import command
+from testbed.patience import allowed, wait_for
 
-from .conftest import command, on_host
+from .conftest import on_host
 from .machine_state import VOLATILE
 
 DELAY_S = 10

@@ -10,7 +10,9 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs
 from lxml import etree, html
 
-from .conftest import HOME, command, cut_off, followed, rollout, wait_for_return
+from testbed.control_node import HOME, command
+
+from .conftest import cut_off, followed, rollout, wait_for_return
 
 EVIDENCE = HOME / "evidence"
 PC, PC_ADDRESS = "gondecourt-pc-secretariat", "10.59.2.10"

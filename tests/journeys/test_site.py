@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from .conftest import HOME, site
+from testbed.control_node import HOME
+
+from .conftest import site
 
 pytestmark = pytest.mark.site
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)

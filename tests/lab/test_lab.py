@@ -17,7 +17,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.network import BRIDGE
 
-from tests.patience import wait_for
+from testbed.patience import wait_for
 
 from .conftest import ssh
 

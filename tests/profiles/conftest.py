@@ -27,7 +27,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import verdict
 from testinfra.host import Host
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # it tells none
 
-from tests.patience import wait_for
+from testbed.patience import wait_for
 
 TOP = Path(__file__).parents[2]
 FACTS = Path(__file__).with_name("machine_facts.py")

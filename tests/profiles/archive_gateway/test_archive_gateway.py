@@ -18,11 +18,13 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from tests.patience import wait_for
-from tests.profiles.archive_gateway.conftest import AGENCY, TOP, Gateway, own_files
-from tests.profiles.archive_node.conftest import Node, issued
+from testbed import sae as sips
+from testbed.archive_gateway import AGENCY, Gateway
+from testbed.certificates import issued
+from testbed.patience import wait_for
+from tests.profiles.archive_gateway.conftest import TOP, own_files
+from tests.profiles.archive_node.conftest import Node
 from tests.profiles.services import exposure
-from tests.unit.archive_gateway import gateway_harness as sips
 from tests.unit.archive_proof.public_tools import BAGIT, OCFL, install, run
 
 Sip = Callable[..., bytes]

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from testbed.certificates import issued
+
 TOP = Path(__file__).parents[3]
 SCRIPT = Path(__file__).with_name("swift_calls.py")
 # The gateway's own account is Swift's administrator: what it is refused, everybody is.
@@ -124,26 +126,6 @@ def all_nodes(environment: str) -> list[Node]:
 def nodes(request: pytest.FixtureRequest) -> list[Node]:
     """The whole room."""
     return all_nodes(request.config.getoption("--environment"))
-
-
-def issued(
-    home: Path, name: str, profile: str, common_name: str, siren: str, organization: str = "Groupement Cre@tic"
-) -> Path:
-    """Folder of a certificate issued by the lab's authority: key.pem, cert.pem, chain.pem, fullchain.pem."""
-    wanted = {
-        "dir": str(home / "pki"),
-        "certificates_dir": str(home / "certificats-essai"),
-        "certificates": [
-            {"name": name, "profile": profile, "common_name": common_name, "organization": organization,
-             "siren": siren},
-        ],
-    }  # fmt: skip
-    subprocess.run(
-        ["ansible", "-i", "localhost,", "-c", "local", "localhost", "-m", "cdg59.creatic.pki_ca",
-         "-a", json.dumps(wanted), "-e", "ansible_become=false"],
-        cwd=TOP, capture_output=True, check=True,
-    )  # fmt: skip
-    return home / "certificats-essai" / name / "current"
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.patience import allowed, wait_for
+from testbed.patience import allowed, wait_for
 
 from .conftest import Node
 

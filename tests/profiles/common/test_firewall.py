@@ -13,7 +13,7 @@ import pytest
 from rendered_ruleset import ruleset
 from testinfra.host import Host
 
-from tests.patience import allowed
+from testbed.patience import allowed
 
 UNWANTED = 4444
 ASKING = {22, 53, 443}

@@ -15,21 +15,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.applications import 
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 from testinfra.host import Host
 
-from tests.profiles.deliberations.conftest import (
-    HTML,
-    JSON,
-    MANAGER,
-    MAYOR,
-    MEETINGS,
-    STRANGER,
-    WRITER,
-    Act,
-    Browser,
-    Site,
-    pdf_text,
-    signed,
-    token,
-)
+from testbed.deliberations import HTML, JSON, MANAGER, MAYOR, MEETINGS, STRANGER, WRITER, Browser, Site, token
+from tests.profiles.deliberations.conftest import Act, pdf_text, signed
 from tests.profiles.services import exposure, listening, memory, there_and_closed
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine

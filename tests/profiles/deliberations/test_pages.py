@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.patience import wait_for
-from tests.profiles.deliberations.conftest import MANAGER, MEETINGS, Act, Site
-from tests.profiles.deliberations.window import Window, open_window
+from testbed.deliberations import MANAGER, MEETINGS, Site
+from testbed.patience import wait_for
+from testbed.window import Window, open_window
+from tests.profiles.deliberations.conftest import Act
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from tests.patience import wait_for
+from testbed.patience import wait_for
 from tests.profiles.services import as_root, exposure
 
 TOP = Path(__file__).parents[3]

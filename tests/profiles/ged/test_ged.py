@@ -10,8 +10,9 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_config
 from testinfra.host import Host
 
-from tests.patience import wait_for
-from tests.profiles.ged.conftest import CHANGE, JSON, Document, Store
+from testbed.ged import CHANGE, JSON, Store
+from testbed.patience import wait_for
+from tests.profiles.ged.conftest import Document
 from tests.profiles.services import exposure, listening, memory, there_and_closed
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine

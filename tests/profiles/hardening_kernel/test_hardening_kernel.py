@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from tests.patience import wait_for
+from testbed.patience import wait_for
 
 RULES_FILE = "/etc/nftables.conf"
 # Folders on disks of their own, or in memory, whose programs may not run.

@@ -25,7 +25,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Pass
 from signature_actes import token
 from testinfra.host import Host
 
-from tests.profiles.parapheur.conftest import JSON, SIRENS, Parapheur, Pens, flow, pdf, word
+from testbed.ged import JSON
+from testbed.parapheur import SIRENS, Parapheur, flow, pdf, word
+from tests.profiles.parapheur.conftest import Pens
 from tests.profiles.services import exposure, listening, memory
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from testinfra.host import Host
 
-from tests.patience import wait_for
-from tests.profiles.passerelle.conftest import Passerelle
+from testbed.passerelle import Passerelle
+from testbed.patience import wait_for
 from tests.profiles.services import exposure, listening, there_and_closed
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine

@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from tests.unit.archive_gateway.gateway_harness import FakeClamd, Gateway
+from testbed.sae import FakeClamd, Gateway
 from tests.unit.in_memory import in_memory  # noqa: F401 - the fixture tmp_path
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from lxml import etree
 from sae.versement.seda import namespace
 
-from tests.unit.archive_gateway.gateway_harness import AGENCY, FILES, PDF, SIREN
+from testbed.sae import AGENCY, FILES, PDF, SIREN
 
 _XML = "http://www.w3.org/XML/1998/namespace"
 _XLINK = "http://www.w3.org/1999/xlink"

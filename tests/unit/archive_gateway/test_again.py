@@ -15,18 +15,7 @@ from sae.fixity import GOOD, Checker, Plan, State
 from sae.store import FileStore, Unavailable
 from sae.versement.engine import Pending
 
-from tests.unit.archive_gateway.gateway_harness import (
-    FILES,
-    GONDECOURT,
-    LOOS,
-    FakeClamd,
-    Gateway,
-    bag,
-    manifest,
-    sip,
-    tar,
-    zipped,
-)
+from testbed.sae import FILES, GONDECOURT, LOOS, FakeClamd, Gateway, bag, manifest, sip, tar, zipped
 
 SHORT = replace(GONDECOURT, dua_min=0)
 FIELDS: dict[str, Any] = {"rule": "COURTE-1", "start": "1990-01-01", "action": "Destroy"}

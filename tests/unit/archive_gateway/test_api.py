@@ -19,8 +19,8 @@ from sae.versement.seda import NAMESPACE
 from werkzeug.test import TestResponse
 
 from creatic_agent.identity import HEADER
-from tests.unit.archive_gateway.gateway_harness import FILES, LOOS, PDF, SIREN, FakeClamd, Gateway, sip, tar
-from tests.unit.tdt_connector.connector_harness import Authority
+from testbed.connector import Authority
+from testbed.sae import FILES, LOOS, PDF, SIREN, FakeClamd, Gateway, sip, tar
 
 _N = f"{{{NAMESPACE}}}"
 Ask = Callable[..., TestResponse]

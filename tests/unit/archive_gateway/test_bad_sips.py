@@ -19,20 +19,7 @@ from sae.versement.container import Member
 from sae.versement.refusal import Refusal
 from sae.versement.seda import NAMESPACE
 
-from tests.unit.archive_gateway.gateway_harness import (
-    ARACTE,
-    EICAR,
-    FILES,
-    PDF,
-    FakeClamd,
-    Gateway,
-    bag,
-    manifest,
-    reply_of,
-    sip,
-    tar,
-    zipped,
-)
+from testbed.sae import ARACTE, EICAR, FILES, PDF, FakeClamd, Gateway, bag, manifest, reply_of, sip, tar, zipped
 
 PACKS = [tar, zipped]
 Pack = Callable[[dict[str, bytes]], bytes]

@@ -16,7 +16,7 @@ from sae.store import StoreError
 from sae.versement import command
 from sae.versement.engine import Busy, Engine, Pending, TooBig
 
-from tests.unit.archive_gateway.gateway_harness import FILES, GONDECOURT, FakeClamd, Gateway, sip
+from testbed.sae import FILES, GONDECOURT, FakeClamd, Gateway, sip
 
 Run = Callable[..., int]
 

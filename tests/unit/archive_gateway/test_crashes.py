@@ -18,7 +18,7 @@ from sae.store import FileStore, Unavailable
 from sae.versement.engine import Busy, Pending, TooBig
 from sae.versement.registry import Answer
 
-from tests.unit.archive_gateway.gateway_harness import GONDECOURT, FakeClamd, Gateway, crash, sip
+from testbed.sae import GONDECOURT, FakeClamd, Gateway, crash, sip
 
 STEPS = [
     "octets reçus", "reçu", "déballé", "contrôlé", "controle", "tar écrit", "emballe", "déposé au stockage", "range",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.archive_gateway.gateway_harness import PDF, TOP, manifest, tar, zipped
+from testbed.sae import PDF, TOP, manifest, tar, zipped
 
 _TEMPLATES = TOP / "roles" / "archive_gateway" / "templates"
 # Scanned and identified elsewhere: what these two take does not grow with the SIP.
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from sae.config import Limits
 from sae.versement import antivirus, formats
-from tests.unit.archive_gateway.gateway_harness import GONDECOURT, Gateway
+from testbed.sae import GONDECOURT, Gateway
 formats._siegfried()
 known = formats.Format("fmt/18", "Acrobat PDF 1.4", "1.4", "application/pdf", "byte match at 0, 8")
 antivirus.scan = lambda members, clamd: "ClamAV"

@@ -25,19 +25,7 @@ from sae.versement.formats import Format
 from sae.versement.refusal import MAX_REASONS, Reason, Refusal
 from sae.versement.registry import Answer, Archive, OverQuota, Registry, Taken
 
-from tests.unit.archive_gateway.gateway_harness import (
-    FILES,
-    GONDECOURT,
-    LOOS,
-    PDF,
-    FakeClamd,
-    Gateway,
-    bag,
-    manifest,
-    settings,
-    tar,
-    zipped,
-)
+from testbed.sae import FILES, GONDECOURT, LOOS, PDF, FakeClamd, Gateway, bag, manifest, settings, tar, zipped
 
 LIMITS = Limits(package=1_000_000, unpacked=100_000, files=3, ratio=10)
 

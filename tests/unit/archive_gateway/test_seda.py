@@ -15,7 +15,7 @@ from sae.versement.description import KEEP, Description, Rule
 from sae.versement.refusal import Refusal
 from sae.versement.seda import VERSIONS, namespace
 
-from tests.unit.archive_gateway.gateway_harness import AGENCY, FILES, GONDECOURT, SIREN, Gateway, tar
+from testbed.sae import AGENCY, FILES, GONDECOURT, SIREN, Gateway, tar
 from tests.unit.archive_gateway.seda_corpus import RULES, SHA512, mutants, rich, sedalib, transfer
 
 SHARED = Path(__file__).parents[4] / "shared" / "protocol"

@@ -15,20 +15,7 @@ from sae.store import Corrupted
 from sae.versement.registry import Registry
 from sae.versement.seda import NAMESPACE
 
-from tests.unit.archive_gateway.gateway_harness import (
-    ARACTE,
-    FILES,
-    GONDECOURT,
-    LOOS,
-    PDF,
-    SIREN,
-    Gateway,
-    bag,
-    reply_of,
-    sip,
-    tar,
-    zipped,
-)
+from testbed.sae import ARACTE, FILES, GONDECOURT, LOOS, PDF, SIREN, Gateway, bag, reply_of, sip, tar, zipped
 
 _N = f"{{{NAMESPACE}}}"
 PDFA = (
@@ -121,7 +108,7 @@ def test_sha256_is_taken_too(gateway: Gateway) -> None:
 
 
 def test_a_zip_is_taken_too(gateway: Gateway) -> None:
-    from tests.unit.archive_gateway.gateway_harness import manifest
+    from testbed.sae import manifest
 
     assert gateway.deposit(zipped({"manifest.xml": manifest(), **FILES})).accepted
 

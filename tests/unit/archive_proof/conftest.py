@@ -18,7 +18,7 @@ from sae.journal.export import export
 from sae.journal.seal import Sealed, Sealer
 from sae.store import FileStore
 
-from tests.unit.archive_proof.authority import Authority
+from testbed.authority import Authority
 from tests.unit.in_memory import in_memory  # noqa: F401 - the fixture tmp_path
 
 

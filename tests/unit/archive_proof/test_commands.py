@@ -25,7 +25,7 @@ from sae.journal.timestamp import TimestampError
 from sae.store import FileStore, StoreError, Unavailable
 from sae.versement.registry import Registry
 
-from tests.unit.archive_proof.authority import Authority
+from testbed.authority import Authority
 from tests.unit.archive_proof.test_elimination import ATTESTS, Room, subject
 
 Run = Callable[..., int]

@@ -14,7 +14,7 @@ import pytest
 from creatic_sauvegarde import borg, cli, lots
 from creatic_sauvegarde.settings import BackupError, Settings
 
-from tests.unit.archive_proof.authority import Authority
+from testbed.authority import Authority
 from tests.unit.archive_proof.test_commands import Site
 
 pytestmark = pytest.mark.skipif(not Path(borg.BORG).exists(), reason="borg is not on this machine")

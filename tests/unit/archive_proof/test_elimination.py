@@ -27,7 +27,7 @@ from sae.journal import Journal, timestamp
 from sae.signature import sign
 from sae.store import FileStore, Unavailable
 
-from tests.unit.archive_proof.authority import Authority
+from testbed.authority import Authority
 
 ATTESTS = elimination.ATTESTS.replace(" ", "_")
 PAST, FUTURE = int(time.time()) - 86400, int(time.time()) + 86400

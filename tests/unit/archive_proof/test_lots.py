@@ -17,7 +17,7 @@ from sae.journal import Journal
 from sae.store import FileStore, Store, Unavailable
 from sae.versement.registry import Registry
 
-from tests.unit.archive_gateway.gateway_harness import FakeClamd, Gateway, sip
+from testbed.sae import FakeClamd, Gateway, sip
 from tests.unit.archive_proof.public_tools import OCFL, install, run
 from tests.unit.archive_proof.test_commands import Site, site  # noqa: F401 - a fixture
 

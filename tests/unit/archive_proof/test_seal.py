@@ -24,7 +24,7 @@ from sae.journal.log import CLOCK
 from sae.journal.verify import verify_folder
 from sae.store import FileStore, Unavailable
 
-from tests.unit.archive_proof.authority import Authority
+from testbed.authority import Authority
 from tests.unit.archive_proof.conftest import Archive
 
 

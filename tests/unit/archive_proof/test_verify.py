@@ -13,7 +13,7 @@ from sae.journal.log import Event
 from sae.journal.seal import seal_of
 from sae.journal.verify import VerifyError, make_proof, verify_folder, verify_proof
 
-from tests.unit.archive_proof.authority import Authority
+from testbed.authority import Authority
 from tests.unit.archive_proof.conftest import Archive
 
 

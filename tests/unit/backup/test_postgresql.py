@@ -13,7 +13,7 @@ import pytest
 from creatic_sauvegarde import cli, postgresql
 from creatic_sauvegarde.settings import BackupError
 
-from tests.unit.passerelle.database import Database, running
+from testbed.database import Database, running
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from preuve_navigateur import chromium, cli, store, verdict
 from preuve_navigateur.chromium import Chromium, ChromiumError, Visit
 from preuve_navigateur.store import State, Wanted
 
-from tests.patience import allowed
+from testbed.patience import allowed
 
 from .conftest import Maker
 

@@ -20,7 +20,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store impor
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.unit.archive_proof.authority import Pair, certificate
+from testbed.authority import Pair, certificate
 
 
 def write_pem(path: Path, pair: Pair) -> Credential:

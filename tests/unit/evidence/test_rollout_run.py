@@ -22,7 +22,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Pass
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 from PIL import Image
 
-from tests.patience import wait_for
+from testbed.patience import wait_for
 
 REPO = Path(__file__).parents[3]
 PC, CONNECTOR = "gondecourt-pc-secretariat", "gondecourt-connecteur"

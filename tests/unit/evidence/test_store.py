@@ -32,7 +32,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store impor
     verify_all,
 )
 
-from tests.patience import allowed, wait_for
+from testbed.patience import allowed, wait_for
 
 from .conftest import commune, new_run, play, proven
 

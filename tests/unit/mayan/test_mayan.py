@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv
 
-from tests.patience import allowed
+from testbed.patience import allowed
 
 HERE = Path(__file__).parent
 ROLE = HERE.parents[2] / "roles" / "mayan"

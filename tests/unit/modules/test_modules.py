@@ -14,7 +14,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge, run
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Change, StateError
 
-from tests.patience import allowed
+from testbed.patience import allowed
 
 TOP = Path(__file__).parents[3]
 MODULES = TOP / "collections" / "ansible_collections" / "cdg59" / "creatic" / "plugins" / "modules"

@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from passerelle.config import Config
 from passerelle.queue import Queue
 
+from testbed import database as databases
+from testbed.chain import World
+from testbed.connector import Authority
 from tests.unit.in_memory import in_memory  # noqa: F401 - the fixture tmp_path
-from tests.unit.passerelle import database as databases
-from tests.unit.passerelle.passerelle_harness import World
-from tests.unit.tdt_connector.connector_harness import Authority
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ from passerelle.chain import BadRequest, fairly
 from passerelle.errors import Away, Trouble
 from passerelle.queue import advance
 
-from tests.patience import wait_for
-from tests.unit.passerelle.database import Database
-from tests.unit.passerelle.passerelle_harness import COMMUNES, FINISHED, FakeConnector, World
-from tests.unit.passerelle.servers import Answer, error
+from testbed.chain import COMMUNES, FINISHED, FakeConnector, World
+from testbed.database import Database
+from testbed.patience import wait_for
+from testbed.servers import Answer, error
 
 GONDECOURT = COMMUNES["gondecourt"]
 # What is told of an act that went through, in order.

@@ -17,8 +17,8 @@ from passerelle import config as settings
 from passerelle.config import Account, Commune, Config, ConfigError, load
 from passerelle.queue import Queue, alone
 
-from tests.unit.passerelle.database import Database
-from tests.unit.passerelle.passerelle_harness import COMMUNES, FakeConnector, World
+from testbed.chain import COMMUNES, FakeConnector, World
+from testbed.database import Database
 
 REFERENCE = "depot:gondecourt:2026_7"
 DEPOSIT = [

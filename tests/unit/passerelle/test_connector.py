@@ -19,9 +19,9 @@ from tdt_connector.journal import Journal, State
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer
 
-from tests.unit.passerelle.passerelle_harness import World
-from tests.unit.passerelle.servers import PASSWORD
-from tests.unit.tdt_connector.connector_harness import Authority, Commune, platform
+from testbed.chain import World
+from testbed.connector import Authority, Commune, platform
+from testbed.servers import PASSWORD
 
 DATA = {"circuit": "deliberation", "numero": "2026_DEL_7", "date": "2026-01-15", "objet": "Tarifs : cantine",
         "matiere": "7.5"}  # fmt: skip

@@ -31,9 +31,9 @@ from tdt_connector.handover import Gateway, HandoverError
 from tdt_connector.journal import Journal, SeenFile, State
 
 from creatic_agent.identity import Denied
-from tests.unit.passerelle.passerelle_harness import COMMUNES, FakeConnector, World
-from tests.unit.passerelle.servers import PASSWORD, TlsServer
-from tests.unit.tdt_connector.connector_harness import Authority, Commune
+from testbed.chain import COMMUNES, FakeConnector, World
+from testbed.connector import Authority, Commune
+from testbed.servers import PASSWORD, TlsServer
 
 
 class Other:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.unit.passerelle.passerelle_harness import COMMUNES, FakeConnector, World
-from tests.unit.tdt_connector.connector_harness import Authority
+from testbed.chain import COMMUNES, FakeConnector, World
+from testbed.connector import Authority
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests import patience
-from tests.patience import allowed, wait_for
+from testbed import patience
+from testbed.patience import allowed, wait_for
 
 
 class Machine:

@@ -28,7 +28,7 @@ from signature_actes.limits import TOO_MUCH
 from signature_actes.person import Person
 from signature_actes.refusal import Refusal
 
-from tests.patience import allowed
+from testbed.patience import allowed
 from tests.unit.signature.conftest import NOW, SIREN, Issuer, software
 
 CLAIRE = Person("Claire Dubois", SIREN)

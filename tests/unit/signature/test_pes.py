@@ -26,7 +26,7 @@ from signature_actes.refusal import Refusal
 from signxml import CanonicalizationMethod, DigestAlgorithm, SignatureReference
 from signxml.xades import XAdESSignaturePolicy, XAdESSigner
 
-from tests import helios
+from testbed import helios
 from tests.unit.signature.conftest import NOW, SIREN, Issuer, Tokens, run, software
 
 CLAIRE = Person("Claire Dubois", SIREN)

@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from tdt_connector import s2low
 from tdt_simulator.testing import TdtServer
 
+from testbed.connector import Authority, Commune, platform
 from tests.unit.archive_gateway.conftest import clamd  # noqa: F401 - a fixture
 from tests.unit.in_memory import in_memory  # noqa: F401 - the fixture tmp_path
-from tests.unit.tdt_connector.connector_harness import Authority, Commune, platform
 
 
 def _authority(folder: Path, name: str) -> Authority:

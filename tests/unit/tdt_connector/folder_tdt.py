@@ -18,7 +18,7 @@ from tdt_connector.errors import Duplicate, Refused, Unreachable
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator import classification, messages, pes
 
-from tests.unit.tdt_connector.connector_harness import AUTHORITIES
+from testbed.connector import AUTHORITIES
 
 # Its codes are no other platform's.
 _STATES = {

@@ -17,7 +17,7 @@ from tdt_connector.journal import State
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer
 
-from tests.unit.tdt_connector.connector_harness import Commune
+from testbed.connector import Commune
 
 SCHEMAS = Path(__file__).parents[4] / "shared" / "protocol" / "pes" / "PES_V2" / "Rev0"
 FIRST = "http://www.minefi.gouv.fr/cp/helios/pes_v2/Rev0/retour"

@@ -26,7 +26,7 @@ from tdt_connector.proof import test_pdf as make_pdf
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer
 
-from tests.unit.tdt_connector.connector_harness import FAST, SIREN, Authority, Commune, platform
+from testbed.connector import FAST, SIREN, Authority, Commune, platform
 
 
 def test_an_act_goes_from_depot_to_its_aracte(commune: Commune, tdt: TdtServer) -> None:

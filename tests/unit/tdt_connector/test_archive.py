@@ -19,7 +19,7 @@ import pytest
 from tdt_connector import archive, cli, sip
 from tdt_connector.config import Config
 
-from tests.unit.archive_gateway.gateway_harness import AGENCY, ARACTE, PDF, SIREN, FakeClamd, Gateway
+from testbed.sae import AGENCY, ARACTE, PDF, SIREN, FakeClamd, Gateway
 
 ACT = {
     "numero": "2026_014", "date": "2026-11-02", "aracte_le": "2026-11-03", "nature": "DE", "classification": "7.1",

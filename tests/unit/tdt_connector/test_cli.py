@@ -25,8 +25,8 @@ from tdt_connector.proof import test_pdf as make_pdf
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer
 
-from tests.patience import wait_for
-from tests.unit.tdt_connector.connector_harness import SIREN, Commune
+from testbed.connector import SIREN, Commune
+from testbed.patience import wait_for
 
 Run = Callable[..., int]
 

@@ -19,7 +19,7 @@ from tdt_connector.journal import Journal, State
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer
 
-from tests.unit.tdt_connector.connector_harness import Authority, Commune, platform
+from testbed.connector import Authority, Commune, platform
 
 
 def diagnose(commune: Commune) -> dict[str, doctor.Finding]:

@@ -23,7 +23,7 @@ from tdt_connector.errors import Duplicate, Refused, Uncertain
 from tdt_connector.journal import Journal, State
 from tdt_simulator.testing import TdtServer
 
-from tests.unit.tdt_connector.connector_harness import FAST, SIREN, Authority, Commune, platform
+from testbed.connector import FAST, SIREN, Authority, Commune, platform
 from tests.unit.tdt_connector.folder_tdt import FolderDesk, FolderTdt
 
 ROLE = Path(__file__).parents[3] / "roles" / "tdt_connector"

@@ -29,8 +29,8 @@ from tdt_connector.journal import Journal, State
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer
 
-from tests.patience import allowed, wait_for
-from tests.unit.tdt_connector.connector_harness import FAST, SIREN, Authority, Commune, platform
+from testbed.connector import FAST, SIREN, Authority, Commune, platform
+from testbed.patience import allowed, wait_for
 
 # Every named step of a send, in the order they come; (step, nth time, counted after this other step).
 STEPS = [

@@ -16,7 +16,7 @@ from tdt_connector import checks, flow
 from tdt_connector.agent import FOLDERS
 from tdt_connector.proof import test_pdf as make_pdf
 
-from tests.unit.tdt_connector.connector_harness import FAST, SIREN, Authority
+from testbed.connector import FAST, SIREN, Authority
 from tests.unit.tdt_connector.test_pieces import IDACTE, aracte, nomenclature
 
 ROLE = Path(__file__).parents[3] / "roles" / "tdt_connector"

@@ -23,8 +23,8 @@ from tdt_connector.s2low import S2low
 from tdt_connector.unpacking import UnpackError, unpack
 from tdt_simulator.testing import TdtServer
 
-from tests.patience import allowed
-from tests.unit.tdt_connector.connector_harness import Commune
+from testbed.connector import Commune
+from testbed.patience import allowed
 from tests.unit.tdt_connector.test_s2low import driver
 
 FULL = 65000  # bytes of a description that is nearly too big

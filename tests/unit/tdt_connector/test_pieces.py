@@ -23,7 +23,7 @@ from tdt_connector.journal import AlreadyUsed, Journal, SeenFile, State, StateCh
 from tdt_connector.proof import test_number as make_number
 from tdt_connector.proof import test_pdf as make_pdf
 
-from tests.unit.tdt_connector.connector_harness import SIREN, Authority
+from testbed.connector import SIREN, Authority
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "protocol" / "actes"
 

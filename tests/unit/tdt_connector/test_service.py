@@ -17,7 +17,7 @@ import pytest
 from tdt_connector import service
 from tdt_connector.config import Config
 
-from tests.unit.archive_gateway.gateway_harness import SIREN
+from testbed.sae import SIREN
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tdt_simulator.store import Store
 from tdt_simulator.testing import TdtServer
 from test_helios import send
 
-from tests.patience import allowed, wait_for
+from testbed.patience import allowed, wait_for
 
 
 def test_connection_is_cut_after_the_act_was_recorded(client: Client, platform: TdtServer) -> None:

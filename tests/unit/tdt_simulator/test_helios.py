@@ -12,8 +12,8 @@ from simulator_harness import DELAY, OTHER_SIREN, SIREN, XSD, Client, Clock
 from tdt_simulator import pes
 from tdt_simulator.testing import TdtServer
 
-from tests import helios
-from tests.patience import wait_for
+from testbed import helios
+from testbed.patience import wait_for
 
 PES = helios.flow(pj="JVBERi0=")
 SCHEMAS = XSD.parents[1] / "pes" / "PES_V2"

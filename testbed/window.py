@@ -11,8 +11,8 @@ from typing import Any
 
 from preuve_navigateur.chromium import Chromium
 
-from tests.patience import wait_for
-from tests.profiles.deliberations.conftest import Site
+from testbed.deliberations import Site
+from testbed.patience import wait_for
 
 ALLOWED = 180  # seconds, on a machine that is busy
 

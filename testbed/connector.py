@@ -27,8 +27,8 @@ from tdt_connector.journal import Journal, Row, State
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer, serve
 
-from tests import helios
-from tests.patience import wait_for
+from testbed import helios
+from testbed.patience import wait_for
 
 SIREN = "215902669"
 POLICIES = "1.3.6.1.4.1.59999.59.1"

@@ -24,7 +24,7 @@ from sae.versement.engine import Engine
 from sae.versement.registry import Answer, Registry
 from sae.versement.seda import NAMESPACE
 
-TOP = Path(__file__).parents[3]
+TOP = Path(__file__).parents[1]
 SIREN = "215902669"
 AGENCY = "sae-groupement"
 GONDECOURT = Account("gondecourt", "Gondecourt", SIREN, quota_mo=200, dua_min=1, dua_max=60)
@@ -231,7 +231,7 @@ def _listing(files: Mapping[str, bytes]) -> bytes:
 _CHILD = """
 import os, signal, sys
 from pathlib import Path
-from tests.unit.archive_gateway.gateway_harness import Gateway
+from testbed.sae import Gateway
 root, package, step = sys.argv[1:4]
 def kill(name):
     if name == step:

@@ -18,11 +18,11 @@ from passerelle.queue import parts
 from passerelle.store import FINISHED, Act
 from passerelle.web import create_app
 
-from tests.patience import wait_for
-from tests.unit.passerelle.servers import PASSWORD, FakeDeliberations, FakeGed, FakeParapheur, TlsServer
-from tests.unit.tdt_connector.connector_harness import Authority
+from testbed.connector import Authority
+from testbed.patience import wait_for
+from testbed.servers import PASSWORD, FakeDeliberations, FakeGed, FakeParapheur, TlsServer
 
-TOP = Path(__file__).parents[3]
+TOP = Path(__file__).parents[1]
 ALL = ("teletransmission", "parapheur", "deliberations", "ged", "archivage")
 COMMUNES = {
     "gondecourt": Commune("gondecourt", "Gondecourt", "215902669", ALL),
@@ -212,6 +212,6 @@ def work(config: Config, points: set[str]) -> None:
 
 # Processes forked from one that has loaded everything and has no thread.
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.unit.passerelle.passerelle_harness"])
+_FORKS.set_forkserver_preload(["testbed.chain"])
 
 __all__ = ["FINISHED", "FakeConnector", "World"]

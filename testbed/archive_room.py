@@ -25,9 +25,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room 
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from sae.store import StoreError, SwiftSettings, SwiftStore
 
-from tests.patience import wait_for
-
-from .conftest import HOME, command
+from testbed.control_node import HOME, command
+from testbed.patience import wait_for
 
 ADDRESSES = {f"sae{number}": f"10.59.0.3{number}" for number in (1, 2, 3)}
 ROOM = ("ansible-playbook", "-i", "inventories/lab", "playbooks/archive_node.yml")

@@ -1,0 +1,207 @@
+"""The site of the délibérations as people and the passerelle use it: over TLS, by its pages and by its API."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+JSON = {"Accept": "application/json"}
+HTML = {"Accept": "text/html"}
+WRITER, MANAGER, MAYOR, STRANGER = "karim.lefevre", "paul.renard", "claire.dubois", "nadia.moreau"
+MEETINGS = "/gondecourt/seances"
+
+
+@dataclass
+class Browser:
+    """Somebody's cookies."""
+
+    site: Site
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, method: str, path: str, fields: Mapping[str, str] | None = None) -> Any:
+        """One request; redirections are not followed."""
+        sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        given: dict[str, Any] = {} if fields is None else {"fields": dict(fields), "encode_multipart": False}
+        answer = self.site.ask(method, path, HTML | sent, **given)
+        for cookie in answer.headers.getlist("Set-Cookie"):
+            name, _equal, value = cookie.partition(";")[0].partition("=")
+            if value.strip('"') in ("", "deleted"):
+                self.cookies.pop(name, None)
+            else:
+                self.cookies[name] = value
+        return answer
+
+    def log_in(self, login: str, password: str) -> Any:
+        """Send the login form."""
+        page = self.ask("GET", "/login").data.decode()
+        fields = {"__ac_name": login, "__ac_password": password, "came_from": "", "buttons.login": "Se connecter"}
+        return self.ask("POST", "/login", fields | token(page))
+
+    def change_password(self, old: str, new: str) -> Any:
+        """Send the form of the first change."""
+        path = "/@@forced-password-change"
+        fields = {
+            "form.widgets.current_password": old,
+            "form.widgets.new_password": new,
+            "form.widgets.new_password_ctl": new,
+            "form.buttons.reset_passwd": "Changer le mot de passe",
+        }
+        return self.ask("POST", path, fields | token(self.ask("GET", path).data.decode()))
+
+
+def token(page: str) -> dict[str, str]:
+    """What a form proves that it is the site's own by."""
+    found = re.search(r'name="_authenticator"[^>]* value="([^"]+)"', page)
+    return {"_authenticator": html.unescape(found[1])} if found else {}
+
+
+@dataclass
+class Site:
+    """The site, and the passwords of its accounts."""
+
+    address: str
+    name: str
+    home: Path
+    _pool: urllib3.HTTPSConnectionPool | None = field(default=None, repr=False)
+    _tokens: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def trust(self) -> str:
+        """The groupement's authorities."""
+        return str(self.home / "pki" / "publie" / "ca.pem")
+
+    @property
+    def _accounts(self) -> Path:
+        return self.home / "secrets" / "deliberations" / "comptes"
+
+    def first_password(self, login: str) -> str:
+        """The password that an account was given."""
+        return (self._accounts / login).read_text(encoding="utf-8").strip()
+
+    def password(self, login: str) -> str:
+        """The password of somebody, who has changed the first one: now, if they had not yet."""
+        chosen = self._accounts / f"{login}.essai"
+        if not chosen.exists():
+            new = f"{secrets.token_hex(6)}-Essai-{secrets.token_hex(3)}"
+            browser = Browser(self)
+            assert browser.log_in(login, self.first_password(login)).status == 302
+            changed = browser.change_password(self.first_password(login), new)
+            assert changed.status == 302, changed.data[:500]
+            chosen.write_text(new, encoding="utf-8")
+        return chosen.read_text(encoding="utf-8")
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **given: Any) -> Any:
+        """One request; redirections are not followed."""
+        if self._pool is None:
+            self._pool = urllib3.HTTPSConnectionPool(
+                self.address, 443, server_hostname=self.name, assert_hostname=self.name, ca_certs=self.trust,
+                retries=False, timeout=600,
+            )  # fmt: skip
+        return self._pool.request(method, path, headers={"Host": self.name, **(headers or {})}, redirect=False, **given)
+
+    def path(self, url: str) -> str:
+        """The path of an address of the site."""
+        assert url.startswith(f"https://{self.name}/"), url
+        return url.removeprefix(f"https://{self.name}")
+
+    def api(self, login: str, method: str, path: str, body: Any = None) -> Any:
+        """One request of somebody's to the API; nobody's when the login is empty."""
+        headers = dict(JSON)
+        if login == "passerelle":
+            known = base64.b64encode(f"passerelle:{self.first_password('passerelle')}".encode()).decode()
+            headers["Authorization"] = f"Basic {known}"
+        elif login:
+            if login not in self._tokens:
+                answer = self.ask("POST", "/@login", JSON, json={"login": login, "password": self.password(login)})
+                assert answer.status == 200, (login, answer.status, answer.data[:300])
+                self._tokens[login] = answer.json()["token"]
+            headers["Authorization"] = f"Bearer {self._tokens[login]}"
+        given: dict[str, Any] = {} if body is None else {"json": body}
+        return self.ask(method, path, headers, **given)
+
+    def done(self, login: str, method: str, path: str, body: Any = None) -> Any:
+        """One request that must be granted; gives what it answers."""
+        answer = self.api(login, method, path, body)
+        assert answer.status in (200, 201, 204), (login, method, path, answer.status, answer.data[:500])
+        return answer.json() if answer.data else {}
+
+    def move(self, login: str, path: str, transition: str) -> str:
+        """One transition that must be granted; gives the new state."""
+        return str(self.done(login, "POST", f"{path}/@workflow/{transition}")["review_state"])
+
+    def state(self, login: str, path: str) -> str:
+        """State of an object."""
+        return str(self.done(login, "GET", path)["review_state"])
+
+    def file(self, login: str, path: str) -> bytes:
+        """A file, for somebody."""
+        headers = {"Accept": "*/*"}
+        if login == "passerelle":
+            known = base64.b64encode(f"passerelle:{self.first_password('passerelle')}".encode()).decode()
+            headers["Authorization"] = f"Basic {known}"
+        elif login:
+            self.api(login, "GET", "/@types")
+            headers["Authorization"] = f"Bearer {self._tokens[login]}"
+        answer = self.ask("GET", path, headers)
+        assert answer.status == 200, (path, answer.status)
+        data: bytes = answer.data
+        return data
+
+    def browser(self, login: str) -> Browser:
+        """Somebody's browser, once they are logged in by the page."""
+        browser = Browser(self)
+        answer = browser.log_in(login, self.password(login))
+        assert answer.status == 302, (login, answer.status)
+        return browser
+
+    # -- a council
+
+    def meeting(self, day: str, mark: str) -> str:
+        """A new meeting of Gondecourt; gives its path."""
+        body = {
+            "@type": "seance",
+            "title": f"Conseil municipal {mark}",
+            "date": day,
+            "heure": "18:30",
+            "lieu": "Mairie",
+        }
+        return self.path(self.done(WRITER, "POST", MEETINGS, body)["@id"])
+
+    def projet(self, meeting: str, subject: str, matter: str = "7.1") -> str:
+        """A new projet in it; gives its path."""
+        body = {
+            "@type": "projet", "title": subject, "matiere": matter, "rapporteur": "Amina Benali",
+            "expose": {"data": f"<p>Exposé : {subject}.</p>", "content-type": "text/html"},
+            "dispositif": {"data": "<p>Article 1 : le conseil décide.</p>", "content-type": "text/html"},
+        }  # fmt: skip
+        return self.path(self.done(WRITER, "POST", meeting, body)["@id"])
+
+    def open(self, meeting: str, *projets: str) -> None:
+        """Put projets on the agenda, convene and open the meeting."""
+        for one in projets:
+            self.move(WRITER, one, "soumettre")
+            self.move(MANAGER, one, "inscrire")
+        self.move(MANAGER, meeting, "convoquer")
+        attendance = {
+            "presents": ["claire-dubois", "amina-benali", "bruno-carpentier"],
+            "pouvoirs": ["Thomas Wattiez : Claire Dubois"],
+            "president": "claire-dubois",
+            "secretaire": "amina-benali",
+        }
+        self.done(MANAGER, "PATCH", meeting, attendance)
+        self.move(MANAGER, meeting, "ouvrir")
+
+    def adopt(self, projet: str) -> str:
+        """Have a projet adopted unanimously; gives its number."""
+        voters = ["claire-dubois", "amina-benali", "bruno-carpentier", "thomas-wattiez"]
+        self.done(MANAGER, "PATCH", projet, {"pour": voters})
+        self.move(MANAGER, projet, "adopter")
+        return str(self.done(MANAGER, "GET", projet)["numero"])
