@@ -1,0 +1,103 @@
+"""The slices of a profile that an operator may want alone, as ansible-playbook lists them (docs/exploitation.md)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.run import profiles
+
+from tests.patience import allowed
+
+TOP = Path(__file__).parents[3]
+PROFILES = sorted(profiles(TOP))
+SLICES = ("trust", "hardening", "firewall", "backup")
+# What a slice is made of: roles, and tasks of others.
+ROLES = {"trust": {"pki_client"}, "hardening": {"hardening"}, "firewall": {"firewall"}, "backup": {"backup_client"}}
+SAVED = {"archive_gateway", "deliberations", "ged", "parapheur", "passerelle", "tdt_connector"}
+# Included when it runs, which a list does not show: the include must be there for every tag.
+INCLUDED = {
+    "commune_pc": {
+        "Commune PC | Ensure the base is in place",
+        "Commune PC | Ensure it is secured",
+        "commune_pc : Commune PC | Ensure the PC is in its state",
+    }
+}
+# Certificates and what makes them known, beside pki_client: what includes it, or issues and stores others.
+TRUST = {
+    "archive_node": {"Archive node | Ensure its certificate is in place"},
+    "backup_server": {"Backup server | Ensure trust is in place"},
+    "commune_pc": {"commune_pc : Commune PC | Ensure the providers' files can be opened, before anything changes"},
+    "parapheur": {"parapheur : Parapheur | Ensure the seal's key is in its token"},
+    "tdt_connector": {
+        "TdT connector | Ensure trust and its client certificate are in place",
+        "tdt_connector : TdT connector | Ensure the provider's certificate is in place",
+    },
+    "tdt_simulator": {"TdT simulator | Ensure its server certificate is in place"},
+}
+
+
+@cache
+def listed(tag: str) -> dict[str, set[str]]:
+    """Tasks by profile, those that check roles' arguments apart."""
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    done = subprocess.run(
+        [program, "-i", "localhost,", "--list-tasks", "--tags", tag, *(f"playbooks/{name}.yml" for name in PROFILES)],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        timeout=allowed(120),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, set[str]] = {name: set() for name in PROFILES}
+    for part in re.split(r"^playbook: playbooks/", done.stdout, flags=re.MULTILINE)[1:]:
+        name, _, lines = part.partition(".yml\n")
+        tasks = (line.partition("\tTAGS:")[0].strip() for line in lines.splitlines() if "TAGS:" in line)
+        found[name] = {task for task in tasks if "Validating arguments" not in task and not task.startswith("play #")}
+    return found
+
+
+@pytest.mark.parametrize("tag", SLICES)
+@pytest.mark.parametrize("profile", [name for name in PROFILES if name not in ("backup_server", "encrypted_raid")])
+def test_a_slice_is_run_alone(profile: str, tag: str) -> None:
+    tasks = listed(tag)[profile] - INCLUDED.get(profile, set())
+    whole = {task for task in tasks if task.partition(" : ")[0] in ROLES[tag]}
+    assert tasks - whole == (TRUST.get(profile, set()) if tag == "trust" else set())
+    assert INCLUDED.get(profile, set()) <= listed(tag)[profile]
+    if tag == "backup":
+        assert bool(whole) == (profile in SAVED)
+    elif tag == "trust":
+        assert whole or profile in TRUST or profile == "hardening"
+    else:
+        assert whole or profile == "commune_pc"
+
+
+def test_on_the_server_of_backups_the_slice_is_its_role_and_its_clients_beginnings() -> None:
+    tasks = listed("backup")["backup_server"]
+    assert {task.partition(" : ")[0] for task in tasks if " : " in task} == {"backup_server"}
+    assert "Backup client | Ensure it backs up" in tasks
+    assert {task.partition(" : ")[0] for task in listed("firewall")["backup_server"]} == {"firewall"}
+    assert {task.partition(" : ")[0] for task in listed("hardening")["backup_server"]} == {"hardening"}
+    assert listed("trust")["backup_server"] == TRUST["backup_server"]
+
+
+def test_the_site_looks_into_every_profile_whatever_the_tags() -> None:
+    for play in yaml.safe_load((TOP / "playbooks" / "site.yml").read_text("utf-8")):
+        for task in play.get("tasks", []):
+            assert task["tags"] == ["always"]
+
+
+@pytest.mark.parametrize("path", sorted((TOP / "roles").glob("*/tasks/*.yml")), ids=lambda path: f"{path.parts[-3]}")
+def test_what_a_role_includes_for_a_slice_has_its_tag(path: Path) -> None:
+    for task in yaml.safe_load(path.read_text("utf-8")):
+        brought = task.get("ansible.builtin.include_role") or task.get("ansible.builtin.import_role")
+        if brought and brought["name"] == "pki_client":
+            assert task["tags"] == ["trust"]
+            if "ansible.builtin.include_role" in task:
+                assert brought["apply"] == {"tags": ["trust"]}
