@@ -74,8 +74,12 @@ def gateway() -> Gateway:
 def package(size: int) -> bytes:
     """A SIP of one PDF of about that size, which no other SIP has."""
     content = PDF + b"% " + os.urandom(max(size - len(PDF), 16) // 2).hex().encode() + b"\n"
-    return sip({"content/mesure.pdf": content}, message=f"MESURE-{time.time_ns()}", agency=AGENCY,
-               sender=SIRENS["la-madeleine"])  # fmt: skip
+    return sip(
+        {"content/mesure.pdf": content},
+        message=f"MESURE-{time.time_ns()}",
+        agency=AGENCY,
+        sender=SIRENS["la-madeleine"],
+    )
 
 
 def seconds(packages: list[bytes], door: Gateway, at_once: int = 1) -> float:
@@ -135,8 +139,11 @@ def main() -> None:
         spent = seconds([package(10_000) for _ in range(step)], door, 4)
         done += step
         cpu = door.python(SPENT)
-        print(f"{done:>6} archives de plus : {step / spent:5.1f} par seconde, {(cpu - before) / step * 1000:.0f} ms de"
-              " processeur chacune sur la passerelle", flush=True)  # fmt: skip
+        print(
+            f"{done:>6} archives de plus : {step / spent:5.1f} par seconde, {(cpu - before) / step * 1000:.0f} ms de"
+            " processeur chacune sur la passerelle",
+            flush=True,
+        )
         before = cpu
     if done < wanted:
         print(f"arrêté à {done} archives sur {wanted}, le temps est écoulé")

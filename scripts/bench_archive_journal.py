@@ -48,8 +48,9 @@ def main() -> None:
 
             def one(number: int) -> None:
                 detail = {"sip_sha512": "a" * 128, "aip_sha512": "b" * 128, "octets": number, "fichiers": 3}
-                journal.append("versement.accepte", account="gondecourt", aip=f"aip-{number}",
-                               outcome="succes", detail=detail)  # fmt: skip
+                journal.append(
+                    "versement.accepte", account="gondecourt", aip=f"aip-{number}", outcome="succes", detail=detail
+                )
 
             def many() -> None:
                 with journal.transaction():

@@ -66,15 +66,19 @@ def main() -> None:
         data.mkdir()
         fill(data, megabytes)
         environment = {
-            "BORG_RSH": shlex.join(SSH), "BORG_REMOTE_PATH": "sudo borg", "BORG_PASSPHRASE": "mesure",
-            "BORG_BASE_DIR": str(top / "borg"), "BORG_REPO": f"ssh://{TARGET}{AWAY}/depot",
-        }  # fmt: skip
+            "BORG_RSH": shlex.join(SSH),
+            "BORG_REMOTE_PATH": "sudo borg",
+            "BORG_PASSPHRASE": "mesure",
+            "BORG_BASE_DIR": str(top / "borg"),
+            "BORG_REPO": f"ssh://{TARGET}{AWAY}/depot",
+        }
         subprocess.run(there(f"rm -rf {AWAY}; mkdir {AWAY}"), check=True)
         try:
             send = f"tar -cf - donnees | {shlex.join(there(f'cat > {AWAY}/tout.tar'))}"
             timed(megabytes, "tar, envoi", ["sh", "-c", send], {}, top)
-            subprocess.run(["borg", "init", "-e", "repokey-blake2"], env=os.environ | environment, check=True,
-                           capture_output=True)  # fmt: skip
+            subprocess.run(
+                ["borg", "init", "-e", "repokey-blake2"], env=os.environ | environment, check=True, capture_output=True
+            )
             create = ["borg", "create", "--compression", "zstd,3"]
             timed(megabytes, "borg, première sauvegarde", [*create, "::jour1", "donnees"], environment, top)
             first = stored()

@@ -31,10 +31,14 @@ def commune(number: int) -> dict[str, Any]:
         "slug": f"banc-{number:03}",
         "nom": name,
         "comptes": [{"identifiant": one, "prenom": "A", "nom": name, "courriel": f"{one}@x.test"} for one in logins],
-        "ged": {"services": [{"nom": "Direction", "agents": logins[:1]},
-                             {"nom": "Finances", "agents": logins[1:], "types": ["marche", "courrier"]}]},
+        "ged": {
+            "services": [
+                {"nom": "Direction", "agents": logins[:1]},
+                {"nom": "Finances", "agents": logins[1:], "types": ["marche", "courrier"]},
+            ]
+        },
         "parapheur": {"redacteurs": logins[:1], "dgs": {"titulaire": logins[0]}, "maire": {"titulaire": logins[1]}},
-    }  # fmt: skip
+    }
 
 
 def main() -> int:

@@ -87,8 +87,9 @@ class Lab:
             raise SystemExit(f"signer-acte : {shown.replace(pin, '…')}")
         read = subprocess.run(
             [*enter, f"sudo base64 -w0 {folder}/acte-signe{suffix} && sudo rm -r {folder}"],
-            capture_output=True, check=True,
-        )  # fmt: skip
+            capture_output=True,
+            check=True,
+        )
         return base64.b64decode(read.stdout)
 
 
@@ -126,7 +127,7 @@ def signatures(home: Path, act: Path) -> str:
         asked = ["pdfsig", "-nssdir", base, str(act)]
         return subprocess.run(
             asked, capture_output=True, text=True, check=True, env=os.environ | {"LC_ALL": "C"}
-        ).stdout  # fmt: skip
+        ).stdout
 
 
 def passages(lab: Lab, reference: str) -> list[tuple[str, float]]:

@@ -61,8 +61,9 @@ def bench(name: str, host: str) -> Part:
             (*PLAYBOOK, f"playbooks/{name}.yml", "--limit", host),
             ("scripts/verify", name, "inventories/lab", host),
         ],
-        after=("again",), needs=("machines",),
-    )  # fmt: skip
+        after=("again",),
+        needs=("machines",),
+    )
 
 
 def profile(name: str, *after: str, workers: int = 0) -> Part:
@@ -89,7 +90,8 @@ def whole() -> dict[str, Part]:
         "lint": Part([("scripts/lint",)], after=("unit",)),
         "site": Part(
             [(*PLAYBOOK, "playbooks/site.yml", "--limit", "all:localhost:!banc")],
-            after=("lint",), needs=("machines",),
+            after=("lint",),
+            needs=("machines",),
         ),
         "again": Part([(*PYTEST, "-v", "tests/journeys", "-m", "site")], needs=("site",)),
         # Kernels of their own are slow, each on one core: begun first, they may go on beside the journeys.
@@ -108,7 +110,7 @@ def whole() -> dict[str, Part]:
         "profil backup_server": profile("backup_server", "profil archive_gateway"),
         "passage": journeys("passage", "profil passerelle", "profil archive_gateway"),
         "journeys": journeys("", "passage", *(f"profil {name}" for name in names)),
-    }  # fmt: skip
+    }
 
 
 class Run:
@@ -186,9 +188,15 @@ class Run:
         with (LOGS / name).open("w", encoding="utf-8") as log:
             for command in part.commands:
                 with subprocess.Popen(
-                    command, cwd=TOP, env=os.environ | noted, text=True, errors="replace",
-                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                ) as process:  # fmt: skip
+                    command,
+                    cwd=TOP,
+                    env=os.environ | noted,
+                    text=True,
+                    errors="replace",
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                ) as process:
                     for line in process.stdout or ():
                         log.write(line)
                         log.flush()

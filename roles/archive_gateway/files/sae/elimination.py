@@ -282,8 +282,9 @@ class Eliminator:
         """Archives of requests that go on, with the request."""
         rows = self.book.rows(
             "SELECT aip, demande FROM objet JOIN demande ON demande.id = objet.demande WHERE etat IN (?, ?)",
-            REQUESTED, APPROVED,
-        )  # fmt: skip
+            REQUESTED,
+            APPROVED,
+        )
         return {str(row["aip"]): str(row["demande"]) for row in rows}
 
     # -- two persons ---------------------------------------------------------------------------------------
@@ -466,9 +467,13 @@ class Eliminator:
             if self.store.head(request.account, inventory.CONTAINER, known.name) is not None:
                 raise StoreError(f"{aip} : supprimée, et pourtant encore au stockage ; relancez")
         seq = self._note(
-            "elimination.faite", request.account, "succes",
-            {"demande": request.id, "aip_sha512": self._digest(request, aip)}, aip, f"{key}:faite",
-        )  # fmt: skip
+            "elimination.faite",
+            request.account,
+            "succes",
+            {"demande": request.id, "aip_sha512": self._digest(request, aip)},
+            aip,
+            f"{key}:faite",
+        )
         self.forget(aip)
         event = next(self.journal.events(seq, seq))
         with self.book.transaction() as db:
@@ -690,9 +695,15 @@ def _eliminator(path: Path) -> Iterator[Eliminator]:
 
     with Journal(loaded.journal) as journal, closing(Requests(loaded.folder / "eliminations.sqlite")) as book:
         yield Eliminator(
-            journal, store, book, trust, proof,
-            storage_clock=storage_clock, forget=registry.forget, accounts=tuple(loaded.accounts),
-        )  # fmt: skip
+            journal,
+            store,
+            book,
+            trust,
+            proof,
+            storage_clock=storage_clock,
+            forget=registry.forget,
+            accounts=tuple(loaded.accounts),
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -800,8 +811,10 @@ def _list(eliminator: Eliminator, arguments: argparse.Namespace) -> int:
     for request in eliminator.book.requests():
         who = f"{request.requester} → {request.approver or '?'}"
         state = request.state.replace("ee", "ée")
-        print(f"{request.id}  {_day(request.received)}  {state:<11} {request.account:<14} "
-              f"{len(request.document['archives']):>6} archives  {who}")  # fmt: skip
+        print(
+            f"{request.id}  {_day(request.received)}  {state:<11} {request.account:<14} "
+            f"{len(request.document['archives']):>6} archives  {who}"
+        )
     return 0
 
 

@@ -127,9 +127,12 @@ def export(
             wanted[aip] = _Archive(account, aip, name, None)
             outcome.unknown.append(aip)
     journal.append(
-        "export.debut", account=account, aip=None, outcome="succes",
+        "export.debut",
+        account=account,
+        aip=None,
+        outcome="succes",
         detail={"format": form, "archives": len(wanted), "destination": str(target)},
-    )  # fmt: skip
+    )
     partial = target / "archives.en-cours"
     for aip, archive in sorted(wanted.items()):
         final = target / "archives" / _place(aip, form)
@@ -157,10 +160,18 @@ def export(
     }
     _mark(target, account, form, done)
     journal.append(
-        "export.fin", account=account, aip=None, outcome="echec" if outcome.failed else "succes",
-        detail={"format": form, "archives": outcome.made + outcome.already, "octets": outcome.bytes,
-                "manquantes": sorted(outcome.failed), "destination": str(target)},
-    )  # fmt: skip
+        "export.fin",
+        account=account,
+        aip=None,
+        outcome="echec" if outcome.failed else "succes",
+        detail={
+            "format": form,
+            "archives": outcome.made + outcome.already,
+            "octets": outcome.bytes,
+            "manquantes": sorted(outcome.failed),
+            "destination": str(target),
+        },
+    )
     return outcome
 
 
@@ -265,8 +276,14 @@ def _fetch(store: Store, archive: _Archive, folder: Path, form: str) -> tuple[Pa
 
 # What a name may meet on a disk; anything else is the disk's own trouble.
 _NAMES = {
-    errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTEMPTY,
-}  # fmt: skip
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+    errno.EILSEQ,
+    errno.ENOTEMPTY,
+}
 
 
 @contextmanager
@@ -464,6 +481,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for aip, why in outcome.failed.items():
         print(f"✗ {aip} : {why}")
     already = f" ({outcome.already} l'étaient déjà)" if outcome.already else ""
-    print(f"{'✗' if outcome.failed else '✓'} {outcome.made + outcome.already} archives dans {arguments.vers}{already}, "
-          f"{len(outcome.failed)} manquantes.")  # fmt: skip
+    print(
+        f"{'✗' if outcome.failed else '✓'} {outcome.made + outcome.already} archives dans {arguments.vers}{already}, "
+        f"{len(outcome.failed)} manquantes."
+    )
     return int(bool(outcome.failed))

@@ -198,9 +198,15 @@ def put_back(journal: Journal, registry: Registry, store: Store, name: str, sour
     }
     try:
         store.put(
-            account, CONTAINER, known.name, source,
-            size=size, sha512=known.sha512, retain_until=known.retain_until, metadata=metadata,
-        )  # fmt: skip
+            account,
+            CONTAINER,
+            known.name,
+            source,
+            size=size,
+            sha512=known.sha512,
+            retain_until=known.retain_until,
+            metadata=metadata,
+        )
     except AlreadyStored:
         return f"{aip} : déjà au stockage, rien n'est remis."
     detail = {"octets": size, "aip_sha512": known.sha512}
@@ -249,12 +255,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("sae-copie", description="Copie des archives hors de la salle.")
     parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMANDE")
-    commands.add_parser("preparer", help="prépare le prochain lot ; lit sur l'entrée les lots du dépôt (appelé par la "
-                        "sauvegarde)")  # fmt: skip
+    commands.add_parser(
+        "preparer", help="prépare le prochain lot ; lit sur l'entrée les lots du dépôt (appelé par la sauvegarde)"
+    )
     one = commands.add_parser("faite", help="note que le dépôt a le lot préparé (appelé par la sauvegarde)")
     one.add_argument("lot")
-    commands.add_parser("remettre", help="remet au stockage les archives d'un tar lu sur l'entrée (appelé par la "
-                        "reprise)")  # fmt: skip
+    commands.add_parser(
+        "remettre", help="remet au stockage les archives d'un tar lu sur l'entrée (appelé par la reprise)"
+    )
     commands.add_parser("sceaux", help="fait remettre au stockage les sceaux qui n'y sont plus")
     given = parser.parse_args(argv)
     try:

@@ -30,9 +30,13 @@ class Signer:
 
 def _openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["openssl", *map(str, arguments)], capture_output=True, text=True, errors="replace", check=False,
+        ["openssl", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
         env=os.environ | {"LC_ALL": "C"},
-    )  # fmt: skip
+    )
 
 
 def sign(document: bytes, folder: Path) -> bytes:

@@ -90,8 +90,10 @@ def look_at(name: str, ip: str) -> dict[str, Any]:
     node["decalage_s"] = round(float(clock) - (before + time.time()) / 2, 2)
     skew = node["decalage_s"] if abs(node["decalage_s"]) > 1 else 0.0
     with ThreadPoolExecutor(8) as pool:
-        passes = {kind: pool.submit(_pass, ip, port, kind, skew) for kind, port in
-                  (("account", 6202), ("container", 6201), ("object", 6200))}  # fmt: skip
+        passes = {
+            kind: pool.submit(_pass, ip, port, kind, skew)
+            for kind, port in (("account", 6202), ("container", 6201), ("object", 6200))
+        }
         rings = pool.submit(ask, ip, 6200, "/recon/ringmd5")
         quarantined = pool.submit(ask, ip, 6200, "/recon/quarantined")
         version = pool.submit(ask, ip, 6200, "/recon/version")
@@ -189,8 +191,9 @@ def state() -> dict[str, Any]:
     given = settings()
     with ThreadPoolExecutor(8) as pool:
         room = list(pool.map(lambda item: look_at(*item), sorted(nodes().items())))
-    rings = {name: hashlib.md5((ETC / f"{name}.ring.gz").read_bytes(), usedforsecurity=False).hexdigest()
-             for name in RINGS}  # fmt: skip
+    rings = {
+        name: hashlib.md5((ETC / f"{name}.ring.gz").read_bytes(), usedforsecurity=False).hexdigest() for name in RINGS
+    }
     quarantined = list(quarantined_objects())
     return {
         "noeud": given["noeud"],

@@ -32,9 +32,12 @@ def alone(settings: Settings) -> Iterator[None]:
 
 def _borgmatic(settings: Settings, *arguments: str) -> str:
     done = subprocess.run(
-        [_BORGMATIC, "--no-color", "--config", settings.borgmatic, *arguments], env=settings.environment(),
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [_BORGMATIC, "--no-color", "--config", settings.borgmatic, *arguments],
+        env=settings.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         # A hook of ours speaks for itself.
         for line in (done.stderr + done.stdout).splitlines():

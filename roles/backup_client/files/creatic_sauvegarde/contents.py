@@ -265,9 +265,13 @@ class Contents:
         self._check_free(path)
         if kind not in "-dl" or size < 0:
             raise UnfitError(_KINDS.get(kind, "type inconnu"))
-        owner, group = (-1, -1) if self._owners is None else self._owners.find(
-            str(item["user"] or ""), int(item["uid"]), str(item["group"] or ""), int(item["gid"])
-        )  # fmt: skip
+        owner, group = (
+            (-1, -1)
+            if self._owners is None
+            else self._owners.find(
+                str(item["user"] or ""), int(item["uid"]), str(item["group"] or ""), int(item["gid"])
+            )
+        )
         target = str(item.get("source") or "")
         if kind == "-":
             if mode & (stat.S_ISUID | stat.S_ISGID):

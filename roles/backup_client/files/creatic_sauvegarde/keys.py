@@ -25,8 +25,10 @@ def _prove(settings: Settings) -> bool:
     """Sign this machine's name with its key (SSHSIG): who registers the key knows whose it is. Says if it is new."""
     signed = subprocess.run(
         ["ssh-keygen", "-q", "-Y", "sign", "-n", NAMESPACE, "-f", settings.key],
-        input=settings.client.encode(), capture_output=True, check=True,
-    ).stdout  # fmt: skip
+        input=settings.client.encode(),
+        capture_output=True,
+        check=True,
+    ).stdout
     target = settings.folder / PROOF
     if target.exists() and target.read_bytes() == signed:
         return False

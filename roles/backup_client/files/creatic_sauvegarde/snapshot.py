@@ -73,9 +73,14 @@ def take(settings: Settings) -> list[dict[str, Any]]:
         folder.chmod(0o730)
         target = folder / source.name
         done = subprocess.run(
-            [sys.executable, "-I", "-c", _COPY, source, target], cwd="/", umask=0o077,
-            capture_output=True, text=True, check=False, **owner,
-        )  # fmt: skip
+            [sys.executable, "-I", "-c", _COPY, source, target],
+            cwd="/",
+            umask=0o077,
+            capture_output=True,
+            text=True,
+            check=False,
+            **owner,
+        )
         if done.returncode:
             lines = done.stderr.strip().splitlines()
             raise BackupError(f"{source} : la base ne peut pas être copiée ({lines[-1] if lines else 'sans message'})")

@@ -344,10 +344,17 @@ class Depot:
     def _borg(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         account = pwd.getpwnam(self.settings.account)
         return subprocess.run(
-            [_BORG, f"--umask={0o027:04o}", *arguments], user=account.pw_uid, group=account.pw_gid, extra_groups=[],
+            [_BORG, f"--umask={0o027:04o}", *arguments],
+            user=account.pw_uid,
+            group=account.pw_gid,
+            extra_groups=[],
             env={"BORG_BASE_DIR": str(self.settings.state / "borg"), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-            cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        )  # fmt: skip
+            cwd="/",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
 
     def verify(self) -> None:
         """Read every block again.
@@ -417,16 +424,31 @@ def metrics(settings: Settings) -> None:
     def stamp(iso: str) -> float:
         return datetime.fromisoformat(iso).timestamp() if iso else 0.0
 
-    gauge("last_transaction_timestamp_seconds", "End of the last backup by the server's clock, 0 for never.",
-          {one["client"]: stamp(one["derniere"]) for one in reports})  # fmt: skip
-    gauge("max_age_seconds", "Age from which it is too old: the policy of the machine's size.",
-          {one["client"]: one["age_max_h"] * 3600.0 for one in reports})  # fmt: skip
+    gauge(
+        "last_transaction_timestamp_seconds",
+        "End of the last backup by the server's clock, 0 for never.",
+        {one["client"]: stamp(one["derniere"]) for one in reports},
+    )
+    gauge(
+        "max_age_seconds",
+        "Age from which it is too old: the policy of the machine's size.",
+        {one["client"]: one["age_max_h"] * 3600.0 for one in reports},
+    )
     gauge("bytes", "Size of the live repository.", {one["client"]: float(one["octets"]) for one in reports})
     gauge("quota_bytes", "Size that it may have.", {one["client"]: float(one["quota_octets"]) for one in reports})
-    gauge("suspect", "1 when backed-up data was deleted or replaced.",
-          {one["client"]: float(bool(one["suspect"])) for one in reports})  # fmt: skip
-    gauge("verified", "1 when every block was read again without an error, 0 when some are damaged, -1 for never.",
-          {one["client"]: float(one["verification"].get("bonne", -1)) for one in reports})  # fmt: skip
-    gauge("verified_timestamp_seconds", "When they were read again.",
-          {one["client"]: stamp(one["verification"].get("le", "")) for one in reports})  # fmt: skip
+    gauge(
+        "suspect",
+        "1 when backed-up data was deleted or replaced.",
+        {one["client"]: float(bool(one["suspect"])) for one in reports},
+    )
+    gauge(
+        "verified",
+        "1 when every block was read again without an error, 0 when some are damaged, -1 for never.",
+        {one["client"]: float(one["verification"].get("bonne", -1)) for one in reports},
+    )
+    gauge(
+        "verified_timestamp_seconds",
+        "When they were read again.",
+        {one["client"]: stamp(one["verification"].get("le", "")) for one in reports},
+    )
     write(settings.metrics / "depots.prom", ("\n".join(lines) + "\n").encode(), 0o644)

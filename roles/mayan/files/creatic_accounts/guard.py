@@ -21,9 +21,14 @@ from rest_framework.authtoken.models import Token
 
 # What says who somebody is, and what they may do.
 IDENTITY = {
-    "username": "l'identifiant", "first_name": "le prénom", "last_name": "le nom", "email": "l'adresse",
-    "is_active": "l'activité", "is_staff": "le rang", "is_superuser": "le rang",
-}  # fmt: skip
+    "username": "l'identifiant",
+    "first_name": "le prénom",
+    "last_name": "le nom",
+    "email": "l'adresse",
+    "is_active": "l'activité",
+    "is_staff": "le rang",
+    "is_superuser": "le rang",
+}
 _FILE = (
     "À faire : demandez au groupement de le corriger dans le fichier de votre commune (comptes) ; rien n'a été changé"
 )

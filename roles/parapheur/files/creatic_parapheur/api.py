@@ -83,9 +83,11 @@ class Dossiers(_View):
     def post(self, request: Any) -> Response:
         """Bring a document."""
         told = circuit.Deposit(
-            **{name: self.text(name) for name in ("commune", "circuit", "reference", "objet", "numero", "date",
-                                                  "echeance", "matiere")}
-        )  # fmt: skip
+            **{
+                name: self.text(name)
+                for name in ("commune", "circuit", "reference", "objet", "numero", "date", "echeance", "matiere")
+            }
+        )
         dossier, new = circuit.deposit(request.user, told, request.FILES.get("fichier"))
         return Response({"id": dossier.pk, "etat": dossier.etat}, status=201 if new else 200)
 

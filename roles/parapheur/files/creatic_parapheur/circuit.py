@@ -232,9 +232,17 @@ def _move(dossier: Dossier, label: str, user: Any, motif: str = "", comment: str
 def _note(dossier: Dossier, what: str, user: Any, origin: str = "", note: str = "") -> None:
     """Add to the history what brought a dossier where it is."""
     Geste.objects.create(
-        dossier=dossier, quand=dossier.depuis, compte=user.pk, identifiant=login_of(user), qui=dossier.par, quoi=what,
-        de=origin, vers=dossier.etat_nom, motif=dossier.motif, note=note,
-    )  # fmt: skip
+        dossier=dossier,
+        quand=dossier.depuis,
+        compte=user.pk,
+        identifiant=login_of(user),
+        qui=dossier.par,
+        quoi=what,
+        de=origin,
+        vers=dossier.etat_nom,
+        motif=dossier.motif,
+        note=note,
+    )
 
 
 def _check_whole(dossier: Dossier) -> None:
@@ -423,11 +431,23 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
         with transaction.atomic():
             instance = Workflow.objects.get(internal_name=circuit.workflow).launch_for(document=document, user=user)
             made = Dossier.objects.create(
-                document=document, instance=instance, commune=told.commune, circuit=told.circuit,
-                reference=told.reference, objet=told.objet, numero=told.numero, matiere=told.matiere, date=told.date,
-                echeance=told.echeance or None, auteur=user, etat=next(iter(circuit.steps)), depuis=timezone.now(),
-                par=name_of(user), origine=file, fichier=file,
-            )  # fmt: skip
+                document=document,
+                instance=instance,
+                commune=told.commune,
+                circuit=told.circuit,
+                reference=told.reference,
+                objet=told.objet,
+                numero=told.numero,
+                matiere=told.matiere,
+                date=told.date,
+                echeance=told.echeance or None,
+                auteur=user,
+                etat=next(iter(circuit.steps)),
+                depuis=timezone.now(),
+                par=name_of(user),
+                origine=file,
+                fichier=file,
+            )
             _note(made, "Déposer", user)
     except IntegrityError:  # the same reference at the same moment
         document.delete(to_trash=False)
@@ -508,9 +528,13 @@ def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
             found = seal.check_and_seal(name, original, upload, people)
         upload.seek(0)
         held.fichier = _add_file(
-            held.document, name, found.sealed or upload, user,
-            "Signé et cacheté" if found.sealed else "Signé", shown=False,
-        )  # fmt: skip
+            held.document,
+            name,
+            found.sealed or upload,
+            user,
+            "Signé et cacheté" if found.sealed else "Signé",
+            shown=False,
+        )
         said = f"Signature de {found.holder} (certificat {found.serial})"
         stands_in = _stands_in_for(held, user)
         _move(held, "Signer", user, comment=f"{said}. {stands_in}" if stands_in else said)

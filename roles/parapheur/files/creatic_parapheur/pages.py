@@ -153,8 +153,10 @@ class Deposit(_Page):
     def post(self, request: Any) -> HttpResponse:
         """Bring it."""
         commune = current().commune_of(login_of(request.user))
-        typed = {name: request.POST.get(name, "").strip() for name in ("circuit", "objet", "numero", "date", "echeance",
-                                                                       "matiere", "reference")}  # fmt: skip
+        typed = {
+            name: request.POST.get(name, "").strip()
+            for name in ("circuit", "objet", "numero", "date", "echeance", "matiere", "reference")
+        }
         try:
             told = circuit.Deposit(commune=commune.slug if commune else "", **typed)
             dossier, _new = circuit.deposit(request.user, told, request.FILES.get("fichier"))

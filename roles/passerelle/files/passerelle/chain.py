@@ -76,9 +76,13 @@ class Chain:
     """
 
     def __init__(
-        self, config: Config, store: Store, files: Files, defer: Callable[[psycopg.Connection[Any], str], None],
+        self,
+        config: Config,
+        store: Store,
+        files: Files,
+        defer: Callable[[psycopg.Connection[Any], str], None],
         on_step: Callable[[str], None] = lambda _: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._config, self._store, self._files, self._defer, self._step = config, store, files, defer, on_step
         self._tokens: dict[str, tuple[str, float]] = {}
 
@@ -190,7 +194,7 @@ class Chain:
             progress = sent.setdefault(piece.mark, {})
             number = client.file(
                 commune, kind, cabinet, piece, metadata, progress, lambda: self._remember(act, ged_envois=sent)
-            )  # fmt: skip
+            )
             filed.append(number)
         return {"ged": filed, "ged_envois": {}}
 
@@ -227,8 +231,10 @@ class Chain:
     def _tell(self, act: Act) -> Act:
         """Tell the parapheur and the deliberations' server where the act is, each state once and in order."""
         has = self._config.has
-        path = [*(["au_parapheur", "signee"] * has(act.commune, "parapheur")),
-                *(["transmise", "acquittee"] if has(act.commune, "teletransmission") else [TO_PUBLISH])]  # fmt: skip
+        path = [
+            *(["au_parapheur", "signee"] * has(act.commune, "parapheur")),
+            *(["transmise", "acquittee"] if has(act.commune, "teletransmission") else [TO_PUBLISH]),
+        ]
         for name, wanted, order in (
             ("parapheur", self._for_parapheur(act), ["teletransmis", "acquitte"]),
             ("deliberations", self._for_deliberations(act), path),
@@ -362,7 +368,7 @@ class Chain:
 
     def take(
         self, reference: str, commune: str, data: dict[str, Any], step: str, blocked: str = "", **track: Any
-    ) -> bool:  # fmt: skip
+    ) -> bool:
         """Take an act in, once; False when it is known."""
         with self._store.transaction() as connection:
             if not self._store.add(connection, reference, commune, data, step):
@@ -446,9 +452,10 @@ class Chain:
         found = []
         for act in self._store.to_send(commune.slug):
             sent = {key: act.data[key] for key in ("numero", "date", "objet", "matiere")} | {
-                "reference": act.reference, "sha256": self._document(act),
+                "reference": act.reference,
+                "sha256": self._document(act),
                 "annexes": [{"nom": one["nom"], "sha256": one["sha256"]} for one in act.data["annexes"]],
-            }  # fmt: skip
+            }
             if act.data["circuit"] == PES:
                 found.append(sent | {"genre": PES})
             else:

@@ -142,9 +142,12 @@ def _retry(config: settings.Config, arguments: argparse.Namespace) -> int:
 def _deposit(config: settings.Config, arguments: argparse.Namespace) -> int:
     content_of = arguments.fichier.read_bytes()
     data = {
-        "circuit": arguments.circuit, "numero": arguments.numero, "date": arguments.date.isoformat(),
-        "objet": arguments.objet, "matiere": arguments.matiere,
-    }  # fmt: skip
+        "circuit": arguments.circuit,
+        "numero": arguments.numero,
+        "date": arguments.date.isoformat(),
+        "objet": arguments.objet,
+        "matiere": arguments.matiere,
+    }
     with _parts(config) as (_store, _queue, chain):
         reference = chain.deposit(arguments.commune, data, content_of)
     print(f"Dans la chaîne sous la référence {reference}.")

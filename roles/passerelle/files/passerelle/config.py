@@ -74,9 +74,7 @@ def load(path: Path = DEFAULT_PATH) -> Config:
             one["slug"]: Commune(one["slug"], one["nom"], one["siren"], tuple(one["services"]))
             for one in raw["communes"]
         }
-        return Config(
-            communes, raw["siren"], servers, look_every=int(raw["releve"]), concurrency=int(raw["travaux"])
-        )  # fmt: skip
+        return Config(communes, raw["siren"], servers, look_every=int(raw["releve"]), concurrency=int(raw["travaux"]))
     except OSError as error:
         why = f"lecture impossible ({error.strerror}). Relancez le déploiement."
         raise ConfigError(f"{error.filename} : {why}") from error

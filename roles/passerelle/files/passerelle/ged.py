@@ -61,9 +61,15 @@ class Ged:
             page += 1
 
     def file(
-        self, commune: str, kind: str, cabinet: tuple[str, ...], piece: Piece, metadata: dict[str, str],
-        sent: dict[str, Any], note: Callable[[], object],
-    ) -> int:  # fmt: skip
+        self,
+        commune: str,
+        kind: str,
+        cabinet: tuple[str, ...],
+        piece: Piece,
+        metadata: dict[str, str],
+        sent: dict[str, Any],
+        note: Callable[[], object],
+    ) -> int:
         """File a piece, or find it filed; gives the document's number.
 
         Args:

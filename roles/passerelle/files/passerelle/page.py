@@ -55,7 +55,11 @@ def content(config: Config, store: Store, commune: Commune | None) -> dict[str, 
     rows = [_row(config, act) for act in store.shown([commune.slug] if commune else None)]
     waiting = [one for one in rows if one["etat"] in ("bloque", "refus")]
     return {
-        "commune": commune.name if commune else "", "titres": [title for title, _steps in STAGES],
-        "a_revoir": waiting, "actes": rows, "maintenant": _when(datetime.now(_PARIS)),
-        "finis": sum(one["etat"] == "fait" for one in rows), "en_chemin": sum(one["etat"] == "ici" for one in rows),
-    }  # fmt: skip
+        "commune": commune.name if commune else "",
+        "titres": [title for title, _steps in STAGES],
+        "a_revoir": waiting,
+        "actes": rows,
+        "maintenant": _when(datetime.now(_PARIS)),
+        "finis": sum(one["etat"] == "fait" for one in rows),
+        "en_chemin": sum(one["etat"] == "ici" for one in rows),
+    }

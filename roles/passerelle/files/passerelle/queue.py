@@ -105,9 +105,12 @@ class Queue:
                 os.kill(os.getpid(), signal.SIGTERM)
 
         app.run_worker(
-            concurrency=self._config.concurrency, delete_jobs="successful", fetch_job_polling_interval=1.0,
-            shutdown_graceful_timeout=60.0, **options,
-        )  # fmt: skip
+            concurrency=self._config.concurrency,
+            delete_jobs="successful",
+            fetch_job_polling_interval=1.0,
+            shutdown_graceful_timeout=60.0,
+            **options,
+        )
 
 
 def advance(chain: Chain, reference: str) -> None:

@@ -70,9 +70,14 @@ class Store:
 
     def __init__(self, database: str, connections: int = 8) -> None:
         self.pool = ConnectionPool(
-            database, min_size=1, max_size=connections, kwargs={"row_factory": dict_row}, timeout=30,
-            check=ConnectionPool.check_connection, open=True,
-        )  # fmt: skip
+            database,
+            min_size=1,
+            max_size=connections,
+            kwargs={"row_factory": dict_row},
+            timeout=30,
+            check=ConnectionPool.check_connection,
+            open=True,
+        )
 
     def close(self) -> None:
         """Give the connections back."""
@@ -87,9 +92,7 @@ class Store:
     # -- in a transaction ----------------------------------------------------------------------------------
 
     @staticmethod
-    def add(
-        connection: psycopg.Connection[Any], reference: str, commune: str, data: dict[str, Any], step: str
-    ) -> bool:  # fmt: skip
+    def add(connection: psycopg.Connection[Any], reference: str, commune: str, data: dict[str, Any], step: str) -> bool:
         """Take an act in; False when its reference is known."""
         made = connection.execute(
             "INSERT INTO acte (reference, commune, donnees, etape) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",

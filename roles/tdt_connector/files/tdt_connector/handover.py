@@ -237,8 +237,11 @@ class Gateway:
             return {"etat": "versee", "archive": archived_as(folder)}
         content = base64.b64encode((folder / "ARActe.xml").read_bytes()).decode()
         return {
-            "etat": "acquittee", "id_acte": row.idacte, "date_reception": row.acknowledged_on, "ar_acte": content,
-        }  # fmt: skip
+            "etat": "acquittee",
+            "id_acte": row.idacte,
+            "date_reception": row.acknowledged_on,
+            "ar_acte": content,
+        }
 
 
 def _here(path: Path) -> bool:

@@ -105,8 +105,11 @@ def _seal(arguments: argparse.Namespace) -> int:
             print(f"sae-journal : {error}", file=sys.stderr)
             return 1
         metrics.write(loaded.metrics, journal, failed=False)
-    print(f"{done.made} sceaux faits, {done.stored} déposés au stockage." if done.made or done.stored
-          else "Rien de nouveau à sceller.")  # fmt: skip
+    print(
+        f"{done.made} sceaux faits, {done.stored} déposés au stockage."
+        if done.made or done.stored
+        else "Rien de nouveau à sceller."
+    )
     return 0
 
 
@@ -163,8 +166,10 @@ def _show(arguments: argparse.Namespace) -> int:
         first = 1 if arguments.archive or last is None else max(1, last.seq - arguments.nombre + 1)
         for event in list(journal.events(first, aip=arguments.archive))[-arguments.nombre :]:
             detail = json.dumps(event.detail, ensure_ascii=False)
-            print(f"{event.seq:>8}  {_local(event)}  {event.event:<24} {event.outcome:<9} {event.account:<14} "
-                  f"{event.aip or '-':<36}  {detail}")  # fmt: skip
+            print(
+                f"{event.seq:>8}  {_local(event)}  {event.event:<24} {event.outcome:<9} {event.account:<14} "
+                f"{event.aip or '-':<36}  {detail}"
+            )
     return 0
 
 
@@ -189,8 +194,10 @@ def _verify(arguments: argparse.Namespace) -> int:
     if arguments.preuve:
         text = arguments.preuve.read_text(encoding="utf-8", errors="replace")
         event, at = verify.verify_proof(text, arguments.racine, arguments.intermediaires)
-        print(f"✓ événement {event.seq} ({event.event}, {event.account}) : prouvé, "
-              f"certifié existant le {at.astimezone():%d/%m/%Y à %H:%M:%S}")  # fmt: skip
+        print(
+            f"✓ événement {event.seq} ({event.event}, {event.account}) : prouvé, "
+            f"certifié existant le {at.astimezone():%d/%m/%Y à %H:%M:%S}"
+        )
         print(json.dumps(json.loads(event.line), ensure_ascii=False, indent=2))
         return 0
     if arguments.dossier is None:

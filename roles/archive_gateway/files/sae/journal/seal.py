@@ -305,8 +305,13 @@ def restore(path: Path, store: Store, root: Path) -> tuple[int, int]:
             row = (number, fields["premier"], fields["dernier"], texts[seal_name(number)])
             db.execute("INSERT INTO sceau (numero, premier, dernier, contenu, depose) VALUES (?, ?, ?, ?, 1)", row)
     with Journal(temporary) as journal:
-        journal.append("journal.restauration", account="sae", aip=None, outcome="succes",
-                       detail={"sceaux": len(numbers), "evenements": len(lines)})  # fmt: skip
+        journal.append(
+            "journal.restauration",
+            account="sae",
+            aip=None,
+            outcome="succes",
+            detail={"sceaux": len(numbers), "evenements": len(lines)},
+        )
         journal.settle()
     temporary.rename(path)
     return len(numbers), len(lines)

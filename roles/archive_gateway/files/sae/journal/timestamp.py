@@ -34,9 +34,13 @@ class Stamp:
 
 def _openssl(*arguments: str | Path) -> None:
     done = subprocess.run(
-        ["openssl", *map(str, arguments)], capture_output=True, text=True, errors="replace", check=False,
+        ["openssl", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
         env=os.environ | {"LC_ALL": "C"},
-    )  # fmt: skip
+    )
     if done.returncode:
         raise TimestampError(" ; ".join(done.stderr.split("\n")).strip(" ;") or "openssl n'a pas dit pourquoi")
 

@@ -238,8 +238,11 @@ def _chain(
         if fields["precedent"] != before.hash.hex():
             report.blame(name, f"chaîne rompue : le sceau {number - 1} n'est pas celui qu'il nomme")
         if fields["premier"] != before.fields["dernier"] + 1:
-            report.blame(name, f"il commence à l'événement {fields['premier']}, "
-                               f"le sceau {number - 1} finit à {before.fields['dernier']}")  # fmt: skip
+            report.blame(
+                name,
+                f"il commence à l'événement {fields['premier']}, "
+                f"le sceau {number - 1} finit à {before.fields['dernier']}",
+            )
         if number in stamps and number - 1 in stamps and stamps[number] < stamps[number - 1] - TOLERANCE:
             if seq := disowned.get(number - 1):
                 report.warnings.append(

@@ -51,8 +51,12 @@ NAMESPACE = namespace(SEDA_VERSION)
 
 # No entity, no DTD, no network, nothing huge.
 _PARSER: dict[str, Any] = {
-    "resolve_entities": False, "load_dtd": False, "dtd_validation": False, "no_network": True, "huge_tree": False,
-}  # fmt: skip
+    "resolve_entities": False,
+    "load_dtd": False,
+    "dtd_validation": False,
+    "no_network": True,
+    "huge_tree": False,
+}
 
 
 class _Form:
@@ -254,9 +258,12 @@ def _ended(path: Path, parser: Any) -> Iterator[tuple[Any, int]]:
 
 
 _REFERENCES = {
-    "ArchiveUnitRefId", "DataObjectReferenceId", "DataObjectGroupReferenceId", "SignedObjectId",
+    "ArchiveUnitRefId",
+    "DataObjectReferenceId",
+    "DataObjectGroupReferenceId",
+    "SignedObjectId",
     "SignedDocumentReferenceId",
-}  # fmt: skip
+}
 _SEEN = _REFERENCES | {
     "MessageIdentifier", "Date", "Identifier", "Title", "Uri", "Size", "Attachment", "MessageDigest", "Rule",
     "StartDate", "FinalAction", "BinaryDataObject", "DataObjectGroupId", "Relationship",

@@ -21,10 +21,17 @@ def copy(apps, _schema_editor):  # type: ignore[no-untyped-def] # Django's own w
             made.append((one.datetime, one.user, one.transition.label, *ends, reason, one.comment))
         for when, user, what, origin, destination, reason, note in made:
             geste.objects.create(
-                dossier=dossier, quand=when, compte=user.pk if user else None, quoi=what, de=origin,
-                vers=destination, motif=reason, note=note, identifiant=user.username if user else "",
+                dossier=dossier,
+                quand=when,
+                compte=user.pk if user else None,
+                quoi=what,
+                de=origin,
+                vers=destination,
+                motif=reason,
+                note=note,
+                identifiant=user.username if user else "",
                 qui=(f"{user.first_name} {user.last_name}".strip() or user.username) if user else "",
-            )  # fmt: skip
+            )
 
 
 class Migration(migrations.Migration):

@@ -332,7 +332,12 @@ def trace(thing: Any) -> list[Entry]:
 
 # The portal's own steps, as people here call them.
 _STEPS = {
-    "publish": "Publication", "unpublish": "Retrait", "archive": "Archivage", "propose": "Proposition",
-    "plan": "Publication prévue", "back_to_private": "Retour en brouillon", "back_to_proposed": "Retour à proposer",
-}  # fmt: skip
+    "publish": "Publication",
+    "unpublish": "Retrait",
+    "archive": "Archivage",
+    "propose": "Proposition",
+    "plan": "Publication prévue",
+    "back_to_private": "Retour en brouillon",
+    "back_to_proposed": "Retour à proposer",
+}
 MADE_PUBLIC = (_STEPS["publish"],)

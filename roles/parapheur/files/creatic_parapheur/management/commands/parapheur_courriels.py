@@ -88,9 +88,13 @@ class Command(BaseCommand):
                 continue
             count = f"{len(dossiers)} dossiers vous attendent" if len(dossiers) > 1 else "1 dossier vous attend"
             message = EmailMessage(
-                f"Parapheur : {count}", letter(dossiers, known.url), known.mail["expediteur"], [user.email],
-                headers={"Auto-Submitted": "auto-generated"}, connection=connection,
-            )  # fmt: skip
+                f"Parapheur : {count}",
+                letter(dossiers, known.url),
+                known.mail["expediteur"],
+                [user.email],
+                headers={"Auto-Submitted": "auto-generated"},
+                connection=connection,
+            )
             seen = {(one.pk, one.depuis) for one in dossiers}
             try:
                 message.send()

@@ -154,9 +154,7 @@ def _check_listed(
             source.report(f"{quote(name)} n'est pas dans {where}", f"{fix} ({', '.join(known)})", (*path, place))
 
 
-def configuration(
-    plan: Mapping[str, Any], communes: Sequence[Mapping[str, Any]], filer: str = ""
-) -> dict[str, Any]:  # fmt: skip
+def configuration(plan: Mapping[str, Any], communes: Sequence[Mapping[str, Any]], filer: str = "") -> dict[str, Any]:
     """What is wanted of Mayan.
 
     Args:
@@ -233,9 +231,14 @@ def _add_commune(wanted: dict[str, Any], plan: Mapping[str, Any], commune: Mappi
     services = commune.get("ged", {}).get("services", everybody)
     for one in accounts:
         wanted["users"].append(
-            {"username": one["identifiant"], "first_name": one["prenom"], "last_name": one["nom"],
-             "email": one["courriel"], "commune": commune["slug"]}
-        )  # fmt: skip
+            {
+                "username": one["identifiant"],
+                "first_name": one["prenom"],
+                "last_name": one["nom"],
+                "email": one["courriel"],
+                "commune": commune["slug"],
+            }
+        )
     groups = {f"{name} - {service['nom']}": service for service in services}
     for group, service in groups.items():
         wanted["groups"][group] = sorted(service["agents"])

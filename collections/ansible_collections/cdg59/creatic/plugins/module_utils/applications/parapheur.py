@@ -132,18 +132,30 @@ def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for commune in _check(communes):
         name, people = str(commune["nom"]), _people(commune)
         wanted["users"] += [
-            {"username": one["identifiant"], "first_name": one["prenom"], "last_name": one["nom"],
-             "email": one["courriel"], "commune": commune["slug"]}
-            for one in commune["comptes"] if one["identifiant"] in people
-        ]  # fmt: skip
+            {
+                "username": one["identifiant"],
+                "first_name": one["prenom"],
+                "last_name": one["nom"],
+                "email": one["courriel"],
+                "commune": commune["slug"],
+            }
+            for one in commune["comptes"]
+            if one["identifiant"] in people
+        ]
         wanted["groups"][name] = people
         wanted["roles"][name] = [name]
         for circuit in CIRCUITS:
             label, steps = _type_label(commune, circuit), list(_steps(commune, circuit))
             wanted["document_types"].append(
-                {"label": label, "trash_time_period": None, "trash_time_unit": None, "delete_time_period": None,
-                 "delete_time_unit": None, "metadata": {}}
-            )  # fmt: skip
+                {
+                    "label": label,
+                    "trash_time_period": None,
+                    "trash_time_unit": None,
+                    "delete_time_period": None,
+                    "delete_time_unit": None,
+                    "metadata": {},
+                }
+            )
             wanted["acls"].append({"kind": "document_type", "key": label, "roles": {name: sorted(ON_TYPE)}})
             workflow = workflows.setdefault(_workflow_name(steps), _workflow(steps))
             workflow["document_types"].append(label)
@@ -179,12 +191,16 @@ def _workflow(steps: Sequence[str]) -> dict[str, Any]:
         "label": f"Circuit : {', '.join(_STEPS[step][1] for step in steps)}",
         "document_types": [],
         "states": [
-            {"label": STATES[state], "initial": state == steps[0], "final": state == "acquitte",
-             "completion": _COMPLETION[state]}
+            {
+                "label": STATES[state],
+                "initial": state == steps[0],
+                "final": state == "acquitte",
+                "completion": _COMPLETION[state],
+            }
             for state in passed
         ],
         "transitions": transitions,
-    }  # fmt: skip
+    }
 
 
 def application(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -414,10 +414,13 @@ def screen(
     found = [*faults(reports, moment.timestamp()), *gateway_faults(gateways, moment.timestamp())]
     if saved.fault:
         found.append(saved.fault)
-    rows = [COLUMNS, *(
-        _node_row(name, report, zones.get(name, ""), any(fault.node == name for fault in found))
-        for name, report in sorted(reports.items())
-    )]  # fmt: skip
+    rows = [
+        COLUMNS,
+        *(
+            _node_row(name, report, zones.get(name, ""), any(fault.node == name for fault in found))
+            for name, report in sorted(reports.items())
+        ),
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     answers = [report["etat"] for report in reports.values() if report.get("etat")]

@@ -102,9 +102,13 @@ def read_inventory(top: Path, inventory: Path) -> dict[str, Any]:
         DrillError: it cannot be read.
     """
     done = subprocess.run(
-        ["ansible-inventory", "-i", str(inventory), "--list"], cwd=top,
-        env=os.environ | {"ANSIBLE_NOCOLOR": "1"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        ["ansible-inventory", "-i", str(inventory), "--list"],
+        cwd=top,
+        env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise DrillError(f"inventaire illisible : {done.stderr.strip()[-300:]}")
     found: dict[str, Any] = json.loads(done.stdout)
@@ -194,9 +198,13 @@ class Drill:
             (self.folder / "ansible.log").open("w", encoding="utf-8") as log,
         ):
             done = subprocess.run(
-                [*command, "-e", json.dumps(extra)], cwd=self.order.top, stdout=log, stderr=subprocess.STDOUT,
-                env=os.environ | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_SSH_CONTROL_PATH_DIR": sockets}, check=False,
-            )  # fmt: skip
+                [*command, "-e", json.dumps(extra)],
+                cwd=self.order.top,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_SSH_CONTROL_PATH_DIR": sockets},
+                check=False,
+            )
         return done.returncode == 0
 
     def _test(self, inventory: Path) -> None:
@@ -275,9 +283,14 @@ class ControlDrill(Drill):
 
     def _test(self, inventory: Path) -> None:
         self._pytest(
-            "tests/profiles/restauration/test_poste_de_commande.py", "--environment", str(inventory),
-            "--restored", str(self.scratch / "etat"), "--home", str(self.order.home),
-        )  # fmt: skip
+            "tests/profiles/restauration/test_poste_de_commande.py",
+            "--environment",
+            str(inventory),
+            "--restored",
+            str(self.scratch / "etat"),
+            "--home",
+            str(self.order.home),
+        )
 
     def _destroy(self) -> None:
         shutil.rmtree(self.scratch, ignore_errors=True)

@@ -238,8 +238,9 @@ class Images:
         label = f"{OWNER}={self.access.owner}"
         self.ground.podman(
             *("run", "--detach", "--name", BUILDER, "--network", NETWORK, "--label", label, "--pids-limit=0"),
-            *(image, "sleep", "infinity"), error=error,
-        )  # fmt: skip
+            *(image, "sleep", "infinity"),
+            error=error,
+        )
         self.network.ensure_package_cache()
         self.ground.podman("exec", BUILDER, "sh", "-ceu", INSTALL, "sh", *packages, error=error)
         self.ground.podman("commit", "--quiet", BUILDER, name, error=error)

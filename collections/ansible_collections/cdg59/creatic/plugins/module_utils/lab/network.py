@@ -57,13 +57,16 @@ class Network:
         configuration = RUN / "apt-cache"
         configuration.mkdir(exist_ok=True)
         (configuration / "acng.conf").write_text("ExThreshold: 4\n")
-        self.ground.start("apt-cache", [
-            *("setpriv", "--reuid=apt-cacher-ng", "--regid=apt-cacher-ng", "--clear-groups"),
-            *("apt-cacher-ng", "-c", str(configuration), "ForeGround=1"),
-            *(f"CacheDir={cache}", f"LogDir={cache}", "PidFile=", "SocketPath="),
-            *(f"Port={PROXY_PORT}", f"BindAddress={self.gateway}"),
-            *proxy,
-        ])  # fmt: skip
+        self.ground.start(
+            "apt-cache",
+            [
+                *("setpriv", "--reuid=apt-cacher-ng", "--regid=apt-cacher-ng", "--clear-groups"),
+                *("apt-cacher-ng", "-c", str(configuration), "ForeGround=1"),
+                *(f"CacheDir={cache}", f"LogDir={cache}", "PidFile=", "SocketPath="),
+                *(f"Port={PROXY_PORT}", f"BindAddress={self.gateway}"),
+                *proxy,
+            ],
+        )
         listening = f"{self.gateway}:{PROXY_PORT}"
         if not ready(lambda: listening in run(["ss", "-ltn"], "ss a échoué"), 15):
             raise LabError(f"le cache de paquets n'écoute pas sur {listening} : voir {RUN / 'apt-cache.log'}")

@@ -83,8 +83,10 @@ def connector_archive(
         return {}
     _must_have(groups, commune["services"], f"communes/{commune['slug']}.yml", "archive_gateway")
     found = {"url": url(hostvars, groups["archive_gateway"][0]), "agency": service, **deposit}
-    for name, kept in (("creatic_archive_service", found["agency"]),
-                       ("creatic_archive_versement", {"rule", "action"} <= found.keys())):  # fmt: skip
+    for name, kept in (
+        ("creatic_archive_service", found["agency"]),
+        ("creatic_archive_versement", {"rule", "action"} <= found.keys()),
+    ):
         if not kept:
             raise WiringError(
                 f"{commune['slug']} : le service archivage demande {name}. À faire : écrivez-la dans "
@@ -173,8 +175,11 @@ def archive_expected(groups: Groups, hostvars: HostVars) -> str:
 
     A gateway that was not asked, or did not answer, gives nothing.
     """
-    asked = [hostvars[host]["archive_attendues"] for host in groups.get("archive_gateway", ())
-             if "archive_attendues" in hostvars[host]]  # fmt: skip
+    asked = [
+        hostvars[host]["archive_attendues"]
+        for host in groups.get("archive_gateway", ())
+        if "archive_attendues" in hostvars[host]
+    ]
     return "\n".join(answer.get("stdout", "") for answer in asked)
 
 
