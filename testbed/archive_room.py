@@ -58,10 +58,15 @@ def gateway_certificate() -> Path:
         "dir": str(HOME / "pki"),
         "certificates_dir": str(HOME / "certificats-essai"),
         "certificates": [
-            {"name": "passerelle", "profile": "client", "common_name": GATEWAY, "organization": "Essai",
-             "siren": "215902669"},
+            {
+                "name": "passerelle",
+                "profile": "client",
+                "common_name": GATEWAY,
+                "organization": "Essai",
+                "siren": "215902669",
+            },
         ],
-    }  # fmt: skip
+    }
     done = command(
         *("ansible", "-i", "localhost,", "-c", "local", "localhost", "-m", "cdg59.creatic.pki_ca"),
         *("-a", json.dumps(wanted), "-e", "ansible_become=false"),
@@ -190,8 +195,12 @@ def node(name: str, script: str) -> str:
     ]
     done = subprocess.run(
         ["ssh", *options, f"creatic@{ADDRESSES[name]}", "sudo sh"],
-        input=script, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+        input=script,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, f"{name}: {script}\n{done.stdout}{done.stderr}"
     return done.stdout
 

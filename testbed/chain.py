@@ -48,16 +48,25 @@ class World:
         self.servers = {
             name: TlsServer(service.app, authority.folder / "tdt")
             for name, service in (
-                ("parapheur", self.parapheur), ("deliberations", self.deliberations), ("ged", self.ged),
+                ("parapheur", self.parapheur),
+                ("deliberations", self.deliberations),
+                ("ged", self.ged),
             )
-        }  # fmt: skip
+        }
         self.deliberations.url = self.servers["deliberations"].url
         self.config = Config(
-            COMMUNES, GROUP,
+            COMMUNES,
+            GROUP,
             {name: Account(server.url, "passerelle", PASSWORD) for name, server in self.servers.items()},
-            database=database, folder=root, trust=str(authority.bundle), templates=root / "modeles",
-            metrics=root / "passerelle.prom", retry=0.2, retry_max=0.2, look_every=1,
-        )  # fmt: skip
+            database=database,
+            folder=root,
+            trust=str(authority.bundle),
+            templates=root / "modeles",
+            metrics=root / "passerelle.prom",
+            retry=0.2,
+            retry_max=0.2,
+            look_every=1,
+        )
         self._begin()
 
     def _begin(self) -> None:

@@ -57,9 +57,14 @@ _PJ = """  <PES_PJ>
 
 
 def flow(
-    name: str = "PESALR2_1", siret: str = SIRET, *, root: str = "", slips: Sequence[str] = ("B1", "B2"),
-    pieces: int = 1, pj: str = "",
-) -> bytes:  # fmt: skip
+    name: str = "PESALR2_1",
+    siret: str = SIRET,
+    *,
+    root: str = "",
+    slips: Sequence[str] = ("B1", "B2"),
+    pieces: int = 1,
+    pj: str = "",
+) -> bytes:
     """A flow of expenses.
 
     Args:

@@ -123,8 +123,10 @@ class Gateway:
         assert not list(self.config.spool.iterdir())
         last = self.journal.last()
         assert last is not None and (last.event, last.outcome, last.account) == (
-            "versement.refuse", "refus", account.name,
-        )  # fmt: skip
+            "versement.refuse",
+            "refus",
+            account.name,
+        )
         return shown
 
     def stored(self) -> list[str]:

@@ -326,9 +326,12 @@ class FakeGed(_Service):
         with self.lock:
             number = len(self.documents) + 1
             self.documents[number] = {
-                "kind": self.types[body["document_type_id"] - 1], "label": body["label"], "files": [], "metadata": {},
+                "kind": self.types[body["document_type_id"] - 1],
+                "label": body["label"],
+                "files": [],
+                "metadata": {},
                 "description": body["description"],
-            }  # fmt: skip
+            }
         return jsonify({"id": number}), 201
 
     def _files(self, number: int) -> Answer:

@@ -94,9 +94,13 @@ def test_the_room_is_patched_node_by_node_and_the_client_goes_on(client: Client,
         wait_for(lambda: len(client.written) >= 5, lambda: f"5 archives écrites, {len(client.written)} le sont", 120)
         start = time.monotonic()
         first = subprocess.Popen(
-            ["fab", "archive.patch"], cwd=REPO, env=ENVIRONMENT, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            ["fab", "archive.patch"],
+            cwd=REPO,
+            env=ENVIRONMENT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
         def begun() -> bool:
             assert first.poll() is None, first.stdout.read() if first.stdout else ""
@@ -116,8 +120,10 @@ def test_the_room_is_patched_node_by_node_and_the_client_goes_on(client: Client,
         assert node(name, "dpkg-query -f '${Version}' -W creatic-essai") == "2"
     record = json.loads(sorted((HOME / "correctifs").glob("*Z/correctifs.json"))[-1].read_text("utf-8"))
     assert {name: done["redemarre"] for name, done in record["noeuds"].items()} == {
-        "sae1": False, "sae2": True, "sae3": False
-    }  # fmt: skip
+        "sae1": False,
+        "sae2": True,
+        "sae3": False,
+    }
     # Besides what Debian published in the meantime.
     without = {
         name: done["paquets"] for name, done in record["noeuds"].items() if "creatic-essai 2" not in done["paquets"]
@@ -174,8 +180,14 @@ def test_an_interrupted_patch_leaves_the_room_working_and_is_taken_up(client: Cl
         return found.get("noeuds", {})
 
     def start() -> subprocess.Popen[str]:
-        return subprocess.Popen(["fab", "archive.patch"], cwd=REPO, env=ENVIRONMENT, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+        return subprocess.Popen(
+            ["fab", "archive.patch"],
+            cwd=REPO,
+            env=ENVIRONMENT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def wait_until(name: str, wanted: str, process: subprocess.Popen[str]) -> None:
         def reached() -> bool:
@@ -309,12 +321,15 @@ def test_flipped_bits_are_seen_repaired_and_told(client: Client, certificate: Pa
 
     def seen() -> bool:
         # What each node publishes: set aside by a read or by the auditor.
-        told = {name: node(name, "creatic-archive mesurer; cat /var/lib/creatic-archive/quarantaine.json")
-                for name, _ in wanted}  # fmt: skip
+        told = {
+            name: node(name, "creatic-archive mesurer; cat /var/lib/creatic-archive/quarantaine.json")
+            for name, _ in wanted
+        }
         wanted.difference_update(
-            (name, archive) for name, archive in list(wanted)
+            (name, archive)
+            for name, archive in list(wanted)
             if f'"/AUTH_{ACCOUNT}/{client.container}/{archive}"' in told[name]
-        )  # fmt: skip
+        )
         return not wanted
 
     wait_for(seen, lambda: f"la mise de côté de {wanted}", 300, every=1)
@@ -511,8 +526,15 @@ def test_a_fourth_node_joins_and_is_lost_while_the_client_goes_on(
         done = command("ansible-playbook", *both, "playbooks/archive_node.yml", *AS_GATEWAY)
         assert done.returncode == 0, done.stdout
         print(f"\nquatrième nœud en place {settle(*both):.0f} s après son passage")
-        held = command("ansible", *both, "sae4", "-m", "ansible.builtin.shell",
-                       "-a", "find /srv/node/d1/objects -name '*.data' | wc -l")  # fmt: skip
+        held = command(
+            "ansible",
+            *both,
+            "sae4",
+            "-m",
+            "ansible.builtin.shell",
+            "-a",
+            "find /srv/node/d1/objects -name '*.data' | wc -l",
+        )
         assert int(held.stdout.split()[-1]) > 0, held.stdout
         # The machine burns: the others have everything, and take its share.
         lab("rm", "--force", "--time", "1", "creatic-sae4")

@@ -53,18 +53,23 @@ def test_it_is_signed_transmitted_published_filed_and_archived() -> None:
 def test_its_servers_stop_and_restart_in_the_middle(ready: str) -> None:
     """Each goes away while an act is on its way; another act arrives, once."""
     process = subprocess.Popen(
-        [sys.executable, "scripts/demo_chaine.py"], cwd=REPO, env=ENVIRONMENT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        [sys.executable, "scripts/demo_chaine.py"],
+        cwd=REPO,
+        env=ENVIRONMENT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     assert process.stdout is not None
     lines = []
     restart = {
         "adoptée": ("parapheur", "systemctl restart mayan.service mayan-worker.service"),
         "Visé ": ("deliberations", "systemctl restart plone.service"),
         "Signé,": (
-            "ged", "systemctl stop mayan.service mayan.socket; sleep 20; systemctl start mayan.socket mayan.service"
+            "ged",
+            "systemctl stop mayan.service mayan.socket; sleep 20; systemctl start mayan.socket mayan.service",
         ),
-    }  # fmt: skip
+    }
     for line in process.stdout:
         lines.append(line)
         for word, (server, script) in restart.items():

@@ -35,8 +35,14 @@ pytestmark = pytest.mark.exterieur  # the nodes, and who deposits
 
 
 def test_what_runs(host: Host) -> None:
-    for unit in ("clamav-daemon.service", "sae-versement.service", "nginx.service", "sae-entretien.timer",
-                 "sae-sceller.timer", "sae-fixite.timer"):  # fmt: skip
+    for unit in (
+        "clamav-daemon.service",
+        "sae-versement.service",
+        "nginx.service",
+        "sae-entretien.timer",
+        "sae-sceller.timer",
+        "sae-fixite.timer",
+    ):
         assert host.check_output(f"systemctl is-active {unit}") == "active"
     with host.sudo():
         assert "Antivirus : ClamAV" in host.check_output("sae-versement statut")
@@ -184,8 +190,12 @@ def test_no_scanner_no_versement(gateway: Gateway, sip: Sip) -> None:
 @pytest.mark.leaves_traces
 def test_accounts_do_not_see_each_other(gateway: Gateway, sip: Sip, message: str) -> None:
     aip = gateway.deposit(sip()).aip
-    for path in (f"/v1/archives/{aip}", f"/v1/archives/{aip}.tar", f"/v1/archives/{aip}/content/acte.pdf",
-                 f"/v1/versements/{message}"):  # fmt: skip
+    for path in (
+        f"/v1/archives/{aip}",
+        f"/v1/archives/{aip}.tar",
+        f"/v1/archives/{aip}/content/acte.pdf",
+        f"/v1/versements/{message}",
+    ):
         assert gateway.ask(path).status == 200
         assert gateway.ask(path, "la-madeleine").status == 404
     assert aip not in gateway.ask("/v1/archives", "la-madeleine").data.decode()
@@ -339,8 +349,11 @@ def test_the_journal_is_proved_from_outside(gateway: Gateway, sip: Sip, tmp_path
     # Copied out of the room, by the operator's command.
     copied = subprocess.run(
         ["ansible-playbook", "-i", "inventories/lab", "playbooks/journeys/archive_seals.yml"],
-        cwd=TOP, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert copied.returncode == 0, copied.stdout
     anchor = ("--ancre", str(gateway.home / "archive" / "sceaux" / "versement"))
     # Root of the gateway changes an event of the past: the number of an act's bytes.

@@ -95,9 +95,11 @@ def test_only_the_gateway_is_let_in(
     gateway = client_certificate("Passerelle des archives")
     assert [answer.status for answer in node.calls(*calls, **door, tls=gateway)] == [200, 401]
     for name in (
-        "Secrétariat général", "Passerelle des archives (essai)", "x Passerelle des archives",
+        "Secrétariat général",
+        "Passerelle des archives (essai)",
+        "x Passerelle des archives",
         "Secrétariat,CN=Passerelle des archives",
-    ):  # fmt: skip
+    ):
         assert [answer.status for answer in node.calls(*calls, **door, tls=client_certificate(name))] == [403, 403]
     assert [answer.status for answer in node.calls(*calls, **door)] == [400, 400]
     assert [answer.status for answer in node.calls({"method": "GET", "path": "/recon/time"}, **door, tls=gateway)] == [

@@ -55,9 +55,14 @@ def folder(host: Host, hostvars: dict[str, Any], key: dict[str, str]) -> Iterato
 
 @pytest.fixture(scope="module")
 def signed(
-    host: Host, hostvars: dict[str, Any], creatic_home: Path, folder: str, key: dict[str, str], pin: str,
+    host: Host,
+    hostvars: dict[str, Any],
+    creatic_home: Path,
+    folder: str,
+    key: dict[str, str],
+    pin: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Path:  # fmt: skip
+) -> Path:
     """The act as the person signed it, brought to the control node."""
     status, shown = typing(hostvars, creatic_home, f"cd {folder} && signer-acte acte.pdf", pin)
     assert status == 0, shown
@@ -94,14 +99,19 @@ def test_poppler_finds_the_signature_valid_and_trusted(
              creatic_home / "prestataire" / "publie" / f"{name}.pem"], check=True,
         )  # fmt: skip
     told = subprocess.run(
-        ["pdfsig", "-nssdir", f"sql:{tmp_path}", signed], capture_output=True, text=True, check=True,
+        ["pdfsig", "-nssdir", f"sql:{tmp_path}", signed],
+        capture_output=True,
+        text=True,
+        check=True,
         env=os.environ | {"LC_ALL": "C"},
-    ).stdout  # fmt: skip
+    ).stdout
     for words in (
-        f"Signer Certificate Common Name: {key['titulaire']}", "Signature Type: ETSI.CAdES.detached",
-        "Total document signed", "Signature Validation: Signature is Valid.",
+        f"Signer Certificate Common Name: {key['titulaire']}",
+        "Signature Type: ETSI.CAdES.detached",
+        "Total document signed",
+        "Signature Validation: Signature is Valid.",
         "Certificate Validation: Certificate is Trusted.",
-    ):  # fmt: skip
+    ):
         assert words in told, told
 
 

@@ -66,10 +66,15 @@ def act(site: Site, mark: str) -> Iterator[Act]:
     meeting = site.meeting("2026-11-26", mark)
     projet = site.projet(meeting, f"Subvention {mark}")
     annex = {
-        "@type": "File", "title": "plan.pdf",
-        "file": {"data": base64.b64encode(b"%PDF-1.4 plan").decode(), "encoding": "base64", "filename": "plan.pdf",
-                 "content-type": "application/pdf"},
-    }  # fmt: skip
+        "@type": "File",
+        "title": "plan.pdf",
+        "file": {
+            "data": base64.b64encode(b"%PDF-1.4 plan").decode(),
+            "encoding": "base64",
+            "filename": "plan.pdf",
+            "content-type": "application/pdf",
+        },
+    }
     site.done(WRITER, "POST", projet, annex)
     site.open(meeting, projet)
     number = site.adopt(projet)

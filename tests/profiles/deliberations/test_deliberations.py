@@ -153,8 +153,13 @@ def test_documents_of_the_meeting(site: Site, act: Act, view: str, said: str) ->
 
 def test_the_deliberation_and_the_register(site: Site, act: Act) -> None:
     text = pdf_text(site.file(WRITER, f"{act.projet}/@@download/document/{act.number}.pdf"))
-    for said in (act.number, "à l'unanimité des suffrages exprimés (4 voix pour)", "Thomas Wattiez à Claire Dubois",
-                 "Élise Delattre", "Finances locales"):  # fmt: skip
+    for said in (
+        act.number,
+        "à l'unanimité des suffrages exprimés (4 voix pour)",
+        "Thomas Wattiez à Claire Dubois",
+        "Élise Delattre",
+        "Finances locales",
+    ):
         assert said in text, text
     register = pdf_text(site.file(WRITER, f"{MEETINGS}/@@registre?annee=2026"))
     assert f"N° {act.number} – Subvention {act.mark}" in register
@@ -336,8 +341,12 @@ def test_what_is_told_wrong_is_refused_and_changes_nothing(
 
 
 def test_a_published_deliberation_takes_no_other_act(site: Site, act: Act) -> None:
-    told = {"uid": act.uid, "etat": "acquittee", "id_acte": f"059-215902669-20261126-{act.number}-DE",
-            "date_reception": "2026-11-27"}  # fmt: skip
+    told = {
+        "uid": act.uid,
+        "etat": "acquittee",
+        "id_acte": f"059-215902669-20261126-{act.number}-DE",
+        "date_reception": "2026-11-27",
+    }
     again = site.done("passerelle", "POST", "/@suivi", told | signed(act.pdf))
     assert (again["change"], again["revue"]) == (False, "publie")
     assert site.api("passerelle", "POST", "/@suivi", told | signed(b"%PDF-1.4 autre")).status == 409
@@ -364,8 +373,14 @@ def test_another_commune_sees_nothing_of_the_preparation(site: Site, act: Act) -
     for path in (MEETINGS, act.meeting, act.projet, f"{act.projet}/plan.pdf", f"{act.projet}/@history"):
         assert site.api(STRANGER, "GET", path).status == 401, path
     browser = site.browser(STRANGER)
-    for path in (MEETINGS, act.meeting, act.projet, f"{act.meeting}/@@convocation", f"{MEETINGS}/@@registre",
-                 f"{act.projet}/@@download/document/x.pdf"):  # fmt: skip
+    for path in (
+        MEETINGS,
+        act.meeting,
+        act.projet,
+        f"{act.meeting}/@@convocation",
+        f"{MEETINGS}/@@registre",
+        f"{act.projet}/@@download/document/x.pdf",
+    ):
         answer = browser.ask("GET", path)
         assert answer.status == 302, path
         assert "require_login" in answer.headers["Location"], path

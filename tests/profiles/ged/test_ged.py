@@ -124,8 +124,13 @@ def test_its_owner_finds_it(store: Store, document: Document) -> None:
 @pytest.mark.parametrize("login", STRANGERS)
 def test_others_are_told_it_does_not_exist(store: Store, document: Document, login: str) -> None:
     number, file = document.number, document.file
-    for path in (f"/documents/{number}/", f"/documents/{number}/files/", f"/documents/{number}/metadata/",
-                 f"/documents/{number}/files/{file}/download/", f"/documents/{number}/versions/"):  # fmt: skip
+    for path in (
+        f"/documents/{number}/",
+        f"/documents/{number}/files/",
+        f"/documents/{number}/metadata/",
+        f"/documents/{number}/files/{file}/download/",
+        f"/documents/{number}/versions/",
+    ):
         assert shows_nothing(store.api(login, "GET", path)), path
     assert store.api(login, "GET", f"/documents/{number}/").status == 404
     assert document.number not in [one["id"] for one in store.listed(login, "/documents/")]
@@ -143,9 +148,11 @@ def test_others_do_not_find_it(store: Store, document: Document, login: str) -> 
 def test_others_have_no_page_of_it(store: Store, document: Document, login: str) -> None:
     headers = store.browser(login)
     assert store.ask("GET", "/documents/documents/", headers).status == 200
-    for path in (f"/documents/documents/{document.number}/preview/",
-                 f"/documents/documents/{document.number}/properties/",
-                 f"/documents/documents/files/{document.file}/preview/"):  # fmt: skip
+    for path in (
+        f"/documents/documents/{document.number}/preview/",
+        f"/documents/documents/{document.number}/properties/",
+        f"/documents/documents/files/{document.file}/preview/",
+    ):
         assert store.ask("GET", path, headers).status == 404, path
 
 

@@ -131,9 +131,13 @@ class Pens:
         good = x509.load_der_x509_certificate(token.read(model).certificate.dump())
         own, now = rsa.generate_private_key(65537, 2048), dt.datetime.now(dt.UTC)
         builder = x509.CertificateBuilder(
-            issuer.subject, good.subject, own.public_key(), x509.random_serial_number(),
-            now - dt.timedelta(days=30), now - dt.timedelta(days=1),
-        )  # fmt: skip
+            issuer.subject,
+            good.subject,
+            own.public_key(),
+            x509.random_serial_number(),
+            now - dt.timedelta(days=30),
+            now - dt.timedelta(days=1),
+        )
         for one in good.extensions:
             if one.oid != x509.SubjectKeyIdentifier.oid:
                 builder = builder.add_extension(one.value, one.critical)

@@ -106,9 +106,10 @@ def test_an_act_goes_its_way(store: Parapheur, pens: Pens, claire: token.TokenKe
     assert dt.datetime.fromisoformat(listed["depuis"]).tzinfo
     sealed = store.file(number)
     assert sealed.startswith(signed)
-    assert listed["sha256"] == subprocess.run(
-        ["sha256sum"], input=sealed, capture_output=True, check=True
-    ).stdout.decode().split()[0]  # fmt: skip
+    assert (
+        listed["sha256"]
+        == subprocess.run(["sha256sum"], input=sealed, capture_output=True, check=True).stdout.decode().split()[0]
+    )
     judge(store, sealed, tmp_path)
 
     for state in ("teletransmis", "teletransmis", "en_erreur", "teletransmis", "acquitte", "acquitte"):
@@ -131,9 +132,12 @@ def judge(store: Parapheur, sealed: bytes, folder: Path) -> None:
                 ["certutil", "-A", "-d", base, "-n", f"{origin}-{name}", "-t", flags, "-i", file], check=True
             )
     told = subprocess.run(
-        ["pdfsig", "-nssdir", base, folder / "acte.pdf"], capture_output=True, text=True, check=True,
+        ["pdfsig", "-nssdir", base, folder / "acte.pdf"],
+        capture_output=True,
+        text=True,
+        check=True,
         env=os.environ | {"LC_ALL": "C"},
-    ).stdout  # fmt: skip
+    ).stdout
     assert re.findall("Signer Certificate Common Name: (.+)", told) == ["Claire Dubois", "Cachet du parapheur"], told
     assert told.count("Signature Validation: Signature is Valid.") == 2, told
     assert told.count("Certificate Validation: Certificate is Trusted.") == 2, told
@@ -286,8 +290,12 @@ def test_a_wrong_file_is_refused(store: Parapheur, content: bytes, said: str) ->
 def test_a_wrong_deposit_is_told_all_at_once(store: Parapheur) -> None:
     answer = store.deposit_act(commune="lens", circuit="budget", date="05/11/2026", objet="")
     assert answer.status == 400
-    for words in ("commune : « lens » n'a pas de parapheur", "circuit : « budget » est inconnu",
-                  "date : « 05/11/2026 » n'est pas une date", "objet : champ obligatoire absent"):  # fmt: skip
+    for words in (
+        "commune : « lens » n'a pas de parapheur",
+        "circuit : « budget » est inconnu",
+        "date : « 05/11/2026 » n'est pas une date",
+        "objet : champ obligatoire absent",
+    ):
         assert words in answer.json()["message"]
 
 
@@ -437,8 +445,15 @@ def test_each_finds_what_awaits_them(store: Parapheur, opened: Opened) -> None:
 def test_a_circuit_by_the_pages(store: Parapheur, pens: Pens, claire: token.TokenKey) -> None:
     """A rédacteur, the DGS and the maire in their browsers."""
     mark = word()
-    form = {"circuit": "arrete", "objet": f"Circulation {mark}", "numero": "2026_112", "date": "2026-11-05",
-            "echeance": "", "matiere": "6.1", "reference": f"parapheur:{mark}"}  # fmt: skip
+    form = {
+        "circuit": "arrete",
+        "objet": f"Circulation {mark}",
+        "numero": "2026_112",
+        "date": "2026-11-05",
+        "echeance": "",
+        "matiere": "6.1",
+        "reference": f"parapheur:{mark}",
+    }
     bad = {"numero": "2026-112", "matiere": "", "fichier": ("arrete.pdf", pdf(mark), "application/pdf")}
     told = html.unescape(store.send("karim.lefevre", "/parapheur/deposer/", form | bad).data.decode())
     assert "numero : « 2026-112 » ne convient pas à la préfecture" in told
@@ -501,16 +516,23 @@ def test_another_commune_sees_nothing_of_it(store: Parapheur, opened: Opened) ->
     document = own[0]["id"]
     assert store.listed("nadia.moreau", f"/search/{SEARCH}/?q={mark}") == []
     assert store.listed("nadia.moreau", f"/search/advanced/{SEARCH}/?label={mark}") == []
-    for path in (f"/documents/{document}/", f"/documents/{document}/files/", f"/creatic/dossiers/{number}/",
-                 f"/creatic/dossiers/{number}/fichier/"):  # fmt: skip
+    for path in (
+        f"/documents/{document}/",
+        f"/documents/{document}/files/",
+        f"/creatic/dossiers/{number}/",
+        f"/creatic/dossiers/{number}/fichier/",
+    ):
         answer = store.api("nadia.moreau", "GET", path)
         assert answer.status == 404 or answer.json().get("results") == [], path
     told = store.api("nadia.moreau", "GET", f"/creatic/dossiers/{number}/").json()
     assert told == {"message": "ce dossier n'existe pas, ou n'est pas de votre commune"}
     assert number not in [one["id"] for one in store.listed("nadia.moreau", "/creatic/dossiers/")]
     headers = store.browser("nadia.moreau")
-    for path in (f"/parapheur/dossiers/{number}/", f"/parapheur/dossiers/{number}/fichier/",
-                 f"/documents/documents/{document}/preview/"):  # fmt: skip
+    for path in (
+        f"/parapheur/dossiers/{number}/",
+        f"/parapheur/dossiers/{number}/fichier/",
+        f"/documents/documents/{document}/preview/",
+    ):
         assert store.ask("GET", path, headers).status == 404, path
     assert mark not in store.ask("GET", f"/parapheur/dossiers/?mots={mark}", headers).data.decode().replace(
         f'value="{mark}"', ""

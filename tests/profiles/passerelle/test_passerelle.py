@@ -96,9 +96,10 @@ def test_an_act_comes_back_acknowledged_and_is_filed_once(passerelle: Passerelle
         }
         assert held == {"numero": number, "date_acte": time.strftime("%Y-%m-%d"), "objet": "Tarifs de la cantine : été"}
     [cabinet] = [
-        one["id"] for one in passerelle.store.listed("claire.dubois", "/cabinets/")
+        one["id"]
+        for one in passerelle.store.listed("claire.dubois", "/cabinets/")
         if one["full_path"] == "Gondecourt / Assemblées / Délibérations"
-    ]  # fmt: skip
+    ]
     inside = {one["id"] for one in passerelle.store.listed("claire.dubois", f"/cabinets/{cabinet}/documents/")}
     assert {one["id"] for one in filed} <= inside
     assert passerelle.store.listed("nadia.moreau", "/documents/") == [] or not {

@@ -21,8 +21,15 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 REQUEST = Request("essai", "client", "Essai de restauration", "Groupement Cre@tic", "285900015")
 # Copied by SQLite, or made again by what works there, or never saved: what opens the backup, the lab's holders' keys.
-ELSEWHERE = ("*.sqlite*", "*/verrou", "verrous/*", "*/.en-cours-*", "sauvegarde-du-poste/*", "titulaires/*.cle",
-             "sauvegardes/poste-de-commande/*")  # fmt: skip
+ELSEWHERE = (
+    "*.sqlite*",
+    "*/verrou",
+    "verrous/*",
+    "*/.en-cours-*",
+    "sauvegarde-du-poste/*",
+    "titulaires/*.cle",
+    "sauvegardes/poste-de-commande/*",
+)
 
 
 @pytest.fixture(scope="session")
@@ -97,8 +104,10 @@ def test_the_ssh_authority_opens_and_signs(restored: Path, tmp_path: Path) -> No
     ).stdout
     ours = subprocess.run(
         ["ssh-keygen", "-l", "-f", restored / "acces" / "publie" / "autorite.pub"],
-        capture_output=True, text=True, check=True,
-    ).stdout.split()[1]  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()[1]
     assert f"Signing CA: ED25519 {ours}" in shown
 
 

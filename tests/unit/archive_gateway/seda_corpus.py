@@ -110,17 +110,19 @@ _OPEN = '<pr:note xlink:type="simple" xlink:href="urn:x" pr:kind="k">texte <pr:b
 def rich(version: str) -> bytes:
     """A transfer with every element that the version lets be written."""
     persistent = since(
-        version, "2.3",
+        version,
+        "2.3",
         "<PersistentIdentifier><PersistentIdentifierType>ark</PersistentIdentifierType>"
         "<PersistentIdentifierOrigin>O</PersistentIdentifierOrigin>"
         "<PersistentIdentifierReference>R</PersistentIdentifierReference>"
         "<PersistentIdentifierContent>ark:/1/2</PersistentIdentifierContent></PersistentIdentifier>",
-    )  # fmt: skip
+    )
     agent = since(
-        version, "2.2",
+        version,
+        "2.2",
         "<LinkingAgentIdentifier><LinkingAgentIdentifierType>t</LinkingAgentIdentifierType><LinkingAgentIdentifierValue>"
         "v</LinkingAgentIdentifierValue><LinkingAgentRole>r</LinkingAgentRole></LinkingAgentIdentifier>",
-    )  # fmt: skip
+    )
     event = (
         "<EventIdentifier>e</EventIdentifier><EventTypeCode>c</EventTypeCode><EventType>t</EventType>"
         "<EventDateTime>2026-01</EventDateTime><EventDetail>d</EventDetail><Outcome>OK</Outcome>"
@@ -154,11 +156,12 @@ def rich(version: str) -> bytes:
 <PhysicalDataObject id="P2"><DataObjectGroupReferenceId>G2</DataObjectGroupReferenceId></PhysicalDataObject>"""
     rule = '<Rule id="{id}">ACTES-10</Rule><StartDate>2026-01-15</StartDate><Rule>COURTE-1</Rule>'
     hold = since(
-        version, "2.2",
+        version,
+        "2.2",
         "<HoldRule><Rule>h</Rule><StartDate>2026-01-15</StartDate><HoldEndDate xsi:nil='true'/><HoldOwner>o</HoldOwner>"
         "<HoldReassessingDate>2030-01-01</HoldReassessingDate><HoldReason>r</HoldReason>"
         "<PreventRearrangement>1</PreventRearrangement><Rule>i</Rule><PreventInheritance/></HoldRule>",
-    )  # fmt: skip
+    )
     management = f"""<StorageRule>{rule.format(id="R1")}<FinalAction>Copy</FinalAction></StorageRule>
 <AppraisalRule>{rule.format(id="R2")}<PreventInheritance>true</PreventInheritance><FinalAction>Destroy</FinalAction>
 </AppraisalRule><AccessRule>{rule.format(id="R3")}<RefNonRuleId id="R4">x</RefNonRuleId><RefNonRuleId>y</RefNonRuleId>
@@ -169,13 +172,15 @@ def rich(version: str) -> bytes:
 <NeedReassessingAuthorization>0</NeedReassessingAuthorization></ClassificationRule>
 <LogBook><Event>{event}</Event></LogBook><NeedAuthorization>true</NeedAuthorization>{hold}"""
     signed = until(
-        version, "2.2",
+        version,
+        "2.2",
         f"""<Signature><Signer>{_PERSON}<SigningTime>2026-01-15T09:00:00Z</SigningTime>{_BUSINESS}</Signer>
 <Validator><Corpname>ACTALIS</Corpname><ValidationTime>2026-01-15T09:00:00Z</ValidationTime></Validator>
 <Masterdata>m</Masterdata><ReferencedObject><SignedObjectId>B1</SignedObjectId>
 <SignedObjectDigest algorithm="SHA-256">{"ab" * 32}</SignedObjectDigest></ReferencedObject></Signature>""",
     ) + since(
-        version, "2.3",
+        version,
+        "2.3",
         f"""<SigningInformation><SigningRole>SignedDocument</SigningRole><SigningRole>Timestamp</SigningRole>
 <DetachedSigningRole>Signature</DetachedSigningRole><SignedDocumentReferenceId>U2</SignedDocumentReferenceId>
 <SignatureDescription><Signer>{_PERSON}<SigningTime>2026-01-15T09:00:00Z</SigningTime>{_BUSINESS}</Signer>
@@ -184,7 +189,7 @@ def rich(version: str) -> bytes:
 <TimeStamp>2026-01-15T09:00:00Z</TimeStamp>
 <AdditionalTimestampingInformation>a</AdditionalTimestampingInformation></TimestampingInformation>
 <AdditionalProof><AdditionalProofInformation>p</AdditionalProofInformation></AdditionalProof></SigningInformation>""",
-    )  # fmt: skip
+    )
     content = f"""<DescriptionLevel>File</DescriptionLevel><Title>Séance</Title><Title xml:lang="en">Session</Title>
 <FilePlanPosition>1.2</FilePlanPosition><SystemId>s</SystemId><OriginatingSystemId>o</OriginatingSystemId>
 <ArchivalAgencyArchiveUnitIdentifier>a</ArchivalAgencyArchiveUnitIdentifier>
@@ -229,13 +234,14 @@ def rich(version: str) -> bytes:
 <SubmissionAgencyIdentifier>{SIREN}</SubmissionAgencyIdentifier>{RULES}</ManagementMetadata></DataObjectPackage>"""
     code = 'listID="i" listAgencyName="n" listVersionID="v" name="n" languageID="fr" listURI="urn:l"'
     return transfer(
-        version, package,
+        version,
+        package,
         head=f'<Signature xml:id="SIG">{_OPEN}</Signature><ArchivalAgreement>accord</ArchivalAgreement>',
         lists=f"<CodeListVersions><FileFormatCodeListVersion {code}>PRONOM</FileFormatCodeListVersion>"
         "</CodeListVersions>",
         tail="<RelatedTransferReference>t0</RelatedTransferReference>"
         "<RelatedTransferReference>t1</RelatedTransferReference><TransferRequestReplyIdentifier>r</TransferRequestReplyIdentifier>",
-    )  # fmt: skip
+    )
 
 
 # A value of every kind that a field may not have, or may.

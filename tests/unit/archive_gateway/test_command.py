@@ -94,9 +94,15 @@ def test_an_account_that_is_none_is_misuse(
     ],
 )
 def test_what_prevents_a_deposit_is_told(
-    gateway: Gateway, run: Run, package: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    error: Exception, out: str, err: str,
-) -> None:  # fmt: skip
+    gateway: Gateway,
+    run: Run,
+    package: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    out: str,
+    err: str,
+) -> None:
     def fail(_account: object, _stream: io.BytesIO) -> None:
         raise error
 
@@ -140,9 +146,13 @@ def test_the_state_of_the_gateway(
     ("outcomes", "status"), [([], 0), (["accepté"], 0), (["en erreur", "accepté"], 1), (["en erreur"] * 2, 1)]
 )
 def test_upkeep_takes_up_what_was_cut_and_publishes(
-    gateway: Gateway, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    outcomes: list[str], status: int,
-) -> None:  # fmt: skip
+    gateway: Gateway,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    outcomes: list[str],
+    status: int,
+) -> None:
     published: list[object] = []
     monkeypatch.setattr(gateway.engine, "resume", lambda: [(f"k{rank}", one) for rank, one in enumerate(outcomes)])
     monkeypatch.setattr(metrics, "publish", lambda config, registry: published.append((config, registry)))

@@ -253,8 +253,9 @@ def test_a_manifest_is_read_up_to_its_limit(tmp_path: Path) -> None:
     assert (found.kind, found.message, found.agency) == ("SEDA", "ACTE-1", GONDECOURT.siren)
     assert found.title == "Délibération n° 12 : école d’été"
     assert [(one.name, one.algorithm, one.size) for one in found.files] == [
-        ("content/acte.pdf", "SHA-512", len(PDF)), ("content/ARActe.xml", "SHA-512", 75),
-    ]  # fmt: skip
+        ("content/acte.pdf", "SHA-512", len(PDF)),
+        ("content/ARActe.xml", "SHA-512", 75),
+    ]
     assert found.rules == [Rule("ACTES-10", date(2026, 1, 15), KEEP)]
     with pytest.raises(Refusal) as refused:
         read(tmp_path, content, len(content) - 1)

@@ -329,9 +329,17 @@ def _answers(version: str) -> Iterator[bytes]:
     events = [seda.Happened("réception", now.isoformat(timespec="milliseconds"), "OK", "12 octets\x00\ufffe")]
     for accepted in (True, False):
         yield seda.reply(
-            identifier="urn:uuid:1", request="ACTE-1", when=now, agency=AGENCY, sender=SIREN, accepted=accepted,
-            comments=["Versement"], events=events, aip="a-1" if accepted else None, version=version,
-        )  # fmt: skip
+            identifier="urn:uuid:1",
+            request="ACTE-1",
+            when=now,
+            agency=AGENCY,
+            sender=SIREN,
+            accepted=accepted,
+            comments=["Versement"],
+            events=events,
+            aip="a-1" if accepted else None,
+            version=version,
+        )
     yield seda.acknowledgement(
         identifier="urn:uuid:1",
         received="ACTE-1",

@@ -21,9 +21,11 @@ from sae.store import FileStore, StoreError, SwiftStore, Unavailable, clocks, re
 
 ROLE = Path(__file__).parents[3] / "roles" / "archive_gateway"
 GIVEN: dict[str, Any] = {
-    "service": "SAE", "regles": {"ACTES-10": "10"}, "stockage": {"dossier": "/srv/archives"},
+    "service": "SAE",
+    "regles": {"ACTES-10": "10"},
+    "stockage": {"dossier": "/srv/archives"},
     "comptes": [{"nom": "gondecourt", "libelle": "Gondecourt", "siren": "215902669"}],
-}  # fmt: skip
+}
 
 
 def write(folder: Path, **changes: Any) -> Path:
@@ -48,8 +50,13 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
 def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
     (tmp_path / "cles.json").write_text('{"gondecourt": "secret"}')
     account = {"quota_mo": "7", "dua_min": "2", "dua_max": "3", "deposants": ["Connecteur"], **GIVEN["comptes"][0]}
-    storage = {"urls": ["https://sae1.test"], "cles": str(tmp_path / "cles.json"), "utilisateur": "u",
-               "autorites": "/a.pem", "certificat": "/c"}  # fmt: skip
+    storage = {
+        "urls": ["https://sae1.test"],
+        "cles": str(tmp_path / "cles.json"),
+        "utilisateur": "u",
+        "autorites": "/a.pem",
+        "certificat": "/c",
+    }
     spec = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
     assert set(account) == set(spec["archive_gateway_accounts"]["options"])  # the role hands them over as they are
     loaded = config.load(
@@ -101,9 +108,11 @@ def test_seals_are_timestamped_here_or_elsewhere(tmp_path: Path, monkeypatch: py
     assert sealing(write(tmp_path, sceaux=given)).root == Path("/a")
     sealing(write(tmp_path, sceaux={"url": "https://tsa.test"}))
     assert asked == [
-        (Path("/etc/creatic/pki/horodatage/current"),), (Path("/u"),),
-        ("https://tsa.test", "i", "mot", Path("/w")), ("https://tsa.test", "", "", None),
-    ]  # fmt: skip
+        (Path("/etc/creatic/pki/horodatage/current"),),
+        (Path("/u"),),
+        ("https://tsa.test", "i", "mot", Path("/w")),
+        ("https://tsa.test", "", "", None),
+    ]
     with pytest.raises(ConfigError, match=r"absent : lecture impossible \(No such file or directory\)\.$"):
         sealing(write(tmp_path, sceaux={"url": "x", "mot_de_passe": str(tmp_path / "absent")}))
 
@@ -180,12 +189,18 @@ def became(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     monkeypatch.setattr(cli.pwd, "getpwnam", lambda name: SimpleNamespace(pw_name=name, pw_gid=7, pw_uid=8))
     monkeypatch.setattr(cli.grp, "getgrnam", lambda name: SimpleNamespace(gr_gid={"sae-sceau": 9}[name]))
     monkeypatch.setattr(
-        cli, "os",
+        cli,
+        "os",
         SimpleNamespace(
-            geteuid=lambda: 0, getouplist=None, getgrouplist=lambda name, gid: [gid, 70], umask=found.append,
-            setgroups=found.append, setgid=found.append, setuid=found.append,
+            geteuid=lambda: 0,
+            getouplist=None,
+            getgrouplist=lambda name, gid: [gid, 70],
+            umask=found.append,
+            setgroups=found.append,
+            setgid=found.append,
+            setuid=found.append,
         ),
-    )  # fmt: skip
+    )
     return found
 
 

@@ -173,9 +173,15 @@ def digest(content: bytes) -> str:
 
 def put(kept: store.Store, name: str, content: bytes, until: int | None = None, **metadata: str) -> None:
     kept.put(
-        "gondecourt", "aip", name, io.BytesIO(content), size=len(content), sha512=digest(content),
-        retain_until=until, metadata=metadata,
-    )  # fmt: skip
+        "gondecourt",
+        "aip",
+        name,
+        io.BytesIO(content),
+        size=len(content),
+        sha512=digest(content),
+        retain_until=until,
+        metadata=metadata,
+    )
 
 
 @pytest.fixture(params=["dossier", "swift"])
@@ -196,8 +202,11 @@ def test_an_object_is_kept_whole_with_what_is_said_of_it(kept: store.Store) -> N
         assert stream.read() == b"contenu"
     head = kept.head("gondecourt", "aip", "é/b")
     assert head == {
-        "sha512": digest(b"contenu"), "retain-until": "1700000000", "bytes": "7", "titre": "Délibération : école",
-    }  # fmt: skip
+        "sha512": digest(b"contenu"),
+        "retain-until": "1700000000",
+        "bytes": "7",
+        "titre": "Délibération : école",
+    }
     assert kept.head("gondecourt", "aip", "absent") is None
     assert list(kept.names("gondecourt", "aip")) == ["a", "é/b"]
     assert list(kept.listing("gondecourt", "aip")) == [
@@ -465,8 +474,9 @@ def test_the_nearest_proxy_alone_tells_what_its_node_set_aside(proxies: list[Pro
 def test_each_proxy_is_a_store_of_its_own(swift: SwiftStore) -> None:
     found = SwiftStore(SwiftSettings(["https://sae1.test:443", "https://sae2.test"], {"gondecourt": "cle"})).each()
     assert {name: one._urls for name, one in found.items()} == {
-        "sae1.test": ["https://sae1.test:443"], "sae2.test": ["https://sae2.test"],
-    }  # fmt: skip
+        "sae1.test": ["https://sae1.test:443"],
+        "sae2.test": ["https://sae2.test"],
+    }
 
 
 def test_proxies_are_trusted_by_their_authority_alone(tmp_path: Path) -> None:

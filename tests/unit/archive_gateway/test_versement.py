@@ -74,9 +74,13 @@ def test_premis_tells_what_was_done(gateway: Gateway) -> None:
     space = "{http://www.loc.gov/premis/v3}"
     kinds = [event.findtext(f"{space}eventType") for event in root.iter(f"{space}event")]
     assert kinds == [
-        "réception", "contrôle d'intégrité", "analyse antivirus", "identification des formats", "constat PDF/A",
+        "réception",
+        "contrôle d'intégrité",
+        "analyse antivirus",
+        "identification des formats",
+        "constat PDF/A",
         "empaquetage",
-    ]  # fmt: skip
+    ]
     keys = [node.text for node in root.iter(f"{space}formatRegistryKey")]
     assert keys == ["fmt/18", "fmt/101"]
     notes = [node.text for node in root.iter(f"{space}formatNote")]

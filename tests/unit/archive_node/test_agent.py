@@ -279,8 +279,12 @@ def test_disks_are_told_with_what_waits(node: Node) -> None:
     assert second["mises_a_jour"] == 0
     node.settings["montes"] = True
     assert room.disks(node.folder / "node")[0] == {
-        "nom": "d1", "absent": True, "octets": 0, "libres": 0, "mises_a_jour": 0,
-    }  # fmt: skip
+        "nom": "d1",
+        "absent": True,
+        "octets": 0,
+        "libres": 0,
+        "mises_a_jour": 0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -314,11 +318,11 @@ def test_a_newer_kernel_asks_for_a_reboot(
 def test_the_auditor_s_last_pass_is_in_its_journal(node: Node) -> None:
     assert room.audited() is None
     node.answers["journalctl"] = (
-        "1700.5 sae1 object-auditor: Object audit (ALL) \"forever\" mode completed: 3 s\n"
-        "1800.5 sae1 object-auditor: Object audit (ALL) \"forever\" mode completed: 3 s\n"
+        '1700.5 sae1 object-auditor: Object audit (ALL) "forever" mode completed: 3 s\n'
+        '1800.5 sae1 object-auditor: Object audit (ALL) "forever" mode completed: 3 s\n'
         "1900.5 sae1 object-auditor: Object audit (ALL) since Tue\n"
         "1950.5 sae1 object-auditor: Object audit (ZBF) completed\n"
-    )  # fmt: skip
+    )
     assert room.audited() == 1800.5
 
 
@@ -339,8 +343,11 @@ def test_what_the_auditor_set_aside_and_what_took_its_place(node: Node) -> None:
     listed = quarantine.listed(node.folder / "node")
     assert listed["noeud"] == "sae1"
     assert listed["objets"][0] == {
-        "objet": "/A/c/1", "dossier": f"1{'a' * 31}-x", "le": 1700, "repare": True,
-    }  # fmt: skip
+        "objet": "/A/c/1",
+        "dossier": f"1{'a' * 31}-x",
+        "le": 1700,
+        "repare": True,
+    }
     assert listed["objets"][2]["objet"] is None
 
 

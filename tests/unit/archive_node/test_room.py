@@ -217,9 +217,13 @@ def test_the_screen_fits_and_says_everything() -> None:
         f'sae_fixite_plus_ancienne_seconds{{compte="a"}} {NOW - 7200}\nsae_fixite_anomalies 0\nsae_fixite_en_retard 0\n'
     )
     lines = screen(
-        reports, {"sae1": 1, "sae2": 2, "sae3": 3}, replicas=3, saved=SAVED,
-        gateways=[Gateway("versement", text)], now=MOMENT,
-    )  # fmt: skip
+        reports,
+        {"sae1": 1, "sae2": 2, "sae3": 3},
+        replicas=3,
+        saved=SAVED,
+        gateways=[Gateway("versement", text)],
+        now=MOMENT,
+    )
     shown = "\n".join(lines)
     assert max(len(line) for line in lines if not line.startswith("- ")) <= 100
     assert len(lines) < 24
@@ -231,8 +235,10 @@ def test_the_screen_fits_and_says_everything() -> None:
 
 
 def test_what_the_gateway_found_damaged_is_no_healthy_room() -> None:
-    good, bad, silent = (Gateway(name, text) for name, text in
-                         (("a", "sae_fixite_anomalies 0\n"), ("b", "sae_fixite_anomalies 2\n"), ("c", "")))  # fmt: skip
+    good, bad, silent = (
+        Gateway(name, text)
+        for name, text in (("a", "sae_fixite_anomalies 0\n"), ("b", "sae_fixite_anomalies 2\n"), ("c", ""))
+    )
     (fault,) = gateway_faults([good, bad, silent], NOW)
     assert fault.node == "b"
     assert "2 anomalies" in fault.reason and "sae-fixite" in fault.fix
@@ -300,8 +306,11 @@ def test_sizes_are_told_in_the_unit_that_reads_best(octets: float, told: str) ->
 
 def test_long_lists_are_cut_after_two() -> None:
     assert [archive_room._few(list("abcd"[:count])) for count in (1, 2, 3, 4)] == [
-        "a", "a, b", "a, b et 1 autres", "a, b et 2 autres",
-    ]  # fmt: skip
+        "a",
+        "a, b",
+        "a, b et 1 autres",
+        "a, b et 2 autres",
+    ]
 
 
 @pytest.mark.parametrize(("skew", "side"), [(5.0, ""), (5.1, "avance"), (-5.0, ""), (-5.1, "retarde")])

@@ -65,9 +65,19 @@ class Site:
             "gondecourt", "aip", f"{aip}.tar", io.BytesIO(content), size=len(content), sha512=sha512, retain_until=until
         )
         with Journal(self.folder / "journal.sqlite") as journal:
-            journal.append("versement.accepte", account="gondecourt", aip=aip, outcome="succes",
-                           detail={"aip_sha512": sha512, "octets": len(content), "conserve_jusqua": until or 0,
-                                   "sort_final": "Destroy", "titre": aip})  # fmt: skip
+            journal.append(
+                "versement.accepte",
+                account="gondecourt",
+                aip=aip,
+                outcome="succes",
+                detail={
+                    "aip_sha512": sha512,
+                    "octets": len(content),
+                    "conserve_jusqua": until or 0,
+                    "sort_final": "Destroy",
+                    "titre": aip,
+                },
+            )
 
     def journal(self, *arguments: object) -> int:
         return commands.main(["--config", str(self.config), *map(str, arguments)])
@@ -84,8 +94,10 @@ def site(tmp_path: Path, unit: Path, authority: Authority) -> Site:
 def test_a_journal_is_sealed_told_exported_and_verified(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert site.journal("etat") == 0
     told = capsys.readouterr().out.splitlines()
-    assert told[1:] == ["Aucun sceau : rien ne prouve encore ces événements.",
-                        "1 événements pas encore scellés, 0 sceaux à déposer au stockage."]  # fmt: skip
+    assert told[1:] == [
+        "Aucun sceau : rien ne prouve encore ces événements.",
+        "1 événements pas encore scellés, 0 sceaux à déposer au stockage.",
+    ]
     site.add(2)
     assert site.journal("sceller") == 0
     assert capsys.readouterr().out == "1 sceaux faits, 1 déposés au stockage.\n"
@@ -455,9 +467,10 @@ def test_what_fixity_could_not_do_is_told() -> None:
     result = fixity.Result(checked=1, repaired=2, late=3, total=4, trouble=["muet"])
     assert result.status == 2
     assert fixity._french(result).splitlines() == [
-        "! muet", "! 3 archives n'ont pas été relues dans leur délai",
+        "! muet",
+        "! 3 archives n'ont pas été relues dans leur délai",
         "! 1 archives relues sur 4 connues, 2 redevenues bonnes, 0 anomalies.",
-    ]  # fmt: skip
+    ]
 
 
 # -- sae-elimination ------------------------------------------------------------------------------------------------
@@ -479,11 +492,14 @@ def office(site: Site, agents: Authority) -> tuple[Site, Room, Run]:
     site.write(
         sceaux={"unite": str(agents.folder / "Horodatage"), "autorites": str(agents.root)},
         elimination={
-            "autorites": str(agents.root), "certificat": str(agents.folder / ATTESTS),
-            "agents": [{"nom": name, "sujet": subject(name), "comptes": ["gondecourt"]}
-                       for name in ("Alice Martin", "Bruno Petit")],
+            "autorites": str(agents.root),
+            "certificat": str(agents.folder / ATTESTS),
+            "agents": [
+                {"nom": name, "sujet": subject(name), "comptes": ["gondecourt"]}
+                for name in ("Alice Martin", "Bruno Petit")
+            ],
         },
-    )  # fmt: skip
+    )
     desk = site.folder / "bureau"
     desk.mkdir()
     room = Room(desk, agents)
@@ -544,9 +560,12 @@ def test_an_elimination_from_end_to_end(
     run("liste")
     assert "archives  Alice Martin → Bruno Petit" in capsys.readouterr().out
     # The certificate, on a desk without the gateway.
-    names = [(account, container, name) for account in ("gondecourt", "sae")
-             for container in ("eliminations", "elimination", "attestations", "proofs", "preuves")
-             for name in site.store.names(account, container)]  # fmt: skip
+    names = [
+        (account, container, name)
+        for account in ("gondecourt", "sae")
+        for container in ("eliminations", "elimination", "attestations", "proofs", "preuves")
+        for name in site.store.names(account, container)
+    ]
     for account, container, name in names:
         with site.store.get(account, container, name) as stream:
             (site.folder / name.rpartition("/")[2]).write_bytes(stream.read())

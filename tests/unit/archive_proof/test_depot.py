@@ -36,10 +36,19 @@ class Gateway:
         )
         program.chmod(0o755)
         self.config = keys / "config.json"
-        self.config.write_text(json.dumps({
-            "client": "versement", "depot": str(folder / "depot"), "etat": str(state), "metriques": str(folder),
-            "base": "/", "borgmatic": "/x", "elements": [{"name": "p", "paths": [], "lots": [str(program)]}],
-        }))  # fmt: skip
+        self.config.write_text(
+            json.dumps(
+                {
+                    "client": "versement",
+                    "depot": str(folder / "depot"),
+                    "etat": str(state),
+                    "metriques": str(folder),
+                    "base": "/",
+                    "borgmatic": "/x",
+                    "elements": [{"name": "p", "paths": [], "lots": [str(program)]}],
+                }
+            )
+        )
         self.settings = Settings.load(self.config)
         borg.run(self.settings, "init", "--encryption", "repokey-blake2", self.settings.repository)
 
@@ -112,8 +121,11 @@ def test_what_borg_cannot_read_does_not_keep_the_others(gateway: Gateway, monkey
     lots.make(gateway.settings)
     gateway.site.keep("y", b"y")
     lots.make(gateway.settings)
-    [damaged] = [path for path in (gateway.folder / "depot" / "data").rglob("*")
-                 if path.is_file() and path.stat().st_size > 10_000_000]  # fmt: skip
+    [damaged] = [
+        path
+        for path in (gateway.folder / "depot" / "data").rglob("*")
+        if path.is_file() and path.stat().st_size > 10_000_000
+    ]
     with damaged.open("r+b") as segment:
         segment.seek(damaged.stat().st_size // 2)
         segment.write(b"\0" * 64)

@@ -85,9 +85,12 @@ class Room:
             account, "aip", f"{aip}.tar", io.BytesIO(content), size=len(content), sha512=sha512, retain_until=until
         )
         detail = {
-            "aip_sha512": sha512, "octets": len(content), "conserve_jusqua": until, "sort_final": action,
+            "aip_sha512": sha512,
+            "octets": len(content),
+            "conserve_jusqua": until,
+            "sort_final": action,
             "identifiant": f"acte {aip}",
-        }  # fmt: skip
+        }
         self.journal.append("versement.accepte", account=account, aip=aip, outcome="succes", detail=detail)
         return aip
 
@@ -145,8 +148,10 @@ def test_two_persons_eliminate_and_a_certificate_proves_it(room: Room) -> None:
     text, signature, token = certificate(room, identifier)
     found = verify_certificate(text, signature, token, room.authority.root)
     assert (found["demandeur"], found["approbateur"], found["visa"]) == (
-        "Alice Martin", "Bruno Petit", "AD59 2026-123",
-    )  # fmt: skip
+        "Alice Martin",
+        "Bruno Petit",
+        "AD59 2026-123",
+    )
     assert [one["aip"] for one in found["archives"]] == gone
     assert found["archives"][0]["sha512"] == hashlib.sha512(b"contenu de aip-1").hexdigest()
     seq = found["archives"][0]["journal"]

@@ -57,9 +57,7 @@ class Room:
             with (self.folder / "aip.tar").open("rb") as stream:
                 store.put("gondecourt", "aip", f"{aip}.tar", stream, size=packed.size, sha512=packed.sha512)
         if journaled:
-            detail = {
-                "aip_sha512": packed.sha512, "octets": packed.size, "conserve_jusqua": 0, "sort_final": "Keep"
-            }  # fmt: skip
+            detail = {"aip_sha512": packed.sha512, "octets": packed.size, "conserve_jusqua": 0, "sort_final": "Keep"}
             self.journal.append("versement.accepte", account="gondecourt", aip=aip, outcome="succes", detail=detail)
         return aip
 
@@ -109,8 +107,12 @@ def test_bags_are_valid_for_bagit(room: Room) -> None:
     status, output = run(bagit, "--validate", *bags)
     assert status == 0, output
     assert sorted(path.name for path in bags[0].iterdir()) == [
-        "bag-info.txt", "bagit.txt", "data", "manifest-sha512.txt", "tagmanifest-sha512.txt",
-    ]  # fmt: skip
+        "bag-info.txt",
+        "bagit.txt",
+        "data",
+        "manifest-sha512.txt",
+        "tagmanifest-sha512.txt",
+    ]
     assert (bags[0] / "data" / "sip" / NAMES[2]).read_bytes() == b"bio"
     (bags[0] / "data" / "sip" / NAMES[1]).write_bytes(b"bi0")
     assert run(bagit, "--validate", bags[0])[0] != 0

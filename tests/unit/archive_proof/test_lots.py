@@ -47,8 +47,10 @@ class Depot:
 
     def figures(self) -> dict[str, float]:
         text = (self.site.folder / "metriques" / "sae_copie.prom").read_text()
-        return {name: float(value) for name, value in
-                (line.split() for line in text.splitlines() if not line.startswith("#"))}  # fmt: skip
+        return {
+            name: float(value)
+            for name, value in (line.split() for line in text.splitlines() if not line.startswith("#"))
+        }
 
     def put_back(self, name: str, content: bytes | None = None) -> str:
         found = content if content is not None else next(lot[name] for lot in self.lots.values() if name in lot)
@@ -70,9 +72,11 @@ def test_each_archive_is_copied_once_the_latest_first(depot: Depot) -> None:
     assert depot.copied() == ["c", "b", "a"]
     assert depot.save().count == 0
     assert depot.figures() | {"sae_copie_timestamp_seconds": 0} == {
-        "sae_copie_archives": 3, "sae_copie_attente": 0, "sae_copie_plus_ancienne_seconds": 0,
+        "sae_copie_archives": 3,
+        "sae_copie_attente": 0,
+        "sae_copie_plus_ancienne_seconds": 0,
         "sae_copie_timestamp_seconds": 0,
-    }  # fmt: skip
+    }
     depot.site.keep("d")
     assert (depot.save().count, depot.copied()[-1]) == (1, "d")
     assert depot.figures()["sae_copie_plus_ancienne_seconds"] > 1e9

@@ -113,8 +113,10 @@ def test_long_journals_are_read_by_thousands(archive: Archive) -> None:
     with archive.journal.transaction() as db:
         for seq in range(2, 2503):
             line = canonical.encode(FIELDS | {"seq": seq, "aip": "pair" if seq % 2 == 0 else None})
-            db.execute("INSERT INTO evenement (seq, ligne, aip, cle) VALUES (?, ?, ?, NULL)",
-                       (seq, line, "pair" if seq % 2 == 0 else None))  # fmt: skip
+            db.execute(
+                "INSERT INTO evenement (seq, ligne, aip, cle) VALUES (?, ?, ?, NULL)",
+                (seq, line, "pair" if seq % 2 == 0 else None),
+            )
     assert [event.seq for event in archive.journal.events()] == list(range(1, 2503))
     assert [seq for seq, _line in archive.journal.lines(1000, 2001)] == list(range(1000, 2002))
     assert [seq for seq, _line in archive.journal.lines(aip="pair")] == list(range(2, 2503, 2))
@@ -145,8 +147,10 @@ def ocfl(folder: Path, **changes: Any) -> Path:
     (folder / "v1" / "content").mkdir(parents=True)
     (folder / "v1" / "content" / "a").write_bytes(b"a")
     inventory = {
-        "digestAlgorithm": "sha512", "manifest": {hashlib.sha512(b"a").hexdigest(): ["v1/content/a"]}, **changes,
-    }  # fmt: skip
+        "digestAlgorithm": "sha512",
+        "manifest": {hashlib.sha512(b"a").hexdigest(): ["v1/content/a"]},
+        **changes,
+    }
     content = json.dumps(inventory).encode()
     (folder / "inventory.json").write_bytes(content)
     (folder / "inventory.json.sha512").write_text(f"{hashlib.sha512(content).hexdigest()}  inventory.json\n")
@@ -187,8 +191,14 @@ def der(tag: int, *parts: bytes) -> bytes:
 
 def response(status: int = 0, imprint: bytes = b"x" * 64, when: bytes = b"20261127120000.5Z") -> bytes:
     """The skeleton of a TimeStampResp."""
-    told = der(0x30, der(0x02, b"\1"), der(0x06, b"\1"), der(0x30, der(0x30), der(0x04, imprint)), der(0x02, b"\1"),
-               der(0x18, when))  # fmt: skip
+    told = der(
+        0x30,
+        der(0x02, b"\1"),
+        der(0x06, b"\1"),
+        der(0x30, der(0x30), der(0x04, imprint)),
+        der(0x02, b"\1"),
+        der(0x18, when),
+    )
     signed = der(0x30, der(0x02, b"\3"), der(0x31), der(0x30, der(0x06, b"\1"), der(0xA0, der(0x04, told))))
     return der(0x30, der(0x30, der(0x02, bytes([status]))), der(0x30, der(0x06, b"\1"), der(0xA0, signed)))
 

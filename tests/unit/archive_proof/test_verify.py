@@ -48,8 +48,14 @@ def write(folder: Path, number: int, content: list[str]) -> None:
 
 def change(folder: Path) -> None:
     content = lines(folder, 2)
-    write(folder, 2, [line.replace("succes", "refus") if '"seq":15,' in line or line.endswith('"seq":15}') else line
-                      for line in content])  # fmt: skip
+    write(
+        folder,
+        2,
+        [
+            line.replace("succes", "refus") if '"seq":15,' in line or line.endswith('"seq":15}') else line
+            for line in content
+        ],
+    )
 
 
 def remove(folder: Path) -> None:

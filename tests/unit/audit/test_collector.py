@@ -205,18 +205,23 @@ class Package:
 
 def test_what_has_something_newer_is_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     packages = [
-        Package("zlib", "1", "2"), Package("bash", "1", "1"), Package("vim", "2", "1"), Package("perdu", "1", None),
-        Package("absent", "", "2"), Package("ssl", "1", "2", label="Debian-Security"),
+        Package("zlib", "1", "2"),
+        Package("bash", "1", "1"),
+        Package("vim", "2", "1"),
+        Package("perdu", "1", None),
+        Package("absent", "", "2"),
+        Package("ssl", "1", "2", label="Debian-Security"),
         Package("cups", "1", "2", archive="trixie-security"),
-    ]  # fmt: skip
+    ]
     apt = ModuleType("apt_pkg")
     kept: dict[str, str] = {}
     for name, value in {
-        "init": lambda: None, "config": SimpleNamespace(set=kept.__setitem__),
+        "init": lambda: None,
+        "config": SimpleNamespace(set=kept.__setitem__),
         "Cache": lambda progress: SimpleNamespace(packages=packages),
         "DepCache": lambda _cache: SimpleNamespace(get_candidate_ver=lambda package: package.candidate),
         "version_compare": lambda one, other: (one > other) - (one < other),
-    }.items():  # fmt: skip
+    }.items():
         setattr(apt, name, value)
     monkeypatch.setitem(sys.modules, "apt_pkg", apt)
     monkeypatch.setattr(patches, "REBOOT", tmp_path / "reboot")
@@ -224,9 +229,7 @@ def test_what_has_something_newer_is_listed(monkeypatch: pytest.MonkeyPatch, tmp
     assert kept == {"Dir::Cache::pkgcache": "", "Dir::Cache::srcpkgcache": ""}
     assert told["installes"] == 6
     assert [one["nom"] for one in told["a_mettre_a_jour"]] == ["cups", "ssl", "zlib"]
-    assert told["securite"] == [
-        {"nom": name, "installee": "1", "disponible": "2"} for name in ("cups", "ssl")
-    ]  # fmt: skip
+    assert told["securite"] == [{"nom": name, "installee": "1", "disponible": "2"} for name in ("cups", "ssl")]
     assert not told["redemarrage_requis"]
     (tmp_path / "reboot").touch()
     assert patches.patches()["redemarrage_requis"]

@@ -26,8 +26,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
 
 
 def of(name: str, folder: Path) -> dict[str, Any]:
-    return {"name": name, "key": (folder / "cle.pub").read_text(), "proof": (folder / keys.PROOF).read_text(),
-            "sealed": "scellé"}  # fmt: skip
+    return {
+        "name": name,
+        "key": (folder / "cle.pub").read_text(),
+        "proof": (folder / keys.PROOF).read_text(),
+        "sealed": "scellé",
+    }
 
 
 def ask(*clients: dict[str, Any]) -> tuple[list[str], list[str]]:

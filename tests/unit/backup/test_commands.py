@@ -41,13 +41,19 @@ class Machine:
         self.config.write_text(
             json.dumps(
                 {
-                    "client": "mairie", "depot": "ssh://serveur/depot", "etat": str(folder / "etat"),
-                    "metriques": str(folder / "metriques"), "base": "/", "borgmatic": "/etc/borgmatic/config.yaml",
-                    "elements": [{"name": "a", "paths": ["/a"], "units": ["a.service"]},
-                                 {"name": "b", "paths": ["/b"], "units": ["b.service", "c.timer"]}],
+                    "client": "mairie",
+                    "depot": "ssh://serveur/depot",
+                    "etat": str(folder / "etat"),
+                    "metriques": str(folder / "metriques"),
+                    "base": "/",
+                    "borgmatic": "/etc/borgmatic/config.yaml",
+                    "elements": [
+                        {"name": "a", "paths": ["/a"], "units": ["a.service"]},
+                        {"name": "b", "paths": ["/b"], "units": ["b.service", "c.timer"]},
+                    ],
                 }
             )
-        )  # fmt: skip
+        )
         self.settings = Settings.load(self.config)
         played = SimpleNamespace(run=self._run)
         for module in (backup, borg, restore):
@@ -210,9 +216,10 @@ def saved(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine with backups, and the last one's files already in its folder."""
     now = datetime.now(UTC)
     found = [
-        {"name": "avant", "le": now - timedelta(days=1)}, {"name": "demain", "le": now + timedelta(days=1)},
+        {"name": "avant", "le": now - timedelta(days=1)},
+        {"name": "demain", "le": now + timedelta(days=1)},
         {"name": "dans-peu", "le": now + timedelta(minutes=4)},
-    ]  # fmt: skip
+    ]
     monkeypatch.setattr(borg, "archives", lambda _settings: found)
     more = {"mode": 0o644, "uid": 0, "gid": 0, "user": "", "group": ""}
     items = [{"path": "a", "type": "d", "size": 0}, {"path": "a/1", "type": "-", "size": 4},
@@ -325,10 +332,18 @@ def test_what_postgresql_complains_of_is_told(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(("days", "kind"), [(None, "full"), (6, "diff"), (8, "full")])
 def test_the_whole_server_is_saved_once_a_week(monkeypatch: pytest.MonkeyPatch, days: int | None, kind: str) -> None:
     asked: list[str] = []
-    saved = [] if days is None else [
-        {"type": "full", "timestamp": {"stop": (datetime.now(UTC) - timedelta(days=days)).timestamp()}, "label": "1F"},
-        {"type": "diff", "timestamp": {"stop": datetime.now(UTC).timestamp()}, "label": "2D"},
-    ]  # fmt: skip
+    saved = (
+        []
+        if days is None
+        else [
+            {
+                "type": "full",
+                "timestamp": {"stop": (datetime.now(UTC) - timedelta(days=days)).timestamp()},
+                "label": "1F",
+            },
+            {"type": "diff", "timestamp": {"stop": datetime.now(UTC).timestamp()}, "label": "2D"},
+        ]
+    )
     monkeypatch.setattr(postgresql, "_run", lambda *_arguments, told: "essai\n")
     monkeypatch.setattr(
         postgresql, "_saved", lambda: saved or [{"label": "0F", "type": "diff", "timestamp": {"stop": 0}}]
@@ -370,14 +385,19 @@ class Server:
         self.config.write_text(
             json.dumps(
                 {
-                    "racine": str(folder / "racine"), "etat": str(folder / "etat"),
+                    "racine": str(folder / "racine"),
+                    "etat": str(folder / "etat"),
                     "metriques": str(folder / "metriques"),
-                    "compte": ME, "lecteurs": ME, "trimestres": 2,
-                    "clients": {"mairie": {"quota_mo": 20, "age_max_h": 48},
-                                "ecole": {"quota_mo": 10, "age_max_h": 24}},
+                    "compte": ME,
+                    "lecteurs": ME,
+                    "trimestres": 2,
+                    "clients": {
+                        "mairie": {"quota_mo": 20, "age_max_h": 48},
+                        "ecole": {"quota_mo": 10, "age_max_h": 24},
+                    },
                 }
             )
-        )  # fmt: skip
+        )
         self.settings = depots.Settings.load(self.config)
         self.depot = Depot(self.settings, "mairie")
         self.keys = folder / "lecteurs" / "authorized_keys"

@@ -36,8 +36,13 @@ class Saved:
             {"name": "machine", "paths": ["/etc/creatic"], "exclude": ["/etc/creatic/sauvegarde"]}
         ]
         (folder / "cles" / "phrase").write_text("essai")
-        self._environment = {"BORG_BASE_DIR": str(folder / "borg"), "BORG_PASSPHRASE": "essai", "PATH": "/usr/bin:/bin",
-                             "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes", "LC_ALL": "C.UTF-8"}  # fmt: skip
+        self._environment = {
+            "BORG_BASE_DIR": str(folder / "borg"),
+            "BORG_PASSPHRASE": "essai",
+            "PATH": "/usr/bin:/bin",
+            "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+            "LC_ALL": "C.UTF-8",
+        }
         shutil.copytree(empty, folder / "depot")
         self.write("etc/creatic/bon", "bon")
 
@@ -77,8 +82,11 @@ sys.exit(archiver.main())
 """
         subprocess.run(
             ["/usr/bin/python3", "-I", "-c", program, "create", f"{self.folder}/depot::s", "etc"],
-            env=self._environment, cwd=self.tree, check=True, capture_output=True,
-        )  # fmt: skip
+            env=self._environment,
+            cwd=self.tree,
+            check=True,
+            capture_output=True,
+        )
 
     @property
     def settings(self) -> Settings:
@@ -86,12 +94,16 @@ sys.exit(archiver.main())
         path.write_text(
             json.dumps(
                 {
-                    "client": "mairie", "depot": str(self.folder / "depot"), "etat": "/var/lib/creatic-sauvegarde",
-                    "metriques": str(self.folder / "metriques"), "base": "/", "borgmatic": "/",
+                    "client": "mairie",
+                    "depot": str(self.folder / "depot"),
+                    "etat": "/var/lib/creatic-sauvegarde",
+                    "metriques": str(self.folder / "metriques"),
+                    "base": "/",
+                    "borgmatic": "/",
                     "elements": self.elements,
                 }
             )
-        )  # fmt: skip
+        )
         return Settings.load(path)
 
     def put_back(self, *paths: str, save: bool = True) -> Mapping[str, Any]:
@@ -164,8 +176,14 @@ def test_all_of_a_folder_comes_back_and_the_folder_is_no_stranger(saved: Saved) 
 
 
 def test_what_is_not_declared_does_not_come_back(saved: Saved) -> None:
-    for name in ("etc/sudoers.d/x", "root/.ssh/authorized_keys", "etc/creatic-autre/x", "etc/creatic/sauvegarde/cle",
-                 "etc/cron.d/x", "usr/bin/creatic-sauvegarde"):  # fmt: skip
+    for name in (
+        "etc/sudoers.d/x",
+        "root/.ssh/authorized_keys",
+        "etc/creatic-autre/x",
+        "etc/creatic/sauvegarde/cle",
+        "etc/cron.d/x",
+        "usr/bin/creatic-sauvegarde",
+    ):
         saved.write(name)
     done = saved.put_back("etc", "root", "usr")
     assert saved.there() == set()
@@ -258,7 +276,7 @@ ITEMS = (
     (f"'etc/creatic/u1', {FILE}, [b'x'], user='personne-ici'", "/etc/creatic/u1 : propriétaire inconnu sur"),
     (f"'etc/creatic/u2', {FILE}, [b'x'], user=None, uid=1234", "/etc/creatic/u2 : propriétaire inattendu : 1234:root"),
     (f"'etc/creatic/u3', {FILE}, [b'x'], group=None, gid=1234", "/etc/creatic/u3 : propriétaire inattendu : root:1234"),
-)  # fmt: skip
+)
 
 
 def test_what_no_honest_borg_writes(saved: Saved) -> None:

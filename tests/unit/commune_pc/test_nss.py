@@ -200,9 +200,12 @@ def test_a_token_s_certificate_is_the_client_s_that_lasts_longest(maker: Maker, 
     with pytest.raises(nss.NssError, match=r"^jeton « maire », champ bibliotheque : .*lib.so n'existe pas ; installez"):
         nss.token_certificate(Token(), "maire", str(library))  # type: ignore[arg-type] # a double of the store
     library.touch()
-    items = [on_token(maker, "court", days=10), on_token(maker, "long", days=90),
-             on_token(maker, "sans clé", "C,,", days=99),
-             on_token(maker, "courriel", client=False, days=99)]  # fmt: skip
+    items = [
+        on_token(maker, "court", days=10),
+        on_token(maker, "long", days=90),
+        on_token(maker, "sans clé", "C,,", days=99),
+        on_token(maker, "courriel", client=False, days=99),
+    ]
     chosen = nss.token_certificate(Token(*items), "maire", str(library))  # type: ignore[arg-type] # same
     assert chosen.name == "jeton:long"
     with pytest.raises(nss.NssError, match=r"^jeton « maire » : aucun certificat d'authentification dessus ; demandez"):
@@ -224,8 +227,10 @@ def test_a_token_is_asked_alone(maker: Maker, tmp_path: Path, monkeypatch: pytes
     assert store.found("maire") == []
     (tmp_path / "cert9.db").touch()
     assert [one.name for one in store.found("maire")] == [
-        "AC racine Cre@tic", "Secrétariat général", "la-madeleine-finances:certificat"
-    ]  # fmt: skip
+        "AC racine Cre@tic",
+        "Secrétariat général",
+        "la-madeleine-finances:certificat",
+    ]
     assert all(command[4:6] == ["-h", "maire"] for command in asked)
     asked.clear()
     assert store.found()[0].trust == "C,,"
@@ -312,12 +317,17 @@ def test_root_becomes_the_account_wholly(
     asked: list[Any] = []
     entry = pwd.struct_passwd(("anne", "", 9, 8, "", str(tmp_path), ""))
     monkeypatch.setattr(
-        account, "os",
+        account,
+        "os",
         SimpleNamespace(
-            geteuid=lambda: uid, initgroups=lambda name, gid: asked.append(("groups", name, gid)),
-            setgid=lambda gid: asked.append(("gid", gid)), setuid=lambda uid: asked.append(("uid", uid)),
-            environ={}, umask=asked.append, chdir=asked.append,
+            geteuid=lambda: uid,
+            initgroups=lambda name, gid: asked.append(("groups", name, gid)),
+            setgid=lambda gid: asked.append(("gid", gid)),
+            setuid=lambda uid: asked.append(("uid", uid)),
+            environ={},
+            umask=asked.append,
+            chdir=asked.append,
         ),
-    )  # fmt: skip
+    )
     assert account._answer(entry, lambda: "fait") == {"result": "fait"}
     assert asked == [*became, 0o077, str(tmp_path)]

@@ -439,16 +439,21 @@ def test_a_new_volume_is_made_from_end_to_end(machine: Machine, monkeypatch: pyt
     made = Volume("d1", ["/dev/a", "/dev/b"], "", b"the key", "", True, False, machine.root, machine)
     made.ensure()
     assert [" ".join(line.split()[:2]) for line in machine.changed()] == [
-        "mdadm --create", "update-initramfs -u", "cryptsetup luksFormat", "cryptsetup open",
-    ]  # fmt: skip
+        "mdadm --create",
+        "update-initramfs -u",
+        "cryptsetup luksFormat",
+        "cryptsetup open",
+    ]
     assert machine.changed()[0].endswith("--name=d1 --raid-devices=2 /dev/a /dev/b")
     assert f"ARRAY /dev/md/d1 metadata=1.2 UUID={UUID}\n" in (
         encrypted_raid.record_path("d1", machine.root / "etc").read_text()
     )
     assert made.changes == [
-        "d1 : grappe créée sur /dev/a, /dev/b", f"d1 : grappe {UUID} connue de mdadm.conf",
-        "d1 : chiffré (LUKS2, argon2id)", "d1 : ouvert",
-    ]  # fmt: skip
+        "d1 : grappe créée sur /dev/a, /dev/b",
+        f"d1 : grappe {UUID} connue de mdadm.conf",
+        "d1 : chiffré (LUKS2, argon2id)",
+        "d1 : ouvert",
+    ]
     assert made.formatted
 
 

@@ -42,8 +42,10 @@ def test_the_choice_is_written_once_and_the_variable_wins(top: Path, tmp_path: P
     environment.choose(top, "inventories/production")
     found = environment.chosen(top, {})
     assert (str(found), found.origin, found.lab) == (
-        "Environnement : production (inventories/production)", "fab environnement", False,
-    )  # fmt: skip
+        "Environnement : production (inventories/production)",
+        "fab environnement",
+        False,
+    )
     assert found.folder == top / "inventories" / "production"
     assert {path.name for path in top.iterdir()} == {environment.LINK, "inventories"}  # nothing else is left
 

@@ -39,11 +39,12 @@ def test_what_was_done_is_counted_and_said(follower: Follower) -> None:
         ({"msg": "Connection timed out"}, False, ("injoignable", "l'hôte ne répond pas", "Vérifier que la machine")),
         ({"msg": "plein"}, True, ("échec", "plein", "Corriger la cause indiquée")),
         (
-            {"msg": "déjà en cours. Attendre sa fin, puis relancer.", "creatic_lock_refused": True}, True,
+            {"msg": "déjà en cours. Attendre sa fin, puis relancer.", "creatic_lock_refused": True},
+            True,
             ("refusé", "déjà en cours", "Attendre sa fin"),
         ),
     ],
-)  # fmt: skip
+)
 def test_what_stopped_a_host_is_said(
     follower: Follower, result: dict[str, object], reached: bool, said: tuple[str, str, str]
 ) -> None:

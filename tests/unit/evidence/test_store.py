@@ -357,8 +357,10 @@ def test_an_added_run_is_noticed(evidence: Path, keys: SealKeys) -> None:
 def test_what_is_missing_is_told_line_by_line(evidence: Path, keys: SealKeys) -> None:
     lines = verification_lines(verify_all(evidence, keys.root))
     assert [line.partition(" :")[0] for line in lines] == [
-        "✓ 2026-11-24T080000Z", "✓ 2026-11-25T010504Z", "✓ index.html",
-    ]  # fmt: skip
+        "✓ 2026-11-24T080000Z",
+        "✓ 2026-11-25T010504Z",
+        "✓ index.html",
+    ]
     assert lines[0].startswith("✓ 2026-11-24T080000Z : intact, horodaté le ")
     assert lines[2] == "✓ index.html : intact"
     (evidence / "index.html").unlink()
@@ -372,8 +374,9 @@ def test_a_commune_that_is_not_ready_says_what_it_lacks(evidence: Path) -> None:
     gaps = [{"objet": "Connecteur", "raison": "pas déployé"}, {"objet": "Poste", "raison": "injoignable"}]
     path.write_text(json.dumps(report | {"prete": False, "manques": gaps}), encoding="utf-8")
     assert readiness(evidence, "2026-11-25T010504Z", ["avesnes-les-aubert"]) == [
-        "avesnes-les-aubert : Connecteur : pas déployé", "avesnes-les-aubert : Poste : injoignable",
-    ]  # fmt: skip
+        "avesnes-les-aubert : Connecteur : pas déployé",
+        "avesnes-les-aubert : Poste : injoignable",
+    ]
 
 
 def test_the_seal_names_three_files() -> None:

@@ -160,8 +160,9 @@ def test_a_secret_and_a_binary_show_nothing_of_themselves(tmp_path: Path) -> Non
     (made,) = apply([entry(target, "canari", secret=True)])
     (changed,) = apply([entry(target, "canari 2", secret=True)])
     assert [(one.before, one.after) for one in (made, changed)] == [
-        ("", "(secret, nouveau)\n"), ("(secret)\n", "(secret, nouveau)\n"),
-    ]  # fmt: skip
+        ("", "(secret, nouveau)\n"),
+        ("(secret)\n", "(secret, nouveau)\n"),
+    ]
     data = b"\xff\x00"
     (binary,) = apply([entry(target) | {"content_b64": base64.b64encode(data).decode()}])
     assert binary.after == f"(binaire, 2 octets, sha256 {hashlib.sha256(data).hexdigest()})\n"
@@ -314,11 +315,13 @@ def test_what_manages_a_file_is_ansible_unless_said(action: Action) -> None:
 @pytest.mark.parametrize(
     "spec",
     [
-        {"path": "/a"}, {"path": "/a", "src": "f", "content": "x"},
+        {"path": "/a"},
+        {"path": "/a", "src": "f", "content": "x"},
         {"path": "/a", "state": "directory", "content": "x"},
-        {"path": "/a", "link": "b", "content": "x"}, {"path": "/a", "state": "absent", "src": "f"},
+        {"path": "/a", "link": "b", "content": "x"},
+        {"path": "/a", "state": "absent", "src": "f"},
     ],
-)  # fmt: skip
+)
 def test_a_file_has_one_source_and_nothing_else_has_one(action: Action, spec: dict[str, Any]) -> None:
     with pytest.raises(AnsibleActionFail, match=r"^file_set : /a demande une seule source parmi template, "):
         action(spec)

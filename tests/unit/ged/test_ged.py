@@ -34,8 +34,12 @@ LOOS = {
         {"identifiant": "luc.roux", "prenom": "Luc", "nom": "Roux", "courriel": "luc.roux@loos.test"},
     ],
 }
-SERVICES = {"services": [{"nom": "Accueil", "agents": ["luc.roux"], "types": ["courrier"]},
-                         {"nom": "Direction", "agents": ["anne.petit"]}]}  # fmt: skip
+SERVICES = {
+    "services": [
+        {"nom": "Accueil", "agents": ["luc.roux"], "types": ["courrier"]},
+        {"nom": "Direction", "agents": ["anne.petit"]},
+    ]
+}
 
 
 def written(folder: Path, text: str) -> Path:

@@ -114,12 +114,24 @@ def test_the_connector_deposits_at_the_door_of_the_inventory() -> None:
 
 
 def test_connectors_alone_deposit_and_partners_are_handed_over_as_written() -> None:
-    partner = {"nom": "region", "libelle": "Région", "siren": "200053742", "quota_mo": 5, "dua_min": 0, "dua_max": 9,
-               "deposants": ["X"]}  # fmt: skip
+    partner = {
+        "nom": "region",
+        "libelle": "Région",
+        "siren": "200053742",
+        "quota_mo": 5,
+        "dua_min": 0,
+        "dua_max": 9,
+        "deposants": ["X"],
+    }
     long = GONDECOURT | {"slug": "longue", "nom": "Avesnes-" + "le-" * 40 + "Sec"}
     first, second, third = wiring.archive_accounts([GONDECOURT, long], [partner], {"gondecourt": 7})
-    assert first == {"nom": "gondecourt", "libelle": "Gondecourt", "siren": "215902669",
-                     "deposants": ["Connecteur - Commune de Gondecourt"], "quota_mo": 7}  # fmt: skip
+    assert first == {
+        "nom": "gondecourt",
+        "libelle": "Gondecourt",
+        "siren": "215902669",
+        "deposants": ["Connecteur - Commune de Gondecourt"],
+        "quota_mo": 7,
+    }
     assert "quota_mo" not in second
     assert len(second["deposants"][0]) <= 64
     assert third == partner
@@ -230,8 +242,10 @@ def test_the_chain_of_the_lab_is_wired_by_its_inventory(lab: dict[str, Any]) -> 
     storage = given(lab, "archive_gateway", "versement", "archive_gateway_storage_addresses")
     assert storage == ["10.59.0.31", "10.59.0.32", "10.59.0.33"]
     assert [one["nom"] for one in given(lab, "archive_gateway", "versement", "archive_gateway_accounts")] == [
-        "gondecourt", "la-madeleine", "partenaire-essai",
-    ]  # fmt: skip
+        "gondecourt",
+        "la-madeleine",
+        "partenaire-essai",
+    ]
     nodes = [f"https://sae{number}.creatic.test" for number in (1, 2, 3)]
     assert given(lab, "archive_gateway", "versement", "archive_gateway_storage_urls") == nodes
     door = {"url": "https://sae.creatic.test", "agency": "sae-cdg59", "rule": "ACTES-10", "action": "conserver"}

@@ -39,14 +39,26 @@ def commune(slug: str, nom: str, people: list[dict[str, str]]) -> dict[str, Any]
     return {"slug": slug, "nom": nom, "siren": "215903600", "comptes": people, "parapheur": roles}
 
 
-LOOS = commune("loos", "Loos", [
-    person("karim.roux", "Karim", "Roux"), person("paul.renard", "Paul", "Renard"),
-    person("claire.dubois", "Claire", "Dubois"), person("anne.petit", "Anne", "Petit"),
-])  # fmt: skip
-WAVRIN = commune("wavrin", "Wavrin", [
-    person("ines.morel", "Inès", "Morel"), person("hugo.blanc", "Hugo", "Blanc"),
-    person("nadia.moreau", "Nadia", "Moreau"), person("leo.simon", "Léo", "Simon"),
-])  # fmt: skip
+LOOS = commune(
+    "loos",
+    "Loos",
+    [
+        person("karim.roux", "Karim", "Roux"),
+        person("paul.renard", "Paul", "Renard"),
+        person("claire.dubois", "Claire", "Dubois"),
+        person("anne.petit", "Anne", "Petit"),
+    ],
+)
+WAVRIN = commune(
+    "wavrin",
+    "Wavrin",
+    [
+        person("ines.morel", "Inès", "Morel"),
+        person("hugo.blanc", "Hugo", "Blanc"),
+        person("nadia.moreau", "Nadia", "Moreau"),
+        person("leo.simon", "Léo", "Simon"),
+    ],
+)
 
 
 def set_up(folder: Path) -> None:
@@ -177,9 +189,13 @@ class Mayan(TestCase):
     def api(self, login: str, method: str, path: str, body: Any = None, token: str = "") -> Any:
         key = token or self.token(login, ADMIN if login == "admin" else OWN).json()["token"]
         return Visitor().generic(
-            method, f"/api/v4{path}", json.dumps(body or {}), "application/json",
-            HTTP_AUTHORIZATION=f"Token {key}", HTTP_ACCEPT="application/json",
-        )  # fmt: skip
+            method,
+            f"/api/v4{path}",
+            json.dumps(body or {}),
+            "application/json",
+            HTTP_AUTHORIZATION=f"Token {key}",
+            HTTP_ACCEPT="application/json",
+        )
 
     def browser(self, login: str, password: str = OWN) -> Visitor:
         client = Visitor()
@@ -194,10 +210,17 @@ class Mayan(TestCase):
             key = self.token("passerelle").json()["token"]
             made = Visitor().post(
                 "/api/v4/creatic/dossiers/",
-                {"commune": "loos", "circuit": "deliberation", "reference": f"deliberations:{time.time_ns()}",
-                 "objet": "Budget", "numero": "1", "date": "2026-11-05", "fichier": file},
+                {
+                    "commune": "loos",
+                    "circuit": "deliberation",
+                    "reference": f"deliberations:{time.time_ns()}",
+                    "objet": "Budget",
+                    "numero": "1",
+                    "date": "2026-11-05",
+                    "fichier": file,
+                },
                 HTTP_AUTHORIZATION=f"Token {key}",
-            )  # fmt: skip
+            )
         self.assertEqual(made.status_code, 201, made.content[:300])
         return int(made.json()["id"])
 
@@ -552,9 +575,10 @@ class Tokens(Mayan):
 
     def change(self, login: str, old: str, new: str) -> None:
         done = self.browser(login, old).post(
-            "/authentication/password/change/", {"old_password": old, "new_password1": new, "new_password2": new},
+            "/authentication/password/change/",
+            {"old_password": old, "new_password1": new, "new_password2": new},
             secure=True,
-        )  # fmt: skip
+        )
         self.assertEqual(done.status_code, 302, done.content[:2000])
 
     def documents(self, token: str) -> int:
@@ -573,10 +597,16 @@ class Tokens(Mayan):
         self.assertEqual(self.documents(key), 403)
         self.change("claire.dubois", FIRST, "Le-mien-desormais-5")
         self.assertEqual(self.documents(key), 401)
-        new = Visitor().post(
-            "/api/v4/auth/token/obtain/", {"username": "claire.dubois", "password": "Le-mien-desormais-5"},
-            HTTP_AUTHORIZATION=f"Token {key}", HTTP_ACCEPT="application/json",
-        ).json()["token"]  # fmt: skip
+        new = (
+            Visitor()
+            .post(
+                "/api/v4/auth/token/obtain/",
+                {"username": "claire.dubois", "password": "Le-mien-desormais-5"},
+                HTTP_AUTHORIZATION=f"Token {key}",
+                HTTP_ACCEPT="application/json",
+            )
+            .json()["token"]
+        )
         self.assertNotEqual(new, key)
         self.assertEqual(self.documents(new), 200)
 
@@ -587,9 +617,10 @@ class Tokens(Mayan):
             lambda: self.api("admin", "PATCH", f"/users/{user.pk}/", {"password": "Refait-par-admin-5"}),
             lambda: self.browser("admin", ADMIN).post(
                 f"/authentication/users/{user.pk}/set_password/",
-                {"new_password1": "Encore-un-autre-5", "new_password2": "Encore-un-autre-5"}, secure=True,
+                {"new_password1": "Encore-un-autre-5", "new_password2": "Encore-un-autre-5"},
+                secure=True,
             ),
-        ):  # fmt: skip
+        ):
             key, _new = Token.objects.get_or_create(user=user)
             before = User.objects.get(pk=user.pk).password
             change()

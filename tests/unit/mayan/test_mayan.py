@@ -25,10 +25,13 @@ def wanted() -> locked_venv.Wanted:
     variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))
     files = ROLE / "files"
     return locked_venv.Wanted(
-        Path(given["root"]), files / given["requirements"], files / given["build_requirements"],
-        tuple(given["assets_command"]), files / given["assets_lock"],
+        Path(given["root"]),
+        files / given["requirements"],
+        files / given["build_requirements"],
+        tuple(given["assets_command"]),
+        files / given["assets_lock"],
         {path: (files / name).read_bytes() for path, name in variables["__mayan_site_packages"].items()},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +52,11 @@ def python() -> Path:
 
 def test_mayan(python: Path) -> None:
     done = subprocess.run(
-        [python, "-B", "-W", "ignore", HERE / "in_process.py"], env=os.environ | {"HOME": "/nonexistent"},
-        capture_output=True, text=True, timeout=allowed(300), check=False,
-    )  # fmt: skip
+        [python, "-B", "-W", "ignore", HERE / "in_process.py"],
+        env=os.environ | {"HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        timeout=allowed(300),
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-6000:]

@@ -27,8 +27,12 @@ def shown() -> dict[str, Any]:
     command = [str(Path(sys.executable).with_name("ansible-doc")), "--type", "module", "--json"]
     done = subprocess.run(
         [*command, *(f"cdg59.creatic.{name}" for name in NAMES)],
-        cwd=TOP, capture_output=True, text=True, timeout=allowed(60), check=False,
-    )  # fmt: skip
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        timeout=allowed(60),
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -69,9 +69,11 @@ def test_a_signed_file_comes_back_sealed(service: Service) -> None:
     service.answer = b'{"signataire": "Anne Petit", "serie": "AB", "taille": 6}\nscelle'
     received = ask()
     assert service.request == {
-        "nom": "acte.pdf", "origine": 7, "signe": 5,
+        "nom": "acte.pdf",
+        "origine": 7,
+        "signe": 5,
         "signataires": [{"nom": "Anne Petit", "siren": "215903600"}, {"nom": "Luca Petit", "siren": ""}],
-    }  # fmt: skip
+    }
     assert service.files == b"originesigne"
     assert (received.holder, received.serial) == ("Anne Petit", "AB")
     assert received.sealed is not None

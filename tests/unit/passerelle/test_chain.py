@@ -90,8 +90,11 @@ def test_an_act_goes_from_the_seance_to_the_archive(world: World) -> None:
     labels = sorted(one["label"] for one in world.ged.documents.values())
     assert labels == ["2026_D1 - ARActe", "2026_D1 - Délibération d1", "2026_D1 - annexe 1 : annexe-1.pdf"]
     assert [step for _when, step, _detail in world.store.history(reference)][:4] == [
-        "entree", "reception", "parapheur", "signature",
-    ]  # fmt: skip
+        "entree",
+        "reception",
+        "parapheur",
+        "signature",
+    ]
 
 
 def test_what_a_commune_lacks_is_skipped(world: World) -> None:
@@ -195,8 +198,10 @@ def test_a_refused_circuit_is_told_and_taken_up_again(world: World) -> None:
     world.parapheur.refuse(reference, "Il manque le tableau des emplois.")
     move()
     assert world.deliberations.told["d1"][-1] == {
-        "uid": "d1", "etat": "refusee", "motif": "Il manque le tableau des emplois.",
-    }  # fmt: skip
+        "uid": "d1",
+        "etat": "refusee",
+        "motif": "Il manque le tableau des emplois.",
+    }
     assert world.act(reference).track["refus"]["par"] == "Camille Delattre"
     assert world.chain.to_send(GONDECOURT) == []
     world.parapheur.take_up(reference)

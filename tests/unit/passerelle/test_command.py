@@ -110,10 +110,12 @@ def test_an_act_taken_up_is_not_tried_twice(world: World, command: Any, act: str
         (["relancer", "inconnu"], "Aucun acte n'a la référence « inconnu »."),
         ([*DEPOSIT, "ABSENT"], "Fichier ou disque inutilisable : [Errno 2] No such file or directory: 'ABSENT'"),
         ([*DEPOSIT, "/dev/null"], "Le fichier n'est pas un PDF."),
-        (["deposer", *DEPOSIT[1:], "--commune", "lille", "/dev/null"],
-         "La commune « lille » n'est pas de celles que sert la passerelle."),
+        (
+            ["deposer", *DEPOSIT[1:], "--commune", "lille", "/dev/null"],
+            "La commune « lille » n'est pas de celles que sert la passerelle.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_done_is_told(command: Any, arguments: list[str], said: str) -> None:
     before = set(threading.enumerate())
     assert command(*arguments) == (1, "", f"{said}\n")
@@ -213,10 +215,12 @@ def written(tmp_path: Path, **changes: Any) -> Path:
     """A configuration as the role writes it."""
     (tmp_path / "ged").write_text("canari-59\n", encoding="utf-8")
     raw = {
-        "siren": "285900015", "releve": 45, "travaux": 3,
+        "siren": "285900015",
+        "releve": 45,
+        "travaux": 3,
         "serveurs": {"ged": {"url": "https://ged.test", "compte": "passerelle", "mot_de_passe": str(tmp_path / "ged")}},
         "communes": [{"slug": "loos", "nom": "Loos", "siren": "215903600", "services": ["ged", "archivage"]}],
-    }  # fmt: skip
+    }
     path = tmp_path / "config.json"
     path.write_text(json.dumps(raw | changes), encoding="utf-8")
     return path
@@ -237,11 +241,17 @@ def test_a_service_needs_its_server() -> None:
     server = Account("https://ged.test", "passerelle", "x")
     config = Config(COMMUNES, servers={"ged": server})
     assert [config.has("loos", name) for name in ("ged", "parapheur", "teletransmission", "archivage")] == [
-        True, False, True, False,
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+        False,
+    ]
     assert [config.has("gondecourt", name) for name in ("ged", "parapheur", "teletransmission", "archivage")] == [
-        True, False, True, True,
-    ]  # fmt: skip
+        True,
+        False,
+        True,
+        True,
+    ]
     assert not config.has("lille", "ged")
     assert config.by_siren("215903683") == COMMUNES["la-madeleine"]
     assert config.by_siren("") is None

@@ -23,8 +23,13 @@ from testbed.chain import World
 from testbed.connector import Authority, Commune, platform
 from testbed.servers import PASSWORD
 
-DATA = {"circuit": "deliberation", "numero": "2026_DEL_7", "date": "2026-01-15", "objet": "Tarifs : cantine",
-        "matiere": "7.5"}  # fmt: skip
+DATA = {
+    "circuit": "deliberation",
+    "numero": "2026_DEL_7",
+    "date": "2026-01-15",
+    "objet": "Tarifs : cantine",
+    "matiere": "7.5",
+}
 
 
 @pytest.fixture
@@ -72,8 +77,9 @@ def deposited(world: World, **changes: str) -> str:
 def test_an_act_of_the_passerelle_comes_back_acknowledged(world: World, commune: Commune, tdt: TdtServer) -> None:
     reference = deposited(world)
     assert relay(commune) == [
-        f"2026_DEL_7 : pris à la passerelle ({reference}).", f"{reference} : recue, dit à la passerelle.",
-    ]  # fmt: skip
+        f"2026_DEL_7 : pris à la passerelle ({reference}).",
+        f"{reference} : recue, dit à la passerelle.",
+    ]
     assert relay(commune) == []
     commune.run()
     assert commune.row("2026_DEL_7").state is State.ACKNOWLEDGED
@@ -84,8 +90,10 @@ def test_an_act_of_the_passerelle_comes_back_acknowledged(world: World, commune:
     assert act.tdt["id_acte"] == commune.row("2026_DEL_7").idacte
     folder = commune.root / "acquittes" / act.tdt["id_acte"]
     assert (world.root / "fichiers" / act.tdt["ar_acte"]).read_bytes() == (folder / "ARActe.xml").read_bytes()
-    assert [one["label"] for one in world.ged.documents.values()] == ["2026_DEL_7 - Tarifs : cantine",
-                                                                      "2026_DEL_7 - ARActe"]  # fmt: skip
+    assert [one["label"] for one in world.ged.documents.values()] == [
+        "2026_DEL_7 - Tarifs : cantine",
+        "2026_DEL_7 - ARActe",
+    ]
     assert relay(commune) == []
     assert len(commune.rows()) == 1
 
@@ -171,8 +179,11 @@ def test_killed_while_relaying_an_act_is_deposited_once(
         """Kill where the point says, from outside the code."""
         moves = 0
         real_move, real_write, real_call, real_deposit = (
-            handover.move, handover.write, Gateway._call, Gateway._deposit,
-        )  # fmt: skip
+            handover.move,
+            handover.write,
+            Gateway._call,
+            Gateway._deposit,
+        )
 
         def die() -> None:
             os.kill(os.getpid(), signal.SIGKILL)

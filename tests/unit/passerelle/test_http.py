@@ -233,8 +233,10 @@ def test_a_document_is_made_of_its_type(piece: Piece) -> None:
 
 
 def test_metadata_are_set_right(piece: Piece) -> None:
-    there = [{"id": 1, "metadata_type": {"name": "numero"}, "value": "2026_1"},
-             {"id": 2, "metadata_type": {"name": "objet"}, "value": "ancien"}]  # fmt: skip
+    there = [
+        {"id": 1, "metadata_type": {"name": "numero"}, "value": "2026_1"},
+        {"id": 2, "metadata_type": {"name": "objet"}, "value": "ancien"},
+    ]
     client, played = store(metadata=there, metadata_types=[{"id": 3, "name": "date_acte"}])
     client._describe(8, {"numero": "2026_1", "objet": "Budget", "date_acte": "2026-11-20", "inconnu": "x"})
     assert [one for one in played.called if one[0] != "GET"] == [
@@ -259,9 +261,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that sleeping moves."""
     now = [1000.0]
     monkeypatch.setattr(
-        ged, "time",
+        ged,
+        "time",
         SimpleNamespace(time=lambda: now[0], monotonic=lambda: now[0], sleep=lambda s: now.__setitem__(0, now[0] + s)),
-    )  # fmt: skip
+    )
     return now
 
 
@@ -299,9 +302,14 @@ def test_a_file_sent_without_an_answer_is_sent_again_after_three_minutes(
 
 DIGEST = "a" * 64
 GOOD: dict[str, Any] = {
-    "uid": "u", "reference": "r", "commune": "loos", "numero": "1", "date": "2026-11-20T10:00:00", "objet": "o",
+    "uid": "u",
+    "reference": "r",
+    "commune": "loos",
+    "numero": "1",
+    "date": "2026-11-20T10:00:00",
+    "objet": "o",
     "document": {"url": "https://d/x", "sha256": DIGEST},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -333,8 +341,11 @@ def test_tries_are_twice_as_far_apart_each_time() -> None:
     spans = [round((one - delays[0]).total_seconds()) for one in delays if one and delays[0]]
     assert spans == [0, 5, 15, 155, 295, 295]
     assert (_cron(30), _cron(59), _cron(60), _cron(120)) == (
-        "* * * * * */30", "* * * * * */59", "*/1 * * * *", "*/2 * * * *",
-    )  # fmt: skip
+        "* * * * * */30",
+        "* * * * * */59",
+        "*/1 * * * *",
+        "*/2 * * * *",
+    )
 
 
 def shown(world: World, step: str, commune: str = "gondecourt", **changes: Any) -> tuple[dict[str, Any], list[str]]:
@@ -453,9 +464,13 @@ def test_what_a_connector_may_not_say(world: World) -> None:
 def commune(tmp_path: Path, authority: Authority) -> Commune:
     own = authority.folder / "connecteur"
     return Commune(
-        tmp_path / "commune", "https://tdt.test", authority, certificat=own, gateway_url="https://passerelle.test",
+        tmp_path / "commune",
+        "https://tdt.test",
+        authority,
+        certificat=own,
+        gateway_url="https://passerelle.test",
         gateway_certificate=own,
-    )  # fmt: skip
+    )
 
 
 class Said:

@@ -44,6 +44,12 @@ def test_each_step_is_ended_by_a_hand_over_or_by_the_connector() -> None:
 def test_each_step_has_its_words_and_its_column() -> None:
     assert all(step.text and step.stage for step in STEPS)
     assert [title for title, _steps in STAGES] == [
-        "Séance", "Parapheur", "Transmission", "ARActe", "Publication", "GED", "Versement",
-    ]  # fmt: skip
+        "Séance",
+        "Parapheur",
+        "Transmission",
+        "ARActe",
+        "Publication",
+        "GED",
+        "Versement",
+    ]
     assert len({title for title, _steps in STAGES}) == len(STAGES)

@@ -18,9 +18,13 @@ def ask(world: World, authority: Authority) -> Any:
     def asked(who: str, path: str, method: str = "GET", **given: Any) -> requests.Response:
         folder = authority.folder / who
         return requests.request(
-            method, world.web.url + path, cert=(str(folder / "fullchain.pem"), str(folder / "key.pem")),
-            verify=str(authority.bundle), timeout=120, **given,
-        )  # fmt: skip
+            method,
+            world.web.url + path,
+            cert=(str(folder / "fullchain.pem"), str(folder / "key.pem")),
+            verify=str(authority.bundle),
+            timeout=120,
+            **given,
+        )
 
     return asked
 

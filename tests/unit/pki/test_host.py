@@ -349,7 +349,7 @@ def test_a_p12_needs_a_certificate_a_password_and_a_key(machine: Machine, tmp_pa
         (FileNotFoundError(), "^le paquet ca-certificates manque : installez-le$"),
         (subprocess.CalledProcessError(1, "x", stderr="plein\n"), "^update-ca-certificates a échoué : plein$"),
     ],
-)  # fmt: skip
+)
 def test_a_store_that_cannot_be_brought_up_to_date_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: Authority, error: Exception, said: str
 ) -> None:

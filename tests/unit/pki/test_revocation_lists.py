@@ -229,11 +229,13 @@ def test_the_module_checks_then_writes(
 @pytest.mark.parametrize(
     "given",
     [
-        {"lists": [], },
+        {
+            "lists": [],
+        },
         {"ca_files": []},
         {"lists": [{"url": "http://x"}], "ca_files": []},
         {"lists": [{"path": "/x"}], "ca_files": []},
     ],
-)  # fmt: skip
+)
 def test_the_module_wants_all_its_arguments(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> None:
     assert "missing required arguments" in run_module(monkeypatch, given)["msg"]

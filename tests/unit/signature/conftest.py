@@ -55,10 +55,17 @@ class Issuer:
         self.write_crls()
 
     def _make(
-        self, subject: x509.Name, issuer: Pair | None, *, ca: bool = False, key: Key | None = None,
-        start: dt.datetime = NOW - dt.timedelta(days=1), end: dt.datetime = NOW + dt.timedelta(days=365),
-        tsa: bool = False, signing: bool = True,
-    ) -> Pair:  # fmt: skip
+        self,
+        subject: x509.Name,
+        issuer: Pair | None,
+        *,
+        ca: bool = False,
+        key: Key | None = None,
+        start: dt.datetime = NOW - dt.timedelta(days=1),
+        end: dt.datetime = NOW + dt.timedelta(days=365),
+        tsa: bool = False,
+        signing: bool = True,
+    ) -> Pair:
         own = key or ec.generate_private_key(ec.SECP256R1())
         above = issuer or (None, own)
         usage = {

@@ -75,10 +75,14 @@ def test_no_signature(issuer: Issuer, act: Path) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    [rb"stream\r?\n.{12}", rb"/Contents ?<[0-9A-F]+[1-9A-F](?=[0-9A-F]{60,120}[1-9A-F]0*>)", rb"/ByteRange ?\[ ?0 .",
-     rb"(?s).*/Size"],
+    [
+        rb"stream\r?\n.{12}",
+        rb"/Contents ?<[0-9A-F]+[1-9A-F](?=[0-9A-F]{60,120}[1-9A-F]0*>)",
+        rb"/ByteRange ?\[ ?0 .",
+        rb"(?s).*/Size",
+    ],
     ids=["text", "signature", "range", "after"],
-)  # fmt: skip
+)
 def test_one_byte_changed(issuer: Issuer, act: Path, place: bytes) -> None:
     path = signed(issuer, act)
     data = bytearray(path.read_bytes())
@@ -303,7 +307,11 @@ def test_a_process_stops_at_its_bounds(greed: str) -> None:
         "raise SystemExit(cli._told(run))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
         env=os.environ | {"PYTHONPATH": str(TOP / "roles" / "signature" / "files")},
-    )  # fmt: skip
+    )
     assert (done.returncode, done.stderr) == (1, f"{TOO_MUCH}\n")

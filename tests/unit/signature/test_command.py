@@ -72,8 +72,10 @@ def test_many_documents_take_one_pin(
     assert len(typed) == 1
     assert capfd.readouterr().out.count("Signé      : ") == 3
     assert {path.name for path in tmp_path.glob("*-signe.*")} == {
-        "deliberation-signe.pdf", "arrete-signe.pdf", "flux-signe.xml",
-    }  # fmt: skip
+        "deliberation-signe.pdf",
+        "arrete-signe.pdf",
+        "flux-signe.xml",
+    }
 
 
 @pytest.mark.parametrize(
@@ -89,9 +91,14 @@ def test_many_documents_take_one_pin(
     ],
 )
 def test_what_can_be_refused_is_refused_before_the_pin(
-    config: Path, act: Path, typed: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str], words: str,
-) -> None:  # fmt: skip
+    config: Path,
+    act: Path,
+    typed: list[str],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: str,
+) -> None:
     monkeypatch.chdir(act.parent)
     (act.parent / "vide.pdf").touch()
     flow(act.parent).rename("flux-signe.xml")
@@ -189,9 +196,13 @@ def verify(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int
 
 
 def test_what_is_signed_is_told_in_json(
-    config: Path, act: Path, tmp_path: Path, typed: list[str], verify: Callable[..., int],
+    config: Path,
+    act: Path,
+    tmp_path: Path,
+    typed: list[str],
+    verify: Callable[..., int],
     capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     assert cli.signer([str(act), str(flow(tmp_path))], config) == 0
     capfd.readouterr()
     assert verify(tmp_path / "deliberation-signe.pdf", "--origine", str(act)) == 0
@@ -229,9 +240,13 @@ def test_the_limit_is_in_megabytes(
     ],
 )
 def test_what_a_hostile_file_does_to_a_parser_is_no_traceback(
-    act: Path, verify: Callable[..., int], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-    error: Exception, words: str,
-) -> None:  # fmt: skip
+    act: Path,
+    verify: Callable[..., int],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    words: str,
+) -> None:
     async def hostile(*_arguments: object) -> None:
         raise error
 

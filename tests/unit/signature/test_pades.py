@@ -119,8 +119,7 @@ def test_the_seal_is_b_lta_and_keeps_the_person_s_signature_valid(
     openssl_verifies(issuer, sealed, tmp_path)
     # poppler shows document timestamps and judges none: openssl does.
     cms, content = cms_of(sealed, tmp_path, -1)
-    run("openssl", "ts", "-verify", "-token_in", "-in", cms, "-data", content,
-        "-CAfile", groupement.folder / "ca.pem")  # fmt: skip
+    run("openssl", "ts", "-verify", "-token_in", "-in", cms, "-data", content, "-CAfile", groupement.folder / "ca.pem")
 
 
 def test_a_second_person_leaves_the_first_signature_valid(issuer: Issuer, act: Path, tmp_path: Path) -> None:
@@ -182,10 +181,13 @@ def test_a_signature_that_does_not_count_is_not_sealed(issuer: Issuer, act: Path
     with pytest.raises(Refusal, match=r"^une signature déjà présente ne vaut pas : le certificat de Claire Dubois"):
         asyncio.run(
             pades.seal(
-                signed, tmp_path / "x.pdf", software(issuer, issuer.person("Cachet")), LocalUnit(issuer.tsa()),
+                signed,
+                tmp_path / "x.pdf",
+                software(issuer, issuer.person("Cachet")),
+                LocalUnit(issuer.tsa()),
                 issuer.trust,
             )
-        )  # fmt: skip
+        )
     assert not (tmp_path / "x.pdf").exists()
 
 

@@ -103,8 +103,9 @@ def openssl_verifies(signature: Any, element: Any, folder: Path) -> None:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
     )
-    told = run("openssl", "dgst", "-sha256", "-verify", folder / "public.pem", "-signature", folder / "value",
-               folder / "info")  # fmt: skip
+    told = run(
+        "openssl", "dgst", "-sha256", "-verify", folder / "public.pem", "-signature", folder / "value", folder / "info"
+    )
     assert told == "Verified OK\n"
     reference = next(one for one in info.findall("ds:Reference", NAMES) if one.get("URI") == f"#{element.get('Id')}")
     bare: Any = etree.fromstring(etree.tostring(element.getroottree()))
@@ -141,16 +142,22 @@ def test_a_signature_says_what_the_policy_asks(issuer: Issuer, tmp_path: Path) -
     source, target = flow(tmp_path), tmp_path / "flux-signe.xml"
     pes.sign(source, target, software(issuer, pair), PLACE)
     signature: Any = etree.parse(target).find(".//Bordereau/ds:Signature", NAMES)
-    assert [child.tag for child in signature] == [f"{{{DS}}}{name}" for name in (
-        "SignedInfo", "SignatureValue", "KeyInfo", "Object")]  # fmt: skip
+    assert [child.tag for child in signature] == [
+        f"{{{DS}}}{name}" for name in ("SignedInfo", "SignatureValue", "KeyInfo", "Object")
+    ]
     references = signature.findall("ds:SignedInfo/ds:Reference", NAMES)
     assert [(one.get("URI"), one.get("Type")) for one in references] == [
-        ("#B1", None), ("#B1_SIG_1_SP", f"{XAD}SignedProperties"),
-    ]  # fmt: skip
+        ("#B1", None),
+        ("#B1_SIG_1_SP", f"{XAD}SignedProperties"),
+    ]
     properties = signature.find("ds:Object/xad:QualifyingProperties/xad:SignedProperties/*", NAMES)
     assert [etree.QName(child).localname for child in properties] == [
-        "SigningTime", "SigningCertificate", "SignaturePolicyIdentifier", "SignatureProductionPlace", "SignerRole",
-    ]  # fmt: skip
+        "SigningTime",
+        "SigningCertificate",
+        "SignaturePolicyIdentifier",
+        "SignatureProductionPlace",
+        "SignerRole",
+    ]
 
     def said(path: str) -> str:
         return str(properties.findtext(path, "", NAMES))
@@ -213,7 +220,7 @@ def test_a_key_on_an_elliptic_curve_signs_too(issuer: Issuer, tmp_path: Path) ->
         lambda text: text.replace(b"n:PES_Aller", b"PES_Aller").replace(b"xmlns:n=", b"xmlns="),
         lambda text: text.replace(b'V="120.00"', b"V='&quot;1 < 2 > \"3\"'".replace(b"<", b"&lt;")),
     ],
-)  # fmt: skip
+)
 def test_however_a_flow_is_written_it_is_signed_and_nothing_of_it_moves(
     issuer: Issuer, tmp_path: Path, change: Callable[[bytes], bytes]
 ) -> None:
@@ -487,15 +494,22 @@ def test_what_signxml_signs_counts(issuer: Issuer, tmp_path: Path) -> None:
             etree.SubElement(transforms, f"{{{DS}}}Transform", Algorithm=xades.EXCLUSIVE)
             sig_root.find(f"{{{DS}}}SignedInfo")[-1].insert(0, transforms)
 
-    policy = XAdESSignaturePolicy("urn:oid:1.2.250.1.131.1.5.18.21.1.7", "Politique", DigestAlgorithm.SHA256,
-                                  "roF9+cfRHNPtVJolhdqfIqGMVuUXX8aR4rpiquf0u5E=")  # fmt: skip
+    policy = XAdESSignaturePolicy(
+        "urn:oid:1.2.250.1.131.1.5.18.21.1.7",
+        "Politique",
+        DigestAlgorithm.SHA256,
+        "roF9+cfRHNPtVJolhdqfIqGMVuUXX8aR4rpiquf0u5E=",
+    )
     source, path = flow(tmp_path, root="F1", slips=("",)), tmp_path / "flux-signe.xml"
     method = CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0
     certificate, key = issuer.person()
     root = Signer(signature_policy=policy, claimed_roles=["Ordonnateur"], c14n_algorithm=method).sign(
-        etree.parse(source).getroot(), key=key, cert=[certificate], always_add_key_value=False,
+        etree.parse(source).getroot(),
+        key=key,
+        cert=[certificate],
+        always_add_key_value=False,
         reference_uri=[SignatureReference(URI="#F1", c14n_method=method)],
-    )  # fmt: skip
+    )
     root.getroottree().write(path, encoding="ISO-8859-1")
     assert checked(issuer, path, source) == "Claire Dubois"
     path.write_bytes(path.read_bytes().replace(b'V="120.00"', b'V="920.00"'))
@@ -669,8 +683,11 @@ def test_a_large_flow_is_signed_and_checked_within_the_bounds(
     path = signed(issuer, source)
     done = subprocess.run(
         [sys.executable, "-c", _MEASURED, str(path), str(source), str(issuer.folder)],
-        capture_output=True, text=True, check=False, cwd=ROLE,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROLE,
+    )
     assert done.returncode == 0, done.stderr
     holder, peak = done.stdout.split("\n")[:2]
     assert holder == "Claire Dubois"

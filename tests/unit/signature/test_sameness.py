@@ -71,8 +71,11 @@ def appended(source: Path, target: Path, objects: Mapping[int, bytes], trailer: 
         body.write(b"%d 0 obj\n%s\nendobj\n" % (number, content))
     end = len(data) + body.tell()
     last = b"trailer\n<< /Size %d /Root %s /Prev %d >>\nstartxref\n%d\n%%%%EOF\n" % (
-        size, trailer or b"%d 0 R" % root, start, end,
-    )  # fmt: skip
+        size,
+        trailer or b"%d 0 R" % root,
+        start,
+        end,
+    )
     target.write_bytes(data + body.getvalue() + b"xref\n" + "".join(table).encode() + last)
     return target
 
@@ -213,17 +216,24 @@ def annotation(
 
     def change(writer: IncrementalPdfFileWriter) -> None:
         look = generic.StreamObject(
-            {pdf_name("/Type"): pdf_name("/XObject"), pdf_name("/Subtype"): pdf_name("/Form"),
-             pdf_name("/BBox"): generic.ArrayObject(map(generic.FloatObject, area))},
+            {
+                pdf_name("/Type"): pdf_name("/XObject"),
+                pdf_name("/Subtype"): pdf_name("/Form"),
+                pdf_name("/BBox"): generic.ArrayObject(map(generic.FloatObject, area)),
+            },
             stream_data=b"1 1 1 rg 0 0 9999 9999 re f",
-        )  # fmt: skip
-        one = generic.DictionaryObject({
-            pdf_name("/Type"): pdf_name("/Annot"), pdf_name("/Subtype"): pdf_name("/Widget"),
-            pdf_name("/FT"): pdf_name("/Sig"), pdf_name("/T"): generic.pdf_string("Tampon"),
-            pdf_name("/Rect"): generic.ArrayObject(map(generic.FloatObject, area)),
-            pdf_name("/F"): generic.NumberObject(4),
-            pdf_name("/AP"): generic.DictionaryObject({pdf_name("/N"): writer.add_object(look)}),
-        })  # fmt: skip
+        )
+        one = generic.DictionaryObject(
+            {
+                pdf_name("/Type"): pdf_name("/Annot"),
+                pdf_name("/Subtype"): pdf_name("/Widget"),
+                pdf_name("/FT"): pdf_name("/Sig"),
+                pdf_name("/T"): generic.pdf_string("Tampon"),
+                pdf_name("/Rect"): generic.ArrayObject(map(generic.FloatObject, area)),
+                pdf_name("/F"): generic.NumberObject(4),
+                pdf_name("/AP"): generic.DictionaryObject({pdf_name("/N"): writer.add_object(look)}),
+            }
+        )
         for key, value in keys.items():
             one[pdf_name(f"/{key}")] = value
         link = writer.add_object(one)
@@ -460,9 +470,13 @@ def dictionary(value: int) -> generic.DictionaryObject:
          "item more", "signature more", "nothing before", "stream", "other stream"],
 )  # fmt: skip
 def test_only_what_signing_adds_makes_the_circuit_s_document(
-    issuer: Issuer, act: Path, tmp_path: Path,
-    before: Callable[[], generic.PdfObject], after: Callable[[], generic.PdfObject], same: bool,
-) -> None:  # fmt: skip
+    issuer: Issuer,
+    act: Path,
+    tmp_path: Path,
+    before: Callable[[], generic.PdfObject],
+    after: Callable[[], generic.PdfObject],
+    same: bool,
+) -> None:
     """An object of the circuit's document, written again before the signature, two revisions ahead of it."""
     kept: list[int] = []
 

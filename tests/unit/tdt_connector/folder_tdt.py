@@ -22,9 +22,12 @@ from testbed.connector import AUTHORITIES
 
 # Its codes are no other platform's.
 _STATES = {
-    10: RemoteState.HELD, 20: RemoteState.TRANSMITTED, 30: RemoteState.ACKNOWLEDGED, 40: RemoteState.REFUSED,
+    10: RemoteState.HELD,
+    20: RemoteState.TRANSMITTED,
+    30: RemoteState.ACKNOWLEDGED,
+    40: RemoteState.REFUSED,
     50: RemoteState.CANCELLED,
-}  # fmt: skip
+}
 HELD, SENT, DONE, REFUSED, CANCELLED = _STATES
 
 

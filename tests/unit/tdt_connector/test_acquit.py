@@ -56,13 +56,15 @@ NEW = document(
     SECOND,
     first(5, 1, SLIP_2.format(11)),
     first(
-        5, 0, f'{SLIP_2.format(12)}<Erreur><LibelleAnoAck V="Bordereau refusé"/></Erreur><DetailPiece>'
+        5,
+        0,
+        f'{SLIP_2.format(12)}<Erreur><LibelleAnoAck V="Bordereau refusé"/></Erreur><DetailPiece>'
         f'<NumPiece V="45"/><Erreur>{DOUBLE}</Erreur><DetailLigne><NumLigne V="1"/><Erreur>{NO_LABEL}</Erreur>'
         f'</DetailLigne><DetailLigne><NumLigne V="2"/><Erreur>{NO_LABEL}</Erreur></DetailLigne></DetailPiece>'
         f'<DetailPiece><NumPiece V="46"/><Erreur>{DOUBLE}</Erreur></DetailPiece>',
     ),
     first(11, 0, '<IdMarche V="20260000000012-001"/>'),
-)  # fmt: skip
+)
 TAKEN = document(SECOND, first(5, 1, SLIP_2.format(11)), first(4, 1, '<IdUnique V="PJ7"/>'))
 
 
@@ -150,9 +152,14 @@ def answered(monkeypatch: pytest.MonkeyPatch, content: bytes | Exception, state:
 @pytest.mark.parametrize("content", [OLD, NEW])
 @pytest.mark.parametrize("state", [None, RemoteState.REFUSED])
 def test_a_refused_flow_is_in_rejets_with_its_reasons_and_a_letter(
-    commune: Commune, tdt: TdtServer, monkeypatch: pytest.MonkeyPatch, content: bytes, state: RemoteState | None,
-    capsys: pytest.CaptureFixture[str], tmp_path: Path,
-) -> None:  # fmt: skip
+    commune: Commune,
+    tdt: TdtServer,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+    state: RemoteState | None,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
     answered(monkeypatch, content, state)
     sent = commune.drop_pes("mandats.xml")
     commune.run()
@@ -161,8 +168,12 @@ def test_a_refused_flow_is_in_rejets_with_its_reasons_and_a_letter(
     assert {path.name for path in folder.iterdir()} == {"mandats.xml", "acquittement.xml", "motif.txt", "resume.json"}
     assert (folder / "mandats.xml").read_bytes() == sent
     assert (folder / "acquittement.xml").read_bytes() == content
-    lines = ["Refusé par la DGFiP, ", "Pièce déjà prise en charge (ERREUR_DOUBLON_PIECE)",
-             "Accepté par la DGFiP : bordereau 11", "ce que la DGFiP a accepté ne se renvoie pas"]  # fmt: skip
+    lines = [
+        "Refusé par la DGFiP, ",
+        "Pièce déjà prise en charge (ERREUR_DOUBLON_PIECE)",
+        "Accepté par la DGFiP : bordereau 11",
+        "ce que la DGFiP a accepté ne se renvoie pas",
+    ]
     (letter,) = commune.folder("lettres")
     assert (letter / "acquittement.xml").read_bytes() == content
     for text in ((folder / "motif.txt").read_text(), (letter / "rejet.txt").read_text()):

@@ -22,9 +22,13 @@ from tdt_connector.config import Config
 from testbed.sae import AGENCY, ARACTE, PDF, SIREN, FakeClamd, Gateway
 
 ACT = {
-    "numero": "2026_014", "date": "2026-11-02", "aracte_le": "2026-11-03", "nature": "DE", "classification": "7.1",
+    "numero": "2026_014",
+    "date": "2026-11-02",
+    "aracte_le": "2026-11-03",
+    "nature": "DE",
+    "classification": "7.1",
     "objet_transmis": "Décision modificative n° 2",
-}  # fmt: skip
+}
 TERMS = sip.Terms(AGENCY, "ACTES-10", "Keep")
 
 
@@ -41,9 +45,15 @@ def act(tmp_path: Path) -> Path:
 def config(act: Path) -> Config:
     """A connector's configuration, on this folder."""
     return Config(
-        tdt="s2low", url="https://tdt.test", siren=SIREN, departement="059", dossier=act.parents[1],
-        archive_url="https://sae.test", archive_agency=AGENCY, archive_rule="ACTES-10",
-    )  # fmt: skip
+        tdt="s2low",
+        url="https://tdt.test",
+        siren=SIREN,
+        departement="059",
+        dossier=act.parents[1],
+        archive_url="https://sae.test",
+        archive_agency=AGENCY,
+        archive_rule="ACTES-10",
+    )
 
 
 def test_the_archive_takes_its_sip(tmp_path: Path, clamd: FakeClamd, act: Path) -> None:
@@ -169,9 +179,13 @@ def test_an_act_is_deposited_once(
     ],
 )
 def test_what_becomes_of_an_act_is_told(
-    door: tuple[type[Door], Config], act: Path, capsys: pytest.CaptureFixture[str],
-    answer: tuple[int, bytes, str], status: int, said: str,
-) -> None:  # fmt: skip
+    door: tuple[type[Door], Config],
+    act: Path,
+    capsys: pytest.CaptureFixture[str],
+    answer: tuple[int, bytes, str],
+    status: int,
+    said: str,
+) -> None:
     sae, made = door
     sae.answers["/v1/versements"] = answer
     assert archive_command(made, tous=True) == status
@@ -195,9 +209,12 @@ def test_what_becomes_of_an_act_is_told(
     ],
 )
 def test_a_door_that_does_not_answer_is_for_later(
-    door: tuple[type[Door], Config], act: Path, capsys: pytest.CaptureFixture[str],
-    answer: tuple[int, bytes, str], said: str,
-) -> None:  # fmt: skip
+    door: tuple[type[Door], Config],
+    act: Path,
+    capsys: pytest.CaptureFixture[str],
+    answer: tuple[int, bytes, str],
+    said: str,
+) -> None:
     sae, made = door
     sae.answers["/v1/versements"] = answer
     assert archive_command(made, idacte=act.name) == 75
@@ -260,9 +277,11 @@ def test_an_archived_act_comes_back_and_is_compared(
     told = capsys.readouterr()
     digest = hashlib.sha256(PDF).hexdigest()
     assert told.out.splitlines()[:4] == [
-        f"Acte {act.name}, restitué par le SAE :", f"2026_014.pdf ({len(PDF)} octets) : identique",
-        f"  SHA-256 ici     : {digest}", f"  SHA-256 archive : {digest}",
-    ]  # fmt: skip
+        f"Acte {act.name}, restitué par le SAE :",
+        f"2026_014.pdf ({len(PDF)} octets) : identique",
+        f"  SHA-256 ici     : {digest}",
+        f"  SHA-256 archive : {digest}",
+    ]
     assert "ARActe.xml (5 octets) : DIFFÉRENT" in told.out
     assert "annexe.pdf (1 octets) : absent d'ici\n  SHA-256 ici     : -\n" in told.out
     assert told.err == "Ce qui revient n'est pas ce qui est ici : ARActe.xml.\n"
@@ -281,8 +300,11 @@ def test_a_new_disk_asks_the_archive_for_its_identifier(
 ) -> None:
     sae, made = door
     path = f"/v1/versements/{quote(sip.message_identifier('acte-perdu'), safe='')}"
-    sae.answers |= {path: (200, reply(), "text/xml"), "/v1/archives/aip-1": listed(("content/a.pdf", b"a")),
-                    "/v1/archives/aip-1/content/a.pdf": (200, b"a", "x/y")}  # fmt: skip
+    sae.answers |= {
+        path: (200, reply(), "text/xml"),
+        "/v1/archives/aip-1": listed(("content/a.pdf", b"a")),
+        "/v1/archives/aip-1/content/a.pdf": (200, b"a", "x/y"),
+    }
     assert archive_command(made, restituer=True, idacte="acte-perdu") == 0
     assert "a.pdf (1 octets) : absent d'ici" in capsys.readouterr().out
     for answer, said in (

@@ -128,8 +128,13 @@ def test_an_act_comes_back_with_its_aracte(commune: Commune, desk: Desk, driver:
     assert (row.state, row.idacte) == (State.ACKNOWLEDGED, IDACTE)
     kept = {path.name for path in (commune.root / "acquittes" / IDACTE).iterdir()}
     assert kept == {
-        "2026_001.pdf", "2026_001.yml", "ARActe.xml", "acte-tamponne.pdf", "bordereau.pdf", "resume.json",
-    }  # fmt: skip
+        "2026_001.pdf",
+        "2026_001.yml",
+        "ARActe.xml",
+        "acte-tamponne.pdf",
+        "bordereau.pdf",
+        "resume.json",
+    }
     status = driver.act_status(row.transaction or 0)
     assert (status.state, IDACTE.encode() in status.receipt) == (RemoteState.ACKNOWLEDGED, True)
 

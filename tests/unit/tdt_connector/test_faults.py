@@ -366,9 +366,14 @@ def say_duplicate(driver: S2low, act: Act, folder: Path) -> int:
     ids=["several", "hidden", "not ours", "another day", "another document", "found", "found, written otherwise"],
 )  # fmt: skip
 def test_what_the_list_shows_decides(
-    commune: Commune, monkeypatch: pytest.MonkeyPatch, submit: Callable[[S2low, Act, Path], int],
-    listed: list[RemoteAct], original: bytes | None, state: State, detail: str,
-) -> None:  # fmt: skip
+    commune: Commune,
+    monkeypatch: pytest.MonkeyPatch,
+    submit: Callable[[S2low, Act, Path], int],
+    listed: list[RemoteAct],
+    original: bytes | None,
+    state: State,
+    detail: str,
+) -> None:
     monkeypatch.setattr(S2low, "submit_act", submit)
     monkeypatch.setattr(S2low, "find_acts", lambda driver, number: listed)
     monkeypatch.setattr(S2low, "act_original", lambda driver, transaction: original)

@@ -43,10 +43,12 @@ DESCRIPTIONS: dict[str, bytes] = {
     "dashes": b"- " * (FULL // 2),
     "questions": b"? " * (FULL // 2),
     "steps": b"".join(b" " * rank + b"a:\n" for rank in range(340)),
-    "merge bomb": b"a: &a {x: 1}\n" + b"".join(
+    "merge bomb": b"a: &a {x: 1}\n"
+    + b"".join(
         b"%c: &%c {<<: [%s]}\n" % (98 + rank, 98 + rank, b", ".join([b"*%c" % (97 + rank)] * 9)) for rank in range(12)
     ),
-    "alias bomb": b"a: &a [x]\n" + b"".join(
+    "alias bomb": b"a: &a [x]\n"
+    + b"".join(
         b"%c: &%c [%s]\n" % (98 + rank, 98 + rank, b", ".join([b"*%c" % (97 + rank)] * 9)) for rank in range(12)
     ),
     "itself": b"annexes: &a [*a, *a]\n",
@@ -65,7 +67,7 @@ DESCRIPTIONS: dict[str, bytes] = {
     "spaces in a subject": b"objet: a" + b" " * 60000 + b"b\nnature: [1]\n",
     "a description as the act": b"fichier: acte.yml\n",
     "too big": b"#" * 70000,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", [*DESCRIPTIONS])
