@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.run import profiles
-
 from tests.patience import allowed
 
 TOP = Path(__file__).parents[3]
