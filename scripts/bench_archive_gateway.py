@@ -141,7 +141,7 @@ def main() -> None:
         cpu = door.python(SPENT)
         print(
             f"{done:>6} archives de plus : {step / spent:5.1f} par seconde, {(cpu - before) / step * 1000:.0f} ms de"
-            " processeur chacune sur la passerelle",
+            " processeur chacune sur la porte",
             flush=True,
         )
         before = cpu

@@ -322,7 +322,7 @@ def test_a_clock_is_wrong_beyond_five_seconds(monkeypatch: pytest.MonkeyPatch, s
 
 
 def test_a_gateway_without_figures_and_none_at_all() -> None:
-    assert archive_room._gateway_lines([], NOW) == ["Sceaux     : pas de passerelle à l'inventaire"]
+    assert archive_room._gateway_lines([], NOW) == ["Sceaux     : pas de porte des archives à l'inventaire"]
     line = "sae_journal_sceaux 3\nsae_journal_evenements 40\nsae_journal_plus_ancien_non_scelle_seconds"
     for text, error, said in (
         ("", "", "Sceaux     : p : rien de publié"), ("", "muette", "Sceaux     : p : muette"),

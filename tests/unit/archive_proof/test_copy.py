@@ -63,7 +63,7 @@ def test_a_journal_that_was_cut_is_refused(archive: Archive) -> None:
     pull(archive)
     archive.journal.query("DELETE FROM sceau WHERE numero = 3")
     assert pull(archive).told()[-1] == (
-        "fin du journal : coupée : la passerelle ne montre plus le sceau 3, qui avait été copié"
+        "fin du journal : coupée : la porte des archives ne montre plus le sceau 3, qui avait été copié"
     )
 
 

@@ -14,7 +14,7 @@ from passerelle import page
 from passerelle.chain import BadRequest
 from passerelle.config import Account
 from tdt_connector import handover, s2low, sip
-from tdt_connector.handover import Gateway, HandoverError
+from tdt_connector.handover import HandoverError, Passerelle
 from tdt_connector.journal import Journal, State
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer
@@ -45,7 +45,12 @@ def commune(tmp_path: Path, tdt: TdtServer, authority: Authority, world: World) 
     """Gondecourt, whose acts need no signature here."""
     own = authority.folder / "connecteur"
     return Commune(
-        tmp_path / "commune", tdt.url, authority, certificat=own, gateway_url=world.web.url, gateway_certificate=own
+        tmp_path / "commune",
+        tdt.url,
+        authority,
+        certificat=own,
+        passerelle_url=world.web.url,
+        passerelle_certificate=own,
     )
 
 
@@ -67,7 +72,7 @@ def world(world: World) -> World:
 
 def relay(commune: Commune) -> list[str]:
     with Journal(commune.config.journal) as journal:
-        return Gateway(commune.config, journal).relay()
+        return Passerelle(commune.config, journal).relay()
 
 
 def deposited(world: World, **changes: str) -> str:
@@ -181,8 +186,8 @@ def test_killed_while_relaying_an_act_is_deposited_once(
         real_move, real_write, real_call, real_deposit = (
             handover.move,
             handover.write,
-            Gateway._call,
-            Gateway._deposit,
+            Passerelle._call,
+            Passerelle._deposit,
         )
 
         def die() -> None:
@@ -200,7 +205,7 @@ def test_killed_while_relaying_an_act_is_deposited_once(
             if point == "description écrite":
                 die()
 
-        def call(self: Gateway, method: str, path: str, **options: object) -> object:
+        def call(self: Passerelle, method: str, path: str, **options: object) -> object:
             if method == "POST" and point == "avant suivi":
                 die()
             answer = real_call(self, method, path, **options)
@@ -208,13 +213,13 @@ def test_killed_while_relaying_an_act_is_deposited_once(
                 die()
             return answer
 
-        def deposit(self: Gateway, act: dict[str, object], stem: str) -> None:
+        def deposit(self: Passerelle, act: dict[str, object], stem: str) -> None:
             if point == "avant dépôt":
                 die()
             real_deposit(self, act, stem)
 
         handover.move, handover.write = move, write  # type: ignore[assignment] # this process ends here
-        Gateway._call, Gateway._deposit = call, deposit  # type: ignore[assignment, method-assign] # same
+        Passerelle._call, Passerelle._deposit = call, deposit  # type: ignore[assignment, method-assign] # same
         relay(commune)
 
     assert commune.child(killed) == -signal.SIGKILL

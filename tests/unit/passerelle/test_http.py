@@ -27,7 +27,7 @@ from passerelle.identity import visitor
 from passerelle.queue import Retry, _cron
 from passerelle.steps import STAGES
 from passerelle.store import Act
-from tdt_connector.handover import Gateway, HandoverError
+from tdt_connector.handover import HandoverError, Passerelle
 from tdt_connector.journal import Journal, SeenFile, State
 
 from creatic_agent.identity import Denied
@@ -468,8 +468,8 @@ def commune(tmp_path: Path, authority: Authority) -> Commune:
         "https://tdt.test",
         authority,
         certificat=own,
-        gateway_url="https://passerelle.test",
-        gateway_certificate=own,
+        passerelle_url="https://passerelle.test",
+        passerelle_certificate=own,
     )
 
 
@@ -480,7 +480,7 @@ class Said:
         self.commune, self.posted = commune, list[dict[str, Any]]()
         self.waiting: Any = []
         self.status, self.body, self.files = 200, {"message": "non"}, dict[str, bytes]()
-        monkeypatch.setattr(Gateway, "_call", lambda _gateway, *given, **options: self._call(*given, **options))
+        monkeypatch.setattr(Passerelle, "_call", lambda _passerelle, *given, **options: self._call(*given, **options))
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
         if path.startswith("/connecteur/fichiers/"):
@@ -493,7 +493,7 @@ class Said:
 
     def relay(self) -> list[str]:
         with Journal(self.commune.config.journal) as journal:
-            return Gateway(self.commune.config, journal).relay()
+            return Passerelle(self.commune.config, journal).relay()
 
 
 @pytest.fixture
@@ -519,7 +519,7 @@ def test_a_passerelle_that_refuses_is_told(said: Said, commune: Commune) -> None
     said.waiting = ["page"]
     with pytest.raises(HandoverError, match=r"^la passerelle a répondu HTTP 403 : sans explication$"):
         said.relay()
-    commune.config = replace(commune.config, gateway_url="")
+    commune.config = replace(commune.config, passerelle_url="")
     with pytest.raises(HandoverError, match=r"^la passerelle n'est pas configurée sur ce connecteur\.$"):
         said.relay()
 

@@ -151,18 +151,18 @@ def test_what_is_relayed_is_told(
     command: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done: list[str] = ["un", "deux"]
-    monkeypatch.setattr(cli.Gateway, "__init__", lambda gateway, config, journal: None)
-    monkeypatch.setattr(cli.Gateway, "relay", lambda gateway: done)
+    monkeypatch.setattr(cli.Passerelle, "__init__", lambda passerelle, config, journal: None)
+    monkeypatch.setattr(cli.Passerelle, "relay", lambda passerelle: done)
     assert command("relever") == 0
     assert capsys.readouterr().out == "un\ndeux\n"
     done.clear()
     assert command("relever") == 0
     assert capsys.readouterr().out == "Rien de neuf.\n"
 
-    def away(gateway: object) -> list[str]:
+    def away(passerelle: object) -> list[str]:
         raise cli.HandoverError("elle ne répond pas.")
 
-    monkeypatch.setattr(cli.Gateway, "relay", away)
+    monkeypatch.setattr(cli.Passerelle, "relay", away)
     assert command("relever") == 75
     assert capsys.readouterr() == ("", "Passerelle : elle ne répond pas.\n")
 

@@ -82,15 +82,15 @@ def test_config_delays_are_those_of_the_guide(tmp_path: Path) -> None:
     )
 
 
-def test_config_archive_and_gateway(tmp_path: Path) -> None:
+def test_config_archive_and_passerelle(tmp_path: Path) -> None:
     path = tmp_path / "c.yml"
     path.write_text(GOOD)
-    assert (load(path, DRIVERS).archive_url, load(path, DRIVERS).gateway_url) == ("", "")
+    assert (load(path, DRIVERS).archive_url, load(path, DRIVERS).passerelle_url) == ("", "")
     path.write_text(f"{GOOD}archivage: {ARCHIVE}\npasserelle: {{url: https://p.test/, certificat: /p}}\n")
     found = load(path, DRIVERS)
     assert (found.archive_url, found.archive_agency, found.archive_rule) == ("https://sae.test", "SAE", "ACTES-10")
     assert (found.archive_action, found.archive_certificate) == ("Destroy", Path("/c"))
-    assert (found.gateway_url, found.gateway_certificate) == ("https://p.test", Path("/p"))
+    assert (found.passerelle_url, found.passerelle_certificate) == ("https://p.test", Path("/p"))
 
 
 @pytest.mark.parametrize(

@@ -739,7 +739,7 @@ def _parser() -> argparse.ArgumentParser:
     drop.add_argument("demande")
     drop.add_argument("--motif", default="")
     command("liste", _list, "montre les demandes")
-    check = command("verifier", _verify, "vérifie une attestation d'élimination, sans la passerelle")
+    check = command("verifier", _verify, "vérifie une attestation d'élimination, sans la porte des archives")
     check.add_argument("attestation", type=Path, help="attestation-….json, ses .p7s et .tsr à côté")
     check.add_argument("--racine", type=Path, required=True, metavar="PEM", help="racine de l'autorité du groupement")
     return parser

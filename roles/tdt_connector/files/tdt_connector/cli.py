@@ -26,7 +26,7 @@ from .classification import parse as parse_classification
 from .config import DEFAULT_PATH, Config, ConfigError, load
 from .drivers import DRIVERS, connect
 from .errors import TdtError
-from .handover import Gateway, HandoverError
+from .handover import HandoverError, Passerelle
 from .journal import Journal, Row, State, StateChanged
 from .sip import SipError
 from .storage import copy, move
@@ -423,7 +423,7 @@ def _archive(config: Config, arguments: argparse.Namespace) -> int:
 def _relay(config: Config, arguments: argparse.Namespace) -> int:
     with Journal(config.journal) as journal:
         try:
-            done = Gateway(config, journal).relay()
+            done = Passerelle(config, journal).relay()
         except HandoverError as error:
             print(f"Passerelle : {error}", file=sys.stderr)
             return os.EX_TEMPFAIL

@@ -67,8 +67,8 @@ class Config:
     archive_rule: str = ""
     archive_action: str = "Keep"
     archive_certificate: Path = Path("/etc/creatic/pki/tdt/current")
-    gateway_url: str = ""
-    gateway_certificate: Path = Path("/etc/creatic/pki/tdt/current")
+    passerelle_url: str = ""
+    passerelle_certificate: Path = Path("/etc/creatic/pki/tdt/current")
 
     @property
     def max_bytes(self) -> int:
@@ -159,7 +159,7 @@ def _build(raw: Mapping[str, object], path: Path, platforms: Collection[str]) ->
     values.update(_account(raw.get("compte"), fault))
     values["delais"] = _delays(raw.get("delais"), fault)
     values.update(_archive(raw.get("archivage"), fault))
-    values.update(_gateway(raw.get("passerelle"), fault))
+    values.update(_passerelle(raw.get("passerelle"), fault))
     if faults:
         raise ConfigError("\n".join(faults))
     return Config(**values)
@@ -225,7 +225,7 @@ def _archive(raw: object, fault: _Fault) -> dict[str, Any]:
     }
 
 
-def _gateway(raw: object, fault: _Fault) -> dict[str, Any]:
+def _passerelle(raw: object, fault: _Fault) -> dict[str, Any]:
     if raw is None:
         return {}
     if not isinstance(raw, dict) or set(raw) != {"url", "certificat"}:
@@ -234,7 +234,7 @@ def _gateway(raw: object, fault: _Fault) -> dict[str, Any]:
     problem = _check_text("url", str(raw["url"]))
     if problem:
         fault("passerelle.url", problem.replace("https://www.s2low.org", "https://passerelle.exemple.fr"))
-    return {"gateway_url": str(raw["url"]).rstrip("/"), "gateway_certificate": Path(str(raw["certificat"]))}
+    return {"passerelle_url": str(raw["url"]).rstrip("/"), "passerelle_certificate": Path(str(raw["certificat"]))}
 
 
 def _delays(raw: object, fault: _Fault) -> Delays:

@@ -59,14 +59,14 @@ def _alone(config: Config) -> Iterator[None]:
         yield
 
 
-class Gateway:
+class Passerelle:
     """The passerelle, seen from a commune. Raises HandoverError."""
 
     def __init__(self, config: Config, journal: Journal) -> None:
-        if not config.gateway_url:
+        if not config.passerelle_url:
             raise HandoverError("la passerelle n'est pas configurée sur ce connecteur.")
         self._config, self._journal = config, journal
-        self._session = session(config, config.gateway_certificate)
+        self._session = session(config, config.passerelle_certificate)
 
     def relay(self) -> list[str]:
         """Take what is to be sent, say where the rest is; gives what was done, in French."""
@@ -108,11 +108,11 @@ class Gateway:
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
         try:
-            url = urljoin(f"{self._config.gateway_url}/", path)
+            url = urljoin(f"{self._config.passerelle_url}/", path)
             return self._session.request(method, url, timeout=_TIMEOUT, allow_redirects=False, **options)
         except OSError as error:  # every error of requests is one
-            why = str(explain(error, self._config.gateway_url, _TIMEOUT[1])).replace("le TdT", "la passerelle")
-            raise Away(f"{urlsplit(self._config.gateway_url).hostname} : {why}") from error
+            why = str(explain(error, self._config.passerelle_url, _TIMEOUT[1])).replace("le TdT", "la passerelle")
+            raise Away(f"{urlsplit(self._config.passerelle_url).hostname} : {why}") from error
 
     def _waiting(self) -> list[dict[str, Any]]:
         answer = self._call("GET", "/connecteur/a-transmettre")

@@ -22,7 +22,7 @@ _CONFIG = Path("/etc/sae/config.json")
 _EPILOG = """\
 Vérifier de l'extérieur (Python 3.11 et openssl suffisent) :
 
-  sae-journal exporter DOSSIER                       sur la passerelle
+  sae-journal exporter DOSSIER                       sur la porte des archives
   sae-journal verify DOSSIER --racine racine.pem --ancre COPIE
 
 « --racine » est la racine de l'autorité d'horodatage, « --ancre » le dossier des sceaux copiés auparavant hors de la
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("--copie", type=Path, required=True, metavar="DOSSIER", help="la copie")
     take.add_argument("--racine", type=Path, metavar="PEM", help="racine de l'autorité d'horodatage")
     command("attendues", _expected, "donne aux nœuds la liste des archives qu'ils doivent avoir (compressée)")
-    command("restaurer", _restore, "refait le journal d'après les sceaux du stockage, sur une passerelle neuve")
+    command("restaurer", _restore, "refait le journal d'après les sceaux du stockage, sur une porte des archives neuve")
     return parser
 
 

@@ -63,7 +63,7 @@ def receive(received: Path, copy: Path, root: Path) -> Report:
     report.warnings = [line for line in report.warnings if "sans sceaux copiés" not in line]
     highest = max(known, default=0)
     if highest and highest not in seals:
-        what = f"coupée : la passerelle ne montre plus le sceau {highest}, qui avait été copié"
+        what = f"coupée : la porte des archives ne montre plus le sceau {highest}, qui avait été copié"
         report.blame("fin du journal", what)
     for number in sorted(known.keys() & seals.keys()):
         if seals[number] != known[number] or events[number] != before[number]:

@@ -221,7 +221,7 @@ class Sealer:
             if kept != data:
                 raise SealError(
                     f"« {name} » est déjà dans le stockage avec un autre contenu : ce journal n'est pas celui qui a "
-                    "été scellé. Si la passerelle a été réinstallée, lancez « sae-journal restaurer » d'abord"
+                    "été scellé. Si la porte des archives a été réinstallée, lancez « sae-journal restaurer » d'abord"
                 ) from None
 
 

@@ -134,7 +134,7 @@ def _own_faults(name: str, report: Report, now: float) -> list[Fault]:
             faults.append(Fault(name, f"le disque {disk['nom']} est plein (reste {share} %)", fix))
     if state["quarantaine"]["a_reparer"]:
         number = count(int(state["quarantaine"]["a_reparer"]), "archive")
-        fix = "Attendez la réparation ; au-delà de quelques minutes : sae-fixite sur la passerelle."
+        fix = "Attendez la réparation ; au-delà de quelques minutes : sae-fixite sur la porte des archives."
         faults.append(Fault(name, f"{number} en quarantaine, dont la copie saine n'est pas revenue", fix))
     for one in state["salle"]:
         if one["nom"] == state["noeud"] and one["repond"]:
@@ -188,7 +188,7 @@ def _fixity_faults(reports: Mapping[str, Report]) -> list[Fault]:
     words = {
         "abimes": (
             "des archives y sont abîmées",
-            "L'auditeur de Swift les répare en quelques minutes ; sinon : sae-fixite sur la passerelle.",
+            "L'auditeur de Swift les répare en quelques minutes ; sinon : sae-fixite sur la porte des archives.",
         ),
         "manquants": (COPIES_MISSING, "La réplication les rend en quelques minutes : relancez ensuite."),
         "muets": (
@@ -325,11 +325,11 @@ def gateway_faults(gateways: Sequence[Gateway], now: float) -> list[Fault]:
         ]
         if since and now - min(since) > COPY_S:
             reason = f"des archives attendent leur copie hors de la salle depuis {_ago(now - min(since))}"
-            fix = "Sur la passerelle : journalctl -u creatic-sauvegarde, puis « creatic-sauvegarde faire »."
+            fix = "Sur la porte des archives : journalctl -u creatic-sauvegarde, puis « creatic-sauvegarde faire »."
             found.append(Fault(gateway.name, reason, fix))
         if bad:
             reason = f"sa relecture laisse {count(bad, 'anomalie')} (archive abîmée, perdue ou inconnue du journal)"
-            fix = f"« sae-fixite » sur la passerelle dit lesquelles et les relit : {_GUIDE}."
+            fix = f"« sae-fixite » sur la porte des archives dit lesquelles et les relit : {_GUIDE}."
             found.append(Fault(gateway.name, reason, fix))
     return found
 
@@ -362,7 +362,7 @@ COLUMNS = ("Nœud", "Zone", "État", "Libre / total", "Réplication", "Audit", "
 
 def _gateway_lines(gateways: Sequence[Gateway], now: float) -> list[str]:
     if not gateways:
-        return ["Sceaux     : pas de passerelle à l'inventaire"]
+        return ["Sceaux     : pas de porte des archives à l'inventaire"]
     lines = []
     for gateway in gateways:
         figures = metrics(gateway.text)
