@@ -20,9 +20,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Re
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tdt_connector.agent import FOLDERS, Agent
+from tdt_connector.agent import Agent
 from tdt_connector.config import Config, Delays
 from tdt_connector.drivers import connect
+from tdt_connector.filing import FOLDERS
 from tdt_connector.journal import Journal, Row, State
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer, serve

@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 from tdt_connector import agent as agent_module
-from tdt_connector import service
-from tdt_connector.agent import Agent
+from tdt_connector import intake, service, transmission
 from tdt_connector.checks import Act
 from tdt_connector.client import Client
 from tdt_connector.driver import RemoteAct
 from tdt_connector.drivers import connect
 from tdt_connector.errors import Duplicate, Refused, TdtError, Uncertain, Unreachable
+from tdt_connector.following import Following
 from tdt_connector.journal import Journal, State
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer
@@ -296,7 +296,7 @@ def test_an_act_the_tdt_never_got_is_sent_again_only_after_two_looks(commune: Co
 def test_an_act_that_never_gets_an_answer_is_left_to_a_person(
     commune: Commune, tdt: TdtServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_module, "_SENDS", 1)
+    monkeypatch.setattr(transmission, "_SENDS", 1)
     tdt.fault("erreur500", target="actes_transac_create")
     commune.drop("2026_001")
     commune.run()
@@ -377,7 +377,7 @@ def test_what_the_list_shows_decides(
     monkeypatch.setattr(S2low, "submit_act", submit)
     monkeypatch.setattr(S2low, "find_acts", lambda driver, number: listed)
     monkeypatch.setattr(S2low, "act_original", lambda driver, transaction: original)
-    monkeypatch.setattr(Agent, "_poll", lambda agent, row: None)
+    monkeypatch.setattr(Following, "poll", lambda following, row: None)
     commune.drop("2026_001")
     commune.run(until=lambda: any(row.state is state for row in commune.rows()))
     row = commune.row()
@@ -461,7 +461,7 @@ def test_what_the_journal_does_not_know_is_not_sent(commune: Commune, tdt: TdtSe
 
 
 def test_a_file_that_changes_while_it_is_copied_waits(commune: Commune, monkeypatch: pytest.MonkeyPatch) -> None:
-    copy = agent_module.copy
+    copy = intake.copy
     cut: list[str] = []
 
     def longer(source: Path, target: Path) -> Any:
@@ -471,7 +471,7 @@ def test_a_file_that_changes_while_it_is_copied_waits(commune: Commune, monkeypa
             target.write_bytes(b"%PDF-")
         return found
 
-    monkeypatch.setattr(agent_module, "copy", longer)
+    monkeypatch.setattr(intake, "copy", longer)
     commune.drop("2026_001")
     commune.run()
     assert cut

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tdt_connector import checks, flow
-from tdt_connector.agent import FOLDERS
+from tdt_connector.filing import FOLDERS
 from tdt_connector.proof import test_pdf as make_pdf
 
 from testbed.connector import FAST, SIREN, Authority

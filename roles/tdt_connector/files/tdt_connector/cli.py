@@ -18,7 +18,6 @@ from creatic_agent.french import speak
 
 from . import description as descriptions
 from . import doctor, proof, service
-from .agent import FOLDERS, last_name, summary
 from .archive import ArchiveError, Away, Sae, latest_archived
 from .checks import check_act, check_number, check_pdf, check_pes, check_size
 from .classification import ClassificationError
@@ -26,6 +25,7 @@ from .classification import parse as parse_classification
 from .config import DEFAULT_PATH, Config, ConfigError, load
 from .drivers import DRIVERS, connect
 from .errors import TdtError
+from .filing import FOLDERS, last_name, summary
 from .handover import HandoverError, Passerelle
 from .journal import Journal, Row, State, StateChanged
 from .sip import SipError

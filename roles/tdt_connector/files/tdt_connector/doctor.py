@@ -15,12 +15,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from . import certificate
-from .agent import FOLDERS
 from .config import Config
 from .depot import ignored
 from .driver import Driver
 from .drivers import DRIVERS
 from .errors import Denied, TdtError
+from .filing import FOLDERS
 from .journal import Journal, State
 
 OK, WARN, FAIL = "ok", "attention", "echec"

@@ -29,3 +29,9 @@ class Refused(TdtError):
 
 class Duplicate(Refused):
     """The TdT already holds an act with this number, or this very PES."""
+
+
+def sentence(text: str) -> str:
+    """The text on one line, with its capital and its full stop."""
+    clean = " ".join(text.split())
+    return clean[:1].upper() + clean[1:] + ("" if clean.endswith((".", "!", "?", "…")) else ".")

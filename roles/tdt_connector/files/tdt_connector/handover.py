@@ -32,6 +32,7 @@ from .agent import FOLDERS, last_name
 from .archive import ACCEPTED, archived_as, session
 from .client import explain
 from .config import Config
+from .filing import FOLDERS, last_name
 from .journal import Journal, Row, State
 from .storage import move
 
