@@ -149,7 +149,7 @@ class World:
     def reach(self, reference: str, step: str) -> None:
         """Bring an act to a step, everybody doing what they have to but the connector."""
         for _turn in range(5):
-            self.chain.look()
+            self.chain.arrivals.look()
             self.drain()
             if self.step(reference) == step:
                 return
@@ -185,9 +185,9 @@ class FakeConnector:
 
     def pull(self) -> list[dict[str, Any]]:
         """Take what is to be sent, and say so."""
-        found = self._chain.to_send(self._commune)
+        found = self._chain.connectors.to_send(self._commune)
         for one in found:
-            path = self._chain.document(self._commune, one["sha256"])
+            path = self._chain.connectors.document(self._commune, one["sha256"])
             assert path
             assert path.read_bytes().startswith(b"<" if one["genre"] == "pes" else b"%PDF-")
             self.sent[one["reference"]] = self.sent.get(one["reference"], 0) + 1
@@ -195,13 +195,13 @@ class FakeConnector:
         return found
 
     def say(self, reference: str, state: str, **more: Any) -> None:
-        self._chain.follow(self._commune, {"reference": reference, "etat": state, **more}, None)
+        self._chain.connectors.follow(self._commune, {"reference": reference, "etat": state, **more}, None)
 
     def acknowledge(self, act: dict[str, Any]) -> None:
         """The préfecture's ARActe is there."""
         number = id_acte(self._commune, act)
         said = {"reference": act["reference"], "etat": "acquittee", "id_acte": number, "date_reception": "2026-11-21"}
-        self._chain.follow(self._commune, said, f'<ARActe IDActe="{number}"/>'.encode())
+        self._chain.connectors.follow(self._commune, said, f'<ARActe IDActe="{number}"/>'.encode())
 
 
 def work(config: Config, points: set[str]) -> None:

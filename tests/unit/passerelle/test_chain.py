@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from flask import jsonify, request
-from passerelle.chain import BadRequest, fairly
+from passerelle.acts import BadRequest
+from passerelle.arrivals import fairly
 from passerelle.errors import Away, Trouble
 from passerelle.queue import advance
 
@@ -52,7 +53,7 @@ def looked(world: World) -> Callable[[], None]:
     """The passerelle works in this process."""
 
     def move() -> None:
-        world.chain.look()
+        world.chain.arrivals.look()
         world.drain()
 
     return move
@@ -78,7 +79,7 @@ def assert_once(world: World, connector: FakeConnector, reference: str, pieces: 
 def test_an_act_goes_from_the_seance_to_the_archive(world: World) -> None:
     reference = world.deliberations.adopt("d1", annexes=1)
     connector = FakeConnector(world.chain, GONDECOURT)
-    world.chain.look()
+    world.chain.arrivals.look()
     through(world, looked(world), connector, reference)
     assert_once(world, connector, reference, pieces=3)
     published = world.deliberations.told["d1"][-1]
@@ -101,10 +102,10 @@ def test_what_a_commune_lacks_is_skipped(world: World) -> None:
     """Loos has the télétransmission and the GED alone."""
     loos = COMMUNES["loos"]
     data = {"circuit": "deliberation", "numero": "2026_7", "date": "2026-11-20", "objet": "Budget", "matiere": "7.1"}
-    reference = world.chain.deposit("loos", data, b"%PDF-1.4 budget")
-    assert world.chain.deposit("loos", data, b"%PDF-1.4 budget") == reference
+    reference = world.chain.arrivals.deposit("loos", data, b"%PDF-1.4 budget")
+    assert world.chain.arrivals.deposit("loos", data, b"%PDF-1.4 budget") == reference
     with pytest.raises(BadRequest, match="autre fichier"):
-        world.chain.deposit("loos", data, b"%PDF-1.4 un autre")
+        world.chain.arrivals.deposit("loos", data, b"%PDF-1.4 un autre")
     connector = FakeConnector(world.chain, loos)
     through(world, looked(world), connector, reference)
     assert world.parapheur.dossiers == {}
@@ -122,7 +123,7 @@ def test_an_act_of_a_commune_that_does_not_transmit_has_its_end(world: World) ->
     for name, circuit in (("parapheur:arrete", "arrete"), ("parapheur:flux", "pes")):
         world.parapheur.bring(name, b"%PDF-1.4 x", circuit=circuit, **(fields | {"commune": "bouvines"}))
     for _turn in range(3):
-        world.chain.look()
+        world.chain.arrivals.look()
         world.drain()
         world.parapheur.sign()
     assert {one: world.step(one) for one in (whole, alone)} == dict.fromkeys((whole, alone), FINISHED)
@@ -137,7 +138,7 @@ def test_what_ended_without_being_told_is_told(world: World) -> None:
     world.parapheur.communes.add("bouvines")
     reference = world.deliberations.adopt("d1", commune="bouvines")
     for _turn in range(3):
-        world.chain.look()
+        world.chain.arrivals.look()
         world.drain()
         world.parapheur.sign()
     with world.store.transaction() as connection:
@@ -145,7 +146,7 @@ def test_what_ended_without_being_told_is_told(world: World) -> None:
         world.store.change(connection, reference, track=track)
     world.deliberations.told.clear()
     next(iter(world.parapheur.dossiers.values()))["etat"] = "a_teletransmettre"
-    world.chain.look()
+    world.chain.arrivals.look()
     world.drain()
     assert world.deliberations.states("d1")[-1] == "a_publier"
     assert next(iter(world.parapheur.dossiers.values()))["etat"] == "clos"
@@ -161,7 +162,7 @@ def test_a_thousand_that_wait_hide_no_other(world: World) -> None:
         )
     world.parapheur.bring("parapheur:nouveau", b"%PDF-1.4 y", circuit="arrete", **fields)
     world.parapheur.sign()
-    world.chain.look()
+    world.chain.arrivals.look()
     assert world.act("parapheur:nouveau").commune == "gondecourt"
     with world.store.transaction() as connection:
         connection.execute(
@@ -170,7 +171,7 @@ def test_a_thousand_that_wait_hide_no_other(world: World) -> None:
             "now() - interval '1 day' FROM generate_series(1, 1100) AS rang"
         )
     world.drain()
-    assert [one["reference"] for one in world.chain.to_send(GONDECOURT)] == ["parapheur:nouveau"]
+    assert [one["reference"] for one in world.chain.connectors.to_send(GONDECOURT)] == ["parapheur:nouveau"]
 
 
 def test_one_dossier_that_cannot_be_read_keeps_no_other(world: World) -> None:
@@ -180,7 +181,7 @@ def test_one_dossier_that_cannot_be_read_keeps_no_other(world: World) -> None:
     world.deliberations.adopt("nul", objet="a\0b")
     good = world.deliberations.adopt("bon")
     world.parapheur.sign()
-    world.chain.look()
+    world.chain.arrivals.look()
     assert world.store.get("parapheur:nul") is None
     assert world.act("parapheur:bon").step == "signature"
     assert world.act(good).step == "reception"
@@ -203,7 +204,7 @@ def test_a_refused_circuit_is_told_and_taken_up_again(world: World) -> None:
         "motif": "Il manque le tableau des emplois.",
     }
     assert world.act(reference).track["refus"]["par"] == "Camille Delattre"
-    assert world.chain.to_send(GONDECOURT) == []
+    assert world.chain.connectors.to_send(GONDECOURT) == []
     world.parapheur.take_up(reference)
     move()
     assert world.deliberations.states("d1") == ["au_parapheur", "refusee", "au_parapheur"]
@@ -223,7 +224,7 @@ def test_what_somebody_brought_to_the_parapheur_goes_on_once_signed(world: World
     world.parapheur.sign()
     move()
     move()
-    assert [one["reference"] for one in world.chain.to_send(GONDECOURT)] == ["parapheur:un"]
+    assert [one["reference"] for one in world.chain.connectors.to_send(GONDECOURT)] == ["parapheur:un"]
     connector = FakeConnector(world.chain, GONDECOURT)
     through(world, move, connector, "parapheur:un")
     assert connector.sent == {"parapheur:un": 1}
@@ -244,7 +245,7 @@ def test_a_public_contract_goes_to_the_prefecture_as_one(world: World) -> None:
     move = looked(world)
     move()
     move()
-    [sent] = world.chain.to_send(GONDECOURT)
+    [sent] = world.chain.connectors.to_send(GONDECOURT)
     assert (sent["nature"], sent["type"]) == ("4", "99_DC")
     through(world, move, FakeConnector(world.chain, GONDECOURT), "parapheur:un")
     assert world.ged.cabinets["Gondecourt / Finances / Marchés publics"] == {1, 2}
@@ -288,7 +289,7 @@ def test_a_server_away_delays_and_loses_nothing(world: World, name: str) -> None
     """It is away before every hand-over, for a while."""
     reference = world.deliberations.adopt("d1")
     connector = FakeConnector(world.chain, GONDECOURT)
-    world.chain.look()
+    world.chain.arrivals.look()
     seen: set[str] = set()
 
     def move() -> None:
@@ -297,7 +298,7 @@ def test_a_server_away_delays_and_loses_nothing(world: World, name: str) -> None
             seen.add(step)
             world.servers[name].stop()
             try:
-                world.chain.look()
+                world.chain.arrivals.look()
             except Exception as failure:
                 assert name != "ged", failure
             with suppress(Away):
@@ -311,7 +312,7 @@ def test_a_server_away_delays_and_loses_nothing(world: World, name: str) -> None
 
 def test_a_late_act_says_why(world: World) -> None:
     reference = world.deliberations.adopt("d1")
-    world.chain.look()
+    world.chain.arrivals.look()
     world.servers["parapheur"].stop()
     with pytest.raises(Away):
         advance(world.chain, reference)
@@ -327,7 +328,7 @@ def test_a_late_act_says_why(world: World) -> None:
 def test_a_job_whose_end_was_not_written_is_seen(world: World) -> None:
     """PostgreSQL went away at that very moment, the worker lives on: it is to begin again."""
     reference = world.deliberations.adopt("d1")
-    world.chain.look()
+    world.chain.arrivals.look()
     with world.store.transaction() as connection:
         connection.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE lock = %s", (reference,))
     assert world.store.stuck(0)
@@ -387,7 +388,7 @@ def test_a_refused_account_is_no_fault_of_the_act(world: World) -> None:
     reference = world.deliberations.adopt("d1")
     world.parapheur.failure = lambda: error(400, "Impossible de se connecter.") if "token" in request.path else None
     with pytest.raises(Trouble):
-        world.chain.look()
+        world.chain.arrivals.look()
     with pytest.raises(Trouble):
         advance(world.chain, reference)
     act = world.act(reference)
@@ -398,7 +399,7 @@ def test_a_refused_account_is_no_fault_of_the_act(world: World) -> None:
 def test_a_refusal_is_put_aside_with_its_reason_and_taken_up_by_a_person(world: World) -> None:
     reference = world.deliberations.adopt("d1")
     world.parapheur.failure = lambda: error(400, "Le fichier dépasse 150 Mo.") if deposit() else None
-    world.chain.look()
+    world.chain.arrivals.look()
     world.drain()
     act = world.act(reference)
     assert act.blocked == "Le parapheur répond HTTP 400 : Le fichier dépasse 150 Mo."
@@ -423,7 +424,7 @@ def test_what_nobody_expects_is_tried_a_few_times_then_put_aside(world: World) -
         tries += 1
         return jsonify({"detail": "erreur interne"}), 500
 
-    world.chain.look()
+    world.chain.arrivals.look()
     world.parapheur.failure = broken
 
     def aside() -> bool:
@@ -440,7 +441,7 @@ def test_what_nobody_expects_is_tried_a_few_times_then_put_aside(world: World) -
 def test_a_document_that_is_not_the_announced_one_goes_nowhere(world: World) -> None:
     reference = world.deliberations.adopt("d1")
     world.deliberations.documents["d1-deliberation.pdf"] += b"% change"
-    world.chain.look()
+    world.chain.arrivals.look()
     world.drain()
     assert "n'est pas le document annoncé" in world.act(reference).blocked
     assert world.parapheur.dossiers == {}
@@ -457,7 +458,7 @@ def test_a_document_that_is_not_the_announced_one_goes_nowhere(world: World) -> 
 )
 def test_an_act_badly_announced_does_not_hold_the_others(world: World, changes: dict[str, Any], reason: str) -> None:
     bad, good = world.deliberations.adopt("d1", **changes), world.deliberations.adopt("d2")
-    world.chain.look()
+    world.chain.arrivals.look()
     world.drain()
     assert world.act(bad).blocked == f"Délibération mal annoncée : {reason}"
     assert world.step(good) == "signature"

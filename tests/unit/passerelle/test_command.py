@@ -296,7 +296,7 @@ def test_a_configuration_that_cannot_be_read_is_told(
 
 
 def test_a_document_that_could_not_be_written_leaves_nothing(world: World) -> None:
-    files = world.chain._files
+    files = world.chain.arrivals._files
 
     def fail(_stream: object) -> None:
         raise OSError("disque plein")

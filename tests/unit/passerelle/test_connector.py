@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from passerelle import page
-from passerelle.chain import BadRequest
+from passerelle.acts import BadRequest
 from passerelle.config import Account
 from tdt_connector import handover, s2low, sip
 from tdt_connector.handover import HandoverError, Passerelle
@@ -76,7 +76,7 @@ def relay(commune: Commune) -> list[str]:
 
 
 def deposited(world: World, **changes: str) -> str:
-    return world.chain.deposit("gondecourt", DATA | changes, make_pdf("Acte", "7"))
+    return world.chain.arrivals.deposit("gondecourt", DATA | changes, make_pdf("Acte", "7"))
 
 
 def test_an_act_of_the_passerelle_comes_back_acknowledged(world: World, commune: Commune, tdt: TdtServer) -> None:
@@ -109,8 +109,8 @@ def bring_flow(world: World, commune: Commune, reference: str, sent: bytes) -> N
     fields = {"numero": "", "date": "2026-11-20", "objet": "Bordereau 12", "matiere": ""}
     world.parapheur.bring(reference, sent, circuit="pes", **fields)
     world.parapheur.sign()
-    world.chain.look()
-    world.chain.look()
+    world.chain.arrivals.look()
+    world.chain.arrivals.look()
     world.drain()
 
 
@@ -123,7 +123,7 @@ def test_a_flow_signed_in_the_parapheur_comes_back_acknowledged_by_helios(
     assert relay(commune)[0] == f"flux : pris à la passerelle ({reference})."
     other = {"reference": reference, "etat": "acquittee", "id_acte": "PES-1-flux-0123456789ab"}
     with pytest.raises(BadRequest, match="celui d'un autre flux"):
-        world.chain.follow(world.config.communes["gondecourt"], other, None)
+        world.chain.connectors.follow(world.config.communes["gondecourt"], other, None)
     commune.run()
     [flow] = tdt.pes()
     assert flow["sha1"] == hashlib.sha1(world.files_of(reference), usedforsecurity=False).hexdigest()
@@ -313,7 +313,9 @@ def test_an_archive_without_its_acknowledgement_is_not_final(world: World, commu
     """A connector of before may still say them in that order: it says it again."""
     reference = deposited(world)
     with pytest.raises(BadRequest, match="l'accusé de réception vient avant le versement") as refused:
-        world.chain.follow(world.config.communes["gondecourt"], {"reference": reference, "etat": "versee"}, None)
+        world.chain.connectors.follow(
+            world.config.communes["gondecourt"], {"reference": reference, "etat": "versee"}, None
+        )
     assert refused.value.status == 425
     assert world.step(reference) == "teletransmission"
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from flask import Flask, Response, jsonify, redirect, request
 from passerelle import ged, page
-from passerelle.chain import BadRequest
+from passerelle.acts import BadRequest
 from passerelle.config import Config
 from passerelle.deliberations import problem
 from passerelle.errors import Away, Refused, Trouble
@@ -396,7 +396,7 @@ def test_the_page_counts_what_waits(world: World) -> None:
         world.reach(world.deliberations.adopt(uid), "signature")
     world.chain.block("deliberations:d1", "Illisible.")
     world.parapheur.refuse("deliberations:d2", "Non.")
-    world.chain.look()
+    world.chain.arrivals.look()
     found = page.content(world.config, world.store, None)
     assert [one["reference"] for one in found["a_revoir"]] == ["deliberations:d1", "deliberations:d2"]
     assert (found["finis"], found["en_chemin"], found["commune"]) == (0, 1, "")
@@ -442,7 +442,7 @@ def test_what_a_connector_may_not_say(world: World) -> None:
     number = "059-215902669-20261120-2026_D1-DE"
     for day in ("", "hier", None):
         with pytest.raises(BadRequest) as told:
-            world.chain.follow(
+            world.chain.connectors.follow(
                 COMMUNES["gondecourt"],
                 {"reference": reference, "etat": "acquittee", "id_acte": number, "date_reception": day},
                 f'<ARActe IDActe="{number}"/>'.encode(),

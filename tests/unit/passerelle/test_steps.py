@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from passerelle.chain import Chain
 from passerelle.config import Account, Commune, Config
+from passerelle.handovers import HandOvers
 from passerelle.steps import FINISHED, FOLLOWED, NAMES, STAGES, STEPS, after
 
 ALL = ("teletransmission", "parapheur", "deliberations", "ged", "archivage")
@@ -33,7 +33,7 @@ def test_a_commune_has_the_steps_of_its_services() -> None:
 
 
 def test_each_step_is_ended_by_a_hand_over_or_by_the_connector() -> None:
-    own = {name.removeprefix("_do_") for name in vars(Chain) if name.startswith("_do_")}
+    own = {name.removeprefix("_do_") for name in vars(HandOvers) if name.startswith("_do_")}
     said = {step.name for step in STEPS if step.word}
     assert own & said == set()
     assert set(NAMES) - own - said == {"publication"}  # the deliberations' server is told of it

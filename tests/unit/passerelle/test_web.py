@@ -91,7 +91,7 @@ def test_the_page_says_where_an_act_is_and_why_it_waits(world: World, ask: Any) 
     world.reach(reference, "signature")
     assert "au parapheur, à signer" in ask("poste", "/").text
     world.parapheur.refuse(reference, "Manque <le> tableau")
-    world.chain.look()
+    world.chain.arrivals.look()
     world.drain()
     text = ask("poste", "/").text
     assert "Refusé au parapheur par Camille Delattre : Manque &lt;le&gt; tableau" in text

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.run import profiles
-from tests.patience import allowed
+
+from testbed.patience import allowed
 
 TOP = Path(__file__).parents[3]
 PROFILES = sorted(profiles(TOP))

@@ -16,7 +16,8 @@ import psycopg
 from procrastinate.exceptions import ConnectorException
 
 from . import config as settings
-from .chain import NATURES, BadRequest, Chain
+from .acts import NATURES, BadRequest
+from .chain import Chain
 from .files import Files
 from .page import content
 from .queue import Queue, alone, parts
@@ -149,7 +150,7 @@ def _deposit(config: settings.Config, arguments: argparse.Namespace) -> int:
         "matiere": arguments.matiere,
     }
     with _parts(config) as (_store, _queue, chain):
-        reference = chain.deposit(arguments.commune, data, content_of)
+        reference = chain.arrivals.deposit(arguments.commune, data, content_of)
     print(f"Dans la chaîne sous la référence {reference}.")
     return 0
 

@@ -96,7 +96,7 @@ class Queue:
         @app.task(name=_LOOK, queueing_lock=_LOOK, lock=_LOOK)
         def _relever(timestamp: int) -> None:
             try:
-                chain.look()
+                chain.arrivals.look()
             except Exception as error:  # the next look is near
                 log.warning("Relève incomplète : %s", error)
             metrics.publish(self._config, store)

@@ -1,7 +1,7 @@
 """The steps of the chain, in order: the one place that declares them.
 
-The hand-over of a step is `Chain._do_<name>`; a step without one is over when the connector has said its word, or
-at once when it waits for none.
+The hand-over of a step is `HandOvers._do_<name>`; a step without one is over when the connector has said its word,
+or at once when it waits for none.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from .steps import FINISHED
+from .steps import FINISHED, FOLLOWED
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS acte (
@@ -56,6 +56,16 @@ class Act:
     def tdt(self) -> dict[str, Any]:
         """What the connector said."""
         return self.track.get("tdt") or {}
+
+    @property
+    def document(self) -> str:
+        """SHA-256 of what is transmitted and filed: the signed file once there is one."""
+        return str(self.track.get("signe") or self.data["document"]["sha256"])
+
+    def reached(self, word: str) -> bool:
+        """Whether the connector has said this, or what comes after."""
+        said = self.tdt.get("etat", "")
+        return said in FOLLOWED and FOLLOWED.index(said) >= FOLLOWED.index(word)
 
 
 def _act(row: dict[str, Any]) -> Act:
@@ -132,6 +142,13 @@ class Store:
         connection.execute(
             "INSERT INTO passage (reference, etape, detail) VALUES (%s, %s, %s)", (reference, step, detail[:1000])
         )
+
+    def remember(self, act: Act, **values: Any) -> Act:
+        """Add to what others answered of an act, at once; gives the act as it is then."""
+        with self.transaction() as connection:
+            now = self.lock(connection, act.reference)
+            self.change(connection, act.reference, track=now.track | values, late="")
+        return Act(**(vars(now) | {"track": now.track | values, "late": ""}))
 
     # -- reading -------------------------------------------------------------------------------------------
 

@@ -25,7 +25,8 @@ from creatic_agent.identity import HEADER, Denied
 
 from . import config as settings
 from . import page
-from .chain import BadRequest, Chain
+from .acts import BadRequest
+from .chain import Chain
 from .config import Config
 from .identity import Visitor, visitor
 from .queue import parts
@@ -104,7 +105,7 @@ class _Views:
 
     def to_send(self) -> Response:
         """What a connector has to send."""
-        found = self._chain.to_send(self._connector())
+        found = self._chain.connectors.to_send(self._connector())
         for one in (part for act in found for part in (act, *act["annexes"])):
             one["fichier"] = f"/connecteur/fichiers/{one['sha256']}"
         return jsonify({"results": found})
@@ -112,7 +113,7 @@ class _Views:
     def document(self, sha256: str) -> Response:
         """A file that a connector has to send."""
         commune = self._connector()
-        path = self._chain.document(commune, sha256) if _DIGEST.fullmatch(sha256) else None
+        path = self._chain.connectors.document(commune, sha256) if _DIGEST.fullmatch(sha256) else None
         if path is None:
             return _error(HTTPStatus.NOT_FOUND, "Ce fichier n'est pas à transmettre par ce connecteur.")
         return send_file(path, mimetype="application/octet-stream", as_attachment=True)
@@ -129,7 +130,7 @@ class _Views:
                 receipt = base64.b64decode(str(said["ar_acte"]), validate=True)
             except binascii.Error as error:
                 raise BadRequest("Champ « ar_acte » : ce n'est pas du base64.") from error
-        self._chain.follow(commune, said, receipt)
+        self._chain.connectors.follow(commune, said, receipt)
         return jsonify({"reference": said["reference"], "etat": said["etat"]})
 
     def page(self) -> str:

@@ -28,7 +28,6 @@ import yaml
 
 from creatic_agent.durable import fresh, write
 
-from .agent import FOLDERS, last_name
 from .archive import ACCEPTED, archived_as, session
 from .client import explain
 from .config import Config

@@ -1,0 +1,205 @@
+"""What comes into the chain: adopted acts, signed ones, deposits of operations."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from . import deliberations as announced
+from .acts import NATURES, BadRequest
+from .config import Config
+from .errors import HandoverError
+from .files import Files
+from .servers import Servers
+from .steps import FINISHED, PES, after
+from .store import Act, Store
+from .telling import CLOSED, TO_PUBLISH, Telling
+
+log = logging.getLogger("passerelle")
+# Beginning of the references of what somebody brought to the parapheur.
+_BORN_THERE = "parapheur:"
+
+
+def fairly(items: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One of each commune in turn: the many of one never keep those of another waiting."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for one in items:
+        rows.setdefault(str(one.get("commune") or ""), []).append(one)
+    return [one for turn in itertools.zip_longest(*rows.values()) for one in turn if one is not None]
+
+
+class Arrivals:
+    """Looks for what others have ready, and takes it in, once."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        files: Files,
+        servers: Servers,
+        telling: Telling,
+        defer: Callable[[psycopg.Connection[Any], str], None],
+        on_step: Callable[[str], None],
+    ) -> None:
+        self._config, self._store, self._files, self._servers = config, store, files, servers
+        self._telling, self._defer, self._step = telling, defer, on_step
+
+    def look(self) -> None:
+        """Look for what was adopted and what was signed. Raises the first server's failure, after all were asked."""
+        failures = []
+        for name, action in (("deliberations", self._look_adopted), ("parapheur", self._look_signed)):
+            if name in self._config.servers:
+                try:
+                    action()
+                except HandoverError as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _look_adopted(self) -> None:
+        items = fairly(self._servers.deliberations().adopted())
+        known = self._store.known([str(one.get("reference")) for one in items])
+        for item in items:
+            with self._apart(item):
+                self._look_adopted_one(item, known.get(str(item.get("reference"))))
+
+    @contextmanager
+    def _apart(self, item: dict[str, Any]) -> Iterator[None]:
+        """What cannot be made of one thing that was listed never keeps the others."""
+        try:
+            yield
+        except psycopg.OperationalError:
+            raise
+        except (psycopg.Error, KeyError, TypeError, ValueError) as error:
+            log.error("« %s » est laissé : %r", str(item.get("reference"))[:100], error)
+
+    def _look_adopted_one(self, item: dict[str, Any], known: Act | None) -> None:
+        wrong = announced.problem(item)
+        reference = str(item.get("reference") or "")
+        if wrong and not reference:
+            log.error("Délibération adoptée sans référence, laissée : %s", wrong)
+            return
+        commune = str(item.get("commune") or "")
+        if not wrong and commune not in self._config.communes:
+            wrong = f"la commune « {commune} » n'est pas de celles que sert la passerelle."
+        if wrong:
+            wrongly = {"numero": str(item.get("numero", "")), "objet": str(item.get("objet", "")), "annexes": []}
+            self.take(reference, commune, wrongly, "reception", blocked=f"Délibération mal annoncée : {wrong}")
+            return
+        data: dict[str, Any] = {
+            "uid": item["uid"], "circuit": "deliberation", "numero": item["numero"], "date": item["date"][:10],
+            "objet": item["objet"], "matiere": str(item.get("matiere") or ""),
+            "document": _file(item["document"], f"{item['numero']}.pdf"),
+            "annexes": [
+                _file(one, f"annexe-{rank}.pdf") for rank, one in enumerate(item.get("annexes") or [], start=1)
+            ],
+        }  # fmt: skip
+        if known is None:
+            self.take(reference, commune, data, "reception")
+        elif "document" not in known.data:
+            self._correct(reference, commune, data)
+        else:
+            self._end(known, "deliberations", self._telling.for_deliberations(known))
+
+    def _end(self, act: Act, server: str, wanted: str) -> None:
+        """An act which went through before its end could be told: it is now."""
+        if act.step == FINISHED and wanted in (TO_PUBLISH, CLOSED) and act.track.get("dit", {}).get(server) != wanted:
+            with self._store.transaction() as connection:
+                self._defer(connection, act.reference)
+
+    def _correct(self, reference: str, commune: str, data: dict[str, Any]) -> None:
+        """An act that was badly announced is announced well now."""
+        with self._store.transaction() as connection:
+            self._store.change(connection, reference, commune=commune, data=data, blocked="")
+            self._store.note(connection, reference, "corrige")
+            self._defer(connection, reference)
+
+    def take(
+        self, reference: str, commune: str, data: dict[str, Any], step: str, blocked: str = "", **track: Any
+    ) -> bool:  # fmt: skip
+        """Take an act in, once; False when it is known."""
+        with self._store.transaction() as connection:
+            if not self._store.add(connection, reference, commune, data, step):
+                return False
+            if track:
+                self._store.change(connection, reference, track=track)
+            if blocked:
+                self._store.change(connection, reference, blocked=blocked)
+                self._store.note(connection, reference, "blocage", blocked)
+            else:
+                self._defer(connection, reference)
+        self._step("entrée: notée")
+        return True
+
+    def deposit(self, commune: str, data: dict[str, Any], content: bytes) -> str:
+        """Take in an act that no server holds (operations' command); gives its reference. Raises BadRequest."""
+        if commune not in self._config.communes:
+            raise BadRequest(f"La commune « {commune} » n'est pas de celles que sert la passerelle.")
+        if not content.startswith(b"%PDF-"):
+            raise BadRequest("Le fichier n'est pas un PDF.")
+        digest = self._files.keep_bytes(content)
+        document = {"sha256": digest, "nom": f"{data['numero']}.pdf"}
+        reference = f"depot:{commune}:{data['numero']}"
+        step = after("reception", self._config, commune)
+        if not self.take(reference, commune, data | {"document": document, "annexes": []}, step):
+            known = self._store.get(reference)
+            if known and known.data["document"]["sha256"] != digest:
+                raise BadRequest(f"{reference} est déjà dans la chaîne, avec un autre fichier.", 409)
+        return reference
+
+    def _look_signed(self) -> None:
+        client = self._servers.parapheur()
+        ready = {str(one.get("reference")): one for one in client.listed("a_teletransmettre")}
+        refused = {str(one.get("reference")): one for one in client.listed("refuse")}
+        known = self._store.known(list(ready))
+        for one in fairly(ready.values()):
+            reference = str(one.get("reference"))
+            with self._apart(one):
+                if reference in known:
+                    self._end(known[reference], "parapheur", self._telling.for_parapheur(known[reference]))
+                elif reference.startswith(_BORN_THERE) and one["circuit"] in (*NATURES, PES):
+                    self._take_signed(reference, one)
+        for act in self._store.at("signature"):
+            news: dict[str, Any] = {}
+            if act.reference in ready:
+                news = {"signable": True, "sha256_signe": ready[act.reference].get("sha256"), "refus": None}
+                if act.track.get("signable"):
+                    continue
+            elif act.reference in refused:
+                said = refused[act.reference]
+                news = {"refus": {"motif": str(said.get("motif") or ""), "par": str(said.get("par") or "")}}
+            elif act.track.get("refus"):
+                news = {"refus": None}
+            if news and {key: act.track.get(key) for key in news} != news:
+                self._hear(act.reference, news, "refus" if news["refus"] else "")
+
+    def _take_signed(self, reference: str, one: dict[str, Any]) -> None:
+        """Take in an act that somebody brought to the parapheur, once it is signed there."""
+        commune = str(one["commune"])
+        if commune not in self._config.communes:
+            return
+        data: dict[str, Any] = {key: one[key] for key in ("circuit", "numero", "date", "objet", "matiere")}
+        data["numero"] = one["numero"] or "flux"
+        name = f"{data['numero']}.{'xml' if one['circuit'] == PES else 'pdf'}"
+        data |= {"document": {"nom": name}, "annexes": []}  # only what was signed is taken
+        self.take(reference, commune, data, "signature", dossier=one["id"])
+
+    def _hear(self, reference: str, news: dict[str, Any], noted: str) -> None:
+        """Note what others said of an act, and have it move on."""
+        with self._store.transaction() as connection:
+            now = self._store.lock(connection, reference)
+            self._store.change(connection, reference, track=now.track | news)
+            if noted:
+                self._store.note(connection, reference, noted, json.dumps(news, ensure_ascii=False))
+            self._defer(connection, reference)
+
+
+def _file(item: dict[str, Any], name: str) -> dict[str, str]:
+    return {"url": item["url"], "sha256": item["sha256"], "nom": Path(str(item.get("nom") or name)).name or name}

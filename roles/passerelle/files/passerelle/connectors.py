@@ -1,0 +1,126 @@
+"""The communes' connectors: what they have to send, and what they say of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from .acts import FAILED, NATURES, BadRequest
+from .config import Commune
+from .files import Files
+from .steps import FINISHED, FOLLOWED, PES, place
+from .store import Act, Store
+
+_REASON_MAX = 8000  # characters: Helios refuses a flow by its elements, each with its reason
+
+
+class Connectors:
+    """What the connectors are given, and what is heard of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        files: Files,
+        defer: Callable[[psycopg.Connection[Any], str], None],
+        on_step: Callable[[str], None],
+    ) -> None:
+        self._store, self._files, self._defer, self._step = store, files, defer, on_step
+
+    def to_send(self, commune: Commune) -> list[dict[str, Any]]:
+        """What a commune's connector has to send, `fichier` and annexes being named by their SHA-256."""
+        found = []
+        for act in self._store.to_send(commune.slug):
+            sent = {key: act.data[key] for key in ("numero", "date", "objet", "matiere")} | {
+                "reference": act.reference, "sha256": act.document,
+                "annexes": [{"nom": one["nom"], "sha256": one["sha256"]} for one in act.data["annexes"]],
+            }  # fmt: skip
+            if act.data["circuit"] == PES:
+                found.append(sent | {"genre": PES})
+            else:
+                nature, kind, _type, _cabinet = NATURES[act.data["circuit"]]
+                found.append(sent | {"genre": "acte", "nature": nature, "type": kind})
+        return found
+
+    def document(self, commune: Commune, sha256: str) -> Path | None:
+        """A document that the commune's connector has to send."""
+        for one in self.to_send(commune):
+            if sha256 in (one["sha256"], *(annex["sha256"] for annex in one["annexes"])):
+                return self._files.path(sha256)
+        return None
+
+    def follow(self, commune: Commune, said: dict[str, Any], ar_acte: bytes | None) -> None:
+        """Hear a connector. The same thing said again changes nothing. Raises BadRequest."""
+        reference, state = str(said.get("reference") or ""), str(said.get("etat") or "")
+        act = self._store.get(reference)
+        if act is None or act.commune != commune.slug:
+            raise BadRequest(f"Aucun acte de {commune.name} n'a la référence « {reference[:100]} ».", 404)
+        if state not in FOLLOWED + FAILED:
+            raise BadRequest(f"Champ « etat » : « {state[:40]} » est inconnu.")
+        tdt = dict(act.tdt)
+        if state == tdt.get("etat") or (state in FOLLOWED and act.reached(state)):
+            return
+        sent = place("teletransmission") <= place(act.step) < place(FINISHED)
+        if not sent or (state in FAILED and act.reached("acquittee")):
+            raise BadRequest(f"« {reference} » n'est pas à transmettre (étape : {act.step}).", 409)
+        if state == "versee" and act.data["circuit"] != PES and not tdt.get("id_acte"):
+            # Nothing would be published, nor its ARActe filed. No final refusal: it is said again, in order.
+            raise BadRequest(f"« {reference} » : l'accusé de réception vient avant le versement.", 425)
+        tdt["etat"] = state
+        if state == "acquittee":
+            if act.data["circuit"] == PES:
+                tdt["id_acte"] = _id_flow(act, said)
+            else:
+                tdt |= {"id_acte": _id_acte(act, commune, said, ar_acte), "date_reception": _day(said)}
+            if ar_acte:
+                tdt["ar_acte"] = self._files.keep_bytes(ar_acte)
+            self._step("aracte: gardé")
+        if state == "versee" and said.get("archive"):
+            tdt["archive"] = str(said["archive"])[:100]
+        reason = str(said.get("motif") or "sans explication")[:_REASON_MAX]
+        with self._store.transaction() as connection:
+            now = self._store.lock(connection, reference)
+            track = now.track | {"tdt": tdt}
+            if state in FAILED:
+                refused = "La DGFiP refuse le flux" if act.data["circuit"] == PES else "La préfecture refuse l'acte"
+                who = refused if state == "refusee" else "Le connecteur ne peut pas transmettre"
+                track["echec"] = {"etat": state, "motif": reason}
+                self._store.change(connection, reference, blocked=f"{who} : {reason}")
+            elif now.track.get("echec"):  # a person had it transmitted all the same
+                track["echec"] = None
+                self._store.change(connection, reference, blocked="")
+            self._store.change(connection, reference, track=track)
+            self._store.note(connection, reference, f"connecteur: {state}", reason if state in FAILED else "")
+            self._defer(connection, reference)
+        self._step("suivi: noté")
+
+
+def _id_acte(act: Act, commune: Commune, said: dict[str, Any], ar_acte: bytes | None) -> str:
+    """The act's identifier at the préfecture, once it is sure that the ARActe is of this act. Raises BadRequest."""
+    number = str(said.get("id_acte") or "")
+    wanted = f"-{commune.siren}-{act.data['date'].replace('-', '')}-{act.data['numero']}-"
+    if wanted not in number:
+        raise BadRequest(f"Champ « id_acte » : « {number[:60]} » est celui d'un autre acte.", 409)
+    if not ar_acte or number.encode() not in ar_acte:
+        raise BadRequest("Champ « ar_acte » : l'ARActe de cet acte est attendu (base64).")
+    return number
+
+
+def _id_flow(act: Act, said: dict[str, Any]) -> str:
+    """What the connector calls a flow that Helios acknowledged: its transaction and its name. Raises BadRequest."""
+    number = str(said.get("id_acte") or "")
+    if hashlib.sha256(act.reference.encode()).hexdigest()[:12] not in number:
+        raise BadRequest(f"Champ « id_acte » : « {number[:60]} » est celui d'un autre flux.", 409)
+    return number[:100]
+
+
+def _day(said: dict[str, Any]) -> str:
+    text = str(said.get("date_reception") or "")[:10]
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise BadRequest(f"Champ « date_reception » : « {text} » n'est pas une date (AAAA-MM-JJ).") from None

@@ -1,0 +1,108 @@
+"""What each step does itself: every hand-over is safe to make again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .acts import NATURES
+from .config import Config
+from .errors import Refused
+from .files import Files
+from .ged import Piece
+from .servers import Servers
+from .steps import STEPS, place
+from .store import Act, Store
+
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
+
+class HandOvers:
+    """Makes hand-overs: `_do_<name>` is that of the step of that name."""
+
+    def __init__(
+        self, config: Config, store: Store, files: Files, servers: Servers, on_step: Callable[[str], None]
+    ) -> None:
+        self._config, self._store, self._files, self._servers, self._step = config, store, files, servers, on_step
+
+    def make(self, act: Act) -> dict[str, Any] | None:
+        """Make that of an act's step; None when what it waits for has not come. Raises HandoverError."""
+        step = STEPS[place(act.step)]
+        if own := getattr(self, f"_do_{step.name}", None):
+            done: dict[str, Any] | None = own(act)
+            return done
+        return {} if not step.word or act.reached(step.word) else None
+
+    def _do_reception(self, act: Act) -> dict[str, Any]:
+        """Documents come here."""
+        client = self._servers.deliberations()
+        for item in [act.data["document"], *act.data["annexes"]]:
+            if not self._files.path(item["sha256"]).is_file():
+                found = self._files.keep(lambda stream, url=item["url"]: client.fetch(url, stream))  # type: ignore[misc] # bound now
+                if found != item["sha256"]:
+                    raise Refused(f"« {item['nom']} » n'est pas le document annoncé (empreinte différente).")
+                self._step("reception: document gardé")
+        return {}
+
+    def _do_parapheur(self, act: Act) -> dict[str, Any]:
+        """Into its circuit."""
+        fields = act.data | {"reference": act.reference, "commune": act.commune}
+        number = self._servers.parapheur().deposit(fields, self._files.path(act.data["document"]["sha256"]))
+        self._step("parapheur: déposé")
+        return {"dossier": number}
+
+    def _do_signature(self, act: Act) -> dict[str, Any] | None:
+        return {} if act.track.get("signable") else None
+
+    def _do_reprise(self, act: Act) -> dict[str, Any]:
+        """The signed file comes back."""
+        client, told = self._servers.parapheur(), ""
+
+        def write(stream: BinaryIO) -> None:
+            nonlocal told
+            told = client.fetch(act.track["dossier"], stream)
+
+        kept = self._files.keep(write)
+        wanted = act.track.get("sha256_signe") or told
+        if kept != wanted:
+            raise Refused("le fichier signé n'est pas celui que le parapheur annonce (empreinte différente).")
+        self._step("reprise: signé gardé")
+        return {"signe": kept}
+
+    def _do_ged(self, act: Act) -> dict[str, Any]:
+        """The act, its annexes and its ARActe are filed."""
+        client = self._servers.ged()
+        commune = self._config.communes[act.commune].name
+        _nature, _type, kind, cabinet = NATURES[act.data["circuit"]]
+        metadata = {"numero": act.data["numero"], "date_acte": act.data["date"], "objet": act.data["objet"]}
+        sent = dict(act.track.get("ged_envois", {}))
+        filed = []
+        for piece in self._pieces(act):
+            progress = sent.setdefault(piece.mark, {})
+            number = client.file(
+                commune, kind, cabinet, piece, metadata, progress, lambda: self._store.remember(act, ged_envois=sent)
+            )  # fmt: skip
+            filed.append(number)
+        return {"ged": filed, "ged_envois": {}}
+
+    def _pieces(self, act: Act) -> list[Piece]:
+        number, pdf = act.data["numero"], "application/pdf"
+        plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", number)
+        found = [(f"{number} - {act.data['objet']}", act.document, f"{plain}.pdf", pdf)]
+        for rank, annex in enumerate(act.data["annexes"], start=1):
+            name = Path(annex["nom"]).name
+            kind = pdf if name.lower().endswith(".pdf") else "application/octet-stream"
+            found.append((f"{number} - annexe {rank} : {name}", annex["sha256"], name, kind))
+        tdt = act.tdt
+        if tdt.get("ar_acte"):
+            found.append((f"{number} - ARActe", tdt["ar_acte"], f"{tdt['id_acte']}-ARActe.xml", "text/xml"))
+        pieces = []
+        for rank, (label, digest, name, kind) in enumerate(found):
+            # One word of letters: what the store's search finds.
+            word = hashlib.sha256(f"{act.reference} {rank}".encode()).hexdigest()[:24].translate(_LETTERS)
+            mark = f"{act.reference} {word}"
+            pieces.append(Piece(mark, word, label[:250], self._files.path(digest), name, kind))
+        return pieces
