@@ -226,8 +226,8 @@ def lab() -> dict[str, Any]:
 def test_the_chain_of_the_lab_is_wired_by_its_inventory(lab: dict[str, Any]) -> None:
     gateway = {"url": "https://passerelle.creatic.test", "addresses": ["10.59.0.43"]}
     for commune in ("gondecourt", "la-madeleine"):
-        assert given(lab, "tdt_connector", f"{commune}-connecteur", "tdt_connector_gateway") == gateway
-    assert given(lab, "tdt_connector", "avesnes-les-aubert-connecteur", "tdt_connector_gateway") == {}
+        assert given(lab, "tdt_connector", f"{commune}-connecteur", "tdt_connector_passerelle") == gateway
+    assert given(lab, "tdt_connector", "avesnes-les-aubert-connecteur", "tdt_connector_passerelle") == {}
     assert [(one["service"], one["url"]) for one in given(lab, "passerelle", "relais", "passerelle_servers")] == [
         ("parapheur", "https://parapheur.creatic.test"),
         ("deliberations", "https://deliberations.creatic.test"),

@@ -52,7 +52,7 @@ def url(hostvars: HostVars, host: str) -> str:
 
 
 def connector_gateway(groups: Groups, hostvars: HostVars, commune: Mapping[str, Any]) -> dict[str, Any]:
-    """The variable tdt_connector_gateway of a commune's connector; empty when none of its services needs it.
+    """The variable tdt_connector_passerelle of a commune's connector; empty when none of its services needs it.
 
     Raises:
         WiringError: its services need a passerelle, and the inventory has none: a commune that loses its passerelle
