@@ -10,12 +10,14 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from creatic_agent.durable import sync_directory, write
+
 from . import description as descriptions
 from .config import Config
 from .depot import same_file
 from .errors import sentence
 from .journal import Journal, Row, State
-from .storage import copy, move, sync_directory, write
+from .storage import copy, move
 
 log = logging.getLogger("tdt-connector")
 FOLDERS = {

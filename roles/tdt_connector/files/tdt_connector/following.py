@@ -7,6 +7,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from creatic_agent.durable import write
+
 from . import acquit as acquits
 from . import receipt as receipts
 from .checks import Act
@@ -17,7 +19,6 @@ from .errors import Denied, Refused, Uncertain, Unreachable, sentence
 from .filing import ACQUIT, Filing
 from .journal import Journal, Row, State
 from .nomenclature import Nomenclature
-from .storage import write
 
 log = logging.getLogger("tdt-connector")
 

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from creatic_agent.durable import sync_directory
+
 from .config import Config
 from .depot import DepotWatcher, Group, same_file
 from .filing import Filing
 from .journal import Journal, Row, SeenFile, State
-from .storage import copy, digest, move, sync_directory
+from .storage import copy, digest, move
 
 log = logging.getLogger("tdt-connector")
 

@@ -12,13 +12,15 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+from creatic_agent.durable import sync_directory, write
+
 from .classification import fold
 from .config import Config
 from .contact import Contact
 from .driver import Driver, Incoming
 from .errors import Denied, Refused, TdtError, Uncertain, Unreachable
 from .journal import Journal
-from .storage import move, sync_directory, write
+from .storage import move
 from .unpacking import UnpackError, unpack
 
 log = logging.getLogger("tdt-connector")

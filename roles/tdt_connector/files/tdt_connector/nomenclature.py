@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from datetime import date
 
+from creatic_agent.durable import write
+
 from .classification import Classification, ClassificationError
 from .classification import parse as parse_classification
 from .config import Config
@@ -14,7 +16,6 @@ from .contact import Contact
 from .driver import Driver
 from .errors import Denied, Refused, Uncertain, Unreachable
 from .journal import Journal
-from .storage import write
 
 log = logging.getLogger("tdt-connector")
 
