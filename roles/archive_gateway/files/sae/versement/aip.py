@@ -21,7 +21,6 @@ from typing import Any, BinaryIO, cast
 from lxml import etree
 
 from sae.versement.container import Member
-from sae.versement.digests import Digests
 from sae.versement.formats import Format
 from sae.versement.seda import Happened
 
@@ -69,8 +68,9 @@ def build(
     inventory = _inventory(aip, account, title, when, members, premis)
     sidecar = f"{hashlib.sha512(inventory).hexdigest()}  inventory.json\n".encode()
     stamp = int(when.timestamp())
-    with target.open("wb") as stream, Digests("sha512", "md5") as digests:
-        output = cast(BinaryIO, _Digesting(stream, digests))
+    with target.open("wb") as stream:
+        digest = _Digesting(stream)
+        output = cast(BinaryIO, digest)
         with tarfile.open(fileobj=output, mode="w|", bufsize=_BLOCK, format=tarfile.PAX_FORMAT) as archive:
             archive.copybufsize = _BLOCK  # type: ignore[attr-defined] # documented, not in typeshed for this mode
 
@@ -92,18 +92,22 @@ def build(
                 add(f"v1/content/{CONTENT}{name}", member.path, member.size)
         stream.flush()
         os.fsync(stream.fileno())
-    return Packed(digests.size, digests.hex("sha512"), digests.hex("md5"))
+    return Packed(digest.size, digest.sha512.hexdigest(), digest.md5.hexdigest())
 
 
 class _Digesting:
-    """What tarfile writes to: digests on the way."""
+    """What tarfile writes to: counts and digests on the way."""
 
-    def __init__(self, stream: BinaryIO, digests: Digests) -> None:
-        self._stream, self._digests = stream, digests
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.sha512, self.md5 = hashlib.sha512(), hashlib.md5(usedforsecurity=False)
+        self.size = 0
 
     def write(self, block: bytes) -> int:
-        with self._digests.of(block):
-            return self._stream.write(block)
+        self.sha512.update(block)
+        self.md5.update(block)
+        self.size += len(block)
+        return self._stream.write(block)
 
 
 def _inventory(

@@ -6,6 +6,7 @@ duplicates, encryption, too many files, too many bytes, a compression ratio of a
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
@@ -21,7 +22,6 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from sae.config import Limits
-from sae.versement.digests import Digests
 from sae.versement.refusal import Refusal, refuse
 
 _BLOCK = 1 << 20
@@ -126,16 +126,17 @@ def _write(
             if plain in members:
                 raise refuse("CONTENEUR", f"« {plain} » est deux fois dans le conteneur.")
             path = folder / f"{len(members):06d}"
-            with path.open("xb") as target, Digests("sha512") as digests:
+            digest, size = hashlib.sha512(), 0
+            with path.open("xb") as target:
                 while block := source.read(_BLOCK):
-                    _check_volume(total + digests.size + len(block), packed, limits)
-                    with digests.of(block):
-                        target.write(block)
-            size = digests.size
+                    size += len(block)
+                    _check_volume(total + size, packed, limits)
+                    digest.update(block)
+                    target.write(block)
             if size != announced:
                 raise refuse("CONTENEUR", f"« {plain} » fait {size} octets, {announced} étaient annoncés.")
             total += size
-            members[plain] = Member(plain, path, size, digests.hex("sha512"))
+            members[plain] = Member(plain, path, size, digest.hexdigest())
     if not members:
         raise refuse("CONTENEUR", "Le conteneur est vide.")
     # No disk holds both; "/" as the lowest character puts what is in a folder right after the file of its name.

@@ -40,7 +40,6 @@ from sae.versement import aip as aips
 from sae.versement import antivirus, bagit, container, formats, seda
 from sae.versement.container import Member
 from sae.versement.description import SEDA_VERSION, Description, check_sender, compare, retention
-from sae.versement.digests import Digests
 from sae.versement.formats import Format
 from sae.versement.refusal import Reason, Refusal, refuse
 from sae.versement.registry import Answer, Archive, OverQuota, Registry, Taken
@@ -124,21 +123,22 @@ class Engine:
         folder = self.config.spool / f".{secrets.token_hex(8)}"
         folder.mkdir(mode=0o750)
         try:
-            with (folder / "sip").open("xb") as stream, Digests("sha512") as digests:
+            digest, size = hashlib.sha512(), 0
+            with (folder / "sip").open("xb") as stream:
                 while block := source.read(_BLOCK):
-                    with digests.of(block):
-                        stream.write(block)
-                    if digests.size > self.config.limits.package:
+                    size += len(block)
+                    if size > self.config.limits.package:
                         raise TooBig
+                    digest.update(block)
+                    stream.write(block)
                 stream.flush()
                 os.fsync(stream.fileno())
             self._step("octets reçus")
-            sha512 = digests.hex("sha512")
-            key = hashlib.sha256(f"{account.name}\n{sha512}".encode()).hexdigest()[:32]
+            key = hashlib.sha256(f"{account.name}\n{digest.hexdigest()}".encode()).hexdigest()[:32]
             if (self.config.set_aside / key).is_dir() and self.registry.answer(key) is not None:
                 shutil.rmtree(folder)
                 return key  # its answer was given once for all
-            state = State("recu", account.name, _now().isoformat(), digests.size, sha512)
+            state = State("recu", account.name, _now().isoformat(), size, digest.hexdigest())
             write(folder / _STATE, _dump(state))
             self._settle(folder, self.config.spool / key)
         except BaseException:
