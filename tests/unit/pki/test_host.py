@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki import common as pki_common
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import host as pki_host
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
@@ -371,8 +371,8 @@ def test_files_that_are_written_are_never_open_in_between(tmp_path: Path, monkey
         opened.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
         real(descriptor, mode)
 
-    monkeypatch.setattr(pki_common.os, "fchmod", fchmod)
-    pki_common.write_atomic(tmp_path / "x", b"x", 0o644)
+    monkeypatch.setattr(os, "fchmod", fchmod)
+    write(tmp_path / "x", b"x", 0o644)
     assert opened == [0o600]
     assert (tmp_path / "x").stat().st_gid == os.getgid()
 

@@ -16,6 +16,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive.rings import PORTS
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 
 MODULE = "cdg59.creatic.archive_rings"
 IDENTITY = {
@@ -23,17 +24,6 @@ IDENTITY = {
     "suffixe": "swift_hash_path_suffix",
     "racine": "encryption_root_secret",
 }
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a private file; a reader or a crash sees the old or the new one, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(path)
 
 
 def room_secrets(folder: Path, accounts: list[str], root_secret: str, *, built: bool, check: bool) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import write_atomic
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 
 MODULE = "cdg59.creatic.encrypted_raid"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,15}")
@@ -43,7 +43,7 @@ def volume_key(path: Path, *, check: bool) -> tuple[str, bool]:
     key = base64.b64encode(secrets.token_bytes(64)).decode()
     if not check:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_atomic(path, key.encode(), 0o600)
+        write(path, key.encode(), 0o600)
     return key, True
 
 

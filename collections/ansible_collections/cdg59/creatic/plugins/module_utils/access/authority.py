@@ -32,7 +32,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, utc_now, write_atomic
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, utc_now
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -262,13 +263,13 @@ class SshAuthority:
         with self._lock():
             if self.key.exists():  # another process, meanwhile
                 return
-            write_atomic(self.registry, b"", 0o600)
+            write(self.registry, b"", 0o600)
             data = ed25519.Ed25519PrivateKey.generate().private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,
                 serialization.BestAvailableEncryption(passphrase),
             )
-            write_atomic(self.key, data, 0o600)
+            write(self.key, data, 0o600)
             self._publish()
 
     @contextlib.contextmanager
@@ -299,14 +300,14 @@ class SshAuthority:
         if not self.public.exists():
             key = self._private().public_key()
             line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-            write_atomic(self.public, line + b" groupement\n", 0o644)
+            write(self.public, line + b" groupement\n", 0o644)
         revoked = self._revoked()
         with tempfile.TemporaryDirectory(prefix="creatic-krl-") as folder:
             made, spec = Path(folder) / "krl", Path(folder) / "spec"
             spec.write_text("".join(f"serial: {serial}\n" for serial in sorted(revoked)), encoding="ascii")
             # The version is how many there are: `_published` reads it back.
             _keygen("-k", "-f", str(made), "-s", str(self.public), "-z", str(len(revoked)), str(spec))
-            write_atomic(self.krl, made.read_bytes(), 0o644)
+            write(self.krl, made.read_bytes(), 0o644)
 
     # -- the registry --------------------------------------------------------------------------------
 

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_folder
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import file_set
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, Runner, run, said, sync_folder
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, Runner, run, said
 
 _JUDGE = 'mount --bind "$1" "$2" && /usr/sbin/sshd -t && exec /usr/sbin/sshd -T -C "$3"'
 # A signal, for a reload asked of systemd would wait for this very script (ordered before sshd, for boots).

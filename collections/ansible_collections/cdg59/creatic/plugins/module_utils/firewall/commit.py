@@ -17,7 +17,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, Runner, run, said, write_durably
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.guard import Guard, Runner, run, said
 
 HEADER = "#!/usr/sbin/nft -f\n# Cre@tic: written once confirmed; the next run repairs what is changed by hand.\n"
 # A stop of Debian's unit flushes every table, those of a container engine included.
@@ -204,7 +205,7 @@ class Firewall:
             return []
         before = self.persisted.read_text() if self.persisted.exists() else ""
         if not check:
-            write_durably(self.persisted, self.text().encode(), 0o755)
+            write(self.persisted, self.text().encode(), 0o755)
         return [{"before": before, "after": self.text(), "before_header": "/etc/nftables.conf"}]
 
     def apply(self, token: str, delay: int) -> None:
@@ -218,8 +219,8 @@ class Firewall:
 
         def save(folder: Path) -> str:
             before = f"table {self.table}\ndelete table {self.table}\n{live}"
-            write_durably(folder / "avant.nft", before.encode())
-            write_durably(folder / "apres.nft", self.text().encode())
+            write(folder / "avant.nft", before.encode())
+            write(folder / "apres.nft", self.text().encode())
             return f"nft -f avant.nft || nft delete table {self.table}"  # open rather than locked
 
         self.wanted()
@@ -244,9 +245,9 @@ class Firewall:
         self.guard.confirm(token)
         if self.persisted.exists() and not self.persisted.read_text().startswith(HEADER):
             shutil.copy2(self.persisted, self.persisted.with_name("nftables.conf.avant-creatic"))
-        write_durably(self.persisted, self.text().encode(), 0o755)
+        write(self.persisted, self.text().encode(), 0o755)
         self._drop_in.parent.mkdir(exist_ok=True)
-        write_durably(self._drop_in, self._drop_in_text().encode(), 0o644)
+        write(self._drop_in, self._drop_in_text().encode(), 0o644)
         for command in (["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "nftables.service"]):
             done = self.run(command)
             if done.returncode:

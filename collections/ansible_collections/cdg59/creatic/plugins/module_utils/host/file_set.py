@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_folder
+
 # The argument "files" of the modules that write a set of files.
 ARGUMENT: dict[str, Any] = {
     "type": "list",
@@ -120,14 +122,6 @@ def _attributes(path: Path, spec: dict[str, Any], check: bool) -> list[str]:
     return reasons
 
 
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _write(path: Path, data: bytes, spec: dict[str, Any]) -> None:
     if not path.parent.is_dir():
         raise FileSetError(f"{path} : le dossier {path.parent} n'existe pas ; déclarez-le avant ce fichier")
@@ -146,7 +140,7 @@ def _write(path: Path, data: bytes, spec: dict[str, Any]) -> None:
                 detail = "" if spec["secret"] else (done.stderr or done.stdout).strip()
                 raise FileSetError(f"{path} : refusé par « {command[0]} », rien n'est changé. {detail}".strip())
         temporary.replace(path)
-        _fsync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()

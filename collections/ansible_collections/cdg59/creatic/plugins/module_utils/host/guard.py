@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_folder, write
+
 STATE = Path("/var/lib/creatic/garde")
 UNITS = Path("/etc/systemd/system")
 
@@ -75,28 +77,6 @@ def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
 def said(done: subprocess.CompletedProcess[str]) -> str:
     """What a command said of its failure, on one line."""
     return " / ".join((done.stderr or done.stdout).strip().splitlines()[-4:])
-
-
-def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write a file so that a power cut leaves the old one or the new one: fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.nouveau")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(handle, "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.chmod(mode)
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names of a folder on disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @dataclass
@@ -174,9 +154,9 @@ class Guard:
         prepared = self.folder / "prepare"
         prepared.mkdir(mode=0o700)
         script = SCRIPT.format(state=self.folder, undo=save(prepared), label=self.label)
-        write_durably(self.folder / "retour.sh", script.encode(), 0o700)
-        write_durably(prepared / "a-faire", b"")
-        write_durably(prepared / "jeton", token.encode())
+        write(self.folder / "retour.sh", script.encode(), 0o700)
+        write(prepared / "a-faire", b"")
+        write(prepared / "jeton", token.encode())
         self._install_unit()
         self._stop_timer()
         prepared.rename(self.folder / "arme")
@@ -227,7 +207,7 @@ class Guard:
         wanted = UNIT.format(name=self.name, label=self.label, state=self.folder).encode()
         if path.exists() and path.read_bytes() == wanted:
             return
-        write_durably(path, wanted, 0o644)
+        write(path, wanted, 0o644)
         done = self.run(["systemctl", "--quiet", "enable", path.name])
         if done.returncode:
             raise GuardError(f"{self.label} : systemd refuse l'unité {path.name} ({said(done)})")

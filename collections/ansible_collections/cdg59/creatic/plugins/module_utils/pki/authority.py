@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     PkiError,
     Request,
@@ -36,7 +37,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     serial_hex,
     utc_now,
     weakness,
-    write_atomic,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Keys, Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import (
@@ -282,7 +282,7 @@ class Authority:
         for name, payload in data.items():
             path = folder / name
             if not path.is_file() or path.read_bytes() != payload:
-                write_atomic(path, payload, 0o644)
+                write(path, payload, 0o644)
 
     def known_to(self, host: str) -> dict[str, dict[str, list[str]]]:
         """Return, by certificate name, the ``serials`` a host may keep and the ``refused_keys``."""

@@ -12,11 +12,9 @@ import contextlib
 import datetime as dt
 import hashlib
 import itertools
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -252,32 +250,3 @@ def utc_now() -> dt.datetime:
 def days_left(certificate: x509.Certificate, now: dt.datetime) -> int:
     """Return the whole days until a certificate expires; negative once expired."""
     return (certificate.not_valid_after_utc - now).days
-
-
-def fsync_directory(path: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomic(path: Path, data: bytes, mode: int, gid: int = -1) -> None:
-    """Write a file so that a reader, or a crash, sees the old or the new one whole.
-
-    The mode and the group are set before there is anything to read.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchown(descriptor, -1, gid)
-        os.fchmod(descriptor, mode)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)
-    fsync_directory(path.parent)

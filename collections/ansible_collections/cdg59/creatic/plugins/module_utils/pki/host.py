@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_folder, write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     PkiError,
     PrivateKey,
     Request,
     days_left,
     fingerprint,
-    fsync_directory,
     issued_by,
     key_type_of,
     load_certificate,
@@ -34,7 +34,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     serial_hex,
     utc_now,
     weakness,
-    write_atomic,
 )
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -120,7 +119,7 @@ class HostStore:
             return False
         self.changes.append(Change(str(path), "" if before is None else "(ancienne version)\n", what or text))
         if not self.check:
-            write_atomic(path, text.encode(), 0o644)
+            write(path, text.encode(), 0o644)
         return True
 
     def _key_attributes(self, path: Path, wanted: Wanted) -> None:
@@ -242,7 +241,7 @@ class HostStore:
             or weakness(key.public_key())
         ):
             key = wanted.request.new_key()
-            write_atomic(
+            write(
                 path,
                 key.private_bytes(
                     serialization.Encoding.PEM,
@@ -251,7 +250,7 @@ class HostStore:
                 ),
                 0o600,
             )
-        fsync_directory(folder.parent)
+        sync_folder(folder.parent)
         return wanted.request.csr(key)
 
     def install(self, wanted: Wanted, certificate_text: str, issuer: str) -> dict[str, Any]:
@@ -274,7 +273,7 @@ class HostStore:
             "chain.pem": issuer,
             "fullchain.pem": certificate_text + issuer,
         }.items():
-            write_atomic(prepared / name, text.encode(), 0o644)
+            write(prepared / name, text.encode(), 0o644)
         prepared.chmod(0o755)
         serial = serial_hex(certificate)
         link = folder / "current"
@@ -282,12 +281,12 @@ class HostStore:
         if (folder / serial).exists():  # a run killed before the link moved
             shutil.rmtree(folder / serial)
         prepared.rename(folder / serial)
-        fsync_directory(folder)
+        sync_folder(folder)
         temporary = folder / ".current"
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(serial)
         temporary.replace(link)
-        fsync_directory(folder)
+        sync_folder(folder)
         for old in folder.iterdir():
             if old.is_dir() and not old.is_symlink() and old.name not in (serial, previous):
                 shutil.rmtree(old)

@@ -9,7 +9,8 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, fingerprint, write_atomic
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, fingerprint
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import ROOT
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -66,7 +67,7 @@ class Passphrases:
                 raise
         path = self._file(role)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomic(path, f"{secrets.token_urlsafe(32)}\n".encode(), 0o600)
+        write(path, f"{secrets.token_urlsafe(32)}\n".encode(), 0o600)
         return self.get(role)
 
 
@@ -85,7 +86,7 @@ class Keys:
         """Make and keep an encrypted P-384 key; one left by a run killed before it was certified goes."""
         key = ec.generate_private_key(ec.SECP384R1())
         self.path(role).parent.mkdir(mode=0o700, exist_ok=True)
-        write_atomic(
+        write(
             self.path(role),
             key.private_bytes(
                 serialization.Encoding.PEM,

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     PkiError,
     fingerprint,
     load_certificate,
     pem,
     serial_hex,
-    write_atomic,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import (
     ISSUING,
@@ -148,7 +148,7 @@ class Registry:
             connection = sqlite3.connect(temporary)
             connection.executescript(_SCHEMA)
             connection.close()
-            write_atomic(self.path, temporary.read_bytes(), 0o600)
+            write(self.path, temporary.read_bytes(), 0o600)
             temporary.unlink()
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     PkiError,
     days_left,
     fingerprint,
     pem,
     utc_now,
-    write_atomic,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Keys
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Book, Owner
@@ -134,7 +134,7 @@ class Upkeep:
         key = self.keys.make(ROOT)
         root = make_root(self.settings, key)
         self.book.record(root, {"profile": ROOT, "name": ROOT}, Owner(""))
-        write_atomic(self.keys.directory / ROOT / "certificat.pem", pem(root).encode(), 0o600)
+        write(self.keys.directory / ROOT / "certificat.pem", pem(root).encode(), 0o600)
         self.book.sign_crl(root, key, ROOT_CRL_DAYS)
 
     def _make_issuing(self) -> None:

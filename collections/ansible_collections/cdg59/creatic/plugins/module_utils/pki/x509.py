@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     COUNTRY,
     PROFILES,
@@ -24,7 +25,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     load_certificate,
     pem,
     utc_now,
-    write_atomic,
 )
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -246,7 +246,7 @@ def ensure_p12(path: Path, folder: Path, password: str, label: str, check: bool 
         raise PkiError(f"{folder / 'key.pem'} : type de clé inattendu")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     chain = (folder / "chain.pem").read_text(encoding="ascii")
-    write_atomic(path, make_p12(key, certificate, chain, password, label), 0o600)
+    write(path, make_p12(key, certificate, chain, password, label), 0o600)
     return True
 
 
