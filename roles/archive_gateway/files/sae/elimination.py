@@ -513,7 +513,7 @@ class Eliminator:
         except (Refused, SignatureError) as error:
             raise Refused(
                 f"{self.proof.certificate} ne peut pas attester l'élimination : {error}. Relancez le déploiement de la "
-                "passerelle, puis « sae-elimination reprendre »"
+                "porte des archives, puis « sae-elimination reprendre »"
             ) from error
         return signature
 
