@@ -62,6 +62,11 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
         lambda f: (f / "group_vars/ged.yml").write_text("a: &a [*a]\nb: 1\nb: 2\n"),
         "group_vars/ged.yml, ligne 3 : le champ « b » est écrit deux fois",
     ),
+    (
+        "what a role gives, as if it took it",
+        lambda f: (f / "group_vars/deliberations.yml").write_text("postgresql_configured: true\n"),
+        "group_vars/deliberations.yml, ligne 1 : la variable « postgresql_configured » n'est lue par rien",
+    ),
     ("no ged.yml", lambda f: (f / "ged.yml").unlink(), "ged.yml : le fichier est introuvable"),
     (
         "a server on a connector's address",

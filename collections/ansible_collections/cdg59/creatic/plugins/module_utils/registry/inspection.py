@@ -57,11 +57,12 @@ class Tree:
 
     @cached_property
     def options(self) -> dict[str, set[str]]:
-        """Variables of each role, from its argument specs."""
+        """Variables that each role takes, from its argument specs; not those that it gives (outputs)."""
         found: dict[str, set[str]] = {}
         for path in sorted((self.top / "roles").glob("*/meta/argument_specs.yml")):
             specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
-            found[path.parts[-3]] = {name for spec in specs.values() for name in spec.get("options", {})}
+            entries = [spec for entry, spec in specs.items() if entry != "outputs"]
+            found[path.parts[-3]] = {name for spec in entries for name in spec.get("options", {})}
         return found
 
     @cached_property
