@@ -123,6 +123,7 @@ def test_a_choice_that_went_bad_is_refused_with_its_fix(
         ("", "La variable CREATIC_INVENTORY est vide"),
         ("inventories/lab,inventories/production", "Ansible n'admet pas de virgule"),
         ("inventories/" + 300 * "x", "ne peut pas être lu"),
+        ("~personne/inventaire", "« ~personne/inventaire » n'existe pas"),
     ],
 )
 def test_a_variable_that_names_no_folder_is_refused(top: Path, given: str, said: str) -> None:

@@ -17,6 +17,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.nss import describe
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import ensure_own_state
 
 
 class ActionModule(ActionBase):
@@ -26,6 +27,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
+        ensure_own_state(self, task_vars)
         args = self._task.args
         if self._task.check_mode:
             return {"changed": False, "skipped": True, "msg": "rien n'est signé en mode vérification"}

@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import ensure_own_state
 
 MODULE = "cdg59.creatic.pkcs11_token"
 
@@ -23,6 +24,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
+        ensure_own_state(self, task_vars)
         args = dict(self._task.args)
         pin_file = Path(args.pop("pin_file"))
         if not pin_file.is_file():

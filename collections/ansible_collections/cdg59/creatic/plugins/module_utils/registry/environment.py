@@ -104,7 +104,7 @@ def choose(top: Path, folder: str) -> Environment:
     Raises:
         EnvironmentRefused: it is no inventory, or the choice cannot be written; the choice before is kept.
     """
-    given = Path(folder).expanduser()
+    given = Path(os.path.expanduser(folder))  # noqa: PTH111 - as Ansible: an account that is not there is left as it is
     if not os.path.lexists(top / given) and given.exists():
         given = given.absolute()
     found = _read(top, str(given), "fab environnement", "donnez le dossier d'un inventaire")
@@ -207,7 +207,7 @@ def closed(path: Path | str) -> str:
 
 
 def _read(top: Path, given: str, origin: str, fix: str) -> Environment:
-    folder = Path(os.path.normpath(top / Path(given).expanduser()))
+    folder = Path(os.path.normpath(top / os.path.expanduser(given)))  # noqa: PTH111 - same
     shown = str(folder.relative_to(top)) if folder.is_relative_to(top) else str(folder)
     ending = f"(choisi par {origin}). À faire : {fix}. {_known(top)}"
     try:
