@@ -162,7 +162,7 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "a service without its server",
         lambda f: change(f / "servers.yml", "    passerelle:\n", "    passerel:\n"),
-        "servers.yml : aucune machine du profil passerelle, que demande le service deliberations",
+        "l'inventaire n'a aucune machine passerelle. À faire : Ajouter une machine",
     ),
     (
         "waivers that are none",

@@ -20,21 +20,13 @@ from typing import Any
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, Source, closest, quote
 
-BENCH = "banc"
 _GROUP_KEYS = ("hosts", "children", "vars")
-_BUILT_IN = ("all", "ungrouped", BENCH)
+_BUILT_IN = ("all", "ungrouped", profiles.BENCH)
 # Read by programs of ours, not by Ansible's inventory.
 _OTHER_FILES = ("groupement.yml", "ged.yml", "derogations.yml")
-# Profiles that a service of a commune rests on.
-_SERVERS = {
-    "archivage": ("archive_gateway", "archive_node"),
-    "deliberations": ("deliberations", "parapheur", "passerelle"),
-    "ged": ("ged",),
-    "parapheur": ("parapheur", "passerelle"),
-}
 _NAME = re.compile(r"\bcreatic_[a-z0-9_]+")
 
 
@@ -47,13 +39,6 @@ class Tree:
     """
 
     top: Path
-
-    @cached_property
-    def profiles(self) -> tuple[str, ...]:
-        """Profiles that a machine may have: each is a file of playbooks/profiles."""
-        return tuple(
-            sorted(path.stem for path in (self.top / "playbooks/profiles").glob("*.yml") if path.stem != "securite")
-        )
 
     @cached_property
     def options(self) -> dict[str, set[str]]:
@@ -162,7 +147,7 @@ class Inspection:
             source.report(f"le groupe {quote(name)} se contient lui-même", "retirez-le de ses enfants", line=line)
             return
         self.groups.add(name)
-        bench = bench or name == BENCH
+        bench = bench or name == profiles.BENCH
         for part, inner in _fields(node):
             place = part.start_mark.line + 1
             if part.value not in _GROUP_KEYS:
@@ -206,7 +191,7 @@ class Inspection:
             self._address(machine, taken)
 
     def _profile(self, machine: Machine) -> None:
-        found = [group for group in dict.fromkeys(machine.groups) if group in self.tree.profiles]
+        found = [group for group in dict.fromkeys(machine.groups) if group in profiles.load()]
         if len(found) > 1:
             machine.source.report(
                 f"la machine {quote(machine.name)} a {len(found)} profils : {', '.join(found)}",
@@ -215,11 +200,11 @@ class Inspection:
             )
         elif not found and not machine.bench:
             group = machine.groups[0]
-            nearest = closest(group, self.tree.profiles)
+            nearest = closest(group, profiles.load())
             fix = f"remplacez le groupe par « {nearest} »" if nearest else "mettez-la dans le groupe de son profil"
             machine.source.report(
                 f"la machine {quote(machine.name)} n'a pas de profil : le groupe {quote(group)} n'en est pas un",
-                f"{fix} (profils : {', '.join(self.tree.profiles)})",
+                f"{fix} (profils : {', '.join(profiles.load())})",
                 line=machine.line,
             )
 
@@ -257,7 +242,7 @@ class Inspection:
             self._report("group_vars/all.yml", "le fichier est introuvable", fix)
         hosts = {host.name for one in self.communes for host in one.hosts()} | set(self.machines)
         for folder, known, what in (
-            ("group_vars", self.groups | set(self.tree.profiles) | {"localhost"}, "aucun groupe"),
+            ("group_vars", self.groups | set(profiles.load()) | {"localhost"}, "aucun groupe"),
             ("host_vars", hosts | {"localhost"}, "aucune machine"),
         ):
             for path in sorted((self.directory / folder).rglob("*.y*ml")):
@@ -312,17 +297,19 @@ class Inspection:
     # -- what communes ask for ---------------------------------------------------------------------
 
     def _services(self) -> None:
-        present = {group for machine in self.machines.values() for group in machine.groups}
-        for service, profiles in _SERVERS.items():
-            users = [one for one in self.communes if service in one.data["services"]]
-            for profile in profiles if users else ():
-                if profile not in present:
-                    asked = ", ".join(one.slug for one in users[:3]) + (" …" if len(users) > 3 else "")
-                    self._report(
-                        "servers.yml",
-                        f"aucune machine du profil {profile}, que demande le service {service} ({asked})",
-                        f"ajoutez le groupe {profile}: et sa machine, ou retirez {service} des services",
-                    )
+        groups: dict[str, list[str]] = {}
+        for machine in self.machines.values():
+            for group in machine.groups:
+                groups.setdefault(group, []).append(machine.name)
+        for host in (host for one in self.communes for host in one.hosts()):
+            for group in host.groups:
+                groups.setdefault(group, []).append(host.name)
+        for commune in self.communes:
+            lacks = profiles.lacking(commune.data["services"], groups)
+            if lacks:
+                file = f"communes/{commune.slug}.yml"
+                told, fix = profiles.lacking_text(lacks, file)
+                self._report(file, told, fix.rstrip("."))
         # Of communes that are refused, what can be read by eye.
         texts = () if self.communes else (self.directory / "communes").glob("*.yml")
         if any("ged" in one.data["services"] for one in self.communes) or any(

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, quote
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import (
-    BENCH,
     Inspection,
     Tree,
     providers_files,
@@ -147,7 +147,7 @@ class Needs:
         lacks: dict[Lack, list[str]] = {}
         asked: dict[tuple[Any, ...], tuple[str, str]] = {}
         for host in self._inventory.get_hosts():
-            if BENCH in {group.name for group in host.get_groups()}:
+            if profiles.BENCH in {group.name for group in host.get_groups()}:
                 continue
             like = self._like(host)
             if like not in asked:
@@ -173,8 +173,8 @@ class Needs:
         named = tuple(name for name in (host.name, *(group.name for group in groups)) if name in self._spoken_of)
         if commune is None:
             return (host.name,)
-        profiles = tuple(group.name for group in groups if group.name in self.tree.profiles)
-        return (profiles, _shape(host.vars), _shape(commune), named)
+        own = tuple(group.name for group in groups if group.name in profiles.load())
+        return (own, _shape(host.vars), _shape(commune), named)
 
     @cached_property
     def _spoken_of(self) -> set[str]:
@@ -242,7 +242,7 @@ class Needs:
 
     def _ask(self, host: Any, variables: Mapping[str, Any], lacks: dict[Lack, list[str]]) -> None:
         groups = {group.name for group in host.get_groups()}
-        for profile in sorted(groups & set(self.tree.profiles)):
+        for profile in sorted(groups & set(profiles.load())):
             for lack in self._lacking(profile, variables):
                 lacks.setdefault(lack, []).append(host.name)
 
@@ -319,9 +319,9 @@ class Needs:
                 found |= yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         return {name: _trusted(value) for name, value in found.items()}
 
-    def _told(self, name: str, text: str, profiles: Sequence[str], hosts: Sequence[str]) -> Problem:
+    def _told(self, name: str, text: str, wanting: Sequence[str], hosts: Sequence[str]) -> Problem:
         listed = _listed(dict.fromkeys(hosts))
-        where = self._where(name, profiles)
+        where = self._where(name, wanting)
         if text:
             fix = "corrigez la valeur là où l'inventaire la donne (docs/variables.md dit ce qui est attendu)"
             if text.startswith(_ABSENT):
@@ -329,22 +329,22 @@ class Needs:
             elif ". À faire : " in text:  # a filter of ours says it all
                 text, _, fix = text.partition(". À faire : ")
             return Problem(where, None, name, f"{text} ({listed})", fix)
-        several = len(set(profiles)) > 1
-        wanted = f"que {'veulent les profils' if several else 'veut le profil'} {', '.join(dict.fromkeys(profiles))}"
+        several = len(set(wanting)) > 1
+        wanted = f"que {'veulent les profils' if several else 'veut le profil'} {', '.join(dict.fromkeys(wanting))}"
         fix = f"écrivez {name}: et sa valeur"
         if name in (self.tree.top / EXAMPLE).read_text(encoding="utf-8"):
             fix += f", comme dans {EXAMPLE}"
         return Problem(where, None, name, f"cette variable, {wanted}, manque ({listed})", fix)
 
-    def _where(self, name: str, profiles: Sequence[str]) -> str:
+    def _where(self, name: str, wanting: Sequence[str]) -> str:
         """Tell where the variable is given, or where to give it."""
         if name in _BY_MACHINE:
             return "servers.yml"
         for file in sorted((self.directory / "group_vars").glob("*.y*ml")):
             if re.search(rf"^{re.escape(name)}:", file.read_text(encoding="utf-8"), re.MULTILINE):
                 return f"group_vars/{file.name}"
-        shared = name.startswith("creatic_") or len(set(profiles)) > 1
-        return f"group_vars/{'all' if shared else profiles[0]}.yml"
+        shared = name.startswith("creatic_") or len(set(wanting)) > 1
+        return f"group_vars/{'all' if shared else wanting[0]}.yml"
 
 
 def _listed(names: Iterable[str]) -> str:
