@@ -528,7 +528,7 @@ def test_an_elimination_from_end_to_end(
     office: tuple[Site, Room, Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, room, run = office
-    monkeypatch.setattr("sae.elimination.clocks", lambda _store: lambda: {"sae1": datetime.now(UTC)})
+    monkeypatch.setattr("sae.elimination.reference", lambda _store: lambda: {"sae1": datetime.now(UTC)})
     for name, until in (("aip-1", int(time.time()) - 100), ("aip-2", int(time.time()) + 10**6)):
         site.keep(name, until=until)
     assert run("echues", "--compte", "gondecourt") == 0

@@ -72,7 +72,7 @@ def test_one_choice_is_followed_by_all(top: Path) -> None:
     chosen = run(top, "fab", "environnement", "inventories/example")
     assert chosen.returncode == 0, chosen.stderr
     assert chosen.stderr == "Environnement : example (inventories/example)\n"
-    assert "Choisi par    : fab environnement\nCommunes      : 2 (bouvines, loos)" in chosen.stdout
+    assert "Choisi par    : fab environnement\nCommunes      : 6 (bergues, bourbourg, " in chosen.stdout
     assert "Banc d'essai  : non" in chosen.stdout
 
     listed = run(top, "ansible-inventory", "--list")
