@@ -41,6 +41,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill 
 from ansible_collections.cdg59.creatic.plugins.module_utils.commands import FrenchParser
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import servers as evidence_servers
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Verification
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
@@ -305,6 +306,28 @@ def _verify(dossier: str, racine: str, everything: Callable[[Path], dict[str, Ve
     if not all(result.intact for result in results.values()):
         raise Exit("Des preuves ont été modifiées ou ne sont pas scellées.", code=1)
     print("".join(f"  signé par {result.signer}\n" for result in one.values()), end="")
+
+
+@task(
+    help={"machines": "machines ou profils, séparés par des virgules ; sans elles, tous les serveurs"},
+)
+def servers(context: Context, machines: str = "") -> None:
+    """Déploie ou met à jour les serveurs, dans l'ordre de leurs profils, jusqu'à la preuve qu'ils servent."""
+    _checked([])
+    wanted = [name.strip() for name in machines.split(",") if name.strip()]
+    known = needs.servers(_inventory(), TOP)
+    unknown = [name for name in wanted if name not in known and name not in known.values()]
+    if unknown:
+        there = ", ".join(sorted({*known, *known.values()}))
+        raise Exit(f"Serveur ou profil inconnu : {', '.join(unknown)}. Connus : {there}", code=2)
+    # The control node too: some profiles keep files and keys there.
+    limit = ",".join([*(wanted or sorted(known)), "localhost"])
+    run_id = evidence_store.new_run_id()
+    output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
+    done = _playbook(context, "journeys/servers.yml", "--limit", limit, env=output)
+    record = evidence_store.facts_of(_home() / evidence_servers.FOLDER / run_id)
+    if not done or not record or not all(machine["pret"] for machine in record["machines"]):
+        raise Exit("Tous les serveurs ne sont pas prêts : corrigez puis relancez, le déploiement reprend.", code=1)
 
 
 @task(name="verify", help=_WHAT)
@@ -726,6 +749,7 @@ def backup_status(context: Context) -> None:
 
 
 namespace = Collection(rollout, environnement)
+namespace.add_task(servers, name="serveurs")
 namespace.add_collection(
     Collection("backup", backup_drill_, backup_recover, backup_rollback, backup_save, backup_status)
 )

@@ -92,3 +92,18 @@ def test_a_host_lost_in_the_middle_is_reported_the_others_finish_and_a_second_ru
     tasks = {host["nom"]: host["taches"] for host in report["hotes"]}
     assert tasks["gondecourt-connecteur"]["changees"] == 0, output  # it was rolled out to the end the first time
     assert all(0 < one["executees"] < 60 for one in tasks.values())
+
+
+def test_a_server_is_deployed_until_the_proof_that_it_serves(ready: str) -> None:
+    status, output = followed("fab", "serveurs", "ged")
+    assert status == 0, output
+    assert "Serveurs prêts : 1 sur 1." in output
+    folder = sorted((HOME / "serveurs").glob("2*"))[-1]
+    [machine] = json.loads((folder / "serveurs.json").read_text())["machines"]
+    assert (machine["nom"], machine["profil"], machine["pret"]) == ("documents", "ged", True)
+    assert {proof["cle"]: proof["verdict"] for proof in machine["preuves"]} == {
+        "services": "ok",
+        "site-ged.creatic.test": "ok",
+    }
+    assert "documents" in (folder / "rapport.html").read_text()
+    assert command("fab", "evidence.verify", "--dossier", str(folder)).returncode == 0

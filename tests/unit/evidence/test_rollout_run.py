@@ -86,6 +86,9 @@ class Project:
         for place in ("journeys", "profiles"):
             (self.folder / "playbooks" / place).mkdir(parents=True)
         (self.folder / "playbooks" / "journeys" / name).write_text(text, encoding="utf-8")
+        shared = self.folder / "playbooks" / "journeys" / "tasks"
+        if not shared.is_symlink():
+            shared.symlink_to(REPO / "playbooks" / "journeys" / "tasks")
         for profile in ("commune_pc", "tdt_connector"):
             (self.folder / "playbooks" / "profiles" / f"{profile}.yml").write_text(PROFILE.format(), encoding="utf-8")
 

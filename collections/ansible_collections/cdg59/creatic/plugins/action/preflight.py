@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Control-node half of preflight: the commune's lock, its services, then the host's checks and its clock."""
+"""Control-node half of preflight: the commune's lock, or the server's, services, then the host's checks and clock."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         variables = task_vars or {}
         commune = variables.get("creatic_commune")
-        if not isinstance(commune, dict) or not commune.get("slug"):
+        server = variables.get("creatic_profil") in profiles.marked("serveur")
+        if not server and (not isinstance(commune, dict) or not commune.get("slug")):
             raise AnsibleActionFail(
                 f"{variables['inventory_hostname']} : cet hôte n'appartient à aucune commune ; "
                 "le décrire dans communes/<commune>.yml"
@@ -56,11 +57,12 @@ class ActionModule(ActionBase):
         if not self._task.args.get("home"):
             raise AnsibleActionFail("preflight : le paramètre home est obligatoire")
         if not self._task.check_mode:
-            refusal = self._lock(commune)
+            what = "" if commune else f"un déploiement de {variables['inventory_hostname']}"
+            refusal = self._lock(commune["slug"] if commune else f"serveur-{variables['inventory_hostname']}", what)
             if refusal:
                 return refusal
 
-        checks = _check_services(commune, variables["groups"])
+        checks = _check_services(commune, variables["groups"]) if commune else []
         if (variables.get("creatic_poste") or {}).get("systeme") == "windows":
             detail = "les contrôles ne sont pas automatisés sur Windows"
             checks.append(check("systeme", "Système", "attention", detail, "Vérifier le poste à la main."))
@@ -75,10 +77,10 @@ class ActionModule(ActionBase):
         checks += [*result["creatic_preflight"], check_clock(before, float(result.pop("now")), after)]
         return _judged(result, checks)
 
-    def _lock(self, commune: dict[str, Any]) -> dict[str, Any]:
+    def _lock(self, name: str, what: str) -> dict[str, Any]:
         locks = Path(self._task.args["home"]).expanduser() / "verrous"
         try:
-            lock_commune(locks, commune["slug"], playbook_pid(), operator())
+            lock_commune(locks, name, playbook_pid(), operator(), what)
         except LockRefused as error:
             return {
                 "failed": True,

@@ -20,6 +20,7 @@ from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import servers as evidence_servers
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     Commune,
     HostRun,
@@ -36,7 +37,7 @@ type: aggregate
 short_description: Follows a rollout and leaves its signed evidence
 version_added: "0.1.0"
 description:
-  - Enabled for every playbook, it acts only for C(journeys/rollout.yml).
+  - Enabled for every playbook, it acts only for C(journeys/rollout.yml) and C(journeys/servers.yml).
   - As the standard output callback (C(ANSIBLE_STDOUT_CALLBACK=cdg59.creatic.rollout), as C(fab rollout) does) it is
     the only output, compact and in French. Beside another one it adds the phases and the final table.
   - The variable C(creatic_phase) of a play says which phase it is.
@@ -61,6 +62,8 @@ class CallbackModule(CallbackBase):
         self.communes: list[Commune] = []
         self.staging: Path | None = None
         self.source = ""
+        self.servers = False
+        self.profiles: dict[str, str] = {}
         self.check = False
         self.alone = C.DEFAULT_STDOUT_CALLBACK == self.CALLBACK_NAME
         self._pid = os.getpid()
@@ -97,9 +100,10 @@ class CallbackModule(CallbackBase):
     # -- Events ---------------------------------------------------------------------------------------
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Act only for the rollout."""
+        """Act only for the deployments of communes and of servers."""
         path = Path(str(playbook._file_name))
-        self.disabled = (path.parent.name, path.name) != ("journeys", "rollout.yml")
+        self.servers = path.name == "servers.yml"
+        self.disabled = path.parent.name != "journeys" or path.name not in ("rollout.yml", "servers.yml")
         if not self.disabled:
             self.source = follow.code_version(path.resolve().parent)
 
@@ -121,7 +125,11 @@ class CallbackModule(CallbackBase):
         home = Templar(loader=manager._loader, variables=available).template(available["creatic_home"])
         limits = follow.restriction(context.CLIARGS)
         check = bool(context.CLIARGS.get("check"))
-        self.begin(Path(home).expanduser(), follow.read_communes(manager._inventory), hosts, limits, check)
+        if self.servers:
+            found = {host: manager._inventory.get_host(host).get_vars() for host in hosts}
+            self.profiles = {name: str(held.get("creatic_profil", "")) for name, held in found.items()}
+        communes = [] if self.servers else follow.read_communes(manager._inventory)
+        self.begin(Path(home).expanduser(), communes, hosts, limits, check)
 
     def begin(self, home: Path, communes: list[Commune], hosts: list[str], limits: str, check: bool) -> None:
         """Open the run.
@@ -138,7 +146,8 @@ class CallbackModule(CallbackBase):
         run_id = "simulation"
         if not self.check:
             wanted = os.environ.get("CREATIC_ROLLOUT_ID", "")
-            run_id, self.staging = store.open_run(self.home / "evidence", operator, wanted)
+            base = self.home / (evidence_servers.FOLDER if self.servers else "evidence")
+            run_id, self.staging = store.open_run(base, operator, wanted)
             os.environ[follow.RUN_FOLDER] = str(self.staging)
             atexit.register(self._interrupted)
         run = Run(run_id, self._started, operator, self.source, limits, environment=environment.of_state(self.home))
@@ -146,7 +155,10 @@ class CallbackModule(CallbackBase):
         self.follower = follow.Follower(run)
         aimed = sum(any(info.name in run.hosts for info in commune.hosts) for commune in communes)
         what = "Simulation" if check else f"Passage {run_id}"
-        self._say(f"{what} : {count(len(hosts), 'hôte')}, {count(aimed, 'commune')}")
+        aim = (
+            count(len(hosts), "serveur") if self.servers else f"{count(len(hosts), 'hôte')}, {count(aimed, 'commune')}"
+        )
+        self._say(f"{what} : {aim}")
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         """Show where the run is."""
@@ -204,7 +216,27 @@ class CallbackModule(CallbackBase):
         if self.check:
             self._say("\nSimulation : rien n'a été changé, aucune preuve n'est écrite.")
             return
-        self._conclude(self.follower.run)
+        if self.servers:
+            self._conclude_servers(self.follower.run)
+        else:
+            self._conclude(self.follower.run)
+
+    def _conclude_servers(self, run: Run) -> None:
+        assert self.staging is not None  # noqa: S101 - set with `run`, except in check mode
+        keys = store.seal_keys(self.home)
+        record, folder, unsealed = evidence_servers.close(self.home, self.staging, run, self.profiles, keys)
+        atexit.unregister(self._interrupted)
+        store.unlock_communes(self.home / "verrous", self._pid)
+        self._say()
+        for line in evidence_servers.lines(record):
+            self._say(line)
+        self._say(f"Durée : {duration(time.monotonic() - self._clock)}.")
+        if folder is None:
+            self._say("Aucune preuve écrite : ce passage n'a rien pu constater.", C.COLOR_ERROR)
+            return
+        if unsealed:
+            self._say(f"Preuves NON SIGNÉES : {unsealed}", C.COLOR_ERROR)
+        self._say(f"Preuves : {folder / 'rapport.html'}")
 
     def _conclude(self, run: Run) -> None:
         assert self.staging is not None  # noqa: S101 - set with `run`, except in check mode

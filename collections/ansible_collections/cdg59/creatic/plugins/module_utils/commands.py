@@ -12,7 +12,7 @@ from invoke.exceptions import ParseError
 from invoke.parser import Parser, ParseResult
 
 # Commands whose one value may be left out, which invoke admits of options alone.
-OPTIONAL = {"environnement": "--dossier"}
+OPTIONAL = {"environnement": "--dossier", "serveurs": "--machines"}
 _HELP = "« fab --list » montre les commandes"
 
 

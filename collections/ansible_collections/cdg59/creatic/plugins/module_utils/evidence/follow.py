@@ -148,9 +148,11 @@ class Follower:
         self._in_deployment: set[str] = set()
 
     def begin(self, phase: str) -> str:
-        """Begin a phase; gives its title, empty when it is not shown."""
-        self.phase = phase
+        """Begin a play of a phase; gives the phase's title, empty when it is not shown, or is already."""
+        known, self.phase = self.phase == phase, phase
         self._clock = time.monotonic()
+        if known:
+            return ""
         return PHASES.get(phase, "") if not all(host.incident for host in self.run.hosts.values()) else ""
 
     def _event(self, name: str) -> HostRun | None:
@@ -214,7 +216,8 @@ class Follower:
         lines = []
         for name in sorted(self._active & self.run.hosts.keys()):
             host = self.run.hosts[name]
-            spent = host.seconds[self.phase] = max(0.0, self._last_event.get(name, self._clock) - self._clock)
+            spent = max(0.0, self._last_event.get(name, self._clock) - self._clock)
+            host.seconds[self.phase] = host.seconds.get(self.phase, 0.0) + spent
             if host.incident and host.incident["phase"] == self.phase:
                 continue
             if self.phase == "deploiement":

@@ -4,7 +4,7 @@
 
 Layout, in the control node's state (docs/preuves.md)::
 
-    evidence/ audits/ correctifs/ exercices/ acces/
+    evidence/ audits/ correctifs/ exercices/ acces/ serveurs/
         2026-11-25T010504Z/                      one sealed folder for each run
             passage.json                         its facts; each kind has its own name for them, see FACTS
             …                                    its page and its pieces
@@ -52,9 +52,16 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import
 
 # The file of the facts of a run, which says its kind.
 ROLLOUT, AUDIT, PATCH = "passage.json", "resultats.json", "correctifs.json"
-DRILL, ACCESS = "exercice.json", "acces.json"
+DRILL, ACCESS, SERVERS = "exercice.json", "acces.json", "serveurs.json"
 # The same, by folder of the control node's state.
-FACTS = {"evidence": ROLLOUT, "audits": AUDIT, "correctifs": PATCH, "exercices": DRILL, "acces": ACCESS}
+FACTS = {
+    "evidence": ROLLOUT,
+    "audits": AUDIT,
+    "correctifs": PATCH,
+    "exercices": DRILL,
+    "acces": ACCESS,
+    "serveurs": SERVERS,
+}
 _RUN_ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}Z(-\d+)?")
 _STAGING = ".en-cours-"
 _OWNER = "proprietaire.json"

@@ -75,6 +75,17 @@ def check(directory: Path, top: Path, slugs: Collection[str] | None = None) -> l
     return problems + (providers_files(concerned, secrets) if secrets else [])
 
 
+def servers(directory: Path, top: Path) -> dict[str, str]:
+    """Give the profile of each server of an inventory. Arguments: see `check`."""
+    inspection = Inspection(directory, Tree(top))
+    inspection.run()
+    own = profiles.marked("serveur")
+    found = {
+        name: next((group for group in one.groups if group in own), "") for name, one in inspection.machines.items()
+    }
+    return {name: profile for name, profile in found.items() if profile}
+
+
 def ask(directory: Path, top: Path, doors: bool = True) -> tuple[list[Problem], Path | None]:
     """Ask an inventory, in a process of its own, what its profiles lack.
 

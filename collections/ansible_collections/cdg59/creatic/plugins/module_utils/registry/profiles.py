@@ -15,7 +15,7 @@ import yaml
 FILE = Path(__file__).with_name("profiles.yml")
 BENCH = "banc"
 """Group of all test benches."""
-TRAITS = ("a_part", "commune", "sauvegarde", "archive", "audit", "tdt", "disques", "banc")
+TRAITS = ("a_part", "commune", "serveur", "sauvegarde", "archive", "audit", "tdt", "disques", "banc")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Profile:
     disques: bool = False
     variables: Mapping[str, Any] = field(default_factory=dict)
     banc: bool = False
+
+    @property
+    def serveur(self) -> bool:
+        """Whether its machines are the groupement's: neither a commune's nor a test bench's."""
+        return not self.commune and not self.banc
 
     def serves(self, services: Iterable[str]) -> bool:
         """Whether its machines serve a commune that takes these services."""

@@ -1,0 +1,107 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""The sealed record of a deployment of the servers: what was done to each, what it proves, what is missing.
+
+Layout, on the control node::
+
+    serveurs/2026-11-25T010504Z/         one sealed folder per run, see evidence/store
+        serveurs.json rapport.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun, Run, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
+
+FOLDER = "serveurs"
+_AGAIN = "Corriger la cause, puis relancer : il reprend."
+
+
+def assess(name: str, profile: str, run: HostRun) -> dict[str, Any]:
+    """Say what became of a server.
+
+    Args:
+        name: in the inventory.
+        profile: its profile.
+        run: what happened to it.
+    """
+    incident = run.incident or {}
+    refused = [proof for proof in run.proofs if proof["verdict"] == "echec"]
+    reason, remedy = incident.get("raison", ""), incident.get("remede", "")
+    if not reason and run.refused:
+        reason, remedy = f"réponse refusée : {run.refused[0]}", "Cette machine répond mal, ou ment : la vérifier."
+    elif not reason and refused:
+        reason, remedy = f"{refused[0]['libelle']} : {refused[0]['detail']}", refused[0].get("remede", "")
+    elif not reason and not run.rolled_out:
+        reason, remedy = "le déploiement s'est arrêté avant cette machine", _AGAIN
+    return {
+        "nom": name,
+        "profil": profile,
+        "pret": run.rolled_out and not reason,
+        "deploye": run.rolled_out,
+        "etat": incident.get("nature", "deploye" if run.rolled_out else "non_atteint"),
+        "taches": run.executed,
+        "changements": run.changed,
+        "secondes": {phase: round(spent, 1) for phase, spent in run.seconds.items()},
+        "controles": run.checks,
+        "preuves": run.proofs,
+        "tache": incident.get("tache", ""),
+        "raison": reason,
+        "remede": remedy or (_AGAIN if reason else ""),
+    }
+
+
+def close(
+    home: Path, staging: Path, run: Run, profiles: Mapping[str, str], keys: SealKeys | None
+) -> tuple[dict[str, Any], Path | None, str]:
+    """Write, seal and publish the record of a run.
+
+    Args:
+        home: state of the control node.
+        staging: the run's folder, from `store.open_run`.
+        run: what happened.
+        profiles: profile of each targeted server.
+        keys: None when there is no authority yet.
+
+    Returns:
+        The record, its folder (None when another run kept this one from beginning), and why it is not signed.
+    """
+    machines = [assess(name, profiles.get(name, ""), host) for name, host in sorted(run.hosts.items())]
+    record = {
+        "version": 1,
+        "passage": run.run_id,
+        "debut": run.started.isoformat(timespec="seconds"),
+        "fin": now().isoformat(timespec="microseconds"),
+        "operateur": run.operator,
+        "environnement": run.environment,
+        "code": run.source,
+        "restriction": run.restriction,
+        "machines": machines,
+    }
+    if all(machine["etat"] in ("refus", "non_atteint") for machine in machines):
+        store.discard_run(staging)
+        return record, None, ""
+    with store.closing(home / FOLDER) as finished:
+        folder, unsealed = store.publish(staging, finished, store.SERVERS, record, {"rapport.html": page}, keys)
+    return record, folder, unsealed
+
+
+def page(record: Mapping[str, Any]) -> str:
+    """The record, for a reader."""
+    return evidence_page.ENVIRONMENT.get_template("serveurs.html.j2").render(record=record)
+
+
+def lines(record: Mapping[str, Any]) -> list[str]:
+    """What is said of a run at its end: what is missing first."""
+    missing = [machine for machine in record["machines"] if not machine["pret"]]
+    told = []
+    for machine in missing:
+        told += [f"   ✗ {machine['nom']} ({machine['profil']}) : {machine['raison']}", f"     → {machine['remede']}"]
+    ready = len(record["machines"]) - len(missing)
+    return [*told, f"Serveurs prêts : {ready} sur {len(record['machines'])}."]

@@ -1,0 +1,128 @@
+"""The deployment of the servers: what its record keeps of each, and what shows that a server serves."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.callback.rollout import CallbackModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import servers, store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import served
+from flask import Flask
+
+from testbed.connector import Authority
+from testbed.servers import TlsServer
+
+from .test_callback import STORE, Rollout
+
+NOW = dt.datetime.now(dt.UTC)
+GOOD = {"cle": "services", "libelle": "Services", "verdict": "ok", "detail": "aucun n'est en échec", "mesures": {}}
+BAD = GOOD | {"verdict": "echec", "detail": "en échec : nginx.service", "remede": "systemctl status nginx"}
+
+
+class Servers(Rollout):
+    """Drives the callback as playbooks/journeys/servers.yml does."""
+
+    def __init__(self, home: Path, profiles: dict[str, str]) -> None:
+        self.home, self.names = home, list(profiles)
+        self.lines: list[str] = []
+        self.callback = CallbackModule()
+        self.callback.alone = self.callback.servers = True
+        self.callback.profiles = profiles
+        self.callback._display = SimpleNamespace(display=lambda text, color=None: self.lines.append(text))
+        self.callback.begin(home, [], self.names, "", False)
+
+    def end(self, failures: tuple[str, ...] = (), dark: tuple[str, ...] = ()) -> dict[str, Any] | None:
+        """The end of the run; gives its record."""
+        super().end(failures, dark)
+        found = sorted(self.home.glob(f"serveurs/2*/{store.SERVERS}"))
+        return json.loads(found[-1].read_text(encoding="utf-8")) if found else None
+
+
+@pytest.fixture(autouse=True)
+def sealed(monkeypatch: pytest.MonkeyPatch, keys: SealKeys) -> None:
+    monkeypatch.setattr(f"{STORE}.seal_keys", lambda _home: keys)
+    monkeypatch.setenv(RUN_FOLDER, "")
+    monkeypatch.delenv("CREATIC_ROLLOUT_ID", raising=False)
+
+
+def test_each_server_has_its_line_and_the_record_is_sealed_and_chained(tmp_path: Path, keys: SealKeys) -> None:
+    for turn in (1, 2):
+        run = Servers(tmp_path, {"documents": "ged", "relais": "passerelle", "sae1": "archive_node"})
+        run.play("controles")
+        run.play("deploiement")
+        run.ok("documents", changed=True)
+        run.ok("relais")
+        run.lost("sae1")
+        run.play("deploiement")  # the plays of site.yml follow each other in one phase
+        run.ok("relais")
+        run.play("preuves")
+        run.ok("documents", creatic_proof={"preuves": [GOOD]})
+        run.failed("relais", "Services : en échec", creatic_proof={"preuves": [BAD]})
+        record = run.end(("relais",), ("sae1",))
+        assert record is not None
+        by_name = {machine["nom"]: machine for machine in record["machines"]}
+        assert [by_name[name]["pret"] for name in ("documents", "relais", "sae1")] == [True, False, False]
+        assert (by_name["documents"]["taches"], by_name["documents"]["changements"]) == (1, 1)
+        assert by_name["relais"]["deploye"] and by_name["relais"]["taches"] == 2
+        assert by_name["sae1"]["etat"] == "injoignable"
+        assert "Serveurs prêts : 1 sur 3." in run.output and "   ✗ relais (passerelle) : " in run.output
+        assert (record["precedent"] is not None) == (turn == 2)
+    results = store.verify_all(tmp_path / servers.FOLDER, keys.root)
+    assert len(results) == 2 and all(one.intact for one in results.values())
+    page = next(tmp_path.glob("serveurs/2*/rapport.html")).read_text(encoding="utf-8")
+    assert "1 sur 3 prêts" in page and "relais" in page
+
+
+def test_a_run_that_another_one_kept_from_beginning_leaves_no_record(tmp_path: Path) -> None:
+    run = Servers(tmp_path, {"documents": "ged"})
+    run.play("controles")
+    run.failed("documents", "un déploiement de documents est déjà en cours, lancé par lea", creatic_lock_refused=True)
+    assert run.end(("documents",)) is None
+    assert not list(tmp_path.glob("serveurs/2*"))
+    assert "lancé par lea" in run.output
+
+
+@pytest.mark.parametrize(
+    ("run", "reason"),
+    [
+        (HostRun(), "le déploiement s'est arrêté avant cette machine"),
+        (HostRun(rolled_out=True, proofs=[BAD]), "Services : en échec : nginx.service"),
+        (HostRun(rolled_out=True, proofs=[GOOD], refused=["date de l'an 1"]), "réponse refusée : date de l'an 1"),
+    ],
+)
+def test_what_is_missing_is_told_with_its_fix(run: HostRun, reason: str) -> None:
+    told = servers.assess("documents", "ged", run)
+    assert not told["pret"] and told["raison"] == reason and told["remede"]
+
+
+def test_failed_units_are_named() -> None:
+    assert served.units(lambda: "\n")["verdict"] == "ok"
+    told = served.units(lambda: "nginx.service loaded failed failed A web server\nx.timer loaded failed failed X\n")
+    assert (told["verdict"], told["detail"]) == ("echec", "en échec : nginx.service, x.timer")
+
+
+def test_a_site_is_opened_by_its_name_and_nobody_else_s(tmp_path: Path) -> None:
+    """With the authority that its clients trust, and no other."""
+    ours, theirs = Authority(tmp_path / "nous", "Essai"), Authority(tmp_path / "eux", "Autre")
+    server = TlsServer(Flask("site"), ours.issue("site", "server"))
+    asked: dict[str, Any] = {"now": NOW, "port": server._port}
+    told = served.site("localhost", ours.bundle, **asked)
+    assert (told["verdict"], "encore 36" in told["detail"]) == ("ok", True), told
+    assert (
+        served.site("localhost", ours.bundle, NOW + dt.timedelta(days=340), port=server._port)["verdict"] == "attention"
+    )
+    for name, root in (("ged.creatic.test", ours.bundle), ("localhost", theirs.bundle)):
+        told = served.site(name, root, **asked)
+        assert told["verdict"] == "echec" and "son certificat est refusé" in told["detail"]
+    absent = served.site("localhost", tmp_path / "absente.pem", **asked)
+    assert absent["verdict"] == "echec" and absent["remede"]
+    server.stop()
+    assert "il ne répond pas" in served.site("localhost", ours.bundle, **asked)["detail"]
