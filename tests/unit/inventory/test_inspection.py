@@ -205,6 +205,25 @@ def test_a_provider_s_file_that_is_not_there_is_told_with_its_field(folder: Path
     assert inspection.providers_files(communes, tmp_path) == []
 
 
+def test_files_variables_and_providers_files_are_told_together(folder: Path) -> None:
+    change(folder / "servers.yml", "    ged:\n", "    gde:\n")
+    change(folder / "group_vars/all.yml", "creatic_tdt_url: https://tdt.creatic.test\n", "")
+    change(
+        folder / "group_vars/all.yml",
+        'creatic_secrets_dir: "{{ creatic_home }}/secrets"',
+        f"creatic_secrets_dir: {folder}",
+    )
+    told = [str(problem) for problem in needs.check(folder, TOP)]
+    for said in ("remplacez le groupe par « ged »", "creatic_tdt_url", ".p12 » n'est pas dans"):
+        assert any(said in line for line in told), told
+
+
+def test_what_ansible_cannot_read_is_told_once(folder: Path) -> None:
+    (folder / "group_vars/all.yml").write_text("creatic_env: [\n")
+    told = [str(problem) for problem in needs.check(folder, TOP)]
+    assert told and all("Ansible ne peut pas" not in line for line in told)
+
+
 # What Ansible's variables alone can say. One process for all: it takes two seconds to start.
 
 

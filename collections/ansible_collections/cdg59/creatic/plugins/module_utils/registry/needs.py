@@ -65,12 +65,11 @@ def check(directory: Path, top: Path, slugs: Collection[str] | None = None) -> l
         slugs: communes whose providers' files are asked for, before a rollout of theirs; by default all, and the SSH
             keys of every machine too: those of machines to come must not keep the others.
     """
-    tree = Tree(top)
-    inspection = Inspection(directory, tree)
+    inspection = Inspection(directory, Tree(top))
     problems = inspection.run()
-    if problems:
-        return problems
-    problems, secrets = ask(directory, top, doors=slugs is None)
+    lacks, secrets = ask(directory, top, doors=slugs is None)
+    if secrets or not problems:  # else Ansible cannot read what is told already
+        problems += lacks
     concerned = [one for one in inspection.communes if slugs is None or one.slug in slugs]
     return problems + (providers_files(concerned, secrets) if secrets else [])
 
