@@ -7,6 +7,7 @@ error output; ``CREATIC_HOME`` is where the control node's state is.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import functools
 import os
@@ -14,7 +15,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from json import dumps as to_json
 from json import loads as from_json
 from pathlib import Path
@@ -39,7 +40,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store a
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
 from ansible_collections.cdg59.creatic.plugins.module_utils.commands import FrenchParser
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, history
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import servers as evidence_servers
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
@@ -66,12 +67,15 @@ def _environment() -> environment.Environment:
     return found
 
 
-def task(*, lab: bool = False, anywhere: bool = False, **options: Any) -> Callable[[Callable[..., None]], Any]:
+def task(
+    *, lab: bool = False, anywhere: bool = False, reads: bool = False, **options: Any
+) -> Callable[[Callable[..., None]], Any]:
     """A command, as invoke's decorator makes it of a function.
 
     Args:
         lab: refused outside the lab.
         anywhere: asks for the environment itself, if it needs it.
+        reads: changes nothing, and so is no part of the history.
         options: what invoke takes.
     """
 
@@ -87,13 +91,32 @@ def task(*, lab: bool = False, anywhere: bool = False, **options: Any) -> Callab
                     code=2,
                 )
             try:
-                body(*arguments, **given)
+                with contextlib.nullcontext() if anywhere or reads else _noted():
+                    body(*arguments, **given)
             except PermissionError as error:
                 raise Exit(environment.closed(error.filename or _home()), code=1) from None
 
         return invoke.task(**options)(run)
 
     return made
+
+
+@contextlib.contextmanager
+def _noted() -> Iterator[None]:
+    """Keep what is run, by whom and how it ends: `fab historique`."""
+    note = history.Note(_home(), ["fab", *sys.argv[1:]])
+    result = history.STOPPED
+    try:
+        yield
+        result = history.DONE
+    except Exit as error:
+        result = history.FAILED if error.code else history.DONE
+        raise
+    except Exception:
+        result = history.FAILED
+        raise
+    finally:
+        note.end(result)
 
 
 def _home() -> Path:
@@ -105,10 +128,10 @@ def _inventory() -> Path:
     return _environment().folder
 
 
-def _whole(text: str, option: str) -> int:
+def _whole(text: str, option: str, what: str = "de jours") -> int:
     """A number that a person wrote."""
     if not text.isdecimal():
-        raise Exit(f"{option} : « {text} » n'est pas un nombre entier de jours, comme 30.", code=2)
+        raise Exit(f"{option} : « {text} » n'est pas un nombre entier {what}, comme 30.", code=2)
     return int(text)
 
 
@@ -167,6 +190,25 @@ def environnement(context: Context, dossier: str = "") -> None:
     print(f"Banc d'essai  : {'oui' if found.lab else 'non'}")
 
 
+@task(
+    reads=True,
+    help={"mot": "ce que la commande, son auteur ou sa fin contient", "nombre": "les dernières ; 30 d'office"},
+)
+def past(context: Context, mot: str = "", nombre: str = "30") -> None:
+    """Montre qui a lancé quoi sur ce poste de commande, quand, et comment cela s'est fini."""
+    entries = history.read(_home(), mot)
+    if not entries:
+        print("Aucune commande" + (f" ne contient « {mot} »." if mot else " n'a encore été lancée."))
+        return
+    table = Table(box=box.SIMPLE, header_style="bold")
+    for title in ("Le", "Par", "Commande", "Durée", "Fin"):
+        table.add_column(title, overflow="fold")
+    for one in entries[-_whole(nombre, "--nombre", "de lignes") :]:
+        spent = "" if one.seconds is None else evidence.duration(one.seconds)
+        table.add_row(_local(one.began), one.by, one.command, spent, one.result)
+    Console(width=160).print(table)
+
+
 @task(lab=True, name="up")
 def lab_up(context: Context) -> None:
     """Démarre le banc d'essai (machines Debian 13, réseau, accès SSH)."""
@@ -179,7 +221,7 @@ def lab_down(context: Context) -> None:
     _must(_playbook(context, "lab/destroy.yml"), "Banc d'essai")
 
 
-@task(lab=True, name="status")
+@task(reads=True, lab=True, name="status")
 def lab_status(context: Context) -> None:
     """Montre les machines du banc d'essai."""
     machines = Ground().containers()
@@ -238,7 +280,7 @@ def commune_new(
     print(f"{target} est écrit. Relisez-le, puis : fab rollout {slug}")
 
 
-@task(name="controle")
+@task(reads=True, name="controle")
 def inventory_check(context: Context) -> None:
     """Dit tout ce qui se sait d'avance : fichiers, variables des profils, clés SSH, fichiers fournis."""
     _checked()
@@ -255,7 +297,7 @@ def _checked(slugs: list[str] | None = None) -> None:
         raise Exit(f"{_inventory().name} : rien n'est changé. {count} :\n{listed}", code=1)
 
 
-@task(name="check")
+@task(reads=True, name="check")
 def commune_check(context: Context) -> None:
     """Ancien nom de inventaire.controle."""
     _aside("« fab commune.check » s'appelle désormais « fab inventaire.controle ».")
@@ -330,7 +372,7 @@ def servers(context: Context, machines: str = "") -> None:
         raise Exit("Tous les serveurs ne sont pas prêts : corrigez puis relancez, le déploiement reprend.", code=1)
 
 
-@task(name="verify", help=_WHAT)
+@task(reads=True, name="verify", help=_WHAT)
 def evidence_verify(context: Context, dossier: str = "tous", racine: str = "") -> None:
     """Vérifie les preuves : empreintes, signatures, horodatages, chaînage."""
     _verify(dossier, racine, lambda root: evidence_store.verify_home(_home(), root))
@@ -379,7 +421,11 @@ def audit_verify(context: Context, dossier: str, racine: str = "") -> None:
     _verify(dossier, racine, lambda root: evidence_store.verify_all(_home() / "audits", root))
 
 
-@task(name="list", help={"jours": "seulement ceux qui expirent dans ce délai, en jours", "statut": ", ".join(STATUSES)})
+@task(
+    reads=True,
+    name="list",
+    help={"jours": "seulement ceux qui expirent dans ce délai, en jours", "statut": ", ".join(STATUSES)},
+)
 def pki_list(context: Context, jours: str = "", statut: str = "") -> None:
     """Montre le registre des certificats."""
     within = _whole(jours, "--jours") if jours else None
@@ -398,7 +444,7 @@ def pki_list(context: Context, jours: str = "", statut: str = "") -> None:
     Console(width=160).print(table)  # serial numbers are copied: never folded
 
 
-@task(name="verify")
+@task(reads=True, name="verify")
 def pki_verify(context: Context) -> None:
     """Vérifie le registre, les clés et les listes de révocation."""
     problems = Authority(_home() / "pki").verify()
@@ -448,7 +494,7 @@ def pki_person(context: Context, nom: str, commune: str = "") -> None:
     _must(_playbook(context, "journeys/person_certificate.yml", "-e", given), "Certificat")
 
 
-@task(name="status", help={"json": "écran et défauts en JSON"})
+@task(reads=True, name="status", help={"json": "écran et défauts en JSON"})
 def archive_status(context: Context, json: bool = False) -> None:
     """Montre la salle d'archives : nœuds, copies, capacité, fixité, sceaux."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
@@ -555,7 +601,7 @@ def access_grant(
     _seal_access()
 
 
-@task(name="list")
+@task(reads=True, name="list")
 def access_list(context: Context) -> None:
     """Montre les accès délivrés, le plus récent d'abord."""
     try:
@@ -709,7 +755,7 @@ def backup_rollback(context: Context, client: str, rouvrir: bool = False) -> Non
     _must(_playbook(context, "journeys/backup_rollback.yml", *arguments), "Retour en arrière")
 
 
-@task(name="status")
+@task(reads=True, name="status")
 def backup_status(context: Context) -> None:
     """Montre l'état des sauvegardes, vu du serveur : dernière, taille, soupçon, vérification."""
     command = ["ansible", "backup_server", "-i", str(_inventory()), "-b", "-m", "ansible.builtin.command"]
@@ -749,6 +795,7 @@ def backup_status(context: Context) -> None:
 
 
 namespace = Collection(rollout, environnement)
+namespace.add_task(past, name="historique")
 namespace.add_task(servers, name="serveurs")
 namespace.add_collection(
     Collection("backup", backup_drill_, backup_recover, backup_rollback, backup_save, backup_status)

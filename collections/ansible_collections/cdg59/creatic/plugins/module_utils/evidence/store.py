@@ -115,7 +115,7 @@ def playbook_pid() -> int:
     return parent.pid if parent and parent.pid else os.getppid()
 
 
-def _alive(holder: Mapping[str, Any]) -> bool:
+def is_running(holder: Mapping[str, Any]) -> bool:
     """True when the owner runs, or may run (another machine's processes cannot be seen from here)."""
     if holder.get("machine") != socket.gethostname():
         return True
@@ -155,7 +155,7 @@ def lock_commune(locks: Path, slug: str, pid: int, operator: str, what: str = ""
         path = locks / f"{slug}.json"
         holder = read_json(path)
         mine = owner(pid, operator)
-        if holder and _alive(holder):
+        if holder and is_running(holder):
             if holder["pid"] == pid and holder["machine"] == mine["machine"]:
                 return
             raise LockRefused(f"{what or f'un déploiement de {slug}'} est déjà en cours, {_holder_text(holder)}")
@@ -172,7 +172,7 @@ def _holder_text(holder: Mapping[str, Any]) -> str:
 def lock_holder(locks: Path, slug: str) -> str:
     """Who has a lock now (« lancé par … »); empty for nobody."""
     holder = read_json(locks / f"{slug}.json")
-    return _holder_text(holder) if holder and _alive(holder) else ""
+    return _holder_text(holder) if holder and is_running(holder) else ""
 
 
 def unlock_communes(locks: Path, pid: int) -> None:
@@ -247,7 +247,7 @@ def open_run(base: Path, operator: str, run_id: str = "") -> tuple[str, Path]:
         with _mutex(base):
             for left in base.glob(f"{_STAGING}*/"):
                 holder = read_json(left / _OWNER)
-                if holder is None or not _alive(holder):
+                if holder is None or not is_running(holder):
                     discard_run(left)
             for candidate in candidates:
                 folder = base / f"{_STAGING}{candidate}"
