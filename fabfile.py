@@ -148,6 +148,12 @@ def _check_communes(wanted: list[str]) -> None:
         raise Exit(f"Commune inconnue : {', '.join(unknown)}. Connues : {', '.join(known)}", code=2)
 
 
+def _must_have(profile: str) -> None:
+    """Refuse what would do nothing, and end well, for want of a machine of this profile."""
+    if profile not in needs.servers(_inventory(), TOP).values():
+        raise Exit(f"Cet environnement n'a aucune machine {profile} (groupe de servers.yml) : rien n'est fait.", code=2)
+
+
 def _playbook(context: Context, name: str, *arguments: str, env: dict[str, str] | None = None) -> bool:
     command = ["ansible-playbook", "-i", str(_inventory()), f"playbooks/{name}", *arguments]
     with context.cd(str(TOP)):
@@ -658,12 +664,14 @@ def _on_connector(context: Context, commune: str, *argv: str) -> bool:
 @task(name="listes")
 def signer_lists(context: Context) -> None:
     """Met à jour les listes de révocation des signataires, et les envoie au parapheur."""
+    _must_have("parapheur")
     _must(_playbook(context, "journeys/signer_lists.yml"), "Listes de révocation")
 
 
 @task(name="sceaux")
 def archive_seals(context: Context) -> None:
     """Scelle le journal de la salle d'archives, et en copie les sceaux ici, vérifiés."""
+    _must_have("archive_gateway")
     _must(_playbook(context, "journeys/archive_seals.yml"), "Copie des sceaux")
 
 
@@ -674,6 +682,7 @@ def archive_seals(context: Context) -> None:
 )
 def archive_recover(context: Context, archive: list[str]) -> None:
     """Remet dans la salle les archives perdues, depuis leur copie sur le serveur de sauvegarde."""
+    _must_have("archive_gateway")
     arguments = ["-e", to_json({"archive_reprises": archive})] if archive else []
     _must(_playbook(context, "journeys/recover_archives.yml", *arguments), "Reprise des archives")
 
@@ -758,6 +767,7 @@ def backup_rollback(context: Context, client: str, rouvrir: bool = False) -> Non
 @task(reads=True, name="status")
 def backup_status(context: Context) -> None:
     """Montre l'état des sauvegardes, vu du serveur : dernière, taille, soupçon, vérification."""
+    _must_have("backup_server")
     command = ["ansible", "backup_server", "-i", str(_inventory()), "-b", "-m", "ansible.builtin.command"]
     with context.cd(str(TOP)), waiting("réponse du serveur de sauvegarde"):
         done = context.run(shlex.join([*command, "-a", "creatic-depots etat"]), hide=True, warn=True)

@@ -141,3 +141,20 @@ def test_what_a_person_mistypes_is_told_in_french(top: Path, arguments: tuple[st
     done = run(top, "fab", *arguments, CREATIC_INVENTORY="inventories/example")
     assert done.returncode and said in done.stderr and "Traceback" not in done.stderr
     assert not done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "profile"),
+    [
+        ("archive.sceaux", "archive_gateway"),
+        ("archive.reprendre", "archive_gateway"),
+        ("parapheur.listes", "parapheur"),
+        ("backup.status", "backup_server"),
+    ],
+)
+def test_what_has_no_machine_to_act_on_does_not_end_well(top: Path, command: str, profile: str) -> None:
+    servers = top / "inventories/example/servers.yml"
+    servers.write_text(servers.read_text().replace(f"    {profile}:\n", f"    autre_{profile}:\n"))
+    done = run(top, "fab", command, CREATIC_INVENTORY="inventories/example")
+    assert done.returncode == 2
+    assert f"aucune machine {profile}" in done.stderr
