@@ -155,9 +155,7 @@ def sign(lab: Lab, reference: str) -> float:
     answer = lab.parapheur.act(MAYOR, dossier["id"], "signer", signed)
     if answer.status != 200:
         raise SystemExit(f"la signature est refusée : {answer.data.decode()[:500]}")
-    say(
-        "Signé, scellé ; le reste se fait seul, minuteries avancées : connecteur, préfecture, publication, GED, archives"
-    )
+    say("Signé, scellé ; le reste se fait seul, du connecteur aux archives (minuteries avancées)")
     return carried
 
 

@@ -29,7 +29,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     duration,
     now,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment, profiles
 
 DOCUMENTATION = """
 name: rollout
@@ -126,8 +126,11 @@ class CallbackModule(CallbackBase):
         limits = follow.restriction(context.CLIARGS)
         check = bool(context.CLIARGS.get("check"))
         if self.servers:
-            found = {host: manager._inventory.get_host(host).get_vars() for host in hosts}
-            self.profiles = {name: str(held.get("creatic_profil", "")) for name, held in found.items()}
+            known = {name: manager._inventory.get_host(name).get_groups() for name in hosts}
+            self.profiles = {
+                name: next((group.name for group in groups if group.name in profiles.load()), "")
+                for name, groups in known.items()
+            }
         communes = [] if self.servers else follow.read_communes(manager._inventory)
         self.begin(Path(home).expanduser(), communes, hosts, limits, check)
 

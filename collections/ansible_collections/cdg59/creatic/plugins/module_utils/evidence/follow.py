@@ -146,6 +146,7 @@ class Follower:
         self._last_event: dict[str, float] = {}
         self._active: set[str] = set()
         self._in_deployment: set[str] = set()
+        self._told: dict[str, int] = {}
 
     def begin(self, phase: str) -> str:
         """Begin a play of a phase; gives the phase's title, empty when it is not shown, or is already."""
@@ -221,6 +222,9 @@ class Follower:
             if host.incident and host.incident["phase"] == self.phase:
                 continue
             if self.phase == "deploiement":
+                if self._told.get(name) == host.executed:
+                    continue  # nothing of this play was its own
+                self._told[name] = host.executed
                 detail = f"{count(host.executed, 'tâche')}, {count(host.changed, 'changement')}"
             else:
                 results = host.checks if self.phase == "controles" else host.proofs
