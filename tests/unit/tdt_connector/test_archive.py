@@ -101,7 +101,7 @@ def reply(code: str = "OK", comment: str = "bien  reçu", archive: str = "aip-1"
 class Door(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     answers: dict[str, tuple[int, bytes, str]] = {}  # noqa: RUF012 - set by each test
-    asked: list[tuple[str, str, bytes]] = []  # noqa: RUF012 - same
+    asked: list[tuple[str, str, bytes]] = []  # noqa: RUF012 - one for all requests
     cut = False
 
     def _do(self) -> None:

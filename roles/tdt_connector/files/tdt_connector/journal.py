@@ -289,7 +289,7 @@ class Journal:
     def unfiled(self) -> list[Row]:
         """Finished deposits that are not yet in their last folder."""
         marks = ", ".join("?" * len(FINAL))
-        query = f"SELECT * FROM depot WHERE classe = 0 AND etat IN ({marks}) ORDER BY id"  # noqa: S608 - same
+        query = f"SELECT * FROM depot WHERE classe = 0 AND etat IN ({marks}) ORDER BY id"  # noqa: S608 - question marks alone
         return [_row(item) for item in self._db.execute(query, FINAL)]
 
     def recent(self, limit: int) -> list[Row]:

@@ -269,7 +269,7 @@ class Registry:
     def last_answer(self, account: str, message: str) -> Answer | None:
         """The latest answer to a SIP of this identifier; the acceptance, while there is one that holds."""
         query = f"""SELECT * FROM reponse WHERE compte = ? AND identifiant = ? AND {_HOLDS}
-          ORDER BY resultat DESC, le DESC LIMIT 1"""  # noqa: S608 - same constant
+          ORDER BY resultat DESC, le DESC LIMIT 1"""  # noqa: S608 - a constant of ours
         found = self._db.execute(query, (account, message)).fetchone()
         return _answer(found) if found else None
 

@@ -207,7 +207,7 @@ def closed(path: Path | str) -> str:
 
 
 def _read(top: Path, given: str, origin: str, fix: str) -> Environment:
-    folder = Path(os.path.normpath(top / os.path.expanduser(given)))  # noqa: PTH111 - same
+    folder = Path(os.path.normpath(top / os.path.expanduser(given)))  # noqa: PTH111 - an unknown account stays as written
     shown = str(folder.relative_to(top)) if folder.is_relative_to(top) else str(folder)
     ending = f"(choisi par {origin}). À faire : {fix}. {_known(top)}"
     try:
