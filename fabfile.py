@@ -25,12 +25,14 @@ import invoke.program
 from invoke import Collection, Context, Exit
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 TOP = Path(__file__).parent
 sys.path.insert(0, str(TOP / "collections"))
 os.environ["PATH"] = f"{TOP / '.venv' / 'bin'}:{os.environ['PATH']}"
 
+from ansible_collections.cdg59.creatic.plugins.module_utils import commands
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import record as access_record
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
@@ -39,20 +41,38 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as 
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store as audit_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
-from ansible_collections.cdg59.creatic.plugins.module_utils.commands import FrenchParser
+from ansible_collections.cdg59.creatic.plugins.module_utils.backup import move as backup_move
+from ansible_collections.cdg59.creatic.plugins.module_utils.documents import produce
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, history
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import servers as evidence_servers
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import updates as evidence_updates
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Verification
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
+from ansible_collections.cdg59.creatic.plugins.module_utils.life import agent as life_agent
+from ansible_collections.cdg59.creatic.plugins.module_utils.life import commune as life_commune
+from ansible_collections.cdg59.creatic.plugins.module_utils.life.commune import CommuneDeparture
+from ansible_collections.cdg59.creatic.plugins.module_utils.life.departure import Departure, Order
+from ansible_collections.cdg59.creatic.plugins.module_utils.life.handover import HandOverError
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning import screen
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import renewal as pki_renewal
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.deadlines import deadlines
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import STATUSES
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment, groupement, needs
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
+    aim,
+    environment,
+    groupement,
+    needs,
+    rounds,
+    wiring,
+)
 
-invoke.program.Parser = FrenchParser  # made by the program once it has read this file
+invoke.program.Parser = commands.FrenchParser  # made by the program once it has read this file
+commands.speak()
 
 
 @functools.cache
@@ -63,7 +83,7 @@ def _environment() -> environment.Environment:
         told = environment.claim(found.home(), found.name, found.folder)
     except environment.EnvironmentRefused as error:
         raise Exit(str(error), code=2) from None
-    _aside("\n".join(filter(None, (str(found), told))))
+    _aside("\n".join(filter(None, (str(found), told, *history.unattended(found.home()).values()))))
     return found
 
 
@@ -75,7 +95,7 @@ def task(
     Args:
         lab: refused outside the lab.
         anywhere: asks for the environment itself, if it needs it.
-        reads: changes nothing, and so is no part of the history.
+        reads: changes nothing, and so is no part of the history, unless timers run it.
         options: what invoke takes.
     """
 
@@ -91,7 +111,7 @@ def task(
                     code=2,
                 )
             try:
-                with contextlib.nullcontext() if anywhere or reads else _noted():
+                with contextlib.nullcontext() if anywhere or (reads and not _is_watched()) else _noted():
                     body(*arguments, **given)
             except PermissionError as error:
                 raise Exit(environment.closed(error.filename or _home()), code=1) from None
@@ -99,6 +119,12 @@ def task(
         return invoke.task(**options)(run)
 
     return made
+
+
+def _is_watched() -> bool:
+    """Whether how it ends is to be known, though it changes nothing: a timer runs it, or failed to."""
+    command = " ".join(["fab", *sys.argv[1:]])
+    return evidence_store.TIMER_VARIABLE in os.environ or command in history.unattended(_home())
 
 
 @contextlib.contextmanager
@@ -151,12 +177,14 @@ def _check_communes(wanted: list[str]) -> None:
 def _must_have(profile: str) -> None:
     """Refuse what would do nothing, and end well, for want of a machine of this profile."""
     if profile not in needs.servers(_inventory(), TOP).values():
-        raise Exit(f"Cet environnement n'a aucune machine {profile} (groupe de servers.yml) : rien n'est fait.", code=2)
+        # Timers are the same everywhere.
+        code = 0 if evidence_store.TIMER_VARIABLE in os.environ else 2
+        raise Exit(f"Cet environnement n'a aucune machine {profile} (groupe de servers.yml) : rien n'est fait.", code)
 
 
 def _playbook(context: Context, name: str, *arguments: str, env: dict[str, str] | None = None) -> bool:
-    command = ["ansible-playbook", "-i", str(_inventory()), f"playbooks/{name}", *arguments]
-    with context.cd(str(TOP)):
+    with context.cd(str(TOP)), aim.shortened(arguments) as given:
+        command = ["ansible-playbook", "-i", str(_inventory()), f"playbooks/{name}", *given]
         done = context.run(shlex.join(command), pty=sys.stdout.isatty(), warn=True, env=env)
     return bool(done)
 
@@ -215,30 +243,30 @@ def past(context: Context, mot: str = "", nombre: str = "30") -> None:
     Console(width=160).print(table)
 
 
-@task(lab=True, name="up")
+@task(lab=True, name="demarrer")
 def lab_up(context: Context) -> None:
     """Démarre le banc d'essai (machines Debian 13, réseau, accès SSH)."""
     _must(_playbook(context, "lab/create.yml"), "Banc d'essai")
 
 
-@task(lab=True, name="down")
+@task(lab=True, name="arreter")
 def lab_down(context: Context) -> None:
     """Arrête le banc d'essai et ne laisse rien derrière lui."""
     _must(_playbook(context, "lab/destroy.yml"), "Banc d'essai")
 
 
-@task(reads=True, lab=True, name="status")
+@task(reads=True, lab=True, name="etat")
 def lab_status(context: Context) -> None:
     """Montre les machines du banc d'essai."""
     machines = Ground().containers()
     if not machines:
-        print("Le banc d'essai est arrêté : « fab lab.up » le démarre.")
+        print("Le banc d'essai est arrêté : « fab banc.demarrer » le démarre.")
     for name, machine in sorted(machines.items()):
         print(f"{name.removeprefix('creatic-'):36} {'en marche' if machine['State'] == 'running' else 'arrêtée'}")
 
 
 @task(
-    name="new",
+    name="nouvelle",
     iterable=["poste"],
     help={
         "slug": "nom du fichier : minuscules et traits d'union, comme avesnes-les-aubert",
@@ -283,7 +311,47 @@ def commune_new(
         )
     except groupement.GroupementError as error:
         raise Exit(str(error), code=1) from None
-    print(f"{target} est écrit. Relisez-le, puis : fab rollout {slug}")
+    print(f"{target} est écrit. Relisez-le, puis : fab communes {slug}")
+
+
+@task(
+    name="depart",
+    positional=["commune"],
+    help={
+        "commune": "nom du fichier de la commune",
+        "vers": "dossier de sa remise, sur le disque qu'elle emporte ; il ne doit pas exister encore",
+        "recu": "le reçu qu'une personne de la commune a signé (LISEZMOI.txt de la remise)",
+        "autorites": "PEM des autorités et des listes de révocation d'un prestataire, si le certificat est le sien",
+    },
+)
+def commune_depart(context: Context, commune: str, vers: str, recu: str = "", autorites: str = "") -> None:
+    """Remet à une commune qui part tout ce qui est à elle, scellé ; une fois son reçu signé, ferme ses accès."""
+    departure = CommuneDeparture(_order(context), commune, Path(vers), evidence_store.operator())
+    try:
+        facts = departure.facts()
+        if facts is None:
+            _check_communes([commune])
+            _checked([commune])
+            facts = departure.hand_over(next(one for one in _communes() if one.slug == commune))
+        print("\n".join(life_commune.lines(facts)))
+        if recu and not departure.signed(facts):
+            departure.sign(facts, Path(recu), [Path(autorites)] if autorites else [])
+        signed = departure.signed(facts)
+        if not signed:
+            print(f"Vérifiée, intacte : {departure.target}")
+            print("À faire : la commune vérifie, signe le reçu (LISEZMOI.txt), puis la même commande avec --recu.")
+        elif closed := departure.closed(facts):
+            print(f"Partie, il n'y a plus rien à faire. Preuve : {closed / 'rapport.html'}")
+        elif left := departure.to_do(facts):
+            print(f"Reçu signé par {signed['signataire']}. À faire, puis relancez la même commande :")
+            print("\n".join(f"- {line}" for line in left))
+        else:
+            _checked([])
+            print("\n".join(f"- {line}" for line in departure.close(facts)))
+    except (HandOverError, PkiError, evidence_store.EvidenceError, evidence_store.LockRefused) as error:
+        raise Exit(f"Départ de {commune} : {error}", code=1) from None
+    if departure.unsealed:
+        raise Exit(f"La preuve n'est pas signée : {departure.unsealed}", code=1)
 
 
 @task(reads=True, name="controle")
@@ -303,27 +371,101 @@ def _checked(slugs: list[str] | None = None) -> None:
         raise Exit(f"{_inventory().name} : rien n'est changé. {count} :\n{listed}", code=1)
 
 
-@task(reads=True, name="check")
-def commune_check(context: Context) -> None:
-    """Ancien nom de inventaire.controle."""
-    _aside("« fab commune.check » s'appelle désormais « fab inventaire.controle ».")
-    inventory_check(context)
+def _wanted(text: str, every: str) -> list[str]:
+    """The names that a person wrote; none for all of them."""
+    try:
+        return aim.named(text, every)
+    except aim.AimError as error:
+        raise Exit(str(error), code=2) from None
+
+
+def _aimed(wanted: list[str], pattern: str) -> str:
+    """The limit of a rollout: machines of the communes, and the servers where these have, or had, their place."""
+    communes = [commune for commune in _communes() if not wanted or commune.slug in wanted]
+    known = evidence_store.last_json(evidence_store.runs(_home() / "evidence"), "etat.json") or {}
+    services = {
+        one.slug: evidence.leaving_of([*wiring.commune_servers({}, one.data["services"])], known.get(one.slug, {}))
+        for one in communes
+    }
+    try:
+        machines = aim.matching(_inventory(), TOP, pattern) if pattern else None
+    except aim.AimError as error:
+        raise Exit(str(error), code=2) from None
+    found = aim.limit(communes, needs.servers(_inventory(), TOP), services, machines)
+    if not found and not pattern:
+        raise Exit(f"{', '.join(wanted)} : aucune machine n'est décrite (communes/).", code=2)
+    if not found:
+        raise Exit(f"--limite {pattern} : aucune machine de ces communes n'est visée.", code=2)
+    return found
+
+
+def _quietly(context: Context, what: str, name: str, *arguments: str) -> bool:
+    """Run a playbook that only asks: its output is shown when it fails."""
+    command = ["ansible-playbook", "-i", str(_inventory()), f"playbooks/{name}", *arguments]
+    with context.cd(str(TOP)), waiting(what):
+        done = context.run(shlex.join(command), hide=True, warn=True)
+    if not done:
+        _aside(done.stdout + done.stderr)
+    return bool(done)
+
+
+def _order(context: Context) -> Order:
+    """What a departure works with."""
+    return Order(
+        _home(),
+        _inventory(),
+        _environment().name,
+        needs.servers(_inventory(), TOP),
+        functools.partial(_playbook, context),
+        functools.partial(_quietly, context, "réponse des applications"),
+    )
+
+
+@task(
+    name="depart",
+    positional=["commune", "agent"],
+    help={
+        "commune": "nom du fichier de sa commune",
+        "agent": "son identifiant, ou son prénom et son nom",
+        "oui": "ferme ses comptes et ses accès, une fois que le fichier de la commune ne le nomme plus",
+    },
+)
+def agent_depart(context: Context, commune: str, agent: str, oui: bool = False) -> None:
+    """Montre ce qu'un agent qui part a entre les mains ; avec --oui, ferme ses comptes et ses accès."""
+    _check_communes([commune])
+    _checked([commune])
+    try:
+        departure = Departure(_order(context), _communes(), commune, agent)
+        print("\n".join(departure.lines()) + "\n")
+        if departure.over:
+            print(f"Déjà parti, il n'y a plus rien à faire. Preuve : {departure.over / 'rapport.html'}")
+            return
+        if not oui:
+            print("Rien n'est changé. À faire : le fichier de la commune d'abord, puis la même commande avec --oui.")
+            return
+        done, folder, unsealed = departure.perform(evidence_store.operator())
+    except (life_agent.DepartureError, PkiError, evidence_store.EvidenceError, evidence_store.LockRefused) as error:
+        raise Exit(f"Départ : {error}.", code=1) from None
+    _seal_access()
+    print("\n".join(f"- {line}" for line in done))
+    print(f"Preuve : {folder / 'rapport.html'}")
+    if unsealed:
+        raise Exit(f"La preuve n'est pas signée : {unsealed}", code=1)
 
 
 @task(
     help={
         "communes": "slugs séparés par des virgules, ou « toutes »",
-        "limit": "motif d'hôtes Ansible pour restreindre, comme vague_2 ou territoire_lille",
+        "limite": "motif d'hôtes Ansible pour restreindre, comme vague_2 ou territoire_lille",
     },
 )
-def rollout(context: Context, communes: str, limit: str = "") -> None:
-    """Déploie des communes jusqu'à la preuve : un acte transmis, l'ARActe reçu."""
-    wanted = [] if communes == "toutes" else [slug.strip() for slug in communes.split(",") if slug.strip()]
+def rollout(context: Context, communes: str, limite: str = "") -> None:
+    """Déploie des communes sur tout ce qu'elles prennent, jusqu'à la preuve : acte transmis, place sur les serveurs."""
+    wanted = _wanted(communes, "toutes")
     _check_communes(wanted)
     _checked(wanted or [commune.slug for commune in _communes()])
-    patterns = [",".join(f"commune_{slug.replace('-', '_')}" for slug in wanted), limit and f"&{limit}"]
-    arguments = ["--limit", ",".join(filter(None, patterns)).removeprefix("&")] if any(patterns) else []
-    run_id = evidence_store.new_run_id()
+    arguments = ["--limit", _aimed(wanted, limite)] if wanted or limite else []
+    run_id = evidence_store.reserve_run_id(_home() / "verrous")
     # The compact French progress alone; « ansible-playbook playbooks/journeys/rollout.yml » shows every task.
     output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
     done = _playbook(context, "journeys/rollout.yml", *arguments, env=output)
@@ -350,7 +492,7 @@ def _verify(dossier: str, racine: str, everything: Callable[[Path], dict[str, Ve
         results = one or everything(root)
     except evidence_store.EvidenceError as error:
         raise Exit(str(error), code=2) from None
-    print("\n".join(evidence_store.verification_lines(results)) or "Aucune preuve pour l'instant : fab rollout")
+    print("\n".join(evidence_store.verification_lines(results)) or "Aucune preuve pour l'instant : fab communes")
     if not all(result.intact for result in results.values()):
         raise Exit("Des preuves ont été modifiées ou ne sont pas scellées.", code=1)
     print("".join(f"  signé par {result.signer}\n" for result in one.values()), end="")
@@ -359,18 +501,20 @@ def _verify(dossier: str, racine: str, everything: Callable[[Path], dict[str, Ve
 @task(
     help={"machines": "machines ou profils, séparés par des virgules ; sans elles, tous les serveurs"},
 )
-def servers(context: Context, machines: str = "") -> None:
+def servers(context: Context, machines: str = "tous") -> None:
     """Déploie ou met à jour les serveurs, dans l'ordre de leurs profils, jusqu'à la preuve qu'ils servent."""
+    wanted = _wanted(machines, "tous")
     _checked([])
-    wanted = [name.strip() for name in machines.split(",") if name.strip()]
     known = needs.servers(_inventory(), TOP)
     unknown = [name for name in wanted if name not in known and name not in known.values()]
     if unknown:
         there = ", ".join(sorted({*known, *known.values()}))
         raise Exit(f"Serveur ou profil inconnu : {', '.join(unknown)}. Connus : {there}", code=2)
+    if not known:
+        raise Exit("L'inventaire n'a aucun serveur (servers.yml) : rien n'est fait.", code=2)
     # The control node too: some profiles keep files and keys there.
     limit = ",".join([*(wanted or sorted(known)), "localhost"])
-    run_id = evidence_store.new_run_id()
+    run_id = evidence_store.reserve_run_id(_home() / "verrous")
     output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
     done = _playbook(context, "journeys/servers.yml", "--limit", limit, env=output)
     record = evidence_store.facts_of(_home() / evidence_servers.FOLDER / run_id)
@@ -378,33 +522,88 @@ def servers(context: Context, machines: str = "") -> None:
         raise Exit("Tous les serveurs ne sont pas prêts : corrigez puis relancez, le déploiement reprend.", code=1)
 
 
-@task(reads=True, name="verify", help=_WHAT)
+@task(help={"commune": "nom de son fichier : sa convention et son contrat seulement"})
+def documents(context: Context, commune: str = "") -> None:
+    """Écrit ce qu'un auditeur demande d'abord (politique, déclaration, rapport, contrats), PDF et Word."""
+    try:
+        known = backup_drill.read_inventory(TOP, _inventory())
+        order = produce.Order(_home(), _environment().name, known, _communes(), commune, dt.datetime.now().astimezone())
+        with waiting("rédaction des documents"):
+            folder, written = order.produce()
+    except (backup_drill.DrillError, produce.DocumentsError) as error:
+        raise Exit(f"Documents refusés : {error}", code=2) from None
+    table = Table(box=box.SIMPLE, header_style="bold")
+    for title in ("Document", "Énoncés", "Tenus", "Non tenus", "Non vérifiés"):
+        table.add_column(title)
+    for name, states in written:
+        table.add_row(name, *(str(states[key]) for key in ("total", "tenu", "non_tenu", "non_verifie")))
+    Console(width=160).print(table)
+    for aside in sorted(folder.parent.glob(f"{folder.name}-complete-*")):
+        print(f"Gardé à part, car un fichier y a été changé : {aside}")
+    print(f"Dossier : {folder} (PDF et Word). Les crochets sont à compléter ; chaque énoncé renvoie à son appui.")
+
+
+@task(
+    help={
+        "machines": "machines, profils, communes ou vagues (vague_2), séparés par des virgules ; sans elles, tout",
+        "voir": "montre ce qui serait fait, et ne fait rien",
+        "redemarrer": "redémarre même ce que rien n'oblige à redémarrer, sauf ce qui a démarré depuis moins d'un jour",
+    },
+)
+def updates(context: Context, machines: str = "toutes", voir: bool = False, redemarrer: bool = False) -> None:
+    """Applique les correctifs de Debian, machine après machine, jusqu'à la preuve que chacune sert."""
+    names = _wanted(machines, "toutes")
+    _checked([])
+    servers = needs.servers(_inventory(), TOP)
+    try:
+        wanted = rounds.chosen(names, servers, _communes())
+    except rounds.RoundError as error:
+        raise Exit(str(error), code=2) from None
+    asked = {"correctifs_redemarrer": redemarrer, "correctifs_repris": evidence_updates.unproved(_home())}
+    arguments = ["-e", to_json(asked), *["--check"] * voir]
+    run_id = evidence_store.reserve_run_id(_home() / "verrous")
+    output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
+    done = _playbook(
+        context, "journeys/updates.yml", *(["--limit", ",".join(wanted)] if wanted else []), *arguments, env=output
+    )
+    for line in [] if wanted else rounds.elsewhere(servers):
+        print(line)
+    record = evidence_store.facts_of(_home() / evidence_updates.FOLDER / run_id)
+    if voir and done:
+        return
+    if not done or not record or not all(machine["pret"] for machine in record["machines"]):
+        raise Exit(
+            "Toutes les machines ne sont pas à jour : corrigez puis relancez, ce qui est fait ne l'est plus.", code=1
+        )
+
+
+@task(reads=True, name="verifier", help=_WHAT)
 def evidence_verify(context: Context, dossier: str = "tous", racine: str = "") -> None:
     """Vérifie les preuves : empreintes, signatures, horodatages, chaînage."""
     _verify(dossier, racine, lambda root: evidence_store.verify_home(_home(), root))
 
 
 @task(
-    name="run",
+    name="lancer",
     help={
-        "limit": "motif d'hôtes Ansible pour restreindre, comme commune_gondecourt ou tdt_connector",
-        "level": "juge toutes les machines à ce niveau : minimal, intermediary, enhanced ou high",
+        "limite": "motif d'hôtes Ansible pour restreindre, comme commune_gondecourt ou tdt_connector",
+        "niveau": "juge toutes les machines à ce niveau : minimal, intermediary, enhanced ou high",
     },
 )
-def audit(context: Context, limit: str = "", level: str = "") -> None:
+def audit(context: Context, limite: str = "", niveau: str = "") -> None:
     """Constate l'état des machines sans rien y changer, et scelle le dossier d'audit."""
     catalogue = TOP / "roles" / "hardening" / "files" / "controls.yml"
     site = _inventory() / "derogations.yml"
     start = time.monotonic()
     try:
-        audit_run.check_level(level)
-        audit_run.check_limit(TOP, _inventory(), limit)
+        audit_run.check_level(niveau)
+        audit_run.check_limit(TOP, _inventory(), limite)
         order = audit_run.Order(
             top=TOP,
             inventory=_inventory(),
             home=_home(),
-            limit=limit,
-            level=level,
+            limit=limite,
+            level=niveau,
             catalogue=controls.load(catalogue, dt.datetime.now(dt.UTC).date(), site),
             sources=[path for path in (catalogue, site) if path.is_file()],
         )
@@ -419,7 +618,7 @@ def audit(context: Context, limit: str = "", level: str = "") -> None:
         raise Exit(code=1)
 
 
-@task(name="verify", anywhere=True, help=_WHAT)
+@task(name="verifier", anywhere=True, help=_WHAT)
 def audit_verify(context: Context, dossier: str, racine: str = "") -> None:
     """Vérifie un dossier d'audit, ou tous : empreintes, signature, horodatage."""
     if dossier == "tous" and not evidence_store.runs(_home() / "audits"):
@@ -429,7 +628,7 @@ def audit_verify(context: Context, dossier: str, racine: str = "") -> None:
 
 @task(
     reads=True,
-    name="list",
+    name="registre",
     help={"jours": "seulement ceux qui expirent dans ce délai, en jours", "statut": ", ".join(STATUSES)},
 )
 def pki_list(context: Context, jours: str = "", statut: str = "") -> None:
@@ -437,8 +636,11 @@ def pki_list(context: Context, jours: str = "", statut: str = "") -> None:
     within = _whole(jours, "--jours") if jours else None
     if statut and statut not in STATUSES:
         raise Exit(f"--statut : « {statut} » n'en est pas un. Attendu : {', '.join(STATUSES)}.", code=2)
+    authority = Authority(_home() / "pki")
     try:
-        rows = Authority(_home() / "pki").listing(within=within, status=statut)
+        rows = authority.listing(within=within, status=statut)
+        authorities = authority.authorities()
+        told = pki_renewal.told(authority)
     except PkiError as error:
         raise Exit(str(error), code=1) from None
     table = Table(box=box.SIMPLE, header_style="bold")
@@ -448,18 +650,48 @@ def pki_list(context: Context, jours: str = "", statut: str = "") -> None:
         shown = (row["titulaire"], row["hote"], row["profil"], row["fin"][:10], str(row["jours"]), row["statut"])
         table.add_row(*shown, row["serie"])
     Console(width=160).print(table)  # serial numbers are copied: never folded
+    above = Table(box=box.SIMPLE, header_style="bold")
+    for title in ("Autorité", "Titulaire", "Expire le", "Jours", "Certificats", "État"):
+        above.add_column(title, justify="right" if title in ("Jours", "Certificats") else "left", no_wrap=True)
+    for one in authorities:
+        counted = (one["fin"][:10], str(one["jours"]), str(one["certificats"]))
+        above.add_row(one["nom"], one["titulaire"], *counted, one["etat"])
+    Console(width=160).print(above)
+    print("\n".join(told))
 
 
-@task(reads=True, name="verify")
+@task(reads=True, name="verifier")
 def pki_verify(context: Context) -> None:
     """Vérifie le registre, les clés et les listes de révocation."""
-    problems = Authority(_home() / "pki").verify()
+    authority = Authority(_home() / "pki")
+    problems = authority.verify()
+    with contextlib.suppress(PkiError):  # it is one of the problems
+        print("".join(f"{line}\n" for line in pki_renewal.told(authority) if line not in problems), end="")
     print("\n".join(f"- {problem}" for problem in problems) or "Autorité de certification : aucun défaut.")
     if problems:
         raise Exit("L'autorité de certification a des défauts.", code=1)
 
 
-@task(name="rotate", help={"jours": "renouvelle ce qui expire dans ce délai, en jours"})
+@task(reads=True, name="echeances", help={"jours": "certificats qui expirent dans ce délai ; 30 d'office"})
+def pki_deadlines(context: Context, jours: str = "30") -> None:
+    """Dit ce qui expire bientôt, certificats, autorités et listes de révocation ; en échec s'il y a à faire."""
+    try:
+        found = deadlines(Authority(_home() / "pki"), _whole(jours, "--jours"))
+    except PkiError as error:
+        raise Exit(str(error), code=1) from None
+    print("\n".join(f"- {line}" for line in found) or f"Rien n'expire dans les {jours} jours.")
+    if found:
+        raise Exit(code=1)
+
+
+@task(name="listes")
+def pki_lists(context: Context) -> None:
+    """Signe de nouveau les listes de révocation qui expirent, et les donne à toutes les machines."""
+    _checked([])
+    _must(_playbook(context, "journeys/revocation_lists.yml"), "Listes de révocation")
+
+
+@task(name="rotation", help={"jours": "renouvelle ce qui expire dans ce délai, en jours"})
 def pki_rotate(context: Context, jours: str = "30") -> None:
     """Renouvelle les certificats qui expirent bientôt."""
     _checked([])
@@ -470,23 +702,41 @@ def pki_rotate(context: Context, jours: str = "30") -> None:
 
 
 @task(
-    name="revoke",
+    name="renouveler",
+    help={
+        "autorite": "emettrice, ou racine (avec une nouvelle émettrice sous elle)",
+        "sauf": "machines qu'on renonce à attendre, séparées par des virgules",
+    },
+)
+def pki_renew(context: Context, autorite: str, sauf: str = "") -> None:
+    """Donne une nouvelle clé à l'autorité : faite, reçue par toutes les machines, puis mise en service."""
+    if autorite not in ("emettrice", "racine"):
+        raise Exit(f"--autorite : « {autorite} » n'en est pas une. Attendu : emettrice ou racine.", code=2)
+    _checked([])
+    given = to_json({"autorite": autorite, "sauf": [name.strip() for name in sauf.split(",") if name.strip()]})
+    _must(_playbook(context, "journeys/renew_authority.yml", "-e", given), "Renouvellement de l'autorité")
+
+
+@task(
+    name="revoquer",
     help={
         "motif": "compromission, changement, remplacement, cessation, non_precise",
         "numero": "numéro de série hexadécimal",
         "hote": "tous les certificats d'un hôte",
         "commune": "tous ceux d'une commune",
+        "remplaces": "seulement ceux qu'un nouveau a remplacés : l'ancienne machine, une fois la nouvelle prouvée",
     },
 )
-def pki_revoke(context: Context, motif: str, numero: str = "", hote: str = "", commune: str = "") -> None:
+def pki_revoke(
+    context: Context, motif: str, numero: str = "", hote: str = "", commune: str = "", remplaces: bool = False
+) -> None:
     """Révoque des certificats et publie la liste de révocation partout."""
     given = {"numero": numero, "hote": hote, "commune": commune}
     arguments = [f"{name}={value}" for name, value in given.items() if value]
     if len(arguments) != 1:
         raise Exit("Donnez une seule cible : --numero, --hote ou --commune.", code=2)
-    _must(
-        _playbook(context, "journeys/revoke_certificate.yml", "-e", arguments[0], "-e", f"motif={motif}"), "Révocation"
-    )
+    wanted = ["-e", arguments[0], "-e", f"motif={motif}", *(["-e", "remplaces=true"] if remplaces else [])]
+    _must(_playbook(context, "journeys/revoke_certificate.yml", *wanted), "Révocation")
 
 
 @task(
@@ -500,7 +750,43 @@ def pki_person(context: Context, nom: str, commune: str = "") -> None:
     _must(_playbook(context, "journeys/person_certificate.yml", "-e", given), "Certificat")
 
 
-@task(reads=True, name="status", help={"json": "écran et défauts en JSON"})
+@task(reads=True, name="matin")
+def morning(context: Context) -> None:
+    """Montre ce qui ne va pas ce matin, machines et registres, puis l'état des communes ; laisse une page."""
+    communes = _communes()
+    machines = dict.fromkeys(needs.servers(_inventory(), TOP), "")
+    machines |= {host.name: one.slug for one in communes for host in one.hosts() if "systeme_debian" in host.groups}
+    home = _home()
+    with tempfile.TemporaryDirectory() as folder:  # closed to other accounts
+        answers = Path(folder) / "reponses.json"
+        command = ["ansible-playbook", "-i", str(_inventory()), "playbooks/journeys/morning.yml"]
+        asked = {"CREATIC_MATIN": str(answers), "ANSIBLE_CALLBACKS_ENABLED": "cdg59.creatic.morning"}
+        with context.cd(str(TOP)), waiting("réponse des machines", _aside):
+            done = context.run(shlex.join(command), hide=True, warn=True, env=asked)
+        text = answers.read_text(encoding="ascii") if answers.exists() else ""
+    if not text:
+        _aside(done.stdout + done.stderr if done else "")
+        raise Exit("Les machines n'ont pas pu être interrogées : la raison est affichée au-dessus.", code=2)
+    last = evidence_store.last_json(evidence_store.runs(home / "evidence"), "etat.json") or {}
+    desks = {host.name for one in communes for host in one.hosts() if "commune_pc" in host.groups}
+    found = screen.look(home, machines, from_json(text), screen.states(communes, last), evidence.now(), desks)
+    page = screen.write_page(home, found, _environment().name)
+    print(screen.headline(found))
+    if found.findings:
+        table = Table(box=box.SIMPLE, header_style="bold")
+        for title in ("Degré", "Où", "Constat", "À faire"):
+            table.add_column(title, overflow="fold")
+        for row in screen.lines(found):
+            table.add_row(*map(escape, row))
+        Console(width=160).print(table)
+        if more := len(found.findings) - table.row_count:
+            print(f"Et {more} de plus, sur la page.")
+    print(f"Page : {page}")
+    if found.grave:
+        raise Exit("", code=1)
+
+
+@task(reads=True, name="etat", help={"json": "écran et défauts en JSON"})
 def archive_status(context: Context, json: bool = False) -> None:
     """Montre la salle d'archives : nœuds, copies, capacité, fixité, sceaux."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
@@ -519,22 +805,22 @@ def archive_status(context: Context, json: bool = False) -> None:
         raise Exit("", code=1)
 
 
-@task(name="patch", help={"redemarrer": "redémarre chaque nœud, même si rien ne le demande"})
+@task(name="correctifs", help={"redemarrer": "redémarre chaque nœud, même si rien ne le demande"})
 def archive_patch_(context: Context, redemarrer: bool = False) -> None:
     """Applique les correctifs aux nœuds d'archives, un à la fois, sans arrêter les versements."""
+    _must_have("archive_node")
     _checked([])
     home = _home()
     command = ["ansible-playbook", "-i", str(_inventory()), "playbooks/journeys/patch_archive.yml"]
     status = archive_patch.run(home, [*command, *(["-e", "archive_patch_reboot=true"] if redemarrer else [])], TOP)
-    done = evidence_store.runs(archive_patch.folder(home))
+    # Its own last record: those of fab correctifs are in the same folder.
+    done = [run for run in evidence_store.runs(archive_patch.folder(home)) if "noeuds" in evidence_store.facts_of(run)]
     left = archive_patch.Patch(home).record
     print("\n".join(archive_patch.lines(left)))
     if status or left:
         raise Exit(
             "La salle n'est pas entièrement à jour : corrigez, puis relancez, les nœuds faits ne le sont plus.", 1
         )
-    if not done:
-        raise Exit("Cet environnement n'a pas de salle d'archives (groupe archive_node) : rien n'est à jour.", code=2)
     print("\n".join(archive_patch.lines(evidence_store.read_json(done[-1] / archive_patch.RESULTS))))
     print(f"Salle à jour. Preuve : {done[-1] / 'rapport.html'}")
 
@@ -555,13 +841,13 @@ def _local(moment: str) -> str:
 
 
 @task(
-    name="grant",
-    iterable=["profile", "commune"],
+    name="delivrer",
+    iterable=["profil", "commune"],
     help={
         "role": "auditeur ou prestataire",
-        "for": "durée, 24 h au plus : 4h, 90min",
+        "duree": "durée, 24 h au plus : 4h, 90min",
         "cle": "clé publique SSH du titulaire, un fichier .pub",
-        "profile": "seulement les machines de ce profil ; à répéter",
+        "profil": "seulement les machines de ce profil ; à répéter",
         "commune": "seulement celles de cette commune ; à répéter",
         "qui": "nom du titulaire ; par défaut le commentaire de sa clé",
         "motif": "raison de l'accès",
@@ -571,16 +857,16 @@ def _local(moment: str) -> str:
 def access_grant(
     context: Context,
     role: str,
-    for_: str,
+    duree: str,
     cle: str,
-    profile: list[str] | None = None,
+    profil: list[str] | None = None,
     commune: list[str] | None = None,
     qui: str = "",
     motif: str = "",
     source: str = "",
 ) -> None:
     """Délivre un certificat SSH limité dans le temps, à un auditeur ou à un prestataire."""
-    profiles, communes = profile or [], commune or []
+    profiles, communes = profil or [], commune or []
     for title, wanted, known in (
         ("Profil", profiles, audit_run.profiles(TOP)),
         ("Commune", communes, sorted(one.slug for one in _communes()) if communes else []),
@@ -589,7 +875,7 @@ def access_grant(
             raise Exit(f"{title} inconnu : {', '.join(unknown)}. Connus : {', '.join(known)}", code=2)
     try:
         principals = access.principals(role, profiles, communes)
-        lasting = access.duration(for_)
+        lasting = access.duration(duree)
         key = access.public_key(Path(cle))
         demand = access.Demand(role, lasting, principals, qui or key.comment, motif, evidence_store.operator(), source)
         target = Path(cle.removesuffix(".pub") + "-cert.pub")
@@ -603,11 +889,11 @@ def access_grant(
     print(f"Valable jusqu'au {_local(granted['fin'])}. Chaque session est enregistrée.")
     print(f"Périmètre : {', '.join(granted['principaux'])}")
     print(f"Avec la clé privée : ssh -i {cle.removesuffix('.pub')} {role}@ADRESSE")
-    print(f"Pour y mettre fin avant : fab access.revoke {granted['serie']}")
+    print(f"Pour y mettre fin avant : fab acces.revoquer {granted['serie']}")
     _seal_access()
 
 
-@task(reads=True, name="list")
+@task(reads=True, name="liste")
 def access_list(context: Context) -> None:
     """Montre les accès délivrés, le plus récent d'abord."""
     try:
@@ -623,7 +909,7 @@ def access_list(context: Context) -> None:
     Console(width=160).print(table)
 
 
-@task(name="revoke", positional=["numero"], help={"numero": "voir fab access.list", "motif": "raison"})
+@task(name="revoquer", positional=["numero"], help={"numero": "voir fab acces.liste", "motif": "raison"})
 def access_revoke(context: Context, numero: str, motif: str = "") -> None:
     """Révoque un accès, sur toutes les machines, et coupe ses sessions."""
     try:
@@ -696,7 +982,7 @@ def archive_act(context: Context, commune: str) -> None:
 
 
 @task(
-    name="drill",
+    name="exercice",
     positional=["profil"],
     help={
         "profil": "profil à exercer, comme tdt_connector, poste-de-commande, ou « tous » ceux qui sont sauvegardés",
@@ -706,7 +992,7 @@ def archive_act(context: Context, commune: str) -> None:
     },
 )
 def backup_drill_(context: Context, profil: str, hote: str = "", sauvegarde: str = "", phrase: str = "") -> None:
-    """Restaure la dernière sauvegarde sur une machine neuve, l'éprouve, la détruit, et scelle la preuve."""
+    """Restaure la dernière sauvegarde sur la machine d'exercice, l'éprouve, la remet à neuf, et scelle la preuve."""
     failed = []
     try:
         profiles = backup_drill.saved_profiles(TOP, _inventory(), _home()) if profil == "tous" else [profil]
@@ -725,19 +1011,36 @@ def backup_drill_(context: Context, profil: str, hote: str = "", sauvegarde: str
         raise Exit(f"Exercice en échec : {', '.join(failed)}. La production n'a pas été touchée.", code=1)
 
 
-@task(name="save")
-def backup_save(context: Context) -> None:
-    """Sauvegarde le poste de commande : autorités, registres, secrets, preuves (à lancer chaque nuit)."""
+def _save(context: Context) -> bool:
+    """Back the control node up; tells whether it is done."""
+    _must_have("backup_server")
     program = _home() / "sauvegardes" / backup_drill.CONTROL / "creatic-sauvegarde"
     if not program.is_file():
         raise Exit("Le serveur ne le connaît pas encore : ansible-playbook playbooks/backup_server.yml", code=2)
     with waiting("sauvegarde du poste de commande"):
-        done = bool(context.run(shlex.join([str(program), "faire"]), warn=True))
-    _must(done, "Sauvegarde du poste de commande")
+        return bool(context.run(shlex.join([str(program), "faire"]), warn=True))
+
+
+@task(name="faire")
+def backup_save(context: Context) -> None:
+    """Sauvegarde le poste de commande : autorités, registres, secrets, preuves (à lancer chaque nuit)."""
+    _must(_save(context), "Sauvegarde du poste de commande")
+
+
+@task(name="demenager", help={"vers": "nom du nouveau poste de commande"})
+def backup_move_(context: Context, vers: str) -> None:
+    """Sauvegarde ce poste une dernière fois, puis le ferme ; le nouveau reprend par sauvegarde.reprendre."""
+    try:
+        backup_move.depart(_home(), vers, evidence_store.operator(), lambda: _save(context))
+    except backup_move.MoveRefused as error:
+        raise Exit(str(error), code=1) from None
+    print(
+        f"Ce poste est fermé. Sur « {vers} » : fab sauvegarde.reprendre (« Changer de poste », docs/exploitation.md)."
+    )
 
 
 @task(
-    name="recover",
+    name="reprendre",
     help={
         "empreinte": "SHA256:…, clé d'hôte du serveur de sauvegarde, relevée à sa console",
         "phrase": "fichier de la phrase secrète, telle qu'un titulaire l'a sortie du séquestre",
@@ -754,7 +1057,7 @@ def backup_recover(context: Context, empreinte: str, phrase: str = "") -> None:
 
 
 @task(
-    name="rollback",
+    name="revenir",
     positional=["client"],
     help={"client": "machine dont le dépôt a été gelé", "rouvrir": "la laisse de nouveau sauvegarder, une fois saine"},
 )
@@ -764,7 +1067,7 @@ def backup_rollback(context: Context, client: str, rouvrir: bool = False) -> Non
     _must(_playbook(context, "journeys/backup_rollback.yml", *arguments), "Retour en arrière")
 
 
-@task(reads=True, name="status")
+@task(reads=True, name="etat")
 def backup_status(context: Context) -> None:
     """Montre l'état des sauvegardes, vu du serveur : dernière, taille, soupçon, vérification."""
     _must_have("backup_server")
@@ -780,7 +1083,7 @@ def backup_status(context: Context) -> None:
     for title in ("Machine", "Dernière sauvegarde", "Taille", "Relue le", "Dernier exercice", "État"):
         table.add_column(title)
     drills = backup_drill.last(_home())
-    wrong = 0
+    wrong, kept = 0, list[str]()
     for one in from_json(done.stdout[start:]):
         checked = one["verification"]
         state = one["suspect"] or ("jamais sauvegardée" if not one["derniere"] else "")
@@ -799,22 +1102,31 @@ def backup_status(context: Context) -> None:
             drilled,
             state or "bonne",
         )
+        for quarter, why in one.get("retenues", {}).items():
+            kept.append(f"{one['client']} : trimestre {quarter} gardé au-delà de son temps, {why}.")
     Console(width=160).print(table)
+    if kept:
+        _aside("\n".join(kept))
     if wrong:
         raise Exit(code=1)
 
 
-namespace = Collection(rollout, environnement)
+namespace = Collection(environnement)
+namespace.add_task(rollout, name="communes")
 namespace.add_task(past, name="historique")
 namespace.add_task(servers, name="serveurs")
+namespace.add_task(updates, name="correctifs")
 namespace.add_collection(
-    Collection("backup", backup_drill_, backup_recover, backup_rollback, backup_save, backup_status)
+    Collection("sauvegarde", backup_drill_, backup_move_, backup_recover, backup_rollback, backup_save, backup_status)
 )
-namespace.add_collection(Collection("access", access_grant, access_list, access_revoke))
-namespace.add_collection(Collection("lab", lab_up, lab_down, lab_status))
-namespace.add_collection(Collection("commune", commune_new, commune_check))
+namespace.add_collection(Collection("agent", agent_depart))
+namespace.add_collection(Collection("acces", access_grant, access_list, access_revoke))
+namespace.add_collection(Collection("banc", lab_up, lab_down, lab_status))
+namespace.add_collection(Collection("commune", commune_new, commune_depart))
+namespace.add_task(documents)
+namespace.add_task(morning)
 namespace.add_collection(Collection("inventaire", inventory_check))
-namespace.add_collection(Collection("evidence", evidence_verify))
+namespace.add_collection(Collection("preuves", evidence_verify))
 audits = Collection("audit", audit_verify)
 audits.add_task(audit, default=True)
 namespace.add_collection(audits)
@@ -822,4 +1134,6 @@ namespace.add_collection(
     Collection("archive", archive_status, archive_patch_, archive_seals, archive_act, archive_recover)
 )
 namespace.add_collection(Collection("parapheur", signer_lists))
-namespace.add_collection(Collection("pki", pki_list, pki_person, pki_verify, pki_rotate, pki_revoke))
+namespace.add_collection(
+    Collection("pki", pki_deadlines, pki_list, pki_lists, pki_person, pki_renew, pki_verify, pki_rotate, pki_revoke)
+)

@@ -22,7 +22,7 @@ TOP = Path(__file__).resolve().parents[1]
 for folder in ("", "collections/ansible_collections/cdg59/creatic/agents", "roles/archive_gateway/files"):
     sys.path.insert(0, str(TOP / folder))
 
-from testbed.archive_gateway import AGENCY, SIRENS, Gateway
+from testbed.archive_gateway import AGENCY, AGREEMENT, SIRENS, Gateway
 from testbed.sae import GONDECOURT, PDF, FakeClamd, sip
 from testbed.sae import Gateway as Alone
 
@@ -79,6 +79,7 @@ def package(size: int) -> bytes:
         message=f"MESURE-{time.time_ns()}",
         agency=AGENCY,
         sender=SIRENS["la-madeleine"],
+        agreement=AGREEMENT,
     )
 
 

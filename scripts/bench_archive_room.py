@@ -146,7 +146,9 @@ def patch(client: Client) -> float:
     """Seconds to patch the three nodes while the client works."""
     start = time.perf_counter()
     with client.at_work():
-        done = subprocess.run(["fab", "archive.patch"], cwd=REPO, env=ENVIRONMENT, check=False, capture_output=True)
+        done = subprocess.run(
+            ["fab", "archive.correctifs"], cwd=REPO, env=ENVIRONMENT, check=False, capture_output=True
+        )
     if done.returncode:
         raise SystemExit(done.stdout.decode())
     return time.perf_counter() - start

@@ -51,6 +51,7 @@ def main() -> int:
         started = time.monotonic()
         while world.store.counts().get(FINISHED, 0) < count:
             world.parapheur.sign()
+            world.deliberations.publish()
             for connector in connectors.values():
                 for one in connector.pull():
                     connector.say(one["reference"], "transmise")

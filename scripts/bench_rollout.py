@@ -21,6 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOP = Path(__file__).parents[1]
+sys.path.insert(0, str(TOP / "collections"))
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
+
 os.environ["PATH"] = f"{TOP / '.venv' / 'bin'}:{os.environ['PATH']}"
 INVENTORY = TOP / "inventories" / "lab"
 os.environ["CREATIC_INVENTORY"] = str(INVENTORY)  # whatever environment is chosen in this clone
@@ -89,12 +93,14 @@ def show(label: str, measure: Measure) -> None:
 def main() -> int:
     slug = sys.argv[1] if len(sys.argv) > 1 else "gondecourt"
     group = f"commune_{slug.replace('-', '_')}"
-    for step in ("lab.down", "lab.up"):
+    for step in ("banc.arreter", "banc.demarrer"):
         print(f"== fab {step}", flush=True)
         subprocess.run(["fab", step], cwd=TOP, check=True, stdout=subprocess.DEVNULL)
     show("simulateur de TdT, à froid", play("tdt_simulator.yml", "tdt_simulator"))
-    show(f"rollout {slug}, à froid", play("journeys/rollout.yml", group))
-    show(f"rollout {slug}, à chaud", play("journeys/rollout.yml", group))
+    show("serveurs, à froid", play("site.yml", f"all:localhost:!banc:!{':!'.join(profiles.marked('commune'))}"))
+    every = ":".join([group, *profiles.marked("place")])  # as fab communes does
+    show(f"rollout {slug}, à froid", play("journeys/rollout.yml", every))
+    show(f"rollout {slug}, à chaud", play("journeys/rollout.yml", every))
     # The proof waits for the préfecture; the profiles alone say what the configuration costs.
     ours = play("site.yml", group)
     stock = play("site.yml", group, stock=True)

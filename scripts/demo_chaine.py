@@ -183,6 +183,8 @@ def perform(folder: Path) -> dict[str, Any]:
     say(f"Délibération {number} adoptée ; la passerelle la porte au parapheur")
     carried = sign(lab, reference)
     left = time.monotonic()
+    lab.site.publish(lab.site.path(lab.site.done(MANAGER, "GET", f"/@search?UID={uid}")["items"][0]["@id"]))
+    say("Le DGS a choisi ce qui sera publié : le document signé")
     arrive(lab, reference)
     ended = time.monotonic()
     track = lab.passerelle.track(reference)

@@ -28,12 +28,14 @@ RECORD = TOP / ".cache" / "essais.json"
 REACHED = str(HOME / "taches")  # tasks that were executed, see tests/reached
 LOCK = Path("/run/lock/creatic-essais")  # the lab is one per machine
 PYTEST = (sys.executable, "-m", "pytest")
+LAST = ("nice", "-n", "5")  # what others leave of the cores
 PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
 # Their playbooks are of tests alone, or none: what they reach tells nothing.
 FILES = ("unit", "lint", "lab")
 NOTED = {"CREATIC_TASKS_REACHED": REACHED, "ANSIBLE_CALLBACK_PLUGINS": str(TOP / "tests" / "reached")}
-# Long: one of them ends each whole run, in turn.
-LONG = ("room_faults", "chain", "disaster", "drills")
+# Long: one of the first ends each whole run, in turn; the others, which would take it over its limit, by their names.
+IN_TURN = ("room_patch", "room_faults", "chain", "disaster", "drills")
+LONG = (*IN_TURN, "production", "closing")
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Part:
         commands: run one after the other, until one fails.
         after: parts that end first, if they are asked for too.
         needs: parts whose work this one goes on from; asked for by name, it brings them.
+        busy: share of the cores' time that was used while it went on, in percent, whoever used it.
     """
 
     commands: list[tuple[str, ...]]
@@ -51,6 +54,7 @@ class Part:
     needs: tuple[str, ...] = ()
     verdict: str = ""
     seconds: int = 0
+    busy: int = 0
 
 
 def bench(name: str, host: str) -> Part:
@@ -79,24 +83,32 @@ def journeys(mark: str, *after: str) -> Part:
     return Part([(*PYTEST, "-v", "tests/journeys", "--durations", "20", "-m", wanted)], after, ("site",))
 
 
+def long(name: str) -> Part:
+    """A part of LONG; « production » has machines of its own, on a network of its own."""
+    if name == "production":
+        return Part([(*PYTEST, "-v", "tests/production", "--durations", "20")], after=("journeys",))
+    return journeys(name, "journeys")
+
+
 def whole() -> dict[str, Part]:
     """Every part of a whole run but the last, which is one of LONG. What stands first is begun first."""
     names = ("tdt_simulator", "commune_pc", "tdt_connector", "archive_node", "archive_gateway", "backup_server", "ged",
              "parapheur", "deliberations", "passerelle")  # fmt: skip
     return {
-        "unit": Part([(*PYTEST, "-q", "-n", "auto", "--dist", "worksteal", "--durations", "15")]),
+        # What needs no machine takes the time that the machines leave.
+        "unit": Part([(*LAST, *PYTEST, "-q", "-n", "auto", "--dist", "worksteal", "--durations", "15")]),
         "lab": Part([(*PYTEST, "-v", "tests/lab")]),
-        "machines": Part([("fab", "lab.up")], after=("lab",)),
-        "lint": Part([("scripts/lint",)], after=("unit",)),
+        "machines": Part([("fab", "banc.demarrer")], after=("lab",)),
+        "lint": Part([(*LAST, "scripts/lint")], after=("unit",)),
         "site": Part(
             [(*PLAYBOOK, "playbooks/site.yml", "--limit", "all:localhost:!banc")],
-            after=("lint",),
             needs=("machines",),
         ),
         "again": Part([(*PYTEST, "-v", "tests/journeys", "-m", "site")], needs=("site",)),
         # Kernels of their own are slow, each on one core: begun first, they may go on beside the journeys.
         "noyau": bench("hardening_kernel", "noyau"),
         "disques": bench("encrypted_raid", "coffre"),
+        "poste": bench("control_node", "poste"),
         "machine nue": bench("hardening", "niv-high"),  # its image had no package of ours
         "profil tdt_simulator": profile("tdt_simulator", "again"),
         "profil archive_node": profile("archive_node", "again"),
@@ -166,7 +178,7 @@ class Run:
         ends = [self.parts[one] for one in (*part.after, *part.needs) if one in self.parts]
         with self.lock:
             self.lock.wait_for(lambda: all(one.verdict for one in ends))
-        start = time.monotonic()
+        start, cores = time.monotonic(), _cores()
         if all(self.parts[one].verdict == "réussi" for one in part.needs if one in self.parts):
             print(f"\n== {name} : commence ({time.strftime('%T')})", flush=True)
             try:
@@ -179,6 +191,8 @@ class Run:
             (LOGS / name).write_text(f"pas fait : {', '.join(part.needs)} n'a pas abouti\n", encoding="utf-8")
         with self.lock:
             part.verdict, part.seconds = verdict, round(time.monotonic() - start)
+            used, whole_time = (after - before for before, after in zip(cores, _cores(), strict=True))
+            part.busy = round(100 * used / max(1, whole_time))
             self._note()
             self.lock.notify_all()
         print(f"\n== {name} : {verdict} en {part.seconds} s{self._left()}", flush=True)
@@ -220,7 +234,8 @@ class Run:
             "secondes": round(time.monotonic() - self.started),
             "verdict": "échec" if failed else "réussi" if len(done) == len(self.parts) else "en cours",
             "parties": [
-                {"nom": name, "verdict": part.verdict, "secondes": part.seconds} for name, part in done.items()
+                {"nom": name, "verdict": part.verdict, "secondes": part.seconds, "occupation": part.busy}
+                for name, part in done.items()
             ],
         }
         complete = self.last.get("complet")
@@ -239,6 +254,12 @@ class Run:
         print("\n".join([f"\n== {name}, {self.parts[name].verdict} :", *told, *lines[-40:]]), flush=True)
 
 
+def _cores() -> tuple[int, int]:
+    """Time of all cores since the machine started: used, and in all (proc_stat(5), in ticks)."""
+    ticks = [int(one) for one in Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+
 def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=TOP, capture_output=True, text=True, check=False).stdout.strip()
 
@@ -249,13 +270,13 @@ def chosen(names: list[str]) -> dict[str, Part]:
     Raises:
         SystemExit: there is no such part; the message (French) names those that exist.
     """
-    known = whole() | {name: journeys(name, "journeys") for name in LONG}
+    known = whole() | {name: long(name) for name in LONG}
     if not names:
         os.environ["CREATIC_WHOLE_RUN"] = "1"  # leaves out what takes minutes more and has its own name
-        turn = LONG[int(_git("rev-list", "--count", "HEAD") or 0) % len(LONG)]
-        print(f"Partie longue de ce passage : {turn} (à son tour parmi {', '.join(LONG)})")
+        turn = IN_TURN[int(_git("rev-list", "--count", "HEAD") or 0) % len(IN_TURN)]
+        print(f"Partie longue de ce passage : {turn} (à son tour parmi {', '.join(IN_TURN)})")
         found = {name: part for name, part in known.items() if name not in LONG or name == turn}
-        end = Part([("fab", "lab.down"), ("scripts/tasks_reached.py", REACHED, turn)], needs=tuple(found))
+        end = Part([("fab", "banc.arreter"), ("scripts/tasks_reached.py", REACHED, turn)], needs=tuple(found))
         return found | {"taches": end}
     scenarios = sorted(path.parent.name for path in (TOP / "molecule").glob("*/molecule.yml"))
     wanted: dict[str, Part] = {}
@@ -299,7 +320,7 @@ def main() -> int:
     run = Run(parts, " ".join(names) or "tout")
     run.perform()
     if set(parts) - set(FILES):  # whatever happened
-        subprocess.run(["fab", "lab.down"], cwd=TOP, stdout=subprocess.DEVNULL, check=False)
+        subprocess.run(["fab", "banc.arreter"], cwd=TOP, stdout=subprocess.DEVNULL, check=False)
     return 0 if run.conclude() else 1
 
 

@@ -22,9 +22,15 @@ SIRENS = {
     "partenaire-essai": "200093201",
     "inconnue": "215903337",
 }
+# Who signs the partner's bordereaux (creatic_archive_partenaires).
+SIGNATORY = "Sophie Lambert"
 # Of a commune, its connector deposits.
 NAMES = {"gondecourt": "Connecteur - Commune de Gondecourt", "la-madeleine": "Connecteur - Commune de La Madeleine"}
 AGENCY = "sae-cdg59"
+# Of La Madeleine's file.
+AGREEMENT = "AD59-2026-017"
+# The public archives service of the lab, for which tests answer.
+ARCHIVES = "ad59"
 _N = f"{{{NAMESPACE}}}"
 
 

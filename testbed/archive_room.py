@@ -210,8 +210,8 @@ def lab(*arguments: str) -> str:
 
 
 def status() -> dict[str, Any]:
-    """fab archive.status: its screen, and the faults of each node."""
-    done = command("fab", "archive.status", "--json")
+    """fab archive.etat: its screen, and the faults of each node."""
+    done = command("fab", "archive.etat", "--json")
     assert done.returncode in (0, 1), done.stdout
     found: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") : done.stdout.rindex("}") + 1])
     return found
@@ -222,7 +222,7 @@ def faults() -> list[tuple[str, str]]:
 
 
 def _told(name: str) -> dict[str, Any]:
-    """What a node says of itself and of the room, asked as fab archive.status does."""
+    """What a node says of itself and of the room, asked as fab archive.etat does."""
     try:
         found: dict[str, Any] = json.loads(node(name, "creatic-archive bilan"))
     except (AssertionError, ValueError, subprocess.TimeoutExpired) as error:

@@ -43,7 +43,8 @@ class World:
         (root / "fichiers").mkdir()
         (root / "modeles").mkdir()
         (root / "modeles" / "base.html.j2").symlink_to(BASE)
-        (root / "modeles" / "page.html.j2").symlink_to(TOP / "roles/passerelle/files/page.html.j2")
+        for name in ("page.html.j2", "lettre.html.j2"):
+            (root / "modeles" / name).symlink_to(TOP / "roles/passerelle/files" / name)
         self.parapheur, self.deliberations, self.ged = FakeParapheur(), FakeDeliberations(), FakeGed()
         self.servers = {
             name: TlsServer(service.app, authority.folder / "tdt")

@@ -25,6 +25,7 @@ from tdt_connector.config import Config, Delays
 from tdt_connector.drivers import connect
 from tdt_connector.filing import FOLDERS
 from tdt_connector.journal import Journal, Row, State
+from tdt_connector.letters import received, take
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer, serve
 
@@ -122,7 +123,7 @@ class Commune:
 
     def __init__(self, root: Path, url: str, authority: Authority, **changes: Any) -> None:
         self.root = root
-        names = ["depot", "en_cours", "etat", "nomenclature", "lettres", "pes_retour"]
+        names = ["depot", "en_cours", "etat", "nomenclature", "lettres", "pes_retour", "conserves"]
         for name in {*names, *FOLDERS.values()}:
             (root / name).mkdir(parents=True)
         (root / "depot").chmod(0o2770)
@@ -184,6 +185,12 @@ class Commune:
         content = helios.flow(f"PES{mark}", siret, slips=("B1",))
         self.put(name, content)
         return content
+
+    def take_letters(self) -> None:
+        """A person takes every letter that was received."""
+        with Journal(self.config.journal) as journal:
+            for number, _folder in received(self.config):
+                take(journal, number)
 
     # -- the agent ------------------------------------------------------------------------------------
 

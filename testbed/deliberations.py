@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import html
 import re
 import secrets
@@ -19,6 +20,30 @@ WRITER, MANAGER, MAYOR, STRANGER = "karim.lefevre", "paul.renard", "claire.duboi
 MEETINGS = "/gondecourt/seances"
 
 
+@dataclass(frozen=True)
+class Council:
+    """Whose meetings are held, and by whom.
+
+    Attributes:
+        slug: of the commune.
+        writer, manager: logins of who writes the projets, and of who conducts the meeting.
+        present: members, the maire first; the second reports and keeps the minutes.
+        proxies: those who are absent, and whom each gave their vote.
+    """
+
+    slug: str
+    writer: str
+    manager: str
+    present: tuple[str, ...]
+    proxies: Mapping[str, str] = field(default_factory=dict)
+
+
+GONDECOURT = Council(
+    "gondecourt", WRITER, MANAGER, ("Claire Dubois", "Amina Benali", "Bruno Carpentier"),
+    {"Thomas Wattiez": "Claire Dubois"},
+)  # fmt: skip
+
+
 @dataclass
 class Browser:
     """Somebody's cookies."""
@@ -26,10 +51,11 @@ class Browser:
     site: Site
     cookies: dict[str, str] = field(default_factory=dict)
 
-    def ask(self, method: str, path: str, fields: Mapping[str, str] | None = None) -> Any:
-        """One request; redirections are not followed."""
+    def ask(self, method: str, path: str, fields: Mapping[str, Any] | None = None) -> Any:
+        """One request; redirections are not followed. A field that is a file is (name, content, type)."""
         sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
-        given: dict[str, Any] = {} if fields is None else {"fields": dict(fields), "encode_multipart": False}
+        files = any(isinstance(one, tuple) for one in (fields or {}).values())
+        given: dict[str, Any] = {} if fields is None else {"fields": dict(fields), "encode_multipart": files}
         answer = self.site.ask(method, path, HTML | sent, **given)
         for cookie in answer.headers.getlist("Set-Cookie"):
             name, _equal, value = cookie.partition(";")[0].partition("=")
@@ -72,6 +98,7 @@ class Site:
     home: Path
     _pool: urllib3.HTTPSConnectionPool | None = field(default=None, repr=False)
     _tokens: dict[str, str] = field(default_factory=dict, repr=False)
+    council: Council = GONDECOURT
 
     @property
     def trust(self) -> str:
@@ -162,46 +189,68 @@ class Site:
         assert answer.status == 302, (login, answer.status)
         return browser
 
+    def decide(self, login: str, projet: str, **fields: Any) -> str:
+        """Send a form of the page of publication; gives the page that it leads to."""
+        browser, page = self.browser(login), f"{projet}/@@publication"
+        answer = browser.ask("POST", page, fields | token(browser.ask("GET", page).data.decode()))
+        assert answer.status == 302, (answer.status, answer.data[:500])
+        return str(browser.ask("GET", page).data.decode())
+
+    def publish(self, projet: str, annexes: str = "non", **fields: Any) -> str:
+        """Choose to publish an act as it was signed, and its annexes or not; gives the page then."""
+        uids = [one["UID"] for one in self.done(MANAGER, "GET", f"{projet}?fullobjects=1").get("items", [])]
+        title = self.done(MANAGER, "GET", projet)["title"]
+        said = {"objet": title, "document": "signe"} | {f"annexe_{uid}": annexes for uid in uids}
+        return self.decide(MANAGER, projet, **(said | fields))
+
     # -- a council
 
     def meeting(self, day: str, mark: str) -> str:
-        """A new meeting of Gondecourt; gives its path."""
+        """A new meeting of the council; gives its path."""
         body = {
             "@type": "seance",
             "title": f"Conseil municipal {mark}",
             "date": day,
             "heure": "18:30",
             "lieu": "Mairie",
+            # On paper, in time: what is tried here begins with the meeting.
+            "envoyee_le": (datetime.date.fromisoformat(day) - datetime.timedelta(10)).isoformat(),
         }
-        return self.path(self.done(WRITER, "POST", MEETINGS, body)["@id"])
+        return self.path(self.done(self.council.writer, "POST", f"/{self.council.slug}/seances", body)["@id"])
 
     def projet(self, meeting: str, subject: str, matter: str = "7.1") -> str:
         """A new projet in it; gives its path."""
         body = {
-            "@type": "projet", "title": subject, "matiere": matter, "rapporteur": "Amina Benali",
+            "@type": "projet", "title": subject, "matiere": matter, "rapporteur": self.council.present[1],
             "expose": {"data": f"<p>Exposé : {subject}.</p>", "content-type": "text/html"},
             "dispositif": {"data": "<p>Article 1 : le conseil décide.</p>", "content-type": "text/html"},
         }  # fmt: skip
-        return self.path(self.done(WRITER, "POST", meeting, body)["@id"])
+        return self.path(self.done(self.council.writer, "POST", meeting, body)["@id"])
 
     def open(self, meeting: str, *projets: str) -> None:
         """Put projets on the agenda, convene and open the meeting."""
         for one in projets:
-            self.move(WRITER, one, "soumettre")
-            self.move(MANAGER, one, "inscrire")
-        self.move(MANAGER, meeting, "convoquer")
+            self.move(self.council.writer, one, "soumettre")
+            self.move(self.council.manager, one, "inscrire")
+        self.move(self.council.manager, meeting, "convoquer")
+        present = [_token(one) for one in self.council.present]
         attendance = {
-            "presents": ["claire-dubois", "amina-benali", "bruno-carpentier"],
-            "pouvoirs": ["Thomas Wattiez : Claire Dubois"],
-            "president": "claire-dubois",
-            "secretaire": "amina-benali",
+            "presents": present,
+            "pouvoirs": [f"{absent} : {holder}" for absent, holder in self.council.proxies.items()],
+            "president": present[0],
+            "secretaire": present[1],
         }
-        self.done(MANAGER, "PATCH", meeting, attendance)
-        self.move(MANAGER, meeting, "ouvrir")
+        self.done(self.council.manager, "PATCH", meeting, attendance)
+        self.move(self.council.manager, meeting, "ouvrir")
 
     def adopt(self, projet: str) -> str:
         """Have a projet adopted unanimously; gives its number."""
-        voters = ["claire-dubois", "amina-benali", "bruno-carpentier", "thomas-wattiez"]
-        self.done(MANAGER, "PATCH", projet, {"pour": voters})
-        self.move(MANAGER, projet, "adopter")
-        return str(self.done(MANAGER, "GET", projet)["numero"])
+        voters = [_token(one) for one in (*self.council.present, *self.council.proxies)]
+        self.done(self.council.manager, "PATCH", projet, {"pour": voters})
+        self.move(self.council.manager, projet, "adopter")
+        return str(self.done(self.council.manager, "GET", projet)["numero"])
+
+
+def _token(name: str) -> str:
+    """A member, as the site's lists name them."""
+    return name.lower().replace(" ", "-")

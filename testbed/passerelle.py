@@ -51,7 +51,8 @@ class Passerelle:
             self.address, 443, server_hostname=self.name, assert_hostname=self.name, retries=False, timeout=60,
             ca_certs=str(self.home / "pki" / "publie" / "ca.pem"), **shown,
         )  # fmt: skip
-        return pool.request(method, path, headers={"Host": self.name}, redirect=False, **given)
+        headers = {"Host": self.name, "Sec-Fetch-Site": "same-origin"}  # as a browser on its own pages
+        return pool.request(method, path, headers=headers, redirect=False, **given)
 
     def run(self, command: str) -> str:
         """A command on the passerelle, as root."""

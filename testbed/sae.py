@@ -156,6 +156,7 @@ def manifest(
     start: str = "2026-01-15",
     algorithm: str = "SHA-512",
     title: str = "Délibération n° 12 : école d’été",
+    agreement: str = "",
 ) -> bytes:
     """A SEDA 2.3 manifest of these files."""
     name = algorithm.lower().replace("-", "")
@@ -165,9 +166,10 @@ def manifest(
         f"<Size>{len(content)}</Size></BinaryDataObject>"
         for rank, (path, content) in enumerate(files.items())
     )
+    named = f"<ArchivalAgreement>{agreement}</ArchivalAgreement>" if agreement else ""
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <ArchiveTransfer xmlns="{NAMESPACE}">
-  <Date>2026-02-01T10:00:00Z</Date><MessageIdentifier>{message}</MessageIdentifier><CodeListVersions/>
+  <Date>2026-02-01T10:00:00Z</Date><MessageIdentifier>{message}</MessageIdentifier>{named}<CodeListVersions/>
   <DataObjectPackage>{objects}
     <DescriptiveMetadata>
       <ArchiveUnit id="U"><Content><Title>{title}</Title></Content></ArchiveUnit>

@@ -136,14 +136,16 @@ class FakeParapheur(_Service):
             self.dossiers[number] = {
                 "id": number, "reference": fields["reference"], "commune": fields["commune"], "recu": digest,
                 "circuit": fields["circuit"], "objet": fields["objet"], "numero": fields["numero"],
-                "date": fields["date"], "matiere": "", "etat": "a_viser", "fichier": content, "motif": "", "par": "",
+                "date": fields["date"], "matiere": "", "nature": "", "transmission": "",
+                "etat": "a_viser", "fichier": content, "motif": "", "par": "",
                 "dit": [],
             }  # fmt: skip
         return jsonify({"id": number, "etat": "a_viser"}), 201
 
     def _list(self) -> Answer:
         self._token()
-        shown = ("id", "reference", "commune", "circuit", "objet", "numero", "date", "matiere", "etat", "motif", "par")
+        shown = ("id", "reference", "commune", "circuit", "objet", "numero", "date", "matiere", "etat", "motif", "par",
+                 "nature", "transmission")  # fmt: skip
         found = []
         asked = dict(request.args)
         after = int(asked.pop("apres", -1))
@@ -178,11 +180,13 @@ class FakeParapheur(_Service):
     # what people do
 
     def bring(self, reference: str, content: bytes, **fields: str) -> None:
-        """A rédacteur's own deposit."""
+        """A rédacteur's own deposit; an arrêté is one to transmit, unless it is said otherwise."""
+        said = {"nature": "2", "transmission": "oui"} if fields["circuit"] == "arrete" else {}
         number = len(self.dossiers) + 1
         self.dossiers[number] = {
             "id": number, "reference": reference, "commune": "gondecourt", "recu": hashlib.sha256(content).hexdigest(),
-            "etat": "a_viser", "fichier": content, "motif": "", "par": "", "dit": [], **fields,
+            "etat": "a_viser", "fichier": content, "motif": "", "par": "", "dit": [],
+            **({"nature": "", "transmission": ""} | said | fields),
         }  # fmt: skip
 
     def sign(self, reference: str = "") -> None:
@@ -211,10 +215,12 @@ class FakeDeliberations(_Service):
         super().__init__()
         self.items: dict[str, dict[str, Any]] = {}
         self.documents: dict[str, bytes] = {}
+        self.published: dict[str, dict[str, Any]] = {}
         self.told: dict[str, list[dict[str, Any]]] = {}
         self.url = ""
         self.app.add_url_rule("/@adoptees", "adopted", self._adopted, methods=["GET"])
         self.app.add_url_rule("/@suivi", "follow", self._follow, methods=["POST"])
+        self.app.add_url_rule("/@publications", "publications", self._publications, methods=["POST"])
         self.app.add_url_rule("/documents/<name>", "document", self._document, methods=["GET"])
 
     @staticmethod
@@ -245,6 +251,17 @@ class FakeDeliberations(_Service):
         self._account()
         self.calls["adoptees"] += 1
         return jsonify({"results": [one for uid, one in self.items.items() if uid not in self.told]})
+
+    def publish(self) -> None:
+        """Somebody of the commune chooses what is published of what may be."""
+        for uid, told in self.told.items():
+            if told[-1]["etat"] in ("acquittee", "a_publier"):
+                self.published[uid] = {"le": "2026-11-22", "mode": "electronique", "en_ligne": True}
+
+    def _publications(self) -> Answer:
+        self._account()
+        found = [{"uid": uid} | self.published[uid] for uid in request.get_json()["uids"] if uid in self.published]
+        return jsonify({"results": found})
 
     def _document(self, name: str) -> Answer:
         self._account()

@@ -32,7 +32,7 @@ def followed(*arguments: str, on_line: Callable[[str], None] = lambda _line: Non
     return process.wait(timeout=60), "".join(seen)
 
 
-def _ssh(address: str) -> list[str]:
+def ssh(address: str) -> list[str]:
     """A connection of its own, as the lab's administrator."""
     known = f"UserKnownHostsFile={HOME / 'ssh' / 'known_hosts'}"
     options = ["-i", str(HOME / "ssh" / "id_ed25519"), "-o", known, "-o", "ConnectTimeout=30", "-o", "ControlPath=none"]
@@ -42,7 +42,7 @@ def _ssh(address: str) -> list[str]:
 
 def on_host(address: str, script: str) -> subprocess.CompletedProcess[str]:
     """Run a script as root on a host of the lab, over a connection of its own."""
-    return command(*_ssh(address), f"sudo sh -c '{script}'")
+    return command(*ssh(address), f"sudo sh -c '{script}'")
 
 
 BACK_S = 45  # after which a machine that was cut off comes back
@@ -64,7 +64,7 @@ def state_of(address: str) -> dict[str, dict[str, Any]]:
     """State of a machine, see machine_state.py."""
     script = Path(__file__).with_name("machine_state.py").read_text(encoding="utf-8")
     done = subprocess.run(
-        [*_ssh(address), "sudo python3 -"], input=script, capture_output=True, text=True, check=False, timeout=300
+        [*ssh(address), "sudo python3 -"], input=script, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
     state: dict[str, dict[str, Any]] = json.loads(done.stdout)
@@ -82,8 +82,8 @@ def differences(before: dict[str, dict[str, Any]], after: dict[str, dict[str, An
 
 
 def rollout(communes: str) -> tuple[int, str]:
-    """fab rollout; gives its status and its output."""
-    done = command("fab", "rollout", communes)
+    """fab communes; gives its status and its output."""
+    done = command("fab", "communes", communes)
     return done.returncode, done.stdout
 
 

@@ -24,7 +24,7 @@ AUDIT_COMMANDS = SPEC["argument_specs"]["main"]["options"]["access_audit_command
 
 @dataclass(frozen=True)
 class Holder:
-    """Somebody with a key, and the certificate that ``fab access.grant`` put beside it."""
+    """Somebody with a key, and the certificate that ``fab acces.delivrer`` put beside it."""
 
     key: Path
     role: str
@@ -52,8 +52,8 @@ def holder(folder: Path, role: str) -> Holder:
 
 
 def grant(one: Holder, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """fab access.grant."""
-    return command("fab", "access.grant", one.role, "--cle", f"{one.key}.pub", *arguments)
+    """fab acces.delivrer."""
+    return command("fab", "acces.delivrer", one.role, "--cle", f"{one.key}.pub", *arguments)
 
 
 def granted(folder: Path, role: str, *arguments: str) -> Holder:
@@ -69,7 +69,7 @@ def granted(folder: Path, role: str, *arguments: str) -> Holder:
 def auditor(ready: str, tmp_path_factory: pytest.TempPathFactory) -> Holder:
     """An auditor of the connectors, for four hours."""
     folder = tmp_path_factory.mktemp("auditeur")
-    return granted(folder, "auditeur", "--for", "4h", "--profile", "tdt_connector", "--motif", "audit annuel")
+    return granted(folder, "auditeur", "--duree", "4h", "--profil", "tdt_connector", "--motif", "audit annuel")
 
 
 def test_the_auditor_may_run_what_the_audit_needs_as_root_and_nothing_else(auditor: Holder) -> None:
@@ -130,7 +130,7 @@ def test_only_the_certificate_opens_and_carries_nothing_else(auditor: Holder, tm
 def test_other_profiles_and_other_communes_refuse(auditor: Holder, tmp_path: Path) -> None:
     assert auditor.run(OTHER_COMMUNE, "id -un").stdout.strip().endswith("auditeur")
     assert "Permission denied" in auditor.run(PC, "id").stdout
-    contractor = granted(tmp_path, "prestataire", "--for", "1h", "--commune", "gondecourt")
+    contractor = granted(tmp_path, "prestataire", "--duree", "1h", "--commune", "gondecourt")
     for address in (CONNECTOR, PC):
         assert contractor.run(address, "id -un").stdout.strip().endswith("prestataire")
     assert "Permission denied" in contractor.run(OTHER_COMMUNE, "id").stdout
@@ -194,23 +194,23 @@ def test_nothing_is_started_beside_the_session(auditor: Holder, words: str) -> N
 def test_it_ends_with_its_time(ready: str, tmp_path: Path) -> None:
     """A session that is open is cut, a new one is refused."""
     lasts = round(allowed(15))
-    short = granted(tmp_path, "auditeur", "--for", f"{lasts}s", "--profile", "tdt_connector")
+    short = granted(tmp_path, "auditeur", "--duree", f"{lasts}s", "--profil", "tdt_connector")
     start = time.monotonic()
     done = short.run(CONNECTOR, "echo ouverte; sleep 600; echo encore")
     assert "ouverte" in done.stdout and "encore" not in done.stdout, done.stdout
     assert time.monotonic() - start < lasts + allowed(15)
     after = short.run(CONNECTOR, "id")
     assert after.returncode != 0 and re.search(r"Permission denied|échu", after.stdout), after.stdout
-    assert re.search(rf"^\s*{short.serial}\s+expire", command("fab", "access.list").stdout, re.MULTILINE)
+    assert re.search(rf"^\s*{short.serial}\s+expire", command("fab", "acces.liste").stdout, re.MULTILINE)
 
 
 def test_a_revoked_access_ends_at_once(auditor: Holder, tmp_path: Path) -> None:
-    other = granted(tmp_path, "auditeur", "--for", "1h", "--profile", "tdt_connector")
+    other = granted(tmp_path, "auditeur", "--duree", "1h", "--profil", "tdt_connector")
     session = subprocess.Popen(
         other.ssh_command(CONNECTOR, "echo ouverte; sleep 600; echo encore"), stdout=subprocess.PIPE, text=True
     )
     assert session.stdout and session.stdout.readline() == "ouverte\n"
-    done = command("fab", "access.revoke", other.serial, "--motif", "essai")
+    done = command("fab", "acces.revoquer", other.serial, "--motif", "essai")
     assert done.returncode == 0 and "révoqué" in done.stdout, done.stdout
     assert "encore" not in session.communicate(timeout=120)[0]
     assert "Permission denied" in other.run(CONNECTOR, "id").stdout
@@ -220,12 +220,12 @@ def test_a_revoked_access_ends_at_once(auditor: Holder, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("role", "arguments", "said"),
     [
-        ("auditeur", ("--for", "4h", "--profile", "tdt_connecteur"), "Profil inconnu : tdt_connecteur. Connus : "),
-        ("auditeur", ("--for", "4h", "--commune", "gondecour"), "Commune inconnu"),
-        ("auditeur", ("--for", "quatre heures"), "« quatre heures » n'est pas une durée ; attendu : 4h, 90min"),
-        ("auditeur", ("--for", "48h"), "« 48h » refusé ; un accès dure de 10 s à 24 h"),
-        ("auditeurs", ("--for", "4h"), "rôle « auditeurs » inconnu ; connus : auditeur, prestataire"),
-        ("prestataire", ("--for", "4h"), "un prestataire n'entre pas partout"),
+        ("auditeur", ("--duree", "4h", "--profil", "tdt_connecteur"), "Profil inconnu : tdt_connecteur. Connus : "),
+        ("auditeur", ("--duree", "4h", "--commune", "gondecour"), "Commune inconnu"),
+        ("auditeur", ("--duree", "quatre heures"), "« quatre heures » n'est pas une durée ; attendu : 4h, 90min"),
+        ("auditeur", ("--duree", "48h"), "« 48h » refusé ; un accès dure de 10 s à 24 h"),
+        ("auditeurs", ("--duree", "4h"), "rôle « auditeurs » inconnu ; connus : auditeur, prestataire"),
+        ("prestataire", ("--duree", "4h"), "un prestataire n'entre pas partout"),
     ],
 )
 def test_what_cannot_be_granted_is_refused(

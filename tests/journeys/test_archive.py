@@ -38,9 +38,10 @@ def test_an_archive_that_is_away_is_waited_for() -> None:
 
 
 def test_an_acquitted_act_is_archived_by_itself() -> None:
-    assert shown(GONDECOURT, "systemctl is-active tdt-connector-versement.timer").strip() == "active"
+    starters = "tdt-connector-versement.path tdt-connector-versement.timer"
+    assert shown(GONDECOURT, f"systemctl is-active {starters}").split() == ["active", "active"]
     shown(GONDECOURT, "systemctl start tdt-connector-versement.service")
-    acts = shown(GONDECOURT, f"ls -d {ACTS}/*/ARActe.xml").split()
+    acts = shown(GONDECOURT, f"ls -d {ACTS}/*/resume.json").split()  # and flows of accounts
     answers = shown(GONDECOURT, f"grep -l ReplyCode.OK {ACTS}/*/versement.xml").split()
     assert len(answers) == len(acts) >= 1
 
@@ -50,7 +51,9 @@ def test_it_comes_back_byte_for_byte() -> None:
     assert done.returncode == 0, done.stdout
     assert "ARActe.xml" in done.stdout and "identique" in done.stdout and "DIFFÉRENT" not in done.stdout
     # The judge does judge: an act altered on the commune's disk is told from the archive's.
-    act = shown(GONDECOURT, f"ls -td {ACTS}/*/ | head -1").strip()
+    restored = re.search(r"^Acte (\S+), restitué", done.stdout, re.MULTILINE)
+    assert restored
+    act = f"{ACTS}/{restored[1]}/"
     shown(GONDECOURT, f"cp -p {act}ARActe.xml /root/avant && echo >> {act}ARActe.xml")
     try:
         changed = command("fab", "archive.acte", "gondecourt")
@@ -60,7 +63,7 @@ def test_it_comes_back_byte_for_byte() -> None:
 
 
 def test_the_room_says_that_it_is_whole() -> None:
-    told = command("fab", "archive.status")
+    told = command("fab", "archive.etat")
     assert told.returncode == 0, told.stdout
     assert all(name in told.stdout for name in ("sae1", "sae2", "sae3")), told.stdout
 
@@ -74,7 +77,7 @@ def test_an_archive_lost_on_every_node_is_told_and_comes_back() -> None:
     folder, aip = place(archive, container, account), archive.removesuffix(".tar")
     for node in NODES:
         shown(node, f"rm -r {folder}")
-    told = command("fab", "archive.status")
+    told = command("fab", "archive.etat")
     assert told.returncode == 1 and "1 archive SANS AUCUNE COPIE" in told.stdout, told.stdout
     assert aip in told.stdout and "fab archive.reprendre" in told.stdout, told.stdout
     done = command("fab", "archive.reprendre")
@@ -82,8 +85,8 @@ def test_an_archive_lost_on_every_node_is_told_and_comes_back() -> None:
     again = command("fab", "archive.reprendre", "--archive", aip)
     assert again.returncode == 0 and f"{aip} : déjà au stockage" in again.stdout, again.stdout
     assert command("fab", "archive.reprendre", "--archive", "inconnue").returncode != 0
-    wait_for(lambda: command("fab", "archive.status").returncode == 0, "une salle sans défaut", 300, every=5)
-    told = command("fab", "archive.status")
+    wait_for(lambda: command("fab", "archive.etat").returncode == 0, "une salle sans défaut", 300, every=5)
+    told = command("fab", "archive.etat")
     assert re.search(r"Copie      : \d+ archives? sur le serveur de sauvegarde, toutes", told.stdout), told.stdout
 
 

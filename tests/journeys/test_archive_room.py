@@ -86,6 +86,7 @@ def client(certificate: Path, request: pytest.FixtureRequest) -> Client:
 # -- Patching -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.room_patch
 def test_the_room_is_patched_node_by_node_and_the_client_goes_on(client: Client, certificate: Path) -> None:
     with ThreadPoolExecutor(len(ADDRESSES)) as pool:
         list(pool.map(lambda name: node(name, f"set -- {'oui' if name == 'sae2' else ''}\n{REPOSITORY}"), ADDRESSES))
@@ -94,7 +95,7 @@ def test_the_room_is_patched_node_by_node_and_the_client_goes_on(client: Client,
         wait_for(lambda: len(client.written) >= 5, lambda: f"5 archives écrites, {len(client.written)} le sont", 120)
         start = time.monotonic()
         first = subprocess.Popen(
-            ["fab", "archive.patch"],
+            ["fab", "archive.correctifs"],
             cwd=REPO,
             env=ENVIRONMENT,
             text=True,
@@ -132,11 +133,12 @@ def test_the_room_is_patched_node_by_node_and_the_client_goes_on(client: Client,
     # One node at a time: a node begins after the one before has ended.
     times = sorted((done["debut"], done["fin"]) for done in record["noeuds"].values())
     assert all(ended <= began for (_, ended), (began, _) in itertools.pairwise(times))
-    verified = command("fab", "evidence.verify")
+    verified = command("fab", "preuves.verifier")
     assert f"✓ correctifs/{record['passage']} : intact" in verified.stdout
     every_archive_on_every_node(client, certificate)
 
 
+@pytest.mark.room_patch
 def test_a_missing_copy_forbids_the_patch_and_is_made_again(client: Client) -> None:
     for number in range(6):
         client.put(f"a{number}", os.urandom(2000))
@@ -145,7 +147,7 @@ def test_a_missing_copy_forbids_the_patch_and_is_made_again(client: Client) -> N
     # Behind Swift's back: its replicators look again at one partition in ten a pass, and could mend it meanwhile.
     with replication_paused():
         node("sae3", f"rm {folder}/*.data")
-        done = command("fab", "archive.patch")
+        done = command("fab", "archive.correctifs")
     assert done.returncode != 0
     assert "sae3 : ses copies diffèrent des autres nœuds dans 1 partition" in done.stdout
     assert "retirer" not in done.stdout
@@ -154,6 +156,7 @@ def test_a_missing_copy_forbids_the_patch_and_is_made_again(client: Client) -> N
     assert node("sae3", f"ls {folder}").strip().endswith(".data")
 
 
+@pytest.mark.room_patch
 def test_an_old_backup_forbids_the_patch(certificate: Path) -> None:
     """The date is what the backup server says of the gateway and of the control node."""
     stamp = HOME / "sauvegardes" / "salle"
@@ -168,7 +171,7 @@ def test_an_old_backup_forbids_the_patch(certificate: Path) -> None:
     assert not (HOME / "correctifs" / "en-cours.json").exists()
 
 
-@pytest.mark.room_faults
+@pytest.mark.room_patch
 def test_an_interrupted_patch_leaves_the_room_working_and_is_taken_up(client: Client) -> None:
     state = HOME / "correctifs" / "en-cours.json"
 
@@ -181,7 +184,7 @@ def test_an_interrupted_patch_leaves_the_room_working_and_is_taken_up(client: Cl
 
     def start() -> subprocess.Popen[str]:
         return subprocess.Popen(
-            ["fab", "archive.patch"],
+            ["fab", "archive.correctifs"],
             cwd=REPO,
             env=ENVIRONMENT,
             text=True,
@@ -220,7 +223,7 @@ def test_an_interrupted_patch_leaves_the_room_working_and_is_taken_up(client: Cl
         screen = "\n".join(status()["ecran"])
         assert "sae2  2     hors service" in screen, screen
         assert "sae2 : interrompu" in screen
-        assert "fab archive.patch les reprend" in screen
+        assert "fab archive.correctifs les reprend" in screen
 
         process = start()
         output, _ = process.communicate(timeout=1200)
@@ -232,13 +235,13 @@ def test_an_interrupted_patch_leaves_the_room_working_and_is_taken_up(client: Cl
     assert all(json.loads(node(name, "creatic-archive etat"))["en_service"] for name in ADDRESSES)
 
 
-@pytest.mark.room_faults
+@pytest.mark.room_patch
 def test_a_node_that_cannot_be_patched_comes_back_into_service_and_stops_the_run(certificate: Path) -> None:
     whole()
     source = "/etc/apt/sources.list.d/casse.list"
     node("sae1", f"echo deb [trusted=yes] file:/nulle-part ./ > {source}")
     try:
-        done = command("fab", "archive.patch")
+        done = command("fab", "archive.correctifs")
     finally:
         node("sae1", f"rm {source}")
     assert done.returncode != 0, done.stdout
@@ -246,7 +249,7 @@ def test_a_node_that_cannot_be_patched_comes_back_into_service_and_stops_the_run
     assert all(json.loads(node(name, "creatic-archive etat"))["en_service"] for name in ADDRESSES)
     left = json.loads((HOME / "correctifs" / "en-cours.json").read_text("utf-8"))
     assert (left["noeuds"]["sae2"]["etat"], left["noeuds"]["sae3"]["etat"]) == ("", "")
-    again = command("fab", "archive.patch")
+    again = command("fab", "archive.correctifs")
     assert again.returncode == 0, again.stdout
 
 
@@ -265,7 +268,7 @@ def test_a_stopped_node_is_told_and_catches_up(client: Client, certificate: Path
             client.check(archive)
         found = faults()
         assert any(name == "sae3" and "injoignable" in reason for name, reason in found), found
-        done = command("fab", "archive.patch")
+        done = command("fab", "archive.correctifs")
         assert done.returncode != 0
         assert "sae3 : injoignable en SSH" in done.stdout
     finally:
@@ -303,6 +306,7 @@ def test_objects_removed_on_a_node_are_made_again(client: Client, certificate: P
     every_archive_on_every_node(client, certificate)
 
 
+@pytest.mark.room_faults
 def test_flipped_bits_are_seen_repaired_and_told(client: Client, certificate: Path) -> None:
     damaged = {"fragile-1": ["sae1"], "fragile-2": ["sae1", "sae2"]}
     for archive in damaged:
@@ -402,7 +406,7 @@ def test_a_full_disk_loses_nothing(client: Client, certificate: Path) -> None:
             client.check(archive)
         found = faults()
         assert any(name == "sae3" and "plein" in reason for name, reason in found), found
-        assert command("fab", "archive.patch").returncode != 0
+        assert command("fab", "archive.correctifs").returncode != 0
     finally:
         node(
             "sae3",
@@ -441,7 +445,7 @@ def test_a_wrong_clock_is_told_and_eliminates_nothing(client: Client, certificat
             lambda: f"l'horloge de sae3 parmi les défauts, il y a {faults()}",
         )
         # Its date has passed for that node alone.
-        with pytest.raises(Exception, match="avant sa date"):
+        with pytest.raises(Retained, match="date de fin de conservation n'est pas atteinte"):
             connect(certificate, "sae3").delete(ACCOUNT, client.container, "avant")
         client.check("avant")
         client.put("pendant", os.urandom(20_000))

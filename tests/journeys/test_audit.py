@@ -41,7 +41,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.before = {host: state_of(ADDRESSES[host]) for host in ADDRESSES}
-        self.status, self.output = audit("--limit", f"commune_gondecourt:{GATEWAY}")
+        self.status, self.output = audit("--limite", f"commune_gondecourt:{GATEWAY}")
         self.after = {host: state_of(ADDRESSES[host]) for host in ADDRESSES}
         self.folder = runs(HOME / "audits")[-1]
         self.results = results_of(self.folder)
@@ -121,8 +121,8 @@ def bundle(seen: Seen, tmp_path: Path) -> Path:
 
 
 def verify(bundle: Path | str, *arguments: str) -> tuple[int, str]:
-    """fab audit.verify; gives its status and its output."""
-    done = command("fab", "audit.verify", str(bundle), *arguments)
+    """fab audit.verifier; gives its status and its output."""
+    done = command("fab", "audit.verifier", str(bundle), *arguments)
     return done.returncode, done.stdout
 
 
@@ -187,9 +187,9 @@ def test_the_documented_commands_check_it_without_us(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--level", "maximal"), "niveau « maximal » inconnu ; --level est l'un de : minimal, intermediary"),
-        (("--limit", "commune_gondecour"), "« commune_gondecour » n'est ni une machine ni un groupe"),
-        (("--limit", "commune_gondecourt:&tdt"), "ne désigne aucune machine"),
+        (("--niveau", "maximal"), "niveau « maximal » inconnu ; --niveau est l'un de : minimal, intermediary"),
+        (("--limite", "commune_gondecour"), "« commune_gondecour » n'est ni une machine ni un groupe"),
+        (("--limite", "commune_gondecourt:&tdt"), "ne désigne aucune machine"),
     ],
 )
 def test_an_unknown_level_or_limit_is_refused(arguments: tuple[str, str], said: str) -> None:
@@ -212,7 +212,7 @@ def test_a_lost_machine_and_an_unwaived_failure_are_said(seen: Seen) -> None:
 
     assert on_host(connector, "chmod 0666 /etc/shadow-").returncode == 0
     try:
-        status, output = audit("--limit", "commune_gondecourt", on_line=on_line)
+        status, output = audit("--limite", "commune_gondecourt", on_line=on_line)
     finally:
         on_host(connector, "chmod 0640 /etc/shadow-")
         wait_for_return(ADDRESSES[PC])
@@ -234,7 +234,7 @@ def test_a_lost_machine_and_an_unwaived_failure_are_said(seen: Seen) -> None:
 def test_the_next_audit_says_what_got_better_and_one_that_vanishes_is_missed(
     seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    status, output = audit("--limit", CONNECTOR)
+    status, output = audit("--limite", CONNECTOR)
     assert status == 0, output
     trend = results_of(runs(HOME / "audits")[-1])["tendance"]
     assert trend["ameliores"] and not trend["regresses"], trend

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tdt_connector.proof import test_pdf as make_pdf
 
 from scripts import demo_chaine
 from testbed.control_node import ENVIRONMENT, HOME, REPO, command
+from testbed.mail import relay
 from testbed.parapheur import flow
+from testbed.patience import wait_for
 
 from .conftest import on_host
 
@@ -99,12 +102,71 @@ def test_an_arrete_brought_to_the_parapheur_by_hand_arrives_too(ready: str) -> N
     lab, mark = demo_chaine.Lab(), time.strftime("%d%H%M%S")
     reference = f"parapheur:essai-{mark}"
     dossier = brought_and_arrived(
-        lab, reference, circuit="arrete", objet=f"Circulation {mark}", numero=f"AR_{mark}", matiere="6.1"
-    )
+        lab, reference, circuit="arrete", objet=f"Circulation {mark}", numero=f"AR_{mark}", matiere="6.4",
+        nature="2", transmission="oui",
+    )  # fmt: skip
     assert re.fullmatch(rf"059-215902669-\d{{8}}-AR_{mark}-AR", lab.passerelle.track(reference)["tdt"]["id_acte"])
     filed = [one["label"] for one in lab.passerelle.filed(reference)]
     assert filed == [f"AR_{mark} - Circulation {mark}", f"AR_{mark} - ARActe"]
     assert lab.parapheur.shown(dossier)["etat"] == "acquitte"
+    # One that does not go out (CGCT, L2131-2) is filed and archived all the same.
+    kept, number = f"parapheur:garde-{mark}", f"AR_{mark}_S"
+    dossier = brought_and_arrived(
+        lab, kept, circuit="arrete", objet=f"Stationnement {mark}", numero=number, matiere="6.1",
+        nature="2", transmission="non",
+    )  # fmt: skip
+    track = lab.passerelle.track(kept)["tdt"]
+    assert track["archive"] and "id_acte" not in track
+    assert [one["label"] for one in lab.passerelle.filed(kept)] == [f"{number} - Stationnement {mark}"]
+    assert lab.parapheur.shown(dossier)["etat"] == "clos"
+    assert number not in lab.passerelle.on_connector("tdt-connector status")
+
+
+@pytest.mark.chain
+def test_a_letter_of_the_prefet_reaches_its_commune_and_is_answered(ready: str) -> None:
+    lab = demo_chaine.Lab()
+    desk = lab.passerelle
+    listed = json.loads(desk.on_connector("tdt-connector status --json --nombre 500"))["depots"]
+    act = next(one for one in listed if one["genre"] == "acte" and one["etat"] == "acquitte")
+
+    def page(path: str = "/", who: str = "poste") -> str:
+        return str(desk.ask(who, path).data.decode())
+
+    def announced() -> set[str]:
+        desk.call_connector()
+        return {*re.findall(r'href="/lettres/(\d+)"', page())}
+
+    with relay("10.59.0.1", 2525) as (_address, _port, mails):
+        before = announced()
+        wrote = on_host(lab.hosts["tdt"]["ansible_host"], f"tdt-simulator lettre {act['transaction']} pieces")
+        assert wrote.returncode == 0, wrote.stderr
+        [number] = wait_for(lambda: announced() - before, "le courrier", 120, every=2)
+        link = re.compile(rf"https://{re.escape(desk.name)}/lettres/{number}\s")
+        people = {"claire.dubois", "paul.renard"}
+
+        def told() -> set[str]:  # the parapheur writes through the same relay
+            return {str(one["To"]).partition("@")[0] for one in [*mails] if link.search(one.get_content())}
+
+        wait_for(lambda: told() >= people, lambda: f"les courriels au maire et au DGS ({told()} prévenus)", 90, every=2)
+        assert told() == people
+    place = f"/lettres/{number}"
+    assert act["numero"] in page(place)
+    assert desk.ask("groupement", place).status == 403
+    assert desk.ask("autre-poste", f"{place}/recu/0").status == 404
+    fields = {"geste": "repondre", "sens": "reponse", "document": ("pieces.pdf", make_pdf("Pièces", number))}
+    assert desk.ask("poste", place, "POST", fields=fields).status == 303
+
+    def answered() -> bool:
+        desk.call_connector()
+        return "réponse reçue par la préfecture" in page(place)
+
+    wait_for(answered, "la réponse", 180, every=2)
+
+    def read() -> bool:
+        desk.call_connector()
+        return "marqué lu au TdT" in page(place)
+
+    wait_for(read, "la lecture au TdT", 90, every=2)
 
 
 @pytest.mark.chain
@@ -172,7 +234,7 @@ def test_each_server_is_restored_and_proves_it(ready: str) -> None:
         assert saved.returncode == 0, saved.stdout
     failed = {}
     for profile in SERVERS:
-        drill = command("fab", "backup.drill", profile)
+        drill = command("fab", "sauvegarde.exercice", profile)
         print(drill.stdout)
         if drill.returncode:
             failed[profile] = drill.stdout

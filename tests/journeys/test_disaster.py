@@ -15,6 +15,7 @@ from .conftest import on_host, wait_for_return
 
 SERVER, NAME, ADDRESS = "creatic-sauvegarde", "gondecourt-connecteur", "10.59.2.20"
 CONTROL = "poste-de-commande"
+AWAITED = "/etc/creatic/connecteur-journal-attendu"
 KEPT = "cd /var/lib/tdt-connector && find acquittes -type f | sort | xargs sha256sum"
 JOURNAL = (
     'runuser -u tdt-connector -- python3 -c "import sqlite3; print(sqlite3.connect('
@@ -37,8 +38,8 @@ def console(*argv: str) -> str:
 
 
 def recover(fingerprint: str, *arguments: str) -> str:
-    """fab backup.recover."""
-    return done("fab", "backup.recover", "--empreinte", fingerprint, *arguments)
+    """fab sauvegarde.reprendre."""
+    return done("fab", "sauvegarde.reprendre", "--empreinte", fingerprint, *arguments)
 
 
 def unsealed(sealed: Path, holder: Path) -> Path:
@@ -61,11 +62,12 @@ def holders(ready: str, tmp_path: Path) -> Path:
 def lost(holders: Path) -> Iterator[dict[str, str]]:
     """What was there, saved, then lost; put back should the test fail."""
     # Nothing of the connector is younger than its backup: what comes back is then the same, to the byte.
-    stop = "systemctl stop tdt-connector.service tdt-connector-versement.timer tdt-connector-versement.service"
+    units = "tdt-connector.service tdt-connector-versement.path tdt-connector-versement.timer"
+    stop = f"systemctl stop {units} tdt-connector-versement.service"
     assert on_host(ADDRESS, stop).returncode == 0
     assert on_host(ADDRESS, "creatic-sauvegarde faire").returncode == 0
-    done("fab", "backup.save")
-    before = {"certificats": done("fab", "pki.list"), "actes": on_host(ADDRESS, KEPT).stdout}
+    done("fab", "sauvegarde.faire")
+    before = {"certificats": done("fab", "pki.registre"), "actes": on_host(ADDRESS, KEPT).stdout}
     before["journal"] = on_host(ADDRESS, JOURNAL).stdout
     assert "acquitte" in before["journal"], before["journal"]
     aside = HOME.with_name("perdu")
@@ -83,7 +85,7 @@ def lost(holders: Path) -> Iterator[dict[str, str]]:
 def test_a_control_node_and_a_connector_come_back(lost: dict[str, str], holders: Path, tmp_path: Path) -> None:
     # The control node, from the console of the backup server and one holder.
     told = console("ssh-keygen", "-lf", "/etc/ssh/ssh_host_ed25519_key.pub").split()[1]
-    refused = command("fab", "backup.recover", "--empreinte", "SHA256:autre")
+    refused = command("fab", "sauvegarde.reprendre", "--empreinte", "SHA256:autre")
     assert refused.returncode != 0
     assert f"montre l'empreinte {told}" in refused.stdout
     shown = re.search(r"creatic-depots ouvrir poste-de-commande --cle '([^']+)'", recover(told))
@@ -93,17 +95,21 @@ def test_a_control_node_and_a_connector_come_back(lost: dict[str, str], holders:
     sealed.write_text(console("cat", f"/srv/sauvegardes/{CONTROL}/sequestre.p7m"), encoding="ascii")
     output = recover(told, "--phrase", str(unsealed(sealed, holders / "camille")))
     assert "son autorité se vérifie" in output
-    assert done("fab", "pki.list") == lost["certificats"]
-    done("fab", "evidence.verify")
-    again = command("fab", "backup.recover", "--empreinte", told)
+    assert done("fab", "pki.registre") == lost["certificats"]
+    done("fab", "preuves.verifier")
+    again = command("fab", "sauvegarde.reprendre", "--empreinte", told)
     assert again.returncode != 0
     assert "rien n'est restauré par-dessus" in again.stdout
 
     # The connector, on a new machine of the same name.
-    done("fab", "lab.up")
+    done("fab", "banc.demarrer")
     wait_for_return(ADDRESS)  # the network remembers the lost one for a while
     profile = ("ansible-playbook", "-i", "inventories/lab", "playbooks/tdt_connector.yml", "--limit", NAME)
     done(*profile, "-e", "backup_client_account=sauvegarde-lecture")
+    # Without its journal it sends nothing, by its service or by hand, a restart included.
+    idle = on_host(ADDRESS, "systemctl restart tdt-connector; systemctl is-active tdt-connector; tdt-connector status")
+    assert "inactive" in idle.stdout and "le journal n'est plus là" in idle.stdout + idle.stderr
+    assert on_host(ADDRESS, f"test -e {AWAITED}").returncode == 0
     phrase = unsealed(HOME / "sauvegardes" / NAME / "sequestre.p7m", holders / "dominique").read_text().strip()
     assert on_host(ADDRESS, f"umask 077; echo {phrase} > /etc/creatic/sauvegarde/phrase").returncode == 0
     key = on_host(ADDRESS, "cat /etc/creatic/sauvegarde/cle.pub").stdout.strip()
@@ -115,14 +121,15 @@ def test_a_control_node_and_a_connector_come_back(lost: dict[str, str], holders:
 
     # Both work, and back up again into the repositories that they had.
     done(*profile)
+    assert on_host(ADDRESS, f"systemctl is-active tdt-connector && test ! -e {AWAITED}").returncode == 0
     done("ansible-playbook", "-i", "inventories/lab", "playbooks/backup_server.yml")
-    done("fab", "rollout", "gondecourt")
+    done("fab", "communes", "gondecourt")
     saved = on_host(ADDRESS, "creatic-sauvegarde faire")
     assert saved.returncode == 0, saved.stdout
-    done("fab", "backup.save")
+    done("fab", "sauvegarde.faire")
     assert len(on_host(ADDRESS, "creatic-sauvegarde liste").stdout.splitlines()) > 1
     console("creatic-depots", "surveiller")
     # Backups are good again; drills that other journeys had fail may still be told.
-    told = command("fab", "backup.status").stdout
+    told = command("fab", "sauvegarde.etat").stdout
     states = [line.rstrip() for line in told.splitlines() if re.match(r" *\S+ +\d\d/\d\d/\d{4} ", line)]
     assert len(states) > 2 and all(line.endswith(("bonne", "exercice en échec")) for line in states), told

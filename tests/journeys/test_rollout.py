@@ -12,10 +12,11 @@ from lxml import etree, html
 
 from testbed.control_node import HOME, command
 
-from .conftest import cut_off, followed, rollout, wait_for_return
+from .conftest import cut_off, followed, on_host, rollout, wait_for_return
 
 EVIDENCE = HOME / "evidence"
 PC, PC_ADDRESS = "gondecourt-pc-secretariat", "10.59.2.10"
+MEETINGS = "10.59.0.42"  # server of the délibérations
 
 
 def last_run() -> Path:
@@ -39,8 +40,14 @@ def test_every_commune_of_the_lab_is_ready(ready: str) -> None:
     found = reports(run_of(ready))
     assert all(report["prete"] for report in found.values())
     assert set(found) == {"avesnes-les-aubert", "gondecourt", "la-madeleine"}
-    for name in ("Avesnes-les-Aubert", "Gondecourt", "La Madeleine"):
-        assert any(name in line and line.count("oui") == 2 for line in ready.splitlines()), ready
+    # Its PCs and its connector, its place on the servers of five kinds, and ready.
+    for name, count in (("Avesnes-les-Aubert", 2), ("Gondecourt", 7), ("La Madeleine", 7)):
+        assert any(name in line and line.count("oui") == count for line in ready.splitlines()), ready
+    for slug in ("gondecourt", "la-madeleine"):
+        services = {service["cle"]: service["detail"] for service in found[slug]["services"]}
+        assert [*services] == ["parapheur", "deliberations", "ged", "passerelle", "archivage"]
+        assert f"ouvre à ce connecteur le compte « {slug} »" in services["archivage"]
+    assert found["avesnes-les-aubert"]["services"] == []
 
 
 def test_the_evidence_is_true(ready: str) -> None:
@@ -61,7 +68,7 @@ def test_the_evidence_is_true(ready: str) -> None:
 
 
 def test_the_evidence_verifies(ready: str) -> None:
-    done = command("fab", "evidence.verify")
+    done = command("fab", "preuves.verifier")
     assert done.returncode == 0, done.stdout
     # Patches and drills are named after their folder.
     rollouts = [line for line in done.stdout.splitlines() if "intact" in line and "/" not in line]
@@ -69,6 +76,7 @@ def test_the_evidence_verifies(ready: str) -> None:
 
 
 def test_a_host_lost_in_the_middle_is_reported_the_others_finish_and_a_second_run_completes(ready: str) -> None:
+    assert on_host(MEETINGS, "systemctl stop nginx").returncode == 0  # a server's site too
     status, output = followed(
         "fab",
         "rollout",
@@ -81,9 +89,13 @@ def test_a_host_lost_in_the_middle_is_reported_the_others_finish_and_a_second_ru
     states = {host["nom"]: (host["etat"], host["prouve"]) for host in report["hotes"]}
     assert states == {PC: ("injoignable", False), "gondecourt-connecteur": ("deploye", True)}, output
     assert any(PC in gap["objet"] and "injoignable" in gap["raison"] for gap in report["manques"])
+    places = {service["cle"]: service["etat"] for service in report["services"]}
+    assert places == dict.fromkeys(places, "prouve") | {"deliberations": "echec"}, output
+    assert any(gap["objet"] == "Délibérations : serveur seances" for gap in report["manques"])
     assert reports(last_run())["avesnes-les-aubert"]["prete"], output
     assert f"{PC} : injoignable" in " ".join(output.split())
 
+    assert on_host(MEETINGS, "systemctl start nginx").returncode == 0
     wait_for_return(PC_ADDRESS)
     status, output = rollout("gondecourt")
     assert status == 0, output
@@ -106,4 +118,4 @@ def test_a_server_is_deployed_until_the_proof_that_it_serves(ready: str) -> None
         "site-ged.creatic.test": "ok",
     }
     assert "documents" in (folder / "rapport.html").read_text()
-    assert command("fab", "evidence.verify", "--dossier", str(folder)).returncode == 0
+    assert command("fab", "preuves.verifier", "--dossier", str(folder)).returncode == 0

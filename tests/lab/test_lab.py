@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import RUN, WATCHERS, Ground
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import WATCHERS, Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.network import BRIDGE
 
 from testbed.patience import wait_for
 
@@ -30,7 +29,7 @@ def make(ssh: Path, hosts: list[Host] = HOSTS, check: bool = False) -> Lab:
 
 def processes() -> list[int]:
     """Processes of the lab on this computer: its daemons, its machines and what watches over them."""
-    found = [int(path.read_text()) for path in RUN.glob("*.pid")]
+    found = [int(path.read_text()) for path in Ground().run.glob("*.pid")]
     for one in Ground().containers():
         found += map(int, Ground().podman("inspect", "--format", "{{.State.ConmonPid}} {{.State.Pid}}", one).split())
     return found
@@ -40,11 +39,11 @@ def traces(were: Iterable[int] = ()) -> list[str]:
     """What a lab leaves on this computer: mounts, link, firewall rules, folder, and those of its processes."""
     found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "creatic-lab" in line]
     links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, text=True, check=True).stdout)
-    found += [link["ifname"] for link in links if link["ifname"] == BRIDGE]
+    found += [link["ifname"] for link in links if link["ifname"] == "creatic0"]
     rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
     found += [line for line in rules.splitlines() if "10.59." in line]
     found += [f"processus {pid}" for pid in were if Path(f"/proc/{pid}").exists()]
-    return found + ([str(RUN)] if RUN.exists() else [])
+    return found + ([str(Ground().run)] if Ground().run.exists() else [])
 
 
 def boots(folder: Path, address: str) -> str:

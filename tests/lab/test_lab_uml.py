@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import uml as lab_uml
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import STATE, Ground, LabError
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground, LabError
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
 
@@ -41,7 +41,7 @@ def folder(keys: Path) -> Iterator[Path]:
     make(keys).down()
     yield keys
     make(keys).down()
-    assert not (STATE / "machines").exists()
+    assert not (Ground().state / "machines").exists()
 
 
 def test_it_boots_a_kernel_of_its_own_and_is_reached_as_in_production(folder: Path) -> None:
@@ -93,4 +93,4 @@ def test_a_machine_that_does_not_boot_leaves_its_serial_line(folder: Path, monke
     monkeypatch.setattr(lab_uml, "BOOT_SECONDS", 6)
     with pytest.raises(LabError, match=r"n'a pas fini de démarrer en 6 s : voir .*essai-noyau\.log"):
         make(folder, memory="24M").up()
-    assert "panic" in (STATE / "journaux" / "essai-noyau.log").read_text()
+    assert "panic" in (Ground().state / "journaux" / "essai-noyau.log").read_text()

@@ -40,7 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--profile", default="", help="profile whose hosts are tested")
     parser.addoption("--environment", default=str(TOP / "inventories" / "lab"), help="inventory folder")
     parser.addoption("--limit", default="all", help="Ansible host pattern")
-    parser.addoption("--restored", default="", help="folder of the control node's restored state (fab backup.drill)")
+    parser.addoption(
+        "--restored", default="", help="folder of the control node's restored state (fab sauvegarde.exercice)"
+    )
     parser.addoption("--home", default="", help="state of the control node that works, if there is one")
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+from typing import Any
 
 from testinfra.host import Host
 
@@ -51,3 +54,24 @@ def there_and_closed(host: Host, path: str) -> bool:
         there = host.run(f"test -e {path}").succeeded
     with host.sudo("nobody"):
         return bool(there and host.run(f"test -r {path}").failed)
+
+
+def in_clear(host: Host, *paths: str) -> list[str]:
+    """Devices that are not dm-crypt, nor rest on it alone, of those that hold these paths or the swap.
+
+    Whatever lsblk does not know (a container's overlay, a share of the network) counts as such.
+    """
+
+    def closed(device: dict[str, Any]) -> bool:
+        below = device.get("children", [])
+        return device["type"] == "crypt" or bool(below and all(map(closed, below)))
+
+    swaps = [line.split() for line in as_root(host, "swapon --noheadings --show=TYPE,NAME").splitlines()]
+    held = [*paths, *(name for kind, name in swaps if kind == "file")]
+    asked = "; ".join(f"findmnt -nvo SOURCE -T {shlex.quote(path)}" for path in held)
+    found = []
+    for device in dict.fromkeys([*as_root(host, asked).split(), *(name for kind, name in swaps if kind != "file")]):
+        shown = as_root(host, f"lsblk --inverse --json --output NAME,TYPE {device} 2>/dev/null || true")
+        if not (shown and all(map(closed, json.loads(shown)["blockdevices"]))):
+            found.append(device)
+    return found

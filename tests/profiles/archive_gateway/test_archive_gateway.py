@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import hashlib
 import io
 import json
@@ -12,18 +14,27 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from sae.versement import seda
+from signature_actes import pades
 from testinfra.host import Host
 
 from testbed import sae as sips
-from testbed.archive_gateway import AGENCY, Gateway
+from testbed.archive_gateway import AGENCY, AGREEMENT, ARCHIVES, SIGNATORY, SIRENS, Gateway
 from testbed.certificates import issued
 from testbed.patience import wait_for
 from tests.profiles.archive_gateway.conftest import TOP, own_files
 from tests.profiles.archive_node.conftest import Node
+from tests.profiles.parapheur.conftest import software
 from tests.profiles.services import exposure
 from tests.unit.archive_proof.public_tools import BAGIT, OCFL, install, run
 
@@ -108,7 +119,8 @@ try:
 except Retained as error:
     result.append(str(error))
 try:
-    store.put('gondecourt', 'aip', {name!r}, io.BytesIO(b'x'), size=1, sha512='0' * 128, retain_until=2**32)
+    store.put('gondecourt', 'aip', {name!r}, io.BytesIO(b'x'), size=1, sha512='0' * 128, retain_until=2**32,
+              metadata={{'sort-final': 'Destroy'}})
 except AlreadyStored as error:
     result.append(str(error))
 """
@@ -203,6 +215,15 @@ def test_accounts_do_not_see_each_other(gateway: Gateway, sip: Sip, message: str
         sip("gondecourt", files={"content/b.pdf": sips.PDF}, message=f"{message}-2"), "la-madeleine"
     )
     assert stolen.code == "KO" and "COMPTE" in stolen.codes
+
+
+@pytest.mark.leaves_traces
+def test_a_versement_names_the_agreement_of_its_account(gateway: Gateway, sip: Sip, message: str) -> None:
+    for other in ({}, {"agreement": "AD59-2025-001"}):
+        refused = gateway.deposit(sip("la-madeleine", **other), "la-madeleine")
+        assert (refused.status, refused.codes) == (422, {"ACCORD"}), refused.comment
+        assert f"verse sous l'accord « {AGREEMENT} »" in refused.comment
+    assert gateway.deposit(sip("la-madeleine", agreement=AGREEMENT), "la-madeleine").aip
 
 
 def test_no_account_no_door(gateway: Gateway) -> None:
@@ -540,6 +561,19 @@ def test_an_account_leaves_readable_with_public_tools(gateway: Gateway, sip: Sip
 # -- elimination --------------------------------------------------------------------------------------------
 
 
+def signed_by_commune(home: Path, folder: Path, document: bytes, account: str) -> bytes:
+    """As signer-acte does, with a certificate of the lab's provider."""
+    key = rsa.generate_private_key(65537, 3072)
+    name, organization = f"essai-{time.time_ns()}", "Partenaire d'essai"
+    request = Request(name, "signature", SIGNATORY, organization, SIRENS[account], key_type="rsa")
+    made = Authority(home / "prestataire").issue(request.csr(key), request, Owner("essai"))
+    source, target = folder / "bordereau.pdf", folder / "bordereau-signe.pdf"
+    source.write_bytes(document)
+    target.unlink(missing_ok=True)
+    asyncio.run(pades.sign(source, target, software((x509.load_pem_x509_certificate(made.pem.encode()), key))))
+    return target.read_bytes()
+
+
 class Agents:
     """The two agents, at their desks."""
 
@@ -556,8 +590,27 @@ class Agents:
         )  # fmt: skip
         return done.stdout
 
-    def hand_in(self, command: str, document: str, name: str) -> str:
-        """Run `sae-elimination COMMAND` with a document that this person signed."""
+    def constituted(self, account: str, aip: str, reference: str, visa: bytes = b"") -> str:
+        """The request of an archive: its bordereau signed by who signs for this account, and the visa of that list."""
+        place = "/var/lib/sae/essai-bordereau"
+        made = self.gateway.run(
+            f"rm -rf {place}; install -d -o sae {place}; "
+            f"sae-elimination demander --compte {account} --vers {place}/b.pdf {aip}"
+        ).split()
+        identifier, mark = made[1].rstrip(","), made[3]
+        original = base64.b64decode(self.gateway.run(f"base64 -w0 {place}/b.pdf"))
+        signed = signed_by_commune(self.gateway.home, self.folder, original, account)
+        packed = sips.tar({"s.pdf": signed, "v.pdf": visa or b"%PDF-1.7 visa"})
+        words = f"--visa {place}/v.pdf --reference {reference} {'' if visa else f'--liste {mark}'}"
+        return self.gateway.run(
+            f"tar -x -C {place}; chmod 644 {place}/*; "
+            f"sae-elimination constituer {identifier} --bordereau {place}/s.pdf {words}; rm -rf {place}",
+            packed,
+            check=False,
+        )
+
+    def hand_in(self, command: str, document: str, name: str, program: str = "sae-elimination") -> str:
+        """Run `PROGRAM COMMAND` with a document that this person signed."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as archive:
             for part, content in (("doc", document.encode()), ("p7s", self.sign(document, name))):
@@ -566,7 +619,7 @@ class Agents:
                 archive.addfile(info, io.BytesIO(content))
         script = (
             "d=/var/lib/sae/essai-elimination; rm -rf $d; install -d -o sae $d; tar -x -C $d; "
-            f"chmod 644 $d/*; sae-elimination {command} $d/doc $d/p7s"
+            f"chmod 644 $d/*; {program} {command} $d/doc $d/p7s"
         )
         return self.gateway.run(script, packed.getvalue(), check=False)
 
@@ -579,11 +632,14 @@ def test_elimination_needs_the_date_and_two_persons(gateway: Gateway, sip: Sip, 
         sip(account, files=own_files(f"{message}-2"), message=f"{message}-2", action="Destroy", start="2010-01-01"),
         account,
     ).aip
-    ask = f"sae-elimination demander --compte {account} --visa AD59-2026-14"
+    ask = f"sae-elimination demander --compte {account} --vers /var/lib/sae/essai.pdf"
     refused = gateway.run(f"{ask} {kept}", check=False)
     assert kept in refused and "{" not in refused, refused
-    request = gateway.run(f"{ask} {due}")
     agents = Agents(gateway, tmp_path)
+    elsewhere = agents.constituted(account, due, "AD59-2026-14", visa=b"%PDF-1.7 visa d'une autre liste")
+    assert "recopiez la liste qu'il cite" in elsewhere, elsewhere
+    request = agents.constituted(account, due, "AD59-2026-14")
+    assert json.loads(request)["signataire"] == SIGNATORY, request
     forged = agents.hand_in("deposer", request.replace("AD59-2026-14", "AD59-2026-15"), "Personne Inconnue")
     assert "n'est pas un agent habilité" in forged, forged
     approval = agents.hand_in("deposer", request, first)
@@ -597,19 +653,60 @@ def test_elimination_needs_the_date_and_two_persons(gateway: Gateway, sip: Sip, 
     assert f"{due}.tar" not in stored and f"{kept}.tar" in stored
     assert gateway.ask(f"/v1/archives/{due}", account).status == 404
     identifier = re.findall(r"attestation-([0-9a-f-]{36})", done)[0]
-    gateway.python(
-        f"""
-import pathlib
-pathlib.Path('/var/lib/sae/essai-attestation').mkdir(exist_ok=True)
-result = [name for name in store.names('sae', 'eliminations') if {identifier!r} in name]
-for name in result:
-    with store.get('sae', 'eliminations', name) as stream:
-        pathlib.Path('/var/lib/sae/essai-attestation', name).write_bytes(stream.read())
-"""
-    )
     told = gateway.run(
+        f"sae-elimination attestation {identifier} --vers /var/lib/sae/essai-attestation && "
         f"sae-elimination verifier /var/lib/sae/essai-attestation/attestation-{identifier}.json "
         "--racine /etc/creatic/pki/ca.pem; rm -rf /var/lib/sae/essai-*"
     )
+    assert f"visa-{identifier}.pdf" in told and f"bordereau signé par {SIGNATORY}" in told, told
     assert first in told and second in told and "AD59-2026-14" in told
     assert f"« {account} »" in told
+
+
+@pytest.mark.leaves_traces
+def test_what_is_kept_for_ever_leaves_by_a_transfer_alone(
+    gateway: Gateway, sip: Sip, message: str, tmp_path: Path
+) -> None:
+    """Its duration is over: neither its account's key nor two persons delete it, before a public archives service."""
+    account, first, second = "partenaire-essai", "Camille Delattre", "Dominique Lefebvre"
+    aip = gateway.deposit(sip(account, action="Keep", start="2010-01-01"), account).aip
+    name, agents = f"{aip}.tar", Agents(gateway, tmp_path)
+
+    def deleted(*place: str) -> bool:
+        return bool(
+            gateway.python(
+                f"""
+from sae.store import Retained
+result = True
+try:
+    store.delete(*{place!r})
+except Retained:
+    result = False
+"""
+            )
+        )
+
+    head = gateway.python(f"result = store.head({account!r}, 'aip', {name!r})")
+    assert head["sort-final"] == "Keep" and int(head["retain-until"]) < time.time()
+    assert not deleted(account, "aip", name)
+    ask = f"sae-elimination demander --compte {account} --vers /var/lib/sae/essai.pdf {aip}"
+    assert "qu'après son transfert" in gateway.run(ask, check=False)
+    sent = gateway.run(f"sae-transfert preparer --compte {account} --vers /var/lib/sae/transferts {aip}").split()[-1]
+    inside = gateway.run(f"tar -tf {sent}").splitlines()
+    assert len(inside) == len(own_files(message)) + 3 and "manifest.xml" in inside, inside  # SIP's manifest, PREMIS
+    transfer = Path(sent).stem.removeprefix("transfert-")
+    answer = seda.reply(
+        identifier=f"AD-{message}", request=transfer, when=datetime.now(UTC), agency=ARCHIVES, sender=AGENCY,
+        accepted=True, comments=["Pris en charge"], events=[], aip="AD-1",
+    ).decode()  # fmt: skip
+    forged = agents.hand_in("repondre", answer, "Personne Inconnue", "sae-transfert")
+    assert "n'est pas un agent habilité" in forged, forged
+    told = agents.hand_in("repondre", answer, first, "sae-transfert")
+    assert f"Transfert {transfer} accepté" in told, told
+    assert not deleted(account, "aip", name)  # it is for two persons to do
+    approval = agents.hand_in("deposer", agents.constituted(account, aip, "AD59-2026-15"), first)
+    done = agents.hand_in("approuver", approval, second)
+    assert "1 archives éliminées" in done, done
+    assert name not in gateway.stored(account)
+    assert not deleted("sae", "transferts", f"AUTH_{account}/aip/{name}")  # the trace stays
+    gateway.run(f"rm -rf {sent} /var/lib/sae/essai-*")

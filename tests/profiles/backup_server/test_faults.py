@@ -123,7 +123,9 @@ def test_a_deletion_is_seen_contained_and_undone(host: Host, client: Client) -> 
     assert client.names() == []  # for the client all is gone
     seen = server(host, "surveiller", "essai")
     assert seen.rc == 1
-    assert "blocs déjà sauvegardés ont été supprimés ou remplacés. À faire : fab backup.rollback essai" in seen.stderr
+    assert (
+        "blocs déjà sauvegardés ont été supprimés ou remplacés. À faire : fab sauvegarde.revenir essai" in seen.stderr
+    )
     assert 'creatic_depot_suspect{client="essai"} 1' in metrics(host)
     refused = client.borg("create", "REPO::s3", f"{TOP}/donnees")
     assert refused.rc != 0

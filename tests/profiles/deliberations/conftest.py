@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reportlab.pdfgen.canvas import Canvas
 
 from testbed.deliberations import MANAGER, WRITER, Site
 
@@ -29,6 +31,16 @@ def pdf_text(data: bytes) -> str:
 def signed(data: bytes) -> dict[str, str]:
     """A PDF as the passerelle hands it over."""
     return {"document": base64.b64encode(data).decode(), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def pdf(text: str, author: str = "") -> bytes:
+    """A PDF of one page."""
+    written = io.BytesIO()
+    canvas = Canvas(written)
+    canvas.setAuthor(author)
+    canvas.drawString(72, 720, text)
+    canvas.save()
+    return written.getvalue()
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +81,7 @@ def act(site: Site, mark: str) -> Iterator[Act]:
         "@type": "File",
         "title": "plan.pdf",
         "file": {
-            "data": base64.b64encode(b"%PDF-1.4 plan").decode(),
+            "data": base64.b64encode(pdf("Plan", author="Anne Cachee")).decode(),
             "encoding": "base64",
             "filename": "plan.pdf",
             "content-type": "application/pdf",
@@ -84,4 +96,6 @@ def act(site: Site, mark: str) -> Iterator[Act]:
     sent = original + b"\n% signature\n"
     told = {"uid": uid, "etat": "acquittee", "id_acte": f"059-215902669-20261126-{number}-DE"}
     site.done("passerelle", "POST", "/@suivi", told | {"date_reception": "2026-11-27"} | signed(sent))
+    assert site.ask("GET", f"/gondecourt/publications/{number.lower()}").status == 404, "nobody chose yet"
+    site.publish(projet, annexes="oui")
     yield Act(meeting, projet, number, uid, mark, sent)

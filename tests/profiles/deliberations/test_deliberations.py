@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import shlex
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import grou
 from testinfra.host import Host
 
 from testbed.deliberations import HTML, JSON, MANAGER, MAYOR, MEETINGS, STRANGER, WRITER, Browser, Site, token
-from tests.profiles.deliberations.conftest import Act, pdf_text, signed
+from tests.profiles.deliberations.conftest import Act, pdf, pdf_text, signed
 from tests.profiles.services import exposure, listening, memory, there_and_closed
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
@@ -108,7 +110,7 @@ def test_its_state_and_its_number(site: Site, act: Act) -> None:
 def test_who_did_what_is_kept(site: Site, act: Act) -> None:
     history = site.done(MANAGER, "GET", f"{act.projet}/@workflow")["history"]
     done = [(one["action"], one["actor"]) for one in history if one["action"]]
-    assert done == [("soumettre", WRITER), ("inscrire", MANAGER), ("adopter", MANAGER), ("publier", "passerelle")]
+    assert done == [("soumettre", WRITER), ("inscrire", MANAGER), ("adopter", MANAGER), ("publier", MANAGER)]
 
 
 def test_its_public_page_says_when_the_prefecture_received_it(site: Site, act: Act) -> None:
@@ -119,6 +121,62 @@ def test_its_public_page_says_when_the_prefecture_received_it(site: Site, act: A
     assert f"{act.number} – Subvention {act.mark}" in text
     [link] = set(re.findall(rf'href="https://{site.name}({act.page}/@@download/file/[^"]+)"', text))
     assert site.file("", link) == act.pdf
+
+
+def test_its_annex_is_published_without_what_it_hides(site: Site, act: Act) -> None:
+    text = site.ask("GET", act.page, HTML).data.decode()
+    [link] = set(re.findall(rf'href="https://{site.name}({act.page}/plan.pdf)[/"]', text))
+    shown = site.file("", f"{link}/@@download/file/plan.pdf")
+    assert "Plan" in pdf_text(shown)
+    assert b"Anne Cachee" not in shown
+    assert b"Anne Cachee" in site.file(WRITER, f"{act.projet}/plan.pdf/@@download/file/plan.pdf"), "kept unchanged"
+
+
+def test_nothing_is_on_line_before_somebody_chose_and_it_may_be_taken_off(site: Site, mark: str) -> None:
+    """An occulted copy, taken off with its reason, then published again."""
+    meeting = site.meeting("2026-11-25", f"retrait {mark}")
+    projet = site.projet(meeting, f"Aide à Anne Secrete {mark}")
+    site.open(meeting, projet)
+    number = site.adopt(projet)
+    uid = site.done(MANAGER, "GET", projet)["UID"]
+    page, asked = f"/gondecourt/publications/{number.lower()}", {"uids": [uid]}
+    signed_one = pdf(f"Aide attribuee a Anne Secrete {mark}")
+    told = {"uid": uid, "etat": "acquittee", "id_acte": f"059-{number}-DE", "date_reception": "2026-11-26"}
+    assert site.done("passerelle", "POST", "/@suivi", told | signed(signed_one))["revue"] == "adopte"
+    assert site.done("passerelle", "POST", "/@publications", asked) == {"results": []}
+    assert site.ask("GET", page).status == 404
+    assert "Rien n'est publié" in html.unescape(site.browser(MANAGER).ask("GET", projet).data.decode())
+    covered: dict[str, Any] = {
+        "document": "occulte",
+        "copie": ("copie.pdf", signed_one, "application/pdf"),
+        "objet": f"Aide {mark}",
+    }
+    assert "s'y lit encore" in html.unescape(site.publish(projet, **covered))
+    assert site.ask("GET", page).status == 404
+    covered["copie"] = ("copie.pdf", pdf(f"Aide attribuee a [occulte] {mark}"), "application/pdf")
+    answer = site.browser(WRITER).ask("POST", f"{projet}/@@publication", {"document": "signe"})
+    assert answer.status != 200
+    assert site.state(MANAGER, projet) == "adopte"
+    site.publish(projet, **covered)
+    shown = site.ask("GET", page, HTML).data.decode()
+    decision = f"/gondecourt/decisions/seance-{site.done(WRITER, 'GET', meeting)['UID'][:12]}/{number.lower()}"
+    assert f"Aide {mark}" in shown
+    for public in (page, decision, f"{page}/@@download/file/{number}.pdf"):
+        assert b"Secrete" not in site.ask("GET", public, HTML).data, public
+    [found] = site.done("passerelle", "POST", "/@publications", asked)["results"]
+    assert (found["uid"], found["mode"], found["en_ligne"]) == (uid, "electronique", True)
+    site.decide(MANAGER, projet, motif="Le nom d'un tiers y restait", retirer="1")
+    for public in (page, decision):
+        text = site.ask("GET", public, HTML).data.decode()
+        assert "retiré de la publication le" in text
+        assert f"Aide {mark}" not in text
+        assert "Le nom d'un tiers" not in html.unescape(text)
+    assert site.ask("GET", f"{page}/@@download/file/{number}.pdf").status == 404
+    assert "retire_le" in site.done("passerelle", "POST", "/@publications", asked)["results"][0]
+    assert "Le nom d'un tiers y restait" in html.unescape(site.browser(MANAGER).ask("GET", projet).data.decode())
+    site.publish(projet, objet=f"Aide {mark}", document="occulte", copie=covered["copie"])
+    assert f"Aide {mark}" in site.ask("GET", page, HTML).data.decode()
+    assert site.file(MANAGER, f"{projet}/@@download/document_signe/{number}.pdf") == signed_one
 
 
 def test_what_its_public_page_is_drawn_with_is_served(site: Site, act: Act) -> None:
@@ -239,11 +297,17 @@ def test_a_vote_is_counted_before_anything_is_adopted(site: Site, open_meeting: 
         assert (fixed.status, "un vote a eu lieu" in fixed.json()["message"]) == (403, True), change
     assert site.api(MANAGER, "POST", f"{projet}/@workflow/adopter").status == 400
     assert site.move(MANAGER, projet, "rejeter") == "rejete"
-    assert not site.done(MANAGER, "GET", projet)["numero"]
+    rejected = site.done(MANAGER, "GET", projet)
+    assert re.fullmatch(r"2026_\d{3}", rejected["numero"])
+    assert site.api(MANAGER, "PATCH", projet, {"contre": VOTERS}).status == 401
+    listed = [one["uid"] for one in site.done("passerelle", "GET", "/@adoptees")["results"]]
+    assert rejected["UID"] not in listed
+    told = {"uid": rejected["UID"], "etat": "au_parapheur"}
+    assert site.api("passerelle", "POST", "/@suivi", told).status == 401  # what was refused goes nowhere
 
 
-def test_two_at_once_get_two_numbers_without_a_hole(site: Site, act: Act, open_meeting: tuple[str, list[str]]) -> None:
-    _meeting, [_rejected, *projets] = open_meeting
+def test_two_at_once_get_two_numbers_without_a_hole(site: Site, open_meeting: tuple[str, list[str]]) -> None:
+    _meeting, [rejected, *projets] = open_meeting
     for one in projets:
         site.done(MANAGER, "PATCH", one, {"pour": VOTERS})
     site.api(MANAGER, "GET", "/@types")
@@ -262,7 +326,7 @@ def test_two_at_once_get_two_numbers_without_a_hole(site: Site, act: Act, open_m
         thread.join()
     assert answers == [200] * len(projets)
     numbers = sorted(int(site.done(MANAGER, "GET", one)["numero"].rpartition("_")[2]) for one in projets)
-    first = int(act.number.rpartition("_")[2])
+    first = int(site.done(MANAGER, "GET", rejected)["numero"].rpartition("_")[2])
     assert numbers == list(range(first + 1, first + 1 + len(projets)))
 
 
@@ -288,15 +352,24 @@ def test_a_wrong_attendance_is_told(site: Site, mark: str) -> None:
 # -- the passerelle -----------------------------------------------------------------------------------------
 
 
+def adopted(site: Site, mark: str) -> Iterator[str]:
+    """Délibérations, each adopted when it is asked for: the lab's own passerelle takes one within its 30 seconds."""
+    for rank in range(5):
+        meeting = site.meeting("2026-11-27", f"quater {rank} {mark}")
+        projet = site.projet(meeting, f"En attente {rank} {mark}")
+        site.open(meeting, projet)
+        site.adopt(projet)
+        yield str(site.done(MANAGER, "GET", projet)["UID"])
+
+
 @pytest.fixture(scope="module")
-def waiting(site: Site, open_meeting: tuple[str, list[str]]) -> dict[str, Any]:
-    """An adopted délibération that nobody has handed on yet."""
-    _meeting, [*_others, last] = open_meeting
-    if site.state(MANAGER, last) == "inscrit":
-        site.adopt(last)
-    uid = site.done(MANAGER, "GET", last)["UID"]
-    [found] = [one for one in site.done("passerelle", "GET", "/@adoptees")["results"] if one["uid"] == uid]
-    return dict(found)
+def waiting(site: Site, mark: str) -> dict[str, Any]:
+    """An adopted délibération as it is told while nobody has handed it on yet."""
+    for uid in adopted(site, f"liste {mark}"):
+        for one in site.done("passerelle", "GET", "/@adoptees")["results"]:
+            if one["uid"] == uid:
+                return dict(one)
+    pytest.fail("aucune délibération adoptée n'est annoncée")
 
 
 def test_what_waits_is_told_once(site: Site, act: Act, waiting: dict[str, Any]) -> None:
@@ -310,11 +383,14 @@ def test_what_waits_is_told_once(site: Site, act: Act, waiting: dict[str, Any]) 
     assert act.uid not in listed
 
 
-def test_a_step_told_again_changes_nothing(site: Site, waiting: dict[str, Any]) -> None:
-    told = {"uid": waiting["uid"], "etat": "au_parapheur"}
-    assert site.done("passerelle", "POST", "/@suivi", told)["change"] is True
-    assert site.done("passerelle", "POST", "/@suivi", told)["change"] is False
-    assert waiting["uid"] not in [one["uid"] for one in site.done("passerelle", "GET", "/@adoptees")["results"]]
+def test_a_step_told_again_changes_nothing(site: Site, mark: str) -> None:
+    def told(uid: str) -> bool:
+        return bool(site.done("passerelle", "POST", "/@suivi", {"uid": uid, "etat": "au_parapheur"})["change"])
+
+    uid = next((uid for uid in adopted(site, f"suivi {mark}") if told(uid)), None)
+    assert uid, "aucun premier pas n'est noté"
+    assert not told(uid)
+    assert uid not in [one["uid"] for one in site.done("passerelle", "GET", "/@adoptees")["results"]]
 
 
 @pytest.mark.parametrize(
@@ -525,17 +601,46 @@ print(connection.getresponse().read().decode())
 """
 
 
-def configure(host: Host, site: Site, wanted: dict[str, Any], check: bool) -> list[str]:
-    """Apply a configuration as the module does; gives the changes."""
-    body = json.dumps({"configuration": wanted, "mots_de_passe": {}, "verification": check})
+def answer(host: Host, site: Site, wanted: dict[str, Any], check: bool, **passwords: str) -> dict[str, Any]:
+    """Apply a configuration as the module does; gives what the site says of it."""
+    body = json.dumps({"configuration": wanted, "mots_de_passe": passwords, "verification": check})
     with host.sudo():
         said = host.check_output(f"python3 -c {shlex.quote(APPLY)} {site.name} {shlex.quote(body)}")
-    found: list[str] = json.loads(said)["changements"]
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+def configure(host: Host, site: Site, wanted: dict[str, Any], check: bool) -> list[str]:
+    """The same; gives the changes."""
+    found: list[str] = answer(host, site, wanted, check)["changements"]
     return found
 
 
 def test_nothing_differs_from_the_inventory(host: Host, site: Site, wanted: dict[str, Any]) -> None:
     assert configure(host, site, wanted, check=True) == []
+
+
+def test_a_login_that_passes_to_another_commune_is_made_anew(host: Host, site: Site, wanted: dict[str, Any]) -> None:
+    """Its former holder knows its password, and their groups are the other commune's: all of it goes, by check mode."""
+    first, other = wanted["communes"]
+    [moved] = [one for one in first["comptes"] if one["identifiant"] == WRITER]
+    first = first | {"redacteurs": [], "comptes": [one for one in first["comptes"] if one != moved]}
+    other = other | {"redacteurs": [*other["redacteurs"], WRITER], "comptes": [*other["comptes"], moved]}
+    passed = {"communes": [first, other]}
+    told = answer(host, site, passed, check=True)
+    assert (told["sans_mot_de_passe"], told["retires"]) == ([WRITER], [WRITER])
+    told = answer(host, site, passed, check=True, **{WRITER: "Un-autre-mot-2-passe"})
+    assert (told["sans_mot_de_passe"], told["retires"]) == ([], [])
+    assert told["changements"] == [
+        f"compte {WRITER} : remis à une autre commune",
+        f"groupe La Madeleine - Rédacteurs : {WRITER} ajouté",
+    ]
+
+
+def test_who_leaves_leaves_their_first_password(host: Host, site: Site, wanted: dict[str, Any]) -> None:
+    communes = [one | {"redacteurs": [], "comptes": []} for one in wanted["communes"]]
+    told = answer(host, site, {"communes": communes}, check=True)
+    assert WRITER in told["retires"]
 
 
 def test_what_differs_is_told_then_made_exact(host: Host, site: Site, wanted: dict[str, Any]) -> None:

@@ -48,6 +48,7 @@ def test_pages_of_agents_ask_nothing_of_others(site: Site, act: Act, window: Win
         ("preparation", MEETINGS, "Ajouter une séance"),
         ("seance", act.meeting, "Ordre du jour"),
         ("projet", act.projet, "Reçue en préfecture"),
+        ("choix_publication", f"{act.projet}/@@publication", "Retirer de la publication"),
         ("nouvelle_seance", f"{MEETINGS}/++add++seance", "Membres en exercice"),
     ):
         _text, urls = window.see(path, name, said)

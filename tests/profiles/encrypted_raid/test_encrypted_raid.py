@@ -19,7 +19,7 @@ import pytest
 from testinfra.host import Host
 
 from testbed.patience import wait_for
-from tests.profiles.services import as_root, exposure
+from tests.profiles.services import as_root, exposure, in_clear
 
 TOP = Path(__file__).parents[3]
 FIRST, SECOND, SPARE = "/dev/ubdb", "/dev/ubdc", "/dev/ubdd"
@@ -92,6 +92,8 @@ def test_the_volume_is_a_mirror_of_two_disks_encrypted_and_mounted(host: Host) -
     shown = json.loads(as_root(host, f"findmnt --json {MOUNT}"))["filesystems"][0]
     assert (shown["source"], shown["fstype"]) == (MAPPED, "xfs")
     assert {"nodev", "nosuid", "noexec", "noatime"} <= set(shown["options"].split(","))
+    assert in_clear(host, MOUNT) == []
+    assert in_clear(host, MOUNT, "/etc") != []  # the same question finds what is not
 
 
 def test_nothing_readable_is_on_the_disks(host: Host) -> None:

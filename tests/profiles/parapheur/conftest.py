@@ -127,7 +127,8 @@ class Pens:
         """
         authority = Authority(self.provider, Passphrases(self.provider))
         with authority.registry.open() as book:
-            issuer, signing = authority.issuer(book)
+            member, signing = authority.issuer(book)
+        issuer = member.certificate
         good = x509.load_der_x509_certificate(token.read(model).certificate.dump())
         own, now = rsa.generate_private_key(65537, 2048), dt.datetime.now(dt.UTC)
         builder = x509.CertificateBuilder(
@@ -190,12 +191,11 @@ def claire(pens: Pens) -> token.TokenKey:
 
 
 @pytest.fixture
-def refresh_lists(
-    pytestconfig: pytest.Config, hostvars: dict[str, Any], store: Parapheur, tmp_path: Path
-) -> Callable[[], tuple[int, str]]:
+def refresh_lists(pytestconfig: pytest.Config, store: Parapheur, tmp_path: Path) -> Callable[[], tuple[int, str]]:
     """What ``fab parapheur.listes`` does with lists published over HTTP; gives its status and output."""
     published = store.home / "prestataire" / "publie"
-    kept = {name: str(tmp_path / f"{name}.pem") for name in ("racine.crl", "emettrice.crl")}
+    # In the order of the lab's own file, to which servers are compared by what comes after.
+    kept = {name: str(tmp_path / f"{rank}-{name}.pem") for rank, name in enumerate(("racine.crl", "emettrice.crl"))}
 
     def run() -> tuple[int, str]:
         handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(published))
@@ -207,7 +207,7 @@ def refresh_lists(
                 "parapheur_signers_crl_files": list(kept.values()),
             }
             command = ["ansible-playbook", "-i", str(pytestconfig.getoption("--environment"))]
-            command += ["playbooks/journeys/signer_lists.yml", "--limit", hostvars["name"], "-e", json.dumps(given)]
+            command += ["playbooks/journeys/signer_lists.yml", "-e", json.dumps(given)]
             done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
             server.shutdown()
         return done.returncode, done.stdout + done.stderr

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import email
-import email.policy
 import html
 import os
 import re
-import socketserver
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,6 +21,7 @@ from signature_actes import token
 from testinfra.host import Host
 
 from testbed.ged import JSON
+from testbed.mail import relay
 from testbed.parapheur import SIRENS, Parapheur, flow, pdf, word
 from tests.profiles.parapheur.conftest import Pens
 from tests.profiles.services import exposure, listening, memory
@@ -452,12 +448,22 @@ def test_a_circuit_by_the_pages(store: Parapheur, pens: Pens, claire: token.Toke
         "date": "2026-11-05",
         "echeance": "",
         "matiere": "6.1",
+        "nature": "2",
+        "transmission": "oui",
         "reference": f"parapheur:{mark}",
     }
-    bad = {"numero": "2026-112", "matiere": "", "fichier": ("arrete.pdf", pdf(mark), "application/pdf")}
+    bad = {
+        "numero": "2026-112",
+        "matiere": "",
+        "nature": "",
+        "transmission": "",
+        "fichier": ("arrete.pdf", pdf(mark), "application/pdf"),
+    }
     told = html.unescape(store.send("karim.lefevre", "/parapheur/deposer/", form | bad).data.decode())
     assert "numero : « 2026-112 » ne convient pas à la préfecture" in told
     assert "matiere : champ obligatoire absent" in told
+    assert "nature : «  » n'est pas celle d'un arrêté" in told
+    assert "transmission : dites si cet arrêté part à la préfecture" in told
     empty = store.send(
         "karim.lefevre", "/parapheur/deposer/", form | {"fichier": ("arrete.pdf", b"", "application/pdf")}
     )
@@ -554,38 +560,7 @@ def test_only_the_gateway_notes_what_became_of_it(store: Parapheur, opened: Open
 # -- reminders ----------------------------------------------------------------------------------------------
 
 
-class _Relay(socketserver.StreamRequestHandler):
-    """As little of SMTP as a client needs."""
-
-    def handle(self) -> None:
-        self.wfile.write(b"220 essai\r\n")
-        while line := self.rfile.readline():
-            verb = line[:4].upper()
-            if verb == b"DATA":
-                self.wfile.write(b"354 allez\r\n")
-                lines = []
-                while (line := self.rfile.readline()) not in (b".\r\n", b""):
-                    lines.append(line)
-                self.server.received.append(b"".join(lines))  # type: ignore[attr-defined] # ours
-            self.wfile.write(b"221 fin\r\n" if verb == b"QUIT" else b"250 bien\r\n")
-            if verb == b"QUIT":
-                return
-
-
-@contextlib.contextmanager
-def relay() -> Iterator[list[bytes]]:
-    """The relay of the lab's inventory, for the time of a test."""
-
-    class Server(socketserver.ThreadingTCPServer):
-        allow_reuse_address = True
-        daemon_threads = True
-        received: list[bytes]
-
-    with Server(("10.59.0.1", 2525), _Relay) as server:
-        server.received = []
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.received
-        server.shutdown()
+RELAY = ("10.59.0.1", 2525)  # of the lab's inventory
 
 
 def test_deadlines_are_reminded_by_mail(host: Host, store: Parapheur, opened: Opened) -> None:
@@ -593,9 +568,8 @@ def test_deadlines_are_reminded_by_mail(host: Host, store: Parapheur, opened: Op
     near, far = word(), word()
     opened(objet=f"Proche {near}", echeance=str(today + dt.timedelta(days=1)))
     opened(objet=f"Loin {far}", echeance=str(today + dt.timedelta(days=30)))
-    with relay() as received, host.sudo():
+    with relay(*RELAY) as (_address, _port, letters), host.sudo():
         host.run_expect([0], "systemctl start parapheur-courriels@echeances.service")
-    letters = [email.message_from_bytes(one, policy=email.policy.default) for one in received]
     mine = [one for one in letters if one["To"] == "paul.renard@gondecourt.test"]
     assert len(mine) == 1
     text = mine[0].get_content()
@@ -608,9 +582,8 @@ def test_deadlines_are_reminded_by_mail(host: Host, store: Parapheur, opened: Op
 
 def test_who_is_awaited_is_told_once_of_each_arrival(host: Host, store: Parapheur, opened: Opened) -> None:
     def letters() -> dict[str, str]:
-        with relay() as received, host.sudo():
+        with relay(*RELAY) as (_address, _port, found), host.sudo():
             host.run_expect([0], "systemctl start parapheur-courriels@arrivees.service")
-        found = [email.message_from_bytes(one, policy=email.policy.default) for one in received]
         return {one["To"].partition("@")[0]: one.get_content() for one in found}
 
     first, second = word(), word()

@@ -35,7 +35,8 @@ def passerelle(host: Host, hostvars: dict[str, Any], creatic_home: Path, store: 
     found = Passerelle(hostvars["ansible_host"], hostvars["creatic_names"][0], creatic_home, host, ssh, store)
     # As where the groupement has neither parapheur nor délibérations, nor an archive that answers: nobody signs here,
     # and acts stay where they can be looked at (tests/journeys/test_chain.py).
-    found.on_connector("systemctl stop tdt-connector-versement.timer tdt-connector-versement.service")
+    starters = "tdt-connector-versement.path tdt-connector-versement.timer"
+    found.on_connector(f"systemctl stop {starters} tdt-connector-versement.service")
     path = "/etc/passerelle/config.json"
     restart = "systemctl restart passerelle passerelle-web"
     kept = json.loads(found.run(f"cat {path}"))
@@ -43,4 +44,4 @@ def passerelle(host: Host, hostvars: dict[str, Any], creatic_home: Path, store: 
     found.run(f"test -e {path}.essai || cp -a {path} {path}.essai; printf %s {alone} >{path} && {restart}")
     yield found
     found.run(f"mv {path}.essai {path} && {restart}")
-    found.on_connector("systemctl start tdt-connector-versement.timer")
+    found.on_connector(f"systemctl start {starters}")

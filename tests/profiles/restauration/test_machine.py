@@ -1,21 +1,38 @@
-"""A machine that a backup was put back on (fab backup.drill): what it has, and what it cannot reach."""
+"""A machine that a backup was put back on (fab sauvegarde.exercice): what it has, and what it cannot reach."""
 
 from __future__ import annotations
 
+import contextlib
+import shlex
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
 from testinfra.host import Host
 
 PKI = "/etc/creatic/pki"
-PROHIBITED = 113  # errno of Linux: the firewall says no
-PROBE = "python3 -c 'import socket; s = socket.socket(); s.settimeout(5); print(s.connect_ex((\"{}\", 443)))'"
+SHUT = (101, 113)  # errno of Linux: no way there (IPv6), the firewall says no
+# Each address and port, with the errno of who tries to reach it.
+PROBE = """
+import socket
+for address, port in {}:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as one:
+        one.settimeout(5)
+        print(address, port, one.connect_ex((address, port)))
+"""
 
 
 def test_certificates_are_those_that_were_saved_and_still_good(host: Host, creatic_home: Path) -> None:
     """Against the groupement's root as the control node has it, not the drill's own."""
-    root = (creatic_home / "pki" / "publie" / "racine.pem").read_text(encoding="ascii").strip()
-    assert root in host.file(f"{PKI}/ca.pem").content_string
+    known = (creatic_home / "pki" / "publie" / "racine.pem").read_text(
+        encoding="ascii"
+    )  # the present one, and older ones
+    roots = [f"-----BEGIN{one}".strip() for one in known.split("-----BEGIN")[1:]]
+    assert any(root in host.file(f"{PKI}/ca.pem").content_string for root in roots)
     with host.sudo():
         found = host.check_output(f"find {PKI} -mindepth 2 -maxdepth 2 -name current -type l").split()
         assert found
@@ -29,16 +46,33 @@ def test_certificates_are_those_that_were_saved_and_still_good(host: Host, creat
                 host.run_expect([0], f"openssl verify {checks} {folder}/cert.pem")
 
 
-def test_it_reaches_nothing_that_the_machine_it_copies_works_with(host: Host, whole_inventory: dict[str, Any]) -> None:
-    hosts = whole_inventory["_meta"]["hostvars"]
-    groups = ("tdt_simulator", "archive_gateway", "archive_node")
-    peers = [
-        hosts[name]["ansible_host"] for group in groups for name in whole_inventory.get(group, {}).get("hosts", [])
+def _world(inventory: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """What the machine that was saved works with: servers, the tiers de télétransmission, the relay of its mail."""
+    hosts = inventory["_meta"]["hostvars"]
+    mine = hosts[drill.MACHINE]
+    for group in profiles.marked("serveur"):
+        for name in inventory.get(group, {}).get("hosts", []):
+            if hosts[name]["ansible_host"] != mine["ansible_host"]:
+                yield hosts[name]["ansible_host"], 443
+    found = urlsplit(mine["creatic_tdt_url"])
+    places = [
+        (found.hostname, found.port or 443),
+        *((mine.get(f"{role}_mail_relay"), mine.get(f"{role}_mail_port", 25)) for role in ("parapheur", "passerelle")),
     ]
-    assert peers
-    for address in peers:
-        if address != hosts["exercice"]["ansible_host"]:
-            assert int(host.check_output(PROBE.format(address))) == PROHIBITED, address
+    for name, port in places:
+        with contextlib.suppress(socket.gaierror):  # a name that the control node does not know
+            yield from {
+                (str(one[4][0]), port)
+                for one in (socket.getaddrinfo(name, port, proto=socket.IPPROTO_TCP) if name else ())
+            }
+
+
+def test_it_reaches_nothing_that_the_machine_it_copies_works_with(host: Host, whole_inventory: dict[str, Any]) -> None:
+    asked = sorted(set(_world(whole_inventory)))
+    assert asked
+    answers = host.check_output(f"python3 -c {shlex.quote(PROBE.format(asked))}").splitlines()
+    assert [line.rpartition(" ")[0] for line in answers] == [f"{address} {port}" for address, port in asked]
+    assert [line for line in answers if int(line.rpartition(" ")[2]) not in SHUT] == []
 
 
 def test_nothing_of_the_restoration_is_left(host: Host) -> None:

@@ -1,5 +1,5 @@
-"""The control node's state that came back in a folder apart (fab backup.drill poste-de-commande): it opens, it signs,
-it verifies, and nothing of it is missing. With --home, it is compared with the state it was saved from."""
+"""The control node's state that came back in a folder apart (fab sauvegarde.exercice poste-de-commande): it opens, it
+signs, it verifies, and nothing of it is missing. With --home, it is compared with the state it was saved from."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def test_nothing_older_than_the_backup_is_missing(restored: Path, live: Path) ->
 def test_the_registry_is_whole_and_of_the_same_authority(restored: Path, live: Path) -> None:
     mine, its = Authority(restored / "pki"), Authority(live / "pki")
     assert mine.verify() == []
-    assert mine.published()["root"] == its.published()["root"]
+    roots = mine.roots().values()  # one may have been renewed since
+    assert roots and all(root in its.published()["root"] for root in roots)
     serials = {row["serie"] for row in mine.listing()}
     assert serials
     assert serials <= {row["serie"] for row in its.listing()}

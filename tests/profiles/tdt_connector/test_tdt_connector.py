@@ -69,7 +69,7 @@ def test_folders_are_what_each_may_do(host: Host) -> None:
         depot, state = host.file(f"{HOME}/depot"), host.file(f"{HOME}/etat")
         assert (depot.user, depot.group, depot.mode) == ("tdt-connector", "tdt-depot", 0o2770)
         assert (state.user, state.mode) == ("tdt-connector", 0o700)
-    for name in ("acquittes", "rejets", "lettres", "pes_retour", "annules", "en_cours"):
+    for name in ("acquittes", "conserves", "rejets", "lettres", "pes_retour", "annules", "en_cours"):
         assert as_clerk(host, f"ls {HOME}/{name}").rc == 0, name
         assert as_clerk(host, f"touch {HOME}/{name}/x").rc != 0, name
     assert as_clerk(host, f"ls {HOME}/etat").rc != 0
@@ -142,3 +142,29 @@ def test_what_a_clerk_drops_is_taken_and_answered(host: Host, dropped: str) -> N
     assert "Rien n'a été transmis" in motive
     assert dropped not in as_clerk(host, f"ls {HOME}/depot").stdout
     assert f"{dropped}.pdf" in as_clerk(host, f"ls {folder}").stdout
+
+
+@pytest.mark.leaves_traces
+def test_what_is_acquitted_is_deposited_as_it_comes(host: Host, hostvars: dict[str, Any]) -> None:
+    """An empty folder is no act: it shows that a deposit begins, and nothing leaves."""
+    if "archivage" not in hostvars["creatic_commune"]["services"]:
+        pytest.skip("la commune n'a pas le service archivage")
+    starter, deposit = "tdt-connector-versement.path", "tdt-connector-versement.service"
+    assert properties(host, starter, "ActiveState", "UnitFileState") == {
+        "ActiveState": "active",
+        "UnitFileState": "enabled",
+    }
+
+    def begun() -> str:
+        return properties(host, deposit, "ExecMainStartTimestampMonotonic")["ExecMainStartTimestampMonotonic"]
+
+    before, folder = begun(), f"{HOME}/acquittes/.essai"
+
+    def again() -> bool:
+        as_root(host, f"runuser -u tdt-connector -- sh -c 'mkdir -p {folder}; rmdir {folder}'")
+        return begun() != before
+
+    wait_for(again, "le versement de ce qui arrive", every=1)
+    wait_for(lambda: properties(host, deposit, "SubState")["SubState"] == "dead", "la fin du versement", every=1)
+    # So many acts at once neither fail it nor stop it.
+    assert properties(host, starter, "ActiveState", "Result") == {"ActiveState": "active", "Result": "success"}

@@ -96,7 +96,7 @@ def test_a_host_accepts_what_was_granted_for_it_alone() -> None:
 def test_unknown_roles_and_boundless_contractors_are_refused() -> None:
     with pytest.raises(AccessError, match=r"rôle « root » inconnu ; connus : auditeur, prestataire"):
         principals("root", [], [])
-    with pytest.raises(AccessError, match="n'entre pas partout : donnez --profile ou --commune"):
+    with pytest.raises(AccessError, match="n'entre pas partout : donnez --profil ou --commune"):
         principals("prestataire", [], [])
     with pytest.raises(AccessError, match="500 combinaisons"):
         principals("auditeur", ["a", "b", "c", "d", "e"], [f"c{number}" for number in range(100)])
@@ -227,7 +227,7 @@ def test_the_published_list_refuses_what_is_revoked_and_nothing_else(
 @pytest.mark.parametrize("serial", ["7", "0", "-1", "un", "", "1 2"])
 def test_unknown_serials_are_refused(authority: SshAuthority, key: PublicKey, serial: str) -> None:
     authority.grant(DEMAND, key)
-    with pytest.raises(AccessError, match=r"inconnu : « fab access\.list »"):
+    with pytest.raises(AccessError, match=r"inconnu : « fab acces\.liste »"):
         authority.revoke(serial, "", "root@poste")
 
 

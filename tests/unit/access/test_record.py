@@ -60,7 +60,9 @@ def test_each_event_is_sealed_once(authority: SshAuthority, key: PublicKey, keys
     assert [len(events) for events in told] == [2, 1]
     assert [*told[0], *told[1]] == authority.events()
     found = evidence_store.verify_home(home, keys.root)
-    assert {name: one.faults for name, one in found.items()} == {f"acces/{one[0].name}": [] for one in (first, second)}
+    assert {name: one.faults for name, one in found.items()} == {
+        f"acces/{name}": [] for name in (first[0].name, second[0].name, "index.html")
+    }
     assert list(authority.directory.glob(".en-cours-*")) == []
     (first[0] / "acces.json").write_text("{}", encoding="utf-8")
     assert not evidence_store.verify_home(home, keys.root)[f"acces/{first[0].name}"].intact

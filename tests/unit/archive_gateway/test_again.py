@@ -13,7 +13,7 @@ from sae import inventory
 from sae.elimination import Eliminator, Requests
 from sae.fixity import GOOD, Checker, Plan, State
 from sae.store import FileStore, Unavailable
-from sae.versement.engine import Pending
+from sae.versement.spool import Pending
 
 from testbed.sae import FILES, GONDECOURT, LOOS, FakeClamd, Gateway, bag, manifest, sip, tar, zipped
 
@@ -50,7 +50,7 @@ def note(gateway: Gateway, event: str, aip: str) -> None:
 def eliminable(gateway: Gateway) -> list[str]:
     book = Requests(gateway.root / "eliminations.sqlite")
     nobody: Any = None
-    found = Eliminator(gateway.journal, gateway.store, book, nobody, nobody, accounts=("gondecourt",)).due("gondecourt")
+    found = Eliminator(gateway.journal, gateway.store, book, nobody, nobody, nobody).due("gondecourt")
     book.close()
     return [one.aip for one in found]
 

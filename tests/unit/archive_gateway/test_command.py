@@ -14,7 +14,8 @@ from sae import metrics
 from sae.config import ConfigError
 from sae.store import StoreError
 from sae.versement import command
-from sae.versement.engine import Busy, Engine, Pending, TooBig
+from sae.versement.engine import Engine
+from sae.versement.spool import Busy, Pending, TooBig
 
 from testbed.sae import FILES, GONDECOURT, FakeClamd, Gateway, sip
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 from sae import metrics
 from sae.journal import JournalError
 from sae.store import FileStore, Unavailable
-from sae.versement.engine import Busy, Pending, TooBig
+from sae.versement.passage import Passage
 from sae.versement.registry import Answer
+from sae.versement.spool import Busy, Folder, Pending, TooBig
 
 from testbed.sae import GONDECOURT, FakeClamd, Gateway, crash, sip
 
@@ -149,7 +151,7 @@ def test_a_place_that_something_else_took_is_told(gateway: Gateway) -> None:
 
 def test_a_versement_under_way_is_left_alone(gateway: Gateway) -> None:
     key = gateway.engine.receive(GONDECOURT, io.BytesIO(sip()))
-    with gateway.engine._locked(gateway.config.spool / key, 0), pytest.raises(Busy):
+    with Folder(gateway.config.spool / key).locked(0), pytest.raises(Busy):
         gateway.engine.treat(key, wait=0)
     assert gateway.engine.treat(key).accepted
 
@@ -175,15 +177,15 @@ def test_an_upload_too_big_or_cut_leaves_nothing(gateway: Gateway) -> None:
 def killer(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, step: str, how: type[BaseException]) -> list[str]:
     """The worker dies at this step of every SIP named ACTE-TUEUR; gives the steps it was killed at."""
     killed: list[str] = []
-    act = {"_check": gateway.engine._check, "_pack": gateway.engine._pack}[step]
+    act: Callable[..., Any] = getattr(Passage, step)
 
-    def die(key: str, folder: Path, *others: Any) -> Any:
-        if b"ACTE-TUEUR" in (folder / "sip").read_bytes():
+    def die(passage: Passage, *others: Any) -> Any:
+        if b"ACTE-TUEUR" in passage.folder.sip.read_bytes():
             killed.append(step)
             raise how
-        return act(key, folder, *others)
+        return act(passage, *others)
 
-    monkeypatch.setattr(gateway.engine, step, die)
+    monkeypatch.setattr(Passage, step, die)
     return killed
 
 
@@ -223,6 +225,22 @@ def test_a_sip_that_kills_its_worker_is_set_aside(
     monkeypatch.undo()
     shutil.rmtree(aside)  # somebody understood it
     assert gateway.deposit(package).accepted
+
+
+def test_an_upload_that_ends_meanwhile_keeps_no_other(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = gateway.engine.receive(GONDECOURT, io.BytesIO(sip()))
+    upload = gateway.engine.config.spool / ".0123456789abcdef"
+    upload.mkdir()
+
+    def attempts(folder: Folder) -> int:
+        if folder.path == upload:
+            upload.rename(tmp_path / "elsewhere")  # by the door, once the list was made
+        return 0
+
+    monkeypatch.setattr(Folder, "attempts", attempts)
+    assert list(gateway.engine.resume()) == [(key, "OK")]
 
 
 def test_others_go_first(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,9 +290,9 @@ def test_an_accepted_sip_whose_folder_came_back_is_put_away(gateway: Gateway, tm
                 (folder,) = [one for one in gateway.config.spool.iterdir() if not one.name.startswith(".")]
                 shutil.copytree(folder, kept / folder.name)
 
-        gateway.engine._step = keep
+        gateway.engine.step = keep
         answer = gateway.deposit(package)
-        gateway.engine._step = lambda step: None
+        gateway.engine.step = lambda step: None
         for folder in kept.iterdir():
             folder.rename(gateway.config.spool / folder.name)
         assert [outcome for _, outcome in gateway.engine.resume()] == ["OK"]
@@ -291,7 +309,7 @@ def test_what_the_machine_does_is_not_held_against_a_sip(
         raise fault
 
     with monkeypatch.context() as patch:
-        patch.setattr(gateway.engine, "_reserve", fail)
+        patch.setattr(Passage, "_reserve", fail)
         for _ in range(5):
             with pytest.raises(type(fault)):
                 gateway.deposit(sip())

@@ -219,6 +219,16 @@ def test_the_latest_rule_counts_and_one_that_keeps(tmp_path: Path) -> None:
     assert told(refused) == [("DUA", text)]
 
 
+def test_a_unit_that_only_says_keep_has_the_whole_kept(tmp_path: Path) -> None:
+    bare, short = Rule("", date(2026, 1, 15), KEEP), Rule("COURTE-1", date(2026, 1, 15), DESTROY)
+    assert kept(tmp_path, short, bare) == (date(2027, 11, 27), KEEP)
+    assert kept(tmp_path, Rule("COURTE-1", date(1990, 1, 1), KEEP), dua_min=0) == (NOW.date(), KEEP)
+    for alone in (bare, replace(bare, action=DESTROY)):
+        with pytest.raises(Refusal) as refused:
+            kept(tmp_path, alone)
+        assert told(refused)[0][1].startswith("Le SIP ne dit pas sa durée")
+
+
 def test_rules_are_those_of_the_service(tmp_path: Path) -> None:
     with pytest.raises(Refusal) as refused:
         kept(tmp_path)
@@ -570,17 +580,17 @@ def test_a_working_file_that_is_gone_stops_the_packing(gateway: Gateway) -> None
         if step == "controle":
             (folder / "contenu" / "000001").unlink()
 
-    gateway.engine._step = lose
+    gateway.engine.step = lose
     with pytest.raises(OSError, match=r"« content/acte\.pdf » n'est plus dans le dossier de travail$"):
         gateway.engine.treat(key)
 
 
 def test_the_same_sip_by_another_container_waits_for_the_first(gateway: Gateway) -> None:
     key, _folder = under_way(gateway)
-    gateway.engine._step = lambda step: (_ for _ in ()).throw(OSError("coupure")) if step == "controle" else None
+    gateway.engine.step = lambda step: (_ for _ in ()).throw(OSError("coupure")) if step == "controle" else None
     with pytest.raises(OSError, match="coupure"):
         gateway.engine.treat(key)
-    gateway.engine._step = lambda step: None
+    gateway.engine.step = lambda step: None
     second = gateway.deposit(zipped({"manifest.xml": manifest(), **FILES}))
     assert (second.accepted, second.temporary) == (False, True)
     assert list(second.reasons) == ["Ce même SIP est en cours de versement. Réessayez."]

@@ -49,7 +49,15 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
 
 def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
     (tmp_path / "cles.json").write_text('{"gondecourt": "secret"}')
-    account = {"quota_mo": "7", "dua_min": "2", "dua_max": "3", "deposants": ["Connecteur"], **GIVEN["comptes"][0]}
+    account = {
+        "quota_mo": "7",
+        "dua_min": "2",
+        "dua_max": "3",
+        "deposants": ["Connecteur"],
+        "signataire": "Anne",
+        "accord": "AD59",
+        **GIVEN["comptes"][0],
+    }
     storage = {
         "urls": ["https://sae1.test"],
         "cles": str(tmp_path / "cles.json"),
@@ -65,6 +73,7 @@ def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
     assert (loaded.accounts["gondecourt"].quota_mo, loaded.limits.files, loaded.folder) == (7, 5, Path("/d"))
     assert (loaded.accounts["gondecourt"].dua_min, loaded.accounts["gondecourt"].dua_max) == (2, 3)
     assert loaded.accounts["gondecourt"].depositors == ("Connecteur",)
+    assert (loaded.accounts["gondecourt"].signatory, loaded.accounts["gondecourt"].agreement) == ("Anne", "AD59")
     assert loaded.formats == {"fmt/95"}
     kept = loaded.store()
     assert isinstance(kept, SwiftStore)
@@ -100,7 +109,7 @@ def test_seals_are_timestamped_here_or_elsewhere(tmp_path: Path, monkeypatch: py
     asked: list[Any] = []
     monkeypatch.setattr(timestamp, "local_unit", lambda *given: asked.append(given))
     monkeypatch.setattr(timestamp, "remote_unit", lambda *given: asked.append(given))
-    assert sealing(write(tmp_path)).root == config.TRUST
+    assert sealing(write(tmp_path)).root == config.HISTORY
     sealing(write(tmp_path, sceaux={"unite": "/u"}))
     (tmp_path / "secret").write_text(" mot \n")
     given = {"url": "https://tsa.test", "identifiant": "i", "mot_de_passe": str(tmp_path / "secret"),
@@ -138,13 +147,15 @@ def test_fixity_has_its_plan(tmp_path: Path) -> None:
 def test_who_may_eliminate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timestamp, "local_unit", lambda unit: f"horodatage {unit}")
     agents = [{"nom": "anne", "sujet": "CN=Anne", "comptes": ["gondecourt"]}, {"nom": "luca", "sujet": "CN=Luca"}]
-    given = {"agents": agents, "revocations": "/crl", "certificat": "/c"}
-    trust, proof = parties(write(tmp_path, elimination=given))
+    given = {"agents": agents, "revocations": "/crl", "certificat": "/c", "verificateur": "/v.sock"}
+    trust, proof, verifier = parties(write(tmp_path, elimination=given))
     assert [(one.name, one.subject, one.accounts) for one in trust.agents] == [
         ("anne", "CN=Anne", {"gondecourt"}), ("luca", "CN=Luca", frozenset()),
     ]  # fmt: skip
     assert (trust.root, trust.crl, proof.certificate) == (config.TRUST, Path("/crl"), Path("/c"))
-    trust, proof = parties(write(tmp_path))
+    assert verifier.socket == Path("/v.sock")
+    trust, proof, verifier = parties(write(tmp_path))
+    assert verifier.socket == Path("/run/sae-signature.sock")
     assert (trust.crl, proof.certificate) == (None, Path("/etc/creatic/pki/attestation/current"))
     with pytest.raises(ConfigError, match=r"« elimination.agents » est incorrect \('sujet'\)"):
         parties(write(tmp_path, elimination={"agents": [{"nom": "x"}]}))

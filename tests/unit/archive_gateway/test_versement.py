@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -15,7 +16,21 @@ from sae.store import Corrupted
 from sae.versement.registry import Registry
 from sae.versement.seda import NAMESPACE
 
-from testbed.sae import ARACTE, FILES, GONDECOURT, LOOS, PDF, SIREN, Gateway, bag, reply_of, sip, tar, zipped
+from testbed.sae import (
+    ARACTE,
+    FILES,
+    GONDECOURT,
+    LOOS,
+    PDF,
+    SIREN,
+    Gateway,
+    bag,
+    manifest,
+    reply_of,
+    sip,
+    tar,
+    zipped,
+)
 
 _N = f"{{{NAMESPACE}}}"
 PDFA = (
@@ -134,9 +149,19 @@ def test_the_retention_is_the_rules(gateway: Gateway) -> None:
     assert entry.metadata["sort-final"] == "Destroy"
 
 
+def test_one_unit_to_be_kept_among_others_has_the_archive_kept_for_ever(gateway: Gateway) -> None:
+    told = manifest(rule="COURTE-1", start="1990-01-01", action="Destroy").replace(
+        b'<ArchiveUnit id="U">',
+        b'<ArchiveUnit id="U"><Management><AppraisalRule><FinalAction>Keep</FinalAction></AppraisalRule></Management>',
+    )
+    gateway.deposit(tar({"manifest.xml": told, **FILES}))
+    (entry,) = gateway.store.listing("gondecourt", "aip")
+    assert entry.metadata["sort-final"] == "Keep"
+
+
 def test_the_retention_is_at_least_the_accounts(gateway: Gateway) -> None:
-    gateway.deposit(sip(start="1990-01-01", rule="COURTE-1"))
     today = datetime.now(UTC).date()
+    gateway.deposit(sip(start="1990-01-01", rule="COURTE-1"))
     assert stored_until(gateway) >= today.replace(year=today.year + 1, day=min(today.day, 28))
 
 
@@ -189,6 +214,34 @@ def test_two_accounts_may_use_the_same_identifier(gateway: Gateway) -> None:
 
 def test_a_sip_in_the_name_of_another_account_is_refused(gateway: Gateway) -> None:
     assert "le certificat est celui de Loos" in gateway.refused(sip(sender=SIREN), "COMPTE", LOOS)
+
+
+AGREED = {"gondecourt": replace(GONDECOURT, agreement="AD59-2026-017")}
+
+
+@pytest.mark.parametrize("form", ["seda", "bag"])
+def test_a_sip_names_the_agreement_of_its_account(gateway: Gateway, form: str) -> None:
+    other = Gateway(gateway.root, accounts=AGREED)
+
+    def package(agreement: str = "", message: str = "ACTE-1") -> bytes:
+        if form == "seda":
+            return sip(agreement=agreement, message=message)
+        named = {"Accord_Versement": agreement} if agreement else {}
+        return tar(bag(FILES, External_Identifier=message, **named))
+
+    told = "Gondecourt verse sous l'accord « AD59-2026-017 »"
+    assert f"ne nomme aucun accord ; {told}" in other.refused(package(), "ACCORD")
+    assert f"nomme l'accord « AD62 » ; {told}" in other.refused(package("AD62"), "ACCORD")
+    answer = other.deposit(package("AD59-2026-017"))
+    events = [one.findtext(f"{{{NAMESPACE}}}EventType") for one in reply_of(answer).iter(f"{{{NAMESPACE}}}Event")]
+    assert answer.accepted and "accord de versement" in events
+    assert gateway.deposit(package("AD62", "ACTE-2")).accepted  # of an account without one, nothing is asked
+
+
+def test_what_was_accepted_before_its_agreement_is_answered_the_same(gateway: Gateway) -> None:
+    before = gateway.deposit(sip())
+    after = Gateway(gateway.root, accounts=AGREED).deposit(sip())
+    assert after.accepted and (after.aip, after.content) == (before.aip, before.content)
 
 
 def test_a_sip_for_another_archive_is_refused(gateway: Gateway) -> None:

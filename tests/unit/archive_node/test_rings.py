@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible_collections.cdg59.creatic.plugins.action.archive_rings import room_secrets
+from ansible_collections.cdg59.creatic.plugins.action.archive_rings import ActionModule, room_secrets
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import rings as archive_rings
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive.rings import RingError, devices_of, plan
 from ansible_collections.cdg59.creatic.plugins.modules import archive_rings as module
@@ -254,3 +255,17 @@ def test_a_ring_s_size_does_not_change(tmp_path: Path, builder: type[Builder], p
         archive_rings.rebuild(
             "object", path, devices_of(THREE, 3), part_power=power, replicas=replicas, min_part_hours=1
         )
+
+
+def test_a_new_account_has_its_key_without_a_look_at_the_rings(tmp_path: Path) -> None:
+    args = {"nodes": THREE, "rings": False, "accounts": ["loos"], "dir": str(tmp_path), "secrets_dir": str(tmp_path)}
+    task = MagicMock(args=args, check_mode=False, async_val=0)
+    action = ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
+    given = {"inventory_hostname": "documents", "ansible_play_batch": ["gondecourt-pc", "documents"]}
+    with pytest.raises(AnsibleActionFail, match="la salle d'archives n'est pas encore là"):
+        action.run(task_vars=given)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "object.builder").touch()
+    room_secrets(tmp_path, ["sae"], "", built=False, check=False)
+    assert action.run(task_vars=given) == {"changed": False, "changes": []}
+    assert sorted(json.loads((tmp_path / "comptes.json").read_text())) == ["loos", "sae"]

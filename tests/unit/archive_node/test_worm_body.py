@@ -82,7 +82,7 @@ def test_what_else_is_asked_of_the_input_is_the_inputs() -> None:
 
 def test_nothing_but_a_free_name_lets_an_archive_in() -> None:
     def asked(status: int) -> Answer | None:
-        return entering(Room(lambda: Head(204), lambda: Head(status), lambda: ()))
+        return entering(Room(lambda: Head(204), lambda: Head(status), lambda: (Head(404), Head(404)), lambda: ()))
 
     taken = asked(200)
     assert taken and (taken.status, taken.refused) == (412, True)

@@ -15,9 +15,18 @@ NOW = 1_800_000_000.0
 FUTURE, PAST = str(int(NOW) + 1000), str(int(NOW) - 1000)
 
 
-def kept(until: str | None = FUTURE) -> Head:
-    """An archive, with its date."""
-    return Head(200, {"x-object-meta-retain-until": until} if until else {})
+DATED = {"x-object-meta-retain-until": FUTURE, "x-object-meta-sort-final": "Destroy"}
+
+
+def kept(until: str | None = FUTURE, fate: str | None = "Destroy") -> Head:
+    """An archive, with its date and its fate."""
+    told = {"x-object-meta-retain-until": until, "x-object-meta-sort-final": fate, "x-object-meta-sha512": "ab"}
+    return Head(200, {key: value for key, value in told.items() if value is not None})
+
+
+def noted(digest: str = "ab", until: str = str(LATEST)) -> Head:
+    """The note of a transfer."""
+    return Head(200, {"x-object-meta-archive-sha512": digest, "x-object-meta-retain-until": until})
 
 
 def ask(
@@ -27,13 +36,14 @@ def ask(
     *,
     container: Head = WORM,
     found: Head = ABSENT,
+    transfer: tuple[Head, Head] = (WORM, ABSENT),
     clocks: tuple[float | None, ...] = (NOW, NOW, NOW),
     queries: frozenset[str] = frozenset(),
 ) -> Answer | Pass:
     """Judge a request on a room in that state."""
     account, name, key = [*path.split("/"), "", ""][:3]
     request = Request(method, account, name, key, headers or {}, queries)
-    return judge(request, Room(lambda: container, lambda: found, lambda: clocks))
+    return judge(request, Room(lambda: container, lambda: found, lambda: transfer, lambda: clocks))
 
 
 def refused(verdict: Any, status: int = 403) -> bool:
@@ -52,7 +62,7 @@ def test_what_names_no_account_is_not_the_rooms(method: str) -> None:
 
 
 def test_an_archive_enters_once_with_its_date() -> None:
-    headers = {"x-object-meta-retain-until": FUTURE}
+    headers = DATED
     assert ask("PUT", "AUTH_a/aip/x.tar", headers) == Pass({"If-None-Match": "*"}, enters=True)
     assert refused(ask("PUT", "AUTH_a/aip/x.tar", headers, found=kept()), 412)
     assert refused(ask("PUT", "AUTH_a/aip/x.tar", headers, found=kept(PAST)), 412)
@@ -62,7 +72,9 @@ def test_an_archive_enters_once_with_its_date() -> None:
     "date", [None, "", "demain", "-5", "0", "1.5", "1e9", "٣٣", str(LATEST + 1), "9" * 5000, "0" * 12 + "9"]
 )
 def test_an_archive_without_a_usable_date_is_refused(date: str | None) -> None:
-    headers = {} if date is None else {"x-object-meta-retain-until": date}
+    headers = DATED | {"x-object-meta-retain-until": date or ""}
+    if date is None:
+        del headers["x-object-meta-retain-until"]
     assert refused(ask("PUT", "AUTH_a/aip/x.tar", headers), 400)
 
 
@@ -78,7 +90,7 @@ def test_an_archive_without_a_usable_date_is_refused(date: str | None) -> None:
     ],
 )
 def test_what_would_vanish_or_point_elsewhere_is_refused(header: str) -> None:
-    assert refused(ask("PUT", "AUTH_a/aip/x.tar", {"x-object-meta-retain-until": FUTURE, header: "1"}))
+    assert refused(ask("PUT", "AUTH_a/aip/x.tar", DATED | {header: "1"}))
 
 
 @pytest.mark.parametrize("method", ["POST", "COPY", "PATCH", "UPDATE", "REPLICATE"])
@@ -93,6 +105,60 @@ def test_an_archive_leaves_after_its_date_only() -> None:
     assert ask("DELETE", "AUTH_a/aip/x.tar", found=kept(PAST)) == Pass()
     gone = ask("DELETE", "AUTH_a/aip/x.tar", found=ABSENT)  # no tombstone of it
     assert isinstance(gone, Answer) and (gone.status, gone.refused) == (404, False)
+
+
+@pytest.mark.parametrize("fate", [None, "", "keep", "DESTROY", "Destroy, Keep", "Sort", "destroy "])
+def test_an_archive_tells_its_fate_when_it_enters(fate: str | None) -> None:
+    headers = {"x-object-meta-retain-until": FUTURE} | ({} if fate is None else {"x-object-meta-sort-final": fate})
+    assert refused(ask("PUT", "AUTH_a/aip/x.tar", headers), 400)
+    # A seal, a certificate: no archive, no fate.
+    elsewhere = ask("PUT", "AUTH_sae/sceaux/x.json", headers)
+    assert elsewhere == Pass({"If-None-Match": "*"}, enters=True) if fate is None else refused(elsewhere, 400)
+
+
+@pytest.mark.parametrize("fate", ["Keep", None, "", "keep", "Détruire"])
+@pytest.mark.parametrize("until", [PAST, "1", FUTURE, None])
+def test_what_is_kept_for_ever_is_deleted_by_nobody(fate: str | None, until: str | None) -> None:
+    verdict = ask("DELETE", "AUTH_a/aip/x.tar", found=kept(until, fate), clocks=(1e12, 1e12, 1e12))
+    assert refused(verdict) and isinstance(verdict, Answer) and "sans limite" in verdict.message
+
+
+def test_a_fate_is_not_changed_afterwards() -> None:
+    headers = DATED | {"x-object-meta-sort-final": "Destroy"}
+    for method, answer in (("POST", 403), ("PUT", 412), ("COPY", 403)):
+        assert refused(ask(method, "AUTH_a/aip/x.tar", headers, found=kept(PAST, "Keep")), answer)
+
+
+def test_a_seal_has_no_fate_and_its_date_alone_counts() -> None:
+    assert ask("DELETE", "AUTH_sae/sceaux/x.json", found=kept(PAST, None)) == Pass()
+    assert refused(ask("DELETE", "AUTH_sae/transferts/x", found=kept(FUTURE, None)))
+    assert refused(ask("DELETE", "AUTH_sae/autres/x", found=kept(PAST, "Keep")))
+
+
+@pytest.mark.parametrize(
+    ("transfer", "until", "status"),
+    [
+        ((WORM, noted()), PAST, None),
+        ((WORM, noted()), FUTURE, 403),  # a transfer does not bring the date nearer
+        ((WORM, noted("autre")), PAST, 403),
+        ((WORM, noted("")), PAST, 403),
+        ((WORM, noted(until=FUTURE)), PAST, 403),  # a note that could be taken away again
+        ((PLAIN, noted()), PAST, 403),
+        ((WORM, ABSENT), PAST, 403),
+        ((ABSENT, ABSENT), PAST, 403),
+        ((UNKNOWN, noted()), PAST, 503),
+        ((WORM, UNKNOWN), PAST, 503),
+    ],
+)
+def test_it_leaves_once_its_transfer_is_noted(transfer: tuple[Head, Head], until: str, status: int | None) -> None:
+    verdict = ask("DELETE", "AUTH_a/aip/x.tar", found=kept(until, "Keep"), transfer=transfer)
+    assert refused(verdict, status) if status else verdict == Pass()
+
+
+def test_a_note_without_a_digest_on_either_side_says_nothing() -> None:
+    bare = Head(200, {"x-object-meta-retain-until": PAST, "x-object-meta-sort-final": "Keep"})
+    note = Head(200, {"x-object-meta-retain-until": str(LATEST)})
+    assert refused(ask("DELETE", "AUTH_a/aip/x.tar", found=bare, transfer=(WORM, note)))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +181,7 @@ def test_a_majority_of_clocks_says_that_the_date_is_past(clocks: tuple[float | N
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
 def test_without_certainty_the_answer_is_to_come_back(method: str) -> None:
-    headers = {"x-object-meta-retain-until": FUTURE}
+    headers = DATED
     assert refused(ask(method, "AUTH_a/aip/x.tar", headers, container=UNKNOWN), 503)
     assert refused(ask(method, "AUTH_a/aip", container=UNKNOWN), 503)
     if method != "POST":

@@ -26,6 +26,7 @@ from sae.store import FileStore, StoreError, Unavailable
 from sae.versement.registry import Registry
 
 from testbed.authority import Authority
+from tests.unit.archive_proof.commune import MAIRE, SIREN, VISA, as_told, by_maire, listening
 from tests.unit.archive_proof.test_elimination import ATTESTS, Room, subject
 
 Run = Callable[..., int]
@@ -40,7 +41,7 @@ class Site:
         self.config = folder / "config.json"
         self.given: dict[str, Any] = {
             "service": "SAE", "regles": {"ACTES-10": 10}, "stockage": {"dossier": str(folder / "stockage")},
-            "comptes": [{"nom": "gondecourt", "libelle": "Gondecourt", "siren": "215902669"}],
+            "comptes": [{"nom": "gondecourt", "libelle": "Gondecourt", "siren": SIREN, "signataire": MAIRE}],
             "dossier": str(folder), "metriques": str(folder / "metriques"),
             "sceaux": {"unite": str(unit), "autorites": str(root)},
         }  # fmt: skip
@@ -62,8 +63,9 @@ class Site:
         """An archive at the storage, and in the journal."""
         sha512 = hashlib.sha512(content).hexdigest()
         self.store.put(
-            "gondecourt", "aip", f"{aip}.tar", io.BytesIO(content), size=len(content), sha512=sha512, retain_until=until
-        )
+            "gondecourt", "aip", f"{aip}.tar", io.BytesIO(content),
+            size=len(content), sha512=sha512, retain_until=until, metadata={"sort-final": "Destroy"},
+        )  # fmt: skip
         with Journal(self.folder / "journal.sqlite") as journal:
             journal.append(
                 "versement.accepte",
@@ -425,6 +427,18 @@ def test_an_export_says_what_was_made(site: Site, capsys: pytest.CaptureFixture[
             export.main(missing)
 
 
+def test_an_account_that_the_inventory_lost_is_not_one_without_archives(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A hand-over takes an unknown account for one that has none (playbooks/journeys/hand_over.yml)."""
+    site.keep("aip-1")
+    site.write(comptes=[{"nom": "loos", "libelle": "Loos", "siren": "215903600"}])
+    assert export.main(["--config", str(site.config), "--compte", "gondecourt", "--vers", str(site.folder / "e")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("sae-export : compte « gondecourt » : 1 archives, et l'inventaire ne l'a plus. À faire : ")
+    assert "inconnu ; connus" not in told
+
+
 def test_an_export_that_was_cut_may_be_run_again(
     site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -487,13 +501,14 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture
-def office(site: Site, agents: Authority) -> tuple[Site, Room, Run]:
+def office(site: Site, agents: Authority) -> Iterator[tuple[Site, Room, Run]]:
     """A gateway whose agents may eliminate, and their command."""
     site.write(
         sceaux={"unite": str(agents.folder / "Horodatage"), "autorites": str(agents.root)},
         elimination={
             "autorites": str(agents.root),
             "certificat": str(agents.folder / ATTESTS),
+            "verificateur": str(site.folder / "juge.sock"),
             "agents": [
                 {"nom": name, "sujet": subject(name), "comptes": ["gondecourt"]}
                 for name in ("Alice Martin", "Bruno Petit")
@@ -503,7 +518,24 @@ def office(site: Site, agents: Authority) -> tuple[Site, Room, Run]:
     desk = site.folder / "bureau"
     desk.mkdir()
     room = Room(desk, agents)
-    return site, room, lambda *arguments: elimination.main(["--config", str(site.config), *map(str, arguments)])
+    with listening(site.folder / "juge.sock", as_told):
+        yield site, room, lambda *arguments: elimination.main(["--config", str(site.config), *map(str, arguments)])
+
+
+def listed(site: Site, run: Run, capsys: pytest.CaptureFixture[str], *which: str) -> tuple[str, list[str]]:
+    """A list, signed by the maire: its identifier, and the words that make the request of it."""
+    made, signed, visa = (site.folder / name for name in ("bordereau.pdf", "signe.pdf", "visa.pdf"))
+    assert run("demander", "--compte", "gondecourt", "--vers", made, *which) == 0
+    told = capsys.readouterr().out
+    assert (
+        told.splitlines()[1]
+        == f"{made} : à signer par Claire Dubois, à faire viser, puis « sae-elimination constituer »."
+    )
+    identifier, mark = told.split()[1].rstrip(","), told.split()[3]
+    signed.write_bytes(by_maire(made.read_bytes()))
+    visa.write_bytes(VISA)
+    pieces = ["--bordereau", str(signed), "--visa", str(visa), "--reference", "AD59", "--liste", mark]
+    return identifier, ["constituer", identifier, *pieces]
 
 
 def test_no_date_is_past_before_most_of_the_storage_tells_the_time(
@@ -516,7 +548,7 @@ def test_no_date_is_past_before_most_of_the_storage_tells_the_time(
         raise Unavailable("l'heure n'est pas confirmée : 1 sur 3 nœuds du stockage la donnent. Rien n'est scellé")
 
     monkeypatch.setattr("sae.elimination.reference", lambda _store: alone)
-    for asked in (["echues"], ["demander", "--visa", "AD59", "--echues"]):
+    for asked in (["echues"], ["demander", "--echues", "--vers", site.folder / "b.pdf"]):
         assert run(asked[0], "--compte", "gondecourt", *asked[1:]) == 2
         assert capsys.readouterr().err == (
             "sae-elimination : interrompu : l'heure n'est pas confirmée : 1 sur 3 nœuds du stockage la donnent. Aucune "
@@ -535,14 +567,27 @@ def test_an_elimination_from_end_to_end(
     told = capsys.readouterr().out.splitlines()
     assert (told[0][:5], told[1]) == ("aip-1", "1 archives du compte « gondecourt » peuvent être éliminées.")
     first, second = site.folder / "demande.json", site.folder / "approbation.json"
-    assert run("demander", "--compte", "gondecourt", "--visa", "AD59", "--echues", "--vers", first) == 0
+    identifier, gather = listed(site, run, capsys, "--echues")
+    assert run(*gather, "--vers", first) == 0
     assert capsys.readouterr().out.startswith(f"{first} : à signer par un premier agent, puis ")
     assert [one["aip"] for one in json.loads(first.read_bytes())["archives"]] == ["aip-1"]
-    run("demander", "--compte", "gondecourt", "--visa", "AD59", "aip-1")
+    run(*gather)
     assert json.loads(capsys.readouterr().out)["archives"]
+    assert run(*gather[:-1], "BE-0000-0000-0000-0000") == 1
+    assert "le visa d'une autre liste ne permet rien" in capsys.readouterr().err
+    assert run("attestation", identifier, "--vers", site.folder) == 1
+    assert "aucune demande" in capsys.readouterr().err
     (site.folder / "s1").write_bytes(room.sign(first.read_bytes(), "Alice Martin"))
     assert run("deposer", first, site.folder / "s1", "--vers", second) == 0
     assert capsys.readouterr().out.startswith(f"{second} : à signer par un autre agent, puis ")
+    # The second one reads what is to be approved.
+    assert run("pieces", "autre", "--vers", site.folder / "relues") == 1
+    capsys.readouterr()
+    assert run("pieces", identifier, "--vers", site.folder / "relues") == 0
+    assert "visa.pdf" in capsys.readouterr().out
+    approved = json.loads(second.read_bytes())
+    for field, name in (("visa_sha512", "visa.pdf"), ("bordereau_signe_sha512", "bordereau-signe.pdf")):
+        assert hashlib.sha512((site.folder / "relues" / name).read_bytes()).hexdigest() == approved[field]
     assert run("liste") == 0
     assert "archives  Alice Martin → ?" in capsys.readouterr().out
     (site.folder / "s2").write_bytes(room.sign(second.read_bytes(), "Alice Martin"))
@@ -560,31 +605,29 @@ def test_an_elimination_from_end_to_end(
     run("liste")
     assert "archives  Alice Martin → Bruno Petit" in capsys.readouterr().out
     # The certificate, on a desk without the gateway.
-    names = [
-        (account, container, name)
-        for account in ("gondecourt", "sae")
-        for container in ("eliminations", "elimination", "attestations", "proofs", "preuves")
-        for name in site.store.names(account, container)
-    ]
-    for account, container, name in names:
-        with site.store.get(account, container, name) as stream:
-            (site.folder / name.rpartition("/")[2]).write_bytes(stream.read())
-    found = site.folder / f"attestation-{identifier}.json"
-    if found.exists():
-        assert elimination.main(["verifier", str(found), "--racine", str(room.authority.root)]) == 0
-        told = capsys.readouterr().out.splitlines()
-        assert told[0] == "✓ 1 archives du compte « gondecourt » éliminées, visa AD59."
-        assert told[1].startswith("  demandé par Alice Martin (")
-        assert "Alice Martin" in told[1].partition("(")[2]
-        assert told[2].startswith("  approuvé par Bruno Petit (")
-        assert "Bruno Petit" in told[2].partition("(")[2]
+    desk = site.folder / "remise"
+    assert run("attestation", identifier, "--vers", desk) == 0
+    given = [f"attestation-{identifier}.json{end}" for end in ("", ".p7s", ".tsr")]
+    given += [f"bordereau-signe-{identifier}.pdf", f"visa-{identifier}.pdf"]
+    assert capsys.readouterr().out.splitlines() == [str(desk / name) for name in given]
+    verify = ["verifier", str(desk / given[0]), "--racine", str(room.authority.root)]
+    assert elimination.main(verify) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "✓ 1 archives du compte « gondecourt » éliminées, visa AD59."
+    assert told[1].startswith("  liste BE-") and told[1].endswith(", bordereau signé par Claire Dubois")
+    for line, who in ((told[2], "demandé par Alice Martin ("), (told[3], "approuvé par Bruno Petit (")):
+        assert line.startswith(f"  {who}") and line.count(who.split()[-2]) == 2
+    (desk / given[-1]).write_bytes(VISA + b"x")
+    assert elimination.main(verify) == 1
+    assert "ce n'est pas le document dont l'attestation a l'empreinte" in capsys.readouterr().err
 
 
 def test_a_request_may_be_dropped(office: tuple[Site, Room, Run], capsys: pytest.CaptureFixture[str]) -> None:
     site, room, run = office
     site.keep("aip-1", until=int(time.time()) - 100)
     first = site.folder / "demande.json"
-    run("demander", "--compte", "gondecourt", "--visa", "AD59", "--vers", first, "aip-1")
+    _, gather = listed(site, run, capsys, "aip-1")
+    run(*gather, "--vers", first)
     (site.folder / "s1").write_bytes(room.sign(first.read_bytes(), "Alice Martin"))
     run("deposer", first, site.folder / "s1", "--vers", site.folder / "a.json")
     run("liste")
@@ -612,7 +655,12 @@ def test_what_prevents_an_elimination_is_told(
     monkeypatch.setattr("sae.config.load", _raiser(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         run("liste")
-    for wrong in ([], ["echues"], ["demander", "--compte", "x"], ["demander", "--visa", "x"], ["verifier", "x"]):
+    monkeypatch.undo()
+    absent = site.folder / "absent.json"
+    assert run("deposer", absent, absent) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"sae-elimination : interrompu : {absent} : introuvable. À faire : ") and "Errno" not in told
+    for wrong in ([], ["echues"], ["demander", "--compte", "x"], ["constituer", "x"], ["verifier", "x"]):
         with pytest.raises(SystemExit):
             elimination.main(wrong)
 

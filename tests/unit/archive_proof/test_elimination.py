@@ -22,12 +22,14 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from sae import elimination, inventory
+from sae.config import Account
 from sae.elimination import Agent, Eliminator, Proof, Refused, Requests, Trust, verify_certificate
 from sae.journal import Journal, timestamp
 from sae.signature import sign
 from sae.store import FileStore, Unavailable
 
 from testbed.authority import Authority
+from tests.unit.archive_proof.commune import ACCOUNTS, REFERENCE, VISA, Maire, assembled, by_maire
 
 ATTESTS = elimination.ATTESTS.replace(" ", "_")
 PAST, FUTURE = int(time.time()) - 86400, int(time.time()) + 86400
@@ -72,18 +74,20 @@ class Room:
             self.book,
             Trust(self.authority.root, self.crl, self.agents),
             Proof(self.authority.folder / ATTESTS, timestamp.local_unit(self.authority.folder / "Horodatage")),
+            Maire(),
             clock=lambda: time.time() + self.ahead,
             storage_clock=time.time,
             forget=self.forgotten.append,
-            accounts=("gondecourt", "seclin"),
+            accounts=ACCOUNTS,
         )
 
     def keep(self, aip: str, until: int = PAST, action: str = "Destroy", account: str = "gondecourt") -> str:
         content = f"contenu de {aip}".encode()
         sha512 = hashlib.sha512(content).hexdigest()
         self.store.put(
-            account, "aip", f"{aip}.tar", io.BytesIO(content), size=len(content), sha512=sha512, retain_until=until
-        )
+            account, "aip", f"{aip}.tar", io.BytesIO(content),
+            size=len(content), sha512=sha512, retain_until=until, metadata={"sort-final": action},
+        )  # fmt: skip
         detail = {
             "aip_sha512": sha512,
             "octets": len(content),
@@ -108,7 +112,7 @@ class Room:
     def asked(self, *aips: str) -> tuple[bytes, bytes]:
         """A request by Alice, deposited; gives it and the approval to sign."""
         eliminator = self.eliminator()
-        text = eliminator.draft("gondecourt", aips, "AD59 2026-123", "DUA échue")
+        text = assembled(eliminator, aips, "DUA échue")
         return text, eliminator.deposit(text, self.sign(text, "Alice Martin"))
 
     def events(self) -> list[tuple[str, str | None]]:
@@ -153,9 +157,133 @@ def test_two_persons_eliminate_and_a_certificate_proves_it(room: Room) -> None:
         "AD59 2026-123",
     )
     assert [one["aip"] for one in found["archives"]] == gone
+    assert (found["signataire"], found["visa_sha512"]) == ("Claire Dubois", hashlib.sha512(VISA).hexdigest())
+    assert "serveur de sauvegarde" in found["copies"]
     assert found["archives"][0]["sha512"] == hashlib.sha512(b"contenu de aip-1").hexdigest()
     seq = found["archives"][0]["journal"]
     assert next(room.journal.events(seq, seq)).event == "elimination.faite"
+
+
+def test_a_visa_for_another_list_permits_nothing(room: Room) -> None:
+    for aip in "ab":
+        room.keep(aip)
+    eliminator = room.eliminator()
+    listed, pdf = eliminator.draft("gondecourt", ["a"], "")
+    other, other_pdf = eliminator.draft("gondecourt", ["b"], "")
+    vised = by_maire(by_maire(pdf), "le directeur")
+    for signed, visa, reference, quoted, said in (
+        (by_maire(pdf), VISA, REFERENCE, other["liste"], f"donné pour la liste {other['liste']}, et non pour"),
+        (by_maire(pdf), vised, REFERENCE, other["liste"], "et non pour"),  # the bordereau, said of another one
+        (by_maire(pdf), pdf, REFERENCE, listed["liste"], "rien du directeur"),
+        (by_maire(pdf), by_maire(pdf), REFERENCE, listed["liste"], "rien du directeur"),
+        (by_maire(pdf), VISA, REFERENCE, "", f"celle de ce bordereau est {listed['liste']}"),
+        (by_maire(pdf), by_maire(other_pdf), REFERENCE, "", "recopiez la liste qu'il cite"),
+        (by_maire(pdf), VISA, " ", listed["liste"], "référence du visa"),
+        (by_maire(pdf), b"un scan", REFERENCE, listed["liste"], "visa.pdf : un PDF"),
+        (by_maire(other_pdf), VISA, REFERENCE, listed["liste"], "ce n'est pas le document du circuit"),
+        (by_maire(pdf, "Alice Martin"), VISA, REFERENCE, listed["liste"], "bordereau refusé"),
+        (pdf, VISA, REFERENCE, listed["liste"], "bordereau refusé"),
+    ):
+        with pytest.raises(Refused, match=said):
+            eliminator.assemble(listed["demande"], signed, visa, reference, quoted)
+    assert {name for name, _ in room.events()} == {"elimination.refus"}
+    with pytest.raises(Refused, match="aucune liste"):
+        eliminator.assemble("x", b"", b"", "", "")
+    # The visa is on the bordereau itself; or it quotes the list, as somebody types it.
+    assert json.loads(eliminator.assemble(listed["demande"], by_maire(pdf), vised, REFERENCE))["visa"] == REFERENCE
+    eliminator.accounts = {}  # of a commune that left since
+    with pytest.raises(Refused, match="compte « gondecourt » inconnu"):
+        eliminator.assemble(listed["demande"], by_maire(pdf), vised, REFERENCE)
+    eliminator.accounts = ACCOUNTS
+    typed = f" {listed['liste'].lower()} "
+    text = eliminator.assemble(listed["demande"], by_maire(pdf), VISA, REFERENCE, typed)
+    assert json.loads(text)["visa_sha512"] == hashlib.sha512(VISA).hexdigest()
+    eliminator.deposit(text, room.sign(text, "Alice Martin"))
+    with pytest.raises(Refused, match="ses pièces ne changent plus"):
+        eliminator.assemble(listed["demande"], by_maire(pdf), VISA, "AD59 autre", typed)
+
+
+def test_a_request_is_bound_to_its_documents(room: Room) -> None:
+    """Somebody who writes in the gateway's book changes neither the visa nor what the maire signed."""
+    room.keep("a")
+    eliminator = room.eliminator()
+    text = assembled(eliminator, ["a"])
+    for name in ("bordereau-signe.pdf", "visa.pdf"):
+        with room.book.transaction() as db:
+            db.execute("UPDATE piece SET contenu = ? WHERE nom = ?", (b"%PDF-autre", name))
+        with pytest.raises(Refused, match="n'est pas celle que « sae-elimination constituer » a écrite"):
+            eliminator.deposit(text, room.sign(text, "Alice Martin"))
+    assert room.book.requests() == []
+
+
+@pytest.mark.parametrize("first", ["deposited", "assembled"])
+def test_two_who_work_at_one_request_change_nothing_of_what_is_deposited(room: Room, first: str) -> None:
+    """A signature is judged for seconds; what the other one does meanwhile counts."""
+
+    class Slow(Maire):
+        def check(self, signed: bytes, original: bytes, account: Account) -> dict[str, str]:
+            eliminator.verifier = Maire()
+            meanwhile()
+            return super().check(signed, original, account)
+
+    room.keep("a")
+    eliminator = room.eliminator()
+    listed, pdf = eliminator.draft("gondecourt", ["a"], "")
+    asked = listed["demande"], by_maire(pdf)
+    text = eliminator.assemble(*asked, VISA, REFERENCE, listed["liste"])
+    signature = room.sign(text, "Alice Martin")
+    steps = {
+        "deposited": lambda: eliminator.deposit(text, signature),
+        "assembled": lambda: eliminator.assemble(*asked, b"%PDF-1.7 autre visa", "AD59 autre", listed["liste"]),
+    }
+    meanwhile = steps.pop(first)
+    eliminator.verifier = Slow()
+    with pytest.raises(Refused, match="ne changent plus" if first == "deposited" else "viennent de changer"):
+        next(iter(steps.values()))()
+    kept = [(one.document["visa"], room.book.pieces(one.id)["visa.pdf"]) for one in room.book.requests()]
+    assert kept == ([(REFERENCE, VISA)] if first == "deposited" else [])
+
+
+def test_the_signed_list_and_the_visa_are_kept_before_anything_goes(room: Room) -> None:
+    class Refusing(FileStore):
+        def delete(self, account: str, container: str, name: str) -> None:
+            raise Unavailable("le stockage ne répond pas")
+
+    room.keep("a")
+    _, approval = room.asked("a")
+    identifier = room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
+    assert list(room.store.names("sae", "eliminations")) == []
+    room.store = Refusing(room.folder / "stockage")
+    with pytest.raises(Unavailable):
+        room.eliminator().execute(identifier)
+    assert list(room.store.names("sae", "eliminations")) == [
+        f"bordereau-signe-{identifier}.pdf",
+        f"visa-{identifier}.pdf",
+    ]
+    with room.store.get("sae", "eliminations", f"visa-{identifier}.pdf") as stream:
+        assert stream.read() == VISA
+
+
+def test_a_request_of_before_the_signed_lists_is_made_again(room: Room) -> None:
+    room.keep("a")
+    text, approval = room.asked("a")
+    old = forge(text, format=1)
+    with room.book.transaction() as db:
+        db.execute("UPDATE demande SET texte = ?", (old,))
+    with pytest.raises(Refused, match="d'avant les bordereaux signés"):
+        room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
+
+
+def test_lists_that_nobody_signed_are_forgotten(room: Room) -> None:
+    for aip in "ab":
+        room.keep(aip)
+    room.asked("a")
+    waiting, pdf = room.eliminator().draft("gondecourt", ["b"], "")
+    room.ahead = 200 * 86400  # a visa takes months
+    assert room.eliminator().assemble(waiting["demande"], by_maire(pdf), VISA, REFERENCE, waiting["liste"])
+    room.ahead = 367 * 86400
+    room.eliminator().draft("gondecourt", ["b"], "")
+    assert [len(room.book.rows(every)) for every in ("SELECT * FROM liste", "SELECT * FROM piece")] == [2, 4]
 
 
 def certificate(room: Room, identifier: str) -> tuple[bytes, bytes, bytes]:
@@ -255,27 +383,26 @@ def test_what_may_not_be_eliminated_is_refused_with_every_reason(room: Room) -> 
     room.keep("autre", account="seclin")
     room.keep("bonne")
     with pytest.raises(Refused) as refused:
-        room.eliminator().draft("gondecourt", ["tot", "garder", "autre", "jamais-vue", "bonne"], "AD59", "")
+        room.eliminator().draft("gondecourt", ["tot", "garder", "autre", "jamais-vue", "bonne"], "")
     told = str(refused.value)
     assert f"tot : à conserver jusqu'au {time.strftime('%d/%m/%Y', time.gmtime(FUTURE))}" in told
     assert "garder : son sort final est la conservation" in told
     assert "autre : aucune archive du compte « gondecourt »" in told
     assert "jamais-vue : aucune archive" in told
     assert "bonne" not in told
-    for account, aips, visa, reason in (
-        ("gondecourt", ["bonne"], " ", "visa"),
-        ("gondecourt", [], "AD59", "aucune archive"),
-        ("lille", ["bonne"], "AD59", "compte « lille » inconnu"),
+    for account, aips, reason in (
+        ("gondecourt", [], "aucune archive"),
+        ("lille", ["bonne"], "compte « lille » inconnu"),
     ):
         with pytest.raises(Refused, match=reason):
-            room.eliminator().draft(account, aips, visa, "")
+            room.eliminator().draft(account, aips, "")
 
 
 def test_a_clock_in_advance_does_not_bring_the_date_nearer(room: Room) -> None:
     room.keep("tot", FUTURE)
     room.ahead = 10 * 86400
     with pytest.raises(Refused, match="à conserver jusqu'au"):
-        room.eliminator().draft("gondecourt", ["tot"], "AD59", "")
+        room.eliminator().draft("gondecourt", ["tot"], "")
 
 
 def test_the_storage_has_the_last_word_on_the_date(room: Room) -> None:
@@ -289,7 +416,20 @@ def test_the_storage_has_the_last_word_on_the_date(room: Room) -> None:
         with pytest.raises(Refused, match="le stockage refuse"):
             room.eliminator().execute(identifier)
     assert room.store.head("gondecourt", "aip", "aip-1.tar")
-    assert [name for name, _ in room.events()].count("elimination.refus") == 1
+    [refusal] = [one for one in room.journal.events() if one.event == "elimination.refus"]
+    assert refusal.detail["raison"] == "« aip-1.tar » ne peut pas être supprimé avant sa date"
+
+
+def test_the_true_reason_of_the_storage_is_told(room: Room) -> None:
+    """Its final fate, and not a date: the journal was forged."""
+    room.keep("aip-1", action="Keep")
+    detail = {"aip_sha512": "0" * 128, "octets": 1, "conserve_jusqua": PAST, "sort_final": "Destroy"}
+    room.journal.append("versement.accepte", account="gondecourt", aip="aip-1", outcome="succes", detail=detail)
+    _, approval = room.asked("aip-1")
+    identifier = room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
+    with pytest.raises(Refused, match="est à conserver sans limite") as refused:
+        room.eliminator().execute(identifier)
+    assert "date" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +455,7 @@ def test_a_second_person_is_needed(room: Room, who: str, said: str) -> None:
 def test_somebody_unknown_does_not_ask(room: Room, tmp_path: Path) -> None:
     room.keep("aip-1")
     eliminator = room.eliminator()
-    text = eliminator.draft("gondecourt", ["aip-1"], "AD59", "")
+    text = assembled(eliminator, ["aip-1"])
     with pytest.raises(Refused, match="pas un agent habilité"):
         eliminator.deposit(text, room.sign(text, "Chloé Roux"))
     stranger = Authority(tmp_path / "inconnue", "inconnue")
@@ -352,7 +492,7 @@ def test_a_request_that_was_written_by_hand_is_checked_all_the_same(room: Room) 
     room.keep("bonne")
     room.keep("garder", action="Keep")
     eliminator = room.eliminator()
-    text = eliminator.draft("gondecourt", ["bonne"], "AD59", "")
+    text = assembled(eliminator, ["bonne"])
     good = json.loads(text)["archives"]
     for changes, said in (
         ({"archives": [good[0] | {"aip": "garder"}]}, "conservation"),
@@ -362,6 +502,10 @@ def test_a_request_that_was_written_by_hand_is_checked_all_the_same(room: Room) 
         ({"archives": []}, "aucune archive"),
         ({"demande": "../../x"}, "n'est pas celle"),
         ({"visa": ""}, "n'est pas celle"),
+        ({"visa_sha512": "0"}, "n'est pas celle"),
+        ({"bordereau_signe_sha512": "0"}, "n'est pas celle"),
+        ({"signataire": "Alice Martin"}, "n'est pas celle"),
+        ({"format": 1}, "ce n'est pas une demande"),
         ({"compte": "lille"}, "inconnu"),
         ({"document": "autre"}, "ce n'est pas une demande"),
     ):
@@ -391,7 +535,7 @@ def test_a_request_grows_old_and_may_be_dropped(room: Room) -> None:
     with pytest.raises(Refused, match="plus de 90 jours"):
         room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
     with pytest.raises(Refused, match="déjà dans la demande"):
-        room.eliminator().draft("gondecourt", ["aip-1"], "AD59", "")
+        room.eliminator().draft("gondecourt", ["aip-1"], "")
     room.eliminator().drop(json.loads(text)["demande"], "trop vieille")
     with pytest.raises(Refused, match="abandonnée"):
         room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
@@ -457,7 +601,13 @@ def test_a_cut_at_any_step_is_taken_up(tmp_path: Path, authority: Authority, mon
         room = Room(tmp_path / str(step), authority)
         for aip in ("aip-1", "aip-2"):
             room.keep(aip)
-        text = text or room.eliminator().draft("gondecourt", ["aip-1", "aip-2"], "AD59", "")
+        if not text:
+            text = assembled(room.eliminator(), ["aip-1", "aip-2"])
+            lists, pieces = room.book.rows("SELECT * FROM liste"), room.book.rows("SELECT * FROM piece")
+        else:
+            with room.book.transaction() as db:
+                db.executemany("INSERT INTO liste VALUES (?, ?, ?)", [tuple(row) for row in lists])
+                db.executemany("INSERT INTO piece VALUES (?, ?, ?)", [tuple(row) for row in pieces])
         first = first or room.sign(text, "Alice Martin")
         switch = Switch(step)
         with monkeypatch.context() as patch:

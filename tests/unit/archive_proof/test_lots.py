@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
-import tarfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +18,7 @@ from sae.journal import Journal
 from sae.store import FileStore, Store, Unavailable
 from sae.versement.registry import Registry
 
-from testbed.sae import FakeClamd, Gateway, sip
+from testbed.sae import FakeClamd, Gateway, sip, tar
 from tests.unit.archive_proof.public_tools import OCFL, install, run
 from tests.unit.archive_proof.test_commands import Site, site  # noqa: F401 - a fixture
 
@@ -26,7 +27,8 @@ class Depot:
     """What creatic-sauvegarde does with lots, without borg."""
 
     def __init__(self, place: Site) -> None:
-        self.site, self.lots = place, dict[str, dict[str, bytes]]()
+        self.site, self.lots, self.identity = place, dict[str, dict[str, bytes]](), "q1"
+        self.made = 0
         self.journal = Journal(place.folder / "journal.sqlite")
         self.registry = Registry(place.folder / "registre.sqlite")
         self.copies = lots.Copies(place.folder, self.journal, [("s", place.store)], place.folder / "metriques")
@@ -35,12 +37,21 @@ class Depot:
         """Keep the next lot, if there is one."""
         lot = self.copies.prepare(self.lots, **limits)
         if lot.count:
-            name = f"copie-{len(self.lots)}"
+            name, self.made = f"copie-{self.made}", self.made + 1
             self.lots[name] = {
                 str(path.relative_to(lot.folder)): path.read_bytes() for path in sorted(lot.folder.rglob("*.tar"))
             }
-            self.copies.kept(name)
+            self.copies.kept(name, self.identity)
         return lot
+
+    def needs(self) -> tuple[dict[str, int], int]:
+        found = self.copies.needs(self.lots, self.identity)
+        return found["depots"], found["sans_copie"]
+
+    def turn(self, identity: str) -> None:
+        """The quarter ends: its lots are not seen any more."""
+        self.lots.clear()
+        self.identity = identity
 
     def copied(self) -> list[str]:
         return [Path(name).stem for lot in self.lots.values() for name in lot]
@@ -90,13 +101,55 @@ def test_a_depot_that_begins_anew_gets_everything_again(depot: Depot) -> None:
     assert depot.save().count == 1
 
 
+def test_an_old_depot_stays_until_later_ones_have_all_that_it_has(depot: Depot) -> None:
+    """A copy that takes longer than a quarter, or whose quota is reached: what is in one depot alone is told."""
+    for aip in "abcd":
+        depot.site.keep(aip)
+    assert depot.needs() == ({}, 4)
+    depot.save()
+    assert depot.needs() == ({"q1": 4}, 0)
+    depot.turn("q2")
+    assert depot.needs() == ({"q1": 4}, 0)
+    depot.save(count=2)
+    assert depot.needs() == ({"q1": 2, "q2": 2}, 0)
+    depot.turn("q3")
+    depot.site.keep("e")
+    assert depot.needs() == ({"q1": 2, "q2": 2}, 1)
+    depot.save(count=3)
+    assert sorted(depot.copied()) == ["a", "b", "e"]  # what has none first, then what only the oldest has
+    assert depot.needs() == ({"q2": 2, "q3": 3}, 0)
+    depot.journal.append("elimination.debut", account="gondecourt", aip="d", outcome="succes", detail={})
+    assert depot.needs() == ({"q2": 1, "q3": 3}, 0)  # what is eliminated keeps no depot
+
+
+def test_what_left_a_depot_that_went_back_is_in_none(depot: Depot) -> None:
+    depot.site.keep("a")
+    depot.save()
+    depot.turn("q2")
+    depot.save()
+    assert depot.needs() == ({"q2": 1}, 0)
+    depot.lots.clear()  # taken out by the server's return to its last good state
+    assert depot.needs() == ({}, 1)
+
+
+def test_a_copy_of_before_is_in_the_depot_where_it_is_seen(depot: Depot) -> None:
+    for aip in "ab":
+        depot.site.keep(aip)
+    with closing(sqlite3.connect(depot.site.folder / "copie.sqlite")) as db, db:
+        db.execute("CREATE TABLE copie (aip TEXT PRIMARY KEY, lot TEXT NOT NULL, le REAL NOT NULL)")
+        db.executemany("INSERT INTO copie VALUES (?, ?, 0)", [("a", "copie-vue"), ("b", "copie-d-avant")])
+    assert depot.copies.needs(["copie-vue"], "q1") == {"depots": {"q1": 1}, "sans_copie": 1}
+    depot.turn("q2")
+    assert depot.needs() == ({"q1": 1}, 1)
+
+
 def test_a_lot_that_was_not_kept_is_made_again(depot: Depot) -> None:
     depot.site.keep("a")
     depot.copies.prepare([])
     depot.site.keep("b")
     assert depot.save().count == 2
     with pytest.raises(lots.LotError, match="aucun lot n'attend"):
-        depot.copies.kept("copie-x")
+        depot.copies.kept("copie-x", "q1")
 
 
 def test_one_that_is_lost_or_damaged_does_not_keep_the_others(depot: Depot) -> None:
@@ -171,16 +224,6 @@ def test_what_the_journal_does_not_know_is_not_put_back(depot: Depot, name: str)
         depot.put_back(name, b"contenu")
 
 
-def tar(files: dict[str, bytes]) -> bytes:
-    written = io.BytesIO()
-    with tarfile.open(fileobj=written, mode="w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return written.getvalue()
-
-
 @pytest.mark.parametrize("end", [1, 511, 512, 2559, 2560, 2561, 3000, -1024, 10**9])
 def test_a_stream_that_is_cut_gives_what_came_before(depot: Depot, tmp_path: Path, end: int) -> None:
     """Bytes 512 to 2560 are the first archive, the second has its header up to 3072."""
@@ -232,8 +275,9 @@ def test_the_commands_speak_to_the_backup(
     assert (done, told["archives"], told["manquantes"]) == (0, 1, {})
     assert (Path(told["dossier"]) / "gondecourt" / "a.tar").read_bytes() == b"octets"
     assert "OCFL" in (Path(told["dossier"]) / "LISEZMOI.txt").read_text()
-    assert sae("faite", "copie-3") == (0, "")
-    assert sae("faite", "copie-3") == (1, "sae-copie : aucun lot n'attend : « sae-copie preparer » d'abord\n")
+    assert sae("faite", "copie-3", "q1") == (0, "")
+    assert json.loads(sae("besoins", "q1", stdin=b"copie-3")[1]) == {"depots": {"q1": 1}, "sans_copie": 0}
+    assert sae("faite", "copie-3", "q1") == (1, "sae-copie : aucun lot n'attend : « sae-copie preparer » d'abord\n")
     assert json.loads(sae("preparer", stdin=b"copie-3")[1])["archives"] == 0
     (depot.site.folder / "stockage" / "gondecourt" / "aip" / "a.tar").unlink()
     done, out = sae("remettre", stdin=tar({"gondecourt/b.tar": b"octets", "gondecourt/a.tar": b"octets"}))

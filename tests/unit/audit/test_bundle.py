@@ -163,7 +163,7 @@ def test_audits_are_chained(home: Path, keys: SealKeys, arf: bytes, monkeypatch:
     monkeypatch.setattr(evidence_store, "new_run_id", lambda: next(names))
     folders = [make_bundle(home, keys, arf)[0] for _ in range(3)]
     found = evidence_store.verify_all(home / "audits", keys.root)
-    assert [*found] == [f"{folder.name}{end}" for end in ("", ".tar.gz") for folder in folders]
+    assert [*found] == [*(f"{folder.name}{end}" for end in ("", ".tar.gz") for folder in folders), "index.html"]
     assert all(one.intact for one in found.values())
     flip(folders[0] / "signature.p7s")
     assert "signature.p7s" in dict(evidence_store.verify_all(home / "audits", keys.root)[folders[0].name].faults)
@@ -371,4 +371,4 @@ def test_an_audit_killed_while_it_was_packed_does_not_keep_the_next(home: Path, 
     (home / "audits" / ".en-cours-2026-11-24T080000Z").mkdir()
     (home / "audits" / ".en-cours-2026-11-24T080000Z.tar.gz").write_bytes(b"half")
     folder, archive = make_bundle(home, keys, arf)
-    assert {path.name for path in (home / "audits").iterdir()} == {".verrou", folder.name, archive.name}
+    assert {path.name for path in (home / "audits").iterdir()} == {".verrou", "index.html", folder.name, archive.name}

@@ -142,9 +142,13 @@ def test_a_diff_is_short_readable_and_without_secret() -> None:
 
 
 def test_the_synthesis_is_short_and_says_what_is_wrong() -> None:
-    lines = synthesis(example(), 150)
+    results = example()
+    drift = [{"tache": "Base | Ensure files", "chemins": ["/etc/a", "/etc/b"], "diff": ""}]
+    results["machines"][0]["derive"] = [*drift, *drift, *({"tache": str(n), "chemins": []} for n in range(9))]
+    lines = synthesis(results, 150)
     text = "\n".join(lines)
     assert "Machines   : 1 auditées sur 2" in text
     assert "✗ gondecourt-pc-secretariat : injoignable : l'hôte ne répond pas" in text
     assert "✗ R68 Mots de passe : gondecourt-connecteur" in text
+    assert f"✗ {results['machines'][0]['nom']} : en dérive : Base | Ensure files (/etc/a) ; 0 ; 1 et 7 autres\n" in text
     assert lines[-1] == "NON CONFORME : 3 écarts sans dérogation, 1 machine non auditée. Durée : 2 min 30 s."

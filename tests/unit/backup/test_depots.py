@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import struct
@@ -21,6 +22,13 @@ def entry(tag: int, key: bytes = b"", data: bytes = b"") -> bytes:
     """An entry of the log."""
     body = struct.pack("<IB", 9 + len(key) + len(data), tag) + key + data
     return struct.pack("<I", zlib.crc32(body)) + body
+
+
+def word(depots: dict[int, int], without: int = 0) -> bytes:
+    """What a client tells: archives that each repository alone has, archives that have no copy."""
+    return json.dumps(
+        {"depots": {f"{one:064x}": count for one, count in depots.items()}, "sans_copie": without}
+    ).encode()
 
 
 def identifier(number: int) -> bytes:
@@ -53,7 +61,7 @@ class Log:
 
 @pytest.fixture
 def depot(tmp_path: Path) -> Depot:
-    for name in ("etat/gel", "metriques", "racine"):
+    for name in ("etat/gel", "metriques", "racine/mairie/parole"):
         (tmp_path / name).mkdir(parents=True)
     settings = Settings(
         tmp_path / "racine", tmp_path / "etat", tmp_path / "metriques", ME, ME, {"mairie": 20}, 2, {"mairie": 48}
@@ -212,15 +220,75 @@ def test_a_quarter_is_closed_and_the_oldest_go(depot: Depot, log: Log) -> None:
     report = depot.report()
     assert report["derniere"] == "2026-11-26T01:00:00+00:00"
     assert (report["octets"], report["octets_clos"] > 500) == (0, True)  # what it keeps, the new quarter being empty
-    for name in ("2026-T2", "2026-T3"):
-        (depot.home / "periodes" / name).mkdir()
+    for number, name in enumerate(("2026-T2", "2026-T3"), 2):
+        made = depot.home / "periodes" / name
+        made.mkdir()
+        (made / "config").write_text(f"[repository]\nid = {number:064x}\n", encoding="utf-8")
     assert depot.turn("2027-01-02T03:00:00+00:00") == []  # the new repository has no backup yet: nothing goes
     depot.path.rmdir()
     after = Log(depot.path)
     after.backup(1, 500, at="2027-01-02T01:00:00.000000")
     after.backup(2, 550, at="2027-01-03T01:00:00.000000")
     assert depot.watch() == ""
-    assert depot.turn("2027-01-03T03:00:00+00:00") == ["mairie : trimestre 2026-T2 supprimé, sa conservation est finie"]
+    now, kept = "2027-01-03T03:00:00+00:00", "mairie : trimestre 2026-T2 gardé, "
+    assert depot.turn(now) == [f"{kept}la machine n'a pas encore dit quels dépôts doivent rester"]
+    depot.note(word({2: 3}, 4))
+    assert depot.turn(now) == [
+        f"{kept}4 archives n'ont pas de copie plus récente connue (copie en cours, ou quota atteint)"
+    ]
+    depot.note(word({2: 3, 9: 5}))
+    assert depot.turn(now) == [f"{kept}il est le seul à avoir 3 archives"]
+    assert depot.report()["retenues"] == {"2026-T2": "il est le seul à avoir 3 archives"}
+    depots.metrics(depot.settings)
+    assert 'creatic_depot_retained{client="mairie"} 1\n' in (depot.settings.metrics / "depots.prom").read_text()
+    depot.note(word({9: 5}))
+    (depot.home / "periodes" / "2026-T2" / "config").write_text("rien", encoding="utf-8")
+    assert depot.turn(now) == [f"{kept}son identité (fichier config) est illisible"]
+    (depot.home / "periodes" / "2026-T2" / "config").write_text(f"[repository]\nid = {2:064x}\n", encoding="utf-8")
+    assert depot.turn(now) == ["mairie : trimestre 2026-T2 supprimé, sa conservation est finie"]
+    assert (depot.turn(now), depot.report()["retenues"]) == ([], {})
+
+
+def test_one_quarter_that_must_stay_does_not_keep_the_others(depot: Depot, log: Log) -> None:
+    for number in (1, 2, 3, 4):
+        made = depot.home / "periodes" / f"2025-T{number}"
+        made.mkdir(parents=True)
+        (made / "config").write_text(f"[repository]\nid = {number:064x}\n", encoding="utf-8")
+    depot.note(word({1: 1}))
+    assert depot.turn("2026-12-01T03:00:00+00:00") == [
+        "mairie : trimestre 2025-T1 gardé, il est le seul à avoir 1 archives",
+        "mairie : trimestre 2025-T2 supprimé, sa conservation est finie",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{}", b"[]", b'{"depots": {}}', b'{"depots": {}, "sans_copie": -1}', b'{"depots": {}, "sans_copie": true}',
+     b'{"depots": ["a"], "sans_copie": 0}', b'{"depots": {"../x": 1}, "sans_copie": 0}', b"\xff", b"[" * 100_000],
+    ids=lambda text: text[:30].decode(errors="replace"),
+)  # fmt: skip
+def test_a_word_of_another_shape_is_not_taken(depot: Depot, text: bytes) -> None:
+    depot.note(word({}))
+    with pytest.raises(DepotError, match="ce n'est pas une liste des dépôts qui doivent rester"):
+        depot.note(text)
+    assert depot.word_file.read_bytes() == word({})
+    depot.word_file.write_bytes(text)
+    assert depot._word() is None
+
+
+def test_a_quarter_is_not_closed_before_its_client_saw_what_a_return_took_out(
+    depot: Depot, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Depot, "verify", lambda self: None)
+    depot.note(word({}))
+    assert depot.watch() == ""
+    log.transaction(entry(segments.DELETE, identifier(1)), manifest=600)
+    assert depot.watch()
+    depot.roll_back()
+    depot.reopen()
+    assert depot.turn("2027-01-01T03:00:00+00:00") == []
+    depot.note(word({}))
+    assert depot.turn("2027-01-01T03:00:00+00:00") == ["mairie : trimestre 2026-T4 clos"]
 
 
 def test_a_suspect_repository_is_neither_closed_nor_dropped(depot: Depot, log: Log) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,6 +20,16 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
 from tests.unit.evidence.conftest import make_authority
 
 TOP = Path(__file__).parents[3]
+
+
+def inventory() -> dict[str, Any]:
+    """As ``ansible-inventory --list`` gives it: a connector, and the machine of drills."""
+    command = {backup_drill.RENEWAL: ["/usr/local/sbin/exercice-a-neuf", "--vite"]}
+    hostvars = {
+        "mairie": {"ansible_host": "10.0.0.1", "creatic_tdt_url": "https://tdt", "ansible_port": 2222},
+        "banc": {"ansible_host": "10.0.0.9", "ansible_user": "root", "creatic_niveau": "minimal", **command},
+    }
+    return {"tdt_connector": {"hosts": ["mairie"]}, "exercice": {"hosts": ["banc"]}, "_meta": {"hostvars": hostvars}}
 
 
 def drilled(home: Path, name: str, machine: str, good: bool) -> None:
@@ -43,9 +56,8 @@ def test_the_figures_are_those_of_the_last_drill_of_each_machine(tmp_path: Path)
 def test_drills_are_sealed_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = make_authority(tmp_path / "autorite")
     monkeypatch.setattr(evidence_store, "seal_keys", lambda _home: keys)
-    inventory = {"tdt_connector": {"hosts": ["mairie"]}, "_meta": {"hostvars": {}}}
-    monkeypatch.setattr(backup_drill, "read_inventory", lambda *_: inventory)
-    for name, done in (("_inventory", None), ("_restore", False), ("_destroy", None)):
+    monkeypatch.setattr(backup_drill, "read_inventory", lambda *_: inventory())
+    for name, done in (("_inventory", None), ("_restore", False), ("_destroy", "")):
         monkeypatch.setattr(backup_drill.Drill, name, lambda *_, done=done: done)
     home = tmp_path / "etat"
     (home / "sauvegardes" / "mairie").mkdir(parents=True)
@@ -80,14 +92,136 @@ def test_what_a_restoration_refused_is_in_its_evidence() -> None:
     assert "refusé" not in "".join([*backup_drill.lines(record), backup_drill.page(record)])
 
 
+def saved(home: Path) -> Path:
+    """A control node's state whose backup server knows the connector."""
+    (home / "sauvegardes" / "mairie").mkdir(parents=True)
+    (home / "sauvegardes" / "mairie" / "inscrit").touch()
+    return home
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda found: found.pop("exercice"), "servers.yml ne nomme aucune machine d'exercice"),
+        (lambda found: found["exercice"].pop("hosts"), "écrivez une machine nue, réservée aux exercices"),
+        (lambda found: found["_meta"]["hostvars"]["banc"].pop(backup_drill.RENEWAL), "mot par mot"),
+        (lambda found: found["_meta"]["hostvars"]["banc"].update({backup_drill.RENEWAL: "a b"}), "mot par mot"),
+        (lambda found: found["_meta"]["hostvars"]["banc"].pop("ansible_host"), "banc, ansible_host : champ absent"),
+        (lambda found: found["_meta"]["hostvars"]["banc"].update(ansible_host="10.0.0.1"), "banc est aussi mairie"),
+        (lambda found: found["_meta"]["hostvars"]["banc"].update(ansible_host="Mairie"), "banc est aussi mairie"),
+        (lambda found: found["_meta"]["hostvars"]["banc"].update(ansible_host="localhost"), "banc est aussi le poste"),
+        (lambda found: found["_meta"]["hostvars"]["banc"].update(ansible_host="127.0.1.1"), "banc est aussi le poste"),
+        (lambda found: found["tdt_connector"]["hosts"].append("banc"), "banc est aussi tdt_connector"),
+    ],
+)
+def test_without_a_machine_of_its_own_a_drill_is_refused_before_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    found = inventory()
+    spoil(found)
+    monkeypatch.setattr(backup_drill, "read_inventory", lambda *_: found)
+    monkeypatch.setattr(backup_drill.subprocess, "run", lambda *_: pytest.fail("something was run"))
+    home = saved(tmp_path / "etat")
+    order = backup_drill.Order(tmp_path, tmp_path / "production", home, "tdt_connector")
+    with pytest.raises(backup_drill.DrillError, match=re.escape(said)) as refused:
+        backup_drill.prepare(order, "moi@poste")
+    assert f"{tmp_path}/production/servers.yml" in str(refused.value) and "À faire : " in str(refused.value)
+    assert [path.name for path in home.iterdir()] == ["sauvegardes"]
+
+
+def test_the_control_node_s_drill_needs_no_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup_drill, "read_inventory", lambda *_: {"_meta": {"hostvars": {}}})
+    home = tmp_path / "etat"
+    (home / "sauvegardes" / backup_drill.CONTROL).mkdir(parents=True)
+    (home / "sauvegardes" / backup_drill.CONTROL / "inscrit").touch()
+    order = backup_drill.Order(tmp_path, tmp_path, home, backup_drill.CONTROL)
+    assert backup_drill.prepare(order, "moi@poste").machine == backup_drill.CONTROL
+
+
+class Played:
+    """A drill whose playbooks are told, not run: the machine is taken, and restored."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, bare: bool = True) -> None:
+        keys = make_authority(tmp_path / "autorite")
+        monkeypatch.setattr(evidence_store, "seal_keys", lambda _home: keys)
+        monkeypatch.setattr(backup_drill, "read_inventory", lambda *_: inventory())
+        source = tmp_path / "production"
+        source.mkdir()
+        (source / "servers.yml").touch()
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.interrupted = False
+
+        def play(drill: backup_drill.Drill, folder: Path, playbook: str, mine: dict[str, str], *_: str) -> bool:
+            host = yaml.safe_load((folder / "zz_exercice.yml").read_text(encoding="utf-8"))
+            self.told.append((playbook, mine))
+            if playbook == "drill_machine.yml":
+                return bare
+            self.host = host["all"]["children"]["tdt_connector"]["hosts"][backup_drill.MACHINE]
+            (drill.scratch / "prise").touch()
+            if self.interrupted:
+                raise KeyboardInterrupt
+            return True
+
+        monkeypatch.setattr(backup_drill.Drill, "_play", play)
+        monkeypatch.setattr(backup_drill.Drill, "_test", lambda *_: None)
+        monkeypatch.setattr(backup_drill, "tests", lambda _report: {"reussis": 3, "echoues": []})
+        self.home = saved(tmp_path / "etat")
+        self.order = backup_drill.Order(tmp_path, source, self.home, "tdt_connector")
+
+    def perform(self) -> dict[str, Any]:
+        return backup_drill.prepare(self.order, "moi@poste").perform()[0]
+
+
+def test_a_backup_is_put_back_on_the_machine_that_the_inventory_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = Played(tmp_path, monkeypatch)
+    record = played.perform()
+    assert (record["machine"], record["sur"], record["reussi"], record["raison"]) == ("mairie", "banc", True, "")
+    assert played.host == {  # what the connector is, reached as the machine of drills is
+        "creatic_tdt_url": "https://tdt",
+        "ansible_host": "10.0.0.9",
+        "ansible_user": "root",
+        "backup_client_name": "mairie",
+        "backup_client_account": "sauvegarde-lecture",
+    }
+    restored, renewed = played.told
+    assert restored[1]["firewall_rules"] == backup_drill.CLOSED["firewall_rules"]
+    assert renewed == ("drill_machine.yml", {"drill_moment": "apres"})
+
+
+def test_data_that_stay_on_the_machine_fail_the_drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = Played(tmp_path, monkeypatch, bare=False).perform()
+    assert record["reussi"] is False
+    assert "banc n'a pas été remise à neuf et tient encore les données de mairie" in record["raison"]
+
+
+def test_an_interrupted_drill_leaves_no_data_and_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = Played(tmp_path, monkeypatch)
+    played.interrupted = True
+    with pytest.raises(KeyboardInterrupt):
+        played.perform()
+    assert [playbook for playbook, _ in played.told] == ["restore_drill.yml", "drill_machine.yml"]
+    assert not list(played.home.glob("exercices/*/poste"))
+    played.interrupted = False
+    assert played.perform()["reussi"] is True
+    assert len(list(played.home.glob("exercices/2*/"))) == 1
+
+
+def test_nothing_is_made_bare_that_was_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = Played(tmp_path, monkeypatch)
+    monkeypatch.setattr(backup_drill.Drill, "_restore", lambda *_: False)
+    assert played.perform()["reussi"] is False
+    assert played.told == []
+
+
 def test_the_machine_of_a_drill_has_no_right_on_the_control_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plays = yaml.safe_load((TOP / "playbooks" / "journeys" / "restore_drill.yml").read_text(encoding="utf-8"))
-    [machine] = [
-        task["cdg59.creatic.lab"] for play in plays for task in play.get("tasks", []) if "cdg59.creatic.lab" in task
-    ]
-    assert [one["apart"] for one in machine["hosts"]] == [True]
+    plays = yaml.safe_load((TOP / "playbooks" / "lab" / "exercice.yml").read_text(encoding="utf-8"))
+    assert [one["apart"] for play in plays for one in play["vars"]["exercice_machine"]] == [True]
+    made = [task["cdg59.creatic.lab"] for play in plays for task in play["tasks"] if "cdg59.creatic.lab" in task]
+    assert [one["hosts"] for one in made] == ["{{ exercice_machine }}"] * 2
     asked: list[str] = []
     monkeypatch.setattr(Ground, "podman", lambda _self, *arguments, **_options: asked.extend(arguments))
     machines = Lab("10.59.0.0/16", [], "creatic", tmp_path).machines

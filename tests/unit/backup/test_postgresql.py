@@ -73,7 +73,7 @@ def test_it_comes_back_as_it_was_saved_and_as_it_was_at_a_moment(server: Databas
     second = postgresql.save(["postgres"])
     assert "D" in second, "what changed since the full one"
     write(server, "c")
-    time.sleep(0.05)  # two moments that differ, and nothing to wait for
+    time.sleep(1.1)  # the repository tells a backup's end to the second, and the moment is to be after it
     moment = datetime.now(UTC)
     time.sleep(0.05)
     write(server, "d")
@@ -86,6 +86,19 @@ def test_it_comes_back_as_it_was_saved_and_as_it_was_at_a_moment(server: Databas
     assert words(server) == ["a"]
     postgresql.put_back(third)
     assert words(server) == ["a", "b", "c", "e"]
+
+
+def test_a_moment_after_which_nothing_was_written_is_one_too(server: Database) -> None:
+    """PostgreSQL refuses to stop at a moment that its journal does not go beyond."""
+    write(server, "a")
+    postgresql.save(["postgres"])
+    write(server, "b")
+    time.sleep(1.1)
+    moment = datetime.now(UTC)
+    time.sleep(0.05)
+    postgresql.check(moment)
+    postgresql.go_back(moment)
+    assert words(server) == ["a", "b"]
 
 
 def test_what_came_back_runs_nothing_of_its_own(server: Database) -> None:

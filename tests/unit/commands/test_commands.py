@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.commands import FrenchParser
+from ansible_collections.cdg59.creatic.plugins.module_utils.commands import FORMER, FrenchParser
 from invoke import Collection, Context, task
 from invoke.exceptions import ParseError
+
+from testbed.control_node import REPO
 
 
 @task
@@ -13,12 +21,12 @@ def environnement(_context: Context, dossier: str = "") -> None:
     """Choisit."""
 
 
-@task(name="list")
+@task(name="registre")
 def listing(_context: Context, jours: str = "", statut_: str = "", tous: bool = False) -> None:
     """Montre."""
 
 
-@task(positional=["slug"])
+@task(name="nouvelle", positional=["slug"])
 def new(_context: Context, slug: str, siren: str) -> None:
     """Écrit."""
 
@@ -35,23 +43,24 @@ def parser() -> FrenchParser:
     ("line", "said"),
     [
         (
-            "pki.lits",
-            "La commande « pki.lits » n'existe pas. Vouliez-vous dire « pki.list » ? "
+            "pki.registr",
+            "La commande « pki.registr » n'existe pas. Vouliez-vous dire « pki.registre » ? "
             "« fab --list » montre les commandes.",
         ),
         ("xyzzy", "La commande « xyzzy » n'existe pas. « fab --list » montre les commandes."),
         ("l'un", "La commande « l'un » n'existe pas. « fab --list » montre les commandes."),
         (
-            "pki.list --jour 3",
-            "fab pki.list : l'option « --jour » n'existe pas. Vouliez-vous dire « --jours » ? "
-            "« fab pki.list --help » montre ses options.",
+            "pki.registre --jour 3",
+            "fab pki.registre : l'option « --jour » n'existe pas. Vouliez-vous dire « --jours » ? "
+            "« fab pki.registre --help » montre ses options.",
         ),
         ("--rien", "L'option « --rien » n'existe pas. « fab --list » montre les commandes."),
         (
-            "pki.list --jours",
-            "fab pki.list : l'option « --jours » attend une valeur. « fab pki.list --help » montre ses options.",
+            "pki.registre --jours",
+            "fab pki.registre : l'option « --jours » attend une valeur. "
+            "« fab pki.registre --help » montre ses options.",
         ),
-        ("commune.new", "fab commune.new : il manque slug. « fab commune.new --help » les explique."),
+        ("commune.nouvelle", "fab commune.nouvelle : il manque slug. « fab commune.nouvelle --help » les explique."),
     ],
 )
 def test_what_is_not_understood_is_told_in_french(parser: FrenchParser, line: str, said: str) -> None:
@@ -66,10 +75,52 @@ def test_what_is_not_understood_is_told_in_french(parser: FrenchParser, line: st
         ("environnement", ""),
         ("environnement inventories/lab", "inventories/lab"),
         ("environnement --dossier inventories/lab", "inventories/lab"),
-        ("environnement pki.list", ""),
+        ("environnement pki.registre", ""),
     ],
 )
 def test_a_folder_may_be_given_or_not(parser: FrenchParser, line: str, given: str) -> None:
     [found, *others] = parser.parse_argv(line.split(" "))
     assert found.as_kwargs["dossier"] == given
-    assert [one.name for one in others] == (["pki.list"] if line.endswith("list") else [])
+    assert [one.name for one in others] == (["pki.registre"] if line.endswith("registre") else [])
+
+
+def test_a_former_name_answers_and_says_the_new_one(parser: FrenchParser, capsys: pytest.CaptureFixture[str]) -> None:
+    [found] = parser.parse_argv(["pki.list", "--jours=3"])
+    assert (found.name, found.as_kwargs["jours"]) == ("pki.registre", "3")
+    assert capsys.readouterr().err == "« pki.list » s'appelle désormais « pki.registre ».\n"
+
+
+@cache
+def fab(*arguments: str) -> str:
+    done = subprocess.run(
+        [Path(sys.executable).parent / "fab", *arguments], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr
+
+
+def test_help_is_french_and_every_name_leads_somewhere() -> None:
+    listed = fab("--list")
+    assert listed.startswith("Commandes :\n") and "Available" not in listed
+    names = {name for line in re.findall(r"^  ([a-z.]+(?: \([a-z.]+\))?)", listed, re.MULTILINE)
+             for name in re.findall(r"[a-z.]+", line)}  # fmt: skip
+    assert {new for new in FORMER.values() if not new.startswith("-")} <= names
+    assert not names & FORMER.keys()
+    told = fab("--help", "acces.delivrer")
+    assert told.startswith("Usage : fab acces.delivrer [--options]") and "Options :" in told
+    assert not re.search("Usage: |Docstring|Options:|other tasks", told)
+    for option in (new for new in FORMER.values() if new.startswith("-")):
+        assert any(option in fab("--help", name) for name in ("acces.delivrer", "audit", "communes")), option
+
+
+def test_options_to_repeat_and_values_without_a_name_are_options_of_their_command() -> None:
+    """invoke says nothing of one that is not: the option's letters would be taken for so many values."""
+    asked = (
+        "import inspect, fabfile\n"
+        "for name in fabfile.namespace.task_names:\n"
+        "    task = fabfile.namespace[name]\n"
+        "    print(name, {*task.iterable, *(task.positional or ())} - {*inspect.signature(task.body).parameters})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], cwd=REPO, capture_output=True, text=True, check=False)
+    told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert len(told) > 30, done.stderr
+    assert {name: lost for name, lost in told.items() if lost != "set()"} == {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 CASE = Path(sys.argv[0]).name
+DENIED = {"denies": "Page.enable", "blind": "Page.captureScreenshot"}
 buffer = b""
 
 
@@ -45,11 +46,17 @@ while data := os.read(3, 1 << 16):
         text, buffer = buffer.split(b"\0", 1)
         request = json.loads(text)
         result = results(request["method"])
-        if request["method"] == "Page.navigate" and CASE == "page":
+        if request["method"].startswith("Target.") == ("sessionId" in request):  # a page is spoken to in its session
+            say({"id": request["id"], "error": {"code": -32601, "message": "wasn't found"}})
+            continue
+        if request["method"] == "Page.navigate" and CASE in ("page", "blind", "local"):
             response = {"type": "Document", "response": {"status": 200, "url": request["params"]["url"]}}
-            say({"method": "Network.responseReceived", "params": response})
+            if CASE != "local":  # a page of nobody's server has no status
+                say({"method": "Network.responseReceived", "params": response})
             say({"method": "Page.loadEventFired", "params": {}})
         if result is None:
             time.sleep(60)
+        elif DENIED.get(CASE) == request["method"]:
+            say({"id": request["id"], "error": {"code": -32000, "message": "Not allowed"}})
         else:
             say({"id": request["id"], "result": result})

@@ -119,6 +119,19 @@ def test_a_trust_which_was_taken_away_is_given_back(tmp_path: Path, maker: Maker
 
 
 @with_tools
+def test_an_authority_that_is_no_longer_believed_is_taken_out_and_others_are_left(tmp_path: Path, maker: Maker) -> None:
+    old = maker.make("Ancienne autorité")
+    nss.converge(tmp_path, maker.root.pem + old.pem, [])
+    history = maker.root.pem + old.pem
+    told = nss.converge(tmp_path, maker.root.pem, [], check=True, history=history)["changes"]
+    assert told == [f"{store.folder} : autorité « Ancienne autorité » retirée" for store in stores(tmp_path)]
+    assert nss.converge(tmp_path, maker.root.pem, [], history=history)["changes"] == told
+    for store in stores(tmp_path):
+        assert [item.name for item in store.found()] == ["Racine d'essai"]
+    assert nss.converge(tmp_path, maker.root.pem, [], history=history)["changes"] == []
+
+
+@with_tools
 def test_a_token_without_its_module_is_said_in_french(tmp_path: Path) -> None:
     store = nss.Store(tmp_path / "nssdb")
     store.ensure()

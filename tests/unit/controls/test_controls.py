@@ -109,7 +109,7 @@ def test_every_recommendation_is_there_once(top: Path) -> None:
         ({"fin": None}, "fin : champ obligatoire absent"),
         ({"fin": "2026-11-24"}, "a pris fin le 24/11/2026"),
         ({"fin": "2027-02-30"}, "cette date n'existe pas"),
-        ({"fin": "2029-01-01"}, "deux ans au plus"),
+        ({"fin": "2028-11-26"}, "deux ans au plus"),
         ({"fin": "30/06/2027"}, "n'est pas admise"),
         ({"portee": {"niveaux": ["fort"]}}, "portee.niveaux[0]"),
         ({"portee": {}}, "portee"),
@@ -125,9 +125,10 @@ def test_bad_waiver_is_refused_in_the_catalogue_and_on_a_site(top: Path, fields:
     assert local.startswith("derogations.yml, ligne ")
 
 
-def test_last_day_of_a_waiver_counts(top: Path) -> None:
-    catalogue = load(top, changed("R15", derogations=[WAIVER | {"fin": "2026-11-25"}]))
-    assert catalogue.waivers[0].fin == TODAY
+@pytest.mark.parametrize("last", [TODAY, TODAY.replace(year=2028)])
+def test_last_day_of_a_waiver_counts(top: Path, last: dt.date) -> None:
+    catalogue = load(top, changed("R15", derogations=[WAIVER | {"fin": last.isoformat()}]))
+    assert catalogue.waivers[0].fin == last
 
 
 def test_waiver_covers_its_rules_where_it_says(top: Path) -> None:

@@ -39,3 +39,39 @@ def test_passwords_are_made_for_who_wants_one(
     kept = {file.name: file.read_text(encoding="utf-8").strip() for file in (tmp_path / "comptes").iterdir()}
     assert sent[-1] == kept
     assert all((tmp_path / "comptes" / name).stat().st_mode & 0o777 == 0o600 for name in kept)
+
+
+def test_the_first_password_of_a_closed_account_is_nobody_s_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept, it would open the account of whoever gets the login again, to who left."""
+    folder = tmp_path / "comptes"
+    for login in ("paul.renard", "claire.dubois"):
+        mayan_config.first_password(folder, login)
+    monkeypatch.setattr(ActionBase, "run", lambda *_given: {})
+    action = mayan_config.ActionModule.__new__(mayan_config.ActionModule)
+    action._task = SimpleNamespace(args={"secrets_dir": str(folder)}, check_mode=False)
+    action._execute_module = lambda **_given: {"changed": False, "closed": ["paul.renard", "jamais.venu"]}
+    action.run(task_vars={})
+    assert [file.name for file in folder.iterdir()] == ["claire.dubois"]
+
+
+def test_a_login_that_passes_to_another_commune_has_another_first_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The former holder knows the one that was kept."""
+    former = mayan_config.first_password(tmp_path, "claire.dubois")
+    sent: list[dict[str, str]] = []
+
+    def execute(module_args: dict[str, Any], **_given: Any) -> dict[str, Any]:
+        sent.append(dict(module_args["passwords"]))
+        gone = {"wants_passwords": ["claire.dubois"], "closed": ["claire.dubois"]}
+        return gone if len(sent) == 1 else {"changed": True, "closed": []}
+
+    monkeypatch.setattr(ActionBase, "run", lambda *_given: {})
+    action = deliberations_config.ActionModule.__new__(deliberations_config.ActionModule)
+    action._task = SimpleNamespace(args={"secrets_dir": str(tmp_path)}, check_mode=False)
+    action._execute_module = execute
+    action.run(task_vars={})
+    given = sent[-1]["claire.dubois"]
+    assert given != former and (tmp_path / "claire.dubois").read_text(encoding="utf-8").strip() == given

@@ -31,6 +31,16 @@ def test_only_those_who_have_a_role_get_an_account() -> None:
     [found] = deliberations.configuration([LOOS | {"deliberations": ROLES}])["communes"]
     assert [one["identifiant"] for one in found["comptes"]] == ["anne.petit"]
     assert (found["maire"], found["nom_maire"], found["elus"]) == (["anne.petit"], "Anne Petit", ["Anne Petit"])
+    assert found["habitants"] == 0
+    [found] = deliberations.configuration([LOOS | {"deliberations": ROLES | {"habitants": 2900}}])["communes"]
+    assert found["habitants"] == 2900
+
+
+def test_a_commune_publishes_on_line_unless_its_council_chose() -> None:
+    chosen = {"habitants": 900, "publication": {"mode": "affichage", "deliberation": "2022_031"}}
+    communes = [LOOS | {"deliberations": given} for given in (ROLES, ROLES | chosen)] + [LOOS]
+    found = [deliberations.configuration([one])["communes"][0]["publication"] for one in communes]
+    assert found == ["electronique", "affichage", "electronique"]
 
 
 def test_a_commune_without_roles_has_its_public_pages() -> None:
@@ -60,6 +70,13 @@ def site(tmp_path: Path) -> Iterator[_Site]:
             self.end_headers()
             self.wfile.write(json.dumps({"changements": ["un"]}).encode())
 
+        def do_GET(self) -> None:
+            assert isinstance(self.server, _Site)
+            self.server.asked = {"path": self.path, "host": self.headers["Host"]}
+            self.send_response(self.server.status)
+            self.end_headers()
+            self.wfile.write(json.dumps({"ouvert": True}).encode())
+
         def log_message(self, *_said: Any) -> None:
             pass
 
@@ -87,6 +104,12 @@ def test_all_is_one_call(site: _Site, check: bool) -> None:
         "path": "/@configuration",
         "host": "site.test",
     }
+
+
+def test_an_account_is_asked_for(site: _Site) -> None:
+    connection = deliberations.connect(str(site.server_address))
+    assert deliberations.account(connection, "site.test", "secret", "luc roux&x=1") == {"ouvert": True}
+    assert site.asked == {"path": "/@agent?identifiant=luc+roux%26x%3D1", "host": "site.test"}
 
 
 def test_a_refusal_is_told(site: _Site) -> None:

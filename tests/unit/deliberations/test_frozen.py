@@ -7,24 +7,32 @@ from creatic.deliberations import frozen
 from creatic.deliberations.frozen import Known
 
 PENDING = {"title": "Subvention", frozen.STATE: "inscrit"}
+HELD = {frozen.STATE: "ouverte"}
 ENTERED = PENDING | {"pour": "Claire Dubois"}
 
 
 @pytest.mark.parametrize("state", ["brouillon", "a_valider", "inscrit"])
 def test_a_projet_changes_until_somebody_votes(state: str) -> None:
-    assert frozen.of_projet(PENDING | {frozen.STATE: state}) is None
+    assert frozen.of_projet(PENDING | {frozen.STATE: state}, HELD) is None
+
+
+@pytest.mark.parametrize("state", frozen.ENDED)
+def test_what_was_not_voted_takes_no_voice_once_its_meeting_is_over(state: str) -> None:
+    found = frozen.of_projet(PENDING, {frozen.STATE: state})
+    assert found
+    assert found.refused(["pour", "title"]) == ["pour", "title"]
 
 
 @pytest.mark.parametrize("side", frozen.VOTES)
 def test_one_voice_fixes_the_text_and_not_the_voices(side: str) -> None:
-    found = frozen.of_projet(PENDING | {side: "Claire Dubois"})
+    found = frozen.of_projet(PENDING | {side: "Claire Dubois"}, HELD)
     assert found
     assert found.refused(["title", "dispositif", *frozen.VOTES]) == ["title", "dispositif"]
 
 
 @pytest.mark.parametrize("state", frozen.VOTED)
 def test_what_is_decided_is_fixed_whole(state: str) -> None:
-    found = frozen.of_projet(ENTERED | {frozen.STATE: state})
+    found = frozen.of_projet(ENTERED | {frozen.STATE: state}, HELD)
     assert found
     assert found.refused(["title", "pour", "__ac_local_roles__"]) == ["title", "pour", "__ac_local_roles__"]
 
@@ -33,12 +41,11 @@ def test_what_is_decided_is_fixed_whole(state: str) -> None:
     ("state", "projets", "fixed"),
     [
         ("en_preparation", [PENDING], False),
-        ("ouverte", [], False),
-        ("ouverte", [PENDING], False),
         ("ouverte", [PENDING, ENTERED], True),
         ("ouverte", [PENDING | {frozen.STATE: "rejete"}], True),
         ("ouverte", [PENDING | {frozen.STATE: "adopte"}], True),
         ("close", [], True),
+        ("sans_quorum", [], True),
     ],
 )
 def test_a_meeting_is_fixed_from_its_first_vote(state: str, projets: list[Known], fixed: bool) -> None:
@@ -46,6 +53,13 @@ def test_a_meeting_is_fixed_from_its_first_vote(state: str, projets: list[Known]
     assert (found is not None) is fixed
     if found:
         assert found.refused(["date", "president", "presents"]) == ["date", "president", "presents"]
+
+
+@pytest.mark.parametrize("state", ["convoquee", "ouverte"])
+def test_what_a_convocation_says_is_fixed_when_it_is_sent(state: str) -> None:
+    found = frozen.of_meeting({frozen.STATE: state}, [PENDING])
+    assert found
+    assert found.refused(["date", "presents", "heure", "president", "urgence_pour"]) == ["date", "heure"]
 
 
 def test_a_published_deliberation_is_the_passerelles() -> None:
@@ -77,6 +91,7 @@ def test_what_changed_is_told_by_field() -> None:
         ("", "x" * 81, "Lieu : ajouté"),
         ("x" * 81, "y", "Lieu : modifié"),
         ("x" * 81, "", "Lieu : retiré"),
+        ("False", "True", "Lieu : non → oui"),
     ],
 )
 def test_a_change_in_words(before: str, now: str, said: str) -> None:

@@ -42,10 +42,60 @@ def test_half_is_no_quorum() -> None:
          "pouvoir de Thomas Wattiez : le mandataire Élise Delattre n'est pas présent"),
         (("Thomas Wattiez : Marc Leroy", "Élise Delattre : Marc Leroy"),
          "Marc Leroy a déjà le pouvoir de Thomas Wattiez : un seul par élu (L2121-20)"),
+        (("Thomas Wattiez : Marc Leroy", "Thomas Wattiez : Amina Benali"),
+         "pouvoir de Thomas Wattiez : il est écrit deux fois"),
     ],
 )  # fmt: skip
 def test_a_wrong_proxy_is_told(proxies: tuple[str, ...], said: str) -> None:
     assert sitting(proxies=proxies).problems() == [said]
+
+
+def test_who_goes_out_neither_votes_nor_counts_nor_votes_for_another() -> None:
+    """L2121-14 and L2121-17: the maire leaves for the vote of the accounts, with the pouvoir that he holds."""
+    found = Attendance(COUNCIL, COUNCIL[:4], ("Thomas Wattiez : Marc Leroy",), ("Marc Leroy",))
+    assert found.problems() == []
+    assert found.voters() == ["Amina Benali", "Bruno Carpentier", "Élise Delattre"]
+    assert found.absent() == ["Thomas Wattiez"]
+    assert found.has_quorum()
+    assert found.count() == "3 présents sur 5 membres en exercice, 3 requis"
+    assert not Attendance(COUNCIL, COUNCIL[:3], (), ("Marc Leroy",)).has_quorum()
+
+
+def test_who_goes_out_was_there() -> None:
+    found = Attendance(COUNCIL, COUNCIL[:3], (), ("Thomas Wattiez",))
+    assert found.problems() == ["Thomas Wattiez sort sans être présent"]
+
+
+@pytest.mark.parametrize(
+    ("ayes", "noes", "arrested"), [(3, 1, True), (2, 2, True), (1, 2, False), (0, 0, True), (0, 1, False)]
+)
+def test_accounts_are_refused_by_a_majority_against_alone(ayes: int, noes: int, arrested: bool) -> None:
+    vote = Vote(COUNCIL[:ayes], COUNCIL[ayes : ayes + noes], COUNCIL[ayes + noes :], accounts=True)
+    assert vote.is_carried("personne") is arrested
+
+
+@pytest.mark.parametrize(
+    ("subject", "named"),
+    [("Vote du compte administratif 2025", True), ("Comptes financiers uniques", True), ("CFU 2026", True),
+     ("Comptes rendus", False), ("Décompte administratif du marché", False)],
+)  # fmt: skip
+def test_a_subject_that_speaks_of_the_accounts(subject: str, named: bool) -> None:
+    assert rules.names_accounts(subject) is named
+
+
+def test_a_second_meeting_is_three_clear_days_later() -> None:
+    today = datetime.date(2026, 11, 27)
+    said = "seconde convocation : trois jours francs au moins (L2121-17), donc à partir du mardi 1er décembre 2026"
+    assert rules.second_problems(today, datetime.date(2026, 12, 1)) == []
+    assert rules.second_problems(today, datetime.date(2026, 11, 30)) == [said]
+    assert rules.second_problems(today, None) == [said]
+
+
+def test_a_vote_says_its_sides_and_what_it_lacks() -> None:
+    assert Vote(COUNCIL[:2], [], COUNCIL[2:3]).lines() == [
+        ("Pour (2)", "Marc Leroy, Amina Benali"), ("Abstentions (1)", "Bruno Carpentier")]  # fmt: skip
+    assert Vote([], [], []).missing() == "le vote n'est pas saisi"
+    assert Vote(COUNCIL[:1], [], []).missing() == ""
 
 
 def test_a_stranger_is_not_present() -> None:
@@ -139,9 +189,9 @@ def test_what_is_told_again_is_no_news(now: str | None, told: str, news: bool) -
 @pytest.mark.parametrize("side", [0, 1, 2])
 def test_one_voice_is_a_vote(side: int) -> None:
     voices: list[list[str]] = [[], [], []]
-    assert not rules.Vote(*voices).cast
+    assert not rules.Vote(voices[0], voices[1], voices[2]).cast
     voices[side] = ["Anne"]
-    assert rules.Vote(*voices).cast
+    assert rules.Vote(voices[0], voices[1], voices[2]).cast
 
 
 HELD, TODAY = datetime.date(2026, 11, 26), datetime.date(2026, 12, 2)

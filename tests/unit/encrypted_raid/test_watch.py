@@ -124,4 +124,4 @@ def test_an_absent_volume_and_failed_disks_are_counted(root: Path) -> None:
     assert 'creatic_raid_disks_faulty{volume="d2"} 0' in figures
     assert 'creatic_raid_disks_missing{volume="d2"} 0' in figures
     assert 'creatic_raid_mismatches{volume="d2"} 0' in figures
-    assert 'creatic_raid_rebuilt_ratio{volume="d2"} 1.000' in figures
+    assert 'creatic_raid_rebuilt_ratio{volume="d2"} 1\n' in figures

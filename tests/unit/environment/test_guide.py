@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,51 +10,9 @@ from pathlib import Path
 import pytest
 
 from testbed.control_node import REPO
-from testbed.patience import allowed
+from testbed.guide import GUIDE, PASSPHRASES, Technician, blocks
 
-GUIDE = REPO / "docs/production.md"
-ROOT, ISSUING, ACCESS = (f"{word * 4}\n" for word in ("racine", "emettrice", "acces-ssh"))
-
-
-def blocks(step: str) -> list[str]:
-    """Commands of a step of the guide, as they are written."""
-    text = GUIDE.read_text(encoding="utf-8")
-    section = re.search(rf"^## {step}\. .*?(?=^## )", text, re.MULTILINE | re.DOTALL)
-    assert section
-    return re.findall(r"^```sh\n(.*?)^```", section[0], re.MULTILINE | re.DOTALL)
-
-
-class Technician:
-    """Somebody in a clone of his own, whose only hint is the guide."""
-
-    def __init__(self, folder: Path) -> None:
-        self.clone, self.home = folder / "creatic", folder / "home"
-        tracked = subprocess.run(
-            ["git", "ls-files", "-z"], cwd=REPO, capture_output=True, text=True, check=True
-        ).stdout.split("\0")
-        for name in filter(None, tracked):
-            if (REPO / name).exists() and not name.startswith("tests/"):
-                target = self.clone / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(REPO / name, target)
-        self.home.mkdir()
-
-    def types(self, commands: str, keyboard: str = "") -> subprocess.CompletedProcess[str]:
-        """Run commands in one shell, in the clone; the tools are there already."""
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("CREATIC_", "ANSIBLE_"))
-        }
-        return subprocess.run(
-            ["bash", "-ec", commands.replace("scripts/bootstrap && . .venv/bin/activate\n", "")],
-            cwd=self.clone,
-            env=environment | {"HOME": str(self.home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-            input=keyboard,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            timeout=allowed(180),
-        )
+ROOT, ISSUING, ACCESS = (f"{phrase}\n" for phrase in PASSPHRASES)
 
 
 @pytest.fixture
@@ -75,7 +31,7 @@ def test_a_new_technician_gets_as_far_as_the_machines(technician: Technician) ->
     [check] = blocks("2")
     told = technician.types(check)
     assert told.returncode == 1, told.stdout
-    for lacking in ("id_ed25519 est introuvable", "known_hosts", "titulaire1.pem", "loos-assemblees.p12"):
+    for lacking in ("id_ed25519 est introuvable", "known_hosts", "camille.pem", "loos-assemblees.p12"):
         assert lacking in told.stdout
     [keys] = blocks("3")
     assert technician.types(keys).returncode == 0
@@ -93,8 +49,7 @@ def test_a_new_technician_gets_as_far_as_the_machines(technician: Technician) ->
     assert "CN=Camille Delattre,OU=0002 285900015" in given.stdout, given.stdout
     assert "emettriceemettrice" not in made.stdout + given.stdout
     # What is left asks for machines and for other people's files.
-    left = technician.types("fab inventaire.controle").stdout
-    assert set(re.findall(r"^  - ([^ ,]+)", left, re.MULTILINE)) == {
+    assert set(re.findall(r"^  - ([^ ,]+)", made.stdout, re.MULTILINE)) == {
         "group_vars/all.yml",
         "group_vars/parapheur.yml",
         "communes/loos.yml",

@@ -64,7 +64,7 @@ def test_without_a_choice_nothing_runs(top: Path) -> None:
     for done in (run(top, "ansible", "localhost", "-m", "ping"), run(top, "ansible-playbook", "acte.yml")):
         assert (done.returncode, done.stdout) == (4, "")
         assert done.stderr.startswith(f"[ERROR]: {said}") and "localhost" not in done.stderr
-    done = run(top, "fab", "commune.check")
+    done = run(top, "fab", "inventaire.controle")
     assert done.returncode == 2 and done.stderr.startswith(said) and not done.stdout
 
 
@@ -83,7 +83,7 @@ def test_one_choice_is_followed_by_all(top: Path) -> None:
     shown = run(top, "ansible", "loos-connecteur", "-c", "local", "-m", "debug", "-a", "var=inventory_dir")
     assert f'"inventory_dir": "{top}/inventories/example"' in shown.stdout  # not by the link
 
-    refused = run(top, "fab", "lab.status")
+    refused = run(top, "fab", "banc.etat")
     assert refused.returncode == 2 and "celle du banc d'essai" in refused.stderr and not refused.stdout
 
     lab = run(top, "ansible-inventory", "--host", "tdt", CREATIC_INVENTORY="inventories/lab")
@@ -101,7 +101,7 @@ def test_a_state_is_of_the_environment_that_made_it(top: Path) -> None:
     refused = run(top, "ansible-playbook", "-i", "inventories/production", "acte.yml")
     assert refused.returncode == 2
     assert "et non de « example » (inventaire production) : rien n'est lancé" in refused.stdout + refused.stderr
-    for tool, *arguments in (("fab", "access.list"), ("ansible", "localhost", "-m", "ping")):
+    for tool, *arguments in (("fab", "acces.liste"), ("ansible", "localhost", "-m", "ping")):
         done = run(top, tool, *arguments, CREATIC_INVENTORY="inventories/production")
         assert done.returncode and not done.stdout
         assert "et non de « example » (inventaire production) : rien n'est lancé" in done.stderr
@@ -129,12 +129,12 @@ def test_the_lab_and_a_production_refuse_each_other(top: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("pki.list", "--jours", "abc"), "--jours : « abc » n'est pas un nombre entier de jours, comme 30."),
+        (("pki.registre", "--jours", "abc"), "--jours : « abc » n'est pas un nombre entier de jours, comme 30."),
         (
-            ("pki.list", "--statut", "bidon"),
+            ("pki.registre", "--statut", "bidon"),
             "--statut : « bidon » n'en est pas un. Attendu : valide, remplace, revoque, expire.",
         ),
-        (("pki.lst",), "La commande « pki.lst » n'existe pas. Vouliez-vous dire « pki.list » ?"),
+        (("pki.lst",), "La commande « pki.lst » n'existe pas. Vouliez-vous dire « pki.listes » ?"),
     ],
 )
 def test_what_a_person_mistypes_is_told_in_french(top: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -149,7 +149,7 @@ def test_what_a_person_mistypes_is_told_in_french(top: Path, arguments: tuple[st
         ("archive.sceaux", "archive_gateway"),
         ("archive.reprendre", "archive_gateway"),
         ("parapheur.listes", "parapheur"),
-        ("backup.status", "backup_server"),
+        ("sauvegarde.etat", "backup_server"),
     ],
 )
 def test_what_has_no_machine_to_act_on_does_not_end_well(top: Path, command: str, profile: str) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import Outcome, close_run
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER, Outcome, close_run
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     REQUIRED,
     Commune,
@@ -132,3 +133,11 @@ def play(evidence: Path, run: Run, communes: list[Commune], keys: SealKeys | Non
     """Open and close a run without fetched files."""
     _, staging = open_run(evidence, run.operator, run.run_id)
     return close_run(evidence, staging, run, communes, keys)
+
+
+@pytest.fixture
+def a_run(monkeypatch: pytest.MonkeyPatch, keys: SealKeys) -> None:
+    """The authority of the tests, and an environment that is put back."""
+    monkeypatch.setattr(store, "seal_keys", lambda _home: keys)
+    monkeypatch.setenv(RUN_FOLDER, "")
+    monkeypatch.delenv("CREATIC_ROLLOUT_ID", raising=False)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 
 KINDS = {
     "evidence": ("2026-11-24T080000Z", "2026-11-25T010504Z", "gondecourt/preuve.json"),
@@ -75,3 +76,20 @@ def test_a_lost_folder_is_seen_by_the_next(home: Path, kind: str) -> None:
     shutil.rmtree(home / kind / lost)
     [line] = [line for line in verified(home)[kind] if after in line]
     assert "chaîne rompue" in line
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "evidence"])
+def test_a_kind_without_an_entry_has_one_from_the_next_run(home: Path, keys: SealKeys, kind: str) -> None:
+    base = home / kind
+    _, staging = evidence_store.open_run(base, "alice", "2027-01-01T080000Z")
+    with evidence_store.closing(base) as finished:
+        facts = evidence_store.FACTS[kind]
+        evidence_store.publish(staging, finished, facts, {"fin": "2027-01-01T080000Z"}, {}, keys)
+    found = evidence_store.verify_all(base, home / "racine.pem")  # of the authority before: the seals of its own alone
+    assert [name for name, one in found.items() if not one.intact and "2027-01-01" not in name] == []
+    assert found["index.html"].intact
+    shutil.rmtree(base / "2027-01-01T080000Z")
+    (base / "2027-01-01T080000Z.tar.gz").unlink(missing_ok=True)
+    assert ["a disparu" in line for line in verified(home)[kind]] == [True]
+    (base / "index.html").unlink()
+    assert verified(home)[kind] == []  # what is left was sealed before there were entries

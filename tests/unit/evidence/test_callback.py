@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.callback.rollout import CallbackModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER, restriction
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import restriction
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostInfo, failure_message
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import lock_commune
 
 from .conftest import commune, proofs
 
-STORE = "ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store"
+pytestmark = pytest.mark.usefixtures("a_run")
 GONDECOURT = commune("gondecourt", "Gondecourt", 80)
 PC, CONNECTOR = GONDECOURT.hosts
 ALL = [GONDECOURT, commune("anor", "Anor", 22)]
@@ -36,13 +36,23 @@ class Inventory:
 class Rollout:
     """Drives the callback as Ansible would."""
 
-    def __init__(self, home: Path, hosts: list[str], check: bool = False, limits: str = "") -> None:
+    def __init__(
+        self,
+        home: Path,
+        hosts: list[str],
+        check: bool = False,
+        limits: str = "",
+        machines: ModuleType | None = None,
+        profiles: dict[str, str] | None = None,
+    ) -> None:
         self.home, self.names = home, hosts
         self.lines: list[str] = []
         self.callback = CallbackModule()
         self.callback.alone = True
         self.callback._display = SimpleNamespace(display=lambda text, color=None: self.lines.append(text))
-        self.callback.begin(home, ALL, hosts, limits, check)
+        self.callback.machines = machines
+        self.callback.profiles = profiles or {}
+        self.callback.begin(home, [] if machines else ALL, hosts, limits, check)
 
     @property
     def output(self) -> str:
@@ -92,14 +102,6 @@ class Rollout:
         return json.loads(found[-1].read_text(encoding="utf-8")) if found else None
 
 
-@pytest.fixture(autouse=True)
-def sealed(monkeypatch: pytest.MonkeyPatch, keys: SealKeys) -> None:
-    """The authority of the tests, and an environment that is put back."""
-    monkeypatch.setattr(f"{STORE}.seal_keys", lambda _home: keys)
-    monkeypatch.setenv(RUN_FOLDER, "")
-    monkeypatch.delenv("CREATIC_ROLLOUT_ID", raising=False)
-
-
 @pytest.fixture
 def rollout(tmp_path: Path) -> Rollout:
     """A rollout of the whole commune."""
@@ -112,6 +114,15 @@ def checked(rollout: Rollout) -> None:
     for host in GONDECOURT.hosts:
         check = {"cle": "disque", "libelle": "Espace disque", "verdict": "ok", "detail": "12 Gio", "mesures": {}}
         rollout.ok(host.name, creatic_preflight=[check])
+
+
+def test_a_server_that_is_lost_keeps_its_turn_from_nobody(rollout: Rollout) -> None:
+    locks = rollout.home / "verrous"
+    for name in ("serveur-documents", "serveur-relais"):
+        lock_commune(locks, name, os.getpid(), "lea")
+    rollout.play("deploiement")
+    rollout.lost("documents")
+    assert [path.name for path in locks.glob("*.json")] == ["serveur-relais.json"]
 
 
 def test_a_good_rollout_ends_with_a_ready_commune(rollout: Rollout) -> None:

@@ -39,8 +39,36 @@ def faulty(base: Path, keys: SealKeys) -> dict[str, list[str]]:
 
 def test_an_untouched_chain_is_intact(base: Path, keys: SealKeys) -> None:
     found = evidence_store.verify_home(base.parent, keys.root)
-    assert list(found) == [f"exercices/{name}" for name in NAMES]
+    assert list(found) == [f"exercices/{name}" for name in (*NAMES, "index.html")]
     assert faulty(base, keys) == {}
+
+
+def test_the_loss_of_the_last_folder_is_seen_by_the_entry(base: Path, keys: SealKeys) -> None:
+    shutil.rmtree(base / NAMES[2])
+    [(_, told)] = evidence_store.verify_all(base, keys.root)["index.html"].faults
+    assert told == f"le passage {NAMES[2]}, qu'elle annonce, a disparu"
+    (base / "index.html").unlink()
+    assert faulty(base, keys) == {"exercices/index.html": ["index.html"]}
+
+
+def test_the_loss_of_every_folder_is_seen_by_the_entry(base: Path, keys: SealKeys) -> None:
+    for name in NAMES:
+        shutil.rmtree(base / name)
+    assert faulty(base, keys) == {"exercices/index.html": ["index.html"]}
+
+
+@pytest.mark.parametrize("facts", evidence_store.FACTS.values())
+def test_each_kind_has_an_entry_that_leads_to_its_last_page(tmp_path: Path, keys: SealKeys, facts: str) -> None:
+    for name in NAMES[:2]:
+        _, staging = evidence_store.open_run(tmp_path, "alice", name)
+        with evidence_store.closing(tmp_path) as finished:
+            evidence_store.publish(staging, finished, facts, {"fin": name}, {}, keys)
+    page = "index.html" if facts == evidence_store.ROLLOUT else "rapport.html"
+    content = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert f'href="{NAMES[1]}/{page}"' in content and "<h1>Preuves</h1>" not in content
+    assert evidence_store.verify_all(tmp_path, keys.root)["index.html"].intact
+    shutil.rmtree(tmp_path / NAMES[1])
+    assert not evidence_store.verify_all(tmp_path, keys.root)["index.html"].intact
 
 
 @pytest.mark.parametrize("lost", [0, 1])
@@ -54,6 +82,13 @@ def test_a_folder_sealed_again_is_seen_by_the_next(base: Path, keys: SealKeys) -
         (base / NAMES[1] / name).unlink()
     seal(base / NAMES[1], keys)
     assert faulty(base, keys) == {f"exercices/{NAMES[1]}": ["signature.p7s", "horodatage.tsr"]}
+
+
+def test_the_last_folder_sealed_again_is_seen_by_the_entry(base: Path, keys: SealKeys) -> None:
+    for name in SEAL_FILES:
+        (base / NAMES[2] / name).unlink()
+    seal(base / NAMES[2], keys)
+    assert faulty(base, keys) == {f"exercices/{NAMES[2]}": ["signature.p7s", "horodatage.tsr"]}
 
 
 def test_an_added_folder_is_seen(base: Path, keys: SealKeys) -> None:
@@ -80,4 +115,4 @@ def test_what_goes_on_is_not_judged_and_strange_facts_are_no_obstacle(base: Path
     strange = base / "2026-11-28T080000Z"
     strange.mkdir()
     (strange / RESULTS).write_text('{"fin": ["x"], "precedent": ["y"]}', encoding="utf-8")
-    assert list(faulty(base, keys)) == [f"exercices/{strange.name}"]
+    assert list(faulty(base, keys)) == [f"exercices/{strange.name}", "exercices/index.html"]

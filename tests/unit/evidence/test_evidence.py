@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import Follower
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     REQUIRED,
     HostInfo,
@@ -50,6 +51,21 @@ def reasons(report: dict[str, Any]) -> list[str]:
 def test_all_proven_is_ready() -> None:
     report = judged(both())
     assert (report["complet"], report["equipee"], report["prete"], report["manques"]) == (True, True, True, [])
+
+
+def test_a_formality_that_lacks_keeps_it_from_being_ready_and_stays_told() -> None:
+    known = {"cle": "convention_prefet", "libelle": "Convention avec le préfet", "reference": "CGCT, R2131-3"}
+    lacking = {**known, "etat": "manque", "raison": "rien dans communes/gondecourt.yml", "remede": "Écrire."}
+    commune_ = dataclasses.replace(GONDECOURT, formalities=[lacking])
+    run = new_run()
+    run.hosts, run.finished = both(), now()
+    report = assess(commune_, run, {})
+    assert (report["equipee"], report["prete"]) == (True, False)
+    assert reasons(report) == ["formalité : Convention avec le préfet : rien dans communes/gondecourt.yml"]
+    state = merge_state([commune_], {}, merge_state([commune_], {"gondecourt": report}, {}))["gondecourt"]
+    assert (state["equipee"], state["prete"]) == (True, False)
+    settled = dataclasses.replace(GONDECOURT, formalities=[{**lacking, "etat": "faite"}])
+    assert assess(settled, run, {})["prete"]
 
 
 @pytest.mark.parametrize("host", GONDECOURT.hosts, ids=lambda host: host.profile)
@@ -200,6 +216,39 @@ def test_a_host_added_to_the_file_makes_the_commune_not_ready_and_a_removed_one_
 def test_the_words_of_ssh_become_french(message: str, reason: str) -> None:
     assert reason in explain(message)[0]
     assert explain(message)[1].endswith(".")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "les listes de paquets ne se mettent pas à jour : E: Failed to fetch http://miroir.test/debian/InRelease  "
+        "Temporary failure resolving 'miroir.test' / Err:1 Could not resolve 'miroir.test'",
+        "les listes de paquets ne se mettent pas à jour : E: Could not connect to miroir.test:80, connection timed out",
+        "Site ged.test : il ne répond pas : [Errno 111] Connection refused. Sur la machine : systemctl status nginx",
+        "[Errno 13] Permission denied: '/etc/creatic'",
+    ],
+)
+def test_what_a_host_that_answers_says_of_others_is_not_taken_for_what_ssh_says_of_it(message: str) -> None:
+    run = new_run(hosts={"documents": HostRun()})
+    follower = Follower(run)
+    follower.begin("controles")
+    follower.stopped("documents", "Updates | Ask", {"msg": message}, reached=True)
+    incident = run.hosts["documents"].incident
+    assert incident is not None and incident["raison"] == " ".join(message.split())
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("Timed out waiting for last boot time check (timeout=1800)", "ne répond pas"),
+        ("Timeout (12s) waiting for privilege escalation prompt: ", "ne répond pas"),
+        ("failed to transfer file to /tmp/x: lost connection: broken pipe", "coupée"),
+        ("MODULE FAILURE Shared connection to 10.59.2.10 closed.", "coupée"),
+        ("Missing sudo password", "droits sudo"),
+    ],
+)
+def test_what_ssh_says_of_a_host_that_had_answered_is_still_french(message: str, reason: str) -> None:
+    assert reason in explain(message, reached=True)[0]
 
 
 def test_an_unknown_message_is_kept_on_one_line() -> None:

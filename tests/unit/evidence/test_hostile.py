@@ -48,6 +48,18 @@ GOOD: dict[str, Any] = {
             "fin": "2027-11-25T00:00:00Z",
         }
     ],
+    "correctifs": [
+        {
+            "paquets": [{"nom": "openssl", "installee": "1", "disponible": "2", "securite": True}],
+            "inacheves": [],
+            "retenus": [],
+            "services": ["cron.service"],
+            "redemarrer": [],
+            "sessions": [],
+            "demarre": 1,
+            "listes": 1,
+        }
+    ],
 }
 
 

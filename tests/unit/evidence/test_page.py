@@ -129,7 +129,9 @@ def test_a_hostile_word_stays_a_word_on_the_index() -> None:
     assert "<script" not in page
 
 
-@pytest.mark.parametrize("page", [commune_page(full_report()), entry_page("2026-11-25T010504Z", {"x": "0" * 64})])
+@pytest.mark.parametrize(
+    "page", [commune_page(full_report()), entry_page("2026-11-25T010504Z", {"x": "0" * 64}, "Audits", "rapport.html")]
+)
 def test_a_page_asks_nothing_of_the_network(page: str) -> None:
     assert not re.search(r"""(?:src|href|url)\s*[=(]\s*["']?(?:https?:)?//""", page)
     assert "<script" not in page

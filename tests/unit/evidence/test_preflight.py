@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.action import preflight as preflight_action
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import (
     check_backup,
@@ -141,5 +145,49 @@ def test_the_age_of_the_backup_is_judged_by_the_policy(
     (tmp_path / "var/lib/creatic-sauvegarde/derniere.json").write_text(told)
     [found] = check_backup(tmp_path, 48, now)
     assert (found["cle"], found["verdict"]) == ("sauvegarde", verdict)
+    [found] = check_backup(tmp_path, 48, now, required=True)
+    assert found["verdict"] == ("ok" if verdict == "ok" else "echec")
     assert detail in found["detail"]
     assert bool(found["remede"]) == (verdict != "ok")
+
+
+@pytest.mark.parametrize(
+    ("journal", "escrow", "changed", "refused"),
+    [
+        (False, True, {}, True),
+        (True, True, {}, False),  # put back, or never lost
+        (False, False, {}, False),  # its first deployment
+        (False, True, {"creatic_env": "lab"}, False),
+        (False, True, {"creatic_profil": "commune_pc"}, False),
+    ],
+)
+def test_a_connector_made_anew_waits_for_its_journal(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    journal: bool,
+    escrow: bool,
+    changed: dict[str, str],
+    refused: bool,
+) -> None:
+    """Without it, an act that was sent and is deposited again would go out twice."""
+    sealed = tmp_path / "sauvegardes" / "loos-connecteur" / "sequestre.p7m"
+    sealed.parent.mkdir(parents=True)
+    if escrow:
+        sealed.write_bytes(b"x")
+    monkeypatch.setattr(ActionBase, "run", lambda *_given: {})
+    plugin = preflight_action.ActionModule.__new__(preflight_action.ActionModule)
+    plugin._task = SimpleNamespace(args={"home": str(tmp_path)}, check_mode=True)
+    answer = {"creatic_preflight": [], "now": time.time(), "connector_journal": journal}
+    plugin._execute_module = lambda **_given: dict(answer)
+    given = {
+        "inventory_hostname": "loos-connecteur",
+        "creatic_profil": "tdt_connector",
+        "creatic_env": "production",
+        "creatic_commune": {"slug": "loos"},
+        "groups": {},
+    }
+    result = plugin.run(task_vars=given | changed)
+    assert bool(result.get("failed")) is refused and "connector_journal" not in result
+    if refused:
+        assert result["msg"].startswith("son journal n'est plus là : un acte déjà envoyé, redéposé, partirait")
+        assert "docs/exploitation.md" in result["msg"] and "--limit loos-connecteur" in result["msg"]

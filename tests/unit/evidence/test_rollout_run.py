@@ -16,10 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs, seal_keys, verify_all
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
+    operator,
+    runs,
+    seal_keys,
+    verify_all,
+)
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
 from PIL import Image
 
 from testbed.patience import wait_for
@@ -31,8 +37,25 @@ SHARED = (
     ("[/usr/lib/creatic/preuve-navigateur]", '["{{ tools }}/pc"]'),
     ('"{{ creatic_poste.compte }}"', '"{{ me }}"'),
     ("['tdt-connector', 'proof']", "[tools + '/connecteur']"),
-    ("required: [connexion", 'user: "{{ me }}"\n        required: [connexion'),
+    ("required: \"{{ ['connexion'", 'user: "{{ me }}"\n        required: "{{ [\'connexion\''),
+    (
+        'cdg59.creatic.place_proof:\n        secrets_dir: "{{ creatic_secrets_dir }}"',
+        "ansible.builtin.debug:\n        var: creatic_proof",  # what it would tell
+    ),
 )
+SERVERS = {
+    "parapheur": ["signatures"],
+    "deliberations": ["seances"],
+    "ged": ["documents"],
+    "passerelle": ["relais"],
+    "archivage": ["sae1", "sae2", "sae3", "versement"],
+}
+PLACE = """---
+- name: Place | Ensure the server is still there
+  ansible.builtin.ping:
+  vars: {ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}
+  when: inventory_hostname in lost | default([])
+"""
 PROFILE = """---
 - name: Profile | Ensure the first task is done
   ansible.builtin.command: "true"
@@ -48,6 +71,10 @@ pytestmark = pytest.mark.skipif(
     'VERSION_ID="13"' not in Path("/etc/os-release").read_text(encoding="utf-8"),
     reason="les contrôles préalables demandent Debian 13, et visent ici cette machine",
 )
+
+
+def _proof(name: str, measures: dict[str, str]) -> dict[str, Any]:
+    return {"cle": name, "libelle": name, "verdict": "ok", "detail": "vu", "mesures": measures}
 
 
 class Project:
@@ -69,6 +96,7 @@ class Project:
             "ansible_become": False,
             "me": getpass.getuser(),
             "tools": str(folder),
+            "creatic_proof": {"preuves": [_proof("gondecourt", {})]},
         }
         (folder / "inventory" / "group_vars" / "all.yml").write_text(json.dumps(variables), encoding="utf-8")
         self._playbooks()
@@ -83,12 +111,14 @@ class Project:
             assert old in text, f"{name} a changé : {old} n'y est plus"
             text = text.replace(old, new)
         text = text.replace("Groupement Cre@tic", "Groupement d'essai")
-        for place in ("journeys", "profiles"):
+        for place in ("journeys", "profiles", "places"):
             (self.folder / "playbooks" / place).mkdir(parents=True)
         (self.folder / "playbooks" / "journeys" / name).write_text(text, encoding="utf-8")
         shared = self.folder / "playbooks" / "journeys" / "tasks"
-        if not shared.is_symlink():
-            shared.symlink_to(REPO / "playbooks" / "journeys" / "tasks")
+        if not shared.exists():
+            shutil.copytree(REPO / "playbooks" / "journeys" / "tasks", shared)
+        for profile in profiles.marked("place"):
+            (self.folder / "playbooks" / "places" / f"{profile}.yml").write_text(PLACE, encoding="utf-8")
         for profile in ("commune_pc", "tdt_connector"):
             (self.folder / "playbooks" / "profiles" / f"{profile}.yml").write_text(PROFILE.format(), encoding="utf-8")
 
@@ -102,21 +132,21 @@ class Project:
             f'<a:ARActe xmlns:a="http://www.interieur.gouv.fr/ACTES#v1.1-20040216" a:IDActe="{identifier}" '
             f'a:DateReception="{today}"><a:ActeRecu a:Date="{today}" a:NumeroInterne="TEST_1"/></a:ARActe>'
         )
-        keys = {"pc": ["navigateur"], "connecteur": ["connexion", "rgs", "classification", "acte"]}
+        doors = ["passerelle", "archivage"]
+        keys = {"pc": ["navigateur"], "connecteur": ["connexion", "rgs", "classification", "acte", *doors]}
         for tool, names in keys.items():
             measures = {"idacte": identifier, "numero": "TEST_1"}
-            proofs = [
-                {"cle": name, "libelle": name, "verdict": "ok", "detail": "vu", "mesures": measures} for name in names
-            ]
+            proofs = [_proof(name, measures) for name in names]
             told = json.dumps({"preuves": proofs, "fichiers": [str(picture if tool == "pc" else receipt)]})
             (self.folder / tool).write_text(f"#!/bin/sh\necho '{told}'\n", encoding="utf-8")
             (self.folder / tool).chmod(0o755)
 
     def start(self, *arguments: str, **variables: Any) -> subprocess.Popen[str]:
-        """Start a rollout of Gondecourt."""
+        """Start a rollout of Gondecourt, with the servers where it has its place."""
+        limit = ",".join(["commune_gondecourt", *(name for names in SERVERS.values() for name in names)])
         command = [shutil.which("ansible-playbook") or "ansible-playbook", "-i", str(self.folder / "inventory")]
         command += [str(self.folder / "playbooks" / "journeys" / "rollout.yml"), *arguments]
-        command += ["--limit", "commune_gondecourt", "-e", json.dumps(variables)]
+        command += ["--limit", limit, "-e", json.dumps(variables)]
         environment = os.environ | {
             "ANSIBLE_CONFIG": str(REPO / "ansible.cfg"),
             "ANSIBLE_CACHE_PLUGIN": "memory",
@@ -176,6 +206,7 @@ def test_the_only_pc_lost_in_the_middle_does_not_stop_the_connector_and_a_second
     states = {host["nom"]: host["etat"] for host in report["hotes"]}
     assert states == {PC: "injoignable", CONNECTOR: "deploye"}
     assert [host["prouve"] for host in report["hotes"] if host["nom"] == CONNECTOR] == [True]
+    assert {service["cle"]: service["etat"] for service in report["services"]} == dict.fromkeys(SERVERS, "prouve")
     assert f"✗ {PC} : injoignable" in output
     assert "l'hôte répond mais refuse la connexion SSH" in output
 
@@ -207,6 +238,27 @@ def test_a_service_that_lost_its_machine_is_a_failure_before_anything_changes(pr
     assert {host["taches"]["executees"] for host in report["hotes"]} == {0}
 
 
+def test_servers_that_are_down_keep_nobody_else_from_being_rolled_out(project: Project) -> None:
+    status, output = project.run(lost=["documents", "relais", "versement"])  # every one of the second step
+    assert status != 0
+    report = project.report()
+    assert report["equipee"] and not report["prete"], output
+    assert [host["prouve"] for host in report["hotes"]] == [True, True]
+    services = {service["cle"]: service for service in report["services"]}
+    assert {name: one["etat"] for name, one in services.items()} == {
+        "parapheur": "prouve",
+        "deliberations": "prouve",
+        "ged": "echec",
+        "passerelle": "echec",
+        "archivage": "echec",
+    }
+    assert services["archivage"]["serveurs"] == SERVERS["archivage"]
+    told = {gap["objet"]: gap["raison"] for gap in report["manques"]}
+    assert {*told} == {"GED : serveur documents", "Passerelle : serveur relais", "Archivage : serveur versement"}
+    assert all(reason.startswith("injoignable pendant « Déploiement » : ") for reason in told.values())
+    assert list(project.locks.glob("*.json")) == []
+
+
 def test_a_second_rollout_at_once_is_refused_then_an_interruption_leaves_nothing(project: Project) -> None:
     first = project.start(slow=1800)  # the second one runs meanwhile
     try:
@@ -214,7 +266,7 @@ def test_a_second_rollout_at_once_is_refused_then_an_interruption_leaves_nothing
         status, output = project.run()
         assert status != 0
         flat = " ".join(output.split())
-        assert f"déjà en cours, lancé par {getpass.getuser()}@" in flat
+        assert f"déjà en cours, lancé par {operator()} " in flat
         assert f"(processus {first.pid} sur" in flat
         assert runs(project.evidence) == []
     finally:

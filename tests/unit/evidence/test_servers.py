@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.callback.rollout import CallbackModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import servers, store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import served
@@ -20,7 +18,9 @@ from flask import Flask
 from testbed.connector import Authority
 from testbed.servers import TlsServer
 
-from .test_callback import STORE, Rollout
+from .test_callback import Rollout
+
+pytestmark = pytest.mark.usefixtures("a_run")
 
 NOW = dt.datetime.now(dt.UTC)
 GOOD = {"cle": "services", "libelle": "Services", "verdict": "ok", "detail": "aucun n'est en échec", "mesures": {}}
@@ -31,26 +31,13 @@ class Servers(Rollout):
     """Drives the callback as playbooks/journeys/servers.yml does."""
 
     def __init__(self, home: Path, profiles: dict[str, str]) -> None:
-        self.home, self.names = home, list(profiles)
-        self.lines: list[str] = []
-        self.callback = CallbackModule()
-        self.callback.alone = self.callback.servers = True
-        self.callback.profiles = profiles
-        self.callback._display = SimpleNamespace(display=lambda text, color=None: self.lines.append(text))
-        self.callback.begin(home, [], self.names, "", False)
+        super().__init__(home, list(profiles), machines=servers, profiles=profiles)
 
     def end(self, failures: tuple[str, ...] = (), dark: tuple[str, ...] = ()) -> dict[str, Any] | None:
         """The end of the run; gives its record."""
         super().end(failures, dark)
         found = sorted(self.home.glob(f"serveurs/2*/{store.SERVERS}"))
         return json.loads(found[-1].read_text(encoding="utf-8")) if found else None
-
-
-@pytest.fixture(autouse=True)
-def sealed(monkeypatch: pytest.MonkeyPatch, keys: SealKeys) -> None:
-    monkeypatch.setattr(f"{STORE}.seal_keys", lambda _home: keys)
-    monkeypatch.setenv(RUN_FOLDER, "")
-    monkeypatch.delenv("CREATIC_ROLLOUT_ID", raising=False)
 
 
 def test_each_server_has_its_line_and_the_record_is_sealed_and_chained(tmp_path: Path, keys: SealKeys) -> None:
@@ -76,7 +63,7 @@ def test_each_server_has_its_line_and_the_record_is_sealed_and_chained(tmp_path:
         assert "Serveurs prêts : 1 sur 3." in run.output and "   ✗ relais (passerelle) : " in run.output
         assert (record["precedent"] is not None) == (turn == 2)
     results = store.verify_all(tmp_path / servers.FOLDER, keys.root)
-    assert len(results) == 2 and all(one.intact for one in results.values())
+    assert len(results) == 3 and all(one.intact for one in results.values())
     page = next(tmp_path.glob("serveurs/2*/rapport.html")).read_text(encoding="utf-8")
     assert "1 sur 3 prêts" in page and "relais" in page
 
@@ -90,10 +77,24 @@ def test_a_run_that_another_one_kept_from_beginning_leaves_no_record(tmp_path: P
     assert "lancé par lea" in run.output
 
 
+def test_what_fails_on_the_control_node_is_shown(tmp_path: Path) -> None:
+    run = Servers(tmp_path, {"documents": "ged"})
+    run.play("controles")
+    run.play("deploiement")
+    run.ok("documents")
+    run.failed(
+        "localhost", "Dépôt gelé. À faire : fab sauvegarde.revenir", "Control node | Ensure a first backup is made"
+    )
+    assert "   ✗ localhost : échec (Control node | Ensure a first backup is made)" in run.output
+    assert "Dépôt gelé" in run.output
+
+
 @pytest.mark.parametrize(
     ("run", "reason"),
     [
         (HostRun(), "le déploiement s'est arrêté avant cette machine"),
+        # Ansible stops after a play whose every host failed, as the only backup server does.
+        (HostRun(rolled_out=True), "déployée, mais rien ne prouve qu'elle sert : le passage s'est arrêté avant"),
         (HostRun(rolled_out=True, proofs=[BAD]), "Services : en échec : nginx.service"),
         (HostRun(rolled_out=True, proofs=[GOOD], refused=["date de l'an 1"]), "réponse refusée : date de l'an 1"),
     ],
@@ -109,6 +110,11 @@ def test_failed_units_are_named() -> None:
     assert (told["verdict"], told["detail"]) == ("echec", "en échec : nginx.service, x.timer")
 
 
+def beside(first: Authority, second: Authority) -> None:
+    """A root put where the renewal of another one puts it."""
+    shutil.copy(second.bundle, first.bundle.with_name(f"{first.bundle.stem}-racine2{first.bundle.suffix}"))
+
+
 def test_a_site_is_opened_by_its_name_and_nobody_else_s(tmp_path: Path) -> None:
     """With the authority that its clients trust, and no other."""
     ours, theirs = Authority(tmp_path / "nous", "Essai"), Authority(tmp_path / "eux", "Autre")
@@ -122,6 +128,10 @@ def test_a_site_is_opened_by_its_name_and_nobody_else_s(tmp_path: Path) -> None:
     for name, root in (("ged.creatic.test", ours.bundle), ("localhost", theirs.bundle)):
         told = served.site(name, root, **asked)
         assert told["verdict"] == "echec" and "son certificat est refusé" in told["detail"]
+    beside(theirs, ours)
+    assert served.site("localhost", theirs.bundle, **asked)["verdict"] == "ok", "its root was renewed"
+    theirs.bundle.unlink()
+    assert served.site("localhost", theirs.bundle, **asked)["verdict"] == "ok", "the first one ended"
     absent = served.site("localhost", tmp_path / "absente.pem", **asked)
     assert absent["verdict"] == "echec" and absent["remede"]
     server.stop()

@@ -25,6 +25,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store impor
     lock_holder,
     open_run,
     playbook_pid,
+    reserve_run_id,
     runs,
     seal_pins,
     unlock_communes,
@@ -39,6 +40,7 @@ from .conftest import commune, new_run, play, proven
 GONDECOURT = commune("gondecourt", "Gondecourt", 80)
 AVESNES = commune("avesnes-les-aubert", "Avesnes-les-Aubert", 30, vague=1)
 ALL = [GONDECOURT, AVESNES]
+ENTRY = ("Preuves de déploiement", "index.html")
 
 
 def roll(evidence: Path, run_id: str, keys: SealKeys | None, *communes: Commune) -> Outcome:
@@ -103,7 +105,9 @@ def test_a_lost_run_is_noticed(evidence: Path, keys: SealKeys) -> None:
 
 def test_a_lost_last_run_is_noticed(evidence: Path, keys: SealKeys) -> None:
     subprocess.run(["rm", "-r", str(evidence / "2026-11-25T010504Z")], check=True)
-    assert not verify_all(evidence, keys.root)["index.html"].intact
+    assert verify_all(evidence, keys.root)["index.html"].faults == [
+        ("index.html", "le passage 2026-11-25T010504Z, qu'elle annonce, a disparu")
+    ]
 
 
 def test_a_run_that_was_not_signed_is_kept_and_said(tmp_path: Path, keys: SealKeys) -> None:
@@ -339,11 +343,11 @@ def test_the_entry_page_is_that_of_the_last_run(evidence: Path, keys: SealKeys) 
     page.write_text(content.replace("2026", "2027"), encoding="utf-8")
     assert fault() == "modifié : la page d'entrée n'est plus celle du dernier passage"
     last, first = evidence / "2026-11-25T010504Z", evidence / "2026-11-24T080000Z"
-    page.write_text(evidence_page.entry_page(first.name, seal_pins(first)), encoding="utf-8")
+    page.write_text(evidence_page.entry_page(first.name, seal_pins(first), *ENTRY), encoding="utf-8")
     assert fault() == "en retard d'un passage (interruption) : le prochain la refera"
     page.unlink()
     assert fault() == "absent : la page d'entrée a été supprimée"
-    page.write_text(evidence_page.entry_page(last.name, seal_pins(last)), encoding="utf-8")
+    page.write_text(evidence_page.entry_page(last.name, seal_pins(last), *ENTRY), encoding="utf-8")
     assert verify_all(evidence, keys.root)["index.html"].intact
 
 
@@ -382,3 +386,15 @@ def test_a_commune_that_is_not_ready_says_what_it_lacks(evidence: Path) -> None:
 def test_the_seal_names_three_files() -> None:
     """The entry page and the chain pin them: a fourth would be watched by nothing."""
     assert SEAL_FILES == ("empreintes.sha256", "signature.p7s", "horodatage.tsr")
+
+
+def test_runs_that_start_in_the_same_second_have_names_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store.new_run_id"
+    monkeypatch.setattr(module, lambda: "2026-11-25T010504Z")
+    names = [reserve_run_id(tmp_path) for _ in range(3)]
+    assert names == [f"2026-11-25T010504Z{suffix}" for suffix in ("", "-2", "-3")]
+    assert [open_run(tmp_path / "evidence", "lea", name)[0] for name in names] == names
+    monkeypatch.setattr(module, lambda: "2026-11-25T010505Z")
+    assert reserve_run_id(tmp_path) == "2026-11-25T010505Z"

@@ -16,7 +16,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter.firewall import FilterModule, nft_ruleset
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.run import profiles
-from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.rules import problems, render
+from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.rules import closed, problems, render
 from rendered_ruleset import ruleset
 
 TOP = Path(__file__).parents[3]
@@ -271,3 +271,16 @@ def test_all_problems_are_said_at_once() -> None:
     with pytest.raises(AnsibleFilterError) as refused:
         nft_ruleset([WEB | {"ports": [70000]}, WEB | {"name": "b", "direction": "x"}], [])
     assert len(str(refused.value).splitlines()) == 3
+
+
+def test_a_restored_machine_sends_to_nobody_whose_address_is_not_said() -> None:
+    kept = [
+        {"name": "web-in", "direction": "in", "protocol": "tcp", "ports": [443]},
+        {"name": "ntp", "direction": "out", "protocol": "udp", "ports": [123]},
+        {"name": "mirror", "direction": "out", "protocol": "tcp", "ports": [3142], "peers": ["10.0.0.5"]},
+    ]
+    anyone = [
+        {"name": "packages", "direction": "out", "protocol": "tcp", "ports": [80, 443], "peers": []},
+        {"name": "tdt", "direction": "out", "protocol": "tcp", "ports": [443]},
+    ]
+    assert closed([*kept[:1], *anyone, *kept[1:]]) == kept

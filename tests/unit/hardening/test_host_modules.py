@@ -383,6 +383,26 @@ def test_states_are_asked_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     assert service_set.states([]) == {}
 
 
+def test_a_unit_on_its_way_is_judged_where_it_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload or a restart that happens to go on is no drift; what never arrives is, after a while."""
+    told = iter(["activating", "reloading"])
+    monkeypatch.setattr(service_set, "run", lambda *_: f"Id=a\nType=notify\nActiveState={next(told, 'active')}\n")
+    assert service_set.states(["a"])["a"]["ActiveState"] == "active"
+    monkeypatch.setattr(service_set, "SETTLED_IN_S", 0)
+    monkeypatch.setattr(service_set, "run", lambda *_: "Id=a\nType=simple\nActiveState=activating\n")
+    assert service_set.states(["a"])["a"]["ActiveState"] == "activating"
+    state = unit(ActiveState="activating", ConditionResult="yes")
+    monkeypatch.setattr(service_set, "states", lambda units: dict.fromkeys(units, state))
+    assert service_set.apply(["a"], [], [], check=True) != []
+
+
+def test_nobody_waits_for_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = Commands({"systemctl show": "Id=a\nType=oneshot\nRemainAfterExit=no\nActiveState=activating\n"})
+    monkeypatch.setattr(service_set, "run", commands)
+    service_set.states(["a"])
+    assert len(commands.asked) == 1
+
+
 # -- mounts -------------------------------------------------------------------------------------------------------
 
 

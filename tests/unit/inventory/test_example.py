@@ -36,7 +36,7 @@ def example() -> dict[str, Any]:
 
 def test_it_has_a_machine_of_each_profile(example: dict[str, Any]) -> None:
     of = Counter(one["creatic_profil"] for one in example["_meta"]["hostvars"].values())
-    assert set(of) == set(DEPLOYED)
+    assert set(of) == {*DEPLOYED, *profiles.marked("nue")}
     assert of["archive_node"] == 3
 
 
@@ -110,7 +110,7 @@ def test_the_lab_gives_what_the_example_gives(example: dict[str, Any]) -> None:
 
 def test_every_variable_of_the_groupement_is_told() -> None:
     """Names of programs and of phases apart."""
-    known = {*REGISTRY["variables"], *REGISTRY["calculees"], *REGISTRY["essai"], "creatic_phase"}
+    known = {*REGISTRY["variables"], *REGISTRY["calculees"], *REGISTRY["essai"], "creatic_phase", "creatic_remise"}
     places = [*REPO.glob("playbooks/**/*.yml"), *REPO.glob("roles/*/defaults/main.yml")]
     places += [*REPO.glob("inventories/*/*.yml"), *REPO.glob("inventories/*/group_vars/*.yml")]
     used = {name for place in places for name in re.findall(r"\bcreatic_[a-z_]+", place.read_text(encoding="utf-8"))}

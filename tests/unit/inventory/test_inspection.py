@@ -126,9 +126,28 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
         "le groupe « banc » se contient lui-même",
     ),
     (
+        "a PC on the address of the machine of drills",
+        lambda f: change(f / "communes/gondecourt.yml", "10.59.2.10", "10.59.8.10"),
+        "l'adresse « 10.59.8.10 » de exercice1 est déjà celle de gondecourt-",
+    ),
+    (
+        "a machine of drills that nothing makes bare again",
+        lambda f: change(
+            f / "servers.yml",
+            "          creatic_exercice_remise_a_neuf: [ansible-playbook, playbooks/lab/exercice.yml]\n",
+            "",
+        ),
+        "la machine d'exercice « exercice1 » n'a pas creatic_exercice_remise_a_neuf. À faire : écrivez la commande",
+    ),
+    (
+        "a command in one word",
+        lambda f: change(f / "servers.yml", "[ansible-playbook, playbooks/lab/exercice.yml]", "ansible-playbook a.yml"),
+        "creatic_exercice_remise_a_neuf de « exercice1 » n'est pas une commande, mot par mot",
+    ),
+    (
         "no commune",
         lambda f: list(map(Path.unlink, (f / "communes").glob("*.yml"))),
-        "communes/ : aucune commune n'y est. À faire : écrivez la première avec fab commune.new",
+        "communes/ : aucune commune n'y est. À faire : écrivez la première avec fab commune.nouvelle",
     ),
     (
         "a misspelt variable of ours",
@@ -177,6 +196,11 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
 ]
 
 
+def test_settings_of_windows_wait_for_a_pc_of_it(folder: Path) -> None:
+    write(folder / "group_vars/systeme_windows.yml", "ansible_psrp_auth: certificate\n")
+    assert problems(folder) == []
+
+
 @pytest.mark.parametrize(("spoil", "said"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS])
 def test_a_fault_is_told_with_its_place_and_its_fix(folder: Path, spoil: Callable[[Path], object], said: str) -> None:
     spoil(folder)
@@ -202,7 +226,18 @@ def test_a_provider_s_file_that_is_not_there_is_told_with_its_field(folder: Path
             for name in ("fichier", "secret"):
                 if name in certificate:
                     (tmp_path / certificate[name]).write_text("x")
+                    (tmp_path / certificate[name]).chmod(0o600)
     assert inspection.providers_files(communes, tmp_path) == []
+
+
+def test_a_password_that_others_may_read_is_told_before_a_machine_changes(folder: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "avesnes-les-aubert-connecteur.p12.pass"
+    secret.write_text("x")
+    secret.chmod(0o640)
+    told_all = inspection.providers_files(groupement.load(folder), tmp_path)
+    [told] = [one for one in told_all if "lisible par d'autres" in one.message]
+    assert (told.file, told.field) == ("communes/avesnes-les-aubert.yml", "connecteur.certificat.secret")
+    assert told.fix == f"lancez chmod 600 {secret}"
 
 
 def test_files_variables_and_providers_files_are_told_together(folder: Path) -> None:
@@ -216,6 +251,17 @@ def test_files_variables_and_providers_files_are_told_together(folder: Path) -> 
     told = [str(problem) for problem in needs.check(folder, TOP)]
     for said in ("remplacez le groupe par « ged »", "creatic_tdt_url", ".p12 » n'est pas dans"):
         assert any(said in line for line in told), told
+
+
+def test_a_commune_s_formalities_keep_no_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needs, "ask", lambda *_given, **_more: ([], None))
+    with (folder / "communes/gondecourt.yml").open("a") as file:
+        file.write('formalites:\n  deliberation: {date: "2026-03-02", document: perdue.pdf}\n')
+    for wanted in (["gondecourt"], None):
+        [told] = needs.check(folder, TOP, wanted)
+        assert (told.file, told.field) == ("communes/gondecourt.yml", "formalites.deliberation.document")
+    for wanted in ([], ["la-madeleine"]):
+        assert needs.check(folder, TOP, wanted) == []
 
 
 def test_what_ansible_cannot_read_is_told_once(folder: Path) -> None:
@@ -238,7 +284,7 @@ def lacks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
             for line in lines
             if not line.startswith(("creatic_groupement_siren", "creatic_tdt_url", "ansible_ssh_private_key_file"))
         )
-        + "ansible_ssh_private_key_file: /n/existe/pas\n"
+        + "ansible_ssh_private_key_file: /n/existe/pas\ncreatic_archive_agrement: true\n"
     )
     change(folder / "servers.yml", "          creatic_names: [ged.creatic.test]\n", "")
     change(folder / "group_vars/archive_node.yml", "archive_node_part_power: 7", "archive_node_part_power: beaucoup")
@@ -266,6 +312,9 @@ def lacks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "group_vars/archive_gateway.yml, archive_gateway_agents : champ inconnu « sujet » (versement)",
         "ansible_ssh_private_key_file : la clé SSH /n/existe/pas est introuvable",
         "tdt_connector_archive : la valeur n'est pas admise (valeurs possibles :",
+        "servers.yml, creatic_site : le site manque (sae1, sae2, sae3, sauvegarde) ; il en faut deux avec "
+        "creatic_archive_agrement: true",
+        "archive_gateway_tsa_url : un horodatage qualifié est demandé",
     ],
 )
 def test_what_a_profile_lacks_is_told_with_the_place_to_write_it(lacks: list[str], said: str) -> None:

@@ -127,6 +127,22 @@ def test_one_wrong_file_and_nothing_runs(tmp_path: Path, broken: Path, config: s
     )
 
 
+def test_servers_refuse_to_forget_a_commune_whose_file_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made of the communes' files fails and says why; what is not goes on."""
+    inventory = Path(shutil.copytree(REPO / "inventories/lab", tmp_path / "inventaires" / "lab"))
+    (inventory / "communes/gondecourt.yml").unlink()
+    rolled = tmp_path / "lab/evidence/2026-11-02T000000Z/etat.json"
+    rolled.parent.mkdir(parents=True)
+    rolled.write_text('{"gondecourt": {"commune": {"siren": "215902669"}}}', encoding="utf-8")
+    (tmp_path / "lab/environnement").write_text('{"environnement": "lab", "inventaire": "lab"}', encoding="utf-8")
+    monkeypatch.setenv("CREATIC_HOME", str(tmp_path))
+    ged: list[str | Path] = ["-i", inventory, "ged", "-c", "local", "-m", "ansible.builtin.debug", "-a"]
+    refused = ansible("ansible", *ged, "msg={{ creatic_communes | length }}")
+    assert refused.returncode == 2
+    assert "communes/gondecourt.yml : le fichier a disparu, et la commune n'est pas partie" in refused.stdout
+    assert ansible("ansible", *ged, "msg={{ creatic_names }}").returncode == 0
+
+
 def test_a_whole_departement_loads_the_same_with_and_without_cache(tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("bench_inventory", REPO / "scripts/bench_inventory.py")
     assert spec

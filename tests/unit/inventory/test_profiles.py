@@ -18,6 +18,9 @@ EVERY = [pytest.param(profile, id=name) for name, profile in profiles.load().ite
 
 @pytest.mark.parametrize("profile", EVERY)
 def test_each_profile_has_its_playbook_tasks_and_tests(profile: profiles.Profile) -> None:
+    if profile.nue:  # its machines have nothing
+        assert profile.banc and not (REPO / "playbooks" / f"{profile.name}.yml").exists()
+        return
     [play, *_others] = [
         play
         for play in yaml.safe_load((REPO / "playbooks" / f"{profile.name}.yml").read_text(encoding="utf-8"))
@@ -49,7 +52,8 @@ def test_the_site_takes_each_profile_once_after_those_it_waits_for() -> None:
     for name, own in place.items():
         assert [one for one in known[name].attend if place[one] >= own] == []
     assert max(place[name] for name in profiles.marked("sauvegarde")) < place["backup_server"]
-    assert taken[1] == ["parapheur", "ged", "deliberations", "tdt_simulator", "commune_pc", "tdt_connector"]
+    longest_first = ["parapheur", "ged", "deliberations", "tdt_simulator", "commune_pc", "tdt_connector"]
+    assert taken[1] == [*longest_first, "control_node"]
 
 
 def test_every_service_of_a_commune_is_known() -> None:
@@ -63,7 +67,8 @@ def test_audits_drills_and_benches_follow_the_data() -> None:
     assert audit_run.profiles(REPO) == sorted(profiles.marked("audit"))
     assert list(drill.PROFILES) == [*profiles.marked("sauvegarde"), drill.CONTROL]
     assert audit_run.EVERYTHING == "all:!banc"
-    assert profiles.marked("banc") == ["hardening", "hardening_kernel", "encrypted_raid"]
+    assert profiles.marked("banc") == ["exercice", "hardening", "hardening_kernel", "encrypted_raid"]
+    assert profiles.marked("nue") == [drill.BARE] == ["exercice"]
 
 
 @pytest.mark.parametrize("file", sorted((REPO / "playbooks").rglob("*.yml")), ids=lambda file: file.name)

@@ -67,6 +67,10 @@ COUNCIL = """deliberations:
   maire: marc.leroy
   elus: [Marc Leroy, Amina Benali]
 """
+PUBLICATION = """  publication:
+    mode: affichage
+    deliberation: 2022_31a
+"""
 AVESNES = """---
 nom: Avesnes-les-Aubert
 siren: "215900374"
@@ -315,6 +319,17 @@ MISTAKES = {
         "communes/gondecourt.yml, ligne 32, deliberations.maire : le maire « marc.leroy » n'est pas dans comptes. "
         "À faire : ajoutez cette personne à comptes, ou retirez-la (identifiants de comptes : claire.dubois).",
     ),
+    "publication of a larger commune": (
+        GONDECOURT + PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n") + COUNCIL + "  habitants: 3500\n" + PUBLICATION,
+        "communes/gondecourt.yml, ligne 36, deliberations.publication : avec 3500 habitants, le conseil ne choisit pas "
+        ": les actes sont mis en ligne (CGCT, L2131-1). À faire : retirez publication, ou corrigez habitants.",
+    ),
+    "publication of a commune of unknown size": (
+        GONDECOURT + PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n") + COUNCIL + PUBLICATION,
+        "communes/gondecourt.yml, ligne 35, deliberations.publication : le conseil ne choisit que dans une commune de "
+        "moins de 3 500 habitants (CGCT, L2131-1, V), et leur nombre n'est pas écrit. À faire : ajoutez habitants: "
+        "sous deliberations:, ou retirez publication.",
+    ),
     "postal code": (
         GONDECOURT + "code_postal: 59147\n",
         "communes/gondecourt.yml, ligne 20, code_postal : la valeur « 59147 » n'est pas un texte. À faire : "
@@ -327,8 +342,24 @@ MISTAKES = {
     "unknown key": (
         GONDECOURT + "maire: Untel\n",
         "communes/gondecourt.yml, ligne 20, maire : champ inconnu. À faire : supprimez-le (champs possibles : "
-        "nom, siren, insee, code_postal, territoire, agents, vague, services, postes, connecteur, comptes, ged, "
-        "parapheur, deliberations).",
+        "nom, siren, insee, code_postal, accord_versement, territoire, agents, vague, services, postes, connecteur, "
+        "formalites, comptes, ged, parapheur, deliberations).",
+    ),
+    "a day that is none": (
+        GONDECOURT + "formalites:\n  compte_tdt: {date: 2026-02-30, document: a.pdf}\n",
+        "communes/gondecourt.yml, ligne 21, formalites.compte_tdt.date : le jour « 2026-02-30 » n'existe pas. À "
+        'faire : écrivez année-mois-jour entre guillemets, par exemple date: "2026-03-02".',
+    ),
+    "an agreement and none": (
+        GONDECOURT + "formalites:\n  accord_dgfip: {date: 2026-02-03, sans_objet: rien}\n",
+        "communes/gondecourt.yml, ligne 21, formalites.accord_dgfip : il y faut date et document, ou sans_objet seul. "
+        "À faire : complétez, ou retirez ce qui est de trop.",
+    ),
+    "a document elsewhere": (
+        GONDECOURT + "formalites:\n  deliberation: {date: 2026-02-03, document: ../a.pdf}\n",
+        "communes/gondecourt.yml, ligne 21, formalites.deliberation.document : la valeur « ../a.pdf » n'est pas "
+        "admise. À faire : écrivez le nom du fichier, sans dossier ni accent, par exemple document: "
+        "gondecourt-convention.pdf.",
     ),
     "missing key": (
         changed("vague: 2\n", ""),
@@ -537,16 +568,32 @@ def test_no_field_lets_a_template_in(write: Write) -> None:
         "s2low": "connecteur.tdt",
         "c.p12": "connecteur.certificat.fichier",
         "c.pass": "connecteur.certificat.secret",
+        "le conseil": "formalites.accord_dgfip.sans_objet",
         "claire.dubois": "comptes[0].identifiant",
         "Claire": "comptes[0].prenom",
         "Dubois": "comptes[0].nom",
         "claire@gondecourt.test": "comptes[0].courriel",
         "Direction": "ged.services[0].nom",
         "marc.leroy": "deliberations.maire",
+        "AD59-17": "accord_versement",
+        "affichage": "deliberations.publication.mode",
+        "2022_31a": "deliberations.publication.deliberation",
     }
     text = changed("    certificats:", "    compte: agent\n    certificats:").replace("authentification", "signature")
     text = text.replace("tdt: s2low\n", "tdt: s2low\n  certificat:\n    fichier: c.p12\n    secret: c.pass\n")
-    text += PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n") + COUNCIL
+    text += (
+        "accord_versement: AD59-17\n"
+        + PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n")
+        + COUNCIL
+        + "  habitants: 3499\n"
+        + PUBLICATION
+    )
+    text += "formalites:\n"
+    for number, formality in enumerate(("deliberation", "convention_prefet", "compte_tdt")):
+        day, document = f"2026-01-0{number + 1}", f"d{number}.pdf"
+        text += f"  {formality}:\n    date: {day}\n    document: {document}\n"
+        values |= {day: f"formalites.{formality}.date", document: f"formalites.{formality}.document"}
+    text += "  accord_dgfip:\n    sans_objet: le conseil\n"
     token = "jeton\n        jeton: étiquette\n        bibliotheque: /usr/lib/x.so"
     file = "fichier\n        fichier: a.p12\n        secret: a.pass"
     tried = set()
@@ -563,7 +610,9 @@ def test_no_field_lets_a_template_in(write: Write) -> None:
     texts = {name for name, about, _ in groupement.fields(schema) if about.get("type") == "string" or "enum" in about}
     # Who has a part in a circuit is somebody of comptes.
     people = {name for name in texts if name.startswith("parapheur.")}
-    own = texts - {"siren", "insee", "code_postal"} - people
+    # The agreement's date and document are the others' own.
+    own = texts - {"siren", "insee", "code_postal", *(f"formalites.accord_dgfip.{x}" for x in ("date", "document"))}
+    own -= people
     assert {name.replace("[0]", "[]") for name in tried} == own | {"services[]"}
 
 
@@ -844,6 +893,14 @@ def test_addresses_are_given_in_the_next_free_network(write: Write) -> None:
         "10.59.3.11",
         "10.59.3.20",
     ]
+
+
+def test_a_network_of_a_machine_of_no_commune_is_not_given(write: Write) -> None:
+    directory = write(gondecourt=GONDECOURT)
+    (directory / "servers.yml").write_text("all: {hosts: {exercice1: {ansible_host: 10.59.1.10}}}", encoding="utf-8")
+    groupement.new_commune(directory, "la-madeleine", **NEW, postes=["pc-a"])
+    commune = groupement.load(directory)[1]
+    assert [host.variables["ansible_host"] for host in commune.hosts()] == ["10.59.3.10", "10.59.3.20"]
 
 
 def test_a_commune_that_does_not_transmit_has_no_connector(write: Write) -> None:

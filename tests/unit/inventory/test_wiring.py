@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.template import trust_as_template
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import wiring
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import needs, wiring
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.wiring import WiringError
 from rendered_ruleset import wired_templar
 
@@ -79,7 +79,18 @@ def test_the_passerelle_calls_the_servers_of_the_inventory() -> None:
         alone = GONDECOURT | {"services": ["teletransmission"]}
         assert len(wiring.passerelle_servers(without(lost), HOSTS, [alone])) == 2
     [told] = wiring.passerelle_communes([GONDECOURT])
-    assert list(told) == ["slug", "nom", "siren", "services"]
+    assert list(told) == ["slug", "nom", "siren", "services", "courriels"]
+
+
+def test_the_maire_and_the_dgs_are_written_to_once_each() -> None:
+    people = [{"identifiant": f"a.{name}", "courriel": f"{name}@x.test"} for name in ("maire", "dgs", "autre", "elu")]
+    roles = {"maire": {"titulaire": "a.maire", "suppleants": ["a.elu"]}, "dgs": {"titulaire": "a.dgs"}}
+    council = {"redacteurs": ["a.elu"], "maire": "a.maire", "dgs": ["a.dgs", "a.autre"], "elus": ["A"]}
+    assert wiring.chiefs({"comptes": people, "parapheur": roles}) == ["maire@x.test", "dgs@x.test"]
+    assert wiring.chiefs({"comptes": people, "parapheur": {"maire": roles["maire"]}}) == ["maire@x.test"]
+    both = {"comptes": people, "parapheur": roles, "deliberations": council}
+    assert wiring.chiefs(both) == ["maire@x.test", "dgs@x.test", "autre@x.test"]
+    assert wiring.chiefs({"services": ["teletransmission"]}) == []
 
 
 def test_nodes_are_told_by_name_and_what_a_node_lacks_is_named() -> None:
@@ -98,6 +109,8 @@ def test_the_connector_deposits_at_the_door_of_the_inventory() -> None:
     deposit = {"rule": "ACTES-10", "action": "conserver"}
     door = {"url": "https://versement.test", "agency": "sae-cdg59", **deposit}
     assert wiring.connector_archive(GROUPS, HOSTS, GONDECOURT, "sae-cdg59", deposit) == door
+    agreed = wiring.connector_archive(GROUPS, HOSTS, GONDECOURT | {"accord_versement": "A-1"}, "sae-cdg59", deposit)
+    assert agreed == door | {"agreement": "A-1"}
     elsewhere = deposit | {"url": "https://sae.example.org", "addresses": ["192.0.2.1"]}
     found = wiring.connector_archive(GROUPS, HOSTS, GONDECOURT, "sae-cdg59", elsewhere)
     assert found == elsewhere | {"agency": "sae-cdg59"}
@@ -106,6 +119,7 @@ def test_the_connector_deposits_at_the_door_of_the_inventory() -> None:
         (GROUPS, "", deposit, "creatic_archive_service"),
         (GROUPS, "sae-cdg59", {}, "creatic_archive_versement"),
         (GROUPS, "sae-cdg59", {"rule": "ACTES-10"}, "creatic_archive_versement"),
+        (GROUPS, "sae-cdg59", deposit | {"flow_rule": "PES-10"}, "flow_rule et flow_action ensemble"),
     ):
         with pytest.raises(WiringError, match=named):
             wiring.connector_archive(groups, HOSTS, GONDECOURT, service, given_)
@@ -124,6 +138,20 @@ def test_connectors_alone_deposit_and_partners_are_handed_over_as_written() -> N
         "deposants": ["X"],
     }
     long = GONDECOURT | {"slug": "longue", "nom": "Avesnes-" + "le-" * 40 + "Sec"}
+    people = [
+        {"identifiant": "claire.dubois", "prenom": "Claire", "nom": "Dubois"},
+        {"identifiant": "hugo.petit", "prenom": "Hugo", "nom": "Petit"},
+    ]
+    for services, maire in (
+        ({"parapheur": {"maire": {"titulaire": "claire.dubois"}}, "deliberations": {"maire": "x"}}, "Claire Dubois"),
+        ({"deliberations": {"maire": "hugo.petit"}}, "Hugo Petit"),
+        ({"deliberations": {"maire": "parti"}}, None),
+        ({}, None),
+    ):
+        [told] = wiring.archive_accounts([GONDECOURT | {"comptes": people} | services], [], {})
+        assert told.get("signataire") == maire
+    [told] = wiring.archive_accounts([GONDECOURT | {"accord_versement": "AD59-2026-017"}], [], {})
+    assert told["accord"] == "AD59-2026-017"
     first, second, third = wiring.archive_accounts([GONDECOURT, long], [partner], {"gondecourt": 7})
     assert first == {
         "nom": "gondecourt",
@@ -135,6 +163,14 @@ def test_connectors_alone_deposit_and_partners_are_handed_over_as_written() -> N
     assert "quota_mo" not in second
     assert len(second["deposants"][0]) <= 64
     assert third == partner
+
+
+def test_who_signs_in_the_circuits_signs_for_the_archives() -> None:
+    hosts = {"p1": {"parapheur_signers_ca_files": ["b", "a"]}, "p2": {"parapheur_signers_ca_files": ["a"]}}
+    assert wiring.signers({"parapheur": ["p1", "p2"]}, hosts, "ca") == ["a", "b"]
+    assert wiring.signers({}, {}, "crl") == []
+    with pytest.raises(wiring.WiringError, match="parapheur_signers_crl_files manque"):
+        wiring.signers({"parapheur": ["p1"]}, hosts, "crl")
 
 
 def test_what_the_journals_know_is_asked_of_the_gateways_that_answered() -> None:
@@ -248,7 +284,8 @@ def test_the_chain_of_the_lab_is_wired_by_its_inventory(lab: dict[str, Any]) -> 
     ]
     nodes = [f"https://sae{number}.creatic.test" for number in (1, 2, 3)]
     assert given(lab, "archive_gateway", "versement", "archive_gateway_storage_urls") == nodes
-    door = {"url": "https://sae.creatic.test", "agency": "sae-cdg59", "rule": "ACTES-10", "action": "conserver"}
+    door = {"url": "https://sae.creatic.test", "agency": "sae-cdg59", "rule": "ACTES-10", "action": "conserver",
+            "flow_rule": "PES-10", "flow_action": "detruire"}  # fmt: skip
     assert given(lab, "tdt_connector", "gondecourt-connecteur", "tdt_connector_archive") == door
     assert given(lab, "tdt_connector", "avesnes-les-aubert-connecteur", "tdt_connector_archive") == {}
     assert lab["_meta"]["hostvars"]["sauvegarde"]["hardening_shell_accounts"] == ["sauvegarde", "sauvegarde-lecture"]
@@ -275,9 +312,12 @@ def test_each_host_has_its_profile_and_servers_the_communes_they_serve(lab: dict
 
 def test_benches_alone_are_left_out_of_audits_and_revocations(lab: dict[str, Any]) -> None:
     left_out = _hosts(lab, "banc")
-    assert left_out == {"niv-minimal", "niv-intermediary", "niv-enhanced", "niv-high", "noyau", "coffre"}
+    benches = {"exercice1", "niv-minimal", "niv-intermediary", "niv-enhanced", "niv-high", "poste", "noyau", "coffre"}
+    assert left_out == benches
     assert {"documents", "signatures", "seances", "relais"} <= _hosts(lab, "all") - left_out
     assert len(_hosts(lab, "all") - left_out) == 16
+    deployed = needs.servers(REPO / "inventories/lab", REPO)
+    assert deployed.keys() & left_out == set() and "relais" in deployed
 
 
 def test_an_inventory_without_communes_hosts_still_serves_them(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Run by Mayan's own Python (`test_mayan`), which has no pytest.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import html
 import io
 import json
@@ -100,6 +101,7 @@ django.setup()
 logging.disable(logging.CRITICAL)
 
 from creatic_accounts import api as accounts_api
+from creatic_accounts import remise
 from creatic_accounts.models import Known
 from creatic_parapheur import circuit, seal
 from creatic_parapheur.models import Absence, Dossier, Geste
@@ -110,6 +112,8 @@ from django.db import transaction
 from django.test import Client, TestCase
 from django.test.utils import setup_databases, setup_test_environment
 from django.utils import timezone
+from mayan.apps.cabinets.models import Cabinet
+from mayan.apps.documents.models import Document, DocumentType
 from mayan.apps.server_side_events.models import StreamEvent
 from rest_framework.authtoken.models import Token
 
@@ -400,6 +404,132 @@ class Rollout(Mayan):
         [told] = rollout(loos, wavrin).warnings
         self.assertTrue(told.startswith("compte anne.petit : c'est celui d'une personne de la commune loos"), told)
         self.assertFalse(former.groups.filter(name="Wavrin").exists())
+
+    def test_nor_does_it_stay_open_when_their_login_passes_at_once_to_another_commune(self) -> None:
+        """The application knows people by their login: it would be the other commune's."""
+        loos = commune("loos", "Loos", [*LOOS["comptes"][:3], person("luc.noir", "Luc", "Noir")])
+        wavrin = commune("wavrin", "Wavrin", [*WAVRIN["comptes"][:3], person("anne.petit", "Anne", "Petit")])
+        done = rollout(loos, wavrin)
+        self.assertTrue(done.warnings[0].startswith("compte anne.petit : c'est celui d'une personne"), done.warnings)
+        self.assertFalse(account("anne.petit").is_active)
+        self.assertEqual(done.closed, ["anne.petit", "leo.simon"])
+        self.assertEqual(rollout(loos, wavrin).changes, [])
+
+
+class Departure(Mayan):
+    """Who is in no file any more."""
+
+    def left(self) -> dict[str, Any]:
+        """Loos without its DGS, whom the deputy of the maire replaces."""
+        anne = person("anne.petit", "Anne", "Petit")
+        people = [LOOS["comptes"][0], anne, LOOS["comptes"][2], person("luc.noir", "Luc", "Noir")]
+        return commune("loos", "Loos", people)
+
+    def told(self, login: str) -> Any:
+        return self.api("admin", "GET", f"/creatic/comptes/{login}/")
+
+    def test_what_is_left_in_their_hands_is_shown(self) -> None:
+        number = self.deposit()
+        today = timezone.localdate()
+        circuit.be_absent(account("claire.dubois"), "anne.petit", today, today)
+        found = self.told("paul.renard").json()
+        self.assertEqual((found["nom"], found["commune"], found["ouvert"]), ("Paul Renard", "loos", True))
+        self.assertEqual(found["en_main"], ["dossier « 1 Budget » (À viser) : il l'attend"])
+        self.act("paul.renard", number, "viser")
+        [awaited] = [one for one in self.told("claire.dubois").json()["en_main"] if "dossier" in one]
+        self.assertTrue(awaited.endswith("(À signer) : il l'attend, de même que Anne Petit"), awaited)
+        deputy = self.told("anne.petit").json()["en_main"]
+        self.assertTrue(any("il remplace Claire Dubois du" in one for one in deputy), deputy)
+        self.assertTrue(any("où Anne Petit le remplace" in one for one in self.told("claire.dubois").json()["en_main"]))
+        self.assertEqual(self.told("zoe.martin").status_code, 404)
+        self.assertEqual(self.api("claire.dubois", "GET", "/creatic/comptes/paul.renard/").status_code, 403)
+        self.assertEqual(self.api("claire.dubois", "DELETE", "/creatic/comptes/paul.renard/").status_code, 403)
+
+    def test_their_account_is_closed_and_stays(self) -> None:
+        number = self.deposit()
+        self.act("paul.renard", number, "viser")
+        key, page = self.token("paul.renard").json()["token"], self.browser("paul.renard")
+        self.assertIn("compte paul.renard fermé", " ".join(rollout(self.left(), WAVRIN, check=True).changes))
+        self.assertTrue(account("paul.renard").is_active)
+        done = rollout(self.left(), WAVRIN)
+        self.assertIn("compte paul.renard fermé : aucun fichier de commune ne lui donne plus de rôle ici", done.changes)
+        self.assertEqual(rollout(self.left(), WAVRIN).changes, [])
+        self.assertFalse(self.told("paul.renard").json()["ouvert"])
+        self.assertEqual(self.token("paul.renard").status_code, 400)
+        self.assertEqual(self.api("paul.renard", "GET", "/creatic/dossiers/", token=key).status_code, 401)
+        self.assertEqual(page.get("/parapheur/", secure=True).status_code, 302)
+        self.assertEqual(Dossier.objects.get(pk=number).gestes.last().qui, "Paul Renard")
+        self.assertTrue(account("passerelle").is_active)
+
+    def test_who_comes_back_has_their_account_and_a_new_first_password(self) -> None:
+        before = account("paul.renard").pk
+        rollout(self.left(), WAVRIN)
+        self.assertIn("compte paul.renard rouvert", rollout(LOOS, WAVRIN, check=True).changes)
+        done = rollout(LOOS, WAVRIN)
+        self.assertIn("compte paul.renard rouvert", done.changes)
+        self.assertEqual(rollout(LOOS, WAVRIN).changes, [])
+        self.assertEqual((account("paul.renard").pk, account("paul.renard").is_active), (before, True))
+        self.assertEqual(self.token("paul.renard").status_code, 400)
+        self.assertIn("provisoire", self.token("paul.renard", FIRST).json()["detail"])
+
+    def test_an_account_that_no_rollout_made_is_left(self) -> None:
+        User.objects.create_user("zoe.martin", "z@x.test", OWN)
+        rollout(self.left(), WAVRIN)
+        self.assertTrue(account("zoe.martin").is_active)
+
+    def test_the_closed_account_of_another_commune_is_not_opened(self) -> None:
+        rollout(self.left(), WAVRIN)
+        wavrin = commune("wavrin", "Wavrin", [*WAVRIN["comptes"][:3], person("paul.renard", "Paul", "Renard")])
+        [told] = rollout(self.left(), wavrin).warnings
+        self.assertIn("c'est celui d'une personne de la commune loos", told)
+        self.assertFalse(account("paul.renard").is_active)
+
+
+class HandOver(Mayan):
+    """A commune takes its documents away."""
+
+    def written(self, name: str) -> tuple[dict[str, Any], Path]:
+        folder = Path(tempfile.mkdtemp(dir=FOLDER.name))
+        return remise.write(name, folder), folder
+
+    def test_each_document_is_there_with_what_is_known_of_it(self) -> None:
+        number = self.deposit()
+        self.act("paul.renard", number, "viser")
+        self.sign("claire.dubois", number)
+        told, folder = self.written("Loos")
+        self.assertEqual((told["documents"], told["fichiers"], told["defauts"]), (1, 2, []))
+        [one] = [path for path in folder.iterdir() if path.is_dir()]
+        found = json.loads((one / "document.json").read_text())
+        self.assertEqual((found["type"], found["dossier"]["etat"]), ("Loos - Délibération", "À télétransmettre"))
+        self.assertEqual([step["qui"] for step in found["dossier"]["historique"]][1:], ["Paul Renard", "Claire Dubois"])
+        for file in found["fichiers"]:
+            self.assertEqual(hashlib.sha256((one / file["chemin"]).read_bytes()).hexdigest(), file["sha256"])
+        self.assertEqual(found["fichiers"][-1]["sha256"], found["dossier"]["sha256_dernier"])
+        self.assertEqual(self.written("Wavrin")[0]["documents"], 0)
+        self.assertEqual(self.written("Loo")[0]["documents"], 0)
+
+    def test_what_is_in_the_commune_s_folders_or_its_bin_is_its_own(self) -> None:
+        kind = DocumentType.objects.create(label="Hors plan")
+        root = Cabinet.objects.create(label="Loos")
+        below = Cabinet.objects.create(label="2026", parent=Cabinet.objects.create(label="Courrier", parent=root))
+        document = Document(document_type=kind, label="Lettre", in_trash=True)
+        document.save()
+        below.documents.add(document)
+        told, folder = self.written("Loos")
+        self.assertEqual(told["documents"], 1)
+        found = json.loads((folder / str(document.pk) / "document.json").read_text())
+        self.assertEqual((found["dossiers"], found["corbeille"]), (["Loos / Courrier / 2026"], True))
+
+    def test_a_file_that_is_lost_or_changed_does_not_keep_the_others(self) -> None:
+        lost, changed, _good = (Dossier.objects.get(pk=self.deposit()) for _one in range(3))
+        lost.fichier.file.storage.delete(lost.fichier.file.name)
+        with changed.fichier.file.storage.open(changed.fichier.file.name, "wb") as file:
+            file.write(b"autre")
+        told, folder = self.written("Loos")
+        self.assertEqual((told["documents"], len(told["defauts"])), (3, 2))
+        self.assertIn("le fichier n'est plus sur le disque", told["defauts"][0])
+        self.assertIn("ses octets ne sont plus ceux qui ont été déposés", told["defauts"][1])
+        self.assertEqual(json.loads((folder / "documents.json").read_text()), told)
 
 
 class History(Mayan):

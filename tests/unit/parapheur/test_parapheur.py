@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import parapheur
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
-from creatic_parapheur import configuration
+from creatic_parapheur import configuration, transmission
 
 LAB = Path(__file__).parents[3] / "inventories" / "lab"
 LOOS: dict[str, Any] = {
@@ -175,3 +175,51 @@ def test_communes_without_a_parapheur_are_all_named(count: int, said: str) -> No
         parapheur.configuration(wrong)
     assert str(refused.value).startswith(f"Parapheur : rien n'est changé. {said}\n  - communes/c0.yml")
     assert len(refused.value.problems) == count
+
+
+@pytest.mark.parametrize(
+    ("matter", "words"),
+    [
+        ("6.1", "police municipale : à transmettre, toute autre mesure de police ; non transmissible, circulation"),
+        ("6.1.2", "police municipale"),
+        ("6.4", "pouvoirs de police"),
+        ("4.1", "fonction publique"),
+        ("5.4", "délégations de fonctions : à transmettre, toutes"),
+        ("5.2", "autres matières"),
+        ("61", "autres matières"),
+        ("", "autres matières"),
+    ],
+)
+def test_a_matter_proposes_and_never_decides(matter: str, words: str) -> None:
+    assert transmission.proposal(matter).startswith(words)
+
+
+def test_who_prepares_an_arrete_says_whether_it_goes() -> None:
+    for nature in ("2", "3", "6"):
+        for choice in ("oui", "non"):
+            assert list(transmission.problems(nature, choice, "6.1")) == []
+    for nature in ("", "1", "4", "5", "22", "deux"):
+        assert [one.partition(" :")[0] for one in transmission.problems(nature, "oui", "6.1")] == ["nature"]
+    for choice in ("", "peut-être", "OUI"):
+        [told] = transmission.problems("2", choice, "6.1")
+        assert "L2131-2" in told and "circulation et stationnement" in told
+
+
+@pytest.mark.parametrize(
+    ("circuit", "choice", "number", "told"),
+    [
+        ("arrete", "oui", "2026_112", ""),
+        ("arrete", "oui", "AR 12 bis", "ne convient pas à la préfecture"),
+        ("arrete", "non", "AR 12 bis", ""),
+        ("arrete", "non", " ", "champ obligatoire absent"),
+        ("deliberation", "", "2026_112", ""),
+        # The form offers the choice beside every circuit: it is of an arrêté alone, and this one leaves.
+        ("deliberation", "non", "2026/112", "ne convient pas à la préfecture"),
+        ("marche", "non", "", "ne convient pas à la préfecture"),
+    ],
+)
+def test_what_leaves_has_a_number_for_the_prefecture_and_an_arrete_that_stays_its_own(
+    circuit: str, choice: str, number: str, told: str
+) -> None:
+    found = list(transmission.number_problems(circuit, choice, number))
+    assert [told in one for one in found] == [True] * bool(told)

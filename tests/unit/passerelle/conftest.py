@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
@@ -48,3 +50,21 @@ def world(tmp_path: Path, server: databases.Database, authority: Authority) -> I
     made = World(tmp_path, server.new("modele"), authority)
     yield made
     made.close()
+
+
+@pytest.fixture
+def ask(world: World, authority: Authority) -> Any:
+    """A request with somebody's certificate."""
+
+    def asked(who: str, path: str, method: str = "GET", **given: Any) -> requests.Response:
+        folder = authority.folder / who
+        return requests.request(
+            method,
+            world.web.url + path,
+            cert=(str(folder / "fullchain.pem"), str(folder / "key.pem")),
+            verify=str(authority.bundle),
+            timeout=120,
+            **given,
+        )
+
+    return asked

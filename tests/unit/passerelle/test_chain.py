@@ -12,6 +12,7 @@ from flask import jsonify, request
 from passerelle.acts import BadRequest
 from passerelle.arrivals import fairly
 from passerelle.errors import Away, Trouble
+from passerelle.page import content
 from passerelle.queue import advance
 
 from testbed.chain import COMMUNES, FINISHED, FakeConnector, World
@@ -27,6 +28,7 @@ TOLD = ["au_parapheur", "signee", "transmise", "acquittee"]
 def around(world: World, connector: FakeConnector) -> None:
     """Do what people, the connector and the TdT have to do now."""
     world.parapheur.sign()
+    world.deliberations.publish()
     for one in connector.pull():
         connector.say(one["reference"], "transmise")
     for act in world.store.at("aracte"):
@@ -126,11 +128,30 @@ def test_an_act_of_a_commune_that_does_not_transmit_has_its_end(world: World) ->
         world.chain.arrivals.look()
         world.drain()
         world.parapheur.sign()
+    assert {one: world.step(one) for one in (whole, alone)} == dict.fromkeys((whole, alone), "publication")
+    assert content(world.config, world.store, COMMUNES["bouvines"])["a_publier"] == 1
+    world.deliberations.publish()
+    looked(world)()
+    assert content(world.config, world.store, None)["a_publier"] == 0
     assert {one: world.step(one) for one in (whole, alone)} == dict.fromkeys((whole, alone), FINISHED)
     assert {one["etat"] for one in world.parapheur.dossiers.values()} == {"clos"}
     assert world.deliberations.states("d1") == ["au_parapheur", "signee", "a_publier"]
     assert world.deliberations.told["d1"][-1]["sha256"] == world.act(whole).track["signe"]
     assert world.deliberations.told["d2"] == [{"uid": "d2", "etat": "a_publier"}]
+
+
+def test_what_waited_at_the_publication_when_it_came_first_is_filed_and_archived(world: World) -> None:
+    reference = "depot:gondecourt:2026_9"
+    data = {"circuit": "deliberation", "numero": "2026_9", "uid": "d9"}
+    with world.store.transaction() as connection:
+        connection.execute("COMMENT ON TABLE acte IS NULL")  # as before
+        world.store.add(connection, reference, "gondecourt", data, "publication")
+    world.queue.prepare()
+    assert world.step(reference) == "ged"
+    with world.store.transaction() as connection:
+        world.store.change(connection, reference, step="publication")
+    world.queue.prepare()
+    assert world.step(reference) == "publication"
 
 
 def test_what_ended_without_being_told_is_told(world: World) -> None:
@@ -141,6 +162,7 @@ def test_what_ended_without_being_told_is_told(world: World) -> None:
         world.chain.arrivals.look()
         world.drain()
         world.parapheur.sign()
+        world.deliberations.publish()
     with world.store.transaction() as connection:
         track = world.act(reference).track | {"dit": {}}
         world.store.change(connection, reference, track=track)
@@ -259,9 +281,9 @@ POINTS = [
     "reprise: signé gardé", "reprise: fait", "reprise: noté", "deliberations: signee dit",
     "parapheur: teletransmis dit", "deliberations: transmise dit", "teletransmission: fait",
     "teletransmission: noté", "parapheur: acquitte dit", "aracte: fait", "aracte: noté",
-    "deliberations: acquittee dit", "publication: fait", "publication: noté", "ged: à créer", "ged: créé",
+    "deliberations: acquittee dit", "ged: à créer", "ged: créé",
     "ged: à envoyer", "ged: envoyé", "ged: décrit", "ged: classé", "ged: fait", "ged: noté", "versement: fait",
-    "versement: noté",
+    "versement: noté", "publication: fait", "publication: noté",
 ]  # fmt: skip
 
 

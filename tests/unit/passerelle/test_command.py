@@ -344,6 +344,10 @@ def test_the_list_names_each_stage(world: World, command: Any) -> None:
     assert "attend le versement au SAE\n" in command("lister")[1]
     connector.say(reference, "versee", archive="aip-1")
     world.drain()
+    assert "attend que la commune choisisse ce qui est publié\n" in command("lister")[1]
+    world.deliberations.publish()
+    world.chain.arrivals.look()
+    world.drain()
     assert "au bout de la chaîne\n" in command("lister")[1]
     code, told, wrong = command("relancer", reference)
     assert (code, told) == (1, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import signal
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from passerelle import page
 from passerelle.acts import BadRequest
 from passerelle.config import Account
-from tdt_connector import handover, s2low, sip
+from tdt_connector import archive, handover, s2low, sip
 from tdt_connector.handover import HandoverError, Passerelle
 from tdt_connector.journal import Journal, State
 from tdt_connector.proof import test_pdf as make_pdf
@@ -363,3 +364,97 @@ def test_a_passerelle_away_is_said_in_french(world: World, commune: Commune) -> 
         relay(commune)
     world.web.start()
     assert relay(commune) == []
+
+
+# -- what does not go out ---------------------------------------------------------------------------------------------
+
+ARRETE = {"circuit": "arrete", "numero": "AR 12 bis", "date": "2026-11-20", "objet": "Travaux", "matiere": "6.1"}
+REPLY = (
+    f'<?xml version="1.0"?>\n<ArchiveTransferReply xmlns="{sip.NAMESPACE}"><ReplyCode>OK</ReplyCode>'
+    "<Operation><SystemId>aip-7</SystemId></Operation></ArchiveTransferReply>"
+)
+
+
+def signed(world: World, reference: str, **said: str) -> None:
+    """An arrêté that somebody brought to the parapheur, signed there."""
+    world.parapheur.bring(reference, b"%PDF-1.4 arrete", **(ARRETE | said))
+    world.parapheur.sign()
+    world.chain.arrivals.look()
+    world.chain.arrivals.look()
+    world.drain()
+
+
+def test_an_arrete_that_does_not_go_out_is_filed_and_archived(flows: World, commune: Commune, tdt: TdtServer) -> None:
+    world, reference = flows, "parapheur:parking"
+    signed(world, reference, nature="2", transmission="non")
+    assert world.step(reference) == "versement"
+    assert [one["label"] for one in world.ged.documents.values()] == ["AR 12 bis - Travaux"]
+    assert world.chain.connectors.to_send(world.config.communes["gondecourt"]) == []  # an older connector would send it
+    taken = relay(commune)
+    assert taken == [
+        f"AR 12 bis : non transmissible, gardé pour l'archive ({reference}).",
+        f"{reference} : recue, dit à la passerelle.",
+    ]
+    commune.run(until=lambda: True)
+    assert (relay(commune), commune.rows(), commune.folder("depot")) == ([], [], [])
+    [folder] = (commune.root / "conserves").iterdir()
+    assert next(folder.glob("*.pdf")).read_bytes() == world.files_of(reference)
+    assert archive.unarchived(commune.config) == [folder]
+    package = io.BytesIO()
+    sip.build(folder, commune.config.siren, sip.Terms("SAE", "ACTES-10", "Keep"), package)
+    told = package.getvalue()
+    assert b"Acte non transmissible (CGCT, L2131-2)" in told and b"<FinalAction>Keep" in told
+    (folder / "versement.xml").write_text(REPLY)
+    assert relay(commune) == [f"{reference} : versee, dit à la passerelle."]
+    world.drain()
+    act = world.act(reference)
+    assert (act.step, act.tdt["archive"], world.parapheur.dossiers[1]["etat"]) == ("termine", "aip-7", "clos")
+    [row] = page.content(world.config, world.store, None)["actes"]
+    assert (row["nature"], row["reste"], row["etapes"][2:4]) == ("Acte réglementaire", True, ["sans", "sans"])
+    assert relay(commune) == []
+
+
+def test_an_arrete_without_a_number_is_no_flow(flows: World) -> None:
+    signed(flows, "parapheur:sans", numero="", nature="2", transmission="non")
+    act = flows.act("parapheur:sans")
+    assert (act.data["numero"], act.data["document"]["nom"]) == ("sans numéro", "sans numéro.pdf")
+    assert [one["label"] for one in flows.ged.documents.values()] == ["sans numéro - Travaux"]
+
+
+def test_a_kill_while_an_act_is_kept_leaves_it_whole_or_not_there(
+    flows: World, commune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = "parapheur:parking"
+    signed(flows, reference, nature="3", transmission="non")
+
+    def cut(_path: Path) -> None:
+        raise OSError("coupé")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(handover, "sync_directory", cut)
+        with pytest.raises(HandoverError, match="coupé"):
+            relay(commune)
+    assert archive.unarchived(commune.config) == []
+    assert relay(commune)[0].startswith("AR 12 bis : non transmissible")
+    assert len(archive.unarchived(commune.config)) == 1
+
+
+def test_nothing_leaves_whose_nature_nobody_said(flows: World, commune: Commune, tdt: TdtServer) -> None:
+    world = flows
+    signed(world, "parapheur:muet", nature="", transmission="")
+    assert relay(commune) == []
+    act = world.act("parapheur:muet")
+    assert act.blocked.startswith("Personne n'a dit la nature de cet arrêté") and "L2131-2" in act.blocked
+    for wrong in (("1", "oui"), ("3", ""), ("", "non")):
+        with pytest.raises(BadRequest, match="n'est pas un arrêté, ou cette nature"):
+            world.chain.qualify("parapheur:muet", *wrong)
+    with pytest.raises(BadRequest, match="Aucun acte"):
+        world.chain.qualify("parapheur:absent", "3", "oui")
+    world.chain.qualify("parapheur:muet", "3", "oui")
+    [sent] = world.chain.connectors.to_send(world.config.communes["gondecourt"])
+    assert (sent["genre"], sent["nature"], sent["type"]) == ("acte", "3", "99_AI")
+    world.chain.qualify("parapheur:muet", "6", "non")  # it did not leave yet
+    world.drain()
+    assert world.step("parapheur:muet") == "versement"
+    with pytest.raises(BadRequest, match="ne se qualifie plus"):
+        world.chain.qualify("parapheur:muet", "3", "oui")

@@ -5,28 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import requests
 
 from testbed.chain import COMMUNES, FakeConnector, World
-from testbed.connector import Authority
-
-
-@pytest.fixture
-def ask(world: World, authority: Authority) -> Any:
-    """A request with somebody's certificate."""
-
-    def asked(who: str, path: str, method: str = "GET", **given: Any) -> requests.Response:
-        folder = authority.folder / who
-        return requests.request(
-            method,
-            world.web.url + path,
-            cert=(str(folder / "fullchain.pem"), str(folder / "key.pem")),
-            verify=str(authority.bundle),
-            timeout=120,
-            **given,
-        )
-
-    return asked
 
 
 def test_a_connector_sees_and_takes_what_is_its_own(world: World, ask: Any) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import authority as pki
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import common as pki_common
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import deadlines as pki_deadlines
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import host as pki_host
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import renewal as pki_renewal
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import upkeep as pki_upkeep
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
@@ -33,23 +35,25 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def authority(directory: Path) -> Authority:
+def begun() -> dt.datetime:
+    """When the test began, before its authority was made: what moves a clock counts from there, at any pace."""
+    return dt.datetime.now(dt.UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def authority(directory: Path, begun: dt.datetime) -> Authority:
     made = Authority(directory, Passphrases(directory, generate=True))
     made.ensure(SETTINGS)
     return made
 
 
 @pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Move every clock of the PKI that many days ahead of the real one."""
+def later(monkeypatch: pytest.MonkeyPatch, begun: dt.datetime) -> Callable[[int], None]:
+    """Stop every clock of the PKI that many days after the test's beginning."""
 
     def move(days: int) -> None:
-        for module in (pki, pki_common, pki_host, pki_upkeep, pki_x509):
-            monkeypatch.setattr(
-                module,
-                "utc_now",
-                lambda: dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(days=days),
-            )
+        for module in (pki, pki_common, pki_deadlines, pki_host, pki_renewal, pki_upkeep, pki_x509):
+            monkeypatch.setattr(module, "utc_now", lambda: begun + dt.timedelta(days=days))
 
     return move
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -39,9 +40,10 @@ class Host:
                 if one.request.name in plan["issued"]
             ]
         else:
-            store.trust(plan["ca"], plan["crl"])
+            store.trust(plan["ca"], plan["crl"], plan["history"])
             states = [store.inspect(one, plan["chain"], module_args.get("renew_days", 30)) for one in wanted]
-        return {"changed": bool(store.changes), "states": states, "diff": [], "renewed": []}
+        told = {"changed": bool(store.changes), "states": states, "diff": [], "renewed": []}
+        return told | {"newer_lists": store.newer}
 
     def run(self, **args: Any) -> dict[str, Any]:
         self.sent.clear()
@@ -81,6 +83,20 @@ def test_neither_key_nor_passphrase_travels(authority: Authority, host: Host) ->
 def test_nothing_wanted_still_brings_the_crl(authority: Authority, host: Host) -> None:
     host.run(authority_dir=str(authority.directory), certificates=[])
     assert (host.root / "crl.pem").read_text() == authority.published()["crl"]
+
+
+def test_a_later_list_on_a_host_tells_of_another_control_node(
+    authority: Authority, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(certificates.Display, "warning", lambda _self, text: warned.append(text))
+    shutil.copytree(authority.directory.parent, tmp_path / "copie")
+    host.run(authority_dir=str(authority.directory), certificates=[CERTIFICATE])
+    authority.revoke("cessation", host="un-hote")
+    host.run(authority_dir=str(authority.directory), certificates=[])
+    assert warned == []
+    host.run(authority_dir=str(tmp_path / "copie" / "pki"), certificates=[])
+    assert len(warned) == 1 and "un-hote" in warned[0] and "Un autre poste de commande agit" in warned[0]
 
 
 def test_check_mode_issues_nothing(authority: Authority, host: Host) -> None:

@@ -146,6 +146,28 @@ def test_passphrase_from_the_environment(directory: Path, monkeypatch: pytest.Mo
     issue(Authority(directory))
 
 
+def test_a_root_without_its_passphrase_keeps_nothing_from_being_revoked(
+    authority: Authority, tmp_path: Path, later: Later
+) -> None:
+    """Its folder was left in place, and its passphrase is in a safe: it is as one that is away."""
+    stolen = issue(authority)
+    secret = authority.directory.parent / "secrets" / "pki_racine"
+    secret.rename(tmp_path / "coffre")
+    later(365 - 100)
+    assert authority.ensure(SETTINGS).warnings == []
+    authority.revoke("compromission", serial=stolen.serial)
+    judge(authority, tmp_path, stolen.pem, ok=False)
+    later(365 - 50)
+    [told] = authority.ensure(SETTINGS).warnings
+    assert "il reste 50 jours" in told and "CREATIC_PKI_RACINE" in told
+    with pytest.raises(PkiError, match="CREATIC_PKI_RACINE"):
+        authority.ensure(SETTINGS, replace_issuing=True)
+    later(1826 - 300)
+    assert any("renouveler l'autorité émettrice" in one for one in authority.ensure(SETTINGS).warnings)
+    (tmp_path / "coffre").rename(secret)
+    assert "autorité émettrice renouvelée" in authority.ensure(SETTINGS).changes
+
+
 def test_wrong_passphrase_signs_nothing_and_says_so(authority: Authority) -> None:
     wrong = Authority(authority.directory, Passphrases(authority.directory, {"emettrice": "0123456789abcdef-faux"}))
     with pytest.raises(PkiError, match="Phrase secrète fausse") as caught:
@@ -370,6 +392,24 @@ def test_a_host_loses_its_replaced_certificates_too(authority: Authority, tmp_pa
     assert [row["serie"] for row in authority.revoke("cessation", commune="gondecourt")] == [kept.serial]
 
 
+def test_a_machine_made_anew_keeps_its_new_certificates(authority: Authority, tmp_path: Path) -> None:
+    old, new = issue(authority), issue(authority)
+    web = issue(authority, SERVER)
+    assert [row["serie"] for row in authority.revoke("remplacement", host=HOST.host, replaced=True)] == [old.serial]
+    judge(authority, tmp_path, old.pem, ok=False)
+    for one in (new, web):
+        judge(authority, tmp_path, one.pem)
+    assert authority.revoke("remplacement", host=HOST.host, replaced=True) == []
+
+
+def test_replaced_certificates_are_not_those_of_a_machine_that_was_not_replaced(authority: Authority) -> None:
+    """« Déjà révoqué » would leave the old machine's in force."""
+    issue(authority)
+    with pytest.raises(PkiError, match=r"n'a été remplacé : rien n'est révoqué\. À faire : déployez d'abord"):
+        authority.revoke("remplacement", host=HOST.host, replaced=True)
+    assert [row["statut"] for row in authority.listing()] == ["valide"]
+
+
 def test_expired_certificates_are_not_revoked(authority: Authority, later: Later) -> None:
     issue(authority)
     later(400)
@@ -583,10 +623,13 @@ def test_a_lost_or_foreign_issuing_key_is_named(authority: Authority, tmp_path: 
 
 
 def test_publie_is_made_again(authority: Authority) -> None:
-    before = {path.name: path.read_bytes() for path in (authority.directory / "publie").iterdir()}
+    def published() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in (authority.directory / "publie").rglob("*") if path.is_file()}
+
+    before = published()
     shutil.rmtree(authority.directory / "publie")
     authority.ensure(SETTINGS)
-    assert {path.name: path.read_bytes() for path in (authority.directory / "publie").iterdir()} == before
+    assert published() == before
 
 
 def test_no_authority_yet(directory: Path) -> None:

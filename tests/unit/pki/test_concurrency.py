@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -140,3 +141,20 @@ def test_killed_while_the_authority_is_made(
     fresh.ensure(SETTINGS)
     assert fresh.verify() == []
     issue(fresh)
+
+
+def test_files_to_hand_out_are_written_by_one_at_a_time(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list read before a revocation is not written after that of the revocation, which servers would lose."""
+    written: list[bool] = []
+    publish = Authority._publish
+
+    def alone(self: Authority, book: Any) -> None:
+        with (self.directory / "verrou").open("w") as handle, pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        written.append(True)
+        publish(self, book)
+
+    monkeypatch.setattr(Authority, "_publish", alone)
+    authority.ensure(SETTINGS)
+    issue(authority)
+    assert written == [True, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -14,7 +15,12 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import host as pki_host
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import x509 as pki_x509
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request, fingerprint
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
+    PkiError,
+    Request,
+    fingerprint,
+    load_certificate,
+)
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted, read_key
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 
@@ -37,7 +43,7 @@ class Machine:
         self, request: Request = CLIENT, days: int = 30, check: bool = False
     ) -> tuple[dict[str, Any], HostStore]:
         store, published = HostStore(self.root, check), self.authority.published()
-        store.trust(published["ca"], published["crl"])
+        store.trust(published["ca"], published["crl"], published["history"])
         return store.inspect(self.wanted(request), published["chain"], days), store
 
     def install(self, csr: str, request: Request = CLIENT) -> None:
@@ -182,7 +188,7 @@ def test_a_renewed_issuing_ca_only_changes_the_chain(machine: Machine, later: La
     state, store = machine.inspect()
     assert state["reason"] == ""
     names = {Path(change.path).name for change in store.changes}
-    assert names == {"ca.pem", "crl.pem", "chain.pem", "fullchain.pem"}
+    assert names == {"ca.pem", "crl.pem", "historique.pem", "chain.pem", "fullchain.pem"}
     assert machine.read("chain.pem") == machine.authority.published()["chain"]
 
 
@@ -291,17 +297,29 @@ def test_system_store(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(pki_host.subprocess, "run", update)
     root = machine.authority.published()["root"]
     checked = HostStore(machine.root, check=True)
-    checked.system_store("creatic-pki", root)
+    checked.system_store("creatic-pki", {"racine": root})
     assert checked.changes and not calls and not store_dir.exists()
     for expected in (1, 1):
-        HostStore(machine.root).system_store("creatic-pki", root)
+        HostStore(machine.root).system_store("creatic-pki", {"racine": root})
         assert len(calls) == expected
     (certificates / "creatic-pki.pem").unlink()
-    HostStore(machine.root).system_store("creatic-pki", root)
+    HostStore(machine.root).system_store("creatic-pki", {"racine": root})
     assert len(calls) == 2 and (store_dir / "creatic-pki.crt").read_text() == root
     (certificates / "ca-certificates.crt").write_text("autre\n")
-    HostStore(machine.root).system_store("creatic-pki", root)
+    HostStore(machine.root).system_store("creatic-pki", {"racine": root})
     assert len(calls) == 3
+
+
+def test_a_list_later_than_the_control_node_s_is_told(machine: Machine, tmp_path: Path) -> None:
+    shutil.copytree(machine.authority.directory.parent, tmp_path / "copie")
+    machine.converge()
+    machine.authority.revoke("cessation", host=HOST.host)
+    _, store = machine.inspect()
+    assert store.newer == []
+    older = Authority(tmp_path / "copie" / "pki").published()
+    store = HostStore(machine.root, check=True)
+    store.trust(older["ca"], older["crl"], older["history"])
+    assert store.newer == [f"{load_certificate(older['chain']).subject.rfc4514_string()} : n° 2 ici, n° 1 au poste"]
 
 
 # -- .p12 --------------------------------------------------------------------------------------------------
@@ -360,7 +378,7 @@ def test_a_store_that_cannot_be_brought_up_to_date_is_told(
     monkeypatch.setattr(pki_host, "SYSTEM_CERTIFICATES", tmp_path / "certs")
     monkeypatch.setattr(pki_host.subprocess, "run", fail)
     with pytest.raises(PkiError, match=said):
-        HostStore(tmp_path).system_store("creatic", authority.published()["root"])
+        HostStore(tmp_path).system_store("creatic", authority.roots())
 
 
 def test_files_that_are_written_are_never_open_in_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ def etc(tmp_path: Path) -> Path:
 def install(authority: Authority, etc: Path, request: Request = CLIENT, host: str = HOST.host) -> Watched:
     """Have a certificate on a machine; returns it as the watch sees it."""
     store, published = HostStore(etc / "pki"), authority.published()
-    store.trust(published["ca"], published["crl"])
+    store.trust(published["ca"], published["crl"], published["history"])
     wanted = Wanted(request)
     csr = store.inspect(wanted, published["chain"], 30)["csr"]
     store.install(wanted, authority.issue(csr, request, Owner(host)).pem, published["chain"])
@@ -209,7 +209,7 @@ def test_a_server_shows_its_certificate_or_an_old_one(authority: Authority, etc:
 def test_a_server_with_a_revoked_certificate_is_refused(authority: Authority, etc: Path) -> None:
     one = install(authority, etc, LOCAL)
     authority.revoke("compromission", serial=one.serial)
-    HostStore(etc / "pki").trust(authority.published()["ca"], authority.published()["crl"])
+    HostStore(etc / "pki").trust(*(authority.published()[part] for part in ("ca", "crl", "history")))
     with serving(etc) as port:
         assert "certificate revoked" in probe.served(one, etc, "127.0.0.1", port)
 
@@ -224,7 +224,7 @@ def test_a_client_is_accepted_then_refused_once_revoked(
         assert cli.main(proof) == 0
         assert cli.main([*proof, "--refuse", one.serial]) == 1
     authority.revoke("cessation", serial=one.serial)
-    HostStore(etc / "pki").trust(authority.published()["ca"], authority.published()["crl"])
+    HostStore(etc / "pki").trust(*(authority.published()[part] for part in ("ca", "crl", "history")))
     with serving(etc) as port:
         url = f"https://localhost:{port}/"
         assert "refusé par localhost" in probe.accepted(one, etc, url)

@@ -133,7 +133,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(project: Path, folder: Path | str, *arguments: str) -> None:
+def run(project: Path, folder: Path | str, *arguments: str, playbook: str = "site") -> None:
     """The playbooks as an operator runs them, with the environment of scripts/test."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -141,7 +141,7 @@ def run(project: Path, folder: Path | str, *arguments: str) -> None:
         "ANSIBLE_CALLBACK_PLUGINS": str(project / "tests" / "reached"),
         "CREATIC_TASKS_REACHED": str(folder),
     }
-    command = ["ansible-playbook", "-i", "localhost,", "playbooks/site.yml", *arguments]
+    command = ["ansible-playbook", "-i", "localhost,", f"playbooks/{playbook}.yml", *arguments]
     done = subprocess.run(command, cwd=project, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -213,7 +213,7 @@ for line in range(3000):
 
 def test_it_is_silent_when_no_folder_is_named(project: Path) -> None:
     before = sorted(project.rglob("*"))
-    run(project, "")
+    run(project, "", playbook="more")
     assert [path for path in sorted(project.rglob("*")) if path not in before] == []
 
 

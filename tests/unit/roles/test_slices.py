@@ -33,6 +33,7 @@ TRUST = {
     "archive_node": {"Archive node | Ensure its certificate is in place"},
     "backup_server": {"Backup server | Ensure trust is in place"},
     "commune_pc": {"commune_pc : Commune PC | Ensure the providers' files can be opened, before anything changes"},
+    "control_node": {"Control node | Ensure trust is in place"},
     "parapheur": {"parapheur : Parapheur | Ensure the seal's key is in its token"},
     "tdt_connector": {
         "TdT connector | Ensure trust and its client certificate are in place",
@@ -43,11 +44,11 @@ TRUST = {
 
 
 @cache
-def listed(tag: str) -> dict[str, set[str]]:
-    """Tasks by profile, those that check roles' arguments apart."""
+def tasks_and_tags() -> dict[str, list[tuple[str, set[str]]]]:
+    """Tasks by profile with their tags, those that check roles' arguments apart: one start of Ansible for all."""
     program = str(Path(sys.executable).with_name("ansible-playbook"))
     done = subprocess.run(
-        [program, "-i", "localhost,", "--list-tasks", "--tags", tag, *(f"playbooks/{name}.yml" for name in PROFILES)],
+        [program, "-i", "localhost,", "--list-tasks", *(f"playbooks/{name}.yml" for name in PROFILES)],
         cwd=TOP,
         capture_output=True,
         text=True,
@@ -55,12 +56,18 @@ def listed(tag: str) -> dict[str, set[str]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, set[str]] = {name: set() for name in PROFILES}
+    found: dict[str, list[tuple[str, set[str]]]] = {}
     for part in re.split(r"^playbook: playbooks/", done.stdout, flags=re.MULTILINE)[1:]:
         name, _, lines = part.partition(".yml\n")
-        tasks = (line.partition("\tTAGS:")[0].strip() for line in lines.splitlines() if "TAGS:" in line)
-        found[name] = {task for task in tasks if "Validating arguments" not in task and not task.startswith("play #")}
+        told = re.findall(r"^ +(?!play #)(\S.*)\tTAGS: \[(.*)\]$", lines, re.MULTILINE)
+        found[name] = [(task, {*tags.split(", ")}) for task, tags in told if "Validating arguments" not in task]
+    assert sorted(found) == PROFILES and all(found.values())
     return found
+
+
+def listed(tag: str) -> dict[str, set[str]]:
+    """Tasks by profile that run with `--tags`: those with this tag, and those always wanted."""
+    return {name: {task for task, tags in tasks if tags & {tag, "always"}} for name, tasks in tasks_and_tags().items()}
 
 
 @pytest.mark.parametrize("tag", SLICES)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import itertools
 import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pkcs11
@@ -37,6 +39,12 @@ def name(common_name: str, siren: str = "") -> x509.Name:
     return x509.Name([x509.NameAttribute(oid, text) for oid, text in [*parts, (NameOID.COMMON_NAME, common_name)]])
 
 
+@cache
+def rsa_key(_folder: str, _rank: int) -> rsa.RSAPrivateKey:
+    """Keys of persons, by their authority's folder and rank: made once for all tests, none twice in a test."""
+    return rsa.generate_private_key(65537, 2048)
+
+
 @dataclass
 class Issuer:
     """A root and the authority below it."""
@@ -47,6 +55,7 @@ class Issuer:
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
+        self._ranks = itertools.count()
         self.root = self._make(name(f"Racine {self.label}"), None, ca=True)
         self.issuing = self._make(name(f"Émettrice {self.label}"), self.root, ca=True)
         certificates = self.root[0].public_bytes(PEM) + self.issuing[0].public_bytes(PEM)
@@ -94,7 +103,7 @@ class Issuer:
 
     def person(self, common_name: str = "Claire Dubois", siren: str = SIREN, **options: object) -> Pair:
         """A person's certificate, RSA as in real tokens."""
-        key = rsa.generate_private_key(65537, 2048)
+        key = rsa_key(self.folder.name, next(self._ranks))
         return self._make(name(common_name, siren), self.issuing, key=key, **options)  # type: ignore[arg-type] # options are of several types
 
     def tsa(self) -> Path:

@@ -25,6 +25,7 @@ from signature_actes.person import Person
 from signature_actes.refusal import Refusal
 from signxml import CanonicalizationMethod, DigestAlgorithm, SignatureReference
 from signxml.xades import XAdESSignaturePolicy, XAdESSigner
+from tdt_connector.checks import check_pes
 
 from testbed import helios
 from tests.unit.signature.conftest import NOW, SIREN, Issuer, Tokens, run, software
@@ -134,6 +135,8 @@ def test_each_bordereau_is_signed_with_the_token(issuer: Issuer, tokens: Tokens,
     assert without_signatures(target.read_bytes()) == before
     assert checked(issuer, target, source) == "Claire Dubois"
     xmlsec1_verifies(issuer, target)
+    for path, unsigned in ((target, 0), (source, 1)):  # what the connector looks at before it lets a flow leave
+        assert len(check_pes(path, helios.SIRET[:9], 10**6, signed=True)) == unsigned
     valid(target)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from hashlib import sha1
@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 from tdt_connector.checks import Act
 from tdt_connector.config import Config
-from tdt_connector.driver import Driver, Incoming, RemoteAct, RemoteState, RemoteStatus
+from tdt_connector.driver import Answer, Driver, Incoming, RemoteAct, RemoteState, RemoteStatus
 from tdt_connector.errors import Duplicate, Refused, Unreachable
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator import classification, messages, pes
+from tdt_simulator.workflow import Kind
 
 from testbed.connector import AUTHORITIES
 
@@ -146,7 +147,9 @@ class FolderTdt(Driver):
     def incoming(self) -> list[Incoming]:
         self.check_connection()
         return [
-            Incoming(int(path.stem), "lettre", path.with_suffix(".txt").read_text())
+            Incoming(
+                int(path.stem), "lettre", path.with_suffix(".txt").read_text(), "observations", about=int(path.stem)
+            )
             for path in sorted((self._folder / "lettres").glob("*.pdf"))
         ]
 
@@ -155,6 +158,21 @@ class FolderTdt(Driver):
 
     def mark_read(self, item: Incoming) -> None:
         (self._folder / "lettres" / f"{item.id}.pdf").rename(self._folder / "lettres" / f"{item.id}.lu")
+
+    def answer(self, answer: Answer) -> int:
+        fields = {"answer_to": answer.letter, "sense": answer.sense}
+        return self._post(SENT, fields, {f"{rank}.pdf": path for rank, path in enumerate(answer.files)})
+
+    def find_answer(self, answer: Answer, about: int, others: Collection[int]) -> int | None:
+        posted = {path: json.loads(path.read_text()) for path in self._folder.glob("[0-9]*/depot.json")}
+        found = [int(path.parent.name) for path, fields in posted.items() if fields.get("answer_to") == answer.letter]
+        return found[0] if found else None
+
+    def answer_status(self, transaction: int) -> RemoteStatus:
+        status = self._status(transaction)
+        if status.state is RemoteState.ACKNOWLEDGED:
+            return replace(status, receipt=self._read(transaction, "AR.xml"))
+        return status
 
 
 class FolderDesk:
@@ -174,7 +192,11 @@ class FolderDesk:
 
     def _answer(self, own: Path) -> None:
         given = json.loads((own / "depot.json").read_text())
-        if "sha1" in given:
+        if "answer_to" in given:
+            day = self._today
+            receipt = messages.response_receipt(Kind.LETTRE_OBSERVATIONS, "059-1-DE", day, day)
+            (own / "AR.xml").write_bytes(receipt)
+        elif "sha1" in given:
             (own / "acquit.xml").write_bytes(pes.acquit(pes.read(own / "flux.xml"), datetime.now()))
         else:
             (own / "ARActe.xml").write_bytes(self._receipt(given))

@@ -423,6 +423,8 @@ def test_letters_and_pes_retour_are_kept_then_marked_as_read(commune: Commune, t
     tdt.letter(tdt.acts()[0]["transaction"], "observations", "Motif à préciser")
     tdt.store.add_pes_retour(SIREN, "retour.xml", b"<PES_Retour/>")
     commune.run(until=lambda: bool(commune.folder("lettres") and commune.folder("pes_retour")))
+    commune.run(until=lambda: unread(commune) == 1)  # the letter, until a person takes it
+    commune.take_letters()
     commune.run(until=lambda: not unread(commune))
     (folder,) = commune.folder("lettres")
     assert "lettre-d-observations-2026_001" in folder.name
@@ -453,7 +455,9 @@ def test_killed_while_receiving_a_letter_it_is_kept_once(commune: Commune, tdt: 
             os.kill(os.getpid(), signal.SIGKILL)
 
     assert commune.child(lambda: commune.run(until=lambda: False, on_step=hear)) == -signal.SIGKILL
-    commune.run(until=lambda: bool(commune.folder("lettres")) and not unread(commune))
+    commune.run(until=lambda: bool(commune.folder("lettres")))
+    commune.take_letters()
+    commune.run(until=lambda: not unread(commune))
     assert len(commune.folder("lettres")) == 1
 
 
@@ -499,6 +503,8 @@ def test_a_document_is_kept_as_it_came_and_an_archive_opened(
     monkeypatch.setattr(S2low, "incoming", lambda driver: [] if read else [letter])
     monkeypatch.setattr(S2low, "fetch", lambda driver, item: content)
     monkeypatch.setattr(S2low, "mark_read", lambda driver, item: read.append(item))
+    commune.run(until=lambda: bool(commune.folder("lettres")))
+    commune.take_letters()
     commune.run(until=lambda: bool(read))
     (folder,) = commune.folder("lettres")
     assert folder.name.endswith("-lettre-d-observations-59")
@@ -523,3 +529,13 @@ def test_two_clerks_with_the_same_file_name_lose_nothing(commune: Commune, tdt: 
     assert commune.row().state is State.ACKNOWLEDGED
     assert "jamais déposé : « acte.pdf »" in commune.motive()
     assert len(tdt.acts()) == 1
+
+
+def test_an_unsigned_flow_goes_back_to_who_dropped_it(commune: Commune, tdt: TdtServer) -> None:
+    commune.config = replace(commune.config, flux_signes=True)
+    content = commune.drop_pes("mandats.xml")
+    commune.run()
+    (folder,) = (commune.root / "rejets").iterdir()
+    assert (folder / "mandats.xml").read_bytes() == content
+    assert "n'est pas signé" in (folder / "motif.txt").read_text()
+    assert not list((commune.root / "depot").iterdir())

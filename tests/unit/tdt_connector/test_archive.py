@@ -16,10 +16,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from tdt_connector import archive, cli, sip
+from tdt_connector import archive, cli, proof, sip
 from tdt_connector.config import Config
 
-from testbed.sae import AGENCY, ARACTE, PDF, SIREN, FakeClamd, Gateway
+from testbed.sae import AGENCY, ARACTE, GONDECOURT, PDF, SIREN, FakeClamd, Gateway
 
 ACT = {
     "numero": "2026_014",
@@ -68,6 +68,88 @@ def test_the_archive_takes_its_sip(tmp_path: Path, clamd: FakeClamd, act: Path) 
     kept = gateway.registry.archive("gondecourt", str(answer.aip))
     assert kept is not None
     assert {one["nom"] for one in kept.files} == {"manifest.xml", "content/2026_014.pdf", "content/ARActe.xml"}
+
+
+def test_the_sip_names_the_commune_s_agreement(tmp_path: Path, clamd: FakeClamd, act: Path) -> None:
+    package = io.BytesIO()
+    sip.build(act, SIREN, replace(TERMS, agreement="AD59-2026-017"), package)
+    gateway = Gateway(tmp_path, accounts={"gondecourt": replace(GONDECOURT, agreement="AD59-2026-017")})
+    answer = gateway.deposit(package.getvalue())
+    assert answer.accepted, answer.reasons
+
+
+FLOW_SUMMARY = {"genre": "pes", "etat": "acquitte", "depose_le": "2026-03-02T08:00:00+01:00",
+                "modifie_le": "2026-03-03T09:00:00+01:00"}  # fmt: skip
+
+
+@pytest.fixture
+def flow(act: Path) -> Path:
+    """A signed flow that the DGFiP acknowledged."""
+    folder = act.parent / "PES-41-mandats mars"
+    folder.mkdir()
+    for name, content in {
+        "mandats mars.xml": b"<?xml version='1.0'?><PES_Aller/>",
+        "acquittement.xml": b"<?xml version='1.0'?><PES_ACQUIT/>",
+        "resume.json": json.dumps(FLOW_SUMMARY).encode(),
+    }.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_a_flow_is_kept_ten_years_after_its_year(tmp_path: Path, clamd: FakeClamd, act: Path, flow: Path) -> None:
+    made = config(act)
+    assert archive.unarchived(made) == [act]  # no rule, no deposit
+    with pytest.raises(sip.SipError, match="aucune règle de durée pour les flux"):
+        archive.Sae(made).deposit(flow.name)
+    made = replace(made, archive_flow_rule="ACTES-10", archive_flow_action="Destroy")
+    assert archive.unarchived(made) == [act, flow]
+    package = io.BytesIO()
+    sip.build(flow, SIREN, sip.Terms(AGENCY, "ACTES-10", "Destroy"), package)
+    gateway = Gateway(tmp_path)
+    answer = gateway.deposit(package.getvalue())
+    assert answer.accepted, answer.reasons
+    kept = gateway.registry.archive("gondecourt", str(answer.aip))
+    assert kept is not None
+    assert (kept.to_dict()["conserve_jusqua"], kept.action, kept.message) == ("2036-12-31", "Destroy", flow.name)
+    assert {one["nom"] for one in kept.files} == {
+        "manifest.xml", "content/mandats%20mars.xml", "content/acquittement.xml"
+    } or {one["nom"] for one in kept.files} == {
+        "manifest.xml", "content/mandats mars.xml", "content/acquittement.xml"
+    }  # fmt: skip
+    (flow / archive.ACCEPTED).write_bytes(b"<reponse/>")
+    assert archive.unarchived(made) == [act]
+    with pytest.raises(sip.SipError, match="aucun acte"):
+        archive.latest_archived(made)
+
+
+def test_a_flow_that_the_dgfip_refused_is_not_deposited(flow: Path) -> None:
+    (flow / "resume.json").write_text(json.dumps(FLOW_SUMMARY | {"etat": "refuse"}))
+    with pytest.raises(sip.SipError, match="n'est pas acquitté"):
+        sip.build(flow, SIREN, TERMS, io.BytesIO())
+
+
+@pytest.mark.parametrize("told", [[], {}, {"numero": "1"}, None])
+def test_an_act_that_is_badly_told_keeps_no_other(
+    door: tuple[type[Door], Config], act: Path, capsys: pytest.CaptureFixture[str], told: object
+) -> None:
+    sae, made = door
+    sae.answers["/v1/versements"] = (201, reply(), "text/xml")
+    bad = act.with_name("059-215902669-20260101-2026_001-DE")
+    bad.mkdir()
+    (bad / "ARActe.xml").write_bytes(ARACTE)
+    (bad / "resume.json").write_text(json.dumps(told))
+    archive_command(made, tous=True)
+    assert (act / archive.ACCEPTED).is_file()
+    assert f"{bad.name} : « {bad.name} » : resume.json ne dit pas ce qu'il faut" in capsys.readouterr().err
+
+
+def test_what_xml_has_not_keeps_no_act_from_the_archive(tmp_path: Path, clamd: FakeClamd, act: Path) -> None:
+    (act / "resume.json").write_text(json.dumps(ACT | {"objet_transmis": "Décision\x02 \ud800 n° 2"}))
+    package = io.BytesIO()
+    sip.build(act, SIREN, TERMS, package)
+    answer = Gateway(tmp_path).deposit(package.getvalue())
+    assert answer.accepted, answer.reasons
+    assert "Décision? ? n° 2".encode() in package.getvalue()
 
 
 def test_a_refused_act_waits_a_day_before_it_goes_again(act: Path) -> None:
@@ -143,6 +225,29 @@ def door(act: Path) -> Iterator[tuple[type[Door], Config]]:
     yield Door, reaching(act, f"http://127.0.0.1:{server.server_port}")
     server.shutdown()
     server.server_close()
+
+
+def test_the_doors_that_its_services_gave_a_connector_are_proven_and_only_asked(
+    door: tuple[type[Door], Config], act: Path
+) -> None:
+    sae, made = door
+    both = replace(made, passerelle_url=made.archive_url, passerelle_certificate=made.archive_certificate)
+    sae.answers["/v1/archives"] = (200, b'{"compte": "gondecourt", "archives_en_tout": 12}', "application/json")
+    asked = "/connecteur/a-transmettre?conserver=1"
+    sae.answers[asked] = (200, b'{"results": [{"reference": "a:1"}]}', "application/json")
+    found = {one["cle"]: one for one in proof.doors(both)}
+    assert {key: one["verdict"] for key, one in found.items()} == {"passerelle": "ok", "archivage": "ok"}
+    assert "le compte « gondecourt », qui a 12 archives" in found["archivage"]["detail"]
+    assert found["passerelle"]["detail"].endswith("a 1 acte pour lui")
+    assert {method for method, _path, _body in sae.asked} == {"GET"}
+    sae.answers["/v1/archives"] = (403, b'{"erreur": "aucun compte"}', "application/json")
+    sae.answers[asked] = (403, b'{"message": "aucune commune"}', "application/json")
+    refused = proof.doors(both)
+    assert [one["verdict"] for one in refused] == ["echec", "echec"]
+    assert "aucune commune" in refused[0]["detail"] and "HTTP 403 : aucun compte" in refused[1]["detail"]
+    sae.answers["/v1/archives"] = (200, b"autre chose", "application/json")
+    assert "autre chose que le compte" in proof.doors(made)[0]["detail"]
+    assert proof.doors(replace(made, archive_url="")) == []  # taken from its configuration: the rollout misses it
 
 
 def archive_command(made: Config, **options: object) -> int:

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tdt_connector import cli
+from tdt_connector import cli, config
 from tdt_connector.agent import Agent
 from tdt_connector.drivers import connect
 from tdt_connector.errors import Refused
@@ -42,6 +42,22 @@ def command(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command in this process."""
     monkeypatch.setattr(os, "umask", lambda mask: 0)
     return lambda *words: cli.main(["--config", str(config_file), *words])
+
+
+def test_nothing_makes_a_journal_in_place_of_one_that_is_to_come_back(
+    commune: Commune, command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a machine made anew, what it sent before would go out a second time."""
+    awaited = tmp_path / "connecteur-journal-attendu"
+    monkeypatch.setattr(config, "AWAITED", awaited)
+    awaited.touch()
+    for words in (["status"], ["proof"], ["run"]):
+        assert command(*words) != 0
+        assert "le journal n'est plus là" in capsys.readouterr().err
+    assert not commune.config.journal.exists()
+    with commune.agent():
+        pass
+    assert command("status") == 0
 
 
 @contextmanager

@@ -17,13 +17,15 @@ from tdt_connector import doctor, metrics
 from tdt_connector.checks import Act
 from tdt_connector.classification import parse
 from tdt_connector.config import load
-from tdt_connector.driver import Driver, RemoteState
+from tdt_connector.driver import Answer, Driver, RemoteState
 from tdt_connector.drivers import DRIVERS, connect
 from tdt_connector.errors import Duplicate, Refused, Uncertain
 from tdt_connector.journal import Journal, State
+from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer
 
 from testbed.connector import FAST, SIREN, Authority, Commune, platform
+from testbed.patience import wait_for
 from tests.unit.tdt_connector.folder_tdt import FolderDesk, FolderTdt
 
 ROLE = Path(__file__).parents[3] / "roles" / "tdt_connector"
@@ -215,10 +217,37 @@ def test_a_letter_is_received_once(commune: Commune, desk: Desk, driver: Driver)
     commune.drop()
     commune.run(on_step=desk.work)
     desk.write(commune.row().transaction or 0, "Motif à préciser")
-    commune.run(until=lambda: bool(commune.folder("lettres")) and not driver.incoming(), on_step=desk.work)
+    commune.run(until=lambda: bool(commune.folder("lettres")), on_step=desk.work)
+    [listed] = driver.incoming()
+    assert (listed.letter, listed.about) == ("observations", commune.row().transaction)
+    commune.take_letters()
+    commune.run(until=lambda: not driver.incoming(), on_step=desk.work)
     (letter,) = commune.folder("lettres")
     assert "lettre-d-observations" in letter.name
     assert any(path.suffix == ".pdf" for path in letter.iterdir())
+
+
+def test_an_answer_to_a_letter_comes_back_with_its_receipt(
+    commune: Commune, desk: Desk, driver: Driver, tmp_path: Path
+) -> None:
+    commune.drop()
+    commune.run(on_step=desk.work)
+    about = commune.row().transaction or 0
+    desk.write(about, "Motif à préciser")
+    [letter] = driver.incoming()
+    document = tmp_path / "reponse.pdf"
+    document.write_bytes(make_pdf("Réponse", "1"))
+    answer = Answer(letter.id, letter.letter, "refus", (document,))
+    assert driver.find_answer(answer, about, []) is None
+    transaction = driver.answer(answer)
+    assert driver.find_answer(answer, about, []) == transaction
+
+    def receipted() -> bool:
+        desk.work()
+        return driver.answer_status(transaction).state is RemoteState.ACKNOWLEDGED
+
+    wait_for(receipted, "l'accusé de la réponse", 30, every=0.05)
+    assert b"ARReponseRejetLettreObservations" in driver.answer_status(transaction).receipt
 
 
 # -- the table ----------------------------------------------------------------------------------------------

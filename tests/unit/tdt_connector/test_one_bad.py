@@ -253,6 +253,8 @@ def test_a_damaged_letter_is_kept_as_it_came_and_keeps_no_other(
 ) -> None:
     contents: dict[str, bytes | Exception] = {**LETTERS, "bonne": b"%PDF-1.7 lettre"}
     letters = Letters(monkeypatch, contents)
+    commune.run(until=lambda: len(commune.folder("lettres")) == len(contents))
+    commune.take_letters()
     commune.run(until=lambda: not letters.waiting)
     assert letters.read == [*contents]
     kept = {path.name.rpartition("-")[2]: path for path in commune.folder("lettres")}
@@ -269,7 +271,9 @@ def test_a_letter_that_cannot_be_had_keeps_no_other(
 ) -> None:
     letters = Letters(monkeypatch, {"mauvaise": error, "bonne": b"%PDF-1.7 lettre"})
     commune.drop("2026_001")
-    commune.run(until=lambda: bool(letters.read) and commune.settled())
+    commune.run(until=lambda: bool(commune.folder("lettres")) and commune.settled())
+    commune.take_letters()
+    commune.run(until=lambda: bool(letters.read))
     assert letters.read == ["bonne"]
     assert commune.row().state is State.ACKNOWLEDGED
 

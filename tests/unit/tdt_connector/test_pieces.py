@@ -96,7 +96,7 @@ def test_config_archive_and_passerelle(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("archivage: x", "champ « archivage » : attend exactement certificat, regle, service, sort, url."),
+        ("archivage: x", "champ « archivage » : attend exactement certificat, regle, service, sort, url ; "),
         ("archivage: {url: https://sae.test}", "champ « archivage » : attend exactement certificat, regle, service, "),
         (f"archivage: {ARCHIVE.replace('SAE', '3')}", "champ « archivage » : attend exactement"),
         (
@@ -313,6 +313,54 @@ def test_a_flow_is_read_before_it_is_sent(tmp_path: Path) -> None:
         assert len(faults) == (0 if told is None else 1)
         if told:
             assert faults[0].startswith(told)
+
+
+XML = '<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo><ds:Reference URI="{}"/>'
+XML += "</ds:SignedInfo></ds:Signature>"
+
+
+def slip(name: str, reference: str | None = None, kind: str = "Depense") -> str:
+    """A bordereau, and the signature in it that names something."""
+    signature = "" if reference is None else XML.format(reference)
+    return f'<PES_{kind}Aller><Bordereau Id="{name}"><Piece/>{signature}</Bordereau></PES_{kind}Aller>'
+
+
+@pytest.mark.parametrize(
+    ("content", "root", "unsigned"),
+    [
+        ("", "", None),  # an attachment, a contract: no bordereau
+        ("<PES_Marche><Bordereau/></PES_Marche>", "", None),
+        (slip("B1"), "", "1 sur 1"),
+        (slip("B1", "#B1"), "", None),
+        (slip("B1", "#B1") + slip("T1", "#T1", "Recette"), "", None),
+        (slip("B1", "#B1") + slip("B2"), "", "2 sur 2"),
+        (slip("B1", "#B2") + slip("B2", "#B2"), "", "1 sur 2"),  # somebody else's signature
+        (slip("", "#"), "", "1 sur 1"),
+        (slip("", ""), "", "1 sur 1"),
+        (slip("B1") + XML.format("#F"), ' Id="F"', None),
+        (slip("B1") + XML.format(""), "", None),
+        (slip("B1") + XML.format("#G"), ' Id="F"', "1 sur 1"),
+        (slip("B1") + XML.format("#"), "", "1 sur 1"),
+        (slip("B1") + f"<PES_PJ>{XML.format('')}</PES_PJ>", "", "1 sur 1"),
+        (slip("B1").replace("<Piece/>", f"<Piece>{XML.format('#B1')}</Piece>"), "", "1 sur 1"),
+        (slip("B1") + "<ds:Signature xmlns:ds='x'/>", "", "1 sur 1"),
+        ("".join(slip(f"B{rank}") for rank in range(9)), "", "1, 2, 3, 4, 5… sur 9"),
+    ],
+)
+def test_an_unsigned_flow_does_not_leave_where_flows_are_signed(
+    tmp_path: Path, content: str, root: str, unsigned: str | None
+) -> None:
+    path = tmp_path / "flux.xml"
+    path.write_text(
+        f'<PES_Aller{root}><EnTetePES><IdColl V="{SIREN}00011"/></EnTetePES>{content}</PES_Aller>', encoding="utf-8"
+    )
+    assert checks.check_pes(path, SIREN, 10**6) == []
+    faults = checks.check_pes(path, SIREN, 10**6, signed=True)
+    if unsigned is None:
+        assert faults == []
+    else:
+        assert faults[0].startswith(f"« flux.xml » n'est pas signé (bordereau n° {unsigned}), et la commune signe")
+        assert "D1617-23" in faults[0]
 
 
 def test_the_test_act_is_valid() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from tdt_connector import client
+from tdt_connector.checks import Act
+from tdt_connector.client import FilePart
 from tdt_connector.driver import RemoteState
 from tdt_connector.errors import Denied, Duplicate, Refused, TdtError, Uncertain, Unreachable
 from tdt_connector.s2low import S2low, decode
@@ -297,6 +300,12 @@ def test_what_is_not_there_yet_is_awaited() -> None:
     with pytest.raises(Refused, match=r"^le bordereau d'acquittement n'est pas encore disponible au TdT\.$"):
         driver(files_list=listed, download=b"%PDF-1", create_pdf=b"KO").act_documents(1)
     assert driver(files_list=b"[]").act_original(1) is None
+    budget = b'[{"id": 1, "mimetype": "text/xml"}, {"id": 2, "mimetype": "text/xml"}]'
+    assert driver(files_list=budget, download=b"<?xml ?>").act_original(1) == b"<?xml ?>"
+    assert driver(files_list=budget[:34] + b"]", download=b"<?xml ?>").act_original(1) is None
+    assert driver(files_list=budget, download=b"<?xml ?>", create_pdf=b"%PDF-1").act_documents(1) == {
+        "bordereau.pdf": b"%PDF-1"
+    }
     assert driver(files_list=listed, download=b"<html/>").act_original(1) is None
     assert driver(files_list=listed, download=b"%PDF-1").act_original(1) == b"%PDF-1"
 
@@ -318,3 +327,31 @@ def test_answers_that_cannot_be_read_are_uncertain() -> None:
     with pytest.raises(Refused):
         driver(login=b"KO\nnon\nrien").logins()
     assert driver(login=b"a\n\n b \n").logins() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "image/png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"%PDF-1.7\n", "application/pdf"),
+        (b'\xef\xbb\xbf<?xml version="1.0"?>', "text/xml"),
+    ],
+)
+def test_a_document_is_sent_as_what_it_is(tmp_path: Path, content: bytes, kind: str) -> None:
+    sent: list[FilePart] = []
+
+    class Kept(Canned):
+        def post(self, path: str, fields: object = (), files: Any = (), encoding: str = "") -> bytes:
+            sent.extend(files)
+            return b"OK\n7\n"
+
+    for name in ("acte.pdf", "annexe"):
+        (tmp_path / name).write_bytes(content)
+    annexes = (("annexe", "99_AU"),)
+    act = Act("1", "Objet", "2026-01-15", "1", "DE", ("7", "5"), "99_DE", "acte.pdf", annexes, False, False, ())
+    assert S2low(Kept()).submit_act(act, tmp_path) == 7  # type: ignore[arg-type]  # a double of the client
+    assert [(part.field, part.mime) for part in sent] == [
+        ("acte_pdf_file", kind),
+        ("acte_attachments[]", kind),
+    ]

@@ -165,11 +165,11 @@ def test_unreadable_pdf_is_not_stamped(client: Client) -> None:
 
 
 def test_former_address_of_the_stamped_act(client: Client) -> None:
-    identifier = client.deposited()
-    address = f"/modules/actes/actes_transac_get_tampon.php?transaction={identifier}"
-    assert client.get(address).text.startswith("KO\n")
-    client.server.wait_status(identifier, 4)
-    assert client.get(address).headers["Location"] == "/modules/actes/actes_download_file.php?file=2&tampon=true"
+    address = "/modules/actes/actes_transac_get_tampon.php?transaction={}"
+    stamped = client.get(address.format(client.acknowledged()))
+    assert stamped.headers["Location"] == "/modules/actes/actes_download_file.php?file=2&tampon=true"
+    waiting = client.deposited("2025_002", en_attente="1")  # no receipt comes before a person posts it
+    assert client.get(address.format(waiting)).text.startswith("KO\n")
 
 
 def test_bordereau(client: Client) -> None:

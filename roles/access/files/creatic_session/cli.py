@@ -59,7 +59,7 @@ def recorded(forced: str, asked: str, now: float) -> list[str]:
     """
     found = _FORCED.fullmatch(forced)
     if not found:
-        raise Refused("ce compte ne s'ouvre qu'avec un certificat de « fab access.grant »")
+        raise Refused("ce compte ne s'ouvre qu'avec un certificat de « fab acces.delivrer »")
     # The command is an argument, so that the log of sudo tells it as well.
     command = [SELF, "ouvrir", found[1], found[2], *([asked] if asked else [])]
     return ["sudo", "--non-interactive", f"--command-timeout={left(found[2], now)}", "--", *command]

@@ -12,25 +12,30 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from flask import Flask, Response, jsonify, render_template_string, request
 
-from creatic_agent.identity import HEADER, Denied
+from creatic_agent import web
+from creatic_agent.identity import HEADER
 from sae import config as settings
 from sae.config import Account, Config
 from sae.identity import account_of, depositor_of
 from sae.journal import JournalError
 from sae.store import Corrupted, NotStored, StoreError
 from sae.versement import seda
-from sae.versement.engine import Busy, Engine, Pending, TooBig
+from sae.versement.engine import Engine
 from sae.versement.registry import Answer, Archive
+from sae.versement.spool import Busy, Pending, TooBig
 
 log = logging.getLogger("sae")
-_RETRY = {"Retry-After": "60"}
+_LATER = 60  # seconds
+_RETRY = {"Retry-After": str(_LATER)}
+_error = partial(web.refusal, "erreur")
 _PAGE = """<!doctype html><html lang="fr"><head><meta charset="utf-8"><title>Archivage – {{ account.label }}</title>
 <style>body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1b35}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #ddd;
@@ -55,52 +60,38 @@ def application() -> Flask:
 
 def create_app(config: Config, engine: Engine | None = None) -> Flask:
     """The application of a configuration."""
-    app = Flask("sae", static_folder=None)
-    app.json.ensure_ascii = False  # type: ignore[attr-defined] # flask's default provider has it
     door = _Door(config, engine or Engine.of(config))
-    rules: list[tuple[str, str, Callable[..., Any], list[str]]] = [
-        ("/v1/versements", "deposit", door.deposit, ["POST"]),
-        ("/v1/versements/<path:message>", "answer", door.answer, ["GET"]),
-        ("/v1/archives", "archives", door.archives, ["GET"]),
-        ("/v1/archives/<uuid:aip>", "archive", door.archive, ["GET"]),
-        ("/v1/archives/<uuid:aip>.tar", "package", door.package, ["GET"]),
-        ("/v1/archives/<uuid:aip>/<path:name>", "file", door.file, ["GET"]),
-        ("/", "page", door.page, ["GET"]),
-    ]
-    for path, name, view, methods in rules:
-        app.add_url_rule(path, name, view, methods=methods)
-    app.register_error_handler(Denied, lambda error: _error(HTTPStatus.FORBIDDEN, str(error)))
+    rules = (
+        ("POST", "/v1/versements", door.deposit),
+        ("GET", "/v1/versements/<path:message>", door.answer),
+        ("GET", "/v1/archives", door.archives),
+        ("GET", "/v1/archives/<uuid:aip>", door.archive),
+        ("GET", "/v1/archives/<uuid:aip>.tar", door.package),
+        ("GET", "/v1/archives/<uuid:aip>/<path:name>", door.file),
+        ("GET", "/", door.page),
+    )
+    app = web.application("sae", rules, _error)
     app.register_error_handler(
         NotStored, lambda error: _error(HTTPStatus.NOT_FOUND, "Cette archive n'est pas au stockage.")
     )
     app.register_error_handler(StoreError, _storage_away)
     app.register_error_handler(JournalError, _broken)
     app.register_error_handler(OSError, _broken)
-    app.register_error_handler(404, lambda error: _error(HTTPStatus.NOT_FOUND, "Cette adresse n'existe pas."))
-    app.register_error_handler(405, lambda error: _error(HTTPStatus.METHOD_NOT_ALLOWED, "Méthode non admise ici."))
     return app
-
-
-def _error(code: HTTPStatus, text: str) -> Response:
-    answer = jsonify({"erreur": text})
-    answer.status_code = code
-    return answer
 
 
 def _storage_away(error: Exception) -> Response:
     log.error("%s", error)
-    answer = _error(HTTPStatus.SERVICE_UNAVAILABLE, "Le stockage des archives ne répond pas. Réessayez plus tard.")
-    answer.headers.update(_RETRY)
-    return answer
+    return _error(
+        HTTPStatus.SERVICE_UNAVAILABLE, "Le stockage des archives ne répond pas. Réessayez plus tard.", _LATER
+    )
 
 
 def _broken(error: Exception) -> Response:
     """A full disk, a journal that cannot be written: nothing is said done; the client asks again."""
     log.exception("%s", error)
     text = "Le service d'archivage ne peut pas travailler (disque ou journal). Rien n'est perdu : réessayez plus tard."
-    answer = _error(HTTPStatus.SERVICE_UNAVAILABLE, text)
-    answer.headers.update(_RETRY)
-    return answer
+    return _error(HTTPStatus.SERVICE_UNAVAILABLE, text, _LATER)
 
 
 class _Door:

@@ -1,4 +1,4 @@
-"""One program, several names: sae-versement, sae-journal, sae-export, sae-fixite, sae-elimination, sae-copie."""
+"""One program, several names: sae-versement, sae-journal, sae-export, sae-fixite, sae-elimination…"""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _MODULES = {
     "sae-export": "sae.export",
     "sae-fixite": "sae.fixity",
     "sae-elimination": "sae.elimination",
+    "sae-transfert": "sae.transfer",
     "sae-copie": "sae.lots",
 }
 

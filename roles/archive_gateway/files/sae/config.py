@@ -15,6 +15,7 @@ from sae.store import FileStore, Store, SwiftSettings, SwiftStore
 
 DEFAULT_PATH = Path("/etc/sae/config.json")
 TRUST = Path("/etc/creatic/pki/ca.pem")
+HISTORY = Path("/etc/creatic/pki/historique.pem")  # of every authority: seals outlive the one that timestamped them
 # Formats kept without question (PRONOM): PDF and PDF/A, XML, plain text, CSV, images, OpenDocument.
 FORMATS = (
     "fmt/14", "fmt/15", "fmt/16", "fmt/17", "fmt/18", "fmt/19", "fmt/20", "fmt/276", "fmt/1129",
@@ -35,7 +36,9 @@ class ConfigError(Exception):
 class Account:
     """A service versant. Years bound the retention that a SIP asks for; the quota counts 10^6 bytes.
 
-    Depositors are the names (CN) of the certificates that may deposit; with none, any of its SIREN may.
+    Each SIP names the agreement (accord de versement), if there is one. The signatory, the maire of a commune, signs
+    bordereaux d'élimination. Depositors are the names (CN) of the certificates that may deposit; with none, any of its
+    SIREN may.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Account:
     dua_min: int = 1
     dua_max: int = 100
     depositors: tuple[str, ...] = ()
+    signatory: str = ""
+    agreement: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,8 @@ def _build(raw: Mapping[str, Any], keys: Mapping[str, str]) -> Config:
             dua_min=int(one.get("dua_min", Account.dua_min)),
             dua_max=int(one.get("dua_max", Account.dua_max)),
             depositors=tuple(str(name) for name in one.get("deposants", ())),
+            signatory=str(one.get("signataire", "")),
+            agreement=str(one.get("accord", "")),
         )
         for one in raw["comptes"]
     }

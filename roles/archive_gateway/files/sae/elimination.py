@@ -5,8 +5,13 @@ desk, with the certificate of the groupement's authority which is theirs, as CMS
 at each step: final action, retention date, identities. The storage checks the date too, with its own clock. What was
 done is written down in a certificate of elimination: signed by the archive, timestamped, kept under WORM.
 
-Code du patrimoine, article R212-14: public archives are eliminated with the visa of the director of the departmental
-archives only; its reference is asked for, and goes into the documents.
+What is to be kept is kept without limit (Code du patrimoine, R212-12). It is eliminated here by the same two persons
+once a public archives service has taken it over (`sae-transfert`), never otherwise.
+
+Code du patrimoine, L212-2 and R212-14: public archives are eliminated with the prior visa of the director of the
+departmental archives only. The list is made as a bordereau (`bordereau.py`), that the maire of the commune signs; the
+visa is a document. Both are bound by their digests to the request before anybody signs it, and are kept with the
+certificate.
 """
 
 from __future__ import annotations
@@ -26,18 +31,30 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from creatic_agent.book import Book
-from sae import config, inventory
-from sae.config import TRUST, ConfigError, section
+from sae import bordereau, config, inventory
+from sae.bordereau import NotSigned, Verifier
+from sae.config import TRUST, Account, ConfigError, section
 from sae.inventory import Known
 from sae.journal import Journal, JournalError, canonical, timestamp
 from sae.journal.log import format_time
 from sae.journal.seal import ACCOUNT as SEALS_ACCOUNT
 from sae.journal.seal import RETENTION, sealing
 from sae.signature import SignatureError, Signer, sign, verify
-from sae.store import AlreadyStored, NotStored, Retained, Store, StoreError, Unavailable, reference
+from sae.store import (
+    FOR_EVER,
+    TRANSFERS,
+    AlreadyStored,
+    NotStored,
+    Retained,
+    Store,
+    StoreError,
+    Unavailable,
+    reference,
+)
 from sae.versement.registry import Registry
 
 CONTAINER = "eliminations"
@@ -45,6 +62,8 @@ REQUESTED, APPROVED, DONE, DROPPED = "demandee", "approuvee", "faite", "abandonn
 REQUEST, APPROVAL, CERTIFICATE = "demande d'élimination", "approbation d'élimination", "attestation d'élimination"
 # A request that nobody approved for that long must be made again: its list may be of another time.
 VALIDITY = 90 * 86400
+# A list waits for the maire and the visa: no text says how long the Archives départementales may take.
+LISTED = 366 * 86400
 # Common name of the one certificate that attests (role archive_gateway asks for it, profile `signature`).
 ATTESTS = "Attestations des archives"
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -59,7 +78,19 @@ CREATE TABLE IF NOT EXISTS objet (
   demande TEXT NOT NULL REFERENCES demande(id), aip TEXT NOT NULL, faite_le TEXT, seq INTEGER,
   PRIMARY KEY (demande, aip)
 );
+CREATE TABLE IF NOT EXISTS liste (demande TEXT PRIMARY KEY, faite_le REAL NOT NULL, texte BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS piece (
+  demande TEXT NOT NULL REFERENCES liste(demande) ON DELETE CASCADE, nom TEXT NOT NULL, contenu BLOB NOT NULL,
+  PRIMARY KEY (demande, nom)
+);
 """
+LIST = "liste d'élimination"
+ORIGINAL, SIGNED, VISA = "bordereau.pdf", "bordereau-signe.pdf", "visa.pdf"
+# What the certificate says of copies that nobody can take back.
+COPIES = (
+    "Les copies du serveur de sauvegarde, où rien ne s'efface avant son temps, disparaissent avec le trimestre qui les "
+    "porte."
+)
 
 
 class Refused(Exception):
@@ -111,8 +142,8 @@ class Proof:
     stamper: timestamp.Stamper
 
 
-def parties(path: Path) -> tuple[Trust, Proof]:
-    """Who may eliminate, and how it is certified. Raises ConfigError."""
+def trust_of(path: Path) -> Trust:
+    """Who may sign. Raises ConfigError."""
     given = section(path, "elimination")
     try:
         agents = [
@@ -123,13 +154,19 @@ def parties(path: Path) -> tuple[Trust, Proof]:
         raise ConfigError(
             f"{path} : « elimination.agents » est incorrect ({error}). Relancez le déploiement."
         ) from error
-    trust = Trust(
+    return Trust(
         root=Path(given.get("autorites") or TRUST),
         crl=Path(given["revocations"]) if given.get("revocations") else None,
         agents=agents,
     )
+
+
+def parties(path: Path) -> tuple[Trust, Proof, Verifier]:
+    """Who may eliminate, how it is certified, and what judges a maire's signature. Raises ConfigError."""
+    given = section(path, "elimination")
     certificate = Path(given.get("certificat", "/etc/creatic/pki/attestation/current"))
-    return trust, Proof(certificate, sealing(path).stamper)
+    verifier = Verifier(Path(given.get("verificateur", "/run/sae-signature.sock")))
+    return trust_of(path), Proof(certificate, sealing(path).stamper), verifier
 
 
 @dataclass(frozen=True)
@@ -161,6 +198,21 @@ class Requests(Book):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, _SCHEMA)
+
+    def listed(self, identifier: str) -> dict[str, Any]:
+        """A list that was made. Raises Refused."""
+        rows = self.rows("SELECT texte FROM liste WHERE demande = ?", identifier)
+        if not rows:
+            raise Refused(
+                f"aucune liste « {identifier[:80]} » n'a été faite ici depuis un an (« sae-elimination demander »)"
+            )
+        found: dict[str, Any] = json.loads(rows[0]["texte"])
+        return found
+
+    def pieces(self, identifier: str) -> dict[str, bytes]:
+        """The documents of a request, by name."""
+        rows = self.rows("SELECT nom, contenu FROM piece WHERE demande = ?", identifier)
+        return {str(row["nom"]): bytes(row["contenu"]) for row in rows}
 
     def requests(self, *states: str) -> list[Request]:
         """Requests in one of these states, all of them if none is given, oldest first."""
@@ -200,6 +252,9 @@ class Eliminator:
         clock: seconds since the epoch, as this machine believes.
         storage_clock: the same by the storage; the earlier of the two decides. None when it cannot be told.
         forget: told of each archive that is gone (the registry of versements).
+        accounts: services versants, by name.
+        agency: identifier of this archive.
+        title: what an archive is called, by account and identifier (the registry); empty when it is not known.
     """
 
     journal: Journal
@@ -207,10 +262,13 @@ class Eliminator:
     book: Requests
     trust: Trust
     proof: Proof
+    verifier: Verifier
     clock: Callable[[], float] = time.time
     storage_clock: Callable[[], float | None] = lambda: None
     forget: Callable[[str], None] = lambda aip: None
-    accounts: Sequence[str] = field(default_factory=tuple)
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+    agency: str = ""
+    title: Callable[[str, str], str] = lambda account, aip: ""
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -219,38 +277,147 @@ class Eliminator:
         now = self._now()
         asked = self._asked()
         kept = inventory.of_account(self.journal, account).values()
-        found = [one for one in kept if one.action == "Destroy" and one.retain_until <= now and one.aip not in asked]
+        due = [one for one in kept if one.retain_until <= now and one.aip not in asked]
+        found = [one for one in due if self._leaves(one)]
         return sorted(found, key=lambda one: (one.retain_until, one.aip))
 
-    def draft(self, account: str, aips: Iterable[str], visa: str, reason: str) -> bytes:
-        """The document that the first agent signs. Raises Refused."""
+    def draft(self, account: str, aips: Iterable[str], reason: str) -> tuple[dict[str, Any], bytes]:
+        """The list to eliminate, and its bordereau (PDF), for the maire and the Archives départementales.
+
+        Raises Refused.
+        """
         if account not in self.accounts:
             raise Refused(f"compte « {account} » inconnu ; connus : {', '.join(sorted(self.accounts))}")
-        if not visa.strip():
-            raise Refused("la référence du visa des archives départementales manque (--visa)")
         wanted = list(dict.fromkeys(aips))
-        found = self._checked(account, wanted)
+        archives = [
+            {
+                "aip": one.aip,
+                "identifiant": one.title,
+                "titre": self.title(account, one.aip),
+                "sha512": one.sha512,
+                "octets": one.bytes,
+                "verse_le": int(one.taken),
+                "conserve_jusqua": one.retain_until,
+                "sort_final": one.action,
+            }
+            | ({} if one.action == "Destroy" else {"transfert": inventory.transferred(self.journal, one)})
+            for one in self._checked(account, wanted)
+        ]
         document = {
-            "document": REQUEST,
+            "document": LIST,
             "format": 1,
             "demande": str(uuid.uuid4()),
             "compte": account,
-            "visa": visa.strip(),
+            "liste": bordereau.mark(account, archives),
             "motif": reason.strip(),
             "heure": format_time(datetime.fromtimestamp(self.clock(), UTC)),
-            "archives": [
-                {
-                    "aip": one.aip,
-                    "identifiant": one.title,
-                    "sha512": one.sha512,
-                    "octets": one.bytes,
-                    "conserve_jusqua": one.retain_until,
-                    "sort_final": one.action,
-                }
-                for one in found
-            ],
+            "archives": archives,
+        }
+        made = bordereau.make(document, self.accounts[account], self.agency)
+        old = self.clock() - LISTED
+        with self.book.transaction() as db:
+            db.execute(
+                "DELETE FROM piece WHERE demande IN (SELECT demande FROM liste WHERE faite_le < ?)"
+                " AND demande NOT IN (SELECT id FROM demande)",
+                (old,),
+            )
+            db.execute("DELETE FROM liste WHERE faite_le < ? AND demande NOT IN (SELECT id FROM demande)", (old,))
+            text = canonical.encode(document).encode()
+            db.execute("INSERT INTO liste VALUES (?, ?, ?)", (document["demande"], self.clock(), text))
+            db.execute("INSERT INTO piece VALUES (?, ?, ?)", (document["demande"], ORIGINAL, made))
+        return document, made
+
+    def assemble(self, identifier: str, signed: bytes, visa: bytes, reference: str, quoted: str = "") -> bytes:
+        """The request that the first agent signs: the list, its bordereau signed by the commune, and the visa.
+
+        Args:
+            identifier: of the list.
+            signed: the bordereau, signed by the maire.
+            visa: the visa's document (PDF).
+            reference: by which the Archives départementales know it.
+            quoted: the list that it is given for, as it says; needless when it is the bordereau itself.
+
+        Raises:
+            Refused: a visa for another list, a signature that does not count.
+        """
+        listed = self.book.listed(identifier)
+        account = str(listed["compte"])
+        self._is_open(identifier)
+        original = self.book.pieces(identifier)[ORIGINAL]
+        try:
+            if not reference.strip():
+                raise Refused("la référence du visa des archives départementales manque (--reference)")
+            for name, content in ((SIGNED, signed), (VISA, visa)):
+                if not content.startswith(b"%PDF-") or len(content) > bordereau.MOST:
+                    raise Refused(f"{name} : un PDF de {bordereau.MOST // 1_000_000} Mo au plus est attendu")
+            if visa in (original, signed):
+                raise Refused(
+                    "visa.pdf : c'est le bordereau de la commune, et rien du directeur des Archives départementales : "
+                    "donnez le fichier qu'il a visé, ou sa lettre (Code du patrimoine, R212-14)"
+                )
+            its_own = visa.startswith(original)
+            if not its_own and not quoted.strip():
+                raise Refused(
+                    f"ce visa n'est pas le bordereau lui-même : recopiez la liste qu'il cite (--liste BE-…), celle de "
+                    f"ce bordereau est {listed['liste']}"
+                )
+            if quoted.strip() and bordereau.normal(quoted) != listed["liste"]:
+                raise Refused(
+                    f"le visa est donné pour la liste {bordereau.normal(quoted)[:40]}, et non pour {listed['liste']} : "
+                    "le visa d'une autre liste ne permet rien (Code du patrimoine, R212-14)"
+                )
+            who = self._signed_by_commune(account, signed, original)
+        except Refused as error:
+            self._note_refusal(account, identifier, str(error))
+            raise
+        with self.book.transaction() as db:
+            self._is_open(identifier)  # judging a signature takes time: somebody may have deposited it meanwhile
+            for name, content in ((SIGNED, signed), (VISA, visa)):
+                db.execute("INSERT OR REPLACE INTO piece VALUES (?, ?, ?)", (identifier, name, content))
+        document = listed | {
+            "document": REQUEST,
+            "format": 2,
+            "visa": reference.strip(),
+            "signataire": who["signataire"],
+            **self._digests(identifier),
         }
         return canonical.encode(document).encode()
+
+    def _is_open(self, identifier: str) -> None:
+        if self.book.rows("SELECT id FROM demande WHERE id = ?", identifier):
+            raise Refused(f"la demande {identifier} est déjà déposée : ses pièces ne changent plus")
+
+    def _signed_by_commune(self, account: str, signed: bytes, original: bytes) -> dict[str, str]:
+        if account not in self.accounts:  # the commune left meanwhile
+            raise Refused(f"compte « {account} » inconnu ; connus : {', '.join(sorted(self.accounts))}")
+        try:
+            return self.verifier.check(signed, original, self.accounts[account])
+        except NotSigned as error:
+            raise Refused(f"bordereau refusé : {error}") from error
+
+    def _digests(self, identifier: str) -> dict[str, str]:
+        """Of the documents that a request is bound to, by field."""
+        pieces = self.book.pieces(identifier)
+        fields = (("bordereau_sha512", ORIGINAL), ("bordereau_signe_sha512", SIGNED), ("visa_sha512", VISA))
+        return {field: hashlib.sha512(pieces[name]).hexdigest() for field, name in fields if name in pieces}
+
+    def _bound(self, document: Mapping[str, Any]) -> None:
+        """Check that a request is the one that its list, its bordereau and its visa make. Raises Refused."""
+        identifier, account = str(document.get("demande")), str(document.get("compte"))
+        listed, digests = self.book.listed(identifier), self._digests(identifier)
+        same = [
+            field for field in ("compte", "liste", "archives", "motif", "heure") if document.get(field) != listed[field]
+        ]
+        if (
+            same
+            or len(digests) < len((ORIGINAL, SIGNED, VISA))
+            or any(document.get(field) != value for field, value in digests.items())
+        ):
+            raise Refused("la demande n'est pas celle que « sae-elimination constituer » a écrite")
+        pieces = self.book.pieces(identifier)
+        who = self._signed_by_commune(account, pieces[SIGNED], pieces[ORIGINAL])
+        if who["signataire"] != document.get("signataire") or not str(document.get("visa", "")).strip():
+            raise Refused("la demande n'est pas celle que « sae-elimination constituer » a écrite")
 
     def _checked(self, account: str, aips: Sequence[str]) -> list[Known]:
         """The archives, if all of them may be eliminated now; Refused, with every reason, if one may not."""
@@ -261,8 +428,11 @@ class Eliminator:
             known = inventory.find(self.journal, aip)
             if known is None or known.account != account:
                 reasons.append(f"{aip[:80]} : aucune archive du compte « {account} » n'a cet identifiant")
-            elif known.action != "Destroy":
-                reasons.append(f"{aip} : son sort final est la conservation, elle ne s'élimine jamais")
+            elif not self._leaves(known):
+                reasons.append(
+                    f"{aip} : son sort final est la conservation, elle ne s'élimine qu'après son transfert à un "
+                    "service public d'archives (sae-transfert)"
+                )
             elif known.retain_until > now:
                 reasons.append(f"{aip} : à conserver jusqu'au {_day(known.retain_until)}")
             elif aip in asked:
@@ -272,6 +442,9 @@ class Eliminator:
         if reasons:
             raise Refused("élimination refusée :\n" + "\n".join(f"  - {reason}" for reason in reasons[:50]))
         return found
+
+    def _leaves(self, known: Known) -> bool:
+        return known.action == "Destroy" or bool(inventory.transferred(self.journal, known))
 
     def _now(self) -> float:
         """A wrong clock must not bring a date nearer: the earlier of this machine's and the storage's."""
@@ -294,7 +467,7 @@ class Eliminator:
 
         Depositing the same request again gives the same document.
         """
-        document = _read(text, REQUEST)
+        document = _read(text, REQUEST, 2)
         account, identifier = str(document.get("compte")), str(document.get("demande"))
         if account not in self.accounts:
             raise Refused(f"compte « {account[:80]} » inconnu ; connus : {', '.join(sorted(self.accounts))}")
@@ -307,7 +480,7 @@ class Eliminator:
                 self._note_request(self.book.request(identifier))  # if a crash kept it from being journaled
                 return self._approval(self.book.request(identifier))
             if not _IDENTIFIER.fullmatch(identifier):
-                raise Refused("la demande n'est pas celle que « sae-elimination demander » a écrite")
+                raise Refused("la demande n'est pas celle que « sae-elimination constituer » a écrite")
             listed = document.get("archives")
             if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
                 raise Refused("la demande n'a pas de liste d'archives : refaites-la avec « sae-elimination demander »")
@@ -316,8 +489,9 @@ class Eliminator:
                 raise Refused("une archive est deux fois dans la demande : refaites-la")
             found = self._checked(account, aips)
             for one, archive in zip(listed, found, strict=True):
-                if one.get("sha512") != archive.sha512 or not str(document.get("visa", "")).strip():
-                    raise Refused("la demande n'est pas celle que « sae-elimination demander » a écrite")
+                if one.get("sha512") != archive.sha512:
+                    raise Refused("la demande n'est pas celle que « sae-elimination constituer » a écrite")
+            self._bound(document)
         except Refused as error:
             self._note_refusal(account, identifier, str(error))
             raise
@@ -325,6 +499,8 @@ class Eliminator:
         with self.book.transaction() as db:
             if taken := self._asked().keys() & set(aips):
                 raise Refused(f"{min(taken)} : une autre demande vient de la prendre")
+            if any(document.get(field) != value for field, value in self._digests(identifier).items()):
+                raise Refused(f"les pièces de la demande {identifier} viennent de changer : signez celle d'aujourd'hui")
             db.execute(
                 "INSERT INTO demande (id, compte, etat, recue_le, texte, signature, demandeur, demandeur_certificat)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -344,7 +520,7 @@ class Eliminator:
             "certificat": request.requester_certificate,
             "visa": document["visa"],
             "archives": len(document["archives"]),
-        }
+        } | _bindings(document)
         key = f"elimination:{request.id}:demande"
         self._note("elimination.demande", request.account, "succes", detail, key=key)
 
@@ -363,6 +539,7 @@ class Eliminator:
                 "demande_sha512": hashlib.sha512(request.text).hexdigest(),
                 "signature_sha512": hashlib.sha512(request.signature).hexdigest(),
             }
+            | _bindings(document)
         ).encode()
 
     def approve(self, text: bytes, signature: bytes) -> str:
@@ -377,6 +554,11 @@ class Eliminator:
         try:
             if request.state != REQUESTED:
                 raise Refused(f"la demande {request.id} est {request.state.replace('ee', 'ée')}")
+            if request.document["format"] == 1:
+                raise Refused(
+                    f"la demande {request.id} est d'avant les bordereaux signés : abandonnez-la, et refaites-la avec "
+                    "« sae-elimination demander »"
+                )
             if text != self._approval(request):
                 raise Refused("l'approbation n'est pas celle de cette demande : signez le document tel qu'il est écrit")
             if self.clock() - request.received > VALIDITY:
@@ -413,7 +595,7 @@ class Eliminator:
         now = self._now()
         for aip in aips:
             known = inventory.find(self.journal, aip)
-            if known is None or known.account != account or known.action != "Destroy" or known.retain_until > now:
+            if known is None or known.account != account or not self._leaves(known) or known.retain_until > now:
                 raise Refused(f"{aip} ne peut pas (ou plus) être éliminée : abandonnez la demande et refaites-la")
 
     def drop(self, identifier: str, reason: str) -> None:
@@ -443,6 +625,9 @@ class Eliminator:
         self._sign(b"")  # nothing is deleted that could not be attested
         self._note_request(request)  # both are there already, unless a crash came first
         self._note_approval(request)
+        for name, content in self.book.pieces(identifier).items():
+            if name != ORIGINAL:  # the signed one has it
+                self._put(f"{Path(name).stem}-{identifier}.pdf", content)
         for row in self.book.rows("SELECT aip FROM objet WHERE demande = ? AND faite_le IS NULL", identifier):
             self._delete(request, str(row["aip"]))
         self._certify(request)
@@ -456,14 +641,16 @@ class Eliminator:
         if known is not None:  # None: deleted and journaled by a run that was cut just after
             self._still(request.account, [aip])
             self._note("elimination.debut", request.account, "succes", {"demande": request.id}, aip, f"{key}:debut")
+            if known.action != "Destroy":
+                self._note_transfer(known)
             try:
                 self.store.delete(request.account, inventory.CONTAINER, known.name)
             except NotStored:
                 pass  # an earlier run deleted it
             except Retained as error:
-                detail = {"demande": request.id, "raison": "le stockage refuse : sa date n'est pas passée"}
+                detail = {"demande": request.id, "raison": str(error)[:1000]}
                 self._note("elimination.refus", request.account, "refus", detail, aip, f"{key}:retenue")
-                raise Refused(f"{aip} : le stockage refuse de l'éliminer avant sa date ({error})") from error
+                raise Refused(f"{aip} : le stockage refuse de l'éliminer : {error}") from error
             if self.store.head(request.account, inventory.CONTAINER, known.name) is not None:
                 raise StoreError(f"{aip} : supprimée, et pourtant encore au stockage ; relancez")
         seq = self._note(
@@ -481,6 +668,12 @@ class Eliminator:
                 "UPDATE objet SET faite_le = ?, seq = ? WHERE demande = ? AND aip = ?",
                 (event.time, seq, request.id, aip),
             )
+
+    def _note_transfer(self, known: Known) -> None:
+        """Without this note, which nobody takes away, the storage lets no archive leave that is to be kept."""
+        told = {"aip": known.aip, "aip_sha512": known.sha512, "transfert": inventory.transferred(self.journal, known)}
+        name = f"AUTH_{known.account}/{inventory.CONTAINER}/{known.name}"
+        self._put(name, canonical.encode(told).encode(), TRANSFERS, FOR_EVER, {"archive-sha512": known.sha512})
 
     @staticmethod
     def _digest(request: Request, aip: str) -> str:
@@ -545,20 +738,29 @@ class Eliminator:
                 "approbateur": str(request.approver),
                 "journal": self.journal.identifier,
                 "archives": archives,
+                "copies": COPIES,
+                **_bindings(document),
                 "demande_signee": signed(request.text, request.signature),
                 "approbation_signee": signed(request.approval, request.approval_signature),
             }
         ).encode()
 
-    def _put(self, name: str, data: bytes) -> None:
+    def _put(
+        self,
+        name: str,
+        data: bytes,
+        place: tuple[str, str] = (SEALS_ACCOUNT, CONTAINER),
+        until: int | None = None,
+        metadata: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         sha512 = hashlib.sha512(data).hexdigest()
-        until = int(self.clock() + RETENTION.total_seconds())
+        until = until or int(self.clock() + RETENTION.total_seconds())
         try:
             self.store.put(
-                SEALS_ACCOUNT, CONTAINER, name, io.BytesIO(data), size=len(data), sha512=sha512, retain_until=until
+                *place, name, io.BytesIO(data), size=len(data), sha512=sha512, retain_until=until, metadata=metadata
             )
         except AlreadyStored:
-            with self.store.get(SEALS_ACCOUNT, CONTAINER, name) as stream:
+            with self.store.get(*place, name) as stream:
                 if stream.read() != data:
                     raise StoreError(f"« {name} » est déjà au stockage avec un autre contenu") from None
 
@@ -584,10 +786,16 @@ class Eliminator:
         self._note("elimination.refus", account, "refus", detail)
 
 
-def _read(text: bytes, kind: str) -> dict[str, Any]:
+def _bindings(document: Mapping[str, Any]) -> dict[str, str]:
+    """What a request is bound to; nothing for one of before the signed bordereaux."""
+    names = ("liste", "signataire", "bordereau_signe_sha512", "visa_sha512")
+    return {name: str(document[name]) for name in names if name in document}
+
+
+def _read(text: bytes, kind: str, form: int = 1) -> dict[str, Any]:
     try:
         document = json.loads(text)
-        if document["document"] != kind or document["format"] != 1:
+        if document["document"] != kind or document["format"] != form:
             raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError):
         raise Refused(f"ce n'est pas une {kind}") from None
@@ -642,20 +850,30 @@ def verify_certificate(text: bytes, signature: bytes, token: bytes, root: Path) 
         raise Refused("l'approbation n'est pas celle de cette demande")
     if [one["aip"] for one in asked["archives"]] != [one["aip"] for one in document["archives"]]:
         raise Refused("les archives éliminées ne sont pas celles de la demande")
+    if _bindings(document) != _bindings(asked):
+        raise Refused("le bordereau ou le visa de l'attestation n'est pas celui de la demande")
+    if "liste" in asked and bordereau.mark(asked["compte"], asked["archives"]) != asked["liste"]:
+        raise Refused("la liste signée par la commune n'est pas celle de la demande")
     return {**document, "horodatage": at, "signataires": [signer.subject for signer in signers]}
 
 
 # -- command ----------------------------------------------------------------------------------------------
 
 _EPILOG = """\
-Une élimination se fait à deux, chacun signant à son poste avec son propre certificat :
+La commune signe la liste, les Archives départementales la visent, puis deux agents éliminent (Code du patrimoine,
+L212-2 et R212-14), chacun signant à son poste avec son propre certificat :
 
-  1. sae-elimination demander --compte gondecourt --visa "AD59 2026-123" --echues --vers demande.json
-  2. le premier agent :  openssl cms -sign -binary -outform DER -signer cert.pem -inkey key.pem -certfile chain.pem \\
+  1. sae-elimination demander --compte gondecourt --echues --vers bordereau.pdf     dit le numéro de la demande
+  2. le maire signe bordereau.pdf (signer-acte) ; le directeur des Archives départementales vise cette liste
+  3. sae-elimination constituer DEMANDE --bordereau bordereau-signe.pdf --visa visa.pdf --reference "AD59 2026-123" \\
+       --liste BE-… --vers demande.json
+  4. le premier agent :  openssl cms -sign -binary -outform DER -signer cert.pem -inkey key.pem -certfile chain.pem \\
                            -in demande.json -out demande.p7s
-  3. sae-elimination deposer demande.json demande.p7s --vers approbation.json
-  4. le second agent signe approbation.json de même
-  5. sae-elimination approuver approbation.json approbation.p7s     élimine, et écrit l'attestation"""
+  5. sae-elimination deposer demande.json demande.p7s --vers approbation.json
+  6. le second agent relit le visa et le bordereau (sae-elimination pieces DEMANDE --vers DOSSIER), puis signe
+     approbation.json de même
+  7. sae-elimination approuver approbation.json approbation.p7s     élimine, et écrit l'attestation
+  8. sae-elimination attestation DEMANDE --vers DOSSIER     l'attestation, le bordereau signé et le visa"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -670,7 +888,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sae-elimination : {error}", file=sys.stderr)
         return 1
     except (StoreError, JournalError, timestamp.TimestampError, SignatureError, sqlite3.Error, OSError) as error:
-        print(f"sae-elimination : interrompu : {error}", file=sys.stderr)
+        print(f"sae-elimination : interrompu : {_why(error, arguments)}", file=sys.stderr)
     except Exception as error:
         if type(error).__name__ != "ConfigError":
             raise
@@ -682,7 +900,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _eliminator(path: Path) -> Iterator[Eliminator]:
     loaded = config.load(path)
     store = loaded.store()
-    trust, proof = parties(path)
+    trust, proof, verifier = parties(path)
     registry = Registry(loaded.registry)
     clocks = reference(store)
 
@@ -693,6 +911,10 @@ def _eliminator(path: Path) -> Iterator[Eliminator]:
             why = str(error).partition(". ")[0]
             raise Unavailable(f"{why}. Aucune date de conservation n'est jugée passée ; relancez") from error
 
+    def title(account: str, aip: str) -> str:
+        found = registry.archive(account, aip)
+        return found.title if found else ""
+
     with Journal(loaded.journal) as journal, closing(Requests(loaded.folder / "eliminations.sqlite")) as book:
         yield Eliminator(
             journal,
@@ -700,9 +922,12 @@ def _eliminator(path: Path) -> Iterator[Eliminator]:
             book,
             trust,
             proof,
+            verifier,
             storage_clock=storage_clock,
             forget=registry.forget,
-            accounts=tuple(loaded.accounts),
+            accounts=loaded.accounts,
+            agency=loaded.agency,
+            title=title,
         )
 
 
@@ -721,13 +946,22 @@ def _parser() -> argparse.ArgumentParser:
 
     due = command("echues", _due, "montre les archives d'un compte qui peuvent être éliminées")
     due.add_argument("--compte", required=True)
-    ask = command("demander", _ask, "écrit la demande, à signer par un premier agent")
+    ask = command("demander", _ask, "fait la liste et son bordereau, à signer par le maire et à faire viser")
     ask.add_argument("--compte", required=True)
-    ask.add_argument("--visa", required=True, help="référence du visa des archives départementales")
     ask.add_argument("--motif", default="durée d'utilité administrative échue")
     ask.add_argument("--echues", action="store_true", help="toutes les archives échues du compte")
-    ask.add_argument("--vers", type=Path, metavar="FICHIER", help="où écrire la demande (par défaut : à l'écran)")
+    ask.add_argument("--vers", type=Path, metavar="FICHIER", required=True, help="où écrire le bordereau (PDF)")
     ask.add_argument("aip", nargs="*", metavar="AIP")
+    gather = command("constituer", _gather, "écrit la demande, à signer par un premier agent : liste, bordereau, visa")
+    gather.add_argument("demande")
+    gather.add_argument("--bordereau", type=Path, required=True, metavar="PDF", help="signé par le maire")
+    gather.add_argument("--visa", type=Path, required=True, metavar="PDF", help="visa des archives départementales")
+    gather.add_argument("--reference", required=True, help="référence du visa")
+    gather.add_argument("--liste", default="", metavar="BE-…", help="liste que le visa cite, si ce n'est le bordereau")
+    gather.add_argument("--vers", type=Path, metavar="FICHIER", help="où écrire la demande (par défaut : à l'écran)")
+    pieces = command("pieces", _pieces, "rend le bordereau et le visa d'une demande, à relire avant de l'approuver")
+    pieces.add_argument("demande")
+    pieces.add_argument("--vers", type=Path, required=True, metavar="DOSSIER")
     deposit = command("deposer", _deposit, "dépose la demande signée, et écrit l'approbation à signer par un autre")
     approve = command("approuver", _approve, "dépose l'approbation signée d'un autre agent, et élimine")
     for sub in (deposit, approve):
@@ -739,10 +973,26 @@ def _parser() -> argparse.ArgumentParser:
     drop.add_argument("demande")
     drop.add_argument("--motif", default="")
     command("liste", _list, "montre les demandes")
+    give = command("attestation", _give, "rend l'attestation d'une élimination, son bordereau signé et son visa")
+    give.add_argument("demande")
+    give.add_argument("--vers", type=Path, required=True, metavar="DOSSIER")
     check = command("verifier", _verify, "vérifie une attestation d'élimination, sans la porte des archives")
     check.add_argument("attestation", type=Path, help="attestation-….json, ses .p7s et .tsr à côté")
     check.add_argument("--racine", type=Path, required=True, metavar="PEM", help="racine de l'autorité du groupement")
     return parser
+
+
+def _why(error: Exception, arguments: argparse.Namespace) -> str:
+    """A failure in French: of a file that was named, with who cannot have it."""
+    name = str(getattr(error, "filename", None) or "")
+    named = {str(value) for value in vars(arguments).values() if isinstance(value, Path)}
+    if not {name, str(Path(name).parent)} & named or not isinstance(error, PermissionError | FileNotFoundError):
+        return str(error)
+    told = "introuvable" if isinstance(error, FileNotFoundError) else "le compte sae n'y a pas accès"
+    return (
+        f"{name} : {told}. À faire : cette commande travaille sous le compte sae, donnez-lui les fichiers d'un dossier "
+        "à lui (install -d -o sae /var/lib/sae/elimination), puis relancez"
+    )
 
 
 def _write(path: Path | None, text: bytes, what: str) -> None:
@@ -766,8 +1016,39 @@ def _ask(eliminator: Eliminator, arguments: argparse.Namespace) -> int:
     aips = [*arguments.aip]
     if arguments.echues:
         aips += [one.aip for one in eliminator.due(arguments.compte)]
-    text = eliminator.draft(arguments.compte, aips, arguments.visa, arguments.motif)
+    document, made = eliminator.draft(arguments.compte, aips, arguments.motif)
+    arguments.vers.write_bytes(made)
+    who = eliminator.accounts[arguments.compte].signatory or "le maire"
+    print(f"Demande {document['demande']}, liste {document['liste']} : {len(document['archives'])} archives.")
+    print(f"{arguments.vers} : à signer par {who}, à faire viser, puis « sae-elimination constituer ».")
+    return 0
+
+
+def _gather(eliminator: Eliminator, arguments: argparse.Namespace) -> int:
+    signed, visa = arguments.bordereau.read_bytes(), arguments.visa.read_bytes()
+    text = eliminator.assemble(arguments.demande, signed, visa, arguments.reference, arguments.liste)
     _write(arguments.vers, text, "à signer par un premier agent, puis « sae-elimination deposer ».")
+    return 0
+
+
+def _give(eliminator: Eliminator, arguments: argparse.Namespace) -> int:
+    if eliminator.book.request(arguments.demande).state != DONE:
+        raise Refused(f"la demande {arguments.demande} n'est pas faite : elle n'a pas d'attestation")
+    arguments.vers.mkdir(exist_ok=True)
+    for name in eliminator.store.names(SEALS_ACCOUNT, CONTAINER):
+        if arguments.demande in name:
+            with eliminator.store.get(SEALS_ACCOUNT, CONTAINER, name) as stream:
+                (arguments.vers / name).write_bytes(stream.read())
+            print(arguments.vers / name)
+    return 0
+
+
+def _pieces(eliminator: Eliminator, arguments: argparse.Namespace) -> int:
+    eliminator.book.listed(arguments.demande)
+    arguments.vers.mkdir(exist_ok=True)
+    for name, content in eliminator.book.pieces(arguments.demande).items():
+        (arguments.vers / name).write_bytes(content)
+        print(arguments.vers / name)
     return 0
 
 
@@ -826,7 +1107,13 @@ def _verify(arguments: argparse.Namespace) -> int:
         raise Refused(f"introuvable : {', '.join(missing)}")
     text, signature, token = (part.read_bytes() for part in parts)
     found = verify_certificate(text, signature, token, arguments.racine)
+    for digest, name in (("bordereau_signe_sha512", "bordereau-signe"), ("visa_sha512", "visa")):
+        beside = path.with_name(f"{name}-{found['demande']}.pdf")
+        if digest in found and beside.is_file() and hashlib.sha512(beside.read_bytes()).hexdigest() != found[digest]:
+            raise Refused(f"{beside} : ce n'est pas le document dont l'attestation a l'empreinte")
     print(f"✓ {len(found['archives'])} archives du compte « {found['compte']} » éliminées, visa {found['visa']}.")
+    if "signataire" in found:
+        print(f"  liste {found['liste']}, bordereau signé par {found['signataire']}")
     print(f"  demandé par {found['demandeur']} ({found['signataires'][0]})")
     print(f"  approuvé par {found['approbateur']} ({found['signataires'][1]})")
     print(f"  horodaté le {datetime.fromtimestamp(found['horodatage'], UTC):%d/%m/%Y à %H:%M:%S} UTC")

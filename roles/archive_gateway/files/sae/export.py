@@ -22,7 +22,7 @@ import shutil
 import sqlite3
 import sys
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -441,6 +441,16 @@ def _sync(folder: Path) -> None:
         durable.sync_directory(Path(root))
 
 
+def _unknown(account: str, known: Iterable[str], journal: Journal) -> str:
+    """What is said of an account that the configuration does not have: it may have archives all the same."""
+    if kept := len(inventory.of_account(journal, account)):
+        return (
+            f"compte « {account} » : {kept} archives, et l'inventaire ne l'a plus. À faire : ajoutez-le à "
+            "creatic_archive_partenaires (group_vars/all.yml), puis fab serveurs archive_node,archive_gateway"
+        )
+    return f"compte « {account} » inconnu ; connus : {', '.join(sorted(known))}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Gives 0 when every archive is exported, 1 otherwise, 2 for misuse."""
     text = "Restitue les archives d'un compte sur un disque, lisibles et vérifiables avec des outils publics."
@@ -457,9 +467,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         loaded = config.load(arguments.config)
-        if arguments.compte not in loaded.accounts:
-            raise ExportError(f"compte « {arguments.compte} » inconnu ; connus : {', '.join(sorted(loaded.accounts))}")
         with Journal(loaded.journal) as journal:
+            if arguments.compte not in loaded.accounts:
+                raise ExportError(_unknown(arguments.compte, loaded.accounts, journal))
             outcome = export(
                 replicas(loaded.store()),
                 journal,

@@ -22,6 +22,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from creatic_agent import durable
 from creatic_agent.book import Book
+from creatic_agent.figures import Figures, labels
 from sae import config, inventory
 from sae.config import Config, ConfigError, section
 from sae.journal import Journal, JournalError
@@ -458,23 +459,15 @@ def _verdict(expected: str | None, seen: Mapping[str, str | None]) -> tuple[str,
 
 def metrics(state: State, plan: Plan, result: Result, now: float) -> str:
     """What Prometheus reads: by account and container, and for the whole."""
-    lines = [
-        "# HELP sae_fixite_objets Archives connues, par dernier résultat.",
-        "# TYPE sae_fixite_objets gauge",
-    ]
-    query = "SELECT compte, conteneur, COALESCE(resultat, 'jamais') r, COUNT(*) n FROM objet GROUP BY 1, 2, 3"
-    for row in state.rows(query):
-        labels = f'compte="{row["compte"]}",conteneur="{row["conteneur"]}",resultat="{row["r"]}"'
-        lines.append(f"sae_fixite_objets{{{labels}}} {row['n']}")
-    lines += [
-        "# HELP sae_fixite_plus_ancienne_seconds Date de la plus ancienne vérification complète (depuis 1970).",
-        "# TYPE sae_fixite_plus_ancienne_seconds gauge",
-    ]
-    query = "SELECT compte, conteneur, MIN(COALESCE(verifie_le, vu_le)) t FROM objet GROUP BY 1, 2"
-    for row in state.rows(query):
-        labels = f'compte="{row["compte"]}",conteneur="{row["conteneur"]}"'
-        lines.append(f"sae_fixite_plus_ancienne_seconds{{{labels}}} {row['t']:.0f}")
-        lines.append(f"sae_fixite_delai_seconds{{{labels}}} {plan.interval(row['compte']):.0f}")
+    figures = Figures("sae_fixite_")
+    query = "SELECT compte, conteneur, COALESCE(resultat, 'jamais') resultat, COUNT(*) n FROM objet GROUP BY 1, 2, 3"
+    known = {_labels(row, "resultat"): row["n"] for row in state.rows(query)}
+    figures.add("objets", "Archives connues, par dernier résultat.", known)
+    rows = state.rows("SELECT compte, conteneur, MIN(COALESCE(verifie_le, vu_le)) t FROM objet GROUP BY 1, 2")
+    oldest = {_labels(row): round(row["t"]) for row in rows}
+    figures.add("plus_ancienne_seconds", "Date de la plus ancienne vérification complète (depuis 1970).", oldest)
+    delays = {_labels(row): round(plan.interval(row["compte"])) for row in rows}
+    figures.add("delai_seconds", "Délai entre deux vérifications.", delays)
     singles = (
         ("anomalies", "Archives abîmées, perdues ou inconnues du journal.", len(result.bad)),
         ("en_retard", "Archives qui n'ont pas été relues dans leur délai.", result.late),
@@ -484,8 +477,12 @@ def metrics(state: State, plan: Plan, result: Result, now: float) -> str:
         ("resultat", "Code de retour du dernier passage : 0 bon, 1 anomalie, 2 incomplet.", result.status),
     )
     for name, text, value in singles:
-        lines += [f"# HELP sae_fixite_{name} {text}", f"# TYPE sae_fixite_{name} gauge", f"sae_fixite_{name} {value}"]
-    return "\n".join(lines) + "\n"
+        figures.add(name, text, value)
+    return str(figures)
+
+
+def _labels(row: sqlite3.Row, *others: str) -> str:
+    return labels(**{name: row[name] for name in ("compte", "conteneur", *others)})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

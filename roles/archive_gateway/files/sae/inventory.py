@@ -12,6 +12,7 @@ CONTAINER = "aip"
 ACCEPTED = "versement.accepte"
 ELIMINATING = "elimination.debut"
 ELIMINATED = "elimination.faite"
+TRANSFERRED = "transfert.accepte"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,16 @@ def leaving(journal: Journal, aip: str) -> bool:
     """True when its elimination has begun, or is done: it may be missing."""
     told = [event.event for event in journal.events(aip=aip) if event.event in (ACCEPTED, ELIMINATING, ELIMINATED)]
     return bool(told) and told[-1] != ACCEPTED
+
+
+def transferred(journal: Journal, known: Known) -> str:
+    """The transfer by which a public archives service took these very bytes over; empty if none did."""
+    found = [
+        str(event.detail["transfert"])
+        for event in journal.events(aip=known.aip)
+        if event.event == TRANSFERRED and event.outcome == "succes" and event.detail["aip_sha512"] == known.sha512
+    ]
+    return found[-1] if found else ""
 
 
 def all_kept(journal: Journal) -> dict[str, Known]:

@@ -16,6 +16,7 @@ import sqlite3
 import sys
 import tarfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from creatic_agent import durable
+from creatic_agent.figures import Figures
 from sae import config, inventory
 from sae.inventory import CONTAINER, Known
 from sae.journal import Journal, JournalError
@@ -42,7 +44,7 @@ Chaque .tar contient un objet OCFL 1.1 (https://ocfl.io/1.1/spec/) : « tar xf �
 v1/content/premis.xml.
 Aucun de nos logiciels n'est nécessaire.
 """
-_SCHEMA = "CREATE TABLE IF NOT EXISTS copie (aip TEXT PRIMARY KEY, lot TEXT NOT NULL, le REAL NOT NULL)"
+_SCHEMA = "CREATE TABLE IF NOT EXISTS copie (aip TEXT PRIMARY KEY, lot TEXT NOT NULL, le REAL NOT NULL, depot TEXT)"
 
 
 class LotError(Exception):
@@ -78,12 +80,16 @@ class Copies:
         try:
             with db:
                 db.execute(_SCHEMA)
+                if "depot" not in {name for _, name, *_ in db.execute("PRAGMA table_info(copie)")}:
+                    db.execute("ALTER TABLE copie ADD COLUMN depot TEXT")
                 yield db
         finally:
             db.close()
 
     def prepare(self, lots: Iterable[str], size: int = LOT_BYTES, count: int = LOT_ARCHIVES) -> Lot:
-        """Take the next archives out of the storage, the latest first.
+        """Take the next archives out of the storage: those without any copy, the latest first, then the oldest copies.
+
+        The oldest depot is so the first that later ones do without, however slow the copy.
 
         Args:
             lots: that the depot has; what was in another one is to be copied again.
@@ -94,8 +100,9 @@ class Copies:
             StoreError: the storage does not answer.
         """
         self.clear()
-        kept, copied = inventory.all_kept(self._journal), self._copied(lots)
-        waiting = [known for aip, known in reversed(kept.items()) if aip not in copied]
+        kept, there, last = inventory.all_kept(self._journal), set(lots), self._last()
+        waiting = [known for aip, known in reversed(kept.items()) if last.get(aip, ("", None))[0] not in there]
+        waiting.sort(key=lambda known: last.get(known.aip, ("", None))[0])
         self._publish(len(kept) - len(waiting), [known.taken for known in waiting])
         (self.lot).mkdir(mode=0o750)
         durable.write(self.lot / "LISEZMOI.txt", _README.encode(), 0o640)
@@ -113,25 +120,50 @@ class Copies:
         durable.write(self._pending, json.dumps(taken).encode())
         return Lot(self.lot, len(taken), failed)
 
-    def kept(self, lot: str) -> None:
-        """The depot has the lot that was prepared last, under this name."""
+    def kept(self, lot: str, depot: str) -> None:
+        """The depot of this identity has the lot that was prepared last, under this name."""
         try:
             taken = json.loads(self._pending.read_bytes())
         except FileNotFoundError:
             raise LotError("aucun lot n'attend : « sae-copie preparer » d'abord") from None
         with self._db() as db:
-            db.executemany("INSERT OR REPLACE INTO copie VALUES (?, ?, ?)", [(aip, lot, time.time()) for aip in taken])
+            rows = [(aip, lot, time.time(), depot) for aip in taken]
+            db.executemany("INSERT OR REPLACE INTO copie (aip, lot, le, depot) VALUES (?, ?, ?, ?)", rows)
         self.clear()
+
+    def needs(self, lots: Iterable[str], depot: str) -> dict[str, Any]:
+        """Which depots must stay, for what only they have.
+
+        Args:
+            lots: that the depot of today has.
+            depot: its identity.
+
+        Returns:
+            `depots`: archives whose latest copy is there, by identity; `sans_copie`: archives that have none in a
+            depot that is known. While there is one, nothing is known of what an old depot holds alone.
+        """
+        there = set(lots)
+        with self._db() as db:
+            # Of lots that were made before depots were noted.
+            unknown = {lot for (lot,) in db.execute("SELECT DISTINCT lot FROM copie WHERE depot IS NULL")}
+            db.executemany("UPDATE copie SET depot = ? WHERE lot = ?", [(depot, lot) for lot in unknown & there])
+        last, found = self._last(), Counter[str]()
+        kept = inventory.all_kept(self._journal)
+        for aip in kept:
+            lot, where = last.get(aip, ("", None))
+            if where is not None and (where != depot or lot in there):  # not one that a return took out of it
+                found[where] += 1
+        return {"depots": dict(found), "sans_copie": len(kept) - found.total()}
 
     def clear(self) -> None:
         """Leave nothing of a lot that was prepared."""
         shutil.rmtree(self.lot, ignore_errors=True)
         self._pending.unlink(missing_ok=True)
 
-    def _copied(self, lots: Iterable[str]) -> set[str]:
-        there = set(lots)
+    def _last(self) -> dict[str, tuple[str, str | None]]:
+        """Lot and depot of the latest copy of each archive."""
         with self._db() as db:
-            return {aip for aip, lot in db.execute("SELECT aip, lot FROM copie") if lot in there}
+            return {aip: (lot, depot) for aip, lot, depot in db.execute("SELECT aip, lot, depot FROM copie")}
 
     def _take(self, known: Known) -> None:
         target = self.lot / known.account / known.name
@@ -151,17 +183,13 @@ class Copies:
     def _publish(self, copied: int, waiting: Sequence[float]) -> None:
         if self._metrics is None:
             return
-        values = {
-            "archives": ("Archives that are in the depot as well.", copied),
-            "attente": ("Archives that are not yet.", len(waiting)),
-            "plus_ancienne_seconds": ("When the oldest of them was accepted, 0 for none.", min(waiting, default=0)),
-            "timestamp_seconds": ("When this was counted.", time.time()),
-        }
-        text = "".join(
-            f"# HELP sae_copie_{name} {told}\n# TYPE sae_copie_{name} gauge\nsae_copie_{name} {value:.10g}\n"
-            for name, (told, value) in values.items()
-        )
-        durable.write(self._metrics / _METRICS, text.encode(), 0o644)
+        figures = Figures("sae_copie_")
+        figures.add("archives", "Archives that are in the depot as well.", copied)
+        figures.add("attente", "Archives that are not yet.", len(waiting))
+        oldest = min(waiting, default=0)
+        figures.add("plus_ancienne_seconds", "When the oldest of them was accepted, 0 for none.", oldest)
+        figures.add("timestamp_seconds", "When this was counted.", time.time())
+        durable.write(self._metrics / _METRICS, str(figures).encode(), 0o644)
 
 
 def put_back(journal: Journal, registry: Registry, store: Store, name: str, source: BinaryIO) -> str:
@@ -260,6 +288,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     one = commands.add_parser("faite", help="note que le dépôt a le lot préparé (appelé par la sauvegarde)")
     one.add_argument("lot")
+    one.add_argument("depot")
+    one = commands.add_parser(
+        "besoins",
+        help="dit quels dépôts doivent rester ; lit sur l'entrée les lots du dépôt (appelé par la sauvegarde)",
+    )
+    one.add_argument("depot")
     commands.add_parser(
         "remettre", help="remet au stockage les archives d'un tar lu sur l'entrée (appelé par la reprise)"
     )
@@ -284,7 +318,9 @@ def _run(given: argparse.Namespace, loaded: config.Config, journal: Journal) -> 
         told: dict[str, Any] = {"dossier": str(lot.folder), "archives": lot.count, "manquantes": dict(lot.failed)}
         print(json.dumps(told, ensure_ascii=False))
     elif given.command == "faite":
-        copies.kept(given.lot)
+        copies.kept(given.lot, given.depot)
+    elif given.command == "besoins":
+        print(json.dumps(copies.needs(sys.stdin.read().split(), given.depot)))
     elif given.command == "remettre":
         for told in put_all_back(
             journal, Registry(loaded.registry), store, sys.stdin.buffer, loaded.folder / "reprise"

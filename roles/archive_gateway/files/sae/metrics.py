@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from creatic_agent.durable import write
+from creatic_agent.figures import Figures, labels
 from sae.config import Config
 from sae.versement import antivirus
 from sae.versement.registry import Registry
@@ -14,51 +15,33 @@ NAME = "sae_versement.prom"
 
 def render(config: Config, registry: Registry) -> str:
     """The text of the .prom file."""
-    lines: list[str] = []
-
-    def gauge(name: str, text: str, samples: dict[str, float]) -> None:
-        lines.append(f"# HELP sae_{name} {text}")
-        lines.append(f"# TYPE sae_{name} gauge")
-        lines.extend(f"sae_{name}{labels} {value:.10g}" for labels, value in samples.items())
-
-    usage = registry.usage()
-    gauge(
-        "archives",
-        "Archives of each account.",
-        {f'{{compte="{name}"}}': float(usage.get(name, (0, 0))[0]) for name in config.accounts},
+    figures, usage, accounts = Figures("sae_"), registry.usage(), config.accounts
+    used = {name: usage.get(name, (0, 0)) for name in accounts}
+    figures.add("archives", "Archives of each account.", {labels(compte=one): used[one][0] for one in accounts})
+    figures.add(
+        "archives_bytes", "Bytes of each account's archives.", {labels(compte=one): used[one][1] for one in accounts}
     )
-    gauge(
-        "archives_bytes",
-        "Bytes of each account's archives.",
-        {f'{{compte="{name}"}}': float(usage.get(name, (0, 0))[1]) for name in config.accounts},
-    )
-    gauge(
-        "quota_bytes",
-        "Bytes that each account may have.",
-        {f'{{compte="{name}"}}': one.quota_mo * 1e6 for name, one in config.accounts.items()},
-    )
-    counts = registry.counts()
-    labels = {(name, result): f'{{compte="{name}",resultat="{result}"}}' for name, result in counts}
-    gauge("versements", "Answers given, by account and result.", {labels[key]: float(counts[key]) for key in counts})
+    quotas = {labels(compte=name): one.quota_mo * 1_000_000 for name, one in accounts.items()}
+    figures.add("quota_bytes", "Bytes that each account may have.", quotas)
+    counts = {labels(compte=name, resultat=result): count for (name, result), count in registry.counts().items()}
+    figures.add("versements", "Answers given, by account and result.", counts)
     waiting = [path for path in config.spool.iterdir() if not path.name.startswith(".")]
     ages = [time.time() - path.stat().st_mtime for path in waiting]
-    gauge("versements_waiting", "Versements without their answer yet.", {"": float(len(waiting))})
-    gauge("versements_waiting_seconds", "Age of the oldest of them.", {"": max(ages, default=0.0)})
+    figures.add("versements_waiting", "Versements without their answer yet.", len(waiting))
+    figures.add("versements_waiting_seconds", "Age of the oldest of them.", max(ages, default=0))
     aside = len(list(config.set_aside.glob("*/sip")))
-    gauge("versements_set_aside", "SIPs that took their process away, kept to be understood.", {"": float(aside)})
+    figures.add("versements_set_aside", "SIPs that took their process away, kept to be understood.", aside)
     try:
         alive = antivirus.Clamd(config.clamd).version().startswith("ClamAV")
     except OSError:
         alive = False
-    gauge("antivirus_up", "1 while the virus scanner answers.", {"": float(alive)})
+    figures.add("antivirus_up", "1 while the virus scanner answers.", int(alive))
     age = antivirus.signatures_age(config.signatures)
-    gauge(
-        "antivirus_signatures_age_seconds",
-        "Age of the newest signatures, -1 without any.",
-        {"": -1.0 if age is None else age},
+    figures.add(
+        "antivirus_signatures_age_seconds", "Age of the newest signatures, -1 without any.", -1 if age is None else age
     )
-    gauge("maintenance_timestamp_seconds", "Last run of sae-versement entretien.", {"": time.time()})
-    return "\n".join(lines) + "\n"
+    figures.add("maintenance_timestamp_seconds", "Last run of sae-versement entretien.", time.time())
+    return str(figures)
 
 
 def publish(config: Config, registry: Registry) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from sae import openssl
 
 
 class SignatureError(Exception):
@@ -28,17 +28,6 @@ class Signer:
         return f"{self.subject} ({self.serial})"
 
 
-def _openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["openssl", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        env=os.environ | {"LC_ALL": "C"},
-    )
-
-
 def sign(document: bytes, folder: Path) -> bytes:
     """A detached CMS signature (DER).
 
@@ -48,13 +37,12 @@ def sign(document: bytes, folder: Path) -> bytes:
     Raises:
         SignatureError: the key or the certificate is missing or refused.
     """
-    for name in ("cert.pem", "key.pem", "chain.pem"):
-        if not os.access(folder / name, os.R_OK):
-            raise SignatureError(f"{folder / name} est introuvable ou illisible pour ce compte")
+    if problem := openssl.lacking(folder):
+        raise SignatureError(problem)
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch, "document"), Path(scratch, "signature")
         source.write_bytes(document)
-        done = _openssl(
+        done = openssl.run(
             *("cms", "-sign", "-binary", "-cades", "-md", "sha512", "-outform", "DER"),
             *("-signer", folder / "cert.pem", "-inkey", folder / "key.pem", "-certfile", folder / "chain.pem"),
             *("-in", source, "-out", target),
@@ -89,7 +77,7 @@ def verify(
         (folder / "signature").write_bytes(signature)
         trust = folder / "confiance.pem"
         trust.write_bytes(root.read_bytes() + (crl.read_bytes() if crl else b""))
-        done = _openssl(
+        done = openssl.run(
             *("cms", "-verify", "-binary", "-inform", "DER", "-in", folder / "signature"),
             *("-content", folder / "document", "-CAfile", trust, "-purpose", purpose),
             *(("-crl_check_all",) if crl else ()),
@@ -103,7 +91,7 @@ def verify(
         signers = (folder / "signataire.pem").read_text(encoding="ascii")
         if signers.count("-----BEGIN CERTIFICATE-----") != 1:
             raise SignatureError("il faut la signature d'une personne, et d'une seule")
-        shown = _openssl(
+        shown = openssl.run(
             *("x509", "-in", folder / "signataire.pem", "-noout", "-subject", "-issuer", "-serial", "-pubkey"),
             *("-nameopt", "RFC2253,-esc_msb,utf8"),
         ).stdout

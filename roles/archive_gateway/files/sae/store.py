@@ -21,7 +21,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, NotRequired, Protocol, TypedDict, Unpack, cast
 from urllib.parse import quote, unquote, urlsplit
 
 import requests
@@ -35,6 +35,9 @@ _OUT_OF_USE = 30.0  # seconds during which a proxy that failed is tried last
 _PAGE = 1000
 _META = "x-object-meta-"
 _OWN = ("retain-until", "sha512")
+# The room's filter (sae_worm.policy): an archive to be kept leaves once its transfer is noted here, as
+# AUTH_account/container/object with that object's digest, until the last of its dates.
+ARCHIVES, TRANSFERS, FOR_EVER = "aip", ("sae", "transferts"), 253402300799
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -55,7 +58,7 @@ class NotStored(StoreError):
 
 
 class Retained(StoreError):
-    """The object may not be deleted: its retention has not ended."""
+    """The object may not be deleted; the message gives the storage's own reason (its date, its fate)."""
 
 
 class Corrupted(StoreError):
@@ -72,26 +75,28 @@ class Entry:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
+class Said(TypedDict):
+    """What a caller says of what it stores.
+
+    Attributes:
+        size: bytes.
+        sha512: in hexadecimal, kept beside the object; checked by the caller beforehand.
+        retain_until: seconds since the epoch.
+        md5: in hexadecimal; when the caller has it, it saves a reading.
+    """
+
+    size: int
+    sha512: str
+    retain_until: NotRequired[int | None]
+    metadata: NotRequired[Mapping[str, str]]
+    md5: NotRequired[str]
+
+
 class Store(Protocol):
     """What versement, fixity, export and elimination ask of the storage."""
 
-    def put(
-        self,
-        account: str,
-        container: str,
-        name: str,
-        data: BinaryIO,
-        *,
-        size: int,
-        sha512: str,
-        retain_until: int | None = None,
-        metadata: Mapping[str, str] | None = None,
-        md5: str = "",
-    ) -> None:
-        """Store `size` bytes of a seekable stream, from its beginning, at once or not at all.
-
-        `sha512` (hexadecimal) is kept beside the object, and checked by the caller beforehand; `retain_until` counts
-        seconds since the epoch. `md5` (hexadecimal), when the caller has it, saves a reading.
+    def put(self, account: str, container: str, name: str, data: BinaryIO, **said: Unpack[Said]) -> None:
+        """Store a seekable stream, from its beginning, at once or not at all.
 
         Raises AlreadyStored, Corrupted, Unavailable or StoreError.
         """
@@ -107,12 +112,19 @@ class Store(Protocol):
 
     def listing(self, account: str, container: str) -> Iterator[Entry]:
         """Every object of a container, by name; nothing when the container is not there."""
+        for name in self.names(account, container):
+            head = self.head(account, container, name)
+            if head is not None:
+                yield _entry(name, head)
 
     def names(self, account: str, container: str) -> Iterator[str]:
         """Names of the objects of a container, in order: `listing` without a request for each of them."""
 
     def delete(self, account: str, container: str, name: str) -> None:
-        """Delete an object whose retention has ended. Raises Retained, NotStored, Unavailable or StoreError."""
+        """Delete an object whose retention has ended; one to be kept, once its transfer is noted.
+
+        Raises Retained, NotStored, Unavailable or StoreError.
+        """
 
 
 def first_good[T](replicas: Sequence[tuple[str, Store]], take: Callable[[Store], T]) -> T:
@@ -144,7 +156,7 @@ def _checked(*names: str) -> None:
 # -- a folder -----------------------------------------------------------------------------------------------
 
 
-class FileStore:
+class FileStore(Store):
     """A folder with the rules of the archive room: no overwriting, no deletion before its date. For tests."""
 
     def __init__(self, root: Path) -> None:
@@ -154,34 +166,22 @@ class FileStore:
         _checked(account, container)
         return self.root / account / container / quote(name, safe="")
 
-    def put(
-        self,
-        account: str,
-        container: str,
-        name: str,
-        data: BinaryIO,
-        *,
-        size: int,
-        sha512: str,
-        retain_until: int | None = None,
-        metadata: Mapping[str, str] | None = None,
-        md5: str = "",
-    ) -> None:
+    def put(self, account: str, container: str, name: str, data: BinaryIO, **said: Unpack[Said]) -> None:
         path = self._path(account, container, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = durable.unused(path.parent)
-        own: dict[str, Any] = {"sha512": sha512}
-        if retain_until is not None:
-            own["retain-until"] = str(retain_until)
+        own = {"sha512": said["sha512"]}
+        if (until := said.get("retain_until")) is not None:
+            own["retain-until"] = str(until)
         data.seek(0)
         with durable.fresh(temporary) as stream:
-            head = json.dumps({**(metadata or {}), **own}).encode()
+            head = json.dumps({**said.get("metadata", {}), **own}).encode()
             stream.write(len(head).to_bytes(4, "big") + head)
             shutil.copyfileobj(data, stream, _BLOCK)
             written = stream.tell() - len(head) - 4
         try:
-            if written != size:
-                raise Corrupted(f"« {name} » : {written} octets lus au lieu de {size}")
+            if written != said["size"]:
+                raise Corrupted(f"« {name} » : {written} octets lus au lieu de {said['size']}")
             os.link(temporary, path)  # fails if it is there, unlike a rename
         except FileExistsError:
             raise AlreadyStored(f"« {name} » est déjà conservé") from None
@@ -214,12 +214,6 @@ class FileStore:
         except NotStored:
             return None
 
-    def listing(self, account: str, container: str) -> Iterator[Entry]:
-        for name in self.names(account, container):
-            head = self.head(account, container, name)
-            if head is not None:
-                yield _entry(name, head)
-
     def names(self, account: str, container: str) -> Iterator[str]:
         _checked(account, container)
         folder = self.root / account / container
@@ -229,6 +223,10 @@ class FileStore:
         head = self.head(account, container, name)
         if head is None:
             raise NotStored(f"« {name} » n'est pas conservé")
+        if head.get("sort-final", "" if container == ARCHIVES else "Destroy") != "Destroy":
+            note = self.head(*TRANSFERS, f"AUTH_{account}/{container}/{name}") or {}
+            if note.get("archive-sha512") != head["sha512"] or note.get("retain-until") != str(FOR_EVER):
+                raise Retained(f"« {name} » est à conserver sans limite : aucun transfert n'en est noté")
         if int(head.get("retain-until", 0)) > time.time():
             raise Retained(f"« {name} » ne peut pas être supprimé avant sa date")
         self._path(account, container, name).unlink()
@@ -255,7 +253,7 @@ class SwiftSettings:
     worm: bool = True  # containers are made under WORM
 
 
-class SwiftStore:
+class SwiftStore(Store):
     """Swift with TempAuth, over several proxies: one that fails is left aside for a while, the next one takes over."""
 
     def __init__(self, settings: SwiftSettings) -> None:
@@ -366,6 +364,13 @@ class SwiftStore:
         return f"/{container}/{quote(name, safe='')}"
 
     @staticmethod
+    def _reason(answer: requests.Response) -> str:
+        """What the room's filter says; a page of Swift's own says nothing."""
+        text = " ".join(answer.text.split())[:300]
+        told = bool(text) and "<" not in text
+        return text if told else f"le stockage refuse sans dire pourquoi (HTTP {answer.status_code})"
+
+    @staticmethod
     def _refused(answer: requests.Response, what: str) -> StoreError:
         text = re.sub(r"<[^>]+>|\s+", " ", answer.text)[:200].strip()
         return StoreError(f"{what} : refusé par le stockage (HTTP {answer.status_code}{', ' + text if text else ''})")
@@ -409,31 +414,20 @@ class SwiftStore:
 
     # -- the protocol --------------------------------------------------------------------------------------
 
-    def put(
-        self,
-        account: str,
-        container: str,
-        name: str,
-        data: BinaryIO,
-        *,
-        size: int,
-        sha512: str,
-        retain_until: int | None = None,
-        metadata: Mapping[str, str] | None = None,
-        md5: str = "",
-    ) -> None:
+    def put(self, account: str, container: str, name: str, data: BinaryIO, **said: Unpack[Said]) -> None:
+        size, sha512 = said["size"], said["sha512"]
         known = (account, container) in self._containers
         if not known:
             self.ensure_container(account, container)
-        headers = {f"X-Object-Meta-{key}": quote(value, safe=" :/") for key, value in (metadata or {}).items()}
+        headers = {f"X-Object-Meta-{key}": quote(value, safe=" :/") for key, value in said.get("metadata", {}).items()}
         headers |= {"X-Object-Meta-Sha512": sha512, "If-None-Match": "*", "Content-Type": "application/octet-stream"}
-        if retain_until is not None:
-            headers["X-Object-Meta-Retain-Until"] = str(retain_until)
+        if (until := said.get("retain_until")) is not None:
+            headers["X-Object-Meta-Retain-Until"] = str(until)
         # Swift refuses a body that is not the announced one, and MD5 is the digest it knows.
-        md5, found = (md5, data.seek(0, os.SEEK_END)) if md5 else _md5(data)
+        said["md5"], found = (said["md5"], data.seek(0, os.SEEK_END)) if said.get("md5") else _md5(data)
         if found != size:
             raise Corrupted(f"« {name} » : {found} octets lus au lieu de {size}")
-        headers |= {"ETag": md5, "Content-Length": str(size)}
+        headers |= {"ETag": said["md5"], "Content-Length": str(size)}
         path = self._object(container, name)
         answer, uncertain = self._call("PUT", account, path, headers=headers, body=data if size else None)
         if answer.status_code in (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT):
@@ -446,10 +440,7 @@ class SwiftStore:
         if answer.status_code == HTTPStatus.NOT_FOUND and known:
             # The room was made anew since.
             self._containers.discard((account, container))
-            self.put(
-                account, container, name, data,
-                size=size, sha512=sha512, retain_until=retain_until, metadata=metadata, md5=md5,
-            )  # fmt: skip
+            self.put(account, container, name, data, **said)
             return
         if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
             raise Corrupted(f"« {name} » : le contenu a changé pendant l'envoi")
@@ -482,12 +473,6 @@ class SwiftStore:
         found = {key.removeprefix(_META): value for key, value in given.items() if key.startswith(_META)}
         return {key: unquote(value) for key, value in found.items()} | {"bytes": given["content-length"]}
 
-    def listing(self, account: str, container: str) -> Iterator[Entry]:
-        for name in self.names(account, container):
-            head = self.head(account, container, name)
-            if head is not None:
-                yield _entry(name, head)
-
     def names(self, account: str, container: str) -> Iterator[str]:
         _checked(container)
         marker = ""
@@ -509,7 +494,7 @@ class SwiftStore:
         if answer.status_code == HTTPStatus.NOT_FOUND and not uncertain:
             raise NotStored(f"« {name} » n'est pas conservé")
         if answer.status_code in (HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.CONFLICT):
-            raise Retained(f"« {name} » ne peut pas être supprimé avant sa date")
+            raise Retained(f"« {name} » : {self._reason(answer)}")
         if not answer.ok and answer.status_code != HTTPStatus.NOT_FOUND:
             raise self._refused(answer, f"« {name} »")
 

@@ -23,7 +23,7 @@ from swift.common.utils import get_logger
 from swift.common.wsgi import make_pre_authed_request
 
 from sae_worm.body import Body
-from sae_worm.policy import Answer, Head, Request, Room, entering, judge
+from sae_worm.policy import TRANSFERS, Answer, Head, Request, Room, entering, judge
 
 _CLOCK_TIMEOUT_S = 2.0
 
@@ -52,9 +52,14 @@ class Worm:
         )
         path = request.path_info
         base = path.split("/", 4)
+        transfers = "/".join(["", base[1], *TRANSFERS])
         room = Room(
             container=lambda: self._head(env, "/".join(base[:4])),
             object=lambda: self._head(env, path),
+            transfer=lambda: (
+                self._head(env, transfers),
+                self._head(env, "/".join([transfers, *base[2:]])),
+            ),
             clocks=self._clocks,
         )
         verdict = judge(asked, room)

@@ -4,6 +4,12 @@ A container is WORM when it was made with ``X-Container-Meta-Worm: true``. Nobod
 that afterwards. An object enters once, with ``X-Object-Meta-Retain-Until`` (seconds since the epoch, UTC), is never
 changed, and may be deleted once a majority of the room's clocks say that this date is past.
 
+Its final fate enters with it, and cannot be changed either (``X-Object-Meta-Sort-Final``, Keep or Destroy). What is to
+be kept is definitive archives: they are kept without limit (Code du patrimoine, R212-12), whatever their date and
+whoever asks. They leave for a public archives service alone: the archive's own account, of which no service versant has
+the key, then has a note of the transfer, itself under WORM for ever. An object of container ``aip`` that does not tell
+its fate is one of them.
+
 Answers are looked up in Swift itself for each request, never in a cache: another proxy may just have made the
 container. Whenever a lookup is not certain the answer is 503, never "allowed".
 """
@@ -15,6 +21,11 @@ from dataclasses import dataclass, field
 
 MARK = "x-container-meta-worm"
 RETAIN = "x-object-meta-retain-until"
+FATE, KEEP, DESTROY = "x-object-meta-sort-final", "Keep", "Destroy"
+ARCHIVES = "aip"  # the container whose objects all have a fate
+# Where transfers are noted, as account/container/object of what left, with that object's digest.
+TRANSFERS = ("AUTH_sae", "transferts")
+DIGEST, TRANSFERRED = "x-object-meta-sha512", "x-object-meta-archive-sha512"
 # 9999-12-31: for ever.
 LATEST = 253402300799
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -88,11 +99,13 @@ class Room:
     Attributes:
         container: HEAD of the request's container, newest of its replicas.
         object: HEAD of the request's object, newest of its replicas.
+        transfer: HEAD of the container of transfers, and of this object's note there.
         clocks: seconds since the epoch by node, None for one that does not answer.
     """
 
     container: Callable[[], Head]
     object: Callable[[], Head]
+    transfer: Callable[[], tuple[Head, Head]]
     clocks: Callable[[], Sequence[float | None]]
 
 
@@ -117,10 +130,14 @@ def judge(request: Request, room: Room) -> Answer | Pass:
         return _new_container(request) if request.method == "PUT" and not request.object else Pass()
     if not container.present:
         return UNSURE
-    worm = container.headers.get(MARK, "").lower() == "true"
+    worm = _worm(container)
     if request.object:
         return _object(request, room) if worm else Pass()
     return _container(request, worm)
+
+
+def _worm(container: Head) -> bool:
+    return container.headers.get(MARK, "").lower() == "true"
 
 
 def _mark(request: Request) -> str | None:
@@ -159,7 +176,7 @@ def _object(request: Request, room: Room) -> Answer | Pass:
     if request.method == "PUT":
         return _put(request, room)
     if request.method == "DELETE":
-        return _delete(room)
+        return _delete(request, room)
     return Answer(403, "Une archive ne se modifie pas.")
 
 
@@ -177,6 +194,9 @@ def _put(request: Request, room: Room) -> Answer | Pass:
         return Answer(403, f"Refusé pour une archive : {', '.join(forbidden)}.")
     if retain_until(request.headers.get(RETAIN)) is None:
         return Answer(400, "X-Object-Meta-Retain-Until : date de fin de conservation attendue, en secondes (UTC).")
+    fate = request.headers.get(FATE)
+    if fate not in (KEEP, DESTROY) and (fate is not None or request.container == ARCHIVES):
+        return Answer(400, f"X-Object-Meta-Sort-Final : sort final attendu, {KEEP} ou {DESTROY}.")
     # Each node looks as well when it begins to write, for two depositors at the same time.
     return entering(room) or Pass({"If-None-Match": "*"}, enters=True)
 
@@ -193,13 +213,17 @@ def entering(room: Room) -> Answer | None:
     return None if found.status == 404 else UNSURE
 
 
-def _delete(room: Room) -> Answer | Pass:
+def _delete(request: Request, room: Room) -> Answer | Pass:
     found = room.object()
     if found.status == 404:
         # Not Swift's to do: its tombstone would also bury a copy that a node which is away still has.
         return Answer(404, "Cette archive n'est pas au stockage.", refused=False)
     if not found.present:
         return UNSURE
+    if found.headers.get(FATE, "" if request.container == ARCHIVES else DESTROY) != DESTROY:
+        stays = _stays(found, room)
+        if stays:
+            return stays
     date = retain_until(found.headers.get(RETAIN))
     if date is None:
         return Answer(403, "Cette archive n'a pas de date de fin de conservation : elle ne se supprime pas.")
@@ -211,3 +235,20 @@ def _delete(room: Room) -> Answer | Pass:
     if sum(clock is not None and clock >= date for clock in clocks) < quorum:
         return Answer(403, "Cette archive doit être conservée : sa date de fin de conservation n'est pas atteinte.")
     return Pass()
+
+
+def _stays(found: Head, room: Room) -> Answer | None:
+    """Why an archive to be kept does not leave; None once its transfer is noted."""
+    kept = Answer(
+        403,
+        "Cette archive est à conserver sans limite (Code du patrimoine, R212-12) : elle ne quitte la salle qu'après "
+        "son transfert à un service public d'archives (« sae-transfert »).",
+    )
+    container, note = room.transfer()
+    if container.status == 404 or (container.present and note.status == 404):
+        return kept
+    if not container.present or not note.present:
+        return UNSURE
+    digest = found.headers.get(DIGEST, "")
+    good = _worm(container) and retain_until(note.headers.get(RETAIN)) == LATEST
+    return None if good and digest and note.headers.get(TRANSFERRED) == digest else kept

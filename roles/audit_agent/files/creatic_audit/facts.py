@@ -13,7 +13,7 @@ from typing import Any
 
 def _output(*command: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, errors="replace", check=False, timeout=60)
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
+from urllib.parse import urlsplit
 
 from creatic_sauvegarde.settings import Away, BackupError, Settings
 
@@ -37,7 +38,7 @@ _LONGEST = 1_000_000  # bytes of a line of a list
 _ODD = 200  # names that no line of a file can hold
 # Words of borg, ssh or the server → what happened, what to do, and whether the next run may just try again.
 _MEANINGS = (
-    ("gelé par le serveur", "le serveur a gelé le dépôt : appelez le groupement (fab backup.rollback)", False),
+    ("gelé par le serveur", "le serveur a gelé le dépôt : appelez le groupement (fab sauvegarde.revenir)", False),
     ("quota exceeded", "le quota du dépôt est atteint, rien n'a été perdu de ce qui y est : faites-le relever", False),
     ("No space left", "le disque du serveur de sauvegarde est plein : prévenez le groupement", False),
     ("Insufficient free space", "le disque du serveur de sauvegarde est plein : prévenez le groupement", False),
@@ -89,7 +90,7 @@ def run(settings: Settings, *arguments: str, cwd: Path = Path("/")) -> str:
 
 def archives(settings: Settings, repository: str = "") -> list[dict[str, Any]]:
     """Backups of a repository, oldest first: name, id, and ``le``, an aware date."""
-    found = [one for one in _listed(settings, repository) if not one["name"].startswith(LOT)]
+    found = [one for one in _listed(settings, repository)["archives"] if not one["name"].startswith(LOT)]
     for one in found:
         one["le"] = datetime.fromisoformat(one["start"]).astimezone(UTC)
     return found
@@ -97,12 +98,37 @@ def archives(settings: Settings, repository: str = "") -> list[dict[str, Any]]:
 
 def lots(settings: Settings) -> list[str]:
     """Names of the repository's lots, oldest first."""
-    return [one["name"] for one in _listed(settings) if one["name"].startswith(LOT)]
+    return depot(settings)[1]
 
 
-def _listed(settings: Settings, repository: str = "") -> list[dict[str, Any]]:
+def depot(settings: Settings) -> tuple[str, list[str]]:
+    """The repository's identity, and the names of its lots, oldest first."""
+    found = _listed(settings)
+    return str(found["repository"]["id"]), [one["name"] for one in found["archives"] if one["name"].startswith(LOT)]
+
+
+def tell(settings: Settings, needs: str) -> None:
+    """Tell the server which repositories must stay (JSON, see lots.py).
+
+    Raises:
+        BackupError: it did not take it.
+    """
+    server = f"ssh://{urlsplit(settings.repository).netloc}"
+    done = subprocess.run(
+        [*settings.environment()["BORG_RSH"].split(), server, "besoins"],
+        env=settings.environment(),
+        input=needs,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise explain(done.stderr + done.stdout)
+
+
+def _listed(settings: Settings, repository: str = "") -> dict[str, Any]:
     where = repository or settings.repository
-    found: list[dict[str, Any]] = json.loads(run(settings, "list", "--bypass-lock", "--json", where))["archives"]
+    found: dict[str, Any] = json.loads(run(settings, "list", "--bypass-lock", "--json", where))
     return found
 
 

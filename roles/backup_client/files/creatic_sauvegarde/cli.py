@@ -46,8 +46,12 @@ def _perform(settings: Settings) -> None:
         f"dont {_size(done['octets_nouveaux'])} nouveaux, en {done['secondes']:.0f} s."
     )
     with backup.alone(settings):
-        for line in lots.make(settings):
-            print(line)
+        try:
+            for line in lots.make(settings):
+                print(line)
+        finally:
+            for line in lots.tell(settings):
+                print(line)
 
 
 def _give_back(settings: Settings, names: list[str]) -> int:

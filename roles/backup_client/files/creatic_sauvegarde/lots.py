@@ -3,7 +3,9 @@
 A role names its program (`lots`, see the role's arguments); called as root, it answers to::
 
     PROGRAMME preparer   the depot's lots on standard input; JSON: dossier, archives (0: nothing left), manquantes
-    PROGRAMME faite LOT  the depot has it
+    PROGRAMME faite LOT DEPOT  the depot of this identity has it
+    PROGRAMME besoins DEPOT  the depot's lots on standard input; JSON: depots (archives that each must be kept for, by
+                         identity), sans_copie (archives that no known depot has)
     PROGRAMME remettre   a tar of them on standard input; a line of JSON as each is done with: nom, fait (what, in
                          French; null: not done), refus (why)
 """
@@ -14,7 +16,7 @@ import json
 import subprocess
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import batched
@@ -36,7 +38,7 @@ def make(settings: Settings, budget: float = BUDGET_S) -> list[str]:
     told = []
     deadline = time.monotonic() + budget
     for program in settings.all_of("lots"):
-        lots = borg.lots(settings)
+        depot, lots = borg.depot(settings)
         count, missing = 0, dict[str, str]()
         while time.monotonic() < deadline:
             found = json.loads(_said(program, "preparer", text="\n".join(lots)))
@@ -49,12 +51,30 @@ def make(settings: Settings, budget: float = BUDGET_S) -> list[str]:
                 settings, "create", "--compression", "zstd,3", "--checkpoint-interval", "31536000",
                 "--files-cache", "disabled", f"{settings.repository}::{name}", ".", cwd=Path(found["dossier"]),
             )  # fmt: skip
-            _said(program, "faite", name)
+            _said(program, "faite", name, depot)
             lots.append(name)
             count += found["archives"]
         told.append(f"{count} archives copiées dans le dépôt")
         told += [f"{name} n'a pas pu être copiée : {why}" for name, why in sorted(missing.items())]
     return told
+
+
+def tell(settings: Settings) -> list[str]:
+    """Tell the server, which reads nothing of a depot, the earlier ones that must stay. Gives what failed, in French.
+
+    Until it is first told, it keeps them all; then it goes by the last word.
+    """
+    needed, without = Counter[str](), 0
+    try:
+        for program in settings.all_of("lots"):
+            depot, lots = borg.depot(settings)
+            found = json.loads(_said(program, "besoins", depot, text="\n".join(lots)))
+            needed.update(found["depots"])
+            without += found["sans_copie"]
+        borg.tell(settings, json.dumps({"depots": needed, "sans_copie": without}))
+    except BackupError as error:
+        return [f"le serveur n'a pas su quels dépôts doivent rester : il s'en tient à ce qu'il sait ({error})"]
+    return []
 
 
 def give_back(settings: Settings, names: Iterable[str]) -> tuple[list[str], list[str]]:

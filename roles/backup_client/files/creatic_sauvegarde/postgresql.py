@@ -184,6 +184,8 @@ def check(moment: datetime) -> None:
     if not ends or not min(ends) < moment < datetime.now(UTC):
         first = f"du {min(ends).astimezone():%d/%m/%Y %H:%M:%S} à maintenant" if ends else "aucun : il est vide"
         raise BackupError(f"ce moment n'est pas de ceux que le dépôt garde ({first}), rien n'est changé")
+    # A journal that does not go beyond the moment is refused by PostgreSQL, once it is stopped: a commit, of nothing.
+    _run("psql", "-XAtqc", "SELECT pg_current_xact_id()", "postgres", told="il ne répond pas, rien n'est changé")
     # What was written last is in the repository before anything is replaced.
     _rest("check", told="son journal n'arrive pas au dépôt, rien n'est changé")
 

@@ -19,6 +19,7 @@ from creatic_depots.depots import CONFIG, Depot, DepotError, Settings, metrics, 
 _KEY = re.compile(r"(ssh-ed25519 [A-Za-z0-9+/=]+)( .*)?")
 _BORG = "/usr/bin/borg"
 _SELF = "/usr/bin/creatic-depots"
+_WORD = 1_000_000  # bytes of what a client may tell; a longer one is cut, and refused
 
 
 def _serve(settings: Settings, client: str) -> int:
@@ -27,6 +28,9 @@ def _serve(settings: Settings, client: str) -> int:
     if depot.freeze_file.exists():
         print("Ce dépôt est gelé par le serveur de sauvegarde : appelez le groupement.", file=sys.stderr)
         return 1
+    if os.environ.get("SSH_ORIGINAL_COMMAND") == "besoins":
+        depot.note(sys.stdin.buffer.read(_WORD))
+        return 0
     arguments = ["--append-only", "--restrict-to-repository", str(depot.path)]
     quota = ["--storage-quota", f"{settings.clients[client]}M"]
     os.execv(_BORG, [_BORG, "serve", "--umask=0027", *arguments, *quota])  # noqa: S606 - no shell is the point
@@ -35,7 +39,7 @@ def _serve(settings: Settings, client: str) -> int:
 def _read(settings: Settings, client: str) -> int:
     """The forced command of a key that restores: its account cannot write, whatever borg is asked."""
     depot = Depot(settings, client)
-    allowed = [str(path) for path in (depot.path, *sorted(depot.home.glob("periodes/*/")))]
+    allowed = [str(path) for path in (depot.path, *depot.closed())]
     arguments = [part for path in allowed for part in ("--restrict-to-repository", path)]
     os.execv(_BORG, [_BORG, "serve", "--append-only", *arguments])  # noqa: S606 - no shell is the point
 
@@ -93,7 +97,7 @@ def _each(settings: Settings, what: str, clients: list[str]) -> int:
         try:
             if what == "surveiller":
                 if reason := depot.watch():
-                    print(f"<2>{name} : dépôt gelé, {reason}. À faire : fab backup.rollback {name}", file=sys.stderr)
+                    print(f"<2>{name} : dépôt gelé, {reason}. À faire : fab sauvegarde.revenir {name}", file=sys.stderr)
                     status = 1
             elif what == "verifier":
                 depot.verify()

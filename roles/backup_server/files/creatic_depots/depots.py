@@ -5,6 +5,7 @@ Layout::
     <root>/<client>/depot/               the live repository: the client writes, through borg serve --append-only
     <root>/<client>/periodes/2026-T4/    repositories of earlier quarters, which nobody writes any more
     <root>/<client>/ecarte/<moment>/     what a rollback took out
+    <root>/<client>/parole/besoins.json  what the client last told of the repositories that must stay
     <root>/<client>/sequestre.p7m        the client's passphrase, sealed for its holders
     <state>/<client>.json                what the watch knows; <client>.config: the repository's own configuration
     <state>/gel/<client>                 a client that may not come in, and why
@@ -148,6 +149,7 @@ class Depot:
         self.freeze_file = settings.state / "gel" / client
         self._state_file = settings.state / f"{client}.json"
         self._config_copy = settings.state / f"{client}.config"
+        self.word_file = self.home / "parole" / "besoins.json"
 
     # -- What is known ----------------------------------------------------------------------------------
 
@@ -189,7 +191,7 @@ class Depot:
     def report(self) -> dict[str, Any]:
         """What the server can say of it."""
         state, times = self.state, self.times()
-        closed = sorted(self.home.glob("periodes/*/"))
+        closed = self.closed()
         # Closed quarters hold the last backup while the live repository is new.
         last = max(times.values(), default=str(state.get("derniere", "")))
         return {
@@ -202,6 +204,7 @@ class Depot:
             "octets_clos": sum(map(self._size, closed)),
             "quota_octets": self._quota,
             "periodes": [path.name for path in closed],
+            "retenues": {path.name: why for path in self._over() if (why := self._needed(path))},
             "suspect": state["suspect"],
             "gele": self.freeze_file.exists(),
             "verification": state.get("verification", {}),
@@ -310,6 +313,7 @@ class Depot:
         for left in ("lock.exclusive", "lock.roster"):
             path = self.path / left
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        self.word_file.unlink(missing_ok=True)  # it counted on what goes
         if state["config"]:  # the copy of the first look is as good, when nothing changed
             self._set_aside(self.path / "config", aside)
             _replace(self.path / "config", self._config_copy.read_text(encoding="utf-8"), 0o640, *owner)
@@ -377,13 +381,21 @@ class Depot:
     # -- Quarters ---------------------------------------------------------------------------------------
 
     def turn(self, now: str) -> list[str]:
-        """Close the repository of a past quarter, and drop the oldest ones. Returns what was done (French)."""
+        """Close the repository of a past quarter, and drop the oldest ones that the client does without.
+
+        Without its word nothing is dropped: nobody here can read which archives a repository holds alone.
+
+        Returns:
+            What was done, and what was not (French).
+        """
         told: list[str] = []
         times, state = self.times(), self.state
         if state["suspect"] or self.freeze_file.exists() or not times:
             return told
         began = quarter(min(times.values()))
-        if began != quarter(now) and not (self.path / "lock.exclusive").exists():
+        # What a rollback took out must be missed by the client while it can still see it.
+        returned = bool(state.get("retour")) and self._word() is None
+        if began != quarter(now) and not returned and not (self.path / "lock.exclusive").exists():
             closed = self.home / "periodes" / began
             if closed.exists():
                 closed = closed.with_name(f"{began}-{now[:10]}")
@@ -394,17 +406,78 @@ class Depot:
             self._config_copy.rename(self.settings.state / f"{self.client}-{closed.name}.config")
             told.append(f"{self.client} : trimestre {closed.name} clos")
         elif len(times) > 1:  # the live repository has a backup: the oldest quarters may go
-            closed_ones = sorted(self.home.glob("periodes/*/"))
-            for old in closed_ones[: max(0, len(closed_ones) - self.settings.quarters)]:
+            for old in self._over():
+                if why := self._needed(old):
+                    told.append(f"{self.client} : trimestre {old.name} gardé, {why}")
+                    continue
                 shutil.rmtree(old)
                 told.append(f"{self.client} : trimestre {old.name} supprimé, sa conservation est finie")
         return told
+
+    def closed(self) -> list[Path]:
+        """Repositories of earlier quarters, oldest first."""
+        return sorted(self.home.glob("periodes/*/"))
+
+    def _over(self) -> list[Path]:
+        """Those of them that are more than are to be kept."""
+        closed = self.closed()
+        return closed[: max(0, len(closed) - self.settings.quarters)]
+
+    def note(self, needs: bytes) -> None:
+        """Keep the client's word: which repositories must stay for what only they have.
+
+        Args:
+            needs: JSON, `depots` (archives, by the repository's identity) and `sans_copie` (archives without any copy).
+
+        Raises:
+            DepotError: it is something else.
+        """
+        if _needs(needs) is None:
+            raise DepotError(f"{self.client} : ce n'est pas une liste des dépôts qui doivent rester")
+        write(self.word_file, needs, 0o644)
+
+    def _word(self) -> tuple[dict[str, int], int] | None:
+        try:
+            return _needs(_read(self.word_file).encode())
+        except (FileNotFoundError, segments.SegmentError):
+            return None
+
+    def _needed(self, closed: Path) -> str:
+        """Why a repository of an earlier quarter may not go (French); empty when it may."""
+        word = self._word()
+        if word is None:
+            return "la machine n'a pas encore dit quels dépôts doivent rester"
+        depots, without = word
+        if without:
+            return f"{without} archives n'ont pas de copie plus récente connue (copie en cours, ou quota atteint)"
+        try:
+            found = ConfigParser(interpolation=None)
+            found.read_string(_read(closed / "config"))
+            identity = found.get("repository", "id")
+        except (FileNotFoundError, ConfigParserError, segments.SegmentError):
+            return "son identité (fichier config) est illisible"
+        if count := depots.get(identity):
+            return f"il est le seul à avoir {count} archives"
+        return ""
 
     def make(self) -> None:
         """The folder in which borg makes the repository, for the clients' account to write and the readers' to read."""
         self.path.mkdir(parents=True, exist_ok=True)
         shutil.chown(self.path, self.settings.account, self.settings.readers)
         self.path.chmod(0o2750)
+
+
+def _needs(text: bytes) -> tuple[dict[str, int], int] | None:
+    """What a client's word says: archives by repository, archives without a copy. None: it is no such word."""
+    try:
+        found = json.loads(text)
+        depots, without = found["depots"], found["sans_copie"]
+        if not all(re.fullmatch("[0-9a-f]{64}", one) for one in depots):
+            return None
+        counts = [without, *depots.values()]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return (depots, without) if all(type(one) is int and one >= 0 for one in counts) else None
 
 
 def _kept(line: str, last: int) -> bool:
@@ -440,6 +513,11 @@ def metrics(settings: Settings) -> None:
         "suspect",
         "1 when backed-up data was deleted or replaced.",
         {one["client"]: float(bool(one["suspect"])) for one in reports},
+    )
+    gauge(
+        "retained",
+        "Quarters beyond those that are kept, which hold what no later one is known to have.",
+        {one["client"]: float(len(one["retenues"])) for one in reports},
     )
     gauge(
         "verified",

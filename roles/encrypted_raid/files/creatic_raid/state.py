@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from creatic_agent.figures import Figures, labels
 
 
 @dataclass
@@ -73,23 +76,18 @@ def _progress(action: str, completed: str) -> float:
 
 def metrics(found: list[Volume]) -> str:
     """The volumes in Prometheus' format."""
-    kinds = (
-        ("creatic_raid_present", "Whether the array runs.", lambda one: int(one.present)),
-        ("creatic_raid_open", "Whether the volume is unlocked.", lambda one: int(one.open)),
-        ("creatic_raid_disks_missing", "Disks that the array is short of.", lambda one: one.lacking),
-        (
-            "creatic_raid_disks_faulty",
-            "Disks that failed.",
-            lambda one: sum("faulty" in state for state in one.disks.values()),
-        ),
-        ("creatic_raid_rebuilt_ratio", "Share of the reconstruction.", lambda one: f"{one.rebuilt:.3f}"),
-        ("creatic_raid_mismatches", "Sectors that differed at the last check.", lambda one: one.mismatches),
-    )
-    lines = []
-    for name, text, value in kinds:
-        lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
-        lines += [f'{name}{{volume="{one.name}"}} {value(one)}' for one in found]
-    return "\n".join(lines) + "\n"
+    figures = Figures("creatic_raid_")
+
+    def add(name: str, text: str, value: Callable[[Volume], float]) -> None:
+        figures.add(name, text, {labels(volume=one.name): value(one) for one in found})
+
+    add("present", "Whether the array runs.", lambda one: int(one.present))
+    add("open", "Whether the volume is unlocked.", lambda one: int(one.open))
+    add("disks_missing", "Disks that the array is short of.", lambda one: one.lacking)
+    add("disks_faulty", "Disks that failed.", lambda one: sum("faulty" in state for state in one.disks.values()))
+    add("rebuilt_ratio", "Share of the reconstruction.", lambda one: round(one.rebuilt, 3))
+    add("mismatches", "Sectors that differed at the last check.", lambda one: one.mismatches)
+    return str(figures)
 
 
 def table(found: list[Volume]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import creatic_passwords
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from mayan.apps.rest_api.api_views import BrowseableObtainAuthToken
 from mayan.apps.server_side_events.api_views import APIEventStreamView
 from mayan.apps.server_side_events.classes import ServerEventStreamBackend
@@ -20,6 +22,8 @@ from rest_framework.views import APIView
 from .models import Known
 
 EVENTS_EVERY = 5  # seconds
+HELD: list[Callable[[Any], list[str]]] = []
+"""What tells, in French, what is left in somebody's hands: an application adds its own when it is ready."""
 
 
 class _Administrator(BasePermission):
@@ -35,18 +39,66 @@ class Accounts(APIView):
 
     def get(self, request: Any) -> Response:
         """All of them, by number: the name that an account bears says nothing."""
-        found = Known.objects.order_by("login").values_list("user_id", "login", "commune")
-        listed = [{"id": number, "login": login, "commune": commune} for number, login, commune in found]
+        found = Known.objects.order_by("login").values_list("user_id", "login", "commune", "user__is_active")
+        listed = [{"id": one[0], "login": one[1], "commune": one[2], "open": one[3]} for one in found]
         return Response({"results": listed})
 
     def post(self, request: Any) -> Response:
-        """Make one, as Mayan makes users, and know it: both or none."""
-        serializer = UserSerializer(data=request.data, context={"request": request})
+        """Make one, as Mayan makes users, and know it: both or none. One that was closed is opened again, for who
+        comes back to the same commune: with the password that is given, which is to be changed."""
+        closed = Known.objects.filter(
+            login=str(request.data.get("username") or ""),
+            commune__in=("", str(request.data.get("commune") or "")),
+            user__is_active=False,
+        ).first()
+        user = closed.user if closed else None
+        serializer = UserSerializer(user, data=request.data, context={"request": request})
         serializer.is_valid(raise_exception=True)
         with transaction.atomic():
+            if user:
+                user.is_active = True
+                user.groups.remove(*Group.objects.filter(name=creatic_passwords.CHOSEN))
+                serializer.save()
+                return Response({"id": user.pk}, status=200)
             user = serializer.save()
             Known.objects.create(user=user, login=user.get_username(), commune=str(request.data.get("commune") or ""))
         return Response({"id": user.pk}, status=201)
+
+
+class OneAccount(APIView):
+    """An account that is known, by its login in the communes' files."""
+
+    permission_classes = (_Administrator,)
+    schema = None
+
+    def get(self, request: Any, login: str) -> Response:
+        """Whose it is, and what is left in their hands."""
+        known = _known(login)
+        return Response(
+            {
+                "commune": known.commune,
+                "nom": known.user.get_full_name(),
+                "courriel": known.user.email,
+                "ouvert": known.user.is_active,
+                "en_main": [line for told in HELD for line in told(known.user)],
+            }
+        )
+
+    def delete(self, request: Any, login: str) -> Response:
+        """Close it: it stays, for the history names it, and nothing opens with it any more."""
+        user = _known(login).user
+        with transaction.atomic():
+            user.is_active = False
+            user.set_unusable_password()  # its tokens go with the former one (guard); no session outlives an activity
+            user.save()
+        return Response(status=204)
+
+
+def _known(login: str) -> Known:
+    found = Known.objects.filter(login=login).select_related("user").first()
+    if found is None:
+        raise Http404
+    return found
 
 
 class ObtainToken(BrowseableObtainAuthToken):

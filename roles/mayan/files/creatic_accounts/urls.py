@@ -10,4 +10,7 @@ urlpatterns = [
     path("api/v4/auth/token/obtain/", api.ObtainToken.as_view()),
     path("api/v4/server_side_events/stream/", api.Events.as_view()),
 ]
-api_urls = [path("creatic/comptes/", api.Accounts.as_view(), name="creatic-comptes")]
+api_urls = [
+    path("creatic/comptes/", api.Accounts.as_view(), name="creatic-comptes"),
+    path("creatic/comptes/<str:login>/", api.OneAccount.as_view(), name="creatic-compte"),
+]

@@ -30,6 +30,8 @@ def shown(dossier: Dossier) -> dict[str, Any]:
         "objet": dossier.objet,
         "numero": dossier.numero,
         "matiere": dossier.matiere,
+        "nature": dossier.nature,
+        "transmission": dossier.transmission,
         "date": dossier.date.isoformat(),
         "echeance": dossier.echeance.isoformat() if dossier.echeance else None,
         "etat": dossier.etat,
@@ -82,12 +84,7 @@ class Dossiers(_View):
 
     def post(self, request: Any) -> Response:
         """Bring a document."""
-        told = circuit.Deposit(
-            **{
-                name: self.text(name)
-                for name in ("commune", "circuit", "reference", "objet", "numero", "date", "echeance", "matiere")
-            }
-        )
+        told = circuit.Deposit(**{name: self.text(name) for name in circuit.TOLD})
         dossier, new = circuit.deposit(request.user, told, request.FILES.get("fichier"))
         return Response({"id": dossier.pk, "etat": dossier.etat}, status=201 if new else 200)
 

@@ -22,17 +22,21 @@ class ParapheurApp(MayanAppConfig):
     def ready(self) -> None:
         """Link the pages, and keep the circuits to their rules."""
         super().ready()
+        from creatic_accounts.api import HELD
+        from creatic_accounts.remise import DESCRIBED
         from mayan.apps.common.menus import menu_main
         from mayan.apps.document_states.models import WorkflowInstanceLogEntry
         from mayan.apps.icons.icons import Icon
         from mayan.apps.navigation.links import Link
 
         from . import circuit
-        from .models import Absence, Geste
+        from .models import Absence, Geste, described
 
         pre_save.connect(circuit.guard, sender=WorkflowInstanceLogEntry, dispatch_uid="creatic_parapheur")
         for kept in (Absence, Geste, WorkflowInstanceLogEntry):
             pre_delete.connect(circuit.keep, sender=kept, dispatch_uid=f"creatic_parapheur.{kept.__name__}")
+        HELD.append(circuit.held)
+        DESCRIBED.append(described)
 
         def waiting(context: Any) -> str:
             user = context.request.user

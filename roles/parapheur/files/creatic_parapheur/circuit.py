@@ -17,7 +17,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -31,7 +31,7 @@ from django.utils import timezone
 from mayan.apps.document_states.models import Workflow
 from mayan.apps.documents.models import Document, DocumentFile, DocumentType
 
-from . import seal
+from . import seal, transmission
 from .configuration import PASSED_BY_PEOPLE, Circuit, Commune, Step, current
 from .models import Absence, Dossier, Geste
 from .refusal import Refused
@@ -39,8 +39,7 @@ from .refusal import Refused
 AT_ONCE = 2  # acts of one person, in a process
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
 OWN = "parapheur:"  # beginning of the references of what is born here
-TO_SEND = ("deliberation", "arrete")  # circuits whose acts all go to the préfecture
-_NUMBER = re.compile(r"([A-Z0-9][A-Z0-9_]{0,13})?[A-Z0-9]")  # @ctes, as the connector checks it
+TO_SEND = ("deliberation", "arrete")  # circuits of acts that the préfecture knows by number and matter
 _MATTER = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
 _HEAD = 1024
 _PASS = {"a_controler": "Contrôler", "a_viser": "Viser", "a_signer": "Signer"}
@@ -152,6 +151,31 @@ def to_do(user: Any) -> QuerySet[Dossier]:
             wanted |= Q(circuit=circuit, etat=state)
     # Steps that a circuit no longer has fall to who signs: `Circuit.step`.
     return Dossier.objects.filter(wanted, commune=commune.slug, document__in_trash=False).order_by("echeance", "depuis")
+
+
+def held(user: Any) -> list[str]:
+    """What is left in the hands of somebody who goes, in French: what awaits them, and who counts on them.
+
+    Nothing, once their commune's file gives them no part: steps are then those of who is named instead.
+    """
+    if current().commune_of(login_of(user)) is None:
+        return []
+    told = []
+    for dossier in to_do(user):
+        others = [current().name(login) for login in awaited(dossier) if login != login_of(user)]
+        deadline = f", échéance le {dossier.echeance:%d/%m/%Y}" if dossier.echeance else ""
+        too = f", de même que {', '.join(others)}" if others else ""
+        number = f"{dossier.numero} " if dossier.numero else ""
+        told.append(f"dossier « {number}{dossier.objet} » ({dossier.etat_nom}{deadline}) : il l'attend{too}")
+    coming = Absence.objects.filter(au__gte=timezone.localdate(), annulee=False)
+    for one in coming.filter(personne=user).select_related("suppleant__known"):
+        told.append(f"son absence du {one.du:%d/%m/%Y} au {one.au:%d/%m/%Y}, où {one.suppleant_nom} le remplace")
+    for one in coming.filter(suppleant=user).select_related("personne__known"):
+        told.append(
+            f"il remplace {one.personne_nom} du {one.du:%d/%m/%Y} au {one.au:%d/%m/%Y}, qui devra nommer quelqu'un "
+            "d'autre (« Mes absences »)"
+        )
+    return told
 
 
 def _stands_in_for(dossier: Dossier, user: Any) -> str:
@@ -336,6 +360,8 @@ class Deposit:
     date: str
     echeance: str
     matiere: str
+    nature: str = ""
+    transmission: str = ""
 
     def problems(self) -> Iterator[str]:
         """What is wrong with it, in French."""
@@ -353,6 +379,8 @@ class Deposit:
             yield "numero : 60 caractères au plus"
         if self.matiere and not _MATTER.fullmatch(self.matiere):
             yield f"matiere : « {self.matiere[:20]} » n'est pas une matière ; écrivez par exemple 7.1"
+        if self.circuit == "arrete" and (self.nature or self.transmission):
+            yield from transmission.problems(self.nature, self.transmission, self.matiere)
         for name, value, needed in (("date", self.date, True), ("echeance", self.echeance, False)):
             if needed or value:
                 try:
@@ -361,23 +389,25 @@ class Deposit:
                     yield f"{name} : « {value[:40]} » n'est pas une date ; écrivez AAAA-MM-JJ"
 
     def own_problems(self) -> Iterator[str]:
-        """What is wrong when somebody brings it here: once signed it goes to the préfecture, as the TdT takes it.
+        """What is wrong when somebody brings it here: what goes to the préfecture once signed is as the TdT takes it.
 
-        A public contract does when it has a matter: those under the threshold are not transmitted (CGCT D2131-5-1).
+        An arrêté goes when who prepares it says so (CGCT, L2131-2), a public contract when it has a matter: those under
+        the threshold are not transmitted (CGCT D2131-5-1).
         """
         if not self.reference.startswith(OWN):
             yield f"reference : celle d'un rédacteur commence par {OWN}"
+        if self.circuit == "arrete" and not (self.nature or self.transmission):
+            yield from transmission.problems(self.nature, self.transmission, self.matiere)
         if self.circuit in TO_SEND or (self.circuit == "marche" and self.matiere):
-            if not _NUMBER.fullmatch(self.numero):
-                yield (
-                    f"numero : « {self.numero[:20]} » ne convient pas à la préfecture ; 15 caractères au plus "
-                    "parmi A-Z, 0-9 et _, par exemple 2026_112"
-                )
+            yield from transmission.number_problems(self.circuit, self.transmission, self.numero)
             if not self.matiere:
                 yield (
                     "matiere : champ obligatoire absent ; écrivez la matière de la nomenclature de la préfecture, par "
                     "exemple 6.1"
                 )
+
+
+TOLD = tuple(field.name for field in fields(Deposit))
 
 
 def may_deposit(user: Any, commune: str) -> bool:
@@ -439,6 +469,8 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
                 objet=told.objet,
                 numero=told.numero,
                 matiere=told.matiere,
+                nature=told.nature if told.circuit == "arrete" else "",
+                transmission=told.transmission if told.circuit == "arrete" else "",
                 date=told.date,
                 echeance=told.echeance or None,
                 auteur=user,

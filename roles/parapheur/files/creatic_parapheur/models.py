@@ -13,7 +13,7 @@ from django.utils import timezone
 from mayan.apps.document_states.models import WorkflowInstance
 from mayan.apps.documents.models import Document, DocumentFile
 
-from . import configuration
+from . import configuration, transmission
 
 
 class Dossier(models.Model):
@@ -27,6 +27,9 @@ class Dossier(models.Model):
     objet = models.CharField(max_length=500)
     numero = models.CharField(max_length=60, blank=True)
     matiere = models.CharField(max_length=14, blank=True)
+    # Of an arrêté, as who prepares it says (transmission.py).
+    nature = models.CharField(max_length=1, blank=True, default="")
+    transmission = models.CharField(max_length=3, blank=True, default="")
     date = models.DateField()
     echeance = models.DateField(null=True, blank=True)
     auteur = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
@@ -61,6 +64,16 @@ class Dossier(models.Model):
     def circuit_nom(self) -> str:
         """Label of the circuit."""
         return configuration.current().circuits.get(self.circuit, self.circuit)
+
+    @property
+    def nature_nom(self) -> str:
+        """Label of the nature."""
+        return transmission.NATURES.get(self.nature, "")
+
+    @property
+    def transmission_nom(self) -> str:
+        """Whether it goes to the préfecture, in words."""
+        return transmission.CHOICES.get(self.transmission, "")
 
     @property
     def en_retard(self) -> bool:
@@ -109,6 +122,33 @@ class Geste(models.Model):
         if not self._state.adding:
             raise Kept(self.KEPT)
         super().save(*args, **kwargs)
+
+
+def described(document: Document) -> dict[str, Any]:
+    """A document's way through its circuit, for who takes it away: nothing for one that has none."""
+    dossier = Dossier.objects.filter(document=document).select_related("origine", "fichier").first()
+    if dossier is None:
+        return {}
+    fields = ("quand", "identifiant", "qui", "quoi", "de", "vers", "motif", "note")
+    history = [
+        {name: value.isoformat() if name == "quand" else value for name, value in one.items()}
+        for one in dossier.gestes.values(*fields)
+    ]
+    return {
+        "dossier": {
+            "reference": dossier.reference,
+            "circuit": dossier.circuit,
+            "objet": dossier.objet,
+            "numero": dossier.numero,
+            "matiere": dossier.matiere,
+            "date": dossier.date.isoformat(),
+            "etat": dossier.etat_nom,
+            "depuis": dossier.depuis.isoformat(),
+            "sha256_a_signer": dossier.origine.checksum,
+            "sha256_dernier": dossier.fichier.checksum,
+            "historique": history,
+        }
+    }
 
 
 class AbsenceQuerySet(models.QuerySet["Absence"]):

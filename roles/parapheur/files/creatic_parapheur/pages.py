@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.generic import TemplateView, View
 
-from . import circuit
+from . import circuit, transmission
 from .configuration import current
 from .models import Dossier
 from .refusal import Refused
@@ -148,15 +148,19 @@ class Deposit(_Page):
     def get_context_data(self, **given: Any) -> dict[str, Any]:
         """The circuits, and what was typed. The reference is made with the form: sent twice, it is one dossier."""
         typed = {"reference": f"{circuit.OWN}{uuid.uuid4()}"}
-        return {"circuits": current().circuits, "saisie": typed, **super().get_context_data(**given)}
+        return {
+            "circuits": current().circuits,
+            "natures": transmission.NATURES,
+            "transmissions": transmission.CHOICES,
+            "propositions": [(start, transmission.proposal(start)) for start, *_rest in transmission.PROPOSALS],
+            "saisie": typed,
+            **super().get_context_data(**given),
+        }
 
     def post(self, request: Any) -> HttpResponse:
         """Bring it."""
         commune = current().commune_of(login_of(request.user))
-        typed = {
-            name: request.POST.get(name, "").strip()
-            for name in ("circuit", "objet", "numero", "date", "echeance", "matiere", "reference")
-        }
+        typed = {name: request.POST.get(name, "").strip() for name in circuit.TOLD if name != "commune"}
         try:
             told = circuit.Deposit(commune=commune.slug if commune else "", **typed)
             dossier, _new = circuit.deposit(request.user, told, request.FILES.get("fichier"))

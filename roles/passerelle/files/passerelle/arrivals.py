@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from . import deliberations as announced
-from .acts import NATURES, BadRequest
+from .acts import NATURES, BadRequest, goes, unsaid
 from .config import Config
 from .errors import HandoverError
 from .files import Files
@@ -54,7 +54,12 @@ class Arrivals:
     def look(self) -> None:
         """Look for what was adopted and what was signed. Raises the first server's failure, after all were asked."""
         failures = []
-        for name, action in (("deliberations", self._look_adopted), ("parapheur", self._look_signed)):
+        looks = (
+            ("deliberations", self._look_adopted),
+            ("deliberations", self._look_published),
+            ("parapheur", self._look_signed),
+        )
+        for name, action in looks:
             if name in self._config.servers:
                 try:
                     action()
@@ -69,6 +74,15 @@ class Arrivals:
         for item in items:
             with self._apart(item):
                 self._look_adopted_one(item, known.get(str(item.get("reference"))))
+
+    def _look_published(self) -> None:
+        """What somebody published since."""
+        waiting = {one.data["uid"]: one for one in self._store.at("publication") if "uid" in one.data}
+        found = self._servers.deliberations().publications(list(waiting)) if waiting else {}
+        for uid, act in waiting.items():
+            if uid in found and not act.track.get("publication"):
+                news = {key: found[uid].get(key) for key in ("le", "mode", "en_ligne")}
+                self._hear(act.reference, {"publication": news}, "")
 
     @contextmanager
     def _apart(self, item: dict[str, Any]) -> Iterator[None]:
@@ -147,7 +161,9 @@ class Arrivals:
         digest = self._files.keep_bytes(content)
         document = {"sha256": digest, "nom": f"{data['numero']}.pdf"}
         reference = f"depot:{commune}:{data['numero']}"
-        step = after("reception", self._config, commune)
+        if problem := unsaid(data):
+            raise BadRequest(problem.partition(" À faire")[0] + " Ajoutez --nature et --transmission.")
+        step = after("reception", self._config, commune, data["circuit"], goes(data))
         if not self.take(reference, commune, data | {"document": document, "annexes": []}, step):
             known = self._store.get(reference)
             if known and known.data["document"]["sha256"] != digest:
@@ -186,7 +202,8 @@ class Arrivals:
         if commune not in self._config.communes:
             return
         data: dict[str, Any] = {key: one[key] for key in ("circuit", "numero", "date", "objet", "matiere")}
-        data["numero"] = one["numero"] or "flux"
+        data |= {key: str(one.get(key) or "") for key in ("nature", "transmission")}
+        data["numero"] = one["numero"] or ("flux" if one["circuit"] == PES else "sans numéro")
         name = f"{data['numero']}.{'xml' if one['circuit'] == PES else 'pdf'}"
         data |= {"document": {"nom": name}, "annexes": []}  # only what was signed is taken
         self.take(reference, commune, data, "signature", dossier=one["id"])

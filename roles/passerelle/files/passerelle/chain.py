@@ -12,14 +12,14 @@ from typing import Any
 
 import psycopg
 
-from .acts import BadRequest
+from .acts import BadRequest, goes, unsaid
 from .arrivals import Arrivals
 from .config import Config
 from .connectors import Connectors
 from .files import Files
 from .handovers import HandOvers
 from .servers import Servers
-from .steps import FINISHED, after
+from .steps import FINISHED, after, place
 from .store import Act, Store
 from .telling import Telling
 
@@ -72,7 +72,7 @@ class Chain:
         return False
 
     def _move(self, act: Act, done: dict[str, Any]) -> None:
-        following = after(act.step, self._config, act.commune, act.data.get("circuit", ""))
+        following = after(act.step, self._config, act.commune, act.data.get("circuit", ""), goes(act.data))
         self._step(f"{act.step}: fait")
         with self._store.transaction() as connection:
             now = self._store.lock(connection, act.reference)
@@ -96,6 +96,26 @@ class Chain:
         with self._store.transaction() as connection:
             self._store.change(connection, reference, blocked=reason, late="")
             self._store.note(connection, reference, "blocage", reason)
+
+    def qualify(self, reference: str, nature: str, transmission: str) -> Act:
+        """Note what a person says of an arrêté that did not leave yet, and have it go on. Raises BadRequest."""
+        with self._store.transaction() as connection:
+            try:
+                now = self._store.lock(connection, reference)
+            except KeyError:
+                raise BadRequest(f"Aucun acte n'a la référence « {reference} ».", 404) from None
+            data = now.data | {"nature": nature, "transmission": transmission}
+            if now.data.get("circuit") != "arrete" or unsaid(data):
+                raise BadRequest(f"« {reference} » n'est pas un arrêté, ou cette nature n'est pas celle d'un arrêté.")
+            if now.tdt or place(now.step) > place("teletransmission"):
+                raise BadRequest(f"« {reference} » est déjà parti, ou au-delà : il ne se qualifie plus.", 409)
+            step = now.step
+            if step == "teletransmission" and not goes(data):
+                step = after(step, self._config, now.commune, "arrete", False)
+            self._store.change(connection, reference, data=data, step=step, blocked="", late="")
+            self._store.note(connection, reference, "qualifie", f"nature {nature}, transmission : {transmission}")
+            self._defer(connection, reference)
+        return now
 
     def retry(self, reference: str) -> Act:
         """Take an act up again, as a person asks. Raises BadRequest."""

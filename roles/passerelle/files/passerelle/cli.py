@@ -16,7 +16,7 @@ import psycopg
 from procrastinate.exceptions import ConnectorException
 
 from . import config as settings
-from .acts import NATURES, BadRequest
+from .acts import ARRETES, NATURES, STAYS, BadRequest
 from .chain import Chain
 from .files import Files
 from .page import content
@@ -71,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     deposit.add_argument("--date", required=True, type=date.fromisoformat, help="date de la décision, AAAA-MM-JJ")
     deposit.add_argument("--matiere", required=True, help="matière de la nomenclature (5.2)")
     deposit.add_argument("--circuit", choices=sorted(NATURES), default="deliberation")
+    qualify = command("qualifier", _qualify, "note la nature d'un arrêté, et s'il part à la préfecture (CGCT, L2131-2)")
+    qualify.add_argument("reference")
+    for one, needed in ((deposit, False), (qualify, True)):
+        told = ", ".join(f"{code} : {words.lower()}" for code, (_kind, words) in ARRETES.items())
+        one.add_argument("--nature", choices=sorted(ARRETES), required=needed, help=f"d'un arrêté ({told})")
+        one.add_argument("--transmission", choices=["oui", STAYS], required=needed, help="d'un arrêté : part-il ?")
     return parser
 
 
@@ -140,6 +146,15 @@ def _retry(config: settings.Config, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _qualify(config: settings.Config, arguments: argparse.Namespace) -> int:
+    with _parts(config) as (_store, queue, chain):
+        act = chain.qualify(arguments.reference, arguments.nature, arguments.transmission)
+        queue.hurry(arguments.reference)
+    words = ARRETES[arguments.nature][1].lower()
+    print(f"« {act.data.get('numero')} » : {words}, à transmettre : {arguments.transmission}.")
+    return 0
+
+
 def _deposit(config: settings.Config, arguments: argparse.Namespace) -> int:
     content_of = arguments.fichier.read_bytes()
     data = {
@@ -149,6 +164,7 @@ def _deposit(config: settings.Config, arguments: argparse.Namespace) -> int:
         "objet": arguments.objet,
         "matiere": arguments.matiere,
     }
+    data |= {key: str(getattr(arguments, key)) for key in ("nature", "transmission") if getattr(arguments, key)}
     with _parts(config) as (_store, _queue, chain):
         reference = chain.arrivals.deposit(arguments.commune, data, content_of)
     print(f"Dans la chaîne sous la référence {reference}.")

@@ -22,6 +22,7 @@ class Commune:
     name: str
     siren: str
     services: tuple[str, ...]
+    mails: tuple[str, ...] = ()  # of its DGS and maire
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Config:
     retry: float = 5  # before the second try, then twice as long each time
     retry_max: float = 300
     concurrency: int = 4
+    url: str = ""  # its own address, for links
+    mail_relay: str = ""  # without one, no mail is sent
+    mail_port: int = 25
+    mail_sender: str = ""
+    reminders: tuple[int, ...] = (30, 15, 7, 2)  # days before the end of a delay
 
     def has(self, slug: str, service: str) -> bool:
         """Whether a commune has a service, and the groupement the server for it."""
@@ -71,10 +77,24 @@ def load(path: Path = DEFAULT_PATH) -> Config:
             for name, one in raw["serveurs"].items()
         }
         communes = {
-            one["slug"]: Commune(one["slug"], one["nom"], one["siren"], tuple(one["services"]))
+            one["slug"]: Commune(
+                one["slug"], one["nom"], one["siren"], tuple(one["services"]), tuple(one.get("courriels", ()))
+            )
             for one in raw["communes"]
         }
-        return Config(communes, raw["siren"], servers, look_every=int(raw["releve"]), concurrency=int(raw["travaux"]))
+        mail = raw.get("courriel") or {}
+        return Config(
+            communes,
+            raw["siren"],
+            servers,
+            look_every=int(raw["releve"]),
+            concurrency=int(raw["travaux"]),
+            url=str(raw.get("url", "")),
+            mail_relay=str(mail.get("relais", "")),
+            mail_port=int(mail.get("port", 25)),
+            mail_sender=str(mail.get("expediteur", "")),
+            reminders=tuple(int(days) for days in raw.get("rappels", Config.reminders)),
+        )
     except OSError as error:
         why = f"lecture impossible ({error.strerror}). Relancez le déploiement."
         raise ConfigError(f"{error.filename} : {why}") from error

@@ -10,12 +10,14 @@ from typing import Any
 
 import psycopg
 
-from .acts import FAILED, NATURES, BadRequest
+from .acts import FAILED, BadRequest, goes, nature, unsaid
 from .config import Commune
 from .files import Files
 from .steps import FINISHED, FOLLOWED, PES, place
 from .store import Act, Store
 
+# What the connector is given for the archive alone: it does not go out.
+KEPT = "conserver"
 _REASON_MAX = 8000  # characters: Helios refuses a flow by its elements, each with its reason
 
 
@@ -31,10 +33,21 @@ class Connectors:
     ) -> None:
         self._store, self._files, self._defer, self._step = store, files, defer, on_step
 
-    def to_send(self, commune: Commune) -> list[dict[str, Any]]:
-        """What a commune's connector has to send, `fichier` and annexes being named by their SHA-256."""
+    def to_send(self, commune: Commune, keeps: bool = False) -> list[dict[str, Any]]:
+        """What a commune's connector has to send, `fichier` and annexes being named by their SHA-256.
+
+        Args:
+            keeps: with what it has to archive without sending it, that an older connector would send.
+        """
         found = []
         for act in self._store.to_send(commune.slug):
+            if problem := unsaid(act.data):
+                with self._store.transaction() as connection:
+                    self._store.change(connection, act.reference, blocked=problem)
+                    self._store.note(connection, act.reference, "blocage", problem)
+                continue
+            if not goes(act.data) and not keeps:
+                continue
             sent = {key: act.data[key] for key in ("numero", "date", "objet", "matiere")} | {
                 "reference": act.reference, "sha256": act.document,
                 "annexes": [{"nom": one["nom"], "sha256": one["sha256"]} for one in act.data["annexes"]],
@@ -42,13 +55,13 @@ class Connectors:
             if act.data["circuit"] == PES:
                 found.append(sent | {"genre": PES})
             else:
-                nature, kind, _type, _cabinet = NATURES[act.data["circuit"]]
-                found.append(sent | {"genre": "acte", "nature": nature, "type": kind})
+                code, kind = nature(act.data)
+                found.append(sent | {"genre": "acte" if goes(act.data) else KEPT, "nature": code, "type": kind})
         return found
 
     def document(self, commune: Commune, sha256: str) -> Path | None:
         """A document that the commune's connector has to send."""
-        for one in self.to_send(commune):
+        for one in self.to_send(commune, keeps=True):
             if sha256 in (one["sha256"], *(annex["sha256"] for annex in one["annexes"])):
                 return self._files.path(sha256)
         return None
@@ -67,7 +80,7 @@ class Connectors:
         sent = place("teletransmission") <= place(act.step) < place(FINISHED)
         if not sent or (state in FAILED and act.reached("acquittee")):
             raise BadRequest(f"« {reference} » n'est pas à transmettre (étape : {act.step}).", 409)
-        if state == "versee" and act.data["circuit"] != PES and not tdt.get("id_acte"):
+        if state == "versee" and act.data["circuit"] != PES and goes(act.data) and not tdt.get("id_acte"):
             # Nothing would be published, nor its ARActe filed. No final refusal: it is said again, in order.
             raise BadRequest(f"« {reference} » : l'accusé de réception vient avant le versement.", 425)
         tdt["etat"] = state

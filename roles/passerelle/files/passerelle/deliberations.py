@@ -28,6 +28,11 @@ class Deliberations:
         """Write a document; gives its SHA-256."""
         return self._server.fetch(url, target)
 
+    def publications(self, uids: list[str]) -> dict[str, dict[str, Any]]:
+        """Of these acts, those that were published: `le`, `mode`, `en_ligne`, and `retire_le` of what was taken off."""
+        found = self._server.json("POST", "/@publications", json={"uids": uids})["results"]
+        return {one["uid"]: one for one in found}
+
     def tell(self, uid: str, told: dict[str, Any], document: Path | None = None) -> None:
         """Say where an act is; `document` is what is published."""
         body = {"uid": uid, **told}

@@ -88,6 +88,12 @@ class HandOvers:
             filed.append(number)
         return {"ged": filed, "ged_envois": {}}
 
+    def _do_publication(self, act: Act) -> dict[str, Any] | None:
+        """By a person, on the deliberations' server; elsewhere by the commune's own means."""
+        if "uid" not in act.data or not self._config.has(act.commune, "deliberations"):
+            return {}
+        return {} if act.track.get("publication") else None
+
     def _pieces(self, act: Act) -> list[Piece]:
         number, pdf = act.data["numero"], "application/pdf"
         plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", number)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
 from creatic_agent.durable import write
+from creatic_agent.figures import Figures, labels
 
 from .config import Config
+from .files import Files
+from .letters import PARIS, Letters
 from .steps import FINISHED, NAMES
 from .store import Store
 
@@ -16,12 +20,16 @@ def publish(config: Config, store: Store) -> None:
     if not config.metrics.parent.is_dir():
         return
     counts = store.counts()
-    lines = ["# HELP passerelle_actes Acts by step; bloque: those that wait for a person."]
-    lines.append("# TYPE passerelle_actes gauge")
-    lines += [f'passerelle_actes{{etape="{step}"}} {counts.get(step, 0)}' for step in (*NAMES, FINISHED, "bloque")]
-    lines += [
-        "# HELP passerelle_releve_timestamp_seconds Last look at what others have ready.",
-        "# TYPE passerelle_releve_timestamp_seconds gauge",
-        f"passerelle_releve_timestamp_seconds {time.time():.0f}",
-    ]
-    write(config.metrics, ("\n".join(lines) + "\n").encode(), 0o644)
+    figures = Figures("passerelle_")
+    acts = {labels(etape=step): counts.get(step, 0) for step in (*NAMES, FINISHED, "bloque")}
+    figures.add("actes", "Acts by step; bloque: those that wait for a person.", acts)
+    found = Letters(store, Files(config.folder)).shown(None, limit=10_000)
+    states = {
+        "non_prise": sum(not one.track.get("prise") for one in found),
+        "a_repondre": sum(one.open for one in found),
+        "en_retard": sum(one.late(datetime.now(PARIS).date()) for one in found),
+    }
+    letters = {labels(etat=state): count for state, count in states.items()}
+    figures.add("lettres", "Letters of the préfecture that wait for a person of their commune.", letters)
+    figures.add("releve_timestamp_seconds", "Last look at what others have ready.", time.time())
+    write(config.metrics, str(figures).encode(), 0o644)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from .acts import ARRETES, goes
 from .config import Commune, Config
 from .steps import FINISHED, PES, STAGES, STEPS, Step, place
 from .store import Act, Store
@@ -15,7 +16,7 @@ _PARIS = ZoneInfo("Europe/Paris")
 
 def _stage(config: Config, act: Act, steps: tuple[Step, ...]) -> str:
     """fait, ici, bloque, avenir or sans (the commune lacks the service, or the act has no such step)."""
-    if not steps[0].concerns(config, act.commune, act.data.get("circuit", "")):
+    if not steps[0].concerns(config, act.commune, act.data.get("circuit", ""), goes(act.data)):
         return "sans"
     if place(act.step) > place(steps[-1].name):
         return "fait"
@@ -45,6 +46,8 @@ def _row(config: Config, act: Act) -> dict[str, Any]:
         "reference": act.reference, "commune": commune.name if commune else act.commune,
         "numero": act.data.get("numero", ""), "objet": act.data.get("objet", ""), "etat": state, "texte": text,
         "retard": act.late, "depuis": _when(act.changed), "id_acte": act.tdt.get("id_acte", ""),
+        "nature": ARRETES.get(str(act.data.get("nature")), ("", ""))[1], "reste": not goes(act.data),
+        "publier": act.step == "publication" and not act.blocked,
         "recu": act.tdt.get("date_reception", ""),
         "etapes": [_stage(config, act, steps) for _title, steps in STAGES],
     }  # fmt: skip
@@ -61,5 +64,6 @@ def content(config: Config, store: Store, commune: Commune | None) -> dict[str, 
         "actes": rows,
         "maintenant": _when(datetime.now(_PARIS)),
         "finis": sum(one["etat"] == "fait" for one in rows),
+        "a_publier": sum(one["publier"] for one in rows),
         "en_chemin": sum(one["etat"] == "ici" for one in rows),
     }

@@ -16,18 +16,23 @@ import psycopg
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision, SyncPsycopgConnector
 from procrastinate.jobs import Job, Status
 
-from . import metrics
+from . import letters, metrics, returns
+from .acts import goes
 from .chain import Chain
 from .config import Config
 from .errors import Away, HandoverError, Refused
 from .files import Files
+from .mail import Post
+from .steps import after
 from .store import SCHEMA, Store
 
 log = logging.getLogger("passerelle")
 for _name in ("procrastinate", "psycopg.pool"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # not a line for each job
-_ADVANCE, _LOOK = "avancer", "relever"
+_ADVANCE, _LOOK, _WRITE = "avancer", "relever", "écrire"
 _STUCK = 1200  # seconds after which a job that is not finished is nobody's: its end could not be written
+# What the table of acts says of itself once `Queue._bring_back` is done.
+_LAST = "publication en dernier"
 _ATTEMPTS = 8  # of what should not happen; a server that is away is waited for without end
 
 
@@ -65,10 +70,24 @@ class Queue:
         """Make the tables that are not there yet."""
         with psycopg.connect(self._config.database) as connection:
             connection.execute(SCHEMA)
+            connection.execute(returns.SCHEMA)
+            connection.execute(letters.SCHEMA)
+            self._bring_back(connection)
             made = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()
         if made == (None,):
             with self._app.open():
                 self._app.schema_manager.apply_schema()
+
+    def _bring_back(self, connection: psycopg.Connection[Any]) -> None:
+        """Once: acts that wait at the publication since it came before the GED and the versement still have these."""
+        [told] = connection.execute("SELECT obj_description('acte'::regclass, 'pg_class')").fetchall()
+        if told == (_LAST,):
+            return
+        waiting = connection.execute("SELECT reference, commune, donnees FROM acte WHERE etape = 'publication'")
+        for reference, commune, data in waiting.fetchall():
+            step = after("aracte", self._config, commune, data.get("circuit", ""), goes(data))
+            Store.change(connection, reference, step=step)
+        connection.execute(psycopg.sql.SQL("COMMENT ON TABLE acte IS {}").format(_LAST))
 
     def recover(self) -> int:
         """Put back what a killed process was doing; for the one process that works, before it begins."""
@@ -87,6 +106,7 @@ class Queue:
     def work(self, chain: Chain, store: Store, **options: Any) -> None:
         """Work until SIGTERM. Raises psycopg.Error, ConnectorException when the database goes away."""
         app = App(connector=PsycopgConnector(conninfo=self._config.database))
+        post = Post(self._config, letters.Letters(store, Files(self._config.folder)))
 
         @app.task(name=_ADVANCE, retry=Retry(self._config))
         def _avancer(reference: str) -> None:
@@ -103,6 +123,14 @@ class Queue:
             if store.stuck(_STUCK):
                 log.error("Un travail ne finit pas : la passerelle repart.")
                 os.kill(os.getpid(), signal.SIGTERM)
+
+        @app.periodic(cron="* * * * *")
+        @app.task(name=_WRITE, queueing_lock=_WRITE, lock=_WRITE)
+        def _ecrire(timestamp: int) -> None:
+            try:
+                post.send(datetime.now(letters.PARIS).date())
+            except Exception as error:  # the next turn is near
+                log.warning("Courriels non partis : %s", error)
 
         app.run_worker(
             concurrency=self._config.concurrency,

@@ -28,6 +28,7 @@ class Step:
         services: what the commune must have for it; skipped otherwise.
         word: what the connector says once it is over.
         acts: only acts have it, not flows of accounts.
+        sent: only what goes to the préfecture, or the DGFiP, has it.
     """
 
     name: str
@@ -37,10 +38,12 @@ class Step:
     word: str = ""
     flow: str = ""
     acts: bool = False
+    sent: bool = False
 
-    def concerns(self, config: Config, commune: str, circuit: str) -> bool:
-        """Whether an act of this commune and circuit has this step."""
-        return all(config.has(commune, one) for one in self.services) and not (self.acts and circuit == PES)
+    def concerns(self, config: Config, commune: str, circuit: str, leaves: bool = True) -> bool:
+        """Whether an act of this commune and circuit, that `leaves` or not, has this step."""
+        lacks = (self.acts and circuit == PES) or (self.sent and not leaves)
+        return all(config.has(commune, one) for one in self.services) and not lacks
 
 
 _SENT = ("teletransmission",)
@@ -49,13 +52,15 @@ STEPS = (
     Step("parapheur", "Parapheur", "à mettre au parapheur", ("parapheur",)),
     Step("signature", "Parapheur", "au parapheur, à signer", ("parapheur",)),
     Step("reprise", "Parapheur", "signé, à reprendre", ("parapheur",)),
-    Step("teletransmission", "Transmission", "attend le connecteur de la commune", _SENT, word="transmise"),
+    Step("teletransmission", "Transmission", "attend le connecteur de la commune", _SENT, word="transmise",
+         sent=True),
     Step("aracte", "ARActe", "transmis, attend l'ARActe", _SENT, word="acquittee",
-         flow="transmis, attend l'acquittement de la DGFiP"),
-    Step("publication", "Publication", "à publier", acts=True),
+         flow="transmis, attend l'acquittement de la DGFiP", sent=True),
     Step("ged", "GED", "à classer", ("ged",), acts=True),
-    # What is not transmitted has no ARActe, and what has none is not archived.
+    # By the connector, whose account the archive knows: what a commune without one signs is not archived.
     Step("versement", "Versement", "attend le versement au SAE", ("archivage", *_SENT), word="versee", acts=True),
+    # Last: a person of the commune chooses what is published, and nothing of the rest waits for them.
+    Step("publication", "Publication", "attend que la commune choisisse ce qui est publié", acts=True),
 )  # fmt: skip
 NAMES = tuple(step.name for step in STEPS)
 # What people see of them: a title, and its steps.
@@ -69,7 +74,7 @@ def place(name: str) -> int:
     return len(STEPS) if name == FINISHED else NAMES.index(name)
 
 
-def after(name: str, config: Config, commune: str, circuit: str = "") -> str:
+def after(name: str, config: Config, commune: str, circuit: str = "", leaves: bool = True) -> str:
     """The next step of an act."""
     rest = STEPS[place(name) + 1 :]
-    return next((step.name for step in rest if step.concerns(config, commune, circuit)), FINISHED)
+    return next((step.name for step in rest if step.concerns(config, commune, circuit, leaves)), FINISHED)

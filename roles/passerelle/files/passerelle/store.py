@@ -166,9 +166,10 @@ class Store:
         )
 
     def to_send(self, commune: str) -> list[Act]:
-        """Acts of a commune which its connector has not taken yet, oldest first."""
+        """Acts of a commune which its connector has not taken yet, to be sent or only archived, oldest first."""
         return self._rows(
-            "SELECT * FROM acte WHERE etape = 'teletransmission' AND blocage = '' AND commune = %s "
+            "SELECT * FROM acte WHERE blocage = '' AND commune = %s AND (etape = 'teletransmission' "
+            "OR (etape = 'versement' AND donnees->>'transmission' = 'non')) "
             "AND COALESCE(suivi->'tdt', 'null') IN ('null', '{}') ORDER BY recu_le, reference",
             (commune,),
         )

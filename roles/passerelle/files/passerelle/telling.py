@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .acts import FAILED
+from .acts import FAILED, goes
 from .config import Config
 from .files import Files
 from .servers import Servers
 from .steps import place
 from .store import Act, Store
 
-# What ends an act of a commune which transmits nothing by this way: told to the deliberations' server, the parapheur.
+# What ends an act that does not go out, or of a commune which transmits nothing by this way: told to the deliberations'
+# server, the parapheur.
 TO_PUBLISH, CLOSED = "a_publier", "clos"
 
 
@@ -57,7 +58,7 @@ class Telling:
             return ""
         if act.track.get("echec"):
             return "en_erreur"
-        if not self._config.has(act.commune, "teletransmission"):
+        if not goes(act.data) or not self._config.has(act.commune, "teletransmission"):
             return CLOSED * (place(act.step) > place("reprise"))
         return "acquitte" if act.reached("acquittee") else "teletransmis" * act.reached("transmise")
 

@@ -3,6 +3,9 @@
 GET  /connecteur/a-transmettre        what the commune's connector has to send (JSON)
 GET  /connecteur/fichiers/<sha256>    one of its files
 POST /connecteur/suivi                where an act is at the TdT (JSON)
+PUT  /connecteur/retours/<name>       what the DGFiP sent back (PES Retour), as it came
+GET  /retours/<sha256>                the same, for the commune's agents
+…    /connecteur/lettres…, /lettres…  the préfecture's letters: see desk.py
 GET  /                                where each act is (HTML): the commune's own, or all for the groupement
 """
 
@@ -13,14 +16,16 @@ import binascii
 import logging
 import re
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import psycopg
 from flask import Flask, Response, jsonify, render_template, request, send_file
 from jinja2 import FileSystemLoader, StrictUndefined
 from psycopg_pool import PoolTimeout
 
+from creatic_agent import web
 from creatic_agent.identity import HEADER, Denied
 
 from . import config as settings
@@ -28,11 +33,16 @@ from . import page
 from .acts import BadRequest
 from .chain import Chain
 from .config import Config
+from .desk import Desk
+from .files import Files
 from .identity import Visitor, visitor
+from .letters import Letters
 from .queue import parts
+from .returns import LARGEST, Returns
 from .store import Store
 
 log = logging.getLogger("passerelle")
+_error = partial(web.refusal, "message")
 _RECEIPT_MAX = 1_000_000
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -47,45 +57,33 @@ def application() -> Flask:
 
 def create_app(config: Config, store: Store, chain: Chain) -> Flask:
     """The application of a configuration."""
-    app = Flask("passerelle", static_folder=None)
+    views = _Views(config, store, chain)
+    rules: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+        ("GET", "/connecteur/a-transmettre", views.to_send),
+        ("GET", "/connecteur/fichiers/<sha256>", views.document),
+        ("PUT", "/connecteur/retours/<name>", views.take_return),
+        ("GET", "/retours/<sha256>", views.give_return),
+        ("POST", "/connecteur/suivi", views.follow),
+        ("GET", "/", views.page),
+        *views.desk.rules(),
+    )
+    app = web.application("passerelle", rules, _error)
     app.config["MAX_CONTENT_LENGTH"] = 2 * _RECEIPT_MAX
-    app.json.ensure_ascii = False  # type: ignore[attr-defined] # flask's default provider has it
     app.jinja_loader = FileSystemLoader(config.templates)
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.autoescape = True  # flask's default looks at names, and does not know these
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    views = _Views(config, store, chain)
-    rules: list[tuple[str, str, Callable[..., Any], list[str]]] = [
-        ("/connecteur/a-transmettre", "to_send", views.to_send, ["GET"]),
-        ("/connecteur/fichiers/<sha256>", "document", views.document, ["GET"]),
-        ("/connecteur/suivi", "follow", views.follow, ["POST"]),
-        ("/", "page", views.page, ["GET"]),
-    ]
-    for path, name, view, methods in rules:
-        app.add_url_rule(path, name, view, methods=methods)
-    app.register_error_handler(Denied, lambda error: _error(HTTPStatus.FORBIDDEN, str(error)))
     app.register_error_handler(BadRequest, lambda error: _error(error.status, str(error)))
     app.register_error_handler(psycopg.Error, _away)
     app.register_error_handler(PoolTimeout, _away)
     app.register_error_handler(OSError, _away)
-    app.register_error_handler(404, lambda error: _error(HTTPStatus.NOT_FOUND, "Cette adresse n'existe pas."))
-    app.register_error_handler(405, lambda error: _error(HTTPStatus.METHOD_NOT_ALLOWED, "Méthode non admise ici."))
-    app.register_error_handler(413, lambda error: _error(HTTPStatus.CONTENT_TOO_LARGE, "La demande est trop grosse."))
     return app
-
-
-def _error(status: int, text: str) -> Response:
-    answer = jsonify({"message": text})
-    answer.status_code = status
-    return answer
 
 
 def _away(error: Exception) -> Response:
     log.error("%s", error)
     text = "La passerelle ne peut pas travailler. Rien n'est perdu : réessayez plus tard."
-    answer = _error(HTTPStatus.SERVICE_UNAVAILABLE, text)
-    answer.headers["Retry-After"] = "30"
-    return answer
+    return _error(HTTPStatus.SERVICE_UNAVAILABLE, text, 30)
 
 
 class _Views:
@@ -93,6 +91,8 @@ class _Views:
 
     def __init__(self, config: Config, store: Store, chain: Chain) -> None:
         self._config, self._store, self._chain = config, store, chain
+        self._returns = Returns(store, Files(config.folder))
+        self.desk = Desk(config, Letters(store, Files(config.folder)), self._visitor)
 
     def _visitor(self) -> Visitor:
         return visitor(request.headers.get(HEADER, ""), self._config)
@@ -105,7 +105,7 @@ class _Views:
 
     def to_send(self) -> Response:
         """What a connector has to send."""
-        found = self._chain.connectors.to_send(self._connector())
+        found = self._chain.connectors.to_send(self._connector(), keeps="conserver" in request.args)
         for one in (part for act in found for part in (act, *act["annexes"])):
             one["fichier"] = f"/connecteur/fichiers/{one['sha256']}"
         return jsonify({"results": found})
@@ -133,9 +133,28 @@ class _Views:
         self._chain.connectors.follow(commune, said, receipt)
         return jsonify({"reference": said["reference"], "etat": said["etat"]})
 
+    def take_return(self, name: str) -> Response:
+        """Keep what the DGFiP sent back."""
+        commune = self._connector()
+        request.max_content_length = LARGEST
+        given = request.args.get
+        self._returns.take(commune, name, given("fichier", ""), given("sha256", ""), cast(BinaryIO, request.stream))
+        return jsonify({"nom": name})
+
+    def give_return(self, sha256: str) -> Response:
+        """What the DGFiP sent back, for an agent."""
+        who = self._visitor()
+        found = None if who.connector or not _DIGEST.fullmatch(sha256) else self._returns.document(who.commune, sha256)
+        if found is None:
+            return _error(HTTPStatus.NOT_FOUND, "Ce retour de la DGFiP n'est pas de votre commune, ou n'est pas ici.")
+        path, file = found
+        return send_file(path, mimetype="application/octet-stream", as_attachment=True, download_name=file)
+
     def page(self) -> str:
         """Where each act is."""
         who = self._visitor()
         if who.connector:
             raise Denied("Cette page est pour les agents : ouvrez-la avec le certificat d'un poste.")
-        return render_template("page.html.j2", **page.content(self._config, self._store, who.commune))
+        shown = page.content(self._config, self._store, who.commune)
+        shown |= {"retours": self._returns.shown(self._config, who.commune), "lettres": self.desk.shown(who.commune)}
+        return render_template("page.html.j2", **shown)

@@ -30,9 +30,10 @@ from .stamp import LocalUnit
 from .trust import Trust, read_certificates
 
 CONFIG = Path("/etc/parapheur/sceau.json")
+ARCHIVES = Path("/etc/sae/signature.json")
 _CHUNK = 1 << 20
 _LINE = 1 << 16
-_FAULT = "la vérification n'a pas pu se faire. À faire : recommencez, puis voyez journalctl -u 'parapheur-sceau@*'"
+_FAULT = "la vérification n'a pas pu se faire. À faire : recommencez, puis voyez journalctl -u '{}@*'"
 
 
 def _keep(source: BinaryIO, target: Path, size: int) -> None:
@@ -96,13 +97,14 @@ def _received(
         raise Refusal(f"{signed.name} : {check.OTHER}")
     signers = _trust(config["signataires"])
     holder, serial, when = _checked(signed, people, signers, original, is_pes)
-    if not is_pes:
+    seals = not is_pes and "cachet" in config
+    if seals:
         _sealed(signed, sealed, config, signers)
     return {
         "signataire": holder,
         "serie": serial,
         "date": when.isoformat(timespec="seconds") if when else None,
-        "taille": 0 if is_pes else sealed.stat().st_size,
+        "taille": sealed.stat().st_size if seals else 0,
     }
 
 
@@ -113,7 +115,8 @@ def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
         source: the request.
         output: where the answer goes.
         config: ``signataires`` and ``cachet`` (``autorites`` and ``crl``, PEM files; for the seal ``bibliotheque`` and
-            ``jeton`` too), ``horodatage`` (folder of the timestamping unit's certificate).
+            ``jeton`` too), ``horodatage`` (folder of the timestamping unit's certificate); ``unite``, the service that
+            answers. Without ``cachet`` nothing is sealed.
     """
     with tempfile.TemporaryDirectory() as name:
         folder, sealed = Path(name), Path(name, "scelle.pdf")
@@ -136,7 +139,7 @@ def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
             told = {"refus": limits.TOO_MUCH}
         except Exception as error:  # said to who operates the machine
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            told = {"refus": _FAULT}
+            told = {"refus": _FAULT.format(config.get("unite", "parapheur-sceau"))}
         output.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")
         if told.get("taille"):
             with sealed.open("rb") as stream:
@@ -145,9 +148,14 @@ def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
         output.flush()
 
 
-def main() -> int:
+def main(config: Path | None = None) -> int:
     """Entry point of the service: the connection is both standard input and standard output."""
     logging.disable(logging.CRITICAL)
     limits.bound()
-    answer(sys.stdin.buffer, sys.stdout.buffer, json.loads(CONFIG.read_text(encoding="utf-8")))
+    answer(sys.stdin.buffer, sys.stdout.buffer, json.loads((config or CONFIG).read_text(encoding="utf-8")))
     return 0
+
+
+def archives() -> int:
+    """The same at the door of the archives, which seals nothing (bordereaux d'élimination)."""
+    return main(ARCHIVES)

@@ -5,20 +5,24 @@ from __future__ import annotations
 from datetime import date, datetime
 from pathlib import Path
 
+from creatic_agent.durable import write
+
+from . import budget
 from . import description as descriptions
 from .checks import check_act, check_pes
-from .config import Config
 from .filing import Filing, pes_name
-from .journal import AlreadyUsed, Journal, Row, State
+from .journal import AlreadyUsed, Row, State
 from .nomenclature import Nomenclature
+from .part import Bench, Part
 from .storage import digest
 
 
-class Admission:
+class Admission(Part):
     """Checks deposits: an act becomes ready to be submitted, or is rejected with every reason."""
 
-    def __init__(self, config: Config, journal: Journal, nomenclature: Nomenclature, filing: Filing) -> None:
-        self._config, self._journal, self._nomenclature, self._filing = config, journal, nomenclature, filing
+    def __init__(self, bench: Bench, nomenclature: Nomenclature, filing: Filing) -> None:
+        super().__init__(bench)
+        self._nomenclature, self._filing = nomenclature, filing
 
     def check(self, row: Row) -> None:
         """Check a deposit that has left depot/."""
@@ -38,10 +42,12 @@ class Admission:
             if row.detail != problem:
                 self._journal.note(row, detail=problem)
             return
-        act, faults = check_act(described, folder, self._nomenclature.current, date.today(), self._config.max_bytes)
+        act, faults = check_act(described, folder, self._nomenclature.current, date.today(), self._config)
         if act is None:
             self._filing.reject(row, "\n".join(faults))
             return
+        if budget.is_xml(folder / act.file):
+            write(folder / budget.READABLE, budget.page(folder / act.file))
         try:
             self._journal.move(row, State.CHECKED, numero=act.number, acte=act.to_dict())
         except AlreadyUsed:
@@ -75,7 +81,7 @@ class Admission:
 
     def _check_pes(self, row: Row, folder: Path) -> None:
         path = folder / pes_name(row)
-        faults = check_pes(path, self._config.siren, self._config.max_bytes)
+        faults = check_pes(path, self._config.siren, self._config.max_bytes, self._config.flux_signes)
         if faults:
             self._filing.reject(row, "\n".join(faults))
             return

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .admission import Admission
+from .answers import Answers
 from .config import Config
 from .contact import Contact
 from .driver import Driver
@@ -24,6 +25,7 @@ from .intake import Intake
 from .journal import FINAL, Journal, Row, State, StateChanged
 from .letters import Letters
 from .nomenclature import Nomenclature
+from .part import Bench, Part
 from .transmission import Transmission
 
 log = logging.getLogger("tdt-connector")
@@ -31,7 +33,7 @@ _SIGN_OF_LIFE = 30  # seconds between two signs of life in the journal
 _RETRY = 60  # seconds before an act that met an internal error is tried again
 
 
-class Agent:
+class Agent(Part):
     """One connector. `cycle` does all there is to do now; it never sleeps, and ends early once `stop` is set."""
 
     def __init__(
@@ -42,15 +44,13 @@ class Agent:
         on_step: Callable[[str], None] = lambda step: None,
         stop: threading.Event | None = None,
     ) -> None:
-        self._config, self._journal, self._step = config, journal, on_step
-        self._stop = stop or threading.Event()
-        self._contact = Contact(config, journal)
-        self._nomenclature = Nomenclature(config, journal, driver, self._contact, on_step)
-        self._filing = Filing(config, journal, on_step)
-        self._intake = Intake(config, journal, self._filing, on_step, self._stop)
-        self._admission = Admission(config, journal, self._nomenclature, self._filing)
-        self._letters = Letters(config, journal, driver, self._contact, on_step, self._stop)
-        parts = (config, journal, driver, self._contact, self._nomenclature, self._filing, on_step)
+        bench = Bench(config, journal, driver, Contact(config, journal), on_step, stop or threading.Event())
+        super().__init__(bench)
+        self._nomenclature, self._filing, self._letters = Nomenclature(bench), Filing(bench), Letters(bench)
+        self._answers = Answers(bench)
+        self._intake = Intake(bench, self._filing)
+        parts = (bench, self._nomenclature, self._filing)
+        self._admission = Admission(*parts)
         self._transmission, self._following = Transmission(*parts), Following(*parts)
         self._recover()
 
@@ -68,6 +68,7 @@ class Agent:
         self._each_remote(State.SENT, self._following.poll)
         if self._contact.reachable() and now >= float(self._journal.value("reception_prevue", "0")):
             self._letters.receive()
+        self._answers.work()
         if now - float(self._journal.value("cycle_le", "0")) >= _SIGN_OF_LIFE:
             self._journal.set_value("cycle_le", int(now))
         return self._pause()

@@ -1,5 +1,8 @@
 """The commune's side of the archive: acquitted acts go to the SAE once, and come back when asked for.
 
+Flows of accounts that the DGFiP acknowledged go there as well, under a rule of their own where there is one: the
+ordonnateur keeps them ten years.
+
 An act is archived when `versement.xml` (the SAE's ArchiveTransferReply) is beside it. The SIP of an act is always the
 same bytes, and the SAE answers the same to the same SIP: an answer lost on the way is asked for again, nothing is kept
 twice.
@@ -26,7 +29,7 @@ from creatic_agent.durable import fresh, unused, write
 from .classification import parse_xml
 from .client import explain
 from .config import Config
-from .sip import NAMESPACE, SipError, Terms, build, message_identifier
+from .sip import FLOW, KEPT, NAMESPACE, SipError, Terms, build, message_identifier
 from .storage import digest
 
 ACCEPTED, REFUSED = "versement.xml", "versement-refuse.xml"
@@ -69,14 +72,24 @@ class Back:
 
 
 def unarchived(config: Config) -> list[Path]:
-    """Folders of the acquitted acts that are not archived yet."""
-    found = [path for path in (config.dossier / "acquittes").iterdir() if (path / "ARActe.xml").is_file()]
+    """Folders of the acquitted acts, the flows and the acts that do not go out, that are not archived yet."""
+    there = list((config.dossier / "acquittes").iterdir())
+    found = [path for path in there if (path / "ARActe.xml").is_file()]
+    if config.archive_flow_rule:
+        found += [path for path in there if path.name.startswith(FLOW) and (path / "resume.json").is_file()]
+    found += [path.parent for path in config.folder_kept.glob(f"{KEPT}*/resume.json")]
     return sorted(path for path in found if not (path / ACCEPTED).is_file())
+
+
+def folder_of(config: Config, idacte: str) -> Path:
+    """Where an act, or a flow, is kept here."""
+    return (config.folder_kept if idacte.startswith(KEPT) else config.dossier / "acquittes") / idacte
 
 
 def latest_archived(config: Config) -> str:
     """Identifier of the act that was archived last. Raises SipError when there is none."""
     found = [(path.stat().st_mtime, path.parent.name) for path in (config.dossier / "acquittes").glob(f"*/{ACCEPTED}")]
+    found = [one for one in found if not one[1].startswith(FLOW)]
     if not found:
         raise SipError("aucun acte de ce connecteur n'est versé.")
     return max(found)[1]
@@ -106,7 +119,9 @@ class Sae:
                 "l'archivage n'est pas configuré sur ce connecteur (service « archivage » de la commune)."
             )
         self._config = config
-        self._terms = Terms(config.archive_agency, config.archive_rule, config.archive_action)
+        agency, agreement = config.archive_agency, config.archive_agreement
+        self._terms = Terms(agency, config.archive_rule, config.archive_action, agreement)
+        self._flows = Terms(agency, config.archive_flow_rule, config.archive_flow_action, agreement)
         self._session = session(config, config.archive_certificate)
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
@@ -118,6 +133,17 @@ class Sae:
             host = urlsplit(self._config.archive_url).hostname
             why = str(explain(error, self._config.archive_url, _TIMEOUT[1])).replace("le TdT", "le SAE")
             raise Away(f"{host} : {why}") from error
+
+    def account(self) -> tuple[str, int]:
+        """Name of the account that this certificate opens, and how many archives it has."""
+        answer = self._call("GET", "/v1/archives")
+        if answer.status_code != HTTPStatus.OK:
+            raise ArchiveError(f"la porte des archives répond HTTP {answer.status_code} : {_plain(answer)}")
+        try:
+            told = answer.json()
+            return str(told["compte"]), int(told["archives_en_tout"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArchiveError("la porte des archives a répondu autre chose que le compte.") from error
 
     # -- to the archive ------------------------------------------------------------------------------------
 
@@ -132,13 +158,18 @@ class Sae:
 
     def deposit(self, idacte: str) -> Outcome:
         """Deposit an acquitted act, or give again what was answered. Raises SipError, ArchiveError, OSError."""
-        folder = self._config.dossier / "acquittes" / idacte
+        folder = folder_of(self._config, idacte)
         if not idacte or "/" in idacte or not folder.is_dir():
             raise SipError(f"« {idacte} » n'est pas un acte acquitté de ce connecteur.")
         if (folder / ACCEPTED).is_file():
             return _outcome(idacte, (folder / ACCEPTED).read_bytes())
+        terms = self._flows if idacte.startswith(FLOW) else self._terms
+        if not terms.rule:
+            raise SipError(
+                f"« {idacte} » : aucune règle de durée pour les flux comptables (creatic_archive_versement)."
+            )
         with tempfile.TemporaryFile(dir=self._config.folder_state) as package:
-            build(folder, self._config.siren, self._terms, package)
+            build(folder, self._config.siren, terms, package)
             package.seek(0)
             headers = {"Content-Type": "application/x-tar"}
             answer = self._call("POST", "/v1/versements", data=package, headers=headers)
@@ -161,7 +192,7 @@ class Sae:
 
     def bring_back(self, idacte: str, target: Path) -> Iterator[Back]:
         """Fetch every file of an archived act into a folder, and compare. Raises SipError, ArchiveError, OSError."""
-        folder = self._config.dossier / "acquittes" / idacte
+        folder = folder_of(self._config, idacte)
         archive = self._archive_of(idacte, folder)
         answer = self._call("GET", f"/v1/archives/{archive}")
         if not answer.ok:

@@ -17,8 +17,9 @@ from typing import Any
 
 from pypdf import PdfReader
 
-from . import flow
+from . import budget, flow
 from .classification import Classification, Nature, fold
+from .config import Config
 from .description import Description
 
 # Source: S²LOW, ActesTransaction::NUMBER_REGEXP.
@@ -196,7 +197,7 @@ def check_size(total: int, limit: int) -> str | None:
 
 
 def check_act(
-    description: Description, folder: Path, classification: Classification, today: date, limit: int
+    description: Description, folder: Path, classification: Classification, today: date, config: Config
 ) -> tuple[Act | None, list[str]]:
     """Check a whole act in its folder. Returns the act, or None and every fault found."""
     faults: list[str] = []
@@ -218,11 +219,14 @@ def check_act(
         faults.append(f"champ « objet » : {len(subject)} caractères ; {SUBJECT_MAX} au plus. Raccourcissez-le.")
     nature = _check_nature(description, classification, faults)
     matter = _check_matter(description.matter, classification, faults)
-    add(check_pdf(folder / description.file))
+    if budget.is_xml(folder / description.file):
+        remarks += _check_budget(description, day, nature, folder, config, faults)
+    else:
+        add(check_pdf(folder / description.file))
     for annex in description.annexes:
         add(check_annex(folder / annex.file))
     names = [description.file, *(annex.file for annex in description.annexes)]
-    add(check_size(sum((folder / name).stat().st_size for name in names), limit))
+    add(check_size(sum((folder / name).stat().st_size for name in names), config.max_bytes))
     if faults or nature is None:
         return None, faults
     act = Act(
@@ -240,6 +244,22 @@ def check_act(
         remarks=(*description.remarks, *remarks),
     )
     return act, []
+
+
+def _check_budget(
+    description: Description, day: str, nature: Nature | None, folder: Path, config: Config, faults: list[str]
+) -> list[str]:
+    """Check a budget, in one envelope with its délibération (a PDF annex). Returns the remarks."""
+    name = description.file
+    if nature is not None and nature.code != "5":
+        faults.append(f"champ « nature » : « {name} » est un budget (XML) ; écrivez 5 (documents budgétaires).")
+    if description.matter and not f"{description.matter}.".startswith(f"{budget.MATTER}."):
+        faults.append(f"champ « classification » : un budget (XML) se transmet en {budget.MATTER}, pas ailleurs.")
+    if not any((folder / annex.file).suffix.lower() == ".pdf" for annex in description.annexes):
+        faults.append(f"champ « annexes » : joignez à « {name} » la délibération qui l'adopte, en PDF.")
+    wrong, remarks = budget.check(folder / name, config.siren, day, config.schema_budgetaire)
+    faults += wrong
+    return remarks
 
 
 def _check_nature(description: Description, classification: Classification, faults: list[str]) -> Nature | None:
@@ -280,8 +300,61 @@ def _check_matter(matter: str, classification: Classification, faults: list[str]
     return levels
 
 
-def check_pes(path: Path, siren: str, limit: int) -> list[str]:
-    """Every reason why the file cannot be sent to Helios, or an empty list."""
+class _Signatures:
+    """Whether the bordereaux of a flow bear a signature that names them; as it is read.
+
+    Signed is the whole flow, or each bordereau of expenses and of receipts. What a signature is worth is for the
+    parapheur and the DGFiP to say.
+    """
+
+    _FLOWS = ("PES_DepenseAller", "PES_RecetteAller")
+
+    def __init__(self) -> None:
+        self.unsigned: list[int] = []
+        self._count = 0
+        self._whole = False
+        self._flow = self._slip = ""  # Id of the flow, of the bordereau being read
+        self._signed = False
+
+    def _of_slip(self, place: flow.Path) -> bool:
+        return len(place) > 2 and place[0] == "PES_Aller" and place[1] in self._FLOWS and place[2] == "Bordereau"
+
+    def start(self, place: flow.Path, attributes: Mapping[str, str]) -> None:
+        identifier = attributes.get("Id", "")
+        if len(place) == 1:
+            self._flow = identifier
+        elif len(place) == 3 and self._of_slip(place):
+            self._count += 1
+            self._slip, self._signed = identifier, False
+        elif place[-3:] == ("Signature", "SignedInfo", "Reference"):
+            target = attributes.get("URI")
+            if len(place) == 4 and place[0] == "PES_Aller":
+                self._whole = self._whole or target in ("", f"#{self._flow or '-'}")
+            elif len(place) == 6 and self._of_slip(place):
+                self._signed = self._signed or target == f"#{self._slip or '-'}"
+
+    def end(self, place: flow.Path) -> None:
+        if len(place) == 3 and self._of_slip(place) and not self._signed:
+            self.unsigned.append(self._count)
+
+    def fault(self, name: str) -> list[str]:
+        """Why the flow does not leave, if it does not (CGCT, D1617-23)."""
+        if self._whole or not self.unsigned:
+            return []
+        shown = ", ".join(map(str, self.unsigned[:5])) + ("…" if len(self.unsigned) > 5 else "")
+        return [
+            f"« {name} » n'est pas signé (bordereau n° {shown} sur {self._count}), et la commune signe ses flux : la "
+            "signature du bordereau certifie le service fait et rend les titres exécutoires (CGCT, D1617-23). "
+            "Portez-le au parapheur, ou signez-le (signer-acte) et déposez le flux signé."
+        ]
+
+
+def check_pes(path: Path, siren: str, limit: int, signed: bool = False) -> list[str]:
+    """Every reason why the file cannot be sent to Helios, or an empty list.
+
+    Args:
+        signed: its bordereaux must bear their signature.
+    """
     size = path.stat().st_size
     if size == 0:
         return [f"« {path.name} » est vide (0 octet) ; exportez-le de nouveau du logiciel de comptabilité."]
@@ -290,13 +363,16 @@ def check_pes(path: Path, siren: str, limit: int) -> list[str]:
         return [too_big]
     owners: list[str] = []
 
+    signatures = _Signatures()
+
     def hear(place: flow.Path, attributes: Mapping[str, str]) -> None:
+        signatures.start(place, attributes)
         if place[-2:] == ("EnTetePES", "IdColl") and not owners:
             owners.append(attributes.get("V", ""))
 
     try:
         with path.open("rb") as stream:
-            root = flow.read(stream, hear)
+            root = flow.read(stream, hear, signatures.end)
     except flow.FlowError as error:
         return [f"« {path.name} » n'est pas du XML lisible ({error}) ; exportez-le de nouveau."]
     if root.rpartition("}")[2] != "PES_Aller":
@@ -307,4 +383,4 @@ def check_pes(path: Path, siren: str, limit: int) -> list[str]:
             f"« {path.name} » porte l'identifiant « {siret} » (EnTetePES/IdColl), qui n'est pas de la collectivité "
             f"{siren} ; vérifiez la collectivité choisie dans le logiciel de comptabilité."
         ]
-    return []
+    return signatures.fault(path.name) if signed else []

@@ -1,4 +1,4 @@
-"""The command line, in French: tdt-connector run|status|send|retry|doctor|proof|verser|restituer|relever."""
+"""The command line, in French: tdt-connector run|status|send|retry|doctor|proof|verser|restituer|relever|lettres."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from creatic_agent.durable import unused
 from creatic_agent.french import speak
 
 from . import description as descriptions
-from . import doctor, proof, service
+from . import doctor, letters, proof, service
 from .archive import ArchiveError, Away, Sae, latest_archived
+from .budget import is_xml as is_budget
 from .checks import check_act, check_number, check_pdf, check_pes, check_size
 from .classification import ClassificationError
 from .classification import parse as parse_classification
@@ -193,6 +194,14 @@ def _parser() -> argparse.ArgumentParser:
         "Met dans le dossier de dépôt les actes que la passerelle a pour cette collectivité, et lui dit où en sont\n"
         "ceux d'avant. À relancer sans crainte. Rend 75 si la passerelle ne répond pas : rien n'est perdu.",
     )
+    mail = command(
+        "lettres",
+        _letters,
+        "montre les courriers de la préfecture, ou dit qu'une personne en prend un en charge",
+        "Montre les courriers de la préfecture. Un courrier attend au TdT jusqu'à ce qu'une personne le prenne en\n"
+        "charge : par la page de la passerelle, ou ici là où la collectivité n'a pas de passerelle.",
+    )
+    mail.add_argument("--prendre", type=int, metavar="N", help="numéro du courrier que vous prenez en charge")
     return parser
 
 
@@ -271,10 +280,10 @@ def _send(config: Config, arguments: argparse.Namespace) -> int:
         print(f"« {path} » n'existe pas.", file=sys.stderr)
         return 1
     files = [path]
-    if path.suffix.lower() == ".xml":
-        faults = check_pes(path, config.siren, config.max_bytes)
+    beside = path.with_suffix(".yml")
+    if path.suffix.lower() == ".xml" and not arguments.description and not beside.is_file():
+        faults = check_pes(path, config.siren, config.max_bytes, config.flux_signes)
     else:
-        beside = path.with_suffix(".yml")
         source: Path = arguments.description or beside
         if not source.is_file():
             print(
@@ -328,9 +337,10 @@ def _check_before(config: Config, path: Path, source: Path) -> tuple[list[str], 
         classification = parse_classification(config.classification.read_bytes())
     except (OSError, ClassificationError):  # not received yet: what can be checked without it is
         total = sum(item.stat().st_size for item in [path, *annexes])
-        found = [check_number(described.number), check_pdf(path), check_size(total, config.max_bytes)]
+        document = None if is_budget(path) else check_pdf(path)
+        found = [check_number(described.number), document, check_size(total, config.max_bytes)]
         return [fault for fault in found if fault], annexes
-    return check_act(described, path.parent, classification, date.today(), config.max_bytes)[1], annexes
+    return check_act(described, path.parent, classification, date.today(), config)[1], annexes
 
 
 def _retry(config: Config, arguments: argparse.Namespace) -> int:
@@ -418,6 +428,24 @@ def _archive(config: Config, arguments: argparse.Namespace) -> int:
     elif arguments.tous:
         print("Tous les actes sont versés.")
     return 1 if failed else os.EX_TEMPFAIL if waiting else 0
+
+
+def _letters(config: Config, arguments: argparse.Namespace) -> int:
+    found = dict(letters.received(config))
+    with Journal(config.journal) as journal:
+        if arguments.prendre is not None:
+            if arguments.prendre not in found:
+                print(f"Aucun courrier reçu n'a le numéro {arguments.prendre}.", file=sys.stderr)
+                return 1
+            letters.take(journal, arguments.prendre)
+            print(f"Courrier {arguments.prendre} pris en charge ; le connecteur le marque lu au TdT.")
+            return 0
+        for number, folder in found.items():
+            state = journal.value(f"{letters.TAKEN}{number}")
+            words = {"": "À PRENDRE EN CHARGE", letters.BY_SOMEBODY: "pris en charge", letters.READ: "lu au TdT"}
+            print(f"{number:>8}  {words[state]:<20} {folder}")
+    print(f"{len(found)} courrier(s)." if found else "Aucun courrier.")
+    return 0
 
 
 def _relay(config: Config, arguments: argparse.Namespace) -> int:

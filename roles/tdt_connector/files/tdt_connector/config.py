@@ -16,9 +16,13 @@ DEFAULT_PATH = Path("/etc/tdt-connector/config.yml")
 _REQUIRED = ("url", "siren", "departement")
 _TOP = ("tdt", "url", "siren", "departement", "certificat", "autorites", "revocation", "dossier", "metriques")
 _PATHS = ("certificat", "autorites", "revocation", "dossier", "metriques")
-_NUMBERS = ("taille_max_mo",)
+_NUMBERS = ("taille_max_mo", "schema_budgetaire")
 _FINAL_ACTIONS = {"conserver": "Keep", "detruire": "Destroy"}
 _Fault = Callable[[str, str], None]
+
+
+# The deployment leaves it on a machine made anew whose journal is to come back from its backup; units know it too.
+AWAITED = Path("/etc/creatic/connecteur-journal-attendu")
 
 
 class ConfigError(Exception):
@@ -59,15 +63,20 @@ class Config:
     dossier: Path = Path("/var/lib/tdt-connector")
     metriques: Path = Path("/var/lib/creatic/metrics/tdt_connector.prom")
     taille_max_mo: float = 150
+    schema_budgetaire: float = 43  # oldest version of the schema of budgets that the préfecture takes
     identifiant: str | None = None
     mot_de_passe: str | None = field(default=None, repr=False)
     delais: Delays = Delays()
     archive_url: str = ""
     archive_agency: str = ""
+    archive_agreement: str = ""
     archive_rule: str = ""
     archive_action: str = "Keep"
+    archive_flow_rule: str = ""  # without one, flows of accounts are not archived
+    archive_flow_action: str = "Keep"
     archive_certificate: Path = Path("/etc/creatic/pki/tdt/current")
     passerelle_url: str = ""
+    flux_signes: bool = False
     passerelle_certificate: Path = Path("/etc/creatic/pki/tdt/current")
 
     @property
@@ -82,6 +91,11 @@ class Config:
     @property
     def folder_current(self) -> Path:
         return self.dossier / "en_cours"
+
+    @property
+    def folder_kept(self) -> Path:
+        """Acts that do not go out (CGCT, L2131-2), for the archive."""
+        return self.dossier / "conserves"
 
     @property
     def folder_state(self) -> Path:
@@ -121,7 +135,14 @@ def load(path: Path, platforms: Collection[str]) -> Config:
         raise ConfigError(f"{path}{line} : ce n'est pas du YAML valide ; relancez le déploiement.") from error
     if not isinstance(raw, dict) or not raw:
         raise ConfigError(f"{path} : fichier vide ou sans champ ; il faut au moins {', '.join(_REQUIRED)}.")
-    return _build(raw, path, platforms)
+    config = _build(raw, path, platforms)
+    if AWAITED.exists() and not config.journal.exists():
+        raise ConfigError(
+            "le journal n'est plus là : sans lui, un acte déjà envoyé, redéposé, partirait une deuxième fois. Remettez "
+            "celui de la sauvegarde (sudo creatic-sauvegarde restaurer) ; s'il n'y en a aucune, dites-le au "
+            "déploiement (docs/exploitation.md, « Une machine perdue »)."
+        )
+    return config
 
 
 def _build(raw: Mapping[str, object], path: Path, platforms: Collection[str]) -> Config:
@@ -130,7 +151,7 @@ def _build(raw: Mapping[str, object], path: Path, platforms: Collection[str]) ->
     def fault(name: str, text: str) -> None:
         faults.append(f"{path}, champ « {name} » : {text}")
 
-    known = (*_TOP, *_NUMBERS, "compte", "delais", "archivage", "passerelle")
+    known = (*_TOP, *_NUMBERS, "compte", "delais", "archivage", "passerelle", "flux_signes")
     for name in raw:
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)
@@ -156,6 +177,10 @@ def _build(raw: Mapping[str, object], path: Path, platforms: Collection[str]) ->
     for name in _NUMBERS:
         if name in raw:
             values[name] = _number(raw[name], name, fault)
+    if "flux_signes" in raw:
+        values["flux_signes"] = raw["flux_signes"]
+        if not isinstance(raw["flux_signes"], bool):
+            fault("flux_signes", "écrivez true ou false.")
     values.update(_account(raw.get("compte"), fault))
     values["delais"] = _delays(raw.get("delais"), fault)
     values.update(_archive(raw.get("archivage"), fault))
@@ -208,19 +233,31 @@ def _archive(raw: object, fault: _Fault) -> dict[str, Any]:
     if raw is None:
         return {}
     wanted = {"url", "service", "regle", "sort", "certificat"}
-    if not isinstance(raw, dict) or set(raw) != wanted or not all(isinstance(value, str) for value in raw.values()):
-        fault("archivage", f"attend exactement {', '.join(sorted(wanted))}.")
+    flows = {"regle_flux", "sort_flux"}
+    if (
+        not isinstance(raw, dict)
+        or set(raw) - {"accord"} not in (wanted, wanted | flows)
+        or not all(isinstance(value, str) for value in raw.values())
+    ):
+        fault(
+            "archivage",
+            f"attend exactement {', '.join(sorted(wanted))} ; {' et '.join(sorted(flows))}, ou accord, en plus.",
+        )
         return {}
     problem = _check_text("url", raw["url"])
     if problem:
         fault("archivage.url", problem.replace("https://www.s2low.org", "https://sae.exemple.fr"))
-    if raw["sort"] not in _FINAL_ACTIONS:
-        fault("archivage.sort", f"« {raw['sort']} » est inconnu ; écrivez conserver ou detruire.")
+    for name in ("sort", "sort_flux"):
+        if raw.get(name, "conserver") not in _FINAL_ACTIONS:
+            fault(f"archivage.{name}", f"« {raw[name]} » est inconnu ; écrivez conserver ou detruire.")
     return {
         "archive_url": raw["url"].rstrip("/"),
         "archive_agency": raw["service"],
+        "archive_agreement": raw.get("accord", ""),
         "archive_rule": raw["regle"],
         "archive_action": _FINAL_ACTIONS.get(raw["sort"], "Keep"),
+        "archive_flow_rule": raw.get("regle_flux", ""),
+        "archive_flow_action": _FINAL_ACTIONS.get(raw.get("sort_flux", ""), "Keep"),
         "archive_certificate": Path(raw["certificat"]),
     }
 

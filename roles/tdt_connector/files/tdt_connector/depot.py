@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from . import budget
 from . import description as descriptions
 from .checks import check_size
 from .config import Delays
@@ -165,7 +166,8 @@ class DepotWatcher:
         if not self._stable(name):
             return None
         path = PurePath(name)
-        if path.suffix.lower() == ".xml":
+        budget_alone = path.suffix.lower() == ".xml" and self._is_budget(name)
+        if path.suffix.lower() == ".xml" and not budget_alone:
             problem = self._problem([name])
             if not problem and not self._late(name) and self._looks_unfinished(name):
                 return None
@@ -173,14 +175,22 @@ class DepotWatcher:
         if not self._late(name):
             return None
         waited = f"déposé depuis {self._delays.incomplet / 60:.0f} minutes"
-        if path.suffix.lower() == ".pdf":
+        if budget_alone or path.suffix.lower() == ".pdf":
+            more = "fichier, annexes, " if budget_alone else ""
             problem = (
                 f"« {name} » est {waited} sans son fichier de description. Déposez avec lui « {path.stem}.yml » "
-                "(numero, objet, date, nature, classification, type)."
+                f"({more}numero, objet, date, nature, classification, type)."
             )
         else:
             problem = f"« {name} » est {waited} et aucun fichier de description ne le cite ; le connecteur l'ignore."
         return Group("autre", path.stem, (name,), problem)
+
+    def _is_budget(self, name: str) -> bool:
+        """Whether it is a budget, which comes with a description as acts do, and not a PES."""
+        if self._unfit(name):
+            return False
+        with open_regular(self._folder / name) as (handle, _):
+            return budget.NAMESPACE.encode() in os.pread(handle, _TAIL, 0)
 
     def _parse(self, name: str) -> descriptions.Description | list[str]:
         info = self._entries[name].info

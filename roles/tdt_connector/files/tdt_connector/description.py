@@ -18,6 +18,7 @@ RESERVED = (
     "ARActe.xml",
     "acte-tamponne.pdf",
     "bordereau.pdf",
+    "budget.html",
     "acquittement.xml",
     "versement.xml",
     "versement-refuse.xml",
@@ -89,25 +90,8 @@ def parse(content: bytes) -> Description:
     if len(content) > MAX_BYTES:
         raise DescriptionError([f"le fichier de description dépasse {MAX_BYTES // 1024} ko."])
     text, remarks = _decode(content)
-    text = _PLAIN_SUBJECT.sub(_quote_subject, text)
-    try:
-        _refuse_more_than_text(text)
-        # Nodes hold the text that was typed: no octal numbers, no 1.10 that becomes 1.1, and nothing is built of them.
-        root = yaml.compose(text, Loader=yaml.BaseLoader)
-        raw = _fields(root)
-    except _UNREADABLE as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" à la ligne {mark.line + 1}" if mark else ""
-        hint = "mettez entre guillemets les textes qui contiennent « : » ou « # », ou commencent par « * » ou « & »"
-        raise DescriptionError([f"le fichier de description n'est pas lisible{where} : {hint}."]) from error
-    if raw is None:
-        raise DescriptionError(["le fichier de description est vide ; il faut des lignes « champ: valeur »."])
-    faults: list[str] = []
-    for name in raw:
-        if name not in _FIELDS:
-            close = difflib.get_close_matches(str(name)[:40], _FIELDS, n=1)
-            hint = f"vouliez-vous dire « {close[0]} » ?" if close else f"champs admis : {', '.join(_FIELDS)}."
-            faults.append(f"champ « {name} » inconnu ; {hint}")
+    raw = _read(_PLAIN_SUBJECT.sub(_quote_subject, text))
+    faults = [_unknown(name) for name in raw if name not in _FIELDS]
 
     def text_of(name: str) -> str:
         value = raw.get(name, "")
@@ -147,6 +131,28 @@ def parse(content: bytes) -> Description:
     if faults:
         raise DescriptionError(faults)
     return description
+
+
+def _read(text: str) -> dict[str, str | yaml.Node]:
+    """The fields as they were typed."""
+    try:
+        _refuse_more_than_text(text)
+        # Nodes hold the text that was typed: no octal numbers, no 1.10 that becomes 1.1, and nothing is built of them.
+        raw = _fields(yaml.compose(text, Loader=yaml.BaseLoader))
+    except _UNREADABLE as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" à la ligne {mark.line + 1}" if mark else ""
+        hint = "mettez entre guillemets les textes qui contiennent « : » ou « # », ou commencent par « * » ou « & »"
+        raise DescriptionError([f"le fichier de description n'est pas lisible{where} : {hint}."]) from error
+    if raw is None:
+        raise DescriptionError(["le fichier de description est vide ; il faut des lignes « champ: valeur »."])
+    return raw
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(str(name)[:40], _FIELDS, n=1)
+    hint = f"vouliez-vous dire « {close[0]} » ?" if close else f"champs admis : {', '.join(_FIELDS)}."
+    return f"champ « {name} » inconnu ; {hint}"
 
 
 def replace_file(description: Description, name: str) -> Description:

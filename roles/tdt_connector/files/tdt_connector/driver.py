@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -55,6 +55,31 @@ class Incoming:
     id: int
     kind: str  # lettre or pes_retour
     title: str
+    letter: str = ""  # a key of LETTERS; "" when the platform does not say, or for a PES Retour
+    number: str = ""  # of the act that a letter is about
+    idacte: str = ""  # its identifier
+    about: int = 0  # its transaction at the TdT, 0 when the platform does not say
+
+
+# What the préfecture writes (ACTES protocol, transactions 2 to 5), as people say it.
+LETTERS = {
+    "courrier": "courrier simple",
+    "pieces": "demande de pièces complémentaires",
+    "observations": "lettre d'observations",
+    "defere": "déféré au tribunal administratif",
+}
+# The protocol knows two answers to a request for pieces or to observations, one to a simple letter, none to a déféré.
+ANSWERS = {"courrier": ("reponse",), "pieces": ("reponse", "refus"), "observations": ("reponse", "refus")}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A commune's answer to a letter."""
+
+    letter: int  # its transaction
+    kind: str  # a key of ANSWERS
+    sense: str  # one of ANSWERS[kind]
+    files: tuple[Path, ...]  # the document, then the pieces that come with it
 
 
 class Driver(ABC):
@@ -156,4 +181,22 @@ class Driver(ABC):
 
     @abstractmethod
     def mark_read(self, item: Incoming) -> None:
-        """Tell the TdT that the document is safe here."""
+        """Tell the TdT that the document is safe here, and a letter in somebody's hands."""
+
+    @abstractmethod
+    def answer(self, answer: Answer) -> int:
+        """Post an answer to a letter; returns its transaction."""
+
+    @abstractmethod
+    def find_answer(self, answer: Answer, about: int, others: Collection[int]) -> int | None:
+        """The transaction under which the TdT holds an answer, None while it holds none. Raises Refused if it hides it.
+
+        Args:
+            answer: what was posted.
+            about: transaction of the act that the letter is about.
+            others: transactions of answers to other letters.
+        """
+
+    @abstractmethod
+    def answer_status(self, transaction: int) -> RemoteStatus:
+        """Where an answer stands, with the préfecture's receipt once there is one."""

@@ -31,6 +31,14 @@ class Duplicate(Refused):
     """The TdT already holds an act with this number, or this very PES."""
 
 
+class HandoverError(Exception):
+    """The passerelle cannot be used now; the text is French. Nothing is lost: ask again."""
+
+
+class Away(HandoverError):
+    """It does not answer at all."""
+
+
 def sentence(text: str) -> str:
     """The text on one line, with its capital and its full stop."""
     clean = " ".join(text.split())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ from typing import Any
 from creatic_agent.durable import sync_directory, write
 
 from . import description as descriptions
-from .config import Config
 from .depot import same_file
 from .errors import sentence
-from .journal import Journal, Row, State
+from .journal import Row, State
+from .part import Part
 from .storage import copy, move
 
 log = logging.getLogger("tdt-connector")
@@ -43,11 +42,8 @@ _TODO_FLOW = {
 }
 
 
-class Filing:
+class Filing(Part):
     """Ends deposits: their last state, their last folder. Started again at any point, it ends the same."""
-
-    def __init__(self, config: Config, journal: Journal, on_step: Callable[[str], None]) -> None:
-        self._config, self._journal, self._step = config, journal, on_step
 
     def reject(self, row: Row, problem: str) -> None:
         """End a deposit of which nothing was sent."""

@@ -5,39 +5,28 @@ from __future__ import annotations
 import io
 import logging
 import time
-from collections.abc import Callable
 
 from creatic_agent.durable import write
 
 from . import acquit as acquits
 from . import receipt as receipts
 from .checks import Act
-from .config import Config
-from .contact import Contact
-from .driver import Driver, RemoteState, RemoteStatus
+from .driver import RemoteState, RemoteStatus
 from .errors import Denied, Refused, Uncertain, Unreachable, sentence
 from .filing import ACQUIT, Filing
-from .journal import Journal, Row, State
+from .journal import Row, State
 from .nomenclature import Nomenclature
+from .part import Bench, Part
 
 log = logging.getLogger("tdt-connector")
 
 
-class Following:
+class Following(Part):
     """Asks about what was sent, and gets everything on disk once it is acknowledged."""
 
-    def __init__(
-        self,
-        config: Config,
-        journal: Journal,
-        driver: Driver,
-        contact: Contact,
-        nomenclature: Nomenclature,
-        filing: Filing,
-        on_step: Callable[[str], None],
-    ) -> None:
-        self._config, self._journal, self._driver, self._contact = config, journal, driver, contact
-        self._nomenclature, self._filing, self._step = nomenclature, filing, on_step
+    def __init__(self, bench: Bench, nomenclature: Nomenclature, filing: Filing) -> None:
+        super().__init__(bench)
+        self._nomenclature, self._filing = nomenclature, filing
 
     def poll(self, row: Row) -> None:
         """Ask where a deposit stands, and act on it."""

@@ -21,35 +21,32 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 import yaml
 
-from creatic_agent.durable import fresh, write
+from creatic_agent.durable import fresh, sync_directory, write
 
 from .archive import ACCEPTED, archived_as, session
 from .client import explain
 from .config import Config
+from .correspondence import Correspondence, explained
+from .errors import Away, HandoverError
 from .filing import FOLDERS, last_name
 from .journal import Journal, Row, State
+from .sip import KEPT
+from .storage import digest as file_digest
 from .storage import move
 
 _KEY = "passerelle:"
 _STAGING = "passerelle-"
+_RETURN, _RETURNS = "retour:", 20  # returns of the DGFiP that were handed over; handed over at a time
 _TIMEOUT = (10, 120)
 _FINAL_REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 _RECEIPT_MAX = 1_000_000  # bytes that the passerelle takes; it needs no receipt of Helios
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BEFORE = (State.DEPOSITED, State.CHECKED, State.INTENT, State.TO_RECONCILE)
-
-
-class HandoverError(Exception):
-    """The passerelle cannot be used now; the text is French. Nothing is lost: ask again."""
-
-
-class Away(HandoverError):
-    """It does not answer at all."""
 
 
 @contextmanager
@@ -100,9 +97,40 @@ class Passerelle:
                     reference, partial(lambda reference, text: self._tell(reference, json.loads(text)), reference, text)
                 ):
                     pass
+            given = 0
+            for folder in self._returns():
+                given += attempt(folder.name, partial(self._give_back, folder))
+                if given == _RETURNS:
+                    break
+            letters = Correspondence(self._config, self._journal, self._call, self._download)
+            for name, work in letters.work():
+                attempt(name, work)
             if failures:
                 raise failures[0]
             return done
+
+    def _returns(self) -> list[Path]:
+        """What the DGFiP sent back and the passerelle does not have, oldest first."""
+        there = (self._config.dossier / "pes_retour").glob("*")
+        found = [path for path in there if path.is_dir() and not path.name.startswith(".")]
+        return [path for path in sorted(found) if not self._journal.value(_RETURN + path.name)]
+
+    def _give_back(self, folder: Path) -> list[str]:
+        """Hand a PES Retour over, as it came, for who keeps the accounts."""
+        came = next((path for path in sorted(folder.glob("pes_retour-*")) if path.is_file()), None)
+        if came is None:
+            raise HandoverError(f"« {folder} » n'a pas de fichier pes_retour-… : la passerelle ne le reçoit pas.")
+        given = {"sha256": file_digest(came), "fichier": came.name}
+        with came.open("rb") as stream:
+            path = f"/connecteur/retours/{quote(folder.name, safe='')}"
+            answer = self._call("PUT", path, params=given, data=stream if came.stat().st_size else b"")
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return []  # an older passerelle, which takes none
+        if not answer.ok:
+            told = f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}"
+            raise HandoverError(f"« {folder.name} » : {told}")
+        self._journal.set_value(_RETURN + folder.name, given["sha256"])
+        return [f"{folder.name} : retour de la DGFiP, donné à la passerelle."]
 
     # -- from the passerelle -------------------------------------------------------------------------------
 
@@ -114,10 +142,14 @@ class Passerelle:
             why = str(explain(error, self._config.passerelle_url, _TIMEOUT[1])).replace("le TdT", "la passerelle")
             raise Away(f"{urlsplit(self._config.passerelle_url).hostname} : {why}") from error
 
+    def count(self) -> int:
+        """How many acts it has for this connector; nothing is taken."""
+        return len(self._waiting())
+
     def _waiting(self) -> list[dict[str, Any]]:
-        answer = self._call("GET", "/connecteur/a-transmettre")
+        answer = self._call("GET", "/connecteur/a-transmettre?conserver=1")
         if not answer.ok:
-            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {_said(answer)}")
+            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
         try:
             found = answer.json()["results"]
             return [one for one in found if isinstance(one["reference"], str) and one["reference"]]
@@ -127,6 +159,8 @@ class Passerelle:
     def _take(self, act: dict[str, Any]) -> list[str]:
         """Put an act in depot/, unless it is there, or was."""
         reference = act["reference"]
+        if act.get("genre") == "conserver":
+            return self._keep(act)
         known = json.loads(self._journal.value(_KEY + reference) or "{}")
         stem = known.get("nom") or _stem(act)
         # The agent writes its journal before it takes a file away: seen nowhere in this order, it was never here.
@@ -141,12 +175,43 @@ class Passerelle:
         self._deposit(act, stem)
         return [f"{act.get('numero')} : pris à la passerelle ({reference})."]
 
-    def _deposit(self, act: dict[str, Any], stem: str) -> None:
-        flow = act.get("genre") == "pes"
-        depot, files = self._config.folder_depot, [(f"{stem}.{'xml' if flow else 'pdf'}", act)]
+    def _keep(self, act: dict[str, Any]) -> list[str]:
+        """File an act that does not go out (CGCT, L2131-2), whole or not at all; the archive takes it from there."""
+        name, parent = f"{KEPT}{_stem(act)}", self._config.folder_kept
+        self._journal.set_value(_KEY + act["reference"], json.dumps({"nom": name, "dit": ""}))
+        if (parent / name).is_dir():
+            return []
+        partial = parent / f".{name}"
+        if partial.exists():  # of a run that was killed
+            shutil.rmtree(partial)
+        partial.mkdir(mode=0o750)
+        for file, item in self._names(act, _stem(act)):
+            self._fetch(item, partial / file)
+        told = {
+            "genre": "acte",
+            "etat": "conserve",
+            "numero": str(act.get("numero") or ""),
+            "date": str(act.get("date") or "")[:10],
+            "objet_transmis": str(act.get("objet") or ""),
+            "nature": str(act.get("nature") or ""),
+            "classification": str(act.get("matiere") or ""),
+        }
+        write(partial / "resume.json", json.dumps(told, ensure_ascii=False, indent=2).encode("utf-8", "replace"))
+        sync_directory(partial)
+        move(partial, parent / name)
+        return [f"{act.get('numero')} : non transmissible, gardé pour l'archive ({act['reference']})."]
+
+    def _names(self, act: dict[str, Any], stem: str) -> list[tuple[str, dict[str, Any]]]:
+        """The files of an act, by the names that they have here."""
+        found = [(f"{stem}.{'xml' if act.get('genre') == 'pes' else 'pdf'}", act)]
         for rank, annex in enumerate(act.get("annexes") or [], start=1):
             suffix = Path(str(annex.get("nom") or "")).suffix.lower() or ".pdf"
-            files.append((f"{stem}-annexe-{rank}{suffix}", annex))
+            found.append((f"{stem}-annexe-{rank}{suffix}", annex))
+        return found
+
+    def _deposit(self, act: dict[str, Any], stem: str) -> None:
+        flow = act.get("genre") == "pes"
+        depot, files = self._config.folder_depot, self._names(act, stem)
         kind = str(act.get("type") or "99_DE")
         description: dict[str, Any] = (
             {"genre": "pes", "fichier": files[0][0]}
@@ -175,12 +240,16 @@ class Passerelle:
                 move(ready / name, depot / name)
 
     def _fetch(self, item: dict[str, Any], target: Path) -> None:
-        digest, expected = hashlib.sha256(), str(item.get("sha256") or "")
+        expected = str(item.get("sha256") or "")
+        self._download(f"/connecteur/fichiers/{expected}", expected, target)
+
+    def _download(self, path: str, expected: str, target: Path) -> None:
+        digest = hashlib.sha256()
         if not _DIGEST.fullmatch(expected):
             raise HandoverError("la passerelle annonce un fichier sans son empreinte.")
-        answer = self._call("GET", f"/connecteur/fichiers/{expected}", stream=True)
+        answer = self._call("GET", path, stream=True)
         if not answer.ok:
-            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {_said(answer)}")
+            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
         try:
             with fresh(target) as stream:
                 for block in answer.iter_content(1 << 20):
@@ -197,23 +266,33 @@ class Passerelle:
 
     def _tell(self, reference: str, known: dict[str, str]) -> list[str]:
         """Say where an act is, if that is news."""
-        rows = self._journal.with_file(f"{known['nom']}.yml")
-        if rows:
+        kept = known["nom"].startswith(KEPT)
+        rows = [] if kept else self._journal.with_file(f"{known['nom']}.yml")
+        if kept:
+            said = self._kept(known["nom"])
+        elif rows:
             said = self._state(rows[0], known["dit"])
         else:
             said = {"etat": "recue"} if _here(self._config.folder_depot / f"{known['nom']}.yml") else {}
         if not said or said["etat"] == known["dit"]:
             return []
         answer = self._call("POST", "/connecteur/suivi", json={"reference": reference, **said})
-        refused = "" if answer.ok else f" REFUSÉ : {_said(answer)}"
+        refused = "" if answer.ok else f" REFUSÉ : {explained(answer)}"
         if not answer.ok and answer.status_code not in _FINAL_REFUSALS:
-            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {_said(answer)}")
-        last = "versee" if self._config.archive_url and rows and rows[0].kind == "acte" else "acquittee"
+            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
+        last = "versee" if kept or (self._config.archive_url and rows and rows[0].kind == "acte") else "acquittee"
         if said["etat"] in (last, "refusee"):
             self._journal.forget(_KEY + reference)
         else:
             self._journal.set_value(_KEY + reference, json.dumps(known | {"dit": said["etat"]}))
         return [f"{reference} : {said['etat']}, dit à la passerelle.{refused}"]
+
+    def _kept(self, name: str) -> dict[str, Any]:
+        """What there is to say of an act that does not go out."""
+        folder = self._config.folder_kept / name
+        if (folder / ACCEPTED).is_file():
+            return {"etat": "versee", "archive": archived_as(folder)}
+        return {"etat": "recue"} if folder.is_dir() else {}
 
     def _state(self, row: Row, before: str) -> dict[str, Any]:
         """What there is to say of a deposit, as the passerelle wants it, after what was said before."""
@@ -253,10 +332,3 @@ def _stem(act: dict[str, Any]) -> str:
     """The name of an act's files: its number for people, its reference for us."""
     plain = re.sub(r"[^A-Za-z0-9_]+", "_", str(act.get("numero") or "acte")).strip("_")[:30]
     return f"{plain}-{hashlib.sha256(act['reference'].encode()).hexdigest()[:12]}"
-
-
-def _said(answer: requests.Response) -> str:
-    try:
-        return str(answer.json().get("message", ""))[:300]
-    except (ValueError, AttributeError):
-        return "sans explication"

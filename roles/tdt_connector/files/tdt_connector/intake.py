@@ -7,31 +7,28 @@ import re
 import secrets
 import shutil
 import sqlite3
-import threading
 import unicodedata
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from creatic_agent.durable import sync_directory
 
-from .config import Config
 from .depot import DepotWatcher, Group, same_file
 from .filing import Filing
-from .journal import Journal, Row, SeenFile, State
+from .journal import Row, SeenFile, State
+from .part import Bench, Part
 from .storage import copy, digest, move
 
 log = logging.getLogger("tdt-connector")
 
 
-class Intake:
+class Intake(Part):
     """Takes deposits."""
 
-    def __init__(
-        self, config: Config, journal: Journal, filing: Filing, on_step: Callable[[str], None], stop: threading.Event
-    ) -> None:
-        self._config, self._journal, self._filing, self._step, self._stop = config, journal, filing, on_step, stop
-        self._watcher = DepotWatcher(config.folder_depot, config.delais, config.max_bytes)
+    def __init__(self, bench: Bench, filing: Filing) -> None:
+        super().__init__(bench)
+        self._filing = filing
+        self._watcher = DepotWatcher(self._config.folder_depot, self._config.delais, self._config.max_bytes)
 
     def recover(self) -> None:
         """Set right the copies that a crash cut."""

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, date, datetime
 
 from creatic_agent.durable import write
+from creatic_agent.figures import Figures, labels
 
 from . import archive, certificate
 from .config import Config
@@ -15,48 +16,37 @@ from .journal import Journal
 
 def render(config: Config, journal: Journal) -> str:
     """The text of the .prom file."""
-    lines: list[str] = []
-
-    def gauge(name: str, help_text: str, samples: dict[str, float]) -> None:
-        lines.append(f"# HELP tdt_connector_{name} {help_text}")
-        lines.append(f"# TYPE tdt_connector_{name} gauge")
-        lines.extend(f"tdt_connector_{name}{labels} {value:.10g}" for labels, value in samples.items())
-
-    now = time.time()
-    states = {f'{{etat="{state.value}"}}': float(count) for state, count in journal.counts().items()}
-    gauge("deposits", "Deposits by state.", states)
+    figures, now = Figures("tdt_connector_"), time.time()
+    states = {labels(etat=state.value): count for state, count in journal.counts().items()}
+    figures.add("deposits", "Deposits by state.", states)
     oldest = journal.oldest(DRIVERS[config.tdt].transmitted)
-    age = now - oldest if oldest else 0.0
-    gauge("oldest_transmitted_seconds", "Age of the oldest act at status 3, awaiting its ARActe.", {"": age})
-    for key, name, help_text in (
+    age = now - oldest if oldest else 0
+    figures.add("oldest_transmitted_seconds", "Age of the oldest act at status 3, awaiting its ARActe.", age)
+    for key, name, text in (
         ("contact_le", "last_contact_timestamp_seconds", "Last successful exchange with the TdT."),
         ("cycle_le", "last_cycle_timestamp_seconds", "Last complete cycle of the agent."),
         ("nomenclature_le", "classification_checked_timestamp_seconds", "Last fetch of the classification."),
     ):
-        gauge(name, help_text, {"": float(journal.value(key, "0"))})
+        figures.add(name, text, float(journal.value(key, "0")))
     version = journal.value("nomenclature_version")
     if version:
         day = date.fromisoformat(version)
         stamp = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
-        gauge("classification_version_timestamp_seconds", "Version date of the classification.", {"": stamp})
-    gauge(
-        "contact_failing",
-        "1 while the TdT cannot be used.",
-        {"": float(bool(journal.value("contact_erreur")))},
-    )
+        figures.add("classification_version_timestamp_seconds", "Version date of the classification.", stamp)
+    figures.add("contact_failing", "1 while the TdT cannot be used.", int(bool(journal.value("contact_erreur"))))
     try:
         expires = certificate.read(config.certificat, config.revocation).expires.timestamp()
     except certificate.CertificateError:
-        expires = 0.0
-    gauge("certificate_expiry_timestamp_seconds", "End of the client certificate, 0 if unusable.", {"": expires})
+        expires = 0
+    figures.add("certificate_expiry_timestamp_seconds", "End of the client certificate, 0 if unusable.", expires)
     waiting = sum(1 for item in config.folder_depot.iterdir() if not item.name.startswith("."))
-    gauge("depot_files", "Files in the hot folder.", {"": float(waiting)})
+    figures.add("depot_files", "Files in the hot folder.", waiting)
     if config.archive_url:
         left = archive.unarchived(config)
         refused = sum((path / archive.REFUSED).is_file() for path in left)
-        counts = {'{etat="attente"}': float(len(left) - refused), '{etat="refuse"}': float(refused)}
-        gauge("unarchived_acts", "Acquitted acts that are not in the archive.", counts)
-    return "\n".join(lines) + "\n"
+        counts = {labels(etat="attente"): len(left) - refused, labels(etat="refuse"): refused}
+        figures.add("unarchived_acts", "Acquitted acts that are not in the archive.", counts)
+    return str(figures)
 
 
 def publish(config: Config, journal: Journal) -> None:

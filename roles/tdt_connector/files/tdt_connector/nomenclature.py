@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from datetime import date
 
 from creatic_agent.durable import write
 
 from .classification import Classification, ClassificationError
 from .classification import parse as parse_classification
-from .config import Config
-from .contact import Contact
-from .driver import Driver
 from .errors import Denied, Refused, Uncertain, Unreachable
-from .journal import Journal
+from .part import Bench, Part
 
 log = logging.getLogger("tdt-connector")
 
 
-class Nomenclature:
+class Nomenclature(Part):
     """The classification of acts.
 
     Attributes:
         current: the one at hand, None before the first.
     """
 
-    def __init__(
-        self, config: Config, journal: Journal, driver: Driver, contact: Contact, on_step: Callable[[str], None]
-    ) -> None:
-        self._config, self._journal, self._driver, self._contact, self._step = config, journal, driver, contact, on_step
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
         self.current: Classification | None = None
         self._answer_polls = 0
         self._answer_due = 0.0

@@ -1,4 +1,7 @@
-"""The proof that a commune can transmit: connection, RGS, nomenclature, and a test act to its ARActe."""
+"""The proof that a commune can transmit: connection, RGS, nomenclature, and a test act to its ARActe.
+
+And that the doors which its services gave it let it in: the passerelle's and the archive's. They are only asked.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ from typing import Any
 
 from creatic_agent.durable import write
 
+from .archive import ArchiveError, Sae
 from .classification import Classification, ClassificationError
 from .classification import parse as parse_classification
 from .config import Config
 from .doctor import FAIL, OK, WARN
 from .driver import Driver
 from .errors import Refused, TdtError
+from .handover import HandoverError, Passerelle
 from .journal import FINAL, Journal, Row, State
 
 _LOOK = 0.5
@@ -31,6 +36,46 @@ def prove(config: Config, driver: Driver, production: bool, timeout: float) -> d
 
     In production the test act is only recorded at the TdT, then cancelled: nothing reaches the préfecture.
     """
+    found = _transmission(config, driver, production, timeout)
+    found["preuves"] += doors(config)
+    return found
+
+
+def doors(config: Config) -> list[dict[str, Any]]:
+    """What shows that the passerelle and the archive let this connector in; nothing of one that it does not have."""
+    return [*_passerelle(config), *_archive(config)]
+
+
+def _passerelle(config: Config) -> list[dict[str, Any]]:
+    """Whether the passerelle says what this connector has to send; nothing is taken."""
+    if not config.passerelle_url:
+        return []
+    label = "Porte de la passerelle"
+    journal = Journal(config.journal)
+    try:
+        count = Passerelle(config, journal).count()
+    except HandoverError as error:
+        return [_proof("passerelle", label, FAIL, str(error))]
+    finally:
+        journal.close()
+    detail = f"elle admet ce connecteur, et a {count} acte{'s' if count > 1 else ''} pour lui"
+    return [_proof("passerelle", label, OK, detail, actes=count)]
+
+
+def _archive(config: Config) -> list[dict[str, Any]]:
+    """Whether the archive opens the commune's account to this connector; nothing is deposited."""
+    if not config.archive_url:
+        return []
+    label = "Porte des archives"
+    try:
+        account, count = Sae(config).account()
+    except ArchiveError as error:
+        return [_proof("archivage", label, FAIL, str(error))]
+    detail = f"elle ouvre à ce connecteur le compte « {account} », qui a {count} archive{'s' if count > 1 else ''}"
+    return [_proof("archivage", label, OK, detail, compte=account, archives=count)]
+
+
+def _transmission(config: Config, driver: Driver, production: bool, timeout: float) -> dict[str, Any]:
     proofs: list[dict[str, Any]] = []
     started = time.monotonic()
     try:

@@ -6,7 +6,7 @@ import html
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
 from hashlib import sha1
@@ -19,42 +19,32 @@ from .checks import Act
 from .classification import fold, parse_xml
 from .client import Client, FilePart
 from .config import Config
-from .driver import Driver, Incoming, RemoteAct, RemoteState, RemoteStatus
+from .driver import LETTERS, Answer, Driver, Incoming, RemoteAct, RemoteState, RemoteStatus
 from .errors import Denied, Duplicate, Refused, TdtError, Uncertain, Unreachable
 
 log = logging.getLogger("tdt-connector")
 
 _ACTES = "/modules/actes"
 _HELIOS = "/modules/helios"
-_ACT_STATES = {
+_STATES = {
     -1: RemoteState.ERROR,
     0: RemoteState.CANCELLED,
     1: RemoteState.WAITING,
     2: RemoteState.WAITING,
     3: RemoteState.TRANSMITTED,
     6: RemoteState.REFUSED,
-    17: RemoteState.HELD,
-    18: RemoteState.HELD,
 }
-_PES_STATES = {
-    -1: RemoteState.ERROR,
-    0: RemoteState.CANCELLED,
-    1: RemoteState.WAITING,
-    2: RemoteState.WAITING,
-    3: RemoteState.TRANSMITTED,
-    6: RemoteState.REFUSED,
-    24: RemoteState.UNRECEIPTED,
-}
+_ACT_STATES = _STATES | {17: RemoteState.HELD, 18: RemoteState.HELD}
+_PES_STATES = _STATES | {24: RemoteState.UNRECEIPTED}
 # The order an act goes through them: read that way, it cannot slip past the reader.
 _LIST_ORDER = (17, 18, 1, 2, 3, 4, 7, 5, 6, -1, 0, 8, 21, 12, 13, 14, 19, 20, 16)
 _PES_LIST_ORDER = (1, 2, 3, 4, 8, 6, 24, -1, 0)
 _PAGE = 100
-_LETTERS = {
-    "2": "courrier simple",
-    "3": "demande de pièces complémentaires",
-    "4": "lettre d'observations",
-    "5": "déféré au tribunal administratif",
-}
+_XML = ("text/xml", "application/xml")  # the protocol's message; as an act, a budget
+_LETTERS = {"2": "courrier", "3": "pieces", "4": "observations", "5": "defere"}
+_SENSES = {"reponse": "4", "refus": "3"}  # type_envoie
+_UNANSWERED = (7, 8, 21)  # statuses of the préfecture's own letters
+_ANSWER_TYPE = "99_AU"  # « Autre document » of the nomenclature: an answer has no type of its own
 # Refusals that concern the account, not the act: the act waits.
 _ACCOUNT = re.compile(r"authentification|acces refuse|certificat|module|mode « papier »")
 _DUPLICATE = re.compile(r"meme numero|doublon")
@@ -165,7 +155,7 @@ class S2low(Driver):
         ]
         fields += [(f"classif{rank}", code) for rank, code in enumerate(act.matter, start=1)]
         fields += [("type_pj[]", kind) for _, kind in act.annexes]
-        files = [FilePart("acte_pdf_file", folder / act.file, "application/pdf")]
+        files = [FilePart("acte_pdf_file", folder / act.file, _mime(folder / act.file))]
         files += [FilePart("acte_attachments[]", folder / file, _mime(folder / file)) for file, _ in act.annexes]
         return _transaction(_ok(self._client.post(f"{_ACTES}/actes_transac_create.php", fields, files)))
 
@@ -182,10 +172,12 @@ class S2low(Driver):
         act = self._document(transaction, stamped=True)
         if act is None:
             raise Refused("l'acte tamponné n'est pas encore disponible au TdT.", "attente")
+        # Of a budget there is no stamped form: the XML comes back as it left.
+        stamped = {"acte-tamponne.pdf": act} if act.startswith(b"%PDF-") else {}
         slip = self._client.get(f"{_ACTES}/actes_create_pdf.php", {"trans_id": transaction})
         if not slip.startswith(b"%PDF-"):
             raise Refused("le bordereau d'acquittement n'est pas encore disponible au TdT.", "attente")
-        return {"acte-tamponne.pdf": act, "bordereau.pdf": slip}
+        return {**stamped, "bordereau.pdf": slip}
 
     def act_original(self, transaction: int) -> bytes | None:
         return self._document(transaction, stamped=False)
@@ -196,12 +188,15 @@ class S2low(Driver):
             return None
         files = _json(content)
         # The first file is the protocol's XML message, then comes the act, then its annexes.
-        pdfs = [item for item in files if isinstance(item, dict) and item.get("mimetype") == "application/pdf"]
-        if not pdfs:
+        listed = [item for item in files if isinstance(item, dict)] if isinstance(files, list) else []
+        if listed and listed[0].get("mimetype") in _XML:
+            del listed[0]
+        acts = [item for item in listed if item.get("mimetype") in ("application/pdf", *_XML)]
+        if not acts:
             return None
-        params = {"file": pdfs[0]["id"], **({"tampon": "true"} if stamped else {})}
+        params = {"file": acts[0]["id"], **({"tampon": "true"} if stamped else {})}
         document = self._client.get(f"{_ACTES}/actes_download_file.php", params)
-        return document if document.startswith(b"%PDF-") else None
+        return document if document.removeprefix(b"\xef\xbb\xbf").startswith((b"%PDF-", b"<?xml")) else None
 
     def find_acts(self, number: str) -> list[RemoteAct]:
         found = self._pass(number)
@@ -274,11 +269,9 @@ class S2low(Driver):
             try:
                 for make in ask():
                     try:
-                        item = make()
+                        items.append(make())
                     except (LookupError, TypeError, ValueError, AttributeError) as error:
                         failures.append(Refused(f"liste de documents illisible ({error!r}).", "reponse"))
-                        continue
-                    items += [item] if item else []
             except Unreachable:
                 raise
             except TdtError as error:  # an account may have one of the two modules alone
@@ -289,13 +282,13 @@ class S2low(Driver):
             log.error("Documents de la préfecture ou de la DGFiP non reçus : %s", failure)
         return items
 
-    def _letters(self) -> list[Callable[[], Incoming | None]]:
+    def _letters(self) -> list[Callable[[], Incoming]]:
         listed = _json(self._client.get(f"{_ACTES}/api/list_document_prefecture.php"))
         if not isinstance(listed, list):
             raise Refused("liste de documents illisible.", "reponse")
         return [partial(_letter, item) for item in listed]
 
-    def _pes_retour(self) -> list[Callable[[], Incoming | None]]:
+    def _pes_retour(self) -> list[Callable[[], Incoming]]:
         answer = _xml(self._client.get(f"{_HELIOS}/api/helios_get_list.php"))
         _helios_ok(answer)
         return [partial(_retour, node) for node in answer.iterfind("pes_retour")]
@@ -313,6 +306,41 @@ class S2low(Driver):
         else:
             self._client.get(f"{_HELIOS}/api/helios_change_status.php", {"id": item.id})
 
+    def answer(self, answer: Answer) -> int:
+        fields = [("api", "1"), ("id", str(answer.letter)), ("type_acte", _ANSWER_TYPE)]
+        if answer.kind != "courrier":
+            fields.append(("type_envoie", _SENSES[answer.sense]))
+        document, *pieces = answer.files
+        fields += [("type_pj[]", _ANSWER_TYPE) for _ in pieces]
+        files = [FilePart("acte_pdf_file", document, _mime(document))]
+        files += [FilePart("acte_attachments[]", path, _mime(path)) for path in pieces]
+        return _transaction(_ok(self._client.post(f"{_ACTES}/actes_transac_reponse_create.php", fields, files)))
+
+    def find_answer(self, answer: Answer, about: int, others: Collection[int]) -> int | None:
+        # A line « type-status-transaction » for each letter about the act: an answered one shows its answer's.
+        content = decode(self._client.get(f"{_ACTES}/actes_transac_get_document.php", {"id": about}))
+        lines = [re.fullmatch(r"(\d+)-(-?\d+)-(\d+)", line.strip()) for line in content.splitlines() if line.strip()]
+        shown = [(line[1], int(line[2]), int(line[3])) for line in lines if line]
+        if not lines or len(shown) < len(lines):
+            raise Refused("le TdT ne donne pas les courriers de cet acte.", "liste")
+        if answer.letter in [number for _kind, _status, number in shown]:
+            return None
+        found = [
+            number
+            for kind, status, number in shown
+            if _LETTERS.get(kind) == answer.kind and status not in _UNANSWERED and number not in others
+        ]
+        if len(found) != 1:
+            raise Refused("le TdT ne montre ni ce courrier, ni une seule réponse qui puisse être la sienne.", "liste")
+        return found[0]
+
+    def answer_status(self, transaction: int) -> RemoteStatus:
+        code, rest = self._status(transaction)
+        state = _ACT_STATES.get(code, RemoteState.ACKNOWLEDGED)
+        if state is RemoteState.ACKNOWLEDGED:
+            return RemoteStatus(code, state, receipt=rest)
+        return RemoteStatus(code, state, " ".join(html.unescape(decode(rest)).split()))
+
 
 def _given(content: bytes) -> bytes:
     """A document, unless it is a refusal to give it."""
@@ -323,10 +351,13 @@ def _given(content: bytes) -> bytes:
     return content
 
 
-def _letter(item: Any) -> Incoming | None:
-    """A letter of the list, None for what is none. Raises what an item that makes no sense raises."""
-    kind = _LETTERS.get(str(item["type"]))
-    return Incoming(int(item["id"]), "lettre", f"{kind} {item.get('number') or ''}".strip()) if kind else None
+def _letter(item: Any) -> Incoming:
+    """A letter of the list, of whatever type. Raises what an item that makes no sense raises."""
+    kind = _LETTERS.get(str(item["type"]), "")
+    number, about = str(item.get("number") or ""), str(item.get("related_transaction_id") or "")
+    title = f"{LETTERS.get(kind, 'courrier de la préfecture')} {number}".strip()
+    known = str(item.get("unique_id") or "")
+    return Incoming(int(item["id"]), "lettre", title, kind, number, known, int(about) if about.isdigit() else 0)
 
 
 def _retour(node: etree._Element) -> Incoming:
@@ -369,4 +400,6 @@ def _mime(path: Path) -> str:
         head = stream.read(8)
     if head.startswith(b"\x89PNG"):
         return "image/png"
+    if head.removeprefix(b"\xef\xbb\xbf").startswith(b"<?xml"):
+        return "text/xml"
     return "image/jpeg" if head.startswith(b"\xff\xd8\xff") else "application/pdf"

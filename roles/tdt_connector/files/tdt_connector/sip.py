@@ -1,4 +1,4 @@
-"""An acquitted act as a SIP: a SEDA 2.3 ArchiveTransfer with its files, in one tar, the same bytes for the same act."""
+"""An acquitted act, or flow, as a SIP: a SEDA 2.3 ArchiveTransfer and its files in one tar, always the same bytes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ from .storage import digest
 NAMESPACE = "fr:gouv:culture:archivesdefrance:seda:v2.3"
 _N = f"{{{NAMESPACE}}}"
 # Ours, or already said by the manifest.
-_LEFT_OUT = {"resume.json", "motif.txt", "versement.xml", "versement-refuse.xml"}
+_LEFT_OUT = {"resume.json", "motif.txt", "budget.html", "versement.xml", "versement-refuse.xml"}
+# Beginnings of the names of the folders of flows (filing.last_name), and of acts that do not go out.
+FLOW, KEPT = "PES-", "NT-"
+# What XML 1.0 has not, and what somebody typed or pasted may have.
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TITLES = {
+    "acquittement.xml": "Acquittement de la DGFiP",
     "ARActe.xml": "Accusé de réception de la préfecture (ARActe)",
     "acte-tamponne.pdf": "Acte tamponné",
     "bordereau.pdf": "Bordereau d'acquittement",
@@ -33,11 +38,12 @@ class SipError(Exception):
 
 @dataclass(frozen=True)
 class Terms:
-    """What the archive agreed with the commune: its identifier, the rule of the duration, the final action."""
+    """What was agreed with the commune: the archive's identifier, the rule of the duration, the final action."""
 
     agency: str
     rule: str
     action: str  # Keep or Destroy
+    agreement: str = ""  # ArchivalAgreement, if there is one
 
 
 @dataclass(frozen=True)
@@ -69,22 +75,28 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def message_identifier(idacte: str) -> str:
-    """The transfer's identifier: the act's own, for life."""
-    return f"ACTE-{idacte}"
+    """The transfer's identifier: the act's or the flow's own, for life."""
+    return idacte if idacte.startswith(FLOW) else f"ACTE-{idacte}"
 
 
 def build(folder: Path, siren: str, terms: Terms, target: BinaryIO) -> None:
     """Write the SIP of an acquitted act. Raises SipError, or OSError."""
-    if not (folder / "ARActe.xml").is_file():
+    flow, kept = folder.name.startswith(FLOW), folder.name.startswith(KEPT)
+    if not flow and not kept and not (folder / "ARActe.xml").is_file():
         raise SipError(f"« {folder.name} » n'a pas d'ARActe : seul un acte acquitté est versé.")
     try:
         act: dict[str, Any] = json.loads((folder / "resume.json").read_bytes())
+        if flow and act.get("etat") != "acquitte":
+            raise SipError(f"« {folder.name} » n'est pas acquitté par la DGFiP : il n'est pas versé.")
+        described = _of_flow(folder.name, act) if flow else _of_act(act, kept)
     except (OSError, ValueError) as error:
         raise SipError(f"« {folder.name} » : resume.json illisible ({error}).") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SipError(f"« {folder.name} » : resume.json ne dit pas ce qu'il faut ({error}).") from error
     files = [
         _File(path, path.stat().st_size, digest(path, "sha512"), _title(path.name, act)) for path in files_of(folder)
     ]
-    manifest = _manifest(folder.name, act, files, siren, terms)
+    manifest = _manifest(folder.name, described, files, siren, terms)
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
 
         def add(name: str, content: BinaryIO, size: int) -> None:
@@ -105,21 +117,55 @@ def _title(name: str, act: dict[str, Any]) -> str:
     return f"Acte {act.get('numero') or ''}".strip() if main and main[1] == act.get("numero") else f"Pièce {name}"
 
 
-def _manifest(idacte: str, act: dict[str, Any], files: Sequence[_File], siren: str, terms: Terms) -> bytes:
+@dataclass(frozen=True)
+class _Described:
+    """What the manifest says of the whole. Days are ISO 8601; the duration counts from `since`."""
+
+    title: str
+    comment: str
+    kind: str
+    begun: str
+    ended: str
+    since: str
+    about: str = ""
+
+
+def _of_act(act: dict[str, Any], kept: bool) -> _Described:
+    subject = " ".join(str(act.get("objet_transmis") or "").split())
+    about = f"Classification {act['classification']}, nature {act.get('nature') or 'inconnue'}"
+    return _Described(
+        title=subject or f"Acte {act.get('numero')}",
+        comment=f"Acte {act.get('numero')} : {subject}",
+        kind="Acte non transmissible (CGCT, L2131-2)" if kept else "Acte soumis au contrôle de légalité",
+        begun=act["date"],
+        ended=act.get("aracte_le") or act["date"],
+        since=act["date"],
+        about=about if act.get("classification") else "",
+    )
+
+
+def _of_flow(name: str, flow: dict[str, Any]) -> _Described:
+    """A flow counts from the end of its year: its accounts are those of a whole one."""
+    begun, ended = str(flow["depose_le"])[:10], str(flow["modifie_le"])[:10]
+    title = f"Flux comptable {name}"
+    return _Described(title, title, "Flux comptable (PES) transmis à la DGFiP", begun, ended, f"{begun[:4]}-12-31")
+
+
+def _manifest(identifier: str, told: _Described, files: Sequence[_File], siren: str, terms: Terms) -> bytes:
     root = etree.Element(f"{_N}ArchiveTransfer", nsmap={None: NAMESPACE})  # type: ignore[dict-item] # the default namespace
 
     def add(parent: Any, path: str, text: object = None) -> Any:
         for step in path.split("/"):
             parent = etree.SubElement(parent, _N + step)
         if text is not None:
-            parent.text = str(text)
+            parent.text = _NO_XML.sub("?", str(text))
         return parent
 
-    received, decided = act.get("aracte_le") or act["date"], act["date"]
-    subject = " ".join(str(act.get("objet_transmis") or "").split())
-    add(root, "Comment", f"Acte {act.get('numero')} : {subject}")
-    add(root, "Date", f"{received}T00:00:00Z")
-    add(root, "MessageIdentifier", message_identifier(idacte))
+    add(root, "Comment", told.comment)
+    add(root, "Date", f"{told.ended}T00:00:00Z")
+    add(root, "MessageIdentifier", message_identifier(identifier))
+    if terms.agreement:
+        add(root, "ArchivalAgreement", terms.agreement)
     lists = add(root, "CodeListVersions")
     add(lists, "MessageDigestAlgorithmCodeListVersion", "SHA-512")
     add(lists, "FileFormatCodeListVersion", "PRONOM")
@@ -138,13 +184,13 @@ def _manifest(idacte: str, act: dict[str, Any], files: Sequence[_File], siren: s
     whole.set("id", "ACTE")
     content = add(whole, "Content")
     add(content, "DescriptionLevel", "RecordGrp")
-    add(content, "Title", subject or f"Acte {act.get('numero')}")
-    add(content, "OriginatingSystemId", idacte)
-    if act.get("classification"):
-        add(content, "Description", f"Classification {act['classification']}, nature {act.get('nature') or 'inconnue'}")
-    add(content, "DocumentType", "Acte soumis au contrôle de légalité")
-    add(content, "StartDate", decided)
-    add(content, "EndDate", received)
+    add(content, "Title", told.title)
+    add(content, "OriginatingSystemId", identifier)
+    if told.about:
+        add(content, "Description", told.about)
+    add(content, "DocumentType", told.kind)
+    add(content, "StartDate", told.begun)
+    add(content, "EndDate", told.ended)
     for rank, one in enumerate(files, start=1):
         unit = add(whole, "ArchiveUnit")
         unit.set("id", f"P{rank}")
@@ -158,7 +204,7 @@ def _manifest(idacte: str, act: dict[str, Any], files: Sequence[_File], siren: s
     add(management, "SubmissionAgencyIdentifier", siren)
     appraisal = add(management, "AppraisalRule")
     add(appraisal, "Rule", terms.rule)
-    add(appraisal, "StartDate", decided)
+    add(appraisal, "StartDate", told.since)
     add(appraisal, "FinalAction", terms.action)
     add(root, "ArchivalAgency/Identifier", terms.agency)
     add(root, "TransferringAgency/Identifier", siren)

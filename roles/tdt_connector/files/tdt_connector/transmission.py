@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable
 from hashlib import sha256
 
 from .checks import Act
 from .classification import fold
-from .config import Config
-from .contact import Contact
-from .driver import Driver, RemoteAct
+from .driver import RemoteAct
 from .errors import Denied, Duplicate, Refused, Uncertain, Unreachable, sentence
 from .filing import Filing, pes_name
-from .journal import Journal, Row, State
+from .journal import Row, State
 from .nomenclature import Nomenclature
+from .part import Bench, Part
 from .storage import digest
 
 log = logging.getLogger("tdt-connector")
@@ -26,21 +24,12 @@ _ABSENCES = 2
 _SENDS = 5
 
 
-class Transmission:
+class Transmission(Part):
     """Sends what was checked, and finds out what became of a send without an answer."""
 
-    def __init__(
-        self,
-        config: Config,
-        journal: Journal,
-        driver: Driver,
-        contact: Contact,
-        nomenclature: Nomenclature,
-        filing: Filing,
-        on_step: Callable[[str], None],
-    ) -> None:
-        self._config, self._journal, self._driver, self._contact = config, journal, driver, contact
-        self._nomenclature, self._filing, self._step = nomenclature, filing, on_step
+    def __init__(self, bench: Bench, nomenclature: Nomenclature, filing: Filing) -> None:
+        super().__init__(bench)
+        self._nomenclature, self._filing = nomenclature, filing
 
     def send(self, row: Row) -> None:
         """Send a checked deposit, its intention committed first."""

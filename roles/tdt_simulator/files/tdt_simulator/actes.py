@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from urllib.parse import quote
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, abort, request
 
 from . import classification, messages, pdf, workflow
 from .config import Authority
@@ -253,14 +253,15 @@ def create() -> Response:
 # Following an act
 
 
-def _requested(identifier: str, unique_id: str) -> Transaction | Response:
-    siren = me().account.siren
+def _requested(field: str = "transaction", name: str = "unique_id") -> Transaction:
+    """The transaction that the request names, by its number or by its identifier; answers by itself without one."""
+    siren, unique_id = me().account.siren, request.args.get(name, "")
     by_name = store().by_unique_id(unique_id, siren) if unique_id else None
-    found = by_name if unique_id else store().transaction(integer(identifier))
+    found = by_name if unique_id else store().transaction(integer(request.args.get(field)))
     if found is None:
-        return refused_plainly(_UNKNOWN)
+        abort(refused_plainly(_UNKNOWN))
     if found.row["siren"] != siren:
-        return refused_plainly(_DENIED)
+        abort(refused_plainly(_DENIED))
     return found
 
 
@@ -284,9 +285,7 @@ def receipt(found: Transaction) -> bytes | None:
 @authenticated
 def get_status() -> Response:
     """Return the status of a transaction, then the receipt (4) or the error (-1)."""
-    found = _requested(request.args.get("transaction", ""), request.args.get("unique_id", ""))
-    if isinstance(found, Response):
-        return found
+    found = _requested()
     head = f"OK\n{found.status}\n"
     if found.status == workflow.ACKNOWLEDGED:
         return text(head + (receipt(found) or b"").decode("latin-1"))
@@ -306,9 +305,7 @@ def get_receipt() -> Response:
 @authenticated
 def get_files_list() -> Response:
     """Return the files of a transaction, once the préfecture has received it."""
-    found = _requested(request.args.get("transaction", ""), "")
-    if isinstance(found, Response):
-        return found
+    found = _requested(name="")
     on_the_way = {workflow.POSTED, workflow.PENDING, workflow.SENT}
     if all(step.status in on_the_way for step in found.steps if step.at <= found.step.at):
         return refused_plainly("Pas d'acquittement recu")
@@ -387,9 +384,7 @@ def download_file() -> Response:
 @authenticated
 def get_stamped() -> Response:
     """Send to the stamped act (former address of the same thing)."""
-    found = _requested(request.args.get("transaction", ""), request.args.get("unique_id", ""))
-    if isinstance(found, Response):
-        return found
+    found = _requested()
     if found.reached(workflow.ACKNOWLEDGED) is None:
         return refused_plainly("Pas d'acquittement recu")
     act = next(file for file in store().files(found.id) if file["mimetype"] == "application/pdf")
@@ -569,9 +564,7 @@ def mark_as_read() -> Response:
 @authenticated
 def get_document() -> Response:
     """Return a line « type-status-id » for each letter about an act; send to the archive of a letter."""
-    found = _requested(request.args.get("id", ""), request.args.get("unique_id", ""))
-    if isinstance(found, Response):
-        return found
+    found = _requested("id")
     if found.kind != Kind.ACTE:
         return moved(f"/modules/actes/actes_download_file.php?env={found.id}")
     lines = []

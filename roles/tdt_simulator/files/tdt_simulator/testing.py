@@ -1,4 +1,4 @@
-"""Run the simulator on 127.0.0.1 with real TLS and mandatory client certificates, for tests."""
+"""Run the simulator in this process with real TLS and mandatory client certificates, for tests."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .app import create_app
 from .store import Store
 
 
-def wait_refused(port: int, seconds: float = 120) -> None:
-    """Wait until 127.0.0.1 refuses connections: Linux may accept some more just after a server has closed.
+def wait_refused(port: int, seconds: float = 120, address: str = "127.0.0.1") -> None:
+    """Wait until an address refuses connections: Linux may accept some more just after a server has closed.
 
     Raises:
         TimeoutError: something else listens there.
@@ -29,7 +29,7 @@ def wait_refused(port: int, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with socket.socket() as caller:
-            if caller.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED:
+            if caller.connect_ex((address, port)) == errno.ECONNREFUSED:
                 return
         time.sleep(0.01)
     raise TimeoutError(f"port {port} still accepts connections after {seconds} s")
@@ -43,8 +43,9 @@ class _QuietHandler(WSGIRequestHandler):
 class TdtServer:
     """A platform that a test starts, stops, damages and looks into."""
 
-    def __init__(self, config: settings.Config, context: ssl.SSLContext, port: int) -> None:
+    def __init__(self, config: settings.Config, context: ssl.SSLContext, port: int, address: str) -> None:
         self.app = create_app(config)
+        self._address = address
         self._context = context
         self._port = port
         self._server: BaseWSGIServer | None = None
@@ -54,12 +55,12 @@ class TdtServer:
     @property
     def url(self) -> str:
         """Address of the platform, the same after stop() and start()."""
-        return f"https://127.0.0.1:{self._port}"
+        return f"https://{self._address}:{self._port}"
 
     def start(self) -> None:
         """Begin to answer."""
         self._server = make_server(
-            "127.0.0.1",
+            self._address,
             self._port,
             self.app,
             threaded=True,
@@ -77,7 +78,7 @@ class TdtServer:
             self._thread.join()
             self._server.server_close()
             self._server = self._thread = None
-            wait_refused(self._port)
+            wait_refused(self._port, address=self._address)
 
     def fault(self, name: str, *, seconds: float | None = None, times: int | None = None, target: str = "") -> None:
         """Turn a fault on (names and meanings: faults.FAULTS)."""
@@ -132,6 +133,7 @@ def serve(
     rgs_policies: Sequence[str] = ("1.3.6.1.4.1.59999.59.1.1",),
     max_archive_bytes: int = settings.MAX_ARCHIVE_BYTES,
     port: int = 0,
+    address: str = "127.0.0.1",
 ) -> Iterator[TdtServer]:
     """Run a platform while a test needs it.
 
@@ -143,6 +145,7 @@ def serve(
         crl: CRLs of every CA of the chain, checked when given.
         delay: seconds between two statuses.
         port: 0 chooses a free one.
+        address: of this computer, where it listens.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
@@ -159,7 +162,7 @@ def serve(
         rgs_policies=rgs_policies,
         max_archive_bytes=max_archive_bytes,
     )
-    server = TdtServer(config, context, port)
+    server = TdtServer(config, context, port, address)
     server.start()
     try:
         yield server

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from creatic_agent import durable
+from creatic_agent.figures import Figures
 from sae.journal.log import Journal
 from sae.journal.seal import last_seal, sealed_up_to, seals
 
@@ -16,7 +17,7 @@ def write(folder: Path, journal: Journal, *, failed: bool) -> None:
         return
     last, seal = journal.last(), last_seal(journal)
     waiting = next(journal.events(sealed_up_to(journal) + 1), None)
-    figures = {
+    found = {
         "evenements": ("Événements du journal.", last.seq if last else 0),
         "sceaux": ("Sceaux du journal.", seal.fields["numero"] if seal else 0),
         "sceaux_en_attente": ("Sceaux pas encore déposés au stockage.", sum(1 for _ in seals(journal, stored=False))),
@@ -27,8 +28,7 @@ def write(folder: Path, journal: Journal, *, failed: bool) -> None:
         "scellement_seconds": ("Date du dernier essai de scellement (depuis 1970).", int(time.time())),
         "scellement_echec": ("1 si le dernier essai de scellement a échoué.", int(failed)),
     }
-    lines = []
-    for name, (text, value) in figures.items():
-        full = f"sae_journal_{name}"
-        lines += [f"# HELP {full} {text}", f"# TYPE {full} gauge", f"{full} {value}"]
-    durable.write(folder / "sae_journal.prom", ("\n".join(lines) + "\n").encode(), mode=0o644)
+    figures = Figures("sae_journal_")
+    for name, (text, value) in found.items():
+        figures.add(name, text, value)
+    durable.write(folder / "sae_journal.prom", str(figures).encode(), mode=0o644)

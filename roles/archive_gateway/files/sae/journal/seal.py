@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sae.config import TRUST, ConfigError, section
+from sae.config import HISTORY, ConfigError, section
 from sae.journal import canonical, merkle, timestamp
 from sae.journal.format import SKEW, Seal, SealError, events_name, seal_name
 from sae.journal.log import CLOCK, TOLERANCE, Event, Journal, JournalError, format_time
@@ -34,7 +34,7 @@ class Sealing:
 def sealing(path: Path) -> Sealing:
     """Raises ConfigError."""
     given = section(path, "sceaux")
-    root = Path(given.get("autorites") or TRUST)
+    root = Path(given.get("autorites") or HISTORY)
     if not given.get("url"):
         return Sealing(timestamp.local_unit(Path(given.get("unite", "/etc/creatic/pki/horodatage/current"))), root)
     password = ""

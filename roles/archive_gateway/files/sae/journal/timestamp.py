@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
-import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from sae import openssl
 
 # Policy of the groupement's own timestamping unit (collection's evidence_seal.py).
 POLICY = "1.3.6.1.4.1.59999.59.2.1"
@@ -33,14 +33,7 @@ class Stamp:
 
 
 def _openssl(*arguments: str | Path) -> None:
-    done = subprocess.run(
-        ["openssl", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        env=os.environ | {"LC_ALL": "C"},
-    )
+    done = openssl.run(*arguments)
     if done.returncode:
         raise TimestampError(" ; ".join(done.stderr.split("\n")).strip(" ;") or "openssl n'a pas dit pourquoi")
 
@@ -60,9 +53,8 @@ def local_unit(folder: Path) -> Stamper:
     """
 
     def stamp(data: bytes) -> bytes:
-        for name in ("cert.pem", "key.pem", "chain.pem"):
-            if not os.access(folder / name, os.R_OK):
-                raise TimestampError(f"{folder / name} est introuvable ou illisible pour ce compte")
+        if problem := openssl.lacking(folder):
+            raise TimestampError(problem)
         with tempfile.TemporaryDirectory() as name:
             scratch = Path(name)
             (scratch / "serial").write_text(f"{secrets.randbits(120) | 1 << 120:032X}\n", encoding="ascii")

@@ -71,6 +71,7 @@ def read(members: Mapping[str, Member], root: str) -> Description:
         files=[*files, *tags],
         manifests=own,
         fingerprint=hashlib.sha512(ordered.encode("utf-8", "surrogateescape")).hexdigest(),
+        agreement=info.get("accord-versement", ""),
     )
 
 

@@ -16,8 +16,9 @@ from sae.config import Account, Config, ConfigError
 from sae.journal import JournalError
 from sae.store import StoreError
 from sae.versement import antivirus
-from sae.versement.engine import Busy, Engine, Pending, TooBig
+from sae.versement.engine import Engine
 from sae.versement.registry import Archive
+from sae.versement.spool import Busy, Pending, TooBig
 
 _DESCRIPTION = "Versements au système d'archivage électronique, depuis la machine qui en est la porte."
 

@@ -30,7 +30,10 @@ class Declared:
 
 @dataclass(frozen=True)
 class Rule:
-    """An appraisal rule of the SIP: code of the duration, day from which it counts, what happens at its end."""
+    """An appraisal rule of the SIP: code of the duration, day from which it counts, what happens at its end.
+
+    Without a code it tells what happens, and another one when.
+    """
 
     code: str
     start: date
@@ -49,6 +52,7 @@ class Description:
         manifests: names of the SIP's own files (manifest, bag tags), kept in the AIP too.
         fingerprint: SHA-512 of what makes this SIP this one: equal for two containers of the same content.
         seda: version of SEDA of the SIP, which its answer is written in.
+        agreement: under which it is deposited (ArchivalAgreement), as the SIP says it.
     """
 
     kind: str
@@ -60,6 +64,7 @@ class Description:
     manifests: Sequence[str]
     fingerprint: str
     seda: str = SEDA_VERSION
+    agreement: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,20 +131,32 @@ def check_sender(description: Description, account: Account) -> None:
         )
 
 
+def check_agreement(description: Description, account: Account) -> None:
+    """The SIP names the agreement of its account, when there is one. Raises Refusal (code ACCORD)."""
+    if account.agreement and description.agreement != account.agreement:
+        named = f"nomme l'accord « {description.agreement[:60]} »" if description.agreement else "ne nomme aucun accord"
+        raise refuse(
+            "ACCORD",
+            f"Le SIP {named} ; {account.label} verse sous l'accord « {account.agreement} » (ArchivalAgreement, "
+            "Accord-Versement d'un sac).",
+        )
+
+
 def retention(description: Description, account: Account, config: Config, now: datetime) -> Retention:
     """The latest end of the SIP's rules, at least the account's shortest and at most its longest retention.
 
     Raises Refusal (code DUA) when no rule is given, a rule is unknown, or the end is beyond the account's limit: what
-    is written under WORM cannot be taken back.
+    is written under WORM cannot be taken back. One unit to be kept has the whole kept: it leaves whole or not at all.
     """
-    if not description.rules:
+    dated = [rule for rule in description.rules if rule.code]
+    if not dated:
         raise refuse("DUA", "Le SIP ne dit pas sa durée d'utilité administrative (AppraisalRule).")
-    unknown = sorted({rule.code for rule in description.rules} - set(config.rules))
+    unknown = sorted({rule.code for rule in dated} - set(config.rules))
     if unknown:
         known = ", ".join(sorted(config.rules))
         raise refuse("DUA", f"Règle de durée inconnue : {', '.join(unknown)[:200]}. Règles du service : {known}.")
     today = now.date()
-    end = max(_years_after(rule.start, config.rules[rule.code]) for rule in description.rules)
+    end = max(_years_after(rule.start, config.rules[rule.code]) for rule in dated)
     latest = _years_after(today, account.dua_max)
     if end > latest:
         raise refuse(

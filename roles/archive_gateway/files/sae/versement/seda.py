@@ -266,7 +266,7 @@ _REFERENCES = {
 }
 _SEEN = _REFERENCES | {
     "MessageIdentifier", "Date", "Identifier", "Title", "Uri", "Size", "Attachment", "MessageDigest", "Rule",
-    "StartDate", "FinalAction", "BinaryDataObject", "DataObjectGroupId", "Relationship",
+    "StartDate", "FinalAction", "BinaryDataObject", "DataObjectGroupId", "Relationship", "ArchivalAgreement",
 }  # fmt: skip
 
 
@@ -280,7 +280,8 @@ class _Transfer:
     version: str
     values: dict[str, str] = field(default_factory=dict)
     objects: list[dict[str, str]] = field(default_factory=list)
-    rules: list[tuple[str, str, str]] = field(default_factory=list)  # code, first day or "", final action
+    # Code ("" for a unit that only tells its fate), first day or "", final action.
+    rules: list[tuple[str, str, str]] = field(default_factory=list)
     title: str = ""
     faults: list[tuple[int, str]] = field(default_factory=list)  # line, text
     _object: dict[str, str] = field(default_factory=dict)
@@ -330,7 +331,7 @@ class _Transfer:
     def _take(self, name: str, parent: str, node: Any) -> None:
         text = _collapsed(node.text)
         match parent, name:
-            case "ArchiveTransfer", "MessageIdentifier" | "Date":
+            case "ArchiveTransfer", "MessageIdentifier" | "Date" | "ArchivalAgreement":
                 self.values[name] = text
             case "ArchivalAgency" | "TransferringAgency", "Identifier":
                 self.values[parent] = text
@@ -350,7 +351,7 @@ class _Transfer:
             case "AppraisalRule", "StartDate" if self._codes:
                 self._codes[-1] = (self._codes[-1][0], text)
             case "AppraisalRule", "FinalAction":
-                self.rules += [(code, start, text) for code, start in self._codes]
+                self.rules += [(code, start, text) for code, start in self._codes or [("", "")]]
                 self._codes = []
 
 
@@ -415,6 +416,7 @@ def read(path: Path, fingerprint: str, limit: int, agency: str) -> Description:
         manifests=[MANIFEST],
         fingerprint=fingerprint,
         seda=transfer.version,
+        agreement=transfer.values.get("ArchivalAgreement", ""),
     )
 
 
@@ -492,7 +494,7 @@ def reply(
     def add(parent: Any, name: str, text: str | None = None) -> Any:
         node = etree.SubElement(parent, f"{{{space}}}{name}")
         if text is not None:
-            node.text = _clean(text)
+            node.text = clean(text)
         return node
 
     for comment in comments:
@@ -542,14 +544,14 @@ def acknowledgement(
         ("MessageReceivedIdentifier", received or UNKNOWN),
     )
     for name, text in values:
-        etree.SubElement(root, f"{{{space}}}{name}").text = _clean(text)
+        etree.SubElement(root, f"{{{space}}}{name}").text = clean(text)
     for name, text in (("Sender", agency), ("Receiver", sender)):
         node = etree.SubElement(root, f"{{{space}}}{name}")
-        etree.SubElement(node, f"{{{space}}}Identifier").text = _clean(text)
+        etree.SubElement(node, f"{{{space}}}Identifier").text = clean(text)
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """XML 1.0 has no control characters, nor U+FFFE and U+FFFF."""
     clean = "".join(char if (char >= " " and char not in "\ufffe\uffff") or char in "\n\t" else "?" for char in text)
     return clean.encode("utf-8", "replace").decode()

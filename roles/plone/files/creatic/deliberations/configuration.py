@@ -22,6 +22,7 @@ class _Site:
         self.passwords = passwords
         self.changes: list[str] = []
         self.missing: list[str] = []
+        self.gone: list[str] = []  # whose first password is nobody's any more
 
     def bring(self, thing: Any, name: str, value: Any, label: str) -> None:
         """Bring an attribute to a value."""
@@ -57,7 +58,9 @@ class _Site:
         self.bring(commune, "institution_type", "commune", f"{label}, type")
         self.bring(commune, "creatic_siren", wanted["siren"], f"{label}, SIREN")
         self.bring(commune, "creatic_elus", tuple(wanted["elus"]), f"{label}, élus")
+        self.bring(commune, "creatic_habitants", wanted["habitants"] or None, f"{label}, habitants")
         self.bring(commune, "creatic_maire", wanted["nom_maire"], f"{label}, maire")
+        self.bring(commune, "creatic_publication", wanted["publication"], f"{label}, publication des actes")
         if len(self.changes) != before:
             commune.reindexObject()
         self._open(folder, wanted)
@@ -98,15 +101,25 @@ class _Site:
             found.removeMember(login)
             self.changes.append(f"groupe {title} : {login} retiré")
 
-    def account(self, wanted: Mapping[str, Any]) -> None:
+    def members(self, slug: str) -> set[str]:
+        """Logins of a commune's groups."""
+        found = (api.group.get(groupname=f"{slug}-{kind}") for kind in GROUPS)
+        return {login for group in found if group is not None for login in group.getGroupMemberIds()}
+
+    def account(self, wanted: Mapping[str, Any], slug: str, there: set[str]) -> None:
+        """Bring an account; `there` are the members of its commune's groups: asking of whom one is takes time."""
         login = wanted["identifiant"]
         properties = {"fullname": f"{wanted['prenom']} {wanted['nom']}", "email": wanted["courriel"]}
         user = api.user.get(userid=login)
-        if user is None:
-            self.changes.append(f"compte {login} : ajouté")
+        passed = user is not None and login not in there and _commune_of(self.portal, login) not in ("", slug)
+        if user is None or passed:
+            self.changes.append(f"compte {login} : {'remis à une autre commune' if passed else 'ajouté'}")
             if login not in self.passwords:
+                self.gone += [login] * passed
                 self.missing.append(login)
                 return
+            if passed:
+                self._remove(login)
             properties["must_change_password"] = True
             user = self.portal.portal_membership.getMemberById(self._add(login, ["Member"]))
             user.setMemberProperties(properties)
@@ -115,6 +128,15 @@ class _Site:
             if user.getProperty(name, "") != value:
                 self.changes.append(f"compte {login} : {name} corrigé")
                 user.setMemberProperties({name: value})
+
+    def _remove(self, login: str) -> None:
+        """Remove an account, from its groups too: one that gets the login again must have no right of the former."""
+        users = self.portal.acl_users
+        for group in {one.getId() for one in api.group.get_groups(username=login)} & {
+            *users.source_groups.listGroupIds()
+        }:
+            users.source_groups.removePrincipalFromGroup(login, group)
+        users.source_users.removeUser(login)
 
     def _add(self, login: str, roles: list[str]) -> str:
         users = self.portal.acl_users
@@ -147,7 +169,15 @@ class _Site:
         """Remove the accounts of who is in no commune any more; what they wrote keeps their login."""
         for login in sorted(set(self.portal.acl_users.source_users.listUserIds()) - known):
             self.changes.append(f"compte {login} : retiré")
-            self.portal.acl_users.source_users.removeUser(login)
+            self.gone.append(login)
+            self._remove(login)
+
+
+def _commune_of(portal: Any, login: str) -> str:
+    """Commune of an account, by its groups; empty for none."""
+    groups = {group.getId() for group in api.group.get_groups(username=login)}
+    slugs = [one.getId() for one in portal.objectValues() if getattr(one, "portal_type", "") == "Institution"]
+    return next((slug for slug in slugs if groups & {f"{slug}-{kind}" for kind in GROUPS}), "")
 
 
 def _shown(value: Any) -> str:
@@ -160,19 +190,22 @@ def apply(portal: Any, wanted: Mapping[str, Any], passwords: Mapping[str, str]) 
     Args:
         portal: the Plone site.
         wanted: from the filter deliberations_configuration: `communes`, each with slug, nom, siren, elus, nom_maire,
+            publication,
             comptes, and the logins of each group.
         passwords: first password of each account to make, and the passerelle's.
 
     Returns:
-        `changements` in French; `avertissements`; `sans_mot_de_passe`, accounts to make whose password was not given.
+        `changements` in French; `avertissements`; `sans_mot_de_passe`, accounts to make whose password was not given;
+        `retires`, accounts whose former password is nobody's any more.
     """
     site = _Site(portal, passwords)
     site.service()
     known = {SERVICE}
     for commune in wanted["communes"]:
+        there = site.members(commune["slug"])
         for account in commune["comptes"]:
             known.add(account["identifiant"])
-            site.account(account)
+            site.account(account, commune["slug"], there)
     for commune in wanted["communes"]:
         site.institution(commune)
         if not site.missing:
@@ -188,4 +221,26 @@ def apply(portal: Any, wanted: Mapping[str, Any], passwords: Mapping[str, str]) 
         for one in portal.objectValues()
         if getattr(one, "portal_type", "") == "Institution" and one.getId() not in names
     ]
-    return {"changements": site.changes, "avertissements": warnings, "sans_mot_de_passe": sorted(set(site.missing))}
+    return {
+        "changements": site.changes,
+        "avertissements": warnings,
+        "sans_mot_de_passe": sorted(set(site.missing)),
+        "retires": sorted(site.gone),
+    }
+
+
+def account(portal: Any, login: str) -> dict[str, Any]:
+    """What the site knows of a login: whose it is, of which commune, and their drafts; empty when there is none."""
+    if login == SERVICE or login not in portal.acl_users.source_users.listUserIds():
+        return {}
+    member = api.user.get(userid=login)
+    drafts = api.content.find(portal_type="projet", review_state="brouillon", Creator=login)
+    return {
+        "nom": member.getProperty("fullname", ""),
+        "courriel": member.getProperty("email", ""),
+        "commune": _commune_of(portal, login),
+        "ouvert": True,
+        "en_main": [
+            f"projet « {one.Title} » (brouillon), que les autres rédacteurs peuvent reprendre" for one in drafts
+        ],
+    }

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from creatic.deliberations import rules, watch
+from creatic.deliberations import ballots, delays, frozen, rules, watch
 from plone import api
 from plone.app.dexterity.textindexer import searchable
 from plone.app.textfield import RichText
@@ -59,9 +59,28 @@ def members(context: Any) -> SimpleVocabulary:
 
 @provider(IVocabularyFactory)
 def voters(context: Any) -> SimpleVocabulary:
-    """Those whose voice counts at the meeting."""
-    meeting = meeting_of(context)
-    return _listed(meeting.attendance().voters() if meeting is not None else [])
+    """Those whose voice counts: at this item, else at the meeting."""
+    known = next((one for one in context.aq_chain if getattr(one, "portal_type", "") in ("projet", "seance")), None)
+    return _listed(known.attendance().voters() if known is not None else [])
+
+
+@provider(IVocabularyFactory)
+def modes(_context: Any) -> SimpleVocabulary:
+    """How a vote is held."""
+    return SimpleVocabulary([SimpleTerm(mode, mode, title) for mode, title in ballots.MODES.items()])
+
+
+_ASKERS = {"maire": "le maire", "trois_membres": "trois membres ou plus"}
+
+
+@provider(IVocabularyFactory)
+def askers(_context: Any) -> SimpleVocabulary:
+    """Who asks for a closed session (L2121-18)."""
+    return SimpleVocabulary([SimpleTerm(one, one, title) for one, title in _ASKERS.items()])
+
+
+def _ballots(title: str) -> schema.Int:
+    return schema.Int(title=title, min=0, max=999, required=False)
 
 
 def is_time(value: str) -> bool:
@@ -99,6 +118,21 @@ class ISeance(model.Schema):
         value_type=schema.TextLine(),
         required=False,
     )
+    seconde_de = schema.TextLine(title="Seconde convocation de la séance", required=False, readonly=True)
+    envoyee_le = schema.Date(
+        title="Convocation déjà envoyée le",
+        description="Envoyée hors du site, sur papier par exemple. Sans date, elle part le jour où vous convoquez",
+        required=False,
+    )
+    urgence = schema.TextLine(
+        title="Motif de l'urgence",
+        description="Seulement en cas d'urgence : un jour franc suffit, et le conseil l'approuve dès l'ouverture "
+        "(L2121-11, L2121-12)",
+        required=False,
+    )
+    urgence_pour = schema.Int(
+        title="Urgence approuvée, voix pour", description="Noté à l'ouverture de la séance", min=0, required=False
+    )
     mode(convocation="hidden", proces_verbal="hidden")
     convocation = NamedBlobFile(title="Convocation", required=False, readonly=True)
     proces_verbal = NamedBlobFile(title="Procès-verbal", required=False, readonly=True)
@@ -127,6 +161,53 @@ class IProjet(model.Schema):
     searchable("dispositif")
     widget("dispositif", RichTextFieldWidget)
     dispositif = RichText(title="Dispositif", description="Ce que le conseil décide", required=False)
+    compte = schema.Bool(
+        title="Compte administratif ou compte financier unique",
+        description="Le maire se retire au moment du vote et un autre préside (L2121-14) ; le compte est arrêté sauf "
+        "majorité contre (L1612-12)",
+        default=False,
+        required=False,
+    )
+    widget("presents", CheckBoxFieldWidget)
+    presents = schema.List(
+        title="Présents à ce point",
+        description="À remplir quand quelqu'un arrive ou part : vaut pour ce point et les suivants non votés. Sans "
+        "coche, ceux de l'ouverture",
+        value_type=schema.Choice(vocabulary="creatic.membres"),
+        required=False,
+    )
+    pouvoirs = schema.List(
+        title="Pouvoirs à ce point",
+        description="Un par ligne : « absent : mandataire » ; avec les présents de ce point",
+        value_type=schema.TextLine(),
+        required=False,
+    )
+    widget("sortis", CheckBoxFieldWidget)
+    sortis = schema.List(
+        title="Sortis pour ce vote",
+        description="Ils ne votent pas, ni ceux qu'ils représentent, et ne comptent pas dans le quorum : le maire pour "
+        "ses comptes (L2121-14), un élu intéressé à l'affaire (L2131-11)",
+        value_type=schema.Choice(vocabulary="creatic.membres"),
+        required=False,
+    )
+    president = schema.Choice(
+        title="Président pour ce point",
+        description="Sans choix, celui de la séance",
+        vocabulary="creatic.membres",
+        required=False,
+    )
+    huis_clos_par = schema.Choice(
+        title="Huis clos, demandé par", description="L2121-18", vocabulary="creatic.demandeurs", required=False
+    )
+    huis_clos_pour = schema.Int(
+        title="Huis clos, voix pour",
+        description="Décidé sans débat à la majorité absolue des présents ou représentés",
+        min=0,
+        required=False,
+    )
+    scrutin = schema.Choice(
+        title="Scrutin", description="Secret : L2121-21", vocabulary="creatic.scrutins", default=ballots.PUBLIC
+    )
     widget("pour", CheckBoxFieldWidget)
     pour = schema.List(title="Pour", value_type=schema.Choice(vocabulary="creatic.votants"), required=False)
     widget("contre", CheckBoxFieldWidget)
@@ -135,7 +216,28 @@ class IProjet(model.Schema):
     abstentions = schema.List(
         title="Abstentions", value_type=schema.Choice(vocabulary="creatic.votants"), required=False
     )
-    model.fieldset("votes", label="Votes", fields=["pour", "contre", "abstentions"])
+    bulletins_pour = _ballots("Scrutin secret : bulletins pour")
+    bulletins_contre = _ballots("Scrutin secret : bulletins contre")
+    bulletins_blancs = _ballots("Scrutin secret : bulletins blancs")
+    bulletins_nuls = _ballots("Scrutin secret : bulletins nuls")
+    tours = schema.List(
+        title="Élection : tours",
+        description="Un par ligne : « Anne Petit : 12, Luc Roux : 9, blancs : 1, nuls : 0 » ; pour les adjoints, le "
+        "nom de la tête de liste (L2122-7, L2122-7-2)",
+        value_type=schema.TextLine(),
+        required=False,
+    )
+    plus_age = schema.TextLine(
+        title="Élection : le plus âgé", description="En cas d'égalité au troisième tour seulement", required=False
+    )
+    model.fieldset(
+        "votes",
+        label="Présence et vote",
+        fields=["compte", "presents", "pouvoirs", "sortis", "president", "huis_clos_par", "huis_clos_pour", "scrutin",
+                "pour", "contre", "abstentions", "bulletins_pour", "bulletins_contre", "bulletins_blancs",
+                "bulletins_nuls", "tours", "plus_age"],
+    )  # fmt: skip
+    reportee = schema.Bool(title="Reportée faute de quorum", default=False, required=False, readonly=True)
     numero = schema.TextLine(title="Numéro", required=False, readonly=True)
     document = NamedBlobFile(title="Délibération", required=False, readonly=True)
     document_signe = NamedBlobFile(title="Délibération signée", required=False, readonly=True)
@@ -146,15 +248,57 @@ class IProjet(model.Schema):
 
     @invariant
     def vote_is_counted_once(data: Any) -> None:
-        """Nobody votes twice, nor without being there."""
-        context = getattr(data, "__context__", None)
-        meeting = meeting_of(context) if context is not None else None
-        if meeting is None:
+        """Nobody votes twice, nor without being there; a secret vote names nobody."""
+        context: Any = getattr(data, "__context__", None)
+        if getattr(context, "portal_type", "") != "projet":  # not yet made: nothing is voted
             return
-        vote = rules.Vote(data.pour or [], data.contre or [], data.abstentions or [])
-        wrong = vote.problems(meeting.attendance().voters())
+        attendance, vote = _attendance(meeting_of(context), data), _vote(data)
+        wrong = [*attendance.problems(), *_mixed(data), *vote.problems(attendance.voters())]
+        if data.pouvoirs and not data.presents:
+            wrong.append("pouvoirs à ce point : cochez aussi les présents à ce point, sans quoi ils ne comptent pas")
+        in_session = api.content.get_state(meeting_of(context)) == "ouverte"
+        if vote.cast and in_session and not attendance.has_quorum() and not context.is_without_quorum():
+            wrong.append(f"le quorum n'est pas atteint pour ce point : {attendance.count()} (L2121-17)")
+        if vote.cast and in_session and meeting_of(context).urgency_problem():
+            wrong.append(meeting_of(context).urgency_problem())
         if wrong:
             raise Wrong(". ".join(wrong) + ".")
+
+
+def _attendance(meeting: Any, item: Any) -> rules.Attendance:
+    """Who sits at an item: as noted there, else as at the opening."""
+    noted = item if item.presents else meeting
+    return rules.Attendance(meeting.convoques or [], noted.presents or [], noted.pouvoirs or [], item.sortis or [])
+
+
+def _vote(item: Any) -> rules.Vote | ballots.Secret | ballots.Election:
+    """The vote that is entered, as its mode wants it."""
+    if item.scrutin == ballots.ELECTION:
+        return ballots.Election(item.tours or [], (item.plus_age or "").strip())
+    if item.scrutin != ballots.PUBLIC:
+        return ballots.Secret(item.bulletins_pour, item.bulletins_contre, item.bulletins_blancs, item.bulletins_nuls)
+    return rules.Vote(item.pour or [], item.contre or [], item.abstentions or [], bool(item.compte))
+
+
+_NAMES = ("pour", "contre", "abstentions")
+_OF_MODE = {
+    ballots.PUBLIC: _NAMES,
+    ballots.THIRD: ("bulletins_pour", "bulletins_contre", "bulletins_blancs", "bulletins_nuls"),
+    ballots.NOMINATION: ("bulletins_pour", "bulletins_contre", "bulletins_blancs", "bulletins_nuls"),
+    ballots.ELECTION: ("tours", "plus_age"),
+}
+
+
+def _mixed(item: Any) -> list[str]:
+    """What is entered of another mode of voting, in French."""
+    others = [name for name in frozen.VOTES if name not in _OF_MODE[item.scrutin]]
+    entered = [name for name in others if getattr(item, name) not in (None, [], "")]
+    if not entered:
+        return []
+    if item.scrutin != ballots.PUBLIC and set(entered) & set(_NAMES):
+        return ["scrutin secret : aucun nom ne s'écrit, ni pour, ni contre, ni abstention (L2121-21)"]
+    fields = schema.getFields(IProjet)
+    return [f"{ballots.MODES[item.scrutin]} : « {fields[name].title} » reste vide" for name in entered]
 
 
 @implementer(ISeance)
@@ -167,7 +311,10 @@ class Seance(Container):
 
     def label(self) -> str:
         """Its name for people: Conseil municipal du jeudi 26 novembre 2026."""
-        return f"{self.title} du {rules.french_date(self.date, weekday=True)}" if self.date else str(self.title)
+        second = " (seconde convocation)" if self.seconde_de else ""
+        if not self.date:
+            return f"{self.title}{second}"
+        return f"{self.title} du {rules.french_date(self.date, weekday=True)}{second}"
 
     def moment(self) -> datetime.datetime:
         """When it is held, in French time."""
@@ -178,6 +325,52 @@ class Seance(Container):
         for one in self.objectValues():
             if getattr(one, "portal_type", "") == "projet" and (not states or api.content.get_state(one) in states):
                 yield one
+
+    def dispatches(self) -> tuple[tuple[str, Any, Any], ...]:
+        """What was sent each time it was convened, oldest first: when (ISO, UTC), convocation, note of synthesis."""
+        found: tuple[tuple[str, Any, Any], ...] = getattr(self, "creatic_envois", ())
+        return found
+
+    def first(self) -> Any:
+        """The meeting that had no quorum, when this one is its second convocation; else None."""
+        return api.content.get(UID=self.seconde_de) if self.seconde_de else None
+
+    def postponed(self) -> list[Any]:
+        """Items that the council could not vote for lack of quorum, once the meeting is over."""
+        return list(self.projets("inscrit")) if api.content.get_state(self) in frozen.ENDED else []
+
+    def people(self) -> int:
+        """Inhabitants of its commune, 0 when they are not known."""
+        return int(getattr(commune_of(self), "creatic_habitants", None) or 0)
+
+    def sent(self) -> datetime.date:
+        """When its convocation left, or leaves."""
+        return self.convoquee_le or self.envoyee_le or datetime.date.today()
+
+    def delay(self) -> delays.Delay:
+        """How long before it the convocation leaves."""
+        return delays.delay(self.people(), bool(self.urgence), bool(self.seconde_de))
+
+    def _delay_problems(self) -> list[str]:
+        if not self.date:
+            return []
+        if self.envoyee_le and self.envoyee_le > datetime.date.today():
+            return ["la date « Convocation déjà envoyée le » est à venir : effacez-la, ou écrivez le jour de l'envoi"]
+        first = self.first()
+        if first is not None and self.envoyee_le and self.envoyee_le < first.date:
+            return [f"la seconde convocation part après la séance du {rules.french_date(first.date)} (L2121-17)"]
+        said = self.delay().problem(self.envoyee_le or datetime.date.today(), self.date)
+        return [said] if said else []
+
+    def urgency_problem(self) -> str:
+        """Say that the council has not approved the urgency (L2121-11, L2121-12), or ""."""
+        voters = len(self.attendance().voters())
+        if self.urgence and not voters >= (self.urgence_pour or 0) > voters / 2:
+            return (
+                f"le conseil n'a pas approuvé l'urgence ({self.delay().article}). À faire : notez les voix pour sur la "
+                "page de la séance, ou renvoyez la discussion à une autre"
+            )
+        return ""
 
     def obstacles(self, transition: str) -> list[str]:
         """What forbids a transition, in French; empty when it is allowed."""
@@ -190,16 +383,32 @@ class Seance(Container):
             if next(self.projets("inscrit"), None) is None:
                 found.append("aucun projet n'est inscrit à l'ordre du jour")
             found += [f"« {one.title} » n'est pas encore inscrit" for one in self.projets("a_valider")]
+            found += self._delay_problems()
+            if delays.is_large(self.people()):
+                found += [
+                    f"« {one.title} » n'a pas d'exposé des motifs, qui fait la note explicative de synthèse (L2121-12)"
+                    for one in self.projets("inscrit")
+                    if not (one.expose and one.expose.raw.strip())
+                ]
         elif transition == "ouvrir":
             found += self.attendance().problems()
-            if not self.attendance().has_quorum():
-                found.append("le quorum n'est pas atteint : plus de la moitié des membres doivent être présents")
+            if not self.attendance().has_quorum() and not self.seconde_de:
+                found.append(f"le quorum n'est pas atteint : {self.attendance().count()} (L2121-17)")
             if not self.president or self.president not in (self.presents or []):
                 found.append("le président de séance n'est pas parmi les présents")
             if not self.secretaire or self.secretaire not in (self.presents or []):
                 found.append("le secrétaire de séance n'est pas parmi les présents")
+        elif transition == "constater":
+            if self.seconde_de:
+                found.append("seconde convocation : le conseil délibère sans condition de quorum (L2121-17)")
+            elif self.attendance().has_quorum():
+                found.append("le quorum est atteint")
+            if self.date > datetime.date.today():
+                found.append(f"la séance est le {rules.french_date(self.date)}")
         elif transition == "clore":
-            found += [f"« {one.title} » n'a pas été voté ni retiré" for one in self.projets("inscrit")]
+            found += [
+                f"« {one.title} » n'a pas été voté ni retiré" for one in self.projets("inscrit") if one.may_be_voted()
+            ]
         return found
 
 
@@ -207,15 +416,83 @@ class Seance(Container):
 class Projet(Container):
     """A projet de délibération."""
 
-    def vote(self) -> rules.Vote:
+    def attendance(self) -> rules.Attendance:
+        """Who sits at this item."""
+        return _attendance(meeting_of(self), self)
+
+    def presided_by(self) -> str:
+        """Who presides over this item."""
+        return str(self.president or meeting_of(self).president or "")
+
+    def vote(self) -> rules.Vote | ballots.Secret | ballots.Election:
         """The vote, as entered."""
-        return rules.Vote(self.pour or [], self.contre or [], self.abstentions or [])
+        return _vote(self)
 
     def not_voting(self) -> list[str]:
-        """Voters who took no part in it."""
+        """Voters who took no part in a public vote."""
         vote = self.vote()
+        if not isinstance(vote, rules.Vote):
+            return []
         cast = {*vote.ayes, *vote.noes, *vote.abstentions}
-        return [name for name in meeting_of(self).attendance().voters() if name not in cast]
+        return [name for name in self.attendance().voters() if name not in cast]
+
+    def mode_label(self) -> str:
+        """How it is voted, in words."""
+        return ballots.MODES[self.scrutin]
+
+    def is_without_quorum(self) -> bool:
+        """Whether no quorum is asked: an item of the first agenda, at the second convocation (L2121-17)."""
+        return bool(meeting_of(self).seconde_de and self.reportee)
+
+    def may_be_voted(self) -> bool:
+        """Whether the council is numerous enough for this item."""
+        return self.is_without_quorum() or self.attendance().has_quorum()
+
+    def quorum(self) -> str:
+        """What was counted for the quorum of this item, in words."""
+        counted = self.attendance().count()
+        if self.is_without_quorum():
+            return f"{counted} ; seconde convocation, sans condition de quorum (L2121-17)"
+        return counted
+
+    def closed_session(self) -> str:
+        """How the closed session was decided, or ""."""
+        if not self.huis_clos_par:
+            return ""
+        asked = f"demandé par {_ASKERS[self.huis_clos_par]}"
+        return f"{asked}, décidé par {self.huis_clos_pour or 0} voix sur {len(self.attendance().voters())} (L2121-18)"
+
+    def closed_to_votes(self) -> list[str]:
+        """Why no voice is taken on it now, in French."""
+        found = []
+        if not self.may_be_voted():
+            found.append(
+                f"le quorum n'est pas atteint pour ce point : {self.attendance().count()} (L2121-17). À faire : notez "
+                "qui est revenu, ou terminez la séance et convoquez de nouveau le conseil sur les points restants"
+            )
+        if meeting_of(self).urgency_problem():
+            found.append(meeting_of(self).urgency_problem())
+        return found
+
+    def _vote_obstacles(self) -> list[str]:
+        """What forbids to decide, in French."""
+        attendance, found = self.attendance(), self.closed_to_votes()
+        here, maire = attendance.here(), getattr(commune_of(self), "creatic_maire", "")
+        if self.presided_by() not in here:
+            found.append("qui préside ce point n'est pas dans la salle : choisissez le président pour ce point")
+        if self.compte and maire and maire in here:
+            found.append(f"le maire, {maire}, se retire au vote de ses comptes : notez-le parmi les sortis (L2121-14)")
+        if self.compte and maire and maire in attendance.given():
+            found.append(f"le maire, {maire}, ne vote pas ses comptes par pouvoir : retirez son pouvoir (L2121-14)")
+        if self.compte and self.presided_by() == maire:
+            found.append("le conseil élit un autre président que le maire pour ses comptes (L2121-14)")
+        if bool(self.huis_clos_par) != (self.huis_clos_pour is not None):
+            found.append("huis clos : indiquez qui le demande et les voix pour (L2121-18)")
+        elif self.huis_clos_par and (self.huis_clos_pour or 0) * 2 <= len(attendance.voters()):
+            found.append("huis clos : il faut la majorité absolue des présents ou représentés (L2121-18)")
+        elif self.huis_clos_par and (self.huis_clos_pour or 0) > len(attendance.voters()):
+            found.append(f"huis clos : {self.huis_clos_pour} voix pour {len(attendance.voters())} votants")
+        return found
 
     def annexes(self) -> list[Any]:
         """Its annexes, in order."""
@@ -233,20 +510,24 @@ class Projet(Container):
         elif transition in ("adopter", "rejeter"):
             if state != "ouverte":
                 found.append("la séance n'est pas ouverte")
-            found += vote.problems(meeting.attendance().voters())
-            carried = vote.is_carried(meeting.president or "")
-            if not vote.cast:
-                found.append("le vote n'est pas saisi")
+            found += [*self.attendance().problems(), *_mixed(self), *vote.problems(self.attendance().voters())]
+            if not found:
+                found += self._vote_obstacles()
+            carried = not vote.missing() and vote.is_carried(self.presided_by())
+            if vote.missing():
+                found.append(vote.missing())
             elif carried and transition == "rejeter":
                 found.append("le vote est favorable")
             elif not carried and transition == "adopter":
                 found.append("le vote n'est pas favorable")
+        elif transition == "renvoyer" and state in frozen.ENDED:
+            found.append("la séance est terminée")
         elif transition == "renvoyer" and vote.cast:
             found.append("un vote est saisi : effacez d'abord les voix")
         elif transition == "publier" and not (self.document_signe and self.date_reception):
             found.append("il manque la délibération signée ou l'accusé de réception de la préfecture")
         elif transition == "publier" and not watch.is_ours():
-            found.append("elle est publiée par la passerelle")
+            found.append("choisissez d'abord ce qui est publié, sur la page « Publication »")
         return found
 
 

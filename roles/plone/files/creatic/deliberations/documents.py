@@ -9,7 +9,7 @@ from typing import Any
 from creatic.deliberations import rules
 
 _TEMPLATE = Path(__file__).with_name("templates") / "document.pt"
-KINDS = ("convocation", "proces_verbal", "deliberation", "registre", "liste")
+KINDS = ("convocation", "note", "proces_verbal", "deliberation", "registre", "liste")
 
 
 @functools.cache

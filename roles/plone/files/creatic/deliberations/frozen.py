@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-VOTES = ("pour", "contre", "abstentions")
+VOTES = (
+    "pour", "contre", "abstentions",
+    "bulletins_pour", "bulletins_contre", "bulletins_blancs", "bulletins_nuls", "tours", "plus_age",
+)  # fmt: skip
+# What of an item is of the meeting that did not vote it: nothing of it goes to the second one.
+OF_THE_MEETING = (*VOTES, "presents", "pouvoirs", "sortis", "president", "huis_clos_par", "huis_clos_pour")
+# What a convocation says, which was sent.
+CONVENED = ("title", "date", "heure", "lieu", "convoques", "envoyee_le", "urgence")
+# States of a meeting that is over.
+ENDED = ("close", "sans_quorum")
 VOTED = ("adopte", "rejete", "publie")
 # States of a publication in which anybody reads it.
 PUBLIC = ("published", "archived")
@@ -17,6 +26,7 @@ DELIBERATION = "deliberation"
 # What is kept of an object beside its fields.
 STATE, WAS_PUBLIC, UID = _BESIDE = ("_etat", "_publie", "_uid")
 _SHOWN = 80
+_SAID = {"True": "oui", "False": "non"}
 
 Known = Mapping[str, str]
 """Fields by name as text, and STATE, WAS_PUBLIC, UID."""
@@ -28,10 +38,12 @@ class Lock:
 
     reason: str
     free: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    """The fields that do not change, when the others do."""
 
     def refused(self, changed: Iterable[str]) -> list[str]:
         """Those of the changed fields that may not."""
-        return [name for name in changed if name not in self.free]
+        return [name for name in changed if name not in self.free and (not self.only or name in self.only)]
 
 
 def has_votes(projet: Known) -> bool:
@@ -44,10 +56,13 @@ def is_decided(projet: Known) -> bool:
     return projet.get(STATE) in VOTED
 
 
-def of_projet(projet: Known) -> Lock | None:
-    """A projet: all of it once decided; its text as soon as a voice is entered, which may be corrected till then."""
+def of_projet(projet: Known, meeting: Known) -> Lock | None:
+    """A projet: all of it once decided or once its meeting is over; its text as soon as a voice is entered, which may
+    be corrected till then."""
     if is_decided(projet):
         return Lock("ce projet a été voté : il ne change plus")
+    if meeting.get(STATE) in ENDED:
+        return Lock("la séance est terminée : ce projet n'y change plus")
     if has_votes(projet):
         return Lock("un vote est saisi : le texte ne change plus. À faire : effacez d'abord les voix", VOTES)
     return None
@@ -55,10 +70,12 @@ def of_projet(projet: Known) -> Lock | None:
 
 def of_meeting(meeting: Known, projets: Iterable[Known]) -> Lock | None:
     """A meeting: all of it once closed, or once a voice is entered on one of its projets."""
-    if meeting.get(STATE) == "close":
-        return Lock("la séance est close : elle ne change plus")
+    if meeting.get(STATE) in ENDED:
+        return Lock("la séance est terminée : elle ne change plus")
     if any(is_decided(one) or has_votes(one) for one in projets):
         return Lock("un vote a eu lieu : la date, le président et les présents de la séance ne changent plus")
+    if meeting.get(STATE) in ("convoquee", "ouverte"):
+        return Lock("la séance est convoquée : ce que dit la convocation ne change plus", only=CONVENED)
     return None
 
 
@@ -89,4 +106,4 @@ def described(label: str, before: str, now: str) -> str:
     """A change, in words: both values when they are short."""
     if len(before) > _SHOWN or len(now) > _SHOWN:
         return f"{label} : {'modifié' if before and now else 'retiré' if before else 'ajouté'}"
-    return f"{label} : {before or 'rien'} → {now or 'rien'}"
+    return f"{label} : {_SAID.get(before, before) or 'rien'} → {_SAID.get(now, now) or 'rien'}"

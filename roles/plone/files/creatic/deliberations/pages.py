@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import documents, lifecycle, rules, watch, workflows
+from creatic.deliberations import ballots, documents, frozen, lifecycle, publishing, rules, watch, workflows
 from creatic.deliberations.content import ON_AGENDA, commune_of, meeting_of
 from plone import api
 from plone.app.layout.viewlets.common import ViewletBase
@@ -17,10 +17,14 @@ from zExceptions import NotFound
 STATES = {name: state.title for workflow in workflows.WORKFLOWS.values() for name, state in workflow.states.items()}
 _TONES = {
     "adopte": "success", "publie": "success", "rejete": "danger", "inscrit": "primary", "a_valider": "warning",
-    "ouverte": "primary", "close": "success", "convoquee": "warning",
+    "ouverte": "primary", "close": "success", "convoquee": "warning", "sans_quorum": "danger",
 }  # fmt: skip
 
 _PARIS = ZoneInfo("Europe/Paris")
+
+
+def _sentence(said: str) -> str:
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 class _Steps:
@@ -63,22 +67,44 @@ class SeanceView(DefaultView, _Steps):
     def fixed(self) -> str:
         """Say why nothing of it changes any more."""
         found = watch.lock(self.context)
-        return f"{found.reason[:1].upper()}{found.reason[1:]}." if found else ""
+        return _sentence(found.reason) if found else ""
 
     def may_add(self) -> bool:
         """Whether this person adds projets."""
         return bool(api.user.has_permission("creatic.deliberations: Add projet", obj=self.context))
 
-    def late(self) -> str:
-        """Say when the convocation leaves too few clear days; three in small communes, five from 3 500 people on."""
-        sent = self.context.convoquee_le or datetime.date.today()
-        days = rules.clear_days(sent, self.context.date)
-        if days >= 5 or api.content.get_state(self.context) in ("ouverte", "close"):
-            return ""
+    def has_minutes(self) -> bool:
+        """Whether there is something to say of what happened."""
+        return api.content.get_state(self.context) in ("ouverte", *frozen.ENDED)
+
+    def may_convene_again(self) -> bool:
+        """Whether this person convenes the council again on what it could not vote (L2121-17)."""
+        roles = set(api.user.get_roles(obj=self.context))
+        return bool(roles & {"DGS", "Maire"}) and bool(self.context.postponed())
+
+    def delay(self) -> str:
+        """What the delay of the convocation asks, in words."""
+        first = rules.french_date(self.context.delay().earliest(self.context.sent()), weekday=True)
+        days, article = self.context.delay().days, self.context.delay().article
+        sent = "Convoquée" if self.context.convoquee_le else "Si elle est convoquée"
+        named = f"le {rules.french_date(self.context.sent())}" if self.context.sent() != _today() else "aujourd'hui"
         return (
-            f"{days} jour{'s' if days > 1 else ''} franc{'s' if days > 1 else ''} avant la séance : il en faut 3, ou 5 "
-            "à partir de 3 500 habitants (articles L2121-11 et L2121-12)."
+            f"{sent} {named}, elle se tient à partir du {first} : {days} jour{'s' if days > 1 else ''} "
+            f"franc{'s' if days > 1 else ''} ({article})."
         )
+
+    def dispatches(self) -> list[dict[str, Any]]:
+        """What was sent each time, latest first."""
+        moments = [datetime.datetime.fromisoformat(when) for when, *_sent in self.context.dispatches()]
+        found = [
+            {"version": rank, "when": moment.astimezone(_PARIS).strftime("%d/%m/%Y à %H:%M")}
+            for rank, moment in enumerate(moments, 1)
+        ]
+        return found[::-1]
+
+
+def _today() -> datetime.date:
+    return datetime.date.today()
 
 
 class ProjetView(DefaultView, _Steps):
@@ -87,6 +113,10 @@ class ProjetView(DefaultView, _Steps):
     def meeting(self) -> Any:
         """The meeting it is of."""
         return meeting_of(self.context)
+
+    def is_held(self) -> bool:
+        """Whether who is there counts: the meeting is in session, or was."""
+        return api.content.get_state(self.meeting()) in ("ouverte", *frozen.ENDED)
 
     def matter(self) -> str:
         """Its matter, in words."""
@@ -99,10 +129,19 @@ class ProjetView(DefaultView, _Steps):
             api.user.has_permission("Modify portal content", obj=self.context)
         )
 
-    def may_publish(self) -> bool:
-        """Whether this person publishes it: the DGS, where the commune transmits on paper."""
-        roles = api.user.get_roles(obj=self.context)
-        return self.context.suivi == "a_publier" and api.content.get_state(self.context) == "adopte" and "DGS" in roles
+    def warning(self) -> str:
+        """Say that a vote of the maire's accounts is not told to be one."""
+        if self.context.compte or not rules.names_accounts(self.context.title) or not self.may_vote():
+            return ""
+        return (
+            "L'objet parle d'un compte administratif ou d'un compte financier unique : s'il est soumis au vote, "
+            "cochez-le dans « Présence et vote » ; le maire se retire et un autre préside (L2121-14)."
+        )
+
+    def publication(self) -> dict[str, str]:
+        """Where its publication stands, once it is adopted."""
+        page = publishing.Publication(self.context, self.request)
+        return page.status() if publishing.concerns(self.context) else {}
 
     def follow_up(self) -> str:
         """Where it stands after the meeting."""
@@ -128,6 +167,27 @@ class Convocation(_Pdf):
         kept = self.context.convocation
         data = kept.data if kept else lifecycle.meeting_document(self.context, "convocation")
         return self._send(data, "convocation.pdf")
+
+
+class Note(_Pdf):
+    """The note of synthesis with the projets: a draft until it is sent."""
+
+    def __call__(self) -> bytes:
+        kept = self.context.dispatches() if self.context.convoquee_le else ()
+        data = kept[-1][2].data if kept else lifecycle.meeting_document(self.context, "note")
+        return self._send(data, "note-de-synthese.pdf")
+
+
+class Dispatch(_Pdf):
+    """What was sent, one time or another: ?version=1&piece=note."""
+
+    def __call__(self) -> bytes:
+        version, kept = str(self.request.form.get("version") or ""), self.context.dispatches()
+        if not (version.isdecimal() and 1 <= int(version[:6]) <= len(kept)):
+            raise NotFound("Cette version n'existe pas.")
+        name = "note" if self.request.form.get("piece") == "note" else "convocation"
+        piece = kept[int(version[:6]) - 1][2 if name == "note" else 1]
+        return self._send(piece.data, f"{name}-version-{int(version[:6])}.pdf")
 
 
 class Minutes(_Pdf):
@@ -162,28 +222,41 @@ class Unanimous(BrowserView):
     def __call__(self) -> str:
         if self.request.method != "POST":
             raise NotFound("unanimite")
-        self.context.pour = meeting_of(self.context).attendance().voters()
-        self.context.contre, self.context.abstentions = [], []
-        api.portal.show_message("Vote saisi : unanimité.", self.request)
+        if self.context.scrutin != ballots.PUBLIC:
+            raise NotFound("unanimite")  # nobody is named in a secret vote
+        in_session = api.content.get_state(meeting_of(self.context)) == "ouverte"
+        closed = self.context.closed_to_votes() if in_session else []
+        if closed:
+            api.portal.show_message(_sentence(" ; ".join(closed)), self.request, type="error")
+        else:
+            self.context.pour = self.context.attendance().voters()
+            self.context.contre, self.context.abstentions = [], []
+            api.portal.show_message("Vote saisi : unanimité.", self.request)
         self.request.response.redirect(self.context.absolute_url())
         return ""
 
 
-class Publish(ProjetView):
-    """Publishes a délibération that the préfecture received on paper."""
+class ConveneAgain(SeanceView):
+    """Convenes the council again on what it could not vote for lack of quorum (L2121-17)."""
 
     def __call__(self) -> str:
-        if self.request.method != "POST" or not self.may_publish():
-            raise NotFound("publier")
+        if self.request.method != "POST" or not self.may_convene_again():
+            raise NotFound("seconde-convocation")
+        told, hour = str(self.request.form.get("date") or ""), str(self.request.form.get("heure") or "")
         try:
-            told = str(self.request.form.get("recue") or "")
-            day = rules.received(told, self.meeting().date, datetime.date.today())
-        except ValueError as error:
-            api.portal.show_message(str(error), self.request, type="error")
-        else:
-            lifecycle.publish_received(self.context, day)
-            api.portal.show_message("Délibération publiée.", self.request)
-        self.request.response.redirect(self.context.absolute_url())
+            held = datetime.date.fromisoformat(told)
+        except ValueError:
+            held = None
+        wrong = rules.second_problems(datetime.date.today(), held)
+        if not rules.TIME.fullmatch(hour):
+            wrong.append("heure : écrivez-la comme 18:30")
+        if wrong or held is None:
+            api.portal.show_message(_sentence(" ; ".join(wrong)), self.request, type="error")
+            self.request.response.redirect(self.context.absolute_url())
+            return ""
+        made = lifecycle.convene_again(self.context, held, hour)
+        api.portal.show_message("Seconde séance préparée : il reste à la convoquer.", self.request)
+        self.request.response.redirect(made.absolute_url())
         return ""
 
 

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from typing import Any
 
-from creatic.deliberations import configuration, lifecycle, rules, watch
+from creatic.deliberations import configuration, lifecycle, publishing, rules, watch
 from creatic.deliberations.content import commune_of, meeting_of
 from plone import api
 from plone.protect.interfaces import IDisableCSRFProtection
@@ -18,6 +18,7 @@ from plone.restapi.services import Service
 from zope.interface import alsoProvides
 
 REFERENCE = "deliberations:"
+_ADOPTED = ("adopte", "publie")
 log = logging.getLogger("creatic.deliberations")
 
 
@@ -50,6 +51,8 @@ def adopted(projet: Any) -> dict[str, Any]:
         "date": meeting.date.isoformat(),
         "objet": projet.title,
         "matiere": projet.matiere,
+        "vote": projet.vote().sentence(),
+        "quorum": projet.quorum(),
         "document": _file(projet, "document"),
         "annexes": [_file(annex, "file") for annex in projet.annexes()],
     }
@@ -91,7 +94,7 @@ class Suivi(Service):
             raise _Refused(400, f"etat : « {state} » est inconnu. À faire : l'un de {known}.")
         uid = str(told.get("uid") or "").removeprefix(REFERENCE)
         projet = api.content.get(UID=uid) if uid else None
-        if projet is None or projet.portal_type != "projet" or not projet.numero:
+        if projet is None or projet.portal_type != "projet" or api.content.get_state(projet) not in _ADOPTED:
             raise _Refused(404, "uid : aucune délibération adoptée n'a cet identifiant.")
         given = _document(told)
         if projet.suivi == "acquittee":
@@ -112,7 +115,7 @@ class Suivi(Service):
         if received:
             projet.date_reception = received
         if state == "acquittee":
-            lifecycle.publish(projet)
+            publishing.publish(projet)
         watch.keep(projet)
         projet.reindexObject()
         return self._said(projet, changed=True)
@@ -121,12 +124,21 @@ class Suivi(Service):
     def _check_same(projet: Any, told: dict[str, Any], given: bytes | None) -> None:
         other = told.get("id_acte") and told["id_acte"] != projet.id_acte
         if other or (given and given != projet.document_signe.data):
-            raise _Refused(409, f"la délibération {projet.numero} est déjà publiée avec un autre acte ou un autre PDF.")
+            raise _Refused(409, f"la délibération {projet.numero} est déjà reçue avec un autre acte ou un autre PDF.")
 
     @staticmethod
     def _said(projet: Any, changed: bool) -> dict[str, Any]:
         state = api.content.get_state(projet)
         return {"uid": projet.UID(), "etat": projet.suivi, "revue": state, "change": changed}
+
+
+class Publications(Service):
+    """POST /@publications: which of these acts were published, when, and taken off."""
+
+    def reply(self) -> dict[str, Any]:
+        alsoProvides(self.request, IDisableCSRFProtection)
+        asked = json_body(self.request).get("uids")
+        return {"results": publishing.report([str(one).removeprefix(REFERENCE) for one in asked or []])}
 
 
 def _document(told: dict[str, Any]) -> bytes | None:
@@ -168,3 +180,10 @@ class Configuration(Service):
         self.request.response.setStatus(200)
         self.request.response.headers.pop("location", None)
         return result
+
+
+class Agent(Service):
+    """GET /@agent?identifiant=: an account, and what is left in its person's hands."""
+
+    def reply(self) -> dict[str, Any]:
+        return configuration.account(api.portal.get(), str(self.request.form.get("identifiant") or ""))

@@ -10,7 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from creatic.deliberations.ballots import counted
+
 _NUMBER = "{year}_{rank:03d}"
+SECOND_DAYS = 3
 TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 # Nomenclature of ACTES: 5.2, 7.1.2…
 MATTER = re.compile(r"[1-9](\.[1-9]\d?){1,4}")
@@ -33,13 +36,19 @@ _MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "ao
 
 @dataclass(frozen=True)
 class Attendance:
-    """Who sits at a meeting."""
+    """Who sits at a meeting, or at one of its items."""
 
     members: Sequence[str]
     """The council in exercise."""
     present: Sequence[str]
     proxies: Sequence[str]
     """Lines « who is away : who votes for them »."""
+    out: Sequence[str] = ()
+    """Who went out for this item: they neither vote nor count, nor do those whom they represent."""
+
+    def here(self) -> list[str]:
+        """Those who are in the room themselves, in the council's order."""
+        return [name for name in self.members if name in self.present and name not in self.out]
 
     def given(self) -> dict[str, str]:
         """Who is away and represented, by whom; lines that cannot be read are left out."""
@@ -50,24 +59,40 @@ class Attendance:
                 found[read["giver"]] = read["holder"]
         return found
 
+    def represented(self) -> dict[str, str]:
+        """Who is away and votes by whom: by somebody in the room."""
+        here = self.here()
+        return {giver: holder for giver, holder in self.given().items() if holder in here and giver not in self.present}
+
     def voters(self) -> list[str]:
         """Those whose voice counts, in the council's order."""
-        given = self.given()
-        return [name for name in self.members if name in self.present or name in given]
+        here, represented = self.here(), self.represented()
+        return [name for name in self.members if name in here or name in represented]
 
     def absent(self) -> list[str]:
-        """Those who are neither here nor represented."""
+        """Those who are neither here nor represented; who went out is not one of them."""
         voters = self.voters()
-        return [name for name in self.members if name not in voters]
+        return [name for name in self.members if name not in voters and name not in self.out]
+
+    @property
+    def needed(self) -> int:
+        """How many must be here themselves: more than half of the council (L2121-17)."""
+        return len(self.members) // 2 + 1
 
     def has_quorum(self) -> bool:
-        """Whether more than half of the council is here itself (L2121-17)."""
-        here = [name for name in self.members if name in self.present]
-        return len(here) * 2 > len(self.members)
+        """Whether enough are here themselves; who went out for lack of the right to vote does not count."""
+        return len(self.here()) >= self.needed
+
+    def count(self) -> str:
+        """What was counted for the quorum, in words."""
+        here = len(self.here())
+        are = "présents" if here > 1 else "présent"
+        return f"{here} {are} sur {len(self.members)} membres en exercice, {self.needed} requis"
 
     def problems(self) -> list[str]:
         """What is wrong with it, in French."""
         found = [f"{name} n'est pas membre du conseil" for name in self.present if name not in self.members]
+        found += [f"{name} sort sans être présent" for name in self.out if name not in self.present]
         holders: dict[str, str] = {}
         for line in self.proxies:
             read = PROXY.fullmatch(line)
@@ -75,6 +100,8 @@ class Attendance:
                 found.append(f"le pouvoir « {line} » ne se lit pas : écrivez « absent : mandataire »")
                 continue
             giver, holder = read["giver"], read["holder"]
+            if giver in holders.values():
+                found.append(f"pouvoir de {giver} : il est écrit deux fois")
             if giver not in self.members:
                 found.append(f"pouvoir de {giver} : cette personne n'est pas membre du conseil")
             elif giver in self.present:
@@ -94,6 +121,8 @@ class Vote:
     ayes: Sequence[str]
     noes: Sequence[str]
     abstentions: Sequence[str]
+    accounts: bool = False
+    """Whether the maire's accounts are voted: only a majority against refuses them (L1612-12)."""
 
     def problems(self, voters: Sequence[str]) -> list[str]:
         """What is wrong with it, in French."""
@@ -114,9 +143,20 @@ class Vote:
 
     def is_carried(self, president: str) -> bool:
         """Whether there is a majority of the votes cast; the president's prevails in a tie (L2121-20)."""
+        if self.accounts:
+            return len(self.noes) <= len(self.ayes)
         if len(self.ayes) == len(self.noes):
             return president in self.ayes
         return len(self.ayes) > len(self.noes)
+
+    def missing(self) -> str:
+        """What is still to be entered, in French; "" when it is decided."""
+        return "" if self.cast else "le vote n'est pas saisi"
+
+    def lines(self) -> list[tuple[str, str]]:
+        """What pages and documents show: a label with its count, the names."""
+        sides = (("Pour", self.ayes), ("Contre", self.noes), ("Abstentions", self.abstentions))
+        return [(f"{label} ({len(names)})", ", ".join(names)) for label, names in sides if names]
 
     def sentence(self) -> str:
         """The result, as minutes say it."""
@@ -129,8 +169,27 @@ class Vote:
 
 
 def _count(names: Sequence[str], word: str) -> str:
-    plural = word if word.endswith("x") or len(names) < 2 else f"{word}s"
-    return f"{len(names)} {plural}"
+    return counted(len(names), word)
+
+
+# What the council calls the maire's accounts; the DGS says whether it is voted.
+_ACCOUNTS = re.compile(r"(?i)\bcomptes? administratifs?\b|\bcomptes? financiers? uniques?\b|\bCFU\b")
+
+
+def names_accounts(subject: str) -> bool:
+    """Whether a projet's subject speaks of the maire's accounts (L2121-14)."""
+    return bool(_ACCOUNTS.search(subject))
+
+
+def second_problems(today: datetime.date, held: datetime.date | None) -> list[str]:
+    """What is wrong with the date of a second meeting, in French: three clear days at least (L2121-17)."""
+    first = today + datetime.timedelta(SECOND_DAYS + 1)
+    if held is None or held < first:
+        return [
+            f"seconde convocation : trois jours francs au moins (L2121-17), donc à partir du "
+            f"{french_date(first, weekday=True)}"
+        ]
+    return []
 
 
 def next_number(counters: Mapping[int, int], year: int) -> tuple[int, str]:

@@ -113,12 +113,12 @@ def _snapshot(thing: Any) -> dict[str, str]:
     return found | {frozen.UID: str(IUUID(thing, "")), frozen.STATE: state, frozen.WAS_PUBLIC: was_public}
 
 
-def keep(thing: Any) -> None:
-    """Know an object as it is now, and trace what changed."""
+def keep(thing: Any, traced: bool = True) -> None:
+    """Know an object as it is now, and trace what changed, unless its trace must not repeat what is taken off."""
     before, now = _known(thing), _snapshot(thing)
     if before == now:
         return
-    if before and thing.portal_type in _TRACED:
+    if before and traced and thing.portal_type in _TRACED:
         labels = _fields(thing)
         for name in frozen.differences(before, now):
             note(thing, frozen.described(labels.get(name, name), before.get(name, ""), now.get(name, "")))
@@ -130,16 +130,26 @@ def keep_all(portal: Any) -> None:
     found = portal.portal_catalog.unrestrictedSearchResults
     for projet in map(_object, found(portal_type="projet", review_state="publie")):
         name, commune = projet.numero.lower(), aq_parent(aq_parent(aq_parent(projet)))
-        if name in commune.publications and not is_deliberation(commune.publications[name]):
-            mark(commune.publications[name], projet)
+        named = commune.publications.get(name)
+        # An act that is only posted up has none: what bears its name then is somebody's own.
+        if getattr(named, "document_type", "") == frozen.DELIBERATION and not is_deliberation(named):
+            mark(named, projet)
     for thing in map(_object, found(portal_type=[*_HOLDERS, *_FILES])):
         if thing.portal_type not in _FILES or aq_parent(thing).portal_type in _HOLDERS:
+            known = _known(thing)
+            if known:  # fields that came with a new version are no change of this object
+                setattr(aq_base(thing), _KNOWN, _snapshot(thing) | known)
             keep(thing)
 
 
 def mark(publication: Any, projet: Any) -> None:
     """Say which projet a publication is made of; a copy of it does not say so."""
     setattr(aq_base(publication), _ORIGIN, (IUUID(publication), IUUID(projet)))
+
+
+def is_of(publication: Any, projet: Any) -> bool:
+    """Whether a publication was made of this projet."""
+    return is_deliberation(publication) and bool(getattr(aq_base(publication), _ORIGIN)[1] == IUUID(projet))
 
 
 def is_deliberation(publication: Any) -> bool:
@@ -155,7 +165,7 @@ def lock(thing: Any) -> Lock | None:
     """Why an object does not change, if it does not."""
     kind = getattr(aq_base(thing), "portal_type", "")
     if kind == "projet":
-        return frozen.of_projet(_known(thing))
+        return frozen.of_projet(_known(thing), _known(aq_parent(thing)))
     if kind == "seance":
         return frozen.of_meeting(_known(thing), [_known(one) for one in thing.projets()])
     if kind == "Publication":

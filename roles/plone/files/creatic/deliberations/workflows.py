@@ -55,11 +55,13 @@ WORKFLOWS = {
             "convoquee": State("Convoquée", AGENTS, ("DGS",)),
             "ouverte": State("Ouverte", AGENTS, ("DGS",)),
             "close": State("Close", AGENTS),
+            "sans_quorum": State("Quorum non atteint", AGENTS),
         },
         {
             "convoquer": Transition("Convoquer", ("en_preparation",), "convoquee", ("DGS", "Maire")),
             "reprendre": Transition("Reprendre l'ordre du jour", ("convoquee",), "en_preparation", ("DGS",)),
             "ouvrir": Transition("Ouvrir la séance", ("convoquee",), "ouverte", ("DGS", "Maire")),
+            "constater": Transition("Constater l'absence de quorum", ("convoquee",), "sans_quorum", ("DGS", "Maire")),
             "clore": Transition("Clore la séance", ("ouverte",), "close", ("DGS", "Maire")),
         },
     ),
@@ -79,7 +81,7 @@ WORKFLOWS = {
             "inscrire": Transition("Inscrire à l'ordre du jour", ("a_valider",), "inscrit", ("DGS",)),
             "adopter": Transition("Adopter", ("inscrit",), "adopte", ("DGS",)),
             "rejeter": Transition("Rejeter", ("inscrit",), "rejete", ("DGS",)),
-            "publier": Transition("Publier", ("adopte",), "publie", ("Passerelle", "DGS")),
+            "publier": Transition("Publier", ("adopte",), "publie", ("Passerelle", "DGS", "Maire")),
         },
     ),
 }

@@ -8,22 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority import SshAuthority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.modules.access_ca import SPEC
-from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import ensure_own_state
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
 
 
-class ActionModule(ActionBase):
-    """Does everything in `run`; nothing is sent anywhere."""
+class ActionModule(OwnState):
+    """Does everything in `act`; nothing is sent anywhere."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        ensure_own_state(self, task_vars)
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         _, args = self.validate_argument_spec(argument_spec=SPEC)
         directory = Path(args["dir"]).expanduser().absolute()
         authority = SshAuthority(directory, Passphrases(directory, generate=args["generate_passphrases"]))

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive.rings import PORTS
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
 
 MODULE = "cdg59.creatic.archive_rings"
 IDENTITY = {
@@ -73,6 +75,9 @@ class ActionModule(ActionBase):
         leader = variables["inventory_hostname"] == variables["ansible_play_batch"][0]
         builders = {ring: folder / f"{ring}.builder" for ring in PORTS}
         built = any(path.exists() for path in builders.values())
+        follows = boolean(args.pop("rings", True))
+        if not built and not follows:
+            raise AnsibleActionFail("la salle d'archives n'est pas encore là. À faire : fab serveurs archive_node")
         if not self._task.check_mode:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = folder if folder.is_dir() else Path("/")
@@ -88,6 +93,8 @@ class ActionModule(ActionBase):
             )
         finally:
             os.close(descriptor)
+        if not follows:
+            return {"changed": False, "changes": []}
         args["root_secret"] = ""
         args["plan"] = {
             "leader": leader,
@@ -118,6 +125,5 @@ class ActionModule(ActionBase):
         if result.get("waiting"):
             minutes = -(-int(result["waiting"]) // 60)
             self._display.warning(f"Le rééquilibrage des archives n'est pas fini : relancez dans {minutes} min.")
-        after = "".join(f"{change}\n" for change in result.get("changes", []))
-        result["diff"] = [{"before": "", "after": after, "before_header": "anneaux", "after_header": "anneaux"}]
+        result["diff"] = [told(result.get("changes", []), "anneaux")]
         return result

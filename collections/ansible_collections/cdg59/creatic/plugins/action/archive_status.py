@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
         patch = archive_patch.Patch(home)
         told = f"en cours, {holder}" if holder else ""
         if patch.record and not holder:
-            told = f"interrompus ({' ; '.join(archive_patch.lines(patch.record))}) : fab archive.patch les reprend"
+            told = f"interrompus ({' ; '.join(archive_patch.lines(patch.record))}) : fab archive.correctifs les reprend"
         moment = now()
         lines = archive_room.screen(
             found,

@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
         if result.get("failed") or result.get("rc"):
             said = str(result.get("stderr") or result.get("msg") or "").strip()
             if "No such file" in said:
-                said = f"{COLLECTOR} est absent : déployez d'abord cette machine (fab rollout, ou son playbook)"
+                said = f"{COLLECTOR} est absent : déployez d'abord cette machine (fab communes, ou son playbook)"
             return {"failed": True, "msg": said or "le collecteur a échoué sans message"}
         try:
             report = json.loads(result["stdout"])

@@ -8,26 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
-from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import ensure_own_state
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
 
 MODULE = "cdg59.creatic.certificates"
 
 
-class ActionModule(ActionBase):
+class ActionModule(OwnState):
     """Runs the module to inspect, signs, and runs it again to install when something was signed."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        ensure_own_state(self, task_vars)
-        args = dict(self._task.args)
-        host = str((task_vars or {})["inventory_hostname"])
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        host = str(task_vars["inventory_hostname"])
         passphrase = args.pop("passphrase", None)
         try:
             directory = Path(str(args.get("authority_dir") or "")).expanduser()
@@ -37,7 +32,14 @@ class ActionModule(ActionBase):
             requests = self._requests(args)
             if self._task.check_mode and not authority.exists:
                 # The authority is made by an earlier task, which check mode did not run.
-                return {"changed": True, "certificates": [], "renewed": list(requests), "crl_changed": True}
+                return {
+                    "changed": True,
+                    "certificates": [],
+                    "renewed": list(requests),
+                    "crl_changed": True,
+                    "authorities": [],
+                    "absent": False,
+                }
             return self._converge(authority, requests, args, host, task_vars)
         except PkiError as error:
             raise AnsibleActionFail(str(error)) from error
@@ -58,7 +60,7 @@ class ActionModule(ActionBase):
         requests: dict[str, Request],
         args: dict[str, Any],
         host: str,
-        task_vars: dict[str, Any] | None,
+        task_vars: dict[str, Any],
     ) -> dict[str, Any]:
         if not self._task.check_mode:
             authority.refresh_crl()
@@ -66,6 +68,7 @@ class ActionModule(ActionBase):
         groups = {entry["name"]: entry.get("group") for entry in args.get("certificates") or []}
         plan: dict[str, Any] = authority.published() | {
             "store_name": f"creatic-{authority.directory.name}",
+            "roots": authority.roots(),
             "issued": {},
             "certificates": [
                 {"request": request.to_dict(), "group": groups[name]} | known.get(name, {})
@@ -73,6 +76,12 @@ class ActionModule(ActionBase):
             ],
         }
         first = self._execute_module(module_name=MODULE, module_args=args | {"plan": plan}, task_vars=task_vars)
+        for one in first.get("newer_lists", []):
+            Display().warning(
+                f"{host}, liste de révocation de {one}. Un autre poste de commande agit avec le même état, ou celui-ci "
+                "est revenu d'une sauvegarde plus ancienne : des révocations peuvent manquer. À faire : « Changer de "
+                "poste de commande », docs/exploitation.md."
+            )
         states = {state["name"]: state for state in first.pop("states", [])}
         first["certificates"] = [_public(state) for state in states.values()]
         asking = {name: state["csr"] for name, state in states.items() if state["csr"]}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     PkiError,
@@ -17,24 +16,19 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.nss import describe
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
-from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import ensure_own_state
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
 
 
-class ActionModule(ActionBase):
+class ActionModule(OwnState):
     """Works in the control node's own Python; nothing is sent to the host."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        ensure_own_state(self, task_vars)
-        args = self._task.args
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if self._task.check_mode:
             return {"changed": False, "skipped": True, "msg": "rien n'est signé en mode vérification"}
         try:
             request = Request.from_dict(args["request"], key_type="rsa")
             authority = Authority(Path(str(args["authority_dir"])).expanduser())
-            owner = Owner(str((task_vars or {})["inventory_hostname"]), str(args.get("commune") or ""))
+            owner = Owner(str(task_vars["inventory_hostname"]), str(args.get("commune") or ""))
             pem = authority.issue(str(args["csr"]), request, owner).pem
             return {"changed": False} | describe(load_certificate(pem), request.common_name)
         except PkiError as error:

@@ -13,6 +13,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
 
 MODULE = "cdg59.creatic.encrypted_raid"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,15}")
@@ -73,8 +74,7 @@ class ActionModule(ActionBase):
         if "formatted" in result and not self._task.check_mode:
             for name in set(new) - set(result["formatted"]):
                 files[name].unlink()
-        shown = "".join(f"{change}\n" for change in result.get("changes", []))
-        result["diff"] = [{"before": "", "after": shown, "before_header": "volumes", "after_header": "volumes"}]
+        result["diff"] = [told(result.get("changes", []), "volumes")]
         return result
 
     @staticmethod

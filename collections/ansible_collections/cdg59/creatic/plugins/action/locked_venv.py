@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
                 for path, pairs in (args.get("replacements") or {}).items()
             },
         )
-        given = {"root": args["root"], "name": wanted.name}
+        given = {"root": args["root"], "name": wanted.name, "holds_data": args.get("holds_data", False)}
         result = self._module(given, task_vars)
         if not result.pop("wants_bundle", False):
             return result

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,21 @@ class ActionModule(ActionBase):
         args["passwords"] = {login: first_password(folder, login) for login in self._always(folder)}
         result: dict[str, Any] = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
         if "wants_passwords" in result:
+            _forget(folder, result)  # a login that passes to somebody else: another one is made
             args["passwords"] |= {login: first_password(folder, login) for login in result["wants_passwords"]}
             result = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
+        _forget(folder, result)
         return result
 
     def _always(self, folder: Path) -> list[str]:
         """Accounts whose password is sent whether they are new or not."""
         return []
+
+
+def _forget(folder: Path, result: Mapping[str, Any]) -> None:
+    """Who left knows theirs: whoever gets the login again gets another one."""
+    for login in result.get("closed", []):
+        (folder / Path(login).name).unlink(missing_ok=True)
 
 
 def first_password(folder: Path, login: str) -> str:

@@ -8,24 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
-from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import ensure_own_state
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
 
 MODULE = "cdg59.creatic.pkcs11_token"
 
 
-class ActionModule(ActionBase):
+class ActionModule(OwnState):
     """Runs the module to inspect, signs, and runs it again to write when something was signed."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        ensure_own_state(self, task_vars)
-        args = dict(self._task.args)
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         pin_file = Path(args.pop("pin_file"))
         if not pin_file.is_file():
             raise AnsibleActionFail(f"{pin_file} (champ secret) est introuvable : écrivez-y le code PIN du jeton")
@@ -45,7 +39,7 @@ class ActionModule(ActionBase):
         if first.get("failed") or not csr:
             return first
         try:
-            owner = Owner(str((task_vars or {})["inventory_hostname"]))
+            owner = Owner(str(task_vars["inventory_hostname"]))
             args["issued"] = authority.issue(csr, request, owner).pem
         except PkiError as error:
             raise AnsibleActionFail(str(error)) from error

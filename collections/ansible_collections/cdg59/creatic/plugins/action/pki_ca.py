@@ -4,35 +4,31 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.host import HostStore, Wanted
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.renewal import Machines, advance
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings, ensure_p12
 from ansible_collections.cdg59.creatic.plugins.modules.pki_ca import SPEC
-from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import ensure_own_state
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
 
 CONTROL_NODE = "localhost"
 DEFAULT = Settings("Groupement Cre@tic", "Cre@tic", "1.3.6.1.4.1.59999.59.1")
 SETTINGS = [field.name for field in fields(Settings)]
 
 
-class ActionModule(ActionBase):
-    """Does everything in `run`; nothing is sent anywhere."""
+class ActionModule(OwnState):
+    """Does everything in `act`; nothing is sent anywhere."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        ensure_own_state(self, task_vars)
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         _, args = self.validate_argument_spec(argument_spec=SPEC)
         directory = Path(args["dir"]).expanduser().absolute()
         given = {"racine": args["passphrase_racine"], "emettrice": args["passphrase_emettrice"]}
@@ -47,15 +43,24 @@ class ActionModule(ActionBase):
         settings = authority.settings() or DEFAULT
         settings = replace(settings, **{name: args[name] for name in SETTINGS if args[name] is not None})
         report = authority.ensure(settings, check, args["replace_issuing"])
-        result: dict[str, Any] = {"certificates": [], "revoked": [], "expiring": []}
+        result: dict[str, Any] = {"certificates": [], "revoked": [], "expiring": [], "renewal": {}}
         if authority.exists:
             if args["revoke"]:
-                asked = {key: args["revoke"][key] or "" for key in ("serial", "host", "commune")}
-                result["revoked"] = authority.revoke(args["revoke"]["reason"], check=check, **asked)
+                wanted = args["revoke"]
+                named = {key: wanted[key] or "" for key in ("serial", "host", "commune")}
+                result["revoked"] = authority.revoke(
+                    wanted["reason"], **named, replaced=wanted["replaced"], check=check
+                )
                 report.changes += [f"{_line(row)} révoqué" for row in result["revoked"]]
             if args["certificates"]:
                 result["certificates"] = self._local_certificates(authority, args, report.changes)
-            result["expiring"] = [_public(row) for row in authority.listing(within=args["renew_days"])]
+            if args["renew"]:
+                asked = args["renew"]
+                machines = Machines(asked["machines"], asked["holders"], asked["except"])
+                changes, state = advance(authority, asked["authority"], machines, check)
+                report.changes += changes
+                result["renewal"] = asdict(state)
+            result["expiring"] = [_public(row) for row in authority.to_renew(args["renew_days"])]
             result["revoked"] = [_public(row) for row in result["revoked"]]
         for warning in report.warnings:
             Display().warning(warning)

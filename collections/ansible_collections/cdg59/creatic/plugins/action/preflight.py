@@ -30,6 +30,28 @@ def _check_services(commune: dict[str, Any], groups: Mapping[str, Sequence[str]]
     return [check("services", "Services", "echec", told, fix)]
 
 
+def _check_journal(variables: Mapping[str, Any], home: Path, there: bool) -> list[Check]:
+    """A connector made anew knows nothing of what it sent: its journal comes back before it works again.
+
+    Args:
+        variables: of the host.
+        home: state of the control node, which has the escrow of machines that are backed up.
+        there: whether the host has a journal.
+    """
+    host = variables["inventory_hostname"]
+    escrow = home / "sauvegardes" / host / "sequestre.p7m"
+    # Machines of the bench are made anew at will. The profile alone starts nothing: tdt_connector_awaits_journal.
+    if there or variables.get("creatic_env") == "lab" or not escrow.is_file():
+        return []
+    told = "son journal n'est plus là : un acte déjà envoyé, redéposé, partirait une deuxième fois"
+    fix = (
+        "Remettre d'abord le journal de la sauvegarde (docs/exploitation.md, « Une machine perdue »). S'il n'y en a "
+        "aucune à remettre : comparer au TdT ce qui est déposé, lancer ansible-playbook playbooks/tdt_connector.yml "
+        f"--limit {host} -e connecteur_journal_neuf=true, puis relancer"
+    )
+    return [check("journal", "Journal du connecteur", "echec", told, fix)]
+
+
 def _judged(result: dict[str, Any], checks: list[Check]) -> dict[str, Any]:
     result["creatic_preflight"] = checks
     failures = [f"{item['detail']}. {item['remede']}" for item in checks if item["verdict"] == "echec"]
@@ -75,6 +97,9 @@ class ActionModule(ActionBase):
         if "creatic_preflight" not in result:
             return result
         checks += [*result["creatic_preflight"], check_clock(before, float(result.pop("now")), after)]
+        journal = bool(result.pop("connector_journal"))
+        if variables.get("creatic_profil") == "tdt_connector":
+            checks += _check_journal(variables, Path(self._task.args["home"]).expanduser(), journal)
         return _judged(result, checks)
 
     def _lock(self, name: str, what: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import servers as evidence_servers
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import updates as evidence_updates
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     Commune,
     HostRun,
@@ -37,14 +38,19 @@ type: aggregate
 short_description: Follows a rollout and leaves its signed evidence
 version_added: "0.1.0"
 description:
-  - Enabled for every playbook, it acts only for C(journeys/rollout.yml) and C(journeys/servers.yml).
-  - As the standard output callback (C(ANSIBLE_STDOUT_CALLBACK=cdg59.creatic.rollout), as C(fab rollout) does) it is
+  - Enabled for every playbook, it acts only for C(journeys/rollout.yml), C(journeys/servers.yml) and
+    C(journeys/updates.yml).
+  - As the standard output callback (C(ANSIBLE_STDOUT_CALLBACK=cdg59.creatic.rollout), as C(fab communes) does) it is
     the only output, compact and in French. Beside another one it adds the phases and the final table.
   - The variable C(creatic_phase) of a play says which phase it is.
   - The environment variable E(CREATIC_ROLLOUT_ID) chooses the run's name.
 requirements:
   - rich
 """
+
+
+# What keeps the record of a run that is told machine by machine, by playbook.
+_MACHINES: dict[str, Any] = {"servers.yml": evidence_servers, "updates.yml": evidence_updates}
 
 
 class CallbackModule(CallbackBase):
@@ -62,7 +68,7 @@ class CallbackModule(CallbackBase):
         self.communes: list[Commune] = []
         self.staging: Path | None = None
         self.source = ""
-        self.servers = False
+        self.machines: Any = None
         self.profiles: dict[str, str] = {}
         self.check = False
         self.alone = C.DEFAULT_STDOUT_CALLBACK == self.CALLBACK_NAME
@@ -100,10 +106,10 @@ class CallbackModule(CallbackBase):
     # -- Events ---------------------------------------------------------------------------------------
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Act only for the deployments of communes and of servers."""
+        """Act only for the deployments of communes and of servers, and for updates."""
         path = Path(str(playbook._file_name))
-        self.servers = path.name == "servers.yml"
-        self.disabled = path.parent.name != "journeys" or path.name not in ("rollout.yml", "servers.yml")
+        self.machines = _MACHINES.get(path.name)
+        self.disabled = path.parent.name != "journeys" or (path.name != "rollout.yml" and self.machines is None)
         if not self.disabled:
             self.source = follow.code_version(path.resolve().parent)
 
@@ -125,13 +131,14 @@ class CallbackModule(CallbackBase):
         home = Templar(loader=manager._loader, variables=available).template(available["creatic_home"])
         limits = follow.restriction(context.CLIARGS)
         check = bool(context.CLIARGS.get("check"))
-        if self.servers:
+        if self.machines:
             known = {name: manager._inventory.get_host(name).get_groups() for name in hosts}
             self.profiles = {
                 name: next((group.name for group in groups if group.name in profiles.load()), "")
                 for name, groups in known.items()
             }
-        communes = [] if self.servers else follow.read_communes(manager._inventory)
+        bench = available.get("creatic_env") == environment.LAB
+        communes = [] if self.machines else follow.read_communes(manager._inventory, bench=bench)
         self.begin(Path(home).expanduser(), communes, hosts, limits, check)
 
     def begin(self, home: Path, communes: list[Commune], hosts: list[str], limits: str, check: bool) -> None:
@@ -149,7 +156,7 @@ class CallbackModule(CallbackBase):
         run_id = "simulation"
         if not self.check:
             wanted = os.environ.get("CREATIC_ROLLOUT_ID", "")
-            base = self.home / (evidence_servers.FOLDER if self.servers else "evidence")
+            base = self.home / (self.machines.FOLDER if self.machines else "evidence")
             run_id, self.staging = store.open_run(base, operator, wanted)
             os.environ[follow.RUN_FOLDER] = str(self.staging)
             atexit.register(self._interrupted)
@@ -159,7 +166,9 @@ class CallbackModule(CallbackBase):
         aimed = sum(any(info.name in run.hosts for info in commune.hosts) for commune in communes)
         what = "Simulation" if check else f"Passage {run_id}"
         aim = (
-            count(len(hosts), "serveur") if self.servers else f"{count(len(hosts), 'hôte')}, {count(aimed, 'commune')}"
+            count(len(hosts), self.machines.NOUN)
+            if self.machines
+            else f"{count(len(hosts), 'hôte')}, {count(aimed, 'commune')}"
         )
         self._say(f"{what} : {aim}")
 
@@ -189,11 +198,16 @@ class CallbackModule(CallbackBase):
             self._stopped(result, reached=True)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        """Note that the host could not be reached."""
+        """Note that the host could not be reached; its turn is for the next ones."""
         self._stopped(result, reached=False)
+        # Nothing of it is run any more, not even what gives its turn back (journeys/tasks/place.yml).
+        if self.follower and not self.check:
+            store.unlock_communes(self.home / "verrous", self._pid, f"serveur-{result.host.get_name()}")
 
     def _done(self, result: Any) -> None:
         if self.follower:
+            if self.follower.phase == "correctifs":
+                evidence_updates.begin(self.home, result.host.get_name())
             counts = result.task.action not in C._ACTION_ALL_INCLUDES
             changed = result.is_changed()
             self.follower.done(result.host.get_name(), result.result, changed=changed, counts=counts)
@@ -217,21 +231,23 @@ class CallbackModule(CallbackBase):
             return
         self.follower.conclude({name for counts in (stats.failures, stats.dark) for name, n in counts.items() if n})
         if self.check:
+            if self.machines is evidence_updates:
+                self._say("\n" + "\n".join(evidence_updates.preview(self.follower.run, self.profiles)))
             self._say("\nSimulation : rien n'a été changé, aucune preuve n'est écrite.")
             return
-        if self.servers:
-            self._conclude_servers(self.follower.run)
+        if self.machines:
+            self._conclude_machines(self.follower.run)
         else:
             self._conclude(self.follower.run)
 
-    def _conclude_servers(self, run: Run) -> None:
+    def _conclude_machines(self, run: Run) -> None:
         assert self.staging is not None  # noqa: S101 - set with `run`, except in check mode
         keys = store.seal_keys(self.home)
-        record, folder, unsealed = evidence_servers.close(self.home, self.staging, run, self.profiles, keys)
+        record, folder, unsealed = self.machines.close(self.home, self.staging, run, self.profiles, keys)
         atexit.unregister(self._interrupted)
         store.unlock_communes(self.home / "verrous", self._pid)
         self._say()
-        for line in evidence_servers.lines(record):
+        for line in self.machines.lines(record):
             self._say(line)
         self._say(f"Durée : {duration(time.monotonic() - self._clock)}.")
         if folder is None:

@@ -15,15 +15,8 @@ DOCUMENTATION = r"""
   version_added: 0.1.0
   description: One for every host, one for each group of the host, one for each pair of groups.
   options:
-    _input:
-      description: Groups of the host.
-      type: list
-      elements: str
-      required: true
-    role:
-      description: Account.
-      type: str
-      required: true
+    _input: {description: Groups of the host., type: list, elements: str, required: true}
+    role: {description: Account., type: str, required: true}
   author:
     - Cre@tic (@cdg59)
 """
@@ -33,10 +26,7 @@ principals: "{{ group_names | cdg59.creatic.access_principals('auditeur') }}"
 """
 
 RETURN = r"""
-  _value:
-    description: The principals.
-    type: list
-    elements: str
+  _value: {description: The principals., type: list, elements: str}
 """
 
 

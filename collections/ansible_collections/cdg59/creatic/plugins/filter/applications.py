@@ -25,9 +25,7 @@ DOCUMENTATION = r"""
       type: list
       elements: dict
       required: true
-    plan:
-      description: Path of C(ged.yml), for C(ged_configuration), which requires it.
-      type: str
+    plan: {description: "Path of C(ged.yml), for C(ged_configuration), which requires it.", type: str}
     filer:
       description: Account that files acts for every commune, for C(ged_configuration); none by default.
       type: str
@@ -42,9 +40,7 @@ mayan_configuration: "{{ communes | cdg59.creatic.ged_configuration(inventory_di
 """
 
 RETURN = r"""
-  _value:
-    description: What is wanted.
-    type: dict
+  _value: {description: What is wanted., type: dict}
 """
 
 

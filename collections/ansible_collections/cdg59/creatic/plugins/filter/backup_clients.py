@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Which machines the backup server may let in."""
+"""Which machines the backup server may let in, and whether a machine of drills may be off."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup.clients import sort
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.bare import silent
 
 DOCUMENTATION = r"""
   name: backup_clients
@@ -29,14 +30,12 @@ backup_server_clients: "{{ (machines | cdg59.creatic.backup_clients).bons }}"
 """
 
 RETURN = r"""
-  _value:
-    description: C(bons), for the role, and C(refuses), a French sentence for each of the others.
-    type: dict
+  _value: {description: "C(bons), for the role, and C(refuses), a French sentence for each of the others.", type: dict}
 """
 
 
 class FilterModule:
-    """Filter of this file."""
+    """Filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"backup_clients": sort}
+        return {"backup_clients": sort, "drill_silent": silent}

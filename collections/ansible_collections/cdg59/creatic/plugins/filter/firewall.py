@@ -27,4 +27,4 @@ class FilterModule:
     """Filters for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"nft_ruleset": nft_ruleset}
+        return {"nft_ruleset": nft_ruleset, "closed_flows": nft_rules.closed}

@@ -19,19 +19,9 @@ DOCUMENTATION = r"""
     - With O(absent), entries of higher levels are kept too, as C(state=absent) of their C(path) alone; folders are
       not, for others may have files in them.
   options:
-    _input:
-      description: Entries, each with a C(niveau).
-      type: list
-      elements: dict
-      required: true
-    level:
-      description: One of minimal, intermediary, enhanced, high.
-      type: str
-      required: true
-    absent:
-      description: Give what must be removed at this level as well.
-      type: bool
-      default: false
+    _input: {description: "Entries, each with a C(niveau).", type: list, elements: dict, required: true}
+    level: {description: "One of minimal, intermediary, enhanced, high.", type: str, required: true}
+    absent: {description: Give what must be removed at this level as well., type: bool, default: false}
   author:
     - Cre@tic (@cdg59)
 """
@@ -42,10 +32,7 @@ files: "{{ [{'path': '/etc/securetty', 'content': '', 'niveau': 'intermediary'}]
 """
 
 RETURN = r"""
-  _value:
-    description: The entries of the level.
-    type: list
-    elements: dict
+  _value: {description: The entries of the level., type: list, elements: dict}
 """
 
 

@@ -10,9 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import pc_organization, slug
-
-# Names by which servers and machines are known: no person bears them.
-RESERVED = ("Connecteur", "Attestations", "Sceau", "Passerelle", "Parapheur", "Horodatage", "AC ")
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import RESERVED
 
 
 def person_certificate(

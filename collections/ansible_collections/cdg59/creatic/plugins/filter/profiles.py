@@ -8,20 +8,21 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.profiles import marked, step
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.profiles import (
+    marked,
+    place_step,
+    step,
+)
 
 DOCUMENTATION = r"""
   name: profiles
   short_description: Profiles of which a trait is true
   version_added: 0.1.0
   description:
-    - Two filters for the C(hosts) of a play. C(profiles) gives the profiles with a trait, C(site_step), of a number,
-      those that this step of the whole site takes side by side.
+    - Filters for the C(hosts) of a play. C(profiles) gives the profiles with a trait, C(site_step), of a number,
+      those that this step of the whole site takes side by side, C(place_step) those of a commune's rollout.
   options:
-    _input:
-      description: One of the traits of C(module_utils/registry/profiles.yml).
-      type: str
-      required: true
+    _input: {description: One of the traits of C(module_utils/registry/profiles.yml)., type: str, required: true}
   author:
     - Cre@tic (@cdg59)
 """
@@ -31,10 +32,7 @@ hosts: "{{ 'sauvegarde' | cdg59.creatic.profiles }}"
 """
 
 RETURN = r"""
-  _value:
-    description: Their names, which are groups, the longest to deploy first.
-    type: list
-    elements: str
+  _value: {description: "Their names, which are groups, the longest to deploy first.", type: list, elements: str}
 """
 
 
@@ -54,4 +52,4 @@ class FilterModule:
     """Filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"profiles": profiles, "site_step": step}
+        return {"profiles": profiles, "site_step": step, "place_step": place_step}

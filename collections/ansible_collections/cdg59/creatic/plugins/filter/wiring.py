@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""The inventory as roles' variables (module_utils/registry/wiring.py)."""
+"""The inventory as roles' variables (module_utils/registry/wiring.py), and as an order (rounds.py)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,21 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import wiring
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import rounds, wiring
+
+
+def _once(work: Callable[..., Any]) -> Callable[..., Any]:
+    """Give again what was found of the same variables: Ansible asks for each host of a batch, for the same order."""
+    last: list[Any] = []
+
+    @functools.wraps(work)
+    def run(groups: Any, answers: Any, again: Any = ()) -> Any:
+        if not last or last[0] is not answers or last[1] != [*again]:
+            last[:] = [answers, [*again], work(groups, answers, again)]
+        return last[2]
+
+    return run
+
 
 _FILTERS: tuple[Callable[..., Any], ...] = (
     wiring.addresses,
@@ -22,7 +36,11 @@ _FILTERS: tuple[Callable[..., Any], ...] = (
     wiring.connector_gateway,
     wiring.passerelle_communes,
     wiring.passerelle_servers,
+    wiring.proven_places,
+    wiring.signers,
     wiring.tdt_authorities,
+    _once(rounds.update_rounds),
+    rounds.update_stopped,
 )
 
 

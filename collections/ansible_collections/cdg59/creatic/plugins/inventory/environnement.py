@@ -22,10 +22,7 @@ description:
     be parsed.
   - The same choice as C(fab)'s, from the variable CREATIC_INVENTORY or from C(fab environnement).
 options:
-  plugin:
-    description: Name of this plugin.
-    required: true
-    choices: [cdg59.creatic.environnement]
+  plugin: {description: Name of this plugin., required: true, choices: [cdg59.creatic.environnement]}
 """
 
 SOURCE = ("inventories", "environnement.yml")

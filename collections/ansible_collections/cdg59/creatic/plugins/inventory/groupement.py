@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from ansible import constants
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.utils.display import Display
+from ansible_collections.cdg59.creatic.plugins.module_utils.life.absent import absent
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles
 
 DOCUMENTATION = """
@@ -28,23 +30,16 @@ description:
     authenticate.
   - One wrong file refuses the whole inventory. All problems are shown together, in French, and Ansible stops
     whatever its configuration says of sources that cannot be parsed.
+  - Where the file of a commune that did not leave is gone, C(creatic_communes) is undefined, and says so.
   - Good files are kept in C(.cache/groupement) next to C(ansible.cfg), by content.
 options:
-  plugin:
-    description: Name of this plugin.
-    required: true
-    choices: [cdg59.creatic.groupement]
+  plugin: {description: Name of this plugin., required: true, choices: [cdg59.creatic.groupement]}
   departement:
     description: Code of the département in three characters, as in the identifiers of acts.
     required: true
     type: str
-  territoires:
-    description: Territories that a commune may name, with their labels.
-    required: true
-    type: dict
-  adresses:
-    description: IPv4 range in which C(fab commune.new) proposes a free /24.
-    type: str
+  territoires: {description: "Territories that a commune may name, with their labels.", required: true, type: dict}
+  adresses: {description: IPv4 range in which C(fab commune.nouvelle) proposes a free /24., type: str}
 """
 
 # What is true of every Windows PC; credentials belong to the environment.
@@ -91,8 +86,13 @@ class InventoryModule(BaseInventoryPlugin):
         self._add_profiles()
         for commune in communes:
             self._add(commune)
+        lost = absent(source.parent, {one.slug: str(one.data["siren"]) for one in communes})
         for profile in profiles.load().values():
-            if profile.communes:
+            if profile.communes and lost:
+                # Whoever serves communes refuses; what is not deployed from their files (audits, updates) goes on.
+                told = json.dumps(" ; ".join(map(str, lost)), ensure_ascii=False)
+                self.inventory.set_variable(profile.name, "creatic_communes", f"{{{{ undef(hint={told}) }}}}")
+            elif profile.communes:
                 # As their own groups have them: marked as trusted by set_variable, which costs too much a second time.
                 served = [
                     self.inventory.groups[commune.group].vars["creatic_commune"]

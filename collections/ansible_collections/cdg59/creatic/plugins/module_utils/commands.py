@@ -1,18 +1,64 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""What fab says of a command line that it does not understand: in French, with what comes nearest."""
+"""How fab speaks: its help in French, former names of commands, and what comes nearest to what it does not know."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import functools
+import io
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from invoke.exceptions import ParseError
 from invoke.parser import Parser, ParseResult
+from invoke.program import Program
 
 # Commands whose one value may be left out, which invoke admits of options alone.
-OPTIONAL = {"environnement": "--dossier", "serveurs": "--machines"}
+OPTIONAL = {"environnement": "--dossier", "serveurs": "--machines", "correctifs": "--machines"}
+# Names that commands and options had, and still answer to.
+FORMER = {
+    "rollout": "communes",
+    "lab.up": "banc.demarrer",
+    "lab.down": "banc.arreter",
+    "lab.status": "banc.etat",
+    "commune.new": "commune.nouvelle",
+    "commune.check": "inventaire.controle",
+    "access.grant": "acces.delivrer",
+    "access.list": "acces.liste",
+    "access.revoke": "acces.revoquer",
+    "archive.patch": "archive.correctifs",
+    "archive.status": "archive.etat",
+    "audit.run": "audit.lancer",
+    "audit.verify": "audit.verifier",
+    "backup.drill": "sauvegarde.exercice",
+    "backup.save": "sauvegarde.faire",
+    "backup.recover": "sauvegarde.reprendre",
+    "backup.rollback": "sauvegarde.revenir",
+    "backup.status": "sauvegarde.etat",
+    "evidence.verify": "preuves.verifier",
+    "pki.list": "pki.registre",
+    "pki.revoke": "pki.revoquer",
+    "pki.rotate": "pki.rotation",
+    "pki.verify": "pki.verifier",
+    "--for": "--duree",
+    "--level": "--niveau",
+    "--limit": "--limite",
+    "--profile": "--profil",
+}
+# Headings of invoke's help.
+HEADINGS = {
+    "Available tasks:": "Commandes :",
+    "Usage: ": "Usage : ",
+    "[--core-opts] ": "",
+    "[other tasks here ...]": "",
+    "Docstring:": "Ce qu'elle fait :",
+    "Options:": "Options :",
+    "  none": "  aucune",
+}
 _HELP = "« fab --list » montre les commandes"
 
 
@@ -26,9 +72,19 @@ class FrenchParser(Parser):
             ParseError: with a French message.
         """
         try:
-            return super().parse_argv(self._named(argv))
+            return super().parse_argv(self._named(self._renamed(argv)))
         except ParseError as error:
             raise ParseError(self._explained(str(error), error.context), error.context) from None
+
+    def _renamed(self, argv: list[str]) -> list[str]:
+        now = []
+        for token in argv:
+            name, equal, value = token.partition("=")
+            if name in FORMER and name not in self.contexts:
+                print(f"« {name} » s'appelle désormais « {FORMER[name]} ».", file=sys.stderr)
+                name = FORMER[name]
+            now.append(f"{name}{equal}{value}")
+        return now
 
     def _named(self, argv: list[str]) -> list[str]:
         for index, token in enumerate(argv[:-1]):
@@ -53,6 +109,22 @@ class FrenchParser(Parser):
         if found := re.match(r"Flag <Argument: ([\w-]+).* needed value", told):
             return f"{of_command}l'option « --{found[1].replace('_', '-')} » attend une valeur. {aid}."
         return f"{of_command}ces mots ne se comprennent pas ({told}). {aid}."
+
+
+def speak() -> None:
+    """Have invoke's help say its headings in French, once the program has read the commands."""
+    for name in ("print_task_help", "list_tasks"):
+        setattr(Program, name, _french(getattr(Program, name)))
+
+
+def _french(method: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(method)
+    def told(*arguments: Any) -> None:
+        with contextlib.redirect_stdout(io.StringIO()) as text:
+            method(*arguments)
+        print(re.sub("|".join(map(re.escape, HEADINGS)), lambda found: HEADINGS[found[0]], text.getvalue()), end="")
+
+    return told
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

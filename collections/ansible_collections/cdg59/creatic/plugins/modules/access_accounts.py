@@ -18,21 +18,10 @@ options:
     elements: dict
     required: true
     suboptions:
-      name:
-        description: Name; the home is /home/NAME, which is not created.
-        type: str
-        required: true
-      comment:
-        description: What the account is for.
-        type: str
-        required: true
-  shell:
-    description: Program that opens their sessions.
-    type: str
-    required: true
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+      name: {description: "Name; the home is /home/NAME, which is not created.", type: str, required: true}
+      comment: {description: What the account is for., type: str, required: true}
+  shell: {description: Program that opens their sessions., type: str, required: true}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -43,22 +32,15 @@ EXAMPLES = r"""
       - {name: auditeur, comment: Auditeur}
 """
 
-RETURN = r"""
-extends_documentation_fragment: cdg59.creatic.modules
-"""
+RETURN = "extends_documentation_fragment: cdg59.creatic.modules"
 
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import accounts as access_accounts
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge, entries
 
 SPEC: dict[str, Any] = {
-    "accounts": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {"name": {"type": "str", "required": True}, "comment": {"type": "str", "required": True}},
-    },
+    "accounts": entries({"name": {"type": "str", "required": True}, "comment": {"type": "str", "required": True}}),
     "shell": {"type": "str", "required": True},
 }
 

@@ -12,21 +12,13 @@ description:
   - Gives the files that hosts need of the authority; publishes again the list of revoked certificates when it is not
     the registry's.
 options:
-  dir:
-    description: Folder of the authority.
-    type: path
-    required: true
-  create:
-    description: Make the authority when there is none, instead of failing.
-    type: bool
-    default: false
+  dir: {description: Folder of the authority., type: path, required: true}
+  create: {description: "Make the authority when there is none, instead of failing.", type: bool, default: false}
   generate_passphrases:
     description: Make a random passphrase, in a file, for a new authority.
     type: bool
     default: false
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.control_node
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.control_node]
 """
 
 EXAMPLES = r"""
@@ -37,19 +29,9 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changes:
-  description: What changed, or would, in French.
-  returned: success
-  type: list
-  elements: str
-public_key:
-  description: File of the authority's public key.
-  returned: success
-  type: str
-revoked:
-  description: File of the revoked certificates (KRL).
-  returned: success
-  type: str
+public_key: {description: File of the authority's public key., returned: success, type: str}
+revoked: {description: File of the revoked certificates (KRL)., returned: success, type: str}
+extends_documentation_fragment: cdg59.creatic.modules.changes
 """
 
 SPEC = {

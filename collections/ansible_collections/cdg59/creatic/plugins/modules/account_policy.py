@@ -11,22 +11,10 @@ short_description: Accounts without shell, without empty password, with private 
 description:
   - ANSSI-BP-028 R30, R31, R34 and R50, on every local account in one task.
 options:
-  root_max_age:
-    description: Days before root's password must change.
-    type: int
-    required: true
-  shell_accounts:
-    description: Service accounts which keep their shell.
-    type: list
-    elements: str
-    default: []
-  private_homes:
-    description: Close homes and their start-up files to other accounts.
-    type: bool
-    default: true
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+  root_max_age: {description: Days before root's password must change., type: int, required: true}
+  shell_accounts: {description: Service accounts which keep their shell., type: list, elements: str, default: []}
+  private_homes: {description: Close homes and their start-up files to other accounts., type: bool, default: true}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -36,9 +24,7 @@ EXAMPLES = r"""
     shell_accounts: [postgres]
 """
 
-RETURN = r"""
-extends_documentation_fragment: cdg59.creatic.modules
-"""
+RETURN = "extends_documentation_fragment: cdg59.creatic.modules"
 
 from typing import Any
 

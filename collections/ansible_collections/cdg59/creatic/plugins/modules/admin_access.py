@@ -14,11 +14,8 @@ description:
   - With O(group), the account joins it first when it has not; the play's shared connection is then opened again,
     so that the following tasks have the group too.
 options:
-  group:
-    description: Group which the account must be in.
-    type: str
-extends_documentation_fragment:
-  - cdg59.creatic.modules
+  group: {description: Group which the account must be in., type: str}
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
 EXAMPLES = r"""
@@ -28,9 +25,5 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-groups:
-  description: Groups of the new login.
-  returned: success
-  type: list
-  elements: str
+groups: {description: Groups of the new login., returned: success, type: list, elements: str}
 """

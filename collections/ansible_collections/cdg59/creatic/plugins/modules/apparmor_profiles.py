@@ -13,9 +13,7 @@ description:
     program free (unconfined) stay as they are.
   - One call for the whole machine. A file that AppArmor refuses is left as it was.
 options: {}
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -23,9 +21,7 @@ EXAMPLES = r"""
   cdg59.creatic.apparmor_profiles:
 """
 
-RETURN = r"""
-extends_documentation_fragment: cdg59.creatic.modules
-"""
+RETURN = "extends_documentation_fragment: cdg59.creatic.modules"
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import apparmor_profiles
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge

@@ -13,15 +13,7 @@ description:
   - C(take) takes the room's lock; C(judge) refuses, in French, when a node may not be stopped, and gives the order;
     C(begin), C(end) and C(fail) note one node; C(close) seals the evidence.
 options:
-  step:
-    description: What to do.
-    type: str
-    required: true
-    choices: [take, judge, begin, end, fail, close]
-  home:
-    description: State of the control node.
-    type: path
-    required: true
+  step: {description: What to do., type: str, required: true, choices: [take, judge, begin, end, fail, close]}
   nodes:
     description:
       - What C(creatic-archive bilan) answered, a task's result by node of the room; an empty one for a node that was
@@ -31,39 +23,17 @@ options:
   gateways:
     description: What each gateway publishes (its metrics), likewise. Required for step C(judge).
     type: dict
-  node:
-    description: Node that the step is about.
-    type: str
-  reboot:
-    description: Restart each node even if nothing asks for it.
-    type: bool
-    default: false
-  backup_stamp:
-    description: File whose first line dates the last backup; C(aucune) to go without.
-    type: str
-    default: ""
-  backup_days:
-    description: Days after which the last backup is too old.
-    type: float
-  apt_output:
-    description: What apt said.
-    type: str
-  rebooted:
-    description: Whether the node was restarted.
-    type: bool
-  caught_up:
-    description: What the node said once the others had given it what it missed.
-    type: str
+  node: {description: Node that the step is about., type: str}
+  reboot: {description: Restart each node even if nothing asks for it., type: bool, default: false}
+  apt_output: {description: What apt said., type: str}
+  rebooted: {description: Whether the node was restarted., type: bool}
+  caught_up: {description: What the node said once the others had given it what it missed., type: str}
   patience:
     description: For step C(end), seconds from the first look during which copies may still differ.
     type: int
     default: 0
-  reason:
-    description: Why the node could not be patched.
-    type: str
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.control_node
+  reason: {description: Why the node could not be patched., type: str}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.control_node, cdg59.creatic.modules.room]
 """
 
 EXAMPLES = r"""
@@ -79,15 +49,8 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-order:
-  description: Nodes left to patch (step C(judge)).
-  returned: judge
-  type: list
-  elements: str
-interrupted:
-  description: Node at which an earlier run stopped; empty for none.
-  returned: judge
-  type: str
+order: {description: Nodes left to patch (step C(judge))., returned: judge, type: list, elements: str}
+interrupted: {description: Node at which an earlier run stopped; empty for none., returned: judge, type: str}
 again:
   description: Partitions, by node, whose replicas differ; the node is to read them again.
   returned: judge

@@ -29,41 +29,22 @@ options:
     type: list
     elements: str
     default: []
-  accounts:
-    description: Accounts which must have a key.
-    type: list
-    elements: str
-    default: []
-  dir:
-    description: Folder of the builders and rings on the control node.
-    type: path
-    required: true
-  secrets_dir:
-    description: Folder of the room's secrets on the control node.
-    type: path
-    required: true
+  rings:
+    description: Whether rings are followed; without them, on a room that is there, keys of accounts alone are made.
+    type: bool
+    default: true
+  accounts: {description: Accounts which must have a key., type: list, elements: str, default: []}
+  dir: {description: Folder of the builders and rings on the control node., type: path, required: true}
+  secrets_dir: {description: Folder of the room's secrets on the control node., type: path, required: true}
   root_secret:
     description: Root of the encryption keys, base64 of 32 bytes or more. Generated when empty.
     type: str
     default: ""
-  part_power:
-    description: Power of two of the number of partitions.
-    type: int
-    required: true
-  replicas:
-    description: Copies of each archive.
-    type: int
-    default: 3
-  min_part_hours:
-    description: Hours before a partition may move again.
-    type: int
-    default: 1
-  plan:
-    description: Set by the action plugin.
-    type: dict
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+  part_power: {description: Power of two of the number of partitions., type: int, required: true}
+  replicas: {description: Copies of each archive., type: int, default: 3}
+  min_part_hours: {description: Hours before a partition may move again., type: int, default: 1}
+  plan: {description: Set by the action plugin., type: dict}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -77,15 +58,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changes:
-  description: What was done, in French.
-  returned: always
-  type: list
-  elements: str
 waiting:
   description: Seconds before the next run may go on with moving partitions; 0 when the rings are even.
   returned: always
   type: int
+extends_documentation_fragment: cdg59.creatic.modules.changes
 """
 
 import base64
@@ -96,6 +73,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import rings as archive_rings
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import entries, run
 
 ETC = Path("/etc/swift")
 
@@ -164,33 +142,29 @@ def build(given: dict[str, Any], sent: dict[str, str]) -> dict[str, Any]:
     return result
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "nodes": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "address": {"type": "str", "required": True},
-                    "zone": {"type": "int", "required": True},
-                    "weight": {"type": "float", "required": True},
-                    "devices": {"type": "list", "elements": "str", "required": True},
-                },
-            },
-            "lost": {"type": "list", "elements": "str", "default": []},
-            "accounts": {"type": "list", "elements": "str", "default": []},
-            "dir": {"type": "path", "required": True},
-            "secrets_dir": {"type": "path", "required": True},
-            "root_secret": {"type": "str", "default": "", "no_log": True},
-            "part_power": {"type": "int", "required": True},
-            "replicas": {"type": "int", "default": 3},
-            "min_part_hours": {"type": "int", "default": 1},
-            "plan": {"type": "dict"},
-        },
-        supports_check_mode=True,
-    )
+SPEC: dict[str, Any] = {
+    "nodes": entries(
+        {
+            "name": {"type": "str", "required": True},
+            "address": {"type": "str", "required": True},
+            "zone": {"type": "int", "required": True},
+            "weight": {"type": "float", "required": True},
+            "devices": {"type": "list", "elements": "str", "required": True},
+        }
+    ),
+    "lost": {"type": "list", "elements": "str", "default": []},
+    "accounts": {"type": "list", "elements": "str", "default": []},
+    "dir": {"type": "path", "required": True},
+    "secrets_dir": {"type": "path", "required": True},
+    "root_secret": {"type": "str", "default": "", "no_log": True},
+    "part_power": {"type": "int", "required": True},
+    "replicas": {"type": "int", "default": 3},
+    "min_part_hours": {"type": "int", "default": 1},
+    "plan": {"type": "dict"},
+}
+
+
+def _work(module: AnsibleModule) -> dict[str, Any]:
     order = module.params["plan"]
     result: dict[str, Any] = {"changes": [], "waiting": 0, "files": {}}
     try:
@@ -198,13 +172,15 @@ def main() -> None:
         guard(order["identity"], order["has_builders"])
         if order["leader"]:
             result = build(module.params, order["builders"])
-    except archive_rings.RingError as error:
-        module.fail_json(msg=str(error))
     except ImportError:
         if not module.check_mode:
-            module.fail_json(msg="Swift n'est pas installé sur cette machine (paquet python3-swift)")
+            raise archive_rings.RingError("Swift n'est pas installé sur cette machine (paquet python3-swift)") from None
         result["changes"] = ["anneaux à construire"]
-    module.exit_json(changed=bool(result["files"]), **result)
+    return {"changed": bool(result["files"]), **result}
+
+
+def main() -> None:
+    run(SPEC, _work, (archive_rings.RingError,))
 
 
 if __name__ == "__main__":

@@ -11,41 +11,17 @@ short_description: The archive room in one French screen
 description:
   - Reads what every node and every gateway answered, judges, and says it.
 options:
-  home:
-    description: State of the control node.
-    type: path
-    required: true
   nodes:
     description:
       - What C(creatic-archive bilan) answered, a task's result by node of the room; an empty one for a node that was
         not asked.
     type: dict
     required: true
-  zones:
-    description: Failure domain of each node.
-    type: dict
-    required: true
-  gateways:
-    description: What each gateway publishes (its metrics), as for the nodes.
-    type: dict
-    required: true
-  replicas:
-    description: Copies of each archive.
-    type: int
-    default: 3
-  backup_stamp:
-    description: File whose first line dates the last backup; C(aucune) to go without.
-    type: str
-    default: ""
-  backup_days:
-    description: Days after which the last backup is too old.
-    type: float
-  dest:
-    description: File to write screen and faults to, as JSON.
-    type: path
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.control_node
+  zones: {description: Failure domain of each node., type: dict, required: true}
+  gateways: {description: "What each gateway publishes (its metrics), as for the nodes.", type: dict, required: true}
+  replicas: {description: Copies of each archive., type: int, default: 3}
+  dest: {description: "File to write screen and faults to, as JSON.", type: path}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.control_node, cdg59.creatic.modules.room]
 """
 
 EXAMPLES = r"""
@@ -59,14 +35,6 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-lines:
-  description: The screen.
-  returned: always
-  type: list
-  elements: str
-faults:
-  description: Why no node should be stopped now, in French.
-  returned: always
-  type: list
-  elements: str
+lines: {description: The screen., returned: always, type: list, elements: str}
+faults: {description: "Why no node should be stopped now, in French.", returned: always, type: list, elements: str}
 """

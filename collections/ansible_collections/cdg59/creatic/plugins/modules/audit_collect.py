@@ -17,8 +17,7 @@ options:
     type: str
     choices: [minimal, intermediary, enhanced, high]
     required: true
-extends_documentation_fragment:
-  - cdg59.creatic.modules
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
 EXAMPLES = r"""

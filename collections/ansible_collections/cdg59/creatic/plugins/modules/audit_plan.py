@@ -12,17 +12,9 @@ description:
   - Writes, in the folder of the running C(fab audit), the hosts of the play with their profile, level and commune.
   - Fails, in French, on a host without profile or with an unknown level, before anything is looked at.
 options:
-  profiles:
-    description: Groups of the inventory that are profiles.
-    type: list
-    elements: str
-    required: true
-  level:
-    description: Level to judge every host by, instead of its own.
-    type: str
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.control_node
+  profiles: {description: Groups of the inventory that are profiles., type: list, elements: str, required: true}
+  level: {description: "Level to judge every host by, instead of its own.", type: str}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.control_node]
 """
 
 EXAMPLES = r"""

@@ -12,16 +12,9 @@ description:
   - Setuid and setgid programs are looked for in C(/usr) and C(/opt).
   - With O(load), every rule is loaded into the kernel; rules that are locked wait for the next boot.
 options:
-  path:
-    description: File of C(/etc/audit/rules.d) written by this task.
-    type: path
-  load:
-    description: Load the rules instead.
-    type: bool
-    default: false
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+  path: {description: File of C(/etc/audit/rules.d) written by this task., type: path}
+  load: {description: Load the rules instead., type: bool, default: false}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -30,9 +23,7 @@ EXAMPLES = r"""
     path: /etc/audit/rules.d/60-creatic-privilegies.rules
 """
 
-RETURN = r"""
-extends_documentation_fragment: cdg59.creatic.modules
-"""
+RETURN = "extends_documentation_fragment: cdg59.creatic.modules"
 
 from pathlib import Path
 from typing import Any

@@ -20,66 +20,31 @@ options:
     elements: dict
     default: []
     suboptions:
-      name:
-        description: Folder under C(/etc/creatic/pki).
-        type: str
-        required: true
+      name: {description: Folder under C(/etc/creatic/pki)., type: str, required: true}
       profile:
         description: What the certificate is for.
         type: str
         required: true
         choices: [client, server, signature, tsa]
-      common_name:
-        description: CN. A server's defaults to its first DNS name.
-        type: str
-      organization:
-        description: O. Required except for a server.
-        type: str
-      siren:
-        description: SIREN of the organization; becomes the OU "0002 <SIREN>". Required for a client.
-        type: str
-      dns:
-        description: DNS names of a server.
-        type: list
-        elements: str
-        default: []
+      common_name: {description: CN. A server's defaults to its first DNS name., type: str}
+      organization: {description: O. Required except for a server., type: str}
+      siren: {description: SIREN of the organization; becomes the OU "0002 <SIREN>". Required for a client., type: str}
+      dns: {description: DNS names of a server., type: list, elements: str, default: []}
       group:
         description: Unix group which may read the key. Default as the present key has it, else root.
         type: str
-      key_type:
-        description: Type of this key, when not I(key_type).
-        type: str
-        choices: [ecdsa, rsa]
-  authority_dir:
-    description: Folder of the authority, on the control node.
-    type: path
-    required: true
+      key_type: {description: "Type of this key, when not I(key_type).", type: str, choices: [ecdsa, rsa]}
   passphrase:
     description: Passphrase of the issuing CA, when it is neither in the environment nor in a file.
     type: str
-  renew_days:
-    description: Renew a certificate when fewer days remain.
-    type: int
-    default: 30
-  key_type:
-    description: Type of the keys.
-    type: str
-    choices: [ecdsa, rsa]
-    default: ecdsa
-  commune:
-    description: Slug of the commune, kept in the registry.
-    type: str
-    default: ""
+  renew_days: {description: Renew a certificate when fewer days remain., type: int, default: 30}
+  key_type: {description: Type of the keys., type: str, choices: [ecdsa, rsa], default: ecdsa}
   only_existing:
     description: Leaves alone a host which has no certificates folder yet, because it was never rolled out.
     type: bool
     default: false
-  plan:
-    description: Set by the action plugin.
-    type: dict
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+  plan: {description: Set by the action plugin., type: dict}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff, cdg59.creatic.modules.authority]
 """
 
 EXAMPLES = r"""
@@ -106,13 +71,27 @@ renewed:
   returned: always
   type: list
   elements: str
-crl_changed:
-  description: Whether C(crl.pem) changed.
+crl_changed: {description: Whether C(crl.pem) changed., returned: always, type: bool}
+authorities:
+  description: Key identifiers (hexadecimal) of the authorities that the host believes, each with its list.
+  returned: always
+  type: list
+  elements: str
+newer_lists:
+  description: >-
+    Lists of the host that come after the control node's (French): another control node acts with the same state, or
+    this one came back from an older backup.
+  returned: when the trust files were looked at
+  type: list
+  elements: str
+absent:
+  description: Whether the host has no certificates folder, with I(only_existing).
   returned: always
   type: bool
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -122,53 +101,58 @@ try:
     HAS_CRYPTOGRAPHY = True
 except ImportError:  # a fresh host in check mode does not have python3-cryptography yet
     HAS_CRYPTOGRAPHY = False
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import entries, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
 
 ROOT = Path("/etc/creatic/pki")
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "certificates": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "profile": {
-                        "type": "str",
-                        "required": True,
-                        "choices": ["client", "server", "signature", "tsa"],
-                    },
-                    "common_name": {"type": "str"},
-                    "organization": {"type": "str"},
-                    "siren": {"type": "str"},
-                    "dns": {"type": "list", "elements": "str", "default": []},
-                    "group": {"type": "str"},
-                    "key_type": {"type": "str", "choices": ["ecdsa", "rsa"], "no_log": False},
-                },
+SPEC: dict[str, Any] = {
+    "certificates": entries(
+        {
+            "name": {"type": "str", "required": True},
+            "profile": {
+                "type": "str",
+                "required": True,
+                "choices": ["client", "server", "signature", "tsa"],
             },
-            "authority_dir": {"type": "path", "required": True},
-            "passphrase": {"type": "str", "no_log": True},
-            "renew_days": {"type": "int", "default": 30},
-            "key_type": {"type": "str", "choices": ["ecdsa", "rsa"], "default": "ecdsa", "no_log": False},
-            "commune": {"type": "str", "default": ""},
-            "only_existing": {"type": "bool", "default": False},
-            "plan": {"type": "dict"},
+            "common_name": {"type": "str"},
+            "organization": {"type": "str"},
+            "siren": {"type": "str"},
+            "dns": {"type": "list", "elements": "str", "default": []},
+            "group": {"type": "str"},
+            "key_type": {"type": "str", "choices": ["ecdsa", "rsa"], "no_log": False},
         },
-        supports_check_mode=True,
-    )
+        default=[],
+    ),
+    "authority_dir": {"type": "path", "required": True},
+    "passphrase": {"type": "str", "no_log": True},
+    "renew_days": {"type": "int", "default": 30},
+    "key_type": {"type": "str", "choices": ["ecdsa", "rsa"], "default": "ecdsa", "no_log": False},
+    "commune": {"type": "str", "default": ""},
+    "only_existing": {"type": "bool", "default": False},
+    "plan": {"type": "dict"},
+}
+
+
+def _answer(**more: Any) -> dict[str, Any]:
+    """What the action plugin reads, as it is where nothing was looked at, but for what is given."""
+    nothing = {"changed": False, "states": [], "renewed": [], "crl_changed": False, "authorities": [], "diff": []}
+    return nothing | {"absent": False} | more
+
+
+def _have(module: AnsibleModule) -> dict[str, Any]:
     plan = module.params["plan"]
     if plan is None:
         module.fail_json(msg="cdg59.creatic.certificates ne se lance que par son greffon d'action")
     if module.params["only_existing"] and not ROOT.is_dir():
-        module.exit_json(changed=False, states=[], renewed=[], crl_changed=False, diff=[])
+        return _answer(absent=True)
     if not HAS_CRYPTOGRAPHY:
         if not module.check_mode:
             module.fail_json(msg="le paquet python3-cryptography manque sur cette machine : installez-le")
         names = [entry["request"]["name"] for entry in plan["certificates"]]
-        diff = {"before": "", "after": "".join(f"{name}, à émettre\n" for name in names)}
-        module.exit_json(changed=True, states=[], renewed=names, crl_changed=True, diff=[diff])
+        diff = [told([f"{name}, à émettre" for name in names])]
+        return _answer(changed=True, renewed=names, crl_changed=True, diff=diff)
     store = pki_host.HostStore(ROOT, module.check_mode)
     crl_changed = False
     try:
@@ -180,16 +164,18 @@ def main() -> None:
                 if one.request.name in plan["issued"]
             ]
         else:
-            crl_changed = store.trust(plan["ca"], plan["crl"])
-            store.system_store(plan["store_name"], plan["root"])
+            crl_changed = store.trust(plan["ca"], plan["crl"], plan["history"])
+            store.system_store(plan["store_name"], plan["roots"])
             states = [store.inspect(one, plan["chain"], module.params["renew_days"]) for one in wanted]
     except pki_host.PkiError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(
+    return _answer(
         changed=bool(store.changes),
         states=states,
         renewed=[state["name"] for state in states if state["reason"]],
         crl_changed=crl_changed,
+        authorities=store.held(),
+        newer_lists=store.newer,
         diff=[
             {
                 "before": change.before,
@@ -202,6 +188,10 @@ def main() -> None:
         # What the action plugin sent is long and is no input of the task.
         invocation={"module_args": {"certificates": module.params["certificates"]}},
     )
+
+
+def main() -> None:
+    run(SPEC, _have)
 
 
 if __name__ == "__main__":

@@ -12,28 +12,18 @@ description:
   - For hosts where M(cdg59.creatic.certificates) cannot run (Windows, whose certreq makes key and CSR).
   - The same key asking for the same certificate gets the one which it already has.
 options:
-  csr:
-    description: Certificate signing request, PEM.
-    type: str
-    required: true
+  csr: {description: "Certificate signing request, PEM.", type: str, required: true}
   request:
     description: What the certificate must be (name, profile, common_name, organization, siren).
     type: dict
     required: true
-  authority_dir:
-    description: Folder of the authority, on the control node.
-    type: path
-    required: true
-  commune:
-    description: Slug of the commune, kept in the registry.
-    type: str
-    default: ""
 attributes:
   check_mode:
     support: none
 extends_documentation_fragment:
   - cdg59.creatic.modules
   - cdg59.creatic.modules.control_node
+  - cdg59.creatic.modules.authority
 """
 
 EXAMPLES = r"""
@@ -50,20 +40,8 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-pem:
-  description: The certificate.
-  returned: always
-  type: str
-subject_cn:
-  description: CN of its holder.
-  returned: always
-  type: str
-issuer_cn:
-  description: CN of the authority which signed.
-  returned: always
-  type: str
-not_after:
-  description: Expiry, ISO 8601.
-  returned: always
-  type: str
+pem: {description: The certificate., returned: always, type: str}
+subject_cn: {description: CN of its holder., returned: always, type: str}
+issuer_cn: {description: CN of the authority which signed., returned: always, type: str}
+not_after: {description: "Expiry, ISO 8601.", returned: always, type: str}
 """

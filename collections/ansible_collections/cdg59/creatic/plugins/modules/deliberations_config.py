@@ -11,34 +11,19 @@ short_description: Bring the site of the délibérations to a wanted configurati
 description:
   - Institutions, accounts, groups and roles in one call and one transaction, by the site's own service.
   - What is there is read first; only differences are applied.
-  - Groups and roles are made exact. An account that no file names any more is removed; what a commune published stays
-    when it has the service no longer, with a warning.
+  - Groups and roles are made exact. An account that no file names any more is removed, and one whose login passes to
+    another commune's person is made anew, with another first password; what a commune published stays when it has the
+    service no longer, with a warning.
 options:
-  socket:
-    description: Unix socket of the application.
-    type: path
-    required: true
-  server_name:
-    description: Name by which browsers know the site.
-    type: str
-    required: true
-  password:
-    description: Password of its administrator.
-    type: str
-    required: true
-  secrets_dir:
-    description: Folder of the control node where the first password of each account to make is left, in one file each.
-    type: path
   configuration:
     description: The wanted configuration, as filter C(deliberations_configuration) gives it.
     type: dict
     required: true
-  passwords:
-    description: Set by the action plugin.
-    type: dict
 extends_documentation_fragment:
   - cdg59.creatic.modules
   - cdg59.creatic.modules.diff
+  - cdg59.creatic.modules.application
+  - cdg59.creatic.modules.accounts
 """
 
 EXAMPLES = r"""
@@ -52,33 +37,31 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changes:
-  description: What changed, or would in check mode, in French.
-  returned: always
-  type: list
-  elements: str
+extends_documentation_fragment: cdg59.creatic.modules.changes
+closed: {description: Logins whose first password is nobody's any more., returned: always, type: list, elements: str}
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
+
+SPEC: dict[str, Any] = {
+    "socket": {"type": "path", "required": True},
+    "server_name": {"type": "str", "required": True},
+    "password": {"type": "str", "required": True, "no_log": True},
+    "configuration": {"type": "dict", "required": True},
+    "passwords": {"type": "dict", "default": {}, "no_log": True},
+}
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "socket": {"type": "path", "required": True},
-            "server_name": {"type": "str", "required": True},
-            "password": {"type": "str", "required": True, "no_log": True},
-            "configuration": {"type": "dict", "required": True},
-            "passwords": {"type": "dict", "default": {}, "no_log": True},
-        },
-        supports_check_mode=True,
-    )
+def _configure(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     if module.check_mode and not Path(params["socket"]).exists():
-        module.exit_json(changed=True, changes=["tout : le site n'est pas encore installé"])
+        return {"changed": True, "changes": ["tout : le site n'est pas encore installé"]}
     try:
         found = deliberations.apply(
             deliberations.connect(params["socket"]),
@@ -90,16 +73,24 @@ def main() -> None:
         )
     except deliberations.DeliberationsError as error:
         module.fail_json(msg=f"Configuration de {params['server_name']} : {error}")
+    gone = found.get("retires", [])  # a site of before says nothing of it
     if found["sans_mot_de_passe"] and not module.check_mode:
-        module.exit_json(changed=False, wants_passwords=found["sans_mot_de_passe"])
+        # Nothing was done yet: of these alone, another first password is about to be made.
+        wanted = found["sans_mot_de_passe"]
+        return {"changed": False, "wants_passwords": wanted, "closed": [one for one in gone if one in wanted]}
     for warning in found["avertissements"]:
         module.warn(warning)
-    module.exit_json(
-        changed=bool(found["changements"]),
-        changes=found["changements"],
-        diff={"before": "", "after": "".join(f"{change}\n" for change in found["changements"])},
-        invocation={"module_args": {"socket": params["socket"], "server_name": params["server_name"]}},
-    )
+    return {
+        "changed": bool(found["changements"]),
+        "changes": found["changements"],
+        "closed": [] if module.check_mode else gone,
+        "diff": told(found["changements"]),
+        "invocation": {"module_args": {"socket": params["socket"], "server_name": params["server_name"]}},
+    }
+
+
+def main() -> None:
+    run(SPEC, _configure)
 
 
 if __name__ == "__main__":

@@ -25,24 +25,15 @@ options:
       name: {description: Name of the volume., type: str, required: true}
       disks: {description: Its disks., type: list, elements: str, required: true}
       mount: {description: Where it is mounted., type: str, required: true}
-  secrets_dir:
-    description: Folder of the keys on the control node.
-    type: path
-    required: true
-  keys:
-    description: Set by the action plugin, by volume.
-    type: dict
-  key_files:
-    description: Set by the action plugin, for messages.
-    type: dict
+  secrets_dir: {description: Folder of the keys on the control node., type: path, required: true}
+  keys: {description: "Set by the action plugin, by volume.", type: dict}
+  key_files: {description: "Set by the action plugin, for messages.", type: dict}
   new_keys:
     description: Set by the action plugin, volumes whose key was made in this run.
     type: list
     elements: str
     default: []
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -54,47 +45,33 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changes:
-  description: What was done, in French.
-  returned: always
-  type: list
-  elements: str
-formatted:
-  description: Volumes that were encrypted in this run.
-  returned: always
-  type: list
-  elements: str
+formatted: {description: Volumes that were encrypted in this run., returned: always, type: list, elements: str}
+extends_documentation_fragment: cdg59.creatic.modules.changes
 """
 
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import encrypted_raid
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
-    StateError,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import entries, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError
+
+SPEC: dict[str, Any] = {
+    "volumes": entries(
+        {
+            "name": {"type": "str", "required": True},
+            "disks": {"type": "list", "elements": "str", "required": True},
+            "mount": {"type": "str", "required": True},
+        }
+    ),
+    "secrets_dir": {"type": "path", "required": True},
+    "keys": {"type": "dict", "no_log": True},
+    "key_files": {"type": "dict", "no_log": False},
+    "new_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+}
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "volumes": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "disks": {"type": "list", "elements": "str", "required": True},
-                    "mount": {"type": "str", "required": True},
-                },
-            },
-            "secrets_dir": {"type": "path", "required": True},
-            "keys": {"type": "dict", "no_log": True},
-            "key_files": {"type": "dict", "no_log": False},
-            "new_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
-        },
-        supports_check_mode=True,
-    )
+def _open(module: AnsibleModule) -> dict[str, Any]:
     result: dict[str, Any] = {"changes": [], "formatted": []}
     lacking = encrypted_raid.missing_tools()
     if lacking and not module.check_mode:
@@ -118,7 +95,11 @@ def main() -> None:
         result["changes"] += volume.changes
         for warning in volume.warnings:
             module.warn(warning)
-    module.exit_json(changed=bool(result["changes"]), **result)
+    return {"changed": bool(result["changes"]), **result}
+
+
+def main() -> None:
+    run(SPEC, _open)
 
 
 if __name__ == "__main__":

@@ -18,24 +18,11 @@ options:
     elements: dict
     required: true
     suboptions:
-      path:
-        description: Absolute path on the host.
-        type: str
-        required: true
-      state:
-        description: What is wanted there.
-        type: str
-        choices: [file, directory, absent]
-        default: file
-      template:
-        description: Jinja template of the role's C(templates/), rendered on the control node.
-        type: str
-      src:
-        description: File of the role's C(files/), sent as it is.
-        type: str
-      content:
-        description: The content itself.
-        type: str
+      path: {description: Absolute path on the host., type: str, required: true}
+      state: {description: What is wanted there., type: str, choices: [file, directory, absent], default: file}
+      template: {description: "Jinja template of the role's C(templates/), rendered on the control node.", type: str}
+      src: {description: "File of the role's C(files/), sent as it is.", type: str}
+      content: {description: The content itself., type: str}
       zipapp:
         description:
           - Python package of the role's C(files/), sent as one deterministic executable zip. One that imports
@@ -46,39 +33,18 @@ options:
           - Folder of the role's C(files/), sent whole without its bytecode caches. What is no longer in it stays on the
             host.
         type: str
-      main:
-        description: Entry point of the zipapp, as C(package.module:function).
-        type: str
-      python:
-        description: Interpreter of the zipapp, C(/usr/bin/python3) by default.
-        type: str
-      link:
-        description: Makes the path a symbolic link to this target.
-        type: str
-      owner:
-        description: Owner.
-        type: str
-        default: root
-      group:
-        description: Group.
-        type: str
-        default: root
-      mode:
-        description: Octal mode, quoted. Default 0644, directories 0755.
-        type: str
-      secret:
-        description: Keeps the content out of diffs and errors.
-        type: bool
-        default: false
+      main: {description: "Entry point of the zipapp, as C(package.module:function).", type: str}
+      python: {description: "Interpreter of the zipapp, C(/usr/bin/python3) by default.", type: str}
+      link: {description: Makes the path a symbolic link to this target., type: str}
+      owner: {description: Owner., type: str, default: root}
+      group: {description: Group., type: str, default: root}
+      mode: {description: "Octal mode, quoted. Default 0644, directories 0755.", type: str}
+      secret: {description: Keeps the content out of diffs and errors., type: bool, default: false}
       validate:
         description: Command that must accept the new file before it replaces the old one; C(%s) is its path.
         type: str
-      content_b64:
-        description: Set by the action plugin.
-        type: str
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+      content_b64: {description: Set by the action plugin., type: str}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -91,11 +57,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changed_paths:
-  description: Paths that changed, or would in check mode.
-  returned: always
-  type: list
-  elements: str
+changed_paths: {description: "Paths that changed, or would in check mode.", returned: always, type: list, elements: str}
 """
 
 from typing import Any

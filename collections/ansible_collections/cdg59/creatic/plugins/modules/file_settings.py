@@ -17,29 +17,15 @@ options:
     elements: dict
     required: true
     suboptions:
-      path:
-        description: Absolute path; the file must exist, unless O(files[].optional).
-        type: str
-        required: true
+      path: {description: "Absolute path; the file must exist, unless O(files[].optional).", type: str, required: true}
       values:
         description: Wanted values by key, as text. An empty value is a bare word, null takes the key away.
         type: dict
         required: true
-      style:
-        description: What stands between key and value.
-        type: str
-        choices: [equals, space]
-        default: equals
-      validate:
-        description: Command that must accept the new file; C(%s) is its path.
-        type: str
-      optional:
-        description: A missing file is not an error.
-        type: bool
-        default: false
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+      style: {description: What stands between key and value., type: str, choices: [equals, space], default: equals}
+      validate: {description: Command that must accept the new file; C(%s) is its path., type: str}
+      optional: {description: A missing file is not an error., type: bool, default: false}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -49,28 +35,23 @@ EXAMPLES = r"""
       - {path: /etc/ssh/sshd_config, style: space, values: {PermitRootLogin: "no"}, validate: sshd -t -f %s}
 """
 
-RETURN = r"""
-extends_documentation_fragment: cdg59.creatic.modules
-"""
+RETURN = "extends_documentation_fragment: cdg59.creatic.modules"
 
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import file_settings
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge, entries
 
 SPEC: dict[str, Any] = {
-    "files": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
+    "files": entries(
+        {
             "path": {"type": "str", "required": True},
             "values": {"type": "dict", "required": True},
             "style": {"type": "str", "choices": ["equals", "space"], "default": "equals"},
             "validate": {"type": "str"},
             "optional": {"type": "bool", "default": False},
-        },
-    },
+        }
+    ),
 }
 
 

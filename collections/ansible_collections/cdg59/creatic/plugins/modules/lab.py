@@ -13,42 +13,30 @@ description:
     per host, a private network with fixed addresses, SSH access by key and a package cache.
 options:
   state:
-    description: What is wanted.
+    description: What is wanted; V(absent) takes away the machines of O(hosts), or the whole lab when none is named.
     type: str
     choices: [present, absent, status]
     default: present
-  subnet:
-    description: Private network of the lab, CIDR.
+  name:
+    description: Name of the lab, ten characters at most; labs of several names stand side by side, each on its subnet.
     type: str
-    default: 10.59.0.0/16
+    default: creatic
+  subnet: {description: "Private network of the lab, CIDR.", type: str, default: 10.59.0.0/16}
   hosts:
     description: The machines wanted.
     type: list
     elements: dict
     default: []
     suboptions:
-      name:
-        description: Host name.
-        type: str
-        required: true
-      address:
-        description: Fixed IPv4 address.
-        type: str
-        required: true
-      names:
-        description: Further DNS names.
-        type: list
-        elements: str
-        default: []
+      name: {description: Host name., type: str, required: true}
+      address: {description: Fixed IPv4 address., type: str, required: true}
+      names: {description: Further DNS names., type: list, elements: str, default: []}
       machine:
         description: A container, or a machine with a kernel of its own (User-Mode Linux).
         type: str
         choices: [conteneur, uml]
         default: conteneur
-      memory:
-        description: Memory of a machine with its own kernel.
-        type: str
-        default: 1024M
+      memory: {description: Memory of a machine with its own kernel., type: str, default: 1024M}
       disks:
         description: Further disks of such a machine, 512M for a blank one, 512M:/var/log for one with that folder.
         type: list
@@ -63,16 +51,9 @@ options:
         description: A container in a user namespace, whose root has no right on the control node.
         type: bool
         default: false
-  user:
-    description: Administrator's account on the machines.
-    type: str
-    default: creatic
-  ssh_dir:
-    description: Folder of the control node for the key pair and known_hosts.
-    type: path
-    required: true
-extends_documentation_fragment:
-  - cdg59.creatic.modules
+  user: {description: Administrator's account on the machines., type: str, default: creatic}
+  ssh_dir: {description: Folder of the control node for the key pair and known_hosts., type: path, required: true}
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
 EXAMPLES = r"""
@@ -83,54 +64,43 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changes:
-  description: What was made or removed.
-  returned: always
-  type: list
-  elements: str
-from_nothing:
-  description: No machine of this control node was there before.
-  returned: always
-  type: bool
-machines:
-  description: Machines of the lab and their state.
-  returned: always
-  type: dict
+changes: {description: What was made or removed., returned: always, type: list, elements: str}
+from_nothing: {description: No machine of this control node was there before., returned: always, type: bool}
+machines: {description: Machines of the lab and their state., returned: always, type: dict}
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import entries, run
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import LabError
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
 
-
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "state": {"type": "str", "choices": ["present", "absent", "status"], "default": "present"},
-            "subnet": {"type": "str", "default": "10.59.0.0/16"},
-            "hosts": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "address": {"type": "str", "required": True},
-                    "names": {"type": "list", "elements": "str", "default": []},
-                    "machine": {"type": "str", "choices": ["conteneur", "uml"], "default": "conteneur"},
-                    "memory": {"type": "str", "default": "1024M"},
-                    "disks": {"type": "list", "elements": "str", "default": []},
-                    "packages": {"type": "list", "elements": "str", "default": []},
-                    "apart": {"type": "bool", "default": False},
-                },
-            },
-            "user": {"type": "str", "default": "creatic"},
-            "ssh_dir": {"type": "path", "required": True},
+SPEC: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["present", "absent", "status"], "default": "present"},
+    "name": {"type": "str", "default": "creatic"},
+    "subnet": {"type": "str", "default": "10.59.0.0/16"},
+    "hosts": entries(
+        {
+            "name": {"type": "str", "required": True},
+            "address": {"type": "str", "required": True},
+            "names": {"type": "list", "elements": "str", "default": []},
+            "machine": {"type": "str", "choices": ["conteneur", "uml"], "default": "conteneur"},
+            "memory": {"type": "str", "default": "1024M"},
+            "disks": {"type": "list", "elements": "str", "default": []},
+            "packages": {"type": "list", "elements": "str", "default": []},
+            "apart": {"type": "bool", "default": False},
         },
-        supports_check_mode=True,
-    )
+        default=[],
+    ),
+    "user": {"type": "str", "default": "creatic"},
+    "ssh_dir": {"type": "path", "required": True},
+}
+
+
+def _bring(module: AnsibleModule) -> dict[str, Any]:
     given = module.params
     lab = Lab(
         given["subnet"],
@@ -138,17 +108,27 @@ def main() -> None:
         given["user"],
         Path(given["ssh_dir"]),
         module.check_mode,
+        given["name"],
     )
     try:
         if given["state"] == "present":
             lab.up()
         elif given["state"] == "absent":
-            lab.down()
+            lab.remove() if lab.hosts else lab.down()
         found = lab.ground.containers()
     except LabError as error:
         module.fail_json(msg=str(error), changes=lab.changes)
     machines = {name.removeprefix("creatic-"): entry["State"] for name, entry in sorted(found.items())}
-    module.exit_json(changed=bool(lab.changes), changes=lab.changes, from_nothing=lab.from_nothing, machines=machines)
+    return {
+        "changed": bool(lab.changes),
+        "changes": lab.changes,
+        "from_nothing": lab.from_nothing,
+        "machines": machines,
+    }
+
+
+def main() -> None:
+    run(SPEC, _bring)
 
 
 if __name__ == "__main__":

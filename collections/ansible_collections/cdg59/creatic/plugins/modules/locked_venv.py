@@ -13,14 +13,11 @@ description:
   - A host that lacks the environment is sent the bundle; it never reaches an index itself.
   - Each content of the lock file has its own environment; that of the link C(current) stays for a way back, older ones
     are removed.
+  - Where the application holds data (C(holds_data)), another version than that of the link C(current) is installed once
+    the machine was backed up, and refused without; C(retour.json), beside, says what the way back needs.
 options:
-  root:
-    description: Folder of the host that holds the environments.
-    type: path
-    required: true
-  requirements:
-    description: Lock file of the role's C(files/), with hashes.
-    type: str
+  root: {description: Folder of the host that holds the environments., type: path, required: true}
+  requirements: {description: "Lock file of the role's C(files/), with hashes.", type: str}
   build_requirements:
     description: Lock file of the role's C(files/), of what builds and installs wheels (setuptools, uv).
     type: str
@@ -54,17 +51,14 @@ options:
       - A text that is not there exactly once is refused, so that no new version passes unread.
     type: dict
     default: {}
-  cache:
-    description: Folder of the control node that keeps bundles.
-    type: path
-  name:
-    description: Set by the action plugin.
-    type: str
-  bundle:
-    description: Set by the action plugin.
-    type: str
-extends_documentation_fragment:
-  - cdg59.creatic.modules
+  holds_data:
+    description: The application holds data, which another version of it may change for good.
+    type: bool
+    default: false
+  cache: {description: Folder of the control node that keeps bundles., type: path}
+  name: {description: Set by the action plugin., type: str}
+  bundle: {description: Set by the action plugin., type: str}
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
 EXAMPLES = r"""
@@ -77,23 +71,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-path:
-  description: Folder of the environment.
-  returned: always
-  type: str
+path: {description: Folder of the environment., returned: always, type: str}
 """
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv, versions
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError
 
 SPEC: dict[str, Any] = {
     "root": {"type": "path", "required": True},
     "name": {"type": "str", "required": True},
     "bundle": {"type": "str"},
+    "holds_data": {"type": "bool", "default": False},
 }
 
 
@@ -101,6 +95,11 @@ def _install(module: AnsibleModule) -> dict[str, Any]:
     root, name, bundle = Path(module.params["root"]), module.params["name"], module.params["bundle"]
     there = locked_venv.is_installed(root, name)
     wanted = not there and not module.check_mode
+    old = versions.before(root, name) if module.params["holds_data"] and not module.check_mode else ""
+    if old and not bundle:
+        versions.save()
+    if old and (there or bundle):
+        versions.leave(root, old, name, dt.datetime.now(dt.UTC))
     if wanted and bundle:
         locked_venv.install(root, name, Path(bundle))
         # The one in use until now stays, for a way back.
@@ -109,7 +108,7 @@ def _install(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    run(SPEC, _install, (locked_venv.LockedVenvError,))
+    run(SPEC, _install, (locked_venv.LockedVenvError, StateError))
 
 
 if __name__ == "__main__":

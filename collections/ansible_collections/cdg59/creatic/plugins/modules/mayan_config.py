@@ -15,30 +15,13 @@ description:
   - Rights on what the configuration names are made exact. What it no longer names is left, with a warning, since it may
     hold documents; the groups of services that are no more are emptied.
 options:
-  socket:
-    description: Unix socket of the application.
-    type: path
-    required: true
-  server_name:
-    description: Name by which browsers know the application.
-    type: str
-    required: true
-  username:
-    description: Account of an administrator.
-    type: str
-    default: admin
-  password:
-    description: Password of that account.
-    type: str
-    required: true
-  secrets_dir:
-    description: Folder of the control node where the first password of each account to make is left, in one file each.
-    type: path
+  username: {description: Account of an administrator., type: str, default: admin}
   configuration:
     description:
       - The wanted configuration, as filter C(ged_configuration) gives it.
       - C(users) (C(username), C(first_name), C(last_name), C(email), C(commune)); an account that no run made, or made
-        for another commune, is told and gets no right.
+        for another commune, is told and gets no right. One that a run made and that is no longer named is closed, never
+        deleted.
       - C(groups) and C(roles), members by name;
         C(metadata_types); C(document_types), C(metadata) telling which are required; C(cabinets), each the path of its
         labels; C(indexes) (C(label), C(document_types), C(levels)); C(acls) (C(kind), C(key), C(roles) with their
@@ -48,12 +31,11 @@ options:
         their history.
     type: dict
     required: true
-  passwords:
-    description: Set by the action plugin.
-    type: dict
 extends_documentation_fragment:
   - cdg59.creatic.modules
   - cdg59.creatic.modules.diff
+  - cdg59.creatic.modules.application
+  - cdg59.creatic.modules.accounts
 """
 
 EXAMPLES = r"""
@@ -67,57 +49,56 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changes:
-  description: What changed, or would in check mode, in French.
-  returned: always
-  type: list
-  elements: str
-calls:
-  description: Number of calls of the API.
-  returned: always
-  type: int
+closed: {description: Logins of persons whose account is closed., returned: always, type: list, elements: str}
+calls: {description: Number of calls of the API., returned: always, type: int}
+extends_documentation_fragment: cdg59.creatic.modules.changes
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_api, mayan_config
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
+
+SPEC: dict[str, Any] = {
+    "socket": {"type": "path", "required": True},
+    "server_name": {"type": "str", "required": True},
+    "username": {"type": "str", "default": "admin"},
+    "password": {"type": "str", "required": True, "no_log": True},
+    "configuration": {"type": "dict", "required": True},
+    "passwords": {"type": "dict", "default": {}, "no_log": True},
+}
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "socket": {"type": "path", "required": True},
-            "server_name": {"type": "str", "required": True},
-            "username": {"type": "str", "default": "admin"},
-            "password": {"type": "str", "required": True, "no_log": True},
-            "configuration": {"type": "dict", "required": True},
-            "passwords": {"type": "dict", "default": {}, "no_log": True},
-        },
-        supports_check_mode=True,
-    )
+def _configure(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     if module.check_mode and not Path(params["socket"]).exists():
-        module.exit_json(changed=True, changes=["tout : l'application n'est pas encore installée"], calls=0)
+        return {"changed": True, "changes": ["tout : l'application n'est pas encore installée"], "calls": 0}
     mayan = mayan_api.Mayan(mayan_api.UnixConnection(params["socket"]), params["server_name"])
     try:
         mayan.log_in(params["username"], params["password"])
         missing = mayan_config.missing_accounts(mayan, params["configuration"])
         if not module.check_mode and set(missing) - params["passwords"].keys():
-            module.exit_json(changed=False, wants_passwords=missing)
+            return {"changed": False, "wants_passwords": missing}
         result = mayan_config.apply(mayan, params["configuration"], params["passwords"], module.check_mode)
     except mayan_api.MayanError as error:
         module.fail_json(msg=f"Configuration de {params['server_name']} : {error}")
     for warning in result.warnings:
         module.warn(warning)
-    listed = "".join(f"{change}\n" for change in result.changes)
-    module.exit_json(
-        changed=bool(result.changes),
-        changes=result.changes,
-        calls=result.calls,
-        diff={"before": "", "after": listed},
-        invocation={"module_args": {"socket": params["socket"], "server_name": params["server_name"]}},
-    )
+    return {
+        "changed": bool(result.changes),
+        "changes": result.changes,
+        "closed": [] if module.check_mode else result.closed,
+        "calls": result.calls,
+        "diff": told(result.changes),
+        "invocation": {"module_args": {"socket": params["socket"], "server_name": params["server_name"]}},
+    }
+
+
+def main() -> None:
+    run(SPEC, _configure)
 
 
 if __name__ == "__main__":

@@ -17,21 +17,10 @@ options:
     elements: dict
     required: true
     suboptions:
-      path:
-        description: Mount point.
-        type: str
-        required: true
-      options:
-        description: Options it must have.
-        type: list
-        elements: str
-        required: true
-      fstab:
-        description: Line to add when fstab does not have the point.
-        type: str
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+      path: {description: Mount point., type: str, required: true}
+      options: {description: Options it must have., type: list, elements: str, required: true}
+      fstab: {description: Line to add when fstab does not have the point., type: str}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -41,26 +30,21 @@ EXAMPLES = r"""
       - {path: /dev/shm, options: [noexec], fstab: "tmpfs /dev/shm tmpfs nosuid,nodev,noexec 0 0"}
 """
 
-RETURN = r"""
-extends_documentation_fragment: cdg59.creatic.modules
-"""
+RETURN = "extends_documentation_fragment: cdg59.creatic.modules"
 
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import mount_set
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge, entries
 
 SPEC: dict[str, Any] = {
-    "entries": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
+    "entries": entries(
+        {
             "path": {"type": "str", "required": True},
             "options": {"type": "list", "elements": "str", "required": True},
             "fstab": {"type": "str"},
-        },
-    },
+        }
+    ),
 }
 
 

@@ -18,36 +18,18 @@ options:
     description: nft text which declares the table, and nothing else; accounts are named.
     type: str
     required: true
-  table:
-    description: Family and name of the table.
-    type: str
-    default: inet creatic
+  table: {description: Family and name of the table., type: str, default: inet creatic}
   resolvers:
     description: Add the host's name servers to the table's sets C(resolvers4) and C(resolvers6).
     type: bool
     default: false
-  delay:
-    description: Seconds after which the host undoes what nobody confirmed, from 10 to 600.
-    type: int
-    default: 45
   load:
     description: >-
       False for a kernel without nftables, that of a test machine: C(/etc/nftables.conf) is written and nothing is
       filtered. Refused where the kernel can filter.
     type: bool
     default: true
-  stage:
-    description: Set by the action plugin.
-    type: str
-    choices: [inspect, apply, confirm, status]
-    default: inspect
-  change:
-    description: Set by the action plugin.
-    type: str
-    default: ""
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff, cdg59.creatic.modules.guarded]
 """
 
 EXAMPLES = r"""
@@ -57,52 +39,46 @@ EXAMPLES = r"""
     resolvers: true
 """
 
-RETURN = r"""
-rolled_back:
-  description: When the change failed, whether the host was seen to have gone back by itself.
-  returned: failure
-  type: bool
-"""
+RETURN = "extends_documentation_fragment: cdg59.creatic.modules.guarded_return"
+
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.firewall import commit as nft_commit
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import guard
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
+
+SPEC: dict[str, Any] = {
+    "ruleset": {"type": "str", "required": True},
+    "table": {"type": "str", "default": "inet creatic"},
+    "resolvers": {"type": "bool", "default": False},
+    "load": {"type": "bool", "default": True},
+    **guard.ARGUMENTS,
+}
+
+
+def _inspect(firewall: nft_commit.Firewall, load: bool, check: bool) -> dict[str, Any]:
+    if check and (not nft_commit.installed() or firewall.absent()):
+        return {"changed": True, "diff": [{"before": "", "after": firewall.ruleset}]}
+    if not load:
+        found = firewall.keep(check)
+        return {"changed": bool(found), "diff": found}
+    difference = firewall.inspect()
+    return {"changed": bool(difference), "diff": difference.diff(firewall.table)}
+
+
+def _work(module: AnsibleModule) -> dict[str, Any]:
+    given = module.params
+    firewall = nft_commit.Firewall(given["table"], given["ruleset"], given["resolvers"])
+    try:
+        answer = guard.stage(given, firewall, lambda: _inspect(firewall, given["load"], module.check_mode))
+    except (nft_commit.NftError, guard.GuardError) as error:
+        module.fail_json(msg=str(error), stage=given["stage"])
+    return {**answer, "invocation": {"module_args": {"table": given["table"], "stage": given["stage"]}}}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "ruleset": {"type": "str", "required": True},
-            "table": {"type": "str", "default": "inet creatic"},
-            "resolvers": {"type": "bool", "default": False},
-            "delay": {"type": "int", "default": 45},
-            "load": {"type": "bool", "default": True},
-            "stage": {"type": "str", "choices": ["inspect", "apply", "confirm", "status"], "default": "inspect"},
-            "change": {"type": "str", "default": ""},
-        },
-        supports_check_mode=True,
-    )
-    given = module.params
-    firewall = nft_commit.Firewall(given["table"], given["ruleset"], given["resolvers"])
-    result: dict[str, object] = {"changed": False}
-    try:
-        if given["stage"] == "status":
-            result |= firewall.guard.status(given["change"])
-        elif given["stage"] == "confirm":
-            firewall.confirm(given["change"])
-        elif given["stage"] == "apply":
-            firewall.apply(given["change"], given["delay"])
-        elif module.check_mode and (not nft_commit.installed() or firewall.absent()):
-            result |= {"changed": True, "diff": [{"before": "", "after": firewall.ruleset}]}
-        elif not given["load"]:
-            found = firewall.keep(module.check_mode)
-            result |= {"changed": bool(found), "diff": found}
-        else:
-            difference = firewall.inspect()
-            result |= {"changed": bool(difference), "diff": difference.diff(given["table"])}
-    except (nft_commit.NftError, guard.GuardError) as error:
-        module.fail_json(msg=str(error), stage=given["stage"])
-    module.exit_json(**result, invocation={"module_args": {"table": given["table"], "stage": given["stage"]}})
+    run(SPEC, _work)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,11 @@ description:
   - An account which never ran Firefox is given a first profile.
   - PKCS#12 files are opened on the control node; their passwords never leave it.
 options:
-  account:
-    description: Account of the host whose stores they are.
-    type: str
-    required: true
+  account: {description: Account of the host whose stores they are., type: str, required: true}
   authorities:
-    description: Trust bundle on the host (PEM). Its self-signed certificates are trusted for servers.
+    description: >-
+      Trust bundle on the host (PEM). Its self-signed certificates are trusted for servers; authorities of the
+      C(historique.pem) beside it that it holds no more are taken out.
     type: path
     required: true
   certificates:
@@ -27,41 +26,22 @@ options:
     elements: dict
     default: []
     suboptions:
-      name:
-        description: Name under which the browsers show it.
-        type: str
-        required: true
-      folder:
-        description: Folder on the host with C(key.pem), C(cert.pem) and C(chain.pem).
-        type: path
+      name: {description: Name under which the browsers show it., type: str, required: true}
+      folder: {description: "Folder on the host with C(key.pem), C(cert.pem) and C(chain.pem).", type: path}
       pkcs12:
         description: PKCS#12 file on the control node. Replaced by I(key), I(certificate) and I(chain).
         type: path
-      password_file:
-        description: File of the control node which holds the password of I(pkcs12).
-        type: path
-      token:
-        description: Label of a PKCS#11 token which already holds its certificate.
-        type: str
-      library:
-        description: PKCS#11 module of I(token), on the host.
-        type: path
-      key:
-        description: Set by the action plugin.
-        type: str
-      certificate:
-        description: Set by the action plugin.
-        type: str
-      chain:
-        description: Set by the action plugin.
-        type: str
+      password_file: {description: File of the control node which holds the password of I(pkcs12)., type: path}
+      token: {description: Label of a PKCS#11 token which already holds its certificate., type: str}
+      library: {description: "PKCS#11 module of I(token), on the host.", type: path}
+      key: {description: Set by the action plugin., type: str}
+      certificate: {description: Set by the action plugin., type: str}
+      chain: {description: Set by the action plugin., type: str}
   files_only:
     description: Only check that the PKCS#12 files open, on the control node; nothing runs on the host.
     type: bool
     default: false
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -104,7 +84,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.account import 
     account_exists,
     as_account,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import entries, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
 
 MATERIAL = {"key": "key.pem", "certificate": "cert.pem", "chain": "chain.pem"}
 
@@ -120,11 +101,8 @@ def _with_material(entry: dict[str, str | None]) -> dict[str, str | None]:
 SPEC: dict[str, Any] = {
     "account": {"type": "str", "required": True},
     "authorities": {"type": "path", "required": True},
-    "certificates": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
+    "certificates": entries(
+        {
             "name": {"type": "str", "required": True},
             "folder": {"type": "path"},
             "token": {"type": "str", "no_log": False},
@@ -133,10 +111,11 @@ SPEC: dict[str, Any] = {
             "certificate": {"type": "str"},
             "chain": {"type": "str"},
         },
-        "required_one_of": [["folder", "key", "token"]],
-        "mutually_exclusive": [["folder", "key", "token"]],
-        "required_together": [["token", "library"]],
-    },
+        default=[],
+        required_one_of=[["folder", "key", "token"]],
+        mutually_exclusive=[["folder", "key", "token"]],
+        required_together=[["token", "library"]],
+    ),
 }
 
 
@@ -154,12 +133,13 @@ def _store(module: AnsibleModule) -> dict[str, Any]:
         if not (module.check_mode and entry["folder"] and not Path(entry["folder"]).is_dir())
     ]
     authorities = bundle.read_text(encoding="ascii")
-    result = as_account(account, lambda: nss.converge(Path.home(), authorities, entries, module.check_mode))
-    after = "".join(f"{change}\n" for change in result["changes"])
+    past = bundle.with_name("historique.pem")
+    history = past.read_text(encoding="ascii") if past.is_file() else ""
+    result = as_account(account, lambda: nss.converge(Path.home(), authorities, entries, module.check_mode, history))
     return {
         "changed": bool(result["changes"]),
         "certificates": result["certificates"],
-        "diff": {"before": "", "after": after, "before_header": account, "after_header": account} if after else {},
+        "diff": told(result["changes"], account) if result["changes"] else {},
     }
 
 

@@ -12,23 +12,10 @@ description:
   - dpkg is asked what is there; apt only runs when something is missing or unwanted. Package lists older than a day
     are fetched first. Recommended packages are not installed, and configuration files are kept as they are.
 options:
-  present:
-    description: Packages that must be installed.
-    type: list
-    elements: str
-    default: []
-  absent:
-    description: Packages that must not be.
-    type: list
-    elements: str
-    default: []
-  start:
-    description: Whether services of new packages may start at once, unconfigured.
-    type: bool
-    default: true
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+  present: {description: Packages that must be installed., type: list, elements: str, default: []}
+  absent: {description: Packages that must not be., type: list, elements: str, default: []}
+  start: {description: "Whether services of new packages may start at once, unconfigured.", type: bool, default: true}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -38,9 +25,7 @@ EXAMPLES = r"""
     absent: [telnet]
 """
 
-RETURN = r"""
-extends_documentation_fragment: cdg59.creatic.modules
-"""
+RETURN = "extends_documentation_fragment: cdg59.creatic.modules"
 
 from typing import Any
 

@@ -11,14 +11,8 @@ short_description: Enable PAM profiles with pam-auth-update
 description:
   - The profiles must be in C(/usr/share/pam-configs). Stacks edited by hand are refused, never overwritten.
 options:
-  names:
-    description: Profiles to enable.
-    type: list
-    elements: str
-    required: true
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+  names: {description: Profiles to enable., type: list, elements: str, required: true}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -27,9 +21,7 @@ EXAMPLES = r"""
     names: [creatic-faillock]
 """
 
-RETURN = r"""
-extends_documentation_fragment: cdg59.creatic.modules
-"""
+RETURN = "extends_documentation_fragment: cdg59.creatic.modules"
 
 from typing import Any
 

@@ -17,31 +17,16 @@ options:
     elements: dict
     required: true
     suboptions:
-      path:
-        description: Absolute path, or a glob.
-        type: str
-        required: true
-      owner:
-        description: Owner.
-        type: str
-        default: root
-      group:
-        description: Group.
-        type: str
-        default: root
-      mode:
-        description: Exact mode, octal text.
-        type: str
-      most:
-        description: Bits that may be set, octal text; a stricter mode is kept.
-        type: str
+      path: {description: "Absolute path, or a glob.", type: str, required: true}
+      owner: {description: Owner., type: str, default: root}
+      group: {description: Group., type: str, default: root}
+      mode: {description: "Exact mode, octal text.", type: str}
+      most: {description: "Bits that may be set, octal text; a stricter mode is kept.", type: str}
       package:
         description: The file belongs to a package, the choice must survive its upgrades.
         type: bool
         default: false
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -51,22 +36,16 @@ EXAMPLES = r"""
       - {path: /etc/ssh/sshd_config, mode: "0600"}
 """
 
-RETURN = r"""
-extends_documentation_fragment: cdg59.creatic.modules
-"""
+RETURN = "extends_documentation_fragment: cdg59.creatic.modules"
 
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import permission_set
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge, entries
 
 SPEC: dict[str, Any] = {
-    "entries": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "required_one_of": [["mode", "most"]],
-        "options": {
+    "entries": entries(
+        {
             "path": {"type": "str", "required": True},
             "owner": {"type": "str", "default": "root"},
             "group": {"type": "str", "default": "root"},
@@ -74,7 +53,8 @@ SPEC: dict[str, Any] = {
             "most": {"type": "str"},
             "package": {"type": "bool", "default": False},
         },
-    },
+        required_one_of=[["mode", "most"]],
+    ),
 }
 
 

@@ -13,22 +13,10 @@ description:
     the certificate is written to the token. A renewal destroys the old pair.
   - In production a token arrives ready and this module is not used.
 options:
-  account:
-    description: Account of the host which uses the token.
-    type: str
-    required: true
-  library:
-    description: PKCS#11 module, on the host.
-    type: path
-    required: true
-  label:
-    description: Label of the token.
-    type: str
-    required: true
-  pin_file:
-    description: File of the control node which holds the PIN.
-    type: path
-    required: true
+  account: {description: Account of the host which uses the token., type: str, required: true}
+  library: {description: "PKCS#11 module, on the host.", type: path, required: true}
+  label: {description: Label of the token., type: str, required: true}
+  pin_file: {description: File of the control node which holds the PIN., type: path, required: true}
   authority_dir:
     description: Folder, on the control node, of the authority which stands in for the provider.
     type: path
@@ -40,13 +28,8 @@ options:
     type: str
     choices: [client, signature]
     default: client
-  subject:
-    description: I(common_name), I(organization) and I(siren) of the certificate.
-    type: dict
-    required: true
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+  subject: {description: "I(common_name), I(organization) and I(siren) of the certificate.", type: dict, required: true}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -79,6 +62,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.account import 
     as_account,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
 
 SPEC: dict[str, Any] = {
     "account": {"type": "str", "required": True},
@@ -110,12 +94,10 @@ def _prepare(module: AnsibleModule) -> dict[str, Any]:
             check=check,
         ),
     )
-    after = "".join(f"{change}\n" for change in result["changes"])
-    label = params["label"]
     return {
         "changed": bool(result["changes"]),
         "csr": result["csr"],
-        "diff": {"before": "", "after": after, "before_header": label, "after_header": label} if after else {},
+        "diff": told(result["changes"], params["label"]) if result["changes"] else {},
     }
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import datetime as dt
 import time
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import run_checks
 
 DOCUMENTATION = """
@@ -31,16 +33,16 @@ options:
     description: Least free space, in MiB, in V(/), V(/var), V(/tmp) and V(/boot).
     type: int
     default: 512
-  min_memory_mib:
-    description: Least memory, in MiB.
-    type: int
-    default: 900
+  min_memory_mib: {description: "Least memory, in MiB.", type: int, default: 900}
   backup_max_age_hours:
     description: Age, in hours, from which the last backup of a host that has data is told as too old.
     type: int
     default: 48
-extends_documentation_fragment:
-  - cdg59.creatic.modules
+  backup_required:
+    description: Fail when there is no backup of that age, instead of telling it.
+    type: bool
+    default: false
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
 EXAMPLES = """
@@ -55,34 +57,41 @@ creatic_preflight:
   type: list
   elements: dict
   returned: always
-now:
-  description: Clock of the host, in seconds since 1970.
-  type: float
+connector_journal:
+  description: Whether the host has the journal of a connector; taken by the action plugin.
+  type: bool
   returned: always
+now: {description: "Clock of the host, in seconds since 1970.", type: float, returned: always}
 """
 
 MIB = 1 << 20
 
 
-def main() -> None:
-    """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "home": {"type": "path", "required": True},
-            "min_disk_mib": {"type": "int", "default": 512},
-            "min_memory_mib": {"type": "int", "default": 900},
-            "backup_max_age_hours": {"type": "int", "default": 48},
-        },
-        supports_check_mode=True,
-    )
+SPEC: dict[str, Any] = {
+    "home": {"type": "path", "required": True},
+    "min_disk_mib": {"type": "int", "default": 512},
+    "min_memory_mib": {"type": "int", "default": 900},
+    "backup_max_age_hours": {"type": "int", "default": 48},
+    "backup_required": {"type": "bool", "default": False},
+}
+
+
+def _check(module: AnsibleModule) -> dict[str, Any]:
+    given = module.params
     results = run_checks(
         Path("/"),
-        module.params["min_disk_mib"] * MIB,
-        module.params["min_memory_mib"] * MIB,
+        given["min_disk_mib"] * MIB,
+        given["min_memory_mib"] * MIB,
         dt.datetime.now(dt.UTC),
-        module.params["backup_max_age_hours"],
+        given["backup_max_age_hours"],
+        backup_required=given["backup_required"],
     )
-    module.exit_json(changed=False, creatic_preflight=results, now=time.time())
+    journal = Path("/var/lib/tdt-connector/etat/journal.sqlite").exists()
+    return {"changed": False, "creatic_preflight": results, "now": time.time(), "connector_journal": journal}
+
+
+def main() -> None:
+    run(SPEC, _check)
 
 
 if __name__ == "__main__":

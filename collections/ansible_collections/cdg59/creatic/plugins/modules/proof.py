@@ -20,26 +20,15 @@ description:
   - Fails, in French, when a required proof is missing or not made. What was collected is kept all the same.
   - Works only while the callback plugin P(cdg59.creatic.rollout#callback) follows the rollout.
 options:
-  argv:
-    description: The command and its arguments.
-    type: list
-    elements: str
-    required: true
-  user:
-    description: Account that runs it.
-    type: str
-    default: root
-  timeout:
-    description: Seconds after which the command is given up.
-    type: int
-    default: 300
+  argv: {description: The command and its arguments., type: list, elements: str, required: true}
+  user: {description: Account that runs it., type: str, default: root}
+  timeout: {description: Seconds after which the command is given up., type: int, default: 300}
   required:
     description: Keys of the proofs without which the host is not ready.
     type: list
     elements: str
     default: []
-extends_documentation_fragment:
-  - cdg59.creatic.modules
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
 EXAMPLES = """

@@ -23,18 +23,9 @@ options:
         description: Where the authority publishes it (the address is in its certificates, C(CRL Distribution Points)).
         type: str
         required: true
-      path:
-        description: File in which it is kept.
-        type: path
-        required: true
-  ca_files:
-    description: PEM files, the authorities that are admitted.
-    type: list
-    elements: path
-    required: true
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+      path: {description: File in which it is kept., type: path, required: true}
+  ca_files: {description: "PEM files, the authorities that are admitted.", type: list, elements: path, required: true}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -45,19 +36,16 @@ EXAMPLES = r"""
     ca_files: [/srv/listes/autorites.pem]
 """
 
-RETURN = r"""
-extends_documentation_fragment: cdg59.creatic.modules
-"""
+RETURN = "extends_documentation_fragment: cdg59.creatic.modules"
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import (
-    StateError,
-    result,
-)
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import entries, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import result
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import revocation_lists
 
 SECONDS = 30
@@ -72,31 +60,26 @@ def fetch(url: str) -> bytes:
     return content
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "lists": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {"url": {"type": "str", "required": True}, "path": {"type": "path", "required": True}},
-            },
-            "ca_files": {"type": "list", "elements": "path", "required": True},
-        },
-        supports_check_mode=True,
-    )
+SPEC: dict[str, Any] = {
+    "lists": entries({"url": {"type": "str", "required": True}, "path": {"type": "path", "required": True}}),
+    "ca_files": {"type": "list", "elements": "path", "required": True},
+}
+
+
+def _refresh(module: AnsibleModule) -> dict[str, Any]:
     given = module.params
     sources = [revocation_lists.Source(entry["url"], Path(entry["path"])) for entry in given["lists"]]
-    try:
-        issuers = revocation_lists.authorities([Path(path) for path in given["ca_files"]])
-        changes, faults = revocation_lists.refresh(
-            sources, issuers, fetch, dt.datetime.now(dt.UTC), check_only=module.check_mode
-        )
-    except StateError as error:
-        module.fail_json(msg=str(error))
+    issuers = revocation_lists.authorities([Path(path) for path in given["ca_files"]])
+    changes, faults = revocation_lists.refresh(
+        sources, issuers, fetch, dt.datetime.now(dt.UTC), check_only=module.check_mode
+    )
     if faults:
         module.fail_json(msg="\n".join(faults), **result(changes))
-    module.exit_json(**result(changes))
+    return result(changes)
+
+
+def main() -> None:
+    run(SPEC, _refresh)
 
 
 if __name__ == "__main__":

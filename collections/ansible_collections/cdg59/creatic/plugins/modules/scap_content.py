@@ -13,16 +13,9 @@ description:
     SHA-256 is the pinned one, and keeps the data stream alone.
   - The host gets it only when it does not have it.
 options:
-  cache:
-    description: Folder of the control node in which the content is kept.
-    type: path
-    required: true
-  dest:
-    description: Path on the host.
-    type: path
-    default: /usr/share/xml/scap/ssg/content/ssg-debian13-ds.xml
-extends_documentation_fragment:
-  - cdg59.creatic.modules
+  cache: {description: Folder of the control node in which the content is kept., type: path, required: true}
+  dest: {description: Path on the host., type: path, default: /usr/share/xml/scap/ssg/content/ssg-debian13-ds.xml}
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
 EXAMPLES = r"""

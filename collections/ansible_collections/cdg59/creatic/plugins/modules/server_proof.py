@@ -12,17 +12,8 @@ description:
   - On the server, asks for failed units, and opens each of its sites by its name as a client would.
   - Changes nothing; the callback of deployments keeps what it tells.
 options:
-  names:
-    description: DNS names of its sites; asked where nginx is installed.
-    type: list
-    elements: str
-    default: []
-  root:
-    description: PEM, on the server, of the authority that its clients trust.
-    type: path
-    default: /usr/local/share/ca-certificates/creatic-pki.crt
-extends_documentation_fragment:
-  - cdg59.creatic.modules
+  names: {description: DNS names of its sites; asked where nginx is installed., type: list, elements: str, default: []}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.client]
 """
 
 EXAMPLES = r"""
@@ -40,29 +31,25 @@ creatic_proof:
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import served
-from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import proven, run
+
+SPEC: dict[str, Any] = {
+    "names": {"type": "list", "elements": "str", "default": []},
+    "root": {"type": "path", "default": "/usr/local/share/ca-certificates/creatic-pki.crt"},
+}
+
+
+def _prove(module: AnsibleModule) -> dict[str, Any]:
+    found = served.proofs(module.params["names"], Path(module.params["root"]), dt.datetime.now(dt.UTC))
+    return proven(module, found, "{libelle} : {detail}. {remede}")
 
 
 def main() -> None:
-    """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "names": {"type": "list", "elements": "str", "default": []},
-            "root": {"type": "path", "default": "/usr/local/share/ca-certificates/creatic-pki.crt"},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        found = served.proofs(module.params["names"], Path(module.params["root"]), dt.datetime.now(dt.UTC))
-    except StateError as error:
-        module.fail_json(msg=str(error))
-    bad = [f"{one['libelle']} : {one['detail']}. {one['remede']}" for one in found if one["verdict"] == "echec"]
-    if bad:
-        module.fail_json(msg=" ".join(bad), creatic_proof={"preuves": found})
-    module.exit_json(changed=False, creatic_proof={"preuves": found})
+    run(SPEC, _prove)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,7 @@ description:
   - All units are asked in one call of systemctl.
   - A unit whose conditions are not met here is enabled and left to systemd.
 options:
-  'on':
-    description: Units to enable and start.
-    type: list
-    elements: str
-    default: []
+  'on': {description: Units to enable and start., type: list, elements: str, default: []}
   'off':
     description: Units to stop and mask; those not installed are left alone.
     type: list
@@ -27,9 +23,7 @@ options:
     type: list
     elements: str
     default: []
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -38,9 +32,7 @@ EXAMPLES = r"""
     'on': [auditd.service]
 """
 
-RETURN = r"""
-extends_documentation_fragment: cdg59.creatic.modules
-"""
+RETURN = "extends_documentation_fragment: cdg59.creatic.modules"
 
 from typing import Any
 

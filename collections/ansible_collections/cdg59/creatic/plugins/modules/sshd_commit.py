@@ -25,25 +25,8 @@ options:
     type: list
     elements: dict
     required: true
-  delay:
-    description: Seconds after which the host undoes what nobody confirmed, from 10 to 600.
-    type: int
-    default: 45
-  account:
-    description: Set by the action plugin, account of the play's connection.
-    type: str
-  stage:
-    description: Set by the action plugin.
-    type: str
-    choices: [inspect, apply, confirm, status]
-    default: inspect
-  change:
-    description: Set by the action plugin.
-    type: str
-    default: ""
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+  account: {description: "Set by the action plugin, account of the play's connection.", type: str}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff, cdg59.creatic.modules.guarded]
 """
 
 EXAMPLES = r"""
@@ -60,47 +43,42 @@ changed_paths:
   returned: success
   type: list
   elements: str
-rolled_back:
-  description: When the change failed, whether the host was seen to have gone back by itself.
-  returned: failure
-  type: bool
+extends_documentation_fragment: cdg59.creatic.modules.guarded_return
 """
+
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import sshd_commit
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import file_set, guard
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
+
+SPEC: dict[str, Any] = {"files": file_set.ARGUMENT, "account": {"type": "str"}, **guard.ARGUMENTS}
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "files": file_set.ARGUMENT,
-            "delay": {"type": "int", "default": 45},
-            "account": {"type": "str"},
-            "stage": {"type": "str", "choices": ["inspect", "apply", "confirm", "status"], "default": "inspect"},
-            "change": {"type": "str", "default": ""},
-        },
-        supports_check_mode=True,
-    )
+def _inspect(server: sshd_commit.SshServer) -> dict[str, Any]:
+    changes = server.inspect()
+    return {
+        "changed": bool(changes) or server.guard.pending(),
+        "changed_paths": [change.path for change in changes],
+        "diff": file_set.diff(changes),
+    }
+
+
+def _work(module: AnsibleModule) -> dict[str, Any]:
     given = module.params
     server = sshd_commit.SshServer(given["files"], given["account"] or "root")
-    result: dict[str, object] = {"changed": False}
     try:
-        if given["stage"] == "status":
-            result |= server.guard.status(given["change"])
-        elif given["stage"] == "confirm":
-            server.confirm(given["change"])
-        elif given["stage"] == "apply":
-            server.apply(given["change"], given["delay"])
-        else:
-            changes = server.inspect()
-            result["changed"] = bool(changes) or server.guard.pending()
-            result |= {"changed_paths": [change.path for change in changes], "diff": file_set.diff(changes)}
+        answer = guard.stage(given, server, lambda: _inspect(server))
     except (sshd_commit.SshdError, file_set.FileSetError, guard.GuardError) as error:
         module.fail_json(msg=str(error), stage=given["stage"])
     # The action plugin's inputs hold contents; they are not repeated in the result.
     paths = [spec["path"] for spec in given["files"]]
-    module.exit_json(**result, invocation={"module_args": {"files": paths, "stage": given["stage"]}})
+    return {**answer, "invocation": {"module_args": {"files": paths, "stage": given["stage"]}}}
+
+
+def main() -> None:
+    run(SPEC, _work)
 
 
 if __name__ == "__main__":

@@ -11,17 +11,9 @@ short_description: Keep kernel settings in one file, and in force
 description:
   - One call for any number of settings: the file is written, and what differs in the kernel is set.
 options:
-  path:
-    description: File of C(/etc/sysctl.d), wholly written by this task.
-    type: path
-    required: true
-  settings:
-    description: Wanted value by key, as text.
-    type: dict
-    required: true
-extends_documentation_fragment:
-  - cdg59.creatic.modules
-  - cdg59.creatic.modules.diff
+  path: {description: "File of C(/etc/sysctl.d), wholly written by this task.", type: path, required: true}
+  settings: {description: "Wanted value by key, as text.", type: dict, required: true}
+extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 
 EXAMPLES = r"""
@@ -31,9 +23,7 @@ EXAMPLES = r"""
     settings: {kernel.kptr_restrict: "2"}
 """
 
-RETURN = r"""
-extends_documentation_fragment: cdg59.creatic.modules
-"""
+RETURN = "extends_documentation_fragment: cdg59.creatic.modules"
 
 from pathlib import Path
 from typing import Any

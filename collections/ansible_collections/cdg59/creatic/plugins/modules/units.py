@@ -17,12 +17,8 @@ options:
     type: list
     elements: str
     required: true
-  daemon_reload:
-    description: Read the unit files again first.
-    type: bool
-    default: false
-extends_documentation_fragment:
-  - cdg59.creatic.modules
+  daemon_reload: {description: Read the unit files again first., type: bool, default: false}
+extends_documentation_fragment: cdg59.creatic.modules
 """
 
 EXAMPLES = r"""
@@ -32,46 +28,45 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-changes:
-  description: Units that were enabled or started.
-  returned: always
-  type: list
-  elements: str
+changes: {description: Units that were enabled or started., returned: always, type: list, elements: str}
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import service_set
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
+
+SPEC: dict[str, Any] = {
+    "started": {"type": "list", "elements": "str", "required": True},
+    "daemon_reload": {"type": "bool", "default": False},
+}
 
 
-def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "started": {"type": "list", "elements": "str", "required": True},
-            "daemon_reload": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
+def _run(module: AnsibleModule) -> dict[str, Any]:
     units = module.params["started"]
 
-    def systemctl(*arguments: str, check: bool = True) -> str:
+    def systemctl(*arguments: str) -> None:
         status, out, error = module.run_command(["systemctl", *arguments])
-        if status and check:
+        if status:
             module.fail_json(msg=f"systemctl {' '.join(arguments[:1])} : {(error or out).strip()}")
-        return str(out)
 
     if module.params["daemon_reload"] and not module.check_mode:
         systemctl("daemon-reload")
-    enabled = systemctl("is-enabled", *units, check=False).splitlines()
-    # An empty line stands between two units.
-    active = [line for line in systemctl("show", "--property=ActiveState", "--value", *units).splitlines() if line]
-    disabled = [unit for unit, state in zip(units, enabled, strict=True) if state != "enabled"]
-    down = [unit for unit, state in zip(units, active, strict=True) if state != "active"]
+    found = service_set.states(units)
+    disabled = [unit for unit in units if found[unit]["UnitFileState"] != "enabled"]
+    down = [unit for unit in units if found[unit]["ActiveState"] != "active"]
     changes = [*(f"{unit} : activé au démarrage" for unit in disabled), *(f"{unit} : démarré" for unit in down)]
     if not module.check_mode:
         if disabled:
             systemctl("enable", *disabled)
         if down:
             systemctl("start", *down)
-    module.exit_json(changed=bool(changes), changes=changes)
+    return {"changed": bool(changes), "changes": changes}
+
+
+def main() -> None:
+    run(SPEC, _run)
 
 
 if __name__ == "__main__":

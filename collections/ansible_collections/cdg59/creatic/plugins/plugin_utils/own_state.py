@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +33,18 @@ def ensure_own_state(action: ActionBase, task_vars: dict[str, Any] | None) -> No
         raise AnsibleActionFail(str(error)) from error
     if told:
         Display().display(told, stderr=True)
+
+
+class OwnState(ActionBase):
+    """Base of the action plugins that an authority of the control node serves."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        ensure_own_state(self, task_vars)
+        return self.act(dict(self._task.args), task_vars or {})
+
+    @abstractmethod
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Do the task, of these arguments; gives its result."""

@@ -21,15 +21,16 @@ def sudo_group(root: Path = Path("/")) -> str:
     if not program.exists() or program.stat().st_mode & stat.S_IXOTH:
         return ""
     gid = str(program.stat().st_gid)
-    return next((fields[0] for fields in _table(root / "etc/group") if fields[2] == gid), "")
+    return next((fields[0] for fields in table(root / "etc/group") if fields[2] == gid), "")
 
 
-def _table(path: Path) -> list[list[str]]:
+def table(path: Path) -> list[list[str]]:
+    """Fields of each account or group of a file of /etc."""
     return [line.split(":") for line in path.read_text(encoding="utf-8").splitlines() if line.count(":") >= 3]
 
 
 def _groups(name: str, root: Path) -> list[str]:
-    return sorted(fields[0] for fields in _table(root / "etc/group") if name in fields[3].split(","))
+    return sorted(fields[0] for fields in table(root / "etc/group") if name in fields[3].split(","))
 
 
 def apply(accounts: list[dict[str, str]], shell: str, check: bool = False, root: Path = Path("/")) -> list[Change]:
@@ -44,8 +45,8 @@ def apply(accounts: list[dict[str, str]], shell: str, check: bool = False, root:
     Raises:
         StateError: a command on accounts fails.
     """
-    entries = {fields[0]: fields for fields in _table(root / "etc/passwd")}
-    secrets = {fields[0]: fields[1] for fields in _table(root / "etc/shadow")}
+    entries = {fields[0]: fields for fields in table(root / "etc/passwd")}
+    secrets = {fields[0]: fields[1] for fields in table(root / "etc/shadow")}
     needed = [group] if (group := sudo_group(root)) else []
     changes = []
     for account in accounts:

@@ -112,7 +112,7 @@ def principals(role: str, profiles: Sequence[str], communes: Sequence[str]) -> l
     """
     check_role(role)
     if ROLES[role] and not profiles and not communes:
-        raise AccessError(f"un {role} n'entre pas partout : donnez --profile ou --commune")
+        raise AccessError(f"un {role} n'entre pas partout : donnez --profil ou --commune")
     groups = [f"commune_{slug.replace('-', '_')}" for slug in communes]
     # A pair's order is that of the names, on hosts as here.
     found = [_principal(role, *filter(None, pair)) for pair in itertools.product(profiles or [""], groups or [""])]
@@ -436,7 +436,7 @@ class SshAuthority:
             granted = {line["serie"]: line for line in self.events() if line["evenement"] == "delivrance"}
             found = granted.get(int(serial)) if re.fullmatch(r"[0-9]{1,12}", str(serial)) else None
             if found is None:
-                raise AccessError(f"certificat n° {serial} inconnu : « fab access.list » les montre")
+                raise AccessError(f"certificat n° {serial} inconnu : « fab acces.liste » les montre")
             if found["serie"] not in self._revoked():
                 moment = (now or utc_now()).isoformat()
                 event = {"evenement": "revocation", "serie": found["serie"], "motif": why}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,8 +40,10 @@ def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
         "slug": commune["slug"],
         "nom": commune["nom"],
         "siren": commune["siren"],
+        "habitants": int(given.get("habitants", 0)),
         "elus": list(given.get("elus", [])),
         "nom_maire": mayor[0] if mayor else "",
+        "publication": given.get("publication", {}).get("mode", "electronique"),
         "comptes": accounts,
         **roles,
     }
@@ -66,13 +69,34 @@ def apply(
 
     Returns:
         `changements` and `avertissements` in French; `sans_mot_de_passe`, accounts whose password was not given: then
-        nothing was changed.
+        nothing was changed; `retires`, accounts whose first password is nobody's any more.
 
     Raises:
         DeliberationsError: the site does not answer, or refuses.
     """
-    known = base64.b64encode(f"admin:{password}".encode()).decode()
     body = {"configuration": wanted, "mots_de_passe": dict(passwords), "verification": check}
+    return _ask(connection, server_name, password, "sa configuration", "/@configuration", body)
+
+
+def account(connection: http.client.HTTPConnection, server_name: str, password: str, login: str) -> dict[str, Any]:
+    """Give what the site knows of a login: see `applications.account.find`.
+
+    Raises:
+        DeliberationsError: the site does not answer, or refuses.
+    """
+    path = f"/@agent?{urllib.parse.urlencode({'identifiant': login})}"
+    return _ask(connection, server_name, password, "de montrer un compte", path)
+
+
+def _ask(
+    connection: http.client.HTTPConnection,
+    server_name: str,
+    password: str,
+    what: str,
+    path: str,
+    body: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    known = base64.b64encode(f"admin:{password}".encode()).decode()
     headers = {
         "Host": server_name,
         "Accept": "application/json",
@@ -80,7 +104,10 @@ def apply(
         "Authorization": f"Basic {known}",
     }
     try:
-        connection.request("POST", "/@configuration", json.dumps(body).encode(), headers)
+        if body is None:
+            connection.request("GET", path, headers=headers)
+        else:
+            connection.request("POST", path, json.dumps(body).encode(), headers)
         answer = connection.getresponse()
         content = answer.read()
     except (OSError, http.client.HTTPException) as error:
@@ -89,7 +116,7 @@ def apply(
         ) from None
     if answer.status != http.client.OK:
         said = content.decode(errors="replace")[:300]
-        raise DeliberationsError(f"le site refuse sa configuration ({answer.status}) : {said}")
+        raise DeliberationsError(f"le site refuse {what} ({answer.status}) : {said}")
     found: dict[str, Any] = json.loads(content)
     return found
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import Mayan, MayanError
 
@@ -37,6 +38,8 @@ class Result:
     changes: list[str] = field(default_factory=list)
     """In French, in order; in check mode, what would change."""
     warnings: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    """Persons whose account is closed: the first password that is kept of them is nobody's any more."""
     calls: int = 0
 
 
@@ -65,11 +68,23 @@ def apply(mayan: Mayan, wanted: Mapping[str, Any], passwords: Mapping[str, str],
 
 
 def missing_accounts(mayan: Mayan, wanted: Mapping[str, Any]) -> list[str]:
-    """Accounts to make: each needs a first password."""
-    known = {int(one["id"]): one["login"] for one in mayan.get(_KNOWN)}
+    """Accounts to make, or to open again: each needs a first password."""
+    known = {int(one["id"]): one for one in mayan.get(_KNOWN)}
     # A name that a known account bears wrongly is given back.
     strangers = {one["username"] for one in mayan.get("/users/") if int(one["id"]) not in known}
-    return [one["username"] for one in wanted["users"] if one["username"] not in strangers.union(known.values())]
+    by_login = {one["login"]: one for one in known.values()}
+    return [
+        one["username"]
+        for one in wanted["users"]
+        if one["username"] not in strangers
+        and (one["username"] not in by_login or _comes_back(by_login[one["username"]], one))
+    ]
+
+
+def _comes_back(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether an account was closed, and its person is named again by the same commune's file."""
+    # An application of before says nothing of it: none was closed.
+    return not known.get("open", True) and known["commune"] in ("", wanted.get("commune", ""))
 
 
 class _Run:
@@ -163,9 +178,9 @@ class _Run:
                     "un autre identifiant à la personne attendue (comptes, dans le fichier de sa commune), ou "
                     "supprimez ce compte (Système, Utilisateurs), puis relancez"
                 )
-            elif number == _NEW:
+            elif number == _NEW or _comes_back(known[login], one):
                 body = dict(one) | {"password": self._passwords.get(login)}
-                number = self._make(f"compte {login} créé", _KNOWN, body)
+                number = self._make(f"compte {login} {'créé' if number == _NEW else 'rouvert'}", _KNOWN, body)
                 # None has a number in check mode: each needs its own.
                 found[login] = number if number != _NEW else _NEW - len(found)
             else:
@@ -174,6 +189,16 @@ class _Run:
                 self._update(f"compte {login}", f"/users/{number}/", users[number], fields)
                 bearers.pop(users[number]["username"])
                 bearers[login] = number
+        wanted = {one["username"]: one.get("commune", "") for one in self._wanted["users"]}
+        for login in sorted(known):
+            # Named by another commune's file, it would act as that commune's person.
+            if login in wanted and known[login]["commune"] in ("", wanted[login]):
+                continue
+            if known[login].get("open", True):
+                change = f"compte {login} fermé : aucun fichier de commune ne lui donne plus de rôle ici"
+                self._do(change, self._mayan.delete, f"{_KNOWN}{quote(login)}/")
+            if known[login]["commune"]:
+                self.result.closed.append(login)
         return found
 
     def _group(self, name: str, group: int, wanted: Mapping[int, str]) -> None:

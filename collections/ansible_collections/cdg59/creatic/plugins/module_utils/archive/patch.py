@@ -161,7 +161,9 @@ class Patch:
             PatchError: somebody asked to stop.
         """
         if self.stop_file.exists():
-            raise PatchError(f"arrêt demandé : {node} n'est pas commencé. « fab archive.patch » reprendra par lui.")
+            raise PatchError(
+                f"arrêt demandé : {node} n'est pas commencé. « fab archive.correctifs » reprendra par lui."
+            )
         self.record["noeuds"][node] = {"etat": AT_WORK, "debut": now().isoformat(timespec="seconds")}
         self._save()
 
@@ -226,7 +228,7 @@ class Patch:
         """
         left = [name for name, node in self.record["noeuds"].items() if node["etat"] != DONE]
         if left:
-            raise PatchError(f"il reste {', '.join(left)} : relancez fab archive.patch")
+            raise PatchError(f"il reste {', '.join(left)} : relancez fab archive.correctifs")
         base, keys = folder(self.home), evidence_store.seal_keys(self.home)
         self.record["fin"] = now().isoformat(timespec="seconds")
         try:
@@ -263,7 +265,7 @@ def rows(record: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def lines(record: Mapping[str, Any]) -> list[str]:
-    """The patch in a few French lines, for the end of ``fab archive.patch``."""
+    """The patch in a few French lines, for the end of ``fab archive.correctifs``."""
     told = []
     for row in rows(record):
         parts = [row["paquets"], row["redemarre"] if row["redemarre"] == "redémarré" else "", row["duree"]]

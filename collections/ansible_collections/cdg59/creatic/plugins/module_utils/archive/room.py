@@ -462,5 +462,5 @@ def _capacity_line(states: Iterable[Mapping[str, Any]], replicas: int) -> str:
 
 def _verdict_lines(found: Sequence[Fault]) -> list[str]:
     if not found:
-        return ["Salle saine : un nœud peut être arrêté (fab archive.patch)."]
+        return ["Salle saine : un nœud peut être arrêté (fab archive.correctifs)."]
     return [f"{count(len(found), 'défaut')}, aucun nœud ne doit être arrêté :", *(f"- {fault}" for fault in found)]

@@ -273,4 +273,4 @@ def write_pdf(page: str, target: Path) -> None:
     from weasyprint import HTML
 
     logging.getLogger("weasyprint").setLevel(logging.ERROR)  # it names each screen-only property it leaves out
-    HTML(string=page, base_url=None).write_pdf(target, pdf_ua=False, custom_metadata=True)
+    HTML(string=page, base_url=None).write_pdf(target, pdf_variant="pdf/ua-1", custom_metadata=True)

@@ -27,6 +27,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls impor
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import (
     PHASES,
     VERDICT_WORDS,
+    WHOLE,
     AuditError,
     Check,
     Target,
@@ -40,7 +41,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.redaction i
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import count, duration, explain, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealError
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import aim, environment
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles as registry
 
 # Test benches are audited when they are named.
@@ -97,11 +98,11 @@ def check_limit(top: Path, inventory: Path, limit: str) -> None:
     unknown = re.search(r"Could not match supplied host pattern, ignoring: (.+)", done.stderr)
     if unknown:
         raise AuditError(
-            f"« {unknown[1].strip()} » n'est ni une machine ni un groupe de {inventory.name} "
-            f"(--limit {limit}) ; exemples : commune_gondecourt, territoire_lille, tdt_connector, gondecourt-connecteur"
+            f"« {unknown[1].strip()} » n'est ni une machine ni un groupe de {inventory.name} (--limite {limit}) ; "
+            "exemples : commune_gondecourt, territoire_lille, tdt_connector, gondecourt-connecteur"
         )
     if "no hosts to target" in done.stderr or "hosts (0)" in done.stdout:
-        raise AuditError(f"--limit {limit} ne désigne aucune machine de {inventory.name}")
+        raise AuditError(f"--limite {limit} ne désigne aucune machine de {inventory.name}")
     if done.returncode:
         raise AuditError(f"l'inventaire {inventory.name} est refusé : {done.stderr.strip()}")
 
@@ -135,9 +136,10 @@ class Audit:
     # -- Looking --------------------------------------------------------------------------------------
 
     def _run(self, command: Sequence[str], env: Mapping[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            list(command), cwd=self.order.top, env=os.environ | dict(env), text=True, check=False, **options
-        )
+        with aim.shortened(command) as given:
+            return subprocess.run(
+                given, cwd=self.order.top, env=os.environ | dict(env), text=True, check=False, **options
+            )
 
     def look(self) -> None:
         """Run the playbook: plan, facts, OpenSCAP, drift.
@@ -277,7 +279,7 @@ class Audit:
             "code": code_version(order.top),
             "environnement": environment.of_state(order.home),
             "inventaire": order.inventory.name,
-            "perimetre": order.limit or "toutes les machines de l'inventaire",
+            "perimetre": order.limit or WHOLE,
             "niveau_impose": order.level or None,
             "contenu_openscap": {"paquet": scap.PACKAGE, "sha256": scap.DATA_STREAM_SHA256},
             "catalogue": {
@@ -336,6 +338,11 @@ class Audit:
         return results, folder
 
 
+def _first(names: list[str], between: str = ", ") -> str:
+    """The first three, and how many others."""
+    return between.join(names[:3]) + (f" et {len(names) - 3} autres" if len(names) > 3 else "")
+
+
 def synthesis(results: Mapping[str, Any], seconds: float) -> list[str]:
     """The end of an audit as a few French lines; for ``fab``."""
     verdict, controls = results["verdict"], results["verdict"]["controles"]
@@ -357,11 +364,13 @@ def synthesis(results: Mapping[str, Any], seconds: float) -> list[str]:
         if machine["etat"] in ("injoignable", "perdue", "en_erreur"):
             reason = (machine["incident"] or {}).get("raison", "")
             lines.append(f"  ✗ {machine['nom']} : {audit_verdict.STATES[machine['etat']]} : {reason}")
+        if drift := machine["derive"]:
+            told = dict.fromkeys(one["tache"] + "".join(f" ({path})" for path in one["chemins"][:1]) for one in drift)
+            lines.append(f"  ✗ {machine['nom']} : en dérive : {_first(list(told), ' ; ')}")
     for control in results["controles"]:
         hosts = [name for name, one in control["machines"].items() if one["verdict"] == "non_conforme"]
         if hosts:
-            shown = ", ".join(hosts[:3]) + (f" et {len(hosts) - 3} autres" if len(hosts) > 3 else "")
-            lines.append(f"  ✗ {control['id']} {control['titre']} : {shown}")
+            lines.append(f"  ✗ {control['id']} {control['titre']} : {_first(hosts)}")
     if results["tendance"]:
         change = results["tendance"]
         lines.append(
@@ -384,4 +393,4 @@ def check_level(level: str) -> None:
         AuditError: with the known ones.
     """
     if level and level not in LEVELS:
-        raise AuditError(f"niveau « {level} » inconnu ; --level est l'un de : {', '.join(LEVELS)}")
+        raise AuditError(f"niveau « {level} » inconnu ; --niveau est l'un de : {', '.join(LEVELS)}")

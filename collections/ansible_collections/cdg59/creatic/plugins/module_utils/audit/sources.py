@@ -22,6 +22,9 @@ PHASES = {
     "essais": "Essais des profils et des contrôles",
 }
 
+# What an audit without --limite looks at.
+WHOLE = "toutes les machines de l'inventaire"
+
 # Verdicts, the worst first: what a set of machines is worth is its worst one. docs/design/audit.md has the rules.
 NON_CONFORME = "non_conforme"
 NON_VERIFIE = "non_verifie"

@@ -152,7 +152,7 @@ def judge_control(
             scale.weigh_check(check, waiver(check.name.rpartition("::")[2]) or whole)
     for rule in rules:
         scale.weigh_rule(rule, waiver(rule.name) or whole)
-    scale.lost += found.state in ("injoignable", "hors_portee")
+    scale.lost |= found.state in ("injoignable", "hors_portee")
     verdict, waived = scale.verdict(control, whole)
     if verdict == NON_VERIFIE and not scale.lost and not scale.skipped and control.tests:
         scale.proofs.append(_evidence("essai", control.tests[0], "absent", "l'essai n'a pas été exécuté"))
@@ -165,20 +165,20 @@ def _grant(name: str, waiver: WaiverLike) -> dict[str, str]:
 
 @dataclass
 class _Scale:
-    """What weighs on one control: evidence that does not plainly pass, waivers, and how many of each kind.
+    """What weighs on one control: evidence that does not plainly pass, waivers, how much plainly passes.
 
     Attributes:
         unseen: waived, without having been run.
-        lost: neither passed nor failed, or a machine that was out of reach.
+        lost: something neither passed nor failed, or the machine was out of reach.
     """
 
     proofs: list[dict[str, Any]] = field(default_factory=list)
     waived: list[dict[str, str]] = field(default_factory=list)
     unseen: list[dict[str, str]] = field(default_factory=list)
     good: int = 0
-    bad: int = 0
-    lost: int = 0
-    skipped: int = 0
+    bad: bool = False
+    lost: bool = False
+    skipped: bool = False
 
     def weigh_check(self, check: Check, granted: WaiverLike | None) -> None:
         """Add a test of the project's own."""
@@ -187,10 +187,10 @@ class _Scale:
             return
         self.proofs.append(_evidence("essai", check.case, check.result, check.detail))
         if check.result == "ignore":
-            self.skipped += 1
+            self.skipped = True
             self.unseen += [_grant(check.case, granted)] if granted else []
         elif check.result == "perdu":
-            self.lost += 1
+            self.lost = True
         else:
             self._fail(check.case, granted)
 
@@ -203,7 +203,7 @@ class _Scale:
             self._fail(rule.name, granted)
         elif rule.result in ("error", "unknown"):
             self.proofs.append(_evidence("openscap", rule.name, "erreur", rule.title))
-            self.lost += 1
+            self.lost = True
 
     def verdict(self, control: ControlLike, whole: WaiverLike | None) -> tuple[str, list[dict[str, str]]]:
         """Return the verdict, and the waivers that it rests on.
@@ -229,7 +229,7 @@ class _Scale:
         if granted:
             self.waived.append(_grant(name, granted))
         else:
-            self.bad += 1
+            self.bad = True
 
 
 def owners_of(controls: Sequence[ControlLike], openscap: OpenScap | None) -> dict[str, list[str]]:

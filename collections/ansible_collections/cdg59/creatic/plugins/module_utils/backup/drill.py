@@ -1,18 +1,22 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""A restore drill: one machine's last backup on a machine made for it, its tests, RPO, RTO, and the sealed evidence.
+"""A restore drill: one machine's last backup on the inventory's machine of drills, its tests, RPO, RTO, evidence.
+
+That machine is of a profile that stays bare (``nue``). The inventory gives the command that makes it bare again, which
+is run before and after; one that holds what no drill brought is left alone (playbooks/journeys/drill_machine.yml).
 
 The control node's is put back in a folder of its own, which its tests open.
 
 Layout, on the control node::
 
     exercices/2026-11-25T010504Z/        one sealed folder per drill, good or not, see evidence/store
-        exercice.json rapport.html ansible.log essais.xml essais.log
+        exercice.json rapport.html ansible.log essais.xml essais.log remise-a-neuf.log
     metriques/exercices.prom             figures of the last one of each machine
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -32,17 +36,18 @@ import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration, now, size
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment, profiles
 
-MACHINE, ADDRESS = "exercice", "10.59.8.10"
+MACHINE = "machine-restauree"  # its name in the drill's own inventory, where it has the profile that it is given
+RENEWAL = "creatic_exercice_remise_a_neuf"
+[BARE] = profiles.marked("nue")
 CONTROL = "poste-de-commande"
 PROFILES = (*profiles.marked("sauvegarde"), CONTROL)
 RESULTS, PAGE = evidence_store.DRILL, "rapport.html"
 LOCK, DOING = "exercice-de-restauration", "un exercice de restauration"
 # Flows of a restored machine: it must reach nothing that the one it copies works with.
-CLOSED = {"firewall_rules": "{{ base_firewall + backup_client_firewall }}"}
+CLOSED = {"firewall_rules": "{{ base_firewall | cdg59.creatic.closed_flows + backup_client_firewall }}"}
 
 
 class DrillError(Exception):
@@ -95,6 +100,60 @@ def saved_profiles(top: Path, inventory: Path, home: Path) -> list[str]:
     return found
 
 
+def machine_of_drills(inventory: Mapping[str, Any], shown: Path) -> str:
+    """Name of the machine on which backups are put back.
+
+    Args:
+        inventory: what ``ansible-inventory --list`` says.
+        shown: its folder, for the refusal.
+
+    Raises:
+        DrillError: the inventory names none, or one that is not for drills alone, or does not say how it is made bare.
+    """
+    file = shown / "servers.yml"
+    hostvars = inventory["_meta"]["hostvars"]
+    hosts = sorted(inventory.get(BARE, {}).get("hosts", []))
+    if not hosts:
+        raise DrillError(
+            f"{file} ne nomme aucune machine d'exercice, et une sauvegarde ne se remet que là. À faire : au groupe "
+            f"{BARE}, écrivez une machine nue, réservée aux exercices, son adresse (ansible_host) et la commande qui "
+            f"la remet à neuf ({RENEWAL}) ; docs/exploitation.md, « La machine d'exercice »."
+        )
+    name = hosts[0]
+    mine = hostvars.get(name, {})
+    command, address = mine.get(RENEWAL), mine.get("ansible_host")
+    if not address:
+        raise DrillError(f"{file}, {name}, ansible_host : champ absent. À faire : écrivez son adresse.")
+    if not isinstance(command, list) or not command or not all(isinstance(word, str) for word in command):
+        raise DrillError(
+            f"{file}, {name}, {RENEWAL} : ce n'est pas une commande, mot par mot. À faire : écrivez celle qui la remet "
+            f"à neuf, comme {RENEWAL}: [/usr/local/sbin/exercice-a-neuf]."
+        )
+    others = [group for group in profiles.load() if group != BARE and name in inventory.get(group, {}).get("hosts", [])]
+    here = _plain_address(address)
+    others += [
+        one
+        for one, told in hostvars.items()
+        if one != name and here in map(_plain_address, (one, told.get("ansible_host", one)))
+    ]
+    if here == "localhost" or here.startswith("127.") or here == "::1":
+        others.append("le poste de commande lui-même")
+    if others:
+        raise DrillError(
+            f"{file} : {name} est aussi {', '.join(sorted(others))}, et un exercice l'effacerait. À faire : donnez au "
+            f"groupe {BARE} une machine et une adresse qui ne soient qu'à lui."
+        )
+    return name
+
+
+def _plain_address(text: object) -> str:
+    """A host's address, or its name, written in one way."""
+    try:
+        return str(ipaddress.ip_address(str(text)))
+    except ValueError:
+        return str(text).casefold().rstrip(".")
+
+
 def read_inventory(top: Path, inventory: Path) -> dict[str, Any]:
     """What ``ansible-inventory --list`` says.
 
@@ -142,7 +201,8 @@ class Drill:
                 "ansible-playbook playbooks/backup_server.yml"
             )
         self.host = order.host or known[0]
-        self.variables: dict[str, Any] = inventory["_meta"]["hostvars"].get(self.host, {})
+        self.hostvars: dict[str, dict[str, Any]] = inventory["_meta"]["hostvars"]
+        self.machine = self._machine(inventory)
         try:
             evidence_store.lock_commune(order.home / "verrous", LOCK, os.getpid(), operator, DOING)
         except evidence_store.LockRefused as error:
@@ -160,8 +220,12 @@ class Drill:
             "environnement": environment.of_state(order.home),
             "profil": order.profile,
             "machine": self.host,
+            "sur": self.machine,
             "cle": "séquestre" if order.passphrase else "machine sauvegardée",
         }
+
+    def _machine(self, inventory: Mapping[str, Any]) -> str:
+        return machine_of_drills(inventory, self.order.inventory)
 
     def _inventory(self) -> Path:
         """The real inventory, and the drill's machine with the variables of the one it stands for."""
@@ -170,12 +234,11 @@ class Drill:
         for path in self.order.inventory.iterdir():
             (target / path.name).symlink_to(path.resolve())
         given = ("ansible_", "creatic_communes", "creatic_profil")  # by its group
-        mine = {name: value for name, value in self.variables.items() if not name.startswith(given)}
-        mine |= {
-            "ansible_host": ADDRESS,
-            "backup_client_name": self.host,
-            "backup_client_account": "sauvegarde-lecture",
-        }
+        told = self.hostvars[self.host].items()
+        mine = {name: value for name, value in told if not name.startswith(given)}
+        # How it is reached, alone, is its own.
+        mine |= {name: value for name, value in self.hostvars[self.machine].items() if name.startswith("ansible_")}
+        mine |= {"backup_client_name": self.host, "backup_client_account": "sauvegarde-lecture"}
         content = {"all": {"children": {self.order.profile: {"hosts": {MACHINE: mine}}}}}
         (target / "zz_exercice.yml").write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
         return target
@@ -184,9 +247,11 @@ class Drill:
         mine = CLOSED | {"creatic_pki_dir": str(self.scratch / "pki"), "drill_profile": self.order.profile}
         return self._play(inventory, "restore_drill.yml", mine)
 
-    def _play(self, inventory: Path, playbook: str, mine: dict[str, str]) -> bool:
+    def _play(self, inventory: Path, playbook: str, mine: dict[str, str], journal: str = "ansible.log") -> bool:
         extra = {
             "drill_host": self.host,
+            "drill_machine": self.machine,
+            "drill_inventory": str(self.order.inventory),
             "drill_archive": self.order.archive,
             "drill_passphrase_file": self.order.passphrase,
             "drill_folder": str(self.folder),
@@ -195,7 +260,7 @@ class Drill:
         # The machine of the drill before had the same address and another key: no connection of that time is taken up.
         with (
             tempfile.TemporaryDirectory(prefix="creatic-") as sockets,
-            (self.folder / "ansible.log").open("w", encoding="utf-8") as log,
+            (self.folder / journal).open("w", encoding="utf-8") as log,
         ):
             done = subprocess.run(
                 [*command, "-e", json.dumps(extra)],
@@ -224,14 +289,14 @@ class Drill:
             )  # fmt: skip
 
     def perform(self) -> tuple[dict[str, Any], Path, str]:
-        """Restore, test, destroy the machine, seal.
+        """Restore, test, have the machine made bare again, seal.
 
         Returns:
             The record, the sealed folder, and why it is not signed (French; empty when it is).
         """
         started = time.monotonic()
+        inventory = self._inventory()
         try:
-            inventory = self._inventory()
             with waiting(f"restauration de {self.host} (journal : {self.folder / 'ansible.log'})"):
                 done = self._restore(inventory)
             if done:
@@ -239,23 +304,34 @@ class Drill:
                     self._test(inventory)
             self.record["rto_s"] = round(time.monotonic() - started)
         finally:
-            self._destroy()
-        self._judge(done)
+            left = self._destroy(inventory)
+        self._judge(done, left)
         return self._close()
 
-    def _destroy(self) -> None:
-        Ground().podman("rm", "--force", "--ignore", "--time", "2", f"creatic-{MACHINE}")
+    def _destroy(self, inventory: Path) -> str:
+        """Leave nothing of what was restored; gives why something is left (French)."""
+        bare = True
+        if (self.scratch / "prise").exists():  # the playbook says so once the machine is the drill's
+            with waiting(f"remise à neuf de {self.machine}"):
+                bare = self._play(inventory, "drill_machine.yml", {"drill_moment": "apres"}, "remise-a-neuf.log")
         shutil.rmtree(self.scratch, ignore_errors=True)
+        if bare:
+            return ""
+        return (
+            f"{self.machine} n'a pas été remise à neuf et tient encore les données de {self.host} : éteignez-la, puis "
+            f"remettez-la à neuf vous-même ({_reason(self.folder / 'remise-a-neuf.log')})"
+        )
 
-    def _judge(self, restored: bool) -> None:
+    def _judge(self, restored: bool, left: str) -> None:
         found = evidence_store.read_json(self.folder / "constats.json") or {}
         checked = tests(self.folder / "essais.xml")
+        why = "" if restored else _reason(self.folder / "ansible.log")
         self.record |= {
             "restauration": found.get("restauration", {}),
             "serveur": found.get("serveur", {}),
             "essais": checked,
-            "raison": "" if restored else _reason(self.folder / "ansible.log"),
-            "reussi": restored and not checked["echoues"] and checked["reussis"] > 0,
+            "raison": ". ".join(filter(None, (why, left))),
+            "reussi": restored and not left and not checked["echoues"] and checked["reussis"] > 0,
             "fin": now().isoformat(timespec="seconds"),
         }
         if date := self.record["restauration"].get("date"):
@@ -274,6 +350,9 @@ class Drill:
 class ControlDrill(Drill):
     """The control node's: its state in a folder apart, opened there, and destroyed."""
 
+    def _machine(self, inventory: Mapping[str, Any]) -> str:
+        return CONTROL
+
     def _inventory(self) -> Path:
         (self.scratch / "etat").mkdir(parents=True, mode=0o700)
         return self.order.inventory
@@ -291,9 +370,6 @@ class ControlDrill(Drill):
             "--home",
             str(self.order.home),
         )
-
-    def _destroy(self) -> None:
-        shutil.rmtree(self.scratch, ignore_errors=True)
 
 
 def prepare(order: Order, operator: str) -> Drill:

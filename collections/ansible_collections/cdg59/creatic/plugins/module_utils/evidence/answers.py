@@ -87,7 +87,8 @@ def checked(kind: str, answer: Any) -> Any:
     """A machine's answer, once it is known to be what was asked.
 
     Args:
-        kind: one of the ``$defs`` of answers.schema.json: controles, preuves, certificats, fichiers, collecte.
+        kind: one of the ``$defs`` of answers.schema.json: controles, preuves, certificats, fichiers, correctifs,
+            collecte.
 
     Returns:
         The same, its texts made fit for pages and files.

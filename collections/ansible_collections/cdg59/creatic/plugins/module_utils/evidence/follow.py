@@ -22,6 +22,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     PHASES,
+    PLACES,
     PROFILES,
     Commune,
     HostInfo,
@@ -32,20 +33,23 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     duration,
     explain,
     failure_message,
+    leaving_of,
     merge_state,
     now,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SEAL_FILES, SealKeys, sha256
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import formalities, profiles, wiring
 
 # Environment variable by which the rollout's callback tells its action plugins where to collect.
 RUN_FOLDER = "CREATIC_ROLLOUT_FOLDER"
 
 
-def read_communes(inventory: Any) -> list[Commune]:
+def read_communes(inventory: Any, *, bench: bool) -> list[Commune]:
     """Every commune of the inventory, whatever ``--limit`` says.
 
     Args:
         inventory: Ansible's InventoryManager.
+        bench: it is the test bench's.
     """
     files: dict[str, Path] = {}
     territories: dict[str, str] = {}
@@ -55,6 +59,13 @@ def read_communes(inventory: Any) -> list[Commune]:
         if (root / "groupement.yml").is_file():
             settings = yaml.safe_load((root / "groupement.yml").read_text(encoding="utf-8"))
             territories |= settings.get("territoires") or {}
+    groups = {
+        name: [host.name for host in inventory.groups[name].get_hosts()]
+        for name in profiles.load()
+        if name in inventory.groups
+    }
+    every = wiring.commune_servers(groups, {one for found in profiles.load().values() for one in found.services})
+    servers = {place: tuple(_host_info(inventory.get_host(name)) for name in names) for place, names in every.items()}
     communes = []
     for group in inventory.groups.values():
         identity = group.vars.get("creatic_commune")
@@ -62,24 +73,48 @@ def read_communes(inventory: Any) -> list[Commune]:
             continue
         slug = str(identity["slug"])
         territory = str(identity.get("territoire", ""))
-        shown = {key: item for key, item in identity.items() if key != "slug"}
+        shown = {key: item for key, item in identity.items() if key not in ("slug", "formalites")}
         file = files.get(slug)
+        folder = file.parents[1] / formalities.FOLDER if file else Path(formalities.FOLDER)
+        connectors = [host.vars.get("creatic_connecteur", {}) for host in group.get_hosts()]
+        written = {**identity, "connecteur": next(filter(None, connectors), {})}
         communes.append(
             Commune(
                 slug,
                 shown | {"territoire": territories.get(territory, territory)},
                 tuple(sorted(map(_host_info, group.get_hosts()), key=lambda info: (info.profile, info.name))),
                 {"nom": f"communes/{file.name}", "sha256": sha256(file)} if file else None,
+                tuple(place for place in PLACES if place in wiring.commune_servers(groups, identity["services"])),
+                servers,
+                lacking_places(identity["services"], groups, f"communes/{slug}.yml"),
+                formalities.judge(written, folder, file=f"communes/{slug}.yml", bench=bench),
             )
         )
     return sorted(communes, key=lambda commune: commune.slug)
 
 
+def lacking_places(
+    services: Iterable[str], groups: Mapping[str, Sequence[str]], file: str
+) -> dict[str, tuple[str, str]]:
+    """Places of a commune of which the inventory has no server, each with what is said of it: reason and fix.
+
+    Args:
+        services: those that the commune takes.
+        groups: hosts of each group of the inventory.
+        file: of the commune.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, asked in profiles.lacking(services, groups).items():
+        found.setdefault(profiles.load()[name].place, {})[name] = asked
+    return {place: profiles.lacking_text(lacks, file) for place, lacks in found.items()}
+
+
 def _host_info(host: Any) -> HostInfo:
     groups = {group.name for group in host.get_groups()}
+    known = (*PROFILES, *profiles.marked("place"))
     return HostInfo(
         name=host.name,
-        profile=next((profile for profile in PROFILES if profile in groups), ""),
+        profile=next((profile for profile in known if profile in groups), ""),
         address=str(host.vars.get("ansible_host", "")),
         system=str((host.vars.get("creatic_poste") or {}).get("systeme", "debian")),
     )
@@ -114,7 +149,9 @@ def table(reports: Mapping[str, Mapping[str, Any]], width: int, color: bool) -> 
     from rich.table import Table
 
     grid = Table(box=ROUNDED, show_lines=True, expand=False)
-    for name in ("Commune", "Équipée", "Prête", "Ce qui manque"):
+    taken = {service["cle"] for report in reports.values() for service in report["services"]}
+    columns = {place: label for place, label in PLACES.items() if place in taken}
+    for name in ("Commune", "Équipée", *columns.values(), "Prête", "Ce qui manque"):
         grid.add_column(name, overflow="fold")
 
     def mark(report: Mapping[str, Any], key: str) -> str:
@@ -123,10 +160,17 @@ def table(reports: Mapping[str, Mapping[str, Any]], width: int, color: bool) -> 
         partial = not report["complet"] and all(host["etat"] in ("non_vise", "deploye") for host in report["hotes"])
         return "[yellow]non vérifié[/]" if partial else "[red]non[/]"
 
+    def place(report: Mapping[str, Any], key: str) -> str:
+        found = next((service["etat"] for service in report["services"] if service["cle"] == key), "")
+        return {"prouve": "[green]oui[/]", "echec": "[red]non[/]", "non_verifie": "[yellow]non vérifié[/]"}.get(
+            found, "—"
+        )
+
     for report in reports.values():
         gaps = "\n".join(f"{gap['objet']} : {gap['raison']}" for gap in report["manques"])
         name = str(report["commune"].get("nom") or report["commune"]["slug"])
-        grid.add_row(escape(name), mark(report, "equipee"), mark(report, "prete"), escape(gaps) or "—")
+        cells = [place(report, key) for key in columns]
+        grid.add_row(escape(name), mark(report, "equipee"), *cells, mark(report, "prete"), escape(gaps) or "—")
     stream = io.StringIO()
     Console(file=stream, width=width, force_terminal=color, no_color=not color, highlight=False).print(grid)
     return stream.getvalue().rstrip("\n")
@@ -175,14 +219,16 @@ class Follower:
         host = self._event(name)
         if host is None:
             return
-        if self.phase == "deploiement" and counts:
+        if self.phase in ("deploiement", "correctifs") and counts:
             self._in_deployment.add(name)
             host.executed += 1
             host.changed += changed
         if self.phase == "controles":
             host.receive("controles", result.get("creatic_preflight") or [])
+        if self.phase in ("controles", "correctifs") and (state := result.get("correctifs")):
+            host.receive("correctifs", [state])
         proof = result.get("creatic_proof")
-        if self.phase == "preuves" and proof:
+        if self.phase in ("preuves", "correctifs") and proof:
             for kind in ("preuves", "fichiers", "certificats"):
                 host.receive(kind, (proof.get(kind) or []) if isinstance(proof, dict) else proof)
             refused = proof.get("refus") if isinstance(proof, dict) else None
@@ -197,16 +243,15 @@ class Follower:
             reached: the host answered.
         """
         host = self._event(name)
-        if host is None:
-            return []
         message = failure_message(result)
-        reason, remedy = explain(message)
+        reason, remedy = explain(message, reached=reached)
         nature = "echec" if reached else "injoignable"
         if reached and result.get("creatic_lock_refused"):
             nature, remedy = "refus", "Attendre sa fin, puis relancer."
             reason = message.removesuffix(f". {remedy}")
         phase = self.phase if self.phase in PHASES else "deploiement"
-        host.incident = {"phase": phase, "nature": nature, "tache": task, "raison": reason, "remede": remedy}
+        if host is not None:  # else the control node: what it does for the others is shown all the same
+            host.incident = {"phase": phase, "nature": nature, "tache": task, "raison": reason, "remede": remedy}
         lead = {"injoignable": "injoignable", "echec": "échec", "refus": "refusé"}[nature]
         return [f"   ✗ {name} : {lead} ({task})", f"     {reason}", f"     → {remedy}"]
 
@@ -221,13 +266,15 @@ class Follower:
             host.seconds[self.phase] = host.seconds.get(self.phase, 0.0) + spent
             if host.incident and host.incident["phase"] == self.phase:
                 continue
-            if self.phase == "deploiement":
-                if self._told.get(name) == host.executed:
+            if self.phase in ("deploiement", "correctifs"):
+                if self._told.get(name, 0) == host.executed:
                     continue  # nothing of this play was its own
                 self._told[name] = host.executed
                 detail = f"{count(host.executed, 'tâche')}, {count(host.changed, 'changement')}"
             else:
                 results = host.checks if self.phase == "controles" else host.proofs
+                if not results:
+                    continue  # this phase asks nothing of it
                 reserves = sum(item["verdict"] == "attention" for item in results)
                 detail = count(len(results), "contrôle" if self.phase == "controles" else "preuve")
                 detail += f", {count(reserves, 'réserve')}" if reserves else ""
@@ -285,8 +332,9 @@ def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commun
     with store.closing(evidence) as finished:
         before = store.last_json(finished, "etat.json") or {}
         reports = {
-            commune.slug: assess(commune, run, before.get(commune.slug, {}).get("hotes", {}))
+            commune.slug: assess(commune, run, known.get("hotes", {}), leaving_of(commune.places, known))
             for commune in communes
+            for known in [before.get(commune.slug, {})]
             if any(host.name in run.hosts for host in commune.hosts)
         }
         # A rollout refused because another one is running says nothing of the commune.
@@ -319,7 +367,7 @@ def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commun
 
 
 def readiness(evidence: Path, run_id: str, slugs: Iterable[str]) -> list[str]:
-    """Say what keeps a run from having proved that these communes are ready; for ``fab rollout``.
+    """Say what keeps a run from having proved that these communes are ready; for ``fab communes``.
 
     Returns:
         French reasons; empty when each has sealed evidence of this run and is *prête*.

@@ -8,9 +8,11 @@ when it begins and one when it ends, with the same ``id``; one that has no end w
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import secrets
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import is_running, operator, owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import TIMER, is_running, operator, owner
 
 FILE = "historique.jsonl"
-DONE, FAILED, STOPPED = "réussi", "échec", "interrompu"
+DONE, FAILED, STOPPED, GOING = "réussi", "échec", "interrompu", "en cours"
+SERVICE = "creatic-fab@{}.service"
+"""Unit of a planned command (role control_node)."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Entry:
         by: who, and on which machine.
         command: as it was typed.
         seconds: how long it took; None when it has no end.
-        result: one of DONE, FAILED, STOPPED, or « en cours ».
+        result: one of DONE, FAILED, STOPPED, GOING.
     """
 
     began: str
@@ -69,8 +73,11 @@ class Note:
 
     def _append(self, entry: dict[str, Any]) -> None:
         line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
+            size = os.fstat(handle).st_size
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                line = b"\n" + line  # one was cut short: it takes no other with it
             os.write(handle, line)  # whole: two operators' lines do not mix
             os.fsync(handle)
         finally:
@@ -85,7 +92,8 @@ def read(home: Path, word: str = "") -> list[Entry]:
         word: what the command, its author or its end must hold, whatever the case; nothing for all.
     """
     try:
-        lines = (home / FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+        # Not splitlines: JSON leaves Unicode's other ends of lines as they are.
+        lines = (home / FILE).read_text(encoding="utf-8", errors="replace").split("\n")
     except FileNotFoundError:
         return []
     begun: dict[str, dict[str, Any]] = {}
@@ -101,9 +109,35 @@ def read(home: Path, word: str = "") -> list[Entry]:
     return [one for one in found if wanted in f"{one.command} {one.by} {one.result} {one.began}".casefold()]
 
 
+def unattended(home: Path) -> dict[str, str]:
+    """Tell, in French and by command, which timers' last run did not succeed here; any later success settles one.
+
+    Args:
+        home: state of the control node.
+    """
+    last: dict[str, Entry] = {}
+    for one in read(home):
+        if one.result == DONE:
+            last.pop(one.command, None)
+        elif one.result != GOING and one.by == f"{TIMER}@{socket.gethostname()}":
+            last[one.command] = one
+    return {
+        one.command: f"La tâche planifiée « {one.command} » a échoué {_moment(one.began)}. À faire : voyez pourquoi "
+        f"(journalctl -u '{SERVICE.format(one.command.removeprefix('fab '))}'), corrigez, puis lancez {one.command}."
+        for one in last.values()
+    }
+
+
+def _moment(text: str) -> str:
+    try:
+        return dt.datetime.fromisoformat(text).astimezone().strftime("le %d/%m/%Y à %H:%M")
+    except ValueError:
+        return "à une date illisible"
+
+
 def _entry(held: dict[str, Any]) -> Entry:
     seconds = held.get("secondes")
-    result = held.get("resultat") or ("en cours" if is_running(held.get("qui") or {}) else f"{STOPPED}, sans fin")
+    result = held.get("resultat") or (GOING if _goes_on(held.get("qui")) else f"{STOPPED}, sans fin")
     return Entry(
         str(held.get("le", "")),
         str(held.get("par", "")),
@@ -111,6 +145,14 @@ def _entry(held: dict[str, Any]) -> Entry:
         float(seconds) if isinstance(seconds, int | float) else None,
         str(result),
     )
+
+
+def _goes_on(who: Any) -> bool:
+    # A state has one control node: what another had begun, and the backup it came from holds without its end, is over.
+    try:
+        return bool(who["machine"] == socket.gethostname() and is_running(who))
+    except (TypeError, KeyError, ValueError):
+        return False
 
 
 def _quoted(word: str) -> str:

@@ -147,13 +147,13 @@ def verdict(report: Mapping[str, Any]) -> tuple[str, str, str]:
         return (
             "ok",
             "Prête à télétransmettre",
-            "Équipée, et chaque preuve demandée a été faite dans ce passage.",
+            "Équipée, et chaque preuve demandée a été faite dans ce passage, sur ses machines et sur les serveurs.",
         )
     if report["equipee"]:
         return (
             "attention",
             "Équipée, pas encore prête",
-            "Le déploiement est complet ; une preuve manque au moins.",
+            "Le déploiement est complet ; une preuve ou une formalité manque au moins.",
         )
     if not report["complet"] and all(host["etat"] in ("non_vise", "deploye") for host in report["hotes"]):
         return (
@@ -166,7 +166,7 @@ def verdict(report: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def commune_page(report: Mapping[str, Any]) -> str:
     """Page of one commune, from the content of its ``preuve.json``."""
-    hosts = report["hotes"]
+    hosts, services = report["hotes"], report.get("services", [])
     tone, title, sentence = verdict(report)
     proofs = [(host, proof) for host in hosts for proof in host["preuves"]]
     asked = [(host, key) for host in hosts for key in evidence.REQUIRED.get(host["profil"], {})]
@@ -184,9 +184,11 @@ def commune_page(report: Mapping[str, Any]) -> str:
         tone=tone,
         title=title,
         sentence=sentence,
+        services=services,
         deployed=sum(host["etat"] == "deploye" for host in hosts),
-        asked=len(asked),
-        made=sum((host["nom"], key) in done for host, key in asked),
+        asked=len(asked) + len(services),
+        made=sum((host["nom"], key) in done for host, key in asked)
+        + sum(service["etat"] == "prouve" for service in services),
         seconds=_span(report),
         acts=[(host, proof) for host, proof in proofs if proof["cle"] == "acte"],
         pictures=[(host, item) for host, item in files if item["chemin"].lower().endswith(_IMAGES)],
@@ -222,6 +224,7 @@ def index_page(passage: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     return ENVIRONMENT.get_template("index.html.j2").render(
         passage=passage,
         rows=rows,
+        places={key: label for key, label in evidence.PLACES.items() if any(key in row["services"] for row in rows)},
         total=len(rows),
         equipped=sum(item["equipee"] for item in rows),
         ready=sum(item["prete"] for item in rows),
@@ -234,6 +237,6 @@ def index_page(passage: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     )
 
 
-def entry_page(run_id: str, pins: Mapping[str, str]) -> str:
-    """Entry of the evidence folder: leads to a run's index, and notes the digests of its seal."""
-    return ENVIRONMENT.get_template("entry.html.j2").render(run_id=run_id, pins=pins)
+def entry_page(run_id: str, pins: Mapping[str, str], title: str, page: str) -> str:
+    """Entry of a folder of evidence: leads to a run's page, and notes the digests of its seal."""
+    return ENVIRONMENT.get_template("entry.html.j2").render(run_id=run_id, pins=pins, title=title, page=page)

@@ -3,23 +3,28 @@
 """What a rollout proved: facts collected host by host, and what they let us claim of each commune.
 
 *équipée*: every host of the commune was rolled out without failure.
-*prête*: équipée, and every proof asked of every host was made, without reserve, in this run.
+*prête*: équipée, every proof asked of every host was made, without reserve, in this run, and so was that of its place
+on each server of the services in its file; and what no machine proves is settled (registry/formalities.py).
 A run limited to a part of a commune claims nothing of the rest.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError, checked, clean
 
+DOORS = ("passerelle", "archivage")
+"""Places whose door a commune's connector opens with its certificate, and so proves (tdt-connector proof)."""
+
 PHASES = {
     "controles": "Contrôles préalables",
     "deploiement": "Déploiement",
+    "correctifs": "Correctifs",
     "preuves": "Preuves",
 }
 PROFILES = {"commune_pc": "poste", "tdt_connector": "connecteur"}
@@ -34,10 +39,38 @@ REQUIRED: dict[str, dict[str, str]] = {
     },
 }
 
-# Kinds of answers of a host (answers.schema.json), and where a `HostRun` keeps them.
-ANSWERS = {"controles": "checks", "preuves": "proofs", "fichiers": "files", "certificats": "certificates"}
+# What a commune has on the servers (`place` of profiles.yml), in the order of the table.
+PLACES = {
+    "parapheur": "Parapheur",
+    "deliberations": "Délibérations",
+    "ged": "GED",
+    "passerelle": "Passerelle",
+    "archivage": "Archivage",
+}
 
-# Words of ssh and Ansible → (reason, fix), in French, for the person in front of the commune's PC.
+# Kinds of answers of a host (answers.schema.json), and where a `HostRun` keeps them.
+ANSWERS = {
+    "controles": "checks",
+    "preuves": "proofs",
+    "fichiers": "files",
+    "certificats": "certificates",
+    "correctifs": "updates",
+}
+
+# Words of a host that ssh reached → (reason, fix), in French, for the person in front of the commune's PC.
+_OF_THE_HOST: tuple[tuple[str, str, str], ...] = (
+    (
+        r"missing sudo password|a password is required|incorrect sudo password",
+        "le compte d'administration n'a pas les droits sudo",
+        "Rétablir le droit sudo sans mot de passe du compte d'administration.",
+    ),
+    (
+        r"no such file or directory.*python|python.*(?:not found|no such file)|interpreter.*not found",
+        "Python 3 est absent de l'hôte",
+        "Installer python3 sur l'hôte (Debian 13 standard).",
+    ),
+)
+# The same, of ssh and Ansible.
 _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
     (
         r"permission denied",
@@ -69,27 +102,25 @@ _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
         "la connexion à l'hôte a été coupée",
         "Vérifier que la machine est allumée et que son lien réseau est stable.",
     ),
-    (
-        r"missing sudo password|a password is required|incorrect sudo password",
-        "le compte d'administration n'a pas les droits sudo",
-        "Rétablir le droit sudo sans mot de passe du compte d'administration.",
-    ),
-    (
-        r"no such file or directory.*python|python.*(?:not found|no such file)|interpreter.*not found",
-        "Python 3 est absent de l'hôte",
-        "Installer python3 sur l'hôte (Debian 13 standard).",
-    ),
+    *_OF_THE_HOST,
 )
+# What ssh, or who waits for it after a restart, says of a host that had answered before.
+_SSH = r"\bssh\b|shared connection|privilege escalation|transfer file|timed out waiting for"
 
 
-def explain(message: str) -> tuple[str, str]:
+def explain(message: str, *, reached: bool = False) -> tuple[str, str]:
     """Say a failure of SSH or Ansible in French.
+
+    Args:
+        reached: the host answered. What a task of it says of another machine (a Debian mirror, a site that is away) is
+            then not taken for what ssh says of the host.
 
     Returns:
         (reason, fix); a message that is not known is given as it is.
     """
     lowered = message.lower()
-    for pattern, reason, remedy in _EXPLANATIONS:
+    of_ssh = not reached or re.search(_SSH, lowered)
+    for pattern, reason, remedy in _EXPLANATIONS if of_ssh else _OF_THE_HOST:
         if re.search(pattern, lowered, flags=re.DOTALL):
             return reason, remedy
     return clean(" ".join(message.split()))[:1000] or "échec sans message", "Corriger la cause indiquée, puis relancer."
@@ -124,7 +155,7 @@ class HostInfo:
     @property
     def label(self) -> str:
         """« poste gondecourt-pc-secretariat »."""
-        return f"{PROFILES.get(self.profile, 'hôte')} {self.name}"
+        return f"{PROFILES.get(self.profile) or ('serveur' if self.profile else 'hôte')} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -135,12 +166,20 @@ class Commune:
         slug: name of its file and of its group.
         identity: what its file says of it: nom, siren, insee, territoire, agents, taille, niveau, vague…
         source: name and SHA-256 of its file, when it can be found.
+        places: what it has on servers, by the services in its file.
+        servers: of each place, those of the inventory, whether this commune has one there or not.
+        lacking: places whose server is not in the inventory, each with what is said of it: reason and fix.
+        formalities: what it settles with others before it may transmit (from `formalities.judge`).
     """
 
     slug: str
     identity: Mapping[str, Any]
     hosts: tuple[HostInfo, ...]
     source: Mapping[str, str] | None = None
+    places: tuple[str, ...] = ()
+    servers: Mapping[str, tuple[HostInfo, ...]] = field(default_factory=dict)
+    lacking: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    formalities: Sequence[Mapping[str, str]] = ()
 
     @property
     def name(self) -> str:
@@ -160,6 +199,7 @@ class HostRun:
         checks, proofs: lists of {cle, libelle, verdict, detail, mesures}.
         files: fetched files, {chemin (relative to the commune's folder), sha256, octets}.
         certificates: what the host holds at the end.
+        updates: what there was to bring to it, each time that it was asked.
         refused: answers of the host that were set aside, French reasons; it proves nothing then.
     """
 
@@ -172,6 +212,7 @@ class HostRun:
     proofs: list[dict[str, Any]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     certificates: list[dict[str, Any]] = field(default_factory=list)
+    updates: list[dict[str, Any]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
     def receive(self, kind: str, answer: Any) -> None:
@@ -279,14 +320,70 @@ def _host_gaps(host: HostInfo, run: HostRun | None, last: Mapping[str, Any] | No
     ]
 
 
+def _provers_of(place: str, commune: Commune, run: Run) -> list[tuple[str, dict[str, Any] | None]]:
+    """Who proves a place, each with its proof: the connector opens the doors of DOORS, every server of it is asked."""
+    if place in DOORS:
+        key, hosts = place, [host for host in commune.hosts if host.profile == "tdt_connector"]
+    else:
+        key, hosts = commune.slug, list(commune.servers.get(place, ()))
+    made = {host: run.hosts[host.name].proofs if host.name in run.hosts else [] for host in hosts}
+    found = [(host.label, next((one for one in made[host] if one["cle"] == key), None)) for host in hosts]
+    return found or [("connecteur de la commune", None)]
+
+
+def _place(place: str, commune: Commune, run: Run, again: str) -> dict[str, Any]:
+    """What this run shows of a commune's place on the servers."""
+    servers = commune.servers.get(place, ())
+    gaps: list[dict[str, str]] = []
+    if place in commune.lacking:
+        gaps.append(_missing("", PLACES[place], *commune.lacking[place]))
+    for info in servers:
+        gaps += _host_gaps(info, run.hosts.get(info.name), None, again)
+    provers = _provers_of(place, commune, run)
+    for label, proof in [] if gaps else provers:
+        if proof is None or proof["verdict"] != "ok":
+            reason = (proof["detail"] or "preuve en échec") if proof else "preuve non faite"
+            remedy = (proof or {}).get("remede") or f"Corriger, puis relancer : {again}."
+            gaps.append(_missing("", label, reason, remedy))
+    proof = provers[0][1]
+    for gap in gaps:
+        # A server's name would pass for one of the commune's hosts.
+        gap["hote"] = ""
+        if gap["objet"] != PLACES[place]:
+            gap["objet"] = f"{PLACES[place]} : {gap['objet']}"
+    concerned = [*servers, *(host for host in commune.hosts if place in DOORS and host.profile == "tdt_connector")]
+    states = {_host_status(run.hosts.get(info.name)) for info in concerned}
+    told = place in commune.lacking or states & {"echec", "injoignable"} or states <= {"deploye"}
+    return {
+        "cle": place,
+        "libelle": PLACES[place],
+        "serveurs": [info.name for info in servers],
+        "etat": "prouve" if not gaps else "echec" if told else "non_verifie",
+        "detail": proof["detail"] if proof and not gaps else gaps[0]["raison"],
+        "mesures": proof["mesures"] if proof else {},
+        "manques": gaps,
+    }
+
+
+def _left(place: str, commune: Commune, run: Run) -> bool:
+    """Whether a place that the commune's file no longer asks for was taken back from every server in this run."""
+    if run.restriction:
+        return False
+    return all(_host_status(run.hosts.get(info.name)) == "deploye" for info in commune.servers.get(place, ()))
+
+
 def _description_gaps(commune: Commune) -> list[dict[str, str]]:
-    """A commune that transmits needs a PC and a connector in its file."""
+    """A commune that transmits needs a PC and a connector in its file, and its formalities done."""
     gaps = []
     for profile, name in PROFILES.items():
         if not any(host.profile == profile for host in commune.hosts):
             remedy = f"Le décrire dans {(commune.source or {}).get('nom') or commune.slug + '.yml'}."
             gaps.append(_missing("", f"{name} de la commune", f"aucun {name} décrit", remedy))
-    return gaps
+    return gaps + [
+        _missing("", f"formalité : {one['libelle']}", one["raison"], one["remede"])
+        for one in commune.formalities
+        if one["etat"] == "manque"
+    ]
 
 
 def _summary(host: HostInfo, run: HostRun, gaps: list[dict[str, str]]) -> str:
@@ -296,13 +393,14 @@ def _summary(host: HostInfo, run: HostRun, gaps: list[dict[str, str]]) -> str:
     return "déployé, preuve manquante" if gaps else "déployé et prouvé"
 
 
-def assess(commune: Commune, run: Run, last: Mapping[str, Any]) -> dict[str, Any]:
+def assess(commune: Commune, run: Run, last: Mapping[str, Any], leaving: Iterable[str] = ()) -> dict[str, Any]:
     """Build the evidence of one commune of a run (the content of ``preuve.json``).
 
     Args:
         last: last known states of its hosts, by name (from `merge_state`).
+        leaving: places that it had, and that its file no longer asks for (from `leaving_of`).
     """
-    again = f"fab rollout {commune.slug}"
+    again = f"fab communes {commune.slug}"
     hosts, gaps, reserves = [], _description_gaps(commune), []
     for info in commune.hosts:
         host = run.hosts.get(info.name)
@@ -337,6 +435,14 @@ def assess(commune: Commune, run: Run, last: Mapping[str, Any]) -> dict[str, Any
                 "dernier_etat": last.get(info.name) if host is None else None,
             }
         )
+    withdrawn = [place for place in leaving if _left(place, commune, run)]
+    for place in leaving:
+        told = (
+            "retiré dans ce passage" if place in withdrawn else f"pas encore retiré des serveurs ; relancer : {again}"
+        )
+        reserves.append({"hote": "", "objet": PLACES[place], "raison": f"n'est plus demandé : {told}"})
+    services = [_place(place, commune, run, again) for place in PLACES if place in commune.places]
+    gaps += [gap for service in services for gap in service["manques"]]
     complete = bool(hosts) and all(host["etat"] != "non_vise" for host in hosts) and not run.restriction
     equipped = complete and all(host["etat"] == "deploye" for host in hosts)
     if run.restriction:
@@ -357,7 +463,26 @@ def assess(commune: Commune, run: Run, last: Mapping[str, Any]) -> dict[str, Any
         "manques": gaps,
         "reserves": reserves,
         "hotes": hosts,
+        "services": services,
+        "formalites": [dict(one) for one in commune.formalities],
+        "retires": withdrawn,
     }
+
+
+def leaving_of(places: Iterable[str], known: Mapping[str, Any]) -> list[str]:
+    """Places that a commune had, and that its file no longer asks for: servers take them back.
+
+    Args:
+        places: those that it asks for.
+        known: its last known state (from `merge_state`).
+    """
+    had = {*_proven(known), *known.get("retraits", ())}
+    return [place for place in PLACES if place in had - {*places}]
+
+
+def _proven(known: Mapping[str, Any]) -> dict[str, Any]:
+    """The places of which the last known state says something."""
+    return {place: found for place, found in known.get("services", {}).items() if found}
 
 
 def merge_state(
@@ -376,26 +501,46 @@ def merge_state(
     for commune in communes:
         known = previous.get(commune.slug, {})
         report = reports.get(commune.slug)
+        restricted = report and any(gap["objet"] == "passage restreint" for gap in report["manques"])
+        whole = None if restricted else report
         before = known.get("hotes", {})
         hosts = {info.name: before[info.name] for info in commune.hosts if info.name in before}
-        if report and not any(gap["objet"] == "passage restreint" for gap in report["manques"]):
-            for host in report["hotes"]:
+        if whole:
+            for host in whole["hotes"]:
                 if host["etat"] in ("deploye", "echec", "injoignable"):
                     hosts[host["nom"]] = {
-                        "passage": report["passage"],
-                        "date": report["fin"],
+                        "passage": whole["passage"],
+                        "date": whole["fin"],
                         "deploye": host["etat"] == "deploye",
                         "prouve": host["prouve"],
                         "resume": host["resume"],
-                        "manques": [gap for gap in report["manques"] if gap["hote"] == host["nom"]],
+                        "manques": [gap for gap in whole["manques"] if gap["hote"] == host["nom"]],
                     }
+        services = {place: found for place, found in _proven(known).items() if place in commune.places}
+        if whole:
+            services |= {
+                service["cle"]: {
+                    "passage": whole["passage"],
+                    "date": whole["fin"],
+                    "prouve": service["etat"] == "prouve",
+                    "manques": service["manques"],
+                }
+                for service in whole["services"]
+                if service["etat"] != "non_verifie"
+            }
         gaps = _description_gaps(commune)
-        again = f"Lancer : fab rollout {commune.slug}."
+        again = f"Lancer : fab communes {commune.slug}."
         for info in commune.hosts:
             gaps += (
                 hosts[info.name]["manques"]
                 if info.name in hosts
                 else [_missing(info.name, info.label, "jamais déployé", again)]
+            )
+        for place in commune.places:
+            gaps += (
+                services[place]["manques"]
+                if place in services
+                else [_missing("", PLACES[place], "jamais vérifié", again)]
             )
         every = bool(commune.hosts) and len(hosts) == len(commune.hosts)
         dates = sorted(host["date"] for host in hosts.values())
@@ -406,6 +551,10 @@ def merge_state(
             "hotes": hosts,
             "equipee": equipped,
             "prete": equipped and not gaps and all(host["prouve"] for host in hosts.values()),
+            "services": {place: services.get(place) for place in commune.places},
+            "retraits": [
+                one for one in leaving_of(commune.places, known) if not report or one not in report["retires"]
+            ],
             "depuis": dates[0] if dates else None,
             "dernier": dates[-1] if dates else None,
             "manques": gaps,

@@ -94,7 +94,8 @@ def files_of(folder: Path) -> list[str]:
     )
 
 
-def _openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run openssl, whose words and dates are the same whoever runs it."""
     return subprocess.run(
         ["openssl", *map(str, arguments)],
         capture_output=True,
@@ -106,7 +107,7 @@ def _openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def _must(what: str, *arguments: str | Path) -> None:
-    done = _openssl(*arguments)
+    done = openssl(*arguments)
     if done.returncode:
         reason = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "sans message")
         raise SealError(f"{what} a échoué (openssl {arguments[0]}) : {reason}")
@@ -193,7 +194,7 @@ def _verify_digests(folder: Path, result: Verification) -> None:
 def _verify_timestamp(folder: Path, root: Path, result: Verification) -> None:
     """Check the timestamp by itself first: a changed signature must not pass for a changed timestamp."""
     token = folder / TIMESTAMP
-    text = _openssl("ts", "-reply", "-in", token, "-text").stdout
+    text = openssl("ts", "-reply", "-in", token, "-text").stdout
     # openssl prints the imprint as a hex dump: "0000 - aa bb …-cc …   <ascii>"
     rows = re.findall(r"^    [0-9a-f]{4} - ((?:[0-9a-f]{2}[ -]){16})", text, flags=re.M)
     imprint = "".join(rows).replace(" ", "").replace("-", "")
@@ -203,7 +204,7 @@ def _verify_timestamp(folder: Path, root: Path, result: Verification) -> None:
         return
     when = datetime.strptime(stamp[1].split(".")[0], "%b %d %H:%M:%S %Y").replace(tzinfo=UTC)
     trust = ("-CAfile", root, "-untrusted", folder / CHAIN, "-attime", str(int(when.timestamp())))
-    done = _openssl("ts", "-verify", "-digest", imprint, "-in", token, *trust)
+    done = openssl("ts", "-verify", "-digest", imprint, "-in", token, *trust)
     if done.returncode:
         result.faults.append((TIMESTAMP, f"l'horodatage n'est pas valable : {_reason(done.stderr)}"))
     elif imprint != sha256(folder / SIGNATURE):
@@ -216,14 +217,14 @@ def _verify_signature(folder: Path, root: Path, result: Verification) -> None:
     at = result.sealed_at or datetime.now(UTC)
     with tempfile.TemporaryDirectory() as scratch:
         signer = Path(scratch, "signer.pem")
-        done = _openssl(
+        done = openssl(
             *("cms", "-verify", "-binary", "-inform", "DER", "-in", folder / SIGNATURE),
             *("-content", folder / DIGESTS, "-CAfile", root, "-purpose", "any"),
             *("-attime", str(int(at.timestamp())), "-signer", signer, "-out", os.devnull),
         )
         if done.returncode == 0:
             names = ("-nameopt", "utf8,sep_comma_plus_space")
-            subject = _openssl("x509", "-in", signer, "-noout", "-subject", *names)
+            subject = openssl("x509", "-in", signer, "-noout", "-subject", *names)
             result.signer = subject.stdout.strip().removeprefix("subject=")
             return
     # A timestamp that covers the signature as it is leaves only the digests to be the changed part.

@@ -10,7 +10,7 @@ Layout, on the control node::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 
 FOLDER = "serveurs"
+NOUN = "serveur"
 _AGAIN = "Corriger la cause, puis relancer : il reprend."
 
 
@@ -40,6 +41,8 @@ def assess(name: str, profile: str, run: HostRun) -> dict[str, Any]:
         reason, remedy = f"{refused[0]['libelle']} : {refused[0]['detail']}", refused[0].get("remede", "")
     elif not reason and not run.rolled_out:
         reason, remedy = "le déploiement s'est arrêté avant cette machine", _AGAIN
+    elif not reason and not run.proofs:
+        reason, remedy = "déployée, mais rien ne prouve qu'elle sert : le passage s'est arrêté avant", _AGAIN
     return {
         "nom": name,
         "profil": profile,
@@ -73,6 +76,26 @@ def close(
         The record, its folder (None when another run kept this one from beginning), and why it is not signed.
     """
     machines = [assess(name, profiles.get(name, ""), host) for name, host in sorted(run.hosts.items())]
+    return keep(home / FOLDER, staging, run, machines, store.SERVERS, page, keys)
+
+
+def keep(
+    base: Path,
+    staging: Path,
+    run: Run,
+    machines: list[dict[str, Any]],
+    facts: str,
+    made: Callable[[Mapping[str, Any]], str],
+    keys: SealKeys | None,
+) -> tuple[dict[str, Any], Path | None, str]:
+    """Write, seal and publish the record of a run that is told machine by machine, see `close`.
+
+    Args:
+        base: folder of the records of its kind.
+        machines: what became of each.
+        facts: one of `store.FACTS`.
+        made: makes the page of the record.
+    """
     record = {
         "version": 1,
         "passage": run.run_id,
@@ -87,8 +110,8 @@ def close(
     if all(machine["etat"] in ("refus", "non_atteint") for machine in machines):
         store.discard_run(staging)
         return record, None, ""
-    with store.closing(home / FOLDER) as finished:
-        folder, unsealed = store.publish(staging, finished, store.SERVERS, record, {"rapport.html": page}, keys)
+    with store.closing(base) as finished:
+        folder, unsealed = store.publish(staging, finished, facts, record, {"rapport.html": made}, keys)
     return record, folder, unsealed
 
 

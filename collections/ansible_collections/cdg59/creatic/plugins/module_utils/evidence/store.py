@@ -4,13 +4,13 @@
 
 Layout, in the control node's state (docs/preuves.md)::
 
-    evidence/ audits/ correctifs/ exercices/ acces/ serveurs/
+    evidence/ audits/ correctifs/ exercices/ acces/ serveurs/ departs/
         2026-11-25T010504Z/                      one sealed folder for each run
             passage.json                         its facts; each kind has its own name for them, see FACTS
             …                                    its page and its pieces
             racine.pem chaine.pem empreintes.sha256 signature.p7s horodatage.tsr
         .en-cours-<run>/                         a run that goes on, or was interrupted; never taken for evidence
-    evidence/index.html                          entry: leads to the last rollout, and pins its seal
+    …/index.html                                 entry of each: leads to the last run, and pins its seal
     audits/2026-11-25T010504Z.tar.gz             the same audit, in one file
 
 A run's folder appears whole, by a rename. Its facts' ``precedent`` names the run that ended before it, and the digests
@@ -52,7 +52,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import
 
 # The file of the facts of a run, which says its kind.
 ROLLOUT, AUDIT, PATCH = "passage.json", "resultats.json", "correctifs.json"
-DRILL, ACCESS, SERVERS = "exercice.json", "acces.json", "serveurs.json"
+DRILL, ACCESS, SERVERS, DEPARTURE = "exercice.json", "acces.json", "serveurs.json", "depart.json"
 # The same, by folder of the control node's state.
 FACTS = {
     "evidence": ROLLOUT,
@@ -61,7 +61,22 @@ FACTS = {
     "exercices": DRILL,
     "acces": ACCESS,
     "serveurs": SERVERS,
+    "departs": DEPARTURE,
 }
+# What the entry page of a kind leads to, and its title.
+_ENTRY = "index.html"
+_ENTRIES = {
+    ROLLOUT: ("index.html", "Preuves de déploiement"),
+    AUDIT: ("rapport.html", "Audits"),
+    PATCH: ("rapport.html", "Correctifs"),
+    DRILL: ("rapport.html", "Exercices de restauration"),
+    ACCESS: ("rapport.html", "Registre des accès"),
+    SERVERS: ("rapport.html", "Déploiements de serveurs"),
+    DEPARTURE: ("rapport.html", "Départs"),
+}
+TIMER, TIMER_VARIABLE = "minuterie", "CREATIC_MINUTERIE"
+"""Who runs what nobody asked for, and the variable by which its unit says so (role control_node)."""
+
 _RUN_ID = re.compile(r"\d{4}-\d{2}-\d{2}T\d{6}Z(-\d+)?")
 _STAGING = ".en-cours-"
 _OWNER = "proprietaire.json"
@@ -91,8 +106,9 @@ def _process_start(pid: int) -> str | None:
 
 
 def operator() -> str:
-    """Who runs this process, and on which machine."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    """Who runs this process, and on which machine: a timer, the person who came by sudo, else the account."""
+    who = TIMER if os.environ.get(TIMER_VARIABLE) else os.environ.get("SUDO_USER") or getpass.getuser()
+    return f"{who}@{socket.gethostname()}"
 
 
 def owner(pid: int, operator: str) -> dict[str, Any]:
@@ -175,12 +191,12 @@ def lock_holder(locks: Path, slug: str) -> str:
     return _holder_text(holder) if holder and is_running(holder) else ""
 
 
-def unlock_communes(locks: Path, pid: int) -> None:
-    """Free every lock of a process."""
+def unlock_communes(locks: Path, pid: int, slug: str = "*") -> None:
+    """Free every lock of a process, or one."""
     if not locks.is_dir():
         return
     with _mutex(locks):
-        for path in locks.glob("*.json"):
+        for path in locks.glob(f"{slug}.json"):
             holder = read_json(path)
             if holder and holder.get("pid") == pid and holder.get("machine") == socket.gethostname():
                 path.unlink()
@@ -224,6 +240,21 @@ def seal_keys(home: Path) -> SealKeys:
 def new_run_id() -> str:
     """A run's name: the date and time of its start (UTC)."""
     return now().strftime("%Y-%m-%dT%H%M%SZ")
+
+
+def reserve_run_id(locks: Path) -> str:
+    """A run's name that nobody else takes: its time, and a number for who starts in the same second.
+
+    Args:
+        locks: folder of the locks.
+    """
+    with _mutex(locks):
+        path, name = locks / ".dernier-passage", new_run_id()
+        last = path.read_text(encoding="utf-8") if path.exists() else ""
+        if last.startswith(name):
+            name += f"-{int(last.removeprefix(name).lstrip('-') or 1) + 1}"
+        write_text(path, name)
+        return name
 
 
 def open_run(base: Path, operator: str, run_id: str = "") -> tuple[str, Path]:
@@ -318,7 +349,7 @@ def publish(
         staging: its folder, from `open_run`.
         finished: the runs before it, from `closing`.
         facts: one of FACTS. An audit is packed too, and must be signed.
-        record: what is to be kept; ``precedent`` is added to it.
+        record: what is to be kept; ``precedent`` and ``entree`` (its kind has an entry page) are added to it.
         pages: what makes each page of the record, by file.
         keys: None when there is no authority yet.
 
@@ -329,6 +360,7 @@ def publish(
         SealError: an audit could not be signed; nothing is published.
     """
     record["precedent"] = {"passage": finished[-1].name, **seal_pins(finished[-1])} if finished else None
+    record["entree"] = _ENTRY
     (staging / _OWNER).unlink(missing_ok=True)
     write_json(staging / facts, record)
     for name, page in pages.items():
@@ -349,10 +381,15 @@ def publish(
     staging.rename(folder)
     for path in packed:
         path.rename(_archive(folder))
-    if facts == ROLLOUT:
-        write_text(folder.with_name("index.html"), entry_page(folder.name, seal_pins(folder)))
+    write_text(folder.with_name(_ENTRY), _entry_of(folder, folder.name, seal_pins(folder)))
     _sync(folder.parent)
     return folder, unsealed
+
+
+def _entry_of(run: Path, name: str, pins: Mapping[str, str]) -> str:
+    """Entry page that leads to a run of the kind of this one."""
+    page, title = _ENTRIES[facts_file(run) or ROLLOUT]
+    return entry_page(name, pins, title, page)
 
 
 # -- Archives -----------------------------------------------------------------------------------------
@@ -454,8 +491,11 @@ def verify_all(base: Path, root: Path) -> dict[str, Verification]:
         elif previous:
             _compare(seal_pins(previous), named, results[previous.name], f"le passage {run.name}")
     results |= _verify_archives(base, finished, root)
-    if any((run / ROLLOUT).is_file() for run in finished):
-        results["index.html"] = _verify_entry(base, finished, results[finished[-1].name])
+    # Rollouts always had one; of the other kinds, runs that were sealed before say nothing of it.
+    if not finished and (base / _ENTRY).is_file():
+        results[_ENTRY] = Verification([(_ENTRY, "tous les passages ont disparu")])
+    elif (base / _ENTRY).is_file() or any((run / ROLLOUT).is_file() or facts_of(run).get("entree") for run in finished):
+        results[_ENTRY] = _verify_entry(base, finished, results[finished[-1].name])
     return results
 
 
@@ -489,22 +529,25 @@ def _compare(pins: Mapping[str, str], noted: Mapping[str, str], result: Verifica
 def _verify_entry(base: Path, finished: Sequence[Path], seal_of_last: Verification) -> Verification:
     """Compare the entry page with the one the last run would give, and tell which of the two was changed."""
     result = Verification()
-    path = base / "index.html"
+    path, last = base / _ENTRY, finished[-1]
     if not path.is_file():
-        result.faults.append(("index.html", "absent : la page d'entrée a été supprimée"))
+        result.faults.append((_ENTRY, "absent : la page d'entrée a été supprimée"))
         return result
-    actual, pins = path.read_text(encoding="utf-8", errors="replace"), seal_pins(finished[-1])
-    if actual == entry_page(finished[-1].name, pins):
+    actual, pins = path.read_text(encoding="utf-8", errors="replace"), seal_pins(last)
+    if actual == _entry_of(last, last.name, pins):
         return result
     noted = pins | dict(re.findall(r"<dt>([\w.]+)</dt><dd>([0-9a-f]{64})</dd>", actual))
     # The digest of a changed file differs everywhere: a near miss is a change of the page itself.
     far = [name for name in SEAL_FILES if _differences(noted[name], pins[name]) > 8]
-    if far and actual == entry_page(finished[-1].name, noted):
+    named = "".join(re.findall(r"; url=([\w-]+)/", actual)[:1])
+    if far and actual == _entry_of(last, last.name, noted):
         _compare(pins, noted, seal_of_last, "la page d'entrée")
-    elif len(finished) > 1 and actual == entry_page(finished[-2].name, seal_pins(finished[-2])):
-        result.faults.append(("index.html", "en retard d'un passage (interruption) : le prochain la refera"))
+    elif far and named not in {run.name for run in finished} and actual == _entry_of(last, named, noted):
+        result.faults.append((_ENTRY, f"le passage {named}, qu'elle annonce, a disparu"))
+    elif len(finished) > 1 and actual == _entry_of(last, finished[-2].name, seal_pins(finished[-2])):
+        result.faults.append((_ENTRY, "en retard d'un passage (interruption) : le prochain la refera"))
     else:
-        result.faults.append(("index.html", "modifié : la page d'entrée n'est plus celle du dernier passage"))
+        result.faults.append((_ENTRY, "modifié : la page d'entrée n'est plus celle du dernier passage"))
     return result
 
 

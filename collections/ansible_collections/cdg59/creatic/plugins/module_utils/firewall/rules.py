@@ -305,3 +305,12 @@ def render(rules: Sequence[dict[str, Any]], admin_networks: Sequence[object], ss
         inbound="\n".join([*enters, *inbound]),
         outbound="\n".join([*answers, *outbound]),
     )
+
+
+def closed(rules: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out the flows of TCP that go out to anyone: a restored machine sends to those alone that are named."""
+    return [
+        rule
+        for rule in rules
+        if (rule.get("direction"), rule.get("protocol")) != ("out", "tcp") or list(rule.get("peers") or [])
+    ]

@@ -17,10 +17,10 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_folder, write
 
@@ -59,6 +59,14 @@ echo "{label} : personne n'a confirmé, l'état précédent est remis"
 
 class GuardError(Exception):
     """The guard cannot be armed or was no longer there; the message (French) says which."""
+
+
+# The arguments of the modules of a guarded change, beside what each one changes.
+ARGUMENTS: dict[str, Any] = {
+    "delay": {"type": "int", "default": 45},
+    "stage": {"type": "str", "choices": ["inspect", "apply", "confirm", "status"], "default": "inspect"},
+    "change": {"type": "str", "default": ""},
+}
 
 
 class Runner(Protocol):
@@ -211,3 +219,34 @@ class Guard:
         done = self.run(["systemctl", "--quiet", "enable", path.name])
         if done.returncode:
             raise GuardError(f"{self.label} : systemd refuse l'unité {path.name} ({said(done)})")
+
+
+class Guarded(Protocol):
+    """What is changed under a guard."""
+
+    guard: Guard
+
+    def apply(self, token: str, delay: int) -> object:
+        """Arm the guard, then change."""
+
+    def confirm(self, token: str) -> None:
+        """Keep the change."""
+
+
+def stage(given: Mapping[str, Any], changed: Guarded, inspect: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Do the stage that the control node asks for (plugin_utils/commit_confirm.py), and answer.
+
+    Args:
+        given: the arguments, `ARGUMENTS` among them.
+        changed: what the module changes.
+        inspect: compares, and answers what would change.
+    """
+    if given["stage"] == "status":
+        return {"changed": False, **changed.guard.status(given["change"])}
+    if given["stage"] == "confirm":
+        changed.confirm(given["change"])
+    elif given["stage"] == "apply":
+        changed.apply(given["change"], given["delay"])
+    else:
+        return inspect()
+    return {"changed": False}

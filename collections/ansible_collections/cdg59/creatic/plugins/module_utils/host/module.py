@@ -11,6 +11,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Change, StateError, result
 
 
+def entries(options: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An argument that is a list of such dictionaries: required, unless ``more`` has its default."""
+    return {"type": "list", "elements": "dict", "required": "default" not in more, "options": options, **more}
+
+
 def run(
     spec: dict[str, Any],
     work: Callable[[AnsibleModule], dict[str, Any]],
@@ -31,6 +36,22 @@ def run(
     except errors as error:
         module.fail_json(msg=str(error))
     module.exit_json(**answer)
+
+
+def proven(
+    module: AnsibleModule, proofs: Sequence[dict[str, Any]], fault: str = "{detail}. {remede}"
+) -> dict[str, Any]:
+    """What a module that makes proofs answers; it fails when one of them is bad, and gives them all the same.
+
+    Args:
+        module: the module.
+        proofs: of the evidence.
+        fault: French, what is said of a bad one, from its fields.
+    """
+    answer = {"changed": False, "creatic_proof": {"preuves": proofs}}
+    if bad := dict.fromkeys(fault.format(**one) for one in proofs if one["verdict"] == "echec"):
+        module.fail_json(msg=" ".join(bad), **answer)
+    return answer
 
 
 def converge(spec: dict[str, Any], apply: Callable[[dict[str, Any], bool], Sequence[Change]], **options: Any) -> None:

@@ -203,26 +203,39 @@ def check_clock(before: float, remote: float, after: float) -> Check:
     )
 
 
-def check_backup(root: Path, max_age_hours: int, now: dt.datetime) -> list[Check]:
-    """Age of the last good backup, by this host's clock; nothing for a host that keeps nothing to save."""
-    if not (root / "etc/creatic/sauvegarde/config.json").exists():
+def check_backup(root: Path, max_age_hours: int, now: dt.datetime, *, required: bool = False) -> list[Check]:
+    """Age of the last good backup, by this host's clock; nothing for a host that keeps nothing to save.
+
+    Args:
+        required: nothing may be done without a recent one.
+    """
+    worry = "echec" if required else "attention"
+    if not required and not (root / "etc/creatic/sauvegarde/config.json").exists():
         return []
     try:
         told = json.loads((root / "var/lib/creatic-sauvegarde/derniere.json").read_text(encoding="utf-8"))
         made = dt.datetime.fromtimestamp(told["derniere_bonne"]["le"], dt.UTC)
     except (OSError, ValueError, KeyError):
         remedy = "ansible-playbook playbooks/backup_server.yml l'inscrit et fait la première."
-        return [check("sauvegarde", "Sauvegarde", "attention", "jamais faite", remedy)]
+        return [check("sauvegarde", "Sauvegarde", worry, "jamais faite", remedy)]
     hours = max(0.0, (now - made).total_seconds() / 3600)
     detail = f"faite il y a {hours:.0f} h, {size(told['derniere_bonne'].get('octets', 0))}"
     if hours <= max_age_hours:
         return [check("sauvegarde", "Sauvegarde", "ok", detail, heures=round(hours, 1))]
     remedy = f"Au-delà de {max_age_hours} h. La raison : journalctl -u creatic-sauvegarde, sur la machine."
-    return [check("sauvegarde", "Sauvegarde", "attention", detail, remedy, heures=round(hours, 1))]
+    if required:
+        detail, remedy = f"dernière sauvegarde {detail}", f"{remedy} En faire une : sudo creatic-sauvegarde faire."
+    return [check("sauvegarde", "Sauvegarde", worry, detail, remedy, heures=round(hours, 1))]
 
 
 def run_checks(
-    root: Path, min_disk: int, min_memory: int, now: dt.datetime, backup_max_age_hours: int = 48
+    root: Path,
+    min_disk: int,
+    min_memory: int,
+    now: dt.datetime,
+    backup_max_age_hours: int = 48,
+    *,
+    backup_required: bool = False,
 ) -> list[Check]:
     """Every check that the host makes by itself.
 
@@ -230,11 +243,12 @@ def run_checks(
         root: ``/``, or a tree of the same shape.
         min_disk, min_memory: bytes.
         backup_max_age_hours: age from which its backup is too old.
+        backup_required: a backup that is too old, or was never made, stops it.
     """
     return [
         check_system(root),
         check_disk(root, ("/", "/var", "/tmp", "/boot"), min_disk),  # noqa: S108 - a mount point to measure
         check_memory(root, min_memory),
         check_certificates(read_certificates(root / "etc/creatic/pki"), now),
-        *check_backup(root, backup_max_age_hours, now),
+        *check_backup(root, backup_max_age_hours, now, required=backup_required),
     ]

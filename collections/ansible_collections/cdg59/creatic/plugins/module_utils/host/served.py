@@ -23,13 +23,33 @@ def proofs(names: Sequence[str], root: Path, now: dt.datetime) -> list[Proof]:
 
     Args:
         names: DNS names of its sites.
-        root: PEM of the authority that its clients trust.
+        root: PEM of the authority that its clients trust, see `roots`.
         now: current time, with its zone.
     """
     found = [units(lambda: run(["systemctl", "list-units", "--failed", "--plain", "--no-legend"], "systemctl"))]
     if Path("/usr/sbin/nginx").exists():
         found += [site(name, root, now) for name in names]
     return found
+
+
+def roots(root: Path) -> list[Path]:
+    """Give the files of an authority's roots on this machine; none when it was not deployed.
+
+    Args:
+        root: the first one's. A renewal has the next beside it (``-racine2``), then takes the first away
+            (module_utils/pki/host.py, `HostStore.system_store`).
+    """
+    return [path for path in (root, *sorted(root.parent.glob(f"{root.stem}-racine*{root.suffix}"))) if path.is_file()]
+
+
+def trust(root: Path) -> ssl.SSLContext:
+    """Give what a client has that trusts an authority alone, by any of its roots.
+
+    Raises:
+        OSError: none is there, or one cannot be read.
+    """
+    text = "".join(path.read_text(encoding="ascii") for path in roots(root) or [root])
+    return ssl.create_default_context(cadata=text)
 
 
 def units(listed: Callable[[], str]) -> Proof:
@@ -46,7 +66,7 @@ def site(name: str, root: Path, now: dt.datetime, address: str = "127.0.0.1", po
     label = f"Site {name}"
     remedy = "Sur la machine : systemctl status nginx, creatic-certificats liste. Puis relancer fab serveurs."
     try:
-        context = ssl.create_default_context(cafile=str(root))
+        context = trust(root)
         with (
             socket.create_connection((address, port), timeout=TIMEOUT) as raw,
             context.wrap_socket(raw, server_hostname=name) as stream,
@@ -58,7 +78,7 @@ def site(name: str, root: Path, now: dt.datetime, address: str = "127.0.0.1", po
         return _proof(f"site-{name}", label, "echec", f"il ne répond pas : {error}", remedy)
     days = int((ends - now.timestamp()) // 86400)
     if days < SOON:
-        later = "Renouveler : fab pki.rotate"
+        later = "Renouveler : fab pki.rotation"
         return _proof(f"site-{name}", label, "attention", f"son certificat expire dans {days} jours", later)
     return _proof(f"site-{name}", label, "ok", f"il répond, certificat du groupement, encore {days} jours")
 

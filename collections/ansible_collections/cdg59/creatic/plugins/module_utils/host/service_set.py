@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import time
+
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Change, StateError, run
 
 PROPERTIES = (
@@ -18,13 +20,29 @@ PROPERTIES = (
 )
 
 
+# On its way to another state by itself: a timer's reload, a restart that goes on.
+PASSING = ("activating", "deactivating", "reloading", "refreshing")
+SETTLED_IN_S = 10.0
+
+
 def states(units: list[str]) -> dict[str, dict[str, str]]:
-    """Properties of the units, by name."""
+    """Properties of the units, by name, once none is on its way to another state or ten seconds have passed."""
     if not units:
         return {}
-    out = run(["systemctl", "show", f"--property={','.join(PROPERTIES)}", *units], "systemctl ne répond pas")
-    blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in out.strip().split("\n\n")]
-    return dict(zip(units, blocks, strict=True))
+    deadline = time.monotonic() + SETTLED_IN_S
+    while True:
+        out = run(["systemctl", "show", f"--property={','.join(PROPERTIES)}", *units], "systemctl ne répond pas")
+        blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in out.strip().split("\n\n")]
+        found = dict(zip(units, blocks, strict=True))
+        passing = any(one.get("ActiveState") in PASSING and not _job(one) for one in found.values())
+        if not passing or time.monotonic() > deadline:
+            return found
+        time.sleep(0.25)
+
+
+def _job(state: dict[str, str]) -> bool:
+    """Whether something else starts it, and it ends by itself."""
+    return state.get("Type") == "oneshot" and state.get("RemainAfterExit") == "no"
 
 
 def apply(on: list[str], off: list[str], jobs: list[str], check: bool = False) -> list[Change]:
@@ -69,8 +87,8 @@ def _enable(unit: str, state: dict[str, str], check: bool) -> list[Change]:
 
 
 def _start(unit: str, state: dict[str, str], check: bool) -> list[Change]:
-    if state.get("Type") == "oneshot" and state["RemainAfterExit"] == "no":
-        return []  # a job: something else starts it
+    if _job(state):
+        return []
     if state["ActiveState"] == "active":
         return []
     if check:

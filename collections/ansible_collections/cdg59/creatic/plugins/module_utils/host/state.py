@@ -50,6 +50,12 @@ def result(changes: Sequence[Change]) -> dict[str, Any]:
     }
 
 
+def told(lines: Sequence[str], header: str = "") -> dict[str, str]:
+    """Changes that are told in French, as a diff; ``header`` names what they are of."""
+    headers = {"before_header": header, "after_header": header} if header else {}
+    return {"before": "", "after": "".join(f"{line}\n" for line in lines), **headers}
+
+
 def run(command: Sequence[str], error: str, environment: dict[str, str] | None = None) -> str:
     """Run a command and give its output.
 

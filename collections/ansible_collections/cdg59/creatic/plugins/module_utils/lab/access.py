@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import uml as lab_uml
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import STATE, Ground, LabError, ready, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground, LabError, ready, run
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
 
 BOOT_SECONDS = 90
@@ -80,7 +80,7 @@ class Access:
     def _host_key(self, host: Host, public_key: str) -> str:
         """Open a machine to the administrator's key; gives its own."""
         if host.machine == "uml":  # made with both
-            return (STATE / "machines" / host.name / "ssh_host_ed25519_key.pub").read_text()
+            return (self.ground.state / "machines" / host.name / "ssh_host_ed25519_key.pub").read_text()
         return self._exec(
             host,
             'home=$(getent passwd "$1" | cut -d: -f6); install -d -m 0700 -o "$1" -g "$1" "$home/.ssh"; '
@@ -109,7 +109,7 @@ class Access:
 
     def _answers(self, host: Host) -> bool:
         """A machine with its own kernel is up when it answers over SSH, as in production."""
-        known = STATE / "machines" / host.name / "known_hosts"
+        known = self.ground.state / "machines" / host.name / "known_hosts"
         known.write_text(f"{host.address} {known.with_name('ssh_host_ed25519_key.pub').read_text()}")
         options = ["-i", str(self.ssh_dir / "id_ed25519"), "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes"]
         options += ["-o", "ConnectTimeout=5", "-o", "StrictHostKeyChecking=yes"]
@@ -119,7 +119,7 @@ class Access:
 
     def _keep_log(self, host: Host) -> Path:
         """Keep what a machine said while it booted: its serial line, or systemd's console."""
-        target = STATE / "journaux" / f"{host.name}.log"
+        target = self.ground.state / "journaux" / f"{host.name}.log"
         target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(LabError):
             target.write_text(self.ground.podman("logs", host.container))

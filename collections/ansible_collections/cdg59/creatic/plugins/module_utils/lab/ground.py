@@ -22,8 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-STATE = Path("/var/lib/creatic-lab")
-RUN = Path("/run/creatic-lab")
+NAME = "creatic"
 # systemd holds about ten watchers a machine, and three more a session; the kernel gives 128 to root on all of them.
 WATCHERS = Path("/proc/sys/fs/inotify/max_user_instances")
 WATCHERS_WANTED = 1024
@@ -59,19 +58,27 @@ def ready(done: Callable[[], bool], seconds: float) -> bool:
 class Ground:
     """The lab's place on this computer.
 
+    Args:
+        name: of the lab: its network and its folders bear it. Labs of two names stand side by side, each on its subnet,
+            and know nothing of each other.
+
     Attributes:
+        state: what it keeps when it is down: images, downloads, logs.
+        run: what lasts as long as it is up.
         changes: what was made or removed (French).
     """
 
-    def __init__(self) -> None:
-        self.namespace = RUN / "ns" / "mnt"
+    def __init__(self, name: str = NAME) -> None:
+        self.name = name
+        self.state, self.run = (folder / f"{name}-lab" for folder in (Path("/var/lib"), Path("/run")))
+        self.namespace = self.run / "ns" / "mnt"
         self.changes: list[str] = []
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Wait for another up or down of this machine's lab to end."""
-        STATE.mkdir(parents=True, exist_ok=True)
-        with (STATE / "verrou").open("w") as handle:
+        self.state.mkdir(parents=True, exist_ok=True)
+        with (self.state / "verrou").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
@@ -82,7 +89,11 @@ class Ground:
 
     def podman_command(self) -> list[str]:
         """Podman on the lab's own storage, inside the lab's namespace."""
-        places = {"root": STATE / "storage", "runroot": RUN / "run", "network-config-dir": STATE / "networks"}
+        places = {
+            "root": self.state / "storage",
+            "runroot": self.run / "run",
+            "network-config-dir": self.state / "networks",
+        }
         options = [word for name, place in places.items() for word in (f"--{name}", str(place))]
         return [*self._in_namespace(), "podman", *options, "--cgroup-manager", "cgroupfs"]
 
@@ -108,12 +119,16 @@ class Ground:
 
     def remove(self) -> None:
         """Give back what `ensure` took, once nothing runs there any more."""
-        if (RUN / WATCHERS.name).exists():
-            WATCHERS.write_text((RUN / WATCHERS.name).read_text())
+        if (before := self.run / WATCHERS.name).exists():
+            others = [one for one in self.run.parent.glob("*-lab") if one != self.run and self.mounted(one / "ns/mnt")]
+            if others:  # their machines hold watchers too: the last lab gives them back
+                shutil.copy(before, others[0])
+            else:
+                WATCHERS.write_text(before.read_text())
         for mount in (self.namespace, self.namespace.parent):
             if self.mounted(mount):
                 run(["umount", str(mount)], f"démontage de {mount} impossible")
-        for folder in (RUN, STATE / "machines"):
+        for folder in (self.run, self.state / "machines"):
             if folder.exists():
                 shutil.rmtree(folder)
 
@@ -139,7 +154,7 @@ class Ground:
     def _ensure_watchers(self) -> None:
         before = WATCHERS.read_text()
         if int(before) < WATCHERS_WANTED:
-            (RUN / WATCHERS.name).write_text(before)  # given back by down
+            (self.run / WATCHERS.name).write_text(before)  # given back by down
             WATCHERS.write_text(f"{WATCHERS_WANTED}\n")
             self.changes.append(f"fs.inotify.{WATCHERS.name} de ce poste porté à {WATCHERS_WANTED}")
 
@@ -148,18 +163,18 @@ class Ground:
     def running(self, name: str, program: str) -> int | None:
         """Process of one of the lab's own daemons, while it lives."""
         with contextlib.suppress(OSError, ValueError):
-            pid = int((RUN / f"{name}.pid").read_text())
+            pid = int((self.run / f"{name}.pid").read_text())
             if program.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 return pid
         return None
 
     def start(self, name: str, command: list[str]) -> None:
         """Start one of the lab's own daemons."""
-        with (RUN / f"{name}.log").open("w") as log:
+        with (self.run / f"{name}.log").open("w") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
             )
-        (RUN / f"{name}.pid").write_text(f"{process.pid}\n")
+        (self.run / f"{name}.pid").write_text(f"{process.pid}\n")
 
     def stop(self, name: str, program: str, what: str) -> None:
         """Stop one of the lab's own daemons, named `what` for people, if it lives."""

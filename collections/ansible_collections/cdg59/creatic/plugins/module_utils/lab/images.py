@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.access import Access
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import STATE, Ground, LabError, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground, LabError, run
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.network import NETWORK, PROXY_PORT, Network
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.network import PROXY_PORT, Network
 
 # linux-base: what tells a compliance scanner that the host runs a Debian kernel.
 PACKAGES = (
@@ -113,7 +113,7 @@ class Images:
 
     def tree(self, image: str) -> Path:
         """The tree of an image as a tar file, kept; the last one alone."""
-        archive = STATE / "cache" / f"noyau-{image.rpartition(':')[2]}.tar"
+        archive = self.ground.state / "cache" / f"noyau-{image.rpartition(':')[2]}.tar"
         if not archive.exists():
             for old in archive.parent.glob("noyau-*.tar"):
                 old.unlink()
@@ -225,7 +225,7 @@ class Images:
             image.replace(target)
 
     def _archive(self, overlay: dict[str, str], digest: str) -> Path:
-        archive = STATE / "cache" / f"image-{digest}.tar"
+        archive = self.ground.state / "cache" / f"image-{digest}.tar"
         if not archive.exists():
             for old in archive.parent.glob("image-*.tar"):
                 old.unlink()
@@ -237,7 +237,7 @@ class Images:
         self.ground.podman("rm", "--force", "--ignore", "--time", "0", BUILDER)
         label = f"{OWNER}={self.access.owner}"
         self.ground.podman(
-            *("run", "--detach", "--name", BUILDER, "--network", NETWORK, "--label", label, "--pids-limit=0"),
+            *("run", "--detach", "--name", BUILDER, "--network", self.ground.name, "--label", label, "--pids-limit=0"),
             *(image, "sleep", "infinity"),
             error=error,
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import uml as lab_uml
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.access import Access
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground, LabError
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import NAME, Ground, LabError
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.images import Images
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import Machines
@@ -28,7 +28,7 @@ PROGRAMS = {
 
 
 class Lab:
-    """The lab as one object: up and down.
+    """The lab as one object: up and down, whole or by machine.
 
     Args:
         subnet: private network, CIDR; its first address is the control node.
@@ -36,12 +36,15 @@ class Lab:
         user: administrator's account, reached by key, with sudo.
         ssh_dir: folder on the control node for the key pair and known_hosts.
         check: report only.
+        name: see `Ground`.
     """
 
-    def __init__(self, subnet: str, hosts: list[Host], user: str, ssh_dir: Path, check: bool = False) -> None:
+    def __init__(
+        self, subnet: str, hosts: list[Host], user: str, ssh_dir: Path, check: bool = False, name: str = NAME
+    ) -> None:
         self.hosts = hosts
         self.check = check
-        self.ground = Ground()
+        self.ground = Ground(name)
         self.changes = self.ground.changes
         self.from_nothing = False  # set by up(): no machine of ours was there before
         self.network = Network(self.ground, subnet)
@@ -78,6 +81,15 @@ class Lab:
             self.machines.ensure(self.hosts, images)
             self.network.ensure_package_cache()
             self.access.ensure(self.hosts)
+
+    def remove(self) -> None:
+        """Take away the machines wanted, and no other; the lab stays."""
+        with self.ground.alone():
+            known = self.ground.containers()
+            gone = [host for host in self.hosts if host.container in known]
+            self.changes += [host.name for host in gone]
+            if gone and not self.check:
+                self.ground.podman("rm", "--force", "--time", "2", *(host.container for host in gone))
 
     def down(self) -> None:
         """Remove machines, network, mounts, namespace and package cache daemon; keeps downloads and keys."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import uml as lab_uml
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.access import Access
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import STATE, Ground, LabError, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground, LabError, run
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.images import (
     AUDIT_PATHS,
@@ -21,7 +21,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.lab.images import (
     SYSCTL_PATH,
     Images,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.network import NETWORK, Network
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.network import Network
 
 # SYS_ADMIN lets systemd sandbox its services, NET_ADMIN lets nftables work; both stay inside the host's
 # namespaces. The machine's own kernel settings are out of reach, see INIT.
@@ -34,11 +34,12 @@ APART = ("--uidmap=0:1000000000:65536", "--gidmap=0:1000000000:65536", "--securi
 # Switched off, stopped or killed, it ends with something else.
 REBOOTED = 129
 # A machine that reboots comes back, as a real one does. $1: REBOOTED, then podman and its options.
+# Podman tells the events of every lab of this computer: two of them have machines of one name, none of one ID.
 POWER = r"""
 rebooted=$1
 shift
-"$@" events --filter event=died --format '{{.Name}} {{.ContainerExitCode}}' | while read -r name status; do
-  [ "$status" != "$rebooted" ] || "$@" start "$name" || true
+"$@" events --filter event=died --format '{{.ID}} {{.ContainerExitCode}}' | while read -r id status; do
+  [ "$status" != "$rebooted" ] || "$@" start "$id" || true
 done
 """
 
@@ -107,7 +108,9 @@ class Machines:
             program = [INIT_PATH]
         # As on a real machine, the card stays the same through a reboot: the others know it by that.
         card = ":".join(f"{byte:02x}" for byte in (0x02, 0x59, *ipaddress.ip_address(host.address).packed))
-        network = ",".join([f"{NETWORK}:ip={host.address},mac={card}", *(f"alias={name}" for name in host.names)])
+        network = ",".join(
+            [f"{self.ground.name}:ip={host.address},mac={card}", *(f"alias={name}" for name in host.names)]
+        )
         self.ground.podman(
             *("run", "--detach", "--name", host.container, "--hostname", host.name, "--network", network),
             *("--label", f"creatic.recipe={recipe}", "--label", f"{OWNER}={self.access.owner}", "--hosts-file=none"),
@@ -117,7 +120,7 @@ class Machines:
 
     def _kernel_machine(self, host: Host, image: str) -> tuple[list[str], list[str]]:
         """Make the disks of a machine with its own kernel; what its container is started with."""
-        folder = STATE / "machines" / host.name
+        folder = self.ground.state / "machines" / host.name
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True)
@@ -140,7 +143,7 @@ class Machines:
         # For containers alone; by podman's file in /run, systemd would take the machine for one.
         unwanted = [INIT_PATH.removeprefix("/"), SYSCTL_PATH, *AUDIT_PATHS, "run/.containerenv"]
         lab_uml.make_disks(self.images.tree(image), folder, disks, files, unwanted, self.access.user, run)
-        repairs = lab_uml.build_repairs(STATE / "cache", run)
+        repairs = lab_uml.build_repairs(self.ground.state / "cache", run)
         return lab_uml.podman_options(folder, repairs), lab_uml.command(host.name, host.memory, len(disks))
 
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import RUN, STATE, Ground, LabError, ready, run
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground, LabError, ready, run
 
-BRIDGE = "creatic0"
-NETWORK = "creatic"
 PROXY_PORT = 3159
 
 
@@ -28,7 +26,7 @@ class Network:
 
     def ensure(self) -> None:
         """Make the network."""
-        if NETWORK in self.ground.podman("network", "ls", "--format", "{{.Name}}").split():
+        if self.ground.name in self.ground.podman("network", "ls", "--format", "{{.Name}}").split():
             return
         self.ground.changes.append("réseau")
         self.ground.podman(
@@ -37,8 +35,8 @@ class Network:
             "--subnet",
             self.subnet,
             "--interface-name",
-            BRIDGE,
-            NETWORK,
+            f"{self.ground.name}0",
+            self.ground.name,
             error=f"le réseau {self.subnet} n'a pas pu être créé (déjà utilisé sur ce poste ?)",
         )
 
@@ -47,14 +45,14 @@ class Network:
         if self.ground.running("apt-cache", "apt-cacher-ng"):
             return
         self.ground.changes.append("cache de paquets")
-        STATE.chmod(0o755)  # podman makes it for root only; the cache runs under an account of its own
-        cache = STATE / "cache" / "apt"
+        self.ground.state.chmod(0o755)  # podman makes it for root only; the cache runs under an account of its own
+        cache = self.ground.state / "cache" / "apt"
         cache.mkdir(parents=True, exist_ok=True)
         shutil.chown(cache, "apt-cacher-ng", "apt-cacher-ng")
         upstream = run(["apt-config", "shell", "P", "Acquire::http::Proxy"], "apt-config a échoué").strip()
         proxy = [f"Proxy:{upstream.split(chr(39))[1]}"] if upstream else []
         # A configuration of its own: Debian's remaps every mirror to one backend, which may be out of reach.
-        configuration = RUN / "apt-cache"
+        configuration = self.ground.run / "apt-cache"
         configuration.mkdir(exist_ok=True)
         (configuration / "acng.conf").write_text("ExThreshold: 4\n")
         self.ground.start(
@@ -69,12 +67,14 @@ class Network:
         )
         listening = f"{self.gateway}:{PROXY_PORT}"
         if not ready(lambda: listening in run(["ss", "-ltn"], "ss a échoué"), 15):
-            raise LabError(f"le cache de paquets n'écoute pas sur {listening} : voir {RUN / 'apt-cache.log'}")
+            raise LabError(
+                f"le cache de paquets n'écoute pas sur {listening} : voir {self.ground.run / 'apt-cache.log'}"
+            )
 
     def remove(self) -> None:
         """Remove the network and the firewall rules that came with it."""
-        if NETWORK in self.ground.podman("network", "ls", "--format", "{{.Name}}").split():
-            self.ground.podman("network", "rm", NETWORK, error="le réseau n'a pas pu être retiré")
+        if self.ground.name in self.ground.podman("network", "ls", "--format", "{{.Name}}").split():
+            self.ground.podman("network", "rm", self.ground.name, error="le réseau n'a pas pu être retiré")
         with contextlib.suppress(LabError):  # absent when netavark had nothing to isolate
             table = run(["nft", "list", "table", "inet", "netavark"], "nft")
             if "nv_" not in table:  # no container of the machine's own uses it

@@ -7,9 +7,11 @@ Layout of the authority's folder (0700):
 - ``racine/``: key (encrypted) and certificate of the root. May be away (removable media) except to
   make, renew or replace the issuing CA and to sign the root's CRL once a year.
 - ``emettrice/``: key (encrypted) of the issuing CA.
+- ``racine2/``, ``emettrice2/``…: those that a renewal made (`renewal`); the old ones stay while they sign lists.
 - ``registre.sqlite``: every certificate, every CRL, the settings. It is the truth: a certificate
   leaves this module only once its row is committed, and a revocation and its CRL are one commit.
-- ``publie/``: copies to hand out (ca.pem, crl.pem, and DER CRLs for the distribution point).
+- ``publie/``: copies to hand out (ca.pem, crl.pem, and DER CRLs for the distribution point); ``autorites/``
+  has one file for each authority that is believed, for stores that take no bundle.
 - ``verrou``: lock taken by whoever writes.
 
 docs/design/pki.md says why it is so.
@@ -20,7 +22,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     weakness,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Keys, Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.lineage import Lineage, Member
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import (
+    REPLACED,
     REVOKED,
     UNFINISHED,
     VALID,
@@ -54,8 +58,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.upkeep import (
     CRL_DAYS,
     CRL_RENEW_DAYS,
     MINIMUM_LEAF_DAYS,
+    WATCH_DAYS,
     Report,
     Upkeep,
+    expiries,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.verify import problems_of
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import (
@@ -64,10 +70,12 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import (
     ROOT,
     Settings,
     make_leaf,
+    name_part,
 )
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 
 @dataclass(frozen=True)
@@ -100,21 +108,28 @@ class Authority:
             return book.settings()
 
     @contextlib.contextmanager
-    def _write(self) -> Iterator[Book]:
+    def writing(self) -> Iterator[Book]:
         """One locked transaction: committed whole and durable at the end, or not at all."""
         with self.registry.locked(), self.registry.open() as book:
             with book.transaction():
                 yield book
             self._publish(book)
 
-    def issuer(self, book: Book) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-        """Return the issuing CA's certificate and its key, checked against each other.
+    def issuer(self, book: Book) -> tuple[Member, ec.EllipticCurvePrivateKey]:
+        """Return the issuing CA that signs and its key, checked against each other.
 
         Raises:
             PkiError: the key is away, damaged or another's, or the authority is unfinished.
         """
-        certificate = book.authority(ISSUING)
-        return certificate, self.keys.load_for(ISSUING, certificate)
+        signing = Lineage(book, utc_now()).signing
+        if signing is None:
+            raise PkiError(UNFINISHED)
+        return signing, self.keys.load_for(signing.name, signing.certificate)
+
+    def sign_lists(self, book: Book, wanted: Iterable[Member]) -> None:
+        """Sign the next list of issuing CAs; in a transaction."""
+        for one in wanted:
+            book.sign_crl(one.certificate, self.keys.load_for(one.name, one.certificate), CRL_DAYS)
 
     def ensure(self, settings: Settings, check: bool = False, replace_issuing: bool = False) -> Report:
         """Make the authority if there is none, renew what is near its end, refresh the CRLs.
@@ -139,9 +154,10 @@ class Authority:
         with self.registry.open() as book:
             upkeep = Upkeep(book, self.keys, settings, replace_issuing)
             if not check and not upkeep.steps:
-                self._publish(book)
+                with self.registry.locked():
+                    self._publish(book)
         if upkeep.steps and not check:
-            with self._write() as book:
+            with self.writing() as book:
                 # planned again under the lock: another process may just have done it
                 upkeep = Upkeep(book, self.keys, settings, replace_issuing)
                 upkeep.take()
@@ -167,8 +183,9 @@ class Authority:
         request.check()
         public_key = self._check_csr(csr_text, request)
         key_id = fingerprint(public_key)
-        with self._write() as book:
-            issuer, key = self.issuer(book)
+        with self.writing() as book:
+            signing, key = self.issuer(book)
+            issuer = signing.certificate
             for row in book.rows("cle_sha256 = ?", key_id):
                 where = f"certificat « {request.name} » de {owner.host}"
                 if row["statut"] == REVOKED:
@@ -180,11 +197,12 @@ class Authority:
                 if same and row["statut"] == VALID and days_left(known, utc_now()) > 0 and issued_by(known, issuer):
                     return Issued(row["serie"], row["pem"], known.not_valid_after_utc)
             if days_left(issuer, utc_now()) < MINIMUM_LEAF_DAYS:
-                raise PkiError(self.keys.root_needed("renouveler l'autorité émettrice, qui va expirer"))
+                root = Lineage(book, utc_now()).root_of(signing)
+                raise PkiError(self.keys.root_needed("renouveler l'autorité émettrice, qui va expirer", root.name))
             settings = book.settings()
             if settings is None:
                 raise PkiError(UNFINISHED)
-            certificate = make_leaf(settings, request, public_key, issuer, key)
+            certificate = make_leaf(settings, request, public_key, issuer, key, signing.name)
             book.record(certificate, request.to_dict(), owner)
         return Issued(serial_hex(certificate), pem(certificate), certificate.not_valid_after_utc)
 
@@ -210,7 +228,14 @@ class Authority:
         return public_key
 
     def revoke(
-        self, motif: str, *, serial: str = "", host: str = "", commune: str = "", check: bool = False
+        self,
+        motif: str,
+        *,
+        serial: str = "",
+        host: str = "",
+        commune: str = "",
+        replaced: bool = False,
+        check: bool = False,
     ) -> list[dict[str, Any]]:
         """Revoke one certificate, or all those of a host or of a commune, and sign the CRL, in one commit.
 
@@ -220,6 +245,7 @@ class Authority:
         Args:
             motif: one of `REASONS`.
             serial: hexadecimal serial number.
+            replaced: only those that another one replaced, of a machine that was made anew.
 
         Returns:
             The rows (as `listing` gives them) which this call revoked, or would in check mode.
@@ -235,54 +261,79 @@ class Authority:
         if len(given) != 1:
             raise PkiError("donnez un seul de : numero, hote, commune")
         (column, value), now = next(iter(given.items())), utc_now()
-        opening = self.registry.open if check else self._write
+        opening = self.registry.open if check else self.writing
         with opening() as book:
             rows = book.rows(f"{column} = ? AND profil NOT IN (?, ?)", value, ROOT, ISSUING)
             if not rows:
                 raise PkiError(f"aucun certificat au registre pour {column} « {value} » : rien n'est révoqué")
-            wanted = [row for row in rows if row["statut"] != REVOKED and instant(row["fin"]) > now]
+            if replaced and not any(row["statut"] in (REPLACED, REVOKED) for row in rows):
+                raise PkiError(
+                    f"aucun certificat de {value} n'a été remplacé : rien n'est révoqué. À faire : déployez d'abord la "
+                    "nouvelle machine (fab communes), ou relancez sans --remplaces si l'ancienne a été volée"
+                )
+            kept = (REVOKED, VALID) if replaced else (REVOKED,)
+            wanted = [row for row in rows if row["statut"] not in kept and instant(row["fin"]) > now]
             if wanted and not check:
                 book.revoke(wanted, motif, now)
-                book.sign_crl(*self.issuer(book), CRL_DAYS)
+                concerned = {row["emetteur"] for row in wanted}
+                self.sign_lists(book, (one for one in Lineage(book, now).members if one.identifier in concerned))
         return [shown(row, now) for row in wanted]
 
     def refresh_crl(self) -> bool:
-        """Sign the issuing CA's CRL again when less than `CRL_RENEW_DAYS` remain; tells whether it did."""
+        """Sign again the CRLs of issuing CAs of which less than `CRL_RENEW_DAYS` remain; tells whether it did."""
         with self.registry.open() as book:
-            if book.crl_days(book.authority(ISSUING), utc_now()) >= CRL_RENEW_DAYS:
+            if not self._stale(book):
                 return False
-        with self._write() as book:
-            if book.crl_days(book.authority(ISSUING), utc_now()) >= CRL_RENEW_DAYS:
-                return False  # another process did it
-            book.sign_crl(*self.issuer(book), CRL_DAYS)
-        return True
+        with self.writing() as book:
+            stale = self._stale(book)  # none when another process did it
+            self.sign_lists(book, stale)
+        return bool(stale)
+
+    @staticmethod
+    def _stale(book: Book) -> list[Member]:
+        now = utc_now()
+        issuing = Lineage(book, now).issuing
+        if not issuing:
+            raise PkiError(UNFINISHED)
+        return [one for one in issuing if book.crl_days(one.certificate, now) < CRL_RENEW_DAYS]
 
     # -- what is handed out ------------------------------------------------------------------------------
 
     def published(self) -> dict[str, str]:
-        """Return what hosts need, as PEM: ``root``, ``chain`` (issuing CA), ``ca`` (both), ``crl`` (both)."""
+        """Return what hosts need, as PEM; see `Lineage.published`."""
         with self.registry.open() as book:
-            return book.published()
+            return Lineage(book, utc_now()).published()
+
+    def roots(self) -> dict[str, str]:
+        """Return the PEM of each root that is believed, by its name."""
+        with self.registry.open() as book:
+            return {one.name: pem(one.certificate) for one in Lineage(book, utc_now()).roots}
 
     def _publish(self, book: Book) -> None:
         """Bring ``publie/`` to what the registry says; made again by the next run if this one is killed."""
-        content = book.published()
+        lineage = Lineage(book, utc_now())
+        content = lineage.published()
         folder = self.directory / "publie"
-        folder.mkdir(mode=0o755, exist_ok=True)
+        alone = folder / "autorites"
+        for path in (folder, alone):
+            path.mkdir(mode=0o755, exist_ok=True)
         data = {
-            "racine.pem": content["root"].encode(),
-            "emettrice.pem": content["chain"].encode(),
-            "ca.pem": content["ca"].encode(),
-            "crl.pem": content["crl"].encode(),
+            folder / "racine.pem": content["root"].encode(),
+            folder / "emettrice.pem": content["chain"].encode(),
+            folder / "ca.pem": content["ca"].encode(),
+            folder / "crl.pem": content["crl"].encode(),
         }
-        for role in (ROOT, ISSUING):
-            crl = book.crl(book.authority(role))
+        for one in lineage.living:
+            data[alone / f"{one.name}.pem"] = pem(one.certificate).encode()
+            crl = book.crl(one.certificate)
             if crl is not None:
-                data[f"{role}.crl"] = crl.public_bytes(serialization.Encoding.DER)
-        for name, payload in data.items():
-            path = folder / name
+                data[folder / f"{one.name}.crl"] = crl.public_bytes(serialization.Encoding.DER)
+        for path, payload in data.items():
             if not path.is_file() or path.read_bytes() != payload:
                 write(path, payload, 0o644)
+        for path in [*folder.glob("*.crl"), *alone.iterdir()]:
+            if path not in data:
+                path.unlink()
 
     def known_to(self, host: str) -> dict[str, dict[str, list[str]]]:
         """Return, by certificate name, the ``serials`` a host may keep and the ``refused_keys``."""
@@ -317,6 +368,40 @@ class Authority:
             row for row in rows if (within is None or row["jours"] < within) and (not status or row["statut"] == status)
         ]
 
+    def authorities(self) -> list[dict[str, Any]]:
+        """Return the authorities, those that are believed first.
+
+        Returns:
+            One mapping per authority: nom, titulaire, etat (French), fin (ISO 8601, UTC), jours (left, whole),
+            certificats (still good, that it signed).
+        """
+        now, found = utc_now(), []
+        with self.registry.open() as book:
+            lineage = Lineage(book, now)
+            for one in [*lineage.living, *lineage.retired]:
+                good = book.rows("emetteur = ? AND statut != ? AND fin > ?", one.identifier, REVOKED, now.isoformat())
+                found.append(
+                    {
+                        "nom": one.name,
+                        "titulaire": name_part(one.certificate, NameOID.COMMON_NAME),
+                        "etat": lineage.title(one),
+                        "fin": one.certificate.not_valid_after_utc.isoformat(),
+                        "jours": days_left(one.certificate, now),
+                        "certificats": sum(row["profil"] not in (ROOT, ISSUING) for row in good),
+                    }
+                )
+        return found
+
+    def to_renew(self, within: int) -> list[dict[str, Any]]:
+        """Return, as `listing` does, what expires within that many days, or was signed by an authority that leaves."""
+        now = utc_now()
+        with self.registry.open() as book:
+            leaving = {one.identifier for one in Lineage(book, now).leaving}
+            found = book.rows("profil NOT IN (?, ?) AND statut = ?", ROOT, ISSUING, VALID, order="fin, id")
+            rows = [shown(row, now) for row in found if row["emetteur"] in leaving and instant(row["fin"]) > now]
+        listed = {row["serie"] for row in rows}
+        return [*rows, *(row for row in self.listing(within=within) if row["serie"] not in listed)]
+
     def verify(self) -> list[str]:
         """Check registry, keys and CRLs against each other; returns the problems (French)."""
         problems: list[str] = []
@@ -327,7 +412,9 @@ class Authority:
             with self.registry.open() as book:
                 if (result := book.integrity()) != "ok":
                     return [*problems, f"registre endommagé : {result}"]
-                problems += problems_of(book, utc_now())
+                now = utc_now()
+                problems += problems_of(book, now)
+                problems += expiries(Lineage(book, now), now, WATCH_DAYS[0])
                 self.issuer(book)
         except PkiError as error:
             problems.append(str(error))

@@ -13,9 +13,10 @@ from __future__ import annotations
 import contextlib
 import grp
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ class HostStore:
         self.root = root
         self.check = check
         self.changes: list[Change] = []
+        self.newer: list[str] = []  # lists that are later than what the control node sends (French)
 
     # -- files -------------------------------------------------------------------------------------
 
@@ -135,38 +137,92 @@ class HostStore:
 
     # -- trust -------------------------------------------------------------------------------------
 
-    def trust(self, ca: str, crl: str) -> bool:
-        """Bring ca.pem and crl.pem to what the authority published; tells whether the CRL changed."""
-        self._directory(self.root, 0o755)
-        self.write(self.root / "ca.pem", ca, _describe_all(ca))
-        return self.write(self.root / "crl.pem", crl, _describe_crls(crl))
+    def trust(self, ca: str, crl: str, history: str) -> bool:
+        """Bring the trust files to what the authority published; tells whether the CRL changed.
 
-    def system_store(self, name: str, root_certificate: str) -> None:
-        """Have the machine trust the root (``update-ca-certificates``).
+        ``ca.pem`` and ``crl.pem`` say who is believed today, ``historique.pem`` every authority that ever was, for what
+        was sealed in its time.
+        """
+        self._directory(self.root, 0o755)
+        self.write(self.root / "historique.pem", history, _describe_all(history))
+        self.newer = self._later_lists(crl)
+        # The lists first: whoever reads between the two knows no authority of which it has no list.
+        changed = self.write(self.root / "crl.pem", crl, _describe_crls(crl))
+        self.write(self.root / "ca.pem", ca, _describe_all(ca))
+        return changed
+
+    def _later_lists(self, crl: str) -> list[str]:
+        """Say (French) which lists of this machine come after those that were sent: somebody else signs them."""
+        with contextlib.suppress(OSError, ValueError):
+            sent = {_list_issuer(one): _number(one) for one in _lists(crl)}
+            present = _lists((self.root / "crl.pem").read_text(encoding="ascii"))
+            return [
+                f"{one.issuer.rfc4514_string()} : n° {_number(one)} ici, n° {sent[_list_issuer(one)]} au poste"
+                for one in present
+                if _number(one) > sent.get(_list_issuer(one), _number(one))
+            ]
+        return []
+
+    def held(self) -> list[str]:
+        """Return the key identifiers (hexadecimal) of the authorities that ca.pem holds, each with its list."""
+        try:
+            known = x509.load_pem_x509_certificates((self.root / "ca.pem").read_bytes())
+            lists = {_list_issuer(crl) for crl in _lists((self.root / "crl.pem").read_text(encoding="ascii"))}
+        except (OSError, ValueError):
+            return []
+        return [identifier for identifier in map(_identifier, known) if identifier in lists]
+
+    def system_store(self, name: str, roots: Mapping[str, str]) -> None:
+        """Have the machine trust the roots, and no others of that authority (``update-ca-certificates``).
+
+        Args:
+            name: what the authority's files are named after.
+            roots: PEM of each, by its name.
 
         Raises:
             PkiError: the package ca-certificates is not installed, or its program failed.
         """
-        path = SYSTEM_STORE / f"{name}.crt"
+        wanted = {
+            SYSTEM_STORE / f"{name if root == 'racine' else f'{name}-{root}'}.crt": text for root, text in roots.items()
+        }
         if self.check and not SYSTEM_STORE.is_dir():
-            self.changes.append(Change(str(path), "", _describe_all(root_certificate)))
+            self.changes += [Change(str(path), "", _describe_all(text)) for path, text in wanted.items()]
             return
         SYSTEM_STORE.mkdir(parents=True, exist_ok=True)
-        changed = self.write(path, root_certificate, _describe_all(root_certificate))
+        changed = False
         # Its effect is asked, not only its input: update-ca-certificates has no lock, and a run may be cut short.
         bundle = SYSTEM_CERTIFICATES / "ca-certificates.crt"
-        linked = (SYSTEM_CERTIFICATES / f"{name}.pem").exists()
-        if not changed and not (linked and bundle.exists() and root_certificate.strip() in bundle.read_text()):
-            changed = True
-            self.changes.append(Change(str(SYSTEM_CERTIFICATES), "", f"racine {name} ajoutée\n"))
-        if not changed or self.check:
+        believed = bundle.read_text() if bundle.exists() else ""
+        for path, text in wanted.items():
+            written = self.write(path, text, _describe_all(text))
+            linked = (SYSTEM_CERTIFICATES / f"{path.stem}.pem").exists()
+            if not written and not (linked and text.strip() in believed):
+                self.changes.append(Change(str(SYSTEM_CERTIFICATES), "", f"racine {path.stem} ajoutée\n"))
+                written = True
+            changed = changed or written
+        own = re.compile(re.escape(name) + r"(-racine[0-9]+)?\.(crt|pem)")
+        gone = [
+            path
+            for folder, suffix in ((SYSTEM_STORE, ".crt"), (SYSTEM_CERTIFICATES, ".pem"))
+            for path in folder.glob(f"{name}*{suffix}")
+            if own.fullmatch(path.name) and SYSTEM_STORE / f"{path.stem}.crt" not in wanted
+        ]
+        self.changes += [Change(str(path), "racine admise\n", "") for path in gone]
+        if not (changed or gone) or self.check:
             return
+        # What is in use goes last: a run that is cut short leaves it to the next one to see.
+        for path in gone:
+            if path.parent == SYSTEM_STORE:
+                path.unlink()
+        command = ["/usr/sbin/update-ca-certificates", *(["--fresh"] if gone else [])]
         try:
-            subprocess.run(["/usr/sbin/update-ca-certificates"], check=True, capture_output=True, text=True)
+            subprocess.run(command, check=True, capture_output=True, text=True)
         except FileNotFoundError:
             raise PkiError("le paquet ca-certificates manque : installez-le") from None
         except subprocess.CalledProcessError as error:
             raise PkiError(f"update-ca-certificates a échoué : {error.stderr.strip()}") from None
+        for path in gone:
+            path.unlink(missing_ok=True)
 
     # -- certificates ------------------------------------------------------------------------------
 
@@ -325,11 +381,27 @@ def _describe_all(text: str) -> str:
     return "".join(describe(one) for one in x509.load_pem_x509_certificates(text.encode()))
 
 
-def _describe_crls(text: str) -> str:
+def _lists(text: str) -> Iterator[x509.CertificateRevocationList]:
     end = "-----END X509 CRL-----\n"
-    found = []
     for block in text.split(end)[:-1]:
-        crl = x509.load_pem_x509_crl((block + end).encode())
-        number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-        found.append(f"{crl.issuer.rfc4514_string()}, CRL n° {number}, {len(crl)} révoqué(s)\n")
+        yield x509.load_pem_x509_crl((block + end).encode())
+
+
+def _identifier(certificate: x509.Certificate) -> str:
+    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest.hex()
+
+
+def _list_issuer(crl: x509.CertificateRevocationList) -> str:
+    found = crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    return (found or b"").hex()
+
+
+def _number(crl: x509.CertificateRevocationList) -> int:
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+
+def _describe_crls(text: str) -> str:
+    found = []
+    for crl in _lists(text):
+        found.append(f"{crl.issuer.rfc4514_string()}, CRL n° {_number(crl)}, {len(crl)} révoqué(s)\n")
     return "".join(found)

@@ -1,6 +1,9 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""The authority's private keys, encrypted in its folder, and the passphrases that open them."""
+"""The authority's private keys, encrypted in its folder, and the passphrases that open them.
+
+A key is named after its authority: ``racine``, ``emettrice``, and ``racine2``, ``emettrice2``… once renewed.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, fingerprint
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import ROOT
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import ISSUING, ROOT
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,7 +26,8 @@ class Passphrases:
     """Finds the passphrases of the CA keys: given, else environment, else file.
 
     The environment names are ``CREATIC_<FOLDER>_RACINE`` and ``CREATIC_<FOLDER>_EMETTRICE``; the files
-    ``secrets/<folder>_racine`` and ``…_emettrice`` next to the authority's folder.
+    ``secrets/<folder>_racine`` and ``…_emettrice`` next to the authority's folder. Each root has its own
+    (``…_RACINE2``, ``…_racine2``): it is kept apart, and opened by who keeps it. The issuing CAs share theirs.
     """
 
     def __init__(self, directory: Path, given: Mapping[str, str | None] | None = None, generate: bool = False):
@@ -35,11 +39,12 @@ class Passphrases:
         return self.directory.parent / "secrets" / f"{self.directory.name}_{role}"
 
     def get(self, role: str) -> bytes:
-        """Return the passphrase of ``racine`` or ``emettrice``.
+        """Return the passphrase of an authority.
 
         Raises:
             PkiError: there is none; says where to put it.
         """
+        role = _shared(role)
         variable = f"CREATIC_{self.directory.name.upper().replace('-', '_')}_{role.upper()}"
         value = self.given.get(role) or os.environ.get(variable)
         path = self._file(role)
@@ -60,6 +65,7 @@ class Passphrases:
 
     def get_or_make(self, role: str) -> bytes:
         """Return the passphrase for a new key; makes a random one (file 0600) where that is allowed."""
+        role = _shared(role)
         try:
             return self.get(role)
         except PkiError:
@@ -71,19 +77,24 @@ class Passphrases:
         return self.get(role)
 
 
+def _shared(name: str) -> str:
+    return ISSUING if name.startswith(ISSUING) else name
+
+
 class Keys:
-    """The keys of the root and of the issuing CA, ``<role>/cle.pem``; the root's may be away."""
+    """The keys of the authorities, ``<name>/cle.pem``; a root's may be away."""
 
     def __init__(self, directory: Path, passphrases: Passphrases):
         self.directory = directory
         self.passphrases = passphrases
 
     def path(self, role: str) -> Path:
-        """Where the key of ``racine`` or ``emettrice`` is."""
+        """Where the key of an authority is."""
         return self.directory / role / "cle.pem"
 
     def make(self, role: str) -> ec.EllipticCurvePrivateKey:
         """Make and keep an encrypted P-384 key; one left by a run killed before it was certified goes."""
+        passphrase = self.passphrases.get_or_make(role)
         key = ec.generate_private_key(ec.SECP384R1())
         self.path(role).parent.mkdir(mode=0o700, exist_ok=True)
         write(
@@ -91,7 +102,7 @@ class Keys:
             key.private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,
-                serialization.BestAvailableEncryption(self.passphrases.get_or_make(role)),
+                serialization.BestAvailableEncryption(passphrase),
             ),
             0o600,
         )
@@ -107,8 +118,8 @@ class Keys:
         try:
             key = serialization.load_pem_private_key(path.read_bytes(), self.passphrases.get(role))
         except FileNotFoundError:
-            if role == ROOT:
-                raise PkiError(self.root_needed("signer")) from None
+            if role.startswith(ROOT):
+                raise PkiError(self.root_needed("signer", role)) from None
             raise PkiError(
                 f"clé de l'autorité « {role} » absente : {path}. Restaurez-la depuis la sauvegarde"
             ) from None
@@ -134,9 +145,19 @@ class Keys:
             )
         return key
 
-    def root_needed(self, purpose: str) -> str:
-        """Ask (French) for the root's medium."""
+    def lacking(self, name: str, purpose: str) -> str:
+        """Say (French) what keeps a root from serving now, its medium or its passphrase; empty when nothing does."""
+        if not self.path(name).is_file():
+            return self.root_needed(purpose, name)
+        try:
+            self.passphrases.get(name)
+        except PkiError as error:
+            return f"il faut l'autorité racine pour {purpose} : {error}"
+        return ""
+
+    def root_needed(self, purpose: str, name: str = ROOT) -> str:
+        """Ask (French) for a root's medium."""
         return (
             f"il faut l'autorité racine pour {purpose} : "
-            f"branchez son support, remettez {self.directory / ROOT} en place, puis relancez"
+            f"branchez son support, remettez {self.directory / name} en place, puis relancez"
         )

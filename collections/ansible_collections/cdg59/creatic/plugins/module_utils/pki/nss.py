@@ -179,9 +179,16 @@ class Store:
                 found.append(Found(name, trust, certificate))
         return found
 
-    def ensure_authorities(self, authorities: Iterable[x509.Certificate]) -> None:
-        """Hold the authorities of a trust bundle; a self-signed one is trusted to identify servers."""
+    def ensure_authorities(
+        self, authorities: Iterable[x509.Certificate], retired: Iterable[x509.Certificate] = ()
+    ) -> None:
+        """Hold the authorities of a trust bundle, and none of the retired; a self-signed one identifies servers."""
         known = {item.certificate: item for item in self.found()}
+        for gone in [known[one] for one in retired if one in known]:
+            self._change(f"autorité « {gone.name} » retirée")
+            if not self.check:
+                what = f"magasin {self.folder}, autorité « {gone.name} »"
+                _checked(what, ["certutil", "-D", *self._database, "-n", gone.name])
         for authority in authorities:
             trust = "C,," if authority.subject == authority.issuer else ",,"
             item = known.get(authority)
@@ -309,7 +316,9 @@ def token_certificate(store: Store, token: str, library: str) -> Found:
     return max(usable, key=lambda item: item.certificate.not_valid_after_utc)
 
 
-def converge(home: Path, authorities: str, certificates: list[dict[str, Any]], check: bool = False) -> dict[str, Any]:
+def converge(
+    home: Path, authorities: str, certificates: list[dict[str, Any]], check: bool = False, history: str = ""
+) -> dict[str, Any]:
     """Bring every store of an account to its state; run as that account.
 
     Args:
@@ -318,11 +327,14 @@ def converge(home: Path, authorities: str, certificates: list[dict[str, Any]], c
         certificates: each has ``name`` and either ``key``, ``certificate``, ``chain`` (PEM) or ``token``
             (label) and ``library`` (PKCS#11 module).
         check: only say what would change.
+        history: PEM of every authority that the bundle ever held: those that it holds no more are taken out.
 
     Returns:
         ``changes`` (French lines) and ``certificates`` (see `describe`).
     """
     trusted = x509.load_pem_x509_certificates(authorities.encode()) if authorities.strip() else []
+    known = x509.load_pem_x509_certificates(history.encode()) if history.strip() else []
+    retired = [one for one in known if one not in trusted]
     firefox, profiles = firefox_profiles(home)
     chromium = Store(home / CHROMIUM_STORE, check)
     changes: list[str] = []
@@ -341,7 +353,7 @@ def converge(home: Path, authorities: str, certificates: list[dict[str, Any]], c
     }
     for store in stores:
         store.ensure()
-        store.ensure_authorities(trusted)
+        store.ensure_authorities(trusted, retired)
         for name, (key, certificate, chain) in identities.items():
             store.ensure_identity(name, key, certificate, chain)
     described += [describe(certificate, name) for name, (_, certificate, _) in identities.items()]

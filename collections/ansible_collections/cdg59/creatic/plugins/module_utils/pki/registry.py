@@ -19,7 +19,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     PkiError,
     fingerprint,
-    load_certificate,
     pem,
     serial_hex,
 )
@@ -173,17 +172,25 @@ class Book:
         """Return ``ok``, or what SQLite finds damaged."""
         return str(self.connection.execute("PRAGMA integrity_check").fetchone()[0])
 
+    def kept(self, key: str) -> Any:
+        """Return what was kept under a key, or None."""
+        row = self.connection.execute("SELECT valeur FROM reglage WHERE cle = ?", (key,)).fetchone()
+        return json.loads(row["valeur"]) if row else None
+
+    def keep(self, key: str, value: Any) -> None:
+        """Keep plain data under a key."""
+        self.connection.execute(
+            "INSERT OR REPLACE INTO reglage VALUES (?, ?)", (key, json.dumps(value, ensure_ascii=False))
+        )
+
     def settings(self) -> Settings | None:
         """Return the settings of the authority, or None before they were kept."""
-        row = self.connection.execute("SELECT valeur FROM reglage WHERE cle = 'autorite'").fetchone()
-        return Settings(**json.loads(row["valeur"])) if row else None
+        found = self.kept("autorite")
+        return Settings(**found) if found else None
 
     def keep_settings(self, settings: Settings) -> None:
         """Keep the settings of the authority."""
-        self.connection.execute(
-            "INSERT OR REPLACE INTO reglage VALUES ('autorite', ?)",
-            (json.dumps(settings.__dict__, ensure_ascii=False),),
-        )
+        self.keep("autorite", settings.__dict__)
 
     # -- certificates ----------------------------------------------------------------------------------
 
@@ -191,22 +198,6 @@ class Book:
         """Return the certificates' rows for which that SQL condition, one of this package's, holds."""
         asked = f"SELECT * FROM certificat WHERE {where} ORDER BY {order}"  # noqa: S608 - this package's own words
         return self.connection.execute(asked, values).fetchall()
-
-    def authorities(self) -> dict[str, x509.Certificate]:
-        """Return the valid certificates of the root and of the issuing CA, by role; the last of each."""
-        found = self.rows("profil IN (?, ?) AND statut = 'valide'", ROOT, ISSUING)
-        return {row["profil"]: load_certificate(row["pem"]) for row in found}
-
-    def authority(self, role: str) -> x509.Certificate:
-        """Return the valid certificate of ``racine`` or ``emettrice``.
-
-        Raises:
-            PkiError: it was not made yet.
-        """
-        found = self.rows("profil = ? AND statut = 'valide'", role)
-        if not found:
-            raise PkiError(UNFINISHED)
-        return load_certificate(found[-1]["pem"])
 
     def record(self, certificate: x509.Certificate, request: Mapping[str, Any], owner: Owner) -> None:
         """Write a new certificate, which replaces the owner's of the same name."""
@@ -235,6 +226,12 @@ class Book:
                 json.dumps(request, ensure_ascii=False, sort_keys=True),
                 pem(certificate),
             ),
+        )
+
+    def replace(self, name: str) -> None:
+        """Mark an authority as one that signs no more."""
+        self.connection.execute(
+            "UPDATE certificat SET statut = 'remplace' WHERE hote = '' AND nom = ? AND statut = 'valide'", (name,)
         )
 
     def revoke(self, rows: Iterable[sqlite3.Row], motif: str, when: dt.datetime) -> None:
@@ -271,19 +268,6 @@ class Book:
         if crl is None or crl.next_update_utc is None:
             return -1
         return (crl.next_update_utc - now).days
-
-    # -- what is handed out ----------------------------------------------------------------------------
-
-    def published(self) -> dict[str, str]:
-        """Return what hosts need, as PEM: ``root``, ``chain`` (issuing CA), ``ca`` (both), ``crl`` (both)."""
-        root, issuing = self.authority(ROOT), self.authority(ISSUING)
-        crls = [self.crl(issuer) for issuer in (root, issuing)]
-        return {
-            "root": pem(root),
-            "chain": pem(issuing),
-            "ca": pem(root) + pem(issuing),
-            "crl": "".join(pem(crl) for crl in crls if crl is not None),
-        }
 
 
 def normal_serial(text: str) -> str:

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
@@ -16,10 +18,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     utc_now,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Keys
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Book, Owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.lineage import Lineage, Member
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import VALID, Book, Owner
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import (
     ISSUING,
-    ISSUING_DAYS,
     ROOT,
     Settings,
     make_issuing,
@@ -30,6 +32,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 CRL_DAYS, CRL_RENEW_DAYS = 30, 15
 ROOT_CRL_DAYS, ROOT_CRL_RENEW_DAYS = 365, 180
 ROOT_CRL_WARN_DAYS = 60
+WATCH_DAYS = (90, 183, 365)  # left to an authority: 3 months, 6 months, a year
+TITLES = {ROOT: "autorité racine", ISSUING: "autorité émettrice"}
 MINIMUM_LEAF_DAYS = 60  # the issuing CA must outlive a certificate by that much, or it must be renewed
 
 
@@ -54,20 +58,22 @@ class Upkeep:
         self.keys = keys
         self.settings = settings
         self.now = utc_now()
-        self.known = book.authorities()
-        self.steps: list[Callable[[], None]] = []
+        self.lineage = Lineage(book, self.now)
+        self.steps: list[Callable[[], object]] = []
         self.report = Report()
         self._plan_settings()
-        root_here = self._plan_root()
-        if not self._plan_issuing(root_here, replace_issuing):  # which signs both CRLs too
-            self._plan_lists(root_here)
+        if self.lineage.root is None:
+            self._plan(lambda: certify_root(book, keys, settings, ROOT), "autorité racine créée")
+        if not self._plan_issuing(replace_issuing):  # which signs both CRLs too
+            self._plan_lists()
+        self.report.warnings += expiries(self.lineage, self.now)
 
     def take(self) -> None:
         """Take the steps."""
         for step in self.steps:
             step()
 
-    def _plan(self, step: Callable[[], None], change: str) -> None:
+    def _plan(self, step: Callable[[], object], change: str) -> None:
         self.steps.append(step)
         self.report.changes.append(change)
 
@@ -85,77 +91,127 @@ class Upkeep:
             if before:
                 self.report.changes.append("réglages de l'autorité modifiés")
 
-    def _plan_root(self) -> bool:
-        """Return whether the root's key is at hand, or will be."""
-        root = self.known.get(ROOT)
-        if root is None:
-            self._plan(self._make_root, "autorité racine créée")
-            return True
-        if days_left(root, self.now) < ISSUING_DAYS:
-            self.report.warnings.append(
-                f"l'autorité racine expire le {root.not_valid_after_utc:%d/%m/%Y} : préparez la suivante"
-            )
-        return self.keys.path(ROOT).is_file()
-
-    def _plan_issuing(self, root_here: bool, replace: bool) -> bool:
+    def _plan_issuing(self, replace: bool) -> bool:
         """Return whether the issuing CA is to be certified."""
-        issuing = self.known.get(ISSUING)
+        root, issuing = self.lineage.root, self.lineage.signing
         if issuing is None:
-            step, change = self._make_issuing, "autorité émettrice créée"
+            step: Callable[[], object] = self._make_issuing
+            change = "autorité émettrice créée"
         elif replace:
-            step, change = self._replace_issuing, "autorité émettrice révoquée et remplacée"
-        elif days_left(issuing, self.now) < self.settings.leaf_days + 2 * MINIMUM_LEAF_DAYS:
-            step, change = self._renew_issuing, "autorité émettrice renouvelée"
+            step, change = partial(self._replace_issuing, issuing), "autorité émettrice révoquée et remplacée"
+        elif self.lineage.coming:
+            return False  # the next one is there already
+        elif days_left(issuing.certificate, self.now) < self.settings.leaf_days + 2 * MINIMUM_LEAF_DAYS:
+            step, change = partial(self._renew_issuing, issuing), "autorité émettrice renouvelée"
         else:
             return False
-        if root_here:
+        if (
+            issuing
+            and root
+            and not replace
+            and issuing.certificate.not_valid_after_utc >= root.certificate.not_valid_after_utc
+        ):
+            self.report.warnings.append(
+                "l'autorité émettrice ne peut pas durer plus que sa racine. "
+                "À faire : fab pki.renouveler --autorite racine"
+            )
+            return False
+        # A compromise is told by every root that is still believed.
+        signers = self.lineage.roots if replace else [root] if root else []
+        made = issuing is None or replace
+        purpose = f"{'créer' if made else 'renouveler'} l'autorité émettrice"
+        lacking = [why for one in signers if (why := self.keys.lacking(one.name, purpose))]
+        if not lacking:
             self._plan(step, change)
             return True
-        if issuing is None or replace:
-            raise PkiError(self.keys.root_needed("créer l'autorité émettrice"))
-        self.report.warnings.append(self.keys.root_needed("renouveler l'autorité émettrice"))
+        if made:
+            raise PkiError(lacking[0])
+        self.report.warnings.append(lacking[0])
         return False
 
-    def _plan_lists(self, root_here: bool) -> None:
-        key = self.keys.path(ISSUING)
-        if not key.is_file():
-            raise PkiError(f"clé de l'autorité émettrice absente : {key}. Restaurez-la depuis la sauvegarde")
-        days = self.book.crl_days(self.known.get(ROOT), self.now)
-        if days < ROOT_CRL_RENEW_DAYS and root_here:
-            self._plan(lambda: self._sign_list(ROOT, ROOT_CRL_DAYS), "CRL de la racine renouvelée")
-        elif days < ROOT_CRL_WARN_DAYS:
-            self.report.warnings.append(self.keys.root_needed(f"renouveler sa CRL (il reste {days} jours)"))
-        if self.book.crl_days(self.known[ISSUING], self.now) < CRL_RENEW_DAYS:
-            self._plan(lambda: self._sign_list(ISSUING, CRL_DAYS), "CRL de l'autorité émettrice renouvelée")
+    def _plan_lists(self) -> None:
+        for one in self.lineage.issuing:
+            key = self.keys.path(one.name)
+            if not key.is_file():
+                raise PkiError(f"clé de l'autorité émettrice absente : {key}. Restaurez-la depuis la sauvegarde")
+        for one in self.lineage.roots:
+            days = self.book.crl_days(one.certificate, self.now)
+            why = self.keys.lacking(one.name, f"renouveler sa CRL (il reste {days} jours)")
+            if days < ROOT_CRL_RENEW_DAYS and not why:
+                self._plan(partial(self._sign_list, one, ROOT_CRL_DAYS), f"CRL de la racine renouvelée{_which(one)}")
+            elif days < ROOT_CRL_WARN_DAYS:
+                self.report.warnings.append(why)
+        for one in self.lineage.issuing:
+            if self.book.crl_days(one.certificate, self.now) < CRL_RENEW_DAYS:
+                change = f"CRL de l'autorité émettrice renouvelée{_which(one)}"
+                self._plan(partial(self._sign_list, one, CRL_DAYS), change)
 
     # -- how it is done --------------------------------------------------------------------------------
 
-    def _make_root(self) -> None:
-        key = self.keys.make(ROOT)
-        root = make_root(self.settings, key)
-        self.book.record(root, {"profile": ROOT, "name": ROOT}, Owner(""))
-        write(self.keys.directory / ROOT / "certificat.pem", pem(root).encode(), 0o600)
-        self.book.sign_crl(root, key, ROOT_CRL_DAYS)
-
     def _make_issuing(self) -> None:
-        self._certify_issuing(self.keys.make(ISSUING))
+        root = Lineage(self.book, self.now).root  # the step before may just have made it
+        if root:
+            certify_issuing(self.book, self.keys, self.settings, ISSUING, self.keys.make(ISSUING), root)
 
-    def _renew_issuing(self) -> None:
-        self._certify_issuing(self.keys.load(ISSUING))
+    def _renew_issuing(self, issuing: Member) -> None:
+        key, root = self.keys.load(issuing.name), self.lineage.root_of(issuing)
+        certify_issuing(self.book, self.keys, self.settings, issuing.name, key, root)
 
-    def _replace_issuing(self) -> None:
-        """Revoke the issuing CA, and with it all it issued; its own CRL is of no more use."""
-        self.book.revoke(self.book.rows("profil != ? AND statut != 'revoque'", ROOT), "compromission_ac", utc_now())
-        self._make_issuing()
+    def _replace_issuing(self, issuing: Member) -> None:
+        """Revoke every issuing CA, and with them all they issued; their own lists are of no more use."""
+        rows = self.book.rows("profil != ? AND statut != 'revoque'", ROOT)
+        self.book.revoke(rows, "compromission_ac", utc_now())
+        for root in self.lineage.roots:
+            self._sign_list(root, ROOT_CRL_DAYS)
+        key, root = self.keys.make(issuing.name), self.lineage.root_of(issuing)
+        certify_issuing(self.book, self.keys, self.settings, issuing.name, key, root)
 
-    def _certify_issuing(self, key: ec.EllipticCurvePrivateKey) -> None:
-        """Have the root sign the issuing CA's key, then both CRLs."""
-        root, root_key = self.book.authority(ROOT), self.keys.load(ROOT)
-        mark = fingerprint(key.public_key())[:4].upper()
-        issuing = make_issuing(self.settings, key.public_key(), mark, root, root_key)
-        self.book.record(issuing, {"profile": ISSUING, "name": ISSUING}, Owner(""))
-        self.book.sign_crl(root, root_key, ROOT_CRL_DAYS)
-        self.book.sign_crl(issuing, key, CRL_DAYS)
+    def _sign_list(self, one: Member, days: int) -> None:
+        self.book.sign_crl(one.certificate, self.keys.load(one.name), days)
 
-    def _sign_list(self, role: str, days: int) -> None:
-        self.book.sign_crl(self.book.authority(role), self.keys.load(role), days)
+
+def certify_root(book: Book, keys: Keys, settings: Settings, name: str) -> Member:
+    """Make a root, and its first list."""
+    key = keys.make(name)
+    root = make_root(settings, key, name.removeprefix(ROOT))
+    book.record(root, {"profile": ROOT, "name": name}, Owner(""))
+    write(keys.directory / name / "certificat.pem", pem(root).encode(), 0o600)
+    book.sign_crl(root, key, ROOT_CRL_DAYS)
+    return Member(name, ROOT, VALID, root)
+
+
+def certify_issuing(
+    book: Book, keys: Keys, settings: Settings, name: str, key: ec.EllipticCurvePrivateKey, root: Member
+) -> None:
+    """Have a root sign an issuing CA's key, then sign both lists.
+
+    Raises:
+        PkiError: the root's key is away or is another's.
+    """
+    root_key = keys.load_for(root.name, root.certificate)
+    mark = fingerprint(key.public_key())[:4].upper()
+    issuing = make_issuing(settings, key.public_key(), mark, root.certificate, root_key, root.name)
+    book.record(issuing, {"profile": ISSUING, "name": name}, Owner(""))
+    book.sign_crl(root.certificate, root_key, ROOT_CRL_DAYS)
+    book.sign_crl(issuing, key, CRL_DAYS)
+
+
+def expiries(lineage: Lineage, now: dt.datetime, within: int = WATCH_DAYS[-1]) -> list[str]:
+    """Say (French) which authorities of today have less than that many days, in steps of `WATCH_DAYS`, and the fix."""
+    found = []
+    for one in (lineage.root, lineage.signing):
+        if one is None or (lineage.coming and one not in (lineage.root_of(lineage.coming), lineage.coming)):
+            continue
+        days = days_left(one.certificate, now)
+        limit = next((limit for limit in WATCH_DAYS if days < limit), 0)
+        if limit and days < within:
+            end = f"{one.certificate.not_valid_after_utc:%d/%m/%Y}"
+            found.append(
+                f"{TITLES[one.role]} « {one.name} » : expire le {end} (moins de {limit} jours). "
+                f"À faire : fab pki.renouveler --autorite {one.role}"
+            )
+    return found
+
+
+def _which(one: Member) -> str:
+    return f" ({one.name})" if one.rank > 1 else ""

@@ -15,6 +15,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     load_certificate,
     serial_hex,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.lineage import Lineage
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import REVOKED, Book
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import (
     ISSUING,
@@ -46,11 +47,13 @@ def problems_of(book: Book, now: dt.datetime) -> list[str]:
     for row in rows:
         if row["serie"] in certificates:
             found += _problems_of_row(row, certificates[row["serie"]], issuers)
-    dead = {row["serie"] for row in rows if row["profil"] == ISSUING and row["statut"] == REVOKED}
-    for identifier, candidates in issuers.items():
-        issuer = candidates[-1]
-        if serial_hex(issuer) in dead:
-            continue  # the root's CRL names it; it signs nothing any more
+    # Of the others, a list of another authority names them, or nothing that is still good was signed by them.
+    try:
+        living = Lineage(book, now).living
+    except PkiError as error:
+        return [*found, str(error)]
+    for member in living:
+        identifier, issuer = member.identifier, member.certificate
         revoked = {row["serie"] for row in rows if row["emetteur"] == identifier and row["statut"] == REVOKED}
         where = f"CRL de {name_part(issuer, NameOID.COMMON_NAME)}"
         found += [f"{where} : {problem}" for problem in _problems_of_crl(issuer, book.crl(issuer), revoked, now)]

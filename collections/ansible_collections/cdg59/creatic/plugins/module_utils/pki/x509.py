@@ -105,9 +105,13 @@ def name_part(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str:
     return str(values[0].value) if values else ""
 
 
-def make_root(settings: Settings, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    """Return the self-signed certificate of a root (path length 1)."""
-    name = _authority_name("AC racine", settings)
+def make_root(settings: Settings, key: ec.EllipticCurvePrivateKey, mark: str = "") -> x509.Certificate:
+    """Return the self-signed certificate of a root (path length 1).
+
+    Args:
+        mark: goes into its name: after a renewal, no two roots share a subject.
+    """
+    name = _authority_name(f"AC racine {mark}".strip(), settings)
     builder = _authority(name, key.public_key(), utc_now() + dt.timedelta(days=ROOT_DAYS), path_length=1)
     own = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
     return builder.issuer_name(name).add_extension(own, critical=False).sign(key, hashes.SHA384())
@@ -119,11 +123,13 @@ def make_issuing(
     mark: str,
     root: x509.Certificate,
     root_key: ec.EllipticCurvePrivateKey,
+    root_name: str = ROOT,
 ) -> x509.Certificate:
     """Return the certificate of an issuing CA (path length 0).
 
     Args:
         mark: goes into its name: after a replacement, no two CAs share a subject.
+        root_name: of the root, which its revocation list is published under.
     """
     end = min(utc_now() + dt.timedelta(days=ISSUING_DAYS), root.not_valid_after_utc)
     builder = _authority(_authority_name(f"AC émettrice {mark}", settings), public_key, end, path_length=0)
@@ -131,7 +137,7 @@ def make_issuing(
     any_policy = x509.CertificatePolicies([x509.PolicyInformation(ANY_POLICY, None)])
     builder = builder.add_extension(any_policy, critical=False)
     if settings.crl_url:
-        builder = builder.add_extension(_distribution_point(settings, ROOT), critical=False)
+        builder = builder.add_extension(_distribution_point(settings, root_name), critical=False)
     return builder.sign(root_key, hashes.SHA384())
 
 
@@ -141,8 +147,9 @@ def make_leaf(
     public_key: Any,
     issuer: x509.Certificate,
     key: ec.EllipticCurvePrivateKey,
+    issuer_name: str = ISSUING,
 ) -> x509.Certificate:
-    """Return a holder's certificate, which never outlives its issuer."""
+    """Return a holder's certificate, which never outlives its issuer, whose list is published under `issuer_name`."""
     now = utc_now()
     policy = x509.ObjectIdentifier(f"{settings.policy_arc}.{POLICY_NUMBERS[request.profile]}")
     usages = x509.ExtendedKeyUsage(PROFILES[request.profile])
@@ -165,7 +172,7 @@ def make_leaf(
         names = [x509.DNSName(name) for name in request.dns]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     if settings.crl_url:
-        builder = builder.add_extension(_distribution_point(settings, ISSUING), critical=False)
+        builder = builder.add_extension(_distribution_point(settings, issuer_name), critical=False)
     return builder.sign(key, hashes.SHA256())
 
 
@@ -290,6 +297,6 @@ def _key_usage(request: Request) -> x509.KeyUsage:
     return _usages("digital_signature")
 
 
-def _distribution_point(settings: Settings, role: str) -> x509.CRLDistributionPoints:
-    name = x509.UniformResourceIdentifier(f"{settings.crl_url}/{role}.crl")
-    return x509.CRLDistributionPoints([x509.DistributionPoint([name], None, None, None)])
+def _distribution_point(settings: Settings, name: str) -> x509.CRLDistributionPoints:
+    address = x509.UniformResourceIdentifier(f"{settings.crl_url}/{name}.crl")
+    return x509.CRLDistributionPoints([x509.DistributionPoint([address], None, None, None)])

@@ -28,6 +28,8 @@ LINK = f"${VARIABLE}"
 LAB = "lab"  # the environment of the test bench
 PIN = "environnement"
 """File of a state folder: whose state it is."""
+MOVED = "demenage"
+"""File of a state folder that is closed: where the control node went (module_utils/backup/move.py)."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # it names a folder
 _SETTINGS = "group_vars/all.yml"
@@ -156,6 +158,8 @@ def claim(home: Path, name: str, folder: Path, write: bool = True) -> str:
         shut = [path for path in (home, *home.iterdir()) if path.is_dir() and not os.access(path, os.R_OK | os.X_OK)]
         if found := [path for path in shut if path.exists()]:
             raise EnvironmentRefused(closed(found[0]))
+        if (home / MOVED).exists():
+            raise EnvironmentRefused(_moved(home / MOVED))
         if not pin.exists():
             if not write:
                 return ""
@@ -190,12 +194,36 @@ def claim(home: Path, name: str, folder: Path, write: bool = True) -> str:
     return told
 
 
+def _moved(mark: Path) -> str:
+    try:
+        found = json.loads(mark.read_text(encoding="utf-8"))
+        where = f"« {found['vers']} » le {found['le']} ({found['par']})"
+    except (OSError, ValueError, TypeError, KeyError):
+        where = "un autre"
+    return (
+        f"Ce poste de commande a déménagé vers {where} : rien n'y est plus lancé. À faire : travaillez sur le nouveau. "
+        f"S'il n'a rien repris et n'agira jamais, supprimez {mark} ; deux postes qui agissent avec le même état se "
+        "contredisent."
+    )
+
+
 def of_state(home: Path) -> str:
     """Give the name of the environment whose state this is; that of the folder when it bears none."""
     try:
         return str(json.loads((home / PIN).read_text(encoding="utf-8"))["environnement"])
     except (OSError, ValueError, TypeError, KeyError):
         return home.name
+
+
+def state_of(folder: Path, variables: Mapping[str, str] = os.environ) -> Path | None:
+    """Give the state of an inventory; None when there is none yet, or when it is not its own."""
+    try:
+        home = Environment(folder, "", _name(folder / _SETTINGS, _SETTINGS), "").home(variables)
+        theirs = json.loads((home / PIN).read_text(encoding="utf-8"))
+        here = (folder / "groupement.yml").resolve().parent.name
+        return home if (theirs["environnement"], theirs["inventaire"]) == (home.name, here) else None
+    except (EnvironmentRefused, OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def closed(path: Path | str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
 import hashlib
 import ipaddress
 import json
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import checked_yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import checked_yaml, formalities
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
     FieldPath,
     Problem,
@@ -39,12 +40,15 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yam
 
 COMMUNE_SCHEMA = Path(__file__).with_name("commune.schema.json")
 _SETTINGS_SCHEMA = Path(__file__).with_name("groupement.schema.json")
+_SERVER = re.compile(r"\bansible_host:\s*[\"']?(\d+\.\d+\.\d+\.\d+)")
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _RESERVED_SLUGS = ("pc",)  # its group would be commune_pc, which is a profile
 _MAX_BYTES = 64 * 1024
 _MAX_HOST_NAME = 63  # characters of a DNS label, RFC 1035
 # Size and ANSSI-BP-028 level, by number of agents (bound included).
 _SIZES = ((49, "petite", "minimal"), (100, "moyenne", "intermediary"), (100_000, "grande", "enhanced"))
+# Inhabitants from which acts are put on line, whatever the council says (CGCT, L2131-1, V).
+_CHOOSES_BELOW = 3500
 
 
 class GroupementError(Exception):
@@ -91,7 +95,7 @@ class Commune:
     def variables(self) -> dict[str, Any]:
         """The variable creatic_commune."""
         names = ("nom", "siren", "insee", "territoire", "agents", "vague", "services")
-        optional = ("code_postal", "comptes", "ged", "parapheur", "deliberations")
+        optional = ("code_postal", "accord_versement", "formalites", "comptes", "ged", "parapheur", "deliberations")
         _limit, size, level = self._size
         return {
             "slug": self.slug,
@@ -123,7 +127,9 @@ class Commune:
                 ("tdt_connector", "systeme_debian"),
                 {
                     "ansible_host": connector["adresse"],
-                    "creatic_connecteur": {key: connector[key] for key in ("tdt", "certificat") if key in connector},
+                    "creatic_connecteur": {
+                        key: connector[key] for key in ("tdt", "certificat", "flux_signes") if key in connector
+                    },
                 },
             )
 
@@ -207,7 +213,7 @@ def new_commune(
     machines = [(name, address) for name, _equal, address in (poste.partition("=") for poste in postes)]
     if connecteur is None and "teletransmission" in services:
         connecteur = ""  # to be given
-    machines, connecteur = _give_addresses(settings, communes, machines, connecteur)
+    machines, connecteur = _give_addresses(settings, communes, machines, connecteur, _servers_addresses(directory))
     source.raw = _render(
         {
             "nom": nom or _proper_name(slug),
@@ -366,8 +372,10 @@ def _check_commune(source: Source, settings: dict[str, Any] | None) -> dict[str,
             "ajoutez connecteur: avec adresse et tdt, ou retirez teletransmission des services",
             ("connecteur",),
         )
+    _check_formalities(source, data)
     _check_people(source, data)
     _check_roles(source, data)
+    _check_publication(source, data)
     slug = Path(source.label).stem
     for path, name, address in _machines(data):
         if len(f"{slug}-{name}") > _MAX_HOST_NAME:
@@ -408,6 +416,24 @@ def _check_place(source: Source, data: dict[str, Any], settings: dict[str, Any],
             f"{fix} ({choices})",
             ("territoire",),
         )
+
+
+def _check_formalities(source: Source, data: dict[str, Any]) -> None:
+    """Check that days are days, and that the DGFiP's agreement is there or said to have no object, not both."""
+    given = data.get("formalites")
+    for key, formality in (given if isinstance(given, dict) else {}).items():
+        if not isinstance(formality, dict):
+            continue
+        day = formality.get("date")
+        if isinstance(day, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day):
+            try:
+                dt.date.fromisoformat(day)
+            except ValueError:
+                fix = 'écrivez année-mois-jour entre guillemets, par exemple date: "2026-03-02"'
+                source.report(f"le jour {quote(day)} n'existe pas", fix, ("formalites", key, "date"))
+        if key == "accord_dgfip" and {*formality} not in ({"date", "document"}, {"sans_objet"}):
+            message = "il y faut date et document, ou sans_objet seul"
+            source.report(message, "complétez, ou retirez ce qui est de trop", ("formalites", key))
 
 
 def _people(data: dict[str, Any]) -> Iterator[tuple[FieldPath, str]]:
@@ -485,6 +511,28 @@ def _check_roles(source: Source, data: dict[str, Any]) -> None:
         logins = given.get(role)
         for place, login in enumerate(logins if isinstance(logins, list) else []):
             _check_person(source, ("deliberations", role, place), who, login, known)
+
+
+def _check_publication(source: Source, data: dict[str, Any]) -> None:
+    """Check that the law lets the council choose how its acts are published (CGCT, L2131-1, V)."""
+    given = data.get("deliberations")
+    if not isinstance(given, dict) or "publication" not in given:
+        return
+    path = ("deliberations", "publication")
+    people = given.get("habitants")
+    if people is None:
+        source.report(
+            "le conseil ne choisit que dans une commune de moins de 3 500 habitants (CGCT, L2131-1, V), et leur "
+            "nombre n'est pas écrit",
+            "ajoutez habitants: sous deliberations:, ou retirez publication",
+            path,
+        )
+    elif isinstance(people, int) and people >= _CHOOSES_BELOW:
+        source.report(
+            f"avec {people} habitants, le conseil ne choisit pas : les actes sont mis en ligne (CGCT, L2131-1)",
+            "retirez publication, ou corrigez habitants",
+            path,
+        )
 
 
 def _machines(data: dict[str, Any]) -> Iterator[tuple[FieldPath, str, str]]:
@@ -625,10 +673,11 @@ def _give_addresses(
     communes: dict[str, dict[str, Any]],
     postes: Sequence[tuple[str, str]],
     connector: str | None,
+    servers: Iterable[str],
 ) -> tuple[list[tuple[str, str]], str | None]:
     """Give an address to each machine whose address is empty (a connector that is None is no machine)."""
     given = [address for address in (*(address for _name, address in postes), connector) if address]
-    taken = {*given, *(address for data in communes.values() for _path, _name, address in _machines(data))}
+    taken = {*given, *servers, *(address for data in communes.values() for _path, _name, address in _machines(data))}
     if connector != "" and all(address for _name, address in postes):
         return list(postes), connector
     network = given[0].rpartition(".")[0] if given and "." in given[0] else _free_network(settings, taken)
@@ -638,13 +687,18 @@ def _give_addresses(
     return [(name, address or next(free, "")) for name, address in postes], connector
 
 
+def _servers_addresses(directory: Path) -> list[str]:
+    """Give the addresses of the machines of no commune, whatever else their file says."""
+    return [found for path in directory.glob("*.y*ml") for found in _SERVER.findall(path.read_text("utf-8", "replace"))]
+
+
 def _free(network: str, first: int, taken: Container[str | None]) -> Iterator[str]:
     addresses = (f"{network}.{last}" for last in range(first, 255))
     return (address for address in addresses if address not in taken)
 
 
 def _free_network(settings: dict[str, Any], taken: Iterable[str]) -> str:
-    """Give the first three numbers of a /24 without a commune; the range's first /24 is the servers'."""
+    """Give the first three numbers of a /24 without a machine; the range's first /24 is the servers'."""
     if "adresses" not in settings:
         fix = "donnez une adresse à chaque poste et au connecteur, ou ajoutez adresses: à groupement.yml"
         raise GroupementError([Problem("groupement.yml", None, "adresses", "champ absent", fix)])
@@ -695,6 +749,11 @@ def _render(commune: dict[str, Any], postes: Sequence[tuple[str, str]], connecto
             "connecteur:",
             f"  adresse: {_scalar(connector)}",
             "  tdt: s2low",
+            "",
+            "# Ce que la commune règle avant de télétransmettre : retirez le # de chaque ligne à mesure ; le document",
+            "# va dans formalites/. Sans elles, la commune est équipée, mais pas prête.",
+            "# formalites:",
+            *(f'#   {key}: {{date: "2026-03-02", document: fichier.pdf}}' for key in formalities.TRANSMISSION),
         ]
     return "\n".join(lines) + "\n"
 

@@ -25,6 +25,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yam
 
 _GROUP_KEYS = ("hosts", "children", "vars")
 _BUILT_IN = ("all", "ungrouped", profiles.BENCH)
+# Groups that communes come to need, and no longer: the example has what PCs under Windows ask.
+_SOMETIMES = {"systeme_debian", "systeme_windows"}
 # Read by programs of ours, not by Ansible's inventory.
 _OTHER_FILES = ("groupement.yml", "ged.yml", "derogations.yml")
 _NAME = re.compile(r"\bcreatic_[a-z0-9_]+")
@@ -45,7 +47,7 @@ class Tree:
         """Variables that each role takes, from its argument specs; not those that it gives (outputs)."""
         found: dict[str, set[str]] = {}
         for path in sorted((self.top / "roles").glob("*/meta/argument_specs.yml")):
-            specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
+            specs = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)["argument_specs"]
             entries = [spec for entry, spec in specs.items() if entry != "outputs"]
             found[path.parts[-3]] = {name for spec in entries for name in spec.get("options", {})}
         return found
@@ -125,7 +127,7 @@ class Inspection:
             self.problems += error.problems
             return
         if not self.communes:
-            self._report("communes/", "aucune commune n'y est", "écrivez la première avec fab commune.new")
+            self._report("communes/", "aucune commune n'y est", "écrivez la première avec fab commune.nouvelle")
         for commune in self.communes:
             self.groups.update((commune.group, *commune.parents))
             for host in commune.hosts():
@@ -189,6 +191,7 @@ class Inspection:
                 machine.source.report(f"{quote(machine.name)} est déjà une machine de {where}", fix, line=machine.line)
             self._profile(machine)
             self._address(machine, taken)
+            self._bare(machine)
 
     def _profile(self, machine: Machine) -> None:
         found = [group for group in dict.fromkeys(machine.groups) if group in profiles.load()]
@@ -206,6 +209,20 @@ class Inspection:
                 f"la machine {quote(machine.name)} n'a pas de profil : le groupe {quote(group)} n'en est pas un",
                 f"{fix} (profils : {', '.join(profiles.load())})",
                 line=machine.line,
+            )
+
+    def _bare(self, machine: Machine) -> None:
+        """Ask how a machine of drills is made bare again: without the command, no drill begins."""
+        name = "creatic_exercice_remise_a_neuf"
+        node = machine.variables.get(name)
+        words = node.value if isinstance(node, yaml.SequenceNode) else []
+        if {*machine.groups} & {*profiles.marked("nue")} and not words:
+            machine.source.report(
+                f"{name} de {quote(machine.name)} n'est pas une commande, mot par mot"
+                if node
+                else f"la machine d'exercice {quote(machine.name)} n'a pas {name}",
+                f"écrivez la commande qui la remet à neuf, comme {name}: [/usr/local/sbin/exercice-a-neuf]",
+                line=node.start_mark.line + 1 if node else machine.line,
             )
 
     def _address(self, machine: Machine, taken: dict[str, str]) -> None:
@@ -242,7 +259,7 @@ class Inspection:
             self._report("group_vars/all.yml", "le fichier est introuvable", fix)
         hosts = {host.name for one in self.communes for host in one.hosts()} | set(self.machines)
         for folder, known, what in (
-            ("group_vars", self.groups | set(profiles.load()) | {"localhost"}, "aucun groupe"),
+            ("group_vars", self.groups | _SOMETIMES | set(profiles.load()) | {"localhost"}, "aucun groupe"),
             ("host_vars", hosts | {"localhost"}, "aucune machine"),
         ):
             for path in sorted((self.directory / folder).rglob("*.y*ml")):
@@ -352,6 +369,17 @@ def providers_files(communes: Iterable[groupement.Commune], folder: Path) -> lis
                             "déposez-y celui du prestataire, lisible par votre compte, ou corrigez son nom",
                         )
                     )
+            secret = certificate.get("secret")
+            if "fichier" in certificate and isinstance(secret, str) and _is_open(folder / secret):
+                problems.append(
+                    Problem(
+                        f"communes/{commune.slug}.yml",
+                        None,
+                        f"{place}.secret",
+                        f"le mot de passe {quote(secret)} est lisible par d'autres que vous",
+                        f"lancez chmod 600 {folder / secret}",
+                    )
+                )
     return problems
 
 
@@ -367,6 +395,13 @@ def _is_file(path: Path) -> bool:
     try:
         with path.open("rb"):
             return path.is_file()
+    except OSError:
+        return False
+
+
+def _is_open(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & 0o077)
     except OSError:
         return False
 

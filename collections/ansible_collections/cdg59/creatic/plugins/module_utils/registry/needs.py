@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime as dt
 import hmac
 import json
 import os
@@ -23,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.life.absent import absent
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import agrement, formalities, profiles
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, quote
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import (
     Inspection,
@@ -62,25 +64,33 @@ def check(directory: Path, top: Path, slugs: Collection[str] | None = None) -> l
     Args:
         directory: inventory folder.
         top: the project.
-        slugs: communes whose providers' files are asked for, before a rollout of theirs; by default all, and the SSH
-            keys of every machine too: those of machines to come must not keep the others.
+        slugs: communes whose providers' files and formalities are asked for, before a rollout of theirs; by default
+            all, and the SSH keys of every machine too: those of machines to come must not keep the others.
     """
     inspection = Inspection(directory, Tree(top))
     problems = inspection.run()
     lacks, secrets = ask(directory, top, doors=slugs is None)
+    lost = absent(directory, {one.slug: str(one.data["siren"]) for one in inspection.communes})
     if secrets or not problems:  # else Ansible cannot read what is told already
-        problems += lacks
+        problems += [one for one in lacks if not any(one.message.startswith(f"{each.file} :") for each in lost)]
+    problems += lost
     concerned = [one for one in inspection.communes if slugs is None or one.slug in slugs]
+    today = dt.datetime.now(tz=dt.UTC).date()
+    for one in concerned:
+        folder = directory / formalities.FOLDER
+        problems += formalities.problems(one.data, folder, file=f"communes/{one.slug}.yml", today=today)
     return problems + (providers_files(concerned, secrets) if secrets else [])
 
 
 def servers(directory: Path, top: Path) -> dict[str, str]:
-    """Give the profile of each server of an inventory. Arguments: see `check`."""
+    """Give the profile of each server of an inventory, test benches apart. Arguments: see `check`."""
     inspection = Inspection(directory, Tree(top))
     inspection.run()
     own = profiles.marked("serveur")
     found = {
-        name: next((group for group in one.groups if group in own), "") for name, one in inspection.machines.items()
+        name: next((group for group in one.groups if group in own), "")
+        for name, one in inspection.machines.items()
+        if not one.bench
     }
     return {name: profile for name, profile in found.items() if profile}
 
@@ -115,7 +125,7 @@ def ask(directory: Path, top: Path, doors: bool = True) -> tuple[list[Problem], 
 def main() -> None:
     """Print what an inventory lacks, as JSON. Arguments: the project, the inventory folder, whether doors are asked."""
     needs = Needs(Path(sys.argv[2]), Tree(Path(sys.argv[1])))
-    problems = [asdict(problem) for problem in needs.run() + (needs.doors() if sys.argv[3] else [])]
+    problems = [asdict(problem) for problem in needs.run() + needs.approved() + (needs.doors() if sys.argv[3] else [])]
     print(json.dumps({"problems": problems, "secrets": needs.value("creatic_secrets_dir")}))
 
 
@@ -232,13 +242,28 @@ class Needs:
         ]
         return problems
 
+    def approved(self) -> list[Problem]:
+        """Tell what an agrément asks for, where the inventory wants one."""
+        wanted = self.value(agrement.FLAG)
+        machines = dict[str, tuple[str, dict[str, Any]]]()
+        for host in self._inventory.get_hosts() if wanted else ():
+            groups = {group.name for group in host.get_groups()}
+            for profile in groups & {*agrement.COPIES, "archive_gateway"} if profiles.BENCH not in groups else ():
+                names = (agrement.SITE, *agrement.TIMESTAMPS)
+                machines[host.name] = (profile, {name: self._valued(host, name) for name in names})
+        return agrement.problems(wanted, machines)
+
     def value(self, name: str) -> Any:
         """Give a variable as the control node has it; None when the inventory does not give it."""
-        from ansible.errors import AnsibleError
         from ansible.inventory.host import Host
 
+        return self._valued(self._inventory.get_host("localhost") or Host("localhost"), name)
+
+    def _valued(self, host: Any, name: str) -> Any:
+        from ansible.errors import AnsibleError
+
         try:
-            return self._template(self._variables(self._inventory.get_host("localhost") or Host("localhost")), name)
+            return self._template(self._variables(host), name)
         except AnsibleError:
             return None
 
@@ -326,7 +351,7 @@ class Needs:
         for folder in ("defaults", "vars"):
             file = self.tree.top / f"roles/{role}/{folder}/main.yml"
             if file.is_file():
-                found |= yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+                found |= yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader) or {}
         return {name: _trusted(value) for name, value in found.items()}
 
     def _told(self, name: str, text: str, wanting: Sequence[str], hosts: Sequence[str]) -> Problem:

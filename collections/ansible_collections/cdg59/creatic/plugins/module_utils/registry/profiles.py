@@ -15,7 +15,8 @@ import yaml
 FILE = Path(__file__).with_name("profiles.yml")
 BENCH = "banc"
 """Group of all test benches."""
-TRAITS = ("a_part", "commune", "serveur", "sauvegarde", "archive", "audit", "tdt", "disques", "banc")
+TRAITS = ("a_part", "commune", "serveur", "place", "comptes", "sauvegarde", "archive", "audit", "tdt", "disques", "nue",
+          "banc", "corrige")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,18 @@ class Profile:
     name: str
     attend: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    place: str = ""
     communes: str = ""
     a_part: bool = False
     commune: bool = False
+    comptes: bool = False
     sauvegarde: bool = False
     archive: bool = False
     audit: bool = False
     tdt: bool = False
     disques: bool = False
+    correctifs: str = ""
+    nue: bool = False
     variables: Mapping[str, Any] = field(default_factory=dict)
     banc: bool = False
 
@@ -40,6 +45,11 @@ class Profile:
     def serveur(self) -> bool:
         """Whether its machines are the groupement's: neither a commune's nor a test bench's."""
         return not self.commune and not self.banc
+
+    @property
+    def corrige(self) -> bool:
+        """Whether ``fab correctifs`` brings its machines Debian's updates."""
+        return not self.banc and not self.correctifs
 
     def serves(self, services: Iterable[str]) -> bool:
         """Whether its machines serve a commune that takes these services."""
@@ -90,6 +100,19 @@ def step(number: int) -> list[str]:
         for name, place in _steps(load()).items()
         if place == number and not load()[name].banc and not load()[name].a_part
     ]
+
+
+def place_step(number: int) -> list[str]:
+    """Names of the profiles that a step of a rollout takes among those where communes have their place.
+
+    Those of the first wait for no other.
+    """
+    return [name for name, step_of in _steps(load()).items() if step_of == number and load()[name].place]
+
+
+def place(name: str) -> tuple[int, int]:
+    """Place of a profile in the deployment of the whole site: its step, then its line in the file."""
+    return _steps(load())[name], list(load()).index(name)
 
 
 def lacking(services: Iterable[str], groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

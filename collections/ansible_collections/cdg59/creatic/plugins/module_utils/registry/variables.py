@@ -86,7 +86,7 @@ def needs(top: Path, profile: str) -> list[Need]:
 def options(top: Path, role: str, entry: str = "main") -> dict[str, dict[str, Any]]:
     """Argument specifications of a role's entry point, by variable."""
     file = top / "roles" / role / "meta" / "argument_specs.yml"
-    specs = yaml.safe_load(file.read_text(encoding="utf-8"))["argument_specs"]
+    specs = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)["argument_specs"]
     found: dict[str, dict[str, Any]] = specs.get(entry, {}).get("options", {})
     return found
 
@@ -103,4 +103,4 @@ def _walk(folder: Path, file: str, around: Mapping[str, Any], left: tuple[str, .
                 yield from _walk(folder, other if isinstance(other, str) else other["file"], given, conditions)
             yield from inside(task.get("block", []), given, conditions)
 
-    yield from inside(yaml.safe_load((folder / file).read_text(encoding="utf-8")), around, left)
+    yield from inside(yaml.load((folder / file).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader), around, left)

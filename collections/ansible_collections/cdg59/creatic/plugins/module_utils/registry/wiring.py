@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import pc_organization
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import DOORS
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
 
 Groups = Mapping[str, Sequence[str]]
@@ -83,9 +84,14 @@ def connector_archive(
         return {}
     _must_have(groups, commune["services"], f"communes/{commune['slug']}.yml", "archive_gateway")
     found = {"url": url(hostvars, groups["archive_gateway"][0]), "agency": service, **deposit}
+    found |= {"agreement": commune["accord_versement"]} if "accord_versement" in commune else {}
     for name, kept in (
         ("creatic_archive_service", found["agency"]),
         ("creatic_archive_versement", {"rule", "action"} <= found.keys()),
+        (
+            "flow_rule et flow_action ensemble, dans creatic_archive_versement",
+            ("flow_rule" in found) == ("flow_action" in found),
+        ),
     ):
         if not kept:
             raise WiringError(
@@ -102,9 +108,50 @@ def _must_have(groups: Groups, services: Iterable[str], file: str, *names: str) 
         raise WiringError(f"{told}. {fix}")
 
 
+def commune_servers(groups: Groups, services: Iterable[str]) -> dict[str, list[str]]:
+    """Servers where a commune has its place, by place; a place without a machine has none.
+
+    Args:
+        services: those that the commune takes.
+    """
+    wanted = {*services}
+    found: dict[str, list[str]] = {}
+    for name, profile in profiles.load().items():
+        if profile.place and wanted & {*profile.services}:
+            found.setdefault(profile.place, []).extend(groups.get(name, ()))
+    return found
+
+
+def communes_of(groups: Groups, hosts: Iterable[str], communes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Communes, of those that a server serves, of which a machine is among `hosts`: slug and name."""
+    taken = {*hosts}
+    return [
+        {"slug": one["slug"], "nom": one["nom"]}
+        for one in communes
+        if taken & {*groups.get(f"commune_{one['slug'].replace('-', '_')}", ())}
+    ]
+
+
+def proven_places(commune: Mapping[str, Any]) -> list[str]:
+    """Places of a commune whose door its connector opens with its certificate, and proves (tdt-connector proof)."""
+    return [one for one in commune_servers({}, commune["services"]) if one in DOORS]
+
+
 def passerelle_communes(communes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The variable passerelle_communes."""
-    return [{key: commune[key] for key in ("slug", "nom", "siren", "services")} for commune in communes]
+    return [
+        {key: commune[key] for key in ("slug", "nom", "siren", "services")} | {"courriels": chiefs(commune)}
+        for commune in communes
+    ]
+
+
+def chiefs(commune: Mapping[str, Any]) -> list[str]:
+    """Addresses of a commune's maire and DGS, as its file names them for the parapheur and the délibérations."""
+    signing, council = commune.get("parapheur", {}), commune.get("deliberations", {})
+    named = [signing[role]["titulaire"] for role in ("maire", "dgs") if role in signing]
+    named += [council["maire"], *council["dgs"]] if council else []
+    known = {one["identifiant"]: one["courriel"] for one in commune.get("comptes", ())}
+    return [*dict.fromkeys(known[one] for one in named)]
 
 
 def passerelle_servers(
@@ -156,6 +203,8 @@ def archive_accounts(
             tdt_connector gives its certificate: a PC reads its commune's archives, and deposits none.
         partners: the variable creatic_archive_partenaires.
         quotas: megabytes, by commune.
+
+    Bordereaux d'élimination of a commune are signed by its maire (Code du patrimoine, L212-2).
     """
     found = [
         {
@@ -164,10 +213,31 @@ def archive_accounts(
             "siren": commune["siren"],
             "deposants": [f"Connecteur - {pc_organization(commune['nom'])}"[:64].strip()],
         }
+        | ({"accord": commune["accord_versement"]} if "accord_versement" in commune else {})
+        | ({"signataire": maire} if (maire := _maire(commune)) else {})
         | ({"quota_mo": quotas[commune["slug"]]} if commune["slug"] in quotas else {})
         for commune in communes
     ]
     return found + [dict(one) for one in partners]
+
+
+def _maire(commune: Mapping[str, Any]) -> str:
+    """The maire's name, from the circuits or the council of a commune's file; empty when neither tells it."""
+    identifiant = (commune.get("parapheur", {}).get("maire", {}).get("titulaire")) or (
+        commune.get("deliberations", {}).get("maire")
+    )
+    people = {one["identifiant"]: f"{one['prenom']} {one['nom']}" for one in commune.get("comptes", ())}
+    return people.get(identifiant, "")
+
+
+def signers(groups: Groups, hostvars: HostVars, kind: str) -> list[str]:
+    """Files of those whose signatures the parapheurs admit: the variables parapheur_signers_ca_files, or …_crl_files.
+
+    Args:
+        kind: `ca` or `crl`.
+    """
+    found = [given(hostvars, host, f"parapheur_signers_{kind}_files") for host in groups.get("parapheur", ())]
+    return sorted({path for files in found for path in files})
 
 
 def archive_expected(groups: Groups, hostvars: HostVars) -> str:

@@ -1,0 +1,29 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Figures for the node exporter's textfile collector, in Prometheus' text format (0.0.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def labels(**named: str) -> str:
+    """What tells samples of one figure apart."""
+    return "{" + ",".join(f'{name}="{value}"' for name, value in named.items()) + "}"
+
+
+class Figures:
+    """Gauges whose names begin alike, in the order in which they are added."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix, self._lines = prefix, list[str]()
+
+    def add(self, name: str, text: str, samples: float | Mapping[str, float]) -> None:
+        """Add a gauge: its value, or its samples by `labels`."""
+        full = self._prefix + name
+        self._lines += [f"# HELP {full} {text}", f"# TYPE {full} gauge"]
+        for labelled, value in (samples if isinstance(samples, Mapping) else {"": samples}).items():
+            self._lines.append(f"{full}{labelled} {format(value, 'd' if isinstance(value, int) else '.10g')}")
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines) + "\n"

@@ -1,0 +1,60 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Control-node half of place_proof: the communes of the run that the server serves, and the account that asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications.places import DOORS
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import wiring
+
+SERVICE = "passerelle"
+
+
+class ActionModule(ActionBase):
+    """Sends the module whom to ask for, and a password of the control node."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        variables = task_vars or {}
+        profile = str(variables.get("creatic_profil", ""))
+        communes = wiring.communes_of(
+            variables["groups"], variables["ansible_play_hosts_all"], variables.get("creatic_communes") or ()
+        )
+        if profile not in DOORS or not communes or self._task.check_mode:
+            return {"changed": False, "skipped": True}
+        login = account(profile, variables["groups"])
+        args = dict(self._task.args)
+        file = password_file(Path(str(args.pop("secrets_dir"))).expanduser(), profile, login)
+        try:
+            password = file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise AnsibleActionFail(
+                f"{file} : le mot de passe du compte « {login} » est illisible ({error.strerror}). À faire : restaurez "
+                "ce fichier depuis la sauvegarde du poste de commande"
+            ) from None
+        asked = {
+            "application": profile,
+            "name": self._templar.template(variables["creatic_names"])[0],
+            "account": login,
+            "password": password,
+            "communes": communes,
+        }
+        return dict(self._execute_module("cdg59.creatic.place_proof", args | asked, task_vars=task_vars))
+
+
+def account(profile: str, groups: Mapping[str, Any]) -> str:
+    """The account by which the groupement's programs work: the passerelle's, the administrator's where it has none."""
+    return SERVICE if profile != "ged" or groups.get("passerelle") else "admin"
+
+
+def password_file(secrets: Path, profile: str, login: str) -> Path:
+    """Where the control node keeps a password."""
+    return secrets / profile / login if login == "admin" else secrets / profile / "comptes" / login

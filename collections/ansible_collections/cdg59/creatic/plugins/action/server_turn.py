@@ -1,0 +1,63 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Takes one's turn to change a server that communes share: two rollouts of two communes wait for each other there."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
+    LockRefused,
+    lock_commune,
+    operator,
+    playbook_pid,
+    unlock_communes,
+)
+
+PAUSE = 1.0  # seconds between two looks at the lock
+
+
+class ActionModule(ActionBase):
+    """Works in the control node's own Python; nothing is sent to the host."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        args = self._task.args
+        host = str((task_vars or {})["inventory_hostname"])
+        if not args.get("home"):
+            raise AnsibleActionFail("server_turn : le paramètre home est obligatoire")
+        if self._task.check_mode:
+            return {"changed": False}
+        locks = Path(str(args["home"])).expanduser() / "verrous"
+        try:
+            if args.get("state") == "given":
+                unlock_communes(locks, playbook_pid(), f"serveur-{host}")
+                return {"changed": False}
+            return self._take(locks, host, float(args.get("timeout") or 600))
+        except OSError as error:
+            raise AnsibleActionFail(f"le dossier {locks} n'est pas utilisable : {error.strerror}") from error
+
+    def _take(self, locks: Path, host: str, timeout: float) -> dict[str, Any]:
+        deadline, told = time.monotonic() + timeout, False
+        while True:
+            try:
+                lock_commune(locks, f"serveur-{host}", playbook_pid(), operator(), f"un déploiement sur {host}")
+            except LockRefused as error:
+                if time.monotonic() >= deadline:
+                    return {
+                        "failed": True,
+                        "creatic_lock_refused": True,
+                        "msg": f"{error}. Attendre sa fin, puis relancer.",
+                    }
+                if not told:
+                    self._display.display(f"   … {host} : {error} ; son tour est attendu")
+                told = True
+                time.sleep(PAUSE)
+            else:
+                return {"changed": False}

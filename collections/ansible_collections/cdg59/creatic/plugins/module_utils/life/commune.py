@@ -1,0 +1,256 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""The departure of a commune, step by step: handed over, signed for, then closed. See `handover` for its folder.
+
+Layout, on the control node::
+
+    departs/2026-11-25T010504Z/          one sealed folder for the hand-over, one for its receipt, one for the closing
+        depart.json rapport.html recu.p7s
+
+The same command again takes up where it was; a step that is done is told, and not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now, size
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import DIGESTS, sha256
+from ansible_collections.cdg59.creatic.plugins.module_utils.life import handover
+from ansible_collections.cdg59.creatic.plugins.module_utils.life.departure import Order
+from ansible_collections.cdg59.creatic.plugins.module_utils.life.handover import HandOverError, Receipt
+from ansible_collections.cdg59.creatic.plugins.module_utils.life.record import FOLDER, keep
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import REPLACED, REVOKED, VALID
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
+
+RECEIPT = "recu.p7s"
+_AGAIN = "À faire : corrigez, puis relancez la même commande"
+
+
+class CommuneDeparture:
+    """The departure of one commune.
+
+    Args:
+        order: what to work with.
+        slug: the commune's.
+        target: folder of its hand-over.
+        operator: who runs this.
+    """
+
+    def __init__(self, order: Order, slug: str, target: Path, operator: str) -> None:
+        self.order, self.slug, self.target, self.operator = order, slug, target.absolute(), operator
+        self.unsealed = ""
+
+    def facts(self) -> dict[str, Any] | None:
+        """What was handed over, verified; None when nothing was.
+
+        Once signed for, the folder may be gone with its disk: the sealed receipt tells it. That of a departure that is
+        over says nothing of a commune which came back since.
+
+        Raises:
+            HandOverError: the folder is another one's, or it was changed.
+        """
+        if self.target.exists():
+            return self._checked() | {"empreinte": sha256(self.target / DIGESTS), "archives": self._has_archives()}
+        found = next((one for one in self._records() if one["genre"] == "recu"), None)
+        back = (self.order.inventory / "communes" / f"{self.slug}.yml").exists()
+        return None if found and back and self.closed(found) else found
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        """Facts of the sealed records of the commune's departure, the last one first."""
+        for run in reversed(store.runs(self.order.home / FOLDER)):
+            facts = store.facts_of(run)
+            if "genre" in facts and (facts.get("commune") or {}).get("slug") == self.slug:
+                yield facts | {"preuve": run}
+
+    def _has_archives(self) -> bool:
+        """Whether archives were handed over: an export of none has its own few files."""
+        exports = [store.read_json(path / "export.json") for path in self.target.glob("archives*")]
+        return any(not isinstance(export, dict) or bool(export.get("archives", 1)) for export in exports)
+
+    def hand_over(self, commune: Commune) -> dict[str, Any]:
+        """Bring together all that is the commune's, sealed.
+
+        Raises:
+            HandOverError: a machine does not give its part, the place is taken, or nothing can be sealed.
+            LockRefused: a deployment of the commune, or another hand-over, is going on.
+        """
+        started = now().isoformat(timespec="seconds")
+        locks, pid = self.order.home / "verrous", os.getpid()
+        store.lock_commune(locks, self.slug, pid, self.operator)
+        try:
+            folder = handover.begin(self.target, self.slug)
+            hosts = handover.sources(commune, self.order.servers)
+            given = {
+                "hand_over_commune": self.slug,
+                "hand_over_nom": commune.data["nom"],
+                "hand_over_folder": str(folder),
+                "hand_over_hosts": sorted(hosts),
+                "hand_over_parts": handover.parts(hosts),
+            }
+            if not self.order.play("journeys/hand_over.yml", "-e", json.dumps(given)):
+                raise HandOverError(
+                    "une machine n'a pas tout donné, la raison est affichée au-dessus. À faire : corrigez, puis "
+                    "relancez la même commande"
+                )
+            parts = handover.arrived(folder, hosts)
+            for part in parts:
+                handover.unpack(folder, part)
+            file = self.order.inventory / "communes" / f"{self.slug}.yml"
+            keys = store.seal_keys(self.order.home)
+            handover.finish(folder, commune, parts, file, self.operator, keys)
+            handover.publish(folder, self.target)
+            facts = self.facts() or {}
+            self._keep("remise", facts, started)
+        finally:
+            store.unlock_communes(locks, pid)
+        return facts
+
+    def _checked(self) -> dict[str, Any]:
+        facts, verification = handover.check(self.target, self.slug, store.seal_keys(self.order.home).root)
+        if not verification.intact:
+            faults = "\n".join(f"  - {name} : {reason}" for name, reason in verification.faults)
+            raise HandOverError(f"{self.target} a été modifié depuis sa remise, rien n'est fait :\n{faults}")
+        return facts
+
+    def signed(self, facts: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Who signed for this very hand-over; None for nobody."""
+        mine = (one for one in self._records() if (one["genre"], one["empreinte"]) == ("recu", facts["empreinte"]))
+        return next((dict(one["recu"]) for one in mine), None)
+
+    def sign(self, facts: Mapping[str, Any], file: Path, authorities: Sequence[Path] = ()) -> Receipt:
+        """Take the receipt, and keep it under the seal.
+
+        Args:
+            facts: from `facts`.
+            file: the receipt.
+            authorities: PEM of a provider's authorities and lists, beside the groupement's own.
+
+        Raises:
+            HandOverError: it is no receipt of this hand-over by a person of the commune.
+        """
+        published = self.order.home / "pki" / "publie"
+        trusted = [published / "ca.pem", published / "crl.pem", *authorities]
+        found = handover.receipt(file, self.target, facts["commune"]["siren"], trusted)
+        started = now().isoformat(timespec="seconds")
+        told = {"signataire": found.signer, "serie": found.serial, "le": started}
+        self._keep("recu", facts, started, {"recu": told}, {RECEIPT: file})
+        return found
+
+    def to_do(self, facts: Mapping[str, Any]) -> list[str]:
+        """What the operator takes out of the inventory before the closing, in French; nothing once it is out."""
+        told = []
+        inventory, siren = self.order.inventory, facts["commune"]["siren"]
+        if (inventory / "communes" / f"{self.slug}.yml").exists():
+            told.append(f"communes/{self.slug}.yml : sortez ce fichier de l'inventaire, et gardez-le")
+        if facts["archives"] and self.slug not in _partners(inventory):
+            entry = f'{{nom: {self.slug}, libelle: {facts["commune"]["nom"]}, siren: "{siren}", deposants: [personne]}}'
+            told.append(
+                "group_vars/all.yml, creatic_archive_partenaires : ses archives restent dans la salle jusqu'à leur "
+                f"terme, ajoutez - {entry}"
+            )
+        return told
+
+    def closed(self, facts: Mapping[str, Any]) -> Path | None:
+        """The record of the closing; None while it is to be done."""
+        mine = (one for one in self._records() if (one["genre"], one["empreinte"]) == ("cloture", facts["empreinte"]))
+        return next((Path(one["preuve"]) for one in mine), None)
+
+    def close(self, facts: Mapping[str, Any]) -> list[str]:
+        """Revoke its certificates, and have the servers forget its people and machines; archives stay.
+
+        Args:
+            facts: from `facts`.
+
+        Returns:
+            What was done, in French.
+
+        Raises:
+            HandOverError: nobody signed, the inventory still has it, or a step failed: the same command goes on.
+            LockRefused: a deployment of the commune or of a server is going on.
+        """
+        signed = self.signed(facts)
+        if signed is None:
+            raise HandOverError("rien n'est fermé : la commune n'a pas signé le reçu de sa remise (--recu)")
+        if left := self.to_do(facts):
+            raise HandOverError("rien n'est fermé : " + " ; ".join(left))
+        started = now().isoformat(timespec="seconds")
+        locks, pid = self.order.home / "verrous", os.getpid()
+        try:
+            store.lock_commune(locks, self.slug, pid, self.operator)
+            for name in sorted(self.order.servers):
+                store.lock_commune(locks, f"serveur-{name}", pid, self.operator, f"un déploiement de {name}")
+            if self._in_force():
+                given = ("-e", f"commune={self.slug}", "-e", "motif=cessation")
+                if not self.order.play("journeys/revoke_certificate.yml", *given) or self._in_force():
+                    raise HandOverError(f"révocation de ses certificats : échec, la raison est au-dessus. {_AGAIN}")
+            if not self.order.play("site.yml", "--limit", ",".join(sorted(self.order.servers))):
+                raise HandOverError(f"déploiement des serveurs : échec, la raison est au-dessus. {_AGAIN}")
+            revoked = [row for row in Authority(self.order.home / "pki").listing() if row["commune"] == self.slug]
+            done = [
+                f"{sum(row['statut'] == REVOKED for row in revoked)} certificats révoqués",
+                "serveurs déployés sans elle : comptes fermés, machines oubliées",
+            ]
+            if facts["archives"]:
+                done.append("archives laissées dans la salle, sous le même compte, jusqu'au terme de leur conservation")
+            self._keep("cloture", facts, started, {"recu": signed, "fait": done})
+        finally:
+            store.unlock_communes(locks, pid)
+        return done
+
+    def _in_force(self) -> bool:
+        rows = Authority(self.order.home / "pki").listing()
+        return any(row["commune"] == self.slug and row["statut"] in (VALID, REPLACED) for row in rows)
+
+    def _keep(
+        self,
+        kind: str,
+        facts: Mapping[str, Any],
+        started: str,
+        more: Mapping[str, Any] | None = None,
+        pieces: Mapping[str, Path] | None = None,
+    ) -> None:
+        told = {
+            "genre": kind,
+            "environnement": self.order.environment,
+            "commune": facts["commune"],
+            "le": facts["le"],
+            "dossier": facts.get("dossier") or str(self.target),
+            "empreinte": facts["empreinte"],
+            "archives": facts["archives"],
+            "parties": facts["parties"],
+            "en_cours": facts["en_cours"],
+            **(more or {}),
+        }
+        template = "depart_commune.html.j2"
+        _folder, self.unsealed = keep(self.order.home, self.operator, started, told, template, pieces)
+
+
+def _partners(inventory: Path) -> set[str]:
+    """Accounts of the archive room beside the communes', as group_vars give them to all.
+
+    Raises:
+        HandOverError: a file cannot be read.
+    """
+    found = set()
+    for path in [*inventory.glob("group_vars/all.y*ml"), *sorted(inventory.glob("group_vars/all/*.y*ml"))]:
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            found |= {str(one["nom"]) for one in content.get("creatic_archive_partenaires") or []}
+        except (OSError, yaml.YAMLError, AttributeError, TypeError, KeyError) as error:
+            raise HandOverError(f"{path} ne se lit pas ({error}). À faire : fab inventaire.controle") from None
+    return found
+
+
+def lines(facts: Mapping[str, Any]) -> list[str]:
+    """What a hand-over holds."""
+    found = [f"- {part} : {one['fichiers']} fichiers, {size(one['octets'])}" for part, one in facts["parties"].items()]
+    found += [f"! encore en cours, {line}" for line in facts.get("en_cours", [])]
+    return [f"Remise à {facts['commune']['nom']}, {facts['le'][:16].replace('T', ' ')} UTC :", *(found or ["- rien"])]

@@ -1,0 +1,346 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""A commune leaves: all that is its own in one folder, sealed, and the receipt by which it says that it has it.
+
+The folder, which public tools verify (sha256sum, openssl) and which needs nothing of ours to be read::
+
+    LISEZMOI.txt  commune.yml  remise.json
+    archives/  ged/  parapheur/  deliberations/  teletransmission/
+    racine.pem chaine.pem empreintes.sha256 signature.p7s horodatage.tsr      see evidence/seal
+
+It is made beside its place (``.en-cours``) and comes there whole, by a rename. Nothing of the commune's is deleted
+before the receipt: a CMS signature of ``empreintes.sha256``, which has the digest of each file, by a person of the
+commune.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_folder
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import (
+    DIGESTS,
+    SIGNATURE,
+    TIMESTAMP,
+    SealError,
+    SealKeys,
+    Verification,
+    openssl,
+    seal,
+    verify,
+)
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import RESERVED
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
+
+FACTS = "remise.json"
+PARTS = {
+    "archive_gateway": "archives",
+    "ged": "ged",
+    "parapheur": "parapheur",
+    "deliberations": "deliberations",
+    "tdt_connector": "teletransmission",
+}
+"""What each profile gives, by its folder; with the machine's name when several have the profile: see `parts`."""
+_WHAT = {
+    "archives": "les archives : un entrepôt OCFL 1.1 (archives/LISEZMOI.txt dit comment le vérifier)",
+    "ged": "les documents de la GED, chacun avec ses fichiers et ce que l'on en sait (document.json)",
+    "parapheur": "les dossiers du parapheur, originaux et signés, avec l'historique de leur circuit (document.json)",
+    "deliberations": "les séances, délibérations et pages du site, avec leurs fichiers (contenu.json)",
+    "teletransmission": "les actes et flux transmis, leurs accusés, et le journal du connecteur (journal.json)",
+}
+# States of the connector's journal that lead on, and of dossiers that do not.
+_SENDING = ("depose", "verifie", "intention", "envoye", "a_rapprocher")
+_ENDED = ("Acquitté", "Signé et clos", "Refusé")
+_RUNNING = ".en-cours"
+_README = """\
+{nom} (SIREN {siren}) : ce que le groupement lui remet, le {day}.
+
+{parts}
+
+Rien d'autre n'est nécessaire pour lire et vérifier ce dossier : ni notre logiciel, ni base de données. Une partie qui
+est restée un fichier .tar contient des noms que ce disque ne sait pas écrire ; tar ou 7-Zip la lisent.
+
+Vérifier, dans ce dossier, que rien n'y manque et que rien n'a changé :
+
+    sha256sum --check --strict --quiet {digests}
+    openssl ts -verify -data {signature} -in {timestamp} -CAfile racine.pem -untrusted chaine.pem
+    openssl cms -verify -binary -inform DER -in {signature} -content {digests} \\
+        -CAfile racine.pem -purpose any -out /dev/null
+
+Comparez d'abord racine.pem avec celle que le groupement vous a remise par un autre canal.
+
+Donner reçu, une fois vérifié : une personne de la commune signe la liste des empreintes avec son certificat.
+
+    openssl cms -sign -binary -cades -outform DER -in {digests} -out recu.p7s -signer certificat.pem -inkey cle.pem
+"""
+
+
+class HandOverError(Exception):
+    """The hand-over cannot be made, or is not signed for; the message is French."""
+
+
+def sources(commune: Commune, servers: Mapping[str, str]) -> dict[str, str]:
+    """Machines that hold something of a commune's, with their profile.
+
+    All servers that may: a service which the commune gave up may have left something.
+
+    Args:
+        commune: its file.
+        servers: profile of each server of the inventory.
+    """
+    found = {name: profile for name, profile in servers.items() if profile in PARTS}
+    return found | {host.name: "tdt_connector" for host in commune.hosts() if "tdt_connector" in host.groups}
+
+
+def parts(hosts: Mapping[str, str]) -> dict[str, str]:
+    """Folder of what each machine gives.
+
+    Args:
+        hosts: from `sources`.
+    """
+    several = {profile for profile, count in Counter(hosts.values()).items() if count > 1}
+    return {
+        name: f"{PARTS[profile]}-{name}" if profile in several else PARTS[profile]
+        for name, profile in sorted(hosts.items())
+    }
+
+
+def running(target: Path) -> Path:
+    """Where a hand-over is made until it is whole."""
+    return target.with_name(target.name + _RUNNING)
+
+
+def begin(target: Path, slug: str) -> Path:
+    """Make the folder in which parts arrive; one that was cut begins anew.
+
+    Raises:
+        HandOverError: the place is taken by something else.
+    """
+    folder = running(target)
+    if target.exists():
+        raise HandOverError(f"{target} existe déjà, et n'est pas la remise de {slug} : choisissez un autre dossier")
+    try:
+        if folder.exists():
+            if (store.read_json(folder / FACTS) or {}).get("commune", {}).get("slug") != slug:
+                raise HandOverError(f"{folder} n'est pas une remise de {slug} interrompue : déplacez-le, puis relancez")
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700, parents=True)
+        store.write_json(folder / FACTS, {"commune": {"slug": slug}})
+    except OSError as error:
+        raise HandOverError(f"{folder} ne peut pas être écrit : {error.strerror}") from error
+    return folder
+
+
+def arrived(folder: Path, hosts: Mapping[str, str]) -> list[str]:
+    """Parts that machines gave: each gives its own, but an archive room that never heard of the commune.
+
+    Args:
+        folder: from `begin`.
+        hosts: from `sources`.
+
+    Raises:
+        HandOverError: one is not there.
+    """
+    given = {name: part for name, part in parts(hosts).items() if (folder / f"{part}.tar").is_file()}
+    if silent := [name for name in sorted(hosts) if name not in given and hosts[name] != "archive_gateway"]:
+        raise HandOverError(
+            f"rien n'est venu de {', '.join(silent)}. À faire : voyez que l'inventaire nomme bien cette machine "
+            "(ansible-inventory --graph), puis relancez la même commande"
+        )
+    order = [*PARTS]
+    return [given[name] for name in sorted(given, key=lambda name: (order.index(hosts[name]), name))]
+
+
+def unpack(folder: Path, part: str) -> None:
+    """Open a part that arrived as ``part.tar``; it stays as it is when this disk cannot hold its names.
+
+    Raises:
+        HandOverError: it is damaged.
+    """
+    packed, opened = folder / f"{part}.tar", folder / part
+    shutil.rmtree(opened, ignore_errors=True)
+    try:
+        with tarfile.open(packed) as tar:
+            # A list of digests holds one name a line, and what a link leads to is not in it.
+            if not all(member.name.isprintable() and not member.issym() for member in tar):
+                return
+            tar.extractall(opened, filter="data")
+    except tarfile.FilterError as error:
+        raise HandOverError(f"{part} : la machine a envoyé ce qu'elle ne devait pas ({error}). Vérifiez-la") from error
+    except (tarfile.TarError, EOFError) as error:
+        raise HandOverError(f"{part} : reçu abîmé ({error}). À faire : relancez") from error
+    except OSError as error:
+        shutil.rmtree(opened, ignore_errors=True)
+        if error.errno in _FULL:
+            raise HandOverError(f"{part} : {error.strerror}. À faire : un disque plus grand, puis relancez") from error
+        return
+    opened.mkdir(exist_ok=True)
+    packed.unlink()
+
+
+_FULL = {28, 122, 5}  # no space, quota, input/output error
+
+
+def finish(
+    folder: Path, commune: Commune, parts: Sequence[str], file: Path, operator: str, keys: SealKeys
+) -> dict[str, Any]:
+    """Write what tells of the hand-over, and seal it.
+
+    Args:
+        folder: from `begin`, with its parts.
+        commune: its file, read.
+        parts: those that arrived.
+        file: the commune's file.
+        operator: who made it.
+        keys: of the seal.
+
+    Returns:
+        The facts of the hand-over.
+
+    Raises:
+        HandOverError: it could not be sealed.
+    """
+    whose = {"slug": commune.slug, "nom": str(commune.data["nom"]), "siren": str(commune.data["siren"])}
+    facts = {
+        "version": 1,
+        "commune": whose,
+        "le": now().isoformat(timespec="seconds"),
+        "operateur": operator,
+        "parties": {part: _size(folder, part) for part in parts},
+        "en_cours": _pending(folder),
+    }
+    listed = "\n".join(f"- {part} : {_WHAT[part.partition('-')[0]]}" for part in parts)
+    named = {"digests": DIGESTS, "signature": SIGNATURE, "timestamp": TIMESTAMP}
+    text = _README.format(**whose, day=f"{datetime.now(UTC):%d/%m/%Y}", parts=listed, **named)
+    (folder / "LISEZMOI.txt").write_text(text, encoding="utf-8")
+    shutil.copyfile(file, folder / "commune.yml")
+    store.write_json(folder / FACTS, facts)
+    try:
+        seal(folder, keys)
+    except SealError as error:
+        raise HandOverError(f"la remise n'est pas signée : {error}") from error
+    return facts
+
+
+def _pending(folder: Path) -> list[str]:
+    """What had not come to its end when it was handed over, in French: it is there as it stood."""
+    told = []
+    moving = 0
+    for path in folder.glob("teletransmission*/journal.json"):
+        journal = store.read_json(path)
+        states = journal.get("etats", {}) if isinstance(journal, dict) else {}
+        moving += sum(int(states.get(state, 0)) for state in _SENDING)
+    if moving:
+        told.append(f"teletransmission : {moving} en cours d'envoi, sans leur accusé")
+    waiting: dict[str, int] = {}
+    for path in folder.glob("parapheur*/*/document.json"):
+        state = ((store.read_json(path) or {}).get("dossier") or {}).get("etat")
+        if state and state not in _ENDED:
+            waiting[state] = waiting.get(state, 0) + 1
+    told += [f"parapheur : {count} « {state} »" for state, count in sorted(waiting.items())]
+    return told
+
+
+def _size(folder: Path, part: str) -> dict[str, int]:
+    files = [folder / f"{part}.tar"] if not (folder / part).is_dir() else (folder / part).rglob("*")
+    sizes = [path.stat().st_size for path in files if path.is_file()]
+    return {"fichiers": len(sizes), "octets": sum(sizes)}
+
+
+def publish(folder: Path, target: Path) -> None:
+    """Have a sealed hand-over come to its place, once all of it is on the disk."""
+    os.sync()  # of a disk that is carried away
+    folder.rename(target)
+    sync_folder(target.parent)
+
+
+def check(target: Path, slug: str, root: Path) -> tuple[dict[str, Any], Verification]:
+    """Verify a hand-over; gives its facts and what the seal says.
+
+    Raises:
+        HandOverError: it is none of this commune's.
+    """
+    facts = store.read_json(target / FACTS)
+    if not isinstance(facts, dict) or (facts.get("commune") or {}).get("slug") != slug:
+        raise HandOverError(f"{target} n'est pas la remise de {slug} : donnez son dossier avec --vers")
+    return facts, verify(target, root)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Who signed for a hand-over.
+
+    Attributes:
+        signer: subject of the certificate.
+        serial: its number, hexadecimal.
+    """
+
+    signer: str
+    serial: str
+
+
+def receipt(file: Path, target: Path, siren: str, authorities: Iterable[Path]) -> Receipt:
+    """Check who signed for a hand-over: the very list of its digests, by a certificate in force of the commune.
+
+    Args:
+        file: the CMS signature, DER or PEM, detached (RFC 5652; CAdES is taken too).
+        target: the hand-over.
+        siren: the commune's; it is in the subject of certificates of its persons (OU « 0002 SIREN », RGS).
+        authorities: PEM of those that are trusted, and their revocation lists; a certificate without a list in force
+            is refused.
+
+    Raises:
+        HandOverError: with what is wrong.
+    """
+    if not file.is_file():
+        raise HandOverError(f"{file} : introuvable. Le reçu est le fichier que la commune a signé (recu.p7s)")
+    form = "PEM" if file.read_bytes()[:64].lstrip().startswith(b"-----BEGIN") else "DER"
+    with tempfile.TemporaryDirectory() as scratch:
+        trusted, signer = Path(scratch, "autorites.pem"), Path(scratch, "signataire.pem")
+        trusted.write_text("\n".join(path.read_text(encoding="ascii") for path in authorities), encoding="ascii")
+        done = openssl(
+            *("cms", "-verify", "-binary", "-inform", form, "-in", file, "-content", target / DIGESTS),
+            *("-CAfile", trusted, "-crl_check_all", "-purpose", "any", "-signer", signer, "-out", os.devnull),
+        )
+        if done.returncode:
+            raise HandOverError(f"{file} : reçu refusé, {_reason(done.stderr)}")
+        shown = openssl("x509", "-in", signer, "-noout", "-subject", "-serial", "-nameopt", "RFC2253,utf8,-esc_msb")
+    subject = re.search(r"^subject=(.*)$", shown.stdout, re.M)
+    serial = re.search(r"^serial=([0-9A-F]+)$", shown.stdout, re.M)
+    if not subject or not serial:
+        raise HandOverError(f"{file} : reçu refusé, son signataire ne se lit pas")
+    if f"OU=0002 {siren}" not in re.split(r"(?<!\\)[,+]", subject[1]):
+        raise HandOverError(f"{file} : reçu refusé, {subject[1]} n'est pas de la commune (SIREN {siren})")
+    name = next((part[3:] for part in re.split(r"(?<!\\)[,+]", subject[1]) if part.startswith("CN=")), "")
+    if not name or name.casefold().startswith(tuple(word.casefold() for word in RESERVED)):
+        raise HandOverError(f"{file} : reçu refusé, « {name} » est une machine ou un service, pas une personne")
+    return Receipt(subject[1], serial[1].lower())
+
+
+def _reason(stderr: str) -> str:
+    known = {
+        "certificate revoked": "le certificat est révoqué",
+        "unable to get certificate CRL": "son autorité n'a pas de liste de révocation ici (--autorites)",
+        "CRL has expired": "la liste de révocation de son autorité est périmée",
+        "certificate has expired": "le certificat est expiré",
+        "unable to get local issuer": "son autorité n'est pas admise (--autorites)",
+        "self-signed certificate": "son autorité n'est pas admise (--autorites)",
+        "digest failure": "ce n'est pas la liste des empreintes de cette remise qui est signée",
+        "verification failure": "ce n'est pas la liste des empreintes de cette remise qui est signée",
+    }
+    lowered = stderr.lower()
+    return next(
+        (french for words, french in known.items() if words.lower() in lowered), "ce n'est pas une signature CMS"
+    )

@@ -1,0 +1,274 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What is wrong first, then how the groupement is: for a terminal, and as a page (``matin/index.html``).
+
+Each morning leaves a snapshot (``matin/AAAA-MM-JJ.json``): what has risen since the last one is told.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+
+FOLDER = "matin"
+_KEPT_DAYS = 400
+_DISK_FULL, _DISK_FILLING = 90, 80
+_ACKNOWLEDGED = ("tdt_connector_deposits", (("etat", "acquitte"),))
+_RECORDS = {
+    "audits": ("Dernier audit", 120, "fab audit"),
+    "exercices": ("Dernier exercice de restauration", 100, "fab sauvegarde.exercice tous"),
+    "correctifs": ("Derniers correctifs", 35, "fab correctifs"),
+    "evidence": ("Dernier déploiement de communes", 0, ""),
+}
+"""Folders of records: what each is, days after which it is too old (0: never), what to run."""
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """What is wrong, with what to do.
+
+    Attributes:
+        watched: it is to be watched, and nothing suffers today.
+        commune: short name; empty for the groupement's own.
+        machine: empty when it is of no machine.
+    """
+
+    watched: bool
+    commune: str
+    machine: str
+    text: str
+    fix: str
+
+
+@dataclass
+class Morning:
+    """How the groupement is.
+
+    Attributes:
+        communes: their last known state (``etat.json``), by short name.
+        acts: acts acknowledged since the last morning, by short name; None when nothing tells.
+        since: day of the last morning; empty for the first.
+        records: what each folder of records is, the day of the last one and whether it is too old.
+        answered: machines that answered, and those that were asked.
+    """
+
+    moment: dt.datetime
+    findings: list[Finding] = field(default_factory=list)
+    communes: Mapping[str, Any] = field(default_factory=dict)
+    acts: dict[str, int] = field(default_factory=dict)
+    since: str = ""
+    records: list[tuple[str, str, bool]] = field(default_factory=list)
+    answered: tuple[int, int] = (0, 0)
+
+    @property
+    def grave(self) -> int:
+        """How many acts, archives or accesses suffer today."""
+        return sum(not one.watched for one in self.findings)
+
+
+def states(communes: Iterable[groupement.Commune], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the state of each commune of the inventory, even of one that no rollout took yet.
+
+    Args:
+        known: what the last rollout left (``etat.json``).
+    """
+    never: dict[str, Any] = {"passage": None, "hotes": {}, "equipee": False, "prete": False, "dernier": None}
+    return {one.slug: known.get(one.slug) or {"commune": one.variables, **never} for one in communes}
+
+
+def look(
+    home: Path,
+    machines: Mapping[str, str],
+    answers: Mapping[str, Any],
+    communes: Mapping[str, Any],
+    moment: dt.datetime,
+    desks: Container[str] = (),
+) -> Morning:
+    """Judge what the machines told, and the control node's own records; keep the morning's snapshot.
+
+    Args:
+        home: state of the control node.
+        machines: those that were asked, each with the short name of its commune, or none.
+        answers: what each told, as the callback `morning` keeps it.
+        communes: last known state of each commune (``etat.json``).
+        moment: now, with its zone.
+        desks: machines that people switch off.
+    """
+    today = moment.astimezone().date()
+    before, since = _last(home, today)
+    found = Morning(moment, communes=communes, since=since)
+    kept: dict[str, dict[str, float]] = {}
+    for name, commune in machines.items():
+        answer = answers.get(name)
+        if not isinstance(answer, dict) or "rapport" not in answer:
+            told = answer if isinstance(answer, dict) else {}
+            reason = f"sans réponse : {clean(str(told.get('raison') or "elle n'a pas été interrogée"))[:200]}"
+            fix = str(told.get("remede") or "relancez ; sinon, son profil n'est pas déployé")
+            new = bool(commune) and name not in communes.get(commune, {}).get("hotes", {})
+            if new:
+                reason, fix = f"jamais déployée, {reason}", f"fab communes {commune}"
+            watched = new or (name in desks and bool(told.get("eteinte")))
+            found.findings.append(Finding(watched, commune, name, reason, fix))
+            continue
+        known, wrong = _machine(answer["rapport"], before.get(name, {}), moment)
+        found.findings += [Finding(not grave, commune, name, text, fix) for grave, text, fix in wrong]
+        kept[name] = figures.rising(known)
+        for one in known:
+            if (one.name, one.labels) == _ACKNOWLEDGED and one.key in before.get(name, {}) and commune:
+                found.acts[commune] = found.acts.get(commune, 0) + max(0, int(one.value - before[name][one.key]))
+    found.answered = (len(kept), len(machines))
+    found.findings += _own(home, moment)
+    _records(home, found)
+    found.findings.sort()
+    _keep(home, today, {**before, **kept})
+    return found
+
+
+def _machine(
+    report: Any, before: Mapping[str, float], moment: dt.datetime
+) -> tuple[list[figures.Figure], list[tuple[bool, str, str]]]:
+    """Figures of a machine, and what is wrong with it. It may be broken, or hostile."""
+    wrong: list[tuple[bool, str, str]] = []
+    try:
+        now = float(report["maintenant"])
+        known = [one for text in report["mesures"] for one in figures.parse(str(text))]
+        drift = abs(now - moment.timestamp())
+        if drift > 600:
+            wrong.append((True, f"horloge à {figures.span(drift)} de celle d'ici", "chronyc tracking sur la machine"))
+        elif report["a_l_heure"] is False:
+            wrong.append((False, "horloge non synchronisée", "chronyc tracking sur la machine"))
+        wrong += list(figures.judge(known, before, now))
+        for unit in report["unites"][:20]:
+            name = clean(str(unit))[:80]
+            wrong.append((True, f"{name} en échec", f"journalctl -u {name} sur la machine"))
+        for name in report["illisibles"][:20]:
+            wrong.append((False, f"mesures illisibles : {clean(str(name))[:80]}", "ls -l /var/lib/creatic/metrics"))
+        for disk in report["disques"]:
+            if disk["plein"] >= _DISK_FILLING:
+                told = f"disque {clean(str(disk['point']))[:80]} plein à {disk['plein']} %"
+                wrong.append((disk["plein"] >= _DISK_FULL, told, "faites de la place, ou agrandissez-le"))
+        if report["redemarrage"]:
+            wrong.append((False, "un redémarrage est demandé par Debian", "fab correctifs"))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return [], [(True, "réponse incompréhensible", "cette machine répond mal, ou ment : regardez-la")]
+    return known, wrong
+
+
+def _own(home: Path, moment: dt.datetime) -> Iterator[Finding]:
+    """What the control node's own figures tell (drills)."""
+    for path in sorted((home / "metriques").glob("*.prom")):
+        known = figures.parse(path.read_text(encoding="utf-8", errors="replace"))
+        for grave, text, fix in figures.judge(known, {}, moment.timestamp()):
+            yield Finding(not grave, "", "poste de commande", text, fix)
+
+
+def _records(home: Path, found: Morning) -> None:
+    for folder, (label, days, command) in _RECORDS.items():
+        runs = store.runs(home / folder)
+        begun = max((path.name[:10] for path in runs), default="")
+        age = (found.moment.date() - dt.date.fromisoformat(begun)).days if begun else None
+        old = bool(days) and (age is None or age > days)
+        shown = "jamais" if age is None else "aujourd'hui" if age < 1 else "hier" if age == 1 else f"il y a {age} jours"
+        found.records.append((label, shown, old))
+        if old:
+            found.findings.append(Finding(True, "", "", f"{label.lower()} : {shown}", command))
+
+
+# -- snapshots ------------------------------------------------------------------------------------------
+
+
+def _snapshots(home: Path) -> Iterator[tuple[dt.date, Path]]:
+    for path in (home / FOLDER).glob("????-??-??.json"):
+        try:
+            yield dt.date.fromisoformat(path.stem), path
+        except ValueError:
+            continue
+
+
+def _last(home: Path, today: dt.date) -> tuple[dict[str, dict[str, float]], str]:
+    """Figures of the last morning before today, by machine; its day."""
+    for day, path in sorted(_snapshots(home), reverse=True):
+        if day < today and isinstance(known := store.read_json(path), dict):
+            return known, day.isoformat()
+    return {}, ""
+
+
+def _keep(home: Path, today: dt.date, known: Mapping[str, Any]) -> None:
+    (home / FOLDER).mkdir(parents=True, exist_ok=True, mode=0o700)
+    store.write_json(home / FOLDER / f"{today.isoformat()}.json", known)
+    for day, path in _snapshots(home):
+        if (today - day).days > _KEPT_DAYS:
+            path.unlink(missing_ok=True)
+
+
+# -- what people read -----------------------------------------------------------------------------------
+
+
+def name_of(found: Morning, slug: str) -> str:
+    """Name of a commune to show."""
+    known = found.communes.get(slug, {}).get("commune", {})
+    return str(known.get("nom") or slug)
+
+
+def headline(found: Morning) -> str:
+    """One sentence."""
+    watched = len(found.findings) - found.grave
+    if not found.findings:
+        told = "Rien à signaler."
+    else:
+        parts = [f"{found.grave} à traiter" if found.grave else "", f"{watched} à surveiller" if watched else ""]
+        told = f"{', '.join(filter(None, parts))}."
+    silent = found.answered[1] - found.answered[0]
+    return told + (f" {silent} machines sur {found.answered[1]} sans réponse." if silent else "")
+
+
+def waves(found: Morning) -> list[tuple[str, int, int, int]]:
+    """Waves: name, communes, équipées, prêtes."""
+    groups: dict[str, list[int]] = {}
+    for one in found.communes.values():
+        group = groups.setdefault(str(one["commune"].get("vague", "—")), [0, 0, 0])
+        for place, more in enumerate((1, bool(one["equipee"]), bool(one["prete"]))):
+            group[place] += more
+    ordered = sorted(groups.items(), key=lambda one: (len(one[0]), one[0]))
+    return [(name, total, equipped, ready) for name, (total, equipped, ready) in ordered]
+
+
+def write_page(home: Path, found: Morning, environment: str) -> Path:
+    """Write the page. Returns its place."""
+    by_commune: dict[str, list[Finding]] = {}
+    for one in found.findings:
+        by_commune.setdefault(one.commune, []).append(one)
+    rows = sorted(
+        ((slug, state, by_commune.get(slug, [])) for slug, state in found.communes.items()),
+        key=lambda row: (not row[2], row[2][:1], name_of(found, row[0])),
+    )
+    text = evidence_page.ENVIRONMENT.get_template("matin.html.j2").render(
+        found=found,
+        environment=environment,
+        headline=headline(found),
+        rows=rows,
+        waves=waves(found),
+        name=lambda slug: name_of(found, slug) if slug else "groupement",
+        when=found.moment.isoformat(),
+    )
+    target = home / FOLDER / "index.html"
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store.write_text(target, text)
+    target.chmod(0o600)
+    return target
+
+
+def lines(found: Morning, shown: int = 40) -> Iterable[tuple[str, str, str, str]]:
+    """What is wrong, for a terminal: how much, where, what, what to do; the gravest first."""
+    for one in found.findings[:shown]:
+        where = " ".join(filter(None, (name_of(found, one.commune) if one.commune else "", one.machine)))
+        yield ("à surveiller" if one.watched else "À TRAITER"), where or "groupement", one.text, one.fix

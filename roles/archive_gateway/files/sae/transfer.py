@@ -1,0 +1,623 @@
+"""Transfer of definitive archives to a public archives service (`sae-transfert`).
+
+What is to be kept is kept without limit (Code du patrimoine, R212-12), here or by the public archives service that
+takes it over. A commune that deposits its archives stays their owner (L212-6, L212-11); `transfert.nature` tells
+whether it does, or gives them away. A transfer is a SEDA ArchiveTransfer, made from the archives as the
+storage gives them back; the service answers with an ArchiveTransferReply. The answer counts once it is signed, by the
+service's own certificate where one is known (`transfert.signataire`), else by an agent of the groupement who received
+it; when it accepts, who keeps each archive and whose it is are journaled. Only then may two persons eliminate it here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import os
+import re
+import sqlite3
+import sys
+import tarfile
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from lxml import etree
+
+from creatic_agent.book import Book
+from creatic_agent.durable import sync_directory
+from sae import config, inventory, signature
+from sae.config import ConfigError, section
+from sae.elimination import Refused, Trust, trust_of
+from sae.inventory import CONTAINER, TRANSFERRED, Known
+from sae.journal import Journal, JournalError
+from sae.signature import SignatureError
+from sae.store import FOR_EVER, TRANSFERS, AlreadyStored, Corrupted, Store, StoreError, first_good, replicas
+from sae.versement import seda
+from sae.versement.refusal import Refusal
+
+PREPARED, ANSWERED, ACCEPTED, REFUSED, DROPPED = "prepare", "repondu", "accepte", "refuse", "abandonne"
+_BLOCK = 1 << 20
+_LARGEST_REPLY = 50_000_000
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS transfert (
+  id TEXT PRIMARY KEY, compte TEXT NOT NULL, service TEXT NOT NULL, etat TEXT NOT NULL, prepare_le REAL NOT NULL,
+  bordereau_sha512 TEXT NOT NULL, reponse BLOB, signature BLOB, signataire TEXT
+);
+CREATE TABLE IF NOT EXISTS objet (
+  transfert TEXT NOT NULL REFERENCES transfert(id), aip TEXT NOT NULL, sha512 TEXT NOT NULL,
+  PRIMARY KEY (transfert, aip)
+);
+CREATE TABLE IF NOT EXISTS empreinte (transfert TEXT NOT NULL REFERENCES transfert(id), sha512 TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Service:
+    """The public archives service.
+
+    Attributes:
+        identifier: as the ArchivalAgency of its transfers.
+        version: of SEDA, that it reads.
+        agreement: its ArchivalAgreement with the groupement, if it has one.
+        deposit: the services versants stay owners of what it keeps.
+        signer: subject of the certificate that signs its answers (RFC 4514); empty: an agent signs for them.
+        root: PEM of the authority of that certificate.
+    """
+
+    identifier: str
+    version: str = seda.SEDA_VERSION
+    agreement: str = ""
+    deposit: bool = True
+    signer: str = ""
+    root: Path | None = None
+
+
+def service_of(path: Path) -> Service:
+    """The service of the configuration. Raises Refused if there is none, ConfigError."""
+    given = section(path, "transfert")
+    if not given.get("service"):
+        raise Refused(
+            "aucun service public d'archives n'est connu : donnez « archive_gateway_transfer_agency » et relancez le "
+            "déploiement de la porte des archives"
+        )
+    version, nature = given.get("seda", seda.SEDA_VERSION), given.get("nature", "depot")
+    signer, root = str(given.get("signataire", "")), given.get("autorites")
+    if version not in seda.VERSIONS or nature not in ("depot", "cession") or bool(signer) != bool(root):
+        raise ConfigError(
+            f"{path} : « transfert » est incorrect : « seda » est l'un de {', '.join(seda.VERSIONS)}, « nature » est "
+            "depot ou cession, « signataire » et « autorites » vont ensemble. Relancez le déploiement."
+        )
+    return Service(
+        str(given["service"]),
+        version,
+        str(given.get("accord", "")),
+        nature == "depot",
+        signer,
+        Path(root) if root else None,
+    )
+
+
+class Transfers(Book):
+    """Transfers and how far they are."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, _SCHEMA)
+
+    def transfer(self, identifier: str) -> sqlite3.Row:
+        """Raises Refused if there is none."""
+        rows = self.rows("SELECT * FROM transfert WHERE id = ?", identifier)
+        if not rows:
+            raise Refused(f"aucun transfert « {identifier[:80]} » n'a été préparé ici")
+        return rows[0]
+
+    def objects(self, identifier: str) -> dict[str, str]:
+        """Archives of a transfer, with their digests."""
+        rows = self.rows("SELECT aip, sha512 FROM objet WHERE transfert = ? ORDER BY aip", identifier)
+        return {str(row["aip"]): str(row["sha512"]) for row in rows}
+
+    def going(self) -> dict[str, str]:
+        """Archives of transfers that wait for their answer, with the transfer."""
+        query = "SELECT aip, transfert FROM objet JOIN transfert ON transfert.id = objet.transfert WHERE etat IN (?, ?)"
+        return {str(row["aip"]): str(row["transfert"]) for row in self.rows(query, PREPARED, ANSWERED)}
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of a transfer: where it stands in it, what it was called, its digest (SHA-512), its bytes."""
+
+    uri: str
+    name: str
+    sha512: str
+    size: int
+
+
+@dataclass
+class Transferrer:
+    """Prepares transfers, and takes their answers.
+
+    Attributes:
+        agency: this archive's identifier.
+        trust: agents who may sign for an answer that the service does not sign itself.
+        stores: ways to the storage, with their names.
+    """
+
+    agency: str
+    service: Service
+    journal: Journal
+    store: Store
+    stores: Sequence[tuple[str, Store]]
+    book: Transfers
+    trust: Trust
+    accounts: Sequence[str]
+    clock: Callable[[], float] = time.time
+
+    # -- out -----------------------------------------------------------------------------------------------
+
+    def due(self, account: str) -> list[Known]:
+        """Archives to be kept whose period of use is over, that no service has yet nor is being offered."""
+        now, going = self.clock(), self.book.going()
+        found = [
+            one
+            for one in inventory.of_account(self.journal, account).values()
+            if one.action != "Destroy" and one.retain_until <= now and one.aip not in going
+        ]
+        return [one for one in found if not inventory.transferred(self.journal, one)]
+
+    def _checked(self, account: str, aips: Sequence[str]) -> list[Known]:
+        if account not in self.accounts:
+            raise Refused(f"compte « {account[:80]} » inconnu ; connus : {', '.join(sorted(self.accounts))}")
+        if not aips:
+            raise Refused("aucune archive n'est donnée, ou aucune n'est à transférer")
+        now, going, reasons, found = self.clock(), self.book.going(), [], []
+        for aip in dict.fromkeys(aips):
+            known = inventory.find(self.journal, aip)
+            if known is None or known.account != account or inventory.leaving(self.journal, aip):
+                reasons.append(f"{aip[:80]} : aucune archive du compte « {account} » n'a cet identifiant")
+            elif known.action == "Destroy":
+                reasons.append(f"{aip} : son sort final est la destruction, elle ne se transfère pas")
+            elif known.retain_until > now:
+                day = f"{datetime.fromtimestamp(known.retain_until, UTC):%d/%m/%Y}"
+                reasons.append(f"{aip} : encore utile au service versant jusqu'au {day} (Code du patrimoine, L212-2)")
+            elif aip in going:
+                reasons.append(f"{aip} : déjà dans le transfert {going[aip]}, qui attend sa réponse")
+            elif done := inventory.transferred(self.journal, known):
+                reasons.append(f"{aip} : déjà transférée ({done})")
+            else:
+                found.append(known)
+        if reasons:
+            raise Refused("transfert refusé :\n" + "\n".join(f"  - {reason}" for reason in reasons[:50]))
+        return found
+
+    def prepare(self, account: str, aips: Sequence[str], folder: Path) -> Path:
+        """Write a transfer of these archives, `transfert-IDENTIFIER.tar`, and note it; gives its path.
+
+        Raises:
+            Refused: one of them may not leave, or the transfer would not conform to SEDA.
+            StoreError: the storage does not give one of them back whole.
+        """
+        found = self._checked(account, aips)
+        identifier = str(uuid.uuid4())
+        folder.mkdir(mode=0o750, exist_ok=True)
+        target = folder / f"transfert-{identifier}.tar"
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".transfert-") as scratch:
+            work = Path(scratch)
+            with (work / "sip").open("w+b") as stream:
+                with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+                    files = {one.aip: self._copy(one, archive, work) for one in found}
+                    manifest = self._manifest(identifier, found, files)
+                    self._conforms(manifest, work)
+                    _add(archive, seda.MANIFEST, io.BytesIO(manifest), len(manifest))
+                stream.flush()
+                os.fsync(stream.fileno())
+            (work / "sip").replace(target)
+        sync_directory(folder)
+        digest = hashlib.sha512(manifest).hexdigest()
+        with self.book.transaction() as db:
+            if taken := self.book.going().keys() & {one.aip for one in found}:
+                target.unlink()
+                raise Refused(f"{min(taken)} : un autre transfert vient de la prendre")
+            db.execute(
+                "INSERT INTO transfert (id, compte, service, etat, prepare_le, bordereau_sha512)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (identifier, account, self.service.identifier, PREPARED, self.clock(), digest),
+            )
+            db.executemany("INSERT INTO objet VALUES (?, ?, ?)", [(identifier, one.aip, one.sha512) for one in found])
+            db.executemany(
+                "INSERT INTO empreinte VALUES (?, ?)",
+                [(identifier, file.sha512) for each in files.values() for file in each],
+            )
+        detail = {
+            "transfert": identifier,
+            "service": self.service.identifier,
+            "bordereau_sha512": digest,
+            "archives": [one.aip for one in found],
+        }
+        self._note("transfert.prepare", account, "succes", detail, key=f"transfert:{identifier}")
+        return target
+
+    def _copy(self, known: Known, archive: tarfile.TarFile, work: Path) -> list[_File]:
+        """Put the files of an AIP into the transfer: those that were deposited, and what its PREMIS tells of them."""
+        package = work / "aip.tar"
+
+        def take(store: Store) -> None:
+            digest = hashlib.sha512()
+            with package.open("wb") as output, store.get(known.account, CONTAINER, known.name) as source:
+                while block := source.read(_BLOCK):
+                    digest.update(block)
+                    output.write(block)
+            if digest.hexdigest() != known.sha512:
+                raise Corrupted(f"{known.aip} : les octets du stockage ne sont pas ceux du journal")
+
+        first_good(self.stores, take)
+        files = list[_File]()
+        try:
+            with tarfile.open(package) as stored:
+                for member in stored:
+                    name = member.name.partition("/v1/content/")[2]
+                    content = stored.extractfile(member) if name else None
+                    if content is None:
+                        continue
+                    digest = hashlib.file_digest(content, "sha512").hexdigest()  # type: ignore[arg-type] # it reads into
+                    content.seek(0)
+                    suffix = PurePosixPath(name).suffix
+                    plain = suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,10}", suffix) else ""
+                    uri = f"content/{known.aip}/{len(files) + 1:05d}{plain}"
+                    _add(archive, uri, content, member.size)
+                    files.append(_File(uri, name, digest, member.size))
+        except tarfile.TarError as error:
+            raise Corrupted(f"{known.aip} : archive illisible ({error})") from error
+        return files
+
+    def _manifest(self, identifier: str, found: Sequence[Known], files: dict[str, list[_File]]) -> bytes:
+        """The ArchiveTransfer: a unit for each archive, of a unit for each of its files."""
+        space = seda.namespace(self.service.version)
+        root = etree.Element(f"{{{space}}}ArchiveTransfer", nsmap={None: space})  # type: ignore[dict-item] # the default namespace
+
+        def add(parent: Any, path: str, text: str | None = None, **attributes: str) -> Any:
+            for step in path.split("/"):
+                parent = etree.SubElement(parent, f"{{{space}}}{step}")
+            parent.text = None if text is None else seda.clean(text)
+            parent.attrib.update(attributes)
+            return parent
+
+        add(root, "Comment", f"Transfert d'archives définitives (Code du patrimoine, R212-12) : {len(found)} archives")
+        add(root, "Date", datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="seconds"))
+        add(root, "MessageIdentifier", identifier)
+        if self.service.agreement:
+            add(root, "ArchivalAgreement", self.service.agreement)
+        add(root, "CodeListVersions")
+        package = add(root, "DataObjectPackage")
+        units: list[tuple[str, str]] = []
+        for rank, known in enumerate(found, start=1):
+            for number, file in enumerate(files[known.aip], start=1):
+                key = f"{rank}-{number}"
+                one = add(package, "DataObjectGroup", id=f"G{key}")
+                binary = add(one, "BinaryDataObject", id=f"B{key}")
+                add(binary, "DataObjectVersion", "BinaryMaster_1")
+                add(binary, "Uri", file.uri)
+                add(binary, "MessageDigest", file.sha512, algorithm="SHA-512")
+                if file.size:
+                    add(binary, "Size", str(file.size))
+                add(binary, "FileInfo/Filename", PurePosixPath(file.name).name)
+                units.append((known.aip, key))
+        described = add(package, "DescriptiveMetadata")
+        for rank, known in enumerate(found, start=1):
+            unit = add(described, "ArchiveUnit", id=f"U{rank}")
+            content = add(unit, "Content")
+            add(content, "DescriptionLevel", "File")
+            add(content, "Title", known.title or known.aip)
+            add(content, "TransferringAgencyArchiveUnitIdentifier", known.aip)
+            for file, (_, key) in zip(files[known.aip], [one for one in units if one[0] == known.aip], strict=True):
+                item = add(unit, "ArchiveUnit", id=f"U{key}")
+                content = add(item, "Content")
+                add(content, "DescriptionLevel", "Item")
+                add(content, "Title", file.name)
+                add(item, "DataObjectReference/DataObjectGroupReferenceId", f"G{key}")
+        management = add(package, "ManagementMetadata")
+        add(management, "LegalStatus", "Public Archive")
+        add(management, "AppraisalRule/FinalAction", "Keep")
+        add(root, "ArchivalAgency/Identifier", self.service.identifier)
+        add(root, "TransferringAgency/Identifier", self.agency)
+        return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+
+    def _conforms(self, manifest: bytes, work: Path) -> None:
+        """Raises Refused if the transfer is not one that our own door would read."""
+        path = work / seda.MANIFEST
+        path.write_bytes(manifest)
+        try:
+            seda.read(path, "", len(manifest), self.service.identifier)
+        except Refusal as error:
+            raise Refused(
+                f"le transfert ne serait pas conforme au SEDA : {error}. Transférez moins d'archives"
+            ) from error
+
+    def drop(self, identifier: str, reason: str) -> None:
+        """Give up a transfer that was not answered. Raises Refused."""
+        transfer = self.book.transfer(identifier)
+        if transfer["etat"] != PREPARED:
+            raise Refused(f"le transfert {identifier} a sa réponse : il ne s'abandonne plus")
+        self._state(identifier, DROPPED, PREPARED)
+        detail = {"transfert": identifier, "motif": reason[:300]}
+        self._note(
+            "transfert.abandon", str(transfer["compte"]), "succes", detail, key=f"transfert:{identifier}:abandon"
+        )
+
+    # -- the answer ----------------------------------------------------------------------------------------
+
+    def answer(self, text: bytes, signed: bytes) -> tuple[str, bool]:
+        """Take the service's ArchiveTransferReply and its detached CMS signature; gives the transfer, and if accepted.
+
+        Again after a crash, with the same reply: goes on.
+
+        Raises:
+            Refused: this is no answer to a transfer of ours that counts; nothing is noted but the refusal.
+            StoreError: the storage does not keep it; run again.
+        """
+        try:
+            reply = _reply(text)
+            transfer = self.book.transfer(reply.request)
+            account, identifier = str(transfer["compte"]), str(transfer["id"])
+            service = str(transfer["service"])  # another one may be known here since
+            self._check(reply, transfer)
+            if transfer["reponse"] is not None and bytes(transfer["reponse"]) != text:
+                raise Refused(f"le transfert {identifier} a déjà une autre réponse")
+            if transfer["etat"] == DROPPED:
+                raise Refused(f"le transfert {identifier} est abandonné : refaites-le")
+            signer = str(transfer["signataire"] or "") or self._signer(text, signed, account)
+        except Refused as error:
+            detail = {"reponse_sha512": hashlib.sha512(text).hexdigest(), "raison": str(error)[:1000]}
+            self._note("transfert.reponse", "sae", "refus", detail)
+            raise
+        with self.book.transaction() as db:
+            db.execute(
+                "UPDATE transfert SET reponse = ?, signature = ?, signataire = ?, etat = ? WHERE id = ? AND etat = ?",
+                (text, signed, signer, ANSWERED, identifier, PREPARED),
+            )
+        transfer = self.book.transfer(identifier)
+        for suffix, data in (("xml", text), ("xml.p7s", bytes(transfer["signature"]))):
+            self._put(f"reponse-{identifier}.{suffix}", data)
+        detail = {
+            "transfert": identifier,
+            "service": service,
+            "reponse": reply.identifier,
+            "reponse_sha512": hashlib.sha512(text).hexdigest(),
+            "signataire": signer,
+        }
+        key = f"transfert:{identifier}:reponse"
+        if not reply.accepted:
+            self._note("transfert.refuse", account, "refus", {**detail, "raison": reply.told[:1000]}, key=key)
+            self._state(identifier, REFUSED, ANSWERED)
+            return identifier, False
+        for aip, sha512 in self.book.objects(identifier).items():
+            known = inventory.find(self.journal, aip)
+            if known is None and self._taken(aip, identifier):
+                continue  # before a crash, and eliminated since
+            if known is None or known.sha512 != sha512:
+                raise Refused(f"{aip} n'est plus l'archive qui a été transférée : sa prise en charge attend")
+            owner = account if self.service.deposit else service
+            told = {**detail, "aip_sha512": sha512, "conserve_par": service, "proprietaire": owner}
+            self._note(TRANSFERRED, account, "succes", told, aip, f"{key}:{aip}")
+        self._state(identifier, ACCEPTED, ANSWERED)
+        return identifier, True
+
+    def _taken(self, aip: str, transfer: str) -> bool:
+        """Whether the journal says that this transfer of the archive was accepted."""
+        events = self.journal.events(aip=aip)
+        return any(one.event == TRANSFERRED and one.detail.get("transfert") == transfer for one in events)
+
+    def _check(self, reply: _Reply, transfer: sqlite3.Row) -> None:
+        if reply.agency != transfer["service"]:
+            raise Refused(
+                f"la réponse est de « {reply.agency[:80]} », le transfert était pour « {transfer['service']} »"
+            )
+        if reply.sender and reply.sender != self.agency:
+            raise Refused(f"la réponse est faite à « {reply.sender[:80]} » ; ce service est « {self.agency} »")
+        sent = {
+            str(row["sha512"])
+            for row in self.book.rows("SELECT sha512 FROM empreinte WHERE transfert = ?", transfer["id"])
+        }
+        if strange := [one for one in reply.digests if one.lower() not in sent]:
+            raise Refused(f"la réponse parle d'un fichier que le transfert n'a pas (empreinte {strange[0][:40]}…)")
+
+    def _signer(self, text: bytes, signed: bytes, account: str) -> str:
+        if self.service.root is None:
+            return self.trust.agent(text, signed, account)[1].shown
+        try:
+            signer = signature.verify(text, signed, self.service.root)
+        except SignatureError as error:
+            raise Refused(f"signature refusée : {error}") from error
+        if signer.subject != self.service.signer:
+            raise Refused(f"« {signer.subject} » a signé, et non « {self.service.signer} »")
+        return signer.shown
+
+    def _put(self, name: str, data: bytes) -> None:
+        sha512 = hashlib.sha512(data).hexdigest()
+        try:
+            self.store.put(*TRANSFERS, name, io.BytesIO(data), size=len(data), sha512=sha512, retain_until=FOR_EVER)
+        except AlreadyStored:
+            if (self.store.head(*TRANSFERS, name) or {}).get("sha512") != sha512:
+                raise StoreError(f"« {name} » est déjà au stockage avec un autre contenu") from None
+
+    def _state(self, identifier: str, state: str, before: str) -> None:
+        with self.book.transaction() as db:
+            db.execute("UPDATE transfert SET etat = ? WHERE id = ? AND etat = ?", (state, identifier, before))
+
+    def _note(
+        self,
+        event: str,
+        account: str,
+        outcome: str,
+        detail: dict[str, Any],
+        aip: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        self.journal.append(event, account=account, aip=aip, outcome=outcome, detail=detail, key=key)
+
+
+def _add(archive: tarfile.TarFile, name: str, content: Any, size: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    archive.addfile(info, content)
+
+
+@dataclass(frozen=True)
+class _Reply:
+    """What an ArchiveTransferReply says; `told` is why it refuses."""
+
+    identifier: str
+    request: str
+    agency: str
+    sender: str
+    accepted: bool
+    told: str
+    digests: Sequence[str]
+
+
+def _reply(text: bytes) -> _Reply:
+    """Read an answer that may be anything. Raises Refused."""
+    if len(text) > _LARGEST_REPLY:
+        raise Refused(f"la réponse dépasse {_LARGEST_REPLY // 1_000_000} Mo")
+    parser = etree.XMLParser(
+        resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True
+    )
+    try:
+        root = etree.fromstring(text, parser)
+    except etree.XMLSyntaxError as error:
+        raise Refused(f"la réponse n'est pas du XML bien formé : {error.msg}") from error
+    name = etree.QName(root)
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise Refused("la réponse contient une déclaration DOCTYPE : refusée")
+    if name.localname != "ArchiveTransferReply" or name.namespace not in map(seda.namespace, seda.VERSIONS):
+        raise Refused(f"« {name.localname[:80]} » n'est pas un ArchiveTransferReply du SEDA 2.1, 2.2 ou 2.3")
+
+    def value(path: str) -> str:
+        found = root.findall("/".join(f"{{{name.namespace}}}{step}" for step in path.split("/")))
+        if len(found) > 1:
+            raise Refused(f"la réponse a plusieurs « {path} »")
+        return " ".join(str(found[0].text or "").split()) if found else ""
+
+    code = value("ReplyCode")
+    fields = {one: value(one) for one in ("MessageIdentifier", "MessageRequestIdentifier", "ArchivalAgency/Identifier")}
+    if missing := [one for one, found in {**fields, "ReplyCode": code}.items() if not found]:
+        raise Refused(f"la réponse n'a pas de « {missing[0]} »")
+    told = [code, *(" ".join(str(one.text or "").split()) for one in root.findall(f"{{{name.namespace}}}Comment"))]
+    return _Reply(
+        identifier=fields["MessageIdentifier"],
+        request=fields["MessageRequestIdentifier"],
+        agency=fields["ArchivalAgency/Identifier"],
+        sender=value("TransferringAgency/Identifier"),
+        accepted=code == "OK",
+        told=" : ".join(filter(None, told)),
+        digests=[str(one.text or "").strip() for one in root.iter(f"{{{name.namespace}}}MessageDigest")],
+    )
+
+
+# -- command ----------------------------------------------------------------------------------------------
+
+_EPILOG = """\
+  1. sae-transfert preparer --compte gondecourt --echues --vers /var/lib/sae/transferts     écrit le SIP à remettre
+  2. le service d'archives répond (ArchiveTransferReply) ; sa signature CMS, ou celle d'un agent qui l'a reçue :
+     openssl cms -sign -binary -outform DER -signer cert.pem -inkey key.pem -certfile chain.pem \\
+       -in reponse.xml -out reponse.p7s
+  3. sae-transfert repondre reponse.xml reponse.p7s     note qui conserve chaque archive, et à qui elle est
+  4. sae-elimination demander …     à deux, comme toute élimination"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Gives 0 when it is done, 1 when it is refused, 2 when it must be run again."""
+    arguments = _parser().parse_args(argv)
+    try:
+        with _transferrer(arguments.config) as transferrer:
+            return int(arguments.action(transferrer, arguments))
+    except (Refused, ConfigError) as error:
+        print(f"sae-transfert : {error}", file=sys.stderr)
+        return 1
+    except (StoreError, JournalError, SignatureError, sqlite3.Error, OSError) as error:
+        print(f"sae-transfert : interrompu, relancez : {error}", file=sys.stderr)
+    return 2
+
+
+@contextmanager
+def _transferrer(path: Path) -> Iterator[Transferrer]:
+    loaded = config.load(path)
+    service, store = service_of(path), loaded.store()
+    with Journal(loaded.journal) as journal, closing(Transfers(loaded.folder / "transferts.sqlite")) as book:
+        yield Transferrer(
+            loaded.agency, service, journal, store, replicas(store), book, trust_of(path), sorted(loaded.accounts)
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    text = "Transfère des archives définitives à un service public d'archives."
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("sae-transfert", description=text, epilog=_EPILOG, formatter_class=plain)
+    parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMANDE")
+
+    def command(name: str, action: object, told: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=told, description=told)
+        sub.set_defaults(action=action)
+        return sub
+
+    due = command("echues", _due, "montre les archives à conserver dont la durée est passée et qui sont encore ici")
+    prepare = command("preparer", _prepare, "écrit un transfert (SIP SEDA) à remettre au service d'archives")
+    for sub in (due, prepare):
+        sub.add_argument("--compte", required=True, metavar="COMPTE", help="service versant")
+    prepare.add_argument("--echues", action="store_true", help="toutes celles que « echues » montre")
+    prepare.add_argument("--vers", type=Path, required=True, metavar="DOSSIER", help="où écrire le SIP")
+    prepare.add_argument("aip", nargs="*", metavar="AIP")
+    reply = command("repondre", _take, "prend la réponse signée du service d'archives")
+    reply.add_argument("reponse", type=Path, help="ArchiveTransferReply")
+    reply.add_argument("signature", type=Path, help="signature CMS détachée (DER)")
+    drop = command("abandonner", _drop, "abandonne un transfert resté sans réponse")
+    drop.add_argument("transfert")
+    drop.add_argument("--motif", default="")
+    command("liste", _list, "montre les transferts")
+    return parser
+
+
+def _due(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
+    found = transferrer.due(arguments.compte)
+    for one in found:
+        print(f"{one.aip}  {datetime.fromtimestamp(one.retain_until, UTC):%d/%m/%Y}  {one.bytes:>12}  {one.title}")
+    print(f"{len(found)} archives du compte « {arguments.compte} » sont à transférer.")
+    return 0
+
+
+def _prepare(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
+    aips = [*arguments.aip]
+    if arguments.echues:
+        aips += [one.aip for one in transferrer.due(arguments.compte)]
+    print(transferrer.prepare(arguments.compte, aips, arguments.vers))
+    return 0
+
+
+def _take(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
+    identifier, accepted = transferrer.answer(arguments.reponse.read_bytes(), arguments.signature.read_bytes())
+    if accepted:
+        print(f"Transfert {identifier} accepté : le journal dit qui conserve chaque archive, et à qui elle est.")
+        print("Leur élimination est permise : sae-elimination demander, à deux.")
+        return 0
+    print(f"Transfert {identifier} refusé par le service d'archives : rien ne change ici.", file=sys.stderr)
+    return 1
+
+
+def _drop(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
+    transferrer.drop(arguments.transfert, arguments.motif)
+    print(f"Le transfert {arguments.transfert} est abandonné.")
+    return 0
+
+
+def _list(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
+    for row in transferrer.book.rows("SELECT * FROM transfert ORDER BY prepare_le"):
+        count = len(transferrer.book.objects(row["id"]))
+        day = f"{datetime.fromtimestamp(row['prepare_le'], UTC):%d/%m/%Y}"
+        print(f"{row['id']}  {day}  {row['etat']:<9} {row['compte']:<14} {count:>6} archives  {row['service']}")
+    return 0

@@ -1,0 +1,112 @@
+"""Mails to a commune's DGS and maire about the préfecture's letters: kind, act, dates and a link, no word of a letter.
+
+What was sent is noted after it left: a crash in between sends it again, none is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import smtplib
+import time
+from collections.abc import Iterator
+from datetime import date, datetime
+from email.message import EmailMessage
+
+from .config import Config
+from .letters import FAILED, KINDS, PARIS, TO_SEND, Letter, Letters
+
+log = logging.getLogger("passerelle")
+UNTAKEN = (3, 7, 14)
+"""Days after which a letter that nobody took, or an answer that nothing says sent, is told of again."""
+_TIMEOUT = 20  # seconds
+_PAUSE = 600  # seconds before an address that failed is tried again
+_OF_ONE = (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError)
+_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+class Post:
+    """Sends what is due."""
+
+    def __init__(self, config: Config, letters: Letters) -> None:
+        self._config, self._letters = config, letters
+        self._later: dict[str, float] = {}
+
+    def send(self, today: date) -> int:
+        """Send what is due on a day; gives how many mails left. An address that is refused keeps no other."""
+        if not self._config.mail_relay:
+            return 0
+        sent = 0
+        for letter in self._letters.waiting():
+            commune = self._config.communes.get(letter.commune)
+            for mark, subject, text in due(letter, today, self._config) if commune else ():
+                for address in commune.mails if commune else ():
+                    own = f"{mark}:{address}"
+                    if (
+                        own in letter.track.get("courriels", [])
+                        or self._later.get(f"{letter.number} {own}", 0) > time.time()
+                    ):
+                        continue
+                    try:
+                        self._write(address, subject, text)
+                    except OSError as error:  # every error of smtplib is one
+                        self._later[f"{letter.number} {own}"] = time.time() + _PAUSE
+                        log.warning("Courriel à %s non parti, nouvel essai dans 10 min : %s", address, error)
+                        if not isinstance(error, _OF_ONE):  # the relay is away: each would wait for it in its turn
+                            return sent
+                        continue
+                    self._letters.told(letter.number, own)
+                    sent += 1
+        return sent
+
+    def _write(self, address: str, subject: str, text: str) -> None:
+        message = EmailMessage()
+        message["Subject"], message["From"], message["To"] = subject, self._config.mail_sender, address
+        message["Auto-Submitted"] = "auto-generated"
+        message["Date"] = datetime.now(PARIS)
+        message.set_content(text)
+        with smtplib.SMTP(self._config.mail_relay, self._config.mail_port, timeout=_TIMEOUT) as relay:
+            relay.send_message(message)
+
+
+def due(letter: Letter, today: date, config: Config) -> Iterator[tuple[str, str, str]]:
+    """Mails that a letter calls for on a day: mark, subject, text. The nearest reminder alone, not those before it."""
+    age = (today - letter.came.astimezone(PARIS).date()).days
+    if letter.open or age <= max(UNTAKEN):  # a new DGS or maire is not told of what is over
+        yield _mail(letter, config, "annonce", "la préfecture a écrit")
+    if letter.answer.get("etat") == TO_SEND:
+        given = datetime.fromisoformat(letter.answer["le"]).date()
+        if past := [days for days in UNTAKEN if (today - given).days >= days]:
+            what = (
+                "rien ne dit que la réponse est partie : prévenez le groupement, le connecteur ne répond peut-être pas"
+            )
+            yield _mail(letter, config, f"depart-{letter.answer['cle']}-{max(past)}", what)
+    if letter.answer.get("etat") in FAILED:
+        yield _mail(letter, config, f"echec-{letter.answer['cle']}", "la réponse n'est pas partie")
+    if not letter.open:
+        return
+    if not letter.track.get("prise"):
+        past = [days for days in UNTAKEN if age >= days]
+        if past:
+            yield _mail(letter, config, f"attente-{max(past)}", "personne n'a pris ce courrier en charge")
+    if letter.clocks.due:
+        left = (letter.clocks.due - today).days
+        near = [days for days in (*config.reminders, -1) if left <= days]
+        if near and min(near) == -1:
+            yield _mail(letter, config, "echu", "le délai de réponse est passé")
+        elif near:
+            yield _mail(letter, config, f"rappel-{min(near)}", f"réponse attendue dans {left} jour{'s' * (left > 1)}")
+
+
+def _mail(letter: Letter, config: Config, mark: str, what: str) -> tuple[str, str, str]:
+    kind, number = KINDS[letter.kind], _PLAIN.sub("_", letter.data["numero"])
+    named = f"acte {number}" if number else "acte inconnu"
+    lines = ["Bonjour,", "", f"{kind}, {named} : {what}.", ""]
+    if identifier := _PLAIN.sub("_", letter.data["id_acte"]):
+        lines.append(f"Identifiant de l'acte : {identifier}")
+    lines.append(f"Date du courrier : {letter.day:%d/%m/%Y}")
+    if letter.clocks.due and not letter.answered:
+        lines.append(f"Réponse attendue au plus tard le : {letter.clocks.due:%d/%m/%Y}")
+    lines += ["", "Le courrier, et de quoi y répondre (avec le certificat de votre poste) :"]
+    lines += [f"{config.url}/lettres/{letter.number}", ""]
+    return mark, f"Préfecture : {kind.lower()}, {named}", "\n".join(lines)

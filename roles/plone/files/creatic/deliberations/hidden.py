@@ -1,0 +1,257 @@
+"""What a document says without showing it (names in its properties, comments, files inside), and the copy without it.
+
+What is put on line names nobody that its reader does not see (CRPA, L312-1-2; RGPD, article 5). An original is never
+changed: a copy is given. Messages are French, for people.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_PROPERTIES = {
+    "/Author": "auteur", "/Title": "titre", "/Subject": "sujet", "/Keywords": "mots-clés", "/Manager": "responsable",
+    "/Company": "société",
+}  # fmt: skip
+# Of a PDF's properties, those that name programs and moments alone: taken out, and not told.
+_PLAIN = ("/Creator", "/Producer", "/CreationDate", "/ModDate", "/Trapped")
+# Elements of office documents that name people.
+_OFFICE = {
+    "creator": "auteur", "lastModifiedBy": "modifié par", "Manager": "responsable", "Company": "société",
+    "initial-creator": "auteur", "printed-by": "imprimé par",
+}  # fmt: skip
+_OFFICE_PARTS = ("docProps/core.xml", "docProps/app.xml", "meta.xml")
+_PART_MAX = 1_000_000  # bytes of one of them
+_SHOWN = 80  # characters of a value
+_COMMENTS = ("/Text", "/Popup", "/FileAttachment")
+# Pages up to which the text of two documents is compared.
+_COMPARED = 50
+
+
+class Unfit(ValueError):
+    """A document that cannot be put on line; the text is French and says what to do."""
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except Unfit:
+        raise
+    except Exception as error:  # a broken file makes the library raise anything
+        what = type(error).__name__
+        raise Unfit(f"ce PDF ne se lit pas ({what}). À faire : enregistrez-le de nouveau en PDF") from None
+
+
+def _opened(data: bytes) -> Any:
+    import logging
+
+    from pypdf import PdfReader
+
+    logging.getLogger("pypdf").setLevel(logging.ERROR)
+    reader = PdfReader(io.BytesIO(data))
+    if reader.is_encrypted:
+        raise Unfit("ce PDF est protégé par un mot de passe. À faire : enregistrez-le sans protection")
+    if not len(reader.pages):
+        raise Unfit("ce PDF n'a pas de page")
+    return reader
+
+
+def is_pdf(data: bytes) -> bool:
+    """Whether it is the one format that is put on line: it must not be modifiable (CGCT, R2131-1)."""
+    return data.startswith(b"%PDF-")
+
+
+def is_signed(data: bytes) -> bool:
+    """Whether a PDF bears a signature, which any change would break."""
+    return b"/ByteRange" in data
+
+
+def _dictionaries(root: Any) -> Iterator[Any]:
+    """All that a PDF's catalog reaches."""
+    from pypdf.generic import ArrayObject, DictionaryObject, IndirectObject
+
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, IndirectObject):
+            if one.idnum in seen:
+                continue
+            seen.add(one.idnum)
+            one = one.get_object()
+        if isinstance(one, DictionaryObject):
+            yield one
+            waiting += [one.raw_get(key) for key in list(one) if key != "/Parent"]
+        elif isinstance(one, ArrayObject):
+            waiting += list(one)
+
+
+def _at(dictionary: Any, key: str) -> Any:
+    """What a dictionary holds under a key, followed where it is; None without it."""
+    return dictionary[key] if key in dictionary else None  # noqa: SIM401 - get does not follow what is elsewhere
+
+
+def _annotations(root: Any) -> Iterator[tuple[Any, list[Any]]]:
+    """Pages that bear annotations, with them."""
+    for one in _dictionaries(root):
+        if _at(one, "/Type") == "/Page" and _at(one, "/Annots"):
+            yield one, [found for found in one["/Annots"] if found.get_object() is not None]
+
+
+def told(data: bytes) -> list[str]:
+    """What a document says without showing it, in French; empty when it says nothing. Raises Unfit."""
+    if not is_pdf(data):
+        return _of_office(data)
+    with _readable():
+        reader = _opened(data)
+        root = reader.trailer["/Root"].get_object()
+        found = [
+            f"{_PROPERTIES.get(key, key[1:])} : {str(value)[:_SHOWN]}"
+            for key, value in (reader.metadata or {}).items()
+            if key not in _PLAIN and str(value).strip()
+        ]
+        found += _of_descriptions(root, found)
+        if any("/EmbeddedFiles" in one or _at(one, "/AF") for one in _dictionaries(root)):
+            found.append("des fichiers joints dans le PDF")
+        comments = [
+            str(_at(one.get_object(), "/T") or "sans nom")
+            for _page, annotations in _annotations(root)
+            for one in annotations
+            if _at(one.get_object(), "/Subtype") in _COMMENTS or _names_somebody(one.get_object())
+        ]
+        found += [f"commentaire de {name[:_SHOWN]}" for name in dict.fromkeys(comments)]
+        if not is_signed(data) and _versions(data) > 1:
+            found.append("une version précédente du texte")
+        return found
+
+
+def _names_somebody(annotation: Any) -> bool:
+    """Whether an annotation says who made it: the title of a form's field is its name, not a person's."""
+    return bool(_at(annotation, "/T")) and _at(annotation, "/Subtype") != "/Widget"
+
+
+def _of_descriptions(root: Any, known: list[str]) -> list[str]:
+    """Values of its XMP descriptions that its properties do not tell."""
+    from pypdf.generic import StreamObject
+
+    found = []
+    for one in _dictionaries(root):
+        stream = _at(one, "/Metadata")
+        if not isinstance(stream, StreamObject):
+            continue
+        text = bytes(stream.get_data()).decode("utf-8", "replace")
+        for value in re.findall(r"<(?:rdf:li|pdf:Author|xmp:Author|pdf:Keywords)[^>/]*>([^<]+)<", text):
+            if value.strip() and not any(value.strip() in one for one in known):
+                found.append(f"description XMP : {value.strip()[:_SHOWN]}")
+    return list(dict.fromkeys(found))
+
+
+def _versions(data: bytes) -> int:
+    """How many times a PDF was saved upon itself: what was there before is still in the file."""
+    return data.count(b"startxref") - (b"/Linearized" in data[:2048])
+
+
+def _of_office(data: bytes) -> list[str]:
+    """Names in an office document (docx, xlsx, odt…), when it is one."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as opened:
+            parts = [
+                opened.read(name).decode("utf-8", "replace")
+                for name in _OFFICE_PARTS
+                if name in opened.namelist() and opened.getinfo(name).file_size < _PART_MAX
+            ]
+    # No zip, damaged inside, or ciphered and of an unknown method (RuntimeError): it tells no name.
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError):
+        return []
+    found = []
+    for text in parts:
+        for element, value in re.findall(r"<(?:\w+:)?([\w-]+)(?:\s[^>]*)?>([^<]+)</", text):
+            if element in _OFFICE and value.strip():
+                found.append(f"{_OFFICE[element]} : {value.strip()[:_SHOWN]}")
+    return list(dict.fromkeys(found))
+
+
+def cleaned(data: bytes) -> bytes:
+    """A copy of a PDF without what it says without showing it; itself when it is signed and says nothing.
+
+    Raises:
+        Unfit: no PDF, unreadable, or signed with something hidden in it.
+    """
+    from pypdf import PdfWriter
+    from pypdf.generic import ArrayObject, NameObject
+
+    if not is_pdf(data):
+        raise Unfit("ce n'est pas un PDF, seul format publié (CGCT, R2131-1). À faire : enregistrez-le en PDF")
+    hides = told(data)
+    if is_signed(data):
+        if hides:
+            raise Unfit(
+                f"ce PDF est signé et cache : {', '.join(hides)}. Les retirer détruirait la signature. À faire : "
+                "joignez une copie à publier"
+            )
+        return data
+    with _readable():
+        reader = _opened(data)
+        root = reader.trailer["/Root"].get_object()
+        for page, annotations in list(_annotations(root)):
+            kept = [one for one in annotations if _at(one.get_object(), "/Subtype") not in _COMMENTS]
+            for one in kept:
+                if _names_somebody(one.get_object()):
+                    del one.get_object()["/T"]
+            page[NameObject("/Annots")] = ArrayObject(kept)
+        for one in list(_dictionaries(root)):
+            for key in ("/Metadata", "/PieceInfo", "/LastModified", "/AF", "/EmbeddedFiles", "/JavaScript",
+                        "/OpenAction", "/AA", "/Popup", "/RC"):  # fmt: skip
+                one.pop(key, None)
+        writer = PdfWriter(clone_from=reader)
+        writer.metadata = None
+        written = io.BytesIO()
+        writer.write(written)
+    copy = written.getvalue()
+    if left := told(copy):
+        raise Unfit(f"il reste dans ce PDF : {', '.join(left)}. À faire : imprimez-le en PDF et joignez cette copie")
+    return copy
+
+
+def _words(data: bytes) -> set[str] | None:
+    """Words of a PDF; None when there are too many pages to read."""
+    with _readable():
+        reader = _opened(data)
+        if len(reader.pages) > _COMPARED:
+            return None
+        return {word for page in reader.pages for word in page.extract_text().split()}
+
+
+def occulted(original: bytes, copy: bytes) -> bytes:
+    """The copy to publish in place of an original, without what it hides.
+
+    A name under a black box can still be selected: a copy in which all the words of the original are still there hides
+    nothing, and is refused.
+
+    Raises:
+        Unfit: see `cleaned`; or nothing was taken out.
+    """
+    made = _unsigned(copy)
+    try:
+        before = _words(original) if is_pdf(original) else None
+    except Unfit:  # it is locked or broken, and is not what is published
+        before = None
+    after = _words(made)
+    if before and after is not None and before <= after:
+        raise Unfit(
+            "tout le texte de l'original s'y lit encore (il se sélectionne sous les caches). À faire : retirez le "
+            "texte, puis imprimez en PDF ou numérisez"
+        )
+    return made
+
+
+def _unsigned(copy: bytes) -> bytes:
+    if is_pdf(copy) and is_signed(copy):
+        raise Unfit("cette copie est signée : on n'occulte pas un document signé. À faire : imprimez-le en PDF")
+    return cleaned(copy)

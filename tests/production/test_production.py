@@ -1,0 +1,312 @@
+"""The guide « Mettre en production », typed line by line on bare machines, until a first délibération is archived.
+
+Whoever types has the documents alone, an account of his own on the control node, and other names, addresses and
+accounts than the lab's. What the guide leaves to people (a file to edit, a key to lay down) is done as it says.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+import yaml
+
+from testbed.control_node import REPO
+from testbed.deliberations import Council
+from testbed.deliberations import Site as Deliberations
+from testbed.guide import PASSPHRASES, Terminal, blocks, tracked
+from testbed.outside import Machines, Provider
+from testbed.parapheur import Parapheur
+from testbed.patience import wait_for
+
+pytestmark = pytest.mark.production
+
+OPERATOR, INSTALLER = "lea", "technique"
+DOMAIN, NETWORK = "nord.example", "10.77."
+TDT = "tdt.ailleurs.example"
+STATE = ".local/share/creatic/cdg59"
+HOSTS = {
+    "commande": ("0.20", "commande"),
+    "versement": ("0.30", "sae"),
+    "sae1": ("0.31", "sae1"),
+    "sae2": ("0.32", "sae2"),
+    "sae3": ("0.33", "sae3"),
+    "signatures": ("0.41", "parapheur"),
+    "seances": ("0.42", "deliberations"),
+    "relais": ("0.43", "passerelle"),
+    "sauvegarde": ("0.50", "sauvegarde"),
+    "loos-connecteur": ("2.20", ""),
+}
+SERVERS = [name for name in HOSTS if name != "loos-connecteur"]
+
+
+class Site:
+    """The groupement's site, from its installers' hands to its people's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        machines = {
+            name: (NETWORK + place, [f"{label}.{DOMAIN}"] if label else []) for name, (place, label) in HOSTS.items()
+        }
+        self.machines = Machines(
+            "creaguide", f"{NETWORK}0.0/16", INSTALLER, machines, folder / "installateur", bare=("sauvegarde",)
+        )
+        self.provider = Provider(folder / "prestataire")
+        self.terminal: Terminal | None = None
+
+    def stand(self) -> None:
+        """Machines as they are delivered, and what the outside world has."""
+        self.machines.lab.down()
+        self.machines.lab.up()
+        common = {"organization": "Commune de Loos", "siren": "215903600", "key_type": "rsa"}
+        self.provider.issue(
+            connecteur=common | {
+                "profile": "client", "common_name": "Connecteur - Commune de Loos",
+                "p12": str(self.folder / "connecteur.p12"), "p12_password": self.provider.password,
+            },
+            maire=common | {"profile": "signature", "common_name": "Sonia Dupuis"},
+            tdt={"profile": "server", "dns": [TDT]},
+        )  # fmt: skip
+        # The authority of the TdT's site is one that Debian trusts, its name is in the DNS.
+        self.machines.run(
+            "loos-connecteur",
+            f"cat > /usr/local/share/ca-certificates/ailleurs.crt && update-ca-certificates >/dev/null 2>&1"
+            f" && echo '{self.machines.gateway} {TDT}' >> /etc/hosts",
+            given=self.provider.published("racine.pem"),
+        )
+        # People of the control node have their accounts.
+        for name in (OPERATOR, "camille"):
+            self.machines.run(
+                "commande",
+                f"useradd -m -s /bin/bash {name} && echo '{name} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/{name}",
+            )
+        self.machines.send(
+            "commande",
+            f"/home/{OPERATOR}/creatic",
+            {str(name): (REPO / name).read_bytes() for name in tracked()},
+            OPERATOR,
+        )
+        self.terminal = Terminal([*self.machines.console("commande", OPERATOR), "--noediting"])
+        self.says("cd creatic")
+
+    def types(self, line: str, keyboard: str = "", seconds: float = 600) -> tuple[int, str]:
+        """One line at the operator's terminal; gives the status and what is shown."""
+        assert self.terminal
+        started = time.monotonic()
+        status, said = self.terminal.types(line, keyboard, seconds)
+        print(f"\n[{time.monotonic() - started:6.1f} s] $ {line}\n{said}", flush=True)
+        return status, said
+
+    def says(self, line: str, *expected: str, keyboard: str = "", seconds: float = 600) -> str:
+        """One line that must succeed and show these words; gives what is shown."""
+        status, said = self.types(line, keyboard, seconds)
+        assert status == 0, f"{line}\n{said}"
+        for words in expected:
+            assert words in said, f"« {words} » : {line}\n{said}"
+        return said
+
+    def inventory(self) -> None:
+        """What steps 1 and 2 ask to be written, in an editor."""
+        place = f"/home/{OPERATOR}/creatic/inventories/cdg59"
+        local = self.folder / "inventaire"
+        self.machines.fetch("commande", place, ["."], local)
+        for path in local.rglob("*.yml"):
+            text = path.read_text(encoding="utf-8").replace("10.159.", NETWORK).replace("example.org", DOMAIN)
+            path.write_text(text, encoding="utf-8")
+        change(local / "group_vars/all.yml", {
+            "creatic_env: example": "creatic_env: cdg59",
+            f"https://tdt.{DOMAIN}": f"https://{TDT}",
+            "ansible_user: creatic": f"ansible_user: {INSTALLER}",
+            f"# base_mirrors: [{NETWORK}0.5]          # miroir Debian ou mandataire du groupement":
+                f"base_mirrors: [{self.machines.gateway}]",
+            "# base_mirror_ports: [3142]": "base_mirror_ports: [3159]",
+        })  # fmt: skip
+        change(local / "group_vars/parapheur.yml", {f"parapheur_mail_relay: {NETWORK}0.25": ""})
+        change(local / "group_vars/archive_node.yml", {
+            "archive_node_devices: [{name: d1}]":
+                "archive_node_devices: [{name: d1}]\narchive_node_mounted: false\narchive_node_part_power: 7",
+        })  # fmt: skip
+        (local / "group_vars/signatures.ndb").write_bytes((REPO / "inventories/lab/group_vars/eicar.ndb").read_bytes())
+        with (local / "group_vars/archive_gateway.yml").open("a", encoding="utf-8") as file:
+            file.write('archive_gateway_signatures: "{{ inventory_dir }}/group_vars/signatures.ndb"\n')
+        servers = yaml.safe_load((local / "servers.yml").read_text(encoding="utf-8"))
+        groups = servers["all"]["children"]
+        for absent in ("ged", "exercice"):
+            del groups[absent]
+        for node in groups["archive_node"]["hosts"].values():
+            del node["encrypted_raid_volumes"]
+        (local / "servers.yml").write_text(yaml.safe_dump(servers, allow_unicode=True), encoding="utf-8")
+        loos = yaml.safe_load((local / "communes/loos.yml").read_text(encoding="utf-8"))
+        loos["services"].append("archivage")
+        loos["postes"] = []
+        loos["connecteur"]["certificat"] = {"fichier": "loos-connecteur.p12", "secret": "loos-connecteur.p12.pass"}
+        for path in (local / "communes").iterdir():
+            path.unlink()
+        (local / "communes/loos.yml").write_text(yaml.safe_dump(loos, allow_unicode=True), encoding="utf-8")
+        self.machines.run("commande", f"rm -r {place}", OPERATOR)
+        files = {str(one.relative_to(local)): one.read_bytes() for one in local.rglob("*") if one.is_file()}
+        self.machines.send("commande", place, files, OPERATOR)
+
+
+def change(path: Path, replaced: dict[str, str]) -> None:
+    """Replace texts of a file; each must be there."""
+    text = path.read_text(encoding="utf-8")
+    for old, new in replaced.items():
+        assert old in text, (path, old)
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = Site(tmp_path_factory.mktemp("production"))
+    try:
+        made.stand()
+        yield made
+    finally:
+        if made.terminal:
+            made.terminal.close()
+        made.machines.lab.down()
+
+
+def test_1_the_environment_is_chosen(site: Site) -> None:
+    prepare, choose = blocks("1")
+    for line in prepare.splitlines():
+        site.says(line, seconds=900)
+    site.inventory()
+    site.says(choose.strip(), "Environnement : cdg59 (inventories/cdg59)")
+
+
+def test_2_and_3_what_lacks_is_told_and_laid_down(site: Site) -> None:
+    [check] = blocks("2")
+    status, said = site.types(check.strip())
+    assert status == 1
+    assert "id_ed25519 est introuvable" in said and "known_hosts" in said
+    [keys] = blocks("3")
+    for line in keys.splitlines():
+        site.says(line)
+    public = site.machines.run("commande", f"cat {STATE}/ssh/id_ed25519.pub", OPERATOR)
+    for name, (address, _names) in site.machines.wanted.items():
+        site.machines.run(name, f"cat >> /home/{INSTALLER}/.ssh/authorized_keys", INSTALLER, public)
+        site.says(f"ssh-keyscan -t ed25519 {address} >> ~/{STATE}/ssh/known_hosts")
+        shown = site.machines.run(name, "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").decode().split()[1]
+        assert shown in site.says(f"ssh-keygen -l -F {address} -f ~/{STATE}/ssh/known_hosts")
+    holder = re.search(r"`(openssl req -x509[^`]*)`", (REPO / "docs/production.md").read_text(encoding="utf-8"))
+    assert holder
+    files: dict[str, bytes] = {}
+    for name, word in (("Camille Delattre", "camille"), ("Dominique Lefebvre", "dominique")):
+        line = holder[1].replace("Camille Delattre", name).replace("camille", word)
+        site.says(f"cd && {line} -passout pass:{word * 3} 2>/dev/null; cd creatic")
+        site.says(f"mv ~/{word}.pem ~/{STATE}/titulaires/")
+    files = {
+        "secrets/loos-connecteur.p12": (site.folder / "connecteur.p12").read_bytes(),
+        "secrets/loos-connecteur.p12.pass": site.provider.password.encode(),
+        "signataires/autorite.pem": site.provider.published("ca.pem"),
+        "signataires/liste.pem": site.provider.published("crl.pem"),
+    }
+    site.machines.send("commande", f"/home/{OPERATOR}/{STATE}", files, OPERATOR)
+    site.says(f"chmod 600 ~/{STATE}/secrets/*")
+
+
+def test_4_the_authority_is_made(site: Site) -> None:
+    [authority] = blocks("4")
+    phrases, export, made, verify, check = authority.splitlines()
+    site.says(phrases, keyboard="".join(f"{one}\n" for one in PASSPHRASES))
+    site.says(export)
+    site.says(made)
+    site.says(verify, "Autorité de certification : aucun défaut.")
+    site.says(check, "aucun défaut")
+
+
+def test_5_the_servers_are_deployed(site: Site) -> None:
+    servers, people = blocks("5")
+    site.says(servers.strip(), *SERVERS, f"Serveurs prêts : {len(SERVERS)} sur {len(SERVERS)}.", seconds=1800)
+    for line in people.splitlines():
+        site.says(line, "OU=0002 285900015")
+
+
+def test_6_the_first_commune_is_ready(site: Site) -> None:
+    [rollout] = blocks("6")
+    with tdt(site):
+        status, said = site.types(rollout.strip(), seconds=1800)
+    # Equipped and proved on every service; without a PC of its own, it is not said to be ready.
+    assert re.search(r"│ Loos +(│ oui +){5}│ non ", said), said
+    assert status == 1 and "- loos : poste de la commune : aucun poste décrit\n" in said
+
+
+def tdt(site: Site) -> Any:
+    """The TdT, as long as it is needed."""
+    loos = {"siren": "215903600", "nom": "Loos", "departement": "059", "arrondissement": "5"}
+    return site.provider.tdt("tdt", site.machines.gateway, [loos])
+
+
+def test_7_everything_is_backed_up(site: Site) -> None:
+    [backups] = blocks("7")
+    for line in backups.splitlines():
+        site.says(line, seconds=900)
+
+
+def test_8_a_deliberation_is_voted_transmitted_and_archived(site: Site) -> None:
+    """Its people have what was handed to them: an address, a first password."""
+    local = site.folder / "remis"
+    wanted = ["pki/publie", "secrets/deliberations", "secrets/parapheur"]
+    site.machines.fetch("commande", f"/home/{OPERATOR}/{STATE}", wanted, local)
+    addresses = site.machines.wanted
+    council = Council("loos", "jeanne.morel", "yves.caron", ("Sonia Dupuis", "Marc Vasseur", "Amina Benali"))
+    meetings = Deliberations(addresses["seances"][0], addresses["seances"][1][0], local, council=council)
+    parapheur = Parapheur(addresses["signatures"][0], addresses["signatures"][1][0], local)
+    meeting = meetings.meeting(dt.datetime.now(dt.UTC).date().isoformat(), "de la mise en production")
+    projet = meetings.projet(meeting, "Restauration de l'église Saint-Martin", "1.1")
+    meetings.open(meeting, projet)
+    number = meetings.adopt(projet)
+    meetings.move(council.manager, meeting, "clore")
+    reference = f"deliberations:{meetings.done(council.manager, 'GET', projet)['UID']}"
+
+    def to_sign() -> list[dict[str, Any]]:
+        found = parapheur.listed("passerelle", "/creatic/dossiers/?etat=a_viser")
+        return [one for one in found if one["reference"] == reference]
+
+    not_yet = (urllib3.exceptions.HTTPError, AssertionError)
+    [dossier] = wait_for(to_sign, "la délibération au parapheur", 300, every=1, despite=not_yet)
+    assert parapheur.act("yves.caron", dossier["id"], "viser").status == 200
+    document = site.provider.signs("maire", parapheur.file(dossier["id"], "sonia.dupuis"))
+    answer = parapheur.act("sonia.dupuis", dossier["id"], "signer", document)
+    assert answer.status == 200, answer.data[:500]
+
+    def asked(column: str) -> str:
+        query = f"SELECT {column} FROM acte WHERE reference = '{reference}'"  # noqa: S608 - both are this test's own
+        script = f'runuser -u passerelle -- psql -XAtq passerelle -c "{query}"'
+        return site.machines.run("relais", script).decode().strip()
+
+    with tdt(site) as platform:
+
+        def archived() -> bool:
+            units = "tdt-connector-passerelle.service tdt-connector-versement.service"
+            site.machines.run("loos-connecteur", f"systemctl reset-failed {units}; systemctl start {units}")
+            return asked("etape") == "termine"
+
+        wait_for(archived, lambda: f"la fin de la chaîne, {asked('etape')} {asked('blocage')}", 600, 1, not_yet)
+        [act] = platform.acts("215903600", number)
+    assert re.fullmatch(rf"059-215903600-\d{{8}}-{number}-DE", act["identifiant"]), act
+    page = meetings.ask("GET", f"/loos/publications/{number.lower()}", {"Accept": "text/html"})
+    assert page.status == 200 and number in page.data.decode()
+
+
+def test_a_second_passage_changes_nothing(site: Site) -> None:
+    [rollout] = blocks("6")
+    said = site.says("fab serveurs", seconds=1800)
+    with tdt(site):
+        said += site.types(rollout.strip(), seconds=1800)[1]
+    for name in HOSTS:
+        counts = re.findall(rf"✓ {name} +\d+ tâches?, (\d+) changement", said)
+        assert counts and set(counts) == {"0"}, said
+
+
+def test_what_was_done_is_proved(site: Site) -> None:
+    assert "intact" in site.says("fab preuves.verifier")

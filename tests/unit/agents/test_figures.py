@@ -1,0 +1,20 @@
+"""What the node exporter reads of each agent."""
+
+from __future__ import annotations
+
+from creatic_agent.figures import Figures, labels
+
+
+def test_figures_are_read_as_prometheus_reads_them() -> None:
+    figures = Figures("agent_")
+    figures.add("actes", "Actes.", {labels(compte="a", etat="b"): 3, labels(compte="c"): 12_345_678_901})
+    figures.add("instant", "Date.", 1_764_300_000.25)
+    figures.add("actif", "1 s'il marche.", True)
+    figures.add("vide", "Rien.", {})
+    assert str(figures) == (
+        "# HELP agent_actes Actes.\n# TYPE agent_actes gauge\n"
+        'agent_actes{compte="a",etat="b"} 3\nagent_actes{compte="c"} 12345678901\n'
+        "# HELP agent_instant Date.\n# TYPE agent_instant gauge\nagent_instant 1764300000\n"
+        "# HELP agent_actif 1 s'il marche.\n# TYPE agent_actif gauge\nagent_actif 1\n"
+        "# HELP agent_vide Rien.\n# TYPE agent_vide gauge\n"
+    )

@@ -1,0 +1,84 @@
+"""A commune that signs its bordereaux, and the visa of the Archives départementales, without any certificate.
+
+The real signatures: test_bordereau.py.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from sae.bordereau import NotSigned, Verifier
+from sae.config import Account
+from sae.elimination import Eliminator
+
+MAIRE = "Claire Dubois"
+SIREN = "215902669"
+ACCOUNTS = {
+    name: Account(name, name.title(), siren, signatory=MAIRE)
+    for name, siren in (("gondecourt", SIREN), ("seclin", "215905605"))
+}
+REFERENCE = "AD59 2026-123"
+VISA = b"%PDF-1.7 visa du directeur"
+
+
+def by_maire(document: bytes, who: str = MAIRE) -> bytes:
+    return document + f"\nsigne : {who}".encode()
+
+
+class Maire(Verifier):
+    """What `verifier-acte` would say."""
+
+    def __init__(self) -> None:
+        super().__init__(Path())
+
+    def check(self, signed: bytes, original: bytes, account: Account) -> dict[str, str]:
+        if signed != by_maire(original, account.signatory):
+            raise NotSigned("ce n'est pas le document du circuit qui a été signé")
+        return {"signataire": account.signatory, "serie": "1", "date": ""}
+
+
+def assembled(eliminator: Eliminator, aips: Iterable[str], reason: str = "", account: str = "gondecourt") -> bytes:
+    """The request of these archives, with the maire's signature and the visa."""
+    listed, pdf = eliminator.draft(account, aips, reason)
+    return eliminator.assemble(listed["demande"], by_maire(pdf), VISA, REFERENCE, listed["liste"])
+
+
+@contextmanager
+def listening(path: Path, judge: Callable[[BinaryIO, BinaryIO], None]) -> Iterator[Path]:
+    """A service that answers each connection to a unix socket."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection, connection.makefile("rb") as source, connection.makefile("wb") as output:
+                    judge(source, output)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield path
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def as_told(source: BinaryIO, output: BinaryIO) -> None:
+    """What the service would say of what `by_maire` signed."""
+    asked = json.loads(source.readline())
+    original, signed = source.read(asked["origine"]), source.read(asked["signe"])
+    name = asked["signataires"][0]["nom"]
+    good = signed == by_maire(original, name)
+    told = {"signataire": name, "serie": "1", "date": None} if good else {"refus": "le document n'est pas signé"}
+    output.write(json.dumps(told).encode() + b"\n")

@@ -1,0 +1,132 @@
+"""What a document says without showing it, and the copy that is put on line."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+from creatic.deliberations import hidden
+from pypdf import PdfReader, PdfWriter
+from pypdf.annotations import Text
+from pypdf.generic import DecodedStreamObject, NameObject
+from reportlab.pdfgen.canvas import Canvas
+
+
+def pdf(text: str = "Logement attribué à Anne Cachée", **properties: str) -> bytes:
+    """A PDF of one page."""
+    written = io.BytesIO()
+    canvas = Canvas(written)
+    for name, value in properties.items():
+        getattr(canvas, f"set{name}")(value)
+    canvas.drawString(72, 720, text)
+    canvas.save()
+    return written.getvalue()
+
+
+def rich() -> bytes:
+    """A PDF with all that hides a name."""
+    writer = PdfWriter(clone_from=io.BytesIO(pdf(Author="Anne Auteur", Title="Dossier Paul Titre")))
+    writer.add_metadata({"/Manager": "Luc Responsable"})
+    writer.add_attachment("note.txt", b"secret de Zo")
+    writer.add_annotation(0, Text(rect=(50, 50, 90, 90), text="revoir", title_bar="Eve Relectrice"))
+    description = DecodedStreamObject()
+    description.set_data(b"<rdf:li>Max Descrit</rdf:li>")
+    page = writer.pages[0]
+    page[NameObject("/Metadata")] = writer._add_object(description)
+    written = io.BytesIO()
+    writer.write(written)
+    return written.getvalue()
+
+
+NAMES = ("Anne Auteur", "Paul Titre", "Luc Responsable", "Eve Relectrice", "Max Descrit")
+
+
+def test_all_that_hides_a_name_is_told() -> None:
+    found = " / ".join(hidden.told(rich()))
+    for name in (*NAMES, "des fichiers joints dans le PDF"):
+        assert name in found, found
+
+
+def test_the_copy_shows_the_same_and_hides_nothing() -> None:
+    original = rich()
+    copy = hidden.cleaned(original)
+    assert hidden.told(copy) == []
+    for name in (*NAMES, "secret de Zo"):
+        assert name.encode() not in copy
+    kinds = [str(one.get("/Type")) for one in hidden._dictionaries(PdfReader(io.BytesIO(copy)).trailer["/Root"])]
+    assert {"/EmbeddedFile", "/Filespec", "/Metadata"}.isdisjoint(kinds)
+    assert copy.count(b" obj\n") <= original.count(b" obj\n") - 4, "what is not shown any more left the file"
+    shown = [PdfReader(io.BytesIO(one)).pages[0].extract_text() for one in (original, copy)]
+    assert shown[0] == shown[1] != ""
+
+
+def test_what_was_there_before_a_correction_leaves_the_file() -> None:
+    writer = PdfWriter(io.BytesIO(pdf("Anne Secrete")), incremental=True)
+    blank = PdfReader(io.BytesIO(pdf("Occulte"))).pages[0]
+    writer.pages[0][NameObject("/Contents")] = blank["/Contents"].clone(writer)
+    written = io.BytesIO()
+    writer.write(written)
+    assert hidden.told(written.getvalue())[-1] == "une version précédente du texte"
+    copy = hidden.cleaned(written.getvalue())
+    assert PdfReader(io.BytesIO(copy)).pages[0].extract_text().strip() == "Occulte"
+    assert copy.count(b"startxref") == 1
+
+
+def test_a_signed_document_is_left_as_it_is_or_refused() -> None:
+    plain = hidden.cleaned(pdf()) + b"% /ByteRange [0 1]"
+    assert hidden.cleaned(plain) == plain
+    with pytest.raises(hidden.Unfit, match="signé et cache : auteur : Anne"):
+        hidden.cleaned(pdf(Author="Anne") + b"% /ByteRange [0 1]")
+    with pytest.raises(hidden.Unfit, match="on n'occulte pas un document signé"):
+        hidden.occulted(pdf(), plain)
+
+
+def test_a_name_under_a_black_box_is_seen() -> None:
+    original = pdf("Logement de Anne")
+    with pytest.raises(hidden.Unfit, match="s'y lit encore"):
+        hidden.occulted(original, pdf("Logement de Anne", Author="x"))
+    assert hidden.told(hidden.occulted(original, pdf("Logement de [occulte]", Author="Anne"))) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\xd0\xcf\x11\xe0 doc", "ce n'est pas un PDF"),
+        (b"%PDF-1.4 rien", "ne se lit pas"),
+        (b"", "ce n'est pas un PDF"),
+    ],
+)
+def test_what_cannot_be_put_on_line_is_refused_with_its_reason(data: bytes, said: str) -> None:
+    with pytest.raises(hidden.Unfit, match=said):
+        hidden.cleaned(data)
+
+
+def test_a_locked_document_is_refused() -> None:
+    writer = PdfWriter(clone_from=io.BytesIO(pdf()))
+    writer.encrypt("secret", algorithm="AES-256")
+    written = io.BytesIO()
+    writer.write(written)
+    with pytest.raises(hidden.Unfit, match="protégé par un mot de passe"):
+        hidden.told(written.getvalue())
+    assert hidden.told(hidden.occulted(written.getvalue(), pdf("Occulte"))) == []  # its copy is not
+    assert hidden.told(hidden.occulted(b"%PDF-1.4 rien", pdf("Occulte"))) == []
+
+
+def test_names_in_an_office_document_are_told() -> None:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as made:
+        names = "<dc:creator>Anne</dc:creator><cp:lastModifiedBy>Luc</cp:lastModifiedBy>"
+        made.writestr("docProps/core.xml", f"<c>{names}</c>")
+        made.writestr("word/document.xml", "<w:t>texte</w:t>")
+    assert hidden.told(written.getvalue()) == ["auteur : Anne", "modifié par : Luc"]
+    assert hidden.told(b"PK autre") == []
+
+
+def test_an_office_document_that_is_damaged_tells_no_name_and_stops_nothing() -> None:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("docProps/core.xml", "<dc:creator>Jeanne Martin</dc:creator>" * 50)
+    whole = written.getvalue()
+    start = whole.index(b"core.xml") + len(b"core.xml")
+    assert hidden.told(whole[:start] + b"\xff" * 20 + whole[start + 20 :]) == []

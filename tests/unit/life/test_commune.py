@@ -1,0 +1,508 @@
+"""A commune leaves: handed over whole and sealed, closed only once one of its persons signed for it."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
+from ansible_collections.cdg59.creatic.plugins.module_utils.life import handover
+from ansible_collections.cdg59.creatic.plugins.module_utils.life.absent import absent
+from ansible_collections.cdg59.creatic.plugins.module_utils.life.commune import CommuneDeparture, lines
+from ansible_collections.cdg59.creatic.plugins.module_utils.life.departure import Order
+from ansible_collections.cdg59.creatic.plugins.module_utils.life.handover import HandOverError
+from ansible_collections.cdg59.creatic.plugins.module_utils.life.record import FOLDER
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
+from cryptography.hazmat.primitives import serialization
+
+SIREN = "215903600"
+DATA = {"nom": "Loos", "siren": SIREN, "postes": [], "connecteur": {"adresse": "10.59.9.20", "tdt": "s2low"}}
+SERVERS = {"documents": "ged", "sae": "archive_gateway", "sae1": "archive_node", "relais": "passerelle"}
+PARTS = {
+    "ged": {"1/document.json": b"{}", "1/é.pdf": b"%PDF-"},
+    "archives": {"export.json": b'{"archives": 2}'},
+    "teletransmission": {"journal.json": b'{"etats": {}}'},
+}
+
+
+def write_key(folder: Path, key: Any, pem: str, chain: str = "") -> None:
+    folder.mkdir(parents=True)
+    encoded = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "key.pem").write_bytes(encoded)
+    (folder / "cert.pem").write_text(pem)
+    (folder / "chain.pem").write_text(chain)
+
+
+class Groupement:
+    """An inventory, a control node with its authority, machines that give what they are told to."""
+
+    def __init__(self, top: Path) -> None:
+        self.home, self.inventory, self.target = top / "etat", top / "essai", top / "disque" / "loos"
+        self.file = self.inventory / "communes" / "loos.yml"
+        self.authority = Authority(self.home / "pki", Passphrases(self.home / "pki", generate=True))
+        self.parts: dict[str, dict[str, bytes]] = {name: dict(files) for name, files in PARTS.items()}
+        self.servers = dict(SERVERS)
+        self.played: list[tuple[str, Any]] = []
+        self.fails = ""
+
+    def make(self) -> None:
+        """Write it all, once for every test."""
+        self.file.parent.mkdir(parents=True)
+        self.file.write_text("nom: Loos\n", encoding="utf-8")
+        (self.inventory / "group_vars").mkdir()
+        self.authority.ensure(Settings("Groupement", "Essai", "1.3.6.1.4.1.59999.59.1"))
+        self.issue("preuves", "signature", "Preuves", "", self.home / "certificats" / "preuves" / "current")
+        self.issue("horodatage", "tsa", "Horodatage", "", self.home / "certificats" / "horodatage" / "current")
+
+    def issue(self, name: str, profile: str, cn: str, commune: str, folder: Path, siren: str = SIREN) -> str:
+        request = Request(name, profile, cn, "Commune de Loos", siren)
+        key = request.new_key()
+        issued = self.authority.issue(request.csr(key), request, Owner("localhost", commune))
+        write_key(folder, key, issued.pem, self.authority.published()["chain"])
+        return issued.serial
+
+    def play(self, name: str, *arguments: str) -> bool:
+        self.played.append((name, arguments))
+        if name == self.fails:
+            return False
+        if name == "journeys/hand_over.yml":
+            given = json.loads(arguments[1])
+            for part in given["hand_over_parts"].values():
+                if part in self.parts:
+                    pack(Path(given["hand_over_folder"]) / f"{part}.tar", self.parts[part])
+        if name == "journeys/revoke_certificate.yml":
+            self.authority.revoke("cessation", commune="loos")
+        return True
+
+    def departure(self) -> CommuneDeparture:
+        order = Order(self.home, self.inventory, "essai", self.servers, self.play, self.play)
+        return CommuneDeparture(order, "loos", self.target, "moi@poste")
+
+    def hand_over(self) -> dict[str, Any]:
+        return self.departure().hand_over(Commune("loos", DATA, "059"))
+
+    def receipt(self, folder: Path, name: str = "recu.p7s", content: Path | None = None) -> Path:
+        file = folder / name
+        asked = ("-signer", folder / "cert.pem", "-inkey", folder / "key.pem", "-certfile", folder / "chain.pem")
+        source = ("-in", content or self.target / "empreintes.sha256", "-out", file)
+        openssl("cms", "-sign", "-binary", "-cades", "-outform", "DER", *asked, *source)
+        return file
+
+
+def openssl(*arguments: str | Path) -> None:
+    done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def pack(path: Path, files: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"./{name}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("groupement")
+    Groupement(top).make()
+    return top
+
+
+@pytest.fixture
+def groupement(template: Path, tmp_path: Path) -> Groupement:
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    return Groupement(tmp_path)
+
+
+@pytest.fixture
+def person(groupement: Groupement, tmp_path: Path) -> Path:
+    groupement.issue("claire", "client", "Claire Dubois", "loos", tmp_path / "claire")
+    return tmp_path / "claire"
+
+
+def test_what_is_its_own_is_in_one_folder_that_public_tools_verify(groupement: Groupement) -> None:
+    facts = groupement.hand_over()
+    [(_name, (_option, text))] = groupement.played
+    given = json.loads(text)
+    assert given["hand_over_hosts"] == ["documents", "loos-connecteur", "sae"]
+    assert (given["hand_over_commune"], given["hand_over_nom"]) == ("loos", "Loos")
+    assert facts["parties"] == {
+        "archives": {"fichiers": 1, "octets": 15},
+        "ged": {"fichiers": 2, "octets": 7},
+        "teletransmission": {"fichiers": 1, "octets": 13},
+    }
+    target = groupement.target
+    assert (target / "ged" / "1" / "é.pdf").read_bytes() == b"%PDF-"
+    assert (target / "commune.yml").read_bytes() == groupement.file.read_bytes()
+    assert not handover.running(target).exists() and not list(target.glob("*.tar"))
+    read_me = (target / "LISEZMOI.txt").read_text(encoding="utf-8")
+    script = "\n".join(line for line in read_me.splitlines() if line.startswith("    ")).partition(
+        "    openssl cms -sign"
+    )
+    done = subprocess.run(["sh", "-euc", script[0]], cwd=target, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    [run] = store.runs(groupement.home / FOLDER)
+    assert (store.facts_of(run)["genre"], store.facts_of(run)["empreinte"]) == ("remise", facts["empreinte"])
+    assert "Remise de ce qui est à elle" in (run / "rapport.html").read_text(encoding="utf-8")
+    assert store.verify_one(run, store.seal_keys(groupement.home).root).intact
+    assert lines(facts)[1] == "- archives : 1 fichiers, 15 o"
+    assert groupement.departure().signed(facts) is None
+
+
+def test_what_had_not_come_to_its_end_is_told(groupement: Groupement) -> None:
+    groupement.parts["teletransmission"] = {"journal.json": b'{"etats": {"acquitte": 5, "envoye": 2, "depose": 1}}'}
+    groupement.servers["signatures"] = "parapheur"
+    dossiers = {"1": "À signer", "2": "Acquitté", "3": "À signer"}
+    groupement.parts["parapheur"] = {
+        f"{number}/document.json": json.dumps({"dossier": {"etat": state}}).encode()
+        for number, state in dossiers.items()
+    }
+    told = lines(groupement.hand_over())
+    assert told[-2:] == [
+        "! encore en cours, teletransmission : 3 en cours d'envoi, sans leur accusé",
+        "! encore en cours, parapheur : 2 « À signer »",
+    ]
+    [run] = store.runs(groupement.home / FOLDER)
+    assert "Encore en cours à ce moment" in (run / "rapport.html").read_text(encoding="utf-8")
+
+
+def test_a_machine_that_does_not_give_all_leaves_nothing_and_the_same_command_goes_on(groupement: Groupement) -> None:
+    groupement.fails = "journeys/hand_over.yml"
+    with pytest.raises(HandOverError, match="une machine n'a pas tout donné"):
+        groupement.hand_over()
+    assert not groupement.target.exists() and groupement.departure().facts() is None
+    groupement.fails = ""
+    groupement.hand_over()
+    assert not handover.running(groupement.target).exists()
+    assert not list((groupement.home / "verrous").glob("*.json"))
+
+
+@pytest.mark.parametrize(("part", "machine"), [("ged", "documents"), ("teletransmission", "loos-connecteur")])
+def test_a_machine_that_was_not_met_is_not_one_that_has_nothing(
+    groupement: Groupement, part: str, machine: str
+) -> None:
+    """Ansible ends well when a name of the pattern is no machine of its own."""
+    del groupement.parts[part]
+    with pytest.raises(HandOverError, match=f"rien n'est venu de {machine}"):
+        groupement.hand_over()
+    assert not groupement.target.exists()
+
+
+def test_two_machines_of_a_profile_give_a_part_each(groupement: Groupement) -> None:
+    groupement.servers |= {"documents2": "ged", "sae-bis": "archive_gateway"}
+    for name, part in (("documents", "ged"), ("documents2", "ged"), ("sae", "archives"), ("sae-bis", "archives")):
+        groupement.parts[f"{part}-{name}"] = groupement.parts[part] | {"venu-de": name.encode()}
+    groupement.parts["archives-sae"]["export.json"] = b'{"archives": 0}'
+    facts = groupement.hand_over()
+    assert list(facts["parties"]) == [
+        *("archives-sae", "archives-sae-bis", "ged-documents", "ged-documents2", "teletransmission"),
+    ]
+    assert (groupement.target / "ged-documents" / "venu-de").read_bytes() == b"documents"
+    assert (groupement.target / "ged-documents2" / "venu-de").read_bytes() == b"documents2"
+    assert "- ged-documents2 : les documents de la GED" in (groupement.target / "LISEZMOI.txt").read_text("utf-8")
+    assert facts["archives"]
+
+    del groupement.parts["ged-documents2"]
+    shutil.rmtree(groupement.target)
+    with pytest.raises(HandOverError, match="rien n'est venu de documents2"):
+        groupement.hand_over()
+
+
+def test_an_archive_room_that_never_heard_of_it_gives_nothing(groupement: Groupement) -> None:
+    del groupement.parts["archives"]
+    assert list(groupement.hand_over()["parties"]) == ["ged", "teletransmission"]
+
+
+def test_the_place_of_something_else_is_left_as_it_is(groupement: Groupement) -> None:
+    other = handover.running(groupement.target)
+    other.mkdir(parents=True)
+    (other / "photos").write_text("x")
+    with pytest.raises(HandOverError, match="n'est pas une remise de loos interrompue"):
+        groupement.hand_over()
+    assert (other / "photos").exists()
+    groupement.target.mkdir()
+    with pytest.raises(HandOverError, match="n'est pas la remise de loos"):
+        groupement.departure().facts()
+    with pytest.raises(HandOverError, match="choisissez un autre dossier"):
+        groupement.hand_over()
+
+
+def test_names_that_a_list_cannot_hold_stay_packed(groupement: Groupement) -> None:
+    groupement.parts["ged"]["deux\nlignes.pdf"] = b"x"
+    facts = groupement.hand_over()
+    assert (groupement.target / "ged.tar").is_file() and not (groupement.target / "ged").exists()
+    assert facts["parties"]["ged"]["fichiers"] == 1
+
+
+def test_a_part_with_links_stays_packed(groupement: Groupement, monkeypatch: pytest.MonkeyPatch) -> None:
+    def linked(path: Path, files: dict[str, bytes]) -> None:
+        write(path, files)
+        with tarfile.open(path, "a") as tar:
+            link = tarfile.TarInfo("./dernier")
+            link.type, link.linkname = tarfile.SYMTYPE, "1"
+            tar.addfile(link)
+
+    write = pack
+    monkeypatch.setitem(globals(), "pack", linked)
+    groupement.hand_over()
+    assert (groupement.target / "ged.tar").is_file() and groupement.departure().facts()
+
+
+def test_a_machine_that_sends_a_way_out_is_refused(groupement: Groupement) -> None:
+    groupement.parts["ged"]["../../ailleurs"] = b"x"
+    with pytest.raises(HandOverError, match="ged : la machine a envoyé ce qu'elle ne devait pas"):
+        groupement.hand_over()
+    assert not groupement.target.exists()
+
+
+def test_a_damaged_part_is_told(groupement: Groupement, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "pack", lambda path, _files: path.write_bytes(b"abime" * 300))
+    with pytest.raises(HandOverError, match="archives : reçu abîmé"):
+        groupement.hand_over()
+
+
+def test_what_was_changed_since_is_told(groupement: Groupement) -> None:
+    groupement.hand_over()
+    (groupement.target / "ged" / "1" / "document.json").write_text("[]")
+    with pytest.raises(HandOverError, match=r"(?s)a été modifié depuis sa remise.*ged/1/document.json : modifié"):
+        groupement.departure().facts()
+
+
+def test_a_person_of_the_commune_signs_for_it(groupement: Groupement, person: Path) -> None:
+    facts = groupement.hand_over()
+    departure = groupement.departure()
+    found = departure.sign(facts, groupement.receipt(person))
+    assert found.signer.startswith("CN=Claire Dubois,OU=0002 215903600")
+    assert departure.unsealed == ""
+    run = store.runs(groupement.home / FOLDER)[-1]
+    assert (run / "recu.p7s").read_bytes() == (person / "recu.p7s").read_bytes()
+    signed = groupement.departure().signed(facts)
+    assert signed is not None and signed["signataire"] == found.signer
+    assert "signature de cette liste d’empreintes et d’aucune autre" in (run / "rapport.html").read_text("utf-8")
+
+
+Change = Callable[[Groupement, Path], Path]
+
+
+def _unsigned(groupement: Groupement, person: Path) -> Path:
+    file = person / "autre.p7s"
+    file.write_bytes(b"pas une signature")
+    return file
+
+
+def _other_list(groupement: Groupement, person: Path) -> Path:
+    (person / "autre").write_text("autre liste\n")
+    return groupement.receipt(person, content=person / "autre")
+
+
+def _revoked(groupement: Groupement, person: Path) -> Path:
+    file = groupement.receipt(person)
+    groupement.authority.revoke("compromission", commune="loos")
+    return file
+
+
+def _of(cn: str, siren: str = SIREN) -> Change:
+    def made(groupement: Groupement, person: Path) -> Path:
+        groupement.issue("autre", "client", cn, "loos", person / "autre", siren)
+        return groupement.receipt(person / "autre")
+
+    return made
+
+
+def _stranger(groupement: Groupement, person: Path) -> Path:
+    subject = f"/C=FR/O=Commune de Loos/OU=0002 {SIREN}/CN=Claire Dubois"
+    files = ("-keyout", person / "key.pem", "-out", person / "cert.pem")
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", subject, *files)
+    (person / "chain.pem").write_text((person / "cert.pem").read_text())
+    return groupement.receipt(person)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (_unsigned, "ce n'est pas une signature CMS"),
+        (_other_list, "ce n'est pas la liste des empreintes de cette remise qui est signée"),
+        (_revoked, "le certificat est révoqué"),
+        (_stranger, "son autorité n'est pas admise"),
+        (_of("Nadia Moreau", "215903683"), r"n'est pas de la commune \(SIREN 215903600\)"),
+        (_of("Connecteur - Commune de Loos"), "est une machine ou un service, pas une personne"),
+        (lambda _groupement, person: person / "absent.p7s", "introuvable"),
+    ],
+)
+def test_what_is_no_receipt_is_refused(groupement: Groupement, person: Path, made: Change, said: str) -> None:
+    facts = groupement.hand_over()
+    with pytest.raises(HandOverError, match=said):
+        groupement.departure().sign(facts, made(groupement, person))
+    assert groupement.departure().signed(facts) is None
+
+
+def test_nothing_is_closed_before_the_receipt_nor_while_the_inventory_has_it(
+    groupement: Groupement, person: Path
+) -> None:
+    facts = groupement.hand_over()
+    groupement.played.clear()
+    with pytest.raises(HandOverError, match="la commune n'a pas signé le reçu"):
+        groupement.departure().close(facts)
+    groupement.departure().sign(facts, groupement.receipt(person))
+    file, archives = groupement.departure().to_do(facts)
+    assert file == "communes/loos.yml : sortez ce fichier de l'inventaire, et gardez-le"
+    assert 'ajoutez - {nom: loos, libelle: Loos, siren: "215903600", deposants: [personne]}' in archives
+    with pytest.raises(HandOverError, match=r"rien n'est fermé : communes/loos\.yml"):
+        groupement.departure().close(facts)
+    assert groupement.played == []
+
+
+def out(groupement: Groupement) -> None:
+    groupement.file.unlink()
+    partner = 'creatic_archive_partenaires: [{nom: loos, libelle: Loos, siren: "215903600", deposants: [personne]}]\n'
+    (groupement.inventory / "group_vars" / "all.yml").write_text(partner, encoding="utf-8")
+
+
+def test_once_signed_it_is_closed_and_again_is_nothing(groupement: Groupement, person: Path) -> None:
+    facts = groupement.hand_over()
+    groupement.departure().sign(facts, groupement.receipt(person))
+    out(groupement)
+    groupement.played.clear()
+    done = groupement.departure().close(facts)
+    assert [name for name, _arguments in groupement.played] == ["journeys/revoke_certificate.yml", "site.yml"]
+    assert groupement.played[1][1] == ("--limit", "documents,relais,sae,sae1")
+    assert done[0] == "1 certificats révoqués" and "archives laissées dans la salle" in done[-1]
+    closed = groupement.departure().closed(facts)
+    assert closed is not None and store.facts_of(closed)["fait"] == done
+    root = store.seal_keys(groupement.home).root
+    assert all(one.intact for one in store.verify_home(groupement.home, root).values())
+
+
+def test_the_disk_may_be_gone_once_it_is_signed_for(groupement: Groupement, person: Path) -> None:
+    facts = groupement.hand_over()
+    groupement.departure().sign(facts, groupement.receipt(person))
+    groupement.target.rename(groupement.target.with_name("emporte"))
+    out(groupement)
+    again = groupement.departure()
+    found = again.facts()
+    assert found is not None and again.signed(found) and again.to_do(found) == []
+    assert lines(found) == lines(facts)
+    again.close(found)
+    assert groupement.departure().closed(found) is not None
+
+
+def test_a_commune_that_came_back_leaves_anew(groupement: Groupement, person: Path) -> None:
+    facts = groupement.hand_over()
+    groupement.departure().sign(facts, groupement.receipt(person))
+    out(groupement)
+    groupement.departure().close(facts)
+    groupement.target.rename(groupement.target.with_name("emporte"))
+    assert groupement.departure().facts() is not None  # told as done
+    groupement.file.write_text("nom: Loos\n", encoding="utf-8")
+    assert groupement.departure().facts() is None
+    groupement.parts["ged"]["2/document.json"] = b"{}"
+    again = groupement.hand_over()
+    assert groupement.departure().signed(again) is None
+    with pytest.raises(HandOverError, match="n'a pas signé"):
+        groupement.departure().close(again)
+
+
+@pytest.mark.parametrize("step", ["journeys/revoke_certificate.yml", "site.yml"])
+def test_a_closing_that_is_cut_goes_on(groupement: Groupement, person: Path, step: str) -> None:
+    facts = groupement.hand_over()
+    groupement.departure().sign(facts, groupement.receipt(person))
+    out(groupement)
+    groupement.fails = step
+    with pytest.raises(HandOverError, match="À faire : corrigez, puis relancez la même commande"):
+        groupement.departure().close(facts)
+    assert groupement.departure().closed(facts) is None
+    groupement.fails = ""
+    groupement.departure().close(facts)
+    assert groupement.departure().closed(facts) is not None
+
+
+def test_an_inventory_that_cannot_be_read_holds_the_closing_back(groupement: Groupement) -> None:
+    facts = groupement.hand_over()
+    (groupement.inventory / "group_vars" / "all.yml").write_text("a: [", encoding="utf-8")
+    with pytest.raises(HandOverError, match="ne se lit pas"):
+        groupement.departure().to_do(facts)
+
+
+def test_without_an_archive_none_is_kept(groupement: Groupement) -> None:
+    groupement.parts["archives"] = {"export.json": b'{"archives": 0}'}
+    facts = groupement.hand_over()
+    assert len(groupement.departure().to_do(facts)) == 1
+
+
+@pytest.fixture
+def state(groupement: Groupement, monkeypatch: pytest.MonkeyPatch) -> Groupement:
+    """The same, whose state is known by the inventory's name of the environment."""
+    monkeypatch.setenv("CREATIC_HOME", str(groupement.home.parent))
+    (groupement.inventory / "groupement.yml").write_text("", encoding="utf-8")
+    (groupement.inventory / "group_vars" / "all.yml").write_text("creatic_env: etat\n", encoding="utf-8")
+    pin = {"environnement": "etat", "inventaire": "essai"}
+    (groupement.home / "environnement").write_text(json.dumps(pin), encoding="utf-8")
+    return groupement
+
+
+def lost(groupement: Groupement, **communes: str) -> list[str]:
+    return [str(one) for one in absent(groupement.inventory, communes)]
+
+
+def rolled_out(groupement: Groupement, run: str, *slugs: str) -> None:
+    file = groupement.home / "evidence" / run / "etat.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({slug: {"commune": {"siren": SIREN}} for slug in slugs}), encoding="utf-8")
+
+
+def test_a_file_that_is_gone_is_no_departure(state: Groupement, person: Path) -> None:
+    assert lost(state, loos=SIREN) == []
+    [told] = lost(state)
+    assert told.startswith("communes/loos.yml : le fichier a disparu, et la commune n'est pas partie")
+    assert "remettez ce fichier (git, sauvegarde)" in told and "fab commune.depart loos --vers DOSSIER" in told
+    [renamed] = lost(state, los=SIREN)
+    assert "redonnez ce nom à communes/los.yml, qui est la même commune (SIREN)" in renamed
+
+
+def test_one_without_a_certificate_is_known_by_its_rollouts(state: Groupement) -> None:
+    rolled_out(state, "2026-11-01T000000Z", "lens")
+    rolled_out(state, "2026-11-02T000000Z", "loos", "lille")
+    assert [one.partition(" :")[0] for one in lost(state, lille="215903501")] == ["communes/loos.yml"]
+    (state.home / "evidence" / "2026-11-02T000000Z" / "etat.json").write_text("{", encoding="utf-8")
+    assert [one.partition(" :")[0] for one in lost(state)] == ["communes/lens.yml"]
+
+
+def test_one_that_signed_has_left_until_it_comes_back(state: Groupement, person: Path) -> None:
+    rolled_out(state, "2026-11-02T000000Z", "loos")
+    facts = state.hand_over()
+    assert len(lost(state)) == 1
+    state.departure().sign(facts, state.receipt(person))
+    assert lost(state) == []
+    out(state)
+    (state.inventory / "group_vars" / "all.yml").open("a").write("creatic_env: etat\n")
+    state.departure().close(facts)
+    assert lost(state) == []
+    state.issue("retour", "client", "Claire Dubois", "loos", state.home / "retour")
+    assert len(lost(state)) == 1
+
+
+def test_a_state_of_another_inventory_says_nothing(state: Groupement, person: Path) -> None:
+    (state.home / "environnement").write_text('{"environnement": "etat", "inventaire": "autre"}', encoding="utf-8")
+    assert lost(state) == []
+    (state.home / "environnement").unlink()
+    assert lost(state) == []
+
+
+def test_a_registry_that_cannot_be_read_is_told_by_others(state: Groupement, person: Path) -> None:
+    (state.home / "pki" / "registre.sqlite").write_bytes(b"abime" * 300)
+    assert lost(state) == []

@@ -1,0 +1,192 @@
+"""What is wrong comes first, of every machine, even of one that lies; and the morning after knows of this one."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning import screen
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from lxml import html
+
+REPO = Path(__file__).parents[3]
+MOMENT = dt.datetime(2026, 11, 28, 7, 30, tzinfo=dt.UTC)
+MACHINES = {"sae1": "", "gondecourt-connecteur": "gondecourt"}
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    whole = {
+        "maintenant": MOMENT.timestamp(),
+        "mesures": ['tdt_connector_deposits{etat="acquitte"} 7\n'],
+        "illisibles": [],
+        "unites": [],
+        "disques": [{"point": "/", "plein": 40}],
+        "a_l_heure": True,
+        "redemarrage": False,
+    }
+    return {"rapport": whole | changes}
+
+
+def state(**changes: Any) -> dict[str, Any]:
+    commune = {"slug": "gondecourt", "nom": "Gondecourt <b>", "vague": 2, "territoire": "Lille", "taille": "moyenne"}
+    hosts = {name: {"deploye": True} for name in ("gondecourt-connecteur", "gondecourt-pc")}
+    whole = {"commune": commune, "passage": "p", "hotes": hosts, "equipee": True, "prete": True, "dernier": None}
+    return {"gondecourt": whole | changes}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Records of today, of each kind."""
+    for folder in ("audits", "exercices", "correctifs", "evidence"):
+        (tmp_path / folder / "2026-11-28T070000Z").mkdir(parents=True)
+    return tmp_path
+
+
+def looked(home: Path, answers: dict[str, Any], moment: dt.datetime = MOMENT) -> screen.Morning:
+    return screen.look(home, MACHINES, answers, state(), moment)
+
+
+def good() -> dict[str, Any]:
+    return {name: report() for name in MACHINES}
+
+
+def test_nothing_is_wrong(home: Path) -> None:
+    found = looked(home, good())
+    assert found.findings == [] and found.answered == (2, 2)
+    assert screen.headline(found) == "Rien à signaler."
+
+
+@pytest.mark.parametrize(
+    ("changes", "grave", "text"),
+    [
+        ({"unites": ["nginx.service"]}, 1, "nginx.service en échec"),
+        ({"disques": [{"point": "/srv", "plein": 91}]}, 1, "disque /srv plein à 91 %"),
+        ({"disques": [{"point": "/srv", "plein": 85}]}, 0, "disque /srv plein à 85 %"),
+        ({"a_l_heure": False}, 0, "horloge non synchronisée"),
+        ({"maintenant": MOMENT.timestamp() - 31_536_000}, 1, "horloge à 365 jours de celle d'ici"),
+        ({"redemarrage": True}, 0, "un redémarrage est demandé par Debian"),
+        ({"illisibles": ["a.prom"]}, 0, "mesures illisibles : a.prom"),
+        ({"mesures": ["creatic_aide_differences 3"]}, 1, "3 fichiers diffèrent de la référence (AIDE)"),
+    ],
+)
+def test_a_machine_s_fault_is_told_of_its_commune(home: Path, changes: dict[str, Any], grave: int, text: str) -> None:
+    found = looked(home, good() | {"gondecourt-connecteur": report(**changes)})
+    [one] = found.findings
+    assert (found.grave, one.commune, one.machine, one.text) == (grave, "gondecourt", "gondecourt-connecteur", text)
+    assert one.fix
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        {},
+        [],
+        {"rapport": None},
+        {"rapport": {}},
+        report(unites=None),
+        report(maintenant="hier"),
+        report(maintenant=10**400),
+        report(mesures=3),
+        report(disques=[{"point": "/"}]),
+        report(disques=[{"point": "/", "plein": "x"}]),
+        {"raison": "éteinte"},
+    ],
+)
+def test_a_machine_that_says_nothing_or_nonsense_keeps_no_other(home: Path, answer: Any) -> None:
+    answers = good() | {"sae1": answer, "gondecourt-connecteur": report(unites=["a.service"])}
+    found = looked(home, answers)
+    assert [(one.machine, one.watched) for one in found.findings] == [("sae1", False), ("gondecourt-connecteur", False)]
+
+
+def test_machines_without_an_answer_are_counted(home: Path) -> None:
+    assert screen.headline(looked(home, {})) == "2 à traiter. 2 machines sur 2 sans réponse."
+
+
+def test_what_people_switch_off_is_watched_when_it_is_silent_only(home: Path) -> None:
+    machines = {"gondecourt-pc": "gondecourt", "gondecourt-connecteur": "gondecourt"}
+    for off in (True, False):
+        answers = {name: {"raison": "l'hôte ne répond pas", "remede": "x", "eteinte": off} for name in machines}
+        found = screen.look(home, machines, answers, state(), MOMENT, {"gondecourt-pc"})
+        assert {one.machine: one.watched for one in found.findings} == {
+            "gondecourt-pc": off,
+            "gondecourt-connecteur": False,
+        }
+
+
+def test_what_was_never_deployed_is_watched_and_its_commune_is_shown(home: Path) -> None:
+    one = groupement.load(REPO / "inventories/lab")[0]
+    found = screen.look(home, {"neuve": one.slug, "sae1": ""}, {}, screen.states([one], {}), MOMENT)
+    assert [(each.machine, each.watched, each.fix) for each in found.findings] == [
+        ("sae1", False, "relancez ; sinon, son profil n'est pas déployé"),
+        ("neuve", True, f"fab communes {one.slug}"),
+    ]
+    assert found.findings[1].text.startswith("jamais déployée, sans réponse : ")
+    page: Any = html.fromstring(screen.write_page(home, found, "cdg59").read_text())
+    assert page.xpath(f"//section[@aria-labelledby='communes']//th[.='{one.data['nom']}']")
+    assert screen.states([one], {one.slug: {"passage": "p"}, "partie": {}}) == {one.slug: {"passage": "p"}}
+
+
+def test_the_gravest_comes_first(home: Path) -> None:
+    found = looked(home, {"sae1": report(redemarrage=True), "gondecourt-connecteur": report(unites=["a.service"])})
+    assert [one.machine for one in found.findings] == ["gondecourt-connecteur", "sae1"]
+    assert [row[0] for row in screen.lines(found)] == ["À TRAITER", "à surveiller"]
+
+
+def test_the_next_morning_counts_what_was_done_since(home: Path) -> None:
+    looked(home, good())
+    assert looked(home, good()).acts == {}  # of the same day
+    grown = report(mesures=['tdt_connector_deposits{etat="acquitte"} 12\ntdt_connector_deposits{etat="refuse"} 0'])
+    after = looked(home, good() | {"gondecourt-connecteur": grown}, MOMENT + dt.timedelta(days=1))
+    assert (after.acts, after.since) == ({"gondecourt": 5}, "2026-11-28")
+
+
+def test_a_machine_that_was_away_counts_from_its_last_word(home: Path) -> None:
+    looked(home, good())
+    looked(home, {"sae1": report()}, MOMENT + dt.timedelta(days=1))
+    grown = report(mesures=['tdt_connector_deposits{etat="acquitte"} 9'])
+    after = looked(home, good() | {"gondecourt-connecteur": grown}, MOMENT + dt.timedelta(days=2))
+    assert after.acts == {"gondecourt": 2}
+
+
+def test_a_damaged_snapshot_is_none_and_old_ones_go(home: Path) -> None:
+    folder = home / screen.FOLDER
+    folder.mkdir()
+    for name in ("2026-11-27.json", "2025-01-01.json", "xxxx-xx-xx.json"):
+        (folder / name).write_text("{")
+    assert looked(home, good()).since == ""
+    assert {path.name for path in folder.iterdir()} == {"2026-11-27.json", "2026-11-28.json", "xxxx-xx-xx.json"}
+
+
+def test_records_that_are_too_old_are_told(home: Path) -> None:
+    found = looked(home, good(), MOMENT + dt.timedelta(days=36))
+    assert [(one.text, one.fix) for one in found.findings if not one.machine] == [
+        ("derniers correctifs : il y a 36 jours", "fab correctifs")
+    ]
+
+
+def test_drills_of_the_control_node_are_asked(home: Path) -> None:
+    (home / "metriques").mkdir()
+    (home / "metriques" / "exercices.prom").write_text('creatic_drill_good{client="sae"} 0\n')
+    [one] = looked(home, good()).findings
+    assert (one.machine, one.watched) == ("poste de commande", False) and "sae" in one.text
+
+
+def test_the_page_shows_all_and_obeys_nobody(home: Path) -> None:
+    found = looked(home, good() | {"gondecourt-connecteur": report(unites=["<script>alert(1)</script>.service"])})
+    page = screen.write_page(home, found, "cdg59")
+    assert page.stat().st_mode & 0o777 == 0o600
+    root: Any = html.fromstring(page.read_text())
+    assert not root.xpath("//script") and "<script>alert(1)" in root.text_content()
+    assert "Gondecourt <b>" in root.text_content() and root.xpath("//a[contains(@href, 'gondecourt/preuve.html')]")
+
+
+def test_five_hundred_communes_are_a_page(home: Path) -> None:
+    one = state()["gondecourt"]
+    found = looked(home, good())
+    found.communes = {f"c{number}": one for number in range(500)}
+    root: Any = html.fromstring(screen.write_page(home, found, "cdg59").read_text())
+    assert len(root.xpath("//tbody/tr")) > 500
+    assert screen.waves(found) == [("2", 500, 500, 500)]

@@ -1,0 +1,99 @@
+"""What the DGFiP sends back of the accounts reaches the commune's agents: brought once, to nobody else."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from passerelle import returns
+from tdt_connector.handover import HandoverError, Passerelle
+from tdt_connector.journal import Journal
+
+from testbed.chain import World
+from testbed.connector import Authority, Commune
+
+RETURN = b"<PES_Retour/>"
+DIGEST = hashlib.sha256(RETURN).hexdigest()
+PLACE = f"/connecteur/retours/20261128-retour-xml-7?fichier=pes_retour-7.xml&sha256={DIGEST}"
+
+
+@pytest.fixture
+def commune(tmp_path: Path, authority: Authority, world: World) -> Commune:
+    """Gondecourt's connector; nothing is asked of its TdT."""
+    own = authority.folder / "connecteur"
+    return Commune(
+        tmp_path / "commune", "https://tdt.test", authority,
+        certificat=own, passerelle_url=world.web.url, passerelle_certificate=own,
+    )  # fmt: skip
+
+
+def received(commune: Commune, name: str, content: bytes = RETURN) -> Path:
+    folder = commune.root / "pes_retour" / f"20261128-{name}"
+    folder.mkdir()
+    (folder / f"pes_retour-{name.rpartition('-')[2]}.xml").write_bytes(content)
+    return folder
+
+
+def relay(commune: Commune) -> list[str]:
+    with Journal(commune.config.journal) as journal:
+        return Passerelle(commune.config, journal).relay()
+
+
+def test_a_return_reaches_the_page_of_its_commune_once(world: World, commune: Commune, ask: Any) -> None:
+    received(commune, "retour-xml-7")
+    (commune.root / "pes_retour" / ".8").mkdir()  # on its way
+    assert relay(commune) == ["20261128-retour-xml-7 : retour de la DGFiP, donné à la passerelle."]
+    assert relay(commune) == []
+    page = ask("poste", "/").text
+    assert "Retours de la DGFiP" in page and f"/retours/{DIGEST}" in page and "reçu le 28/11/2026" in page
+    given = ask("poste", f"/retours/{DIGEST}")
+    assert (given.content, given.headers["Content-Disposition"]) == (RETURN, "attachment; filename=pes_retour-7.xml")
+    assert "Gondecourt" in ask("groupement", "/").text
+    assert ask("groupement", f"/retours/{DIGEST}").content == RETURN
+    for other in ("connecteur", "autre-connecteur"):
+        assert ask(other, f"/retours/{DIGEST}").status_code == 404
+    assert ask("poste", f"/retours/{'0' * 64}").status_code == 404
+    assert ask("poste", "/retours/..%2F..%2Fetc").status_code == 404
+
+
+def test_a_return_is_taken_again_as_it_was_and_never_replaced(world: World, ask: Any) -> None:
+    for _turn in range(2):
+        assert ask("connecteur", PLACE, "PUT", data=RETURN).status_code == 200
+    other = PLACE.replace(DIGEST, hashlib.sha256(b"autre").hexdigest())
+    assert ask("connecteur", other, "PUT", data=b"autre").status_code == 409
+    assert ask("poste", f"/retours/{DIGEST}").content == RETURN
+
+
+@pytest.mark.parametrize(
+    ("path", "who", "status"),
+    [
+        (PLACE, "poste", 403),
+        (PLACE, "etranger", 403),
+        (PLACE.replace(DIGEST, "0" * 64), "connecteur", 400),
+        (PLACE.replace(DIGEST, "x"), "connecteur", 400),
+        (PLACE.replace("pes_retour-7.xml", "..%2Fx.xml"), "connecteur", 400),
+        (PLACE.replace("20261128-", ""), "connecteur", 400),
+        (PLACE.replace("20261128", "20261340"), "connecteur", 400),  # its day would not be shown
+    ],
+)
+def test_what_is_no_return_is_not_kept(world: World, ask: Any, path: str, who: str, status: int) -> None:
+    before = {one.name for one in (world.root / "fichiers").iterdir()}
+    assert ask(who, path, "PUT", data=RETURN).status_code == status
+    assert {one.name for one in (world.root / "fichiers").iterdir()} == before
+    assert "Retours de la DGFiP" not in ask("poste", "/").text
+
+
+def test_a_return_too_big_is_refused(world: World, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(returns, "LARGEST", 5)
+    assert ask("connecteur", PLACE, "PUT", data=RETURN).status_code == 413
+
+
+def test_one_bad_return_keeps_no_other(world: World, commune: Commune) -> None:
+    (commune.root / "pes_retour" / "20261128-vide-5").mkdir()
+    received(commune, "bon-6")
+    with pytest.raises(HandoverError, match="n'a pas de fichier pes_retour"):
+        relay(commune)
+    rows = returns.Returns(world.store, None).shown(world.config, None)  # type: ignore[arg-type] # no file is read
+    assert [row["nom"] for row in rows] == ["bon-6"]
