@@ -73,9 +73,18 @@ class Access:
     def _wait(self, host: Host) -> None:
         own_kernel = host.machine == "uml"
         seconds = lab_uml.BOOT_SECONDS if own_kernel else BOOT_SECONDS
-        booted = ready(partial(self._answers if own_kernel else self._booted, host), seconds)
-        if not booted:
-            raise LabError(f"{host.name} n'a pas fini de démarrer en {seconds} s : voir {self._keep_log(host)}")
+        booted = partial(self._answers if own_kernel else self._booted, host)
+        settled = ready(lambda: booted() or self._stopped(host), seconds)
+        if not settled or self._stopped(host):
+            what = "s'est arrêté en démarrant" if settled else f"n'a pas fini de démarrer en {seconds} s"
+            raise LabError(f"{host.name} {what} : voir {self._keep_log(host)}")
+
+    def _stopped(self, host: Host) -> bool:
+        """Whether nothing more is to come; a user-mode kernel in panic turns for ever, where a real one stops."""
+        container = self.ground.containers().get(host.container, {})
+        if container.get("State") != "running" or host.machine != "uml":
+            return container.get("State") in ("exited", "stopped")
+        return "Kernel panic" in self.ground.podman("logs", "--since", str(container["StartedAt"]), host.container)
 
     def _host_key(self, host: Host, public_key: str) -> str:
         """Open a machine to the administrator's key; gives its own."""
