@@ -27,7 +27,7 @@ from testbed.patience import wait_for
 
 pytestmark = pytest.mark.production
 
-OPERATOR, INSTALLER = "lea", "technique"
+OPERATOR, COLLEAGUE, INSTALLER = "lea", "camille", "technique"
 DOMAIN, NETWORK = "nord.example", "10.77."
 TDT = "tdt.ailleurs.example"
 STATE = ".local/share/creatic/cdg59"
@@ -81,7 +81,7 @@ class Site:
             given=self.provider.published("racine.pem"),
         )
         # People of the control node have their accounts.
-        for name in (OPERATOR, "camille"):
+        for name in (OPERATOR, COLLEAGUE):
             self.machines.run(
                 "commande",
                 f"useradd -m -s /bin/bash {name} && echo '{name} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/{name}",
@@ -92,8 +92,14 @@ class Site:
             {str(name): (REPO / name).read_bytes() for name in tracked()},
             OPERATOR,
         )
-        self.terminal = Terminal([*self.machines.console("commande", OPERATOR), "--noediting"])
+        self.opens(OPERATOR)
         self.says("cd creatic")
+
+    def opens(self, person: str) -> None:
+        """A session of that person on the control node, in the place of the one before."""
+        if self.terminal:
+            self.terminal.close()
+        self.terminal = Terminal([*self.machines.console("commande", person), "--noediting"])
 
     def types(self, line: str, keyboard: str = "", seconds: float = 600) -> tuple[int, str]:
         """One line at the operator's terminal; gives the status and what is shown."""
@@ -298,6 +304,20 @@ def test_8_a_deliberation_is_voted_transmitted_and_archived(site: Site) -> None:
     assert page.status == 200 and number in page.data.decode()
 
 
+def test_9_several_operators_share_it(site: Site) -> None:
+    """Who deployed moves the state, in a new session; the other one works on it, under her own name."""
+    [move] = blocks("9")
+    site.opens(OPERATOR)
+    site.says("cd creatic")
+    for line in move.splitlines():
+        site.says(line, seconds=900)
+    site.says("fab sauvegarde.faire", seconds=900)
+    site.opens(COLLEAGUE)
+    assert OPERATOR in site.says("fab historique", "serveurs", "communes")
+    status, said = site.types(f"ls /home/{OPERATOR}/{STATE} /var/lib/creatic-poste/etat")
+    assert status and "cdg59" not in said, "the state is open to a person's own account"
+
+
 def test_a_second_passage_changes_nothing(site: Site) -> None:
     [rollout] = blocks("6")
     said = site.says("fab serveurs", seconds=1800)
@@ -306,6 +326,14 @@ def test_a_second_passage_changes_nothing(site: Site) -> None:
     for name in HOSTS:
         counts = re.findall(rf"✓ {name} +\d+ tâches?, (\d+) changement", said)
         assert counts and set(counts) == {"0"}, said
+    assert COLLEAGUE in site.says("fab historique")
+
+
+def test_every_machine_is_audited(site: Site) -> None:
+    status, said = site.types("fab audit", seconds=1800)
+    assert status in (0, 1), said  # what a site leaves open is told, never refused
+    assert f"{len(HOSTS)} auditées sur {len(HOSTS)}" in said and "dérive : 0 machine" in said, said
+    assert "intact" in site.says("fab audit.verifier tous")
 
 
 def test_what_was_done_is_proved(site: Site) -> None:
