@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
+from asn1crypto import cms, crl, pem
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -108,3 +109,11 @@ class Authority:
         path = self.folder / "crl.pem"
         path.write_bytes(crls)
         return path
+
+
+def carrying(signature: bytes, lists: bytes) -> bytes:
+    """A CMS signature (DER) that carries these revocation lists (PEM), which are not signed."""
+    whole = cms.ContentInfo.load(signature)
+    found = [crl.CertificateList.load(der) for _kind, _headers, der in pem.unarmor(lists, multiple=True)]
+    whole["content"]["crls"] = cms.RevocationInfoChoices([cms.RevocationInfoChoice("crl", one) for one in found])
+    return bytes(whole.dump(force=True))

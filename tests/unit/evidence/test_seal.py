@@ -120,6 +120,28 @@ def test_another_authority_of_the_same_names_is_not_trusted(copy: Path, keys: Se
     assert verify(copy, other_keys.root).intact
 
 
+def test_the_machines_own_authorities_do_not_count(
+    copy: Path, keys: SealKeys, other_keys: SealKeys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder sealed by an authority of /etc/ssl/certs, then the signature alone."""
+    trusted = tmp_path / "certs"
+    trusted.mkdir()
+    shutil.copyfile(other_keys.root, trusted / "racine.pem")
+    subprocess.run(["openssl", "rehash", trusted], check=True)
+    monkeypatch.setenv("SSL_CERT_DIR", str(trusted))
+    for mixed, named in (
+        (other_keys, TIMESTAMP),
+        (dataclasses.replace(keys, signature=other_keys.signature, chain=other_keys.chain), SIGNATURE),
+    ):
+        for name in SEAL_FILES:
+            (copy / name).unlink()
+        seal(copy, mixed)
+        if named == SIGNATURE:
+            shutil.copyfile(keys.chain, copy / CHAIN)  # of the timestamp, which is good
+        told = " ".join(reason for _name, reason in verify(copy, keys.root).faults)
+        assert "ne vient pas de l'autorité du groupement" in told
+
+
 def test_a_certificate_that_is_not_for_timestamping_is_refused(tmp_path: Path, keys: SealKeys) -> None:
     (tmp_path / "a").write_text("a", encoding="utf-8")
     with pytest.raises(SealError, match="horodatage"):

@@ -27,6 +27,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Sett
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 from cryptography.hazmat.primitives import serialization
 
+from testbed.authority import carrying
+
 SIREN = "215903600"
 DATA = {"nom": "Loos", "siren": SIREN, "postes": [], "connecteur": {"adresse": "10.59.9.20", "tdt": "s2low"}}
 SERVERS = {"documents": "ged", "sae": "archive_gateway", "sae1": "archive_node", "relais": "passerelle"}
@@ -316,6 +318,22 @@ def _revoked(groupement: Groupement, person: Path) -> Path:
     return file
 
 
+def _revoked_with_an_old_list(groupement: Groupement, person: Path) -> Path:
+    old = groupement.authority.published()["crl"].encode()
+    file = _revoked(groupement, person)
+    file.write_bytes(carrying(file.read_bytes(), old))
+    return file
+
+
+def _two_persons(groupement: Groupement, person: Path) -> Path:
+    groupement.issue("nadia", "client", "Nadia Moreau", "loos", person / "nadia")
+    file, second = person / "recu.p7s", person / "nadia"
+    signers = [("-signer", one / "cert.pem", "-inkey", one / "key.pem") for one in (person, second)]
+    source = ("-in", groupement.target / "empreintes.sha256", "-out", file, "-certfile", person / "chain.pem")
+    openssl("cms", "-sign", "-binary", "-outform", "DER", *signers[0], *signers[1], *source)
+    return file
+
+
 def _of(cn: str, siren: str = SIREN) -> Change:
     def made(groupement: Groupement, person: Path) -> Path:
         groupement.issue("autre", "client", cn, "loos", person / "autre", siren)
@@ -338,6 +356,8 @@ def _stranger(groupement: Groupement, person: Path) -> Path:
         (_unsigned, "ce n'est pas une signature CMS"),
         (_other_list, "ce n'est pas la liste des empreintes de cette remise qui est signée"),
         (_revoked, "le certificat est révoqué"),
+        (_revoked_with_an_old_list, "le certificat est révoqué"),
+        (_two_persons, "il faut la signature d'une personne, et d'une seule"),
         (_stranger, "son autorité n'est pas admise"),
         (_of("Nadia Moreau", "215903683"), r"n'est pas de la commune \(SIREN 215903600\)"),
         (_of("Connecteur - Commune de Loos"), "est une machine ou un service, pas une personne"),
@@ -349,6 +369,20 @@ def test_what_is_no_receipt_is_refused(groupement: Groupement, person: Path, mad
     with pytest.raises(HandOverError, match=said):
         groupement.departure().sign(facts, made(groupement, person))
     assert groupement.departure().signed(facts) is None
+
+
+def test_the_machines_own_authorities_sign_no_receipt(
+    groupement: Groupement, person: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = groupement.hand_over()
+    file = _stranger(groupement, person)
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    shutil.copyfile(person / "cert.pem", folder / "racine.pem")
+    openssl("rehash", folder)
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    with pytest.raises(HandOverError, match="son autorité n'est pas admise"):
+        groupement.departure().sign(facts, file)
 
 
 def test_nothing_is_closed_before_the_receipt_nor_while_the_inventory_has_it(

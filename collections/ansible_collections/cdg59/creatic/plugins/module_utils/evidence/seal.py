@@ -23,6 +23,7 @@ SIGNATURE = "signature.p7s"
 TIMESTAMP = "horodatage.tsr"
 ROOT = "racine.pem"
 CHAIN = "chaine.pem"
+SEVERAL = "several signers"
 SEAL_FILES = (DIGESTS, SIGNATURE, TIMESTAMP)
 
 # Policy of the groupement's own timestamping unit (same private arc as the lab's certificate policies).
@@ -104,6 +105,39 @@ def openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         check=False,
         env=os.environ | {"LC_ALL": "C", "TZ": "UTC"},
     )
+
+
+def signed_by(
+    signature: Path, content: Path, trusted: Path, signer: Path, *options: str | Path, form: str = "DER"
+) -> str:
+    """Check a detached CMS signature by one person, whose certificate is judged by what we hold and nothing else.
+
+    openssl-cms(1) takes the revocation lists that a signature carries before ours, and the machine's own authorities
+    beside ours: hence the certificate is judged apart. Those that come with it are but links to the trusted ones.
+
+    Args:
+        trusted: PEM of the authorities, and of their revocation lists when `options` ask for them.
+        signer: where the certificate is written (PEM).
+        options: of openssl-verify(1).
+        form: DER or PEM.
+
+    Returns:
+        What openssl says against it; nothing when it is good.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        others = Path(scratch, "joints.pem")
+        done = openssl(
+            *("cms", "-verify", "-noverify", "-binary", "-inform", form, "-in", signature, "-content", content),
+            *("-certsout", others, "-signer", signer, "-out", os.devnull),
+        )
+        if done.returncode:
+            return done.stderr or "asn1"
+        if signer.read_text(encoding="ascii").count("-----BEGIN CERTIFICATE-----") != 1:
+            return SEVERAL
+        trust = ("-no-CApath", "-no-CAstore", "-CAfile", trusted, "-untrusted", others, "-purpose", "any")
+        done = openssl("verify", *trust, *options, signer)
+        # openssl-verify(1) goes on after some errors: whatever it says on the way counts.
+        return (done.stderr or "asn1") if done.returncode or "depth lookup" in done.stderr else ""
 
 
 def _must(what: str, *arguments: str | Path) -> None:
@@ -217,24 +251,22 @@ def _verify_signature(folder: Path, root: Path, result: Verification) -> None:
     at = result.sealed_at or datetime.now(UTC)
     with tempfile.TemporaryDirectory() as scratch:
         signer = Path(scratch, "signer.pem")
-        done = openssl(
-            *("cms", "-verify", "-binary", "-inform", "DER", "-in", folder / SIGNATURE),
-            *("-content", folder / DIGESTS, "-CAfile", root, "-purpose", "any"),
-            *("-attime", str(int(at.timestamp())), "-signer", signer, "-out", os.devnull),
-        )
-        if done.returncode == 0:
+        at_time = ("-attime", str(int(at.timestamp())))
+        told = signed_by(folder / SIGNATURE, folder / DIGESTS, root, signer, *at_time)
+        if not told:
             names = ("-nameopt", "utf8,sep_comma_plus_space")
             subject = openssl("x509", "-in", signer, "-noout", "-subject", *names)
             result.signer = subject.stdout.strip().removeprefix("subject=")
             return
     # A timestamp that covers the signature as it is leaves only the digests to be the changed part.
     suspect = DIGESTS if result.sealed_at else SIGNATURE
-    result.faults.append((suspect, f"la signature ne correspond pas : {_reason(done.stderr)}"))
+    result.faults.append((suspect, f"la signature ne correspond pas : {_reason(told)}"))
 
 
 def _reason(stderr: str) -> str:
     """The most telling words of openssl's error output, in French for the usual cases."""
     known = {
+        SEVERAL: "plusieurs l'ont faite",
         "self-signed certificate": "le certificat ne vient pas de l'autorité du groupement",
         "unable to get local issuer": "le certificat ne vient pas de l'autorité du groupement",
         "unable to get issuer": "le certificat ne vient pas de l'autorité du groupement",

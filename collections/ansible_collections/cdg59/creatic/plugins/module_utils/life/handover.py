@@ -32,6 +32,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import stor
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import (
     DIGESTS,
+    SEVERAL,
     SIGNATURE,
     TIMESTAMP,
     SealError,
@@ -39,6 +40,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import
     Verification,
     openssl,
     seal,
+    signed_by,
     verify,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import RESERVED
@@ -77,7 +79,7 @@ Vérifier, dans ce dossier, que rien n'y manque et que rien n'a changé :
     sha256sum --check --strict --quiet {digests}
     openssl ts -verify -data {signature} -in {timestamp} -CAfile racine.pem -untrusted chaine.pem
     openssl cms -verify -binary -inform DER -in {signature} -content {digests} \\
-        -CAfile racine.pem -purpose any -out /dev/null
+        -no-CApath -no-CAstore -CAfile racine.pem -purpose any -out /dev/null
 
 Comparez d'abord racine.pem avec celle que le groupement vous a remise par un autre canal.
 
@@ -310,12 +312,9 @@ def receipt(file: Path, target: Path, siren: str, authorities: Iterable[Path]) -
     with tempfile.TemporaryDirectory() as scratch:
         trusted, signer = Path(scratch, "autorites.pem"), Path(scratch, "signataire.pem")
         trusted.write_text("\n".join(path.read_text(encoding="ascii") for path in authorities), encoding="ascii")
-        done = openssl(
-            *("cms", "-verify", "-binary", "-inform", form, "-in", file, "-content", target / DIGESTS),
-            *("-CAfile", trusted, "-crl_check_all", "-purpose", "any", "-signer", signer, "-out", os.devnull),
-        )
-        if done.returncode:
-            raise HandOverError(f"{file} : reçu refusé, {_reason(done.stderr)}")
+        told = signed_by(file, target / DIGESTS, trusted, signer, "-crl_check_all", form=form)
+        if told:
+            raise HandOverError(f"{file} : reçu refusé, {_reason(told)}")
         shown = openssl("x509", "-in", signer, "-noout", "-subject", "-serial", "-nameopt", "RFC2253,utf8,-esc_msb")
     subject = re.search(r"^subject=(.*)$", shown.stdout, re.M)
     serial = re.search(r"^serial=([0-9A-F]+)$", shown.stdout, re.M)
@@ -331,12 +330,13 @@ def receipt(file: Path, target: Path, siren: str, authorities: Iterable[Path]) -
 
 def _reason(stderr: str) -> str:
     known = {
+        SEVERAL: "il faut la signature d'une personne, et d'une seule",
         "certificate revoked": "le certificat est révoqué",
+        "unable to get local issuer": "son autorité n'est pas admise (--autorites)",
+        "self-signed certificate": "son autorité n'est pas admise (--autorites)",
         "unable to get certificate CRL": "son autorité n'a pas de liste de révocation ici (--autorites)",
         "CRL has expired": "la liste de révocation de son autorité est périmée",
         "certificate has expired": "le certificat est expiré",
-        "unable to get local issuer": "son autorité n'est pas admise (--autorites)",
-        "self-signed certificate": "son autorité n'est pas admise (--autorites)",
         "digest failure": "ce n'est pas la liste des empreintes de cette remise qui est signée",
         "verification failure": "ce n'est pas la liste des empreintes de cette remise qui est signée",
     }
