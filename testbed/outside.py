@@ -34,6 +34,13 @@ _REACH = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "SSL_CERT_FI
           "NODE_EXTRA_CA_CERTS", "PIP_DEFAULT_TIMEOUT")  # fmt: skip
 
 
+@functools.cache
+def _npm() -> dict[str, str]:
+    """Where this computer's npm looks, for machines that have none."""
+    done = subprocess.run(["npm", "config", "get", "registry"], capture_output=True, text=True, check=False)
+    return {"NPM_CONFIG_REGISTRY": done.stdout.strip()} if done.returncode == 0 else {}
+
+
 @dataclass
 class Machines:
     """Machines as their installer leaves them: Debian 13, an address, an account with sudo.
@@ -70,7 +77,7 @@ class Machines:
     def console(self, machine: str, user: str = "root") -> list[str]:
         """What opens a shell at a machine's console; the script, or nothing, comes after."""
         home = "/root" if user == "root" else f"/home/{user}"
-        given = {name: os.environ[name] for name in _REACH if name in os.environ}
+        given = {name: os.environ[name] for name in _REACH if name in os.environ} | _npm()
         given |= {"HOME": home, "USER": user, "LOGNAME": user, "LANG": "C.UTF-8"}
         variables = [word for name, value in given.items() for word in ("--env", f"{name}={value}")]
         known = next(host.container for host in self.lab.hosts if host.name == machine)

@@ -155,3 +155,11 @@ def test_npm_is_asked_for_its_registry_without_them(tmp_path: Path, monkeypatch:
     assert action._npm_registry("") == {}
     monkeypatch.setenv("NPM_REGISTRY", "https://other/")
     assert action._npm_registry("NPM_REGISTRY") == {"NPM_REGISTRY": "https://other/"}
+
+
+def test_without_npm_its_setting_still_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("NPM_CONFIG_REGISTRY", raising=False)
+    assert action._npm_registry("NPM_REGISTRY") == {}
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://depot/")
+    assert action._npm_registry("NPM_REGISTRY") == {"NPM_REGISTRY": "https://depot/"}

@@ -62,12 +62,13 @@ class ActionModule(ActionBase):
 
 
 def _npm_registry(variable: str) -> dict[str, str]:
-    """The registry that npm is configured with, in the variable by which the command takes it; none without npm."""
+    """The registry that npm is or would be configured with, in the variable by which the command takes it."""
+    if not variable or variable in os.environ:
+        return {variable: os.environ[variable]} if variable else {}
     npm = shutil.which("npm")
-    if variable in os.environ:
-        return {variable: os.environ[variable]}
-    if not variable or npm is None:
-        return {}
+    if npm is None:  # a control node of production
+        found = os.environ.get("NPM_CONFIG_REGISTRY", "")
+        return {variable: found} if found else {}
     done = subprocess.run(
         [npm, "config", "get", "registry"],
         env=locked_venv.build_environment(),

@@ -38,7 +38,7 @@ options:
   assets_npm_registry:
     description:
       - Variable by which that command takes the address of an npm registry; it gets the one that npm is configured
-        with, unless the environment has it already.
+        with, or C(NPM_CONFIG_REGISTRY) where npm is absent, unless the environment has it already.
     type: str
     default: ""
   files:
