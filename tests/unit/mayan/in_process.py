@@ -103,8 +103,8 @@ logging.disable(logging.CRITICAL)
 from creatic_accounts import api as accounts_api
 from creatic_accounts import remise
 from creatic_accounts.models import Known
-from creatic_parapheur import circuit, seal
-from creatic_parapheur.models import Absence, Dossier, Geste
+from creatic_parapheur import circuit, seal, signatory
+from creatic_parapheur.models import Absence, Delegation, Dossier, Geste
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
@@ -649,6 +649,207 @@ class History(Mayan):
         for login in ("claire.dubois", "anne.petit"):
             self.assertEqual(self.api("admin", "DELETE", f"/users/{account(login).pk}/").status_code, 403)
         self.assertEqual(Absence.objects.count(), 1)
+
+
+class Signatory(Mayan):
+    """Who signs is chosen before the document is frozen."""
+
+    TOLD = {  # noqa: RUF012 - of a test
+        "personne": "anne.petit", "qualite": "adjointe au maire", "fondement": "L2122-18", "arrete": "2026-12",
+        "arrete_date": "2026-01-05", "matieres": "2, 6.1", "du": "2026-01-10", "au": "",
+    }  # fmt: skip
+
+    def delegation(self, **changes: str) -> Delegation:
+        return signatory.delegate(account("karim.roux"), self.TOLD | changes)
+
+    def bring(self, key: str, text: bool = True, **changes: str) -> Any:
+        """A rédacteur's deposit; gives the answer, and keeps what was looked for in the document."""
+        self.mentions: list[str] = []
+
+        def check(_name: str, _document: Any, mentions: Any = ()) -> bool:
+            self.mentions = list(mentions)
+            return text
+
+        file = io.BytesIO(PDF)
+        file.name = "acte.pdf"
+        fields = {
+            "commune": "loos", "circuit": "arrete", "reference": f"parapheur:{time.time_ns()}", "objet": "Permis",
+            "numero": "2026_1", "date": "2026-11-05", "matiere": "2.2", "nature": "3", "transmission": "oui",
+            "signataire": key, "fichier": file,
+        } | changes  # fmt: skip
+        key = self.token("karim.roux").json()["token"]
+        with mock.patch.object(seal, "check_document", check):
+            return Visitor().post("/api/v4/creatic/dossiers/", fields, HTTP_AUTHORIZATION=f"Token {key}")
+
+    def ready(self, key: str) -> int:
+        made = self.bring(key)
+        self.assertEqual(made.status_code, 201, made.content[:400])
+        number = int(made.json()["id"])
+        self.assertEqual(self.act("paul.renard", number, "viser").status_code, 200)
+        return number
+
+    def refused(self, answer: Any, words: str) -> None:
+        self.assertGreaterEqual(answer.status_code, 400)
+        self.assertIn(words, answer.json()["message"])
+
+    def test_a_delegate_signs_and_nobody_else(self) -> None:
+        one = self.delegation()
+        number = self.ready(f"delegation:{one.pk}")
+        self.assertEqual(self.mentions, ["Anne Petit", "adjointe au maire", "délégation"])
+        shown = self.api("passerelle", "GET", f"/creatic/dossiers/{number}/").json()
+        quality = "adjointe au maire, par délégation du maire (arrêté 2026-12 du 05/01/2026)"
+        self.assertEqual(shown["signataire"], f"Anne Petit, {quality}")
+        self.assertEqual([one.pk for one in circuit.to_do(account("anne.petit"))], [number])
+        self.assertFalse(circuit.to_do(account("claire.dubois")).exists())
+        self.refused(self.send("claire.dubois", number), "Personne attendue : Anne Petit")
+        self.assertEqual(self.sign("anne.petit", number), [("Anne Petit", "215903600")])
+        notes = list(Dossier.objects.get(pk=number).gestes.values_list("quoi", "note"))
+        self.assertEqual(notes[0], ("Déposer", f"Signataire choisi : Anne Petit, {quality}"))
+        self.assertIn(f"Signataire : Anne Petit, {quality}", notes[-1][1])
+        page = self.browser("karim.roux").get(f"/parapheur/dossiers/{number}/", secure=True).content.decode()
+        self.assertIn(f"Anne Petit, {quality}", html.unescape(page))
+
+    def test_a_delegation_ended_yesterday_signs_nothing(self) -> None:
+        today = timezone.localdate()
+        one = self.delegation()
+        number = self.ready(f"delegation:{one.pk}")
+        yesterday = today - dt.timedelta(days=1)
+        for fields, words in (
+            ({"au": yesterday}, f"a pris fin le {yesterday:%d/%m/%Y} : une signature ne vaudrait rien"),
+            ({"au": None, "retiree": today}, f"a été retirée le {today:%d/%m/%Y}"),
+            ({"retiree": None, "du": today + dt.timedelta(days=1)}, "ne commence que le"),
+            ({"du": yesterday, "matieres": "3"}, "ne porte pas sur ce dossier"),
+        ):
+            Delegation.objects.filter(pk=one.pk).update(**fields)
+            with mock.patch.object(seal, "check_and_seal") as check:
+                self.refused(self.send("anne.petit", number), words)
+            check.assert_not_called()
+            self.refused(self.bring(f"delegation:{one.pk}"), "signataire : ")
+        self.assertEqual(Dossier.objects.get(pk=number).etat, "a_signer")
+        # Not stuck: the maire refuses it, and it is taken up in the name of another.
+        self.assertEqual(self.act("claire.dubois", number, "refuser", {"motif": "Délégation finie"}).status_code, 200)
+        key = self.token("karim.roux").json()["token"]
+        for chosen, status in (("", 400), ("titulaire", 200)):
+            file = io.BytesIO(PDF)
+            file.name = "corrige.pdf"
+            with mock.patch.object(seal, "check_document") as check:
+                done = Visitor().post(
+                    f"/api/v4/creatic/dossiers/{number}/reprendre/",
+                    {"fichier": file, "signataire": chosen},
+                    HTTP_AUTHORIZATION=f"Token {key}",
+                )
+            self.assertEqual(done.status_code, status, done.content[:300])
+        self.assertEqual(check.call_args.args[2], ["Claire Dubois", "maire"])
+        self.assertEqual(Dossier.objects.get(pk=number).signataire, "claire.dubois")
+
+    def test_matters_and_circuits_bound_it(self) -> None:
+        one = self.delegation()
+        key = f"delegation:{one.pk}"
+        for matter, good in (
+            ("2", True),
+            ("2.2", True),
+            ("6.1", True),
+            ("6.1.3", True),
+            ("6.2", False),
+            ("7.1", False),
+        ):
+            self.assertEqual(signatory.covers(one, "arrete", matter), good, matter)
+        self.assertFalse(signatory.covers(one, "pes", ""))
+        one.circuits = "pes"
+        self.assertTrue(signatory.covers(one, "pes", ""))
+        self.assertFalse(signatory.covers(one, "arrete", "2.2"))
+        self.refused(self.bring(key, matiere="7.1"), "ne porte pas sur ce dossier (Arrêté, matière 7.1)")
+
+    def test_a_scanned_document_is_read_by_who_brings_it(self) -> None:
+        self.refused(self.bring("titulaire", text=False), "« Claire Dubois, maire » y figure (CRPA, L212-1)")
+        made = self.bring("titulaire", text=False, mention_verifiee="oui")
+        self.assertEqual(made.status_code, 201)
+
+    def test_who_notes_a_delegation(self) -> None:
+        for login, words in (
+            ("anne.petit", "seuls les rédacteurs, le DGS et le maire"),
+            ("ines.morel", "personne : choisissez quelqu'un de la liste"),
+        ):
+            with self.assertRaisesRegex(signatory.Refused, words):
+                signatory.delegate(account(login), self.TOLD)
+        one = self.delegation(au="2026-12-31")
+        self.assertEqual((one.saisie_par, one.matieres), ("Karim Roux", "2 6.1"))
+        with self.assertRaisesRegex(signatory.Refused, "seuls les rédacteurs"):
+            signatory.withdraw(account("ines.morel"), one.pk)
+        told = "sa délégation (arrêté 2026-12) court encore : retirez-la (« Délégations »)"
+        self.assertEqual(circuit.held(account("anne.petit")), [told])
+        for change, words in (
+            ({"du": "2026-01-01"}, "ne vaut pas avant la date de son arrêté"),
+            ({"au": "2026-01-09"}, "avant le premier"),
+            ({"arrete": " "}, "arrêté : champ obligatoire absent"), ({"matieres": "urbanisme"}, "n'en est pas une"),
+            ({"fondement": "L2122-17"}, "fondement"), ({"arrete_date": "hier"}, "n'est pas une date"),
+            ({"personne": "nadia.moreau"}, "personne : choisissez"),
+        ):  # fmt: skip
+            with self.assertRaisesRegex(signatory.Refused, words):
+                self.delegation(**change)
+        self.assertEqual(Delegation.objects.count(), 1)
+        self.assertEqual(self.api("admin", "DELETE", f"/users/{account('anne.petit').pk}/").status_code, 403)
+
+    def test_by_the_pages(self) -> None:
+        browser = self.browser("karim.roux")
+        self.assertContains(browser.get("/parapheur/delegations/", secure=True), "Noter la délégation")
+        browser.post("/parapheur/delegations/", self.TOLD | {"circuits": ["arrete"]}, secure=True)
+        one = Delegation.objects.get()
+        self.assertEqual((one.circuits, one.etat), ("arrete", "en cours"))
+        self.assertContains(browser.get("/parapheur/deposer/", secure=True), f'value="delegation:{one.pk}"')
+        page = browser.post("/parapheur/delegations/", self.TOLD | {"du": "?"}, secure=True)
+        self.assertContains(page, "n&#x27;est pas une date")
+        self.assertNotContains(self.browser("ines.morel").get("/parapheur/delegations/", secure=True), "2026-12")
+        self.assertNotContains(
+            self.browser("anne.petit").get("/parapheur/delegations/", secure=True), "Noter la délégation"
+        )
+        self.browser("anne.petit").post("/parapheur/delegations/", {"retirer": one.pk}, secure=True)
+        self.assertIsNone(Delegation.objects.get().retiree)
+        browser.post("/parapheur/delegations/", {"retirer": one.pk}, secure=True)
+        self.assertEqual(Delegation.objects.get().retiree_par, "Karim Roux")
+
+    def test_somebody_else_notes_an_absence(self) -> None:
+        today = timezone.localdate()
+        told = {
+            "couple": "claire.dubois:anne.petit", "du": f"{today}", "au": f"{today}", "raison": "Hospitalisation",
+            "qualite": "première adjointe",
+        }  # fmt: skip
+        for login in ("anne.petit", "nadia.moreau"):
+            self.browser(login).post("/parapheur/absences/", told, secure=True)
+            self.assertFalse(Absence.objects.exists(), login)
+        self.browser("karim.roux").post("/parapheur/absences/", told, secure=True)
+        one = Absence.objects.get()
+        self.assertEqual((one.saisie_par, one.raison), ("Karim Roux", "Hospitalisation"))
+        page = self.browser("claire.dubois").get("/parapheur/absences/", secure=True)
+        self.assertContains(page, "Notée par Karim Roux : Hospitalisation")
+        number = self.ready(f"absence:{one.pk}")
+        self.assertEqual(self.mentions, ["Anne Petit", "première adjointe"])
+        other = self.ready("")
+        self.sign("anne.petit", number)
+        self.sign("anne.petit", other)
+        self.assertIn("notée par Karim Roux", Geste.objects.last().note)
+        third = self.ready(f"absence:{one.pk}")
+        self.browser("claire.dubois").post("/parapheur/absences/", {"annuler": one.pk}, secure=True)
+        one.refresh_from_db()
+        self.assertEqual((one.annulee, one.annulee_par), (True, "Claire Dubois"))
+        self.refused(self.send("anne.petit", third), "a été annulée : une signature ne vaudrait rien")
+
+    def test_the_administrator_notes_one_too(self) -> None:
+        today = timezone.localdate()
+        told = {
+            "couple": "claire.dubois:anne.petit", "du": f"{today}", "au": f"{today}", "raison": "Décès",
+            "commune": "loos",
+        }  # fmt: skip
+        browser = self.browser("admin", ADMIN)
+        self.assertContains(browser.get("/parapheur/absences/?commune=loos", secure=True), "claire.dubois:anne.petit")
+        browser.post("/parapheur/absences/", told, secure=True)
+        self.assertEqual(Absence.objects.get().personne, account("claire.dubois"))
+
+    def test_what_was_there_before_is_signed_as_before(self) -> None:
+        number = self.deposit()
+        self.act("paul.renard", number, "viser")
+        self.assertEqual(Dossier.objects.get(pk=number).signataire, "")
+        self.assertEqual([name for name, _siren in self.sign("claire.dubois", number)], ["Claire Dubois"])
 
 
 class Events(Mayan):

@@ -118,6 +118,22 @@ def test_the_application_knows_who_passes_each_step(tmp_path: Path) -> None:
     assert [known.name(login) for login in ("zoee.petit", "paul.petit", "")] == ["Zoee Petit", "paul.petit", ""]
 
 
+def test_who_may_have_a_delegation_has_an_account(tmp_path: Path) -> None:
+    told = copy.deepcopy(LOOS)
+    told["parapheur"]["delegataires"] = ["paul.petit"]
+    assert "paul.petit" in {one["username"] for one in parapheur.configuration([told])["users"]}
+    file = tmp_path / "parapheur.json"
+    given = parapheur.application([told, without_dgs()]) | {"url": "https://p.test"}
+    file.write_text(json.dumps(given))
+    known = configuration.read(file).communes
+    assert (known["loos"].delegataires, known["bouvines"].delegataires) == ({"paul.petit"}, frozenset())
+    assert "paul.petit" in known["loos"].people()
+    for one in given["communes"].values():  # written by a deployment that came before
+        del one["delegataires"]
+    file.write_text(json.dumps(given))
+    assert configuration.read(file).communes["loos"].delegataires == frozenset()
+
+
 def test_a_commune_that_tells_no_circuit_is_told() -> None:
     silent = {key: value for key, value in LOOS.items() if key != "parapheur"}
     with pytest.raises(parapheur.ParapheurError) as error:

@@ -38,6 +38,7 @@ def shown(dossier: Dossier) -> dict[str, Any]:
         "depuis": timezone.localtime(dossier.depuis).isoformat(timespec="seconds"),
         "par": dossier.par,
         "motif": dossier.motif,
+        "signataire": dossier.signataire_nom,
         "sha256": dossier.fichier.checksum,
         "sha256_origine": dossier.origine.checksum,
     }
@@ -128,7 +129,9 @@ class Act(_View):
             "viser": lambda: circuit.approve(user, dossier, "a_viser"),
             "signer": lambda: circuit.sign(user, dossier, upload),
             "refuser": lambda: circuit.refuse(user, dossier, self.text("motif"), self.text("etat")),
-            "reprendre": lambda: circuit.take_up(user, dossier, upload),
+            "reprendre": lambda: circuit.take_up(
+                user, dossier, upload, self.text("signataire"), self.text("mention_verifiee")
+            ),
         }
         done = acts[wish]()
         return Response({"id": done.pk, "etat": done.etat})

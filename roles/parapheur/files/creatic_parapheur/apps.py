@@ -30,10 +30,10 @@ class ParapheurApp(MayanAppConfig):
         from mayan.apps.navigation.links import Link
 
         from . import circuit
-        from .models import Absence, Geste, described
+        from .models import Absence, Delegation, Geste, described
 
         pre_save.connect(circuit.guard, sender=WorkflowInstanceLogEntry, dispatch_uid="creatic_parapheur")
-        for kept in (Absence, Geste, WorkflowInstanceLogEntry):
+        for kept in (Absence, Delegation, Geste, WorkflowInstanceLogEntry):
             pre_delete.connect(circuit.keep, sender=kept, dispatch_uid=f"creatic_parapheur.{kept.__name__}")
         HELD.append(circuit.held)
         DESCRIBED.append(described)
@@ -48,6 +48,7 @@ class ParapheurApp(MayanAppConfig):
                 ("file-signature", "À traiter", "a_traiter", {"badge_text": waiting}),
                 ("folder-open", "Dossiers", "dossiers", {}),
                 ("plane-departure", "Mes absences", "absences", {}),
+                ("stamp", "Délégations", "delegations", {}),
             )
         ]
         menu_main.bind_links(links=links, position=0)

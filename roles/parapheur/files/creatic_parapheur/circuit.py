@@ -31,9 +31,9 @@ from django.utils import timezone
 from mayan.apps.document_states.models import Workflow
 from mayan.apps.documents.models import Document, DocumentFile, DocumentType
 
-from . import seal, transmission
+from . import seal, signatory, transmission
 from .configuration import PASSED_BY_PEOPLE, Circuit, Commune, Step, current
-from .models import Absence, Dossier, Geste
+from .models import Absence, Delegation, Dossier, Geste
 from .refusal import Refused
 
 AT_ONCE = 2  # acts of one person, in a process
@@ -73,7 +73,10 @@ def guard(sender: Any, instance: Any, **_options: Any) -> None:
 def keep(sender: Any, instance: Any, **_options: Any) -> None:
     """Refuse what erases the history of a dossier, or absences: a document, a step, or an account that goes takes them
     along in Mayan (signal pre_delete)."""
-    if sender in (Geste, Absence) or Dossier.objects.filter(instance=instance.workflow_instance_id).exists():
+    if (
+        sender in (Geste, Absence, Delegation)
+        or Dossier.objects.filter(instance=instance.workflow_instance_id).exists()
+    ):
         raise Kept(f"{Geste.KEPT}. À faire : pour fermer un compte, rendez-le inactif (Système, Utilisateurs)")
 
 
@@ -124,6 +127,9 @@ def awaited(dossier: Dossier) -> list[str]:
     step = circuit.step(dossier.etat)
     if step is None:
         return []
+    if dossier.etat == "a_signer" and dossier.signataire:
+        # Their name stands on the document: nobody else signs it (signatory.py).
+        return [dossier.signataire] if accounts([dossier.signataire]).exists() else []
     holder = [step.titulaire] if accounts([step.titulaire]).exists() else []
     return [*holder, *(one.suppleant.known.login for one in deputies(step) if one.suppleant.is_active)]
 
@@ -146,9 +152,13 @@ def to_do(user: Any) -> QuerySet[Dossier]:
     if commune is None:
         return Dossier.objects.none()
     wanted = Q(etat="refuse") if login in commune.redacteurs else Q(pk__in=[])
+    wanted |= Q(etat="a_signer", signataire=login)
     for circuit, state, step in commune.steps_of(login):
         if login == step.titulaire or any(one.suppleant.known.login == login for one in deputies(step)):
-            wanted |= Q(circuit=circuit, etat=state)
+            mine = Q(circuit=circuit, etat=state)
+            if state == "a_signer":  # not what another was chosen to sign
+                mine &= Q(signataire__in=["", step.titulaire])
+            wanted |= mine
     # Steps that a circuit no longer has fall to who signs: `Circuit.step`.
     return Dossier.objects.filter(wanted, commune=commune.slug, document__in_trash=False).order_by("echeance", "depuis")
 
@@ -175,6 +185,8 @@ def held(user: Any) -> list[str]:
             f"il remplace {one.personne_nom} du {one.du:%d/%m/%Y} au {one.au:%d/%m/%Y}, qui devra nommer quelqu'un "
             "d'autre (« Mes absences »)"
         )
+    for given in Delegation.objects.active().filter(personne=user):
+        told.append(f"sa délégation (arrêté {given.arrete}) court encore : retirez-la (« Délégations »)")
     return told
 
 
@@ -182,10 +194,13 @@ def _stands_in_for(dossier: Dossier, user: Any) -> str:
     """What the history says when a deputy acts."""
     _commune, circuit = _circuit(dossier)
     step = circuit.step(dossier.etat)
+    if dossier.etat == "a_signer" and dossier.signataire == login_of(user):
+        return f"Signataire : {dossier.signataire_nom}"
     if step is None or step.titulaire == login_of(user):
         return ""
     absence = next(one for one in deputies(step) if one.suppleant_id == user.pk)
-    return f"Pour {current().name(step.titulaire)}, absence du {absence.du:%d/%m/%Y} au {absence.au:%d/%m/%Y}"
+    noted = f", notée par {absence.saisie_par}" if absence.saisie_par else ""
+    return f"Pour {current().name(step.titulaire)}, absence du {absence.du:%d/%m/%Y} au {absence.au:%d/%m/%Y}{noted}"
 
 
 # Small tools
@@ -308,6 +323,16 @@ def _check_awaited(dossier: Dossier, user: Any) -> None:
         raise Refused(f"ce n'est pas à vous d'agir à cette étape. Personne attendue : {names}", 403)
 
 
+def may_refuse(dossier: Dossier, user: Any) -> bool:
+    """Whether somebody refuses what another was chosen to sign: the holder of the step, or who stands in for them.
+    Nothing is stuck by a delegation that ended."""
+    commune = current().communes.get(dossier.commune)
+    if commune is None or not dossier.signataire or dossier.etat != "a_signer":
+        return False
+    step = commune.circuits[dossier.circuit].steps["a_signer"]
+    return login_of(user) in (step.titulaire, *(one.suppleant.known.login for one in deputies(step)))
+
+
 def _reason(text: str) -> str:
     reason = " ".join(str(text or "").split())
     if len(reason) < 3:
@@ -362,6 +387,9 @@ class Deposit:
     matiere: str
     nature: str = ""
     transmission: str = ""
+    # Who signs: a key of `signatory.choices`; and, of a scanned document, "oui" for who read their name on it.
+    signataire: str = ""
+    mention_verifiee: str = ""
 
     def problems(self) -> Iterator[str]:
         """What is wrong with it, in French."""
@@ -447,7 +475,8 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
     digest = _sha256(upload)
     if known := _known(told, digest):
         return known, False
-    seal.check_document(name, upload)
+    chosen = signatory.choose(current().communes[told.commune], told.signataire, told.circuit, told.matiere)
+    note = _check_document(name, upload, told.circuit, chosen, told.mention_verifiee)
     circuit = current().communes[told.commune].circuits[told.circuit]
     document = Document(
         document_type=DocumentType.objects.get(label=circuit.type),
@@ -479,8 +508,9 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
                 par=name_of(user),
                 origine=file,
                 fichier=file,
+                **_signatory(chosen),
             )
-            _note(made, "Déposer", user)
+            _note(made, "Déposer", user, note=note)
     except IntegrityError:  # the same reference at the same moment
         document.delete(to_trash=False)
         if known := _known(told, digest):
@@ -493,9 +523,43 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
     return made, True
 
 
+def _signatory(chosen: signatory.Choice | None) -> dict[str, Any]:
+    """Fields of a dossier that tell who signs it."""
+    if chosen is None:
+        return {"signataire": "", "qualite": "", "delegation": None, "absence": None}
+    return {
+        "signataire": chosen.login,
+        "qualite": chosen.quality,
+        "delegation": chosen.delegation,
+        "absence": chosen.absence,
+    }
+
+
+def _check_document(name: str, upload: Any, circuit: str, chosen: signatory.Choice | None, read: str) -> str:
+    """Check a document to sign, and that it bears who signs it; gives what the history says of that.
+
+    Raises:
+        Refused: the reason.
+    """
+    if chosen is None:
+        seal.check_document(name, upload)
+        return ""
+    mentions = chosen.mentions if circuit != "pes" else []
+    if not seal.check_document(name, upload, mentions) and read != "oui":
+        raise Refused(
+            f"{name} : ce document est une image, son texte ne se lit pas. À faire : déposez le PDF que le traitement "
+            f"de texte produit, ou vérifiez que « {chosen.shown} » y figure (CRPA, L212-1) et cochez la case qui le dit"
+        )
+    return f"Signataire choisi : {chosen.shown}"
+
+
 @_few
-def take_up(user: Any, dossier: Dossier, upload: Any) -> Dossier:
+def take_up(user: Any, dossier: Dossier, upload: Any, signataire: str = "", read: str = "") -> Dossier:
     """Begin a refused dossier again, with a corrected document.
+
+    Args:
+        signataire: who signs it, as in a `Deposit`; the same as before when nothing is said.
+        read: as `Deposit.mention_verifiee`.
 
     Raises:
         Refused: the reason.
@@ -503,11 +567,24 @@ def take_up(user: Any, dossier: Dossier, upload: Any) -> Dossier:
     if not may_deposit(user, dossier.commune):
         raise Refused("seuls les rédacteurs de la commune reprennent un dossier refusé", 403)
     name = _document(upload, dossier.circuit)
-    seal.check_document(name, upload)
+    key = signataire or _same(dossier)
+    chosen = signatory.choose(_circuit(dossier)[0], key, dossier.circuit, dossier.matiere)
+    note = _check_document(name, upload, dossier.circuit, chosen, read)
     with _held(dossier, ["refuse"], "reprendre ce dossier") as held:
         held.origine = held.fichier = _add_file(held.document, name, upload, user, "Document corrigé", shown=True)
-        _move(held, "Reprendre", user)
+        for field, value in _signatory(chosen).items():
+            setattr(held, field, value)
+        _move(held, "Reprendre", user, comment=note)
         return held
+
+
+def _same(dossier: Dossier) -> str:
+    """Who was chosen to sign, as `signatory.choose` takes it."""
+    if dossier.delegation_id:
+        return f"delegation:{dossier.delegation_id}"
+    if dossier.absence_id:
+        return f"absence:{dossier.absence_id}"
+    return signatory.HOLDER if dossier.signataire else ""
 
 
 # Steps
@@ -539,7 +616,8 @@ def refuse(user: Any, dossier: Dossier, motif: str, state: str = "") -> Dossier:
     reason = _reason(motif)
     states = [state] if state in PASSED_BY_PEOPLE else PASSED_BY_PEOPLE
     with _held(dossier, states, "refuser ce dossier") as held:
-        _check_awaited(held, user)
+        if not may_refuse(held, user):
+            _check_awaited(held, user)
         _move(held, "Refuser", user, motif=reason, comment=_stands_in_for(held, user))
         return held
 
@@ -555,6 +633,8 @@ def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
     with _held(dossier, ["a_signer"], "signer ce dossier") as held:
         _check_awaited(held, user)
         commune, _circuit_found = _circuit(held)
+        if held.signataire:
+            signatory.check(held)
         people = [(commune.personnes[login], commune.siren) for login in awaited(held)]
         with held.origine.open() as original:
             found = seal.check_and_seal(name, original, upload, people)
@@ -630,8 +710,3 @@ def be_absent(user: Any, deputy: str, first: dt.date, last: dt.date) -> Absence:
     if last < timezone.localdate():
         raise Refused("ces dates sont passées. À faire : corrigez-les")
     return Absence.objects.create(personne=user, suppleant=chosen, du=first, au=last)
-
-
-def come_back(user: Any, number: int) -> None:
-    """Cancel an absence of one's own; it stays, as a trace."""
-    Absence.objects.filter(personne=user, pk=number).update(annulee=True)

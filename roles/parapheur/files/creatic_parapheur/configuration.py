@@ -45,7 +45,7 @@ PASSED_BY_PEOPLE = ("a_controler", "a_viser", "a_signer")
 
 @dataclass(frozen=True)
 class Commune:
-    """A commune: its name, its SIREN, its people's names by login, who deposits, its circuits."""
+    """A commune: its name, its SIREN, its people's names by login, who deposits, its circuits, who may be delegates."""
 
     slug: str
     nom: str
@@ -53,10 +53,11 @@ class Commune:
     personnes: dict[str, str]
     redacteurs: frozenset[str]
     circuits: dict[str, Circuit]
+    delegataires: frozenset[str] = frozenset()
 
     def people(self) -> set[str]:
         """Logins of all who have a part."""
-        found = set(self.redacteurs)
+        found = set(self.redacteurs | self.delegataires)
         for circuit in self.circuits.values():
             for step in circuit.steps.values():
                 found |= {step.titulaire, *step.suppleants}
@@ -122,7 +123,13 @@ def read(path: Path) -> Configuration:
             for name, circuit in one["circuits"].items()
         }
         communes[slug] = Commune(
-            slug, one["nom"], one["siren"], dict(one["personnes"]), frozenset(one["redacteurs"]), circuits
+            slug,
+            one["nom"],
+            one["siren"],
+            dict(one["personnes"]),
+            frozenset(one["redacteurs"]),
+            circuits,
+            frozenset(one.get("delegataires", [])),
         )
     return Configuration(
         data["service"], data["etats"], data["circuits"], communes, data.get("courriel", {}), data["url"]

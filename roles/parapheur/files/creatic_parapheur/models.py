@@ -41,6 +41,12 @@ class Dossier(models.Model):
     annonce = models.DateTimeField(null=True, blank=True)
     # The document to sign, and the last file: the same until it is signed.
     origine = models.ForeignKey(DocumentFile, on_delete=models.RESTRICT, related_name="+")
+    # Who signs, chosen when the document came, and the quality that stands on it (signatory.py); empty before that was
+    # asked, and for what the gateway brings.
+    signataire = models.CharField(max_length=150, blank=True, default="")
+    qualite = models.CharField(max_length=500, blank=True, default="")
+    delegation = models.ForeignKey("Delegation", on_delete=models.RESTRICT, null=True, related_name="+")
+    absence = models.ForeignKey("Absence", on_delete=models.RESTRICT, null=True, related_name="+")
     fichier = models.ForeignKey(DocumentFile, on_delete=models.RESTRICT, related_name="+")
 
     class Meta:
@@ -64,6 +70,11 @@ class Dossier(models.Model):
     def circuit_nom(self) -> str:
         """Label of the circuit."""
         return configuration.current().circuits.get(self.circuit, self.circuit)
+
+    @property
+    def signataire_nom(self) -> str:
+        """Name and quality of who was chosen to sign; nothing when nobody was."""
+        return f"{configuration.current().name(self.signataire)}, {self.qualite}" if self.signataire else ""
 
     @property
     def nature_nom(self) -> str:
@@ -144,6 +155,7 @@ def described(document: Document) -> dict[str, Any]:
             "date": dossier.date.isoformat(),
             "etat": dossier.etat_nom,
             "depuis": dossier.depuis.isoformat(),
+            "signataire": dossier.signataire_nom,
             "sha256_a_signer": dossier.origine.checksum,
             "sha256_dernier": dossier.fichier.checksum,
             "historique": history,
@@ -168,7 +180,14 @@ class Absence(models.Model):
     du = models.DateField()
     au = models.DateField()
     annulee = models.BooleanField(default=False)
+    annulee_par = models.CharField(max_length=200, blank=True, default="")
     saisie = models.DateTimeField(auto_now_add=True)
+    # By whom, when somebody else noted it, and why (CGCT, L2122-17).
+    saisie_par = models.CharField(max_length=200, blank=True, default="")
+    saisie_compte = models.BigIntegerField(null=True)
+    raison = models.CharField(max_length=300, blank=True, default="")
+    # Of the deputy, on the document.
+    qualite = models.CharField(max_length=150, blank=True, default="")
 
     objects = AbsenceQuerySet.as_manager()
 
@@ -187,3 +206,64 @@ class Absence(models.Model):
 
     def __str__(self) -> str:
         return f"{self.personne_nom} : {self.du:%d/%m/%Y} - {self.au:%d/%m/%Y}"
+
+
+class DelegationQuerySet(models.QuerySet["Delegation"]):
+    """Delegations."""
+
+    def active(self) -> DelegationQuerySet:
+        """Those of today."""
+        today = timezone.localdate()
+        return self.filter(models.Q(au__isnull=True) | models.Q(au__gte=today), du__lte=today, retiree__isnull=True)
+
+
+class Delegation(models.Model):
+    """What an arrêté lets somebody sign, both days included. What was withdrawn stays, as a trace."""
+
+    commune = models.CharField(max_length=80, db_index=True)
+    personne = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="delegations")
+    qualite = models.CharField(max_length=150)
+    fondement = models.CharField(max_length=10)
+    arrete = models.CharField(max_length=60)
+    arrete_date = models.DateField()
+    # Beginnings of matters, and circuits, separated by spaces; all without any.
+    matieres = models.CharField(max_length=500, blank=True, default="")
+    circuits = models.CharField(max_length=100, blank=True, default="")
+    du = models.DateField()
+    au = models.DateField(null=True, blank=True)
+    retiree = models.DateField(null=True, blank=True)
+    retiree_par = models.CharField(max_length=200, blank=True, default="")
+    saisie = models.DateTimeField(auto_now_add=True)
+    saisie_par = models.CharField(max_length=200)
+    saisie_compte = models.BigIntegerField(null=True)
+
+    objects = DelegationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("du", "pk")
+
+    @property
+    def personne_nom(self) -> str:
+        """Name of who has it."""
+        return configuration.current().name(login_of(self.personne))
+
+    @property
+    def objet(self) -> str:
+        """What it is about, in French."""
+        labels = configuration.current().circuits
+        named = ", ".join(labels.get(one, one) for one in self.circuits.split())
+        matters = ", ".join(self.matieres.split())
+        return " ; ".join(filter(None, [named, f"matières {matters}" if matters else ""])) or "toutes matières"
+
+    @property
+    def etat(self) -> str:
+        """Where it is, in French."""
+        today = timezone.localdate()
+        if self.retiree:
+            return f"retirée le {self.retiree:%d/%m/%Y} ({self.retiree_par})"
+        if self.au and self.au < today:
+            return f"finie le {self.au:%d/%m/%Y}"
+        return f"à partir du {self.du:%d/%m/%Y}" if self.du > today else "en cours"
+
+    def __str__(self) -> str:
+        return f"{self.personne_nom} : arrêté {self.arrete}"

@@ -13,9 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.generic import TemplateView, View
 
-from . import circuit, transmission
-from .configuration import current
-from .models import Dossier
+from . import circuit, signatory, transmission
+from .configuration import Commune, current
+from .models import Delegation, Dossier
 from .refusal import Refused
 
 
@@ -104,6 +104,10 @@ class OneDossier(_Page):
             "attendus": [current().name(login) for login in people],
             "a_moi": login_of(user) in people,
             "reprend": dossier.etat == "refuse" and circuit.may_deposit(user, dossier.commune),
+            "refuse": circuit.may_refuse(dossier, user),
+            "signataires": signatory.choices(current().communes[dossier.commune])
+            if people or dossier.signataire
+            else [],
             "historique": dossier.gestes.all(),
         }
 
@@ -119,7 +123,8 @@ class OneDossier(_Page):
             elif wish == "signer":
                 after = circuit.sign(user, dossier, upload)
             elif wish == "reprendre":
-                after = circuit.take_up(user, dossier, upload)
+                chosen, read = request.POST.get("signataire", ""), request.POST.get("mention_verifiee", "")
+                after = circuit.take_up(user, dossier, upload, chosen, read)
             else:
                 raise Refused("cette page n'est plus à jour. À faire : rechargez-la")
         except Refused as refusal:
@@ -148,7 +153,9 @@ class Deposit(_Page):
     def get_context_data(self, **given: Any) -> dict[str, Any]:
         """The circuits, and what was typed. The reference is made with the form: sent twice, it is one dossier."""
         typed = {"reference": f"{circuit.OWN}{uuid.uuid4()}"}
+        commune = current().commune_of(login_of(self.request.user))
         return {
+            "signataires": signatory.choices(commune) if commune else [],
             "circuits": current().circuits,
             "natures": transmission.NATURES,
             "transmissions": transmission.CHOICES,
@@ -169,17 +176,73 @@ class Deposit(_Page):
         return self.done(f"« {dossier} » est déposé : {dossier.etat_nom}.", "dossier", dossier.pk)
 
 
+def _managed(request: Any) -> Commune | None:
+    """The commune whose delegations and absences somebody manages; for the administrator, the one of the address."""
+    if request.user.is_superuser:
+        return current().communes.get(request.POST.get("commune") or request.GET.get("commune", ""))
+    return signatory.manages(request.user)
+
+
+class Delegations(_Page):
+    """Delegations of a commune, each with its arrêté."""
+
+    template_name = "creatic_parapheur/delegations.html"
+    title = "Délégations"
+
+    def get_context_data(self, **given: Any) -> dict[str, Any]:
+        """All of them, the newest first: what ended is the trace of what was signed then."""
+        user, commune = self.request.user, _managed(self.request)
+        own = commune or current().commune_of(login_of(user))
+        found = Delegation.objects.filter(commune=own.slug) if own else Delegation.objects.none()
+        names = own.personnes if own else {}
+        return {
+            "saisie": {},
+            "gere": commune,
+            "communes": current().communes if user.is_superuser else {},
+            "delegations": found.select_related("personne__known").order_by("-du", "-pk"),
+            "personnes": [(login, names[login]) for login in (signatory.delegates(own) if own else [])],
+            "fondements": signatory.BASES,
+            "circuits": current().circuits,
+            **super().get_context_data(**given),
+        }
+
+    def post(self, request: Any) -> HttpResponse:
+        """Note one, or withdraw one."""
+        typed = {name: value.strip() for name, value in request.POST.items()}
+        try:
+            if typed.get("retirer", "").isdigit():
+                gone = signatory.withdraw(request.user, int(typed["retirer"][:18]))
+                return self.done(f"La délégation de {gone.personne_nom} est retirée.", "delegations")
+            circuits = request.POST.getlist("circuits")
+            made = signatory.delegate(request.user, typed, circuits, typed.get("commune", ""))
+        except Refused as refusal:
+            return self.refused(refusal, saisie=typed)
+        return self.done(f"C'est noté : délégation de {made.personne_nom}, arrêté {made.arrete}.", "delegations")
+
+
 class Absences(_Page):
-    """My absences, and who acts for me meanwhile."""
+    """My absences, and who acts for me meanwhile; those of others, for who manages them."""
 
     template_name = "creatic_parapheur/absences.html"
     title = "Mes absences"
 
     def get_context_data(self, **given: Any) -> dict[str, Any]:
         """Those that are not over."""
-        user = self.request.user
+        user, commune = self.request.user, _managed(self.request)
+        known = signatory.holders(commune) if commune else {}
+        names = commune.personnes if commune else {}
         return (
-            {"saisie": {}}
+            {
+                "saisie": {},
+                "gere": commune,
+                "communes": current().communes if user.is_superuser else {},
+                "autres": [
+                    (login, names.get(login, login), [(one, names.get(one, one)) for one in deputies])
+                    for login, deputies in known.items()
+                    if login != login_of(user)
+                ],
+                "notees": list(signatory.managed_absences(commune)) if commune else [],
+            }
             | super().get_context_data(**given)
             | {
                 "suppleants": [
@@ -195,8 +258,13 @@ class Absences(_Page):
         """Note one, or cancel one."""
         user = request.user
         if request.POST.get("annuler", "").isdigit():
-            circuit.come_back(user, int(request.POST["annuler"]))
+            try:
+                signatory.end_absence(user, int(request.POST["annuler"][:18]))
+            except Refused as refusal:
+                return self.refused(refusal)
             return self.done("L'absence est annulée.", "absences")
+        if request.POST.get("couple"):
+            return self._for_somebody(request)
         typed = {name: request.POST.get(name, "") for name in ("suppleant", "du", "au")}
         try:
             try:
@@ -208,3 +276,14 @@ class Absences(_Page):
             return self.refused(refusal, saisie=typed)
         who = absence.suppleant_nom
         return self.done(f"C'est noté : {who} vous remplace du {first:%d/%m/%Y} au {last:%d/%m/%Y}.", "absences")
+
+    def _for_somebody(self, request: Any) -> HttpResponse:
+        """Note the absence of somebody else."""
+        typed = {name: value.strip() for name, value in request.POST.items()}
+        typed["personne"], _colon, typed["suppleant"] = typed["couple"].partition(":")
+        try:
+            absence = signatory.declare_absence(request.user, typed, typed.get("commune", ""))
+        except Refused as refusal:
+            return self.refused(refusal, saisie=typed)
+        who = f"{absence.suppleant_nom} remplace {absence.personne_nom}"
+        return self.done(f"C'est noté : {who} du {absence.du:%d/%m/%Y} au {absence.au:%d/%m/%Y}.", "absences")

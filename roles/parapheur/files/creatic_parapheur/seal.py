@@ -64,15 +64,24 @@ def _asked(request: dict[str, Any], *files: IO[bytes]) -> Iterator[tuple[dict[st
     raise Refused(told["refus"])
 
 
-def check_document(name: str, document: IO[bytes]) -> None:
-    """Check that a person will be able to sign a document.
+def check_document(name: str, document: IO[bytes], mentions: Sequence[str] = ()) -> bool:
+    """Check that a person will be able to sign a document, and that it bears who they are.
+
+    Args:
+        mentions: name, then words of the quality (CRPA, L212-1).
+
+    Returns:
+        Whether they were looked for: the pages of a scanned document have no text.
 
     Raises:
         Refused: the reason.
     """
-    request = {"nom": name, "signataires": [], "origine": _size(document), "signe": 0}
-    with _asked(request, document):
+    request: dict[str, Any] = {"nom": name, "signataires": [], "origine": _size(document), "signe": 0}
+    if mentions:
+        request["mentions"] = list(mentions)
+    with _asked(request, document) as (told, _stream):
         document.seek(0)
+    return bool(told.get("texte", True))
 
 
 def check_and_seal(name: str, original: IO[bytes], signed: IO[bytes], people: Sequence[tuple[str, str]]) -> Received:

@@ -13,6 +13,7 @@ urlpatterns = [
     path("dossiers/<int:number>/fichier/", pages.LastFile.as_view(), name="fichier"),
     path("deposer/", pages.Deposit.as_view(), name="deposer"),
     path("absences/", pages.Absences.as_view(), name="absences"),
+    path("delegations/", pages.Delegations.as_view(), name="delegations"),
 ]
 api_urls = [
     path("creatic/dossiers/", api.Dossiers.as_view(), name="creatic-dossiers"),

@@ -7,7 +7,8 @@ A request is a line of JSON, then the circuit's document, then the file handed i
 people), ``signataires`` (whose signature is expected: ``nom``, ``siren``; the first one that signed is enough),
 ``origine`` and ``signe`` (sizes in bytes). An answer is a line of JSON, then the sealed PDF: ``signataire``, ``serie``,
 ``date``, ``taille`` (bytes of what follows; 0 for a PES, which bears no seal), or ``refus``, a French reason. Without
-anybody expected, the document itself is checked: whether a person will be able to sign it.
+anybody expected, the document itself is checked: whether a person will be able to sign it; with ``mentions`` (name,
+then words of the quality), whether it bears them too: ``texte`` tells whether it has a text to look into.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import check, limits, pades, pes, token
+from . import check, limits, mentions, pades, pes, token
 from .files import looks_like_xml, open_pdf
 from .person import Person
 from .refusal import Refusal
@@ -133,6 +134,8 @@ def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
             else:
                 _check_document(original)
                 told = {"taille": 0}
+                if wanted := [str(one) for one in asked.get("mentions", [])]:
+                    told["texte"] = mentions.check(original, wanted)
         except Refusal as refusal:
             told = {"refus": str(refusal)}
         except MemoryError:

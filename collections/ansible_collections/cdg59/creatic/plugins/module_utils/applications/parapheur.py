@@ -91,7 +91,7 @@ def _steps(commune: Mapping[str, Any], circuit: str) -> dict[str, dict[str, Any]
 
 def _people(commune: Mapping[str, Any]) -> list[str]:
     asked = commune["parapheur"]
-    found = set(asked["redacteurs"])
+    found = {*asked["redacteurs"], *asked.get("delegataires", [])}
     for circuit in CIRCUITS:
         for role in _steps(commune, circuit).values():
             found |= {role["titulaire"], *role["suppleants"]}
@@ -221,6 +221,7 @@ def application(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                     if one["identifiant"] in _people(commune)
                 },
                 "redacteurs": list(commune["parapheur"]["redacteurs"]),
+                "delegataires": list(commune["parapheur"].get("delegataires", [])),
                 "circuits": {
                     circuit: {
                         "type": _type_label(commune, circuit),

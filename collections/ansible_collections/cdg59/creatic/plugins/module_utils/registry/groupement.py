@@ -480,9 +480,10 @@ def _check_circuits(source: Source, data: dict[str, Any], known: Sequence[str]) 
     circuits = data.get("parapheur")
     if not isinstance(circuits, dict):
         return
-    writers = circuits.get("redacteurs")
-    for place, login in enumerate(writers if isinstance(writers, list) else []):
-        _check_person(source, ("parapheur", "redacteurs", place), "le rédacteur", login, known)
+    for role, who in (("redacteurs", "le rédacteur"), ("delegataires", "le délégataire")):
+        logins = circuits.get(role)
+        for place, login in enumerate(logins if isinstance(logins, list) else []):
+            _check_person(source, ("parapheur", role, place), who, login, known)
     checks = circuits.get("controles")
     roles: list[tuple[FieldPath, Any]] = [(("parapheur", name), circuits.get(name)) for name in ("dgs", "maire")]
     for name, role in (checks if isinstance(checks, dict) else {}).items():
