@@ -954,6 +954,13 @@ def signer_lists(context: Context) -> None:
     _must(_playbook(context, "journeys/signer_lists.yml"), "Listes de révocation")
 
 
+@task(name="listes")
+def trusted_lists(context: Context) -> None:
+    """Met à jour les listes de confiance de l'Union européenne, et les envoie au parapheur."""
+    _must_have("parapheur")
+    _must(_playbook(context, "journeys/trusted_lists.yml"), "Listes de confiance")
+
+
 @task(name="sceaux")
 def archive_seals(context: Context) -> None:
     """Scelle le journal de la salle d'archives, et en copie les sceaux ici, vérifiés."""
@@ -1134,6 +1141,7 @@ namespace.add_collection(
     Collection("archive", archive_status, archive_patch_, archive_seals, archive_act, archive_recover)
 )
 namespace.add_collection(Collection("parapheur", signer_lists))
+namespace.add_collection(Collection("confiance", trusted_lists))
 namespace.add_collection(
     Collection("pki", pki_deadlines, pki_list, pki_lists, pki_person, pki_renew, pki_verify, pki_rotate, pki_revoke)
 )

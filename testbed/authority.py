@@ -116,4 +116,4 @@ def carrying(signature: bytes, lists: bytes) -> bytes:
     whole = cms.ContentInfo.load(signature)
     found = [crl.CertificateList.load(der) for _kind, _headers, der in pem.unarmor(lists, multiple=True)]
     whole["content"]["crls"] = cms.RevocationInfoChoices([cms.RevocationInfoChoice("crl", one) for one in found])
-    return bytes(whole.dump(force=True))
+    return bytes(whole.dump())

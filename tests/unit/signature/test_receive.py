@@ -148,7 +148,7 @@ def test_an_interrupted_request_is_told(config: dict[str, Any], act: Path) -> No
 def test_what_a_hostile_file_does_to_a_parser_is_a_refusal(
     config: dict[str, Any], act: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
 ) -> None:
-    async def hostile(*_arguments: object) -> None:
+    async def hostile(*_arguments: object, **_more: object) -> None:
         raise error
 
     monkeypatch.setattr(receive.check, "check_pdf", hostile)

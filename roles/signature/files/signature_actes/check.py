@@ -21,8 +21,9 @@ from .refusal import Refusal
 from .sameness import is_signed_copy
 from .trust import Trust, common_name
 
-_ODD = (PdfError, CMSExtractionError, CMSStructuralError, SignatureValidationError, ValueError, KeyError, TypeError,
-        IndexError, AttributeError, NotImplementedError, RecursionError)  # fmt: skip
+ODD = (PdfError, CMSExtractionError, CMSStructuralError, SignatureValidationError, ValueError, KeyError, TypeError,
+       IndexError, AttributeError, NotImplementedError, RecursionError)  # fmt: skip
+"""What a hostile file makes of parsers."""
 BROKEN = "la signature est abîmée ou fausse : le document a été modifié après la signature, ou pendant l'envoi"
 CHANGED = (
     "le document a été modifié après la signature. À faire : repartez du document du circuit, signez-le, et déposez "
@@ -56,6 +57,7 @@ async def check_pdf(
     original: Path | None = None,
     limit: int = MAX_BYTES,
     moment: dt.datetime | None = None,
+    accepted: int = 0,
 ) -> Signed:
     """Check a signed PDF that was handed in.
 
@@ -64,6 +66,8 @@ async def check_pdf(
         original: the document of the circuit: what was signed must be that one, with nothing but signatures added.
         limit: bytes.
         moment: when certificates must be good; now by default.
+        accepted: how many signatures the original had: of suppliers, judged when it came (qualified.py). They must be
+            whole; none of them is the expected person's unless `trust` says so.
 
     Returns:
         The expected person's signature. Every other signature in the file is good as well.
@@ -74,26 +78,23 @@ async def check_pdf(
     with open_pdf(path, limit) as (_stream, reader):
         try:
             regular = list(reader.embedded_regular_signatures)
-        except _ODD:
+        except ODD:
             raise Refusal(f"{path.name} : {BROKEN}") from None
         if not regular:
             raise Refusal(f"{path.name} : le document n'est pas signé. À faire : signez-le avec « signer-acte »")
         try:
             statuses = [await async_validate_pdf_signature(one, trust.context(moment)) for one in regular]
-        except _ODD:
+        except ODD:
             raise Refusal(f"{path.name} : {BROKEN}") from None
-        for one, status in zip(regular, statuses, strict=True):
-            if told := await _fault(one, status, trust, moment):
+        faults = [await _fault(one, status, trust, moment) for one, status in zip(regular, statuses, strict=True)]
+        for rank, told in enumerate(faults):
+            if told and (rank >= accepted or broken(statuses[rank])):
                 raise Refusal(f"{path.name} : {told}")
-        whose = [person.refusal(one.signer_cert) for one in regular]
+        whose = [told or person.refusal(one.signer_cert) for one, told in zip(regular, faults, strict=True)]
         if None not in whose:
             raise Refusal(f"{path.name} : {whose[-1]}")
         own = len(whose) - 1 - whose[::-1].index(None)
-        # Nothing after this person's signature but revisions that prove it for longer.
-        later = regular[own].signed_revision < reader.total_revisions - 1
-        whole = statuses[own].coverage == SignatureCoverageLevel.ENTIRE_FILE
-        allowed = statuses[own].modification_level in (ModificationLevel.NONE, ModificationLevel.LTA_UPDATES)
-        if not (whole or (later and allowed)):
+        if not is_whole(statuses[own], later=regular[own].signed_revision < reader.total_revisions - 1):
             raise Refusal(f"{path.name} : {CHANGED}")
         if original and not is_signed_copy(path, reader, original):
             raise Refusal(f"{path.name} : {OTHER}")
@@ -104,16 +105,29 @@ async def check_pdf(
         )
 
 
-async def _fault(
-    signature: EmbeddedPdfSignature, status: PdfSignatureStatus, trust: Trust, moment: dt.datetime | None
-) -> str | None:
-    certificate: x509.Certificate = signature.signer_cert
+def is_whole(status: PdfSignatureStatus, *, later: bool) -> bool:
+    """Whether nothing is after a signature but revisions that prove it for longer; `later` says that there are some."""
+    allowed = status.modification_level in (ModificationLevel.NONE, ModificationLevel.LTA_UPDATES)
+    return status.coverage == SignatureCoverageLevel.ENTIRE_FILE or (later and allowed)
+
+
+def broken(status: PdfSignatureStatus) -> str | None:
+    """What is wrong with a signature, whoever made it, in French."""
     if not (status.intact and status.valid):
         return BROKEN
     if status.coverage is None or status.coverage < SignatureCoverageLevel.ENTIRE_REVISION:
         return "la signature ne couvre qu'une partie du document. À faire : signez le document entier"
     if not status.docmdp_ok or status.modification_level in (None, ModificationLevel.OTHER):
         return CHANGED
+    return None
+
+
+async def _fault(
+    signature: EmbeddedPdfSignature, status: PdfSignatureStatus, trust: Trust, moment: dt.datetime | None
+) -> str | None:
+    certificate: x509.Certificate = signature.signer_cert
+    if told := broken(status):
+        return told
     if told := await trust.refusal(certificate, signature.other_embedded_certs, moment):
         return told
     return None if status.bottom_line else "la signature ne vaut pas : son algorithme ou son horodatage n'est pas admis"

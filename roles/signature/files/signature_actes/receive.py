@@ -9,6 +9,11 @@ people), ``signataires`` (whose signature is expected: ``nom``, ``siren``; the f
 ``date``, ``taille`` (bytes of what follows; 0 for a PES, which bears no seal), or ``refus``, a French reason. Without
 anybody expected, the document itself is checked: whether a person will be able to sign it; with ``mentions`` (name,
 then words of the quality), whether it bears them too: ``texte`` tells whether it has a text to look into.
+
+Of a contract (``contrat``), signatures of suppliers count by any qualified certificate of the EU: ``document`` judges
+those that the document came with, ``contresignature`` those that the file handed in adds to it (a PDF, or a detached
+signature), ``signature`` lets a person sign below them. The first two answer ``fournisseurs`` (``nom``, ``serie``,
+``emetteur``) and ``listes``.
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import check, limits, mentions, pades, pes, token
+from . import check, limits, mentions, pades, pes, qualified, token
 from .files import looks_like_xml, open_pdf
 from .person import Person
 from .refusal import Refusal
@@ -52,14 +57,19 @@ def _trust(files: dict[str, Any]) -> Trust:
 
 
 def _checked(
-    signed: Path, people: Sequence[dict[str, str]], trust: Trust, original: Path, is_pes: bool
+    signed: Path, people: Sequence[dict[str, str]], trust: Trust, original: Path, is_pes: bool, accepted: int = 0
 ) -> tuple[str, str, dt.datetime | None]:
     """Signatory, serial and time of the first expected signature; the reason about the first person otherwise."""
-    judge = pes.check if is_pes else check.check_pdf
     told: Refusal | None = None
     for one in people:
         try:
-            found = asyncio.run(judge(signed, Person(one["nom"], one["siren"]), trust, original))
+            expected = Person(one["nom"], one["siren"])
+            judged = (
+                pes.check(signed, expected, trust, original)
+                if is_pes
+                else check.check_pdf(signed, expected, trust, original, accepted=accepted)
+            )
+            found = asyncio.run(judged)
         except Refusal as refusal:
             told = told or refusal
         except MemoryError:
@@ -90,14 +100,51 @@ def _check_document(original: Path) -> None:
             pass
 
 
+def _lists(config: dict[str, Any]) -> qualified.Lists:
+    told = config.get("fournisseurs")
+    if not told:
+        raise Refusal("les signatures de fournisseurs ne sont pas jugées ici. À faire : prévenez le groupement")
+    crls = [Path(one) for one in told["crl"]]
+    return qualified.Lists.read(Path(told["listes"]), crls, dt.datetime.now(dt.UTC))
+
+
+def _suppliers(original: Path, signed: Path, asked: str, config: dict[str, Any]) -> dict[str, Any]:
+    """What suppliers signed: of the document itself, or of the file handed in with it."""
+    if asked == "document" and not asyncio.run(qualified.signatures(original)):
+        return {"taille": 0, "fournisseurs": [], "listes": ""}
+    lists = _lists(config)
+    try:
+        if asked == "document":
+            found = asyncio.run(qualified.check_pdf(original, lists))
+        elif b"%PDF-" in signed.open("rb").read(1024):
+            found = asyncio.run(qualified.check_pdf(signed, lists, original))
+        else:
+            found = asyncio.run(qualified.check_detached(signed, original, lists))
+    except (Refusal, MemoryError):
+        raise
+    except Exception as error:  # what a hostile file makes of a parser
+        raise Refusal(f"{signed.name} : {check.BROKEN} ({type(error).__name__})") from None
+    told = [{"nom": one.holder, "serie": one.serial, "emetteur": one.issuer} for one in found]
+    return {"taille": 0, "fournisseurs": told, "listes": lists.told}
+
+
 def _received(
-    original: Path, signed: Path, sealed: Path, people: Sequence[dict[str, str]], config: dict[str, Any]
+    original: Path,
+    signed: Path,
+    sealed: Path,
+    people: Sequence[dict[str, str]],
+    config: dict[str, Any],
+    contract: bool = False,
 ) -> dict[str, Any]:
     is_pes = looks_like_xml(signed)
     if is_pes != looks_like_xml(original):
         raise Refusal(f"{signed.name} : {check.OTHER}")
     signers = _trust(config["signataires"])
-    holder, serial, when = _checked(signed, people, signers, original, is_pes)
+    accepted = asyncio.run(qualified.signatures(original)) if contract and not is_pes else 0
+    holder, serial, when = _checked(signed, people, signers, original, is_pes, accepted)
+    if accepted:
+        lists = _lists(config).trust
+        signers = Trust([*signers.roots, *lists.roots], signers.others, [*signers.crls, *lists.crls])
     seals = not is_pes and "cachet" in config
     if seals:
         _sealed(signed, sealed, config, signers)
@@ -129,8 +176,11 @@ def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
             for path, size in ((original, asked["origine"]), (signed, asked["signe"])):
                 path.parent.mkdir()
                 _keep(source, path, size)
-            if asked["signataires"]:
-                told = _received(original, signed, sealed, asked["signataires"], config)
+            contract = str(asked.get("contrat", ""))
+            if contract in ("document", "contresignature"):
+                told = _suppliers(original, signed, contract, config)
+            elif asked["signataires"]:
+                told = _received(original, signed, sealed, asked["signataires"], config, contract == "signature")
             else:
                 _check_document(original)
                 told = {"taille": 0}

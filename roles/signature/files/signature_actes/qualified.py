@@ -1,0 +1,310 @@
+"""A supplier's signature on a contract, by any qualified certificate of the EU (eIDAS, article 25; arrêté du 22 mars
+2019 on the electronic signature of public contracts).
+
+Who issues qualified certificates is told by the EU's trusted lists, as the control node verified them
+(`confiance.json`, collection's pki.trusted_lists); whether a certificate is revoked by the lists that we hold, never by
+what a signature carries.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asn1crypto import cms, x509
+from pyhanko.sign.validation import async_validate_pdf_signature
+from pyhanko.sign.validation.generic_cms import async_validate_detached_cms
+from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
+from pyhanko.sign.validation.qualified.assess import QualificationAssessor
+from pyhanko.sign.validation.qualified.tsp import (
+    BaseServiceInformation,
+    CAServiceInformation,
+    CertSubjectDNCriterion,
+    CriteriaCombination,
+    CriteriaList,
+    Criterion,
+    KeyUsageCriterion,
+    PolicySetCriterion,
+    QcCertType,
+    Qualification,
+    Qualifier,
+    TSPRegistry,
+)
+from pyhanko.sign.validation.settings import KeyUsageConstraints
+from pyhanko_certvalidator import CertificateValidator
+
+from . import check
+from .files import MAX_BYTES, open_pdf
+from .refusal import Refusal
+from .sameness import is_signed_copy
+from .trust import Trust, common_name
+
+MAX_SIGNATURE = 5_000_000  # bytes of a detached one
+MAX_SIGNERS = 20
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The trusted lists, and the suppliers' revocation lists.
+
+    Attributes:
+        registry: services that issue qualified certificates.
+        trust: their certificates as roots, and the revocation lists that we hold.
+        told: of what day they are, in French; what there is to say against them too.
+    """
+
+    registry: TSPRegistry
+    trust: Trust
+    told: str
+
+    @classmethod
+    def read(cls, path: Path, crls: list[Path], now: dt.datetime) -> Lists:
+        """Read them.
+
+        Raises:
+            Refusal: there are none yet, or they are out of date.
+        """
+        if not path.is_file():
+            raise Refusal(
+                "les listes de confiance de l'Union européenne ne sont pas encore sur le parapheur : la signature d'un "
+                "fournisseur ne peut pas être jugée. À faire : prévenez le groupement (fab confiance.listes)"
+            )
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            certificates = {
+                name: x509.Certificate.load(base64.b64decode(der)) for name, der in told["certificats"].items()
+            }
+            registry = TSPRegistry()
+            for one in told["services"]:
+                registry.register_ca(_service(one, certificates))
+            end = _when(told["lotl"]["prochaine"])
+            late = sorted(
+                name for name, one in told["listes"].items() if (day := _when(one["prochaine"])) and day <= now
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Refusal(
+                f"les listes de confiance du parapheur ne se lisent pas ({type(error).__name__}). À faire : prévenez "
+                "le groupement (fab confiance.listes)"
+            ) from None
+        if end and end <= now:
+            raise Refusal(
+                f"les listes de confiance du parapheur sont périmées depuis le {end:%d/%m/%Y}. À faire : prévenez le "
+                "groupement (fab confiance.listes)"
+            )
+        known = Trust.read([], [one for one in crls if one.is_file() and one.stat().st_size])
+        roots = {one.dump(): one for one in certificates.values()}
+        said = f"liste des listes n° {told['lotl']['numero']} du {_when(told['lotl']['emise']):%d/%m/%Y}"
+        if late:
+            said += f" ; celle de {', '.join(late)} est périmée"
+        return cls(registry, Trust(list(roots.values()), [], known.crls), said)
+
+
+def _when(text: str | None) -> Any:
+    return dt.datetime.fromisoformat(text) if text else None
+
+
+def _service(one: dict[str, Any], certificates: dict[str, x509.Certificate]) -> CAServiceInformation:
+    return CAServiceInformation(
+        BaseServiceInformation(
+            one["type"],
+            one["nom"],
+            _when(one["du"]),
+            _when(one["au"]),
+            tuple(certificates[name] for name in one["certificats"]),
+            frozenset(QcCertType(kind) for kind in one["pour"]),
+            frozenset(),
+        ),
+        frozenset(
+            Qualification(frozenset(Qualifier(word) for word in each["valeurs"]), _list(each["si"]))
+            for each in one["qualifications"]
+        ),
+        None,
+    )
+
+
+def _list(one: dict[str, Any]) -> CriteriaList:
+    return CriteriaList(CriteriaCombination(one["liste"]), frozenset(_criterion(each) for each in one["parmi"]))
+
+
+def _criterion(one: dict[str, Any]) -> Criterion:
+    if "liste" in one:
+        return _list(one)
+    if "politiques" in one:
+        return PolicySetCriterion(frozenset(one["politiques"]))
+    if "sujet" in one:
+        return CertSubjectDNCriterion(frozenset(one["sujet"]))
+    return KeyUsageCriterion(
+        KeyUsageConstraints(
+            key_usage=set(one["usages"]) or None,
+            key_usage_forbidden=set(one["interdits"]) or None,
+            extd_key_usage=set(one["etendus"]) or None,
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Supplier:
+    """A supplier's signature that counts.
+
+    Attributes:
+        holder: CN of its certificate.
+        serial: of the certificate, hexadecimal.
+        issuer: CN of who issued it.
+        country: whose trusted list names that issuer.
+    """
+
+    holder: str
+    serial: str
+    issuer: str
+    country: str
+
+
+async def person(
+    certificate: x509.Certificate, others: list[x509.Certificate], lists: Lists, moment: dt.datetime
+) -> Supplier | str:
+    """Who a supplier's certificate is of, or why it does not count, in French."""
+    holder, issuer = common_name(certificate.subject), common_name(certificate.issuer)
+    if not any(one.subject == certificate.issuer for one in lists.trust.roots) and not _leads(
+        certificate, others, lists
+    ):
+        return (
+            f"le certificat de {holder} n'est pas qualifié : aucune liste de confiance de l'Union européenne ne nomme "
+            f"son émetteur « {issuer} » ({lists.told}). À faire : demandez une signature par un certificat qualifié "
+            "(arrêté du 22 mars 2019)"
+        )
+    if told := await lists.trust.refusal(certificate, others, moment):
+        if "rien ne dit si" in told:
+            told += (
+                ". À faire : demandez au groupement d'ajouter cette liste (parapheur_suppliers_crl_urls"
+                f"{_published(certificate)})"
+            )
+        return told
+    validator = CertificateValidator(certificate, others, validation_context=lists.trust.context(moment))
+    path = await validator.async_validate_usage({"non_repudiation"})
+    try:
+        status = QualificationAssessor(lists.registry).check_entity_cert_qualified(path, moment)
+    except (NotImplementedError, ValueError, TypeError, KeyError):
+        status = None
+    if status is None or not status.status.qualified:
+        return f"le certificat de {holder}, émis par « {issuer} », n'est pas qualifié ({lists.told})"
+    if status.status.qc_type != QcCertType.QC_ESIGN:
+        return f"le certificat de {holder} est qualifié, mais pas pour signer : c'est celui d'un cachet ou d'un site"
+    return Supplier(
+        holder, f"{certificate.serial_number:X}", issuer, str(certificate.issuer.native.get("country_name", ""))
+    )
+
+
+def _leads(certificate: x509.Certificate, others: list[x509.Certificate], lists: Lists) -> bool:
+    """Whether an authority that came along was issued by one of the lists."""
+    names = {one.subject.hashable for one in lists.trust.roots}
+    return any(one.subject == certificate.issuer and one.issuer.hashable in names for one in others)
+
+
+def _published(certificate: x509.Certificate) -> str:
+    points = certificate.crl_distribution_points or []
+    urls = [str(one.url) for one in points if one.url]
+    return f" : {urls[0][:200]}" if urls else ""
+
+
+async def check_pdf(
+    path: Path, lists: Lists, original: Path | None = None, moment: dt.datetime | None = None
+) -> list[Supplier]:
+    """Check the suppliers' signatures of a PDF (PAdES).
+
+    Args:
+        original: the dossier's own file; the PDF must be that one, with nothing but signatures added; its own
+            signatures were judged when they came.
+        moment: when certificates must be good; now by default.
+
+    Returns:
+        Who signed, in order, beyond who had signed the original.
+
+    Raises:
+        Refusal: the reason.
+    """
+    now = moment or dt.datetime.now(dt.UTC)
+    with open_pdf(path, MAX_BYTES) as (_stream, reader):
+        try:
+            regular = list(reader.embedded_regular_signatures)
+        except check.ODD:
+            raise Refusal(f"{path.name} : {check.BROKEN}") from None
+        before = await signatures(original) if original else 0
+        if original and not is_signed_copy(path, reader, original):
+            raise Refusal(f"{path.name} : {check.OTHER}")
+        added = regular[before:]
+        if not added:
+            raise Refusal(f"{path.name} : le document n'est pas signé par le fournisseur")
+        if len(regular) > MAX_SIGNERS:
+            raise Refusal(f"{path.name} : plus de {MAX_SIGNERS} signatures")
+        found = [await _judged(path, one, lists, now) for one in added]
+        try:
+            last = await async_validate_pdf_signature(regular[-1], lists.trust.context(now))
+        except check.ODD:
+            raise Refusal(f"{path.name} : {check.BROKEN}") from None
+        if not check.is_whole(last, later=regular[-1].signed_revision < reader.total_revisions - 1):
+            raise Refusal(f"{path.name} : {check.CHANGED}")
+        return found
+
+
+async def signatures(path: Path) -> int:
+    """How many signatures a PDF has.
+
+    Raises:
+        Refusal: it is no PDF that can be read.
+    """
+    with open_pdf(path, MAX_BYTES) as (_stream, reader):
+        return len(list(reader.embedded_regular_signatures))
+
+
+async def _judged(path: Path, one: EmbeddedPdfSignature, lists: Lists, now: dt.datetime) -> Supplier:
+    try:
+        status = await async_validate_pdf_signature(one, lists.trust.context(now))
+    except check.ODD:
+        raise Refusal(f"{path.name} : {check.BROKEN}") from None
+    if told := check.broken(status):
+        raise Refusal(f"{path.name} : {told}")
+    found = await person(one.signer_cert, list(one.other_embedded_certs), lists, now)
+    if isinstance(found, str):
+        raise Refusal(f"{path.name} : {found}")
+    if not status.bottom_line:
+        raise Refusal(f"{path.name} : la signature ne vaut pas : son algorithme ou son horodatage n'est pas admis")
+    return found
+
+
+async def check_detached(
+    signature: Path, document: Path, lists: Lists, moment: dt.datetime | None = None
+) -> list[Supplier]:
+    """Check a detached signature (CAdES, .p7s) of a document. Arguments and errors: as `check_pdf`."""
+    now = moment or dt.datetime.now(dt.UTC)
+    data = signature.read_bytes() if signature.stat().st_size <= MAX_SIGNATURE else b""
+    try:
+        whole = cms.ContentInfo.load(data, strict=True)
+        signed = whole["content"]
+        if whole["content_type"].native != "signed_data" or len(signed["signer_infos"]) != 1:
+            raise Refusal(f"{signature.name} : il faut la signature d'une personne, et d'une seule")
+        with document.open("rb") as stream:
+            status = await async_validate_detached_cms(
+                stream, signed, signer_validation_context=lists.trust.context(now)
+            )
+    except Refusal:
+        raise
+    except check.ODD:
+        raise Refusal(
+            f"{signature.name} : ce n'est pas une signature CMS (.p7s). À faire : déposez le PDF signé, ou la "
+            "signature détachée du document de ce dossier"
+        ) from None
+    if not (status.intact and status.valid):
+        raise Refusal(
+            f"{signature.name} : ce n'est pas le document du dossier qui est signé, ou il a été modifié depuis"
+        )
+    others = [one.chosen for one in signed["certificates"] if one.name == "certificate"]
+    found = await person(status.signing_cert, others, lists, now)
+    if isinstance(found, str):
+        raise Refusal(f"{signature.name} : {found}")
+    if not status.bottom_line:
+        raise Refusal(f"{signature.name} : la signature ne vaut pas : son algorithme n'est pas admis")
+    return [found]
