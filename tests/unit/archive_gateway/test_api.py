@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +16,7 @@ import pytest
 from flask.testing import FlaskClient
 from lxml import etree
 from sae.api import create_app
+from sae.elimination import Requests
 from sae.store import FileStore, Unavailable
 from sae.versement.seda import NAMESPACE
 from werkzeug.test import TestResponse
@@ -69,6 +72,38 @@ def test_deposit_then_everything_comes_back(ask: Ask) -> None:
         assert f"{aip}/0=ocfl_object_1.1" in archive.getnames()
     page = ask("/").get_data(as_text=True)
     assert "Gondecourt" in page and "école d’été" in page
+
+
+def test_an_account_hears_of_its_eliminations_and_says_where_their_copies_are(
+    gateway: Gateway, certificates: dict[str, str], ask: Ask
+) -> None:
+    aip = "8d5c0c0e-0000-4000-8000-000000000001"
+    assert ask("/v1/eliminations").get_json() == {"eliminations": [], "suite": False}
+    with closing(Requests(gateway.config.folder / "eliminations.sqlite")) as book, book.transaction() as db:
+        text = json.dumps({"archives": [{"aip": aip, "identifiant": "ACTE-1"}]})
+        db.execute(
+            "INSERT INTO demande (id, compte, etat, recue_le, texte, signature, demandeur, demandeur_certificat)"
+            " VALUES ('d', 'gondecourt', 'faite', 1, ?, '', '', '')", (text,),
+        )  # fmt: skip
+        db.execute("INSERT INTO objet VALUES ('d', ?, '2026-11-28T10:00:00.000000Z', 12)", (aip,))
+    [one] = ask("/v1/eliminations?apres=11").get_json()["eliminations"]
+    assert (one["archive"], one["identifiant"], one["rang"], one["copies"]) == (aip, "ACTE-1", 12, "")
+    assert ask("/v1/eliminations?apres=12").get_json()["eliminations"] == []
+    assert ask("/v1/eliminations?prevues=1").get_json() == {"eliminations": []}
+    assert ask("/v1/eliminations", "loos").get_json()["eliminations"] == []
+    for wrong in ("-1", "x", "9" * 30, "²"):
+        assert ask(f"/v1/eliminations?apres={wrong}").status_code == 400
+    said = {"demande": "d", "lieux": {"connecteur": {"etat": "supprime", "nombre": 1}}}
+    client = create_app(gateway.config, gateway.engine).test_client()
+
+    def say(holder: str, body: object) -> TestResponse:
+        return client.post(f"/v1/eliminations/{aip}/copies", headers={HEADER: certificates[holder]}, json=body)
+
+    assert "n'est pas éliminée pour ce compte" in say("loos", said).get_json()["erreur"]
+    assert say("gondecourt", []).status_code == 400
+    assert say("gondecourt", said).get_json() == {"archive": aip, "etat": "supprime"}
+    assert ask("/v1/eliminations").get_json()["eliminations"][0]["copies"] == "supprime"
+    assert ask(f"/v1/eliminations/{aip}/copies", data=b"").status_code == 400
 
 
 def test_a_commune_s_own_certificates_read_and_its_depositors_deposit(gateway: Gateway, tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ POST /v1/versements               a SIP (.tar or .zip) → ArchiveTransferReply 
 GET  /v1/versements/<identifier>  the answer given to a SIP, by its own identifier
 GET  /v1/archives[?apres=<id>]    the account's archives (JSON, 1000 at most)
 GET  /v1/archives/<id>            one archive (JSON); <id>.tar: the AIP; <id>/<file>: a file of the SIP
+GET  /v1/eliminations[?apres=<rank>]    what was eliminated of the account, whose copies are to follow (JSON, 1000 at
+                                  most); ?prevues=1: what is asked for and not done
+POST /v1/eliminations/<id>/copies what became of an archive's copies, by who deposits (JSON)
 GET  /                            the account at a glance (HTML)
 """
 
@@ -24,6 +27,8 @@ from creatic_agent import web
 from creatic_agent.identity import HEADER
 from sae import config as settings
 from sae.config import Account, Config
+from sae.copies import MOST, Copies, WrongReport
+from sae.elimination import SCHEMA
 from sae.identity import account_of, depositor_of
 from sae.journal import JournalError
 from sae.store import Corrupted, NotStored, StoreError
@@ -34,6 +39,7 @@ from sae.versement.spool import Busy, Pending, TooBig
 
 log = logging.getLogger("sae")
 _LATER = 60  # seconds
+_DIGITS = 19  # of a number that the books hold
 _RETRY = {"Retry-After": str(_LATER)}
 _error = partial(web.refusal, "erreur")
 _PAGE = """<!doctype html><html lang="fr"><head><meta charset="utf-8"><title>Archivage – {{ account.label }}</title>
@@ -68,6 +74,8 @@ def create_app(config: Config, engine: Engine | None = None) -> Flask:
         ("GET", "/v1/archives/<uuid:aip>", door.archive),
         ("GET", "/v1/archives/<uuid:aip>.tar", door.package),
         ("GET", "/v1/archives/<uuid:aip>/<path:name>", door.file),
+        ("GET", "/v1/eliminations", door.eliminations),
+        ("POST", "/v1/eliminations/<uuid:aip>/copies", door.copies),
         ("GET", "/", door.page),
     )
     app = web.application("sae", rules, _error)
@@ -99,6 +107,7 @@ class _Door:
 
     def __init__(self, config: Config, engine: Engine) -> None:
         self._config, self._engine = config, engine
+        self._copies = Copies(config.folder, SCHEMA)
 
     def _account(self) -> Account:
         return account_of(request.headers.get(HEADER, ""), self._config)
@@ -198,6 +207,31 @@ class _Door:
         headers["Content-Disposition"] = "attachment"  # a document of others never becomes a page of ours
         content = _closing(stream, self._engine.file_blocks(stream, archive, name))
         return Response(content, HTTPStatus.OK, headers, mimetype="application/octet-stream")
+
+    # -- copies of what was eliminated ---------------------------------------------------------------------
+
+    def eliminations(self) -> Response:
+        """What was eliminated of the account."""
+        account = self._account()
+        if "prevues" in request.args:
+            return jsonify({"eliminations": [one.to_dict() for one in self._copies.planned(account.name)]})
+        after = request.args.get("apres", "0")
+        if not (after.isascii() and after.isdecimal() and len(after) < _DIGITS):
+            return _error(HTTPStatus.BAD_REQUEST, f"Champ « apres » : « {after[:40]} » n'est pas un rang.")
+        found = self._copies.eliminated(account.name, int(after))
+        return jsonify({"eliminations": [one.to_dict() for one in found], "suite": len(found) == MOST})
+
+    def copies(self, aip: uuid.UUID) -> Response:
+        """Hear what became of an archive's copies."""
+        account = depositor_of(request.headers.get(HEADER, ""), self._config)
+        said = request.get_json(silent=True)
+        if not isinstance(said, dict):
+            return _error(HTTPStatus.BAD_REQUEST, "Un objet JSON est attendu.")
+        try:
+            state = self._copies.report(self._engine.journal, account.name, str(aip), said)
+        except WrongReport as error:
+            return _error(HTTPStatus.BAD_REQUEST, str(error))
+        return jsonify({"archive": str(aip), "etat": state})
 
     def page(self) -> str:
         """The account at a glance."""

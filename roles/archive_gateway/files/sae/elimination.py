@@ -36,6 +36,7 @@ from typing import Any
 
 from creatic_agent.book import Book
 from sae import bordereau, config, inventory
+from sae import copies as following
 from sae.bordereau import NotSigned, Verifier
 from sae.config import TRUST, Account, ConfigError, section
 from sae.inventory import Known
@@ -67,7 +68,8 @@ LISTED = 366 * 86400
 # Common name of the one certificate that attests (role archive_gateway asks for it, profile `signature`).
 ATTESTS = "Attestations des archives"
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_SCHEMA = """
+SCHEMA = (
+    """
 CREATE TABLE IF NOT EXISTS demande (
   id TEXT PRIMARY KEY, compte TEXT NOT NULL, etat TEXT NOT NULL, recue_le REAL NOT NULL,
   texte BLOB NOT NULL, signature BLOB NOT NULL, demandeur TEXT NOT NULL, demandeur_certificat TEXT NOT NULL,
@@ -84,6 +86,8 @@ CREATE TABLE IF NOT EXISTS piece (
   PRIMARY KEY (demande, nom)
 );
 """
+    + following.SCHEMA
+)
 LIST = "liste d'élimination"
 ORIGINAL, SIGNED, VISA = "bordereau.pdf", "bordereau-signe.pdf", "visa.pdf"
 # What the certificate says of copies that nobody can take back.
@@ -91,6 +95,12 @@ COPIES = (
     "Les copies du serveur de sauvegarde, où rien ne s'efface avant son temps, disparaissent avec le trimestre qui les "
     "porte."
 )
+FOLLOWING = (
+    "Celles du connecteur de la commune, de la passerelle, de la GED et du parapheur suivent : leur attestation "
+    "(copies-….json) dit, acte par acte, ce qu'elles sont devenues."
+)
+OTHERS = "Le service versant supprime lui-même celles qu'il a gardées."
+COPIES_CERTIFICATE = "attestation de suppression des copies"
 
 
 class Refused(Exception):
@@ -197,7 +207,8 @@ class Requests(Book):
     """Requests and how far they are."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _SCHEMA)
+        super().__init__(path, SCHEMA)
+        self.path = path
 
     def listed(self, identifier: str) -> dict[str, Any]:
         """A list that was made. Raises Refused."""
@@ -269,6 +280,10 @@ class Eliminator:
     accounts: Mapping[str, Account] = field(default_factory=dict)
     agency: str = ""
     title: Callable[[str, str], str] = lambda account, aip: ""
+    copies: following.Copies = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.copies = following.Copies(self.book.path.parent, SCHEMA, self.clock)
 
     # -- asking --------------------------------------------------------------------------------------------
 
@@ -738,12 +753,69 @@ class Eliminator:
                 "approbateur": str(request.approver),
                 "journal": self.journal.identifier,
                 "archives": archives,
-                "copies": COPIES,
+                "copies": f"{FOLLOWING if self._follows(request.account) else OTHERS} {COPIES}",
                 **_bindings(document),
                 "demande_signee": signed(request.text, request.signature),
                 "approbation_signee": signed(request.approval, request.approval_signature),
             }
         ).encode()
+
+    def _follows(self, account: str) -> bool:
+        return account in self.accounts and following.followed(self.accounts[account])
+
+    # -- its copies ----------------------------------------------------------------------------------------
+
+    def certify_copies(self) -> list[str]:
+        """Write the certificates of copies that are all gone; gives their requests. Again after a crash: goes on.
+
+        Raises:
+            Refused: what is done could not be attested.
+            StoreError: the storage does not answer; run again.
+        """
+        kept = "SELECT demande FROM attestation_copies WHERE rangee = 1"
+        attested = {str(row["demande"]) for row in self.book.rows(kept)}
+        waits = self.copies.waiting(self.accounts)
+        done = []
+        for request in self.book.requests(DONE):
+            if request.id in attested or request.id in waits or not self._follows(request.account):
+                continue
+            if told := self.copies.told(request.id):
+                self._certify_copies(request, told)
+                done.append(request.id)
+        return done
+
+    def _certify_copies(self, request: Request, told: Mapping[str, Any]) -> None:
+        query = "SELECT * FROM attestation_copies WHERE demande = ?"
+        rows = self.book.rows(query, request.id)
+        if not rows:
+            text = canonical.encode(
+                {
+                    "document": COPIES_CERTIFICATE,
+                    "format": 1,
+                    "demande": request.id,
+                    "compte": request.account,
+                    "journal": self.journal.identifier,
+                    "archives": [{"aip": aip, **one} for aip, one in told.items()],
+                    "dit_par": "le connecteur de la commune",
+                    "copies": COPIES,
+                }
+                | ({"liste": request.document["liste"]} if "liste" in request.document else {})
+            ).encode()
+            signature = self._sign(text)
+            token = self.proof.stamper(signature)
+            with self.book.transaction() as db:
+                db.execute(
+                    "INSERT OR IGNORE INTO attestation_copies (demande, texte, signature, jeton) VALUES (?, ?, ?, ?)",
+                    (request.id, text, signature, token),
+                )
+            rows = self.book.rows(query, request.id)
+        for suffix, column in (("json", "texte"), ("json.p7s", "signature"), ("json.tsr", "jeton")):
+            self._put(f"copies-{request.id}.{suffix}", bytes(rows[0][column]))
+        detail = {"demande": request.id, "attestation_sha512": hashlib.sha512(rows[0]["texte"]).hexdigest()}
+        key = f"elimination:{request.id}:attestation-copies"
+        self._note("elimination.attestation_copies", request.account, "succes", detail, key=key)
+        with self.book.transaction() as db:
+            db.execute("UPDATE attestation_copies SET rangee = 1 WHERE demande = ?", (request.id,))
 
     def _put(
         self,
@@ -857,6 +929,21 @@ def verify_certificate(text: bytes, signature: bytes, token: bytes, root: Path) 
     return {**document, "horodatage": at, "signataires": [signer.subject for signer in signers]}
 
 
+def verify_copies(text: bytes, signature: bytes, token: bytes, root: Path) -> dict[str, Any]:
+    """Verify a certificate of copies from outside: the archive's signature, its timestamp.
+
+    Raises:
+        Refused: with what is wrong.
+    """
+    document = _read(text, COPIES_CERTIFICATE)
+    try:
+        at = int(timestamp.verify(token, signature, root).timestamp())
+        _attested(text, signature, root, at=at)
+    except (timestamp.TimestampError, SignatureError) as error:
+        raise Refused(str(error)) from error
+    return {**document, "horodatage": at}
+
+
 # -- command ----------------------------------------------------------------------------------------------
 
 _EPILOG = """\
@@ -915,7 +1002,7 @@ def _eliminator(path: Path) -> Iterator[Eliminator]:
         found = registry.archive(account, aip)
         return found.title if found else ""
 
-    with Journal(loaded.journal) as journal, closing(Requests(loaded.folder / "eliminations.sqlite")) as book:
+    with Journal(loaded.journal) as journal, closing(Requests(loaded.folder / following.NAME)) as book:
         yield Eliminator(
             journal,
             store,
@@ -976,6 +1063,8 @@ def _parser() -> argparse.ArgumentParser:
     give = command("attestation", _give, "rend l'attestation d'une élimination, son bordereau signé et son visa")
     give.add_argument("demande")
     give.add_argument("--vers", type=Path, required=True, metavar="DOSSIER")
+    copies = command("copies", _copies, "montre les copies d'archives éliminées qui ne sont pas encore supprimées")
+    copies.add_argument("--attester", action="store_true", help="atteste d'abord celles qui le sont toutes")
     check = command("verifier", _verify, "vérifie une attestation d'élimination, sans la porte des archives")
     check.add_argument("attestation", type=Path, help="attestation-….json, ses .p7s et .tsr à côté")
     check.add_argument("--racine", type=Path, required=True, metavar="PEM", help="racine de l'autorité du groupement")
@@ -1099,6 +1188,27 @@ def _list(eliminator: Eliminator, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _copies(eliminator: Eliminator, arguments: argparse.Namespace) -> int:
+    if arguments.attester:
+        for identifier in eliminator.certify_copies():
+            print(
+                f"Les copies de la demande {identifier} sont toutes supprimées : copies-{identifier}.json, au stockage."
+            )
+    waits, nothing = (
+        eliminator.copies.waiting(eliminator.accounts),
+        "le connecteur de la commune n'en a encore rien dit",
+    )
+    for identifier, listed in waits.items():
+        print(f"Demande {identifier} : {len(listed)} archives dont les copies ne sont pas toutes supprimées.")
+        for one, said in listed:
+            lacks = [f"{place} ({told.get('detail') or 'pas encore'})" for place, told in said.items()
+                     if told["etat"] == following.WAITS]  # fmt: skip
+            print(f"  {one.aip}  {one.message}  {', '.join(lacks) or nothing}")
+    if not waits:
+        print("Aucune copie d'archive éliminée n'attend.")
+    return 0
+
+
 def _verify(arguments: argparse.Namespace) -> int:
     path: Path = arguments.attestation
     parts = [path, path.with_name(f"{path.name}.p7s"), path.with_name(f"{path.name}.tsr")]
@@ -1106,6 +1216,10 @@ def _verify(arguments: argparse.Namespace) -> int:
     if missing:
         raise Refused(f"introuvable : {', '.join(missing)}")
     text, signature, token = (part.read_bytes() for part in parts)
+    if path.name.startswith("copies-"):
+        told = verify_copies(text, signature, token, arguments.racine)
+        print(f"✓ les copies de {len(told['archives'])} archives du compte « {told['compte']} » sont supprimées.")
+        return 0
     found = verify_certificate(text, signature, token, arguments.racine)
     for digest, name in (("bordereau_signe_sha512", "bordereau-signe"), ("visa_sha512", "visa")):
         beside = path.with_name(f"{name}-{found['demande']}.pdf")

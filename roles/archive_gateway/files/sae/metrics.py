@@ -7,6 +7,8 @@ import time
 from creatic_agent.durable import write
 from creatic_agent.figures import Figures, labels
 from sae.config import Config
+from sae.copies import Copies
+from sae.elimination import SCHEMA
 from sae.versement import antivirus
 from sae.versement.registry import Registry
 
@@ -40,6 +42,9 @@ def render(config: Config, registry: Registry) -> str:
     figures.add(
         "antivirus_signatures_age_seconds", "Age of the newest signatures, -1 without any.", -1 if age is None else age
     )
+    count, age = Copies(config.folder, SCHEMA).figures(config)
+    figures.add("copies_waiting", "Archives that were eliminated and whose copies are not all gone.", count)
+    figures.add("copies_waiting_seconds", "Time since the oldest of them was eliminated.", age)
     figures.add("maintenance_timestamp_seconds", "Last run of sae-versement entretien.", time.time())
     return str(figures)
 

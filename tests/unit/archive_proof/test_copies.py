@@ -1,0 +1,158 @@
+"""The copies of what was eliminated: told to their commune alone, said gone by it, attested once all are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sae import copies, elimination
+from sae.copies import WrongReport
+from sae.elimination import Refused, verify_copies
+
+from tests.unit.archive_proof.commune import ACCOUNTS
+from tests.unit.archive_proof.test_elimination import Authority, Room, authority, room  # noqa: F401 - fixtures
+
+CONNECTED = {name: replace(one, depositors=(f"Connecteur - {one.label}",)) for name, one in ACCOUNTS.items()}
+GONE: dict[str, Any] = {"connecteur": {"etat": "supprime", "nombre": 1}, "ged": {"etat": "absent"}}
+LATER: dict[str, Any] = GONE | {"ged": {"etat": "attente", "detail": "la GED ne répond pas"}}
+
+
+class Chain:
+    """A room whose accounts have connectors, where two archives were eliminated and a third is asked for."""
+
+    def __init__(self, room: Room) -> None:  # noqa: F811 - given the fixture's
+        self.room = room
+        self.eliminator = room.eliminator()
+        self.eliminator.accounts = CONNECTED
+        self.copies = self.eliminator.copies
+        self.request = self.eliminate("a", "b")
+        room.keep("c")
+        self.planned = json.loads(room.asked("c")[0])["demande"]
+
+    def eliminate(self, *aips: str) -> str:
+        for aip in aips:
+            self.room.keep(aip)
+        _, approval = self.room.asked(*aips)
+        identifier = self.eliminator.approve(approval, self.room.sign(approval, "Bruno Petit"))
+        self.eliminator.execute(identifier)
+        return identifier
+
+    def say(self, aip: str, places: dict[str, Any], account: str = "gondecourt") -> str:
+        return self.copies.report(self.room.journal, account, aip, {"demande": self.request, "lieux": places})
+
+    def noted(self) -> list[tuple[str | None, bool]]:
+        events = [one for one in self.room.journal.events() if one.event == "elimination.copies"]
+        return [(one.aip, one.detail["revenues"]) for one in events]
+
+
+@pytest.fixture
+def chain(room: Room) -> Iterator[Chain]:  # noqa: F811 - a fixture
+    yield Chain(room)
+
+
+def test_a_commune_hears_of_its_own_eliminations_and_of_no_other(chain: Chain) -> None:
+    found = chain.copies.eliminated("gondecourt")
+    assert [(one.aip, one.message, one.request, one.copies) for one in found] == [
+        ("a", "acte a", chain.request, ""),
+        ("b", "acte b", chain.request, ""),
+    ]
+    assert [one.aip for one in chain.copies.eliminated("gondecourt", found[0].rank)] == ["b"]
+    assert chain.copies.eliminated("seclin") == []
+    # Before anything goes, who wants to look sees what would.
+    assert [(one.aip, one.request, one.rank) for one in chain.copies.planned("gondecourt")] == [("c", chain.planned, 0)]
+    assert chain.copies.planned("seclin") == []
+
+
+def test_copies_are_attested_once_all_of_them_are_gone(chain: Chain) -> None:
+    attestation = json.loads(chain.eliminator.book.rows("SELECT attestation FROM demande")[0]["attestation"])
+    assert "copies-….json" in attestation["copies"] and "serveur de sauvegarde" in attestation["copies"]
+    assert chain.say("a", LATER) == "attente"
+    assert chain.say("b", GONE) == "supprime"
+    assert chain.eliminator.certify_copies() == []
+    [(waits, said)] = chain.copies.waiting(CONNECTED)[chain.request]
+    assert (waits.aip, said["ged"]["detail"]) == ("a", "la GED ne répond pas")
+    assert chain.say("a", GONE) == "supprime"
+    assert chain.copies.waiting(CONNECTED) == {}
+    assert chain.eliminator.certify_copies() == [chain.request]
+    assert chain.eliminator.certify_copies() == []
+    store, name = chain.room.store, f"copies-{chain.request}.json"
+    parts = []
+    for suffix in ("", ".p7s", ".tsr"):
+        with store.get("sae", elimination.CONTAINER, name + suffix) as stream:
+            parts.append(stream.read())
+    found = verify_copies(*parts, chain.room.authority.root)
+    assert [(one["aip"], one["lieux"]["connecteur"]["nombre"]) for one in found["archives"]] == [("a", 1), ("b", 1)]
+    with pytest.raises(Refused):
+        verify_copies(parts[0].replace(b"supprime", b"conserve"), *parts[1:], chain.room.authority.root)
+
+
+def test_a_crash_while_it_is_attested_is_taken_up(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    for aip in "ab":
+        chain.say(aip, GONE)
+    put, calls = chain.room.store.put, []
+
+    def dies(*given: Any, **more: Any) -> None:
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        put(*given, **more)
+
+    monkeypatch.setattr(chain.room.store, "put", dies)
+    with pytest.raises(KeyboardInterrupt):
+        chain.eliminator.certify_copies()
+    assert chain.eliminator.certify_copies() == [chain.request]
+    events = [one for one in chain.room.journal.events() if one.event == "elimination.attestation_copies"]
+    assert len(events) == 1
+
+
+def test_what_came_back_and_went_again_is_noted_and_nothing_else(chain: Chain) -> None:
+    for _turn in range(2):
+        chain.say("a", GONE)
+    assert chain.say("a", LATER) == "supprime"  # what was said gone stays so
+    assert chain.say("a", {"connecteur": {"etat": "absent"}}) == "supprime"
+    assert chain.noted() == [("a", False)]
+    again = {"connecteur": {"etat": "absent"}, "ged": {"etat": "supprime", "nombre": 2}}
+    for _turn in range(2):
+        assert chain.say("a", again) == "supprime"
+    assert chain.noted() == [("a", False), ("a", True)]
+
+
+@pytest.mark.parametrize(
+    ("aip", "account", "places", "told"),
+    [
+        ("a", "seclin", GONE, "n'est pas éliminée pour ce compte"),
+        ("c", "gondecourt", GONE, "n'est pas éliminée"),
+        ("a", "gondecourt", {}, "avec connecteur"),
+        ("a", "gondecourt", [], "avec connecteur"),
+        ("a", "gondecourt", GONE | {"ailleurs": {"etat": "absent"}}, "avec connecteur"),
+        ("a", "gondecourt", {"connecteur": {"etat": "peut-être"}}, "lieux.connecteur.etat"),
+        ("a", "gondecourt", {"connecteur": "supprime"}, "lieux.connecteur.etat"),
+        ("a", "gondecourt", {"connecteur": {"etat": "absent", "nombre": -1}}, "lieux.connecteur.nombre"),
+    ],
+)
+def test_what_is_said_of_another_archive_or_badly_changes_nothing(
+    chain: Chain, aip: str, account: str, places: Any, told: str
+) -> None:
+    with pytest.raises(WrongReport, match=told):
+        chain.say(aip, places, account)
+    assert chain.noted() == []
+
+
+def test_who_has_no_connector_is_waited_for_by_nobody(chain: Chain) -> None:
+    assert chain.copies.waiting(ACCOUNTS) == {}
+    chain.eliminator.accounts = ACCOUNTS
+    for aip in "ab":
+        chain.say(aip, GONE)
+    assert chain.eliminator.certify_copies() == []
+    other = chain.eliminate("d")
+    row = chain.eliminator.book.rows("SELECT attestation FROM demande WHERE id = ?", other)[0]
+    assert json.loads(row["attestation"])["copies"].startswith(elimination.OTHERS)
+
+
+def test_a_transferred_archive_keeps_its_copies(chain: Chain) -> None:
+    listed = {"archives": [{"aip": "k", "identifiant": "acte k", "sort_final": "Keep", "transfert": "T-1"}]}
+    row = {"id": "r", "texte": json.dumps(listed), "aip": "k", "seq": 3, "faite_le": "", "etat": None}
+    assert list(copies.Copies._described([row])) == []  # type: ignore[list-item] # as SQLite's rows are read
