@@ -113,7 +113,7 @@ from django.test import Client, TestCase
 from django.test.utils import setup_databases, setup_test_environment
 from django.utils import timezone
 from mayan.apps.cabinets.models import Cabinet
-from mayan.apps.documents.models import Document, DocumentType
+from mayan.apps.documents.models import Document, DocumentFile, DocumentType
 from mayan.apps.server_side_events.models import StreamEvent
 from rest_framework.authtoken.models import Token
 
@@ -252,6 +252,79 @@ class Mayan(TestCase):
             done = self.send(login, number)
         self.assertEqual(done.status_code, 200, done.content[:300])
         return asked
+
+
+class Eliminated(Mayan):
+    """What the archive eliminated goes from here too, and nothing else."""
+
+    def ask(self, who: str = "passerelle", **given: Any) -> Any:
+        return self.api(who, "POST", "/creatic/eliminations/", {"commune": "loos", "nom": "Loos"} | given)
+
+    def filed(self, description: str, content: bytes, commune: str = "Loos") -> Document:
+        kind = DocumentType.objects.filter(label__startswith=f"{commune} - ").first()
+        document = Document.objects.create(document_type=kind, label="Arrêté de M. Dupont", description=description)
+        circuit._add_file(document, "dupont.pdf", io.BytesIO(content), account("passerelle"), "", shown=False)
+        return document
+
+    def test_a_dossier_goes_with_its_history_and_its_file(self) -> None:
+        number, other = self.deposit(), self.deposit()
+        self.act("paul.renard", number, "refuser", {"motif": "M. Dupont n'habite plus ici"})
+        self.assertTrue(Geste.objects.filter(motif__contains="Dupont").exists())
+        dossier = Dossier.objects.get(pk=number)
+        reference, path = dossier.reference, Path(dossier.fichier.file.path)
+        self.assertTrue(path.is_file())
+        self.assertEqual(self.ask(reference=reference, essai=True).json(), {"nombre": 1})
+        self.assertTrue(Dossier.objects.filter(pk=number).exists())
+        for wrong in ({"commune": "wavrin", "nom": "Wavrin"}, {"reference": "deliberations:autre"}):
+            self.assertEqual(self.ask(**({"reference": reference} | wrong)).json(), {"nombre": 0})
+        self.assertEqual(self.ask(reference=reference).json(), {"nombre": 1})
+        self.assertEqual(self.ask(reference=reference).json(), {"nombre": 0})
+        self.assertFalse(Dossier.objects.filter(pk=number).exists())
+        self.assertFalse(Geste.objects.filter(motif__contains="Dupont").exists())
+        self.assertFalse(path.exists())
+        # The history of every other is kept as it was.
+        with self.assertRaises(PermissionDenied), transaction.atomic():
+            Dossier.objects.get(pk=other).gestes.first().delete()
+        self.assertTrue(Dossier.objects.filter(pk=other).exists())
+
+    def test_documents_of_the_act_and_no_other(self) -> None:
+        word, others = "a" * 24, "b" * 24
+        own = self.filed(f"deliberations:1 {word}", b"%PDF-un")
+        by_hand = self.filed("copie de travail", b"%PDF-un")
+        kept = [
+            self.filed(f"deliberations:2 {others}", b"%PDF-un"),  # an annex of another act
+            self.filed("à garder", b"%PDF-deux"),
+            self.filed("copie", b"%PDF-un", "Wavrin"),
+        ]
+        mixed = self.filed("un dossier de travail", b"%PDF-un")
+        circuit._add_file(mixed, "trois.pdf", io.BytesIO(b"%PDF-trois"), account("passerelle"), "", shown=False)
+        binned = self.filed(f"deliberations:1 {others}", b"%PDF-annexe")
+        binned.delete()
+        asked = {
+            "reference": "deliberations:1",
+            "marques": [f"deliberations:1 {word}", f"deliberations:1 {others}"],
+            "sha256": [hashlib.sha256(b"%PDF-un").hexdigest()],
+        }
+        self.assertEqual(self.ask(**asked, essai=True).json(), {"nombre": 3})
+        self.assertEqual(self.ask(**asked).json(), {"nombre": 3})
+        left = set(Document.objects.values_list("pk", flat=True))
+        self.assertFalse(left & {own.pk, by_hand.pk, binned.pk})
+        self.assertTrue({one.pk for one in (*kept, mixed)} <= left)
+        self.assertFalse(DocumentFile.objects.filter(document_id=own.pk).exists())
+
+    def test_nobody_else_asks_and_nothing_badly_said_deletes(self) -> None:
+        number = self.deposit()
+        reference = Dossier.objects.get(pk=number).reference
+        for who in ("claire.dubois", "karim.roux", "admin"):
+            self.assertEqual(self.ask(who, reference=reference).status_code, 403, who)
+        for wrong in (
+            {"reference": ""}, {"commune": ""}, {"marques": "x"}, {"sha256": ["x"]},
+            {"marques": [f"autre:1 {'a' * 24}"]}, {"marques": [f"{reference} {'a' * 24}"] * 201},
+        ):  # fmt: skip
+            answer = self.ask(**({"reference": reference} | wrong))
+            self.assertEqual(answer.status_code, 400, wrong)
+            self.assertIn("Rien n'a été supprimé", answer.json()["message"])
+        self.assertTrue(Dossier.objects.filter(pk=number).exists())
 
 
 class Identity(Mayan):

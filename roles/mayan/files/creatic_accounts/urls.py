@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import api
+from . import api, elimination
 
 urlpatterns = [
     path("api/v4/auth/token/obtain/", api.ObtainToken.as_view()),
@@ -13,4 +13,5 @@ urlpatterns = [
 api_urls = [
     path("creatic/comptes/", api.Accounts.as_view(), name="creatic-comptes"),
     path("creatic/comptes/<str:login>/", api.OneAccount.as_view(), name="creatic-compte"),
+    path("creatic/eliminations/", elimination.Eliminations.as_view(), name="creatic-eliminations"),
 ]

@@ -23,6 +23,7 @@ class ParapheurApp(MayanAppConfig):
         """Link the pages, and keep the circuits to their rules."""
         super().ready()
         from creatic_accounts.api import HELD
+        from creatic_accounts.elimination import BEFORE, FINDERS
         from creatic_accounts.remise import DESCRIBED
         from mayan.apps.common.menus import menu_main
         from mayan.apps.document_states.models import WorkflowInstanceLogEntry
@@ -37,6 +38,8 @@ class ParapheurApp(MayanAppConfig):
             pre_delete.connect(circuit.keep, sender=kept, dispatch_uid=f"creatic_parapheur.{kept.__name__}")
         HELD.append(circuit.held)
         DESCRIBED.append(described)
+        FINDERS.append(circuit.to_eliminate)
+        BEFORE.append(circuit.let_go)
 
         def waiting(context: Any) -> str:
             user = context.request.user

@@ -21,6 +21,7 @@ from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
 from typing import IO, Any
 
+from creatic_accounts.elimination import Asked
 from creatic_accounts.guard import Kept
 from creatic_accounts.models import login_of
 from django.contrib.auth import get_user_model
@@ -57,6 +58,7 @@ _FOLLOWED = {
 _busy: Counter[int] = Counter()
 _counting = threading.Lock()
 _ours = contextvars.ContextVar("ours", default=False)
+_eliminating = contextvars.ContextVar("eliminating", default=False)
 
 
 def guard(sender: Any, instance: Any, **_options: Any) -> None:
@@ -73,11 +75,33 @@ def guard(sender: Any, instance: Any, **_options: Any) -> None:
 def keep(sender: Any, instance: Any, **_options: Any) -> None:
     """Refuse what erases the history of a dossier, or absences: a document, a step, or an account that goes takes them
     along in Mayan (signal pre_delete)."""
+    if sender is Geste and _eliminating.get():
+        return
     if (
         sender in (Geste, Absence, Delegation)
         or Dossier.objects.filter(instance=instance.workflow_instance_id).exists()
     ):
         raise Kept(f"{Geste.KEPT}. À faire : pour fermer un compte, rendez-le inactif (Système, Utilisateurs)")
+
+
+# What the archive eliminated
+
+
+def to_eliminate(asked: Asked) -> list[Document]:
+    """The document of an act's dossier (creatic_accounts.elimination.FINDERS), and no other commune's."""
+    found = Dossier.objects.filter(reference=asked.reference, commune=asked.commune)
+    return [one.document for one in found.select_related("document")]
+
+
+def let_go(document: Document) -> None:
+    """Take a dossier away with its history, before its document goes: it is part of what the visa was given for, and
+    bears names and reasons of refusal. Nothing else does (creatic_accounts.elimination.BEFORE)."""
+    token = _eliminating.set(True)
+    try:
+        for dossier in Dossier.objects.select_for_update(of=("self",)).filter(document=document):
+            dossier.delete()
+    finally:
+        _eliminating.reset(token)
 
 
 # Who

@@ -1,0 +1,126 @@
+"""The documents of an act that the archive eliminated go from here too, whole: files, names, metadata, history.
+
+The passerelle alone asks, act by act, with what it knows of it; nothing else in Mayan gives its account the right to
+delete. What nobody filed for that act is not found, so not touched; documents of another commune are never looked at.
+Code du patrimoine, L212-2 and R212-14: the visa was given for the archive, before (role archive_gateway).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from mayan.apps.documents.models import Document
+from rest_framework.permissions import BasePermission
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from .models import login_of
+
+log = logging.getLogger(__name__)
+SERVICE = "passerelle"
+FINDERS: list[Callable[[Asked], Iterable[Any]]] = []
+"""What finds more documents of an act: an application adds its own when it is ready."""
+BEFORE: list[Callable[[Any], None]] = []
+"""What takes away what holds a document, in the transaction that deletes it."""
+MOST = 200  # marks, or digests, of an act
+# The end of the passerelle's marks, in the description of what it files (passerelle's handovers).
+MARKED = r" [a-p]{24}$"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An act to eliminate.
+
+    Attributes:
+        commune: short name.
+        name: of the commune, with which the labels of its types begin.
+        reference: of the act in the chain.
+        marks: whole descriptions of the documents that the passerelle filed of it.
+        digests: SHA-256 of files that are this act's and no other's.
+    """
+
+    commune: str
+    name: str
+    reference: str
+    marks: frozenset[str]
+    digests: frozenset[str]
+
+
+def asked_of(given: Any) -> Asked:
+    """What a request says. Raises ValueError, in French."""
+    if not isinstance(given, dict):
+        raise ValueError("un objet JSON est attendu")
+    texts = {key: str(given.get(key) or "") for key in ("commune", "nom", "reference")}
+    if not all(texts.values()):
+        raise ValueError("commune, nom et reference sont attendus")
+    lists: dict[str, frozenset[str]] = {}
+    for key, pattern in (("marques", r"\S+ [a-p]{24}"), ("sha256", r"[0-9a-f]{64}")):
+        value = given.get(key) or []
+        if (
+            not isinstance(value, list)
+            or len(value) > MOST
+            or not all(re.fullmatch(pattern, str(one)) for one in value)
+        ):
+            raise ValueError(f"{key} : une liste de {MOST} valeurs au plus est attendue")
+        lists[key] = frozenset(map(str, value))
+    if any(one.partition(" ")[0] != texts["reference"] for one in lists["marques"]):
+        raise ValueError("marques : l'une d'elles est celle d'un autre acte")
+    return Asked(texts["commune"], texts["nom"], texts["reference"], lists["marques"], lists["sha256"])
+
+
+def documents(asked: Asked) -> list[Any]:
+    """Documents of an act, those of the bin too."""
+    own = Document.objects.filter(document_type__label__startswith=f"{asked.name} - ")
+    found = {one.pk: one for one in own.filter(description__in=asked.marks)}
+    # Somebody may have filed the same file by hand; a mark of another act says that it is another act's.
+    same = own.filter(files__checksum__in=asked.digests).exclude(description__regex=MARKED).distinct()
+    for one in same:
+        if set(one.files.values_list("checksum", flat=True)) <= asked.digests:
+            found[one.pk] = one
+    for more in FINDERS:
+        found |= {one.pk: one for one in more(asked)}
+    return [found[key] for key in sorted(found)]
+
+
+def eliminate(asked: Asked, user: Any) -> int:
+    """Delete them for good, one after the other; gives how many. Cut short, it is asked again."""
+    gone = 0
+    for document in documents(asked):
+        with transaction.atomic():
+            for before in BEFORE:
+                before(document)
+            document._event_actor = user
+            document.delete(to_trash=False)
+        gone += 1
+    return gone
+
+
+class _Passerelle(BasePermission):
+    def has_permission(self, request: Any, view: Any) -> bool:
+        return login_of(request.user) == SERVICE
+
+
+class Eliminations(APIView):
+    """What the passerelle asks."""
+
+    permission_classes = (_Passerelle,)
+    schema = None
+
+    def post(self, request: Any) -> Response:
+        """Delete the documents of an act; with `essai`, only say how many there are."""
+        try:
+            asked = asked_of(request.data)
+        except ValueError as error:
+            return Response({"message": f"Élimination : {error}. Rien n'a été supprimé."}, status=400)
+        if request.data.get("essai"):
+            return Response({"nombre": len(documents(asked))})
+        gone = eliminate(asked, request.user)
+        if gone:
+            demande = re.sub(r"[^0-9a-f-]", "", str(request.data.get("demande") or ""))[:36]
+            log.warning("élimination %s : %d documents de %s supprimés", demande, gone, asked.commune)
+        return Response({"nombre": gone})
