@@ -115,6 +115,17 @@ class FakeParapheur(_Service):
         self.app.add_url_rule(base, "deposit", self._deposit, methods=["POST"])
         self.app.add_url_rule(f"{base}<int:number>/fichier/", "file", self._file, methods=["GET"])
         self.app.add_url_rule(f"{base}<int:number>/etat/", "state", self._state, methods=["POST"])
+        self.app.add_url_rule("/api/v4/creatic/eliminations/", "eliminate", self._eliminate, methods=["POST"])
+
+    def _eliminate(self) -> Answer:
+        """As creatic_accounts.elimination does."""
+        self._token()
+        asked = request.get_json()
+        keys = ("reference", "commune")
+        found = [one["id"] for one in self.dossiers.values() if all(one[key] == asked[key] for key in keys)]
+        for number in found:
+            del self.dossiers[number]
+        return jsonify({"nombre": len(found)})
 
     def _deposit(self) -> Answer:
         self._token()
@@ -132,7 +143,7 @@ class FakeParapheur(_Service):
                     if one["recu"] != digest:
                         return error(409, "Cette référence est déjà celle d'un autre fichier.")
                     return jsonify({"id": number, "etat": one["etat"]})
-            number = len(self.dossiers) + 1
+            number = max(self.dossiers, default=0) + 1
             self.dossiers[number] = {
                 "id": number, "reference": fields["reference"], "commune": fields["commune"], "recu": digest,
                 "circuit": fields["circuit"], "objet": fields["objet"], "numero": fields["numero"],
@@ -182,7 +193,7 @@ class FakeParapheur(_Service):
     def bring(self, reference: str, content: bytes, **fields: str) -> None:
         """A rédacteur's own deposit; an arrêté is one to transmit, unless it is said otherwise."""
         said = {"nature": "2", "transmission": "oui"} if fields["circuit"] == "arrete" else {}
-        number = len(self.dossiers) + 1
+        number = max(self.dossiers, default=0) + 1
         self.dossiers[number] = {
             "id": number, "reference": reference, "commune": "gondecourt", "recu": hashlib.sha256(content).hexdigest(),
             "etat": "a_viser", "fichier": content, "motif": "", "par": "", "dit": [],
@@ -313,6 +324,7 @@ class FakeGed(_Service):
             ("metadata_types/", self._metadata_types, "GET"),
             ("cabinets/", self._cabinets, "GET"),
             ("cabinets/<int:number>/documents/add/", self._file, "POST"),
+            ("creatic/eliminations/", self._eliminate, "POST"),
         ]
         for path, view, method in rules:
             self.app.add_url_rule(f"/api/v4/{path}", f"{method} {path}", view, methods=[method])
@@ -324,6 +336,22 @@ class FakeGed(_Service):
             self.cabinets[f"{name} / Assemblées / Délibérations"] = set()
             self.cabinets[f"{name} / Actes réglementaires / Arrêtés du maire"] = set()
             self.cabinets[f"{name} / Finances / Marchés publics"] = set()
+
+    def _eliminate(self) -> Answer:
+        """As creatic_accounts.elimination does."""
+        self._token()
+        asked = request.get_json()
+        assert all(one.startswith(f"{asked['reference']} ") for one in asked["marques"])
+        gone = []
+        for number, one in self.documents.items():
+            own = one["kind"].startswith(f"{asked['nom']} - ")
+            digests = {digest for _at, digest in one["files"]}
+            same = bool(digests) and digests <= set(asked["sha256"]) and not one["description"]
+            if own and (one["description"] in asked["marques"] or same):
+                gone.append(number)
+        for number in gone:
+            del self.documents[number]
+        return jsonify({"nombre": len(gone)})
 
     def _results(self, found: list[dict[str, Any]]) -> Answer:
         self._token()
@@ -341,7 +369,7 @@ class FakeGed(_Service):
         self._token()
         body = request.get_json()
         with self.lock:
-            number = len(self.documents) + 1
+            number = max(self.documents, default=0) + 1
             self.documents[number] = {
                 "kind": self.types[body["document_type_id"] - 1],
                 "label": body["label"],

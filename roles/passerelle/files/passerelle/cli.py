@@ -1,4 +1,4 @@
-"""The command line, in French: passerelle travailler|base|lister|montrer|relancer|deposer."""
+"""The command line, in French: passerelle travailler|base|lister|montrer|relancer|deposer…"""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from procrastinate.exceptions import ConnectorException
 from . import config as settings
 from .acts import ARRETES, NATURES, STAYS, BadRequest
 from .chain import Chain
+from .eliminations import Eliminations
 from .files import Files
 from .page import content
 from .queue import Queue, alone, parts
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--bloques", action="store_true", help="seulement ceux qui attendent une personne")
     command("montrer", _show, "montre le parcours d'un acte").add_argument("reference")
     command("relancer", _retry, "reprend un acte mis de côté, une fois la cause levée").add_argument("reference")
+    command("eliminations", _eliminations, "montre où en sont les copies des actes éliminés aux archives")
     deposit = command("deposer", _deposit, "met dans la chaîne un acte qui ne vient d'aucun serveur")
     deposit.add_argument("fichier", type=Path, help="le PDF de l'acte")
     deposit.add_argument("--commune", required=True, help="nom court de la commune (gondecourt)")
@@ -152,6 +154,19 @@ def _qualify(config: settings.Config, arguments: argparse.Namespace) -> int:
         queue.hurry(arguments.reference)
     words = ARRETES[arguments.nature][1].lower()
     print(f"« {act.data.get('numero')} » : {words}, à transmettre : {arguments.transmission}.")
+    return 0
+
+
+def _eliminations(config: settings.Config, arguments: argparse.Namespace) -> int:
+    with _parts(config) as (store, _queue, _chain):
+        rows = Eliminations(config, store, Files(config.folder)).listed()
+    for one in rows:
+        state = f"faite le {one['faite_le'].astimezone():%d/%m/%Y}" if one["faite_le"] else "EN ATTENTE"
+        back = f", revenue {one['revenues']} fois" if one["revenues"] else ""
+        print(f"{one['archive']}  {one['commune']:<20} {one['reference'] or 'inconnue ici'} : {state}{back}")
+        for name, told in one["lieux"].items():
+            print(f"    {name:<10} {told['etat']} ({told['nombre']}) {told.get('detail', '')}".rstrip())
+    print(f"{len(rows)} élimination(s)." if rows else "Aucune élimination.")
     return 0
 
 

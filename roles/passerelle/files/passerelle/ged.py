@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Away, Refused
-from .http import Server
+from .http import Server, eliminated
 
 _API = "/api/v4"
 _SEARCH = f"{_API}/search/advanced/documents.documentsearchresult/"
@@ -89,6 +89,10 @@ class Ged:
         self._call("POST", f"/cabinets/{folder}/documents/add/", json={"document": document})
         self._step("ged: classé")
         return document
+
+    def eliminate(self, asked: dict[str, Any]) -> int:
+        """Delete the documents of an act that the archive eliminated, and no other; gives how many."""
+        return eliminated(self._call("POST", "/creatic/eliminations/", json=asked))
 
     def _document(self, commune: str, kind: str, piece: Piece) -> int:
         listed = self._listed(f"{_SEARCH}?description={piece.word}")

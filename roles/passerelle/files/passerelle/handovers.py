@@ -20,6 +20,13 @@ from .store import Act, Store
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
 
+def mark(reference: str, rank: int) -> str:
+    """What the document store's documents of an act bear: its reference, and one word of letters that its search
+    finds."""
+    word = hashlib.sha256(f"{reference} {rank}".encode()).hexdigest()[:24].translate(_LETTERS)
+    return f"{reference} {word}"
+
+
 class HandOvers:
     """Makes hand-overs: `_do_<name>` is that of the step of that name."""
 
@@ -107,8 +114,6 @@ class HandOvers:
             found.append((f"{number} - ARActe", tdt["ar_acte"], f"{tdt['id_acte']}-ARActe.xml", "text/xml"))
         pieces = []
         for rank, (label, digest, name, kind) in enumerate(found):
-            # One word of letters: what the store's search finds.
-            word = hashlib.sha256(f"{act.reference} {rank}".encode()).hexdigest()[:24].translate(_LETTERS)
-            mark = f"{act.reference} {word}"
-            pieces.append(Piece(mark, word, label[:250], self._files.path(digest), name, kind))
+            told = mark(act.reference, rank)
+            pieces.append(Piece(told, told.rpartition(" ")[2], label[:250], self._files.path(digest), name, kind))
         return pieces

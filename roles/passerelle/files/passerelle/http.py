@@ -115,6 +115,14 @@ class Server:
         return digest.hexdigest()
 
 
+def eliminated(answer: Any) -> int:
+    """How many documents a server of Mayan says that it deleted. Raises Trouble."""
+    count = answer.get("nombre") if isinstance(answer, dict) else None
+    if not isinstance(count, int):
+        raise Trouble("élimination : réponse inattendue.")
+    return count
+
+
 def _short(error: Exception) -> str:
     return str(error).rpartition("]")[2].strip(" ()'\"")[:120] or type(error).__name__
 

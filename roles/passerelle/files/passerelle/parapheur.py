@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from .http import Server
+from .http import Server, eliminated
 
 _DOSSIERS = "/api/v4/creatic/dossiers/"
 
@@ -55,3 +55,7 @@ class Parapheur:
         """Say how the télétransmission went."""
         body = {"etat": state} | ({"motif": reason} if reason else {})
         self._ready().json("POST", f"{_DOSSIERS}{number}/etat/", json=body)
+
+    def eliminate(self, asked: dict[str, Any]) -> int:
+        """Delete the dossier of an act that the archive eliminated, with its history; gives how many there were."""
+        return eliminated(self._ready().json("POST", "/api/v4/creatic/eliminations/", json=asked))

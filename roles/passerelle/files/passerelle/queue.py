@@ -16,7 +16,7 @@ import psycopg
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision, SyncPsycopgConnector
 from procrastinate.jobs import Job, Status
 
-from . import letters, metrics, returns
+from . import eliminations, letters, metrics, returns
 from .acts import goes
 from .chain import Chain
 from .config import Config
@@ -29,7 +29,7 @@ from .store import SCHEMA, Store
 log = logging.getLogger("passerelle")
 for _name in ("procrastinate", "psycopg.pool"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # not a line for each job
-_ADVANCE, _LOOK, _WRITE = "avancer", "relever", "écrire"
+_ADVANCE, _LOOK, _WRITE, _ELIMINATE = "avancer", "relever", "écrire", "éliminer"
 _STUCK = 1200  # seconds after which a job that is not finished is nobody's: its end could not be written
 # What the table of acts says of itself once `Queue._bring_back` is done.
 _LAST = "publication en dernier"
@@ -72,6 +72,7 @@ class Queue:
             connection.execute(SCHEMA)
             connection.execute(returns.SCHEMA)
             connection.execute(letters.SCHEMA)
+            connection.execute(eliminations.SCHEMA)
             self._bring_back(connection)
             made = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()
         if made == (None,):
@@ -131,6 +132,16 @@ class Queue:
                 post.send(datetime.now(letters.PARIS).date())
             except Exception as error:  # the next turn is near
                 log.warning("Courriels non partis : %s", error)
+
+        gone = eliminations.Eliminations(self._config, store, Files(self._config.folder))
+
+        @app.periodic(cron="* * * * *")
+        @app.task(name=_ELIMINATE, queueing_lock=_ELIMINATE, lock=_ELIMINATE)
+        def _eliminer(timestamp: int) -> None:
+            try:
+                gone.work()
+            except Exception as error:  # the next turn is near
+                log.warning("Éliminations en attente : %s", error)
 
         app.run_worker(
             concurrency=self._config.concurrency,

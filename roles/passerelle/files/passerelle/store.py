@@ -182,7 +182,7 @@ class Store:
     def shown(self, communes: list[str] | None, limit: int = 200) -> list[Act]:
         """Acts to show: those that wait for a person first, then the latest."""
         return self._rows(
-            "SELECT * FROM acte WHERE %s::text[] IS NULL OR commune = ANY(%s) "
+            "SELECT * FROM acte WHERE (%s::text[] IS NULL OR commune = ANY(%s)) AND donnees->>'eliminee' IS NULL "
             "ORDER BY (blocage <> '') DESC, (etape = %s), modifie_le DESC LIMIT %s",
             (communes, communes, FINISHED, limit),
         )

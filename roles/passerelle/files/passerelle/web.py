@@ -3,6 +3,8 @@
 GET  /connecteur/a-transmettre        what the commune's connector has to send (JSON)
 GET  /connecteur/fichiers/<sha256>    one of its files
 POST /connecteur/suivi                where an act is at the TdT (JSON)
+GET  /connecteur/eliminations         archives whose elimination is known here (JSON)
+POST /connecteur/eliminations         an archive of the commune was eliminated: its copies go (JSON)
 PUT  /connecteur/retours/<name>       what the DGFiP sent back (PES Retour), as it came
 GET  /retours/<sha256>                the same, for the commune's agents
 …    /connecteur/lettres…, /lettres…  the préfecture's letters: see desk.py
@@ -34,6 +36,7 @@ from .acts import BadRequest
 from .chain import Chain
 from .config import Config
 from .desk import Desk
+from .eliminations import Eliminations
 from .files import Files
 from .identity import Visitor, visitor
 from .letters import Letters
@@ -64,6 +67,8 @@ def create_app(config: Config, store: Store, chain: Chain) -> Flask:
         ("PUT", "/connecteur/retours/<name>", views.take_return),
         ("GET", "/retours/<sha256>", views.give_return),
         ("POST", "/connecteur/suivi", views.follow),
+        ("GET", "/connecteur/eliminations", views.eliminated),
+        ("POST", "/connecteur/eliminations", views.eliminate),
         ("GET", "/", views.page),
         *views.desk.rules(),
     )
@@ -91,6 +96,7 @@ class _Views:
 
     def __init__(self, config: Config, store: Store, chain: Chain) -> None:
         self._config, self._store, self._chain = config, store, chain
+        self._eliminations = Eliminations(config, store, Files(config.folder))
         self._returns = Returns(store, Files(config.folder))
         self.desk = Desk(config, Letters(store, Files(config.folder)), self._visitor)
 
@@ -132,6 +138,18 @@ class _Views:
                 raise BadRequest("Champ « ar_acte » : ce n'est pas du base64.") from error
         self._chain.connectors.follow(commune, said, receipt)
         return jsonify({"reference": said["reference"], "etat": said["etat"]})
+
+    def eliminated(self) -> Response:
+        """Archives whose elimination is known here."""
+        return jsonify({"archives": self._eliminations.done(self._connector())})
+
+    def eliminate(self) -> Response:
+        """Hear that an archive was eliminated."""
+        commune = self._connector()
+        said = request.get_json(silent=True)
+        if not isinstance(said, dict):
+            raise BadRequest("Un objet JSON est attendu.")
+        return jsonify(self._eliminations.ask(commune, said))
 
     def take_return(self, name: str) -> Response:
         """Keep what the DGFiP sent back."""

@@ -73,7 +73,7 @@ class Back:
 
 def unarchived(config: Config) -> list[Path]:
     """Folders of the acquitted acts, the flows and the acts that do not go out, that are not archived yet."""
-    there = list((config.dossier / "acquittes").iterdir())
+    there = [path for path in (config.dossier / "acquittes").iterdir() if not path.name.startswith(".")]
     found = [path for path in there if (path / "ARActe.xml").is_file()]
     if config.archive_flow_rule:
         found += [path for path in there if path.name.startswith(FLOW) and (path / "resume.json").is_file()]
@@ -144,6 +144,24 @@ class Sae:
             return str(told["compte"]), int(told["archives_en_tout"])
         except (ValueError, KeyError, TypeError) as error:
             raise ArchiveError("la porte des archives a répondu autre chose que le compte.") from error
+
+    # -- what it eliminated --------------------------------------------------------------------------------
+
+    def eliminations(self, query: str) -> tuple[list[dict[str, Any]], bool]:
+        """Eliminations of this account, and whether there are more. An older archive, which tells none, has none."""
+        answer = self._call("GET", f"/v1/eliminations?{query}")
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return [], False
+        if answer.status_code != HTTPStatus.OK:
+            raise ArchiveError(f"la porte des archives répond HTTP {answer.status_code} : {_plain(answer)}")
+        told = answer.json()
+        return list(told["eliminations"]), told.get("suite") is True
+
+    def report(self, archive: str, said: dict[str, Any]) -> None:
+        """Say what became of an archive's copies."""
+        answer = self._call("POST", f"/v1/eliminations/{quote(archive, safe='')}/copies", json=said)
+        if answer.status_code != HTTPStatus.OK:
+            raise ArchiveError(f"la porte des archives répond HTTP {answer.status_code} : {_plain(answer)}")
 
     # -- to the archive ------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from .classification import ClassificationError
 from .classification import parse as parse_classification
 from .config import DEFAULT_PATH, Config, ConfigError, load
 from .drivers import DRIVERS, connect
+from .eliminations import Eliminations
 from .errors import TdtError
 from .filing import FOLDERS, last_name, summary
 from .handover import HandoverError, Passerelle
@@ -176,6 +177,15 @@ def _parser() -> argparse.ArgumentParser:
     which = archiving.add_mutually_exclusive_group(required=True)
     which.add_argument("idacte", nargs="?", help="identifiant de l'acte (dossier de « acquittes »)")
     which.add_argument("--tous", action="store_true", help="tous les actes acquittés qui ne sont pas encore versés")
+    gone = command(
+        "eliminer",
+        _eliminate,
+        "supprime les copies des actes que le SAE a éliminés (Code du patrimoine, L212-2), et le lui dit",
+        "Supprime les copies des actes que le SAE a éliminés avec le visa des Archives départementales : ici, à la\n"
+        "passerelle, et par elle dans la GED et le parapheur ; puis le dit au SAE, qui l'atteste. À relancer sans\n"
+        "crainte. Rend 75 si quelque chose attend : c'est demandé de nouveau à chaque fois.",
+    )
+    gone.add_argument("--essai", action="store_true", help="montre ce qui serait supprimé, et ne change rien")
     back = command(
         "restituer",
         _bring_back,
@@ -428,6 +438,28 @@ def _archive(config: Config, arguments: argparse.Namespace) -> int:
     elif arguments.tous:
         print("Tous les actes sont versés.")
     return 1 if failed else os.EX_TEMPFAIL if waiting else 0
+
+
+def _eliminate(config: Config, arguments: argparse.Namespace) -> int:
+    with Journal(config.journal) as journal:
+        try:
+            relay = Passerelle(config, journal) if config.passerelle_url else None
+            found = Eliminations(config, journal, Sae(config), relay)
+            if arguments.essai:
+                lines = list(found.planned())
+                print("\n".join(lines) if lines else "Rien n'est éliminé, ni à éliminer, aux archives.")
+                return 0
+            done, waits = found.apply()
+        except (Away, HandoverError) as error:
+            print(f"Rien de plus n'est supprimé : {error}", file=sys.stderr)
+            return os.EX_TEMPFAIL
+        except ArchiveError as error:
+            print(f"Rien de plus n'est supprimé : {error}", file=sys.stderr)
+            return 1
+    print("\n".join(done) if done else "Rien de neuf.")
+    for line in waits:
+        print(f"En attente : {line}", file=sys.stderr)
+    return os.EX_TEMPFAIL if waits else 0
 
 
 def _letters(config: Config, arguments: argparse.Namespace) -> int:

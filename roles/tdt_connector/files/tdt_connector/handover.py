@@ -40,6 +40,7 @@ from .storage import digest as file_digest
 from .storage import move
 
 _KEY = "passerelle:"
+ELIMINATED = "elimine:"  # what the journal keeps for ever of an act that went, by the name of its folder
 _STAGING = "passerelle-"
 _RETURN, _RETURNS = "retour:", 20  # returns of the DGFiP that were handed over; handed over at a time
 _TIMEOUT = (10, 120)
@@ -133,6 +134,10 @@ class Passerelle:
         return [f"{folder.name} : retour de la DGFiP, donné à la passerelle."]
 
     # -- from the passerelle -------------------------------------------------------------------------------
+
+    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+        """One request. Raises Away."""
+        return self._call(method, path, **options)
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:
         try:
@@ -307,6 +312,8 @@ class Passerelle:
         if not row.filed:
             return {"etat": "transmise"}
         folder = self._config.dossier / FOLDERS[row.state] / last_name(row)
+        if self._journal.value(ELIMINATED + folder.name) and not folder.is_dir():
+            return {}  # the archive eliminated it: a passerelle restored from an old backup asks for it in vain
         if row.kind == "pes":
             receipt = folder / "acquittement.xml"  # which some platforms of Helios do not give
             small = receipt.exists() and receipt.stat().st_size <= _RECEIPT_MAX

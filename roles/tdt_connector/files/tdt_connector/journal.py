@@ -8,6 +8,7 @@ TdT's answer, or its list of acts, moves a deposit on from there.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
@@ -102,6 +103,8 @@ CREATE TABLE IF NOT EXISTS evenement (
 );
 CREATE TABLE IF NOT EXISTS valeur (cle TEXT PRIMARY KEY, valeur TEXT NOT NULL);
 """
+# Names that the connector gave (handover): a number of the commune, and a digest.
+_OURS = re.compile(r"-[0-9a-f]{12}(-annexe-\d+)?\.\w+$")
 _COLUMNS = {
     "numero",
     "empreinte",
@@ -230,6 +233,31 @@ class Journal:
         with transaction(self._db):
             self._update(row, row.state, values)
         return self.get(row.id)
+
+    def redact(self, name: str) -> None:
+        """Forget what was said of people in the deposits of an act that the archive eliminated.
+
+        Its numbers stay, and the names that its files got from the passerelle (handover): by them nothing leaves twice.
+
+        Args:
+            name: of the act's folder: its IDActe, or PES-<transaction>-….
+        """
+        flow = re.match(r"PES-(\d+)-", name)
+        with transaction(self._db):
+            rows = self._db.execute(
+                "SELECT id, fichiers FROM depot WHERE idacte = ? OR (genre = 'pes' AND transaction_tdt = ?)",
+                (name, int(flow[1]) if flow else None),
+            ).fetchall()
+            for row in rows:
+                files = [
+                    one | {"name": one["name"] if _OURS.search(one["name"]) else f"elimine{Path(one['name']).suffix}"}
+                    for one in json.loads(row["fichiers"])
+                ]
+                self._db.execute(
+                    "UPDATE depot SET fichiers = ?, acte = NULL, detail = '' WHERE id = ?",
+                    (json.dumps(files), row["id"]),
+                )
+                self._db.execute("UPDATE evenement SET detail = '' WHERE depot_id = ?", (row["id"],))
 
     def _update(self, row: Row, state: State, values: Mapping[str, Any]) -> None:
         unknown = set(values) - _COLUMNS

@@ -1,0 +1,257 @@
+"""What the archive eliminated goes from here and from the chain too, and the archive is told what became of each copy.
+
+The archive lists the eliminations of this commune, in the order of its journal; what is new is noted here first, then
+made to go: the act's folder and words, then what the passerelle has and can reach (GED, parapheur). What does not go
+yet is asked for again at each run. Once a day the whole list is compared with what is here and at the passerelle: a
+machine restored from an old backup has back what had gone, and would even deposit it again.
+
+Code du patrimoine, L212-2 and R212-14: the archive eliminates with a visa only; what never was in the archive is not in
+its list, and stays.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from creatic_agent.durable import sync_directory
+
+from .archive import ACCEPTED, ArchiveError, Sae, archived_as
+from .config import Config
+from .correspondence import explained
+from .errors import Away, HandoverError
+from .handover import ELIMINATED, Passerelle
+from .journal import Journal
+from .sip import FLOW, KEPT
+from .storage import move
+
+GONE, ABSENT, WAITS = "supprime", "absent", "attente"
+_PENDING, _RANK, _WHOLE = "elimination:", "eliminations:rang", "eliminations:tout_le"
+_DAY = 86400.0  # seconds between two comparisons of the whole list
+_PART = ".elimine-"  # a folder on its way out
+ACCOUNTS_YEARS = 10  # the ordonnateur keeps flows of accounts that long, after their year
+_MOST_PAGES = 1000
+
+
+@dataclass(frozen=True)
+class Gone:
+    """An elimination as the archive tells it. `name` is that of the act's folder here."""
+
+    archive: str
+    request: str
+    name: str
+    rank: int
+    attested: bool
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> Gone:
+        """From the archive's answer. Raises KeyError, TypeError, ValueError."""
+        message = str(told["identifiant"])
+        name = message.removeprefix("ACTE-")
+        if not name or "/" in name or name.startswith("."):
+            raise ValueError(f"« {message[:80]} » n'est l'identifiant d'aucun acte")
+        return cls(str(told["archive"]), str(told["demande"]), name, int(told["rang"]), told["copies"] == GONE)
+
+
+class Eliminations:
+    """Eliminations of this commune. Raises ArchiveError when the archive is away."""
+
+    def __init__(self, config: Config, journal: Journal, sae: Sae, passerelle: Passerelle | None) -> None:
+        self._config, self._journal, self._sae, self._passerelle = config, journal, sae, passerelle
+        self._away = ""  # what was said of a passerelle that did not answer in this run
+
+    # -- dry -----------------------------------------------------------------------------------------------
+
+    def planned(self) -> Iterator[str]:
+        """What is asked for at the archive, or not gone yet, and what would go of it: nothing is changed."""
+        waiting = [Gone.of(json.loads(text)) for text in self._journal.values(_PENDING).values()]
+        listed = [*waiting, *self._pages("prevues=1"), *self._news()]
+        for one in {one.archive: one for one in listed}.values():
+            folders = [path for path in self._folders(one.name) if not self._other(path, one)]
+            told = [f"ici : {', '.join(str(path) for path in folders) or 'rien'}"]
+            if folders and (until := self._kept_until(one.name, folders[0])):
+                told.append(f"gardé jusqu'au 31/12/{until} (flux comptable)")
+            if self._passerelle:
+                said = self._ask(self._passerelle, one, essai=True)
+                told += [f"{said['acte']}"] if said.get("acte") else []
+                told += [f"{name} : {found.get('nombre', 0)}" for name, found in said.get("lieux", {}).items()]
+            yield f"{one.name} (archive {one.archive}) : {' ; '.join(told)}"
+
+    # -- done ----------------------------------------------------------------------------------------------
+
+    def apply(self) -> tuple[list[str], list[str]]:
+        """Have copies go; gives what was done, and what waits and why, in French."""
+        for left in [*self._config.dossier.glob(f"*/{_PART}*")]:  # of a run that was killed
+            shutil.rmtree(left)
+        self._hear()
+        done, waits = [], []
+        for key, text in self._journal.values(_PENDING).items():
+            one = Gone.of(json.loads(text))
+            try:
+                problem = self._apply_one(one)
+            except ArchiveError:
+                raise
+            except Exception as error:  # one never keeps the others
+                problem = str(error) or type(error).__name__
+            if problem:
+                waits.append(f"{one.name} : {problem}")
+            else:
+                self._journal.forget(key)
+                done.append(f"{one.name} : éliminé aux archives, ses copies sont supprimées.")
+        return done, waits
+
+    def _hear(self) -> None:
+        """Note what is new; once a day, what is here or lacks at the passerelle of all that ever was."""
+        for one in self._news():
+            self._note(one)
+            self._journal.set_value(_RANK, one.rank)
+        if time.time() - float(self._journal.value(_WHOLE, "0")) < _DAY:
+            return
+        known = self._at_passerelle()
+        for one in self._pages("apres=0"):
+            if self._is_back(one) or not one.attested or (known is not None and one.archive not in known):
+                self._note(one)
+        self._journal.set_value(_WHOLE, time.time())
+
+    def _is_back(self, one: Gone) -> bool:
+        """Whether an act that was eliminated is here, or may be."""
+        try:
+            return any(not self._other(path, one) for path in self._folders(one.name))
+        except ValueError:
+            return True
+
+    def _news(self) -> Iterator[Gone]:
+        return self._pages(f"apres={int(self._journal.value(_RANK, '0'))}")
+
+    def _note(self, one: Gone) -> None:
+        told = {
+            "identifiant": one.name, "archive": one.archive, "demande": one.request, "rang": one.rank, "copies": "",
+        }  # fmt: skip
+        self._journal.set_value(f"{_PENDING}{one.archive}", json.dumps(told))
+
+    def _pages(self, query: str) -> Iterator[Gone]:
+        for _page in range(_MOST_PAGES):
+            try:
+                found, more = self._sae.eliminations(query)
+                some = [Gone.of(one) for one in found]
+            except (KeyError, TypeError, ValueError) as error:
+                raise ArchiveError(
+                    f"la porte des archives a répondu autre chose que les éliminations ({error})."
+                ) from error
+            yield from some
+            if not more or not some:
+                return
+            query = f"apres={some[-1].rank}"
+
+    def _apply_one(self, one: Gone) -> str:
+        """Have an act's copies go, and say so; gives what waits, or ""."""
+        places: dict[str, Any] = {}
+        there = self._folders(one.name)
+        # What was deposited again since is another archive, which is not eliminated.
+        folders = [folder for folder in there if not self._other(folder, one)]
+        until = max((self._kept_until(one.name, folder) for folder in folders), default=0)
+        if until:
+            why = f"flux comptable : l'ordonnateur le garde jusqu'au 31/12/{until}"
+            places["connecteur"] = {"etat": WAITS, "detail": why}
+        else:
+            if folders:  # before: a run that is cut may have removed them and said nothing
+                self._journal.set_value(ELIMINATED + one.name, one.archive)
+            for folder in folders:
+                self._remove(folder)
+            if len(folders) == len(there):
+                self._journal.redact(one.name)
+            was_here = self._journal.value(ELIMINATED + one.name) == one.archive
+            places["connecteur"] = {"etat": GONE if was_here else ABSENT, "nombre": len(folders)}
+            if self._away:
+                places["passerelle"] = {"etat": WAITS, "detail": self._away[:300]}
+            elif self._passerelle:
+                try:
+                    places |= self._ask(self._passerelle, one)["lieux"] or {
+                        "passerelle": {"etat": WAITS, "detail": "demandé"}
+                    }
+                except HandoverError as error:
+                    places["passerelle"] = {"etat": WAITS, "detail": str(error)[:300]}
+                    self._away = str(error) if isinstance(error, Away) else ""
+        self._sae.report(one.archive, {"demande": one.request, "lieux": places})
+        waits = [f"{name} ({told.get('detail') or 'pas encore'})" for name, told in places.items()
+                 if told["etat"] == WAITS]  # fmt: skip
+        return ", ".join(waits)
+
+    # -- here ----------------------------------------------------------------------------------------------
+
+    def _folders(self, name: str) -> list[Path]:
+        """Folders of an act that are here: its own, and those of an act filed twice (a journal that was lost)."""
+        if name.startswith(KEPT):
+            found = [self._config.folder_kept / name]
+        else:
+            acknowledged = self._config.dossier / "acquittes"
+            refs = [row.ref for row in self._journal.find(name)]
+            found = [acknowledged / name, *(acknowledged / f"{name}_{ref}" for ref in refs)]
+        return [path for path in found if path.is_dir() and not path.is_symlink()]
+
+    @staticmethod
+    def _other(folder: Path, one: Gone) -> bool:
+        """Whether what is there is another archive than the one that was eliminated; without an answer, it is not.
+
+        Raises ValueError: the answer is not to be read.
+        """
+        try:
+            return (folder / ACCEPTED).is_file() and archived_as(folder) != one.archive
+        except ArchiveError as error:
+            raise ValueError(f"{folder / ACCEPTED} : {error}") from error
+
+    @staticmethod
+    def _kept_until(name: str, folder: Path) -> int:
+        """Year at whose end a flow of accounts may go; 0 when it may go now, or is none."""
+        if not name.startswith(FLOW):
+            return 0
+        try:
+            begun = int(str(json.loads((folder / "resume.json").read_bytes())["depose_le"])[:4])
+        except (OSError, ValueError, KeyError, TypeError):
+            begun = datetime.fromtimestamp(folder.stat().st_mtime).astimezone().year
+        return begun + ACCOUNTS_YEARS if datetime.now().astimezone().year <= begun + ACCOUNTS_YEARS else 0
+
+    @staticmethod
+    def _remove(folder: Path) -> None:
+        """Take a folder away, whole: its name first, so that nobody deposits half of it."""
+        out = folder.with_name(f"{_PART}{folder.name}")
+        move(folder, out)
+        shutil.rmtree(out)
+        sync_directory(out.parent)
+
+    # -- at the passerelle ---------------------------------------------------------------------------------
+
+    def _ask(self, passerelle: Passerelle, one: Gone, essai: bool = False) -> dict[str, Any]:
+        """What became, or would become, of the chain's copies. Raises HandoverError."""
+        number = "" if one.name.startswith(KEPT) else one.name
+        body = {"archive": one.archive, "demande": one.request, "id_acte": number, "essai": essai}
+        answer = passerelle.call("POST", "/connecteur/eliminations", json=body)
+        if not answer.ok:
+            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
+        try:
+            told: dict[str, Any] = answer.json()
+            # Until all of it went, its places say how far they are; those that it does not say yet wait.
+            if told["etat"] == WAITS and not essai and all(found["etat"] != WAITS for found in told["lieux"].values()):
+                told["lieux"] |= {"passerelle": {"etat": WAITS, "detail": "demandé, en cours"}}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise HandoverError("la passerelle a répondu autre chose que l'état d'une élimination.") from error
+        return told
+
+    def _at_passerelle(self) -> set[str] | None:
+        """Archives whose elimination the passerelle knows; None when that cannot be told now."""
+        if self._passerelle is None:
+            return None
+        try:
+            answer = self._passerelle.call("GET", "/connecteur/eliminations")
+            if answer.status_code != HTTPStatus.OK:
+                return None
+            return {str(one) for one in answer.json()["archives"]}
+        except (HandoverError, ValueError, KeyError, TypeError):
+            return None

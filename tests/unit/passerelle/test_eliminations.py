@@ -1,0 +1,404 @@
+"""What the archive eliminated goes from connector, passerelle, GED and parapheur; nothing else does, nor comes back."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from passerelle import cli, eliminations, metrics
+from passerelle.acts import BadRequest
+from passerelle.eliminations import Eliminations
+from passerelle.files import Files
+from tdt_connector import sip
+from tdt_connector.archive import ACCEPTED, ArchiveError, unarchived
+from tdt_connector.eliminations import Eliminations as Connector
+from tdt_connector.handover import Passerelle
+from tdt_connector.journal import Journal, SeenFile, State
+
+from testbed.chain import COMMUNES, FINISHED, FakeConnector, World, id_acte
+from testbed.connector import Authority, Commune
+
+REQUEST = "0b0e8a52-0000-4000-8000-000000000001"
+GONDECOURT = COMMUNES["gondecourt"]
+REPLY = (
+    f'<ArchiveTransferReply xmlns="{sip.NAMESPACE}"><ReplyCode>OK</ReplyCode>'
+    "<Operation><SystemId>{}</SystemId></Operation></ArchiveTransferReply>"
+)
+
+
+class Sae:
+    """The archive's door, as a connector sees it (roles/archive_gateway: sae.copies)."""
+
+    def __init__(self) -> None:
+        self.listed: list[dict[str, Any]] = []
+        self.planned: list[dict[str, Any]] = []
+        self.said: dict[str, dict[str, Any]] = {}
+        self.away = False
+
+    def eliminate(self, archive: str, name: str) -> None:
+        message = name if name.startswith("PES-") else f"ACTE-{name}"
+        self.listed.append({"rang": len(self.listed) + 10, "archive": archive, "identifiant": message})
+
+    def eliminations(self, query: str) -> tuple[list[dict[str, Any]], bool]:
+        if self.away:
+            raise ArchiveError("la porte des archives ne répond pas")
+        if query == "prevues=1":
+            return self.planned, False
+        after = int(query.removeprefix("apres="))
+        found = [one | {"demande": REQUEST, "copies": self.state(one["archive"])} for one in self.listed]
+        return [one for one in found if one["rang"] > after], False
+
+    def state(self, archive: str) -> str:
+        places = self.said.get(archive, {}).get("lieux", {})
+        return "attente" if any(one["etat"] == "attente" for one in places.values()) else "supprime" * bool(places)
+
+    def report(self, archive: str, said: dict[str, Any]) -> None:
+        self.said[archive] = said
+
+    def places(self, archive: str) -> dict[str, str]:
+        return {name: one["etat"] for name, one in self.said[archive]["lieux"].items()}
+
+
+class Town:
+    """Gondecourt's connector, in front of a passerelle, a GED and a parapheur where acts are at their end."""
+
+    def __init__(self, root: Path, authority: Authority, world: World) -> None:
+        own = authority.folder / "connecteur"
+        self.world, self.sae = world, Sae()
+        self.commune = Commune(
+            root / "commune", "https://tdt.test", authority,
+            certificat=own, passerelle_url=world.web.url, passerelle_certificate=own,
+        )  # fmt: skip
+        self.config = self.commune.config
+        self.work = Eliminations(world.config, world.store, Files(world.config.folder))
+        with Journal(self.config.journal):
+            pass
+
+    def archived(
+        self, uid: str, archive: str, annexes: int = 0, who: str = "Dupont", **changes: Any
+    ) -> tuple[str, Path]:
+        """An act at the end of its chain; gives its reference and its folder at the connector."""
+        world, connector = self.world, FakeConnector(self.world.chain, GONDECOURT)
+        reference = world.deliberations.adopt(uid, annexes=annexes, **changes)
+        world.reach(reference, "teletransmission")
+        [act] = connector.pull()
+        connector.say(reference, "transmise")
+        connector.acknowledge(act)
+        world.drain()
+        connector.say(reference, "versee", archive=archive)
+        world.drain()
+        world.deliberations.publish()
+        world.chain.arrivals.look()
+        world.drain()
+        assert world.step(reference) == FINISHED, world.act(reference)
+        for path in (world.root / "fichiers").iterdir():
+            os.utime(path, (1, 1))
+        folder = self.folder(id_acte(GONDECOURT, act), archive)
+        with Journal(self.config.journal) as journal:
+            row = journal.add(uid, "acte", [SeenFile(f"arrêté {who}.pdf", 1, 2, 3), SeenFile("x.yml", 1, 2, 3)])
+            row = journal.move(row, State.CHECKED, numero=act["numero"], acte={"subject": f"M. {who}"})
+            row = journal.move(row, State.INTENT, detail=f"M. {who}")
+            row = journal.move(row, State.SENT, transaction_tdt=7)
+            journal.move(row, State.ACKNOWLEDGED, idacte=folder.name, classe=1)
+        return reference, folder
+
+    def folder(self, name: str, archive: str) -> Path:
+        folder = self.config.dossier / "acquittes" / name
+        folder.mkdir()
+        (folder / "ARActe.xml").write_bytes(b"<ARActe/>")
+        (folder / "resume.json").write_text(json.dumps({"depose_le": "2026-03-02T08:00:00+01:00"}))
+        (folder / ACCEPTED).write_text(REPLY.format(archive))
+        return folder
+
+    def connector(self, journal: Journal) -> Connector:
+        return Connector(self.config, journal, self.sae, Passerelle(self.config, journal))  # type: ignore[arg-type] # stands for the archive's door
+
+    def run(self) -> tuple[list[str], list[str]]:
+        """A run of the connector."""
+        with Journal(self.config.journal) as journal:
+            return self.connector(journal).apply()
+
+    def planned(self) -> list[str]:
+        with Journal(self.config.journal) as journal:
+            return list(self.connector(journal).planned())
+
+    def next_day(self) -> None:
+        with Journal(self.config.journal) as journal:
+            journal.set_value("eliminations:tout_le", 0)
+        with self.world.store.transaction() as connection:
+            connection.execute("UPDATE elimination SET vue_le = now() - interval '2 days'")
+
+    def eliminate(self) -> tuple[list[str], list[str]]:
+        """All the runs that it takes."""
+        self.run()
+        self.work.work()
+        return self.run()
+
+
+@pytest.fixture
+def town(tmp_path: Path, authority: Authority, world: World) -> Iterator[Town]:
+    yield Town(tmp_path, authority, world)
+
+
+def kept(town: Town) -> tuple[int, int, int]:
+    """Documents of the GED, dossiers of the parapheur, files of the passerelle."""
+    files = [one for one in (town.world.root / "fichiers").iterdir() if not one.name.startswith(".")]
+    return len(town.world.ged.documents), len(town.world.parapheur.dossiers), len(files)
+
+
+def words(town: Town) -> str:
+    """All that the passerelle's base and the connector's journal say."""
+    tables = ("acte", "passage", "elimination")
+    with town.world.store.transaction() as connection:
+        said = [
+            str(connection.execute(psycopg.sql.SQL("SELECT * FROM {}").format(psycopg.sql.Identifier(one))).fetchall())
+            for one in tables
+        ]
+    with Journal(town.config.journal) as journal:
+        said += [str(journal.recent(50)), *(str(journal.events(row)) for row in journal.recent(50))]
+    return " ".join(said)
+
+
+def test_copies_go_everywhere_and_nothing_else_does(town: Town) -> None:
+    gone, folder = town.archived("a1", "aip-1", annexes=2, objet="Secours à M. Dupont")
+    left, other = town.archived("a2", "aip-2", who="Durand")
+    town.world.ged.documents[99] = {"kind": "Gondecourt - Délibération", "files": [], "description": "", "metadata": {}}
+    documents, dossiers, files = kept(town)
+    town.sae.planned = [{"rang": 0, "archive": "aip-1", "identifiant": f"ACTE-{folder.name}", "demande": REQUEST,
+                         "copies": ""}]  # fmt: skip
+    [line] = town.planned()
+    assert folder.name in line and "Secours à M. Dupont" in line and "ged : 4" in line and "parapheur : 1" in line
+    assert town.run() == ([], [])  # asked for is not done
+    assert kept(town) == (documents, dossiers, files) and folder.is_dir()
+    town.sae.eliminate("aip-1", folder.name)
+    assert "Dupont" in words(town)
+    done, waits = town.run()
+    assert done == [] and "demandé" in waits[0] and town.sae.state("aip-1") == "attente"
+    assert not folder.exists() and "Dupont" not in words(town)  # at once
+    town.work.work()
+    done, waits = town.run()
+    assert done == [f"{folder.name} : éliminé aux archives, ses copies sont supprimées."] and waits == []
+    assert town.sae.places("aip-1") == dict.fromkeys(("connecteur", "passerelle", "ged", "parapheur"), "supprime")
+    assert kept(town) == (documents - 4, dossiers - 1, files - 5)
+    assert 99 in town.world.ged.documents  # never was in the archive
+    assert other.is_dir() and "Durand" in words(town) and town.world.act(left).data["objet"] == "Délibération a2"
+    assert [one.reference for one in town.world.store.shown(None)] == [left]
+    # It stays known, so that nothing takes it in again; and nothing is done twice.
+    town.world.chain.arrivals.look()
+    town.world.drain()
+    assert town.world.act(gone).data["objet"] == "Acte éliminé" and town.run() == ([], [])
+    assert kept(town) == (documents - 4, dossiers - 1, files - 5)
+
+
+def test_what_is_away_is_told_and_asked_for_again(town: Town) -> None:
+    _, folder = town.archived("a1", "aip-1")
+    town.sae.eliminate("aip-1", folder.name)
+    town.world.servers["ged"].stop()
+    _, waits = town.eliminate()
+    assert "la GED ne répond pas" in waits[0]
+    told = town.sae.said["aip-1"]["lieux"]
+    assert (told["ged"]["etat"], told["parapheur"]["etat"]) == ("attente", "supprime")
+    assert town.work.counts() == {"attente": 1, "faite": 0, "revenue": 0}
+    town.world.servers["ged"].start()
+    town.world.web.stop()
+    assert "la passerelle" in town.run()[1][0] or "localhost" in town.run()[1][0]
+    town.world.web.start()
+    town.work.work()
+    assert town.run()[1] == [] and town.sae.state("aip-1") == "supprime"
+    assert town.sae.said["aip-1"]["lieux"]["parapheur"]["nombre"] == 1
+
+
+def test_an_archive_that_is_away_changes_nothing(town: Town) -> None:
+    _, folder = town.archived("a1", "aip-1")
+    town.sae.eliminate("aip-1", folder.name)
+    town.sae.away = True
+    with pytest.raises(ArchiveError):
+        town.run()
+    assert folder.is_dir() and town.work.listed() == []
+    town.sae.away = False
+    assert town.eliminate()[1] == []
+
+
+def test_a_ged_and_a_parapheur_restored_alone_have_it_taken_away_again(town: Town) -> None:
+    _, folder = town.archived("a1", "aip-1", annexes=1)
+    backup = copy.deepcopy((town.world.ged.documents, town.world.parapheur.dossiers))
+    town.sae.eliminate("aip-1", folder.name)
+    town.eliminate()
+    assert kept(town) == (0, 0, 0)
+    town.world.ged.documents, town.world.parapheur.dossiers = copy.deepcopy(backup)
+    town.work.work()
+    assert len(town.world.ged.documents) == 3  # looked for once a day
+    town.next_day()
+    town.work.work()
+    assert kept(town) == (0, 0, 0)
+    assert town.work.counts() == {"attente": 0, "faite": 1, "revenue": 1}
+    metrics.publish(town.world.config, town.world.store)
+    assert 'passerelle_eliminations{etat="revenue"} 1' in town.world.config.metrics.read_text()
+    town.next_day()
+    town.work.work()
+    assert town.work.counts()["revenue"] == 1
+
+
+def test_a_connector_restored_alone_deposits_nothing_again(town: Town) -> None:
+    _, folder = town.archived("a1", "aip-1")
+    (folder / ACCEPTED).unlink()  # saved before its answer came
+    saved = town.config.dossier.with_name("sauvegarde")
+    shutil.copytree(town.config.dossier, saved)
+    town.sae.eliminate("aip-1", folder.name)
+    town.eliminate()
+    assert not folder.exists()
+    shutil.rmtree(town.config.dossier)
+    saved.rename(town.config.dossier)
+    assert unarchived(town.config) == [folder]
+    town.run()
+    assert unarchived(town.config) == [] and not folder.exists() and "Dupont" not in words(town)
+    # Its files alone came back, the journal has it: seen the next day.
+    town.folder(folder.name, "aip-1")
+    town.next_day()
+    town.run()
+    assert not folder.exists()
+
+
+def test_a_passerelle_restored_alone_is_told_again(town: Town) -> None:
+    reference, folder = town.archived("a1", "aip-1")
+    act = town.world.act(reference)
+    files = {one: one.read_bytes() for one in (town.world.root / "fichiers").iterdir()}
+    town.sae.eliminate("aip-1", folder.name)
+    town.eliminate()
+    with town.world.store.transaction() as connection:
+        connection.execute("DELETE FROM elimination")
+        town.world.store.change(connection, reference, data=act.data, track=act.track)
+    for path, content in files.items():
+        path.write_bytes(content)
+        os.utime(path, (1, 1))
+    town.run()
+    assert town.work.listed() == []  # the next day
+    town.next_day()
+    town.run()
+    town.work.work()
+    assert town.run()[1] == []
+    assert kept(town) == (0, 0, 0) and "Dupont" not in words(town) and "Délibération a1" not in words(town)
+
+
+def test_what_was_deposited_again_is_another_archive_and_stays(town: Town) -> None:
+    _, folder = town.archived("a1", "aip-1")
+    town.sae.eliminate("aip-1", folder.name)
+    (folder / ACCEPTED).write_text(REPLY.format("aip-2"))
+    town.eliminate()
+    assert folder.is_dir() and town.sae.places("aip-1")["connecteur"] == "absent"
+
+
+def test_accounts_are_kept_ten_years(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = town.folder("PES-41-mandats mars", "aip-9")
+    town.sae.eliminate("aip-9", folder.name)
+    _, waits = town.eliminate()
+    assert folder.is_dir() and "l'ordonnateur le garde jusqu'au 31/12/2036" in waits[0]
+    assert town.sae.places("aip-9") == {"connecteur": "attente"} and town.work.listed() == []
+    (folder / "resume.json").write_text(json.dumps({"depose_le": "2015-03-02T08:00:00+01:00"}))
+    assert town.eliminate()[1] == []
+    assert not folder.exists()
+    with town.world.store.transaction() as connection:
+        given = {"circuit": "pes", "numero": "flux", "document": {"sha256": "a" * 64}, "annexes": []}
+        town.world.store.add(connection, "parapheur:1", "gondecourt", given, FINISHED)
+        town.world.store.change(connection, "parapheur:1", track={"tdt": {"id_acte": "PES-42-x"}})
+    asked = {"archive": "aip-10", "demande": REQUEST, "id_acte": "PES-42-x"}
+    with pytest.raises(BadRequest, match="Flux comptable"):
+        town.work.ask(GONDECOURT, asked)
+    with town.world.store.transaction() as connection:
+        connection.execute("UPDATE acte SET recu_le = %s", (datetime(2015, 1, 2, tzinfo=UTC),))
+    assert town.work.ask(GONDECOURT, asked)["etat"] == "attente"
+
+
+def test_a_file_of_two_acts_stays_with_the_other(town: Town) -> None:
+    _, folder = town.archived("a1", "aip-1", annexes=1)
+    shared = town.world.deliberations.items["a1"]["annexes"]
+    other, _ = town.archived("a2", "aip-2")
+    with town.world.store.transaction() as connection:
+        act = town.world.act(other)
+        town.world.store.change(connection, other, data=act.data | {"annexes": shared})
+    before = kept(town)[2]
+    town.sae.eliminate("aip-1", folder.name)
+    town.eliminate()
+    assert (town.world.root / "fichiers" / shared[0]["sha256"]).is_file()
+    assert kept(town)[2] == before - 3
+
+
+def test_a_young_file_waits(town: Town) -> None:
+    _, folder = town.archived("a1", "aip-1")
+    for path in (town.world.root / "fichiers").iterdir():
+        os.utime(path, (time.time(), time.time()))
+    town.sae.eliminate("aip-1", folder.name)
+    assert "moins d'une heure" in town.eliminate()[1][0]
+
+
+def test_another_commune_s_act_is_never_touched(town: Town) -> None:
+    reference, folder = town.archived("a1", "aip-1")
+    before = kept(town)
+    said = {"archive": "aip-1", "demande": REQUEST, "id_acte": folder.name}
+    answer = town.work.ask(COMMUNES["la-madeleine"], said)
+    assert answer["etat"] == "attente"
+    town.work.work()
+    assert town.work.ask(COMMUNES["la-madeleine"], said)["lieux"] == {"passerelle": {"etat": "absent", "nombre": 0}}
+    assert kept(town) == before and town.world.act(reference).data["objet"] == "Délibération a1"
+
+
+@pytest.mark.parametrize("point", ["notée", "parapheur", "ged", "fichiers"])
+def test_cut_anywhere_it_is_taken_up(town: Town, point: str) -> None:
+    _, folder = town.archived("a1", "aip-1", annexes=1)
+    town.sae.eliminate("aip-1", folder.name)
+    town.run()
+
+    def cut(name: str) -> None:
+        if name == f"élimination: {point}":
+            raise KeyboardInterrupt
+
+    broken = Eliminations(town.world.config, town.world.store, Files(town.world.config.folder), cut)
+    if point == "notée":
+        with pytest.raises(KeyboardInterrupt):
+            broken.ask(GONDECOURT, {"archive": "aip-2", "demande": REQUEST})
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            broken.work()
+    town.work.work()
+    assert town.run()[1] == [] and kept(town) == (0, 0, 0)
+
+
+def test_a_connector_cut_while_a_folder_goes_finishes(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, folder = town.archived("a1", "aip-1")
+    town.sae.eliminate("aip-1", folder.name)
+    with monkeypatch.context() as patch:
+        patch.setattr("tdt_connector.eliminations.shutil.rmtree", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            town.run()
+    assert unarchived(town.config) == []
+    town.eliminate()
+    assert [*folder.parent.iterdir()] == [] and town.sae.state("aip-1") == "supprime"
+
+
+def test_what_is_badly_said_is_refused(town: Town, ask: Any) -> None:
+    for body in ({}, [], {"archive": "a"}, {"demande": "d"}):
+        assert ask("connecteur", "/connecteur/eliminations", "POST", json=body).status_code == 400
+    assert ask("poste", "/connecteur/eliminations", "POST", json={}).status_code == 403
+    assert ask("etranger", "/connecteur/eliminations").status_code == 403
+    assert ask("connecteur", "/connecteur/eliminations").json() == {"archives": []}
+    assert town.work.listed() == []
+
+
+def test_the_command_shows_how_far_they_are(town: Town, capsys: pytest.CaptureFixture[str]) -> None:
+    _, folder = town.archived("a1", "aip-1")
+    town.sae.eliminate("aip-1", folder.name)
+    town.world.servers["ged"].stop()
+    town.eliminate()
+    assert cli._eliminations(town.world.config, None) == 0  # type: ignore[arg-type] # needs no argument
+    told = capsys.readouterr().out
+    assert "EN ATTENTE" in told and "la GED ne répond pas" in told and "parapheur  supprime (1)" in told
+    assert eliminations.ACCOUNTS_YEARS == 10
