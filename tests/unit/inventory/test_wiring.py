@@ -244,7 +244,8 @@ def given(found: dict[str, Any], profile: str, host: str, variable: str) -> Any:
     [scope, *_inner] = [scope for scope in _scopes(tasks, {}) if variable in scope]
     hostvars = found["_meta"]["hostvars"]
     groups = {name: sorted(_hosts(found, name)) for name in found if name != "_meta"}
-    magic = {"groups": groups, "hostvars": hostvars, "inventory_hostname": host}
+    folder = str(REPO / "inventories" / "lab")
+    magic = {"groups": groups, "hostvars": hostvars, "inventory_hostname": host, "inventory_dir": folder}
     templar = wired_templar(_trusted(hostvars[host]) | _trusted(scope) | magic)
     return templar.template(trust_as_template(f"{{{{ {variable} }}}}"))
 

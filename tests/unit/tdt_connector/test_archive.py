@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pytest
 from tdt_connector import archive, cli, proof, sip
-from tdt_connector.config import Config
+from tdt_connector.config import Config, Line
 
 from testbed.sae import AGENCY, ARACTE, GONDECOURT, PDF, SIREN, FakeClamd, Gateway
 
@@ -76,6 +76,49 @@ def test_the_sip_names_the_commune_s_agreement(tmp_path: Path, clamd: FakeClamd,
     gateway = Gateway(tmp_path, accounts={"gondecourt": replace(GONDECOURT, agreement="AD59-2026-017")})
     answer = gateway.deposit(package.getvalue())
     assert answer.accepted, answer.reasons
+
+
+SCHEDULE = (
+    Line("ACTES-10", "Keep", "AR038", natures=frozenset({1, 2, 3})),
+    Line("COURTE-1", "Destroy", "AR048", natures=frozenset({3, 4}), matters=("4",)),
+    Line("LONGUE-99", "Keep", "AR039", matters=("4.1",)),
+    Line("PES-10", "Destroy", "AR038", flows=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("nature", "matter", "rule", "access"),
+    [
+        ("DE", "7.1", "ACTES-10", "AR038"),
+        ("AI", "4.2", "COURTE-1", "AR048"),
+        ("3", "4.2.1", "COURTE-1", "AR048"),  # as the passerelle says the nature of an act that stays
+        ("AI", "4.1", "LONGUE-99", "AR039"),
+        ("AI", "4.10", "COURTE-1", "AR048"),
+        ("DE", "4.2", "ACTES-10", "AR038"),
+        ("AU", "7.1", "DEFAUT", ""),
+        (None, None, "DEFAUT", ""),
+    ],
+)
+def test_an_act_has_the_line_of_its_matter_then_of_its_nature(
+    nature: str | None, matter: str | None, rule: str, access: str
+) -> None:
+    terms = sip.Terms(AGENCY, "DEFAUT", "Keep", schedule=SCHEDULE)
+    found = terms.of({"nature": nature, "classification": matter}, flow=False)
+    assert (found.rule, found.access) == (rule, access)
+    assert terms.of({}, flow=True).rule == "PES-10"
+
+
+def test_the_sip_has_the_rule_and_the_access_of_its_line(tmp_path: Path, clamd: FakeClamd, act: Path) -> None:
+    (act / "resume.json").write_text(json.dumps(ACT | {"nature": "AI", "classification": "4.2"}))
+    package = io.BytesIO()
+    sip.build(act, SIREN, replace(TERMS, schedule=SCHEDULE), package)
+    manifest = package.getvalue()
+    assert b"<Rule>COURTE-1</Rule>" in manifest and b"<Rule>AR048</Rule>" in manifest
+    gateway = Gateway(tmp_path)
+    answer = gateway.deposit(manifest)
+    assert answer.accepted, answer.reasons
+    kept = gateway.registry.archive("gondecourt", str(answer.aip))
+    assert kept is not None and kept.action == "Destroy"
 
 
 FLOW_SUMMARY = {"genre": "pes", "etat": "acquitte", "depose_le": "2026-03-02T08:00:00+01:00",

@@ -87,12 +87,13 @@ class Verifier:
         return {name: str(found.get(name) or "") for name in ("signataire", "serie", "date")}
 
 
-def make(document: Mapping[str, Any], account: Account, agency: str) -> bytes:
+def make(document: Mapping[str, Any], account: Account, agency: str, durations: str = "") -> bytes:
     """The PDF to sign, of a list made by `sae-elimination demander`.
 
     Args:
         document: `demande`, `liste` (its mark), `motif`, `heure`, `archives`.
         agency: identifier of this archive.
+        durations: agreement to the table of durations, if it was given.
     """
     from reportlab.lib.colors import HexColor
     from reportlab.lib.pagesizes import A4
@@ -130,6 +131,7 @@ def make(document: Mapping[str, Any], account: Account, agency: str) -> bytes:
         ("Archives", f"{len(archives)}, {_size(sum(one['octets'] for one in archives))}"),
         ("Versées", f"du {_day(min(taken))} au {_day(max(taken))}"),
         ("Motif", document["motif"]),
+        *([("Durées convenues", f"accord des Archives départementales : {durations}")] if durations else []),
     ]
     rows: list[list[Any]] = [["N°", "Archive", "Versée le", "Durée échue le", "Taille"]]
     rows += [

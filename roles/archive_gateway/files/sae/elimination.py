@@ -266,6 +266,7 @@ class Eliminator:
         accounts: services versants, by name.
         agency: identifier of this archive.
         title: what an archive is called, by account and identifier (the registry); empty when it is not known.
+        durations: agreement of the Archives départementales to the table of durations; empty before it is given.
     """
 
     journal: Journal
@@ -280,6 +281,7 @@ class Eliminator:
     accounts: Mapping[str, Account] = field(default_factory=dict)
     agency: str = ""
     title: Callable[[str, str], str] = lambda account, aip: ""
+    durations: str = ""
     copies: following.Copies = field(init=False)
 
     def __post_init__(self) -> None:
@@ -328,7 +330,7 @@ class Eliminator:
             "heure": format_time(datetime.fromtimestamp(self.clock(), UTC)),
             "archives": archives,
         }
-        made = bordereau.make(document, self.accounts[account], self.agency)
+        made = bordereau.make(document, self.accounts[account], self.agency, self.durations)
         old = self.clock() - LISTED
         with self.book.transaction() as db:
             db.execute(
@@ -1015,6 +1017,7 @@ def _eliminator(path: Path) -> Iterator[Eliminator]:
             accounts=loaded.accounts,
             agency=loaded.agency,
             title=title,
+            durations=str(section(path, "elimination").get("durees", "")),
         )
 
 

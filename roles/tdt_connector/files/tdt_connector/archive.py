@@ -15,7 +15,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -120,8 +120,10 @@ class Sae:
             )
         self._config = config
         agency, agreement = config.archive_agency, config.archive_agreement
-        self._terms = Terms(agency, config.archive_rule, config.archive_action, agreement)
-        self._flows = Terms(agency, config.archive_flow_rule, config.archive_flow_action, agreement)
+        self._terms = Terms(
+            agency, config.archive_rule, config.archive_action, agreement, schedule=config.archive_schedule
+        )
+        self._flows = replace(self._terms, rule=config.archive_flow_rule, action=config.archive_flow_action)
         self._session = session(config, config.archive_certificate)
 
     def _call(self, method: str, path: str, **options: Any) -> requests.Response:

@@ -50,6 +50,21 @@ class Delays:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line of the groupement's table of durations: which acts, or flows, have this rule, fate and access.
+
+    `natures` (1 to 6) and `matters` (with what they contain) are all when empty.
+    """
+
+    rule: str
+    action: str
+    access: str
+    natures: frozenset[int] = frozenset()
+    matters: tuple[str, ...] = ()
+    flows: bool = False
+
+
+@dataclass(frozen=True)
 class Config:
     """What one connector needs to know. Paths are absolute; `taille_max_mo` counts 10^6 bytes."""
 
@@ -72,6 +87,7 @@ class Config:
     archive_agreement: str = ""
     archive_rule: str = ""
     archive_action: str = "Keep"
+    archive_schedule: tuple[Line, ...] = ()
     archive_flow_rule: str = ""  # without one, flows of accounts are not archived
     archive_flow_action: str = "Keep"
     archive_certificate: Path = Path("/etc/creatic/pki/tdt/current")
@@ -236,12 +252,12 @@ def _archive(raw: object, fault: _Fault) -> dict[str, Any]:
     flows = {"regle_flux", "sort_flux"}
     if (
         not isinstance(raw, dict)
-        or set(raw) - {"accord"} not in (wanted, wanted | flows)
-        or not all(isinstance(value, str) for value in raw.values())
+        or set(raw) - {"accord", "durees"} not in (wanted, wanted | flows)
+        or not all(isinstance(value, str) for name, value in raw.items() if name != "durees")
     ):
         fault(
             "archivage",
-            f"attend exactement {', '.join(sorted(wanted))} ; {' et '.join(sorted(flows))}, ou accord, en plus.",
+            f"attend exactement {', '.join(sorted(wanted))} ; {' et '.join(sorted(flows))}, accord ou durees en plus.",
         )
         return {}
     problem = _check_text("url", raw["url"])
@@ -250,13 +266,30 @@ def _archive(raw: object, fault: _Fault) -> dict[str, Any]:
     for name in ("sort", "sort_flux"):
         if raw.get(name, "conserver") not in _FINAL_ACTIONS:
             fault(f"archivage.{name}", f"« {raw[name]} » est inconnu ; écrivez conserver ou detruire.")
+    try:
+        schedule = tuple(
+            Line(
+                rule=str(one["rule"]),
+                action=_FINAL_ACTIONS[one["action"]],
+                access=str(one["access"]),
+                natures=frozenset(int(nature) for nature in one.get("natures", ())),
+                matters=tuple(str(matter) for matter in one.get("matters", ())),
+                flows=one.get("flows") is True,
+            )
+            for one in raw.get("durees") or ()
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        fault("archivage.durees", f"ligne incorrecte ({error!r}) ; relancez le déploiement.")
+        schedule = ()
+    flow = next((one for one in schedule if one.flows), None)
     return {
+        "archive_schedule": schedule,
         "archive_url": raw["url"].rstrip("/"),
         "archive_agency": raw["service"],
         "archive_agreement": raw.get("accord", ""),
         "archive_rule": raw["regle"],
         "archive_action": _FINAL_ACTIONS.get(raw["sort"], "Keep"),
-        "archive_flow_rule": raw.get("regle_flux", ""),
+        "archive_flow_rule": raw.get("regle_flux", flow.rule if flow else ""),
         "archive_flow_action": _FINAL_ACTIONS.get(raw.get("sort_flux", ""), "Keep"),
         "archive_certificate": Path(raw["certificat"]),
     }

@@ -7,13 +7,14 @@ import json
 import re
 import tarfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from lxml import etree
 
+from .config import Line
 from .storage import digest
 
 NAMESPACE = "fr:gouv:culture:archivesdefrance:seda:v2.3"
@@ -22,6 +23,9 @@ _N = f"{{{NAMESPACE}}}"
 _LEFT_OUT = {"resume.json", "motif.txt", "budget.html", "versement.xml", "versement-refuse.xml"}
 # Beginnings of the names of the folders of flows (filing.last_name), and of acts that do not go out.
 FLOW, KEPT = "PES-", "NT-"
+# Natures of acts as the journal says them, and as the passerelle does.
+_NATURES = {short: code for code, short in enumerate(("DE", "AR", "AI", "CC", "BF", "AU"), start=1)}
+_NATURES |= {str(code): code for code in range(1, 7)}
 # What XML 1.0 has not, and what somebody typed or pasted may have.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TITLES = {
@@ -44,6 +48,28 @@ class Terms:
     rule: str
     action: str  # Keep or Destroy
     agreement: str = ""  # ArchivalAgreement, if there is one
+    access: str = ""  # code of the access rule (Code du patrimoine, L213-1 and L213-2), if there is one
+    schedule: tuple[Line, ...] = ()  # the table of durations: a line of it, where one is for this act
+
+    def of(self, act: dict[str, Any], flow: bool) -> Terms:
+        """Those of an act, or of a flow: by the most precise matter that contains its own, then by its nature."""
+        if flow:
+            found = [one for one in self.schedule if one.flows]
+            return self._by(found[0]) if found else self
+        nature = _NATURES.get(str(act.get("nature") or ""), 0)
+        matter = f"{act.get('classification') or ''}."
+        best: tuple[int, bool] = (-1, False)
+        chosen = self
+        for one in self.schedule:
+            within = [len(start) for start in one.matters if matter.startswith(f"{start}.")] or [0]
+            lacks = (one.matters and max(within) == 0) or (one.natures and nature not in one.natures)
+            if one.flows or lacks or (max(within), bool(one.natures)) <= best:
+                continue
+            best, chosen = (max(within), bool(one.natures)), self._by(one)
+        return chosen
+
+    def _by(self, line: Line) -> Terms:
+        return replace(self, rule=line.rule, action=line.action, access=line.access)
 
 
 @dataclass(frozen=True)
@@ -89,6 +115,7 @@ def build(folder: Path, siren: str, terms: Terms, target: BinaryIO) -> None:
         if flow and act.get("etat") != "acquitte":
             raise SipError(f"« {folder.name} » n'est pas acquitté par la DGFiP : il n'est pas versé.")
         described = _of_flow(folder.name, act) if flow else _of_act(act, kept)
+        terms = terms.of(act, flow)
     except (OSError, ValueError) as error:
         raise SipError(f"« {folder.name} » : resume.json illisible ({error}).") from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -206,6 +233,10 @@ def _manifest(identifier: str, told: _Described, files: Sequence[_File], siren: 
     add(appraisal, "Rule", terms.rule)
     add(appraisal, "StartDate", told.since)
     add(appraisal, "FinalAction", terms.action)
+    if terms.access:
+        access = add(management, "AccessRule")
+        add(access, "Rule", terms.access)
+        add(access, "StartDate", told.since)
     add(root, "ArchivalAgency/Identifier", terms.agency)
     add(root, "TransferringAgency/Identifier", siren)
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)

@@ -1,16 +1,18 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Which archives are to come back from the depot."""
+"""Which archives are to come back from the depot; what the table of durations (durees.yml) tells roles."""
 
 from __future__ import annotations
 
 import base64
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
 
 
@@ -47,8 +49,50 @@ def _in_depot(name: str) -> str:
     return f"{account}/{file}"
 
 
+def _table(folder: str) -> durees.Table | None:
+    try:
+        return durees.read(Path(folder))
+    except durees.DureesError as error:
+        raise AnsibleFilterError(str(error)) from None
+
+
+def archive_rules(rules: Mapping[str, int], folder: str) -> dict[str, int]:
+    """Years of each appraisal rule: creatic_archive_regles, and those of the inventory's table of durations.
+
+    Raises:
+        AnsibleFilterError: a rule has two durations, or the table is refused.
+    """
+    table = _table(folder)
+    found = dict(rules)
+    for name, years in (table.rules() if table else {}).items():
+        if found.setdefault(name, years) != years:
+            raise AnsibleFilterError(
+                f"creatic_archive_regles : {name} a {found[name]} ans, et {years} dans {durees.NAME}. À faire : "
+                "retirez-la de creatic_archive_regles"
+            )
+    return found
+
+
+def archive_agreed(folder: str) -> str:
+    """The Archives départementales' agreement to the table of durations; empty without one."""
+    table = _table(folder)
+    return table.agreed() if table else ""
+
+
+def archive_schedule(archive: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """The variable tdt_connector_archive, with the lines of the table of durations where there is one.
+
+    Args:
+        archive: what `connector_archive` gave; empty, it stays so.
+    """
+    table = _table(folder) if archive else None
+    lines = table.schedule() if table else []
+    return dict(archive) | ({"schedule": lines} if lines else {})
+
+
 class FilterModule:
     """Filters for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"archives_to_recover": archives_to_recover}
+        found = (archive_agreed, archive_rules, archive_schedule, archives_to_recover)
+        return {work.__name__: work for work in found}

@@ -64,7 +64,7 @@ class InventoryModule(BaseInventoryPlugin):
     def verify_file(self, path: str) -> bool:
         """Accept groupement.yml, and its files that Ansible meets when it walks the folder: they are no inventories."""
         source = Path(path)
-        if source.name in ("ged.yml", "derogations.yml"):
+        if source.name in ("ged.yml", "derogations.yml", "durees.yml"):
             return source.with_name("groupement.yml").is_file()
         return source.name == "groupement.yml" or (
             source.parent.name == "communes" and (source.parent.parent / "groupement.yml").is_file()
@@ -75,7 +75,7 @@ class InventoryModule(BaseInventoryPlugin):
         super().parse(inventory, loader, path, cache)
         source = Path(path)
         if source.name != "groupement.yml":
-            return  # communes are read together, from groupement.yml; the two others by who needs them
+            return  # communes are read together, from groupement.yml; the others by who needs them
         config = constants.CONFIG_FILE
         try:
             communes = groupement.load(source.parent, Path(config).parent / ".cache/groupement" if config else None)

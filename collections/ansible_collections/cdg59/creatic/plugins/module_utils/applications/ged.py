@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, Source, closest, quote
 
 SCHEMA = Path(__file__).with_name("ged.schema.json")
@@ -72,7 +73,7 @@ class GedError(Exception):
 
 
 def read_plan(file: Path) -> dict[str, Any]:
-    """Read and check ged.yml.
+    """Read and check ged.yml; durations and fates come from durees.yml beside it, where there is one.
 
     Raises:
         GedError: with all its problems.
@@ -87,6 +88,10 @@ def read_plan(file: Path) -> dict[str, Any]:
     if data is not None:
         source.check_schema(data, SCHEMA)
         if not source.problems:
+            try:
+                durees.resolve(source, data["types"], durees.read(file.parent))
+            except durees.DureesError as error:
+                source.problems += error.problems
             _check_plan(source, data["plan"])
             _check_names(source, data)
     if data is None or source.problems:

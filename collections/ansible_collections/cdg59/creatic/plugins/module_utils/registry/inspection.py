@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, Source, closest, quote
@@ -28,7 +29,7 @@ _BUILT_IN = ("all", "ungrouped", profiles.BENCH)
 # Groups that communes come to need, and no longer: the example has what PCs under Windows ask.
 _SOMETIMES = {"systeme_debian", "systeme_windows"}
 # Read by programs of ours, not by Ansible's inventory.
-_OTHER_FILES = ("groupement.yml", "ged.yml", "derogations.yml")
+_OTHER_FILES = ("groupement.yml", "ged.yml", "derogations.yml", durees.NAME)
 _NAME = re.compile(r"\bcreatic_[a-z0-9_]+")
 
 
@@ -336,6 +337,10 @@ class Inspection:
                 ged.read_plan(self.directory / "ged.yml")
             except ged.GedError as error:
                 self.problems += error.problems
+        try:
+            durees.read(self.directory)
+        except durees.DureesError as error:  # told by the GED's plan already, where there is one
+            self.problems += [one for one in error.problems if one not in self.problems]
 
     def _waivers(self) -> None:
         site = self.directory / "derogations.yml"
