@@ -211,10 +211,10 @@ def test_a_matter_proposes_and_never_decides(matter: str, words: str) -> None:
 
 
 def test_who_prepares_an_arrete_says_whether_it_goes() -> None:
-    for nature in ("2", "3", "6"):
+    for nature in ("2", "3", "6", "D"):
         for choice in ("oui", "non"):
             assert list(transmission.problems(nature, choice, "6.1")) == []
-    for nature in ("", "1", "4", "5", "22", "deux"):
+    for nature in ("", "1", "4", "5", "d", "22", "deux"):
         assert [one.partition(" :")[0] for one in transmission.problems(nature, "oui", "6.1")] == ["nature"]
     for choice in ("", "peut-être", "OUI"):
         [told] = transmission.problems("2", choice, "6.1")

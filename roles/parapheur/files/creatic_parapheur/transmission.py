@@ -9,8 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-# Natures of the préfecture's nomenclature that an arrêté may have.
-NATURES = {"2": "Acte réglementaire", "3": "Acte individuel", "6": "Autre acte"}
+# Natures of the préfecture's nomenclature that an arrêté may have; a décision (D) goes there as 6, « Autres ».
+NATURES = {
+    "2": "Acte réglementaire",
+    "3": "Acte individuel",
+    "6": "Autre acte",
+    "D": "Décision prise par délégation du conseil (CGCT, L2122-22)",
+}
 GOES, STAYS = "oui", "non"
 CHOICES = {GOES: "À transmettre à la préfecture", STAYS: "Non transmissible (CGCT, L2131-2)"}
 _NUMBER = re.compile(r"([A-Z0-9][A-Z0-9_]{0,13})?[A-Z0-9]")  # @ctes, as the connector checks it
@@ -39,7 +44,7 @@ def proposal(matter: str) -> str:
 def problems(nature: str, transmission: str, matter: str) -> Iterator[str]:
     """What is wrong with what was said of an arrêté, in French."""
     if nature not in NATURES:
-        known = ", ".join(f"{code} ({name.lower()})" for code, name in NATURES.items())
+        known = ", ".join(f"{code} ({name[:1].lower()}{name[1:]})" for code, name in NATURES.items())
         yield f"nature : « {nature[:20]} » n'est pas celle d'un arrêté ; choisissez parmi {known}"
     if transmission not in CHOICES:
         yield (

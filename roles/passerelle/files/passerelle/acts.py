@@ -11,8 +11,16 @@ NATURES = {
     "arrete": ("2", "99_AR", "Arrêté", ("Actes réglementaires", "Arrêtés du maire")),
     "marche": ("4", "99_DC", "Marché public", ("Finances", "Marchés publics")),
 }
-# Natures that an arrêté may have, as who prepares it says: type of document for the préfecture, and words.
-ARRETES = {"2": ("99_AR", "Acte réglementaire"), "3": ("99_AI", "Acte individuel"), "6": ("99_AU", "Autre acte")}
+# What the maire decides by delegation of the council (CGCT, L2122-22): for the préfecture it is « Autres », 6.
+DECISION = "D"
+INDIVIDUAL = "3"
+# Natures that an arrêté may have, as who prepares it says: nature and type of document for the préfecture, and words.
+ARRETES = {
+    "2": ("2", "99_AR", "Acte réglementaire"),
+    INDIVIDUAL: ("3", "99_AI", "Acte individuel"),
+    "6": ("6", "99_AU", "Autre acte"),
+    DECISION: ("6", "99_AU", "Décision prise par délégation du conseil (CGCT, L2122-22)"),
+}
 STAYS = "non"
 
 
@@ -29,7 +37,7 @@ def unsaid(data: Mapping[str, Any]) -> str:
         return ""
     return (
         "Personne n'a dit la nature de cet arrêté, ni s'il est à transmettre (CGCT, L2131-2) : rien ne part. À faire, "
-        "sur la passerelle, avec la commune : passerelle qualifier RÉFÉRENCE --nature 2|3|6 --transmission oui|non"
+        "sur la passerelle, avec la commune : passerelle qualifier RÉFÉRENCE --nature 2|3|6|D --transmission oui|non"
     )
 
 
@@ -37,7 +45,19 @@ def nature(data: Mapping[str, Any]) -> tuple[str, str]:
     """Nature and type of document for the préfecture."""
     code, kind, _type, _cabinet = NATURES[data["circuit"]]
     said = str(data.get("nature") or "") if data["circuit"] == "arrete" else ""
-    return (said, ARRETES[said][0]) if said in ARRETES else (code, kind)
+    return ARRETES[said][:2] if said in ARRETES else (code, kind)
+
+
+def words(data: Mapping[str, Any]) -> str:
+    """The nature of an act, as people read it."""
+    said = str(data.get("nature") or "") if data.get("circuit") == "arrete" else ""
+    named = NATURES.get(str(data.get("circuit") or ""))
+    return ARRETES[said][2] if said in ARRETES else named[2] if named else "Flux comptable"
+
+
+def lowered(text: str) -> str:
+    """The same, to be read inside a sentence."""
+    return text[:1].lower() + text[1:]
 
 
 # What the connector says of what ends badly.

@@ -16,7 +16,7 @@ import psycopg
 from procrastinate.exceptions import ConnectorException
 
 from . import config as settings
-from .acts import ARRETES, NATURES, STAYS, BadRequest
+from .acts import ARRETES, NATURES, STAYS, BadRequest, lowered
 from .chain import Chain
 from .eliminations import Eliminations
 from .files import Files
@@ -72,11 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     deposit.add_argument("--objet", required=True)
     deposit.add_argument("--date", required=True, type=date.fromisoformat, help="date de la décision, AAAA-MM-JJ")
     deposit.add_argument("--matiere", required=True, help="matière de la nomenclature (5.2)")
-    deposit.add_argument("--circuit", choices=sorted(NATURES), default="deliberation")
+    deposit.add_argument(
+        "--circuit", choices=sorted(NATURES), help="d'office : arrete si une nature est dite, sinon deliberation"
+    )
     qualify = command("qualifier", _qualify, "note la nature d'un arrêté, et s'il part à la préfecture (CGCT, L2131-2)")
     qualify.add_argument("reference")
     for one, needed in ((deposit, False), (qualify, True)):
-        told = ", ".join(f"{code} : {words.lower()}" for code, (_kind, words) in ARRETES.items())
+        told = ", ".join(f"{code} : {lowered(words)}" for code, (_code, _kind, words) in ARRETES.items())
         one.add_argument("--nature", choices=sorted(ARRETES), required=needed, help=f"d'un arrêté ({told})")
         one.add_argument("--transmission", choices=["oui", STAYS], required=needed, help="d'un arrêté : part-il ?")
     return parser
@@ -152,7 +154,7 @@ def _qualify(config: settings.Config, arguments: argparse.Namespace) -> int:
     with _parts(config) as (_store, queue, chain):
         act = chain.qualify(arguments.reference, arguments.nature, arguments.transmission)
         queue.hurry(arguments.reference)
-    words = ARRETES[arguments.nature][1].lower()
+    words = lowered(ARRETES[arguments.nature][2])
     print(f"« {act.data.get('numero')} » : {words}, à transmettre : {arguments.transmission}.")
     return 0
 
@@ -172,14 +174,18 @@ def _eliminations(config: settings.Config, arguments: argparse.Namespace) -> int
 
 def _deposit(config: settings.Config, arguments: argparse.Namespace) -> int:
     content_of = arguments.fichier.read_bytes()
+    said = [key for key in ("nature", "transmission") if getattr(arguments, key)]
+    circuit = arguments.circuit or ("arrete" if said else "deliberation")
+    if said and circuit != "arrete":  # a décision taken as a délibération would be filed and archived as one
+        raise BadRequest(f"--{said[0]} se dit d'un arrêté ou d'une décision : --circuit arrete, ou rien.")
     data = {
-        "circuit": arguments.circuit,
+        "circuit": circuit,
         "numero": arguments.numero,
         "date": arguments.date.isoformat(),
         "objet": arguments.objet,
         "matiere": arguments.matiere,
     }
-    data |= {key: str(getattr(arguments, key)) for key in ("nature", "transmission") if getattr(arguments, key)}
+    data |= {key: str(getattr(arguments, key)) for key in said}
     with _parts(config) as (_store, _queue, chain):
         reference = chain.arrivals.deposit(arguments.commune, data, content_of)
     print(f"Dans la chaîne sous la référence {reference}.")

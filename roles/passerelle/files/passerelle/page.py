@@ -46,7 +46,7 @@ def _row(config: Config, act: Act) -> dict[str, Any]:
         "reference": act.reference, "commune": commune.name if commune else act.commune,
         "numero": act.data.get("numero", ""), "objet": act.data.get("objet", ""), "etat": state, "texte": text,
         "retard": act.late, "depuis": _when(act.changed), "id_acte": act.tdt.get("id_acte", ""),
-        "nature": ARRETES.get(str(act.data.get("nature")), ("", ""))[1], "reste": not goes(act.data),
+        "nature": ARRETES.get(str(act.data.get("nature")), ("", "", ""))[2], "reste": not goes(act.data),
         "publier": act.step == "publication" and not act.blocked,
         "recu": act.tdt.get("date_reception", ""),
         "etapes": [_stage(config, act, steps) for _title, steps in STAGES],
