@@ -43,8 +43,8 @@ class World:
         (root / "fichiers").mkdir()
         (root / "modeles").mkdir()
         (root / "modeles" / "base.html.j2").symlink_to(BASE)
-        for name in ("page.html.j2", "lettre.html.j2"):
-            (root / "modeles" / name).symlink_to(TOP / "roles/passerelle/files" / name)
+        for path in (TOP / "roles/passerelle/files").glob("*.html.j2"):
+            (root / "modeles" / path.name).symlink_to(path)
         self.parapheur, self.deliberations, self.ged = FakeParapheur(), FakeDeliberations(), FakeGed()
         self.servers = {
             name: TlsServer(service.app, authority.folder / "tdt")

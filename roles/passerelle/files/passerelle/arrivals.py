@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 from . import deliberations as announced
+from . import register
 from .acts import NATURES, BadRequest, goes, unsaid
 from .config import Config
 from .errors import HandoverError
@@ -142,6 +143,7 @@ class Arrivals:
         with self._store.transaction() as connection:
             if not self._store.add(connection, reference, commune, data, step):
                 return False
+            register.inscribe(connection, reference, commune, data)
             if track:
                 self._store.change(connection, reference, track=track)
             if blocked:

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from . import register
 from .acts import BadRequest, goes, unsaid
 from .arrivals import Arrivals
 from .config import Config
@@ -113,6 +114,7 @@ class Chain:
             if step == "teletransmission" and not goes(data):
                 step = after(step, self._config, now.commune, "arrete", False)
             self._store.change(connection, reference, data=data, step=step, blocked="", late="")
+            register.qualified(connection, reference, nature)
             self._store.note(connection, reference, "qualifie", f"nature {nature}, transmission : {transmission}")
             self._defer(connection, reference)
         return now

@@ -16,7 +16,7 @@ import psycopg
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision, SyncPsycopgConnector
 from procrastinate.jobs import Job, Status
 
-from . import eliminations, letters, metrics, returns
+from . import eliminations, letters, metrics, register, returns
 from .acts import goes
 from .chain import Chain
 from .config import Config
@@ -73,6 +73,8 @@ class Queue:
             connection.execute(returns.SCHEMA)
             connection.execute(letters.SCHEMA)
             connection.execute(eliminations.SCHEMA)
+            connection.execute(register.SCHEMA)
+            register.catch_up(connection)
             self._bring_back(connection)
             made = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()
         if made == (None,):

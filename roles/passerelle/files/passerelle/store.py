@@ -35,6 +35,11 @@ CREATE TABLE IF NOT EXISTS passage (
   detail text NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS passage_acte ON passage (reference);
+CREATE INDEX IF NOT EXISTS acte_recu ON acte (recu_le);
+CREATE TABLE IF NOT EXISTS connecteur (
+  commune text PRIMARY KEY,
+  vu_le timestamptz NOT NULL DEFAULT now()
+);
 """
 
 
@@ -68,7 +73,8 @@ class Act:
         return said in FOLLOWED and FOLLOWED.index(said) >= FOLLOWED.index(word)
 
 
-def _act(row: dict[str, Any]) -> Act:
+def as_act(row: dict[str, Any]) -> Act:
+    """The act of a row of its table."""
     return Act(
         row["reference"], row["commune"], row["donnees"], row["etape"], row["suivi"], row["blocage"], row["retard"],
         row["recu_le"], row["modifie_le"],
@@ -118,7 +124,7 @@ class Store:
         row = connection.execute("SELECT * FROM acte WHERE reference = %s FOR UPDATE", (reference,)).fetchone()
         if row is None:
             raise KeyError(reference)
-        return _act(row)
+        return as_act(row)
 
     @staticmethod
     def change(connection: psycopg.Connection[Any], reference: str, **values: Any) -> None:
@@ -149,6 +155,15 @@ class Store:
             now = self.lock(connection, act.reference)
             self.change(connection, act.reference, track=now.track | values, late="")
         return Act(**(vars(now) | {"track": now.track | values, "late": ""}))
+
+    def seen(self, commune: str) -> None:
+        """Note that a commune's connector asks for its acts; once an hour is enough."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT INTO connecteur (commune) VALUES (%s) ON CONFLICT (commune) DO UPDATE SET vu_le = now()"
+                " WHERE connecteur.vu_le < now() - interval '1 hour'",
+                (commune,),
+            )
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -220,4 +235,4 @@ class Store:
 
     def _rows(self, query: str, values: tuple[Any, ...]) -> list[Act]:
         with self.pool.connection() as connection:
-            return [_act(one) for one in connection.execute(query.encode(), values).fetchall()]
+            return [as_act(one) for one in connection.execute(query.encode(), values).fetchall()]

@@ -8,6 +8,7 @@ POST /connecteur/eliminations         an archive of the commune was eliminated: 
 PUT  /connecteur/retours/<name>       what the DGFiP sent back (PES Retour), as it came
 GET  /retours/<sha256>                the same, for the commune's agents
 …    /connecteur/lettres…, /lettres…  the préfecture's letters: see desk.py
+…    /acte…, /registre…, /decisions…  the commune's registers and certificates: see records.py
 GET  /                                where each act is (HTML): the commune's own, or all for the groupement
 """
 
@@ -41,6 +42,7 @@ from .files import Files
 from .identity import Visitor, visitor
 from .letters import Letters
 from .queue import parts
+from .records import Records
 from .returns import LARGEST, Returns
 from .store import Store
 
@@ -71,6 +73,7 @@ def create_app(config: Config, store: Store, chain: Chain) -> Flask:
         ("POST", "/connecteur/eliminations", views.eliminate),
         ("GET", "/", views.page),
         *views.desk.rules(),
+        *views.records.rules(),
     )
     app = web.application("passerelle", rules, _error)
     app.config["MAX_CONTENT_LENGTH"] = 2 * _RECEIPT_MAX
@@ -98,7 +101,9 @@ class _Views:
         self._config, self._store, self._chain = config, store, chain
         self._eliminations = Eliminations(config, store, Files(config.folder))
         self._returns = Returns(store, Files(config.folder))
-        self.desk = Desk(config, Letters(store, Files(config.folder)), self._visitor)
+        letters = Letters(store, Files(config.folder))
+        self.desk = Desk(config, letters, self._visitor)
+        self.records = Records(config, store, self._visitor)
 
     def _visitor(self) -> Visitor:
         return visitor(request.headers.get(HEADER, ""), self._config)
@@ -111,7 +116,9 @@ class _Views:
 
     def to_send(self) -> Response:
         """What a connector has to send."""
-        found = self._chain.connectors.to_send(self._connector(), keeps="conserver" in request.args)
+        commune = self._connector()
+        self._store.seen(commune.slug)
+        found = self._chain.connectors.to_send(commune, keeps="conserver" in request.args)
         for one in (part for act in found for part in (act, *act["annexes"])):
             one["fichier"] = f"/connecteur/fichiers/{one['sha256']}"
         return jsonify({"results": found})

@@ -1,0 +1,194 @@
+"""When an act is executory (CGCT, L2131-1 to L2131-3), and what its commune notes of it: publication, notification.
+
+L2131-1: acts are executory of right once they were published, or notified for individual ones, and, for those of
+L2131-2, transmitted. Those that are not transmitted need the first alone (L2131-3). The maire certifies it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from .acts import DECISION, FAILED, INDIVIDUAL, BadRequest, goes, unsaid
+from .config import Config
+from .steps import FINISHED, PES, place
+from .store import Act, Store
+
+# How an act is made known (CGCT, L2131-1), as the page offers it and the certificate writes it.
+PUBLICATION = {
+    "electronique": "publication sous forme électronique, sur le site de la commune",
+    "affichage": "affichage",
+    "papier": "publication sur papier, mise à la disposition du public",
+}
+NOTIFICATION = {
+    "remise": "remise en main propre, contre récépissé",
+    "recommande": "lettre recommandée avec avis de réception",
+    "electronique": "voie électronique, avec accusé de réception",
+}
+RECEPTION = {"papier": "dépôt ou envoi sur papier, date du cachet de la préfecture"}
+# What a person notes, where it is kept of an act, and its words.
+GESTURES = {
+    "publier": ("publication", PUBLICATION, "publié"),
+    "notifier": ("notification", NOTIFICATION, "notifié"),
+    "recevoir": ("recu_papier", RECEPTION, "reçu en préfecture"),
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an act is on its way to be executory.
+
+    Attributes:
+        received: day on which the préfecture had it, None when it did not, or has not to.
+        published: day of its publication.
+        notified: day of its notification to who it is about.
+        known: the one of these two days that counts for this act.
+        lacks: what is missing, in French; empty when it is executory.
+    """
+
+    received: date | None
+    published: date | None
+    notified: date | None
+    known: date | None
+    lacks: tuple[str, ...]
+
+    @property
+    def since(self) -> date | None:
+        """Day since which it is executory, None when it is not."""
+        if self.lacks or self.known is None:
+            return None
+        return max(self.known, self.received) if self.received else self.known
+
+
+def offered(act: Act, config: Config) -> list[str]:
+    """Gestures that a person may make of an act."""
+    if act.data.get("circuit") == PES or _unsigned(act):
+        return []
+    found = [] if _elsewhere(act, config) or _individual(act) else ["publier"]
+    found += [] if act.data.get("circuit") == "deliberation" else ["notifier"]
+    if goes(act.data) and not config.has(act.commune, "teletransmission"):
+        found.append("recevoir")
+    return found
+
+
+def standing(act: Act, config: Config) -> Standing:
+    """Where an act is; a flow of accounts is none and lacks everything."""
+    if act.data.get("circuit") == PES:
+        told = "Un flux comptable n'est pas un acte : il n'a pas de caractère exécutoire."
+        return Standing(None, None, None, None, (told,))
+    received = day_of(act.tdt.get("date_reception")) if act.reached("acquittee") else _noted(act, "recu_papier")
+    published, notified = _noted(act, "publication"), _noted(act, "notification")
+    lacks = []
+    if _unsigned(act):
+        lacks.append("La signature : l'acte n'est pas encore revenu signé du parapheur.")
+    if unsaid(act.data):
+        lacks.append("La nature de l'arrêté, et s'il est à transmettre (CGCT, L2131-2) : personne ne l'a dit.")
+    elif goes(act.data) and received is None:
+        lacks.append(_transmission(act, config))
+    if _individual(act):
+        published = None
+        if notified is None:
+            lacks.append("La notification à l'intéressé (CGCT, L2131-1) : notez sa date sur la page de l'acte.")
+    elif published is None and (notified is None or not _either(act)):
+        where = "au serveur des délibérations, où le DGS ou le maire choisit ce qui est publié"
+        how = where if _elsewhere(act, config) else "notez sa date sur la page de l'acte"
+        lacks.append(f"La publication{' ou la notification' * _either(act)} (CGCT, L2131-1) : {how}.")
+    days = [published, notified] if _either(act) else [notified if _individual(act) else published]
+    known = min((day for day in days if day), default=None)
+    return Standing(received if goes(act.data) else None, published, notified, known, tuple(lacks))
+
+
+def note(
+    store: Store,
+    config: Config,
+    reference: str,
+    commune: str,
+    who: str,
+    gesture: str,
+    day: date,
+    mode: str,
+    today: date,
+) -> None:
+    """Note that an act was published, notified, or had by the préfecture on paper. Raises BadRequest.
+
+    The last date noted is the one that counts; each stays in the act's history, with who noted it.
+    """
+    if gesture not in GESTURES:
+        raise BadRequest("Ce geste est inconnu.")
+    key, modes, word = GESTURES[gesture]
+    if mode not in modes:
+        raise BadRequest("Choisissez comment : " + ", ".join(modes.values()) + ".")
+    with store.transaction() as connection:
+        try:
+            act = store.lock(connection, reference)
+        except KeyError:
+            act = None
+        if act is None or act.commune != commune:
+            raise BadRequest("Cet acte n'est pas de votre commune, ou n'est pas ici.", 404)
+        if gesture not in offered(act, config):
+            raise BadRequest(_refused(act, config, gesture), 409)
+        taken = day_of(act.data.get("date"))
+        if day > today or (taken and day < taken):
+            since = f"du {taken:%d/%m/%Y}, date de l'acte, " if taken else ""
+            raise BadRequest(f"Date du {day:%d/%m/%Y} : elle va {since}à aujourd'hui, {today:%d/%m/%Y}.")
+        kept = {"le": day.isoformat(), "mode": mode, "par": who[:200]}
+        store.change(connection, reference, track=act.track | {key: kept})
+        store.note(connection, reference, key, f"{word} le {day:%d/%m/%Y}, {modes[mode]} (noté par {who[:200]})")
+
+
+def described(act: Act, key: str, modes: dict[str, str]) -> str:
+    """How something that was noted of an act was done."""
+    mode = str((act.track.get(key) or {}).get("mode") or "")
+    return modes.get(mode, mode)
+
+
+def _refused(act: Act, config: Config, gesture: str) -> str:
+    if _unsigned(act):
+        return "Cet acte n'est pas encore signé : il n'y a rien à noter."
+    if gesture == "publier" and _individual(act):
+        return "Un acte individuel se notifie à l'intéressé, il ne se publie pas (CGCT, L2131-1 ; CRPA, L312-1-2)."
+    if gesture == "publier" and _elsewhere(act, config):
+        return "Cette délibération se publie depuis le serveur des délibérations, qui en donne la date."
+    if gesture == "recevoir":
+        return "La date de réception de cet acte vient de son ARActe, ou il n'est pas à transmettre."
+    return "Ce geste n'est pas de cet acte."
+
+
+def _transmission(act: Act, config: Config) -> str:
+    failed = act.track.get("echec") or {}
+    if failed.get("etat") in FAILED:
+        return f"La transmission à la préfecture (CGCT, L2131-1), qui a échoué : {failed.get('motif') or 'sans motif'}"
+    if not config.has(act.commune, "teletransmission"):
+        return "La réception en préfecture (CGCT, L2131-1) : notez sa date (cachet) sur la page de l'acte."
+    return "La transmission à la préfecture (CGCT, L2131-1) : son accusé de réception (ARActe) n'est pas encore là."
+
+
+def _unsigned(act: Act) -> bool:
+    """Whether its signed file is still awaited: it is taken back at the step « reprise »."""
+    return act.step != FINISHED and place(act.step) <= place("reprise")
+
+
+def _individual(act: Act) -> bool:
+    return act.data.get("circuit") == "arrete" and act.data.get("nature") == INDIVIDUAL
+
+
+def _either(act: Act) -> bool:
+    """Whether publication or notification, one of the two, is enough: it depends on what the act decides."""
+    return act.data.get("circuit") == "marche" or act.data.get("nature") in (DECISION, "6")
+
+
+def _elsewhere(act: Act, config: Config) -> bool:
+    """Whether it is published from the deliberations' server."""
+    return "uid" in act.data and config.has(act.commune, "deliberations")
+
+
+def _noted(act: Act, key: str) -> date | None:
+    return day_of((act.track.get(key) or {}).get("le"))
+
+
+def day_of(value: object) -> date | None:
+    """A day that somebody told, None when it is none."""
+    try:
+        return date.fromisoformat(str(value or "")[:10])
+    except ValueError:
+        return None

@@ -1,0 +1,279 @@
+"""The register of arrêtés (CGCT, L2122-29, R2122-7) and of décisions taken by delegation (R2122-7-1), a year at a time.
+
+An act is inscribed in the transaction that takes it in, under the next rank of its year: ranks have neither hole nor
+double. The number that its author gave stays as it is: one given twice is inscribed twice, and told. A rank is never
+given back, nor an inscription removed: it holds by itself what it says of its act.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import psycopg
+
+from .acts import DECISION, BadRequest
+from .config import Commune
+from .store import Act, Store, as_act
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS registre (
+  commune text NOT NULL,
+  annee integer NOT NULL,
+  rang integer NOT NULL,
+  reference text NOT NULL UNIQUE,
+  numero text NOT NULL,
+  -- Numbers that differ by case and separators alone are one for people, and for the préfecture (A-Z, 0-9 and _).
+  cle text GENERATED ALWAYS AS (trim(both '_' from regexp_replace(upper(numero), '[^A-Z0-9]+', '_', 'g'))) STORED,
+  jour date NOT NULL,
+  objet text NOT NULL,
+  decision boolean NOT NULL,
+  compte_rendu date,
+  inscrit_le timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (commune, annee, rang)
+);
+CREATE INDEX IF NOT EXISTS registre_cle ON registre (commune, annee, cle);
+CREATE INDEX IF NOT EXISTS registre_decision ON registre (commune, compte_rendu, jour) WHERE decision;
+CREATE INDEX IF NOT EXISTS acte_seance ON acte (commune, (donnees->>'date')) WHERE donnees->>'circuit' = 'deliberation';
+"""
+CIRCUIT = "arrete"
+PAGE = 200  # inscriptions of a page
+YEAR_MAX = 20_000  # inscriptions of a PDF
+REPORT_MAX = 500  # décisions of a report to the council
+_AHEAD = timedelta(days=183)  # a meeting to which a report may be prepared
+_NUMBER = re.compile(r"(.*?)(\d{1,12})")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An inscription, and its act, None once it was eliminated."""
+
+    year: int
+    rank: int
+    reference: str
+    number: str
+    day: date
+    subject: str
+    decision: bool
+    reported: date | None
+    act: Act | None
+
+
+def inscribe(connection: psycopg.Connection[Any], reference: str, commune: str, data: Mapping[str, Any]) -> None:
+    """Inscribe an arrêté or a décision, once, in the transaction that takes it in; nothing of other acts.
+
+    Raises ValueError: its date is none.
+    """
+    if data.get("circuit") != CIRCUIT:
+        return
+    day = date.fromisoformat(str(data["date"])[:10])
+    # Two at a time would read the same last rank.
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"registre {commune} {day.year}",))
+    made = connection.execute(
+        "INSERT INTO registre (commune, annee, rang, reference, numero, jour, objet, decision) SELECT %s, %s,"
+        " COALESCE(max(rang), 0) + 1, %s, %s, %s, %s, %s FROM registre WHERE commune = %s AND annee = %s"
+        " ON CONFLICT (reference) DO NOTHING",
+        (
+            commune, day.year, reference, str(data["numero"]), day, str(data["objet"]),
+            data.get("nature") == DECISION, commune, day.year,
+        ),
+    )  # fmt: skip
+    if not made.rowcount:
+        return
+    others = connection.execute(
+        "SELECT reference FROM registre WHERE commune = %s AND annee = %s AND reference <> %s"
+        " AND cle = (SELECT cle FROM registre WHERE reference = %s) ORDER BY rang",
+        (commune, day.year, reference, reference),
+    )
+    for one in others.fetchall():
+        told = f"même numéro que {one['reference'] if isinstance(one, dict) else one[0]} : les deux sont au registre"
+        Store.note(connection, reference, "registre", told)
+
+
+def qualified(connection: psycopg.Connection[Any], reference: str, nature: str) -> None:
+    """Note whether an act that is inscribed is a décision; one that the council was told of stays so."""
+    connection.execute(
+        "UPDATE registre SET decision = %s WHERE reference = %s AND compte_rendu IS NULL",
+        (nature == DECISION, reference),
+    )
+
+
+def catch_up(connection: psycopg.Connection[Any]) -> None:
+    """Inscribe, by date, what was taken in before there was a register. What has no date is left."""
+    rows = connection.execute(
+        "SELECT acte.reference, acte.commune, acte.donnees FROM acte LEFT JOIN registre USING (reference)"
+        " WHERE registre.reference IS NULL AND donnees->>'circuit' = %s"
+        " ORDER BY donnees->>'date', recu_le, reference",
+        (CIRCUIT,),
+    )
+    for reference, commune, data in rows.fetchall():
+        try:
+            date.fromisoformat(str(data.get("date"))[:10])
+        except ValueError:
+            continue
+        inscribe(connection, reference, commune, {"numero": "", "objet": ""} | data)
+
+
+class Register:
+    """Reads a commune's register, and keeps what its council was told of. Raises BadRequest, psycopg.Error."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def years(self, commune: Commune) -> list[int]:
+        """Years that have an inscription, the last first."""
+        # From one year to the one before, each by the index: nothing is counted.
+        query = (
+            "WITH RECURSIVE annees AS (SELECT max(annee) AS annee FROM registre WHERE commune = %s UNION ALL"
+            " SELECT (SELECT max(annee) FROM registre WHERE commune = %s AND annee < annees.annee) FROM annees"
+            " WHERE annees.annee IS NOT NULL) SELECT annee FROM annees WHERE annee IS NOT NULL LIMIT 200"
+        )
+        return [int(one["annee"]) for one in self._rows(query, commune.slug, commune.slug)]
+
+    def entries(self, commune: Commune, year: int, after: int = 0, limit: int = PAGE) -> list[Entry]:
+        """Inscriptions of a year from a rank on, that one left out."""
+        return self._entries(
+            "registre.commune = %s AND annee = %s AND rang > %s ORDER BY rang LIMIT %s",
+            commune.slug, year, after, limit,
+        )  # fmt: skip
+
+    def last(self, commune: Commune, year: int) -> int:
+        """How many inscriptions a year has: its last rank."""
+        query = "SELECT COALESCE(max(rang), 0) AS rang FROM registre WHERE commune = %s AND annee = %s"
+        return int(self._rows(query, commune.slug, year)[0]["rang"])
+
+    def faults(self, commune: Commune, year: int) -> tuple[list[str], str]:
+        """What is to be said of a year's numbers, in French, and the number that comes next, "" for none."""
+        doubles = self._rows(
+            "SELECT (array_agg(numero ORDER BY rang))[1] AS numero, array_agg(rang ORDER BY rang) AS rangs"
+            " FROM registre WHERE commune = %s AND annee = %s GROUP BY cle HAVING count(*) > 1 ORDER BY 1 LIMIT 50",
+            commune.slug, year,
+        )  # fmt: skip
+        told = []
+        for one in doubles:
+            ranks = ", ".join(map(str, one["rangs"]))
+            told.append(f"« {one['numero']} » a été donné {len(one['rangs'])} fois (numéros d'ordre {ranks}).")
+        numbers = self._rows(
+            "SELECT numero FROM registre WHERE commune = %s AND annee = %s ORDER BY rang LIMIT %s",
+            commune.slug, year, YEAR_MAX,
+        )  # fmt: skip
+        missing, following = holes([one["numero"] for one in numbers])
+        return told + [f"{one} : aucun acte de ce numéro n'est au registre." for one in missing], following
+
+    # -- décisions -----------------------------------------------------------------------------------------
+
+    def to_report(self, commune: Commune) -> list[Entry]:
+        """Décisions that the council was not told of, oldest first."""
+        where = "registre.commune = %s AND decision AND compte_rendu IS NULL ORDER BY jour, annee, rang LIMIT %s"
+        return self._entries(where, commune.slug, REPORT_MAX)
+
+    def reported(self, commune: Commune, meeting: date) -> list[Entry]:
+        """Décisions of the report to a meeting."""
+        where = "registre.commune = %s AND decision AND compte_rendu = %s ORDER BY jour, annee, rang LIMIT %s"
+        return self._entries(where, commune.slug, meeting, YEAR_MAX)
+
+    def meetings(self, commune: Commune) -> list[date]:
+        """The last meetings that décisions were reported to."""
+        query = (
+            "SELECT DISTINCT compte_rendu FROM registre WHERE commune = %s AND decision AND compte_rendu IS NOT NULL"
+            " ORDER BY compte_rendu DESC LIMIT 24"
+        )
+        return [one["compte_rendu"] for one in self._rows(query, commune.slug)]
+
+    def last_meeting(self, commune: Commune) -> str:
+        """Day of the council's last délibération that is known here (AAAA-MM-JJ), or ""."""
+        query = (
+            "SELECT max(donnees->>'date') AS jour FROM acte WHERE commune = %s AND donnees->>'circuit' = 'deliberation'"
+        )
+        return str(self._rows(query, commune.slug)[0]["jour"] or "")
+
+    def report(self, commune: Commune, who: str, meeting: date, references: Sequence[str], today: date) -> int:
+        """Note that décisions are reported to a meeting (CGCT, L2122-23); gives how many were not yet.
+
+        The list is the one that the person saw: what was inscribed meanwhile waits for the next meeting.
+        """
+        if not 0 < len(references) <= REPORT_MAX:
+            raise BadRequest("Choisissez au moins une décision à porter au compte rendu.")
+        if meeting > today + _AHEAD:
+            raise BadRequest(f"Séance du {meeting:%d/%m/%Y} : cette date est trop lointaine.")
+        with self._store.transaction() as connection:
+            rows = connection.execute(
+                "SELECT reference, numero, jour, compte_rendu FROM registre"
+                " WHERE commune = %s AND decision AND reference = ANY(%s) ORDER BY reference FOR UPDATE",
+                (commune.slug, [one for one in references if "\0" not in one]),
+            ).fetchall()
+            if len(rows) != len(set(references)):
+                raise BadRequest(
+                    "Une de ces décisions n'est pas au registre de votre commune : rechargez la page.", 409
+                )
+            for one in rows:
+                if one["jour"] > meeting:
+                    day = f"{one['jour']:%d/%m/%Y}"
+                    raise BadRequest(f"« {one['numero']} » est du {day}, après la séance du {meeting:%d/%m/%Y}.")
+            new = [one["reference"] for one in rows if one["compte_rendu"] is None]
+            for reference in new:
+                connection.execute("UPDATE registre SET compte_rendu = %s WHERE reference = %s", (meeting, reference))
+                told = f"séance du {meeting:%d/%m/%Y}, par {who[:200]}"
+                Store.note(connection, reference, "compte rendu", told)
+        return len(new)
+
+    def take_back(self, commune: Commune, who: str, meeting: date) -> int:
+        """Undo a report that was noted by mistake; it stays in each act's history."""
+        with self._store.transaction() as connection:
+            rows = connection.execute(
+                "UPDATE registre SET compte_rendu = NULL WHERE commune = %s AND decision AND compte_rendu = %s"
+                " RETURNING reference",
+                (commune.slug, meeting),
+            ).fetchall()
+            for one in rows:
+                told = f"séance du {meeting:%d/%m/%Y}, par {who[:200]}"
+                Store.note(connection, one["reference"], "compte rendu retiré", told)
+        return len(rows)
+
+    # -- rows ----------------------------------------------------------------------------------------------
+
+    def _entries(self, where: str, *values: object) -> list[Entry]:
+        query = (
+            "SELECT registre.annee, rang, registre.reference AS inscrite, numero, jour, objet, decision, compte_rendu,"
+            " acte.* FROM registre LEFT JOIN acte ON acte.reference = registre.reference WHERE "
+        )
+        return [
+            Entry(
+                one["annee"], one["rang"], one["inscrite"], one["numero"], one["jour"], one["objet"], one["decision"],
+                one["compte_rendu"], as_act(one) if one["reference"] else None,
+            )
+            for one in self._rows(query + where, *values)
+        ]  # fmt: skip
+
+    def _rows(self, query: str, *values: object) -> list[dict[str, Any]]:
+        with self._store.transaction() as connection:
+            return connection.execute(query.encode(), values).fetchall()
+
+
+def holes(numbers: Sequence[str]) -> tuple[list[str], str]:
+    """Numbers that lack inside each series, in French, and what follows the last of the longest series.
+
+    Args:
+        numbers: as authors wrote them: « 2026_112 » is the 112th of the series « 2026_ ».
+    """
+    series: dict[str, dict[int, int]] = {}
+    for one in numbers:
+        if found := _NUMBER.fullmatch(one.strip()):
+            series.setdefault(found[1], {})[int(found[2])] = len(found[2])
+    told: list[str] = []
+    for start, known in sorted(series.items()):
+        ranks = sorted(known)
+        for before, after in itertools.pairwise(ranks):
+            if after - before > 1:
+                width = known[after]
+                first, last = (f"{start}{rank:0{width}}" for rank in (before + 1, after - 1))
+                told.append(f"« {first} »" if first == last else f"De « {first} » à « {last} »")
+    if not series:
+        return told, ""
+    start, known = max(series.items(), key=lambda item: (len(item[1]), item[0]))
+    last_rank = max(known)
+    return told[:50], f"{start}{last_rank + 1:0{known[last_rank]}}"

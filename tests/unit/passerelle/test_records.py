@@ -1,0 +1,314 @@
+"""The register of arrêtés, the certificate that an act is executory, the décisions told to the council."""
+
+from __future__ import annotations
+
+import io
+import threading
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import pypdf
+import pytest
+from passerelle import register
+from passerelle.acts import ARRETES, nature
+from passerelle.queue import Queue
+from passerelle.register import holes
+
+from testbed.chain import COMMUNES, FakeConnector, World
+
+GONDECOURT = COMMUNES["gondecourt"]
+OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
+FIELDS = {"numero": "2026_112", "date": "2026-11-20", "objet": "Circulation", "matiere": "6.1"}
+
+
+def bring(world: World, reference: str, **fields: str) -> str:
+    """An arrêté signed at the parapheur, and where the chain brings it without anybody else."""
+    told = {"circuit": "arrete", **FIELDS, **fields}
+    world.parapheur.bring(reference, f"%PDF-1.4 {reference}".encode(), **told)
+    world.parapheur.sign(reference)
+    world.chain.arrivals.look()
+    world.drain()
+    world.chain.arrivals.look()
+    world.drain()
+    return reference
+
+
+def acknowledge(world: World, reference: str) -> None:
+    connector = FakeConnector(world.chain, GONDECOURT)
+    [act] = [one for one in connector.pull() if one["reference"] == reference]
+    connector.say(reference, "transmise")
+    connector.acknowledge(act)
+    world.drain()
+
+
+def text_of(answer: Any) -> str:
+    """What a PDF says, on one line."""
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/pdf"), answer.text
+    return " ".join(" ".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(answer.content)).pages).split())
+
+
+def at(reference: str) -> str:
+    return f"/acte?reference={reference}"
+
+
+# -- the register ------------------------------------------------------------------------------------------------------
+
+
+def test_a_number_given_twice_is_inscribed_twice_and_told(world: World, ask: Any) -> None:
+    first = bring(world, "parapheur:1")
+    second = bring(world, "parapheur:2", numero="2026-112", objet="Voirie & <b>marché</b>", transmission="non")
+    bring(world, "parapheur:3", numero="2026_115", nature="D", objet="Bail du 3, place de l'Église")
+    bring(world, "parapheur:4", numero="2025_9", date="2025-12-31")
+    bring(world, "parapheur:5", commune="la-madeleine")
+    page = ask("poste", "/registre").text
+    assert "« 2026_112 » a été donné 2 fois (numéros d&#39;ordre 1, 2)." in page
+    assert "De « 2026_113 » à « 2026_114 » : aucun acte de ce numéro" in page
+    assert "numéro suivant : <b>2026_116</b>" in page
+    assert page.index(quote(first, safe="")) < page.index(quote(second, safe=""))
+    assert "Voirie &amp; &lt;b&gt;marché&lt;/b&gt;" in page and "non transmissible" in page
+    assert ">2026<" in page and ">2025<" in page and "2025_9" not in page
+    assert [step for _when, step, _detail in world.store.history(second)].count("registre") == 1
+    told = text_of(ask("poste", "/registre.pdf?annee=2026"))
+    assert "Registre des arrêtés et décisions 2026" in told and "3 inscriptions" in told
+    assert "Voirie & <b>marché</b>" in told and "Bail du 3, place de l'Église" in told and "Décision (L2122-22)" in told
+    assert "1 inscriptions" in text_of(ask("poste", "/registre.pdf?annee=2025"))
+
+
+def test_ranks_have_no_hole_nor_double_whoever_comes_at_the_same_time(world: World) -> None:
+    def take(name: str, year: int) -> None:
+        data = FIELDS | {"circuit": "arrete", "date": f"{year}-01-01", "document": {"nom": "x"}, "annexes": []}
+        world.chain.arrivals.take(f"parapheur:{name}", "gondecourt", data, "signature")
+
+    threads = [
+        threading.Thread(target=take, args=(f"{year}-{rank % 20}", year)) for year in (2025, 2026) for rank in range(40)
+    ]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    found = register.Register(world.store)
+    for year in (2025, 2026):
+        assert [one.rank for one in found.entries(GONDECOURT, year)] == list(range(1, 21))
+    assert found.years(GONDECOURT) == [2026, 2025]
+    assert found.years(COMMUNES["loos"]) == []
+
+
+def test_what_was_taken_in_before_is_inscribed_once_by_date(world: World) -> None:
+    with world.store.transaction() as connection:
+        for name, day in (("b", "2026-02-01"), ("a", "2026-01-01"), ("nul", "2026-13-45"), ("autre", "")):
+            data = {"circuit": "deliberation" if name == "autre" else "arrete", "date": day, "numero": name}
+            world.store.add(connection, f"parapheur:{name}", "gondecourt", data, "termine")
+    for _again in range(2):
+        Queue(world.config).prepare()
+    found = register.Register(world.store).entries(GONDECOURT, 2026)
+    assert [(one.rank, one.number) for one in found] == [(1, "a"), (2, "b")]
+
+
+def test_an_inscription_holds_by_itself_once_its_act_is_gone(world: World, ask: Any) -> None:
+    reference = bring(world, "parapheur:1")
+    with world.store.transaction() as connection:
+        connection.execute("DELETE FROM passage WHERE reference = %s", (reference,))
+        connection.execute("DELETE FROM acte WHERE reference = %s", (reference,))
+    assert "Circulation" in ask("poste", "/registre").text
+    assert "2026_112" in text_of(ask("poste", "/registre.pdf"))
+
+
+def test_the_register_is_read_by_pages(world: World, ask: Any) -> None:
+    with world.store.transaction() as connection:
+        for rank in range(1, register.PAGE + 3):
+            data = {"circuit": "arrete", "date": "2026-03-01", "numero": f"2026_{rank:03}", "objet": f"o{rank}"}
+            register.inscribe(connection, f"x:{rank}", "gondecourt", data)
+    first = ask("poste", "/registre").text
+    assert f"2026_{register.PAGE:03}" in first and f"2026_{register.PAGE + 1:03}<" not in first
+    assert f"/registre?annee=2026&amp;apres={register.PAGE}" in first
+    rest = ask("poste", f"/registre?annee=2026&apres={register.PAGE}").text
+    assert f"2026_{register.PAGE + 2:03}" in rest and "2026_001" not in rest
+    for wrong in ("annee=x", "apres=-1", "annee=" + "9" * 30, "apres=²"):
+        assert ask("poste", f"/registre?{wrong}").status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/registre", "/registre.pdf", "/decisions", "/decisions.pdf", "/acte?reference=x"])
+def test_nobody_else_reads_the_registers(ask: Any, path: str) -> None:
+    for who in ("connecteur", "groupement", "etranger"):
+        assert ask(who, path).status_code == 403, who
+
+
+@pytest.mark.parametrize(
+    ("numbers", "told", "following"),
+    [
+        ([], [], ""),
+        (["sans numéro"], [], ""),
+        (["2026_009", "2026_010"], [], "2026_011"),
+        (["2026_1", "2026_3", "2026_3"], ["« 2026_2 »"], "2026_4"),
+        (["AR 1 bis", "7", "9"], ["« 8 »"], "10"),
+        (["1", "999999999999"], ["De « 000000000002 » à « 999999999998 »"], "1000000000000"),
+    ],
+)
+def test_holes_in_numbers_are_told(numbers: list[str], told: list[str], following: str) -> None:
+    assert holes(numbers) == (told, following)
+
+
+# -- executory ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_is_refused_with_what_lacks_then_made(world: World, ask: Any) -> None:
+    reference = bring(world, "parapheur:1")
+    link = f"/acte/executoire.pdf?reference={reference}"
+    refused = ask("poste", link)
+    assert refused.status_code == 409
+    message = refused.json()["message"]
+    assert "« 2026_112 » n'est pas exécutoire. Il manque : La transmission à la préfecture" in message
+    assert "La publication (CGCT, L2131-1) : notez sa date" in message
+    acknowledge(world, reference)
+    assert "L'accusé" not in ask("poste", link).json()["message"]
+    told = {"geste": "publier", "date": "2026-11-23", "mode": "affichage"}
+    assert ask("poste", at(reference), "POST", data=told).status_code == 403  # from another site
+    assert ask("poste", at(reference), "POST", data=told, headers=OWN_PAGE).status_code == 200
+    content = text_of(ask("poste", link))
+    assert "exécutoire de plein droit depuis le 23/11/2026" in content
+    assert "le 21/11/2026 (ARActe 059-215902669-20261120-2026_112-DE)" in content
+    assert "le 23/11/2026 (affichage)" in content and world.act(reference).document in content.replace(" ", "")
+    assert "le maire certifie, sous sa responsabilité" in content.lower()
+    [noted] = [detail for _when, step, detail in world.store.history(reference) if step == "publication"][-1:]
+    assert noted == "publié le 23/11/2026, affichage (noté par Secrétariat général)"
+    # the préfecture had it after it was published: that day counts
+    ask("poste", at(reference), "POST", data=told | {"date": "2026-11-20"}, headers=OWN_PAGE)
+    assert "exécutoire depuis le 21/11/2026" in ask("poste", at(reference)).text
+
+
+def test_an_individual_act_is_notified_and_never_published(world: World, ask: Any) -> None:
+    reference = bring(world, "parapheur:1", nature="3", transmission="non")
+    page = ask("poste", at(reference)).text
+    assert "La notification à l&#39;intéressé" in page and 'value="publier"' not in page
+    answer = ask("poste", at(reference), "POST", headers=OWN_PAGE,
+                 data={"geste": "publier", "date": "2026-11-21", "mode": "affichage"})  # fmt: skip
+    assert (answer.status_code, "il ne se publie pas" in answer.text) == (409, True)
+    told = {"geste": "notifier", "date": "2026-11-24", "mode": "remise"}
+    assert ask("poste", at(reference), "POST", data=told, headers=OWN_PAGE).status_code == 200
+    content = text_of(ask("poste", f"/acte/executoire.pdf?reference={reference}"))
+    assert "depuis le 24/11/2026" in content and "non transmissible (CGCT, L2131-2)" in content
+    assert "Notifié à l'intéressé" in content and "L2131-3" in content
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "words"),
+    [
+        ({"date": "2026-11-19"}, 400, "elle va du 20/11/2026, date de l&#39;acte"),
+        ({"date": "2999-01-01"}, 400, "à aujourd&#39;hui"),
+        ({"date": "hier"}, 400, "« hier » n&#39;est pas une date"),
+        ({"date": "0001-01-01"}, 400, "n&#39;est pas une date"),
+        ({"mode": "radio"}, 400, "Choisissez comment"),
+        ({"geste": "signer"}, 400, "Ce geste est inconnu."),
+        ({"geste": "recevoir", "mode": "papier"}, 409, "vient de son ARActe"),
+    ],
+)
+def test_what_cannot_be_noted_changes_nothing(
+    world: World, ask: Any, change: dict[str, str], status: int, words: str
+) -> None:
+    reference = bring(world, "parapheur:1")
+    before = world.act(reference)
+    told = {"geste": "publier", "date": "2026-11-21", "mode": "affichage"} | change
+    answer = ask("poste", at(reference), "POST", data=told, headers=OWN_PAGE)
+    assert (answer.status_code, words in answer.text) == (status, True), answer.text
+    assert world.act(reference) == before
+
+
+def test_the_deliberations_server_tells_when_a_deliberation_was_published(world: World, ask: Any) -> None:
+    reference = world.deliberations.adopt("d1")
+    world.reach(reference, "signature")
+    assert "La signature" in ask("poste", at(reference)).text
+    world.reach(reference, "teletransmission")
+    acknowledge(world, reference)
+    assert "au serveur des délibérations" in ask("poste", at(reference)).text
+    refused = ask("poste", at(reference), "POST", headers=OWN_PAGE,
+                  data={"geste": "publier", "date": "2026-11-21", "mode": "papier"})  # fmt: skip
+    assert (refused.status_code, "serveur des délibérations" in refused.text) == (409, True)
+    FakeConnector(world.chain, GONDECOURT).say(reference, "versee")
+    world.drain()
+    world.deliberations.publish()
+    world.chain.arrivals.look()
+    world.drain()
+    content = text_of(ask("poste", f"/acte/executoire.pdf?reference={reference}"))
+    assert "exécutoire de plein droit depuis le 22/11/2026" in content and "sous forme électronique" in content
+
+
+def test_a_commune_without_teletransmission_notes_the_stamp_of_the_prefecture(world: World, ask: Any) -> None:
+    services = tuple(one for one in GONDECOURT.services if one not in ("teletransmission", "archivage"))
+    world.reconfigure(communes=COMMUNES | {"gondecourt": replace(GONDECOURT, services=services)})
+    reference = bring(world, "parapheur:1")
+    assert "La réception en préfecture" in ask("poste", at(reference)).text
+    for told in ({"geste": "recevoir", "mode": "papier"}, {"geste": "publier", "mode": "papier"}):
+        answer = ask("poste", at(reference), "POST", data=told | {"date": "2026-11-22"}, headers=OWN_PAGE)
+        assert answer.status_code == 200
+    assert "date du cachet de la préfecture" in text_of(ask("poste", f"/acte/executoire.pdf?reference={reference}"))
+
+
+def test_an_act_is_its_communes_alone_and_a_flow_is_none(world: World, ask: Any) -> None:
+    other = bring(world, "parapheur:1", commune="la-madeleine")
+    told = {"geste": "publier", "date": "2026-11-21", "mode": "affichage"}
+    assert ask("poste", at(other)).status_code == 404
+    assert ask("poste", at(other), "POST", data=told, headers=OWN_PAGE).status_code == 404
+    assert ask("poste", f"/acte/executoire.pdf?reference={other}").status_code == 404
+    assert ask("poste", "/acte?reference=%00").status_code == 404
+    assert "publication" not in world.act(other).track
+    data = {"circuit": "pes", "numero": "flux", "date": "2026-11-20", "objet": "x", "document": {}, "annexes": []}
+    world.chain.arrivals.take("parapheur:flux", "gondecourt", data, "teletransmission")
+    assert ask("poste", "/acte?reference=parapheur:flux").status_code == 200
+    refused = ask("poste", "/acte/executoire.pdf?reference=parapheur:flux")
+    assert (refused.status_code, "Un flux comptable n'est pas un acte" in refused.json()["message"]) == (409, True)
+
+
+# -- décisions ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_decision_goes_to_the_prefecture_as_another_act(world: World) -> None:
+    reference = bring(world, "parapheur:1", nature="D")
+    [sent] = world.chain.connectors.to_send(GONDECOURT)
+    assert (sent["reference"], sent["nature"], sent["type"]) == (reference, "6", "99_AU")
+    for said, (code, kind, _words) in ARRETES.items():
+        assert nature({"circuit": "arrete", "nature": said}) == (code, kind)
+
+
+def test_decisions_are_reported_to_the_next_meeting_and_none_is_forgotten(world: World, ask: Any) -> None:
+    first = bring(world, "parapheur:1", nature="D", date="2026-11-02", objet="Bail")
+    second = bring(world, "parapheur:2", nature="D", numero="2026_113", objet="Emprunt")
+    bring(world, "parapheur:3", numero="2026_114", objet="Parking")
+    other = bring(world, "parapheur:4", nature="D", commune="la-madeleine")
+    page = ask("poste", "/decisions").text
+    assert "Bail" in page and "Emprunt" in page and "Parking" not in page and "aucun compte rendu" not in page
+    world.deliberations.adopt("d1", date="2026-11-20")
+    world.chain.arrivals.look()
+    assert "1 décision est antérieure à la séance du 20/11/2026" in ask("poste", "/decisions").text
+    told = {"geste": "porter", "seance": "2026-11-20", "decision": [first]}
+
+    def post(**change: Any) -> Any:
+        return ask("poste", "/decisions", "POST", data=told | change, headers=OWN_PAGE)
+
+    assert ask("poste", "/decisions", "POST", data=told).status_code == 403
+    assert "après la séance du 03/11/2026" in post(seance="2026-11-03", decision=[first, second]).text
+    assert post(decision=[first, other]).status_code == 409
+    assert post(decision=[]).status_code == 400
+    assert post(seance="2999-01-01").status_code == 400
+    assert post(geste="voter").status_code == 400
+    assert register.Register(world.store).meetings(GONDECOURT) == []
+    assert post().status_code == 200
+    assert post().status_code == 200  # pressed twice
+    page = ask("poste", "/decisions").text
+    assert "Bail" not in page and "Emprunt" in page and "Séance du 20/11/2026" in page
+    content = text_of(ask("poste", "/decisions.pdf?seance=2026-11-20"))
+    assert "séance du 20/11/2026" in content and "Bail" in content and "Emprunt" not in content
+    assert "L2122-23" in content
+    assert "Emprunt" in text_of(ask("poste", "/decisions.pdf"))
+    assert [step for _when, step, _detail in world.store.history(first)].count("compte rendu") == 1
+    assert post(geste="retirer").status_code == 200
+    assert "Bail" in ask("poste", "/decisions").text
+    assert ask("poste", "/decisions.pdf?seance=2026-11-20").status_code == 404
+    assert world.store.history(first)[-1][1] == "compte rendu retiré"
+
+
+def test_an_act_that_is_said_a_decision_later_is_one_from_then_on(world: World, ask: Any) -> None:
+    reference = bring(world, "parapheur:1", nature="", transmission="")
+    assert "À dire" in ask("poste", "/registre").text
+    world.chain.qualify(reference, "D", "oui")
+    assert "Circulation" in ask("poste", "/decisions").text
