@@ -23,6 +23,8 @@ class Commune:
     siren: str
     services: tuple[str, ...]
     mails: tuple[str, ...] = ()  # of its DGS and maire
+    territory: str = ""
+    size: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,13 @@ def load(path: Path = DEFAULT_PATH) -> Config:
         }
         communes = {
             one["slug"]: Commune(
-                one["slug"], one["nom"], one["siren"], tuple(one["services"]), tuple(one.get("courriels", ()))
+                one["slug"],
+                one["nom"],
+                one["siren"],
+                tuple(one["services"]),
+                tuple(one.get("courriels", ())),
+                str(one.get("territoire") or ""),
+                str(one.get("taille") or ""),
             )
             for one in raw["communes"]
         }

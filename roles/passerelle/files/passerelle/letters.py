@@ -308,6 +308,15 @@ class Letters:
         where = "lettre.recu_le > now() - interval '1 year' ORDER BY lettre.numero"
         return [self._letter(row) for row in self._rows(where)]
 
+    def awaited(self, limit: int) -> list[Letter]:
+        """Letters whose answer the préfet awaits within a delay, of all communes, oldest first."""
+        where = (
+            "lettre.donnees->>'type' = ANY(%s) AND COALESCE(lettre.suivi->'sans_suite', 'null') = 'null'"
+            " AND COALESCE(lettre.suivi->'reponse'->>'etat', '') <> ALL(%s) ORDER BY lettre.numero LIMIT %s"
+        )
+        rows = self._rows(where, list(clocks.WAITING), list(SENT), limit)
+        return [self._letter(row) for row in rows]
+
     def repeated(self, letter: Letter) -> int:
         """Number of the letter that this one repeats, 0 for none."""
         if not letter.data["id_acte"]:

@@ -9,6 +9,7 @@ PUT  /connecteur/retours/<name>       what the DGFiP sent back (PES Retour), as 
 GET  /retours/<sha256>                the same, for the commune's agents
 …    /connecteur/lettres…, /lettres…  the préfecture's letters: see desk.py
 …    /acte…, /registre…, /decisions…  the commune's registers and certificates: see records.py
+GET  /suivi, /suivi.ods               figures and delays of all communes, for the groupement: see overview.py
 GET  /                                where each act is (HTML): the commune's own, or all for the groupement
 """
 
@@ -32,7 +33,7 @@ from creatic_agent import web
 from creatic_agent.identity import HEADER, Denied
 
 from . import config as settings
-from . import page
+from . import overview, page
 from .acts import BadRequest
 from .chain import Chain
 from .config import Config
@@ -74,6 +75,7 @@ def create_app(config: Config, store: Store, chain: Chain) -> Flask:
         ("GET", "/", views.page),
         *views.desk.rules(),
         *views.records.rules(),
+        *views.watch.rules(),
     )
     app = web.application("passerelle", rules, _error)
     app.config["MAX_CONTENT_LENGTH"] = 2 * _RECEIPT_MAX
@@ -104,6 +106,7 @@ class _Views:
         letters = Letters(store, Files(config.folder))
         self.desk = Desk(config, letters, self._visitor)
         self.records = Records(config, store, self._visitor)
+        self.watch = overview.Watch(config, store, letters, self._visitor)
 
     def _visitor(self) -> Visitor:
         return visitor(request.headers.get(HEADER, ""), self._config)

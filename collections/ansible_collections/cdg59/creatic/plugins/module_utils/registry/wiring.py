@@ -140,7 +140,8 @@ def proven_places(commune: Mapping[str, Any]) -> list[str]:
 def passerelle_communes(communes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The variable passerelle_communes."""
     return [
-        {key: commune[key] for key in ("slug", "nom", "siren", "services")} | {"courriels": chiefs(commune)}
+        {key: commune[key] for key in ("slug", "nom", "siren", "services", "territoire", "taille")}
+        | {"courriels": chiefs(commune)}
         for commune in communes
     ]
 
