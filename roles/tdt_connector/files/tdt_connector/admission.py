@@ -9,7 +9,7 @@ from creatic_agent.durable import write
 
 from . import budget
 from . import description as descriptions
-from .checks import check_act, check_pes
+from .checks import check_act, check_kept, check_pes
 from .filing import Filing, pes_name
 from .journal import AlreadyUsed, Row, State
 from .nomenclature import Nomenclature
@@ -37,6 +37,9 @@ class Admission(Part):
         except descriptions.DescriptionError as error:
             self._filing.reject(row, str(error))
             return
+        if described.transmission == descriptions.STAYS:  # before anything that leads to the TdT
+            self._keep(row, folder, described)
+            return
         problem = self._nomenclature.problem()
         if self._nomenclature.current is None or problem:
             if row.detail != problem:
@@ -50,6 +53,16 @@ class Admission(Part):
             write(folder / budget.READABLE, budget.page(folder / act.file))
         try:
             self._journal.move(row, State.CHECKED, numero=act.number, acte=act.to_dict())
+        except AlreadyUsed:
+            self._filing.reject(row, self._number_used(act.number))
+
+    def _keep(self, row: Row, folder: Path, described: descriptions.Description) -> None:
+        act, faults = check_kept(described, folder, date.today(), self._config)
+        if act is None:
+            self._filing.reject(row, "\n".join(faults))
+            return
+        try:
+            self._filing.keep(row, act)
         except AlreadyUsed:
             self._filing.reject(row, self._number_used(act.number))
 

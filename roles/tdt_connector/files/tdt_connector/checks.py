@@ -24,6 +24,7 @@ from .description import Description
 
 # Source: S²LOW, ActesTransaction::NUMBER_REGEXP.
 NUMBER = re.compile(r"([A-Z0-9][A-Z0-9_]{0,13})?[A-Z0-9]")
+_KEPT_NUMBER_MAX = 60  # characters, as the parapheur takes them
 SUBJECT_MAX = 499
 # Typographic characters that ISO-8859-1 lacks and what carries the same meaning in it.
 _LATIN1 = str.maketrans(
@@ -217,6 +218,7 @@ def check_act(
         faults.append(f"champ « objet » : caractères impossibles à transmettre en ISO-8859-1 : {shown} ; ôtez-les.")
     if len(subject) > SUBJECT_MAX:
         faults.append(f"champ « objet » : {len(subject)} caractères ; {SUBJECT_MAX} au plus. Raccourcissez-le.")
+    faults += _check_transmission(description, config)
     nature = _check_nature(description, classification, faults)
     matter = _check_matter(description.matter, classification, faults)
     if budget.is_xml(folder / description.file):
@@ -246,6 +248,45 @@ def check_act(
     return act, []
 
 
+def check_kept(description: Description, folder: Path, today: date, config: Config) -> tuple[Act | None, list[str]]:
+    """Check an act that does not go out (CGCT, L2131-2). Returns the act, or None and every fault found.
+
+    Neither the TdT nor the préfecture will read it: its number is the one of the commune's register, and nothing of the
+    nomenclature is asked.
+    """
+    faults: list[str] = []
+    number, subject = (" ".join(text.split()) for text in (description.number, description.subject))
+    if not 0 < len(number) <= _KEPT_NUMBER_MAX:
+        faults.append(f"champ « numero » : indiquez celui du registre, en {_KEPT_NUMBER_MAX} caractères au plus.")
+    if not 0 < len(subject) <= SUBJECT_MAX:
+        faults.append(f"champ « objet » : indiquez l'objet de l'acte, en {SUBJECT_MAX} caractères au plus.")
+    day, problem = check_date(description.date, today)
+    problems = [problem, check_pdf(folder / description.file)]
+    if budget.is_xml(folder / description.file) or fold(description.nature) in ("5", "bf"):
+        problems = [problem, "champ « transmission » : un budget se transmet toujours (CGCT, L1612-8 et L2131-2)."]
+    problems += [check_annex(folder / annex.file) for annex in description.annexes]
+    names = [description.file, *(annex.file for annex in description.annexes)]
+    problems.append(check_size(sum((folder / name).stat().st_size for name in names), config.max_bytes))
+    faults += [one for one in problems if one]
+    if faults:
+        return None, faults
+    act = Act(
+        number=number,
+        subject=subject,
+        date=day,
+        nature=description.nature,
+        nature_short=description.nature,
+        matter=tuple(filter(None, description.matter.split("."))),
+        type=description.type,
+        file=description.file,
+        annexes=tuple((annex.file, annex.type) for annex in description.annexes),
+        paper=description.paper,
+        on_hold=description.on_hold,
+        remarks=description.remarks,
+    )
+    return act, []
+
+
 def _check_budget(
     description: Description, day: str, nature: Nature | None, folder: Path, config: Config, faults: list[str]
 ) -> list[str]:
@@ -260,6 +301,18 @@ def _check_budget(
     wrong, remarks = budget.check(folder / name, config.siren, day, config.schema_budgetaire)
     faults += wrong
     return remarks
+
+
+def _check_transmission(description: Description, config: Config) -> list[str]:
+    """Why an act of which nothing is said does not leave: its matter is one where the commune has it said."""
+    stays = next((one for one in config.matieres_a_dire if f"{description.matter}.".startswith(f"{one}.")), "")
+    if not stays or description.transmission:
+        return []
+    return [
+        f"champ « transmission » absent : en matière {description.matter} (liste du groupement : {stays}), des actes "
+        "ne se transmettent pas (CGCT, L2131-2). Écrivez « transmission: oui » pour qu'il parte, « transmission: non » "
+        "pour qu'il soit gardé, et versé aux archives, sans partir."
+    ]
 
 
 def _check_nature(description: Description, classification: Classification, faults: list[str]) -> Nature | None:

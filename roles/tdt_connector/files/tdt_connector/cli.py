@@ -20,7 +20,7 @@ from . import description as descriptions
 from . import doctor, letters, proof, service
 from .archive import ArchiveError, Away, Sae, latest_archived
 from .budget import is_xml as is_budget
-from .checks import check_act, check_number, check_pdf, check_pes, check_size
+from .checks import check_act, check_kept, check_number, check_pdf, check_pes, check_size
 from .classification import ClassificationError
 from .classification import parse as parse_classification
 from .config import DEFAULT_PATH, Config, ConfigError, load
@@ -50,12 +50,13 @@ Déposer un acte : copiez dans « depot » le PDF et sa description, de même no
       annexes:                    # facultatif
         - {fichier: tableau.pdf, type: 99_DE}
       document_papier: non        # facultatif
+      transmission: oui           # facultatif : non = non transmissible (CGCT, L2131-2), gardé et archivé sans partir
       en_attente: non             # facultatif : oui = enregistré au TdT sans être transmis
 
 Déposer un flux PES : copiez le fichier .xml seul.
 
 Suivre : « tdt-connector status ». L'acte acquitté est dans « acquittes », l'acte refusé dans « rejets »
-avec motif.txt, les courriers de la préfecture dans « lettres »."""
+avec motif.txt, les courriers de la préfecture dans « lettres », l'acte non transmissible dans « conserves »."""
 _SHOWN = "%d/%m %H:%M"
 
 
@@ -343,6 +344,8 @@ def _check_before(config: Config, path: Path, source: Path) -> tuple[list[str], 
     absent = [f"annexe « {annex.name} » introuvable à côté de l'acte." for annex in annexes if not annex.is_file()]
     if absent:
         return absent, []
+    if described.transmission == descriptions.STAYS:
+        return check_kept(described, path.parent, date.today(), config)[1], annexes
     try:
         classification = parse_classification(config.classification.read_bytes())
     except (OSError, ClassificationError):  # not received yet: what can be checked without it is

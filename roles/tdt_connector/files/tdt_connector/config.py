@@ -17,6 +17,7 @@ _REQUIRED = ("url", "siren", "departement")
 _TOP = ("tdt", "url", "siren", "departement", "certificat", "autorites", "revocation", "dossier", "metriques")
 _PATHS = ("certificat", "autorites", "revocation", "dossier", "metriques")
 _NUMBERS = ("taille_max_mo", "schema_budgetaire")
+_MATTER = re.compile(r"\d(\.\d{1,2}){0,4}")
 _FINAL_ACTIONS = {"conserver": "Keep", "detruire": "Destroy"}
 _Fault = Callable[[str, str], None]
 
@@ -93,6 +94,7 @@ class Config:
     archive_certificate: Path = Path("/etc/creatic/pki/tdt/current")
     passerelle_url: str = ""
     flux_signes: bool = False
+    matieres_a_dire: tuple[str, ...] = ()  # matters whose acts leave only when their description says so
     passerelle_certificate: Path = Path("/etc/creatic/pki/tdt/current")
 
     @property
@@ -167,7 +169,7 @@ def _build(raw: Mapping[str, object], path: Path, platforms: Collection[str]) ->
     def fault(name: str, text: str) -> None:
         faults.append(f"{path}, champ « {name} » : {text}")
 
-    known = (*_TOP, *_NUMBERS, "compte", "delais", "archivage", "passerelle", "flux_signes")
+    known = (*_TOP, *_NUMBERS, "compte", "delais", "archivage", "passerelle", "flux_signes", "matieres_a_dire")
     for name in raw:
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=1)
@@ -197,6 +199,11 @@ def _build(raw: Mapping[str, object], path: Path, platforms: Collection[str]) ->
         values["flux_signes"] = raw["flux_signes"]
         if not isinstance(raw["flux_signes"], bool):
             fault("flux_signes", "écrivez true ou false.")
+    matters = raw.get("matieres_a_dire", [])
+    if not isinstance(matters, list) or not all(isinstance(one, str) and _MATTER.fullmatch(one) for one in matters):
+        fault("matieres_a_dire", 'attend une liste de matières entre guillemets ; exemple : ["6.1"].')
+    else:
+        values["matieres_a_dire"] = tuple(matters)
     values.update(_account(raw.get("compte"), fault))
     values["delais"] = _delays(raw.get("delais"), fault)
     values.update(_archive(raw.get("archivage"), fault))

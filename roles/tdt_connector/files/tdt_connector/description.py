@@ -35,7 +35,10 @@ _FIELDS = (
     "annexes",
     "document_papier",
     "en_attente",
+    "transmission",
 )
+# What the field « transmission » says (CGCT, L2131-2); absent, an act goes out.
+GOES, STAYS = "oui", "non"
 
 
 # A subject on one line, without quotes: people write « : » and « # » in it, which YAML would take for its own.
@@ -82,6 +85,7 @@ class Description:
     annexes: tuple[Annex, ...] = ()
     paper: bool = False
     on_hold: bool = False
+    transmission: str = ""  # oui, non, or "" when nothing is said
     remarks: tuple[str, ...] = ()
 
 
@@ -111,6 +115,12 @@ def parse(content: bytes) -> Description:
     kind = text_of("genre").lower()
     if kind not in ("", "acte", "pes"):
         faults.append(f"champ « genre » : « {kind} » est inconnu ; écrivez acte ou pes.")
+    transmission = text_of("transmission").lower()
+    if transmission not in ("", GOES, STAYS):
+        faults.append(
+            f"champ « transmission » : « {transmission} » n'est ni oui ni non ; dites si l'acte part à la préfecture "
+            "(CGCT, L2131-2)."
+        )
     description = Description(
         # "type: pes" is accepted too: a PES has no type of document.
         pes=kind == "pes" or text_of("type").lower() == "pes",
@@ -124,8 +134,13 @@ def parse(content: bytes) -> Description:
         annexes=_annexes(raw.get("annexes", ""), faults),
         paper=yes("document_papier"),
         on_hold=yes("en_attente"),
+        transmission=transmission,
         remarks=remarks,
     )
+    if description.pes and description.transmission == STAYS:
+        faults.append(
+            "champ « transmission » : un flux comptable n'est pas un acte ; il part à la DGFiP, ou n'est pas déposé."
+        )
     names = Counter([description.file, *(annex.file for annex in description.annexes)])
     faults += [f"le fichier « {name} » est cité deux fois." for name, count in names.items() if name and count > 1]
     if faults:

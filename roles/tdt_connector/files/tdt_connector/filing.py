@@ -12,10 +12,12 @@ from typing import Any
 from creatic_agent.durable import sync_directory, write
 
 from . import description as descriptions
+from .checks import Act
 from .depot import same_file
 from .errors import sentence
 from .journal import Row, State
 from .part import Part
+from .sip import KEPT
 from .storage import copy, move
 
 log = logging.getLogger("tdt-connector")
@@ -25,12 +27,15 @@ FOLDERS = {
     State.ERROR: "rejets",
     State.REJECTED: "rejets",
     State.CANCELLED: "annules",
+    State.KEPT: "conserves",
 }
 ACQUIT = "acquittement.xml"
 _TODO = {
     State.REJECTED: "Rien n'a été transmis. Corrigez, puis déposez de nouveau les fichiers dans « depot ».",
     State.REFUSED: "L'acte a été transmis et refusé. Un nouvel envoi demande un autre numéro (un suffixe suffit).",
     State.ERROR: "L'acte a été reçu par le TdT, qui l'a mis en erreur. Un nouvel envoi demande un nouveau numéro.",
+    State.KEPT: "Rien n'a été transmis, et rien ne le sera : l'acte est gardé ici, pour l'archive. S'il devait partir, "
+    "déposez-le de nouveau, sous un autre numéro, avec « transmission: oui ».",
 }
 _TODO_FLOW = {
     **_TODO,
@@ -50,6 +55,12 @@ class Filing(Part):
         log.warning("« %s » est rejeté : %s", row.title, problem.replace("\n", " "))
         self._step("rejet")
         self.file(self._journal.move(row, State.REJECTED, detail=problem))
+
+    def keep(self, row: Row, act: Act) -> None:
+        """End an act that does not go out (CGCT, L2131-2): the archive takes it from its folder. Raises AlreadyUsed."""
+        told = "déclaré non transmissible par sa description (CGCT, L2131-2)."
+        self._step("avant conservation")
+        self.file(self._journal.move(row, State.KEPT, numero=act.number, acte=act.to_dict(), detail=told))
 
     def finish(self, row: Row, state: State, **values: Any) -> None:
         """End a deposit that the TdT had."""
@@ -124,6 +135,8 @@ def last_name(row: Row) -> str:
     """Name of the last folder of a deposit."""
     if row.idacte:
         return row.idacte
+    if row.state is State.KEPT:
+        return f"{KEPT}{row.ref}"
     if row.kind == "pes" and row.state is State.ACKNOWLEDGED:
         return f"PES-{row.transaction}-{Path(pes_name(row)).stem}"
     return row.ref

@@ -32,6 +32,7 @@ from .archive import ACCEPTED, archived_as, session
 from .client import explain
 from .config import Config
 from .correspondence import Correspondence, explained
+from .description import GOES
 from .errors import Away, HandoverError
 from .filing import FOLDERS, last_name
 from .journal import Journal, Row, State
@@ -228,6 +229,7 @@ class Passerelle:
                 "nature": str(act.get("nature") or ""),
                 "classification": str(act.get("matiere") or ""),
                 "type": kind,
+                "transmission": GOES,  # of the other ones, nothing comes here (`_keep`)
                 "fichier": files[0][0],
                 "annexes": [{"fichier": name, "type": kind} for name, _item in files[1:]],
             }

@@ -31,6 +31,7 @@ class State(StrEnum):
     REFUSED = "refuse"
     ERROR = "erreur"
     CANCELLED = "annule"
+    KEPT = "conserve"  # declared as not to be transmitted (CGCT, L2131-2)
     REJECTED = "rejete"
     TO_RECONCILE = "a_rapprocher"
 
@@ -49,14 +50,15 @@ _LABELS = {
     State.REFUSED: "refusé",
     State.ERROR: "en erreur",
     State.CANCELLED: "annulé",
+    State.KEPT: "conservé sans être transmis",
     State.REJECTED: "rejeté",
     State.TO_RECONCILE: "à rapprocher",
 }
 
-FINAL = (State.ACKNOWLEDGED, State.REFUSED, State.ERROR, State.CANCELLED, State.REJECTED)
+FINAL = (State.ACKNOWLEDGED, State.REFUSED, State.ERROR, State.CANCELLED, State.KEPT, State.REJECTED)
 # From INTENT only the TdT (an answer, or its list) or a person (from TO_RECONCILE) leads on.
 ALLOWED = {
-    State.DEPOSITED: {State.CHECKED, State.REJECTED},
+    State.DEPOSITED: {State.CHECKED, State.KEPT, State.REJECTED},
     State.CHECKED: {State.INTENT, State.REJECTED},
     State.INTENT: {State.CHECKED, State.SENT, State.REJECTED, State.TO_RECONCILE},
     State.SENT: {State.ACKNOWLEDGED, State.REFUSED, State.ERROR, State.CANCELLED, State.TO_RECONCILE},

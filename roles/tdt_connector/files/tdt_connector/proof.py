@@ -149,6 +149,7 @@ def _test_act(
         f"classification: {'9.1' if '9.1' in matters else matters[0]}",
         f"type: {kind}",
         f"en_attente: {'oui' if production else 'non'}",
+        "transmission: oui",
     ]
     started = time.monotonic()
     # The description comes last: the pair is complete when it appears.
