@@ -24,9 +24,14 @@ def page(kind: str, **given: Any) -> str:
 
     Args:
         kind: one of `KINDS`.
-        given: `commune` (its name), `seance` or `projet` or `projets`, `draft` (not final), as the kind needs.
+        given: `commune` (its name), `seance` or `projet` or `projets`, `draft` (not final), as the kind needs; of the
+            procès-verbal, `debats` (what was said, by UID), `arret` (how it was settled), `public`, and of each item
+            its `objet` and whether it is a `voile` (its vote alone is shown).
     """
-    context = {"seance": None, "projet": None, "projets": [], "draft": False, "annee": None, **given}
+    context = {
+        "seance": None, "projet": None, "projets": [], "seances": [], "draft": False, "annee": None, "debats": {},
+        "arret": {}, "public": False, "objet": _title, "voile": lambda _projet: False, **given,
+    }  # fmt: skip
     return str(_template()(kind=kind, rules=rules, rich=_rich, meeting_of=_meeting_of, **context))
 
 
@@ -41,6 +46,10 @@ def draw(kind: str, **given: Any) -> bytes:
     drawn = HTML(string=page(kind, **given), base_url=None, url_fetcher=URLFetcher(allowed_protocols={"data"}))
     made: bytes = drawn.write_pdf()
     return made
+
+
+def _title(projet: Any) -> str:
+    return str(projet.title)
 
 
 def _rich(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from creatic.deliberations import documents, frozen, rules, watch
+from creatic.deliberations import aftermath, convening, documents, frozen, rules, watch
 from creatic.deliberations.content import ON_AGENDA, commune_of, meeting_of
 from persistent.mapping import PersistentMapping
 from plone import api
@@ -18,7 +18,7 @@ def stored(data: bytes, name: str) -> NamedBlobFile:
 
 
 def meeting_document(meeting: Any, kind: str, draft: bool = True) -> bytes:
-    """Draw the convocation or the minutes of a meeting."""
+    """Draw the convocation of a meeting, or its note of synthesis."""
     commune = commune_of(meeting)
     return documents.draw(
         kind,
@@ -37,7 +37,7 @@ def meeting_added(meeting: Any, _event: Any) -> None:
 
 
 def meeting_moved(meeting: Any, event: Any) -> None:
-    """Keep the convocation once it is sent, the minutes once the meeting is closed."""
+    """Keep the convocation once it is sent; what follows the meeting begins once it is closed."""
     name = event.transition.id if event.transition else ""
     if name == "convoquer":
         meeting.convoquee_le = meeting.sent()
@@ -45,11 +45,18 @@ def meeting_moved(meeting: Any, event: Any) -> None:
         sent = [stored(meeting_document(meeting, kind, draft=False), f"{kind}.pdf") for kind in ("convocation", "note")]
         meeting.creatic_envois = (*meeting.dispatches(), (datetime.datetime.now(datetime.UTC).isoformat(), *sent))
         watch.note(meeting, f"Convocation, version {len(meeting.dispatches())}")
+        convening.prepare(meeting)
     elif name == "reprendre":
+        convening.forget(meeting)
         # What is sent next leaves on its own day, on which its delay depends.
         meeting.convoquee_le = meeting.convocation = meeting.envoyee_le = None
-    elif name in ("clore", "constater"):
-        meeting.proces_verbal = stored(meeting_document(meeting, "proces_verbal", draft=False), "proces-verbal.pdf")
+    elif name == "ouvrir":
+        convening.forget(meeting)
+    elif name == "clore":
+        aftermath.begin(meeting)
+    elif name == "constater":
+        convening.forget(meeting)
+        meeting.proces_verbal = stored(aftermath.minutes(meeting), "proces-verbal.pdf")
     watch.keep(meeting)
 
 

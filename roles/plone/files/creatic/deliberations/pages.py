@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import ballots, documents, frozen, lifecycle, publishing, rules, watch, workflows
+from creatic.deliberations import (
+    aftermath,
+    ballots,
+    convening,
+    documents,
+    frozen,
+    lifecycle,
+    mailing,
+    publishing,
+    rules,
+    watch,
+    workflows,
+)
 from creatic.deliberations.content import ON_AGENDA, commune_of, meeting_of
 from plone import api
 from plone.app.layout.viewlets.common import ViewletBase
@@ -92,6 +105,29 @@ class SeanceView(DefaultView, _Steps):
             f"{sent} {named}, elle se tient à partir du {first} : {days} jour{'s' if days > 1 else ''} "
             f"franc{'s' if days > 1 else ''} ({article})."
         )
+
+    def deadlines(self) -> list[dict[str, str]]:
+        """What is still to be done after it, and until when."""
+        return aftermath.told(self.context)
+
+    def is_held(self) -> bool:
+        """Whether what follows it can be prepared: it is in session, or over."""
+        return api.content.get_state(self.context) in ("ouverte", "close")
+
+    def has_mails(self) -> bool:
+        """Whether it was convened by mail."""
+        return bool(convening.mails(self.context))
+
+    def mailing(self) -> str:
+        """Say, before it is convened, to whom a mail leaves, and what is too heavy for it."""
+        if api.content.get_state(self.context) != "en_preparation" or self.context.envoyee_le:
+            return ""
+        known = convening.addresses(commune_of(self.context))
+        called = list(self.context.convoques or [])
+        count = sum(known.get(name, mailing.PAPER) != mailing.PAPER for name in called)
+        said = f"Convoquer envoie {count} courriel{'s' * (count > 1)} ; {len(called) - count} sur papier."
+        heavy = convening.heavy_annexes(self.context)
+        return f"{said} Annexes {heavy}." if heavy else said
 
     def dispatches(self) -> list[dict[str, Any]]:
         """What was sent each time, latest first."""
@@ -191,18 +227,32 @@ class Dispatch(_Pdf):
 
 
 class Minutes(_Pdf):
-    """The minutes: as they were closed, else a draft."""
+    """The minutes: as they were settled, else a draft; ?public=1 as they go on line, ?format=html to be read here."""
 
-    def __call__(self) -> bytes:
-        kept = self.context.proces_verbal
-        if not kept and api.content.get_state(self.context) != "ouverte":
+    def __call__(self) -> bytes | str:
+        kept, form = self.context.proces_verbal, self.request.form
+        if not kept and api.content.get_state(self.context) not in ("ouverte", *frozen.ENDED):
             raise NotFound("La séance n'est pas encore ouverte.")
-        data = kept.data if kept else lifecycle.meeting_document(self.context, "proces_verbal")
+        public = bool(form.get("public"))
+        if form.get("format") == "html":
+            self.request.response.setHeader("Content-Type", "text/html; charset=utf-8")
+            self.request.response.setHeader("Cache-Control", "private, no-store")
+            return aftermath.minutes_page(self.context, public)
+        data = kept.data if kept and not public else aftermath.minutes(self.context, public)
         return self._send(data, "proces-verbal.pdf")
 
 
+class TheList(_Pdf):
+    """The list of what the council examined, as it goes on line (L2121-25)."""
+
+    def __call__(self) -> bytes:
+        if api.content.get_state(self.context) not in ("ouverte", "close"):
+            raise NotFound("La séance n'est pas encore ouverte.")
+        return self._send(aftermath.the_list(self.context), "liste-des-deliberations.pdf")
+
+
 class Register(_Pdf):
-    """The registre of a year."""
+    """The registre of a year, to be printed: the one on paper stays (R2121-9)."""
 
     def __call__(self) -> bytes:
         asked = str(self.request.form.get("annee") or datetime.date.today().year)
@@ -212,7 +262,16 @@ class Register(_Pdf):
         acts = sorted(
             (one for one in found if one.numero and one.numero.startswith(f"{asked}_")), key=lambda one: one.numero
         )
-        data = documents.draw("registre", commune=commune_of(self.context).title, projets=acts, annee=asked)
+        commune = commune_of(self.context)
+        held = itertools.groupby(acts, key=meeting_of)  # numbers follow the meetings
+        data = documents.draw(
+            "registre",
+            commune=commune.title,
+            maire=getattr(commune, "creatic_maire", ""),
+            projets=acts,
+            seances=[(meeting, list(own)) for meeting, own in held],
+            annee=asked,
+        )
         return self._send(data, f"registre-{asked}.pdf")
 
 
@@ -313,6 +372,7 @@ class Preparation(BrowserView):
                 "state": STATES[api.content.get_state(one)],
                 "tone": _TONES.get(api.content.get_state(one), "secondary"),
                 "points": len(list(one.projets(*ON_AGENDA))),
+                "retards": [late["texte"] for late in aftermath.told(one) if late["ton"] == "danger"],
             }
             for one in all_of_them
         ]
@@ -320,6 +380,10 @@ class Preparation(BrowserView):
     def may_add(self) -> bool:
         """Whether this person adds meetings."""
         return bool(api.user.has_permission("creatic.deliberations: Add seance", obj=self.context))
+
+    def may_write_to(self) -> bool:
+        """Whether this person keeps the addresses of the élus."""
+        return bool({"DGS", "Maire"} & set(api.user.get_roles(obj=self.context)))
 
     def year(self) -> int:
         """The present year."""

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from typing import Any
 
-from creatic.deliberations import configuration, lifecycle, publishing, rules, watch
+from creatic.deliberations import aftermath, configuration, convening, lifecycle, publishing, rules, watch
 from creatic.deliberations.content import commune_of, meeting_of
 from plone import api
 from plone.protect.interfaces import IDisableCSRFProtection
@@ -139,6 +139,42 @@ class Publications(Service):
         alsoProvides(self.request, IDisableCSRFProtection)
         asked = json_body(self.request).get("uids")
         return {"results": publishing.report([str(one).removeprefix(REFERENCE) for one in asked or []])}
+
+
+class Convocations(Service):
+    """GET /@convocations: what is to leave by mail."""
+
+    def reply(self) -> dict[str, Any]:
+        with api.env.adopt_roles(["Manager"]):  # the passerelle sees no meeting: only what leaves
+            return {"results": convening.to_send(api.portal.get().absolute_url())}
+
+
+class Receipts(Service):
+    """POST /@convocations: what the relay said of each; told again, it changes nothing."""
+
+    def reply(self) -> dict[str, Any]:
+        alsoProvides(self.request, IDisableCSRFProtection)
+        told = json_body(self.request)
+        try:
+            with api.env.adopt_roles(["Manager"]):
+                meeting = api.content.get(UID=str(told.get("uid") or "-"))
+                if meeting is None or meeting.portal_type != "seance":
+                    self.request.response.setStatus(404)
+                    return {"message": "uid : aucune séance n'a cet identifiant."}
+                return {"nouveaux": convening.told(meeting, int(told["version"]), told["recus"])}
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            self.request.response.setStatus(400)
+            return {"message": f"version, recus : ce qui est dit d'une convocation ne se lit pas ({error!r})."}
+
+
+class Council(Service):
+    """POST /@conseil: puts on line the lists whose day has come; gives what is late in the communes' councils."""
+
+    def reply(self) -> dict[str, Any]:
+        alsoProvides(self.request, IDisableCSRFProtection)
+        now = datetime.datetime.now(datetime.UTC)
+        with api.env.adopt_roles(["Manager"]):
+            return aftermath.turn(datetime.date.today()) | {"convocations": convening.figures(now)}
 
 
 def _document(told: dict[str, Any]) -> bytes | None:

@@ -1,0 +1,345 @@
+"""Convocations sent by mail: what leaves is kept as it was, the passerelle hands it to its relay, and says what became.
+
+This site reaches no network: the passerelle asks what is to leave (`to_send`), and tells what the relay said of each
+(`told`). What to write to whom is in `mailing`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from creatic.deliberations import delays, frozen, mailing, rules, watch
+from creatic.deliberations.content import ON_AGENDA, commune_of
+from creatic.deliberations.mailing import ACCEPTED, HANDED, PAPER, REFUSED, UNSURE
+from plone import api
+from plone.namedfile.file import NamedBlobFile
+from plone.namedfile.utils import set_headers, stream_data
+from Products.Five.browser import BrowserView
+from zExceptions import NotFound, Unauthorized
+
+_PARIS = ZoneInfo("Europe/Paris")
+_MANAGERS = {"DGS", "Maire"}
+_DETAIL = 300
+_SLOW = datetime.timedelta(hours=1)  # after which what the relay did not take is told
+_WAITING = "creatic_a_envoyer"
+
+
+# -- addresses
+
+
+def addresses(commune: Any) -> dict[str, str]:
+    """Where each élu of a commune wants to be written to; on paper, who said nothing."""
+    known: dict[str, str] = getattr(commune.aq_base, "creatic_adresses", None) or {}
+    return {name: known.get(name, PAPER) for name in getattr(commune, "creatic_elus", ())}
+
+
+class Addresses(BrowserView):
+    """The page where the DGS keeps the addresses of the élus."""
+
+    def __call__(self) -> str:
+        if not _MANAGERS & set(api.user.get_roles(obj=self.context)):
+            raise Unauthorized("Le DGS ou le maire tient les adresses des élus.")
+        if self.request.method != "POST":
+            return str(self.index())
+        commune = commune_of(self.context)
+        try:
+            found = mailing.read_addresses(str(self.request.form.get("adresses") or ""), list(commune.creatic_elus))
+        except ValueError as error:
+            api.portal.show_message(f"Rien n'est changé : {error}", self.request, type="error")
+            return str(self.index())
+        commune.creatic_adresses = found
+        count = sum(one != PAPER for one in addresses(commune).values())
+        said = f"Adresses notées : {count} par courriel, {len(addresses(commune)) - count} sur papier."
+        api.portal.show_message(said, self.request)
+        self.request.response.redirect(self.context.absolute_url())
+        return ""
+
+    def lines(self) -> str:
+        """What the form holds: what was sent, or what is known."""
+        sent = self.request.form.get("adresses")
+        known = addresses(commune_of(self.context))
+        return str(sent) if sent else "\n".join(f"{name} : {value}" for name, value in known.items())
+
+
+# -- what leaves
+
+
+def mails(meeting: Any) -> tuple[dict[str, Any], ...]:
+    """What left by mail each time it was convened, oldest first."""
+    found: tuple[dict[str, Any], ...] = getattr(meeting.aq_base, "creatic_courriers", ())
+    return found
+
+
+def heavy_annexes(meeting: Any) -> str:
+    """Say which annexes would not go with the mail, before it leaves; "" for none."""
+    return mailing.heavy(_chosen(meeting, mailing.ATTACHED_MAX // 2)[1])
+
+
+def _chosen(meeting: Any, room: int) -> tuple[list[Any], dict[str, int]]:
+    """Annexes that go with the mail, and names and sizes of those that do not."""
+    annexes = [annex for one in meeting.projets(*ON_AGENDA) for annex in one.annexes() if annex.file]
+    sizes = [annex.file.getSize() for annex in annexes]
+    kept = mailing.fitting(sizes, room)
+    left = {annexes[rank].title: size for rank, size in enumerate(sizes) if rank not in kept}
+    return [annexes[rank] for rank in kept], left
+
+
+def _piece(file: NamedBlobFile, name: str) -> dict[str, Any]:
+    with file.open() as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"nom": name, "fichier": file, "sha256": digest, "octets": file.getSize()}
+
+
+def prepare(meeting: Any) -> None:
+    """Keep what a convocation that was just drawn sends, and to whom; nothing when it left before, by other means."""
+    forget(meeting)
+    if meeting.envoyee_le:
+        return
+    _when, convocation, note = meeting.dispatches()[-1]
+    known = addresses(commune_of(meeting))
+    to = {name: known.get(name, PAPER) for name in meeting.convoques}
+    pieces = [_piece(convocation, "convocation.pdf"), _piece(note, "note-de-synthese.pdf")]
+    annexes, left = _chosen(meeting, mailing.ATTACHED_MAX - sum(one["octets"] for one in pieces))
+    if any(value != PAPER for value in to.values()):
+        for rank, annex in enumerate(annexes, 1):
+            # Its own copy: what was sent stays what it was.
+            copy = NamedBlobFile(
+                data=annex.file.data, contentType=annex.file.contentType, filename=annex.file.filename or annex.title
+            )
+            pieces.append(_piece(copy, f"annexe-{rank}-{copy.filename}"))
+    version = len(meeting.dispatches())
+    subject = f"Convocation : {meeting.label()}" + (f" (version {version})" if version > 1 else "")
+    subjects = [one.title for one in meeting.projets(*ON_AGENDA)]
+    large = delays.is_large(meeting.people())
+    letter = mailing.text(meeting.label(), meeting.lieu, meeting.heure, subjects, left, version, large)
+    meeting.creatic_courriers = (
+        *mails(meeting),
+        {"version": version, "le": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "a": to,
+         "objet": " ".join(subject.split()), "texte": letter, "pieces": tuple(pieces), "laissees": dict(left)},
+    )  # fmt: skip
+    if any(value != PAPER for value in to.values()):
+        folder = meeting.aq_parent
+        setattr(folder, _WAITING, (*getattr(folder.aq_base, _WAITING, ()), meeting.UID()))
+
+
+def _settle(meeting: Any) -> None:
+    """Nothing of it is waited for any more, once each mail was taken, or handed over on paper."""
+    mail = mails(meeting)[-1]
+    known = [receipts(meeting).get((mail["version"], name), {}) for name, to in mail["a"].items() if to != PAPER]
+    if all(one.get("etat") in (ACCEPTED, HANDED) for one in known):
+        forget(meeting)
+
+
+def forget(meeting: Any) -> None:
+    """Nothing of it is to leave any more."""
+    folder = meeting.aq_parent
+    waiting = getattr(folder.aq_base, _WAITING, ())
+    if meeting.UID() in waiting:
+        setattr(folder, _WAITING, tuple(uid for uid in waiting if uid != meeting.UID()))
+
+
+def receipts(meeting: Any) -> dict[tuple[int, str], dict[str, Any]]:
+    """What became of each, by version and élu: `etat`, `le`, `detail`, `essai` (how many times it was to leave)."""
+    found: dict[tuple[int, str], dict[str, Any]] = getattr(meeting.aq_base, "creatic_recus", None) or {}
+    return found
+
+
+def _receive(meeting: Any, version: int, name: str, **receipt: Any) -> None:
+    meeting.creatic_recus = receipts(meeting) | {(version, name): receipt}
+
+
+def _left(meeting: Any, mail: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Who is still to be written to by mail."""
+    found = []
+    for name, address in mail["a"].items():
+        known = receipts(meeting).get((mail["version"], name), {})
+        if address != PAPER and not known.get("etat"):
+            found.append({"elu": name, "adresse": address, "essai": int(known.get("essai", 1))})
+    return found
+
+
+def folders() -> Iterator[Any]:
+    """Where each commune prepares its meetings."""
+    for commune in api.portal.get().objectValues():
+        if getattr(commune, "portal_type", "") == "Institution":
+            folder = commune.get("seances")
+            if folder is not None:
+                yield folder
+
+
+def _waiting(folder: Any) -> Iterator[Any]:
+    for uid in getattr(folder.aq_base, _WAITING, ()):
+        meeting = api.content.get(UID=uid)
+        if meeting is not None and meeting.portal_type == "seance" and api.content.get_state(meeting) == "convoquee":
+            yield meeting
+
+
+def to_send(url: str) -> list[dict[str, Any]]:
+    """What is to leave now: never of a meeting whose hour has passed."""
+    now, found = datetime.datetime.now(_PARIS), []
+    for meeting in (one for folder in folders() for one in _waiting(folder)):
+        mail, until = mails(meeting)[-1], meeting.moment().replace(tzinfo=_PARIS)
+        left = _left(meeting, mail)
+        if not left or until <= now:
+            continue
+        asked = f"{url}/@@convocation-piece?uid={meeting.UID()}&version={mail['version']}&rang="
+        found.append(
+            {"uid": meeting.UID(), "version": mail["version"], "commune": commune_of(meeting).getId(),
+             "objet": mail["objet"], "texte": mail["texte"], "limite": until.isoformat(), "destinataires": left,
+             "pieces": [
+                {"url": f"{asked}{rank}"} | {key: one[key] for key in ("nom", "sha256", "octets")}
+                for rank, one in enumerate(mail["pieces"])
+             ]}
+        )  # fmt: skip
+    return found
+
+
+def told(meeting: Any, version: int, said: list[Mapping[str, Any]]) -> int:
+    """Note what the relay said of each; gives how many were news. Raises ValueError, KeyError for what is none."""
+    [mail] = [one for one in mails(meeting) if one["version"] == version]
+    news = 0
+    for one in said:
+        name, state, rank = str(one["elu"]), str(one["etat"]), int(one["essai"])
+        if state not in mailing.TOLD_BY_RELAY or name not in mail["a"]:
+            raise ValueError(f"« {state} » de « {name} »")
+        moment = datetime.datetime.fromisoformat(str(one["le"])).astimezone(datetime.UTC)
+        known = receipts(meeting).get((version, name), {})
+        if known.get("etat") or rank != int(known.get("essai", 1)):
+            continue  # told again, or of a try that somebody gave up
+        detail = " ".join(str(one.get("detail") or "").split())[:_DETAIL]
+        _receive(meeting, version, name, etat=state, le=moment.isoformat(timespec="seconds"), detail=detail, essai=rank)
+        watch.note(meeting, f"Convocation, version {version}, {name} : {mailing.STATES[state]}")
+        news += 1
+    if version == mails(meeting)[-1]["version"]:
+        _settle(meeting)
+    return news
+
+
+def figures(now: datetime.datetime) -> dict[str, int]:
+    """How many convocations wait for the relay for too long, and how many for a person."""
+    waiting = again = 0
+    for meeting in (one for folder in folders() for one in _waiting(folder)):
+        mail = mails(meeting)[-1]
+        known = [receipts(meeting).get((mail["version"], name), {}) for name in mail["a"]]
+        again += sum(one.get("etat") in (REFUSED, UNSURE) for one in known)
+        if now - datetime.datetime.fromisoformat(mail["le"]) > _SLOW:
+            waiting += len(_left(meeting, mail))
+    return {"convocation_en_attente": waiting, "convocation_a_revoir": again}
+
+
+# -- pages
+
+
+class Piece(BrowserView):
+    """A piece of a mail, for the passerelle: ?uid=…&version=1&rang=0."""
+
+    def __call__(self) -> Any:
+        form = self.request.form
+        with api.env.adopt_roles(["Manager"]):
+            meeting = api.content.get(UID=str(form.get("uid") or "-"))
+        numbers = [str(form.get(key) or "") for key in ("version", "rang")]
+        if meeting is None or meeting.portal_type != "seance" or not all(one.isdecimal() for one in numbers):
+            raise NotFound("Cette pièce n'existe pas.")
+        version, rank = (int(one[:6]) for one in numbers)
+        pieces = [one for mail in mails(meeting) if mail["version"] == version for one in mail["pieces"]]
+        if rank >= len(pieces):
+            raise NotFound("Cette pièce n'existe pas.")
+        file = pieces[rank]["fichier"]
+        set_headers(file, self.request.response)
+        return stream_data(file)
+
+
+class Sendings(BrowserView):
+    """The log of what was sent: what the relay took, when, for whom; what a person handed over on paper."""
+
+    def __call__(self) -> str:
+        if not mails(self.context):
+            raise NotFound("envois")
+        if self.request.method != "POST":
+            return str(self.index())
+        if not self.may_write():
+            raise Unauthorized("Le DGS ou le maire note ce qui est remis.")
+        try:
+            said = self._note()
+        except ValueError as error:
+            api.portal.show_message(str(error), self.request, type="error")
+        else:
+            api.portal.show_message(said, self.request)
+        self.request.response.redirect(f"{self.context.absolute_url()}/@@envois")
+        return ""
+
+    def may_write(self) -> bool:
+        """Whether this person notes what is handed over, or has a mail sent again."""
+        return bool(_MANAGERS & set(api.user.get_roles(obj=self.context)))
+
+    def _note(self) -> str:
+        form, mail = self.request.form, mails(self.context)[-1]
+        name, version = str(form.get("elu") or ""), mail["version"]
+        if name not in mail["a"]:
+            raise ValueError("Cet élu n'est pas parmi ceux que cette convocation appelle.")
+        known = receipts(self.context).get((version, name), {})
+        if form.get("renvoyer"):
+            return self._again(mail, name, known)
+        today = datetime.date.today()
+        try:
+            day = datetime.date.fromisoformat(str(form.get("jour") or ""))
+        except ValueError:
+            raise ValueError("Remise sur papier : écrivez le jour, par exemple 2026-11-27.") from None
+        first = datetime.datetime.fromisoformat(mail["le"]).astimezone(_PARIS).date()
+        if not first <= day <= today:
+            raise ValueError(
+                f"Remise sur papier : une date du {rules.french_date(first)} au {rules.french_date(today)}."
+            )
+        moment = datetime.datetime.combine(day, datetime.time(12), _PARIS).astimezone(datetime.UTC)
+        _receive(self.context, version, name, etat=HANDED, le=moment.isoformat(), detail="",
+                 essai=int(known.get("essai", 1)))  # fmt: skip
+        watch.note(self.context, f"Convocation, version {version}, remise sur papier à {name}")
+        _settle(self.context)
+        return f"Remise sur papier notée : {name}."
+
+    def _again(self, mail: dict[str, Any], name: str, known: dict[str, Any]) -> str:
+        address = addresses(commune_of(self.context)).get(name, PAPER)
+        if known.get("etat") not in (REFUSED, UNSURE):
+            raise ValueError("Seul un envoi refusé ou incertain se refait.")
+        if address == PAPER:
+            raise ValueError(f"{name} n'a pas d'adresse : notez-la sur la page « Adresses des élus ».")
+        if api.content.get_state(self.context) != "convoquee":
+            raise ValueError("La séance n'est plus à venir : rien ne part.")
+        changed = {**mail, "a": {**mail["a"], name: address}}
+        self.context.creatic_courriers = (*mails(self.context)[:-1], changed)
+        _receive(self.context, mail["version"], name, etat="", le="", detail="", essai=int(known["essai"]) + 1)
+        watch.note(self.context, f"Convocation, version {mail['version']}, à renvoyer à {name}")
+        return f"Le courriel repart pour {name}."
+
+    def versions(self) -> list[dict[str, Any]]:
+        """What was sent, latest first."""
+        found = []
+        for mail in mails(self.context)[::-1]:
+            last = mail is mails(self.context)[-1]
+            rows = [self._row(mail, name, address, last) for name, address in mail["a"].items()]
+            found.append({"version": mail["version"], "lignes": rows, "laissees": mailing.heavy(mail["laissees"])})
+        return found
+
+    def _row(self, mail: dict[str, Any], name: str, address: str, last: bool) -> dict[str, Any]:
+        known = receipts(self.context).get((mail["version"], name), {})
+        state = known.get("etat", "")
+        row = {"elu": name, "adresse": "sur papier" if address == PAPER else address, "quand": "", "alerte": "",
+               "dit": mailing.STATES.get(state, ""), "detail": known.get("detail", ""), "papier": False,
+               "renvoyer": False, "bon": state in (ACCEPTED, HANDED)}  # fmt: skip
+        if known.get("le"):
+            moment = datetime.datetime.fromisoformat(known["le"]).astimezone(_PARIS)
+            row["quand"] = moment.strftime("%d/%m/%Y" if state == HANDED else "%d/%m/%Y à %H:%M")
+            if state in (ACCEPTED, HANDED):
+                row["alerte"] = mailing.too_late(self.context.delay(), moment.date(), self.context.date)
+        elif address == PAPER:
+            row["dit"] = "À remettre sur papier"
+        else:
+            row["dit"] = "En attente du relais de courriel"
+        open_ = last and self.may_write() and api.content.get_state(self.context) not in frozen.ENDED
+        row["papier"] = open_ and state not in (ACCEPTED, HANDED)
+        row["renvoyer"] = open_ and state in (REFUSED, UNSURE)
+        return row

@@ -1,0 +1,70 @@
+"""What a commune must put on line after a meeting, and until when, without Plone.
+
+The list of what the council examined within a week (CGCT L2121-25), the procès-verbal settled at the beginning of the
+next meeting, then on line within the week that follows that one (L2121-15). Messages are French.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+from creatic.deliberations import rules
+
+LIST, SETTLED, MINUTES = "liste", "arret", "proces_verbal"
+_WEEK = datetime.timedelta(7)
+_WHAT = {
+    LIST: ("la liste des délibérations est mise en ligne", "La liste des délibérations n'est pas en ligne", "L2121-25"),
+    SETTLED: ("le procès-verbal est arrêté", "Le procès-verbal n'est pas arrêté", "L2121-15"),
+    MINUTES: ("le procès-verbal est mis en ligne", "Le procès-verbal n'est pas en ligne", "L2121-15"),
+}
+# Days after a meeting on which its list goes on line when nobody put it there before: the law's week is not over yet,
+# and who prepares it had time to take names out of it.
+ALONE_AFTER = 5
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """Something that is still to be done."""
+
+    what: str
+    """`LIST`, `SETTLED` or `MINUTES`."""
+    last: datetime.date
+    """Last day on which it is in time."""
+
+    def late(self, today: datetime.date) -> bool:
+        """Whether that day is over."""
+        return today > self.last
+
+    def sentence(self, today: datetime.date) -> str:
+        """What pages say of it."""
+        wanted, missing, article = _WHAT[self.what]
+        if self.late(today):
+            return f"{missing} : c'était à faire le {rules.french_date(self.last)} au plus tard ({article})."
+        return f"À faire avant la fin du {rules.french_date(self.last)} : {wanted} ({article})."
+
+
+def list_goes_alone(held: datetime.date) -> datetime.date:
+    """First day on which the list of a meeting goes on line by itself."""
+    return held + datetime.timedelta(ALONE_AFTER)
+
+
+def waiting(
+    held: datetime.date, listed: bool, following: datetime.date | None, settled: datetime.date | None, on_line: bool
+) -> list[Deadline]:
+    """Give what is to be done after a meeting that is over.
+
+    Args:
+        held: its day.
+        listed: whether its list is on line.
+        following: day of the next meeting that was opened, None while there is none.
+        settled: day of the meeting that settled its procès-verbal, None while none did.
+        on_line: whether the procès-verbal is on line.
+    """
+    found = [] if listed else [Deadline(LIST, held + _WEEK)]
+    if settled is None:
+        if following is not None:
+            found.append(Deadline(SETTLED, following))
+    elif not on_line:
+        found.append(Deadline(MINUTES, settled + _WEEK))
+    return found

@@ -1,0 +1,137 @@
+"""Convocations by mail, without Plone: to which addresses, with which pieces, in which words (CGCT L2121-10).
+
+An élu is written to at the address that they gave, on paper at home when they asked for it. Messages are French.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping, Sequence
+
+from creatic.deliberations import delays, rules
+
+PAPER = "papier"
+ATTACHED_MAX = 10_000_000
+"""Bytes of the pieces of a mail, before their encoding: what most relays take."""
+# What became of one: the relay took it, refused it for good, was cut off so that nobody knows; handed over on paper.
+ACCEPTED, REFUSED, UNSURE, HANDED = "accepte", "refuse", "incertain", "papier"
+STATES = {
+    ACCEPTED: "Pris par le relais de courriel",
+    REFUSED: "Refusé par le relais de courriel",
+    UNSURE: "Envoi incertain : le relais s'est tu avant de répondre",
+    HANDED: "Remis sur papier",
+}
+TOLD_BY_RELAY = (ACCEPTED, REFUSED, UNSURE)
+# RFC 5321 in ASCII, without the forms that no mailbox here has (quoted parts, literal addresses).
+_ADDRESS = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
+)
+_LONGEST = 254
+_UNIT = 1_000_000
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is one address, and nothing that would add a header or another recipient."""
+    return len(text) <= _LONGEST and len(text.partition("@")[0]) <= 64 and bool(_ADDRESS.fullmatch(text))
+
+
+def read_addresses(text: str, members: Sequence[str]) -> dict[str, str]:
+    """Read « Amina Benali : amina@exemple.fr », or « Amina Benali : papier », one a line.
+
+    Args:
+        text: the lines.
+        members: the council; who is not in the lines is written to on paper.
+
+    Raises:
+        ValueError: all that is wrong, in French.
+    """
+    found: dict[str, str] = {}
+    wrong = []
+    for line in filter(str.strip, re.split(r"\r\n|[\r\n]", text)):
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        shown = " ".join(line.split())[:80]
+        if not colon:
+            wrong.append(f"la ligne « {shown} » ne se lit pas : écrivez « Amina Benali : amina@exemple.fr »")
+        elif name not in members:
+            wrong.append(f"{name[:80]} n'est pas membre du conseil")
+        elif name in found:
+            wrong.append(f"{name} est écrit deux fois")
+        elif value.lower() == PAPER:
+            found[name] = PAPER
+        elif is_address(value):
+            found[name] = value
+        else:
+            wrong.append(
+                f"l'adresse de {name}, « {value[:80]} », n'en est pas une : écrivez-en une seule, ou « papier »"
+            )
+    if wrong:
+        raise ValueError(f"{' ; '.join(wrong)}.")
+    return found
+
+
+def fitting(sizes: Sequence[int], room: int) -> list[int]:
+    """Ranks of the annexes that go with a mail, in order, as long as there is room for them.
+
+    Args:
+        sizes: of each annex, in bytes.
+        room: bytes that are left for them.
+    """
+    kept = []
+    for rank, size in enumerate(sizes):
+        if size <= room:
+            kept.append(rank)
+            room -= size
+    return kept
+
+
+def megabytes(size: int) -> str:
+    """Write a size: 12,3 Mo."""
+    return f"{max(size, _UNIT // 10) / _UNIT:.1f} Mo".replace(".", ",")
+
+
+def heavy(left: Mapping[str, int]) -> str:
+    """Say which annexes a mail does not hold, in words; "" for none."""
+    if not left:
+        return ""
+    named = ", ".join(f"{name} ({megabytes(size)})" for name, size in left.items())
+    return f"trop lourdes pour un courriel ({megabytes(ATTACHED_MAX)} au plus en tout) : {named}"
+
+
+def text(
+    label: str, place: str, hour: str, subjects: Sequence[str], left: Mapping[str, int], version: int, note: bool
+) -> str:  # fmt: skip
+    """Write the mail.
+
+    Args:
+        label: name of the meeting.
+        place: where it is held.
+        hour: when on that day, 18:30.
+        subjects: the agenda.
+        left: annexes that do not go with it, with their sizes.
+        version: how many times this meeting was convened.
+        note: whether the law wants a note of synthesis with it (L2121-12).
+    """
+    lines = ["Madame, Monsieur,", ""]
+    if version > 1:
+        lines += [f"Cette convocation (version {version}) remplace celle que vous avez reçue.", ""]
+    lines += [f"Vous êtes convoqué : {label}, à {hour.replace(':', ' h ')}, {place}.", "", "Ordre du jour :"]
+    lines += [f"{rank}. {' '.join(subject.split())}" for rank, subject in enumerate(subjects, 1)]
+    with_it = "la note explicative de synthèse et les projets" if note else "les projets de délibération"
+    lines += ["", f"Ci-joint : la convocation, {with_it}."]
+    if left:
+        lines += [f"Annexes {heavy(left)}. Demandez-les à la mairie (article L2121-13 du CGCT)."]
+    lines += [
+        "",
+        "Un membre empêché peut donner pouvoir écrit à un autre, qui n'en porte qu'un (L2121-20).",
+        "Pour recevoir les convocations sur papier, à votre domicile ou ailleurs, demandez-le à la mairie (L2121-10).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def too_late(delay: delays.Delay, taken: datetime.date, held: datetime.date) -> str:
+    """Say that a convocation left so late that the meeting may not be held on its day; "" when it may."""
+    said = delay.problem(taken, held)
+    return f"partie le {rules.french_date(taken)}, trop tard : {said}" if said else ""

@@ -1,0 +1,49 @@
+"""What is on line after a meeting, and until when."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from creatic.deliberations import deadlines
+from creatic.deliberations.deadlines import LIST, MINUTES, SETTLED, Deadline
+
+HELD, NEXT = datetime.date(2026, 11, 26), datetime.date(2026, 12, 17)
+
+
+def days(listed: bool = False, following: datetime.date | None = None, settled: datetime.date | None = None,
+         on_line: bool = False) -> dict[str, str]:  # fmt: skip
+    return {one.what: one.last.isoformat() for one in deadlines.waiting(HELD, listed, following, settled, on_line)}
+
+
+def test_the_list_is_due_a_week_after_the_meeting() -> None:
+    assert days() == {LIST: "2026-12-03"}
+    assert days(listed=True) == {}
+
+
+def test_the_minutes_are_settled_at_the_next_meeting_and_on_line_within_its_week() -> None:
+    assert days(listed=True, following=NEXT) == {SETTLED: "2026-12-17"}
+    assert days(listed=True, following=NEXT, settled=NEXT) == {MINUTES: "2026-12-24"}
+    assert days(listed=True, following=NEXT, settled=NEXT, on_line=True) == {}
+
+
+@pytest.mark.parametrize(("today", "late"), [("2026-12-03", False), ("2026-12-04", True)])
+def test_the_last_day_is_in_time(today: str, late: bool) -> None:
+    one = Deadline(LIST, datetime.date(2026, 12, 3))
+    assert one.late(datetime.date.fromisoformat(today)) is late
+
+
+def test_it_says_what_is_missing_and_since_when() -> None:
+    one = Deadline(MINUTES, datetime.date(2026, 12, 24))
+    assert one.sentence(datetime.date(2026, 12, 20)) == (
+        "À faire avant la fin du 24 décembre 2026 : le procès-verbal est mis en ligne (L2121-15)."
+    )
+    assert one.sentence(datetime.date(2026, 12, 25)) == (
+        "Le procès-verbal n'est pas en ligne : c'était à faire le 24 décembre 2026 au plus tard (L2121-15)."
+    )
+
+
+def test_a_list_goes_alone_before_its_week_is_over() -> None:
+    [one] = deadlines.waiting(HELD, False, None, None, False)
+    alone = deadlines.list_goes_alone(HELD)
+    assert HELD < alone < one.last
