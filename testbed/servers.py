@@ -229,6 +229,11 @@ class FakeDeliberations(_Service):
         self.published: dict[str, dict[str, Any]] = {}
         self.told: dict[str, list[dict[str, Any]]] = {}
         self.url = ""
+        self.convocations: list[dict[str, Any]] = []
+        self.receipts: dict[tuple[str, int, str, int], dict[str, Any]] = {}
+        self.late: dict[str, Any] = {}
+        self.app.add_url_rule("/@convocations", "convocations", self._convocations, methods=["GET", "POST"])
+        self.app.add_url_rule("/@conseil", "council", self._council, methods=["POST"])
         self.app.add_url_rule("/@adoptees", "adopted", self._adopted, methods=["GET"])
         self.app.add_url_rule("/@suivi", "follow", self._follow, methods=["POST"])
         self.app.add_url_rule("/@publications", "publications", self._publications, methods=["POST"])
@@ -268,6 +273,39 @@ class FakeDeliberations(_Service):
         for uid, told in self.told.items():
             if told[-1]["etat"] in ("acquittee", "a_publier"):
                 self.published[uid] = {"le": "2026-11-22", "mode": "electronique", "en_ligne": True}
+
+    def convene(self, uid: str, people: dict[str, str], **changes: Any) -> dict[str, Any]:
+        """A meeting is convened by mail."""
+        self.documents[f"{uid}-convocation.pdf"] = content = f"%PDF-1.4\n% {uid}\n%%EOF\n".encode()
+        piece = {"url": f"{self.url}/documents/{uid}-convocation.pdf", "nom": "convocation.pdf",
+                 "sha256": hashlib.sha256(content).hexdigest(), "octets": len(content)}  # fmt: skip
+        one = {
+            "uid": uid, "version": 1, "commune": "gondecourt", "objet": "Convocation : conseil", "pieces": [piece],
+            "texte": "Madame, Monsieur,\n.\nVous êtes convoqué.\n", "limite": "2999-01-01T18:30:00+01:00",
+            "destinataires": [{"elu": name, "adresse": to, "essai": 1} for name, to in people.items()],
+        } | changes  # fmt: skip
+        self.convocations.append(one)
+        return one
+
+    def _convocations(self) -> Answer:
+        self._account()
+        if request.method == "GET":
+            found = []
+            for one in self.convocations:
+                left = [
+                    to for to in one["destinataires"]
+                    if (one["uid"], one["version"], to["elu"], to["essai"]) not in self.receipts
+                ]  # fmt: skip
+                found += [one | {"destinataires": left}] if left else []
+            return jsonify({"results": found})
+        said = request.get_json()
+        for one in said["recus"]:
+            self.receipts.setdefault((said["uid"], said["version"], one["elu"], one["essai"]), one)
+        return jsonify({"nouveaux": len(said["recus"])})
+
+    def _council(self) -> Answer:
+        self._account()
+        return jsonify(self.late)
 
     def _publications(self) -> Answer:
         self._account()

@@ -91,6 +91,15 @@ def test_letters_of_the_prefecture_are_told() -> None:
     ]
 
 
+def test_what_the_councils_owe_is_told() -> None:
+    """As the passerelle publishes it (passerelle/metrics.py)."""
+    states = ("liste", "liste_en_echec", "proces_verbal", "arret", "convocation_a_revoir", "convocation_en_attente")
+    owed = "".join(f'passerelle_conseil{{etat="{state}"}} 1\n' for state in states)
+    found = told(owed)
+    assert len(found) == len(states) and sum(grave for grave, _text, _fix in found) == 4
+    assert told(owed.replace("} 1", "} 0")) == []
+
+
 def test_what_never_was_is_told() -> None:
     text = 'creatic_depot_last_transaction_timestamp_seconds{client="a"} 0\ncreatic_depot_max_age_seconds{client="a"} 9'
     assert [said for _, said, _ in told(text)] == ["a : dernière sauvegarde il y a toujours"]

@@ -38,6 +38,7 @@ class Chain:
     Attributes:
         arrivals: what comes in.
         connectors: what the communes' connectors are given, and say.
+        servers: the servers that it calls.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Chain:
         on_step: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._config, self._store, self._defer, self._step = config, store, defer, on_step
-        servers = Servers(config, on_step)
+        self.servers = servers = Servers(config, on_step)
         self._telling = Telling(config, store, files, servers, on_step)
         self._hand_overs = HandOvers(config, store, files, servers, on_step)
         self.arrivals = Arrivals(config, store, files, servers, self._telling, defer, on_step)

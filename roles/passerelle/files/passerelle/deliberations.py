@@ -24,9 +24,22 @@ class Deliberations:
         """Adopted and not yet handed on."""
         return self._server.results("/@adoptees")
 
-    def fetch(self, url: str, target: BinaryIO) -> str:
-        """Write a document; gives its SHA-256."""
-        return self._server.fetch(url, target)
+    def fetch(self, url: str, target: BinaryIO, limit: int | None = None) -> str:
+        """Write a document, of so many bytes at most; gives its SHA-256."""
+        return self._server.fetch(url, target, limit)
+
+    def convocations(self) -> list[dict[str, Any]]:
+        """Convocations that are to leave by mail."""
+        return self._server.results("/@convocations")
+
+    def tell_convocation(self, uid: str, version: int, receipts: list[dict[str, Any]]) -> None:
+        """Say what became of the mails of a convocation."""
+        self._server.json("POST", "/@convocations", json={"uid": uid, "version": version, "recus": receipts})
+
+    def council(self) -> dict[str, Any]:
+        """Have the lists whose day has come put on line; gives what is late in the councils."""
+        found = self._server.json("POST", "/@conseil", json={})
+        return found if isinstance(found, dict) else {}
 
     def publications(self, uids: list[str]) -> dict[str, dict[str, Any]]:
         """Of these acts, those that were published: `le`, `mode`, `en_ligne`, and `retire_le` of what was taken off."""

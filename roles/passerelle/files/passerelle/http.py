@@ -97,15 +97,15 @@ class Server:
             raise Trouble(f"{self.name} : réponse inattendue à {path}.")
         return found, answer.get("suite") is True
 
-    def fetch(self, path: str, target: BinaryIO) -> str:
-        """Write a file to `target`; gives its SHA-256."""
-        digest, size = hashlib.sha256(), 0
+    def fetch(self, path: str, target: BinaryIO, limit: int | None = None) -> str:
+        """Write a file to `target`; gives its SHA-256. One of more than `limit` bytes, or the server's, is refused."""
+        digest, size, most = hashlib.sha256(), 0, self._limit if limit is None else limit
         answer = self.ask("GET", path, stream=True, headers={"Accept": "*/*"})
         try:
             for block in answer.iter_content(_BLOCK):
                 size += len(block)
-                if size > self._limit:
-                    raise Refused(f"{self.name} : le fichier dépasse {self._limit // 1_000_000} Mo.")
+                if size > most:
+                    raise Refused(f"{self.name} : le fichier dépasse {most // 1_000_000} Mo.")
                 digest.update(block)
                 target.write(block)
         except OSError as error:

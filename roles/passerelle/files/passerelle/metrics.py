@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from creatic_agent.durable import write
 from creatic_agent.figures import Figures, labels
@@ -37,3 +39,23 @@ def publish(config: Config, store: Store) -> None:
     figures.add("eliminations", told, {labels(etat=state): count for state, count in gone.items()})
     figures.add("releve_timestamp_seconds", "Last look at what others have ready.", time.time())
     write(config.metrics, str(figures).encode(), 0o644)
+
+
+def publish_council(config: Config, found: Mapping[str, Any] | None) -> None:
+    """Replace the .prom file of what is late in the councils, as the deliberations' server says it; none without it."""
+    path = config.metrics.with_name("passerelle_conseil.prom")
+    if not config.metrics.parent.is_dir():
+        return
+    if found is None:
+        path.unlink(missing_ok=True)
+        return
+    counts = {**(found.get("retards") or {}), **(found.get("convocations") or {})}
+    counts["liste_en_echec"] = len(found.get("echecs") or ())
+    figures = Figures("passerelle_")
+    figures.add(
+        "conseil",
+        "What the councils' communes owe: lists and procès-verbaux that are late, convocations that wait.",
+        {labels(etat=str(state)): int(count) for state, count in counts.items()},
+    )
+    figures.add("conseil_timestamp_seconds", "Last answer of the deliberations' server about it.", time.time())
+    write(path, str(figures).encode(), 0o644)

@@ -16,7 +16,7 @@ import psycopg
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision, SyncPsycopgConnector
 from procrastinate.jobs import Job, Status
 
-from . import eliminations, letters, metrics, register, returns
+from . import convocations, eliminations, letters, metrics, register, returns
 from .acts import goes
 from .chain import Chain
 from .config import Config
@@ -30,6 +30,7 @@ log = logging.getLogger("passerelle")
 for _name in ("procrastinate", "psycopg.pool"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # not a line for each job
 _ADVANCE, _LOOK, _WRITE, _ELIMINATE = "avancer", "relever", "écrire", "éliminer"
+_CONVENE, _COUNCIL = "convoquer", "conseil"
 _STUCK = 1200  # seconds after which a job that is not finished is nobody's: its end could not be written
 # What the table of acts says of itself once `Queue._bring_back` is done.
 _LAST = "publication en dernier"
@@ -74,6 +75,7 @@ class Queue:
             connection.execute(letters.SCHEMA)
             connection.execute(eliminations.SCHEMA)
             connection.execute(register.SCHEMA)
+            connection.execute(convocations.SCHEMA)
             register.catch_up(connection)
             self._bring_back(connection)
             made = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()
@@ -144,6 +146,25 @@ class Queue:
                 gone.work()
             except Exception as error:  # the next turn is near
                 log.warning("Éliminations en attente : %s", error)
+
+        summons = convocations.Convocations(self._config, store, chain.servers.deliberations)
+
+        @app.periodic(cron="* * * * *")
+        @app.task(name=_CONVENE, queueing_lock=_CONVENE, lock=_CONVENE)
+        def _convoquer(timestamp: int) -> None:
+            try:
+                summons.turn()
+            except Exception as error:  # the next turn is near
+                log.warning("Convocations non envoyées : %s", error)
+
+        @app.periodic(cron="*/15 * * * *")
+        @app.task(name=_COUNCIL, queueing_lock=_COUNCIL, lock=_COUNCIL)
+        def _conseil(timestamp: int) -> None:
+            try:
+                here = "deliberations" in self._config.servers
+                metrics.publish_council(self._config, chain.servers.deliberations().council() if here else None)
+            except Exception as error:  # the next turn is near
+                log.warning("Échéances des conseils non relevées : %s", error)
 
         app.run_worker(
             concurrency=self._config.concurrency,

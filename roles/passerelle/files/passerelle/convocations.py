@@ -1,0 +1,336 @@
+"""Convocations of councils, by mail: what the deliberations' server has ready leaves once for each élu (CGCT L2121-10).
+
+A row says, before the relay has the message, that it is being sent; then what the relay answered. A message of which
+nobody knows whether it was taken (a machine that stopped, a relay that fell silent) is never sent again by itself: the
+commune is told, and decides. What the relay surely did not take is tried again until the meeting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+import re
+import smtplib
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from typing import Any
+
+from .config import Config
+from .deliberations import Deliberations
+from .errors import HandoverError, Refused
+from .store import Store
+
+log = logging.getLogger("passerelle")
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS convocation (
+  seance text NOT NULL,
+  version integer NOT NULL,
+  elu text NOT NULL,
+  essai integer NOT NULL,
+  adresse text NOT NULL,
+  etat text NOT NULL,
+  detail text NOT NULL DEFAULT '',
+  le timestamptz NOT NULL DEFAULT clock_timestamp(),
+  dit boolean NOT NULL DEFAULT false,
+  PRIMARY KEY (seance, version, elu, essai)
+);
+CREATE INDEX IF NOT EXISTS convocation_a_dire ON convocation (seance, version) WHERE NOT dit;
+"""
+SENDING, ACCEPTED, REFUSED, UNSURE = "en_cours", "accepte", "refuse", "incertain"
+SIZE_MAX = 20_000_000
+"""Bytes of the pieces of a convocation, held at once: the deliberations' server sends half as much."""
+_PIECES_MAX = 100
+_TIMEOUT = 60  # seconds
+_PAUSE = 300  # seconds before what the relay put off is tried again
+_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,189}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_UNFIT = re.compile(r'[\x00-\x1f\x7f"\\/]+')
+
+
+class _Later(Exception):
+    """The relay surely did not take it, and may take it later; whether the others wait with it."""
+
+    def __init__(self, why: str, alone: bool) -> None:
+        super().__init__(why)
+        self.alone = alone
+
+
+class _No(Exception):
+    """The relay surely did not take it, and never will."""
+
+
+class Convocations:
+    """Sends what is ready, and tells what became of it.
+
+    Args:
+        config: the relay.
+        store: the rows.
+        server: makes the client of the deliberations' server.
+        on_step: hears the name of each point, for tests.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        server: Callable[[], Deliberations],
+        on_step: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._config, self._store, self._server, self._step = config, store, server, on_step
+        self._later: dict[tuple[str, int, str, int], float] = {}
+
+    def turn(self) -> int:
+        """Send what is ready, tell what is not told; gives how many mails left. Raises HandoverError, psycopg.Error."""
+        if not self._config.mail_relay or "deliberations" not in self._config.servers:
+            return 0
+        self._recover()
+        server, sent = self._server(), 0
+        self._tell(server)
+        try:
+            for one in server.convocations():
+                wrong = problem(one)
+                if wrong:
+                    log.error("Convocation laissée (%s) : %s", str(one.get("uid"))[:100], wrong)
+                    continue
+                try:
+                    sent += self._send(server, one)
+                except (HandoverError, ValueError) as error:  # one convocation never keeps the others
+                    log.warning("Convocation de %s non partie : %s", one["commune"], error)
+        except _Later as error:
+            log.warning("Le relais de courriel ne prend rien, nouvel essai : %s", error)
+        finally:
+            self._tell(server)
+        return sent
+
+    # -- rows
+
+    def _recover(self) -> None:
+        """What was being sent when the machine stopped: nobody knows. One turn at a time is made."""
+        with self._store.transaction() as connection:
+            connection.execute(
+                "UPDATE convocation SET etat = %s, detail = %s, le = clock_timestamp() WHERE etat = %s",
+                (UNSURE, "la passerelle s'est arrêtée pendant l'envoi", SENDING),
+            )
+
+    def _begin(self, key: tuple[str, int, str, int], address: str) -> bool:
+        """Note that a mail is about to leave; False when it was known."""
+        with self._store.transaction() as connection:
+            made = connection.execute(
+                "INSERT INTO convocation (seance, version, elu, essai, adresse, etat) VALUES (%s, %s, %s, %s, %s, %s)"
+                " ON CONFLICT DO NOTHING",
+                (*key, address, SENDING),
+            )
+        return bool(made.rowcount)
+
+    def _end(self, key: tuple[str, int, str, int], state: str, detail: str) -> None:
+        with self._store.transaction() as connection:
+            connection.execute(
+                "UPDATE convocation SET etat = %s, detail = %s, le = clock_timestamp()"
+                " WHERE (seance, version, elu, essai) = (%s, %s, %s, %s)",
+                (state, _plain(detail), *key),
+            )
+
+    def _undo(self, key: tuple[str, int, str, int]) -> None:
+        with self._store.transaction() as connection:
+            connection.execute("DELETE FROM convocation WHERE (seance, version, elu, essai) = (%s, %s, %s, %s)", key)
+
+    def _known(self, uid: str, version: int) -> set[tuple[str, int, str, int]]:
+        with self._store.transaction() as connection:
+            rows = connection.execute(
+                "SELECT elu, essai FROM convocation WHERE seance = %s AND version = %s", (uid, version)
+            ).fetchall()
+        return {(uid, version, row["elu"], row["essai"]) for row in rows}
+
+    def _tell(self, server: Deliberations) -> None:
+        """Tell what became of each, until it is heard."""
+        with self._store.transaction() as connection:
+            rows = connection.execute(
+                "SELECT * FROM convocation WHERE NOT dit AND etat <> %s ORDER BY seance, version, elu", (SENDING,)
+            ).fetchall()
+        meetings: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        for row in rows:
+            meetings.setdefault((row["seance"], row["version"]), []).append(row)
+        for (uid, version), told in meetings.items():
+            said = [
+                {"elu": row["elu"], "etat": row["etat"], "le": row["le"].isoformat(), "detail": row["detail"],
+                 "essai": row["essai"]}
+                for row in told
+            ]  # fmt: skip
+            try:
+                server.tell_convocation(uid, version, said)
+            except Refused as error:  # the meeting is gone: nobody hears any more
+                log.error("Envois de convocation non notés : %s", error)
+            with self._store.transaction() as connection:
+                connection.execute(
+                    "UPDATE convocation SET dit = true WHERE seance = %s AND version = %s AND etat <> %s",
+                    (uid, version, SENDING),
+                )
+
+    # -- sending
+
+    def _send(self, server: Deliberations, one: Mapping[str, Any]) -> int:
+        """Send a convocation to those who have none yet. Raises _Later when the relay takes nothing now."""
+        known, now, sent = self._known(one["uid"], one["version"]), time.monotonic(), 0
+        waiting = {}
+        for to in one["destinataires"]:
+            key = one["uid"], one["version"], to["elu"], to["essai"]
+            if key not in known and self._later.get(key, 0) <= now:
+                waiting[key] = to["adresse"]
+        if not waiting:
+            return 0
+        letter = self._letter(one, [self._fetched(server, piece) for piece in one["pieces"]])
+        for key, address in waiting.items():
+            if datetime.now(UTC) >= datetime.fromisoformat(one["limite"]):
+                break
+            try:
+                sent += self._post(key, address, letter)
+            except _Later as error:
+                self._later[key] = time.monotonic() + _PAUSE
+                if not error.alone:
+                    raise
+                log.warning("Convocation mise en attente par le relais : %s", error)
+        return sent
+
+    @staticmethod
+    def _fetched(server: Deliberations, piece: Mapping[str, Any]) -> tuple[str, bytes]:
+        content = io.BytesIO()
+        digest = server.fetch(piece["url"], content, limit=piece["octets"])
+        if digest != piece["sha256"]:
+            raise Refused(f"« {_plain(piece['nom'])} » n'est pas le fichier annoncé.")
+        return _UNFIT.sub("_", piece["nom"])[:120], content.getvalue()
+
+    def _letter(self, one: Mapping[str, Any], pieces: list[tuple[str, bytes]]) -> EmailMessage:
+        message = EmailMessage(policy=SMTP)
+        message["Subject"], message["From"] = _plain(one["objet"]), self._config.mail_sender
+        commune = self._config.communes.get(one["commune"])
+        if commune is not None and commune.mails:
+            message["Reply-To"] = commune.mails[0]
+        message["Date"] = datetime.now(UTC)
+        message.set_content(one["texte"], cte="quoted-printable")  # any relay takes it
+        for name, content in pieces:
+            kind = ("application", "pdf") if content.startswith(b"%PDF-") else ("application", "octet-stream")
+            message.add_attachment(content, *kind, filename=name)
+        return message
+
+    def _post(self, key: tuple[str, int, str, int], address: str, letter: EmailMessage) -> int:
+        for name, value in (("To", address), ("Message-ID", self._identifier(key))):
+            del letter[name]
+            letter[name] = value
+        content = letter.as_bytes()
+        try:
+            relay = smtplib.SMTP(self._config.mail_relay, self._config.mail_port, timeout=_TIMEOUT)
+        except (OSError, smtplib.SMTPException) as error:
+            raise _Later(f"{error}", alone=False) from error
+        with contextlib.closing(relay):
+            state, detail = self._handed(relay, key, address, content)
+            if not state:
+                return 0
+            self._end(key, state, detail)
+            self._step(f"noté {state}")
+            # What the relay says from here on changes nothing: it answered for the message.
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                relay.quit()
+        return int(state == ACCEPTED)
+
+    def _handed(
+        self, relay: smtplib.SMTP, key: tuple[str, int, str, int], address: str, content: bytes
+    ) -> tuple[str, str]:
+        """Hand a message to the relay; gives what to note, nothing when it was known. Raises _Later."""
+        try:
+            self._offer(relay, address, len(content))
+        except _No as error:
+            return (REFUSED, str(error)) if self._begin(key, address) else ("", "")
+        if not self._begin(key, address):
+            return "", ""
+        self._step("en cours")
+        begun = True
+        try:
+            code, said = relay.data(content)
+        except smtplib.SMTPDataError as error:  # it did not want the message to begin
+            begun, code, said = False, error.smtp_code, str(error.smtp_error).encode()
+        except (OSError, smtplib.SMTPException) as error:
+            return UNSURE, f"le relais s'est tu avant de répondre ({type(error).__name__})"
+        self._step("pris par le relais")
+        text = f"{code} {said.decode(errors='replace')}"
+        if begun and 200 <= code < 300:
+            return ACCEPTED, text
+        if 400 <= code < 500:
+            self._undo(key)
+            raise _Later(text, alone=True)
+        return REFUSED, text
+
+    def _offer(self, relay: smtplib.SMTP, address: str, size: int) -> None:
+        """Say from whom and to whom; nothing of the message has left when this fails. Raises _Later, _No."""
+        try:
+            relay.ehlo_or_helo_if_needed()
+            most = relay.esmtp_features.get("size", "").strip()
+            if most.isdecimal() and 0 < int(most) < size:
+                raise _No(f"le message fait {size} octets, le relais en prend {most} au plus")
+            for alone, (code, said) in (
+                (False, relay.mail(self._config.mail_sender)),
+                (True, relay.rcpt(address)),
+            ):
+                text = f"{code} {said.decode(errors='replace')}"
+                if 400 <= code < 500:
+                    raise _Later(text, alone)
+                if code not in (250, 251):
+                    raise _No(text)
+        except (OSError, smtplib.SMTPException) as error:
+            raise _Later(f"{error}", alone=False) from error
+
+    def _identifier(self, key: tuple[str, int, str, int]) -> str:
+        """The same for the same mail: who gets it twice all the same is shown one."""
+        digest = hashlib.sha256("\0".join(map(str, key)).encode()).hexdigest()[:32]
+        return f"<{digest}@{self._config.mail_sender.rpartition('@')[2] or 'passerelle'}>"
+
+
+def _plain(text: str) -> str:
+    return " ".join(_UNFIT.sub(" ", str(text)).split())[:300]
+
+
+def problem(one: Mapping[str, Any]) -> str:
+    """What is wrong with a convocation as it is announced, or ""."""
+    for name in ("uid", "commune", "objet", "texte", "limite"):
+        if not isinstance(one.get(name), str) or not one[name].strip() or "\0" in one[name]:
+            return f"le champ « {name} » manque."
+    try:
+        if datetime.fromisoformat(one["limite"]).tzinfo is None:
+            return "le champ « limite » n'a pas de fuseau horaire."
+    except ValueError:
+        return "le champ « limite » n'est pas une date."
+    if type(one.get("version")) is not int or not 0 < one["version"] < 10_000:
+        return "le champ « version » n'est pas un nombre."
+    pieces, people = one.get("pieces"), one.get("destinataires")
+    if not isinstance(pieces, list) or len(pieces) > _PIECES_MAX or not all(map(_is_piece, pieces)):
+        return "une pièce est mal annoncée."
+    if sum(piece["octets"] for piece in pieces) > SIZE_MAX:
+        return f"le dossier dépasse {SIZE_MAX // 1_000_000} Mo : à remettre autrement."
+    if not isinstance(people, list) or not all(map(_is_person, people)):
+        return "un destinataire n'a pas une adresse et une seule."
+    return ""
+
+
+def _is_piece(piece: Any) -> bool:
+    return (
+        isinstance(piece, dict)
+        and all(isinstance(piece.get(name), str) for name in ("url", "nom"))
+        and bool(_DIGEST.fullmatch(str(piece.get("sha256"))))
+        and type(piece.get("octets")) is int
+        and piece["octets"] >= 0
+    )
+
+
+def _is_person(person: Any) -> bool:
+    return (
+        isinstance(person, dict)
+        and isinstance(person.get("elu"), str)
+        and "\0" not in person["elu"]
+        and bool(_ADDRESS.fullmatch(str(person.get("adresse"))))
+        and type(person.get("essai")) is int
+        and 0 < person["essai"] < 10_000
+    )
