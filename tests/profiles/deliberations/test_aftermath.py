@@ -39,7 +39,7 @@ def on_line(site: Site, kind: str, day: datetime.date, mark: str) -> str:
     """Path of a public document of a meeting that bears a mark, or ""."""
     found = site.done(MANAGER, "GET", "/gondecourt/publications?fullobjects=1&b_size=500")["items"]
     named = [one for one in found if f"/{kind}-{day.isoformat()}" in one["@id"] and mark in one["title"]]
-    return site.path(named[0]["@id"]) if named else ""
+    return site.path(named[-1]["@id"]) if named else ""
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,17 @@ def test_the_list_waits_for_its_day_then_goes_by_itself(site: Site, held: Held, 
     site.open(path, item)
     number = site.adopt(item)
     site.move(MANAGER, path, "clore")
-    assert any(old in one for one in turn(site)["listes"])
+    turn(site)
     public = on_line(site, "liste", day, old)
     text = site.ask("GET", public, {"Accept": "text/html"}).data.decode()
     assert number in text and f"Voirie {old}" in text
     assert not any(old in one for one in turn(site)["listes"]), "once"
+    site.move(MANAGER, public, "unpublish")
+    assert not any(old in one for one in turn(site)["listes"]), "a person took it off"
+    assert "remise en ligne que par une personne" in site.browser(MANAGER).ask("GET", f"{path}/@@suites").data.decode()
+    send(site, MANAGER, path, faire="liste", publier="1")
+    assert site.ask("GET", on_line(site, "liste", day, old), {"Accept": "text/html"}).status == 200
+    assert site.ask("GET", public, {"Accept": "text/html"}).status != 200, "the former one stays off line"
 
 
 def test_the_list_names_what_was_rejected_and_not_who_is_helped(site: Site, held: Held) -> None:

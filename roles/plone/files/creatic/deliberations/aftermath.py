@@ -50,6 +50,13 @@ def listed(meeting: Any) -> dict[str, Any]:
     return _kept(meeting, "creatic_liste")
 
 
+def on_line(told: dict[str, Any]) -> datetime.date | None:
+    """Since when a document is on line; None for one that is not, or that a person took off."""
+    public = api.content.get(UID=told["publication"]) if told.get("en_ligne") else None
+    still = public is not None and api.content.get_state(public) == "published"
+    return told["en_ligne"] if still else None
+
+
 def items(meeting: Any) -> list[Any]:
     """What the council examined: voted, whether adopted or rejected, in order."""
     return list(meeting.projets(*frozen.VOTED))
@@ -176,7 +183,8 @@ def _html(text: str) -> RichTextValue:
     return RichTextValue(text, "text/html", "text/x-html-safe")
 
 
-def _publish(meeting: Any, kind: str, title: str, body: str, document: bytes, today: datetime.date) -> None:
+def _publish(meeting: Any, kind: str, title: str, body: str, document: bytes, today: datetime.date) -> dict[str, Any]:
+    """Put a document of a meeting on line; gives what is noted of it."""
     name = f"{kind.replace('_', '-')}-{meeting.date.isoformat()}"
     file = NamedBlobFile(data=document, contentType="application/pdf", filename=f"{name}.pdf")
     with api.env.adopt_roles(["Manager"]), watch.ours():
@@ -199,6 +207,7 @@ def _publish(meeting: Any, kind: str, title: str, body: str, document: bytes, to
         )
         api.content.transition(made, transition="publish")
         watch.keep(made)
+    return {"en_ligne": today, "publication": made.UID()}
 
 
 def _body(page: str) -> str:
@@ -210,8 +219,8 @@ def publish_list(meeting: Any, today: datetime.date) -> None:
     """Put the list of what the council examined on line (L2121-25)."""
     given = _given(meeting, True) | {"projets": items(meeting), "draft": False}
     title = f"Liste des délibérations – {meeting.label()}"
-    _publish(meeting, "liste", title, _body(documents.page("liste", **given)), documents.draw("liste", **given), today)
-    meeting.creatic_liste = listed(meeting) | {"en_ligne": today}
+    body, document = _body(documents.page("liste", **given)), documents.draw("liste", **given)
+    meeting.creatic_liste = listed(meeting) | _publish(meeting, "liste", title, body, document, today)
     watch.note(meeting, "Liste des délibérations mise en ligne")
     _end(meeting)
 
@@ -220,8 +229,8 @@ def publish_minutes(meeting: Any, today: datetime.date, copy: bytes | None) -> N
     """Put the procès-verbal on line (L2121-15): as the public reads it, or a copy where more was taken out."""
     body = "" if copy else _body(minutes_page(meeting, public=True))
     title = f"Procès-verbal – {meeting.label()}"
-    _publish(meeting, "proces_verbal", title, body, copy or minutes(meeting, public=True), today)
-    meeting.creatic_arret = settled(meeting) | {"en_ligne": today}
+    document = copy or minutes(meeting, public=True)
+    meeting.creatic_arret = settled(meeting) | _publish(meeting, "proces_verbal", title, body, document, today)
     watch.note(meeting, f"Procès-verbal mis en ligne{', copie occultée' if copy else ''}")
     _end(meeting)
 
@@ -290,10 +299,11 @@ class Aftermath(BrowserView):
         found = settled(self.context)
         if not found:
             return ""
-        on_line = f" Mis en ligne le {rules.french_date(found['en_ligne'])}." if found.get("en_ligne") else ""
+        since = on_line(found)
+        told = f" Mis en ligne le {rules.french_date(since)}." if since else ""
         return (
             f"Arrêté à la séance du {rules.french_date(found['le'])}, signé par {found['president']}, président de "
-            f"séance, et {found['secretaire']}, secrétaire.{on_line}"
+            f"séance, et {found['secretaire']}, secrétaire.{told}"
         )
 
     def to_settle(self) -> str:
@@ -304,17 +314,19 @@ class Aftermath(BrowserView):
     def may_publish(self) -> bool:
         """Whether this person puts the procès-verbal on line now."""
         found = settled(self.context)
-        return self.may_decide() and bool(found) and not found.get("en_ligne")
+        return self.may_decide() and bool(found) and not on_line(found)
 
     def may_list(self) -> bool:
         """Whether this person puts the list on line now."""
-        return self.may_decide() and not listed(self.context).get("en_ligne")
+        return self.may_decide() and not on_line(listed(self.context))
 
     def listed(self) -> str:
         """Since when the list is on line, or when it goes, in words."""
-        since = listed(self.context).get("en_ligne")
+        since = on_line(listed(self.context))
         if since:
             return f"Mise en ligne le {rules.french_date(since)}."
+        if listed(self.context).get("en_ligne"):
+            return "Elle a été retirée : elle n'est remise en ligne que par une personne."
         if not is_waited_for(self.context):
             return "Elle n'est pas publiée d'elle-même : la séance a été close avant que le site ne le fasse."
         return (

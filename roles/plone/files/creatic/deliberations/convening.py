@@ -24,6 +24,7 @@ from zExceptions import NotFound, Unauthorized
 _PARIS = ZoneInfo("Europe/Paris")
 _MANAGERS = {"DGS", "Maire"}
 _DETAIL = 300
+_DRAWN = 500_000  # bytes, or so, of a convocation and its note that are not drawn yet
 _SLOW = datetime.timedelta(hours=1)  # after which what the relay did not take is told
 _WAITING = "creatic_a_envoyer"
 
@@ -76,7 +77,7 @@ def mails(meeting: Any) -> tuple[dict[str, Any], ...]:
 
 def heavy_annexes(meeting: Any) -> str:
     """Say which annexes would not go with the mail, before it leaves; "" for none."""
-    return mailing.heavy(_chosen(meeting, mailing.ATTACHED_MAX // 2)[1])
+    return mailing.heavy(_chosen(meeting, mailing.ATTACHED_MAX - _DRAWN)[1])
 
 
 def _chosen(meeting: Any, room: int) -> tuple[list[Any], dict[str, int]]:
