@@ -42,7 +42,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store a
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import move as backup_move
-from ansible_collections.cdg59.creatic.plugins.module_utils.documents import produce
+from ansible_collections.cdg59.creatic.plugins.module_utils.documents import produce, supports
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, history
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import servers as evidence_servers
@@ -522,25 +522,36 @@ def servers(context: Context, machines: str = "tous") -> None:
         raise Exit("Tous les serveurs ne sont pas prêts : corrigez puis relancez, le déploiement reprend.", code=1)
 
 
-@task(help={"commune": "nom de son fichier : sa convention et son contrat seulement"})
-def documents(context: Context, commune: str = "") -> None:
-    """Écrit ce qu'un auditeur demande d'abord (politique, déclaration, rapport, contrats), PDF et Word."""
+@task(
+    iterable=["seul"],
+    help={
+        "commune": "nom de son fichier : sa convention et son contrat seulement",
+        "seul": "un document seulement, comme politique-archivage ; à répéter",
+        "annee": "celle du rapport annuel ; l'année en cours d'office",
+    },
+)
+def documents(context: Context, commune: str = "", seul: list[str] | None = None, annee: str = "") -> None:
+    """Écrit ce qu'un auditeur demande d'abord (politique, déclaration, rapport, contrats), PDF et Word, sous scellé."""
+    year = _whole(annee, "--annee", "d'année") if annee else 0
     try:
         known = backup_drill.read_inventory(TOP, _inventory())
-        order = produce.Order(_home(), _environment().name, known, _communes(), commune, dt.datetime.now().astimezone())
+        now = dt.datetime.now().astimezone()
+        order = produce.Order(
+            TOP, _home(), _environment().name, known, _communes(), commune, now, only=seul or (), year=year
+        )
         with waiting("rédaction des documents"):
-            folder, written = order.produce()
+            folder, written, unsealed = order.produce()
     except (backup_drill.DrillError, produce.DocumentsError) as error:
         raise Exit(f"Documents refusés : {error}", code=2) from None
     table = Table(box=box.SIMPLE, header_style="bold")
-    for title in ("Document", "Énoncés", "Tenus", "Non tenus", "Non vérifiés"):
+    for title in ("Document", *(state.capitalize() for state in supports.STATES), "À compléter"):
         table.add_column(title)
-    for name, states in written:
-        table.add_row(name, *(str(states[key]) for key in ("total", "tenu", "non_tenu", "non_verifie")))
+    for one in written:
+        table.add_row(one.name, *(str(one.states[state]) for state in supports.STATES), str(len(one.missing)))
     Console(width=160).print(table)
-    for aside in sorted(folder.parent.glob(f"{folder.name}-complete-*")):
-        print(f"Gardé à part, car un fichier y a été changé : {aside}")
-    print(f"Dossier : {folder} (PDF et Word). Les crochets sont à compléter ; chaque énoncé renvoie à son appui.")
+    print(f"Dossier : {folder} (PDF et Word). Complétez et signez une copie : ce dossier est une preuve.")
+    if unsealed:
+        print(f"Il n'est pas signé : {unsealed}")
 
 
 @task(

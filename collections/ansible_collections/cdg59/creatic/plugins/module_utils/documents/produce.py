@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-import itertools
-import os
+import functools
 import re
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,22 +15,34 @@ from typing import Any
 import jinja2
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.documents import room, supports, writing
+from ansible_collections.cdg59.creatic.plugins.module_utils.documents.settings import Settings
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles as profiles_file
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import agrement, papers
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 
 MODELS = Path(__file__).parent / "modeles"
+FOLDER = "documents"
 # Documents by name; those of a commune bear its name and SIREN.
 COMMON = ("politique-archivage", "declaration-pratiques", "rapport-annuel", "registre-traitements", "aipd",
           "homologation", "fiche-incident", "convention", "contrat-article-28")  # fmt: skip
 OF_A_COMMUNE = ("convention", "contrat-article-28")
 _ARCHIVE_ROLES = [
     ("archive_gateway", "porte : contrôles, empaquetage, journal, fixité"),
-    ("archive_node", "stockage en trois copies, verrou de durée"),
+    ("archive_node", "stockage des copies, verrou de durée"),
     ("backup_server", "copie indépendante et sauvegardes"),
 ]
-_UNSAID = {"rule": "", "action": "", "flow_rule": "", "flow_action": ""}
 _FATES = {"conserver": "conservation", "detruire": "élimination, sous visa"}
+_LONGEST = 500
+"""Characters of a value; a longer one is cut."""
+# What is said of a statement before it, when it is not held: it is an aim, and no fact.
+_AIMS = {
+    supports.WAIVED: "visé, sous dérogation :",
+    supports.UNSEEN: "visé, à démontrer :",
+    supports.NOT_HELD: "visé, non tenu à ce jour :",
+}
+_UNFIT = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufffe\uffff]+")
 
 
 class DocumentsError(Exception):
@@ -40,74 +50,114 @@ class DocumentsError(Exception):
 
 
 @dataclass(frozen=True)
+class Written:
+    """A document that was written.
+
+    Attributes:
+        name: of its files, without extension.
+        title: French.
+        states: its statements by state, see `supports.STATES`.
+        missing: what persons have to complete.
+    """
+
+    name: str
+    title: str
+    states: Mapping[str, int]
+    missing: Sequence[str]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the record keeps of it."""
+        states = {state.lower().replace(" ", "_"): count for state, count in self.states.items()}
+        return {"nom": self.name, "titre": self.title, "enonces": states, "a_completer": list(self.missing)}
+
+
+@dataclass(frozen=True)
 class Order:
     """What is asked.
 
     Attributes:
-        home: state of the control node; documents go to its folder ``documents``.
+        top: the repository.
+        home: state of the control node; documents are a record of its evidence, in ``documents``.
         environment: name of the environment.
         known: what ``ansible-inventory --list`` says.
         communes: all those of the inventory.
         commune: slug of the one whose documents are wanted; empty for the groupement's.
         now: with its timezone.
+        only: names of the documents that are wanted; all if empty.
+        year: of the yearly report; the current one by default.
     """
 
+    top: Path
     home: Path
     environment: str
     known: Mapping[str, Any]
     communes: Sequence[Commune]
     commune: str
     now: datetime
+    only: Sequence[str] = ()
+    year: int = 0
 
-    def produce(self) -> tuple[Path, list[tuple[str, dict[str, int]]]]:
-        """Write each document as PDF and Word; gives their folder and, by document, its statements by state.
+    def produce(self) -> tuple[Path, list[Written], str]:
+        """Write each document as PDF and Word, in a sealed record of its own.
 
-        Those of the same day are replaced; a folder in which somebody changed a file goes aside.
+        Returns:
+            The record's folder, the documents, and why it is not signed (French; empty when it is).
 
         Raises:
-            DocumentsError: no such commune, or somebody else writes the same ones.
+            DocumentsError: no such commune or document, a year to come, or the record cannot be written.
         """
+        one, names = self._commune(), self._names()
+        if self.year > self.now.year:
+            raise DocumentsError(f"année {self.year} : elle n'a pas commencé (--annee {self.now.year} au plus)")
+        base, keys = self.home / FOLDER, store.seal_keys(self.home)
+        try:
+            run, staging = store.open_run(base, store.operator())
+        except store.EvidenceError as error:
+            raise DocumentsError(str(error)) from None
+        try:
+            written = [self._write(name, one, staging) for name in names]
+            with store.closing(base) as finished:
+                record = {
+                    "version": 1,
+                    "passage": run,
+                    "debut": self.now.isoformat(timespec="seconds"),
+                    "fin": now().isoformat(timespec="microseconds"),
+                    "operateur": store.operator(),
+                    "environnement": self.environment,
+                    "commune": one.data["nom"] if one else "",
+                    "documents": [document.facts for document in written],
+                }
+                page = evidence_page.ENVIRONMENT.get_template("documents.html.j2")
+                usable = keys if keys.signature.certificate.is_file() else None
+                pages = {"rapport.html": lambda given: page.render(record=given)}
+                folder, unsealed = store.publish(staging, finished, store.DOCUMENTS, record, pages, usable)
+        finally:
+            store.discard_run(staging)
+        return folder, written, unsealed
+
+    def _commune(self) -> Commune | None:
         one = next((commune for commune in self.communes if commune.slug == self.commune), None)
         if self.commune and one is None:
             raise DocumentsError(
                 f"commune inconnue : « {self.commune} ». Connues : {', '.join(sorted(c.slug for c in self.communes))}"
             )
-        folder = self.home / "documents" / f"{self.now:%Y-%m-%d}{'-' + self.commune if self.commune else ''}"
-        locks, pid = self.home / "verrous", os.getpid()
-        lock = f"documents-{folder.name}"
-        try:
-            store.lock_commune(locks, lock, pid, store.operator(), f"la rédaction de {folder.name}")
-        except store.LockRefused as error:
-            raise DocumentsError(f"{error}. Attendez sa fin, puis relancez") from None
-        try:
-            return folder, self._write(folder, one)
-        finally:
-            store.unlock_communes(locks, pid, lock)
+        return one
 
-    def _write(self, folder: Path, one: Commune | None) -> list[tuple[str, dict[str, int]]]:
-        making = folder.with_name(f".{folder.name}.en-cours")
-        shutil.rmtree(making, ignore_errors=True)
-        making.mkdir(parents=True, mode=0o700)
-        written = []
-        for name in OF_A_COMMUNE if one else COMMON:
-            title, text, counted = self._text(name, one)
-            writing.pdf(text, title, making / f"{name}.pdf")
-            writing.word(text, title, making / f"{name}.docx")
-            written.append((name, counted))
-        stamp = self.now.timestamp()
-        for path in making.iterdir():
-            os.utime(path, (stamp, stamp))
-        if _changed(folder):
-            ranks = (folder.with_name(f"{folder.name}-complete-{rank}") for rank in itertools.count(1))
-            folder.rename(next(path for path in ranks if not path.exists()))
-        shutil.rmtree(folder, ignore_errors=True)  # of the same day: written again from what is true now
-        making.rename(folder)
+    def _names(self) -> list[str]:
+        offered = OF_A_COMMUNE if self.commune else COMMON
+        if unknown := [name for name in self.only if name not in offered]:
+            raise DocumentsError(f"document inconnu : « {', '.join(unknown)} ». Connus : {', '.join(offered)}")
+        return [name for name in offered if not self.only or name in self.only]
+
+    def _write(self, name: str, commune: Commune | None, folder: Path) -> Written:
+        text, written = self._text(name, commune)
+        writing.pdf(text, written.title, folder / f"{name}.pdf")
+        writing.word(text, written.title, folder / f"{name}.docx", self.now)
         return written
 
-    def _text(self, name: str, commune: Commune | None) -> tuple[str, str, dict[str, int]]:
-        register = supports.Register()
-        shown = supports.Supports(self.home, self._settings(), self.now)
-        around = self._around(shown, commune)
+    def _text(self, name: str, commune: Commune | None) -> tuple[str, Written]:
+        register, lacking = supports.Register(), list[str]()
         templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(MODELS),
             undefined=jinja2.StrictUndefined,
@@ -115,88 +165,149 @@ class Order:
             finalize=_plain,
             trim_blocks=False,
         )
-        templates.filters["cellule"] = _cell
-        around["appui"] = lambda *held: _Marked(register(*held))
+        templates.filters["duree"] = lambda seconds: duration(seconds) if isinstance(seconds, int) else "—"
+        around = self._around(commune) | {
+            "enonce": _statement(register),
+            "donne": functools.partial(_given, papers.given(self._settings.one(papers.NAME)), lacking),
+            "blanc": functools.partial(_blank, lacking),
+        }
         module = templates.get_template(f"{name}.md").make_module(around)
         title, body = str(vars(module)["titre"]), str(module).strip()
-        states = register.summary()
-        counted = {
-            "total": len(register.entries),
-            "tenu": states[supports.HELD],
-            "non_tenu": states[supports.NOT_HELD],
-            "non_verifie": states[supports.UNSEEN],
-        }
         lines = [
-            {"repere": f"A{rank}", "etat": supports.worst(held), "texte": _cell(" ; ".join(one.told for one in held))}
+            {"repere": f"A{rank}", "etat": supports.worst(held), "texte": " ; ".join(one.told for one in held)}
             for rank, held in enumerate(register.entries, 1)
         ]
-        around |= {"titre": title, "compte": counted, "appuis": lines, "scelles": supports.sealed(self.home)}
+        states = register.summary()
+        around |= {"titre": title, "compte": states, "total": len(lines), "appuis": lines, "manquent": lacking}
+        around["releves"] = supports.records(self.home, self.now)
         head, annex = (templates.get_template(part).render(around) for part in ("_entete.md", "_annexe.md"))
-        return title, "\n\n".join([head, body, annex if lines else ""]), counted
+        return "\n\n".join([head, body, annex if lines else ""]), Written(name, title, states, lacking)
 
-    def _settings(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for variables in self.known.get("_meta", {}).get("hostvars", {}).values():
-            for name, value in variables.items():
-                found.setdefault(name, value)
-        return found
+    @functools.cached_property
+    def _settings(self) -> Settings:
+        return Settings(self.top, self.known)
 
-    def _around(self, shown: supports.Supports, commune: Commune | None) -> dict[str, Any]:
-        settings = self._settings()
+    @functools.cached_property
+    def _shown(self) -> supports.Supports:
+        return supports.Supports(self.home, self._settings, self.now)
 
-        def given(name: str, kind: type[Any]) -> Any:
-            """A setting; empty when Ansible computes it from others: the inventory has its expression alone."""
-            return value if isinstance(value := settings.get(name), kind) else kind()
+    @functools.cached_property
+    def _year(self) -> room.Year:
+        return room.year(self.home, self.year or self.now.year)
 
-        groups = {name: list(one.get("hosts", ())) for name, one in self.known.items() if isinstance(one, dict)}
-        known = profiles_file.load()
-        profiles = {
-            variables["creatic_profil"]: groups.get(variables["creatic_profil"], [])
-            for variables in self.known.get("_meta", {}).get("hostvars", {}).values()
-            if (profile := known.get(variables.get("creatic_profil", ""))) and not profile.banc
-        }
+    def _around(self, commune: Commune | None) -> dict[str, Any]:
+        settings, shown = self._settings, self._shown
+        wanted = self.year or self.now.year
+        authority = settings.one("creatic_autorite")
         return {
-            "organisation": given("creatic_autorite", dict).get("organisation", "Groupement Cre@tic"),
-            "siren": settings.get("creatic_groupement_siren", "[SIREN]"),
+            "organisation": (authority if isinstance(authority, dict) else {}).get("organisation", "Groupement Cre@tic"),
+            "siren": settings.one("creatic_groupement_siren")
+            or _Marked("**[à compléter : SIREN — creatic_groupement_siren, group_vars/all.yml]**"),
             "environnement": self.environment,
             "date": f"{self.now:%d/%m/%Y}",
-            "exercice_annee": self.now.year,
-            "annee": room.year(self.home, self.now.year),
+            "annee": wanted,
+            "jusque": f"{self.now:%d/%m/%Y}" if wanted == self.now.year else f"31/12/{wanted}",
+            "salle": self._year,
             "commune": commune.data if commune else None,
             "communes": [one.data for one in self.communes],
             "versants": [one.data["nom"] for one in self.communes if "archivage" in one.data["services"]],
-            "partenaires": [one["libelle"] for one in given("creatic_archive_partenaires", list)],
-            "regles": given("creatic_archive_regles", dict),
-            "versement": _UNSAID | given("creatic_archive_versement", dict),
-            "sorts": _FATES,
-            "horodatage": settings.get("archive_gateway_tsa_url", ""),
-            "machines": profiles,
+            "partenaires": self._partners(),
+            "regles": self._rules(),
+            "lots": self._lots(),
+            "agrement": settings.one(agrement.FLAG) is True,
+            "sites": shown.sites,
+            "copies": shown.copies,
+            "valeur": settings.one,
+            "valeurs": settings.values,
+            "machines": settings.machines,
             "roles_archivage": _ARCHIVE_ROLES,
-            "traitements": self._processing(shown, profiles),
+            "traitements": self._processing(),
             "audit": shown.audit,
+            "exercices": shown.drills(),
             "controle": shown.control,
             "essais": shown.tests,
             "exercice": shown.drill,
             "sceaux": shown.seals,
             "reglage": shown.setting,
+            "reglages": shown.each,
+            "niveaux": shown.levels(),
+            "derogations": shown.waivers(),
+            "engagement": shown.pledge,
         }
 
-    def _processing(self, shown: supports.Supports, profiles: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    def _partners(self) -> list[str]:
+        """Services versants that are no communes, by their name for people."""
+        found = self._settings.one("creatic_archive_partenaires")
+        listed = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        return [str(one.get("libelle") or one.get("nom")) for one in listed]
+
+    def _rules(self) -> dict[str, Any]:
+        found = self._settings.one("creatic_archive_regles")
+        return {str(name): years for name, years in found.items()} if isinstance(found, dict) else {}
+
+    def _lots(self) -> list[dict[str, str]]:
+        """What connectors deposit: each kind, with its rule, its years and its fate; empty texts for what is not said."""
+        found = self._settings.one("creatic_archive_versement")
+        given = found if isinstance(found, dict) else {}
+        kinds = [("Actes", "rule", "action")]
+        if given.get("flow_rule"):
+            kinds.append(("Flux comptables acquittés", "flow_rule", "flow_action"))
+        return [
+            {
+                "nom": kind,
+                "regle": str(given.get(rule) or ""),
+                "annees": str(self._rules().get(str(given.get(rule)), "")),
+                "sort": _FATES.get(str(given.get(fate)), ""),
+            }
+            for kind, rule, fate in kinds
+        ]
+
+    def _processing(self) -> list[dict[str, Any]]:
         listed = yaml.safe_load((MODELS / "traitements.yml").read_text(encoding="utf-8"))
+        machines = self._settings.machines
         return [
             {
                 **one,
-                "communes": [item.data["nom"] for item in self.communes if one["service"] in item.data["services"]],
-                "machines": [host for profile in one["profils"] for host in profiles.get(profile, ())],
-                "appuis": [shown.tests(profile) for profile in one["profils"]],
+                "communes": [
+                    item.data["nom"]
+                    for item in self.communes
+                    if not one["service"] or one["service"] in item.data["services"]
+                ],
+                "machines": [host for profile in one["profils"] for host in machines.get(profile, ())],
+                "appuis": [self._shown.tests(profile) for profile in one["profils"]],
             }
             for one in listed
         ]
 
 
-def _changed(folder: Path) -> bool:
-    """Whether somebody completed a document of this folder, or put a file beside: all were written with one date."""
-    return len({path.stat().st_mtime_ns for path in folder.glob("*")}) > 1
+def _statement(register: supports.Register) -> Callable[..., str]:
+    """What models call a statement with: its supports, and the statement as the call's body."""
+
+    def enonce(*held: supports.Support, caller: Callable[[], str]) -> _Marked:
+        mark, state = register(*held)
+        text = " ".join(caller().split())
+        if state in _AIMS:
+            return _Marked(f"**[{mark} : {state}]** *{_AIMS[state]}* {text}")
+        return _Marked(f"{text} [{mark}{' : engagement' if state == supports.PLEDGED else ''}]")
+
+    return enonce
+
+
+def _given(told: Mapping[str, str], lacking: list[str], name: str) -> str:
+    """A field of creatic_documents, or that it is to be given, and where."""
+    if name in told:
+        return told[name]
+    what = f"{papers.FIELDS[name]} — {papers.NAME}.{name}, {papers.FILE}"
+    if what not in lacking:
+        lacking.append(what)
+    return _Marked(f"**[à compléter : {_plain(what)}]**")
+
+
+def _blank(lacking: list[str], what: str) -> str:
+    """What a person writes in the Word file."""
+    if f"{what} — dans le document" not in lacking:
+        lacking.append(f"{what} — dans le document")
+    return _Marked(f"**[à compléter ici : {_plain(what)}]**")
 
 
 class _Marked(str):
@@ -206,12 +317,9 @@ class _Marked(str):
 
 
 def _plain(value: Any) -> Any:
-    """What somebody wrote in a file is text, never Markdown."""
-    if isinstance(value, str) and not isinstance(value, _Marked):
-        return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", value.replace("\n", " "))
-    return value
-
-
-def _cell(text: str) -> _Marked:
-    """A text that fits a table's cell, taken literally."""
-    return _Marked(_plain(str(text)))
+    """What somebody wrote in a file is text, never Markdown: one line of it, which fits a page."""
+    if isinstance(value, _Marked | int | float):
+        return value
+    text = _UNFIT.sub(" ", str(value))
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return re.sub(r"([\\`*_\[\]<>|&#~!])", r"\\\1", text)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ class Account:
         octets: of what was accepted.
         read: archives communicated.
         eliminated: archives.
+        transferred: archives that a public archives service took over.
+        held: archives in the room at the end of the year, whenever they came.
     """
 
     accepted: int = 0
@@ -25,6 +28,8 @@ class Account:
     octets: int = 0
     read: int = 0
     eliminated: int = 0
+    transferred: int = 0
+    held: int = 0
 
 
 @dataclass
@@ -35,21 +40,31 @@ class Year:
         accounts: by name.
         anomalies: differences that fixity found.
         repaired: copies made again.
+        refused_eliminations: eliminations that the system refused.
         events: read in all.
     """
 
     accounts: dict[str, Account]
     anomalies: int = 0
     repaired: int = 0
+    refused_eliminations: int = 0
     events: int = 0
 
+    @property
+    def whole(self) -> Account:
+        """All accounts together."""
+        return Account(**{name: sum(getattr(one, name) for one in self.accounts.values()) for name in _FIELDS})
 
+
+_FIELDS = tuple(Account.__dataclass_fields__)
 _COUNTED = {
     "versement.accepte": "accepted",
     "versement.refuse": "refused",
     "archive.communication": "read",
     "elimination.faite": "eliminated",
+    "transfert.accepte": "transferred",
 }
+_HELD = {"versement.accepte": 1, "elimination.faite": -1}
 _ANOMALIES = ("fixite.ecart", "fixite.perte", "fixite.quarantaine", "fixite.inconnu")
 
 
@@ -63,16 +78,28 @@ def year(home: Path, wanted: int) -> Year:
                     event = json.loads(line)
                 except ValueError:
                     continue
-                if isinstance(event, dict) and str(event.get("heure", "")).startswith(f"{wanted}-"):
-                    _count(found, event)
+                if isinstance(event, dict) and (moment := str(event.get("heure", "")))[:4] <= str(wanted):
+                    _hold(found, event)
+                    if moment.startswith(f"{wanted}-"):
+                        _count(found, event)
+    found.accounts = {name: one for name, one in found.accounts.items() if one != Account()}
     return found
 
 
-def _count(found: Year, event: dict[str, object]) -> None:
+def _account(found: Year, event: Mapping[str, object]) -> Account:
+    return found.accounts.setdefault(str(event.get("compte")), Account())
+
+
+def _hold(found: Year, event: Mapping[str, object]) -> None:
+    if more := _HELD.get(str(event.get("evenement"))):
+        _account(found, event).held += more
+
+
+def _count(found: Year, event: Mapping[str, object]) -> None:
     found.events += 1
     name = str(event.get("evenement"))
     if what := _COUNTED.get(name):
-        account = found.accounts.setdefault(str(event.get("compte")), Account())
+        account = _account(found, event)
         setattr(account, what, getattr(account, what) + 1)
         detail = event.get("detail")
         if what == "accepted" and isinstance(detail, dict):
@@ -80,3 +107,4 @@ def _count(found: Year, event: dict[str, object]) -> None:
             account.octets += octets if isinstance(octets, int) else 0
     found.anomalies += name in _ANOMALIES
     found.repaired += name == "fixite.reparation" and event.get("resultat") == "succes"
+    found.refused_eliminations += name == "elimination.refus"

@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.absent import absent
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import agrement, formalities, profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import agrement, formalities, papers, profiles
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, quote
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import (
     Inspection,
@@ -125,7 +125,8 @@ def ask(directory: Path, top: Path, doors: bool = True) -> tuple[list[Problem], 
 def main() -> None:
     """Print what an inventory lacks, as JSON. Arguments: the project, the inventory folder, whether doors are asked."""
     needs = Needs(Path(sys.argv[2]), Tree(Path(sys.argv[1])))
-    problems = [asdict(problem) for problem in needs.run() + needs.approved() + (needs.doors() if sys.argv[3] else [])]
+    found = needs.run() + needs.approved() + needs.told() + (needs.doors() if sys.argv[3] else [])
+    problems = [asdict(problem) for problem in found]
     print(json.dumps({"problems": problems, "secrets": needs.value("creatic_secrets_dir")}))
 
 
@@ -252,6 +253,10 @@ class Needs:
                 names = (agrement.SITE, *agrement.TIMESTAMPS)
                 machines[host.name] = (profile, {name: self._valued(host, name) for name in names})
         return agrement.problems(wanted, machines)
+
+    def told(self) -> list[Problem]:
+        """Tell what is wrong with what the inventory says for the documents of auditors."""
+        return papers.problems(self.value(papers.NAME))
 
     def value(self, name: str) -> Any:
         """Give a variable as the control node has it; None when the inventory does not give it."""
