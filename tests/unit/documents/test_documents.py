@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ import pypdf
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import sources as verdict
 from ansible_collections.cdg59.creatic.plugins.module_utils.documents import produce, room, supports
+from ansible_collections.cdg59.creatic.plugins.module_utils.documents.settings import Settings
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, papers, variables
 
 from testbed.control_node import REPO
 
@@ -37,17 +41,21 @@ KNOWN: dict[str, Any] = {
 }
 
 
+HOSTS = ("sae1", "versement")
+WAIVERS = [{"motif": "en attente", "responsable": "Camille", "fin": "2027-01-01"}]
+
+
 def audit(home: Path, when: str = "2026-11-20T10:00:00+00:00", failed: int = 0, r61: str = verdict.CONFORME) -> None:
     """An audit's facts, in the evidence."""
     folder = home / "audits" / "2026-11-20T095000Z"
     folder.mkdir(parents=True)
     machines = [
         {"nom": name, "profil": profile, "etat": "auditee", "essais": {"reussis": 40, "echecs": failed}}
-        for name, profile in (("sae1", "archive_node"), ("versement", "archive_gateway"))
+        for name, profile in zip(HOSTS, ("archive_node", "archive_gateway"), strict=True)
     ]
     controls = [
         {"id": name, "titre": f"Titre de {name}", "verdict": r61 if name == "R61" else verdict.CONFORME,
-         "machines": {"sae1": {}, "versement": {}}}
+         "machines": {host: {"derogations": WAIVERS if r61 == verdict.DEROGATION else []} for host in HOSTS}}
         for name in (f"R{rank}" for rank in range(1, 81))
     ]  # fmt: skip
     facts = {"audit": folder.name, "fin": when, "machines": machines, "controles": controls,
@@ -73,9 +81,24 @@ def journal(home: Path) -> None:
     (folder / "sceau-00000001.json").write_text("{}")
 
 
-def order(home: Path, commune: str = "", known: dict[str, Any] = KNOWN) -> produce.Order:
+def order(home: Path, commune: str = "", known: dict[str, Any] = KNOWN, **more: Any) -> produce.Order:
     communes = groupement.load(REPO / "inventories/example")
-    return produce.Order(home, "essai", known, communes, commune, NOW)
+    return produce.Order(REPO, home, "essai", known, communes, commune, NOW, **more)
+
+
+def supports_of(home: Path, known: dict[str, Any] = KNOWN, now: dt.datetime = NOW) -> supports.Supports:
+    return supports.Supports(home, Settings(REPO, known), now)
+
+
+def hosts(**given: dict[str, Any]) -> dict[str, Any]:
+    """An inventory of these machines: variables by name."""
+    return {"_meta": {"hostvars": given}}
+
+
+def write(known: dict[str, Any], home: Path, name: str, commune: str = "", **more: Any) -> str:
+    """Markdown of one document (fixture `plain`), without its escapes."""
+    folder, _, _ = order(home, commune, known, only=[name], **more).produce()
+    return (folder / f"{name}.docx").read_text(encoding="utf-8").replace("\\", "")
 
 
 def read(path: Path) -> str:
@@ -87,14 +110,23 @@ def read(path: Path) -> str:
     return " ".join([*(one.text for one in document.paragraphs), *cells])
 
 
+@pytest.fixture(autouse=True)
+def believed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records are taken for intact, but where their seal is what is tried."""
+    if "keys" not in request.fixturenames:
+        monkeypatch.setattr(supports, "fault", lambda _run, _home: "")
+
+
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, int]]]:
-    """Documents of a groupement that was audited: their folder, and the statements by state of each."""
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, produce.Written]]:
+    """Documents of a groupement that was audited: their folder, and each by its name."""
     state = tmp_path_factory.mktemp("etat")
     audit(state)
     journal(state)
-    folder, written = order(state).produce()
-    return folder, dict(written)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(supports, "fault", lambda _run, _home: "")
+        folder, written, _ = order(state).produce()
+    return folder, {one.name: one for one in written}
 
 
 @pytest.fixture
@@ -105,34 +137,35 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Documents are their Markdown: drawing them is what takes time."""
-    for kind in ("pdf", "word"):
-        monkeypatch.setattr(produce.writing, kind, lambda text, _title, target: target.write_text(text))
+    monkeypatch.setattr(produce.writing, "pdf", lambda text, _title, target: target.write_text(text))
+    monkeypatch.setattr(produce.writing, "word", lambda text, _title, target, _moment: target.write_text(text))
 
 
 def test_without_evidence_nothing_is_claimed(home: Path) -> None:
-    folder, written = order(home).produce()
-    assert {name for name, _ in written} == set(produce.COMMON)
-    states = dict(written)
+    folder, written, unsealed = order(home, only=["politique-archivage", "homologation"]).produce()
+    states = {one.name: one.states for one in written}
     # What settings alone make true is held; all that somebody must have seen is not.
-    assert states["politique-archivage"]["tenu"] == 1
-    assert not states["registre-traitements"]["tenu"] and states["fiche-incident"]["total"] == 0
+    assert states["politique-archivage"][supports.HELD] == 1 and states["homologation"][supports.HELD] == 0
     told = read(folder / "homologation.pdf")
-    assert "Aucun audit sur ce poste de commande" in told and "[A1 : NON VÉRIFIÉ]" in told
-    assert "Aucune preuve scellée" in told
+    assert "Aucun audit sur ce poste de commande" in told
+    assert "[A5 : NON VÉRIFIÉ] visé, à démontrer : correctifs de sécurité appliqués" in told
+    assert "audit : aucun (fab audit)" in told and "n'existe pas encore" in unsealed
 
 
-def test_what_was_seen_is_named_with_its_date(shown: tuple[Path, dict[str, dict[str, int]]]) -> None:
-    folder, states = shown
+def test_what_was_seen_is_named_with_its_date_and_its_record(shown: tuple[Path, dict[str, produce.Written]]) -> None:
+    folder, written = shown
+    assert set(written) == set(produce.COMMON)
+    seen = "essais du profil archive_node, 1 machine : 40 réussis, 0 en échec, vu le 20/11/2026"
     for kind in ("pdf", "docx"):
         told = read(folder / f"politique-archivage.{kind}")
-        assert "essais du profil archive_node, 1 machine : 40 réussis, 0 en échec, vu le 20/11/2026" in told
+        assert f"{seen} (audits/2026-11-20T095000Z)" in told
         assert "ACTES-10 10 ans" in told
         # A partner's name holds a table's bar and HTML: it is as it was written.
         assert "Région | <b>*tout*</b>" in told
-    assert states["homologation"]["non_tenu"] == 0
+    assert written["homologation"].states[supports.NOT_HELD] == 0
     assert "conforme 80" in read(folder / "homologation.pdf")
     assert "niv" not in read(folder / "homologation.docx").split()  # a test bench is no machine of the groupement
-    assert "gondecourt 2 1 2.5 1 0" in read(folder / "rapport-annuel.pdf")
+    assert "gondecourt 2 1 2,5 1 0 0 3" in read(folder / "rapport-annuel.pdf")
 
 
 @pytest.mark.parametrize(
@@ -141,17 +174,35 @@ def test_what_was_seen_is_named_with_its_date(shown: tuple[Path, dict[str, dict[
         ({"failed": 1}, supports.NOT_HELD, "1 en échec"),
         ({"r61": verdict.NON_CONFORME}, supports.NOT_HELD, "non conforme"),
         ({"r61": verdict.A_ATTESTER}, supports.UNSEEN, "à attester par écrit"),
-        ({"r61": verdict.DEROGATION}, supports.HELD, "dérogation en cours"),
+        (
+            {"r61": verdict.DEROGATION},
+            supports.WAIVED,
+            "dérogation en cours, 2 machines (Camille, jusqu'au 2027-01-01)",
+        ),
+        ({"r61": verdict.SANS_OBJET}, supports.UNSEEN, "sans objet au catalogue"),
         ({"when": "2026-08-01T10:00:00+00:00"}, supports.UNSEEN, "plus de 100 jours, à refaire"),
+        ({"when": "hier"}, supports.UNSEEN, "à une date illisible"),
     ],
 )
-def test_what_is_wrong_or_old_is_marked(home: Path, changed: dict[str, Any], state: str, told: str) -> None:
+def test_what_is_wrong_or_old_is_no_fact(
+    home: Path, plain: None, changed: dict[str, Any], state: str, told: str
+) -> None:
     audit(home, **changed)
-    shown = supports.Supports(home, {}, NOW)
-    found = shown.tests("archive_node") if "failed" in changed else shown.control("R61")
+    found = supports_of(home).tests("archive_node") if "failed" in changed else supports_of(home).control("R61")
     assert found.state == state and told in found.told
-    mark = supports.Register()(found, supports.Support(supports.HELD, "autre"))
-    assert (state in mark) == (state != supports.HELD)
+    practices = write(KNOWN, home, "declaration-pratiques")
+    said = "Une écriture n'est acceptée qu'avec" if "failed" in changed else "Les machines sont mises à jour"
+    [line] = [line for line in practices.splitlines() if said in line]
+    assert line.startswith("- **[A") and f" : {state}]** *visé, " in line
+
+
+def test_a_statement_is_worth_its_worst_support() -> None:
+    register = supports.Register()
+    for rank, state in enumerate(supports.STATES, 1):
+        held = [supports.Support(one, "…") for one in (supports.HELD, state)]
+        assert register(*held) == (f"A{rank}", state)
+    assert register() == ("A6", supports.UNSEEN)
+    assert sum(register.summary().values()) == 6
 
 
 def test_an_audit_of_some_machines_shows_nothing_of_all(home: Path) -> None:
@@ -160,30 +211,141 @@ def test_an_audit_of_some_machines_shows_nothing_of_all(home: Path) -> None:
     facts = json.loads(results.read_text()) | {"perimetre": verdict.WHOLE}
     for limit, state in ((verdict.WHOLE, supports.HELD), ("sae1", supports.UNSEEN)):
         results.write_text(json.dumps(facts | {"perimetre": limit}))
-        shown = supports.Supports(home, {}, NOW)
+        shown = supports_of(home)
         for found in (shown.tests("archive_node"), shown.control("R61")):
             assert found.state == state
             assert ("audit limité à sae1 (fab audit, sans --limite)" in found.told) == (state == supports.UNSEEN)
 
 
+def test_a_machine_that_came_after_the_audit_is_not_covered_by_it(home: Path) -> None:
+    audit(home)
+    known = hosts(**KNOWN["_meta"]["hostvars"], sae9={"creatic_profil": "archive_node"})
+    shown = supports_of(home, known)
+    for found in (shown.tests("archive_node"), shown.control("R61")):
+        assert found.state == supports.UNSEEN and "non auditées : sae9 (fab audit)" in found.told
+    assert shown.tests("archive_gateway").state == supports.HELD
+
+
+def test_a_record_that_somebody_changed_shows_nothing(home: Path, keys: SealKeys) -> None:
+    places = store.seal_keys(home)
+    places.root.parent.mkdir(parents=True)
+    shutil.copyfile(keys.root, places.root)
+    audit(home)
+    facts = json.loads((home / "audits/2026-11-20T095000Z" / store.AUDIT).read_text())
+    shutil.rmtree(home / "audits")
+    _, staging = store.open_run(home / "audits", "alice", "2026-11-20T095000Z")
+    with store.closing(home / "audits") as finished:
+        run, _ = store.publish(staging, finished, store.AUDIT, facts, {}, keys)
+    assert supports_of(home).control("R61").state == supports.HELD
+    (run / store.AUDIT).write_text((run / store.AUDIT).read_text().replace("conforme", "conforme "))
+    assert supports_of(home).tests("archive_node").state == supports.UNSEEN
+    assert (
+        f"la preuve audits/{run.name} ne vaut pas : {store.AUDIT} modifié"
+        in supports_of(home).tests("archive_node").told
+    )
+
+
 def test_a_drill_that_failed_after_one_that_did_not_is_what_counts(home: Path) -> None:
-    shown = supports.Supports(home, {}, NOW)
-    assert shown.drill("ged").state == supports.UNSEEN
+    assert supports_of(home).drill("ged").state == supports.UNSEEN
     for day, done in (("20", True), ("25", False)):
         folder = home / "exercices" / f"2026-11-{day}T010000Z"
         folder.mkdir(parents=True)
-        facts = {"profil": "ged", "reussi": done, "debut": f"2026-11-{day}T01:00:00+00:00"}
+        facts = {"profil": "ged", "reussi": done, "debut": f"2026-11-{day}T01:00:00+00:00", "rto_s": 5400}
         (folder / "exercice.json").write_text(json.dumps(facts))
-    assert shown.drill("ged") == supports.Support(
-        supports.NOT_HELD, "exercice de restauration de ged : en échec, vu le 25/11/2026"
+    assert supports_of(home).drill("ged") == supports.Support(
+        supports.NOT_HELD,
+        "exercice de restauration de ged : en échec, retour en 1 h 30 min, vu le 25/11/2026 "
+        "(exercices/2026-11-25T010000Z)",
     )
-    assert shown.drill("parapheur").state == supports.UNSEEN
+    assert supports_of(home).drill("parapheur").state == supports.UNSEEN
+
+
+def test_settings_are_the_inventory_s_else_the_role_s(home: Path) -> None:
+    known = hosts(sae1={"creatic_profil": "archive_node"}, sae2={"creatic_profil": "archive_node"})
+    shown = supports_of(home, known)
+    assert shown.copies() == supports.Support(supports.NOT_HELD, "archive_node_replicas = 3, nœuds à l'inventaire : 2")
+    assert shown.setting("archive_node_replicas", "archive_node").told.endswith("= 3, celui du rôle archive_node")
+    known["_meta"]["hostvars"]["sae1"]["archive_node_replicas"] = 2
+    found = supports_of(home, known).setting("archive_node_replicas", "archive_node")
+    assert found.state == supports.UNSEEN and "pas le même sur toutes les machines (2 ou 3)" in found.told
+    known["_meta"]["hostvars"]["sae2"]["archive_node_replicas"] = 2
+    assert supports_of(home, known).copies().state == supports.HELD
+    assert supports_of(home, known).each("encrypted_raid_volumes", "archive_node").state == supports.UNSEEN
+
+
+@pytest.mark.parametrize(
+    ("sites", "state"),
+    [(("lille", ""), supports.UNSEEN), (("lille", "Lille"), supports.NOT_HELD), (("lille", "douai"), supports.HELD)],
+)
+def test_a_second_site_is_in_the_inventory_or_is_not_there(home: Path, sites: tuple[str, str], state: str) -> None:
+    known = hosts(sae1={"creatic_profil": "archive_node", "creatic_site": sites[0]},
+                  copie={"creatic_profil": "backup_server", "creatic_site": sites[1]})  # fmt: skip
+    assert supports_of(home, known).sites().state == state
+
+
+def test_an_agrement_is_told_with_what_it_lacks(home: Path, plain: None) -> None:
+    asked = "Le groupement demande l'agrément des articles R212-19 à R212-31"
+    assert asked not in write(KNOWN, home, "politique-archivage")
+    known = hosts(porte={"creatic_profil": "archive_gateway", "creatic_archive_agrement": True})
+    assert f"NON TENU]** *visé, non tenu à ce jour :* {asked}" in write(known, home, "politique-archivage")
+
+
+def test_what_no_machine_knows_is_given_once_or_is_to_complete(home: Path, plain: None) -> None:
+    told = write(KNOWN, home, "registre-traitements")
+    assert (
+        "**[à compléter : délégué à la protection des données, et comment le joindre (creatic_documents.delegue)]**"
+        in told
+    )
+    assert (
+        "- délégué à la protection des données, et comment le joindre (creatic_documents.delegue, group_vars/all.yml)"
+        in told
+    )
+    known = hosts(
+        porte={"creatic_profil": "archive_gateway", papers.NAME: {"delegue": "Nora <b>B|</b>", "hebergeur": 3}}
+    )
+    told = write(known, home, "registre-traitements")
+    assert "protection des données : Nora <b>B|</b>." in told and "creatic_documents.delegue" not in told
+    wrong = papers.problems({"delege": "Nora", "hebergeur": 3, "astreinte": "x" * 301})
+    assert [one.field for one in wrong] == [f"{papers.NAME}.{name}" for name in ("delege", "hebergeur", "astreinte")]
+    assert "champs : representant, " in str(wrong[0]) and "plus de 300 signes" in str(wrong[2])
+    assert papers.problems(None) == [] and papers.problems([1])[0].field == papers.NAME
+
+
+HOSTILE = "]** *x* | `c` &lt; <script>\x07\u202e\nfin " + "A" * 900
+
+
+def test_hostile_text_is_one_line_of_text(home: Path) -> None:
+    partners = [1, {"libelle": HOSTILE}, {}]
+    settings = {
+        "creatic_archive_partenaires": partners,
+        "creatic_archive_regles": {HOSTILE: [HOSTILE]},
+        "creatic_archive_versement": {"rule": [HOSTILE]},
+        "creatic_autorite": {"organisation": HOSTILE},
+    }
+    known = hosts(porte={"creatic_profil": "archive_gateway", **settings})
+    folder, _, _ = order(home, known=known, only=["politique-archivage", "convention"]).produce()
+    for name in ("politique-archivage", "convention"):
+        for kind in ("pdf", "docx"):
+            told = read(folder / f"{name}.{kind}").replace("\u200b", "")
+            assert "]** *x* | `c` &lt; <script> fin AAAA" in told and "A" * 600 not in told
+    raw = read(folder / "politique-archivage.docx")
+    assert max(map(len, re.findall("A+", raw))) <= 40  # no word pushes a table out of its page
+
+
+def test_the_same_input_gives_the_same_bytes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    audit(home)
+    first, _, _ = order(home, only=["homologation"]).produce()
+    clock = time.time() + 100_000
+    monkeypatch.setattr("time.time", lambda: clock)
+    second, _, _ = order(home, only=["homologation"]).produce()
+    for kind in ("pdf", "docx"):
+        assert (first / f"homologation.{kind}").read_bytes() == (second / f"homologation.{kind}").read_bytes()
 
 
 def test_the_year_is_counted_from_sealed_events(home: Path) -> None:
     journal(home)
     found = room.year(home, 2026)
-    assert found.accounts == {"gondecourt": room.Account(accepted=2, refused=1, octets=2_500_000, read=1)}
+    assert found.accounts == {"gondecourt": room.Account(accepted=2, refused=1, octets=2_500_000, read=1, held=3)}
     assert (found.anomalies, found.repaired, found.events) == (1, 1, 6)
 
 
@@ -196,15 +358,34 @@ def test_an_event_that_is_cut_or_odd_leaves_the_year_of_the_others(home: Path) -
         stream.write('{"evenement":"versement.refuse","compte":"H\u00e9'.encode()[:-1])
     found = room.year(home, 2026)
     assert found.accounts["gondecourt"].octets == 2_500_000
-    assert found.accounts["loos"] == room.Account(accepted=4)
+    assert found.accounts["loos"] == room.Account(accepted=4, held=4)
+
+
+def test_the_report_is_of_the_year_that_is_asked_for(home: Path, plain: None) -> None:
+    journal(home)
+    told = write(KNOWN, home, "rapport-annuel", year=2025)
+    assert "du 1er janvier au 31/12/2025" in told and "| gondecourt | 1 | 0 | 0,0 | 0 | 0 | 0 | 1 |" in told
+    assert "du 1er janvier au 28/11/2026" in write(KNOWN, home, "rapport-annuel")
+    with pytest.raises(produce.DocumentsError, match=r"année 2027 : elle n'a pas commencé"):
+        write(KNOWN, home, "rapport-annuel", year=2027)
+
+
+def test_one_document_alone_is_written(home: Path, plain: None) -> None:
+    folder, written, _ = order(home, only=["aipd", "homologation"]).produce()
+    assert [one.name for one in written] == ["aipd", "homologation"]
+    assert {path.suffix for path in folder.glob("aipd.*")} == {".pdf", ".docx"} and not list(folder.glob("convention*"))
+    with pytest.raises(produce.DocumentsError, match=r"document inconnu : « aipd ». Connus : convention, contrat"):
+        order(home, "loos", only=["aipd"]).produce()
 
 
 def test_a_commune_gets_its_convention_and_its_contract(home: Path) -> None:
-    folder, written = order(home, "loos").produce()
-    assert [name for name, _ in written] == list(produce.OF_A_COMMUNE)
+    folder, written, _ = order(home, "loos").produce()
+    assert [one.name for one in written] == list(produce.OF_A_COMMUNE)
     told = read(folder / "contrat-article-28.docx")
     assert "la commune de Loos" in told and "Parapheur électronique" in told
+    assert "Administration, journaux et sauvegardes" in told  # of all communes
     assert "Archivage électronique" not in told  # a service that it does not take
+    assert "Attention" in read(folder / "convention.docx")
     with pytest.raises(produce.DocumentsError, match=r"commune inconnue : « lo0s ».*loos"):
         order(home, "lo0s").produce()
 
@@ -214,68 +395,72 @@ def test_the_convention_names_what_a_connector_deposits_and_under_which_rules(ho
     told = []
     for given in ({}, {"flow_rule": "PES-10", "flow_action": "detruire"}):
         settings = rules | {"creatic_archive_versement": {"rule": "ACTES-10", "action": "conserver", **given}}
-        known = KNOWN | {"_meta": {"hostvars": {"sae1": {"creatic_profil": "archive_node", **settings}}}}
-        told.append((order(home, "loos", known).produce()[0] / "convention.docx").read_text())
-    assert all("ACTES-10, 10 ans, puis conservation" in one for one in told)
-    assert [("PES-10, 10 ans, puis élimination, sous visa" in one) for one in told] == [False, True]
-    assert [("flux comptables acquittés" in one) for one in told] == [False, True]
+        told.append(write(hosts(sae1={"creatic_profil": "archive_node", **settings}), home, "convention", "loos"))
+    assert all("| Actes | règle ACTES-10, 10 ans, puis conservation |" in one for one in told)
+    flows = "| Flux comptables acquittés | règle PES-10, 10 ans, puis élimination, sous visa |"
+    assert [flows in one for one in told] == [False, True]
 
 
 def test_settings_that_ansible_computes_are_left_to_complete(home: Path, plain: None) -> None:
-    names = ("creatic_autorite", "creatic_archive_regles", "creatic_archive_versement", "creatic_archive_partenaires")
+    names = ("creatic_autorite", "creatic_archive_regles", "creatic_archive_versement", "creatic_archive_partenaires",
+             papers.NAME)  # fmt: skip
     computed = dict.fromkeys(names, "{{ ailleurs }}")
-    known = KNOWN | {"_meta": {"hostvars": {"sae1": {"creatic_profil": "archive_node", **computed}}}}
-    told = (order(home, "loos", known).produce()[0] / "convention.docx").read_text().replace("\\", "")
-    assert "[RÈGLE], [N] ans, puis [SORT]" in told and "réglage creatic_archive_versement = donné" in told
+    told = write(hosts(sae1={"creatic_profil": "archive_node", **computed}), home, "convention", "loos")
+    assert "règle **[à compléter ici : règle de durée (creatic_archive_versement, group_vars/all.yml)]**" in told
+    assert "réglage creatic_archive_versement = donné" in told and "ailleurs" not in told
 
 
-def test_nothing_is_claimed_that_the_room_does_not_do(shown: tuple[Path, dict[str, dict[str, int]]]) -> None:
+def test_nothing_is_claimed_that_the_room_does_not_do(shown: tuple[Path, dict[str, produce.Written]]) -> None:
     policy = read(shown[0] / "politique-archivage.docx")
     assert "Qui administre un nœud en tient les disques" in policy and "ne s'élimine jamais" not in policy
     practices = read(shown[0] / "declaration-pratiques.docx")
     assert "réglage encrypted_raid_volumes : il n'est pas donné" in practices  # nodes on plain folders
+    assert "visé, à démontrer : Les disques des nœuds sont chiffrés" in practices
 
 
-def test_again_the_same_day_replaces_and_an_interruption_leaves_the_one_before(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, _ = order(home, "loos").produce()
-    kept = read(folder / "convention.pdf")
+def test_documents_are_sealed_and_follow_one_another(home: Path, plain: None, keys: SealKeys) -> None:
+    places = store.seal_keys(home)
+    for target, source in (
+        (places.signature.certificate, keys.signature.certificate),
+        (places.signature.key, keys.signature.key),
+        (places.tsa.certificate, keys.tsa.certificate),
+        (places.tsa.key, keys.tsa.key),
+        (places.chain, keys.chain),
+        (places.root, keys.root),
+    ):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    made = [order(home, commune).produce() for commune in ("", "loos")]
+    assert [unsealed for _, _, unsealed in made] == ["", ""] and made[0][0] != made[1][0]
+    found = store.verify_home(home, keys.root)
+    assert len(found) == 3 and all(one.intact for one in found.values())
+    page = (made[1][0] / "rapport.html").read_text(encoding="utf-8")
+    assert "Commune Loos" in page and 'href="convention.docx"' in page
+    (made[0][0] / "aipd.docx").write_bytes(b"completed in place")
+    found = store.verify_home(home, keys.root)
+    assert [name for name, one in found.items() if not one.intact] == [f"documents/{made[0][0].name}"]
+
+
+def test_an_interruption_leaves_nothing(home: Path, plain: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, _, _ = order(home, "loos").produce()
+    (home / "documents/2026-11-01").mkdir()  # as they were before they were records
     monkeypatch.setattr(produce.writing, "word", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         order(home, "loos").produce()
-    assert read(folder / "convention.pdf") == kept
-    monkeypatch.undo()
-    assert order(home, "loos").produce()[0] == folder
-    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert store.runs(home / "documents") == [kept]
+    assert not list((home / "documents").glob(".en-cours-*"))
 
 
-def test_two_who_write_the_same_at_once_are_told(home: Path, plain: None) -> None:
-    lock = home / "verrous" / f"documents-{NOW:%Y-%m-%d}-loos.json"
-    lock.parent.mkdir()
-    store.write_json(lock, store.owner(1, "elle@poste"))
-    making = home / "documents" / f".{NOW:%Y-%m-%d}-loos.en-cours"
-    making.mkdir(parents=True)
-    with pytest.raises(
-        produce.DocumentsError, match=r"la rédaction de .*-loos est déjà en cours, lancé par elle@poste"
-    ):
-        order(home, "loos").produce()
-    assert making.is_dir()
-    lock.unlink()
-    folder, _ = order(home, "loos").produce()
-    assert (folder / "convention.docx").is_file() and not list(lock.parent.glob("*.json"))
-
-
-def test_a_document_that_somebody_completed_is_kept_aside(home: Path, plain: None) -> None:
-    folder, _ = order(home, "loos").produce()
-    for rank in (1, 2):
-        (folder / "convention.docx").write_bytes(b"signed by the mayor")
-        assert order(home, "loos").produce()[0] == folder
-        aside = folder.with_name(f"{folder.name}-complete-{rank}")
-        assert (aside / "convention.docx").read_bytes() == b"signed by the mayor"
-        assert "Loos" in (folder / "convention.docx").read_text()
-    order(home, "loos").produce()
-    assert len(list(folder.parent.iterdir())) == 3
+@pytest.mark.parametrize("name", produce.COMMON)
+def test_every_model_rests_on_settings_that_exist_and_are_no_secret(name: str) -> None:
+    text = (produce.MODELS / f"{name}.md").read_text(encoding="utf-8")
+    for kind, setting, role in re.findall(r'\b(reglages?|valeurs?)\("(\w+)"(?:, "?(\w+)"?)?\)', text):
+        if setting.startswith("creatic_"):
+            listed = (produce.MODELS / "../../registry/variables.yml").resolve().read_text(encoding="utf-8")
+            assert f"\n  {setting}:\n" in listed, kind
+        else:
+            spec = variables.options(REPO, setting.split("_volumes")[0] if "raid" in setting else role)[setting]
+            assert not spec.get("no_log"), setting
 
 
 @pytest.mark.parametrize("name", produce.COMMON)

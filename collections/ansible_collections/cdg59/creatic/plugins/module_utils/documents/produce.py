@@ -14,11 +14,12 @@ from typing import Any
 
 import jinja2
 import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit import sources
 from ansible_collections.cdg59.creatic.plugins.module_utils.documents import room, supports, writing
 from ansible_collections.cdg59.creatic.plugins.module_utils.documents.settings import Settings
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import agrement, papers
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 
@@ -42,6 +43,8 @@ _AIMS = {
     supports.UNSEEN: "visé, à démontrer :",
     supports.NOT_HELD: "visé, non tenu à ce jour :",
 }
+_UNBROKEN = re.compile(r"([^\s/-]{40})(?=[^\s/-])")
+"""A word that would push a table out of its page."""
 _UNFIT = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufffe\uffff]+")
 
 
@@ -157,7 +160,7 @@ class Order:
         return written
 
     def _text(self, name: str, commune: Commune | None) -> tuple[str, Written]:
-        register, lacking = supports.Register(), list[str]()
+        register, lacking, blanks = supports.Register(), list[str](), list[str]()
         templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(MODELS),
             undefined=jinja2.StrictUndefined,
@@ -165,11 +168,11 @@ class Order:
             finalize=_plain,
             trim_blocks=False,
         )
-        templates.filters["duree"] = lambda seconds: duration(seconds) if isinstance(seconds, int) else "—"
+        templates.filters["duree"] = supports.spell
         around = self._around(commune) | {
             "enonce": _statement(register),
             "donne": functools.partial(_given, papers.given(self._settings.one(papers.NAME)), lacking),
-            "blanc": functools.partial(_blank, lacking),
+            "blanc": functools.partial(_blank, blanks),
         }
         module = templates.get_template(f"{name}.md").make_module(around)
         title, body = str(vars(module)["titre"]), str(module).strip()
@@ -178,10 +181,11 @@ class Order:
             for rank, held in enumerate(register.entries, 1)
         ]
         states = register.summary()
-        around |= {"titre": title, "compte": states, "total": len(lines), "appuis": lines, "manquent": lacking}
+        around |= {"titre": title, "compte": states, "total": len(lines), "appuis": lines}
+        around |= {"manquent": lacking, "blancs": blanks}
         around["releves"] = supports.records(self.home, self.now)
         head, annex = (templates.get_template(part).render(around) for part in ("_entete.md", "_annexe.md"))
-        return "\n\n".join([head, body, annex if lines else ""]), Written(name, title, states, lacking)
+        return "\n\n".join([head, body, annex if lines else ""]), Written(name, title, states, lacking + blanks)
 
     @functools.cached_property
     def _settings(self) -> Settings:
@@ -200,7 +204,9 @@ class Order:
         wanted = self.year or self.now.year
         authority = settings.one("creatic_autorite")
         return {
-            "organisation": (authority if isinstance(authority, dict) else {}).get("organisation", "Groupement Cre@tic"),
+            "organisation": (authority if isinstance(authority, dict) else {}).get(
+                "organisation", "Groupement Cre@tic"
+            ),
             "siren": settings.one("creatic_groupement_siren")
             or _Marked("**[à compléter : SIREN — creatic_groupement_siren, group_vars/all.yml]**"),
             "environnement": self.environment,
@@ -232,6 +238,7 @@ class Order:
             "reglages": shown.each,
             "niveaux": shown.levels(),
             "derogations": shown.waivers(),
+            "mots": sources.VERDICT_WORDS,
             "engagement": shown.pledge,
         }
 
@@ -246,7 +253,7 @@ class Order:
         return {str(name): years for name, years in found.items()} if isinstance(found, dict) else {}
 
     def _lots(self) -> list[dict[str, str]]:
-        """What connectors deposit: each kind, with its rule, its years and its fate; empty texts for what is not said."""
+        """What connectors deposit: each kind, with its rule, its years and its fate; empty when not said."""
         found = self._settings.one("creatic_archive_versement")
         given = found if isinstance(found, dict) else {}
         kinds = [("Actes", "rule", "action")]
@@ -297,16 +304,16 @@ def _given(told: Mapping[str, str], lacking: list[str], name: str) -> str:
     """A field of creatic_documents, or that it is to be given, and where."""
     if name in told:
         return told[name]
-    what = f"{papers.FIELDS[name]} — {papers.NAME}.{name}, {papers.FILE}"
-    if what not in lacking:
-        lacking.append(what)
-    return _Marked(f"**[à compléter : {_plain(what)}]**")
+    what = f"{papers.FIELDS[name]} ({papers.NAME}.{name}"
+    if f"{what}, {papers.FILE})" not in lacking:
+        lacking.append(f"{what}, {papers.FILE})")
+    return _Marked(f"**[à compléter : {_plain(what)})]**")
 
 
-def _blank(lacking: list[str], what: str) -> str:
+def _blank(blanks: list[str], what: str) -> str:
     """What a person writes in the Word file."""
-    if f"{what} — dans le document" not in lacking:
-        lacking.append(f"{what} — dans le document")
+    if what not in blanks:
+        blanks.append(what)
     return _Marked(f"**[à compléter ici : {_plain(what)}]**")
 
 
@@ -322,4 +329,5 @@ def _plain(value: Any) -> Any:
         return value
     text = _UNFIT.sub(" ", str(value))
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    text = _UNBROKEN.sub("\\1\N{ZERO WIDTH SPACE}", text)
     return re.sub(r"([\\`*_\[\]<>|&#~!])", r"\\\1", text)

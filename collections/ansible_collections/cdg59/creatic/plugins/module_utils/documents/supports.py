@@ -128,9 +128,9 @@ class Supports:
             return Support(UNSEEN, f"exercice de restauration de {profile} : aucun (fab sauvegarde.exercice {profile})")
         told = f"exercice de restauration de {profile} : {'réussi' if last.get('reussi') else 'en échec'}"
         if isinstance(last.get("rto_s"), int):
-            told += f", retour en {duration(last['rto_s'])}"
+            told += f", retour en {spell(last['rto_s'])}"
         if isinstance(last.get("rpo_s"), int):
-            told += f", perte au plus {duration(last['rpo_s'])}"
+            told += f", perte au plus {spell(last['rpo_s'])}"
         state = HELD if last.get("reussi") else NOT_HELD
         return self._aged(state, told, str(last.get("debut", "")), DRILL_DAYS, last["dossier"])
 
@@ -159,7 +159,9 @@ class Supports:
         hosts = self.settings.machines.get(profile, ())
         lacking = [host for host in hosts if not self.settings.hosts[host].get(name)]
         if lacking or not hosts:
-            return Support(UNSEEN, f"réglage {name} : il n'est pas donné ({_few(lacking) or f'aucune machine {profile}'})")
+            return Support(
+                UNSEEN, f"réglage {name} : il n'est pas donné ({_few(lacking) or f'aucune machine {profile}'})"
+            )
         return Support(HELD, f"réglage {name} : donné sur {_machines(len(hosts))}")
 
     def levels(self) -> dict[str, str]:
@@ -196,7 +198,9 @@ class Supports:
             where = f"{agrement.SITE} n'est pas donné : {_few(lacking)} (servers.yml)"
             return Support(UNSEEN, where)
         names = sorted({site.casefold(): site for site in told.values()}.values())
-        return Support(HELD if len(names) > 1 else NOT_HELD, f"{agrement.SITE} : {', '.join(names) or 'aucune machine'}")
+        return Support(
+            HELD if len(names) > 1 else NOT_HELD, f"{agrement.SITE} : {', '.join(names) or 'aucune machine'}"
+        )
 
     def pledge(self, who: str) -> Support:
         """What persons answer for, and no machine shows.
@@ -262,12 +266,12 @@ def fault(run: Path, home: Path) -> str:
 
 
 def records(home: Path, now: datetime) -> list[dict[str, str]]:
-    """The last record of each kind on the control node: ``sorte``, ``passage``, ``age``, ``empreinte`` (of its seal)."""
+    """The last record of each kind: ``sorte``, ``passage``, ``age``, ``empreinte`` (of its list of digests)."""
     found = []
     for kind, (label, command) in _KINDS.items():
         done = store.runs(home / kind)
         if not done:
-            found.append({"sorte": label, "passage": f"aucun ({command})", "age": "—", "empreinte": "—"})
+            found.append({"sorte": label, "passage": f"aucun ({command})", "age": "", "empreinte": ""})
             continue
         day = datetime.strptime(done[-1].name[:10], "%Y-%m-%d").replace(tzinfo=now.tzinfo)
         sealed = (done[-1] / DIGESTS).is_file()
@@ -276,7 +280,7 @@ def records(home: Path, now: datetime) -> list[dict[str, str]]:
                 "sorte": label,
                 "passage": f"{kind}/{done[-1].name}",
                 "age": _days(max(0, (now.date() - day.date()).days)),
-                "empreinte": sha256(done[-1] / DIGESTS) if sealed else "non scellé",
+                "empreinte": sha256(done[-1] / DIGESTS) if sealed else "",
             }
         )
     return found
@@ -293,7 +297,14 @@ def _waivers(control: dict[str, Any]) -> str:
 
 
 def _days(count: int) -> str:
-    return "ce jour" if count == 0 else f"{count} jour{'s' if count > 1 else ''}"
+    return "du jour" if count == 0 else f"il y a {count} jour{'s' if count > 1 else ''}"
+
+
+def spell(seconds: Any) -> str:
+    """A length of time as it is said: « 11 h 06 min », « 3 min 05 s »."""
+    if not isinstance(seconds, int) or seconds < 3600:
+        return duration(seconds) if isinstance(seconds, int) else "—"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
 def _few(names: Sequence[str], limit: int = 6) -> str:
@@ -305,7 +316,9 @@ def _machines(count: int) -> str:
 
 
 def _short(value: Any, width: int = 160) -> str:
-    if computed(value):
-        return "donné"
+    if isinstance(value, list) and (names := [one.get("name") for one in value if isinstance(one, dict)]):
+        value = names
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if computed(text):
+        return "donné"
     return text if len(text) <= width else f"{text[: width - 1]}…"

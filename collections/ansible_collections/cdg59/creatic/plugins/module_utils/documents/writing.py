@@ -23,13 +23,13 @@ body { font: 10.5pt/1.45 "Liberation Sans", Arial, sans-serif; color: #17202e }
 h1 { font-size: 20pt; color: #14306b; margin: 0 0 4mm; line-height: 1.2 }
 h2 { font-size: 13pt; color: #14306b; margin: 7mm 0 2mm; border-bottom: .4pt solid #dfe4ec; break-after: avoid }
 h3 { font-size: 11pt; margin: 4mm 0 1mm; break-after: avoid }
-p, li { margin: 0 0 2mm; overflow-wrap: anywhere } li p { margin: 0 }
+p, li { margin: 0 0 2mm; overflow-wrap: break-word } li p { margin: 0 }
 table { border-collapse: collapse; width: 100%; font-size: 9pt; margin: 2mm 0 4mm }
 th, td { border: .4pt solid #b8c0cf; padding: 1.2mm 2mm; text-align: left; vertical-align: top;
-  overflow-wrap: anywhere }
+  overflow-wrap: break-word }
 th { background: #f3f5f9 } tr { break-inside: avoid }
 strong.non { color: #a3182a } strong.blanc { background: #fff2b3 }
-code { font-family: "DejaVu Sans Mono", monospace; font-size: 8.5pt; overflow-wrap: anywhere }
+code { font-family: "DejaVu Sans Mono", monospace; font-size: 8.5pt }
 blockquote { margin: 2mm 0; padding: 1mm 4mm; border-left: 3pt solid #14306b; background: #f3f5f9 }
 """
 _UNHELD, _BLANK = "[A", "[à compléter"

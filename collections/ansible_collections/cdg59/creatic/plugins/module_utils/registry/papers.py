@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""What no machine knows and the documents for auditors say: persons, partners, dates (creatic_documents, fab documents).
+"""What no machine knows and documents for auditors say: persons, partners (creatic_documents, fab documents).
 
 What is not given is written « à compléter » in the documents, with the name of its field here.
 """
@@ -36,7 +36,9 @@ def given(value: Any) -> dict[str, str]:
     """The fields that are usable; see `problems` for the others."""
     if not isinstance(value, Mapping):
         return {}
-    return {name: text.strip() for name, text in value.items() if name in FIELDS and not _wrong(text) and "{{" not in text}
+    return {
+        name: text.strip() for name, text in value.items() if name in FIELDS and not _wrong(text) and "{{" not in text
+    }
 
 
 def problems(value: Any) -> list[Problem]:
