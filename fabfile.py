@@ -549,6 +549,8 @@ def documents(context: Context, commune: str = "", seul: list[str] | None = None
     for one in written:
         table.add_row(one.name, *(str(one.states[state]) for state in supports.STATES), str(len(one.missing)))
     Console(width=160).print(table)
+    if ignored := order.ignored():
+        _aside("\n".join(["Laissé à compléter :", *ignored]))
     print(f"Dossier : {folder} (PDF et Word). Complétez et signez une copie : ce dossier est une preuve.")
     if unsealed:
         print(f"Il n'est pas signé : {unsealed}")

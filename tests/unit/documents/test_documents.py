@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import re
@@ -305,6 +306,10 @@ def test_what_no_machine_knows_is_given_once_or_is_to_complete(home: Path, plain
     )
     told = write(known, home, "registre-traitements")
     assert "protection des données : Nora <b>B|</b>." in told and "creatic_documents.delegue" not in told
+    [ignored] = order(home, known=known).ignored()
+    assert ignored.startswith(
+        "group_vars/all.yml, creatic_documents.hebergeur : un texte est attendu. À faire : écrivez"
+    )
     wrong = papers.problems({"delege": "Nora", "hebergeur": 3, "astreinte": "x" * 301})
     assert [one.field for one in wrong] == [f"{papers.NAME}.{name}" for name in ("delege", "hebergeur", "astreinte")]
     assert "champs : representant, " in str(wrong[0]) and "plus de 300 signes" in str(wrong[2])
@@ -330,6 +335,14 @@ def test_hostile_text_is_one_line_of_text(home: Path) -> None:
             assert "]** *x* | `c` &lt; <script> fin AAAA" in told and "A" * 600 not in told
     raw = read(folder / "politique-archivage.docx")
     assert max(map(len, re.findall("A+", raw))) <= 40  # no word pushes a table out of its page
+
+
+def test_five_hundred_communes_are_all_named(home: Path, plain: None) -> None:
+    one = groupement.load(REPO / "inventories/example")[0]
+    many = [dataclasses.replace(one, data={**one.data, "nom": f"Commune n° {rank}"}) for rank in range(500)]
+    asked = produce.Order(REPO, home, "essai", KNOWN, many, "", NOW, only=["registre-traitements"])
+    told = (asked.produce()[0] / "registre-traitements.docx").read_text(encoding="utf-8")
+    assert all(f"Commune n° {rank}," in told for rank in range(499)) and "…" not in told
 
 
 def test_the_same_input_gives_the_same_bytes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,6 +401,12 @@ def test_a_commune_gets_its_convention_and_its_contract(home: Path) -> None:
     assert "Attention" in read(folder / "convention.docx")
     with pytest.raises(produce.DocumentsError, match=r"commune inconnue : « lo0s ».*loos"):
         order(home, "lo0s").produce()
+
+
+def test_the_maire_is_who_the_commune_s_file_says(home: Path, plain: None) -> None:
+    assert "représentée par son maire, Sophie Vandamme, autorisé" in write(KNOWN, home, "convention", "bergues")
+    assert "représentée par Sophie Vandamme, maire" in write(KNOWN, home, "contrat-article-28", "bergues")
+    assert "son maire, **[à compléter ici : nom du maire]**" in write(KNOWN, home, "convention", "bouvines")
 
 
 def test_the_convention_names_what_a_connector_deposits_and_under_which_rules(home: Path, plain: None) -> None:

@@ -293,6 +293,7 @@ def lacks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "{name: Camille Delattre, subject:",
         "{name: Camille Delattre, sujet:",
     )
+    change(folder / "group_vars/all.yml", "  delegue: Nora", "  delege: Nora")
     change(folder / "group_vars/all.yml", "action: conserver", "action: jeter")
     found, secrets = needs.ask(folder, TOP)
     assert secrets and secrets.name == "secrets"
@@ -315,6 +316,7 @@ def lacks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "servers.yml, creatic_site : le site manque (sae1, sae2, sae3, sauvegarde) ; il en faut deux avec "
         "creatic_archive_agrement: true",
         "archive_gateway_tsa_url : un horodatage qualifié est demandé",
+        "group_vars/all.yml, creatic_documents.delege : champ inconnu. À faire : champs : representant, ",
     ],
 )
 def test_what_a_profile_lacks_is_told_with_the_place_to_write_it(lacks: list[str], said: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -139,6 +139,10 @@ class Order:
             store.discard_run(staging)
         return folder, written, unsealed
 
+    def ignored(self) -> list[str]:
+        """Fields of creatic_documents that cannot be used, and are left to complete (French)."""
+        return [str(problem) for problem in papers.problems(self._settings.one(papers.NAME))]
+
     def _commune(self) -> Commune | None:
         one = next((commune for commune in self.communes if commune.slug == self.commune), None)
         if self.commune and one is None:
@@ -168,6 +172,7 @@ class Order:
             finalize=_plain,
             trim_blocks=False,
         )
+        templates.filters["join"] = _joined
         templates.filters["duree"] = supports.spell
         around = self._around(commune) | {
             "enonce": _statement(register),
@@ -177,7 +182,7 @@ class Order:
         module = templates.get_template(f"{name}.md").make_module(around)
         title, body = str(vars(module)["titre"]), str(module).strip()
         lines = [
-            {"repere": f"A{rank}", "etat": supports.worst(held), "texte": " ; ".join(one.told for one in held)}
+            {"repere": f"A{rank}", "etat": supports.worst(held), "texte": _joined([one.told for one in held], " ; ")}
             for rank, held in enumerate(register.entries, 1)
         ]
         states = register.summary()
@@ -215,6 +220,7 @@ class Order:
             "jusque": f"{self.now:%d/%m/%Y}" if wanted == self.now.year else f"31/12/{wanted}",
             "salle": self._year,
             "commune": commune.data if commune else None,
+            "maire": _mayor(commune.data) if commune else "",
             "communes": [one.data for one in self.communes],
             "versants": [one.data["nom"] for one in self.communes if "archivage" in one.data["services"]],
             "partenaires": self._partners(),
@@ -287,6 +293,15 @@ class Order:
         ]
 
 
+def _mayor(commune: Mapping[str, Any]) -> str:
+    """Name of a commune's maire, as its file gives it; empty when it does not."""
+    login = commune.get("deliberations", {}).get("maire") or commune.get("parapheur", {}).get("maire", {}).get(
+        "titulaire"
+    )
+    found = [one for one in commune.get("comptes", []) if one["identifiant"] == login]
+    return f"{found[0]['prenom']} {found[0]['nom']}" if found else ""
+
+
 def _statement(register: supports.Register) -> Callable[..., str]:
     """What models call a statement with: its supports, and the statement as the call's body."""
 
@@ -321,6 +336,11 @@ class _Marked(str):
     """Markdown of ours, put as it is."""
 
     __slots__ = ()
+
+
+def _joined(values: Iterable[Any], between: str) -> _Marked:
+    """Each value as text, side by side: however many, none is cut for the others."""
+    return _Marked(between.join(str(_plain(value)) for value in values))
 
 
 def _plain(value: Any) -> Any:
