@@ -532,12 +532,13 @@ def servers(context: Context, machines: str = "tous") -> None:
 )
 def documents(context: Context, commune: str = "", seul: list[str] | None = None, annee: str = "") -> None:
     """Écrit ce qu'un auditeur demande d'abord (politique, déclaration, rapport, contrats), PDF et Word, sous scellé."""
-    year = _whole(annee, "--annee", "d'année") if annee else 0
+    if annee and not (annee.isdecimal() and len(annee) == 4):
+        raise Exit(f"--annee : « {annee} » n'est pas une année, comme 2025.", code=2)
     try:
         known = backup_drill.read_inventory(TOP, _inventory())
         now = dt.datetime.now().astimezone()
         order = produce.Order(
-            TOP, _home(), _environment().name, known, _communes(), commune, now, only=seul or (), year=year
+            TOP, _home(), _environment().name, known, _communes(), commune, now, only=seul or (), year=int(annee or 0)
         )
         with waiting("rédaction des documents"):
             folder, written, unsealed = order.produce()

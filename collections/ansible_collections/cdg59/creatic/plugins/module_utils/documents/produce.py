@@ -173,6 +173,7 @@ class Order:
             trim_blocks=False,
         )
         templates.filters["join"] = _joined
+        templates.filters["noms"] = _names
         templates.filters["duree"] = supports.spell
         around = self._around(commune) | {
             "enonce": _statement(register),
@@ -341,6 +342,13 @@ class _Marked(str):
 def _joined(values: Iterable[Any], between: str) -> _Marked:
     """Each value as text, side by side: however many, none is cut for the others."""
     return _Marked(between.join(str(_plain(value)) for value in values))
+
+
+def _names(values: Sequence[Any], otherwise: str, most: int = 40) -> str:
+    """Names side by side; of too many to be read, their number, and where they are."""
+    if len(values) > most:
+        return f"{len(values)} {otherwise}"
+    return _joined(values, ", ")
 
 
 def _plain(value: Any) -> Any:
