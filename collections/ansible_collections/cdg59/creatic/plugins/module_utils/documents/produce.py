@@ -160,7 +160,7 @@ class Order:
     def _write(self, name: str, commune: Commune | None, folder: Path) -> Written:
         text, written = self._text(name, commune)
         writing.pdf(text, written.title, folder / f"{name}.pdf")
-        writing.word(text, written.title, folder / f"{name}.docx", self.now)
+        writing.word(text, written.title, folder / f"{name}.docx", self.now.date())
         return written
 
     def _text(self, name: str, commune: Commune | None) -> tuple[str, Written]:

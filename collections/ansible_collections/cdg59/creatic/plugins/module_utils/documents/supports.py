@@ -221,7 +221,7 @@ class Supports:
     def _dated(self, state: str, told: str, moment: str, days: int, where: str) -> Support:
         try:
             seen = datetime.fromisoformat(moment)
-            age = self.now - (seen if seen.tzinfo else seen.replace(tzinfo=self.now.tzinfo))
+            age = self.now.date() - (seen.astimezone(self.now.tzinfo) if seen.tzinfo else seen).date()
         except ValueError:
             return Support(_at_best(state, UNSEEN), f"{told}, à une date illisible ({where})")
         told += f", vu le {seen:%d/%m/%Y} ({where})"

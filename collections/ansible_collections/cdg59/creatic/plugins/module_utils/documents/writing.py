@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import date, datetime
 from html import escape
 from io import BytesIO
 from pathlib import Path
@@ -47,11 +47,11 @@ def pdf(text: str, title: str, target: Path) -> None:
     write_pdf(f'<!DOCTYPE html><html lang="fr"><head>{head}</head><body>{body}</body></html>', target)
 
 
-def word(text: str, title: str, target: Path, moment: datetime) -> None:
+def word(text: str, title: str, target: Path, day: date) -> None:
     """Write the Word file (Office Open XML): its headings, lists and tables are Word's own.
 
     Args:
-        moment: the date that the file bears, with its timezone; the same text at the same date gives the same bytes.
+        day: the date that the file bears; the same text on the same day gives the same bytes.
     """
     import docx
     from docx.oxml.ns import qn
@@ -61,7 +61,7 @@ def word(text: str, title: str, target: Path, moment: datetime) -> None:
     document.core_properties.title = title
     document.core_properties.author = ""
     document.core_properties.language = "fr-FR"
-    document.core_properties.created = document.core_properties.modified = moment.astimezone(UTC).replace(tzinfo=None)
+    document.core_properties.created = document.core_properties.modified = datetime(day.year, day.month, day.day)
     normal = document.styles["Normal"]
     normal.font.name, normal.font.size = "Arial", Pt(10.5)
     language = normal.element.get_or_add_rPr().makeelement(qn("w:lang"), {qn("w:val"): "fr-FR"})
@@ -71,7 +71,7 @@ def word(text: str, title: str, target: Path, moment: datetime) -> None:
     document.save(made)
     with zipfile.ZipFile(made) as parts, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as out:
         for part in parts.infolist():  # each bears the time at which it was written
-            out.writestr(zipfile.ZipInfo(part.filename, moment.timetuple()[:6]), parts.read(part))
+            out.writestr(zipfile.ZipInfo(part.filename, (day.year, day.month, day.day, 0, 0, 0)), parts.read(part))
 
 
 class _Writer:
