@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pypdf
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.scap import PROFILES
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs, verify_one
 
 from testbed.control_node import ENVIRONMENT, HOME, REPO, command
 
@@ -90,6 +91,18 @@ def test_a_change_would_be_seen(seen: Seen, change: str, undo: str, where: str) 
         assert where in differences(seen.after[CONNECTOR], state_of(ADDRESSES[CONNECTOR]))
     finally:
         assert on_host(ADDRESSES[CONNECTOR], undo).returncode == 0
+
+
+def test_documents_say_what_an_audit_of_some_machines_is_worth(seen: Seen) -> None:
+    status, output = followed("fab", "documents", "--seul", "declaration-pratiques")
+    assert status == 0, output
+    folder = runs(HOME / "documents")[-1]
+    assert verify_one(folder, HOME / "pki/publie/racine.pem").intact
+    [told] = json.loads((folder / "documents.json").read_text(encoding="utf-8"))["documents"]
+    assert told["nom"] == "declaration-pratiques" and told["enonces"]["non_vérifié"]
+    read = "".join(page.extract_text() for page in pypdf.PdfReader(folder / "declaration-pratiques.pdf").pages)
+    said = " ".join(read.split())
+    assert f"audits/{seen.folder.name}" in said.replace(" ", "") and "(fab audit, sans --limite)" in said
 
 
 def test_no_secret_is_in_the_bundle(seen: Seen) -> None:
