@@ -26,6 +26,7 @@ CLIENT = Request("tdt", "client", "Connecteur de Gondecourt", "Commune de Gondec
 SERVER = Request("web", "server", "tdt.creatic.test", dns=("tdt.creatic.test", "www.creatic.test"))
 SIGNATURE = Request("sceau", "signature", "Sceau du groupement", "Groupement Cre@tic", "215902669")
 TSA = Request("horodatage", "tsa", "Horodatage du groupement", "Groupement Cre@tic")
+SUPERVISION = Request("supervision", "supervision", "veille", dns=("veille",))
 HOST = Owner("gondecourt-connecteur", "gondecourt")
 
 

@@ -26,7 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from .conftest import CLIENT, HOST, SERVER, SETTINGS, SIGNATURE, TSA, issue, judge, openssl
+from .conftest import CLIENT, HOST, SERVER, SETTINGS, SIGNATURE, SUPERVISION, TSA, issue, judge, openssl
 
 Later = Callable[[int], None]
 
@@ -197,8 +197,9 @@ def test_short_passphrase_and_open_file_are_refused(directory: Path) -> None:
         (SERVER, "sslserver", "sslclient"),
         (SIGNATURE, "smimesign", "sslclient"),
         (TSA, "timestampsign", "sslserver"),
+        (SUPERVISION, "sslclient", "sslserver"),
     ],
-    ids=["client", "server", "signature", "tsa"],
+    ids=["client", "server", "signature", "tsa", "supervision"],
 )
 def test_openssl_accepts_each_profile_for_its_purpose_only(
     authority: Authority, tmp_path: Path, request_: Request, purpose: str, wrong: str
@@ -215,8 +216,9 @@ def test_openssl_accepts_each_profile_for_its_purpose_only(
         (SIGNATURE, "Digital Signature, Non Repudiation", 2),
         (SERVER, "Digital Signature", 3),
         (TSA, "Digital Signature, Non Repudiation", 4),
+        (SUPERVISION, "Digital Signature", 5),
     ],
-    ids=["client", "signature", "server", "tsa"],
+    ids=["client", "signature", "server", "tsa", "supervision"],
 )
 def test_fields_of_each_profile(
     authority: Authority, tmp_path: Path, request_: Request, usage: str, number: int

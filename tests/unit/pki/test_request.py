@@ -54,9 +54,16 @@ def test_a_wrong_dns_name_is_refused(name: str) -> None:
         Request.from_dict({"name": "web", "profile": "server", "common_name": "x", "dns": [name]})
 
 
-def test_a_server_without_a_name_is_refused() -> None:
+@pytest.mark.parametrize("profile", ["server", "supervision"])
+def test_a_server_without_a_name_is_refused(profile: str) -> None:
     with pytest.raises(PkiError, match="au moins un nom DNS"):
-        Request.from_dict({"name": "web", "profile": "server", "common_name": "x"})
+        Request.from_dict({"name": "web", "profile": profile, "common_name": "x"})
+
+
+def test_a_machine_that_calls_others_is_nobody_s() -> None:
+    """No SIREN, no organisation: services take it for nobody (creatic_agent.identity)."""
+    data = {"name": "supervision", "profile": "supervision", "dns": ["veille"], "siren": "215902669"}
+    assert Request.from_dict(data).subject().rfc4514_string() == "CN=veille,C=FR"
 
 
 def test_luhn() -> None:

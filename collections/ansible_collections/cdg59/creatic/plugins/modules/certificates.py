@@ -25,7 +25,7 @@ options:
         description: What the certificate is for.
         type: str
         required: true
-        choices: [client, server, signature, tsa]
+        choices: [client, server, signature, supervision, tsa]
       common_name: {description: CN. A server's defaults to its first DNS name., type: str}
       organization: {description: O. Required except for a server., type: str}
       siren: {description: SIREN of the organization; becomes the OU "0002 <SIREN>". Required for a client., type: str}
@@ -114,7 +114,7 @@ SPEC: dict[str, Any] = {
             "profile": {
                 "type": "str",
                 "required": True,
-                "choices": ["client", "server", "signature", "tsa"],
+                "choices": ["client", "server", "signature", "supervision", "tsa"],
             },
             "common_name": {"type": "str"},
             "organization": {"type": "str"},

@@ -45,7 +45,7 @@ options:
         description: What the certificate is for.
         type: str
         required: true
-        choices: [client, server, signature, tsa]
+        choices: [client, server, signature, supervision, tsa]
       common_name: {description: CN. A server's defaults to its first DNS name., type: str}
       organization: {description: O. Required except for a server., type: str}
       siren: {description: SIREN of the organization. Required for a client., type: str}
@@ -137,7 +137,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import e
 
 REQUEST = {
     "name": {"type": "str", "required": True},
-    "profile": {"type": "str", "required": True, "choices": ["client", "server", "signature", "tsa"]},
+    "profile": {"type": "str", "required": True, "choices": ["client", "server", "signature", "supervision", "tsa"]},
     "common_name": {"type": "str"},
     "organization": {"type": "str"},
     "siren": {"type": "str"},

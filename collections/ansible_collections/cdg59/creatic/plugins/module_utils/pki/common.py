@@ -42,7 +42,11 @@ PROFILES: dict[str, tuple[x509.ObjectIdentifier, ...]] = {
     "server": (Eku.SERVER_AUTH,),
     "signature": (DOCUMENT_SIGNING, Eku.EMAIL_PROTECTION),
     "tsa": (Eku.TIME_STAMPING,),
+    # A machine that calls others under its name; it bears no SIREN, so that it is nobody to services.
+    "supervision": (Eku.CLIENT_AUTH,),
 }
+NAMED = ("server", "supervision")
+"""Profiles that bear DNS names."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -68,9 +72,9 @@ class Request:
         name: folder of the certificate on its host, unique there.
         profile: one of `PROFILES`.
         common_name: CN, at most 64 characters; a server's may be left out (its first DNS name).
-        organization: O, at most 64 characters; only a server may do without.
-        siren: nine digits; becomes the OU "0002 <siren>" except for a server.
-        dns: DNS names of a server, lower case.
+        organization: O, at most 64 characters; only those of `NAMED` may do without.
+        siren: nine digits; becomes the OU "0002 <siren>" except for those of `NAMED`.
+        dns: DNS names of a server or of a machine that calls others, lower case.
         key_type: ``ecdsa`` (P-256) or ``rsa`` (3072 bits, for software which knows nothing else).
     """
 
@@ -124,11 +128,11 @@ class Request:
             yield "siren", f"« {self.siren} » n'est pas un SIREN (9 chiffres, clé de Luhn)"
 
     def _profile_faults(self) -> Iterator[tuple[str, str]]:
-        if self.profile == "server":
+        if self.profile in NAMED:
             if not self.dns:
-                yield "dns", "un certificat de serveur demande au moins un nom DNS"
+                yield "dns", "un certificat de serveur ou de supervision demande au moins un nom DNS"
         elif self.dns:
-            yield "dns", "réservé aux certificats de serveur"
+            yield "dns", "réservé aux certificats de serveur et de supervision"
         elif not self.organization:
             yield "organization", "manquant"
         if self.profile == "client" and not self.siren:
@@ -146,7 +150,7 @@ class Request:
         parts = [x509.NameAttribute(NameOID.COUNTRY_NAME, COUNTRY)]
         if self.organization:
             parts.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, self.organization))
-        if self.siren and self.profile != "server":
+        if self.siren and self.profile not in NAMED:
             parts.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"{SIREN_ICD} {self.siren}"))
         parts.append(x509.NameAttribute(NameOID.COMMON_NAME, self.common_name))
         return x509.Name(parts)
