@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import time
@@ -12,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.host import condition
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import StateError, run
 
 FIGURES = Path("/var/lib/creatic/metrics")
 _FILE_MAX, _FILES_MAX = 512 * 1024, 40
-_DISKS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "overlay", "vfat")
 Run = Callable[[Sequence[str], str], str]
 
 
@@ -32,16 +31,29 @@ def look(command: Run = run, figures: Path = FIGURES, mounts: Path = Path("/proc
         maintenant (its clock, seconds since the epoch), mesures (texts of its figures), illisibles (names of those that
         cannot be read), unites (failed ones), disques ({point, plein in percent}), a_l_heure (None when nothing tells),
         redemarrage (Debian asks for one).
+
+    Raises:
+        StateError: systemd does not answer.
     """
+
+    def ask(words: Sequence[str]) -> str | None:
+        try:
+            return command(words, words[0])
+        except StateError:
+            return None
+
+    units = condition.failed(ask)
+    if units is None:
+        raise StateError("systemctl ne dit pas ce qui est en échec")
     texts, unread = _figures(figures)
     return {
         "maintenant": time.time(),
         "mesures": texts,
         "illisibles": unread,
-        "unites": _failed(command),
-        "disques": _disks(mounts),
-        "a_l_heure": _on_time(command),
-        "redemarrage": Path("/run/reboot-required").exists(),
+        "unites": units,
+        "disques": condition.disks(mounts),
+        "a_l_heure": condition.on_time(ask),
+        "redemarrage": condition.restart_wanted(),
     }
 
 
@@ -60,40 +72,3 @@ def _figures(folder: Path) -> tuple[list[str], list[str]]:
         except (OSError, ValueError):
             unread.append(path.name)
     return texts, unread
-
-
-def _failed(command: Run) -> list[str]:
-    listed = json.loads(command(["systemctl", "list-units", "--failed", "--output=json", "--no-pager"], "systemctl"))
-    return [str(one["unit"]) for one in listed]
-
-
-def _disks(mounts: Path) -> list[dict[str, Any]]:
-    found, seen = [], set()
-    for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
-        device, point, kind = line.split()[:3]
-        if kind not in _DISKS or device in seen:
-            continue
-        seen.add(device)
-        try:
-            room = os.statvfs(point.replace("\\040", " "))
-        except OSError:
-            continue
-        used = room.f_blocks - room.f_bfree
-        if used + room.f_bavail:  # as df(1) counts, what is kept for root left out
-            found.append({"point": point, "plein": round(100 * used / (used + room.f_bavail))})
-    return found
-
-
-def _on_time(command: Run) -> bool | None:
-    """A container has its host's clock, which nothing here tells."""
-    try:
-        command(["systemd-detect-virt", "--quiet", "--container"], "systemd-detect-virt")
-    except StateError:
-        pass
-    else:
-        return None
-    try:
-        answer = command(["timedatectl", "show", "--property=NTPSynchronized", "--value"], "timedatectl").strip()
-    except StateError:
-        return None
-    return {"yes": True, "no": False}.get(answer)
