@@ -1,0 +1,71 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Who looks at whom: machines of the inventory that a supervision asks, and how it proves who they are.
+
+`groups` and `hostvars` are Ansible's: hosts of each group, variables of each host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.wiring import Groups, HostVars, given
+
+GROUP = "supervision"
+PORT = 9100
+_PKI = "/etc/creatic/pki"
+
+
+def readers(groups: Groups, hostvars: HostVars) -> list[dict[str, str]]:
+    """The variable creatic_supervision: machines that may ask the others how they are; none without a supervision.
+
+    Returns:
+        ``{nom, adresse}``: the name that their certificate bears, and whence they call.
+
+    Raises:
+        WiringError: one has no address.
+    """
+    return [{"nom": host, "adresse": given(hostvars, host, "ansible_host")} for host in sorted(groups.get(GROUP, ()))]
+
+
+def scrapes(groups: Groups, hostvars: HostVars) -> dict[str, Any]:
+    """Prometheus' file of the machines that it asks: each by its address, known by the name of its certificate.
+
+    Windows PCs, test benches and machines of drills are asked nothing.
+
+    Raises:
+        WiringError: a machine has no address.
+    """
+    return {"scrape_configs": [_scrape(host, hostvars) for host in sorted(_watched(groups, hostvars))]}
+
+
+def _watched(groups: Groups, hostvars: HostVars) -> Iterator[str]:
+    for name, profile in profiles.load().items():
+        if not profile.banc:
+            for host in groups.get(name, ()):
+                if hostvars[host].get("creatic_poste", {}).get("systeme", "debian") == "debian":
+                    yield host
+
+
+def _scrape(host: str, hostvars: HostVars) -> dict[str, Any]:
+    told = hostvars[host]
+    commune = told.get("creatic_commune", {})
+    address = given(hostvars, host, "ansible_host")
+    labels = {"job": "machines", "instance": host, "machine": host, "profil": told["creatic_profil"]}
+    if commune:
+        labels |= {"commune": commune["slug"], "commune_nom": commune["nom"]}
+    return {
+        "job_name": host,
+        "scheme": "https",
+        "tls_config": {
+            "ca_file": f"{_PKI}/ca.pem",
+            "cert_file": f"{_PKI}/{GROUP}/current/fullchain.pem",
+            "key_file": f"{_PKI}/{GROUP}/current/key.pem",
+            "server_name": host,
+        },
+        "static_configs": [
+            {"targets": [f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}"], "labels": labels}
+        ],
+    }
