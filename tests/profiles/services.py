@@ -29,10 +29,15 @@ def exposure(host: Host, unit: str) -> float:
     return float(re.findall(r"exposure level[^:]*: ([\d.]+)", shown)[0])
 
 
+EXPORTER = 9100
+"""Where a machine answers its supervision, if it has one (tests/profiles/common/test_metrics.py)."""
+
+
 def listening(host: Host) -> dict[int, str]:
-    """Ports on which something listens, TCP and UDP, with what ss says of it; the clock's own left out."""
+    """Ports on which something listens, TCP and UDP, with what ss says of it; but the clock's and the exporter's."""
     lines = as_root(host, "ss --no-header --listening --tcp --udp --numeric --processes").splitlines()
-    return {int(line.split()[4].rpartition(":")[2]): line for line in lines if '"chronyd"' not in line}
+    found = {int(line.split()[4].rpartition(":")[2]): line for line in lines if '"chronyd"' not in line}
+    return {port: line for port, line in found.items() if port != EXPORTER}
 
 
 def memory(host: Host, accounts: str, but: str = " ") -> list[float]:

@@ -292,8 +292,8 @@ def test_the_chain_of_the_lab_is_wired_by_its_inventory(lab: dict[str, Any]) -> 
     assert lab["_meta"]["hostvars"]["sauvegarde"]["hardening_shell_accounts"] == ["sauvegarde", "sauvegarde-lecture"]
     assert len(given(lab, "tdt_simulator", "tdt", "tdt_simulator_authorities")) == 3
     peers = given(lab, "backup_server", "sauvegarde", "backup_server_client_peers")
-    assert peers == ["10.59.0.30", "10.59.0.40", "10.59.0.41", "10.59.0.42", "10.59.0.43", "10.59.2.20", "10.59.3.20",
-                     "10.59.4.20", "10.59.8.10"]  # fmt: skip
+    assert peers == ["10.59.0.30", "10.59.0.40", "10.59.0.41", "10.59.0.42", "10.59.0.43", "10.59.0.70", "10.59.2.20",
+                     "10.59.3.20", "10.59.4.20", "10.59.8.10"]  # fmt: skip
 
 
 def test_each_host_has_its_profile_and_servers_the_communes_they_serve(lab: dict[str, Any]) -> None:
@@ -316,7 +316,7 @@ def test_benches_alone_are_left_out_of_audits_and_revocations(lab: dict[str, Any
     benches = {"exercice1", "niv-minimal", "niv-intermediary", "niv-enhanced", "niv-high", "poste", "noyau", "coffre"}
     assert left_out == benches
     assert {"documents", "signatures", "seances", "relais"} <= _hosts(lab, "all") - left_out
-    assert len(_hosts(lab, "all") - left_out) == 16
+    assert len(_hosts(lab, "all") - left_out) == 17
     deployed = needs.servers(REPO / "inventories/lab", REPO)
     assert deployed.keys() & left_out == set() and "relais" in deployed
 

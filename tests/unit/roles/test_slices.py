@@ -19,7 +19,7 @@ PROFILES = sorted(profiles(TOP))
 SLICES = ("trust", "hardening", "firewall", "backup")
 # What a slice is made of: roles, and tasks of others.
 ROLES = {"trust": {"pki_client"}, "hardening": {"hardening"}, "firewall": {"firewall"}, "backup": {"backup_client"}}
-SAVED = {"archive_gateway", "deliberations", "ged", "parapheur", "passerelle", "tdt_connector"}
+SAVED = {"archive_gateway", "deliberations", "ged", "parapheur", "passerelle", "supervision", "tdt_connector"}
 # Included when it runs, which a list does not show: the include must be there for every tag.
 INCLUDED = {
     "commune_pc": {

@@ -189,7 +189,6 @@ def supervision(bench: Bench, port: int) -> dict[str, Any]:
     """The role's variables."""
     return {
         "supervision_name": VEILLE,
-        "supervision_readers": targets.readers(GROUPS, HOSTVARS),
         "supervision_scrapes": targets.scrapes(GROUPS, HOSTVARS),
         "supervision_environment": "essai",
         "supervision_mail_relay": "127.0.0.1",
@@ -235,8 +234,17 @@ def watching(bench: Bench, port: int) -> Iterator[None]:
 
 
 def api(bench: Bench, place: str, path: str) -> Any:
+    """What a program answers, once it is ready."""
+    wait_for(lambda: ready(bench, place), f"{place} prêt", 60, every=0.2)
     with urllib.request.urlopen(f"http://127.0.0.1:{bench.ports[place]}{path}", timeout=allowed(20)) as answer:
         return json.load(answer)
+
+
+def ready(bench: Bench, place: str) -> bool:
+    with contextlib.suppress(urllib.error.URLError):
+        urllib.request.urlopen(f"http://127.0.0.1:{bench.ports[place]}/-/ready", timeout=allowed(20))
+        return True
+    return False
 
 
 def body(message: EmailMessage) -> str:

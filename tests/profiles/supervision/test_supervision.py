@@ -1,0 +1,117 @@
+"""The supervision: every deployed machine answers it, alerts become mails, silences have an author and an end."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Iterator, Mapping
+from email.message import EmailMessage
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from testinfra.host import Host
+
+from testbed.mail import relay
+from testbed.patience import wait_for
+from tests.profiles.services import as_root, exposure, listening, properties
+
+UNITS = ("prometheus", "prometheus-alertmanager")
+FAULT = "essai-de-supervision.service"
+
+
+def asked(host: Host, query: str) -> list[dict[str, Any]]:
+    """What Prometheus finds."""
+    found: list[dict[str, Any]] = page(host, f"/api/v1/query?{urlencode({'query': query})}")["result"]
+    return found
+
+
+def page(host: Host, path: str) -> Any:
+    """What Prometheus answers to root, on its own machine."""
+    read = (
+        f"import urllib.request as r; print(r.urlopen({'http://127.0.0.1:9090' + path!r}, timeout=30).read().decode())"
+    )
+    return json.loads(as_root(host, f"python3 -I -c {shlex.quote(read)}"))["data"]
+
+
+def test_what_runs_is_shut_in(host: Host) -> None:
+    for unit in UNITS:
+        assert host.check_output(f"systemctl is-active {unit}.service") == "active", unit
+        assert exposure(host, f"{unit}.service") < 3.0, unit
+    assert exposure(host, "supervision-temoin.service") < 3.0
+    found = listening(host)
+    assert {port for port, line in found.items() if not line.split()[4].startswith("127.")} == {22}, found
+    assert {9090, 9093} <= found.keys()
+
+
+def test_its_history_is_bounded(host: Host) -> None:
+    told = page(host, "/api/v1/status/flags")
+    assert told["storage.tsdb.retention.time"] not in ("", "0s") and told["storage.tsdb.retention.size"] not in (
+        "",
+        "0B",
+    )
+
+
+def test_no_other_account_asks_it(host: Host) -> None:
+    with host.sudo("nobody"):
+        for port in (9090, 9093):
+            assert host.run(
+                f"python3 -I -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}), 5)'"
+            ).failed
+
+
+def test_every_machine_that_was_deployed_answers(host: Host, whole_inventory: Mapping[str, Any]) -> None:
+    hostvars = whole_inventory["_meta"]["hostvars"]
+    wait_for(lambda: bool(asked(host, 'up{job="machines"} == 1')), "une première réponse", 180, every=5)
+    known = {one["metric"]["machine"] for one in asked(host, 'up{job="machines"}')}
+    assert known == {
+        name for name, one in hostvars.items()
+        if one.get("creatic_certificats", True) and "creatic_profil" in one
+        and one["creatic_profil"] not in ("exercice", "hardening", "hardening_kernel", "encrypted_raid")
+        and one.get("creatic_poste", {}).get("systeme", "debian") == "debian" and name not in ("poste",)
+    }  # fmt: skip
+    assert {one["metric"]["machine"] for one in asked(host, 'up{job="machines", profil="supervision"} == 1')}
+
+
+def test_its_rules_are_evaluated(host: Host) -> None:
+    groups = page(host, "/api/v1/rules")["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
+    assert len(rules) > 60
+    assert [rule["name"] for rule in rules if rule["health"] == "err"] == []
+
+
+@pytest.fixture
+def mails(hostvars: Mapping[str, Any]) -> Iterator[list[EmailMessage]]:
+    if hostvars["creatic_env"] != "lab":
+        pytest.skip("le relais de l'essai est celui du banc d'essai")
+    with relay(hostvars["supervision_mail_relay"], int(hostvars["supervision_mail_port"])) as (_a, _p, received):
+        yield received
+
+
+@pytest.mark.leaves_traces
+def test_a_unit_that_failed_is_a_mail_and_its_end_too(host: Host, mails: list[EmailMessage]) -> None:
+    """From the real cause to the mail; a fault lasts five minutes before it is told."""
+
+    def told(word: str) -> bool:
+        return any(word in one.get_content() and FAULT in one.get_content() for one in mails)
+
+    as_root(host, f"systemd-run --quiet --unit={FAULT} --property=Type=oneshot false; true")
+    try:
+        wait_for(lambda: told("À TRAITER"), "le courriel de la panne", 900, every=5)
+        [mail] = [one for one in mails if FAULT in one.get_content()][:1]
+        assert mail["Subject"].startswith("[lab] Groupement : "), mail["Subject"]
+        assert "veille (supervision)" in mail.get_content() and f"journalctl -u {FAULT}" in mail.get_content()
+    finally:
+        as_root(host, f"systemctl reset-failed {FAULT}; systemctl start creatic-machine.service")
+
+
+@pytest.mark.leaves_traces
+def test_the_daily_mail_is_dated(host: Host, mails: list[EmailMessage]) -> None:
+    if "timestamp_seconds 0" not in host.file("/var/lib/creatic/metrics/supervision.prom").content_string:
+        return  # it left before
+    wait_for(lambda: any("veille" in str(one["Subject"]) for one in mails), "le courriel témoin", 900, every=5)
+    as_root(host, "systemctl start supervision-temoin.service")
+    assert properties(host, "supervision-temoin.service", "Result") == {"Result": "success"}
+    stamp = host.file("/var/lib/creatic/metrics/supervision.prom").content_string.split()[-1]
+    assert time.time() - float(stamp) < 1200

@@ -1,0 +1,86 @@
+"""Whom the supervision asks, and who may ask: from the inventory alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+from ansible_collections.cdg59.creatic.plugins.filter import supervision
+from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import targets
+
+TOP = Path(__file__).parents[3]
+
+
+def inventory(name: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Variables by host, hosts by group."""
+    tool = Path(sys.executable).parent / "ansible-inventory"
+    done = subprocess.run([tool, "-i", f"inventories/{name}", "--list"], cwd=TOP, capture_output=True, text=True,
+                          env=os.environ | {"ANSIBLE_NOCOLOR": "1"}, check=True)  # fmt: skip
+    found = json.loads(done.stdout)
+    return found["_meta"]["hostvars"], {name: one.get("hosts", []) for name, one in found.items() if name != "_meta"}
+
+
+@pytest.mark.parametrize("name", ["lab", "example"])
+def test_every_machine_of_the_inventory_but_benches_and_windows_is_asked(name: str) -> None:
+    hostvars, groups = inventory(name)
+    asked = targets.scrapes(groups, hostvars)["scrape_configs"]
+    benches = {host for host, one in hostvars.items() if one["creatic_supervision"] == []} | {*groups["exercice"]}
+    windows = {host for host, one in hostvars.items() if one.get("creatic_poste", {}).get("systeme") == "windows"}
+    assert [one["job_name"] for one in asked] == sorted(hostvars.keys() - benches - windows)
+    assert bool(windows) == (name == "example")
+    assert targets.readers(groups, hostvars) == [{"nom": "veille", "adresse": hostvars["veille"]["ansible_host"]}]
+
+
+def test_a_machine_is_known_by_its_name_whatever_its_address() -> None:
+    told = {"creatic_commune": {"slug": "anor", "nom": "Anor"}, "creatic_profil": "tdt_connector"}
+    hostvars = {"a": told | {"ansible_host": "10.0.0.1"}, "b": {"creatic_profil": "ged", "ansible_host": "fd00::2"}}
+    [first, second] = targets.scrapes({"tdt_connector": ["a"], "ged": ["b"], "exercice": ["b"]}, hostvars)[
+        "scrape_configs"
+    ]
+    assert first["tls_config"]["server_name"] == "a"
+    assert first["static_configs"] == [{"targets": ["10.0.0.1:9100"], "labels": {
+        "job": "machines", "instance": "a", "machine": "a", "profil": "tdt_connector", "commune": "anor",
+        "commune_nom": "Anor"}}]  # fmt: skip
+    [shown] = second["static_configs"]
+    assert shown["targets"] == ["[fd00::2]:9100"] and "commune" not in shown["labels"]
+
+
+def test_a_site_without_supervision_has_nobody_who_asks() -> None:
+    assert supervision.supervision_readers({"all": ["a"]}, {"a": {"ansible_host": "10.0.0.1"}}) == []
+
+
+@pytest.mark.parametrize("work", [supervision.supervision_readers, supervision.supervision_scrapes])
+def test_an_address_that_lacks_is_named(work: Any) -> None:
+    with pytest.raises(AnsibleFilterError, match=r"veille : la variable ansible_host manque.*servers\.yml"):
+        work({"supervision": ["veille"]}, {"veille": {"creatic_profil": "supervision"}})
+
+
+def test_prometheus_takes_2500_machines(tmp_path: Path) -> None:
+    hosts = [f"commune{number}-{kind}" for number in range(500) for kind in ("connecteur", "pc1", "pc2", "pc3", "pc4")]
+    hostvars = {
+        host: {
+            "ansible_host": f"10.{number // 250}.{number % 250}.10",
+            "creatic_profil": "tdt_connector",
+            "creatic_commune": {"slug": host.partition("-")[0], "nom": host},
+        }
+        for number, host in enumerate(hosts)
+    }
+    begun = time.process_time()
+    made = targets.scrapes({"tdt_connector": hosts}, hostvars)
+    assert time.process_time() - begun < 2  # seconds of processor
+    path = tmp_path / "machines.yml"
+    path.write_text(yaml.safe_dump(made, allow_unicode=True), encoding="utf-8")
+    done = subprocess.run(
+        ["promtool", "check", "config", "--syntax-only", path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall("job_name", path.read_text())) == 2500
