@@ -70,6 +70,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
     rounds,
     wiring,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import silences
 
 invoke.program.Parser = commands.FrenchParser  # made by the program once it has read this file
 commands.speak()
@@ -348,6 +349,7 @@ def commune_depart(context: Context, commune: str, vers: str, recu: str = "", au
         else:
             _checked([])
             print("\n".join(f"- {line}" for line in departure.close(facts)))
+            _watch(context)
     except (HandOverError, PkiError, evidence_store.EvidenceError, evidence_store.LockRefused) as error:
         raise Exit(f"Départ de {commune} : {error}", code=1) from None
     if departure.unsealed:
@@ -469,6 +471,7 @@ def rollout(context: Context, communes: str, limite: str = "") -> None:
     # The compact French progress alone; « ansible-playbook playbooks/journeys/rollout.yml » shows every task.
     output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
     done = _playbook(context, "journeys/rollout.yml", *arguments, env=output)
+    _watch(context)
     evidence = _home() / "evidence"
     reported = [path.parent.name for path in (evidence / run_id).glob("*/preuve.json")]
     problems = follow.readiness(evidence, run_id, wanted or reported)
@@ -785,6 +788,7 @@ def morning(context: Context) -> None:
     desks = {host.name for one in communes for host in one.hosts() if "commune_pc" in host.groups}
     found = screen.look(home, machines, from_json(text), screen.states(communes, last), evidence.now(), desks)
     page = screen.write_page(home, found, _environment().name)
+    _watch(context, screen.own_figures(home, found.moment))
     print(screen.headline(found))
     if found.findings:
         table = Table(box=box.SIMPLE, header_style="bold")
@@ -959,6 +963,80 @@ def _on_connector(context: Context, commune: str, *argv: str) -> bool:
         done = context.run(shlex.join(command), hide=True, warn=True)
     print("\n".join(line for line in f"{done.stdout}{done.stderr}".splitlines() if not line.endswith(">>")).strip())
     return bool(done)
+
+
+def _watch(context: Context, figures: str = "") -> None:
+    """Have the supervision know the machines of today; it is told when it does not, and keeps nothing else from going.
+
+    Args:
+        figures: of the control node, in Prometheus' text format.
+    """
+    if "supervision" not in needs.servers(_inventory(), TOP).values():
+        return
+    given = ["-e", to_json({"supervision_control_figures": figures})] if figures else []
+    if not _quietly(context, "réponse de la supervision", "journeys/watched.yml", *given):
+        _aside("La supervision n'a pas pris la liste des machines. À faire : fab serveurs supervision")
+
+
+def _on_supervision(context: Context, argv: list[str]) -> str:
+    """Run a command on the supervision; gives what it says."""
+    _must_have("supervision")
+    command = ["ansible", "supervision[0]", "-i", str(_inventory()), "-b", "-m", "ansible.builtin.command"]
+    with context.cd(str(TOP)), waiting("réponse de la supervision", _aside):
+        done = context.run(shlex.join([*command, "-a", shlex.join(argv)]), hide=True, warn=True)
+    if not done:
+        _aside(done.stdout + done.stderr)
+        raise Exit("La supervision ne répond pas, ou n'est pas déployée : fab serveurs supervision", code=2)
+    return str(done.stdout)
+
+
+@task(
+    name="silence",
+    positional=["cible"],
+    help={
+        "cible": "nom court d'une commune, ou nom d'une machine",
+        "duree": "durée, 30 jours au plus : 4h, 90min, 2j",
+        "motif": "raison, que liront les autres",
+    },
+)
+def supervision_silence(context: Context, cible: str, duree: str, motif: str) -> None:
+    """Tait un temps les alertes d'une commune ou d'une machine, pour des travaux annoncés."""
+    communes = {one.slug for one in _communes()}
+    machines = {host.name for one in _communes() for host in one.hosts()} | {*needs.servers(_inventory(), TOP)}
+    try:
+        argv = silences.made(cible, duree, motif, evidence_store.operator(), communes, machines)
+    except silences.SilenceError as error:
+        raise Exit(str(error), code=2) from None
+    told = _on_supervision(context, argv).split()
+    print(f"Silence {told[-1]} : {cible}, pendant {duree}. Pour y mettre fin avant : fab supervision.lever {told[-1]}")
+
+
+@task(reads=True, name="silences")
+def supervision_silences(context: Context) -> None:
+    """Montre les silences en cours : de qui, jusqu'à quand, par qui, pourquoi."""
+    table = Table(box=box.SIMPLE, header_style="bold")
+    for title in ("Silence", "Sur", "Jusqu'au", "Par", "Motif"):
+        table.add_column(title, overflow="fold")
+    try:
+        for row in silences.rows(_on_supervision(context, silences.listed())):
+            table.add_row(*map(escape, row))
+    except silences.SilenceError as error:
+        raise Exit(str(error), code=2) from None
+    if table.row_count:
+        Console(width=160).print(table)
+    else:
+        print("Aucun silence.")
+
+
+@task(name="lever", positional=["silence"], help={"silence": "voir fab supervision.silences"})
+def supervision_lift(context: Context, silence: str) -> None:
+    """Met fin à un silence."""
+    try:
+        argv = silences.ended(silence)
+    except silences.SilenceError as error:
+        raise Exit(str(error), code=2) from None
+    _on_supervision(context, argv)
+    print(f"Silence {silence} : levé.")
 
 
 @task(name="listes")
@@ -1156,6 +1234,7 @@ namespace.add_collection(
 )
 namespace.add_collection(Collection("parapheur", signer_lists))
 namespace.add_collection(Collection("confiance", trusted_lists))
+namespace.add_collection(Collection("supervision", supervision_silence, supervision_silences, supervision_lift))
 namespace.add_collection(
     Collection("pki", pki_deadlines, pki_list, pki_lists, pki_person, pki_renew, pki_verify, pki_rotate, pki_revoke)
 )

@@ -150,6 +150,7 @@ def test_what_a_person_mistypes_is_told_in_french(top: Path, arguments: tuple[st
         ("archive.reprendre", "archive_gateway"),
         ("parapheur.listes", "parapheur"),
         ("sauvegarde.etat", "backup_server"),
+        ("supervision.silences", "supervision"),
     ],
 )
 def test_what_has_no_machine_to_act_on_does_not_end_well(top: Path, command: str, profile: str) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import screen
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures, screen
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 from lxml import html
 
@@ -190,3 +191,33 @@ def test_five_hundred_communes_are_a_page(home: Path) -> None:
     root: Any = html.fromstring(screen.write_page(home, found, "cdg59").read_text())
     assert len(root.xpath("//tbody/tr")) > 500
     assert screen.waves(found) == [("2", 500, 500, 500)]
+
+
+def test_the_supervision_is_told_of_the_control_node_s_own_records(home: Path) -> None:
+    """Drills and what is too old, judged by the same rules; a morning does not tell it again of that machine."""
+    (home / "metriques").mkdir()
+    (home / "metriques" / "exercices.prom").write_text('creatic_drill_good{client="sae"} 0\n')
+    (home / "audits" / "2026-11-28T070000Z").rename(home / "audits" / "2026-06-01T070000Z")
+    (home / "exercices" / "2026-11-28T070000Z").rmdir()
+    text = screen.own_figures(home, MOMENT)
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert "error" not in done.stderr, done.stderr
+    told = [said for _, said, _ in figures.judge(figures.parse(text), {}, MOMENT.timestamp())]
+    assert told == [
+        "dernier exercice de restauration de sae en échec",
+        "dernier audit : rien depuis 180 jours",
+        "dernier exercice de restauration : rien depuis toujours",
+    ]
+    fixes = [fix for _, _, fix in figures.judge(figures.parse(text), {}, MOMENT.timestamp())]
+    assert fixes[1:] == ["fab audit", "fab sauvegarde.exercice tous"]
+    late = MOMENT.timestamp() + 5 * 86400
+    assert "fab matin n'est pas passé depuis 5 jours" in [
+        said for _, said, _ in figures.judge(figures.parse(text), {}, late)
+    ]
+    found = looked(home, good() | {"sae1": report(mesures=[text])})
+    assert [one for one in found.findings if one.machine == "sae1"] == []
+
+
+def test_what_a_machine_left_five_minutes_ago_is_not_told_beside_what_it_says_now(home: Path) -> None:
+    old = 'creatic_machine_unit_failed{unite="a.service"} 1\ncreatic_machine_disk_percent{point="/"} 99\n'
+    assert looked(home, good() | {"sae1": report(mesures=[old])}).findings == []

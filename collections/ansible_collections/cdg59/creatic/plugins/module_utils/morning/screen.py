@@ -175,10 +175,37 @@ def _own(home: Path, moment: dt.datetime) -> Iterator[Finding]:
             yield Finding(not grave, "", "poste de commande", text, fix)
 
 
+def own_figures(home: Path, moment: dt.datetime) -> str:
+    """What a supervision is told of the control node each morning, in Prometheus' text format: drills, old records.
+
+    Args:
+        home: state of the control node.
+        moment: now.
+    """
+    told = [path.read_text(encoding="utf-8", errors="replace") for path in sorted((home / "metriques").glob("*.prom"))]
+    for name in ("timestamp", "age_max"):
+        told.append(f"# TYPE creatic_registre_{name}_seconds gauge\n")
+        for folder, (label, days, command) in _RECORDS.items():
+            begun = _begun(home / folder)
+            last = dt.datetime.combine(dt.date.fromisoformat(begun), dt.time(), dt.UTC).timestamp() if begun else 0
+            labels = f'{{registre="{label.lower()}",commande="{command}"}}'
+            if days:
+                value = 86400 * days if name == "age_max" else last
+                told.append(f"creatic_registre_{name}_seconds{labels} {value:.0f}\n")
+    told.append(
+        f"# TYPE creatic_matin_timestamp_seconds gauge\ncreatic_matin_timestamp_seconds {moment.timestamp():.0f}\n"
+    )
+    return "".join(told)
+
+
+def _begun(folder: Path) -> str:
+    """Day of the last record of a folder; empty when there is none."""
+    return max((path.name[:10] for path in store.runs(folder)), default="")
+
+
 def _records(home: Path, found: Morning) -> None:
     for folder, (label, days, command) in _RECORDS.items():
-        runs = store.runs(home / folder)
-        begun = max((path.name[:10] for path in runs), default="")
+        begun = _begun(home / folder)
         age = (found.moment.date() - dt.date.fromisoformat(begun)).days if begun else None
         old = bool(days) and (age is None or age > days)
         shown = "jamais" if age is None else "aujourd'hui" if age < 1 else "hier" if age == 1 else f"il y a {age} jours"

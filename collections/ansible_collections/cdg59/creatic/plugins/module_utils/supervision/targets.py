@@ -45,7 +45,8 @@ def _watched(groups: Groups, hostvars: HostVars) -> Iterator[str]:
     for name, profile in profiles.load().items():
         if not profile.banc:
             for host in groups.get(name, ()):
-                if hostvars[host].get("creatic_poste", {}).get("systeme", "debian") == "debian":
+                told = hostvars[host]
+                if told.get("creatic_certificats", True) and told.get("creatic_poste", {}).get("systeme") != "windows":
                     yield host
 
 
