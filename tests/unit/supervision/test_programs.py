@@ -189,6 +189,7 @@ def supervision(bench: Bench, port: int) -> dict[str, Any]:
     """The role's variables."""
     return {
         "supervision_name": VEILLE,
+        "supervision_server_names": ["veille.example.org"],
         "supervision_scrapes": targets.scrapes(GROUPS, HOSTVARS),
         "supervision_environment": "essai",
         "supervision_mail_relay": "127.0.0.1",
@@ -267,6 +268,7 @@ def test_what_is_wrong_is_a_mail_in_french_by_commune_then_one_at_each_change(be
         by_subject = {str(one["Subject"]): one for one in received}
         assert {*by_subject} == {"[essai] La supervision veille", "[essai] Gondecourt : 2 à traiter ou à surveiller"}
         mail = by_subject["[essai] Gondecourt : 2 à traiter ou à surveiller"]
+        assert mail["From"] == "supervision@veille.example.org"
         assert mail["To"] == "astreinte@cdg59.test, dsi@cdg59.test"
         text = body(mail)
         assert text.index("À TRAITER : dernière sauvegarde en échec") < text.index("À surveiller : certificat")
@@ -323,3 +325,20 @@ def witness(bench: Bench) -> Callable[[], float]:
         return float(line.split()[1])
 
     return look
+
+
+def test_what_the_role_writes_is_what_was_made(bench: Bench) -> None:
+    """Words of Go templates go through Ansible's as they are."""
+    values = supervision(bench, 25) | {"ansible_managed": "Ansible managed"}
+    variables: dict[str, Any] = {}
+    for kind in ("defaults", "vars"):
+        variables |= _trusted(_loaded(TOP / "roles" / "supervision" / kind / "main.yml"))
+    templar = wired_templar(variables | values)
+    made = {
+        name: {one["path"].rpartition("/")[2]: one for one in templar.template(trust_as_template(f"{{{{ {name} }}}}"))}
+        for name in ("__supervision_files", "__supervision_machines")
+    }
+    assert yaml.safe_load(made["__supervision_files"]["regles.yml"]["content"]) == alerts.rules_file(5)
+    asked = made["__supervision_machines"]
+    assert yaml.safe_load(asked["machines.yml"]["content"]) == targets.scrapes(GROUPS, HOSTVARS)
+    assert [*asked] == ["machines.yml"]  # the control node said nothing: what is there stays
