@@ -34,7 +34,9 @@ def test_it_answers_over_tls_and_asks_who_calls(host: Host) -> None:
 
 def test_its_certificate_is_in_its_own_name(host: Host, hostvars: Mapping[str, Any]) -> None:
     folder = "/etc/creatic/pki/metriques/current"
-    assert f"DNS:{hostvars['name'].lower()}" in as_root(host, f"openssl x509 -in {folder}/cert.pem -noout -text")
+    assert f"DNS:{hostvars['name'].lower().replace('_', '-')}" in as_root(
+        host, f"openssl x509 -in {folder}/cert.pem -noout -text"
+    )
     with host.sudo():
         key = host.file(f"{folder}/key.pem")
         assert (key.group, key.mode & 0o007) == ("prometheus", 0)

@@ -57,7 +57,7 @@ def free() -> int:
 
 def rendered(role: str, template: str, **values: Any) -> str:
     """A template of a role, with its defaults and variables; what is undefined fails."""
-    variables: dict[str, Any] = {"ansible_managed": "Ansible managed", "groups": GROUPS, "hostvars": HOSTVARS}
+    variables: dict[str, Any] = {"ansible_managed": "Ansible managed", "inventory_hostname": VEILLE}
     for kind in ("defaults", "vars"):
         variables |= _trusted(_loaded(TOP / "roles" / role / kind / "main.yml") or {})
     folder = TOP / "roles" / role / "templates"

@@ -42,7 +42,10 @@ def test_every_machine_of_the_inventory_but_benches_and_windows_is_asked(name: s
 
 def test_a_machine_is_known_by_its_name_whatever_its_address() -> None:
     told = {"creatic_commune": {"slug": "anor", "nom": "Anor"}, "creatic_profil": "tdt_connector"}
-    hostvars = {"a": told | {"ansible_host": "10.0.0.1"}, "b": {"creatic_profil": "ged", "ansible_host": "fd00::2"}}
+    hostvars: dict[str, dict[str, Any]] = {
+        "a": told | {"ansible_host": "10.0.0.1"},
+        "b": {"creatic_profil": "ged", "ansible_host": "fd00::2"},
+    }
     [first, second] = targets.scrapes({"tdt_connector": ["a"], "ged": ["b"], "exercice": ["b"]}, hostvars)[
         "scrape_configs"
     ]
@@ -52,6 +55,13 @@ def test_a_machine_is_known_by_its_name_whatever_its_address() -> None:
         "commune_nom": "Anor"}}]  # fmt: skip
     [shown] = second["static_configs"]
     assert shown["targets"] == ["[fd00::2]:9100"] and "commune" not in shown["labels"]
+
+
+def test_a_name_that_no_certificate_can_bear_is_made_one() -> None:
+    hostvars: dict[str, dict[str, Any]] = {"Vue_1": {"creatic_profil": "supervision", "ansible_host": "10.0.0.1"}}
+    [asked] = targets.scrapes({"supervision": ["Vue_1"]}, hostvars)["scrape_configs"]
+    assert (asked["job_name"], asked["tls_config"]["server_name"]) == ("Vue_1", "vue-1")
+    assert targets.readers({"supervision": ["Vue_1"]}, hostvars) == [{"nom": "vue-1", "adresse": "10.0.0.1"}]
 
 
 def test_a_site_without_supervision_has_nobody_who_asks() -> None:

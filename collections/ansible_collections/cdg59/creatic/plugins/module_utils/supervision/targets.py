@@ -27,7 +27,15 @@ def readers(groups: Groups, hostvars: HostVars) -> list[dict[str, str]]:
     Raises:
         WiringError: one has no address.
     """
-    return [{"nom": host, "adresse": given(hostvars, host, "ansible_host")} for host in sorted(groups.get(GROUP, ()))]
+    return [
+        {"nom": certified(host), "adresse": given(hostvars, host, "ansible_host")}
+        for host in sorted(groups.get(GROUP, ()))
+    ]
+
+
+def certified(host: str) -> str:
+    """The DNS name that a machine's certificate bears, of its name in the inventory (role pki_client does the same)."""
+    return host.lower().replace("_", "-")
 
 
 def scrapes(groups: Groups, hostvars: HostVars) -> dict[str, Any]:
@@ -64,7 +72,7 @@ def _scrape(host: str, hostvars: HostVars) -> dict[str, Any]:
             "ca_file": f"{_PKI}/ca.pem",
             "cert_file": f"{_PKI}/{GROUP}/current/fullchain.pem",
             "key_file": f"{_PKI}/{GROUP}/current/key.pem",
-            "server_name": host,
+            "server_name": certified(host),
         },
         "static_configs": [
             {"targets": [f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}"], "labels": labels}
