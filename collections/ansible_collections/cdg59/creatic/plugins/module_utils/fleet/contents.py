@@ -1,0 +1,155 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What one machine is told: the variables of its own roles, worked out here, and the secrets that are its own.
+
+Variables are worked out on the control node, by the profile's own expressions: a machine gets the address of the
+passerelle, and neither the inventory in which it was found nor the variables of another commune. What only the machine
+can know (what a role before gave, what it says of itself) is worked out there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import Tree
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.needs import Needs
+
+PLACE = "/var/lib/creatic-flotte/courant/donnees"
+"""Where a machine finds its data: role flotte makes that link."""
+# Named by the profiles' tasks themselves, not by a role's specification.
+_NAMED = ("creatic_env", "creatic_niveau", "creatic_tdt_url", "creatic_tdt_addresses", "creatic_commune",
+          "creatic_poste", "creatic_connecteur", "creatic_profil", "ansible_user")  # fmt: skip
+# Of creatic_secrets_dir, what is the groupement's alone, whatever a commune's file names.
+_KEPT = ("pki_", "acces_", "flotte_")
+_START = """
+import sys
+from ansible.plugins.loader import init_plugin_loader
+init_plugin_loader([sys.argv[1] + "/collections"])
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.contents import main
+main()
+"""
+
+
+def of(directory: Path, top: Path, machines: Collection[str]) -> dict[str, dict[str, Any]]:
+    """What each machine is told: ``variables``, and ``fichiers``, paths of the control node by path in its data.
+
+    Args:
+        directory: inventory folder, checked before (`needs.check`).
+        top: the project.
+        machines: their names.
+
+    Raises:
+        FleetError: the inventory cannot be read, or a machine asks for a secret that is not its own.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _START, str(top), str(directory)],
+        cwd=top,
+        input=json.dumps(sorted(machines)),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "ANSIBLE_CONFIG": str(top / "ansible.cfg"), "ANSIBLE_LOCALHOST_WARNING": "false"},
+    )
+    if done.returncode:
+        said = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "sans un mot")
+        raise FleetError(f"inventaire : Ansible ne peut pas le lire : {said.rstrip('.')}. Rien n'est publié")
+    told: dict[str, Any] = json.loads(done.stdout)
+    if "refus" in told:
+        raise FleetError(told["refus"])
+    return told
+
+
+def main() -> None:
+    """Print what machines are told, as JSON. Arguments: the project, the inventory; names on the input, as JSON."""
+    contents = Contents(Path(sys.argv[2]), Tree(Path(sys.argv[1])))
+    try:
+        found = {name: contents.machine(name) for name in json.load(sys.stdin)}
+    except FleetError as error:
+        found = {"refus": str(error)}  # type: ignore[dict-item] # one line instead of machines
+    print(json.dumps(found, default=str))
+
+
+class Contents(Needs):
+    """What machines of an inventory are told."""
+
+    def machine(self, name: str) -> dict[str, Any]:
+        """What one machine is told: see `of`."""
+        host = self._inventory.get_host(name)
+        variables = self._variables(host)
+        home = str(self._template(variables, "creatic_home"))
+        secrets = str(self._template(variables, "creatic_secrets_dir"))
+        found: dict[str, Any] = {}
+        for key, value in self._told_to(str(variables["creatic_profil"]), variables):
+            found[key] = value
+        files = {f"etat/secrets/{one}": str(Path(secrets, one)) for one in self._own_secrets(name, variables)}
+        for path in _strings(found):
+            inside = Path(path).relative_to(home) if path.startswith(f"{home}/titulaires/") else None
+            if inside and Path(path).is_file():
+                files[f"etat/{inside}"] = path
+        for part in ("autorite.pub", "revoques.krl"):  # public, for sshd
+            path = str(Path(home, "acces", "publie", part))
+            if Path(path).is_file():
+                files[f"etat/acces/publie/{part}"] = path
+        found |= {"creatic_home": home, "creatic_secrets_dir": secrets, "creatic_pki_dir": f"{home}/pki"}
+        moved = json.loads(json.dumps(found, default=str).replace(json.dumps(home)[1:-1], f"{PLACE}/etat"))
+        return {"variables": moved, "fichiers": files, "profil": str(variables["creatic_profil"])}
+
+    def _told_to(self, profile: str, variables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Variables that the roles of a profile take, and their values where these can be known here."""
+        from ansible.errors import AnsibleError
+
+        called = self._uses(profile)
+        defaults: dict[str, Any] = {}
+        for use in called:
+            defaults |= self._defaults(use.role)
+        values: dict[str, list[Any]] = {}
+        for use in called:
+            known = defaults | dict(variables) | dict(use.given)
+            if not self._wanted(use, known):
+                continue
+            for name in {*self._options(use.role, use.entry), *use.given}:
+                if name in use.given or name in variables:
+                    try:
+                        values.setdefault(name, []).append(self._template(known, name))
+                    except AnsibleError:  # known by a run only
+                        values.setdefault(name, []).append(None)
+        for name in _NAMED:
+            if name in variables:
+                values[name] = [self._template(variables, name)]
+        for name, given in values.items():
+            # One that two calls of a role give differently stays with the tasks that give it.
+            if given[0] is not None and all(one == given[0] for one in given):
+                yield name, given[0]
+
+    @staticmethod
+    def _own_secrets(name: str, variables: Mapping[str, Any]) -> Iterator[str]:
+        """Names, in creatic_secrets_dir, of the secrets that this machine's commune gives it by its file."""
+        held = [*variables.get("creatic_poste", {}).get("certificats", [])]
+        held += [one] if (one := variables.get("creatic_connecteur", {}).get("certificat")) else []
+        for certificate in held:
+            for key in ("fichier", "secret", "code"):
+                if secret := str(certificate.get(key, "")):
+                    if "/" in secret or secret.startswith((".", *_KEPT)):
+                        raise FleetError(
+                            f"{name} : « {secret} » n'est pas un secret de commune. À faire : corrigez le fichier de "
+                            "la commune. Rien n'est publié"
+                        )
+                    yield secret
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from _strings(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _strings(one)

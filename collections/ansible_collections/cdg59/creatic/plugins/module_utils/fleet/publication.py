@@ -1,0 +1,447 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Publications: a version for the fleet, wave after wave; what stops it, who excuses whom, and the way back.
+
+In the state's folder ``flotte``::
+
+    publication.json          the last one: version, waves, excuses, why it stopped
+    machines.json             what each machine was given: version, digests, dates
+    lots/<sha256>             the files that the door has, or must have again
+    versions/12/              what version 12 was made of (code.tar.gz, machines/NAME.tar.gz), closed to others
+    verrou                    one command at a time
+
+What is sent to the door is always what it lacks, found by comparing: a command that died, or a door that came back from
+a backup, is mended by the next command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import fcntl
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, waves
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError, Signer, manifest
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import Machine, Standing
+
+LASTS = dt.timedelta(days=14)
+"""Life of a manifest; renewed at half of it by ``fab flotte.avancer``."""
+_KEPT = 5  # versions
+_LEAP = 1000  # versions by which a machine may be ahead of all that is known
+
+Listing = Mapping[str, Any]
+
+
+class Fleet:
+    """The fleet of a control node.
+
+    Args:
+        home: state of the control node.
+        machines: those of the inventory, by name.
+        signer: the key.
+        ask: gives the door's listing.
+        send: brings a file to the door.
+        operator: who asks.
+        now: the clock.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        machines: Mapping[str, Machine],
+        signer: Signer,
+        ask: Callable[[], Listing],
+        send: Callable[[Path], None],
+        operator: str,
+        now: Callable[[], dt.datetime],
+    ) -> None:
+        self.folder, self.machines = home / "flotte", machines
+        self._signer, self._ask, self._send, self._operator, self._now = signer, ask, send, operator, now
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("lots", "versions"):
+            (self.folder / name).mkdir(mode=0o700, exist_ok=True)
+
+    # -- what is asked of it -------------------------------------------------------------------------
+
+    def publish(
+        self,
+        code: bytes,
+        contents: Mapping[str, bytes],
+        certificates: Mapping[str, str],
+        by: str,
+        canary: Sequence[str],
+    ) -> list[str]:
+        """Make a version and open its canary.
+
+        Args:
+            code: see `bundle.code`.
+            contents: data of each machine, in the clear.
+            certificates: PEM of each machine that has one; the others cannot be given anything yet.
+            by: how waves are cut.
+            canary: who goes first.
+
+        Returns:
+            What was done, in French.
+
+        Raises:
+            FleetError: another publication goes on, or the door cannot be reached.
+        """
+        with self._alone():
+            listing = self._ask()
+            last = self._publication()
+            if last and not last["arret"] and not self._ended(last, self._standings(listing)):
+                raise FleetError(
+                    f"v{last['version']} n'est pas finie (publiée par {last['par']}). À faire : fab flotte.avancer, ou "
+                    "fab flotte.arreter avant d'en publier une autre. Rien n'est publié"
+                )
+            if not self.machines:
+                raise FleetError("aucune commune n'a « acces: sortant » (communes/) : il n'y a rien à publier")
+            version = self._next(listing)
+            split = waves.split(self.machines, by, canary)
+            self._store(version, code, contents)
+            record = self._opened(version, by, split, retour=0)
+            done = self._open_wave(record, listing, certificates)
+        return [f"v{version} est prête pour {len(contents)} machines, en {len(split)} vagues.", *done]
+
+    def advance(self, certificates: Mapping[str, str]) -> list[str]:
+        """Open the next wave if all of those that are open reported well or were excused; renew what expires.
+
+        Raises:
+            FleetError: somebody is missing or failed (the publication is then stopped), or it was stopped.
+        """
+        with self._alone():
+            listing = self._ask()
+            self._check_door(listing)
+            record = self._publication()
+            if record is None:
+                raise FleetError("rien n'a encore été publié. À faire : fab flotte.publier")
+            if not record["arret"]:
+                for wave in record["vagues"]:
+                    self._give(record, wave, certificates) if wave["ouverte"] else []
+            renewed = self._reconcile(listing)
+            if record["arret"]:
+                raise FleetError(_stopped(record))
+            standings = self._standings(listing)
+            if failed := [one for one in self._missing(record, standings) if one.failed]:
+                why = f"{failed[0]}" + (f", et {len(failed) - 1} autres" if len(failed) > 1 else "")
+                self._stop(record, why, "le contrôle des vagues")
+                raise FleetError(_stopped(record))
+            if missing := self._missing(record, standings):
+                told = "\n".join(f"  - {one}" for one in missing[:20])
+                raise FleetError(
+                    f"v{record['version']} : {len(missing)} machines des vagues ouvertes n'ont pas rendu compte :\n"
+                    f"{told}\nÀ faire : attendez leur passage, ou fab flotte.excuser MACHINE --motif …"
+                )
+            if all(one["ouverte"] for one in record["vagues"]):
+                return [*renewed, f"v{record['version']} : toutes les vagues sont ouvertes, et ont rendu compte."]
+            return [*renewed, *self._open_wave(record, listing, certificates)]
+
+    def stop(self, why: str) -> list[str]:
+        """Open no more waves of the publication. Raises FleetError: there is none, or no reason."""
+        with self._alone():
+            record = self._publication()
+            if record is None:
+                raise FleetError("rien n'a encore été publié : il n'y a rien à arrêter")
+            if not why.strip():
+                raise FleetError("--motif : dites pourquoi, d'autres le liront")
+            if not record["arret"]:
+                self._stop(record, why.strip(), self._operator)
+        return [_stopped(record)]
+
+    def go_back(self, to: int, certificates: Mapping[str, str], why: str) -> list[str]:
+        """Give back what a version before was made of, under a new number, to the machines that had the last one.
+
+        Args:
+            to: that version; 0: the one before the last.
+
+        Raises:
+            FleetError: it is not kept any more, or there is no reason.
+        """
+        with self._alone():
+            listing = self._ask()
+            record = self._publication()
+            if not why.strip():
+                raise FleetError("--motif : dites pourquoi, d'autres le liront")
+            current = record["version"] if record else 0
+            kept = [number for number in self._kept() if number < current]
+            if not kept or (to and to not in kept):
+                shown = ", ".join(f"v{one}" for one in kept) or "aucune"
+                raise FleetError(f"v{to or '?'} n'est pas gardée ici. Gardées, avant v{current} : {shown}")
+            source = self.folder / "versions" / str(to or kept[-1])
+            touched = {name for one in (record or {})["vagues"] if one["ouverte"] for name in one["machines"]}
+            contents = {
+                path.name.removesuffix(".tar.gz"): path.read_bytes() for path in (source / "machines").iterdir()
+            }
+            contents = {name: one for name, one in contents.items() if name in touched and name in self.machines}
+            version = self._next(listing)
+            self._store(version, (source / "code.tar.gz").read_bytes(), contents)
+            split = [{"nom": "retour", "machines": sorted(contents), "ouverte": ""}]
+            made = self._opened(version, f"retour à v{source.name} : {why.strip()}", split, retour=int(source.name))
+            done = self._open_wave(made, listing, certificates)
+        return [f"v{version} reprend le contenu de v{source.name}, pour les machines qui avaient v{current}.", *done]
+
+    def excuse(self, machine: str, why: str) -> list[str]:
+        """Let the publication go on without a machine, by name. Raises FleetError: it is none of its open waves."""
+        with self._alone():
+            record = self._publication()
+            opened = [
+                name for one in (record or {"vagues": []})["vagues"] if one["ouverte"] for name in one["machines"]
+            ]
+            if record is None or machine not in opened:
+                raise FleetError(f"{machine} n'est d'aucune vague ouverte : il n'y a rien à excuser")
+            if not why.strip():
+                raise FleetError("--motif : dites pourquoi, d'autres le liront")
+            record["excuses"][machine] = {"motif": why.strip(), "par": self._operator, "le": self._text()}
+            # What stopped it by itself may be excused; what a person stopped stays so.
+            if record["arret"] and record["arret"]["machine"] == machine:
+                record["arret"] = None
+            self._write("publication.json", record)
+        return [f"v{record['version']} : {machine} est excusée par {self._operator} ({why.strip()})."]
+
+    def status(self) -> tuple[dict[str, Any] | None, list[Standing], list[str]]:
+        """The publication, where each expected machine is, and what is wrong at the door (French)."""
+        listing = self._ask()
+        problems = []
+        with contextlib.suppress(FleetError):
+            problems = self._behind(listing)
+        try:
+            self._check_door(listing)
+        except FleetError as error:
+            problems.append(str(error))
+        strangers = [row["nom"] for row in listing["machines"] if row["attendue"] and row["nom"] not in self.machines]
+        if strangers:
+            problems.append(f"le guichet attend encore {', '.join(strangers[:3])}, qui n'est plus dans l'inventaire")
+        return self._publication(), list(self._standings(listing).values()), problems
+
+    # -- how -----------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        with (self.folder / "verrou").open("a+", encoding="utf-8") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.seek(0)
+                raise FleetError(
+                    f"une autre commande de la flotte est en cours ({handle.read(200).strip()}). Rien n'est fait"
+                ) from None
+            handle.truncate(0)
+            handle.write(f"{self._operator}, depuis {self._text()}")
+            handle.flush()
+            yield
+
+    def _text(self) -> str:
+        return self._now().astimezone(dt.UTC).isoformat(timespec="seconds")
+
+    def _read(self, name: str) -> Any:
+        try:
+            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            raise FleetError(
+                f"{self.folder / name} est abîmé : restaurez-le de la sauvegarde du poste de commande"
+            ) from None
+
+    def _write(self, name: str, content: Any) -> None:
+        write(self.folder / name, json.dumps(content, ensure_ascii=False, indent=1).encode())
+
+    def _publication(self) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self._read("publication.json")
+        return found
+
+    def _records(self) -> dict[str, dict[str, Any]]:
+        return self._read("machines.json") or {}
+
+    def _kept(self) -> list[int]:
+        return sorted(int(one.name) for one in (self.folder / "versions").iterdir() if one.name.isdecimal())
+
+    def _next(self, listing: Listing) -> int:
+        """A number above all that anybody has: this control node may come from a backup, another may have published."""
+        known = [0, *self._kept(), *(one["version"] for one in self._records().values())]
+        known += [(self._publication() or {"version": 0})["version"]]
+        known += [int(row[key]) for row in listing["machines"] for key in ("version", "donnee")]
+        highest = max(known)
+        # The door may come from a backup too. What a machine says is believed within reason: it may lie.
+        told = [int((row["dernier"] or {}).get("version", 0)) for row in listing["machines"]]
+        return max(highest, *(one for one in [0, *told] if one <= highest + _LEAP)) + 1
+
+    def _store(self, version: int, code: bytes, contents: Mapping[str, bytes]) -> None:
+        """Keep what a version is made of; it appears whole."""
+        staging = self.folder / "versions" / f".{version}"
+        shutil.rmtree(staging, ignore_errors=True)
+        (staging / "machines").mkdir(mode=0o700, parents=True)
+        write(staging / "code.tar.gz", code)
+        for name, content in contents.items():
+            (staging / "machines" / f"{name}.tar.gz").write_bytes(content)
+        staging.chmod(0o700)
+        staging.rename(self.folder / "versions" / str(version))
+        for old in self._kept()[:-_KEPT]:
+            shutil.rmtree(self.folder / "versions" / str(old))
+
+    def _opened(self, version: int, by: str, split: list[dict[str, Any]], retour: int) -> dict[str, Any]:
+        record = {"version": version, "le": self._text(), "par": self._operator, "decoupage": by, "vagues": split}
+        record |= {"excuses": {}, "arret": None, "retour": retour}
+        self._write("publication.json", record)
+        return record
+
+    def _open_wave(self, record: dict[str, Any], listing: Listing, certificates: Mapping[str, str]) -> list[str]:
+        """Open the next wave: encrypt, note, send."""
+        wave = next(one for one in record["vagues"] if not one["ouverte"])
+        without = self._give(record, wave, certificates)
+        wave["ouverte"] = self._text()
+        self._write("publication.json", record)
+        self._reconcile(listing)
+        done = [f"v{record['version']}, vague « {wave['nom']} » ouverte : {len(wave['machines'])} machines."]
+        if without:
+            done.append(
+                f"Sans certificat, elles n'ont rien reçu : {', '.join(without[:5])}"
+                f"{f' et {len(without) - 5} autres' if len(without) > 5 else ''}. À faire : docs/exploitation.md, "
+                "« Machines en accès sortant »"
+            )
+        return done
+
+    def _give(self, record: Mapping[str, Any], wave: Mapping[str, Any], certificates: Mapping[str, str]) -> list[str]:
+        """Encrypt and note the version for the machines of a wave that were not given it; those without certificate."""
+        source = self.folder / "versions" / str(record["version"])
+        records = self._records()
+        code = (source / "code.tar.gz").read_bytes()
+        without, given = [], 0
+        for name in wave["machines"]:
+            file = source / "machines" / f"{name}.tar.gz"
+            if name not in self.machines or not file.is_file():
+                continue  # left the inventory meanwhile
+            if records.get(name, {"version": 0})["version"] >= record["version"]:
+                continue
+            if name not in certificates:
+                without.append(name)
+                continue
+            sealed = bundle.encrypt(file.read_bytes(), certificates[name])
+            self._keep_lot(sealed)
+            given += 1
+            records[name] = {
+                "version": record["version"],
+                "vague": wave["nom"],
+                "code": bundle.part(code),
+                "donnees": bundle.part(sealed),
+                "le": self._text(),
+                "expire": (self._now() + LASTS).isoformat(timespec="seconds"),
+            }
+        if given:
+            self._keep_lot(code)
+        self._write("machines.json", {name: one for name, one in records.items() if name in self.machines})
+        return without
+
+    def _keep_lot(self, content: bytes) -> None:
+        path = self.folder / "lots" / bundle.part(content)["sha256"]
+        if not path.is_file() or path.stat().st_size != len(content):
+            write(path, content)
+
+    def _behind(self, listing: Listing) -> list[str]:
+        """What the door has not, or has older than it was given."""
+        there = {row["nom"]: row["version"] for row in listing["machines"]}
+        lacking = [name for name, one in self._records().items() if there.get(name, 0) < one["version"]]
+        if not lacking:
+            return []
+        return [
+            f"le guichet n'a pas, ou plus, la dernière version de {len(lacking)} machines (restauré d'une sauvegarde "
+            "?). À faire : fab flotte.avancer"
+        ]
+
+    def _check_door(self, listing: Listing) -> None:
+        """Refuse to work with a state older than what the door has."""
+        records = self._records()
+        last = (self._publication() or {"version": 0})["version"]
+        ahead = [
+            row["nom"]
+            for row in listing["machines"]
+            if row["nom"] in self.machines
+            and row["version"] > max(last, records.get(row["nom"], {"version": 0})["version"])
+        ]
+        if ahead:
+            raise FleetError(
+                f"le guichet a une version plus récente que ce poste de commande ({ahead[0]}) : un autre a publié, ou "
+                "celui-ci revient d'une sauvegarde. À faire : fab flotte.publier, qui prend le numéro suivant"
+            )
+
+    def _reconcile(self, listing: Listing) -> list[str]:
+        """Send the door what it lacks, and what has lived half its time, signed again."""
+        there = {row["nom"]: row for row in listing["machines"]}
+        records, now = self._records(), self._now()
+        due = {}
+        renewed = 0
+        for name, one in records.items():
+            if there.get(name, {"version": 0})["version"] > one["version"]:
+                continue  # of a publication that this state does not know; the next replaces it
+            old = dt.datetime.fromisoformat(one["expire"]) - now < LASTS / 2
+            lacking = there.get(name, {"version": 0})["version"] < one["version"]
+            if old:
+                one["expire"] = (now + LASTS).isoformat(timespec="seconds")
+                renewed += not lacking
+            if old or lacking:
+                due[name] = one
+        expected = {row["nom"] for row in listing["machines"] if row["attendue"]}
+        if not due and expected == set(self.machines):
+            return []
+        self._signer.open()
+        signed = {}
+        for name, one in due.items():
+            text = manifest(name, one, now, dt.datetime.fromisoformat(one["expire"]))
+            signed[name] = {"manifeste": text, "signature": self._signer.sign(text)}
+        lots = {part["sha256"] for one in due.values() for part in (one["code"], one["donnees"])}
+        envoi = {"machines": {name: one.siren for name, one in self.machines.items()}, "manifestes": signed}
+        target = self.folder / "envoi.tar"
+        bundle.sending(target, (self.folder / "lots" / one for one in sorted(lots)), json.dumps(envoi).encode())
+        try:
+            self._send(target)
+        finally:
+            target.unlink(missing_ok=True)
+        self._write("machines.json", records)
+        kept = {part["sha256"] for one in records.values() for part in (one["code"], one["donnees"])}
+        for path in (self.folder / "lots").iterdir():
+            if path.name not in kept:
+                path.unlink()
+        return [f"{renewed} manifestes prolongés."] if renewed else []
+
+    def _standings(self, listing: Listing) -> dict[str, Standing]:
+        rows = {row["nom"]: row for row in listing["machines"]}
+        records = self._records()
+        now = dt.datetime.fromisoformat(listing["maintenant"])
+        return {name: waves.standing(name, records.get(name), rows.get(name), now) for name in self.machines}
+
+    def _missing(self, record: Mapping[str, Any], standings: Mapping[str, Standing]) -> list[Standing]:
+        """Machines of the open waves that did not report well; those that are excused, or left, apart."""
+        records = self._records()
+        found = []
+        for wave in record["vagues"]:
+            for name in wave["machines"] if wave["ouverte"] else ():
+                one = standings.get(name)
+                if one is None or name in record["excuses"]:
+                    continue
+                given = records.get(name, {"version": 0})["version"] >= record["version"]
+                if one.state != waves.UP_TO_DATE or not given:
+                    found.append(one)
+        return found
+
+    def _ended(self, record: Mapping[str, Any], standings: Mapping[str, Standing]) -> bool:
+        return all(one["ouverte"] for one in record["vagues"]) and not self._missing(record, standings)
+
+    def _stop(self, record: dict[str, Any], why: str, by: str) -> None:
+        machine = why.partition(" : ")[0] if by != self._operator else ""
+        record["arret"] = {"motif": why, "par": by, "le": self._text(), "machine": machine}
+        self._write("publication.json", record)
+
+
+def _stopped(record: Mapping[str, Any]) -> str:
+    stop = record["arret"]
+    return (
+        f"v{record['version']} est arrêtée depuis le {stop['le']} par {stop['par']} : {stop['motif']}. Aucune vague ne "
+        "s'ouvre plus. À faire : fab flotte.revenir, une autre publication une fois la cause corrigée, ou fab "
+        "flotte.excuser si c'est une machine qu'on renonce à attendre"
+    )

@@ -1,0 +1,136 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""In which order machines take a version, and where each of them is. Expected machines are the inventory's alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
+
+INTERVAL = dt.timedelta(minutes=15)
+"""Time between two passes of a machine (role flotte)."""
+SPLITS = ("territoire", "taille", "vague")
+CANARY = "canari"
+_SIZES = ("petite", "moyenne", "grande")
+
+NEVER, LATE, BLOCKED, UP_TO_DATE, EXPECTED = "jamais vue", "en retard", "bloquée", "à jour", "attendue"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine of the inventory that fetches what it becomes."""
+
+    name: str
+    commune: str
+    siren: str
+    profile: str
+    territoire: str
+    taille: str
+    vague: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a machine is: one of the states above, the version it is at, and why (French)."""
+
+    machine: str
+    state: str
+    version: int
+    reason: str = ""
+    failed: bool = False
+
+    def __str__(self) -> str:
+        shown = f"{self.state} sur v{self.version}" if self.state == BLOCKED else self.state
+        return f"{self.machine} : {shown}" + (f" ({self.reason})" if self.reason else "")
+
+
+def machines(communes: Sequence[Commune]) -> dict[str, Machine]:
+    """Machines of the communes whose file says ``acces: sortant``, by name."""
+    found = {}
+    for one in communes:
+        if one.data.get("acces") != "sortant":
+            continue
+        for host in one.hosts():
+            if "systeme_debian" in host.groups:
+                size = one.variables["taille"]
+                place = (one.data["territoire"], size, int(one.data["vague"]))
+                found[host.name] = Machine(host.name, one.slug, str(one.data["siren"]), host.groups[0], *place)
+    return found
+
+
+def split(known: Mapping[str, Machine], by: str, canary: Sequence[str]) -> list[dict[str, Any]]:
+    """The waves of a publication: the canary, then by territory, size or wave of the communes' files.
+
+    Args:
+        known: machines that are expected.
+        by: one of SPLITS.
+        canary: machines or communes that go first; none: the first machine of each profile, of the smallest wave.
+
+    Raises:
+        FleetError: a name that is none of theirs.
+    """
+    if by not in SPLITS:
+        raise FleetError(f"--par : « {by} » n'existe pas ; attendu : {', '.join(SPLITS)}")
+    if unknown := [name for name in canary if not any(name in (one.name, one.commune) for one in known.values())]:
+        raise FleetError(
+            f"--canari : {', '.join(unknown)} n'est ni une machine ni une commune en accès sortant (communes/)"
+        )
+    first = {one.name for one in known.values() if {one.name, one.commune} & {*canary}}
+    if not canary:
+        soonest = sorted(known.values(), key=lambda one: (one.vague, one.name))
+        first = {
+            next(one.name for one in soonest if one.profile == profile) for profile in {o.profile for o in soonest}
+        }
+    waves: dict[Any, list[str]] = {}
+    for one in known.values():
+        if one.name not in first:
+            key = _SIZES.index(one.taille) if by == "taille" else getattr(one, by)
+            waves.setdefault(key, []).append(one.name)
+    named = [(CANARY, sorted(first))] + [
+        (f"{by} {_SIZES[key] if by == 'taille' else key}", sorted(waves[key])) for key in sorted(waves)
+    ]
+    return [{"nom": name, "machines": names, "ouverte": ""} for name, names in named if names]
+
+
+def standing(
+    machine: str, record: Mapping[str, Any] | None, row: Mapping[str, Any] | None, now: dt.datetime
+) -> Standing:
+    """Where a machine is, from what the door saw of it; what it says of itself counts where the door bears it out.
+
+    Args:
+        record: what was published for it (version, le), None when nothing was.
+        row: of the door's listing, None when it does not know it.
+        now: the door's clock.
+    """
+    last = (row or {}).get("dernier") or {}
+    version = int(last.get("version", 0))
+    if not row or not row["vue"]:
+        return Standing(machine, NEVER, 0)
+    seen = dt.datetime.fromisoformat(row["vue"])
+    if now - seen > 2 * INTERVAL:
+        return Standing(machine, LATE, version, f"vue pour la dernière fois le {seen:%d/%m/%Y à %H:%M} (UTC)")
+    wanted = int((record or {}).get("version", 0))
+    if last.get("genre") in ("echec", "refus"):
+        # What it says of a version before is no failure of this one: it has not met it yet.
+        opened = dt.datetime.fromisoformat(record["le"]) if record else None
+        about = version >= wanted if last["genre"] == "echec" else not opened or last["recu"] > _text(opened)
+        return Standing(machine, BLOCKED, version, str(last["texte"]), failed=about)
+    if wanted and version >= wanted and last.get("posee"):
+        if row["donnee"] < version:
+            why = f"elle dit avoir la version {version}, que le guichet ne lui a jamais donnée"
+            return Standing(machine, BLOCKED, version, why, failed=True)
+        return Standing(machine, UP_TO_DATE, version)
+    if not wanted:
+        return Standing(machine, EXPECTED, version, "sa vague n'est pas ouverte")
+    if record and now - dt.datetime.fromisoformat(record["le"]) <= 2 * INTERVAL:
+        return Standing(machine, EXPECTED, version, f"n'a pas encore appliqué v{wanted}")
+    return Standing(machine, BLOCKED, version, f"passe, et n'a pas appliqué v{wanted}")
+
+
+def _text(moment: dt.datetime) -> str:
+    return moment.astimezone(dt.UTC).isoformat(timespec="seconds")

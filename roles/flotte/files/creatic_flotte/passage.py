@@ -1,0 +1,188 @@
+"""One pass: ask the door, verify, take, apply, tell. Whatever fails, what was in place stays as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from creatic_agent.durable import write
+from creatic_agent.figures import Figures
+from creatic_flotte import manifest as manifests
+from creatic_flotte.door import Door
+from creatic_flotte.manifest import Manifest, Part
+from creatic_flotte.run import Result, apply
+from creatic_flotte.settings import Away, Failed, FleetError, Refused, Settings
+from creatic_flotte.state import State, room
+from creatic_flotte.unpack import decrypt, unpack
+
+FIGURES = "flotte.prom"
+_AGAIN = dt.timedelta(hours=1)  # between two runs of a version that fails
+_METRICS = 128 << 10  # bytes of other programs' figures that a report carries
+
+UP_TO_DATE, GOOD, FAILED, REFUSED, AWAY = "a_jour", "bon", "echec", "refus", "injoignable"
+Apply = Callable[[Settings, Path], Result]
+
+
+def clock() -> dt.datetime:
+    """Now, by this machine."""
+    return dt.datetime.now(dt.UTC)
+
+
+class Passage:
+    """One pass of one machine."""
+
+    def __init__(self, settings: Settings, run: Apply = apply, now: Callable[[], dt.datetime] = clock) -> None:
+        self.settings, self._run, self._now = settings, run, now
+        self.state = State(settings.state)
+
+    def perform(self) -> tuple[str, str]:
+        """Pass once; gives how it ended and what to say of it (French)."""
+        began = self._now()
+        result = Result(True)
+        try:
+            with self.state.alone():
+                try:
+                    kind, text, result = self._pass()
+                except OSError as error:
+                    raise Failed(room(error)) from None
+                finally:
+                    shutil.rmtree(self.state.arrival, ignore_errors=True)
+        except Away as error:
+            kind, text = AWAY, str(error)
+        except Refused as error:
+            kind, text = REFUSED, str(error)
+        except FleetError as error:
+            kind, text = FAILED, str(error)
+        with contextlib.suppress(OSError, FleetError):  # a full disk must not hide why
+            self._tell(kind, text, began, result)
+        return kind, text
+
+    def _pass(self) -> tuple[str, str, Result]:
+        known = self.state.read()
+        with Door(self.settings) as door:
+            given = door.manifest()
+            if given is None:
+                return UP_TO_DATE, "le guichet n'a encore rien pour cette machine", Result(True)
+            wanted = manifests.verify(self.settings, *given)
+            manifests.check_order(wanted, known["version"], known["identite"])
+            manifests.check_times(wanted, self._now(), door.clock)
+            version = self.settings.state / "versions" / str(wanted.version)
+            if wanted.version > known["version"] or not version.is_dir():
+                version = self._take(door, wanted, known["version"])
+                known = self.state.read()
+        if not self._due(known):
+            if known.get("echec"):
+                return FAILED, f"version {wanted.version} : {known['echec']}", Result(False)
+            return UP_TO_DATE, f"version {wanted.version} en place", Result(True)
+        again = bool(known.get("posee"))
+        self.state.note(essai=self._now().isoformat(timespec="seconds"))
+        result = self._run(self.settings, version)
+        if not result.good:
+            self.state.note(echec=result.reason)
+            return FAILED, f"version {wanted.version} : {result.reason}", result
+        self.state.note(posee=True, echec="")
+        self.state.purge(wanted.version)
+        drift = f", {len(result.changed)} écarts corrigés" if again and result.changed else ""
+        return GOOD, f"version {wanted.version} appliquée{drift}", result
+
+    def _due(self, known: dict[str, Any]) -> bool:
+        """Whether the version is to be applied: never yet, failed a while ago, or drift is to be looked for."""
+        last = dt.datetime.fromisoformat(known["essai"]) if known.get("essai") else None
+        if not last or not (known.get("posee") or known.get("echec")):
+            return True
+        since = abs(self._now() - last)  # a clock that was wrong holds nothing back
+        return since >= (_AGAIN if known.get("echec") else dt.timedelta(seconds=self.settings.drift_seconds))
+
+    def _take(self, door: Door, wanted: Manifest, before: int) -> Path:
+        arrival = self.state.arrival
+        archive, sealed, opened = arrival / "code.tar.gz", arrival / "donnees.p7m", arrival / "donnees.tar.gz"
+        if not self._reuse(wanted.code, before, archive):
+            door.fetch(wanted.code, archive)
+        door.fetch(wanted.data, sealed)
+        decrypt(self.settings, sealed, opened)
+        unpack(archive, arrival / "code")
+        unpack(opened, arrival / "donnees")
+        sealed.unlink()
+        opened.unlink()
+        return self.state.place(wanted.version, wanted.identity)
+
+    def _reuse(self, part: Part, before: int, target: Path) -> bool:
+        """Whether the code is that of the version before, whose archive is still what was signed."""
+        old = self.state.versions / str(before) / "code.tar.gz"
+        if not old.is_file() or old.stat().st_size != part.size:
+            return False
+        shutil.copyfile(old, target)
+        if digest(target) == part.sha256:
+            return True
+        target.unlink()
+        return False
+
+    def _tell(self, kind: str, text: str, began: dt.datetime, result: Result) -> None:
+        known = self.state.read()
+        report = {
+            "machine": self.settings.machine,
+            "version": known["version"],
+            "posee": bool(known.get("posee")),
+            "genre": kind,
+            "texte": text[:1000],
+            "debut": began.isoformat(timespec="seconds"),
+            "fin": self._now().isoformat(timespec="seconds"),
+            "modifies": result.changed,
+            "preuves": result.proofs,
+        }
+        figures = Figures("creatic_flotte_")
+        figures.add("version", "Highest version taken.", known["version"])
+        figures.add("last_pass_timestamp_seconds", "End of the last pass.", int(self._now().timestamp()))
+        figures.add("last_pass_good", "1 when it went well.", int(kind in (GOOD, UP_TO_DATE)))
+        with contextlib.suppress(OSError):
+            write(self.settings.metrics / FIGURES, str(figures).encode(), 0o644)
+        self.state.note(dernier={key: report[key] for key in ("genre", "texte", "fin")})
+        # What tells nothing new is not kept: it is said by the pass itself, with the figures.
+        if kind != AWAY:
+            self.state.tell(report | {"mesures": _metrics(self.settings.metrics)})
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """Hand over what waits; what the door will never take goes."""
+        waiting = self.state.waiting()
+        if not waiting:
+            return
+        with Door(self.settings) as door:
+            for file in waiting:
+                with contextlib.suppress(Refused):
+                    door.report(file.read_bytes())
+                file.unlink()
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _metrics(folder: Path) -> dict[str, str]:
+    """The figures that programs of this machine leave for Prometheus, within bounds."""
+    found: dict[str, str] = {}
+    left = _METRICS
+    for path in sorted(folder.glob("*.prom")):
+        with contextlib.suppress(OSError, ValueError):
+            if path.is_symlink() or not path.is_file() or path.stat().st_size > left:
+                continue
+            found[path.name[:80]] = path.read_text(encoding="utf-8")
+            left -= len(found[path.name[:80]].encode())
+    return found
+
+
+def journal(folder: Path) -> str:
+    """What the last pass said, for a person."""
+    known = json.loads((folder / "etat.json").read_text(encoding="utf-8"))
+    last = known.get("dernier", {})
+    return f"Version {known['version']} ({'en place' if known.get('posee') else 'pas encore appliquée'}). " + (
+        f"Dernier passage : {last['texte']} ({last['fin']})" if last else "Aucun passage."
+    )

@@ -1,0 +1,95 @@
+"""One run of the version in place: ``ansible-playbook -c local``, bounded, and what is kept of its words."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from creatic_flotte.settings import Settings
+
+PLAYBOOK = "playbooks/journeys/pull.yml"
+RESULT = "CREATIC_FLOTTE_RESULTAT"
+_LARGEST = 200_000  # bytes of a result
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        good: every task and every proof went well.
+        reason: in French; empty when it is good.
+        changed: names of the tasks that changed something: drift, when the version had already been applied.
+        proofs: what the proofs of this machine said, as module proof gives it.
+    """
+
+    good: bool
+    reason: str = ""
+    changed: list[str] = field(default_factory=list)
+    proofs: list[dict[str, Any]] = field(default_factory=list)
+
+
+def apply(settings: Settings, version: Path, environment: dict[str, str] | None = None) -> Result:
+    """Apply a version to this machine.
+
+    Args:
+        version: its folder, with ``code`` and ``donnees``.
+        environment: more variables.
+    """
+    code, data, told = version / "code", version / "donnees", settings.state / "resultat.json"
+    told.unlink(missing_ok=True)
+    command = ["ansible-playbook", "-i", str(data / "inventaire.yml"), "-c", "local", "--limit", settings.machine]
+    command += ["-e", f"@{data / 'variables.json'}", PLAYBOOK]
+    given = {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": str(settings.state),
+        "LC_ALL": "C.UTF-8",
+        "ANSIBLE_CONFIG": str(code / "ansible.cfg"),
+        "ANSIBLE_CALLBACKS_ENABLED": "cdg59.creatic.pull",
+        "ANSIBLE_NOCOLOR": "1",
+        RESULT: str(told),
+    }
+    journal = settings.state / "passage.log"
+    try:
+        with journal.open("wb") as out:
+            process = subprocess.Popen(
+                command,
+                cwd=code,
+                env=given | (environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                status = process.wait(settings.run_seconds)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return Result(
+                    False, f"l'application a été arrêtée, non finie après {settings.run_seconds // 60} minutes"
+                )
+    except FileNotFoundError:
+        return Result(False, "ansible-playbook manque sur cette machine : installez le paquet ansible-core")
+    return _result(status, told, journal)
+
+
+def _result(status: int, told: Path, journal: Path) -> Result:
+    try:
+        with told.open("rb") as stream:
+            found = json.loads(stream.read(_LARGEST))
+        changed = [str(one)[:200] for one in found["modifies"]][:200]
+        proofs = [one for one in found["preuves"] if isinstance(one, dict)][:20]
+        reason = str(found["raison"])[:1000]
+    except (OSError, ValueError, KeyError, TypeError):
+        return Result(False, f"l'application s'est arrêtée sans rien dire (code {status}) : voyez {journal}")
+    if status and not reason:
+        reason = f"l'application a échoué (code {status}) : voyez {journal}"
+    return Result(not status and not reason, reason, changed, proofs)

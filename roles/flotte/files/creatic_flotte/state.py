@@ -1,0 +1,121 @@
+"""What this machine took, what it has to tell, and the folders of versions. Crash-safe: a name appears whole.
+
+etat.json                 highest version ever taken, and how the last pass ended
+versions/12/              a version that was taken: code/, donnees/
+arrivee/                  what is on its way; emptied at each pass
+courrier/*.json           reports that the door has not acknowledged
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from creatic_agent.durable import sync_directory, write
+from creatic_flotte.settings import Away, FleetError, Refused
+
+_KEPT = 2  # versions
+_WAITING = 20  # reports
+
+
+class State:
+    """The folder of this program; one pass at a time has it (`alone`)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.versions = folder / "versions"
+        self.arrival = folder / "arrivee"
+        self.outbox = folder / "courrier"
+        self._file = folder / "etat.json"
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other passes out, and begin with nothing half-arrived.
+
+        Raises:
+            Away: another pass is at it. FleetError: no room, or no right, to work there.
+        """
+        try:
+            for one in (self.versions, self.outbox):
+                one.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with (self.folder / "verrou").open("w") as handle:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise Away("un autre passage est en cours sur cette machine") from None
+                shutil.rmtree(self.arrival, ignore_errors=True)
+                self.arrival.mkdir(mode=0o700)
+                yield
+        except OSError as error:
+            raise FleetError(room(error)) from None
+
+    def read(self) -> dict[str, Any]:
+        """What is known; a version that is in place counts, were the file lost.
+
+        Raises:
+            Refused: the file is there and cannot be read: it is never taken for « nothing was ever taken ».
+        """
+        known: dict[str, Any] = {"version": 0, "identite": ""}
+        try:
+            found = json.loads(self._file.read_text(encoding="utf-8"))
+            if not isinstance(found, dict) or type(found.get("version")) is not int:
+                raise ValueError
+            known |= found
+        except FileNotFoundError:
+            pass
+        except ValueError:
+            raise Refused(f"{self._file} est abîmé : rien n'est pris avant que le groupement l'ait vu") from None
+        highest = max((int(one.name) for one in self.versions.iterdir() if one.name.isdecimal()), default=0)
+        if highest > known["version"]:  # died between the two
+            identity = self.versions / str(highest) / "identite"
+            known |= {"version": highest, "identite": identity.read_text() if identity.is_file() else ""}
+        return known
+
+    def note(self, **what: Any) -> None:
+        """Keep more, at once and for good."""
+        write(self._file, json.dumps(self.read() | what, ensure_ascii=False, indent=1).encode(), 0o600)
+
+    def place(self, version: int, identity: str) -> Path:
+        """Put what arrived in its place: from here on this machine takes nothing older."""
+        target = self.versions / str(version)
+        write(self.arrival / "identite", identity.encode(), 0o600)
+        shutil.rmtree(target, ignore_errors=True)  # of this very version, its content checked again since
+        self.arrival.rename(target)
+        sync_directory(self.versions)
+        self.note(version=version, identite=identity, posee=False, echec="")
+        return target
+
+    def purge(self, keep: int) -> None:
+        """Leave the version in use, and the one before."""
+        there = sorted((int(one.name) for one in self.versions.iterdir() if one.name.isdecimal()), reverse=True)
+        for number in [one for one in there if one != keep][_KEPT - 1 :]:
+            shutil.rmtree(self.versions / str(number), ignore_errors=True)
+
+    def tell(self, report: dict[str, Any]) -> None:
+        """Keep a report until the door has it; the oldest go when too many wait."""
+        write(
+            self.outbox / f"{time.time_ns():020d}-{secrets.token_hex(4)}.json",
+            json.dumps(report, ensure_ascii=False).encode(),
+            0o600,
+        )
+        for old in self.waiting()[:-_WAITING]:
+            old.unlink(missing_ok=True)
+
+    def waiting(self) -> list[Path]:
+        """Reports to hand over, oldest first."""
+        return sorted(self.outbox.glob("*.json"))
+
+
+def room(error: OSError) -> str:
+    """What a fault of the disk is called."""
+    told = {28: "le disque de cette machine est plein", 122: "le quota du disque est atteint", 27: "fichier trop gros"}
+    told |= {13: "un dossier de cette machine est fermé", 30: "le disque de cette machine est en lecture seule"}
+    why = told.get(error.errno or 0, f"le disque de cette machine ne répond pas comme il faut ({type(error).__name__})")
+    return f"{why} : ce qui était en place est gardé, le prochain passage réessaiera"

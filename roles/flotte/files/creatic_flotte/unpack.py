@@ -1,0 +1,68 @@
+"""From what was signed to files: decryption with this machine's key, then an archive of which little is believed."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import tarfile
+import zlib
+from pathlib import Path
+
+from creatic_flotte.settings import Refused, Settings
+
+_MOST_BYTES = 512 << 20
+_MOST_FILES = 20_000
+
+
+def decrypt(settings: Settings, sealed: Path, target: Path) -> None:
+    """Open what was encrypted for this machine (CMS, RFC 5652 and 5083), with its key or the one before.
+
+    Raises:
+        Refused: it is for another key.
+    """
+    keys = [settings.current / "key.pem", *sorted(settings.certificate.glob("*/key.pem"))]
+    for key in keys:
+        certificate = key.with_name("fullchain.pem")
+        if not certificate.is_file():  # being prepared
+            continue
+        command = ["openssl", "cms", "-decrypt", "-inform", "DER", "-in", str(sealed), "-out", str(target)]
+        done = subprocess.run(
+            [*command, "-recip", str(certificate), "-inkey", str(key)],
+            capture_output=True,
+            env=os.environ | {"LC_ALL": "C"},
+            timeout=300,
+            check=False,
+        )
+        if done.returncode == 0:
+            target.chmod(0o600)
+            return
+        target.unlink(missing_ok=True)
+        if b"No space left" in done.stderr:
+            raise OSError(28, "ENOSPC")
+    raise Refused("les données ne s'ouvrent avec aucune clé de cette machine : elles sont pour un autre certificat")
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack an archive into a new folder: files and folders alone, inside it, within bounds.
+
+    Raises:
+        Refused: it is no such archive. OSError: no room.
+    """
+    folder.mkdir(mode=0o700)
+    size = count = 0
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for member in tar:
+                count, size = count + 1, size + member.size
+                if count > _MOST_FILES or size > _MOST_BYTES:
+                    raise Refused("archive démesurée")
+                if not member.isreg() and not member.isdir():
+                    raise Refused(f"archive : {member.name[:80]!r} n'est ni un fichier ni un dossier")
+                tar.extract(member, folder, set_attrs=True, filter="data")
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise Refused(f"archive signée, mais illisible ({type(error).__name__})") from None
+    for path in folder.rglob("*"):
+        if not path.is_dir():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())

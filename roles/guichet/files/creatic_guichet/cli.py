@@ -1,0 +1,52 @@
+"""creatic-guichet: what the control node asks of the door, over SSH."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from creatic_agent import french
+
+from .store import BadRequest, Store
+from .web import FOLDER
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; gives its exit status."""
+    french.speak()
+    parser = argparse.ArgumentParser(
+        prog="creatic-guichet", description="Guichet des machines que nul ne peut joindre."
+    )
+    parser.add_argument("--dossier", type=Path, default=Path(os.environ.get(FOLDER, "/var/lib/guichet")), help="état")
+    commands = parser.add_subparsers(dest="commande", required=True, metavar="COMMANDE")
+    taking = commands.add_parser("recevoir", help="prendre un envoi du poste de commande")
+    taking.add_argument("envoi", type=Path, help="le fichier de l'envoi")
+    commands.add_parser("etat", help="ce qui est su de chaque machine (JSON)")
+    telling = commands.add_parser("comptes-rendus", help="ce que les machines ont dit (JSON)")
+    telling.add_argument("--apres", type=int, default=0, help="numéro du dernier qui est déjà connu")
+    given = parser.parse_args(argv)
+    try:
+        store = Store(given.dossier)
+        if given.commande == "recevoir":
+            with given.envoi.open("rb") as stream:
+                print(f"{store.receive(stream)} manifestes reçus")
+        elif given.commande == "etat":
+            print(json.dumps(store.listing(datetime.now(UTC))))
+        else:
+            print(json.dumps(store.reports(given.apres)))
+    except BadRequest as error:
+        print(f"creatic-guichet : {error}", file=sys.stderr)
+        return 1
+    except (OSError, sqlite3.Error) as error:
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        why = "disque plein" if full else type(error).__name__
+        print(f"creatic-guichet : {given.dossier} ou l'envoi ne peut être lu ou écrit ({why})", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,316 @@
+"""What the door keeps. It can neither read a machine's data nor sign: who takes it can only be silent, or old.
+
+    guichet.db            machines, their manifests, their reports
+    lots/<sha256>         what the control node sent, by digest
+
+The control node alone adds machines and manifests (`receive`); machines add reports, bounded (`keep`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import re
+import sqlite3
+import tarfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from creatic_agent.book import connect, transaction
+from creatic_agent.durable import fresh, sync_directory, unused
+
+KINDS = ("a_jour", "bon", "echec", "refus")
+LARGEST_REPORT = 256 << 10
+"""Bytes of a report, figures included."""
+_KEPT_REPORTS, _KEPT_BYTES = 60, 512 << 10  # of a machine
+_HOURLY = 60  # reports of a machine
+_LARGEST_SENT = 64 << 20  # bytes of envoi.json: 19,000 machines take 30
+_LARGEST_PART = 64 << 20
+_SEEN = 300  # seconds under which a machine is not noted again
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS machines (
+    nom TEXT PRIMARY KEY, siren TEXT NOT NULL, attendue INTEGER NOT NULL,
+    version INTEGER NOT NULL DEFAULT 0, code TEXT NOT NULL DEFAULT '', donnees TEXT NOT NULL DEFAULT '',
+    manifeste TEXT NOT NULL DEFAULT '', signature TEXT NOT NULL DEFAULT '', avant TEXT NOT NULL DEFAULT '',
+    vue TEXT NOT NULL DEFAULT '', donnee INTEGER NOT NULL DEFAULT 0, dernier TEXT NOT NULL DEFAULT '',
+    mesures TEXT NOT NULL DEFAULT '', heure TEXT NOT NULL DEFAULT '', envois INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE IF NOT EXISTS comptes_rendus (
+    id INTEGER PRIMARY KEY, machine TEXT NOT NULL, sha256 TEXT NOT NULL, recu TEXT NOT NULL, corps TEXT NOT NULL,
+    UNIQUE (machine, sha256)) STRICT;
+"""
+
+
+class BadRequest(Exception):
+    """What a machine, or the control node, sends is not taken; the message is French."""
+
+
+class TooMany(Exception):
+    """A machine sends more than is kept in an hour; the message is French."""
+
+
+def common_name(machine: str) -> str:
+    """The name that a machine's certificate bears (X.520: 64 characters at most)."""
+    return f"Machine - {machine}"[:64].strip()
+
+
+class Store:
+    """The folder of the door. One object for all threads: each call opens the database."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._parts = folder / "guichet.db", folder / "lots"
+        self._parts.mkdir(mode=0o750, exist_ok=True)
+        with self._open() as db:
+            db.executescript(SCHEMA)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        db = connect(self._file)
+        try:
+            yield db
+        finally:
+            db.close()
+
+    # -- of machines ---------------------------------------------------------------------------------
+
+    def named(self, names: list[str], siren: str) -> str:
+        """The machine whose certificate bears one of these names and this SIREN; empty when none is expected."""
+        with self._open() as db:
+            known = db.execute("SELECT nom FROM machines WHERE siren = ? AND attendue", (siren,)).fetchall()
+        return next((row["nom"] for row in known if common_name(row["nom"]) in names), "")
+
+    def manifest(self, machine: str, now: datetime) -> tuple[str, str] | None:
+        """What is signed for a machine, and the signature; None when there is nothing yet."""
+        with self._open() as db:
+            row = db.execute("SELECT * FROM machines WHERE nom = ?", (machine,)).fetchone()
+            if row["donnee"] < row["version"] or not row["vue"] or _age(row["vue"], now) >= _SEEN:
+                with transaction(db):
+                    db.execute(
+                        "UPDATE machines SET vue = ?, donnee = max(donnee, version) WHERE nom = ?",
+                        (_text(now), machine),
+                    )
+        return (row["manifeste"], row["signature"]) if row["version"] else None
+
+    def part(self, machine: str, sha256: str) -> Path | None:
+        """A file of a machine's own version, or of the one before; None for any other."""
+        with self._open() as db:
+            row = db.execute("SELECT code, donnees, avant FROM machines WHERE nom = ?", (machine,)).fetchone()
+        path = self._parts / sha256
+        return path if sha256 in {row["code"], row["donnees"], *row["avant"].split()} and path.is_file() else None
+
+    def keep(self, machine: str, body: bytes, now: datetime) -> str:
+        """Keep a report, once however often it comes; gives its digest.
+
+        Raises:
+            BadRequest: it is none. TooMany: the machine sent too many.
+        """
+        report = _report(machine, body)
+        sha256 = hashlib.sha256(body).hexdigest()
+        figures = json.dumps(report.pop("mesures", {}), ensure_ascii=False)
+        text = json.dumps(report, ensure_ascii=False)
+        last = {key: report[key] for key in ("genre", "version", "posee", "texte", "fin")} | {"recu": _text(now)}
+        with self._open() as db, transaction(db):
+            if db.execute(
+                "SELECT 1 FROM comptes_rendus WHERE machine = ? AND sha256 = ?", (machine, sha256)
+            ).fetchone():
+                return sha256
+            hour = _text(now)[:13]
+            db.execute("UPDATE machines SET heure = ?, envois = 0 WHERE nom = ? AND heure <> ?", (hour, machine, hour))
+            db.execute("UPDATE machines SET envois = envois + 1 WHERE nom = ?", (machine,))
+            if db.execute("SELECT envois FROM machines WHERE nom = ?", (machine,)).fetchone()[0] > _HOURLY:
+                raise TooMany("Cette machine rend compte trop souvent : réessayez dans une heure.")
+            before = db.execute("SELECT dernier FROM machines WHERE nom = ?", (machine,)).fetchone()["dernier"]
+            if report["genre"] == "a_jour" and before and json.loads(before)["genre"] == "a_jour":
+                # Nothing new: the one before leaves its place.
+                db.execute(
+                    "DELETE FROM comptes_rendus WHERE id = (SELECT max(id) FROM comptes_rendus WHERE machine = ?)",
+                    (machine,),
+                )
+            db.execute(
+                "INSERT INTO comptes_rendus (machine, sha256, recu, corps) VALUES (?, ?, ?, ?)",
+                (machine, sha256, _text(now), text),
+            )
+            db.execute(
+                "UPDATE machines SET vue = ?, dernier = ?, mesures = ? WHERE nom = ?",
+                (_text(now), json.dumps(last, ensure_ascii=False), figures, machine),
+            )
+            _trim(db, machine)
+        return sha256
+
+    # -- of the control node -------------------------------------------------------------------------
+
+    def receive(self, stream: IO[bytes]) -> int:
+        """Take what the control node signed: a tar of ``lots/<sha256>``, then ``envoi.json``; gives how many manifests.
+
+        All of it is taken, or nothing.
+
+        Raises:
+            BadRequest: it is damaged, or older than what is here (two control nodes, or one that came back from a
+                backup).
+        """
+        with (self._parts.parent / "verrou").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)  # one sending at a time: what it lacks is purged
+            return self._receive(stream)
+
+    def _receive(self, stream: IO[bytes]) -> int:
+        sent: Any = None
+        try:
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
+                for member in tar:
+                    content = tar.extractfile(member) if member.isreg() else None
+                    if content is None:
+                        raise BadRequest(f"envoi : {member.name[:80]!r} n'est pas un fichier")
+                    if member.name == "envoi.json":
+                        sent = json.loads(content.read(_LARGEST_SENT))
+                    else:
+                        self._take(member, content)
+            machines: Mapping[str, str] = sent["machines"]
+            manifests: Mapping[str, Mapping[str, str]] = sent["manifestes"]
+            rows = [_row(name, one) for name, one in manifests.items()]
+            if bad := [name for name in machines if not _NAME.fullmatch(name)]:
+                raise BadRequest(f"envoi : {bad[0][:80]!r} n'est pas un nom de machine")
+        except (tarfile.TarError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+            raise BadRequest(f"envoi illisible, ou coupé ({type(error).__name__}) : rien n'est changé") from None
+        lost = {one for row in rows for one in (row["code"], row["donnees"]) if not (self._parts / one).is_file()}
+        if lost:
+            raise BadRequest(f"envoi incomplet : {len(lost)} lots manquent, rien n'est changé")
+        sync_directory(self._parts)
+        with self._open() as db, transaction(db):
+            db.execute("UPDATE machines SET attendue = 0")
+            db.executemany(
+                "INSERT INTO machines (nom, siren, attendue) VALUES (?, ?, 1) "
+                "ON CONFLICT (nom) DO UPDATE SET siren = excluded.siren, attendue = 1",
+                list(machines.items()),
+            )
+            for row in rows:
+                self._replace(db, row)
+            self._purge(db)
+        return len(rows)
+
+    def _take(self, member: tarfile.TarInfo, content: IO[bytes]) -> None:
+        folder, _, name = member.name.partition("/")
+        if folder != "lots" or not _DIGEST.fullmatch(name) or member.size > _LARGEST_PART:
+            raise BadRequest(f"envoi : fichier inattendu, {member.name[:80]!r}")
+        temporary, digest = unused(self._parts), hashlib.sha256()
+        try:
+            with fresh(temporary) as target:
+                while block := content.read(1 << 16):
+                    digest.update(block)
+                    target.write(block)
+            if digest.hexdigest() != name:
+                raise BadRequest(f"envoi : le lot {name[:12]} est abîmé")
+            temporary.replace(self._parts / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @staticmethod
+    def _replace(db: sqlite3.Connection, row: dict[str, Any]) -> None:
+        here = db.execute("SELECT * FROM machines WHERE nom = ? AND attendue", (row["nom"],)).fetchone()
+        if here is None:
+            raise BadRequest(f"envoi : {row['nom']} a un manifeste, et n'est pas attendue")
+        same = (here["code"], here["donnees"]) == (row["code"], row["donnees"])
+        if row["version"] < here["version"] or (row["version"] == here["version"] and not same):
+            raise BadRequest(
+                f"{row['nom']} : la version {row['version']} ne peut pas remplacer la {here['version']} qui est au "
+                "guichet. Un autre poste de commande a publié, ou celui-ci revient d'une sauvegarde. À faire : fab "
+                "flotte.etat, puis une publication de plus. Rien n'est changé"
+            )
+        before = here["avant"] if same else f"{here['code']} {here['donnees']}"
+        db.execute(
+            "UPDATE machines SET version = ?, code = ?, donnees = ?, manifeste = ?, signature = ?, avant = ? "
+            "WHERE nom = ?",
+            (*(row[key] for key in ("version", "code", "donnees", "manifeste", "signature")), before, row["nom"]),
+        )
+
+    def _purge(self, db: sqlite3.Connection) -> None:
+        kept: set[str] = set()
+        for row in db.execute("SELECT code, donnees, avant FROM machines"):
+            kept |= {row["code"], row["donnees"], *row["avant"].split()}
+        for path in self._parts.iterdir():
+            if path.name not in kept:
+                path.unlink()
+
+    def listing(self, now: datetime) -> dict[str, Any]:
+        """What is known of each machine: for ``fab flotte.etat``."""
+        names = ("nom", "attendue", "version", "donnee", "vue")
+        with self._open() as db:
+            rows = db.execute("SELECT * FROM machines ORDER BY nom").fetchall()
+        return {
+            "maintenant": _text(now),
+            "machines": [
+                {key: row[key] for key in names} | {"dernier": json.loads(row["dernier"]) if row["dernier"] else None}
+                for row in rows
+            ],
+        }
+
+    def reports(self, after: int, most: int = 2000) -> list[dict[str, Any]]:
+        """Reports that came after one, by its number, oldest first."""
+        with self._open() as db:
+            rows = db.execute("SELECT * FROM comptes_rendus WHERE id > ? ORDER BY id LIMIT ?", (after, most)).fetchall()
+        return [
+            {"numero": row["id"], "sha256": row["sha256"], "recu": row["recu"], **json.loads(row["corps"])}
+            for row in rows
+        ]
+
+
+def _trim(db: sqlite3.Connection, machine: str) -> None:
+    rows = db.execute(
+        "SELECT id, length(corps) AS octets FROM comptes_rendus WHERE machine = ? ORDER BY id DESC", (machine,)
+    ).fetchall()
+    size = 0
+    for place, row in enumerate(rows):
+        size += row["octets"]
+        if place and (place >= _KEPT_REPORTS or size > _KEPT_BYTES):
+            db.execute("DELETE FROM comptes_rendus WHERE machine = ? AND id <= ?", (machine, row["id"]))
+            return
+
+
+def _report(machine: str, body: bytes) -> dict[str, Any]:
+    if len(body) > LARGEST_REPORT:
+        raise BadRequest("Compte rendu trop gros.")
+    try:
+        found = json.loads(body)
+        good = (
+            found["machine"] == machine
+            and found["genre"] in KINDS
+            and type(found["version"]) is int
+            and 0 <= found["version"] < 1 << 53
+            and type(found["posee"]) is bool
+            and all(isinstance(found[key], str) and len(found[key]) <= 1000 for key in ("texte", "debut", "fin"))
+            and all(isinstance(found[key], list) for key in ("modifies", "preuves"))
+            and isinstance(found.get("mesures", {}), dict)
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        good = False
+    if not good:
+        raise BadRequest("Ce n'est pas le compte rendu de cette machine.")
+    kept = ("machine", "genre", "version", "posee", "texte", "debut", "fin", "modifies", "preuves", "mesures")
+    return {key: found[key] for key in kept if key in found}
+
+
+def _row(name: str, given: Mapping[str, str]) -> dict[str, Any]:
+    manifest = json.loads(given["manifeste"])
+    parts = [str(manifest[key]["sha256"]) for key in ("code", "donnees")]
+    if manifest["machine"] != name or not all(map(_DIGEST.fullmatch, parts)) or type(manifest["version"]) is not int:
+        raise ValueError
+    return {
+        "nom": name,
+        "version": manifest["version"],
+        "code": parts[0],
+        "donnees": parts[1],
+        "manifeste": str(given["manifeste"]),
+        "signature": str(given["signature"]),
+    }
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
+
+
+def _age(text: str, now: datetime) -> float:
+    return abs((now - datetime.fromisoformat(text)).total_seconds())
