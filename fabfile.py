@@ -49,6 +49,12 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import serv
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import updates as evidence_updates
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Verification
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import assemble as fleet_assemble
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle as fleet_bundle
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import waves as fleet_waves
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.assemble import Door as FleetDoor
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication import Fleet
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError, Signer
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import agent as life_agent
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import commune as life_commune
@@ -61,6 +67,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki import renewal a
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.deadlines import deadlines
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import STATUSES
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
     aim,
@@ -411,6 +418,37 @@ def _quietly(context: Context, what: str, name: str, *arguments: str) -> bool:
     return bool(done)
 
 
+def _outgoing() -> list[str]:
+    """Communes whose machines nobody reaches (``acces: sortant``)."""
+    return [one.slug for one in _communes() if one.outgoing]
+
+
+def _left_out(outgoing: list[str]) -> str:
+    shown = ", ".join(outgoing[:5]) + (f" et {len(outgoing) - 5} autres" if len(outgoing) > 5 else "")
+    return f"En accès sortant, leurs machines viennent chercher leur version elles-mêmes (fab flotte.etat) : {shown}."
+
+
+def _reached(wanted: list[str]) -> list[str]:
+    """The communes of a rollout whose machines can be reached; says which are left out. None for all of them."""
+    outgoing = [slug for slug in _outgoing() if not wanted or slug in wanted]
+    if not outgoing:
+        return wanted
+    left = [one.slug for one in _communes() if one.slug not in outgoing and (not wanted or one.slug in wanted)]
+    if not left:
+        raise Exit(f"{_left_out(outgoing)} Rien n'est déployé d'ici. À faire : fab flotte.publier", code=2)
+    _aside(f"{_left_out(outgoing)} Elles sont laissées de côté.")
+    return left
+
+
+def _without_outgoing(pattern: str) -> str:
+    """A pattern of hosts, without those that nobody reaches; says so when there are any."""
+    outgoing = _outgoing()
+    if not outgoing:
+        return pattern
+    _aside(f"{_left_out(outgoing)} Elles sont laissées de côté.")
+    return f"{pattern or 'all'}{',' if ',' in pattern else ':'}!{groupement.OUTGOING}"
+
+
 def _order(context: Context) -> Order:
     """What a departure works with."""
     return Order(
@@ -465,6 +503,7 @@ def rollout(context: Context, communes: str, limite: str = "") -> None:
     """Déploie des communes sur tout ce qu'elles prennent, jusqu'à la preuve : acte transmis, place sur les serveurs."""
     wanted = _wanted(communes, "toutes")
     _check_communes(wanted)
+    wanted = _reached(wanted)
     _checked(wanted or [commune.slug for commune in _communes()])
     arguments = ["--limit", _aimed(wanted, limite)] if wanted or limite else []
     run_id = evidence_store.reserve_run_id(_home() / "verrous")
@@ -576,13 +615,12 @@ def updates(context: Context, machines: str = "toutes", voir: bool = False, rede
         wanted = rounds.chosen(names, servers, _communes())
     except rounds.RoundError as error:
         raise Exit(str(error), code=2) from None
+    limit = _without_outgoing(",".join(wanted))
     asked = {"correctifs_redemarrer": redemarrer, "correctifs_repris": evidence_updates.unproved(_home())}
     arguments = ["-e", to_json(asked), *["--check"] * voir]
     run_id = evidence_store.reserve_run_id(_home() / "verrous")
     output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
-    done = _playbook(
-        context, "journeys/updates.yml", *(["--limit", ",".join(wanted)] if wanted else []), *arguments, env=output
-    )
+    done = _playbook(context, "journeys/updates.yml", *(["--limit", limit] if limit else []), *arguments, env=output)
     for line in [] if wanted else rounds.elsewhere(servers):
         print(line)
     record = evidence_store.facts_of(_home() / evidence_updates.FOLDER / run_id)
@@ -615,6 +653,8 @@ def audit(context: Context, limite: str = "", niveau: str = "") -> None:
     try:
         audit_run.check_level(niveau)
         audit_run.check_limit(TOP, _inventory(), limite)
+        if _outgoing():
+            limite = _without_outgoing(limite or audit_run.EVERYTHING)
         order = audit_run.Order(
             top=TOP,
             inventory=_inventory(),
@@ -1210,6 +1250,90 @@ def backup_status(context: Context) -> None:
         raise Exit(code=1)
 
 
+def _fleet() -> Fleet:
+    """The fleet of this environment."""
+    door = FleetDoor(TOP, _inventory())
+    signer = Signer(_home() / "flotte", Passphrases(_home() / "flotte", generate=_environment().lab))
+    known = fleet_waves.machines(_communes())
+    return Fleet(_home(), known, signer, door.ask, door.send, evidence_store.operator(), evidence.now)
+
+
+def _fleet_does(what: str, act: Callable[[Fleet], list[str]]) -> None:
+    """Do something of the fleet's, and say it."""
+    _must_have("guichet")
+    try:
+        with waiting(what, _aside):
+            lines = act(_fleet())
+    except (FleetError, PkiError) as error:
+        raise Exit(f"Flotte : {error}", code=1) from None
+    print("\n".join(lines))
+
+
+@task(
+    name="publier",
+    help={
+        "par": "découpe les vagues par territoire, taille ou vague (celle des fichiers des communes)",
+        "canari": "communes ou machines qui passent d'abord, séparées par des virgules ; d'office une par profil",
+    },
+)
+def fleet_publish(context: Context, par: str = "territoire", canari: str = "") -> None:
+    """Prépare et signe une version pour les machines en accès sortant, et l'ouvre au canari."""
+    _checked()
+    first = [name.strip() for name in canari.split(",") if name.strip()]
+
+    def publish(fleet: Fleet) -> list[str]:
+        told = fleet_assemble.renew(_home(), fleet)
+        data = fleet_assemble.archives(_inventory(), TOP, _home(), fleet.machines)
+        known = fleet_assemble.certificates(_home())
+        return told + fleet.publish(fleet_bundle.code(TOP), data, known, par, first)
+
+    _fleet_does("préparation de la version", publish)
+
+
+@task(name="avancer")
+def fleet_advance(context: Context) -> None:
+    """Ouvre la vague suivante si toutes les machines ouvertes ont bien rendu compte ; prolonge ce qui expire."""
+    _fleet_does("réponse du guichet", lambda fleet: fleet.advance(fleet_assemble.certificates(_home())))
+
+
+@task(name="arreter", help={"motif": "pourquoi"})
+def fleet_stop(context: Context, motif: str) -> None:
+    """Arrête la publication : plus aucune vague ne s'ouvre."""
+    _fleet_does("arrêt de la publication", lambda fleet: fleet.stop(motif))
+
+
+@task(name="revenir", help={"motif": "pourquoi", "version": "à laquelle revenir ; celle d'avant par défaut"})
+def fleet_back(context: Context, motif: str, version: str = "0") -> None:
+    """Redonne, sous un nouveau numéro, le contenu d'une version précédente aux machines qui ont la dernière."""
+    number = _whole(version.removeprefix("v"), "--version", "de version")
+    _fleet_does(
+        "préparation du retour", lambda fleet: fleet.go_back(number, fleet_assemble.certificates(_home()), motif)
+    )
+
+
+@task(name="excuser", positional=["machine"], help={"machine": "son nom", "motif": "pourquoi"})
+def fleet_excuse(context: Context, machine: str, motif: str) -> None:
+    """Laisse la publication avancer sans une machine, nommée, et garde qui l'a décidé."""
+    _fleet_does("lecture de la publication", lambda fleet: fleet.excuse(machine, motif))
+
+
+@task(reads=True, name="etat", help={"json": "tout, en JSON"})
+def fleet_status(context: Context, json: bool = False) -> None:
+    """Montre la publication, ses vagues, et où en est chaque machine en accès sortant."""
+    _must_have("guichet")
+    try:
+        with waiting("réponse du guichet", _aside):
+            record, standings, problems = _fleet().status()
+    except (FleetError, PkiError) as error:
+        raise Exit(f"Flotte : {error}", code=2) from None
+    if json:
+        print(to_json({"publication": record, "machines": [vars(one) for one in standings], "defauts": problems}))
+    else:
+        print("\n".join(fleet_waves.told(record, standings, problems)))
+    if problems or any(one.state != fleet_waves.UP_TO_DATE for one in standings):
+        raise Exit(code=1)
+
+
 namespace = Collection(environnement)
 namespace.add_task(rollout, name="communes")
 namespace.add_task(past, name="historique")
@@ -1224,6 +1348,9 @@ namespace.add_collection(Collection("banc", lab_up, lab_down, lab_status))
 namespace.add_collection(Collection("commune", commune_new, commune_depart))
 namespace.add_task(documents)
 namespace.add_task(morning)
+namespace.add_collection(
+    Collection("flotte", fleet_publish, fleet_advance, fleet_status, fleet_stop, fleet_back, fleet_excuse)
+)
 namespace.add_collection(Collection("inventaire", inventory_check))
 namespace.add_collection(Collection("preuves", evidence_verify))
 audits = Collection("audit", audit_verify)

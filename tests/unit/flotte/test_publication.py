@@ -190,7 +190,7 @@ def test_two_publications_do_not_go_together(world: World, url: str) -> None:
     with pytest.raises(FleetError, match=r"v1 n'est pas finie \(publiée par camille@poste\)"):
         world.publish("deux")
     world.fleet().stop("mauvais code")
-    with pytest.raises(FleetError, match="arrêtée .* par camille@poste : mauvais code"):
+    with pytest.raises(FleetError, match=r"arrêtée .* par camille@poste : mauvais code"):
         world.advance()
     assert world.publish("deux")[0].startswith("v2 ")
 
@@ -213,7 +213,7 @@ def test_two_commands_at_once(world: World) -> None:
     other.start()
     try:
         assert began.wait(30)
-        with pytest.raises(FleetError, match="une autre commande de la flotte est en cours .dominique@poste"):
+        with pytest.raises(FleetError, match=r"une autre commande de la flotte est en cours .dominique@poste"):
             world.publish()
     finally:
         end.set()
@@ -240,7 +240,7 @@ def test_back_to_the_version_before(world: World, url: str) -> None:
     assert world.pass_(url)[:2] == ["bon", "bon"]
     with pytest.raises(FleetError, match="--motif"):
         world.fleet().go_back(0, world.certificates, "")
-    with pytest.raises(FleetError, match="v7 n'est pas gardée ici. Gardées, avant v2 : v1"):
+    with pytest.raises(FleetError, match=r"v7 n'est pas gardée ici. Gardées, avant v2 : v1"):
         world.fleet().go_back(7, world.certificates, "essai")
     done = world.fleet().go_back(0, world.certificates, "les actes ne partent plus")
     assert done[0] == "v3 reprend le contenu de v1, pour les machines qui avaient v2."

@@ -16,7 +16,7 @@ from creatic_agent.figures import Figures
 from creatic_flotte import manifest as manifests
 from creatic_flotte.door import Door
 from creatic_flotte.manifest import Manifest, Part
-from creatic_flotte.run import Result, apply
+from creatic_flotte.run import Result, apply, asked
 from creatic_flotte.settings import Away, Failed, FleetError, Refused, Settings
 from creatic_flotte.state import State, room
 from creatic_flotte.unpack import decrypt, unpack
@@ -135,6 +135,7 @@ class Passage:
             "fin": self._now().isoformat(timespec="seconds"),
             "modifies": result.changed,
             "preuves": result.proofs,
+            "demandes": asked(self.settings.state / "versions" / str(known["version"])),
         }
         figures = Figures("creatic_flotte_")
         figures.add("version", "Highest version taken.", known["version"])

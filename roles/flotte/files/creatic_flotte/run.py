@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from creatic_flotte.settings import Settings
 
 PLAYBOOK = "playbooks/journeys/pull.yml"
 RESULT = "CREATIC_FLOTTE_RESULTAT"
+PROOFS = "CREATIC_ROLLOUT_FOLDER"
 _LARGEST = 200_000  # bytes of a result
 
 
@@ -35,6 +37,15 @@ class Result:
     proofs: list[dict[str, Any]] = field(default_factory=list)
 
 
+def asked(version: Path) -> dict[str, str]:
+    """Certificates that a run asks the control node for (module_utils/pki/extract.py): CSR by name, within bounds."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        with (version / "donnees" / "etat" / "pki" / "demandes.json").open("rb") as stream:
+            found = json.loads(stream.read(_LARGEST))
+        return {str(name)[:80]: str(csr)[:8000] for name, csr in list(found.items())[:10]}
+    return {}
+
+
 def apply(settings: Settings, version: Path, environment: dict[str, str] | None = None) -> Result:
     """Apply a version to this machine.
 
@@ -44,6 +55,10 @@ def apply(settings: Settings, version: Path, environment: dict[str, str] | None 
     """
     code, data, told = version / "code", version / "donnees", settings.state / "resultat.json"
     told.unlink(missing_ok=True)
+    proofs = settings.state / "preuves"
+    shutil.rmtree(proofs, ignore_errors=True)
+    proofs.mkdir(mode=0o700)
+    _point(settings.state / "courant", version)
     command = ["ansible-playbook", "-i", str(data / "inventaire.yml"), "-c", "local", "--limit", settings.machine]
     command += ["-e", f"@{data / 'variables.json'}", PLAYBOOK]
     given = {
@@ -54,6 +69,7 @@ def apply(settings: Settings, version: Path, environment: dict[str, str] | None 
         "ANSIBLE_CALLBACKS_ENABLED": "cdg59.creatic.pull",
         "ANSIBLE_NOCOLOR": "1",
         RESULT: str(told),
+        PROOFS: str(proofs),
     }
     journal = settings.state / "passage.log"
     try:
@@ -79,6 +95,14 @@ def apply(settings: Settings, version: Path, environment: dict[str, str] | None 
     except FileNotFoundError:
         return Result(False, "ansible-playbook manque sur cette machine : installez le paquet ansible-core")
     return _result(status, told, journal)
+
+
+def _point(link: Path, version: Path) -> None:
+    """Have the link by which the variables name their files lead to this version."""
+    new = link.with_name(".courant")
+    new.unlink(missing_ok=True)
+    new.symlink_to(version)
+    new.replace(link)
 
 
 def _result(status: int, told: Path, journal: Path) -> Result:

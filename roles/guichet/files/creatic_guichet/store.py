@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS machines (
     version INTEGER NOT NULL DEFAULT 0, code TEXT NOT NULL DEFAULT '', donnees TEXT NOT NULL DEFAULT '',
     manifeste TEXT NOT NULL DEFAULT '', signature TEXT NOT NULL DEFAULT '', avant TEXT NOT NULL DEFAULT '',
     vue TEXT NOT NULL DEFAULT '', donnee INTEGER NOT NULL DEFAULT 0, dernier TEXT NOT NULL DEFAULT '',
-    mesures TEXT NOT NULL DEFAULT '', heure TEXT NOT NULL DEFAULT '', envois INTEGER NOT NULL DEFAULT 0) STRICT;
+    mesures TEXT NOT NULL DEFAULT '', demandes TEXT NOT NULL DEFAULT '{}',
+    heure TEXT NOT NULL DEFAULT '', envois INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE IF NOT EXISTS comptes_rendus (
     id INTEGER PRIMARY KEY, machine TEXT NOT NULL, sha256 TEXT NOT NULL, recu TEXT NOT NULL, corps TEXT NOT NULL,
     UNIQUE (machine, sha256)) STRICT;
@@ -112,6 +113,7 @@ class Store:
         report = _report(machine, body)
         sha256 = hashlib.sha256(body).hexdigest()
         figures = json.dumps(report.pop("mesures", {}), ensure_ascii=False)
+        asked = json.dumps(report.pop("demandes", {}))
         text = json.dumps(report, ensure_ascii=False)
         last = {key: report[key] for key in ("genre", "version", "posee", "texte", "fin")} | {"recu": _text(now)}
         with self._open() as db, transaction(db):
@@ -136,8 +138,8 @@ class Store:
                 (machine, sha256, _text(now), text),
             )
             db.execute(
-                "UPDATE machines SET vue = ?, dernier = ?, mesures = ? WHERE nom = ?",
-                (_text(now), json.dumps(last, ensure_ascii=False), figures, machine),
+                "UPDATE machines SET vue = ?, dernier = ?, mesures = ?, demandes = ? WHERE nom = ?",
+                (_text(now), json.dumps(last, ensure_ascii=False), figures, asked, machine),
             )
             _trim(db, machine)
         return sha256
@@ -243,7 +245,9 @@ class Store:
         return {
             "maintenant": _text(now),
             "machines": [
-                {key: row[key] for key in names} | {"dernier": json.loads(row["dernier"]) if row["dernier"] else None}
+                {key: row[key] for key in names}
+                | {"dernier": json.loads(row["dernier"]) if row["dernier"] else None}
+                | {"demandes": json.loads(row["demandes"])}
                 for row in rows
             ],
         }
@@ -284,13 +288,23 @@ def _report(machine: str, body: bytes) -> dict[str, Any]:
             and all(isinstance(found[key], str) and len(found[key]) <= 1000 for key in ("texte", "debut", "fin"))
             and all(isinstance(found[key], list) for key in ("modifies", "preuves"))
             and isinstance(found.get("mesures", {}), dict)
+            and _is_asked(found.get("demandes", {}))
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         good = False
     if not good:
         raise BadRequest("Ce n'est pas le compte rendu de cette machine.")
-    kept = ("machine", "genre", "version", "posee", "texte", "debut", "fin", "modifies", "preuves", "mesures")
+    kept = ["machine", "genre", "version", "posee", "texte", "debut", "fin", "modifies", "preuves"]
+    kept += ["mesures", "demandes"]
     return {key: found[key] for key in kept if key in found}
+
+
+def _is_asked(found: Any) -> bool:
+    return (
+        isinstance(found, dict)
+        and len(found) <= 10
+        and all(isinstance(one, str) and len(one) <= 8000 for pair in found.items() for one in pair)
+    )
 
 
 def _row(name: str, given: Mapping[str, str]) -> dict[str, Any]:

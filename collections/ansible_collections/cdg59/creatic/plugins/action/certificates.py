@@ -11,6 +11,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.utils.display import Display
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import Extract
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
@@ -28,7 +29,9 @@ class ActionModule(OwnState):
             directory = Path(str(args.get("authority_dir") or "")).expanduser()
             if not args.get("authority_dir"):
                 raise PkiError("certificates, champ authority_dir : manquant")
-            authority = Authority(directory, Passphrases(directory, {"emettrice": passphrase}))
+            authority: Authority | Extract = Authority(directory, Passphrases(directory, {"emettrice": passphrase}))
+            if Extract.there(directory):  # this is the machine itself, which nobody reaches
+                authority = Extract(directory)
             requests = self._requests(args)
             if self._task.check_mode and not authority.exists:
                 # The authority is made by an earlier task, which check mode did not run.
@@ -56,7 +59,7 @@ class ActionModule(OwnState):
 
     def _converge(
         self,
-        authority: Authority,
+        authority: Authority | Extract,
         requests: dict[str, Request],
         args: dict[str, Any],
         host: str,
@@ -88,7 +91,12 @@ class ActionModule(OwnState):
         if first.get("failed") or not asking:
             return first
         owner = Owner(host, str(args.get("commune") or ""))
-        plan["issued"] = {name: authority.issue(csr, requests[name], owner).pem for name, csr in asking.items()}
+        if isinstance(authority, Extract):
+            plan["issued"] = authority.issued(asking)
+            if not plan["issued"]:
+                return first
+        else:
+            plan["issued"] = {name: authority.issue(csr, requests[name], owner).pem for name, csr in asking.items()}
         second = self._execute_module(module_name=MODULE, module_args=args | {"plan": plan}, task_vars=task_vars)
         if second.get("failed"):
             return second

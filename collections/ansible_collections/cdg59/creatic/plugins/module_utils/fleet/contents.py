@@ -38,7 +38,7 @@ main()
 
 
 def of(directory: Path, top: Path, machines: Collection[str]) -> dict[str, dict[str, Any]]:
-    """What each machine is told: ``variables``, and ``fichiers``, paths of the control node by path in its data.
+    """What each machine is told: ``variables``, ``groupes``, and ``fichiers``, paths here by path in its data.
 
     Args:
         directory: inventory folder, checked before (`needs.check`).
@@ -99,7 +99,8 @@ class Contents(Needs):
                 files[f"etat/acces/publie/{part}"] = path
         found |= {"creatic_home": home, "creatic_secrets_dir": secrets, "creatic_pki_dir": f"{home}/pki"}
         moved = json.loads(json.dumps(found, default=str).replace(json.dumps(home)[1:-1], f"{PLACE}/etat"))
-        return {"variables": moved, "fichiers": files, "profil": str(variables["creatic_profil"])}
+        groups = [group.name for group in host.get_groups() if group.name not in ("all", "ungrouped")]
+        return {"variables": moved, "fichiers": files, "groupes": groups}
 
     def _told_to(self, profile: str, variables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         """Variables that the roles of a profile take, and their values where these can be known here."""

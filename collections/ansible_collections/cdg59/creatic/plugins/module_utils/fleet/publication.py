@@ -219,6 +219,11 @@ class Fleet:
             problems.append(f"le guichet attend encore {', '.join(strangers[:3])}, qui n'est plus dans l'inventaire")
         return self._publication(), list(self._standings(listing).values()), problems
 
+    def asked(self) -> dict[str, dict[str, str]]:
+        """Certificates that expected machines ask for: CSR by name of certificate, by machine."""
+        rows = self._ask()["machines"]
+        return {row["nom"]: row["demandes"] for row in rows if row["demandes"] and row["nom"] in self.machines}
+
     # -- how -----------------------------------------------------------------------------------------
 
     @contextlib.contextmanager

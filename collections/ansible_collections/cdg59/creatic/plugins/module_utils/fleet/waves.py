@@ -53,7 +53,7 @@ def machines(communes: Sequence[Commune]) -> dict[str, Machine]:
     """Machines of the communes whose file says ``acces: sortant``, by name."""
     found = {}
     for one in communes:
-        if one.data.get("acces") != "sortant":
+        if not one.outgoing:
             continue
         for host in one.hosts():
             if "systeme_debian" in host.groups:
@@ -134,3 +134,26 @@ def standing(
 
 def _text(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat(timespec="seconds")
+
+
+def told(record: Mapping[str, Any] | None, standings: Sequence[Standing], problems: Sequence[str]) -> list[str]:
+    """What ``fab flotte.etat`` prints: the publication, its waves, how many machines are where, those to look at."""
+    lines = [f"- {one}" for one in problems]
+    if record:
+        lines.append(f"v{record['version']}, publiée le {record['le']} par {record['par']}, par {record['decoupage']}.")
+        lines += [
+            f"  {'ouverte' if one['ouverte'] else 'à venir':8} {one['nom']} ({len(one['machines'])} machines)"
+            for one in record["vagues"]
+        ]
+        if stop := record["arret"]:
+            lines.append(f"  ARRÊTÉE le {stop['le']} par {stop['par']} : {stop['motif']}")
+        lines += [
+            f"  {name} est excusée par {one['par']} : {one['motif']}" for name, one in sorted(record["excuses"].items())
+        ]
+    else:
+        lines.append("Rien n'a encore été publié.")
+    counted = {
+        state: sum(one.state == state for one in standings) for state in (UP_TO_DATE, EXPECTED, BLOCKED, LATE, NEVER)
+    }
+    lines.append("Machines : " + ", ".join(f"{count} {state}" for state, count in counted.items() if count))
+    return lines + [f"  {one}" for one in standings if one.state != UP_TO_DATE]

@@ -43,6 +43,8 @@ _SETTINGS_SCHEMA = Path(__file__).with_name("groupement.schema.json")
 _SERVER = re.compile(r"\bansible_host:\s*[\"']?(\d+\.\d+\.\d+\.\d+)")
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _RESERVED_SLUGS = ("pc",)  # its group would be commune_pc, which is a profile
+OUTGOING = "acces_sortant"
+"""Group of the communes' machines that nobody can reach."""
 _MAX_BYTES = 64 * 1024
 _MAX_HOST_NAME = 63  # characters of a DNS label, RFC 1035
 # Size and ANSSI-BP-028 level, by number of agents (bound included).
@@ -89,7 +91,13 @@ class Commune:
             f"taille_{self._size[1]}",
             f"vague_{self.data['vague']}",
             *(f"service_{service}" for service in self.data["services"]),
+            *([OUTGOING] if self.outgoing else []),
         )
+
+    @property
+    def outgoing(self) -> bool:
+        """Whether nobody can reach its machines, which fetch what they become (``acces: sortant``)."""
+        return bool(self.data.get("acces") == "sortant")
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -376,6 +384,7 @@ def _check_commune(source: Source, settings: dict[str, Any] | None) -> dict[str,
     _check_people(source, data)
     _check_roles(source, data)
     _check_publication(source, data)
+    _check_access(source, data)
     slug = Path(source.label).stem
     for path, name, address in _machines(data):
         if len(f"{slug}-{name}") > _MAX_HOST_NAME:
@@ -533,6 +542,19 @@ def _check_publication(source: Source, data: dict[str, Any]) -> None:
             f"avec {people} habitants, le conseil ne choisit pas : les actes sont mis en ligne (CGCT, L2131-1)",
             "retirez publication, ou corrigez habitants",
             path,
+        )
+
+
+def _check_access(source: Source, data: dict[str, Any]) -> None:
+    """Check that machines which nobody reaches can fetch for themselves: Ansible does not run on Windows."""
+    posts = data.get("postes")
+    if data.get("acces") != "sortant" or not isinstance(posts, list):
+        return
+    if any(isinstance(one, dict) and one.get("systeme") == "windows" for one in posts):
+        source.report(
+            "un poste Windows ne peut pas venir chercher lui-même ce qu'il doit devenir",
+            "écrivez acces: direct, ou gérez ce poste à part, hors de ce fichier",
+            ("acces",),
         )
 
 

@@ -1,0 +1,125 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What a publication is made of, from the inventory and the state of the control node; and the way to the door."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, contents
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication import Fleet
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import Machine
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import FILE, extract
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import renew as renew_certificates
+
+CERTIFICATE = "flotte"
+"""Name of the certificate by which a machine comes to the door (role flotte)."""
+_LARGEST_SECRET = 1 << 20  # bytes
+_DOOR = "guichet"
+_STATUS = "runuser -u guichet -- creatic-guichet etat"
+
+
+def archives(directory: Path, top: Path, home: Path, machines: Mapping[str, Machine]) -> dict[str, bytes]:
+    """The data of each machine, in the clear.
+
+    Args:
+        directory: inventory folder, checked before.
+        top: the project.
+        home: state of the control node.
+        machines: those to publish for.
+
+    Raises:
+        FleetError: a secret is not there, or too large; names it.
+    """
+    authority = Authority(home / "pki")
+    told = contents.of(directory, top, machines)
+    return {name: _archive(name, told[name], extract(authority, name)) for name in machines}
+
+
+def renew(home: Path, fleet: Fleet) -> list[str]:
+    """Issue the certificates that machines ask for in their reports; says which, and what is refused (French)."""
+    authority, told = Authority(home / "pki"), []
+    for name, asked in fleet.asked().items():
+        try:
+            done = renew_certificates(authority, name, asked)
+        except PkiError as error:  # one machine's bad request keeps no other from its version
+            told.append(f"{name} : certificat refusé ({error})")
+        else:
+            told += [f"{name} : certificat « {one} » renouvelé." for one in done]
+    return told
+
+
+def certificates(home: Path) -> dict[str, str]:
+    """The certificate in use of each machine, PEM: what is encrypted for it is for that key."""
+    rows = Authority(home / "pki").listing(status="valide")
+    return {row["hote"]: row["pem"] for row in rows if row["nom"] == CERTIFICATE}
+
+
+def _archive(name: str, told: Mapping[str, Any], authority: Mapping[str, Any]) -> bytes:
+    groups: dict[str, Any] = {group: {"hosts": {name: {}}} for group in told["groupes"]}
+    files = {
+        "variables.json": json.dumps(told["variables"], ensure_ascii=False).encode(),
+        # JSON, which is YAML: Ansible reads it by its name.
+        "inventaire.yml": json.dumps({"all": {"hosts": {name: {}}, "children": groups}}).encode(),
+        f"etat/pki/{FILE}": json.dumps(authority).encode(),
+    }
+    for place, source in told["fichiers"].items():
+        path = Path(source)
+        if not path.is_file() or path.is_symlink() or path.stat().st_size > _LARGEST_SECRET:
+            raise FleetError(f"{name} : {path} manque, est un lien, ou dépasse 1 Mio. Rien n'est publié")
+        files[place] = path.read_bytes()
+    return bundle.data(files)
+
+
+class Door:
+    """The door, as the control node reaches it: over SSH, by Ansible.
+
+    Args:
+        top: the project.
+        inventory: its folder.
+    """
+
+    def __init__(self, top: Path, inventory: Path) -> None:
+        self._top, self._inventory = top, inventory
+
+    def ask(self) -> dict[str, Any]:
+        """What the door knows of each machine.
+
+        Raises:
+            FleetError: it does not answer.
+        """
+        said = self._run("ansible", _DOOR, "-b", "-m", "ansible.builtin.command", "-a", _STATUS)
+        start = said.find('{"maintenant"')
+        if start < 0:
+            raise FleetError("le guichet répond autre chose que son état : redéployez-le (fab serveurs guichet)")
+        found: dict[str, Any] = json.JSONDecoder().raw_decode(said[start:])[0]
+        return found
+
+    def send(self, file: Path) -> None:
+        """Bring it a sending. Raises FleetError: it does not answer, or refuses it."""
+        self._run("ansible-playbook", "playbooks/journeys/fleet_send.yml", "-e", json.dumps({"envoi": str(file)}))
+
+    def _run(self, program: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [program, "-i", str(self._inventory), *arguments],
+            cwd=self._top,
+            env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            said = done.stdout + done.stderr
+            own = (
+                said.partition("creatic-guichet : ")[2].partition("\n")[0].partition('"')[0].replace("\\n", " ").strip()
+            )
+            raise FleetError(own or "le guichet ne répond pas, ou n'est pas déployé. À faire : fab serveurs guichet")
+        return done.stdout

@@ -1,0 +1,121 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What a machine that nobody reaches has of the authority: its public part, and what concerns that machine.
+
+It stands for the authority in role pki_client there (``<authority_dir>/extrait.json``). It cannot issue: a certificate
+to renew is asked for (``demandes.json``, which the machine's report brings to the control node), and comes with the
+next version; the present one serves meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
+    PkiError,
+    Request,
+    fingerprint,
+    load_certificate,
+)
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
+from cryptography import x509
+
+FILE, ASKED = "extrait.json", "demandes.json"
+
+
+def extract(authority: Authority, host: str) -> dict[str, Any]:
+    """What a machine is given of the authority."""
+    return {
+        "publie": authority.published(),
+        "racines": authority.roots(),
+        "connus": authority.known_to(host),
+        "delivres": {row["nom"]: row["pem"] for row in _held(authority, host)},
+    }
+
+
+def renew(authority: Authority, host: str, asked: Mapping[str, str]) -> list[str]:
+    """Issue what a machine asks for, of what it holds already and with the same subject; gives their names.
+
+    Args:
+        asked: CSR (PEM) by name of certificate, as the machine's report brought them: a CSR only brings a key.
+
+    Raises:
+        PkiError: a CSR is refused; the other certificates asked for before it were issued.
+    """
+    held = {row["nom"]: row for row in _held(authority, host)}
+    done = []
+    for name in sorted(asked.keys() & held.keys()):
+        row = held[name]
+        if _key_of(asked[name]) != fingerprint(load_certificate(row["pem"]).public_key()):
+            authority.issue(asked[name], Request.from_dict(row["demande"]), Owner(host, row["commune"]))
+            done.append(name)
+    return done
+
+
+def _held(authority: Authority, host: str) -> list[dict[str, Any]]:
+    return [row for row in authority.listing(status="valide") if row["hote"] == host]
+
+
+def _key_of(csr: str) -> str:
+    try:
+        return fingerprint(x509.load_pem_x509_csr(csr.encode()).public_key())
+    except ValueError:
+        raise PkiError("demande de certificat illisible") from None
+
+
+class Extract:
+    """The extract, read as `Authority` is by action certificates."""
+
+    exists = True
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        try:
+            self._found = json.loads((directory / FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise PkiError(f"{directory / FILE} est illisible : la prochaine version le remplacera") from None
+
+    @staticmethod
+    def there(directory: Path) -> bool:
+        """Whether a folder holds an extract, and no authority."""
+        return (directory / FILE).is_file()
+
+    def refresh_crl(self) -> None:
+        """Lists come with each version."""
+
+    def published(self) -> dict[str, str]:
+        """See `Authority.published`."""
+        found: dict[str, str] = self._found["publie"]
+        return found
+
+    def roots(self) -> dict[str, str]:
+        """See `Authority.roots`."""
+        found: dict[str, str] = self._found["racines"]
+        return found
+
+    def known_to(self, _host: str) -> dict[str, dict[str, list[str]]]:
+        """See `Authority.known_to`."""
+        found: dict[str, dict[str, list[str]]] = self._found["connus"]
+        return found
+
+    def issued(self, asking: Mapping[str, str]) -> dict[str, str]:
+        """Certificates that came for these keys, by name; the others are asked for.
+
+        Args:
+            asking: CSR (PEM) by name of certificate.
+        """
+        came = {
+            name: pem
+            for name, pem in self._found["delivres"].items()
+            if name in asking and fingerprint(load_certificate(pem).public_key()) == _key_of(asking[name])
+        }
+        file = self.directory / ASKED
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        waiting = {name: csr for name, csr in {**known, **asking}.items() if name not in came}
+        write(file, json.dumps(waiting).encode())
+        return came

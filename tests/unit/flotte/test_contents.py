@@ -1,0 +1,171 @@
+"""What a machine is told: its commune's variables and its own secrets, of an inventory of six communes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import assemble, bundle, contents, waves
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import extract
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+
+TOP = Path(__file__).parents[3]
+SETTINGS = Settings("Groupement Cre@tic", "Cre@tic essai", "1.3.6.1.4.1.59999.59.1", "http://pki.creatic.test")
+
+
+@pytest.fixture
+def inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The example's inventory, where Loos and Bergues are behind a router, and a state with secrets."""
+    monkeypatch.setenv("CREATIC_HOME", str(tmp_path / "etats"))
+    folder = tmp_path / "inventaire"
+    shutil.copytree(TOP / "inventories/example", folder)
+    for name in ("loos", "bergues"):
+        file = folder / f"communes/{name}.yml"
+        file.write_text(
+            file.read_text().replace("\nservices:", "\nacces: sortant\nservices:").replace("windows", "debian")
+        )
+    return folder
+
+
+@pytest.fixture
+def home(inventory: Path, tmp_path: Path) -> Path:
+    """The state: an authority, and secrets of everybody."""
+    name = next(
+        line.partition(": ")[2] for line in (inventory / "group_vars/all.yml").read_text().splitlines()
+        if line.startswith("creatic_env:")
+    )  # fmt: skip
+    state = tmp_path / "etats" / name
+    (state / "secrets").mkdir(parents=True)
+    Authority(state / "pki", Passphrases(state / "pki", generate=True)).ensure(SETTINGS)
+    (state / "acces/publie").mkdir(parents=True)
+    (state / "acces/publie/autorite.pub").write_text("ssh-ed25519 AAAA groupement\n")
+    (state / "acces/cle.pem").write_text("CLE-DE-L-AUTORITE-SSH")
+    for commune in groupement.load(inventory):
+        for host in commune.hosts():
+            for one in _certificates(host.variables):
+                for key in ("fichier", "secret"):
+                    if key in one:
+                        (state / "secrets" / one[key]).write_text(f"SECRET-DE-{commune.slug}")
+    return state
+
+
+def _certificates(variables: dict[str, Any]) -> list[dict[str, Any]]:
+    own = variables.get("creatic_connecteur", {}).get("certificat")
+    return [*variables.get("creatic_poste", {}).get("certificats", []), *([own] if own else [])]
+
+
+def _unpacked(archive: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=BytesIO(archive)) as tar:
+        return {one.name: tar.extractfile(one).read() for one in tar}  # type: ignore[union-attr] # files alone
+
+
+def test_a_machine_gets_its_commune_and_nothing_of_another(inventory: Path, home: Path) -> None:
+    communes = groupement.load(inventory)
+    known = waves.machines(communes)
+    assert {one.commune for one in known.values()} == {"bergues", "loos"}
+    made = assemble.archives(inventory, TOP, home, known)
+    assert made.keys() == known.keys()
+    for name, archive in made.items():
+        files = _unpacked(archive)
+        whole = b"\n".join(files.values()).decode()
+        for other in communes:
+            mine = known[name].commune == other.slug
+            for word in (str(other.data["siren"]), f"SECRET-DE-{other.slug}", f"{other.slug}-connecteur"):
+                assert mine or word not in whole, f"{name} is told {word}"
+        assert json.loads(files["variables.json"])["creatic_commune"]["slug"] == known[name].commune
+        assert str(home) not in files["variables.json"].decode()
+        assert "PRIVATE KEY" not in whole
+        assert "CLE-DE-L-AUTORITE-SSH" not in whole
+        assert files["etat/acces/publie/autorite.pub"].startswith(b"ssh-ed25519")
+        own = {key for key in files if key.startswith("etat/secrets/")}
+        given = {"loos-pc-assemblees": {"etat/secrets/loos-assemblees.p12", "etat/secrets/loos-assemblees.p12.pass"}}
+        assert own == given.get(name, set())
+        told = json.loads(files["inventaire.yml"])
+        assert list(told["all"]["hosts"]) == [name]
+
+
+def test_what_its_role_needs_is_worked_out(inventory: Path, home: Path) -> None:
+    told = contents.of(inventory, TOP, ["loos-connecteur"])["loos-connecteur"]["variables"]
+    assert told["tdt_connector_siren"] == told["creatic_commune"]["siren"]
+    assert told["tdt_connector_url"].startswith("https://")
+    services = told["creatic_commune"]["services"]
+    if "archivage" in services:
+        assert {"url", "agency", "rule", "action"} <= told["tdt_connector_archive"].keys()
+    if {"parapheur", "deliberations"} & {*services}:
+        assert told["tdt_connector_passerelle"]["url"].startswith("https://")
+    assert told["creatic_home"] == f"{contents.PLACE}/etat"
+    assert "{{" not in json.dumps(told)
+
+
+def test_a_commune_cannot_have_the_secrets_of_the_groupement(inventory: Path, home: Path) -> None:
+    file = inventory / "communes/loos.yml"
+    for name in ("pki_emettrice", "acces_ssh", "flotte_cle"):
+        (home / "secrets" / name).write_text("PHRASE-DU-GROUPEMENT")
+    text = file.read_text()
+    before, _, after = text.partition("connecteur:")
+    address, _, rest = after.partition("\n  tdt:")
+    stolen = "\n  certificat: {fichier: pki_emettrice, secret: acces_ssh}"
+    rest = "\n".join(
+        line for line in rest.splitlines() if not line.strip().startswith(("certificat", "fichier", "secret"))
+    )
+    file.write_text(f"{before}connecteur:{address}{stolen}\n  tdt:{rest}\n")
+    if groupement.check(inventory):
+        return  # the file itself is refused
+    with pytest.raises(FleetError, match="n'est pas un secret de commune"):
+        contents.of(inventory, TOP, ["loos-connecteur"])
+
+
+def test_an_inventory_that_cannot_be_read_publishes_nothing(inventory: Path, home: Path) -> None:
+    (inventory / "servers.yml").write_text("all: [")
+    with pytest.raises(FleetError, match="Ansible ne peut pas le lire"):
+        contents.of(inventory, TOP, ["loos-connecteur"])
+
+
+def test_the_code_is_the_same_bytes_without_what_no_machine_needs() -> None:
+    code = bundle.code(TOP)
+    assert code == bundle.code(TOP)
+    names = _unpacked(code).keys()
+    assert {"ansible.cfg", "playbooks/journeys/pull.yml", "playbooks/profiles/tdt_connector.yml"} <= names
+    assert not [name for name in names if "inventories" in name or "__pycache__" in name or name.startswith("tests")]
+    assert len(code) < 8 << 20
+
+
+def test_a_windows_post_cannot_fetch_for_itself(inventory: Path) -> None:
+    file = inventory / "communes/loos.yml"
+    file.write_text(file.read_text().replace("systeme: debian", "systeme: windows", 1))
+    [problem] = groupement.check(inventory)
+    assert "un poste Windows ne peut pas venir chercher" in str(problem)
+
+
+def test_a_certificate_is_renewed_by_the_report(home: Path, tmp_path: Path) -> None:
+    authority = Authority(home / "pki", Passphrases(home / "pki"))
+    request = Request("flotte", "client", "Machine - loos-pc", "Commune de Loos", "215903469")
+    owner = Owner("loos-pc", "loos")
+    first = authority.issue(request.csr(request.new_key()), request, owner)
+    csr = request.csr(request.new_key())
+    assert extract.renew(authority, "loos-pc", {"autre": csr}) == []  # of what it has alone
+    assert extract.renew(authority, "voisin", {"flotte": csr}) == []
+    place = tmp_path / "extrait"
+    place.mkdir()
+    (place / extract.FILE).write_text(json.dumps(extract.extract(authority, "loos-pc")))
+    assert extract.Extract(place).issued({"flotte": csr}) == {}
+    assert json.loads((place / extract.ASKED).read_text()) == {"flotte": csr}
+    assert extract.renew(authority, "loos-pc", {"flotte": csr}) == ["flotte"]
+    assert extract.renew(authority, "loos-pc", {"flotte": csr}) == []  # once
+    (place / extract.FILE).write_text(json.dumps(extract.extract(authority, "loos-pc")))
+    came = extract.Extract(place).issued({"flotte": csr})
+    assert came["flotte"] != first.pem
+    assert json.loads((place / extract.ASKED).read_text()) == {}
+    with pytest.raises(PkiError, match="illisible"):
+        extract.renew(authority, "loos-pc", {"flotte": "rien"})
