@@ -1266,7 +1266,7 @@ def _fleet_does(what: str, act: Callable[[Fleet], list[str]]) -> None:
             lines = act(_fleet())
     except (FleetError, PkiError) as error:
         raise Exit(f"Flotte : {error}", code=1) from None
-    print("\n".join(lines))
+    print("".join(f"{line}\n" for line in lines), end="")
 
 
 @task(
@@ -1278,6 +1278,7 @@ def _fleet_does(what: str, act: Callable[[Fleet], list[str]]) -> None:
 )
 def fleet_publish(context: Context, par: str = "territoire", canari: str = "") -> None:
     """Prépare et signe une version pour les machines en accès sortant, et l'ouvre au canari."""
+    _fleet_does("ouverture de la clé", lambda fleet: fleet.ready())  # what machines are told of it is checked next
     _checked()
     first = [name.strip() for name in canari.split(",") if name.strip()]
 

@@ -93,7 +93,7 @@ def long(name: str) -> Part:
 def whole() -> dict[str, Part]:
     """Every part of a whole run but the last, which is one of LONG. What stands first is begun first."""
     names = ("tdt_simulator", "commune_pc", "tdt_connector", "archive_node", "archive_gateway", "backup_server", "ged",
-             "parapheur", "deliberations", "passerelle", "supervision")  # fmt: skip
+             "parapheur", "deliberations", "passerelle", "guichet", "supervision")  # fmt: skip
     return {
         # What needs no machine takes the time that the machines leave.
         "unit": Part([(*LAST, *PYTEST, "-q", "-n", "auto", "--dist", "worksteal", "--durations", "15")]),
@@ -119,6 +119,7 @@ def whole() -> dict[str, Part]:
         "profil parapheur": profile("parapheur", "profil ged"),
         "profil deliberations": profile("deliberations", "profil parapheur"),
         "profil passerelle": profile("passerelle", "profil deliberations", "profil tdt_connector"),
+        "profil guichet": profile("guichet", "profil ged"),
         "profil backup_server": profile("backup_server", "profil archive_gateway"),
         "profil supervision": profile("supervision", "profil backup_server"),
         "passage": journeys("passage", "profil passerelle", "profil archive_gateway"),

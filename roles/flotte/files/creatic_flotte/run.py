@@ -68,6 +68,7 @@ def apply(settings: Settings, version: Path, environment: dict[str, str] | None 
         "ANSIBLE_CONFIG": str(code / "ansible.cfg"),
         "ANSIBLE_CALLBACKS_ENABLED": "cdg59.creatic.pull",
         "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_BECOME": "false",
         RESULT: str(told),
         PROOFS: str(proofs),
     }

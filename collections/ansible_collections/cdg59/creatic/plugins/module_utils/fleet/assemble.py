@@ -27,6 +27,11 @@ _DOOR = "guichet"
 _STATUS = "runuser -u guichet -- creatic-guichet etat"
 
 
+def common_name(machine: str) -> str:
+    """The name that a machine's certificate bears, as the door reads it (X.520: 64 characters at most)."""
+    return f"Machine - {machine}"[:64].strip()
+
+
 def archives(directory: Path, top: Path, home: Path, machines: Mapping[str, Machine]) -> dict[str, bytes]:
     """The data of each machine, in the clear.
 

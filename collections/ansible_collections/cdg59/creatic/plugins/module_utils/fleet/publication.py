@@ -69,6 +69,11 @@ class Fleet:
 
     # -- what is asked of it -------------------------------------------------------------------------
 
+    def ready(self) -> list[str]:
+        """Open the key that signs, which is made the first time. Raises FleetError: its passphrase is not known."""
+        self._signer.open()
+        return []
+
     def publish(
         self,
         code: bytes,

@@ -1,0 +1,96 @@
+"""A run, by real ansible-playbook: what its callback keeps, in French, and what the fetcher makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow
+from creatic_flotte import run
+from creatic_flotte.settings import Settings
+
+TOP = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Path:
+    """A version whose code is the project's, but for the play."""
+    folder = tmp_path / "versions" / "7"
+    (folder / "code/playbooks/journeys").mkdir(parents=True)
+    (folder / "donnees/etat/pki").mkdir(parents=True)
+    (folder / "code/ansible.cfg").write_bytes((TOP / "ansible.cfg").read_bytes())
+    for name in ("collections", "roles"):
+        (folder / "code" / name).symlink_to(TOP / name)
+    inventory = {"all": {"hosts": {"loos-pc": {}}, "children": {"acces_sortant": {"hosts": {"loos-pc": {}}}}}}
+    (folder / "donnees/inventaire.yml").write_text(json.dumps(inventory))
+    (folder / "donnees/variables.json").write_text(json.dumps({"dit": "bonjour", "creatic_env": "lab"}))
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Of machine loos-pc."""
+    return Settings("loos-pc", "https://localhost:1", *[tmp_path / name for name in "abcd"], tmp_path, tmp_path)
+
+
+def applied(settings: Settings, version: Path, tasks: str) -> run.Result:
+    """Run these tasks."""
+    play = f"---\n- name: Déploiement\n  hosts: all\n  gather_facts: false\n  tasks:\n{tasks}"
+    (version / "code/playbooks/journeys/pull.yml").write_text(play)
+    return run.apply(settings, version, {"PATH": os.environ["PATH"]})
+
+
+def test_a_run_says_what_it_changed(settings: Settings, version: Path) -> None:
+    result = applied(settings, version, """
+    - name: Base | Ensure it is so
+      ansible.builtin.copy: {content: "{{ dit }}", dest: "{{ playbook_dir }}/fait", mode: "0600"}
+    - name: Base | Ensure it is still so
+      ansible.builtin.assert: {that: "'acces_sortant' in group_names"}
+""")  # fmt: skip
+    assert result == run.Result(True, "", ["Base | Ensure it is so"], [])
+    assert (version / "code/playbooks/journeys/fait").read_text() == "bonjour"
+    assert (settings.state / "courant").resolve() == version
+    assert run.PROOFS == follow.RUN_FOLDER
+
+
+def test_a_failure_is_told_by_the_task_and_in_french(settings: Settings, version: Path) -> None:
+    result = applied(settings, version, """
+    - name: Base | Ensure packages
+      ansible.builtin.fail: {msg: "le dépôt Debian ne répond pas"}
+""")  # fmt: skip
+    assert not result.good
+    assert result.reason.startswith("Base | Ensure packages : le dépôt Debian ne répond pas")
+    assert "Traceback" not in result.reason
+
+
+def test_a_play_that_cannot_be_read_is_told(settings: Settings, version: Path) -> None:
+    result = applied(settings, version, "    - {")
+    assert not result.good
+    assert result.reason.startswith("l'application s'est arrêtée sans rien dire (code ")
+
+
+def test_a_run_is_bounded_in_time(settings: Settings, version: Path) -> None:
+    result = applied(replace(settings, run_seconds=5), version, """
+    - name: Base | Ensure it ends
+      ansible.builtin.command: sleep 300
+""")  # fmt: skip
+    assert not result.good
+    assert "arrêtée, non finie" in result.reason
+
+
+def test_a_machine_without_ansible_says_so(settings: Settings, version: Path, tmp_path: Path) -> None:
+    result = run.apply(settings, version, {"PATH": str(tmp_path)})
+    assert result.reason.startswith("ansible-playbook manque sur cette machine")
+
+
+def test_certificates_that_a_run_asks_for_are_bounded(version: Path) -> None:
+    assert run.asked(version) == {}
+    file = version / "donnees/etat/pki/demandes.json"
+    file.write_text(json.dumps({str(number): "x" * 9000 for number in range(20)}))
+    assert {len(one) for one in run.asked(version).values()} == {8000}
+    assert len(run.asked(version)) == 10
+    file.write_text("[")
+    assert run.asked(version) == {}
