@@ -342,7 +342,7 @@ MISTAKES = {
     "unknown key": (
         GONDECOURT + "maire: Untel\n",
         "communes/gondecourt.yml, ligne 20, maire : champ inconnu. À faire : supprimez-le (champs possibles : "
-        "nom, siren, insee, code_postal, accord_versement, territoire, agents, vague, services, postes, connecteur, "
+        "nom, siren, insee, code_postal, accord_versement, territoire, agents, vague, acces, services, postes, connecteur, "
         "formalites, comptes, ged, parapheur, deliberations).",
     ),
     "a day that is none": (
@@ -576,13 +576,14 @@ def test_no_field_lets_a_template_in(write: Write) -> None:
         "Direction": "ged.services[0].nom",
         "marc.leroy": "deliberations.maire",
         "AD59-17": "accord_versement",
+        "sortant": "acces",
         "affichage": "deliberations.publication.mode",
         "2022_31a": "deliberations.publication.deliberation",
     }
     text = changed("    certificats:", "    compte: agent\n    certificats:").replace("authentification", "signature")
     text = text.replace("tdt: s2low\n", "tdt: s2low\n  certificat:\n    fichier: c.p12\n    secret: c.pass\n")
     text += (
-        "accord_versement: AD59-17\n"
+        "accord_versement: AD59-17\nacces: sortant\n"
         + PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n")
         + COUNCIL
         + "  habitants: 3499\n"

@@ -26,7 +26,9 @@ INCLUDED = {
         "Commune PC | Ensure the base is in place",
         "Commune PC | Ensure it is secured",
         "commune_pc : Commune PC | Ensure the PC is in its state",
-    }
+        "Commune PC | Ensure it fetches what it becomes, when nobody can reach it",
+    },
+    "tdt_connector": {"TdT connector | Ensure it fetches what it becomes, when nobody can reach it"},
 }
 # Certificates and what makes them known, beside pki_client: what includes it, or issues and stores others.
 TRUST = {
