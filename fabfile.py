@@ -1279,7 +1279,7 @@ def _fleet_does(what: str, act: Callable[[Fleet], list[str]]) -> None:
 def fleet_publish(context: Context, par: str = "territoire", canari: str = "") -> None:
     """Prépare et signe une version pour les machines en accès sortant, et l'ouvre au canari."""
     _fleet_does("ouverture de la clé", lambda fleet: fleet.ready())  # what machines are told of it is checked next
-    _checked()
+    _checked([one.slug for one in _communes()])
     first = [name.strip() for name in canari.split(",") if name.strip()]
 
     def publish(fleet: Fleet) -> list[str]:

@@ -67,6 +67,7 @@ class Door:
             authority.issue(name, "server")
         self._own, self._authority = authority.folder / name, authority
         self.store = Store(folder)
+        self._app = create_app(self.store)
         self.meddle: Meddle | None = None
 
     def _application(self, environ: Mapping[str, Any], start: Callable[..., Any]) -> Any:
@@ -74,7 +75,7 @@ class Door:
             answered = self.meddle(environ, start)
             if answered is not None:
                 return answered
-        return create_app(self.store)(dict(environ), start)
+        return self._app(dict(environ), start)
 
     @contextmanager
     def served(self, certificate: Path | None = None) -> Iterator[str]:

@@ -124,10 +124,13 @@ class Passage:
         return False
 
     def _tell(self, kind: str, text: str, began: dt.datetime, result: Result) -> None:
-        known = self.state.read()
+        try:
+            known = self.state.read()
+        except Refused:  # a damaged state is what this says
+            known = {}
         report = {
             "machine": self.settings.machine,
-            "version": known["version"],
+            "version": known.get("version", 0),
             "posee": bool(known.get("posee")),
             "genre": kind,
             "texte": text[:1000],
@@ -135,15 +138,16 @@ class Passage:
             "fin": self._now().isoformat(timespec="seconds"),
             "modifies": result.changed,
             "preuves": result.proofs,
-            "demandes": asked(self.settings.state / "versions" / str(known["version"])),
+            "demandes": asked(self.settings.state / "versions" / str(known.get("version", 0))),
         }
         figures = Figures("creatic_flotte_")
-        figures.add("version", "Highest version taken.", known["version"])
+        figures.add("version", "Highest version taken.", int(known.get("version", 0)))
         figures.add("last_pass_timestamp_seconds", "End of the last pass.", int(self._now().timestamp()))
         figures.add("last_pass_good", "1 when it went well.", int(kind in (GOOD, UP_TO_DATE)))
         with contextlib.suppress(OSError):
             write(self.settings.metrics / FIGURES, str(figures).encode(), 0o644)
-        self.state.note(dernier={key: report[key] for key in ("genre", "texte", "fin")})
+        if known:
+            self.state.note(dernier={key: report[key] for key in ("genre", "texte", "fin")})
         # What tells nothing new is not kept: it is said by the pass itself, with the figures.
         if kind != AWAY:
             self.state.tell(report | {"mesures": _metrics(self.settings.metrics)})
