@@ -115,7 +115,13 @@ class FakeParapheur(_Service):
         self.app.add_url_rule(base, "deposit", self._deposit, methods=["POST"])
         self.app.add_url_rule(f"{base}<int:number>/fichier/", "file", self._file, methods=["GET"])
         self.app.add_url_rule(f"{base}<int:number>/etat/", "state", self._state, methods=["POST"])
+        self.app.add_url_rule(f"{base}<int:number>/historique/", "history", self._history, methods=["GET"])
         self.app.add_url_rule("/api/v4/creatic/eliminations/", "eliminate", self._eliminate, methods=["POST"])
+
+    def _history(self, number: int) -> Answer:
+        self._token()
+        done = {"quand": "2026-11-21T10:00:00+01:00", "qui": "Camille Delattre", "quoi": "Viser"}
+        return jsonify({"reference": self.dossiers[number]["reference"], "historique": [done]})
 
     def _eliminate(self) -> Answer:
         """As creatic_accounts.elimination does."""

@@ -83,10 +83,11 @@ def test_copies_are_attested_once_all_of_them_are_gone(chain: Chain) -> None:
     for suffix in ("", ".p7s", ".tsr"):
         with store.get("sae", elimination.CONTAINER, name + suffix) as stream:
             parts.append(stream.read())
-    found = verify_copies(*parts, chain.room.authority.root)
+    text, signature, token = parts
+    found = verify_copies(text, signature, token, chain.room.authority.root)
     assert [(one["aip"], one["lieux"]["connecteur"]["nombre"]) for one in found["archives"]] == [("a", 1), ("b", 1)]
     with pytest.raises(Refused):
-        verify_copies(parts[0].replace(b"supprime", b"conserve"), *parts[1:], chain.room.authority.root)
+        verify_copies(text.replace(b"supprime", b"conserve"), signature, token, chain.room.authority.root)
 
 
 def test_a_crash_while_it_is_attested_is_taken_up(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -287,6 +287,13 @@ class Eliminated(Mayan):
             Dossier.objects.get(pk=other).gestes.first().delete()
         self.assertTrue(Dossier.objects.filter(pk=other).exists())
 
+    def test_the_history_of_a_dossier_is_its_commune_s(self) -> None:
+        number = self.deposit()
+        self.act("paul.renard", number, "viser")
+        told = self.api("passerelle", "GET", f"/creatic/dossiers/{number}/historique/").json()
+        self.assertEqual([one["qui"] for one in told["historique"]][-1], "Paul Renard")
+        self.assertEqual(self.api("nadia.moreau", "GET", f"/creatic/dossiers/{number}/historique/").status_code, 404)
+
     def test_documents_of_the_act_and_no_other(self) -> None:
         word, others = "a" * 24, "b" * 24
         own = self.filed(f"deliberations:1 {word}", b"%PDF-un")
@@ -300,7 +307,7 @@ class Eliminated(Mayan):
         circuit._add_file(mixed, "trois.pdf", io.BytesIO(b"%PDF-trois"), account("passerelle"), "", shown=False)
         binned = self.filed(f"deliberations:1 {others}", b"%PDF-annexe")
         binned.delete()
-        asked = {
+        asked: dict[str, Any] = {
             "reference": "deliberations:1",
             "marques": [f"deliberations:1 {word}", f"deliberations:1 {others}"],
             "sha256": [hashlib.sha256(b"%PDF-un").hexdigest()],

@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -295,6 +296,39 @@ def test_what_was_deposited_again_is_another_archive_and_stays(town: Town) -> No
     (folder / ACCEPTED).write_text(REPLY.format("aip-2"))
     town.eliminate()
     assert folder.is_dir() and town.sae.places("aip-1")["connecteur"] == "absent"
+
+
+def test_a_dossier_de_preuve_goes_alone(town: Town) -> None:
+    reference, folder = town.archived("a1", "aip-1")
+    before = kept(town)
+    (folder / "preuve").mkdir()
+    (folder / "preuve" / ACCEPTED).write_text(REPLY.format("aip-2"))
+    town.sae.listed = [{"rang": 10, "archive": "aip-2", "identifiant": f"PREUVE-{folder.name}"}]
+    done, waits = town.run()
+    assert done[0].startswith(f"PREUVE-{folder.name} : éliminé") and waits == []
+    assert (
+        folder.is_dir() and not (folder / "preuve").exists() and town.sae.places("aip-2") == {"connecteur": "supprime"}
+    )
+    assert kept(town) == before and town.work.listed() == [] and "Dupont" in words(town)
+    assert town.world.act(reference).data["objet"] == "Délibération a1"
+
+
+def test_a_dossier_de_preuve_comes_beside_its_act_once(town: Town, ask: Any) -> None:
+    reference, folder = town.archived("a1", "aip-1")
+    gone, other = town.archived("a2", "aip-2", who="Durand")
+    shutil.rmtree(other)
+    config = replace(town.config, archive_url="https://sae.test")
+    with Journal(config.journal) as journal:
+        assert Passerelle(config, journal).relay() == [f"{reference} : dossier de preuve, à verser."]
+        assert Passerelle(config, journal).relay() == []
+    told = (folder / "preuve" / "preuve.xml").read_text()
+    assert "Camille Delattre" in told and "<mode>electronique</mode>" in told and "<etape>reprise</etape>" in told
+    assert [town.world.act(one).track["preuve"] for one in (reference, gone)] == ["deposee", "sans_dossier"]
+    said = {"reference": reference, "etat": "deposee"}
+    assert ask("autre-connecteur", "/connecteur/preuves", "POST", json=said).status_code == 404
+    assert ask("connecteur", "/connecteur/preuves", "POST", json=said | {"etat": "x"}).status_code == 400
+    assert ask("connecteur", "/connecteur/preuves", "POST", json=[]).status_code == 400
+    assert ask("poste", "/connecteur/preuves").status_code == 403
 
 
 def test_accounts_are_kept_ten_years(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

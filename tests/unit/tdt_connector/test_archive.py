@@ -121,6 +121,41 @@ def test_the_sip_has_the_rule_and_the_access_of_its_line(tmp_path: Path, clamd: 
     assert kept is not None and kept.action == "Destroy"
 
 
+def test_a_dossier_de_preuve_is_an_archive_that_names_its_act_s(tmp_path: Path, clamd: FakeClamd, act: Path) -> None:
+    gateway = Gateway(tmp_path)
+    first = io.BytesIO()
+    sip.build(act, SIREN, TERMS, first)
+    aip = str(gateway.deposit(first.getvalue()).aip)
+    (act / sip.PROOF).mkdir()
+    hostile = {"1 <é>": ["a\x02", {"b": None}], "historique": [{"qui": "Camille & Delattre"}], "": 3}
+    (act / sip.PROOF / "preuve.xml").write_bytes(sip.write_proof(hostile))
+    second = io.BytesIO()
+    sip.build_proof(act, SIREN, replace(TERMS, schedule=SCHEDULE), aip, second)
+    answer = gateway.deposit(second.getvalue())
+    assert answer.accepted, answer.reasons
+    assert answer.message == f"PREUVE-{act.name}" and str(answer.aip) != aip
+    assert f"<RepositoryArchiveUnitPID>{aip}</RepositoryArchiveUnitPID>".encode() in second.getvalue()
+    again = io.BytesIO()
+    sip.build(act, SIREN, TERMS, again)
+    assert again.getvalue() == first.getvalue()  # the act's own is what it was
+
+
+def test_a_dossier_de_preuve_is_deposited_after_its_act(
+    door: tuple[type[Door], Config], act: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sae, made = door
+    sae.answers["/v1/versements"] = (201, reply(), "text/xml")
+    (act / sip.PROOF).mkdir()
+    (act / sip.PROOF / "preuve.xml").write_bytes(sip.write_proof({"acte": "x"}))
+    assert archive.Sae(made).waiting_proofs() == []  # its act is not archived yet
+    assert archive_command(made, tous=True) == 0
+    assert archive.Sae(made).waiting_proofs() == [act.name]
+    assert archive_command(made, tous=True) == 0
+    assert f"{act.name}, dossier de preuve : versé" in capsys.readouterr().out
+    assert (act / sip.PROOF / archive.ACCEPTED).is_file() and archive.Sae(made).waiting_proofs() == []
+    assert len(sae.asked) == 2
+
+
 FLOW_SUMMARY = {"genre": "pes", "etat": "acquitte", "depose_le": "2026-03-02T08:00:00+01:00",
                 "modifie_le": "2026-03-03T09:00:00+01:00"}  # fmt: skip
 

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from . import circuit
-from .models import Dossier
+from .models import Dossier, described
 from .refusal import Refused
 
 _MOST = 1000  # dossiers in an answer
@@ -105,6 +105,14 @@ class LastFile(_View):
         """Give it."""
         file = circuit.find(request.user, number).fichier
         return FileResponse(file.open(), as_attachment=True, filename=file.filename, content_type=file.mimetype)
+
+
+class History(_View):
+    """What was done in a dossier: the visas, the signature, who stood in for whom. It proves the act, later."""
+
+    def get(self, request: Any, number: int) -> Response:
+        """Give it."""
+        return Response(described(circuit.find(request.user, number).document)["dossier"])
 
 
 class State(_View):

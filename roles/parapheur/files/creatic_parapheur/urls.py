@@ -19,6 +19,7 @@ api_urls = [
     path("creatic/dossiers/", api.Dossiers.as_view(), name="creatic-dossiers"),
     path("creatic/dossiers/<int:number>/", api.OneDossier.as_view(), name="creatic-dossier"),
     path("creatic/dossiers/<int:number>/fichier/", api.LastFile.as_view(), name="creatic-fichier"),
+    path("creatic/dossiers/<int:number>/historique/", api.History.as_view(), name="creatic-historique"),
     path("creatic/dossiers/<int:number>/etat/", api.State.as_view(), name="creatic-etat"),
     re_path(
         r"^creatic/dossiers/(?P<number>[0-9]+)/(?P<wish>controler|viser|signer|refuser|reprendre)/$",

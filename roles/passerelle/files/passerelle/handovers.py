@@ -77,7 +77,7 @@ class HandOvers:
         if kept != wanted:
             raise Refused("le fichier signé n'est pas celui que le parapheur annonce (empreinte différente).")
         self._step("reprise: signé gardé")
-        return {"signe": kept}
+        return {"signe": kept, "visas": client.history(act.track["dossier"])}
 
     def _do_ged(self, act: Act) -> dict[str, Any]:
         """The act, its annexes and its ARActe are filed."""

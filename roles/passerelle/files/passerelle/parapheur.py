@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
+from .errors import Refused
 from .http import Server, eliminated
 
 _DOSSIERS = "/api/v4/creatic/dossiers/"
@@ -50,6 +51,14 @@ class Parapheur:
     def fetch(self, number: int, target: BinaryIO) -> str:
         """Write the last file, as it is; gives its SHA-256."""
         return self._ready().fetch(f"{_DOSSIERS}{number}/fichier/", target)
+
+    def history(self, number: int) -> dict[str, Any]:
+        """What was done in a dossier, by whom; nothing from an older parapheur, which does not give it."""
+        try:
+            found = self._ready().json("GET", f"{_DOSSIERS}{number}/historique/")
+        except Refused:
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def tell(self, number: int, state: str, reason: str = "") -> None:
         """Say how the télétransmission went."""

@@ -5,6 +5,8 @@ GET  /connecteur/fichiers/<sha256>    one of its files
 POST /connecteur/suivi                where an act is at the TdT (JSON)
 GET  /connecteur/eliminations         archives whose elimination is known here (JSON)
 POST /connecteur/eliminations         an archive of the commune was eliminated: its copies go (JSON)
+GET  /connecteur/preuves              dossiers de preuve of archived acts, to be archived too (JSON)
+POST /connecteur/preuves              one was taken (JSON)
 PUT  /connecteur/retours/<name>       what the DGFiP sent back (PES Retour), as it came
 GET  /retours/<sha256>                the same, for the commune's agents
 …    /connecteur/lettres…, /lettres…  the préfecture's letters: see desk.py
@@ -42,6 +44,7 @@ from .eliminations import Eliminations
 from .files import Files
 from .identity import Visitor, visitor
 from .letters import Letters
+from .proofs import Proofs
 from .queue import parts
 from .records import Records
 from .returns import LARGEST, Returns
@@ -67,6 +70,8 @@ def create_app(config: Config, store: Store, chain: Chain) -> Flask:
     rules: tuple[tuple[str, str, Callable[..., Any]], ...] = (
         ("GET", "/connecteur/a-transmettre", views.to_send),
         ("GET", "/connecteur/fichiers/<sha256>", views.document),
+        ("GET", "/connecteur/preuves", views.proofs),
+        ("POST", "/connecteur/preuves", views.proof_taken),
         ("PUT", "/connecteur/retours/<name>", views.take_return),
         ("GET", "/retours/<sha256>", views.give_return),
         ("POST", "/connecteur/suivi", views.follow),
@@ -102,6 +107,7 @@ class _Views:
     def __init__(self, config: Config, store: Store, chain: Chain) -> None:
         self._config, self._store, self._chain = config, store, chain
         self._eliminations = Eliminations(config, store, Files(config.folder))
+        self._proofs = Proofs(store)
         self._returns = Returns(store, Files(config.folder))
         letters = Letters(store, Files(config.folder))
         self.desk = Desk(config, letters, self._visitor)
@@ -160,6 +166,19 @@ class _Views:
         if not isinstance(said, dict):
             raise BadRequest("Un objet JSON est attendu.")
         return jsonify(self._eliminations.ask(commune, said))
+
+    def proofs(self) -> Response:
+        """Dossiers de preuve to take."""
+        return jsonify({"results": self._proofs.waiting(self._connector())})
+
+    def proof_taken(self) -> Response:
+        """Hear that one was taken."""
+        commune = self._connector()
+        said = request.get_json(silent=True)
+        if not isinstance(said, dict):
+            raise BadRequest("Un objet JSON est attendu.")
+        self._proofs.said(commune, said)
+        return jsonify({"reference": said["reference"]})
 
     def take_return(self, name: str) -> Response:
         """Keep what the DGFiP sent back."""

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -29,7 +29,7 @@ from creatic_agent.durable import fresh, unused, write
 from .classification import parse_xml
 from .client import explain
 from .config import Config
-from .sip import FLOW, KEPT, NAMESPACE, SipError, Terms, build, message_identifier
+from .sip import FLOW, KEPT, NAMESPACE, PROOF, SipError, Terms, build, build_proof, message_identifier
 from .storage import digest
 
 ACCEPTED, REFUSED = "versement.xml", "versement-refuse.xml"
@@ -190,9 +190,13 @@ class Sae:
             )
         with tempfile.TemporaryFile(dir=self._config.folder_state) as package:
             build(folder, self._config.siren, terms, package)
-            package.seek(0)
-            headers = {"Content-Type": "application/x-tar"}
-            answer = self._call("POST", "/v1/versements", data=package, headers=headers)
+            return self._send(package, idacte, folder)
+
+    def _send(self, package: IO[bytes], idacte: str, folder: Path) -> Outcome:
+        """Deposit a SIP, and keep the answer in a folder."""
+        package.seek(0)
+        headers = {"Content-Type": "application/x-tar"}
+        answer = self._call("POST", "/v1/versements", data=package, headers=headers)
         content = answer.content
         if answer.status_code == HTTPStatus.ACCEPTED:
             return Outcome(idacte, "attente", detail="reçu et contrôlé par le SAE, réponse à venir")
@@ -207,6 +211,28 @@ class Sae:
         else:
             write(folder / REFUSED, content)
         return outcome
+
+    def waiting_proofs(self) -> list[str]:
+        """Identifiers of archived acts whose dossier de preuve is to be deposited."""
+        now, config = time.time(), self._config
+        there = [*(config.dossier / "acquittes").glob(f"*/{PROOF}/preuve.xml"),
+                 *config.folder_kept.glob(f"*/{PROOF}/preuve.xml")]  # fmt: skip
+        return sorted(
+            path.parents[1].name
+            for path in there
+            if (path.parents[1] / ACCEPTED).is_file()
+            and not (path.parent / ACCEPTED).is_file()
+            and not (
+                (path.parent / REFUSED).is_file() and now - (path.parent / REFUSED).stat().st_mtime < _REFUSED_AGAIN
+            )
+        )
+
+    def deposit_proof(self, idacte: str) -> Outcome:
+        """Deposit the dossier de preuve of an archived act. Raises SipError, ArchiveError, OSError."""
+        folder = folder_of(self._config, idacte)
+        with tempfile.TemporaryFile(dir=self._config.folder_state) as package:
+            build_proof(folder, self._config.siren, self._terms, archived_as(folder), package)
+            return self._send(package, idacte, folder / PROOF)
 
     # -- and back ------------------------------------------------------------------------------------------
 

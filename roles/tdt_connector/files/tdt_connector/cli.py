@@ -413,14 +413,17 @@ def _settle(config: Config, journal: Journal, row: Row, arguments: argparse.Name
 def _archive(config: Config, arguments: argparse.Namespace) -> int:
     try:
         sae = Sae(config)
-        names = sae.waiting() if arguments.tous else [arguments.idacte]
+        acts = sae.waiting() if arguments.tous else [arguments.idacte]
+        names = [(name, sae.deposit, "") for name in acts]
+        # Acts first: a dossier de preuve says of which archive it is a part.
+        names += [(name, sae.deposit_proof, ", dossier de preuve") for name in sae.waiting_proofs() * arguments.tous]
     except ArchiveError as error:
         print(f"Rien n'est versé : {error}", file=sys.stderr)
         return 1
     failed, waiting = 0, 0
-    for name in names:
+    for name, deposit, what in names:
         try:
-            outcome = sae.deposit(name)
+            outcome = deposit(name)
         except Away as error:  # the next act would meet the same
             print(f"{name} : {error}", file=sys.stderr)
             return os.EX_TEMPFAIL
@@ -433,7 +436,7 @@ def _archive(config: Config, arguments: argparse.Namespace) -> int:
             failed += 1
             continue
         label = {"verse": "versé", "refuse": "REFUSÉ", "attente": "en attente"}[outcome.state]
-        print(f"{name} : {label}. {outcome.detail}")
+        print(f"{name}{what} : {label}. {outcome.detail}")
         failed += outcome.state == "refuse"
         waiting += outcome.state == "attente"
     if arguments.tous and names:

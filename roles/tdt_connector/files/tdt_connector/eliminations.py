@@ -29,7 +29,7 @@ from .correspondence import explained
 from .errors import Away, HandoverError
 from .handover import ELIMINATED, Passerelle
 from .journal import Journal
-from .sip import FLOW, KEPT
+from .sip import FLOW, KEPT, PROOF
 from .storage import move
 
 GONE, ABSENT, WAITS = "supprime", "absent", "attente"
@@ -49,15 +49,22 @@ class Gone:
     name: str
     rank: int
     attested: bool
+    proof: bool = False
+
+    @property
+    def message(self) -> str:
+        """What names it: its folder, or that folder's dossier de preuve."""
+        return f"PREUVE-{self.name}" if self.proof else self.name
 
     @classmethod
     def of(cls, told: dict[str, Any]) -> Gone:
         """From the archive's answer. Raises KeyError, TypeError, ValueError."""
         message = str(told["identifiant"])
-        name = message.removeprefix("ACTE-")
+        name = message.removeprefix("ACTE-").removeprefix("PREUVE-")
         if not name or "/" in name or name.startswith("."):
             raise ValueError(f"« {message[:80]} » n'est l'identifiant d'aucun acte")
-        return cls(str(told["archive"]), str(told["demande"]), name, int(told["rang"]), told["copies"] == GONE)
+        return cls(str(told["archive"]), str(told["demande"]), name, int(told["rang"]), told["copies"] == GONE,
+                   message.startswith("PREUVE-"))  # fmt: skip
 
 
 class Eliminations:
@@ -74,21 +81,22 @@ class Eliminations:
         waiting = [Gone.of(json.loads(text)) for text in self._journal.values(_PENDING).values()]
         listed = [*waiting, *self._pages("prevues=1"), *self._news()]
         for one in {one.archive: one for one in listed}.values():
-            folders = [path for path in self._folders(one.name) if not self._other(path, one)]
+            folders = [path for path in self._folders(one) if not self._other(path, one)]
             told = [f"ici : {', '.join(str(path) for path in folders) or 'rien'}"]
             if folders and (until := self._kept_until(one.name, folders[0])):
                 told.append(f"gardé jusqu'au 31/12/{until} (flux comptable)")
-            if self._passerelle:
+            if self._passerelle and not one.proof:
                 said = self._ask(self._passerelle, one, essai=True)
                 told += [f"{said['acte']}"] if said.get("acte") else []
                 told += [f"{name} : {found.get('nombre', 0)}" for name, found in said.get("lieux", {}).items()]
-            yield f"{one.name} (archive {one.archive}) : {' ; '.join(told)}"
+            yield f"{one.message} (archive {one.archive}) : {' ; '.join(told)}"
 
     # -- done ----------------------------------------------------------------------------------------------
 
     def apply(self) -> tuple[list[str], list[str]]:
         """Have copies go; gives what was done, and what waits and why, in French."""
-        for left in [*self._config.dossier.glob(f"*/{_PART}*")]:  # of a run that was killed
+        found = [self._config.dossier.glob(f"{depth}/{_PART}*") for depth in ("*", "*/*")]
+        for left in [path for paths in found for path in paths]:  # of a run that was killed
             shutil.rmtree(left)
         self._hear()
         done, waits = [], []
@@ -101,10 +109,10 @@ class Eliminations:
             except Exception as error:  # one never keeps the others
                 problem = str(error) or type(error).__name__
             if problem:
-                waits.append(f"{one.name} : {problem}")
+                waits.append(f"{one.message} : {problem}")
             else:
                 self._journal.forget(key)
-                done.append(f"{one.name} : éliminé aux archives, ses copies sont supprimées.")
+                done.append(f"{one.message} : éliminé aux archives, ses copies sont supprimées.")
         return done, waits
 
     def _hear(self) -> None:
@@ -123,7 +131,7 @@ class Eliminations:
     def _is_back(self, one: Gone) -> bool:
         """Whether an act that was eliminated is here, or may be."""
         try:
-            return any(not self._other(path, one) for path in self._folders(one.name))
+            return any(not self._other(path, one) for path in self._folders(one))
         except ValueError:
             return True
 
@@ -132,7 +140,7 @@ class Eliminations:
 
     def _note(self, one: Gone) -> None:
         told = {
-            "identifiant": one.name, "archive": one.archive, "demande": one.request, "rang": one.rank, "copies": "",
+            "identifiant": one.message, "archive": one.archive, "demande": one.request, "rang": one.rank, "copies": "",
         }  # fmt: skip
         self._journal.set_value(f"{_PENDING}{one.archive}", json.dumps(told))
 
@@ -153,7 +161,7 @@ class Eliminations:
     def _apply_one(self, one: Gone) -> str:
         """Have an act's copies go, and say so; gives what waits, or ""."""
         places: dict[str, Any] = {}
-        there = self._folders(one.name)
+        there = self._folders(one)
         # What was deposited again since is another archive, which is not eliminated.
         folders = [folder for folder in there if not self._other(folder, one)]
         until = max((self._kept_until(one.name, folder) for folder in folders), default=0)
@@ -162,14 +170,16 @@ class Eliminations:
             places["connecteur"] = {"etat": WAITS, "detail": why}
         else:
             if folders:  # before: a run that is cut may have removed them and said nothing
-                self._journal.set_value(ELIMINATED + one.name, one.archive)
+                self._journal.set_value(ELIMINATED + one.message, one.archive)
             for folder in folders:
                 self._remove(folder)
-            if len(folders) == len(there):
+            if len(folders) == len(there) and not one.proof:
                 self._journal.redact(one.name)
-            was_here = self._journal.value(ELIMINATED + one.name) == one.archive
+            was_here = self._journal.value(ELIMINATED + one.message) == one.archive
             places["connecteur"] = {"etat": GONE if was_here else ABSENT, "nombre": len(folders)}
-            if self._away:
+            if one.proof:
+                pass  # the act and its other copies stay
+            elif self._away:
                 places["passerelle"] = {"etat": WAITS, "detail": self._away[:300]}
             elif self._passerelle:
                 try:
@@ -186,14 +196,17 @@ class Eliminations:
 
     # -- here ----------------------------------------------------------------------------------------------
 
-    def _folders(self, name: str) -> list[Path]:
-        """Folders of an act that are here: its own, and those of an act filed twice (a journal that was lost)."""
+    def _folders(self, one: Gone) -> list[Path]:
+        """Folders of an act that are here: its own, and those of an act filed twice (a journal that was lost). Of a
+        dossier de preuve, its own folder inside them."""
+        name = one.name
         if name.startswith(KEPT):
             found = [self._config.folder_kept / name]
         else:
             acknowledged = self._config.dossier / "acquittes"
             refs = [row.ref for row in self._journal.find(name)]
             found = [acknowledged / name, *(acknowledged / f"{name}_{ref}" for ref in refs)]
+        found = [path / PROOF for path in found] if one.proof else found
         return [path for path in found if path.is_dir() and not path.is_symlink()]
 
     @staticmethod

@@ -28,7 +28,7 @@ import yaml
 
 from creatic_agent.durable import fresh, sync_directory, write
 
-from .archive import ACCEPTED, archived_as, session
+from .archive import ACCEPTED, archived_as, folder_of, session
 from .client import explain
 from .config import Config
 from .correspondence import Correspondence, explained
@@ -36,7 +36,7 @@ from .description import GOES
 from .errors import Away, HandoverError
 from .filing import FOLDERS, last_name
 from .journal import Journal, Row, State
-from .sip import KEPT
+from .sip import KEPT, PROOF, write_proof
 from .storage import digest as file_digest
 from .storage import move
 
@@ -107,9 +107,39 @@ class Passerelle:
             letters = Correspondence(self._config, self._journal, self._call, self._download)
             for name, work in letters.work():
                 attempt(name, work)
+            for proof in self._proofs():
+                attempt(str(proof["reference"]), partial(self._take_proof, proof))
             if failures:
                 raise failures[0]
             return done
+
+    def _proofs(self) -> list[dict[str, Any]]:
+        """Dossiers de preuve that the passerelle has for acts that are archived; an older one has none."""
+        answer = self._call("GET", "/connecteur/preuves") if self._config.archive_url else None
+        if answer is None or answer.status_code == HTTPStatus.NOT_FOUND:
+            return []
+        if not answer.ok:
+            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
+        try:
+            found = answer.json()["results"]
+            return [one for one in found if isinstance(one["reference"], str) and isinstance(one["preuve"], dict)]
+        except (ValueError, KeyError, TypeError) as error:
+            raise HandoverError("la passerelle a répondu autre chose que les dossiers de preuve.") from error
+
+    def _take_proof(self, one: dict[str, Any]) -> list[str]:
+        """Put a dossier de preuve beside its act, once, for the archive to take it."""
+        name = str(one.get("id_acte") or "") or f"{KEPT}{_stem(one)}"
+        folder = folder_of(self._config, name)
+        here = "/" not in name and not name.startswith(".") and (folder / ACCEPTED).is_file()
+        if here and not (folder / PROOF / "preuve.xml").is_file():
+            (folder / PROOF).mkdir(mode=0o750, exist_ok=True)
+            write(folder / PROOF / "preuve.xml", write_proof(one["preuve"]))
+            sync_directory(folder)
+        body = {"reference": one["reference"], "etat": "deposee" if here else "sans_dossier"}
+        answer = self._call("POST", "/connecteur/preuves", json=body)
+        if not answer.ok:
+            raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
+        return [f"{one['reference']} : dossier de preuve, à verser."] if here else []
 
     def _returns(self) -> list[Path]:
         """What the DGFiP sent back and the passerelle does not have, oldest first."""

@@ -21,6 +21,7 @@ NAMESPACE = "fr:gouv:culture:archivesdefrance:seda:v2.3"
 _N = f"{{{NAMESPACE}}}"
 # Ours, or already said by the manifest.
 _LEFT_OUT = {"resume.json", "motif.txt", "budget.html", "versement.xml", "versement-refuse.xml"}
+PROOF = "preuve"  # of an act's folder: what came after it was archived, deposited in its turn
 # Beginnings of the names of the folders of flows (filing.last_name), and of acts that do not go out.
 FLOW, KEPT = "PES-", "NT-"
 # Natures of acts as the journal says them, and as the passerelle does.
@@ -123,7 +124,10 @@ def build(folder: Path, siren: str, terms: Terms, target: BinaryIO) -> None:
     files = [
         _File(path, path.stat().st_size, digest(path, "sha512"), _title(path.name, act)) for path in files_of(folder)
     ]
-    manifest = _manifest(folder.name, described, files, siren, terms)
+    _write(_manifest(folder.name, described, files, siren, terms, message_identifier(folder.name)), files, target)
+
+
+def _write(manifest: bytes, files: Sequence[_File], target: BinaryIO) -> None:
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
 
         def add(name: str, content: BinaryIO, size: int) -> None:
@@ -135,6 +139,50 @@ def build(folder: Path, siren: str, terms: Terms, target: BinaryIO) -> None:
         for one in files:
             with one.path.open("rb") as stream:
                 add(one.uri, stream, one.size)
+
+
+def write_proof(told: dict[str, Any]) -> bytes:
+    """A dossier de preuve, as the passerelle tells it, in XML: a format that the archive keeps, read by anybody."""
+
+    def fill(node: Any, value: Any) -> None:
+        if isinstance(value, dict):
+            for name, one in value.items():
+                fill(
+                    etree.SubElement(node, re.sub(r"[^A-Za-z0-9_]", "_", f"{name}").strip("0123456789") or "champ"), one
+                )
+        elif isinstance(value, list):
+            for one in value:
+                fill(etree.SubElement(node, "element"), one)
+        elif value is not None:
+            node.text = _NO_XML.sub("?", str(value))
+
+    root = etree.Element("preuve")
+    fill(root, told)
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+
+
+def build_proof(folder: Path, siren: str, terms: Terms, first: str, target: BinaryIO) -> None:
+    """Write the SIP of an act's dossier de preuve, which says of which archive it is a part.
+
+    Args:
+        folder: of the act, with its PROOF.
+        first: identifier, at the archive, of the act's own deposit.
+
+    Raises:
+        SipError, OSError: as `build`.
+    """
+    try:
+        act: dict[str, Any] = json.loads((folder / "resume.json").read_bytes())
+        described = _of_act(act, folder.name.startswith(KEPT))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SipError(f"« {folder.name} » : resume.json ne dit pas ce qu'il faut ({error}).") from error
+    told = replace(
+        described, title=f"Dossier de preuve : {described.title}"[:250], kind="Dossier de preuve", part_of=first
+    )
+    path = folder / PROOF / "preuve.xml"
+    file = _File(path, path.stat().st_size, digest(path, "sha512"), "Dossier de preuve")
+    manifest = _manifest(folder.name, told, [file], siren, terms.of(act, flow=False), f"PREUVE-{folder.name}")
+    _write(manifest, [file], target)
 
 
 def _title(name: str, act: dict[str, Any]) -> str:
@@ -155,6 +203,7 @@ class _Described:
     ended: str
     since: str
     about: str = ""
+    part_of: str = ""  # identifier of the archive that it completes
 
 
 def _of_act(act: dict[str, Any], kept: bool) -> _Described:
@@ -178,7 +227,9 @@ def _of_flow(name: str, flow: dict[str, Any]) -> _Described:
     return _Described(title, title, "Flux comptable (PES) transmis à la DGFiP", begun, ended, f"{begun[:4]}-12-31")
 
 
-def _manifest(identifier: str, told: _Described, files: Sequence[_File], siren: str, terms: Terms) -> bytes:
+def _manifest(
+    identifier: str, told: _Described, files: Sequence[_File], siren: str, terms: Terms, message: str
+) -> bytes:
     root = etree.Element(f"{_N}ArchiveTransfer", nsmap={None: NAMESPACE})  # type: ignore[dict-item] # the default namespace
 
     def add(parent: Any, path: str, text: object = None) -> Any:
@@ -190,7 +241,7 @@ def _manifest(identifier: str, told: _Described, files: Sequence[_File], siren: 
 
     add(root, "Comment", told.comment)
     add(root, "Date", f"{told.ended}T00:00:00Z")
-    add(root, "MessageIdentifier", message_identifier(identifier))
+    add(root, "MessageIdentifier", message)
     if terms.agreement:
         add(root, "ArchivalAgreement", terms.agreement)
     lists = add(root, "CodeListVersions")
@@ -216,6 +267,8 @@ def _manifest(identifier: str, told: _Described, files: Sequence[_File], siren: 
     if told.about:
         add(content, "Description", told.about)
     add(content, "DocumentType", told.kind)
+    if told.part_of:
+        add(content, "RelatedObjectReference/IsPartOf/RepositoryArchiveUnitPID", told.part_of)
     add(content, "StartDate", told.begun)
     add(content, "EndDate", told.ended)
     for rank, one in enumerate(files, start=1):

@@ -1,0 +1,69 @@
+"""The dossier de preuve of an act: what came beside its ARActe or after it, for a second deposit by the connector.
+
+The first deposit has the act and its ARActe. Who controlled, approved and signed it (the parapheur's history), where it
+went in the chain and how it was published (CGCT, L2131-1) are known at the end only.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from .acts import BadRequest
+from .config import Commune
+from .steps import FINISHED, PES
+from .store import Act, Store
+
+_AT_ONCE = 20
+_PARIS = ZoneInfo("Europe/Paris")
+_SAID = ("deposee", "sans_dossier")
+
+
+class Proofs:
+    """Dossiers de preuve, by commune."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def waiting(self, commune: Commune) -> list[dict[str, Any]]:
+        """Those that a commune's connector has to take: of acts at the end of the chain that were archived."""
+        with self._store.transaction() as connection:
+            rows = connection.execute(
+                "SELECT reference FROM acte WHERE commune = %s AND etape = %s AND donnees->>'eliminee' IS NULL"
+                " AND donnees->>'circuit' <> %s AND suivi->'tdt'->>'archive' IS NOT NULL AND suivi->>'preuve' IS NULL"
+                " ORDER BY modifie_le, reference LIMIT %s",
+                (commune.slug, FINISHED, PES, _AT_ONCE),
+            ).fetchall()
+        found = self._store.known([str(row["reference"]) for row in rows])
+        return [self._one(act) for act in found.values()]
+
+    def _one(self, act: Act) -> dict[str, Any]:
+        reference = act.reference
+        way = [{"le": _when(when), "etape": step} for when, step, _detail in self._store.history(reference)]
+        proof = {
+            "acte": {key: str(act.data.get(key) or "") for key in ("numero", "date", "objet", "matiere", "nature")},
+            "reference": reference,
+            "id_acte": act.tdt.get("id_acte", ""),
+            "accuse_de_reception": act.tdt.get("date_reception", ""),
+            "sha256": act.document,
+            "parapheur": act.track.get("visas") or {},
+            "publication": act.track.get("publication") or {},
+            "parcours": way,
+        }
+        told = {"reference": reference, "numero": act.data.get("numero", ""), "id_acte": act.tdt.get("id_acte", "")}
+        return told | {"preuve": proof}
+
+    def said(self, commune: Commune, said: dict[str, Any]) -> None:
+        """Hear that a connector took one. Raises BadRequest."""
+        reference, state = str(said.get("reference") or ""), str(said.get("etat") or "")
+        act = self._store.get(reference)
+        if act is None or act.commune != commune.slug:
+            raise BadRequest(f"Aucun acte de {commune.name} n'a la référence « {reference[:100]} ».", 404)
+        if state not in _SAID:
+            raise BadRequest(f"Champ « etat » : {' ou '.join(_SAID)}.")
+        self._store.remember(act, preuve=state)
+
+
+def _when(moment: datetime) -> str:
+    return moment.astimezone(_PARIS).isoformat(timespec="seconds")
