@@ -33,7 +33,8 @@ def version(tmp_path: Path) -> Path:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Of machine loos-pc."""
-    return Settings("loos-pc", "https://localhost:1", *[tmp_path / name for name in "abcd"], tmp_path, tmp_path)
+    authorities, certificate, signers, revoked = (tmp_path / name for name in "abcd")
+    return Settings("loos-pc", "https://localhost:1", authorities, certificate, signers, revoked, tmp_path, tmp_path)
 
 
 def applied(settings: Settings, version: Path, tasks: str) -> run.Result:

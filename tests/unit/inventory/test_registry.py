@@ -342,8 +342,8 @@ MISTAKES = {
     "unknown key": (
         GONDECOURT + "maire: Untel\n",
         "communes/gondecourt.yml, ligne 20, maire : champ inconnu. À faire : supprimez-le (champs possibles : "
-        "nom, siren, insee, code_postal, accord_versement, territoire, agents, vague, acces, services, postes, connecteur, "
-        "formalites, comptes, ged, parapheur, deliberations).",
+        "nom, siren, insee, code_postal, accord_versement, territoire, agents, vague, acces, services, postes, "
+        "connecteur, formalites, comptes, ged, parapheur, deliberations).",
     ),
     "a day that is none": (
         GONDECOURT + "formalites:\n  compte_tdt: {date: 2026-02-30, document: a.pdf}\n",

@@ -110,10 +110,10 @@ def test_the_delays_of_the_law_are_watched_for_everybody(placed: World) -> None:
         told = {"lettre": number, "type": kind, "numero": act, "fichiers": [], "recu_le": late.isoformat()}
         letters.announce(COMMUNES["la-madeleine"], told)
     letters.close(COMMUNES["la-madeleine"], 3, "Moi", "répondu sur papier")
-    for number, day in (("D1", early), ("D2", TODAY)):
-        data = {"circuit": "arrete", "nature": "D", "transmission": "oui", "numero": number, "objet": "o",
+    for name, day in (("D1", early), ("D2", TODAY)):
+        data = {"circuit": "arrete", "nature": "D", "transmission": "oui", "numero": name, "objet": "o",
                 "date": day.isoformat(), "document": {"nom": "x"}, "annexes": []}  # fmt: skip
-        placed.chain.arrivals.take(f"parapheur:{number}", "gondecourt", data, "signature")
+        placed.chain.arrivals.take(f"parapheur:{name}", "gondecourt", data, "signature")
     put(placed, "seance", came=late)
     found = [(one.due, one.number, one.what, one.source) for one in watched(placed).deadlines]
     assert found == [
@@ -146,10 +146,11 @@ def test_a_text_stays_a_text_in_the_spreadsheet(placed: World, ask: Any) -> None
         "Par mois", "Par territoire", "Par taille", "Par nature", "Communes", "Échéances",
     ]  # fmt: skip
     assert b"formula" not in document.body.serialize().encode()
-    lines = {line[1]: line for line in document.body.get_table(name="Communes").get_values()}
+    sheets = {one.name: one.get_values() for one in document.body.tables}
+    lines = {line[1]: line for line in sheets["Communes"]}
     hostile = lines["215902669"]
     assert hostile[0] == f"'{HOSTILE}" and hostile[7:9] == [2, 0]
-    numbers = [line[4] for line in document.body.get_table(name="Échéances").get_values()]
+    numbers = [line[4] for line in sheets["Échéances"]]
     assert sorted(numbers[1:]) == ["'+cmd|' /C calc'!A0", "b =1"]
 
 
@@ -158,7 +159,12 @@ def test_the_same_figures_are_not_reckoned_twice_in_five_minutes(
 ) -> None:
     asked: list[date] = []
     real = overview.reckon
-    monkeypatch.setattr(overview, "reckon", lambda *given: asked.append(given[3]) or real(*given))
+
+    def noted(*given: Any) -> Any:
+        asked.append(given[3])
+        return real(*given)
+
+    monkeypatch.setattr(overview, "reckon", noted)
     for path in ("/suivi", "/suivi", "/suivi.ods"):
         assert ask("groupement", path).status_code == 200
     assert len(asked) == 1

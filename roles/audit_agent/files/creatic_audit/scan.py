@@ -96,8 +96,8 @@ def scan(profile: str, scratch: Path, data_stream: Path = DATA_STREAM) -> dict[s
     except subprocess.TimeoutExpired as error:
         # Its cache of files is a list that it goes through for each one.
         raise ScanError(
-            f"OpenSCAP n'a pas fini en {TIMEOUT_S // 60} minutes, ce que font des dizaines de milliers de fichiers dans "
-            "un dossier de /home (l'ancien clone d'un opérateur…) : déplacez-les, puis relancez"
+            f"OpenSCAP n'a pas fini en {TIMEOUT_S // 60} minutes, ce que font des dizaines de milliers de fichiers "
+            "dans un dossier de /home (l'ancien clone d'un opérateur…) : déplacez-les, puis relancez"
         ) from error
     # 0: every rule passes; 2: some do not. Anything else is OpenSCAP's own failure.
     if done.returncode not in (0, 2) or not arf.is_file():
