@@ -419,8 +419,8 @@ def test_a_connector_cut_while_a_folder_goes_finishes(town: Town, monkeypatch: p
 
 
 def test_what_is_badly_said_is_refused(town: Town, ask: Any) -> None:
-    bodies: list[Any] = [{}, [], {"archive": "a"}, {"demande": "d"}]
-    for body in bodies:
+    wrong: tuple[Any, ...] = ({}, [], {"archive": "a"}, {"demande": "d"})
+    for body in wrong:
         assert ask("connecteur", "/connecteur/eliminations", "POST", json=body).status_code == 400
     assert ask("poste", "/connecteur/eliminations", "POST", json={}).status_code == 403
     assert ask("etranger", "/connecteur/eliminations").status_code == 403
