@@ -67,6 +67,15 @@ def test_an_act_is_deposited_listed_and_shown(world: World, command: Any, act: s
     )
 
 
+def test_a_nature_makes_a_deposit_an_arrete_whatever_is_left_out(world: World, command: Any, act: str) -> None:
+    said = ("--nature", "D", "--transmission", "oui")
+    code, _told, wrong = command(*DEPOSIT, "--circuit", "deliberation", *said, act)
+    assert (code, "--nature se dit d'un arrêté ou d'une décision" in wrong) == (1, True)
+    assert world.store.get(REFERENCE) is None
+    assert command(*DEPOSIT, *said, act)[0] == 0
+    assert [world.act(REFERENCE).data[key] for key in ("circuit", "nature")] == ["arrete", "D"]
+
+
 def test_an_act_put_aside_is_shown_and_taken_up(world: World, command: Any, act: str) -> None:
     command(*DEPOSIT, act)
     world.chain.delay(REFERENCE, "le parapheur ne répond pas")

@@ -557,7 +557,7 @@ def test_an_act_is_put_in_the_depot_as_a_clerk_would(said: Said, commune: Commun
     described = yaml.safe_load((commune.root / "depot" / f"{stem}.yml").read_text())
     assert described == {
         "numero": "2026/É 7", "objet": "Tarifs", "date": "2026-01-15", "nature": "1", "classification": "7.5",
-        "type": "99_DE", "fichier": f"{stem}.pdf",
+        "type": "99_DE", "transmission": "oui", "fichier": f"{stem}.pdf",
         "annexes": [{"fichier": f"{stem}-annexe-1.png", "type": "99_DE"},
                     {"fichier": f"{stem}-annexe-2.pdf", "type": "99_DE"}],
     }  # fmt: skip

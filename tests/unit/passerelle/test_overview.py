@@ -106,8 +106,8 @@ def test_the_delays_of_the_law_are_watched_for_everybody(placed: World) -> None:
     put(placed, "contrat", "loos", step="teletransmission", circuit="marche", came=late)
     put(placed, "nul", "loos", step="teletransmission", circuit="marche", date="2026-13-45")
     letters = Letters(placed.store, None)  # type: ignore[arg-type] # no file is kept
-    for number, kind, act in ((1, "pieces", "P1"), (2, "courrier", "P2"), (3, "observations", "P3")):
-        told = {"lettre": number, "type": kind, "numero": act, "fichiers": [], "recu_le": late.isoformat()}
+    for rank, kind, act in ((1, "pieces", "P1"), (2, "courrier", "P2"), (3, "observations", "P3")):
+        told = {"lettre": rank, "type": kind, "numero": act, "fichiers": [], "recu_le": late.isoformat()}
         letters.announce(COMMUNES["la-madeleine"], told)
     letters.close(COMMUNES["la-madeleine"], 3, "Moi", "répondu sur papier")
     for name, day in (("D1", early), ("D2", TODAY)):
@@ -146,11 +146,11 @@ def test_a_text_stays_a_text_in_the_spreadsheet(placed: World, ask: Any) -> None
         "Par mois", "Par territoire", "Par taille", "Par nature", "Communes", "Échéances",
     ]  # fmt: skip
     assert b"formula" not in document.body.serialize().encode()
-    sheets = {one.name: one.get_values() for one in document.body.tables}
+    sheets = {one.name: list(one.get_values()) for one in document.body.tables}
     lines = {line[1]: line for line in sheets["Communes"]}
     hostile = lines["215902669"]
     assert hostile[0] == f"'{HOSTILE}" and hostile[7:9] == [2, 0]
-    numbers = [line[4] for line in sheets["Échéances"]]
+    numbers = [str(line[4]) for line in sheets["Échéances"]]
     assert sorted(numbers[1:]) == ["'+cmd|' /C calc'!A0", "b =1"]
 
 
@@ -160,11 +160,11 @@ def test_the_same_figures_are_not_reckoned_twice_in_five_minutes(
     asked: list[date] = []
     real = overview.reckon
 
-    def noted(*given: Any) -> Any:
-        asked.append(given[3])
-        return real(*given)
+    def counted(config: Any, store: Any, letters: Any, begin: date, end: date) -> overview.Overview:
+        asked.append(begin)
+        return real(config, store, letters, begin, end)
 
-    monkeypatch.setattr(overview, "reckon", noted)
+    monkeypatch.setattr(overview, "reckon", counted)
     for path in ("/suivi", "/suivi", "/suivi.ods"):
         assert ask("groupement", path).status_code == 200
     assert len(asked) == 1

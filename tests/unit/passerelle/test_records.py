@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pypdf
 import pytest
-from passerelle import register
+from passerelle import records, register
 from passerelle.acts import ARRETES, nature
 from passerelle.queue import Queue
 from passerelle.register import holes
@@ -114,7 +114,7 @@ def test_an_inscription_holds_by_itself_once_its_act_is_gone(world: World, ask: 
     assert "2026_112" in text_of(ask("poste", "/registre.pdf"))
 
 
-def test_the_register_is_read_by_pages(world: World, ask: Any) -> None:
+def test_the_register_is_read_by_pages(world: World, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with world.store.transaction() as connection:
         for rank in range(1, register.PAGE + 3):
             data = {"circuit": "arrete", "date": "2026-03-01", "numero": f"2026_{rank:03}", "objet": f"o{rank}"}
@@ -124,6 +124,10 @@ def test_the_register_is_read_by_pages(world: World, ask: Any) -> None:
     assert f"/registre?annee=2026&amp;apres={register.PAGE}" in first
     rest = ask("poste", f"/registre?annee=2026&apres={register.PAGE}").text
     assert f"2026_{register.PAGE + 2:03}" in rest and "2026_001" not in rest
+    monkeypatch.setattr(records, "PDF_MAX", register.PAGE)
+    links = ask("poste", "/registre").text
+    assert f"/registre.pdf?annee=2026&amp;apres={register.PAGE}" in links
+    assert "2 inscriptions" in text_of(ask("poste", f"/registre.pdf?annee=2026&apres={register.PAGE}"))
     for wrong in ("annee=x", "apres=-1", "annee=" + "9" * 30, "apres=²"):
         assert ask("poste", f"/registre?{wrong}").status_code == 400
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from xml.sax.saxutils import escape
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MARGIN = 16  # mm
+# Made at a time: the longest takes 80 MB.
+_FEW = threading.BoundedSemaphore(2)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ def make(title: str, author: str, foot: str, blocks: Sequence[Block], landscape:
         blocks: paragraphs (texts), and the rest, in order.
         landscape: the long side is the width.
     """
+    with _FEW:
+        return _make(title, author, foot, blocks, landscape)
+
+
+def _make(title: str, author: str, foot: str, blocks: Sequence[Block], landscape: bool) -> bytes:
     # Not asked of who looks at a page: 20 MB of memory.
     from reportlab.lib import pagesizes
     from reportlab.lib.colors import HexColor

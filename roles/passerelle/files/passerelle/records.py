@@ -22,7 +22,7 @@ from .acts import FAILED, BadRequest, goes, unsaid, words
 from .config import Commune, Config
 from .identity import Visitor
 from .letters import PARIS
-from .register import YEAR_MAX, Entry, Register
+from .register import PDF_MAX, Entry, Register
 from .steps import PES
 from .store import Act, Store
 
@@ -171,15 +171,18 @@ class Records:
         return render_template(
             "registre.html.j2", commune=commune.name, annee=year, annees=years,
             lignes=[self._line(one) for one in found],
-            total=last, suite=found[-1].rank if found and found[-1].rank < last else 0, apres=after,
+            total=last,
+            parties=range(0, max(last, 1), PDF_MAX),
+            suite=found[-1].rank if found and found[-1].rank < last else 0, apres=after,
             defauts=faults, suivant=following,
         )  # fmt: skip
 
     def register_pdf(self) -> Response:
-        """The same to print: the year whole."""
+        """The same to print: the year, by parts where it is a long one."""
         commune, _name = self._agent()
         year = _year(self._register.years(commune))
-        found = [self._line(one) for one in self._register.entries(commune, year, limit=YEAR_MAX)]
+        after = _number(request.args.get("apres", "0"))
+        found = [self._line(one) for one in self._register.entries(commune, year, after, PDF_MAX)]
         faults, _following = self._register.faults(commune, year)
         rows = [
             [str(one["rang"]), one["numero"], one["le"], one["objet"], one["nature"], one["transmission"], one["connu"]]

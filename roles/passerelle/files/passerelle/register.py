@@ -42,7 +42,8 @@ CREATE INDEX IF NOT EXISTS acte_seance ON acte (commune, (donnees->>'date')) WHE
 """
 CIRCUIT = "arrete"
 PAGE = 200  # inscriptions of a page
-YEAR_MAX = 20_000  # inscriptions of a PDF
+PDF_MAX = 2000  # inscriptions of a PDF: 15 seconds of work, 80 MB
+_NUMBERS_MAX = 20_000  # numbers of a year among which holes are looked for
 REPORT_MAX = 500  # décisions of a report to the council
 _AHEAD = timedelta(days=183)  # a meeting to which a report may be prepared
 _NUMBER = re.compile(r"(.*?)(\d{1,12})")
@@ -159,7 +160,7 @@ class Register:
             told.append(f"« {one['numero']} » a été donné {len(one['rangs'])} fois (numéros d'ordre {ranks}).")
         numbers = self._rows(
             "SELECT numero FROM registre WHERE commune = %s AND annee = %s ORDER BY rang LIMIT %s",
-            commune.slug, year, YEAR_MAX,
+            commune.slug, year, _NUMBERS_MAX,
         )  # fmt: skip
         missing, following = holes([one["numero"] for one in numbers])
         return told + [f"{one} : aucun acte de ce numéro n'est au registre." for one in missing], following
@@ -174,7 +175,7 @@ class Register:
     def reported(self, commune: Commune, meeting: date) -> list[Entry]:
         """Décisions of the report to a meeting."""
         where = "registre.commune = %s AND decision AND compte_rendu = %s ORDER BY jour, annee, rang LIMIT %s"
-        return self._entries(where, commune.slug, meeting, YEAR_MAX)
+        return self._entries(where, commune.slug, meeting, PDF_MAX)
 
     def meetings(self, commune: Commune) -> list[date]:
         """The last meetings that décisions were reported to."""
