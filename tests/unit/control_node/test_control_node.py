@@ -70,7 +70,7 @@ def test_passphrases_that_an_operator_types_pass_and_nothing_else_of_his_shell()
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in kept)
 
     roots = ["CREATIC_PKI_RACINE", "CREATIC_PKI_RACINE2", "CREATIC_PKI_RACINE3"]
-    assert all(map(passes, [*roots, "CREATIC_PKI_EMETTRICE", "CREATIC_ACCES_SSH"]))
+    assert all(map(passes, [*roots, "CREATIC_PKI_EMETTRICE", "CREATIC_ACCES_SSH", "CREATIC_FLOTTE_CLE"]))
     told = (
         "CREATIC_HOME CREATIC_INVENTORY CREATIC_MINUTERIE CREDENTIALS_DIRECTORY PATH PYTHONPATH ANSIBLE_CONFIG BASH_ENV"
     )

@@ -97,6 +97,8 @@ class Fleet:
         Raises:
             FleetError: another publication goes on, or the door cannot be reached.
         """
+        if not self.machines:
+            raise FleetError("aucune commune n'a « acces: sortant » (communes/) : il n'y a rien à publier")
         with self._alone():
             listing = self._ask()
             last = self._publication()
@@ -105,8 +107,6 @@ class Fleet:
                     f"v{last['version']} n'est pas finie (publiée par {last['par']}). À faire : fab flotte.avancer, ou "
                     "fab flotte.arreter avant d'en publier une autre. Rien n'est publié"
                 )
-            if not self.machines:
-                raise FleetError("aucune commune n'a « acces: sortant » (communes/) : il n'y a rien à publier")
             version = self._next(listing)
             split = waves.split(self.machines, by, canary)
             self._store(version, code, contents)
