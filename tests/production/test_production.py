@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,11 +96,15 @@ class Site:
         self.opens(OPERATOR)
         self.says("cd creatic")
 
-    def opens(self, person: str) -> None:
-        """A session of that person on the control node, in the place of the one before."""
+    def opens(self, person: str, screen: bool = False) -> None:
+        """A session of that person on the control node, in the place of the one before; sudo wants a screen there, once
+        the machine is hardened."""
         if self.terminal:
             self.terminal.close()
-        self.terminal = Terminal([*self.machines.console("commande", person), "--noediting"])
+        console = self.machines.console("commande", person)
+        shell = "stty -echo -onlcr cols 200; PS1= PS2= exec bash --norc --noediting -o pipefail"
+        on_screen = [*console, "-c", f"exec script -qfec {shlex.quote(shell)} /dev/null"]
+        self.terminal = Terminal(on_screen if screen else [*console, "--noediting"])
 
     def types(self, line: str, keyboard: str = "", seconds: float = 600) -> tuple[int, str]:
         """One line at the operator's terminal; gives the status and what is shown."""
@@ -307,22 +312,24 @@ def test_8_a_deliberation_is_voted_transmitted_and_archived(site: Site) -> None:
 def test_9_several_operators_share_it(site: Site) -> None:
     """Who deployed moves the state, in a new session; the other one works on it, under her own name."""
     [move] = blocks("9")
-    site.opens(OPERATOR)
+    site.opens(OPERATOR, screen=True)
     site.says("cd creatic")
     for line in move.splitlines():
         site.says(line, seconds=900)
     site.says("fab sauvegarde.faire", seconds=900)
-    site.opens(COLLEAGUE)
     assert OPERATOR in site.says("fab historique", "serveurs", "communes")
-    status, said = site.types(f"ls /home/{OPERATOR}/{STATE} /var/lib/creatic-poste/etat")
+    site.says("cd && rm -rf ~/.local/share/creatic ~/creatic")
+    site.opens(COLLEAGUE, screen=True)
+    assert OPERATOR in site.says("fab historique", "serveurs", "communes")
+    status, said = site.types("ls /var/lib/creatic-poste/etat")
     assert status and "cdg59" not in said, "the state is open to a person's own account"
 
 
 def test_a_second_passage_changes_nothing(site: Site) -> None:
     [rollout] = blocks("6")
-    said = site.says("fab serveurs", seconds=1800)
+    said = site.says("fab serveurs | cat", seconds=1800)
     with tdt(site):
-        said += site.types(rollout.strip(), seconds=1800)[1]
+        said += site.types(f"{rollout.strip()} | cat", seconds=1800)[1]
     for name in HOSTS:
         counts = re.findall(rf"✓ {name} +\d+ tâches?, (\d+) changement", said)
         assert counts and set(counts) == {"0"}, said
