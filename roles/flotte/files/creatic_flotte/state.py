@@ -76,6 +76,7 @@ class State:
         if highest > known["version"]:  # died between the two
             identity = self.versions / str(highest) / "identite"
             known |= {"version": highest, "identite": identity.read_text() if identity.is_file() else ""}
+            known |= {"posee": False, "echec": ""}  # of the version before
         return known
 
     def note(self, **what: Any) -> None:
