@@ -449,6 +449,21 @@ def test_a_renewed_certificate_opens_what_was_encrypted_before(
     assert in_place.passes(url) == ("bon", "version 6 appliquée")
 
 
+def test_the_version_that_brings_a_renewed_certificate_opens_with_the_key_that_waits_for_it(
+    in_place: Machine, publisher: Publisher, authority: Authority, url: str
+) -> None:
+    publisher.publish(NAME, 6)
+    waiting = in_place.settings.certificate / "prochain"
+    waiting.mkdir()
+    (waiting / "key.pem").write_bytes((authority.folder / NAME / "key.pem").read_bytes())
+    if not (authority.folder / "avant").exists():
+        authority.issue("avant", common_name=common_name(NAME))
+    current = in_place.settings.certificate / "current"
+    current.unlink()
+    current.symlink_to(authority.folder / "avant")
+    assert in_place.passes(url) == ("bon", "version 6 appliquée")
+
+
 def test_one_pass_at_a_time(in_place: Machine, url: str, refuses: Callable[..., str]) -> None:
     import fcntl
 

@@ -16,19 +16,18 @@ _MOST_FILES = 20_000
 
 
 def decrypt(settings: Settings, sealed: Path, target: Path) -> None:
-    """Open what was encrypted for this machine (CMS, RFC 5652 and 5083), with its key or the one before.
+    """Open what was encrypted for this machine (CMS, RFC 5652 and 5083), with its key, the one before or the next.
+
+    The certificate of the next key comes in these very data.
 
     Raises:
         Refused: it is for another key.
     """
     keys = [settings.current / "key.pem", *sorted(settings.certificate.glob("*/key.pem"))]
     for key in keys:
-        certificate = key.with_name("fullchain.pem")
-        if not certificate.is_file():  # being prepared
-            continue
         command = ["openssl", "cms", "-decrypt", "-inform", "DER", "-in", str(sealed), "-out", str(target)]
         done = subprocess.run(
-            [*command, "-recip", str(certificate), "-inkey", str(key)],
+            [*command, "-inkey", str(key)],
             capture_output=True,
             env=os.environ | {"LC_ALL": "C"},
             timeout=300,
