@@ -19,6 +19,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Pass
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from creatic_flotte import run
+from creatic_flotte.settings import Settings as MachineSettings
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 TOP = Path(__file__).parents[3]
 SETTINGS = Settings("Groupement Cre@tic", "Cre@tic essai", "1.3.6.1.4.1.59999.59.1", "http://pki.creatic.test")
@@ -152,20 +155,46 @@ def test_a_certificate_is_renewed_by_the_report(home: Path, tmp_path: Path) -> N
     authority = Authority(home / "pki", Passphrases(home / "pki"))
     request = Request("flotte", "client", "Machine - loos-pc", "Commune de Loos", "215903469")
     owner = Owner("loos-pc", "loos")
-    first = authority.issue(request.csr(request.new_key()), request, owner)
+    own = request.new_key()
+    first = authority.issue(request.csr(own), request, owner)
     csr = request.csr(request.new_key())
-    assert extract.renew(authority, "loos-pc", {"autre": csr}) == []  # of what it has alone
-    assert extract.renew(authority, "voisin", {"flotte": csr}) == []
+    signed = _asked_by(own, tmp_path, csr)
+    assert extract.renew(authority, "loos-pc", {"autre": signed["flotte"]}) == []  # of what it has alone
+    assert extract.renew(authority, "voisin", signed) == []
     place = tmp_path / "extrait"
     place.mkdir()
     (place / extract.FILE).write_text(json.dumps(extract.extract(authority, "loos-pc")))
     assert extract.Extract(place).issued({"flotte": csr}) == {}
     assert json.loads((place / extract.ASKED).read_text()) == {"flotte": csr}
-    assert extract.renew(authority, "loos-pc", {"flotte": csr}) == ["flotte"]
-    assert extract.renew(authority, "loos-pc", {"flotte": csr}) == []  # once
+    assert extract.renew(authority, "loos-pc", signed) == ["flotte"]
+    assert extract.renew(authority, "loos-pc", signed) == []  # once
     (place / extract.FILE).write_text(json.dumps(extract.extract(authority, "loos-pc")))
     came = extract.Extract(place).issued({"flotte": csr})
     assert came["flotte"] != first.pem
     assert json.loads((place / extract.ASKED).read_text()) == {}
     with pytest.raises(PkiError, match="illisible"):
         extract.renew(authority, "loos-pc", {"flotte": "rien"})
+
+
+def test_who_holds_the_door_gets_no_certificate_of_a_machine(home: Path, tmp_path: Path) -> None:
+    authority = Authority(home / "pki", Passphrases(home / "pki"))
+    request = Request("flotte", "client", "Machine - loos-pc", "Commune de Loos", "215903469")
+    own, stranger = request.new_key(), request.new_key()
+    first = authority.issue(request.csr(own), request, Owner("loos-pc", "loos"))
+    csr = request.csr(stranger)
+    good = json.loads(_asked_by(own, tmp_path, request.csr(request.new_key()))["flotte"])
+    for told in (csr, _asked_by(stranger, tmp_path, csr)["flotte"], json.dumps(good | {"csr": csr})):
+        with pytest.raises(PkiError, match="pas signée"):
+            extract.renew(authority, "loos-pc", {"flotte": told})
+    assert assemble.certificates(home) == {"loos-pc": first.pem}
+
+
+def _asked_by(key: Any, folder: Path, csr: str) -> dict[str, str]:
+    """What a machine of that key says in its report."""
+    settings = MachineSettings("loos-pc", "https://localhost:1", folder, folder / "certificat", *[folder] * 4)
+    settings.current.mkdir(parents=True, exist_ok=True)
+    (settings.current / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    file = folder / "version/donnees/etat/pki/demandes.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"flotte": csr}))
+    return run.asked(settings, folder / "version")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,11 +88,21 @@ def test_a_machine_without_ansible_says_so(settings: Settings, version: Path, tm
     assert result.reason.startswith("ansible-playbook manque sur cette machine")
 
 
-def test_certificates_that_a_run_asks_for_are_bounded(version: Path) -> None:
-    assert run.asked(version) == {}
+def test_certificates_that_a_run_asks_for_are_bounded(settings: Settings, version: Path) -> None:
+    settings.current.mkdir(parents=True)
+    subprocess.run(
+        ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "key.pem"],
+        cwd=settings.current,
+        check=True,
+        capture_output=True,
+    )
+    assert run.asked(settings, version) == {}
     file = version / "donnees/etat/pki/demandes.json"
-    file.write_text(json.dumps({str(number): "x" * 9000 for number in range(20)}))
-    assert {len(one) for one in run.asked(version).values()} == {8000}
-    assert len(run.asked(version)) == 10
+    file.write_text(json.dumps({"trop": "x" * 6001} | {str(number): "x\n" * 3000 for number in range(20)}))
+    told = run.asked(settings, version)
+    assert len(told) == 10
+    assert "trop" not in told
+    file.write_text(json.dumps({"flotte": "x" * 63 + "\n" + "y" * 5936}))
+    assert len(run.asked(settings, version)["flotte"]) <= 8000  # what the door takes
     file.write_text("[")
-    assert run.asked(version) == {}
+    assert run.asked(settings, version) == {}

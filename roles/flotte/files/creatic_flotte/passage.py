@@ -138,7 +138,7 @@ class Passage:
             "fin": self._now().isoformat(timespec="seconds"),
             "modifies": result.changed,
             "preuves": result.proofs,
-            "demandes": asked(self.settings.state / "versions" / str(known.get("version", 0))),
+            "demandes": asked(self.settings, self.settings.state / "versions" / str(known.get("version", 0))),
         }
         figures = Figures("creatic_flotte_")
         figures.add("version", "Highest version taken.", int(known.get("version", 0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -18,6 +19,7 @@ PLAYBOOK = "playbooks/journeys/pull.yml"
 RESULT = "CREATIC_FLOTTE_RESULTAT"
 PROOFS = "CREATIC_ROLLOUT_FOLDER"
 _LARGEST = 200_000  # bytes of a result
+_LARGEST_CSR = 6000  # characters; the door takes 8,000, signature included
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,29 @@ class Result:
     proofs: list[dict[str, Any]] = field(default_factory=list)
 
 
-def asked(version: Path) -> dict[str, str]:
-    """Certificates that a run asks the control node for (module_utils/pki/extract.py): CSR by name, within bounds."""
+def asked(settings: Settings, version: Path) -> dict[str, str]:
+    """Certificates that a run asks the control node for (module_utils/pki/extract.py), by name, within bounds.
+
+    Each is a CSR and its signature by the key of this machine: the door cannot ask in its place.
+    """
     with contextlib.suppress(OSError, ValueError, AttributeError):
         with (version / "donnees" / "etat" / "pki" / "demandes.json").open("rb") as stream:
             found = json.loads(stream.read(_LARGEST))
-        return {str(name)[:80]: str(csr)[:8000] for name, csr in list(found.items())[:10]}
+        bounded = [(str(name)[:80], str(csr)) for name, csr in found.items() if len(str(csr)) <= _LARGEST_CSR][:10]
+        return {name: _signed(settings, name, csr) for name, csr in bounded}
     return {}
+
+
+def _signed(settings: Settings, name: str, csr: str) -> str:
+    text = f"creatic-flotte demande\n{settings.machine}\n{name}\n{csr}"
+    done = subprocess.run(
+        ["openssl", "dgst", "-sha256", "-sign", str(settings.current / "key.pem")],
+        input=text.encode(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return json.dumps({"csr": csr, "signature": base64.b64encode(done.stdout).decode()})
 
 
 def apply(settings: Settings, version: Path, environment: dict[str, str] | None = None) -> Result:

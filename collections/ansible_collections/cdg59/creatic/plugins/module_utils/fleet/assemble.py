@@ -17,11 +17,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import Machine
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import FILE, extract
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import CERTIFICATE, FILE, extract
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import renew as renew_certificates
 
-CERTIFICATE = "flotte"
-"""Name of the certificate by which a machine comes to the door (role flotte)."""
 _LARGEST_SECRET = 1 << 20  # bytes
 _DOOR = "guichet"
 _STATUS = "runuser -u guichet -- creatic-guichet etat"

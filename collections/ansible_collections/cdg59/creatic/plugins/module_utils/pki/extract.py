@@ -9,6 +9,7 @@ next version; the present one serves meanwhile.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,8 +25,13 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 FILE, ASKED = "extrait.json", "demandes.json"
+CERTIFICATE = "flotte"
+"""Name of the certificate by which a machine comes to the door (role flotte); its key signs what it asks for."""
 
 
 def extract(authority: Authority, host: str) -> dict[str, Any]:
@@ -42,7 +48,9 @@ def renew(authority: Authority, host: str, asked: Mapping[str, str]) -> list[str
     """Issue what a machine asks for, of what it holds already and with the same subject; gives their names.
 
     Args:
-        asked: CSR (PEM) by name of certificate, as the machine's report brought them: a CSR only brings a key.
+        asked: by name of certificate, the CSR (PEM) and its signature by the key of the machine (see
+            creatic_flotte.run.asked), as its report brought them. A CSR only brings a key, and the door, which carries
+            reports, would bring its own: what the machine did not sign is refused.
 
     Raises:
         PkiError: a CSR is refused; the other certificates asked for before it were issued.
@@ -50,15 +58,41 @@ def renew(authority: Authority, host: str, asked: Mapping[str, str]) -> list[str
     held = {row["nom"]: row for row in _held(authority, host)}
     done = []
     for name in sorted(asked.keys() & held.keys()):
-        row = held[name]
-        if _key_of(asked[name]) != fingerprint(load_certificate(row["pem"]).public_key()):
-            authority.issue(asked[name], Request.from_dict(row["demande"]), Owner(host, row["commune"]))
+        row, csr = held[name], _signed(authority, host, name, asked[name])
+        if _key_of(csr) != fingerprint(load_certificate(row["pem"]).public_key()):
+            authority.issue(csr, Request.from_dict(row["demande"]), Owner(host, row["commune"]))
             done.append(name)
     return done
 
 
 def _held(authority: Authority, host: str) -> list[dict[str, Any]]:
     return [row for row in authority.listing(status="valide") if row["hote"] == host]
+
+
+def _signed(authority: Authority, host: str, name: str, asked: str) -> str:
+    """The CSR that a machine asks with, once a key of its own is known to have signed it."""
+    try:
+        found = json.loads(asked)
+        csr, signature = str(found["csr"]), base64.b64decode(found["signature"], validate=True)
+    except (ValueError, KeyError, TypeError):
+        raise PkiError(f"demande de certificat « {name} » illisible, ou que la machine n'a pas signée") from None
+    text = f"creatic-flotte demande\n{host}\n{name}\n{csr}".encode()
+    for row in authority.listing():
+        if (row["hote"], row["nom"]) == (host, CERTIFICATE) and row["statut"] in ("valide", "remplace"):
+            key = load_certificate(row["pem"]).public_key()
+            try:
+                if isinstance(key, ec.EllipticCurvePublicKey):
+                    key.verify(signature, text, ec.ECDSA(hashes.SHA256()))
+                elif isinstance(key, rsa.RSAPublicKey):
+                    key.verify(signature, text, padding.PKCS1v15(), hashes.SHA256())
+                else:
+                    continue
+            except InvalidSignature:
+                continue
+            return csr
+    raise PkiError(
+        f"demande de certificat « {name} » que la clé de la machine n'a pas signée : le guichet est-il sûr ?"
+    )
 
 
 def _key_of(csr: str) -> str:
