@@ -114,6 +114,18 @@ def test_an_inscription_holds_by_itself_once_its_act_is_gone(world: World, ask: 
     assert "2026_112" in text_of(ask("poste", "/registre.pdf"))
 
 
+def test_an_eliminated_act_stays_inscribed_and_nothing_false_is_said_of_it(world: World, ask: Any) -> None:
+    with world.store.transaction() as connection:
+        data = FIELDS | {"circuit": "arrete", "nature": "2", "transmission": "oui", "document": {"nom": "x"}}
+        world.store.add(connection, "parapheur:1", "gondecourt", data, "termine")
+        register.inscribe(connection, "parapheur:1", "gondecourt", data)
+        emptied = data | {"objet": "Acte éliminé", "eliminee": "d1"}
+        world.store.change(connection, "parapheur:1", data=emptied, track={"tdt": {"archive": "aip-1"}})
+    page = ask("poste", "/registre").text
+    assert "Circulation" in page and "à transmettre" not in page and "/acte?" not in page
+    assert ask("poste", at("parapheur:1")).status_code == 404
+
+
 def test_the_register_is_read_by_pages(world: World, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with world.store.transaction() as connection:
         for rank in range(1, register.PAGE + 3):

@@ -245,7 +245,9 @@ class Register:
         return [
             Entry(
                 one["annee"], one["rang"], one["inscrite"], one["numero"], one["jour"], one["objet"], one["decision"],
-                one["compte_rendu"], as_act(one) if one["reference"] else None,
+                one["compte_rendu"],
+                # What is left of an act that was eliminated says nothing of its way any more.
+                as_act(one) if one["reference"] and "eliminee" not in one["donnees"] else None,
             )
             for one in self._rows(query + where, *values)
         ]  # fmt: skip
