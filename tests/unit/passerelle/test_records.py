@@ -126,6 +126,15 @@ def test_an_eliminated_act_stays_inscribed_and_nothing_false_is_said_of_it(world
     assert ask("poste", at("parapheur:1")).status_code == 404
 
 
+def test_acts_without_number_are_not_one_number_given_twice(world: World, ask: Any) -> None:
+    data = FIELDS | {"circuit": "arrete", "numero": register.UNNUMBERED}
+    for rank in (1, 2):
+        world.chain.arrivals.take(f"parapheur:{rank}", "gondecourt", data, "signature")
+    page = ask("poste", "/registre").text
+    assert "a été donné" not in page and page.count(">sans numéro</a>") == 2
+    assert "registre" not in [step for _when, step, _detail in world.store.history("parapheur:2")]
+
+
 def test_the_register_is_read_by_pages(world: World, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with world.store.transaction() as connection:
         for rank in range(1, register.PAGE + 3):

@@ -205,7 +205,7 @@ class Arrivals:
             return
         data: dict[str, Any] = {key: one[key] for key in ("circuit", "numero", "date", "objet", "matiere")}
         data |= {key: str(one.get(key) or "") for key in ("nature", "transmission")}
-        data["numero"] = one["numero"] or ("flux" if one["circuit"] == PES else "sans numéro")
+        data["numero"] = one["numero"] or ("flux" if one["circuit"] == PES else register.UNNUMBERED)
         name = f"{data['numero']}.{'xml' if one['circuit'] == PES else 'pdf'}"
         data |= {"document": {"nom": name}, "annexes": []}  # only what was signed is taken
         self.take(reference, commune, data, "signature", dossier=one["id"])

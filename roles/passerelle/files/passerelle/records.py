@@ -22,7 +22,7 @@ from .acts import FAILED, BadRequest, goes, unsaid, words
 from .config import Commune, Config
 from .identity import Visitor
 from .letters import PARIS
-from .register import PDF_MAX, Entry, Register
+from .register import PDF_MAX, UNNUMBERED, Entry, Register
 from .steps import PES
 from .store import Act, Store
 
@@ -209,7 +209,7 @@ class Records:
         act = one.act
         line: dict[str, Any] = {
             "rang": one.rank, "reference": quote(one.reference, safe=""), "brute": one.reference,
-            "numero": one.number, "le": french(one.day),
+            "numero": one.number or UNNUMBERED, "le": french(one.day),
             "objet": one.subject, "ici": act is not None, "nature": "Décision (L2122-22)" if one.decision else "Arrêté",
             "transmission": "", "connu": "", "executoire": "",
             "compte_rendu": french(one.reported), "date": one.day,

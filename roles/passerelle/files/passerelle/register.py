@@ -46,6 +46,7 @@ PDF_MAX = 2000  # inscriptions of a PDF: 15 seconds of work, 80 MB
 _NUMBERS_MAX = 20_000  # numbers of a year among which holes are looked for
 REPORT_MAX = 500  # décisions of a report to the council
 _AHEAD = timedelta(days=183)  # a meeting to which a report may be prepared
+UNNUMBERED = "sans numéro"  # what stands for the number of an act whose author gave none
 _NUMBER = re.compile(r"(.*?)(\d{1,12})")
 
 
@@ -79,7 +80,7 @@ def inscribe(connection: psycopg.Connection[Any], reference: str, commune: str, 
         " COALESCE(max(rang), 0) + 1, %s, %s, %s, %s, %s FROM registre WHERE commune = %s AND annee = %s"
         " ON CONFLICT (reference) DO NOTHING",
         (
-            commune, day.year, reference, str(data["numero"]), day, str(data["objet"]),
+            commune, day.year, reference, str(data["numero"]).replace(UNNUMBERED, ""), day, str(data["objet"]),
             data.get("nature") == DECISION, commune, day.year,
         ),
     )  # fmt: skip
@@ -87,7 +88,7 @@ def inscribe(connection: psycopg.Connection[Any], reference: str, commune: str, 
         return
     others = connection.execute(
         "SELECT reference FROM registre WHERE commune = %s AND annee = %s AND reference <> %s"
-        " AND cle = (SELECT cle FROM registre WHERE reference = %s) ORDER BY rang",
+        " AND cle <> '' AND cle = (SELECT cle FROM registre WHERE reference = %s) ORDER BY rang LIMIT 10",
         (commune, day.year, reference, reference),
     )
     for one in others.fetchall():
@@ -151,7 +152,8 @@ class Register:
         """What is to be said of a year's numbers, in French, and the number that comes next, "" for none."""
         doubles = self._rows(
             "SELECT (array_agg(numero ORDER BY rang))[1] AS numero, array_agg(rang ORDER BY rang) AS rangs"
-            " FROM registre WHERE commune = %s AND annee = %s GROUP BY cle HAVING count(*) > 1 ORDER BY 1 LIMIT 50",
+            " FROM registre WHERE commune = %s AND annee = %s AND cle <> '' GROUP BY cle HAVING count(*) > 1"
+            " ORDER BY 1 LIMIT 50",
             commune.slug, year,
         )  # fmt: skip
         told = []
