@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import pytest
 from passerelle.convocations import SIZE_MAX, Convocations, problem
+from passerelle.deliberations import Deliberations
+from passerelle.errors import Trouble
 from passerelle.metrics import publish_council
 
 from testbed.chain import COMMUNES, World
@@ -114,6 +116,32 @@ def test_a_machine_that_stops_sends_none_twice(summons: Summons, point: str, had
     assert taken == had
     assert len(summons.turn()) == 1  # the other one
     assert sorted(summons.states().values()) == sorted([state, "accepte"])
+
+
+def test_a_long_turn_ends_before_the_queue_ends_it(summons: Summons, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("passerelle.convocations._TURN", 0)
+    assert summons.turn() == [] and summons.states() == {}
+    monkeypatch.undo()
+    assert len(summons.turn()) == 2
+
+
+def test_a_meeting_that_the_server_cannot_note_keeps_no_other(
+    summons: Summons, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Deliberations.tell_convocation
+
+    def told(server: Deliberations, uid: str, *given: Any) -> None:
+        if uid == "s1":
+            raise Trouble("HTTP 500")
+        heard(server, uid, *given)
+
+    summons.world.deliberations.convene("s2", {"Anne": "anne@x.test"})
+    monkeypatch.setattr(Deliberations, "tell_convocation", told)
+    assert len(summons.turn()) == 3
+    assert summons.turn() == [] and summons.states() == {"Anne": "accepte"}
+    monkeypatch.undo()
+    summons.turn()
+    assert len(summons.states()) == 3
 
 
 def test_a_person_has_one_sent_again(summons: Summons) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from .config import Config
 from .deliberations import Deliberations
-from .errors import HandoverError, Refused
+from .errors import HandoverError, Refused, Trouble
 from .store import Store
 
 log = logging.getLogger("passerelle")
@@ -47,6 +47,7 @@ SIZE_MAX = 20_000_000
 _PIECES_MAX = 100
 _TIMEOUT = 60  # seconds
 _PAUSE = 300  # seconds before what the relay put off is tried again
+_TURN = 600  # seconds after which a turn begins no mail: the queue restarts a job of twice that, in the middle of one
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,189}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _UNFIT = re.compile(r'[\x00-\x1f\x7f"\\/]+')
@@ -83,13 +84,14 @@ class Convocations:
     ) -> None:
         self._config, self._store, self._server, self._step = config, store, server, on_step
         self._later: dict[tuple[str, int, str, int], float] = {}
+        self._end_of_turn = 0.0
 
     def turn(self) -> int:
         """Send what is ready, tell what is not told; gives how many mails left. Raises HandoverError, psycopg.Error."""
         if not self._config.mail_relay or "deliberations" not in self._config.servers:
             return 0
         self._recover()
-        server, sent = self._server(), 0
+        server, sent, self._end_of_turn = self._server(), 0, time.monotonic() + _TURN
         self._tell(server)
         try:
             for one in server.convocations():
@@ -165,6 +167,9 @@ class Convocations:
                 server.tell_convocation(uid, version, said)
             except Refused as error:  # the meeting is gone: nobody hears any more
                 log.error("Envois de convocation non notés : %s", error)
+            except Trouble as error:  # of this meeting: told again at the next turn
+                log.error("Envois de convocation pas encore notés : %s", error)
+                continue
             with self._store.transaction() as connection:
                 connection.execute(
                     "UPDATE convocation SET dit = true WHERE seance = %s AND version = %s AND etat <> %s",
@@ -181,11 +186,11 @@ class Convocations:
             key = one["uid"], one["version"], to["elu"], to["essai"]
             if key not in known and self._later.get(key, 0) <= now:
                 waiting[key] = to["adresse"]
-        if not waiting:
+        if not waiting or now >= self._end_of_turn:
             return 0
         letter = self._letter(one, [self._fetched(server, piece) for piece in one["pieces"]])
         for key, address in waiting.items():
-            if datetime.now(UTC) >= datetime.fromisoformat(one["limite"]):
+            if time.monotonic() >= self._end_of_turn or datetime.now(UTC) >= datetime.fromisoformat(one["limite"]):
                 break
             try:
                 sent += self._post(key, address, letter)
