@@ -6,6 +6,7 @@ import datetime
 
 import pytest
 from creatic.deliberations import delays, mailing
+from passerelle.convocations import _PIECES_MAX
 
 COUNCIL = ["Claire Dubois", "Amina Benali", "Élise Delattre"]
 
@@ -75,12 +76,15 @@ def test_annexes_go_as_long_as_there_is_room() -> None:
     assert mailing.fitting([4, 9, 5], 10) == [0, 2]
     assert mailing.fitting([11], 10) == []
     assert mailing.fitting([1], -3) == []
+    # With the convocation and the note, no more than the passerelle takes.
+    assert len(mailing.fitting([1] * 200, 1000)) == mailing.PIECES_MAX <= _PIECES_MAX - 2
 
 
 def test_what_is_too_heavy_is_said_with_its_size() -> None:
     assert mailing.heavy({}) == ""
     said = mailing.heavy({"plan.pdf": 12_340_000, "petit.pdf": 3})
-    assert said == "trop lourdes pour un courriel (10,0 Mo au plus en tout) : plan.pdf (12,3 Mo), petit.pdf (0,1 Mo)"
+    most = "50 annexes et 10,0 Mo au plus en tout"
+    assert said == f"de trop pour un courriel ({most}) : plan.pdf (12,3 Mo), petit.pdf (0,1 Mo)"
 
 
 def letter(left: dict[str, int], version: int = 1, note: bool = True) -> str:
@@ -95,7 +99,7 @@ def test_the_mail_says_when_where_and_what() -> None:
     assert "remplace" not in said and "Annexes" not in said
     assert "note explicative" not in letter({}, note=False)
     assert "(version 2) remplace" in letter({}, version=2)
-    assert "Annexes trop lourdes" in letter({"plan.pdf": 20_000_000}) and "L2121-13" in letter({"plan.pdf": 20_000_000})
+    assert "Annexes de trop" in letter({"plan.pdf": 20_000_000}) and "L2121-13" in letter({"plan.pdf": 20_000_000})
 
 
 def test_a_mail_that_left_too_late_is_told_with_the_day_from_which_it_holds() -> None:

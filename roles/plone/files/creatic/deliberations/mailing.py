@@ -14,6 +14,8 @@ from creatic.deliberations import delays, rules
 PAPER = "papier"
 ATTACHED_MAX = 10_000_000
 """Bytes of the pieces of a mail, before their encoding: what most relays take."""
+PIECES_MAX = 50
+"""Annexes of a mail: the passerelle takes a hundred pieces, and leaves the whole of what has more."""
 # What became of one: the relay took it, refused it for good, was cut off so that nobody knows; handed over on paper.
 ACCEPTED, REFUSED, UNSURE, HANDED = "accepte", "refuse", "incertain", "papier"
 STATES = {
@@ -72,7 +74,7 @@ def read_addresses(text: str, members: Sequence[str]) -> dict[str, str]:
 
 
 def fitting(sizes: Sequence[int], room: int) -> list[int]:
-    """Ranks of the annexes that go with a mail, in order, as long as there is room for them.
+    """Ranks of the annexes that go with a mail, in order, as long as there is room for them, and not too many.
 
     Args:
         sizes: of each annex, in bytes.
@@ -80,7 +82,7 @@ def fitting(sizes: Sequence[int], room: int) -> list[int]:
     """
     kept = []
     for rank, size in enumerate(sizes):
-        if size <= room:
+        if size <= room and len(kept) < PIECES_MAX:
             kept.append(rank)
             room -= size
     return kept
@@ -96,7 +98,8 @@ def heavy(left: Mapping[str, int]) -> str:
     if not left:
         return ""
     named = ", ".join(f"{name} ({megabytes(size)})" for name, size in left.items())
-    return f"trop lourdes pour un courriel ({megabytes(ATTACHED_MAX)} au plus en tout) : {named}"
+    most = f"{PIECES_MAX} annexes et {megabytes(ATTACHED_MAX)} au plus en tout"
+    return f"de trop pour un courriel ({most}) : {named}"
 
 
 def text(
