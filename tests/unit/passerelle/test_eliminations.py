@@ -366,6 +366,22 @@ def test_a_file_of_two_acts_stays_with_the_other(town: Town) -> None:
     assert kept(town)[2] == before - 3
 
 
+def test_what_went_is_looked_for_again_without_reading_every_act(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, folder = town.archived("a1", "aip-1")
+    town.sae.eliminate("aip-1", folder.name)
+    town.eliminate()
+    read: list[str] = []
+    monkeypatch.setattr(
+        Eliminations, "_shared", lambda _connection, reference, _digests: read.append(reference) or set()
+    )
+    with town.world.store.transaction() as connection:
+        connection.execute("UPDATE elimination SET vue_le = now() - interval '2 days'")
+    town.work.work()
+    [seen] = town.work.listed()
+    assert read == [] and seen["lieux"]["passerelle"]["etat"] == "supprime"
+    assert time.time() - seen["vue_le"].timestamp() < 3600
+
+
 def test_a_young_file_waits(town: Town) -> None:
     _, folder = town.archived("a1", "aip-1")
     for path in (town.world.root / "fichiers").iterdir():

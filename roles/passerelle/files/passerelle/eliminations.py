@@ -50,6 +50,7 @@ GONE, ABSENT, WAITS = "supprime", "absent", "attente"
 ACCOUNTS_YEARS = 10  # the ordonnateur keeps flows of accounts that long, after their year
 _AGAIN = "1 day"  # between two looks for what came back
 _AT_ONCE = 200  # eliminations in a turn
+_TURN = 600  # seconds after which a turn begins none: the queue restarts a job of twice that
 _YOUNG = 3600  # seconds: a file that was written so lately may be another act's, on its way in
 _EMPTY = {"objet": "Acte éliminé", "annexes": []}
 
@@ -155,7 +156,10 @@ class Eliminations:
             _AGAIN, _AT_ONCE,
         )  # fmt: skip
         away: dict[str, str] = {}
+        end = time.monotonic() + _TURN
         for row in rows:
+            if time.monotonic() >= end:
+                break
             try:
                 self._work_one(row, away)
             except psycopg.Error:
@@ -205,6 +209,8 @@ class Eliminations:
     def _unlink(self, row: dict[str, Any]) -> dict[str, Any]:
         """Remove the passerelle's own files, but those that another act has as well."""
         count, why, digests = 0, "", list(row["traces"].get("fichiers", []))
+        # Every act is read for those that are here: never, once they went.
+        digests = [one for one in digests if self._files.path(one).exists()]
         if digests:
             with self._store.transaction() as connection:
                 for digest in set(digests) - self._shared(connection, row["reference"], digests):
