@@ -328,9 +328,10 @@ class Sendings(BrowserView):
     def _row(self, mail: dict[str, Any], name: str, address: str, last: bool) -> dict[str, Any]:
         known = receipts(self.context).get((mail["version"], name), {})
         state = known.get("etat", "")
-        row = {"elu": name, "adresse": "sur papier" if address == PAPER else address, "quand": "", "alerte": "",
-               "dit": mailing.STATES.get(state, ""), "detail": known.get("detail", ""), "papier": False,
-               "renvoyer": False, "bon": state in (ACCEPTED, HANDED)}  # fmt: skip
+        shown = address if self.may_write() else "par courriel"  # the DGS and the maire alone read addresses
+        row = {"elu": name, "adresse": "sur papier" if address == PAPER else shown, "quand": "", "alerte": "",
+               "dit": mailing.STATES.get(state, ""), "detail": known.get("detail", "") if self.may_write() else "",
+               "papier": False, "renvoyer": False, "bon": state in (ACCEPTED, HANDED)}  # fmt: skip
         if known.get("le"):
             moment = datetime.datetime.fromisoformat(known["le"]).astimezone(_PARIS)
             row["quand"] = moment.strftime("%d/%m/%Y" if state == HANDED else "%d/%m/%Y à %H:%M")
