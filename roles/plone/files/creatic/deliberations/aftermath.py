@@ -26,6 +26,7 @@ _WRITERS = {"Redacteur", "DGS"}
 _WAITING = "creatic_a_suivre"
 _TALK = 50_000  # characters of what was said on an item
 _SUBJECT = 500
+_AT_ONCE = 20  # lists put on line in a turn, which is one transaction and one answer; the next turn is near
 _MATTER = "5"  # Institutions et vie politique
 log = logging.getLogger("creatic.deliberations")
 
@@ -162,7 +163,8 @@ def turn(today: datetime.date) -> dict[str, Any]:
     made, failed, late = [], [], dict.fromkeys((deadlines.LIST, deadlines.SETTLED, deadlines.MINUTES), 0)
     for meeting in [one for folder in convening.folders() for one in _waited(folder)]:
         name = f"{commune_of(meeting).title}, {meeting.label()}"
-        if not listed(meeting).get("en_ligne") and today >= deadlines.list_goes_alone(meeting.date):
+        due = not listed(meeting).get("en_ligne") and today >= deadlines.list_goes_alone(meeting.date)
+        if due and len(made) < _AT_ONCE:
             before = transaction.savepoint()
             try:
                 publish_list(meeting, today)
