@@ -148,7 +148,8 @@ def test_the_register_is_read_by_pages(world: World, ask: Any, monkeypatch: pyte
     monkeypatch.setattr(records, "PDF_MAX", register.PAGE)
     links = ask("poste", "/registre").text
     assert f"/registre.pdf?annee=2026&amp;apres={register.PAGE}" in links
-    assert "2 inscriptions" in text_of(ask("poste", f"/registre.pdf?annee=2026&apres={register.PAGE}"))
+    part = text_of(ask("poste", f"/registre.pdf?annee=2026&apres={register.PAGE}"))
+    assert "202 inscriptions" in part and "ici, les numéros d'ordre 201 à 202." in part
     for wrong in ("annee=x", "apres=-1", "annee=" + "9" * 30, "apres=²"):
         assert ask("poste", f"/registre?{wrong}").status_code == 400
 

@@ -183,13 +183,15 @@ class Records:
         year = _year(self._register.years(commune))
         after = _number(request.args.get("apres", "0"))
         found = [self._line(one) for one in self._register.entries(commune, year, after, PDF_MAX)]
+        total = self._register.last(commune, year)
+        part = f" ; ici, les numéros d'ordre {found[0]['rang']} à {found[-1]['rang']}" if 0 < len(found) < total else ""
         faults, _following = self._register.faults(commune, year)
         rows = [
             [str(one["rang"]), one["numero"], one["le"], one["objet"], one["nature"], one["transmission"], one["connu"]]
             for one in found
         ]
         blocks: list[pdf.Block] = [
-            f"Commune de {commune.name}, année {year} : {len(found)} inscriptions au {french(_today())}. "
+            f"Commune de {commune.name}, année {year} : {total} inscriptions au {french(_today())}{part}. "
             "CGCT, articles L2122-29, R2122-7 et R2122-7-1. Le registre tenu sur papier, coté et paraphé, reste celui "
             "qui fait foi (R2121-9) : ce tirage en est la matière.",
             pdf.Listing(
