@@ -83,8 +83,9 @@ def test_what_leaves_is_kept_and_what_the_relay_said_is_shown(site: Site, mark: 
         content = site.file("passerelle", site.path(piece["url"]))
         assert (hashlib.sha256(content).hexdigest(), len(content)) == (piece["sha256"], piece["octets"])
     assert f"Objet courriels {mark}" in one["texte"] and "lourd.pdf (11,0 Mo)" in one["texte"]
+    for login in (MANAGER, WRITER):
+        assert site.browser(login).ask("GET", site.path(one["pieces"][0]["url"])).status in (302, 401, 404)
     for login in (WRITER, ""):
-        assert site.browser(MANAGER).ask("GET", site.path(one["pieces"][0]["url"])).status in (302, 401, 404)
         assert site.api(login, "GET", "/@convocations").status == 401
     assert say(site, one, "Claire Dubois", "accepte") == 1
     assert say(site, one, "Claire Dubois", "refuse") == 0  # what was said once stays
@@ -94,6 +95,9 @@ def test_what_leaves_is_kept_and_what_the_relay_said_is_shown(site: Site, mark: 
     page = browser.ask("GET", f"{path}/@@envois").data.decode()
     for said in ("Pris par le relais", "queued as 4XyZ", "Envoi incertain", "À remettre sur papier", "lourd.pdf"):
         assert said in page, said
+    assert "claire@" in page
+    hidden = site.browser(WRITER).ask("GET", f"{path}/@@envois").data.decode()
+    assert "Pris par le relais" in hidden and "claire@" not in hidden and "queued as" not in hidden
     counts = site.done("passerelle", "POST", "/@conseil", {})["convocations"]
     assert counts["convocation_a_revoir"] >= 1
     browser.ask("POST", f"{path}/@@envois", token(page) | {"elu": "Amina Benali", "renvoyer": "1"})
