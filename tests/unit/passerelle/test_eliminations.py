@@ -371,9 +371,12 @@ def test_what_went_is_looked_for_again_without_reading_every_act(town: Town, mon
     town.sae.eliminate("aip-1", folder.name)
     town.eliminate()
     read: list[str] = []
-    monkeypatch.setattr(
-        Eliminations, "_shared", lambda _connection, reference, _digests: read.append(reference) or set()
-    )
+
+    def shared(_connection: Any, reference: str, _digests: list[str]) -> set[str]:
+        read.append(reference)
+        return set()
+
+    monkeypatch.setattr(Eliminations, "_shared", staticmethod(shared))
     with town.world.store.transaction() as connection:
         connection.execute("UPDATE elimination SET vue_le = now() - interval '2 days'")
     town.work.work()
