@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -154,6 +155,40 @@ def test_who_has_no_connector_is_waited_for_by_nobody(chain: Chain) -> None:
 
 
 def test_a_transferred_archive_keeps_its_copies(chain: Chain) -> None:
-    listed = {"archives": [{"aip": "k", "identifiant": "acte k", "sort_final": "Keep", "transfert": "T-1"}]}
-    row = {"id": "r", "texte": json.dumps(listed), "aip": "k", "seq": 3, "faite_le": "", "etat": None}
-    assert list(copies.Copies._described([row])) == []  # type: ignore[list-item] # as SQLite's rows are read
+    _large(chain, 1, transferred=True)
+    assert [one.aip for one in chain.copies.eliminated("gondecourt")] == ["a", "b"]
+    assert [one.aip for listed in chain.copies.waiting(CONNECTED).values() for one, _said in listed] == ["a", "b"]
+
+
+def _large(chain: Chain, count: int, transferred: bool) -> None:
+    """One request of many archives, done, in the book."""
+    more = {"transfert": {"vers": "AD"}} if transferred else {}
+    archives = [{"aip": f"g{n:05}", "identifiant": f"ACTE-{n:05}-{'x' * 300}"} | more for n in range(count)]
+    text = json.dumps({"archives": archives}).encode()
+    book = chain.eliminator.book
+    columns = [row["name"] for row in book.rows("PRAGMA table_info(demande)")]
+    source = dict(book.rows("SELECT * FROM demande WHERE id = ?", chain.request)[0])
+    values = source | {"id": f"{chain.request[:-5]}{count:05}", "texte": text}
+    with book.transaction() as db:
+        places = ", ".join("?" * len(columns))
+        db.execute(f"INSERT INTO demande VALUES ({places})", [values[one] for one in columns])  # noqa: S608 - marks alone
+        rows = [(values["id"], one["aip"], "2026-01-01T00:00:00Z", 1000 + n) for n, one in enumerate(archives)]
+        db.executemany("INSERT INTO objet (demande, aip, faite_le, seq) VALUES (?, ?, ?, ?)", rows)
+
+
+def test_a_large_elimination_is_listed_within_some_megabytes(chain: Chain) -> None:
+    _large(chain, 1500, transferred=False)
+    tracemalloc.start()
+    assert len(chain.copies.eliminated("gondecourt")) == copies.MOST
+    assert sum(map(len, chain.copies.waiting(CONNECTED).values())) == 1502
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 30_000_000
+
+
+def test_a_large_transfer_does_not_hide_the_eliminations_after_it(chain: Chain) -> None:
+    last = chain.copies.eliminated("gondecourt")[-1].rank
+    _large(chain, copies.MOST, transferred=True)
+    with chain.eliminator.book.transaction() as db:
+        db.execute("UPDATE objet SET seq = 5000 WHERE aip = 'b'")
+    assert [one.aip for one in chain.copies.eliminated("gondecourt", last)] == ["b"]

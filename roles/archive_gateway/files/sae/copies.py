@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -100,32 +101,35 @@ class Copies:
         """Archives of an account that were eliminated, from the one that follows `after`, in the journal's order."""
         with self._book() as book:
             rows = book.rows(
-                "SELECT demande.texte, demande.id, objet.aip, objet.seq, objet.faite_le, copie.etat FROM objet"
+                "SELECT demande.id, objet.aip, objet.seq, objet.faite_le, copie.etat FROM objet"
                 " JOIN demande ON demande.id = objet.demande"
                 " LEFT JOIN copie ON copie.demande = demande.id AND copie.aip = objet.aip"
-                " WHERE demande.compte = ? AND objet.seq > ? ORDER BY objet.seq LIMIT ?",
-                account, after, MOST,
+                " WHERE demande.compte = ? AND objet.seq > ? ORDER BY objet.seq",
+                account, after,
             )  # fmt: skip
-        return list(self._described(rows))
+            # Counted once those that were transferred are left out: a page of these alone would end the list.
+            return list(islice(self._described(book, rows), MOST))
 
     def planned(self, account: str) -> list[Gone]:
         """Archives of an account whose elimination is asked for and not done: what will go, for who looks before."""
         with self._book() as book:
             rows = book.rows(
-                "SELECT demande.texte, demande.id, objet.aip, 0 AS seq, '' AS faite_le, '' AS etat FROM objet"
+                "SELECT demande.id, objet.aip, 0 AS seq, '' AS faite_le, '' AS etat FROM objet"
                 " JOIN demande ON demande.id = objet.demande"
                 " WHERE demande.compte = ? AND objet.seq IS NULL AND demande.etat IN ('demandee', 'approuvee')"
-                " ORDER BY demande.recue_le, objet.aip LIMIT ?",
-                account, MOST,
+                " ORDER BY demande.recue_le, objet.aip",
+                account,
             )  # fmt: skip
-        return list(self._described(rows))
+            return list(islice(self._described(book, rows), MOST))
 
     @staticmethod
-    def _described(rows: Sequence[sqlite3.Row]) -> Iterator[Gone]:
+    def _described(book: Book, rows: Sequence[sqlite3.Row]) -> Iterator[Gone]:
+        """Rows of what is no transfer. A request's text lists all its archives: it is read once, not with each row."""
         listed: dict[str, dict[str, Mapping[str, Any]]] = {}
         for row in rows:
             if row["id"] not in listed:
-                listed[row["id"]] = {str(one["aip"]): one for one in json.loads(row["texte"])["archives"]}
+                [found] = book.rows("SELECT texte FROM demande WHERE id = ?", row["id"])
+                listed[row["id"]] = {str(one["aip"]): one for one in json.loads(found["texte"])["archives"]}
             one = listed[row["id"]].get(row["aip"], {})
             if "transfert" not in one:
                 message = str(one.get("identifiant", ""))
@@ -155,7 +159,7 @@ class Copies:
             text = json.dumps(places, ensure_ascii=False, sort_keys=True)
             before = book.rows("SELECT etat, lieux FROM copie WHERE demande = ? AND aip = ?", request, aip)
             done = bool(before) and before[0]["etat"] == GONE
-            if done and (state != GONE or not _removed(places) or before[0]["lieux"] == text):
+            if done and (state != GONE or not _removed(places, json.loads(before[0]["lieux"]))):
                 return GONE  # said once for all: only what came back and went again is news
             if state == GONE:  # in the journal first: said again after a crash, it is there once
                 seen = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -182,15 +186,16 @@ class Copies:
         """Archives that were eliminated and whose copies are not all gone, with what was said of them, by request."""
         with self._book() as book:
             rows = book.rows(
-                "SELECT demande.texte, demande.compte, demande.id, objet.aip, objet.seq, objet.faite_le, copie.etat,"
-                " copie.lieux FROM objet JOIN demande ON demande.id = objet.demande"
+                "SELECT demande.compte, demande.id, objet.aip, objet.seq, objet.faite_le, copie.etat, copie.lieux"
+                " FROM objet JOIN demande ON demande.id = objet.demande"
                 " LEFT JOIN copie ON copie.demande = demande.id AND copie.aip = objet.aip"
                 " WHERE objet.seq IS NOT NULL AND COALESCE(copie.etat, '') <> ? ORDER BY objet.seq",
                 GONE,
             )
+            described = list(self._described(book, rows))
         found: dict[str, list[tuple[Gone, dict[str, Any]]]] = {}
         told = {(row["id"], row["aip"]): row for row in rows}
-        for one in self._described(rows):
+        for one in described:
             row = told[one.request, one.aip]
             if row["compte"] in accounts and followed(accounts[row["compte"]]):
                 found.setdefault(one.request, []).append((one, json.loads(row["lieux"] or "{}")))
@@ -234,5 +239,6 @@ def _places(given: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _removed(places: Mapping[str, Mapping[str, Any]]) -> bool:
-    return any(one["etat"] == GONE for one in places.values())
+def _removed(places: Mapping[str, Mapping[str, Any]], before: Mapping[str, Any]) -> bool:
+    """Whether copies went from somewhere since: the same report again, or one without any, tells of none."""
+    return any(one["etat"] == GONE and one["nombre"] and one != before.get(name) for name, one in places.items())
