@@ -127,8 +127,9 @@ def test_a_dossier_de_preuve_is_an_archive_that_names_its_act_s(tmp_path: Path, 
     sip.build(act, SIREN, TERMS, first)
     aip = str(gateway.deposit(first.getvalue()).aip)
     (act / sip.PROOF).mkdir()
-    hostile = {"1 <é>": ["a\x02", {"b": None}], "historique": [{"qui": "Camille & Delattre"}], "": 3}
+    hostile = {"1 <é>": ["a\x02", {"b": None}], "sha256": "ab", "historique": [{"qui": "Camille & Delattre"}], "": 3}
     (act / sip.PROOF / "preuve.xml").write_bytes(sip.write_proof(hostile))
+    assert b"<sha256>ab</sha256>" in (act / sip.PROOF / "preuve.xml").read_bytes()
     second = io.BytesIO()
     sip.build_proof(act, SIREN, replace(TERMS, schedule=SCHEDULE), aip, second)
     answer = gateway.deposit(second.getvalue())

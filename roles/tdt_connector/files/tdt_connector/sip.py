@@ -148,7 +148,8 @@ def write_proof(told: dict[str, Any]) -> bytes:
         if isinstance(value, dict):
             for name, one in value.items():
                 fill(
-                    etree.SubElement(node, re.sub(r"[^A-Za-z0-9_]", "_", f"{name}").strip("0123456789") or "champ"), one
+                    etree.SubElement(node, re.sub(r"[^A-Za-z0-9_]", "_", f"{name}").lstrip("0123456789") or "champ"),
+                    one,
                 )
         elif isinstance(value, list):
             for one in value:
