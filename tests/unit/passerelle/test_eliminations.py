@@ -311,6 +311,28 @@ def test_a_dossier_de_preuve_goes_alone(town: Town) -> None:
     )
     assert kept(town) == before and town.work.listed() == [] and "Dupont" in words(town)
     assert town.world.act(reference).data["objet"] == "Délibération a1"
+    town.sae.said["aip-2"]["seen"] = True
+    town.next_day()
+    assert town.run() == ([], []) and town.sae.said["aip-2"]["seen"]  # said once
+
+
+def test_what_another_depositor_named_or_a_refused_report_keeps_no_other(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _reference, folder = town.archived("a1", "aip-1")
+    for archive, name in (("aip-8", "SIP/2026/1"), ("aip-9", "refuse"), ("aip-1", folder.name)):
+        town.sae.eliminate(archive, name)
+    report = town.sae.report
+
+    def picky(archive: str, said: dict[str, Any]) -> None:
+        if archive == "aip-9":
+            raise ArchiveError("n'est pas éliminée pour ce compte")
+        report(archive, said)
+
+    monkeypatch.setattr(town.sae, "report", picky)
+    _done, waits = town.run()
+    assert not folder.exists() and town.sae.places("aip-8")["connecteur"] == "absent"
+    assert "refuse : n'est pas éliminée pour ce compte" in waits
 
 
 def test_a_dossier_de_preuve_comes_beside_its_act_once(town: Town, ask: Any) -> None:

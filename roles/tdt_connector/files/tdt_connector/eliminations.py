@@ -24,6 +24,7 @@ from typing import Any
 from creatic_agent.durable import sync_directory
 
 from .archive import ACCEPTED, ArchiveError, Sae, archived_as
+from .archive import Away as NoArchive
 from .config import Config
 from .correspondence import explained
 from .errors import Away, HandoverError
@@ -38,11 +39,12 @@ _DAY = 86400.0  # seconds between two comparisons of the whole list
 _PART = ".elimine-"  # a folder on its way out
 ACCOUNTS_YEARS = 10  # the ordonnateur keeps flows of accounts that long, after their year
 _MOST_PAGES = 1000
+_NAME_MAX = 200  # characters of an act's folder
 
 
 @dataclass(frozen=True)
 class Gone:
-    """An elimination as the archive tells it. `name` is that of the act's folder here."""
+    """An elimination as the archive tells it. `name` is that of the act's folder here; empty, it can have none."""
 
     archive: str
     request: str
@@ -61,8 +63,8 @@ class Gone:
         """From the archive's answer. Raises KeyError, TypeError, ValueError."""
         message = str(told["identifiant"])
         name = message.removeprefix("ACTE-").removeprefix("PREUVE-")
-        if not name or "/" in name or name.startswith("."):
-            raise ValueError(f"« {message[:80]} » n'est l'identifiant d'aucun acte")
+        if "/" in name or "\0" in name or name.startswith(".") or len(name) > _NAME_MAX:
+            name = ""  # somebody else than this connector deposited it: no act here is it
         return cls(str(told["archive"]), str(told["demande"]), name, int(told["rang"]), told["copies"] == GONE,
                    message.startswith("PREUVE-"))  # fmt: skip
 
@@ -104,15 +106,15 @@ class Eliminations:
             one = Gone.of(json.loads(text))
             try:
                 problem = self._apply_one(one)
-            except ArchiveError:
+            except NoArchive:  # the next one would meet the same
                 raise
             except Exception as error:  # one never keeps the others
                 problem = str(error) or type(error).__name__
             if problem:
-                waits.append(f"{one.message} : {problem}")
+                waits.append(f"{one.message or one.archive} : {problem}")
             else:
                 self._journal.forget(key)
-                done.append(f"{one.message} : éliminé aux archives, ses copies sont supprimées.")
+                done.append(f"{one.message or one.archive} : éliminé aux archives, ses copies sont supprimées.")
         return done, waits
 
     def _hear(self) -> None:
@@ -124,9 +126,14 @@ class Eliminations:
             return
         known = self._at_passerelle()
         for one in self._pages("apres=0"):
-            if self._is_back(one) or not one.attested or (known is not None and one.archive not in known):
+            if self._is_back(one) or not one.attested or self._unknown(one, known):
                 self._note(one)
         self._journal.set_value(_WHOLE, time.time())
+
+    @staticmethod
+    def _unknown(one: Gone, known: set[str] | None) -> bool:
+        """Whether the passerelle is to be told; it hears of no dossier de preuve, which is not there."""
+        return known is not None and not one.proof and one.archive not in known
 
     def _is_back(self, one: Gone) -> bool:
         """Whether an act that was eliminated is here, or may be."""
@@ -173,7 +180,7 @@ class Eliminations:
                 self._journal.set_value(ELIMINATED + one.message, one.archive)
             for folder in folders:
                 self._remove(folder)
-            if len(folders) == len(there) and not one.proof:
+            if one.name and len(folders) == len(there) and not one.proof:
                 self._journal.redact(one.name)
             was_here = self._journal.value(ELIMINATED + one.message) == one.archive
             places["connecteur"] = {"etat": GONE if was_here else ABSENT, "nombre": len(folders)}
@@ -200,6 +207,8 @@ class Eliminations:
         """Folders of an act that are here: its own, and those of an act filed twice (a journal that was lost). Of a
         dossier de preuve, its own folder inside them."""
         name = one.name
+        if not name:
+            return []
         if name.startswith(KEPT):
             found = [self._config.folder_kept / name]
         else:
