@@ -36,10 +36,10 @@ def write_pem(path: Path, pair: Pair) -> Credential:
     return Credential(path / "cert.pem", path / "key.pem")
 
 
-def make_authority(folder: Path) -> SealKeys:
-    """A root, an issuing CA, a signature certificate and a timestamping one."""
-    root = certificate("Racine", None, ca=True)
-    issuing = certificate("Emettrice", root, ca=True)
+def make_authority(folder: Path, name: str = "") -> SealKeys:
+    """A root, an issuing CA, a signature certificate and a timestamping one; `name` ends those of the authorities."""
+    root = certificate(f"Racine{name}", None, ca=True)
+    issuing = certificate(f"Emettrice{name}", root, ca=True)
     return SealKeys(
         signature=write_pem(folder / "signature", certificate("Signature des preuves", issuing)),
         tsa=write_pem(folder / "tsa", certificate("Horodatage", issuing, usage=ExtendedKeyUsageOID.TIME_STAMPING)),
