@@ -98,6 +98,8 @@ def test_the_page_is_its_commune_s(site: Site, held: Held) -> None:
 def test_the_list_waits_for_its_day_then_goes_by_itself(site: Site, held: Held, mark: str) -> None:
     assert turn(site)["echecs"] == []
     assert on_line(site, "liste", HELD, held.mark) == "", "its day has not come"
+    veiled = pdf_text(site.file(WRITER, f"{held.path}/@@liste"))
+    assert "Objet non publié" in veiled and "M. Leroy" not in veiled, "what would go on line by itself"
     page = site.browser(MANAGER).ask("GET", held.path).data.decode()
     assert f"À faire avant la fin du {rules.french_date(HELD + datetime.timedelta(7))}" in page
     send(site, MANAGER, held.path, faire="liste", **{f"objet_{held.uids[2]}": "Aide à un particulier"})

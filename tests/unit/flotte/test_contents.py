@@ -191,7 +191,9 @@ def test_who_holds_the_door_gets_no_certificate_of_a_machine(home: Path, tmp_pat
 
 def _asked_by(key: Any, folder: Path, csr: str) -> dict[str, str]:
     """What a machine of that key says in its report."""
-    settings = MachineSettings("loos-pc", "https://localhost:1", folder, folder / "certificat", *[folder] * 4)
+    settings = MachineSettings(
+        "loos-pc", "https://localhost:1", folder, folder / "certificat", folder, folder, folder, folder
+    )
     settings.current.mkdir(parents=True, exist_ok=True)
     (settings.current / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     file = folder / "version/donnees/etat/pki/demandes.json"

@@ -64,10 +64,10 @@ def items(meeting: Any) -> list[Any]:
 
 
 def subject(projet: Any) -> str:
-    """An item's subject as the public reads it."""
+    """An item's subject as the public reads it; a veiled one's in a person's words alone (CRPA L312-1-2)."""
     known = listed(projet.aq_parent).get("objets", {}).get(projet.UID())
     chosen = (getattr(projet.aq_base, "creatic_choix", None) or {}).get("objet")
-    return str(known or chosen or projet.title)
+    return str(known or chosen or ("Objet non publié" if is_veiled(projet) else projet.title))
 
 
 def is_veiled(projet: Any) -> bool:
@@ -160,7 +160,9 @@ def _waited(folder: Any) -> Iterator[Any]:
 
 def turn(today: datetime.date) -> dict[str, Any]:
     """Put on line the lists whose day has come; give what was put, what could not be, and how much of each is late."""
-    made, failed, late = [], [], dict.fromkeys((deadlines.LIST, deadlines.SETTLED, deadlines.MINUTES), 0)
+    made: list[str] = []
+    failed: list[str] = []
+    late = dict.fromkeys((deadlines.LIST, deadlines.SETTLED, deadlines.MINUTES), 0)
     for meeting in [one for folder in convening.folders() for one in _waited(folder)]:
         name = f"{commune_of(meeting).title}, {meeting.label()}"
         due = not listed(meeting).get("en_ligne") and today >= deadlines.list_goes_alone(meeting.date)

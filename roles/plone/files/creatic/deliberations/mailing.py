@@ -80,7 +80,7 @@ def fitting(sizes: Sequence[int], room: int) -> list[int]:
         sizes: of each annex, in bytes.
         room: bytes that are left for them.
     """
-    kept = []
+    kept: list[int] = []
     for rank, size in enumerate(sizes):
         if size <= room and len(kept) < PIECES_MAX:
             kept.append(rank)
