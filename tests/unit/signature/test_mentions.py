@@ -31,6 +31,7 @@ def written(folder: Path, *lines: str) -> Path:
         ("Pour le maire et par délégation,", "Anne-Lise Le Goff, adjointe au maire"),
         ("LE GOFF ANNE LISE", "L'ADJOINTE AU MAIRE", "(délégations de l'arrêté 12)"),
         ("Anne-Lise LE GOFF,", "adjointe", "au maire, par DELEGATION"),
+        ("Par délé-", "gation, l'adjointe au maire, Anne-", "Lise Le Goff"),
     ],
 )
 def test_a_name_and_a_quality_are_found_as_people_write_them(tmp_path: Path, lines: tuple[str, ...]) -> None:

@@ -64,7 +64,9 @@ def check(path: Path, wanted: Sequence[str]) -> bool:
     if not found.strip():
         return False
     name, *quality = wanted
-    lacking = [] if any(f" {turn} " in found for turn in _turns(name)) else [name]
+    # « Jean-Pierre » cut at the end of a line has lost its hyphen.
+    turns = [*_turns(name), *_turns(name.replace("-", ""))]
+    lacking = [] if any(f" {turn} " in found for turn in turns) else [name]
     # A plural or a feminine of the last word stays the same quality: « délégation(s) ».
     lacking += [one for one in quality if f" {plain(one)}" not in found]
     if lacking:

@@ -26,7 +26,7 @@ PROOF = "preuve"  # of an act's folder: what came after it was archived, deposit
 FLOW, KEPT = "PES-", "NT-"
 # Natures of acts as the journal says them, and as the passerelle does.
 _NATURES = {short: code for code, short in enumerate(("DE", "AR", "AI", "CC", "BF", "AU"), start=1)}
-_NATURES |= {str(code): code for code in range(1, 7)}
+_NATURES |= {str(code): code for code in range(1, 7)} | {"D": 6}  # a décision (L2122-22) that stays here
 # What XML 1.0 has not, and what somebody typed or pasted may have.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TITLES = {

@@ -21,6 +21,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ def _take(
         if found.next_update and found.next_update <= now:
             raise StateError(f"elle est périmée depuis le {found.next_update:%d/%m/%Y}")
         content, text = _content(read, found), xml.decode("utf-8")
-    except (StateError, OSError, ValueError) as error:
+    except (StateError, OSError, ValueError, HTTPException) as error:  # a cut answer is the last
         what = f"la liste n° {kept.number} est gardée" if kept else "aucune n'est gardée"
         outcome.fault(f"{territory}, {url} : {error} ; {what}")
         return (kept, _content(read, kept)) if kept else None
