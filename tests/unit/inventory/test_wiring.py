@@ -316,7 +316,7 @@ def test_benches_alone_are_left_out_of_audits_and_revocations(lab: dict[str, Any
     benches = {"exercice1", "niv-minimal", "niv-intermediary", "niv-enhanced", "niv-high", "poste", "noyau", "coffre"}
     assert left_out == benches
     assert {"documents", "signatures", "seances", "relais"} <= _hosts(lab, "all") - left_out
-    assert len(_hosts(lab, "all") - left_out) == 17
+    assert len(_hosts(lab, "all") - left_out) == 18
     deployed = needs.servers(REPO / "inventories/lab", REPO)
     assert deployed.keys() & left_out == set() and "relais" in deployed
 
