@@ -1013,9 +1013,11 @@ def _watch(context: Context, figures: str = "") -> None:
     """
     if "supervision" not in needs.servers(_inventory(), TOP).values():
         return
-    given = ["-e", to_json({"supervision_control_figures": figures})] if figures else []
-    if not _quietly(context, "réponse de la supervision", "journeys/watched.yml", *given):
-        _aside("La supervision n'a pas pris la liste des machines. À faire : fab serveurs supervision")
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as told:  # too long for an argument
+        told.write(to_json({"supervision_control_figures": figures} if figures else {}))
+        told.flush()
+        if not _quietly(context, "réponse de la supervision", "journeys/watched.yml", "-e", f"@{told.name}"):
+            _aside("La supervision n'a pas pris la liste des machines. À faire : fab serveurs supervision")
 
 
 def _on_supervision(context: Context, argv: list[str]) -> str:

@@ -112,6 +112,13 @@ def changed(old: str, new: str, text: str = GONDECOURT) -> str:
 # What a good file gives
 
 
+def test_no_supervision_asks_machines_that_nobody_reaches(write: Write) -> None:
+    [away] = groupement.load(write(gondecourt=GONDECOURT + "acces: sortant\n"))
+    assert [host.variables["creatic_supervision"] for host in away.hosts()] == [[], []]
+    [reached] = groupement.load(write(gondecourt=GONDECOURT))
+    assert not any("creatic_supervision" in host.variables for host in reached.hosts())
+
+
 def test_a_commune_gives_its_variables_groups_and_hosts(write: Write) -> None:
     [commune] = groupement.load(write(gondecourt=GONDECOURT))
     assert commune.variables == {

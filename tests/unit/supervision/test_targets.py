@@ -57,6 +57,14 @@ def test_a_machine_is_known_by_its_name_whatever_its_address() -> None:
     assert shown["targets"] == ["[fd00::2]:9100"] and "commune" not in shown["labels"]
 
 
+def test_a_machine_that_nobody_reaches_is_asked_nothing() -> None:
+    hostvars: dict[str, dict[str, Any]] = {
+        name: {"creatic_profil": "tdt_connector", "ansible_host": "10.0.0.1"} for name in ("a", "b")
+    }
+    asked = targets.scrapes({"tdt_connector": ["a", "b"], "acces_sortant": ["b"]}, hostvars)["scrape_configs"]
+    assert [one["job_name"] for one in asked] == ["a"]
+
+
 def test_a_name_that_no_certificate_can_bear_is_made_one() -> None:
     hostvars: dict[str, dict[str, Any]] = {"Vue_1": {"creatic_profil": "supervision", "ansible_host": "10.0.0.1"}}
     [asked] = targets.scrapes({"supervision": ["Vue_1"]}, hostvars)["scrape_configs"]

@@ -115,7 +115,8 @@ class Commune:
         }
 
     def hosts(self) -> Iterator[Host]:
-        """Give the PCs, then the connector."""
+        """Give the PCs, then the connector; no supervision asks those that nobody reaches."""
+        apart: dict[str, Any] = {"creatic_supervision": []} if self.outgoing else {}
         for poste in self.data["postes"]:
             variables = {
                 "nom": poste["nom"],
@@ -126,7 +127,7 @@ class Commune:
             yield Host(
                 f"{self.slug}-{poste['nom']}",
                 ("commune_pc", f"systeme_{poste['systeme']}"),
-                {"ansible_host": poste["adresse"], "creatic_poste": variables},
+                {"ansible_host": poste["adresse"], "creatic_poste": variables, **apart},
             )
         if "connecteur" in self.data:
             connector = self.data["connecteur"]
@@ -138,6 +139,7 @@ class Commune:
                     "creatic_connecteur": {
                         key: connector[key] for key in ("tdt", "certificat", "flux_signes") if key in connector
                     },
+                    **apart,
                 },
             )
 

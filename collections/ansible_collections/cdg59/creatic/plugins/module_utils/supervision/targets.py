@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import OUTGOING
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.wiring import Groups, HostVars, given
 
 GROUP = "supervision"
@@ -41,7 +42,7 @@ def certified(host: str) -> str:
 def scrapes(groups: Groups, hostvars: HostVars) -> dict[str, Any]:
     """Prometheus' file of the machines that it asks: each by its address, known by the name of its certificate.
 
-    Windows PCs, test benches and machines of drills are asked nothing.
+    Windows PCs, test benches, machines of drills and those that nobody reaches are asked nothing.
 
     Raises:
         WiringError: a machine has no address.
@@ -50,9 +51,10 @@ def scrapes(groups: Groups, hostvars: HostVars) -> dict[str, Any]:
 
 
 def _watched(groups: Groups, hostvars: HostVars) -> Iterator[str]:
+    away = {*groups.get(OUTGOING, ())}
     for name, profile in profiles.load().items():
         if not profile.banc:
-            for host in groups.get(name, ()):
+            for host in sorted({*groups.get(name, ())} - away):
                 told = hostvars[host]
                 if told.get("creatic_certificats", True) and told.get("creatic_poste", {}).get("systeme") != "windows":
                     yield host
