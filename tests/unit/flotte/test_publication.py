@@ -248,6 +248,8 @@ def test_back_to_the_version_before(world: World, url: str) -> None:
     assert (world.machines["bergues-pc"].runs[-1] / "code" / "code").read_text() == "bon"
     assert world.states() == dict.fromkeys(NAMES, waves.UP_TO_DATE)
     assert world.advance() == ["v3 : toutes les vagues sont ouvertes, et ont rendu compte."]
+    with pytest.raises(FleetError, match=r"n'est pas gardée ici. Gardées, avant v3 : v1, v2"):
+        world.fleet().go_back(0, world.certificates, "encore")  # v2 is the one that was left
 
 
 def test_a_door_that_comes_back_from_a_backup_rolls_nothing_back(world: World, url: str) -> None:

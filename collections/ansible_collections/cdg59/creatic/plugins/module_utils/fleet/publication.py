@@ -163,7 +163,7 @@ class Fleet:
         """Give back what a version before was made of, under a new number, to the machines that had the last one.
 
         Args:
-            to: that version; 0: the one before the last.
+            to: that version; 0: the one before the last, or before the one that the last gave back already.
 
         Raises:
             FleetError: it is not kept any more, or there is no reason.
@@ -175,10 +175,11 @@ class Fleet:
                 raise FleetError("--motif : dites pourquoi, d'autres le liront")
             current = record["version"] if record else 0
             kept = [number for number in self._kept() if number < current]
-            if not kept or (to and to not in kept):
+            before = [number for number in kept if number < ((record or {}).get("retour") or current)]
+            if to not in kept if to else not before:
                 shown = ", ".join(f"v{one}" for one in kept) or "aucune"
                 raise FleetError(f"v{to or '?'} n'est pas gardée ici. Gardées, avant v{current} : {shown}")
-            source = self.folder / "versions" / str(to or kept[-1])
+            source = self.folder / "versions" / str(to or before[-1])
             touched = {name for one in (record or {})["vagues"] if one["ouverte"] for name in one["machines"]}
             contents = {
                 path.name.removesuffix(".tar.gz"): path.read_bytes() for path in (source / "machines").iterdir()
