@@ -25,6 +25,7 @@ KEPT_ELSEWHERE = {
     "tdt_simulator": {"/var/lib/tdt-simulator"},
     "ged": {"/var/lib/redis"},
     "parapheur": {"/var/lib/redis"},
+    "guichet": {"/var/lib/guichet"},
     "control_node": {"/opt/creatic", "/var/lib/creatic-poste"},
     "archive_node": {"/srv/node", "/var/lib/creatic-archive", "/var/lib/swift"},
     "backup_server": {

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 from testinfra.host import Host
+
+from tests.profiles.services import as_root
 
 
 def test_its_services_run(host: Host) -> None:
@@ -21,14 +24,17 @@ def test_its_state_is_closed_to_others(host: Host) -> None:
 def test_nobody_comes_without_a_certificate(host: Host) -> None:
     subject = "openssl x509 -in /etc/creatic/pki/guichet/current/cert.pem -noout -ext subjectAltName"
     name = host.check_output(subject).rpartition("DNS:")[2].strip()
-    said = host.check_output(
-        "curl --silent --show-error --output /dev/null --write-out '%%{http_code}' --cacert /etc/creatic/pki/ca.pem "
-        "--connect-to ::127.0.0.1: %s",
-        f"https://{name}/manifeste",
+    asks = (
+        "import socket, ssl\n"
+        "trust = ssl.create_default_context(cafile='/etc/creatic/pki/ca.pem')\n"
+        f"line = trust.wrap_socket(socket.create_connection(('127.0.0.1', 443), 20), server_hostname={name!r})\n"
+        f"line.sendall(b'GET /manifeste HTTP/1.0\\r\\nHost: {name}\\r\\n\\r\\n')\n"
+        "print(line.recv(4096).decode().splitlines()[0])\n"
     )
-    assert said == "400"
+    said = host.check_output(f"python3 -I -c {shlex.quote(asks)}")
+    assert said.split()[1] == "400", said
 
 
 def test_the_control_node_asks_it(host: Host) -> None:
-    said = json.loads(host.check_output("runuser -u guichet -- creatic-guichet etat"))
+    said = json.loads(as_root(host, "runuser -u guichet -- creatic-guichet etat"))
     assert said.keys() == {"maintenant", "machines"}
