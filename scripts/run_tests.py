@@ -110,6 +110,7 @@ def whole() -> dict[str, Part]:
         "disques": bench("encrypted_raid", "coffre"),
         "poste": bench("control_node", "poste"),
         "machine nue": bench("hardening", "niv-high"),  # its image had no package of ours
+        "profil supervision": profile("supervision", "again"),  # waits for a mail, most of its time
         "profil tdt_simulator": profile("tdt_simulator", "again"),
         "profil archive_node": profile("archive_node", "again"),
         "profil ged": profile("ged", "again"),
@@ -121,7 +122,6 @@ def whole() -> dict[str, Part]:
         "profil passerelle": profile("passerelle", "profil deliberations", "profil tdt_connector"),
         "profil guichet": profile("guichet", "profil ged"),
         "profil backup_server": profile("backup_server", "profil archive_gateway"),
-        "profil supervision": profile("supervision", "profil backup_server"),
         "passage": journeys("passage", "profil passerelle", "profil archive_gateway"),
         "journeys": journeys("", "passage", *(f"profil {name}" for name in names)),
     }
