@@ -221,3 +221,8 @@ def test_the_supervision_is_told_of_the_control_node_s_own_records(home: Path) -
 def test_what_a_machine_left_five_minutes_ago_is_not_told_beside_what_it_says_now(home: Path) -> None:
     old = 'creatic_machine_unit_failed{unite="a.service"} 1\ncreatic_machine_disk_percent{point="/"} 99\n'
     assert looked(home, good() | {"sae1": report(mesures=[old])}).findings == []
+
+
+def test_mails_that_wait_on_a_machine_are_told(home: Path) -> None:
+    found = looked(home, good() | {"sae1": report(mesures=["creatic_machine_mails_waiting 101\n"])}).findings
+    assert [(one.machine, one.text) for one in found] == [("sae1", "101 courriels attendent de partir")]

@@ -24,6 +24,7 @@ FOLDER = "matin"
 _KEPT_DAYS = 400
 # Of the machine, older than what it was asked now; of this control node, as it left them on the supervision.
 _ELSEWHERE = (PREFIX, "creatic_drill_", "creatic_registre_")
+_MAILS = f"{PREFIX}mails_waiting"  # which it is not asked
 _ACKNOWLEDGED = ("tdt_connector_deposits", (("etat", "acquitte"),))
 _RECORDS = {
     "audits": ("Dernier audit", 120, "fab audit"),
@@ -143,7 +144,8 @@ def _machine(
     try:
         now = float(report["maintenant"])
         told = [one for text in report["mesures"] for one in figures.parse(str(text))]
-        known = [one for one in told if not one.name.startswith(_ELSEWHERE)] + list(_asked(report))
+        kept = (one for one in told if not one.name.startswith(_ELSEWHERE) or one.name == _MAILS)
+        known = [*kept, *_asked(report)]
         drift = abs(now - moment.timestamp())
         if drift > 600:
             wrong.append((True, f"horloge à {figures.span(drift)} de celle d'ici", "chronyc tracking sur la machine"))
