@@ -569,7 +569,7 @@ def servers(context: Context, machines: str = "tous") -> None:
     help={
         "commune": "nom de son fichier : sa convention et son contrat seulement",
         "seul": "un document seulement, comme politique-archivage ; à répéter",
-        "annee": "celle du rapport annuel ; l'année en cours d'office",
+        "annee": "celle du rapport annuel ; par défaut, l'année en cours",
     },
 )
 def documents(context: Context, commune: str = "", seul: list[str] | None = None, annee: str = "") -> None:
@@ -1274,8 +1274,8 @@ def _fleet_does(what: str, act: Callable[[Fleet], list[str]]) -> None:
 @task(
     name="publier",
     help={
-        "par": "découpe les vagues par territoire, taille ou vague (celle des fichiers des communes)",
-        "canari": "communes ou machines qui passent d'abord, séparées par des virgules ; d'office une par profil",
+        "par": "découpage des vagues : par territoire, taille ou vague (celle des fichiers des communes)",
+        "canari": "communes ou machines qui passent d'abord, séparées par des virgules ; par défaut, une par profil",
     },
 )
 def fleet_publish(context: Context, par: str = "territoire", canari: str = "") -> None:
