@@ -72,7 +72,7 @@ def test_a_number_given_twice_is_inscribed_twice_and_told(world: World, ask: Any
     told = text_of(ask("poste", "/registre.pdf?annee=2026"))
     assert "Registre des arrêtés et décisions 2026" in told and "3 inscriptions" in told
     assert "Voirie & <b>marché</b>" in told and "Bail du 3, place de l'Église" in told and "Décision (L2122-22)" in told
-    assert "1 inscriptions" in text_of(ask("poste", "/registre.pdf?annee=2025"))
+    assert "1 inscription au" in text_of(ask("poste", "/registre.pdf?annee=2025"))
 
 
 def test_ranks_have_no_hole_nor_double_whoever_comes_at_the_same_time(world: World) -> None:

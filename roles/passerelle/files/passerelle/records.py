@@ -115,7 +115,7 @@ class Records:
             commune.name,
             f"Acte {number} - {commune.name}",
             [
-                f"Commune de {commune.name} (SIREN {commune.siren}).",
+                f"Commune : {commune.name} (SIREN {commune.siren}).",
                 pdf.Facts(self._facts(act, stands)),
                 f"L'acte désigné ci-dessus est exécutoire de plein droit depuis le {french(stands.since)}, "
                 + (
@@ -191,7 +191,8 @@ class Records:
             for one in found
         ]
         blocks: list[pdf.Block] = [
-            f"Commune de {commune.name}, année {year} : {total} inscriptions au {french(_today())}{part}. "
+            f"Commune : {commune.name}. "
+            f"Année {year} : {total} inscription{'s' * (total > 1)} au {french(_today())}{part}. "
             "CGCT, articles L2122-29, R2122-7 et R2122-7-1. Le registre tenu sur papier, coté et paraphé, reste celui "
             "qui fait foi (R2121-9) : ce tirage en est la matière.",
             pdf.Listing(
@@ -282,7 +283,7 @@ class Records:
             commune.name,
             f"{commune.name} - décisions, {when}",
             [
-                f"Commune de {commune.name}, {when}. Décisions prises par le maire en vertu de la délégation du "
+                f"Commune : {commune.name}, {when}. Décisions prises par le maire en vertu de la délégation du "
                 "conseil (CGCT, article L2122-22), dont il rend compte à chacune des réunions obligatoires (L2122-23).",
                 pdf.Listing(["Numéro", "Date", "Objet", "Transmission", "Exécutoire"], [12, 9, 45, 18, 12], rows),
             ],
