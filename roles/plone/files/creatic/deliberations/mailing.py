@@ -119,7 +119,7 @@ def text(
     lines = ["Madame, Monsieur,", ""]
     if version > 1:
         lines += [f"Cette convocation (version {version}) remplace celle que vous avez reçue.", ""]
-    lines += [f"Vous êtes convoqué : {label}, à {hour.replace(':', ' h ')}, {place}.", "", "Ordre du jour :"]
+    lines += [f"Vous êtes convoqué(e) : {label}, à {hour.replace(':', ' h ')}, {place}.", "", "Ordre du jour :"]
     lines += [f"{rank}. {' '.join(subject.split())}" for rank, subject in enumerate(subjects, 1)]
     with_it = "la note explicative de synthèse et les projets" if note else "les projets de délibération"
     lines += ["", f"Ci-joint : la convocation, {with_it}."]
