@@ -221,6 +221,7 @@ class Order:
             "jusque": f"{self.now:%d/%m/%Y}" if wanted == self.now.year else f"31/12/{wanted}",
             "salle": self._year,
             "commune": commune.data if commune else None,
+            "la_commune": _named(commune) if commune else "la commune désignée en tête",
             "maire": _mayor(commune.data) if commune else "",
             "communes": [one.data for one in self.communes],
             "versants": [one.data["nom"] for one in self.communes if "archivage" in one.data["services"]],
@@ -292,6 +293,11 @@ class Order:
             }
             for one in listed
         ]
+
+
+def _named(commune: Commune) -> str:
+    """A commune in a sentence: « la commune de Loos », « la commune d'Avesnes »."""
+    return f"la commune {"d'" if commune.slug.startswith(tuple('aeiouy')) else 'de '}{commune.data['nom']}"
 
 
 def _mayor(commune: Mapping[str, Any]) -> str:
