@@ -112,7 +112,10 @@ class Fleet:
             self._store(version, code, contents)
             record = self._opened(version, by, split, retour=0)
             done = self._open_wave(record, listing, certificates)
-        return [f"v{version} est prête pour {len(contents)} machines, en {len(split)} vagues.", *done]
+        return [
+            f"v{version} est prête pour {waves.counted(contents, 'machine')}, en {waves.counted(split, 'vague')}.",
+            *done,
+        ]
 
     def advance(self, certificates: Mapping[str, str]) -> list[str]:
         """Open the next wave if all of those that are open reported well or were excused; renew what expires.
@@ -140,7 +143,7 @@ class Fleet:
             if missing := self._missing(record, standings):
                 told = "\n".join(f"  - {one}" for one in missing[:20])
                 raise FleetError(
-                    f"v{record['version']} : {len(missing)} machines des vagues ouvertes n'ont pas rendu compte :\n"
+                    f"v{record['version']} : dans les vagues ouvertes, n'ont pas rendu compte ({len(missing)}) :\n"
                     f"{told}\nÀ faire : attendez leur passage, ou fab flotte.excuser MACHINE --motif …"
                 )
             if all(one["ouverte"] for one in record["vagues"]):
@@ -309,7 +312,9 @@ class Fleet:
         wave["ouverte"] = self._text()
         self._write("publication.json", record)
         self._reconcile(listing)
-        done = [f"v{record['version']}, vague « {wave['nom']} » ouverte : {len(wave['machines'])} machines."]
+        done = [
+            f"v{record['version']}, vague « {wave['nom']} » ouverte : {waves.counted(wave['machines'], 'machine')}."
+        ]
         if without:
             done.append(
                 f"Sans certificat, elles n'ont rien reçu : {', '.join(without[:5])}"
@@ -361,8 +366,8 @@ class Fleet:
         if not lacking:
             return []
         return [
-            f"le guichet n'a pas, ou plus, la dernière version de {len(lacking)} machines (restauré d'une sauvegarde "
-            "?). À faire : fab flotte.avancer"
+            f"le guichet n'a pas, ou plus, la dernière version de {waves.counted(lacking, 'machine')} "
+            "(restauré d'une sauvegarde ?). À faire : fab flotte.avancer"
         ]
 
     def _check_door(self, listing: Listing) -> None:
@@ -418,7 +423,7 @@ class Fleet:
         for path in (self.folder / "lots").iterdir():
             if path.name not in kept:
                 path.unlink()
-        return [f"{renewed} manifestes prolongés."] if renewed else []
+        return [f"{renewed} manifeste{'s' * (renewed > 1)} prolongé{'s' * (renewed > 1)}."] if renewed else []
 
     def _standings(self, listing: Listing) -> dict[str, Standing]:
         rows = {row["nom"]: row for row in listing["machines"]}

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,6 +132,11 @@ def standing(
     return Standing(machine, BLOCKED, version, f"passe, et n'a pas appliqué v{wanted}")
 
 
+def counted(things: Sized, noun: str) -> str:
+    """How many there are, in words: « 1 machine », « 2 machines »."""
+    return f"{len(things)} {noun}{'s' * (len(things) > 1)}"
+
+
 def _text(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat(timespec="seconds")
 
@@ -142,7 +147,7 @@ def told(record: Mapping[str, Any] | None, standings: Sequence[Standing], proble
     if record:
         lines.append(f"v{record['version']}, publiée le {record['le']} par {record['par']}, par {record['decoupage']}.")
         lines += [
-            f"  {'ouverte' if one['ouverte'] else 'à venir':8} {one['nom']} ({len(one['machines'])} machines)"
+            f"  {'ouverte' if one['ouverte'] else 'à venir':8} {one['nom']} ({counted(one['machines'], 'machine')})"
             for one in record["vagues"]
         ]
         if stop := record["arret"]:
@@ -152,8 +157,8 @@ def told(record: Mapping[str, Any] | None, standings: Sequence[Standing], proble
         ]
     else:
         lines.append("Rien n'a encore été publié.")
-    counted = {
+    standing_so = {
         state: sum(one.state == state for one in standings) for state in (UP_TO_DATE, EXPECTED, BLOCKED, LATE, NEVER)
     }
-    lines.append("Machines : " + ", ".join(f"{count} {state}" for state, count in counted.items() if count))
+    lines.append("Machines : " + ", ".join(f"{count} {state}" for state, count in standing_so.items() if count))
     return lines + [f"  {one}" for one in standings if one.state != UP_TO_DATE]
