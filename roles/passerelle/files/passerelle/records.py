@@ -102,7 +102,11 @@ class Records:
         return _to(f"/acte?reference={quote(act.reference, safe='')}")
 
     def certificate(self) -> Response:
-        """The certificate that an act is executory (CGCT, L2131-1), for the maire to sign."""
+        """The certificate that an act is executory (CGCT, L2131-1), for the maire to sign.
+
+        Raises:
+            BadRequest: the commune has no such act (404), or it is not executory (409); the message says what it lacks.
+        """
         commune, _name = self._agent()
         act = self._asked(commune)
         stands = executory.standing(act, self._config)
@@ -268,7 +272,11 @@ class Records:
         return _to("/decisions")
 
     def decisions_pdf(self) -> Response:
-        """The report to a meeting, or the list of what was reported to none yet."""
+        """The report to a meeting, or the list of what was reported to none yet.
+
+        Raises:
+            BadRequest: the meeting's day is no date, or the report would be empty (404).
+        """
         commune, _name = self._agent()
         asked = request.args.get("seance", "")
         meeting = _date(asked) if asked else None

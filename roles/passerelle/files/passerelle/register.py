@@ -198,6 +198,10 @@ class Register:
         """Note that décisions are reported to a meeting (CGCT, L2122-23); gives how many were not yet.
 
         The list is the one that the person saw: what was inscribed meanwhile waits for the next meeting.
+
+        Raises:
+            BadRequest: no décision or too many, one that is not of the commune's register, or a meeting too far ahead
+                or before one of them.
         """
         if not 0 < len(references) <= REPORT_MAX:
             raise BadRequest("Choisissez au moins une décision à porter au compte rendu.")

@@ -150,7 +150,13 @@ class Sae:
     # -- what it eliminated --------------------------------------------------------------------------------
 
     def eliminations(self, query: str) -> tuple[list[dict[str, Any]], bool]:
-        """Eliminations of this account, and whether there are more. An older archive, which tells none, has none."""
+        """Eliminations of this account, and whether there are more. An older archive, which tells none, has none.
+
+        Raises:
+            Away: it does not answer.
+            ArchiveError: it refuses.
+            ValueError, KeyError, TypeError: it answers something else than a list of eliminations.
+        """
         answer = self._call("GET", f"/v1/eliminations?{query}")
         if answer.status_code == HTTPStatus.NOT_FOUND:
             return [], False
@@ -160,7 +166,7 @@ class Sae:
         return list(told["eliminations"]), told.get("suite") is True
 
     def report(self, archive: str, said: dict[str, Any]) -> None:
-        """Say what became of an archive's copies."""
+        """Say what became of an archive's copies. Raises Away, or ArchiveError when it refuses."""
         answer = self._call("POST", f"/v1/eliminations/{quote(archive, safe='')}/copies", json=said)
         if answer.status_code != HTTPStatus.OK:
             raise ArchiveError(f"la porte des archives répond HTTP {answer.status_code} : {_plain(answer)}")

@@ -54,7 +54,7 @@ SPEC: dict[str, Any] = {
 
 
 def fetch(url: str) -> bytes:
-    """What is at an address, up to the size of a list."""
+    """What is at an address. Raises ValueError when it is larger than a list may be, and what `open_url` raises."""
     with open_url(url, timeout=SECONDS) as answer:
         content: bytes = answer.read(trusted_lists.MAX_BYTES + 1)
     if len(content) > trusted_lists.MAX_BYTES:

@@ -22,7 +22,7 @@ class SilenceError(Exception):
 
 
 def minutes(text: str) -> int:
-    """Read a duration like ``4h``, ``90min`` or ``2j``.
+    """Read a duration like ``4h``, ``90min`` or ``2j``, in minutes.
 
     Raises:
         SilenceError: it is none, or is longer than `LONGEST`.
