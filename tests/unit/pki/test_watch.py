@@ -159,8 +159,8 @@ def test_command_line(authority: Authority, etc: Path, tmp_path: Path, capsys: p
 
 
 @contextmanager
-def serving(etc: Path, status: int = 200) -> Iterator[int]:
-    """A TLS server with the machine's `web` certificate, which asks for a client's and checks the CRLs."""
+def serving(etc: Path, status: int = 200, name: str = "web") -> Iterator[int]:
+    """A TLS server with that certificate of the machine, which asks for a client's and checks the CRLs."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -172,7 +172,7 @@ def serving(etc: Path, status: int = 200) -> Iterator[int]:
             pass
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    folder = etc / "pki/web/current"
+    folder = etc / "pki" / name / "current"
     context.load_cert_chain(folder / "fullchain.pem", folder / "key.pem")
     context.load_verify_locations(etc / "pki/ca.pem")
     context.load_verify_locations(etc / "pki/crl.pem")
@@ -204,6 +204,17 @@ def test_a_server_shows_its_certificate_or_an_old_one(authority: Authority, etc:
         assert cli.main(options) == 1
     with serving(etc) as port:
         assert cli.main([*options[:-1], str(port)]) == 0
+
+
+def test_the_figures_certificate_is_asked_for_where_it_is_shown(
+    authority: Authority, etc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "metriques"
+    install(authority, etc, Request(**LOCAL.__dict__ | {"name": name}))
+    assert cli.PORTS[name] == 9100
+    with serving(etc, name=name) as port:
+        monkeypatch.setitem(cli.PORTS, name, port)
+        assert cli.main(["--etc", str(etc), "prouver"]) == 0
 
 
 def test_a_server_with_a_revoked_certificate_is_refused(authority: Authority, etc: Path) -> None:

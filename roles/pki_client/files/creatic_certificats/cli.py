@@ -15,6 +15,9 @@ from .inventory import Watched, certificates, crls, read_certificate
 ETC = Path("/etc/creatic")
 METRICS = Path("/var/lib/creatic/metrics/certificats.prom")
 
+# Where certificates are shown that no site shows: the figures' one, to the supervision.
+PORTS = {"metriques": 9100}
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -65,7 +68,7 @@ def _prove(options: argparse.Namespace) -> int:
 
 def _try(one: Watched, options: argparse.Namespace) -> str | None:
     if one.is_server:
-        return probe.served(one, options.etc, options.adresse, options.port)
+        return probe.served(one, options.etc, options.adresse, PORTS.get(one.name, options.port))
     if one.is_client and options.url:
         return probe.accepted(one, options.etc, options.url)
     return None
