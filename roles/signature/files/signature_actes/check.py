@@ -21,8 +21,19 @@ from .refusal import Refusal
 from .sameness import is_signed_copy
 from .trust import Trust, common_name
 
-ODD = (PdfError, CMSExtractionError, CMSStructuralError, SignatureValidationError, ValueError, KeyError, TypeError,
-       IndexError, AttributeError, NotImplementedError, RecursionError)  # fmt: skip
+ODD = (
+    PdfError,
+    CMSExtractionError,
+    CMSStructuralError,
+    SignatureValidationError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    NotImplementedError,
+    RecursionError,
+)
 """What a hostile file makes of parsers."""
 BROKEN = "la signature est abîmée ou fausse : le document a été modifié après la signature, ou pendant l'envoi"
 CHANGED = (
