@@ -187,7 +187,7 @@ async def person(
     path = await validator.async_validate_usage({"non_repudiation"})
     try:
         status = QualificationAssessor(lists.registry).check_entity_cert_qualified(path, moment)
-    except (NotImplementedError, ValueError, TypeError, KeyError):
+    except (NotImplementedError, ValueError, TypeError, KeyError):  # odd statements of a certificate: refused below
         status = None
     if status is None or not status.status.qualified:
         return f"le certificat de {holder}, émis par « {issuer} », n'est pas qualifié ({lists.told})"
