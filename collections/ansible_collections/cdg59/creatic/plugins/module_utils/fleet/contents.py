@@ -70,9 +70,9 @@ def main() -> None:
     """Print what machines are told, as JSON. Arguments: the project, the inventory; names on the input, as JSON."""
     contents = Contents(Path(sys.argv[2]), Tree(Path(sys.argv[1])))
     try:
-        found = {name: contents.machine(name) for name in json.load(sys.stdin)}
+        found: dict[str, Any] = {name: contents.machine(name) for name in json.load(sys.stdin)}
     except FleetError as error:
-        found = {"refus": str(error)}  # type: ignore[dict-item] # one line instead of machines
+        found = {"refus": str(error)}
     print(json.dumps(found, default=str))
 
 
