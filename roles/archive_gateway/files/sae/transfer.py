@@ -264,7 +264,7 @@ class Transferrer:
                     content = stored.extractfile(member) if name else None
                     if content is None:
                         continue
-                    digest = hashlib.file_digest(content, "sha512").hexdigest()  # type: ignore[arg-type] # it reads into
+                    digest = hashlib.file_digest(content, "sha512").hexdigest()  # type: ignore[arg-type] # tar members have readinto, their stubs do not
                     content.seek(0)
                     suffix = PurePosixPath(name).suffix
                     plain = suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,10}", suffix) else ""
