@@ -94,7 +94,7 @@ def _dictionaries(root: Any) -> Iterator[Any]:
 
 def _at(dictionary: Any, key: str) -> Any:
     """What a dictionary holds under a key, followed where it is; None without it."""
-    return dictionary[key] if key in dictionary else None  # noqa: SIM401 - get does not follow what is elsewhere
+    return dictionary[key] if key in dictionary else None  # noqa: SIM401 - pypdf's get gives a reference, not its object
 
 
 def _annotations(root: Any) -> Iterator[tuple[Any, list[Any]]]:
