@@ -34,7 +34,7 @@ PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
 FILES = ("unit", "lint", "lab")
 NOTED = {"CREATIC_TASKS_REACHED": REACHED, "ANSIBLE_CALLBACK_PLUGINS": str(TOP / "tests" / "reached")}
 # Long: one of the first ends each whole run, in turn; the others, which would take it over its limit, by their names.
-IN_TURN = ("room_patch", "room_faults", "chain", "disaster", "drills")
+IN_TURN = ("room_patch", "room_faults", "chain", "disaster", "drills", "life")
 LONG = (*IN_TURN, "production", "closing")
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from testbed.control_node import HOME, command
@@ -55,6 +56,7 @@ def test_lists_reach_every_machine_though_one_cannot_be_signed(ready: str) -> No
     assert "BEGIN X509 CRL" in on_host(ADDRESS, "cat /etc/creatic/pki/crl.pem").stdout
 
 
+@pytest.mark.life
 def test_a_new_authority_is_believed_then_signs_and_the_tdt_accepts_at_once_what_rotation_renews(ready: str) -> None:
     before = serial()
     done = command("fab", "pki.renouveler", "--autorite", "emettrice")
@@ -67,6 +69,7 @@ def test_a_new_authority_is_believed_then_signs_and_the_tdt_accepts_at_once_what
     assert doctor()["connexion"]["verdict"] == "ok"
 
 
+@pytest.mark.life
 def test_revocation_is_effective_in_one_run_and_the_rollout_mends_it(ready: str) -> None:
     done = command("fab", "pki.revoquer", "--motif", "compromission", "--hote", CONNECTOR)
     assert done.returncode == 0, done.stdout

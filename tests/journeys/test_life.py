@@ -8,8 +8,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from testbed.control_node import HOME, command
 from testbed.parapheur import Parapheur
+
+pytestmark = pytest.mark.life
 
 LOGIN, NAME, COMMUNE = "alix.essai", "Alix Essai", "gondecourt"
 PARAPHEUR = ("10.59.0.41", "parapheur.creatic.test")

@@ -14,6 +14,7 @@ from testbed.control_node import HOME, command
 
 from .conftest import followed, on_host
 
+pytestmark = pytest.mark.life
 SERVER, CONNECTOR, PC = "10.59.0.43", "10.59.4.20", "10.59.4.10"
 NAMES = ("relais", "la-madeleine-connecteur", "la-madeleine-pc-finances")
 # A tiny repository on the machine, of a package whose service runs on a program that each version replaces: $1 is the
