@@ -21,6 +21,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Sett
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 from creatic_flotte import run
 from creatic_flotte.settings import Settings as MachineSettings
+from creatic_guichet import store
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 TOP = Path(__file__).parents[3]
@@ -200,3 +201,12 @@ def _asked_by(key: Any, folder: Path, csr: str) -> dict[str, str]:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"flotte": csr}))
     return run.asked(settings, folder / "version")
+
+
+def test_machines_of_long_names_bear_names_of_their_own_which_the_door_reads_alike() -> None:
+    commune = "saint-remy-en-bouzemont-saint-genest-et-isson"
+    names = [f"{commune}-pc-etat-civil-{place}" for place in (1, 2)]
+    asked = ["loos-pc", *names]
+    assert [assemble.common_name(name) for name in asked] == [store.common_name(name) for name in asked]
+    borne = {assemble.common_name(name) for name in names}
+    assert len(borne) == 2 and all(len(name) <= 64 for name in borne)

@@ -57,8 +57,9 @@ class TooMany(Exception):
 
 
 def common_name(machine: str) -> str:
-    """The name that a machine's certificate bears (X.520: 64 characters at most)."""
-    return f"Machine - {machine}"[:64].strip()
+    """The name that a machine's certificate bears (X.520: 64 characters at most), no other's."""
+    name = f"Machine - {machine}"
+    return name if len(name) <= 64 else f"{name[:55]} {hashlib.sha256(machine.encode()).hexdigest()[:8]}"
 
 
 class Store:

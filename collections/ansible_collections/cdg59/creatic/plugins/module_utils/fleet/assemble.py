@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -26,8 +27,9 @@ _STATUS = "runuser -u guichet -- creatic-guichet etat"
 
 
 def common_name(machine: str) -> str:
-    """The name that a machine's certificate bears, as the door reads it (X.520: 64 characters at most)."""
-    return f"Machine - {machine}"[:64].strip()
+    """The name that a machine's certificate bears, no other's, as the door reads it (X.520: 64 characters at most)."""
+    name = f"Machine - {machine}"
+    return name if len(name) <= 64 else f"{name[:55]} {hashlib.sha256(machine.encode()).hexdigest()[:8]}"
 
 
 def archives(directory: Path, top: Path, home: Path, machines: Mapping[str, Machine]) -> dict[str, bytes]:
