@@ -33,9 +33,11 @@ PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
 # Their playbooks are of tests alone, or none: what they reach tells nothing.
 FILES = ("unit", "lint", "lab")
 NOTED = {"CREATIC_TASKS_REACHED": REACHED, "ANSIBLE_CALLBACK_PLUGINS": str(TOP / "tests" / "reached")}
-# Long: one of the first ends each whole run, in turn; the others, which would take it over its limit, by their names.
-IN_TURN = ("room_patch", "room_faults", "chain", "disaster", "drills", "life")
-LONG = (*IN_TURN, "production", "closing")
+# Long: each whole run has one line of them, in turn; the others, which would take it over its limit, by their names.
+IN_TURN = (("room_patch",), ("room_faults",), ("chain",), ("disaster", "noyau", "disques"), ("drills",), ("life",))
+LONG = (*(name for turn in IN_TURN for name in turn), "production", "closing")
+# Test machines with kernels of their own: slow, each on one core, they go on beside the journeys.
+KERNELS = {"noyau": ("hardening_kernel", "noyau"), "disques": ("encrypted_raid", "coffre")}
 
 
 @dataclass
@@ -79,19 +81,21 @@ def profile(name: str, *after: str, workers: int = 0) -> Part:
 
 def journeys(mark: str, *after: str) -> Part:
     """Tests of tests/journeys: those without a mark of a long part, or with that one."""
-    wanted = mark or " and ".join(f"not {name}" for name in ("site", "passage", *LONG))
+    wanted = mark or " and ".join(f"not {name}" for name in ("site", "passage", *LONG) if name not in KERNELS)
     return Part([(*PYTEST, "-v", "tests/journeys", "--durations", "20", "-m", wanted)], after, ("site",))
 
 
 def long(name: str) -> Part:
     """A part of LONG; « production » has machines of its own, on a network of its own."""
+    if name in KERNELS:
+        return bench(*KERNELS[name])
     if name == "production":
         return Part([(*PYTEST, "-v", "tests/production", "--durations", "20")], after=("journeys",))
     return journeys(name, "journeys")
 
 
 def whole() -> dict[str, Part]:
-    """Every part of a whole run but the last, which is one of LONG. What stands first is begun first."""
+    """Every part of a whole run but those of LONG that it has. What stands first is begun first."""
     names = ("tdt_simulator", "commune_pc", "tdt_connector", "archive_node", "archive_gateway", "backup_server", "ged",
              "parapheur", "deliberations", "passerelle", "guichet", "supervision")  # fmt: skip
     return {
@@ -105,9 +109,6 @@ def whole() -> dict[str, Part]:
             needs=("machines",),
         ),
         "again": Part([(*PYTEST, "-v", "tests/journeys", "-m", "site")], needs=("site",)),
-        # Kernels of their own are slow, each on one core: begun first, they may go on beside the journeys.
-        "noyau": bench("hardening_kernel", "noyau"),
-        "disques": bench("encrypted_raid", "coffre"),
         "poste": bench("control_node", "poste"),
         "machine nue": bench("hardening", "niv-high"),  # its image had no package of ours
         "profil supervision": profile("supervision", "again"),  # waits for a mail, most of its time
@@ -276,9 +277,10 @@ def chosen(names: list[str]) -> dict[str, Part]:
     if not names:
         os.environ["CREATIC_WHOLE_RUN"] = "1"  # leaves out what takes minutes more and has its own name
         turn = IN_TURN[int(_git("rev-list", "--count", "HEAD") or 0) % len(IN_TURN)]
-        print(f"Partie longue de ce passage : {turn} (à son tour parmi {', '.join(IN_TURN)})")
-        found = {name: part for name, part in known.items() if name not in LONG or name == turn}
-        end = Part([("fab", "banc.arreter"), ("scripts/tasks_reached.py", REACHED, turn)], needs=tuple(found))
+        turns = " ; ".join(", ".join(one) for one in IN_TURN)
+        print(f"Longues de ce passage : {', '.join(turn)} (à leur tour parmi {turns})")
+        found = {name: part for name, part in known.items() if name not in LONG or name in turn}
+        end = Part([("fab", "banc.arreter"), ("scripts/tasks_reached.py", REACHED, *turn)], needs=tuple(found))
         return found | {"taches": end}
     scenarios = sorted(path.parent.name for path in (TOP / "molecule").glob("*/molecule.yml"))
     wanted: dict[str, Part] = {}
