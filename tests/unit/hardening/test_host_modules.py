@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import subprocess
@@ -394,6 +395,33 @@ def test_a_unit_on_its_way_is_judged_where_it_arrives(monkeypatch: pytest.Monkey
     state = unit(ActiveState="activating", ConditionResult="yes")
     monkeypatch.setattr(service_set, "states", lambda units: dict.fromkeys(units, state))
     assert service_set.apply(["a"], [], [], check=True) != []
+
+
+@pytest.mark.parametrize(
+    ("told", "fallen"),
+    [
+        ([("active", 0)], []),
+        ([("failed", 1)], ["a"]),
+        ([("active", 1), ("active", 1)], []),  # it waited for something else, which came
+        ([("active", 1), ("active", 3), ("failed", 5)], ["a"]),
+        ([("active", restarts) for restarts in range(1, 9)], ["a"]),  # for ever, too slowly for systemd to give up
+        ([("active", None)], []),  # a timer
+    ],
+)
+def test_what_falls_after_its_start_is_told(
+    monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, int | None]], fallen: list[str]
+) -> None:
+    answers = iter(told)
+    clock = itertools.count(0, 2)
+
+    def answer(*_: object) -> str:
+        state, restarts = next(answers)
+        return f"Id=a\nType=simple\nActiveState={state}\n" + ("" if restarts is None else f"NRestarts={restarts}\n")
+
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(service_set, "run", answer)
+    assert service_set.fallen(["a"]) == fallen
 
 
 def test_nobody_waits_for_a_job(monkeypatch: pytest.MonkeyPatch) -> None:

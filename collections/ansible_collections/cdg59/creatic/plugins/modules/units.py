@@ -10,6 +10,7 @@ module: units
 short_description: Have systemd units run, now and after a reboot
 description:
   - One task brings any number of units to the state "enabled and active".
+  - A unit that falls within the two seconds after its start is a failure.
   - In check mode a unit that is not installed yet counts as a change.
 options:
   started:
@@ -62,6 +63,9 @@ def _run(module: AnsibleModule) -> dict[str, Any]:
             systemctl("enable", *disabled)
         if down:
             systemctl("start", *down)
+            if fallen := service_set.fallen(down):
+                asked = " ".join(f"-u {unit}" for unit in fallen)
+                module.fail_json(msg=f"s'arrête juste après son démarrage : voir « journalctl -e {asked} »")
     return {"changed": bool(changes), "changes": changes}
 
 

@@ -17,12 +17,14 @@ PROPERTIES = (
     "Type",
     "RemainAfterExit",
     "NeedDaemonReload",
+    "NRestarts",
 )
 
 
 # On its way to another state by itself: a timer's reload, a restart that goes on.
 PASSING = ("activating", "deactivating", "reloading", "refreshing")
 SETTLED_IN_S = 10.0
+LIVED_S = 2.0
 
 
 def states(units: list[str]) -> dict[str, dict[str, str]]:
@@ -38,6 +40,24 @@ def states(units: list[str]) -> dict[str, dict[str, str]]:
         if not passing or time.monotonic() > deadline:
             return found
         time.sleep(0.25)
+
+
+def fallen(units: list[str]) -> list[str]:
+    """Those of the units just started that do not stay up.
+
+    A service of type simple counts as started before its program has read its configuration: it must have lived for
+    two seconds; one that systemd starts again has ten until it does.
+    """
+    deadline = time.monotonic() + SETTLED_IN_S
+    restarts = dict.fromkeys(units, "0")
+    while True:
+        time.sleep(LIVED_S)
+        found = states(units)
+        down = [unit for unit in units if found[unit].get("ActiveState") == "failed"]
+        before, restarts = restarts, {unit: found[unit].get("NRestarts", "0") for unit in units}
+        again = [unit for unit in units if restarts[unit] != before[unit]]
+        if down or not again or time.monotonic() > deadline:
+            return [*down, *(unit for unit in again if unit not in down)]
 
 
 def _job(state: dict[str, str]) -> bool:
