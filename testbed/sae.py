@@ -157,8 +157,9 @@ def manifest(
     algorithm: str = "SHA-512",
     title: str = "Délibération n° 12 : école d’été",
     agreement: str = "",
+    access: str = "",
 ) -> bytes:
-    """A SEDA 2.3 manifest of these files."""
+    """A SEDA 2.3 manifest of these files; `access` is the inside of an AccessRule."""
     name = algorithm.lower().replace("-", "")
     objects = "".join(
         f'<BinaryDataObject id="B{rank}"><Uri>{path}</Uri>'
@@ -167,6 +168,7 @@ def manifest(
         for rank, (path, content) in enumerate(files.items())
     )
     named = f"<ArchivalAgreement>{agreement}</ArchivalAgreement>" if agreement else ""
+    read = f"<AccessRule>{access}</AccessRule>" if access else ""
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <ArchiveTransfer xmlns="{NAMESPACE}">
   <Date>2026-02-01T10:00:00Z</Date><MessageIdentifier>{message}</MessageIdentifier>{named}<CodeListVersions/>
@@ -175,7 +177,7 @@ def manifest(
       <ArchiveUnit id="U"><Content><Title>{title}</Title></Content></ArchiveUnit>
     </DescriptiveMetadata>
     <ManagementMetadata><AppraisalRule><Rule>{rule}</Rule><StartDate>{start}</StartDate>
-      <FinalAction>{action}</FinalAction></AppraisalRule></ManagementMetadata>
+      <FinalAction>{action}</FinalAction></AppraisalRule>{read}</ManagementMetadata>
   </DataObjectPackage>
   <ArchivalAgency><Identifier>{agency}</Identifier></ArchivalAgency>
   <TransferringAgency><Identifier>{sender}</Identifier></TransferringAgency>

@@ -5,6 +5,7 @@ POST /v1/versements               a SIP (.tar or .zip) → ArchiveTransferReply 
 GET  /v1/versements/<identifier>  the answer given to a SIP, by its own identifier
 GET  /v1/archives[?apres=<id>]    the account's archives (JSON, 1000 at most)
 GET  /v1/archives/<id>            one archive (JSON); <id>.tar: the AIP; <id>/<file>: a file of the SIP
+GET  /v1/acces/<id>               whether one of the account's archives is communicable to anybody, and from when (JSON)
 GET  /v1/eliminations[?apres=<rank>]    what was eliminated of the account, whose copies are to follow (JSON, 1000 at
                                   most); ?prevues=1: what is asked for and not done
 POST /v1/eliminations/<id>/copies what became of an archive's copies, by who deposits (JSON)
@@ -16,6 +17,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -24,11 +26,12 @@ from typing import BinaryIO, cast
 from flask import Flask, Response, jsonify, render_template_string, request
 
 from creatic_agent import web
-from creatic_agent.identity import HEADER
+from creatic_agent.identity import HEADER, certificate_of, names_of
 from sae import config as settings
+from sae.access import NAME, Desk, Register
 from sae.config import Account, Config
 from sae.copies import MOST, Copies, WrongReport
-from sae.elimination import SCHEMA
+from sae.elimination import SCHEMA, Refused, Trust
 from sae.identity import account_of, depositor_of
 from sae.journal import JournalError
 from sae.store import Corrupted, NotStored, StoreError
@@ -42,6 +45,7 @@ _LATER = 60  # seconds
 _DIGITS = 19  # of a number that the books hold
 _RETRY = {"Retry-After": str(_LATER)}
 _error = partial(web.refusal, "erreur")
+_NOBODY = Trust(settings.TRUST, None, ())  # the door judges access, and takes no decision
 _PAGE = """<!doctype html><html lang="fr"><head><meta charset="utf-8"><title>Archivage – {{ account.label }}</title>
 <style>body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1b35}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid #ddd;
@@ -74,6 +78,7 @@ def create_app(config: Config, engine: Engine | None = None) -> Flask:
         ("GET", "/v1/archives/<uuid:aip>", door.archive),
         ("GET", "/v1/archives/<uuid:aip>.tar", door.package),
         ("GET", "/v1/archives/<uuid:aip>/<path:name>", door.file),
+        ("GET", "/v1/acces/<uuid:aip>", door.access),
         ("GET", "/v1/eliminations", door.eliminations),
         ("POST", "/v1/eliminations/<uuid:aip>/copies", door.copies),
         ("GET", "/", door.page),
@@ -111,6 +116,10 @@ class _Door:
 
     def _account(self) -> Account:
         return account_of(request.headers.get(HEADER, ""), self._config)
+
+    @staticmethod
+    def _who() -> str:
+        return ", ".join(names_of(certificate_of(request.headers.get(HEADER, ""))))
 
     # -- in ------------------------------------------------------------------------------------------------
 
@@ -190,7 +199,7 @@ class _Door:
         """The whole AIP."""
         account = self._account()
         archive = self._found(account, aip)
-        stream = self._engine.open(account, archive)
+        stream = self._engine.open(account, archive, self._who())
         headers = {"Content-Length": str(archive.size), "X-Content-SHA512": archive.sha512 or ""}
         content = _closing(stream, self._engine.blocks(stream, archive))
         return Response(content, HTTPStatus.OK, headers, mimetype="application/x-tar")
@@ -202,11 +211,33 @@ class _Door:
         listed = next((one for one in archive.files if one["nom"] == name), None)
         if listed is None:
             return _error(HTTPStatus.NOT_FOUND, f"« {name[:200]} » n'est pas dans cette archive.")
-        stream = self._engine.open(account, archive)
+        stream = self._engine.open(account, archive, self._who(), name)
         headers = {"Content-Length": str(listed["octets"]), "X-Content-SHA512": str(listed["sha512"])}
         headers["Content-Disposition"] = "attachment"  # a document of others never becomes a page of ours
         content = _closing(stream, self._engine.file_blocks(stream, archive, name))
         return Response(content, HTTPStatus.OK, headers, mimetype="application/octet-stream")
+
+    def access(self, aip: uuid.UUID) -> Response:
+        """Whether an archive of the account may be communicated to anybody, and from when."""
+        account, config = self._account(), self._config
+        archive = self._found(account, aip)
+        with closing(Register(config.folder / NAME)) as book:
+            desk = Desk(
+                self._engine.journal, self._engine.store, book, _NOBODY, config.accounts, config.agency, config.access
+            )
+            try:
+                verdict = desk.verdict(account.name, archive.aip)
+            except Refused:  # eliminated meanwhile
+                raise NotStored(archive.aip) from None
+        return jsonify(
+            {
+                "archive": archive.aip,
+                "communicable": verdict.communicable,
+                "depuis": verdict.since.isoformat() if verdict.since else None,
+                "regle": verdict.code,
+                "raison": verdict.why,
+            }
+        )
 
     # -- copies of what was eliminated ---------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ _MODULES = {
     "sae-elimination": "sae.elimination",
     "sae-transfert": "sae.transfer",
     "sae-copie": "sae.lots",
+    "sae-acces": "sae.access_command",
 }
 
 

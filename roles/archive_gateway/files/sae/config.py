@@ -27,6 +27,9 @@ FORMATS = (
     "fmt/136", "fmt/290", "fmt/291", "fmt/1756", "fmt/137", "fmt/294", "fmt/295", "fmt/1755",
 )  # fmt: skip
 
+# Years of the access rules that acts are deposited under (Code du patrimoine, L213-1 and L213-2, I, 3°).
+ACCESS: Mapping[str, int] = {"AR038": 0, "AR048": 50}
+
 
 class ConfigError(Exception):
     """The configuration cannot be used. Its text, in French, names the file, the field and the fix."""
@@ -70,6 +73,7 @@ class Config:
     agency: str
     accounts: Mapping[str, Account]
     rules: Mapping[str, int]  # code of an appraisal rule → years
+    access: Mapping[str, int] = field(default_factory=lambda: dict(ACCESS))  # code of an access rule → years
     folder: Path = Path("/var/lib/sae")
     metrics: Path = Path("/var/lib/creatic/metrics")
     formats: frozenset[str] = frozenset(FORMATS)
@@ -165,6 +169,7 @@ def _build(raw: Mapping[str, Any], keys: Mapping[str, str]) -> Config:
         agency=raw["service"],
         accounts=accounts,
         rules={code: int(years) for code, years in raw["regles"].items()},
+        access={**ACCESS, **{code: int(years) for code, years in raw.get("acces", {}).items()}},
         folder=Path(raw.get("dossier", Config.folder)),
         metrics=Path(raw.get("metriques", Config.metrics)),
         formats=frozenset(raw.get("formats") or FORMATS),

@@ -257,6 +257,25 @@ def _one(
     return size, why
 
 
+def bring(replicas: Sequence[tuple[str, Store]], known: inventory.Known, folder: Path) -> Path:
+    """Write one archive into a folder, as a bag verified against the journal; gives its place.
+
+    Where the disk cannot hold its files' names, it is its tar. What is there already, whole, stays.
+
+    Raises:
+        StoreError: no replica gives it whole.
+        OSError: the folder cannot be written.
+    """
+    final, tar, partial = folder / known.aip, folder / f"{known.aip}.tar", folder / f".{known.aip}.en-cours"
+    done = next((one for one in (final, tar) if one.exists()), None)
+    if done is None:
+        archive = _Archive(known.account, known.aip, known.name, known.sha512)
+        _, why = _one(replicas, archive, partial, final, tar, BAGIT)
+        shutil.rmtree(partial, ignore_errors=True)
+        done = tar if why else final
+    return done
+
+
 def _fetch(store: Store, archive: _Archive, folder: Path, form: str) -> tuple[Path, int, str]:
     """Bring an archive of one replica into a folder: in its form, or as its tar where the disk refuses its names.
 

@@ -6,6 +6,7 @@ import time
 
 from creatic_agent.durable import write
 from creatic_agent.figures import Figures, labels
+from sae import access
 from sae.config import Config
 from sae.copies import Copies
 from sae.elimination import SCHEMA
@@ -45,6 +46,11 @@ def render(config: Config, registry: Registry) -> str:
     count, age = Copies(config.folder, SCHEMA).figures(config)
     figures.add("copies_waiting", "Archives that were eliminated and whose copies are not all gone.", count)
     figures.add("copies_waiting_seconds", "Time since the oldest of them was eliminated.", age)
+    answers, decisions = access.figures(config.folder, time.time())
+    late = {labels(attend="reponse"): answers, labels(attend="decision"): decisions}
+    figures.add(
+        "access_late", "Requests to read archives without answer, or decision, in the time that law gives.", late
+    )
     figures.add("maintenance_timestamp_seconds", "Last run of sae-versement entretien.", time.time())
     return str(figures)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sqlite3
 import sys
 import time
@@ -118,7 +119,8 @@ def _bring_back(config: Config, arguments: argparse.Namespace) -> int:
     target: Path = arguments.vers
     temporary = target.with_name(f".{target.name}.part")
     try:
-        with engine.open(account, archive) as stream, temporary.open("xb") as written:
+        by = os.environ.get("SUDO_USER", "")
+        with engine.open(account, archive, by, arguments.fichier or "") as stream, temporary.open("xb") as written:
             if arguments.fichier:
                 written.writelines(engine.file_blocks(stream, archive, arguments.fichier))
             else:

@@ -146,10 +146,18 @@ class Engine(Means):
 
     # -- out -----------------------------------------------------------------------------------------------
 
-    def open(self, account: Account, archive: Archive) -> BinaryIO:
-        """The AIP's tar, from the storage; its reading is journaled. Raises StoreError."""
+    def open(self, account: Account, archive: Archive, by: str = "", name: str = "") -> BinaryIO:
+        """The AIP's tar, from the storage; its reading is journaled. Raises StoreError.
+
+        Args:
+            by: who reads, as his certificate names him; on the gateway itself, who typed.
+            name: of the one file that is read; empty for the whole.
+        """
         stream = self.store.get(account.name, CONTAINER, object_name(archive.aip))
-        self.journal.append("archive.communication", account=account.name, aip=archive.aip, outcome="succes", detail={})
+        detail = ({"par": by[:200]} if by else {}) | ({"fichier": name[:500]} if name else {})
+        self.journal.append(
+            "archive.communication", account=account.name, aip=archive.aip, outcome="succes", detail=detail
+        )
         return stream
 
     def blocks(self, stream: BinaryIO, archive: Archive) -> Iterator[bytes]:
