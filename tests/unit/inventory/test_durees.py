@@ -14,6 +14,7 @@ from ansible_collections.cdg59.creatic.plugins.filter import archive
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive.durees import DureesError
+from sae.config import ACCESS
 
 EXAMPLE = Path(__file__).parents[3] / "inventories" / "example"
 ACT: dict[str, Any] = {
@@ -44,14 +45,17 @@ def test_filters_join_it_to_what_the_inventory_says(tmp_path: Path) -> None:
     assert archive.archive_rules({"A-1": 1}, str(tmp_path)) == {"A-1": 1}
     assert archive.archive_schedule({"rule": "A-1"}, str(tmp_path)) == {"rule": "A-1"}
     assert archive.archive_agreed(str(tmp_path)) == ""
+    assert archive.archive_access(str(tmp_path)) == durees.ACCESS == ACCESS
     assert archive.archive_schedule({}, str(EXAMPLE)) == {}
     assert archive.archive_rules({"A-1": 1}, str(EXAMPLE))["PES-10"] == 10
     assert len(archive.archive_schedule({"rule": "A-1"}, str(EXAMPLE))["schedule"]) == 7
     with pytest.raises(AnsibleFilterError, match=r"PES-10 a 9 ans, et 10 dans durees.yml"):
         archive.archive_rules({"PES-10": 9}, str(EXAMPLE))
-    agreed = {"accord": {"date": "2026-09-15", "reference": "AD59-1"}, "regles": [ACT]}
+    agreed: dict[str, Any] = {"accord": {"date": "2026-09-15", "reference": "AD59-1"}, "regles": [ACT]}
+    agreed["acces"] = [{"code": "AR039", "libelle": "Secret des affaires", "delai": 25}]
     (tmp_path / durees.NAME).write_text(yaml.safe_dump(agreed))
     assert archive.archive_agreed(str(tmp_path)) == "AD59-1, du 15/09/2026"
+    assert archive.archive_access(str(tmp_path)) == durees.ACCESS | {"AR039": 25}
     (tmp_path / durees.NAME).write_text("regles: []")
     with pytest.raises(AnsibleFilterError, match="Tableau des durées"):
         archive.archive_rules({}, str(tmp_path))

@@ -79,6 +79,12 @@ def archive_agreed(folder: str) -> str:
     return table.agreed() if table else ""
 
 
+def archive_access(folder: str) -> dict[str, int]:
+    """Years of each access rule that archives are deposited under, those of the table of durations among them."""
+    table = _table(folder)
+    return dict(table.access if table else durees.ACCESS)
+
+
 def archive_schedule(archive: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """The variable tdt_connector_archive, with the lines of the table of durations where there is one.
 
@@ -94,5 +100,5 @@ class FilterModule:
     """Filters for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        found = (archive_agreed, archive_rules, archive_schedule, archives_to_recover)
+        found = (archive_access, archive_agreed, archive_rules, archive_schedule, archives_to_recover)
         return {work.__name__: work for work in found}

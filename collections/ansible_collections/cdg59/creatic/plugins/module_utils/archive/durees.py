@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,12 @@ class Table:
     Attributes:
         lines: as they are written, by name.
         agreement: `date` and `reference`; empty before it is given.
+        access: years of each access rule, after which anybody may read.
     """
 
     lines: Mapping[str, Mapping[str, Any]]
     agreement: Mapping[str, str]
+    access: Mapping[str, int] = field(default_factory=lambda: dict(ACCESS))
 
     def rules(self) -> dict[str, int]:
         """Years of each appraisal rule: what the archives' door knows."""
@@ -94,7 +96,8 @@ def read(folder: Path) -> Table | None:
             _check(source, data)
     if data is None or source.problems:
         raise DureesError(source.problems)
-    return Table({one["nom"]: one for one in data["regles"]}, data.get("accord", {}))
+    access = ACCESS | {one["code"]: int(one["delai"]) for one in data.get("acces", [])}
+    return Table({one["nom"]: one for one in data["regles"]}, data.get("accord", {}), access)
 
 
 def _check(source: Source, data: Mapping[str, Any]) -> None:

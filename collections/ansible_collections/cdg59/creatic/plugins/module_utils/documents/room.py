@@ -61,6 +61,7 @@ _COUNTED = {
     "versement.accepte": "accepted",
     "versement.refuse": "refused",
     "archive.communication": "read",
+    "acces.remise": "read",
     "elimination.faite": "eliminated",
     "transfert.accepte": "transferred",
 }
