@@ -35,6 +35,7 @@ os.environ["PATH"] = f"{TOP / '.venv' / 'bin'}:{os.environ['PATH']}"
 from ansible_collections.cdg59.creatic.plugins.module_utils import commands
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import record as access_record
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import formats as archive_formats
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import run as audit_run
@@ -863,6 +864,38 @@ def archive_status(context: Context, json: bool = False) -> None:
         raise Exit("", code=1)
 
 
+@task(reads=True, name="formats", help={"json": "tout, en JSON"})
+def archive_formats_(context: Context, json: bool = False) -> None:
+    """Montre les formats des archives : combien, de qui, lesquels sont à risque et ce qui est à faire."""
+    _must_have("archive_gateway")
+    try:
+        table = archive_formats.read(_inventory())
+    except archive_formats.FormatsError as error:
+        raise Exit(str(error), code=2) from None
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        command = ["ansible-playbook", "-i", str(_inventory()), "playbooks/journeys/archive_formats.yml"]
+        command += ["-e", f"archive_formats_file={file.name}"]
+        with context.cd(str(TOP)), waiting("réponse de la porte des archives", _aside):
+            done = context.run(shlex.join(command), hide=True, warn=True)
+        text = Path(file.name).read_text(encoding="utf-8")
+    if not text:
+        _aside(done.stdout + done.stderr if done else "")
+        raise Exit("La porte des archives n'a pas pu être interrogée : la raison est affichée au-dessus.", code=2)
+    found = archive_formats.held(from_json(text), table)
+    if json:
+        print(to_json([one.to_dict() for one in found]))
+        return
+    screen_ = Table(box=box.SIMPLE, header_style="bold")
+    for title in ("Risque", "Format", "Compte", "Archives", "Fichiers", "Taille", "À faire"):
+        screen_.add_column(title, overflow="fold")
+    for one in found[: archive_formats.SHOWN]:
+        screen_.add_row(*map(escape, archive_formats.row(one)))
+    Console(width=160).print(screen_)
+    if more := len(found) - screen_.row_count:
+        print(f"Et {more} lignes de plus : fab archive.formats --json")
+    print(archive_formats.headline(found))
+
+
 @task(name="correctifs", help={"redemarrer": "redémarre chaque nœud, même si rien ne le demande"})
 def archive_patch_(context: Context, redemarrer: bool = False) -> None:
     """Applique les correctifs aux nœuds d'archives, un à la fois, sans arrêter les versements."""
@@ -1360,7 +1393,7 @@ audits = Collection("audit", audit_verify)
 audits.add_task(audit, default=True)
 namespace.add_collection(audits)
 namespace.add_collection(
-    Collection("archive", archive_status, archive_patch_, archive_seals, archive_act, archive_recover)
+    Collection("archive", archive_status, archive_formats_, archive_patch_, archive_seals, archive_act, archive_recover)
 )
 namespace.add_collection(Collection("parapheur", signer_lists))
 namespace.add_collection(Collection("confiance", trusted_lists))

@@ -664,6 +664,56 @@ def test_elimination_needs_the_date_and_two_persons(gateway: Gateway, sip: Sip, 
 
 
 @pytest.mark.leaves_traces
+def test_nobody_reads_before_the_delay_but_who_was_permitted(
+    gateway: Gateway, sip: Sip, message: str, tmp_path: Path
+) -> None:
+    account, place = "partenaire-essai", "/var/lib/sae/essai-acces"
+    rules = {name: f"<Rule>{code}</Rule><StartDate>2026-01-15</StartDate>" for name, code in
+             (("libre", "AR038"), ("privee", "AR048"))}  # fmt: skip
+    free, private = (
+        gateway.deposit(
+            sip(account, files=own_files(f"{message}-{name}"), message=f"{message}-{name}", access=rule), account
+        ).aip
+        for name, rule in rules.items()
+    )
+    told = json.loads(gateway.ask(f"/v1/acces/{private}", account).data)
+    assert (told["communicable"], told["depuis"], told["regle"]) == (False, "2076-01-16", "AR048")
+    assert gateway.ask(f"/v1/acces/{private}").status == 404  # of another account
+    try:
+        asked = gateway.run(
+            f"rm -rf {place}; install -d -o sae {place}; sae-acces demander --compte {account} "
+            f"--demandeur 'Jeanne Petit' --qualite chercheur {free} {private}"
+        )
+        mark = re.findall(r"Demande (DA-[0-9A-F-]{19})", asked)[0]
+        assert f"✓ {free}" in asked and "16/01/2076" in asked, asked
+        assert "1 refusées avec leurs raisons" in gateway.run(f"sae-acces repondre {mark} --vers {place}/reponse.pdf")
+        kept = gateway.run(f"sae-acces remettre {mark} --vers {place}/1", check=False)
+        assert "1 archives remises, 1 ne le sont pas" in kept, kept
+        gateway.run(f"sae-acces deroger {mark} --motif essai --vers {place}/demande.pdf")
+        until = datetime.fromtimestamp(time.time() + 10 * 86400, UTC)
+        decide = (
+            f"sae-acces decision {mark} --document {place}/d.pdf --reference AD59-2026-45 --accord maire "
+            f"--jusquau {until:%d/%m/%Y} --vers {place}/d.json --cite"
+        )
+        gateway.run(f"printf '%%PDF-1.7 {mark}' > {place}/d.pdf; chmod 644 {place}/d.pdf")
+        assert "d'une autre demande ne permet rien" in gateway.run(f"{decide} DA-0000-0000-0000-0000", check=False)
+        gateway.run(f"{decide} {mark}")
+        agents, text = Agents(gateway, tmp_path), gateway.run(f"cat {place}/d.json")
+        stranger = agents.hand_in("deposer", text, "Personne Inconnue", "sae-acces")
+        assert "n'est pas un agent habilité" in stranger, stranger
+        granted = agents.hand_in("deposer", text, "Camille Delattre", "sae-acces")
+        assert f"autorisée jusqu'au {until:%d/%m/%Y}" in granted, granted
+        done = gateway.run(f"sae-acces remettre {mark} --vers {place}/2; sha512sum {place}/2/*/data/sip/content/*")
+        assert "2 archives remises, 0 ne" in done, done
+        wanted = {hashlib.sha512(one).hexdigest() for one in own_files(f"{message}-privee").values()}
+        assert wanted <= set(re.findall(r"[0-9a-f]{128}", done)), done
+    finally:
+        gateway.run(f"rm -rf {place} /var/lib/sae/essai-elimination")
+    journal = gateway.run(f"sae-journal montrer --archive {private}")
+    assert "acces.refus" in journal and "acces.remise" in journal and "Jeanne" not in journal, journal
+
+
+@pytest.mark.leaves_traces
 def test_what_is_kept_for_ever_leaves_by_a_transfer_alone(
     gateway: Gateway, sip: Sip, message: str, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sqlite3
 import time
@@ -17,7 +18,7 @@ from sae.versement import command
 from sae.versement.engine import Engine
 from sae.versement.spool import Busy, Pending, TooBig
 
-from testbed.sae import FILES, GONDECOURT, FakeClamd, Gateway, sip
+from testbed.sae import ARACTE, FILES, GONDECOURT, LOOS, PDF, FakeClamd, Gateway, sip
 
 Run = Callable[..., int]
 
@@ -162,3 +163,37 @@ def test_upkeep_takes_up_what_was_cut_and_publishes(
         f"versement k{rank} repris : {one}\n" for rank, one in enumerate(outcomes)
     )
     assert published == [(gateway.config, gateway.engine.registry)]
+
+
+def test_formats_are_counted_by_account(
+    gateway: Gateway, run: Run, package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("formats", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == []
+    gateway.deposit(package.read_bytes())
+    gateway.deposit(sip({"content/a.pdf": PDF, "content/b.pdf": PDF + b"b"}, message="ACTE-2"))
+    gateway.deposit(sip({"content/c.pdf": PDF + b"c"}, message="ACTE-3", sender=LOOS.siren), LOOS)
+    gateway.refused(sip({"content/x.pdf": b"\x00\x01rien de connu"}, message="ACTE-4"), "FORMAT")
+    assert run("formats", "--json") == 0
+    counted = {(one["compte"], one["format"]): one for one in json.loads(capsys.readouterr().out)}
+    assert counted.keys() == {("gondecourt", "fmt/18"), ("gondecourt", "fmt/101"), ("loos", "fmt/18")}
+    pdf = counted["gondecourt", "fmt/18"]
+    assert (pdf["archives"], pdf["fichiers"], pdf["octets"]) == (2, 3, 3 * len(PDF) + 1)
+    assert counted["gondecourt", "fmt/101"]["octets"] == len(ARACTE)  # the SIP's own manifest is no document
+    assert run("formats") == 0
+    assert "fmt/18             2 archives        3 fichiers" in capsys.readouterr().out
+
+
+def test_formats_of_fifty_thousand_files_are_counted(gateway: Gateway) -> None:
+    gateway.deposit(sip())
+    with sqlite3.connect(gateway.config.registry) as db:
+        db.execute("DROP TRIGGER entre")
+        db.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25000)"
+            " INSERT INTO archive SELECT 'a' || i, compte, 'i' || i, empreinte, versement, titre, genre, octets,"
+            " sha512, conserve_jusqua, sort_final, fichiers, pris_le, range_le, reponse FROM archive, n"
+        )
+    begun = time.process_time()
+    counted = {one["format"]: one["fichiers"] for one in gateway.registry.formats()}
+    assert counted == {"fmt/18": 25_001, "fmt/101": 25_001}
+    assert time.process_time() - begun < 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sqlite3
 import sys
@@ -18,7 +19,7 @@ from sae.journal import JournalError
 from sae.store import StoreError
 from sae.versement import antivirus
 from sae.versement.engine import Engine
-from sae.versement.registry import Archive
+from sae.versement.registry import Archive, Registry
 from sae.versement.spool import Busy, Pending, TooBig
 
 _DESCRIPTION = "Versements au système d'archivage électronique, depuis la machine qui en est la porte."
@@ -63,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     listing = command("lister", _list, "montre les archives d'un compte")
     listing.add_argument("--compte", required=True, metavar="COMPTE", help="service versant")
     listing.add_argument("--nombre", type=int, default=20, metavar="N", help="nombre d'archives montrées (20)")
+    formats = command("formats", _formats, "compte les archives de chaque compte par format (PRONOM)")
+    formats.add_argument("--json", action="store_true", help="sortie JSON")
     command("statut", _status, "montre les comptes, l'antivirus et les versements en attente")
     command("entretien", _upkeep, "reprend les versements interrompus et publie les mesures (lancé par systemd)")
     return parser
@@ -140,6 +143,19 @@ def _list(config: Config, arguments: argparse.Namespace) -> int:
         shown = archive.to_dict()
         print(
             f"{shown['archive']}  {shown['verse_le'][:10]}  jusqu'au {shown['conserve_jusqua']}  {shown['titre'][:60]}"
+        )
+    return 0
+
+
+def _formats(config: Config, arguments: argparse.Namespace) -> int:
+    counted = Registry(config.registry).formats()
+    if arguments.json:
+        print(json.dumps(counted, ensure_ascii=False))
+        return 0
+    for one in counted:
+        print(
+            f"{one['compte']:<30} {one['format']:<12} {one['archives']:>7} archives {one['fichiers']:>8} fichiers "
+            f"{one['octets'] / 1e6:>10.1f} Mo"
         )
     return 0
 

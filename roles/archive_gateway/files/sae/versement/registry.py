@@ -237,6 +237,20 @@ class Registry:
         rows = self._db.execute("SELECT compte, archives, octets FROM occupation WHERE archives > 0")
         return {str(name): (int(count), int(size)) for name, count, size in rows}
 
+    def formats(self) -> list[dict[str, Any]]:
+        """Archives, files and bytes of each account in each format (PRONOM), as each was recognised when it came.
+
+        What has none is a SIP's own description, or of before formats were noted: it is no document.
+        """
+        query = (
+            "SELECT compte, json_extract(one.value, '$.format') AS format, COUNT(DISTINCT aip) AS archives,"
+            " COUNT(*) AS fichiers, SUM(json_extract(one.value, '$.octets')) AS octets"
+            " FROM archive, json_each(archive.fichiers) AS one"
+            " WHERE range_le IS NOT NULL AND json_extract(one.value, '$.format') IS NOT NULL"
+            " GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        return [dict(row) for row in self._db.execute(query)]
+
     @staticmethod
     def _used(db: sqlite3.Connection, account: str) -> int:
         found = db.execute("SELECT octets FROM occupation WHERE compte = ?", (account,)).fetchone()

@@ -64,7 +64,7 @@ class InventoryModule(BaseInventoryPlugin):
     def verify_file(self, path: str) -> bool:
         """Accept groupement.yml, and its files that Ansible meets when it walks the folder: they are no inventories."""
         source = Path(path)
-        if source.name in ("ged.yml", "derogations.yml", "durees.yml"):
+        if source.name in ("ged.yml", "derogations.yml", "durees.yml", "formats.yml"):
             return source.with_name("groupement.yml").is_file()
         return source.name == "groupement.yml" or (
             source.parent.name == "communes" and (source.parent.parent / "groupement.yml").is_file()

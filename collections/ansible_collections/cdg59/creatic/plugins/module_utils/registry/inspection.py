@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
-from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees
+from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees, formats
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, Source, closest, quote
@@ -29,7 +29,7 @@ _BUILT_IN = ("all", "ungrouped", profiles.BENCH)
 # Groups that communes come to need, and no longer: the example has what PCs under Windows ask.
 _SOMETIMES = {"systeme_debian", "systeme_windows"}
 # Read by programs of ours, not by Ansible's inventory.
-_OTHER_FILES = ("groupement.yml", "ged.yml", "derogations.yml", durees.NAME)
+_OTHER_FILES = ("groupement.yml", "ged.yml", "derogations.yml", durees.NAME, formats.NAME)
 _NAME = re.compile(r"\bcreatic_[a-z0-9_]+")
 
 
@@ -341,6 +341,10 @@ class Inspection:
             durees.read(self.directory)
         except durees.DureesError as error:  # told by the GED's plan already, where there is one
             self.problems += [one for one in error.problems if one not in self.problems]
+        try:
+            formats.read(self.directory)
+        except formats.FormatsError as error:
+            self.problems += error.problems
 
     def _waivers(self) -> None:
         site = self.directory / "derogations.yml"
