@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -53,9 +54,28 @@ def person_certificate(
     }
 
 
+def persons_of(siren: str) -> str:
+    """Return the regular expression (PCRE) of the subjects of the groupement's people, as nginx writes them.
+
+    Its services and machines have certificates of the same authority, some with the same SIREN: their names are
+    reserved. nginx writes subjects as RFC 2253 says, with every byte beyond ASCII escaped.
+
+    Args:
+        siren: the groupement's, 9 digits.
+
+    Raises:
+        AnsibleFilterError: it is no SIREN (French).
+    """
+    if not re.fullmatch("[0-9]{9}", siren):
+        raise AnsibleFilterError(f"SIREN : « {siren} » n'est pas fait de 9 chiffres")
+    services = "|".join(map(re.escape, RESERVED))
+    part = r"(?:[^,+\\]|\\.)+"
+    return rf"^CN=(?!(?i:{services})){part},OU=0002 {siren},O={part},C=FR$"
+
+
 class FilterModule:
-    """Filters of playbooks/journeys/person_certificate.yml."""
+    """Filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Give the filters by name."""
-        return {"person_certificate": person_certificate}
+        return {"person_certificate": person_certificate, "persons_of": persons_of}
