@@ -62,7 +62,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.life import commune 
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.commune import CommuneDeparture
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.departure import Departure, Order
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.handover import HandOverError
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning import outgoing as morning_outgoing
 from ansible_collections.cdg59.creatic.plugins.module_utils.morning import screen
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning.pages import Pages
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import renewal as pki_renewal
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
@@ -810,10 +812,11 @@ def pki_person(context: Context, nom: str, commune: str = "") -> None:
 
 @task(reads=True, name="matin")
 def morning(context: Context) -> None:
-    """Montre ce qui ne va pas ce matin, machines et registres, puis l'état des communes ; laisse une page."""
+    """Montre ce qui ne va pas ce matin, machines et registres, puis l'état des communes ; laisse des pages."""
     communes = _communes()
     machines = dict.fromkeys(needs.servers(_inventory(), TOP), "")
-    machines |= {host.name: one.slug for one in communes for host in one.hosts() if "systeme_debian" in host.groups}
+    ours = {host.name: one for one in communes for host in one.hosts() if "systeme_debian" in host.groups}
+    machines |= {name: one.slug for name, one in ours.items() if not one.outgoing}
     home = _home()
     with tempfile.TemporaryDirectory() as folder:  # closed to other accounts
         answers = Path(folder) / "reponses.json"
@@ -828,8 +831,10 @@ def morning(context: Context) -> None:
     last = evidence_store.last_json(evidence_store.runs(home / "evidence"), "etat.json") or {}
     desks = {host.name for one in communes for host in one.hosts() if "commune_pc" in host.groups}
     found = screen.look(home, machines, from_json(text), screen.states(communes, last), evidence.now(), desks)
-    page = screen.write_page(home, found, _environment().name)
-    _watch(context, screen.own_figures(home, found.moment))
+    _outgoing_this_morning(found)
+    pages = Pages(home, found, _environment().name, {name: one.slug for name, one in ours.items()})
+    page = pages.write()
+    _watch(context, screen.own_figures(home, found.moment), pages)
     print(screen.headline(found))
     if found.findings:
         table = Table(box=box.SIMPLE, header_style="bold")
@@ -843,6 +848,19 @@ def morning(context: Context) -> None:
     print(f"Page : {page}")
     if found.grave:
         raise Exit("", code=1)
+
+
+def _outgoing_this_morning(found: screen.Morning) -> None:
+    """Have a morning tell what the door says of machines that nobody reaches."""
+    known = fleet_waves.machines(_communes())
+    if not known or "guichet" not in needs.servers(_inventory(), TOP).values():
+        return
+    try:
+        with waiting("réponse du guichet", _aside):
+            record, standings, problems = _fleet().status()
+    except (FleetError, PkiError) as error:
+        record, standings, problems = None, [], [str(error)]
+    morning_outgoing.add(found, known, record, standings, problems)
 
 
 @task(reads=True, name="etat", help={"json": "écran et défauts en JSON"})
@@ -1038,19 +1056,24 @@ def _on_connector(context: Context, commune: str, *argv: str) -> bool:
     return bool(done)
 
 
-def _watch(context: Context, figures: str = "") -> None:
+def _watch(context: Context, figures: str = "", pages: Pages | None = None) -> None:
     """Have the supervision know the machines of today; it is told when it does not, and keeps nothing else from going.
 
     Args:
         figures: of the control node, in Prometheus' text format.
+        pages: the morning's, that it is to show.
     """
     if "supervision" not in needs.servers(_inventory(), TOP).values():
         return
-    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as told:  # too long for an argument
-        told.write(to_json({"supervision_control_figures": figures} if figures else {}))
-        told.flush()
-        if not _quietly(context, "réponse de la supervision", "journeys/watched.yml", "-e", f"@{told.name}"):
-            _aside("La supervision n'a pas pris la liste des machines. À faire : fab serveurs supervision")
+    with tempfile.TemporaryDirectory() as folder:
+        given = {"supervision_control_figures": figures} if figures else {}
+        if pages:
+            given["supervision_pages"] = str(pages.pack(Path(folder) / "pages.tar.gz"))
+        told = Path(folder) / "donne.json"  # too long for an argument
+        told.write_text(to_json(given), encoding="utf-8")
+        if not _quietly(context, "réponse de la supervision", "journeys/watched.yml", "-e", f"@{told}"):
+            what = "la liste des machines, ou les pages du matin" if pages else "la liste des machines"
+            _aside(f"La supervision n'a pas pris {what}. À faire : fab serveurs supervision")
 
 
 def _on_supervision(context: Context, argv: list[str]) -> str:

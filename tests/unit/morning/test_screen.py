@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures, screen
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
-from lxml import html
 
 REPO = Path(__file__).parents[3]
 MOMENT = dt.datetime(2026, 11, 28, 7, 30, tzinfo=dt.UTC)
@@ -117,7 +116,7 @@ def test_what_people_switch_off_is_watched_when_it_is_silent_only(home: Path) ->
         }
 
 
-def test_what_was_never_deployed_is_watched_and_its_commune_is_shown(home: Path) -> None:
+def test_what_was_never_deployed_is_watched(home: Path) -> None:
     one = groupement.load(REPO / "inventories/lab")[0]
     found = screen.look(home, {"neuve": one.slug, "sae1": ""}, {}, screen.states([one], {}), MOMENT)
     assert [(each.machine, each.watched, each.fix) for each in found.findings] == [
@@ -125,8 +124,6 @@ def test_what_was_never_deployed_is_watched_and_its_commune_is_shown(home: Path)
         ("neuve", True, f"fab communes {one.slug}"),
     ]
     assert found.findings[1].text.startswith("jamais déployée, sans réponse : ")
-    page: Any = html.fromstring(screen.write_page(home, found, "cdg59").read_text())
-    assert page.xpath(f"//section[@aria-labelledby='communes']//th[.='{one.data['nom']}']")
     assert screen.states([one], {one.slug: {"passage": "p"}, "partie": {}}) == {one.slug: {"passage": "p"}}
 
 
@@ -175,24 +172,6 @@ def test_drills_of_the_control_node_are_asked(home: Path) -> None:
     assert (one.machine, one.watched) == ("poste de commande", False) and "sae" in one.text
 
 
-def test_the_page_shows_all_and_obeys_nobody(home: Path) -> None:
-    found = looked(home, good() | {"gondecourt-connecteur": report(unites=["<script>alert(1)</script>.service"])})
-    page = screen.write_page(home, found, "cdg59")
-    assert page.stat().st_mode & 0o777 == 0o600
-    root: Any = html.fromstring(page.read_text())
-    assert not root.xpath("//script") and "<script>alert(1)" in root.text_content()
-    assert "Gondecourt <b>" in root.text_content() and root.xpath("//a[contains(@href, 'gondecourt/preuve.html')]")
-
-
-def test_five_hundred_communes_are_a_page(home: Path) -> None:
-    one = state()["gondecourt"]
-    found = looked(home, good())
-    found.communes = {f"c{number}": one for number in range(500)}
-    root: Any = html.fromstring(screen.write_page(home, found, "cdg59").read_text())
-    assert len(root.xpath("//tbody/tr")) > 500
-    assert screen.waves(found) == [("2", 500, 500, 500)]
-
-
 def test_the_supervision_is_told_of_the_control_node_s_own_records(home: Path) -> None:
     """Drills and what is too old, judged by the same rules; a morning does not tell it again of that machine."""
     (home / "metriques").mkdir()
@@ -221,6 +200,27 @@ def test_the_supervision_is_told_of_the_control_node_s_own_records(home: Path) -
 def test_what_a_machine_left_five_minutes_ago_is_not_told_beside_what_it_says_now(home: Path) -> None:
     old = 'creatic_machine_unit_failed{unite="a.service"} 1\ncreatic_machine_disk_percent{point="/"} 99\n'
     assert looked(home, good() | {"sae1": report(mesures=[old])}).findings == []
+
+
+def test_ages_are_told_by_what_they_are_of(home: Path) -> None:
+    now = MOMENT.timestamp()
+    told = (
+        'creatic_certificate_days_left{titulaire="pc"} 12\ncreatic_certificate_days_left{titulaire="ged"} 75\n'
+        f'creatic_depot_last_transaction_timestamp_seconds{{client="ged"}} {now - 3 * 86400}\n'
+        'creatic_depot_last_transaction_timestamp_seconds{client="neuf"} 0\n'
+    )
+    (home / "metriques").mkdir()
+    (home / "metriques" / "exercices.prom").write_text(
+        f'creatic_drill_timestamp_seconds{{client="sae"}} {now - 20 * 86400}'
+    )
+    assert screen.by_age(looked(home, good() | {"sae1": report(mesures=[told])})) == [
+        ("Certificats", "reste",
+         [("moins de 30 j", 1), ("moins de 60 j", 0), ("moins de 90 j", 1), ("90 j et plus", 0)], "pc : 12 jours"),
+        ("Sauvegardes", "âge", [("moins de 1 j", 0), ("moins de 2 j", 0), ("moins de 7 j", 1), ("7 j et plus", 0)],
+         "ged : 3 jours"),
+        ("Exercices de restauration", "âge",
+         [("moins de 30 j", 1), ("moins de 60 j", 0), ("moins de 100 j", 0), ("100 j et plus", 0)], "sae : 20 jours"),
+    ]  # fmt: skip # a line for each
 
 
 def test_mails_that_wait_on_a_machine_are_told(home: Path) -> None:

@@ -122,6 +122,7 @@ ENVIRONMENT.filters.update(
     label=label,
     value=value,
     day=evidence.day,
+    date=lambda text: datetime.fromisoformat(text).strftime("%d/%m/%Y"),
     day_and_hour=evidence.day_and_hour,
     duration=evidence.duration,
     size=evidence.size,

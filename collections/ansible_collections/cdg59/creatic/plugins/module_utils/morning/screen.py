@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""What is wrong first, then how the groupement is: for a terminal, and as a page (``matin/index.html``).
+"""What is wrong first: for a terminal, and for the pages (`pages`).
 
 Each morning leaves a snapshot (``matin/AAAA-MM-JJ.json``): what has risen since the last one is told.
 """
@@ -8,12 +8,13 @@ Each morning leaves a snapshot (``matin/AAAA-MM-JJ.json``): what has risen since
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Container, Iterable, Iterator, Mapping
+import itertools
+import math
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.condition import PREFIX
@@ -33,6 +34,12 @@ _RECORDS = {
     "evidence": ("Dernier déploiement de communes", 0, ""),
 }
 """Folders of records: what each is, days after which it is too old (0: never), what to run."""
+AGES = {
+    "creatic_certificate_days_left": ("Certificats", "titulaire", (30, 60, 90)),
+    "creatic_depot_last_transaction_timestamp_seconds": ("Sauvegardes", "client", (1, 2, 7)),
+    "creatic_drill_timestamp_seconds": ("Exercices de restauration", "client", (30, 60, 100)),
+}
+"""Figures of which each morning tells how many are where: what, whose (a label), days that part them."""
 
 
 @dataclass(frozen=True, order=True)
@@ -61,6 +68,10 @@ class Morning:
         acts: acts acknowledged since the last morning, by short name; None when nothing tells.
         since: day of the last morning; empty for the first.
         records: what each folder of records is, the day of the last one and whether it is too old.
+        fleet: what is said of the publication to machines that fetch what they become; French, a line each.
+        versions: what their communes are at, by short name.
+        standings: where each of them is, French, by name.
+        ages: of certificates, backups and drills (`AGES`): days, and of what.
         answered: machines that answered, and those that were asked.
     """
 
@@ -70,6 +81,10 @@ class Morning:
     acts: dict[str, int] = field(default_factory=dict)
     since: str = ""
     records: list[tuple[str, str, bool]] = field(default_factory=list)
+    fleet: Sequence[str] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    standings: Mapping[str, str] = field(default_factory=dict)
+    ages: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
     answered: tuple[int, int] = (0, 0)
 
     @property
@@ -125,11 +140,15 @@ def look(
         known, wrong = _machine(answer["rapport"], before.get(name, {}), moment)
         found.findings += [Finding(not grave, commune, name, text, fix) for grave, text, fix in wrong]
         kept[name] = figures.rising(known)
+        _aged(found, known, moment)
         for one in known:
             if (one.name, one.labels) == _ACKNOWLEDGED and one.key in before.get(name, {}) and commune:
                 found.acts[commune] = found.acts.get(commune, 0) + max(0, int(one.value - before[name][one.key]))
     found.answered = (len(kept), len(machines))
-    found.findings += _own(home, moment)
+    own = [one for path in _own_files(home) for one in figures.parse(_text(path))]
+    _aged(found, own, moment)
+    for grave, text, fix in figures.judge(own, {}, moment.timestamp()):
+        found.findings.append(Finding(not grave, "", "poste de commande", text, fix))
     _records(home, found)
     found.findings.sort()
     _keep(home, today, {**before, **kept})
@@ -169,12 +188,23 @@ def _asked(report: Any) -> Iterator[figures.Figure]:
     yield figures.Figure(f"{PREFIX}restart_wanted", (), float(report["redemarrage"]))
 
 
-def _own(home: Path, moment: dt.datetime) -> Iterator[Finding]:
-    """What the control node's own figures tell (drills)."""
-    for path in sorted((home / "metriques").glob("*.prom")):
-        known = figures.parse(path.read_text(encoding="utf-8", errors="replace"))
-        for grave, text, fix in figures.judge(known, {}, moment.timestamp()):
-            yield Finding(not grave, "", "poste de commande", text, fix)
+def _own_files(home: Path) -> list[Path]:
+    """The control node's own figures (drills)."""
+    return sorted((home / "metriques").glob("*.prom"))
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _aged(found: Morning, known: Iterable[figures.Figure], moment: dt.datetime) -> None:
+    """Note the ages that figures tell; of what never was, none."""
+    for one in known:
+        if one.name in AGES and one.value:
+            _what, whose, _bounds = AGES[one.name]
+            left = one.name.endswith("_days_left")
+            days = one.value if left else (moment.timestamp() - one.value) / 86400
+            found.ages.setdefault(one.name, []).append((days, clean(dict(one.labels).get(whose, "—"))[:120]))
 
 
 def own_figures(home: Path, moment: dt.datetime) -> str:
@@ -184,7 +214,7 @@ def own_figures(home: Path, moment: dt.datetime) -> str:
         home: state of the control node.
         moment: now.
     """
-    told = [path.read_text(encoding="utf-8", errors="replace") for path in sorted((home / "metriques").glob("*.prom"))]
+    told = [_text(path) for path in _own_files(home)]
     for name in ("timestamp", "age_max"):
         told.append(f"# TYPE creatic_registre_{name}_seconds gauge\n")
         for folder, (label, days, command) in _RECORDS.items():
@@ -264,40 +294,23 @@ def headline(found: Morning) -> str:
     return told + (f" {silent} machines sur {found.answered[1]} sans réponse." if silent else "")
 
 
-def waves(found: Morning) -> list[tuple[str, int, int, int]]:
-    """Waves: name, communes, équipées, prêtes."""
-    groups: dict[str, list[int]] = {}
-    for one in found.communes.values():
-        group = groups.setdefault(str(one["commune"].get("vague", "—")), [0, 0, 0])
-        for place, more in enumerate((1, bool(one["equipee"]), bool(one["prete"]))):
-            group[place] += more
-    ordered = sorted(groups.items(), key=lambda one: (len(one[0]), one[0]))
-    return [(name, total, equipped, ready) for name, (total, equipped, ready) in ordered]
-
-
-def write_page(home: Path, found: Morning, environment: str) -> Path:
-    """Write the page. Returns its place."""
-    by_commune: dict[str, list[Finding]] = {}
-    for one in found.findings:
-        by_commune.setdefault(one.commune, []).append(one)
-    rows = sorted(
-        ((slug, state, by_commune.get(slug, [])) for slug, state in found.communes.items()),
-        key=lambda row: (not row[2], row[2][:1], name_of(found, row[0])),
-    )
-    text = evidence_page.ENVIRONMENT.get_template("matin.html.j2").render(
-        found=found,
-        environment=environment,
-        headline=headline(found),
-        rows=rows,
-        waves=waves(found),
-        name=lambda slug: name_of(found, slug) if slug else "groupement",
-        when=found.moment.isoformat(),
-    )
-    target = home / FOLDER / "index.html"
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    store.write_text(target, text)
-    target.chmod(0o600)
-    return target
+def by_age(found: Morning) -> list[tuple[str, str, list[tuple[str, int]], str]]:
+    """How many certificates, backups and drills are of which age: what, « reste » or « âge », counts, the worst."""
+    told = []
+    for name, (what, _whose, bounds) in AGES.items():
+        if known := sorted(found.ages.get(name, ())):
+            left = name.endswith("_days_left")
+            edges = [-math.inf, *bounds, math.inf]
+            counts = [
+                (
+                    f"moins de {high} j" if high < math.inf else f"{low} j et plus",
+                    sum(low <= one < high for one, _ in known),
+                )
+                for low, high in itertools.pairwise(edges)
+            ]
+            days, whose = known[0 if left else -1]
+            told.append((what, "reste" if left else "âge", counts, f"{whose} : {figures.span(max(days, 0) * 86400)}"))
+    return told
 
 
 def lines(found: Morning, shown: int = 40) -> Iterable[tuple[str, str, str, str]]:
