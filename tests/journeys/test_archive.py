@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import zlib
 
@@ -66,6 +67,15 @@ def test_the_room_says_that_it_is_whole() -> None:
     told = command("fab", "archive.etat")
     assert told.returncode == 0, told.stdout
     assert all(name in told.stdout for name in ("sae1", "sae2", "sae3")), told.stdout
+
+
+def test_what_its_archives_are_made_of_is_told() -> None:
+    told = command("fab", "archive.formats", "--json")
+    assert told.returncode == 0, told.stdout
+    rows = json.loads(next(line for line in told.stdout.splitlines() if line.startswith("[{")))
+    assert "gondecourt" in {row["compte"] for row in rows}, told.stdout
+    assert all(row["archives"] and row["fichiers"] and row["octets"] and row["risque"] for row in rows)
+    assert "fichiers archivés" in command("fab", "archive.formats").stdout
 
 
 def test_an_archive_lost_on_every_node_is_told_and_comes_back() -> None:

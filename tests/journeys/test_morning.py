@@ -6,6 +6,7 @@ from testbed.control_node import HOME, command
 
 from .conftest import on_host
 
+SUPERVISION = "10.59.0.70"
 GONDECOURT, UNIT = "10.59.2.20", "essai-du-matin.service"
 
 
@@ -19,6 +20,9 @@ def test_what_broke_in_the_night_is_told_with_its_commune() -> None:
     assert told.returncode == 1 and "À TRAITER" in line and "Gondecourt gondecourt-connecteur" in line, told.stdout
     page = (HOME / "matin" / "index.html").read_text(encoding="utf-8")
     assert UNIT in page and "sans réponse" not in told.stdout, told.stdout
+    # The supervision shows it, to who has a certificate of the groupement's people.
+    shown = on_host(SUPERVISION, "runuser -u www-data -- cat /var/lib/supervision/matin/courant/index.html")
+    assert UNIT in shown.stdout, shown.stdout
 
 
 def test_once_mended_it_is_told_no_more() -> None:

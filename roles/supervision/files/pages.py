@@ -5,6 +5,7 @@
 """
 
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -53,6 +54,7 @@ def place(folder: Path) -> bool:
 
 def main(folder: Path = FOLDER) -> int:
     """Place them; gives the exit status."""
+    os.umask(0o022)  # nginx reads them; who may go through the folder is said above it
     try:
         print("changé" if place(folder) else "déjà là")
     except (ValueError, tarfile.TarError, EOFError, OSError) as error:
