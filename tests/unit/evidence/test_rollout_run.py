@@ -58,7 +58,7 @@ PLACE = """---
 """
 PROFILE = """---
 - name: Profile | Ensure the first task is done
-  ansible.builtin.command: "true"
+  ansible.builtin.raw: "true"
 - name: Profile | Ensure the machine is still there
   ansible.builtin.ping:
   vars: {{ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}}
