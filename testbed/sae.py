@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import multiprocessing
 import os
 import signal
 import socket
-import subprocess
-import sys
 import tarfile
 import threading
 import zipfile
@@ -234,28 +233,24 @@ def _listing(files: Mapping[str, bytes]) -> bytes:
     return "".join(f"{hashlib.sha512(content).hexdigest()}  {name}\n" for name, content in files.items()).encode()
 
 
-_CHILD = """
-import os, signal, sys
-from pathlib import Path
-from testbed.sae import Gateway
-root, package, step = sys.argv[1:4]
-def kill(name):
-    if name == step:
-        os.kill(os.getpid(), signal.SIGKILL)
-Gateway(Path(root), on_step=kill).deposit(Path(package).read_bytes())
-"""
+# Forked from a process that has read the modules, and nothing more: the format identification's runtime, which tests
+# have begun, would not survive a fork.
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["testbed.sae"])
+
+
+def _deposit(root: Path, package: Path, step: str) -> None:
+    def kill(name: str) -> None:
+        if name == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Gateway(root, on_step=kill).deposit(package.read_bytes())
 
 
 def crash(root: Path, package: Path, step: str) -> bool:
-    """Deposit in a real process of its own that SIGKILLs itself at this step; False if it was never there.
-
-    Nothing is forked from the tests: the format identification's runtime would not survive it.
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", _CHILD, str(root), str(package), step],
-        cwd=TOP,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        check=False,
-    )
-    assert done.returncode in (0, -signal.SIGKILL)
-    return done.returncode != 0
+    """Deposit in a real process of its own that SIGKILLs itself at this step; False if it was never there."""
+    process = _FORKS.Process(target=_deposit, args=(root, package, step))
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0
