@@ -222,7 +222,7 @@ def test_a_case_that_does_not_hold_fails(folder: Path) -> None:
     wrong, right, *_more = cases_of(alert, rule)
     for series, case in ((right.series, wrong), (wrong.series, right)):
         swapped = Case(series, case.held, case.silent, case.step, case.at, case.of)
-        (folder / "faux.yml").write_text(yaml.safe_dump(as_promtool(swapped), allow_unicode=True), encoding="utf-8")
+        (folder / "faux.yml").write_text(yaml.safe_dump(as_promtool(swapped, ""), allow_unicode=True), encoding="utf-8")
         assert promtool(folder, "test", "rules", "faux.yml").returncode != 0
 
 
@@ -234,7 +234,9 @@ def test_the_gravest_rule_of_a_figure_is_told_alone(folder: Path) -> None:
         told = {f"{name}:{held}": (f"certificat Connecteur : {days} jours", fix_of(f"{name}:{held}"))} if held else {}
         others = tuple(one for one in (f"{name}:sous_{bound}" for bound in (30, 60, 90)) if one not in told)
         case = Case({name + braced(of): f"{days}x200"}, told, others, of=of)
-        (folder / "grave.yml").write_text(yaml.safe_dump(as_promtool(case), allow_unicode=True), encoding="utf-8")
+        # Among all the rules once; the others among those of the figure, which alone are asked about.
+        written = as_promtool(case, "regles.yml" if days == 12 else "")
+        (folder / "grave.yml").write_text(yaml.safe_dump(written, allow_unicode=True), encoding="utf-8")
         done = promtool(folder, "test", "rules", "grave.yml")
         assert done.returncode == 0, done.stdout + done.stderr
 
