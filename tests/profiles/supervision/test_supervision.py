@@ -41,8 +41,31 @@ def test_what_runs_is_shut_in(host: Host) -> None:
         assert exposure(host, f"{unit}.service") < 3.0, unit
     assert exposure(host, "supervision-temoin.service") < 3.0
     found = listening(host)
-    assert {port for port, line in found.items() if not line.split()[4].startswith("127.")} == {22}, found
+    assert {port for port, line in found.items() if not line.split()[4].startswith("127.")} == {22, 443}, found
     assert {9090, 9093} <= found.keys()
+
+
+def shown(host: Host, name: str, certificate: str = "") -> tuple[int, str]:
+    """What nginx answers on the machine itself, to who shows a certificate of its, or none."""
+    loaded = f"c.load_cert_chain('{certificate}/fullchain.pem', '{certificate}/key.pem'); " if certificate else ""
+    read = (
+        "import http.client as h, socket, ssl; c = ssl.create_default_context(cafile='/etc/creatic/pki/ca.pem'); "
+        f"{loaded}s = c.wrap_socket(socket.create_connection(('127.0.0.1', 443), 10), server_hostname='{name}'); "
+        f"k = h.HTTPConnection('{name}'); k.sock = s; k.request('GET', '/'); a = k.getresponse(); "
+        "print(a.status, a.read().decode())"
+    )
+    status, _, text = as_root(host, f"python3 -I -c {shlex.quote(read)}").partition(" ")
+    return int(status), text
+
+
+def test_its_pages_are_for_people_of_the_groupement(host: Host, hostvars: Mapping[str, Any]) -> None:
+    name = hostvars["creatic_names"][0]
+    status, text = shown(host, name)
+    assert status == 400 and "Aucun certificat" in text
+    status, text = shown(host, name, "/etc/creatic/pki/supervision/current")
+    assert status == 403 and "réservée aux personnes du groupement" in text
+    with host.sudo("nobody"):
+        assert host.run("ls /var/lib/supervision/matin").failed
 
 
 def test_its_history_is_bounded(host: Host) -> None:
