@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import history as commands_history
@@ -38,7 +39,12 @@ def test_what_a_record_says_is_read_once(home: Path, monkeypatch: pytest.MonkeyP
     record(home, "evidence", "2026-11-28T060000Z", {"communes": ["loos"]}, loos=proof(prete=True))
     asked: list[str] = []
     real = history._told
-    monkeypatch.setattr(history, "_told", lambda kind, run: asked.append(run.name) or real(kind, run))
+
+    def told(kind: str, run: Path) -> dict[str, Any] | None:
+        asked.append(run.name)
+        return real(kind, run)
+
+    monkeypatch.setattr(history, "_told", told)
     after = history.read(home, WHO)
     assert asked == ["2026-11-28T060000Z"]
     assert after["gondecourt"] == before["gondecourt"] and after["loos"][1:] == before["loos"]

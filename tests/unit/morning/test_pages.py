@@ -13,9 +13,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import M
 from ansible_collections.cdg59.creatic.plugins.module_utils.morning import outgoing
 from ansible_collections.cdg59.creatic.plugins.module_utils.morning import pages as pages_module
 from ansible_collections.cdg59.creatic.plugins.module_utils.morning.pages import Pages
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning.screen import Morning
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning.screen import Morning, states
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 from lxml import html
-from tinyhtml5.parser import HTMLParser
+from tinyhtml5.parser import HTMLParser  # type: ignore[import-untyped] # it has no stubs
 
 from testbed.patience import allowed
 
@@ -174,6 +175,21 @@ def test_a_morning_without_commune_nor_fault_is_a_page(tmp_path: Path) -> None:
     moment = dt.datetime(2026, 11, 28, 7, 30, tzinfo=dt.UTC)
     page = root(dict(Pages(tmp_path, Morning(moment), "cdg59", {}).all(records=True))["index.html"])
     assert "Rien à signaler." in page.text_content() and not page.xpath("//*[@id='defauts']")
+
+
+def test_what_was_never_deployed_has_its_page(tmp_path: Path) -> None:
+    """Communes of the lab's inventory, of which nothing is known yet."""
+    communes = groupement.load(Path(__file__).parents[3] / "inventories/lab")
+    moment = dt.datetime(2026, 11, 28, 7, 30, tzinfo=dt.UTC)
+    owners = {host.name: one.slug for one in communes for host in one.hosts()}
+    made = dict(Pages(tmp_path, Morning(moment, communes=states(communes, {})), "lab", owners).all(records=True))
+    for one in communes:
+        page = root(made[f"communes/{one.slug}.html"])
+        assert page.xpath("//h1")[0].text_content() == one.data["nom"].replace("'", "’")
+        assert "Jamais déployée" in page.text_content() and "Rien n’a encore été fait pour elle." in page.text_content()
+        assert {*page.xpath("//section[@aria-labelledby='machines']//th[@scope='row']/text()")} == {
+            host.name for host in one.hosts()
+        }
 
 
 FLEET = {

@@ -99,7 +99,8 @@ def states(communes: Iterable[groupement.Commune], known: Mapping[str, Any]) -> 
     Args:
         known: what the last rollout left (``etat.json``).
     """
-    never: dict[str, Any] = {"passage": None, "hotes": {}, "equipee": False, "prete": False, "dernier": None}
+    never: dict[str, Any] = {"passage": None, "hotes": {}, "equipee": False, "prete": False}
+    never |= {"dernier": None, "manques": []}
     return {one.slug: known.get(one.slug) or {"commune": one.variables, **never} for one in communes}
 
 
