@@ -33,15 +33,18 @@ def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
     given = commune.get("deliberations", {})
     roles = {kind: list(given.get(kind, [])) for kind in ("redacteurs", "dgs")}
     roles["maire"] = [given["maire"]] if given else []
-    used = {login for logins in roles.values() for login in logins}
+    readers = set(given.get("acces_elus", []))
+    used = readers.union(login for logins in roles.values() for login in logins)
     accounts = [one for one in commune.get("comptes", []) if one["identifiant"] in used]
-    mayor = [f"{one['prenom']} {one['nom']}" for one in accounts if one["identifiant"] in roles["maire"]]
+    names = {one["identifiant"]: f"{one['prenom']} {one['nom']}" for one in accounts}
+    mayor = [name for login, name in names.items() if login in roles["maire"]]
     return {
         "slug": commune["slug"],
         "nom": commune["nom"],
         "siren": commune["siren"],
         "habitants": int(given.get("habitants", 0)),
         "elus": list(given.get("elus", [])),
+        "acces_elus": {login: name for login, name in sorted(names.items()) if login in readers},
         "nom_maire": mayor[0] if mayor else "",
         "publication": given.get("publication", {}).get("mode", "electronique"),
         "comptes": accounts,

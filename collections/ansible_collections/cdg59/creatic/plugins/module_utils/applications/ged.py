@@ -9,7 +9,7 @@ own indexes, and only its roles are told of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -230,8 +230,31 @@ def _acl(kind: str, key: str | Sequence[str], roles: Mapping[str, Sequence[str]]
     return {"kind": kind, "key": key, "roles": {role: sorted(given) for role, given in roles.items()}}
 
 
+def _agents(commune: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Who works in the commune: an élu who only reads the council's papers has nothing to do among its documents."""
+    council = commune.get("deliberations", {})
+    readers = set(council.get("acces_elus", []))
+    working = {key: value for key, value in commune.items() if key not in ("comptes", "deliberations")}
+    working["deliberations"] = {key: value for key, value in council.items() if key != "acces_elus"}
+    named = set(_texts(working))
+    return [
+        one for one in commune.get("comptes", []) if one["identifiant"] not in readers or one["identifiant"] in named
+    ]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All the texts of a part of a commune's file."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one)
+
+
 def _add_commune(wanted: dict[str, Any], plan: Mapping[str, Any], commune: Mapping[str, Any]) -> None:
-    name, accounts = str(commune["nom"]), commune.get("comptes", [])
+    name, accounts = str(commune["nom"]), _agents(commune)
     everybody = [{"nom": "Agents", "agents": [one["identifiant"] for one in accounts]}]
     services = commune.get("ged", {}).get("services", everybody)
     for one in accounts:

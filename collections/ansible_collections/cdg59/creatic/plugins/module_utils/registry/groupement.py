@@ -20,7 +20,7 @@ import re
 import stat
 import tempfile
 import unicodedata
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -523,6 +523,35 @@ def _check_roles(source: Source, data: dict[str, Any]) -> None:
         logins = given.get(role)
         for place, login in enumerate(logins if isinstance(logins, list) else []):
             _check_person(source, ("deliberations", role, place), who, login, known)
+    _check_councillors(source, data, given, known)
+
+
+def _check_councillors(source: Source, data: dict[str, Any], given: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Check that who reads the council's papers sits in it now: the right ends with the mandate (CGCT, L2121-13)."""
+    logins, members = given.get("acces_elus"), given.get("elus")
+    accounts = data.get("comptes")
+    names = {
+        one.get("identifiant"): f"{one.get('prenom')} {one.get('nom')}"
+        for one in (accounts if isinstance(accounts, list) else [])
+        if isinstance(one, dict)
+    }
+    seen: dict[str, str] = {}
+    for place, login in enumerate(logins if isinstance(logins, list) else []):
+        path = ("deliberations", "acces_elus", place)
+        _check_person(source, path, "l'élu", login, known)
+        if not isinstance(login, str) or login not in names:
+            continue
+        name = names[login]
+        if name not in (members if isinstance(members, list) else [name]):
+            source.report(
+                f"{quote(login)} est {name}, qui n'est pas dans elus",
+                "retirez-le si son mandat est fini ; sinon écrivez son nom dans elus comme dans comptes",
+                path,
+            )
+        elif seen.setdefault(name, login) != login:
+            source.report(
+                f"{quote(login)} et {quote(seen[name])} sont deux identifiants de {name}", "gardez-en un", path
+            )
 
 
 def _check_publication(source: Source, data: dict[str, Any]) -> None:
