@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from creatic.deliberations import reading
 from creatic.deliberations.content import MEETINGS
 from plone import api
 
@@ -23,6 +24,7 @@ class _Site:
         self.changes: list[str] = []
         self.missing: list[str] = []
         self.gone: list[str] = []  # whose first password is nobody's any more
+        self.seats = reading.seats(portal)  # as they were
 
     def bring(self, thing: Any, name: str, value: Any, label: str) -> None:
         """Bring an attribute to a value."""
@@ -102,9 +104,10 @@ class _Site:
             self.changes.append(f"groupe {title} : {login} retiré")
 
     def members(self, slug: str) -> set[str]:
-        """Logins of a commune's groups."""
+        """Logins of a commune's groups, and of its élus."""
         found = (api.group.get(groupname=f"{slug}-{kind}") for kind in GROUPS)
-        return {login for group in found if group is not None for login in group.getGroupMemberIds()}
+        logins = {login for group in found if group is not None for login in group.getGroupMemberIds()}
+        return logins | {login for login, seat in self.seats.items() if seat.slug == slug}
 
     def account(self, wanted: Mapping[str, Any], slug: str, there: set[str]) -> None:
         """Bring an account; `there` are the members of its commune's groups: asking of whom one is takes time."""
@@ -136,6 +139,7 @@ class _Site:
             *users.source_groups.listGroupIds()
         }:
             users.source_groups.removePrincipalFromGroup(login, group)
+        reading.unseat(self.portal, login)
         users.source_users.removeUser(login)
 
     def _add(self, login: str, roles: list[str]) -> str:
@@ -144,6 +148,22 @@ class _Site:
         for role in roles:
             users.portal_role_manager.assignRoleToPrincipal(role, login)
         return login
+
+    def councillors(self, communes: Sequence[Mapping[str, Any]]) -> None:
+        """Say which accounts are élus', and whose: who sits no more reads nothing from then on."""
+        now = reading.seats(self.portal)
+        for commune in communes:
+            wanted = {
+                login: reading.Seat(commune["slug"], name) for login, name in commune.get("acces_elus", {}).items()
+            }
+            for login, seat in wanted.items():
+                if now.get(login) != seat:
+                    self.changes.append(f"commune {commune['nom']}, espace des élus : {login} ({seat.name}) ajouté")
+                    reading.seat(self.portal, login, seat)
+            for login, seat in now.items():
+                if seat.slug == commune["slug"] and login not in wanted:
+                    self.changes.append(f"commune {commune['nom']}, espace des élus : {login} ({seat.name}) retiré")
+                    reading.unseat(self.portal, login)
 
     def service(self) -> None:
         """The account of the passerelle: its password is the control node's."""
@@ -174,10 +194,12 @@ class _Site:
 
 
 def _commune_of(portal: Any, login: str) -> str:
-    """Commune of an account, by its groups; empty for none."""
+    """Commune of an account, by its groups or its seat; empty for none."""
     groups = {group.getId() for group in api.group.get_groups(username=login)}
     slugs = [one.getId() for one in portal.objectValues() if getattr(one, "portal_type", "") == "Institution"]
-    return next((slug for slug in slugs if groups & {f"{slug}-{kind}" for kind in GROUPS}), "")
+    seat = reading.seat_of(portal, login)
+    known = next((slug for slug in slugs if groups & {f"{slug}-{kind}" for kind in GROUPS}), "")
+    return known or (seat.slug if seat else "")
 
 
 def _shown(value: Any) -> str:
@@ -189,9 +211,8 @@ def apply(portal: Any, wanted: Mapping[str, Any], passwords: Mapping[str, str]) 
 
     Args:
         portal: the Plone site.
-        wanted: from the filter deliberations_configuration: `communes`, each with slug, nom, siren, elus, nom_maire,
-            publication,
-            comptes, and the logins of each group.
+        wanted: from the filter deliberations_configuration: `communes`, each with slug, nom, siren, elus, acces_elus
+            (names by login), nom_maire, publication, comptes, and the logins of each group.
         passwords: first password of each account to make, and the passerelle's.
 
     Returns:
@@ -215,6 +236,8 @@ def apply(portal: Any, wanted: Mapping[str, Any], passwords: Mapping[str, str]) 
             group = f"{commune['slug']}-publications_managers"
             site.group(group, f"{commune['nom']} - Publications", commune["dgs"])
     site.leave(known)
+    if not site.missing:
+        site.councillors(wanted["communes"])
     names = {one["slug"] for one in wanted["communes"]}
     warnings = [
         f"{one.title} n'a plus le service deliberations : ce qui est publié reste en ligne, à retirer à la main"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import delays, frozen, mailing, rules, watch
+from creatic.deliberations import delays, frozen, mailing, reading, rules, watch
 from creatic.deliberations.content import ON_AGENDA, commune_of
 from creatic.deliberations.mailing import ACCEPTED, HANDED, PAPER, REFUSED, UNSURE
 from plone import api
@@ -116,7 +116,8 @@ def prepare(meeting: Any) -> None:
     subject = f"Convocation : {meeting.label()}" + (f" (version {version})" if version > 1 else "")
     subjects = [one.title for one in meeting.projets(*ON_AGENDA)]
     large = delays.is_large(meeting.people())
-    letter = mailing.text(meeting.label(), meeting.lieu, meeting.heure, subjects, left, version, large)
+    space = reading.space(commune_of(meeting))
+    letter = mailing.text(meeting.label(), meeting.lieu, meeting.heure, subjects, left, version, large, space)
     meeting.creatic_courriers = (
         *mails(meeting),
         {"version": version, "le": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "a": to,
@@ -225,14 +226,24 @@ def figures(now: datetime.datetime) -> dict[str, int]:
     waiting = again = 0
     for meeting in (one for folder in folders() for one in _waiting(folder)):
         mail = mails(meeting)[-1]
-        known = [receipts(meeting).get((mail["version"], name), {}) for name in mail["a"]]
-        again += sum(one.get("etat") in (REFUSED, UNSURE) for one in known)
+        known = {name: receipts(meeting).get((mail["version"], name), {}) for name in mail["a"]}
+        read = reading.received(meeting, mail["version"])  # who opened it has received it
+        again += sum(one.get("etat") in (REFUSED, UNSURE) and name not in read for name, one in known.items())
         if now - datetime.datetime.fromisoformat(mail["le"]) > _SLOW:
-            waiting += len(_left(meeting, mail))
+            waiting += sum(one["elu"] not in read for one in _left(meeting, mail))
     return {"convocation_en_attente": waiting, "convocation_a_revoir": again}
 
 
 # -- pages
+
+
+def is_logged(meeting: Any) -> bool:
+    """Whether there is something to say of what was sent of a meeting, or opened."""
+    return bool(mails(meeting) or reading.opened(meeting))
+
+
+def _moment(when: str) -> str:
+    return datetime.datetime.fromisoformat(when).astimezone(_PARIS).strftime("%d/%m/%Y à %H:%M")
 
 
 class Piece(BrowserView):
@@ -255,10 +266,11 @@ class Piece(BrowserView):
 
 
 class Sendings(BrowserView):
-    """The log of what was sent: what the relay took, when, for whom; what a person handed over on paper."""
+    """The log of what was sent: what the relay took, when, for whom; what a person handed over on paper; what élus
+    opened in their space."""
 
     def __call__(self) -> str:
-        if not mails(self.context):
+        if not is_logged(self.context):
             raise NotFound("envois")
         if self.request.method != "POST":
             return str(self.index())
@@ -277,7 +289,16 @@ class Sendings(BrowserView):
         """Whether this person notes what is handed over, or has a mail sent again."""
         return bool(_MANAGERS & set(api.user.get_roles(obj=self.context)))
 
+    def opened(self) -> list[dict[str, Any]]:
+        """What each élu opened in their space, by version of the convocation, for the DGS and the maire."""
+        found: dict[tuple[int, str], list[str]] = {}
+        for one in reading.opened(self.context) if self.may_write() else ():
+            found.setdefault((one.version, one.name), []).append(f"{one.what}, le {_moment(one.when)}")
+        return [{"version": version, "elu": name, "lignes": lines} for (version, name), lines in sorted(found.items())]
+
     def _note(self) -> str:
+        if not mails(self.context):
+            raise ValueError("Rien n'est parti d'ici pour cette séance.")
         form, mail = self.request.form, mails(self.context)[-1]
         name, version = str(form.get("elu") or ""), mail["version"]
         if name not in mail["a"]:
@@ -331,7 +352,7 @@ class Sendings(BrowserView):
         shown = address if self.may_write() else "par courriel"  # the DGS and the maire alone read addresses
         row = {"elu": name, "adresse": "sur papier" if address == PAPER else shown, "quand": "", "alerte": "",
                "dit": mailing.STATES.get(state, ""), "detail": known.get("detail", "") if self.may_write() else "",
-               "papier": False, "renvoyer": False, "bon": state in (ACCEPTED, HANDED)}  # fmt: skip
+               "ouverte": "", "papier": False, "renvoyer": False, "bon": state in (ACCEPTED, HANDED)}  # fmt: skip
         if known.get("le"):
             moment = datetime.datetime.fromisoformat(known["le"]).astimezone(_PARIS)
             row["quand"] = moment.strftime("%d/%m/%Y" if state == HANDED else "%d/%m/%Y à %H:%M")
@@ -341,6 +362,8 @@ class Sendings(BrowserView):
             row["dit"] = "À remettre sur papier"
         else:
             row["dit"] = "En attente du relais de courriel"
+        read = reading.received(self.context, mail["version"]).get(name)
+        row["ouverte"] = f"Ouverte dans l'espace des élus le {_moment(read)}" if read else ""
         open_ = last and self.may_write() and api.content.get_state(self.context) not in frozen.ENDED
         row["papier"] = open_ and state not in (ACCEPTED, HANDED)
         row["renvoyer"] = open_ and state in (REFUSED, UNSURE)

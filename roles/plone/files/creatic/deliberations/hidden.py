@@ -38,7 +38,8 @@ class Unfit(ValueError):
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
+    """Whatever a broken PDF makes the library raise is Unfit."""
     try:
         yield
     except Unfit:
@@ -48,7 +49,8 @@ def _readable() -> Iterator[None]:
         raise Unfit(f"ce PDF ne se lit pas ({what}). À faire : enregistrez-le de nouveau en PDF") from None
 
 
-def _opened(data: bytes) -> Any:
+def opened(data: bytes) -> Any:
+    """Open a PDF that has pages and no password. Raises Unfit; inside `readable`, where it may be broken too."""
     import logging
 
     from pypdf import PdfReader
@@ -108,8 +110,8 @@ def told(data: bytes) -> list[str]:
     """What a document says without showing it, in French; empty when it says nothing. Raises Unfit."""
     if not is_pdf(data):
         return _of_office(data)
-    with _readable():
-        reader = _opened(data)
+    with readable():
+        reader = opened(data)
         root = reader.trailer["/Root"].get_object()
         found = [
             f"{_PROPERTIES.get(key, key[1:])} : {str(value)[:_SHOWN]}"
@@ -196,8 +198,8 @@ def cleaned(data: bytes) -> bytes:
                 "joignez une copie à publier"
             )
         return data
-    with _readable():
-        reader = _opened(data)
+    with readable():
+        reader = opened(data)
         root = reader.trailer["/Root"].get_object()
         for page, annotations in list(_annotations(root)):
             kept = [one for one in annotations if _at(one.get_object(), "/Subtype") not in _COMMENTS]
@@ -221,8 +223,8 @@ def cleaned(data: bytes) -> bytes:
 
 def _words(data: bytes) -> set[str] | None:
     """Words of a PDF; None when there are too many pages to read."""
-    with _readable():
-        reader = _opened(data)
+    with readable():
+        reader = opened(data)
         if len(reader.pages) > _COMPARED:
             return None
         return {word for page in reader.pages for word in page.extract_text().split()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from creatic.deliberations import aftermath, convening, documents, frozen, rules, watch
+from creatic.deliberations import aftermath, convening, documents, frozen, reading, rules, watch
 from creatic.deliberations.content import ON_AGENDA, commune_of, meeting_of
 from persistent.mapping import PersistentMapping
 from plone import api
@@ -46,6 +46,7 @@ def meeting_moved(meeting: Any, event: Any) -> None:
         meeting.creatic_envois = (*meeting.dispatches(), (datetime.datetime.now(datetime.UTC).isoformat(), *sent))
         watch.note(meeting, f"Convocation, version {len(meeting.dispatches())}")
         convening.prepare(meeting)
+        reading.bind(meeting)
     elif name == "reprendre":
         convening.forget(meeting)
         # What is sent next leaves on its own day, on which its delay depends.

@@ -103,7 +103,8 @@ def heavy(left: Mapping[str, int]) -> str:
 
 
 def text(
-    label: str, place: str, hour: str, subjects: Sequence[str], left: Mapping[str, int], version: int, note: bool
+    label: str, place: str, hour: str, subjects: Sequence[str], left: Mapping[str, int], version: int, note: bool,
+    space: str = "",
 ) -> str:  # fmt: skip
     """Write the mail.
 
@@ -115,6 +116,7 @@ def text(
         left: annexes that do not go with it, with their sizes.
         version: how many times this meeting was convened.
         note: whether the law wants a note of synthesis with it (L2121-12).
+        space: address where the commune's élus read all of it, "" when none does (L2121-13).
     """
     lines = ["Madame, Monsieur,", ""]
     if version > 1:
@@ -125,6 +127,9 @@ def text(
     lines += ["", f"Ci-joint : la convocation, {with_it}."]
     if left:
         lines += [f"Annexes {heavy(left)}. Demandez-les à la mairie (article L2121-13 du CGCT)."]
+    if space:
+        lines += ["", "Avec votre identifiant, si la commune vous en a remis un, tout le dossier se lit ici :", space]
+        lines += ["Ce que vous y ouvrez est noté, et montre que la convocation vous est parvenue."]
     lines += [
         "",
         "Un membre empêché peut donner pouvoir écrit à un autre, qui n'en porte qu'un (L2121-20).",

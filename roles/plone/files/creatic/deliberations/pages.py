@@ -16,6 +16,7 @@ from creatic.deliberations import (
     lifecycle,
     mailing,
     publishing,
+    reading,
     rules,
     watch,
     workflows,
@@ -28,7 +29,7 @@ from Products.Five.browser import BrowserView
 from zExceptions import NotFound
 
 STATES = {name: state.title for workflow in workflows.WORKFLOWS.values() for name, state in workflow.states.items()}
-_TONES = {
+TONES = {
     "adopte": "success", "publie": "success", "rejete": "danger", "inscrit": "primary", "a_valider": "warning",
     "ouverte": "primary", "close": "success", "convoquee": "warning", "sans_quorum": "danger",
 }  # fmt: skip
@@ -63,7 +64,7 @@ class _Steps:
     def badge(self, thing: Any) -> dict[str, str]:
         """State of an object, and the colour of its badge."""
         state = api.content.get_state(thing)
-        return {"title": STATES[state], "tone": _TONES.get(state, "secondary")}
+        return {"title": STATES[state], "tone": TONES.get(state, "secondary")}
 
     def day(self, value: datetime.date) -> str:
         """A date, in words."""
@@ -115,8 +116,8 @@ class SeanceView(DefaultView, _Steps):
         return api.content.get_state(self.context) in ("ouverte", "close")
 
     def has_mails(self) -> bool:
-        """Whether it was convened by mail."""
-        return bool(convening.mails(self.context))
+        """Whether it was convened by mail, or something of it was opened."""
+        return convening.is_logged(self.context)
 
     def mailing(self) -> str:
         """Say, before it is convened, to whom a mail leaves, and what is too heavy for it."""
@@ -352,6 +353,10 @@ class Trace(ViewletBase):
 class Home(BrowserView):
     """The communes, for anybody."""
 
+    def space(self) -> str:
+        """Address of an élu's own space, "" for anybody else."""
+        return reading.own_space()
+
     def communes(self) -> list[dict[str, str]]:
         """Published institutions, by name."""
         found = api.content.find(portal_type="Institution", review_state="published", sort_on="sortable_title")
@@ -370,7 +375,7 @@ class Preparation(BrowserView):
                 "title": one.label(),
                 "url": one.absolute_url(),
                 "state": STATES[api.content.get_state(one)],
-                "tone": _TONES.get(api.content.get_state(one), "secondary"),
+                "tone": TONES.get(api.content.get_state(one), "secondary"),
                 "points": len(list(one.projets(*ON_AGENDA))),
                 "retards": [late["texte"] for late in aftermath.told(one) if late["ton"] == "danger"],
             }
@@ -396,6 +401,10 @@ class Footer(BrowserView):
     def is_anonymous(self) -> bool:
         """Whether nobody is logged in."""
         return bool(api.user.is_anonymous())
+
+    def space(self) -> str:
+        """Address of an élu's own space, "" for anybody else."""
+        return reading.own_space()
 
     def root(self) -> str:
         """Address of the site."""

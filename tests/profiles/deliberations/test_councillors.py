@@ -1,0 +1,224 @@
+"""The élus' own space: what they are called to, with its papers, and nothing else; what they open is noted."""
+
+from __future__ import annotations
+
+import datetime
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import pypdf
+import pytest
+from testinfra.host import Host
+
+from testbed.deliberations import HTML, MANAGER, MEETINGS, STRANGER, WRITER, Browser, Site
+from tests.profiles.deliberations.conftest import pdf, pdf_text
+from tests.profiles.deliberations.test_deliberations import configure, wanted
+from tests.profiles.deliberations.test_mails import ADDRESSES, TODAY, annex, say, waiting, write
+
+pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
+
+__all__ = ["wanted"]  # a fixture
+
+SPACE = "/gondecourt/@@espace"
+AMINA, BRUNO = "amina.benali", "bruno.carpentier"
+DENIED = (302, 401)  # to the form, or refused
+
+
+@dataclass(frozen=True)
+class Convened:
+    """A meeting of Gondecourt that was just convened, with one item on its agenda and a draft beside it."""
+
+    path: str
+    uid: str
+    item: str
+    item_uid: str
+    name: str
+
+    def page(self) -> str:
+        return f"{SPACE}-seance?seance={self.uid}"
+
+    def point(self) -> str:
+        return f"{SPACE}-point?seance={self.uid}&point={self.item_uid}"
+
+    def piece(self, name: str) -> str:
+        return f"{SPACE}-piece?seance={self.uid}&piece={name}"
+
+
+def convene(site: Site, name: str, **given: Any) -> Convened:
+    write(site, MANAGER, ADDRESSES)
+    path = site.meeting((TODAY + datetime.timedelta(9)).isoformat(), name)
+    site.done(MANAGER, "PATCH", path, {"envoyee_le": None} | given)
+    item = site.projet(path, f"Objet {name}")
+    site.projet(path, f"Brouillon {name}")
+    site.done(WRITER, "POST", item, annex("plan.pdf", pdf(f"Plan {name}")))
+    site.done(WRITER, "POST", item, annex("casse.pdf", b"%PDF-1.4\n" + b"0" * 1000))
+    site.move(WRITER, item, "soumettre")
+    site.move(MANAGER, item, "inscrire")
+    site.move(MANAGER, path, "convoquer")
+    uids = [str(site.done(MANAGER, "GET", one)["UID"]) for one in (path, item)]
+    return Convened(path, uids[0], item, uids[1], name)
+
+
+def annexes(site: Site, one: Convened) -> dict[str, str]:
+    """UID of each annex, by name."""
+    items = site.done(MANAGER, "GET", f"{one.item}?fullobjects=1")["items"]
+    return {annexed["title"]: str(annexed["UID"]) for annexed in items}
+
+
+def read(browser: Browser, path: str) -> str:
+    """A page that must be given."""
+    answer = browser.ask("GET", path)
+    assert answer.status == 200, (path, answer.status, answer.headers.get("Location"))
+    return str(answer.data.decode())
+
+
+def test_an_elu_reads_the_meeting_and_its_papers(site: Site, mark: str) -> None:
+    one = convene(site, f"lecture {mark}")
+    browser = site.browser(AMINA)
+    listed = read(browser, SPACE)
+    assert one.name in listed and "Amina Benali" in listed and "1 point à l'ordre du jour" in listed
+    page = read(browser, one.page())
+    for said in (f"Objet lecture {mark}", "aucun n'est noté à ce jour", "2 annexes", "Tout le dossier", "casse.pdf : "):
+        assert said in page, said
+    assert "Brouillon" not in page
+    point = read(browser, one.point())
+    assert "Exposé : Objet" in point and "Article 1" in point and "plan.pdf" in point and "Changé depuis" not in point
+    uids = annexes(site, one)
+    sent = {name: browser.ask("GET", one.piece(name)) for name in ("convocation", "note", "dossier")}
+    plan = browser.ask("GET", one.piece(f"annexe:{uids['plan.pdf']}"))
+    assert {answer.status for answer in (*sent.values(), plan)} == {200}
+    assert plan.headers["Content-Type"] == "application/pdf"
+    assert plan.headers["Content-Disposition"].startswith("inline")
+    bound = pdf_text(sent["dossier"].data)
+    for text in ("convocation du conseil municipal", f"objet lecture {mark}", f"plan lecture {mark}"):
+        assert text in bound.casefold(), text
+    marks = [str(entry["/Title"]) for entry in pypdf.PdfReader(io.BytesIO(sent["dossier"].data)).outline]
+    assert marks == ["Convocation", "Note de synthèse et projets", "Point 1, annexe : plan.pdf"]
+
+
+def test_who_logs_in_is_led_to_their_meetings(site: Site) -> None:
+    password, browser = site.password(AMINA), Browser(site)
+    assert browser.log_in(AMINA, password).headers["Location"].endswith(SPACE)
+    assert SPACE in read(browser, "/") and SPACE not in read(site.browser(WRITER), "/")
+
+
+def test_nothing_of_the_rest_is_theirs(site: Site, mark: str) -> None:
+    """An élu has no right on the preparation, whichever way it is asked for; nobody else has one on their pages."""
+    one = convene(site, f"reste {mark}")
+    hidden = site.meeting((TODAY + datetime.timedelta(30)).isoformat(), f"secrete {mark}")
+    uid = str(site.done(MANAGER, "GET", hidden)["UID"])
+    browser = site.browser(AMINA)
+    assert f"secrete {mark}" not in read(browser, SPACE)
+    for path in (f"{SPACE}-seance?seance={uid}", f"{SPACE}-seance", f"{SPACE}-piece?seance={uid}&piece=convocation",
+                 one.piece("annexe:0"), one.piece("acte:0"), one.piece("proces-verbal"), one.piece("../dossier"),
+                 f"{SPACE}-point?seance={one.uid}&point={uid}"):  # fmt: skip
+        assert browser.ask("GET", path).status == 404, path
+    for path in (MEETINGS, one.path, f"{one.path}/@@envois", f"{one.path}/@@note", f"{one.path}/@@suites", one.item,
+                 f"{one.item}/edit", f"{MEETINGS}/@@adresses", "/la-madeleine/@@espace"):  # fmt: skip
+        assert browser.ask("GET", path).status in DENIED, path
+    for path in (MEETINGS, one.path, one.item, f"{one.path}/@workflow"):
+        assert site.api(AMINA, "GET", path).status in (401, 404), path
+    assert site.api(AMINA, "PATCH", one.item, {"title": "Changé"}).status in (401, 404)
+    assert site.done(AMINA, "GET", "/@search?portal_type=projet")["items_total"] == 0
+    for stranger in (site.browser(STRANGER), site.browser(WRITER), site.browser(MANAGER), Browser(site)):
+        for path in (SPACE, one.page(), one.point(), one.piece("dossier"), one.piece("convocation")):
+            assert stranger.ask("GET", path).status in DENIED, path
+
+
+def test_an_elu_who_is_not_called_reads_nothing(site: Site, mark: str) -> None:
+    one = convene(site, f"sans lui {mark}", convoques=["Claire Dubois", "Amina Benali", "Thomas Wattiez"])
+    browser = site.browser(BRUNO)
+    assert one.name not in read(browser, SPACE)
+    assert browser.ask("GET", one.page()).status == 404
+    assert browser.ask("GET", one.piece("dossier")).status == 404
+
+
+def test_what_is_opened_is_received(site: Site, mark: str) -> None:
+    one = convene(site, f"recu {mark}")
+    [leaving] = waiting(site, one.uid)
+    assert say(site, leaving, "Amina Benali", "refuse") == 1
+
+    def again() -> int:
+        return int(site.done("passerelle", "POST", "/@conseil", {})["convocations"]["convocation_a_revoir"])
+
+    before, manager = again(), site.browser(MANAGER)
+    browser = site.browser(AMINA)
+    cookies = {"Cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items())}
+    for way, headers in (("HEAD", {}), ("GET", {"Sec-Purpose": "prefetch"}), ("GET", {"Sec-Fetch-Dest": "image"})):
+        site.ask(way, one.page(), HTML | cookies | headers)
+    assert "Ouverte dans" not in read(manager, f"{one.path}/@@envois")
+    assert "Pas encore ouverte" in read(browser, SPACE)
+    for path in (one.page(), one.page(), one.piece("note"), one.point()):
+        read_or_file = browser.ask("GET", path)
+        assert read_or_file.status == 200, path
+    log = read(manager, f"{one.path}/@@envois")
+    assert "Ouverte dans l'espace des élus le" in log and log.count("Page de la séance, le") == 1
+    assert "Note de synthèse et projets, le" in log and "Point 1 : Objet" in log
+    hidden = read(site.browser(WRITER), f"{one.path}/@@envois")
+    assert "Ouverte dans l'espace des élus le" in hidden and "Page de la séance" not in hidden
+    assert again() == before - 1
+
+
+def test_a_paper_convocation_that_is_read_here_is_told_too(site: Site, mark: str) -> None:
+    one = convene(site, f"hors site {mark}", envoyee_le=TODAY.isoformat())
+    manager = site.browser(MANAGER)
+    assert manager.ask("GET", f"{one.path}/@@envois").status == 404
+    read(site.browser(AMINA), one.page())
+    assert "Page de la séance, le" in read(manager, f"{one.path}/@@envois")
+
+
+def test_an_agenda_that_is_taken_back_is_said_and_what_changes_is_marked(site: Site, mark: str) -> None:
+    one = convene(site, f"repris {mark}")
+    browser = site.browser(AMINA)
+    read(browser, one.page())
+    site.move(MANAGER, one.path, "reprendre")
+    page = read(browser, one.page())
+    assert "reprend l'ordre du jour" in page and "Objet repris" not in page
+    assert browser.ask("GET", one.point()).status == 404 and browser.ask("GET", one.piece("note")).status == 200
+    site.move(MANAGER, one.path, "convoquer")
+    assert "Pas encore ouverte" in read(browser, SPACE)
+    changed = {"dispositif": {"data": "<p>Article 1 : autrement.</p>", "content-type": "text/html"}}
+    site.done(MANAGER, "PATCH", one.item, changed)
+    assert "Changé depuis la convocation" in read(browser, one.page()) and "version 2" in read(browser, one.page())
+    assert "autrement" in read(browser, one.point())
+
+
+def test_their_own_pouvoir_and_what_was_decided(site: Site, mark: str) -> None:
+    meeting = site.meeting("2026-11-26", f"pouvoir {mark}")
+    item = site.projet(meeting, f"Objet pouvoir {mark}")
+    site.open(meeting, item)
+    site.done(
+        MANAGER, "PATCH", meeting, {"pouvoirs": ["Thomas Wattiez : Claire Dubois", "Élise Delattre : Amina Benali"]}
+    )
+    number = site.adopt(item)
+    uid, item_uid = (str(site.done(MANAGER, "GET", path)["UID"]) for path in (meeting, item))
+    amina, bruno = site.browser(AMINA), site.browser(BRUNO)
+    page = read(amina, f"{SPACE}-seance?seance={uid}")
+    assert "Élise Delattre vous a donné pouvoir." in page and "Thomas Wattiez" not in page
+    assert "vous a donné pouvoir" not in read(bruno, f"{SPACE}-seance?seance={uid}")
+    point = read(amina, f"{SPACE}-point?seance={uid}&point={item_uid}")
+    assert f"sous le numéro {number}" in point
+    act = amina.ask("GET", f"{SPACE}-piece?seance={uid}&piece=acte:{item_uid}")
+    assert f"Objet pouvoir {mark}" in pdf_text(act.data)
+
+
+def test_a_former_elu_loses_it(host: Host, site: Site, wanted: dict[str, Any]) -> None:
+    """Out of the file, their account goes; out of the council alone, it opens nothing, even logged in."""
+    first, *others = wanted["communes"]
+    browser = site.browser(AMINA)
+    read(browser, SPACE)
+    without = {login: name for login, name in first["acces_elus"].items() if login != AMINA}
+    gone = first | {"acces_elus": without, "comptes": [o for o in first["comptes"] if o["identifiant"] != AMINA]}
+    told = configure(host, site, {"communes": [gone, *others]}, check=True)
+    assert f"compte {AMINA} : retiré" in told
+    council = [name for name in first["elus"] if name != "Amina Benali"]
+    try:
+        for changed in (first | {"acces_elus": without}, first | {"elus": council}):
+            configure(host, site, {"communes": [changed, *others]}, check=False)
+            assert browser.ask("GET", SPACE).status in DENIED
+            configure(host, site, wanted, check=False)
+            read(browser, SPACE)
+    finally:
+        configure(host, site, wanted, check=False)
+    assert configure(host, site, wanted, check=True) == []
