@@ -36,6 +36,16 @@ def test_only_those_who_have_a_role_get_an_account() -> None:
     assert found["habitants"] == 2900
 
 
+def test_an_elu_who_reads_gets_an_account_and_is_known_by_name() -> None:
+    council = ROLES | {"elus": ["Anne Petit", "Luc Roux"], "acces_elus": ["luc.roux"]}
+    [found] = deliberations.configuration([LOOS | {"deliberations": council}])["communes"]
+    assert [one["identifiant"] for one in found["comptes"]] == ["anne.petit", "luc.roux"]
+    assert found["acces_elus"] == {"luc.roux": "Luc Roux"}
+    assert "luc.roux" not in (*found["redacteurs"], *found["dgs"], *found["maire"])
+    [found] = deliberations.configuration([LOOS | {"deliberations": ROLES}])["communes"]
+    assert found["acces_elus"] == {}
+
+
 def test_a_commune_publishes_on_line_unless_its_council_chose() -> None:
     chosen = {"habitants": 900, "publication": {"mode": "affichage", "deliberation": "2022_031"}}
     communes = [LOOS | {"deliberations": given} for given in (ROLES, ROLES | chosen)] + [LOOS]

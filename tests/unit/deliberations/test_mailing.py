@@ -108,3 +108,10 @@ def test_a_mail_that_left_too_late_is_told_with_the_day_from_which_it_holds() ->
     said = mailing.too_late(small, datetime.date(2026, 12, 1), held)
     assert said.startswith("partie le 1er décembre 2026, trop tard : il faut 3 jours francs")
     assert said.endswith("à partir du samedi 5 décembre 2026")
+
+
+def test_the_mail_leads_to_the_space_where_there_is_one() -> None:
+    where = "https://deliberations.test/loos/@@espace"
+    told = mailing.text("Conseil", "Mairie", "18:30", ["Budget"], {}, 1, True, where)
+    assert where in told.splitlines() and "montre que la convocation vous est parvenue" in told
+    assert "identifiant" not in mailing.text("Conseil", "Mairie", "18:30", ["Budget"], {}, 1, True)

@@ -208,3 +208,22 @@ def test_the_labs_own_files_are_good() -> None:
     communes = [commune.variables for commune in groupement.load(LAB) if "ged" in commune.data["services"]]
     assert len(communes) >= 2
     assert ged.configuration(ged.read_plan(LAB / "ged.yml"), communes)["acls"]
+
+
+def test_an_elu_who_only_reads_the_council_s_papers_is_no_agent_of_the_ged(tmp_path: Path) -> None:
+    """Without services, whoever is in comptes sees all of the commune's documents."""
+    council = {"redacteurs": ["anne.petit"], "acces_elus": ["luc.roux"], "elus": ["Luc Roux"]}
+    for commune, agents in (
+        (LOOS | {"deliberations": council}, ["anne.petit"]),
+        (LOOS | {"deliberations": council | {"maire": "luc.roux"}}, ["anne.petit", "luc.roux"]),
+        (
+            LOOS | {"deliberations": council, "parapheur": {"maire": {"titulaire": "luc.roux"}}},
+            ["anne.petit", "luc.roux"],
+        ),
+        (LOOS, ["anne.petit", "luc.roux"]),
+    ):
+        found = wanted(tmp_path, commune)
+        users = [one["username"] for one in found["users"] if one["username"] in ("anne.petit", "luc.roux")]
+        assert (users, found["groups"]["Loos - Agents"]) == (agents, agents)
+    named = wanted(tmp_path, LOOS | {"deliberations": council, "ged": SERVICES})
+    assert named["groups"]["Loos - Accueil"] == ["luc.roux"]

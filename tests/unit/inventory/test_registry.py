@@ -326,6 +326,26 @@ MISTAKES = {
         "communes/gondecourt.yml, ligne 32, deliberations.maire : le maire « marc.leroy » n'est pas dans comptes. "
         "À faire : ajoutez cette personne à comptes, ou retirez-la (identifiants de comptes : claire.dubois).",
     ),
+    "élu who reads and is nobody": (
+        GONDECOURT + PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n") + COUNCIL + "  acces_elus: [amina.benali]\n",
+        "communes/gondecourt.yml, ligne 35, deliberations.acces_elus[0] : l'élu « amina.benali » n'est pas dans "
+        "comptes. À faire : ajoutez cette personne à comptes, ou retirez-la (identifiants de comptes : claire.dubois, "
+        "marc.leroy).",
+    ),
+    "élu who reads after the end of the mandate": (
+        GONDECOURT + PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n") + COUNCIL + "  acces_elus: [claire.dubois]\n",
+        "communes/gondecourt.yml, ligne 35, deliberations.acces_elus[0] : « claire.dubois » est Claire Dubois, qui "
+        "n'est pas dans elus. À faire : retirez-le si son mandat est fini ; sinon écrivez son nom dans elus comme "
+        "dans comptes.",
+    ),
+    "élu who reads by two logins": (
+        GONDECOURT
+        + PEOPLE.replace("ged:\n", f"{MAYOR}{MAYOR.replace('identifiant: marc', 'identifiant: m')}ged:\n")
+        + COUNCIL
+        + "  acces_elus: [marc.leroy, m.leroy]\n",
+        "communes/gondecourt.yml, ligne 36, deliberations.acces_elus[1] : « m.leroy » et « marc.leroy » sont deux "
+        "identifiants de Marc Leroy. À faire : gardez-en un.",
+    ),
     "publication of a larger commune": (
         GONDECOURT + PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n") + COUNCIL + "  habitants: 3500\n" + PUBLICATION,
         "communes/gondecourt.yml, ligne 36, deliberations.publication : avec 3500 habitants, le conseil ne choisit pas "
