@@ -79,7 +79,13 @@ def test_an_elu_reads_the_meeting_and_its_papers(site: Site, mark: str) -> None:
     listed = read(browser, SPACE)
     assert one.name in listed and "Amina Benali" in listed and "1 point à l'ordre du jour" in listed
     page = read(browser, one.page())
-    for said in (f"Objet lecture {mark}", "aucun n'est noté à ce jour", "2 annexes", "Tout le dossier", "casse.pdf : "):
+    for said in (
+        f"Objet lecture {mark}",
+        "aucun n'est noté à ce jour",
+        "2 annexes",
+        "Tout le dossier",
+        "casse.pdf » : ce PDF ne se lit pas<",
+    ):
         assert said in page, said
     assert "Brouillon" not in page
     point = read(browser, one.point())
@@ -93,8 +99,9 @@ def test_an_elu_reads_the_meeting_and_its_papers(site: Site, mark: str) -> None:
     bound = pdf_text(sent["dossier"].data)
     for text in ("convocation du conseil municipal", f"objet lecture {mark}", f"plan lecture {mark}"):
         assert text in bound.casefold(), text
-    marks = [str(entry["/Title"]) for entry in pypdf.PdfReader(io.BytesIO(sent["dossier"].data)).outline]
-    assert marks == ["Convocation", "Note de synthèse et projets", "Point 1, annexe : plan.pdf"]
+    outline: list[Any] = pypdf.PdfReader(io.BytesIO(sent["dossier"].data)).outline
+    marks = [str(entry["/Title"]) for entry in outline]
+    assert marks == ["Convocation", "Note de synthèse et projets", "Point 1, annexe « plan.pdf »"]
 
 
 def test_who_logs_in_is_led_to_their_meetings(site: Site) -> None:

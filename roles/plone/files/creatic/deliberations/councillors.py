@@ -136,9 +136,9 @@ class Space(_Space):
 
     def show(self) -> Any:
         """Draw the page."""
-        over, coming = [], []
-        for one in self.meetings():
-            (over if api.content.get_state(one) in frozen.ENDED else coming).append(one)
+        found = list(self.meetings())
+        over = [one for one in found if api.content.get_state(one) in frozen.ENDED]
+        coming = [one for one in found if one not in over]
         self.coming = [self._row(one, True) for one in sorted(coming, key=lambda one: one.moment())]
         self.over = [self._row(one, False) for one in sorted(over, key=lambda one: one.moment(), reverse=True)]
         return self.index()

@@ -45,7 +45,8 @@ def bind(parts: Sequence[Part]) -> tuple[bytes, list[str]]:
         try:
             clean, count = _alone(part.read(), pages)
         except hidden.Unfit as unfit:
-            left.append(f"{part.title} : {str(unfit).partition('. À faire')[0]}")
+            # The reader mends nothing, and knows no error of a library.
+            left.append(f"{part.title} : {str(unfit).partition('. À faire')[0].partition(' (')[0]}")
             continue
         writer.append(PdfReader(io.BytesIO(clean)), outline_item=part.title, import_outline=False)
         room, pages = room - part.size, pages - count

@@ -122,7 +122,7 @@ def bind(meeting: Any) -> None:
     _when, convocation, note = meeting.dispatches()[-1]
     parts = [_part("Convocation", convocation), _part("Note de synthèse et projets", note)]
     for rank, one in enumerate(meeting.projets(*ON_AGENDA), 1):
-        parts += [_part(f"Point {rank}, annexe : {annex.title}", annex.file) for annex in one.annexes() if annex.file]
+        parts += [_part(f"Point {rank}, annexe « {annex.title} »", annex.file) for annex in one.annexes() if annex.file]
     made, left = dossier.bind(parts)
     file = NamedBlobFile(data=made, contentType="application/pdf", filename="dossier.pdf")
     setattr(meeting, _BOUND, {**bound(meeting), len(meeting.dispatches()): {"fichier": file, "laissees": tuple(left)}})
