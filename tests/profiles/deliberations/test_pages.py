@@ -55,6 +55,19 @@ def test_pages_of_agents_ask_nothing_of_others(site: Site, act: Act, window: Win
         assert elsewhere(site, urls) == [], path
 
 
+def test_pages_of_an_elu_ask_nothing_of_others(site: Site, act: Act, window: Window) -> None:
+    window.log_in("amina.benali")
+    uid, item = (site.done(MANAGER, "GET", path)["UID"] for path in (act.meeting, act.projet))
+    for name, path, said in (
+        ("espace_elus", "/gondecourt/@@espace", act.mark),
+        ("espace_seance", f"/gondecourt/@@espace-seance?seance={uid}", "Ordre du jour"),
+        ("espace_point", f"/gondecourt/@@espace-point?seance={uid}&point={item}", "Projet de délibération"),
+    ):
+        _text, urls = window.see(path, name, said)
+        assert elsewhere(site, urls) == [], path
+        assert window.run("document.documentElement.scrollWidth <= window.innerWidth"), "wider than the screen"
+
+
 def test_a_request_elsewhere_is_seen(site: Site, window: Window) -> None:
     """What the two tests above rest on."""
     window.see("/", "temoin", "Délibérations")
