@@ -179,6 +179,44 @@ def test_a_public_contract_that_is_not_transmitted_ends_signed(
     assert late.status == 409
 
 
+def test_a_public_contract_waits_for_its_file(
+    store: Parapheur, pens: Pens, claire: token.TokenKey, stranger: token.TokenKey
+) -> None:
+    """CGCT, R2131-5. What cannot be read, and a supplier's signature that does not count, are refused alone."""
+    karim = "karim.lefevre"
+    fields = {
+        "circuit": "marche",
+        "reference": f"parapheur:{word()}",
+        "numero": f"M{word()[-8:].upper()}",
+        "matiere": "1.1",
+    }
+    number = store.deposit_act(karim, None, **fields).json()["id"]
+    assert store.act(karim, number, "controler").status == 200
+    assert store.act("paul.renard", number, "viser").status == 200
+    signed = pens.sign(claire, store.file(number, "claire.dubois"))
+    assert store.act("claire.dubois", number, "signer", signed).json()["etat"] == "a_teletransmettre"
+    assert store.shown(number)["complet"] is False
+    plan = pdf("plan")
+    assert store.act(karim, number, "pieces", plan, genre="autre").status == 201
+    for wrong, genre in (
+        (b"%PDF-1.4 coupe", "autre"),
+        (b"PK\x03\x04", "autre"),
+        (store.file(number), "contresignature"),
+        (pens.sign(stranger, store.file(number)), "contresignature"),
+    ):
+        refused = store.act(karim, number, "pieces", wrong, genre=genre)
+        assert refused.status == 400, refused.data[:300]
+    [piece] = store.api("passerelle", "GET", f"/creatic/dossiers/{number}/pieces/").json()["results"]
+    assert (piece["nom"], piece["transmis"], piece["apres_signature"]) == ("acte-signe.pdf", True, True)
+    kept = store.api("passerelle", "GET", f"/creatic/dossiers/{number}/pieces/{piece['id']}/")
+    assert bytes(kept.data) == plan
+    assert "il manque : " in store.act(karim, number, "completer").json()["message"]
+    assert store.act("claire.dubois", number, "completer", sans_pieces="oui").status == 403
+    assert store.act(karim, number, "completer", sans_pieces="oui").status == 200
+    assert store.shown(number)["complet"] is True
+    assert store.act(karim, number, "pieces", pdf("tard"), genre="autre").status == 409
+
+
 def test_a_flow_of_accounts_is_signed_part_by_part(store: Parapheur, pens: Pens, claire: token.TokenKey) -> None:
     """By XAdES: another flow's signature, and a flow that is not signed, move nothing."""
     fields = {"circuit": "pes", "reference": f"parapheur:{word()}", "numero": "", "objet": "Bordereau 12"}

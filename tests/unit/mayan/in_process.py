@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import html
+import importlib
 import io
 import json
 import logging
@@ -62,10 +63,16 @@ WAVRIN = commune(
 )
 
 
+DELIBERATION, NOTICE, RULES = "Délibération autorisant le marché", "Avis d'appel public", "Règlement de la consultation"
+
+
 def set_up(folder: Path) -> None:
     """Mayan with both applications, on a database in memory."""
     (folder / "parapheur.json").write_text(
-        json.dumps(parapheur.application([LOOS, WAVRIN]) | {"url": "https://p.test"})
+        json.dumps(
+            parapheur.application([LOOS, WAVRIN])
+            | {"url": "https://p.test", "marche": {"jours": 15, "pieces": [DELIBERATION, NOTICE, RULES]}}
+        )
     )
     (folder / "essai_settings.py").write_text(
         "from creatic_settings import *\n"
@@ -103,12 +110,15 @@ logging.disable(logging.CRITICAL)
 from creatic_accounts import api as accounts_api
 from creatic_accounts import remise
 from creatic_accounts.models import Known
-from creatic_parapheur import circuit, seal, signatory
-from creatic_parapheur.models import Absence, Delegation, Dossier, Geste
+from creatic_parapheur import circuit, contracts, seal, signatory
+from creatic_parapheur.management.commands import parapheur_courriels
+from creatic_parapheur.models import Absence, Delegation, Dossier, Geste, Piece
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import models, transaction
 from django.test import Client, TestCase
 from django.test.utils import setup_databases, setup_test_environment
 from django.utils import timezone
@@ -930,6 +940,263 @@ class Signatory(Mayan):
         self.act("paul.renard", number, "viser")
         self.assertEqual(Dossier.objects.get(pk=number).signataire, "")
         self.assertEqual([name for name, _siren in self.sign("claire.dubois", number)], ["Claire Dubois"])
+
+
+class Contracts(Mayan):
+    """Annexes, counter-signatures, and the file that goes to the préfecture."""
+
+    JAN = seal.Suppliers([seal.Supplier("Jan Peeters", "AB", "Qualifiée")], "liste des listes n° 300 du 27/11/2026")
+    NONE = seal.Suppliers([], "")
+
+    def contract(self, judged: seal.Suppliers = NONE, matter: str = "1.1") -> Any:
+        told = circuit.Deposit(
+            "loos", "marche", f"parapheur:{time.time_ns()}", "Toiture", "2026_7", "2026-11-05", "", matter
+        )
+        with (
+            mock.patch.object(seal, "check_document"),
+            mock.patch.object(seal, "check_contract", return_value=judged),
+        ):
+            return circuit.deposit(account("karim.roux"), told, self.file("marche.pdf"))[0]
+
+    def file(self, name: str, content: bytes = PDF) -> Any:
+        return SimpleUploadedFile(name, content)
+
+    def join(self, dossier: Any, kind: str, name: str = "piece.pdf", content: bytes = PDF) -> Piece:
+        with mock.patch.object(seal, "check_document"):
+            there = Dossier.objects.get(pk=dossier.pk)
+            return contracts.add(account("karim.roux"), there, kind, self.file(name, content))
+
+    def counter(self, dossier: Any, name: str = "c.pdf", content: bytes = PDF, **judges: Any) -> Piece:
+        with mock.patch.object(seal, "check_suppliers", **(judges or {"return_value": self.JAN})):
+            return self.join(dossier, "contresignature", name, content)
+
+    def signed(self, matter: str = "1.1") -> Any:
+        dossier = self.contract(matter=matter)
+        self.act("paul.renard", dossier.pk, "viser")
+        asked: list[dict[str, Any]] = []
+
+        def check(*_given: Any, **more: Any) -> seal.Received:
+            asked.append(more)
+            return seal.Received("Claire Dubois", "AB", io.BytesIO(PDF + b"%scelle"))
+
+        with mock.patch.object(seal, "check_and_seal", check):
+            self.assertEqual(self.send("claire.dubois", dossier.pk).status_code, 200)
+        self.assertEqual(asked, [{"contract": True}])
+        return Dossier.objects.get(pk=dossier.pk)
+
+    def test_a_contract_that_comes_signed_is_told_in_the_history(self) -> None:
+        note = self.contract(self.JAN).gestes.get().note
+        self.assertTrue(note.startswith("Signature qualifiée de Jan Peeters (certificat AB de « Qualifiée ») ; liste"))
+
+    def test_the_file_of_a_contract_is_counted(self) -> None:
+        dossier = self.contract()
+        self.assertEqual(len(contracts.lacking(dossier)), 3)
+        self.assertEqual(contracts.lacking(self.contract(matter="")), [])  # under the threshold
+        self.join(dossier, NOTICE)
+        again = self.join(dossier, NOTICE)
+        self.join(dossier, "autre", "../../etc/plan", PDF + b"%plan")
+        self.assertEqual(dossier.pieces.count(), 2)  # the same one twice is one
+        told = self.api("passerelle", "GET", f"/creatic/dossiers/{dossier.pk}/pieces/").json()
+        self.assertEqual([(one["genre"], one["nom"]) for one in told["results"]],
+                         [(NOTICE, "piece.pdf"), ("autre", "plan.pdf")])  # fmt: skip
+        self.assertNotIn(NOTICE, told["manquent"])
+        self.assertEqual((len(told["manquent"]), told["avant"]), (2, None))
+        got = self.api("passerelle", "GET", f"/creatic/dossiers/{dossier.pk}/pieces/{again.pk}/")
+        self.assertEqual(b"".join(got.streaming_content), PDF)
+        self.assertEqual(self.api("ines.morel", "GET", f"/creatic/dossiers/{dossier.pk}/pieces/").status_code, 404)
+        self.assertEqual([one.quoi for one in dossier.gestes.all()], ["Déposer", "Joindre", "Joindre"])
+        self.assertIn(hashlib.sha256(PDF + b"%plan").hexdigest(), dossier.gestes.last().note)
+        self.assertEqual(self.act("paul.renard", dossier.pk, "viser").status_code, 200)  # it goes on all the same
+
+    def test_what_is_joined_is_opened_by_nobody_here(self) -> None:
+        """Neither an office file, which Mayan gives to LibreOffice, nor a PDF that is none: the circuit's file is shown
+        as before."""
+        dossier = self.signed()
+        for rank, content in enumerate(
+            (b"0signature", b"PK\x03\x04word/document.xml", b"\xd0\xcf\x11\xe0", b"\0" * 40)
+        ):
+            piece = self.counter(dossier, f"{rank}.doc", content)
+            self.assertEqual(
+                (piece.nom, piece.fichier.checksum), (f"{rank}.doc.p7s", hashlib.sha256(content).hexdigest())
+            )
+            self.assertEqual((piece.fichier.size, piece.fichier.pages.count()), (len(content), 0))
+        annex = self.join(dossier, "autre", "a.pdf", b"%PDF-1.4 1 0 obj <</Pages")
+        self.assertEqual(annex.fichier.pages.count(), 0)
+        document = Document.objects.get(pk=dossier.document_id)
+        self.assertEqual(document.file_latest_id, dossier.fichier_id)
+        self.assertEqual(
+            self.browser("karim.roux").get(f"/parapheur/dossiers/{dossier.pk}/", secure=True).status_code, 200
+        )
+
+    def test_an_annex_that_cannot_be_read_is_refused_alone(self) -> None:
+        dossier = self.contract()
+        self.join(dossier, NOTICE)
+        refused = seal.Refused("b.pdf : le PDF est protégé par un mot de passe")
+        with (
+            mock.patch.object(seal, "check_document", side_effect=refused),
+            self.assertRaisesRegex(seal.Refused, "mot de passe"),
+        ):
+            contracts.add(account("karim.roux"), dossier, RULES, self.file("b.pdf"))
+        self.assertEqual([one.genre for one in dossier.pieces.all()], [NOTICE])
+
+    def test_the_file_fits_an_envelope(self) -> None:
+        dossier = self.contract()
+        self.join(dossier, NOTICE)
+        with (
+            mock.patch.object(circuit, "MAX_BYTES", 3 * len(PDF)),
+            self.assertRaisesRegex(seal.Refused, "c.pdf : avec elle, le dossier dépasserait"),
+        ):
+            self.join(dossier, "autre", "c.pdf", PDF + b"%")
+        with mock.patch.object(contracts, "MOST", 1), self.assertRaisesRegex(seal.Refused, "déjà 1 pièces"):
+            self.join(dossier, "autre", "c.pdf", PDF + b"%")
+        self.assertEqual(dossier.pieces.count(), 1)
+
+    def test_it_goes_once_its_file_is_said_to_be_complete(self) -> None:
+        dossier = self.signed()
+        day = timezone.localdate() + dt.timedelta(days=15)
+        self.assertEqual((contracts.due(dossier), dossier.echeance, contracts.late(dossier)), (day, day, False))
+        listed = self.api("passerelle", "GET", f"/creatic/dossiers/{dossier.pk}/").json()
+        self.assertIs(listed["complet"], False)
+        self.assertIn(dossier, circuit.to_do(account("karim.roux")))
+        self.assertNotIn(dossier, circuit.to_do(account("claire.dubois")))
+        written = parapheur_courriels.letter([dossier], "https://p.test")
+        self.assertIn(f"échéance le {day:%d/%m/%Y}\n  marché signé : joignez ses pièces", written)
+        self.join(dossier, NOTICE, "avis.pdf")
+        sent = self.counter(dossier, "c.pdf")
+        self.counter(dossier, "c.p7s", b"0signature")
+        browser, page = self.browser("karim.roux"), f"/parapheur/dossiers/{dossier.pk}/"
+        shown = browser.get(page, secure=True)
+        self.assertContains(shown, "jointe après la signature", count=1)
+        lacking = browser.post(page, {"geste": "completer"}, secure=True)
+        self.assertContains(lacking, RULES)
+        self.assertEqual(self.act("claire.dubois", dossier.pk, "completer", {"sans_pieces": "oui"}).status_code, 403)
+        self.assertTrue(Dossier.objects.get(pk=dossier.pk).a_completer)
+        browser.post(page, {"geste": "completer", "sans_pieces": "oui"}, secure=True)
+        self.assertIs(self.api("passerelle", "GET", f"/creatic/dossiers/{dossier.pk}/").json()["complet"], True)
+        last = dossier.gestes.last()
+        self.assertEqual((last.quoi, last.qui), ("Compléter", "Karim Roux"))
+        self.assertEqual(last.note, f"Pièces jointes : 3. Sans : {DELIBERATION} ; {RULES}")
+        self.assertNotIn(dossier, circuit.to_do(account("karim.roux")))
+        with self.assertRaisesRegex(seal.Refused, "n'attend pas de pièces"):
+            contracts.complete(account("karim.roux"), dossier, "oui")
+        with self.assertRaisesRegex(seal.Refused, "la préfecture ne verrait pas cette pièce"):
+            self.join(dossier, RULES)
+        self.counter(dossier, "tard.pdf", PDF + b"%tard")  # kept, and not sent
+        told = self.api("passerelle", "GET", f"/creatic/dossiers/{dossier.pk}/pieces/").json()["results"]
+        self.assertEqual([one["nom"] for one in told if one["transmis"]], ["avis.pdf", sent.nom])
+        models.QuerySet.update(Geste.objects.filter(dossier=dossier, quoi="Signer"),
+                               quand=timezone.now() - dt.timedelta(days=16))  # fmt: skip
+        self.assertContains(browser.get(page, secure=True), "le délai est passé")
+        self.assertEqual(self.act("passerelle", dossier.pk, "etat", {"etat": "teletransmis"}).status_code, 200)
+        self.assertIsNone(contracts.due(Dossier.objects.get(pk=dossier.pk)))
+
+    def test_a_contract_that_was_signed_before_there_was_a_file_goes_on(self) -> None:
+        old, waiting, other = self.signed(), self.contract(), Dossier.objects.get(pk=self.deposit())
+        migration = importlib.import_module("creatic_parapheur.migrations.0007_piece")
+        migration.already_signed(apps, None)
+        self.assertEqual(Dossier.objects.get(pk=old.pk).complet, old.depuis)
+        for one in (waiting, other):
+            self.assertIsNone(Dossier.objects.get(pk=one.pk).complet)
+
+    def test_a_contract_under_the_threshold_has_nothing_to_complete(self) -> None:
+        dossier = self.signed(matter="")
+        self.assertEqual((dossier.etat, dossier.echeance, dossier.a_completer), ("clos", None, False))
+        self.assertEqual(self.counter(dossier).signataires, "Jan Peeters")
+
+    def test_a_counter_signature_is_judged_when_it_comes(self) -> None:
+        dossier = self.signed()
+        with self.assertRaisesRegex(seal.Refused, "modifié"):
+            self.counter(dossier, side_effect=seal.Refused("le document a été modifié"))
+        self.assertFalse(Piece.objects.exists())
+        browser = self.browser("karim.roux")
+        with mock.patch.object(seal, "check_suppliers", return_value=self.JAN) as check:
+            fields = {"geste": "joindre", "genre": "contresignature", "fichier": self.file("c.p7s", b"0signature")}
+            browser.post(f"/parapheur/dossiers/{dossier.pk}/", fields, secure=True)
+        self.assertEqual(check.call_args.args[0], "c.p7s")
+        one = Piece.objects.get()
+        self.assertEqual((one.signataires, one.par), ("Jan Peeters", "Karim Roux"))
+        self.assertEqual(one.document, dossier.fichier.checksum)
+        page = browser.get(f"/parapheur/dossiers/{dossier.pk}/", secure=True)
+        self.assertContains(page, "Signature qualifiée de Jan Peeters")
+        got = browser.get(f"/parapheur/dossiers/{dossier.pk}/pieces/{one.pk}/", secure=True)
+        self.assertEqual(b"".join(got.streaming_content), b"0signature")
+        self.assertEqual(Dossier.objects.get(pk=dossier.pk).fichier_id, dossier.fichier_id)  # what is transmitted
+        one.nom = "x"
+        for change in (one.save, one.delete, lambda: Piece.objects.update(nom="x"), Piece.objects.all().delete):
+            with self.assertRaises(PermissionDenied):
+                change()
+            transaction.set_rollback(False)
+
+    def test_a_supplier_may_have_signed_before_the_maire_did(self) -> None:
+        """Of the document that was sent to them; not once it was corrected."""
+        dossier, asked = self.signed(), []
+
+        def judge(_name: str, original: Any, _signed: Any) -> seal.Suppliers:
+            asked.append(original.read())
+            if asked[-1] != PDF:
+                raise seal.Refused("ce n'est pas le document du circuit")
+            return self.JAN
+
+        self.assertEqual(self.counter(dossier, side_effect=judge).document, dossier.origine.checksum)
+        self.assertEqual(asked, [PDF + b"%scelle", PDF])
+        down = seal.Refused("la vérification ne répond pas", 503)
+        with self.assertRaisesRegex(seal.Refused, "ne répond pas"):
+            self.counter(dossier, side_effect=[down, self.JAN])
+
+    def test_a_counter_signature_of_what_was_corrected_since_says_so(self) -> None:
+        dossier = self.contract()
+        self.act("paul.renard", dossier.pk, "viser")
+        piece = self.counter(dossier)
+        self.assertFalse(piece.perimee)
+        self.act("claire.dubois", dossier.pk, "refuser", {"motif": "Le prix est faux"})
+        with self.assertRaisesRegex(seal.Refused, "pas encore prêt"):
+            self.counter(dossier, "autre.pdf", PDF + b"%")
+        with (
+            mock.patch.object(seal, "check_document"),
+            mock.patch.object(seal, "check_contract", return_value=self.NONE),
+        ):
+            there = Dossier.objects.get(pk=dossier.pk)
+            circuit.take_up(account("karim.roux"), there, self.file("corrige.pdf", PDF + b"%corrige"))
+        again = Piece.objects.get(pk=piece.pk)
+        self.assertTrue(again.perimee)
+        self.assertFalse(again.transmis)
+        page = self.browser("karim.roux").get(f"/parapheur/dossiers/{dossier.pk}/", secure=True)
+        self.assertContains(page, "signe un document remplacé depuis")
+
+    def test_a_document_corrected_during_the_check_is_not_the_one_that_was_signed(self) -> None:
+        dossier = self.contract()
+        self.act("paul.renard", dossier.pk, "viser")
+
+        def meanwhile(*_given: Any) -> seal.Suppliers:
+            other = circuit.add_beside(dossier.document, "b.pdf", self.file("b.pdf", PDF + b"%"), account("admin"), "")
+            Dossier.objects.filter(pk=dossier.pk).update(origine=other, fichier=other)
+            return self.JAN
+
+        with self.assertRaisesRegex(seal.Refused, "changé pendant la vérification"):
+            self.counter(dossier, side_effect=meanwhile)
+        self.assertFalse(Piece.objects.exists())
+
+    def test_what_the_archive_eliminated_goes_with_its_pieces(self) -> None:
+        dossier = self.contract()
+        self.join(dossier, NOTICE)
+        told = {"commune": "loos", "nom": "Loos", "reference": dossier.reference, "marques": [], "empreintes": []}
+        done = self.api("passerelle", "POST", "/creatic/eliminations/", told)
+        self.assertEqual((done.status_code, done.json()), (200, {"nombre": 1}))
+        self.assertFalse(Piece.objects.exists() or Dossier.objects.filter(pk=dossier.pk).exists())
+
+    def test_what_is_not_to_be_joined_is_refused(self) -> None:
+        dossier, other = self.contract(), Dossier.objects.get(pk=self.deposit())
+        for who, where, kind, name, content, words in (
+            ("karim.roux", dossier, "contresignature", "c.pdf", PDF, "pas encore prêt à signer"),
+            ("karim.roux", dossier, "x", "c.pdf", PDF, "choisissez dans la liste"),
+            ("karim.roux", dossier, NOTICE, "a.docx", b"PK", "ce n'est pas un PDF"),
+            ("karim.roux", dossier, NOTICE, "a.pdf", b"", "le fichier est vide"),
+            ("claire.dubois", dossier, NOTICE, "a.pdf", PDF, "seuls les rédacteurs"),
+            ("karim.roux", other, NOTICE, "a.pdf", PDF, "seuls les marchés publics"),
+        ):
+            with self.assertRaisesRegex(seal.Refused, words):
+                contracts.add(account(who), where, kind, self.file(name, content))
+        self.assertFalse(Piece.objects.exists())
 
 
 class Events(Mayan):

@@ -118,6 +118,18 @@ def test_the_application_knows_who_passes_each_step(tmp_path: Path) -> None:
     assert [known.name(login) for login in ("zoee.petit", "paul.petit", "")] == ["Zoee Petit", "paul.petit", ""]
 
 
+def test_what_goes_with_a_public_contract_is_a_setting(tmp_path: Path) -> None:
+    file = tmp_path / "parapheur.json"
+    given = parapheur.application([LOOS]) | {"url": "https://p.test"}
+    file.write_text(json.dumps(given))  # by a deployment that came before
+    assert (configuration.read(file).contract_days, configuration.read(file).contract_pieces) == (15, ())
+    file.write_text(json.dumps(given | {"marche": {"jours": 20, "pieces": ["Avis", "Règlement"]}}))
+    assert (configuration.read(file).contract_days, configuration.read(file).contract_pieces) == (
+        20,
+        ("Avis", "Règlement"),
+    )
+
+
 def test_who_may_have_a_delegation_has_an_account(tmp_path: Path) -> None:
     told = copy.deepcopy(LOOS)
     told["parapheur"]["delegataires"] = ["paul.petit"]

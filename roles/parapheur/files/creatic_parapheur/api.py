@@ -12,7 +12,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from . import circuit
+from . import circuit, contracts
 from .models import Dossier, described
 from .refusal import Refused
 
@@ -41,6 +41,7 @@ def shown(dossier: Dossier) -> dict[str, Any]:
         "signataire": dossier.signataire_nom,
         "sha256": dossier.fichier.checksum,
         "sha256_origine": dossier.origine.checksum,
+        "complet": not dossier.a_completer,
     }
 
 
@@ -115,6 +116,50 @@ class History(_View):
         return Response(described(circuit.find(request.user, number).document)["dossier"])
 
 
+class Pieces(_View):
+    """Annexes and counter-signatures of a contract."""
+
+    def get(self, request: Any, number: int) -> Response:
+        """List them, and what the file of R2131-5 still lacks; `transmis` are those that the préfecture takes (PDF)."""
+        dossier = circuit.find(request.user, number)
+        day = contracts.due(dossier)
+        listed = [
+            {
+                "id": one.pk,
+                "genre": one.genre,
+                "nom": one.nom,
+                "sha256": one.empreinte,
+                "signataires": one.signataires,
+                "verdict": one.verdict,
+                "perimee": one.perimee,
+                "apres_signature": one.apres,
+                "transmis": one.transmis,
+            }
+            for one in dossier.pieces.select_related("dossier__origine", "dossier__fichier")
+        ]
+        told = {"results": listed, "manquent": contracts.lacking(dossier), "avant": day.isoformat() if day else None}
+        return Response(told)
+
+    def post(self, request: Any, number: int) -> Response:
+        """Join one."""
+        dossier = circuit.find(request.user, number)
+        made = contracts.add(request.user, dossier, self.text("genre"), request.FILES.get("fichier"))
+        return Response({"id": made.pk, "verdict": made.verdict}, status=201)
+
+
+class OnePiece(_View):
+    """A piece, byte for byte."""
+
+    def get(self, request: Any, number: int, piece: int) -> FileResponse:
+        """Give it."""
+        found = circuit.find(request.user, number).pieces.filter(pk=piece).first()
+        if found is None:
+            raise Refused("cette pièce n'existe pas", 404)
+        return FileResponse(
+            found.fichier.open(), as_attachment=True, filename=found.nom, content_type=found.fichier.mimetype
+        )
+
+
 class State(_View):
     """What became of a signed document."""
 
@@ -140,6 +185,7 @@ class Act(_View):
             "reprendre": lambda: circuit.take_up(
                 user, dossier, upload, self.text("signataire"), self.text("mention_verifiee")
             ),
+            "completer": lambda: contracts.complete(user, dossier, self.text("sans_pieces")),
         }
         done = acts[wish]()
         return Response({"id": done.pk, "etat": done.etat})

@@ -31,10 +31,10 @@ class ParapheurApp(MayanAppConfig):
         from mayan.apps.navigation.links import Link
 
         from . import circuit
-        from .models import Absence, Delegation, Geste, described
+        from .models import Absence, Delegation, Geste, Piece, described
 
         pre_save.connect(circuit.guard, sender=WorkflowInstanceLogEntry, dispatch_uid="creatic_parapheur")
-        for kept in (Absence, Delegation, Geste, WorkflowInstanceLogEntry):
+        for kept in (Absence, Delegation, Geste, Piece, WorkflowInstanceLogEntry):
             pre_delete.connect(circuit.keep, sender=kept, dispatch_uid=f"creatic_parapheur.{kept.__name__}")
         HELD.append(circuit.held)
         DESCRIBED.append(described)

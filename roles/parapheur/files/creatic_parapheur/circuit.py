@@ -34,7 +34,7 @@ from mayan.apps.documents.models import Document, DocumentFile, DocumentType
 
 from . import seal, signatory, transmission
 from .configuration import PASSED_BY_PEOPLE, Circuit, Commune, Step, current
-from .models import Absence, Delegation, Dossier, Geste
+from .models import CONTRACT, TO_COMPLETE, Absence, Delegation, Dossier, Geste, Piece
 from .refusal import Refused
 
 AT_ONCE = 2  # acts of one person, in a process
@@ -75,10 +75,10 @@ def guard(sender: Any, instance: Any, **_options: Any) -> None:
 def keep(sender: Any, instance: Any, **_options: Any) -> None:
     """Refuse what erases the history of a dossier, or absences: a document, a step, or an account that goes takes them
     along in Mayan (signal pre_delete)."""
-    if sender is Geste and _eliminating.get():
+    if sender in (Geste, Piece) and _eliminating.get():
         return
     if (
-        sender in (Geste, Absence, Delegation)
+        sender in (Geste, Absence, Delegation, Piece)
         or Dossier.objects.filter(instance=instance.workflow_instance_id).exists()
     ):
         raise Kept(f"{Geste.KEPT}. À faire : pour fermer un compte, rendez-le inactif (Système, Utilisateurs)")
@@ -170,12 +170,14 @@ def name_of(user: Any) -> str:
 
 
 def to_do(user: Any) -> QuerySet[Dossier]:
-    """What awaits somebody, late first: steps to pass, refused dossiers to take up."""
+    """What awaits somebody, late first: steps to pass, refused dossiers to take up, contracts to complete."""
     login = login_of(user)
     commune = current().commune_of(login)
     if commune is None:
         return Dossier.objects.none()
-    wanted = Q(etat="refuse") if login in commune.redacteurs else Q(pk__in=[])
+    wanted = Q(pk__in=[])
+    if login in commune.redacteurs:  # contracts whose file nobody said to be complete too (contracts.py)
+        wanted = Q(etat="refuse") | Q(TO_COMPLETE)
     wanted |= Q(etat="a_signer", signataire=login)
     for circuit, state, step in commune.steps_of(login):
         if login == step.titulaire or any(one.suppleant.known.login == login for one in deputies(step)):
@@ -230,7 +232,8 @@ def _stands_in_for(dossier: Dossier, user: Any) -> str:
 # Small tools
 
 
-def _sha256(upload: Any) -> str:
+def sha256(upload: Any) -> str:
+    """SHA-256 of a file, which is left at its beginning."""
     found = hashlib.sha256()
     for block in upload.chunks():
         found.update(block)
@@ -238,8 +241,15 @@ def _sha256(upload: Any) -> str:
     return found.hexdigest()
 
 
-def _document(upload: Any, circuit: str) -> str:
-    """Check a file at the door; gives its name."""
+def checked_name(upload: Any, circuit: str) -> str:
+    """Check a file at the door; gives its name, without a path.
+
+    Args:
+        circuit: a PES is XML, the others are PDF; empty for a file of any kind.
+
+    Raises:
+        Refused: the reason.
+    """
     if upload is None:
         raise Refused("le fichier manque. À faire : choisissez le document")
     name = PurePosixPath(str(upload.name).replace("\\", "/")).name[:150] or "document.pdf"
@@ -257,7 +267,7 @@ def _document(upload: Any, circuit: str) -> str:
         raise Refused(
             f"{name} : ce n'est pas un flux PES (XML). À faire : déposez le fichier exporté par la comptabilité"
         )
-    if circuit != "pes" and b"%PDF-" not in head:
+    if circuit not in ("pes", "") and b"%PDF-" not in head:
         raise Refused(f"{name} : ce n'est pas un PDF. À faire : enregistrez le document au format PDF/A")
     return name
 
@@ -269,6 +279,32 @@ def _add_file(
     added._event_actor = user
     added.save()
     added.versions_new(action_name="replace" if shown else "keep", comment=comment, user=user)
+    return added
+
+
+def add_beside(document: Document, name: str, upload: Any, user: Any, comment: str) -> DocumentFile:
+    """Keep a file beside those of the circuit, as it is.
+
+    Mayan guesses what a file is from its content, then counts its pages, with LibreOffice when it looks like an office
+    file, in the process that answers everybody: nobody needs the pages of a detached signature or of an annex, and a
+    hostile one is not to be opened there. The document's last file stays that of the circuit.
+    """
+    shown = document.file_latest
+    upload.seek(0)
+    added = DocumentFile(
+        document=document,
+        comment=comment,
+        filename=name,
+        file=File(upload, name=name),
+        checksum=sha256(upload),
+        size=upload.size,
+        mimetype="application/pdf" if name.lower().endswith(".pdf") else "application/octet-stream",
+    )
+    added._event_actor = user
+    added.save(skip_introspection=True)
+    document.file_latest = shown
+    document._event_ignore = True
+    document.save(update_fields=("file_latest",))
     return added
 
 
@@ -308,6 +344,20 @@ def _note(dossier: Dossier, what: str, user: Any, origin: str = "", note: str = 
     )
 
 
+def note_beside(dossier: Dossier, what: str, user: Any, note: str) -> None:
+    """Add to the history what was done without moving the dossier."""
+    Geste.objects.create(
+        dossier=dossier,
+        compte=user.pk,
+        identifiant=login_of(user),
+        qui=name_of(user),
+        quoi=what,
+        de=dossier.etat_nom,
+        vers=dossier.etat_nom,
+        note=note,
+    )
+
+
 def _check_whole(dossier: Dossier) -> None:
     """A dossier goes on from its history alone: each passage from where the one before came, and Mayan's log has it."""
     at = ""
@@ -316,8 +366,9 @@ def _check_whole(dossier: Dossier) -> None:
         if one.de != at:
             break
         at = one.vers
+    moves = [one for one in done if one.de != one.vers]  # the others were beside the circuit
     logged = dossier.instance.log_entries.filter(transition__isnull=False).count()
-    if at != dossier.etat_nom or dossier.instance.state_active.label != at or logged != len(done) - 1:
+    if at != dossier.etat_nom or dossier.instance.state_active.label != at or logged != len(moves) - 1:
         raise Refused(
             "l'historique de ce dossier n'est plus entier : il ne va pas plus loin. À faire : prévenez le groupement",
             409,
@@ -364,7 +415,7 @@ def _reason(text: str) -> str:
     return reason[:1000]
 
 
-def _few[**P, T](act: Callable[P, T]) -> Callable[P, T]:
+def few[**P, T](act: Callable[P, T]) -> Callable[P, T]:
     """Keep to a person's own requests what one of theirs makes wait: the check of a file may take minutes, and what
     waits for its dossier too, in threads that answer everybody.
 
@@ -450,7 +501,7 @@ class Deposit:
             yield f"reference : celle d'un rédacteur commence par {OWN}"
         if self.circuit == "arrete" and not (self.nature or self.transmission):
             yield from transmission.problems(self.nature, self.transmission, self.matiere)
-        if self.circuit in TO_SEND or (self.circuit == "marche" and self.matiere):
+        if self.circuit in TO_SEND or (self.circuit == CONTRACT and self.matiere):
             yield from transmission.number_problems(self.circuit, self.transmission, self.numero)
             if not self.matiere:
                 yield (
@@ -482,7 +533,7 @@ def _known(deposit: Deposit, digest: str) -> Dossier | None:
     return found
 
 
-@_few
+@few
 def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
     """Put a document at the beginning of its circuit, once for a reference; gives the dossier, and whether it is new.
 
@@ -495,8 +546,8 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
         raise Refused("vous ne déposez pas de dossier pour cette commune", 403)
     if login_of(user) != current().service and (problems := list(told.own_problems())):
         raise Refused(" ; ".join(problems))
-    name = _document(upload, told.circuit)
-    digest = _sha256(upload)
+    name = checked_name(upload, told.circuit)
+    digest = sha256(upload)
     if known := _known(told, digest):
         return known, False
     chosen = signatory.choose(current().communes[told.commune], told.signataire, told.circuit, told.matiere)
@@ -565,19 +616,20 @@ def _check_document(name: str, upload: Any, circuit: str, chosen: signatory.Choi
     Raises:
         Refused: the reason.
     """
+    judged = seal.check_contract(name, upload).shown if circuit == CONTRACT else ""
     if chosen is None:
         seal.check_document(name, upload)
-        return ""
+        return judged
     mentions = chosen.mentions if circuit != "pes" else []
     if not seal.check_document(name, upload, mentions) and read != "oui":
         raise Refused(
             f"{name} : ce document est une image, son texte ne se lit pas. À faire : déposez le PDF que le traitement "
             f"de texte produit, ou vérifiez que « {chosen.shown} » y figure (CRPA, L212-1) et cochez la case qui le dit"
         )
-    return f"Signataire choisi : {chosen.shown}"
+    return ". ".join(filter(None, [f"Signataire choisi : {chosen.shown}", judged]))
 
 
-@_few
+@few
 def take_up(user: Any, dossier: Dossier, upload: Any, signataire: str = "", read: str = "") -> Dossier:
     """Begin a refused dossier again, with a corrected document.
 
@@ -590,7 +642,7 @@ def take_up(user: Any, dossier: Dossier, upload: Any, signataire: str = "", read
     """
     if not may_deposit(user, dossier.commune):
         raise Refused("seuls les rédacteurs de la commune reprennent un dossier refusé", 403)
-    name = _document(upload, dossier.circuit)
+    name = checked_name(upload, dossier.circuit)
     key = signataire or _same(dossier)
     chosen = signatory.choose(_circuit(dossier)[0], key, dossier.circuit, dossier.matiere)
     note = _check_document(name, upload, dossier.circuit, chosen, read)
@@ -614,7 +666,7 @@ def _same(dossier: Dossier) -> str:
 # Steps
 
 
-@_few
+@few
 def approve(user: Any, dossier: Dossier, state: str) -> Dossier:
     """Pass a control (a_controler) or give the visa (a_viser).
 
@@ -627,7 +679,7 @@ def approve(user: Any, dossier: Dossier, state: str) -> Dossier:
         return held
 
 
-@_few
+@few
 def refuse(user: Any, dossier: Dossier, motif: str, state: str = "") -> Dossier:
     """Refuse it, with a reason.
 
@@ -646,14 +698,14 @@ def refuse(user: Any, dossier: Dossier, motif: str, state: str = "") -> Dossier:
         return held
 
 
-@_few
+@few
 def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
     """Hand in the signed file: it is checked, sealed and kept, and the dossier moves on; or nothing changes.
 
     Raises:
         Refused: the reason.
     """
-    name = _document(upload, dossier.circuit)
+    name = checked_name(upload, dossier.circuit)
     with _held(dossier, ["a_signer"], "signer ce dossier") as held:
         _check_awaited(held, user)
         commune, _circuit_found = _circuit(held)
@@ -661,7 +713,8 @@ def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
             signatory.check(held)
         people = [(commune.personnes[login], commune.siren) for login in awaited(held)]
         with held.origine.open() as original:
-            found = seal.check_and_seal(name, original, upload, people)
+            more = {"contract": True} if held.circuit == CONTRACT else {}
+            found = seal.check_and_seal(name, original, upload, people, **more)
         upload.seek(0)
         held.fichier = _add_file(
             held.document,
@@ -674,8 +727,11 @@ def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
         said = f"Signature de {found.holder} (certificat {found.serial})"
         stands_in = _stands_in_for(held, user)
         _move(held, "Signer", user, comment=f"{said}. {stands_in}" if stands_in else said)
-        if held.circuit == "marche" and not held.matiere:
+        if held.circuit == CONTRACT and not held.matiere:
             _move(held, "Clore", user, comment="Sans matière : n'est pas à transmettre")
+        elif held.circuit == CONTRACT:
+            held.echeance = timezone.localdate() + dt.timedelta(days=current().contract_days)
+            held.save(update_fields=["echeance"])
         return held
 
 

@@ -82,6 +82,8 @@ class Configuration:
         circuits: labels of circuits, by name.
         mail: C(relais), C(port), C(expediteur); empty without letters.
         url: address of the application.
+        contract_days: from the signature of a contract to its transmission (CGCT, R2131-5).
+        contract_pieces: of the file that is transmitted, labels.
     """
 
     service: str
@@ -90,6 +92,8 @@ class Configuration:
     communes: dict[str, Commune]
     mail: dict[str, Any]
     url: str
+    contract_days: int
+    contract_pieces: tuple[str, ...]
 
     def commune_of(self, login: str) -> Commune | None:
         """Commune of a person; logins are unique in the groupement."""
@@ -108,6 +112,7 @@ def read(path: Path) -> Configuration:
         OSError, ValueError, KeyError: it is not what the deployment writes.
     """
     data = json.loads(path.read_text(encoding="utf-8"))
+    contracts = data.get("marche", {"jours": 15, "pieces": []})  # of an older deployment
     communes = {}
     for slug, one in data["communes"].items():
         circuits = {
@@ -132,7 +137,14 @@ def read(path: Path) -> Configuration:
             frozenset(one.get("delegataires", [])),
         )
     return Configuration(
-        data["service"], data["etats"], data["circuits"], communes, data.get("courriel", {}), data["url"]
+        data["service"],
+        data["etats"],
+        data["circuits"],
+        communes,
+        data.get("courriel", {}),
+        data["url"],
+        contracts["jours"],
+        tuple(contracts["pieces"]),
     )
 
 

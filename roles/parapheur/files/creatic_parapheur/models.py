@@ -15,6 +15,10 @@ from mayan.apps.documents.models import Document, DocumentFile
 
 from . import configuration, transmission
 
+CONTRACT = "marche"
+# A signed contract that goes to the préfecture once its file is said to be complete (contracts.py).
+TO_COMPLETE = models.Q(circuit=CONTRACT, etat="a_teletransmettre", complet__isnull=True) & ~models.Q(matiere="")
+
 
 class Dossier(models.Model):
     """A document in a circuit. `etat` repeats the state of Mayan's workflow, in the same transaction."""
@@ -48,6 +52,8 @@ class Dossier(models.Model):
     delegation = models.ForeignKey("Delegation", on_delete=models.RESTRICT, null=True, related_name="+")
     absence = models.ForeignKey("Absence", on_delete=models.RESTRICT, null=True, related_name="+")
     fichier = models.ForeignKey(DocumentFile, on_delete=models.RESTRICT, related_name="+")
+    # Of a contract that is transmitted: since when its file is said to be complete.
+    complet = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("depuis",)
@@ -87,9 +93,15 @@ class Dossier(models.Model):
         return transmission.CHOICES.get(self.transmission, "")
 
     @property
+    def a_completer(self) -> bool:
+        """As `TO_COMPLETE`."""
+        awaited = (self.circuit, self.etat) == (CONTRACT, "a_teletransmettre")
+        return bool(awaited and self.matiere and self.complet is None)
+
+    @property
     def en_retard(self) -> bool:
         """Whether its deadline is over while somebody is awaited."""
-        awaited = self.etat in (*configuration.PASSED_BY_PEOPLE, "refuse")
+        awaited = self.a_completer or self.etat in (*configuration.PASSED_BY_PEOPLE, "refuse")
         return bool(awaited and self.echeance and self.echeance < timezone.localdate())
 
 
@@ -158,6 +170,18 @@ def described(document: Document) -> dict[str, Any]:
             "signataire": dossier.signataire_nom,
             "sha256_a_signer": dossier.origine.checksum,
             "sha256_dernier": dossier.fichier.checksum,
+            "pieces": [
+                {
+                    "genre": one.genre_nom,
+                    "nom": one.nom,
+                    "sha256": one.empreinte,
+                    "sha256_du_document": one.document,
+                    "verdict": one.verdict,
+                    "quand": one.quand.isoformat(),
+                    "par": one.par,
+                }
+                for one in dossier.pieces.all()
+            ],
             "historique": history,
         }
     }
@@ -267,3 +291,62 @@ class Delegation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.personne_nom} : arrêté {self.arrete}"
+
+
+class Piece(models.Model):
+    """An annex of a contract, or a supplier's counter-signature, with who brought it; it stays."""
+
+    dossier = models.ForeignKey(Dossier, on_delete=models.CASCADE, related_name="pieces")
+    # One of the configuration's labels as it was then, or a code of contracts.py.
+    genre = models.CharField(max_length=200)
+    nom = models.CharField(max_length=200)
+    fichier = models.ForeignKey(DocumentFile, on_delete=models.RESTRICT, related_name="+")
+    empreinte = models.CharField(max_length=64)  # SHA-256
+    # Of a counter-signature: SHA-256 of what it signs, who signed, and what the trusted lists said of it then.
+    document = models.CharField(max_length=64, blank=True, default="")
+    signataires = models.CharField(max_length=200, blank=True, default="")
+    verdict = models.TextField(blank=True, default="")
+    quand = models.DateTimeField(default=timezone.now)
+    compte = models.BigIntegerField(null=True)
+    par = models.CharField(max_length=200)
+
+    objects = GesteQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return f"{self.genre_nom} : {self.nom}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Add it, once."""
+        if not self._state.adding:
+            raise Kept(Geste.KEPT)
+        super().save(*args, **kwargs)
+
+    @property
+    def genre_nom(self) -> str:
+        """What it is, in French."""
+        from .contracts import label
+
+        return label(self.genre)
+
+    @property
+    def perimee(self) -> bool:
+        """Whether it signs a document that was corrected since."""
+        return bool(self.document) and self.document not in (
+            self.dossier.origine.checksum,
+            self.dossier.fichier.checksum,
+        )
+
+    @property
+    def transmis(self) -> bool:
+        """Whether it goes to the préfecture, which takes PDF, with what was joined before the file was complete."""
+        there = self.dossier.complet is None or self.quand <= self.dossier.complet
+        return there and not self.perimee and self.nom.lower().endswith(".pdf")
+
+    @property
+    def apres(self) -> bool:
+        """Whether it is an annex that was joined after the contract was signed: the signature knows nothing of it."""
+        signed = self.dossier.gestes.filter(quoi="Signer").last()
+        return not self.document and signed is not None and signed.quand < self.quand

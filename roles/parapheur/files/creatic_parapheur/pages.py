@@ -13,9 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.generic import TemplateView, View
 
-from . import circuit, signatory, transmission
+from . import circuit, contracts, signatory, transmission
 from .configuration import Commune, current
-from .models import Delegation, Dossier
+from .models import CONTRACT, Delegation, Dossier
 from .refusal import Refused
 
 
@@ -105,6 +105,13 @@ class OneDossier(_Page):
             "a_moi": login_of(user) in people,
             "reprend": dossier.etat == "refuse" and circuit.may_deposit(user, dossier.commune),
             "refuse": circuit.may_refuse(dossier, user),
+            "contrat": dossier.circuit == CONTRACT,
+            "pieces": dossier.pieces.select_related("dossier__origine", "dossier__fichier"),
+            "manquent": contracts.lacking(dossier),
+            "avant": contracts.due(dossier),
+            "trop_tard": contracts.late(dossier),
+            "joint": dossier.circuit == CONTRACT and circuit.may_deposit(user, dossier.commune),
+            "genres": [(kind, contracts.label(kind)) for kind in contracts.kinds(dossier)],
             "signataires": signatory.choices(current().communes[dossier.commune])
             if people or dossier.signataire
             else [],
@@ -122,6 +129,14 @@ class OneDossier(_Page):
                 after = circuit.refuse(user, dossier, request.POST.get("motif", ""), state)
             elif wish == "signer":
                 after = circuit.sign(user, dossier, upload)
+            elif wish == "joindre":
+                piece = contracts.add(user, dossier, request.POST.get("genre", ""), upload)
+                return self.done(f"« {piece.nom} » est joint : {piece.verdict or piece.genre_nom}.", "dossier", number)
+            elif wish == "completer":
+                after = contracts.complete(user, dossier, request.POST.get("sans_pieces", ""))
+                return self.done(
+                    f"« {after} » : le dossier est complet, il part pour la préfecture.", "dossier", number
+                )
             elif wish == "reprendre":
                 chosen, read = request.POST.get("signataire", ""), request.POST.get("mention_verifiee", "")
                 after = circuit.take_up(user, dossier, upload, chosen, read)
@@ -142,6 +157,22 @@ class LastFile(View):
         except Refused as refusal:
             raise Http404(str(refusal)) from None
         return FileResponse(file.open(), as_attachment=True, filename=file.filename, content_type=file.mimetype)
+
+
+class OnePiece(View):
+    """An annex or a counter-signature of a dossier."""
+
+    def get(self, request: Any, number: int, piece: int) -> FileResponse:
+        """Give it."""
+        try:
+            found = circuit.find(request.user, number).pieces.filter(pk=piece).first()
+        except Refused as refusal:
+            raise Http404(str(refusal)) from None
+        if found is None:
+            raise Http404("cette pièce n'existe pas")
+        return FileResponse(
+            found.fichier.open(), as_attachment=True, filename=found.nom, content_type=found.fichier.mimetype
+        )
 
 
 class Deposit(_Page):

@@ -84,13 +84,74 @@ def check_document(name: str, document: IO[bytes], mentions: Sequence[str] = ())
     return bool(told.get("texte", True))
 
 
-def check_and_seal(name: str, original: IO[bytes], signed: IO[bytes], people: Sequence[tuple[str, str]]) -> Received:
+@dataclass(frozen=True)
+class Supplier:
+    """Who signed a contract for a supplier: CN and serial of the certificate, CN of its issuer."""
+
+    holder: str
+    serial: str
+    issuer: str
+
+
+@dataclass(frozen=True)
+class Suppliers:
+    """Suppliers' signatures that count, and by which trusted lists they were judged."""
+
+    people: list[Supplier]
+    lists: str
+
+    @property
+    def shown(self) -> str:
+        """In French; nothing without any."""
+        named = [f"{one.holder} (certificat {one.serial} de « {one.issuer} »)" for one in self.people]
+        return f"Signature qualifiée de {', '.join(named)} ; {self.lists}" if named else ""
+
+
+def _suppliers(told: dict[str, Any]) -> Suppliers:
+    found = [Supplier(one["nom"], one["serie"], one["emetteur"]) for one in told["fournisseurs"]]
+    return Suppliers(found, told["listes"])
+
+
+def check_contract(name: str, document: IO[bytes]) -> Suppliers:
+    """Check the signatures that a contract comes with, if any.
+
+    Raises:
+        Refused: one does not count.
+    """
+    request = {"nom": name, "signataires": [], "origine": _size(document), "signe": 0, "contrat": "document"}
+    with _asked(request, document) as (told, _stream):
+        document.seek(0)
+        return _suppliers(told)
+
+
+def check_suppliers(name: str, original: IO[bytes], signed: IO[bytes]) -> Suppliers:
+    """Check a supplier's counter-signature: a signed copy of the original, or a detached signature of it.
+
+    Raises:
+        Refused: the reason.
+    """
+    request = {
+        "nom": name,
+        "signataires": [],
+        "origine": _size(original),
+        "signe": _size(signed),
+        "contrat": "contresignature",
+    }
+    with _asked(request, original, signed) as (told, _stream):
+        signed.seek(0)
+        return _suppliers(told)
+
+
+def check_and_seal(
+    name: str, original: IO[bytes], signed: IO[bytes], people: Sequence[tuple[str, str]], contract: bool = False
+) -> Received:
     """Check a signed file, and have it sealed.
 
     Args:
         name: of the file handed in.
         original: the circuit's document.
         people: whose signature is expected: name and SIREN of each.
+        contract: suppliers may have signed the original before.
 
     Raises:
         Refused: the reason.
@@ -100,7 +161,7 @@ def check_and_seal(name: str, original: IO[bytes], signed: IO[bytes], people: Se
         "signataires": [{"nom": person, "siren": siren} for person, siren in people],
         "origine": _size(original),
         "signe": _size(signed),
-    }
+    } | ({"contrat": "signature"} if contract else {})
     with _asked(request, original, signed) as (told, stream):
         sealed = None
         if told["taille"]:

@@ -44,6 +44,8 @@ def letter(dossiers: list[Dossier], url: str) -> str:
             late = "EN RETARD, " if one.echeance < today else ""
             line += f" : {late}échéance le {one.echeance:%d/%m/%Y}"
         lines.append(line)
+        if one.a_completer:
+            lines.append("  marché signé : joignez ses pièces, puis dites que son dossier est complet")
         if one.etat == "refuse":
             lines.append(f"  motif du refus ({one.par}) : {one.motif}")
     return "\n".join([*lines, "", f"À traiter : {url}/#/parapheur/", ""])
