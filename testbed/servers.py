@@ -114,9 +114,23 @@ class FakeParapheur(_Service):
         self.app.add_url_rule(base, "list", self._list, methods=["GET"])
         self.app.add_url_rule(base, "deposit", self._deposit, methods=["POST"])
         self.app.add_url_rule(f"{base}<int:number>/fichier/", "file", self._file, methods=["GET"])
+        self.app.add_url_rule(f"{base}<int:number>/pieces/", "pieces", self._pieces, methods=["GET"])
+        self.app.add_url_rule(f"{base}<int:number>/pieces/<int:piece>/", "piece", self._piece, methods=["GET"])
         self.app.add_url_rule(f"{base}<int:number>/etat/", "state", self._state, methods=["POST"])
         self.app.add_url_rule(f"{base}<int:number>/historique/", "history", self._history, methods=["GET"])
         self.app.add_url_rule("/api/v4/creatic/eliminations/", "eliminate", self._eliminate, methods=["POST"])
+
+    def _pieces(self, number: int) -> Answer:
+        self._token()
+        listed = [
+            {"id": rank, "nom": name, "sha256": hashlib.sha256(content).hexdigest(), "transmis": name.endswith(".pdf")}
+            for rank, (name, content) in enumerate(self.dossiers[number].get("pieces", {}).items())
+        ]
+        return jsonify({"results": listed})
+
+    def _piece(self, number: int, piece: int) -> Answer:
+        self._token()
+        return Response(list(self.dossiers[number]["pieces"].values())[piece], mimetype="application/pdf")
 
     def _history(self, number: int) -> Answer:
         self._token()
@@ -170,7 +184,8 @@ class FakeParapheur(_Service):
             if one["id"] > after and all(one[key] == value for key, value in asked.items()):
                 sealed = hashlib.sha256(one["fichier"]).hexdigest()
                 digests = {"sha256": sealed, "sha256_origine": one["recu"]}
-                found.append({key: one[key] for key in shown} | digests | {"depuis": "2026-11-26T10:00:00"})
+                more = {"depuis": "2026-11-26T10:00:00", "complet": one.get("complet", True)}
+                found.append({key: one[key] for key in shown} | digests | more)
         return jsonify({"results": found[: self.MOST], "suite": len(found) > self.MOST})
 
     def _file(self, number: int) -> Answer:
@@ -213,6 +228,11 @@ class FakeParapheur(_Service):
                 one["fichier"] += b"<!-- signature -->\n" if one["circuit"] == "pes" else b"% signature\n"
                 kept_here = one["circuit"] == "marche" and not one["matiere"]
                 one["etat"] = "clos" if kept_here else "a_teletransmettre"
+
+    def complete(self, reference: str, pieces: dict[str, bytes] | None) -> None:
+        """What is joined to a signed contract; None when nobody said yet that it is all."""
+        one = next(one for one in self.dossiers.values() if one["reference"] == reference)
+        one.update(complet=pieces is not None, pieces=pieces or {})
 
     def refuse(self, reference: str, reason: str) -> None:
         """Refuse at the visa."""

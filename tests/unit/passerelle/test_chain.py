@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from unittest import mock
 
 import pytest
 from flask import jsonify, request
 from passerelle.acts import BadRequest
 from passerelle.arrivals import fairly
-from passerelle.errors import Away, Trouble
+from passerelle.errors import Away, Refused, Trouble
 from passerelle.page import content
+from passerelle.parapheur import Parapheur
 from passerelle.queue import advance
 
 from testbed.chain import COMMUNES, FINISHED, FakeConnector, World
@@ -271,6 +274,58 @@ def test_a_public_contract_goes_to_the_prefecture_as_one(world: World) -> None:
     assert (sent["nature"], sent["type"]) == ("4", "99_DC")
     through(world, move, FakeConnector(world.chain, GONDECOURT), "parapheur:un")
     assert world.ged.cabinets["Gondecourt / Finances / Marchés publics"] == {1, 2}
+
+
+def test_a_public_contract_waits_for_its_file_and_takes_it_along(world: World) -> None:
+    """CGCT, R2131-5: what is joined goes with it, but a detached signature, which the préfecture does not take."""
+    fields = {"numero": "2026_M3", "date": "2026-11-20", "objet": "Toiture", "matiere": "1.1"}
+    world.parapheur.bring("parapheur:un", b"%PDF-1.4 marche", circuit="marche", **fields)
+    world.parapheur.sign()
+    world.parapheur.complete("parapheur:un", None)
+    move = looked(world)
+    move()
+    move()
+    assert world.store.get("parapheur:un") is None
+    pieces = {"avis.pdf": b"%PDF-1.4 avis", "contrat.p7s": b"0", "../rapport.pdf": b"%PDF-1.4 rapport"}
+    world.parapheur.complete("parapheur:un", pieces)
+    move()
+    move()
+    [sent] = world.chain.connectors.to_send(GONDECOURT)
+    wanted = [hashlib.sha256(pieces[name]).hexdigest() for name in ("avis.pdf", "../rapport.pdf")]
+    assert [one["sha256"] for one in sent["annexes"]] == wanted
+    for digest in wanted:
+        kept = world.chain.connectors.document(GONDECOURT, digest)
+        assert kept is not None and hashlib.sha256(kept.read_bytes()).hexdigest() == digest
+    through(world, move, FakeConnector(world.chain, GONDECOURT), "parapheur:un")
+    assert sorted(one["label"] for one in world.ged.documents.values()) == [
+        "2026_M3 - ARActe",
+        "2026_M3 - Toiture",
+        "2026_M3 - annexe 1 : avis.pdf",
+        "2026_M3 - annexe 2 : rapport.pdf",
+    ]
+
+
+@pytest.mark.parametrize("wrong", [{"sha256": "../../etc/passwd"}, {"sha256": "0" * 63}, {"id": "1"}, {"id": None}])
+def test_pieces_that_are_badly_announced_take_nothing_along(wrong: dict[str, Any]) -> None:
+    server = mock.Mock()
+    server.results.return_value = [{"id": 1, "nom": "a.pdf", "sha256": "0" * 64, "transmis": True} | wrong]
+    with pytest.raises(Refused, match="annonce mal les pièces du dossier 7"):
+        Parapheur(server, "passerelle", "x").pieces(7)
+
+
+def test_a_piece_that_is_not_the_one_announced_stops_its_contract_alone(world: World) -> None:
+    fields = {"date": "2026-11-20", "objet": "Toiture", "matiere": "1.1"}
+    for name in ("un", "deux"):
+        world.parapheur.bring(f"parapheur:{name}", name.encode(), circuit="marche", numero=name, **fields)
+        world.parapheur.sign()
+        world.parapheur.complete(f"parapheur:{name}", {"avis.pdf": b"%PDF-1.4 " + name.encode()})
+    world.chain.arrivals.look()
+    world.parapheur.complete("parapheur:un", {"avis.pdf": b"%PDF-1.4 autre"})
+    move = looked(world)
+    move()
+    move()
+    assert "n'est pas la pièce annoncée" in world.act("parapheur:un").blocked
+    assert [one["reference"] for one in world.chain.connectors.to_send(GONDECOURT)] == ["parapheur:deux"]
 
 
 # -- faults -------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ NATURES = {
     "arrete": ("2", "99_AR", "Arrêté", ("Actes réglementaires", "Arrêtés du maire")),
     "marche": ("4", "99_DC", "Marché public", ("Finances", "Marchés publics")),
 }
+CONTRACT = "marche"
 # What the maire decides by delegation of the council (CGCT, L2122-22): for the préfecture it is « Autres », 6.
 DECISION = "D"
 INDIVIDUAL = "3"

@@ -14,7 +14,7 @@ import psycopg
 
 from . import deliberations as announced
 from . import register
-from .acts import NATURES, BadRequest, goes, unsaid
+from .acts import CONTRACT, NATURES, BadRequest, goes, unsaid
 from .config import Config
 from .errors import HandoverError
 from .files import Files
@@ -174,7 +174,9 @@ class Arrivals:
 
     def _look_signed(self) -> None:
         client = self._servers.parapheur()
-        ready = {str(one.get("reference")): one for one in client.listed("a_teletransmettre")}
+        # A contract goes once the commune says that its file is complete; an older parapheur does not tell.
+        signed = [one for one in client.listed("a_teletransmettre") if one.get("complet") is not False]
+        ready = {str(one.get("reference")): one for one in signed}
         refused = {str(one.get("reference")): one for one in client.listed("refuse")}
         known = self._store.known(list(ready))
         for one in fairly(ready.values()):
@@ -207,7 +209,9 @@ class Arrivals:
         data |= {key: str(one.get(key) or "") for key in ("nature", "transmission")}
         data["numero"] = one["numero"] or ("flux" if one["circuit"] == PES else register.UNNUMBERED)
         name = f"{data['numero']}.{'xml' if one['circuit'] == PES else 'pdf'}"
-        data |= {"document": {"nom": name}, "annexes": []}  # only what was signed is taken
+        # Only what was signed is taken; of a contract, its file too (CGCT, R2131-5).
+        joined = "complet" in one and one["circuit"] == CONTRACT
+        data |= {"document": {"nom": name}, "annexes": self._servers.parapheur().pieces(one["id"]) if joined else []}
         self.take(reference, commune, data, "signature", dossier=one["id"])
 
     def _hear(self, reference: str, news: dict[str, Any], noted: str) -> None:

@@ -65,7 +65,7 @@ class HandOvers:
         return {} if act.track.get("signable") else None
 
     def _do_reprise(self, act: Act) -> dict[str, Any]:
-        """The signed file comes back."""
+        """The signed file comes back, with the pieces of a contract."""
         client, told = self._servers.parapheur(), ""
 
         def write(stream: BinaryIO) -> None:
@@ -76,6 +76,13 @@ class HandOvers:
         wanted = act.track.get("sha256_signe") or told
         if kept != wanted:
             raise Refused("le fichier signé n'est pas celui que le parapheur annonce (empreinte différente).")
+        for item in act.data["annexes"]:
+            if "piece" in item and not self._files.path(item["sha256"]).is_file():
+                found = self._files.keep(
+                    lambda stream, piece=item["piece"]: client.fetch_piece(act.track["dossier"], piece, stream)  # type: ignore[misc] # bound now
+                )
+                if found != item["sha256"]:
+                    raise Refused(f"« {item['nom']} » n'est pas la pièce annoncée (empreinte différente).")
         self._step("reprise: signé gardé")
         return {"signe": kept, "visas": client.history(act.track["dossier"])}
 

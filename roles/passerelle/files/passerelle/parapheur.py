@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -10,6 +11,7 @@ from .errors import Refused
 from .http import Server, eliminated
 
 _DOSSIERS = "/api/v4/creatic/dossiers/"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Parapheur:
@@ -51,6 +53,22 @@ class Parapheur:
     def fetch(self, number: int, target: BinaryIO) -> str:
         """Write the last file, as it is; gives its SHA-256."""
         return self._ready().fetch(f"{_DOSSIERS}{number}/fichier/", target)
+
+    def pieces(self, number: int) -> list[dict[str, Any]]:
+        """What goes to the préfecture with a contract: C(piece), its number, C(nom), C(sha256). Raises Refused."""
+        found = self._ready().results(f"{_DOSSIERS}{number}/pieces/")
+        told: list[dict[str, Any]] = [
+            {"piece": one.get("id"), "nom": Path(str(one.get("nom"))).name, "sha256": str(one.get("sha256"))}
+            for one in found
+            if one.get("transmis") is True
+        ]
+        if not all(isinstance(one["piece"], int) and _SHA256.fullmatch(one["sha256"]) for one in told):
+            raise Refused(f"le parapheur annonce mal les pièces du dossier {number}.")
+        return told
+
+    def fetch_piece(self, number: int, piece: int, target: BinaryIO) -> str:
+        """Write one of them; gives its SHA-256."""
+        return self._ready().fetch(f"{_DOSSIERS}{number}/pieces/{piece}/", target)
 
     def history(self, number: int) -> dict[str, Any]:
         """What was done in a dossier, by whom; nothing from an older parapheur, which does not give it."""
