@@ -54,7 +54,7 @@ def test_plone_reaches_no_network(host: Host) -> None:
     with host.sudo():
         shown = host.check_output("systemctl show plone.service -p RestrictAddressFamilies -p IPAddressDeny")
         assert "RestrictAddressFamilies=AF_UNIX\n" in f"{shown}\n"
-        tried = host.run(f'systemd-run --wait --pipe -q {properties} -p User=plone python3 -c "{probe}"')
+        tried = host.run(f'systemd-run --collect --wait --pipe -q {properties} -p User=plone python3 -c "{probe}"')
     assert tried.rc != 0
     assert "Address family not supported" in tried.stderr
 
