@@ -668,8 +668,10 @@ def test_nobody_reads_before_the_delay_but_who_was_permitted(
     gateway: Gateway, sip: Sip, message: str, tmp_path: Path
 ) -> None:
     account, place = "partenaire-essai", "/var/lib/sae/essai-acces"
-    rules = {name: f"<Rule>{code}</Rule><StartDate>2026-01-15</StartDate>" for name, code in
-             (("libre", "AR038"), ("privee", "AR048"))}  # fmt: skip
+    rules = {
+        name: f"<Rule>{code}</Rule><StartDate>2026-01-15</StartDate>"
+        for name, code in (("libre", "AR038"), ("privee", "AR048"))
+    }
     free, private = (
         gateway.deposit(
             sip(account, files=own_files(f"{message}-{name}"), message=f"{message}-{name}", access=rule), account

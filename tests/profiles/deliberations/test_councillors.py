@@ -117,12 +117,28 @@ def test_nothing_of_the_rest_is_theirs(site: Site, mark: str) -> None:
     uid = str(site.done(MANAGER, "GET", hidden)["UID"])
     browser = site.browser(AMINA)
     assert f"secrete {mark}" not in read(browser, SPACE)
-    for path in (f"{SPACE}-seance?seance={uid}", f"{SPACE}-seance", f"{SPACE}-piece?seance={uid}&piece=convocation",
-                 one.piece("annexe:0"), one.piece("acte:0"), one.piece("proces-verbal"), one.piece("../dossier"),
-                 f"{SPACE}-point?seance={one.uid}&point={uid}"):  # fmt: skip
+    for path in (
+        f"{SPACE}-seance?seance={uid}",
+        f"{SPACE}-seance",
+        f"{SPACE}-piece?seance={uid}&piece=convocation",
+        one.piece("annexe:0"),
+        one.piece("acte:0"),
+        one.piece("proces-verbal"),
+        one.piece("../dossier"),
+        f"{SPACE}-point?seance={one.uid}&point={uid}",
+    ):
         assert browser.ask("GET", path).status == 404, path
-    for path in (MEETINGS, one.path, f"{one.path}/@@envois", f"{one.path}/@@note", f"{one.path}/@@suites", one.item,
-                 f"{one.item}/edit", f"{MEETINGS}/@@adresses", "/la-madeleine/@@espace"):  # fmt: skip
+    for path in (
+        MEETINGS,
+        one.path,
+        f"{one.path}/@@envois",
+        f"{one.path}/@@note",
+        f"{one.path}/@@suites",
+        one.item,
+        f"{one.item}/edit",
+        f"{MEETINGS}/@@adresses",
+        "/la-madeleine/@@espace",
+    ):
         assert browser.ask("GET", path).status in DENIED, path
     for path in (MEETINGS, one.path, one.item, f"{one.path}/@workflow"):
         assert site.api(AMINA, "GET", path).status in (401, 404), path

@@ -123,8 +123,17 @@ def test_a_citizen_gets_what_is_communicable_and_reasons_for_the_rest(room: Room
     letter, given, kept = desk.answer(mark.lower())
     assert (given, kept) == (1, 1)
     said = words(letter)
-    for wanted in ("Jeanne Petit", mark, "communicable de plein droit", "à partir du 16/01/2076 seulement", "L213-2",
-                   "CADA", "dans les deux mois", "L342-1 et R343-1", "L213-3"):  # fmt: skip
+    for wanted in (
+        "Jeanne Petit",
+        mark,
+        "communicable de plein droit",
+        "à partir du 16/01/2076 seulement",
+        "L213-2",
+        "CADA",
+        "dans les deux mois",
+        "L342-1 et R343-1",
+        "L213-3",
+    ):
         assert wanted in said, (wanted, said)
     done = {one.aip: one for one in desk.hand_over(mark, tmp_path / "remise")}
     assert done[private].place is None and "16/01/2076" in done[private].why
@@ -297,8 +306,11 @@ def test_what_says_no_rule_waits_for_an_archivist(room: Room, tmp_path: Path) ->
         desk.classify("gondecourt", private, "AR048", date(1950, 1, 1), "vieux")
     assert desk.classify("gondecourt", private, "AR062", date(2026, 1, 15), "mineurs").code == "AR062"
     assert [one.aip for one in room.gateway.journal.events() if one.event == "acces.classement"] == [
-        silent, sack, silent, private,
-    ]  # fmt: skip
+        silent,
+        sack,
+        silent,
+        private,
+    ]
 
 
 def test_the_rule_is_of_the_archive_itself(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,11 +427,14 @@ def test_the_command(room: Room, tmp_path: Path, capsys: pytest.CaptureFixture[s
     free, private = room.keep("A"), room.keep("B", PRIVATE)
     subject = "CN=Alice Martin,O=Groupement d'essai,C=FR"
     given = {
-        "service": AGENCY, "regles": {"ACTES-10": 10}, "acces": {"AR062": 100}, "dossier": str(tmp_path),
+        "service": AGENCY,
+        "regles": {"ACTES-10": 10},
+        "acces": {"AR062": 100},
+        "dossier": str(tmp_path),
         "stockage": {"dossier": str(tmp_path / "archives")},
         "comptes": [{"nom": "gondecourt", "libelle": "Gondecourt", "siren": SIREN}],
         "elimination": {"autorites": str(room.authority.root), "agents": [{"nom": "Alice Martin", "sujet": subject}]},
-    }  # fmt: skip
+    }
     (tmp_path / "config.json").write_text(json.dumps(given))
 
     def run(*arguments: object, status: int = 0) -> str:
@@ -448,8 +463,9 @@ def test_the_command(room: Room, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert row["demande"] == mark and row["decision_jusqua"] == UNTIL.isoformat()
     assert json.loads(run("registre", "--json"))[0]["archives_remises"] == 2
     assert "Aucune demande n'est en retard" in run("retards")
-    assert "AR062" in run("classer", "--compte", "gondecourt", free, "--regle", "AR062", "--depuis", "15/01/2026",
-                          "--motif", "mineurs")  # fmt: skip
+    assert "AR062" in run(
+        "classer", "--compte", "gondecourt", free, "--regle", "AR062", "--depuis", "15/01/2026", "--motif", "mineurs"
+    )
     assert "0 demandes" in run("effacer", "--avant", "01/01/2026")
     assert "aucune demande" in run("repondre", "DA-1", "--vers", tmp_path / "r.pdf", status=1)
     with pytest.raises(SystemExit):

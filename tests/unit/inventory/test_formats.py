@@ -14,8 +14,12 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection 
 from sae.config import FORMATS
 
 LINE: dict[str, Any] = {
-    "puids": ["fmt/95"], "nom": "PDF/A-1a", "risque": "eleve", "pourquoi": "ancien", "faire": "convertir",
-}  # fmt: skip
+    "puids": ["fmt/95"],
+    "nom": "PDF/A-1a",
+    "risque": "eleve",
+    "pourquoi": "ancien",
+    "faire": "convertir",
+}
 
 
 def counted(account: str, puid: str, size: int, files: int = 1) -> dict[str, Any]:
@@ -69,8 +73,12 @@ def test_the_gravest_and_the_largest_come_first(tmp_path: Path) -> None:
         formats.read(tmp_path),
     )
     assert [(one.account, one.puid) for one in found] == [
-        ("a", "fmt/99999"), ("a", "fmt/14"), ("a", "fmt/18"), ("b", "fmt/95"), ("a", "fmt/95"),
-    ]  # fmt: skip
+        ("a", "fmt/99999"),
+        ("a", "fmt/14"),
+        ("a", "fmt/18"),
+        ("b", "fmt/95"),
+        ("a", "fmt/95"),
+    ]
     assert formats.headline(found) == "7 fichiers archivés, 4 formats ; 4 fichiers de 2 formats à risque."
     assert formats.headline(found[3:]) == "2 fichiers archivés, 1 formats, aucun à risque."
     assert formats.row(found[0])[0] == "inconnu" and "ajoutez-le à formats.yml" in formats.row(found[0])[-1]

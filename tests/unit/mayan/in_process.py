@@ -997,8 +997,9 @@ class Contracts(Mayan):
         self.join(dossier, "autre", "../../etc/plan", PDF + b"%plan")
         self.assertEqual(dossier.pieces.count(), 2)  # the same one twice is one
         told = self.api("passerelle", "GET", f"/creatic/dossiers/{dossier.pk}/pieces/").json()
-        self.assertEqual([(one["genre"], one["nom"]) for one in told["results"]],
-                         [(NOTICE, "piece.pdf"), ("autre", "plan.pdf")])  # fmt: skip
+        self.assertEqual(
+            [(one["genre"], one["nom"]) for one in told["results"]], [(NOTICE, "piece.pdf"), ("autre", "plan.pdf")]
+        )
         self.assertNotIn(NOTICE, told["manquent"])
         self.assertEqual((len(told["manquent"]), told["avant"]), (2, None))
         got = self.api("passerelle", "GET", f"/creatic/dossiers/{dossier.pk}/pieces/{again.pk}/")
@@ -1084,8 +1085,9 @@ class Contracts(Mayan):
         self.counter(dossier, "tard.pdf", PDF + b"%tard")  # kept, and not sent
         told = self.api("passerelle", "GET", f"/creatic/dossiers/{dossier.pk}/pieces/").json()["results"]
         self.assertEqual([one["nom"] for one in told if one["transmis"]], ["avis.pdf", sent.nom])
-        models.QuerySet.update(Geste.objects.filter(dossier=dossier, quoi="Signer"),
-                               quand=timezone.now() - dt.timedelta(days=16))  # fmt: skip
+        models.QuerySet.update(
+            Geste.objects.filter(dossier=dossier, quoi="Signer"), quand=timezone.now() - dt.timedelta(days=16)
+        )
         self.assertContains(browser.get(page, secure=True), "le délai est passé")
         self.assertEqual(self.act("passerelle", dossier.pk, "etat", {"etat": "teletransmis"}).status_code, 200)
         self.assertIsNone(contracts.due(Dossier.objects.get(pk=dossier.pk)))

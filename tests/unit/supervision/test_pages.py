@@ -52,8 +52,10 @@ GOOD = (("index.html", "un"), ("page.js", "js"), ("communes/loos.html", "loos"))
 
 def test_the_last_archive_is_shown_alone(program: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(pack(tmp_path, *GOOD)) == 0 and capsys.readouterr().out == "changé\n"
-    assert {path.relative_to((tmp_path / "courant").resolve()).as_posix()
-            for path in (tmp_path / "courant").resolve().rglob("*.*")} == {name for name, _ in GOOD}  # fmt: skip
+    assert {
+        path.relative_to((tmp_path / "courant").resolve()).as_posix()
+        for path in (tmp_path / "courant").resolve().rglob("*.*")
+    } == {name for name, _ in GOOD}
     assert program.main(tmp_path) == 0 and capsys.readouterr().out == "déjà là\n"
     assert program.main(pack(tmp_path, ("index.html", "deux"))) == 0
     assert (tmp_path / "courant" / "index.html").read_text() == "deux"

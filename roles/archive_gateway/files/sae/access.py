@@ -228,8 +228,9 @@ class Desk:
             found = first_good(self._replicas, lambda store: _rules_in(store, known))
             with self.book.transaction() as db:
                 text = json.dumps(found.rules, ensure_ascii=False)
-                db.execute("INSERT OR REPLACE INTO regle VALUES (?, ?, ?, ?)",
-                           (known.aip, known.sha512, found.whole, text))  # fmt: skip
+                db.execute(
+                    "INSERT OR REPLACE INTO regle VALUES (?, ?, ?, ?)", (known.aip, known.sha512, found.whole, text)
+                )
             return found
         return Declared(tuple((code, start) for code, start in json.loads(rows[0]["texte"])), bool(rows[0]["entier"]))
 
@@ -394,12 +395,21 @@ class Desk:
         if not kept:
             raise Refused(f"rien de la demande {row['marque']} n'attend un délai : aucune dérogation n'est à demander")
         letter = letters.derogation(
-            row["marque"], self._label(row["compte"]), self.agency, self._today(), row["demandeur"],
-            " ".join(reason.split())[:2000], kept,
-        )  # fmt: skip
+            row["marque"],
+            self._label(row["compte"]),
+            self.agency,
+            self._today(),
+            row["demandeur"],
+            " ".join(reason.split())[:2000],
+            kept,
+        )
         self._note_request(row)
-        detail = {"demande": row["marque"], "archives": len(kept), "agent": self.who,
-                  "document_sha512": hashlib.sha512(letter).hexdigest()}  # fmt: skip
+        detail = {
+            "demande": row["marque"],
+            "archives": len(kept),
+            "agent": self.who,
+            "document_sha512": hashlib.sha512(letter).hexdigest(),
+        }
         self._note("acces.derogation_demandee", row["compte"], "succes", detail)
         with self.book.transaction() as db:
             db.execute(

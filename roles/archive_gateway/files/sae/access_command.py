@@ -100,8 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     plain = argparse.RawDescriptionHelpFormatter
     text = "Demandes de consultation d'archives : jugées, répondues, dérogations, copies remises, registre."
     parser = argparse.ArgumentParser("sae-acces", description=text, epilog=_EPILOG, formatter_class=plain)
-    parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER",
-                        help="configuration à employer")  # fmt: skip
+    parser.add_argument(
+        "--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER", help="configuration à employer"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMANDE", title="commandes")
 
     def command(name: str, action: object, told: str) -> argparse.ArgumentParser:
@@ -124,8 +125,12 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument("--depuis", required=True, type=_day, metavar="JOUR", help="date du document le plus récent")
     classify.add_argument("--motif", required=True)
     ask.add_argument("--demandeur", required=True, help="nom de la personne")
-    ask.add_argument("--qualite", required=True, choices=QUALITIES,
-                     help="« service » : le service versant, pour ses propres archives")  # fmt: skip
+    ask.add_argument(
+        "--qualite",
+        required=True,
+        choices=QUALITIES,
+        help="« service » : le service versant, pour ses propres archives",
+    )
     ask.add_argument("--objet", default="", help="ce que la personne cherche")
     ask.add_argument("--contact", default="", help="adresse à laquelle lui répondre")
     ask.add_argument("--recue", type=_day, metavar="JOUR", help="jour de réception (aujourd'hui)")
@@ -184,9 +189,14 @@ def _classify(desk: Desk, arguments: argparse.Namespace) -> int:
 
 def _ask(desk: Desk, arguments: argparse.Namespace) -> int:
     mark, verdicts = desk.ask(
-        arguments.compte, arguments.aip, arguments.demandeur, arguments.qualite, arguments.objet, arguments.contact,
+        arguments.compte,
+        arguments.aip,
+        arguments.demandeur,
+        arguments.qualite,
+        arguments.objet,
+        arguments.contact,
         arguments.recue,
-    )  # fmt: skip
+    )
     for aip, verdict in verdicts.items():
         print(_told(aip, verdict))
     print(f"Demande {mark} enregistrée, à répondre dans le mois : sae-acces repondre {mark} --vers reponse.pdf")

@@ -61,9 +61,14 @@ def answer(
 
 
 def derogation(
-    request: str, label: str, agency: str, day: date, applicant: str, reason: str,
+    request: str,
+    label: str,
+    agency: str,
+    day: date,
+    applicant: str,
+    reason: str,
     rows: Sequence[tuple[str, str, str]],
-) -> bytes:  # fmt: skip
+) -> bytes:
     """The request to read before the delays end, for the administration des archives.
 
     Args:

@@ -350,9 +350,18 @@ class Sendings(BrowserView):
         known = receipts(self.context).get((mail["version"], name), {})
         state = known.get("etat", "")
         shown = address if self.may_write() else "par courriel"  # the DGS and the maire alone read addresses
-        row = {"elu": name, "adresse": "sur papier" if address == PAPER else shown, "quand": "", "alerte": "",
-               "dit": mailing.STATES.get(state, ""), "detail": known.get("detail", "") if self.may_write() else "",
-               "ouverte": "", "papier": False, "renvoyer": False, "bon": state in (ACCEPTED, HANDED)}  # fmt: skip
+        row = {
+            "elu": name,
+            "adresse": "sur papier" if address == PAPER else shown,
+            "quand": "",
+            "alerte": "",
+            "dit": mailing.STATES.get(state, ""),
+            "detail": known.get("detail", "") if self.may_write() else "",
+            "ouverte": "",
+            "papier": False,
+            "renvoyer": False,
+            "bon": state in (ACCEPTED, HANDED),
+        }
         if known.get("le"):
             moment = datetime.datetime.fromisoformat(known["le"]).astimezone(_PARIS)
             row["quand"] = moment.strftime("%d/%m/%Y" if state == HANDED else "%d/%m/%Y à %H:%M")

@@ -249,10 +249,13 @@ class SpacePoint(_Space):
         places = (("Point précédent", rank - 1), ("Point suivant", rank + 1))
         around = [(label, agenda[place]) for label, place in places if 0 <= place < len(agenda)]
         self.around = [
-            {"titre": label, "objet": other.title,
-             "url": self.url("espace-point", seance=meeting.UID(), point=other.UID())}
+            {
+                "titre": label,
+                "objet": other.title,
+                "url": self.url("espace-point", seance=meeting.UID(), point=other.UID()),
+            }
             for label, other in around
-        ]  # fmt: skip
+        ]
         return self.index()
 
 

@@ -93,8 +93,11 @@ def _read(file: Path) -> dict[str, Format]:
             for index, one in enumerate(data["formats"]):
                 for puid in one["puids"]:
                     if puid in found:
-                        source.report(f"{quote(puid)} est déjà plus haut", "gardez-le en un seul endroit",
-                                      ("formats", index, "puids"))  # fmt: skip
+                        source.report(
+                            f"{quote(puid)} est déjà plus haut",
+                            "gardez-le en un seul endroit",
+                            ("formats", index, "puids"),
+                        )
                     found[puid] = Format(one["nom"], one["risque"], one["pourquoi"], one["faire"])
     if data is None or source.problems:
         raise FormatsError(source.problems)
