@@ -316,7 +316,7 @@ class Entry:
 
 def note(thing: Any, what: str) -> None:
     """Add to an object's trace."""
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    now = datetime.datetime.now(datetime.UTC).isoformat()
     who = "" if api.user.is_anonymous() else str(api.user.get_current().getId())
     base = aq_base(thing)
     setattr(base, _TRACE, (*getattr(base, _TRACE, ()), (now, who, what[:1000])))
