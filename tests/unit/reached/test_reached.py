@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -263,3 +265,22 @@ def test_a_run_that_noted_nothing_and_a_part_that_does_not_exist_are_told(projec
     assert status == 1 and "rien n'y est noté" in output
     status, output = check(project, tmp_path, "nuit")
     assert status == 2 and "partie inconnue : nuit" in output
+
+
+def test_what_takes_its_turn_in_whole_runs_is_known_to_all_that_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Journeys leave it out by its mark, what it alone reaches is excused by its name, and each gets its turn."""
+    monkeypatch.syspath_prepend(REPO / "scripts")
+    run_tests, tasks_reached = importlib.import_module("run_tests"), importlib.import_module("tasks_reached")
+    turns = [name for turn in run_tests.IN_TURN for name in turn]
+    assert len(turns) == len(set(turns)) and set(turns) <= set(tasks_reached.PARTS)
+    marks = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
+    assert set(run_tests.LONG) - set(run_tests.KERNELS) <= {mark.partition(":")[0] for mark in marks}
+    whole, held = {*run_tests.whole()}, set()
+    for rank, turn in enumerate(run_tests.IN_TURN):
+        monkeypatch.setattr(run_tests, "_git", lambda *_, rank=rank: str(rank + len(run_tests.IN_TURN)))
+        monkeypatch.setenv("CREATIC_WHOLE_RUN", "")
+        parts = run_tests.chosen([])
+        assert {*parts} == whole | {*turn, "taches"}
+        held |= {*turn}
+        assert parts["taches"].commands[-1][-len(turn) :] == turn
+    assert held == set(turns)
