@@ -610,7 +610,7 @@ class Desk:
     def _days(self) -> tuple[date, date]:
         other = self.storage_clock()
         times = [self.clock()] if other is None else [self.clock(), other]
-        return tuple(datetime.fromtimestamp(stamp, UTC).date() for stamp in (min(times), max(times)))  # type: ignore[return-value] # two of them
+        return datetime.fromtimestamp(min(times), UTC).date(), datetime.fromtimestamp(max(times), UTC).date()
 
     def _today(self) -> date:
         """A wrong clock must not end a delay: the earlier day of this machine's and the storage's."""
