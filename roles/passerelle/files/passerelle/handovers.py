@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -78,9 +79,7 @@ class HandOvers:
             raise Refused("le fichier signé n'est pas celui que le parapheur annonce (empreinte différente).")
         for item in act.data["annexes"]:
             if "piece" in item and not self._files.path(item["sha256"]).is_file():
-                found = self._files.keep(
-                    lambda stream, piece=item["piece"]: client.fetch_piece(act.track["dossier"], piece, stream)  # type: ignore[misc] # bound now
-                )
+                found = self._files.keep(partial(client.fetch_piece, act.track["dossier"], item["piece"]))
                 if found != item["sha256"]:
                     raise Refused(f"« {item['nom']} » n'est pas la pièce annoncée (empreinte différente).")
         self._step("reprise: signé gardé")
