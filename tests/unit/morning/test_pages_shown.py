@@ -111,8 +111,9 @@ def index(home: Path, found: Morning) -> Path:
     """Forty communes of two territories, one of them with accents in its name."""
     names = {f"c{rank}": f"Commune {rank}" for rank in range(37)} | {"oeuilly": "Œuilly-l'Hôpital d'Été"}
     hosts = {"pc": {"deploye": True, "resume": "déployé et prouvé"}}
-    for rank, (slug, nom) in enumerate(names.items()):
-        found.communes[slug] = state(slug, nom, prete=rank % 3 > 0, hotes=hosts)  # type: ignore[index] # a dict here
+    found.communes = dict(found.communes) | {
+        slug: state(slug, nom, prete=rank % 3 > 0, hotes=hosts) for rank, (slug, nom) in enumerate(names.items())
+    }
     for rank in range(30):
         found.communes[f"c{rank}"]["commune"]["territoire"] = "Flandre"
     return Pages(home, found, "cdg59", OWNERS).write()
