@@ -222,6 +222,11 @@ class Registry:
         found = self._db.execute(query, (account, aip)).fetchone()
         return _archive(found) if found else None
 
+    def title(self, account: str, aip: str) -> str:
+        """What an archive is called; empty when this account has none of that identifier."""
+        found = self.archive(account, aip)
+        return found.title if found else ""
+
     def archives(self, account: str, limit: int = 1000, after: str = "") -> list[Archive]:
         """Archives of an account by their identifiers, from the one that follows `after`."""
         query = "SELECT * FROM archive WHERE compte = ? AND aip > ? AND range_le IS NOT NULL ORDER BY aip LIMIT ?"
