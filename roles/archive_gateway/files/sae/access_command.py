@@ -20,7 +20,7 @@ from sae.config import ConfigError
 from sae.elimination import Refused, trust_of
 from sae.journal import Journal, JournalError
 from sae.rights import Verdict, day_of
-from sae.store import StoreError, Unavailable, reference
+from sae.store import StoreError, earliest
 from sae.versement.registry import Registry
 
 _EPILOG = """\
@@ -61,18 +61,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _desk(path: Path) -> Iterator[Desk]:
     loaded = config.load(path)
     store, registry = loaded.store(), Registry(loaded.registry)
-    clocks = reference(store)
-
-    def storage_clock() -> float | None:
-        try:
-            return min((at.timestamp() for at in clocks().values()), default=None)
-        except Unavailable as error:
-            why = str(error).partition(". ")[0]
-            raise Unavailable(f"{why}. Aucun délai n'est jugé passé") from error
-
-    def title(account: str, aip: str) -> str:
-        found = registry.archive(account, aip)
-        return found.title if found else ""
 
     with Journal(loaded.journal) as journal, closing(Register(loaded.folder / NAME)) as book:
         yield Desk(
@@ -83,8 +71,8 @@ def _desk(path: Path) -> Iterator[Desk]:
             loaded.accounts,
             loaded.agency,
             loaded.access,
-            storage_clock=storage_clock,
-            title=title,
+            storage_clock=earliest(store, "Aucun délai n'est jugé passé"),
+            title=registry.title,
             who=os.environ.get("SUDO_USER", "") or os.environ.get("USER", ""),
         )
 

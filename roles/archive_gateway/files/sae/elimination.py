@@ -53,8 +53,7 @@ from sae.store import (
     Retained,
     Store,
     StoreError,
-    Unavailable,
-    reference,
+    earliest,
 )
 from sae.versement.registry import Registry
 
@@ -991,18 +990,6 @@ def _eliminator(path: Path) -> Iterator[Eliminator]:
     store = loaded.store()
     trust, proof, verifier = parties(path)
     registry = Registry(loaded.registry)
-    clocks = reference(store)
-
-    def storage_clock() -> float | None:
-        try:
-            return min((at.timestamp() for at in clocks().values()), default=None)
-        except Unavailable as error:
-            why = str(error).partition(". ")[0]
-            raise Unavailable(f"{why}. Aucune date de conservation n'est jugée passée ; relancez") from error
-
-    def title(account: str, aip: str) -> str:
-        found = registry.archive(account, aip)
-        return found.title if found else ""
 
     with Journal(loaded.journal) as journal, closing(Requests(loaded.folder / following.NAME)) as book:
         yield Eliminator(
@@ -1012,11 +999,11 @@ def _eliminator(path: Path) -> Iterator[Eliminator]:
             trust,
             proof,
             verifier,
-            storage_clock=storage_clock,
+            storage_clock=earliest(store, "Aucune date de conservation n'est jugée passée ; relancez"),
             forget=registry.forget,
             accounts=loaded.accounts,
             agency=loaded.agency,
-            title=title,
+            title=registry.title,
             durations=str(section(path, "elimination").get("durees", "")),
         )
 

@@ -585,3 +585,20 @@ def reference(store: Store) -> Callable[[], Mapping[str, datetime]]:
         return found
 
     return ask
+
+
+def earliest(store: Store, unjudged: str) -> Callable[[], float | None]:
+    """Gives the earliest of those times (seconds since 1970), by which a delay is over; None where no node tells one.
+
+    Args:
+        unjudged: what is not done without them, that Unavailable says (French).
+    """
+    known = reference(store)
+
+    def ask() -> float | None:
+        try:
+            return min((at.timestamp() for at in known().values()), default=None)
+        except Unavailable as error:
+            raise Unavailable(f"{str(error).partition('. ')[0]}. {unjudged}") from error
+
+    return ask
