@@ -547,7 +547,7 @@ def test_no_date_is_past_before_most_of_the_storage_tells_the_time(
     def alone() -> dict[str, datetime]:
         raise Unavailable("l'heure n'est pas confirmée : 1 sur 3 nœuds du stockage la donnent. Rien n'est scellé")
 
-    monkeypatch.setattr("sae.elimination.reference", lambda _store: alone)
+    monkeypatch.setattr("sae.store.reference", lambda _store: alone)
     for asked in (["echues"], ["demander", "--echues", "--vers", site.folder / "b.pdf"]):
         assert run(asked[0], "--compte", "gondecourt", *asked[1:]) == 2
         assert capsys.readouterr().err == (
@@ -560,7 +560,7 @@ def test_an_elimination_from_end_to_end(
     office: tuple[Site, Room, Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, room, run = office
-    monkeypatch.setattr("sae.elimination.reference", lambda _store: lambda: {"sae1": datetime.now(UTC)})
+    monkeypatch.setattr("sae.store.reference", lambda _store: lambda: {"sae1": datetime.now(UTC)})
     for name, until in (("aip-1", int(time.time()) - 100), ("aip-2", int(time.time()) + 10**6)):
         site.keep(name, until=until)
     assert run("echues", "--compte", "gondecourt") == 0
