@@ -148,7 +148,7 @@ class Site:
             file.write('archive_gateway_signatures: "{{ inventory_dir }}/group_vars/signatures.ndb"\n')
         servers = yaml.safe_load((local / "servers.yml").read_text(encoding="utf-8"))
         groups = servers["all"]["children"]
-        for absent in ("ged", "exercice", "supervision"):
+        for absent in ("ged", "exercice", "supervision", "guichet"):
             del groups[absent]
         for node in groups["archive_node"]["hosts"].values():
             del node["encrypted_raid_volumes"]
