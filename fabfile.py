@@ -1025,8 +1025,12 @@ def access_revoke(context: Context, numero: str, motif: str = "") -> None:
         granted = access.SshAuthority(_home() / "acces").revoke(numero, motif, evidence_store.operator())
     except PkiError as error:
         raise Exit(str(error), code=1) from None
-    print(f"Certificat n° {granted['serie']} ({granted['role']}, {granted['qui']}) : révoqué.")
+    door = granted["evenement"] == access.DOOR
+    print(f"{'Accès' if door else 'Certificat'} n° {granted['serie']} ({granted['role']}, {granted['qui']}) : révoqué.")
     _seal_access()
+    if door:
+        _fleet_does("fermeture de la porte de secours", lambda fleet: fleet.close_door(granted["serie"]))
+        return
     done = _playbook(context, "journeys/revoke_access.yml", "-e", f"serie={granted['serie']}")
     if not done:
         raise Exit(
@@ -1376,6 +1380,37 @@ def fleet_excuse(context: Context, machine: str, motif: str) -> None:
     _fleet_does("lecture de la publication", lambda fleet: fleet.excuse(machine, motif))
 
 
+@task(
+    name="porte",
+    positional=["machine"],
+    help={"machine": "son nom", "duree": "durée, 24 h au plus : 2h, 90min", "motif": "pourquoi"},
+)
+def fleet_door(context: Context, machine: str, duree: str, motif: str) -> None:
+    """Ordonne à une machine en accès sortant d'ouvrir un tunnel, par lequel on entre chez elle en SSH."""
+    _must_have("guichet")
+    operator = evidence_store.operator()
+    authority = access.SshAuthority(_home() / "acces")
+    try:
+        lasts = access.duration(duree)
+
+        def register(key: str) -> int:
+            return authority.note_door(machine, lasts, motif, operator, key)
+
+        with waiting("envoi de l'ordre au guichet", _aside):
+            made = _fleet().open_door(machine, lasts, fleet_assemble.certificates(_home()), register)
+    except (FleetError, PkiError) as error:
+        raise Exit(f"Porte de secours : {error}", code=1) from None
+    _seal_access()
+    given = to_json({"machine": machine, "porte": {key: made[key] for key in ("numero", "fin", "port")}})
+    _must(_playbook(context, "journeys/fleet_door.yml", "-e", given), "Porte de secours")
+    print(
+        f"{machine} : porte de secours n° {made['numero']} ordonnée, jusqu'au {_local(made['fin'])}. Elle s'ouvre au "
+        f"prochain passage de la machine, dans le quart d'heure ; fab flotte.etat dit quand.\n"
+        f"Pour entrer : {_home() / 'flotte' / f'entrer-{machine}'}\n"
+        f"Pour y mettre fin avant : fab acces.revoquer {made['numero']}"
+    )
+
+
 @task(reads=True, name="etat", help={"json": "tout, en JSON"})
 def fleet_status(context: Context, json: bool = False) -> None:
     """Montre la publication, ses vagues, et où en est chaque machine en accès sortant."""
@@ -1408,7 +1443,7 @@ namespace.add_collection(Collection("commune", commune_new, commune_depart))
 namespace.add_task(documents)
 namespace.add_task(morning)
 namespace.add_collection(
-    Collection("flotte", fleet_publish, fleet_advance, fleet_status, fleet_stop, fleet_back, fleet_excuse)
+    Collection("flotte", fleet_publish, fleet_advance, fleet_status, fleet_stop, fleet_back, fleet_excuse, fleet_door)
 )
 namespace.add_collection(Collection("inventaire", inventory_check))
 namespace.add_collection(Collection("preuves", evidence_verify))

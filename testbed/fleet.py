@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import getpass
 import json
 import ssl
 import subprocess
@@ -18,6 +19,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import Signer, manifest
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
+from creatic_flotte import emergency
 from creatic_flotte.passage import Passage
 from creatic_flotte.run import Result
 from creatic_flotte.settings import Settings
@@ -66,7 +68,9 @@ class Door:
         if not (authority.folder / name).exists():
             authority.issue(name, "server")
         self._own, self._authority = authority.folder / name, authority
-        self.store = Store(folder)
+        self.keys, self.host_key, self.joined = folder / "cles", folder / "hote.pub", set[int]()
+        self.host_key.write_text("ssh-ed25519 AAAAhote guichet\n")
+        self.store = Store(folder, self.keys, self.host_key, lambda: self.joined)
         self._app = create_app(self.store)
         self.meddle: Meddle | None = None
 
@@ -169,6 +173,7 @@ class Machine:
         self.runs: list[Path] = []
         self.result = Result(True)
         self.clock = dt.timedelta()
+        self.tunnel, self.unit = folder / "porte", ""
 
     def now(self) -> dt.datetime:
         """Its clock."""
@@ -184,7 +189,18 @@ class Machine:
             self.runs.append(version)
             return self.result
 
-        return Passage(self.settings, run, self.now).perform()
+        return Passage(self.settings, run, self.now, self.follow).perform()
+
+    def follow(self, settings: Settings, given: Any, last: int, now: dt.datetime) -> tuple[int, str]:
+        """The emergency door, for this test's own account; what its unit is told is noted."""
+
+        def systemctl(verb: str, _unit: str) -> bool:
+            if verb == "is-active":
+                return self.unit == "restart"
+            self.unit = verb
+            return True
+
+        return emergency.follow(settings, given, last, now, self.tunnel, getpass.getuser(), systemctl)
 
     def version(self) -> int:
         """The highest version that it took."""

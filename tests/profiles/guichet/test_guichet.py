@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 
+import pytest
 from testinfra.host import Host
 
-from tests.profiles.services import as_root
+from testbed.patience import wait_for
+from tests.profiles.services import as_root, exposure, listening
+
+KEYS = "/var/lib/guichet-cles/cles"
 
 
 def test_its_services_run(host: Host) -> None:
-    for unit in ("guichet.socket", "guichet.service", "nginx.service"):
+    for unit in ("guichet.socket", "guichet.service", "guichet-porte.service", "guichet-porte.path", "nginx.service"):
         assert host.service(unit).is_running, unit
         assert host.service(unit).is_enabled, unit
 
@@ -37,4 +41,58 @@ def test_nobody_comes_without_a_certificate(host: Host) -> None:
 
 def test_the_control_node_asks_it(host: Host) -> None:
     said = json.loads(as_root(host, "runuser -u guichet -- creatic-guichet etat"))
-    assert said.keys() == {"maintenant", "machines"}
+    assert said.keys() == {"maintenant", "machines", "portes", "hote"}
+    assert said["hote"].startswith("ssh-ed25519 ")
+
+
+def test_the_sshd_of_emergency_doors_is_shut_in(host: Host) -> None:
+    assert exposure(host, "guichet-porte.service") < 3.0
+    assert "sshd" in listening(host)[2222]
+    assert as_root(host, "ps -o user= -C sshd,sshd-session | sort -u").split().count("porte") == 1
+
+
+def tunnel(host: Host, folder: str, *more: str) -> str:
+    """What a client is told, that has five seconds."""
+    options = "-o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ExitOnForwardFailure=yes"
+    line = f"timeout 5 ssh -F none {options} -i {folder}/cle -p 2222 {' '.join(more)} porte@127.0.0.1 2>&1; echo $?"
+    return as_root(host, line)
+
+
+@pytest.mark.leaves_traces
+def test_a_tunnel_opens_with_its_key_for_its_port_alone(host: Host) -> None:
+    """A key that the door let in, by a real client; once it is withdrawn, its tunnel is cut."""
+    if as_root(host, f"cat {KEYS} 2>/dev/null || true").strip():
+        pytest.skip("une porte de secours est ouverte : elle n'est pas à l'essai")
+    folder = as_root(host, "mktemp -d").strip()
+    as_root(host, f"ssh-keygen -q -t ed25519 -N '' -f {folder}/cle")
+    permitted = 'restrict,port-forwarding,permitlisten="127.0.0.1:22099"'
+    writes = f"runuser -u guichet -- sh -c 'umask 027; cat > {KEYS}.part && mv {KEYS}.part {KEYS}'"
+
+    def answers() -> bool:
+        return ":22099 " in as_root(host, "ss --no-header -ltn")
+
+    def let_in(line: str) -> None:
+        before = as_root(host, "systemctl show -P ActiveEnterTimestampMonotonic guichet-porte.service")
+        as_root(host, f"{line} | {writes}")
+        shown = "systemctl show -P ActiveEnterTimestampMonotonic guichet-porte.service"
+        wait_for(lambda: as_root(host, shown) != before and ":2222 " in as_root(host, "ss -ltn"), "le sshd relu", 60)
+
+    try:
+        assert "Permission denied" in tunnel(host, folder, "-N", "-R", "127.0.0.1:22099:127.0.0.1:22")
+        let_in(f"echo {shlex.quote(permitted)} $(cat {folder}/cle.pub)")
+        # A command, a way out, another port: nothing of these.
+        assert "22099" not in tunnel(host, folder, "id") and "uid=" not in tunnel(host, folder, "id")
+        assert "remote port forwarding failed" in tunnel(host, folder, "-N", "-R", "127.0.0.1:22098:127.0.0.1:22")
+        assert "remote port forwarding failed" in tunnel(host, folder, "-N", "-R", "0.0.0.0:22099:127.0.0.1:22")
+        held = f"{folder}/cle -p 2222 -N -R 127.0.0.1:22099:127.0.0.1:22 porte@127.0.0.1"
+        options = "-o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+        as_root(host, f"systemd-run --quiet --unit=essai-tunnel ssh -F none {options} -i {held}")
+        wait_for(answers, "le tunnel", 60)
+        # The administrators' account goes through, to the sshd at its end; no other does.
+        through = "python3 -I -c 'import socket; print(socket.create_connection((\"127.0.0.1\", 22099), 5).recv(7))'"
+        assert "SSH-2.0" in host.check_output(through)
+        assert "SSH-2.0" not in as_root(host, f"runuser -u www-data -- {through} 2>&1; true")
+        let_in("true")
+        wait_for(lambda: not answers(), "la fin du tunnel", 60)
+    finally:
+        as_root(host, f"systemctl stop essai-tunnel; rm -rf {folder}; true | {writes}; true")

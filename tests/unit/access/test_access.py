@@ -64,12 +64,12 @@ def test_durations(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "4", "h", "-4h", "4 h", "4h;id", "1j", "25h", "24h1s", "9s", "999999h"])
 def test_durations_refused(text: str) -> None:
-    with pytest.raises(AccessError, match=r"--for : «"):
+    with pytest.raises(AccessError, match=r"--duree : «"):
         duration(text)
 
 
 def test_a_refused_duration_says_what_is_taken() -> None:
-    with pytest.raises(AccessError, match=r"^--for : « 25h » refusé ; un accès dure de 10 s à 24 h$"):
+    with pytest.raises(AccessError, match=r"^--duree : « 25h » refusée ; un accès dure de 10 s à 24 h$"):
         duration("25h")
 
 

@@ -1,4 +1,4 @@
-"""creatic-flotte: passer (once, for the timer), etat (for a person)."""
+"""creatic-flotte: passer (once, for the timer), etat (for a person), tunnel (for creatic-porte.service)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from creatic_agent import french
-from creatic_flotte import passage
+from creatic_flotte import emergency, passage
 from creatic_flotte.settings import CONFIG, FleetError, load
 
 AWAY_STATUS = 75
@@ -20,9 +20,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     french.speak()
     parser = argparse.ArgumentParser(prog="creatic-flotte", description="Tient cette machine à jour, d'elle-même.")
     parser.add_argument("--config", type=Path, default=CONFIG, help="configuration")
-    parser.add_argument("commande", choices=("passer", "etat"), help="passer une fois ; ou dire où en est la machine")
+    told = "passer une fois ; dire où en est la machine ; tenir ouverte la porte de secours qui a été demandée"
+    parser.add_argument("commande", choices=("passer", "etat", "tunnel"), help=told)
     given = parser.parse_args(argv)
     try:
+        if given.commande == "tunnel":
+            return emergency.tunnel()
         settings = load(given.config)
         if given.commande == "etat":
             print(passage.journal(settings.state))

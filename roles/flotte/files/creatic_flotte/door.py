@@ -65,14 +65,18 @@ class Door:
         status, body = self._ask("GET", "/manifeste")
         if status == http.HTTPStatus.NO_CONTENT:
             return None
-        try:
-            found = json.loads(body)
-            text, signature = found["manifeste"], found["signature"]
-            if not isinstance(text, str) or not isinstance(signature, str) or max(len(text), len(signature)) > LARGEST:
-                raise ValueError
-        except (ValueError, KeyError, TypeError):
-            raise Refused("le guichet répond autre chose qu'un manifeste") from None
-        return text, signature
+        return _signed(body, "manifeste")
+
+    def order(self) -> tuple[str, str] | None:
+        """What orders this machine to open a tunnel (see emergency), and its signature; None when nothing does.
+
+        Raises:
+            Away: no answer. Refused: an answer that is none of a door's.
+        """
+        status, body = self._ask("GET", "/porte", missing=True)
+        if status != http.HTTPStatus.OK:  # nothing; or a door of before, which has none
+            return None
+        return _signed(body, "ordre")
 
     def fetch(self, part: Part, target: Path) -> None:
         """Write a part to a new file, of which nothing stays unless it is what was signed.
@@ -123,7 +127,12 @@ class Door:
             raise _unexpected(status, said)
 
     def _ask(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        missing: bool = False,
     ) -> tuple[int, bytes]:
         answer = self._request(method, path, body, headers)
         said = bytearray()
@@ -131,7 +140,8 @@ class Door:
             said += block
             if len(said) > _ANSWER:
                 raise Refused("le guichet répond sans fin")
-        if answer.status not in (http.HTTPStatus.OK, http.HTTPStatus.NO_CONTENT):
+        taken = {http.HTTPStatus.OK, http.HTTPStatus.NO_CONTENT} | ({http.HTTPStatus.NOT_FOUND} if missing else set())
+        if answer.status not in taken:
             raise _unexpected(answer.status, bytes(said))
         return answer.status, bytes(said)
 
@@ -167,6 +177,18 @@ class Door:
         except (OSError, http.client.HTTPException):
             self._connection.close()
             raise Away("la liaison avec le guichet a été coupée : le prochain passage réessaiera") from None
+
+
+def _signed(body: bytes, what: str) -> tuple[str, str]:
+    """A text and its signature, within bounds. Raises Refused."""
+    try:
+        found = json.loads(body)
+        text, signature = found[what], found["signature"]
+        if not isinstance(text, str) or not isinstance(signature, str) or max(len(text), len(signature)) > LARGEST:
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise Refused(f"le guichet répond autre chose qu'un {what}") from None
+    return text, signature
 
 
 def _unexpected(status: int, said: bytes) -> FleetError:

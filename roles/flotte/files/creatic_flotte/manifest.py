@@ -66,6 +66,12 @@ def verify(settings: Settings, text: str, signature: str) -> Manifest:
     Raises:
         Refused: nobody who may signed it, or it is not for this machine.
     """
+    check_signature(settings, text, signature)
+    return _read(settings, text)
+
+
+def check_signature(settings: Settings, text: str, signature: str) -> None:
+    """Refuse what nobody who may signed for the fleet. Raises Refused."""
     if not settings.signers.is_file():
         raise Refused(f"{settings.signers} manque : cette machine ne sait pas qui peut signer, redéployez-la")
     with tempfile.TemporaryDirectory(prefix="flotte-") as folder:
@@ -77,7 +83,6 @@ def verify(settings: Settings, text: str, signature: str) -> Manifest:
             wrong = "manifeste signé par une clé révoquée"
     if wrong:
         raise Refused(wrong)
-    return _read(settings, text)
 
 
 def check_times(manifest: Manifest, now: dt.datetime, server: dt.datetime | None) -> None:
@@ -142,8 +147,8 @@ def _read(settings: Settings, text: str) -> Manifest:
             text,
             str(found["machine"]),
             _whole(found["version"], 1 << 53),
-            _moment(found["publie"]),
-            _moment(found["expire"]),
+            moment(found["publie"]),
+            moment(found["expire"]),
             str(found["vague"])[:80],
             *(Part(_digest(found[name]["sha256"]), _whole(found[name]["octets"], MOST[name])) for name in MOST),
         )
@@ -166,7 +171,8 @@ def _digest(value: Any) -> str:
     return value
 
 
-def _moment(value: Any) -> dt.datetime:
+def moment(value: Any) -> dt.datetime:
+    """A date of a text that was signed. Raises ValueError: none, or without its zone."""
     found = dt.datetime.fromisoformat(value)
     if found.tzinfo is None:
         raise ValueError

@@ -13,6 +13,7 @@ from typing import Any
 
 from creatic_agent.durable import write
 from creatic_agent.figures import Figures
+from creatic_flotte import emergency
 from creatic_flotte import manifest as manifests
 from creatic_flotte.door import Door
 from creatic_flotte.manifest import Manifest, Part
@@ -27,6 +28,7 @@ _METRICS = 128 << 10  # bytes of other programs' figures that a report carries
 
 UP_TO_DATE, GOOD, FAILED, REFUSED, AWAY = "a_jour", "bon", "echec", "refus", "injoignable"
 Apply = Callable[[Settings, Path], Result]
+Follow = Callable[[Settings, tuple[str, str] | None, int, dt.datetime], tuple[int, str]]
 
 
 def clock() -> dt.datetime:
@@ -37,8 +39,15 @@ def clock() -> dt.datetime:
 class Passage:
     """One pass of one machine."""
 
-    def __init__(self, settings: Settings, run: Apply = apply, now: Callable[[], dt.datetime] = clock) -> None:
-        self.settings, self._run, self._now = settings, run, now
+    def __init__(
+        self,
+        settings: Settings,
+        run: Apply = apply,
+        now: Callable[[], dt.datetime] = clock,
+        follow: Follow = emergency.follow,
+    ) -> None:
+        self.settings, self._run, self._now, self._follow = settings, run, now, follow
+        self._said = ""  # of the emergency door
         self.state = State(settings.state)
 
     def perform(self) -> tuple[str, str]:
@@ -59,6 +68,7 @@ class Passage:
             kind, text = REFUSED, str(error)
         except FleetError as error:
             kind, text = FAILED, str(error)
+        text = ". ".join(filter(None, (text, self._said)))
         with contextlib.suppress(OSError, FleetError):  # a full disk must not hide why
             self._tell(kind, text, began, result)
         return kind, text
@@ -66,6 +76,7 @@ class Passage:
     def _pass(self) -> tuple[str, str, Result]:
         known = self.state.read()
         with Door(self.settings) as door:
+            self._emergency(door)
             given = door.manifest()
             if given is None:
                 return UP_TO_DATE, "le guichet n'a encore rien pour cette machine", Result(True)
@@ -90,6 +101,19 @@ class Passage:
         self.state.purge(wanted.version)
         drift = f", {len(result.changed)} écarts corrigés" if again and result.changed else ""
         return GOOD, f"version {wanted.version} appliquée{drift}", result
+
+    def _emergency(self, door: Door) -> None:
+        """Open or close the emergency door as ordered; what is wrong with it keeps no version from its machine."""
+        given = door.order()
+        try:
+            last = int(self.state.read().get("porte", 0))
+            number, self._said = self._follow(self.settings, given, last, self._now())
+            if number != last:
+                self.state.note(porte=number)
+        except FleetError as error:
+            self._said = str(error)
+        except OSError as error:
+            self._said = f"porte de secours : {room(error)}"
 
     def _due(self, known: dict[str, Any]) -> bool:
         """Whether the version is to be applied: never yet, failed a while ago, or drift is to be looked for."""

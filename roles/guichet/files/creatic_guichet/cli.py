@@ -17,6 +17,8 @@ from creatic_agent import french
 from .store import BadRequest, Store
 from .web import FOLDER
 
+_LISTENS = "0A"  # TCP_LISTEN, as proc_net_tcp(5) writes it
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; gives its exit status."""
@@ -25,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="creatic-guichet", description="Guichet des machines que nul ne peut joindre."
     )
     parser.add_argument("--dossier", type=Path, default=Path(os.environ.get(FOLDER, "/var/lib/guichet")), help="état")
+    parser.add_argument("--cles", type=Path, default=Path("/var/lib/guichet-cles/cles"), help="clés des tunnels")
+    parser.add_argument("--hote", type=Path, default=Path("/var/lib/guichet-porte/hote.pub"), help="clé du guichet")
     commands = parser.add_subparsers(dest="commande", required=True, metavar="COMMANDE")
     taking = commands.add_parser("recevoir", help="prendre un envoi du poste de commande")
     taking.add_argument("envoi", type=Path, help="le fichier de l'envoi")
@@ -33,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     telling.add_argument("--apres", type=int, default=0, help="numéro du dernier qui est déjà connu")
     given = parser.parse_args(argv)
     try:
-        store = Store(given.dossier)
+        store = Store(given.dossier, given.cles, given.hote, listening)
         if given.commande == "recevoir":
             with given.envoi.open("rb") as stream:
                 print(f"{store.receive(stream)} manifestes reçus")
@@ -50,3 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"creatic-guichet : {given.dossier} ou l'envoi ne peut être lu ou écrit ({why})", file=sys.stderr)
         return 1
     return 0
+
+
+def listening(table: Path = Path("/proc/net/tcp")) -> set[int]:
+    """Ports of this machine that answer over IPv4."""
+    rows = [line.split() for line in table.read_text().splitlines()[1:]]
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == _LISTENS}

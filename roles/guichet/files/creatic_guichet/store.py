@@ -1,7 +1,11 @@
 """What the door keeps. It can neither read a machine's data nor sign: who takes it can only be silent, or old.
 
-    guichet.db            machines, their manifests, their reports
+    guichet.db            machines, their manifests, their reports, orders of emergency doors
     lots/<sha256>         what the control node sent, by digest
+
+and, in a folder that the sshd of emergency doors reads (unit guichet-porte.service):
+
+    cles                  keys of tunnels that are to be let in, as sshd(8) reads them; empty when none is
 
 The control node alone adds machines and manifests (`receive`); machines add reports, bounded (`keep`).
 """
@@ -15,13 +19,13 @@ import json
 import re
 import sqlite3
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from creatic_agent.book import connect, transaction
-from creatic_agent.durable import fresh, sync_directory, unused
+from creatic_agent.durable import fresh, sync_directory, unused, write
 
 KINDS = ("a_jour", "bon", "echec", "refus")
 LARGEST_REPORT = 256 << 10
@@ -33,6 +37,7 @@ _LARGEST_PART = 64 << 20
 _SEEN = 300  # seconds under which a machine is not noted again
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_PUBLIC_KEY = re.compile(r"ssh-ed25519 [A-Za-z0-9+/]{68}")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS machines (
     nom TEXT PRIMARY KEY, siren TEXT NOT NULL, attendue INTEGER NOT NULL,
@@ -45,6 +50,9 @@ CREATE INDEX IF NOT EXISTS machines_siren ON machines (siren);
 CREATE TABLE IF NOT EXISTS comptes_rendus (
     id INTEGER PRIMARY KEY, machine TEXT NOT NULL, sha256 TEXT NOT NULL, recu TEXT NOT NULL, corps TEXT NOT NULL,
     UNIQUE (machine, sha256)) STRICT;
+CREATE TABLE IF NOT EXISTS portes (
+    machine TEXT PRIMARY KEY, numero INTEGER NOT NULL, fin TEXT NOT NULL, port INTEGER NOT NULL, cle TEXT NOT NULL,
+    ordre TEXT NOT NULL, signature TEXT NOT NULL) STRICT;
 """
 
 
@@ -63,10 +71,24 @@ def common_name(machine: str) -> str:
 
 
 class Store:
-    """The folder of the door. One object for all threads: each call opens the database."""
+    """The folder of the door. One object for all threads: each call opens the database.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: its own.
+        keys: file of the keys of tunnels; None for who does not receive.
+        host_key: file of the public key of the sshd of emergency doors.
+        listening: gives the ports of this machine's loopback that answer.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        keys: Path | None = None,
+        host_key: Path | None = None,
+        listening: Callable[[], set[int]] = set,
+    ) -> None:
         self._file, self._parts = folder / "guichet.db", folder / "lots"
+        self._keys, self._host_key, self._listening = keys, host_key, listening
         self._parts.mkdir(mode=0o750, exist_ok=True)
         with self._open() as db:
             db.executescript(SCHEMA)
@@ -105,6 +127,12 @@ class Store:
             row = db.execute("SELECT code, donnees, avant FROM machines WHERE nom = ?", (machine,)).fetchone()
         path = self._parts / sha256
         return path if sha256 in {row["code"], row["donnees"], *row["avant"].split()} and path.is_file() else None
+
+    def door_order(self, machine: str, now: datetime) -> tuple[str, str] | None:
+        """What orders a machine to open a tunnel, and its signature; None when nothing does."""
+        with self._open() as db:
+            row = db.execute("SELECT * FROM portes WHERE machine = ? AND fin > ?", (machine, _text(now))).fetchone()
+        return (row["ordre"], row["signature"]) if row else None
 
     def keep(self, machine: str, body: bytes, now: datetime) -> str:
         """Keep a report, once however often it comes; gives its digest.
@@ -176,6 +204,7 @@ class Store:
             machines: Mapping[str, str] = sent["machines"]
             manifests: Mapping[str, Mapping[str, str]] = sent["manifestes"]
             rows = [_row(name, one) for name, one in manifests.items()]
+            doors = [_door(name, one) for name, one in sent.get("portes", {}).items()]
             if bad := [name for name in machines if not _NAME.fullmatch(name)]:
                 raise BadRequest(f"envoi : {bad[0][:80]!r} n'est pas un nom de machine")
         except (tarfile.TarError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
@@ -194,7 +223,26 @@ class Store:
             for row in rows:
                 self._replace(db, row)
             self._purge(db)
+            db.execute("DELETE FROM portes")
+            db.executemany(
+                "INSERT INTO portes VALUES (:machine, :numero, :fin, :port, :cle, :ordre, :signature)", doors
+            )
+            self._let_in(doors)
         return len(rows)
+
+    def _let_in(self, doors: list[dict[str, Any]]) -> None:
+        """Write the keys of tunnels: each for one port of the loopback, until its end, and for nothing else.
+
+        The sshd that reads them starts again when they change: a tunnel whose key went is cut.
+        """
+        lines = "".join(
+            f'restrict,port-forwarding,permitlisten="127.0.0.1:{one["port"]}",'
+            f'expiry-time="{datetime.fromisoformat(one["fin"]).astimezone(UTC):%Y%m%d%H%M%SZ}" '
+            f"{one['cle']} {one['machine']}\n"
+            for one in doors
+        )
+        if self._keys and (not self._keys.is_file() or self._keys.read_text(encoding="utf-8") != lines):
+            write(self._keys, lines.encode())
 
     def _take(self, member: tarfile.TarInfo, content: IO[bytes]) -> None:
         folder, _, name = member.name.partition("/")
@@ -244,8 +292,14 @@ class Store:
         names = ("nom", "attendue", "version", "donnee", "vue")
         with self._open() as db:
             rows = db.execute("SELECT * FROM machines ORDER BY nom").fetchall()
+            doors = db.execute("SELECT * FROM portes WHERE fin > ? ORDER BY machine", (_text(now),)).fetchall()
+        there, host_key = self._listening(), self._host_key
         return {
             "maintenant": _text(now),
+            "hote": " ".join(host_key.read_text().split()[:2]) if host_key and host_key.is_file() else "",
+            "portes": [
+                {"machine": one["machine"], "numero": one["numero"], "jointe": one["port"] in there} for one in doors
+            ],
             "machines": [
                 {key: row[key] for key in names}
                 | {"dernier": json.loads(row["dernier"]) if row["dernier"] else None}
@@ -322,6 +376,20 @@ def _row(name: str, given: Mapping[str, str]) -> dict[str, Any]:
         "manifeste": str(given["manifeste"]),
         "signature": str(given["signature"]),
     }
+
+
+def _door(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    found = {key: given[key] for key in ("numero", "fin", "port", "cle", "ordre", "signature")}
+    if (
+        not _NAME.fullmatch(name)
+        or type(found["numero"]) is not int
+        or type(found["port"]) is not int
+        or not 1024 <= found["port"] <= 65535
+        or not _PUBLIC_KEY.fullmatch(found["cle"])
+        or datetime.fromisoformat(found["fin"]).tzinfo is None
+    ):
+        raise ValueError
+    return found | {"machine": name}
 
 
 def _text(moment: datetime) -> str:

@@ -2,6 +2,7 @@
 
 GET  /manifeste          what is signed for this machine (JSON); 204 when there is nothing yet
 GET  /lots/<sha256>      a file of its own version
+GET  /porte              what orders it to open a tunnel (JSON); 204 when nothing does
 POST /comptes-rendus     how its pass went (JSON)
 """
 
@@ -44,6 +45,7 @@ def create_app(store: Store) -> Flask:
     rules: tuple[tuple[str, str, Callable[..., Any]], ...] = (
         ("GET", "/manifeste", views.manifest),
         ("GET", "/lots/<sha256>", views.part),
+        ("GET", "/porte", views.door_order),
         ("POST", "/comptes-rendus", views.report),
     )
     app = web.application("guichet", rules, _error)
@@ -86,6 +88,13 @@ class _Views:
         if path is None:
             return _error(HTTPStatus.NOT_FOUND, "Ce lot n'est pas, ou plus, à cette machine.")
         return send_file(path, mimetype="application/octet-stream")
+
+    def door_order(self) -> Response:
+        """What orders this machine to open a tunnel."""
+        found = self._store.door_order(self._machine(), datetime.now(UTC))
+        if found is None:
+            return Response(status=HTTPStatus.NO_CONTENT)
+        return jsonify({"ordre": found[0], "signature": found[1]})
 
     def report(self) -> Response:
         """Keep a report."""

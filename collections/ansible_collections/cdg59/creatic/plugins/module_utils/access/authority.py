@@ -5,8 +5,8 @@
 Layout of the authority's folder (0700), beside the PKI's:
 
 - ``cle.pem``: the authority's key (0600, encrypted). It is decrypted in this process's memory only.
-- ``registre.jsonl``: every certificate and every revocation, one JSON object a line, only ever appended. It is the
-  truth: a certificate leaves this module once its line is on disk.
+- ``registre.jsonl``: every certificate, emergency door and revocation, one JSON object a line, only ever appended. It
+  is the truth: a certificate leaves this module once its line is on disk.
 - ``publie/``: what hosts get: ``autorite.pub``, and ``revoques.krl`` made from the registry.
 - ``verrou``: lock taken by whoever writes.
 - ``2026-11-25T010504Z/``: sealed records of what the registry received, see record.
@@ -51,6 +51,10 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 _KEYS = {"ED25519": 256, "ED25519-SK": 256, "ECDSA": 256, "ECDSA-SK": 256, "RSA": 3072}
 _CREATE = "lancez d'abord « ansible-playbook playbooks/authority.yml »"
 
+DOOR = "porte"
+"""Event of an emergency door, which no certificate opens (module_utils/fleet/emergency.py)."""
+_OPENINGS = ("delivrance", DOOR)
+
 VALID, EXPIRED, REVOKED = "valide", "expire", "revoque"
 
 
@@ -77,11 +81,12 @@ def duration(text: str) -> dt.timedelta:
     """
     parts = re.findall(r"([0-9]{1,6})(h|min|m|s)", text.strip().lower())
     if not parts or "".join(value + unit for value, unit in parts) != text.strip().lower():
-        raise AccessError(f"--for : « {text} » n'est pas une durée ; attendu : 4h, 90min, 1h30m")
+        raise AccessError(f"--duree : « {text} » n'est pas une durée ; attendu : 4h, 90min, 1h30m")
     found = dt.timedelta(seconds=sum(int(value) * _UNITS[unit] for value, unit in parts))
     if not SHORTEST <= found <= LONGEST:
         raise AccessError(
-            f"--for : « {text} » refusé ; un accès dure de {SHORTEST.seconds} s à {LONGEST // dt.timedelta(hours=1)} h"
+            f"--duree : « {text} » refusée ; un accès dure de {SHORTEST.seconds} s à "
+            f"{LONGEST // dt.timedelta(hours=1)} h"
         )
     return found
 
@@ -354,7 +359,7 @@ class SshAuthority:
         revoked = {line["serie"]: line for line in lines if line["evenement"] == "revocation"}
         rows = []
         for line in lines:
-            if line["evenement"] != "delivrance":
+            if line["evenement"] not in _OPENINGS:
                 continue
             state = REVOKED if line["serie"] in revoked else VALID if moment < line["fin"] else EXPIRED
             rows.append(line | {"etat": state, "revoque_le": revoked.get(line["serie"], {}).get("le", "")})
@@ -396,6 +401,44 @@ class SshAuthority:
             self._append(event)
         return event, text
 
+    def note_door(
+        self, machine: str, lasts: dt.timedelta, why: str, operator: str, key: str, now: dt.datetime | None = None
+    ) -> int:
+        """Write an emergency door to the registry; gives its number, which `revoke` takes as a certificate's.
+
+        Args:
+            machine: to which it leads.
+            lasts: how long.
+            why: its reason.
+            operator: who orders it.
+            key: public key of its tunnel, in a line.
+
+        Raises:
+            AccessError: no reason, or a text that cannot go into a log; there is no authority.
+        """
+        if not why.strip():
+            raise AccessError("--motif : dites pourquoi, d'autres le liront")
+        Demand(DOOR, lasts, [machine], operator, why, operator).check()
+        fingerprint = _keygen("-l", "-f", "-", input=f"{key}\n").split()[1]
+        moment = now or utc_now()
+        with self._lock():
+            serial = max((line["serie"] for line in self.events()), default=0) + 1
+            self._append({
+                "evenement": DOOR,
+                "serie": serial,
+                "role": "porte de secours",
+                "qui": operator,
+                "motif": why,
+                "principaux": [machine],
+                "source": "",
+                "cle": fingerprint,
+                "debut": moment.isoformat(),
+                "fin": (moment + lasts).isoformat(),
+                "par": operator,
+                "le": moment.isoformat(),
+            })  # fmt: skip # one key a line, as `grant` writes them
+        return serial
+
     def _sign(self, demand: Demand, key: PublicKey, serial: int, start: dt.datetime, end: dt.datetime) -> str:
         options = ["clear", "permit-pty", f"force-command=enregistrer {serial} {int(end.timestamp())}"]
         if demand.source:
@@ -433,7 +476,7 @@ class SshAuthority:
             AccessError: no such certificate.
         """
         with self._lock():
-            granted = {line["serie"]: line for line in self.events() if line["evenement"] == "delivrance"}
+            granted = {line["serie"]: line for line in self.events() if line["evenement"] in _OPENINGS}
             found = granted.get(int(serial)) if re.fullmatch(r"[0-9]{1,12}", str(serial)) else None
             if found is None:
                 raise AccessError(f"certificat n° {serial} inconnu : « fab acces.liste » les montre")

@@ -6,6 +6,7 @@ In the state's folder ``flotte``::
 
     publication.json          the last one: version, waves, excuses, why it stopped
     machines.json             what each machine was given: version, digests, dates
+    portes.json               emergency doors, by machine: number in the registry of accesses, times, port, order
     lots/<sha256>             the files that the door has, or must have again
     versions/12/              what version 12 was made of (code.tar.gz, machines/NAME.tar.gz), closed to others
     verrou                    one command at a time
@@ -26,13 +27,14 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, waves
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, emergency, waves
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError, Signer, manifest
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import Machine, Standing
 
 LASTS = dt.timedelta(days=14)
 """Life of a manifest; renewed at half of it by ``fab flotte.avancer``."""
 _KEPT = 5  # versions
+_CLOCKS = dt.timedelta(minutes=1)  # a machine's clock may be that much behind
 _LEAP = 1000  # versions by which a machine may be ahead of all that is known
 
 Listing = Mapping[str, Any]
@@ -213,6 +215,64 @@ class Fleet:
             self._write("publication.json", record)
         return [f"v{record['version']} : {machine} est excusée par {self._operator} ({why.strip()})."]
 
+    def open_door(
+        self, machine: str, lasts: dt.timedelta, certificates: Mapping[str, str], register: Callable[[str], int]
+    ) -> dict[str, Any]:
+        """Order a machine to open a tunnel, by which people reach it; gives the record of that emergency door.
+
+        Args:
+            machine: its name.
+            lasts: how long, from now.
+            certificates: see `publish`.
+            register: given the key that opens the tunnel, writes it to the registry of accesses; gives its number.
+
+        Raises:
+            FleetError: the machine is not one that is ordered so, its door is open already, or the door of the fleet
+                cannot be reached or has none.
+        """
+        with self._alone():
+            if machine not in self.machines:
+                raise FleetError(f"{machine} n'est pas une machine en accès sortant : elle se joint par SSH")
+            if machine not in certificates:
+                raise FleetError(
+                    f"{machine} n'a pas encore de certificat : elle se prépare à l'atelier. Rien n'est fait"
+                )
+            listing = self._ask()
+            if not listing.get("hote"):
+                raise FleetError("le guichet n'a pas de porte de secours : redéployez-le (fab serveurs guichet)")
+            now = self._now()
+            records = emergency.still_open(self._doors(), now)
+            if known := records.get(machine):
+                raise FleetError(
+                    f"la porte de {machine} est ouverte, n° {known['numero']}. Pour y mettre fin : fab acces.revoquer "
+                    f"{known['numero']}"
+                )
+            self._signer.open()
+            private, public = emergency.key_pair()
+            record: dict[str, Any] = {
+                "debut": (now - _CLOCKS).astimezone(dt.UTC).isoformat(timespec="seconds"),
+                "fin": (now + lasts).astimezone(dt.UTC).isoformat(timespec="seconds"),
+                "port": emergency.free_port(one["port"] for one in records.values()),
+                "cle": public,
+            }
+            record["numero"] = register(public)
+            made = emergency.order(self._signer, machine, record, private, listing["hote"], certificates[machine])
+            self._write("portes.json", records | {machine: made})
+            self._reconcile(listing)
+        return made
+
+    def close_door(self, number: int) -> list[str]:
+        """End an emergency door, by its number in the registry of accesses; done again, does nothing more.
+
+        Raises:
+            FleetError: the door of the fleet cannot be reached; the next command of the fleet brings it there.
+        """
+        with self._alone():
+            records = {name: one for name, one in self._doors().items() if one["numero"] != number}
+            self._write("portes.json", records)
+            self._reconcile(self._ask())
+        return [f"Porte de secours n° {number} fermée : le guichet a coupé son tunnel."]
+
     def status(self) -> tuple[dict[str, Any] | None, list[Standing], list[str]]:
         """The publication, where each expected machine is, and what is wrong at the door (French)."""
         listing = self._ask()
@@ -226,6 +286,13 @@ class Fleet:
         strangers = [row["nom"] for row in listing["machines"] if row["attendue"] and row["nom"] not in self.machines]
         if strangers:
             problems.append(f"le guichet attend encore {', '.join(strangers[:3])}, qui n'est plus dans l'inventaire")
+        there = {row["machine"]: row for row in listing.get("portes", [])}
+        for name, one in emergency.still_open(self._doors(), self._now()).items():
+            here = there.get(name, {"numero": 0})
+            how = "pas encore au guichet : fab flotte.avancer"
+            if here["numero"] == one["numero"]:
+                how = "le tunnel est ouvert" if here["jointe"] else "elle ne l'a pas encore ouverte"
+            problems.append(f"porte de secours n° {one['numero']} de {name}, jusqu'au {one['fin']} (UTC) : {how}")
         return self._publication(), list(self._standings(listing).values()), problems
 
     def asked(self) -> dict[str, dict[str, str]]:
@@ -272,6 +339,9 @@ class Fleet:
 
     def _records(self) -> dict[str, dict[str, Any]]:
         return self._read("machines.json") or {}
+
+    def _doors(self) -> dict[str, dict[str, Any]]:
+        return self._read("portes.json") or {}
 
     def _kept(self) -> list[int]:
         return sorted(int(one.name) for one in (self.folder / "versions").iterdir() if one.name.isdecimal())
@@ -403,15 +473,26 @@ class Fleet:
             if old or lacking:
                 due[name] = one
         expected = {row["nom"] for row in listing["machines"] if row["attendue"]}
-        if not due and expected == set(self.machines):
+        doors = {
+            name: {key: one[key] for key in ("numero", "fin", "port", "cle", "ordre", "signature")}
+            for name, one in emergency.still_open(self._doors(), now).items()
+            if name in self.machines
+        }
+        known = {row["machine"]: row["numero"] for row in listing.get("portes", [])}
+        if not due and expected == set(self.machines) and known == {name: one["numero"] for name, one in doors.items()}:
             return []
-        self._signer.open()
+        if due:
+            self._signer.open()
         signed = {}
         for name, one in due.items():
             text = manifest(name, one, now, dt.datetime.fromisoformat(one["expire"]))
             signed[name] = {"manifeste": text, "signature": self._signer.sign(text)}
         lots = {part["sha256"] for one in due.values() for part in (one["code"], one["donnees"])}
-        envoi = {"machines": {name: one.siren for name, one in self.machines.items()}, "manifestes": signed}
+        envoi = {
+            "machines": {name: one.siren for name, one in self.machines.items()},
+            "manifestes": signed,
+            "portes": doors,
+        }
         target = self.folder / "envoi.tar"
         bundle.sending(target, (self.folder / "lots" / one for one in sorted(lots)), json.dumps(envoi).encode())
         try:

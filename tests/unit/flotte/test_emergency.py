@@ -1,0 +1,322 @@
+"""The emergency door: one machine opens it, on an order signed for it and for now, and on nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import stat
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import emergency as orders
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError, Signer
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
+from creatic_flotte import emergency
+from creatic_guichet import cli
+from creatic_guichet.store import BadRequest
+
+from testbed.connector import Authority
+from testbed.fleet import Door, Machine
+from tests.unit.flotte.test_publication import World
+
+TOP = Path(__file__).parents[3]
+NAME, OTHER = "loos-connecteur", "loos-pc"
+HOURS = dt.timedelta(hours=2)
+
+
+@pytest.fixture
+def world(tmp_path: Path, authority: Authority, door: Door) -> World:
+    made = World(tmp_path, authority, door)
+    made.publish()
+    return made
+
+
+@pytest.fixture
+def machine(world: World) -> Machine:
+    return world.machines[NAME]
+
+
+def ordered(world: World, name: str = NAME, number: int = 1, lasts: dt.timedelta = HOURS) -> dict[str, Any]:
+    return world.fleet().open_door(name, lasts, world.certificates, lambda _key: number)
+
+
+def given(world: World, name: str, text: str, signer: Signer | None = None) -> None:
+    """What the door gives a machine, were it another's, or nobody's."""
+    signed = (signer or world.fleet()._signer).sign(text)
+    with world.door.store._open() as db:
+        db.execute("DELETE FROM portes WHERE machine = ?", (name,))
+        db.execute(
+            "INSERT INTO portes VALUES (?, 1, '2999-01-01T00:00:00+00:00', 22000, '', ?, ?)", (name, text, signed)
+        )
+
+
+def test_both_sides_say_the_same() -> None:
+    assert orders.KIND == emergency.KIND
+    flows = yaml.safe_load((TOP / "roles/guichet/vars/main.yml").read_text())
+    assert flows["__guichet_door_port"] == emergency.SERVER_PORT
+    [tunnels] = [one for one in flows["guichet_firewall"] if one["name"] == "guichet-tunnels"]
+    assert tunnels["ports"] == [f"{orders.PORTS[0]}-{orders.PORTS[-1]}"]
+    machine = yaml.safe_load((TOP / "roles/flotte/vars/main.yml").read_text())["flotte_firewall"][0]
+    assert emergency.SERVER_PORT in machine["ports"]
+
+
+def test_it_opens_for_one_machine_and_ends_with_its_registry(world: World, machine: Machine, url: str) -> None:
+    made = ordered(world)
+    until = dt.datetime.fromisoformat(made["fin"])
+    assert world.door.keys.read_text() == (
+        f'restrict,port-forwarding,permitlisten="127.0.0.1:22000",expiry-time="{until:%Y%m%d%H%M%SZ}" '
+        f"{made['cle']} {NAME}\n"
+    )
+    _kind, said = machine.passes(url)
+    assert said.endswith(f"porte de secours n° 1 ouverte jusqu'au {until:%d/%m/%Y à %H:%M} (UTC)")
+    assert machine.unit == "restart"
+    laid = machine.tunnel
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (laid, *laid.iterdir())] == [0o700, 0o400, 0o400, 0o400]
+    public = subprocess.run(["ssh-keygen", "-y", "-f", laid / "cle"], capture_output=True, text=True, check=True)
+    assert public.stdout.split()[:2] == made["cle"].split()
+    assert (laid / "connu").read_text() == "guichet ssh-ed25519 AAAAhote\n"
+    assert json.loads((laid / "ordre.json").read_text()) == {
+        "numero": 1, "fin": made["fin"], "port": 22000, "serveur": "localhost",
+    }  # fmt: skip # one record
+    # Nobody else is ordered anything; a second pass opens nothing more.
+    assert "porte" not in world.machines[OTHER].passes(url)[1]
+    machine.unit = "restart"
+    laid_at = (laid / "cle").stat().st_mtime_ns
+    machine.passes(url)
+    assert (laid / "cle").stat().st_mtime_ns == laid_at
+    assert any("elle ne l'a pas encore ouverte" in one for one in world.fleet().status()[2])
+    world.door.joined = {22000}
+    assert any("le tunnel est ouvert" in one for one in world.fleet().status()[2])
+    world.fleet().close_door(1)
+    assert world.door.keys.read_text() == ""
+    assert machine.passes(url)[1].endswith("porte de secours n° 1 fermée")
+    assert (machine.unit, laid.exists()) == ("stop", False)
+    assert "porte" not in machine.passes(url)[1]
+
+
+def test_a_second_one_has_a_port_of_its_own(world: World) -> None:
+    assert [ordered(world)["port"], ordered(world, OTHER, 2)["port"]] == [22000, 22001]
+    with pytest.raises(FleetError, match=r"la porte de loos-pc est ouverte, n° 2\. .*fab acces\.revoquer 2"):
+        ordered(world, OTHER, 3)
+    world.clock = 2 * HOURS  # both ended
+    assert ordered(world, OTHER, 4)["port"] == 22000
+
+
+def test_what_cannot_be_ordered_changes_nothing(world: World, door: Door) -> None:
+    def never(_key: str) -> int:
+        raise AssertionError("nothing is registered")
+
+    for name, words in (
+        ("gondecourt-pc", "n'est pas une machine en accès sortant"),
+        (NAME, "pas de porte de secours : redéployez"),
+    ):
+        door.host_key.unlink(missing_ok=True)
+        with pytest.raises(FleetError, match=words):
+            world.fleet().open_door(name, HOURS, world.certificates, never)
+    with pytest.raises(FleetError, match="n'a pas encore de certificat"):
+        world.fleet().open_door(NAME, HOURS, {}, never)
+    with pytest.raises(FleetError, match="100 portes de secours sont ouvertes"):
+        orders.free_port(orders.PORTS)
+    assert not (world.home / "flotte" / "portes.json").exists()
+
+
+def test_a_door_of_the_fleet_that_was_away_gets_it_with_the_next_command(world: World, url: str) -> None:
+    def away(_file: Path) -> None:
+        raise FleetError("le guichet ne répond pas")
+
+    with pytest.raises(FleetError, match="ne répond pas"):
+        world.fleet(send=away).open_door(NAME, HOURS, world.certificates, lambda _key: 1)
+    assert any("pas encore au guichet : fab flotte.avancer" in one for one in world.fleet().status()[2])
+    world.pass_(url)
+    world.advance()
+    assert [one["numero"] for one in world.door.listing()["portes"]] == [1]
+
+
+def other_machine(world: World, text: str) -> str:
+    return text.replace(NAME, OTHER)
+
+
+def later(world: World, text: str) -> str:
+    found = json.loads(text)
+    moved = {key: (dt.datetime.fromisoformat(found[key]) + 3 * HOURS).isoformat() for key in ("debut", "fin")}
+    return json.dumps(found | moved)
+
+
+def longer(world: World, text: str) -> str:
+    found = json.loads(text)
+    return json.dumps(found | {"fin": (dt.datetime.fromisoformat(found["fin"]) + 24 * HOURS).isoformat()})
+
+
+def ended(world: World, text: str) -> str:
+    found = json.loads(text)
+    return json.dumps(found | {"debut": "2026-01-01T00:00:00+00:00", "fin": "2026-01-01T02:00:00+00:00"})
+
+
+def for_another_key(world: World, text: str) -> str:
+    found = json.loads(text)
+    world.fleet().open_door(OTHER, HOURS, world.certificates, lambda _key: 2)
+    with world.door.store._open() as db:
+        other = json.loads(db.execute("SELECT ordre FROM portes WHERE machine = ?", (OTHER,)).fetchone()[0])
+    return json.dumps(found | {"cle": other["cle"]})
+
+
+def manifest_of_it(world: World, text: str) -> str:
+    with world.door.store._open() as db:
+        found: str = db.execute("SELECT manifeste FROM machines WHERE version > 0").fetchone()[0]
+    return found
+
+
+def two_lines(world: World, text: str) -> str:
+    return json.dumps(json.loads(text) | {"hote": "ssh-ed25519 AAAA\n* ssh-ed25519 BBBB"})
+
+
+def a_listed_port(world: World, text: str) -> str:
+    return json.dumps(json.loads(text) | {"port": 22})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (other_machine, "ordre de 'loos-pc', et non de loos-connecteur"),
+        (later, "ordre à venir"),
+        (longer, "pas plus de 24 heures"),
+        (ended, "ordre expiré"),
+        (for_another_key, "ne s'ouvre avec aucune clé"),
+        (manifest_of_it, "n'est pas un ordre d'ouverture"),
+        (two_lines, "n'est pas un ordre d'ouverture"),
+        (a_listed_port, "n'est pas un ordre d'ouverture"),
+        (lambda world, text: "[]", "n'est pas un ordre d'ouverture"),
+        (lambda world, text: "{", "n'est pas un ordre d'ouverture"),
+    ],
+)
+def test_an_order_that_is_not_its_own_is_refused_and_keeps_no_version(
+    world: World, machine: Machine, url: str, change: Callable[[World, str], str], words: str
+) -> None:
+    text = ordered(world)["ordre"]
+    given(world, NAME, change(world, text))
+    kind, said = machine.passes(url)
+    assert kind == "a_jour" or machine.runs, said
+    assert words in said
+    assert not machine.tunnel.exists()
+    assert machine.unit in ("", "stop")
+
+
+def test_nobody_else_can_sign_one(world: World, machine: Machine, url: str, tmp_path: Path) -> None:
+    text = ordered(world)["ordre"]
+    stranger = Signer(tmp_path / "autre", Passphrases(tmp_path / "autre", generate=True))
+    given(world, NAME, text, stranger)
+    assert "porte de secours : ordre signé par une clé inconnue" in machine.passes(url)[1]
+    assert not machine.tunnel.exists()
+
+
+def test_one_that_was_followed_by_another_is_not_followed_again(world: World, machine: Machine, url: str) -> None:
+    first = ordered(world)
+    machine.passes(url)
+    world.fleet().close_door(1)
+    ordered(world, number=7)
+    machine.passes(url)
+    given(world, NAME, first["ordre"])
+    assert "l'ordre n° 1 précède le n° 7, déjà suivi" in machine.passes(url)[1]
+    assert not machine.tunnel.exists()
+
+
+def test_an_order_never_passes_for_a_version(world: World, machine: Machine, url: str) -> None:
+    text = ordered(world)["ordre"]
+    with world.door.store._open() as db:
+        db.execute(
+            "UPDATE machines SET version = 1, manifeste = ?, signature = ? WHERE nom = ?",
+            (text, world.fleet()._signer.sign(text), NAME),
+        )
+    kind, _said = machine.passes(url)
+    assert (kind, machine.runs) == ("refus", [])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cle": 'ssh-ed25519 AAAA" command="id'},
+        {"cle": "ssh-ed25519 " + "A" * 68 + "\nssh-ed25519 " + "B" * 68},
+        {"port": 22},
+        {"port": "22000"},
+        {"numero": "1"},
+        {"fin": "2026-01-01"},
+        {"fin": 'x"'},
+    ],
+)
+def test_the_door_of_the_fleet_takes_no_other_line(world: World, changes: dict[str, Any]) -> None:
+    made = ordered(world)
+    before = world.door.keys.read_text()
+    records = world.home / "flotte" / "portes.json"
+    records.write_text(json.dumps({NAME: made | {"numero": 9} | changes}))
+    if "fin" in changes:
+        records.write_text(json.dumps({NAME: made | {"numero": 9}}))
+        sent = world.fleet()._send
+
+        def meddled(file: Path) -> None:
+            file.write_bytes(file.read_bytes().replace(made["fin"].encode(), changes["fin"].ljust(25).encode()))
+            sent(file)
+
+        with pytest.raises((BadRequest, FleetError)):
+            world.fleet(send=meddled).close_door(0)
+    else:
+        with pytest.raises((BadRequest, FleetError)):
+            world.fleet().close_door(0)
+    assert world.door.keys.read_text() == before
+
+
+def test_the_registry_numbers_it_and_its_end(tmp_path: Path) -> None:
+    authority = access.SshAuthority(tmp_path / "acces", Passphrases(tmp_path / "acces", generate=True))
+    authority.ensure(create=True)
+    _private, public = orders.key_pair()
+    assert [authority.note_door(NAME, HOURS, why, "camille", public) for why in ("panne", "encore")] == [1, 2]
+    with pytest.raises(access.AccessError, match=r"--motif : dites pourquoi"):
+        authority.note_door(NAME, HOURS, " ", "camille", public)
+    with pytest.raises(access.AccessError, match=r"--motif : 100 caractères"):
+        authority.note_door(NAME, HOURS, "a\nb", "camille", public)
+    authority.revoke("1", "fini", "camille")
+    rows = authority.listing()
+    assert [(row["serie"], row["role"], row["principaux"], row["etat"]) for row in rows] == [
+        (2, "porte de secours", [NAME], "valide"),
+        (1, "porte de secours", [NAME], "revoque"),
+    ]
+
+
+def test_the_tunnel_is_held_until_its_end_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emergency, "_AGAIN", 0)
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
+    said = {"numero": 1, "fin": end.isoformat(), "port": 22003, "serveur": "guichet.test"}
+    (tmp_path / "ordre.json").write_text(json.dumps(said))
+    # Cut twice, then held: as a line that comes back.
+    program = tmp_path / "ssh"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/appels\n'
+        f"[ $(wc -l < {tmp_path}/appels) -gt 2 ] || exit 255\nexec sleep 60\n"
+    )
+    program.chmod(0o755)
+    assert emergency.tunnel(tmp_path, [str(program)]) == 0
+    assert dt.datetime.now(dt.UTC) >= end
+    calls = (tmp_path / "appels").read_text().splitlines()
+    assert len(calls) == 3
+    assert calls[0].endswith("-R 127.0.0.1:22003:127.0.0.1:22 porte@guichet.test")
+    assert "StrictHostKeyChecking=yes" in calls[0] and "BatchMode=yes" in calls[0]
+    started = time.monotonic()
+    assert emergency.tunnel(tmp_path, [str(program)]) == 0 and time.monotonic() - started < 1  # ended before
+    (tmp_path / "ordre.json").write_text("{")
+    with pytest.raises(emergency.FleetError, match="aucun ordre"):
+        emergency.tunnel(tmp_path)
+
+
+def test_ports_that_answer_are_read_from_the_kernel(tmp_path: Path) -> None:
+    table = tmp_path / "tcp"
+    table.write_text(
+        "  sl  local_address rem_address   st tx_queue\n"
+        "   0: 0100007F:55F0 00000000:0000 0A 00000000:00000000\n"
+        "   1: 0100007F:55F1 0100007F:1234 01 00000000:00000000\n"
+    )
+    assert cli.listening(table) == {22000}
