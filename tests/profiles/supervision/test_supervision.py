@@ -17,7 +17,7 @@ from testbed.mail import relay
 from testbed.patience import wait_for
 from tests.profiles.services import as_root, exposure, listening, properties
 
-UNITS = ("prometheus", "prometheus-alertmanager")
+UNITS = ("prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter")
 FAULT = "essai-de-supervision.service"
 
 
@@ -42,7 +42,7 @@ def test_what_runs_is_shut_in(host: Host) -> None:
     assert exposure(host, "supervision-temoin.service") < 3.0
     found = listening(host)
     assert {port for port, line in found.items() if not line.split()[4].startswith("127.")} == {22, 443}, found
-    assert {9090, 9093} <= found.keys()
+    assert {9090, 9093, 9115} <= found.keys()
 
 
 def shown(host: Host, name: str, certificate: str = "") -> tuple[int, str]:
@@ -78,7 +78,7 @@ def test_its_history_is_bounded(host: Host) -> None:
 
 def test_no_other_account_asks_it(host: Host) -> None:
     with host.sudo("nobody"):
-        for port in (9090, 9093):
+        for port in (9090, 9093, 9115):
             assert host.run(
                 f"python3 -I -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}), 5)'"
             ).failed
@@ -95,6 +95,28 @@ def test_every_machine_that_was_deployed_answers(host: Host, whole_inventory: Ma
         and one.get("creatic_poste", {}).get("systeme", "debian") == "debian" and name not in ("poste",)
     }  # fmt: skip
     assert {one["metric"]["machine"] for one in asked(host, 'up{job="machines", profil="supervision"} == 1')}
+
+
+def test_every_server_that_shows_pages_is_seen_from_outside(host: Host, whole_inventory: Mapping[str, Any]) -> None:
+    watched = {one["metric"]["machine"] for one in asked(host, 'up{job="machines"} == 1')}
+    wanted = {name for name, one in whole_inventory["_meta"]["hostvars"].items() if one.get("base_pages")} & watched
+
+    def answering() -> set[str]:
+        return {one["metric"]["machine"] for one in asked(host, 'probe_success{job="pages"} == 1')}
+
+    wait_for(lambda: answering() >= wanted, lambda: f"les pages de {wanted - answering()}", 300, every=5)
+    left = asked(host, 'probe_ssl_earliest_cert_expiry{job="pages"} - time()')
+    assert all(float(one["value"][1]) > 14 * 86400 for one in left)
+
+
+@pytest.mark.leaves_traces
+def test_a_server_that_shows_nothing_more_is_seen(host: Host, hostvars: Mapping[str, Any]) -> None:
+    """This very machine, whose nginx is away for a minute."""
+    page = f'probe_success{{job="pages", instance="https://{hostvars["creatic_names"][0]}"}}'
+    for verb, value in (("stop", 0), ("start", 1)):
+        as_root(host, f"systemctl {verb} nginx.service")
+        told = f"{page} == {value}"
+        wait_for(lambda told=told: bool(asked(host, told)), told, 300, every=5)
 
 
 def test_its_rules_are_evaluated(host: Host) -> None:

@@ -131,6 +131,16 @@ def series_cases() -> Iterator[Case]:
     told = ("des mesures de la machine sont illisibles", "ls -l /var/lib/creatic/metrics sur la machine")
     yield Case({unread: "1x200"}, {"mesures_illisibles": told})
     yield Case({unread: "0x200"}, {}, ("mesures_illisibles",))
+    page = MACHINE | {"job": "pages", "instance": "https://ged.test"}
+    told = ("https://ged.test ne répond plus, ou plus avec son certificat",
+            "fab matin ; sur la machine, systemctl status nginx")  # fmt: skip # what is said, what to do
+    yield Case({f"probe_success{braced(page)}": "0x200"}, {"page_muette": told}, of=page)
+    yield Case({f"probe_success{braced(page)}": "1x200"}, {}, ("page_muette",))
+    told = ("https://ged.test montre un certificat qui ne vaut plus que 13 jours",
+            "fab pki.rotation ; s'il est renouvelé, sur la machine, systemctl reload nginx")  # fmt: skip # same
+    ends = f"probe_ssl_earliest_cert_expiry{braced(page)}"
+    yield Case({ends: f"{6000 + 13 * 86400 + 60}x200"}, {"certificat_montre": told}, of=page)
+    yield Case({ends: f"{6000 + 15 * 86400}x200"}, {}, ("certificat_montre",))
     mail = MACHINE | {"integration": "email"}
     told = ("des courriels d'alerte n'ont pas pu partir à temps",
             "le relais de courriel répond-il ? sur la machine, journalctl -u prometheus-alertmanager")  # fmt: skip

@@ -35,7 +35,9 @@ def test_every_machine_of_the_inventory_but_benches_and_windows_is_asked(name: s
     asked = targets.scrapes(groups, hostvars)["scrape_configs"]
     benches = {host for host, one in hostvars.items() if one["creatic_supervision"] == []} | {*groups["exercice"]}
     windows = {host for host, one in hostvars.items() if one.get("creatic_poste", {}).get("systeme") == "windows"}
-    assert [one["job_name"] for one in asked] == sorted(hostvars.keys() - benches - windows)
+    pages = [f"{host} page" for host in sorted(hostvars) if "base_pages" in hostvars[host]]
+    assert [one["job_name"] for one in asked] == sorted(hostvars.keys() - benches - windows) + pages
+    assert len(pages) == 7
     assert bool(windows) == (name == "example")
     assert targets.readers(groups, hostvars) == [{"nom": "veille", "adresse": hostvars["veille"]["ansible_host"]}]
 
@@ -55,6 +57,18 @@ def test_a_machine_is_known_by_its_name_whatever_its_address() -> None:
         "commune_nom": "Anor"}}]  # fmt: skip
     [shown] = second["static_configs"]
     assert shown["targets"] == ["[fd00::2]:9100"] and "commune" not in shown["labels"]
+
+
+def test_a_page_is_asked_for_under_its_name_at_its_address() -> None:
+    told = {"creatic_profil": "ged", "creatic_names": ["ged.test", "autre.test"], "base_pages": [443]}
+    hostvars: dict[str, dict[str, Any]] = {
+        "a": told | {"ansible_host": "10.0.0.1"}, "b": told | {"ansible_host": "fd00::2"},
+    }  # fmt: skip # one host, one place
+    pages = targets.scrapes({"ged": ["a", "b"]}, hostvars)["scrape_configs"][2:]
+    assert [one["params"]["target"] for one in pages] == [["https://10.0.0.1/"], ["https://[fd00::2]/"]]
+    assert pages[0]["params"]["hostname"] == ["ged.test"]
+    assert pages[0]["static_configs"] == [{"targets": ["127.0.0.1:9115"], "labels": {
+        "job": "pages", "instance": "https://ged.test", "machine": "a", "profil": "ged"}}]  # fmt: skip # as above
 
 
 def test_a_machine_that_nobody_reaches_is_asked_nothing() -> None:

@@ -12,10 +12,12 @@ from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import OUTGOING
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.wiring import Groups, HostVars, given
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.wiring import Groups, HostVars, given, url
 
 GROUP = "supervision"
 PORT = 9100
+PROBES = 9115
+"""Where the blackbox exporter listens, on the supervision's own loopback (role supervision)."""
 _PKI = "/etc/creatic/pki"
 
 
@@ -42,12 +44,21 @@ def certified(host: str) -> str:
 def scrapes(groups: Groups, hostvars: HostVars) -> dict[str, Any]:
     """Prometheus' file of the machines that it asks: each by its address, known by the name of its certificate.
 
+    Of those that show pages (variable base_pages), the blackbox exporter says in a second one what a client would see.
+
     Windows PCs, test benches, machines of drills and those that nobody reaches are asked nothing.
 
     Raises:
         WiringError: a machine has no address.
     """
-    return {"scrape_configs": [_scrape(host, hostvars) for host in sorted(_watched(groups, hostvars))]}
+    watched = sorted(_watched(groups, hostvars))
+    shown = [host for host in watched if hostvars[host].get("base_pages")]
+    return {
+        "scrape_configs": [
+            *(_scrape(host, hostvars) for host in watched),
+            *(_page(host, hostvars) for host in shown),
+        ]
+    }
 
 
 def _watched(groups: Groups, hostvars: HostVars) -> Iterator[str]:
@@ -79,4 +90,21 @@ def _scrape(host: str, hostvars: HostVars) -> dict[str, Any]:
         "static_configs": [
             {"targets": [f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}"], "labels": labels}
         ],
+    }
+
+
+def _page(host: str, hostvars: HostVars) -> dict[str, Any]:
+    """What a client of a server sees: whether it answers over TLS, under its name, with a certificate that is known."""
+    told = hostvars[host]
+    address, shown = given(hostvars, host, "ansible_host"), url(hostvars, host)
+    labels = {"job": "pages", "instance": shown, "machine": host, "profil": told["creatic_profil"]}
+    return {
+        "job_name": f"{host} page",
+        "metrics_path": "/probe",
+        "params": {
+            "module": ["page"],
+            "target": [f"https://[{address}]/" if ":" in address else f"https://{address}/"],
+            "hostname": [shown.removeprefix("https://")],
+        },
+        "static_configs": [{"targets": [f"127.0.0.1:{PROBES}"], "labels": labels}],
     }
