@@ -34,7 +34,15 @@ PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
 FILES = ("unit", "lint", "lab")
 NOTED = {"CREATIC_TASKS_REACHED": REACHED, "ANSIBLE_CALLBACK_PLUGINS": str(TOP / "tests" / "reached")}
 # Long: each whole run has one line of them, in turn; the others, which would take it over its limit, by their names.
-IN_TURN = (("room_patch",), ("room_faults",), ("chain",), ("disaster", "noyau", "disques"), ("drills",), ("life",))
+IN_TURN = (
+    ("room_patch",),
+    ("room_faults",),
+    ("chain",),
+    ("disaster", "noyau", "disques"),
+    ("drills",),
+    ("life",),
+    ("alertes",),
+)
 LONG = (*(name for turn in IN_TURN for name in turn), "production", "closing")
 # Test machines with kernels of their own: slow, each on one core, they go on beside the journeys.
 KERNELS = {"noyau": ("hardening_kernel", "noyau"), "disques": ("encrypted_raid", "coffre")}

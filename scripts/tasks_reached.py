@@ -22,7 +22,18 @@ REPO = Path(__file__).resolve().parents[1]
 EXCUSED = "tests/reached/excused.yml"
 GLOBS = ("roles/*/tasks/*.yml", "roles/*/handlers/*.yml", "playbooks/**/*.yml")
 # A whole run has some of them in turn (scripts/run_tests.py).
-PARTS = ("room_patch", "room_faults", "disaster", "noyau", "disques", "chain", "drills", "life", "production")
+PARTS = (
+    "room_patch",
+    "room_faults",
+    "disaster",
+    "noyau",
+    "disques",
+    "chain",
+    "drills",
+    "life",
+    "alertes",
+    "production",
+)
 # Ansible replaces the imports by what they name before a run, and tells callbacks nothing of a meta.
 STATIC = {"import_tasks", "import_role", "import_playbook", "meta"}
 KNOWN = {"file", "task", "reason", "part", "chance"}
