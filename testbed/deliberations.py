@@ -198,10 +198,12 @@ class Site:
 
     def publish(self, projet: str, annexes: str = "non", **fields: Any) -> str:
         """Choose to publish an act as it was signed, and its annexes or not; gives the page then."""
-        uids = [one["UID"] for one in self.done(MANAGER, "GET", f"{projet}?fullobjects=1").get("items", [])]
-        title = self.done(MANAGER, "GET", projet)["title"]
+        uids = [
+            one["UID"] for one in self.done(self.council.manager, "GET", f"{projet}?fullobjects=1").get("items", [])
+        ]
+        title = self.done(self.council.manager, "GET", projet)["title"]
         said = {"objet": title, "document": "signe"} | {f"annexe_{uid}": annexes for uid in uids}
-        return self.decide(MANAGER, projet, **(said | fields))
+        return self.decide(self.council.manager, projet, **(said | fields))
 
     # -- a council
 

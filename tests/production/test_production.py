@@ -289,6 +289,7 @@ def test_8_a_deliberation_is_voted_transmitted_and_archived(site: Site) -> None:
     document = site.provider.signs("maire", parapheur.file(dossier["id"], "sonia.dupuis"))
     answer = parapheur.act("sonia.dupuis", dossier["id"], "signer", document)
     assert answer.status == 200, answer.data[:500]
+    meetings.publish(projet)  # somebody chooses what of it goes on line
 
     def asked(column: str) -> str:
         query = f"SELECT {column} FROM acte WHERE reference = '{reference}'"  # noqa: S608 - both are this test's own
