@@ -63,7 +63,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.life.commune import 
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.departure import Departure, Order
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.handover import HandOverError
 from ansible_collections.cdg59.creatic.plugins.module_utils.morning import outgoing as morning_outgoing
-from ansible_collections.cdg59.creatic.plugins.module_utils.morning import screen
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning import screen, series
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning.curves import Curve
 from ansible_collections.cdg59.creatic.plugins.module_utils.morning.pages import Pages
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import renewal as pki_renewal
@@ -832,7 +833,8 @@ def morning(context: Context) -> None:
     desks = {host.name for one in communes for host in one.hosts() if "commune_pc" in host.groups}
     found = screen.look(home, machines, from_json(text), screen.states(communes, last), evidence.now(), desks)
     _outgoing_this_morning(found)
-    pages = Pages(home, found, _environment().name, {name: one.slug for name, one in ours.items()})
+    owners = {name: one.slug for name, one in ours.items()}
+    pages = Pages(home, found, _environment().name, owners, _week(context, found.moment))
     page = pages.write()
     _watch(context, screen.own_figures(home, found.moment), pages)
     print(screen.headline(found))
@@ -848,6 +850,17 @@ def morning(context: Context) -> None:
     print(f"Page : {page}")
     if found.grave:
         raise Exit("", code=1)
+
+
+def _week(context: Context, moment: dt.datetime) -> list[Curve]:
+    """Curves of the week that the supervision kept; none without one, and a morning goes on without its answer."""
+    if "supervision" not in needs.servers(_inventory(), TOP).values():
+        return []
+    try:
+        return series.curves(_on_supervision(context, series.command(moment)), moment)
+    except Exit:
+        _aside("Les courbes de la semaine manquent à la page.")
+        return []
 
 
 def _outgoing_this_morning(found: screen.Morning) -> None:

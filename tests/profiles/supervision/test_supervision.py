@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping
 from email.message import EmailMessage
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -113,10 +114,13 @@ def test_every_server_that_shows_pages_is_seen_from_outside(host: Host, whole_in
 def test_a_server_that_shows_nothing_more_is_seen(host: Host, hostvars: Mapping[str, Any]) -> None:
     """This very machine, whose nginx is away for a minute."""
     page = f'probe_success{{job="pages", instance="https://{hostvars["creatic_names"][0]}"}}'
+
+    def told(value: int) -> bool:
+        return bool(asked(host, f"{page} == {value}"))
+
     for verb, value in (("stop", 0), ("start", 1)):
         as_root(host, f"systemctl {verb} nginx.service")
-        told = f"{page} == {value}"
-        wait_for(lambda told=told: bool(asked(host, told)), told, 300, every=5)
+        wait_for(partial(told, value), f"{page} à {value}", 300, every=5)
 
 
 def test_its_rules_are_evaluated(host: Host) -> None:
