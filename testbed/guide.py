@@ -81,8 +81,9 @@ class Terminal:
         mark = secrets.token_hex(8)
         limit = threading.Timer(allowed(seconds), self._process.kill)
         limit.start()
-        # Programs that look at the keyboard would take the next line for theirs.
-        typed = f"{line}\n{keyboard}" if keyboard else f"{{ {line}\n}} </dev/null\n"
+        # Programs that look at the keyboard would take the next line for theirs, and sudo throws away what was typed
+        # before it takes the screen: the shell has read all of it before it begins.
+        typed = f"{line}\n{keyboard}" if keyboard else f"{{ {line}\n}} </dev/null; "
         self._process.stdin.write(f"{typed}printf '\\n%s %s\\n' {mark} $?\n")
         said: list[str] = []
         for got in self._process.stdout:
