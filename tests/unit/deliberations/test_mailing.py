@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 from creatic.deliberations import delays, mailing
-from passerelle.convocations import _PIECES_MAX
+from passerelle.convocations import _PIECES_MAX, SIZE_MAX
 
 COUNCIL = ["Claire Dubois", "Amina Benali", "Élise Delattre"]
 
@@ -100,6 +100,20 @@ def test_the_mail_says_when_where_and_what() -> None:
     assert "note explicative" not in letter({}, note=False)
     assert "(version 2) remplace" in letter({}, version=2)
     assert "Annexes de trop" in letter({"plan.pdf": 20_000_000}) and "L2121-13" in letter({"plan.pdf": 20_000_000})
+
+
+def test_a_convocation_leaves_alone_rather_than_not_at_all() -> None:
+    assert mailing.PAPERS_MAX < SIZE_MAX  # what is left in here is taken there
+    for space, where in (
+        ("", "Demandez-les"),
+        ("https://x.test/@@espace", "Lisez-les à l'adresse ci-dessous, ou demand"),
+    ):
+        said = mailing.text("Conseil", "Mairie", "18:30", ["Budget"], {"plan.pdf": 3}, 1, True, space, 23_400_000)
+        assert "Ci-joint : la convocation.\nTrop lourds pour un courriel (23,4 Mo) : la note explicative" in said
+        assert where in said and "1. Budget" in said and "L2121-12" in said and "plan.pdf" in said
+    assert mailing.unsent(0, True) == ""
+    told = mailing.unsent(23_400_000, False)
+    assert told.startswith("La convocation est partie seule : les projets de délibération font 23,4 Mo")
 
 
 def test_a_mail_that_left_too_late_is_told_with_the_day_from_which_it_holds() -> None:

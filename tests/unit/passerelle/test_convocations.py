@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from email.message import EmailMessage
@@ -156,6 +157,45 @@ def test_a_relay_that_takes_little_refuses_before_anything_leaves(summons: Summo
     assert all("40 au plus" in one["detail"] for one in summons.world.deliberations.receipts.values())
 
 
+def named(mail: EmailMessage) -> list[str | None]:
+    return [piece.get_filename() for piece in mail.iter_attachments()]
+
+
+def said(mail: EmailMessage) -> str:
+    body = mail.get_body()
+    return body.get_content() if body else ""
+
+
+def test_a_dossier_that_is_too_heavy_keeps_no_convocation_from_leaving(summons: Summons) -> None:
+    [one] = summons.world.deliberations.convocations
+    heavy = {"url": "https://nowhere.test/", "nom": "note-de-synthese.pdf", "sha256": "0" * 64, "octets": SIZE_MAX}
+    one["pieces"] = [*one["pieces"], heavy]  # never fetched
+    received = summons.turn()
+    assert len(received) == 2 and summons.states() == dict.fromkeys(COUNCIL, "accepte")
+    assert named(received[0]) == ["convocation.pdf"]
+    assert "Vous êtes convoqué." in said(received[0]) and "note-de-synthese.pdf (20,0 Mo)" in said(received[0])
+    assert "L2121-13" in said(received[0])
+    for receipt in summons.world.deliberations.receipts.values():  # what the DGS reads beside each élu
+        assert "sans ce qui est trop lourd : note-de-synthese.pdf (20,0 Mo)" in receipt["detail"]
+
+
+def test_a_relay_that_takes_less_has_what_it_takes(summons: Summons) -> None:
+    world = summons.world
+    [one] = world.deliberations.convocations
+    one["destinataires"] = one["destinataires"][:1]
+    world.deliberations.documents["plan.pdf"] = plan = b"%PDF-1.4\n" + b"0" * 60_000
+    one["pieces"] = [
+        *one["pieces"],
+        {"url": f"{world.deliberations.url}/documents/plan.pdf", "nom": "plan.pdf", "octets": len(plan),
+         "sha256": hashlib.sha256(plan).hexdigest()},
+    ]  # fmt: skip
+    [mail] = summons.turn({"EHLO": b"250-essai\r\n250 SIZE 50000"})
+    assert named(mail) == ["convocation.pdf"] and "plan.pdf (0,1 Mo)" in said(mail)
+    one["destinataires"] = [{"elu": "Luc Roux", "adresse": "luc@gondecourt.test", "essai": 1}]
+    [mail] = summons.turn({"EHLO": b"250-essai\r\n250 SIZE 100000"})
+    assert named(mail) == ["convocation.pdf", "plan.pdf"] and "plan.pdf" not in said(mail)
+
+
 def test_one_whose_hour_has_passed_does_not_leave(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.deliberations.convene("s2", COUNCIL, limite="2020-01-01T18:30:00+01:00")
     assert Summons(world, monkeypatch).turn() == []
@@ -182,7 +222,7 @@ def test_a_bad_one_keeps_no_other(summons: Summons) -> None:
         ({"limite": "2026-12-01T18:30:00"}, "fuseau"),
         ({"version": True}, "version"),
         ({"pieces": [{"url": "x", "nom": "x", "sha256": "y", "octets": 1}]}, "mal annoncée"),
-        ({"pieces": [{"url": "x", "nom": "x", "sha256": "0" * 64, "octets": SIZE_MAX + 1}]}, "dépasse 20 Mo"),
+        ({"pieces": [{"url": "x", "nom": "x", "sha256": "0" * 64, "octets": -1}]}, "mal annoncée"),
         ({"destinataires": [{"elu": "A", "adresse": "a@b.test, c@d.test", "essai": 1}]}, "une adresse et une seule"),
         ({"destinataires": [{"elu": "A\0", "adresse": "a@b.test", "essai": 1}]}, "une adresse et une seule"),
         ({"destinataires": "tous"}, "une adresse et une seule"),

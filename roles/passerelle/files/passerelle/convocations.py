@@ -14,7 +14,7 @@ import logging
 import re
 import smtplib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -43,7 +43,9 @@ CREATE INDEX IF NOT EXISTS convocation_a_dire ON convocation (seance, version) W
 """
 SENDING, ACCEPTED, REFUSED, UNSURE = "en_cours", "accepte", "refuse", "incertain"
 SIZE_MAX = 20_000_000
-"""Bytes of the pieces of a convocation, held at once: the deliberations' server sends half as much."""
+"""Bytes of the pieces of a convocation, held at once: it leaves without what is more than that."""
+_ENCODED = 1.4  # bytes of a message for one of a piece, base64 in lines
+_HEADERS = 1000  # bytes, or so, of what announces a piece
 _PIECES_MAX = 100
 _TIMEOUT = 60  # seconds
 _PAUSE = 300  # seconds before what the relay put off is tried again
@@ -51,6 +53,13 @@ _TURN = 600  # seconds after which a turn begins no mail: the queue restarts a j
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,189}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _UNFIT = re.compile(r'[\x00-\x1f\x7f"\\/]+')
+
+
+# What a mail says of what it does not hold (L2121-12, L2121-13).
+_LEFT = (
+    "\nCe courriel ne contient pas ce qui est trop lourd pour lui : {}.\nLisez-le dans l'espace des élus, si votre "
+    "commune vous y a donné un identifiant, ou demandez-le à la mairie (article L2121-13 du CGCT).\n"
+)
 
 
 class _Later(Exception):
@@ -188,12 +197,13 @@ class Convocations:
                 waiting[key] = to["adresse"]
         if not waiting or now >= self._end_of_turn:
             return 0
-        letter = self._letter(one, [self._fetched(server, piece) for piece in one["pieces"]])
+        taken = fitting(one["pieces"], SIZE_MAX)
+        contents = {rank: self._fetched(server, one["pieces"][rank]) for rank in taken}
         for key, address in waiting.items():
             if time.monotonic() >= self._end_of_turn or datetime.now(UTC) >= datetime.fromisoformat(one["limite"]):
                 break
             try:
-                sent += self._post(key, address, letter)
+                sent += self._post(key, address, one, contents)
             except _Later as error:
                 self._later[key] = time.monotonic() + _PAUSE
                 if not error.alone:
@@ -209,32 +219,66 @@ class Convocations:
             raise Refused(f"« {_plain(piece['nom'])} » n'est pas le fichier annoncé.")
         return _UNFIT.sub("_", piece["nom"])[:120], content.getvalue()
 
-    def _letter(self, one: Mapping[str, Any], pieces: list[tuple[str, bytes]]) -> EmailMessage:
+    def _letter(
+        self, key: tuple[str, int, str, int], address: str, one: Mapping[str, Any],
+        contents: Mapping[int, tuple[str, bytes]], most: int,
+    ) -> tuple[bytes, str]:  # fmt: skip
+        """Write a mail that the relay takes.
+
+        Args:
+            key: of its row.
+            address: of the élu.
+            one: the convocation.
+            contents: names and bytes of its pieces, by rank, those which were fetched.
+            most: bytes that the relay takes, 0 when it does not say.
+
+        Returns:
+            The message, and what of its pieces stays behind, in French: nothing keeps the convocation from leaving, its
+            delay is the law's (L2121-10 to L2121-12).
+        """
+        pieces = one["pieces"]
+        room = int((most - len(one["texte"]) * 3 - _HEADERS) / _ENCODED) if most else SIZE_MAX
+        kept = [rank for rank in fitting(pieces, min(room, SIZE_MAX)) if rank in contents]
+        left = ", ".join(
+            f"{_plain(piece['nom'])[:80]} ({_megabytes(piece['octets'])})"
+            for rank, piece in enumerate(pieces)
+            if rank not in kept
+        )
         message = EmailMessage(policy=SMTP)
         message["Subject"], message["From"] = _plain(one["objet"]), self._config.mail_sender
         commune = self._config.communes.get(one["commune"])
         if commune is not None and commune.mails:
             message["Reply-To"] = commune.mails[0]
         message["Date"] = datetime.now(UTC)
-        message.set_content(one["texte"], cte="quoted-printable")  # any relay takes it
-        for name, content in pieces:
+        message["To"], message["Message-ID"] = address, self._identifier(key)
+        text = one["texte"] + (_LEFT.format(left) if left else "")
+        message.set_content(text, cte="quoted-printable")  # any relay takes it
+        for name, content in (contents[rank] for rank in kept):
             kind = ("application", "pdf") if content.startswith(b"%PDF-") else ("application", "octet-stream")
             message.add_attachment(content, *kind, filename=name)
-        return message
+        return message.as_bytes(), left
 
-    def _post(self, key: tuple[str, int, str, int], address: str, letter: EmailMessage) -> int:
-        for name, value in (("To", address), ("Message-ID", self._identifier(key))):
-            del letter[name]
-            letter[name] = value
-        content = letter.as_bytes()
+    def _post(
+        self, key: tuple[str, int, str, int], address: str, one: Mapping[str, Any],
+        contents: Mapping[int, tuple[str, bytes]],
+    ) -> int:  # fmt: skip
         try:
             relay = smtplib.SMTP(self._config.mail_relay, self._config.mail_port, timeout=_TIMEOUT)
         except (OSError, smtplib.SMTPException) as error:
             raise _Later(f"{error}", alone=False) from error
         with contextlib.closing(relay):
-            state, detail = self._handed(relay, key, address, content)
+            try:
+                relay.ehlo_or_helo_if_needed()
+            except (OSError, smtplib.SMTPException) as error:
+                raise _Later(f"{error}", alone=False) from error
+            said = relay.esmtp_features.get("size", "").strip()
+            most = int(said[:18]) if said.isascii() and said.isdecimal() else 0
+            content, left = self._letter(key, address, one, contents, most)
+            state, detail = self._handed(relay, key, address, content, most)
             if not state:
                 return 0
+            if left and state != REFUSED:
+                detail = f"parti sans ce qui est trop lourd : {left} ; {detail}"
             self._end(key, state, detail)
             self._step(f"noté {state}")
             # What the relay says from here on changes nothing: it answered for the message.
@@ -243,11 +287,11 @@ class Convocations:
         return int(state == ACCEPTED)
 
     def _handed(
-        self, relay: smtplib.SMTP, key: tuple[str, int, str, int], address: str, content: bytes
+        self, relay: smtplib.SMTP, key: tuple[str, int, str, int], address: str, content: bytes, most: int
     ) -> tuple[str, str]:
         """Hand a message to the relay; gives what to note, nothing when it was known. Raises _Later."""
         try:
-            self._offer(relay, address, len(content))
+            self._offer(relay, address, len(content), most)
         except _No as error:
             return (REFUSED, str(error)) if self._begin(key, address) else ("", "")
         if not self._begin(key, address):
@@ -269,12 +313,10 @@ class Convocations:
             raise _Later(text, alone=True)
         return REFUSED, text
 
-    def _offer(self, relay: smtplib.SMTP, address: str, size: int) -> None:
+    def _offer(self, relay: smtplib.SMTP, address: str, size: int, most: int) -> None:
         """Say from whom and to whom; nothing of the message has left when this fails. Raises _Later, _No."""
         try:
-            relay.ehlo_or_helo_if_needed()
-            most = relay.esmtp_features.get("size", "").strip()
-            if most.isdecimal() and 0 < int(most) < size:
+            if 0 < most < size:
                 raise _No(f"le message fait {size} octets, le relais en prend {most} au plus")
             for alone, (code, said) in (
                 (False, relay.mail(self._config.mail_sender)),
@@ -298,6 +340,26 @@ def _plain(text: str) -> str:
     return " ".join(_UNFIT.sub(" ", str(text)).split())[:300]
 
 
+def _megabytes(size: int) -> str:
+    return f"{max(size, 100_000) / 1_000_000:.1f} Mo".replace(".", ",")
+
+
+def fitting(pieces: Sequence[Mapping[str, Any]], room: int) -> list[int]:
+    """Ranks of the pieces that go with a mail, the first first: the convocation, the note, then annexes.
+
+    Args:
+        pieces: with their size, `octets`.
+        room: bytes that are left for them.
+    """
+    kept = []
+    for rank, piece in enumerate(pieces):
+        cost = piece["octets"] + _HEADERS
+        if cost <= room:
+            kept.append(rank)
+            room -= cost
+    return kept
+
+
 def problem(one: Mapping[str, Any]) -> str:
     """What is wrong with a convocation as it is announced, or ""."""
     for name in ("uid", "commune", "objet", "texte", "limite"):
@@ -313,8 +375,6 @@ def problem(one: Mapping[str, Any]) -> str:
     pieces, people = one.get("pieces"), one.get("destinataires")
     if not isinstance(pieces, list) or len(pieces) > _PIECES_MAX or not all(map(_is_piece, pieces)):
         return "une pièce est mal annoncée."
-    if sum(piece["octets"] for piece in pieces) > SIZE_MAX:
-        return f"le dossier dépasse {SIZE_MAX // 1_000_000} Mo : à remettre autrement."
     if not isinstance(people, list) or not all(map(_is_person, people)):
         return "un destinataire n'a pas une adresse et une seule."
     return ""

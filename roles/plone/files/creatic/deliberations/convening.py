@@ -104,7 +104,10 @@ def prepare(meeting: Any) -> None:
     known = addresses(commune_of(meeting))
     to = {name: known.get(name, PAPER) for name in meeting.convoques}
     pieces = [_piece(convocation, "convocation.pdf"), _piece(note, "note-de-synthese.pdf")]
-    annexes, left = _chosen(meeting, mailing.ATTACHED_MAX - sum(one["octets"] for one in pieces))
+    weight, alone = sum(one["octets"] for one in pieces), 0
+    if weight > mailing.PAPERS_MAX:
+        alone = pieces.pop()["octets"]
+    annexes, left = _chosen(meeting, mailing.ATTACHED_MAX - weight)
     if any(value != PAPER for value in to.values()):
         for rank, annex in enumerate(annexes, 1):
             # Its own copy: what was sent stays what it was.
@@ -117,15 +120,21 @@ def prepare(meeting: Any) -> None:
     subjects = [one.title for one in meeting.projets(*ON_AGENDA)]
     large = delays.is_large(meeting.people())
     space = reading.space(commune_of(meeting))
-    letter = mailing.text(meeting.label(), meeting.lieu, meeting.heure, subjects, left, version, large, space)
+    letter = mailing.text(meeting.label(), meeting.lieu, meeting.heure, subjects, left, version, large, space, alone)
     meeting.creatic_courriers = (
         *mails(meeting),
         {"version": version, "le": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "a": to,
-         "objet": " ".join(subject.split()), "texte": letter, "pieces": tuple(pieces), "laissees": dict(left)},
+         "objet": " ".join(subject.split()), "texte": letter, "pieces": tuple(pieces), "laissees": dict(left),
+         "sans_note": alone},
     )  # fmt: skip
     if any(value != PAPER for value in to.values()):
         folder = meeting.aq_parent
         setattr(folder, _WAITING, (*getattr(folder.aq_base, _WAITING, ()), meeting.UID()))
+
+
+def unsent(meeting: Any, mail: Mapping[str, Any]) -> str:
+    """Say that a convocation left without the note and the projets; "" when it did not."""
+    return mailing.unsent(mail.get("sans_note", 0), delays.is_large(meeting.people()))
 
 
 def _settle(meeting: Any) -> None:
@@ -343,7 +352,8 @@ class Sendings(BrowserView):
         for mail in mails(self.context)[::-1]:
             last = mail is mails(self.context)[-1]
             rows = [self._row(mail, name, address, last) for name, address in mail["a"].items()]
-            found.append({"version": mail["version"], "lignes": rows, "laissees": mailing.heavy(mail["laissees"])})
+            left = {"laissees": mailing.heavy(mail["laissees"]), "seule": unsent(self.context, mail)}
+            found.append({"version": mail["version"], "lignes": rows, **left})
         return found
 
     def _row(self, mail: dict[str, Any], name: str, address: str, last: bool) -> dict[str, Any]:

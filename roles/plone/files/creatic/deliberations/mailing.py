@@ -14,6 +14,8 @@ from creatic.deliberations import delays, rules
 PAPER = "papier"
 ATTACHED_MAX = 10_000_000
 """Bytes of the pieces of a mail, before their encoding: what most relays take."""
+PAPERS_MAX = 19_000_000
+"""Bytes of the convocation and the note: the passerelle takes 20 MB. The convocation leaves alone beyond (L2121-12)."""
 PIECES_MAX = 50
 """Annexes of a mail: the passerelle takes a hundred pieces, and leaves the whole of what has more."""
 # What became of one: the relay took it, refused it for good, was cut off so that nobody knows; handed over on paper.
@@ -102,9 +104,29 @@ def heavy(left: Mapping[str, int]) -> str:
     return f"de trop pour un courriel ({most}) : {named}"
 
 
+def papers(note: bool) -> str:
+    """What the convocation goes with, in words.
+
+    Args:
+        note: whether the law wants a note of synthesis with it (L2121-12).
+    """
+    return "la note explicative de synthèse et les projets" if note else "les projets de délibération"
+
+
+def unsent(size: int, note: bool) -> str:
+    """Say to the commune that the note and the projets were too heavy for the mail; "" when they went (size: bytes)."""
+    if not size:
+        return ""
+    named = papers(note)
+    return (
+        f"La convocation est partie seule : {named} font {megabytes(size)}, de trop pour un courriel. Remettez-les aux "
+        "élus qui ne les lisent pas dans leur espace (CGCT, L2121-12 et L2121-13)."
+    )
+
+
 def text(
     label: str, place: str, hour: str, subjects: Sequence[str], left: Mapping[str, int], version: int, note: bool,
-    space: str = "",
+    space: str = "", alone: int = 0,
 ) -> str:  # fmt: skip
     """Write the mail.
 
@@ -117,16 +139,22 @@ def text(
         version: how many times this meeting was convened.
         note: whether the law wants a note of synthesis with it (L2121-12).
         space: address where the commune's élus read all of it, "" when none does (L2121-13).
+        alone: bytes of the note and the projets, when they are too heavy to go with it; 0 when they do.
     """
     lines = ["Madame, Monsieur,", ""]
     if version > 1:
         lines += [f"Cette convocation (version {version}) remplace celle que vous avez reçue.", ""]
     lines += [f"Vous êtes convoqué(e) : {label}, à {hour.replace(':', ' h ')}, {place}.", "", "Ordre du jour :"]
     lines += [f"{rank}. {' '.join(subject.split())}" for rank, subject in enumerate(subjects, 1)]
-    with_it = "la note explicative de synthèse et les projets" if note else "les projets de délibération"
-    lines += ["", f"Ci-joint : la convocation, {with_it}."]
+    where = "Lisez-les à l'adresse ci-dessous, ou demandez-les" if space else "Demandez-les"
+    if alone:
+        lines += ["", "Ci-joint : la convocation."]
+        lines += [f"Trop lourds pour un courriel ({megabytes(alone)}) : {papers(note)}."]
+        lines += [f"{where} à la mairie (articles L2121-12 et L2121-13 du CGCT)."]
+    else:
+        lines += ["", f"Ci-joint : la convocation, {papers(note)}."]
     if left:
-        lines += [f"Annexes {heavy(left)}. Demandez-les à la mairie (article L2121-13 du CGCT)."]
+        lines += [f"Annexes {heavy(left)}. {where} à la mairie (article L2121-13 du CGCT)."]
     if space:
         lines += ["", "Avec votre identifiant, si la commune vous en a remis un, tout le dossier se lit ici :", space]
         lines += ["Ce que vous y ouvrez est noté, et montre que la convocation vous est parvenue."]

@@ -119,6 +119,12 @@ class SeanceView(DefaultView, _Steps):
         """Whether it was convened by mail, or something of it was opened."""
         return convening.is_logged(self.context)
 
+    def unsent(self) -> str:
+        """Say, until it is held, that its last convocation left by mail without the papers."""
+        mails = convening.mails(self.context)
+        awaited = mails and api.content.get_state(self.context) == "convoquee"
+        return convening.unsent(self.context, mails[-1]) if awaited else ""
+
     def mailing(self) -> str:
         """Say, before it is convened, to whom a mail leaves, and what is too heavy for it."""
         if api.content.get_state(self.context) != "en_preparation" or self.context.envoyee_le:
