@@ -354,7 +354,7 @@ MISTAKES = {
     "publication of a commune of unknown size": (
         GONDECOURT + PEOPLE.replace("ged:\n", f"{MAYOR}ged:\n") + COUNCIL + PUBLICATION,
         "communes/gondecourt.yml, ligne 35, deliberations.publication : le conseil ne choisit que dans une commune de "
-        "moins de 3 500 habitants (CGCT, L2131-1, V), et leur nombre n'est pas écrit. À faire : ajoutez habitants: "
+        "moins de 3 500 habitants (CGCT, L2131-1, IV), et leur nombre n'est pas écrit. À faire : ajoutez habitants: "
         "sous deliberations:, ou retirez publication.",
     ),
     "postal code": (

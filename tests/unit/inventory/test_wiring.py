@@ -79,7 +79,13 @@ def test_the_passerelle_calls_the_servers_of_the_inventory() -> None:
         alone = GONDECOURT | {"services": ["teletransmission"]}
         assert len(wiring.passerelle_servers(without(lost), HOSTS, [alone])) == 2
     [told] = wiring.passerelle_communes([GONDECOURT])
-    assert list(told) == ["slug", "nom", "siren", "services", "territoire", "taille", "courriels"]
+    assert list(told) == ["slug", "nom", "siren", "services", "territoire", "taille", "courriels", "publication"]
+    assert told["publication"] == ""
+    people = {"comptes": [{"identifiant": "a.maire", "courriel": "maire@x.test"}]}
+    council = {"maire": "a.maire", "dgs": []}
+    for given, mode in (({}, "electronique"), ({"publication": {"mode": "papier"}}, "papier")):
+        [told] = wiring.passerelle_communes([GONDECOURT | {"deliberations": council | given} | people])
+        assert told["publication"] == mode
 
 
 def test_the_maire_and_the_dgs_are_written_to_once_each() -> None:

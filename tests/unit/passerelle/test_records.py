@@ -240,6 +240,34 @@ def test_what_cannot_be_noted_changes_nothing(
     assert world.act(reference) == before
 
 
+@pytest.mark.parametrize(
+    ("chosen", "taken", "refused"),
+    [
+        ("electronique", ["electronique", "urgence"], ["affichage", "papier"]),
+        ("affichage", ["affichage"], ["electronique", "papier", "urgence"]),
+        ("papier", ["papier"], ["electronique", "affichage", "urgence"]),
+        ("", ["electronique", "urgence", "affichage", "papier"], ["radio"]),
+    ],
+)
+def test_an_act_is_published_as_the_council_chose_and_elsewhere_on_line(
+    world: World, ask: Any, chosen: str, taken: list[str], refused: list[str]
+) -> None:
+    world.reconfigure(communes=COMMUNES | {"gondecourt": replace(GONDECOURT, publication=chosen)})
+    reference = bring(world, "parapheur:1")
+    page = ask("poste", at(reference)).text.partition('value="publier"')[2].partition("</form>")[0]
+    told = {"geste": "publier", "date": "2026-11-21"}
+    for mode in refused:
+        assert f'value="{mode}"' not in page
+        answer = ask("poste", at(reference), "POST", data=told | {"mode": mode}, headers=OWN_PAGE)
+        assert (answer.status_code, "Choisissez comment" in answer.text) == (400, True), mode
+        assert "publication" not in world.act(reference).track
+    assert ("sous 3 500 habitants" in page) == (chosen == "")
+    for mode in taken:
+        assert f'value="{mode}"' in page
+        assert ask("poste", at(reference), "POST", data=told | {"mode": mode}, headers=OWN_PAGE).status_code == 200
+        assert world.act(reference).track["publication"]["mode"] == mode
+
+
 def test_the_deliberations_server_tells_when_a_deliberation_was_published(world: World, ask: Any) -> None:
     reference = world.deliberations.adopt("d1")
     world.reach(reference, "signature")

@@ -25,6 +25,7 @@ class Commune:
     mails: tuple[str, ...] = ()  # of its DGS and maire
     territory: str = ""
     size: str = ""
+    publication: str = ""  # how its council chose to publish acts (L2131-1); "" when its file does not say
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def load(path: Path = DEFAULT_PATH) -> Config:
                 tuple(one.get("courriels", ())),
                 str(one.get("territoire") or ""),
                 str(one.get("taille") or ""),
+                str(one.get("publication") or ""),
             )
             for one in raw["communes"]
         }

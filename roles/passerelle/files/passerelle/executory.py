@@ -19,7 +19,9 @@ PUBLICATION = {
     "electronique": "publication sous forme électronique, sur le site de la commune",
     "affichage": "affichage",
     "papier": "publication sur papier, mise à la disposition du public",
+    "urgence": "affichage en urgence, avant la mise en ligne (CGCT, L2131-1)",
 }
+_ON_LINE, _URGENT = "electronique", "urgence"
 NOTIFICATION = {
     "remise": "remise en main propre, contre récépissé",
     "recommande": "lettre recommandée avec avis de réception",
@@ -71,6 +73,23 @@ def offered(act: Act, config: Config) -> list[str]:
     return found
 
 
+def modes(act: Act, config: Config, gesture: str) -> dict[str, str]:
+    """How a gesture may have been made of an act: keys and words.
+
+    Under 3,500 inhabitants the council chooses between posting up, paper and on line, by a délibération; elsewhere, and
+    where it did not choose, acts are put on line (L2131-1, III and IV), posted up before in an emergency.
+    """
+    _key, found, _word = GESTURES[gesture]
+    commune = config.communes.get(act.commune)
+    if gesture != "publier" or commune is None:
+        return found
+    if commune.publication:
+        kept = [commune.publication, *([_URGENT] if commune.publication == _ON_LINE else [])]
+        return {key: found[key] for key in kept if key in found}
+    asked = " : si le conseil l'a choisi, sous 3 500 habitants (CGCT, L2131-1, IV)"
+    return {key: words + asked * (key not in (_ON_LINE, _URGENT)) for key, words in found.items()}
+
+
 def standing(act: Act, config: Config) -> Standing:
     """Where an act is; a flow of accounts is none and lacks everything."""
     if act.data.get("circuit") == PES:
@@ -115,9 +134,7 @@ def note(
     """
     if gesture not in GESTURES:
         raise BadRequest("Ce geste est inconnu.")
-    key, modes, word = GESTURES[gesture]
-    if mode not in modes:
-        raise BadRequest("Choisissez comment : " + ", ".join(modes.values()) + ".")
+    key, words, word = GESTURES[gesture]
     with store.transaction() as connection:
         try:
             act = store.lock(connection, reference)
@@ -127,13 +144,16 @@ def note(
             raise BadRequest("Cet acte n'est pas de votre commune, ou n'est pas ici.", 404)
         if gesture not in offered(act, config):
             raise BadRequest(_refused(act, config, gesture), 409)
+        allowed = modes(act, config, gesture)
+        if mode not in allowed:
+            raise BadRequest("Choisissez comment : " + ", ".join(allowed.values()) + ".")
         taken = day_of(act.data.get("date"))
         if day > today or (taken and day < taken):
             since = f"du {taken:%d/%m/%Y}, date de l'acte, " if taken else ""
             raise BadRequest(f"Date du {day:%d/%m/%Y} : elle va {since}à aujourd'hui, {today:%d/%m/%Y}.")
         kept = {"le": day.isoformat(), "mode": mode, "par": who[:200]}
         store.change(connection, reference, track=act.track | {key: kept})
-        store.note(connection, reference, key, f"{word} le {day:%d/%m/%Y}, {modes[mode]} (noté par {who[:200]})")
+        store.note(connection, reference, key, f"{word} le {day:%d/%m/%Y}, {words[mode]} (noté par {who[:200]})")
 
 
 def described(act: Act, key: str, modes: dict[str, str]) -> str:

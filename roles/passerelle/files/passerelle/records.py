@@ -77,7 +77,7 @@ class Records:
         act = self._asked(commune)
         stands = executory.standing(act, self._config)
         gestures = [
-            {"nom": one, "titre": executory.GESTURES[one][2], "modes": executory.GESTURES[one][1]}
+            {"nom": one, "titre": executory.GESTURES[one][2], "modes": executory.modes(act, self._config, one)}
             for one in executory.offered(act, self._config)
         ]
         return render_template(

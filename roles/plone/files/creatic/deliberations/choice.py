@@ -15,7 +15,7 @@ from typing import Any
 from creatic.deliberations import hidden, rules
 
 ON_LINE = "electronique"
-# How a commune publishes its acts: under 3,500 inhabitants its council chooses (L2131-1, V).
+# How a commune publishes its acts: under 3,500 inhabitants its council chooses (L2131-1, IV).
 MODES = {ON_LINE: "Mis en ligne", "affichage": "Affiché", "papier": "Publié sur papier"}
 _POSTED = {"affichage": "Affichée", "papier": "Publiée sur papier"}
 SIGNED, COPY, OFF_LINE, NO, YES = "signe", "occulte", "hors_ligne", "non", "oui"

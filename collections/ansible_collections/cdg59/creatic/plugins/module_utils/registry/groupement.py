@@ -49,7 +49,7 @@ _MAX_BYTES = 64 * 1024
 _MAX_HOST_NAME = 63  # characters of a DNS label, RFC 1035
 # Size and ANSSI-BP-028 level, by number of agents (bound included).
 _SIZES = ((49, "petite", "minimal"), (100, "moyenne", "intermediary"), (100_000, "grande", "enhanced"))
-# Inhabitants from which acts are put on line, whatever the council says (CGCT, L2131-1, V).
+# Inhabitants from which acts are put on line, whatever the council says (CGCT, L2131-1, IV).
 _CHOOSES_BELOW = 3500
 
 
@@ -555,7 +555,7 @@ def _check_councillors(source: Source, data: dict[str, Any], given: Mapping[str,
 
 
 def _check_publication(source: Source, data: dict[str, Any]) -> None:
-    """Check that the law lets the council choose how its acts are published (CGCT, L2131-1, V)."""
+    """Check that the law lets the council choose how its acts are published (CGCT, L2131-1, IV)."""
     given = data.get("deliberations")
     if not isinstance(given, dict) or "publication" not in given:
         return
@@ -563,7 +563,7 @@ def _check_publication(source: Source, data: dict[str, Any]) -> None:
     people = given.get("habitants")
     if people is None:
         source.report(
-            "le conseil ne choisit que dans une commune de moins de 3 500 habitants (CGCT, L2131-1, V), et leur "
+            "le conseil ne choisit que dans une commune de moins de 3 500 habitants (CGCT, L2131-1, IV), et leur "
             "nombre n'est pas écrit",
             "ajoutez habitants: sous deliberations:, ou retirez publication",
             path,

@@ -141,9 +141,15 @@ def passerelle_communes(communes: Iterable[Mapping[str, Any]]) -> list[dict[str,
     """The variable passerelle_communes."""
     return [
         {key: commune[key] for key in ("slug", "nom", "siren", "services", "territoire", "taille")}
-        | {"courriels": chiefs(commune)}
+        | {"courriels": chiefs(commune), "publication": _publication(commune)}
         for commune in communes
     ]
+
+
+def _publication(commune: Mapping[str, Any]) -> str:
+    """How a commune publishes its acts: on line unless its council chose (CGCT, L2131-1); "" when nothing says."""
+    given = commune.get("deliberations")
+    return str(given.get("publication", {}).get("mode", "electronique")) if given else ""
 
 
 def chiefs(commune: Mapping[str, Any]) -> list[str]:
