@@ -89,7 +89,14 @@ def test_an_account_hears_of_its_eliminations_and_says_where_their_copies_are(
     [one] = ask("/v1/eliminations?apres=11").get_json()["eliminations"]
     assert (one["archive"], one["identifiant"], one["rang"], one["copies"]) == (aip, "ACTE-1", 12, "")
     assert ask("/v1/eliminations?apres=12").get_json()["eliminations"] == []
-    assert ask("/v1/eliminations?prevues=1").get_json() == {"eliminations": []}
+    assert ask("/v1/eliminations?prevues=1").get_json() == {"eliminations": [], "suite": False}
+    with closing(Requests(gateway.config.folder / "eliminations.sqlite")) as book, book.transaction() as db:
+        db.execute("INSERT INTO demande (id, compte, etat, recue_le, texte, signature, demandeur, demandeur_certificat)"
+                   " VALUES ('p', 'gondecourt', 'demandee', 2, ?, '', '', '')", (text,))  # fmt: skip
+        db.execute("INSERT INTO objet (demande, aip) VALUES ('p', ?)", (aip,))
+    for after, seen in (("", [aip]), (aip[:-1], [aip]), (aip, []), ("%00'", [aip])):
+        told = ask(f"/v1/eliminations?prevues=1&apres={after}").get_json()
+        assert [one["archive"] for one in told["eliminations"]] == seen, after
     assert ask("/v1/eliminations", "loos").get_json()["eliminations"] == []
     for wrong in ("-1", "x", "9" * 30, "²"):
         assert ask(f"/v1/eliminations?apres={wrong}").status_code == 400

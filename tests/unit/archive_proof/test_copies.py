@@ -186,6 +186,20 @@ def test_a_large_elimination_is_listed_within_some_megabytes(chain: Chain) -> No
     assert peak < 30_000_000
 
 
+def test_what_is_asked_for_is_listed_to_its_end(chain: Chain) -> None:
+    count = 2 * copies.MOST + 3
+    _large(chain, count, transferred=False)
+    with chain.eliminator.book.transaction() as db:
+        db.execute("UPDATE objet SET seq = NULL, faite_le = NULL WHERE aip LIKE 'g%'")
+        db.execute("UPDATE demande SET etat = 'approuvee' WHERE id LIKE ?", (f"%{count:05}",))
+    found, after = [], ""
+    while listed := chain.copies.planned("gondecourt", after):
+        assert len(listed) <= copies.MOST
+        found += [one.aip for one in listed]
+        after = found[-1]
+    assert found == ["c", *(f"g{n:05}" for n in range(count))]
+
+
 def test_a_large_transfer_does_not_hide_the_eliminations_after_it(chain: Chain) -> None:
     last = chain.copies.eliminated("gondecourt")[-1].rank
     _large(chain, copies.MOST, transferred=True)

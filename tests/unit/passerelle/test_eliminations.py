@@ -19,6 +19,8 @@ from passerelle import cli, eliminations, metrics
 from passerelle.acts import BadRequest
 from passerelle.eliminations import Eliminations
 from passerelle.files import Files
+from passerelle.letters import PARIS, Letters
+from passerelle.overview import period, reckon
 from tdt_connector import sip
 from tdt_connector.archive import ACCEPTED, ArchiveError, unarchived
 from tdt_connector.eliminations import Eliminations as Connector
@@ -43,7 +45,7 @@ class Sae:
         self.listed: list[dict[str, Any]] = []
         self.planned: list[dict[str, Any]] = []
         self.said: dict[str, dict[str, Any]] = {}
-        self.away = False
+        self.away, self.page = False, 1000
 
     def eliminate(self, archive: str, name: str) -> None:
         message = name if name.startswith("PES-") else f"ACTE-{name}"
@@ -52,8 +54,9 @@ class Sae:
     def eliminations(self, query: str) -> tuple[list[dict[str, Any]], bool]:
         if self.away:
             raise ArchiveError("la porte des archives ne répond pas")
-        if query == "prevues=1":
-            return self.planned, False
+        if query.startswith("prevues=1"):
+            left = [one for one in self.planned if one["archive"] > query.partition("&apres=")[2]]
+            return left[: self.page], len(left) > self.page
         after = int(query.removeprefix("apres="))
         found = [one | {"demande": REQUEST, "copies": self.state(one["archive"])} for one in self.listed]
         return [one for one in found if one["rang"] > after], False
@@ -178,6 +181,9 @@ def test_copies_go_everywhere_and_nothing_else_does(town: Town) -> None:
                          "copies": ""}]  # fmt: skip
     [line] = town.planned()
     assert folder.name in line and "Secours à M. Dupont" in line and "ged : 4" in line and "parapheur : 1" in line
+    second = town.sae.planned[0] | {"archive": "aip-3", "identifiant": "ACTE-partie"}
+    town.sae.planned, town.sae.page = [town.sae.planned[0], second], 1
+    assert [line.partition(" (")[0] for line in town.planned()] == [folder.name, "partie"]
     assert town.run() == ([], [])  # asked for is not done
     assert kept(town) == (documents, dossiers, files) and folder.is_dir()
     town.sae.eliminate("aip-1", folder.name)
@@ -193,6 +199,10 @@ def test_copies_go_everywhere_and_nothing_else_does(town: Town) -> None:
     assert 99 in town.world.ged.documents  # never was in the archive
     assert other.is_dir() and "Durand" in words(town) and town.world.act(left).data["objet"] == "Délibération a2"
     assert [one.reference for one in town.world.store.shown(None)] == [left]
+    assert town.world.store.counts() == {FINISHED: 1}
+    begin, end = period("", "", datetime.now(PARIS).date())
+    found = reckon(town.world.config, town.world.store, Letters(town.world.store, None), begin, end)  # type: ignore[arg-type] # no file is read
+    assert (found.total.acts, found.total.received) == (1, 1)
     # It stays known, so that nothing takes it in again; and nothing is done twice.
     town.world.chain.arrivals.look()
     town.world.drain()

@@ -245,7 +245,8 @@ class _Door:
         """What was eliminated of the account."""
         account = self._account()
         if "prevues" in request.args:
-            return jsonify({"eliminations": [one.to_dict() for one in self._copies.planned(account.name)]})
+            found = self._copies.planned(account.name, request.args.get("apres", ""))
+            return jsonify({"eliminations": [one.to_dict() for one in found], "suite": len(found) == MOST})
         after = request.args.get("apres", "0")
         if not (after.isascii() and after.isdecimal() and len(after) < _DIGITS):
             return _error(HTTPStatus.BAD_REQUEST, f"Champ « apres » : « {after[:40]} » n'est pas un rang.")

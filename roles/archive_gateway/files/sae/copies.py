@@ -110,15 +110,18 @@ class Copies:
             # Counted once those that were transferred are left out: a page of these alone would end the list.
             return list(islice(self._described(book, rows), MOST))
 
-    def planned(self, account: str) -> list[Gone]:
-        """Archives of an account whose elimination is asked for and not done: what will go, for who looks before."""
+    def planned(self, account: str, after: str = "") -> list[Gone]:
+        """Archives of an account whose elimination is asked for and not done: what will go, for who looks before.
+
+        By archive, from the one that follows `after`.
+        """
         with self._book() as book:
             rows = book.rows(
                 "SELECT demande.id, objet.aip, 0 AS seq, '' AS faite_le, '' AS etat FROM objet"
                 " JOIN demande ON demande.id = objet.demande"
                 " WHERE demande.compte = ? AND objet.seq IS NULL AND demande.etat IN ('demandee', 'approuvee')"
-                " ORDER BY demande.recue_le, objet.aip",
-                account,
+                " AND objet.aip > ? ORDER BY objet.aip, demande.recue_le",
+                account, after,
             )  # fmt: skip
             return list(islice(self._described(book, rows), MOST))
 

@@ -205,6 +205,7 @@ def reckon(config: Config, store: Store, letters: Letters, begin: date, end: dat
               COALESCE(sum(GREATEST(0, (suivi->'tdt'->>'date_reception')::date
                 - (recu_le AT TIME ZONE 'Europe/Paris')::date)), 0)::int AS jours
             FROM acte WHERE recu_le >= %s AND recu_le < %s AND donnees->>'circuit' <> %s
+              AND donnees->>'eliminee' IS NULL -- nothing is known any more of when the préfecture had it
             GROUP BY 1, 2, 3, 4 ORDER BY 1
             """,
             (_midnight(begin), _midnight(end), PES),

@@ -215,11 +215,11 @@ class Store:
         return [(one["le"], one["etape"], one["detail"]) for one in rows]
 
     def counts(self) -> dict[str, int]:
-        """How many acts at each step, and how many are blocked."""
+        """How many acts at each step, and how many are blocked; none of those that the archive eliminated."""
         with self.pool.connection() as connection:
             rows = connection.execute(
                 "SELECT CASE WHEN blocage <> '' THEN 'bloque' ELSE etape END AS etape, count(*) AS nombre "
-                "FROM acte GROUP BY 1"
+                "FROM acte WHERE donnees->>'eliminee' IS NULL GROUP BY 1"
             ).fetchall()
         return {one["etape"]: one["nombre"] for one in rows}
 

@@ -20,6 +20,7 @@ from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from creatic_agent.durable import sync_directory
 
@@ -163,7 +164,9 @@ class Eliminations:
             yield from some
             if not more or not some:
                 return
-            query = f"apres={some[-1].rank}"
+            # What is only asked for has no rank yet: it goes by archive.
+            last = some[-1]
+            query = f"apres={last.rank}" if last.rank else f"prevues=1&apres={quote(last.archive, safe='')}"
 
     def _apply_one(self, one: Gone) -> str:
         """Have an act's copies go, and say so; gives what waits, or ""."""
