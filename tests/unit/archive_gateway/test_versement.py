@@ -23,6 +23,7 @@ from testbed.sae import (
     LOOS,
     PDF,
     SIREN,
+    FakeClamd,
     Gateway,
     bag,
     manifest,
@@ -147,6 +148,23 @@ def test_the_retention_is_the_rules(gateway: Gateway) -> None:
     assert stored_until(gateway) == date(2036, 2, 28)
     (entry,) = gateway.store.listing("gondecourt", "aip")
     assert entry.metadata["sort-final"] == "Destroy"
+
+
+@pytest.mark.parametrize("rules", [{"ACTES-10": 1}, {"ACTES-10": 50}, {"ACTES-15": 15}])
+def test_a_rule_that_changes_afterwards_changes_nothing_of_what_is_sealed(
+    tmp_path: Path, clamd: FakeClamd, rules: dict[str, int]
+) -> None:
+    package = sip(start="2026-02-28", rule="ACTES-10", action="Destroy")
+    gateway = Gateway(tmp_path)
+    first = gateway.deposit(package)
+    known = gateway.registry.archive("gondecourt", str(first.aip))
+    later = Gateway(tmp_path, rules=rules)
+    assert stored_until(later) == date(2036, 2, 28)
+    assert later.registry.archive("gondecourt", str(first.aip)) == known
+    again = later.deposit(package)  # its answer was lost on the way
+    assert (again.accepted, again.aip) == (True, first.aip) and stored_until(later) == date(2036, 2, 28)
+    other = later.deposit(sip(message="ACTE-2", start="2026-02-28", rule="ACTES-10"))
+    assert other.accepted == ("ACTES-10" in rules)
 
 
 def test_one_unit_to_be_kept_among_others_has_the_archive_kept_for_ever(gateway: Gateway) -> None:

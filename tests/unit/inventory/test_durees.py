@@ -41,6 +41,16 @@ def test_the_example_s_table_gives_its_rules_to_each() -> None:
     assert types["courrier"] == (5, "eliminer") and types["marche"] == (10, "conserver")
 
 
+def test_a_duration_that_a_line_had_is_still_taken_and_given_to_nobody(tmp_path: Path) -> None:
+    changed = ACT | {"duree": 15, "anciennes": [10, 12]}
+    (tmp_path / durees.NAME).write_text(yaml.safe_dump({"regles": [changed]}))
+    table = durees.read(tmp_path)
+    assert table and table.rules() == {"ACTE-10": 10, "ACTE-12": 12, "ACTE-15": 15}
+    assert [one["rule"] for one in table.schedule()] == ["ACTE-15"]
+    assert archive.archive_rules({"ACTE-10": 10}, str(tmp_path))["ACTE-10"] == 10
+    assert "est la durée de cette ligne, pas une ancienne" in wrong(tmp_path, ACT | {"anciennes": [10]})
+
+
 def test_filters_join_it_to_what_the_inventory_says(tmp_path: Path) -> None:
     assert archive.archive_rules({"A-1": 1}, str(tmp_path)) == {"A-1": 1}
     assert archive.archive_schedule({"rule": "A-1"}, str(tmp_path)) == {"rule": "A-1"}

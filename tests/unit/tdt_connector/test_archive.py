@@ -157,6 +157,42 @@ def test_a_dossier_de_preuve_is_deposited_after_its_act(
     assert len(sae.asked) == 2
 
 
+def test_a_duration_that_changes_changes_nothing_of_what_was_deposited(
+    door: tuple[type[Door], Config], act: Path
+) -> None:
+    sae, made = door
+    new = Line("ACTES-15", "Destroy", "AR048", natures=frozenset({1}))
+    changed = replace(made, archive_schedule=(new,))
+    (act / sip.PROOF).mkdir()
+    (act / sip.PROOF / "preuve.xml").write_bytes(sip.write_proof({"acte": "x"}))
+    sae.answers["/v1/versements"] = (503, reply("KO", "plus tard", ""), "text/xml")
+    archive_command(made, idacte=act.name)
+    sae.answers["/v1/versements"] = (201, reply(), "text/xml")
+    archive_command(changed, idacte=act.name)  # the table changed before its answer came
+    (first, second) = (body for _method, _path, body in sae.asked)
+    assert first == second and b"<Rule>ACTES-10</Rule>" in first
+    assert archive.RULE.encode() not in second
+    archive_command(changed, tous=True)
+    assert b"PREUVE-" in sae.asked[-1][2] and b"<Rule>ACTES-10</Rule>" in sae.asked[-1][2]
+
+
+def test_what_was_refused_follows_the_table_of_the_day(door: tuple[type[Door], Config], act: Path) -> None:
+    sae, made = door
+    sae.answers["/v1/versements"] = (400, reply("KO", "Règle de durée inconnue", ""), "text/xml")
+    archive_command(made, idacte=act.name)
+    assert not (act / archive.RULE).exists()
+    sae.answers["/v1/versements"] = (201, reply(), "text/xml")
+    line = Line("ACTES-15", "Keep", "AR038", natures=frozenset({1}))
+    archive_command(replace(made, archive_schedule=(line,)), idacte=act.name)
+    assert b"<Rule>ACTES-15</Rule>" in sae.asked[-1][2]
+
+
+def test_a_rule_that_does_not_read_is_told(door: tuple[type[Door], Config], act: Path) -> None:
+    (act / archive.RULE).write_bytes(b"{}")
+    with pytest.raises(sip.SipError, match=r"\.regle\.json » ne se lit pas"):
+        archive.Sae(door[1]).deposit(act.name)
+
+
 FLOW_SUMMARY = {"genre": "pes", "etat": "acquitte", "depose_le": "2026-03-02T08:00:00+01:00",
                 "modifie_le": "2026-03-03T09:00:00+01:00"}  # fmt: skip
 

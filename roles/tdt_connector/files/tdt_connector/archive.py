@@ -33,6 +33,9 @@ from .sip import FLOW, KEPT, NAMESPACE, PROOF, SipError, Terms, build, build_pro
 from .storage import digest
 
 ACCEPTED, REFUSED = "versement.xml", "versement-refuse.xml"
+RULE = ".regle.json"
+"""Beside an act: the rule that its deposit names. A table of durations that changes makes no other deposit of it, which
+the archive would refuse, and its dossier de preuve lives as long."""
 _N = f"{{{NAMESPACE}}}"
 _BLOCK = 1 << 20
 _TIMEOUT = (10, 600)
@@ -195,8 +198,13 @@ class Sae:
                 f"« {idacte} » : aucune règle de durée pour les flux comptables (creatic_archive_versement)."
             )
         with tempfile.TemporaryFile(dir=self._config.folder_state) as package:
-            build(folder, self._config.siren, terms, package)
-            return self._send(package, idacte, folder)
+            own = build(folder, self._config.siren, _ruled(folder, terms), package)
+            told = {"rule": own.rule, "action": own.action, "access": own.access, "agreement": own.agreement}
+            write(folder / RULE, json.dumps(told).encode())
+            outcome = self._send(package, idacte, folder)
+        if outcome.state == "refuse":  # what is deposited next follows what is agreed then
+            (folder / RULE).unlink(missing_ok=True)
+        return outcome
 
     def _send(self, package: IO[bytes], idacte: str, folder: Path) -> Outcome:
         """Deposit a SIP, and keep the answer in a folder."""
@@ -237,7 +245,8 @@ class Sae:
         """Deposit the dossier de preuve of an archived act. Raises SipError, ArchiveError, OSError."""
         folder = folder_of(self._config, idacte)
         with tempfile.TemporaryFile(dir=self._config.folder_state) as package:
-            build_proof(folder, self._config.siren, self._terms, archived_as(folder), package)
+            terms = replace(_ruled(folder, self._terms), agreement=self._terms.agreement)
+            build_proof(folder, self._config.siren, terms, archived_as(folder), package)
             return self._send(package, idacte, folder / PROOF)
 
     # -- and back ------------------------------------------------------------------------------------------
@@ -293,6 +302,22 @@ class Sae:
         finally:
             part.unlink(missing_ok=True)
         return found.hexdigest()
+
+
+def _ruled(folder: Path, terms: Terms) -> Terms:
+    """The terms that an act was deposited under, if it was; these otherwise."""
+    try:
+        told = json.loads((folder / RULE).read_bytes())
+        return replace(
+            terms, rule=str(told["rule"]), action=str(told["action"]), access=str(told["access"]),
+            agreement=str(told["agreement"]), schedule=(),
+        )  # fmt: skip
+    except FileNotFoundError:
+        return terms
+    except (ValueError, KeyError, TypeError) as error:
+        raise SipError(
+            f"« {folder / RULE} » ne se lit pas ({error}) : retirez-le s'il n'y a pas de versement."
+        ) from error
 
 
 def _plain(answer: requests.Response) -> str:

@@ -106,8 +106,8 @@ def message_identifier(idacte: str) -> str:
     return idacte if idacte.startswith(FLOW) else f"ACTE-{idacte}"
 
 
-def build(folder: Path, siren: str, terms: Terms, target: BinaryIO) -> None:
-    """Write the SIP of an acquitted act. Raises SipError, or OSError."""
+def build(folder: Path, siren: str, terms: Terms, target: BinaryIO) -> Terms:
+    """Write the SIP of an acquitted act; gives the terms that are this act's. Raises SipError, or OSError."""
     flow, kept = folder.name.startswith(FLOW), folder.name.startswith(KEPT)
     if not flow and not kept and not (folder / "ARActe.xml").is_file():
         raise SipError(f"« {folder.name} » n'a pas d'ARActe : seul un acte acquitté est versé.")
@@ -125,6 +125,7 @@ def build(folder: Path, siren: str, terms: Terms, target: BinaryIO) -> None:
         _File(path, path.stat().st_size, digest(path, "sha512"), _title(path.name, act)) for path in files_of(folder)
     ]
     _write(_manifest(folder.name, described, files, siren, terms, message_identifier(folder.name)), files, target)
+    return terms
 
 
 def _write(manifest: bytes, files: Sequence[_File], target: BinaryIO) -> None:

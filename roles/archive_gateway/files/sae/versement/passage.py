@@ -125,7 +125,11 @@ class Passage:
         events.append(_event("identification des formats", f"{formats.version()} : {listed}"))
         events += [_event("constat PDF/A", f"{name} : {one.pdfa}") for name, one in known.items() if one.pdfa]
         self._step("contrôlé")
-        kept = retention(description, account, config, _now())
+        try:
+            kept = retention(description, account, config, _now())
+        except Refusal:
+            self._answered(description)
+            raise
         archive = Archive(
             aip=self._identifier(description),
             account=account.name,
@@ -178,6 +182,12 @@ class Passage:
                 raise refuse("ELIMINATION", text, temporary=True)
             self._means.registry.forget(aip)  # if a crash kept it from being told
             rank += 1
+
+    def _answered(self, description: Description) -> None:
+        """Give again the answer of this very SIP: rules change, what was accepted under the former ones stays so."""
+        other = self._means.registry.archive(self._account.name, self._identifier(description))
+        if other is not None and other.stored is not None and other.reply is not None:
+            raise _Known(self._means.registry.answer(other.versement) or other.answer())
 
     def _reserve(self, archive: Archive) -> None:
         account, registry = self._account, self._means.registry

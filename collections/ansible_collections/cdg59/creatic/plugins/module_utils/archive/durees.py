@@ -53,8 +53,12 @@ class Table:
     access: Mapping[str, int] = field(default_factory=lambda: dict(ACCESS))
 
     def rules(self) -> dict[str, int]:
-        """Years of each appraisal rule: what the archives' door knows."""
-        return {code(one): int(one["duree"]) for one in self.lines.values()}
+        """Years of each appraisal rule, those that a line had before too: what the archives' door knows."""
+        return {
+            code({**one, "duree": years}): int(years)
+            for one in self.lines.values()
+            for years in (*one.get("anciennes", ()), one["duree"])
+        }
 
     def schedule(self) -> list[dict[str, Any]]:
         """What a connector deposits, line by line: `rule`, `action`, `access`, and to which acts, or flows, it goes."""
@@ -126,6 +130,9 @@ def _check(source: Source, data: Mapping[str, Any]) -> None:
         if one["acces"] not in known:
             fix = f"choisissez {', '.join(sorted(known))}, ou déclarez-la dans acces"
             source.report(f"la règle d'accès {one['acces']} n'est pas connue", fix, (*where, "acces"))
+        if one["duree"] in one.get("anciennes", ()):
+            fix = f"retirez {one['duree']} de anciennes, ou changez duree"
+            source.report(f"{one['duree']} ans est la durée de cette ligne, pas une ancienne", fix, where)
         if one.get("flux") and {"natures", "matieres"} & one.keys():
             source.report("un flux comptable n'a ni nature ni matière", "retirez natures et matieres, ou flux", where)
         for place in _places(one):
