@@ -5,10 +5,34 @@ from __future__ import annotations
 import datetime
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.documents import produce
 from creatic.deliberations import rules
 from creatic.deliberations.rules import Attendance, Vote
 
 COUNCIL = ("Marc Leroy", "Amina Benali", "Bruno Carpentier", "Élise Delattre", "Thomas Wattiez")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Loos", "de Loos"),
+        ("Annœullin", "d'Annœullin"),
+        ("Œuilly", "d'Œuilly"),
+        ("Émerchicourt", "d'Émerchicourt"),
+        ("Ytres", "d'Ytres"),
+        ("Hem", "de Hem"),
+        ("Le Quesnoy", "du Quesnoy"),
+        ("Les Moëres", "des Moëres"),
+        ("La Bassée", "de La Bassée"),
+        ("L'Haÿ-les-Roses", "de L'Haÿ-les-Roses"),
+        ("Leers", "de Leers"),
+        ("Lesquin", "de Lesquin"),
+        ("Le", "de Le"),
+        ("", "de "),
+    ],
+)
+def test_a_commune_is_named_as_one_says_it(name: str, said: str) -> None:
+    assert rules.of_commune(name) == produce.of_commune(name) == said
 
 
 def sitting(*present: str, proxies: tuple[str, ...] = ()) -> Attendance:

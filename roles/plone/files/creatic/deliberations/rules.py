@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -196,6 +197,15 @@ def next_number(counters: Mapping[int, int], year: int) -> tuple[int, str]:
     """Give the rank and the number of the next délibération of a year: 2026_001, as ACTES takes it."""
     rank = counters.get(year, 0) + 1
     return rank, _NUMBER.format(year=year, rank=rank)
+
+
+def of_commune(name: str) -> str:
+    """What follows « commune » : « de Loos », « d'Annœullin », « du Quesnoy », « des Moëres », « de La Bassée »."""
+    article, _space, rest = name.partition(" ")
+    if rest and article.casefold() in ("le", "les"):
+        return f"{'du' if article.casefold() == 'le' else 'des'} {rest}"
+    first = unicodedata.normalize("NFKD", name[:1].casefold().replace("œ", "o").replace("æ", "a"))[:1]
+    return f"d'{name}" if first in tuple("aeiouy") else f"de {name}"
 
 
 def french_date(day: datetime.date, weekday: bool = False) -> str:

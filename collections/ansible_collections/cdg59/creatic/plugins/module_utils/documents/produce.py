@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -221,7 +222,7 @@ class Order:
             "jusque": f"{self.now:%d/%m/%Y}" if wanted == self.now.year else f"31/12/{wanted}",
             "salle": self._year,
             "commune": commune.data if commune else None,
-            "la_commune": _named(commune) if commune else "la commune désignée en tête",
+            "la_commune": f"la commune {of_commune(commune.data['nom'])}" if commune else "la commune désignée en tête",
             "maire": _mayor(commune.data) if commune else "",
             "communes": [one.data for one in self.communes],
             "versants": [one.data["nom"] for one in self.communes if "archivage" in one.data["services"]],
@@ -295,9 +296,17 @@ class Order:
         ]
 
 
-def _named(commune: Commune) -> str:
-    """A commune in a sentence: « la commune de Loos », « la commune d'Avesnes »."""
-    return f"la commune {"d'" if commune.slug.startswith(tuple('aeiouy')) else 'de '}{commune.data['nom']}"
+def of_commune(name: str) -> str:
+    """What follows « commune » : « de Loos », « d'Annœullin », « du Quesnoy », « des Moëres », « de La Bassée ».
+
+    The délibérations say the same (role plone, rules.py). Certificates do not (filter pc_organization): what is made
+    of their names is matched to the letter.
+    """
+    article, _space, rest = name.partition(" ")
+    if rest and article.casefold() in ("le", "les"):
+        return f"{'du' if article.casefold() == 'le' else 'des'} {rest}"
+    first = unicodedata.normalize("NFKD", name[:1].casefold().replace("œ", "o").replace("æ", "a"))[:1]
+    return f"d'{name}" if first in tuple("aeiouy") else f"de {name}"
 
 
 def _mayor(commune: Mapping[str, Any]) -> str:
