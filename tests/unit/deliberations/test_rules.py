@@ -35,6 +35,15 @@ def test_a_commune_is_named_as_one_says_it(name: str, said: str) -> None:
     assert rules.of_commune(name) == produce.of_commune(name) == said
 
 
+@pytest.mark.parametrize(
+    ("step", "stays", "may"),
+    [("acquittee", None, True), ("acquittee", "voirie", True), ("a_publier", "personnel", True),
+     ("a_publier", None, False), ("a_publier", "", False), ("signee", "voirie", False), (None, "voirie", False)],
+)  # fmt: skip
+def test_what_is_not_transmitted_is_published_once_it_is_signed(step: str | None, stays: str | None, may: bool) -> None:
+    assert rules.is_executory(step, stays) is may
+
+
 def sitting(*present: str, proxies: tuple[str, ...] = ()) -> Attendance:
     return Attendance(COUNCIL, present or COUNCIL[:3], proxies)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from passerelle import page
+from passerelle import executory, page
 from passerelle.acts import BadRequest
 from passerelle.config import Account
 from tdt_connector import archive, handover, s2low, sip
@@ -62,6 +62,14 @@ def flows(world: World) -> World:
         servers={name: Account(world.servers[name].url, "passerelle", PASSWORD) for name in ("parapheur", "ged")}
     )
     return world
+
+
+@pytest.fixture
+def council(flows: World) -> World:
+    """The deliberations' server too."""
+    account = Account(flows.servers["deliberations"].url, "passerelle", PASSWORD)
+    flows.reconfigure(servers=flows.config.servers | {"deliberations": account})
+    return flows
 
 
 @pytest.fixture
@@ -412,6 +420,36 @@ def test_an_arrete_that_does_not_go_out_is_filed_and_archived(flows: World, comm
     [row] = page.content(world.config, world.store, None)["actes"]
     assert (row["nature"], row["reste"], row["etapes"][2:4]) == ("Acte réglementaire", True, ["sans", "sans"])
     assert relay(commune) == []
+
+
+def test_a_deliberation_that_is_not_transmitted_is_published_without_an_aracte(
+    council: World, commune: Commune, tdt: TdtServer
+) -> None:
+    """CGCT, L2131-2, I, 1°: the rates of the street's fees, what is agreed with the centre de gestion."""
+    world = council
+    reference = world.deliberations.adopt("d1", transmission="non")
+    world.reach(reference, "signature")
+    world.parapheur.sign()
+    world.chain.arrivals.look()
+    world.drain()
+    assert world.step(reference) == "versement" and world.deliberations.states("d1")[-1] == "a_publier"
+    assert world.deliberations.told["d1"][-1]["sha256"] == world.act(reference).track["signe"]
+    assert not {"transmise", "acquittee"} & set(world.deliberations.states("d1"))
+    relay(commune)
+    commune.run(until=lambda: True)
+    assert (commune.rows(), commune.folder("depot")) == ([], [])  # nothing for the TdT
+    [folder] = (commune.root / "conserves").iterdir()
+    (folder / "versement.xml").write_text(REPLY)
+    relay(commune)
+    world.drain()
+    assert world.step(reference) == "publication"
+    world.deliberations.publish()
+    world.chain.arrivals.look()
+    world.drain()
+    act = world.act(reference)
+    stands = executory.standing(act, world.config)
+    assert (act.step, stands.received, stands.lacks) == ("termine", None, ())
+    assert str(stands.since) == "2026-11-22"  # by its publication alone (L2131-3)
 
 
 def test_an_arrete_without_a_number_is_no_flow(flows: World) -> None:

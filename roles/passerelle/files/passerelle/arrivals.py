@@ -14,7 +14,7 @@ import psycopg
 
 from . import deliberations as announced
 from . import register
-from .acts import CONTRACT, NATURES, BadRequest, goes, unsaid
+from .acts import CONTRACT, NATURES, STAYS, BadRequest, goes, unsaid
 from .config import Config
 from .errors import HandoverError
 from .files import Files
@@ -111,6 +111,7 @@ class Arrivals:
         data: dict[str, Any] = {
             "uid": item["uid"], "circuit": "deliberation", "numero": item["numero"], "date": item["date"][:10],
             "objet": item["objet"], "matiere": str(item.get("matiere") or ""),
+            **({"transmission": STAYS} if item.get("transmission") == STAYS else {}),
             "document": _file(item["document"], f"{item['numero']}.pdf"),
             "annexes": [
                 _file(one, f"annexe-{rank}.pdf") for rank, one in enumerate(item.get("annexes") or [], start=1)

@@ -29,7 +29,8 @@ class Telling:
         """Tell the parapheur and the deliberations' server where the act is, each state once and in order."""
         has = self._config.has
         path = [*(["au_parapheur", "signee"] * has(act.commune, "parapheur")),
-                *(["transmise", "acquittee"] if has(act.commune, "teletransmission") else [TO_PUBLISH])]  # fmt: skip
+                *(["transmise", "acquittee"] if goes(act.data) and has(act.commune, "teletransmission")
+                  else [TO_PUBLISH])]  # fmt: skip
         for name, wanted, order in (
             ("parapheur", self.for_parapheur(act), ["teletransmis", "acquitte"]),
             ("deliberations", self.for_deliberations(act), path),
@@ -71,7 +72,7 @@ class Telling:
         if place(act.step) > place("aracte"):
             if act.tdt.get("id_acte"):
                 return "acquittee"
-            if not self._config.has(act.commune, "teletransmission"):
+            if not goes(act.data) or not self._config.has(act.commune, "teletransmission"):
                 return TO_PUBLISH
         if act.reached("transmise"):
             return "transmise"

@@ -155,6 +155,13 @@ class IProjet(model.Schema):
     matiere = schema.TextLine(
         title="Matière", description="Nomenclature ACTES, par exemple 5.2", default="9.1", constraint=is_matter
     )
+    non_transmis = schema.Choice(
+        title="Non transmissible à la préfecture",
+        description="Seules ces délibérations ne se transmettent pas (L2131-2) : elles sont exécutoires une fois "
+        "publiées. Sans choix, elle est transmise",
+        vocabulary=SimpleVocabulary([SimpleTerm(one, one, title) for one, title in rules.STAYS.items()]),
+        required=False,
+    )
     searchable("expose")
     widget("expose", RichTextFieldWidget)
     expose = RichText(title="Exposé des motifs", required=False)
@@ -524,7 +531,7 @@ class Projet(Container):
             found.append("la séance est terminée")
         elif transition == "renvoyer" and vote.cast:
             found.append("un vote est saisi : effacez d'abord les voix")
-        elif transition == "publier" and not (self.document_signe and self.date_reception):
+        elif transition == "publier" and not (self.document_signe and (self.date_reception or self.non_transmis)):
             found.append("il manque la délibération signée ou l'accusé de réception de la préfecture")
         elif transition == "publier" and not watch.is_ours():
             found.append("choisissez d'abord ce qui est publié, sur la page « Publication »")

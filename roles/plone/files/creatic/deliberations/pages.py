@@ -165,6 +165,10 @@ class ProjetView(DefaultView, _Steps):
         """Its matter, in words."""
         return f"{self.context.matiere} – {rules.MATTERS[self.context.matiere[0]]}"
 
+    def stays(self) -> str:
+        """Why it is not transmitted to the préfecture, in words."""
+        return rules.STAYS.get(self.context.non_transmis or "", "")
+
     def may_vote(self) -> bool:
         """Whether this person enters the vote now."""
         now = (api.content.get_state(self.meeting()), api.content.get_state(self.context))
@@ -189,6 +193,8 @@ class ProjetView(DefaultView, _Steps):
     def follow_up(self) -> str:
         """Where it stands after the meeting."""
         said = rules.STEP_LABELS.get(self.context.suivi, "")
+        if self.context.suivi == "a_publier" and self.context.non_transmis:
+            said = f"À publier. {rules.NOT_SENT}"
         return f"{said} : {self.context.suivi_motif}" if said and self.context.suivi_motif else said
 
 

@@ -70,9 +70,7 @@ def choose(projet: Any, made: choice.Choice, received: datetime.date | None = No
     watch.note(projet, f"Publication choisie : {made.sentence()}")
     if received:
         projet.date_reception, projet.suivi = received, "acquittee"
-        if not projet.document_signe:
-            projet.document_signe = _stored(projet.document.data, f"{projet.numero}.pdf")
-    if projet.suivi == "acquittee":
+    if rules.is_executory(projet.suivi, projet.non_transmis):
         publish(projet)
     watch.keep(projet)
     projet.reindexObject()
@@ -83,6 +81,8 @@ def publish(projet: Any) -> None:
     what, before = chosen(projet), published(projet)
     if what is None:
         return
+    if not projet.document_signe:  # signed on paper
+        projet.document_signe = _stored(projet.document.data, f"{projet.numero}.pdf")
     today = datetime.date.today()
     with api.env.adopt_roles(["Manager"]), watch.ours():
         if what["en_ligne"]:
@@ -116,6 +116,8 @@ def _put_on_line(projet: Any, what: dict[str, Any], today: datetime.date) -> Non
     commune, meeting = commune_of(projet), meeting_of(projet)
     named = f" (acte {projet.id_acte})" if projet.id_acte else ""
     received = f"Reçue en préfecture le {rules.french_date(projet.date_reception)}{named}."
+    if projet.non_transmis:
+        received = f"{rules.NOT_SENT}."
     on_line = f"Mise en ligne le {rules.french_date(today)}."
     posted = f" {choice.posted(what['mode'], what['jour'])}".rstrip()
     copy = " Copie dont des mentions sont occultées (CRPA, L312-1-2)." if what["copie"] else ""
@@ -276,7 +278,7 @@ class Publication(BrowserView):
 
     def on_paper(self) -> bool:
         """Whether who prepares it says when the préfecture received it."""
-        return bool(self.context.suivi == "a_publier")
+        return bool(self.context.suivi == "a_publier") and not self.context.non_transmis
 
     def mode(self) -> str:
         """How the commune publishes: nothing where it is on line."""
@@ -303,7 +305,8 @@ class Publication(BrowserView):
             text = "Ce qui est publié est choisi, mais sans le jour de réception en préfecture : rien n'est publié"
             return {"tone": "warning", "text": f"{text}. À faire : choisissez de nouveau, en écrivant ce jour."}
         if chosen(self.context):
-            text = "Ce qui est publié est choisi : il le sera dès l'accusé de réception de la préfecture."
+            when = "la signature" if self.context.non_transmis else "l'accusé de réception de la préfecture"
+            text = f"Ce qui est publié est choisi : il le sera dès {when}."
             return {"tone": "info", "text": text}
         text = "Rien n'est publié tant que le DGS ou le maire n'a pas choisi quoi, et l'acte n'est pas exécutoire"
         return {"tone": "warning", "text": f"{text} (CGCT, L2131-1)."}

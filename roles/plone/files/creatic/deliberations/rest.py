@@ -51,6 +51,7 @@ def adopted(projet: Any) -> dict[str, Any]:
         "date": meeting.date.isoformat(),
         "objet": projet.title,
         "matiere": projet.matiere,
+        "transmission": "non" if projet.non_transmis else "oui",
         "vote": projet.vote().sentence(),
         "quorum": projet.quorum(),
         "document": _file(projet, "document"),
@@ -114,7 +115,7 @@ class Suivi(Service):
             projet.id_acte = str(told["id_acte"])[:100]
         if received:
             projet.date_reception = received
-        if state == "acquittee":
+        if rules.is_executory(state, projet.non_transmis):
             publishing.publish(projet)
         watch.keep(projet)
         projet.reindexObject()

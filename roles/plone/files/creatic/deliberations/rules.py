@@ -234,6 +234,27 @@ STEP_LABELS = {
 }
 
 
+# Délibérations that are not transmitted to the préfecture (CGCT, L2131-2, I, 1°, a and b): executory once published
+# (L2131-3). Everything else that the council decides is.
+STAYS = {
+    "voirie": "Tarifs des droits de voirie et de stationnement ; classement, déclassement, plans d'alignement et de "
+    "nivellement, ouverture, redressement, élargissement des voies communales (a)",
+    "personnel": "Taux de promotion pour l'avancement de grade ; affiliation ou désaffiliation au centre de gestion, "
+    "conventions sur ses missions facultatives (b)",
+}
+NOT_SENT = "Non transmissible à la préfecture (CGCT, L2131-2)"
+
+
+def is_executory(step: str | None, stays: str | None) -> bool:
+    """Whether what a person chose of a délibération may be published: the préfecture has it, or it is not to.
+
+    Args:
+        step: where the passerelle says that it is.
+        stays: why it is not transmitted, a key of `STAYS`; nothing when it is.
+    """
+    return step == "acquittee" or (step == "a_publier" and bool(stays))
+
+
 def received(text: str, held: datetime.date, today: datetime.date) -> datetime.date:
     """Read the day on which the préfecture received a délibération on paper.
 
