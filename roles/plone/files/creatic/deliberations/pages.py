@@ -194,7 +194,7 @@ class ProjetView(DefaultView, _Steps):
         """Where it stands after the meeting."""
         said = rules.STEP_LABELS.get(self.context.suivi, "")
         if self.context.suivi == "a_publier" and self.context.non_transmis:
-            said = f"À publier. {rules.NOT_SENT}"
+            said = rules.NOT_SENT
         return f"{said} : {self.context.suivi_motif}" if said and self.context.suivi_motif else said
 
 

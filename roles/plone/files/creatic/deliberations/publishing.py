@@ -115,9 +115,9 @@ def withdraw(projet: Any, why: str) -> None:
 def _put_on_line(projet: Any, what: dict[str, Any], today: datetime.date) -> None:
     commune, meeting = commune_of(projet), meeting_of(projet)
     named = f" (acte {projet.id_acte})" if projet.id_acte else ""
-    received = f"Reçue en préfecture le {rules.french_date(projet.date_reception)}{named}."
-    if projet.non_transmis:
-        received = f"{rules.NOT_SENT}."
+    received = f"{rules.NOT_SENT}."
+    if projet.date_reception:
+        received = f"Reçue en préfecture le {rules.french_date(projet.date_reception)}{named}."
     on_line = f"Mise en ligne le {rules.french_date(today)}."
     posted = f" {choice.posted(what['mode'], what['jour'])}".rstrip()
     copy = " Copie dont des mentions sont occultées (CRPA, L312-1-2)." if what["copie"] else ""
