@@ -94,11 +94,14 @@ def test_each_version_of_a_convocation_is_there(site: Site, tmp_path: Path) -> N
     for version in (1, 2):
         for piece in ("convocation", "note"):
             site.pages[f"{meeting}/@@envoi?version={version}&piece={piece}"] = f"{piece} {version}".encode()
-    assert export(site, tmp_path / "remise")["fichiers"] == 4
+    opened = {"version": 2, "elu": "Amina Benali", "quoi": "Page de la séance", "le": "2026-11-28T09:00:00+00:00"}
+    site.pages[f"{meeting}/@@journal-envois"] = {"courriels": [], "recus": [], "ouvertures": [opened]}
+    assert export(site, tmp_path / "remise")["fichiers"] == 5
     folder = tmp_path / "remise" / "seances" / "budget"
     found = json.loads((folder / "contenu.json").read_text(encoding="utf-8"))["fichiers"]
     assert (folder / found["envoi-1-convocation"]["chemin"]).read_bytes() == b"convocation 1"
     assert (folder / found["envoi-2-note"]["chemin"]).read_bytes() == b"note 2"
+    assert json.loads((folder / found["envois"]["chemin"]).read_bytes())["ouvertures"] == [opened]
 
 
 def test_what_cannot_be_given_is_told_and_does_not_keep_the_rest(site: Site, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -272,6 +273,33 @@ class Piece(BrowserView):
         file = pieces[rank]["fichier"]
         set_headers(file, self.request.response)
         return stream_data(file)
+
+
+def journal(meeting: Any) -> dict[str, Any]:
+    """What proves that a council was convened (L2121-10): what left, to whom, what became of it, who opened it."""
+    return {
+        "courriels": [
+            {key: mail[key] for key in ("version", "le", "a", "objet", "texte", "laissees")}
+            | {"sans_note": mail.get("sans_note", 0)}
+            | {"pieces": [{key: one[key] for key in ("nom", "sha256", "octets")} for one in mail["pieces"]]}
+            for mail in mails(meeting)
+        ],
+        "recus": [{"version": version, "elu": name, **one} for (version, name), one in receipts(meeting).items()],
+        "ouvertures": [
+            {"version": one.version, "elu": one.name, "quoi": one.what, "le": one.when}
+            for one in reading.opened(meeting)
+        ],
+    }
+
+
+class Journal(BrowserView):
+    """The same, for what a commune takes away of this site."""
+
+    def __call__(self) -> str:
+        if not is_logged(self.context):
+            raise NotFound("journal-envois")
+        self.request.response.setHeader("Content-Type", "application/json; charset=utf-8")
+        return json.dumps(journal(self.context), ensure_ascii=False, indent=1)
 
 
 class Sendings(BrowserView):

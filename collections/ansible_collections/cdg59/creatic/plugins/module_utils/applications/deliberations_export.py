@@ -8,6 +8,7 @@ The folder follows the site's own tree::
     seances/…/2026-12/contenu.json      fields and history of one content
     seances/…/2026-12/document-1.pdf    its files, each under the name of its field
     seances/…/envoi-1-convocation.pdf   of a meeting, each version of what was sent
+    seances/…/envois.json               to whom, what became of it, and who opened it when
 """
 
 from __future__ import annotations
@@ -172,8 +173,11 @@ def _one(site: _Site, path: str, folder: Path) -> int:
 
 
 def _sent(site: _Site, path: str, folder: Path) -> dict[str, dict[str, Any]]:
-    """Write what was sent each time a meeting was convened: no field of it says so."""
+    """Write what was sent each time a meeting was convened, and who received it: no field of it says so."""
     files: dict[str, dict[str, Any]] = {}
+    log = folder / "envois.json"
+    if site.download(f"{path}/@@journal-envois", log, optional=True):
+        files[log.stem] = _described(log)
     for version in itertools.count(1):
         for piece in ("convocation", "note"):
             file = folder / f"envoi-{version}-{piece}.pdf"
