@@ -11,7 +11,7 @@ import pypdf
 import pytest
 from testinfra.host import Host
 
-from testbed.deliberations import HTML, MANAGER, MEETINGS, STRANGER, WRITER, Browser, Site
+from testbed.deliberations import HTML, MANAGER, MEETINGS, STRANGER, WRITER, Browser, Site, token
 from tests.profiles.deliberations.conftest import pdf, pdf_text
 from tests.profiles.deliberations.test_deliberations import configure, wanted
 from tests.profiles.deliberations.test_mails import ADDRESSES, TODAY, annex, say, waiting, write
@@ -102,6 +102,25 @@ def test_an_elu_reads_the_meeting_and_its_papers(site: Site, mark: str) -> None:
     outline: list[Any] = pypdf.PdfReader(io.BytesIO(sent["dossier"].data)).outline
     marks = [str(entry["/Title"]) for entry in outline]
     assert marks == ["Convocation", "Note de synthèse et projets", "Point 1, annexe « plan.pdf »"]
+
+
+def test_an_elu_writes_a_pouvoir_which_the_commune_notes_and_takes_it_back(site: Site, mark: str) -> None:
+    one = convene(site, f"pouvoir {mark}")
+    browser, manager = site.browser(AMINA), site.browser(MANAGER)
+    browser.ask("POST", one.page(), {"mandataire": "Bruno Carpentier"})  # as another site would have it sent
+    assert "Vous avez écrit ici" not in read(browser, one.page())
+    browser.ask("POST", one.page(), token(read(browser, one.page())) | {"mandataire": "Luc Roux"})
+    browser.ask("POST", one.page(), token(read(browser, one.page())) | {"mandataire": "Bruno Carpentier"})
+    assert "un pouvoir à Bruno Carpentier" in read(browser, one.page())
+    assert "Amina Benali à Bruno Carpentier, écrit le" in read(manager, one.path)
+    site.done(MANAGER, "PATCH", one.path, {"presents": ["Claire Dubois", "Bruno Carpentier"], "pouvoirs": []})
+    manager.ask("POST", f"{one.path}/@@pouvoir-ecrit", token(read(manager, one.path)) | {"elu": "Amina Benali"})
+    assert site.done(MANAGER, "GET", one.path)["pouvoirs"] == ["Amina Benali : Bruno Carpentier"]
+    assert "Vous avez donné pouvoir à Bruno Carpentier." in read(browser, one.page())
+    browser.ask("POST", one.page(), token(read(browser, one.page())) | {"revoquer": "1"})
+    assert "Noté : à retirer" in read(manager, one.path)
+    manager.ask("POST", f"{one.path}/@@pouvoir-ecrit", token(read(manager, one.path)) | {"elu": "Amina Benali"})
+    assert not site.done(MANAGER, "GET", one.path)["pouvoirs"]
 
 
 def test_who_logs_in_is_led_to_their_meetings(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""The élus' own pages: the meetings they are called to, with their papers, and nothing that can be changed.
+"""The élus' own pages: the meetings they are called to, with their papers; nothing changes there but their own pouvoir.
 
 An élu has no permission on the preparation: these pages read for them, of the meetings of their own council to which
 they were convened (CGCT, L2121-10, L2121-12, L2121-13, L2121-13-1). What they open is noted beside the receipts of the
@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import aftermath, frozen, mailing, pages, reading, rules, watch
+from creatic.deliberations import aftermath, frozen, mailing, pages, reading, rules, watch, written
 from creatic.deliberations.content import MEETINGS, ON_AGENDA
 from plone import api
 from plone.base.interfaces import IRedirectAfterLogin
@@ -163,6 +163,8 @@ class SpaceMeeting(_Space):
     def show(self) -> Any:
         """Draw the page."""
         self.meeting = meeting = self.asked()
+        if self.request.method == "POST":
+            return self._proxy()
         self.opened(meeting, "seance", "Page de la séance")
         state, sent = api.content.get_state(meeting), meeting.dispatches()
         self.title, self.state, self.uid = meeting.label(), self.badge(meeting), meeting.UID()
@@ -176,12 +178,36 @@ class SpaceMeeting(_Space):
             self.facts.append(("Seconde convocation", "le conseil délibère sans condition de quorum (L2121-17)"))
         none = "aucun n'est noté" if state in frozen.ENDED else "aucun n'est noté à ce jour"
         self.facts.append(("Votre pouvoir", " ".join(self.proxy(meeting)) or none))
+        own = written.written(meeting).get(self.name)
         self.may_give = state not in frozen.ENDED
+        self.may_write = written.may_write(meeting)
+        self.given, self.choices = "", []
+        if own and not own.revoked:
+            self.given = f"Vous avez écrit ici, le {written.moment(own.when)}, un pouvoir à {own.holder}."
+        elif self.may_write:
+            self.choices = written.choices(meeting, self.name)
         self.taken_back = state == _TAKEN_BACK
         self.papers = list(self._papers(meeting))
         self.left = reading.bound(meeting).get(len(sent), {}).get("laissees", ())
         self.agenda = [self._line(rank, one) for rank, one in enumerate(self.points(meeting), 1)]
         return self.index()
+
+    def _proxy(self) -> str:
+        """Give one's pouvoir, or take it back; the form's token is looked at when it is written."""
+        form = self.request.form
+        try:
+            if form.get("revoquer"):
+                written.revoke(self.meeting, self.name)
+                said = "Votre pouvoir est révoqué."
+            else:
+                written.give(self.meeting, self.name, str(form.get("mandataire") or ""), bool(form.get("maladie")))
+                said = "Votre pouvoir est écrit. La mairie le note à l'ouverture de la séance, si son porteur est là."
+        except ValueError as error:
+            api.portal.show_message(str(error), self.request, type="error")
+        else:
+            api.portal.show_message(said, self.request)
+        self.request.response.redirect(self.url("espace-seance", seance=self.meeting.UID()))
+        return ""
 
     def _papers(self, meeting: Any) -> Iterator[dict[str, str]]:
         sent = meeting.dispatches()

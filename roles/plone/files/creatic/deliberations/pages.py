@@ -20,6 +20,7 @@ from creatic.deliberations import (
     rules,
     watch,
     workflows,
+    written,
 )
 from creatic.deliberations.content import ON_AGENDA, commune_of, meeting_of
 from plone import api
@@ -118,6 +119,10 @@ class SeanceView(DefaultView, _Steps):
     def has_mails(self) -> bool:
         """Whether it was convened by mail, or something of it was opened."""
         return convening.is_logged(self.context)
+
+    def written(self) -> list[dict[str, Any]]:
+        """Pouvoirs that élus wrote in their space (L2121-20)."""
+        return written.rows(self.context, bool(api.user.has_permission("Modify portal content", obj=self.context)))
 
     def unsent(self) -> str:
         """Say, until it is held, that its last convocation left by mail without the papers."""

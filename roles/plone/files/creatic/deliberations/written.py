@@ -1,0 +1,140 @@
+"""Where the pouvoirs that élus write are kept, and the gestures of who keeps the attendance; the rules: `proxies`.
+
+They are a plain value of the meeting, replaced whole: of two élus who choose the same colleague at once, the database
+lets one through, and Zope does the other again, which is then refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from creatic.deliberations import frozen, proxies, rules, watch
+from creatic.deliberations.proxies import Written
+from plone import api
+from Products.Five.browser import BrowserView
+
+_PARIS = ZoneInfo("Europe/Paris")
+_KEPT = "creatic_pouvoirs_ecrits"
+_OPEN = ("convoquee", "ouverte")
+
+
+def written(meeting: Any) -> dict[str, Written]:
+    """Pouvoirs that were written for a meeting, by giver; those that were taken back too."""
+    known = getattr(meeting.aq_base, _KEPT, None) or {}
+    return {giver: Written(*one) for giver, one in known.items()}
+
+
+def _keep(meeting: Any, giver: str, one: Written) -> None:
+    setattr(meeting, _KEPT, {**(getattr(meeting.aq_base, _KEPT, None) or {}), giver: dataclasses.astuple(one)})
+
+
+def may_write(meeting: Any) -> bool:
+    """Whether a pouvoir may be given or taken back: the council is convened, and the meeting is not over."""
+    return api.content.get_state(meeting) in _OPEN
+
+
+def choices(meeting: Any, giver: str) -> list[str]:
+    """To whom a member may give theirs."""
+    known, noted = written(meeting), meeting.attendance().given()
+    others = [name for name in meeting.convoques or [] if name != giver]
+    return [name for name in others if proxies.borne(name, known, noted) in ("", giver)]
+
+
+def _before(meeting: Any) -> list[dict[str, str]]:
+    """Pouvoirs noted at the meetings that were held before, latest first."""
+    held = [
+        one
+        for one in meeting.aq_parent.objectValues()
+        if getattr(one, "portal_type", "") == "seance" and one.date and api.content.get_state(one) in frozen.ENDED
+    ]
+    earlier = sorted((one for one in held if one.moment() < meeting.moment()), key=lambda one: one.moment())
+    return [one.attendance().given() for one in earlier[: -proxies.IN_A_ROW - 1 : -1]]
+
+
+def give(meeting: Any, giver: str, holder: str, ill: bool) -> None:
+    """Keep a pouvoir. Raises ValueError: the reason, in French."""
+    if not may_write(meeting):
+        raise ValueError("La séance n'est pas convoquée, ou elle est terminée : aucun pouvoir ne s'y donne.")
+    noted = meeting.attendance().given()
+    if giver in noted:
+        raise ValueError("Votre pouvoir est déjà noté par la mairie. Pour en changer, révoquez-le, puis prévenez-la.")
+    wrong = proxies.problem(
+        giver, holder, ill, list(meeting.convoques or []), written(meeting), noted, _before(meeting)
+    )  # fmt: skip
+    if wrong:
+        raise ValueError(wrong)
+    _keep(meeting, giver, Written(holder, _now(), ill))
+    watch.note(meeting, f"Pouvoir écrit dans l'espace des élus : {giver} à {holder}{', maladie' * ill}")
+
+
+def revoke(meeting: Any, giver: str) -> None:
+    """Take a pouvoir back: it is revocable at any time. Raises ValueError."""
+    known = written(meeting).get(giver)
+    if known is None or known.revoked or not may_write(meeting):
+        raise ValueError("Vous n'avez écrit ici aucun pouvoir que vous puissiez révoquer.")
+    _keep(meeting, giver, dataclasses.replace(known, revoked=_now()))
+    watch.note(meeting, f"Pouvoir révoqué dans l'espace des élus : {giver} à {known.holder}")
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def moment(when: str) -> str:
+    """A moment, in words."""
+    return datetime.datetime.fromisoformat(when).astimezone(_PARIS).strftime("%d/%m/%Y à %H:%M")
+
+
+def rows(meeting: Any, may_note: bool) -> list[dict[str, Any]]:
+    """What the meeting's page shows of them: `elu`, `texte`, `ton`, and `geste` where something is to be done."""
+    found, given = [], meeting.attendance().given()
+    # The attendance is noted first: whoever bears a pouvoir is in the room.
+    lock = watch.lock(meeting)
+    open_ = may_note and may_write(meeting) and bool(meeting.presents) and not (lock and lock.refused(["pouvoirs"]))
+    for giver, one in written(meeting).items():
+        noted = given.get(giver) == one.holder
+        said = f"{giver} à {one.holder}, écrit le {moment(one.when)}" + ", pour maladie : justificatif à voir" * one.ill
+        if one.revoked:
+            said += f", révoqué le {moment(one.revoked)}"
+        tone, gesture = ("warning", "retirer") if one.revoked and noted else ("success", "") if noted else ("info", "")
+        if not noted and not one.revoked:
+            gesture = "retenir"
+        if noted:
+            said += ". Noté" + " : à retirer" * bool(one.revoked)
+        found.append({"elu": giver, "texte": f"{said}.", "ton": tone, "geste": gesture if open_ else ""})
+    return found
+
+
+class Noting(BrowserView):
+    """Who keeps the attendance notes a pouvoir that was written, or takes off one that was revoked."""
+
+    def __call__(self) -> str:
+        if self.request.method == "POST":
+            try:
+                said = self._note(str(self.request.form.get("elu") or ""))
+            except ValueError as error:
+                api.portal.show_message(str(error), self.request, type="error")
+            else:
+                api.portal.show_message(said, self.request)
+        self.request.response.redirect(self.context.absolute_url())
+        return ""
+
+    def _note(self, giver: str) -> str:
+        meeting = self.context
+        [row] = [one for one in rows(meeting, True) if one["elu"] == giver] or [{"geste": ""}]
+        if not row["geste"]:
+            raise ValueError("Ce pouvoir ne se note pas maintenant : notez d'abord les présents, avant tout vote.")
+        holder = written(meeting)[giver].holder
+        line = f"{giver} : {holder}"
+        kept = [one for one in meeting.pouvoirs or [] if rules.PROXY.fullmatch(one)]
+        if row["geste"] == "retirer":
+            meeting.pouvoirs = [one for one in kept if rules.PROXY.fullmatch(one)["giver"] != giver]  # type: ignore[index] # kept reads
+            return f"Pouvoir retiré : {line}."
+        wrong = rules.Attendance(meeting.convoques or [], meeting.presents or [], [*kept, line]).problems()
+        if wrong:
+            raise ValueError(f"Notez d'abord les présents, puis ce pouvoir : {' ; '.join(wrong)}.")
+        meeting.pouvoirs = [*kept, line]
+        return f"Pouvoir noté : {line}."
