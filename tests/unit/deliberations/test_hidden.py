@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 
 import pytest
 from creatic.deliberations import hidden
 from pypdf import PdfReader, PdfWriter
 from pypdf.annotations import Text
-from pypdf.generic import DecodedStreamObject, NameObject
+from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, NameObject
 from reportlab.pdfgen.canvas import Canvas
 
 
@@ -103,7 +104,7 @@ def test_what_cannot_be_put_on_line_is_refused_with_its_reason(data: bytes, said
 
 
 def test_a_locked_document_is_refused() -> None:
-    writer = PdfWriter(clone_from=io.BytesIO(pdf()))
+    writer = PdfWriter(clone_from=io.BytesIO(hidden.cleaned(pdf())))
     writer.encrypt("secret", algorithm="AES-256")
     written = io.BytesIO()
     writer.write(written)
@@ -121,6 +122,60 @@ def test_names_in_an_office_document_are_told() -> None:
         made.writestr("word/document.xml", "<w:t>texte</w:t>")
     assert hidden.told(written.getvalue()) == ["auteur : Anne", "modifié par : Luc"]
     assert hidden.told(b"PK autre") == []
+
+
+def office(**parts: str) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, text in parts.items():
+            made.writestr(name.replace("__", "/") + ".xml", text)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ({"word__comments": '<w:comment w:id="1" w:author="Eve &amp; Zo" w:initials="E">'}, ["commentaire de Eve & Zo"]),
+        (
+            {"word__document": '<w:del w:id="2" w:author="Paul"><w:delText>Anne</w:delText></w:del>'},
+            ["modification suivie de Paul", "du texte supprimé, encore lisible"],
+        ),
+        ({"word__header1": "<w:rPr><w:vanish/></w:rPr><w:t>Anne</w:t>"}, ["du texte masqué"]),
+        ({"word__document": '<w:delete/><w:vanish w:val="0"/><w:t>rien</w:t>'}, []),
+        ({"xl__comments1": "<authors><author>Luc</author></authors>"}, ["commentaire de Luc"]),
+        ({"xl__workbook": '<sheet name="Agents" sheetId="2" state="hidden" r:id="r2"/>'}, ["une feuille masquée"]),
+        (
+            {"content": "<office:annotation office:name='a'>\n<dc:creator>Max</dc:creator></office:annotation>"
+             "<text:deletion><office:change-info><dc:creator>Ida</dc:creator>"},
+            ["commentaire de Max", "modification suivie de Ida", "du texte supprimé, encore lisible"],
+        ),
+    ],
+)  # fmt: skip
+def test_comments_tracked_changes_and_hidden_text_are_told(parts: dict[str, str], told: list[str]) -> None:
+    assert hidden.told(office(**parts)) == told
+
+
+def test_a_hostile_office_document_is_read_in_a_moment() -> None:
+    started = time.monotonic()
+    hostile = office(
+        word__document="<w:ins " * 400_000, content="<office:annotation " * 200_000, word__comments="<author>"
+    )
+    assert hidden.told(hostile) == []
+    bomb = office(**{f"word__header{rank}": " " * 9_000_000 for rank in range(20)})
+    assert hidden.told(bomb) == []
+    assert time.monotonic() - started < 10
+
+
+def test_a_layer_that_is_not_shown_is_told_and_keeps_the_pdf_from_being_published() -> None:
+    writer = PdfWriter(clone_from=io.BytesIO(hidden.cleaned(pdf())))
+    layer = writer._add_object(DictionaryObject({NameObject("/Type"): NameObject("/OCG")}))
+    for shown in (DictionaryObject(), DictionaryObject({NameObject("/OFF"): ArrayObject([layer])})):
+        writer._root_object[NameObject("/OCProperties")] = DictionaryObject({NameObject("/D"): shown})
+        written = io.BytesIO()
+        writer.write(written)
+        assert hidden.told(written.getvalue()) == ["un calque masqué"] * len(shown)
+    with pytest.raises(hidden.Unfit, match="il reste dans ce PDF : un calque masqué"):
+        hidden.cleaned(written.getvalue())
 
 
 def test_an_office_document_that_is_damaged_tells_no_name_and_stops_nothing() -> None:

@@ -6,6 +6,7 @@ This site reaches no network: the passerelle asks what is to leave (`to_send`), 
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import delays, frozen, mailing, reading, rules, watch
+from creatic.deliberations import delays, frozen, mailing, reading, rules, watch, written
 from creatic.deliberations.content import ON_AGENDA, commune_of
 from creatic.deliberations.mailing import ACCEPTED, HANDED, PAPER, REFUSED, UNSURE
 from plone import api
@@ -289,6 +290,7 @@ def journal(meeting: Any) -> dict[str, Any]:
             {"version": one.version, "elu": one.name, "quoi": one.what, "le": one.when}
             for one in reading.opened(meeting)
         ],
+        "pouvoirs": [{"elu": giver, **dataclasses.asdict(one)} for giver, one in written.written(meeting).items()],
     }
 
 

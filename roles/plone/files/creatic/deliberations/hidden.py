@@ -6,6 +6,7 @@ changed: a copy is given. Messages are French, for people.
 
 from __future__ import annotations
 
+import html
 import io
 import re
 import zipfile
@@ -27,6 +28,23 @@ _OFFICE = {
 }  # fmt: skip
 _OFFICE_PARTS = ("docProps/core.xml", "docProps/app.xml", "meta.xml")
 _PART_MAX = 1_000_000  # bytes of one of them
+# Their text, their comments and what was changed in them: parts, and what in these is not on the page that one prints.
+_TEXTS = re.compile(
+    r"word/(?:document|comments|footnotes|endnotes|header\d*|footer\d*)\.xml|xl/(?:workbook|comments\d*)\.xml"
+    r"|xl/comments/comment\d*\.xml|ppt/commentAuthors\.xml|content\.xml"
+)
+_TEXT_MAX = 20_000_000  # bytes of all of them
+_CHANGED = re.compile(r'<w:(?:ins|del|moveFrom|moveTo|\w+Change)\b[^<>]{0,500}\bw:author="([^"]+)"')
+_COMMENTED = re.compile(
+    r'<w:comment\b[^<>]{0,500}\bw:author="([^"]+)"|<author>([^<]+)</author>|<p:cmAuthor\b[^<>]{0,500}\bname="([^"]+)"'
+    r"|<office:annotation\b[^<>]{0,500}>\s{0,99}<dc:creator>([^<]+)<"
+)
+_REVISED = re.compile(r"<office:change-info>\s{0,99}<dc:creator>([^<]+)<")
+_HIDDEN = (
+    (re.compile(r"<w:del\b|<text:deletion\b"), "du texte supprimé, encore lisible"),
+    (re.compile(r'<w:vanish\s*/>|<w:vanish w:val="(?:1|true|on)"|text:display="none"'), "du texte masqué"),
+    (re.compile(r'<sheet\b[^<>]{0,500}\bstate="(?:very)?[hH]idden"|table:display="false"'), "une feuille masquée"),
+)
 _SHOWN = 80  # characters of a value
 _COMMENTS = ("/Text", "/Popup", "/FileAttachment")
 # Pages up to which the text of two documents is compared.
@@ -121,6 +139,8 @@ def told(data: bytes) -> list[str]:
         found += _of_descriptions(root, found)
         if any("/EmbeddedFiles" in one or _at(one, "/AF") for one in _dictionaries(root)):
             found.append("des fichiers joints dans le PDF")
+        if _has_hidden_layers(root):
+            found.append("un calque masqué")
         comments = [
             str(_at(one.get_object(), "/T") or "sans nom")
             for _page, annotations in _annotations(root)
@@ -131,6 +151,12 @@ def told(data: bytes) -> list[str]:
         if not is_signed(data) and _versions(data) > 1:
             found.append("une version précédente du texte")
         return found
+
+
+def _has_hidden_layers(root: Any) -> bool:
+    """Whether some of its optional contents (ISO 32000-1, 8.11) are not shown when it is opened."""
+    shown = _at(_at(root, "/OCProperties") or {}, "/D") or {}
+    return bool(_at(shown, "/OFF")) or _at(shown, "/BaseState") == "/OFF"
 
 
 def _names_somebody(annotation: Any) -> bool:
@@ -160,7 +186,7 @@ def _versions(data: bytes) -> int:
 
 
 def _of_office(data: bytes) -> list[str]:
-    """Names in an office document (docx, xlsx, odt…), when it is one."""
+    """Names and hidden text in an office document (docx, xlsx, odt…), when it is one."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as opened:
             parts = [
@@ -168,6 +194,11 @@ def _of_office(data: bytes) -> list[str]:
                 for name in _OFFICE_PARTS
                 if name in opened.namelist() and opened.getinfo(name).file_size < _PART_MAX
             ]
+            texts, room = [], _TEXT_MAX
+            for one in opened.infolist():
+                if _TEXTS.fullmatch(one.filename) and one.file_size <= room:
+                    texts.append(opened.read(one).decode("utf-8", "replace"))
+                    room -= one.file_size
     # No zip, damaged inside, or ciphered and of an unknown method (RuntimeError): it tells no name.
     except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError):
         return []
@@ -176,6 +207,15 @@ def _of_office(data: bytes) -> list[str]:
         for element, value in re.findall(r"<(?:\w+:)?([\w-]+)(?:\s[^>]*)?>([^<]+)</", text):
             if element in _OFFICE and value.strip():
                 found.append(f"{_OFFICE[element]} : {value.strip()[:_SHOWN]}")
+    for text in texts:
+        for said, pattern in (
+            ("commentaire de", _COMMENTED),
+            ("modification suivie de", _CHANGED),
+            ("modification suivie de", _REVISED),
+        ):
+            names = ("".join(one) for one in (match.groups("") for match in pattern.finditer(text)))
+            found += [f"{said} {html.unescape(name).strip()[:_SHOWN]}" for name in dict.fromkeys(names)]
+        found += [words for pattern, words in _HIDDEN if pattern.search(text)]
     return list(dict.fromkeys(found))
 
 
