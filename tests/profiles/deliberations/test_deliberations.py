@@ -132,6 +132,25 @@ def test_its_annex_is_published_without_what_it_hides(site: Site, act: Act) -> N
     assert b"Anne Cachee" in site.file(WRITER, f"{act.projet}/plan.pdf/@@download/file/plan.pdf"), "kept unchanged"
 
 
+def test_a_deliberation_that_is_not_transmitted_is_published_without_an_aracte(site: Site, mark: str) -> None:
+    meeting = site.meeting("2026-11-26", f"voirie {mark}")
+    projet = site.projet(meeting, f"Droits de voirie {mark}")
+    site.done(WRITER, "PATCH", projet, {"non_transmis": "voirie"})
+    site.open(meeting, projet)
+    number = site.adopt(projet)
+    site.move(MANAGER, meeting, "clore")
+    uid = str(site.done(MANAGER, "GET", projet)["UID"])
+    [told] = [one for one in site.done("passerelle", "GET", "/@adoptees")["results"] if one["uid"] == uid]
+    assert told["transmission"] == "non"
+    drawn = site.file("passerelle", f"{projet}/@@download/document/{number}.pdf")
+    site.done("passerelle", "POST", "/@suivi", {"uid": uid, "etat": "a_publier"} | signed(drawn + b"\n% signature\n"))
+    page = f"/gondecourt/publications/{number.lower()}"
+    assert site.ask("GET", page).status == 404, "nobody chose yet"
+    site.publish(projet)
+    public = site.browser("").ask("GET", page).data.decode()
+    assert "Non transmissible à la préfecture" in public and "Reçue en préfecture" not in public
+
+
 def test_nothing_is_on_line_before_somebody_chose_and_it_may_be_taken_off(site: Site, mark: str) -> None:
     """An occulted copy, taken off with its reason, then published again."""
     meeting = site.meeting("2026-11-25", f"retrait {mark}")

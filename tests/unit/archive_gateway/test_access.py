@@ -114,6 +114,65 @@ def words(letter: bytes) -> str:
     return " ".join(" ".join(page.extract_text() for page in PdfReader(io.BytesIO(letter)).pages).split())
 
 
+COPY = b"%PDF-1.7 copie sans les adresses"
+
+
+def test_what_is_not_read_whole_is_communicated_without_what_may_not_be(room: Room, tmp_path: Path) -> None:
+    private, other = room.keep("A", PRIVATE), room.keep("B", PRIVATE)
+    desk, place = room.desk(), tmp_path / "remise"
+    mark, _verdicts = desk.ask("gondecourt", [private, other], "Jeanne Petit", "citoyen")
+    desk.conceal(mark, private, COPY, "adresses  (CRPA, L311-6)")
+    letter, given, kept = desk.answer(mark)
+    assert (given, kept) == (0, 1)
+    said = words(letter)
+    for wanted in ("2 archives", "communiquées en partie", "L311-7", "occulté : adresses (CRPA, L311-6)", "CADA"):
+        assert wanted in said, (wanted, said)
+    (tmp_path / "autre.pdf").write_bytes(COPY + b", encore")
+    done = {one.aip: one for one in desk.hand_over(mark, place, [tmp_path / "autre.pdf"])}
+    assert done[private].place is None and "manque : donnez-la" in done[private].why
+    (tmp_path / "copie.pdf").write_bytes(COPY)
+    files = [tmp_path / "autre.pdf", tmp_path / "copie.pdf"]
+    done = {one.aip: one for one in desk.hand_over(mark, place, files)}
+    assert done[other].place is None and done[private].place == place / f"{private}-occulte.pdf"
+    assert [one.read_bytes() for one in place.iterdir()] == [COPY]  # nothing of the archive itself
+    assert ("acces.occultation", "succes", private) in room.events()
+    assert [one for one in room.events() if one[0] == "acces.remise"] == [("acces.remise", "succes", private)]
+    # Of another request, nothing is known of it.
+    again, _verdicts = desk.ask("gondecourt", [private], "Luc Roux", "citoyen")
+    assert desk.hand_over(again, place, files)[0].place is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"aip": "inconnue"}, "n'est pas une archive de la demande"),
+        ({"document": b"PK"}, "attendue en PDF"),
+        ({"document": PDF + b"A"}, "rien n'y est occulté"),
+        ({"reason": " "}, "--motif"),
+        ({"access": FREE}, "se communique en entier"),
+        ({"access": ""}, "règle"),
+    ],
+)
+def test_a_copy_that_is_none_is_refused(room: Room, change: dict[str, Any], said: str) -> None:
+    aip = room.keep("A", change.get("access", PRIVATE))
+    desk = room.desk()
+    mark, _verdicts = desk.ask("gondecourt", [aip], "Jeanne Petit", "citoyen")
+    with pytest.raises(Refused, match=said):
+        desk.conceal(mark, change.get("aip", aip), change.get("document", COPY), change.get("reason", "adresses"))
+    assert desk.book.concealed(mark) == {} and "acces.occultation" not in [one[0] for one in room.events()]
+
+
+def test_a_derogation_given_since_has_the_archive_communicated_whole(room: Room, tmp_path: Path) -> None:
+    aip = room.keep("A", PRIVATE)
+    desk = room.desk()
+    mark, _verdicts = desk.ask("gondecourt", [aip], "Jeanne Petit", "chercheur")
+    desk.conceal(mark, aip, COPY, "adresses")
+    room.permitted(mark)
+    assert desk.answer(mark)[1:] == (1, 0)
+    [done] = desk.hand_over(mark, tmp_path / "remise")
+    assert done.place and done.place.is_dir()
+
+
 def test_a_citizen_gets_what_is_communicable_and_reasons_for_the_rest(room: Room, tmp_path: Path) -> None:
     free, private = room.keep("A"), room.keep("B", PRIVATE)
     desk = room.desk()

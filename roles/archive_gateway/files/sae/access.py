@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from creatic_agent.book import Book
+from creatic_agent.durable import write
 from sae import inventory, letters, rights
 from sae.bordereau import normal
 from sae.config import Account
@@ -75,6 +76,10 @@ CREATE TABLE IF NOT EXISTS remise (
   demande TEXT NOT NULL REFERENCES demande(marque), aip TEXT NOT NULL, le TEXT NOT NULL, seq INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS remises_de ON remise(demande);
+CREATE TABLE IF NOT EXISTS occultation (
+  demande TEXT NOT NULL REFERENCES demande(marque), aip TEXT NOT NULL, sha512 TEXT NOT NULL,
+  motif TEXT NOT NULL, par TEXT NOT NULL, PRIMARY KEY (demande, aip)
+);
 CREATE TABLE IF NOT EXISTS regle (
   aip TEXT PRIMARY KEY, sha512 TEXT NOT NULL, entier INTEGER NOT NULL, texte TEXT NOT NULL
 );
@@ -111,6 +116,10 @@ class Register(Book):
         rows = self.rows(query, mark)
         found: dict[str, Any] = json.loads(rows[0]["texte"]) if rows else {}
         return found
+
+    def concealed(self, mark: str) -> dict[str, sqlite3.Row]:
+        """Copies of a request's archives without what may not be read, by archive: digest and reason."""
+        return {str(row["aip"]): row for row in self.rows("SELECT * FROM occultation WHERE demande = ?", mark)}
 
     def late(self, today: date) -> tuple[list[str], list[str]]:
         """Requests without answer in time, and derogations without decision in time, oldest first."""
@@ -353,20 +362,29 @@ class Desk:
         return told
 
     def answer(self, mark: str) -> tuple[bytes, int, int]:
-        """The letter that answers a request today, and how many of its archives are communicated, and are not."""
+        """The letter that answers a request today, and how many of its archives are communicated, and are not at all.
+
+        The others are in part: a copy without what may not be read (`conceal`).
+        """
         row = self.book.request(mark)
         self._open(row)
-        told = self.allowed(mark)
+        told, copies = self.allowed(mark), self.book.concealed(row["marque"])
         rows = [(self._called(row["compte"], known, aip), aip, may, why) for known, aip, may, why in told]
+        part = {aip for known, aip, may, _ in told if known is not None and not may and aip in copies}
+        partly = [
+            (title, aip, f"{why} ; occulté : {copies[aip]['motif']}") for title, aip, _, why in rows if aip in part
+        ]
+        rows = [one for one in rows if one[1] not in part]
         label = self._label(row["compte"])
-        letter = letters.answer(row["marque"], label, self.agency, self._today(), row["demandeur"], rows)
+        letter = letters.answer(row["marque"], label, self.agency, self._today(), row["demandeur"], rows, partly)
         given = sum(may for _, _, may, _ in told)
         self._note_request(row)
         detail = {
             "demande": row["marque"],
             "lettre_sha512": hashlib.sha512(letter).hexdigest(),
             "communiquees": given,
-            "refusees": len(told) - given,
+            "partielles": len(partly),
+            "refusees": len(told) - given - len(partly),
             "agent": self.who,
         }
         self._note("acces.reponse", row["compte"], "succes" if given == len(told) else "refus", detail)
@@ -375,7 +393,51 @@ class Desk:
                 "UPDATE demande SET repondue_le = COALESCE(repondue_le, ?), lettre = ? WHERE marque = ?",
                 (self._today().isoformat(), letter, row["marque"]),
             )
-        return letter, given, len(told) - given
+        return letter, given, len(told) - given - len(partly)
+
+    # -- in part -------------------------------------------------------------------------------------------
+
+    def conceal(self, mark: str, aip: str, document: bytes, reason: str) -> None:
+        """Note, for a request, the copy of an archive without what may not be read (CRPA, L311-7).
+
+        The archive is what it was: this copy alone is handed over in its place, for this request alone. A later one
+        replaces it. Its digest is kept, not itself: it would outlive its archive.
+
+        Args:
+            aip: of the request, and not to be communicated whole today.
+            document: the copy (PDF).
+            reason: what is taken out, and by what right (CRPA, L311-5 and L311-6; Code du patrimoine, L213-2).
+
+        Raises:
+            Refused: a copy that is none, or of an archive that is read whole, or of unknown rule.
+            StoreError: the storage does not answer; nothing is kept.
+        """
+        row = self.book.request(mark)
+        self._open(row)
+        if aip not in self.book.objects(row["marque"]):
+            raise Refused(f"{aip[:80]} n'est pas une archive de la demande {row['marque']}")
+        if not document.startswith(b"%PDF-") or len(document) > _LARGEST:
+            raise Refused(f"la copie occultée est attendue en PDF, de {_LARGEST // 1_000_000} Mo au plus")
+        if not reason.strip():
+            raise Refused("dites ce qui est occulté et pourquoi (--motif) : la lettre le dit (CRPA, L311-7 et L311-14)")
+        [(known, _, may, why)] = [one for one in self.allowed(mark) if one[1] == aip]
+        if known is None or (not may and self._told(known).since is None):
+            raise Refused(f"{aip} : {why}")
+        if may:
+            raise Refused(f"{aip} se communique en entier ({why}) : rien n'est à occulter")
+        digest, found = hashlib.sha512(document).hexdigest(), known
+        if digest in first_good(self._replicas, lambda store: _digests_in(store, found)):
+            raise Refused("c'est une pièce de l'archive elle-même : rien n'y est occulté")
+        told = " ".join(reason.split())[:500]
+        self._note_request(row)
+        detail = {"demande": row["marque"], "copie_sha512": digest, "motif": told, "agent": self.who}
+        self._note("acces.occultation", row["compte"], "succes", detail, aip,
+                   key=f"acces:{row['marque']}:occultation:{aip}:{digest[:32]}")  # fmt: skip
+        with self.book.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO occultation VALUES (?, ?, ?, ?, ?)",
+                (row["marque"], aip, digest, told, self.who),
+            )
 
     # -- derogations ---------------------------------------------------------------------------------------
 
@@ -534,8 +596,11 @@ class Desk:
 
     # -- handed over ---------------------------------------------------------------------------------------
 
-    def hand_over(self, mark: str, folder: Path) -> list[Handed]:
+    def hand_over(self, mark: str, folder: Path, concealed: Sequence[Path] = ()) -> list[Handed]:
         """Write copies of what may be handed over; what may not be, or cannot, does not keep the rest.
+
+        Args:
+            concealed: files, among them the copies that `conceal` noted.
 
         Raises:
             Refused: there is no such request.
@@ -545,8 +610,11 @@ class Desk:
         self._open(row)
         self._note_request(row)
         folder.mkdir(mode=0o750, exist_ok=True)
-        done = []
+        done, copies = [], self.book.concealed(row["marque"])
         for known, aip, may, why in self.allowed(mark):
+            if known is not None and not may and aip in copies:
+                done.append(self._hand_part(row, copies[aip], folder, concealed))
+                continue
             if known is None or not may:
                 detail = {"demande": row["marque"], "raison": why[:500], "agent": self.who}
                 self._note("acces.refus", row["compte"], "refus", detail, aip)
@@ -567,6 +635,21 @@ class Desk:
                 db.execute("INSERT INTO remise VALUES (?, ?, ?, ?)", (row["marque"], aip, when, seq))
             done.append(Handed(aip, place, why))
         return done
+
+    def _hand_part(self, row: sqlite3.Row, copy: sqlite3.Row, folder: Path, files: Sequence[Path]) -> Handed:
+        aip, why = str(copy["aip"]), f"en partie (CRPA, L311-7) ; occulté : {copy['motif']}"
+        given = (one.read_bytes() for one in files)
+        document = next((one for one in given if hashlib.sha512(one).hexdigest() == copy["sha512"]), None)
+        if document is None:
+            return Handed(aip, None, f"{why}. La copie occultée de cette demande manque : donnez-la (--occultees)")
+        detail = {"demande": row["marque"], "copie_sha512": copy["sha512"], "raison": why[:500], "agent": self.who}
+        seq = self._note("acces.remise", row["compte"], "succes", detail, aip)
+        place = folder / f"{aip}-occulte.pdf"
+        write(place, document)
+        with self.book.transaction() as db:
+            when = format_time(datetime.fromtimestamp(self.clock(), UTC))
+            db.execute("INSERT INTO remise VALUES (?, ?, ?, ?)", (row["marque"], aip, when, seq))
+        return Handed(aip, place, why)
 
     # -- names leave ---------------------------------------------------------------------------------------
 
@@ -681,6 +764,17 @@ def _rules_in(store: Store, known: Known) -> Declared:
     if stream.digest.hexdigest() != known.sha512:
         raise Corrupted(f"archive {known.aip} : son SHA-512 n'est pas celui du journal")
     return found
+
+
+def _digests_in(store: Store, known: Known) -> set[str]:
+    """SHA-512 of each file of an archive. Raises StoreError."""
+    try:
+        with closing(store.get(known.account, inventory.CONTAINER, known.name)) as raw:
+            return {hashlib.file_digest(cast(Any, content), "sha512").hexdigest() for _, _, content in members_of(raw)}
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise Corrupted(f"archive {known.aip} illisible : {error}") from error
+    except NotStored:
+        raise Corrupted(f"archive {known.aip} : elle n'est plus au stockage") from None
 
 
 def figures(folder: Path, now: float) -> tuple[int, int]:

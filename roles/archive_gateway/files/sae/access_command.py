@@ -124,6 +124,13 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--recue", type=_day, metavar="JOUR", help="jour de réception (aujourd'hui)")
     ask.add_argument("aip", nargs="+", metavar="AIP")
     answer = command("repondre", _answer, "écrit la lettre de réponse (PDF)")
+    conceal = command(
+        "occulter", _conceal, "note la copie d'une archive sans ce qui n'est pas communicable, à remettre à sa place"
+    )
+    conceal.add_argument("demande", metavar="DA-…")
+    conceal.add_argument("aip", metavar="AIP")
+    conceal.add_argument("--document", type=Path, required=True, metavar="PDF", help="la copie occultée")
+    conceal.add_argument("--motif", required=True, help="ce qui est occulté, et pourquoi")
     derogate = command("deroger", _derogate, "écrit la demande de dérogation, pour l'administration des archives (PDF)")
     derogate.add_argument("--motif", required=True, help="intérêt de la consultation")
     decide = command("decision", _decide, "lie une décision à sa demande ; un agent signe ce qui est écrit")
@@ -138,6 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     for sub in (answer, derogate, decide, hand):
         sub.add_argument("demande", metavar="DA-…")
         sub.add_argument("--vers", type=Path, required=True, metavar="DOSSIER" if sub is hand else "FICHIER")
+    hand.add_argument("--occultees", type=Path, nargs="+", default=[], metavar="PDF", help="copies occultées")
     deposit = command("deposer", _deposit, "dépose la décision signée par un agent")
     deposit.add_argument("document", type=Path)
     deposit.add_argument("signature", type=Path, help="signature CMS détachée (DER)")
@@ -194,7 +202,17 @@ def _ask(desk: Desk, arguments: argparse.Namespace) -> int:
 def _answer(desk: Desk, arguments: argparse.Namespace) -> int:
     letter, given, kept = desk.answer(arguments.demande)
     arguments.vers.write_bytes(letter)
-    print(f"{arguments.vers} : {given} archives communiquées, {kept} refusées avec leurs raisons et les recours.")
+    part = len(desk.book.objects(desk.book.request(arguments.demande)["marque"])) - given - kept
+    partly = f"{part} en partie, " if part else ""
+    print(
+        f"{arguments.vers} : {given} archives communiquées, {partly}{kept} refusées avec leurs raisons et les recours."
+    )
+    return 0
+
+
+def _conceal(desk: Desk, arguments: argparse.Namespace) -> int:
+    desk.conceal(arguments.demande, arguments.aip, arguments.document.read_bytes(), arguments.motif)
+    print(f"{arguments.aip} : copie occultée notée ; « repondre », puis « remettre --occultees {arguments.document} ».")
     return 0
 
 
@@ -225,7 +243,7 @@ def _deposit(desk: Desk, arguments: argparse.Namespace) -> int:
 
 
 def _hand_over(desk: Desk, arguments: argparse.Namespace) -> int:
-    done = desk.hand_over(arguments.demande, arguments.vers)
+    done = desk.hand_over(arguments.demande, arguments.vers, arguments.occultees)
     for one in done:
         print(f"✓ {one.place} : {one.why}" if one.place else f"✗ {one.aip} : {one.why}")
     kept = sum(one.place is None for one in done)

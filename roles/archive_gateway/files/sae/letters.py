@@ -30,19 +30,21 @@ DISCRETION = (
 
 
 def answer(
-    request: str, label: str, agency: str, day: date, applicant: str, rows: Sequence[tuple[str, str, bool, str]]
-) -> bytes:
+    request: str, label: str, agency: str, day: date, applicant: str, rows: Sequence[tuple[str, str, bool, str]],
+    partly: Sequence[tuple[str, str, str]] = (),
+) -> bytes:  # fmt: skip
     """The letter that answers a request.
 
     Args:
         request: its mark.
         rows: of each archive: title, identifier, whether it is communicated, and why.
+        partly: of those that are communicated in part: title, identifier, and what is taken out.
     """
     given = [one for one in rows if one[2]]
     kept = [one for one in rows if not one[2]]
     parts: list[str | Sequence[tuple[str, str, str]]] = [
         f"À l'attention de {applicant}",
-        f"Votre demande {request} porte sur {len(rows)} archives de {label}, que conserve {agency}.",
+        f"Votre demande {request} porte sur {len(rows) + len(partly)} archives de {label}, que conserve {agency}.",
     ]
     if given:
         parts += [
@@ -50,13 +52,20 @@ def answer(
             "Une copie vous en est remise, avec ses empreintes.",
             [(title, aip, why) for title, aip, _, why in given],
         ]
+    if partly:
+        parts += [
+            "# Archives communiquées en partie",
+            "Une copie vous en est remise, sans les mentions qui ne sont pas communicables (Code des relations entre "
+            "le public et l'administration, L311-7). L'archive elle-même n'est pas modifiée.",
+            partly,
+        ]
     if kept:
         parts += [
             "# Archives qui ne peuvent pas vous être communiquées aujourd'hui",
             [(title, aip, why) for title, aip, _, why in kept],
-            RECOURSE,
-            DEROGATION,
         ]
+    if kept or partly:
+        parts += [RECOURSE, DEROGATION]
     return _made(f"Réponse à la demande {request}", f"Le {day:%d/%m/%Y}", parts, request)
 
 

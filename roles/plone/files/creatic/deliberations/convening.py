@@ -6,7 +6,6 @@ This site reaches no network: the passerelle asks what is to leave (`to_send`), 
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import hashlib
 import json
@@ -290,7 +289,10 @@ def journal(meeting: Any) -> dict[str, Any]:
             {"version": one.version, "elu": one.name, "quoi": one.what, "le": one.when}
             for one in reading.opened(meeting)
         ],
-        "pouvoirs": [{"elu": giver, **dataclasses.asdict(one)} for giver, one in written.written(meeting).items()],
+        "pouvoirs": [
+            {"elu": giver, "porteur": one.holder, "le": one.when, "maladie": one.ill, "revoque_le": one.revoked}
+            for giver, one in written.written(meeting).items()
+        ],
     }
 
 
