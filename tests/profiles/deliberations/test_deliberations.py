@@ -147,7 +147,7 @@ def test_a_deliberation_that_is_not_transmitted_is_published_without_an_aracte(s
     page = f"/gondecourt/publications/{number.lower()}"
     assert site.ask("GET", page).status == 404, "nobody chose yet"
     site.publish(projet)
-    public = site.browser("").ask("GET", page).data.decode()
+    public = Browser(site).ask("GET", page).data.decode()
     assert "Non transmissible à la préfecture" in public and "Reçue en préfecture" not in public
 
 
