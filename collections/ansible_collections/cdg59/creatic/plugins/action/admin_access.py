@@ -1,9 +1,14 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Prove, over a new connection, that the administrator's key, group and sudo work; give the group first if asked."""
+"""Prove, over a new connection, that the administrator's key, group and sudo work; give the group first if asked.
+
+On a machine that nobody reaches, which runs this on itself, a new session of the account proves its group and sudo.
+"""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -20,32 +25,35 @@ class ActionModule(CommitConfirm):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         group = str(self._task.args.get("group") or "")
-        if getattr(self._connection, "transport", "") != "ssh":
+        itself = self._on_itself(task_vars)
+        if self._transport != "ssh" and not itself:
             raise AnsibleActionFail("admin_access ne vaut que par SSH : une seconde connexion prouve l'accès")
-        account = self._connection.get_option("remote_user") or "root"
-        groups, reason = self._probe()
+        account = self._account(task_vars)
+        groups, reason = self._probe(task_vars)
         if not reason and group and group not in groups:
             if self._task.check_mode:
                 return {"changed": True, "msg": f"{account} rejoindrait le groupe {group}"}
             reason = self._join(account, group, task_vars)
             if not reason:
-                groups, reason = self._probe()
+                groups, reason = self._probe(task_vars)
                 if not reason and group not in groups:
                     reason = f"{account} n'a toujours pas le groupe {group}"
             if not reason:
-                # A shared connection keeps the groups it was opened with.
-                self._connection.reset()
+                if not itself:  # a shared connection keeps the groups it was opened with
+                    self._connection.reset()
                 return {"changed": True, "groups": sorted(groups)}
         if reason:
             return {
                 "failed": True,
                 "changed": False,
                 "msg": (
-                    f"Durcissement refusé, rien n'est changé : par une seconde connexion SSH, {reason}. Le compte "
-                    f"{account} doit entrer par sa clé et utiliser sudo sans mot de passe et sans terminal."
+                    f"Durcissement refusé, rien n'est changé : par une "
+                    f"{'nouvelle session' if itself else 'seconde connexion SSH'}, {reason}. Le compte {account} doit "
+                    f"{'exister' if itself else 'entrer par sa clé'} et utiliser sudo sans mot de passe et sans "
+                    "terminal."
                 ),
             }
-        if group and group not in self._shared_groups():
+        if not itself and group and group not in self._shared_groups():
             self._connection.reset()
         return {"changed": False, "groups": sorted(groups)}
 
@@ -62,11 +70,15 @@ class ActionModule(CommitConfirm):
     def _shared_groups(self) -> set[str]:
         return set(self._low_level_execute_command("id -nG", sudoable=False)["stdout"].split())
 
-    def _probe(self) -> tuple[set[str], str]:
+    def _probe(self, task_vars: Mapping[str, Any] | None) -> tuple[set[str], str]:
         """Groups of a new login, and why it is not enough, if so."""
         try:
-            with self._new_connection():
-                done = self._low_level_execute_command(_PROBE, sudoable=False)
+            if self._on_itself(task_vars):
+                session = f"runuser -u {shlex.quote(self._account(task_vars))} -- sh -c {shlex.quote(_PROBE)}"
+                done = self._low_level_execute_command(session, sudoable=False)
+            else:
+                with self._new_connection(task_vars):
+                    done = self._low_level_execute_command(_PROBE, sudoable=False)
         except AnsibleError as error:
             return set(), f"la connexion échoue ({str(error)[-200:]})"
         lines = done["stdout"].strip().splitlines()

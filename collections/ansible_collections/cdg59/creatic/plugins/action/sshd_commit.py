@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.action.file_set import FileRenderer
-from ansible_collections.cdg59.creatic.plugins.plugin_utils.commit_confirm import CommitConfirm
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.commit_confirm import CommitConfirm, reach
 
 
 class ActionModule(FileRenderer, CommitConfirm):
@@ -22,5 +23,9 @@ class ActionModule(FileRenderer, CommitConfirm):
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         arguments["files"] = self.rendered(task_vars or {})
-        arguments["account"] = self._connection.get_option("remote_user") or "root"
+        arguments["account"] = self._account(task_vars)
         return self.commit(arguments, task_vars)
+
+    def _way(self, task_vars: Mapping[str, Any] | None) -> None:
+        """Who is on the spot comes in by this server; the door does not tell whether it answers."""
+        reach("127.0.0.1", int((task_vars or {}).get("ansible_port") or 22), b"SSH-2.0-")

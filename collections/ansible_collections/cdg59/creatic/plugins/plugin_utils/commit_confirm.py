@@ -4,23 +4,30 @@
 
 The module has four stages: ``inspect`` compares, ``apply`` arms the host's timed rollback and applies, ``confirm``
 disarms and keeps, ``status`` tells. When nothing differs, one module run is all there is.
+
+A machine that nobody reaches runs this on itself (role flotte, ``ansible-playbook -c local``): no SSH connection of an
+administrator's can tell that a change is good. What it must not lose is its way out: each stage comes after a new
+connection to its door, by name, as its next pass will make one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 MIN_DELAY, MAX_DELAY = 10, 600
 # Past the rollback's delay: a loaded host runs its script, and answers again.
 _GRACE_S = 60.0
 _PAUSE_S = 1.0
+_OUT_S = 15.0  # for the door to take a connection
 
 
 class CommitConfirm(ActionBase):
@@ -43,12 +50,13 @@ class CommitConfirm(ActionBase):
         found = self._stage("inspect", args, task_vars)
         if found.get("failed") or not found.get("changed") or self._task.check_mode:
             return found
-        if getattr(self._connection, "transport", "") != "ssh":
+        if self._transport != "ssh" and not self._on_itself(task_vars):
             raise AnsibleActionFail(f"{self.subject} ne se change que par SSH : une nouvelle connexion le confirme")
         args = args | {"change": uuid.uuid4().hex}
         refusal = self._fresh("status", args, task_vars)[1]
         if refusal:
-            return _failed(f"rien n'est changé : une nouvelle connexion d'administration échoue déjà ({refusal})")
+            which = "d'administration" if self._transport == "ssh" else "au guichet"
+            return _failed(f"rien n'est changé : une nouvelle connexion {which} échoue déjà ({refusal})")
         deadline = time.monotonic() + delay
         applied, reason = self._fresh("apply", args, task_vars)
         if applied.get("failed"):  # the module itself says no, and has put back what it had begun
@@ -59,6 +67,29 @@ class CommitConfirm(ActionBase):
         if not reason:
             return found
         return self._failure(reason, args, task_vars, deadline)
+
+    @property
+    def _transport(self) -> str:
+        return str(getattr(self._connection, "transport", ""))
+
+    def _on_itself(self, task_vars: Mapping[str, Any] | None) -> bool:
+        """Whether this is the run of a machine that nobody reaches, on itself: it has a door (role flotte)."""
+        return self._transport == "local" and bool(_door(task_vars))
+
+    def _account(self, task_vars: Mapping[str, Any] | None) -> str:
+        """The administrator's account of this machine."""
+        if self._transport == "ssh":
+            return str(self._connection.get_option("remote_user") or "root")
+        return str((task_vars or {}).get("ansible_user") or "root")
+
+    def _way(self, task_vars: Mapping[str, Any] | None) -> None:
+        """Take, from the machine itself, the way that a change must not close.
+
+        Raises:
+            AnsibleConnectionFailure: it is closed.
+        """
+        address = urlsplit(_door(task_vars))
+        reach(str(address.hostname), address.port or 443)
 
     def _delay(self, args: dict[str, Any]) -> int:
         try:
@@ -78,8 +109,15 @@ class CommitConfirm(ActionBase):
         return result
 
     @contextlib.contextmanager
-    def _new_connection(self) -> Iterator[None]:
-        """Within, each module run makes an SSH connection of its own, with everything else the play's."""
+    def _new_connection(self, task_vars: Mapping[str, Any] | None) -> Iterator[None]:
+        """Within, each module run makes an SSH connection of its own, with everything else the play's.
+
+        On a machine that runs this on itself, what is within comes after a connection to its door.
+        """
+        if self._on_itself(task_vars):
+            self._way(task_vars)
+            yield
+            return
         connection = self._connection
         shared = connection.get_option("ssh_args") or ""
         # ssh keeps the first value that it meets of an option.
@@ -92,7 +130,7 @@ class CommitConfirm(ActionBase):
     def _fresh(self, stage: str, args: dict[str, Any], task_vars: dict[str, Any] | None) -> tuple[dict[str, Any], str]:
         """One stage over a new connection: its result, or the reason why it could not run."""
         try:
-            with self._new_connection():
+            with self._new_connection(task_vars):
                 result = self._stage(stage, args, task_vars)
         except AnsibleError as error:  # no connection, no sudo
             return {}, _short(str(error))
@@ -113,6 +151,12 @@ class CommitConfirm(ActionBase):
             time.sleep(pause)
             pause *= 2  # sshd penalises an address that insists
 
+    def _seen(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """What became of the change; a machine that runs this on itself knows it without its door."""
+        if self._on_itself(task_vars):
+            return self._stage("status", args, task_vars)
+        return self._fresh("status", args, task_vars)[0]
+
     def _failure(
         self, reason: str, args: dict[str, Any], task_vars: dict[str, Any] | None, deadline: float
     ) -> dict[str, Any]:
@@ -120,18 +164,42 @@ class CommitConfirm(ActionBase):
         seen: dict[str, Any] = {}
         time.sleep(max(0.0, deadline - time.monotonic()))
         while time.monotonic() < deadline + _GRACE_S:
-            seen, _reason = self._fresh("status", args, task_vars)
+            seen = self._seen(args, task_vars)
             if seen.get("state") in ("revenu", "absent"):
                 break
             time.sleep(2 * _PAUSE_S)
         back = seen.get("state") == "revenu"
         if back:
-            told = f"la machine a remis d'elle-même l'état précédent ({seen['at']}), vu par une nouvelle connexion"
+            told = f"la machine a remis d'elle-même l'état précédent ({seen['at']})"
+            told += ", vu par une nouvelle connexion" * (self._transport == "ssh")
         elif seen.get("state") == "absent":
             told = "plus aucun changement n'attend sur la machine : un autre passage l'a reprise"
         else:
             told = "la machine ne répond toujours pas : regardez-la sur place"
         return _failed(f"{self.subject} : {reason} ; {told} ; {self.untouched}. {self.advice}", rolled_back=back)
+
+
+def reach(host: str, port: int, greeting: bytes = b"") -> None:
+    """Open a TCP connection, and close it.
+
+    Args:
+        greeting: how the other side begins to speak.
+
+    Raises:
+        AnsibleConnectionFailure: nobody answers, or otherwise.
+    """
+    try:
+        with socket.create_connection((host, port), timeout=_OUT_S) as line:
+            said = line.recv(len(greeting), socket.MSG_WAITALL) if greeting else b""
+    except OSError as error:
+        raise AnsibleConnectionFailure(f"{host}, port {port} : {error.strerror or 'pas de réponse'}") from None
+    if said != greeting:
+        raise AnsibleConnectionFailure(f"{host}, port {port} : ce n'est pas ce qui répond d'habitude")
+
+
+def _door(task_vars: Mapping[str, Any] | None) -> str:
+    door = (task_vars or {}).get("flotte_door")
+    return str(door.get("url") or "") if isinstance(door, Mapping) else ""
 
 
 def _failed(message: str, **more: Any) -> dict[str, Any]:
