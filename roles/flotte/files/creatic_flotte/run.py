@@ -101,6 +101,7 @@ def apply(settings: Settings, version: Path, environment: dict[str, str] | None 
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=0o022,  # the unit's own is for this program's files; packages and roles count on Debian's
             )
             try:
                 status = process.wait(settings.run_seconds)

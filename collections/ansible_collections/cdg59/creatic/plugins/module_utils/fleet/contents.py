@@ -25,7 +25,7 @@ PLACE = "/var/lib/creatic-flotte/courant/donnees"
 """Where a machine finds its data: role flotte makes that link."""
 # Named by the profiles' tasks themselves, not by a role's specification.
 _NAMED = ("creatic_env", "creatic_niveau", "creatic_tdt_url", "creatic_tdt_addresses", "creatic_commune",
-          "creatic_poste", "creatic_connecteur", "creatic_profil", "ansible_user")  # fmt: skip
+          "creatic_poste", "creatic_connecteur", "creatic_profil", "ansible_user", "ansible_port")  # fmt: skip
 # Of creatic_secrets_dir, what is the groupement's alone, whatever a commune's file names.
 _KEPT = ("pki_", "acces_", "flotte_")
 _START = """
