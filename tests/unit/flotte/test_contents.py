@@ -18,7 +18,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Pk
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, variables
 from creatic_flotte import run
 from creatic_flotte.settings import Settings as MachineSettings
 from creatic_guichet import store
@@ -110,6 +110,18 @@ def test_what_its_role_needs_is_worked_out(inventory: Path, home: Path) -> None:
         assert told["tdt_connector_passerelle"]["url"].startswith("https://")
     assert told["creatic_home"] == f"{contents.PLACE}/etat"
     assert "{{" not in json.dumps(told)
+
+
+@pytest.mark.parametrize("profile", ["commune_pc", "tdt_connector"])
+def test_the_firewall_knows_the_door_that_the_role_was_given(profile: str) -> None:
+    called = {use.role: use for use in variables.uses(TOP, profile)}
+    assert called["firewall"].given["flotte_door"] == called["flotte"].given["flotte_door"]
+
+
+def test_the_port_of_ssh_goes_along(inventory: Path, home: Path) -> None:
+    file = inventory / "group_vars/tdt_connector.yml"
+    file.write_text(f"{file.read_text() if file.exists() else '---'}\nansible_port: 2222\n")
+    assert contents.of(inventory, TOP, ["loos-connecteur"])["loos-connecteur"]["variables"]["ansible_port"] == 2222
 
 
 def test_a_commune_cannot_have_the_secrets_of_the_groupement(inventory: Path, home: Path) -> None:

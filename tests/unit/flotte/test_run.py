@@ -58,6 +58,36 @@ def test_a_run_says_what_it_changed(settings: Settings, version: Path) -> None:
     assert run.PROOFS == follow.RUN_FOLDER
 
 
+def test_a_run_has_debian_s_own_umask_whatever_its_unit_s(settings: Settings, version: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        result = applied(settings, version, """
+    - name: Base | Ensure a package's files can be read
+      ansible.builtin.command: {argv: [sh, -c, "umask; : > {{ playbook_dir }}/lu"]}
+""")  # fmt: skip
+    finally:
+        os.umask(before)
+    assert result.good
+    assert (version / "code/playbooks/journeys/lu").stat().st_mode & 0o777 == 0o644
+
+
+def test_the_ssh_authority_s_public_part_is_enough_on_the_machine(settings: Settings, version: Path) -> None:
+    (version / "donnees/etat/pki/extrait.json").write_text("{}")
+    published = version / "donnees/etat/acces/publie"
+    published.mkdir(parents=True)
+    tasks = f"""
+    - name: Access | Ensure the authority is there
+      cdg59.creatic.access_ca: {{dir: "{version}/donnees/etat/acces"}}
+"""
+    assert "il y manque ce que l'autorité SSH publie" in applied(settings, version, tasks).reason
+    for name in ("autorite.pub", "revoques.krl"):
+        (published / name).write_text("publique")
+    assert applied(settings, version, tasks) == run.Result(True)
+    assert {path.name for path in published.parent.rglob("*")} == {"publie", "autorite.pub", "revoques.krl"}
+    (version / "donnees/etat/pki/extrait.json").unlink()  # a control node that lost its authority
+    assert "aucune autorité SSH" in applied(settings, version, tasks).reason
+
+
 def test_a_failure_is_told_by_the_task_and_in_french(settings: Settings, version: Path) -> None:
     result = applied(settings, version, """
     - name: Base | Ensure packages
