@@ -51,6 +51,13 @@ options:
         description: A container in a user namespace, whose root has no right on the control node.
         type: bool
         default: false
+      line:
+        description: >-
+          Where its cable leads. The lab's network for good; or, for a machine that keeps its address from one to the
+          other, that network (V(atelier)) or a router which lets nobody in (V(routeur)).
+        type: str
+        choices: [banc, atelier, routeur]
+        default: banc
   user: {description: Administrator's account on the machines., type: str, default: creatic}
   ssh_dir: {description: Folder of the control node for the key pair and known_hosts., type: path, required: true}
 extends_documentation_fragment: cdg59.creatic.modules
@@ -75,7 +82,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import entries, run
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import LabError
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import BEHIND, LAB, WORKSHOP, Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
 
 SPEC: dict[str, Any] = {
@@ -92,6 +99,7 @@ SPEC: dict[str, Any] = {
             "disks": {"type": "list", "elements": "str", "default": []},
             "packages": {"type": "list", "elements": "str", "default": []},
             "apart": {"type": "bool", "default": False},
+            "line": {"type": "str", "choices": [LAB, WORKSHOP, BEHIND], "default": LAB},
         },
         default=[],
     ),

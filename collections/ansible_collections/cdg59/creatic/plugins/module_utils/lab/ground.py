@@ -84,7 +84,8 @@ class Ground:
 
     # -- the namespace -------------------------------------------------------------------------
 
-    def _in_namespace(self) -> list[str]:
+    def in_namespace(self) -> list[str]:
+        """What enters the lab's mount namespace: the command comes after."""
         return ["nsenter", f"--mount={self.namespace}", "--wdns=/"]
 
     def podman_command(self) -> list[str]:
@@ -95,7 +96,7 @@ class Ground:
             "network-config-dir": self.state / "networks",
         }
         options = [word for name, place in places.items() for word in (f"--{name}", str(place))]
-        return [*self._in_namespace(), "podman", *options, "--cgroup-manager", "cgroupfs"]
+        return [*self.in_namespace(), "podman", *options, "--cgroup-manager", "cgroupfs"]
 
     def podman(self, *arguments: str, error: str = "podman a échoué", **options: Any) -> str:
         """Run podman on the lab's own storage; gives what it printed."""
@@ -147,7 +148,7 @@ class Ground:
             ["unshare", f"--mount={self.namespace}", "--propagation", "private", "true"],
             "impossible de créer l'espace de montage du banc d'essai (droits root complets nécessaires)",
         )
-        enter = self._in_namespace()
+        enter = self.in_namespace()
         run([*enter, "umount", "-R", "/sys/fs/cgroup"], "cgroup : démontage impossible")
         run([*enter, "mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"], "cgroup v2 : montage impossible")
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import uml as lab_uml
 
+LAB, WORKSHOP, BEHIND = "banc", "atelier", "routeur"
+"""Where a machine's cable leads: the lab's network for good; that network, or the router, as is asked (router.py)."""
+
 
 @dataclass
 class Host:
@@ -22,6 +25,7 @@ class Host:
         disks: further disks of such a machine: ``512M`` a blank one, ``512M:/var/log`` one that holds that folder.
         packages: Debian packages that its image has already; none: a machine as bare as an installer leaves it.
         apart: a container whose root has no right on this computer, for what is not trusted.
+        line: LAB, WORKSHOP or BEHIND; a machine that changes between the last two stays the same.
     """
 
     name: str
@@ -32,6 +36,7 @@ class Host:
     disks: list[str] = field(default_factory=list)
     packages: list[str] = field(default_factory=list)
     apart: bool = False
+    line: str = LAB
 
     @property
     def container(self) -> str:

@@ -12,9 +12,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.lab import uml as la
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.access import Access
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import NAME, Ground, LabError
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.images import Images
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.images import OWNER, Images
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.machines import Machines
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.network import Network
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.router import Router
 
 PROGRAMS = {
     "podman": "podman",
@@ -50,7 +51,8 @@ class Lab:
         self.network = Network(self.ground, subnet)
         self.access = Access(self.ground, user, ssh_dir)
         self.images = Images(self.ground, self.network, self.access)
-        self.machines = Machines(self.ground, self.network, self.access, self.images)
+        self.router = Router(self.ground, self.network)
+        self.machines = Machines(self.ground, self.network, self.access, self.images, self.router)
 
     def up(self) -> None:
         """Make what is missing; a second call changes nothing.
@@ -78,6 +80,7 @@ class Lab:
             self.from_nothing = not self.ground.containers()
             images = self.images.ensure(self.hosts)
             self.machines.ensure_power()
+            self.router.ensure(self.hosts, images[()], ["--label", f"{OWNER}={self.access.owner}"])
             self.machines.ensure(self.hosts, images)
             self.network.ensure_package_cache()
             self.access.ensure(self.hosts)
@@ -90,6 +93,8 @@ class Lab:
             self.changes += [host.name for host in gone]
             if gone and not self.check:
                 self.ground.podman("rm", "--force", "--time", "2", *(host.container for host in gone))
+            if not self.check:
+                self.router.forget(self.hosts)
 
     def down(self) -> None:
         """Remove machines, network, mounts, namespace and package cache daemon; keeps downloads and keys."""

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import shutil
 from collections.abc import Iterable
@@ -13,7 +12,7 @@ from collections.abc import Iterable
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab import uml as lab_uml
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.access import Access
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground, LabError, run
-from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import LAB, Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.images import (
     AUDIT_PATHS,
     INIT_PATH,
@@ -22,6 +21,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.lab.images import (
     Images,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.network import Network
+from ansible_collections.cdg59.creatic.plugins.module_utils.lab.router import Router, card
 
 # SYS_ADMIN lets systemd sandbox its services, NET_ADMIN lets nftables work; both stay inside the host's
 # namespaces. The machine's own kernel settings are out of reach, see INIT.
@@ -47,11 +47,12 @@ done
 class Machines:
     """The machines of one control node."""
 
-    def __init__(self, ground: Ground, network: Network, access: Access, images: Images) -> None:
+    def __init__(self, ground: Ground, network: Network, access: Access, images: Images, router: Router) -> None:
         self.ground = ground
         self.network = network
         self.access = access
         self.images = images
+        self.router = router
 
     def ensure(self, hosts: Iterable[Host], images: dict[tuple[str, ...], str]) -> None:
         """Make or start the machines that are missing, stopped or made by another recipe."""
@@ -106,13 +107,13 @@ class Machines:
             options = ["--systemd=always", "--pids-limit=0", "--shm-size=256m", "--cap-add", ",".join(CAPABILITIES)]
             options += APART if host.apart else ()
             program = [INIT_PATH]
-        # As on a real machine, the card stays the same through a reboot: the others know it by that.
-        card = ":".join(f"{byte:02x}" for byte in (0x02, 0x59, *ipaddress.ip_address(host.address).packed))
-        network = ",".join(
-            [f"{self.ground.name}:ip={host.address},mac={card}", *(f"alias={name}" for name in host.names)]
-        )
+        if host.line == LAB:
+            place = f"{self.ground.name}:ip={host.address},mac={card(host.address)}"
+            network = ["--network", ",".join([place, *(f"alias={name}" for name in host.names)])]
+        else:
+            network = ["--network", f"ns:{self.router.place(host)}", "--dns", self.network.gateway]
         self.ground.podman(
-            *("run", "--detach", "--name", host.container, "--hostname", host.name, "--network", network),
+            *("run", "--detach", "--name", host.container, "--hostname", host.name, *network),
             *("--label", f"creatic.recipe={recipe}", "--label", f"{OWNER}={self.access.owner}", "--hosts-file=none"),
             *(*options, image, *program),
             error=f"la machine {host.name} ({host.address}) n'a pas démarré",
@@ -152,6 +153,8 @@ def _recipe(host: Host, image: str) -> str:
     seed = json.dumps([host.address, host.names, image, CAPABILITIES])
     if host.apart:
         seed += json.dumps(APART)
+    if host.line != LAB:
+        seed += "câble"
     if host.machine == "uml":
         seed += json.dumps([host.memory, host.disks, lab_uml.REPAIRS])
     return hashlib.sha256(seed.encode()).hexdigest()[:12]
