@@ -112,6 +112,7 @@ class Machines:
             network = ["--network", ",".join([place, *(f"alias={name}" for name in host.names)])]
         else:
             network = ["--network", f"ns:{self.router.place(host)}", "--dns", self.network.gateway]
+            network += ["--add-host", f"{host.name}:{host.address}"]
         self.ground.podman(
             *("run", "--detach", "--name", host.container, "--hostname", host.name, *network),
             *("--label", f"creatic.recipe={recipe}", "--label", f"{OWNER}={self.access.owner}", "--hosts-file=none"),
