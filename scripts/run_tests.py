@@ -42,6 +42,7 @@ IN_TURN = (
     ("drills",),
     ("life",),
     ("alertes",),
+    ("fleet_pull",),
 )
 LONG = (*(name for turn in IN_TURN for name in turn), "production", "closing")
 # Test machines with kernels of their own: slow, each on one core, they go on beside the journeys.

@@ -32,6 +32,7 @@ PARTS = (
     "drills",
     "life",
     "alertes",
+    "fleet_pull",
     "production",
 )
 # Ansible replaces the imports by what they name before a run, and tells callbacks nothing of a meta.
