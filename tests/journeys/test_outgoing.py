@@ -22,6 +22,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import BEHI
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
 
 from testbed.control_node import HOME, REPO, command
+from testbed.patience import wait_for
 
 from .conftest import on_host
 
@@ -194,6 +195,30 @@ def test_they_become_ready_wave_after_wave(fleet: Fleet) -> None:
         verdicts = {one["cle"]: one["verdict"] for one in proof["preuves"]}
         assert {"connexion", "rgs", "classification", "acte"} <= verdicts.keys() and "echec" not in verdicts.values()
         assert proof["ar_acte"], "the préfecture's own word came with the report"
+
+
+def test_somebody_enters_by_the_emergency_door(fleet: Fleet) -> None:
+    """Where no connection comes in, one that the machine opens leads to its own sshd, until it is revoked."""
+    said = fleet.fab("flotte.porte", CANARY, "--duree", "1h", "--motif", "essai de la porte")
+    found = re.search(rf"^{CANARY} : porte de secours n° (\d+) ordonnée", said, re.MULTILINE)
+    assert found, said
+    number, enter = found[1], str(HOME / "flotte" / f"entrer-{CANARY}")
+    assert command(enter, "hostname").returncode != 0  # it has not passed yet
+    assert f"porte de secours n° {number} ouverte jusqu'au" in fleet.passes(CANARY)
+    own = fleet.console(CANARY, "hostname").strip()
+    wait_for(lambda: command(enter, "hostname").stdout.strip().endswith(own), "l'entrée par la porte", 120, every=2)
+    assert f"n° {number} de {CANARY}" in (told := fleet.fab("flotte.etat", status=1)) and "tunnel est ouvert" in told
+    assert "porte de secours" in fleet.fab("acces.liste")
+    # Nobody else of the door's machine goes through.
+    goes = f"nc -w 5 127.0.0.1 {json.loads((HOME / 'flotte/portes.json').read_text())[CANARY]['port']} </dev/null"
+    assert "SSH-2.0" in on_host(DOOR, f"runuser -u creatic -- {goes}").stdout
+    assert "SSH-2.0" not in on_host(DOOR, f"runuser -u www-data -- {goes}").stdout
+
+    assert "le guichet a coupé son tunnel" in fleet.fab("acces.revoquer", number, "--motif", "fini")
+    wait_for(lambda: command(enter, "true").returncode != 0, "la fin du tunnel", 60, every=2)
+    assert f"porte de secours n° {number} fermée" in fleet.passes(CANARY)
+    fleet.console(CANARY, "systemctl", "is-active", "creatic-porte.service", status=3)
+    assert "Machines : 3 à jour" in fleet.fab("flotte.etat")
 
 
 def test_a_second_version_goes_through_the_canary_and_a_bad_one_stops_there(fleet: Fleet) -> None:
