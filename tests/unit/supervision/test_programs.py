@@ -191,6 +191,7 @@ def supervision(bench: Bench, port: int) -> dict[str, Any]:
         "supervision_name": VEILLE,
         "supervision_server_names": ["veille.example.org"],
         "supervision_scrapes": targets.scrapes(GROUPS, HOSTVARS),
+        "supervision_senders": targets.senders(GROUPS, HOSTVARS),
         "supervision_environment": "essai",
         "supervision_mail_relay": "127.0.0.1",
         "supervision_mail_port": port,

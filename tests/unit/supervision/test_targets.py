@@ -79,6 +79,30 @@ def test_a_machine_that_nobody_reaches_is_asked_nothing() -> None:
     assert [one["job_name"] for one in asked] == ["a"]
 
 
+def test_whoever_calls_sends_its_journals_but_pcs_are_not_awaited() -> None:
+    anor = {"creatic_commune": {"slug": "anor", "nom": "Anor"}}
+    hostvars: dict[str, dict[str, Any]] = {
+        "Vue_1": {"creatic_profil": "supervision"},
+        "b": {"creatic_profil": "tdt_connector"} | anor,
+        "c": {"creatic_profil": "commune_pc"} | anor,
+        "d": {"creatic_profil": "exercice"},
+    }
+    groups = {"tdt_connector": ["b"], "acces_sortant": ["b"], "commune_pc": ["c"], "supervision": ["Vue_1"],
+              "exercice": ["d"]}  # fmt: skip
+    labels = {"commune": "anor", "commune_nom": "Anor"}
+    assert supervision.FilterModule().filters()["supervision_senders"](groups, hostvars) == {"vue-1": {}, "b": labels}
+
+
+@pytest.mark.parametrize("name", ["lab", "example"])
+def test_every_machine_knows_who_gathers_journals(name: str) -> None:
+    hostvars, groups = inventory(name)
+    [veille] = groups["supervision"]
+    there = [{"nom": "veille", "adresse": hostvars[veille]["ansible_host"]}]
+    for host, one in hostvars.items():
+        bench = not one.get("creatic_certificats", True)
+        assert one["creatic_journaux"] == ([] if bench else there), host
+
+
 def test_a_name_that_no_certificate_can_bear_is_made_one() -> None:
     hostvars: dict[str, dict[str, Any]] = {"Vue_1": {"creatic_profil": "supervision", "ansible_host": "10.0.0.1"}}
     [asked] = targets.scrapes({"supervision": ["Vue_1"]}, hostvars)["scrape_configs"]

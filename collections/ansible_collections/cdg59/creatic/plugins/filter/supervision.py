@@ -44,4 +44,5 @@ class FilterModule:
             "supervision_readers": supervision_readers,
             "supervision_rules": alerts.rules_file,
             "supervision_scrapes": supervision_scrapes,
+            "supervision_senders": targets.senders,
         }

@@ -238,7 +238,7 @@ class Drill:
         mine = {name: value for name, value in told if not name.startswith(given)}
         # How it is reached, alone, is its own.
         mine |= {name: value for name, value in self.hostvars[self.machine].items() if name.startswith("ansible_")}
-        mine |= {"creatic_supervision": []}  # nobody looks at it
+        mine |= {"creatic_supervision": [], "creatic_journaux": []}  # nobody looks at it, nor keeps what it says
         mine |= {"backup_client_name": self.host, "backup_client_account": "sauvegarde-lecture"}
         content = {"all": {"children": {self.order.profile: {"hosts": {MACHINE: mine}}}}}
         (target / "zz_exercice.yml").write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")

@@ -51,7 +51,7 @@ def scrapes(groups: Groups, hostvars: HostVars) -> dict[str, Any]:
     Raises:
         WiringError: a machine has no address.
     """
-    watched = sorted(_watched(groups, hostvars))
+    watched = sorted({*_watched(groups, hostvars)} - {*groups.get(OUTGOING, ())})
     shown = [host for host in watched if hostvars[host].get("base_pages")]
     return {
         "scrape_configs": [
@@ -61,11 +61,23 @@ def scrapes(groups: Groups, hostvars: HostVars) -> dict[str, Any]:
     }
 
 
+def senders(groups: Groups, hostvars: HostVars) -> dict[str, dict[str, str]]:
+    """Machines of which a day without a line of journal is told, by the name of their certificate: labels.
+
+    Those that nobody reaches are among them, for they call; PCs are not, which people switch off.
+    """
+    found = {}
+    for host in sorted(_watched(groups, hostvars)):
+        if hostvars[host]["creatic_profil"] != "commune_pc":
+            commune = hostvars[host].get("creatic_commune", {})
+            found[certified(host)] = {"commune": commune["slug"], "commune_nom": commune["nom"]} if commune else {}
+    return found
+
+
 def _watched(groups: Groups, hostvars: HostVars) -> Iterator[str]:
-    away = {*groups.get(OUTGOING, ())}
     for name, profile in profiles.load().items():
         if not profile.banc:
-            for host in sorted({*groups.get(name, ())} - away):
+            for host in groups.get(name, ()):
                 told = hostvars[host]
                 if told.get("creatic_certificats", True) and told.get("creatic_poste", {}).get("systeme") != "windows":
                     yield host
