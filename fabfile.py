@@ -81,7 +81,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
     rounds,
     wiring,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import silences
+from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import journals, silences
 
 invoke.program.Parser = commands.FrenchParser  # made by the program once it has read this file
 commands.speak()
@@ -636,9 +636,22 @@ def updates(context: Context, machines: str = "toutes", voir: bool = False, rede
         )
 
 
-@task(reads=True, name="verifier", help=_WHAT)
-def evidence_verify(context: Context, dossier: str = "tous", racine: str = "") -> None:
+@task(
+    reads=True,
+    name="verifier",
+    help=_WHAT
+    | {"journaux": "fait aussi relire au collecteur tous les journaux qu'il garde, et les compare aux sceaux"},
+)
+def evidence_verify(context: Context, dossier: str = "tous", racine: str = "", journaux: bool = False) -> None:
     """Vérifie les preuves : empreintes, signatures, horodatages, chaînage."""
+    if journaux:
+        try:
+            told = journals.differences(_home(), _on_supervision(context, [journals.PROGRAM, "verifier"]))
+        except journals.JournalError as error:
+            raise Exit(str(error), code=2) from None
+        print("\n".join(f"✗ journaux/{one}" for one in told) or "✓ journaux du collecteur : tels que scellés")
+        if told:
+            raise Exit("Des journaux ne sont plus tels qu'ils ont été scellés.", code=1)
     _verify(dossier, racine, lambda root: evidence_store.verify_home(_home(), root))
 
 
@@ -833,6 +846,7 @@ def morning(context: Context) -> None:
     desks = {host.name for one in communes for host in one.hosts() if "commune_pc" in host.groups}
     found = screen.look(home, machines, from_json(text), screen.states(communes, last), evidence.now(), desks)
     _outgoing_this_morning(found)
+    _journals_this_morning(context, found)
     owners = {name: one.slug for name, one in ours.items()}
     pages = Pages(home, found, _environment().name, owners, _week(context, found.moment))
     page = pages.write()
@@ -861,6 +875,30 @@ def _week(context: Context, moment: dt.datetime) -> list[Curve]:
     except Exit:
         _aside("Les courbes de la semaine manquent à la page.")
         return []
+
+
+def _journals_this_morning(context: Context, found: screen.Morning) -> None:
+    """Have the days that the collector of journals sealed signed among the evidence, once a day."""
+    servers, home = needs.servers(_inventory(), TOP), _home()
+    if "supervision" not in servers.values() or journals.sealed_today(home):
+        return
+    where = next(name for name, profile in servers.items() if profile == "supervision")
+    try:
+        kept = journals.keep(
+            home,
+            evidence_store.operator(),
+            lambda number: _on_supervision(context, [journals.PROGRAM, "exporter", "--apres", str(number)]),
+        )
+    except Exit:  # it did not answer, which is told already
+        return
+    except (journals.JournalError, evidence_store.EvidenceError) as error:
+        wrong = screen.Finding(False, "", where, f"journaux non scellés : {error}", "fab matin")
+        found.findings = sorted([*found.findings, wrong])
+        return
+    if kept and kept[2]:
+        told = "les journaux recueillis ne suivent pas ceux qui étaient scellés : collecteur refait, ou modifié"
+        wrong = screen.Finding(False, "", where, told, "fab preuves.verifier --journaux")
+        found.findings = sorted([*found.findings, wrong])
 
 
 def _outgoing_this_morning(found: screen.Morning) -> None:

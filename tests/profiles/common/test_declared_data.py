@@ -26,7 +26,7 @@ KEPT_ELSEWHERE = {
     "ged": {"/var/lib/redis"},
     "parapheur": {"/var/lib/redis"},
     "guichet": {"/var/lib/guichet"},
-    "supervision": {"/var/lib/supervision"},
+    "supervision": {"/var/lib/journaux", "/var/lib/supervision"},
     "control_node": {"/opt/creatic", "/var/lib/creatic-poste"},
     "archive_node": {"/srv/node", "/var/lib/creatic-archive", "/var/lib/swift"},
     "backup_server": {

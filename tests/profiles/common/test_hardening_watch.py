@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from testbed.patience import wait_for
+
 # A rule of each kind that the guide asks, as auditctl gives it back.
 KEYS = (
     *("actions", "logins", "session", "audit_time_rules", "time-change", "audit_rules_networkconfig_modification"),
@@ -32,6 +34,19 @@ def test_r71_what_happens_is_written_at_once(host: Host, facts: dict[str, Any]) 
     with host.sudo():
         for command in (f"journalctl -q -u ssh -g 'port {port}' -n 1", f"grep -m 1 'port {port} ' /var/log/auth.log"):
             assert host.run(command).stdout, command
+
+
+@pytest.mark.niveau("enhanced")
+def test_r71_journals_leave_for_the_collector(host: Host, hostvars: dict[str, Any]) -> None:
+    """What this very connection wrote is on its way; whether it arrives is asked of the collector (supervision)."""
+    with host.sudo():
+        assert 'type="omfwd"' in host.check_output("cat /etc/rsyslog.d/creatic.conf")
+        host.run_expect([0], "rsyslogd -N1")
+        if hostvars.get("creatic_certificats", True) and not host.file("/etc/creatic-exercice").exists:
+            wait_for(
+                lambda: host.check_output("ss -Htn state established '( dport = :6514 )'"),
+                "le collecteur de journaux", 400, every=5,
+            )  # fmt: skip # an attempt may come five minutes after the one before
 
 
 @pytest.mark.niveau("enhanced")

@@ -18,7 +18,7 @@ from testbed.mail import relay
 from testbed.patience import wait_for
 from tests.profiles.services import as_root, exposure, listening, properties
 
-UNITS = ("prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter")
+UNITS = ("prometheus", "prometheus-alertmanager", "prometheus-blackbox-exporter", "journaux")
 FAULT = "essai-de-supervision.service"
 
 
@@ -40,9 +40,10 @@ def test_what_runs_is_shut_in(host: Host) -> None:
     for unit in UNITS:
         assert host.check_output(f"systemctl is-active {unit}.service") == "active", unit
         assert exposure(host, f"{unit}.service") < 3.0, unit
-    assert exposure(host, "supervision-temoin.service") < 3.0
+    for unit in ("supervision-temoin", "journaux-sceller"):
+        assert exposure(host, f"{unit}.service") < 3.0, unit
     found = listening(host)
-    assert {port for port, line in found.items() if not line.split()[4].startswith("127.")} == {22, 443}, found
+    assert {port for port, line in found.items() if not line.split()[4].startswith("127.")} == {22, 443, 6514}, found
     assert {9090, 9093, 9115} <= found.keys()
 
 

@@ -184,6 +184,7 @@ def test_a_backup_is_put_back_on_the_machine_that_the_inventory_names(
         "ansible_user": "root",
         "backup_client_name": "mairie",
         "creatic_supervision": [],
+        "creatic_journaux": [],
         "backup_client_account": "sauvegarde-lecture",
     }
     restored, renewed = played.told

@@ -33,7 +33,7 @@ class Site:
     """A collector with its authority, and what is around it."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.port, self.mo = root, free(), 1
+        self.root, self.port, self.mo = root, free(), 4
         self.authority = Authority(root / "autorite", Passphrases(root / "autorite", generate=True))
         self.authority.ensure(SETTINGS)
         self.bench = Bench(root, self.authority)
@@ -127,7 +127,7 @@ def test_who_is_no_machine_of_the_groupement_writes_nothing(site: Site, tmp_path
     """Nobody, a commune's client, a server, a machine that was revoked, one of another authority."""
     if holder == "revoque":
         site.bench.certificate("revoque", "supervision", dns=["partie"])
-        site.authority.revoke_host("revoque", "cessation")
+        site.authority.revoke("cessation", host="revoque")
         site.lists()
     if holder == "etranger":
         away = tmp_path / "ailleurs"
@@ -149,7 +149,7 @@ def test_a_machine_revoked_meanwhile_does_not_come_back(site: Site) -> None:
     with site.collecting():
         site.send("autre", b"<13>avant\n")
         wait_for(lambda: site.kept(OTHER), "la ligne")
-        site.authority.revoke_host("autre", "cessation")
+        site.authority.revoke("cessation", host="autre")
         site.lists()
         with contextlib.suppress(OSError):
             site.send("autre", b"<13>apr\xc3\xa8s\n")
@@ -177,12 +177,12 @@ def test_hostile_lines_are_bounded_and_plain(site: Site) -> None:
 
 def test_a_machine_that_floods_fills_its_own_share_alone(site: Site) -> None:
     with site.collecting() as process:
-        site.send("journaux", b"".join(b"%06d %s\n" % (rank, b"y" * 1000) for rank in range(2000)))
+        site.send("journaux", b"".join(b"%06d %s\n" % (rank, b"y" * 1000) for rank in range(6000)))
         site.send("autre", b"<13>calme\n")
         wait_for(lambda: site.kept(OTHER), "la ligne de l'autre")
         process.terminate()
         process.wait(allowed(30))
-    assert 1 << 20 <= len(site.kept(CONNECTOR)) < 2 << 20
+    assert len(site.kept(CONNECTOR)) < 5 << 20
     figures = (site.root / "mesures/journaux-reception.prom").read_text()
     assert f'journaux_hors_quota_bytes{{emetteur="{CONNECTOR}",commune="gondecourt"}}' in figures
     assert OTHER not in figures and "ce jour" in site.told()
@@ -258,26 +258,39 @@ def say(site: Site, *lines: str, place: str = "journaux") -> None:
             one.sendto(f"<13>Nov 29 08:00:00 essai: {line}".encode(), f"{site.root}/rsyslog-{place}/s")
 
 
+WAITING = [f"arrêté {rank}." for rank in range(8_000)]
+
+
+def missing(site: Site) -> set[str]:
+    return {*WAITING} - {line.rpartition("-  ")[2] for line in site.kept(CONNECTOR).splitlines()}
+
+
 def test_what_waits_while_the_collector_is_down_arrives(site: Site) -> None:
-    """Stopped, killed, away for long enough that the queue goes to disk, and rsyslog itself started again."""
+    """Stopped, for long enough that the queue goes to disk; then killed, which warns nobody."""
     with logging(site):
         with site.collecting() as process:
             say(site, "avant")
             wait_for(lambda: "avant" in site.kept(CONNECTOR), "la première ligne")
             process.terminate()
             process.wait(allowed(30))
-        say(site, *(f"arrêté {rank}." for rank in range(3000)))
+        say(site, *WAITING)
         wait_for(lambda: any((site.root / "rsyslog-journaux").glob("collecteur.0*")), "la file sur disque")
-    with logging(site):
         with site.collecting() as process:
-            wait_for(lambda: "arrêté 2999." in site.kept(CONNECTOR), "ce qui attendait")
+            wait_for(lambda: not missing(site), lambda: f"ce qui attendait : {len(missing(site))} lignes")
             process.kill()
             process.wait(allowed(30))
         say(site, "tué")
         with site.collecting():
             wait_for(lambda: "tué" in site.kept(CONNECTOR), "la ligne d'après")
-    kept = site.kept(CONNECTOR)
-    assert all(f"arrêté {rank}." in kept for rank in range(3000)) and OTHER not in kept
+    assert OTHER not in site.kept(CONNECTOR)
+
+
+def test_what_waits_outlives_a_restart_of_the_machine(site: Site) -> None:
+    with logging(site):
+        say(site, *(f"attend {rank}." for rank in range(20)))
+        wait_for(lambda: "Connection refused" in (site.root / "rsyslog-journaux/log").read_text(), "un essai")
+    with logging(site), site.collecting():
+        wait_for(lambda: site.kept(CONNECTOR).count("attend ") == 20, lambda: site.kept(CONNECTOR))
 
 
 def test_rsyslog_with_a_certificate_of_nobody_keeps_its_lines(site: Site) -> None:

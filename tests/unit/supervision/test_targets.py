@@ -95,12 +95,11 @@ def test_whoever_calls_sends_its_journals_but_pcs_are_not_awaited() -> None:
 
 @pytest.mark.parametrize("name", ["lab", "example"])
 def test_every_machine_knows_who_gathers_journals(name: str) -> None:
-    hostvars, groups = inventory(name)
-    [veille] = groups["supervision"]
-    there = [{"nom": "veille", "adresse": hostvars[veille]["ansible_host"]}]
+    """The lines that docs/variables.md gives; a bench has no certificate to send with."""
+    hostvars, _groups = inventory(name)
+    line = "{{ groups | cdg59.creatic.supervision_readers(hostvars) }}"
     for host, one in hostvars.items():
-        bench = not one.get("creatic_certificats", True)
-        assert one["creatic_journaux"] == ([] if bench else there), host
+        assert one["creatic_journaux"] == (line if one.get("creatic_certificats", True) else []), host
 
 
 def test_a_name_that_no_certificate_can_bear_is_made_one() -> None:

@@ -184,7 +184,7 @@ class Sender(asyncio.Protocol):
         if not self.name:
             subject = ", ".join(value for part in told.get("subject", ()) for _key, value in part)
             tell(f"refusé, « {subject[:80]} » n'est pas une machine : {transport.get_extra_info('peername')[0]}")
-            transport.abort()
+            self._transport.abort()
             return
         self._collector.came(self)
         self._later(AGE_S, self.leave)
@@ -316,7 +316,8 @@ class Collector:
                 continue
             task = asyncio.create_task(self._greet(connection))
             self._tasks.add(task)
-            task.add_done_callback(lambda done: (self._tasks.discard(done), turns.release()))
+            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda _done: turns.release())
 
     async def _greet(self, connection: socket.socket) -> None:
         address = "?"
@@ -327,7 +328,9 @@ class Collector:
                 lambda: Sender(self), connection, ssl=self._trust.context(), ssl_handshake_timeout=HANDSHAKE_S
             )
         except (OSError, ssl.SSLError) as error:
-            why = getattr(error, "verify_message", "") or getattr(error, "reason", "") or str(error)
+            why = (
+                getattr(error, "verify_message", "") or getattr(error, "reason", "") or str(error) or "partie avant TLS"
+            )
             tell(f"refusé, {address} : {why}")
             connection.close()
 

@@ -42,6 +42,7 @@ _KINDS = {
     "exercices": ("exercice de restauration", "fab sauvegarde.exercice"),
     "acces": ("accès délivrés", "fab acces.delivrer"),
     "departs": ("départs", "fab agent.depart"),
+    "journaux": ("journaux scellés", "fab matin"),
 }
 
 

@@ -4,7 +4,7 @@
 
 Layout, in the control node's state (docs/preuves.md)::
 
-    evidence/ audits/ correctifs/ exercices/ acces/ serveurs/ departs/ documents/
+    evidence/ audits/ correctifs/ exercices/ acces/ serveurs/ departs/ documents/ journaux/
         2026-11-25T010504Z/                      one sealed folder for each run
             passage.json                         its facts; each kind has its own name for them, see FACTS
             …                                    its page and its pieces
@@ -53,7 +53,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import
 # The file of the facts of a run, which says its kind.
 ROLLOUT, AUDIT, PATCH = "passage.json", "resultats.json", "correctifs.json"
 DRILL, ACCESS, SERVERS, DEPARTURE = "exercice.json", "acces.json", "serveurs.json", "depart.json"
-DOCUMENTS = "documents.json"
+DOCUMENTS, JOURNALS = "documents.json", "journaux.json"
 # The same, by folder of the control node's state.
 FACTS = {
     "evidence": ROLLOUT,
@@ -64,6 +64,7 @@ FACTS = {
     "serveurs": SERVERS,
     "departs": DEPARTURE,
     "documents": DOCUMENTS,
+    "journaux": JOURNALS,
 }
 # What the entry page of a kind leads to, and its title.
 _ENTRY = "index.html"
@@ -76,6 +77,7 @@ _ENTRIES = {
     SERVERS: ("rapport.html", "Déploiements de serveurs"),
     DEPARTURE: ("rapport.html", "Départs"),
     DOCUMENTS: ("rapport.html", "Documents"),
+    JOURNALS: ("rapport.html", "Journaux des machines"),
 }
 TIMER, TIMER_VARIABLE = "minuterie", "CREATIC_MINUTERIE"
 """Who runs what nobody asked for, and the variable by which its unit says so (role control_node)."""
