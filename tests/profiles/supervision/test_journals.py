@@ -57,7 +57,7 @@ def word() -> str:
 
 
 def sent(machine: Host, line: str, address: str, certificate: str) -> str:
-    """Send a line by hand, with this certificate or none; what openssl says. The machine logs what sudo runs, encoded."""
+    """Send a line by hand, with this certificate or none; what openssl says; encoded, for sudo logs it."""
     shown = f"-cert {certificate}/fullchain.pem -key {certificate}/key.pem" if certificate else ""
     client = f"openssl s_client -connect {address}:6514 -CAfile {PKI}/ca.pem {shown} -ign_eof"
     encoded = base64.b64encode(f"{line}\n".encode()).decode()
