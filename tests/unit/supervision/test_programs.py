@@ -342,4 +342,5 @@ def test_what_the_role_writes_is_what_was_made(bench: Bench) -> None:
     assert yaml.safe_load(made["__supervision_files"]["regles.yml"]["content"]) == alerts.rules_file(5)
     asked = made["__supervision_machines"]
     assert yaml.safe_load(asked["machines.yml"]["content"]) == targets.scrapes(GROUPS, HOSTVARS)
-    assert [*asked] == ["machines.yml"]  # the control node said nothing: what is there stays
+    assert json.loads(asked["journaux.json"]["content"]) == targets.senders(GROUPS, HOSTVARS)
+    assert [*asked] == ["machines.yml", "journaux.json"]  # the control node said nothing: what is there stays
