@@ -12,7 +12,7 @@ from ansible import constants
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.utils.display import Display
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.absent import absent
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, groupement, profiles
 
 DOCUMENTATION = """
 name: groupement
@@ -25,6 +25,7 @@ description:
   - Each profile is a group, with C(creatic_profil), its name, the variables that C(profiles.yml) gives it, and where
     its machines serve communes, C(creatic_communes), the list of their C(creatic_commune). Test benches are in the
     group C(banc).
+  - The entities that a commune hosts (C(entites)) have no group; they follow their commune in C(creatic_communes).
   - Variables are C(creatic_commune) on the group of the commune, C(creatic_poste) and C(creatic_connecteur)
     on hosts. Windows hosts are reached over PSRP; C(group_vars/systeme_windows.yml) says how they
     authenticate.
@@ -94,11 +95,8 @@ class InventoryModule(BaseInventoryPlugin):
                 self.inventory.set_variable(profile.name, "creatic_communes", f"{{{{ undef(hint={told}) }}}}")
             elif profile.communes:
                 # As their own groups have them: marked as trusted by set_variable, which costs too much a second time.
-                served = [
-                    self.inventory.groups[commune.group].vars["creatic_commune"]
-                    for commune in communes
-                    if profile.serves(commune.data["services"])
-                ]
+                every = (self.inventory.groups[commune.group].vars["creatic_commune"] for commune in communes)
+                served = [one for one in entities.with_entities(every) if profile.serves(one["services"])]
                 self.inventory.groups[profile.name].set_variable("creatic_communes", served)
 
     def _add_profiles(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, Source, closest, quote
 
 SCHEMA = Path(__file__).with_name("ged.schema.json")
@@ -215,9 +216,9 @@ def _check_types(plan: Mapping[str, Any], communes: Sequence[Mapping[str, Any]])
                     fix = f"remplacez par « {nearest} »" if nearest else "déclarez-le dans ged.yml, ou retirez-le"
                     problems.append(
                         Problem(
-                            f"communes/{commune['slug']}.yml",
+                            f"communes/{entities.home(commune)}.yml",
                             None,
-                            f"ged.services[{index}].types[{place}]",
+                            f"{'entites : ' * ('heberge_par' in commune)}ged.services[{index}].types[{place}]",
                             f"le type {quote(name)} n'est pas dans ged.yml",
                             f"{fix} (types : {', '.join(known)})",
                         )
@@ -234,7 +235,7 @@ def _agents(commune: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Who works in the commune: an élu who only reads the council's papers has nothing to do among its documents."""
     council = commune.get("deliberations", {})
     readers = set(council.get("acces_elus", []))
-    working = {key: value for key, value in commune.items() if key not in ("comptes", "deliberations")}
+    working = {key: value for key, value in commune.items() if key not in ("comptes", "deliberations", "entites")}
     working["deliberations"] = {key: value for key, value in council.items() if key != "acces_elus"}
     named = set(_texts(working))
     return [
@@ -257,14 +258,19 @@ def _add_commune(wanted: dict[str, Any], plan: Mapping[str, Any], commune: Mappi
     name, accounts = str(commune["nom"]), _agents(commune)
     everybody = [{"nom": "Agents", "agents": [one["identifiant"] for one in accounts]}]
     services = commune.get("ged", {}).get("services", everybody)
+    there = {
+        (one["username"], one["commune"]) for one in wanted["users"]
+    }  # of the commune, for one that works for its CCAS too
     for one in accounts:
+        if (one["identifiant"], entities.home(commune)) in there:
+            continue
         wanted["users"].append(
             {
                 "username": one["identifiant"],
                 "first_name": one["prenom"],
                 "last_name": one["nom"],
                 "email": one["courriel"],
-                "commune": commune["slug"],
+                "commune": entities.home(commune),
             }
         )
     groups = {f"{name} - {service['nom']}": service for service in services}

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem
 
 SERVICE = "passerelle"
@@ -131,16 +132,19 @@ def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     workflows: dict[str, dict[str, Any]] = {}
     for commune in _check(communes):
         name, people = str(commune["nom"]), _people(commune)
+        there = {
+            (one["username"], one["commune"]) for one in wanted["users"]
+        }  # of the commune, for one who signs for its CCAS too
         wanted["users"] += [
             {
                 "username": one["identifiant"],
                 "first_name": one["prenom"],
                 "last_name": one["nom"],
                 "email": one["courriel"],
-                "commune": commune["slug"],
+                "commune": entities.home(commune),
             }
             for one in commune["comptes"]
-            if one["identifiant"] in people
+            if one["identifiant"] in people and (one["identifiant"], entities.home(commune)) not in there
         ]
         wanted["groups"][name] = people
         wanted["roles"][name] = [name]
@@ -215,6 +219,7 @@ def application(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             commune["slug"]: {
                 "nom": commune["nom"],
                 "siren": commune["siren"],
+                **({"qualite": commune["qualite"]} if "qualite" in commune else {}),
                 "personnes": {
                     one["identifiant"]: f"{one['prenom']} {one['nom']}"
                     for one in commune["comptes"]

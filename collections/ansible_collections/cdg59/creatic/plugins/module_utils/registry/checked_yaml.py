@@ -262,7 +262,13 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 def read_schema(schema_file: Path) -> dict[str, Any]:
     """Read a schema, each reference replaced by what it names: faster to check, simpler to walk."""
     whole = json.loads(schema_file.read_text(encoding="utf-8"))
-    definitions = whole.pop("$defs", {})
+
+    def named(pointer: str) -> Any:
+        """What a JSON Pointer (RFC 6901) of this file names; no name here holds a / or a ~."""
+        found = whole
+        for part in pointer.removeprefix("#/").split("/"):
+            found = found[part]
+        return found
 
     def resolve(node: Any) -> Any:
         if isinstance(node, list):
@@ -272,10 +278,9 @@ def read_schema(schema_file: Path) -> dict[str, Any]:
         target = node.get("$ref")
         if target is None:
             return {key: resolve(value) for key, value in node.items()}
-        named = definitions[target.removeprefix("#/$defs/")]
-        return resolve({**named, **{key: value for key, value in node.items() if key != "$ref"}})
+        return resolve({**named(target), **{key: value for key, value in node.items() if key != "$ref"}})
 
-    resolved: dict[str, Any] = resolve(whole)
+    resolved: dict[str, Any] = resolve({key: value for key, value in whole.items() if key != "$defs"})
     return resolved
 
 

@@ -109,8 +109,14 @@ def _entry(key: str, formality: Formality, state: str, **known: str) -> dict[str
 
 def problems(data: Mapping[str, Any], folder: Path, *, file: str, today: dt.date) -> Iterator[Problem]:
     """Give what is wrong of what a commune's file says of its formalities (what it does not say is told by `judge`)."""
+    yield from _problems(data, "formalites", folder, file, today)
+    for index, entity in enumerate(data.get("entites", [])):
+        yield from _problems(entity, f"entites[{index}].formalites", folder, file, today)
+
+
+def _problems(data: Mapping[str, Any], where: str, folder: Path, file: str, today: dt.date) -> Iterator[Problem]:
     for key, given in data.get("formalites", {}).items():
-        place = f"formalites.{key}"
+        place = f"{where}.{key}"
         if "date" in given and dt.date.fromisoformat(given["date"]) > today:
             message = f"la date {quote(given['date'])} est à venir"
             yield Problem(file, None, f"{place}.date", message, "écrivez-la quand la formalité est faite")

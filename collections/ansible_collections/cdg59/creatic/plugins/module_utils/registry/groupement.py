@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import checked_yaml, formalities
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import checked_yaml, entities, formalities
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
     FieldPath,
     Problem,
@@ -105,7 +105,7 @@ class Commune:
         names = ("nom", "siren", "insee", "territoire", "agents", "vague", "services")
         optional = ("code_postal", "accord_versement", "formalites", "comptes", "ged", "parapheur", "deliberations")
         _limit, size, level = self._size
-        return {
+        found = {
             "slug": self.slug,
             **{name: self.data[name] for name in names},
             **{name: self.data[name] for name in optional if name in self.data},
@@ -113,6 +113,8 @@ class Commune:
             "niveau": level,
             "departement": self.departement,
         }
+        hosted = [entities.shaped(found, one) for one in self.data.get("entites", [])]
+        return {**found, "entites": hosted} if hosted else found
 
     def hosts(self) -> Iterator[Host]:
         """Give the PCs, then the connector; no supervision asks those that nobody reaches."""
@@ -387,6 +389,7 @@ def _check_commune(source: Source, settings: dict[str, Any] | None) -> dict[str,
     _check_roles(source, data)
     _check_publication(source, data)
     _check_access(source, data)
+    _check_entities(source, data)
     slug = Path(source.label).stem
     for path, name, address in _machines(data):
         if len(f"{slug}-{name}") > _MAX_HOST_NAME:
@@ -447,7 +450,7 @@ def _check_formalities(source: Source, data: dict[str, Any]) -> None:
             source.report(message, "complétez, ou retirez ce qui est de trop", ("formalites", key))
 
 
-def _people(data: dict[str, Any]) -> Iterator[tuple[FieldPath, str]]:
+def _people(data: Mapping[str, Any]) -> Iterator[tuple[FieldPath, str]]:
     """Give the place and the login of each person, as far as the file can be understood."""
     accounts = data.get("comptes")
     for index, account in enumerate(accounts if isinstance(accounts, list) else []):
@@ -519,11 +522,15 @@ def _check_roles(source: Source, data: dict[str, Any]) -> None:
     if not isinstance(given, dict):
         return
     _check_person(source, ("deliberations", "maire"), "le maire", given.get("maire"), known)
+    _check_preparers(source, given, known)
+    _check_councillors(source, data, given, known)
+
+
+def _check_preparers(source: Source, given: Mapping[str, Any], known: Sequence[str]) -> None:
     for role, who in (("redacteurs", "le rédacteur"), ("dgs", "le directeur")):
         logins = given.get(role)
         for place, login in enumerate(logins if isinstance(logins, list) else []):
             _check_person(source, ("deliberations", role, place), who, login, known)
-    _check_councillors(source, data, given, known)
 
 
 def _check_councillors(source: Source, data: dict[str, Any], given: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -589,6 +596,22 @@ def _check_access(source: Source, data: dict[str, Any]) -> None:
         )
 
 
+def _check_entities(source: Source, data: dict[str, Any]) -> None:
+    """Check the entities that a commune hosts, as a commune is, once the schema refuses nothing of the file."""
+    if "entites" not in data or not entities.readable(source, data):
+        return
+    for index, entity in enumerate(data["entites"]):
+        part, shape = entities.Part(source, index), entities.checkable(data, entity)
+        _check_siren(part, entity["siren"])
+        _check_formalities(part, shape)
+        _check_people(part, shape)
+        known = [login for _path, login in _people(shape)]
+        _check_preparers(part, shape.get("deliberations", {}), known)
+        _check_councillors(part, shape, shape.get("deliberations", {}), known)
+        entities.check(part, Path(source.label).stem, data, entity)
+    entities.check_readers(source, data, data["entites"])
+
+
 def _machines(data: dict[str, Any]) -> Iterator[tuple[FieldPath, str, str]]:
     """Give each machine's place, name and address, as far as the file can be understood."""
     machines: list[tuple[FieldPath, Any]] = []
@@ -635,6 +658,7 @@ def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
         if owner != f"{source.label} ({dotted(path)})":
             source.report(f"{kind} {quote(value)} est déjà dans {owner}", fix, path)
 
+    files = {Path(source.label).stem for source, _data in checked}
     for source, data in checked:
         slug = Path(source.label).stem
         for name, kind in (("nom", "le nom"), ("siren", "le SIREN"), ("insee", "le code INSEE")):
@@ -643,6 +667,16 @@ def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
                 claim(source, (name,), kind, data[name], fix)
         for path, login in _people(data):
             claim(source, path, "l'identifiant", login, "donnez un identifiant par personne")
+        for path, entity in entities.written(data):
+            name = entities.slug(slug, entity)
+            if name in files:
+                fix = "donnez un autre nom court à l'entité"
+                source.report(f"le nom {quote(name)} est celui de communes/{name}.yml", fix, (*path, "nom"))
+            claim(source, (*path, "nom"), "le nom d'entité", name, "donnez un autre nom court à l'entité")
+            claim(source, (*path, "libelle"), "le nom", entity["libelle"], "donnez à l'entité son nom entier")
+            claim(source, (*path, "siren"), "le SIREN", entity["siren"], "une entité a son propre SIREN : corrigez-le")
+            for place, login in _people(entity):
+                claim(source, (*path, *place), "l'identifiant", login, "donnez un identifiant par personne")
         for path, name, address in _machines(data):
             if name:
                 fix = "donnez un autre nom au poste"
@@ -663,7 +697,7 @@ class _Store:
         if folder:
             place = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
             self._file = folder / f"{directory.name}-{place}.json"
-            code = (Path(__file__), Path(checked_yaml.__file__))
+            code = (Path(__file__), Path(checked_yaml.__file__), Path(entities.__file__))
             judges = (*code, COMMUNE_SCHEMA, directory / "groupement.yml")
             self._salt = b"".join(hashlib.sha256(judge.read_bytes()).digest() for judge in judges)
             with contextlib.suppress(OSError, ValueError):

@@ -398,6 +398,9 @@ def certificates(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
             yield f"postes[{index}].certificats[{number}]", certificate
     if "certificat" in data.get("connecteur", {}):
         yield "connecteur.certificat", data["connecteur"]["certificat"]
+    for index, entity in enumerate(data.get("entites", [])):
+        if "certificat" in entity.get("connecteur", {}):
+            yield f"entites[{index}].connecteur.certificat", entity["connecteur"]["certificat"]
 
 
 def _is_file(path: Path) -> bool:

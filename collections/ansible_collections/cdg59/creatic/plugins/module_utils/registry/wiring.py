@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import pc_organization
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import DOORS
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, profiles
 
 Groups = Mapping[str, Sequence[str]]
 HostVars = Mapping[str, Mapping[str, Any]]
@@ -123,12 +122,15 @@ def commune_servers(groups: Groups, services: Iterable[str]) -> dict[str, list[s
 
 
 def communes_of(groups: Groups, hosts: Iterable[str], communes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Communes, of those that a server serves, of which a machine is among `hosts`: slug and name."""
+    """Communes, of those that a server serves, of which a machine is among `hosts`: slug and name.
+
+    An entity has the machines of the commune that hosts it.
+    """
     taken = {*hosts}
     return [
         {"slug": one["slug"], "nom": one["nom"]}
         for one in communes
-        if taken & {*groups.get(f"commune_{one['slug'].replace('-', '_')}", ())}
+        if taken & {*groups.get(f"commune_{entities.home(one).replace('-', '_')}", ())}
     ]
 
 
@@ -218,7 +220,7 @@ def archive_accounts(
             "nom": commune["slug"],
             "libelle": commune["nom"],
             "siren": commune["siren"],
-            "deposants": [f"Connecteur - {pc_organization(commune['nom'])}"[:64].strip()],
+            "deposants": [f"Connecteur - {entities.organization(commune)}"[:64].strip()],
         }
         | ({"accord": commune["accord_versement"]} if "accord_versement" in commune else {})
         | ({"signataire": maire} if (maire := _maire(commune)) else {})

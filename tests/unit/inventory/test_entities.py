@@ -1,0 +1,386 @@
+"""The entities that a commune hosts: what servers are told of them, and what each mistake is told, word for word."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged, parapheur
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
+    entities,
+    formalities,
+    groupement,
+    inspection,
+    wiring,
+)
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import dotted
+
+SETTINGS = """---
+plugin: cdg59.creatic.groupement
+departement: "059"
+territoires: {lille: Métropole de Lille}
+"""
+COMMUNE = """---
+nom: Gondecourt
+siren: "215902669"
+insee: "59266"
+code_postal: "59147"
+territoire: lille
+agents: 80
+vague: 2
+services: [teletransmission, parapheur, deliberations, ged]
+postes: []
+connecteur: {adresse: 10.59.2.20, tdt: s2low}
+comptes:
+  - {identifiant: claire.dubois, prenom: Claire, nom: Dubois, courriel: claire@gondecourt.test}
+  - {identifiant: paul.renard, prenom: Paul, nom: Renard, courriel: paul@gondecourt.test}
+  - {identifiant: anne.petit, prenom: Anne, nom: Petit, courriel: anne@gondecourt.test}
+parapheur: {redacteurs: [paul.renard], maire: {titulaire: claire.dubois}}
+deliberations:
+  redacteurs: [paul.renard]
+  dgs: [paul.renard]
+  maire: claire.dubois
+  elus: [Claire Dubois, Anne Petit]
+  acces_elus: [anne.petit]
+"""
+CCAS = """entites:
+  - nom: ccas
+    libelle: CCAS de Gondecourt
+    type: ccas
+    siren: "265902668"
+    president: {titulaire: claire.dubois, suppleants: [odile.faure]}
+    services: [teletransmission, parapheur, deliberations]
+    comptes:
+      - {identifiant: odile.faure, prenom: Odile, nom: Faure, courriel: odile@gondecourt.test}
+    parapheur: {redacteurs: [odile.faure]}
+    deliberations:
+      redacteurs: [odile.faure]
+      dgs: [paul.renard]
+      elus: [Claire Dubois, Odile Faure]
+      acces_elus: [odile.faure]
+"""
+OTHER = """---
+nom: Loos
+siren: "215903600"
+insee: "59360"
+territoire: lille
+agents: 320
+vague: 2
+services: [ged]
+postes: []
+"""
+
+
+def write(folder: Path, commune: str = COMMUNE + CCAS, **others: str) -> Path:
+    (folder / "communes").mkdir(exist_ok=True)
+    (folder / "groupement.yml").write_text(SETTINGS, encoding="utf-8")
+    for name, text in {"gondecourt": commune, **others}.items():
+        (folder / f"communes/{name.replace('_', '-')}.yml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def changed(old: str, new: str) -> str:
+    assert CCAS.count(old) == 1
+    return COMMUNE + CCAS.replace(old, new)
+
+
+@pytest.fixture
+def hosted(tmp_path: Path) -> dict[str, Any]:
+    [commune] = groupement.load(write(tmp_path))
+    [entity] = commune.variables["entites"]
+    return dict(entity)
+
+
+def test_a_commune_without_entities_says_nothing_of_them(tmp_path: Path) -> None:
+    [commune] = groupement.load(write(tmp_path, COMMUNE))
+    assert "entites" not in commune.variables
+
+
+def test_an_entity_has_the_shape_of_a_commune(hosted: dict[str, Any]) -> None:
+    head = {"titulaire": "claire.dubois", "suppleants": ["odile.faure"]}
+    assert {key: value for key, value in hosted.items() if key != "comptes"} == {
+        "slug": "gondecourt-ccas",
+        "nom": "CCAS de Gondecourt",
+        "organisme": "CCAS de Gondecourt",
+        "siren": "265902668",
+        "type": "ccas",
+        "conseil": "conseil d'administration",
+        "qualite": "président",
+        "heberge_par": "gondecourt",
+        "services": ["teletransmission", "parapheur", "deliberations"],
+        "code_postal": "59147",
+        "insee": "59266",
+        "territoire": "lille",
+        "agents": 80,
+        "vague": 2,
+        "taille": "moyenne",
+        "niveau": "intermediary",
+        "departement": "059",
+        "parapheur": {"redacteurs": ["odile.faure"], "maire": head},
+        "deliberations": {
+            "redacteurs": ["odile.faure"],
+            "dgs": ["paul.renard"],
+            "elus": ["Claire Dubois", "Odile Faure"],
+            "acces_elus": ["odile.faure"],
+            "maire": "claire.dubois",
+        },
+    }
+
+
+def test_its_people_are_its_own_and_those_of_the_commune_whom_it_names(hosted: dict[str, Any]) -> None:
+    # Anne Petit sits in the commune's council alone.
+    assert [one["identifiant"] for one in hosted["comptes"]] == ["claire.dubois", "paul.renard", "odile.faure"]
+
+
+def test_it_has_no_machine_and_none_of_its_people_are_the_communes(tmp_path: Path) -> None:
+    [without] = groupement.load(write(tmp_path, COMMUNE))
+    [commune] = groupement.load(write(tmp_path))
+    assert [*commune.hosts()] == [*without.hosts()]
+    assert commune.variables["comptes"] == without.variables["comptes"]
+    assert commune.parents == without.parents
+
+
+MISTAKES = {
+    "wrong key": (
+        changed('"265902668"', '"265902667"'),
+        "entites[0].siren : la clé de « 265902667 » est fausse (elle vaut 8 si les 8 premiers chiffres sont bons). "
+        "À faire : recopiez le SIREN de la commune, par exemple depuis annuaire-entreprises.data.gouv.fr.",
+    ),
+    "the commune's SIREN": (
+        changed('"265902668"', '"215902669"'),
+        "entites[0].siren : le SIREN « 215902669 » est déjà dans communes/gondecourt.yml (siren). À faire : une "
+        "entité a son propre SIREN : corrigez-le.",
+    ),
+    "agent unknown": (
+        changed("parapheur: {redacteurs: [odile.faure]}", "parapheur: {redacteurs: [odile.faur]}"),
+        "entites[0].parapheur.redacteurs[0] : le rédacteur « odile.faur » n'est pas dans comptes. À faire : remplacez "
+        "par « odile.faure » (identifiants de comptes : claire.dubois, paul.renard, anne.petit, odile.faure).",
+    ),
+    "président unknown": (
+        changed("titulaire: claire.dubois", "titulaire: jean.martin"),
+        "entites[0].president.titulaire : le titulaire « jean.martin » n'est pas dans comptes. À faire : ajoutez cette "
+        "personne à comptes, ou retirez-la (identifiants de comptes : claire.dubois, paul.renard, anne.petit, "
+        "odile.faure).",
+    ),
+    "service that the commune lacks": (
+        changed("services: [teletransmission, parapheur, deliberations]", "services: [parapheur, archivage]"),
+        "entites[0].services : la commune n'a pas le service « archivage », l'entité qu'elle héberge ne peut pas "
+        "l'avoir. À faire : ajoutez-le aux services de communes/gondecourt.yml, ou retirez-le de ceux de l'entité.",
+    ),
+    "parapheur without circuits": (
+        changed("    parapheur: {redacteurs: [odile.faure]}\n", ""),
+        "entites[0].parapheur : champ obligatoire absent : l'entité a le service parapheur. À faire : écrivez "
+        "redacteurs, en retrait sous parapheur:, ou retirez parapheur des services de l'entité.",
+    ),
+    "a maire": (
+        changed(
+            "parapheur: {redacteurs: [odile.faure]}",
+            "parapheur: {redacteurs: [odile.faure], maire: {titulaire: claire.dubois}}",
+        ),
+        "entites[0].parapheur.maire : champ inconnu. À faire : supprimez-le (champs possibles : redacteurs, "
+        "delegataires, dgs, controles).",
+    ),
+    "no président": (
+        changed("    president: {titulaire: claire.dubois, suppleants: [odile.faure]}\n", ""),
+        "entites[0].president : champ obligatoire absent. À faire : écrivez titulaire, et suppleants s'il y en a.",
+    ),
+    "two seats with one login": (
+        changed("acces_elus: [odile.faure]", "acces_elus: [anne.petit]").replace(
+            "elus: [Claire Dubois, Odile Faure]", "elus: [Claire Dubois, Anne Petit]"
+        ),
+        "entites[0].deliberations.acces_elus[0] : « anne.petit » lit déjà les dossiers d'un conseil (la commune), un "
+        "identifiant n'en lit qu'un. À faire : donnez-lui un second identifiant pour ce conseil, ou retirez-le ici.",
+    ),
+    "a reader who does not sit": (
+        changed("elus: [Claire Dubois, Odile Faure]", "elus: [Claire Dubois]"),
+        "entites[0].deliberations.acces_elus[0] : « odile.faure » est Odile Faure, qui n'est pas dans elus. À faire : "
+        "retirez-le si son mandat est fini ; sinon écrivez son nom dans elus comme dans comptes.",
+    ),
+    "a name that would give rights": (
+        changed("libelle: CCAS de Gondecourt", "libelle: Gondecourt - CCAS"),
+        "entites[0].libelle : le libellé ne peut pas contenir un tiret entre deux espaces. À faire : écrivez-le "
+        "autrement, par exemple CCAS de Gondecourt.",
+    ),
+    "a person twice": (
+        changed("{identifiant: odile.faure, prenom", "{identifiant: claire.dubois, prenom")
+        .replace("[odile.faure]", "[claire.dubois]")
+        .replace("      acces_elus: [claire.dubois]\n", "")
+        .replace(", suppleants: [claire.dubois]", ""),
+        "entites[0].comptes[0].identifiant : l'identifiant « claire.dubois » est déjà dans communes/gondecourt.yml "
+        "(comptes[0].identifiant). À faire : donnez un identifiant par personne.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_told_once_at_its_place(tmp_path: Path, case: str) -> None:
+    text, expected = MISTAKES[case]
+    [problem] = groupement.check(write(tmp_path, text))
+    assert (problem.file, bool(problem.line)) == ("communes/gondecourt.yml", True)
+    assert str(problem).partition(f"ligne {problem.line}, ")[2] == expected
+
+
+def test_two_entities_share_neither_name_nor_siren_nor_short_name(tmp_path: Path) -> None:
+    again = CCAS.partition("\n")[2].partition("    comptes:")[0].replace(", suppleants: [odile.faure]", "")
+    again = again.replace("[teletransmission, parapheur, deliberations]", "[teletransmission]")
+    told = [problem.message for problem in groupement.check(write(tmp_path, COMMUNE + CCAS + again))]
+    where = "est déjà dans communes/gondecourt.yml (entites[0]"
+    assert sorted(told) == [
+        f"le SIREN « 265902668 » {where}.siren)",
+        f"le nom d'entité « gondecourt-ccas » {where}.nom)",
+        f"le nom « CCAS de Gondecourt » {where}.libelle)",
+    ]
+
+
+def test_an_entity_does_not_take_the_place_of_a_commune(tmp_path: Path) -> None:
+    other = OTHER.replace("Loos", "CCAS de Gondecourt").replace("215903600", "265902668")
+    told = {str(problem) for problem in groupement.check(write(tmp_path, gondecourt_ccas=other))}
+    assert any("le nom « gondecourt-ccas » est celui de communes/gondecourt-ccas.yml" in one for one in told)
+    assert any("le SIREN « 265902668 » est déjà dans" in one for one in told)
+    assert any("le nom « CCAS de Gondecourt » est déjà dans" in one for one in told)
+
+
+def test_what_the_schema_refuses_is_told_without_more(tmp_path: Path) -> None:
+    for wrong in ("entites: []\n", "entites: ccas\n", "entites: [ccas]\n", "entites: [{nom: ccas}]\n"):
+        told = groupement.check(write(tmp_path, COMMUNE + wrong))
+        assert told
+        assert all(problem.field.startswith("entites") and problem.fix for problem in told)
+
+
+def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in parts:
+        yield from leaves(inner, (*path, key))
+    if isinstance(value, str):
+        yield path
+
+
+def test_no_field_of_an_entity_lets_a_template_in(tmp_path: Path) -> None:
+    """The plugin vouches for its variables (trusted_by_default): none may hold braces."""
+    whole = yaml.safe_load(COMMUNE + CCAS)
+    whole["services"].append("archivage")
+    entity = whole["entites"][0]
+    paper = {"date": "2026-01-02", "document": "d.pdf"}
+    role = {"titulaire": "paul.renard", "suppleants": ["odile.faure"]}
+    entity |= {
+        "accord_versement": "AD59-18",
+        "connecteur": {"certificat": {"fichier": "a.p12", "secret": "a.pass"}},
+        "formalites": {
+            **dict.fromkeys(("deliberation", "convention_prefet", "compte_tdt"), paper),
+            "accord_dgfip": {"sans_objet": "aucun flux"},
+        },
+        "ged": {"services": [{"nom": "Accueil", "agents": ["odile.faure"], "types": ["deliberation"]}]},
+    }
+    entity["parapheur"] |= {"delegataires": ["paul.renard"], "dgs": role, "controles": {"pes": role, "marche": role}}
+    assert groupement.check(write(tmp_path, json.dumps(whole))) == []
+    tried = set()
+    for path in [*leaves(entity)]:
+        bad = json.loads(json.dumps(whole))
+        place = bad["entites"][0]
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = "{{ x }}"
+        field = dotted(("entites", 0, *path))
+        assert field in {one.field for one in groupement.check(write(tmp_path, json.dumps(bad)))}, field
+        tried.add(re.sub(r"\[\d+\]$", "", field).replace("[0]", "[]"))
+    schema = groupement.read_schema(groupement.COMMUNE_SCHEMA)
+    texts = {name for name, about, _ in groupement.fields(schema) if about.get("type") == "string" or "enum" in about}
+    wanted = {name for name in texts if name.startswith("entites[].")}
+    # The DGFiP's agreement has a date and a document as the others do.
+    assert wanted - tried == {f"entites[].formalites.accord_dgfip.{one}" for one in ("date", "document")}
+
+
+def test_its_formalities_and_its_providers_files_are_looked_at(tmp_path: Path) -> None:
+    entity = CCAS + (
+        "    connecteur: {certificat: {fichier: ccas.p12, secret: ccas.pass}}\n"
+        '    formalites: {compte_tdt: {date: "2026-03-09", document: ccas-tdt.pdf}}\n'
+    )
+    [commune] = groupement.load(write(tmp_path, COMMUNE + entity))
+    told = inspection.providers_files([commune], tmp_path / "secrets")
+    assert [one.field for one in told] == [
+        "entites[0].connecteur.certificat.fichier",
+        "entites[0].connecteur.certificat.secret",
+    ]
+    found = formalities.problems(commune.data, tmp_path, file="communes/gondecourt.yml", today=dt.date(2026, 12, 1))
+    assert [one.field for one in found] == ["entites[0].formalites.compte_tdt.document"]
+
+
+def test_servers_serve_it_where_its_commune_has_a_machine(tmp_path: Path) -> None:
+    [commune] = groupement.load(write(tmp_path))
+    every = [*entities.with_entities([commune.variables])]
+    assert [one["slug"] for one in every] == ["gondecourt", "gondecourt-ccas"]
+    groups = {"commune_gondecourt": ["gondecourt-connecteur"], "commune_gondecourt_ccas": ["another"]}
+    found = wiring.communes_of(groups, ["gondecourt-connecteur"], every)
+    assert [one["nom"] for one in found] == ["Gondecourt", "CCAS de Gondecourt"]
+    assert wiring.communes_of(groups, ["another"], every) == []
+
+
+def test_its_archive_account_is_its_own_and_its_president_signs_eliminations(hosted: dict[str, Any]) -> None:
+    [account] = wiring.archive_accounts([hosted | {"accord_versement": "AD59-2026-018"}], [], {"gondecourt-ccas": 50})
+    assert account == {
+        "nom": "gondecourt-ccas",
+        "libelle": "CCAS de Gondecourt",
+        "siren": "265902668",
+        "deposants": ["Connecteur - CCAS de Gondecourt"],
+        "accord": "AD59-2026-018",
+        "signataire": "Claire Dubois",
+        "quota_mo": 50,
+    }
+
+
+def test_the_tdt_and_the_passerelle_know_it_by_its_siren(hosted: dict[str, Any]) -> None:
+    assert wiring.tdt_authorities([hosted], {"lille": "5"}) == [
+        {"siren": "265902668", "nom": "CCAS de Gondecourt", "departement": "059", "arrondissement": "5"}
+    ]
+    [told] = wiring.passerelle_communes([hosted])
+    assert (told["slug"], told["siren"], told["courriels"]) == (
+        "gondecourt-ccas",
+        "265902668",
+        ["claire@gondecourt.test", "paul@gondecourt.test"],
+    )
+
+
+def test_one_who_works_for_both_has_one_account_of_the_communes(tmp_path: Path) -> None:
+    [commune] = groupement.load(write(tmp_path))
+    every = [*entities.with_entities([commune.variables])]
+    for wanted in (
+        parapheur.configuration(every),
+        ged.configuration({"types": [], "plan": []}, every),
+    ):
+        people = {one["username"]: one["commune"] for one in wanted["users"] if one["commune"]}
+        assert len(people) == len([one for one in wanted["users"] if one["commune"]])
+        assert people["odile.faure"] == people["claire.dubois"] == "gondecourt"
+    groups = parapheur.configuration(every)["groups"]
+    assert groups["CCAS de Gondecourt"] == ["claire.dubois", "odile.faure"]
+    assert groups["Gondecourt"] == ["claire.dubois", "paul.renard"]
+
+
+def test_rights_of_one_do_not_reach_the_documents_of_the_other(tmp_path: Path) -> None:
+    [commune] = groupement.load(write(tmp_path))
+    every = [*entities.with_entities([commune.variables])]
+    for one in parapheur.configuration(every)["acls"]:
+        if one["kind"] == "document_type":
+            assert [*one["roles"]] == [one["key"].partition(" - ")[0]]
+    found = ged.configuration({"types": [], "plan": []}, every)["groups"]
+    assert found["Gondecourt - Agents"] == ["claire.dubois", "paul.renard"]  # Anne only reads; Odile is the CCAS's
+    # Odile reads the council's papers, and prepares them too.
+    assert found["CCAS de Gondecourt - Agents"] == ["claire.dubois", "odile.faure", "paul.renard"]
+
+
+def test_the_guide_shows_an_entity_that_is_admitted(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[3] / "docs/communes.md").read_text(encoding="utf-8")
+    shown = guide.partition("## Un CCAS, une caisse des écoles, un syndicat")[2].partition("```yaml\n")[2]
+    text = shown.partition("```")[0]
+    assert list(yaml.safe_load(text)) == ["entites"]
+    whole = (
+        COMMUNE.replace("ged]", "ged, archivage]").replace("anne.petit", "anne.bertrand").replace("Petit", "Bertrand")
+    )
+    whole = whole.replace("comptes:\n", "comptes:\n  - {identifiant: karim.lefevre, prenom: Karim, nom: Lefèvre, "
+                          "courriel: k@gondecourt.test}\n")  # fmt: skip
+    assert groupement.check(write(tmp_path, whole + text)) == []
