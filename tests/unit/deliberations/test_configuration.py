@@ -58,6 +58,16 @@ def test_a_commune_without_roles_has_its_public_pages() -> None:
     assert (found["comptes"], found["redacteurs"], found["maire"], found["nom_maire"]) == ([], [], [], "")
 
 
+def test_a_ccas_is_told_apart_and_a_commune_as_before() -> None:
+    given = {"heberge_par": "loos", "organisme": "CCAS de Loos", "conseil": "conseil d'administration",
+             "qualite": "président"}  # fmt: skip
+    ccas = LOOS | {"slug": "loos-ccas", "nom": "CCAS de Loos", "siren": "265903609", "deliberations": ROLES} | given
+    commune, hosted = deliberations.configuration([ccas, LOOS])["communes"]
+    assert (commune["slug"], hosted["slug"]) == ("loos", "loos-ccas")
+    assert given.items() <= hosted.items()
+    assert not given.keys() & commune.keys()
+
+
 def test_the_lab_is_served() -> None:
     communes = [one.variables for one in groupement.load(LAB) if "deliberations" in one.data["services"]]
     found = deliberations.configuration(communes)

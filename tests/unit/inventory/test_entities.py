@@ -113,6 +113,7 @@ def test_an_entity_has_the_shape_of_a_commune(hosted: dict[str, Any]) -> None:
         "conseil": "conseil d'administration",
         "qualite": "président",
         "heberge_par": "gondecourt",
+        "siren_commune": "215902669",
         "services": ["teletransmission", "parapheur", "deliberations"],
         "code_postal": "59147",
         "insee": "59266",

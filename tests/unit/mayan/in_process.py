@@ -19,7 +19,7 @@ import tempfile
 import time
 import unittest
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 TOP = Path(__file__).resolve().parents[3]
@@ -110,9 +110,10 @@ logging.disable(logging.CRITICAL)
 from creatic_accounts import api as accounts_api
 from creatic_accounts import remise
 from creatic_accounts.models import Known
-from creatic_parapheur import circuit, contracts, seal, signatory
+from creatic_parapheur import circuit, configuration, contracts, seal, signatory
 from creatic_parapheur.management.commands import parapheur_courriels
 from creatic_parapheur.models import Absence, Delegation, Dossier, Geste, Piece
+from creatic_parapheur.refusal import Refused
 from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
@@ -217,7 +218,7 @@ class Mayan(TestCase):
         self.assertEqual(done.status_code, 302)
         return client
 
-    def deposit(self) -> int:
+    def deposit(self, commune: str = "loos") -> int:
         with mock.patch.object(seal, "check_document"):
             file = io.BytesIO(PDF)
             file.name = "acte.pdf"
@@ -225,7 +226,7 @@ class Mayan(TestCase):
             made = Visitor().post(
                 "/api/v4/creatic/dossiers/",
                 {
-                    "commune": "loos",
+                    "commune": commune,
                     "circuit": "deliberation",
                     "reference": f"deliberations:{time.time_ns()}",
                     "objet": "Budget",
@@ -620,6 +621,74 @@ class HandOver(Mayan):
         self.assertIn("le fichier n'est plus sur le disque", told["defauts"][0])
         self.assertIn("ses octets ne sont plus ceux qui ont été déposés", told["defauts"][1])
         self.assertEqual(json.loads((folder / "documents.json").read_text()), told)
+
+
+class Entities(Mayan):
+    """A CCAS beside its commune: the maire presides it, and some people work for both with one account."""
+
+    CCAS: ClassVar[dict[str, Any]] = {
+        "slug": "loos-ccas", "nom": "CCAS de Loos", "siren": "265903609", "heberge_par": "loos",
+        "siren_commune": "215903600", "qualite": "président", "comptes": [LOOS["comptes"][0], LOOS["comptes"][2]],
+        "parapheur": {"redacteurs": ["karim.roux"], "maire": {"titulaire": "claire.dubois"}},
+    }  # fmt: skip
+
+    def setUp(self) -> None:
+        accounts = User.objects.count()
+        done = rollout(LOOS, self.CCAS, WAVRIN)
+        self.assertEqual((done.warnings, User.objects.count()), ([], accounts))
+        file = Path(os.environ["CREATIC_PARAPHEUR"])
+        before = file.read_text()
+        file.write_text(json.dumps(json.loads(before) | parapheur.application([LOOS, self.CCAS, WAVRIN])))
+        configuration.current.cache_clear()
+        self.addCleanup(configuration.current.cache_clear)
+        self.addCleanup(file.write_text, before)
+
+    def test_nothing_changes_when_it_is_rolled_out_again(self) -> None:
+        self.assertEqual(rollout(LOOS, self.CCAS, WAVRIN).changes, [])
+
+    def test_two_acts_of_one_number_are_two_dossiers(self) -> None:
+        commune_s, ccas_s = self.deposit(), self.deposit("loos-ccas")
+        self.assertEqual({Dossier.objects.get(pk=one).numero for one in (commune_s, ccas_s)}, {"1"})
+        self.assertEqual(self.act("paul.renard", commune_s, "viser").status_code, 200)
+        waits = circuit.to_do(account("claire.dubois"))
+        self.assertEqual({one.pk for one in waits}, {commune_s, ccas_s})
+        page = self.browser("claire.dubois").get("/parapheur/", secure=True).content.decode()
+        self.assertIn("CCAS de Loos", page)
+
+    def test_who_has_no_part_in_it_sees_nothing_of_it(self) -> None:
+        number = self.deposit("loos-ccas")
+        for login in ("paul.renard", "anne.petit", "hugo.blanc"):
+            self.assertEqual(list(circuit.visible(account(login))), [])
+            self.assertEqual(self.api(login, "GET", f"/creatic/dossiers/{number}/").status_code, 404)
+
+    def test_its_president_signs_with_a_certificate_of_either(self) -> None:
+        expected = self.sign("claire.dubois", self.deposit("loos-ccas"))
+        self.assertEqual(expected, [("Claire Dubois", "265903609"), ("Claire Dubois", "215903600")])
+
+    def test_a_certificate_of_the_ccas_signs_nothing_of_the_commune(self) -> None:
+        number = self.deposit()
+        self.act("paul.renard", number, "viser")
+        self.assertEqual(self.sign("claire.dubois", number), [("Claire Dubois", "215903600")])
+
+    def test_who_works_for_both_says_for_whom(self) -> None:
+        browser = self.browser("karim.roux")
+        first = browser.get("/parapheur/deposer/", secure=True)
+        self.assertContains(first, "?commune=loos-ccas")
+        self.assertContains(first, "Claire Dubois, maire")
+        other = browser.get("/parapheur/deposer/?commune=loos-ccas", secure=True)
+        self.assertContains(other, '<input name="commune" type="hidden" value="loos-ccas">')
+        self.assertContains(other, "Claire Dubois, président")
+        self.assertNotContains(self.browser("ines.morel").get("/parapheur/deposer/", secure=True), "?commune=")
+        stranger = self.browser("ines.morel").get("/parapheur/deposer/?commune=loos-ccas", secure=True)
+        self.assertNotContains(stranger, "Claire Dubois")
+
+    def test_delegations_are_those_of_the_one_that_is_asked_for(self) -> None:
+        managed = [one.slug for one in signatory.managed(account("karim.roux"))]
+        self.assertEqual(managed, ["loos", "loos-ccas"])
+        page = self.browser("karim.roux").get("/parapheur/delegations/?commune=loos-ccas", secure=True)
+        self.assertContains(page, "un arrêté du président")
+        with self.assertRaises(Refused):
+            signatory.delegate(account("paul.renard"), {}, (), "loos-ccas")
 
 
 class History(Mayan):

@@ -113,8 +113,7 @@ def visible(user: Any) -> QuerySet[Dossier]:
     login = login_of(user)
     if user.is_superuser or login == current().service:
         return dossiers
-    commune = current().commune_of(login)
-    return dossiers.filter(commune=commune.slug) if commune else dossiers.none()
+    return dossiers.filter(commune__in=[one.slug for one in current().communes_of(login)])
 
 
 def find(user: Any, number: int) -> Dossier:
@@ -171,10 +170,14 @@ def name_of(user: Any) -> str:
 
 def to_do(user: Any) -> QuerySet[Dossier]:
     """What awaits somebody, late first: steps to pass, refused dossiers to take up, contracts to complete."""
-    login = login_of(user)
-    commune = current().commune_of(login)
-    if commune is None:
-        return Dossier.objects.none()
+    wanted = Q(pk__in=[])
+    for commune in current().communes_of(login_of(user)):
+        wanted |= Q(_to_do_in(commune, login_of(user)), commune=commune.slug)
+    return Dossier.objects.filter(wanted, document__in_trash=False).order_by("echeance", "depuis")
+
+
+def _to_do_in(commune: Commune, login: str) -> Q:
+    """What awaits somebody, of one commune's dossiers."""
     wanted = Q(pk__in=[])
     if login in commune.redacteurs:  # contracts whose file nobody said to be complete too (contracts.py)
         wanted = Q(etat="refuse") | Q(TO_COMPLETE)
@@ -186,7 +189,7 @@ def to_do(user: Any) -> QuerySet[Dossier]:
                 mine &= Q(signataire__in=["", step.titulaire])
             wanted |= mine
     # Steps that a circuit no longer has fall to who signs: `Circuit.step`.
-    return Dossier.objects.filter(wanted, commune=commune.slug, document__in_trash=False).order_by("echeance", "depuis")
+    return wanted
 
 
 def held(user: Any) -> list[str]:
@@ -711,7 +714,9 @@ def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
         commune, _circuit_found = _circuit(held)
         if held.signataire:
             signatory.check(held)
-        people = [(commune.personnes[login], commune.siren) for login in awaited(held)]
+        # The maire who presides the CCAS has a certificate of the commune, that hosts it.
+        sirens = [commune.siren, *filter(None, [commune.siren_commune])]
+        people = [(commune.personnes[login], siren) for login in awaited(held) for siren in sirens]
         with held.origine.open() as original:
             more = {"contract": True} if held.circuit == CONTRACT else {}
             found = seal.check_and_seal(name, original, upload, people, **more)
@@ -764,11 +769,9 @@ def follow(user: Any, dossier: Dossier, state: str, motif: str = "") -> Dossier:
 def deputies_of(user: Any) -> list[Any]:
     """Users who may stand in for somebody, by the commune's file."""
     own = login_of(user)
-    commune = current().commune_of(own)
-    if commune is None:
-        return []
     logins = {
         login
+        for commune in current().communes_of(own)
         for _circuit_name, _state, step in commune.steps_of(own)
         if step.titulaire == own
         for login in step.suppleants

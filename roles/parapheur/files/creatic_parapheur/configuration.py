@@ -45,7 +45,9 @@ PASSED_BY_PEOPLE = ("a_controler", "a_viser", "a_signer")
 
 @dataclass(frozen=True)
 class Commune:
-    """A commune: its name, its SIREN, its people's names by login, who deposits, its circuits, who may be delegates."""
+    """A commune, or an entity that one hosts: its name, its SIREN, its people's names by login, who deposits, its
+    circuits, who may be delegates, in what quality its head signs, and the SIREN of its host, whose certificates its
+    people have."""
 
     slug: str
     nom: str
@@ -54,6 +56,8 @@ class Commune:
     redacteurs: frozenset[str]
     circuits: dict[str, Circuit]
     delegataires: frozenset[str] = frozenset()
+    qualite: str = "maire"
+    siren_commune: str = ""
 
     def people(self) -> set[str]:
         """Logins of all who have a part."""
@@ -95,9 +99,14 @@ class Configuration:
     contract_days: int
     contract_pieces: tuple[str, ...]
 
+    def communes_of(self, login: str) -> list[Commune]:
+        """Where a person has a part: in a commune, and in the entities that it hosts. Logins are unique in the
+        groupement."""
+        return [one for one in self.communes.values() if login in one.people()]
+
     def commune_of(self, login: str) -> Commune | None:
-        """Commune of a person; logins are unique in the groupement."""
-        return next((one for one in self.communes.values() if login in one.people()), None)
+        """The first of `communes_of`."""
+        return next(iter(self.communes_of(login)), None)
 
     def name(self, login: str) -> str:
         """Name of a person in their commune's file; the login itself of who is in none."""
@@ -135,6 +144,8 @@ def read(path: Path) -> Configuration:
             frozenset(one["redacteurs"]),
             circuits,
             frozenset(one.get("delegataires", [])),
+            one.get("qualite", "maire"),
+            one.get("siren_commune", ""),
         )
     return Configuration(
         data["service"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from creatic_accounts.models import login_of
@@ -47,11 +48,12 @@ class ToDo(_Page):
     def get_context_data(self, **given: Any) -> dict[str, Any]:
         """My dossiers, and where I stand in for somebody."""
         user = self.request.user
-        commune = current().commune_of(login_of(user))
+        communes = current().communes_of(login_of(user))
         return super().get_context_data(**given) | {
             "dossiers": circuit.to_do(user).select_related("fichier"),
-            "commune": commune,
-            "depose": commune is not None and circuit.may_deposit(user, commune.slug),
+            "commune": next(iter(communes), None),
+            "plusieurs_communes": len(communes) > 1,
+            "depose": any(circuit.may_deposit(user, one.slug) for one in communes),
             "remplace": user.suppleances.active().select_related("personne__known"),
         }
 
@@ -74,6 +76,7 @@ class Dossiers(_Page):
             found = found.filter(objet__icontains=words) | found.filter(numero__icontains=words)
         return super().get_context_data(**given) | {
             "dossiers": found[: self.shown],
+            "plusieurs": self.request.user.is_superuser or len(current().communes_of(login_of(self.request.user))) > 1,
             "etats": current().states,
             "etat": state,
             "mots": words,
@@ -184,8 +187,11 @@ class Deposit(_Page):
     def get_context_data(self, **given: Any) -> dict[str, Any]:
         """The circuits, and what was typed. The reference is made with the form: sent twice, it is one dossier."""
         typed = {"reference": f"{circuit.OWN}{uuid.uuid4()}"}
-        commune = current().commune_of(login_of(self.request.user))
+        communes = _deposited(self.request.user)
+        commune = _asked(self.request, communes)
         return {
+            "commune": commune,
+            "communes": _several(communes),
             "signataires": signatory.choices(commune) if commune else [],
             "circuits": current().circuits,
             "natures": transmission.NATURES,
@@ -197,7 +203,7 @@ class Deposit(_Page):
 
     def post(self, request: Any) -> HttpResponse:
         """Bring it."""
-        commune = current().commune_of(login_of(request.user))
+        commune = _asked(request, _deposited(request.user))
         typed = {name: request.POST.get(name, "").strip() for name in circuit.TOLD if name != "commune"}
         try:
             told = circuit.Deposit(commune=commune.slug if commune else "", **typed)
@@ -207,11 +213,26 @@ class Deposit(_Page):
         return self.done(f"« {dossier} » est déposé : {dossier.etat_nom}.", "dossier", dossier.pk)
 
 
+def _asked(request: Any, among: Sequence[Commune]) -> Commune | None:
+    """Of some communes, the one of the address; the first one where it names none."""
+    slug = request.POST.get("commune") or request.GET.get("commune", "")
+    return next((one for one in among if slug in ("", one.slug)), None)
+
+
+def _several(communes: Sequence[Commune]) -> dict[str, Commune]:
+    """Communes among which somebody chooses; nothing where there is no choice."""
+    return {one.slug: one for one in communes} if len(communes) > 1 else {}
+
+
+def _deposited(user: Any) -> list[Commune]:
+    return [one for one in current().communes_of(login_of(user)) if circuit.may_deposit(user, one.slug)]
+
+
 def _managed(request: Any) -> Commune | None:
     """The commune whose delegations and absences somebody manages; for the administrator, the one of the address."""
     if request.user.is_superuser:
         return current().communes.get(request.POST.get("commune") or request.GET.get("commune", ""))
-    return signatory.manages(request.user)
+    return _asked(request, signatory.managed(request.user))
 
 
 class Delegations(_Page):
@@ -229,7 +250,7 @@ class Delegations(_Page):
         return {
             "saisie": {},
             "gere": commune,
-            "communes": current().communes if user.is_superuser else {},
+            "communes": current().communes if user.is_superuser else _several(signatory.managed(user)),
             "delegations": found.select_related("personne__known").order_by("-du", "-pk"),
             "personnes": [(login, names[login]) for login in (signatory.delegates(own) if own else [])],
             "fondements": signatory.BASES,
@@ -266,7 +287,7 @@ class Absences(_Page):
             {
                 "saisie": {},
                 "gere": commune,
-                "communes": current().communes if user.is_superuser else {},
+                "communes": current().communes if user.is_superuser else _several(signatory.managed(user)),
                 "autres": [
                     (login, names.get(login, login), [(one, names.get(one, one)) for one in deputies])
                     for login, deputies in known.items()

@@ -69,12 +69,15 @@ def _holder(commune: Commune) -> str:
 
 
 def _by_delegation(one: Delegation) -> Choice:
-    quality = f"{one.qualite}, par délégation du maire (arrêté {one.arrete} du {one.arrete_date:%d/%m/%Y})"
+    commune = current().communes.get(one.commune)
+    head = commune.qualite if commune else "maire"
+    quality = f"{one.qualite}, par délégation du {head} (arrêté {one.arrete} du {one.arrete_date:%d/%m/%Y})"
     return Choice(f"delegation:{one.pk}", login_of(one.personne), quality, (one.qualite, "délégation"), one)
 
 
-def _in_absence(one: Absence) -> Choice:
-    quality = f"{one.qualite or 'suppléant'}, pour {one.personne_nom}, empêché (CGCT, L2122-17)"
+def _in_absence(one: Absence, commune: Commune) -> Choice:
+    source = "" if commune.siren_commune else " (CGCT, L2122-17)"  # of the maire alone
+    quality = f"{one.qualite or 'suppléant'}, pour {one.personne_nom}, empêché{source}"
     return Choice(f"absence:{one.pk}", login_of(one.suppleant), quality, tuple(filter(None, [one.qualite])), None, one)
 
 
@@ -86,9 +89,9 @@ def choices(commune: Commune) -> list[Choice]:
     given = Delegation.objects.active().filter(commune=commune.slug).select_related("personne__known")
     away = Absence.objects.active().filter(personne__known__login=holder, suppleant__known__login__in=deputies)
     return [
-        Choice(HOLDER, holder, "maire", ("maire",)),
+        Choice(HOLDER, holder, commune.qualite, (commune.qualite,)),
         *(_by_delegation(one) for one in given if login_of(one.personne) in people and one.personne.is_active),
-        *(_in_absence(one) for one in away.select_related("suppleant__known", "personne__known")),
+        *(_in_absence(one, commune) for one in away.select_related("suppleant__known", "personne__known")),
     ]
 
 
@@ -156,32 +159,35 @@ def check(dossier: Dossier) -> None:
             ended = "a été annulée" if away.annulee else f"a pris fin le {away.au:%d/%m/%Y}"
             raise Refused(f"l'absence de {away.personne_nom}, que {name} remplaçait, {ended} : {again}", 409)
     elif dossier.signataire != _holder(current().communes[dossier.commune]):
-        raise Refused(f"{name} n'est plus le maire de la commune : {again}", 409)
+        commune = current().communes[dossier.commune]
+        whose = "l'entité" if commune.siren_commune else "la commune"
+        raise Refused(f"{name} n'est plus le {commune.qualite} de {whose} : {again}", 409)
 
 
 # Who manages
 
 
-def manages(user: Any) -> Commune | None:
-    """The commune whose delegations and absences somebody notes: its rédacteurs, who gives the visa, its maire."""
+def managed(user: Any) -> list[Commune]:
+    """Where somebody notes delegations and absences: the rédacteurs, who gives the visa, the maire or président."""
     login = login_of(user)
-    commune = current().commune_of(login)
-    if commune is None:
-        return None
-    holders = {step.titulaire for one in commune.circuits.values() for step in one.steps.values()}
-    return commune if login in commune.redacteurs or login in holders else None
+    return [
+        commune
+        for commune in current().communes_of(login)
+        if login in commune.redacteurs
+        or login in {step.titulaire for one in commune.circuits.values() for step in one.steps.values()}
+    ]
 
 
 def _managed(user: Any, slug: str = "") -> Commune:
-    """The commune somebody manages; any one, for the administrator.
+    """The commune somebody manages, the first one unless it is said; any one, for the administrator.
 
     Raises:
         Refused: none.
     """
     if user.is_superuser and slug in current().communes:
         return current().communes[slug]
-    commune = manages(user)
-    if commune is None or (slug and slug != commune.slug):
+    commune = next((one for one in managed(user) if slug in ("", one.slug)), None)
+    if commune is None:
         raise Refused("seuls les rédacteurs, le DGS et le maire de la commune notent cela", 403)
     return commune
 
@@ -332,8 +338,8 @@ def end_absence(user: Any, number: int) -> None:
     if found is None:
         raise Refused("cette absence n'existe pas", 404)
     if found.personne_id != user.pk:
-        theirs = current().commune_of(login_of(found.personne))
-        _managed(user, theirs.slug if theirs else "?")
+        theirs = {one.slug for one in current().communes_of(login_of(found.personne))}
+        _managed(user, next((one.slug for one in managed(user) if one.slug in theirs), "?"))
     Absence.objects.filter(pk=number, annulee=False).update(annulee=True, annulee_par=_who(user))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import transaction
 from creatic.deliberations import convening, deadlines, documents, frozen, hidden, rules, watch
-from creatic.deliberations.content import ON_AGENDA, commune_of
+from creatic.deliberations.content import ON_AGENDA, commune_of, names
 from plone import api
 from plone.app.textfield.value import RichTextValue
 from plone.namedfile.file import NamedBlobFile
@@ -79,6 +79,7 @@ def is_veiled(projet: Any) -> bool:
 def _given(meeting: Any, public: bool) -> dict[str, Any]:
     return {
         "commune": commune_of(meeting).title,
+        **names(commune_of(meeting)),
         "seance": meeting,
         "projets": list(meeting.projets(*ON_AGENDA)),
         "debats": talks(meeting),

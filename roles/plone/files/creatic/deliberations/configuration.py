@@ -58,6 +58,11 @@ class _Site:
         before = len(self.changes)
         self.bring(commune, "title", wanted["nom"], f"{label}, nom")
         self.bring(commune, "institution_type", "commune", f"{label}, type")
+        # A CCAS, a caisse des écoles: whose people it has, and what its documents call it. Nothing of a commune's own.
+        self.bring(commune, "creatic_heberge_par", wanted.get("heberge_par"), f"{label}, commune")
+        self.bring(commune, "creatic_organisme", wanted.get("organisme"), f"{label}, organisme")
+        self.bring(commune, "creatic_conseil", wanted.get("conseil"), f"{label}, conseil")
+        self.bring(commune, "creatic_qualite", wanted.get("qualite"), f"{label}, présidence")
         self.bring(commune, "creatic_siren", wanted["siren"], f"{label}, SIREN")
         self.bring(commune, "creatic_elus", tuple(wanted["elus"]), f"{label}, élus")
         self.bring(commune, "creatic_habitants", wanted["habitants"] or None, f"{label}, habitants")
@@ -109,12 +114,13 @@ class _Site:
         logins = {login for group in found if group is not None for login in group.getGroupMemberIds()}
         return logins | {login for login, seat in self.seats.items() if seat.slug == slug}
 
-    def account(self, wanted: Mapping[str, Any], slug: str, there: set[str]) -> None:
-        """Bring an account; `there` are the members of its commune's groups: asking of whom one is takes time."""
+    def account(self, wanted: Mapping[str, Any], home: str, there: set[str]) -> None:
+        """Bring an account of a commune, and of the entities that it hosts; `there` are the members of its groups:
+        asking of whom one is takes time."""
         login = wanted["identifiant"]
         properties = {"fullname": f"{wanted['prenom']} {wanted['nom']}", "email": wanted["courriel"]}
         user = api.user.get(userid=login)
-        passed = user is not None and login not in there and _commune_of(self.portal, login) not in ("", slug)
+        passed = user is not None and login not in there and _commune_of(self.portal, login) not in ("", home)
         if user is None or passed:
             self.changes.append(f"compte {login} : {'remis à une autre commune' if passed else 'ajouté'}")
             if login not in self.passwords:
@@ -185,6 +191,20 @@ class _Site:
             self.changes.append(f"compte {SERVICE} : rôles corrigés")
             users.portal_role_manager.assignRolesToPrincipal(["Member", "Passerelle"], SERVICE)
 
+    def close(self, slugs: set[str]) -> None:
+        """Take their rights in what is served no more from people who stay, for their commune's sake or its CCAS's."""
+        for one in self.portal.objectValues():
+            slug = one.getId()
+            if getattr(one, "portal_type", "") != "Institution" or slug in slugs:
+                continue
+            for kind in (*GROUPS, "publications_managers"):
+                if (found := api.group.get(groupname=f"{slug}-{kind}")) and found.getGroupMemberIds():
+                    self.group(f"{slug}-{kind}", f"{slug}-{kind}", [])
+            for login, seat in reading.seats(self.portal).items():
+                if seat.slug == slug:
+                    self.changes.append(f"espace des élus de {slug} : {login} ({seat.name}) retiré")
+                    reading.unseat(self.portal, login)
+
     def leave(self, known: set[str]) -> None:
         """Remove the accounts of who is in no commune any more; what they wrote keeps their login."""
         for login in sorted(set(self.portal.acl_users.source_users.listUserIds()) - known):
@@ -194,12 +214,13 @@ class _Site:
 
 
 def _commune_of(portal: Any, login: str) -> str:
-    """Commune of an account, by its groups or its seat; empty for none."""
+    """Commune of an account, by its groups or its seat; the one that hosts where they are a CCAS's. Empty for none."""
     groups = {group.getId() for group in api.group.get_groups(username=login)}
     slugs = [one.getId() for one in portal.objectValues() if getattr(one, "portal_type", "") == "Institution"]
     seat = reading.seat_of(portal, login)
     known = next((slug for slug in slugs if groups & {f"{slug}-{kind}" for kind in GROUPS}), "")
-    return known or (seat.slug if seat else "")
+    found = known or (seat.slug if seat else "")
+    return str(getattr(portal.get(found), "creatic_heberge_par", None) or found) if found else ""
 
 
 def _shown(value: Any) -> str:
@@ -226,7 +247,7 @@ def apply(portal: Any, wanted: Mapping[str, Any], passwords: Mapping[str, str]) 
         there = site.members(commune["slug"])
         for account in commune["comptes"]:
             known.add(account["identifiant"])
-            site.account(account, commune["slug"], there)
+            site.account(account, commune.get("heberge_par", commune["slug"]), there)
     for commune in wanted["communes"]:
         site.institution(commune)
         if not site.missing:
@@ -236,9 +257,10 @@ def apply(portal: Any, wanted: Mapping[str, Any], passwords: Mapping[str, str]) 
             group = f"{commune['slug']}-publications_managers"
             site.group(group, f"{commune['nom']} - Publications", commune["dgs"])
     site.leave(known)
-    if not site.missing:
-        site.councillors(wanted["communes"])
     names = {one["slug"] for one in wanted["communes"]}
+    if not site.missing:
+        site.close(names)
+        site.councillors(wanted["communes"])
     warnings = [
         f"{one.title} n'a plus le service deliberations : ce qui est publié reste en ligne, à retirer à la main"
         for one in portal.objectValues()

@@ -39,6 +39,15 @@ def _listed(names: list[str]) -> SimpleVocabulary:
     return SimpleVocabulary([SimpleTerm(name, idnormalizer.normalize(name), name) for name in dict.fromkeys(names)])
 
 
+def names(commune: Any) -> dict[str, str]:
+    """What documents call a commune, or an entity that one hosts: `organisme`, its `conseil`, `qualite` of its head."""
+    return {
+        "organisme": getattr(commune, "creatic_organisme", None) or f"Commune {rules.of_commune(commune.title)}",
+        "conseil": getattr(commune, "creatic_conseil", None) or "conseil municipal",
+        "qualite": getattr(commune, "creatic_qualite", None) or "maire",
+    }
+
+
 def commune_of(context: Any) -> Any:
     """The commune's institution above an object, or None."""
     return next((one for one in context.aq_chain if getattr(one, "portal_type", "") == "Institution"), None)
@@ -95,10 +104,13 @@ def is_matter(value: str) -> bool:
     return True
 
 
+COUNCIL = "Conseil municipal"
+
+
 class ISeance(model.Schema):
     """A meeting of the council."""
 
-    title = schema.TextLine(title="Assemblée", default="Conseil municipal")
+    title = schema.TextLine(title="Assemblée", default=COUNCIL)
     date = schema.Date(title="Date")
     heure = schema.TextLine(title="Heure", description="Par exemple 18:30", constraint=is_time)
     lieu = schema.TextLine(title="Lieu", default="Mairie, salle du conseil")

@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from creatic.deliberations import aftermath, convening, documents, frozen, reading, rules, watch
-from creatic.deliberations.content import ON_AGENDA, commune_of, meeting_of
+from creatic.deliberations.content import COUNCIL, ON_AGENDA, commune_of, meeting_of, names
 from persistent.mapping import PersistentMapping
 from plone import api
 from plone.namedfile.file import NamedBlobFile
@@ -23,6 +23,7 @@ def meeting_document(meeting: Any, kind: str, draft: bool = True) -> bytes:
     return documents.draw(
         kind,
         commune=commune.title,
+        **names(commune),
         maire=getattr(commune, "creatic_maire", ""),
         seance=meeting,
         projets=list(meeting.projets(*ON_AGENDA)),
@@ -31,7 +32,11 @@ def meeting_document(meeting: Any, kind: str, draft: bool = True) -> bytes:
 
 
 def meeting_added(meeting: Any, _event: Any) -> None:
-    """A new meeting is of the commune's council, as its file names it."""
+    """A new meeting is of the commune's council, as its file names it; or of that of a CCAS, a syndicat."""
+    council = names(commune_of(meeting))["conseil"]
+    if meeting.title == COUNCIL and council != COUNCIL.lower():
+        meeting.title = f"{council[:1].upper()}{council[1:]}"
+        meeting.reindexObject()
     if not meeting.convoques:
         meeting.convoques = list(getattr(commune_of(meeting), "creatic_elus", ()))
 
@@ -67,7 +72,8 @@ def projet_moved(projet: Any, event: Any) -> None:
     if name in ("adopter", "rejeter"):
         meeting = meeting_of(projet)
         number(projet, meeting)
-        drawn = documents.draw("deliberation", commune=commune_of(projet).title, seance=meeting, projet=projet)
+        own = commune_of(projet)
+        drawn = documents.draw("deliberation", commune=own.title, **names(own), seance=meeting, projet=projet)
         projet.document = stored(drawn, f"{projet.numero}.pdf")
         projet.reindexObject()
     if event.transition:

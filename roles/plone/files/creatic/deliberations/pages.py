@@ -22,7 +22,7 @@ from creatic.deliberations import (
     workflows,
     written,
 )
-from creatic.deliberations.content import ON_AGENDA, commune_of, meeting_of
+from creatic.deliberations.content import ON_AGENDA, commune_of, meeting_of, names
 from plone import api
 from plone.app.layout.viewlets.common import ViewletBase
 from plone.dexterity.browser.view import DefaultView
@@ -285,6 +285,7 @@ class Register(_Pdf):
         data = documents.draw(
             "registre",
             commune=commune.title,
+            **names(commune),
             maire=getattr(commune, "creatic_maire", ""),
             projets=acts,
             seances=[(meeting, list(own)) for meeting, own in held],

@@ -14,6 +14,7 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import UnixConnection
 
 SERVICE = "passerelle"
+_OF_AN_ENTITY = ("heberge_par", "organisme", "conseil", "qualite")  # a CCAS, a syndicat: see registry/entities.py
 
 
 class DeliberationsError(Exception):
@@ -48,6 +49,7 @@ def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
         "nom_maire": mayor[0] if mayor else "",
         "publication": given.get("publication", {}).get("mode", "electronique"),
         "comptes": accounts,
+        **{key: commune[key] for key in _OF_AN_ENTITY if key in commune},
         **roles,
     }
 

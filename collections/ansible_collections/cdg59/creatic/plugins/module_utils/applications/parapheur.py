@@ -219,7 +219,7 @@ def application(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             commune["slug"]: {
                 "nom": commune["nom"],
                 "siren": commune["siren"],
-                **({"qualite": commune["qualite"]} if "qualite" in commune else {}),
+                **{key: commune[key] for key in ("qualite", "siren_commune") if key in commune},
                 "personnes": {
                     one["identifiant"]: f"{one['prenom']} {one['nom']}"
                     for one in commune["comptes"]
