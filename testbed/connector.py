@@ -114,7 +114,7 @@ def platform(
     """The simulator, with its own certificate or another."""
     own = certificate or authority.folder / "tdt"
     names = {"ca": authority.bundle, "cert": own / "fullchain.pem", "key": own / "key.pem"}
-    with serve(folder, authorities=AUTHORITIES, **{"delay": 0.02, **names, **options}) as server:
+    with serve(folder, **{"authorities": AUTHORITIES, "delay": 0.02, **names, **options}) as server:
         yield server
 
 
@@ -146,7 +146,7 @@ class Commune:
         """The configuration as the file which the real process reads."""
         settings = {
             "url": self.config.url,
-            "siren": SIREN,
+            "siren": self.config.siren,
             "departement": "059",
             "dossier": str(self.root),
             "metriques": str(self.config.metriques),
@@ -154,6 +154,7 @@ class Commune:
             "autorites": str(self.config.autorites),
             "delais": vars(FAST),
         }
+        settings |= {"entite": self.config.entite} if self.config.entite else {}
         path.write_text(yaml.safe_dump(settings))
         return path
 

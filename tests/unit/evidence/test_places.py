@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -18,11 +20,17 @@ import yaml
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.action import place_proof, server_turn
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import places
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import lacking_places, table
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import (
+    lacking_places,
+    read_communes,
+    table,
+)
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.page import commune_page, index_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     PLACES,
+    REQUIRED,
     Commune,
+    Entity,
     HostInfo,
     HostRun,
     Run,
@@ -496,3 +504,92 @@ def test_a_place_is_given_what_the_profile_gives(profile: str) -> None:
     whole = given(REPO / "playbooks" / "profiles" / f"{profile}.yml")
     place = given(REPO / "playbooks" / "places" / f"{profile}.yml")
     assert place and {name: whole.get(name) for name in place} == place
+
+
+# -- the entities that a commune hosts ---------------------------------------------------------------------------------
+
+
+def hosting() -> tuple[Commune, Run]:
+    """Gondecourt, whose connector sends its CCAS's acts too, in a run that proved everything."""
+    ccas = Entity("gondecourt-ccas", "CCAS de Gondecourt", ("parapheur", "passerelle"))
+    town = commune("gondecourt", "Gondecourt", 80)
+    pc, connector = town.hosts
+    more = tuple((f"{ccas.slug}.{key}", f"{label} (CCAS)") for key, label in REQUIRED["tdt_connector"].items())
+    connector = replace(connector, more=more)
+    town = replace(town, hosts=(pc, connector), places=("parapheur", "passerelle"), servers=SERVERS, entities=(ccas,))
+    run = new_run(hosts={host.name: proven(host) for host in town.hosts})
+    run.finished = now()
+    own = run.hosts[connector.name].proofs
+    doors = [{"cle": key, "libelle": key, "verdict": "ok", "detail": "vu", "mesures": {}} for key in (
+        "passerelle", "gondecourt-ccas.passerelle", *dict(more))]  # fmt: skip
+    own += doors
+    signatures = HostRun(rolled_out=True, proofs=[{**doors[0], "cle": key} for key in ("gondecourt", ccas.slug)])
+    run.hosts |= {"signatures": signatures, "relais": HostRun(rolled_out=True)}
+    return town, run
+
+
+def test_a_commune_is_ready_when_its_entities_are() -> None:
+    town, run = hosting()
+    report = assess(town, run, {})
+    assert (report["prete"], report["manques"], report["reserves"]) == (True, [], [])
+
+
+@pytest.mark.parametrize(
+    ("host", "key", "told"),
+    [
+        ("gondecourt-connecteur", "gondecourt-ccas.acte", "Acte de test acquitté (ARActe) (CCAS)"),
+        ("gondecourt-connecteur", "gondecourt-ccas.passerelle", "(CCAS de Gondecourt)"),
+        ("signatures", "gondecourt-ccas", "(CCAS de Gondecourt)"),
+    ],
+)
+def test_what_an_entity_lacks_is_told_on_its_commune_s_line(host: str, key: str, told: str) -> None:
+    town, run = hosting()
+    [one] = [one for one in run.hosts[host].proofs if one["cle"] == key]
+    one |= {"verdict": "echec", "detail": "refusé"}
+    for fault in ("refusé", "preuve non faite"):
+        report = assess(town, run, {})
+        assert not report["prete"]
+        [gap] = report["manques"]
+        assert told in gap["objet"]
+        assert gap["raison"] == fault
+        run.hosts[host].proofs = [other for other in run.hosts[host].proofs if other["cle"] != key]
+
+
+def machine(name: str, profile: str, variables: dict[str, Any]) -> SimpleNamespace:
+    """A host as Ansible's inventory has it."""
+    return SimpleNamespace(name=name, vars=variables, get_groups=lambda: [SimpleNamespace(name=profile)])
+
+
+def listed(name: str, profile: str) -> SimpleNamespace:
+    return SimpleNamespace(vars={}, get_hosts=lambda: [machine(name, profile, {})])
+
+
+def test_a_run_reads_entities_from_the_inventory(tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory"
+    shutil.copytree(REPO / "inventories/lab", inventory)
+    file = inventory / "communes/gondecourt.yml"
+    text = file.read_text(encoding="utf-8").partition("entites:")[0]
+    file.write_text(
+        text + "entites:\n  - {nom: ecoles, libelle: Caisse des écoles de Gondecourt, type: caisse_des_ecoles, siren: "
+        '"265903013", president: {titulaire: claire.dubois}, services: [teletransmission, deliberations]}\n',
+        encoding="utf-8",
+    )
+    found = {one.slug: one for one in groupement.load(inventory)}
+    groups: dict[str, Any] = {
+        "passerelle": listed("relais", "passerelle"),
+        "deliberations": listed("s", "deliberations"),
+    }
+    for one in found.values():
+        hosts = [machine(host.name, host.groups[0], host.variables) for host in one.hosts()]
+        groups[one.group] = SimpleNamespace(vars={"creatic_commune": one.variables}, get_hosts=lambda kept=hosts: kept)
+    loaded = SimpleNamespace(
+        _sources=[str(inventory)], groups=groups, get_host=lambda name: machine(name, "passerelle", {})
+    )
+    towns = {one.slug: one for one in read_communes(loaded, bench=True)}
+    assert towns["gondecourt"].entities == (
+        Entity("gondecourt-ecoles", "Caisse des écoles de Gondecourt", ("deliberations", "passerelle")),
+    )
+    asked = {host.name: [key for key, _label in host.more] for host in towns["gondecourt"].hosts}
+    assert asked["gondecourt-connecteur"] == [f"gondecourt-ecoles.{key}" for key in REQUIRED["tdt_connector"]]
+    assert asked["gondecourt-pc-secretariat"] == []
+    assert towns["la-madeleine"].entities == ()

@@ -37,7 +37,7 @@ SHARED = (
     ("[/usr/lib/creatic/preuve-navigateur]", '["{{ tools }}/pc"]'),
     ('"{{ creatic_poste.compte }}"', '"{{ me }}"'),
     ("['tdt-connector', 'proof']", "[tools + '/connecteur']"),
-    ("required: \"{{ ['connexion'", 'user: "{{ me }}"\n        required: "{{ [\'connexion\''),
+    ('required: "{{ creatic_commune', 'user: "{{ me }}"\n        required: "{{ creatic_commune'),
     (
         'cdg59.creatic.place_proof:\n        secrets_dir: "{{ creatic_secrets_dir }}"',
         "ansible.builtin.debug:\n        var: creatic_proof",  # what it would tell

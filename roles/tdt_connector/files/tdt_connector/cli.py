@@ -23,7 +23,7 @@ from .budget import is_xml as is_budget
 from .checks import check_act, check_kept, check_number, check_pdf, check_pes, check_size
 from .classification import ClassificationError
 from .classification import parse as parse_classification
-from .config import DEFAULT_PATH, Config, ConfigError, load
+from .config import DEFAULT_PATH, Config, ConfigError, entities, load, of_entity
 from .drivers import DRIVERS, connect
 from .eliminations import Eliminations
 from .errors import TdtError
@@ -65,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     speak()
     arguments = _parser().parse_args(argv)
     try:
-        config = load(arguments.config, DRIVERS)
+        chosen = of_entity(arguments.entite, arguments.config) if arguments.entite else arguments.config
+        config = load(chosen, DRIVERS)
         if arguments.command != "send":
             _become_service(config)
         return int(arguments.action(config, arguments))
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("tdt-connector", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=plain)
     parser.add_argument("--config", type=Path, default=DEFAULT_PATH, metavar="FICHIER", help="configuration à employer")
+    parser.add_argument("--entite", metavar="NOM", help="pour une entité de la commune, par exemple gondecourt-ccas")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMANDE", title="commandes")
 
     def command(name: str, action: object, text: str, details: str = "") -> argparse.ArgumentParser:
@@ -535,5 +537,17 @@ def _doctor(config: Config, arguments: argparse.Namespace) -> int:
 
 def _proof(config: Config, arguments: argparse.Namespace) -> int:
     document = proof.prove(config, connect(config), arguments.production, arguments.delai)
+    for name in () if config.entite else entities(arguments.config):
+        document["preuves"] += _proof_of_entity(name, arguments)
     print(json.dumps(document, ensure_ascii=False, indent=2))
     return 0
+
+
+def _proof_of_entity(name: str, arguments: argparse.Namespace) -> list[dict[str, object]]:
+    """The proofs of an entity that the connector serves too, told apart by their keys; one's fault is its own."""
+    try:
+        config = load(of_entity(name, arguments.config), DRIVERS)
+        made = proof.prove(config, connect(config), arguments.production, arguments.delai)["preuves"]
+    except (ConfigError, TdtError, OSError, sqlite3.Error) as error:
+        made = [proof.failed("connexion", "Connexion au TdT", str(error))]
+    return [{**one, "cle": f"{name}.{one['cle']}", "libelle": f"{one['libelle']} ({name})"} for one in made]

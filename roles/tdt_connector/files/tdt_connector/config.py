@@ -14,7 +14,7 @@ import yaml
 
 DEFAULT_PATH = Path("/etc/tdt-connector/config.yml")
 _REQUIRED = ("url", "siren", "departement")
-_TOP = ("tdt", "url", "siren", "departement", "certificat", "autorites", "revocation", "dossier", "metriques")
+_TOP = ("tdt", "url", "siren", "departement", "entite", "certificat", "autorites", "revocation", "dossier", "metriques")
 _PATHS = ("certificat", "autorites", "revocation", "dossier", "metriques")
 _NUMBERS = ("taille_max_mo", "schema_budgetaire")
 _MATTER = re.compile(r"\d(\.\d{1,2}){0,4}")
@@ -73,6 +73,7 @@ class Config:
     siren: str
     departement: str
     tdt: str = "s2low"
+    entite: str = ""  # of a CCAS, a caisse des écoles: its name, as servers know it
     certificat: Path = Path("/etc/creatic/pki/tdt/current")
     autorites: Path = Path("/etc/ssl/certs/ca-certificates.crt")
     revocation: Path = Path("/etc/creatic/pki/crl.pem")
@@ -126,6 +127,35 @@ class Config:
     @property
     def classification(self) -> Path:
         return self.dossier / "nomenclature" / "classification.xml"
+
+
+ENTITY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def of_entity(name: str, main: Path = DEFAULT_PATH) -> Path:
+    """The configuration of an entity that this connector serves too.
+
+    Raises:
+        ConfigError: it serves none of that name.
+    """
+    known = entities(main)
+    if name not in known:
+        told = f"entités servies ici : {', '.join(known)}" if known else "aucune n'est servie ici"
+        raise ConfigError(f"« {name[:60]} » n'est pas une entité de ce connecteur ; {told}.")
+    return main.with_name("entites") / f"{name}.yml"
+
+
+def entities(main: Path = DEFAULT_PATH) -> list[str]:
+    """Names of the entities that this connector serves too (CCAS, caisse des écoles); others left their folders here.
+
+    Args:
+        main: the commune's configuration, beside which they are listed.
+    """
+    try:
+        listed = main.with_name("entites.liste").read_text(encoding="utf-8").split()
+    except FileNotFoundError:
+        return []
+    return [name for name in listed if ENTITY.fullmatch(name)]
 
 
 def luhn(digits: str) -> bool:

@@ -16,7 +16,8 @@ from .journal import Journal
 
 def render(config: Config, journal: Journal) -> str:
     """The text of the .prom file."""
-    figures, now = Figures("tdt_connector_"), time.time()
+    whose = {"entite": config.entite} if config.entite else {}
+    figures, now = Figures("tdt_connector_", **whose), time.time()
     states = {labels(etat=state.value): count for state, count in journal.counts().items()}
     figures.add("deposits", "Deposits by state.", states)
     oldest = journal.oldest(DRIVERS[config.tdt].transmitted)

@@ -31,6 +31,11 @@ def _proof(key: str, label: str, verdict: str, detail: str, **measures: Any) -> 
     return {"cle": key, "libelle": label, "verdict": verdict, "detail": detail, "mesures": measures}
 
 
+def failed(key: str, label: str, detail: str) -> dict[str, Any]:
+    """A proof that could not be made."""
+    return _proof(key, label, FAIL, detail)
+
+
 def prove(config: Config, driver: Driver, production: bool, timeout: float) -> dict[str, Any]:
     """The proof protocol's document: {"preuves": [...], "fichiers": [...]}.
 

@@ -74,7 +74,7 @@ class FileRenderer(ActionBase):
 
     TRANSFERS_FILES = False
 
-    def _render(self, name: str, task_vars: dict[str, Any]) -> bytes:
+    def _render(self, name: str, task_vars: dict[str, Any], more: dict[str, Any]) -> bytes:
         source = self._find_needle("templates", name)
         folders = [
             *task_vars.get("ansible_search_path", []),
@@ -82,7 +82,7 @@ class FileRenderer(ActionBase):
             str(Path(source).parent),
         ]
         searchpath = [entry for folder in folders for entry in (str(Path(folder) / "templates"), folder)]
-        variables = {"ansible_managed": MANAGED} | task_vars
+        variables = {"ansible_managed": MANAGED} | task_vars | more
         templar = self._templar.copy_with_new_env(searchpath=searchpath, available_variables=variables)
         text = templar.template(
             trust_as_template(self._loader.get_text_file_contents(source)),
@@ -93,7 +93,7 @@ class FileRenderer(ActionBase):
 
     def _content(self, spec: dict[str, Any], task_vars: dict[str, Any]) -> bytes:
         if spec.get("template"):
-            return self._render(spec["template"], task_vars)
+            return self._render(spec["template"], task_vars, dict(spec.get("vars") or {}))
         if spec.get("src"):
             return Path(self._find_needle("files", spec["src"])).read_bytes()
         if spec.get("zipapp"):
@@ -123,7 +123,7 @@ class FileRenderer(ActionBase):
                     f"{self._task.action.rpartition('.')[2]} : {spec.get('path', '?')} demande une seule source "
                     f"parmi {', '.join(_SOURCES)}"
                 )
-            ready = {key: value for key, value in spec.items() if key not in (*_SOURCES, "main")}
+            ready = {key: value for key, value in spec.items() if key not in (*_SOURCES, "main", "vars")}
             if is_file:
                 ready["content_b64"] = base64.b64encode(self._content(spec, task_vars)).decode()
             files.append(ready)

@@ -21,6 +21,7 @@ options:
       path: {description: Absolute path on the host., type: str, required: true}
       state: {description: What is wanted there., type: str, choices: [file, directory, absent], default: file}
       template: {description: "Jinja template of the role's C(templates/), rendered on the control node.", type: str}
+      vars: {description: "Variables of that template, beside the task's.", type: dict}
       src: {description: "File of the role's C(files/), sent as it is.", type: str}
       content: {description: The content itself., type: str}
       zipapp:

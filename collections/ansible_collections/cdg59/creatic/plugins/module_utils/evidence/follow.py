@@ -24,7 +24,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     PHASES,
     PLACES,
     PROFILES,
+    REQUIRED,
     Commune,
+    Entity,
     HostInfo,
     HostRun,
     Run,
@@ -78,19 +80,42 @@ def read_communes(inventory: Any, *, bench: bool) -> list[Commune]:
         folder = file.parents[1] / formalities.FOLDER if file else Path(formalities.FOLDER)
         connectors = [host.vars.get("creatic_connecteur", {}) for host in group.get_hosts()]
         written = {**identity, "connecteur": next(filter(None, connectors), {})}
+        judged = formalities.judge(written, folder, file=f"communes/{slug}.yml", bench=bench)
+        hosted = identity.get("entites", ())
+        for entity in hosted:
+            judged += _of_entity(formalities.judge(entity, folder, file=f"communes/{slug}.yml", bench=bench), entity)
         communes.append(
             Commune(
                 slug,
                 shown | {"territoire": territories.get(territory, territory)},
-                tuple(sorted(map(_host_info, group.get_hosts()), key=lambda info: (info.profile, info.name))),
+                tuple(
+                    sorted(
+                        (_host_info(host, hosted) for host in group.get_hosts()),
+                        key=lambda info: (info.profile, info.name),
+                    )
+                ),
                 {"nom": f"communes/{file.name}", "sha256": sha256(file)} if file else None,
-                tuple(place for place in PLACES if place in wiring.commune_servers(groups, identity["services"])),
+                _places(groups, identity["services"]),
                 servers,
                 lacking_places(identity["services"], groups, f"communes/{slug}.yml"),
-                formalities.judge(written, folder, file=f"communes/{slug}.yml", bench=bench),
+                judged,
+                tuple(Entity(one["slug"], one["nom"], _places(groups, one["services"])) for one in hosted),
             )
         )
     return sorted(communes, key=lambda commune: commune.slug)
+
+
+def _places(groups: Mapping[str, Sequence[str]], services: Iterable[str]) -> tuple[str, ...]:
+    found = wiring.commune_servers(groups, services)
+    return tuple(place for place in PLACES if place in found)
+
+
+def _of_entity(judged: Iterable[Mapping[str, Any]], entity: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Formalities of an entity, told apart from its commune's."""
+    return [
+        {**one, "cle": f"{entity['slug']}.{one['cle']}", "libelle": f"{one['libelle']} ({entity['nom']})"}
+        for one in judged
+    ]
 
 
 def lacking_places(
@@ -109,12 +134,24 @@ def lacking_places(
     return {place: profiles.lacking_text(lacks, file) for place, lacks in found.items()}
 
 
-def _host_info(host: Any) -> HostInfo:
+def _host_info(host: Any, hosted: Iterable[Mapping[str, Any]] = ()) -> HostInfo:
+    """A host.
+
+    Args:
+        hosted: the entities that its commune hosts, whose acts its connector sends too.
+    """
     groups = {group.name for group in host.get_groups()}
     known = (*PROFILES, *profiles.marked("place"))
+    profile = next((profile for profile in known if profile in groups), "")
+    transmitting = [one for one in hosted if profile == "tdt_connector" and "teletransmission" in one["services"]]
     return HostInfo(
         name=host.name,
-        profile=next((profile for profile in known if profile in groups), ""),
+        profile=profile,
+        more=tuple(
+            (f"{one['slug']}.{key}", f"{label} ({one['nom']})")
+            for one in transmitting
+            for key, label in REQUIRED[profile].items()
+        ),
         address=str(host.vars.get("ansible_host", "")),
         system=str((host.vars.get("creatic_poste") or {}).get("systeme", "debian")),
     )

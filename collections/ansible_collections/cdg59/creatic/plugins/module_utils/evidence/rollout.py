@@ -145,17 +145,36 @@ def failure_message(result: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class HostInfo:
-    """A host as the inventory describes it."""
+    """A host as the inventory describes it; `more` are proofs asked of it beside its profile's: key and label."""
 
     name: str
     profile: str
     address: str = ""
     system: str = "debian"
+    more: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def required(self) -> dict[str, str]:
+        """The proofs that make it ready, with their labels."""
+        return REQUIRED.get(self.profile, {}) | dict(self.more)
 
     @property
     def label(self) -> str:
         """« poste gondecourt-pc-secretariat »."""
         return f"{PROFILES.get(self.profile) or ('serveur' if self.profile else 'hôte')} {self.name}"
+
+
+@dataclass(frozen=True)
+class Entity:
+    """An entity that a commune hosts (a CCAS…): it has its places as a commune has, and its commune's connector.
+
+    Attributes:
+        places: what it has on servers.
+    """
+
+    slug: str
+    name: str
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,6 +189,7 @@ class Commune:
         servers: of each place, those of the inventory, whether this commune has one there or not.
         lacking: places whose server is not in the inventory, each with what is said of it: reason and fix.
         formalities: what it settles with others before it may transmit (from `formalities.judge`).
+        entities: those that it hosts; it is ready when they are.
     """
 
     slug: str
@@ -180,6 +200,7 @@ class Commune:
     servers: Mapping[str, tuple[HostInfo, ...]] = field(default_factory=dict)
     lacking: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     formalities: Sequence[Mapping[str, str]] = ()
+    entities: tuple[Entity, ...] = ()
 
     @property
     def name(self) -> str:
@@ -280,7 +301,7 @@ def _proof_gaps(host: HostInfo, run: HostRun, again: str) -> list[dict[str, str]
     if incident and not proofs:
         return [_missing(host.name, f"{host.label} : preuves", incident["raison"], incident["remede"])]
     gaps = []
-    for key, label in REQUIRED.get(host.profile, {}).items():
+    for key, label in host.required.items():
         proof = proofs.get(key)
         if proof and proof["verdict"] == "ok":
             continue
@@ -321,13 +342,25 @@ def _host_gaps(host: HostInfo, run: HostRun | None, last: Mapping[str, Any] | No
 
 
 def _provers_of(place: str, commune: Commune, run: Run) -> list[tuple[str, dict[str, Any] | None]]:
-    """Who proves a place, each with its proof: the connector opens the doors of DOORS, every server of it is asked."""
-    if place in DOORS:
-        key, hosts = place, [host for host in commune.hosts if host.profile == "tdt_connector"]
-    else:
-        key, hosts = commune.slug, list(commune.servers.get(place, ()))
+    """Who proves a place, each with its proof: the connector opens the doors of DOORS, every server of it is asked.
+
+    Of the commune first, then of each entity that it hosts.
+    """
+    door = place in DOORS
+    hosts = [host for host in commune.hosts if host.profile == "tdt_connector"]
+    hosts = hosts if door else list(commune.servers.get(place, ()))
     made = {host: run.hosts[host.name].proofs if host.name in run.hosts else [] for host in hosts}
-    found = [(host.label, next((one for one in made[host] if one["cle"] == key), None)) for host in hosts]
+    wanted = [(place if door else commune.slug, "")]
+    wanted += [
+        (f"{one.slug}.{place}" if door else one.slug, f" ({one.name})")
+        for one in commune.entities
+        if place in one.places
+    ]
+    found = [
+        (f"{host.label}{whose}", next((one for one in made[host] if one["cle"] == key), None))
+        for key, whose in wanted
+        for host in hosts
+    ]
     return found or [("connecteur de la commune", None)]
 
 
@@ -413,7 +446,7 @@ def assess(commune: Commune, run: Run, last: Mapping[str, Any], leaving: Iterabl
             reserves += [
                 {"hote": info.name, "objet": f"{info.label} : {item['libelle']}", "raison": item["detail"]}
                 for item in (*host.checks, *host.proofs)
-                if item["verdict"] != "ok" and item["cle"] not in REQUIRED.get(info.profile, {})
+                if item["verdict"] != "ok" and item["cle"] not in info.required
             ]
         record = host or HostRun()
         hosts.append(

@@ -35,6 +35,7 @@ ARGUMENT: dict[str, Any] = {
         "path": {"type": "str", "required": True},
         "state": {"type": "str", "choices": ["file", "directory", "absent"], "default": "file"},
         "template": {"type": "str"},
+        "vars": {"type": "dict"},
         "src": {"type": "str"},
         "content": {"type": "str"},
         "zipapp": {"type": "str"},

@@ -46,8 +46,9 @@ def shaped(commune: Mapping[str, Any], entity: Mapping[str, Any]) -> dict[str, A
         entity: from its file, checked.
 
     Returns:
-        The same keys as a commune's, and `heberge_par` and `siren_commune` (its commune's slug and SIREN),
-        `organisme` (as certificates name it), `type`, `conseil`, `qualite`. `comptes` are its own people, and those of its commune whom it names.
+        The same keys as a commune's; `heberge_par` and `siren_commune`, its commune's slug and SIREN; `organisme`, as
+        certificates name it; `type`, `conseil`, `qualite`. `comptes` are its own people, and those of its commune whom
+        it names.
     """
     found: dict[str, Any] = {
         "slug": slug(commune["slug"], entity),

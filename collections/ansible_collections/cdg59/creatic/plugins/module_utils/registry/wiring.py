@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import DOORS
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import DOORS, REQUIRED
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, profiles
 
 Groups = Mapping[str, Sequence[str]]
@@ -100,6 +100,34 @@ def connector_archive(
     return found
 
 
+def connector_entities(commune: Mapping[str, Any], secrets: str) -> list[dict[str, Any]]:
+    """The variable tdt_connector_entities of a commune's connector: the entities that it hosts and that transmit.
+
+    Args:
+        secrets: the variable creatic_secrets_dir.
+    """
+    found = []
+    for one in commune.get("entites", ()):
+        services, given_here = {*one["services"]}, one.get("connecteur", {})
+        if "teletransmission" not in services:
+            continue
+        entity = {
+            "name": one["slug"],
+            "siren": one["siren"],
+            "organization": entities.organization(one),
+            "signed_flows": given_here.get("flux_signes", "parapheur" in services),
+            "archives": "archivage" in services,
+            "relays": bool(services & {*profiles.load()["passerelle"].services}),
+        }
+        if "accord_versement" in one:
+            entity["agreement"] = one["accord_versement"]
+        if certificate := given_here.get("certificat"):
+            entity["pkcs12"] = f"{secrets}/{certificate['fichier']}"
+            entity["pkcs12_password_file"] = f"{secrets}/{certificate['secret']}"
+        found.append(entity)
+    return found
+
+
 def _must_have(groups: Groups, services: Iterable[str], file: str, *names: str) -> None:
     lacks = {name: found for name, found in profiles.lacking(services, groups).items() if name in names}
     if lacks:
@@ -137,6 +165,15 @@ def communes_of(groups: Groups, hosts: Iterable[str], communes: Iterable[Mapping
 def proven_places(commune: Mapping[str, Any]) -> list[str]:
     """Places of a commune whose door its connector opens with its certificate, and proves (tdt-connector proof)."""
     return [one for one in commune_servers({}, commune["services"]) if one in DOORS]
+
+
+def required_proofs(commune: Mapping[str, Any]) -> list[str]:
+    """Keys of the proofs that a commune's connector makes (tdt-connector proof), those of its entities among them."""
+    found = [*REQUIRED["tdt_connector"], *proven_places(commune)]
+    for one in commune.get("entites", ()):
+        if "teletransmission" in one["services"]:
+            found += [f"{one['slug']}.{key}" for key in (*REQUIRED["tdt_connector"], *proven_places(one))]
+    return found
 
 
 def passerelle_communes(communes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
