@@ -102,6 +102,34 @@ def test_each_place_that_names_them_is_told_with_what_to_write() -> None:
     assert any(line.startswith("communes/loos.yml, deliberations.maire : mettez") for line in mayor)
 
 
+def test_an_agent_of_a_ccas_is_one_of_its_commune(tmp_path: Path) -> None:
+    """Each has one account, whichever entity names them."""
+    odile = {"identifiant": "odile.faure", "prenom": "Odile", "nom": "Faure", "courriel": "o@x.test"}
+    ccas = {
+        "libelle": "CCAS de Loos",
+        "comptes": [odile],
+        "president": {"titulaire": "claire.dubois", "suppleants": ["odile.faure"]},
+        "parapheur": {"redacteurs": ["odile.faure", "paul.renard"]},
+        "deliberations": {"redacteurs": ["odile.faure"], "dgs": ["odile.faure"], "elus": ["Odile Faure"]},
+    }
+    hosting = commune(entites=[ccas])
+    found = life.find([hosting, OTHER], "loos", "Odile Faure")
+    assert found == life.Agent("odile.faure", "Odile Faure", "loos")
+    told = {line.partition(" : ")[0]: line.partition(" : ")[2] for line in life.named(hosting, found)}
+    assert {place.removeprefix("communes/loos.yml, entites[0].") for place in told} == {
+        "comptes[0].identifiant",
+        "president.suppleants[0]",
+        "parapheur.redacteurs[0]",
+        "deliberations.redacteurs[0]",
+        "deliberations.dgs[0]",
+    }
+    assert told["communes/loos.yml, entites[0].comptes[0].identifiant"] == "supprimez cette personne"
+    paul = life.named(hosting, life.Agent("paul.renard", "Paul Renard", "loos"))
+    assert any(line.startswith("communes/loos.yml, entites[0].parapheur.redacteurs[1] : retirez") for line in paul)
+    [seat] = life.mentioned(hosting, tmp_path, found)
+    assert seat.startswith("communes/loos.yml, entites[0].deliberations.elus : Odile Faure siège au conseil")
+
+
 def test_what_else_bears_their_name_holds_nothing_back(tmp_path: Path) -> None:
     (tmp_path / "group_vars").mkdir()
     line = 'agents:\n  - "CN=Claire Dubois,OU=0002 215903600,O=Commune de Loos,C=FR"\n'

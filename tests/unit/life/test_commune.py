@@ -230,6 +230,37 @@ def test_an_archive_room_that_never_heard_of_it_gives_nothing(groupement: Groupe
     assert list(groupement.hand_over()["parties"]) == ["ged", "teletransmission"]
 
 
+def test_the_entities_that_it_hosts_leave_with_it_each_apart(groupement: Groupement, person: Path) -> None:
+    ccas = {
+        "nom": "ccas",
+        "libelle": "CCAS de Loos",
+        "type": "ccas",
+        "siren": "265903609",
+        "president": {"titulaire": "claire.dubois"},
+        "services": ["ged", "archivage"],
+    }
+    whole = {"insee": "59360", "territoire": "lille", "agents": 9, "vague": 1, "services": ["ged", "archivage"]}
+    facts = groupement.departure().hand_over(Commune("loos", DATA | whole | {"entites": [ccas]}, "059"))
+    asked = [json.loads(arguments[1]) for _name, arguments in groupement.played]
+    told = [(one["hand_over_commune"], one["hand_over_nom"], one["hand_over_entite"]) for one in asked]
+    assert told == [("loos", "Loos", False), ("loos-ccas", "CCAS de Loos", True)]
+    # It transmits nothing: the connector has nothing of it.
+    assert set(asked[0]["hand_over_hosts"]) - set(asked[1]["hand_over_hosts"]) == {"loos-connecteur"}
+    parts = ["archives", "ged", "teletransmission", "entites/loos-ccas/archives", "entites/loos-ccas/ged"]
+    assert list(facts["parties"]) == parts
+    assert (groupement.target / "entites" / "loos-ccas" / "ged" / "1" / "document.json").is_file()
+    assert facts["entites"] == [{"slug": "loos-ccas", "nom": "CCAS de Loos", "siren": "265903609", "archives": True}]
+    readme = (groupement.target / "LISEZMOI.txt").read_text(encoding="utf-8")
+    assert "- entites/loos-ccas/ged : les documents de la GED" in readme
+    check = ["sha256sum", "--check", "--strict", "--quiet", "empreintes.sha256"]
+    assert subprocess.run(check, cwd=groupement.target, check=False).returncode == 0
+    departure = groupement.departure()
+    departure.sign(departure.facts() or {}, groupement.receipt(person))
+    _file, *accounts = departure.to_do(departure.facts() or {})
+    named = ("nom: loos, libelle: Loos", "nom: loos-ccas, libelle: CCAS de Loos")
+    assert [any(words in line for line in accounts) for words in named] == [True, True]
+
+
 def test_the_place_of_something_else_is_left_as_it_is(groupement: Groupement) -> None:
     other = handover.running(groupement.target)
     other.mkdir(parents=True)

@@ -133,7 +133,10 @@ class Contents(Needs):
     def _own_secrets(name: str, variables: Mapping[str, Any]) -> Iterator[str]:
         """Names, in creatic_secrets_dir, of the secrets that this machine's commune gives it by its file."""
         held = [*variables.get("creatic_poste", {}).get("certificats", [])]
-        held += [one] if (one := variables.get("creatic_connecteur", {}).get("certificat")) else []
+        if "creatic_connecteur" in variables:
+            hosted = variables.get("creatic_commune", {}).get("entites", ())
+            connectors = [variables["creatic_connecteur"], *(one.get("connecteur", {}) for one in hosted)]
+            held += [one["certificat"] for one in connectors if one.get("certificat")]
         for certificate in held:
             for key in ("fichier", "secret", "code"):
                 if secret := str(certificate.get(key, "")):

@@ -106,7 +106,7 @@ def find(communes: Sequence[Commune], slug: str, wanted: str) -> Agent:
     wanted = " ".join(wanted.split())
     found = []
     for commune in communes:
-        for one in commune.data.get("comptes", []):
+        for one in _people(commune):
             name = f"{one['prenom']} {one['nom']}"
             if one["identifiant"] == wanted:
                 if commune.slug != slug:
@@ -152,8 +152,14 @@ def _shared(commune: Commune, agent: Agent) -> bool:
     """Whether somebody else of the commune bears the same name: certificates do not tell them apart."""
     return any(
         f"{one['prenom']} {one['nom']}".casefold() == agent.name.casefold() and one["identifiant"] != agent.login
-        for one in commune.data.get("comptes", [])
+        for one in _people(commune)
     )
+
+
+def _people(commune: Commune) -> list[dict[str, str]]:
+    """Who has an account by the commune's file: the people of its entities (CCAS…) too."""
+    hosted = commune.data.get("entites", [])
+    return [one for part in (commune.data, *hosted) for one in part.get("comptes", [])]
 
 
 def _leaves(value: Any, path: FieldPath = ()) -> Iterator[tuple[FieldPath, Any]]:
@@ -175,6 +181,7 @@ def _fix(data: Mapping[str, Any], path: FieldPath, value: Any, agent: Agent) -> 
         return "retirez ce certificat, ou mettez le nom de qui lui succède" + ("" if own else f" ; {_PROVIDER}")
     if not agent.login or value != agent.login:
         return ""
+    path = path[2:] if path[0] == "entites" else path
     if path[0] == "comptes":
         return "supprimez cette personne"
     if path[-1] in ("titulaire", "maire"):
@@ -192,11 +199,14 @@ def mentioned(commune: Commune, inventory: Path, agent: Agent) -> list[str]:
             f"quelqu'un d'autre s'appelle {agent.name} : ses certificats ne sont pas cherchés. À faire : "
             "fab pki.registre, puis fab pki.revoquer --numero"
         )
-    if agent.name in commune.data.get("deliberations", {}).get("elus", []):
-        told.append(
-            f"communes/{commune.slug}.yml, deliberations.elus : {agent.name} siège au conseil ; à retirer si son "
-            "mandat est fini"
-        )
+    councils = [("", commune.data)]
+    councils += [(f"entites[{index}].", one) for index, one in enumerate(commune.data.get("entites", []))]
+    for place, one in councils:
+        if agent.name in one.get("deliberations", {}).get("elus", []):
+            told.append(
+                f"communes/{commune.slug}.yml, {place}deliberations.elus : {agent.name} siège au conseil ; à retirer "
+                "si son mandat est fini"
+            )
     for path in sorted(inventory.glob("*_vars/**/*.y*ml")):
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
             if f"CN={agent.name}," in line:

@@ -72,8 +72,7 @@ class CommuneDeparture:
 
     def _has_archives(self) -> bool:
         """Whether archives were handed over: an export of none has its own few files."""
-        exports = [store.read_json(path / "export.json") for path in self.target.glob("archives*")]
-        return any(not isinstance(export, dict) or bool(export.get("archives", 1)) for export in exports)
+        return handover.has_archives(self.target)
 
     def hand_over(self, commune: Commune) -> dict[str, Any]:
         """Bring together all that is the commune's, sealed.
@@ -87,22 +86,16 @@ class CommuneDeparture:
         store.lock_commune(locks, self.slug, pid, self.operator)
         try:
             folder = handover.begin(self.target, self.slug)
-            hosts = handover.sources(commune, self.order.servers)
-            given = {
-                "hand_over_commune": self.slug,
-                "hand_over_nom": commune.data["nom"],
-                "hand_over_folder": str(folder),
-                "hand_over_hosts": sorted(hosts),
-                "hand_over_parts": handover.parts(hosts),
-            }
-            if not self.order.play("journeys/hand_over.yml", "-e", json.dumps(given)):
-                raise HandOverError(
-                    "une machine n'a pas tout donné, la raison est affichée au-dessus. À faire : corrigez, puis "
-                    "relancez la même commande"
-                )
-            parts = handover.arrived(folder, hosts)
-            for part in parts:
-                handover.unpack(folder, part)
+            parts = self._collect(
+                folder, self.slug, str(commune.data["nom"]), handover.sources(commune, self.order.servers)
+            )
+            for one in handover.hosted(commune):
+                # A public body of its own, which leaves with the commune that hosts it: apart, in the same hand-over.
+                hosts = handover.sources(commune, self.order.servers, one)
+                place = folder / one["dossier"]
+                place.mkdir(parents=True)
+                found = self._collect(place, one["slug"], one["nom"], hosts, entity=True)
+                parts += [f"{one['dossier']}/{part}" for part in found]
             file = self.order.inventory / "communes" / f"{self.slug}.yml"
             keys = store.seal_keys(self.order.home)
             handover.finish(folder, commune, parts, file, self.operator, keys)
@@ -112,6 +105,26 @@ class CommuneDeparture:
         finally:
             store.unlock_communes(locks, pid)
         return facts
+
+    def _collect(self, folder: Path, slug: str, name: str, hosts: Mapping[str, str], entity: bool = False) -> list[str]:
+        """Have machines give what is a commune's, or an entity's; gives the parts, opened in a folder."""
+        given = {
+            "hand_over_commune": slug,
+            "hand_over_nom": name,
+            "hand_over_entite": entity,
+            "hand_over_folder": str(folder),
+            "hand_over_hosts": sorted(hosts),
+            "hand_over_parts": handover.parts(hosts),
+        }
+        if not self.order.play("journeys/hand_over.yml", "-e", json.dumps(given)):
+            raise HandOverError(
+                "une machine n'a pas tout donné, la raison est affichée au-dessus. À faire : corrigez, puis relancez "
+                "la même commande"
+            )
+        parts = handover.arrived(folder, hosts)
+        for part in parts:
+            handover.unpack(folder, part)
+        return parts
 
     def _checked(self) -> dict[str, Any]:
         facts, verification = handover.check(self.target, self.slug, store.seal_keys(self.order.home).root)
@@ -147,11 +160,12 @@ class CommuneDeparture:
     def to_do(self, facts: Mapping[str, Any]) -> list[str]:
         """What the operator takes out of the inventory before the closing, in French; nothing once it is out."""
         told = []
-        inventory, siren = self.order.inventory, facts["commune"]["siren"]
+        inventory = self.order.inventory
         if (inventory / "communes" / f"{self.slug}.yml").exists():
             told.append(f"communes/{self.slug}.yml : sortez ce fichier de l'inventaire, et gardez-le")
-        if facts["archives"] and self.slug not in _partners(inventory):
-            entry = f'{{nom: {self.slug}, libelle: {facts["commune"]["nom"]}, siren: "{siren}", deposants: [personne]}}'
+        owners = [facts["commune"] | {"archives": facts["archives"]}, *facts.get("entites", [])]
+        for one in (one for one in owners if one["archives"] and one["slug"] not in _partners(inventory)):
+            entry = f'{{nom: {one["slug"]}, libelle: {one["nom"]}, siren: "{one["siren"]}", deposants: [personne]}}'
             told.append(
                 "group_vars/all.yml, creatic_archive_partenaires : ses archives restent dans la salle jusqu'à leur "
                 f"terme, ajoutez - {entry}"
@@ -225,6 +239,7 @@ class CommuneDeparture:
             "dossier": facts.get("dossier") or str(self.target),
             "empreinte": facts["empreinte"],
             "archives": facts["archives"],
+            "entites": facts.get("entites", []),
             "parties": facts["parties"],
             "en_cours": facts["en_cours"],
             **(more or {}),

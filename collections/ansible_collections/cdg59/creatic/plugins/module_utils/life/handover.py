@@ -93,16 +93,33 @@ class HandOverError(Exception):
     """The hand-over cannot be made, or is not signed for; the message is French."""
 
 
-def sources(commune: Commune, servers: Mapping[str, str]) -> dict[str, str]:
-    """Machines that hold something of a commune's, with their profile.
+def hosted(commune: Commune) -> list[dict[str, Any]]:
+    """The entities that a commune hosts: slug, nom, siren, services, and the folder of each in the hand-over."""
+    return [
+        {key: one[key] for key in ("slug", "nom", "siren", "services")} | {"dossier": f"entites/{one['slug']}"}
+        for one in (commune.variables["entites"] if "entites" in commune.data else ())
+    ]
+
+
+def has_archives(folder: Path) -> bool:
+    """Whether a folder of parts holds archives: an export of none has its own few files."""
+    exports = [store.read_json(path / "export.json") for path in folder.glob("archives*")]
+    return any(not isinstance(export, dict) or bool(export.get("archives", 1)) for export in exports)
+
+
+def sources(commune: Commune, servers: Mapping[str, str], entity: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Machines that hold something of a commune's, or of an entity that it hosts, with their profile.
 
     All servers that may: a service which the commune gave up may have left something.
 
     Args:
         commune: its file.
         servers: profile of each server of the inventory.
+        entity: one of `hosted`.
     """
     found = {name: profile for name, profile in servers.items() if profile in PARTS}
+    if entity is not None and "teletransmission" not in entity["services"]:
+        return found
     return found | {host.name: "tdt_connector" for host in commune.hosts() if "tdt_connector" in host.groups}
 
 
@@ -223,7 +240,12 @@ def finish(
         "parties": {part: _size(folder, part) for part in parts},
         "en_cours": _pending(folder),
     }
-    listed = "\n".join(f"- {part} : {_WHAT[part.partition('-')[0]]}" for part in parts)
+    if inside := hosted(commune):
+        facts["entites"] = [
+            {key: one[key] for key in ("slug", "nom", "siren")} | {"archives": has_archives(folder / one["dossier"])}
+            for one in inside
+        ]
+    listed = "\n".join(f"- {part} : {_WHAT[part.rpartition('/')[2].partition('-')[0]]}" for part in parts)
     named = {"digests": DIGESTS, "signature": SIGNATURE, "timestamp": TIMESTAMP}
     text = _README.format(**whose, day=f"{datetime.now(UTC):%d/%m/%Y}", parts=listed, **named)
     (folder / "LISEZMOI.txt").write_text(text, encoding="utf-8")
@@ -240,14 +262,15 @@ def _pending(folder: Path) -> list[str]:
     """What had not come to its end when it was handed over, in French: it is there as it stood."""
     told = []
     moving = 0
-    for path in folder.glob("teletransmission*/journal.json"):
+    places = [folder, *folder.glob("entites/*")]
+    for path in (path for place in places for path in place.glob("teletransmission*/journal.json")):
         journal = store.read_json(path)
         states = journal.get("etats", {}) if isinstance(journal, dict) else {}
         moving += sum(int(states.get(state, 0)) for state in _SENDING)
     if moving:
         told.append(f"teletransmission : {moving} en cours d'envoi, sans leur accusé")
     waiting: dict[str, int] = {}
-    for path in folder.glob("parapheur*/*/document.json"):
+    for path in (path for place in places for path in place.glob("parapheur*/*/document.json")):
         state = ((store.read_json(path) or {}).get("dossier") or {}).get("etat")
         if state and state not in _ENDED:
             waiting[state] = waiting.get(state, 0) + 1
