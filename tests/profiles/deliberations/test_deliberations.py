@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, groupement
 from testinfra.host import Host
 
 from testbed.deliberations import HTML, JSON, MANAGER, MAYOR, MEETINGS, STRANGER, WRITER, Browser, Site, token
@@ -602,7 +602,8 @@ def test_a_form_of_another_site_is_refused(site: Site, mark: str) -> None:
 def wanted(pytestconfig: pytest.Config) -> dict[str, Any]:
     """The configuration that the inventory wants."""
     folder = Path(pytestconfig.getoption("--environment"))
-    communes = [one.variables for one in groupement.load(folder) if "deliberations" in one.data["services"]]
+    every = entities.with_entities(one.variables for one in groupement.load(folder))
+    communes = [one for one in every if "deliberations" in one["services"]]
     return deliberations.configuration(communes)
 
 

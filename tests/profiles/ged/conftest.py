@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, groupement
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 
@@ -31,7 +31,8 @@ def store(hostvars: dict[str, Any], creatic_home: Path) -> Store:
 def wanted(pytestconfig: pytest.Config, whole_inventory: dict[str, Any]) -> dict[str, Any]:
     """The configuration that the inventory wants."""
     folder = Path(pytestconfig.getoption("--environment"))
-    communes = [one.variables for one in groupement.load(folder) if "ged" in one.data["services"]]
+    every = entities.with_entities(one.variables for one in groupement.load(folder))
+    communes = [one for one in every if "ged" in one["services"]]
     found: dict[str, Any] = json.loads(
         json.dumps(
             ged.configuration(

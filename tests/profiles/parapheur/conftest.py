@@ -26,7 +26,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Re
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, groupement
 from asn1crypto import keys
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
@@ -55,7 +55,8 @@ def store(hostvars: dict[str, Any], creatic_home: Path) -> Parapheur:
 def wanted(pytestconfig: pytest.Config) -> dict[str, Any]:
     """The configuration that the inventory wants."""
     folder = Path(pytestconfig.getoption("--environment"))
-    communes = [one.variables for one in groupement.load(folder) if "parapheur" in one.data["services"]]
+    every = entities.with_entities(one.variables for one in groupement.load(folder))
+    communes = [one for one in every if "parapheur" in one["services"]]
     return parapheur.configuration(communes)
 
 
