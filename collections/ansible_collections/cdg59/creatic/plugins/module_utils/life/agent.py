@@ -201,10 +201,10 @@ def mentioned(commune: Commune, inventory: Path, agent: Agent) -> list[str]:
         )
     councils = [("", commune.data)]
     councils += [(f"entites[{index}].", one) for index, one in enumerate(commune.data.get("entites", []))]
-    for place, one in councils:
+    for prefix, one in councils:
         if agent.name in one.get("deliberations", {}).get("elus", []):
             told.append(
-                f"communes/{commune.slug}.yml, {place}deliberations.elus : {agent.name} siège au conseil ; à retirer "
+                f"communes/{commune.slug}.yml, {prefix}deliberations.elus : {agent.name} siège au conseil ; à retirer "
                 "si son mandat est fini"
             )
     for path in sorted(inventory.glob("*_vars/**/*.y*ml")):
