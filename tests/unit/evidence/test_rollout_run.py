@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
     operator,
     runs,
@@ -84,6 +85,10 @@ class Project:
         self.folder, self.home = folder, folder / "home"
         self.evidence, self.locks = self.home / "evidence", self.home / "verrous"
         shutil.copytree(REPO / "inventories" / "lab" / "communes", folder / "inventory" / "communes")
+        # What stands for the machines here proves communes alone: entities are the matter of test_places.py.
+        for file in (folder / "inventory" / "communes").glob("*.yml"):
+            whole = yaml.safe_load(file.read_text(encoding="utf-8"))
+            file.write_text(json.dumps({key: one for key, one in whole.items() if key != "entites"}), encoding="utf-8")
         for name in ("groupement.yml", "servers.yml"):
             shutil.copy(REPO / "inventories" / "lab" / name, folder / "inventory")
         (folder / "inventory" / "group_vars").mkdir()

@@ -277,8 +277,8 @@ def test_the_chain_of_the_lab_is_wired_by_its_inventory(lab: dict[str, Any]) -> 
         ("ged", "https://ged.creatic.test"),
     ]
     slugs = [one["slug"] for one in given(lab, "passerelle", "relais", "passerelle_communes")]
-    assert slugs == ["avesnes-les-aubert", "gondecourt", "la-madeleine"]
-    versants = ["gondecourt", "la-madeleine", "partenaire-essai", "sae"]
+    assert slugs == ["avesnes-les-aubert", "gondecourt", "gondecourt-ccas", "la-madeleine"]
+    versants = ["gondecourt", "gondecourt-ccas", "la-madeleine", "partenaire-essai", "sae"]
     assert given(lab, "archive_node", "sae1", "archive_node_accounts") == versants
     assert [one["name"] for one in given(lab, "archive_node", "sae1", "archive_node_nodes")] == ["sae1", "sae2", "sae3"]
     assert given(lab, "archive_node", "sae1", "archive_node_client_peers") == ["10.59.0.30"]
@@ -286,6 +286,7 @@ def test_the_chain_of_the_lab_is_wired_by_its_inventory(lab: dict[str, Any]) -> 
     assert storage == ["10.59.0.31", "10.59.0.32", "10.59.0.33"]
     assert [one["nom"] for one in given(lab, "archive_gateway", "versement", "archive_gateway_accounts")] == [
         "gondecourt",
+        "gondecourt-ccas",
         "la-madeleine",
         "partenaire-essai",
     ]
@@ -296,7 +297,10 @@ def test_the_chain_of_the_lab_is_wired_by_its_inventory(lab: dict[str, Any]) -> 
     assert given(lab, "tdt_connector", "gondecourt-connecteur", "tdt_connector_archive") == door
     assert given(lab, "tdt_connector", "avesnes-les-aubert-connecteur", "tdt_connector_archive") == {}
     assert lab["_meta"]["hostvars"]["sauvegarde"]["hardening_shell_accounts"] == ["sauvegarde", "sauvegarde-lecture"]
-    assert len(given(lab, "tdt_simulator", "tdt", "tdt_simulator_authorities")) == 3
+    assert len(given(lab, "tdt_simulator", "tdt", "tdt_simulator_authorities")) == 4
+    commune = lab["_meta"]["hostvars"]["gondecourt-connecteur"]["creatic_commune"]
+    [ccas] = wiring.connector_entities(commune, "/secrets")
+    assert (ccas["name"], ccas["archives"], ccas["relays"]) == ("gondecourt-ccas", True, True)
     peers = given(lab, "backup_server", "sauvegarde", "backup_server_client_peers")
     assert peers == ["10.59.0.30", "10.59.0.40", "10.59.0.41", "10.59.0.42", "10.59.0.43", "10.59.0.70", "10.59.2.20",
                      "10.59.3.20", "10.59.4.20", "10.59.8.10"]  # fmt: skip
@@ -311,7 +315,7 @@ def test_each_host_has_its_profile_and_servers_the_communes_they_serve(lab: dict
         for name, variables in hostvars.items()
         if "creatic_communes" in variables
     }
-    both = ["gondecourt", "la-madeleine"]
+    both = ["gondecourt", "gondecourt-ccas", "la-madeleine"]
     some = ["sae1", "sae2", "sae3", "versement", "signatures", "documents", "seances"]
     every = ["avesnes-les-aubert", *both]
     assert served == dict.fromkeys(some, both) | {"relais": every, "tdt": every}
@@ -335,7 +339,8 @@ def test_an_inventory_without_communes_hosts_still_serves_them(tmp_path: Path) -
     data = yaml.safe_load(file.read_text(encoding="utf-8"))
     data |= {"postes": [], "services": [one for one in data["services"] if one != "teletransmission"]}
     del data["connecteur"]
+    data["entites"][0]["services"].remove("teletransmission")
     file.write_text(yaml.safe_dump(data, allow_unicode=True), encoding="utf-8")
     found = inventory(folder)
     slugs = [one["slug"] for one in given(found, "passerelle", "relais", "passerelle_communes")]
-    assert slugs == ["avesnes-les-aubert", "gondecourt", "la-madeleine"]
+    assert slugs == ["avesnes-les-aubert", "gondecourt", "gondecourt-ccas", "la-madeleine"]
