@@ -30,7 +30,8 @@ def page(kind: str, **given: Any) -> str:
             alone is shown).
     """
     context = {
-        "organisme": f"Commune {rules.of_commune(str(given.get('commune')))}", "conseil": "conseil municipal", "qualite": "maire",
+        "organisme": f"Commune {rules.of_commune(str(given.get('commune')))}",
+        "conseil": "conseil municipal", "qualite": "maire",
         "seance": None, "projet": None, "projets": [], "seances": [], "draft": False, "annee": None, "debats": {},
         "arret": {}, "public": False, "objet": _title, "voile": lambda _projet: False, **given,
     }  # fmt: skip
