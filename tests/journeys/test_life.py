@@ -55,7 +55,8 @@ def test_a_commune_takes_all_that_is_its_own_and_signs_for_it(ready: str, tmp_pa
     assert done.returncode == 0, done.stdout
     assert "À faire : la commune vérifie, signe le reçu" in done.stdout
     facts = json.loads((target / "remise.json").read_text(encoding="utf-8"))
-    assert list(facts["parties"]) == ["archives", "ged", "parapheur", "deliberations", "teletransmission"]
+    kinds = ["archives", "ged", "parapheur", "deliberations", "teletransmission"]
+    assert list(facts["parties"]) == [*kinds, *(f"entites/{COMMUNE}-ccas/{kind}" for kind in kinds)]
     # The test act of the rollout, as the préfecture acknowledged it.
     assert list(target.glob("teletransmission/acquittes/*/*.xml")) and list(target.glob("archives/archives/*/*/*/*"))
     assert json.loads((target / "teletransmission" / "journal.json").read_text(encoding="utf-8"))["depots"]
