@@ -237,7 +237,7 @@ def test_their_own_pouvoir_and_what_was_decided(site: Site, mark: str) -> None:
     uid, item_uid = (str(site.done(MANAGER, "GET", path)["UID"]) for path in (meeting, item))
     amina, bruno = site.browser(AMINA), site.browser(BRUNO)
     page = read(amina, f"{SPACE}-seance?seance={uid}")
-    assert "Élise Delattre vous a donné pouvoir." in page and "Thomas Wattiez" not in page
+    assert "Élise Delattre vous a donné pouvoir." in page and "Thomas Wattiez vous a donné" not in page
     assert "vous a donné pouvoir" not in read(bruno, f"{SPACE}-seance?seance={uid}")
     point = read(amina, f"{SPACE}-point?seance={uid}&point={item_uid}")
     assert f"sous le numéro {number}" in point

@@ -642,11 +642,11 @@ def test_nothing_differs_from_the_inventory(host: Host, site: Site, wanted: dict
 
 def test_a_login_that_passes_to_another_commune_is_made_anew(host: Host, site: Site, wanted: dict[str, Any]) -> None:
     """Its former holder knows its password, and their groups are the other commune's: all of it goes, by check mode."""
-    first, other = wanted["communes"]
+    first, *hosted, other = wanted["communes"]
     [moved] = [one for one in first["comptes"] if one["identifiant"] == WRITER]
     first = first | {"redacteurs": [], "comptes": [one for one in first["comptes"] if one != moved]}
     other = other | {"redacteurs": [*other["redacteurs"], WRITER], "comptes": [*other["comptes"], moved]}
-    passed = {"communes": [first, other]}
+    passed = {"communes": [first, *hosted, other]}
     told = answer(host, site, passed, check=True)
     assert (told["sans_mot_de_passe"], told["retires"]) == ([WRITER], [WRITER])
     told = answer(host, site, passed, check=True, **{WRITER: "Un-autre-mot-2-passe"})
