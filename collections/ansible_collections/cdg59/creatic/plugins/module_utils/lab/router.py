@@ -108,7 +108,7 @@ class Router:
         if found is None:
             self.ground.changes.append("routeur")
             self.ground.podman(
-                *("run", "--detach", "--name", NAME, "--hostname", "routeur", "--hosts-file=none"),
+                *("run", "--detach", "--name", NAME, "--hostname", "routeur", "--hosts-file=none", "--pids-limit=0"),
                 *("--network", f"{self.ground.name}:ip={self.outside},mac={card(self.outside)}"),
                 *(*label, image, "sleep", "infinity"),
                 error="le routeur n'a pas démarré",
