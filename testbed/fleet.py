@@ -171,6 +171,7 @@ class Machine:
         self.settings.state.mkdir()
         self.settings.metrics.mkdir()
         self.runs: list[Path] = []
+        self.again: list[bool] = []
         self.result = Result(True)
         self.clock = dt.timedelta()
         self.tunnel, self.unit = folder / "porte", ""
@@ -185,8 +186,9 @@ class Machine:
 
         self.settings = replace(self.settings, door=door)
 
-        def run(settings: Settings, version: Path) -> Result:
+        def run(settings: Settings, version: Path, again: bool) -> Result:
             self.runs.append(version)
+            self.again.append(again)
             return self.result
 
         return Passage(self.settings, run, self.now, self.follow).perform()

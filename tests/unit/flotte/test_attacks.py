@@ -427,6 +427,7 @@ def test_drift_is_looked_for_each_day(in_place: Machine, url: str) -> None:
     in_place.result = Result(True, changed=["SSH | Ensure"])
     in_place.clock = dt.timedelta(hours=25)
     assert in_place.passes(url) == ("bon", "version 5 appliquée, 1 écarts corrigés")
+    assert in_place.again == [False, True]  # proved once
 
 
 def test_a_machine_off_for_three_months_comes_back(in_place: Machine, publisher: Publisher, url: str) -> None:

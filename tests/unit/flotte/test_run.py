@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow
 from creatic_flotte import run
 from creatic_flotte.settings import Settings
@@ -38,11 +39,11 @@ def settings(tmp_path: Path) -> Settings:
     return Settings("loos-pc", "https://localhost:1", authorities, certificate, signers, revoked, tmp_path, tmp_path)
 
 
-def applied(settings: Settings, version: Path, tasks: str) -> run.Result:
+def applied(settings: Settings, version: Path, tasks: str, again: bool = False) -> run.Result:
     """Run these tasks."""
     play = f"---\n- name: Déploiement\n  hosts: all\n  gather_facts: false\n  tasks:\n{tasks}"
     (version / "code/playbooks/journeys/pull.yml").write_text(play)
-    return run.apply(settings, version, {"PATH": os.environ["PATH"]})
+    return run.apply(settings, version, again, {"PATH": os.environ["PATH"]})
 
 
 def test_a_run_says_what_it_changed(settings: Settings, version: Path) -> None:
@@ -98,6 +99,25 @@ def test_a_failure_is_told_by_the_task_and_in_french(settings: Settings, version
     assert "Traceback" not in result.reason
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_what_was_proved_before_is_not_proved_each_day(settings: Settings, version: Path, again: bool) -> None:
+    """Under the very condition of pull.yml: no act leaves for the TdT when drift alone is looked for."""
+    [proof] = [
+        task
+        for play in yaml.safe_load((TOP / "playbooks/journeys/pull.yml").read_text())
+        for task in play["tasks"]
+        if "préfecture" in task["name"]
+    ]
+    result = applied(settings, version, f"""
+    - name: Pull | Prove it
+      ansible.builtin.copy: {{content: acte, dest: "{{{{ playbook_dir }}}}/acte", mode: "0600"}}
+      vars: {{creatic_profil: tdt_connector}}
+      when: {proof["when"]}
+""", again)  # fmt: skip # the play as it is read
+    assert result.good
+    assert (version / "code/playbooks/journeys/acte").exists() != again
+
+
 def test_a_play_that_cannot_be_read_is_told(settings: Settings, version: Path) -> None:
     result = applied(settings, version, "    - {")
     assert not result.good
@@ -114,7 +134,7 @@ def test_a_run_is_bounded_in_time(settings: Settings, version: Path) -> None:
 
 
 def test_a_machine_without_ansible_says_so(settings: Settings, version: Path, tmp_path: Path) -> None:
-    result = run.apply(settings, version, {"PATH": str(tmp_path)})
+    result = run.apply(settings, version, False, {"PATH": str(tmp_path)})
     assert result.reason.startswith("ansible-playbook manque sur cette machine")
 
 

@@ -27,7 +27,7 @@ _AGAIN = dt.timedelta(hours=1)  # between two runs of a version that fails
 _METRICS = 128 << 10  # bytes of other programs' figures that a report carries
 
 UP_TO_DATE, GOOD, FAILED, REFUSED, AWAY = "a_jour", "bon", "echec", "refus", "injoignable"
-Apply = Callable[[Settings, Path], Result]
+Apply = Callable[[Settings, Path, bool], Result]
 Follow = Callable[[Settings, tuple[str, str] | None, int, dt.datetime], tuple[int, str]]
 
 
@@ -93,7 +93,7 @@ class Passage:
             return UP_TO_DATE, f"version {wanted.version} en place", Result(True)
         again = bool(known.get("posee"))
         self.state.note(essai=self._now().isoformat(timespec="seconds"))
-        result = self._run(self.settings, version)
+        result = self._run(self.settings, version, again)
         if not result.good:
             self.state.note(echec=result.reason)
             return FAILED, f"version {wanted.version} : {result.reason}", result

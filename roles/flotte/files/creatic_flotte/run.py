@@ -18,6 +18,8 @@ from creatic_flotte.settings import Settings
 PLAYBOOK = "playbooks/journeys/pull.yml"
 RESULT = "CREATIC_FLOTTE_RESULTAT"
 PROOFS = "CREATIC_ROLLOUT_FOLDER"
+AGAIN = "CREATIC_FLOTTE_DEJA_POSEE"
+"""Of a run that looks for drift alone: no act of proof leaves for the TdT each day (pull.yml)."""
 _LARGEST = 200_000  # bytes of a result
 _LARGEST_CSR = 6000  # characters; the door takes 8,000, signature included
 
@@ -64,11 +66,12 @@ def _signed(settings: Settings, name: str, csr: str) -> str:
     return json.dumps({"csr": csr, "signature": base64.b64encode(done.stdout).decode()})
 
 
-def apply(settings: Settings, version: Path, environment: dict[str, str] | None = None) -> Result:
+def apply(settings: Settings, version: Path, again: bool, environment: dict[str, str] | None = None) -> Result:
     """Apply a version to this machine.
 
     Args:
         version: its folder, with ``code`` and ``donnees``.
+        again: whether it was applied, and proved, before.
         environment: more variables.
     """
     code, data, told = version / "code", version / "donnees", settings.state / "resultat.json"
@@ -89,6 +92,7 @@ def apply(settings: Settings, version: Path, environment: dict[str, str] | None 
         "ANSIBLE_BECOME": "false",
         RESULT: str(told),
         PROOFS: str(proofs),
+        AGAIN: "1" if again else "",
     }
     journal = settings.state / "passage.log"
     try:
