@@ -22,6 +22,11 @@ VOLATILE = {
     "/run": "sessions and daemons at run time; services, sockets and mounts are compared on their own",
     "/var/log/journal": "journal: each connection, each sudo",
     "/var/log/auth.log": "each connection, each sudo",
+    "/var/log/syslog": "what rsyslog copies of the journal",
+    "/var/log/user.log": "same",
+    "/var/log/cron.log": "same",
+    "/var/log/kern.log": "same",
+    "/var/spool/rsyslog": "what waits for the collector of journals",
     "/var/log/wtmp": "each connection",
     "/var/log/lastlog": "each connection",
     "/var/log/faillock": "each sudo",
@@ -33,6 +38,8 @@ VOLATILE = {
     "/var/lib/creatic/metrics": "figures that agents publish by themselves",
     "/var/lib/tdt-connector/etat": "the connector's journal: it asks the TdT for news by itself",
     "/var/lib/tdt-connector/nomenclature": "same",
+    "/var/lib/tdt-connector/entites/gondecourt-ccas/etat": "same, of the CCAS",
+    "/var/lib/tdt-connector/entites/gondecourt-ccas/nomenclature": "same",
 }
 # SoftHSM, which stands in for a hardware token, writes them each time the token is opened; keys are files beside them.
 OPENED = re.compile(r"/var/lib/softhsm/tokens/[^/]+/(generation|token\.lock|token\.object)$")

@@ -223,7 +223,7 @@ def test_a_revoked_access_ends_at_once(auditor: Holder, tmp_path: Path) -> None:
         ("auditeur", ("--duree", "4h", "--profil", "tdt_connecteur"), "Profil inconnu : tdt_connecteur. Connus : "),
         ("auditeur", ("--duree", "4h", "--commune", "gondecour"), "Commune inconnu"),
         ("auditeur", ("--duree", "quatre heures"), "« quatre heures » n'est pas une durée ; attendu : 4h, 90min"),
-        ("auditeur", ("--duree", "48h"), "« 48h » refusé ; un accès dure de 10 s à 24 h"),
+        ("auditeur", ("--duree", "48h"), "« 48h » refusée ; un accès dure de 10 s à 24 h"),
         ("auditeurs", ("--duree", "4h"), "rôle « auditeurs » inconnu ; connus : auditeur, prestataire"),
         ("prestataire", ("--duree", "4h"), "un prestataire n'entre pas partout"),
     ],
