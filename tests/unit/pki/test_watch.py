@@ -248,6 +248,12 @@ def test_a_client_is_accepted_then_refused_once_revoked(
         assert f"n° {one.serial}" in capsys.readouterr().out
 
 
+def test_a_certificate_for_the_supervision_is_shown_to_no_tdt(authority: Authority, etc: Path) -> None:
+    one = install(authority, etc, Request("journaux", "supervision", "loos-pc", dns=("loos-pc",)))
+    assert one.is_client and one.names_a_machine
+    assert cli.main(["--etc", str(etc), "prouver", "--url", "https://localhost:1/"]) == 3  # nothing to try
+
+
 @pytest.mark.parametrize("status", [400, 403, 495, 496])
 def test_an_http_refusal_is_a_refusal(authority: Authority, etc: Path, status: int) -> None:
     one = client_of_a_server(authority, etc)

@@ -69,7 +69,7 @@ def _prove(options: argparse.Namespace) -> int:
 def _try(one: Watched, options: argparse.Namespace) -> str | None:
     if one.is_server:
         return probe.served(one, options.etc, options.adresse, PORTS.get(one.name, options.port))
-    if one.is_client and options.url:
+    if one.is_client and not one.names_a_machine and options.url:
         return probe.accepted(one, options.etc, options.url)
     return None
 

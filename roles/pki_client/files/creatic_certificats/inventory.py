@@ -73,6 +73,17 @@ class Watched:
         """Whether it is a client's certificate."""
         return self.is_for(ExtendedKeyUsageOID.CLIENT_AUTH)
 
+    @property
+    def names_a_machine(self) -> bool:
+        """Whether it bears a DNS name: a client's that does is for the groupement's own supervision, and for no TdT."""
+        if self.certificate is None:
+            return False
+        try:
+            found = self.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        except x509.ExtensionNotFound:
+            return False
+        return bool(found.value.get_values_for_type(x509.DNSName))
+
 
 def read_certificate(name: str, path: Path) -> Watched:
     """Read a PEM (or DER) certificate; what cannot be read is reported, never left out."""
