@@ -201,7 +201,8 @@ def test_copies_go_everywhere_and_nothing_else_does(town: Town) -> None:
     assert [one.reference for one in town.world.store.shown(None)] == [left]
     assert town.world.store.counts() == {FINISHED: 1}
     begin, end = period("", "", datetime.now(PARIS).date())
-    found = reckon(town.world.config, town.world.store, Letters(town.world.store, None), begin, end)  # type: ignore[arg-type] # no file is read
+    letters = Letters(town.world.store, Files(town.world.config.folder))
+    found = reckon(town.world.config, town.world.store, letters, begin, end)
     assert (found.total.acts, found.total.received) == (1, 1)
     # It stays known, so that nothing takes it in again; and nothing is done twice.
     town.world.chain.arrivals.look()

@@ -129,10 +129,11 @@ class Noting(BrowserView):
             raise ValueError("Ce pouvoir ne se note pas maintenant : notez d'abord les présents, avant tout vote.")
         holder = written(meeting)[giver].holder
         line = f"{giver} : {holder}"
-        kept = [one for one in meeting.pouvoirs or [] if rules.PROXY.fullmatch(one)]
+        known = [read for one in meeting.pouvoirs or [] if (read := rules.PROXY.fullmatch(one))]
         if row["geste"] == "retirer":
-            meeting.pouvoirs = [one for one in kept if rules.PROXY.fullmatch(one)["giver"] != giver]  # type: ignore[index] # kept reads
+            meeting.pouvoirs = [one.string for one in known if one["giver"] != giver]
             return f"Pouvoir retiré : {line}."
+        kept = [one.string for one in known]
         wrong = rules.Attendance(meeting.convoques or [], meeting.presents or [], [*kept, line]).problems()
         if wrong:
             raise ValueError(f"Notez d'abord les présents, puis ce pouvoir : {' ; '.join(wrong)}.")
