@@ -53,15 +53,16 @@ class Watched:
         """Whole days left; negative once expired or when unreadable."""
         return (self.end - now).days if self.end else -1
 
+    def _extension[E: x509.ExtensionType](self, kind: type[E]) -> E | None:
+        """An extension of the certificate, if it has it."""
+        try:
+            return self.certificate.extensions.get_extension_for_class(kind).value if self.certificate else None
+        except x509.ExtensionNotFound:
+            return None
+
     def is_for(self, usage: x509.ObjectIdentifier) -> bool:
         """Whether the certificate carries this extended key usage."""
-        if self.certificate is None:
-            return False
-        try:
-            extension = self.certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
-        except x509.ExtensionNotFound:
-            return False
-        return usage in extension.value
+        return usage in (self._extension(x509.ExtendedKeyUsage) or ())
 
     @property
     def is_server(self) -> bool:
@@ -76,13 +77,8 @@ class Watched:
     @property
     def names_a_machine(self) -> bool:
         """Whether it bears a DNS name: a client's that does is for the groupement's own supervision, and for no TdT."""
-        if self.certificate is None:
-            return False
-        try:
-            found = self.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        except x509.ExtensionNotFound:
-            return False
-        return bool(found.value.get_values_for_type(x509.DNSName))
+        names = self._extension(x509.SubjectAlternativeName)
+        return bool(names and names.get_values_for_type(x509.DNSName))
 
 
 def read_certificate(name: str, path: Path) -> Watched:
