@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -41,8 +42,8 @@ class Play:
         self.now = 0.0
         self.answer: Answer = lambda stage: {}
         monkeypatch.setattr(commit_confirm.ActionBase, "_execute_module", lambda _, **sent: self._module(**sent))
-        monkeypatch.setattr(commit_confirm.time, "sleep", self._sleep)
-        monkeypatch.setattr(commit_confirm.time, "monotonic", lambda: self.now)
+        # The action's clock alone: who waits for a thread waits by the real one.
+        monkeypatch.setattr(commit_confirm, "time", SimpleNamespace(sleep=self._sleep, monotonic=lambda: self.now))
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -54,8 +55,8 @@ class Itself:
         monkeypatch.setattr(
             commit_confirm.ActionBase, "_low_level_execute_command", lambda _, command, **__: self._command(command)
         )
-        monkeypatch.setattr(commit_confirm.time, "sleep", self._sleep)
-        monkeypatch.setattr(commit_confirm.time, "monotonic", lambda: self.now)
+        # The action's clock alone: who waits for a thread waits by the real one.
+        monkeypatch.setattr(commit_confirm, "time", SimpleNamespace(sleep=self._sleep, monotonic=lambda: self.now))
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.hardening import (
@@ -418,8 +419,8 @@ def test_what_falls_after_its_start_is_told(
         state, restarts = next(answers)
         return f"Id=a\nType=simple\nActiveState={state}\n" + ("" if restarts is None else f"NRestarts={restarts}\n")
 
-    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
-    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    passes = SimpleNamespace(sleep=lambda _seconds: None, monotonic=lambda: next(clock))
+    monkeypatch.setattr(service_set, "time", passes)
     monkeypatch.setattr(service_set, "run", answer)
     assert service_set.fallen(["a"]) == fallen
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,7 +122,7 @@ def test_an_acknowledged_act_is_shown_with_its_files_once_it_is_filed(
         with Journal(commune.config.journal) as journal:
             journal.note(journal.find(NUMBER)[0], classe=1)
 
-    monkeypatch.setattr(proof.time, "sleep", file)
+    monkeypatch.setattr(proof, "time", SimpleNamespace(sleep=file, monotonic=time.monotonic))
     leave(commune, *ASIDE, State.ACKNOWLEDGED, idacte="059-X", aracte_le="2026-01-15")
     found = prove(commune, driver, timeout=60)
     assert (found["acte"]["verdict"], found["acte"]["libelle"]) == ("ok", "Acte de test acquitté (ARActe)")
