@@ -19,6 +19,8 @@ NATURES = {
 GOES, STAYS = "oui", "non"
 CHOICES = {GOES: "À transmettre à la préfecture", STAYS: "Non transmissible (CGCT, L2131-2)"}
 _NUMBER = re.compile(r"([A-Z0-9][A-Z0-9_]{0,13})?[A-Z0-9]")  # @ctes, as the connector checks it
+# L2131-2, I, 2°: what stays of the maire's police.
+_POLICE_THAT_STAYS = "circulation et stationnement, débits de boissons d'associations lors de leurs manifestations"
 # Beginning of the matter, what it is about, what goes, what does not.
 PROPOSALS = (
     ("2", "urbanisme", "permis et autres autorisations d'utilisation du sol", ""),
@@ -26,8 +28,8 @@ PROPOSALS = (
     ("4", "fonction publique", "nomination, recrutement, licenciement", "avancement, congés, besoin saisonnier"),
     ("5.4", "délégations de fonctions", "toutes", ""),
     ("5.5", "délégations de signature", "toutes", ""),
-    ("6.1", "police municipale", "toute autre mesure de police", "circulation et stationnement"),
-    ("6", "pouvoirs de police", "mesures de police", "circulation et stationnement"),
+    ("6.1", "police municipale", "toute autre mesure de police", _POLICE_THAT_STAYS),
+    ("6", "pouvoirs de police", "mesures de police", _POLICE_THAT_STAYS),
     ("7", "finances locales", "régies, tarifs", ""),
 )
 _OTHERWISE = ("", "autres matières", "actes réglementaires", "actes individuels que l'article ne cite pas")
