@@ -69,7 +69,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.morning.pages import
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import renewal as pki_renewal
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, person_name
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.deadlines import deadlines
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import STATUSES
@@ -81,6 +81,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
     rounds,
     wiring,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem
 from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import journals, silences
 
 invoke.program.Parser = commands.FrenchParser  # made by the program once it has read this file
@@ -168,7 +169,7 @@ def _inventory() -> Path:
 
 def _whole(text: str, option: str, what: str = "de jours") -> int:
     """A number that a person wrote."""
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > 6:
         raise Exit(f"{option} : « {text} » n'est pas un nombre entier {what}, comme 30.", code=2)
     return int(text)
 
@@ -242,6 +243,7 @@ def environnement(context: Context, dossier: str = "") -> None:
 )
 def past(context: Context, mot: str = "", nombre: str = "30") -> None:
     """Montre qui a lancé quoi sur ce poste de commande, quand, et comment cela s'est fini."""
+    shown = _whole(nombre, "--nombre", "de lignes")
     entries = history.read(_home(), mot)
     if not entries:
         print("Aucune commande" + (f" ne contient « {mot} »." if mot else " n'a encore été lancée."))
@@ -249,7 +251,7 @@ def past(context: Context, mot: str = "", nombre: str = "30") -> None:
     table = Table(box=box.SIMPLE, header_style="bold")
     for title in ("Le", "Par", "Commande", "Durée", "Fin"):
         table.add_column(title, overflow="fold")
-    for one in entries[-_whole(nombre, "--nombre", "de lignes") :]:
+    for one in entries[max(0, len(entries) - shown) :]:
         spent = "" if one.seconds is None else evidence.duration(one.seconds)
         table.add_row(_local(one.began), one.by, one.command, spent, one.result)
     Console(width=160).print(table)
@@ -367,9 +369,16 @@ def commune_depart(context: Context, commune: str, vers: str, recu: str = "", au
         raise Exit(f"La preuve n'est pas signée : {departure.unsealed}", code=1)
 
 
-@task(reads=True, name="controle")
+@task(anywhere=True, name="controle")
 def inventory_check(context: Context) -> None:
     """Dit tout ce qui se sait d'avance : fichiers, variables des profils, clés SSH, fichiers fournis."""
+    try:
+        environment.chosen(TOP)
+    except environment.SettingsRefused as error:  # the other files have their faults too
+        raise Exit(_faults(error.folder.name, needs.unnamed(error, TOP)), code=2) from None
+    except environment.EnvironmentRefused:
+        pass  # told by what comes next
+    _environment()
     _checked()
     communes = _communes()
     print(f"{len(communes)} commune{'s' if len(communes) > 1 else ''}, aucun défaut dans {_inventory().name}.")
@@ -379,9 +388,13 @@ def _checked(slugs: list[str] | None = None) -> None:
     """Refuse to go on with an inventory that has faults; a rollout asks for its communes' files alone."""
     problems = needs.check(_inventory(), TOP, slugs)
     if problems:
-        count = f"{len(problems)} défauts" if len(problems) > 1 else "1 défaut"
-        listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise Exit(f"{_inventory().name} : rien n'est changé. {count} :\n{listed}", code=1)
+        raise Exit(_faults(_inventory().name, problems), code=1)
+
+
+def _faults(inventory: str, problems: list[Problem]) -> str:
+    count = f"{len(problems)} défauts" if len(problems) > 1 else "1 défaut"
+    listed = "\n".join(f"  - {problem}" for problem in problems)
+    return f"{inventory} : rien n'est changé. {count} :\n{listed}"
 
 
 def _wanted(text: str, every: str) -> list[str]:
@@ -550,7 +563,6 @@ def _verify(dossier: str, racine: str, everything: Callable[[Path], dict[str, Ve
 def servers(context: Context, machines: str = "tous") -> None:
     """Déploie ou met à jour les serveurs, dans l'ordre de leurs profils, jusqu'à la preuve qu'ils servent."""
     wanted = _wanted(machines, "tous")
-    _checked([])
     known = needs.servers(_inventory(), TOP)
     unknown = [name for name in wanted if name not in known and name not in known.values()]
     if unknown:
@@ -558,6 +570,7 @@ def servers(context: Context, machines: str = "tous") -> None:
         raise Exit(f"Serveur ou profil inconnu : {', '.join(unknown)}. Connus : {there}", code=2)
     if not known:
         raise Exit("L'inventaire n'a aucun serveur (servers.yml) : rien n'est fait.", code=2)
+    _checked([])
     # The control node too: some profiles keep files and keys there.
     limit = ",".join([*(wanted or sorted(known)), "localhost"])
     run_id = evidence_store.reserve_run_id(_home() / "verrous")
@@ -578,7 +591,7 @@ def servers(context: Context, machines: str = "tous") -> None:
 )
 def documents(context: Context, commune: str = "", seul: list[str] | None = None, annee: str = "") -> None:
     """Écrit ce qu'un auditeur demande d'abord (politique, déclaration, rapport, contrats), PDF et Word, sous scellé."""
-    if annee and not (annee.isdecimal() and len(annee) == 4):
+    if annee and not (annee.isdecimal() and len(annee) == 4 and int(annee)):
         raise Exit(f"--annee : « {annee} » n'est pas une année, comme 2025.", code=2)
     try:
         known = backup_drill.read_inventory(TOP, _inventory())
@@ -768,11 +781,9 @@ def pki_lists(context: Context) -> None:
 @task(name="rotation", help={"jours": "renouvelle ce qui expire dans ce délai, en jours"})
 def pki_rotate(context: Context, jours: str = "30") -> None:
     """Renouvelle les certificats qui expirent bientôt."""
+    within = _whole(jours, "--jours")
     _checked([])
-    _must(
-        _playbook(context, "journeys/rotate_certificates.yml", "-e", f"jours={_whole(jours, '--jours')}"),
-        "Renouvellement",
-    )
+    _must(_playbook(context, "journeys/rotate_certificates.yml", "-e", f"jours={within}"), "Renouvellement")
 
 
 @task(
@@ -809,6 +820,12 @@ def pki_revoke(
     arguments = [f"{name}={value}" for name, value in given.items() if value]
     if len(arguments) != 1:
         raise Exit("Donnez une seule cible : --numero, --hote ou --commune.", code=2)
+    try:
+        Authority(_home() / "pki").revoke(
+            motif, serial=numero, host=hote, commune=commune, replaced=remplaces, check=True
+        )
+    except PkiError as error:
+        raise Exit(f"Révocation refusée : {error}", code=2) from None
     wanted = ["-e", arguments[0], "-e", f"motif={motif}", *(["-e", "remplaces=true"] if remplaces else [])]
     _must(_playbook(context, "journeys/revoke_certificate.yml", *wanted), "Révocation")
 
@@ -820,6 +837,12 @@ def pki_revoke(
 )
 def pki_person(context: Context, nom: str, commune: str = "") -> None:
     """Donne son certificat à une personne (éliminations d'archives, vue entière de la passerelle), en .p12."""
+    if commune:
+        _check_communes([commune])
+    try:
+        person_name(nom)
+    except PkiError as error:
+        raise Exit(str(error), code=2) from None
     given = to_json({"person_name": nom, "person_commune": commune})
     _must(_playbook(context, "journeys/person_certificate.yml", "-e", given), "Certificat")
 
@@ -840,7 +863,7 @@ def morning(context: Context) -> None:
             done = context.run(shlex.join(command), hide=True, warn=True, env=asked)
         text = answers.read_text(encoding="ascii") if answers.exists() else ""
     if not text:
-        _aside(done.stdout + done.stderr if done else "")
+        _aside(done.stdout + done.stderr)
         raise Exit("Les machines n'ont pas pu être interrogées : la raison est affichée au-dessus.", code=2)
     last = evidence_store.last_json(evidence_store.runs(home / "evidence"), "etat.json") or {}
     desks = {host.name for one in communes for host in one.hosts() if "commune_pc" in host.groups}
@@ -925,7 +948,7 @@ def archive_status(context: Context, json: bool = False) -> None:
             done = context.run(shlex.join(command), hide=True, warn=True)
         text = Path(file.name).read_text(encoding="utf-8")
     if not text:
-        print(done.stdout + done.stderr if done else "")
+        _aside(done.stdout + done.stderr)
         raise Exit("La salle d'archives n'a pas pu être interrogée : la raison est affichée au-dessus.", code=2)
     found = from_json(text)
     print(text if json else "\n".join(found["ecran"]))
@@ -948,7 +971,7 @@ def archive_formats_(context: Context, json: bool = False) -> None:
             done = context.run(shlex.join(command), hide=True, warn=True)
         text = Path(file.name).read_text(encoding="utf-8")
     if not text:
-        _aside(done.stdout + done.stderr if done else "")
+        _aside(done.stdout + done.stderr)
         raise Exit("La porte des archives n'a pas pu être interrogée : la raison est affichée au-dessus.", code=2)
     found = archive_formats.held(from_json(text), table)
     if json:
@@ -1028,11 +1051,11 @@ def access_grant(
     """Délivre un certificat SSH limité dans le temps, à un auditeur ou à un prestataire."""
     profiles, communes = profil or [], commune or []
     for title, wanted, known in (
-        ("Profil", profiles, audit_run.profiles(TOP)),
-        ("Commune", communes, sorted(one.slug for one in _communes()) if communes else []),
+        ("Profil inconnu", profiles, audit_run.profiles(TOP)),
+        ("Commune inconnue", communes, sorted(one.slug for one in _communes()) if communes else []),
     ):
         if unknown := [name for name in wanted if name not in known]:
-            raise Exit(f"{title} inconnu : {', '.join(unknown)}. Connus : {', '.join(known)}", code=2)
+            raise Exit(f"{title} : {', '.join(unknown)}. Possible : {', '.join(known)}", code=2)
     try:
         principals = access.principals(role, profiles, communes)
         lasting = access.duration(duree)

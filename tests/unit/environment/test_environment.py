@@ -100,7 +100,7 @@ def _without(name: str) -> Callable[[Path], object]:
         (_file, "« inventories/x » n'est pas un dossier"),
         (_without("communes"), "« inventories/x » n'est pas un inventaire : il y manque communes "),
         (_without("groupement.yml"), "« inventories/x » n'est pas un inventaire : il y manque groupement.yml "),
-        (_without("group_vars/all.yml"), "inventories/x/group_vars/all.yml n'existe pas. À faire : écrivez"),
+        (_without("group_vars/all.yml"), "inventories/x/group_vars/all.yml : le fichier n'existe pas. À faire : écrivez"),
     ],
 )
 @pytest.mark.parametrize("by_variable", [True, False])
@@ -141,16 +141,17 @@ def test_a_folder_closed_to_the_account_is_told(top: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ("creatic_env: [x\n", ", ligne 2 : ce n'est pas du YAML"),
-        ("\x00", " : ce n'est pas du YAML"),
-        ("a: \xff\n", " : ce n'est pas du YAML"),
+        ("creatic_env: [x\n", ", ligne 1 : erreur de syntaxe YAML, près de « creatic_env: [x »"),
+        ("\x00", ", ligne 1 : caractère de contrôle interdit"),
+        ("a: \xff\n", ", ligne 1 : le fichier n'est pas en UTF-8"),
         ("", ", creatic_env : champ absent. À faire : écrivez dans group_vars/all.yml le nom"),
-        ("- creatic_env\n", ", creatic_env : champ absent"),
+        ("- creatic_env\n", " : le fichier ne contient pas de champs"),
         ("---\nautre: 1\n", ", creatic_env : champ absent"),
         ("a: 1\ncreatic_env: {x: 1}\n", ", ligne 2, creatic_env : ce n'est pas un nom"),
         ("creatic_env: no\n", ", ligne 1, creatic_env : ce n'est pas un nom"),
         ("creatic_env: 59\n", "entre guillemets si ce ne sont que des chiffres"),
         ("creatic_env: ../lab\n", ", ligne 1, creatic_env : ce n'est pas un nom"),
+        ("? [creatic_env]\n: x\n", ", ligne 1 : un nom de champ est une liste ou un groupe de champs"),
         ("creatic_env: '{{ autre }}'\n", ", ligne 1, creatic_env : ce n'est pas un nom"),
     ],
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, inspection, needs
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment, groupement, inspection, needs
 
 TOP = Path(__file__).parents[3]
 TREE = inspection.Tree(TOP)
@@ -184,6 +185,79 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
         "l'inventaire n'a aucune machine passerelle. À faire : Ajouter une machine",
     ),
     (
+        "a name of field that is a list",
+        lambda f: (f / "group_vars/ged.yml").write_text("? [a, b]\n: 1\n"),
+        "group_vars/ged.yml, ligne 1 : un nom de champ est une liste ou un groupe de champs",
+    ),
+    (
+        "references that multiply",
+        lambda f: (f / "group_vars/ged.yml").write_text(
+            "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+        ),
+        "group_vars/ged.yml : les renvois YAML (&, *) s'y multiplient sans fin",
+    ),
+    (
+        "no file but a pipe",
+        lambda f: ((f / "group_vars/ged.yml").unlink(missing_ok=True), os.mkfifo(f / "group_vars/ged.yml")),
+        "group_vars/ged.yml : ce n'est pas un fichier ordinaire",
+    ),
+    (
+        "too large",
+        lambda f: (f / "group_vars/ged.yml").write_bytes(b"#" * 1024 * 1025),
+        "group_vars/ged.yml : le fichier dépasse 1 Mio",
+    ),
+    ("no servers", lambda f: (f / "servers.yml").unlink(), "servers.yml : le fichier est introuvable"),
+    ("servers of nothing", lambda f: (f / "servers.yml").write_text(""), "servers.yml : aucune machine n'y est"),
+    (
+        "a group that is a list",
+        lambda f: (f / "servers.yml").write_text("all: [documents]\n"),
+        "servers.yml, ligne 1 : le groupe « all » ne contient pas de champs",
+    ),
+    (
+        "machines that are a list",
+        lambda f: (f / "servers.yml").write_text("all:\n  children:\n    ged:\n      hosts: [documents]\n"),
+        "servers.yml, ligne 4 : « hosts » du groupe « ged » ne contient pas de champs",
+    ),
+    (
+        "an address that is a list",
+        lambda f: change(f / "servers.yml", "ansible_host: 10.59.0.40", "ansible_host: [10.59.0.40]"),
+        "servers.yml, ligne 28 : « … » n'est pas une adresse IP (machine documents)",
+    ),
+    *(
+        (
+            f"an address that no machine has, {address}",
+            lambda f, address=address: change(f / "servers.yml", "10.59.0.40", address),
+            f"servers.yml, ligne 28 : « {address} » ne peut pas être l'adresse d'une machine du réseau (documents)",
+        )
+        for address in ("127.0.0.1", "::", "224.0.0.1", "255.255.255.255", "fe80::1")
+    ),
+    *(
+        (
+            f"a machine named {name}",
+            lambda f, name=name: change(f / "servers.yml", "        documents:", f"        {name}:"),
+            f"servers.yml, ligne 27 : le nom de machine « {name.strip('"')} » n'est pas admis",
+        )
+        for name in ("Documents", "séances", "doc uments", "doc[1:3]", '"*"', "~", "-doc", "doc_1")
+    ),
+    *(
+        (
+            f"a machine named {name}",
+            lambda f, name=name: change(f / "servers.yml", "        documents:", f"        {name}:"),
+            f"servers.yml, ligne 27 : le nom de machine « {name} » est réservé",
+        )
+        for name in ("localhost", "all", "ged")
+    ),
+    (
+        "an inventory that Ansible does not know",
+        lambda f: write(f / "hosts", "[ged]\nautre ansible_host=10.59.0.98\n"),
+        "hosts : Ansible ne sait pas lire ce fichier, et s'y arrêterait",
+    ),
+    (
+        "an address of mail that no mail goes to",
+        lambda f: change(f / "communes/gondecourt.yml", "courriel: ", f"courriel: {'a' * 250}"),
+        "courriel",
+    ),
+    (
         "waivers that are none",
         lambda f: (f / "derogations.yml").write_text("derogations: [{regle: R1}]\n"),
         "derogations.yml",
@@ -345,3 +419,32 @@ def test_known_hosts_are_read_as_ssh_writes_them(tmp_path: Path) -> None:
     assert needs.is_known("10.0.0.1", names) and needs.is_known("nom", names)
     assert not needs.is_known("10.0.0.9", names) and not needs.is_known("10.0.0.10", names)
     assert needs.is_known("192.168.1.61", names)
+
+
+def test_a_damaged_line_of_known_hosts_is_nobody_s(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_bytes(b"|1|abc|def ssh-ed25519 x\n\xff\xfe ssh-ed25519 x\n10.0.0.1 ssh-ed25519 x\n")
+    names = needs.known_hosts(file)
+    assert needs.is_known("10.0.0.1", names) and not needs.is_known("10.0.0.2", names)
+
+
+def test_what_lacks_is_not_asked_of_files_that_are_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needs, "ask", lambda *_given, **_more: pytest.fail("Ansible is asked"))
+    (folder / "servers.yml").write_text("all: [\n")
+    told = [str(problem) for problem in needs.check(folder, TOP)]
+    assert [line for line in told if line.startswith("servers.yml, ligne 1 : erreur de syntaxe YAML")]
+    assert not [line for line in told if "aucune machine" in line], "what communes lack is not known"
+
+
+def test_an_inventory_without_its_name_is_told_with_all_its_other_faults(folder: Path) -> None:
+    change(folder / "group_vars/all.yml", "creatic_env: lab", "creatic_environ: lab")
+    change(folder / "communes/gondecourt.yml", "vague:", "vage:")
+    with pytest.raises(environment.SettingsRefused) as refused:
+        environment.chosen(TOP, {"CREATIC_INVENTORY": str(folder)})
+    told = [str(problem) for problem in needs.unnamed(refused.value, TOP)]
+    assert told[0].startswith("group_vars/all.yml, creatic_env : champ absent. À faire : écrivez dans group_vars")
+    assert [line for line in told if line.startswith("communes/gondecourt.yml, ligne")]
+    (folder / "group_vars/all.yml").write_text("creatic_env: [\n")
+    with pytest.raises(environment.SettingsRefused) as refused:
+        environment.chosen(TOP, {"CREATIC_INVENTORY": str(folder)})
+    assert len([one for one in needs.unnamed(refused.value, TOP) if one.file == "group_vars/all.yml"]) == 1

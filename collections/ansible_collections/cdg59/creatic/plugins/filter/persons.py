@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import pc_organization, slug
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import RESERVED
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import RESERVED, PkiError, person_name
 
 
 def person_certificate(
@@ -29,11 +29,12 @@ def person_certificate(
     Raises:
         AnsibleFilterError: no such commune, or a name that no person bears (French).
     """
-    name = " ".join(name.split())
+    try:
+        name = person_name(name)
+    except PkiError as error:
+        raise AnsibleFilterError(str(error)) from None
     if not slug(name):
         raise AnsibleFilterError("nom : donnez le prénom et le nom de la personne")
-    if name.casefold().startswith(tuple(word.casefold() for word in RESERVED)):
-        raise AnsibleFilterError(f"nom : « {name} » est le nom d'un service, donnez celui d'une personne")
     if commune:
         known = {
             host["creatic_commune"]["slug"]: host["creatic_commune"] for host in hosts if "creatic_commune" in host

@@ -115,6 +115,7 @@ def speak() -> None:
     """Have invoke's help say its headings in French, once the program has read the commands."""
     for name in ("print_task_help", "list_tasks"):
         setattr(Program, name, _french(getattr(Program, name)))
+    Program.print_help = _print_help  # type: ignore[method-assign] # invoke's own page is English, and ours is shorter
 
 
 def _french(method: Callable[..., None]) -> Callable[..., None]:
@@ -125,6 +126,14 @@ def _french(method: Callable[..., None]) -> Callable[..., None]:
         print(re.sub("|".join(map(re.escape, HEADINGS)), lambda found: HEADINGS[found[0]], text.getvalue()), end="")
 
     return told
+
+
+def _print_help(program: Program) -> None:
+    print("Usage : fab COMMANDE [--options]\n\n« fab COMMANDE --help » explique une commande et ses options.\n")
+    if hasattr(program, "collection"):  # read by now, but for « fab --help »
+        program.list_tasks()
+    else:
+        print(f"{_HELP}.")
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ import datetime as dt
 import hashlib
 import itertools
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -256,3 +257,19 @@ def utc_now() -> dt.datetime:
 def days_left(certificate: x509.Certificate, now: dt.datetime) -> int:
     """Return the whole days until a certificate expires; negative once expired."""
     return (certificate.not_valid_after_utc - now).days
+
+
+def person_name(text: str) -> str:
+    """Return a person's first name and name, its spaces made single.
+
+    Raises:
+        PkiError: no person bears such a name, or a service of the groupement does (French).
+    """
+    name = " ".join(text.split())
+    if not any(char.isalpha() for char in name):
+        raise PkiError("nom : donnez le prénom et le nom de la personne")
+    if not all(char.isalpha() or unicodedata.combining(char) or char in " -'’." for char in name) or len(name) > 64:
+        raise PkiError("nom : lettres, espaces, traits d'union et apostrophes seulement, 64 caractères au plus")
+    if name.casefold().startswith(tuple(word.casefold() for word in RESERVED)):
+        raise PkiError(f"nom : « {name} » est le nom d'un service, donnez celui d'une personne")
+    return name

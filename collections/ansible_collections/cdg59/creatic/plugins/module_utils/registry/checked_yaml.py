@@ -12,6 +12,7 @@ import difflib
 import functools
 import json
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,8 @@ _SYNTAX_FIX = (
 )
 # What is left open is found at the end of the file: show where it begins.
 _UNCLOSED = ("while parsing a flow sequence", "while parsing a flow mapping", "while scanning a quoted scalar")
+_MAX_BYTES = 1024 * 1024  # of a file of the inventory
+_MAX_NODES = 100_000  # of such a file, references followed
 
 
 @dataclass(frozen=True)
@@ -116,13 +119,34 @@ class Source:
         except yaml.YAMLError as error:
             self._report_syntax(text, error)
             return None
-        if node is None or (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"):
+        if is_nothing(node):
             return None
         if not isinstance(node, yaml.MappingNode):
             self.report("le fichier ne contient pas de champs", "écrivez un champ par ligne, « champ: valeur »")
             return None
+        for key, _value in _pairs(node):
+            if not isinstance(key, yaml.ScalarNode):
+                fix = "écrivez un nom simple, puis deux-points"
+                self.report("un nom de champ est une liste ou un groupe de champs", fix, line=key.start_mark.line + 1)
+                return None
+        if _weight(node) > _MAX_NODES:
+            self.report("les renvois YAML (&, *) s'y multiplient sans fin", "écrivez les valeurs elles-mêmes")
+            return None
         self._report_duplicates(_duplicates(node))
         return node
+
+    def load(self, path: Path) -> None:
+        """Take the file's content; what is no ordinary file, or cannot be read, is a problem."""
+        try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                self.report("ce n'est pas un fichier ordinaire", "remplacez-le par un fichier texte")
+            elif status.st_size > _MAX_BYTES:
+                self.report("le fichier dépasse 1 Mio", "vérifiez que c'est bien un fichier de l'inventaire")
+            else:
+                self.raw = path.read_bytes()
+        except OSError:
+            self.report("le fichier est illisible", "vérifiez qu'il existe et que vous avez le droit de le lire")
 
     def _text(self) -> str | None:
         try:
@@ -318,6 +342,43 @@ _Loader.yaml_implicit_resolvers = {}
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("(~|null|)$"), ["~", "n", ""])
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(true|false)$"), ["t", "f"])
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("(0|-?[1-9][0-9]{0,17})$"), [*"-0123456789"])
+
+
+def is_nothing(node: yaml.Node | None) -> bool:
+    """Tell whether a value was left out (``nom:``)."""
+    return node is None or (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null")
+
+
+def _pairs(root: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    """Give the fields of all mappings of a file, those of a shared one once."""
+    left, seen = [root], set()
+    while left:
+        node = left.pop()
+        if id(node) not in seen:
+            seen.add(id(node))
+            left += _inner(node)
+            yield from node.value if isinstance(node, yaml.MappingNode) else ()
+
+
+def _inner(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [value for _key, value in node.value]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _weight(root: yaml.Node) -> int:
+    """Count what a file holds once its references are followed; one to its own holder counts for nothing."""
+    sizes: dict[int, int] = {}
+    left = [(root, False)]
+    while left:
+        node, known = left.pop()
+        if known:
+            sizes[id(node)] = 1 + sum(sizes[id(each)] for each in _inner(node))
+        elif id(node) not in sizes:
+            sizes[id(node)] = 0
+            left.append((node, True))
+            left += [(each, False) for each in _inner(node)]
+    return sizes[id(root)]
 
 
 def _duplicates(root: yaml.Node) -> Iterator[yaml.ScalarNode]:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, Source
 
 VARIABLE = "CREATIC_INVENTORY"
 LINK = f"${VARIABLE}"
@@ -38,6 +39,15 @@ _SAMPLE = f"écrivez dans {_SETTINGS} le nom de l'environnement, comme « creati
 
 class EnvironmentRefused(Exception):
     """There is no environment to act on, or the state is another's; the message is French and says what to do."""
+
+
+class SettingsRefused(EnvironmentRefused):
+    """The folder is an inventory, whose group_vars/all.yml does not say its name."""
+
+    def __init__(self, folder: Path, problem: Problem) -> None:
+        self.folder = folder
+        self.problem = problem
+        super().__init__(str(problem))
 
 
 @dataclass(frozen=True)
@@ -266,29 +276,21 @@ def _known(top: Path) -> str:
 
 def _name(path: Path, shown: str) -> str:
     """Read creatic_env alone: the other variables may be secrets, or templates that only Ansible understands."""
-    try:
-        root = yaml.compose(path.read_bytes(), Loader=yaml.CSafeLoader)
-    except FileNotFoundError:
-        raise EnvironmentRefused(f"{shown} n'existe pas. À faire : {_SAMPLE}.") from None
-    except OSError:
-        raise EnvironmentRefused(
-            f"{shown} ne peut pas être lu. À faire : vérifiez vos droits sur ce fichier."
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", ligne {mark.line + 1}" if mark else ""
-        raise EnvironmentRefused(
-            f"{shown}{line} : ce n'est pas du YAML. À faire : vérifiez le retrait, les deux-points et les guillemets."
-        ) from None
-    fields = root.value if isinstance(root, yaml.MappingNode) else []
-    found = [value for key, value in fields if key.value == "creatic_env"]
+    if not os.path.lexists(path):
+        raise SettingsRefused(path.parents[1], Problem(shown, None, "", "le fichier n'existe pas", _SAMPLE))
+    source = Source(shown, b"")
+    source.load(path)
+    root = None if source.problems else source.compose()
+    if root is None and source.problems:
+        raise SettingsRefused(path.parents[1], source.problems[0])
+    found = [value for key, value in root.value if key.value == "creatic_env"] if root else []
     if not found:
-        raise EnvironmentRefused(f"{shown}, creatic_env : champ absent. À faire : {_SAMPLE}.")
+        raise SettingsRefused(path.parents[1], Problem(shown, None, "creatic_env", "champ absent", _SAMPLE))
     value = found[-1]
     text = value.tag.endswith(":str") and isinstance(value, yaml.ScalarNode) and _NAME.fullmatch(value.value)
     if not text:
-        raise EnvironmentRefused(
-            f"{shown}, ligne {value.start_mark.line + 1}, creatic_env : ce n'est pas un nom. À faire : en minuscules, "
-            "chiffres et traits d'union, entre guillemets si ce ne sont que des chiffres."
+        fix = "en minuscules, chiffres et traits d'union, entre guillemets si ce ne sont que des chiffres"
+        raise SettingsRefused(
+            path.parents[1], Problem(shown, value.start_mark.line + 1, "creatic_env", "ce n'est pas un nom", fix)
         )
     return str(value.value)

@@ -630,12 +630,28 @@ def _check_address(source: Source, path: FieldPath, address: str) -> None:
         return  # said by the schema
     fix = "écrivez l'adresse IP fixe de la machine, par exemple 10.59.2.10"
     try:
-        parsed = ipaddress.ip_address(address)
+        usable = is_of_a_machine(address)
     except ValueError:
         source.report(f"{quote(address)} n'est pas une adresse IP", fix, path)
         return
-    if parsed.is_unspecified or parsed.is_loopback or parsed.is_multicast or parsed.is_link_local:
+    if not usable:
         source.report(f"{quote(address)} ne peut pas être l'adresse d'une machine du réseau", fix, path)
+
+
+def is_of_a_machine(address: str) -> bool:
+    """Tell whether an IP address can be one of a machine of the network.
+
+    Raises:
+        ValueError: it is no IP address.
+    """
+    parsed = ipaddress.ip_address(address)
+    return not (
+        parsed.is_unspecified
+        or parsed.is_loopback
+        or parsed.is_multicast
+        or parsed.is_link_local
+        or str(parsed) == "255.255.255.255"
+    )
 
 
 def _check_range(source: Source, addresses: str) -> None:

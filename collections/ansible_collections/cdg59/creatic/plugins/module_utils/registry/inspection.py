@@ -22,7 +22,13 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.applications import 
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees, formats
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, Source, closest, quote
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
+    Problem,
+    Source,
+    closest,
+    is_nothing,
+    quote,
+)
 
 _GROUP_KEYS = ("hosts", "children", "vars")
 _BUILT_IN = ("all", "ungrouped", profiles.BENCH)
@@ -31,6 +37,8 @@ _SOMETIMES = {"systeme_debian", "systeme_windows"}
 # Read by programs of ours, not by Ansible's inventory.
 _OTHER_FILES = ("groupement.yml", "ged.yml", "derogations.yml", durees.NAME, formats.NAME)
 _NAME = re.compile(r"\bcreatic_[a-z0-9_]+")
+# Labels of a DNS name (RFC 1035): it becomes files, certificates and the machine's own name.
+_MACHINE = re.compile(r"(?!.{64})[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
 @dataclass(frozen=True)
@@ -92,13 +100,12 @@ class Inspection:
         self.machines: dict[str, Machine] = {}
         self.groups: set[str] = set(_BUILT_IN)
         self.communes: list[groupement.Commune] = []
+        self.unreadable = False  # a file is not even read: what others lack for it is not known
 
     def run(self) -> list[Problem]:
         """Look at every file; the problems come by file and line."""
         self._communes()
-        for path in sorted(self.directory.glob("*.y*ml")):
-            if path.name not in _OTHER_FILES:
-                self._servers(path)
+        self._files()
         self._places()
         self._variables()
         self._services()
@@ -110,11 +117,14 @@ class Inspection:
     def _source(self, path: Path) -> Source:
         label = str(path.relative_to(self.directory))
         source = self.sources.setdefault(label, Source(label, b""))
-        try:
-            source.raw = path.read_bytes()
-        except OSError:
-            source.report("le fichier est illisible", "vérifiez qu'il existe et que vous avez le droit de le lire")
+        source.load(path)
         return source
+
+    def _compose(self, source: Source) -> yaml.MappingNode | None:
+        """Parse a file of Ansible's; None when it holds nothing, or cannot be read."""
+        root = source.compose()
+        self.unreadable |= root is None and bool(source.problems)
+        return root
 
     def _report(self, file: str, message: str, fix: str) -> None:
         self.sources.setdefault(file, Source(file, b"")).report(message, fix)
@@ -126,6 +136,7 @@ class Inspection:
             self.communes = groupement.load(self.directory)
         except groupement.GroupementError as error:
             self.problems += error.problems
+            self.unreadable = True
             return
         if not self.communes:
             self._report("communes/", "aucune commune n'y est", "écrivez la première avec fab commune.nouvelle")
@@ -136,9 +147,28 @@ class Inspection:
 
     # -- servers -----------------------------------------------------------------------------------
 
+    def _files(self) -> None:
+        """Read the files of machines; Ansible reads all of the folder, and stops at those that it does not know."""
+        read = []
+        for path in sorted(self.directory.iterdir()):
+            if path.name.startswith(".") or path.name in _OTHER_FILES or path.is_dir():
+                continue
+            if path.suffix in (".yml", ".yaml"):
+                read.append(path)
+                self._servers(path)
+            elif path.suffix not in (".json", ".md"):
+                fix = "sortez-le du dossier de l'inventaire, ou écrivez ses machines dans servers.yml"
+                self._report(path.name, "Ansible ne sait pas lire ce fichier, et s'y arrêterait", fix)
+        if not read:
+            fix = "copiez celui de inventories/example, puis écrivez-y les machines du groupement"
+            self._report("servers.yml", "le fichier est introuvable", fix)
+        elif not self.machines and not self.unreadable:
+            fix = "écrivez-y les machines du groupement, comme dans inventories/example/servers.yml"
+            self._report(read[0].name, "aucune machine n'y est", fix)
+
     def _servers(self, path: Path) -> None:
         source = self._source(path)
-        root = source.compose()
+        root = self._compose(source)
         if root is not None:
             for key, value in root.value:
                 self._group(source, key, value, (), False)
@@ -151,6 +181,7 @@ class Inspection:
             return
         self.groups.add(name)
         bench = bench or name == profiles.BENCH
+        self._must_have_fields(source, node, f"le groupe {quote(name)}", line)
         for part, inner in _fields(node):
             place = part.start_mark.line + 1
             if part.value not in _GROUP_KEYS:
@@ -161,7 +192,9 @@ class Inspection:
                     fix,
                     line=place,
                 )
-            elif part.value == "children":
+                continue
+            self._must_have_fields(source, inner, f"« {part.value} » du groupe {quote(name)}", place)
+            if part.value == "children":
                 for child, below in _fields(inner):
                     self._group(source, child, below, (*parents, name), bench)
             elif part.value == "hosts":
@@ -170,7 +203,20 @@ class Inspection:
             else:
                 self._names(source, inner)
 
+    def _must_have_fields(self, source: Source, node: yaml.Node, what: str, line: int) -> None:
+        if not isinstance(node, yaml.MappingNode) and not is_nothing(node):
+            fix = "écrivez un nom par ligne, plus en retrait et suivi de deux-points, sans tiret ni crochets"
+            source.report(f"{what} ne contient pas de champs", fix, line=line)
+
     def _machine(self, source: Source, key: yaml.Node, node: yaml.Node, group: str, bench: bool) -> None:
+        line = key.start_mark.line + 1
+        self._must_have_fields(source, node, f"la machine {quote(key.value)}", line)
+        if not _MACHINE.fullmatch(key.value) or is_nothing(key):
+            fix = "nommez-la en minuscules sans accent, chiffres et traits d'union, 63 caractères au plus"
+            source.report(f"le nom de machine {quote(key.value)} n'est pas admis", fix, line=line)
+        elif key.value in (*_BUILT_IN, "localhost", *profiles.load()):
+            fix = "donnez-lui un autre nom"
+            source.report(f"le nom de machine {quote(key.value)} est réservé", fix, line=line)
         machine = self.machines.setdefault(key.value, Machine(key.value, source, key.start_mark.line + 1))
         machine.groups.append(group)
         machine.bench |= bench
@@ -233,11 +279,14 @@ class Inspection:
             message = f"la machine {quote(machine.name)} n'a pas d'adresse"
             machine.source.report(message, fix, line=machine.line)
             return
-        text, line = str(node.value), node.start_mark.line + 1
+        text, line = node.value if isinstance(node, yaml.ScalarNode) else "…", node.start_mark.line + 1
         if "{{" in text:
             return
         address = _canonical(text)
-        if not address:
+        if address and not groupement.is_of_a_machine(address):
+            message = f"{quote(text)} ne peut pas être l'adresse d'une machine du réseau ({machine.name})"
+            machine.source.report(message, fix, line=line)
+        elif not address:
             machine.source.report(f"{quote(text)} n'est pas une adresse IP (machine {machine.name})", fix, line=line)
             return
         owner = taken.setdefault(address, f"{machine.name} ({machine.source.label})")
@@ -270,7 +319,7 @@ class Inspection:
                     nearest = closest(name, known)
                     fix = f"renommez-le en {nearest}{path.suffix}" if nearest else "supprimez-le, ou renommez-le"
                     source.report(f"{what} ne s'appelle {quote(name)}, ce fichier ne sert à rien", fix)
-                root = source.compose()
+                root = self._compose(source)
                 if root is not None:
                     self._names(source, root)
 
@@ -322,7 +371,7 @@ class Inspection:
         for host in (host for one in self.communes for host in one.hosts()):
             for group in host.groups:
                 groups.setdefault(group, []).append(host.name)
-        for commune in self.communes:
+        for commune in self.communes if not self.unreadable else ():
             lacks = profiles.lacking(commune.data["services"], groups)
             if lacks:
                 file = f"communes/{commune.slug}.yml"

@@ -27,6 +27,7 @@ import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.absent import absent
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import agrement, formalities, papers, profiles
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, quote
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.environment import SettingsRefused
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import (
     Inspection,
     Tree,
@@ -69,9 +70,10 @@ def check(directory: Path, top: Path, slugs: Collection[str] | None = None) -> l
     """
     inspection = Inspection(directory, Tree(top))
     problems = inspection.run()
-    lacks, secrets = ask(directory, top, doors=slugs is None)
+    # What Ansible cannot read is told already.
+    lacks, secrets = ([], None) if inspection.unreadable else ask(directory, top, doors=slugs is None)
     lost = absent(directory, {one.slug: str(one.data["siren"]) for one in inspection.communes})
-    if secrets or not problems:  # else Ansible cannot read what is told already
+    if secrets or not problems:
         problems += [one for one in lacks if not any(one.message.startswith(f"{each.file} :") for each in lost)]
     problems += lost
     concerned = [one for one in inspection.communes if slugs is None or one.slug in slugs]
@@ -80,6 +82,14 @@ def check(directory: Path, top: Path, slugs: Collection[str] | None = None) -> l
         folder = directory / formalities.FOLDER
         problems += formalities.problems(one.data, folder, file=f"communes/{one.slug}.yml", today=today)
     return problems + (providers_files(concerned, secrets) if secrets else [])
+
+
+def unnamed(error: SettingsRefused, top: Path) -> list[Problem]:
+    """Give what is wrong in an inventory that does not say its own name, so that nothing else is asked of it."""
+    problems = Inspection(error.folder, Tree(top)).run()
+    own = dataclasses.replace(error.problem, file="group_vars/all.yml")
+    told = [one for one in problems if one.file == own.file and (one.line == own.line or not own.field)]
+    return problems if told else [own, *problems]
 
 
 def servers(directory: Path, top: Path) -> dict[str, str]:
@@ -127,7 +137,8 @@ def main() -> None:
     needs = Needs(Path(sys.argv[2]), Tree(Path(sys.argv[1])))
     found = needs.run() + needs.approved() + needs.told() + (needs.doors() if sys.argv[3] else [])
     problems = [asdict(problem) for problem in found]
-    print(json.dumps({"problems": problems, "secrets": needs.value("creatic_secrets_dir")}))
+    secrets = needs.value("creatic_secrets_dir")
+    print(json.dumps({"problems": problems, "secrets": secrets if isinstance(secrets, str) else None}))
 
 
 @dataclass(frozen=True)
@@ -309,7 +320,8 @@ class Needs:
                 else:
                     yield from (Lack(profile, name, text) for text in _judged(name, option, value))
                     if name not in use.given and option.get("elements") == "path":  # of the control node
-                        absent = [file for file in value if not Path(file).expanduser().is_file()]
+                        files = [file for file in value if isinstance(file, str)] if isinstance(value, list) else []
+                        absent = [file for file in files if not Path(file).expanduser().is_file()]
                         yield from (Lack(profile, name, f"{_ABSENT}{file} est introuvable") for file in absent)
 
     def _refused(self, profile: str, name: str, error: str, called: Sequence[Use]) -> Iterator[Lack]:
@@ -325,7 +337,10 @@ class Needs:
                 yield Lack(profile, name, f"{_LACKING}{found[1]}")
         elif not any(word in error for word in (*_RUN_ONLY, *_FOLLOWS)):
             lines = [line.strip(" -") for line in error.rpartition("failed: ")[2].splitlines()[:2]]
-            yield Lack(profile, name, " ".join(lines).rstrip("."))
+            told = " ".join(lines).rstrip(".")
+            if "failed: " not in error:  # Ansible's own words, not those of a filter of ours
+                told = f"l'expression {{{{ … }}}} ne se calcule pas ({told})"
+            yield Lack(profile, name, told)
 
     def _wanted(self, use: Use, known: Mapping[str, Any]) -> bool:
         """Tell whether the role is called for this machine; yes when only a run can tell."""
@@ -397,7 +412,7 @@ def _listed(names: Iterable[str]) -> str:
 def known_hosts(file: Path) -> tuple[str, ...]:
     """Give the names of a known_hosts file (sshd(8)), hashed ones included."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ()
     return tuple(
@@ -411,7 +426,10 @@ def is_known(address: str, names: Sequence[str]) -> bool:
     for name in names:
         if name.startswith("|1|"):
             salt, _bar, digest = name[3:].partition("|")
-            made = hmac.new(base64.b64decode(salt), address.encode(), "sha1").digest()
+            try:
+                made = hmac.new(base64.b64decode(salt), address.encode(), "sha1").digest()
+            except ValueError:  # a damaged line is nobody's
+                continue
             if base64.b64encode(made).decode() == digest:
                 return True
     return False
