@@ -190,6 +190,11 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
         "group_vars/ged.yml, ligne 1 : un nom de champ est une liste ou un groupe de champs",
     ),
     (
+        "a tag of another program's",
+        lambda f: (f / "group_vars/ged.yml").write_text("a: !vault x\nb: !unsafe y\nc: !!python/tuple [1]\n"),
+        "group_vars/ged.yml, ligne 3 : la balise « !!python/tuple » n'est pas admise",
+    ),
+    (
         "references that multiply",
         lambda f: (f / "group_vars/ged.yml").write_text(
             "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
@@ -229,7 +234,7 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
             lambda f, address=address: change(f / "servers.yml", "10.59.0.40", address),
             f"servers.yml, ligne 28 : « {address} » ne peut pas être l'adresse d'une machine du réseau (documents)",
         )
-        for address in ("127.0.0.1", "::", "224.0.0.1", "255.255.255.255", "fe80::1")
+        for address in ("127.0.0.1", "ff02::1", "224.0.0.1", "255.255.255.255", "fe80::1")
     ),
     *(
         (

@@ -38,6 +38,12 @@ _SYNTAX_FIX = (
 )
 # What is left open is found at the end of the file: show where it begins.
 _UNCLOSED = ("while parsing a flow sequence", "while parsing a flow mapping", "while scanning a quoted scalar")
+# Ansible's own tags, and those of YAML 1.1 that its loader knows.
+_TAGS = ("!vault", "!vault-encrypted", "!unsafe")
+_STANDARD_TAGS = (
+    *("null", "bool", "int", "float", "str", "binary", "timestamp"),
+    *("seq", "map", "set", "omap", "pairs", "merge", "value"),
+)
 _MAX_BYTES = 1024 * 1024  # of a file of the inventory
 _MAX_NODES = 100_000  # of such a file, references followed
 
@@ -124,16 +130,27 @@ class Source:
         if not isinstance(node, yaml.MappingNode):
             self.report("le fichier ne contient pas de champs", "écrivez un champ par ligne, « champ: valeur »")
             return None
-        for key, _value in _pairs(node):
-            if not isinstance(key, yaml.ScalarNode):
-                fix = "écrivez un nom simple, puis deux-points"
-                self.report("un nom de champ est une liste ou un groupe de champs", fix, line=key.start_mark.line + 1)
-                return None
+        if self._is_beyond_ansible(node):
+            return None
         if _weight(node) > _MAX_NODES:
             self.report("les renvois YAML (&, *) s'y multiplient sans fin", "écrivez les valeurs elles-mêmes")
             return None
         self._report_duplicates(_duplicates(node))
         return node
+
+    def _is_beyond_ansible(self, root: yaml.Node) -> bool:
+        """Refuse what stops Ansible with words of its own."""
+        for node in _nodes(root):
+            if node.tag not in _TAGS and node.tag.rpartition(":")[2] not in _STANDARD_TAGS:
+                tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+                self.report(f"la balise {quote(tag)} n'est pas admise", "retirez-la", line=node.start_mark.line + 1)
+                return True
+            for key, _value in node.value if isinstance(node, yaml.MappingNode) else ():
+                if not isinstance(key, yaml.ScalarNode):
+                    message = "un nom de champ est une liste ou un groupe de champs"
+                    self.report(message, "écrivez un nom simple, puis deux-points", line=key.start_mark.line + 1)
+                    return True
+        return False
 
     def load(self, path: Path) -> None:
         """Take the file's content; what is no ordinary file, or cannot be read, is a problem."""
@@ -349,15 +366,15 @@ def is_nothing(node: yaml.Node | None) -> bool:
     return node is None or (isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null")
 
 
-def _pairs(root: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Give the fields of all mappings of a file, those of a shared one once."""
+def _nodes(root: yaml.Node) -> Iterator[yaml.Node]:
+    """Give the values of a file, a shared one once."""
     left, seen = [root], set()
     while left:
         node = left.pop()
         if id(node) not in seen:
             seen.add(id(node))
             left += _inner(node)
-            yield from node.value if isinstance(node, yaml.MappingNode) else ()
+            yield node
 
 
 def _inner(node: yaml.Node) -> list[yaml.Node]:
