@@ -126,6 +126,16 @@ UNREADABLE = [
     (b"<PES_ACQUIT/>", "ne dit le sort d'aucun élément"),
     (document(SECOND, '<DomaineAck V="5"/><NumBord V="3"/>'), "ne dit pas le sort de « bordereau 3 (dépense) »"),
     (document(SECOND, first(5, 2, '<NumBord V="3"/>')), "ne dit pas le sort de « bordereau 3 (dépense) »"),
+    (
+        document(SECOND, first(5, 1, SLIP_2.format(3)), first(5, 1, '<EtatAck V="2"/>')),
+        "ne dit pas le sort de « flux (dé",
+    ),
+    (document(SECOND, first(5, 1), "<ElementACQUIT/>"), "a un « ElementACQUIT » là où il n'y en a pas"),
+    (
+        TAKEN.replace(b"<ElementACQUIT><", b'<ElementAcquit><EtatAck V="0"/></ElementAcquit><ElementACQUIT><', 1),
+        "a un « EtatAck » là où",
+    ),
+    (document(SECOND, '<DetailPiece><NumPiece V="1"/><EtatAck V="1"/></DetailPiece>'), "ne dit pas le sort de « flux"),
     (b"<!DOCTYPE a><PES_ACQUIT/>", "DTD interdite"),
 ]
 
@@ -134,6 +144,16 @@ UNREADABLE = [
 def test_an_answer_that_does_not_say_is_no_success(content: bytes, words: str) -> None:
     with pytest.raises(AcquitError, match=re.escape(words)):
         acquit.parse(io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    "more", ['<EtatAck V="1"/>', '<DetailPiece><NumPiece V="1"/><EtatAck V="1"/></DetailPiece>'], ids=["again", "piece"]
+)
+def test_what_is_refused_once_is_refused(more: str) -> None:
+    """Whatever else says that it is taken, before or after it."""
+    for inside in (first(5, 0, more), first(5, 1, more.replace('EtatAck V="1"', 'EtatAck V="0"'))):
+        found = acquit.parse(io.BytesIO(document(SECOND, inside)))
+        assert (found.taken, found.refused) == (0, 1)
 
 
 def answered(monkeypatch: pytest.MonkeyPatch, content: bytes | Exception, state: RemoteState | None = None) -> None:

@@ -103,18 +103,24 @@ class _Reader:
     def __init__(self) -> None:
         self.acquit = Acquit()
         self._element: dict[str, str] | None = None
+        self._states: list[bool | None] = []
         self._fault: dict[str, str] = {}
         self._faults: list[Fault] = []
 
     def start(self, path: flow.Path, attributes: Mapping[str, str]) -> None:
         name, value = path[-1], " ".join(attributes.get("V", "").split())[:_TEXT_MAX]
-        if name == "ElementACQUIT":
-            self._element, self._fault, self._faults = {}, {}, []
+        if name == "ElementACQUIT" and self._element is None:
+            self._element, self._states, self._fault, self._faults = {}, [], {}, []
+        elif name == "ElementACQUIT" or (name == "EtatAck" and self._element is None):
+            raise AcquitError(f"l'acquittement reçu a un « {name} » là où il n'y en a pas")
         elif self._element is None:
             return
+        elif name == "EtatAck":
+            if path[-2] == "ElementACQUIT" or _STATES.get(value) is not True:  # a piece that is taken is not the whole
+                self._states.append(_STATES.get(value))
         elif name in _FAULT:
             self._fault[name] = value
-        elif name in (*_WHERE, "DomaineAck", "EtatAck"):
+        elif name in (*_WHERE, "DomaineAck"):
             self._element[name] = value
 
     def end(self, path: flow.Path) -> None:
@@ -137,8 +143,8 @@ class _Reader:
         self._fault = {}
 
     def _close(self, element: dict[str, str]) -> None:
-        taken = _STATES.get(element.get("EtatAck", ""))
-        if taken is None:
+        taken = all(self._states)
+        if not self._states or None in self._states:
             raise AcquitError(f"l'acquittement reçu ne dit pas le sort de « {_place(element)} » (EtatAck)")
         if self._fault or not (self._faults or taken):  # the first form, or no reason at all
             self._keep_fault(element)
