@@ -59,6 +59,8 @@ DESCRIPTIONS: dict[str, bytes] = {
     "not utf-8": bytes(range(128, 256)) * 4,
     "utf-16": b"\xff\xfe\x00\xd8",
     "list as a field": b"? [a, b]\n: 1\n",
+    "two numbers": b"numero: A\nobjet: x\nnumero: B\n",
+    "two files of one annex": b"numero: A\nannexes:\n- {fichier: a.pdf, fichier: b.pdf, type: X}\n",
     "two documents": b"---\nnumero: A\n---\nnumero: B\n",
     "unknown version": b"%YAML 9.9\n---\nnumero: A\n",
     "many annexes": b"annexes:\n- &a {fichier: x.pdf, type: X}\n" + b"- *a\n" * 12000,
@@ -80,6 +82,12 @@ def test_a_description_that_makes_no_sense_is_told_at_once(name: str) -> None:
     else:
         assert name == "half a character"  # read well: the check of its type refuses it
     assert time.process_time() - started < allowed(8)
+
+
+def test_a_field_written_twice_is_told_with_its_line() -> None:
+    """YAML would keep the last one: the act would go out under a number that was not meant."""
+    with pytest.raises(DescriptionError, match="ligne 3 : champ « numero » déjà écrit plus haut"):
+        parse(DESCRIPTIONS["two numbers"])
 
 
 def test_a_tag_is_told_with_its_line() -> None:
@@ -209,6 +217,25 @@ def test_what_can_be_had_of_a_letter_is_brought_out(tmp_path: Path) -> None:
             assert (folder / "lettre.pdf").read_bytes() == b"%PDF-1.4 lettre", name
         assert all(path.is_file() and not path.is_symlink() for path in folder.iterdir())
     assert [path.name for path in tmp_path.iterdir() if path.name not in LETTERS] == []
+
+
+def test_what_is_damaged_or_unseen_in_an_archive_is_told(tmp_path: Path) -> None:
+    """A letter whose bytes changed on the way, and a file whose name would keep it from being given."""
+    for name, content in {
+        "checksum": LETTERS["bad checksum"],
+        "end": WHOLE[:-4],
+        "after": WHOLE + b"autre chose",
+        "hidden": archive_of(GOOD, member("envoi/.lettre.pdf")),
+    }.items():
+        (tmp_path / name).mkdir()
+        with pytest.raises(UnpackError):
+            unpack(content, tmp_path / name)
+        assert (tmp_path / name / "lettre.pdf").read_bytes() == b"%PDF-1.4 lettre"
+        assert not (tmp_path / name / ".lettre.pdf").exists()
+    halves = gzip.decompress(WHOLE)
+    (tmp_path / "parts").mkdir()
+    unpack(gzip.compress(halves[:700]) + gzip.compress(halves[700:]) + bytes(100), tmp_path / "parts")
+    assert (tmp_path / "parts" / "plan.png").stat().st_size == 60_000
 
 
 def test_an_archive_is_brought_out_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

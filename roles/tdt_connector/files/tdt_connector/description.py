@@ -223,13 +223,19 @@ def _file_name(name: str, where: str, faults: list[str]) -> str:
 
 
 def _fields(node: yaml.Node | None) -> dict[str, str | yaml.Node] | None:
-    """The fields of a mapping: texts, and what is none as it is. None when it is no mapping."""
+    """The fields of a mapping: texts, and what is none as it is. None when it is no mapping.
+
+    Raises DescriptionError for a field that is there twice, of which YAML would keep the last one.
+    """
     if not isinstance(node, yaml.MappingNode):
         return None
     found: dict[str, str | yaml.Node] = {}
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise yaml.MarkedYAMLError(problem_mark=key.start_mark)
+        if key.value in found:
+            again = f"ligne {key.start_mark.line + 1} : champ « {key.value} » déjà écrit plus haut ; gardez-en un seul."
+            raise DescriptionError([f"le fichier de description, {again}"])
         found[key.value] = value.value if isinstance(value, yaml.ScalarNode) else value
     return found
 

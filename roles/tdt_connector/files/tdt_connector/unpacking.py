@@ -69,6 +69,9 @@ def unpack(content: bytes, folder: Path) -> None:
                     passed.append(member.name)
             else:
                 raise UnpackError(f"archive de plus de {_MEMBERS_MAX} fichiers")
+        stream.left = _BYTES_MAX
+        while stream.read(_BLOCK):  # to its end, where gzip says whether all of it is as it was
+            pass
     except UnpackError:
         raise
     except Exception as error:  # tarfile and gzip raise about anything on what is damaged
@@ -78,9 +81,9 @@ def unpack(content: bytes, folder: Path) -> None:
 
 
 def _bring_out(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> bool:
-    """Bring a file out; False when its name cannot be one here, or is taken."""
+    """Bring a file out; False when its name cannot be one here, would not be seen, or is taken."""
     name = PurePosixPath(member.name).name
-    if name in ("", ".", "..") or "\0" in name or len(name.encode("utf-8", "surrogateescape")) > _NAME_MAX:
+    if not name or name.startswith(".") or "\0" in name or len(name.encode("utf-8", "surrogateescape")) > _NAME_MAX:
         return False
     source = archive.extractfile(member)
     if source is None or member.issparse():
