@@ -516,6 +516,12 @@ def test_a_bag_without_a_final_action(gateway: Gateway) -> None:
     assert "Sort-Final" in gateway.refused(tar(bag(Sort_Final="on verra")), "DUA")
 
 
+def test_a_bag_says_one_duration(gateway: Gateway) -> None:
+    """Of two, the last would decide when it goes."""
+    shown = gateway.refused(tar(bag(Title="x\nSort-Final: Conserver")), "MANIFESTE")
+    assert "plusieurs champs « Sort-Final »" in shown
+
+
 @pytest.mark.parametrize("name", ["manifest-sha512.txt", "bag-info.txt", "tagmanifest-sha512.txt"])
 @pytest.mark.parametrize("end", [b"\n", b"\r"])
 def test_lines_of_a_bag_are_bounded(gateway: Gateway, name: str, end: bytes) -> None:

@@ -123,6 +123,13 @@ def test_a_bag_becomes_an_aip(gateway: Gateway, root: str, pack: object) -> None
     assert unpacked(gateway)[f"v1/content/sip/{root}data/content/acte.pdf"] == PDF
 
 
+def test_a_bag_of_a_mac_is_taken(gateway: Gateway) -> None:
+    """Accents are written apart, in the container and in its manifest."""
+    answer = gateway.deposit(tar(bag({"de\u0301libe\u0301ration.pdf": PDF})))
+    assert answer.accepted, answer.reasons
+    assert unpacked(gateway)["v1/content/sip/sac/data/délibération.pdf"] == PDF
+
+
 def test_sha256_is_taken_too(gateway: Gateway) -> None:
     assert gateway.deposit(sip(algorithm="SHA-256")).accepted
 

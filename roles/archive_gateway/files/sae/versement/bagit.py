@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import date
 from urllib.parse import unquote
@@ -20,6 +21,10 @@ from sae.versement.refusal import refuse
 _ALGORITHMS = {"sha512": "SHA-512", "sha256": "SHA-256"}
 _LINE = re.compile(r"([0-9A-Fa-f]+)[ \t]+\*?(.+)")
 _ACTIONS = {"conserver": KEEP, "keep": KEEP, "détruire": DESTROY, "detruire": DESTROY, "destroy": DESTROY}
+# What is decided by a field is not decided by the last of two.
+_ONCE = (
+    "External-Identifier", "Source-Organization-SIREN", "Regle-DUA", "Sort-Final", "Date-Debut-DUA", "Accord-Versement",
+)  # fmt: skip
 _MAX_TAG_FILE = 10_000_000
 _BEGINNING = 100_000
 _MAX_LINES = 20_000  # of a tag file: twice the files that a SIP may have
@@ -39,7 +44,10 @@ def read(members: Mapping[str, Member], root: str) -> Description:
         raise refuse("MANIFESTE", "bagit.txt n'annonce pas BagIt 0.97 ou 1.0.")
     if f"{root}fetch.txt" in members:
         raise refuse("MANIFESTE", "Un sac avec fetch.txt n'est pas admis : tous les fichiers doivent y être.")
-    info = _info(_content(members, f"{root}bag-info.txt"))
+    pairs = list(_pairs(_content(members, f"{root}bag-info.txt")))
+    info, names = dict(pairs), [name for name, _value in pairs]
+    if doubled := [name for name in _ONCE if names.count(name.lower()) > 1]:
+        raise refuse("MANIFESTE", f"bag-info.txt a plusieurs champs « {doubled[0]} » : gardez-en un seul.")
     name = next((one for one in _ALGORITHMS if f"{root}manifest-{one}.txt" in members), None)
     if name is None:
         raise refuse("MANIFESTE", "Le sac n'a ni manifest-sha512.txt ni manifest-sha256.txt.")
@@ -82,7 +90,7 @@ def identifier(members: Mapping[str, Member], root: str) -> str:
         return ""
     with member.path.open("rb") as stream:
         beginning = stream.read(_BEGINNING).decode("utf-8", "replace")
-    return _info(beginning).get("external-identifier", "")[:500]
+    return dict(_pairs(beginning)).get("external-identifier", "")[:500]
 
 
 def _content(members: Mapping[str, Member], name: str) -> str:
@@ -105,11 +113,11 @@ def _lines(text: str) -> Iterator[str]:
     return (line.removesuffix("\n") for line in io.StringIO(text, newline=None))
 
 
-def _info(text: str) -> dict[str, str]:
-    """Fields of bag-info.txt by lower-case name; a line that begins with a space goes on with the one before."""
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    """Fields of bag-info.txt, in lower case, and values; a line that begins with a space goes on with the one before."""
     joined = re.sub(r"\r?\n[ \t]+", " ", text)
-    pairs = (line.partition(":") for line in _lines(joined) if ":" in line)
-    return {name.strip().lower(): " ".join(value.split()) for name, _, value in pairs}
+    fields = (line.partition(":") for line in _lines(joined) if ":" in line)
+    return ((name.strip().lower(), " ".join(value.split())) for name, _, value in fields)
 
 
 def _required(info: Mapping[str, str], name: str) -> str:
@@ -137,7 +145,8 @@ def _listed(members: Mapping[str, Member], root: str, name: str, algorithm: str)
         found = _LINE.fullmatch(line)
         if not found:
             raise refuse("MANIFESTE", f"{name}, ligne {rank} : « empreinte chemin » attendu.")
-        path = root + unquote(found[2]).removeprefix("./")
+        # As container.py names them: a Mac writes accents apart, in the container and in the manifest.
+        path = root + unicodedata.normalize("NFC", unquote(found[2]).removeprefix("./"))
         if path in seen:
             raise refuse("MANIFESTE", f"{name}, ligne {rank} : « {found[2][:100]} » est cité deux fois.")
         seen.add(path)
