@@ -25,7 +25,7 @@ from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from signature_actes import pades
 from signature_actes.check import check_pdf
 from signature_actes.limits import TOO_MUCH
-from signature_actes.person import Person
+from signature_actes.person import Person, words
 from signature_actes.refusal import Refusal
 
 from testbed.patience import allowed
@@ -67,6 +67,22 @@ def test_a_signature_of_a_part_of_the_document(issuer: Issuer, act: Path) -> Non
 @pytest.mark.parametrize("name", ["DUBOIS Claire", "claire dubois", "Claire DUBOIS"])
 def test_a_name_is_known_however_it_is_written(issuer: Issuer, act: Path, name: str) -> None:
     assert asyncio.run(check_pdf(signed(issuer, act), Person(name, SIREN), issuer.trust)).holder == "Claire Dubois"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Chloé Lecœur", "LECOEUR Chloe", True),
+        ("Łukasz Ørsted", "ORSTED Lukasz", True),
+        ("Jean-Pierre D’Arc", "d'arc jean pierre", True),
+        ("Claire Dubois Иванова", "Claire Dubois", False),
+        ("Мария", "Анна", False),
+        ("Claire Duboıs", "Claire Dubos", False),
+    ],
+)
+def test_every_letter_of_a_name_counts(one: str, other: str, same: bool) -> None:
+    """What cannot be written without accents is not dropped: all that is left of two names might be the same."""
+    assert (words(one) == words(other)) is same
 
 
 def test_no_signature(issuer: Issuer, act: Path) -> None:

@@ -12,12 +12,16 @@ from asn1crypto import x509
 from .trust import common_name
 
 _SIREN = re.compile(r"(?:0002 |NTRFR-|SIRENFR-|SI:FR-)(\d{9})(?!\d)")
+_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d"})  # which Unicode does not take apart
 
 
 def words(name: str) -> list[str]:
-    """Words of a name, whatever their order, case and accents: « DUBOIS Claire » is « Claire Dubois »."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().casefold()
-    return sorted(re.findall(r"[a-z0-9]+", plain))
+    """Words of a name, whatever their order, case and accents: « LECOEUR Chloe » is « Chloé Lecœur ».
+
+    A letter of another alphabet stays what it is: two names must not be one because of what is not read of them.
+    """
+    apart = unicodedata.normalize("NFKD", name.casefold().translate(_LIGATURES))
+    return sorted(re.findall(r"[^\W_]+", "".join(one for one in apart if not unicodedata.combining(one))))
 
 
 def sirens(certificate: x509.Certificate) -> set[str]:
@@ -46,7 +50,7 @@ class Person:
     def refusal(self, certificate: x509.Certificate) -> str | None:
         """Why a certificate is not this person's, in French; nothing when it is."""
         holder = common_name(certificate.subject)
-        if words(holder) != words(self.name):
+        if not words(holder) or words(holder) != words(self.name):
             return f"signé par {holder} : c'est la signature de {self.name} qui est attendue"
         if self.siren and self.siren not in sirens(certificate):
             borne = ", ".join(sorted(sirens(certificate))) or "aucun SIREN"
