@@ -163,6 +163,80 @@ def test_a_text_that_is_freed(issuer: Issuer, act: Path, tmp_path: Path) -> None
     assert not verdict(issuer, sign(issuer, forged), act)
 
 
+def test_two_places_for_one_object(issuer: Issuer, act: Path, tmp_path: Path) -> None:
+    """Readers take the first or the last of two entries of a table."""
+    with act.open("rb") as stream:
+        link = PdfFileReader(stream).root["/Pages"]["/Kids"][0].raw_get("/Contents")
+        content = io.BytesIO()
+        link.get_object().write_to_stream(content)
+    forged = appended(act, tmp_path / "deux.pdf", {link.idnum: text("Autre texte"), 97: content.getvalue()})
+    data = forged.read_bytes().replace(b"97 0 obj", b"%-2d 0 obj" % link.idnum)
+    forged.write_bytes(data.replace(b"\n97 1\n", b"\n%-2d 1\n" % link.idnum))
+    path = sign(issuer, forged)
+    assert "Autre texte" in shown(path)
+    assert not verdict(issuer, path, act)
+
+
+@pytest.mark.parametrize("doubled", [False, True])
+def test_two_objects_of_one_number_in_a_stream(act: Path, tmp_path: Path, doubled: bool) -> None:
+    """And of two objects that are packed together."""
+    with act.open("rb") as stream:
+        reader = PdfFileReader(stream)
+        start, link = reader.xrefs.get_startxref_for_revision(0), reader.trailer.raw_get("/Root")
+        content = io.BytesIO()
+        link.get_object().write_to_stream(content)
+    packed = b"%d 0 %d %d " % (link.idnum, link.idnum if doubled else 94, len(content.getvalue()))
+    data = packed + content.getvalue() + OTHER[90]
+    at = act.stat().st_size
+    body = b"98 0 obj\n<< /Type /ObjStm /N 2 /First %d %s\nendobj\n" % (len(packed), stream_of(data)[3:])
+    entries = b"".join(
+        bytes([kind]) + place.to_bytes(4, "big") + b"\0" for kind, place in ((2, 98), (1, at), (1, at + len(body)))
+    )
+    keys = b"<< /Type /XRef /W [1 4 1] /Index [%d 1 98 2] /Size 100 /Root %d 0 R /Prev %d " % (
+        link.idnum, link.idnum, start
+    )  # fmt: skip
+    table = b"99 0 obj\n" + keys + stream_of(entries)[3:] + b"\nendobj\nstartxref\n%d\n%%%%EOF\n" % (at + len(body))
+    changed = tmp_path / "change.pdf"
+    changed.write_bytes(act.read_bytes() + body + table)
+    with changed.open("rb") as stream:
+        assert is_signed_copy(changed, PdfFileReader(stream), act) is not doubled
+
+
+@pytest.mark.parametrize(
+    ("more", "look"),
+    [
+        (b"/F 4.0", b"/BBox [0 0 1 1]"),
+        (b"/F (x)", b"/BBox [0 0 1 1]"),
+        (b"/Rect [0 0 595 842]", b"/BBox [0 0 1 1]"),
+        (b"/F 4", b"/Filter /Inconnu"),
+    ],
+    ids=["a real for flags", "a text for flags", "two rectangles", "filter"],
+)
+@pytest.mark.parametrize("area", [b"[1 2 3]", b"3", b"[/a 0 0 1]", b"<< /A 0 /B 0 /C 9 /D 9 >>", b"[100 100 200 150]"])
+def test_what_is_no_stamp(act: Path, tmp_path: Path, area: bytes, more: bytes, look: bytes) -> None:
+    """Odd values are a refusal, never an accident of what reads them."""
+    field = b"<< /Type /Annot /Subtype /Widget /FT /Sig /T (T) /Rect %s %s /AP << /N 96 0 R >> >>" % (area, more)
+    page = with_keys(act, b" /Annots [95 0 R]", "page")
+    keys = {
+        number: content.replace(b"/Avant", b"/Contents") for number, content in page.items()
+    } | with_keys(act, b" /AcroForm << /Fields [95 0 R] >>")  # fmt: skip
+    xmp = b"<< %s /Length 0 >>\nstream\n\nendstream" % look
+    changed = appended(act, tmp_path / "change.pdf", {**keys, 95: field, 96: xmp})
+    with changed.open("rb") as stream:
+        fine = area.startswith(b"[100") and more == b"/F 4"
+        assert is_signed_copy(changed, PdfFileReader(stream), act) is fine
+
+
+@pytest.mark.parametrize(
+    "filters", [b"/Filter /Inconnu", b"/Filter /FlateDecode", b"/Filter [/FlateDecode] /DecodeParms 3"]
+)
+def test_metadata_that_nobody_can_read(act: Path, tmp_path: Path, filters: bytes) -> None:
+    described = b"<< %s /Length 3 >>\nstream\nabc\nendstream" % filters
+    changed = appended(act, tmp_path / "change.pdf", {**with_keys(act, b" /Metadata 95 0 R"), 95: described})
+    with changed.open("rb") as stream:
+        assert not is_signed_copy(changed, PdfFileReader(stream), act)
+
+
 def with_keys(source: Path, keys: bytes, path: str = "/Root") -> dict[int, bytes]:
     """The catalog (or the first page) of a document with these keys as well."""
     with source.open("rb") as stream:

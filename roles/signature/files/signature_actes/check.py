@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asn1crypto import x509
-from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.sign.diff_analysis import ModificationLevel
 from pyhanko.sign.general import CMSExtractionError, CMSStructuralError
 from pyhanko.sign.validation import async_validate_pdf_signature
@@ -15,25 +14,14 @@ from pyhanko.sign.validation.errors import SignatureValidationError
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverageLevel
 
+from . import files
 from .files import MAX_BYTES, open_pdf
 from .person import Person
 from .refusal import Refusal
 from .sameness import is_signed_copy
 from .trust import Trust, common_name
 
-ODD = (
-    PdfError,
-    CMSExtractionError,
-    CMSStructuralError,
-    SignatureValidationError,
-    ValueError,
-    KeyError,
-    TypeError,
-    IndexError,
-    AttributeError,
-    NotImplementedError,
-    RecursionError,
-)
+ODD = (*files.ODD, CMSExtractionError, CMSStructuralError, SignatureValidationError)
 """What a hostile file makes of parsers."""
 BROKEN = "la signature est abîmée ou fausse : le document a été modifié après la signature, ou pendant l'envoi"
 CHANGED = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,18 @@ from pyhanko.pdf_utils.reader import PdfFileReader
 
 from .refusal import Refusal
 
+ODD = (
+    PdfError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
+"""What a hostile file makes of pyHanko, which asserts and decodes as it reads."""
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
 _HEAD = 1024  # where a PDF's header must be (ISO 32000-1, annex H)
 
@@ -71,7 +84,7 @@ def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, Pdf
             encrypted = reader.encrypted
             if not encrypted:
                 reader.root["/Pages"]
-        except (PdfError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+        except ODD:
             raise Refusal(
                 f"{path.name} : le PDF est abîmé. À faire : refaites-le depuis le document d'origine"
             ) from None

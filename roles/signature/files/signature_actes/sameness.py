@@ -8,6 +8,7 @@ nothing. What may come beside it is a closed list: signature fields of bounded s
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,8 +18,9 @@ from lxml import etree
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
+from pyhanko.pdf_utils.xref import XRefSectionType
 
-from .files import open_pdf
+from .files import ODD, open_pdf
 
 LARGEST = 1 / 8
 """What one added signature may take of a page; all of them together, twice as much."""
@@ -34,6 +36,8 @@ _FIELD_KEYS = _FILLED | {
     "/BS", "/Border", "/DA", "/DR", "/FT", "/Ff", "/H", "/Kids", "/Lock", "/MK", "/NM", "/P", "/Parent", "/Q", "/Rect",
     "/SV", "/StructParent", "/Subtype", "/T", "/TM", "/TU", "/Type",
 }  # fmt: skip # neither actions (/A, /AA) nor layers (/OC)
+_TABLE = re.compile(rb"\s*(?:\d+ \d+\s+(?:\d{10} \d{5} [nf]\s{1,2})*)*trailer\s*")
+_PLACE = re.compile(rb"\d{10} \d{5} [nf]")
 _UNSCALED = 8 | 16  # NoZoom, NoRotate: what is small at one scale hides the page at another
 
 
@@ -58,7 +62,7 @@ def is_signed_copy(given: Path, reader: PdfFileReader, original: Path) -> bool:
                 return False
         try:
             _Comparison(before, reader).check()
-        except _Different:
+        except (_Different, *ODD):  # what cannot be read is not what was given
             return False
     return True
 
@@ -78,7 +82,7 @@ class _Comparison:
         _only(first <= self.after.xrefs.total_revisions)
         _only(_sections(self.before, first) == _sections(self.after, first))
         for number in range(first, self.after.xrefs.total_revisions):
-            _only(not self.after.xrefs.refs_freed_in_revision(number))
+            _only(not self.after.xrefs.refs_freed_in_revision(number) and self._is_plain(number))
             for reference in self.after.xrefs.explicit_refs_in_revision(number):
                 self.later[reference.idnum].add(reference.generation)
         old, new = (_raw(one.trailer, "/Root") for one in (self.before, self.after))
@@ -91,6 +95,25 @@ class _Comparison:
         while self.waiting:
             self._unchanged(self.waiting.pop())
         self._bound(_raw(self.after.root, "/Pages"), {})
+
+    def _is_plain(self, number: int) -> bool:
+        """Whether a revision gives each object one place: of two, readers take the first, the last or the newest."""
+        section = self.after.xrefs.get_xref_container_info(number)
+        places = self.after.xrefs.get_xref_data(number)
+        if section.xref_section_type is XRefSectionType.STANDARD:
+            self.after.stream.seek(section.start_location)
+            table = self.after.stream.read(section.end_location - section.start_location)
+            known = {0, *places.standard_xrefs, *places.freed}
+            if not _TABLE.fullmatch(table) or len(_PLACE.findall(table)) > len(known):
+                return False
+        elif section.xref_section_type is not XRefSectionType.STREAM:  # two tables, of which old readers know one
+            return False
+        for link in self.after.xrefs.object_streams_used_in(number):
+            packed = _read(self.after, generic.IndirectObject(link.idnum, link.generation, self.after))
+            names = packed.data[: int(packed["/First"])].split()[::2]
+            if len(set(names)) < len(names):
+                return False
+        return True
 
     def _unchanged(self, one: Any) -> None:
         """What the document leads to is what it was, and leads to what it led to."""
@@ -184,8 +207,9 @@ class _Comparison:
             for link in _inner(_value(_raw(page, "/Annots"))):
                 if isinstance(link, generic.IndirectObject) and (widget := self.widgets.get(link.reference)):
                     areas.append(_area(_value(_raw(widget, "/Rect"))))
-                    flags = _value(_raw(widget, "/F")) or 0
-                    _only(not areas[-1] or not flags & _UNSCALED)
+                    flags = _value(_raw(widget, "/F"))
+                    _only(flags is None or isinstance(flags, generic.NumberObject))
+                    _only(not areas[-1] or not (flags or 0) & _UNSCALED)
             if any(areas):
                 shown = min(_area(box) for box in boxes.values()) if boxes else 0
                 _only(max(areas) <= shown * LARGEST and sum(areas) <= shown * 2 * LARGEST)
@@ -266,6 +290,7 @@ def _is_xmp(content: bytes) -> bool:
 def _area(rectangle: Any) -> float:
     if rectangle is None:
         return 0
+    _only(isinstance(rectangle, generic.ArrayObject) and len(rectangle) == 4)
     left, bottom, right, top = (float(_value(one)) for one in _inner(rectangle))
     return abs(right - left) * abs(top - bottom)
 
