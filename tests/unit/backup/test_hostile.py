@@ -272,6 +272,10 @@ ITEMS = (
     (f"'etc/creatic/h3', {FILE}, source='etc/creatic'", "/etc/creatic/h3 : lien dur vers ce qui n'est pas remis"),
     (f"'etc/creatic/h4', {FILE}, source='etc/creatic/reste'", "/etc/creatic/h4 : lien dur vers ce qui n'est pas remis"),
     (f"'etc/creatic/h5', {FILE}, source='etc/creatic/bon'", ""),
+    (f"'etc/creatic/t1', {FILE}, [b'x'], mtime=10**30", "/etc/creatic/t1 : remis sans sa date"),
+    (f"'etc/creatic/t2', {FOLDER}, mtime=2**63 - 1", ""),
+    (f"'etc/creatic/t3', {LINK}, source='bon', mtime=-10**19", "/etc/creatic/t3 : remis sans sa date"),
+    (f"'etc/creatic/t4', {FOLDER}, mtime=2**65", "/etc/creatic/t4 : remis sans sa date"),
     ("'etc/creatic/s', 0o140777", "/etc/creatic/s : socket"),
     (f"'etc/creatic/u1', {FILE}, [b'x'], user='personne-ici'", "/etc/creatic/u1 : propriétaire inconnu sur"),
     (f"'etc/creatic/u2', {FILE}, [b'x'], user=None, uid=1234", "/etc/creatic/u2 : propriétaire inattendu : 1234:root"),
@@ -285,7 +289,8 @@ def test_what_no_honest_borg_writes(saved: Saved) -> None:
     for _code, reason in ITEMS:
         assert reason in told(done), told(done)
     assert done["refuses"]["nombre"] == sum(bool(reason) for _code, reason in ITEMS)
-    assert saved.there() == {"etc/creatic/reste", "etc/creatic/d", "etc/creatic/h5"}
+    odd = {f"etc/creatic/t{rank}" for rank in range(1, 5)}
+    assert saved.there() == {"etc/creatic/reste", "etc/creatic/d", "etc/creatic/h5", *odd}
     assert (saved.root / "etc/creatic/bon").read_text() == "bon"
     assert not (saved.root.parent / "evade").exists()
 

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import tarfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _IN_THE_WAY = {errno.ENOTDIR, errno.ELOOP, errno.ENOTEMPTY, errno.EISDIR, errno.EEXIST}
 _MOST_CHECKED = 4096
+_OLDEST, _NEWEST = -(1 << 31), 1 << 34  # dates that ext4 holds, in seconds
 _OTHER = "autre que dans la liste de la sauvegarde"
 
 
@@ -133,6 +135,9 @@ def put(contents: Contents, tar: tarfile.TarFile, root: Path, checked: Mapping[s
                 continue
             try:
                 _same(entry, member)
+                if not _OLDEST <= member.mtime < _NEWEST:
+                    contents.refusals.add(member.name, "remis sans sa date, que cette machine ne sait pas écrire")
+                    member.mtime = time.time()
                 if entry.kind == "d":
                     _folder(place, member.name)
                     folders[member.name] = member.mtime
