@@ -371,6 +371,27 @@ def test_what_comes_beside_the_document(issuer: Issuer, act: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("kid", "same"),
+    [(b"/Rect [0 0 90 90]", True), (b"/FT /Tx /V (Autre) /Rect [0 0 90 90]", False), (b"/Rect [0 0 595 842]", False)],
+    ids=["small", "text", "page"],
+)
+@pytest.mark.parametrize("annots", [b"[95 0 R]", b"[96 0 R]"], ids=["its field", "itself"])
+def test_a_part_of_a_field(act: Path, tmp_path: Path, annots: bytes, kid: bytes, same: bool) -> None:
+    """It is what its field is, and as small, whether a page says that it has it or not."""
+    page = {
+        key: one.replace(b"/Avant", b"/Contents") for key, one in with_keys(act, b" /Annots " + annots, "p").items()
+    }
+    parts = {
+        95: b"<< /FT /Sig /T (T) /Kids [96 0 R] >>",
+        96: b"<< /Type /Annot /Subtype /Widget /Parent 95 0 R /F 4 %s >>" % kid,
+    }
+    form = with_keys(act, b" /AcroForm << /Fields [95 0 R] >>")
+    changed = appended(act, tmp_path / "change.pdf", {**form, **page, **parts})
+    with changed.open("rb") as stream:
+        assert is_signed_copy(changed, PdfFileReader(stream), act) is same
+
+
+@pytest.mark.parametrize(
     ("keys", "same"),
     [
         (b"/Version /2.0", True),

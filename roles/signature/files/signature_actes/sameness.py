@@ -192,6 +192,7 @@ class _Comparison:
     def _bound(self, top: Any, inherited: Mapping[str, Any]) -> None:
         """Signatures that were added take little of the pages that show them."""
         waiting, passed = [(top, inherited)], set[generic.Reference]()
+        aside, least = dict(self.widgets), float("inf")  # those of no page, which some reader may find all the same
         while waiting:
             one, above = waiting.pop()
             if isinstance(one, generic.IndirectObject):
@@ -206,13 +207,17 @@ class _Comparison:
             areas = []
             for link in _inner(_value(_raw(page, "/Annots"))):
                 if isinstance(link, generic.IndirectObject) and (widget := self.widgets.get(link.reference)):
+                    aside.pop(link.reference, None)
                     areas.append(_area(_value(_raw(widget, "/Rect"))))
                     flags = _value(_raw(widget, "/F"))
                     _only(flags is None or isinstance(flags, generic.NumberObject))
                     _only(not areas[-1] or not (flags or 0) & _UNSCALED)
+            shown = min(_area(box) for box in boxes.values()) if boxes else 0
+            if "/Kids" not in page:
+                least = min(least, shown)
             if any(areas):
-                shown = min(_area(box) for box in boxes.values()) if boxes else 0
                 _only(max(areas) <= shown * LARGEST and sum(areas) <= shown * 2 * LARGEST)
+        _only(all(_area(_value(_raw(widget, "/Rect"))) <= least * LARGEST for widget in aside.values()))
 
 
 def _only(held: bool) -> None:
@@ -255,7 +260,8 @@ def _is_dictionary(value: Any) -> bool:
 
 def _is_signature(field: generic.DictionaryObject) -> bool:
     above = _value(_raw(field, "/Parent"))
-    return "/Sig" in (_raw(field, "/FT"), _raw(above, "/FT") if _is_dictionary(above) else None)
+    kind = _raw(field, "/FT") or (_raw(above, "/FT") if _is_dictionary(above) else None)
+    return bool(kind == "/Sig")
 
 
 def _is_empty_signature(field: generic.DictionaryObject) -> bool:
