@@ -114,7 +114,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
-    """Fields of bag-info.txt, in lower case, and values; a line that begins with a space goes on with the one before."""
+    """Fields of bag-info.txt, in lower case, and values; a line that begins with a space goes on with the last one."""
     joined = re.sub(r"\r?\n[ \t]+", " ", text)
     fields = (line.partition(":") for line in _lines(joined) if ":" in line)
     return ((name.strip().lower(), " ".join(value.split())) for name, _, value in fields)
