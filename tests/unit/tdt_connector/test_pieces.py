@@ -23,6 +23,7 @@ from tdt_connector.journal import AlreadyUsed, Journal, SeenFile, State, StateCh
 from tdt_connector.proof import test_number as make_number
 from tdt_connector.proof import test_pdf as make_pdf
 
+from testbed import helios
 from testbed.connector import SIREN, Authority
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "protocol" / "actes"
@@ -287,8 +288,8 @@ def test_the_limit_itself_is_too_much(tmp_path: Path) -> None:
 
 
 def pes(siret: str = f"{SIREN}00011", tag: str = "PES_Aller") -> bytes:
-    owner = f'<EnTetePES><IdColl V="{siret}"/></EnTetePES>' if siret else ""
-    return f"<{tag}>{owner}</{tag}>".encode()
+    content = helios.flow(siret=siret, slips=("",)).replace(b"PES_Aller", tag.encode())
+    return content if siret else content.replace(b'<IdColl V=""/>', b"")
 
 
 def test_a_flow_is_read_before_it_is_sent(tmp_path: Path) -> None:
@@ -297,7 +298,7 @@ def test_a_flow_is_read_before_it_is_sent(tmp_path: Path) -> None:
         (pes(), None),
         (b"", "« flux.xml » est vide (0 octet) ; exportez-le de nouveau du logiciel de comptabilité."),
         (b"<a>", "« flux.xml » n'est pas du XML lisible ("),
-        (pes(tag="PES_Retour"), "« flux.xml » n'est pas un flux PES (élément PES_Aller attendu, PES_Retour trouvé)."),
+        (pes(tag="PES_Retour"), "« flux.xml » n'est pas un flux PES (élément PES_Aller attendu, {http"),
         (
             pes(""),
             "« flux.xml » porte l'identifiant «  » (EnTetePES/IdColl), qui n'est pas de la collectivité 215902669",
@@ -306,10 +307,10 @@ def test_a_flow_is_read_before_it_is_sent(tmp_path: Path) -> None:
             pes("21590035800011"),
             "« flux.xml » porte l'identifiant « 21590035800011 » (EnTetePES/IdColl), qui n'est pas",
         ),
-        (pes() + b" " * 1000, "les fichiers pèsent 0 Mo"),
+        (pes() + b" " * 10_000, "les fichiers pèsent 0 Mo"),
     ):
         path.write_bytes(content)
-        faults = checks.check_pes(path, SIREN, 1000)
+        faults = checks.check_pes(path, SIREN, 10_000)
         assert len(faults) == (0 if told is None else 1)
         if told:
             assert faults[0].startswith(told)
@@ -351,9 +352,8 @@ def test_an_unsigned_flow_does_not_leave_where_flows_are_signed(
     tmp_path: Path, content: str, root: str, unsigned: str | None
 ) -> None:
     path = tmp_path / "flux.xml"
-    path.write_text(
-        f'<PES_Aller{root}><EnTetePES><IdColl V="{SIREN}00011"/></EnTetePES>{content}</PES_Aller>', encoding="utf-8"
-    )
+    empty = helios.flow(slips=(), pj="JVBERi0=").decode("iso-8859-1").replace("<n:PES_Aller", f"<n:PES_Aller{root}")
+    path.write_text(empty.replace("</n:PES_Aller>", f"{content}</n:PES_Aller>"), encoding="iso-8859-1")
     assert checks.check_pes(path, SIREN, 10**6) == []
     faults = checks.check_pes(path, SIREN, 10**6, signed=True)
     if unsigned is None:

@@ -21,6 +21,7 @@ from . import budget, flow
 from .classification import Classification, Nature, fold
 from .config import Config
 from .description import Description
+from .envelope import Envelope, encoding_fault
 
 # Source: S²LOW, ActesTransaction::NUMBER_REGEXP.
 NUMBER = re.compile(r"([A-Z0-9][A-Z0-9_]{0,13})?[A-Z0-9]")
@@ -414,26 +415,26 @@ def check_pes(path: Path, siren: str, limit: int, signed: bool = False) -> list[
     too_big = check_size(size, limit)
     if too_big:
         return [too_big]
-    owners: list[str] = []
-
-    signatures = _Signatures()
+    signatures, envelope = _Signatures(), Envelope()
 
     def hear(place: flow.Path, attributes: Mapping[str, str]) -> None:
         signatures.start(place, attributes)
-        if place[-2:] == ("EnTetePES", "IdColl") and not owners:
-            owners.append(attributes.get("V", ""))
+        envelope.start(place, attributes)
 
     try:
         with path.open("rb") as stream:
             root = flow.read(stream, hear, signatures.end)
+            stream.seek(0)
+            misread = encoding_fault(stream, path.name)
     except flow.FlowError as error:
         return [f"« {path.name} » n'est pas du XML lisible ({error}) ; exportez-le de nouveau."]
     if root.rpartition("}")[2] != "PES_Aller":
         return [f"« {path.name} » n'est pas un flux PES (élément PES_Aller attendu, {root} trouvé)."]
-    siret = owners[0] if owners else ""
-    if not siret.startswith(siren):
+    siret = envelope.owner
+    if not re.fullmatch(rf"{siren}[0-9]{{0,5}}", siret):
         return [
             f"« {path.name} » porte l'identifiant « {siret} » (EnTetePES/IdColl), qui n'est pas de la collectivité "
             f"{siren} ; vérifiez la collectivité choisie dans le logiciel de comptabilité."
         ]
-    return signatures.fault(path.name) if signed else []
+    faults = [*([misread] if misread else []), *envelope.faults(path.name)]
+    return faults + (signatures.fault(path.name) if signed else [])
