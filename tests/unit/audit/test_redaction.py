@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import Sequence
@@ -104,6 +105,21 @@ REPO = Path(__file__).parents[3]
         "-----BEGIN RSA PRIVATE KEY-----\\ncanary\\n",
         '{"hash": "$6$canary$canary", "x": 1}',
         "x $y$j9T$canary1/abc $2b$12$canary2",
+        # Addresses whose password holds what ends one elsewhere, or which have a token alone.
+        "postgres://u:p@canary@h/db, redis://:ab/canary@h/0",
+        "https://ghp-canary-0123456789@github.com/x",
+        # Arguments, as a program's list or tuple has them.
+        "['borg', '--passphrase', 'canary']",
+        '["x", "--token",\n "canary"]',
+        "('password', b'canary')",
+        "curl -ubob:canary https://x",
+        # Written otherwise, and in sentences.
+        r'{"p\u0061ssw\u006frd": "canary"}',
+        "password\uff1acanary",
+        "le mot de passe de Bob est « canary »",
+        "the password for bob is canary1",
+        "code PIN : canary",
+        "got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.canary",
     ],
 )
 def test_every_secret_is_hidden(text: str) -> None:
@@ -125,6 +141,16 @@ def test_a_known_secret_is_hidden_however_it_is_written(secret: str) -> None:
         *(escape(secret), urllib.parse.quote(secret), urllib.parse.quote(secret, safe="")),
     ):
         assert "canary" not in redact(f"x {written} y", [secret])
+
+
+@pytest.mark.parametrize("before", ["", "u:", "é:", "bob:"])
+def test_a_known_secret_is_hidden_in_what_encodes_it(before: str) -> None:
+    secret = "canary/>é?~~canary"
+    whole = f"{before}{secret}".encode()
+    for written in (base64.b64encode(whole), base64.urlsafe_b64encode(whole), whole.hex().encode()):
+        shown = redact(f"x {written.decode()} y", [secret])
+        assert MASK in shown
+        assert len(shown) - len(MASK) <= len(base64.b64encode(before.encode())) + 12
 
 
 @pytest.mark.parametrize(
@@ -218,6 +244,33 @@ def test_comments_instructions_and_properties_are_masked_too() -> None:
     )
     assert "canary" not in redact(text)
     assert 'value="a"' in redact(text)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "password: <b>canary</b>",
+        "<i/>token: <br/>canary",
+        "<password><value v='canary'>x</value>canary</password>",
+        "<setting><name>db_password</name><value>canary</value></setting>",
+        "<key>token</key><string>canary</string>",
+        "<e password='canary' b='1'/>",
+    ],
+)
+def test_a_secret_over_several_elements_is_masked(inside: str) -> None:
+    shown = redact(f'<?xml version="1.0"?><report><case>{inside}</case><case>the rest</case></report>')
+    assert "canary" not in shown
+    assert [str(node.text) for node in etree.fromstring(shown).iter("case")][1] == "the rest"
+
+
+@pytest.mark.parametrize(
+    "place", ["<c a='x'>{}</c>", "<c>a{}b</c>", "<c><b/>{}{}</c>", "<c a='{}'/>", "<c>{}<b/>d</c>"]
+)
+def test_a_report_with_entities_of_its_own_stays_a_report(place: str) -> None:
+    body = place.replace("{}", "&password;")
+    shown = redact(f'<?xml version="1.0"?><!DOCTYPE c [<!ENTITY password "canary">]>{body}')
+    assert "canary" not in shown
+    assert etree.fromstring(shown).tag == "c"
 
 
 def audited(home: Path, written: Sequence[str | None], monkeypatch: pytest.MonkeyPatch, names: str) -> list[Check]:

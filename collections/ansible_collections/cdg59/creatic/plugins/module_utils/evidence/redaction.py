@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 from xml.sax.saxutils import escape
 
 MASK = "«masqué»"
@@ -16,10 +18,10 @@ _MAX_TEXT = 200_000  # characters of one text inside an XML document
 _WORDS = (
     r"(?:passw(?:or)?ds?|passphrases?|passcodes?|pass(?![a-z])|pwd|secrets?|tokens?|credentials?|psk|cookies?|bearer"
     r"|authorization|mots?[ _-]?de[ _-]?passe|motdepasse|mdp|jetons?|phrases?[ _-]secr[eè]tes?|cl[eé]s?[ _-]priv[eé]es?"
-    r"|(?:api|access|private|encryption|luks|master|shared|session|signing|hmac|aes|wireguard)[ _-]?keys?)"
+    r"|codes?[ _-]pin|(?:api|recovery|access|private|encryption|luks|master|shared|session|signing|hmac|aes|wireguard)[ _-]?keys?)"
 )
 _NAME = rf"{_WORDS}[\w.-]{{0,40}}"
-_IS = r"\s*(?:!?[:=]+>?|->|→|~)[ \t]*"
+_IS = r"\s*(?:!?[:=\uff1a]+>?|->|→|~)[ \t]*"
 _MARK = r"(?:\\*[\"'`]|&(?:quot|apos|\#34|\#39|\#x22|\#x27);)?"  # a quote, or what XML writes for one
 # What announces a secret: a name and a sign; a name and a quoted text; a line of a name and a word; an option of a
 # program; a pair name, value.
@@ -28,10 +30,12 @@ _LEAD = re.compile(
     \b(?:name|key|nom|cl[eé]|variable|var|id|field|champ|param\w{{0,8}})\\*["']?{_IS}\\*["']?
       [\w.-]{{0,40}}?{_NAME}\\*["']?[^\n]{{0,80}}\n?[^\n]{{0,80}}?\b(?:value|valeur|val|content)\\*["']?{_IS}
     | (?<![\w-])--?[\w-]{{0,40}}?{_NAME}[ \t]+
-    | \bsshpass[ \t]+-p[ \t]* | (?<!\S)(?:-u|--user)[ \t=]+[^\s:]{{1,60}}:(?=\S)
+    | (?:(?<![\w-])--?[\w-]{{0,40}}?|\([ \t]*[bu]?\\*["'][\w.-]{{0,40}}?){_NAME}\\*["'][ \t]*,\s*[bu]?(?=\\*["'])
+    | \bsshpass[ \t]+-p[ \t]* | (?<!\S)(?:-u[ \t=]*|--user[ \t=]+)[^\s:]{{1,60}}:(?=\S)
     | ^[ \t+>-]*[\w.-]{{0,40}}?{_NAME}[ \t]+(?=\S+[ \t]*$)
     | {_NAME}(?:{_MARK}(?:\[[^\]\n]{{0,60}}\])?\]?{_IS}|[ \t]+(?=\\*["'])|(?=\([ \t]*[a-z]?["'])
-             |(?:[ \t]+[\w-]{{1,30}}){{1,4}}[ \t]*:[ \t]+)
+             |(?:[ \t]+[\w-]{{1,30}}){{1,4}}[ \t]*:[ \t]+
+             |(?:[ \t]+[\w-]{{1,30}}){{0,4}}[ \t]+(?:est|is|was|[ée]tait|vaut)[ \t]+(?=[«"'`]|\S*\d))
     """
 )
 _QUOTE = re.compile(r"\\*[\"'`]")
@@ -45,7 +49,10 @@ _KEY_BLOCK = re.compile(
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z ]*-----|\Z)", re.DOTALL
 )
 _HASH = re.compile(r"\$(?:g?y|[1567]|2[aby]|apr1|argon2\w*|pbkdf2\w*)\$[\w./$=,+-]*[\w./$=+-]|\{SSHA\d*\}[\w/+=]+")
-_URL = re.compile(r"(\w://[^\s/:@]{0,200}:)[^\s/@]{1,200}(?=@)")
+# The last @ ends what tells who asks: a password may hold one, or a slash. A token alone stands where a name would.
+_TOKEN = re.compile(r"\beyJ[\w-]{6,}\.[\w-]{4,}\.[\w-]+|\bAGE-SECRET-KEY-1\w+")  # JWT, age
+_URL = re.compile(r"(\w://[^\s/:@]{0,200}:)[^\s\"'<>]{1,200}(?=@)|(\w://)[^\s/:@]{16,200}(?=@)")
+_ESCAPED = re.compile(r"\\u00(3[0-9]|[46][1-9a-fA-F]|[57][0-9aA])")  # a letter or a digit, as JSON may write it
 _BEARER = re.compile(r"(?i)\b(bearer|basic)([ \t]+)(?=[\w.~+/=-]*[\d.~+/=-])[\w.~+/=-]{8,}|(?<=bearer )[\w.~+/=-]{6,}")
 _ELEMENT = re.compile(
     rf"""(?ixs)(?P<tag><(?P<name>[\w:.-]{{0,40}}?{_WORDS}[\w:.-]{{0,40}})(?:\s[^<>]{{0,400}})?(?<!/)>
@@ -54,6 +61,8 @@ _ELEMENT = re.compile(
 )
 _SECRET_NAME = re.compile(rf"(?i)(?:.*[^a-z0-9])?{_NAME}")
 _XML = re.compile(r"\s*<\?xml[^>]*\?>")
+_NAMING = ("name", "key", "id", "nom", "cle", "variable")  # elements that tell what the next one is
+_LEAD_MAX = 500  # characters before a text's end where something may announce what follows
 # Written by the tests' own code, from the inventory: what tells to whom a result belongs.
 _OWN_PROPERTIES = ("machine", "machine_perdue", "essai")
 
@@ -156,16 +165,28 @@ def _spellings(secret: str) -> set[str]:
     plain = {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     plain |= {secret.replace("'", "'\"'\"'"), secret.replace("'", "\\'"), secret.replace("'", "''")}
     plain |= {escape(one, extra) for one in tuple(plain) for extra in ({}, {'"': "&quot;"})}
-    return plain | {urllib.parse.quote(secret), urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)}
+    plain |= {urllib.parse.quote(secret), urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)}
+    return plain | _encoded(secret.encode(errors="replace"))
+
+
+def _encoded(secret: bytes) -> set[str]:
+    """A secret in hexadecimal, and in base64 wherever it stands in what was encoded with it."""
+    found = {secret.hex(), secret.hex().upper()}
+    for before in range(3):
+        written = base64.b64encode(bytes(before) + secret).decode()
+        # What depends on it alone: the letters around share their bits with its neighbours.
+        alone = written[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]
+        found |= {alone, alone.translate(str.maketrans("+/", "-_"))}
+    return found
 
 
 def _redact_text(text: str, secrets: Iterable[str]) -> str:
-    text = _KEY_BLOCK.sub(MASK, text)
+    text = _KEY_BLOCK.sub(MASK, _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text))
     for secret in secrets:
         if len(secret) >= 6:
             for written in sorted(_spellings(secret), key=len, reverse=True):
                 text = text.replace(written, MASK)
-    text = _URL.sub(rf"\1{MASK}", _HASH.sub(MASK, text))
+    text = _URL.sub(lambda found: f"{found[1] or found[2]}{MASK}", _TOKEN.sub(MASK, _HASH.sub(MASK, text)))
     text = _ELEMENT.sub(lambda found: found["tag"] + MASK, text)
     text = _BEARER.sub(lambda found: f"{found[1] or ''}{found[2] or ''}{MASK}", text)
     parts, at = [], 0
@@ -176,6 +197,46 @@ def _redact_text(text: str, secrets: Iterable[str]) -> str:
         parts += [text[at : found.end()], shown]
         at = end
     return "".join([*parts, text[at:]])
+
+
+def _without_entities(root: Any) -> None:
+    """Put the mask where a document names what its own DOCTYPE holds, which is not kept."""
+    from lxml import etree
+
+    for entity in list(root.iter(etree.Entity)):
+        before, above = entity.getprevious(), entity.getparent()
+        text = MASK + (entity.tail or "")
+        if before is None:
+            above.text = (above.text or "") + text
+        else:
+            before.tail = (before.tail or "") + text
+        above.remove(entity)
+
+
+def _mask_element(node: Any, masked: Callable[[str], str]) -> None:
+    """Mask an element's attributes, and all that is inside one whose name, or whose neighbour, announces a secret."""
+    from lxml import etree
+
+    own = node.tag == "property" and node.get("name") in _OWN_PROPERTIES
+    # A setting: its name is in one attribute, and its value in another.
+    secret = any(_SECRET_NAME.fullmatch(str(node.get(key) or "")) for key in ("name", "key", "id"))
+    for key, item in node.attrib.items():
+        if own:
+            continue
+        hidden = _SECRET_NAME.fullmatch(str(key).rpartition("}")[2]) or (secret and key in ("value", "content"))
+        node.set(key, MASK if hidden and item else masked(str(item)))
+    name = etree.QName(node).localname
+    told = node if _SECRET_NAME.fullmatch(name) else None
+    if name in _NAMING and _SECRET_NAME.fullmatch((node.text or "").strip()):
+        told = node.getnext()  # <key>password</key><string>…</string>
+    if told is not None:
+        for inner in told.iter():
+            inner.text = MASK if inner.text and inner.text.strip() else inner.text
+            if isinstance(inner.tag, str):
+                for key, item in inner.attrib.items():
+                    inner.set(key, MASK if item else item)
+            if inner is not told and inner.tail and inner.tail.strip():
+                inner.tail = MASK
 
 
 def _redact_xml(text: str, head: str, secrets: Iterable[str]) -> str | None:
@@ -191,24 +252,29 @@ def _redact_xml(text: str, head: str, secrets: Iterable[str]) -> str | None:
         root = etree.fromstring(text[len(head) :].strip().encode(), parser)
     except (etree.XMLSyntaxError, UnicodeEncodeError):
         return None
-    for node in root.iter():
-        plain = isinstance(node.tag, str)
-        if plain:
-            own = node.tag == "property" and node.get("name") in _OWN_PROPERTIES
-            # A setting: its name is in one attribute, and its value in another.
-            secret = any(_SECRET_NAME.fullmatch(str(node.get(key) or "")) for key in ("name", "key", "id"))
-            for key, item in node.attrib.items():
-                if own or not item:
-                    continue
-                hidden = _SECRET_NAME.fullmatch(str(key).rpartition("}")[2]) or (secret and key in ("value", "content"))
-                node.set(key, MASK if hidden else masked(str(item)))
-            if _SECRET_NAME.fullmatch(etree.QName(node).localname):
-                for inner in node.iter():
-                    inner.text = MASK if inner.text and inner.text.strip() else inner.text
-        if node.text:
-            node.text = masked(node.text)
-        if node.tail:
-            node.tail = masked(node.tail)
+    _without_entities(root)
+    announcing: etree._Element | None = None  # its text ends with what announces a secret
+
+    def follow(item: str, owner: etree._Element) -> str:
+        """The text masked, whole when what stands before it announced it."""
+        nonlocal announcing
+        if not item.strip():
+            return item
+        announced, last = announcing is not None, item.rstrip()[-_LEAD_MAX:] + " "
+        announcing = owner if any(found.end() >= len(last) - 1 for found in _LEAD.finditer(last)) else None
+        return MASK if announced else masked(item)
+
+    for event, node in etree.iterwalk(root, events=("start", "end", "comment", "pi")):
+        if event in ("start", "comment", "pi"):
+            if isinstance(node.tag, str):
+                _mask_element(node, masked)
+            if node.text:
+                node.text = follow(node.text, node)
+        if event != "start":
+            if announcing is node:
+                announcing = None
+            if node.tail:
+                node.tail = follow(node.tail, node.getparent())
     return head + etree.tostring(root, encoding="unicode")
 
 
