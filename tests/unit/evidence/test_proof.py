@@ -266,6 +266,20 @@ def pdf(inside: bytes = b"", packed: bytes | None = None) -> bytes:
     return body + b"%%EOF\n"
 
 
+def lettered(data: bytes, end: bytes = b"\n") -> bytes:
+    """One more stream, that nothing but its own filter can read."""
+    return b"3 0 obj << /Type /ObjStm >> stream" + end + data + b"\nendstream endobj\n"
+
+
+def jpeg() -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+RUN = b"<< /S /JavaScript >>"
+
+
 def bomb() -> bytes:
     return pdf(packed=bytes(80 << 20))
 
@@ -274,6 +288,8 @@ def bomb() -> bytes:
     ("name", "content"),
     [
         ("capture.png", png()),
+        ("capture.jpg", jpeg()),
+        ("acte.pdf", pdf() + lettered(base64.a85encode(zlib.compress(b"/Type /Page")) + b"~>")),
         ("ARActe.xml", XML.encode("latin-1")),
         ("acte.pdf", connector_pdf("Objet", "TEST_1")),
         ("acte.pdf", pdf(b"/OpenAction [3 0 R /FitH null]", b"/Type /Page (JavaScript)")),
@@ -320,6 +336,23 @@ def test_what_evidence_is_made_of_is_kept(tmp_path: Path, name: str, content: by
         ("acte.pdf", pdf(b"/A << /S /Launch >>"), "Launch"),
         ("acte.pdf", pdf(b"/Names << /EmbeddedFiles 3 0 R >> /Type /EmbeddedFile "), "EmbeddedFile"),
         ("acte.pdf", bomb(), "démesuré"),
+        ("acte.pdf", pdf(b"/Names << /EmbeddedFiles 3 0 R >>"), "EmbeddedFiles"),
+        ("acte.pdf", pdf(b"/A << /S /GoToR /F (//x/y) >>"), "GoToR"),
+        ("acte.pdf", pdf() + lettered(zlib.compress(RUN), b" \n"), "JavaScript"),
+        ("acte.pdf", pdf() + lettered(zlib.compress(RUN), b"\r"), "JavaScript"),
+        ("acte.pdf", pdf() + lettered(RUN.hex().encode() + b">"), "JavaScript"),
+        ("acte.pdf", pdf() + lettered(zlib.compress(RUN).hex(" ").encode() + b" >"), "JavaScript"),
+        ("acte.pdf", pdf() + lettered(base64.a85encode(zlib.compress(RUN)) + b"~>"), "JavaScript"),
+        ("acte.pdf", pdf() + lettered(base64.a85encode(RUN)), "JavaScript"),
+        ("acte.pdf", pdf(b"/Filter /LZWDecode"), "LZWDecode"),
+        ("capture.png", png() + SCRIPT.encode(), "suivie d'autre chose"),
+        ("capture.png", png() + png(), "suivie d'autre chose"),
+        ("capture.jpg", jpeg() + b"PK\x03\x04", "suivie d'autre chose"),
+        ("ARActe.xml", b'<m:math xmlns:m="http://www.w3.org/1998/Math/MathML"/>', "navigateur exécuterait"),
+        ("journal.log", b"\x1b]0;x\x07", "pas du texte"),
+        ("journal.log", "\u202egnp".encode(), "pas du texte"),
+        ("journal.txt", b"PK\x03\x04", "pas du texte"),
+        ("journal.txt", "\u00a0<svg>".encode(), "se présente comme une page"),
         ("resume.json", SCRIPT.encode(), "se présente comme une page"),
         ("resume.json", b"{", "pas du JSON"),
         ("resume.json", b"[" * 100000, "pas du JSON"),

@@ -13,7 +13,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,15 @@ _ACTIVE_NAMESPACES = (
     "http://www.w3.org/1999/xhtml",
     "http://www.w3.org/2000/svg",
     "http://www.w3.org/1999/XSL/Transform",
+    "http://www.w3.org/1998/Math/MathML",
+    "http://www.mozilla.org/xbl",
+    "http://www.mozilla.org/keymaster/gatekeeper/there.is.only.xul",
 )
 # ISO 32000-1, 12.6.4: actions that run, open or send something; any letter of a name may be written #xx (7.3.5).
-_ACTIVE_NAMES = ("JavaScript", "Launch", "RichMedia", "XFA", "SubmitForm", "ImportData", "EmbeddedFile", "Encrypt")
+_ACTIVE_NAMES = (
+    *("JavaScript", "Launch", "RichMedia", "XFA", "SubmitForm", "ImportData", "GoToR", "GoToE"),
+    *("EmbeddedFile", "EmbeddedFiles", "Encrypt", "LZWDecode"),  # LZW would hide what is inside
+)
 _ACTIVE_PDF = re.compile(
     b"/(?:"
     + b"|".join(
@@ -39,7 +45,12 @@ _ACTIVE_PDF = re.compile(
     + rb")(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
-_STREAM = re.compile(rb"stream\r?\n")
+# Readers take a blank after the word, and a line end of any kind.
+_STREAM = re.compile(rb"stream[ \t\0]*(?:\r?\n|\r)")
+_ZLIB = (b"x", b"h", b"X", b"8", b"H", b"\x18", b"(")  # what begins a zlib stream (RFC 1950, 2.2)
+_PNG = b"\x89PNG\r\n\x1a\n"
+# What makes a terminal, or the order of what is read, say something else.
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class FileRefused(ValueError):
@@ -57,6 +68,19 @@ def _picture(content: bytes, kind: str) -> None:
         raise FileRefused(f"ce n'est pas une image {kind}") from error
     if width * height > _MAX_PIXELS:
         raise FileRefused(f"image de {width} × {height} points, démesurée")
+    if not (_png_ends(content) if kind == "PNG" else content.endswith(b"\xff\xd9")):
+        raise FileRefused("image suivie d'autre chose")
+
+
+def _png_ends(content: bytes) -> bool:
+    """Whether nothing follows the last chunk of a picture (PNG, 5.3): an archive or a page could."""
+    at = len(_PNG)
+    while at + 12 <= len(content):
+        size, kind = int.from_bytes(content[at : at + 4]), content[at + 4 : at + 8]
+        at += 12 + size
+        if kind == b"IEND":
+            return at == len(content)
+    return False
 
 
 def _pdf(content: bytes) -> None:
@@ -64,21 +88,52 @@ def _pdf(content: bytes) -> None:
         raise FileRefused("ce n'est pas un PDF")
     left = _MAX_INFLATED
     parts = [content]
+    whole, last = memoryview(content), content.rfind(b"endstream")
     for found in _STREAM.finditer(content):
-        if content[found.end() : found.end() + 1] not in (b"x", b"h", b"X", b"8", b"H", b"\x18", b"("):
-            continue  # no zlib stream (RFC 1950, 2.2) begins so
-        inflater = zlib.decompressobj()
-        try:
-            inflated = inflater.decompress(content[found.end() :], left)
-        except zlib.error:
-            continue
-        left -= len(inflated)
+        start = found.end()
+        # Only its own filter knows where a stream ends: `endstream` may stand inside.
+        streams: list[bytes | memoryview] = [whole[start:]]
+        if start <= last:
+            end = content.index(b"endstream", start)
+            left -= end - start
+            streams += _letters(content[start:end])
+        for stream in streams:
+            for part in (stream, _inflated(stream, max(left, 1))):
+                if isinstance(part, bytes):
+                    left -= len(part)
+                    parts.append(part)
         if left <= 0:
             raise FileRefused("PDF démesuré, une fois décompressé")
-        parts.append(inflated)
     for part in parts:
         if active := _ACTIVE_PDF.search(part):
             raise FileRefused(f"PDF qui contient plus que des pages ({active[0].decode()[1:]})")
+
+
+def _inflated(stream: bytes | memoryview, most: int) -> bytes:
+    """What a zlib stream holds; nothing when it is none."""
+    if not bytes(stream[:1]).startswith(_ZLIB):
+        return b""
+    try:
+        return zlib.decompressobj().decompress(stream, most)
+    except zlib.error:
+        return b""
+
+
+def _letters(stream: bytes) -> Iterator[bytes]:
+    """What each filter of letters alone reads in a stream (ISO 32000-1, 7.4)."""
+    if not stream.isascii():
+        return
+    letters = b"".join(stream.split()).removesuffix(b">")
+    for decode in (_of_hex, base64.a85decode):
+        try:
+            yield decode(letters.removesuffix(b"~"))
+        except ValueError:
+            continue
+
+
+def _of_hex(letters: bytes) -> bytes:
+    """Bytes of hexadecimal digits, of which the last may be missing (ISO 32000-1, 7.4.2)."""
+    return bytes.fromhex((letters + b"0" * (len(letters) % 2)).decode())
 
 
 def _xml(content: bytes) -> None:
@@ -104,10 +159,10 @@ def _text(content: bytes) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileRefused("ce n'est pas du texte UTF-8") from error
-    if "\0" in text:
-        raise FileRefused("ce n'est pas du texte")
+    if found := _CONTROLS.search(text):
+        raise FileRefused(f"ce n'est pas du texte (caractère U+{ord(found[0]):04X})")
     # What a browser does not know by its name, it recognizes by its beginning (https://mimesniff.spec.whatwg.org).
-    if text.lstrip("\ufeff \t\r\n\f").startswith(("<", "%PDF-", "%!PS")):
+    if re.sub(r"^[\s\ufeff]+", "", text).startswith(("<", "%PDF-", "%!PS")):
         raise FileRefused("texte qui se présente comme une page ou un document")
     return text
 
