@@ -65,7 +65,8 @@ def test_managing_zope_is_not_for_visitors(path: str) -> None:
     ["manage_main:method=x", "manage_main:action=", "manage_main:default_method=x", "manage_main:default_action=x",
      ":method=manage_main", "x=1&manage_main:method=x", "manage%5Fmain%3Amethod=x", "acl_users/manage_main:method=x",
      "manage_main:method:utf8=x", "manage_main:utf8:method=x", "%2B%2Battribute%2B%2Bmanage_main:method=x",
-     "portal_setup:method=x", "@@manage-viewlets:method=x", "aq_parent:method=x", "manage_main:list:method=x"],
+     "portal_setup:method=x", "@@manage-viewlets:method=x", "aq_parent:method=x", "manage_main:list:method=x",
+     "manage_main:method.x=1", "manage_main:action.y:utf8=1", ":method.x=manage_main"],
 )  # fmt: skip
 def test_nor_by_a_field_that_names_a_page(query: str) -> None:
     assert asked("/", query=query) == "404 Not Found"

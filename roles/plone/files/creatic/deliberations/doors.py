@@ -13,6 +13,8 @@ _BEGINNINGS = ("manage_", "manage-", "aq_", "VirtualHost", "_vh_")
 _NAMESPACE = re.compile(r"@@|\+\+[^+/]*\+\+")
 # ZPublisher's field names that are no fields, but another page to show: name:method=, :action=name.
 _DIRECTIVES = frozenset(("method", "action", "default_method", "default_action"))
+# A field of a picture that was clicked bears where as well: name:method.x.
+_KINDS = re.compile(r":|\.(?=[xy](?::|$))")
 _FIELDS = 10_000
 
 
@@ -33,7 +35,7 @@ def directs_inside(query: str) -> bool:
     except ValueError:
         return True
     for key, value in fields:
-        name, *kinds = key.split(":")
+        name, *kinds = _KINDS.split(key)
         if _DIRECTIVES.intersection(kinds) and (is_closed(name) or is_closed(value)):
             return True
     return False
