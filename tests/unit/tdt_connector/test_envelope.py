@@ -75,7 +75,7 @@ def test_a_good_flow_leaves(tmp_path: Path, content: bytes) -> None:
         (FLOW.replace(b'<CodCol V="123"/>', b""), "n'a pas de EnTetePES/CodCol"),
         (FLOW.replace(b'CodCol V="123"', b'CodCol V="1234"'), "EnTetePES/CodCol : « 1234 » n'est pas admis"),
         (FLOW.replace(b'CodCol V="123"', b'CodCol V="000"'), "EnTetePES/CodCol : « 000 » n'est pas admis"),
-        (FLOW.replace(b'CodCol V="123"', "CodCol V='&#1633;23'".encode()), "EnTetePES/CodCol"),
+        (FLOW.replace(b'CodCol V="123"', b"CodCol V='&#1633;23'"), "EnTetePES/CodCol"),
         (FLOW.replace(b'<CodCol V="123"/>', b'<CodCol V="123"/><CodCol V="124"/>'), "plusieurs EnTetePES/CodCol"),
         (FLOW.replace(b'CodBud V="00"', b'CodBud V=""'), "n'a pas de EnTetePES/CodBud"),
         (FLOW.replace(b'CodBud V="00"', b'CodBud V="0"'), "EnTetePES/CodBud : « 0 » n'est pas admis"),

@@ -18,7 +18,8 @@ _MAX_TEXT = 200_000  # characters of one text inside an XML document
 _WORDS = (
     r"(?:passw(?:or)?ds?|passphrases?|passcodes?|pass(?![a-z])|pwd|secrets?|tokens?|credentials?|psk|cookies?|bearer"
     r"|authorization|mots?[ _-]?de[ _-]?passe|motdepasse|mdp|jetons?|phrases?[ _-]secr[eè]tes?|cl[eé]s?[ _-]priv[eé]es?"
-    r"|codes?[ _-]pin|(?:api|recovery|access|private|encryption|luks|master|shared|session|signing|hmac|aes|wireguard)[ _-]?keys?)"
+    r"|codes?[ _-]pin"
+    r"|(?:api|recovery|access|private|encryption|luks|master|shared|session|signing|hmac|aes|wireguard)[ _-]?keys?)"
 )
 _NAME = rf"{_WORDS}[\w.-]{{0,40}}"
 _IS = r"\s*(?:!?[:=\uff1a]+>?|->|→|~)[ \t]*"
@@ -252,6 +253,9 @@ def _redact_xml(text: str, head: str, secrets: Iterable[str]) -> str | None:
         root = etree.fromstring(text[len(head) :].strip().encode(), parser)
     except (etree.XMLSyntaxError, UnicodeEncodeError):
         return None
+    # Attributes have what entities stand for already.
+    if (doctype := root.getroottree().docinfo.internalDTD) is not None:
+        secrets = [*secrets, *(str(entity.content) for entity in doctype.iterentities() if entity.content)]
     _without_entities(root)
     announcing: etree._Element | None = None  # its text ends with what announces a secret
 
