@@ -59,6 +59,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import agent as life_agent
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import commune as life_commune
+from ansible_collections.cdg59.creatic.plugins.module_utils.life import handover as life_handover
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.commune import CommuneDeparture
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.departure import Departure, Order
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.handover import HandOverError
@@ -332,7 +333,7 @@ def commune_new(
     name="depart",
     positional=["commune"],
     help={
-        "commune": "nom du fichier de la commune",
+        "commune": "nom du fichier de la commune, ou d'une entité qu'elle héberge (gondecourt-ccas)",
         "vers": "dossier de sa remise, sur le disque qu'elle emporte ; il ne doit pas exister encore",
         "recu": "le reçu qu'une personne de la commune a signé (LISEZMOI.txt de la remise)",
         "autorites": "PEM des autorités et des listes de révocation d'un prestataire, si le certificat est le sien",
@@ -344,9 +345,9 @@ def commune_depart(context: Context, commune: str, vers: str, recu: str = "", au
     try:
         facts = departure.facts()
         if facts is None:
-            _check_communes([commune])
-            _checked([commune])
-            facts = departure.hand_over(next(one for one in _communes() if one.slug == commune))
+            owner, entity = _hosting(commune)
+            _checked([owner.slug])
+            facts = departure.hand_over(owner, entity)
         print("\n".join(life_commune.lines(facts)))
         if recu and not departure.signed(facts):
             departure.sign(facts, Path(recu), [Path(autorites)] if autorites else [])
@@ -367,6 +368,16 @@ def commune_depart(context: Context, commune: str, vers: str, recu: str = "", au
         raise Exit(f"Départ de {commune} : {error}", code=1) from None
     if departure.unsealed:
         raise Exit(f"La preuve n'est pas signée : {departure.unsealed}", code=1)
+
+
+def _hosting(slug: str) -> tuple[groupement.Commune, dict[str, Any] | None]:
+    """The commune of a slug; with the entity that it hosts, when the slug is an entity's."""
+    communes = _communes()
+    for one in communes:
+        if found := next((entity for entity in life_handover.hosted(one) if entity["slug"] == slug), None):
+            return one, found
+    _check_communes([slug])
+    return next(one for one in communes if one.slug == slug), None
 
 
 @task(anywhere=True, name="controle")

@@ -31,6 +31,16 @@ from testbed.authority import carrying
 
 SIREN = "215903600"
 DATA = {"nom": "Loos", "siren": SIREN, "postes": [], "connecteur": {"adresse": "10.59.9.20", "tdt": "s2low"}}
+WHOLE = DATA | {"insee": "59360", "territoire": "lille", "agents": 9, "vague": 1, "services": ["ged", "archivage"]}
+CCAS_SIREN = "265903609"
+CCAS = {
+    "nom": "ccas",
+    "libelle": "CCAS de Loos",
+    "type": "ccas",
+    "siren": CCAS_SIREN,
+    "president": {"titulaire": "claire.dubois"},
+    "services": ["ged", "archivage"],
+}
 SERVERS = {"documents": "ged", "sae": "archive_gateway", "sae1": "archive_node", "relais": "passerelle"}
 PARTS = {
     "ged": {"1/document.json": b"{}", "1/é.pdf": b"%PDF-"},
@@ -87,7 +97,8 @@ class Groupement:
                 if part in self.parts:
                     pack(Path(given["hand_over_folder"]) / f"{part}.tar", self.parts[part])
         if name == "journeys/revoke_certificate.yml":
-            self.authority.revoke("cessation", commune="loos")
+            what, _equal, which = arguments[1].partition("=")
+            self.authority.revoke("cessation", **{{"numero": "serial"}.get(what, what): which})
         return True
 
     def departure(self) -> CommuneDeparture:
@@ -96,6 +107,18 @@ class Groupement:
 
     def hand_over(self) -> dict[str, Any]:
         return self.departure().hand_over(Commune("loos", DATA, "059"))
+
+    def entity_departure(self) -> CommuneDeparture:
+        order = Order(self.home, self.inventory, "essai", self.servers, self.play, self.play)
+        return CommuneDeparture(order, "loos-ccas", self.target, "moi@poste")
+
+    def hand_over_entity(self, kind: str = "ccas") -> dict[str, Any]:
+        """The file names its CCAS, which leaves alone."""
+        data = WHOLE | {"entites": [CCAS | {"type": kind}]}
+        self.file.write_text(json.dumps(data), encoding="utf-8")
+        commune = Commune("loos", data, "059")
+        [entity] = handover.hosted(commune)
+        return self.entity_departure().hand_over(commune, entity)
 
     def receipt(self, folder: Path, name: str = "recu.p7s", content: Path | None = None) -> Path:
         file = folder / name
@@ -231,16 +254,7 @@ def test_an_archive_room_that_never_heard_of_it_gives_nothing(groupement: Groupe
 
 
 def test_the_entities_that_it_hosts_leave_with_it_each_apart(groupement: Groupement, person: Path) -> None:
-    ccas = {
-        "nom": "ccas",
-        "libelle": "CCAS de Loos",
-        "type": "ccas",
-        "siren": "265903609",
-        "president": {"titulaire": "claire.dubois"},
-        "services": ["ged", "archivage"],
-    }
-    whole = {"insee": "59360", "territoire": "lille", "agents": 9, "vague": 1, "services": ["ged", "archivage"]}
-    facts = groupement.departure().hand_over(Commune("loos", DATA | whole | {"entites": [ccas]}, "059"))
+    facts = groupement.departure().hand_over(Commune("loos", WHOLE | {"entites": [CCAS]}, "059"))
     asked = [json.loads(arguments[1]) for _name, arguments in groupement.played]
     told = [(one["hand_over_commune"], one["hand_over_nom"], one["hand_over_entite"]) for one in asked]
     assert told == [("loos", "Loos", False), ("loos-ccas", "CCAS de Loos", True)]
@@ -259,6 +273,51 @@ def test_the_entities_that_it_hosts_leave_with_it_each_apart(groupement: Groupem
     _file, *accounts = departure.to_do(departure.facts() or {})
     named = ("nom: loos, libelle: Loos", "nom: loos-ccas, libelle: CCAS de Loos")
     assert [any(words in line for line in accounts) for words in named] == [True, True]
+
+
+def test_an_entity_leaves_alone_with_its_own_and_nothing_of_its_communes(groupement: Groupement, person: Path) -> None:
+    mine = groupement.issue("tdt-loos-ccas", "client", "Connecteur - CCAS de Loos", "loos", person / "ccas", CCAS_SIREN)
+    facts = groupement.hand_over_entity()
+    [asked] = [json.loads(arguments[1]) for _name, arguments in groupement.played]
+    assert (asked["hand_over_commune"], asked["hand_over_nom"]) == ("loos-ccas", "CCAS de Loos")
+    assert asked["hand_over_entite"] is True and "loos-connecteur" not in asked["hand_over_hosts"]
+    assert facts["commune"] == {"slug": "loos-ccas", "nom": "CCAS de Loos", "siren": CCAS_SIREN}
+    assert (facts["heberge_par"]["slug"], "entites" in facts, facts["archives"]) == ("loos", False, True)
+    # The maire presides: a certificate of the commune signs for it.
+    groupement.entity_departure().sign(facts, groupement.receipt(person))
+    listed, archives = groupement.entity_departure().to_do(facts)
+    assert listed == "communes/loos.yml, entites : retirez-en loos-ccas, et gardez-le"
+    assert f'ajoutez - {{nom: loos-ccas, libelle: CCAS de Loos, siren: "{CCAS_SIREN}"' in archives
+    with pytest.raises(HandOverError, match=r"rien n'est fermé : communes/loos\.yml, entites"):
+        groupement.entity_departure().close(facts)
+    groupement.file.write_text(json.dumps(WHOLE), encoding="utf-8")
+    partner = f'creatic_archive_partenaires: [{{nom: loos-ccas, siren: "{CCAS_SIREN}"}}]\n'
+    (groupement.inventory / "group_vars" / "all.yml").write_text(partner, encoding="utf-8")
+    groupement.played.clear()
+    done = groupement.entity_departure().close(facts)
+    assert [arguments[1] for _name, arguments in groupement.played] == [f"numero={mine}", "documents,relais,sae,sae1"]
+    assert done[0] == "1 certificats révoqués" and "fab communes loos" in done[2]
+    assert groupement.entity_departure().closed(facts)
+    # Those of the commune stay good, and nothing says that it left.
+    rows = {one["nom"]: one["statut"] for one in groupement.authority.listing()}
+    assert (rows["tdt-loos-ccas"], rows["claire"]) == ("revoque", "valide")
+    groupement.target.rename(groupement.target.with_name("emporte"))
+    assert groupement.departure().facts() is None and groupement.entity_departure().facts()
+
+
+def test_a_syndicat_is_signed_for_at_its_own_siren(groupement: Groupement, person: Path) -> None:
+    facts = groupement.hand_over_entity("syndicat")
+    with pytest.raises(HandOverError, match=rf"n'est pas de la commune \(SIREN {CCAS_SIREN}\)"):
+        groupement.entity_departure().sign(facts, groupement.receipt(person))
+    groupement.issue("anne", "client", "Anne Petit", "loos", person / "anne", CCAS_SIREN)
+    assert groupement.entity_departure().sign(facts, groupement.receipt(person / "anne"))
+
+
+def test_a_commune_s_receipt_is_not_signed_at_its_entity_s_siren(groupement: Groupement, person: Path) -> None:
+    groupement.issue("anne", "client", "Anne Petit", "loos", person / "anne", CCAS_SIREN)
+    facts = groupement.departure().hand_over(Commune("loos", WHOLE | {"entites": [CCAS]}, "059"))
+    with pytest.raises(HandOverError, match="n'est pas de la commune"):
+        groupement.departure().sign(facts, groupement.receipt(person / "anne"))
 
 
 def test_the_place_of_something_else_is_left_as_it_is(groupement: Groupement) -> None:
@@ -520,8 +579,8 @@ def state(groupement: Groupement, monkeypatch: pytest.MonkeyPatch) -> Groupement
     return groupement
 
 
-def lost(groupement: Groupement, **communes: str) -> list[str]:
-    return [str(one) for one in absent(groupement.inventory, communes)]
+def lost(groupement: Groupement, hosted: dict[str, str] | None = None, **communes: str) -> list[str]:
+    return [str(one) for one in absent(groupement.inventory, communes, hosted or {})]
 
 
 def rolled_out(groupement: Groupement, run: str, *slugs: str) -> None:
@@ -571,3 +630,69 @@ def test_a_state_of_another_inventory_says_nothing(state: Groupement, person: Pa
 def test_a_registry_that_cannot_be_read_is_told_by_others(state: Groupement, person: Path) -> None:
     (state.home / "pki" / "registre.sqlite").write_bytes(b"abime" * 300)
     assert lost(state) == []
+
+
+def met(state: Groupement, run: str, **more: Any) -> None:
+    """A run that met Loos and its CCAS, as it leaves its state."""
+    rolled_out(state, run, "loos")
+    file = state.home / "evidence" / run / "etat.json"
+    known = json.loads(file.read_text(encoding="utf-8"))
+    known["loos"] |= {"entites": {"loos-ccas": {"nom": "CCAS de Loos", "siren": CCAS_SIREN, "passage": run}}} | more
+    file.write_text(json.dumps(known), encoding="utf-8")
+
+
+def test_an_entity_that_its_file_no_longer_names_is_no_departure(state: Groupement) -> None:
+    met(state, "2026-11-02T000000Z")
+    assert lost(state, {"loos-ccas": CCAS_SIREN}, loos=SIREN) == []
+    [told] = lost(state, loos=SIREN)
+    assert told.startswith("communes/loos.yml, entites : l'entité loos-ccas n'y est plus, et n'est pas partie")
+    assert "remettez-la (git, sauvegarde)" in told and "fab commune.depart loos-ccas --vers DOSSIER" in told
+    [renamed] = lost(state, {"loos-cas": CCAS_SIREN}, loos=SIREN)
+    assert "loos-ccas s'appelle maintenant loos-cas (même SIREN)" in renamed and "redonnez-lui ce nom" in renamed
+    [other] = lost(state, {"loos-ccas": "265903617"}, loos=SIREN)
+    assert f"loos-ccas avait le SIREN {CCAS_SIREN}, et a maintenant 265903617" in other
+    # Moved to another commune's file, it has another name; its own file is another commune's, with the same name.
+    [moved] = lost(state, {"lens-ccas": CCAS_SIREN}, loos=SIREN, lens="215904988")
+    assert "s'appelle maintenant lens-ccas" in moved
+    assert lost(state, loos=SIREN, **{"loos-ccas": CCAS_SIREN}) == []
+
+
+def test_with_its_commune_gone_the_commune_is_told_alone(state: Groupement) -> None:
+    met(state, "2026-11-02T000000Z")
+    assert [one.partition(" :")[0] for one in lost(state)] == ["communes/loos.yml"]
+
+
+def test_a_state_of_before_tells_of_entities_too(state: Groupement) -> None:
+    met(state, "2026-11-02T000000Z")
+    file = state.home / "evidence" / "2026-11-02T000000Z" / "etat.json"
+    ccas = {"slug": "loos-ccas", "nom": "CCAS de Loos", "siren": CCAS_SIREN}
+    old = {"loos": {"commune": {"siren": SIREN, "entites": [ccas]}, "passage": "2026-11-02T000000Z"}}
+    file.write_text(json.dumps(old), encoding="utf-8")
+    assert len(lost(state, loos=SIREN)) == 1
+    old["loos"]["passage"] = ""  # its file had it, and no run met it
+    file.write_text(json.dumps(old), encoding="utf-8")
+    assert lost(state, loos=SIREN) == []
+
+
+def test_its_connector_s_certificates_tell_of_it_and_not_of_a_commune_renamed(state: Groupement) -> None:
+    state.issue("tdt-loos-ccas", "client", "Connecteur - CCAS de Loos", "loos", state.home / "un", CCAS_SIREN)
+    assert len(lost(state, loos=SIREN)) == 1
+    assert lost(state, {"loos-ccas": CCAS_SIREN}, loos=SIREN) == []
+    # A SIREN that was put right before: the certificate of before is replaced, and in force.
+    state.issue("sae-loos-ccas", "client", "Connecteur - CCAS de Loos", "loos", state.home / "deux", "265903617")
+    assert lost(state, {"loos-ccas": "265903617"}, loos=SIREN) == []
+
+
+def test_an_entity_that_signed_has_left_until_it_comes_back(state: Groupement, person: Path) -> None:
+    met(state, "2026-11-02T000000Z")
+    facts = state.hand_over_entity()
+    assert len(lost(state, loos=SIREN)) == 1
+    state.entity_departure().sign(facts, state.receipt(person))
+    assert lost(state, loos=SIREN) == []
+    state.file.write_text(json.dumps(WHOLE), encoding="utf-8")
+    partner = f'creatic_env: etat\ncreatic_archive_partenaires: [{{nom: loos-ccas, siren: "{CCAS_SIREN}"}}]\n'
+    (state.inventory / "group_vars" / "all.yml").write_text(partner, encoding="utf-8")
+    state.entity_departure().close(facts)
+    assert lost(state, loos=SIREN) == []
+    met(state, "2999-11-02T000000Z")
+    assert len(lost(state, loos=SIREN)) == 1

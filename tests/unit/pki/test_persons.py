@@ -24,6 +24,16 @@ def test_an_agent_is_of_his_commune() -> None:
     Request.from_dict(made)
 
 
+def test_the_president_of_an_entity_has_a_certificate_at_its_siren_followed_with_its_commune() -> None:
+    ccas = {"slug": "loos-ccas", "nom": "CCAS de Loos", "organisme": "CCAS de Loos", "siren": "265903609"}
+    hosts = [{"creatic_commune": {**HOSTS[0]["creatic_commune"], "entites": [ccas | {"heberge_par": "loos"}]}}]
+    made = person_certificate("Anne Petit", hosts, "loos-ccas", *GROUPEMENT)
+    assert made["subject"] == "CN=Anne Petit,OU=0002 265903609,O=CCAS de Loos,C=FR"
+    assert (made["commune"], made["siren"]) == ("loos", "265903609")
+    with pytest.raises(AnsibleFilterError, match="« ccas »"):
+        person_certificate("Anne Petit", hosts, "ccas", *GROUPEMENT)
+
+
 def test_names_that_lose_their_accents_stay_two() -> None:
     assert (
         person_certificate("Rémi", HOSTS, "", *GROUPEMENT)["name"]

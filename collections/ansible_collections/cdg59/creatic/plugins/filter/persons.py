@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import pc_organization, slug
+from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import slug
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import RESERVED, PkiError, person_name
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
 
 
 def person_certificate(
@@ -22,7 +23,7 @@ def person_certificate(
     Args:
         name: first name and name, the CN.
         hosts: variables of the inventory's hosts.
-        commune: slug of an agent's commune; empty for someone of the groupement.
+        commune: slug of an agent's commune, or of an entity that it hosts; empty for someone of the groupement.
         organization: O of the groupement.
         siren: the groupement's, 9 digits.
 
@@ -36,12 +37,12 @@ def person_certificate(
     if not slug(name):
         raise AnsibleFilterError("nom : donnez le prénom et le nom de la personne")
     if commune:
-        known = {
-            host["creatic_commune"]["slug"]: host["creatic_commune"] for host in hosts if "creatic_commune" in host
-        }
+        communes = (host["creatic_commune"] for host in hosts if "creatic_commune" in host)
+        known = {one["slug"]: one for one in entities.with_entities(communes)}
         if commune not in known:
             raise AnsibleFilterError(f"commune : « {commune} » n'est pas dans communes/, donnez le nom de son fichier")
-        organization, siren = pc_organization(known[commune]["nom"]), known[commune]["siren"]
+        organization, siren = entities.organization(known[commune]), known[commune]["siren"]
+        commune = entities.home(known[commune])  # whose certificates are followed, and leave with it
     # Two names may be written alike without their accents.
     short = f"{slug(name)[:50]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
     return {

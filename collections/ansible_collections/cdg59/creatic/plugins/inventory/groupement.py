@@ -87,7 +87,8 @@ class InventoryModule(BaseInventoryPlugin):
         self._add_profiles()
         for commune in communes:
             self._add(commune)
-        lost = absent(source.parent, {one.slug: str(one.data["siren"]) for one in communes})
+        hosted = entities.sirens((one.slug, one.data) for one in communes)
+        lost = absent(source.parent, {one.slug: str(one.data["siren"]) for one in communes}, hosted)
         for profile in profiles.load().values():
             if profile.communes and lost:
                 # Whoever serves communes refuses; what is not deployed from their files (audits, updates) goes on.

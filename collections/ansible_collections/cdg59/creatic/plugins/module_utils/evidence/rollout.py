@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError, checked, clean
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
 
 DOORS = ("passerelle", "archivage")
 """Places whose door a commune's connector opens with its certificate, and so proves (tdt-connector proof)."""
@@ -518,6 +519,17 @@ def _proven(known: Mapping[str, Any]) -> dict[str, Any]:
     return {place: found for place, found in known.get("services", {}).items() if found}
 
 
+def _remembered(
+    commune: Commune, report: Mapping[str, Any] | None, known: Mapping[str, Any]
+) -> dict[str, dict[str, str]]:
+    """Entities that runs met, one that is no longer in the file among them: life/absent.py asks what became of it."""
+    met = {one["slug"]: one for one in commune.identity.get("entites", ()) if report}
+    return entities.remembered(known) | {
+        slug: {"nom": one["nom"], "siren": one["siren"], "passage": str((report or {})["passage"])}
+        for slug, one in met.items()
+    }
+
+
 def merge_state(
     communes: Iterable[Commune], reports: Mapping[str, Mapping[str, Any]], previous: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -585,6 +597,7 @@ def merge_state(
             "equipee": equipped,
             "prete": equipped and not gaps and all(host["prouve"] for host in hosts.values()),
             "services": {place: services.get(place) for place in commune.places},
+            "entites": _remembered(commune, report, known),
             "retraits": [
                 one for one in leaving_of(commune.places, known) if not report or one not in report["retires"]
             ],

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: EUPL-1.2
 """The departure of a commune, step by step: handed over, signed for, then closed. See `handover` for its folder.
 
+An entity that a commune hosts leaves with it, or alone (a CCAS that is dissolved: CASF, L123-4), by the same steps.
+
 Layout, on the control node::
 
     departs/2026-11-25T010504Z/          one sealed folder for the hand-over, one for its receipt, one for the closing
@@ -28,6 +30,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.life.handover import
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.record import FOLDER, keep
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import REPLACED, REVOKED, VALID
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 
 RECEIPT = "recu.p7s"
@@ -35,11 +38,11 @@ _AGAIN = "À faire : corrigez, puis relancez la même commande"
 
 
 class CommuneDeparture:
-    """The departure of one commune.
+    """The departure of one commune, or of one entity that a commune hosts.
 
     Args:
         order: what to work with.
-        slug: the commune's.
+        slug: the commune's, or the entity's.
         target: folder of its hand-over.
         operator: who runs this.
     """
@@ -60,8 +63,22 @@ class CommuneDeparture:
         if self.target.exists():
             return self._checked() | {"empreinte": sha256(self.target / DIGESTS), "archives": self._has_archives()}
         found = next((one for one in self._records() if one["genre"] == "recu"), None)
-        back = (self.order.inventory / "communes" / f"{self.slug}.yml").exists()
-        return None if found and back and self.closed(found) else found
+        return None if found and self._is_listed(found) and self.closed(found) else found
+
+    def _file(self, facts: Mapping[str, Any]) -> Path:
+        """Where the inventory has it, or had it."""
+        return self.order.inventory / "communes" / f"{_commune(facts)}.yml"
+
+    def _is_listed(self, facts: Mapping[str, Any]) -> bool:
+        """Whether the inventory has it."""
+        file = self._file(facts)
+        if "heberge_par" not in facts or not file.exists():
+            return file.exists()
+        try:
+            data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+            return self.slug in entities.sirens([(_commune(facts), data)])
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError, KeyError) as error:
+            raise HandOverError(f"{file} ne se lit pas ({error}). À faire : fab inventaire.controle") from None
 
     def _records(self) -> Iterator[dict[str, Any]]:
         """Facts of the sealed records of the commune's departure, the last one first."""
@@ -74,8 +91,12 @@ class CommuneDeparture:
         """Whether archives were handed over: an export of none has its own few files."""
         return handover.has_archives(self.target)
 
-    def hand_over(self, commune: Commune) -> dict[str, Any]:
+    def hand_over(self, commune: Commune, entity: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Bring together all that is the commune's, sealed.
+
+        Args:
+            commune: its file.
+            entity: the one of `handover.hosted` which leaves alone: then nothing but its own.
 
         Raises:
             HandOverError: a machine does not give its part, the place is taken, or nothing can be sealed.
@@ -83,22 +104,22 @@ class CommuneDeparture:
         """
         started = now().isoformat(timespec="seconds")
         locks, pid = self.order.home / "verrous", os.getpid()
-        store.lock_commune(locks, self.slug, pid, self.operator)
+        store.lock_commune(locks, commune.slug, pid, self.operator)
         try:
             folder = handover.begin(self.target, self.slug)
-            parts = self._collect(
-                folder, self.slug, str(commune.data["nom"]), handover.sources(commune, self.order.servers)
-            )
-            for one in handover.hosted(commune):
+            hosts = handover.sources(commune, self.order.servers, entity)
+            name = str(entity["nom"] if entity else commune.data["nom"])
+            parts = self._collect(folder, self.slug, name, hosts, entity=entity is not None)
+            for one in () if entity else handover.hosted(commune):
                 # A public body of its own, which leaves with the commune that hosts it: apart, in the same hand-over.
                 hosts = handover.sources(commune, self.order.servers, one)
                 place = folder / one["dossier"]
                 place.mkdir(parents=True)
                 found = self._collect(place, one["slug"], one["nom"], hosts, entity=True)
                 parts += [f"{one['dossier']}/{part}" for part in found]
-            file = self.order.inventory / "communes" / f"{self.slug}.yml"
+            file = self.order.inventory / "communes" / f"{commune.slug}.yml"
             keys = store.seal_keys(self.order.home)
-            handover.finish(folder, commune, parts, file, self.operator, keys)
+            handover.finish(folder, commune, parts, file, self.operator, keys, entity)
             handover.publish(folder, self.target)
             facts = self.facts() or {}
             self._keep("remise", facts, started)
@@ -151,7 +172,7 @@ class CommuneDeparture:
         """
         published = self.order.home / "pki" / "publie"
         trusted = [published / "ca.pem", published / "crl.pem", *authorities]
-        found = handover.receipt(file, self.target, facts["commune"]["siren"], trusted)
+        found = handover.receipt(file, self.target, handover.signing_sirens(facts), trusted)
         started = now().isoformat(timespec="seconds")
         told = {"signataire": found.signer, "serie": found.serial, "le": started}
         self._keep("recu", facts, started, {"recu": told}, {RECEIPT: file})
@@ -161,8 +182,13 @@ class CommuneDeparture:
         """What the operator takes out of the inventory before the closing, in French; nothing once it is out."""
         told = []
         inventory = self.order.inventory
-        if (inventory / "communes" / f"{self.slug}.yml").exists():
-            told.append(f"communes/{self.slug}.yml : sortez ce fichier de l'inventaire, et gardez-le")
+        if self._is_listed(facts):
+            what = (
+                f"entites : retirez-en {self.slug}" if "heberge_par" in facts else "sortez ce fichier de l'inventaire"
+            )
+            told.append(
+                f"communes/{_commune(facts)}.yml{', ' if 'heberge_par' in facts else ' : '}{what}, et gardez-le"
+            )
         owners = [facts["commune"] | {"archives": facts["archives"]}, *facts.get("entites", [])]
         for one in (one for one in owners if one["archives"] and one["slug"] not in _partners(inventory)):
             entry = f'{{nom: {one["slug"]}, libelle: {one["nom"]}, siren: "{one["siren"]}", deposants: [personne]}}'
@@ -198,20 +224,21 @@ class CommuneDeparture:
         started = now().isoformat(timespec="seconds")
         locks, pid = self.order.home / "verrous", os.getpid()
         try:
-            store.lock_commune(locks, self.slug, pid, self.operator)
+            store.lock_commune(locks, _commune(facts), pid, self.operator)
             for name in sorted(self.order.servers):
                 store.lock_commune(locks, f"serveur-{name}", pid, self.operator, f"un déploiement de {name}")
-            if self._in_force():
-                given = ("-e", f"commune={self.slug}", "-e", "motif=cessation")
-                if not self.order.play("journeys/revoke_certificate.yml", *given) or self._in_force():
-                    raise HandOverError(f"révocation de ses certificats : échec, la raison est au-dessus. {_AGAIN}")
+            self._revoke(facts)
             if not self.order.play("site.yml", "--limit", ",".join(sorted(self.order.servers))):
                 raise HandOverError(f"déploiement des serveurs : échec, la raison est au-dessus. {_AGAIN}")
-            revoked = [row for row in Authority(self.order.home / "pki").listing() if row["commune"] == self.slug]
+            revoked = sum(row["statut"] == REVOKED for row in self._certificates(facts))
             done = [
-                f"{sum(row['statut'] == REVOKED for row in revoked)} certificats révoqués",
+                f"{revoked} certificats révoqués",
                 "serveurs déployés sans elle : comptes fermés, machines oubliées",
             ]
+            if "heberge_par" in facts:
+                # Its connector is its commune's, which may be out of reach: it is told of this by its own deployment.
+                done[1] = "serveurs déployés sans elle : comptes fermés"
+                done.append(f"à faire encore : fab communes {_commune(facts)}, pour que son connecteur l'oublie aussi")
             if facts["archives"]:
                 done.append("archives laissées dans la salle, sous le même compte, jusqu'au terme de leur conservation")
             self._keep("cloture", facts, started, {"recu": signed, "fait": done})
@@ -219,9 +246,25 @@ class CommuneDeparture:
             store.unlock_communes(locks, pid)
         return done
 
-    def _in_force(self) -> bool:
+    def _revoke(self, facts: Mapping[str, Any]) -> None:
+        """Have no certificate of its own stay in force: all of a commune at once, those of an entity one by one."""
+        asked = [f"commune={self.slug}"]
+        if "heberge_par" in facts:
+            asked = [f"numero={row['serie']}" for row in self._in_force(facts)]
+        for one in asked if self._in_force(facts) else []:
+            if not self.order.play("journeys/revoke_certificate.yml", "-e", one, "-e", "motif=cessation"):
+                break
+        if self._in_force(facts):
+            raise HandOverError(f"révocation de ses certificats : échec, la raison est au-dessus. {_AGAIN}")
+
+    def _certificates(self, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Certificates of the commune's, or of an entity's: those at its SIREN, among its commune's."""
+        siren = facts["commune"]["siren"] if "heberge_par" in facts else ""
         rows = Authority(self.order.home / "pki").listing()
-        return any(row["commune"] == self.slug and row["statut"] in (VALID, REPLACED) for row in rows)
+        return [row for row in rows if row["commune"] == _commune(facts) and siren in ("", row["siren"])]
+
+    def _in_force(self, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [row for row in self._certificates(facts) if row["statut"] in (VALID, REPLACED)]
 
     def _keep(
         self,
@@ -240,12 +283,18 @@ class CommuneDeparture:
             "empreinte": facts["empreinte"],
             "archives": facts["archives"],
             "entites": facts.get("entites", []),
+            **{key: facts[key] for key in ("heberge_par", "type") if key in facts},
             "parties": facts["parties"],
             "en_cours": facts["en_cours"],
             **(more or {}),
         }
         template = "depart_commune.html.j2"
         _folder, self.unsealed = keep(self.order.home, self.operator, started, told, template, pieces)
+
+
+def _commune(facts: Mapping[str, Any]) -> str:
+    """Slug of the commune that leaves, or of the one that hosts the entity which leaves."""
+    return str((facts.get("heberge_par") or facts["commune"])["slug"])
 
 
 def _partners(inventory: Path) -> set[str]:

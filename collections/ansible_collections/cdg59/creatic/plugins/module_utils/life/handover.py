@@ -94,9 +94,9 @@ class HandOverError(Exception):
 
 
 def hosted(commune: Commune) -> list[dict[str, Any]]:
-    """The entities that a commune hosts: slug, nom, siren, services, and the folder of each in the hand-over."""
+    """The entities that a commune hosts: slug, nom, siren, type, services, and the folder of each in the hand-over."""
     return [
-        {key: one[key] for key in ("slug", "nom", "siren", "services")} | {"dossier": f"entites/{one['slug']}"}
+        {key: one[key] for key in ("slug", "nom", "siren", "type", "services")} | {"dossier": f"entites/{one['slug']}"}
         for one in (commune.variables["entites"] if "entites" in commune.data else ())
     ]
 
@@ -213,7 +213,13 @@ _FULL = {28, 122, 5}  # no space, quota, input/output error
 
 
 def finish(
-    folder: Path, commune: Commune, parts: Sequence[str], file: Path, operator: str, keys: SealKeys
+    folder: Path,
+    commune: Commune,
+    parts: Sequence[str],
+    file: Path,
+    operator: str,
+    keys: SealKeys,
+    entity: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write what tells of the hand-over, and seal it.
 
@@ -224,6 +230,7 @@ def finish(
         file: the commune's file.
         operator: who made it.
         keys: of the seal.
+        entity: the one of `hosted` that leaves alone; without it, the commune leaves with all of them.
 
     Returns:
         The facts of the hand-over.
@@ -231,8 +238,9 @@ def finish(
     Raises:
         HandOverError: it could not be sealed.
     """
-    whose = {"slug": commune.slug, "nom": str(commune.data["nom"]), "siren": str(commune.data["siren"])}
-    facts = {
+    own = {"slug": commune.slug, "nom": str(commune.data["nom"]), "siren": str(commune.data["siren"])}
+    whose = {key: str(entity[key]) for key in own} if entity else own
+    facts: dict[str, Any] = {
         "version": 1,
         "commune": whose,
         "le": now().isoformat(timespec="seconds"),
@@ -240,7 +248,9 @@ def finish(
         "parties": {part: _size(folder, part) for part in parts},
         "en_cours": _pending(folder),
     }
-    if inside := hosted(commune):
+    if entity:
+        facts |= {"heberge_par": own, "type": entity["type"]}
+    elif inside := hosted(commune):
         facts["entites"] = [
             {key: one[key] for key in ("slug", "nom", "siren")} | {"archives": has_archives(folder / one["dossier"])}
             for one in inside
@@ -316,13 +326,28 @@ class Receipt:
     serial: str
 
 
-def receipt(file: Path, target: Path, siren: str, authorities: Iterable[Path]) -> Receipt:
+def signing_sirens(facts: Mapping[str, Any]) -> list[str]:
+    """SIREN of whose persons give receipt of a hand-over.
+
+    The maire presides over a CCAS and a caisse des écoles (CASF, L123-6; code de l'éducation, R212-26): a person of the
+    commune signs for these too.
+
+    Args:
+        facts: of the hand-over.
+    """
+    found = [str(facts["commune"]["siren"])]
+    if facts.get("type") in ("ccas", "caisse_des_ecoles"):
+        found.append(str(facts["heberge_par"]["siren"]))
+    return found
+
+
+def receipt(file: Path, target: Path, sirens: Sequence[str], authorities: Iterable[Path]) -> Receipt:
     """Check who signed for a hand-over: the very list of its digests, by a certificate in force of the commune.
 
     Args:
         file: the CMS signature, DER or PEM, detached (RFC 5652; CAdES is taken too).
         target: the hand-over.
-        siren: the commune's; it is in the subject of certificates of its persons (OU « 0002 SIREN », RGS).
+        sirens: from `signing_sirens`; one is in the subject of its persons' certificates (OU « 0002 SIREN », RGS).
         authorities: PEM of those that are trusted, and their revocation lists; a certificate without a list in force
             is refused.
 
@@ -343,8 +368,9 @@ def receipt(file: Path, target: Path, siren: str, authorities: Iterable[Path]) -
     serial = re.search(r"^serial=([0-9A-F]+)$", shown.stdout, re.M)
     if not subject or not serial:
         raise HandOverError(f"{file} : reçu refusé, son signataire ne se lit pas")
-    if f"OU=0002 {siren}" not in re.split(r"(?<!\\)[,+]", subject[1]):
-        raise HandOverError(f"{file} : reçu refusé, {subject[1]} n'est pas de la commune (SIREN {siren})")
+    if not {f"OU=0002 {siren}" for siren in sirens} & {*re.split(r"(?<!\\)[,+]", subject[1])}:
+        whose = " ou ".join(sirens)
+        raise HandOverError(f"{file} : reçu refusé, {subject[1]} n'est pas de la commune (SIREN {whose})")
     name = next((part[3:] for part in re.split(r"(?<!\\)[,+]", subject[1]) if part.startswith("CN=")), "")
     if not name or name.casefold().startswith(tuple(word.casefold() for word in RESERVED)):
         raise HandOverError(f"{file} : reçu refusé, « {name} » est une machine ou un service, pas une personne")

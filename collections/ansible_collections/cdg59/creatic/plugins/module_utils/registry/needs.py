@@ -25,7 +25,13 @@ from typing import Any
 
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.absent import absent
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import agrement, formalities, papers, profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
+    agrement,
+    entities,
+    formalities,
+    papers,
+    profiles,
+)
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, quote
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.environment import SettingsRefused
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import (
@@ -72,9 +78,12 @@ def check(directory: Path, top: Path, slugs: Collection[str] | None = None) -> l
     problems = inspection.run()
     # What Ansible cannot read is told already.
     lacks, secrets = ([], None) if inspection.unreadable else ask(directory, top, doors=slugs is None)
-    lost = absent(directory, {one.slug: str(one.data["siren"]) for one in inspection.communes})
+    hosted = entities.sirens((one.slug, one.data) for one in inspection.communes)
+    lost = absent(directory, {one.slug: str(one.data["siren"]) for one in inspection.communes}, hosted)
     if secrets or not problems:
-        problems += [one for one in lacks if not any(one.message.startswith(f"{each.file} :") for each in lost)]
+        problems += [
+            one for one in lacks if not any(one.message.startswith(str(each).partition(" : ")[0]) for each in lost)
+        ]
     problems += lost
     concerned = [one for one in inspection.communes if slugs is None or one.slug in slugs]
     today = dt.datetime.now(tz=dt.UTC).date()
