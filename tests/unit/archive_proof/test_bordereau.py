@@ -15,6 +15,7 @@ from pyhanko.sign import signers
 from pypdf import PdfReader
 from sae import bordereau
 from sae.bordereau import NotSigned, Verifier
+from sae.config import Account
 from signature_actes import receive
 
 from tests.unit.archive_proof.commune import ACCOUNTS, SIREN, listening
@@ -116,6 +117,20 @@ def test_the_maire_alone_signs_and_this_bordereau_alone(issuer: Issuer, verifier
     issuer.write_crls()
     with pytest.raises(NotSigned, match="révoqué"):
         verifier.check(signed(issuer, pair, pdf), pdf, GONDECOURT)
+
+
+def test_the_president_of_an_entity_signs_with_either_certificate(issuer: Issuer, verifier: Verifier) -> None:
+    """The maire presides over the CCAS, with a certificate of the commune or one at the CCAS's SIREN."""
+    ccas = Account("gondecourt-ccas", "CCAS", "265902668", signatory="Claire Dubois", signatory_siren=SIREN)
+    pdf = bordereau.make(listed(), ccas, "sae-cdg59")
+    for siren in ("265902668", SIREN):
+        assert verifier.check(signed(issuer, issuer.person(siren=siren), pdf), pdf, ccas)["signataire"]
+    for pair in (issuer.person(siren="215903501"), issuer.person("Paul Renard")):
+        with pytest.raises(NotSigned):
+            verifier.check(signed(issuer, pair, pdf), pdf, ccas)
+    # What the CCAS's SIREN signs is nothing of the commune's.
+    with pytest.raises(NotSigned, match=f"pas le SIREN {SIREN}"):
+        verifier.check(signed(issuer, issuer.person(siren="265902668"), pdf), pdf, GONDECOURT)
 
 
 def test_without_its_service_or_its_authorities_nothing_is_signed(issuer: Issuer, tmp_path: Path) -> None:

@@ -67,7 +67,12 @@ class Verifier:
             )
         request = {
             "nom": "bordereau-signe.pdf",
-            "signataires": [{"nom": account.signatory, "siren": account.siren}],
+            # The first that signed is enough: the président of an entity may have a certificate of its commune alone.
+            "signataires": [
+                {"nom": account.signatory, "siren": siren}
+                for siren in (account.siren, account.signatory_siren)
+                if siren
+            ],
             "origine": len(original),
             "signe": len(signed),
         }

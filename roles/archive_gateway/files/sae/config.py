@@ -40,8 +40,8 @@ class Account:
     """A service versant. Years bound the retention that a SIP asks for; the quota counts 10^6 bytes.
 
     Each SIP names the agreement (accord de versement), if there is one. The signatory, the maire of a commune, signs
-    bordereaux d'élimination. Depositors are the names (CN) of the certificates that may deposit; with none, any of its
-    SIREN may.
+    bordereaux d'élimination, with a certificate of its SIREN, or of the signatory's, if there is one. Depositors are
+    names (CN) of the certificates that may deposit; with none, any of its SIREN may.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Account:
     dua_max: int = 100
     depositors: tuple[str, ...] = ()
     signatory: str = ""
+    signatory_siren: str = ""
     agreement: str = ""
 
 
@@ -148,6 +149,7 @@ def _build(raw: Mapping[str, Any], keys: Mapping[str, str]) -> Config:
             dua_max=int(one.get("dua_max", Account.dua_max)),
             depositors=tuple(str(name) for name in one.get("deposants", ())),
             signatory=str(one.get("signataire", "")),
+            signatory_siren=str(one.get("siren_signataire", "")),
             agreement=str(one.get("accord", "")),
         )
         for one in raw["comptes"]

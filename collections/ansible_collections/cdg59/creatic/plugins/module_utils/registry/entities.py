@@ -26,6 +26,11 @@ COUNCILS = {
     "autre": "conseil",
 }
 """How the council of each kind is called."""
+LEAST_DAYS = {"ccas": 3, "syndicat": 3}
+"""Clear days that the law wants between a convocation and its meeting, whatever an entity's own rules say.
+
+CASF R123-16; CGCT L5211-1, which sends to the communes' rules, three days at least (L2121-11).
+"""
 QUALITY = "président"
 """In what quality the head of an entity signs."""
 # What an entity has as its commune has it.
@@ -47,8 +52,8 @@ def shaped(commune: Mapping[str, Any], entity: Mapping[str, Any]) -> dict[str, A
 
     Returns:
         The same keys as a commune's; `heberge_par` and `siren_commune`, its commune's slug and SIREN; `organisme`, as
-        certificates name it; `type`, `conseil`, `qualite`. `comptes` are its own people, and those of its commune whom
-        it names.
+        certificates name it; `type`, `conseil`, `qualite`, `president`. `comptes` are its own people, and those of its
+        commune whom it names.
     """
     found: dict[str, Any] = {
         "slug": slug(commune["slug"], entity),
@@ -61,6 +66,7 @@ def shaped(commune: Mapping[str, Any], entity: Mapping[str, Any]) -> dict[str, A
         "type": entity["type"],
         "conseil": COUNCILS[entity["type"]],
         "qualite": QUALITY,
+        "president": entity["president"],
         **{name: commune[name] for name in _OF_THE_COMMUNE if name in commune},
         **{name: entity[name] for name in _AS_WRITTEN if name in entity},
         **_councils(entity),
@@ -191,6 +197,13 @@ def check(source: Part, commune: str, data: Mapping[str, Any], entity: Mapping[s
     if "parapheur" in entity["services"] and "parapheur" not in entity:
         fix = "écrivez redacteurs, en retrait sous parapheur:, ou retirez parapheur des services de l'entité"
         source.report("champ obligatoire absent : l'entité a le service parapheur", fix, ("parapheur",))
+    days, least = entity.get("deliberations", {}).get("convocation_jours"), LEAST_DAYS.get(entity["type"], 1)
+    if days is not None and days < least:
+        source.report(
+            f"la loi veut {least} jours entre la convocation et la séance (CASF, R123-16 ; CGCT, L5211-1), pas {days}",
+            f"écrivez {least} ou plus, ou retirez ce champ",
+            ("deliberations", "convocation_jours"),
+        )
     if " - " in entity["libelle"]:
         # GED and parapheur name what is an entity's by its name, then « - »: rights and exports follow it.
         fix = "écrivez-le autrement, par exemple CCAS de Gondecourt"

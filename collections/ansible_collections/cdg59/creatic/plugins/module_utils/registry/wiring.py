@@ -181,6 +181,7 @@ def passerelle_communes(communes: Iterable[Mapping[str, Any]]) -> list[dict[str,
     return [
         {key: commune[key] for key in ("slug", "nom", "siren", "services", "territoire", "taille")}
         | {"courriels": chiefs(commune), "publication": _publication(commune)}
+        | ({"heberge_par": commune["heberge_par"]} if "heberge_par" in commune else {})
         for commune in communes
     ]
 
@@ -250,7 +251,8 @@ def archive_accounts(
         partners: the variable creatic_archive_partenaires.
         quotas: megabytes, by commune.
 
-    Bordereaux d'élimination of a commune are signed by its maire (Code du patrimoine, L212-2).
+    Bordereaux d'élimination of a commune are signed by its maire (Code du patrimoine, L212-2), those of an entity by
+    its président, whose certificate bears its SIREN or that of the commune that hosts it, as in the parapheur.
     """
     found = [
         {
@@ -261,6 +263,7 @@ def archive_accounts(
         }
         | ({"accord": commune["accord_versement"]} if "accord_versement" in commune else {})
         | ({"signataire": maire} if (maire := _maire(commune)) else {})
+        | ({"siren_signataire": commune["siren_commune"]} if "siren_commune" in commune else {})
         | ({"quota_mo": quotas[commune["slug"]]} if commune["slug"] in quotas else {})
         for commune in communes
     ]
@@ -268,9 +271,11 @@ def archive_accounts(
 
 
 def _maire(commune: Mapping[str, Any]) -> str:
-    """The maire's name, from the circuits or the council of a commune's file; empty when neither tells it."""
-    identifiant = (commune.get("parapheur", {}).get("maire", {}).get("titulaire")) or (
-        commune.get("deliberations", {}).get("maire")
+    """The maire's name, or an entity's président's, from a file; empty when nothing tells it."""
+    identifiant = (
+        commune.get("parapheur", {}).get("maire", {}).get("titulaire")
+        or commune.get("deliberations", {}).get("maire")
+        or commune.get("president", {}).get("titulaire")
     )
     people = {one["identifiant"]: f"{one['prenom']} {one['nom']}" for one in commune.get("comptes", ())}
     return people.get(identifiant, "")
