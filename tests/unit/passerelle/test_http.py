@@ -18,6 +18,7 @@ import yaml
 from flask import Flask, Response, jsonify, redirect, request
 from passerelle import ged, page
 from passerelle.acts import BadRequest
+from passerelle.config import Commune as PasserelleCommune
 from passerelle.config import Config
 from passerelle.deliberations import problem
 from passerelle.errors import Away, Refused, Trouble
@@ -415,6 +416,61 @@ def test_the_page_counts_what_waits(world: World) -> None:
 def test_the_certificate_says_who(world: World, authority: Authority, who: str, expected: tuple[Any, ...]) -> None:
     found = visitor((authority.folder / who / "cert.pem").read_text(), world.config)
     assert (found.name, found.commune and found.commune.slug, found.connector) == expected
+
+
+CCAS = PasserelleCommune("gondecourt-ccas", "CCAS de Gondecourt", "265902668", ("deliberations",), host="gondecourt")
+
+
+@pytest.mark.parametrize(
+    ("who", "chosen", "expected"),
+    [
+        ("poste", "gondecourt-ccas", "gondecourt-ccas"),
+        ("poste", "gondecourt", "gondecourt"),
+        ("poste", "la-madeleine", "gondecourt"),  # another commune is not its own
+        ("poste", "la-madeleine-ccas", "gondecourt"),
+        ("poste", "../gondecourt-ccas", "gondecourt"),
+        ("connecteur", "gondecourt-ccas", "gondecourt"),  # a connector speaks for its own SIREN
+        ("autre-poste", "gondecourt-ccas", "la-madeleine"),
+        ("groupement", "gondecourt-ccas", None),
+        ("poste-ccas", "", "gondecourt-ccas"),
+        ("poste-ccas", "gondecourt", "gondecourt-ccas"),  # nor is the commune an entity's
+    ],
+)
+def test_a_pc_of_a_commune_opens_its_entities_and_no_other(
+    world: World, authority: Authority, who: str, chosen: str, expected: str | None
+) -> None:
+    other = replace(CCAS, slug="la-madeleine-ccas", siren="265903682", host="la-madeleine")
+    config = replace(world.config, communes=COMMUNES | {one.slug: one for one in (CCAS, other)})
+    if who == "autre-poste":
+        authority.issue(who, common_name="Accueil", siren="215903683")
+    if who == "poste-ccas":
+        authority.issue(who, common_name="Odile Faure", siren=CCAS.siren)
+    found = visitor((authority.folder / who / "cert.pem").read_text(), config, chosen)
+    assert (found.commune and found.commune.slug) == expected
+
+
+def test_an_entity_is_chosen_from_its_commune_s_page(world: World, ask: Any) -> None:
+    world.reconfigure(communes=COMMUNES | {CCAS.slug: CCAS})
+    same = {"Sec-Fetch-Site": "same-origin"}
+    assert '<a href="/pour/gondecourt-ccas">voir CCAS de Gondecourt</a>' in ask("poste", "/").text
+    assert "/pour/" not in ask("groupement", "/").text
+    for who, path, headers, status in (
+        ("poste", "/pour/gondecourt-ccas", {"Sec-Fetch-Site": "cross-site"}, 403),
+        ("poste", "/pour/la-madeleine", same, 404),
+        ("connecteur", "/pour/gondecourt-ccas", same, 404),
+        ("groupement", "/pour/gondecourt-ccas", same, 404),
+    ):
+        answer = ask(who, path, headers=headers, allow_redirects=False)
+        assert (answer.status_code, "Set-Cookie" in answer.headers) == (status, False), (who, path)
+    answer = ask("poste", "/pour/gondecourt-ccas", headers=same, allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    cookie = answer.headers["Set-Cookie"]
+    assert all(word in cookie for word in ("__Host-entite=gondecourt-ccas", "Secure", "HttpOnly", "SameSite=Strict"))
+    chosen = {"Cookie": "__Host-entite=gondecourt-ccas"}
+    own = ask("poste", "/", headers=chosen).text
+    assert "CCAS de Gondecourt ·" in own and '<a href="/pour/gondecourt">voir Gondecourt</a>' in own
+    back = ask("poste", "/pour/gondecourt", headers=same | chosen, allow_redirects=False)
+    assert "__Host-entite=;" in back.headers["Set-Cookie"]
 
 
 def test_a_certificate_that_opens_nothing(world: World, authority: Authority) -> None:

@@ -86,16 +86,30 @@ def test_acts_are_counted_by_month_territory_size_and_nature(placed: World) -> N
 
 
 def test_communes_are_equipped_then_ready_then_send(placed: World, ask: Any) -> None:
-    assert watched(placed).counts == {"servies": 5, "equipees": 3, "pretes": 0, "transmettent": 0}
+    assert watched(placed).counts == {"servies": 5, "equipees": 3, "pretes": 0, "transmettent": 0, "entites": 0}
     assert ask("connecteur", "/connecteur/a-transmettre").status_code == 200
     assert ask("autre-connecteur", "/connecteur/a-transmettre").status_code == 200
     put(placed, "a", received=2)
-    assert watched(placed).counts == {"servies": 5, "equipees": 3, "pretes": 2, "transmettent": 1}
+    assert watched(placed).counts == {"servies": 5, "equipees": 3, "pretes": 2, "transmettent": 1, "entites": 0}
     with placed.store.transaction() as connection:
         connection.execute("UPDATE connecteur SET vu_le = now() - interval '8 days' WHERE commune = 'gondecourt'")
     assert watched(placed).counts["pretes"] == 1
     assert ask("connecteur", "/connecteur/a-transmettre").status_code == 200
     assert watched(placed).counts["pretes"] == 2
+
+
+def test_acts_of_an_entity_count_and_it_is_no_commune_more(placed: World) -> None:
+    host = placed.config.communes["la-madeleine"]
+    ccas = replace(host, slug="la-madeleine-ccas", name="CCAS de La Madeleine", siren="265903682", host=host.slug)
+    placed.reconfigure(communes=placed.config.communes | {ccas.slug: ccas})
+    put(placed, "1", commune=ccas.slug, received=2)
+    put(placed, "2", commune=host.slug)
+    found = watched(placed)
+    assert (found.total.acts, found.total.received) == (2, 1)
+    assert found.counts == {"servies": 5, "equipees": 3, "pretes": 0, "transmettent": 0, "entites": 1}
+    lines = {line[0]: line[4:10] for line in found.communes}
+    assert lines["CCAS de La Madeleine"] == ["oui", "non", "oui", "La Madeleine", 1, 1]
+    assert lines["La Madeleine"] == ["oui", "non", "non", "", 1, 0]
 
 
 def test_the_delays_of_the_law_are_watched_for_everybody(placed: World) -> None:
@@ -149,7 +163,7 @@ def test_a_text_stays_a_text_in_the_spreadsheet(placed: World, ask: Any) -> None
     sheets = {one.name: list(one.get_values()) for one in document.body.tables}
     lines = {line[1]: line for line in sheets["Communes"]}
     hostile = lines["215902669"]
-    assert hostile[0] == f"'{HOSTILE}" and hostile[7:9] == [2, 0]
+    assert hostile[0] == f"'{HOSTILE}" and hostile[8:10] == [2, 0]
     numbers = [str(line[4]) for line in sheets["Échéances"]]
     assert sorted(numbers[1:]) == ["'+cmd|' /C calc'!A0", "b =1"]
 

@@ -25,6 +25,7 @@ class Commune:
     mails: tuple[str, ...] = ()  # of its DGS and maire
     territory: str = ""
     size: str = ""
+    host: str = ""  # the commune that hosts it, by slug, for a CCAS, a syndicat…
     publication: str = ""  # how its council chose to publish acts (L2131-1); "" when its file does not say
 
 
@@ -70,6 +71,11 @@ class Config:
         """The commune of a SIREN."""
         return next((one for one in self.communes.values() if one.siren == siren), None)
 
+    def opened_by(self, commune: Commune) -> list[Commune]:
+        """What an agent's certificate of a commune opens: the commune, then the entities that it hosts, by name."""
+        hosted = (one for one in self.communes.values() if one.host == commune.slug)
+        return [commune, *sorted(hosted, key=lambda one: one.name)]
+
 
 def load(path: Path = DEFAULT_PATH) -> Config:
     """Read the configuration. Raises ConfigError."""
@@ -88,6 +94,7 @@ def load(path: Path = DEFAULT_PATH) -> Config:
                 tuple(one.get("courriels", ())),
                 str(one.get("territoire") or ""),
                 str(one.get("taille") or ""),
+                str(one.get("heberge_par") or ""),
                 str(one.get("publication") or ""),
             )
             for one in raw["communes"]

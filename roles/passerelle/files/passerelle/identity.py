@@ -21,8 +21,15 @@ class Visitor:
     connector: bool
 
 
-def visitor(header: str, config: Config) -> Visitor:
-    """The visitor of a request, from nginx's header alone. Raises Denied."""
+def visitor(header: str, config: Config, chosen: str = "") -> Visitor:
+    """The visitor of a request, from nginx's header alone. Raises Denied.
+
+    Args:
+        header: nginx's.
+        config: whom the passerelle serves.
+        chosen: slug of the entity whose pages an agent looks at, among those that their commune hosts. It opens nothing
+            to anybody else: an entity has no PC of its own, and a connector speaks for the SIREN of its certificate.
+    """
     certificate = certificate_of(header)
     siren, names = siren_of(certificate) or "", names_of(certificate)
     name = names[0] if names else ""
@@ -32,4 +39,7 @@ def visitor(header: str, config: Config) -> Visitor:
     if commune is None:
         shown = f"au SIREN {siren}" if siren else "qui ne porte pas de SIREN (OU « 0002 … »)"
         raise Denied(f"Ce certificat {shown} n'est d'aucune commune que sert la passerelle.")
-    return Visitor(name, commune, name.startswith(_CONNECTOR))
+    connector = name.startswith(_CONNECTOR)
+    if chosen and not connector:
+        commune = next((one for one in config.opened_by(commune) if one.slug == chosen), commune)
+    return Visitor(name, commune, connector)

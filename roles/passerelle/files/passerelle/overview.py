@@ -91,7 +91,7 @@ class Overview:
     by: dict[str, dict[str, Figures]] = field(default_factory=dict)  # month, territory, size, nature, commune
     total: Figures = field(default_factory=Figures)
     communes: list[list[str | int | float | None]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)  # served, equipped, ready, sending
+    counts: dict[str, int] = field(default_factory=dict)  # communes served, equipped, ready, sending; entities served
     deadlines: list[Deadline] = field(default_factory=list)
 
 
@@ -132,7 +132,7 @@ class Watch:
                 ("taille", "Par taille", "Taille"), ("nature", "Par nature", "Nature"),
             )
         }  # fmt: skip
-        head = ["Commune", "SIREN", "Territoire", "Taille", "Équipée", "Prête", "Transmet", *HEAD]
+        head = ["Commune", "SIREN", "Territoire", "Taille", "Équipée", "Prête", "Transmet", "Hébergée par", *HEAD]
         tables["Communes"] = (head, found.communes)
         tables["Échéances"] = (
             ["Échéance", "Jours restants", "Commune", "Quoi", "Acte", "Texte"],
@@ -245,18 +245,24 @@ def reckon(config: Config, store: Store, letters: Letters, begin: date, end: dat
 def _communes(
     config: Config, figures: dict[str, Figures], contacts: dict[str, datetime]
 ) -> tuple[list[list[str | int | float | None]], dict[str, int]]:
-    """A line of each commune that is served, and how many are at each stage."""
+    """A line of each commune and entity that is served, and how many communes are at each stage.
+
+    Acts of an entity (a CCAS…) are counted wherever acts are; it is no commune more.
+    """
     oldest = datetime.now(PARIS) - timedelta(days=READY_DAYS)
     lines: list[list[str | int | float | None]] = []
-    counts = {"servies": 0, "equipees": 0, "pretes": 0, "transmettent": 0}
+    counts = {"servies": 0, "equipees": 0, "pretes": 0, "transmettent": 0, "entites": 0}
     for slug, commune in sorted(config.communes.items(), key=lambda item: item[1].name):
         own = figures.get(slug, Figures())
         equipped = "teletransmission" in commune.services
         ready = equipped and slug in contacts and contacts[slug] >= oldest
         sending = own.received > 0
         for name, so in (("servies", True), ("equipees", equipped), ("pretes", ready), ("transmettent", sending)):
-            counts[name] += so
+            counts[name] += so and not commune.host
+        counts["entites"] += bool(commune.host)
         told = ["oui" if so else "non" for so in (equipped, ready, sending)]
+        host = config.communes.get(commune.host)
+        told.append(host.name if host else commune.host)
         lines.append([commune.name, commune.siren, commune.territory, commune.size, *told, *own.cells()])
     return lines, counts
 

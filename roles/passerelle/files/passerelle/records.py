@@ -113,13 +113,13 @@ class Records:
         if stands.since is None:
             lacks = " ".join(stands.lacks) or "Sa publication ou sa notification n'est pas connue."
             raise BadRequest(f"« {act.data.get('numero')} » n'est pas exécutoire. Il manque : {lacks}", 409)
-        number = str(act.data.get("numero", ""))
+        number, head = str(act.data.get("numero", "")), "président" if commune.host else "maire"
         content = pdf.make(
             "Certificat de caractère exécutoire",
             commune.name,
             f"Acte {number} - {commune.name}",
             [
-                f"Commune : {commune.name} (SIREN {commune.siren}).",
+                f"{'Entité' if commune.host else 'Commune'} : {commune.name} (SIREN {commune.siren}).",
                 pdf.Facts(self._facts(act, stands)),
                 f"L'acte désigné ci-dessus est exécutoire de plein droit depuis le {french(stands.since)}, "
                 + (
@@ -129,9 +129,9 @@ class Records:
                     else "après sa publication ou sa notification ; il n'est pas de ceux qui se transmettent au "
                     "représentant de l'État (CGCT, articles L2131-2 et L2131-3)."
                 ),
-                "Le maire certifie, sous sa responsabilité, son caractère exécutoire (CGCT, article L2131-1).",
+                f"Le {head} certifie, sous sa responsabilité, son caractère exécutoire (CGCT, article L2131-1).",
                 pdf.Section("Fait à ______________________, le ______________________"),
-                "Le maire (nom, prénom, qualité et signature) :",
+                f"Le {head} (nom, prénom, qualité et signature) :",
                 f"Établi le {french(_today())} d'après ce que la passerelle sait de l'acte. L'accusé de réception de "
                 "la préfecture (ARActe) et l'acte signé, dont l'empreinte est ci-dessus, en sont les preuves.",
             ],

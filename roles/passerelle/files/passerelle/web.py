@@ -12,6 +12,7 @@ GET  /retours/<sha256>                the same, for the commune's agents
 …    /connecteur/lettres…, /lettres…  the préfecture's letters: see desk.py
 …    /acte…, /registre…, /decisions…  the commune's registers and certificates: see records.py
 GET  /suivi, /suivi.ods               figures and delays of all communes, for the groupement: see overview.py
+GET  /pour/<slug>                     look at an entity that the commune hosts (CCAS…), or at the commune again
 GET  /                                where each act is (HTML): the commune's own, or all for the groupement
 """
 
@@ -27,7 +28,7 @@ from http import HTTPStatus
 from typing import Any, BinaryIO, cast
 
 import psycopg
-from flask import Flask, Response, jsonify, render_template, request, send_file
+from flask import Flask, Response, jsonify, redirect, render_template, request, send_file
 from jinja2 import FileSystemLoader, StrictUndefined
 from psycopg_pool import PoolTimeout
 
@@ -53,6 +54,7 @@ from .store import Store
 log = logging.getLogger("passerelle")
 _error = partial(web.refusal, "message")
 _RECEIPT_MAX = 1_000_000
+_CHOSEN = "__Host-entite"  # a cookie: which entity an agent looks at
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -77,6 +79,7 @@ def create_app(config: Config, store: Store, chain: Chain) -> Flask:
         ("POST", "/connecteur/suivi", views.follow),
         ("GET", "/connecteur/eliminations", views.eliminated),
         ("POST", "/connecteur/eliminations", views.eliminate),
+        ("GET", "/pour/<slug>", views.choose),
         ("GET", "/", views.page),
         *views.desk.rules(),
         *views.records.rules(),
@@ -115,7 +118,26 @@ class _Views:
         self.watch = overview.Watch(config, store, letters, self._visitor)
 
     def _visitor(self) -> Visitor:
-        return visitor(request.headers.get(HEADER, ""), self._config)
+        return visitor(request.headers.get(HEADER, ""), self._config, request.cookies.get(_CHOSEN, ""))
+
+    def _opened(self) -> list[settings.Commune]:
+        """What the visitor may look at: their commune and its entities; nothing for connectors and the groupement."""
+        who = visitor(request.headers.get(HEADER, ""), self._config)
+        return self._config.opened_by(who.commune) if who.commune and not who.connector else []
+
+    def choose(self, slug: str) -> Response:
+        """Look at an entity of the commune's; what is noted or answered from then on is the entity's."""
+        opened = self._opened()
+        if request.headers.get("Sec-Fetch-Site") != "same-origin":
+            raise Denied("Ce choix se fait depuis la page de la commune, dans un navigateur à jour.")
+        if slug not in [one.slug for one in opened]:
+            return _error(HTTPStatus.NOT_FOUND, "Cette entité n'est pas de votre commune.")
+        answer = cast(Response, redirect("/", HTTPStatus.SEE_OTHER))
+        if slug == opened[0].slug:
+            answer.delete_cookie(_CHOSEN, secure=True, httponly=True, samesite="Strict")
+        else:
+            answer.set_cookie(_CHOSEN, slug, secure=True, httponly=True, samesite="Strict")
+        return answer
 
     def _connector(self) -> settings.Commune:
         who = self._visitor()
@@ -204,4 +226,5 @@ class _Views:
             raise Denied("Cette page est pour les agents : ouvrez-la avec le certificat d'un poste.")
         shown = page.content(self._config, self._store, who.commune)
         shown |= {"retours": self._returns.shown(self._config, who.commune), "lettres": self.desk.shown(who.commune)}
+        shown["autres"] = [one for one in self._opened() if who.commune and one.slug != who.commune.slug]
         return render_template("page.html.j2", **shown)
