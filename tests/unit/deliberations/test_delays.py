@@ -40,3 +40,38 @@ def test_one_day_short_is_told_with_the_day_from_which_it_is_right() -> None:
         "il faut un jour franc entre la convocation du 20 novembre 2026 et la séance (L2121-11, urgence) : elle peut "
         "se tenir à partir du dimanche 22 novembre 2026"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "urgent", "days", "article"),
+    [
+        ("ccas", 0, False, 3, "R123-16 du CASF"),
+        ("ccas", 3, False, 3, "R123-16 du CASF"),
+        ("ccas", 5, False, 5, "ses statuts ou son règlement intérieur"),
+        ("ccas", 0, True, 1, "R123-16 du CASF, urgence"),
+        ("syndicat", 0, False, 5, "L5211-1"),
+        ("syndicat", 3, False, 3, "ses statuts ou son règlement intérieur"),
+        ("caisse_des_ecoles", 0, False, 5, "L2121-12"),
+        ("caisse_des_ecoles", 8, False, 8, "ses statuts ou son règlement intérieur"),
+        ("autre", 0, False, 5, "L2121-12"),
+        ("d'une version à venir", 0, False, 5, "L2121-12"),
+    ],
+)
+def test_the_council_of_an_entity_has_its_own_delay(kind: str, own: int, urgent: bool, days: int, article: str) -> None:
+    # Whatever the size of the commune that hosts it.
+    for people in (0, 900, 9000):
+        found = delays.delay(people, urgent, False, kind, own)
+        assert (found.days, found.article) == (days, article)
+
+
+def test_a_commune_has_no_rules_of_its_own() -> None:
+    assert delays.delay(900, False, False, "", 1).days == 3
+
+
+def test_an_article_is_written_with_its_code() -> None:
+    ccas = delays.delay(0, True, False, "ccas")
+    assert ccas.law == "article R123-16 du code de l'action sociale et des familles"
+    assert delays.delay(900, True, False).law == "article L2121-11 du code général des collectivités territoriales"
+    assert delays.delay(0, False, False, "autre", 7).law == "ses statuts ou son règlement intérieur"
+    assert delays.full(delays.note_article("ccas")) == ccas.law
+    assert delays.note_article("") == delays.note_article("syndicat") == "L2121-12"

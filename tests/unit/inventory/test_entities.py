@@ -123,6 +123,7 @@ def test_an_entity_has_the_shape_of_a_commune(hosted: dict[str, Any]) -> None:
         "taille": "moyenne",
         "niveau": "intermediary",
         "departement": "059",
+        "president": head,
         "parapheur": {"redacteurs": ["odile.faure"], "maire": head},
         "deliberations": {
             "redacteurs": ["odile.faure"],
@@ -208,6 +209,16 @@ MISTAKES = {
         "entites[0].libelle : le libellé ne peut pas contenir un tiret entre deux espaces. À faire : écrivez-le "
         "autrement, par exemple CCAS de Gondecourt.",
     ),
+    "a convocation too late": (
+        changed("      acces_elus: [odile.faure]\n", "      convocation_jours: 2\n"),
+        "entites[0].deliberations.convocation_jours : la loi veut 3 jours entre la convocation et la séance (CASF, "
+        "R123-16 ; CGCT, L5211-1), pas 2. À faire : écrivez 3 ou plus, ou retirez ce champ.",
+    ),
+    "an unknown key": (
+        changed("    type: ccas\n", "    type: ccas\n    tutelle: aucune\n"),
+        "entites[0].tutelle : champ inconnu. À faire : supprimez-le (champs possibles : nom, libelle, type, siren, "
+        "president, services, accord_versement, connecteur, formalites, comptes, ged, parapheur, deliberations).",
+    ),
     "a person twice": (
         changed("{identifiant: odile.faure, prenom", "{identifiant: claire.dubois, prenom")
         .replace("[odile.faure]", "[claire.dubois]")
@@ -245,6 +256,36 @@ def test_an_entity_does_not_take_the_place_of_a_commune(tmp_path: Path) -> None:
     assert any("le nom « gondecourt-ccas » est celui de communes/gondecourt-ccas.yml" in one for one in told)
     assert any("le SIREN « 265902668 » est déjà dans" in one for one in told)
     assert any("le nom « CCAS de Gondecourt » est déjà dans" in one for one in told)
+
+
+def test_two_communes_share_no_entity(tmp_path: Path) -> None:
+    """Gondecourt's « sud-ccas » and Gondecourt-Sud's « ccas » would be one name on every server."""
+    first = (
+        CCAS.partition("    comptes:")[0]
+        .replace("nom: ccas", "nom: sud-ccas")
+        .replace(", suppleants: [odile.faure]", "")
+    )
+    first = first.replace("[teletransmission, parapheur, deliberations]", "[teletransmission]")
+    second = first.replace("nom: sud-ccas", "nom: ccas").replace("claire.dubois", "luc.roux")
+    other = OTHER.replace("Loos", "Gondecourt-Sud") + (
+        "comptes:\n  - {identifiant: luc.roux, prenom: Luc, nom: Roux, courriel: l@loos.test}\n" + second
+    )
+    told = {str(one) for one in groupement.check(write(tmp_path, COMMUNE + first, gondecourt_sud=other))}
+    for words in ("le nom d'entité « gondecourt-sud-ccas »", "le SIREN « 265902668 »", "le nom « CCAS de Gondecourt »"):
+        assert [one for one in told if words in one and "est déjà dans" in one], (words, told)
+
+
+def test_there_are_as_many_as_a_commune_may_have(tmp_path: Path) -> None:
+    entity = yaml.safe_load(CCAS)["entites"][0]
+    many = [
+        {key: entity[key] for key in ("type", "siren")}
+        | {"nom": f"e{number}", "libelle": f"Entité {number}", "services": ["teletransmission"]}
+        | {"president": {"titulaire": "claire.dubois"}}
+        for number in range(50)
+    ]
+    whole = yaml.safe_load(COMMUNE) | {"entites": many}
+    [told] = [str(one) for one in groupement.check(write(tmp_path, json.dumps(whole))) if one.field == "entites"]
+    assert "20" in told
 
 
 def test_what_the_schema_refuses_is_told_without_more(tmp_path: Path) -> None:
@@ -331,8 +372,12 @@ def test_its_archive_account_is_its_own_and_its_president_signs_eliminations(hos
         "deposants": ["Connecteur - CCAS de Gondecourt"],
         "accord": "AD59-2026-018",
         "signataire": "Claire Dubois",
+        "siren_signataire": "215902669",
         "quota_mo": 50,
     }
+    alone = {key: value for key, value in hosted.items() if key not in ("parapheur", "deliberations")}
+    [account] = wiring.archive_accounts([alone], [], {})
+    assert account["signataire"] == "Claire Dubois"
 
 
 def test_the_tdt_and_the_passerelle_know_it_by_its_siren(hosted: dict[str, Any]) -> None:
@@ -340,10 +385,11 @@ def test_the_tdt_and_the_passerelle_know_it_by_its_siren(hosted: dict[str, Any])
         {"siren": "265902668", "nom": "CCAS de Gondecourt", "departement": "059", "arrondissement": "5"}
     ]
     [told] = wiring.passerelle_communes([hosted])
-    assert (told["slug"], told["siren"], told["courriels"]) == (
+    assert (told["slug"], told["siren"], told["courriels"], told["heberge_par"]) == (
         "gondecourt-ccas",
         "265902668",
         ["claire@gondecourt.test", "paul@gondecourt.test"],
+        "gondecourt",
     )
 
 

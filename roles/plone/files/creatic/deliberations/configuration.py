@@ -63,6 +63,10 @@ class _Site:
         self.bring(commune, "creatic_organisme", wanted.get("organisme"), f"{label}, organisme")
         self.bring(commune, "creatic_conseil", wanted.get("conseil"), f"{label}, conseil")
         self.bring(commune, "creatic_qualite", wanted.get("qualite"), f"{label}, présidence")
+        # How long before its council meets its convocation leaves.
+        self.bring(commune, "creatic_type", wanted.get("type"), f"{label}, sorte d'entité")
+        days = wanted.get("convocation_jours")
+        self.bring(commune, "creatic_convocation_jours", days, f"{label}, jours francs de convocation")
         self.bring(commune, "creatic_siren", wanted["siren"], f"{label}, SIREN")
         self.bring(commune, "creatic_elus", tuple(wanted["elus"]), f"{label}, élus")
         self.bring(commune, "creatic_habitants", wanted["habitants"] or None, f"{label}, habitants")

@@ -362,13 +362,23 @@ class Seance(Container):
         """Inhabitants of its commune, 0 when they are not known."""
         return int(getattr(commune_of(self), "creatic_habitants", None) or 0)
 
+    def kind(self) -> str:
+        """Of the entity whose council meets (ccas…), "" for a commune's."""
+        return str(getattr(commune_of(self), "creatic_type", None) or "")
+
+    def note_law(self) -> str:
+        """What asks for the note of synthesis."""
+        return delays.full(delays.note_article(self.kind()))
+
     def sent(self) -> datetime.date:
         """When its convocation left, or leaves."""
         return self.convoquee_le or self.envoyee_le or datetime.date.today()
 
     def delay(self) -> delays.Delay:
         """How long before it the convocation leaves."""
-        return delays.delay(self.people(), bool(self.urgence), bool(self.seconde_de))
+        commune = commune_of(self)
+        own = int(getattr(commune, "creatic_convocation_jours", None) or 0)
+        return delays.delay(self.people(), bool(self.urgence), bool(self.seconde_de), self.kind(), own)
 
     def _delay_problems(self) -> list[str]:
         if not self.date:
@@ -405,7 +415,8 @@ class Seance(Container):
             found += self._delay_problems()
             if delays.is_large(self.people()):
                 found += [
-                    f"« {one.title} » n'a pas d'exposé des motifs, qui fait la note explicative de synthèse (L2121-12)"
+                    f"« {one.title} » n'a pas d'exposé des motifs, qui fait la note explicative de synthèse "
+                    f"({delays.note_article(self.kind())})"
                     for one in self.projets("inscrit")
                     if not (one.expose and one.expose.raw.strip())
                 ]

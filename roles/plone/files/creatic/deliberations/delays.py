@@ -1,6 +1,7 @@
 """How long before a meeting its convocation leaves, without Plone: clear days, by the commune's size.
 
-CGCT L2121-11 (under 3,500 inhabitants), L2121-12 (from 3,500 on), L2121-17 (second convocation). Messages are French.
+CGCT L2121-11 (under 3,500 inhabitants), L2121-12 (from 3,500 on), L2121-17 (second convocation). The council of an
+entity that a commune hosts has a rule of its own kind: see `ENTITIES`. Messages are French.
 """
 
 from __future__ import annotations
@@ -12,6 +13,13 @@ from creatic.deliberations import rules
 
 LARGE = 3500
 _SMALL_DAYS, _LARGE_DAYS, _URGENT_DAYS = 3, 5, 1
+ENTITIES = {"ccas": (3, "R123-16 du CASF"), "syndicat": (_LARGE_DAYS, "L5211-1")}
+"""Clear days of each kind of entity, and the article. R123-16 says three days at least: they are taken as clear ones.
+
+L5211-1 sends to L2121-12. No text tells of the others (caisse des écoles): five, unless their own rules, in the file of
+the commune, say otherwise.
+"""
+_OWN_RULES = "ses statuts ou son règlement intérieur"
 
 
 def is_large(people: int) -> bool:
@@ -25,6 +33,11 @@ class Delay:
 
     days: int
     article: str
+
+    @property
+    def law(self) -> str:
+        """The article, in full."""
+        return full(self.article.partition(",")[0])
 
     def earliest(self, sent: datetime.date) -> datetime.date:
         """First day on which a meeting may be held, that is convened on this one."""
@@ -42,17 +55,39 @@ class Delay:
         )
 
 
-def delay(people: int, urgent: bool, second: bool) -> Delay:
+def full(article: str) -> str:
+    """An article with the whole name of its code; the rules of an entity's own as they are."""
+    number, _du, code = article.partition(" du ")
+    if not any(one.isdecimal() for one in number):
+        return number
+    names = {"": "code général des collectivités territoriales", "CASF": "code de l'action sociale et des familles"}
+    return f"article {number} du {names[code]}"
+
+
+def note_article(kind: str) -> str:
+    """Article that asks for the note of synthesis: the rapport explicatif of a CCAS.
+
+    Args:
+        kind: of an entity; empty for a commune.
+    """
+    return "R123-16 du CASF" if kind == "ccas" else "L2121-12"
+
+
+def delay(people: int, urgent: bool, second: bool, kind: str = "", own: int = 0) -> Delay:
     """Give the delay of a meeting.
 
     Args:
         people: inhabitants of the commune, 0 when they are not known.
         urgent: whether the maire shortens it, which the council approves when the meeting opens.
         second: whether it is a second convocation, after a quorum that was not reached.
+        kind: of the entity whose council meets; empty for a commune.
+        own: clear days that the entity's own rules ask for; 0 when they say nothing.
     """
     if second:
         return Delay(rules.SECOND_DAYS, "L2121-17")
-    article = "L2121-12" if is_large(people) else "L2121-11"
-    if urgent:
-        return Delay(_URGENT_DAYS, f"{article}, urgence")
-    return Delay(_LARGE_DAYS if is_large(people) else _SMALL_DAYS, article)
+    days, article = (_LARGE_DAYS, "L2121-12") if is_large(people) else (_SMALL_DAYS, "L2121-11")
+    if kind:
+        days, article = ENTITIES.get(kind, (_LARGE_DAYS, "L2121-12"))
+    if kind and own:
+        days, article = own, article if own == days else _OWN_RULES
+    return Delay(_URGENT_DAYS, f"{article}, urgence") if urgent else Delay(days, article)

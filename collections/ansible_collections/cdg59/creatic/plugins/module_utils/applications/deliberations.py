@@ -14,7 +14,13 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import UnixConnection
 
 SERVICE = "passerelle"
-_OF_AN_ENTITY = ("heberge_par", "organisme", "conseil", "qualite")  # a CCAS, a syndicat: see registry/entities.py
+_OF_AN_ENTITY = (
+    "heberge_par",
+    "organisme",
+    "conseil",
+    "qualite",
+    "type",
+)  # a CCAS, a syndicat: see registry/entities.py
 
 
 class DeliberationsError(Exception):
@@ -50,6 +56,7 @@ def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
         "publication": given.get("publication", {}).get("mode", "electronique"),
         "comptes": accounts,
         **{key: commune[key] for key in _OF_AN_ENTITY if key in commune},
+        **{key: given[key] for key in ("convocation_jours",) if key in given},
         **roles,
     }
 
