@@ -53,6 +53,23 @@ def test_all_proven_is_ready() -> None:
     assert (report["complet"], report["equipee"], report["prete"], report["manques"]) == (True, True, True, [])
 
 
+def test_an_entity_that_a_run_met_is_remembered_once_its_file_no_longer_names_it() -> None:
+    ccas = {"slug": "gondecourt-ccas", "nom": "CCAS de Gondecourt", "siren": "265902668", "president": {}}
+    hosting = dataclasses.replace(GONDECOURT, identity={**GONDECOURT.identity, "entites": [ccas]})
+    # Nothing was deployed of it yet: its line may still change.
+    assert merge_state([hosting], {}, {})["gondecourt"]["entites"] == {}
+    report = judged(both())
+    state = merge_state([hosting], {"gondecourt": report}, {})
+    known = {"nom": "CCAS de Gondecourt", "siren": "265902668", "passage": report["passage"]}
+    assert state["gondecourt"]["entites"] == {"gondecourt-ccas": known}
+    later = {**report, "passage": "2999-01-01T000000Z"}
+    gone = merge_state([GONDECOURT], {"gondecourt": later}, state)["gondecourt"]
+    assert gone["entites"] == {"gondecourt-ccas": known}
+    # A state of before has the commune's file alone.
+    old = {"gondecourt": {key: value for key, value in state["gondecourt"].items() if key != "entites"}}
+    assert merge_state([GONDECOURT], {"gondecourt": later}, old)["gondecourt"]["entites"] == {"gondecourt-ccas": known}
+
+
 def test_a_formality_that_lacks_keeps_it_from_being_ready_and_stays_told() -> None:
     known = {"cle": "convention_prefet", "libelle": "Convention avec le préfet", "reference": "CGCT, R2131-3"}
     lacking = {**known, "etat": "manque", "raison": "rien dans communes/gondecourt.yml", "remede": "Écrire."}

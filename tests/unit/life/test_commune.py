@@ -98,7 +98,10 @@ class Groupement:
                     pack(Path(given["hand_over_folder"]) / f"{part}.tar", self.parts[part])
         if name == "journeys/revoke_certificate.yml":
             what, _equal, which = arguments[1].partition("=")
-            self.authority.revoke("cessation", **{{"numero": "serial"}.get(what, what): which})
+            if what == "numero":
+                self.authority.revoke("cessation", serial=which)
+            else:
+                self.authority.revoke("cessation", commune=which)
         return True
 
     def departure(self) -> CommuneDeparture:

@@ -43,13 +43,13 @@ def absent(folder: Path, communes: Mapping[str, str], hosted: Mapping[str, str])
     certificates = _certified(home)
     rolled = {slug: str(one["commune"]["siren"]) for slug, one in states.items()}
     certified = {slug: siren for slug, siren, name in certificates if not name.startswith(_OF_AN_ENTITY)}
-    named = {siren: slug for slug, siren in (communes | hosted).items()}
+    named = {siren: slug for slug, siren in {**communes, **hosted}.items()}
     gone = [
         _problem(slug, named.get(siren, ""))
         for slug, siren in sorted((certified | rolled).items())
         if slug not in communes and not _left(home, slug, slug in certified, run)
     ]
-    there = communes | hosted
+    there = {**communes, **hosted}
     known: dict[str, tuple[str, str, str]] = {}
     for slug, siren, name in certificates:
         entity = name[len("tdt-") :] if name.startswith(_OF_AN_ENTITY) else ""

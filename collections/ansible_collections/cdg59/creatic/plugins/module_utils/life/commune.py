@@ -110,7 +110,7 @@ class CommuneDeparture:
             hosts = handover.sources(commune, self.order.servers, entity)
             name = str(entity["nom"] if entity else commune.data["nom"])
             parts = self._collect(folder, self.slug, name, hosts, entity=entity is not None)
-            for one in () if entity else handover.hosted(commune):
+            for one in [] if entity else handover.hosted(commune):
                 # A public body of its own, which leaves with the commune that hosts it: apart, in the same hand-over.
                 hosts = handover.sources(commune, self.order.servers, one)
                 place = folder / one["dossier"]
