@@ -40,6 +40,18 @@ def test_what_goes_down_or_is_absurd_counts_for_nothing(tmp_path: Path, last: An
     assert values(whole)[-1] in (0, None) and not each
 
 
+def test_acts_of_an_entity_are_counted_with_its_communes(tmp_path: Path) -> None:
+    mornings(tmp_path, j27={"a": 10}, j28={"a": 12})
+    ccas, odd = KEY.replace("{", "{entite=loos-ccas,"), KEY.replace("{", "{autre=x,")
+    for day, count in (("27", 4), ("28", 9)):
+        path = tmp_path / "matin" / f"2026-11-{day}.json"
+        told = json.loads(path.read_text())
+        told["a"] |= {ccas: count, odd: count}
+        path.write_text(json.dumps(told))
+    whole, each = curves.acts(tmp_path, {"a": "loos"}, TODAY)
+    assert values(whole)[-1] == values(each["loos"])[-1] == 7
+
+
 def test_nothing_is_known_before_two_mornings(tmp_path: Path) -> None:
     assert curves.acts(tmp_path, {}, TODAY)[0].known == []
     mornings(tmp_path, j28={"a": 3})

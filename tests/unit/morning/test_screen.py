@@ -141,6 +141,22 @@ def test_the_next_morning_counts_what_was_done_since(home: Path) -> None:
     assert (after.acts, after.since) == ({"gondecourt": 5}, "2026-11-28")
 
 
+def test_what_an_entity_sent_counts_for_its_commune_and_its_faults_name_it(home: Path) -> None:
+    def told(own: int, ccas: int, refused: int) -> dict[str, Any]:
+        figures = f"""tdt_connector_deposits{{etat="acquitte"}} {own}
+tdt_connector_deposits{{entite="gondecourt-ccas",etat="acquitte"}} {ccas}
+tdt_connector_deposits{{entite="gondecourt-ccas",etat="refuse"}} {refused}
+"""
+        return good() | {"gondecourt-connecteur": report(mesures=[figures])}
+
+    looked(home, told(7, 3, 0))
+    after = looked(home, told(8, 5, 1), MOMENT + dt.timedelta(days=1))
+    assert after.acts == {"gondecourt": 3}
+    [refusal] = [one for one in after.findings if "refus" in one.text]
+    assert (refusal.machine, refusal.text.endswith("(gondecourt-ccas)")) == ("gondecourt-connecteur", True)
+    assert refusal.fix.endswith("(gondecourt-ccas)")
+
+
 def test_a_machine_that_was_away_counts_from_its_last_word(home: Path) -> None:
     looked(home, good())
     looked(home, {"sae1": report()}, MOMENT + dt.timedelta(days=1))

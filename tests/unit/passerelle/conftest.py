@@ -30,6 +30,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     made.issue("connecteur", common_name="Connecteur - Gondecourt")
     made.issue("autre-connecteur", common_name="Connecteur - La Madeleine", siren="215903683")
     made.issue("poste", common_name="Secrétariat général")
+    made.issue("autre-poste", common_name="Accueil", siren="215903683")
+    made.issue("poste-ccas", common_name="Odile Faure", siren="265902668")
     made.issue("groupement", common_name="Exploitation", siren="285900015")
     made.issue("etranger", common_name="Inconnu", siren="356000000")
     return made

@@ -441,10 +441,6 @@ def test_a_pc_of_a_commune_opens_its_entities_and_no_other(
 ) -> None:
     other = replace(CCAS, slug="la-madeleine-ccas", siren="265903682", host="la-madeleine")
     config = replace(world.config, communes=COMMUNES | {one.slug: one for one in (CCAS, other)})
-    if who == "autre-poste":
-        authority.issue(who, common_name="Accueil", siren="215903683")
-    if who == "poste-ccas":
-        authority.issue(who, common_name="Odile Faure", siren=CCAS.siren)
     found = visitor((authority.folder / who / "cert.pem").read_text(), config, chosen)
     assert (found.commune and found.commune.slug) == expected
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import stor
 
 DAYS = 30
 _MOST = 1e5  # of one machine and day: beyond, it lies
-_ACKNOWLEDGED = "tdt_connector_deposits{etat=acquitte}"
+# As figures.Figure.key writes it, the entity's label before the state's.
+_ACKNOWLEDGED = re.compile(r"tdt_connector_deposits\{(entite=[a-z0-9-]{1,100},)?etat=acquitte\}")
 
 
 @dataclass(frozen=True)
@@ -81,19 +83,20 @@ def acts(home: Path, owners: Mapping[str, str], today: dt.date) -> tuple[Curve, 
     days = [today - dt.timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     by_commune: dict[str, dict[dt.date, float]] = {}
     told: set[dt.date] = set()
-    before: dict[str, float] = {}
+    before: dict[str, dict[str, float]] = {}
     for day in [days[0] - dt.timedelta(days=1), *days]:
         known = _counters(home / "matin" / f"{day.isoformat()}.json")
         if known is None:
             continue
         if before:
             told.add(day)
-        for machine, value in known.items():
-            slug, more = owners.get(machine, ""), value - before.get(machine, value)
+        for machine, own in known.items():
+            slug, last = owners.get(machine, ""), before.setdefault(machine, {})
+            more = sum(max(0, value - last.get(key, value)) for key, value in own.items())
+            last |= own
             if slug and 0 < more <= _MOST:
                 counted = by_commune.setdefault(slug, {})
                 counted[day] = counted.get(day, 0) + more
-        before |= known
     title = "Actes et flux acquittés, par jour"
 
     def curve(counted: Mapping[dt.date, float]) -> Curve:
@@ -104,14 +107,17 @@ def acts(home: Path, owners: Mapping[str, str], today: dt.date) -> tuple[Curve, 
     return curve(whole), {slug: curve(counted) for slug, counted in by_commune.items()}
 
 
-def _counters(path: Path) -> dict[str, float] | None:
-    """What each machine had acknowledged in all on a morning; None when there was none that can be read."""
+def _counters(path: Path) -> dict[str, dict[str, float]] | None:
+    """What each machine had acknowledged in all on a morning, its entities apart; None when none can be read."""
     snapshot: Any = store.read_json(path)
     if not isinstance(snapshot, dict):
         return None
     found = {}
     for machine, figures in snapshot.items():
-        value = figures.get(_ACKNOWLEDGED) if isinstance(figures, dict) else None
-        if isinstance(value, int | float):
-            found[machine] = float(value)
+        told = figures.items() if isinstance(figures, dict) else ()
+        own = {
+            key: float(value) for key, value in told if isinstance(value, int | float) and _ACKNOWLEDGED.fullmatch(key)
+        }
+        if own:
+            found[machine] = own
     return found

@@ -152,7 +152,10 @@ def judge(figures: Iterable[Figure], before: Mapping[str, float], now: float) ->
             if rule.labels.items() <= labels.items():
                 words = rule.holds(figure, others, before.get(figure.key), now)
                 if words is not None:
-                    yield rule.grave, _fill(rule.text, labels | words), _fill(rule.fix, labels | words)
+                    told, fix = (_fill(text, labels | words) for text in (rule.text, rule.fix))
+                    if "entite" in labels:  # of a CCAS…, by the connector of its commune
+                        told, fix = (f"{text} ({_fill('{entite}', labels)})" for text in (told, fix))
+                    yield rule.grave, told, fix
                     break
 
 

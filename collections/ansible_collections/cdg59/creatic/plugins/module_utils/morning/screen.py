@@ -26,7 +26,8 @@ _KEPT_DAYS = 400
 # Of the machine, older than what it was asked now; of this control node, as it left them on the supervision.
 _ELSEWHERE = (PREFIX, "creatic_drill_", "creatic_registre_")
 _MAILS = f"{PREFIX}mails_waiting"  # which it is not asked
-_ACKNOWLEDGED = ("tdt_connector_deposits", (("etat", "acquitte"),))
+# Those of an entity (CCAS…) bear the label « entite » too, and are acts of its commune's connector.
+_ACKNOWLEDGED = ("tdt_connector_deposits", ("etat", "acquitte"))
 _RECORDS = {
     "audits": ("Dernier audit", 120, "fab audit"),
     "exercices": ("Dernier exercice de restauration", 100, "fab sauvegarde.exercice tous"),
@@ -143,7 +144,8 @@ def look(
         kept[name] = figures.rising(known)
         _aged(found, known, moment)
         for one in known:
-            if (one.name, one.labels) == _ACKNOWLEDGED and one.key in before.get(name, {}) and commune:
+            acknowledged = one.name == _ACKNOWLEDGED[0] and _ACKNOWLEDGED[1] in one.labels
+            if acknowledged and one.key in before.get(name, {}) and commune:
                 found.acts[commune] = found.acts.get(commune, 0) + max(0, int(one.value - before[name][one.key]))
     found.answered = (len(kept), len(machines))
     own = [one for path in _own_files(home) for one in figures.parse(_text(path))]
