@@ -55,6 +55,7 @@ def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
         "dua_max": "3",
         "deposants": ["Connecteur"],
         "signataire": "Anne",
+        "siren_signataire": "265902668",
         "accord": "AD59",
         **GIVEN["comptes"][0],
     }
@@ -74,6 +75,7 @@ def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
     assert (loaded.accounts["gondecourt"].dua_min, loaded.accounts["gondecourt"].dua_max) == (2, 3)
     assert loaded.accounts["gondecourt"].depositors == ("Connecteur",)
     assert (loaded.accounts["gondecourt"].signatory, loaded.accounts["gondecourt"].agreement) == ("Anne", "AD59")
+    assert loaded.accounts["gondecourt"].signatory_siren == "265902668"
     assert loaded.formats == {"fmt/95"}
     kept = loaded.store()
     assert isinstance(kept, SwiftStore)

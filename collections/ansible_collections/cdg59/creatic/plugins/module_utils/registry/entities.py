@@ -131,7 +131,7 @@ def remembered(state: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """
     if "entites" in state:
         return {name: dict(one) for name, one in state["entites"].items()}
-    last = state.get("passage")
+    last = str(state.get("passage") or "")
     hosted = state.get("commune", {}).get("entites", ()) if last else ()
     return {one["slug"]: {"nom": one["nom"], "siren": one["siren"], "passage": last} for one in hosted}
 
