@@ -844,7 +844,10 @@ def pki_revoke(
 @task(
     name="personne",
     positional=["nom"],
-    help={"nom": "prénom et nom", "commune": "nom du fichier de sa commune ; sans elle, quelqu'un du groupement"},
+    help={
+        "nom": "prénom et nom",
+        "commune": "nom du fichier de sa commune, ou de l'entité qu'il préside ; sans elle, quelqu'un du groupement",
+    },
 )
 def pki_person(context: Context, nom: str, commune: str = "") -> None:
     """Donne son certificat à une personne (éliminations d'archives, vue entière de la passerelle), en .p12."""
