@@ -110,12 +110,15 @@ def test_what_was_proved_before_is_not_proved_each_day(settings: Settings, versi
     ]
     result = applied(settings, version, f"""
     - name: Pull | Prove it
-      ansible.builtin.copy: {{content: acte, dest: "{{{{ playbook_dir }}}}/acte", mode: "0600"}}
+      ansible.builtin.copy: {{content: "{{{{ lookup('env', '{run.NUMBER}') }}}}", dest: "{{{{ playbook_dir }}}}/acte", mode: "0600"}}
       vars: {{creatic_profil: tdt_connector}}
       when: {proof["when"]}
 """, again)  # fmt: skip # the play as it is read
     assert result.good
-    assert (version / "code/playbooks/journeys/acte").exists() != again
+    act = version / "code/playbooks/journeys/acte"
+    assert act.exists() != again
+    assert again or act.read_text() == "7"  # whose acts are counted
+    assert f"'{run.NUMBER}'" in proof["cdg59.creatic.proof"]["argv"]
 
 
 def test_a_play_that_cannot_be_read_is_told(settings: Settings, version: Path) -> None:

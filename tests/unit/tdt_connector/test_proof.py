@@ -47,10 +47,10 @@ def leave(commune: Commune, *states: State, filed: bool = False, **values: Any) 
 
 
 def prove(
-    commune: Commune, driver: Driver, production: bool = False, timeout: float = 0.05
+    commune: Commune, driver: Driver, production: bool = False, timeout: float = 0.05, version: str = ""
 ) -> dict[str, dict[str, Any]]:
     """The proofs by key."""
-    found = proof.prove(commune.config, driver, production, timeout)
+    found = proof.prove(commune.config, driver, production, timeout, version)
     return {one["cle"]: one for one in found["preuves"]} | {"fichiers": found["fichiers"]}
 
 

@@ -20,6 +20,8 @@ RESULT = "CREATIC_FLOTTE_RESULTAT"
 PROOFS = "CREATIC_ROLLOUT_FOLDER"
 AGAIN = "CREATIC_FLOTTE_DEJA_POSEE"
 """Of a run that looks for drift alone: no act of proof leaves for the TdT each day (pull.yml)."""
+NUMBER = "CREATIC_FLOTTE_VERSION"
+"""Which version is proved: its test acts are counted (role tdt_connector, trials.py)."""
 _LARGEST = 200_000  # bytes of a result
 _LARGEST_CSR = 6000  # characters; the door takes 8,000, signature included
 
@@ -93,6 +95,7 @@ def apply(settings: Settings, version: Path, again: bool, environment: dict[str,
         RESULT: str(told),
         PROOFS: str(proofs),
         AGAIN: "1" if again else "",
+        NUMBER: version.name,
     }
     journal = settings.state / "passage.log"
     try:

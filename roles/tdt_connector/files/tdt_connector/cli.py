@@ -169,6 +169,12 @@ def _parser() -> argparse.ArgumentParser:
         help="le TdT est réel : l'acte de test est enregistré sans être transmis, puis annulé",
     )
     proving.add_argument("--delai", type=float, default=180, metavar="S", help="attente maximale, en secondes (180)")
+    proving.add_argument(
+        "--pour",
+        default="",
+        metavar="VERSION",
+        help="ce qui est prouvé : un acte de test par version, trois au plus s'ils ne prouvent rien, et espacés",
+    )
     archiving = command(
         "verser",
         _archive,
@@ -536,7 +542,7 @@ def _doctor(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def _proof(config: Config, arguments: argparse.Namespace) -> int:
-    document = proof.prove(config, connect(config), arguments.production, arguments.delai)
+    document = proof.prove(config, connect(config), arguments.production, arguments.delai, arguments.pour)
     for name in () if config.entite else entities(arguments.config):
         document["preuves"] += _proof_of_entity(name, arguments)
     print(json.dumps(document, ensure_ascii=False, indent=2))
@@ -547,7 +553,8 @@ def _proof_of_entity(name: str, arguments: argparse.Namespace) -> list[dict[str,
     """The proofs of an entity that the connector serves too, told apart by their keys; one's fault is its own."""
     try:
         config = load(of_entity(name, arguments.config), DRIVERS)
-        made = proof.prove(config, connect(config), arguments.production, arguments.delai)["preuves"]
+        found = proof.prove(config, connect(config), arguments.production, arguments.delai, arguments.pour)
+        made = found["preuves"]
     except (ConfigError, TdtError, OSError, sqlite3.Error) as error:
         made = [proof.failed("connexion", "Connexion au TdT", str(error))]
     return [{**one, "cle": f"{name}.{one['cle']}", "libelle": f"{one['libelle']} ({name})"} for one in made]

@@ -21,6 +21,7 @@ from .driver import Driver
 from .errors import Refused, TdtError
 from .handover import HandoverError, Passerelle
 from .journal import FINAL, Journal, Row, State
+from .trials import Trials
 
 _LOOK = 0.5
 _BASE36 = string.digits + string.ascii_uppercase
@@ -36,12 +37,20 @@ def failed(key: str, label: str, detail: str) -> dict[str, Any]:
     return _proof(key, label, FAIL, detail)
 
 
-def prove(config: Config, driver: Driver, production: bool, timeout: float) -> dict[str, Any]:
+def prove(config: Config, driver: Driver, production: bool, timeout: float, version: str = "") -> dict[str, Any]:
     """The proof protocol's document: {"preuves": [...], "fichiers": [...]}.
 
     In production the test act is only recorded at the TdT, then cancelled: nothing reaches the préfecture.
+
+    Args:
+        config: of the connector, or of an entity that it serves.
+        driver: of its TdT.
+        production: the TdT is a real one.
+        timeout: seconds that the act is waited for.
+        version: what is proved, when it is proved until it is: its acts are counted (`trials`). Empty: one act.
     """
-    found = _transmission(config, driver, production, timeout)
+    trials = Trials(config.folder_state, version) if version else None
+    found = _transmission(config, driver, production, timeout, trials)
     found["preuves"] += doors(config)
     return found
 
@@ -80,7 +89,9 @@ def _archive(config: Config) -> list[dict[str, Any]]:
     return [_proof("archivage", label, OK, detail, compte=account, archives=count)]
 
 
-def _transmission(config: Config, driver: Driver, production: bool, timeout: float) -> dict[str, Any]:
+def _transmission(
+    config: Config, driver: Driver, production: bool, timeout: float, trials: Trials | None
+) -> dict[str, Any]:
     proofs: list[dict[str, Any]] = []
     started = time.monotonic()
     try:
@@ -103,7 +114,7 @@ def _transmission(config: Config, driver: Driver, production: bool, timeout: flo
         proofs.append(_proof(*missing, FAIL, str(error)))
         proofs.append(_proof("acte", "Acte de test", FAIL, "non tenté : la connexion n'est pas prouvée"))
         return {"preuves": proofs, "fichiers": []}
-    proof, files = _test_act(config, driver, classification, production, timeout)
+    proof, files = _test_act(config, driver, classification, production, timeout, trials)
     proofs.append(proof)
     return {"preuves": proofs, "fichiers": files}
 
@@ -134,11 +145,45 @@ def test_number(now: datetime) -> str:
 
 
 def _test_act(
-    config: Config, driver: Driver, classification: Classification, production: bool, timeout: float
+    config: Config,
+    driver: Driver,
+    classification: Classification,
+    production: bool,
+    timeout: float,
+    trials: Trials | None,
 ) -> tuple[dict[str, Any], list[str]]:
-    label = "Acte de test acquitté (ARActe)" if not production else "Acte de test enregistré puis annulé"
-    now = datetime.now()
-    number = test_number(now)
+    now = datetime.now().astimezone()
+    if trials and (kept := trials.proved(now, lasts=production)):
+        return kept
+    number = _on_its_way(config, trials.followed(now)) if trials else ""
+    if trials and not number and (why := trials.refusal(now)):
+        return _proof("acte", _label(production), FAIL, why), []
+    if not number:
+        number = test_number(now)
+        if trials:
+            trials.leaves(number, now)
+        _deposit(config, classification, production, number, now)
+    proof, files = _followed(config, driver, production, timeout, number)
+    if trials and proof["verdict"] == OK:
+        trials.keep(proof, files)
+    return proof, files
+
+
+def _label(production: bool) -> str:
+    return "Acte de test enregistré puis annulé" if production else "Acte de test acquitté (ARActe)"
+
+
+def _on_its_way(config: Config, number: str) -> str:
+    """The number of an act, unless it ended, well or not, with nothing more to be made of it."""
+    journal = Journal(config.journal)
+    try:
+        row = next(iter(journal.find(number)), None) if number else None
+    finally:
+        journal.close()
+    return "" if row and row.state in FINAL and row.state is not State.ACKNOWLEDGED else number
+
+
+def _deposit(config: Config, classification: Classification, production: bool, number: str, now: datetime) -> None:
     nature = classification.nature("AU") or next(iter(classification.natures.values()))
     kind = next(
         (code for code in nature.types if code.startswith("99_") and code != "99_SE"),
@@ -156,10 +201,16 @@ def _test_act(
         f"en_attente: {'oui' if production else 'non'}",
         "transmission: oui",
     ]
-    started = time.monotonic()
     # The description comes last: the pair is complete when it appears.
     write(config.folder_depot / f"{number}.pdf", test_pdf(subject, number), mode=0o660)
     write(config.folder_depot / f"{number}.yml", ("\n".join(lines) + "\n").encode(), mode=0o660)
+
+
+def _followed(
+    config: Config, driver: Driver, production: bool, timeout: float, number: str
+) -> tuple[dict[str, Any], list[str]]:
+    label = _label(production)
+    started = time.monotonic()
     journal = Journal(config.journal)
     try:
         row = _wait(journal, number, production, started + timeout)
