@@ -43,6 +43,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store a
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import drill as backup_drill
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import move as backup_move
+from ansible_collections.cdg59.creatic.plugins.module_utils.backup import outgoing as backup_outgoing
 from ansible_collections.cdg59.creatic.plugins.module_utils.documents import produce, supports
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, history
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
@@ -393,6 +394,8 @@ def inventory_check(context: Context) -> None:
     _checked()
     communes = _communes()
     print(f"{len(communes)} commune{'s' if len(communes) > 1 else ''}, aucun défaut dans {_inventory().name}.")
+    for line in backup_outgoing.lines(backup_outgoing.unsaved(fleet_waves.machines(communes), _home())):
+        print(f"- {line}")
 
 
 def _checked(slugs: list[str] | None = None) -> None:
@@ -1373,7 +1376,8 @@ def backup_status(context: Context) -> None:
         table.add_column(title)
     drills = backup_drill.last(_home())
     wrong, kept = 0, list[str]()
-    for one in from_json(done.stdout[start:]):
+    clients = from_json(done.stdout[start:])
+    for one in clients:
         checked = one["verification"]
         state = one["suspect"] or ("jamais sauvegardée" if not one["derniere"] else "")
         state = state or ("dépôt abîmé" if checked and not checked["bonne"] else "gelée" if one["gele"] else "")
@@ -1394,9 +1398,12 @@ def backup_status(context: Context) -> None:
         for quarter, why in one.get("retenues", {}).items():
             kept.append(f"{one['client']} : trimestre {quarter} gardé au-delà de son temps, {why}.")
     Console(width=160).print(table)
+    unsaved = backup_outgoing.lines(backup_outgoing.unsaved(fleet_waves.machines(_communes()), _home(), clients))
+    if unsaved:
+        print("\n".join(unsaved))
     if kept:
         _aside("\n".join(kept))
-    if wrong:
+    if wrong or unsaved:
         raise Exit(code=1)
 
 
@@ -1433,7 +1440,7 @@ def fleet_publish(context: Context, par: str = "territoire", canari: str = "") -
     first = [name.strip() for name in canari.split(",") if name.strip()]
 
     def publish(fleet: Fleet) -> list[str]:
-        told = fleet_assemble.renew(_home(), fleet)
+        told = fleet_assemble.renew(_home(), fleet, _inventory(), TOP)
         data = fleet_assemble.archives(_inventory(), TOP, _home(), fleet.machines)
         known = fleet_assemble.certificates(_home())
         return told + fleet.publish(fleet_bundle.code(TOP), data, known, par, first)

@@ -118,6 +118,21 @@ def test_the_firewall_knows_the_door_that_the_role_was_given(profile: str) -> No
     assert called["firewall"].given["flotte_door"] == called["flotte"].given["flotte_door"]
 
 
+def test_a_machine_that_the_backup_server_knows_is_told_to_begin(inventory: Path, home: Path) -> None:
+    for name in ("loos-connecteur", "bergues-connecteur"):
+        place = home / "sauvegardes" / name
+        place.mkdir(parents=True)
+        (place / "sequestre.p7m").write_text(f"SEQUESTRE-DE-{name}")
+        (place / "cle.pub").write_text("ssh-ed25519 AAAA")
+    (home / "sauvegardes/loos-connecteur/inscrit").write_text("sauvegarde1")
+    told = contents.of(inventory, TOP, ["loos-connecteur", "bergues-connecteur"])
+    given = [key for key in told["loos-connecteur"]["fichiers"] if key.startswith("etat/sauvegardes/")]
+    assert given == [f"etat/sauvegardes/loos-connecteur/{one}" for one in ("inscrit", "sequestre.p7m")]
+    assert not [key for key in told["bergues-connecteur"]["fichiers"] if "sauvegardes" in key]
+    # Where its role looks for it.
+    assert told["loos-connecteur"]["variables"]["creatic_home"] == f"{contents.PLACE}/etat"
+
+
 def test_the_port_of_ssh_goes_along(inventory: Path, home: Path) -> None:
     file = inventory / "group_vars/tdt_connector.yml"
     file.write_text(f"{file.read_text() if file.exists() else '---'}\nansible_port: 2222\n")
@@ -202,16 +217,16 @@ def test_who_holds_the_door_gets_no_certificate_of_a_machine(home: Path, tmp_pat
     assert assemble.certificates(home) == {"loos-pc": first.pem}
 
 
-def _asked_by(key: Any, folder: Path, csr: str) -> dict[str, str]:
+def _asked_by(key: Any, folder: Path, csr: str, name: str = "flotte", machine: str = "loos-pc") -> dict[str, str]:
     """What a machine of that key says in its report."""
     settings = MachineSettings(
-        "loos-pc", "https://localhost:1", folder, folder / "certificat", folder, folder, folder, folder
+        machine, "https://localhost:1", folder, folder / "certificat", folder, folder, folder, folder
     )
     settings.current.mkdir(parents=True, exist_ok=True)
     (settings.current / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     file = folder / "version/donnees/etat/pki/demandes.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"flotte": csr}))
+    file.write_text(json.dumps({name: csr}))
     return run.asked(settings, folder / "version")
 
 
@@ -222,3 +237,59 @@ def test_machines_of_long_names_bear_names_of_their_own_which_the_door_reads_ali
     assert [assemble.common_name(name) for name in asked] == [store.common_name(name) for name in asked]
     borne = {assemble.common_name(name) for name in names}
     assert len(borne) == 2 and all(len(name) <= 64 for name in borne)
+
+
+def test_every_kind_of_certificate_that_its_roles_ask_for_is_known(inventory: Path, home: Path) -> None:
+    told = contents.of(inventory, TOP, ["loos-connecteur", "loos-pc-assemblees"])
+    for name, kinds in (("loos-connecteur", {"flotte", "journaux"}), ("loos-pc-assemblees", {"flotte", "journaux"})):
+        found = {one["name"]: Request.from_dict(one) for one in told[name]["certificats"]}
+        assert kinds <= found.keys() and "metriques" not in found  # nobody comes and asks it
+        assert found["journaux"].dns == (name,)  # under which its journals are filed
+        assert found["flotte"].common_name == assemble.common_name(name)
+        # Without these, the roles' defaults would have it stop to send them.
+        assert [one["nom"] for one in told[name]["variables"]["creatic_journaux"]]
+        assert told[name]["variables"]["creatic_supervision"] == []
+
+
+class Asking:
+    """A fleet whose machines ask for certificates."""
+
+    def __init__(self, known: dict[str, waves.Machine], asked: dict[str, dict[str, str]]) -> None:
+        self.machines, self._asked = known, asked
+
+    def asked(self) -> dict[str, dict[str, str]]:
+        """CSR by name of certificate, by machine."""
+        return self._asked
+
+
+def test_a_machine_that_was_enrolled_before_a_kind_existed_gets_it_by_pull(
+    inventory: Path, home: Path, tmp_path: Path
+) -> None:
+    authority = Authority(home / "pki", Passphrases(home / "pki"))
+    known = waves.machines(groupement.load(inventory))
+    host, neighbour = "loos-connecteur", "bergues-connecteur"
+    flotte = Request("flotte", "client", assemble.common_name(host), "Commune de Loos", "215903469")
+    own = flotte.new_key()
+    authority.issue(flotte.csr(own), flotte, Owner(host, "loos"))
+    journals = Request("journaux", "supervision", host, dns=(host,))
+    csr = journals.csr(journals.new_key())
+
+    def asks(name: str, text: str, machine: str = host) -> list[str]:
+        signed = _asked_by(own, tmp_path, text, name, machine)
+        fleet: Any = Asking(known, {machine: signed})
+        return assemble.renew(home, fleet, inventory, TOP)
+
+    assert asks("administrateur", csr) == []  # of no role of its profile
+    forged = Request("journaux", "supervision", neighbour, dns=(neighbour,))
+    [refused] = asks("journaux", forged.csr(forged.new_key()))  # another's name
+    assert "certificat refusé" in refused
+    [refused] = asks("journaux", csr, neighbour)  # whose key did not sign
+    assert "pas signée" in refused
+    assert asks("journaux", csr) == [f"{host} : certificat « journaux » fait."]
+    assert asks("journaux", csr) == []
+    archive = _unpacked(assemble.archives(inventory, TOP, home, {host: known[host]})[host])
+    given = json.loads(archive[f"etat/pki/{extract.FILE}"])["delivres"]
+    place = tmp_path / "machine"
+    place.mkdir()
+    (place / extract.FILE).write_bytes(archive[f"etat/pki/{extract.FILE}"])
+    assert extract.Extract(place).issued({"journaux": csr}) == {"journaux": given["journaux"]}

@@ -110,7 +110,7 @@ def test_what_was_proved_before_is_not_proved_each_day(settings: Settings, versi
     ]
     result = applied(settings, version, f"""
     - name: Pull | Prove it
-      ansible.builtin.copy: {{content: "{{{{ lookup('env', '{run.NUMBER}') }}}}", dest: "{{{{ playbook_dir }}}}/acte", mode: "0600"}}
+      ansible.builtin.copy: {{content: "{{{{ lookup('env', '{run.NUMBER}') }}}}", dest: "{{{{ playbook_dir }}}}/acte"}}
       vars: {{creatic_profil: tdt_connector}}
       when: {proof["when"]}
 """, again)  # fmt: skip # the play as it is read

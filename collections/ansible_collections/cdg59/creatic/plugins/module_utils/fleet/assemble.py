@@ -17,8 +17,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication im
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import Machine
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import CERTIFICATE, FILE, extract
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import CERTIFICATE, FILE, extract, lacking
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import renew as renew_certificates
 
 _LARGEST_SECRET = 1 << 20  # bytes
@@ -49,17 +49,32 @@ def archives(directory: Path, top: Path, home: Path, machines: Mapping[str, Mach
     return {name: _archive(name, told[name], extract(authority, name)) for name in machines}
 
 
-def renew(home: Path, fleet: Fleet) -> list[str]:
-    """Issue the certificates that machines ask for in their reports; says which, and what is refused (French)."""
-    authority, told = Authority(home / "pki"), []
-    for name, asked in fleet.asked().items():
+def renew(home: Path, fleet: Fleet, directory: Path, top: Path) -> list[str]:
+    """Issue the certificates that machines ask for in their reports; says which, and what is refused (French).
+
+    Args:
+        home: state of the control node.
+        fleet: whose door has the reports.
+        directory: inventory folder, which says what kinds of certificates each machine has.
+        top: the project.
+    """
+    authority, told, every = Authority(home / "pki"), [], fleet.asked()
+    new = [name for name, asked in every.items() if lacking(authority, name, asked)]
+    kinds = contents.of(directory, top, new) if new else {}
+    for name, asked in every.items():
+        held = {*asked} - lacking(authority, name, asked)
         try:
-            done = renew_certificates(authority, name, asked)
+            done = renew_certificates(authority, name, asked, _wanted(kinds.get(name), fleet.machines[name].commune))
         except PkiError as error:  # one machine's bad request keeps no other from its version
             told.append(f"{name} : certificat refusé ({error})")
         else:
-            told += [f"{name} : certificat « {one} » renouvelé." for one in done]
+            told += [f"{name} : certificat « {one} » {'renouvelé' if one in held else 'fait'}." for one in done]
     return told
+
+
+def _wanted(told: Mapping[str, Any] | None, commune: str) -> dict[str, tuple[Request, str]]:
+    found = (Request.from_dict(one) for one in told["certificats"]) if told else ()
+    return {one.name: (one, commune) for one in found}
 
 
 def certificates(home: Path) -> dict[str, str]:

@@ -17,15 +17,20 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.backup import outgoing
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import Tree
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.needs import Needs
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.needs import Needs, trusted
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.variables import inner_uses
 
 PLACE = "/var/lib/creatic-flotte/courant/donnees"
 """Where a machine finds its data: role flotte makes that link."""
 # Named by the profiles' tasks themselves, not by a role's specification.
 _NAMED = ("creatic_env", "creatic_niveau", "creatic_tdt_url", "creatic_tdt_addresses", "creatic_commune",
-          "creatic_poste", "creatic_connecteur", "creatic_profil", "ansible_user", "ansible_port")  # fmt: skip
+          "creatic_poste", "creatic_connecteur", "creatic_profil", "ansible_user", "ansible_port",
+          # And by the defaults of roles that others bring: who is sent journals, who asks for figures.
+          "creatic_supervision", "creatic_journaux")  # fmt: skip
+_CERTIFIES = "pki_client"
 # Of creatic_secrets_dir, what is the groupement's alone, whatever a commune's file names.
 _KEPT = ("pki_", "acces_", "flotte_")
 _START = """
@@ -39,6 +44,8 @@ main()
 
 def of(directory: Path, top: Path, machines: Collection[str]) -> dict[str, dict[str, Any]]:
     """What each machine is told: ``variables``, ``groupes``, and ``fichiers``, paths here by path in its data.
+
+    And ``certificats``: those that its roles ask of the authority, as role pki_client takes them.
 
     Args:
         directory: inventory folder, checked before (`needs.check`).
@@ -97,10 +104,40 @@ class Contents(Needs):
             path = str(Path(home, "acces", "publie", part))
             if Path(path).is_file():
                 files[f"etat/acces/publie/{part}"] = path
+        known = Path(home, outgoing.FOLDER, name)
+        if (known / "inscrit").is_file():  # the server lets it in: it may begin (role backup_client)
+            given = [one for one in outgoing.GIVEN if (known / one).is_file()]
+            files |= {f"etat/{outgoing.FOLDER}/{name}/{one}": str(known / one) for one in given}
         found |= {"creatic_home": home, "creatic_secrets_dir": secrets, "creatic_pki_dir": f"{home}/pki"}
         moved = json.loads(json.dumps(found, default=str).replace(json.dumps(home)[1:-1], f"{PLACE}/etat"))
         groups = [group.name for group in host.get_groups() if group.name not in ("all", "ungrouped")]
-        return {"variables": moved, "fichiers": files, "groupes": groups}
+        return {"variables": moved, "fichiers": files, "groupes": groups, "certificats": self._certificates(variables)}
+
+    def _certificates(self, variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Certificates that a machine's roles ask of the authority, by the very expressions of their tasks."""
+        from ansible.errors import AnsibleError
+
+        found: dict[str, dict[str, Any]] = {}
+        certifier = self._defaults(_CERTIFIES)
+        whole = inner_uses(self.tree.top, _CERTIFIES, "cdg59.creatic.certificates")[0].given["certificates"]
+        for use in self._uses(str(variables["creatic_profil"])):
+            around = {**self._defaults(use.role), **variables, **use.given}
+            for inner in inner_uses(self.tree.top, use.role, _CERTIFIES) if self._wanted(use, around) else ():
+                given = {name: trusted(value) for name, value in inner.given.items()}
+                known = (
+                    certifier
+                    | around
+                    | given
+                    | {"__asked": trusted(whole), "__key": trusted("{{ pki_client_key_type }}")}
+                )
+                try:
+                    if self._wanted(inner, known):
+                        kind = self._template(known, "__key")
+                        for one in self._template(known, "__asked"):
+                            found[str(one["name"])] = {"key_type": kind, **one}
+                except AnsibleError:  # known by a run only: it stays with those that the machine holds
+                    continue
+        return list(found.values())
 
     def _told_to(self, profile: str, variables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         """Variables that the roles of a profile take, and their values where these can be known here."""

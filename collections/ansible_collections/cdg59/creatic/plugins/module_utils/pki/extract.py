@@ -3,8 +3,8 @@
 """What a machine that nobody reaches has of the authority: its public part, and what concerns that machine.
 
 It stands for the authority in role pki_client there (``<authority_dir>/extrait.json``). It cannot issue: a certificate
-to renew is asked for (``demandes.json``, which the machine's report brings to the control node), and comes with the
-next version; the present one serves meanwhile.
+to renew, or of a kind that its roles ask for since a version, is asked for (``demandes.json``, which the machine's
+report brings to the control node), and comes with the next version; the present one serves meanwhile.
 """
 
 from __future__ import annotations
@@ -44,10 +44,16 @@ def extract(authority: Authority, host: str) -> dict[str, Any]:
     }
 
 
-def renew(authority: Authority, host: str, asked: Mapping[str, str]) -> list[str]:
-    """Issue what a machine asks for, of what it holds already and with the same subject; gives their names.
+def renew(
+    authority: Authority, host: str, asked: Mapping[str, str], wanted: Mapping[str, tuple[Request, str]] | None = None
+) -> list[str]:
+    """Issue what a machine asks for: what it holds, with the same subject, and what its roles ask; gives their names.
 
     Args:
+        authority: that of the groupement.
+        host: the machine.
+        wanted: certificates that the inventory gives it, each with its commune: those that it lacks are its to ask
+            for, with that subject and no other.
         asked: by name of certificate, the CSR (PEM) and its signature by the key of the machine (see
             creatic_flotte.run.asked), as its report brought them. A CSR only brings a key, and the door, which carries
             reports, would bring its own: what the machine did not sign is refused.
@@ -56,13 +62,21 @@ def renew(authority: Authority, host: str, asked: Mapping[str, str]) -> list[str
         PkiError: a CSR is refused; the other certificates asked for before it were issued.
     """
     held = {row["nom"]: row for row in _held(authority, host)}
+    given = {name: (Request.from_dict(row["demande"]), str(row["commune"])) for name, row in held.items()}
+    given = {**(wanted or {}), **given}
     done = []
-    for name in sorted(asked.keys() & held.keys()):
-        row, csr = held[name], _signed(authority, host, name, asked[name])
-        if _key_of(csr) != fingerprint(load_certificate(row["pem"]).public_key()):
-            authority.issue(csr, Request.from_dict(row["demande"]), Owner(host, row["commune"]))
+    for name in sorted(asked.keys() & given.keys()):
+        csr = _signed(authority, host, name, asked[name])
+        if name not in held or _key_of(csr) != fingerprint(load_certificate(held[name]["pem"]).public_key()):
+            request, commune = given[name]
+            authority.issue(csr, request, Owner(host, commune))
             done.append(name)
     return done
+
+
+def lacking(authority: Authority, host: str, asked: Mapping[str, str]) -> set[str]:
+    """Names of the certificates that a machine asks for and does not hold."""
+    return {*asked} - {row["nom"] for row in _held(authority, host)}
 
 
 def _held(authority: Authority, host: str) -> list[dict[str, Any]]:

@@ -366,7 +366,7 @@ class Needs:
     @cache  # noqa: B019 - one object a run
     def _uses(self, profile: str) -> list[Use]:
         return [
-            dataclasses.replace(use, given={name: _trusted(value) for name, value in use.given.items()})
+            dataclasses.replace(use, given={name: trusted(value) for name, value in use.given.items()})
             for use in uses(self.tree.top, profile)
         ]
 
@@ -381,7 +381,7 @@ class Needs:
             file = self.tree.top / f"roles/{role}/{folder}/main.yml"
             if file.is_file():
                 found |= yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader) or {}
-        return {name: _trusted(value) for name, value in found.items()}
+        return {name: trusted(value) for name, value in found.items()}
 
     def _told(self, name: str, text: str, wanting: Sequence[str], hosts: Sequence[str]) -> Problem:
         listed = _listed(dict.fromkeys(hosts))
@@ -454,16 +454,16 @@ def _alike(lacks: Iterable[Lack]) -> dict[tuple[str, str], list[Lack]]:
     return found
 
 
-def _trusted(value: Any) -> Any:
+def trusted(value: Any) -> Any:
     """Make the texts of a playbook templates; those that would make something on the control node, a plain word."""
     from ansible.template import trust_as_template
 
     if isinstance(value, str):
         return "fait au déploiement" if _MAKES.search(value) else trust_as_template(value)
     if isinstance(value, list):
-        return [_trusted(each) for each in value]
+        return [trusted(each) for each in value]
     if isinstance(value, dict):
-        return {name: _trusted(each) for name, each in value.items()}
+        return {name: trusted(each) for name, each in value.items()}
     return value
 
 

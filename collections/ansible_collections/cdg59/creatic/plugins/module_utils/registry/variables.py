@@ -64,6 +64,31 @@ def uses(top: Path, profile: str) -> list[Use]:
     return list(_walk(top / "playbooks" / "profiles", f"{profile}.yml", {}, ()))
 
 
+def inner_uses(top: Path, role: str, called: str) -> list[Use]:
+    """Where a role's own tasks bring another role, or call a module.
+
+    Args:
+        top: the repository.
+        role: whose tasks are read.
+        called: the other role, or the module, whose arguments are then what is given.
+    """
+    found = []
+
+    def look(tasks: Sequence[Any], when: tuple[str, ...]) -> None:
+        for task in tasks:
+            condition = task.get("when", [])
+            conditions = (*when, *map(str, condition if isinstance(condition, list) else [condition]))
+            if any(task.get(key, {}).get("name") == called for key in _ROLE):
+                found.append(Use(called, "main", task.get("vars", {}), conditions))
+            elif called in task:
+                found.append(Use(role, "main", task[called], conditions))
+            look(task.get("block", []), conditions)
+
+    for file in sorted((top / "roles" / role / "tasks").glob("*.yml")):
+        look(yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader) or [], ())
+    return found
+
+
 def needs(top: Path, profile: str) -> list[Need]:
     """Variables that the inventory gives the roles of a profile, role by role. Arguments: see `uses`.
 
