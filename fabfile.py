@@ -53,6 +53,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import upda
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Verification
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import assemble as fleet_assemble
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle as fleet_bundle
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import readiness as fleet_readiness
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import waves as fleet_waves
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.assemble import Door as FleetDoor
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication import Fleet
@@ -459,16 +460,35 @@ def _left_out(outgoing: list[str]) -> str:
     return f"En accès sortant, leurs machines viennent chercher leur version elles-mêmes (fab flotte.etat) : {shown}."
 
 
-def _reached(wanted: list[str]) -> list[str]:
-    """The communes of a rollout whose machines can be reached; says which are left out. None for all of them."""
-    outgoing = [slug for slug in _outgoing() if not wanted or slug in wanted]
+def _reached(wanted: list[str], outgoing: list[str]) -> list[str] | None:
+    """The communes of a rollout whose machines can be reached, none for all of them; None when there is none left."""
     if not outgoing:
         return wanted
+    _aside(
+        f"{_left_out(outgoing)} Rien n'est déployé d'ici chez elles (fab flotte.publier) : ce qui est prouvé est lu."
+    )
     left = [one.slug for one in _communes() if one.slug not in outgoing and (not wanted or one.slug in wanted)]
-    if not left:
-        raise Exit(f"{_left_out(outgoing)} Rien n'est déployé d'ici. À faire : fab flotte.publier", code=2)
-    _aside(f"{_left_out(outgoing)} Elles sont laissées de côté.")
-    return left
+    return left or None
+
+
+def _outgoing_proofs(standings: list[fleet_waves.Standing]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Evidence and state of the communes that nobody reaches, by short name. Raises FleetError: no door answers."""
+    proofs = FleetDoor(TOP, _inventory()).proofs()
+    servers, bench = needs.servers(_inventory(), TOP), _environment().lab
+    return fleet_readiness.judge(_communes(), standings, proofs, servers, _inventory(), bench=bench, now=evidence.now())
+
+
+def _outgoing_readiness(slugs: list[str]) -> bool:
+    """Show what the last reports of outgoing communes prove; tells whether all of them are ready."""
+    try:
+        with waiting("réponse du guichet", _aside):
+            reports, _states = _outgoing_proofs(_fleet().status()[1])
+    except (FleetError, PkiError) as error:
+        _aside(f"Accès sortant : {error}")
+        return False
+    mine = {slug: reports[slug] for slug in slugs if slug in reports}
+    print(follow.table(mine, 160 if not sys.stdout.isatty() else Console().width, sys.stdout.isatty()))
+    return all(one["prete"] for one in mine.values())
 
 
 def _without_outgoing(pattern: str) -> str:
@@ -534,7 +554,16 @@ def rollout(context: Context, communes: str, limite: str = "") -> None:
     """Déploie des communes sur tout ce qu'elles prennent, jusqu'à la preuve : acte transmis, place sur les serveurs."""
     wanted = _wanted(communes, "toutes")
     _check_communes(wanted)
-    wanted = _reached(wanted)
+    outgoing = [slug for slug in _outgoing() if not wanted or slug in wanted]
+    ready = _outgoing_readiness(outgoing) if outgoing else True
+    left = _reached(wanted, outgoing)
+    if left is None:
+        if not ready:
+            raise Exit(
+                "Toutes les communes en accès sortant ne sont pas prêtes : fab flotte.etat dit où elles en sont.", 1
+            )
+        return
+    wanted = left
     _checked(wanted or [commune.slug for commune in _communes()])
     arguments = ["--limit", _aimed(wanted, limite)] if wanted or limite else []
     run_id = evidence_store.reserve_run_id(_home() / "verrous")
@@ -547,7 +576,7 @@ def rollout(context: Context, communes: str, limite: str = "") -> None:
     problems = follow.readiness(evidence, run_id, wanted or reported)
     for problem in problems:
         print(f"- {problem}")
-    if not done or problems or not reported:
+    if not done or problems or not reported or not ready:
         raise Exit("Toutes les communes ne sont pas prêtes : corrigez puis relancez, le déploiement reprend.", code=1)
 
 
@@ -946,12 +975,14 @@ def _outgoing_this_morning(found: screen.Morning) -> None:
     known = fleet_waves.machines(_communes())
     if not known or "guichet" not in needs.servers(_inventory(), TOP).values():
         return
+    proven: dict[str, Any] = {}
     try:
         with waiting("réponse du guichet", _aside):
             record, standings, problems = _fleet().status()
+            _reports, proven = _outgoing_proofs(standings)
     except (FleetError, PkiError) as error:
         record, standings, problems = None, [], [str(error)]
-    morning_outgoing.add(found, known, record, standings, problems)
+    morning_outgoing.add(found, known, record, standings, problems, proven)
 
 
 @task(reads=True, name="etat", help={"json": "écran et défauts en JSON"})

@@ -175,7 +175,8 @@ def test_nobody_reaches_them(fleet: Fleet) -> None:
     with pytest.raises(OSError):
         socket.create_connection((ROUTER, 22), 5)
     assert command("ansible", CANARY, "-i", str(fleet.inventory), "-m", "ping", "-T", "5").returncode != 0
-    assert "Rien n'est déployé d'ici. À faire : fab flotte.publier" in fleet.fab("communes", "bouvines", status=2)
+    said = fleet.fab("communes", "bouvines", status=1)  # what it proved is asked of the door
+    assert "Rien n'est déployé d'ici chez elles" in said and "rien reçu" in said
 
 
 def test_they_become_ready_wave_after_wave(fleet: Fleet) -> None:
@@ -195,6 +196,7 @@ def test_they_become_ready_wave_after_wave(fleet: Fleet) -> None:
         verdicts = {one["cle"]: one["verdict"] for one in proof["preuves"]}
         assert {"connexion", "rgs", "classification", "acte"} <= verdicts.keys() and "echec" not in verdicts.values()
         assert proof["ar_acte"], "the préfecture's own word came with the report"
+    assert f"v{fleet.state(CANARY)['version']}, prouvée il y a" in fleet.fab("communes", "bouvines", status=1)  # no PC
 
 
 def test_somebody_enters_by_the_emergency_door(fleet: Fleet) -> None:

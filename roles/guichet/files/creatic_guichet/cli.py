@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     taking = commands.add_parser("recevoir", help="prendre un envoi du poste de commande")
     taking.add_argument("envoi", type=Path, help="le fichier de l'envoi")
     commands.add_parser("etat", help="ce qui est su de chaque machine (JSON)")
+    commands.add_parser("preuves", help="le dernier compte rendu de chaque machine qui porte des preuves (JSON)")
     telling = commands.add_parser("comptes-rendus", help="ce que les machines ont dit (JSON)")
     telling.add_argument("--apres", type=int, default=0, help="numéro du dernier qui est déjà connu")
     given = parser.parse_args(argv)
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(f"{store.receive(stream)} manifestes reçus")
         elif given.commande == "etat":
             print(json.dumps(store.listing(datetime.now(UTC))))
+        elif given.commande == "preuves":
+            print(json.dumps({"preuves": store.proven()}))
         else:
             print(json.dumps(store.reports(given.apres)))
     except BadRequest as error:

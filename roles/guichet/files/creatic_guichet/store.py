@@ -317,6 +317,18 @@ class Store:
             for row in rows
         ]
 
+    def proven(self) -> dict[str, dict[str, Any]]:
+        """The last report with proofs of each expected machine, by its name."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT machine, recu, corps FROM comptes_rendus WHERE id IN (SELECT max(id) FROM comptes_rendus "
+                "WHERE json_array_length(corps, '$.preuves') > 0 GROUP BY machine) "
+                "AND machine IN (SELECT nom FROM machines WHERE attendue)"
+            ).fetchall()
+        found = {row["machine"]: {"recu": row["recu"], **json.loads(row["corps"])} for row in rows}
+        kept = ("recu", "genre", "version", "posee", "preuves")
+        return {name: {key: one[key] for key in kept} for name, one in found.items()}
+
 
 def _trim(db: sqlite3.Connection, machine: str) -> None:
     rows = db.execute(
@@ -326,7 +338,12 @@ def _trim(db: sqlite3.Connection, machine: str) -> None:
     for place, row in enumerate(rows):
         size += row["octets"]
         if place and (place >= _KEPT_REPORTS or size > _KEPT_BYTES):
-            db.execute("DELETE FROM comptes_rendus WHERE machine = ? AND id <= ?", (machine, row["id"]))
+            # What it proved last stays, however long ago.
+            db.execute(
+                "DELETE FROM comptes_rendus WHERE machine = ?1 AND id <= ?2 AND id IS NOT (SELECT max(id) FROM "
+                "comptes_rendus WHERE machine = ?1 AND json_array_length(corps, '$.preuves') > 0)",
+                (machine, row["id"]),
+            )
             return
 
 

@@ -143,17 +143,27 @@ def _host_info(host: Any, hosted: Iterable[Mapping[str, Any]] = ()) -> HostInfo:
     groups = {group.name for group in host.get_groups()}
     known = (*PROFILES, *profiles.marked("place"))
     profile = next((profile for profile in known if profile in groups), "")
-    transmitting = [one for one in hosted if profile == "tdt_connector" and "teletransmission" in one["services"]]
     return HostInfo(
         name=host.name,
         profile=profile,
-        more=tuple(
-            (f"{one['slug']}.{key}", f"{label} ({one['nom']})")
-            for one in transmitting
-            for key, label in REQUIRED[profile].items()
-        ),
+        more=proofs_of_entities(profile, hosted),
         address=str(host.vars.get("ansible_host", "")),
         system=str((host.vars.get("creatic_poste") or {}).get("systeme", "debian")),
+    )
+
+
+def proofs_of_entities(profile: str, hosted: Iterable[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
+    """Proofs asked of a commune's machine for the entities that it hosts: key and label of each.
+
+    Args:
+        profile: the machine's; its connector alone sends their acts.
+        hosted: the entities.
+    """
+    transmitting = [one for one in hosted if profile == "tdt_connector" and "teletransmission" in one["services"]]
+    return tuple(
+        (f"{one['slug']}.{key}", f"{label} ({one['nom']})")
+        for one in transmitting
+        for key, label in REQUIRED[profile].items()
     )
 
 

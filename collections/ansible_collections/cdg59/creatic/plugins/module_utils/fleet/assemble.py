@@ -24,6 +24,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import r
 _LARGEST_SECRET = 1 << 20  # bytes
 _DOOR = "guichet"
 _STATUS = "runuser -u guichet -- creatic-guichet etat"
+_PROOFS = "runuser -u guichet -- creatic-guichet preuves"
 
 
 def common_name(machine: str) -> str:
@@ -121,6 +122,15 @@ class Door:
         if start < 0:
             raise FleetError("le guichet répond autre chose que son état : redéployez-le (fab serveurs guichet)")
         found: dict[str, Any] = json.JSONDecoder().raw_decode(said[start:])[0]
+        return found
+
+    def proofs(self) -> dict[str, dict[str, Any]]:
+        """The last report with proofs of each machine. Raises FleetError: it does not answer."""
+        said = self._run("ansible", _DOOR, "-b", "-m", "ansible.builtin.command", "-a", _PROOFS)
+        start = said.find('{"preuves"')
+        if start < 0:
+            raise FleetError("le guichet ne dit pas ce qui est prouvé : redéployez-le (fab serveurs guichet)")
+        found: dict[str, dict[str, Any]] = json.JSONDecoder().raw_decode(said[start:])[0]["preuves"]
         return found
 
     def send(self, file: Path) -> None:

@@ -21,14 +21,23 @@ def add(
     record: Mapping[str, Any] | None,
     standings: Sequence[Standing],
     problems: Iterable[str],
+    proven: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Have a morning tell what the door knows of them.
+    """Have a morning tell what the door knows of them, and what their last reports prove.
 
     Args:
         machines: those of the inventory, by name.
         record, standings, problems: as `fleet.publication.Fleet.status` gives them.
+        proven: state of their communes, by short name, as `fleet.readiness.judge` gives it.
     """
     found.findings = sorted([*found.findings, *_findings(machines, record, standings, problems)])
+    for slug, state in (proven or {}).items():
+        # Identity stays as the inventory, or the last rollout, says it.
+        known = found.communes.get(slug, {}).get("commune") or state["commune"]
+        found.communes = {**found.communes, slug: {**state, "commune": known}}
+        refused = [gap for gap in state["manques"] if gap["objet"].endswith("réponse refusée")]
+        told = [Finding(False, slug, gap["hote"], f"accès sortant : {gap['raison']}", _STATUS) for gap in refused]
+        found.findings = sorted([*found.findings, *told])
     found.fleet = _lines(record, standings)
     found.versions = _versions(machines, standings)
     found.standings = {one.machine: f"{one.state}, v{one.version}" for one in standings}

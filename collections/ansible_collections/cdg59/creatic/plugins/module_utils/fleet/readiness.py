@@ -1,0 +1,190 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What is proven of the communes whose machines nobody reaches: judged here, from what their last reports carry.
+
+A machine's word is not taken: the door says which version it was given, and when it was seen; the ARActe that its
+report brings is read here, and must be of that act, of that commune and of the day that the door received it. What
+servers hold of a commune (parapheur, GED…) is not asked from here, and is said not to be verified. Old proofs are told
+as such.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, rollout
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.act import receipt_fault
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
+    DOORS,
+    PLACES,
+    HostInfo,
+    HostRun,
+    Run,
+)
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import waves
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import Standing
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import formalities, wiring
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
+
+TERM = dt.timedelta(days=35)
+"""Age at which a proof proves nothing any more: a version is to be published each month (docs/exploitation.md)."""
+_LARGEST = 65_536  # characters of an ARActe in a report
+
+
+def judge(
+    communes: Sequence[Commune],
+    standings: Sequence[Standing],
+    proofs: Mapping[str, Mapping[str, Any]],
+    servers: Mapping[str, str],
+    inventory: Path,
+    *,
+    bench: bool,
+    now: dt.datetime,
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """What is proven of communes in outgoing access.
+
+    Args:
+        communes: those asked for; others than outgoing ones are left out.
+        standings: where their machines are, as `publication.Fleet.status` gives them.
+        proofs: the last report with proofs of each machine, as the door gives it (``creatic-guichet preuves``).
+        servers: profile of each server of the inventory.
+        inventory: its folder.
+        bench: it is the test bench's: test acts go to the préfecture's simulator, and come back with an ARActe.
+        now: with its zone.
+
+    Returns:
+        By short name: evidence as `rollout.assess` makes it, whose name also says versions and ages; and the last known
+        state, as `rollout.merge_state`.
+    """
+    groups: dict[str, list[str]] = {}
+    for name, profile in servers.items():
+        groups.setdefault(profile, []).append(name)
+    where = {one.machine: one for one in standings}
+    reports, states = {}, {}
+    for commune in communes:
+        if not commune.outgoing:
+            continue
+        described = _described(commune, groups, inventory, bench)
+        oldest = min((_moment(proofs[host.name]) for host in described.hosts if host.name in proofs), default=now)
+        run = Run("", oldest, "guichet", finished=oldest)
+        for host in described.hosts:
+            if host.system == "debian":
+                siren = str(commune.data["siren"])
+                run.hosts[host.name] = _host(host, where.get(host.name), proofs.get(host.name), siren, bench, now)
+        report = rollout.assess(described, run, {})
+        states |= rollout.merge_state([described], {commune.slug: report}, {})
+        told = _told(described, where, proofs, now)
+        shown = {**report["commune"], "nom": f"{described.name}\n{told}"}
+        reports[commune.slug] = report | {"commune": shown}
+    return reports, states
+
+
+def _described(commune: Commune, groups: Mapping[str, Sequence[str]], inventory: Path, bench: bool) -> rollout.Commune:
+    file = f"communes/{commune.slug}.yml"
+    hosted = commune.variables.get("entites", ())
+    found = [formalities.judge(commune.data, inventory / formalities.FOLDER, file=file, bench=bench)]
+    for one in hosted:
+        judged = formalities.judge(one, inventory / formalities.FOLDER, file=file, bench=bench)
+        found.append([{**each, "libelle": f"{each['libelle']} ({one['nom']})"} for each in judged])
+    hosts = [
+        HostInfo(
+            host.name,
+            host.groups[0],
+            str(host.variables["ansible_host"]),
+            host.variables.get("creatic_poste", {}).get("systeme", "debian"),
+            more=follow.proofs_of_entities(host.groups[0], hosted),
+        )
+        for host in commune.hosts()
+    ]
+    wanted = wiring.commune_servers(groups, commune.data["services"])
+    return rollout.Commune(
+        commune.slug,
+        {key: value for key, value in commune.variables.items() if key not in ("slug", "formalites")},
+        tuple(hosts),
+        places=tuple(place for place in PLACES if place in wanted),
+        # Doors are proven by the connector; the other servers are not asked here.
+        servers={place: () if place in DOORS else _infos(names, groups) for place, names in wanted.items()},
+        lacking=follow.lacking_places(commune.data["services"], groups, file),
+        formalities=[one for judged in found for one in judged],
+    )
+
+
+def _infos(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> tuple[HostInfo, ...]:
+    return tuple(HostInfo(name, next(profile for profile, all_ in groups.items() if name in all_)) for name in names)
+
+
+def _host(
+    host: HostInfo,
+    standing: Standing | None,
+    row: Mapping[str, Any] | None,
+    siren: str,
+    bench: bool,
+    now: dt.datetime,
+) -> HostRun:
+    """A machine, as the run of a rollout would have found it."""
+    run = HostRun(rolled_out=True)
+    state = standing.state if standing else waves.NEVER
+    # People switch PCs off: one that is late is as its last report says.
+    lost = state == waves.NEVER or (state == waves.LATE and host.profile != "commune_pc")
+    if lost or state == waves.BLOCKED or row is None:
+        said = clean(str(standing).partition(" : ")[2])[:300] if standing else waves.NEVER
+        nature = "injoignable" if lost else "echec"
+        reason = said if lost or state == waves.BLOCKED else "elle n'a encore rien prouvé"
+        run.rolled_out = False
+        run.incident = {
+            "phase": "preuves",
+            "nature": nature,
+            "tache": "",
+            "raison": reason,
+            "remede": "fab flotte.etat",
+        }
+    if row is None:
+        return run
+    received = _moment(row)
+    if now - received > TERM:
+        run.refused.append(f"preuve périmée : elle est du {received:%d/%m/%Y}, {TERM.days} jours au plus")
+    if standing and int(row["version"]) > standing.version:
+        run.refused.append(f"preuve de v{row['version']}, et la machine dit en être à v{standing.version}")
+    for one in row["preuves"] if isinstance(row["preuves"], list) else ():
+        run.receive("preuves", one.get("preuves") if isinstance(one, dict) else one)
+        act = next((each for each in run.proofs if each["cle"] == "acte" and each["verdict"] != "echec"), None)
+        if act and bench and "acte" in host.required:
+            fault = receipt_fault(act["mesures"], _receipt(one), siren, received.date())
+            run.refused += [fault] if fault else []
+    return run
+
+
+def _receipt(proof: Mapping[str, Any]) -> bytes | None:
+    """The ARActe that a report carries."""
+    text = str(proof.get("ar_acte") or "")
+    try:
+        return base64.b64decode(text, validate=True) if 0 < len(text) <= _LARGEST else None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _moment(row: Mapping[str, Any]) -> dt.datetime:
+    """When the door received a report, by its own clock."""
+    return dt.datetime.fromisoformat(str(row["recu"]))
+
+
+def _told(
+    commune: rollout.Commune,
+    where: Mapping[str, Standing],
+    proofs: Mapping[str, Mapping[str, Any]],
+    now: dt.datetime,
+) -> str:
+    """Version and age of what its machines proved (French): the oldest of each."""
+    names = [host.name for host in commune.hosts if host.name in proofs]
+    if not names:
+        return "rien reçu"
+    version = min(where[name].version if name in where else 0 for name in names)
+    age = max((now - _moment(proofs[name])) // dt.timedelta(hours=1) for name in names)
+    shown = f"{age // 24} j" if age >= 48 else f"{age} h" if age else "moins d'une heure"
+    return f"v{version}, prouvée il y a {shown}"

@@ -1,0 +1,185 @@
+"""What is proven of communes that nobody reaches: judged by the control node, from what the door has of them."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import readiness, waves
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import Standing
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning import outgoing, screen
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning.screen import Morning
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
+from creatic_guichet.store import Store
+
+TOP = Path(__file__).parents[3]
+NOW = dt.datetime(2026, 11, 29, 6, 0, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
+HOST = "loos-connecteur"
+NAMESPACE = "http://www.interieur.gouv.fr/ACTES#v1.1-20040216"
+
+
+class Loos:
+    """A commune behind a router that transmits, with one PC and its connector, and what the door has of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.inventory = folder / "inventaire"
+        shutil.copytree(TOP / "inventories/example", self.inventory)
+        file = self.inventory / "communes/loos.yml"
+        text = file.read_text().replace("\nservices:", "\nacces: sortant\nservices:").replace("windows", "debian")
+        file.write_text(text)
+        [self.commune] = [one for one in groupement.load(self.inventory) if one.slug == "loos"]
+        self.commune.data["services"] = ["teletransmission"]
+        self.siren = str(self.commune.data["siren"])
+        names = [host.name for host in self.commune.hosts()]
+        self.standings = {name: Standing(name, waves.UP_TO_DATE, 12) for name in names}
+        self.proofs: dict[str, Any] = {name: self.proof(name) for name in names}
+
+    def proof(self, name: str, at: dt.datetime = NOW - 3 * HOUR, siren: str = "") -> dict[str, Any]:
+        """What a machine told of its proofs."""
+        keys = ["connexion", "rgs", "classification"] if name == HOST else ["navigateur"]
+        made: list[dict[str, Any]] = [
+            {"cle": key, "libelle": key, "verdict": "ok", "detail": "", "remede": "", "mesures": {}} for key in keys
+        ]
+        told: dict[str, Any] = {"preuves": made}
+        if name == HOST:
+            day, number = f"{at:%Y-%m-%d}", "TEST_261129AAAA"
+            identifier = f"059-{siren or self.siren}-{day.replace('-', '')}-{number}-AU"
+            made.append({**made[0], "cle": "acte", "mesures": {"numero": number, "idacte": identifier}})
+            receipt = (
+                f'<a:ARActe xmlns:a="{NAMESPACE}" a:IDActe="{identifier}" a:DateReception="{day}">'
+                f'<a:ActeRecu a:NumeroInterne="{number}" a:Date="{day}"/></a:ARActe>'
+            )
+            told["ar_acte"] = base64.b64encode(receipt.encode()).decode()
+        row = {"recu": at.isoformat(), "genre": "bon", "version": 12, "posee": True, "preuves": [told]}
+        return row
+
+    def judged(self, **changes: Any) -> dict[str, Any]:
+        """Its evidence."""
+        given: dict[str, Any] = {"bench": True, "now": NOW} | changes
+        standings = [*self.standings.values()]
+        reports, self.states = readiness.judge([self.commune], standings, self.proofs, {}, self.inventory, **given)
+        return reports["loos"]
+
+    def why(self, **changes: Any) -> str:
+        """Why it is not ready."""
+        report = self.judged(**changes)
+        assert not report["prete"] and not self.states["loos"]["prete"]
+        return "\n".join(f"{one['objet']} : {one['raison']}" for one in report["manques"])
+
+
+@pytest.fixture
+def loos(tmp_path: Path) -> Loos:
+    return Loos(tmp_path)
+
+
+def test_a_commune_is_ready_by_what_its_last_reports_prove(loos: Loos) -> None:
+    report = loos.judged()
+    assert report["manques"] == [] and report["equipee"] and report["prete"]
+    assert loos.states["loos"]["prete"]
+    assert loos.states["loos"]["dernier"] == (NOW - 3 * HOUR).isoformat(timespec="seconds")  # never a moment of today
+    shown = follow.table({"loos": report}, 120, False)
+    assert "v12, prouvée il y a 3 h" in shown and "Prête" in shown
+
+
+def test_a_machine_that_reports_good_and_is_not(loos: Loos) -> None:
+    """All its verdicts are « ok »: the préfecture's own word, and the door's, say something else."""
+    good = loos.proofs[HOST]
+    without = json.loads(json.dumps(good))
+    del without["preuves"][0]["ar_acte"]
+    forged = json.loads(json.dumps(good))
+    forged["preuves"][0]["ar_acte"] = base64.b64encode(b"<ARActe/>").decode()
+    nonsense = json.loads(json.dumps(good))
+    nonsense["preuves"][0]["preuves"] = [{"cle": "acte", "verdict": "parfait"}]
+    for row, words in (
+        (without, "n'est pas joint"),
+        (forged, "n'est pas un ARActe"),
+        (loos.proof(HOST, siren="215900176"), "est d'une autre commune"),
+        ({**loos.proof(HOST, NOW - 9 * 24 * HOUR), "recu": NOW.isoformat()}, "n'est pas de ce passage"),  # replayed
+        ({**good, "version": 13}, "preuve de v13, et la machine dit en être à v12"),
+        (nonsense, "réponse refusée"),
+    ):
+        loos.proofs[HOST] = row
+        assert words in loos.why()
+    loos.proofs[HOST] = good
+    never_given = "elle dit avoir la version 13, que le guichet ne lui a jamais donnée"
+    loos.standings[HOST] = Standing(HOST, waves.BLOCKED, 13, never_given, failed=True)
+    assert never_given in loos.why()
+
+
+def test_old_proofs_and_silent_machines_are_told_as_such(loos: Loos) -> None:
+    loos.proofs[HOST] = loos.proof(HOST, NOW - readiness.TERM - HOUR)
+    assert "preuve périmée : elle est du 25/10/2026" in loos.why()
+    assert "prouvée il y a 35 j" in loos.judged()["commune"]["nom"]
+    loos.proofs[HOST] = loos.proof(HOST)
+    loos.standings[HOST] = Standing(HOST, waves.LATE, 12, "vue pour la dernière fois le 28/11/2026")
+    assert "injoignable" in (told := loos.why()) and "en retard (vue pour la dernière fois le 28/11/2026)" in told
+    loos.standings[HOST] = Standing(HOST, waves.UP_TO_DATE, 12)
+    pc = next(name for name in loos.proofs if name != HOST)
+    loos.standings[pc] = Standing(pc, waves.LATE, 12, "éteint")
+    assert loos.judged()["prete"]  # people switch PCs off
+    del loos.proofs[pc]
+    loos.standings[pc] = Standing(pc, waves.NEVER, 0)
+    assert "jamais vue" in loos.why()
+    loos.proofs, loos.standings = {}, {}
+    assert "rien reçu" in loos.judged()["commune"]["nom"] and loos.why()
+
+
+def test_what_a_server_holds_is_not_taken_for_proven(loos: Loos) -> None:
+    loos.commune.data["services"] = ["teletransmission", "ged"]
+    report = readiness.judge(
+        [loos.commune],
+        [*loos.standings.values()],
+        loos.proofs,
+        {"documents": "ged"},
+        loos.inventory,
+        bench=True,
+        now=NOW,
+    )[0]["loos"]
+    [place] = report["services"]
+    assert (place["cle"], place["etat"]) == ("ged", "non_verifie")
+    assert not report["prete"]
+
+
+def test_the_door_keeps_what_was_proven_last_however_long_ago(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store._open() as db:
+        db.execute("INSERT INTO machines (nom, siren, attendue) VALUES ('loos-pc', '215903469', 1)")
+    report = {"machine": "loos-pc", "version": 1, "posee": True, "genre": "bon", "texte": "", "debut": "", "fin": ""}
+    proven = report | {"modifies": [], "preuves": [{"preuves": [], "ar_acte": "AAAA"}]}
+    assert store.proven() == {}
+    store.keep("loos-pc", json.dumps(proven).encode(), NOW)
+    for day in range(100):
+        drift = report | {"texte": f"jour {day}", "modifies": [], "preuves": []}
+        store.keep("loos-pc", json.dumps(drift).encode(), NOW + day * 24 * HOUR)
+    assert store.proven()["loos-pc"]["preuves"] == proven["preuves"]
+    assert store.proven()["loos-pc"]["recu"] == NOW.isoformat(timespec="seconds")
+    assert len(store.reports(0)) == 61
+    store.keep("loos-pc", json.dumps(proven | {"version": 2}).encode(), NOW + 100 * 24 * HOUR)
+    store.keep("loos-pc", json.dumps(report | {"modifies": [], "preuves": []}).encode(), NOW + 101 * 24 * HOUR)
+    assert store.proven()["loos-pc"]["version"] == 2
+    assert len(store.reports(0)) == 60  # the one before is kept no more
+    with store._open() as db:
+        db.execute("UPDATE machines SET attendue = 0")
+    assert store.proven() == {}
+
+
+def test_a_morning_tells_it(loos: Loos) -> None:
+    machines = waves.machines([loos.commune])
+    told = Morning(NOW, communes=screen.states([loos.commune], {}))
+    loos.judged()
+    outgoing.add(told, machines, None, [*loos.standings.values()], [], loos.states)
+    assert told.communes["loos"]["prete"] and told.findings == []
+    assert told.communes["loos"]["commune"]["nom"] == "Loos"
+    loos.proofs[HOST] = loos.proof(HOST, NOW - readiness.TERM - HOUR)
+    loos.judged()
+    outgoing.add(told, machines, None, [*loos.standings.values()], [], loos.states)
+    assert not told.communes["loos"]["prete"]
+    assert [(one.commune, one.machine, one.watched) for one in told.findings] == [("loos", HOST, False)]
+    assert "preuve périmée" in told.findings[0].text
