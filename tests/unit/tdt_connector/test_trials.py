@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ class Hours:
 
 
 @pytest.fixture
-def hours(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hours]:
+def hours(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Hours:
     return Hours(tmp_path, authority, monkeypatch)
 
 
@@ -75,7 +74,7 @@ def test_an_act_on_its_way_is_waited_for_and_no_other_leaves(hours: Hours) -> No
 
 
 def test_three_acts_at_most_and_further_and_further_apart(hours: Hours) -> None:
-    seen = []
+    seen: list[tuple[str, int]] = []
     for hour in (0, 1, 5, 6, 7, 29, 30, 31, 60, 400):
         hours.clock = hour * HOUR
         told = hours.prove()

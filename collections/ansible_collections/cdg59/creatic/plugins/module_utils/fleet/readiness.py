@@ -66,7 +66,8 @@ def judge(
     for name, profile in servers.items():
         groups.setdefault(profile, []).append(name)
     where = {one.machine: one for one in standings}
-    reports, states = {}, {}
+    reports: dict[str, dict[str, Any]] = {}
+    states: dict[str, Any] = {}
     for commune in communes:
         if not commune.outgoing:
             continue
