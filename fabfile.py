@@ -460,15 +460,30 @@ def _left_out(outgoing: list[str]) -> str:
     return f"En accès sortant, leurs machines viennent chercher leur version elles-mêmes (fab flotte.etat) : {shown}."
 
 
-def _reached(wanted: list[str], outgoing: list[str]) -> list[str] | None:
-    """The communes of a rollout whose machines can be reached, none for all of them; None when there is none left."""
+def _reached(wanted: list[str], limit: str) -> tuple[list[str] | None, list[str]]:
+    """The communes of a rollout whose machines can be reached, none for all of them, and the others.
+
+    Args:
+        wanted: those asked for; none for all of them.
+        limit: pattern of hosts; those of which it takes no machine are not shown.
+
+    Returns:
+        None for the first when there is none left.
+    """
+    every = _communes()
+    outgoing = [one for one in every if one.outgoing and (not wanted or one.slug in wanted)]
     if not outgoing:
-        return wanted
-    _aside(
-        f"{_left_out(outgoing)} Rien n'est déployé d'ici chez elles (fab flotte.publier) : ce qui est prouvé est lu."
-    )
-    left = [one.slug for one in _communes() if one.slug not in outgoing and (not wanted or one.slug in wanted)]
-    return left or None
+        return wanted, []
+    try:
+        taken = {*aim.matching(_inventory(), TOP, limit)} if limit else set()
+    except aim.AimError as error:
+        raise Exit(str(error), code=2) from None
+    shown = [one.slug for one in outgoing if not limit or any(host.name in taken for host in one.hosts())]
+    if shown:
+        _aside(
+            f"{_left_out(shown)} Rien n'est déployé d'ici chez elles (fab flotte.publier) : ce qui est prouvé est lu."
+        )
+    return [one.slug for one in every if not one.outgoing and (not wanted or one.slug in wanted)] or None, shown
 
 
 def _outgoing_proofs(standings: list[fleet_waves.Standing]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
@@ -554,9 +569,8 @@ def rollout(context: Context, communes: str, limite: str = "") -> None:
     """Déploie des communes sur tout ce qu'elles prennent, jusqu'à la preuve : acte transmis, place sur les serveurs."""
     wanted = _wanted(communes, "toutes")
     _check_communes(wanted)
-    outgoing = [slug for slug in _outgoing() if not wanted or slug in wanted]
+    left, outgoing = _reached(wanted, limite)
     ready = _outgoing_readiness(outgoing) if outgoing else True
-    left = _reached(wanted, outgoing)
     if left is None:
         if not ready:
             raise Exit(
