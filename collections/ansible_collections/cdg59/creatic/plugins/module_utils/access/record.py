@@ -10,14 +10,10 @@ Layout, on the control node::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority import SshAuthority
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 
 
 def keep(home: Path, operator: str) -> tuple[Path, str] | None:
@@ -34,31 +30,9 @@ def keep(home: Path, operator: str) -> tuple[Path, str] | None:
         AccessError: the registry cannot be read.
         EvidenceError: the record cannot be written.
     """
-    keys = evidence_store.seal_keys(home)
-    if not keys.signature.certificate.is_file():
+    if not store.can_sign(home):
         return None
-    base, started = home / "acces", now()
-    name, staging = evidence_store.open_run(base, operator)
-    try:
-        with evidence_store.closing(base) as finished:
-            told = [event for run in finished for event in evidence_store.facts_of(run).get("evenements", [])]
-            events = [event for event in SshAuthority(base).events() if event not in told]
-            if not events:
-                return None
-            record = {
-                "version": 1,
-                "passage": name,
-                "debut": started.isoformat(timespec="seconds"),
-                "fin": now().isoformat(timespec="microseconds"),
-                "operateur": operator,
-                "evenements": events,
-            }
-            pages = {"rapport.html": page}
-            return evidence_store.publish(staging, finished, evidence_store.ACCESS, record, pages, keys)
-    finally:
-        evidence_store.discard_run(staging)
-
-
-def page(record: Mapping[str, Any]) -> str:
-    """The record, for a reader."""
-    return evidence_page.ENVIRONMENT.get_template("acces.html.j2").render(record=record)
+    with store.opened(home, "acces", operator) as run, store.closing(home / "acces") as finished:
+        told = [event for one in finished for event in store.facts_of(one).get("evenements", [])]
+        events = [event for event in SshAuthority(home / "acces").events() if event not in told]
+        return run.publish(finished, {"evenements": events}, "acces.html.j2") if events else None

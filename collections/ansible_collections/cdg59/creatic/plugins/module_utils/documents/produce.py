@@ -18,9 +18,7 @@ import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import sources
 from ansible_collections.cdg59.creatic.plugins.module_utils.documents import room, supports, writing
 from ansible_collections.cdg59.creatic.plugins.module_utils.documents.settings import Settings
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import agrement, papers
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 
@@ -28,7 +26,7 @@ MODELS = Path(__file__).parent / "modeles"
 FOLDER = "documents"
 # Documents by name; those of a commune bear its name and SIREN.
 COMMON = ("politique-archivage", "declaration-pratiques", "rapport-annuel", "registre-traitements", "aipd",
-          "homologation", "fiche-incident", "convention", "contrat-article-28")  # fmt: skip
+          "homologation", "fiche-incident", "convention", "contrat-article-28")  # fmt: skip # a list of words
 OF_A_COMMUNE = ("convention", "contrat-article-28")
 _ARCHIVE_ROLES = [
     ("archive_gateway", "porte : contrôles, empaquetage, journal, fixité"),
@@ -114,30 +112,19 @@ class Order:
         one, names = self._commune(), self._names()
         if self.year > self.now.year:
             raise DocumentsError(f"année {self.year} : elle n'a pas commencé (--annee {self.now.year} au plus)")
-        base, keys = self.home / FOLDER, store.seal_keys(self.home)
+        started = self.now.isoformat(timespec="seconds")
         try:
-            run, staging = store.open_run(base, store.operator())
-        except store.EvidenceError as error:
-            raise DocumentsError(str(error)) from None
-        try:
-            written = [self._write(name, one, staging) for name in names]
-            with store.closing(base) as finished:
-                record = {
-                    "version": 1,
-                    "passage": run,
-                    "debut": self.now.isoformat(timespec="seconds"),
-                    "fin": now().isoformat(timespec="microseconds"),
-                    "operateur": store.operator(),
+            with store.opened(self.home, FOLDER, store.operator(), started) as run:
+                written = [self._write(name, one, run.staging) for name in names]
+                told = {
                     "environnement": self.environment,
                     "commune": one.data["nom"] if one else "",
                     "documents": [document.facts for document in written],
                 }
-                page = evidence_page.ENVIRONMENT.get_template("documents.html.j2")
-                usable = keys if keys.signature.certificate.is_file() else None
-                pages = {"rapport.html": lambda given: page.render(record=given)}
-                folder, unsealed = store.publish(staging, finished, store.DOCUMENTS, record, pages, usable)
-        finally:
-            store.discard_run(staging)
+                with store.closing(self.home / FOLDER) as finished:
+                    folder, unsealed = run.publish(finished, told, "documents.html.j2")
+        except store.EvidenceError as error:
+            raise DocumentsError(str(error)) from None
         return folder, written, unsealed
 
     def ignored(self) -> list[str]:

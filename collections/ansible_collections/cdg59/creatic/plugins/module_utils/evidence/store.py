@@ -32,11 +32,12 @@ import socket
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.page import entry_page
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.page import ENVIRONMENT, entry_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import day_and_hour, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import (
     DIGESTS,
@@ -242,6 +243,11 @@ def seal_keys(home: Path) -> SealKeys:
     )
 
 
+def can_sign(home: Path) -> bool:
+    """Whether the control node has its certificate of the evidence."""
+    return seal_keys(home).signature.certificate.is_file()
+
+
 def new_run_id() -> str:
     """A run's name: the date and time of its start (UTC)."""
     return now().strftime("%Y-%m-%dT%H%M%SZ")
@@ -389,6 +395,48 @@ def publish(
     write_text(folder.with_name(_ENTRY), _entry_of(folder, folder.name, seal_pins(folder)))
     _sync(folder.parent)
     return folder, unsealed
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that `opened` opened: who runs it, since when (ISO 8601), and where it collects its pieces."""
+
+    home: Path
+    kind: str
+    operator: str
+    started: str
+    name: str
+    staging: Path
+
+    def publish(self, finished: Sequence[Path], told: Mapping[str, Any], template: str) -> tuple[Path, str]:
+        """Publish what is told of it, with the page of a template; see the function `publish`."""
+        record = {
+            "version": 1,
+            "passage": self.name,
+            "debut": self.started,
+            "fin": now().isoformat(timespec="microseconds"),
+            "operateur": self.operator,
+            **told,
+        }
+        page = ENVIRONMENT.get_template(template)
+        pages = {"rapport.html": lambda given: page.render(record=given)}
+        keys = seal_keys(self.home) if can_sign(self.home) else None
+        return publish(self.staging, finished, FACTS[self.kind], record, pages, keys)
+
+
+@contextlib.contextmanager
+def opened(home: Path, kind: str, operator: str, started: str = "") -> Iterator[Run]:
+    """Open a run of a kind (a folder of FACTS); what it does not publish is forgotten.
+
+    Raises:
+        EvidenceError: see `open_run`.
+    """
+    started = started or now().isoformat(timespec="seconds")
+    name, staging = open_run(home / kind, operator)
+    try:
+        yield Run(home, kind, operator, started, name, staging)
+    finally:
+        discard_run(staging)
 
 
 def _entry_of(run: Path, name: str, pins: Mapping[str, str]) -> str:

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
 
 FOLDER = "departs"
 
@@ -40,23 +38,8 @@ def keep(
     Raises:
         EvidenceError: it cannot be written.
     """
-    base, keys = home / FOLDER, store.seal_keys(home)
-    name, staging = store.open_run(base, operator)
-    try:
+    with store.opened(home, FOLDER, operator, started) as run:
         for piece, source in (pieces or {}).items():
-            shutil.copyfile(source, staging / piece)
-        with store.closing(base) as finished:
-            record = {
-                "version": 1,
-                "passage": name,
-                "debut": started,
-                "fin": now().isoformat(timespec="microseconds"),
-                "operateur": operator,
-                **told,
-            }
-            page = evidence_page.ENVIRONMENT.get_template(template)
-            usable = keys if keys.signature.certificate.is_file() else None
-            pages = {"rapport.html": lambda given: page.render(record=given)}
-            return store.publish(staging, finished, store.DEPARTURE, record, pages, usable)
-    finally:
-        store.discard_run(staging)
+            shutil.copyfile(source, run.staging / piece)
+        with store.closing(home / FOLDER) as finished:
+            return run.publish(finished, told, template)

@@ -22,7 +22,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
 
@@ -59,38 +58,24 @@ def keep(home: Path, operator: str, ask: Callable[[int], str]) -> tuple[Path, st
         JournalError: what it says is no list of manifests.
         EvidenceError: the record cannot be written.
     """
-    keys = store.seal_keys(home)
-    if not keys.signature.certificate.is_file():
+    if not store.can_sign(home):
         return None
-    base, started = home / FOLDER, now()
-    name, staging = store.open_run(base, operator)
-    try:
-        with store.closing(base) as finished:
-            last = _last(finished)
-            told = _manifests(ask(last["numero"] - 1 if last else 0))
-            # The one that was sealed last is asked for again: it must be there as it was.
-            follows = last is None or (bool(told) and told[0][1] == last["sha256"])
-            if not follows:
-                told = _manifests(ask(0))
-            new = told[1:] if last and follows else told
-            _check_chain(told)
-            if not new and follows:
-                return None
-            for manifest, _digest, text in new:
-                (staging / f"manifeste-{manifest['numero']}.json").write_text(text, encoding="utf-8")
-            record = {
-                "version": 1,
-                "passage": name,
-                "debut": started.isoformat(timespec="seconds"),
-                "fin": now().isoformat(timespec="microseconds"),
-                "operateur": operator,
-                "rupture": not follows,
-                "manifestes": [_summary(manifest, digest) for manifest, digest, _text in new],
-            }
-            folder, unsealed = store.publish(staging, finished, store.JOURNALS, record, {"rapport.html": page}, keys)
-            return folder, unsealed, not follows
-    finally:
-        store.discard_run(staging)
+    with store.opened(home, FOLDER, operator) as run, store.closing(home / FOLDER) as finished:
+        last = _last(finished)
+        told = _manifests(ask(last["numero"] - 1 if last else 0))
+        # The one that was sealed last is asked for again: it must be there as it was.
+        follows = last is None or (bool(told) and told[0][1] == last["sha256"])
+        if not follows:
+            told = _manifests(ask(0))
+        new = told[1:] if last and follows else told
+        _check_chain(told)
+        if not new and follows:
+            return None
+        for manifest, _digest, text in new:
+            (run.staging / f"manifeste-{manifest['numero']}.json").write_text(text, encoding="utf-8")
+        summaries = [_summary(manifest, digest) for manifest, digest, _text in new]
+        record = {"rupture": not follows, "manifestes": summaries}
+        return *run.publish(finished, record, "journaux.html.j2"), not follows
 
 
 def differences(home: Path, text: str) -> list[str]:
@@ -118,11 +103,6 @@ def differences(home: Path, text: str) -> list[str]:
     if known and not there:
         told.append("le collecteur n'a plus aucun jour scellé")
     return told
-
-
-def page(record: Mapping[str, Any]) -> str:
-    """The record, for a reader."""
-    return evidence_page.ENVIRONMENT.get_template("journaux.html.j2").render(record=record)
 
 
 def _since_rupture(finished: list[Path]) -> Iterator[dict[str, Any]]:
