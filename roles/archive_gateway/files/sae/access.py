@@ -258,7 +258,7 @@ class Desk:
                 "L213-3)"
             )
         detail = {"regle": code, "depuis": since.isoformat(), "motif": reason.strip()[:300], "agent": self.who}
-        self._note("acces.classement", account, "succes", detail, aip)
+        self.journal.note("acces.classement", account, "succes", detail, aip)
         with self.book.transaction() as db:
             db.execute(
                 "INSERT INTO classement (aip, regle, depuis, motif, par) VALUES (?, ?, ?, ?, ?)",
@@ -339,7 +339,7 @@ class Desk:
             "archives": len(self.book.objects(row["marque"])),
             "agent": row["par"],
         }
-        self._note("acces.demande", row["compte"], "succes", detail, key=f"acces:{row['marque']}:demande")
+        self.journal.note("acces.demande", row["compte"], "succes", detail, key=f"acces:{row['marque']}:demande")
 
     def allowed(self, mark: str) -> list[tuple[Known | None, str, bool, str]]:
         """Of each archive of a request: what it is, its identifier, whether who asked may have it today, and why."""
@@ -387,7 +387,7 @@ class Desk:
             "refusees": len(told) - given - len(partly),
             "agent": self.who,
         }
-        self._note("acces.reponse", row["compte"], "succes" if given == len(told) else "refus", detail)
+        self.journal.note("acces.reponse", row["compte"], "succes" if given == len(told) else "refus", detail)
         with self.book.transaction() as db:
             db.execute(
                 "UPDATE demande SET repondue_le = COALESCE(repondue_le, ?), lettre = ? WHERE marque = ?",
@@ -431,8 +431,14 @@ class Desk:
         told = " ".join(reason.split())[:500]
         self._note_request(row)
         detail = {"demande": row["marque"], "copie_sha512": digest, "motif": told, "agent": self.who}
-        self._note("acces.occultation", row["compte"], "succes", detail, aip,
-                   key=f"acces:{row['marque']}:occultation:{aip}:{digest[:32]}")  # fmt: skip
+        self.journal.note(
+            "acces.occultation",
+            row["compte"],
+            "succes",
+            detail,
+            aip,
+            key=f"acces:{row['marque']}:occultation:{aip}:{digest[:32]}",
+        )
         with self.book.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO occultation VALUES (?, ?, ?, ?, ?)",
@@ -472,7 +478,7 @@ class Desk:
             "agent": self.who,
             "document_sha512": hashlib.sha512(letter).hexdigest(),
         }
-        self._note("acces.derogation_demandee", row["compte"], "succes", detail)
+        self.journal.note("acces.derogation_demandee", row["compte"], "succes", detail)
         with self.book.transaction() as db:
             db.execute(
                 "UPDATE demande SET derogation_le = COALESCE(derogation_le, ?), derogation = ? WHERE marque = ?",
@@ -590,7 +596,7 @@ class Desk:
             name: document[name] for name in ("demande", "sens", "jusqua", "reference", "accord", "decision_sha512")
         }
         detail |= {"texte_sha512": hashlib.sha512(text).hexdigest(), "agent": agent.name, "certificat": signer.shown}
-        self._note("acces.derogation", row["compte"], "succes", detail, key=f"acces:{mark}:decision:{sha512}")
+        self.journal.note("acces.derogation", row["compte"], "succes", detail, key=f"acces:{mark}:decision:{sha512}")
         found_document: dict[str, Any] = document
         return found_document
 
@@ -617,17 +623,17 @@ class Desk:
                 continue
             if known is None or not may:
                 detail = {"demande": row["marque"], "raison": why[:500], "agent": self.who}
-                self._note("acces.refus", row["compte"], "refus", detail, aip)
+                self.journal.note("acces.refus", row["compte"], "refus", detail, aip)
                 done.append(Handed(aip, None, why))
                 continue
             # Told before a byte leaves.
             detail = {"demande": row["marque"], "aip_sha512": known.sha512, "raison": why[:500], "agent": self.who}
-            seq = self._note("acces.remise", row["compte"], "succes", detail, aip)
+            seq = self.journal.note("acces.remise", row["compte"], "succes", detail, aip)
             try:
                 place = bring(self._replicas, known, folder)
             except StoreError as error:
                 detail = {"demande": row["marque"], "raison": str(error)[:500], "agent": self.who}
-                self._note("acces.remise_manquee", row["compte"], "echec", detail, aip)
+                self.journal.note("acces.remise_manquee", row["compte"], "echec", detail, aip)
                 done.append(Handed(aip, None, str(error)))
                 continue
             with self.book.transaction() as db:
@@ -643,7 +649,7 @@ class Desk:
         if document is None:
             return Handed(aip, None, f"{why}. La copie occultée de cette demande manque : donnez-la (--occultees)")
         detail = {"demande": row["marque"], "copie_sha512": copy["sha512"], "raison": why[:500], "agent": self.who}
-        seq = self._note("acces.remise", row["compte"], "succes", detail, aip)
+        seq = self.journal.note("acces.remise", row["compte"], "succes", detail, aip)
         place = folder / f"{aip}-occulte.pdf"
         write(place, document)
         with self.book.transaction() as db:
@@ -674,7 +680,7 @@ class Desk:
             gone += 1
         if gone:
             detail = {"avant": before.isoformat(), "demandes": gone, "agent": self.who}
-            self._note("acces.effacement", "sae", "succes", detail)
+            self.journal.note("acces.effacement", "sae", "succes", detail)
         return gone
 
     # -- small ---------------------------------------------------------------------------------------------
@@ -703,20 +709,9 @@ class Desk:
         """Nor make a derogation last: the later one."""
         return self._days()[1]
 
-    def _note(
-        self,
-        event: str,
-        account: str,
-        outcome: str,
-        detail: Mapping[str, Any],
-        aip: str | None = None,
-        key: str | None = None,
-    ) -> int:
-        return self.journal.append(event, account=account, aip=aip, outcome=outcome, detail=dict(detail), key=key)
-
     def _note_refusal(self, row: sqlite3.Row, reason: str) -> None:
         detail = {"demande": row["marque"], "raison": reason[:500], "agent": self.who}
-        self._note("acces.refus", row["compte"], "refus", detail)
+        self.journal.note("acces.refus", row["compte"], "refus", detail)
 
 
 def _by_decision(decision: Mapping[str, Any], verdict: Verdict, today: date, last: date) -> tuple[bool, str]:

@@ -538,7 +538,7 @@ class Eliminator:
             "archives": len(document["archives"]),
         } | _bindings(document)
         key = f"elimination:{request.id}:demande"
-        self._note("elimination.demande", request.account, "succes", detail, key=key)
+        self.journal.note("elimination.demande", request.account, "succes", detail, key=key)
 
     def _approval(self, request: Request) -> bytes:
         """What the second agent signs: it names the request and the signature that it approves."""
@@ -605,7 +605,7 @@ class Eliminator:
             "certificat": str(request.approver_certificate),
         }
         key = f"elimination:{request.id}:approbation"
-        self._note("elimination.approbation", request.account, "succes", detail, key=key)
+        self.journal.note("elimination.approbation", request.account, "succes", detail, key=key)
 
     def _still(self, account: str, aips: Sequence[str]) -> None:
         now = self._now()
@@ -621,7 +621,9 @@ class Eliminator:
             raise Refused(f"la demande {identifier} est {request.state.replace('ee', 'ée')} : elle ne s'abandonne plus")
         with self.book.transaction() as db:
             db.execute("UPDATE demande SET etat = ? WHERE id = ? AND etat = ?", (DROPPED, identifier, REQUESTED))
-        self._note("elimination.abandon", request.account, "succes", {"demande": identifier, "motif": reason[:300]})
+        self.journal.note(
+            "elimination.abandon", request.account, "succes", {"demande": identifier, "motif": reason[:300]}
+        )
 
     # -- doing ---------------------------------------------------------------------------------------------
 
@@ -656,7 +658,9 @@ class Eliminator:
         known = inventory.find(self.journal, aip)
         if known is not None:  # None: deleted and journaled by a run that was cut just after
             self._still(request.account, [aip])
-            self._note("elimination.debut", request.account, "succes", {"demande": request.id}, aip, f"{key}:debut")
+            self.journal.note(
+                "elimination.debut", request.account, "succes", {"demande": request.id}, aip, f"{key}:debut"
+            )
             if known.action != "Destroy":
                 self._note_transfer(known)
             try:
@@ -665,11 +669,11 @@ class Eliminator:
                 pass  # an earlier run deleted it
             except Retained as error:
                 detail = {"demande": request.id, "raison": str(error)[:1000]}
-                self._note("elimination.refus", request.account, "refus", detail, aip, f"{key}:retenue")
+                self.journal.note("elimination.refus", request.account, "refus", detail, aip, f"{key}:retenue")
                 raise Refused(f"{aip} : le stockage refuse de l'éliminer : {error}") from error
             if self.store.head(request.account, inventory.CONTAINER, known.name) is not None:
                 raise StoreError(f"{aip} : supprimée, et pourtant encore au stockage ; relancez")
-        seq = self._note(
+        seq = self.journal.note(
             "elimination.faite",
             request.account,
             "succes",
@@ -708,12 +712,15 @@ class Eliminator:
                     (text, signature, token, request.id),
                 )
             rows = self.book.rows("SELECT * FROM demande WHERE id = ?", request.id)
-        for suffix, column in (("json", "attestation"), ("json.p7s", "attestation_signature"),
-                               ("json.tsr", "attestation_jeton")):  # fmt: skip
+        for suffix, column in (
+            ("json", "attestation"),
+            ("json.p7s", "attestation_signature"),
+            ("json.tsr", "attestation_jeton"),
+        ):
             self._put(f"attestation-{request.id}.{suffix}", bytes(rows[0][column]))
         detail = {"demande": request.id, "attestation_sha512": hashlib.sha512(rows[0]["attestation"]).hexdigest()}
         key = f"elimination:{request.id}:attestation"
-        self._note("elimination.attestation", request.account, "succes", detail, key=key)
+        self.journal.note("elimination.attestation", request.account, "succes", detail, key=key)
 
     def _sign(self, text: bytes) -> bytes:
         signature = sign(text, self.proof.certificate)
@@ -814,7 +821,7 @@ class Eliminator:
             self._put(f"copies-{request.id}.{suffix}", bytes(rows[0][column]))
         detail = {"demande": request.id, "attestation_sha512": hashlib.sha512(rows[0]["texte"]).hexdigest()}
         key = f"elimination:{request.id}:attestation-copies"
-        self._note("elimination.attestation_copies", request.account, "succes", detail, key=key)
+        self.journal.note("elimination.attestation_copies", request.account, "succes", detail, key=key)
         with self.book.transaction() as db:
             db.execute("UPDATE attestation_copies SET rangee = 1 WHERE demande = ?", (request.id,))
 
@@ -843,20 +850,9 @@ class Eliminator:
 
     # -- journal -------------------------------------------------------------------------------------------
 
-    def _note(
-        self,
-        event: str,
-        account: str,
-        outcome: str,
-        detail: Mapping[str, Any],
-        aip: str | None = None,
-        key: str | None = None,
-    ) -> int:
-        return self.journal.append(event, account=account, aip=aip, outcome=outcome, detail=dict(detail), key=key)
-
     def _note_refusal(self, account: str, identifier: str, reason: str) -> None:
         detail = {"demande": identifier[:80], "raison": reason[:1000]}
-        self._note("elimination.refus", account, "refus", detail)
+        self.journal.note("elimination.refus", account, "refus", detail)
 
 
 def _bindings(document: Mapping[str, Any]) -> dict[str, str]:
@@ -1012,8 +1008,9 @@ def _parser() -> argparse.ArgumentParser:
     plain = argparse.RawDescriptionHelpFormatter
     text = "Élimine des archives après leur durée d'utilité administrative, à deux personnes."
     parser = argparse.ArgumentParser("sae-elimination", description=text, epilog=_EPILOG, formatter_class=plain)
-    parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER",
-                        help="configuration à employer")  # fmt: skip
+    parser.add_argument(
+        "--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER", help="configuration à employer"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMANDE", title="commandes")
 
     def command(name: str, action: object, told: str) -> argparse.ArgumentParser:
@@ -1191,8 +1188,11 @@ def _copies(eliminator: Eliminator, arguments: argparse.Namespace) -> int:
     for identifier, listed in waits.items():
         print(f"Demande {identifier} : {len(listed)} archives dont les copies ne sont pas toutes supprimées.")
         for one, said in listed:
-            lacks = [f"{place} ({told.get('detail') or 'pas encore'})" for place, told in said.items()
-                     if told["etat"] == following.WAITS]  # fmt: skip
+            lacks = [
+                f"{place} ({told.get('detail') or 'pas encore'})"
+                for place, told in said.items()
+                if told["etat"] == following.WAITS
+            ]
             print(f"  {one.aip}  {one.message}  {', '.join(lacks) or nothing}")
     if not waits:
         print("Aucune copie d'archive éliminée n'attend.")

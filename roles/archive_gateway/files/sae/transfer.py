@@ -239,7 +239,7 @@ class Transferrer:
             "bordereau_sha512": digest,
             "archives": [one.aip for one in found],
         }
-        self._note("transfert.prepare", account, "succes", detail, key=f"transfert:{identifier}")
+        self.journal.note("transfert.prepare", account, "succes", detail, key=f"transfert:{identifier}")
         return target
 
     def _copy(self, known: Known, archive: tarfile.TarFile, work: Path) -> list[_File]:
@@ -345,7 +345,7 @@ class Transferrer:
             raise Refused(f"le transfert {identifier} a sa réponse : il ne s'abandonne plus")
         self._state(identifier, DROPPED, PREPARED)
         detail = {"transfert": identifier, "motif": reason[:300]}
-        self._note(
+        self.journal.note(
             "transfert.abandon", str(transfer["compte"]), "succes", detail, key=f"transfert:{identifier}:abandon"
         )
 
@@ -373,7 +373,7 @@ class Transferrer:
             signer = str(transfer["signataire"] or "") or self._signer(text, signed, account)
         except Refused as error:
             detail = {"reponse_sha512": hashlib.sha512(text).hexdigest(), "raison": str(error)[:1000]}
-            self._note("transfert.reponse", "sae", "refus", detail)
+            self.journal.note("transfert.reponse", "sae", "refus", detail)
             raise
         with self.book.transaction() as db:
             db.execute(
@@ -392,7 +392,7 @@ class Transferrer:
         }
         key = f"transfert:{identifier}:reponse"
         if not reply.accepted:
-            self._note("transfert.refuse", account, "refus", {**detail, "raison": reply.told[:1000]}, key=key)
+            self.journal.note("transfert.refuse", account, "refus", {**detail, "raison": reply.told[:1000]}, key=key)
             self._state(identifier, REFUSED, ANSWERED)
             return identifier, False
         for aip, sha512 in self.book.objects(identifier).items():
@@ -403,7 +403,7 @@ class Transferrer:
                 raise Refused(f"{aip} n'est plus l'archive qui a été transférée : sa prise en charge attend")
             owner = account if self.service.deposit else service
             told = {**detail, "aip_sha512": sha512, "conserve_par": service, "proprietaire": owner}
-            self._note(TRANSFERRED, account, "succes", told, aip, f"{key}:{aip}")
+            self.journal.note(TRANSFERRED, account, "succes", told, aip, f"{key}:{aip}")
         self._state(identifier, ACCEPTED, ANSWERED)
         return identifier, True
 
@@ -448,17 +448,6 @@ class Transferrer:
     def _state(self, identifier: str, state: str, before: str) -> None:
         with self.book.transaction() as db:
             db.execute("UPDATE transfert SET etat = ? WHERE id = ? AND etat = ?", (state, identifier, before))
-
-    def _note(
-        self,
-        event: str,
-        account: str,
-        outcome: str,
-        detail: dict[str, Any],
-        aip: str | None = None,
-        key: str | None = None,
-    ) -> None:
-        self.journal.append(event, account=account, aip=aip, outcome=outcome, detail=detail, key=key)
 
 
 def _add(archive: tarfile.TarFile, name: str, content: Any, size: int) -> None:

@@ -16,7 +16,7 @@ import re
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -74,12 +74,12 @@ class Event:
         try:
             if set(fields) != {
                 "seq", "heure", "evenement", "compte", "aip", "resultat", "detail", "precedent",
-            }:  # fmt: skip
+            }:  # fmt: skip # the condition as one
                 raise TypeError
             return cls(
                 int(fields["seq"]), str(fields["heure"]), str(fields["evenement"]), str(fields["compte"]),
                 fields["aip"], str(fields["resultat"]), dict(fields["detail"]), str(fields["precedent"]), line,
-            )  # fmt: skip
+            )  # fmt: skip # one call by its parts
         except (TypeError, ValueError):
             raise ValueError("la ligne n'a pas les champs d'un événement") from None
 
@@ -221,6 +221,18 @@ class Journal:
                 told = {"avant": last.time, "maintenant": format_time(now)}
                 self._write(CLOCK, "sae", None, "anomalie", told, None)
             return self._write(event, account, aip, outcome, detail, key)
+
+    def note(
+        self,
+        event: str,
+        account: str,
+        outcome: str,
+        detail: Mapping[str, Any],
+        aip: str | None = None,
+        key: str | None = None,
+    ) -> int:
+        """As `append`."""
+        return self.append(event, account=account, aip=aip, outcome=outcome, detail=dict(detail), key=key)
 
     def _write(
         self, event: str, account: str, aip: str | None, outcome: str, detail: dict[str, Any], key: str | None
