@@ -10,8 +10,6 @@ can know (what a role before gave, what it says of itself) is worked out there.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -20,26 +18,30 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import outgoing
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import Tree
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.needs import Needs, trusted
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.needs import Needs, apart, trusted
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.variables import inner_uses
 
 PLACE = "/var/lib/creatic-flotte/courant/donnees"
 """Where a machine finds its data: role flotte makes that link."""
 # Named by the profiles' tasks themselves, not by a role's specification.
-_NAMED = ("creatic_env", "creatic_niveau", "creatic_tdt_url", "creatic_tdt_addresses", "creatic_commune",
-          "creatic_poste", "creatic_connecteur", "creatic_profil", "ansible_user", "ansible_port",
-          # And by the defaults of roles that others bring: who is sent journals, who asks for figures.
-          "creatic_supervision", "creatic_journaux")  # fmt: skip
+_NAMED = (
+    "creatic_env",
+    "creatic_niveau",
+    "creatic_tdt_url",
+    "creatic_tdt_addresses",
+    "creatic_commune",
+    "creatic_poste",
+    "creatic_connecteur",
+    "creatic_profil",
+    "ansible_user",
+    "ansible_port",
+    # And by the defaults of roles that others bring: who is sent journals, who asks for figures.
+    "creatic_supervision",
+    "creatic_journaux",
+)
 _CERTIFIES = "pki_client"
 # Of creatic_secrets_dir, what is the groupement's alone, whatever a commune's file names.
 _KEPT = ("pki_", "acces_", "flotte_")
-_START = """
-import sys
-from ansible.plugins.loader import init_plugin_loader
-init_plugin_loader([sys.argv[1] + "/collections"])
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.contents import main
-main()
-"""
 
 
 def of(directory: Path, top: Path, machines: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -55,19 +57,9 @@ def of(directory: Path, top: Path, machines: Collection[str]) -> dict[str, dict[
     Raises:
         FleetError: the inventory cannot be read, or a machine asks for a secret that is not its own.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", _START, str(top), str(directory)],
-        cwd=top,
-        input=json.dumps(sorted(machines)),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "ANSIBLE_CONFIG": str(top / "ansible.cfg"), "ANSIBLE_LOCALHOST_WARNING": "false"},
-    )
-    if done.returncode:
-        said = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "sans un mot")
-        raise FleetError(f"inventaire : Ansible ne peut pas le lire : {said.rstrip('.')}. Rien n'est publié")
-    told: dict[str, Any] = json.loads(done.stdout)
+    told, why = apart("fleet.contents", directory, top, given=json.dumps(sorted(machines)))
+    if why:
+        raise FleetError(f"inventaire : {why}. Rien n'est publié")
     if "refus" in told:
         raise FleetError(told["refus"])
     return told

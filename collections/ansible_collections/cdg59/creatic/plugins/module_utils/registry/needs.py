@@ -60,7 +60,7 @@ _START = """
 import sys
 from ansible.plugins.loader import init_plugin_loader
 init_plugin_loader([sys.argv[1] + "/collections"])
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.needs import main
+from ansible_collections.cdg59.creatic.plugins.module_utils.{module} import main
 main()
 """
 
@@ -125,9 +125,29 @@ def ask(directory: Path, top: Path, doors: bool = True) -> tuple[list[Problem], 
     Returns:
         The problems, and creatic_secrets_dir when it is known.
     """
+    told, why = apart("registry.needs", directory, top, "portes" if doors else "")
+    if why:
+        return [Problem("inventaire", None, "", why, "corrigez ce fichier, puis relancez")], None
+    return [Problem(**problem) for problem in told["problems"]], Path(told["secrets"]) if told["secrets"] else None
+
+
+def apart(module: str, directory: Path, top: Path, *more: str, given: str = "") -> tuple[dict[str, Any], str]:
+    """Run the ``main`` of a module of ours in a process of its own, where Ansible's plugins load.
+
+    Args:
+        module: below ``module_utils``, with dots.
+        directory: inventory folder.
+        top: the project.
+        more: further arguments.
+        given: its standard input.
+
+    Returns:
+        What it says, and why Ansible cannot read the inventory (French; empty when it can).
+    """
     done = subprocess.run(
-        [sys.executable, "-c", _START, str(top), str(directory), "portes" if doors else ""],
+        [sys.executable, "-c", _START.format(module=module), str(top), str(directory), *more],
         cwd=top,
+        input=given,
         capture_output=True,
         text=True,
         check=False,
@@ -135,10 +155,9 @@ def ask(directory: Path, top: Path, doors: bool = True) -> tuple[list[Problem], 
     )
     if done.returncode:
         said = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "sans un mot")
-        fix = "corrigez ce fichier, puis relancez"
-        return [Problem("inventaire", None, "", f"Ansible ne peut pas le lire : {said.rstrip('.')}", fix)], None
-    told = json.loads(done.stdout)
-    return [Problem(**problem) for problem in told["problems"]], Path(told["secrets"]) if told["secrets"] else None
+        return {}, f"Ansible ne peut pas le lire : {said.rstrip('.')}"
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found, ""
 
 
 def main() -> None:
