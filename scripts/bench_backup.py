@@ -27,7 +27,7 @@ from testbed.control_node import HOME
 SERVER, DAYS = "10.59.0.50", 10
 AWAY = "/srv/sauvegardes/.mesure"
 SSH = ["ssh", "-F", "none", "-i", str(HOME / "ssh" / "id_ed25519"), "-o", "LogLevel=ERROR",
-       "-o", f"UserKnownHostsFile={HOME / 'ssh' / 'known_hosts'}"]  # fmt: skip
+       "-o", f"UserKnownHostsFile={HOME / 'ssh' / 'known_hosts'}"]  # fmt: skip # a list by rows
 TARGET = f"creatic@{SERVER}"
 
 

@@ -60,7 +60,7 @@ class Lab:
         self.ged = Store(*self._at("documents"))
         key = self.home / "ssh"
         self.ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-i", str(key / "id_ed25519"),
-                    "-o", f"UserKnownHostsFile={key / 'known_hosts'}"]  # fmt: skip
+                    "-o", f"UserKnownHostsFile={key / 'known_hosts'}"]  # fmt: skip # a list by rows
         address, name, _home = self._at("relais")
         options = " ".join(self.ssh[1:])
         host = testinfra.get_host(f"ssh://creatic@{address}", ssh_extra_args=options)

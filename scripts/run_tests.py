@@ -106,7 +106,7 @@ def long(name: str) -> Part:
 def whole() -> dict[str, Part]:
     """Every part of a whole run but those of LONG that it has. What stands first is begun first."""
     names = ("tdt_simulator", "commune_pc", "tdt_connector", "archive_node", "archive_gateway", "backup_server", "ged",
-             "parapheur", "deliberations", "passerelle", "guichet", "supervision")  # fmt: skip
+             "parapheur", "deliberations", "passerelle", "guichet", "supervision")  # fmt: skip # a list of words
     return {
         # What needs no machine takes the time that the machines leave.
         "unit": Part([(*LAST, *PYTEST, "-q", "-n", "auto", "--dist", "worksteal", "--durations", "15")]),

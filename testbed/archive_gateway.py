@@ -95,7 +95,7 @@ class Gateway:
             self._pools[holder] = urllib3.HTTPSConnectionPool(
                 self.address, 443, server_hostname=self.server_name, assert_hostname=self.server_name,
                 ca_certs=str(self.home / "pki" / "publie" / "ca.pem"), retries=False, timeout=300, maxsize=4, **shown,
-            )  # fmt: skip
+            )  # fmt: skip # one call by its parts
         return self._pools[holder]
 
     def ask(self, path: str, holder: str = "gondecourt", data: bytes | None = None, **headers: str) -> Reply:

@@ -20,10 +20,10 @@ def issued(
             {"name": name, "profile": profile, "common_name": common_name, "organization": organization,
              "siren": siren},
         ],
-    }  # fmt: skip
+    }  # fmt: skip # one record
     subprocess.run(
         ["ansible", "-i", "localhost,", "-c", "local", "localhost", "-m", "cdg59.creatic.pki_ca",
          "-a", json.dumps(wanted), "-e", "ansible_become=false"],
         cwd=TOP, capture_output=True, check=True,
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
     return home / "certificats-essai" / name / "current"

@@ -17,7 +17,7 @@ def typing(hostvars: dict[str, Any], creatic_home: Path, command: str, pin: str)
          "-o", f"UserKnownHostsFile={creatic_home}/ssh/known_hosts", "-o", "StrictHostKeyChecking=yes",
          f"{hostvars.get('ansible_user', 'creatic')}@{hostvars['ansible_host']}", line],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    ) as terminal:  # fmt: skip
+    ) as terminal:  # fmt: skip # what is held, by line
         assert terminal.stdin
         assert terminal.stdout
         shown = b""

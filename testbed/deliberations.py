@@ -39,9 +39,12 @@ class Council:
 
 
 GONDECOURT = Council(
-    "gondecourt", WRITER, MANAGER, ("Claire Dubois", "Amina Benali", "Bruno Carpentier"),
+    "gondecourt",
+    WRITER,
+    MANAGER,
+    ("Claire Dubois", "Amina Benali", "Bruno Carpentier"),
     {"Thomas Wattiez": "Claire Dubois"},
-)  # fmt: skip
+)
 
 
 @dataclass
@@ -131,7 +134,7 @@ class Site:
             self._pool = urllib3.HTTPSConnectionPool(
                 self.address, 443, server_hostname=self.name, assert_hostname=self.name, ca_certs=self.trust,
                 retries=False, timeout=600,
-            )  # fmt: skip
+            )  # fmt: skip # one call by its parts
         return self._pool.request(method, path, headers={"Host": self.name, **(headers or {})}, redirect=False, **given)
 
     def path(self, url: str) -> str:
@@ -223,10 +226,13 @@ class Site:
     def projet(self, meeting: str, subject: str, matter: str = "7.1") -> str:
         """A new projet in it; gives its path."""
         body = {
-            "@type": "projet", "title": subject, "matiere": matter, "rapporteur": self.council.present[1],
+            "@type": "projet",
+            "title": subject,
+            "matiere": matter,
+            "rapporteur": self.council.present[1],
             "expose": {"data": f"<p>Exposé : {subject}.</p>", "content-type": "text/html"},
             "dispositif": {"data": "<p>Article 1 : le conseil décide.</p>", "content-type": "text/html"},
-        }  # fmt: skip
+        }
         return self.path(self.done(self.council.writer, "POST", meeting, body)["@id"])
 
     def open(self, meeting: str, *projets: str) -> None:

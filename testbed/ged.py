@@ -75,7 +75,7 @@ class Store:
             self._pool = urllib3.HTTPSConnectionPool(
                 self.address, 443, server_hostname=self.name, assert_hostname=self.name, ca_certs=self.trust,
                 retries=False, timeout=120,
-            )  # fmt: skip
+            )  # fmt: skip # one call by its parts
         return self._pool.request(method, path, headers={"Host": self.name, **(headers or {})}, redirect=False, **given)
 
     def api(self, login: str, method: str, path: str, **given: Any) -> Any:
@@ -83,9 +83,11 @@ class Store:
         self.choose(login)
         if login not in self._tokens:
             answer = self.ask(
-                "POST", "/api/v4/auth/token/obtain/", JSON,
+                "POST",
+                "/api/v4/auth/token/obtain/",
+                JSON,
                 fields={"username": login, "password": self.password(login)},
-            )  # fmt: skip
+            )
             assert answer.status == 200, (login, answer.status)
             self._tokens[login] = answer.json()["token"]
         headers = JSON | {"Authorization": f"Token {self._tokens[login]}"}
@@ -105,9 +107,11 @@ class Store:
         assert made.status == 201, (made.status, made.data[:300])
         document = int(made.json()["id"])
         sent = self.api(
-            login, "POST", f"/documents/{document}/files/",
+            login,
+            "POST",
+            f"/documents/{document}/files/",
             fields={"action_name": "replace", "file_new": (label, content, "application/pdf")},
-        )  # fmt: skip
+        )
         assert sent.status == 202, (sent.status, sent.data[:300])
         files = f"/documents/{document}/files/"
         wait_for(
@@ -127,9 +131,12 @@ class Store:
         cookie = page.headers["Set-Cookie"].partition(";")[0]
         fields = {"csrfmiddlewaretoken": token[1], "username": login, "password": self.password(login)}
         answer = self.ask(
-            "POST", "/authentication/login/", {"Cookie": cookie, "Referer": f"https://{self.name}/"},
-            fields=fields, encode_multipart=False,
-        )  # fmt: skip
+            "POST",
+            "/authentication/login/",
+            {"Cookie": cookie, "Referer": f"https://{self.name}/"},
+            fields=fields,
+            encode_multipart=False,
+        )
         assert answer.status == 302, (answer.status, re.findall(r"<li>(.*?)</li>", answer.data.decode())[:5])
         return {"Cookie": "; ".join(one.partition(";")[0] for one in answer.headers.getlist("Set-Cookie"))}
 

@@ -31,7 +31,7 @@ from testbed.control_node import REPO
 
 # What lets a computer reach the indexes of packages lets its machines.
 _REACH = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
-          "NODE_EXTRA_CA_CERTS", "PIP_DEFAULT_TIMEOUT")  # fmt: skip
+          "NODE_EXTRA_CA_CERTS", "PIP_DEFAULT_TIMEOUT")  # fmt: skip # a list of words
 
 
 @functools.cache
@@ -135,16 +135,19 @@ class Provider:
     def issue(self, **wanted: dict[str, Any]) -> None:
         """Issue certificates: their profile, subject… by name (module pki_ca)."""
         asked = {
-            "dir": str(self.folder / "autorite"), "organization": "Prestataire d'ailleurs", "label": "Prestataire",
-            "policy_arc": self.policies, "generate_passphrases": True,
+            "dir": str(self.folder / "autorite"),
+            "organization": "Prestataire d'ailleurs",
+            "label": "Prestataire",
+            "policy_arc": self.policies,
+            "generate_passphrases": True,
             "certificates_dir": str(self.folder / "certificats"),
             "certificates": [{"name": name, **one} for name, one in wanted.items()],
-        }  # fmt: skip
+        }
         done = subprocess.run(
             ["ansible", "-i", "localhost,", "-c", "local", "localhost", "-m", "cdg59.creatic.pki_ca",
              "-a", json.dumps(asked), "-e", "ansible_become=false"],
             cwd=REPO, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
         assert done.returncode == 0, done.stdout
 
     def published(self, name: str) -> bytes:
@@ -175,5 +178,5 @@ class Provider:
             self.folder / "tdt", ca=publish / "ca.pem", crl=publish / "crl.pem", cert=place / "fullchain.pem",
             key=place / "key.pem", authorities=communes, rgs_policies=(f"{self.policies}.1",), delay=0.5,
             port=443, address=address,
-        ) as server:  # fmt: skip
+        ) as server:  # fmt: skip # what is held, by line
             yield server

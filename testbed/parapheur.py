@@ -50,7 +50,7 @@ class Parapheur(Store):
         fields: dict[str, Any] = {
             "commune": "gondecourt", "circuit": "deliberation", "reference": f"deliberations:{word()}",
             "objet": "Budget primitif 2027", "numero": "2026-11-05", "date": "2026-11-05",
-        } | changes  # fmt: skip
+        } | changes  # fmt: skip # a table
         given = pdf(fields["reference"]) if content is None else content
         fields["fichier"] = ("flux.xml" if given.startswith(b"<") else "budget.pdf", given, "application/octet-stream")
         return self.api(login, "POST", "/creatic/dossiers/", fields=fields)

@@ -50,7 +50,7 @@ class Passerelle:
         pool = urllib3.HTTPSConnectionPool(
             self.address, 443, server_hostname=self.name, assert_hostname=self.name, retries=False, timeout=60,
             ca_certs=str(self.home / "pki" / "publie" / "ca.pem"), **shown,
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
         headers = {"Host": self.name, "Sec-Fetch-Site": "same-origin"}  # as a browser on its own pages
         return pool.request(method, path, headers=headers, redirect=False, **given)
 
@@ -67,8 +67,11 @@ class Passerelle:
         """A command on the connector, as root."""
         done = subprocess.run(
             [*self.ssh, f"creatic@{address}", f"sudo sh -c {shlex.quote(command)}"],
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         return done.stdout
 
@@ -85,8 +88,10 @@ class Passerelle:
         """Write a file that everybody may read."""
         done = subprocess.run(
             [*self.ssh, f"creatic@{self.address}", f"sudo sh -c 'cat >{path} && chmod 0644 {path}'"],
-            input=content, capture_output=True, check=False,
-        )  # fmt: skip
+            input=content,
+            capture_output=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
 
     def fact(self, reference: str, expression: str) -> str:

@@ -170,13 +170,13 @@ class FakeParapheur(_Service):
                 "date": fields["date"], "matiere": "", "nature": "", "transmission": "",
                 "etat": "a_viser", "fichier": content, "motif": "", "par": "",
                 "dit": [],
-            }  # fmt: skip
+            }  # fmt: skip # a table
         return jsonify({"id": number, "etat": "a_viser"}), 201
 
     def _list(self) -> Answer:
         self._token()
         shown = ("id", "reference", "commune", "circuit", "objet", "numero", "date", "matiere", "etat", "motif", "par",
-                 "nature", "transmission")  # fmt: skip
+                 "nature", "transmission")  # fmt: skip # a list of words
         found = []
         asked = dict(request.args)
         after = int(asked.pop("apres", -1))
@@ -219,7 +219,7 @@ class FakeParapheur(_Service):
             "id": number, "reference": reference, "commune": "gondecourt", "recu": hashlib.sha256(content).hexdigest(),
             "etat": "a_viser", "fichier": content, "motif": "", "par": "", "dit": [],
             **({"nature": "", "transmission": ""} | said | fields),
-        }  # fmt: skip
+        }  # fmt: skip # a table
 
     def sign(self, reference: str = "") -> None:
         """Sign and seal what waits; a public contract without a matter ends there."""
@@ -285,7 +285,7 @@ class FakeDeliberations(_Service):
             "numero": f"2026_{uid.upper()}", "date": "2026-11-20", "objet": f"Délibération {uid}", "matiere": "5.2",
             "document": document("deliberation.pdf"),
             "annexes": [document(f"annexe-{rank}.pdf") for rank in range(1, annexes + 1)],
-        }  # fmt: skip
+        }  # fmt: skip # a table
         self.items[uid] = item | changes
         return f"deliberations:{uid}"
 
@@ -304,12 +304,12 @@ class FakeDeliberations(_Service):
         """A meeting is convened by mail."""
         self.documents[f"{uid}-convocation.pdf"] = content = f"%PDF-1.4\n% {uid}\n%%EOF\n".encode()
         piece = {"url": f"{self.url}/documents/{uid}-convocation.pdf", "nom": "convocation.pdf",
-                 "sha256": hashlib.sha256(content).hexdigest(), "octets": len(content)}  # fmt: skip
+                 "sha256": hashlib.sha256(content).hexdigest(), "octets": len(content)}  # fmt: skip # a table
         one = {
             "uid": uid, "version": 1, "commune": "gondecourt", "objet": "Convocation : conseil", "pieces": [piece],
             "texte": "Madame, Monsieur,\n.\nVous êtes convoqué.\n", "limite": "2999-01-01T18:30:00+01:00",
             "destinataires": [{"elu": name, "adresse": to, "essai": 1} for name, to in people.items()],
-        } | changes  # fmt: skip
+        } | changes  # fmt: skip # a table
         self.convocations.append(one)
         return one
 
@@ -319,9 +319,10 @@ class FakeDeliberations(_Service):
             found = []
             for one in self.convocations:
                 left = [
-                    to for to in one["destinataires"]
+                    to
+                    for to in one["destinataires"]
                     if (one["uid"], one["version"], to["elu"], to["essai"]) not in self.receipts
-                ]  # fmt: skip
+                ]
                 found += [one | {"destinataires": left}] if left else []
             return jsonify({"results": found})
         said = request.get_json()

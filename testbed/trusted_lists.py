@@ -34,7 +34,7 @@ def authority(name: str, issuer: Pair | None = None, ca: bool = True) -> Pair:
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.KeyUsage(not ca, not ca, False, False, False, ca, ca, False, False), critical=True)
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
     return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
 
 
@@ -49,13 +49,11 @@ def person(
     key = rsa.generate_private_key(65537, 2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COUNTRY_NAME, "BE"), x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
-        x509.CertificateBuilder(
-            issuer[0].subject, subject, key.public_key(), x509.random_serial_number(), start, end
-        )
+        x509.CertificateBuilder(issuer[0].subject, subject, key.public_key(), x509.random_serial_number(), start, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.KeyUsage(True, True, False, False, False, False, False, False, False), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer[1].public_key()), critical=False)
-    )  # fmt: skip
+    )
     if statements:
         builder = builder.add_extension(x509.UnrecognizedExtension(_QC_STATEMENTS, statements), critical=False)
     return builder.sign(issuer[1], hashes.SHA256()), key

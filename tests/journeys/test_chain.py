@@ -104,7 +104,7 @@ def test_an_arrete_brought_to_the_parapheur_by_hand_arrives_too(ready: str) -> N
     dossier = brought_and_arrived(
         lab, reference, circuit="arrete", objet=f"Circulation {mark}", numero=f"AR_{mark}", matiere="6.4",
         nature="2", transmission="oui",
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
     assert re.fullmatch(rf"059-215902669-\d{{8}}-AR_{mark}-AR", lab.passerelle.track(reference)["tdt"]["id_acte"])
     filed = [one["label"] for one in lab.passerelle.filed(reference)]
     assert filed == [f"AR_{mark} - Circulation {mark}", f"AR_{mark} - ARActe"]
@@ -114,7 +114,7 @@ def test_an_arrete_brought_to_the_parapheur_by_hand_arrives_too(ready: str) -> N
     dossier = brought_and_arrived(
         lab, kept, circuit="arrete", objet=f"Stationnement {mark}", numero=number, matiere="6.1",
         nature="2", transmission="non",
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
     track = lab.passerelle.track(kept)["tdt"]
     assert track["archive"] and "id_acte" not in track
     assert [one["label"] for one in lab.passerelle.filed(kept)] == [f"{number} - Stationnement {mark}"]

@@ -92,7 +92,7 @@ def relay(identity: Path) -> int:
     pool = urllib3.HTTPSConnectionPool(
         address, 443, server_hostname=name, assert_hostname=name, retries=False, timeout=60,
         ca_certs=str(HOME / "pki" / "publie" / "ca.pem"), cert_file=str(identity), key_file=str(identity),
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
     return int(pool.request("GET", "/", headers={"Host": name}, redirect=False).status)
 
 

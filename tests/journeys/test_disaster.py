@@ -46,7 +46,7 @@ def unsealed(sealed: Path, holder: Path) -> Path:
     """What one holder takes out of a seal, with what he alone has."""
     phrase = sealed.with_suffix(".phrase")
     done("openssl", "cms", "-decrypt", "-inform", "PEM", "-in", str(sealed), "-out", str(phrase),
-         "-recip", f"{holder}.pem", "-inkey", f"{holder}.cle")  # fmt: skip
+         "-recip", f"{holder}.pem", "-inkey", f"{holder}.cle")  # fmt: skip # one call by its parts
     return phrase
 
 

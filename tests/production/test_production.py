@@ -73,7 +73,7 @@ class Site:
             },
             maire=common | {"profile": "signature", "common_name": "Sonia Dupuis"},
             tdt={"profile": "server", "dns": [TDT]},
-        )  # fmt: skip
+        )  # fmt: skip # a certificate a line
         # The authority of the TdT's site is one that Debian trusts, its name is in the DNS.
         self.machines.run(
             "loos-connecteur",
@@ -137,12 +137,12 @@ class Site:
             f"# base_mirrors: [{NETWORK}0.5]          # miroir Debian ou mandataire du groupement":
                 f"base_mirrors: [{self.machines.gateway}]",
             "# base_mirror_ports: [3142]": "base_mirror_ports: [3159]",
-        })  # fmt: skip
+        })  # fmt: skip # a line of the file and what it becomes
         change(local / "group_vars/parapheur.yml", {f"parapheur_mail_relay: {NETWORK}0.25": ""})
         change(local / "group_vars/archive_node.yml", {
             "archive_node_devices: [{name: d1}]":
                 "archive_node_devices: [{name: d1}]\narchive_node_mounted: false\narchive_node_part_power: 7",
-        })  # fmt: skip
+        })  # fmt: skip # same
         (local / "group_vars/signatures.ndb").write_bytes((REPO / "inventories/lab/group_vars/eicar.ndb").read_bytes())
         with (local / "group_vars/archive_gateway.yml").open("a", encoding="utf-8") as file:
             file.write('archive_gateway_signatures: "{{ inventory_dir }}/group_vars/signatures.ndb"\n')

@@ -64,8 +64,10 @@ def main(url: str = METRICS, figures: Path = FIGURES, state: Path = STATE) -> in
     found = noted(known if isinstance(known, dict) else {}, sent(text), time.time())
     _write(state, json.dumps(found))
     name = "supervision_temoin_timestamp_seconds"
-    _write(figures, f"# HELP {name} Last daily mail that the relay took.\n# TYPE {name} gauge\n"
-                    f"{name} {found['dernier']:.0f}\n")  # fmt: skip
+    _write(
+        figures,
+        f"# HELP {name} Last daily mail that the relay took.\n# TYPE {name} gauge\n{name} {found['dernier']:.0f}\n",
+    )
     return 0
 
 

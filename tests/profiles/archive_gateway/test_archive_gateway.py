@@ -282,7 +282,7 @@ for step in steps:
     result[step] = [aip, sum(one.event == 'versement.accepte' for one in Journal(loaded.journal).events(aip=aip))]
 """
 STEPS = ["reçu", "contrôlé", "controle", "tar écrit", "emballe", "déposé au stockage", "range", "journalisé",
-         "au registre", "rangé"]  # fmt: skip
+         "au registre", "rangé"]  # fmt: skip # a list of words
 
 
 @pytest.mark.leaves_traces
@@ -336,8 +336,11 @@ def _verify(gateway: Gateway, folder: Path, *anchor: str) -> tuple[int, dict[str
     """`sae-journal verify` from outside: this machine, Python and openssl."""
     done = subprocess.run(
         [sys.executable, "-m", "sae.journal", "verify", str(folder), "--racine", str(gateway.root), "--json", *anchor],
-        cwd=TOP / "roles" / "archive_gateway" / "files", capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=TOP / "roles" / "archive_gateway" / "files",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.returncode, json.loads(done.stdout)
 
 
@@ -587,7 +590,7 @@ class Agents:
             ["openssl", "cms", "-sign", "-binary", "-outform", "DER", "-signer", desk / "cert.pem",
              "-inkey", desk / "key.pem", "-certfile", desk / "chain.pem"],
             input=document.encode(), capture_output=True, check=True,
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
         return done.stdout
 
     def constituted(self, account: str, aip: str, reference: str, visa: bytes = b"") -> str:
@@ -750,7 +753,7 @@ except Retained:
     answer = seda.reply(
         identifier=f"AD-{message}", request=transfer, when=datetime.now(UTC), agency=ARCHIVES, sender=AGENCY,
         accepted=True, comments=["Pris en charge"], events=[], aip="AD-1",
-    ).decode()  # fmt: skip
+    ).decode()  # fmt: skip # one call by its parts
     forged = agents.hand_in("repondre", answer, "Personne Inconnue", "sae-transfert")
     assert "n'est pas un agent habilité" in forged, forged
     told = agents.hand_in("repondre", answer, first, "sae-transfert")

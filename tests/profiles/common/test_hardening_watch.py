@@ -45,8 +45,10 @@ def test_r71_journals_leave_for_the_collector(host: Host, hostvars: dict[str, An
         if hostvars.get("creatic_certificats", True) and not host.file("/etc/creatic-exercice").exists:
             wait_for(
                 lambda: host.check_output("ss -Htn state established '( dport = :6514 )'"),
-                "le collecteur de journaux", 400, every=5,
-            )  # fmt: skip # an attempt may come five minutes after the one before
+                "le collecteur de journaux",
+                400,
+                every=5,
+            )
 
 
 @pytest.mark.niveau("enhanced")

@@ -85,7 +85,7 @@ def verifier(signed: Path, key: dict[str, str], siren: str, published: Path) -> 
          "--autorites", str(published / "ca.pem"), "--crl", str(published / "crl.pem")],
         capture_output=True, text=True, check=False,
         env=os.environ | {"PYTHONPATH": str(TOP / "roles" / "signature" / "files")},
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
 
 
 @pytest.mark.leaves_traces
@@ -97,7 +97,7 @@ def test_poppler_finds_the_signature_valid_and_trusted(
         subprocess.run(
             ["certutil", "-A", "-d", f"sql:{tmp_path}", "-n", name, "-t", flags, "-i",
              creatic_home / "prestataire" / "publie" / f"{name}.pem"], check=True,
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
     told = subprocess.run(
         ["pdfsig", "-nssdir", f"sql:{tmp_path}", signed],
         capture_output=True,

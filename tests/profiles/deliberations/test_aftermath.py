@@ -75,8 +75,16 @@ def test_what_was_said_is_in_the_draft(site: Site, held: Held) -> None:
     said = {f"debats_{held.uids[0]}": "Amina Benali demande\nle coût.", f"debats_{held.uids[2]}": SECRET}
     send(site, WRITER, held.path, faire="debats", debats_autres="Question sur la voirie <b>.", **said)
     text = pdf_text(site.file(WRITER, f"{held.path}/@@proces-verbal"))
-    for one in ("Projet de procès-verbal", "Ordre du jour", "Amina Benali demande le coût.", SECRET,
-                "Question sur la voirie <b>.", f"n° {held.rejected}", "rejetée", "Contre (4)"):  # fmt: skip
+    for one in (
+        "Projet de procès-verbal",
+        "Ordre du jour",
+        "Amina Benali demande le coût.",
+        SECRET,
+        "Question sur la voirie <b>.",
+        f"n° {held.rejected}",
+        "rejetée",
+        "Contre (4)",
+    ):
         assert one.casefold() in text.casefold(), one
     page = site.file(WRITER, f"{held.path}/@@proces-verbal?format=html").decode()
     assert SECRET in page and "voirie &lt;b&gt;" in page
@@ -146,7 +154,7 @@ def test_the_minutes_are_settled_by_the_next_meeting_then_put_on_line(site: Site
     page = send(site, MANAGER, held.path, faire="arreter", president="Claire Dubois", secretaire="")
     assert "Arrêté à la séance" not in page
     page = send(site, MANAGER, held.path, faire="arreter", president="Claire Dubois", secretaire="Amina Benali",
-                remarques="M. Carpentier rectifie un chiffre.")  # fmt: skip
+                remarques="M. Carpentier rectifie un chiffre.")  # fmt: skip # one call by its parts
     assert "signé par Claire Dubois, président de séance, et Amina Benali, secrétaire" in page
     kept = site.file(WRITER, f"{held.path}/@@proces-verbal")
     text = pdf_text(kept)
@@ -185,9 +193,18 @@ def test_a_copy_where_more_was_taken_out_is_published_alone(site: Site, mark: st
 
 def test_the_register_is_ready_to_print_and_says_that_paper_stays(site: Site, held: Held) -> None:
     text = pdf_text(site.file(WRITER, f"{MEETINGS}/@@registre?annee={HELD.year}"))
-    for one in ("Le registre sur papier reste obligatoire", "R2121-9", "Feuillet 1 / ", "Paraphe du maire",
-                "Feuillet clôturant la séance du", "Signature du président de séance", "Table chronologique",
-                "Table par matière", f"N° {held.rejected} – Parking", "Membres présents : Claire Dubois"):  # fmt: skip
+    for one in (
+        "Le registre sur papier reste obligatoire",
+        "R2121-9",
+        "Feuillet 1 / ",
+        "Paraphe du maire",
+        "Feuillet clôturant la séance du",
+        "Signature du président de séance",
+        "Table chronologique",
+        "Table par matière",
+        f"N° {held.rejected} – Parking",
+        "Membres présents : Claire Dubois",
+    ):
         assert one.casefold() in text.casefold(), one
     sheets = re.search(r"compte (\d+) feuillets", text)
     assert sheets and f"Feuillet {sheets[1]} / {sheets[1]}" in text

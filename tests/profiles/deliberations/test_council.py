@@ -17,7 +17,7 @@ pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
 MAIRE, AMINA, BRUNO, ELISE, THOMAS = (
     "claire-dubois", "amina-benali", "bruno-carpentier", "elise-delattre", "thomas-wattiez",
-)  # fmt: skip
+)  # fmt: skip # a list of words
 TODAY = datetime.datetime.now(ZoneInfo("Europe/Paris")).date()  # the site's, not this machine's
 
 
@@ -73,7 +73,7 @@ def test_a_secret_vote_names_nobody(site: Site, council: Council) -> None:
     assert site.move(MANAGER, council.secret, "rejeter") == "rejete"
     text = document(site, council.secret)
     for said in ("au scrutin secret, par 2 bulletins pour, 2 contre", "rejette le projet suivant", "Scrutin secret",
-                 "Huis clos", "3 voix sur 4"):  # fmt: skip
+                 "Huis clos", "3 voix sur 4"):  # fmt: skip # a list of words
         assert said in text, text
     assert "Contre (" not in text
     assert site.api(MANAGER, "PATCH", council.secret, {"bulletins_pour": 3}).status == 401
@@ -89,9 +89,10 @@ def test_an_election_goes_by_rounds(site: Site, council: Council) -> None:
     text = document(site, council.election)
     assert "au deuxième tour, par 3 voix pour Claire Dubois (3 suffrages exprimés, majorité absolue)" in text
     [told] = [
-        one for one in site.done("passerelle", "GET", "/@adoptees")["results"]
+        one
+        for one in site.done("passerelle", "GET", "/@adoptees")["results"]
         if one["uid"] == site.done(MANAGER, "GET", council.election)["UID"]
-    ]  # fmt: skip
+    ]
     assert "par 3 voix pour Claire Dubois" in told["vote"]
     assert told["quorum"] == "3 présents sur 5 membres en exercice, 3 requis"
 
@@ -148,7 +149,8 @@ def second(site: Site, council: Council) -> str:
 def test_the_second_meeting_needs_no_quorum(site: Site, council: Council, second: str, mark: str) -> None:
     items = [site.path(one["@id"]) for one in site.done(MANAGER, "GET", second)["items"]]
     assert [path.rpartition("/")[2] for path in items] == [
-        path.rpartition("/")[2] for path in (council.last, council.after)]  # fmt: skip
+        path.rpartition("/")[2] for path in (council.last, council.after)
+    ]
     assert site.done(MANAGER, "GET", items[0])["huis_clos_pour"] is None  # the former meeting decided it
     site.done(MANAGER, "PATCH", second, {"date": (TODAY + datetime.timedelta(3)).isoformat()})
     may_not(site, second, "convoquer", "il faut 3 jours francs")

@@ -36,8 +36,9 @@ def say(site: Site, one: dict[str, Any], name: str, state: str, rank: int = 1) -
     """Tell what the relay said of one."""
     now = datetime.datetime.now(datetime.UTC).isoformat()
     said = {"elu": name, "etat": state, "le": now, "detail": "250 2.0.0 queued as 4XyZ", "essai": rank}
-    return site.done("passerelle", "POST", "/@convocations",
-                     {"uid": one["uid"], "version": one["version"], "recus": [said]})["nouveaux"]  # fmt: skip
+    return site.done(
+        "passerelle", "POST", "/@convocations", {"uid": one["uid"], "version": one["version"], "recus": [said]}
+    )["nouveaux"]
 
 
 def annex(name: str, content: bytes) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def annex(name: str, content: bytes) -> dict[str, Any]:
         "@type": "File", "title": name,
         "file": {"data": base64.b64encode(content).decode(), "encoding": "base64", "filename": name,
                  "content-type": "application/pdf"},
-    }  # fmt: skip
+    }  # fmt: skip # one record
 
 
 def convene(site: Site, name: str, **given: Any) -> tuple[str, str]:
@@ -77,7 +78,9 @@ def test_what_leaves_is_kept_and_what_the_relay_said_is_shown(site: Site, mark: 
     path, uid = convene(site, f"courriels {mark}")
     [one] = waiting(site, uid)
     assert {to["elu"]: to["adresse"] for to in one["destinataires"]} == {
-        "Claire Dubois": "claire@gondecourt.test", "Amina Benali": "amina@gondecourt.test"}  # fmt: skip
+        "Claire Dubois": "claire@gondecourt.test",
+        "Amina Benali": "amina@gondecourt.test",
+    }
     assert [piece["nom"] for piece in one["pieces"]] == ["convocation.pdf", "note-de-synthese.pdf", "annexe-1-plan.pdf"]
     for piece in one["pieces"]:
         content = site.file("passerelle", site.path(piece["url"]))

@@ -31,7 +31,7 @@ def passerelle(host: Host, hostvars: dict[str, Any], creatic_home: Path, store: 
     if hostvars["creatic_env"] != "lab":
         pytest.skip("ces essais transmettent des actes : banc d'essai seulement")
     ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-i", str(creatic_home / "ssh/id_ed25519"),
-           "-o", f"UserKnownHostsFile={creatic_home}/ssh/known_hosts"]  # fmt: skip
+           "-o", f"UserKnownHostsFile={creatic_home}/ssh/known_hosts"]  # fmt: skip # a list by rows
     found = Passerelle(hostvars["ansible_host"], hostvars["creatic_names"][0], creatic_home, host, ssh, store)
     # As where the groupement has neither parapheur nor délibérations, nor an archive that answers: nobody signs here,
     # and acts stay where they can be looked at (tests/journeys/test_chain.py).

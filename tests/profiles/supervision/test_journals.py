@@ -132,6 +132,8 @@ def test_a_day_that_is_over_is_sealed_out_of_its_reach(host: Host) -> None:
 
 def test_it_says_how_it_is(host: Host) -> None:
     wait_for(
-        lambda: bool(asked(host, "time() - journaux_tour_timestamp_seconds < 1500")), "les mesures du collecteur", 180,
+        lambda: bool(asked(host, "time() - journaux_tour_timestamp_seconds < 1500")),
+        "les mesures du collecteur",
+        180,
         every=5,
-    )  # fmt: skip
+    )

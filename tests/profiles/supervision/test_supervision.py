@@ -91,11 +91,14 @@ def test_every_machine_that_was_deployed_answers(host: Host, whole_inventory: Ma
     wait_for(lambda: bool(asked(host, 'up{job="machines"} == 1')), "une première réponse", 180, every=5)
     known = {one["metric"]["machine"] for one in asked(host, 'up{job="machines"}')}
     assert known == {
-        name for name, one in hostvars.items()
-        if one.get("creatic_certificats", True) and "creatic_profil" in one
+        name
+        for name, one in hostvars.items()
+        if one.get("creatic_certificats", True)
+        and "creatic_profil" in one
         and one["creatic_profil"] not in ("exercice", "hardening", "hardening_kernel", "encrypted_raid")
-        and one.get("creatic_poste", {}).get("systeme", "debian") == "debian" and name not in ("poste",)
-    }  # fmt: skip
+        and one.get("creatic_poste", {}).get("systeme", "debian") == "debian"
+        and name not in ("poste",)
+    }
     assert {one["metric"]["machine"] for one in asked(host, 'up{job="machines", profil="supervision"} == 1')}
 
 

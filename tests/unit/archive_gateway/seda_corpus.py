@@ -249,11 +249,11 @@ _VALUES = (
     "", " ", "x", "0", "-1", "12", "1.5", "true", "2026-02-30", "2026-02-28", "2026-02-28T25:00:00Z", "Keep", "Copy",
     "Public Archive", "Item", "subject", "Timestamp", "fr", "français long", "G1", "B1", "1B", "NulPart", "AAA=", "abc",
     "A" * 600, "é", "http://[x", "99999999999999999999",
-)  # fmt: skip
+)  # fmt: skip # a list by rows
 _NEW = (
     "Title", "Content", "ArchiveUnit", "Identifier", "Date", "Rule", "StartDate", "FinalAction", "Signature", "Agent",
     "HoldRule", "PersistentIdentifier", "TextContent", "Extended", "Attachment", "Uri", "Inconnu",
-)  # fmt: skip
+)  # fmt: skip # a list of words
 
 
 def mutants(content: bytes, step: int = 1, first: int = 0) -> Iterator[tuple[str, bytes]]:

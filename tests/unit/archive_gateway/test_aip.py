@@ -21,7 +21,7 @@ def test_an_archive_is_what_its_digests_say_and_any_tar_reads_it(tmp_path: Path,
     packed = aip.build(
         tmp_path / "aip.tar", aip="a", account="gondecourt", title="T", when=datetime(2026, 1, 1, tzinfo=UTC),
         members={member.name: member}, formats={}, events=[],
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
     written = (tmp_path / "aip.tar").read_bytes()
     assert (packed.size, packed.sha512) == (len(written), hashlib.sha512(written).hexdigest())
     assert packed.md5 == hashlib.md5(written, usedforsecurity=False).hexdigest()

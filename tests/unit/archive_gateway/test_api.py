@@ -83,16 +83,20 @@ def test_an_account_hears_of_its_eliminations_and_says_where_their_copies_are(
         text = json.dumps({"archives": [{"aip": aip, "identifiant": "ACTE-1"}]})
         db.execute(
             "INSERT INTO demande (id, compte, etat, recue_le, texte, signature, demandeur, demandeur_certificat)"
-            " VALUES ('d', 'gondecourt', 'faite', 1, ?, '', '', '')", (text,),
-        )  # fmt: skip
+            " VALUES ('d', 'gondecourt', 'faite', 1, ?, '', '', '')",
+            (text,),
+        )
         db.execute("INSERT INTO objet VALUES ('d', ?, '2026-11-28T10:00:00.000000Z', 12)", (aip,))
     [one] = ask("/v1/eliminations?apres=11").get_json()["eliminations"]
     assert (one["archive"], one["identifiant"], one["rang"], one["copies"]) == (aip, "ACTE-1", 12, "")
     assert ask("/v1/eliminations?apres=12").get_json()["eliminations"] == []
     assert ask("/v1/eliminations?prevues=1").get_json() == {"eliminations": [], "suite": False}
     with closing(Requests(gateway.config.folder / "eliminations.sqlite")) as book, book.transaction() as db:
-        db.execute("INSERT INTO demande (id, compte, etat, recue_le, texte, signature, demandeur, demandeur_certificat)"
-                   " VALUES ('p', 'gondecourt', 'demandee', 2, ?, '', '', '')", (text,))  # fmt: skip
+        db.execute(
+            "INSERT INTO demande (id, compte, etat, recue_le, texte, signature, demandeur, demandeur_certificat)"
+            " VALUES ('p', 'gondecourt', 'demandee', 2, ?, '', '', '')",
+            (text,),
+        )
         db.execute("INSERT INTO objet (demande, aip) VALUES ('p', ?)", (aip,))
     for after, seen in (("", [aip]), (aip[:-1], [aip]), (aip, []), ("%00'", [aip])):
         told = ask(f"/v1/eliminations?prevues=1&apres={after}").get_json()

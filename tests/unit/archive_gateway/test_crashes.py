@@ -25,7 +25,7 @@ from testbed.sae import GONDECOURT, FakeClamd, Gateway, crash, sip
 STEPS = [
     "octets reçus", "reçu", "déballé", "contrôlé", "controle", "tar écrit", "emballe", "déposé au stockage", "range",
     "journalisé", "au registre", "rangé",
-]  # fmt: skip
+]  # fmt: skip # a list of words
 TAKEN = STEPS[1:-2]  # killed there, the versement is on the gateway's disk without its answer
 
 

@@ -46,7 +46,7 @@ def told(refused: pytest.ExceptionInfo[Refusal]) -> list[tuple[str, str]]:
 
 GOOD = [
     "a", "a:b", "c/d:", "ab:/x", "…", "/".join("a" * 30), "x" * 255, "/".join(["y" * 249] * 4), "é" * 127, "./a",
-]  # fmt: skip
+]  # fmt: skip # a list by rows
 BAD = ["c:", "/".join("a" * 31), "x" * 256, "/".join(["y" * 250] * 4), "é" * 128, "", "a/", "./", "././a", "..", "a\tb"]
 
 
@@ -180,7 +180,7 @@ def test_fifty_reasons_are_told_and_the_rest_counted() -> None:
         ("SHA-512", "SHA-512"), ("sha512", "SHA-512"), ("sha_256", "SHA-256"), (" SHA256 ", "SHA-256"),
         ("http://www.w3.org/2001/04/xmlenc#sha256", "SHA-256"), ("http://www.w3.org/2001/04/xmlenc#sha512", "SHA-512"),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_digests_have_several_names(said: str, known: str) -> None:
     assert description.algorithm(said) == known
 
@@ -346,7 +346,7 @@ def test_a_bag_is_at_the_top_or_in_one_folder(tmp_path: Path) -> None:
         ({"Bagging_Date": "hier"}, "DUA", "bag-info.txt : « hier » n'est pas une date (AAAA-MM-JJ)."),
         ({"Date_Debut_DUA": "hier"}, "DUA", "bag-info.txt : « hier » n'est pas une date (AAAA-MM-JJ)."),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_what_a_bag_must_say(tmp_path: Path, changes: dict[str, str], code: str, text: str) -> None:
     with pytest.raises(Refusal) as refused:
         bagit.read(bagged(tmp_path, bag(FILES, root="", **changes)), "")
@@ -379,7 +379,7 @@ def test_what_a_bag_says(tmp_path: Path, word: str, action: str) -> None:
         ({"fetch.txt": b""}, "Un sac avec fetch.txt n'est pas admis : tous les fichiers doivent y être."),
         ({"bagit.txt": b"BagIt-Version: 0.96\n"}, "bagit.txt n'annonce pas BagIt 0.97 ou 1.0."),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_what_is_wrong_with_a_bag(tmp_path: Path, change: dict[str, bytes], text: str) -> None:
     with pytest.raises(Refusal) as refused:
         bagit.read(bagged(tmp_path, tagged(bag(root="") | change)), "")
@@ -470,7 +470,7 @@ def archive(message: str = "M1", size: int = 100, **changes: Any) -> Archive:
         "aip": f"aip-{message}", "account": "gondecourt", "message": message, "fingerprint": "f", "versement": "v",
         "title": "T", "kind": "SEDA", "size": size, "sha512": None, "retain_until": 2_000_000_000, "action": "Keep",
         "files": [{"nom": "a"}], "taken": 1000.0, "stored": None, "reply": None,
-    }  # fmt: skip
+    }  # fmt: skip # a table
     return Archive(**(values | changes))
 
 
@@ -478,7 +478,7 @@ def answer(message: str = "M1", accepted: bool = True, when: float = 2000.0, **c
     values: dict[str, Any] = {
         "versement": f"v-{message}", "account": "gondecourt", "message": message, "accepted": accepted,
         "temporary": False, "aip": f"aip-{message}", "when": when, "reasons": [], "content": b"<r/>",
-    }  # fmt: skip
+    }  # fmt: skip # a table
     return Answer(**(values | changes))
 
 
@@ -524,7 +524,7 @@ def test_an_identifier_is_one_sip_s(tmp_path: Path) -> None:
         "archive": "aip-M1", "identifiant": "M1", "titre": "T", "genre": "SEDA", "octets": 90, "sha512": "s",
         "conserve_jusqua": "2033-05-18", "sort_final": "Conserver", "verse_le": "1970-01-01T00:33:20Z",
         "fichiers": [{"nom": "a"}],
-    }  # fmt: skip
+    }  # fmt: skip # a table
 
 
 def test_answers_are_kept_refusals_for_four_hundred_days(tmp_path: Path) -> None:

@@ -145,10 +145,13 @@ def test_the_verdict_is_the_official_one(tmp_path: Path, version: str) -> None:
         ("2.2", "<DateLitteral>hier</DateLitteral>"),
         ("2.2", "<Agent><Corpname>c</Corpname></Agent>"),
         ("2.3", "<SigningInformation><SigningRole>Signature</SigningRole></SigningInformation>"),
-        ("2.3", "<PersistentIdentifier><PersistentIdentifierType>t</PersistentIdentifierType>"
-         "<PersistentIdentifierContent>c</PersistentIdentifierContent></PersistentIdentifier>"),
+        (
+            "2.3",
+            "<PersistentIdentifier><PersistentIdentifierType>t</PersistentIdentifierType>"
+            "<PersistentIdentifierContent>c</PersistentIdentifierContent></PersistentIdentifier>",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_version_has_what_came_with_it(tmp_path: Path, newer: str, element: str) -> None:
     for version in VERSIONS:
         content = sedalib(version).replace(b"<Content><DescriptionLevel>Item</DescriptionLevel>", b"<Content>")
@@ -182,7 +185,7 @@ FAULTS = [
     ("<Title>Séance du 15 janvier</Title>", "<Title><b/></Title>", "un élément n'est pas admis"),
     ('xml:id="CLV"', 'xml:id="ID1"', "l'identifiant « ID1 » est employé deux fois."),
     ('xml:id="CLV"', 'xml:id="1"', "élément CodeListVersions, attribut id : « 1 »"),
-]  # fmt: skip
+]  # fmt: skip # a row a line
 
 
 @EVERY
@@ -230,7 +233,7 @@ POLICY = [
      "MessageIdentifier est vide ou fait plus de 500"),
     (packaged("2.1", GOOD).replace(b">ACTE-1<", b"><"), "MessageIdentifier est vide"),
     (packaged("2.3", GOOD).replace(AGENCY.encode(), b"ailleurs"), "Le transfert est adressé à « ailleurs »"),
-]  # fmt: skip
+]  # fmt: skip # a row a line
 
 
 @pytest.mark.parametrize(("content", "told"), POLICY)

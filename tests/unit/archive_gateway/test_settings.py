@@ -115,7 +115,7 @@ def test_seals_are_timestamped_here_or_elsewhere(tmp_path: Path, monkeypatch: py
     sealing(write(tmp_path, sceaux={"unite": "/u"}))
     (tmp_path / "secret").write_text(" mot \n")
     given = {"url": "https://tsa.test", "identifiant": "i", "mot_de_passe": str(tmp_path / "secret"),
-             "autorites_web": "/w", "autorites": "/a"}  # fmt: skip
+             "autorites_web": "/w", "autorites": "/a"}  # fmt: skip # a table
     assert sealing(write(tmp_path, sceaux=given)).root == Path("/a")
     sealing(write(tmp_path, sceaux={"url": "https://tsa.test"}))
     assert asked == [
@@ -152,8 +152,9 @@ def test_who_may_eliminate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     given = {"agents": agents, "revocations": "/crl", "certificat": "/c", "verificateur": "/v.sock"}
     trust, proof, verifier = parties(write(tmp_path, elimination=given))
     assert [(one.name, one.subject, one.accounts) for one in trust.agents] == [
-        ("anne", "CN=Anne", {"gondecourt"}), ("luca", "CN=Luca", frozenset()),
-    ]  # fmt: skip
+        ("anne", "CN=Anne", {"gondecourt"}),
+        ("luca", "CN=Luca", frozenset()),
+    ]
     assert (trust.root, trust.crl, proof.certificate) == (config.TRUST, Path("/crl"), Path("/c"))
     assert verifier.socket == Path("/v.sock")
     trust, proof, verifier = parties(write(tmp_path))

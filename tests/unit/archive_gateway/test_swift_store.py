@@ -279,7 +279,7 @@ def test_a_put_says_all_that_swift_checks(proxies: list[Proxy], swift: SwiftStor
         ("If-None-Match", "*"), ("ETag", hashlib.md5(b"abc", usedforsecurity=False).hexdigest()),
         ("Content-Length", "3"), ("Content-Type", "application/octet-stream"), ("X-Object-Meta-Retain-Until", "17"),
         ("X-Object-Meta-titre", "x"), ("X-Object-Meta-Sha512", digest(b"abc")),
-    }  # fmt: skip
+    }  # fmt: skip # a row a line
 
 
 def test_a_digest_that_is_known_saves_a_reading(proxies: list[Proxy], swift: SwiftStore) -> None:

@@ -150,7 +150,7 @@ class Node:
                 "read_hashes": lambda _partition: {"abc": 1, "valid": True, "updated": 1, "def": 1},
                 "invalidate_hash": self.invalidated.append,
             },
-        }  # fmt: skip
+        }  # fmt: skip # a table
         for name, content in parts.items():
             module = ModuleType(name)
             for key, value in content.items():
@@ -443,7 +443,7 @@ def test_each_replica_that_is_not_good_is_named(node: Node) -> None:
           ["/AUTH_x/aip/a%20b.tar sur sae3"])),
         (([b"octets"], OSError(), ValueError()),
          ([], [], ["/AUTH_x/aip/a%20b.tar sur 10.0.0.2", "/AUTH_x/aip/a%20b.tar sur sae3 (ValueError)"])),
-    ):  # fmt: skip
+    ):  # fmt: skip # a row a line
         for rank, answer in enumerate(answers, 1):
             node.replicas[f"10.0.0.{rank}", "a b.tar"] = answer
         told = sample.check(5, node.folder / "node")
@@ -689,7 +689,7 @@ def test_figures_are_written_and_presence_is_noted(
             {"nom": "sae2", "repond": True, "decalage_s": -3.5, "passes": {}},
             {"nom": "sae3", "repond": False},
         ],
-    }  # fmt: skip
+    }  # fmt: skip # a table
     monkeypatch.setattr(room, "state", lambda: state)
     monkeypatch.setattr(quarantine, "listed", dict)
     assert cli.main(["mesurer"]) == 0

@@ -191,8 +191,11 @@ class Builder:
 def builder(monkeypatch: pytest.MonkeyPatch) -> type[Builder]:
     ring = ModuleType("swift.common.ring")
     ring.RingBuilder = Builder  # type: ignore[attr-defined] # as Swift's
-    for name, played in (("swift", ModuleType("swift")), ("swift.common", ModuleType("swift.common")),
-                         ("swift.common.ring", ring)):  # fmt: skip
+    for name, played in (
+        ("swift", ModuleType("swift")),
+        ("swift.common", ModuleType("swift.common")),
+        ("swift.common.ring", ring),
+    ):
         monkeypatch.setitem(sys.modules, name, played)
     Builder.made, Builder.balance, Builder.left, Builder.moves, Builder.after = [], 0.0, 0, 7, 0.0
     return Builder

@@ -331,7 +331,7 @@ def test_a_gateway_without_figures_and_none_at_all() -> None:
          "Sceaux     : 3 sceaux, 40 événements ; plus ancien événement non scellé il y a 10 min"),
         (f"{line} 0\nsae_journal_scellement_echec 1\n", "",
          "Sceaux     : 3 sceaux, 40 événements ; tout est scellé ; LE DERNIER SCELLEMENT A ÉCHOUÉ"),
-    ):  # fmt: skip
+    ):  # fmt: skip # a row a line
         assert archive_room._gateway_lines([Gateway("p", text, error)], NOW)[0] == said
 
 

@@ -30,11 +30,11 @@ def listed(count: int = 2, title: str = "Délibération n° 12 : budget") -> dic
          "octets": 1_250_000, "verse_le": 1_400_000_000 + number, "conserve_jusqua": 1_700_000_000,
          "sort_final": "Destroy"}
         for number in range(count)
-    ]  # fmt: skip
+    ]  # fmt: skip # one call by its parts
     return {
         "demande": "0" * 8, "liste": bordereau.mark("gondecourt", archives), "motif": "durée échue",
         "heure": "2026-11-28T08:00:00.000000Z", "archives": archives, "compte": "gondecourt",
-    }  # fmt: skip
+    }  # fmt: skip # a table
 
 
 def test_the_mark_is_of_this_list_of_this_account_alone() -> None:
@@ -55,7 +55,7 @@ def test_the_bordereau_tells_what_the_law_asks() -> None:
     pages = PdfReader(io.BytesIO(bordereau.make(document, GONDECOURT, "sae-cdg59"))).pages
     first, last = pages[0].extract_text(), pages[-1].extract_text()
     for told in ("L212-2 et R212-14", "Gondecourt (SIREN 215902669)", "sae-cdg59", "120, 150 Mo", "du 13/05/2014 au",
-                 "Arrêté <b>&</b> ? « œuvre »", "aip-0", "14/11/2023", "1,25 Mo"):  # fmt: skip
+                 "Arrêté <b>&</b> ? « œuvre »", "aip-0", "14/11/2023", "1,25 Mo"):  # fmt: skip # a list of words
         assert told in first, told
     assert "Claire Dubois signe ce fichier" in last.replace("\n", " ")
     for page in pages:

@@ -40,11 +40,14 @@ class Site:
         (folder / "metriques").mkdir()
         self.config = folder / "config.json"
         self.given: dict[str, Any] = {
-            "service": "SAE", "regles": {"ACTES-10": 10}, "stockage": {"dossier": str(folder / "stockage")},
+            "service": "SAE",
+            "regles": {"ACTES-10": 10},
+            "stockage": {"dossier": str(folder / "stockage")},
             "comptes": [{"nom": "gondecourt", "libelle": "Gondecourt", "siren": SIREN, "signataire": MAIRE}],
-            "dossier": str(folder), "metriques": str(folder / "metriques"),
+            "dossier": str(folder),
+            "metriques": str(folder / "metriques"),
             "sceaux": {"unite": str(unit), "autorites": str(root)},
-        }  # fmt: skip
+        }
         self.write()
         Registry(folder / "registre.sqlite")
         self.store = FileStore(folder / "stockage")
@@ -65,7 +68,7 @@ class Site:
         self.store.put(
             "gondecourt", "aip", f"{aip}.tar", io.BytesIO(content),
             size=len(content), sha512=sha512, retain_until=until, metadata={"sort-final": "Destroy"},
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
         with Journal(self.folder / "journal.sqlite") as journal:
             journal.append(
                 "versement.accepte",

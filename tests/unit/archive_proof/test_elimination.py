@@ -87,7 +87,7 @@ class Room:
         self.store.put(
             account, "aip", f"{aip}.tar", io.BytesIO(content),
             size=len(content), sha512=sha512, retain_until=until, metadata={"sort-final": action},
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
         detail = {
             "aip_sha512": sha512,
             "octets": len(content),
@@ -612,8 +612,11 @@ def test_a_cut_at_any_step_is_taken_up(tmp_path: Path, authority: Authority, mon
         switch = Switch(step)
         with monkeypatch.context() as patch:
             for target, name in (
-                (room.journal, "append"), (room.store, "delete"), (room.store, "put"), (room.book, "transaction")
-            ):  # fmt: skip
+                (room.journal, "append"),
+                (room.store, "delete"),
+                (room.store, "put"),
+                (room.book, "transaction"),
+            ):
                 patch.setattr(target, name, switch.on(getattr(target, name)))
             try:
                 whole(room)

@@ -201,7 +201,7 @@ def test_a_target_of_somebody_else_is_refused(room: Room, present: str) -> None:
     ("name", "kind"),
     [("../../evasion", tarfile.REGTYPE), ("{outside}/evasion", tarfile.REGTYPE), ("autre/fichier", tarfile.REGTYPE),
      ("{aip}/lien", tarfile.SYMTYPE), ("{aip}/../../evasion", tarfile.REGTYPE)],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_hostile_tar_writes_nothing_outside(room: Room, tmp_path: Path, name: str, kind: bytes) -> None:
     aip, buffer = "aip-x", io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

@@ -256,8 +256,11 @@ def test_one_that_cannot_be_taken_does_not_keep_the_others(
     sent = tar({f"gondecourt/{aip}.tar": b"octets" if aip != "b" else b"autres" for aip in "abcd"})
     told = lots.put_all_back(depot.journal, depot.registry, depot.site.store, io.BytesIO(sent), tmp_path / "reprise")
     assert [(str(one["nom"])[11:12], bool(one["fait"])) for one in told] == [
-        ("a", True), ("b", False), ("c", False), ("d", True),
-    ]  # fmt: skip
+        ("a", True),
+        ("b", False),
+        ("c", False),
+        ("d", True),
+    ]
 
 
 def test_the_commands_speak_to_the_backup(

@@ -37,7 +37,7 @@ def test_what_has_a_canonical_form() -> None:
         (1.5, "no canonical form for float"), (b"x", "no canonical form for bytes"),
         ([{"a": {1}}], "no canonical form for set"),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_what_has_none(value: Any, said: str) -> None:
     with pytest.raises(ValueError) as told:
         canonical.encode(value)
@@ -48,7 +48,7 @@ def test_what_has_none(value: Any, said: str) -> None:
     ("text", "is_so"),
     [('{"a":1}', True), ('{"a": 1}', False), ('{"b":1,"a":2}', False), ("{", False), ("1.5", False),
      ("[" * 100_000, False), ('{"a":1,"a":1}', False)],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_text_is_in_its_canonical_form(text: str, is_so: bool) -> None:
     assert canonical.is_canonical(text) == is_so
 
@@ -58,7 +58,7 @@ def test_a_text_is_in_its_canonical_form(text: str, is_so: bool) -> None:
 FIELDS: dict[str, Any] = {
     "seq": 1, "heure": "2026-11-27T12:00:00.000000Z", "evenement": "x.y", "compte": "c", "aip": None, "resultat": "r",
     "detail": {}, "precedent": "",
-}  # fmt: skip
+}  # fmt: skip # a table
 
 
 def test_a_line_has_its_fields_and_no_other() -> None:

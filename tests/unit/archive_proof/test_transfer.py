@@ -94,11 +94,14 @@ class Room:
         self.store.put(
             "gondecourt", "aip", f"{aip}.tar", io.BytesIO(data),
             size=len(data), sha512=sha512, retain_until=until, metadata={"sort-final": action},
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
         detail = {
-            "aip_sha512": sha512, "octets": len(data), "conserve_jusqua": until,
-            "sort_final": action, "identifiant": f"acte {aip}",
-        }  # fmt: skip
+            "aip_sha512": sha512,
+            "octets": len(data),
+            "conserve_jusqua": until,
+            "sort_final": action,
+            "identifiant": f"acte {aip}",
+        }
         self.journal.append("versement.accepte", account="gondecourt", aip=aip, outcome="succes", detail=detail)
         return aip
 
@@ -142,7 +145,7 @@ def reply(request: str, accepted: bool = True, agency: str = AD, sender: str = "
         identifier="REP-1", request=request, when=datetime.now(UTC), agency=agency, sender=sender,
         accepted=accepted, comments=["Versement pris en charge" if accepted else "Plan de classement inconnu"],
         events=[], aip="AD-2026-7" if accepted else None, **fields,
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
 
 
 def test_a_transfer_is_accepted_then_two_persons_eliminate(room: Room) -> None:
@@ -372,7 +375,7 @@ def test_the_command_tells_in_french(room: Room, capsys: pytest.CaptureFixture[s
         "elimination": {
             "autorites": str(room.authority.root), "agents": [{"nom": "Alice Martin", "sujet": subject("Alice Martin")}]
         },
-    }  # fmt: skip
+    }  # fmt: skip # a table
 
     def run(*arguments: object) -> int:
         return transfer.main(["--config", str(path), *map(str, arguments)])

@@ -101,7 +101,7 @@ IN_PLACE = {"isreg": True, "checksum": scap.DATA_STREAM_SHA256, "mode": "0644", 
     ("change", "there"),
     [({}, True), ({"exists": True}, True), ({"checksum": "0" * 64}, False), ({"mode": "0666"}, False),
      ({"uid": 1}, False), ({"gid": 1}, False), ({"isreg": False}, False)],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_only_the_pinned_content_is_in_place(change: dict[str, object], there: bool) -> None:
     assert scap.is_in_place(IN_PLACE | change) == there
     assert not scap.is_in_place({"exists": False})

@@ -138,7 +138,7 @@ def holder(folder: Path, name: str) -> Path:
         ["openssl", "req", "-x509", "-newkey", "rsa:3072", "-noenc", "-subj", f"/CN={name}", "-keyout",
          folder / f"{name}.cle", "-out", folder / "s" / "cles" / "titulaires" / f"{name}.pem"],
         check=True, capture_output=True,
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
     return folder / f"{name}.cle"
 
 

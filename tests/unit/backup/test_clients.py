@@ -82,7 +82,7 @@ HEAD = b"\0\0\0\x0bssh-ed25519\0\0\0\x20"
         f"ssh-ed25519 {base64.b64encode(HEAD + bytes(33)).decode()}",
         f"ssh-ed25519 {base64.b64encode(HEAD + bytes(32)).decode()}\nssh-ed25519 AAAA",
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_what_is_no_key_is_refused(made: dict[str, dict[str, Any]], key: str) -> None:
     good, [refused] = ask(made["mairie"] | {"name": "annexe", "key": key}, made["ecole"])
     assert (good, refused.partition(",")[0]) == (["ecole"], "annexe : cle.pub n'est pas une clé publique ssh-ed25519")

@@ -238,8 +238,11 @@ def saved(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
     ]
     monkeypatch.setattr(borg, "archives", lambda _settings: found)
     more = {"mode": 0o644, "uid": 0, "gid": 0, "user": "", "group": ""}
-    items = [{"path": "a", "type": "d", "size": 0}, {"path": "a/1", "type": "-", "size": 4},
-             {"path": "b", "type": "-", "size": 2}]  # fmt: skip
+    items = [
+        {"path": "a", "type": "d", "size": 0},
+        {"path": "a/1", "type": "-", "size": 4},
+        {"path": "b", "type": "-", "size": 2},
+    ]
     monkeypatch.setattr(borg, "listing", lambda *_given: iter([one | more for one in items]))
 
     @contextmanager
@@ -437,7 +440,7 @@ def test_a_client_writes_in_its_own_repository_alone(host: Server, capsys: pytes
     assert host.became == [
         ("/usr/bin/borg", ["/usr/bin/borg", "serve", "--umask=0027", "--append-only", "--restrict-to-repository",
                            str(host.depot.path), "--storage-quota", "20M"])
-    ]  # fmt: skip
+    ]  # fmt: skip # a row a line
     host.became.clear()
     host.depot.freeze_file.touch()
     assert host.run("servir", "mairie") == 1
@@ -716,7 +719,7 @@ def test_a_segment_begins_as_borg_writes_it(tmp_path: Path, content: bytes) -> N
     ("size", "tag", "good"),
     [(9, segments.COMMIT, True), (8, segments.COMMIT, False), (41, segments.PUT, True), (40, segments.DELETE, False),
      (41, 4, False)],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_an_entry_that_makes_no_sense_is_told(tmp_path: Path, size: int, tag: int, good: bool) -> None:
     head = segments.MAGIC + entry(segments.COMMIT) + segments._HEADER.pack(0, size, tag)
     head += b"" if good and tag == segments.COMMIT else bytes(32)

@@ -266,7 +266,7 @@ def test_one_quarter_that_must_stay_does_not_keep_the_others(depot: Depot, log: 
     [b"", b"{}", b"[]", b'{"depots": {}}', b'{"depots": {}, "sans_copie": -1}', b'{"depots": {}, "sans_copie": true}',
      b'{"depots": ["a"], "sans_copie": 0}', b'{"depots": {"../x": 1}, "sans_copie": 0}', b"\xff", b"[" * 100_000],
     ids=lambda text: text[:30].decode(errors="replace"),
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_word_of_another_shape_is_not_taken(depot: Depot, text: bytes) -> None:
     depot.note(word({}))
     with pytest.raises(DepotError, match="ce n'est pas une liste des dépôts qui doivent rester"):

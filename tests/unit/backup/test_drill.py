@@ -82,7 +82,7 @@ def test_what_a_restoration_refused_is_in_its_evidence() -> None:
             "du_futur": [], "bases": [],
             "refuses": {"nombre": 1, "dits": ["refusé : /etc/sudoers.d/<x> : hors de ce qui est déclaré"]},
         },
-    }  # fmt: skip
+    }  # fmt: skip # a table
     assert "refusé : /etc/sudoers.d/<x> : hors de ce qui est déclaré" in backup_drill.lines(record)
     page = backup_drill.page(record)
     assert "/etc/sudoers.d/&lt;x&gt;" in page and "<x>" not in page

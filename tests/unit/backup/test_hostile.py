@@ -217,7 +217,7 @@ def test_no_privilege_comes_back(saved: Saved) -> None:
                  "/etc/creatic/autre : propriétaire inattendu : 1234:root",
                  "/etc/creatic/groupe-autre : propriétaire inattendu : root:4321",
                  "/etc/creatic/capable : fichier à privilège : attribut security.capability",
-                 "/etc/creatic/note : remis sans ses attributs étendus : user.note"):  # fmt: skip
+                 "/etc/creatic/note : remis sans ses attributs étendus : user.note"):  # fmt: skip # a list of words
         assert f"refusé : {line}" in told(done)
     assert "2 × périphérique" in told(done)
 
@@ -225,7 +225,7 @@ def test_no_privilege_comes_back(saved: Saved) -> None:
 OUT = (
     "/etc/shadow", "../shadow", "../../etc/sudoers.d", "d/../../x", "d/../bon", "/etc/creatic/../shadow", "sauvegarde",
     "/etc/creatic/sauvegarde", "sauvegarde/cle", "..", "/", "../creatic-autre", "/etc/creatic-autre", "/proc/self/root",
-)  # fmt: skip
+)  # fmt: skip # a list of words
 
 
 def test_a_link_that_leads_out_does_not_come_back(saved: Saved) -> None:

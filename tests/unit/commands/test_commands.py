@@ -101,8 +101,11 @@ def fab(*arguments: str) -> str:
 def test_help_is_french_and_every_name_leads_somewhere() -> None:
     listed = fab("--list")
     assert listed.startswith("Commandes :\n") and "Available" not in listed
-    names = {name for line in re.findall(r"^  ([a-z.]+(?: \([a-z.]+\))?)", listed, re.MULTILINE)
-             for name in re.findall(r"[a-z.]+", line)}  # fmt: skip
+    names = {
+        name
+        for line in re.findall(r"^  ([a-z.]+(?: \([a-z.]+\))?)", listed, re.MULTILINE)
+        for name in re.findall(r"[a-z.]+", line)
+    }
     assert {new for new in FORMER.values() if not new.startswith("-")} <= names
     assert not names & FORMER.keys()
     told = fab("--help", "acces.delivrer")

@@ -60,7 +60,7 @@ def test_a_commune_without_roles_has_its_public_pages() -> None:
 
 def test_a_ccas_is_told_apart_and_a_commune_as_before() -> None:
     given = {"heberge_par": "loos", "organisme": "CCAS de Loos", "conseil": "conseil d'administration",
-             "qualite": "président"}  # fmt: skip
+             "qualite": "président"}  # fmt: skip # a table
     ccas = LOOS | {"slug": "loos-ccas", "nom": "CCAS de Loos", "siren": "265903609", "deliberations": ROLES} | given
     commune, hosted = deliberations.configuration([ccas, LOOS])["communes"]
     assert (commune["slug"], hosted["slug"]) == ("loos", "loos-ccas")

@@ -12,7 +12,7 @@ HELD, NEXT = datetime.date(2026, 11, 26), datetime.date(2026, 12, 17)
 
 
 def days(listed: bool = False, following: datetime.date | None = None, settled: datetime.date | None = None,
-         on_line: bool = False) -> dict[str, str]:  # fmt: skip
+         on_line: bool = False) -> dict[str, str]:  # fmt: skip # the signature as one
     return {one.what: one.last.isoformat() for one in deadlines.waiting(HELD, listed, following, settled, on_line)}
 
 

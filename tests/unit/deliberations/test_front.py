@@ -55,7 +55,7 @@ def test_a_header_that_cannot_be_read_does_not_pass() -> None:
      "/x/VirtualHostRoot/y", "/VirtualHostBase/http/a:80/", "/_vh_a/b", "/@@manage-viewlets",
      "/++view++manage-viewlets", "/++attribute++manage_main", "/++view++++attribute++manage_main", "/aq_parent/x",
      "/gondecourt/aq_parent"],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_managing_zope_is_not_for_visitors(path: str) -> None:
     assert asked(path) == "404 Not Found"
 
@@ -67,7 +67,7 @@ def test_managing_zope_is_not_for_visitors(path: str) -> None:
      "manage_main:method:utf8=x", "manage_main:utf8:method=x", "%2B%2Battribute%2B%2Bmanage_main:method=x",
      "portal_setup:method=x", "@@manage-viewlets:method=x", "aq_parent:method=x", "manage_main:list:method=x",
      "manage_main:method.x=1", "manage_main:action.y:utf8=1", ":method.x=manage_main"],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_nor_by_a_field_that_names_a_page(query: str) -> None:
     assert asked("/", query=query) == "404 Not Found"
     assert isinstance(asked("/", query=query, outside=False), dict)

@@ -145,12 +145,14 @@ def office(**parts: str) -> bytes:
         ({"xl__comments1": "<authors><author>Luc</author></authors>"}, ["commentaire de Luc"]),
         ({"xl__workbook": '<sheet name="Agents" sheetId="2" state="hidden" r:id="r2"/>'}, ["une feuille masquée"]),
         (
-            {"content": "<office:annotation office:name='a'>\n<dc:creator>Max</dc:creator></office:annotation>"
-             "<text:deletion><office:change-info><dc:creator>Ida</dc:creator>"},
+            {
+                "content": "<office:annotation office:name='a'>\n<dc:creator>Max</dc:creator></office:annotation>"
+                "<text:deletion><office:change-info><dc:creator>Ida</dc:creator>"
+            },
             ["commentaire de Max", "modification suivie de Ida", "du texte supprimé, encore lisible"],
         ),
     ],
-)  # fmt: skip
+)
 def test_comments_tracked_changes_and_hidden_text_are_told(parts: dict[str, str], told: list[str]) -> None:
     assert hidden.told(office(**parts)) == told
 

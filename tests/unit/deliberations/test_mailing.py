@@ -63,8 +63,9 @@ def test_ordinary_addresses_are_taken(good: str) -> None:
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(ValueError) as refused:
-        mailing.read_addresses("Luc : a@b.fr\nrien\nAmina Benali : x\nClaire Dubois : a@b.fr\nClaire Dubois : b@b.fr",
-                               COUNCIL)  # fmt: skip
+        mailing.read_addresses(
+            "Luc : a@b.fr\nrien\nAmina Benali : x\nClaire Dubois : a@b.fr\nClaire Dubois : b@b.fr", COUNCIL
+        )
     assert str(refused.value) == (
         "Luc n'est pas membre du conseil ; la ligne « rien » ne se lit pas : écrivez « Amina Benali : "
         "amina@exemple.fr » ; l'adresse de Amina Benali, « x », n'en est pas une : écrivez-en une seule, ou « papier » "
@@ -94,7 +95,7 @@ def letter(left: dict[str, int], version: int = 1, note: bool = True) -> str:
 def test_the_mail_says_when_where_and_what() -> None:
     said = letter({})
     for one in ("Conseil du 3 décembre, à 18 h 30, Mairie", "1. Budget primitif\n2. École", "note explicative",
-                "L2121-20", "L2121-10"):  # fmt: skip
+                "L2121-20", "L2121-10"):  # fmt: skip # a list of words
         assert one in said
     assert "remplace" not in said and "Annexes" not in said
     assert "note explicative" not in letter({}, note=False)

@@ -64,6 +64,6 @@ def test_five_errors_close_an_account_for_a_quarter_of_an_hour(monkeypatch: pyte
     ("password", "strong"),
     [("Abcdefghij1", False), ("Abcdefghij12", True), ("abcdefghijk1", False), ("abcdefghij1!", True),
      ("Aa1aA1aA1aA1b", False), ("Ab1cAb1cAb1d", False), ("Ab1cdeAb1cde", True)],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_what_makes_a_password_strong(password: str, strong: bool) -> None:
     assert (passwords.weakness(password) is None) == strong

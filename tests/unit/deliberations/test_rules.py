@@ -39,7 +39,7 @@ def test_a_commune_is_named_as_one_says_it(name: str, said: str) -> None:
     ("step", "stays", "may"),
     [("acquittee", None, True), ("acquittee", "voirie", True), ("a_publier", "personnel", True),
      ("a_publier", None, False), ("a_publier", "", False), ("signee", "voirie", False), (None, "voirie", False)],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_what_is_not_transmitted_is_published_once_it_is_signed(step: str | None, stays: str | None, may: bool) -> None:
     assert rules.is_executory(step, stays) is may
 
@@ -78,7 +78,7 @@ def test_half_is_no_quorum() -> None:
         (("Thomas Wattiez : Marc Leroy", "Thomas Wattiez : Amina Benali"),
          "pouvoir de Thomas Wattiez : il est écrit deux fois"),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_wrong_proxy_is_told(proxies: tuple[str, ...], said: str) -> None:
     assert sitting(proxies=proxies).problems() == [said]
 
@@ -111,7 +111,7 @@ def test_accounts_are_refused_by_a_majority_against_alone(ayes: int, noes: int, 
     ("subject", "named"),
     [("Vote du compte administratif 2025", True), ("Comptes financiers uniques", True), ("CFU 2026", True),
      ("Comptes rendus", False), ("Décompte administratif du marché", False)],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_subject_that_speaks_of_the_accounts(subject: str, named: bool) -> None:
     assert rules.names_accounts(subject) is named
 
@@ -126,7 +126,9 @@ def test_a_second_meeting_is_three_clear_days_later() -> None:
 
 def test_a_vote_says_its_sides_and_what_it_lacks() -> None:
     assert Vote(COUNCIL[:2], [], COUNCIL[2:3]).lines() == [
-        ("Pour (2)", "Marc Leroy, Amina Benali"), ("Abstentions (1)", "Bruno Carpentier")]  # fmt: skip
+        ("Pour (2)", "Marc Leroy, Amina Benali"),
+        ("Abstentions (1)", "Bruno Carpentier"),
+    ]
     assert Vote([], [], []).missing() == "le vote n'est pas saisi"
     assert Vote(COUNCIL[:1], [], []).missing() == ""
 
@@ -239,7 +241,7 @@ def test_the_day_of_receipt_on_paper(day: str) -> None:
     ("text", "said"),
     [("", "écrivez une date"), ("27/11/2026", "écrivez une date"), ("2026-11-25", "une date du 26 novembre 2026 au 2"),
      ("2026-12-03", "au 2 décembre 2026")],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_wrong_day_is_told(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         rules.received(text, HELD, TODAY)

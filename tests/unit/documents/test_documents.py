@@ -58,10 +58,10 @@ def audit(home: Path, when: str = "2026-11-20T10:00:00+00:00", failed: int = 0, 
         {"id": name, "titre": f"Titre de {name}", "verdict": r61 if name == "R61" else verdict.CONFORME,
          "machines": {host: {"derogations": WAIVERS if r61 == verdict.DEROGATION else []} for host in HOSTS}}
         for name in (f"R{rank}" for rank in range(1, 81))
-    ]  # fmt: skip
+    ]  # fmt: skip # one call by its parts
     facts = {"audit": folder.name, "fin": when, "machines": machines, "controles": controls,
              "verdict": {"conforme": not failed, "ecarts": failed, "machines_non_auditees": [],
-                         "controles": {"conforme": 80}}}  # fmt: skip
+                         "controles": {"conforme": 80}}}  # fmt: skip # a table
     (folder / "resultats.json").write_text(json.dumps(facts))
 
 
@@ -77,7 +77,7 @@ def journal(home: Path) -> None:
     lines = [event("versement.accepte", octets=2_000_000), event("versement.accepte", octets=500_000),
              event("versement.refuse"), event("archive.communication"), event("fixite.ecart"),
              event("fixite.reparation"), event("versement.accepte", "2025-12-31", octets=7), "[]\n",
-             '{"evenement":"versement.acc']  # fmt: skip
+             '{"evenement":"versement.acc']  # fmt: skip # a list by rows
     (folder / "evenements-00000001.jsonl").write_text("".join(lines))
     (folder / "sceau-00000001.json").write_text("{}")
 
@@ -279,8 +279,10 @@ def test_settings_are_the_inventory_s_else_the_role_s(home: Path) -> None:
     [(("lille", ""), supports.UNSEEN), (("lille", "Lille"), supports.NOT_HELD), (("lille", "douai"), supports.HELD)],
 )
 def test_a_second_site_is_in_the_inventory_or_is_not_there(home: Path, sites: tuple[str, str], state: str) -> None:
-    known = hosts(sae1={"creatic_profil": "archive_node", "creatic_site": sites[0]},
-                  copie={"creatic_profil": "backup_server", "creatic_site": sites[1]})  # fmt: skip
+    known = hosts(
+        sae1={"creatic_profil": "archive_node", "creatic_site": sites[0]},
+        copie={"creatic_profil": "backup_server", "creatic_site": sites[1]},
+    )
     assert supports_of(home, known).sites().state == state
 
 
@@ -425,7 +427,7 @@ def test_the_convention_names_what_a_connector_deposits_and_under_which_rules(ho
 
 def test_settings_that_ansible_computes_are_left_to_complete(home: Path, plain: None) -> None:
     names = ("creatic_autorite", "creatic_archive_regles", "creatic_archive_versement", "creatic_archive_partenaires",
-             papers.NAME)  # fmt: skip
+             papers.NAME)  # fmt: skip # a list by rows
     computed = dict.fromkeys(names, "{{ ailleurs }}")
     told = write(hosts(sae1={"creatic_profil": "archive_node", **computed}), home, "convention", "loos")
     assert "règle **[à compléter ici : règle de durée (creatic_archive_versement, group_vars/all.yml)]**" in told

@@ -286,6 +286,6 @@ def test_durations_are_short(seconds: float, text: str) -> None:
     ("octets", "text"),
     [(0, "0 o"), (999, "999 o"), (1000, "1 ko"), (40_300, "40,3 ko"), (49_999, "50 ko"), (999_960, "1 Mo"),
      (1_500_000, "1,5 Mo"), (20_000_000_000, "20 Go"), (5e15, "5000 To")],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_size_is_never_shown_as_nothing(octets: float, text: str) -> None:
     assert size(octets) == text

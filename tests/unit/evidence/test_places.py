@@ -330,11 +330,11 @@ def test_ready_means_every_place_and_the_table_has_a_column_for_each() -> None:
     lines = table({"gondecourt": report, "autre": alone}, 200, color=False).splitlines()
     assert [cell.strip() for cell in lines[1].strip("│").split("│")] == [
         "Commune", "Équipée", *PLACES.values(), "Prête", "Ce qui manque",
-    ]  # fmt: skip
+    ]  # fmt: skip # a list by rows
     assert [cell.strip() for cell in lines[3].strip("│").split("│")] == ["Gondecourt", *["oui"] * 7, "—"]
     assert [cell.strip() for cell in lines[5].strip("│").split("│")] == [
         "Gondecourt", "oui", *["—"] * 5, "oui", "—",
-    ]  # fmt: skip
+    ]  # fmt: skip # a list by rows
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_ready_means_every_place_and_the_table_has_a_column_for_each() -> None:
         ),
         ({"relais": None}, "passerelle", "non_verifie", "Passerelle : serveur relais", "non vérifié"),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_place_that_is_not_shown_fails_its_column_alone(
     changes: dict[str, HostRun | None], place: str, state: str, subject: str, reason: str
 ) -> None:
@@ -374,7 +374,7 @@ def test_a_place_that_is_not_shown_fails_its_column_alone(
 
 
 @pytest.mark.parametrize("second", [HostRun(rolled_out=True, proofs=[own("gondecourt", "echec", "plus de place")]),
-                                    HostRun(rolled_out=True, proofs=[own("loos")])])  # fmt: skip
+                                    HostRun(rolled_out=True, proofs=[own("loos")])])  # fmt: skip # a case a line
 def test_every_server_of_a_place_proves_it(second: HostRun) -> None:
     both = (*SERVERS["ged"], HostInfo("documents-bis", "ged"))
     made = replace(taking("ged"), servers=SERVERS | {"ged": both})
@@ -421,7 +421,7 @@ def test_a_place_keeps_its_last_known_state_until_a_run_says_otherwise() -> None
     assert not after["prete"] and not after["services"]["ged"]["prouve"]
     assert [gap["objet"] for gap in after["manques"]] == ["GED : serveur documents"]
     page = index_page({"passage": "p", "fin": "2026-11-25T01:00:00+00:00", "debut": "2026-11-25T01:00:00+00:00",
-                       "operateur": "a", "code": "", "precedent": None}, {"gondecourt": after})  # fmt: skip
+                       "operateur": "a", "code": "", "precedent": None}, {"gondecourt": after})  # fmt: skip # a table
     assert all(f'<th scope="col">{label}</th>' in page for label in PLACES.values())
 
 
@@ -453,7 +453,7 @@ def test_a_service_added_to_the_file_is_asked_for_and_one_removed_is_taken_back(
 def test_a_rollout_takes_the_servers_where_its_communes_have_or_had_their_place() -> None:
     communes = {one.slug: one for one in groupement.load(REPO / "inventories" / "lab")}
     known = {"documents": "ged", "signatures": "parapheur", "seances": "deliberations", "relais": "passerelle",
-             "sae1": "archive_node", "versement": "archive_gateway", "tdt": "tdt_simulator"}  # fmt: skip
+             "sae1": "archive_node", "versement": "archive_gateway", "tdt": "tdt_simulator"}  # fmt: skip # a table
     every = "commune_gondecourt,documents,relais,sae1,seances,signatures,versement"
     assert aim.limit([communes["gondecourt"]], known, {}) == every
     pc = "gondecourt-pc-secretariat"
@@ -520,8 +520,10 @@ def hosting() -> tuple[Commune, Run]:
     run = new_run(hosts={host.name: proven(host) for host in town.hosts})
     run.finished = now()
     own = run.hosts[connector.name].proofs
-    doors = [{"cle": key, "libelle": key, "verdict": "ok", "detail": "vu", "mesures": {}} for key in (
-        "passerelle", "gondecourt-ccas.passerelle", *dict(more))]  # fmt: skip
+    doors = [
+        {"cle": key, "libelle": key, "verdict": "ok", "detail": "vu", "mesures": {}}
+        for key in ("passerelle", "gondecourt-ccas.passerelle", *dict(more))
+    ]
     own += doors
     signatures = HostRun(rolled_out=True, proofs=[{**doors[0], "cle": key} for key in ("gondecourt", ccas.slug)])
     run.hosts |= {"signatures": signatures, "relais": HostRun(rolled_out=True)}

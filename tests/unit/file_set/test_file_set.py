@@ -288,7 +288,7 @@ def test_each_kind_of_source_is_made_a_content(action: Action) -> None:
         {"path": "/e", "zipapp": "outil", "main": "outil:main"}, {"path": "/v", "template": "vide.j2"},
         {"path": "/l", "link": "a"}, {"path": "/x", "state": "absent"}, {"path": "/t", "tree": "outil"},
         {"path": "/n", "content": ""},
-    ]  # fmt: skip
+    ]  # fmt: skip # a row a line
     made = action(*given, variables={"ansible_managed": "géré", "nom": "Loos", "dos": "a\\nb"})
     found = {spec["path"]: spec for spec in made}
     assert decoded(found["/a"]) == "géré Loos\na\\nb\n"

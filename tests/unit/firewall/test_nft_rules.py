@@ -197,7 +197,7 @@ for uid in (0, 59001, 59002):
         ({"ports": [65536]}, "règle n° 2 « role-web », champ ports : « 65536 » n'est pas un port de 1 à 65535, ni une "
          "plage comme 6200-6202"),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_refusal_says_all_in_one_line(change: dict[str, Any], said: str) -> None:
     assert problems([WEB | {"name": "role-autre"}, WEB | change], ADMIN) == [said]
 

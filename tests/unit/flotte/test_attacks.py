@@ -230,7 +230,7 @@ def test_the_data_of_another_machine(
         ("expire", "demain"), ("expire", "2030-01-01"), ("code", {"sha256": "../../etc/passwd", "octets": 3}),
         ("donnees", {"sha256": "a" * 64, "octets": 10**12}), ("donnees", None), ("format", 2), ("intrus", 1),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_signed_manifest_that_makes_no_sense(
     in_place: Machine, publisher: Publisher, door: Door, refuses: Callable[..., str], field: str, value: Any
 ) -> None:
@@ -267,7 +267,7 @@ def _instead(change: Callable[[bytes], bytes], declared: int | None = None, path
 def test_a_lot_that_is_not_what_was_signed(
     in_place: Machine, publisher: Publisher, door: Door, refuses: Callable[..., str], change: Any, declared: Any,
     kind: str, words: str,
-) -> None:  # fmt: skip
+) -> None:  # fmt: skip # the signature as one
     published = publisher.publish(NAME, 6)
     meddle = _instead(change, declared)
     meddle.content = published["code"]
@@ -522,5 +522,5 @@ def test_the_command_says_it_in_french(in_place: Machine, tmp_path: Path, capsys
         load(tmp_path / "absent.json")
     done = subprocess.run([sys.executable, "-m", "creatic_flotte", "--config", "/nulle/part", "passer"],
                           capture_output=True, text=True, check=False,
-                          env={"PYTHONPATH": ":".join(sys.path)})  # fmt: skip
+                          env={"PYTHONPATH": ":".join(sys.path)})  # fmt: skip # one call by its parts
     assert "Traceback" not in done.stderr

@@ -46,9 +46,10 @@ def inventory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def home(inventory: Path, tmp_path: Path) -> Path:
     """The state: an authority, and secrets of everybody."""
     name = next(
-        line.partition(": ")[2] for line in (inventory / "group_vars/all.yml").read_text().splitlines()
+        line.partition(": ")[2]
+        for line in (inventory / "group_vars/all.yml").read_text().splitlines()
         if line.startswith("creatic_env:")
-    )  # fmt: skip
+    )
     state = tmp_path / "etats" / name
     (state / "secrets").mkdir(parents=True)
     Authority(state / "pki", Passphrases(state / "pki", generate=True)).ensure(SETTINGS)

@@ -82,8 +82,11 @@ def test_it_opens_for_one_machine_and_ends_with_its_registry(world: World, machi
     assert public.stdout.split()[:2] == made["cle"].split()
     assert (laid / "connu").read_text() == "guichet ssh-ed25519 AAAAhote\n"
     assert json.loads((laid / "ordre.json").read_text()) == {
-        "numero": 1, "fin": made["fin"], "port": 22000, "serveur": "localhost",
-    }  # fmt: skip # one record
+        "numero": 1,
+        "fin": made["fin"],
+        "port": 22000,
+        "serveur": "localhost",
+    }
     # Nobody else is ordered anything; a second pass opens nothing more.
     assert "porte" not in world.machines[OTHER].passes(url)[1]
     machine.unit = "restart"

@@ -52,7 +52,7 @@ def test_a_run_says_what_it_changed(settings: Settings, version: Path) -> None:
       ansible.builtin.copy: {content: "{{ dit }}", dest: "{{ playbook_dir }}/fait", mode: "0600"}
     - name: Base | Ensure it is still so
       ansible.builtin.assert: {that: "'acces_sortant' in group_names"}
-""")  # fmt: skip
+""")  # fmt: skip # one call by its parts
     assert result == run.Result(True, "", ["Base | Ensure it is so"], [])
     assert (version / "code/playbooks/journeys/fait").read_text() == "bonjour"
     assert (settings.state / "courant").resolve() == version
@@ -65,7 +65,7 @@ def test_a_run_has_debian_s_own_umask_whatever_its_unit_s(settings: Settings, ve
         result = applied(settings, version, """
     - name: Base | Ensure a package's files can be read
       ansible.builtin.command: {argv: [sh, -c, "umask; : > {{ playbook_dir }}/lu"]}
-""")  # fmt: skip
+""")  # fmt: skip # one call by its parts
     finally:
         os.umask(before)
     assert result.good
@@ -93,7 +93,7 @@ def test_a_failure_is_told_by_the_task_and_in_french(settings: Settings, version
     result = applied(settings, version, """
     - name: Base | Ensure packages
       ansible.builtin.fail: {msg: "le dépôt Debian ne répond pas"}
-""")  # fmt: skip
+""")  # fmt: skip # one call by its parts
     assert not result.good
     assert result.reason.startswith("Base | Ensure packages : le dépôt Debian ne répond pas")
     assert "Traceback" not in result.reason
@@ -131,7 +131,7 @@ def test_a_run_is_bounded_in_time(settings: Settings, version: Path) -> None:
     result = applied(replace(settings, run_seconds=5), version, """
     - name: Base | Ensure it ends
       ansible.builtin.command: sleep 300
-""")  # fmt: skip
+""")  # fmt: skip # one call by its parts
     assert not result.good
     assert "arrêtée, non finie" in result.reason
 

@@ -16,11 +16,14 @@ QUIET = ["port 0", "cmdport 0"]
     [
         ([], [], []),
         (["ntp1.fr"], [], ["server ntp1.fr iburst"]),
-        ([], ["nts1.fr", "nts2.fr"], ["server nts1.fr iburst nts", "server nts2.fr iburst nts",
-                                      "authselectmode require"]),
+        (
+            [],
+            ["nts1.fr", "nts2.fr"],
+            ["server nts1.fr iburst nts", "server nts2.fr iburst nts", "authselectmode require"],
+        ),
         (["ntp1.fr"], ["nts1.fr"], ["server ntp1.fr iburst", "server nts1.fr iburst nts", "authselectmode require"]),
     ],
-)  # fmt: skip
+)
 def test_with_a_server_that_proves_its_name_no_other_is_believed(
     plain: list[str], proven: list[str], told: list[str]
 ) -> None:

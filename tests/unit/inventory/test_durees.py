@@ -19,7 +19,7 @@ from sae.config import ACCESS
 EXAMPLE = Path(__file__).parents[3] / "inventories" / "example"
 ACT: dict[str, Any] = {
     "nom": "acte", "libelle": "Actes", "natures": [1], "duree": 10, "sort": "conserver", "acces": "AR038",
-}  # fmt: skip
+}  # fmt: skip # a table
 
 
 def wrong(folder: Path, *lines: dict[str, Any], **more: Any) -> str:

@@ -428,6 +428,8 @@ def test_the_guide_shows_an_entity_that_is_admitted(tmp_path: Path) -> None:
     whole = (
         COMMUNE.replace("ged]", "ged, archivage]").replace("anne.petit", "anne.bertrand").replace("Petit", "Bertrand")
     )
-    whole = whole.replace("comptes:\n", "comptes:\n  - {identifiant: karim.lefevre, prenom: Karim, nom: Lefèvre, "
-                          "courriel: k@gondecourt.test}\n")  # fmt: skip
+    whole = whole.replace(
+        "comptes:\n",
+        "comptes:\n  - {identifiant: karim.lefevre, prenom: Karim, nom: Lefèvre, courriel: k@gondecourt.test}\n",
+    )
     assert groupement.check(write(tmp_path, whole + text)) == []

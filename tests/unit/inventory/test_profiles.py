@@ -115,12 +115,15 @@ def test_a_profile_that_waits_comes_a_step_later() -> None:
     [
         (["teletransmission"], {}, {}),
         (["parapheur"], {"parapheur": ["a"], "passerelle": ["b"]}, {}),
-        (["parapheur", "deliberations"], {"parapheur": ["a"], "deliberations": ["c"], "passerelle": []},
-         {"passerelle": ["deliberations", "parapheur"]}),
+        (
+            ["parapheur", "deliberations"],
+            {"parapheur": ["a"], "deliberations": ["c"], "passerelle": []},
+            {"passerelle": ["deliberations", "parapheur"]},
+        ),
         (["ged"], {"passerelle": ["b"]}, {"ged": ["ged"]}),
         (["archivage"], {"archive_node": ["n"]}, {"archive_gateway": ["archivage"]}),
     ],
-)  # fmt: skip
+)
 def test_a_service_needs_its_machines(
     services: list[str], groups: dict[str, list[str]], lacks: dict[str, list[str]]
 ) -> None:

@@ -293,7 +293,7 @@ def test_the_chain_of_the_lab_is_wired_by_its_inventory(lab: dict[str, Any]) -> 
     nodes = [f"https://sae{number}.creatic.test" for number in (1, 2, 3)]
     assert given(lab, "archive_gateway", "versement", "archive_gateway_storage_urls") == nodes
     door = {"url": "https://sae.creatic.test", "agency": "sae-cdg59", "rule": "ACTES-10", "action": "conserver",
-            "flow_rule": "PES-10", "flow_action": "detruire"}  # fmt: skip
+            "flow_rule": "PES-10", "flow_action": "detruire"}  # fmt: skip # a table
     assert given(lab, "tdt_connector", "gondecourt-connecteur", "tdt_connector_archive") == door
     assert given(lab, "tdt_connector", "avesnes-les-aubert-connecteur", "tdt_connector_archive") == {}
     assert lab["_meta"]["hostvars"]["sauvegarde"]["hardening_shell_accounts"] == ["sauvegarde", "sauvegarde-lecture"]
@@ -303,7 +303,7 @@ def test_the_chain_of_the_lab_is_wired_by_its_inventory(lab: dict[str, Any]) -> 
     assert (ccas["name"], ccas["archives"], ccas["relays"]) == ("gondecourt-ccas", True, True)
     peers = given(lab, "backup_server", "sauvegarde", "backup_server_client_peers")
     assert peers == ["10.59.0.30", "10.59.0.40", "10.59.0.41", "10.59.0.42", "10.59.0.43", "10.59.0.70", "10.59.2.20",
-                     "10.59.3.20", "10.59.4.20", "10.59.8.10"]  # fmt: skip
+                     "10.59.3.20", "10.59.4.20", "10.59.8.10"]  # fmt: skip # a list of words
 
 
 def test_each_host_has_its_profile_and_servers_the_communes_they_serve(lab: dict[str, Any]) -> None:

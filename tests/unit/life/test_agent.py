@@ -183,7 +183,7 @@ def row(serial: str, **fields: str) -> dict[str, Any]:
     return {
         "serie": serial, "titulaire": "Paul Renard", "commune": "loos", "hote": "localhost", "nom": "paul-renard",
         "fin": "2027-11-25T00:00:00+00:00", "statut": "valide", **fields,
-    }  # fmt: skip
+    }  # fmt: skip # a table
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def set_up(folder: Path) -> None:
         "MAYAN_DOCUMENT_PARSING_AUTO_PARSING": "false", "MAYAN_OCR_AUTO_OCR": "false",
         "MAYAN_REST_API_THROTTLING_RATE_ANONYMOUS": "100000/second",
         "MAYAN_REST_API_THROTTLING_RATE_USER": "100000/second",
-    }  # fmt: skip
+    }  # fmt: skip # a table
 
 
 FOLDER = tempfile.TemporaryDirectory()
@@ -338,7 +338,7 @@ class Eliminated(Mayan):
         for wrong in (
             {"reference": ""}, {"commune": ""}, {"marques": "x"}, {"sha256": ["x"]},
             {"marques": [f"autre:1 {'a' * 24}"]}, {"marques": [f"{reference} {'a' * 24}"] * 201},
-        ):  # fmt: skip
+        ):  # fmt: skip # a row a line
             answer = self.ask(**({"reference": reference} | wrong))
             self.assertEqual(answer.status_code, 400, wrong)
             self.assertIn("Rien n'a été supprimé", answer.json()["message"])
@@ -356,7 +356,7 @@ class Identity(Mayan):
                 ("PATCH", {"first_name": "Paul"}), ("PATCH", {"last_name": "Renard"}), ("PATCH", {"email": "x@y.test"}),
                 ("PATCH", {"username": "a.venir"}), ("PUT", {"username": "a.venir", "first_name": "Paul"}),
                 ("PATCH", {"first_name": "Paul", "password": "Un-autre-mot-9"}), ("DELETE", None),
-            ):  # fmt: skip
+            ):  # fmt: skip # a row a line
                 answer = self.api("claire.dubois", method, path, body)
                 self.assertIn(answer.status_code, (403, 404), (path, method, body))
                 self.assertEqual(identity(user.pk), before, (path, method, body))
@@ -404,14 +404,17 @@ class Identity(Mayan):
         before = [identity(one.pk) for one in (own, other)]
         count, members = User.objects.count(), set(group.user_set.all())
         for method, path, body in (
-            ("PATCH", f"/users/{own.pk}/", {"email": "x@y.test"}), ("DELETE", f"/users/{own.pk}/", None),
-            ("PATCH", f"/users/{other.pk}/", {"last_name": "X"}), ("DELETE", f"/users/{other.pk}/", None),
+            ("PATCH", f"/users/{own.pk}/", {"email": "x@y.test"}),
+            ("DELETE", f"/users/{own.pk}/", None),
+            ("PATCH", f"/users/{other.pk}/", {"last_name": "X"}),
+            ("DELETE", f"/users/{other.pk}/", None),
             ("POST", "/users/", {"username": "a.venir", "password": "Un-autre-mot-9"}),
             ("POST", f"/groups/{group.pk}/users/add/", {"user": own.pk}),
             ("POST", f"/groups/{group.pk}/users/remove/", {"user": other.pk}),
-            ("PATCH", f"/groups/{group.pk}/", {"name": "Loos bis"}), ("DELETE", f"/groups/{group.pk}/", None),
+            ("PATCH", f"/groups/{group.pk}/", {"name": "Loos bis"}),
+            ("DELETE", f"/groups/{group.pk}/", None),
             ("POST", "/creatic/comptes/", {"username": "a.venir", "password": "Un-autre-mot-9"}),
-        ):  # fmt: skip
+        ):
             self.assertEqual(self.api("claire.dubois", method, path, body).status_code, 403, (method, path))
         self.assertEqual([identity(one.pk) for one in (own, other)], before)
         self.assertEqual((User.objects.count(), set(group.user_set.all())), (count, members))
@@ -630,7 +633,7 @@ class Entities(Mayan):
         "slug": "loos-ccas", "nom": "CCAS de Loos", "siren": "265903609", "heberge_par": "loos",
         "siren_commune": "215903600", "qualite": "président", "comptes": [LOOS["comptes"][0], LOOS["comptes"][2]],
         "parapheur": {"redacteurs": ["karim.roux"], "maire": {"titulaire": "claire.dubois"}},
-    }  # fmt: skip
+    }  # fmt: skip # a table
 
     def setUp(self) -> None:
         accounts = User.objects.count()
@@ -700,11 +703,14 @@ class History(Mayan):
         User.objects.filter(username="claire.dubois").update(first_name="Paul", last_name="Renard")
         self.assertEqual(self.sign("claire.dubois", number), [("Claire Dubois", "215903600")])
         told = [(one.quoi, one.qui, one.de, one.vers) for one in Dossier.objects.get(pk=number).gestes.all()]
-        self.assertEqual(told, [
-            ("Déposer", "Passerelle du groupement", "", "À viser"),
-            ("Viser", "Paul Renard", "À viser", "À signer"),
-            ("Signer", "Claire Dubois", "À signer", "À télétransmettre"),
-        ])  # fmt: skip
+        self.assertEqual(
+            told,
+            [
+                ("Déposer", "Passerelle du groupement", "", "À viser"),
+                ("Viser", "Paul Renard", "À viser", "À signer"),
+                ("Signer", "Claire Dubois", "À signer", "À télétransmettre"),
+            ],
+        )
         self.assertEqual(Dossier.objects.get(pk=number).par, "Claire Dubois")
         page = self.browser("claire.dubois").get(f"/parapheur/dossiers/{number}/", secure=True).content.decode()
         for words in ("Passerelle du groupement", "Paul Renard", "Signature de Claire Dubois"):
@@ -748,7 +754,7 @@ class History(Mayan):
             dossier.delete, dossier.document.delete, entry.delete, entry.save,
             lambda: dossier.document.delete(to_trash=False), dossier.instance.workflow.delete,
             lambda: dossier.gestes.bulk_update([geste], ["qui"]),
-        ):  # fmt: skip
+        ):  # fmt: skip # what it goes through, by line
             try:
                 change()
             except (PermissionDenied, django.db.models.RestrictedError):
@@ -816,7 +822,7 @@ class Signatory(Mayan):
     TOLD = {  # noqa: RUF012 - of a test
         "personne": "anne.petit", "qualite": "adjointe au maire", "fondement": "L2122-18", "arrete": "2026-12",
         "arrete_date": "2026-01-05", "matieres": "2, 6.1", "du": "2026-01-10", "au": "",
-    }  # fmt: skip
+    }  # fmt: skip # a table
 
     def delegation(self, **changes: str) -> Delegation:
         return signatory.delegate(account("karim.roux"), self.TOLD | changes)
@@ -835,7 +841,7 @@ class Signatory(Mayan):
             "commune": "loos", "circuit": "arrete", "reference": f"parapheur:{time.time_ns()}", "objet": "Permis",
             "numero": "2026_1", "date": "2026-11-05", "matiere": "2.2", "nature": "3", "transmission": "oui",
             "signataire": key, "fichier": file,
-        } | changes  # fmt: skip
+        } | changes  # fmt: skip # a table
         key = self.token("karim.roux").json()["token"]
         with mock.patch.object(seal, "check_document", check):
             return Visitor().post("/api/v4/creatic/dossiers/", fields, HTTP_AUTHORIZATION=f"Token {key}")
@@ -940,10 +946,12 @@ class Signatory(Mayan):
         for change, words in (
             ({"du": "2026-01-01"}, "ne vaut pas avant la date de son arrêté"),
             ({"au": "2026-01-09"}, "avant le premier"),
-            ({"arrete": " "}, "arrêté : champ obligatoire absent"), ({"matieres": "urbanisme"}, "n'en est pas une"),
-            ({"fondement": "L2122-17"}, "fondement"), ({"arrete_date": "hier"}, "n'est pas une date"),
+            ({"arrete": " "}, "arrêté : champ obligatoire absent"),
+            ({"matieres": "urbanisme"}, "n'en est pas une"),
+            ({"fondement": "L2122-17"}, "fondement"),
+            ({"arrete_date": "hier"}, "n'est pas une date"),
             ({"personne": "nadia.moreau"}, "personne : choisissez"),
-        ):  # fmt: skip
+        ):
             with self.assertRaisesRegex(signatory.Refused, words):
                 self.delegation(**change)
         self.assertEqual(Delegation.objects.count(), 1)
@@ -970,9 +978,12 @@ class Signatory(Mayan):
     def test_somebody_else_notes_an_absence(self) -> None:
         today = timezone.localdate()
         told = {
-            "couple": "claire.dubois:anne.petit", "du": f"{today}", "au": f"{today}", "raison": "Hospitalisation",
+            "couple": "claire.dubois:anne.petit",
+            "du": f"{today}",
+            "au": f"{today}",
+            "raison": "Hospitalisation",
             "qualite": "première adjointe",
-        }  # fmt: skip
+        }
         for login in ("anne.petit", "nadia.moreau"):
             self.browser(login).post("/parapheur/absences/", told, secure=True)
             self.assertFalse(Absence.objects.exists(), login)
@@ -996,9 +1007,12 @@ class Signatory(Mayan):
     def test_the_administrator_notes_one_too(self) -> None:
         today = timezone.localdate()
         told = {
-            "couple": "claire.dubois:anne.petit", "du": f"{today}", "au": f"{today}", "raison": "Décès",
+            "couple": "claire.dubois:anne.petit",
+            "du": f"{today}",
+            "au": f"{today}",
+            "raison": "Décès",
             "commune": "loos",
-        }  # fmt: skip
+        }
         browser = self.browser("admin", ADMIN)
         self.assertContains(browser.get("/parapheur/absences/?commune=loos", secure=True), "claire.dubois:anne.petit")
         browser.post("/parapheur/absences/", told, secure=True)

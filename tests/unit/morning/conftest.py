@@ -50,14 +50,17 @@ def home(tmp_path: Path) -> Path:
     both = {"communes": ["gondecourt", "loos"], "code": "commit fedcba9876543210 (modifié localement)"}
     record(tmp_path, "evidence", "2026-10-01T070000Z", {"communes": ["gondecourt"]},
            gondecourt=proof(prete=False, gaps=[gap, gap]))  # fmt: skip # a call on a line
-    record(tmp_path, "evidence", "2026-11-20T070000Z", both,
-           gondecourt=proof(prete=True), loos=proof(prete=True))  # fmt: skip # same
+    record(tmp_path, "evidence", "2026-11-20T070000Z", both, gondecourt=proof(prete=True), loos=proof(prete=True))
     machine = {"nom": "gondecourt-pc", "etat": "auditee", "incident": None, "ecarts": [1, 2]}
     record(tmp_path, "audits", "2026-11-21T070000Z", {"machines": [machine]})
     updated = {"nom": "gondecourt-pc", "etat": "fait", "pret": True, "paquets": ["a"]}
     record(tmp_path, "correctifs", "2026-11-22T070000Z", {"machines": [updated]})
-    record(tmp_path, "exercices", "2026-11-23T070000Z",
-           {"machine": "gondecourt-connecteur", "reussi": False, "raison": "illisible"})  # fmt: skip # same
+    record(
+        tmp_path,
+        "exercices",
+        "2026-11-23T070000Z",
+        {"machine": "gondecourt-connecteur", "reussi": False, "raison": "illisible"},
+    )
     record(tmp_path, "departs", "2026-11-24T070000Z", {"agent": {"nom": "Karim", "commune": "gondecourt"}})
     lines = [
         {"id": "1", "le": "2026-11-20T07:00:00+00:00", "par": "lea@poste", "commande": "fab communes gondecourt,loos"},

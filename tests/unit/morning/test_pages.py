@@ -117,8 +117,11 @@ def test_they_are_the_operator_s_alone_and_those_of_who_left_go(pages: Pages, ho
     index = pages.write()
     files = {path.relative_to(index.parent).as_posix(): path for path in index.parent.rglob("*") if path.is_file()}
     assert {name for name in files if name.endswith((".html", ".js"))} == {
-        "index.html", "page.js", "communes/gondecourt.html", "communes/loos.html",
-    }  # fmt: skip # one list
+        "index.html",
+        "page.js",
+        "communes/gondecourt.html",
+        "communes/loos.html",
+    }
     assert {files[name].stat().st_mode & 0o777 for name in files if name.endswith(".html")} == {0o600}
     found.communes = {"loos": found.communes["loos"]}
     Pages(home, found, "cdg59", OWNERS).write()

@@ -85,9 +85,9 @@ def opened(browser: Chromium) -> Iterator[Callable[..., Ask]]:
 
         target = browser._call(time.monotonic() + allowed(30), "Target.createTarget", url="about:blank")["targetId"]
         targets.append(target)
-        session = browser._call(
-            time.monotonic() + allowed(30), "Target.attachToTarget", targetId=target, flatten=True
-        )["sessionId"]  # fmt: skip # one call
+        session = browser._call(time.monotonic() + allowed(30), "Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500)
         call("Emulation.setScriptExecutionDisabled", value=not programs)
         call("Page.navigate", url=path.as_uri())

@@ -167,7 +167,7 @@ def test_states_tell_how_far_a_dossier_is() -> None:
     assert {one["label"]: one["completion"] for one in states} == {
         "À contrôler": 10, "À viser": 20, "À signer": 40, "À télétransmettre": 60, "Télétransmis": 80,
         "Acquitté": 100, "Refusé": 0, "En erreur": 60, "Signé et clos": 100,
-    }  # fmt: skip
+    }  # fmt: skip # a table
 
 
 def test_who_refuses_or_puts_in_error_says_why() -> None:

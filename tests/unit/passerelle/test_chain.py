@@ -339,7 +339,7 @@ POINTS = [
     "deliberations: acquittee dit", "ged: à créer", "ged: créé",
     "ged: à envoyer", "ged: envoyé", "ged: décrit", "ged: classé", "ged: fait", "ged: noté", "versement: fait",
     "versement: noté", "publication: fait", "publication: noté",
-]  # fmt: skip
+]  # fmt: skip # a list of words
 
 
 def test_killed_at_every_point_nothing_is_lost_nor_done_twice(world: World) -> None:

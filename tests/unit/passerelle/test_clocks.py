@@ -14,7 +14,7 @@ TRANSMITTED = date(2026, 1, 15)
     ("day", "later"),
     [("2026-01-15", "2026-03-15"), ("2025-12-31", "2026-02-28"), ("2027-12-31", "2028-02-29"),
      ("2026-11-01", "2027-01-01")],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_months_are_counted_day_for_day(day: str, later: str) -> None:
     assert after(date.fromisoformat(day)).isoformat() == later
 

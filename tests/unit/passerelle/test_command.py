@@ -24,7 +24,7 @@ REFERENCE = "depot:gondecourt:2026_7"
 DEPOSIT = [
     "deposer", "--commune", "gondecourt", "--numero", "2026_7", "--objet", "Budget", "--date", "2026-11-20",
     "--matiere", "7.1",
-]  # fmt: skip
+]  # fmt: skip # a list of words
 
 
 @pytest.fixture

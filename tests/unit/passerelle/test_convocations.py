@@ -188,7 +188,7 @@ def test_a_relay_that_takes_less_has_what_it_takes(summons: Summons) -> None:
         *one["pieces"],
         {"url": f"{world.deliberations.url}/documents/plan.pdf", "nom": "plan.pdf", "octets": len(plan),
          "sha256": hashlib.sha256(plan).hexdigest()},
-    ]  # fmt: skip
+    ]  # fmt: skip # a list by rows
     [mail] = summons.turn({"EHLO": b"250-essai\r\n250 SIZE 50000"})
     assert named(mail) == ["convocation.pdf"] and "plan.pdf (0,1 Mo)" in said(mail)
     one["destinataires"] = [{"elu": "Luc Roux", "adresse": "luc@gondecourt.test", "essai": 1}]

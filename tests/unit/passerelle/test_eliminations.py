@@ -81,7 +81,7 @@ class Town:
         self.commune = Commune(
             root / "commune", "https://tdt.test", authority,
             certificat=own, passerelle_url=world.web.url, passerelle_certificate=own,
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
         self.config = self.commune.config
         self.work = Eliminations(world.config, world.store, Files(world.config.folder))
         with Journal(self.config.journal):
@@ -177,8 +177,9 @@ def test_copies_go_everywhere_and_nothing_else_does(town: Town) -> None:
     left, other = town.archived("a2", "aip-2", who="Durand")
     town.world.ged.documents[99] = {"kind": "Gondecourt - Délibération", "files": [], "description": "", "metadata": {}}
     documents, dossiers, files = kept(town)
-    town.sae.planned = [{"rang": 0, "archive": "aip-1", "identifiant": f"ACTE-{folder.name}", "demande": REQUEST,
-                         "copies": ""}]  # fmt: skip
+    town.sae.planned = [
+        {"rang": 0, "archive": "aip-1", "identifiant": f"ACTE-{folder.name}", "demande": REQUEST, "copies": ""}
+    ]
     [line] = town.planned()
     assert folder.name in line and "Secours à M. Dupont" in line and "ged : 4" in line and "parapheur : 1" in line
     second = town.sae.planned[0] | {"archive": "aip-3", "identifiant": "ACTE-partie"}

@@ -140,8 +140,11 @@ def test_a_session_is_opened_once_and_again_when_it_ended(other: Other) -> None:
     client.ask("GET", "/y")
     opening = "/api/v4/auth/token/obtain/"
     assert other.asked == [
-        ("POST", opening, None), ("GET", "/x", "Token un"), ("POST", opening, "Token un"), ("GET", "/y", "Token deux"),
-    ]  # fmt: skip
+        ("POST", opening, None),
+        ("GET", "/x", "Token un"),
+        ("POST", opening, "Token un"),
+        ("GET", "/y", "Token deux"),
+    ]
     tokens[other.server.url] = "deux", time.monotonic() - 4 * 3600 - 1  # it ends soon: another is taken
     other.answer = lambda: jsonify({"token": "trois"})
     client.log_in("passerelle", PASSWORD)
@@ -318,8 +321,11 @@ GOOD: dict[str, Any] = {
     [
         ({}, ""),
         ({"annexes": None}, ""),
-        *(({name: value}, f"le champ « {name} » manque.")
-          for name in ("uid", "reference", "commune", "numero", "date", "objet") for value in (" ", 3, None)),
+        *(
+            ({name: value}, f"le champ « {name} » manque.")
+            for name in ("uid", "reference", "commune", "numero", "date", "objet")
+            for value in (" ", 3, None)
+        ),
         ({"date": "20/11/2026"}, "le champ « date » n'est pas une date : « 20/11/2026 »."),
         ({"document": None}, "un document est annoncé sans son empreinte (sha256)."),
         ({"document": {"url": "x", "sha256": "A" * 64}}, "un document est annoncé sans son empreinte (sha256)."),
@@ -327,7 +333,7 @@ GOOD: dict[str, Any] = {
         ({"annexes": [{"url": "x"}]}, "un document est annoncé sans son empreinte (sha256)."),
         ({"annexes": [{"url": 3, "sha256": DIGEST}]}, "un document est annoncé sans son adresse (url)."),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_an_announcement(changes: dict[str, Any], told: str) -> None:
     assert problem(GOOD | changes) == told
 
@@ -601,7 +607,7 @@ def test_an_act_is_put_in_the_depot_as_a_clerk_would(said: Said, commune: Commun
             "nature": "1", "matiere": "7.5", "type": "99_DE", "sha256": digest_of(content),
             "annexes": [{"nom": "plan.PNG", "sha256": digest_of(image)}, {"sha256": digest_of(image)}],
         }]
-    }  # fmt: skip
+    }  # fmt: skip # one record
     assert said.relay()[0] == "2026/É 7 : pris à la passerelle (deliberations:d1)."
     stem = f"2026_7-{digest_of(b'deliberations:d1')[:12]}"
     names = [path.name for path in commune.folder("depot")]
@@ -612,7 +618,7 @@ def test_an_act_is_put_in_the_depot_as_a_clerk_would(said: Said, commune: Commun
         "type": "99_DE", "transmission": "oui", "fichier": f"{stem}.pdf",
         "annexes": [{"fichier": f"{stem}-annexe-1.png", "type": "99_DE"},
                     {"fichier": f"{stem}-annexe-2.pdf", "type": "99_DE"}],
-    }  # fmt: skip
+    }  # fmt: skip # a table
     assert (commune.root / "depot" / f"{stem}.pdf").stat().st_mode & 0o777 == 0o640
     assert said.posted == [{"reference": "deliberations:d1", "etat": "recue"}]
     said.waiting = {"results": []}

@@ -45,7 +45,7 @@ def commune(tmp_path: Path, tdt: TdtServer, authority: Authority, world: World) 
     made = Commune(
         tmp_path / "commune", tdt.url, authority, delais=replace(FAST, reception=0.01),
         certificat=own, passerelle_url=world.web.url, passerelle_certificate=own,
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
     made.drop("2026_001")
     made.run()
     return made
@@ -71,8 +71,11 @@ def written(commune: Commune, tdt: TdtServer, kind: str, text: str = "Il manque 
 def settled(commune: Commune) -> bool:
     """No answer is on its way."""
     with Journal(commune.config.journal) as journal:
-        return not any(f'"{state}"' in text for text in journal.values(answers.ANSWERS).values()
-                       for state in (answers.TO_SEND, answers.INTENT, answers.SENT))  # fmt: skip
+        return not any(
+            f'"{state}"' in text
+            for text in journal.values(answers.ANSWERS).values()
+            for state in (answers.TO_SEND, answers.INTENT, answers.SENT)
+        )
 
 
 def unread(tdt: TdtServer) -> list[int]:
@@ -92,7 +95,7 @@ def decide(ask: Any, gesture: str, who: str = "poste", number: int = 1, **given:
     found: requests.Response = ask(
         who, f"/lettres/{number}", "POST", data={"geste": gesture} | given, files=files, headers=headers,
         allow_redirects=False,
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
     return found
 
 

@@ -79,9 +79,11 @@ def test_acts_are_counted_by_month_territory_size_and_nature(placed: World) -> N
     assert {key: one.acts for key, one in found.by["territoire"].items()} == {"lille": 4, "non dit": 2}
     assert {key: one.acts for key, one in found.by["taille"].items()} == {"grande": 2, "moyenne": 2, "non dit": 2}
     assert {key: one.acts for key, one in found.by["nature"].items()} == {
-        "Délibération": 3, "Décision prise par délégation du conseil (CGCT, L2122-22)": 1, "Acte individuel": 1,
+        "Délibération": 3,
+        "Décision prise par délégation du conseil (CGCT, L2122-22)": 1,
+        "Acte individuel": 1,
         "Arrêté de nature non dite": 1,
-    }  # fmt: skip
+    }
     assert found.by["commune"]["la-madeleine"].cells() == [2, 0, 1, 1, 1, None]
 
 
@@ -126,7 +128,7 @@ def test_the_delays_of_the_law_are_watched_for_everybody(placed: World) -> None:
     letters.close(COMMUNES["la-madeleine"], 3, "Moi", "répondu sur papier")
     for name, day in (("D1", early), ("D2", TODAY)):
         data = {"circuit": "arrete", "nature": "D", "transmission": "oui", "numero": name, "objet": "o",
-                "date": day.isoformat(), "document": {"nom": "x"}, "annexes": []}  # fmt: skip
+                "date": day.isoformat(), "document": {"nom": "x"}, "annexes": []}  # fmt: skip # a table
         placed.chain.arrivals.take(f"parapheur:{name}", "gondecourt", data, "signature")
     put(placed, "seance", came=late)
     found = [(one.due, one.number, one.what, one.source) for one in watched(placed).deadlines]
@@ -158,7 +160,7 @@ def test_a_text_stays_a_text_in_the_spreadsheet(placed: World, ask: Any) -> None
     document = odfdo.Document(io.BytesIO(answer.content))
     assert [one.name for one in document.body.tables] == [
         "Par mois", "Par territoire", "Par taille", "Par nature", "Communes", "Échéances",
-    ]  # fmt: skip
+    ]  # fmt: skip # a list of words
     assert b"formula" not in document.body.serialize().encode()
     sheets = {one.name: list(one.get_values()) for one in document.body.tables}
     lines = {line[1]: line for line in sheets["Communes"]}

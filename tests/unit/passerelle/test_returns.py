@@ -26,7 +26,7 @@ def commune(tmp_path: Path, authority: Authority, world: World) -> Commune:
     return Commune(
         tmp_path / "commune", "https://tdt.test", authority,
         certificat=own, passerelle_url=world.web.url, passerelle_certificate=own,
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
 
 
 def received(commune: Commune, name: str, content: bytes = RETURN) -> Path:

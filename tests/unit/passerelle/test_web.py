@@ -45,7 +45,7 @@ def test_nobody_else_speaks_as_a_connector(ask: Any, who: str) -> None:
          "Champ « ar_acte » : ce n'est pas du base64."),
         ([], 400, "Un objet JSON est attendu."),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_bad_news_are_refused_in_french(world: World, ask: Any, body: Any, status: int, text: str) -> None:
     world.reach(world.deliberations.adopt("d1"), "signature")
     answer = ask("connecteur", "/connecteur/suivi", "POST", json=body)

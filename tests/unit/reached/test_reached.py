@@ -119,7 +119,7 @@ UNREACHED = [
     "Never included", "Forgotten handler", "Skipped", "Loop without item",
     "Loop whose every item is skipped", "Include without item", "Include that is skipped", "After a failure",
     "Useless rescue", "Role that is skipped", "Of a role never included",
-]  # fmt: skip
+]  # fmt: skip # a list of words
 
 
 @pytest.fixture(scope="module")

@@ -255,7 +255,7 @@ def verifier(issuer: Issuer, path: Path, *options: str) -> tuple[subprocess.Comp
     command = (
         [sys.executable, "-c", code, str(path), "--signataire", "Claire Dubois", "--siren", SIREN, "--autorites",
          str(issuer.folder / "ca.pem"), "--crl", str(issuer.folder / "crl.pem"), *options]
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
     with tempfile.TemporaryFile() as peak:
         environment = os.environ | {
             "PYTHONPATH": str(TOP / "roles" / "signature" / "files"),

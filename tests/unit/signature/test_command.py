@@ -258,8 +258,11 @@ def test_what_a_hostile_file_does_to_a_parser_is_no_traceback(
 
 
 def test_the_check_needs_a_person_and_their_authorities(act: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--signataire", "x", "--crl", "x"], ["--signataire", "x", "--autorites", "x"],
-                      ["--crl", "x", "--autorites", "x"]):  # fmt: skip
+    for arguments in (
+        ["--signataire", "x", "--crl", "x"],
+        ["--signataire", "x", "--autorites", "x"],
+        ["--crl", "x", "--autorites", "x"],
+    ):
         with pytest.raises(SystemExit):
             cli.verifier([str(act), *arguments])
         lacking = (

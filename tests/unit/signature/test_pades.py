@@ -66,7 +66,7 @@ def openssl_verifies(issuer: Issuer, path: Path, folder: Path) -> None:
     trust = folder / "trust.pem"
     trust.write_bytes((issuer.folder / "ca.pem").read_bytes() + (issuer.folder / "crl.pem").read_bytes())
     run("openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", cms, "-content", content, "-out", "/dev/null",
-        "-CAfile", trust, "-crl_check_all", "-purpose", "any")  # fmt: skip
+        "-CAfile", trust, "-crl_check_all", "-purpose", "any")  # fmt: skip # one call by its parts
 
 
 def test_a_person_signs_with_the_token_and_public_tools_agree(

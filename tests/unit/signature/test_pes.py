@@ -76,7 +76,7 @@ def xmlsec1_verifies(issuer: Issuer, path: Path) -> None:
         where = f"//*[namespace-uri()='{DS}'][local-name()='Signature'][@Id='{signature.get('Id')}']"
         name = etree.QName(signature.getparent()).localname
         run("xmlsec1", "--verify", "--node-xpath", where, "--id-attr:Id", name, "--trusted-pem",
-            issuer.folder / "root.pem", "--untrusted-pem", above, path)  # fmt: skip
+            issuer.folder / "root.pem", "--untrusted-pem", above, path)  # fmt: skip # one call by its parts
 
 
 def valid(path: Path) -> None:
@@ -245,7 +245,7 @@ def test_however_a_flow_is_written_it_is_signed_and_nothing_of_it_moves(
 @pytest.mark.parametrize(
     ("old", "new"), [('V="120.00"', 'V="920.00"'), ("Réfection", "Réfaction"), (">Gondecourt<", ">Lille<"),
                      ("<xad:ClaimedRole>Ordonnateur", "<xad:ClaimedRole>Comptable"), ("#sha256", "#sha512")]
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_flow_changed_after_the_signature(issuer: Issuer, tmp_path: Path, old: str, new: str) -> None:
     path = signed(issuer, flow(tmp_path))
     content = path.read_bytes()
@@ -324,7 +324,7 @@ def two_signatures(root: Any) -> None:
     "change",
     [move_signature, drop_signature, add_slip, wrap, wrap_renamed, wrap_beside, another_signature,
      another_signature_deeper, two_signatures],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 @pytest.mark.parametrize("against", [True, False])
 def test_signatures_that_are_not_where_they_belong(
     issuer: Issuer, tmp_path: Path, change: Callable[[Any], None], against: bool
@@ -418,7 +418,7 @@ QUALIFYING = "ds:Object/xad:QualifyingProperties"
         lambda signature: signature.find(QUALIFYING, NAMES).set("Target", "#B2_SIG_1"),
         lambda signature: signature.attrib.pop("Id"),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_signature_holds_nothing_but_a_signature(
     issuer: Issuer, tmp_path: Path, change: Callable[[Any], None]
 ) -> None:
@@ -581,7 +581,7 @@ def test_another_flow_than_the_circuit_s(issuer: Issuer, tmp_path: Path, old: by
         (b'<?xml version="1.0" encoding="UTF-7"?><PES_Aller Id="A"/>', "encodage « utf-7 » n'est pas admis"),
         (b'<PES_Aller Id="A">\xe9</PES_Aller>', "pas un fichier XML lisible"),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_file_that_is_no_flow(issuer: Issuer, tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "flux.xml"
     path.write_bytes(content)
@@ -594,7 +594,7 @@ def test_a_file_that_is_no_flow(issuer: Issuer, tmp_path: Path, content: bytes, 
     ("bound", "value", "words"),
     [("MAX_ELEMENTS", 50, "plus de 50 éléments"), ("MAX_IDS", 2, "trop d'attributs Id"),
      ("MAX_TAG", 2_000_000, "démesuré"), ("MAX_SIGNATURE", 4_000, "une signature y est démesurée")],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_the_bounds(
     issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, value: int, words: str
 ) -> None:

@@ -72,13 +72,13 @@ class Place:
             ["openssl", "cms", "-sign", "-binary", "-cades", "-outform", "DER", "-in", self.act, "-out",
              self.folder / "p7s", "-signer", self.folder / "cert", "-inkey", self.folder / "key", *more],
             check=True, capture_output=True,
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
         return (self.folder / "p7s").read_bytes()
 
     def ask(self, wish: str, original: bytes, signed: bytes = b"", people: Any = (), name: str = "contrat.pdf") -> Any:
         request = {
             "nom": name, "signataires": list(people), "origine": len(original), "signe": len(signed), "contrat": wish,
-        }  # fmt: skip
+        }  # fmt: skip # a table
         output = io.BytesIO()
         receive.answer(io.BytesIO(json.dumps(request).encode() + b"\n" + original + signed), output, self.config)
         return json.loads(output.getvalue().partition(b"\n")[0])

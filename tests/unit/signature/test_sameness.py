@@ -363,7 +363,7 @@ def several(*changes: Change) -> Change:
     ids=["unused", "stamp", "unseen", "stamp upside down", "an eighth", "more", "version", "text", "crop", "page",
          "page upside down", "half a page", "not scaled", "not turned", "several", "free text", "text field",
          "action", "actions", "layer", "not an annotation", "opening", "layers"],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_what_comes_beside_the_document(issuer: Issuer, act: Path, tmp_path: Path, change: Change, same: bool) -> None:
     path = sign(issuer, updated(act, tmp_path / "change.pdf", change))
     assert path.read_bytes().startswith(act.read_bytes())
@@ -563,7 +563,7 @@ def dictionary(value: int) -> generic.DictionaryObject:
     ],
     ids=["number", "other number", "dictionary", "other dictionary", "other type", "other item", "item away",
          "item more", "signature more", "nothing before", "stream", "other stream"],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_only_what_signing_adds_makes_the_circuit_s_document(
     issuer: Issuer,
     act: Path,

@@ -118,8 +118,10 @@ def series_cases() -> Iterator[Case]:
     desk = up | {"profil": "commune_pc"}
     yield Case({f"up{braced(desk)}": f"{seen} 0x200"}, {}, ("machine_muette",))  # people switch it off
     watch = MACHINE | {"file": "/var/lib/creatic/metrics/machine.prom"}
-    told = ("la machine ne dit plus comment elle va depuis 2 h",
-            "systemctl status creatic-machine.timer creatic-machine.service sur la machine")  # fmt: skip
+    told = (
+        "la machine ne dit plus comment elle va depuis 2 h",
+        "systemctl status creatic-machine.timer creatic-machine.service sur la machine",
+    )
     mtime = f"node_textfile_mtime_seconds{braced(watch)}"
     yield Case({mtime: "1x600"}, {"machine_ne_se_regarde_plus": told}, of=watch, at=7260)
     yield Case({mtime: "1x600"}, {}, ("machine_ne_se_regarde_plus",), at=3600)
@@ -132,24 +134,33 @@ def series_cases() -> Iterator[Case]:
     yield Case({unread: "1x200"}, {"mesures_illisibles": told})
     yield Case({unread: "0x200"}, {}, ("mesures_illisibles",))
     page = MACHINE | {"job": "pages", "instance": "https://ged.test"}
-    told = ("https://ged.test ne répond plus, ou plus avec son certificat",
-            "fab matin ; sur la machine, systemctl status nginx")  # fmt: skip # what is said, what to do
+    told = (
+        "https://ged.test ne répond plus, ou plus avec son certificat",
+        "fab matin ; sur la machine, systemctl status nginx",
+    )
     yield Case({f"probe_success{braced(page)}": "0x200"}, {"page_muette": told}, of=page)
     yield Case({f"probe_success{braced(page)}": "1x200"}, {}, ("page_muette",))
-    told = ("https://ged.test montre un certificat qui ne vaut plus que 13 jours",
-            "fab pki.rotation ; s'il est renouvelé, sur la machine, systemctl reload nginx")  # fmt: skip # same
+    told = (
+        "https://ged.test montre un certificat qui ne vaut plus que 13 jours",
+        "fab pki.rotation ; s'il est renouvelé, sur la machine, systemctl reload nginx",
+    )
     ends = f"probe_ssl_earliest_cert_expiry{braced(page)}"
     yield Case({ends: f"{6000 + 13 * 86400 + 60}x200"}, {"certificat_montre": told}, of=page)
     yield Case({ends: f"{6000 + 15 * 86400}x200"}, {}, ("certificat_montre",))
     mail = MACHINE | {"integration": "email"}
-    told = ("des courriels d'alerte n'ont pas pu partir à temps",
-            "le relais de courriel répond-il ? sur la machine, journalctl -u prometheus-alertmanager")  # fmt: skip
-    yield Case({f"alertmanager_notifications_failed_total{braced(mail)}": "0+1x200"}, {"courriels_en_echec": told},
-               of=mail)  # fmt: skip
+    told = (
+        "des courriels d'alerte n'ont pas pu partir à temps",
+        "le relais de courriel répond-il ? sur la machine, journalctl -u prometheus-alertmanager",
+    )
+    yield Case(
+        {f"alertmanager_notifications_failed_total{braced(mail)}": "0+1x200"}, {"courriels_en_echec": told}, of=mail
+    )
     yield Case({f"alertmanager_notifications_failed_total{braced(mail)}": "4x200"}, {}, ("courriels_en_echec",))
     missed = f"prometheus_rule_group_iterations_missed_total{braced(MACHINE)}"
-    told = ("30 passages des règles d'alerte n'ont pas été faits en une demi-heure",
-            "la machine de supervision est trop petite : processeur, mémoire, disque")  # fmt: skip
+    told = (
+        "30 passages des règles d'alerte n'ont pas été faits en une demi-heure",
+        "la machine de supervision est trop petite : processeur, mémoire, disque",
+    )
     yield Case({missed: "0+1x200"}, {"supervision_chargee": told})
     yield Case({missed: "9x200"}, {}, ("supervision_chargee",))
     told = ("la supervision envoie ses alertes", "rien ; si ce courriel manque un jour, fab matin dit pourquoi")
@@ -260,8 +271,7 @@ def test_a_label_is_a_word_whatever_the_machine_put_there(folder: Path) -> None:
     """No line of its own in a mail, no template."""
     hostile = "a\n\x1b[2J{{ $value }}<b>"
     of = MACHINE | {"client": hostile}
-    told = ("sauvegardes de a [2J{{ $value }}<b> effacées ou remplacées",
-            "fab sauvegarde.revenir a [2J{{ $value }}<b>")  # fmt: skip
+    told = ("sauvegardes de a [2J{{ $value }}<b> effacées ou remplacées", "fab sauvegarde.revenir a [2J{{ $value }}<b>")
     case = Case({}, {"creatic_depot_suspect:egal_1": told}, of=of)
     written = as_promtool(case)
     series = "creatic_depot_suspect{" + ", ".join(f"{key}={json.dumps(text)}" for key, text in of.items()) + "}"

@@ -100,11 +100,14 @@ def changed(collector: Collector) -> None:
     next((collector.root / "scelles/2026-11-26").glob("*.gz")).write_bytes(b"autre")
 
 
-@pytest.mark.parametrize(("cheat", "told"), [
-    (rewritten, "2026-11-26 : le manifeste n'est plus celui qui a été scellé"),
-    (gone, "le collecteur n'a plus aucun jour scellé"),
-    (changed, "2026-11-26/gondecourt-connecteur.log.gz : modifié après le scellement"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cheat", "told"),
+    [
+        (rewritten, "2026-11-26 : le manifeste n'est plus celui qui a été scellé"),
+        (gone, "le collecteur n'a plus aucun jour scellé"),
+        (changed, "2026-11-26/gondecourt-connecteur.log.gz : modifié après le scellement"),
+    ],
+)
 def test_what_was_written_again_differs_from_what_was_sealed(
     home: Path, collector: Collector, cheat: Callable[[Collector], None], told: str
 ) -> None:
@@ -144,7 +147,7 @@ def manifest(**fields: object) -> str:
     manifest(fichiers=[{"nom": "../a.log.gz", "sha256": "0" * 64, "octets": 1, "lignes": 1}]),
     manifest(fichiers=[{"nom": "a.log.gz", "sha256": "0" * 64, "octets": -1, "lignes": 1}]),
     json.dumps([json.dumps({"numero": n, "jour": "2026-11-27", "precedent": None, "fichiers": []}) for n in (1, 2)]),
-])  # fmt: skip
+])  # fmt: skip # a case a line
 def test_nonsense_seals_nothing(home: Path, answer: str) -> None:
     with pytest.raises(journals.JournalError):
         journals.keep(home, "moi@poste", lambda _number: answer)

@@ -61,8 +61,14 @@ class Site:
     def collecting(self) -> Iterator[subprocess.Popen[bytes]]:
         """The program itself, until it listens, and to the end."""
         code = "import sys; from creatic_journaux.cli import main; sys.exit(main())"
-        words = self.command("recevoir", f"--pki={self.root}/pki", f"--attendues={self.root}/attendues.json",
-                             f"--machine-mo={self.mo}", "--adresse=127.0.0.1", f"--port={self.port}")  # fmt: skip
+        words = self.command(
+            "recevoir",
+            f"--pki={self.root}/pki",
+            f"--attendues={self.root}/attendues.json",
+            f"--machine-mo={self.mo}",
+            "--adresse=127.0.0.1",
+            f"--port={self.port}",
+        )
         agents = TOP / "collections/ansible_collections/cdg59/creatic/agents"
         path = f"{TOP / 'roles/supervision/files'}:{agents}"
         with (
@@ -160,7 +166,7 @@ def test_a_machine_revoked_meanwhile_does_not_come_back(site: Site) -> None:
 @pytest.mark.parametrize(("names", "unit", "found"), [
     (["a-1"], "", "a-1"), (["a", "b"], "", ""), ([], "", ""), (["../etc"], "", ""), (["a.b"], "", ""),
     (["*"], "", ""), (["a"], "0002 215902669", ""), (["a" * 64], "", ""),
-])  # fmt: skip
+])  # fmt: skip # a case a line
 def test_a_certificate_of_a_machine_is_told_from_others(names: list[str], unit: str, found: str) -> None:
     subject = ((("organizationalUnitName", unit),),) if unit else ((("commonName", "a"),),)
     assert receive.name_of({"subject": subject, "subjectAltName": tuple(("DNS", one) for one in names)}) == found
@@ -324,8 +330,15 @@ def test_openscap_finds_the_setting_that_it_asks_for() -> None:
     assert re.search(r'(?ms)^\s*\*\.\*\s+action\(\s*.*\btype\b="omfwd"\s*.*\btarget\b="\S+"\s*.*\)\s*$', text)
     found = re.search(r'(?ms)^\s*action\(type="omfwd"(.+?)\)', text)
     assert found
-    for asked in ('protocol="tcp"', "target=", 'port="6514"', 'StreamDriver="gtls"', 'StreamDriverMode="1"',
-                  'StreamDriverAuthMode="x509/name"', 'StreamDriver.CheckExtendedKeyPurpose="on"'):  # fmt: skip
+    for asked in (
+        'protocol="tcp"',
+        "target=",
+        'port="6514"',
+        'StreamDriver="gtls"',
+        'StreamDriverMode="1"',
+        'StreamDriverAuthMode="x509/name"',
+        'StreamDriver.CheckExtendedKeyPurpose="on"',
+    ):
         assert re.search(rf"\s{re.escape(asked)}", found[1]), asked
     assert re.search(r'(?m)^\s*global\(DefaultNetstreamDriverCAFile="(.+?)"\)\s*\n', text)
 
@@ -357,7 +370,9 @@ def test_days_that_are_over_are_sealed_once_each_after_the_other(site: Site, rec
     first, second = seal.days(sealed)
     assert second.manifest["precedent"] == {"jour": FIRST, "sha256": first.sha256}
     assert [(one["nom"], one["lignes"]) for one in first.manifest["fichiers"]] == [
-        (f"{OTHER}.log.gz", 3), (f"{CONNECTOR}.log.gz", 3)]  # fmt: skip
+        (f"{OTHER}.log.gz", 3),
+        (f"{CONNECTOR}.log.gz", 3),
+    ]
     zcat = subprocess.run(["zcat", first.folder / f"{OTHER}.log.gz"], capture_output=True, text=True, check=True)
     assert zcat.stdout == f"{FIRST}T08:00:00.000Z <13>{OTHER}\n" * 3
     assert {path.stat().st_mode & 0o777 for path in first.folder.iterdir()} == {0o640}
@@ -402,8 +417,9 @@ def test_what_is_no_journal_is_neither_read_nor_erased(site: Site, received: Pat
         seal.seal(received, site.root / "scelles", TODAY)
     assert secret.read_text() == "à garder"
     assert len(list((received / FIRST).iterdir())) == (1 if kind == "nom" else 3)
-    assert not any("à garder" in path.read_text(errors="replace")
-                   for path in (site.root / "scelles").rglob("*") if path.is_file())  # fmt: skip
+    assert not any(
+        "à garder" in path.read_text(errors="replace") for path in (site.root / "scelles").rglob("*") if path.is_file()
+    )
 
 
 @pytest.mark.parametrize("cheat", ["change", "take", "add", "remake"])

@@ -84,8 +84,9 @@ class Bench:
         published = self.authority.directory / "publie"
         chain = (published / "emettrice.pem").read_text()
         (place / "fullchain.pem").write_text(issued.pem + chain)
-        secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                   serialization.NoEncryption())  # fmt: skip
+        secret = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
         (place / "key.pem").write_bytes(secret)
         (self.root / "pki" / "ca.pem").write_text((published / "racine.pem").read_text())
 
@@ -104,10 +105,13 @@ class Bench:
         readers = targets.readers(GROUPS, HOSTVARS)
         web = self.write("metriques.yml", rendered("base", "metriques.yml.j2", base_metrics_readers=readers))
         return self.running(
-            "machine", "prometheus-node-exporter", *options("base", "node-exporter.conf.j2"),
-            f"--web.listen-address=127.0.0.1:{self.ports['machine']}", f"--web.config.file={web}",
+            "machine",
+            "prometheus-node-exporter",
+            *options("base", "node-exporter.conf.j2"),
+            f"--web.listen-address=127.0.0.1:{self.ports['machine']}",
+            f"--web.config.file={web}",
             f"--collector.textfile.directory={self.root}/metriques",
-        )  # fmt: skip
+        )
 
     @contextlib.contextmanager
     def running(self, place: str, *command: str) -> Iterator[None]:
@@ -205,13 +209,23 @@ def files(bench: Bench, port: int) -> None:
     scrapes = targets.scrapes(GROUPS, HOSTVARS)
     scrapes["scrape_configs"] = [one for one in scrapes["scrape_configs"] if one["job_name"] == CONNECTOR]
     bench.write("machines.yml", yaml.safe_dump(scrapes, allow_unicode=True))
-    bench.write("regles.yml", quickened(yaml.safe_dump(alerts.rules_file(0), allow_unicode=True),
-                                        ("keep_firing_for: 15m", "keep_firing_for: 10s")))  # fmt: skip
-    often = (("scrape_interval: 1m", "scrape_interval: 5s"), ("scrape_timeout: 20s", "scrape_timeout: 5s"),
-             ("evaluation_interval: 1m", "evaluation_interval: 2s"))  # fmt: skip
+    bench.write(
+        "regles.yml",
+        quickened(
+            yaml.safe_dump(alerts.rules_file(0), allow_unicode=True), ("keep_firing_for: 15m", "keep_firing_for: 10s")
+        ),
+    )
+    often = (
+        ("scrape_interval: 1m", "scrape_interval: 5s"),
+        ("scrape_timeout: 20s", "scrape_timeout: 5s"),
+        ("evaluation_interval: 1m", "evaluation_interval: 2s"),
+    )
     bench.write("prometheus.yml", quickened(rendered("supervision", "prometheus.yml.j2", **values), *often))
-    sent = quickened(rendered("supervision", "alertmanager.yml.j2", **values),
-                     ("group_wait: 1m", "group_wait: 3s"), ("group_interval: 5m", "group_interval: 3s"))  # fmt: skip
+    sent = quickened(
+        rendered("supervision", "alertmanager.yml.j2", **values),
+        ("group_wait: 1m", "group_wait: 3s"),
+        ("group_interval: 5m", "group_interval: 3s"),
+    )
     bench.write("alertmanager.yml", sent)
     bench.write("courriel.tmpl", (TOP / "roles/supervision/files/courriel.tmpl").read_text(encoding="utf-8"))
 
@@ -231,7 +245,7 @@ def watching(bench: Bench, port: int) -> Iterator[None]:
             f"--config.file={bench.root}/prometheus.yml", f"--storage.tsdb.path={bench.root}/mesures",
             f"--web.listen-address=127.0.0.1:{bench.ports['watch']}",
         ),
-    ):  # fmt: skip
+    ):  # fmt: skip # what is held, by line
         yield
 
 
@@ -257,8 +271,11 @@ def body(message: EmailMessage) -> str:
 
 def test_prometheus_and_alertmanager_take_the_files(bench: Bench) -> None:
     files(bench, 25)
-    for command in (["promtool", "check", "config", "prometheus.yml"], ["amtool", "check-config", "alertmanager.yml"],
-                    ["promtool", "check", "config", "machines.yml"]):  # fmt: skip
+    for command in (
+        ["promtool", "check", "config", "prometheus.yml"],
+        ["amtool", "check-config", "alertmanager.yml"],
+        ["promtool", "check", "config", "machines.yml"],
+    ):
         done = subprocess.run(command, cwd=bench.root, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -304,7 +321,7 @@ def test_mails_wait_for_their_relay_and_the_daily_one_is_dated(
     with bench.exporter(), watching(bench, port):
         failed = "/api/v1/query?query=alertmanager_notifications_failed_total"
         wait_for(lambda: any(float(one["value"][1]) for one in api(bench, "watch", failed)["data"]["result"]),
-                 "un envoi qui échoue", 120, every=0.5)  # fmt: skip
+                 "un envoi qui échoue", 120, every=0.5)  # fmt: skip # one call by its parts
         assert witness() == 0
         with relay(port=port) as (_address, _port, received):
             wait_for(lambda: len({str(one["Subject"]) for one in received}) == 2, "les deux courriels", 120, every=0.2)
@@ -321,7 +338,7 @@ def witness(bench: Bench) -> Callable[[], float]:
         code += "main(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))"
         url = f"http://127.0.0.1:{bench.ports['send']}/metrics"
         subprocess.run(["python3", "-I", "-c", code, str(TOP / "roles/supervision/files/temoin.py"), url, str(figures),
-                        str(state)], check=True)  # fmt: skip
+                        str(state)], check=True)  # fmt: skip # a list by rows
         [line] = [one for one in figures.read_text().splitlines() if not one.startswith("#")]
         return float(line.split()[1])
 

@@ -29,7 +29,7 @@ def amtool(tmp_path: Path) -> Iterator[Callable[[list[str]], str]]:
         one.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{one.getsockname()[1]}"
     command = ["prometheus-alertmanager", f"--config.file={tmp_path}/a.yml", f"--storage.path={tmp_path}",
-               f"--web.listen-address={address}", "--cluster.listen-address="]  # fmt: skip
+               f"--web.listen-address={address}", "--cluster.listen-address="]  # fmt: skip # a list by rows
 
     def run(argv: list[str]) -> str:
         words = [word.replace("127.0.0.1:9093", address) for word in argv]

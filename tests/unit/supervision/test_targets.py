@@ -24,7 +24,7 @@ def inventory(name: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """Variables by host, hosts by group."""
     tool = Path(sys.executable).parent / "ansible-inventory"
     done = subprocess.run([tool, "-i", f"inventories/{name}", "--list"], cwd=TOP, capture_output=True, text=True,
-                          env=os.environ | {"ANSIBLE_NOCOLOR": "1"}, check=True)  # fmt: skip
+                          env=os.environ | {"ANSIBLE_NOCOLOR": "1"}, check=True)  # fmt: skip # one call by its parts
     found = json.loads(done.stdout)
     return found["_meta"]["hostvars"], {name: one.get("hosts", []) for name, one in found.items() if name != "_meta"}
 
@@ -54,7 +54,7 @@ def test_a_machine_is_known_by_its_name_whatever_its_address() -> None:
     assert first["tls_config"]["server_name"] == "a"
     assert first["static_configs"] == [{"targets": ["10.0.0.1:9100"], "labels": {
         "job": "machines", "instance": "a", "machine": "a", "profil": "tdt_connector", "commune": "anor",
-        "commune_nom": "Anor"}}]  # fmt: skip
+        "commune_nom": "Anor"}}]  # fmt: skip # a row a line
     [shown] = second["static_configs"]
     assert shown["targets"] == ["[fd00::2]:9100"] and "commune" not in shown["labels"]
 
@@ -62,13 +62,14 @@ def test_a_machine_is_known_by_its_name_whatever_its_address() -> None:
 def test_a_page_is_asked_for_under_its_name_at_its_address() -> None:
     told = {"creatic_profil": "ged", "creatic_names": ["ged.test", "autre.test"], "base_pages": [443]}
     hostvars: dict[str, dict[str, Any]] = {
-        "a": told | {"ansible_host": "10.0.0.1"}, "b": told | {"ansible_host": "fd00::2"},
-    }  # fmt: skip # one host, one place
+        "a": told | {"ansible_host": "10.0.0.1"},
+        "b": told | {"ansible_host": "fd00::2"},
+    }
     pages = targets.scrapes({"ged": ["a", "b"]}, hostvars)["scrape_configs"][2:]
     assert [one["params"]["target"] for one in pages] == [["https://10.0.0.1/"], ["https://[fd00::2]/"]]
     assert pages[0]["params"]["hostname"] == ["ged.test"]
     assert pages[0]["static_configs"] == [{"targets": ["127.0.0.1:9115"], "labels": {
-        "job": "pages", "instance": "https://ged.test", "machine": "a", "profil": "ged"}}]  # fmt: skip # as above
+        "job": "pages", "instance": "https://ged.test", "machine": "a", "profil": "ged"}}]  # fmt: skip # a row a line
 
 
 def test_a_machine_that_nobody_reaches_is_asked_nothing() -> None:
@@ -88,7 +89,7 @@ def test_whoever_calls_sends_its_journals_but_pcs_are_not_awaited() -> None:
         "d": {"creatic_profil": "exercice"},
     }
     groups = {"tdt_connector": ["b"], "acces_sortant": ["b"], "commune_pc": ["c"], "supervision": ["Vue_1"],
-              "exercice": ["d"]}  # fmt: skip
+              "exercice": ["d"]}  # fmt: skip # a table
     labels = {"commune": "anor", "commune_nom": "Anor"}
     assert supervision.FilterModule().filters()["supervision_senders"](groups, hostvars) == {"vue-1": {}, "b": labels}
 

@@ -207,7 +207,7 @@ class FolderDesk:
         sent = messages.Acte(
             act["number"], int(act["nature"]), act["nature_short"], act["subject"], day, ".".join(act["matter"]),
             in_force, act["paper"], act["file"],
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
         own = AUTHORITIES[0]
         identifier = f"{own['departement']}-{own['siren']}-{day:%Y%m%d}-{sent.number}-{sent.abbreviation}"
         return messages.receipt(sent, identifier, self._today, in_force)

@@ -194,7 +194,7 @@ def test_a_rule_that_does_not_read_is_told(door: tuple[type[Door], Config], act:
 
 
 FLOW_SUMMARY = {"genre": "pes", "etat": "acquitte", "depose_le": "2026-03-02T08:00:00+01:00",
-                "modifie_le": "2026-03-03T09:00:00+01:00"}  # fmt: skip
+                "modifie_le": "2026-03-03T09:00:00+01:00"}  # fmt: skip # a table
 
 
 @pytest.fixture
@@ -227,10 +227,10 @@ def test_a_flow_is_kept_ten_years_after_its_year(tmp_path: Path, clamd: FakeClam
     assert kept is not None
     assert (kept.to_dict()["conserve_jusqua"], kept.action, kept.message) == ("2036-12-31", "Destroy", flow.name)
     assert {one["nom"] for one in kept.files} == {
-        "manifest.xml", "content/mandats%20mars.xml", "content/acquittement.xml"
-    } or {one["nom"] for one in kept.files} == {
-        "manifest.xml", "content/mandats mars.xml", "content/acquittement.xml"
-    }  # fmt: skip
+        "manifest.xml",
+        "content/mandats%20mars.xml",
+        "content/acquittement.xml",
+    } or {one["nom"] for one in kept.files} == {"manifest.xml", "content/mandats mars.xml", "content/acquittement.xml"}
     (flow / archive.ACCEPTED).write_bytes(b"<reponse/>")
     assert archive.unarchived(made) == [act]
     with pytest.raises(sip.SipError, match="aucun acte"):
@@ -488,7 +488,7 @@ def test_an_archived_act_comes_back_and_is_compared(
     sae, made = door
     (act / archive.ACCEPTED).write_bytes(reply())
     there = [("manifest.xml", b"<m/>"), ("content/2026_014.pdf", PDF), ("content/ARActe.xml", b"autre"),
-             ("content/annexe.pdf", b"a"), ("content/..", b"")]  # fmt: skip
+             ("content/annexe.pdf", b"a"), ("content/..", b"")]  # fmt: skip # a row a line
     sae.answers["/v1/archives/aip-1"] = listed(*there)
     for name, content in there:
         sae.answers[f"/v1/archives/aip-1/{name}"] = (200, content, "application/octet-stream")

@@ -231,10 +231,13 @@ def test_what_is_left_on_the_disk(commune: Commune, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("days", "verdict", "words"),
     [
-        (-1, "echec", " : expiré le "), (29, "attention", " : moins de 30 jours"),
-        (59, "attention", " : moins de 60 jours"), (89, "attention", " : moins de 90 jours"), (91, "ok", " (91 jours)"),
+        (-1, "echec", " : expiré le "),
+        (29, "attention", " : moins de 30 jours"),
+        (59, "attention", " : moins de 60 jours"),
+        (89, "attention", " : moins de 90 jours"),
+        (91, "ok", " (91 jours)"),
     ],
-)  # fmt: skip
+)
 def test_the_end_of_a_certificate(
     commune: Commune, monkeypatch: pytest.MonkeyPatch, days: int, verdict: str, words: str
 ) -> None:

@@ -364,7 +364,7 @@ def say_duplicate(driver: S2low, act: Act, folder: Path) -> int:
          "Retrouvé dans la liste du TdT."),
     ],
     ids=["several", "hidden", "not ours", "another day", "another document", "found", "found, written otherwise"],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_what_the_list_shows_decides(
     commune: Commune,
     monkeypatch: pytest.MonkeyPatch,

@@ -129,7 +129,9 @@ def test_the_command_checks_it_as_the_service_does(commune: Commune, capsys: pyt
 
 def test_a_description_says_yes_no_or_nothing() -> None:
     assert [parse(f"numero: 1\ntransmission: {said}\n".encode()).transmission for said in ("oui", "Non", '""')] == [
-        "oui", "non", "",
-    ]  # fmt: skip
+        "oui",
+        "non",
+        "",
+    ]
     with pytest.raises(DescriptionError, match="n'est ni oui ni non"):
         parse(b"numero: 1\ntransmission: false\n")

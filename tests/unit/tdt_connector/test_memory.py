@@ -127,7 +127,7 @@ def work(root: Path, url: str, authority: Authority) -> tuple[str, int, str]:
     done = subprocess.run(
         [sys.executable, "-c", _WORK, root, url, SIREN, str(half), *delays],
         env={"PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
     assert done.returncode == 0, done.stderr[-3000:]
     state, peak, detail = done.stdout.split(" ", 2)
     assert int(peak) < half, f"{int(peak) / 1e6:.0f} Mo"

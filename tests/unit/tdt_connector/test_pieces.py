@@ -859,7 +859,7 @@ POOL: Any = None
         (requests.ConnectionError(ConnectionResetError()), Uncertain, "coupure",
          "la liaison avec tdt.test a été coupée avant la réponse (ConnectionResetError)."),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_what_a_failed_exchange_means(error: Exception, expected: type[TdtError], kind: str, words: str) -> None:
     told = explain(error, "https://tdt.test/", 60)
     assert (type(told), told.kind, str(told)) == (expected, kind, words)

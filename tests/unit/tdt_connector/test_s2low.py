@@ -280,7 +280,7 @@ def test_a_list_that_is_denied_is_no_list_or_no_access(kind: str, error: type[Td
     [(-1, RemoteState.ERROR), (0, RemoteState.CANCELLED), (1, RemoteState.WAITING), (2, RemoteState.WAITING),
      (3, RemoteState.TRANSMITTED), (6, RemoteState.REFUSED), (24, RemoteState.UNRECEIPTED),
      (8, RemoteState.ACKNOWLEDGED)],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_statuses_of_a_flow(code: int, state: RemoteState) -> None:
     answer = f"<r><resultat>OK</resultat><status>{code}</status><message> un  texte </message></r>".encode()
     status = driver(get_status=answer).pes_status(1)

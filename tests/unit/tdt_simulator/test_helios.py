@@ -130,7 +130,7 @@ def missing(name: str) -> str:
         (PES.replace(b'CodBud V="00"', b'CodBud V=""'), missing("CodBud")),
         (PES.replace(b'IdPost V="059001"', b'IdPost W="059001"'), missing("IdPost")),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_pes_that_s2low_puts_in_error(client: Client, clock: Clock, content: bytes, message: str) -> None:
     assert send(client, content)["resultat"] == "OK"
     clock.advance(3 * DELAY)
@@ -159,7 +159,7 @@ def test_a_name_serves_one_flow_that_is_not_in_error(client: Client, clock: Cloc
          .replace(b'V="059001"', b'V="0"').replace(b'V="123"', b'V="000"').replace(b'"LABO"', b'""'),
          ["5", "1", "", "2026"]),
     ],
-)  # fmt: skip
+)  # fmt: skip # a case a line
 def test_a_receipt_follows_the_schema_whatever_the_flow(
     client: Client, clock: Clock, content: bytes, parts: list[str]
 ) -> None:

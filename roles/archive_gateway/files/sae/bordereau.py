@@ -184,7 +184,7 @@ def make(document: Mapping[str, Any], account: Account, agency: str, durations: 
     template = SimpleDocTemplate(
         buffer, pagesize=A4, title=f"Bordereau d'élimination {document['liste']}", author=account.label, lang="fr",
         **margins,
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
     template.build(story, onFirstPage=foot, onLaterPages=foot)
     return buffer.getvalue()
 

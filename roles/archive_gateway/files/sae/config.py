@@ -25,7 +25,7 @@ FORMATS = (
     "fmt/11", "fmt/12", "fmt/13", "fmt/41", "fmt/42", "fmt/43", "fmt/44", "x-fmt/390", "x-fmt/391", "fmt/645",
     "fmt/1507", "fmt/353",
     "fmt/136", "fmt/290", "fmt/291", "fmt/1756", "fmt/137", "fmt/294", "fmt/295", "fmt/1755",
-)  # fmt: skip
+)  # fmt: skip # a list of words
 
 # Years of the access rules that acts are deposited under (Code du patrimoine, L213-1 and L213-2, I, 3°).
 ACCESS: Mapping[str, int] = {"AR038": 0, "AR048": 50}

@@ -105,8 +105,9 @@ class Copies:
                 " JOIN demande ON demande.id = objet.demande"
                 " LEFT JOIN copie ON copie.demande = demande.id AND copie.aip = objet.aip"
                 " WHERE demande.compte = ? AND objet.seq > ? ORDER BY objet.seq",
-                account, after,
-            )  # fmt: skip
+                account,
+                after,
+            )
             # Counted once those that were transferred are left out: a page of these alone would end the list.
             return list(islice(self._described(book, rows), MOST))
 
@@ -121,8 +122,9 @@ class Copies:
                 " JOIN demande ON demande.id = objet.demande"
                 " WHERE demande.compte = ? AND objet.seq IS NULL AND demande.etat IN ('demandee', 'approuvee')"
                 " AND objet.aip > ? ORDER BY objet.aip, demande.recue_le",
-                account, after,
-            )  # fmt: skip
+                account,
+                after,
+            )
             return list(islice(self._described(book, rows), MOST))
 
     @staticmethod
@@ -152,8 +154,10 @@ class Copies:
             known = book.rows(
                 "SELECT objet.seq FROM objet JOIN demande ON demande.id = objet.demande"
                 " WHERE demande.id = ? AND demande.compte = ? AND objet.aip = ? AND objet.seq IS NOT NULL",
-                request, account, aip,
-            )  # fmt: skip
+                request,
+                account,
+                aip,
+            )
             if not known:
                 raise WrongReport(
                     f"L'archive {aip} de la demande « {request[:60]} » n'est pas éliminée pour ce compte."

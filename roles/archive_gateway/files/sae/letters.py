@@ -32,7 +32,7 @@ DISCRETION = (
 def answer(
     request: str, label: str, agency: str, day: date, applicant: str, rows: Sequence[tuple[str, str, bool, str]],
     partly: Sequence[tuple[str, str, str]] = (),
-) -> bytes:  # fmt: skip
+) -> bytes:  # fmt: skip # the signature as one
     """The letter that answers a request.
 
     Args:

@@ -38,7 +38,7 @@ def check(count: int, root: Path = Path("/srv/node")) -> dict[str, Any]:
 
     ring = Ring(str(ETC), ring_name="object")
     result: dict[str, Any] = {"noeud": settings()["noeud"], "lus": 0, "octets": 0,
-                              "manquants": [], "abimes": [], "muets": []}  # fmt: skip
+                              "manquants": [], "abimes": [], "muets": []}  # fmt: skip # a table
     seen: set[str] = set()
     silent: set[int] = set()  # a node that did not answer is not waited for again
     for path in _local_objects(root):

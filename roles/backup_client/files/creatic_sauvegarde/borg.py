@@ -55,7 +55,7 @@ _MEANINGS = (
     ("Connection refused", "le serveur de sauvegarde ne répond pas : le prochain passage réessaiera", True),
     ("No route to host", "le serveur de sauvegarde ne répond pas : le prochain passage réessaiera", True),
     ("Connection closed by remote", "la liaison avec le serveur a été coupée : le prochain passage réessaiera", True),
-)  # fmt: skip
+)  # fmt: skip # a row a line
 _NONE = ("does not exist", "is not a valid repository")
 
 

@@ -70,7 +70,7 @@ def ensure(settings: Settings, only_ssh: bool = False) -> list[str]:
             ["openssl", "cms", "-encrypt", "-aes-256-cbc", "-binary", "-outform", "PEM",
              "-in", settings.passphrase, *holders],
             capture_output=True, check=False,
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
         if done.returncode:
             raise BackupError(f"séquestre : openssl refuse un titulaire ({done.stderr.decode(errors='replace')[:200]})")
         write(sealed, done.stdout, 0o600)

@@ -50,7 +50,7 @@ def make(settings: Settings, budget: float = BUDGET_S) -> list[str]:
             borg.run(
                 settings, "create", "--compression", "zstd,3", "--checkpoint-interval", "31536000",
                 "--files-cache", "disabled", f"{settings.repository}::{name}", ".", cwd=Path(found["dossier"]),
-            )  # fmt: skip
+            )  # fmt: skip # one call by its parts
             _said(program, "faite", name, depot)
             lots.append(name)
             count += found["archives"]

@@ -48,7 +48,7 @@ class Settings:
         return cls(
             found["client"], found["depot"], found["elements"],
             path.parent, Path(found["etat"]), Path(found["metriques"]), Path(found["base"]), Path(found["borgmatic"]),
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
 
     def all_of(self, key: str) -> list[str]:
         """What every role declared under a key."""

@@ -80,7 +80,7 @@ class Settings:
             Path(found["racine"]), Path(found["etat"]), Path(found["metriques"]), found["compte"], found["lecteurs"],
             {name: int(one["quota_mo"]) for name, one in found["clients"].items()}, int(found["trimestres"]),
             {name: int(one["age_max_h"]) for name, one in found["clients"].items()},
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
 
 
 def _read(path: Path) -> str:

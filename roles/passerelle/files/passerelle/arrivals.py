@@ -116,7 +116,7 @@ class Arrivals:
             "annexes": [
                 _file(one, f"annexe-{rank}.pdf") for rank, one in enumerate(item.get("annexes") or [], start=1)
             ],
-        }  # fmt: skip
+        }  # fmt: skip # a table
         if known is None:
             self.take(reference, commune, data, "reception")
         elif "document" not in known.data:
@@ -139,7 +139,7 @@ class Arrivals:
 
     def take(
         self, reference: str, commune: str, data: dict[str, Any], step: str, blocked: str = "", **track: Any
-    ) -> bool:  # fmt: skip
+    ) -> bool:
         """Take an act in, once; False when it is known."""
         with self._store.transaction() as connection:
             if not self._store.add(connection, reference, commune, data, step):

@@ -49,9 +49,10 @@ class Connectors:
             if not goes(act.data) and not keeps:
                 continue
             sent = {key: act.data[key] for key in ("numero", "date", "objet", "matiere")} | {
-                "reference": act.reference, "sha256": act.document,
+                "reference": act.reference,
+                "sha256": act.document,
                 "annexes": [{"nom": one["nom"], "sha256": one["sha256"]} for one in act.data["annexes"]],
-            }  # fmt: skip
+            }
             if act.data["circuit"] == PES:
                 found.append(sent | {"genre": PES})
             else:

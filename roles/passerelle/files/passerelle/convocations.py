@@ -171,7 +171,7 @@ class Convocations:
                 {"elu": row["elu"], "etat": row["etat"], "le": row["le"].isoformat(), "detail": row["detail"],
                  "essai": row["essai"]}
                 for row in told
-            ]  # fmt: skip
+            ]  # fmt: skip # one call by its parts
             try:
                 server.tell_convocation(uid, version, said)
             except Refused as error:  # the meeting is gone: nobody hears any more
@@ -222,7 +222,7 @@ class Convocations:
     def _letter(
         self, key: tuple[str, int, str, int], address: str, one: Mapping[str, Any],
         contents: Mapping[int, tuple[str, bytes]], most: int,
-    ) -> tuple[bytes, str]:  # fmt: skip
+    ) -> tuple[bytes, str]:  # fmt: skip # the signature as one
         """Write a mail that the relay takes.
 
         Args:
@@ -259,9 +259,12 @@ class Convocations:
         return message.as_bytes(), left
 
     def _post(
-        self, key: tuple[str, int, str, int], address: str, one: Mapping[str, Any],
+        self,
+        key: tuple[str, int, str, int],
+        address: str,
+        one: Mapping[str, Any],
         contents: Mapping[int, tuple[str, bytes]],
-    ) -> int:  # fmt: skip
+    ) -> int:
         try:
             relay = smtplib.SMTP(self._config.mail_relay, self._config.mail_port, timeout=_TIMEOUT)
         except (OSError, smtplib.SMTPException) as error:

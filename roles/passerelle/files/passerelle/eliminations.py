@@ -135,7 +135,7 @@ class Eliminations:
                 self._store.change(
                     connection, act.reference, data=data, track={"tdt": {"archive": archive}}, step=FINISHED,
                     blocked="", late="",
-                )  # fmt: skip
+                )  # fmt: skip # one call by its parts
                 connection.execute("UPDATE passage SET detail = '' WHERE reference = %s", (act.reference,))
                 self._store.note(connection, act.reference, "elimination", request)
             connection.execute(
@@ -153,8 +153,9 @@ class Eliminations:
         rows = self._rows(
             "SELECT * FROM elimination WHERE faite_le IS NULL OR vue_le < now() - %s::interval"
             " ORDER BY faite_le IS NOT NULL, vue_le NULLS FIRST, archive LIMIT %s",
-            _AGAIN, _AT_ONCE,
-        )  # fmt: skip
+            _AGAIN,
+            _AT_ONCE,
+        )
         away: dict[str, str] = {}
         end = time.monotonic() + _TURN
         for row in rows:
@@ -192,9 +193,11 @@ class Eliminations:
             return {"etat": WAITS, "nombre": 0, "detail": away[name]}
         commune, traces = self._config.communes.get(row["commune"]), row["traces"]
         asked = {
-            "demande": row["demande"], "commune": row["commune"], "nom": commune.name if commune else row["commune"],
+            "demande": row["demande"],
+            "commune": row["commune"],
+            "nom": commune.name if commune else row["commune"],
             "reference": row["reference"],
-        }  # fmt: skip
+        }
         if name == "ged":
             asked |= {"marques": traces.get("marques", []), "sha256": traces.get("propres", [])}
         try:

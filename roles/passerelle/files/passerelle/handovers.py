@@ -97,7 +97,7 @@ class HandOvers:
             progress = sent.setdefault(piece.mark, {})
             number = client.file(
                 commune, kind, cabinet, piece, metadata, progress, lambda: self._store.remember(act, ged_envois=sent)
-            )  # fmt: skip
+            )
             filed.append(number)
         return {"ged": filed, "ged_envois": {}}
 

@@ -152,7 +152,7 @@ class Letters:
             "date": _iso(told.get("date")), "recu_le": day, "texte": _text(told.get("texte"), 4000),
             "defaut": _text(told.get("defaut"), 500), "fichiers": listed,
             "etrangere": siren if siren and siren != commune.siren else "",
-        }  # fmt: skip
+        }  # fmt: skip # a table
         with self._store.transaction() as connection:
             made = connection.execute(
                 "INSERT INTO lettre (commune, tdt, donnees) VALUES (%s, %s, %s)"
@@ -325,7 +325,7 @@ class Letters:
             "lettre.commune = %s AND numero < %s AND lettre.donnees->>'type' = %s AND lettre.donnees->>'id_acte' = %s "
             "AND lettre.donnees->>'date' = %s ORDER BY numero LIMIT 1",
             letter.commune, letter.number, letter.kind, letter.data["id_acte"], letter.data["date"],
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
         return int(rows[0]["numero"]) if rows else 0
 
     def history(self, number: int) -> list[dict[str, Any]]:
@@ -379,9 +379,12 @@ class Letters:
         if row["reference"]:
             given, tdt = row["acte_donnees"], row["acte_suivi"]["tdt"]
             act = {
-                "reference": row["reference"], "numero": given.get("numero", ""), "objet": given.get("objet", ""),
-                "date": given.get("date", ""), "recu_le": tdt.get("date_reception", ""),
-            }  # fmt: skip
+                "reference": row["reference"],
+                "numero": given.get("numero", ""),
+                "objet": given.get("objet", ""),
+                "date": given.get("date", ""),
+                "recu_le": tdt.get("date_reception", ""),
+            }
         answer = track.get("reponse") or {}
         answered = str(answer.get("date_reception") or "") if answer.get("etat") in SENT else ""
         run = clocks.clocks(

@@ -115,12 +115,12 @@ class Watch:
             (title, [(name, figures.cells()) for name, figures in found.by[key].items()])
             for key, title in (("mois", "Par mois"), ("territoire", "Par territoire"), ("taille", "Par taille"),
                                ("nature", "Par nature"))
-        ]  # fmt: skip
+        ]  # fmt: skip # one call by its parts
         return render_template(
             "suivi.html.j2", debut=f"{found.begin:%Y-%m}", fin=f"{found.end - timedelta(days=1):%Y-%m}", entete=HEAD,
             tables=tables, total=found.total.cells(), compte=found.counts, jours=READY_DAYS,
             echeances=[(one, (one.due - today).days) for one in found.deadlines],
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
 
     def sheets(self) -> Response:
         """The same, as a spreadsheet."""
@@ -128,10 +128,12 @@ class Watch:
         tables = {
             title: ([column, *HEAD], [[name, *figures.cells()] for name, figures in found.by[key].items()])
             for key, title, column in (
-                ("mois", "Par mois", "Mois"), ("territoire", "Par territoire", "Territoire"),
-                ("taille", "Par taille", "Taille"), ("nature", "Par nature", "Nature"),
+                ("mois", "Par mois", "Mois"),
+                ("territoire", "Par territoire", "Territoire"),
+                ("taille", "Par taille", "Taille"),
+                ("nature", "Par nature", "Nature"),
             )
-        }  # fmt: skip
+        }
         head = ["Commune", "SIREN", "Territoire", "Taille", "Équipée", "Prête", "Transmet", "Hébergée par", *HEAD]
         tables["Communes"] = (head, found.communes)
         tables["Échéances"] = (
@@ -236,8 +238,10 @@ def reckon(config: Config, store: Store, letters: Letters, begin: date, end: dat
         found.by[key] = dict(sorted(found.by[key].items()))
     found.communes, found.counts = _communes(config, found.by["commune"], contacts)
     names = {slug: commune.name for slug, commune in config.communes.items()}
-    known = [Deadline(one.due, names.get(one.commune, one.commune), one.what, one.number, one.source)
-             for one in (*late, *_answers(letters))]  # fmt: skip
+    known = [
+        Deadline(one.due, names.get(one.commune, one.commune), one.what, one.number, one.source)
+        for one in (*late, *_answers(letters))
+    ]
     found.deadlines = sorted(known, key=lambda one: (one.due, one.commune, one.number))[:_DEADLINES_MAX]
     return found
 

@@ -50,7 +50,7 @@ def _row(config: Config, act: Act) -> dict[str, Any]:
         "publier": act.step == "publication" and not act.blocked,
         "recu": act.tdt.get("date_reception", ""),
         "etapes": [_stage(config, act, steps) for _title, steps in STAGES],
-    }  # fmt: skip
+    }  # fmt: skip # a table
 
 
 def content(config: Config, store: Store, commune: Commune | None) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Records:
             "acte.html.j2", commune=commune.name, act=act, nature=words(act.data), erreur=fault, gestes=gestures,
             manque=stands.lacks, depuis=french(stands.since), faits=self._facts(act, stands), aujourdhui=_today(),
             lien=quote(act.reference, safe=""), flux=act.data.get("circuit") == PES,
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
 
     def note(self) -> Response:
         """Note the day of a publication, of a notification, of a reception on paper."""
@@ -96,7 +96,7 @@ class Records:
             executory.note(
                 self._store, self._config, act.reference, commune.slug, name,
                 form.get("geste", ""), day, form.get("mode", ""), _today(),
-            )  # fmt: skip
+            )  # fmt: skip # one call by its parts
         except BadRequest as error:
             return Response(self._act_page(commune, str(error)), error.status)
         return _to(f"/acte?reference={quote(act.reference, safe='')}")
@@ -141,9 +141,11 @@ class Records:
     def _facts(self, act: Act, stands: executory.Standing) -> list[tuple[str, str]]:
         data, tdt = act.data, act.tdt
         found = [
-            ("Numéro", str(data.get("numero", ""))), ("Objet", str(data.get("objet", ""))),
-            ("Nature", words(data)), ("Date de l'acte", french(executory.day_of(data.get("date")))),
-        ]  # fmt: skip
+            ("Numéro", str(data.get("numero", ""))),
+            ("Objet", str(data.get("objet", ""))),
+            ("Nature", words(data)),
+            ("Date de l'acte", french(executory.day_of(data.get("date")))),
+        ]
         if data.get("matiere"):
             found.append(("Matière", str(data["matiere"])))
         if data.get("circuit") != PES and not unsaid(data) and not goes(data):
@@ -179,7 +181,7 @@ class Records:
             parties=range(0, max(last, 1), PDF_MAX),
             suite=found[-1].rank if found and found[-1].rank < last else 0, apres=after,
             defauts=faults, suivant=following,
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
 
     def register_pdf(self) -> Response:
         """The same to print: the year, by parts where it is a long one."""
@@ -220,7 +222,7 @@ class Records:
             "objet": one.subject, "ici": act is not None, "nature": "Décision (L2122-22)" if one.decision else "Arrêté",
             "transmission": "", "connu": "", "executoire": "",
             "compte_rendu": french(one.reported), "date": one.day,
-        }  # fmt: skip
+        }  # fmt: skip # a table
         if act is None:
             return line
         stands = executory.standing(act, self._config)
@@ -253,7 +255,7 @@ class Records:
             "decisions.html.j2", commune=commune.name, erreur=fault, lignes=waiting, derniere=french(last),
             oubliees=[one for one in waiting if last and one["date"] < last],
             seances=[(one.isoformat(), french(one)) for one in self._register.meetings(commune)],
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
 
     def report(self) -> Response:
         """Note what is reported to a meeting, or take a report back."""

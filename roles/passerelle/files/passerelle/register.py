@@ -83,7 +83,7 @@ def inscribe(connection: psycopg.Connection[Any], reference: str, commune: str, 
             commune, day.year, reference, str(data["numero"]).replace(UNNUMBERED, ""), day, str(data["objet"]),
             data.get("nature") == DECISION, commune, day.year,
         ),
-    )  # fmt: skip
+    )  # fmt: skip # a statement and its values
     if not made.rowcount:
         return
     others = connection.execute(
@@ -140,8 +140,11 @@ class Register:
         """Inscriptions of a year from a rank on, that one left out."""
         return self._entries(
             "registre.commune = %s AND annee = %s AND rang > %s ORDER BY rang LIMIT %s",
-            commune.slug, year, after, limit,
-        )  # fmt: skip
+            commune.slug,
+            year,
+            after,
+            limit,
+        )
 
     def last(self, commune: Commune, year: int) -> int:
         """How many inscriptions a year has: its last rank."""
@@ -154,16 +157,19 @@ class Register:
             "SELECT (array_agg(numero ORDER BY rang))[1] AS numero, array_agg(rang ORDER BY rang) AS rangs"
             " FROM registre WHERE commune = %s AND annee = %s AND cle <> '' GROUP BY cle HAVING count(*) > 1"
             " ORDER BY 1 LIMIT 50",
-            commune.slug, year,
-        )  # fmt: skip
+            commune.slug,
+            year,
+        )
         told = []
         for one in doubles:
             ranks = ", ".join(map(str, one["rangs"]))
             told.append(f"« {one['numero']} » a été donné {len(one['rangs'])} fois (numéros d'ordre {ranks}).")
         numbers = self._rows(
             "SELECT numero FROM registre WHERE commune = %s AND annee = %s ORDER BY rang LIMIT %s",
-            commune.slug, year, _NUMBERS_MAX,
-        )  # fmt: skip
+            commune.slug,
+            year,
+            _NUMBERS_MAX,
+        )
         missing, following = holes([one["numero"] for one in numbers])
         return told + [f"{one} : aucun acte de ce numéro n'est au registre." for one in missing], following
 
@@ -256,7 +262,7 @@ class Register:
                 as_act(one) if one["reference"] and "eliminee" not in one["donnees"] else None,
             )
             for one in self._rows(query + where, *values)
-        ]  # fmt: skip
+        ]  # fmt: skip # one call by its parts
 
     def _rows(self, query: str, *values: object) -> list[dict[str, Any]]:
         with self._store.transaction() as connection:

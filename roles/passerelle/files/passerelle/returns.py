@@ -85,25 +85,31 @@ class Returns:
         slug = commune.slug if commune else None
         rows = self._rows(
             "SELECT * FROM retour WHERE %s::text IS NULL OR commune = %s ORDER BY recu_le DESC, nom LIMIT %s",
-            slug, slug, limit,
-        )  # fmt: skip
+            slug,
+            slug,
+            limit,
+        )
         known = config.communes
         return [
             {
-                "nom": row["nom"][9:], "sha256": row["sha256"], "ko": max(1, row["octets"] // 1000),
+                "nom": row["nom"][9:],
+                "sha256": row["sha256"],
+                "ko": max(1, row["octets"] // 1000),
                 "le": _day(row["nom"]),
                 "commune": known[row["commune"]].name if row["commune"] in known else row["commune"],
             }
             for row in rows
-        ]  # fmt: skip
+        ]
 
     def document(self, commune: Commune | None, sha256: str) -> tuple[Path, str] | None:
         """A return's file, and its name, for an agent of its commune or of the groupement."""
         slug = commune.slug if commune else None
         rows = self._rows(
             "SELECT fichier FROM retour WHERE sha256 = %s AND (%s::text IS NULL OR commune = %s) LIMIT 1",
-            sha256, slug, slug,
-        )  # fmt: skip
+            sha256,
+            slug,
+            slug,
+        )
         return (self._files.path(sha256), str(rows[0]["fichier"])) if rows else None
 
     def _rows(self, query: str, *values: object) -> list[dict[str, Any]]:

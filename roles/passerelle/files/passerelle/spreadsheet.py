@@ -26,8 +26,14 @@ def make(tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Value]]]]) 
         table = Table(name)
         for line in (head, *lines):
             row = Row()
-            row.set_cells([Cell(value, cell_type="float") if isinstance(value, int | float) else
-                           Cell(_text(value or ""), cell_type="string") for value in line])  # fmt: skip
+            row.set_cells(
+                [
+                    Cell(value, cell_type="float")
+                    if isinstance(value, int | float)
+                    else Cell(_text(value or ""), cell_type="string")
+                    for value in line
+                ]
+            )
             table.append_row(row)
         body.append(table)
     buffer = io.BytesIO()

@@ -61,7 +61,7 @@ STEPS = (
     Step("versement", "Versement", "attend le versement au SAE", ("archivage", *_SENT), word="versee", acts=True),
     # Last: a person of the commune chooses what is published, and nothing of the rest waits for them.
     Step("publication", "Publication", "attend que la commune choisisse ce qui est publié", acts=True),
-)  # fmt: skip
+)  # fmt: skip # a row a line
 NAMES = tuple(step.name for step in STEPS)
 # What people see of them: a title, and its steps.
 STAGES = tuple((title, tuple(steps)) for title, steps in itertools.groupby(STEPS, key=lambda step: step.stage))

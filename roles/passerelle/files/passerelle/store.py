@@ -78,7 +78,7 @@ def as_act(row: dict[str, Any]) -> Act:
     return Act(
         row["reference"], row["commune"], row["donnees"], row["etape"], row["suivi"], row["blocage"], row["retard"],
         row["recu_le"], row["modifie_le"],
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
 
 
 class Store:

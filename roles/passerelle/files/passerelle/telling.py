@@ -28,9 +28,10 @@ class Telling:
     def tell(self, act: Act) -> Act:
         """Tell the parapheur and the deliberations' server where the act is, each state once and in order."""
         has = self._config.has
-        path = [*(["au_parapheur", "signee"] * has(act.commune, "parapheur")),
-                *(["transmise", "acquittee"] if goes(act.data) and has(act.commune, "teletransmission")
-                  else [TO_PUBLISH])]  # fmt: skip
+        path = [
+            *(["au_parapheur", "signee"] * has(act.commune, "parapheur")),
+            *(["transmise", "acquittee"] if goes(act.data) and has(act.commune, "teletransmission") else [TO_PUBLISH]),
+        ]
         for name, wanted, order in (
             ("parapheur", self.for_parapheur(act), ["teletransmis", "acquitte"]),
             ("deliberations", self.for_deliberations(act), path),

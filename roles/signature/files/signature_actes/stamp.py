@@ -48,7 +48,7 @@ class LocalUnit(TimeStamper):
                  "-signer", unit / "cert.pem", "-inkey", unit / "key.pem", "-chain", unit / "chain.pem",
                  "-out", scratch / "answer.tsr"],
                 capture_output=True, text=True, errors="replace", check=False, env=os.environ | {"LC_ALL": "C"},
-            )  # fmt: skip
+            )  # fmt: skip # one call by its parts
             if done.returncode:
                 last = (done.stderr.strip().splitlines() or ["openssl n'a pas dit pourquoi"])[-1]
                 raise TimestampRequestError(f"l'unité d'horodatage {unit} ne répond pas ({last})")

@@ -54,7 +54,7 @@ _KEYWORDS = (  # RFC 2253, section 2.3
     NameOID.COMMON_NAME, NameOID.LOCALITY_NAME, NameOID.STATE_OR_PROVINCE_NAME, NameOID.ORGANIZATION_NAME,
     NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.COUNTRY_NAME, NameOID.STREET_ADDRESS, NameOID.DOMAIN_COMPONENT,
     NameOID.USER_ID,
-)  # fmt: skip
+)  # fmt: skip # a list by rows
 _ODD = (ValueError, TypeError, KeyError, IndexError, AttributeError, UnsupportedAlgorithm, InvalidSignature)
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
 

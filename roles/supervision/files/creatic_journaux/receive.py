@@ -398,8 +398,11 @@ def figures(
     samples = {labels(emetteur=name, **expected[name]): round(moment) for moment, name in silent[:MOST_FIGURES]}
     made.add("silence_timestamp_seconds", "Last line of a machine that sends nothing.", samples)
     too_much = dict(sorted(lost.items())[:MOST_FIGURES])
-    made.add("hors_quota_bytes", "What a machine sent beyond its share of the day, and was not kept.",
-             {labels(emetteur=name, **expected.get(name, {})): size for name, size in too_much.items()})  # fmt: skip
+    made.add(
+        "hors_quota_bytes",
+        "What a machine sent beyond its share of the day, and was not kept.",
+        {labels(emetteur=name, **expected.get(name, {})): size for name, size in too_much.items()},
+    )
     return str(made)
 
 

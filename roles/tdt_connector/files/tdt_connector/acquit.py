@@ -17,7 +17,7 @@ _DOMAINS = {
     "0": "technique", "1": "signature technique", "2": "signature globale", "3": "signature du bordereau",
     "4": "pièces jointes", "5": "dépense", "6": "recette", "7": "rôle", "8": "budget", "9": "état de l'actif",
     "10": "état du passif", "11": "marché", "12": "facture", "99": "paramétrage",
-}  # fmt: skip
+}  # fmt: skip # a table
 _FAULTS_MAX = 2000  # faults and names kept of an answer
 _TEXT_MAX = 500  # characters, as in the schema
 _SHOWN = 40  # lines of an account

@@ -229,8 +229,10 @@ class Sae:
     def waiting_proofs(self) -> list[str]:
         """Identifiers of archived acts whose dossier de preuve is to be deposited."""
         now, config = time.time(), self._config
-        there = [*(config.dossier / "acquittes").glob(f"*/{PROOF}/preuve.xml"),
-                 *config.folder_kept.glob(f"*/{PROOF}/preuve.xml")]  # fmt: skip
+        there = [
+            *(config.dossier / "acquittes").glob(f"*/{PROOF}/preuve.xml"),
+            *config.folder_kept.glob(f"*/{PROOF}/preuve.xml"),
+        ]
         return sorted(
             path.parents[1].name
             for path in there
@@ -311,7 +313,7 @@ def _ruled(folder: Path, terms: Terms) -> Terms:
         return replace(
             terms, rule=str(told["rule"]), action=str(told["action"]), access=str(told["access"]),
             agreement=str(told["agreement"]), schedule=(),
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
     except FileNotFoundError:
         return terms
     except (ValueError, KeyError, TypeError) as error:

@@ -194,7 +194,7 @@ class Correspondence:
         state = {
             "lettre": number, "type": kind, "sens": sense, "acte": facts.get("acte") or 0, "etat": TO_SEND,
             "fichiers": [str(target / name) for name in names],
-        }  # fmt: skip
+        }  # fmt: skip # a table
         if again:
             state |= {"etat": REFUSED, "motif": _ANSWERED}
         self._journal.set_value(ANSWERS + own, json.dumps(state))

@@ -67,7 +67,7 @@ class Gone:
         if "/" in name or "\0" in name or name.startswith(".") or len(name) > _NAME_MAX:
             name = ""  # somebody else than this connector deposited it: no act here is it
         return cls(str(told["archive"]), str(told["demande"]), name, int(told["rang"]), told["copies"] == GONE,
-                   message.startswith("PREUVE-"))  # fmt: skip
+                   message.startswith("PREUVE-"))  # fmt: skip # one call by its parts
 
 
 class Eliminations:
@@ -149,7 +149,7 @@ class Eliminations:
     def _note(self, one: Gone) -> None:
         told = {
             "identifiant": one.message, "archive": one.archive, "demande": one.request, "rang": one.rank, "copies": "",
-        }  # fmt: skip
+        }  # fmt: skip # a table
         self._journal.set_value(f"{_PENDING}{one.archive}", json.dumps(told))
 
     def _pages(self, query: str) -> Iterator[Gone]:
@@ -200,8 +200,9 @@ class Eliminations:
                     places["passerelle"] = {"etat": WAITS, "detail": str(error)[:300]}
                     self._away = str(error) if isinstance(error, Away) else ""
         self._sae.report(one.archive, {"demande": one.request, "lieux": places})
-        waits = [f"{name} ({told.get('detail') or 'pas encore'})" for name, told in places.items()
-                 if told["etat"] == WAITS]  # fmt: skip
+        waits = [
+            f"{name} ({told.get('detail') or 'pas encore'})" for name, told in places.items() if told["etat"] == WAITS
+        ]
         return ", ".join(waits)
 
     # -- here ----------------------------------------------------------------------------------------------

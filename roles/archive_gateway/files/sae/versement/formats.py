@@ -21,7 +21,7 @@ _PDFA = {
     "fmt/95": "PDF/A-1a", "fmt/354": "PDF/A-1b", "fmt/476": "PDF/A-2a", "fmt/477": "PDF/A-2b", "fmt/478": "PDF/A-2u",
     "fmt/479": "PDF/A-3a", "fmt/480": "PDF/A-3b", "fmt/481": "PDF/A-3u", "fmt/1910": "PDF/A-4",
     "fmt/1911": "PDF/A-4e", "fmt/1912": "PDF/A-4f",
-}  # fmt: skip
+}  # fmt: skip # a table
 _lock = threading.Lock()
 _scanner: Any = None
 

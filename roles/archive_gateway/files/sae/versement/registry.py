@@ -194,7 +194,7 @@ class Registry:
                     archive.title, archive.kind, archive.size, archive.retain_until, archive.action,
                     json.dumps(list(archive.files), ensure_ascii=False), archive.taken,
                 ),
-            )  # fmt: skip
+            )  # fmt: skip # a list by rows
 
     def release(self, versement: str) -> None:
         """Give back the place of a versement's archive that was never stored."""
@@ -277,7 +277,7 @@ class Registry:
                 answer.versement, answer.account, answer.message, "OK" if answer.accepted else "KO", answer.temporary,
                 answer.aip, answer.when, json.dumps(list(answer.reasons), ensure_ascii=False), answer.content,
             ),
-        )  # fmt: skip
+        )  # fmt: skip # a list by rows
 
     def answer(self, versement: str) -> Answer | None:
         """The answer given to a versement; None too once what was accepted is eliminated."""

@@ -219,7 +219,7 @@ _FRENCH = [
     (r"The type definition is abstract\.", "le standard n'admet pas cet élément sans type précisé."),
     (r"The element is not 'nillable'\.", "xsi:nil n'est pas admis."),
     (r" type attendu  ?\.", " type attendu."),
-]  # fmt: skip
+]  # fmt: skip # a row a line
 
 
 def _french(message: str) -> str:
@@ -267,7 +267,7 @@ _REFERENCES = {
 _SEEN = _REFERENCES | {
     "MessageIdentifier", "Date", "Identifier", "Title", "Uri", "Size", "Attachment", "MessageDigest", "Rule",
     "StartDate", "FinalAction", "BinaryDataObject", "DataObjectGroupId", "Relationship", "ArchivalAgreement",
-}  # fmt: skip
+}  # fmt: skip # a list of words
 
 
 @dataclass

@@ -131,10 +131,13 @@ def _end(meeting: Any) -> None:
 def following(meeting: Any) -> Any:
     """The next meeting of the council that was opened, which settles the procès-verbal of this one; or None."""
     later = [
-        one for one in meeting.aq_parent.objectValues()
-        if getattr(one, "portal_type", "") == "seance" and one.date and one.moment() > meeting.moment()
+        one
+        for one in meeting.aq_parent.objectValues()
+        if getattr(one, "portal_type", "") == "seance"
+        and one.date
+        and one.moment() > meeting.moment()
         and api.content.get_state(one) in ("ouverte", "close")
-    ]  # fmt: skip
+    ]
     return min(later, key=lambda one: one.moment(), default=None)
 
 
@@ -293,7 +296,7 @@ class Aftermath(BrowserView):
              "vote": one in items(self.context), "numero": one.numero or "",
              "voile": is_veiled(one)}
             for one in self.context.projets(*ON_AGENDA)
-        ]  # fmt: skip
+        ]  # fmt: skip # one call by its parts
 
     def other_talk(self) -> str:
         """What was said beside the items."""

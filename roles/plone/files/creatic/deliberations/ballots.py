@@ -132,8 +132,11 @@ def read_round(line: str) -> Round:
         if name in voices:
             raise ValueError(f"le tour « {line} » compte deux fois {name}")
         voices[name] = int(read["count"])
-    return Round({name: count for name, count in voices.items() if name not in (_BLANK, _VOID)},
-                 voices.get(_BLANK, 0), voices.get(_VOID, 0))  # fmt: skip
+    return Round(
+        {name: count for name, count in voices.items() if name not in (_BLANK, _VOID)},
+        voices.get(_BLANK, 0),
+        voices.get(_VOID, 0),
+    )
 
 
 @dataclass(frozen=True)

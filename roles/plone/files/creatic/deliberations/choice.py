@@ -109,9 +109,7 @@ def _copy(given: Any, label: str, original: bytes, wrong: list[str]) -> bytes | 
         return None
 
 
-def _day(
-    text: str, label: str, decided: datetime.date, today: datetime.date, wrong: list[str]
-) -> datetime.date | None:  # fmt: skip
+def _day(text: str, label: str, decided: datetime.date, today: datetime.date, wrong: list[str]) -> datetime.date | None:
     try:
         day = datetime.date.fromisoformat(text)
     except ValueError:

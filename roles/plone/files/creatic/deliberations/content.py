@@ -255,7 +255,7 @@ class IProjet(model.Schema):
         fields=["compte", "presents", "pouvoirs", "sortis", "president", "huis_clos_par", "huis_clos_pour", "scrutin",
                 "pour", "contre", "abstentions", "bulletins_pour", "bulletins_contre", "bulletins_blancs",
                 "bulletins_nuls", "tours", "plus_age"],
-    )  # fmt: skip
+    )  # fmt: skip # one call by its parts
     reportee = schema.Bool(title="Reportée faute de quorum", default=False, required=False, readonly=True)
     numero = schema.TextLine(title="Numéro", required=False, readonly=True)
     document = NamedBlobFile(title="Délibération", required=False, readonly=True)

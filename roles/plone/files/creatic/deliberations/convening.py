@@ -127,7 +127,7 @@ def prepare(meeting: Any) -> None:
         {"version": version, "le": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "a": to,
          "objet": " ".join(subject.split()), "texte": letter, "pieces": tuple(pieces), "laissees": dict(left),
          "sans_note": alone},
-    )  # fmt: skip
+    )  # fmt: skip # a list by rows
     if any(value != PAPER for value in to.values()):
         folder = meeting.aq_parent
         setattr(folder, _WAITING, (*getattr(folder.aq_base, _WAITING, ()), meeting.UID()))
@@ -206,7 +206,7 @@ def to_send(url: str) -> list[dict[str, Any]]:
                 {"url": f"{asked}{rank}"} | {key: one[key] for key in ("nom", "sha256", "octets")}
                 for rank, one in enumerate(mail["pieces"])
              ]}
-        )  # fmt: skip
+        )  # fmt: skip # a table
     return found
 
 
@@ -358,8 +358,9 @@ class Sendings(BrowserView):
                 f"Remise sur papier : une date du {rules.french_date(first)} au {rules.french_date(today)}."
             )
         moment = datetime.datetime.combine(day, datetime.time(12), _PARIS).astimezone(datetime.UTC)
-        _receive(self.context, version, name, etat=HANDED, le=moment.isoformat(), detail="",
-                 essai=int(known.get("essai", 1)))  # fmt: skip
+        _receive(
+            self.context, version, name, etat=HANDED, le=moment.isoformat(), detail="", essai=int(known.get("essai", 1))
+        )
         watch.note(self.context, f"Convocation, version {version}, remise sur papier à {name}")
         _settle(self.context)
         return f"Remise sur papier notée : {name}."

@@ -34,7 +34,7 @@ def page(kind: str, **given: Any) -> str:
         "conseil": "conseil municipal", "qualite": "maire",
         "seance": None, "projet": None, "projets": [], "seances": [], "draft": False, "annee": None, "debats": {},
         "arret": {}, "public": False, "objet": _title, "voile": lambda _projet: False, **given,
-    }  # fmt: skip
+    }  # fmt: skip # a table
     return str(_template()(kind=kind, rules=rules, rich=_rich, meeting_of=_meeting_of, **context))
 
 

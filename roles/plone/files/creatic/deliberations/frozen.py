@@ -12,7 +12,7 @@ from dataclasses import dataclass
 VOTES = (
     "pour", "contre", "abstentions",
     "bulletins_pour", "bulletins_contre", "bulletins_blancs", "bulletins_nuls", "tours", "plus_age",
-)  # fmt: skip
+)  # fmt: skip # a list of words
 # What of an item is of the meeting that did not vote it: nothing of it goes to the second one.
 OF_THE_MEETING = (*VOTES, "presents", "pouvoirs", "sortis", "president", "huis_clos_par", "huis_clos_pour")
 # What a convocation says, which was sent.

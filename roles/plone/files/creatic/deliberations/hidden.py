@@ -18,14 +18,14 @@ from typing import Any
 _PROPERTIES = {
     "/Author": "auteur", "/Title": "titre", "/Subject": "sujet", "/Keywords": "mots-clés", "/Manager": "responsable",
     "/Company": "société",
-}  # fmt: skip
+}  # fmt: skip # a table
 # Of a PDF's properties, those that name programs and moments alone: taken out, and not told.
 _PLAIN = ("/Creator", "/Producer", "/CreationDate", "/ModDate", "/Trapped")
 # Elements of office documents that name people.
 _OFFICE = {
     "creator": "auteur", "lastModifiedBy": "modifié par", "Manager": "responsable", "Company": "société",
     "initial-creator": "auteur", "printed-by": "imprimé par",
-}  # fmt: skip
+}  # fmt: skip # a table
 _OFFICE_PARTS = ("docProps/core.xml", "docProps/app.xml", "meta.xml")
 _PART_MAX = 1_000_000  # bytes of one of them
 # Their text, their comments and what was changed in them: parts, and what in these is not on the page that one prints.
@@ -249,7 +249,7 @@ def cleaned(data: bytes) -> bytes:
             page[NameObject("/Annots")] = ArrayObject(kept)
         for one in list(_dictionaries(root)):
             for key in ("/Metadata", "/PieceInfo", "/LastModified", "/AF", "/EmbeddedFiles", "/JavaScript",
-                        "/OpenAction", "/AA", "/Popup", "/RC"):  # fmt: skip
+                        "/OpenAction", "/AA", "/Popup", "/RC"):  # fmt: skip # a list of words
                 one.pop(key, None)
         writer = PdfWriter(clone_from=reader)
         writer.metadata = None

@@ -127,7 +127,7 @@ def unsent(size: int, note: bool) -> str:
 def text(
     label: str, place: str, hour: str, subjects: Sequence[str], left: Mapping[str, int], version: int, note: bool,
     space: str = "", alone: int = 0,
-) -> str:  # fmt: skip
+) -> str:  # fmt: skip # the signature as one
     """Write the mail.
 
     Args:

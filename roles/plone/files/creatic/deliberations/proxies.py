@@ -57,8 +57,11 @@ def problem(
     """
     if holder == giver or holder not in council:
         return "Choisissez un autre membre du conseil, convoqué à cette séance."
-    other = borne(holder, {name: one for name, one in written.items() if name != giver},
-                  {name: to for name, to in noted.items() if name != giver})  # fmt: skip
+    other = borne(
+        holder,
+        {name: one for name, one in written.items() if name != giver},
+        {name: to for name, to in noted.items() if name != giver},
+    )
     if other:
         return f"{holder} a déjà le pouvoir de {other} : un élu n'en porte qu'un (L2121-20). Choisissez-en un autre."
     row = before[:IN_A_ROW]

@@ -138,7 +138,7 @@ def _put_on_line(projet: Any, what: dict[str, Any], today: datetime.date) -> Non
         representatives_in_charge=[],
     )
     _fill(item, title, _html(f"{text}<p><em>{voted}{received} {on_line}{posted}{copy}</em></p>"), None,
-          (document, *what["annexes"]))  # fmt: skip
+          (document, *what["annexes"]))  # fmt: skip # one call by its parts
     publication = _publication(projet)
     if publication is None:
         publication = api.content.create(
@@ -267,9 +267,7 @@ class Publication(BrowserView):
 
     def may_choose(self) -> bool:
         """Whether it may be chosen now: adopted and not yet public, or taken off."""
-        return self.is_chooser() and (
-            api.content.get_state(self.context) == "adopte" or bool(self.withdrawal())
-        )  # fmt: skip
+        return self.is_chooser() and (api.content.get_state(self.context) == "adopte" or bool(self.withdrawal()))
 
     def may_withdraw(self) -> bool:
         """Whether it may be taken off."""

@@ -32,7 +32,7 @@ MATTERS = {
 }
 _DAYS = ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche")
 _MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre",
-           "novembre", "décembre")  # fmt: skip
+           "novembre", "décembre")  # fmt: skip # a list of words
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,11 @@ _ATTRIBUTES = {"effective": "effective_date", "expires": "expiration_date", "sub
 _ALWAYS = ("id", "title", "__ac_local_roles__")
 # What Plone's own pages write on what is public, whether its type has the field or not.
 _PUBLISHED = ("description", "effective_date", "expiration_date", "subject", "language", "rights", "creators",
-              "contributors", "exclude_from_nav")  # fmt: skip
+              "contributors", "exclude_from_nav")  # fmt: skip # a list of words
 _LABELS = {
     "id": "Nom court", "title": "Titre", "description": "Description", "effective_date": "Date de publication",
     "expiration_date": "Date de retrait", "__ac_local_roles__": "Partage", "subject": "Mots-clés", "file": "Fichier",
-}  # fmt: skip
+}  # fmt: skip # a table
 _OURS: contextvars.ContextVar[bool] = contextvars.ContextVar("creatic_ours", default=False)
 _KNOWN, _TRACE, _ORIGIN = "creatic_connu", "creatic_trace", "creatic_origine"
 

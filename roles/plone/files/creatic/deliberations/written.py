@@ -63,7 +63,7 @@ def give(meeting: Any, giver: str, holder: str, ill: bool) -> None:
         raise ValueError("Votre pouvoir est déjà noté par la mairie. Pour en changer, révoquez-le, puis prévenez-la.")
     wrong = proxies.problem(
         giver, holder, ill, list(meeting.convoques or []), written(meeting), noted, _before(meeting)
-    )  # fmt: skip
+    )
     if wrong:
         raise ValueError(wrong)
     _keep(meeting, giver, Written(holder, _now(), ill))

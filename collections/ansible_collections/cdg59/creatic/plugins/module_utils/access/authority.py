@@ -423,20 +423,22 @@ class SshAuthority:
         moment = now or utc_now()
         with self._lock():
             serial = max((line["serie"] for line in self.events()), default=0) + 1
-            self._append({
-                "evenement": DOOR,
-                "serie": serial,
-                "role": "porte de secours",
-                "qui": operator,
-                "motif": why,
-                "principaux": [machine],
-                "source": "",
-                "cle": fingerprint,
-                "debut": moment.isoformat(),
-                "fin": (moment + lasts).isoformat(),
-                "par": operator,
-                "le": moment.isoformat(),
-            })  # fmt: skip # one key a line, as `grant` writes them
+            self._append(
+                {
+                    "evenement": DOOR,
+                    "serie": serial,
+                    "role": "porte de secours",
+                    "qui": operator,
+                    "motif": why,
+                    "principaux": [machine],
+                    "source": "",
+                    "cle": fingerprint,
+                    "debut": moment.isoformat(),
+                    "fin": (moment + lasts).isoformat(),
+                    "par": operator,
+                    "le": moment.isoformat(),
+                }
+            )
         return serial
 
     def _sign(self, demand: Demand, key: PublicKey, serial: int, start: dt.datetime, end: dt.datetime) -> str:

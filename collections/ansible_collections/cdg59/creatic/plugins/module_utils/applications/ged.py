@@ -131,7 +131,7 @@ def _check_plan(source: Source, plan: Sequence[Mapping[str, Any]]) -> None:
 
 def _check_names(source: Source, data: Mapping[str, Any]) -> None:
     for kind, field in (("metadonnees", "nom"), ("metadonnees", "libelle"), ("types", "nom"), ("types", "libelle"),
-                        ("index", "libelle")):  # fmt: skip
+                        ("index", "libelle")):  # fmt: skip # a row a line
         seen: dict[str, int] = {}
         for index, one in enumerate(data.get(kind, [])):
             first = seen.setdefault(one[field].casefold(), index)

@@ -36,7 +36,7 @@ STATES = {
 # How a step is passed; `STATES` gives their order.
 _STEPS = {"a_controler": ("Contrôler", "contrôle"), "a_viser": ("Viser", "visa"), "a_signer": ("Signer", "signature")}
 _COMPLETION = {"a_controler": 10, "a_viser": 20, "a_signer": 40, "a_teletransmettre": 60, "teletransmis": 80,
-               "acquitte": 100, "refuse": 0, "en_erreur": 60, "clos": 100}  # fmt: skip
+               "acquitte": 100, "refuse": 0, "en_erreur": 60, "clos": 100}  # fmt: skip # a table
 _REASON = {"name": "motif", "label": "Motif", "field_type": 1, "required": True, "widget": 1}
 # What everybody in the circuits of a commune may do with its documents. Acting goes by the application's own pages.
 ON_TYPE = (

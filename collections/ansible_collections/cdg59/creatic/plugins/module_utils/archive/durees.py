@@ -125,8 +125,9 @@ def _check(source: Source, data: Mapping[str, Any]) -> None:
     for index, one in enumerate(data["regles"]):
         where: tuple[str | int, ...] = ("regles", index)
         if names.setdefault(one["nom"], index) != index:
-            source.report(f"{quote(one['nom'])} est déjà dans regles[{names[one['nom']]}]", "gardez-en un seul",
-                          (*where, "nom"))  # fmt: skip
+            source.report(
+                f"{quote(one['nom'])} est déjà dans regles[{names[one['nom']]}]", "gardez-en un seul", (*where, "nom")
+            )
         if one["acces"] not in known:
             fix = f"choisissez {', '.join(sorted(known))}, ou déclarez-la dans acces"
             source.report(f"la règle d'accès {one['acces']} n'est pas connue", fix, (*where, "acces"))
@@ -164,8 +165,11 @@ def resolve(source: Source, types: Sequence[dict[str, Any]], table: Table | None
         own = [key for key in ("duree", "sort") if key in one]
         if table is None or "regle" not in one:
             if "regle" in one:
-                source.report(f"il n'y a pas de {NAME}", "créez-le (docs/versement.md), ou écrivez duree et sort",
-                              (*where, "regle"))  # fmt: skip
+                source.report(
+                    f"il n'y a pas de {NAME}",
+                    "créez-le (docs/versement.md), ou écrivez duree et sort",
+                    (*where, "regle"),
+                )
             elif table is not None and own:
                 fix = f"remplacez duree et sort par regle: {closest(one['nom'], [*table.lines]) or 'nom de sa ligne'}"
                 source.report(f"{quote(one['libelle'])} a sa propre durée, et {NAME} est là pour toutes", fix, where)

@@ -279,7 +279,7 @@ class Drill:
         self._pytest(
             *(one for one in places if (self.order.top / one).exists()), "--profile", self.order.profile,
             "--environment", str(inventory), "--limit", MACHINE, "-m", "not exterieur and not leaves_traces",
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
 
     def _pytest(self, *arguments: str) -> None:
         with (self.folder / "essais.log").open("w", encoding="utf-8") as log:
@@ -287,7 +287,7 @@ class Drill:
                 [sys.executable, "-m", "pytest", "-q", *arguments, "-p", "no:cacheprovider",
                  f"--junitxml={self.folder / 'essais.xml'}"],
                 cwd=self.order.top, stdout=log, stderr=subprocess.STDOUT, check=False,
-            )  # fmt: skip
+            )  # fmt: skip # one call by its parts
 
     def perform(self) -> tuple[dict[str, Any], Path, str]:
         """Restore, test, have the machine made bare again, seal.
@@ -403,12 +403,15 @@ def _publish(home: Path) -> None:
     records = sorted(last(home).items())
     lines: list[str] = []
     for name, text, value in (
-        ("timestamp_seconds", "When the last restore drill began.",
-         lambda one: datetime.fromisoformat(one["debut"]).timestamp()),
+        (
+            "timestamp_seconds",
+            "When the last restore drill began.",
+            lambda one: datetime.fromisoformat(one["debut"]).timestamp(),
+        ),
         ("good", "1 when it succeeded.", lambda one: one["reussi"]),
         ("rto_seconds", "Time it took, from nothing to the proven machine.", lambda one: one.get("rto_s", -1)),
         ("rpo_seconds", "Age of the backup that it put back, -1 for none.", lambda one: one.get("rpo_s", -1)),
-    ):  # fmt: skip
+    ):
         lines += [f"# HELP creatic_drill_{name} {text}", f"# TYPE creatic_drill_{name} gauge"]
         lines += [f'creatic_drill_{name}{{client="{client}"}} {float(value(one)):.10g}' for client, one in records]
     (home / "metriques").mkdir(exist_ok=True)

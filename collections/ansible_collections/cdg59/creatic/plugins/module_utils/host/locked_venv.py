@@ -107,13 +107,13 @@ def _make(wanted: Wanted, folder: Path, environment: Mapping[str, str]) -> Path:
     _run([PYTHON, "-m", "venv", str(tools)])
     pip = [str(tools / "bin" / "python"), "-m", "pip"]
     _run([*pip, "install", "-q", "--no-deps", "--require-hashes", "--only-binary=:all:", "-r",
-          str(wanted.build_requirements)])  # fmt: skip
+          str(wanted.build_requirements)])  # fmt: skip # a list by rows
     _fetch(pip, wanted.requirements, wheels)
     uv = str(tools / "bin" / "uv")
     cache = {"UV_CACHE_DIR": str(folder / "uv-cache")}  # beside the environment: files are then linked, not copied
     _run([uv, "venv", "-q", "--offline", "--relocatable", "--python", PYTHON, str(venv)], cache)
     _run([uv, "pip", "install", "-q", "--offline", "--no-deps", "--python", str(venv / "bin" / "python"),
-          *map(str, sorted(wheels.glob("*.whl")))], cache)  # fmt: skip
+          *map(str, sorted(wheels.glob("*.whl")))], cache)  # fmt: skip # a list by rows
     packages = _site_packages(venv)
     files = dict(wanted.files) | replaced(packages, wanted.replacements)
     _write(packages, files)
@@ -128,7 +128,7 @@ def _make(wanted: Wanted, folder: Path, environment: Mapping[str, str]) -> Path:
     # Whatever the umask: the environment holds no secret, and services of other accounts run it. The interpreter is a
     # link that the host makes itself.
     _run(["tar", "-C", str(venv), "--numeric-owner", "--owner=0", "--group=0", "--mode=u=rwX,go=rX",
-          "--exclude=./bin/python", "-cf", str(made), "."])  # fmt: skip
+          "--exclude=./bin/python", "-cf", str(made), "."])  # fmt: skip # a list by rows
     return made
 
 
@@ -142,7 +142,7 @@ def _fetch(pip: Sequence[str], requirements: Path, wheels: Path) -> None:
         part.write_text("\n".join(entries[rank::_DOWNLOADS]), encoding="utf-8")
         if entries[rank::_DOWNLOADS]:
             _run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(part),
-                  "-w", str(wheels)])  # fmt: skip
+                  "-w", str(wheels)])  # fmt: skip # a list by rows
 
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
         list(pool.map(fetch, range(_DOWNLOADS)))

@@ -50,7 +50,7 @@ def look(
     sizes = command(["apt-get", "-qq", "-o", "Debug::NoLocking=true", "--print-uris", "dist-upgrade"], "apt-get")
     broken, unfinished = dpkg(command(["dpkg-query", "-W", "-f", "${db:Status-Abbrev}|${binary:Package}\n"], "dpkg"))
     started = int(command(["systemctl", "show", "--property=UserspaceTimestamp", "--timestamp=unix", "--value"],
-                          "systemctl").strip().lstrip("@") or 0)  # fmt: skip
+                          "systemctl").strip().lstrip("@") or 0)  # fmt: skip # one call by its parts
     services, reasons = replaced(command)
     asked = root / REBOOT.relative_to("/")
     if asked.exists():

@@ -55,8 +55,9 @@ class Rule:
     grave: bool = False
     unless_zero: bool = False
 
-    def holds(self, figure: Figure, others: Mapping[tuple[str, Labels], float], before: float | None,
-              now: float) -> dict[str, str] | None:  # fmt: skip
+    def holds(
+        self, figure: Figure, others: Mapping[tuple[str, Labels], float], before: float | None, now: float
+    ) -> dict[str, str] | None:
         """What to write in the text, when it holds.
 
         Args:

@@ -102,8 +102,10 @@ def _told(kind: str, run: Path) -> dict[str, Any] | None:
     """What a record says; None when it cannot be read, so that it is looked at again."""
     facts = store.facts_of(run)
     try:
-        said = [[who, [what, tone, clean(text)[:_LONGEST], page]] for who, what, tone, text, page in
-                _FACTS[kind](run, facts)]  # fmt: skip # one line for each part
+        said = [
+            [who, [what, tone, clean(text)[:_LONGEST], page]]
+            for who, what, tone, text, page in _FACTS[kind](run, facts)
+        ]
         return {
             "fin": dt.datetime.fromisoformat(facts["fin"]).isoformat(),
             "par": clean(str(facts.get("operateur", "")))[:80],

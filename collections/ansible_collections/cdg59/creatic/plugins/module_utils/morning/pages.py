@@ -136,7 +136,7 @@ class Pages:
                 machines=sorted(self._machines[row.slug]), fleet=self.found.standings,
                 curve=self._acts_of.get(row.slug), events=events[:_EVENTS], older=max(0, len(events) - _EVENTS),
                 commands=commands[:_COMMANDS],
-            )  # fmt: skip # same
+            )  # fmt: skip # a list by rows
 
     def _territories(self) -> list[tuple[str, str, list[Row]]]:
         """Territories, with the class and the communes of each, by name."""

@@ -183,9 +183,10 @@ def _state(book: Book, machines: Iterable[str]) -> State:
     names = ", ".join(f"« {one.name} »" for one in lineage.leaving)
     old = {one.identifier for one in lineage.leaving}
     rows = [
-        row for row in book.rows("statut = ? AND fin > ?", VALID, now.isoformat(), order="hote, nom")
+        row
+        for row in book.rows("statut = ? AND fin > ?", VALID, now.isoformat(), order="hote, nom")
         if row["emetteur"] in old
-    ]  # fmt: skip
+    ]
     if rows:
         remaining = [f"{row['hote']} : {row['nom']}" for row in rows]
         lines = [

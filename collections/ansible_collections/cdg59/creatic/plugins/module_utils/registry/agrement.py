@@ -33,7 +33,7 @@ def problems(wanted: Any, machines: Mapping[str, tuple[str, Mapping[str, Any]]])
         return []
     if wanted is not True:
         return [Problem("group_vars/all.yml", None, FLAG, "la valeur n'est pas du type attendu (bool)",
-                        f"écrivez {FLAG}: true, ou retirez la ligne")]  # fmt: skip
+                        f"écrivez {FLAG}: true, ou retirez la ligne")]  # fmt: skip # a row a line
     found = []
     copies = {
         name: str(given.get(SITE) or "").strip() for name, (profile, given) in machines.items() if profile in COPIES
@@ -42,7 +42,7 @@ def problems(wanted: Any, machines: Mapping[str, tuple[str, Mapping[str, Any]]])
         found.append(
             Problem("servers.yml", None, SITE, f"le site manque ({', '.join(nowhere)}) ; il en faut deux {_LAW}",
                     f"écrivez {SITE}: et le nom du bâtiment, sur chaque nœud d'archives et serveur de sauvegarde")
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
     elif len(sites := sorted({site.casefold(): site for site in copies.values()}.values())) < 2:
         where = (
             f"toutes les copies des archives sont au même site ({sites[0]})"
@@ -52,7 +52,7 @@ def problems(wanted: Any, machines: Mapping[str, tuple[str, Mapping[str, Any]]])
         found.append(
             Problem("servers.yml", None, SITE, f"{where} ; il en faut deux {_LAW}",
                     "mettez un nœud d'archives ou le serveur de sauvegarde dans un autre bâtiment, éloigné")
-        )  # fmt: skip
+        )  # fmt: skip # one call by its parts
     for name in TIMESTAMPS:
         lacking = sorted(
             host for host, (profile, given) in machines.items() if profile == "archive_gateway" and not given.get(name)
@@ -62,5 +62,5 @@ def problems(wanted: Any, machines: Mapping[str, tuple[str, Mapping[str, Any]]])
                 Problem("group_vars/archive_gateway.yml", None, name,
                         f"un horodatage qualifié est demandé {_LAW}, et cette variable est vide ({', '.join(lacking)})",
                         "donnez l'unité d'horodatage d'un prestataire qualifié (eIDAS, article 42) et sa racine")
-            )  # fmt: skip
+            )  # fmt: skip # one call by its parts
     return found

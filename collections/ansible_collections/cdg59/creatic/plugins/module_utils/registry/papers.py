@@ -46,8 +46,15 @@ def problems(value: Any) -> list[Problem]:
     if value is None:
         return []
     if not isinstance(value, Mapping):
-        return [Problem(FILE, None, NAME, "ce n'est pas une liste de champs",
-                        f"écrivez {NAME}: puis un champ par ligne, comme inventories/example")]  # fmt: skip
+        return [
+            Problem(
+                FILE,
+                None,
+                NAME,
+                "ce n'est pas une liste de champs",
+                f"écrivez {NAME}: puis un champ par ligne, comme inventories/example",
+            )
+        ]
     found = []
     for name, text in value.items():
         if name not in FIELDS:

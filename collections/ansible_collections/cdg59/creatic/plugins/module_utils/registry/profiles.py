@@ -16,7 +16,7 @@ FILE = Path(__file__).with_name("profiles.yml")
 BENCH = "banc"
 """Group of all test benches."""
 TRAITS = ("a_part", "commune", "serveur", "place", "comptes", "sauvegarde", "archive", "audit", "tdt", "disques", "nue",
-          "banc", "corrige")  # fmt: skip
+          "banc", "corrige")  # fmt: skip # a list of words
 
 
 @dataclass(frozen=True)

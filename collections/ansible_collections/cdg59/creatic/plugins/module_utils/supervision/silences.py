@@ -36,8 +36,9 @@ def minutes(text: str) -> int:
     return total
 
 
-def made(target: str, lasting: str, reason: str, author: str, communes: Container[str], machines: Container[str]
-         ) -> list[str]:  # fmt: skip
+def made(
+    target: str, lasting: str, reason: str, author: str, communes: Container[str], machines: Container[str]
+) -> list[str]:
     """The command that silences a commune or a machine, on the supervision.
 
     Args:
@@ -62,7 +63,7 @@ def made(target: str, lasting: str, reason: str, author: str, communes: Containe
     kept = reason.translate({ord("{"): "(", ord("}"): ")"})
     told = " ".join("".join(char if char.isprintable() else " " for char in kept).split())[:200]
     return [*_AMTOOL, "silence", "add", f"--author={author}", f"--comment={told}", f"--duration={minutes(lasting)}m",
-            f'{label}="{target}"']  # fmt: skip
+            f'{label}="{target}"']  # fmt: skip # a list by rows
 
 
 def ended(silence: str) -> list[str]:
@@ -94,8 +95,10 @@ def rows(text: str) -> Iterator[tuple[str, str, str, str, str]]:
     try:
         found = json.loads(text[start:]) if start >= 0 else None
         known = sorted(found or (), key=lambda one: str(one["endsAt"]))
-        yield from [(one["id"], _whom(one["matchers"]), _local(one["endsAt"]), one["createdBy"], one["comment"])
-                    for one in known]  # fmt: skip
+        yield from [
+            (one["id"], _whom(one["matchers"]), _local(one["endsAt"]), one["createdBy"], one["comment"])
+            for one in known
+        ]
     except (ValueError, KeyError, TypeError):
         found = None
     if found is None:
