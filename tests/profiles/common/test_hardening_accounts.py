@@ -11,7 +11,7 @@ import pytest
 from testinfra.host import Host
 
 SHELLS = ("/bin/bash", "/bin/sh", "/usr/bin/bash", "/usr/bin/sh", "/bin/zsh", "/usr/bin/zsh", "/bin/dash")
-FIRST_PERSON, LAST_PERSON = 1000, 59999
+FIRST_PERSON = 1000
 WEAK = {"azertyuiop": "suite du clavier", "Courte-9a": "9 caractères", "toutenminuscules": "une seule classe"}
 STRONG = "Gx7!pQ-zeL4#tVbn2"
 SESSION = """bash -lc 'umask; ulimit -Hc; echo "${TMOUT:-}"; readonly -p | grep -c TMOUT'"""

@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from reportlab.pdfgen.canvas import Canvas
 from tdt_simulator.testing import TdtServer, serve
 
-SIREN, OTHER_SIREN, UNKNOWN_SIREN = "215902669", "215900358", "215999999"
+SIREN, OTHER_SIREN = "215902669", "215900358"
 RGS_POLICY = "1.3.6.1.4.1.59999.59.1.1"
 AUTHORITIES = [
     {"siren": SIREN, "nom": "Commune de Gondecourt", "departement": "059", "arrondissement": "5"},

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import IO
 
 from creatic_agent.book import connect, transaction
 from creatic_agent.durable import fresh, unused
@@ -217,10 +216,6 @@ class Store:
     def receive_bytes(self, content: bytes) -> StoredFile:
         """Keep a content which is in memory."""
         return self.receive(iter([content]))
-
-    def open_content(self, sha256: str) -> IO[bytes]:
-        """Open a content which was kept."""
-        return (self._files / sha256).open("rb")
 
     def path(self, sha256: str) -> Path:
         """Return where a content which was kept is."""
