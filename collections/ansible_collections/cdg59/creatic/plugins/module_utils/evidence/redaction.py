@@ -254,7 +254,8 @@ def _redact_xml(text: str, head: str, secrets: Iterable[str]) -> str | None:
     except (etree.XMLSyntaxError, UnicodeEncodeError):
         return None
     # Attributes have what entities stand for already.
-    if (doctype := root.getroottree().docinfo.internalDTD) is not None:
+    doctype: Any = root.getroottree().docinfo.internalDTD
+    if doctype is not None:
         secrets = [*secrets, *(str(entity.content) for entity in doctype.iterentities() if entity.content)]
     _without_entities(root)
     announcing: etree._Element | None = None  # its text ends with what announces a secret
