@@ -86,7 +86,7 @@ def test_what_a_restoration_refused_is_in_its_evidence() -> None:
     assert "refusé : /etc/sudoers.d/<x> : hors de ce qui est déclaré" in backup_drill.lines(record)
     page = backup_drill.page(record)
     assert "/etc/sudoers.d/&lt;x&gt;" in page and "<x>" not in page
-    record["restauration"]["refuses"]["dits"] = ["\x1b[2Jfaux\nligne"]  # type: ignore[index]
+    record["restauration"]["refuses"]["dits"] = ["\x1b[2Jfaux\nligne"]  # type: ignore[index] # a record of JSON
     assert "?[2Jfaux?ligne" in backup_drill.lines(record)
     del record["restauration"]["refuses"]  # type: ignore[attr-defined] # one of an earlier version
     assert "refusé" not in "".join([*backup_drill.lines(record), backup_drill.page(record)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import ssl
 from datetime import date
 from pathlib import Path
@@ -847,7 +848,7 @@ POOL: Any = None
         (alert("KEY_VALUES_MISMATCH"), Denied, "client_cle", "la clé privée ne correspond pas au certificat client."),
         (alert("UNKNOWN_CA"), Uncertain, "coupure",
          "la liaison avec tdt.test a été coupée avant la réponse (SSLError)."),
-        (requests.ConnectionError(urllib3.exceptions.NameResolutionError("tdt.test", POOL, OSError())),  # type: ignore[arg-type]
+        (requests.ConnectionError(urllib3.exceptions.NameResolutionError("tdt.test", POOL, socket.gaierror())),
          Unreachable, "dns", "le nom tdt.test est introuvable (DNS)."),
         (requests.ConnectionError(urllib3.exceptions.NewConnectionError(POOL, "refusé")), Unreachable, "tcp",
          "le TdT (tdt.test) refuse la connexion, ou le réseau est coupé."),
