@@ -158,6 +158,9 @@ def test_a_name_serves_one_flow_that_is_not_in_error(client: Client, clock: Cloc
         (helios.flow(slips=("",)).replace(b'IdBord V="1"', b'IdBord V="un"').replace(b"2026-01-15", b"hier")
          .replace(b'V="059001"', b'V="0"').replace(b'V="123"', b'V="000"').replace(b'"LABO"', b'""'),
          ["5", "1", "", "2026"]),
+        (helios.flow(slips=("",)).replace(b'IdBord V="1"', b'IdBord V="&#1633;"')
+         .replace(b'V="059001"', b'V="&#1633;23456"')
+         .replace(b'V="123"', b'V="&#1633;23"').replace(b'"PESALR2"', b'"A&#10;B"'), ["5", "1", "", "2026"]),
     ],
 )  # fmt: skip # a case a line
 def test_a_receipt_follows_the_schema_whatever_the_flow(

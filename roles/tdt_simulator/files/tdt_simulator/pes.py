@@ -99,12 +99,13 @@ def fault(path: Path) -> tuple[Flow, str | None]:
 
 
 def _fit(value: str, pattern: str, default: str = "") -> str:
-    return value if re.fullmatch(pattern, value) else default
+    return value if re.fullmatch(pattern, value, re.ASCII) else default
 
 
 def _text(value: str, most: int, default: str) -> str:
     """A text of the schema: it holds something else than zeros."""
-    return value[:most] if value[:most].strip("0") else default
+    line = " ".join(value.split())[:most].strip()
+    return line if line.strip("0") else default
 
 
 def _day(value: str) -> str:
