@@ -100,7 +100,7 @@ def _without(name: str) -> Callable[[Path], object]:
         (_file, "« inventories/x » n'est pas un dossier"),
         (_without("communes"), "« inventories/x » n'est pas un inventaire : il y manque communes "),
         (_without("groupement.yml"), "« inventories/x » n'est pas un inventaire : il y manque groupement.yml "),
-        (_without("group_vars/all.yml"), "inventories/x/group_vars/all.yml : le fichier n'existe pas. À faire : écrivez"),
+        (_without("group_vars/all.yml"), "x/group_vars/all.yml : le fichier n'existe pas. À faire : écrivez"),
     ],
 )
 @pytest.mark.parametrize("by_variable", [True, False])

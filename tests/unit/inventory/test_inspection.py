@@ -36,6 +36,11 @@ def write(file: Path, text: str) -> int:
     return file.write_text(text)
 
 
+def pipe(file: Path) -> None:
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+
+
 @pytest.mark.parametrize("name", ["lab", "example"])
 def test_our_own_inventories_have_no_fault(name: str) -> None:
     assert problems(TOP / "inventories" / name) == []
@@ -190,6 +195,16 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
         "group_vars/ged.yml, ligne 1 : un nom de champ est une liste ou un groupe de champs",
     ),
     (
+        "an expression badly written",
+        lambda f: write(f / "group_vars/ged.yml", 'ged_note: "{{ secret( }}"\n'),
+        "group_vars/ged.yml, ligne 1 : l'expression de la variable « ged_note » est mal écrite",
+    ),
+    (
+        "a variable in itself",
+        lambda f: write(f / "group_vars/ged.yml", 'ged_note: "{{ ged_note | default(1) }}"\n'),
+        "group_vars/ged.yml, ligne 1 : la variable « ged_note » se contient elle-même",
+    ),
+    (
         "a tag of another program's",
         lambda f: (f / "group_vars/ged.yml").write_text("a: !vault x\nb: !unsafe y\nc: !!python/tuple [1]\n"),
         "group_vars/ged.yml, ligne 3 : la balise « !!python/tuple » n'est pas admise",
@@ -203,7 +218,7 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
     ),
     (
         "no file but a pipe",
-        lambda f: ((f / "group_vars/ged.yml").unlink(missing_ok=True), os.mkfifo(f / "group_vars/ged.yml")),
+        lambda f: pipe(f / "group_vars/ged.yml"),
         "group_vars/ged.yml : ce n'est pas un fichier ordinaire",
     ),
     (

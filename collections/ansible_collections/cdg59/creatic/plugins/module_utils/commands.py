@@ -115,7 +115,7 @@ def speak() -> None:
     """Have invoke's help say its headings in French, once the program has read the commands."""
     for name in ("print_task_help", "list_tasks"):
         setattr(Program, name, _french(getattr(Program, name)))
-    Program.print_help = _print_help  # type: ignore[method-assign] # invoke's own page is English, and ours is shorter
+    Program.print_help = _print_help
 
 
 def _french(method: Callable[..., None]) -> Callable[..., None]:

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees, formats
@@ -29,6 +30,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yam
     is_nothing,
     quote,
 )
+from jinja2 import nodes
 
 _GROUP_KEYS = ("hosts", "children", "vars")
 _BUILT_IN = ("all", "ungrouped", profiles.BENCH)
@@ -325,9 +327,10 @@ class Inspection:
 
     def _names(self, source: Source, node: yaml.Node) -> None:
         """Report variables that nothing reads: a misspelt one would be ignored without a word."""
-        for key, _value in _fields(node):
+        for key, value in _fields(node):
             name = str(key.value)
             line = key.start_mark.line + 1
+            self._expression(source, name, value)
             if name.startswith("creatic_"):
                 if name not in self.tree.variables:
                     self._unknown(source, name, self.tree.variables, line)
@@ -341,6 +344,23 @@ class Inspection:
                 if nearest and name not in everything and nearest.count("_") == name.count("_"):
                     message = f"la variable {quote(name)} n'est lue par rien"
                     source.report(message, f"remplacez par « {nearest} », ou donnez-lui un nom à vous", line=line)
+
+    def _expression(self, source: Source, name: str, node: yaml.Node) -> None:
+        """Report an expression that can only fail; Ansible would blame the variables that use it, in other files."""
+        text = node.value if isinstance(node, yaml.ScalarNode) and not node.tag.startswith("!") else ""
+        if "{{" not in text and "{%" not in text:
+            return
+        line = node.start_mark.line + 1
+        try:
+            parsed = jinja2.Environment(autoescape=True).parse(text)
+        except jinja2.TemplateSyntaxError:
+            fix = "vérifiez ses accolades, ses parenthèses et ses guillemets"
+            source.report(f"l'expression de la variable {quote(name)} est mal écrite", fix, line=line)
+            self.unreadable = True
+            return
+        if any(one.name == name for one in parsed.find_all(nodes.Name)):
+            source.report(f"la variable {quote(name)} se contient elle-même", "écrivez sa valeur", line=line)
+            self.unreadable = True
 
     def _readable(self, role: str) -> set[str]:
         """Options of the role, and of the roles whose name begins by its name (archive_node_…)."""

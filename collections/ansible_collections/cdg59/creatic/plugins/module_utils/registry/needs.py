@@ -503,6 +503,9 @@ def _judged(name: str, option: Mapping[str, Any], value: Any) -> Iterator[str]:
     """Judge a value by its spec, as Ansible will; in French, its value is never shown."""
     from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+    if option.get("type", "str") == "str" and isinstance(value, list | dict):  # of which Ansible would make a text
+        yield "la valeur n'est pas du type attendu (str)"
+        return
     for error in ArgumentSpecValidator({name: dict(option)}).validate({name: value}).error_messages:
         if found := re.search(r"missing required arguments: (.*?)(?: found in (.*))?$", error):
             yield f"{_LACKING}{found[1]}"
