@@ -1112,12 +1112,11 @@ def access_grant(
 ) -> None:
     """Délivre un certificat SSH limité dans le temps, à un auditeur ou à un prestataire."""
     profiles, communes = profil or [], commune or []
-    for title, wanted, known in (
-        ("Profil inconnu", profiles, audit_run.profiles(TOP)),
-        ("Commune inconnue", communes, sorted(one.slug for one in _communes()) if communes else []),
-    ):
-        if unknown := [name for name in wanted if name not in known]:
-            raise Exit(f"{title} : {', '.join(unknown)}. Possible : {', '.join(known)}", code=2)
+    if communes:
+        _check_communes(communes)
+    known = audit_run.profiles(TOP)
+    if unknown := [name for name in profiles if name not in known]:
+        raise Exit(f"Profil inconnu : {', '.join(unknown)}. Connus : {', '.join(known)}", code=2)
     try:
         principals = access.principals(role, profiles, communes)
         lasting = access.duration(duree)

@@ -40,7 +40,7 @@ def test_a_person_has_one_certificate_to_be_known_by(ready: str) -> None:
     assert command("fab", "pki.personne", "Camille Essai").returncode == 0
     assert file.read_bytes() == content
     refused = command("fab", "pki.personne", "Connecteur - Commune de Gondecourt")
-    assert refused.returncode == 1 and "est le nom d'un service" in refused.stdout
+    assert refused.returncode == 2 and "est le nom d'un service" in refused.stdout
 
 
 def test_lists_reach_every_machine_though_one_cannot_be_signed(ready: str) -> None:

@@ -134,6 +134,9 @@ def test_the_lab_and_a_production_refuse_each_other(top: Path) -> None:
             ("pki.registre", "--statut", "bidon"),
             "--statut : « bidon » n'en est pas un. Attendu : valide, remplace, revoque, expire.",
         ),
+        (("pki.personne", "<b>x</b>"), "nom : lettres, espaces, traits d'union et apostrophes seulement"),
+        (("pki.revoquer", "--motif", "bidon", "--hote", "x"), "Révocation refusée : motif « bidon » inconnu"),
+        (("historique", "--nombre", "9999999"), "--nombre : « 9999999 » n'est pas un nombre entier de lignes"),
         (("pki.lst",), "La commande « pki.lst » n'existe pas. Vouliez-vous dire « pki.listes » ?"),
     ],
 )
@@ -141,6 +144,16 @@ def test_what_a_person_mistypes_is_told_in_french(top: Path, arguments: tuple[st
     done = run(top, "fab", *arguments, CREATIC_INVENTORY="inventories/example")
     assert done.returncode and said in done.stderr and "Traceback" not in done.stderr
     assert not done.stdout
+
+
+def test_an_inventory_without_its_name_is_checked_all_the_same(top: Path) -> None:
+    inventory = top / "inventories/example"
+    (inventory / "group_vars/all.yml").write_bytes(b"nom: \xe9\n")
+    (inventory / "communes/loos.yml").write_text("- rien\n")
+    done = run(top, "fab", "inventaire.controle", CREATIC_INVENTORY="inventories/example")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "example : rien n'est changé. 2 défauts :\n  - communes/loos.yml : " in done.stderr
+    assert "group_vars/all.yml, ligne 1 : le fichier n'est pas en UTF-8" in done.stderr
 
 
 @pytest.mark.parametrize(
