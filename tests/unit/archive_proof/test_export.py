@@ -241,8 +241,22 @@ def test_the_storage_down_stops_the_export(room: Room) -> None:
         ("b", "."),
         ("/".join(["é" * 120] * 17),),
         ("é" * 200,),
+        ("Acte.pdf", "acte.PDF"),
+        ("annexes/plan.pdf", "Annexes/coupe.pdf"),
+        ("d\u00e9lib.pdf", "de\u0301lib.pdf"),
     ],
-    ids=["file then folder", "folder then file", "deep", "dot", "dot among others", "long path", "long name"],
+    ids=[
+        "file then folder",
+        "folder then file",
+        "deep",
+        "dot",
+        "dot among others",
+        "long path",
+        "long name",
+        "case",
+        "a folder's case",
+        "form of an accent",
+    ],
 )
 def test_names_that_no_disk_holds_keep_no_archive_back(room: Room, form: str, names: Sequence[str]) -> None:
     odd, good = room.keep(1, names=names), room.keep(2)

@@ -5,7 +5,7 @@ The target folder gets::
     LISEZMOI.txt   what this is, and which public tools verify it
     export.json    what was asked, and how far it is
     archives/      OCFL 1.1 storage root (layout 0003), or one BagIt folder an archive
-    archives-tar/  archives whose files have names that this disk cannot hold, as they are in the storage
+    archives-tar/  archives as the storage has them, whose names this disk, or a common one, cannot hold
 
 An archive appears under `archives/` by a rename, when all its digests are right: a run that was cut goes on.
 """
@@ -22,6 +22,7 @@ import shutil
 import sqlite3
 import sys
 import tarfile
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -46,8 +47,9 @@ Rien d'autre n'est nécessaire : ni notre logiciel, ni base de données. Chaque 
 (sip/) et les événements de son archivage (premis.xml, PREMIS 3).
 
 Le dossier « archives-tar », s'il existe, contient telles quelles, une par fichier .tar, les archives dont des fichiers
-ont des noms que ce disque ne peut pas écrire (un fichier et un dossier du même nom, un nom trop long). Chacune est un
-objet OCFL ; tar, 7-Zip ou Python en lisent les fichiers un à un, sous v1/content/.
+ont des noms que ce disque ne peut pas écrire (un fichier et un dossier du même nom, un nom trop long), ou qu'un autre
+confondrait (deux noms que seules des majuscules distinguent). Chacune est un objet OCFL ; tar, 7-Zip ou Python en
+lisent les fichiers un à un, sous v1/content/.
 """
 _WHAT = {
     OCFL: """\
@@ -316,6 +318,25 @@ def _named() -> Iterator[None]:
         raise _Unfit(f"« {name} » ne peut pas être écrit sur ce disque ({error.strerror})") from error
 
 
+class _Spellings:
+    """The names of an archive, none of which may be another's on a disk that knows neither case nor accents' forms.
+
+    Keys of clerks are FAT, exFAT or NTFS, and a folder that this disk holds is copied on to one of them.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def take(self, path: PurePosixPath) -> None:
+        """Take a file's name and those of its folders. Raises _Unfit, naming the two."""
+        for part in (path, *path.parents):
+            name = str(part)
+            other = self._known.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+            if other != name:
+                pair = f"« {PurePosixPath(other).name[:60]} » et « {part.name[:60]} »"
+                raise _Unfit(f"{pair} ne font qu'un sur un disque qui ne distingue ni la casse ni la forme des accents")
+
+
 def _copy(store: Store, archive: _Archive, target: Path) -> int:
     """The tar as it is in the storage; gives its bytes."""
     expected = _expected(store, archive)
@@ -358,10 +379,12 @@ def _unpack(store: Store, archive: _Archive, folder: Path) -> int:
             stream = _Digesting(raw)
             try:
                 with tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|") as tar:
+                    spelled = _Spellings()
                     for member in tar:
                         inside = PurePosixPath(member.name)
                         if inside.parts[:1] != (archive.aip,) or not (member.isfile() or member.isdir()):
                             raise Damaged(f"« {member.name[:200]} » n'a rien à faire dans cette archive")
+                        spelled.take(inside)
                         tar.extract(member, folder, filter="data")
             except (tarfile.TarError, EOFError, ValueError) as error:
                 raise Damaged(f"ce n'est plus une archive tar ({error})") from error
