@@ -7,16 +7,24 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import slug
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import RESERVED, PkiError, person_name
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
+    RESERVED,
+    PkiError,
+    load_certificate,
+    person_name,
+)
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import name_part
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
+from cryptography.x509.oid import NameOID
 
 
 def person_certificate(
-    name: str, hosts: Iterable[Mapping[str, Any]], commune: str, organization: str, siren: str
+    name: str, hosts: Iterable[Mapping[str, Any]], commune: str, organization: str, siren: str, folder: str
 ) -> dict[str, Any]:
     """Return the request of a person's certificate, and the subject that doors know the person by.
 
@@ -26,6 +34,7 @@ def person_certificate(
         commune: slug of an agent's commune, or of an entity that it hosts; empty for someone of the groupement.
         organization: O of the groupement.
         siren: the groupement's, 9 digits.
+        folder: of people's certificates, on the control node.
 
     Raises:
         AnsibleFilterError: no such commune, or a name that no person bears (French).
@@ -43,10 +52,8 @@ def person_certificate(
             raise AnsibleFilterError(f"commune : « {commune} » n'est pas dans communes/, donnez le nom de son fichier")
         organization, siren = entities.organization(known[commune]), known[commune]["siren"]
         commune = entities.home(known[commune])  # whose certificates are followed, and leave with it
-    # Two names may be written alike without their accents.
-    short = f"{slug(name)[:50]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
     return {
-        "name": short,
+        "name": _file(Path(folder), name, organization, siren),
         "profile": "client",
         "common_name": name,
         "organization": organization,
@@ -54,6 +61,29 @@ def person_certificate(
         "commune": commune,
         "subject": f"CN={name},OU=0002 {siren},O={organization},C=FR",
     }
+
+
+def _file(folder: Path, name: str, organization: str, siren: str) -> str:
+    """Name of a person's files: one person may act for two organizations, whose names may be written alike.
+
+    Files named for the person alone, as they all were, stay those of the organization that their certificate names.
+    """
+    former = f"{slug(name)[:50]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    try:
+        known = load_certificate((folder / former / "current" / "cert.pem").read_text(encoding="ascii"))
+    except FileNotFoundError:
+        pass
+    except (OSError, PkiError, ValueError):
+        fix = "À faire : restaurez ce dossier depuis la sauvegarde, puis relancez ; rien n'est émis"
+        raise AnsibleFilterError(f"{folder / former} : le certificat de cette personne est illisible. {fix}") from None
+    else:
+        if [name_part(known, oid) for oid in (NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME)] == [
+            organization,
+            f"0002 {siren}",
+        ]:
+            return former
+    digest = hashlib.sha256("\0".join((name, organization, siren)).encode()).hexdigest()
+    return f"{slug(name)[:28]}-{slug(organization)[:24].strip('-')}-{digest[:8]}"
 
 
 def persons_of(siren: str) -> str:
