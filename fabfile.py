@@ -369,7 +369,7 @@ def commune_depart(context: Context, commune: str, vers: str, recu: str = "", au
     except (HandOverError, PkiError, evidence_store.EvidenceError, evidence_store.LockRefused) as error:
         raise Exit(f"Départ de {commune} : {error}", code=1) from None
     if departure.unsealed:
-        raise Exit(f"La preuve n'est pas signée : {departure.unsealed}", code=1)
+        raise Exit(f"La preuve n'est pas signée : {departure.unsealed}.", code=1)
 
 
 def _hosting(slug: str) -> tuple[groupement.Commune, dict[str, Any] | None]:
@@ -556,7 +556,7 @@ def agent_depart(context: Context, commune: str, agent: str, oui: bool = False) 
     print("\n".join(f"- {line}" for line in done))
     print(f"Preuve : {folder / 'rapport.html'}")
     if unsealed:
-        raise Exit(f"La preuve n'est pas signée : {unsealed}", code=1)
+        raise Exit(f"La preuve n'est pas signée : {unsealed}.", code=1)
 
 
 @task(
@@ -670,7 +670,7 @@ def documents(context: Context, commune: str = "", seul: list[str] | None = None
         _aside("\n".join(["Laissé à compléter :", *ignored]))
     print(f"Dossier : {folder} (PDF et Word). Complétez et signez une copie : ce dossier est une preuve.")
     if unsealed:
-        print(f"Il n'est pas signé : {unsealed}")
+        raise Exit(f"Il n'est pas signé : {unsealed}.", code=1)
 
 
 @task(

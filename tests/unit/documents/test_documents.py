@@ -150,7 +150,12 @@ def test_without_evidence_nothing_is_claimed(home: Path) -> None:
     told = read(folder / "homologation.pdf")
     assert "Aucun audit sur ce poste de commande" in told
     assert "[A5 : NON VÉRIFIÉ] visé, à démontrer : correctifs de sécurité appliqués" in told
-    assert "audit : aucun (fab audit)" in told and "n'existe pas encore" in unsealed
+    assert "audit : aucun (fab audit)" in told and "l'autorité du groupement n'existe pas encore" in unsealed
+    root = store.seal_keys(home).root
+    root.parent.mkdir(parents=True)
+    root.write_text("racine")
+    _, _, unsealed = order(home, only=["fiche-incident"]).produce()
+    assert unsealed.startswith("le certificat qui signe les preuves n'est pas encore fait (")
 
 
 def test_what_was_seen_is_named_with_its_date_and_its_record(shown: tuple[Path, dict[str, produce.Written]]) -> None:

@@ -132,7 +132,7 @@ def new_run(run_id: str = "2026-11-25T010504Z", **fields: Any) -> Run:
 def play(evidence: Path, run: Run, communes: list[Commune], keys: SealKeys | None) -> Outcome:
     """Open and close a run without fetched files."""
     _, staging = open_run(evidence, run.operator, run.run_id)
-    return close_run(evidence, staging, run, communes, keys)
+    return close_run(evidence, staging, run, communes, keys or store.seal_keys(evidence / "sans-autorite"))
 
 
 @pytest.fixture

@@ -368,7 +368,7 @@ class Outcome:
     unsealed: str = ""
 
 
-def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commune], keys: SealKeys | None) -> Outcome:
+def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commune], keys: SealKeys) -> Outcome:
     """Write, seal and publish the evidence of a run.
 
     Args:

@@ -161,9 +161,17 @@ def seal(folder: Path, keys: SealKeys) -> None:
         "".join(f"{sha256(folder / name)}  {name}\n" for name in files_of(folder)), encoding="utf-8"
     )
     credentials = [path for one in (keys.signature, keys.tsa) for path in (one.certificate, one.key)]
-    for path in (keys.root, keys.chain, *credentials):
+    if not keys.root.is_file():
+        raise SealError(
+            f"l'autorité du groupement n'existe pas encore ({keys.root} est introuvable). "
+            "À faire : ansible-playbook playbooks/authority.yml, puis relancez"
+        )
+    for path in (keys.chain, *credentials):
         if not path.is_file():
-            raise SealError(f"{path} est introuvable : créez l'autorité du groupement, puis relancez")
+            raise SealError(
+                f"le certificat qui signe les preuves n'est pas encore fait ({path} est introuvable). "
+                "À faire : fab serveurs ou fab audit, qui le font, puis relancez"
+            )
     _must(
         "La signature",
         *("cms", "-sign", "-binary", "-cades", "-md", "sha256", "-outform", "DER"),

@@ -61,7 +61,7 @@ def assess(name: str, profile: str, run: HostRun) -> dict[str, Any]:
 
 
 def close(
-    home: Path, staging: Path, run: Run, profiles: Mapping[str, str], keys: SealKeys | None
+    home: Path, staging: Path, run: Run, profiles: Mapping[str, str], keys: SealKeys
 ) -> tuple[dict[str, Any], Path | None, str]:
     """Write, seal and publish the record of a run.
 
@@ -86,7 +86,7 @@ def keep(
     machines: list[dict[str, Any]],
     facts: str,
     made: Callable[[Mapping[str, Any]], str],
-    keys: SealKeys | None,
+    keys: SealKeys,
 ) -> tuple[dict[str, Any], Path | None, str]:
     """Write, seal and publish the record of a run that is told machine by machine, see `close`.
 

@@ -352,7 +352,7 @@ def publish(
     facts: str,
     record: dict[str, Any],
     pages: Mapping[str, Callable[[dict[str, Any]], str]],
-    keys: SealKeys | None,
+    keys: SealKeys,
 ) -> tuple[Path, str]:
     """Write a run's facts and pages, seal it, and have it appear whole; within `closing`.
 
@@ -362,7 +362,7 @@ def publish(
         facts: one of FACTS. An audit is packed too, and must be signed.
         record: what is to be kept; ``precedent`` and ``entree`` (its kind has an entry page) are added to it.
         pages: what makes each page of the record, by file.
-        keys: None when there is no authority yet.
+        keys: of the seal; those that are not there yet are told.
 
     Returns:
         The run's folder, and why it is not signed (French; empty when it is).
@@ -378,8 +378,6 @@ def publish(
         write_text(staging / name, page(record))
     unsealed = ""
     try:
-        if keys is None:
-            raise SealError("l'autorité du groupement n'existe pas encore")
         seal(staging, keys)
     except SealError as error:
         if facts == AUDIT:
@@ -420,8 +418,7 @@ class Run:
         }
         page = ENVIRONMENT.get_template(template)
         pages = {"rapport.html": lambda given: page.render(record=given)}
-        keys = seal_keys(self.home) if can_sign(self.home) else None
-        return publish(self.staging, finished, FACTS[self.kind], record, pages, keys)
+        return publish(self.staging, finished, FACTS[self.kind], record, pages, seal_keys(self.home))
 
 
 @contextlib.contextmanager

@@ -113,7 +113,7 @@ def _left(state: Mapping[str, Any]) -> str:
 
 
 def close(
-    home: Path, staging: Path, run: Run, profiles: Mapping[str, str], keys: SealKeys | None
+    home: Path, staging: Path, run: Run, profiles: Mapping[str, str], keys: SealKeys
 ) -> tuple[dict[str, Any], Path | None, str]:
     """Write, seal and publish the record of a run. Arguments and answer: see `servers.close`."""
     machines = [assess(name, profiles.get(name, ""), host) for name, host in sorted(run.hosts.items())]
