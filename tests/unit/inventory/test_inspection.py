@@ -417,6 +417,59 @@ def test_what_a_profile_lacks_is_told_with_the_place_to_write_it(lacks: list[str
     assert any(said in line for line in lacks), lacks
 
 
+@pytest.fixture(scope="module")
+def misshapen(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    state = tmp_path_factory.mktemp("état")
+    folder = Path(shutil.copytree(TOP / "inventories/lab", tmp_path_factory.mktemp("formes") / "inventaire"))
+    every, servers = folder / "group_vars/all.yml", folder / "servers.yml"
+    for name, value in {
+        "creatic_tdt_url": "",
+        "creatic_groupement_siren": '"28590001"',
+        "creatic_secrets_dir": "[a]",
+        "creatic_sauvegarde_ages": "bientôt",
+        "firewall_admin_networks": "[10.59.0.300]",
+        "backup_client_holders": "[{a: 1}, 3]",
+    }.items():
+        text, times = re.subn(rf"(?m)^{name}:.*$", f"{name}: {value}", every.read_text())
+        assert times == 1, name
+        every.write_text(text)
+    change(servers, "creatic_zone: 2", "creatic_zone: 1")
+    change(servers, "[sauvegarde.creatic.test]", "sauvegarde.creatic.test")
+    change(servers, "[ged.creatic.test]", "[]")
+    change(servers, "[parapheur.creatic.test]", "[parapheur.creatic.test, parapheur.creatic.test]")
+    change(servers, "[sae1.creatic.test]", "[sae2.creatic.test]")
+    change(servers, "[sae3.creatic.test]", "[sae3..creatic.test]")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CREATIC_HOME", str(state))
+        told = [str(problem) for problem in needs.ask(folder, TOP)[0]]
+    return [line for line in told if str(state) not in line]  # of files that no lab has made there
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "group_vars/all.yml, creatic_tdt_url : la valeur est vide",
+        "group_vars/all.yml, creatic_groupement_siren : la valeur n'est pas un SIREN",
+        "group_vars/all.yml, creatic_secrets_dir : la valeur n'est pas du type attendu (path)",
+        "group_vars/all.yml, creatic_sauvegarde_ages : la valeur n'est pas du type attendu (dict)",
+        "group_vars/all.yml, firewall_admin_networks : la valeur 1 de la liste n'est pas une adresse IP ou un réseau",
+        "group_vars/all.yml, backup_client_holders : une valeur de la liste n'est pas un texte",
+        "servers.yml, creatic_zone : deux copies d'une archive seraient dans une même zone (sae1 : 1, sae2 : 1, sae3",
+        "servers.yml, creatic_names : la valeur n'est pas du type attendu (list) (sauvegarde)",
+        "servers.yml, creatic_names : la liste est vide, il y faut un nom DNS, comme ged.example.org (documents)",
+        "servers.yml, creatic_names : une valeur de la liste y est deux fois (signatures)",
+        "servers.yml, creatic_names : le nom « sae2.creatic.test » est celui de plusieurs machines (sae1, sae2)",
+        "servers.yml, creatic_names : la valeur 1 de la liste n'est pas un nom DNS, comme ged.example.org (sae3)",
+    ],
+)
+def test_a_value_that_is_not_what_its_name_says_is_told(misshapen: list[str], said: str) -> None:
+    assert any(line.startswith(said) for line in misshapen), misshapen
+
+
+def test_what_a_misshapen_value_makes_of_others_is_not_told(misshapen: list[str]) -> None:
+    assert len(misshapen) == 12, misshapen
+
+
 def test_a_variable_is_told_once_for_all_machines(lacks: list[str]) -> None:
     assert len([line for line in lacks if ", creatic_tdt_url :" in line]) == 1
     assert not [line for line in lacks if "Undefined" in line or "undefined" in line or "Error" in line]

@@ -222,6 +222,11 @@ MISTAKES = {
         "communes/gondecourt.yml, ligne 3, siren : la valeur « 215902669 » n'est pas un texte. À faire : écrivez "
         'les 9 chiffres entre guillemets, par exemple siren: "215902669".',
     ),
+    "emoji in the name": (
+        changed("nom: Gondecourt", "nom: Gondecourt \U0001f389"),
+        "communes/gondecourt.yml, ligne 2, nom : la valeur « Gondecourt \U0001f389 » n'est pas admise. À faire : "
+        "écrivez le nom officiel de la commune, sans accolades, émoji ni caractère invisible (80 caractères au plus).",
+    ),
     "agents between quotes": (
         changed("agents: 80", 'agents: "80"'),
         'communes/gondecourt.yml, ligne 6, agents : la valeur « "80" » n\'est pas un nombre entier. À faire : '

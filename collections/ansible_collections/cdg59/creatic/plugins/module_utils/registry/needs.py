@@ -29,6 +29,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
     agrement,
     entities,
     formalities,
+    forms,
     papers,
     profiles,
 )
@@ -163,7 +164,7 @@ def apart(module: str, directory: Path, top: Path, *more: str, given: str = "") 
 def main() -> None:
     """Print what an inventory lacks, as JSON. Arguments: the project, the inventory folder, whether doors are asked."""
     needs = Needs(Path(sys.argv[2]), Tree(Path(sys.argv[1])))
-    found = needs.run() + needs.approved() + needs.told() + (needs.doors() if sys.argv[3] else [])
+    found = needs.run() + needs.shared() + needs.approved() + needs.told() + (needs.doors() if sys.argv[3] else [])
     problems = [asdict(problem) for problem in found]
     secrets = needs.value("creatic_secrets_dir")
     print(json.dumps({"problems": problems, "secrets": secrets if isinstance(secrets, str) else None}))
@@ -201,6 +202,8 @@ class Needs:
         self._hostvars = HostVars(self._inventory, self._manager, self._loader)
         self._keys: dict[str, list[str]] = {}
         self._strangers: dict[str, list[str]] = {}
+        self._malformed: set[str] = set()  # the groupement's variables
+        self._unexplained: set[Lack] = set()  # of what a playbook makes of variables
 
     def run(self) -> list[Problem]:
         """Ask for each machine; of a commune's machines that are described alike, one."""
@@ -219,6 +222,8 @@ class Needs:
             self._keys.setdefault(key, []).append(host.name)
             if known and not is_known(address, known_hosts(Path(known).expanduser())):
                 self._strangers.setdefault(known, []).append(f"{host.name} ({address})")
+        if self._malformed:  # what they make of other machines
+            lacks = {lack: hosts for lack, hosts in lacks.items() if lack not in self._unexplained}
         absent = {lack.name for lack in lacks if not lack.text}
         return [
             self._told(name, text, [lack.profile for lack in same], [host for lack in same for host in lacks[lack]])
@@ -282,6 +287,47 @@ class Needs:
         ]
         return problems
 
+    def shared(self) -> list[Problem]:
+        """Tell what machines may not have alike: a name, the zone of nodes that keep copies of one archive."""
+        names: dict[str, list[str]] = {}
+        zones: dict[str, str] = {}
+        copies = 3
+        for host in self._inventory.get_hosts():
+            groups = {group.name for group in host.get_groups()}
+            if profiles.BENCH in groups:
+                continue
+            told = self._valued(host, "creatic_names")
+            for name in {str(one) for one in told} if isinstance(told, list) else ():
+                names.setdefault(name, []).append(host.name)
+            zone = self._valued(host, "creatic_zone") if "archive_node" in groups else None
+            if zone is not None:
+                zones[host.name] = str(zone)
+                copies = self._valued(host, "archive_node_replicas") or copies
+        problems = [
+            Problem(
+                "servers.yml",
+                None,
+                "creatic_names",
+                f"le nom {quote(name)} est celui de plusieurs machines ({_listed(hosts)})",
+                "donnez à chaque machine des noms à elle",
+            )
+            for name, hosts in sorted(names.items())
+            if len(hosts) > 1
+        ]
+        wanted = min(len(zones), copies) if isinstance(copies, int) else 0
+        if len({*zones.values()}) < wanted:
+            listed = ", ".join(f"{name} : {zone}" for name, zone in sorted(zones.items()))
+            problems.append(
+                Problem(
+                    "servers.yml",
+                    None,
+                    "creatic_zone",
+                    f"deux copies d'une archive seraient dans une même zone ({listed})",
+                    f"donnez {wanted} zones différentes aux nœuds d'archives, une par salle, baie ou alimentation",
+                )
+            )
+        return problems
+
     def approved(self) -> list[Problem]:
         """Tell what an agrément asks for, where the inventory wants one."""
         wanted = self.value(agrement.FLAG)
@@ -329,6 +375,16 @@ class Needs:
         from ansible.errors import AnsibleError
 
         called = self._uses(profile)
+        malformed = set()
+        for name, form in forms.variables().items():
+            try:
+                told = [*_judged(name, form, self._template(variables, name))] if name in variables else []
+            except AnsibleError:  # what uses it tells
+                continue
+            if told:
+                malformed.add(name)
+            yield from (Lack(profile, name, text) for text in told)
+        self._malformed |= malformed
         defaults: dict[str, Any] = {}
         for use in called:
             defaults |= self._defaults(use.role)
@@ -341,12 +397,16 @@ class Needs:
                     if option.get("required"):
                         yield Lack(profile, name, "")
                     continue
+                if malformed & {*re.findall(r"\w+", str(use.given.get(name, "")))}:
+                    continue  # told by its own name
                 try:
                     value = self._template(known, name)
                 except AnsibleError as error:
                     yield from self._refused(profile, name, str(error), called)
                 else:
-                    yield from (Lack(profile, name, text) for text in _judged(name, option, value))
+                    judged = [Lack(profile, name, text) for text in _judged(name, option, value)]
+                    self._unexplained.update(judged if name in use.given else ())  # made of other variables
+                    yield from judged
                     if name not in use.given and option.get("elements") == "path":  # of the control node
                         files = [file for file in value if isinstance(file, str)] if isinstance(value, list) else []
                         absent = [file for file in files if not Path(file).expanduser().is_file()]
@@ -362,13 +422,18 @@ class Needs:
                 yield Lack(profile, lacking, "")
         elif found := _NO_ATTRIBUTE.search(error):
             if not any(word in error for word in _RUN_ONLY):
-                yield Lack(profile, name, f"{_LACKING}{found[1]}")
+                lack = Lack(profile, name, f"{_LACKING}{found[1]}")
+                self._unexplained.add(lack)
+                yield lack
         elif not any(word in error for word in (*_RUN_ONLY, *_FOLLOWS)):
             lines = [line.strip(" -") for line in error.rpartition("failed: ")[2].splitlines()[:2]]
             told = " ".join(lines).rstrip(".")
             if "failed: " not in error:  # Ansible's own words, not those of a filter of ours
                 told = f"l'expression {{{{ … }}}} ne se calcule pas ({told})"
-            yield Lack(profile, name, told)
+            lack = Lack(profile, name, told)
+            if "À faire" not in told:
+                self._unexplained.add(lack)
+            yield lack
 
     def _wanted(self, use: Use, known: Mapping[str, Any]) -> bool:
         """Tell whether the role is called for this machine; yes when only a run can tell."""
@@ -503,10 +568,20 @@ def _judged(name: str, option: Mapping[str, Any], value: Any) -> Iterator[str]:
     """Judge a value by its spec, as Ansible will; in French, its value is never shown."""
     from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-    if option.get("type", "str") == "str" and isinstance(value, list | dict):  # of which Ansible would make a text
-        yield "la valeur n'est pas du type attendu (str)"
+    if value is None:
+        if option.get("required"):
+            yield "la valeur est vide"
         return
-    for error in ArgumentSpecValidator({name: dict(option)}).validate({name: value}).error_messages:
+    if not forms.is_typed(option, value):
+        listed = isinstance(value, list) and option.get("type") == "list"
+        what = "une valeur de la liste n'est pas un texte" if listed else "la valeur n'est pas du type attendu"
+        yield what if listed else f"{what} ({option.get('type', 'str')})"
+        return
+    spec = {key: each for key, each in option.items() if key != "est"}
+    errors = ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
+    if not errors:
+        yield from forms.faults(name, option, value)
+    for error in errors:
         if found := re.search(r"missing required arguments: (.*?)(?: found in (.*))?$", error):
             yield f"{_LACKING}{found[1]}"
         elif found := re.search(r"must be one of: (.*?), got", error):
