@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.commands import FORMER, FrenchParser
+from ansible_collections.cdg59.creatic.plugins.module_utils.commands import FORMER, FrenchParser, without_terminal
+from fabric import Config, Executor
+from fabric.main import Fab
 from invoke import Collection, Context, task
-from invoke.exceptions import ParseError
+from invoke.exceptions import Exit, ParseError
 
 from testbed.control_node import REPO
 
@@ -127,3 +129,17 @@ def test_options_to_repeat_and_values_without_a_name_are_options_of_their_comman
     told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     assert len(told) > 30, done.stderr
     assert {name: lost for name, lost in told.items() if lost != "set()"} == {}
+
+
+def test_a_password_that_nobody_can_type_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", nobody)
+    monkeypatch.setattr(Fab, "update_config", without_terminal(Fab.update_config))
+    program = Fab(name="Fabric", version="1", config_class=Config, executor_class=Executor)
+    program.create_config()
+    program.parse_core(["fab", "--prompt-for-login-password"])
+    with pytest.raises(Exit, match="--prompt-for-login-password demande un mot de passe") as told:
+        program.update_config()
+    assert told.value.code == 2

@@ -137,6 +137,7 @@ def test_the_lab_and_a_production_refuse_each_other(top: Path) -> None:
         (("pki.personne", "<b>x</b>"), "nom : lettres, espaces, traits d'union et apostrophes seulement"),
         (("pki.revoquer", "--motif", "bidon", "--hote", "x"), "Révocation refusée : motif « bidon » inconnu"),
         (("historique", "--nombre", "9999999"), "--nombre : « 9999999 » n'est pas un nombre entier de lignes"),
+        (("pki.registre", "--command-timeout", "abc"), "« abc » n'est pas un nombre entier, que son option attend."),
         (("pki.lst",), "La commande « pki.lst » n'existe pas. Vouliez-vous dire « pki.listes » ?"),
     ],
 )

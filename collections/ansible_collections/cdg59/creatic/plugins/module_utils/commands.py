@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from invoke.exceptions import ParseError
+from fabric.main import Fab
+from invoke.exceptions import Exit, ParseError
 from invoke.parser import Parser, ParseResult
 from invoke.program import Program
 
@@ -75,6 +76,9 @@ class FrenchParser(Parser):
             return super().parse_argv(self._named(self._renamed(argv)))
         except ParseError as error:
             raise ParseError(self._explained(str(error), error.context), error.context) from None
+        except ValueError as error:  # of int(): what is asked to be one
+            told = str(error).rpartition(": ")[2].strip("'")
+            raise ParseError(f"« {told} » n'est pas un nombre entier, que son option attend. {_HELP}.", None) from None
 
     def _renamed(self, argv: list[str]) -> list[str]:
         now = []
@@ -116,6 +120,23 @@ def speak() -> None:
     for name in ("print_task_help", "list_tasks"):
         setattr(Program, name, _french(getattr(Program, name)))
     Program.print_help = _print_help
+    Fab.update_config = without_terminal(Fab.update_config)
+
+
+def without_terminal(method: Callable[..., None]) -> Callable[..., None]:
+    """Have a program say which option asks for a password that nobody can type: timers have no terminal."""
+
+    @functools.wraps(method)
+    def told(program: Program) -> None:
+        try:
+            method(program)
+        except EOFError:
+            asked = " ou ".join(f"--{name}" for name, one in program.args.items() if "prompt-for" in name and one.value)
+            raise Exit(
+                f"{asked} demande un mot de passe, et rien ne peut être tapé ici : retirez-la.", code=2
+            ) from None
+
+    return told
 
 
 def _french(method: Callable[..., None]) -> Callable[..., None]:
