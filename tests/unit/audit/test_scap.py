@@ -203,7 +203,7 @@ def test_http_goes_by_apt_s_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cache_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("un fichier")
-    with pytest.raises(scap.ScapError, match=r"cache n'est pas utilisable : File exists$"):
+    with pytest.raises(scap.ScapError, match=r"cache n'est pas utilisable : ce nom est déjà pris$"):
         scap.data_stream(tmp_path / "cache")
 
 

@@ -16,6 +16,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import explain, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import operator, playbook_pid
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 
 
 def report(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +71,7 @@ class ActionModule(ActionBase):
                 patch.fail(str(args["node"]), str(error))
             return {"failed": True, "msg": str(error)}
         except OSError as error:
-            raise AnsibleActionFail(f"{error.filename} n'est pas utilisable : {error.strerror}") from error
+            raise AnsibleActionFail(f"{error.filename} n'est pas utilisable : {reason(error)}") from error
 
     def _step(self, step: str, patch: archive_patch.Patch) -> dict[str, Any]:
         args = self._task.args

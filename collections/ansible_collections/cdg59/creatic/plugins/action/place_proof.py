@@ -11,6 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.places import DOORS
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import wiring
 
 SERVICE = "passerelle"
@@ -37,7 +38,7 @@ class ActionModule(ActionBase):
             password = file.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise AnsibleActionFail(
-                f"{file} : le mot de passe du compte « {login} » est illisible ({error.strerror}). À faire : restaurez "
+                f"{file} : le mot de passe du compte « {login} » est illisible ({reason(error)}). À faire : restaurez "
                 "ce fichier depuis la sauvegarde du poste de commande"
             ) from None
         asked = {

@@ -18,6 +18,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store impor
     playbook_pid,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import Check, check, check_clock
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
 
 
@@ -113,5 +114,5 @@ class ActionModule(ActionBase):
                 "msg": f"{error}. Attendre sa fin, puis relancer.",
             }
         except OSError as error:
-            raise AnsibleActionFail(f"le dossier {locks} n'est pas utilisable : {error.strerror}") from error
+            raise AnsibleActionFail(f"le dossier {locks} n'est pas utilisable : {reason(error)}") from error
         return {}

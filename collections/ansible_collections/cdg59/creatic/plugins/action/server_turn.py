@@ -17,6 +17,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store impor
     playbook_pid,
     unlock_communes,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 
 PAUSE = 1.0  # seconds between two looks at the lock
 
@@ -41,7 +42,7 @@ class ActionModule(ActionBase):
                 return {"changed": False}
             return self._take(locks, host, float(args.get("timeout") or 600))
         except OSError as error:
-            raise AnsibleActionFail(f"le dossier {locks} n'est pas utilisable : {error.strerror}") from error
+            raise AnsibleActionFail(f"le dossier {locks} n'est pas utilisable : {reason(error)}") from error
 
     def _take(self, locks: Path, host: str, timeout: float) -> dict[str, Any]:
         deadline, told = time.monotonic() + timeout, False

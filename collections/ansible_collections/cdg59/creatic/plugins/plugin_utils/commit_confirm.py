@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 
 MIN_DELAY, MAX_DELAY = 10, 600
 # Past the rollback's delay: a loaded host runs its script, and answers again.
@@ -192,7 +193,7 @@ def reach(host: str, port: int, greeting: bytes = b"") -> None:
         with socket.create_connection((host, port), timeout=_OUT_S) as line:
             said = line.recv(len(greeting), socket.MSG_WAITALL) if greeting else b""
     except OSError as error:
-        raise AnsibleConnectionFailure(f"{host}, port {port} : {error.strerror or 'pas de réponse'}") from None
+        raise AnsibleConnectionFailure(f"{host}, port {port} : {reason(error)}") from None
     if said != greeting:
         raise AnsibleConnectionFailure(f"{host}, port {port} : ce n'est pas ce qui répond d'habitude")
 

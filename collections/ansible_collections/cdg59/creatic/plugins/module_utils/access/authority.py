@@ -35,6 +35,7 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, utc_now
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -152,8 +153,8 @@ def public_key(path: Path) -> PublicKey:
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "ce n'est pas du texte"
-        raise AccessError(f"--cle : {path} illisible ({reason})") from None
+        why = reason(error) if isinstance(error, OSError) else "ce n'est pas du texte"
+        raise AccessError(f"--cle : {path} illisible ({why})") from None
     if "PRIVATE KEY" in text:
         raise AccessError(f"--cle : {path} est une clé privée, qui ne se confie pas ; donnez {path.name}.pub")
     words = text.split(None, 2)

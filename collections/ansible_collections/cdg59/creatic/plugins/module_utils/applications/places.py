@@ -19,6 +19,7 @@ from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import Mayan, MayanError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import served
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason as why
 
 TIMEOUT = 60.0  # seconds: the first answer after a start takes a while
 Proof = dict[str, Any]
@@ -107,7 +108,7 @@ def _open(door: Door) -> None:
     except TimeoutError:
         reason = f"ne répond pas en {TIMEOUT:.0f} s"
     except OSError as error:
-        reason = f"ne répond pas : {error.strerror or type(error).__name__}"
+        reason = f"ne répond pas : {why(error)}"
     else:
         return
     raise PlaceError(f"https://{door.host} {reason}. {_look(door.host)}")

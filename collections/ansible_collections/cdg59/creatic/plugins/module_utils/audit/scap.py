@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import LEVELS
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 
 POOL = "pool/main/s/scap-security-guide/"
 PACKAGE = "ssg-debian_0.1.82-1_all.deb"
@@ -105,7 +106,7 @@ def data_stream(cache: Path, say: Callable[[str], None] = print, uris: Sequence[
         cache.mkdir(parents=True, exist_ok=True, mode=0o755)
         lock = (cache / ".scap.lock").open("w")
     except OSError as error:
-        raise ScapError(f"le dossier {cache} n'est pas utilisable : {error.strerror}") from error
+        raise ScapError(f"le dossier {cache} n'est pas utilisable : {reason(error)}") from error
     with lock:  # hosts are done side by side: one fetches, the others wait
         fcntl.flock(lock, fcntl.LOCK_EX)
         return _ensure(cache, say, uris)

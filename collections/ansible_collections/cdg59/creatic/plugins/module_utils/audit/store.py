@@ -26,6 +26,7 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import AuditError, Target
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError, checked
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 
 # Environment variable by which fab tells Ansible's plugins where to collect.
 FOLDER = "CREATIC_AUDIT_FOLDER"
@@ -119,7 +120,7 @@ def read_arf_bytes(folder: Path, name: str) -> bytes:
         with gzip.open(host_folder(folder, name) / ARF) as stream:
             data = stream.read(_MAX_ARF + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise AuditError(f"{name} : le résultat d'OpenSCAP est abîmé : {error}") from error
+        raise AuditError(f"{name} : le résultat d'OpenSCAP est abîmé : {reason(error)}") from error
     if len(data) > _MAX_ARF:
         raise AuditError(f"{name} : le résultat d'OpenSCAP dépasse {_MAX_ARF // 2**20} Mio")
     return data

@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
+
 VERDICTS = ("ok", "attention", "echec")
 # Only what a browser shows or saves without running it: an auditor opens these files.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".pdf", ".xml", ".json", ".txt", ".log")
@@ -144,7 +146,7 @@ def read_files(paths: Sequence[str]) -> list[dict[str, Any]]:
             size = path.stat().st_size
             content = path.read_bytes() if size <= MAX_FILE else b""
         except OSError as error:
-            raise ProofError(f"{text} : illisible ({error.strerror})") from None
+            raise ProofError(f"{text} : illisible ({reason(error)})") from None
         if size > MAX_FILE:
             raise ProofError(f"{text} : {size >> 20} Mio, {MAX_FILE >> 20} au plus")
         found.append(

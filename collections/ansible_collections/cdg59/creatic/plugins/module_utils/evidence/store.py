@@ -50,6 +50,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import
     sha256,
     verify,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 
 # The file of the facts of a run, which says its kind.
 ROLLOUT, AUDIT, PATCH = "passage.json", "resultats.json", "correctifs.json"
@@ -298,7 +299,7 @@ def open_run(base: Path, operator: str, run_id: str = "") -> tuple[str, Path]:
                     write_text(folder / _OWNER, json.dumps(owner(os.getpid(), operator), ensure_ascii=False))
                     return candidate, folder
     except OSError as error:
-        raise EvidenceError(f"le dossier {base} n'est pas utilisable : {error.strerror}") from error
+        raise EvidenceError(f"le dossier {base} n'est pas utilisable : {reason(error)}") from error
     raise EvidenceError(f"le passage {name} existe déjà dans {base}")
 
 
@@ -480,7 +481,7 @@ def _opened(run: Path) -> Iterator[Path]:
                 archive.extractall(scratch, filter="data")
         except (tarfile.TarError, OSError, EOFError, ValueError) as error:
             raise EvidenceError(
-                f"{run.name} : l'archive est abîmée ou n'est pas une archive de preuves ({error})"
+                f"{run.name} : l'archive est abîmée ou n'est pas une archive de preuves ({reason(error)})"
             ) from error
         tops = list(Path(scratch).iterdir())
         if len(tops) != 1 or not tops[0].is_dir():

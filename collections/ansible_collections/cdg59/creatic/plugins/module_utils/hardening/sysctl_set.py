@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Change, StateError, write
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 
 PROC = Path("/proc/sys")
 
@@ -45,7 +46,7 @@ def apply(path: Path, settings: dict[str, str], check: bool = False, proc: Path 
             try:
                 live.write_text(f"{value}\n", encoding="ascii")
             except OSError as error:
-                refused.append(f"{key} = {value} ({error.strerror})")
+                refused.append(f"{key} = {value} ({reason(error)})")
     lines = [f"{'-' if key in missing else ''}{key} = {value}" for key, value in sorted(settings.items())]
     text = "# Maintenu par Ansible.\n" + "\n".join(lines) + "\n"
     before = path.read_text(encoding="utf-8") if path.exists() else ""

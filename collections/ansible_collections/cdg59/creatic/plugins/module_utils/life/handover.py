@@ -44,6 +44,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import
     verify,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import RESERVED
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 
 FACTS = "remise.json"
@@ -158,7 +159,7 @@ def begin(target: Path, slug: str) -> Path:
         folder.mkdir(mode=0o700, parents=True)
         store.write_json(folder / FACTS, {"commune": {"slug": slug}})
     except OSError as error:
-        raise HandOverError(f"{folder} ne peut pas être écrit : {error.strerror}") from error
+        raise HandOverError(f"{folder} ne peut pas être écrit : {reason(error)}") from error
     return folder
 
 
@@ -199,11 +200,11 @@ def unpack(folder: Path, part: str) -> None:
     except tarfile.FilterError as error:
         raise HandOverError(f"{part} : la machine a envoyé ce qu'elle ne devait pas ({error}). Vérifiez-la") from error
     except (tarfile.TarError, EOFError) as error:
-        raise HandOverError(f"{part} : reçu abîmé ({error}). À faire : relancez") from error
+        raise HandOverError(f"{part} : reçu abîmé ({reason(error)}). À faire : relancez") from error
     except OSError as error:
         shutil.rmtree(opened, ignore_errors=True)
         if error.errno in _FULL:
-            raise HandOverError(f"{part} : {error.strerror}. À faire : un disque plus grand, puis relancez") from error
+            raise HandOverError(f"{part} : {reason(error)}. À faire : un disque plus grand, puis relancez") from error
         return
     opened.mkdir(exist_ok=True)
     packed.unlink()

@@ -1,0 +1,50 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Why the system refuses something, in French: its own words are English on machines without French locales."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import socket
+import tarfile
+import zlib
+
+_WORDS = {
+    errno.EACCES: "accès refusé",
+    errno.EPERM: "opération interdite",
+    errno.ENOENT: "il n'existe pas",
+    errno.EEXIST: "ce nom est déjà pris",
+    errno.ENOTDIR: "une partie de son chemin n'est pas un dossier",
+    errno.EISDIR: "c'est un dossier",
+    errno.ENOSPC: "le disque est plein",
+    errno.EDQUOT: "le quota du disque est atteint",
+    errno.EFBIG: "le fichier est trop grand pour ce disque",
+    errno.EROFS: "le disque est en lecture seule",
+    errno.EIO: "le disque ne répond pas bien",
+    errno.ENAMETOOLONG: "le nom est trop long",
+    errno.ELOOP: "ses liens symboliques tournent en rond",
+    errno.EINVAL: "la valeur n'est pas admise",
+    errno.ECONNREFUSED: "connexion refusée",
+    errno.ECONNRESET: "connexion coupée",
+    errno.EHOSTUNREACH: "machine inaccessible",
+    errno.ENETUNREACH: "réseau inaccessible",
+    errno.ETIMEDOUT: "délai dépassé",
+}
+
+
+def reason(error: Exception) -> str:
+    """Say why, without the file's name; the error's own words when it is none of those that are met."""
+    if isinstance(error, gzip.BadGzipFile | zlib.error):
+        return "ce n'est pas un fichier gzip, ou il est abîmé"
+    if isinstance(error, EOFError):
+        return "il est coupé avant la fin"
+    if isinstance(error, tarfile.TarError):
+        return "ce n'est pas une archive, ou elle est abîmée"
+    if isinstance(error, TimeoutError):
+        return "délai dépassé"
+    if isinstance(error, socket.gaierror):
+        return "son nom n'est pas connu"
+    if isinstance(error, OSError):
+        return _WORDS.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
+    return str(error)

@@ -1,0 +1,41 @@
+"""What the system refuses is told in French, whatever the machine's language."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
+from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (lambda f: (f / "absent").read_bytes(), "il n'existe pas"),
+        (lambda f: f.read_bytes(), "c'est un dossier"),
+        (lambda f: f.mkdir(), "ce nom est déjà pris"),
+        (lambda f: (f / ("n" * 300)).touch(), "le nom est trop long"),
+        (lambda f: gzip.decompress((f / "texte").read_bytes()), "ce n'est pas un fichier gzip, ou il est abîmé"),
+        (lambda f: gzip.decompress((f / "court").read_bytes()), "il est coupé avant la fin"),
+        (lambda f: tarfile.TarInfo.frombuf(b"rien", "utf-8", "strict"), "ce n'est pas une archive, ou elle est abîmée"),
+    ],
+)
+def test_the_system_s_words_are_french(tmp_path: Path, act: Callable[[Path], object], said: str) -> None:
+    (tmp_path / "texte").write_text("ce n'est pas une archive" * 100)
+    (tmp_path / "court").write_bytes(gzip.compress(b"du contenu" * 99)[:-9])
+    with pytest.raises((OSError, EOFError, tarfile.TarError)) as told:
+        act(tmp_path)
+    assert reason(told.value) == said
+
+
+def test_what_is_no_archive_of_evidence_is_refused_in_french(tmp_path: Path) -> None:
+    file = tmp_path / "preuves.tar.gz"
+    file.write_text("rien")
+    said = "preuves.tar.gz : l'archive est abîmée ou n'est pas une archive de preuves (ce n'est pas un fichier gzip"
+    with pytest.raises(store.EvidenceError, match=re.escape(said)):
+        store.verify_one(file, file)
