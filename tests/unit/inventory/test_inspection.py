@@ -456,10 +456,10 @@ def misshapen(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "group_vars/all.yml, backup_client_holders : une valeur de la liste n'est pas un texte",
         "servers.yml, creatic_zone : deux copies d'une archive seraient dans une même zone (sae1 : 1, sae2 : 1, sae3",
         "servers.yml, creatic_names : la valeur n'est pas du type attendu (list) (sauvegarde)",
-        "servers.yml, creatic_names : la liste est vide, il y faut un nom DNS, comme ged.example.org (documents)",
+        "servers.yml, creatic_names : la liste est vide, il y faut un nom DNS en minuscules (documents)",
         "servers.yml, creatic_names : une valeur de la liste y est deux fois (signatures)",
         "servers.yml, creatic_names : le nom « sae2.creatic.test » est celui de plusieurs machines (sae1, sae2)",
-        "servers.yml, creatic_names : la valeur 1 de la liste n'est pas un nom DNS, comme ged.example.org (sae3)",
+        "servers.yml, creatic_names : la valeur 1 de la liste n'est pas un nom DNS en minuscules (sae3)",
     ],
 )
 def test_a_value_that_is_not_what_its_name_says_is_told(misshapen: list[str], said: str) -> None:

@@ -27,7 +27,8 @@ def _is_url(text: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and port != 0 and bool(_DNS.fullmatch(parts.hostname or ""))
+    host = parts.hostname or ""
+    return parts.scheme in ("http", "https") and port != 0 and bool(_DNS.fullmatch(host) or ":" in host)
 
 
 def _is_network(text: str) -> bool:
@@ -39,7 +40,7 @@ def _is_network(text: str) -> bool:
 
 
 _FORMS: dict[str, tuple[Callable[[str], bool], str]] = {
-    "nom": (lambda text: bool(_DNS.fullmatch(text)), "un nom DNS, comme ged.example.org"),
+    "nom": (lambda text: bool(_DNS.fullmatch(text)), "un nom DNS en minuscules"),
     "siren": (lambda text: bool(re.fullmatch("[0-9]{9}", text)), "un SIREN, 9 chiffres entre guillemets"),
     "url": (_is_url, "une adresse http:// ou https://, comme https://tdt.example.org"),
     "reseau": (_is_network, "une adresse IP ou un réseau, comme 192.0.2.10 ou 198.51.100.0/24"),
