@@ -487,6 +487,86 @@ def test_what_is_signed_otherwise_is_refused(
     refused(issuer, path, f"B1 : la signature est abîmée ou fausse.*{words}")
 
 
+def _named_twice(signed: Any, tag: str) -> None:
+    """Two designations of the signer's certificate, of which the first or the second is another's."""
+    first = signed.find(".//{*}SigningCertificate")
+    second: Any = etree.fromstring(etree.tostring(first, with_tail=False))
+    second.tag = tag.format(version=etree.QName(first).namespace)
+    first.addnext(second)
+    wrong = second if second.tag == first.tag else first
+    wrong.find(".//{*}DigestValue").text = base64.b64encode(bytes(32)).decode()
+
+
+def _numbered_twice(signed: Any) -> None:
+    first = signed.find(".//{*}IssuerSerial")
+    second: Any = etree.fromstring(etree.tostring(first, with_tail=False))
+    second[1].text = "12"
+    first.addnext(second)
+
+
+def _timed(text: str) -> Callable[[Any], None]:
+    return lambda signed: setattr(signed.find(".//{*}SigningTime"), "text", text)
+
+
+@pytest.mark.parametrize("version", xades.VERSIONS)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda signed: _named_twice(signed, "{{{version}}}SigningCertificate"), "2 × SigningCertificate"),
+        (lambda signed: _named_twice(signed, "{{{version}}}SigningCertificateV2"), "désignent un autre certificat"),
+        (_numbered_twice, "d'un autre numéro"),
+        (_timed("2099-01-01T00:00:00Z"), "dans l'avenir"),
+        (_timed("1999-01-01T00:00:00"), "avant le certificat"),
+        (_timed("2026-W01-1"), "son heure n'en est pas une"),
+        (lambda signed: etree.SubElement(etree.SubElement(signed[0][-1], f"{{{DS}}}Object"), "a"), "« Object »"),
+        (lambda signed: signed[0].append(signed[0][0]), "dans l'ordre"),
+        (lambda signed: etree.SubElement(signed.find(".//{*}Identifier"), f"{signed.tag}"), "n'est pas un texte"),
+    ],
+)
+def test_what_is_signed_along_is_a_closed_list_too(
+    issuer: Issuer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    change: Callable[[Any], None],
+    words: str,
+) -> None:
+    """The signer's own program wrote other properties, and signed them: xmlsec1 finds these signatures good."""
+    canonical = xades._canonical
+
+    def changed(element: Any, method: str) -> bytes:
+        if etree.QName(element).localname == "SignedProperties":
+            change(element)
+        return canonical(element, method)
+
+    path = signed_otherwise(issuer, flow(tmp_path), monkeypatch, XADES=version, _canonical=changed)
+    refused(issuer, path, f"B1 : la signature est abîmée ou fausse.*{words}")
+
+
+def test_a_signature_s_parts_are_in_their_order(issuer: Issuer, tmp_path: Path) -> None:
+    path = signed(issuer, flow(tmp_path))
+    tree: Any = etree.parse(path)
+    signature = tree.find(".//Bordereau/ds:Signature", NAMES)
+    signature.append(signature[0])
+    tree.write(path, encoding="ISO-8859-1")
+    refused(issuer, path, "Signature : ses éléments ne sont pas dans l'ordre")
+
+
+@pytest.mark.parametrize("kind", [xades.MANIFEST, f"{XAD}SignedProperties"])
+def test_what_is_signed_is_not_said_to_be_something_else(
+    issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    canonical = xades._canonical
+
+    def changed(element: Any, method: str) -> bytes:
+        if etree.QName(element).localname == "SignedInfo":
+            element.find(f"{{{DS}}}Reference").set("Type", kind)
+        return canonical(element, method)
+
+    path = signed_otherwise(issuer, flow(tmp_path), monkeypatch, _canonical=changed)
+    refused(issuer, path, "d'un autre type")
+
+
 def test_what_signxml_signs_counts(issuer: Issuer, tmp_path: Path) -> None:
     """XAdES 1.3.2 with SigningCertificateV2 and a reference to KeyInfo: what was signed before is still good."""
 
@@ -571,6 +651,7 @@ def test_another_flow_than_the_circuit_s(issuer: Issuer, tmp_path: Path, old: by
          "deux bordereaux ont le même Id"),
         (b'<PES_Aller Id="A"><PES_DepenseAller><Bordereau><x ID="A"/></Bordereau></PES_DepenseAller></PES_Aller>',
          "deux éléments ont le même Id"),
+        (b'<PES_Aller Id="A"><x a:Id="A" xmlns:a="urn:a"/></PES_Aller>', "deux éléments ont le même Id"),
         (b'<PES_Aller Id="A"><x xml:id="A"/></PES_Aller>', "deux éléments ont le même Id"),
         (b"<PES_Aller Id=\"a'] | //*[.='\"/>", "n'en est pas un"),
         (b"<PES_Aller>" + b"<a>" * 5000, "pas un fichier XML lisible.*plus de 100 éléments imbriqués"),

@@ -269,7 +269,8 @@ class _Scan:
         """The Id among attributes; whatever else is taken for an identifier somewhere is in `Flow.ids` as well."""
         found = ""
         for name, text in _pairs(attributes):
-            if name.lower() in ("id", "xml:id"):
+            # Verifiers that are told of Id know it by its local name, whatever its prefix.
+            if name.rpartition(":")[2].lower() == "id":
                 flow = self.flow
                 if not _ID.fullmatch(text):
                     raise Refusal(f"{flow.path.name} : l'attribut {name} « {text[:200]} » n'en est pas un. {_AGAIN}")

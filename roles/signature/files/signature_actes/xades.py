@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
@@ -40,6 +41,7 @@ POLICIES = {  # versions of the DGFiP's policy that signatures in the field name
     "urn:oid:1.2.250.1.131.1.5.18.21.1.7": {SHA256_URI: "roF9+cfRHNPtVJolhdqfIqGMVuUXX8aR4rpiquf0u5E="},
 }
 ROLE = "Ordonnateur"
+MANIFEST = "http://www.w3.org/2000/09/xmldsig#Manifest"
 ENVELOPED = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 INCLUSIVE = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
@@ -50,6 +52,16 @@ DIGESTS = {
     "http://www.w3.org/2001/04/xmlenc#sha512": "sha512",
 }
 _CERTIFICATE_DIGESTS = DIGESTS | {SHA1: "sha1"}  # real signatures name their certificate by SHA-1
+_IN_PROPERTIES = ("DigestMethod", "DigestValue", "X509IssuerName", "X509SerialNumber", "Transforms", "Transform")
+_SIGNED_ALONG = {
+    "SigningTime": (1, 1), "SigningCertificate": (0, 1), "SigningCertificateV2": (0, 1),
+    "SignaturePolicyIdentifier": (1, 1), "SignatureProductionPlace": (0, 1), "SignatureProductionPlaceV2": (0, 1),
+    "SignerRole": (0, 1), "SignerRoleV2": (0, 1),
+}  # fmt: skip # a table
+_DATE_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+_CLOCK = dt.timedelta(days=1)  # a clock that is wrong, a time without its zone
 _KEYWORDS = (  # RFC 2253, section 2.3
     NameOID.COMMON_NAME, NameOID.LOCALITY_NAME, NameOID.STATE_OR_PROVINCE_NAME, NameOID.ORGANIZATION_NAME,
     NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.COUNTRY_NAME, NameOID.STREET_ADDRESS, NameOID.DOMAIN_COMPONENT,
@@ -206,7 +218,7 @@ def _local(element: etree._Element) -> str:
 def _children(
     element: etree._Element, namespaces: Iterable[str], names: Mapping[str, tuple[int, int]], *attributes: str
 ) -> dict[str, list[etree._Element]]:
-    """Children by local name, when there are no other, as many as may be, and no attribute but those named."""
+    """Children by local name, in the order of `names`: no other, as many as may be; no attribute but those named."""
     where = _local(element)
     found: dict[str, list[etree._Element]] = {name: [] for name in names}
     for key in element.attrib:
@@ -220,6 +232,8 @@ def _children(
         if qualified.namespace not in namespaces or qualified.localname not in found:
             _unfit(f"{where} contient « {qualified.localname[:60]} »")
         found[qualified.localname].append(child)
+    if list(element) != [child for children in found.values() for child in children]:
+        _unfit(f"{where} : ses éléments ne sont pas dans l'ordre")
     for name, (least, most) in names.items():
         if not least <= len(found[name]) <= most:
             _unfit(f"{where} : {len(found[name])} × {name}")
@@ -292,6 +306,8 @@ def _read(signature: etree._Element, part: str, whole: bool) -> Reading:
             _unfit("deux références sont les mêmes")
         seen.add(uri)
         if uri == f"#{part}" or (whole and uri == ""):
+            if reference.get("Type") in (*_PROPERTIES, MANIFEST):
+                _unfit("la référence à ce qui est signé est d'un autre type")
             if signed or steps != [ENVELOPED, EXCLUSIVE]:
                 _unfit("ce qui est signé l'est par des transformations qui ne sont pas admises")
             signed = DIGESTS[algorithm], digest
@@ -385,34 +401,55 @@ def _verify(certificate: x509.Certificate, method: str, value: bytes, signed: by
 
 
 def _check_properties(properties: etree._Element, certificate: x509.Certificate) -> None:
-    """What is signed along: time, certificate, policy; nothing but properties of XAdES."""
-    version = etree.QName(properties).namespace
+    """What is signed along: time, certificate, policy; nothing but properties of XAdES, each once."""
+    version = etree.QName(properties).namespace or ""
     for element in properties.iter():
-        if etree.QName(element).namespace not in (version, DS):
-            _unfit(f"ses propriétés contiennent « {_local(element)[:60]} »")
-    inside = f"{{{version}}}SignedSignatureProperties/{{{version}}}"
+        name = etree.QName(element)
+        if name.namespace != version and (name.namespace != DS or name.localname not in _IN_PROPERTIES):
+            _unfit(f"ses propriétés contiennent « {name.localname[:60]} »")
+    top = {"SignedSignatureProperties": (1, 1), "SignedDataObjectProperties": (0, 1)}
+    inside = _children(properties, [version], top, "Id")["SignedSignatureProperties"][0]
+    said = _children(inside, [version], _SIGNED_ALONG, "Id")
 
     def text(path: str) -> str:
         # Software of the field writes DigestMethod and DigestValue in the namespace of XAdES.
-        found = properties.findall(inside + path.replace("/", "/{*}"))
-        return (found[0].text or "").strip() if len(found) == 1 else _unfit(f"ses propriétés : {path} manque")
+        found = inside.findall("{*}" + path.replace("/", "/{*}"))
+        if len(found) != 1 or len(found[0]):
+            _unfit(f"ses propriétés : {path} manque, ou n'est pas un texte")
+        return (found[0].text or "").strip()
 
-    dt.datetime.fromisoformat(text("SigningTime"))
-    holder = "SigningCertificate"
-    if properties.find(inside + "SigningCertificateV2") is not None:
-        holder = "SigningCertificateV2"
-    [first, *_others] = properties.findall(f"{inside}{holder}/{{*}}Cert")
+    _check_time(text("SigningTime"), certificate)
+    holders = said["SigningCertificate"] + said["SigningCertificateV2"]
+    if not holders:
+        _unfit("ses propriétés ne désignent aucun certificat")
+    for holder in holders:
+        _check_designated(holder, certificate)
+    policy = "SignaturePolicyIdentifier/SignaturePolicyId"
+    known = POLICIES.get(text(f"{policy}/SigPolicyId/Identifier")) or _unfit("sa politique n'est pas celle de la DGFiP")
+    [method] = inside.findall("{*}" + f"{policy}/SigPolicyHash/DigestMethod".replace("/", "/{*}"))
+    if text(f"{policy}/SigPolicyHash/DigestValue") != known.get(method.get("Algorithm") or ""):
+        _unfit("sa politique n'est pas celle de la DGFiP")
+
+
+def _check_time(told: str, certificate: x509.Certificate) -> None:
+    """The time that a signature claims is after its certificate began, and not to come."""
+    if not _DATE_TIME.fullmatch(told):
+        _unfit(f"son heure n'en est pas une : « {told[:40]} »")
+    moment = dt.datetime.fromisoformat(told)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    if not certificate.not_valid_before_utc - _CLOCK <= moment <= dt.datetime.now(dt.UTC) + _CLOCK:
+        _unfit(f"elle se dit du {told[:40]}, avant le certificat ou dans l'avenir")
+
+
+def _check_designated(holder: etree._Element, certificate: x509.Certificate) -> None:
+    """What a SigningCertificate names first is the certificate that the signature bears."""
+    [first, *_others] = holder.findall("{*}Cert")
     [digest_method] = first.findall("{*}CertDigest/{*}DigestMethod")
     [digest_value] = first.findall("{*}CertDigest/{*}DigestValue")
     algorithm = _CERTIFICATE_DIGESTS[digest_method.get("Algorithm") or ""]
     der = certificate.public_bytes(Encoding.DER)
     if base64.b64decode(digest_value.text or "") != hashlib.new(algorithm, der).digest():
         _unfit("ses propriétés désignent un autre certificat")
-    serial = first.findtext("{*}IssuerSerial/{*}X509SerialNumber")
-    if serial is not None and int(serial) != certificate.serial_number:
-        _unfit("ses propriétés désignent un certificat d'un autre numéro")
-    policy = "SignaturePolicyIdentifier/SignaturePolicyId"
-    known = POLICIES.get(text(f"{policy}/SigPolicyId/Identifier")) or _unfit("sa politique n'est pas celle de la DGFiP")
-    [method] = properties.findall(inside + f"{policy}/SigPolicyHash/DigestMethod".replace("/", "/{*}"))
-    if text(f"{policy}/SigPolicyHash/DigestValue") != known.get(method.get("Algorithm") or ""):
-        _unfit("sa politique n'est pas celle de la DGFiP")
+    for serial in first.findall("{*}IssuerSerial/{*}X509SerialNumber"):
+        if int(serial.text or "") != certificate.serial_number:
+            _unfit("ses propriétés désignent un certificat d'un autre numéro")
