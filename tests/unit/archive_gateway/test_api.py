@@ -135,6 +135,21 @@ def test_a_commune_s_own_certificates_read_and_its_depositors_deposit(gateway: G
     assert client.get("/v1/archives", headers={HEADER: named["poste"]}).get_json()["archives_en_tout"] == 1
 
 
+def test_an_empty_list_of_depositors_is_nobody(gateway: Gateway, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "groupement", "groupement de test")
+    header = quote((authority.issue("poste", siren=SIREN, common_name="Claire Dubois") / "cert.pem").read_text())
+    for depositors, status in (((), 403), (None, 200)):
+        account = replace(gateway.config.accounts["gondecourt"], depositors=depositors)
+        config = replace(gateway.config, accounts={**gateway.config.accounts, "gondecourt": account})
+        answer = (
+            create_app(config, gateway.engine)
+            .test_client()
+            .post("/v1/versements", headers={HEADER: header}, data=sip())
+        )
+        assert answer.status_code == status
+        assert status == 200 or "personne ne le peut" in answer.get_json()["erreur"]
+
+
 def test_a_refused_sip(ask: Ask) -> None:
     answer = ask("/v1/versements", data=tar({"manifest.xml": b"<a"}))
     assert answer.status_code == 422

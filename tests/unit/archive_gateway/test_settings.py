@@ -47,6 +47,14 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
     assert loaded.account_of("") is loaded.account_of(None) is loaded.account_of("1") is None
 
 
+@pytest.mark.parametrize(("given", "read"), [({}, None), ({"deposants": []}, ()), ({"deposants": None}, ())])
+def test_no_list_of_depositors_is_not_an_empty_one(
+    tmp_path: Path, given: dict[str, object], read: tuple[str, ...] | None
+) -> None:
+    loaded = config.load(write(tmp_path, comptes=[{**GIVEN["comptes"][0], **given}]))
+    assert loaded.accounts["gondecourt"].depositors == read
+
+
 def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
     (tmp_path / "cles.json").write_text('{"gondecourt": "secret"}')
     account = {

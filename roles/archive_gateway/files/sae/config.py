@@ -41,7 +41,7 @@ class Account:
 
     Each SIP names the agreement (accord de versement), if there is one. The signatory, the maire of a commune, signs
     bordereaux d'élimination, with a certificate of its SIREN, or of the signatory's, if there is one. Depositors are
-    names (CN) of the certificates that may deposit; with none, any of its SIREN may.
+    names (CN) of the certificates that may deposit: nobody when the list is empty, any of its SIREN without a list.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Account:
     quota_mo: int = 100_000
     dua_min: int = 1
     dua_max: int = 100
-    depositors: tuple[str, ...] = ()
+    depositors: tuple[str, ...] | None = None
     signatory: str = ""
     signatory_siren: str = ""
     agreement: str = ""
@@ -147,7 +147,7 @@ def _build(raw: Mapping[str, Any], keys: Mapping[str, str]) -> Config:
             quota_mo=int(one.get("quota_mo", Account.quota_mo)),
             dua_min=int(one.get("dua_min", Account.dua_min)),
             dua_max=int(one.get("dua_max", Account.dua_max)),
-            depositors=tuple(str(name) for name in one.get("deposants", ())),
+            depositors=tuple(str(name) for name in one["deposants"] or ()) if "deposants" in one else None,
             signatory=str(one.get("signataire", "")),
             signatory_siren=str(one.get("siren_signataire", "")),
             agreement=str(one.get("accord", "")),

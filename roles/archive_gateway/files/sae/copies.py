@@ -83,7 +83,7 @@ class Gone:
 
 def followed(account: Account) -> bool:
     """Whether a connector of the chain deposits for this account, and so has its copies follow."""
-    return any(name.startswith(_CONNECTOR) for name in account.depositors)
+    return any(name.startswith(_CONNECTOR) for name in account.depositors or ())
 
 
 class Copies:

@@ -10,10 +10,11 @@ def depositor_of(header: str, config: Config) -> Account:
     """The account that a request may deposit in, from nginx's header alone. Raises Denied."""
     account = account_of(header, config)
     names = names_of(certificate_of(header))
-    if account.depositors and (len(names) != 1 or names[0] not in account.depositors):
+    if account.depositors is not None and (len(names) != 1 or names[0] not in account.depositors):
+        who = f"seul « {' », « '.join(account.depositors)} » le peut" if account.depositors else "personne ne le peut"
         raise Denied(
             f"Ce certificat (« {', '.join(names)[:100]} ») ouvre le compte de {account.label} sans pouvoir y verser : "
-            f"seul « {' », « '.join(account.depositors)} » le peut. Demandez au groupement de l'ajouter aux déposants."
+            f"{who}. Demandez au groupement de l'ajouter aux déposants."
         )
     return account
 
