@@ -183,6 +183,11 @@ FAULTS = [
      "élément StartDate : « 15/01/2026 » n'est pas une valeur du type attendu DateType."),
     ("<ManagementMetadata>", "<ManagementMetadata>texte", "élément ManagementMetadata : du texte n'est pas admis ici."),
     ("<Title>Séance du 15 janvier</Title>", "<Title><b/></Title>", "un élément n'est pas admis"),
+    ("<FormatId>", '<FormatId xsi:type="IdentifierType">',
+     "élément FormatId, attribut type : le type « IdentifierType » n'est pas admis ici."),
+    ("<FormatId>", '<FormatId xsi:type="y:Rien">', "« y:Rien » n'est pas un type du standard."),
+    ("<FormatId>", '<FormatId xsi:type="Rien">',
+     "élément FormatId, attribut type : « Rien » n'est pas un type du standard."),
     ('xml:id="CLV"', 'xml:id="ID1"', "l'identifiant « ID1 » est employé deux fois."),
     ('xml:id="CLV"', 'xml:id="1"', "élément CodeListVersions, attribut id : « 1 »"),
 ]  # fmt: skip # a row a line

@@ -216,6 +216,11 @@ _FRENCH = [
      r"« \1 » n'est pas une valeur du type attendu \2."),
     (r"Character content (?:other than whitespace )?is not allowed\b.*", "du texte n'est pas admis ici."),
     (r"Element content is not allowed\b.*", "un élément n'est pas admis dans cette valeur."),
+    (r"The QName value '(.*?)' (?:of the xsi:type attribute does not resolve to a type definition"
+     r"|has no corresponding namespace declaration in scope)\.",
+     r"« \1 » n'est pas un type du standard."),
+    (r"The value '(.*?)' of the xsi:type attribute.*|The type definition '(.*?)', specified by xsi:type, is .*",
+     r"le type « \1\2 » n'est pas admis ici."),
     (r"The type definition is abstract\.", "le standard n'admet pas cet élément sans type précisé."),
     (r"The element is not 'nillable'\.", "xsi:nil n'est pas admis."),
     (r" type attendu  ?\.", " type attendu."),
