@@ -86,3 +86,8 @@ HEAD = b"\0\0\0\x0bssh-ed25519\0\0\0\x20"
 def test_what_is_no_key_is_refused(made: dict[str, dict[str, Any]], key: str) -> None:
     good, [refused] = ask(made["mairie"] | {"name": "annexe", "key": key}, made["ecole"])
     assert (good, refused.partition(",")[0]) == (["ecole"], "annexe : cle.pub n'est pas une clé publique ssh-ed25519")
+
+
+def test_a_proof_that_is_no_text_keeps_no_other(made: dict[str, dict[str, Any]]) -> None:
+    good, refused = ask(made["ecole"], made["mairie"] | {"proof": "\ud800"})
+    assert good == ["ecole"] and "rien ne prouve" in refused[0]

@@ -40,7 +40,7 @@ def proven(name: str, key: bytes, proof: str) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         signers, signature = Path(folder, "signataires"), Path(folder, "preuve")
         signers.write_text(f"machine ssh-ed25519 {base64.b64encode(key).decode()}\n", encoding="ascii")
-        signature.write_text(proof, encoding="utf-8")
+        signature.write_text(proof, encoding="utf-8", errors="replace")
         command: list[str | Path] = [
             "ssh-keygen",
             "-q",
