@@ -49,6 +49,10 @@ def test_the_receipt_of_the_act_is_good_on_its_day_and_beside_midnight() -> None
         (None, 'DateReception="2026-11-25"', 'DateReception="hier"', "date valide"),
         (None, 'DateReception="2026-11-25"', 'DateReception="2025-11-25"', "pas de ce passage"),
         (None, 'actes:Date="2026-11-25"', 'actes:Date="2026-11-24"', "pas de ce passage"),
+        (None, 'DateReception="2026-11-25"', 'DateReception="2026-W48-3"', "date valide"),
+        (None, 'DateReception="2026-11-25"', 'DateReception="20261125"', "date valide"),
+        (None, "</actes:ARActe>", '<actes:ActeRecu actes:NumeroInterne="2026_1"/></actes:ARActe>', "autre acte"),
+        (None, "<actes:ARActe", "<!DOCTYPE x><actes:ARActe", "n'est pas un ARActe"),
         (None, "</actes:ARActe>", "", "XML lisible"),
     ],
 )
@@ -57,6 +61,11 @@ def test_any_other_receipt_is_told(told: dict[str, Any] | None, old: str, new: s
     text = receipt.decode("latin-1").replace(old, new) if old else receipt.decode("latin-1")
     measures = good if told is None else good | told if told else {}
     assert words in receipt_fault(measures, text.encode("latin-1"), SIREN, TODAY)
+
+
+def test_the_receipt_of_an_act_of_the_commune_proves_no_test() -> None:
+    told, receipt = sent(number="2026_12")
+    assert "pas d'un acte de test" in receipt_fault(told, receipt, SIREN, TODAY)
 
 
 def test_an_old_receipt_and_none_are_told() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from lxml import etree
 
@@ -14,6 +14,8 @@ from .classification import parse_xml
 _NS = "{http://www.interieur.gouv.fr/ACTES#v1.1-20040216}"
 # Source: actesv1_1.xsd, attribute IDActe.
 _IDACTE = re.compile(r"[0-9][0-9][0-9AB]-(\d{9})-(\d{8})-([a-zA-Z0-9_]{1,15})-([A-Z]{2})")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CLOCKS = timedelta(days=1)  # that of the préfecture, or this one, is on the other side of midnight
 
 
 class ReceiptError(Exception):
@@ -44,10 +46,18 @@ def parse(content: bytes, act: Act, siren: str) -> Receipt:
     expected = (siren, act.date.replace("-", ""), act.number, act.nature_short)
     if parts.groups() != expected:
         raise ReceiptError(f"l'ARActe reçu concerne un autre acte : « {idacte} »")
+    for one in root.iter(f"{_NS}ActeRecu"):
+        if one.get(f"{_NS}NumeroInterne") != act.number:
+            raise ReceiptError(f"l'ARActe reçu contient un autre acte que « {idacte} »")
+    text = root.get(f"{_NS}DateReception", "")
     try:
-        received = date.fromisoformat(root.get(f"{_NS}DateReception", ""))
+        received = date.fromisoformat(text if _DAY.fullmatch(text) else "")
     except ValueError as error:
         raise ReceiptError("l'ARActe reçu n'a pas de date de réception valide") from error
+    if not date.fromisoformat(act.date) - _CLOCKS <= received <= date.today() + _CLOCKS:
+        raise ReceiptError(
+            f"l'ARActe reçu se dit reçu le {received:%d/%m/%Y}, avant l'acte (du {act.date}) ou dans l'avenir"
+        )
     version = (root.findtext(f"{_NS}ClassificationDateVersionEnCours") or "").strip()
     try:
         in_force = date.fromisoformat(version)
