@@ -103,4 +103,4 @@ def test_each_cause_is_told_with_its_machine_and_what_to_do(broken: None) -> Non
         # One mail tells of a commune or of the servers, never of both.
         for mail in received:
             told = text(mail)
-            assert ("gondecourt-connecteur" in told) + ("documents" in told) <= 1, told
+            assert ("Machine : gondecourt-connecteur" in told) + ("Machine : documents" in told) <= 1, told
