@@ -22,6 +22,7 @@ from sae.access import Desk, Register
 from sae.api import create_app
 from sae.config import ACCESS
 from sae.elimination import Agent, Refused, Trust
+from sae.journal import Journal
 from sae.store import FileStore, StoreError
 
 from creatic_agent.identity import HEADER
@@ -537,7 +538,7 @@ def test_the_command(room: Room, tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_crash_before_the_journal_is_taken_up(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     aip, desk = room.keep("A"), room.desk()
     with monkeypatch.context() as patch:
-        patch.setattr(Desk, "_note", lambda *_, **__: (_ for _ in ()).throw(OSError("disque plein")))
+        patch.setattr(Journal, "note", lambda *_, **__: (_ for _ in ()).throw(OSError("disque plein")))
         with pytest.raises(OSError, match="disque plein"):
             desk.ask("gondecourt", [aip], "Jeanne Petit", "citoyen")
     assert not room.events()
