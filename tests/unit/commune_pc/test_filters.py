@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.filter import commune_pc as filters
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import pc_organization
 
 from .conftest import ISSUED, TOKEN
 
@@ -51,7 +52,7 @@ def test_each_source_says_where_it_is() -> None:
     ],
 )
 def test_a_commune_is_named_in_french(name: str, organization: str) -> None:
-    assert filters.pc_organization(name) == organization
+    assert pc_organization(name) == organization
 
 
 def test_the_policy_shows_one_holder_of_one_issuer_to_the_tdt_alone() -> None:

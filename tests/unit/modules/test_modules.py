@@ -21,6 +21,13 @@ MODULES = TOP / "collections" / "ansible_collections" / "cdg59" / "creatic" / "p
 NAMES = sorted(path.stem for path in MODULES.glob("*.py"))
 
 
+def test_what_modules_share_needs_nothing_of_the_control_node() -> None:
+    """A host is sent module_utils alone: one that imports a filter fails there, once a module comes to need it."""
+    for path in MODULES.parent.glob("module_utils/**/*.py"):
+        for kind in ("action", "callback", "filter", "inventory", "plugin_utils"):
+            assert f"cdg59.creatic.plugins.{kind}" not in path.read_text(encoding="utf-8"), path
+
+
 @pytest.fixture(scope="module")
 def shown() -> dict[str, Any]:
     """What ansible-doc says of each module."""

@@ -5,22 +5,16 @@
 from __future__ import annotations
 
 import json
-import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import pc_organization, slug
+
 OPENSC = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
 """PKCS#11 module of a token whose maker has none of its own."""
 PROFILES = {"authentification": "client", "signature": "signature"}
-
-
-def slug(text: str) -> str:
-    """Return a text as lower-case letters, digits and dashes: « Secrétariat général » → secretariat-general."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
 def pc_certificate_name(certificate: Mapping[str, Any]) -> str:
@@ -111,12 +105,6 @@ def pc_security_devices(certificates: Iterable[Mapping[str, Any]]) -> dict[str, 
         for certificate in certificates
         if certificate["source"] == "jeton" and certificate["usage"] == "authentification"
     }
-
-
-def pc_organization(name: str) -> str:
-    """Return the organization which a commune's certificates bear: « Commune de Lille », « Commune d'Avesnes »."""
-    elided = slug(name)[:1] in tuple("aeiouy")
-    return f"Commune d'{name}" if elided else f"Commune de {name}"
 
 
 def pc_origin(url: str) -> str:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import slug
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     RESERVED,
     PkiError,
     load_certificate,
     person_name,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import slug
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import name_part
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
 from cryptography.x509.oid import NameOID

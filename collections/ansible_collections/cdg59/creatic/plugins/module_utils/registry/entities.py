@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.filter.commune_pc import pc_organization
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import pc_organization
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import FieldPath, Source, quote
 
 COUNCILS = {
