@@ -898,7 +898,7 @@ def pki_revoke(
 def pki_person(context: Context, nom: str, commune: str = "") -> None:
     """Donne son certificat à une personne (éliminations d'archives, vue entière de la passerelle), en .p12."""
     if commune:
-        _check_communes([commune])
+        _hosting(commune)
     try:
         person_name(nom)
     except PkiError as error:

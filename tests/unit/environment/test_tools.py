@@ -135,6 +135,8 @@ def test_the_lab_and_a_production_refuse_each_other(top: Path) -> None:
             "--statut : « bidon » n'en est pas un. Attendu : valide, remplace, revoque, expire.",
         ),
         (("pki.personne", "<b>x</b>"), "nom : lettres, espaces, traits d'union et apostrophes seulement"),
+        (("pki.personne", "<b>x</b>", "--commune", "bergues-ccas"), "nom : lettres, espaces, traits d'union et"),
+        (("pki.personne", "Jeanne Petit", "--commune", "bergues-syndicat"), "Commune inconnue : bergues-syndicat."),
         (("pki.revoquer", "--motif", "bidon", "--hote", "x"), "Révocation refusée : motif « bidon » inconnu"),
         (("historique", "--nombre", "9999999"), "--nombre : « 9999999 » n'est pas un nombre entier de lignes"),
         (("pki.registre", "--command-timeout", "abc"), "« abc » n'est pas un nombre entier, que son option attend."),
