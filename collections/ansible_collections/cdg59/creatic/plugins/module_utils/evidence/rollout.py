@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError, checked, clean
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
 
 DOORS = ("passerelle", "archivage")
 """Places whose door a commune's connector opens with its certificate, and so proves (tdt-connector proof)."""
@@ -519,12 +518,25 @@ def _proven(known: Mapping[str, Any]) -> dict[str, Any]:
     return {place: found for place, found in known.get("services", {}).items() if found}
 
 
+def remembered(state: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Give the entities that rollouts of a commune met, by slug: nom, siren, and `passage`, the last one that did.
+
+    Args:
+        state: what the last rollout knew of a commune (etat.json). Those of before have the commune's file.
+    """
+    if "entites" in state:
+        return {name: dict(one) for name, one in state["entites"].items()}
+    last = str(state.get("passage") or "")
+    hosted = state.get("commune", {}).get("entites", ()) if last else ()
+    return {one["slug"]: {"nom": one["nom"], "siren": one["siren"], "passage": last} for one in hosted}
+
+
 def _remembered(
     commune: Commune, report: Mapping[str, Any] | None, known: Mapping[str, Any]
 ) -> dict[str, dict[str, str]]:
     """Entities that runs met, one that is no longer in the file among them: life/absent.py asks what became of it."""
     met = {one["slug"]: one for one in commune.identity.get("entites", ()) if report}
-    return entities.remembered(known) | {
+    return remembered(known) | {
         slug: {"nom": one["nom"], "siren": one["siren"], "passage": str((report or {})["passage"])}
         for slug, one in met.items()
     }

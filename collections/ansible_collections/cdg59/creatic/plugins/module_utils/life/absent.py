@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, environment
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem
 
 _IN_FORCE = """
@@ -57,7 +58,7 @@ def absent(folder: Path, communes: Mapping[str, str], hosted: Mapping[str, str])
             known[entity] = (slug, siren, "")
     bearing = set(known)
     for slug, state in states.items():
-        for name, one in entities.remembered(state).items():
+        for name, one in rollout.remembered(state).items():
             known[name] = (slug, one["siren"], one["passage"])
     return gone + [
         _entity_problem(home_of, slug, siren, there.get(slug, ""), named.get(siren, ""))
@@ -114,7 +115,7 @@ def _last_rollout(home: Path) -> tuple[str, dict[str, dict[str, Any]]]:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             found = json.loads(path.read_text(encoding="utf-8"))
             for one in found.values():  # one that is not whole tells of nothing
-                _ = one["commune"]["siren"], entities.remembered(one)
+                _ = one["commune"]["siren"], rollout.remembered(one)
             return path.parent.name, found
     return "", {}
 

@@ -123,19 +123,6 @@ def sirens(files: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, str]:
     return {slug(commune, one): str(one["siren"]) for commune, data in files for one in data.get("entites", ())}
 
 
-def remembered(state: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Give the entities that rollouts of a commune met, by slug: nom, siren, and `passage`, the last one that did.
-
-    Args:
-        state: what the last rollout knew of a commune (etat.json). Those of before have the commune's file.
-    """
-    if "entites" in state:
-        return {name: dict(one) for name, one in state["entites"].items()}
-    last = str(state.get("passage") or "")
-    hosted = state.get("commune", {}).get("entites", ()) if last else ()
-    return {one["slug"]: {"nom": one["nom"], "siren": one["siren"], "passage": last} for one in hosted}
-
-
 def organization(commune: Mapping[str, Any]) -> str:
     """Name that the certificates of a commune, or of an entity, bear (O)."""
     return str(commune.get("organisme") or pc_organization(commune["nom"]))
