@@ -73,7 +73,7 @@ def test_drills_are_sealed_one_after_the_other(tmp_path: Path, monkeypatch: pyte
 
 
 def test_what_a_restoration_refused_is_in_its_evidence() -> None:
-    record = {
+    record: dict[str, Any] = {
         "machine": "mairie", "profil": "tdt_connector", "reussi": False, "operateur": "essai", "cle": "séquestre",
         "raison": "", "essais": {"reussis": 0, "echoues": ["x"]}, "passage": "p", "rto_s": 3,
         "debut": "2026-11-26T01:00:00+00:00", "precedent": None,
@@ -86,9 +86,9 @@ def test_what_a_restoration_refused_is_in_its_evidence() -> None:
     assert "refusé : /etc/sudoers.d/<x> : hors de ce qui est déclaré" in backup_drill.lines(record)
     page = backup_drill.page(record)
     assert "/etc/sudoers.d/&lt;x&gt;" in page and "<x>" not in page
-    record["restauration"]["refuses"]["dits"] = ["\x1b[2Jfaux\nligne"]  # type: ignore[index] # a record of JSON
+    record["restauration"]["refuses"]["dits"] = ["\x1b[2Jfaux\nligne"]
     assert "?[2Jfaux?ligne" in backup_drill.lines(record)
-    del record["restauration"]["refuses"]  # type: ignore[attr-defined] # one of an earlier version
+    del record["restauration"]["refuses"]  # one of an earlier version
     assert "refusé" not in "".join([*backup_drill.lines(record), backup_drill.page(record)])
 
 

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,7 +50,6 @@ def test_a_door_away_for_a_day_breaks_nothing_and_one_report_follows(
 def test_machines_come_back_in_a_spread() -> None:
     """Each keeps a moment of its own in the quarter of an hour, what it missed included."""
     timer = configparser.ConfigParser(strict=False, comment_prefixes=("#", "{"))
-    timer.optionxform = str  # type: ignore[assignment,method-assign] # keys as systemd has them
     timer.read(TOP / "roles/flotte/templates/creatic-flotte.timer.j2")
     told = timer["Timer"]
     assert told["OnCalendar"] == f"*:0/{QUARTER // dt.timedelta(minutes=1)}"
@@ -76,17 +74,6 @@ def test_three_months_in_a_cupboard(in_place: Machine, publisher: Publisher, doo
     assert in_place.passes(url) == ("a_jour", "version 9 en place")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 256 KiB."""
-    place = tmp_path / "petit"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], check=True)
-    yield place
-    subprocess.run(["umount", place], check=True)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="a file system of its own is mounted")
 def test_a_disk_that_fills_up_in_the_middle_of_a_run(
     in_place: Machine, publisher: Publisher, small_disk: Path, url: str
 ) -> None:

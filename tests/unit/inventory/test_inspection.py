@@ -224,7 +224,7 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
     (
         "too large",
         lambda f: (f / "group_vars/ged.yml").write_bytes(b"#" * 1024 * 1025),
-        "group_vars/ged.yml : le fichier dépasse 1 Mio",
+        "group_vars/ged.yml : le fichier dépasse 1024 Kio",
     ),
     ("no servers", lambda f: (f / "servers.yml").unlink(), "servers.yml : le fichier est introuvable"),
     ("servers of nothing", lambda f: (f / "servers.yml").write_text(""), "servers.yml : aucune machine n'y est"),

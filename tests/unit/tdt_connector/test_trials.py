@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,14 +26,7 @@ class Hours:
         self.commune = Commune(folder / "c", "https://tdt.test", authority)
         self.driver = FolderTdt(FolderDesk(folder / "tdt").folder, SIREN)
         self.clock = dt.timedelta()
-        hours = self
-
-        class Clock(dt.datetime):
-            @classmethod
-            def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:  # type: ignore[override] # a plain one
-                return dt.datetime.now(tz) + hours.clock
-
-        monkeypatch.setattr(proof, "datetime", Clock)
+        monkeypatch.setattr(proof, "datetime", SimpleNamespace(now=lambda: dt.datetime.now() + self.clock))
         monkeypatch.setattr(proof, "_LOOK", 0.01)
 
     def prove(self, version: str = "v12", production: bool = False) -> dict[str, Any]:

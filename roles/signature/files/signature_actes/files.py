@@ -20,7 +20,7 @@ ODD = (
     AssertionError,
     AttributeError,
     LookupError,
-    NotImplementedError,
+    NotImplementedError,  # a filter or a cipher that it does not have
     RecursionError,
     TypeError,
     ValueError,

@@ -44,7 +44,6 @@ _STANDARD_TAGS = (
     *("null", "bool", "int", "float", "str", "binary", "timestamp"),
     *("seq", "map", "set", "omap", "pairs", "merge", "value"),
 )
-_MAX_BYTES = 1024 * 1024  # of a file of the inventory
 _MAX_NODES = 100_000  # of such a file, references followed
 
 
@@ -152,14 +151,20 @@ class Source:
                     return True
         return False
 
-    def load(self, path: Path) -> None:
-        """Take the file's content; what is no ordinary file, or cannot be read, is a problem."""
+    def load(self, path: Path, most: int = 1024, what: str = "un fichier de l'inventaire") -> None:
+        """Take the file's content; what is no ordinary file, or cannot be read, is a problem.
+
+        Args:
+            path: of the file.
+            most: its largest size, KiB.
+            what: what it is, in French.
+        """
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
                 self.report("ce n'est pas un fichier ordinaire", "remplacez-le par un fichier texte")
-            elif status.st_size > _MAX_BYTES:
-                self.report("le fichier dépasse 1 Mio", "vérifiez que c'est bien un fichier de l'inventaire")
+            elif status.st_size > most * 1024:
+                self.report(f"le fichier dépasse {most} Kio", f"vérifiez que c'est bien {what}")
             else:
                 self.raw = path.read_bytes()
         except OSError:

@@ -17,7 +17,6 @@ import ipaddress
 import json
 import os
 import re
-import stat
 import tempfile
 import unicodedata
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -45,7 +44,6 @@ _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _RESERVED_SLUGS = ("pc",)  # its group would be commune_pc, which is a profile
 OUTGOING = "acces_sortant"
 """Group of the communes' machines that nobody can reach."""
-_MAX_BYTES = 64 * 1024
 _MAX_HOST_NAME = 63  # characters of a DNS label, RFC 1035
 # Size and ANSSI-BP-028 level, by number of agents (bound included).
 _SIZES = ((49, "petite", "minimal"), (100, "moyenne", "intermediary"), (100_000, "grande", "enhanced"))
@@ -335,26 +333,14 @@ def _sources(folder: Path, problems: list[Problem]) -> list[Source]:
             _check_slug(source, path.stem)
             if path.suffix != ".yml" and not source.problems:
                 source.report("l'extension du fichier n'est pas .yml", f"renommez-le en {path.stem}.yml")
-            source.raw = _read(path, source)
+            source.load(path, 64, "le fichier d'une commune")
+            if not source.problems:
+                source.raw = source.raw or b"\n"  # an empty file is one all the same
         elif path.is_dir():
             source.report("communes/ ne contient pas de dossiers", "mettez les fichiers .yml dans communes/ même")
         if source.raw or source.problems:
             sources.append(source)
     return sources
-
-
-def _read(path: Path, source: Source) -> bytes:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            source.report("ce n'est pas un fichier ordinaire", "remplacez-le par un fichier texte")
-        elif status.st_size > _MAX_BYTES:
-            source.report("le fichier dépasse 64 Kio", "vérifiez que c'est bien le fichier d'une commune")
-        else:
-            return path.read_bytes() or b"\n"
-    except OSError:
-        source.report("le fichier est illisible", "vérifiez qu'il existe et que vous avez le droit de le lire")
-    return b""
 
 
 def _check_slug(source: Source, slug: str) -> None:
