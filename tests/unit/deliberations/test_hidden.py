@@ -13,6 +13,8 @@ from pypdf.annotations import Text
 from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, NameObject
 from reportlab.pdfgen.canvas import Canvas
 
+from testbed.patience import allowed
+
 
 def pdf(text: str = "Logement attribué à Anne Cachée", **properties: str) -> bytes:
     """A PDF of one page."""
@@ -158,14 +160,14 @@ def test_comments_tracked_changes_and_hidden_text_are_told(parts: dict[str, str]
 
 
 def test_a_hostile_office_document_is_read_in_a_moment() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     hostile = office(
         word__document="<w:ins " * 400_000, content="<office:annotation " * 200_000, word__comments="<author>"
     )
     assert hidden.told(hostile) == []
     bomb = office(**{f"word__header{rank}": " " * 9_000_000 for rank in range(20)})
     assert hidden.told(bomb) == []
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < allowed(10)
 
 
 def test_a_layer_that_is_not_shown_is_told_and_keeps_the_pdf_from_being_published() -> None:

@@ -256,7 +256,7 @@ def test_a_second_rollout_is_refused_and_told_who_when_and_which_process(tmp_pat
         lock_commune(tmp_path, "avesnes-les-aubert", os.getpid(), "alice")
     finally:
         leave.set()
-        other.join(10)
+        other.join(allowed(60))
     # Its process is dead: the lock is taken over.
     lock_commune(tmp_path, "gondecourt", os.getpid(), "alice")
     assert json.loads((tmp_path / "gondecourt.json").read_text(encoding="utf-8"))["proprietaire"] == "alice"

@@ -6,7 +6,6 @@ import datetime as dt
 import json
 import stat
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from creatic_guichet.store import BadRequest
 
 from testbed.connector import Authority
 from testbed.fleet import Door, Machine
+from testbed.patience import allowed
 from tests.unit.flotte.test_publication import World
 
 TOP = Path(__file__).parents[3]
@@ -292,7 +292,7 @@ def test_the_registry_numbers_it_and_its_end(tmp_path: Path) -> None:
 
 def test_the_tunnel_is_held_until_its_end_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emergency, "_AGAIN", 0)
-    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=allowed(4))
     said = {"numero": 1, "fin": end.isoformat(), "port": 22003, "serveur": "guichet.test"}
     (tmp_path / "ordre.json").write_text(json.dumps(said))
     # Cut twice, then held: as a line that comes back.
@@ -308,8 +308,8 @@ def test_the_tunnel_is_held_until_its_end_and_no_longer(tmp_path: Path, monkeypa
     assert len(calls) == 3
     assert calls[0].endswith("-R 127.0.0.1:22003:127.0.0.1:22 porte@guichet.test")
     assert "StrictHostKeyChecking=yes" in calls[0] and "BatchMode=yes" in calls[0]
-    started = time.monotonic()
-    assert emergency.tunnel(tmp_path, [str(program)]) == 0 and time.monotonic() - started < 1  # ended before
+    assert emergency.tunnel(tmp_path, [str(program)]) == 0  # ended before: nothing is called any more
+    assert len((tmp_path / "appels").read_text().splitlines()) == 3
     (tmp_path / "ordre.json").write_text("{")
     with pytest.raises(emergency.FleetError, match="aucun ordre"):
         emergency.tunnel(tmp_path)

@@ -19,6 +19,7 @@ from creatic_flotte.run import Result
 
 from testbed.connector import SIREN, Authority
 from testbed.fleet import DAY, Door, Machine
+from testbed.patience import allowed
 
 NAMES = ("bergues-connecteur", "bergues-pc", "loos-connecteur", "loos-pc")
 
@@ -203,7 +204,7 @@ def _holding(home: Path, began: Any, end: Any) -> None:
         handle.write("dominique@poste, depuis 8 h")
         handle.flush()
         began.set()
-        end.wait(30)
+        end.wait(allowed(120))
 
 
 def test_two_commands_at_once(world: World) -> None:
@@ -212,7 +213,7 @@ def test_two_commands_at_once(world: World) -> None:
     other = context.Process(target=_holding, args=(world.home, began, end))
     other.start()
     try:
-        assert began.wait(30)
+        assert began.wait(allowed(60))
         with pytest.raises(FleetError, match=r"une autre commande de la flotte est en cours .dominique@poste"):
             world.publish()
     finally:

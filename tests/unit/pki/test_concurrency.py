@@ -16,6 +16,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Keys, Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Book, Owner, Registry
 
+from testbed.patience import allowed
+
 from .conftest import CLIENT, HOST, SETTINGS, issue, judge
 
 FORK = multiprocessing.get_context("fork")
@@ -32,9 +34,9 @@ def test_eight_processes_issue_at_once(authority: Authority) -> None:
     workers = [FORK.Process(target=_issue_many, args=(authority.directory, n, results)) for n in range(PROCESSES)]
     for worker in workers:
         worker.start()
-    serials = [serial for _ in workers for serial in results.get(timeout=600)]
+    serials = [serial for _ in workers for serial in results.get(timeout=allowed(600))]
     for worker in workers:
-        worker.join(60)
+        worker.join(allowed(60))
         assert worker.exitcode == 0
     assert len(set(serials)) == PROCESSES * EACH
     assert {row["serie"] for row in authority.listing()} == set(serials)
@@ -50,9 +52,9 @@ def test_two_processes_make_one_authority(directory: Path) -> None:
     workers = [FORK.Process(target=_ensure, args=(directory, results)) for _ in range(4)]
     for worker in workers:
         worker.start()
-    changes = [results.get(timeout=600) for _ in workers]
+    changes = [results.get(timeout=allowed(600)) for _ in workers]
     for worker in workers:
-        worker.join(60)
+        worker.join(allowed(60))
         assert worker.exitcode == 0
     assert sorted(len(one) for one in changes) == [0, 0, 0, 2]
     assert Authority(directory).verify() == []
@@ -62,7 +64,7 @@ def _killed(work: Callable[[], object]) -> None:
     """Run `work` in a process and see that it died by SIGKILL."""
     process = FORK.Process(target=work)
     process.start()
-    process.join(60)
+    process.join(allowed(60))
     assert process.exitcode == -signal.SIGKILL
 
 

@@ -33,6 +33,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.renewal import (
     told,
 )
 
+from testbed.patience import allowed
+
 from .conftest import CLIENT, SERVER, SETTINGS, SIGNATURE, TSA, issue, openssl
 from .test_actions import _ca
 
@@ -97,7 +99,7 @@ def talk(server: Machine, client: Machine) -> str:
             tls.recv(1)
     except ssl.SSLError as error:
         faults.append(str(error))
-    thread.join(10)
+    thread.join(allowed(10))
     with suppress(OSError):
         theirs.close()
     return "; ".join(faults)
