@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants as C
-from ansible.plugins.callback import CallbackBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.follow import Follower
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 DOCUMENTATION = """
 name: audit
@@ -26,13 +26,10 @@ description:
 """
 
 
-class CallbackModule(CallbackBase):
+class CallbackModule(Listener):
     """Turns Ansible's events into what the audit says of each host."""
 
-    CALLBACK_VERSION = 2.0
-    CALLBACK_TYPE = "aggregate"
     CALLBACK_NAME = "cdg59.creatic.audit"
-    CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

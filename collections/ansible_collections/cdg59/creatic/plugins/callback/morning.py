@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.callback import CallbackBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import explain, failure_message
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import write_text
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.bare import silent
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 DOCUMENTATION = """
 name: morning
@@ -26,13 +26,10 @@ description:
 VARIABLE = "CREATIC_MATIN"
 
 
-class CallbackModule(CallbackBase):
+class CallbackModule(Listener):
     """One answer for each host, at whatever number of them."""
 
-    CALLBACK_VERSION = 2.0
-    CALLBACK_TYPE = "aggregate"
     CALLBACK_NAME = "cdg59.creatic.morning"
-    CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -20,8 +20,8 @@ import time
 from typing import Any
 
 from ansible import constants as C
-from ansible.plugins.callback import CallbackBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 DOCUMENTATION = """
 name: patience
@@ -43,13 +43,10 @@ options:
 SHOWN = 6
 
 
-class CallbackModule(CallbackBase):
+class CallbackModule(Listener):
     """Knows what runs, from Ansible's events, and tells it from a thread."""
 
-    CALLBACK_VERSION = 2.0
-    CALLBACK_TYPE = "aggregate"
     CALLBACK_NAME = "cdg59.creatic.patience"
-    CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

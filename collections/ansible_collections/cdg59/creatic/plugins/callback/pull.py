@@ -10,11 +10,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.callback import CallbackBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.act import RECEIPT
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import explain, failure_message
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import write_text
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 DOCUMENTATION = """
 name: pull
@@ -31,13 +31,10 @@ _MOST = 200  # names of tasks
 _LARGEST = 32_768  # bytes of an ARActe
 
 
-class CallbackModule(CallbackBase):
+class CallbackModule(Listener):
     """One machine, its own."""
 
-    CALLBACK_VERSION = 2.0
-    CALLBACK_TYPE = "aggregate"
     CALLBACK_NAME = "cdg59.creatic.pull"
-    CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

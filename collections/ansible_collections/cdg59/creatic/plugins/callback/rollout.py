@@ -17,7 +17,6 @@ from typing import Any
 
 from ansible import constants as C
 from ansible import context
-from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import servers as evidence_servers
@@ -31,6 +30,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     now,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment, profiles
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 DOCUMENTATION = """
 name: rollout
@@ -53,13 +53,10 @@ requirements:
 _MACHINES: dict[str, Any] = {"servers.yml": evidence_servers, "updates.yml": evidence_updates}
 
 
-class CallbackModule(CallbackBase):
+class CallbackModule(Listener):
     """Turns Ansible's events into the facts of a run."""
 
-    CALLBACK_VERSION = 2.0
-    CALLBACK_TYPE = "aggregate"
     CALLBACK_NAME = "cdg59.creatic.rollout"
-    CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
