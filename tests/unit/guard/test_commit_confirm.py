@@ -41,7 +41,7 @@ class Play:
         self.changes: set[str] = set()
         self.now = 0.0
         self.answer: Answer = lambda stage: {}
-        monkeypatch.setattr(commit_confirm.ActionBase, "_execute_module", lambda _, **sent: self._module(**sent))
+        monkeypatch.setattr(commit_confirm.CommitConfirm, "_execute_module", lambda _, **sent: self._module(**sent))
         # The action's clock alone: who waits for a thread waits by the real one.
         monkeypatch.setattr(commit_confirm, "time", SimpleNamespace(sleep=self._sleep, monotonic=lambda: self.now))
 

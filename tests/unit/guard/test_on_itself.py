@@ -51,9 +51,9 @@ class Itself:
         self.closes: Server | None = None  # what the change cuts
         self.now = 0.0
         self.commands, self.said = list[str](), {"rc": 0, "stdout": "creatic sudogrp\n0\n", "stderr": ""}
-        monkeypatch.setattr(commit_confirm.ActionBase, "_execute_module", lambda _, **sent: self._module(**sent))
+        monkeypatch.setattr(commit_confirm.CommitConfirm, "_execute_module", lambda _, **sent: self._module(**sent))
         monkeypatch.setattr(
-            commit_confirm.ActionBase, "_low_level_execute_command", lambda _, command, **__: self._command(command)
+            commit_confirm.CommitConfirm, "_low_level_execute_command", lambda _, command, **__: self._command(command)
         )
         # The action's clock alone: who waits for a thread waits by the real one.
         monkeypatch.setattr(commit_confirm, "time", SimpleNamespace(sleep=self._sleep, monotonic=lambda: self.now))

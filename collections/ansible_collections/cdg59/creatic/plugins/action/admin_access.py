@@ -22,9 +22,8 @@ class ActionModule(CommitConfirm):
 
     subject = "l'accès d'administration"
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        group = str(self._task.args.get("group") or "")
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        group = str(args.get("group") or "")
         itself = self._on_itself(task_vars)
         if self._transport != "ssh" and not itself:
             raise AnsibleActionFail("admin_access ne vaut que par SSH : une seconde connexion prouve l'accès")

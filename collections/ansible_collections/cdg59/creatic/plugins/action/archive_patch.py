@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import explain, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import operator, playbook_pid
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 
 def report(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,14 +55,10 @@ def saved(args: Mapping[str, Any]) -> archive_room.Backup:
     return archive_room.backup(str(args.get("backup_stamp") or ""), float(args.get("backup_days") or 0), now())
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Runs on the control node alone."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        args = self._task.args
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         patch = archive_patch.Patch(Path(str(args["home"])).expanduser(), dry=bool(self._task.check_mode))
         try:
             return self._step(str(args["step"]), patch)

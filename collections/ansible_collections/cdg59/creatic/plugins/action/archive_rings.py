@@ -15,10 +15,10 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive.rings import PORTS
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 MODULE = "cdg59.creatic.archive_rings"
 IDENTITY = {
@@ -62,17 +62,12 @@ def room_secrets(folder: Path, accounts: list[str], root_secret: str, *, built: 
     return wanted
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Sends the builders to the play's first host, and keeps what comes back."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        variables = task_vars or {}
-        args = dict(self._task.args)
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         folder = Path(str(args["dir"])).expanduser()
-        leader = variables["inventory_hostname"] == variables["ansible_play_batch"][0]
+        leader = task_vars["inventory_hostname"] == task_vars["ansible_play_batch"][0]
         builders = {ring: folder / f"{ring}.builder" for ring in PORTS}
         built = any(path.exists() for path in builders.values())
         follows = boolean(args.pop("rings", True))
@@ -113,7 +108,7 @@ class ActionModule(ActionBase):
         result.pop("invocation", None)
         files = result.pop("files", {})
         if files and not result.get("failed"):
-            absent = {node["name"] for node in args["nodes"]} - set(variables["ansible_play_hosts_all"])
+            absent = {node["name"] for node in args["nodes"]} - set(task_vars["ansible_play_hosts_all"])
             if absent:
                 raise AnsibleActionFail(
                     "les anneaux changent : ils doivent arriver partout en un seul passage. "

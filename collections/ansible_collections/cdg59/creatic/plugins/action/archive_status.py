@@ -8,22 +8,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.action.archive_patch import gateways, reports, saved
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import patch as archive_patch
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Runs on the control node alone, changes nothing but the file it is asked to write."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        args = self._task.args
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         home = Path(str(args["home"])).expanduser()
         found = reports(args["nodes"])
         kept = saved(args)

@@ -8,25 +8,22 @@ import json
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 COLLECTOR = "/usr/lib/creatic/creatic-audit"
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Runs one read-only command."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         folder = store.current()
         if folder is None:
             raise AnsibleActionFail("cet audit se lance par « fab audit »")
         result = self._execute_module(
             module_name="ansible.builtin.command",
-            module_args={"_raw_params": f"{COLLECTOR} --niveau {self._task.args['level']}"},
+            module_args={"_raw_params": f"{COLLECTOR} --niveau {args['level']}"},
             task_vars=task_vars,
         )
         if result.get("unreachable"):
@@ -38,7 +35,7 @@ class ActionModule(ActionBase):
             return {"failed": True, "msg": said or "le collecteur a échoué sans message"}
         try:
             report = json.loads(result["stdout"])
-            store.keep_collected(folder, (task_vars or {})["inventory_hostname"], report)
+            store.keep_collected(folder, task_vars["inventory_hostname"], report)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise AnsibleActionFail(f"la réponse du collecteur est refusée : {error}") from error
         return {"changed": False, "duree_s": report["duree_s"], "cpu_s": report["cpu_s"]}

@@ -7,10 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import LEVELS
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import Target, in_container
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 _COMMUNE = ("slug", "nom", "siren", "territoire", "taille", "agents", "vague")
 
@@ -49,20 +49,16 @@ def target(name: str, variables: Any, profiles: list[str], level: str) -> Target
     )
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Runs on the control node alone."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        variables = task_vars or {}
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         folder = store.current()
         if folder is None or not self._task.check_mode:
             raise AnsibleActionFail("cet audit se lance par « fab audit » : il ne change rien et rassemble les preuves")
-        profiles = list(self._task.args["profiles"])
-        hostvars = variables["hostvars"]
-        level = str(self._task.args.get("level") or "")
-        targets = [target(name, hostvars[name], profiles, level) for name in variables["ansible_play_hosts_all"]]
+        profiles = list(args["profiles"])
+        hostvars = task_vars["hostvars"]
+        level = str(args.get("level") or "")
+        targets = [target(name, hostvars[name], profiles, level) for name in task_vars["ansible_play_hosts_all"]]
         store.write_plan(folder, targets)
         return {"changed": False, "targets": len(targets)}

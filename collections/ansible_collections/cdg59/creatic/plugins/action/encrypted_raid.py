@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import told
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 MODULE = "cdg59.creatic.encrypted_raid"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,15}")
@@ -48,21 +48,17 @@ def volume_key(path: Path, *, check: bool) -> tuple[str, bool]:
     return key, True
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Hands the keys over to the module."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if not self._is_pipelining_enabled("new"):
             raise AnsibleActionFail(
                 "la clé des disques serait écrite sur la machine : mettez pipelining = True dans ansible.cfg, et "
                 "n'utilisez pas ANSIBLE_KEEP_REMOTE_FILES"
             )
-        args = dict(self._task.args)
         folder = Path(str(args["secrets_dir"])).expanduser()
-        host = (task_vars or {})["inventory_hostname"]
+        host = task_vars["inventory_hostname"]
         files = {name: folder / f"{host}-{name}.cle" for name in self._names(args)}
         found = {name: volume_key(path, check=self._task.check_mode) for name, path in files.items()}
         new = [name for name, (_key, made) in found.items() if made]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 _SHARED = Path(__file__).parents[2] / "agents" / "creatic_agent"
 _SOURCES = ("template", "src", "content", "zipapp")
@@ -69,10 +69,8 @@ def tree_entries(root: Path, spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"path": f"{spec['path']}/{path.relative_to(root)}", **source, **given}
 
 
-class FileRenderer(ActionBase):
+class FileRenderer(Acting):
     """Makes ready, on the control node, the files that a task lists."""
-
-    TRANSFERS_FILES = False
 
     def _render(self, name: str, task_vars: dict[str, Any], more: dict[str, Any]) -> bytes:
         source = self._find_needle("templates", name)
@@ -133,10 +131,9 @@ class FileRenderer(ActionBase):
 class ActionModule(FileRenderer):
     """Runs the module once with every content ready."""
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         return self._execute_module(
             module_name="cdg59.creatic.file_set",
-            module_args={"files": self.rendered(task_vars or {})},
+            module_args={"files": self.rendered(task_vars)},
             task_vars=task_vars,
         )

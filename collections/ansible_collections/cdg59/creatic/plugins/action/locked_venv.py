@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import locked_venv
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Asks the host first: one that has its environment costs nothing more."""
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        args = self._task.args
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         wanted = locked_venv.Wanted(
             Path(args["root"]),
             self._file(args["requirements"]),

@@ -9,21 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.action import ActionBase
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 # Without those that look alike: it is read from paper once.
 _LETTERS = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Sends the module the passwords beside the rest."""
 
-    TRANSFERS_FILES = False
     MODULE = "cdg59.creatic.mayan_config"
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        args = dict(self._task.args)
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         folder = Path(str(args.pop("secrets_dir"))).expanduser()
         args["passwords"] = {login: first_password(folder, login) for login in self._always(folder)}
         result: dict[str, Any] = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)

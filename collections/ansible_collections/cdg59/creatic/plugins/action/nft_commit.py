@@ -21,9 +21,7 @@ class ActionModule(CommitConfirm):
         "et que firewall_ssh_port est le bon."
     )
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        args = dict(self._task.args)
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         if not boolean(args.get("load", True)):  # nothing comes in force: there is nothing to confirm
             return self._stage("inspect", args, task_vars)
         return self.commit(args, task_vars)

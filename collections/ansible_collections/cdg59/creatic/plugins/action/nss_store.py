@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import load_certificate
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.nss import describe
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, read_pkcs12
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Reads the files, then runs the module once, or not at all with files_only."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        args = dict(self._task.args)
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         files_only = bool(args.pop("files_only", False))
         certificates = []
         for entry in args.get("certificates") or []:

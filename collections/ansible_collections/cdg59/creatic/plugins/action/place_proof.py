@@ -9,30 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.places import DOORS
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import wiring
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 SERVICE = "passerelle"
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Sends the module whom to ask for, and a password of the control node."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        variables = task_vars or {}
-        profile = str(variables.get("creatic_profil", ""))
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        profile = str(task_vars.get("creatic_profil", ""))
         communes = wiring.communes_of(
-            variables["groups"], variables["ansible_play_hosts_all"], variables.get("creatic_communes") or ()
+            task_vars["groups"], task_vars["ansible_play_hosts_all"], task_vars.get("creatic_communes") or ()
         )
         if profile not in DOORS or not communes or self._task.check_mode:
             return {"changed": False, "skipped": True}
-        login = account(profile, variables["groups"])
-        args = dict(self._task.args)
+        login = account(profile, task_vars["groups"])
         file = password_file(Path(str(args.pop("secrets_dir"))).expanduser(), profile, login)
         try:
             password = file.read_text(encoding="utf-8").strip()
@@ -43,7 +38,7 @@ class ActionModule(ActionBase):
             ) from None
         asked = {
             "application": profile,
-            "name": self._templar.template(variables["creatic_names"])[0],
+            "name": self._templar.template(task_vars["creatic_names"])[0],
             "account": login,
             "password": password,
             "communes": communes,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
     LockRefused,
     lock_commune,
@@ -20,6 +19,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store impor
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.preflight import Check, check, check_clock
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 
 def _check_services(commune: dict[str, Any], groups: Mapping[str, Sequence[str]]) -> list[Check]:
@@ -62,45 +62,39 @@ def _judged(result: dict[str, Any], checks: list[Check]) -> dict[str, Any]:
     return result
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Runs the module between two readings of the clock."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        variables = task_vars or {}
-        commune = variables.get("creatic_commune")
-        server = variables.get("creatic_profil") in profiles.marked("serveur")
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        commune = task_vars.get("creatic_commune")
+        server = task_vars.get("creatic_profil") in profiles.marked("serveur")
         if not server and (not isinstance(commune, dict) or not commune.get("slug")):
             raise AnsibleActionFail(
-                f"{variables['inventory_hostname']} : cet hôte n'appartient à aucune commune ; "
+                f"{task_vars['inventory_hostname']} : cet hôte n'appartient à aucune commune ; "
                 "le décrire dans communes/<commune>.yml"
             )
-        if not self._task.args.get("home"):
+        if not args.get("home"):
             raise AnsibleActionFail("preflight : le paramètre home est obligatoire")
         if not self._task.check_mode:
-            what = "" if commune else f"un déploiement de {variables['inventory_hostname']}"
-            refusal = self._lock(commune["slug"] if commune else f"serveur-{variables['inventory_hostname']}", what)
+            what = "" if commune else f"un déploiement de {task_vars['inventory_hostname']}"
+            refusal = self._lock(commune["slug"] if commune else f"serveur-{task_vars['inventory_hostname']}", what)
             if refusal:
                 return refusal
 
-        checks = _check_services(commune, variables["groups"]) if commune else []
-        if (variables.get("creatic_poste") or {}).get("systeme") == "windows":
+        checks = _check_services(commune, task_vars["groups"]) if commune else []
+        if (task_vars.get("creatic_poste") or {}).get("systeme") == "windows":
             detail = "les contrôles ne sont pas automatisés sur Windows"
             checks.append(check("systeme", "Système", "attention", detail, "Vérifier le poste à la main."))
             return _judged({"changed": False}, checks)
         before = time.time()
-        result = self._execute_module(
-            module_name="cdg59.creatic.preflight", module_args=dict(self._task.args), task_vars=task_vars
-        )
+        result = self._execute_module(module_name="cdg59.creatic.preflight", module_args=args, task_vars=task_vars)
         after = time.time()
         if "creatic_preflight" not in result:
             return result
         checks += [*result["creatic_preflight"], check_clock(before, float(result.pop("now")), after)]
         journal = bool(result.pop("connector_journal"))
-        if variables.get("creatic_profil") == "tdt_connector":
-            checks += _check_journal(variables, Path(self._task.args["home"]).expanduser(), journal)
+        if task_vars.get("creatic_profil") == "tdt_connector":
+            checks += _check_journal(task_vars, Path(args["home"]).expanduser(), journal)
         return _judged(result, checks)
 
     def _lock(self, name: str, what: str) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.act import RECEIPT, receipt_fault
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError, checked
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.files import receive_files
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import RUN_FOLDER
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 
 class FilesRefused(AnsibleActionFail):
@@ -46,17 +46,11 @@ def keep_files(folder: Path, prefix: str, files: Any) -> list[dict[str, Any]]:
     return kept
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Runs the module, then moves the files out of its result."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        variables = task_vars or {}
-        result = self._execute_module(
-            module_name="cdg59.creatic.proof", module_args=dict(self._task.args), task_vars=task_vars
-        )
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        result = self._execute_module(module_name="cdg59.creatic.proof", module_args=args, task_vars=task_vars)
         proof = result.get("creatic_proof")
         if not proof:
             return result
@@ -66,7 +60,7 @@ class ActionModule(ActionBase):
                 "aucun déploiement n'est suivi : lancer playbooks/journeys/rollout.yml "
                 "avec le greffon cdg59.creatic.rollout actif (callbacks_enabled)"
             )
-        host, slug = variables["inventory_hostname"], variables["creatic_commune"]["slug"]
+        host, slug = task_vars["inventory_hostname"], task_vars["creatic_commune"]["slug"]
         told = proof if isinstance(proof, dict) else {}
         made, refused = {}, [] if told else ["réponse illisible"]
         for kind in ("preuves", "certificats"):
@@ -83,9 +77,9 @@ class ActionModule(ActionBase):
         receipt = Path(run_folder) / slug / host / RECEIPT
         act = next((item for item in made["preuves"] if item["cle"] == "acte" and item["verdict"] != "echec"), None)
         # In production the test act is cancelled before the préfecture: there is no ARActe.
-        if act and "acte" in (self._task.args.get("required") or []) and "--production" not in self._task.args["argv"]:
+        if act and "acte" in (args.get("required") or []) and "--production" not in args["argv"]:
             content = receipt.read_bytes() if f"{host}/{RECEIPT}" in {item["chemin"] for item in kept} else None
-            siren = str(variables["creatic_commune"].get("siren"))
+            siren = str(task_vars["creatic_commune"].get("siren"))
             fault = receipt_fault(act["mesures"], content, siren, now().date())
             refused += [fault] if fault else []
         result["creatic_proof"] = made | {"fichiers": kept, "refus": refused}
@@ -96,7 +90,7 @@ class ActionModule(ActionBase):
             proofs = {item["cle"]: item for item in made["preuves"]}
             gaps = [
                 f"{proofs[key]['libelle']} : {proofs[key]['detail']}" if key in proofs else f"preuve « {key} » absente"
-                for key in self._task.args.get("required") or []
+                for key in args.get("required") or []
                 if key not in proofs or proofs[key]["verdict"] == "echec"
             ]
             if gaps:

@@ -8,20 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import scap
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Hands over to C(ansible.builtin.copy) when the host lacks the content, and touches nothing when it has it."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        if not self._task.args.get("cache"):
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        if not args.get("cache"):
             raise AnsibleActionFail("scap_content : le paramètre cache est obligatoire")
-        target = self._task.args.get("dest") or scap.HOST_PATH
+        target = args.get("dest") or scap.HOST_PATH
         found = self._execute_module(
             module_name="ansible.builtin.stat",
             module_args={"path": target, "checksum_algorithm": "sha256", "get_attributes": False, "get_mime": False},
@@ -34,7 +31,7 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return {"changed": True, "dest": target}
         try:
-            source = scap.data_stream(Path(self._task.args["cache"]).expanduser(), self._display.display)
+            source = scap.data_stream(Path(args["cache"]).expanduser(), self._display.display)
         except scap.ScapError as error:
             raise AnsibleActionFail(str(error)) from error
         task = self._task.copy()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
     LockRefused,
     lock_commune,
@@ -18,19 +17,16 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store impor
     unlock_communes,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 PAUSE = 1.0  # seconds between two looks at the lock
 
 
-class ActionModule(ActionBase):
+class ActionModule(Acting):
     """Works in the control node's own Python; nothing is sent to the host."""
 
-    TRANSFERS_FILES = False
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        args = self._task.args
-        host = str((task_vars or {})["inventory_hostname"])
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        host = str(task_vars["inventory_hostname"])
         if not args.get("home"):
             raise AnsibleActionFail("server_turn : le paramètre home est obligatoire")
         if self._task.check_mode:

@@ -19,12 +19,9 @@ class ActionModule(FileRenderer, CommitConfirm):
     untouched = "la configuration qui marchait est en place"
     advice = "Vérifiez AllowUsers, AllowGroups, AuthorizedKeysFile et les méthodes d'authentification."
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
-        arguments["files"] = self.rendered(task_vars or {})
-        arguments["account"] = self._account(task_vars)
-        return self.commit(arguments, task_vars)
+    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        args |= {"files": self.rendered(task_vars), "account": self._account(task_vars)}
+        return self.commit(args, task_vars)
 
     def _way(self, task_vars: Mapping[str, Any] | None) -> None:
         """Who is on the spot comes in by this server; the door does not tell whether it answers."""

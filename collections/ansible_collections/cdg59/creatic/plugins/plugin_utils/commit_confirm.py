@@ -21,8 +21,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.action import ActionBase
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 MIN_DELAY, MAX_DELAY = 10, 600
 # Past the rollback's delay: a loaded host runs its script, and answers again.
@@ -31,10 +31,9 @@ _PAUSE_S = 1.0
 _OUT_S = 15.0  # for the door to take a connection
 
 
-class CommitConfirm(ActionBase):
+class CommitConfirm(Acting):
     """Base of the action plugins; a subclass names its module and its subject."""
 
-    TRANSFERS_FILES = False
     module = ""
     subject = ""  # French, as « le pare-feu »
     untouched = ""  # French, what a failure leaves as it was

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 
 def ensure_own_state(action: ActionBase, task_vars: dict[str, Any] | None) -> None:
@@ -35,16 +35,9 @@ def ensure_own_state(action: ActionBase, task_vars: dict[str, Any] | None) -> No
         Display().display(told, stderr=True)
 
 
-class OwnState(ActionBase):
+class OwnState(Acting):
     """Base of the action plugins that an authority of the control node serves."""
 
-    TRANSFERS_FILES = False
-
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
         ensure_own_state(self, task_vars)
-        return self.act(dict(self._task.args), task_vars or {})
-
-    @abstractmethod
-    def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Do the task, of these arguments; gives its result."""
+        return super().run(tmp, task_vars)
