@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations, ged, parapheur
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
 
 DOCUMENTATION = r"""
   name: applications
@@ -45,11 +45,9 @@ RETURN = r"""
 
 
 def _told(work: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    @refusing(ged.GedError, parapheur.ParapheurError)
     def filtered(communes: Sequence[dict[str, Any]], *given: str, **named: str) -> dict[str, Any]:
-        try:
-            return work(list(communes), *given, **named)
-        except (ged.GedError, parapheur.ParapheurError) as error:
-            raise AnsibleFilterError(str(error)) from None
+        return work(list(communes), *given, **named)
 
     return filtered
 

@@ -14,6 +14,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import room as archive_room
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
 
 
 def archives_to_recover(expected: str, absent: Sequence[str], wanted: Sequence[str] = ()) -> list[str]:
@@ -49,11 +50,9 @@ def _in_depot(name: str) -> str:
     return f"{account}/{file}"
 
 
+@refusing(durees.DureesError)
 def _table(folder: str) -> durees.Table | None:
-    try:
-        return durees.read(Path(folder))
-    except durees.DureesError as error:
-        raise AnsibleFilterError(str(error)) from None
+    return durees.read(Path(folder))
 
 
 def archive_rules(rules: Mapping[str, int], folder: str) -> dict[str, int]:

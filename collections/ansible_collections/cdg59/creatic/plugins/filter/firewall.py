@@ -7,20 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.module_utils.firewall import rules as nft_rules
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
 
-
-def nft_ruleset(rules: list[dict[str, Any]], admin_networks: list[str], ssh_port: int = 22) -> str:
-    """See :func:`nft_rules.render`.
-
-    Raises:
-        AnsibleFilterError: the rules are not sound; the message (French) names each rule, field and fix.
-    """
-    try:
-        return nft_rules.render(rules, admin_networks, ssh_port)
-    except ValueError as error:
-        raise AnsibleFilterError(str(error)) from error
+nft_ruleset = refusing(ValueError)(nft_rules.render)
 
 
 class FilterModule:

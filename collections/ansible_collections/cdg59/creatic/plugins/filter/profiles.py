@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.profiles import (
     marked,
     place_step,
     step,
 )
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
 
 DOCUMENTATION = r"""
   name: profiles
@@ -36,20 +36,8 @@ RETURN = r"""
 """
 
 
-def profiles(trait: str) -> list[str]:
-    """See `marked`.
-
-    Raises:
-        AnsibleFilterError: there is no such trait.
-    """
-    try:
-        return marked(trait)
-    except ValueError as error:
-        raise AnsibleFilterError(str(error)) from None
-
-
 class FilterModule:
     """Filters of this file."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"profiles": profiles, "site_step": step, "place_step": place_step}
+        return {"profiles": refusing(ValueError)(marked), "site_step": step, "place_step": place_step}

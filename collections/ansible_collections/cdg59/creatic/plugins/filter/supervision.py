@@ -4,36 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.wiring import WiringError
 from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import alerts, targets
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
 
-
-def supervision_readers(groups: Mapping[str, Any], hostvars: Mapping[str, Any]) -> list[dict[str, str]]:
-    """See `targets.readers`.
-
-    Raises:
-        AnsibleFilterError: a machine lacks its address; the message (French) says where to write it.
-    """
-    try:
-        return targets.readers(groups, hostvars)
-    except WiringError as error:
-        raise AnsibleFilterError(str(error)) from None
-
-
-def supervision_scrapes(groups: Mapping[str, Any], hostvars: Mapping[str, Any]) -> dict[str, Any]:
-    """See `targets.scrapes`.
-
-    Raises:
-        AnsibleFilterError: a machine lacks its address; the message (French) says where to write it.
-    """
-    try:
-        return targets.scrapes(groups, hostvars)
-    except WiringError as error:
-        raise AnsibleFilterError(str(error)) from None
+supervision_readers = refusing(WiringError)(targets.readers)
+supervision_scrapes = refusing(WiringError)(targets.scrapes)
 
 
 class FilterModule:

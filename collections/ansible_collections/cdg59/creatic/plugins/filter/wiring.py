@@ -8,8 +8,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import rounds, wiring
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.refusals import refusing
 
 
 def _once(work: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,19 +45,8 @@ _FILTERS: tuple[Callable[..., Any], ...] = (
 )
 
 
-def _told(work: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(work)
-    def run(*arguments: Any) -> Any:
-        try:
-            return work(*arguments)
-        except wiring.WiringError as error:
-            raise AnsibleFilterError(str(error)) from None
-
-    return run
-
-
 class FilterModule:
     """Filters of this file, each with the name and the arguments of its function."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {work.__name__: _told(work) for work in _FILTERS}
+        return {work.__name__: refusing(wiring.WiringError)(work) for work in _FILTERS}
