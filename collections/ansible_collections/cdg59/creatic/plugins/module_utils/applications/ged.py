@@ -15,7 +15,13 @@ from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, Source, closest, quote
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
+    Problem,
+    ProblemsError,
+    Source,
+    closest,
+    quote,
+)
 
 SCHEMA = Path(__file__).with_name("ged.schema.json")
 EVERYONE = "GED"
@@ -63,14 +69,10 @@ AGENT_ON_METADATA = (
 )
 
 
-class GedError(Exception):
+class GedError(ProblemsError):
     """What is asked for is refused; `problems` is all there is to correct."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = list(problems)
-        count = f"{len(problems)} erreurs" if len(problems) > 1 else "1 erreur"
-        listed = "\n".join(f"  - {problem}" for problem in problems)
-        super().__init__(f"GED : rien n'est changé. {count} :\n{listed}")
+    heading = "GED : rien n'est changé. {count} :"
 
 
 def read_plan(file: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, ProblemsError
 
 SERVICE = "passerelle"
 """Account of the gateway that brings documents and takes them away."""
@@ -48,14 +48,10 @@ ON_TYPE = (
 )
 
 
-class ParapheurError(Exception):
+class ParapheurError(ProblemsError):
     """What is asked for is refused; `problems` is all there is to correct."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = list(problems)
-        count = f"{len(problems)} erreurs" if len(problems) > 1 else "1 erreur"
-        listed = "\n".join(f"  - {problem}" for problem in problems)
-        super().__init__(f"Parapheur : rien n'est changé. {count} :\n{listed}")
+    heading = "Parapheur : rien n'est changé. {count} :"
 
 
 def _check(communes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -19,7 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, Source, closest, quote
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
+    ProblemsError,
+    Source,
+    closest,
+    quote,
+)
 
 NAME = "durees.yml"
 SCHEMA = Path(__file__).with_name("durees.schema.json")
@@ -30,12 +35,10 @@ ACCESS = {"AR038": 0, "AR048": 50}
 ACTIONS = {"conserver": "conserver", "eliminer": "detruire", "trier": "conserver"}
 
 
-class DureesError(Exception):
+class DureesError(ProblemsError):
     """The table is refused; `problems` is all there is to correct."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = list(problems)
-        super().__init__("Tableau des durées :\n" + "\n".join(f"  - {problem}" for problem in problems))
+    heading = "Tableau des durées :"
 
 
 @dataclass(frozen=True)

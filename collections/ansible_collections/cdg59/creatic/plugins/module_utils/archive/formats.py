@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, Source, quote
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
+    ProblemsError,
+    Source,
+    quote,
+)
 
 NAME = "formats.yml"
 TABLE = Path(__file__).with_name(NAME)
@@ -25,12 +29,10 @@ AT_RISK = (UNKNOWN, HIGH)
 SHOWN = 100  # lines of the screen
 
 
-class FormatsError(Exception):
+class FormatsError(ProblemsError):
     """The table is refused; `problems` is all there is to correct."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = list(problems)
-        super().__init__("Tableau des formats :\n" + "\n".join(f"  - {problem}" for problem in problems))
+    heading = "Tableau des formats :"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import FieldPath, Problem, Source
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
+    FieldPath,
+    ProblemsError,
+    Source,
+)
 
 LEVELS = ("minimal", "intermediary", "enhanced", "high")
 NUMBERS = tuple(f"R{number}" for number in range(1, 81))
@@ -27,16 +31,8 @@ LONGEST_WAIVER = dt.timedelta(days=731)
 _SCHEMA = Path(__file__).with_name("controls.schema.json")
 
 
-class ControlsError(Exception):
-    """The catalogue or the site's waivers are refused; the message (French) names each file, field and fix.
-
-    Attributes:
-        problems: what is to correct.
-    """
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = list(problems)
-        super().__init__("\n".join(str(problem) for problem in problems))
+class ControlsError(ProblemsError):
+    """The catalogue or the site's waivers are refused; the message (French) names each file, field and fix."""
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,23 @@ class Problem:
         return f"{where} : {self.message}. À faire : {self.fix}."
 
 
+class ProblemsError(Exception):
+    """What was read is refused; `problems` is all there is to correct.
+
+    A subclass may say of what in `heading` (French, where ``{count}`` is how many).
+    """
+
+    heading = ""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = list(problems)
+        if not self.heading:
+            super().__init__("\n".join(map(str, problems)))
+            return
+        count = f"{len(problems)} erreurs" if len(problems) > 1 else "1 erreur"
+        super().__init__("\n".join([self.heading.format(count=count), *(f"  - {problem}" for problem in problems)]))
+
+
 @dataclass
 class Source:
     """A YAML file under check, and the problems found in it."""

@@ -29,6 +29,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import chec
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
     FieldPath,
     Problem,
+    ProblemsError,
     Source,
     closest,
     dotted,
@@ -51,12 +52,8 @@ _SIZES = ((49, "petite", "minimal"), (100, "moyenne", "intermediary"), (100_000,
 _CHOOSES_BELOW = 3500
 
 
-class GroupementError(Exception):
+class GroupementError(ProblemsError):
     """The registry is refused; `problems` is all there is to correct."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = list(problems)
-        super().__init__("\n".join(map(str, problems)))
 
 
 @dataclass(frozen=True)
