@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import Control, Waiver
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import Check, OpenScap, Rule, Target
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.verdict import Found, assess, trend, waivers_used
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
@@ -17,29 +18,24 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import
 T = "tests/profiles/common/test_hardening.py::"
 
 
-@dataclass
-class Waiver:
-    """As module_utils/audit/controls.py gives them."""
-
-    motif: str = "le noyau est celui de la machine hôte"
-    responsable: str = "RSSI du CDG59"
-    fin: dt.date = dt.date(2027, 11, 1)
+def waiver() -> Waiver:
+    """One in force, of whatever it is asked for."""
+    return Waiver(
+        "R9", (), False, (), (), "le noyau est celui de la machine hôte", "RSSI du CDG59", dt.date(2027, 11, 1)
+    )
 
 
-@dataclass
-class Control:
-    """As module_utils/audit/controls.py gives them."""
-
-    id: str
-    niveau: str = "minimal"
-    titre: str = "Mises à jour régulières"
-    demande: str = "Ce que demande la recommandation."
-    statut: str = "automatise"
-    motif: str = ""
-    variable: str = ""
-    tests: Sequence[str] = ()
-    oscap: Sequence[str] = ()
-    attestation: str = ""
+def entry(name: str, niveau: str = "minimal", titre: str = "Mises à jour régulières", **more: Any) -> Control:
+    """A recommendation, automated without `more`."""
+    told: dict[str, Any] = {
+        "statut": "automatise",
+        "motif": "",
+        "variable": "",
+        "attestation": "",
+        "tests": (),
+        "oscap": (),
+    }
+    return Control(id=name, niveau=niveau, titre=titre, demande="Ce que demande la recommandation.", **(told | more))
 
 
 @dataclass
@@ -140,15 +136,15 @@ def results_of(machines: Sequence[Found], catalogue: Catalogue, before: Any = No
 def example(before: Any = None) -> dict[str, Any]:
     """An audit with something of everything."""
     controls = [
-        Control("R9", "intermediary", "Paramètres sysctl du noyau", tests=[T + "test_sysctl"], oscap=["sysctl_kptr"]),
-        Control("R1", "high", "Matériel 64 bits", statut="manuel", attestation="Je certifie que le matériel convient."),
-        Control(
+        entry("R9", "intermediary", "Paramètres sysctl du noyau", tests=[T + "test_sysctl"], oscap=["sysctl_kptr"]),
+        entry("R1", "high", "Matériel 64 bits", statut="manuel", attestation="Je certifie que le matériel convient."),
+        entry(
             "R30", "minimal", "Comptes inutilisés", statut="manuel", attestation="Je certifie que <b>les comptes</b>…"
         ),
-        Control("R61", "minimal", "Mises à jour régulières", tests=[T + "test_updates"], oscap=["unattended_upgrades"]),
-        Control("R68", "intermediary", "Mots de passe", tests=[T + "test_yescrypt"], variable="hardening_yescrypt"),
-        Control("R3", "intermediary", "UEFI", statut="sans_objet", motif="pas de firmware dans un conteneur"),
-        Control("R75", "intermediary", "Alias de messagerie", tests=[T + "test_aliases"]),
+        entry("R61", "minimal", "Mises à jour régulières", tests=[T + "test_updates"], oscap=["unattended_upgrades"]),
+        entry("R68", "intermediary", "Mots de passe", tests=[T + "test_yescrypt"], variable="hardening_yescrypt"),
+        entry("R3", "intermediary", "UEFI", statut="sans_objet", motif="pas de firmware dans un conteneur"),
+        entry("R75", "intermediary", "Alias de messagerie", tests=[T + "test_aliases"]),
     ]
     rules = [
         Rule("sysctl_kptr", "fail", "medium", "Restrict Exposed Kernel Pointers", ("R9",), {"sysctl_value": "2"}),
@@ -181,7 +177,7 @@ def example(before: Any = None) -> dict[str, Any]:
             },
         ),
     ]
-    return results_of(machines, Catalogue(controls, {"sysctl_kptr": Waiver()}), before)
+    return results_of(machines, Catalogue(controls, {"sysctl_kptr": waiver()}), before)
 
 
 ARF = """<arf:asset-report-collection xmlns:arf="http://scap.nist.gov/schema/asset-reporting-format/1.1">

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import scap
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import Control
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.follow import Follower
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.oscal import assessment_results
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.page import report
@@ -18,7 +19,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit.verdict import
 from creatic_audit import scan
 from lxml import html
 
-from .conftest import ARF, Catalogue, Control, T, Waiver, check, example, found, results_of, target
+from .conftest import ARF, Catalogue, T, check, entry, example, found, results_of, target, waiver
 
 
 def said(results: dict[str, Any]) -> str:
@@ -56,8 +57,8 @@ def test_a_rule_counts_when_it_fails_for_no_reason_that_is_known_already(
     rule: Rule, waived: bool, count: int, seen: bool
 ) -> None:
     """R9, whose test fails, counts by itself; what OpenSCAP finds of it as well is the same finding."""
-    control = Control("R9", tests=[T + "test_a"])
-    waivers = {"loose": Waiver()} if waived else {}
+    control = entry("R9", tests=[T + "test_a"])
+    waivers = {"loose": waiver()} if waived else {}
     machine, judged = judge_machine(
         found([rule] if seen else [], [check("test_a", "echec")]), Catalogue([control], waivers)
     )
@@ -108,7 +109,7 @@ def test_the_cache_of_what_openscap_judges_by_is_read_by_everybody(tmp_path: Pat
 
 
 def test_what_plainly_passes_is_counted() -> None:
-    control = Control("R9", tests=[T + "test_a", T + "test_b"], oscap=["one", "two"])
+    control = entry("R9", tests=[T + "test_a", T + "test_b"], oscap=["one", "two"])
     rules = [Rule("one", "pass"), Rule("two", "fixed")]
     machine, judged = judge_machine(found(rules, [check("test_a"), check("test_b")]), Catalogue([control]))
     assert (judged["R9"]["verdict"], judged["R9"]["reussis"], judged["R9"]["preuves"]) == ("conforme", 4, [])
@@ -116,9 +117,7 @@ def test_what_plainly_passes_is_counted() -> None:
 
 
 def test_a_verdict_is_counted_once_a_control() -> None:
-    controls = [
-        Control(name, tests=[T + test]) for name, test in (("R1", "test_a"), ("R2", "test_a"), ("R3", "test_b"))
-    ]
+    controls = [entry(name, tests=[T + test]) for name, test in (("R1", "test_a"), ("R2", "test_a"), ("R3", "test_b"))]
     machine, _ = judge_machine(found([], [check("test_a"), check("test_b", "echec")]), Catalogue(controls))
     told = {name: count for name, count in machine["verdicts"].items() if count}
     assert told == {"conforme": 2, "non_conforme": 1}
@@ -143,7 +142,7 @@ def test_people_can_read_oscal_too() -> None:
 def test_a_group_says_how_many_of_its_machines_were_audited() -> None:
     machines = [found(target=target(name)) for name in ("a", "b", "c")]
     away = found(target=target("d"), collected=None, openscap=None, drift=None, incident={"nature": "injoignable"})
-    (commune,) = results_of([*machines, away], Catalogue([Control("R9", tests=[T + "test_a"])]))["communes"]
+    (commune,) = results_of([*machines, away], Catalogue([entry("R9", tests=[T + "test_a"])]))["communes"]
     assert (commune["machines"], commune["auditees"]) == (4, 3)
 
 
@@ -168,7 +167,7 @@ def test_the_page_says_at_its_head_what_the_audit_is_worth(failing: bool, away: 
         found(target=target(f"absent{rank}"), collected=None, openscap=None, drift=None, incident=ABSENT)
         for rank in range(away)
     ]
-    results = results_of([seen, *missing], Catalogue([Control("R9", tests=[T + "test_a"])]))
+    results = results_of([seen, *missing], Catalogue([entry("R9", tests=[T + "test_a"])]))
     shown = said(results)
     assert title in shown
     assert sentence in shown
@@ -179,19 +178,19 @@ def test_the_page_says_at_its_head_what_the_audit_is_worth(failing: bool, away: 
     ("controls", "sentence"),
     [
         (
-            [Control("R1", statut="manuel", attestation="J'atteste.")],
+            [entry("R1", statut="manuel", attestation="J'atteste.")],
             "; 1 contrôle à attester.",
         ),
-        ([Control("R2", tests=[T + "test_b"])], "; 1 contrôle sans vérification."),
+        ([entry("R2", tests=[T + "test_b"])], "; 1 contrôle sans vérification."),
         ([], "Aucun écart sans dérogation."),
     ],
 )
 def test_the_page_says_what_is_left_to_do_and_no_more(controls: list[Control], sentence: str) -> None:
-    catalogue = Catalogue([Control("R9", tests=[T + "test_a"]), *controls])
+    catalogue = Catalogue([entry("R9", tests=[T + "test_a"]), *controls])
     assert sentence in said(results_of([found(checks=[check("test_a")])], catalogue))
 
 
 @pytest.mark.parametrize(("count", "shown"), [(5, "m0, m1, m2, m3, m4"), (6, "m0, m1, m2, m3 et 2 autres")])
 def test_the_page_names_the_first_machines_of_many(count: int, shown: str) -> None:
     machines = [found(target=target(f"m{rank}"), checks=[check("test_a", "echec")]) for rank in range(count)]
-    assert shown in said(results_of(machines, Catalogue([Control("R9", tests=[T + "test_a"])])))
+    assert shown in said(results_of(machines, Catalogue([entry("R9", tests=[T + "test_a"])])))

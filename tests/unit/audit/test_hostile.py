@@ -27,7 +27,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import stor
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import AnswerError
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 
-from .conftest import ARF, Catalogue, Control, T, check, collected, target
+from testbed.programs import said
+from testbed.strange import places, put
+
+from .conftest import ARF, Catalogue, T, check, collected, entry, target
 
 REPO = Path(__file__).parents[3]
 DEEP: Any = []
@@ -68,7 +71,7 @@ def put(item: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 def concluded(home: Path, folder: Path, reports: dict[str, Any]) -> dict[str, Any]:
     """Results and page of an audit of machines that answered this; what is refused was not answered."""
-    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", Catalogue([Control("R9")]), [])
+    order = audit_run.Order(REPO, REPO / "inventories" / "lab", home, "", "", Catalogue([entry("R9")]), [])
     audit = audit_run.Audit(order, lambda _text: None)
     try:
         for name, report in reports.items():
@@ -267,7 +270,7 @@ def test_oscal_and_seal_take_any_text(home: Path, tmp_path: Path, keys: SealKeys
 
     from .conftest import found, results_of
 
-    controls = [Control("R9", tests=[T + "test_a"], oscap=["a", "b", "c", "d"])]
+    controls = [entry("R9", tests=[T + "test_a"], oscap=["a", "b", "c", "d"])]
     titles = ["", " ", "\n\n", " x\n y ", "é" * 300]
     rules = [Rule(name, "fail", title=title) for name, title in zip("abcde", titles, strict=True)]
     machine = found(rules, [check("test_a", "echec", detail=detail) for detail in titles])

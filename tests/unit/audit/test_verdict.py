@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.action.audit_plan import target as planned
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import Control, Waiver
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import Rule, in_container
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.verdict import (
     Found,
@@ -15,12 +16,12 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit.verdict import
     owners_of,
 )
 
-from .conftest import Catalogue, Control, T, Waiver, check, collected, example, found, results_of, target
+from .conftest import Catalogue, T, check, collected, entry, example, found, results_of, target, waiver
 
 TEST = T + "test_a"
 PASS, FAIL, ABSENT = (Rule("rule", result) for result in ("pass", "fail", "notapplicable"))
-AUTOMATED = Control("R9", tests=[TEST], oscap=["rule"])
-MANUAL = Control("R1", statut="manuel", attestation="J'atteste.", oscap=["rule"])
+AUTOMATED = entry("R9", tests=[TEST], oscap=["rule"])
+MANUAL = entry("R1", statut="manuel", attestation="J'atteste.", oscap=["rule"])
 
 
 def verdict(control: Control, machine: Found, waivers: dict[str, Waiver] | None = None) -> str:
@@ -57,17 +58,17 @@ def verdict(control: Control, machine: Found, waivers: dict[str, Waiver] | None 
     ],
 )
 def test_automated_control(rules: list[Rule], checks: list[Any], waivers: list[str], expected: str) -> None:
-    assert verdict(AUTOMATED, found(rules, checks), {name: Waiver() for name in waivers}) == expected
+    assert verdict(AUTOMATED, found(rules, checks), {name: waiver() for name in waivers}) == expected
 
 
 def test_a_manual_control_is_attested_unless_a_rule_fails() -> None:
     assert verdict(MANUAL, found([PASS])) == "a_attester"
     assert verdict(MANUAL, found([FAIL])) == "non_conforme"
-    assert verdict(MANUAL, found([FAIL]), {"rule": Waiver()}) == "a_attester"
+    assert verdict(MANUAL, found([FAIL]), {"rule": waiver()}) == "a_attester"
 
 
 def test_a_control_that_does_not_apply() -> None:
-    assert verdict(Control("R3", statut="sans_objet", motif="x", oscap=["rule"]), found([FAIL])) == "sans_objet"
+    assert verdict(entry("R3", statut="sans_objet", motif="x", oscap=["rule"]), found([FAIL])) == "sans_objet"
 
 
 def test_nothing_is_claimed_of_a_host_that_was_not_reached() -> None:
@@ -82,7 +83,7 @@ def test_nothing_is_claimed_of_a_host_that_was_not_reached() -> None:
 
 
 def test_a_level_asks_for_its_controls_only() -> None:
-    catalogue = Catalogue([Control("R1", "minimal"), Control("R2", "enhanced")])
+    catalogue = Catalogue([entry("R1", "minimal"), entry("R2", "enhanced")])
     _, judged = judge_machine(found(target=target(level="intermediary")), catalogue)
     assert set(judged) == {"R1"}
     _, judged = judge_machine(found(target=target(level="high")), catalogue)
@@ -126,7 +127,7 @@ def test_the_inventory_says_what_is_a_container(variables: dict[str, Any], conta
 
 
 def test_a_rule_goes_to_the_controls_that_name_it_else_to_those_it_refers_to() -> None:
-    controls = [Control("R9", oscap=["named"]), Control("R10")]
+    controls = [entry("R9", oscap=["named"]), entry("R10")]
     rules = (
         Rule("named", "pass", controls=("R10",)),
         Rule("refers", "pass", controls=("R10", "R99")),
@@ -138,9 +139,9 @@ def test_a_rule_goes_to_the_controls_that_name_it_else_to_those_it_refers_to() -
 
 def test_openscap_and_its_controls_agree_on_what_is_waived() -> None:
     """A rule that a control claims is waived with it, whatever the rule refers to."""
-    control = Control("R9", tests=[TEST], oscap=["rule"])
+    control = entry("R9", tests=[TEST], oscap=["rule"])
     machine, judged = judge_machine(
-        found([Rule("rule", "fail", controls=("R10",))], [check("test_a")]), Catalogue([control], {"R9": Waiver()})
+        found([Rule("rule", "fail", controls=("R10",))], [check("test_a")]), Catalogue([control], {"R9": waiver()})
     )
     assert judged["R9"]["verdict"] == "derogation"
     assert machine["openscap"]["non_deroges"] == 0
@@ -189,7 +190,7 @@ def test_groups_sum_up() -> None:
 
 
 def test_the_trend_compares_what_both_saw() -> None:
-    catalogue = Catalogue([AUTOMATED, Control("R10", tests=[T + "test_b"])])
+    catalogue = Catalogue([AUTOMATED, entry("R10", tests=[T + "test_b"])])
     before = results_of([found([PASS], [check("test_a"), check("test_b", "echec")])], catalogue)
     new = found(target=target("new"), checks=[check("test_a", host="new")])
     after = results_of([found([FAIL], [check("test_a"), check("test_b")]), new], catalogue, before)

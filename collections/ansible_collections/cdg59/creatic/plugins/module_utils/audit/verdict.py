@@ -7,10 +7,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any, Protocol
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import LEVELS
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import LEVELS, Control, Waiver
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import (
     A_ATTESTER,
     CONFORME,
@@ -36,49 +35,13 @@ STATES = {
 }
 
 
-class WaiverLike(Protocol):
-    """A waiver of the catalogue or of the site: module_utils/audit/controls.py."""
-
-    @property
-    def motif(self) -> str: ...
-    @property
-    def responsable(self) -> str: ...
-    @property
-    def fin(self) -> date: ...
-
-
-class ControlLike(Protocol):
-    """An entry of the catalogue: module_utils/audit/controls.py."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def niveau(self) -> str: ...
-    @property
-    def titre(self) -> str: ...
-    @property
-    def demande(self) -> str: ...
-    @property
-    def statut(self) -> str: ...
-    @property
-    def motif(self) -> str: ...
-    @property
-    def variable(self) -> str: ...
-    @property
-    def attestation(self) -> str: ...
-    @property
-    def tests(self) -> Sequence[str]: ...
-    @property
-    def oscap(self) -> Sequence[str]: ...
-
-
 class CatalogueLike(Protocol):
     """The catalogue: module_utils/audit/controls.py."""
 
     @property
-    def controls(self) -> Sequence[ControlLike]: ...
+    def controls(self) -> Sequence[Control]: ...
 
-    def waiver(self, rule_or_control: str, level: str, profile: str, container: bool) -> WaiverLike | None:
+    def waiver(self, rule_or_control: str, level: str, profile: str, container: bool) -> Waiver | None:
         """The waiver in force for a rule (short name) or a control on such a machine."""
 
 
@@ -113,7 +76,7 @@ class Found:
         return "en_erreur" if self.incident or self.collected is None else "auditee"
 
 
-def waiver_facts(waiver: WaiverLike) -> dict[str, str]:
+def waiver_facts(waiver: Waiver) -> dict[str, str]:
     """What the report says of a waiver."""
     return {"motif": waiver.motif, "responsable": waiver.responsable, "fin": str(waiver.fin)}
 
@@ -128,9 +91,7 @@ def _evidence(kind: str, name: str, result: str, detail: str = "") -> dict[str, 
     return {"type": kind, "nom": name, "resultat": result, "detail": detail}
 
 
-def judge_control(
-    control: ControlLike, found: Found, rules: Sequence[Rule], catalogue: CatalogueLike
-) -> dict[str, Any]:
+def judge_control(control: Control, found: Found, rules: Sequence[Rule], catalogue: CatalogueLike) -> dict[str, Any]:
     """Judge one control on one machine.
 
     Args:
@@ -142,7 +103,7 @@ def judge_control(
     if control.statut == "sans_objet":
         return {"verdict": SANS_OBJET, "preuves": [], "reussis": 0, "derogations": []}
 
-    def waiver(name: str) -> WaiverLike | None:
+    def waiver(name: str) -> Waiver | None:
         return catalogue.waiver(name, found.target.level, found.target.profile, found.target.container)
 
     whole = waiver(control.id)
@@ -159,7 +120,7 @@ def judge_control(
     return {"verdict": verdict, "preuves": scale.proofs, "reussis": scale.good, "derogations": waived}
 
 
-def _grant(name: str, waiver: WaiverLike) -> dict[str, str]:
+def _grant(name: str, waiver: Waiver) -> dict[str, str]:
     return {"objet": name, **waiver_facts(waiver)}
 
 
@@ -180,7 +141,7 @@ class _Scale:
     lost: bool = False
     skipped: bool = False
 
-    def weigh_check(self, check: Check, granted: WaiverLike | None) -> None:
+    def weigh_check(self, check: Check, granted: Waiver | None) -> None:
         """Add a test of the project's own."""
         if check.result == "reussi":
             self.good += 1
@@ -194,7 +155,7 @@ class _Scale:
         else:
             self._fail(check.case, granted)
 
-    def weigh_rule(self, rule: Rule, granted: WaiverLike | None) -> None:
+    def weigh_rule(self, rule: Rule, granted: Waiver | None) -> None:
         """Add a rule of OpenSCAP."""
         if rule.result in ("pass", "fixed"):
             self.good += 1
@@ -205,7 +166,7 @@ class _Scale:
             self.proofs.append(_evidence("openscap", rule.name, "erreur", rule.title))
             self.lost = True
 
-    def verdict(self, control: ControlLike, whole: WaiverLike | None) -> tuple[str, list[dict[str, str]]]:
+    def verdict(self, control: Control, whole: Waiver | None) -> tuple[str, list[dict[str, str]]]:
         """Return the verdict, and the waivers that it rests on.
 
         Args:
@@ -225,14 +186,14 @@ class _Scale:
             return DEROGATION, self.unseen
         return (DEROGATION, [_grant(control.id, whole)]) if whole else (NON_VERIFIE, [])
 
-    def _fail(self, name: str, granted: WaiverLike | None) -> None:
+    def _fail(self, name: str, granted: Waiver | None) -> None:
         if granted:
             self.waived.append(_grant(name, granted))
         else:
             self.bad = True
 
 
-def owners_of(controls: Sequence[ControlLike], openscap: OpenScap | None) -> dict[str, list[str]]:
+def owners_of(controls: Sequence[Control], openscap: OpenScap | None) -> dict[str, list[str]]:
     """Controls of each rule: those that name it, else those it refers to; perhaps none."""
     named: dict[str, list[str]] = {}
     for control in controls:
