@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import base64
-import copy
 import gzip
 import json
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,28 +40,6 @@ def answer(arf: bytes) -> dict[str, Any]:
     report = collected()
     report["openscap"]["arf_gz_b64"] = base64.b64encode(arf).decode()
     return report
-
-
-def places(item: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where everything is in an answer."""
-    yield path
-    for key, one in item.items() if isinstance(item, dict) else enumerate(item) if isinstance(item, list) else ():
-        yield from places(one, (*path, key))
-
-
-def put(item: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """The same, with something else at one place."""
-    if not path:
-        return value
-    changed = copy.deepcopy(item)
-    inside = changed
-    for key in path[:-1]:
-        inside = inside[key]
-    if value is ...:
-        del inside[path[-1]]
-    else:
-        inside[path[-1]] = value
-    return changed
 
 
 def concluded(home: Path, folder: Path, reports: dict[str, Any]) -> dict[str, Any]:
@@ -187,15 +160,7 @@ def test_a_huge_result_is_read_without_keeping_it() -> None:
         "resource.setrlimit(resource.RLIMIT_DATA, (used + 30 * 2**20,) * 2)\n"
         "print(read_arf(data).counts())\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=REPO,
-        env=os.environ | {"PYTHONPATH": str(REPO / "collections")},
-    )
-    assert done.stdout == "{'fail': 1}\n", done.stderr
+    assert said("python", "-c", program, seconds=60, PYTHONPATH="collections") == "{'fail': 1}\n"
 
 
 def test_too_many_rules_are_refused() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     day,
     failure_message,
 )
+
+from testbed.strange import places, put
 
 from .conftest import commune, new_run, play, proven
 
@@ -63,30 +64,12 @@ GOOD: dict[str, Any] = {
 }
 
 
-def places(item: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where everything is in an answer."""
-    yield path
-    for key, one in item.items() if isinstance(item, dict) else enumerate(item) if isinstance(item, list) else ():
-        yield from places(one, (*path, key))
-
-
 def variants(good: Any) -> Iterator[Any]:
     """The answer, with something strange at one place, or without it."""
     for path in places(good):
         for strange in (*STRANGE, ...):
-            if not path:
-                if strange is not ...:
-                    yield strange
-                continue
-            changed = copy.deepcopy(good)
-            inside = changed
-            for key in path[:-1]:
-                inside = inside[key]
-            if strange is ...:
-                del inside[path[-1]]
-            else:
-                inside[path[-1]] = strange
-            yield changed
+            if path or strange is not ...:
+                yield put(good, path, strange)
 
 
 @pytest.mark.parametrize("kind", sorted(ANSWERS))

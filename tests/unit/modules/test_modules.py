@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import converge, run
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import Change, StateError
 
-from testbed.patience import allowed
+from testbed.programs import said
 
 TOP = Path(__file__).parents[3]
 MODULES = TOP / "collections" / "ansible_collections" / "cdg59" / "creatic" / "plugins" / "modules"
@@ -58,17 +57,8 @@ def test_a_module_needs_what_its_host_has(name: str) -> None:
 @pytest.fixture(scope="module")
 def shown() -> dict[str, Any]:
     """What ansible-doc says of each module."""
-    command = [str(Path(sys.executable).with_name("ansible-doc")), "--type", "module", "--json"]
-    done = subprocess.run(
-        [*command, *(f"cdg59.creatic.{name}" for name in NAMES)],
-        cwd=TOP,
-        capture_output=True,
-        text=True,
-        timeout=allowed(60),
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+    names = (f"cdg59.creatic.{name}" for name in NAMES)
+    found: dict[str, Any] = json.loads(said("ansible-doc", "--type", "module", "--json", *names, seconds=60))
     return found
 
 

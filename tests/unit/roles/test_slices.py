@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.run import profiles
 
-from testbed.patience import allowed
+from testbed.programs import said
 
 TOP = Path(__file__).parents[3]
 PROFILES = sorted(profiles(TOP))
@@ -48,18 +46,10 @@ TRUST = {
 @cache
 def tasks_and_tags() -> dict[str, list[tuple[str, set[str]]]]:
     """Tasks by profile with their tags, those that check roles' arguments apart: one start of Ansible for all."""
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
-    done = subprocess.run(
-        [program, "-i", "localhost,", "--list-tasks", *(f"playbooks/{name}.yml" for name in PROFILES)],
-        cwd=TOP,
-        capture_output=True,
-        text=True,
-        timeout=allowed(120),
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    playbooks = (f"playbooks/{name}.yml" for name in PROFILES)
+    listed = said("ansible-playbook", "-i", "localhost,", "--list-tasks", *playbooks, seconds=120)
     found: dict[str, list[tuple[str, set[str]]]] = {}
-    for part in re.split(r"^playbook: playbooks/", done.stdout, flags=re.MULTILINE)[1:]:
+    for part in re.split(r"^playbook: playbooks/", listed, flags=re.MULTILINE)[1:]:
         name, _, lines = part.partition(".yml\n")
         told = re.findall(r"^ +(?!play #)(\S.*)\tTAGS: \[(.*)\]$", lines, re.MULTILINE)
         found[name] = [(task, {*tags.split(", ")}) for task, tags in told if "Validating arguments" not in task]
