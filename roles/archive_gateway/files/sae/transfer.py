@@ -32,6 +32,7 @@ from lxml import etree
 
 from creatic_agent.book import Book
 from creatic_agent.durable import sync_directory
+from creatic_agent.seda import Writer
 from sae import config, inventory, signature
 from sae.config import ConfigError, section
 from sae.elimination import Refused, Trust, trust_of
@@ -277,16 +278,8 @@ class Transferrer:
 
     def _manifest(self, identifier: str, found: Sequence[Known], files: dict[str, list[_File]]) -> bytes:
         """The ArchiveTransfer: a unit for each archive, of a unit for each of its files."""
-        space = seda.namespace(self.service.version)
-        root = etree.Element(f"{{{space}}}ArchiveTransfer", nsmap={None: space})  # type: ignore[dict-item] # the default namespace
-
-        def add(parent: Any, path: str, text: str | None = None, **attributes: str) -> Any:
-            for step in path.split("/"):
-                parent = etree.SubElement(parent, f"{{{space}}}{step}")
-            parent.text = None if text is None else seda.clean(text)
-            parent.attrib.update(attributes)
-            return parent
-
+        writer = Writer(seda.namespace(self.service.version), seda.clean)
+        root, add = writer.root("ArchiveTransfer"), writer.add
         add(root, "Comment", f"Transfert d'archives définitives (Code du patrimoine, R212-12) : {len(found)} archives")
         add(root, "Date", datetime.fromtimestamp(self.clock(), UTC).isoformat(timespec="seconds"))
         add(root, "MessageIdentifier", identifier)
@@ -315,11 +308,7 @@ class Transferrer:
             add(content, "Title", known.title or known.aip)
             add(content, "TransferringAgencyArchiveUnitIdentifier", known.aip)
             for file, (_, key) in zip(files[known.aip], [one for one in units if one[0] == known.aip], strict=True):
-                item = add(unit, "ArchiveUnit", id=f"U{key}")
-                content = add(item, "Content")
-                add(content, "DescriptionLevel", "Item")
-                add(content, "Title", file.name)
-                add(item, "DataObjectReference/DataObjectGroupReferenceId", f"G{key}")
+                writer.item(unit, f"U{key}", file.name, f"G{key}")
         management = add(package, "ManagementMetadata")
         add(management, "LegalStatus", "Public Archive")
         add(management, "AppraisalRule/FinalAction", "Keep")

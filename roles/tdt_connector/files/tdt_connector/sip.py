@@ -14,11 +14,12 @@ from urllib.parse import quote
 
 from lxml import etree
 
+from creatic_agent.seda import Writer
+
 from .config import Line
 from .storage import digest
 
 NAMESPACE = "fr:gouv:culture:archivesdefrance:seda:v2.3"
-_N = f"{{{NAMESPACE}}}"
 # Ours, or already said by the manifest.
 _LEFT_OUT = {"resume.json", "motif.txt", "budget.html", "versement.xml", "versement-refuse.xml"}
 PROOF = "preuve"  # of an act's folder: what came after it was archived, deposited in its turn
@@ -232,15 +233,8 @@ def _of_flow(name: str, flow: dict[str, Any]) -> _Described:
 def _manifest(
     identifier: str, told: _Described, files: Sequence[_File], siren: str, terms: Terms, message: str
 ) -> bytes:
-    root = etree.Element(f"{_N}ArchiveTransfer", nsmap={None: NAMESPACE})  # type: ignore[dict-item] # the default namespace
-
-    def add(parent: Any, path: str, text: object = None) -> Any:
-        for step in path.split("/"):
-            parent = etree.SubElement(parent, _N + step)
-        if text is not None:
-            parent.text = _NO_XML.sub("?", str(text))
-        return parent
-
+    writer = Writer(NAMESPACE, lambda text: _NO_XML.sub("?", text))
+    root, add = writer.root("ArchiveTransfer"), writer.add
     add(root, "Comment", told.comment)
     add(root, "Date", f"{told.ended}T00:00:00Z")
     add(root, "MessageIdentifier", message)
@@ -251,17 +245,14 @@ def _manifest(
     add(lists, "FileFormatCodeListVersion", "PRONOM")
     package = add(root, "DataObjectPackage")
     for rank, one in enumerate(files, start=1):
-        group = add(package, "DataObjectGroup")
-        group.set("id", f"G{rank}")
-        node = add(group, "BinaryDataObject")
-        node.set("id", f"B{rank}")
+        group = add(package, "DataObjectGroup", id=f"G{rank}")
+        node = add(group, "BinaryDataObject", id=f"B{rank}")
         add(node, "DataObjectVersion", "BinaryMaster_1")
         add(node, "Uri", quote(one.uri))
-        add(node, "MessageDigest", one.sha512).set("algorithm", "SHA-512")
+        add(node, "MessageDigest", one.sha512, algorithm="SHA-512")
         add(node, "Size", one.size)
         add(node, "FileInfo/Filename", one.name)
-    whole = add(package, "DescriptiveMetadata/ArchiveUnit")
-    whole.set("id", "ACTE")
+    whole = add(package, "DescriptiveMetadata/ArchiveUnit", id="ACTE")
     content = add(whole, "Content")
     add(content, "DescriptionLevel", "RecordGrp")
     add(content, "Title", told.title)
@@ -274,12 +265,7 @@ def _manifest(
     add(content, "StartDate", told.begun)
     add(content, "EndDate", told.ended)
     for rank, one in enumerate(files, start=1):
-        unit = add(whole, "ArchiveUnit")
-        unit.set("id", f"P{rank}")
-        described = add(unit, "Content")
-        add(described, "DescriptionLevel", "Item")
-        add(described, "Title", one.title)
-        add(unit, "DataObjectReference/DataObjectGroupReferenceId", f"G{rank}")
+        writer.item(whole, f"P{rank}", one.title, f"G{rank}")
     management = add(package, "ManagementMetadata")
     add(management, "LegalStatus", "Public Archive")
     add(management, "OriginatingAgencyIdentifier", siren)
