@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from creatic_agent.places import Under
 from sae.store import FileStore, Store, SwiftSettings, SwiftStore
 
 DEFAULT_PATH = Path("/etc/sae/config.json")
@@ -83,22 +84,11 @@ class Config:
     limits: Limits = Limits()
     storage: SwiftSettings | Path = field(default=Path("/var/lib/sae/archives"), repr=False)
 
-    @property
-    def journal(self) -> Path:
-        return self.folder / "journal.sqlite"
-
-    @property
-    def registry(self) -> Path:
-        return self.folder / "registre.sqlite"
-
-    @property
-    def spool(self) -> Path:
-        return self.folder / "versements"
-
-    @property
-    def set_aside(self) -> Path:
-        """SIPs that took their process away with them: kept to be understood, never worked on."""
-        return self.folder / "ecartes"
+    journal = Under("folder", "journal.sqlite")
+    registry = Under("folder", "registre.sqlite")
+    spool = Under("folder", "versements")
+    set_aside = Under("folder", "ecartes")
+    """SIPs that took their process away with them: kept to be understood, never worked on."""
 
     def store(self) -> Store:
         """The storage of the archives."""

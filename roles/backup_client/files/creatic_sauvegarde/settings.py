@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from creatic_agent.places import Under
+
 CONFIG = Path("/etc/creatic/sauvegarde/config.json")
 
 
@@ -54,17 +56,9 @@ class Settings:
         """What every role declared under a key."""
         return [one for item in self.items for one in item.get(key, [])]
 
-    @property
-    def passphrase(self) -> Path:
-        return self.folder / "phrase"
-
-    @property
-    def key(self) -> Path:
-        return self.folder / "cle"
-
-    @property
-    def snapshots(self) -> Path:
-        return self.state / "instantanes"
+    passphrase = Under("folder", "phrase")
+    key = Under("folder", "cle")
+    snapshots = Under("state", "instantanes")
 
     def environment(self) -> dict[str, str]:
         """What borg is to find in its environment. It moves between machines and addresses: that is no surprise."""

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from creatic_agent.places import Under
+
 DEFAULT_PATH = Path("/etc/tdt-connector/config.yml")
 _REQUIRED = ("url", "siren", "departement")
 _TOP = ("tdt", "url", "siren", "departement", "entite", "certificat", "autorites", "revocation", "dossier", "metriques")
@@ -103,30 +105,13 @@ class Config:
         """Size from which the TdT refuses the files of an act, in bytes."""
         return int(self.taille_max_mo * 1_000_000)
 
-    @property
-    def folder_depot(self) -> Path:
-        return self.dossier / "depot"
-
-    @property
-    def folder_current(self) -> Path:
-        return self.dossier / "en_cours"
-
-    @property
-    def folder_kept(self) -> Path:
-        """Acts that do not go out (CGCT, L2131-2), for the archive."""
-        return self.dossier / "conserves"
-
-    @property
-    def folder_state(self) -> Path:
-        return self.dossier / "etat"
-
-    @property
-    def journal(self) -> Path:
-        return self.folder_state / "journal.sqlite"
-
-    @property
-    def classification(self) -> Path:
-        return self.dossier / "nomenclature" / "classification.xml"
+    folder_depot = Under("dossier", "depot")
+    folder_current = Under("dossier", "en_cours")
+    folder_kept = Under("dossier", "conserves")
+    """Acts that do not go out (CGCT, L2131-2), for the archive."""
+    folder_state = Under("dossier", "etat")
+    journal = Under("folder_state", "journal.sqlite")
+    classification = Under("dossier", "nomenclature/classification.xml")
 
 
 ENTITY = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
