@@ -8,7 +8,6 @@ every page: a visa quotes it, so that one given for another list is seen.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import socket
 from collections.abc import Mapping, Sequence
@@ -16,11 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from sae.config import Account
 from sae.journal import canonical
 from sae.journal.log import parse_time
+from sae.sheets import built, paragraph
 
 MOST = 50_000_000  # bytes of a signed bordereau, or of a visa
 _TIMEOUT_S = 200
@@ -101,11 +100,9 @@ def make(document: Mapping[str, Any], account: Account, agency: str, durations: 
         durations: agreement to the table of durations, if it was given.
     """
     from reportlab.lib.colors import HexColor
-    from reportlab.lib.pagesizes import A4
     from reportlab.lib.styles import ParagraphStyle
     from reportlab.lib.units import mm
-    from reportlab.pdfgen.canvas import Canvas
-    from reportlab.platypus import KeepTogether, LongTable, Paragraph, SimpleDocTemplate, Spacer, Table
+    from reportlab.platypus import KeepTogether, LongTable, Paragraph, Spacer, Table
 
     ink, rule = HexColor("#14306b"), HexColor("#b8c0cf")
     body = ParagraphStyle("body", fontName="Helvetica", fontSize=9.5, leading=13)
@@ -114,15 +111,7 @@ def make(document: Mapping[str, Any], account: Account, agency: str, durations: 
     section = ParagraphStyle("section", parent=title, fontSize=11, leading=20, spaceBefore=4 * mm)
 
     def text(value: object, style: ParagraphStyle = body) -> Paragraph:
-        # The fonts of every PDF reader know these characters alone.
-        return Paragraph(escape(str(value).encode("cp1252", "replace").decode("cp1252")), style)
-
-    def foot(canvas: Canvas, template: SimpleDocTemplate) -> None:
-        canvas.saveState()
-        canvas.setFont("Helvetica", 8)
-        canvas.drawString(18 * mm, 10 * mm, f"Liste {document['liste']}")
-        canvas.drawRightString(A4[0] - 18 * mm, 10 * mm, f"page {template.page}")
-        canvas.restoreState()
+        return paragraph(value, style)
 
     archives = document["archives"]
     taken = [one["verse_le"] for one in archives]
@@ -179,14 +168,8 @@ def make(document: Mapping[str, Any], account: Account, agency: str, durations: 
         listing,
         KeepTogether([text("Signature et visa", section), ends]),
     ]
-    buffer = io.BytesIO()
-    margins = {f"{side}Margin": 18 * mm for side in ("left", "right", "top", "bottom")}
-    template = SimpleDocTemplate(
-        buffer, pagesize=A4, title=f"Bordereau d'élimination {document['liste']}", author=account.label, lang="fr",
-        **margins,
-    )  # fmt: skip # one call by its parts
-    template.build(story, onFirstPage=foot, onLaterPages=foot)
-    return buffer.getvalue()
+    title_of = f"Bordereau d'élimination {document['liste']}"
+    return built(story, f"Liste {document['liste']}", title=title_of, author=account.label)
 
 
 def _size(size: float) -> str:

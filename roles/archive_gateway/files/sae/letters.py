@@ -6,11 +6,11 @@ L342-1 and R343-1), before any judge (L342-1).
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
-from xml.sax.saxutils import escape
+
+from sae.sheets import built, paragraph
 
 RECOURSE = (
     "Ce refus peut être contesté. Avant tout recours devant le juge, saisissez la Commission d'accès aux documents "
@@ -100,11 +100,9 @@ def derogation(
 def _made(title: str, under: str, parts: Sequence[str | Sequence[tuple[str, str, str]]], mark: str) -> bytes:
     """A page of parts: texts, titles (« # … »), and lists of archives. The mark is at the foot of each page."""
     from reportlab.lib.colors import HexColor
-    from reportlab.lib.pagesizes import A4
     from reportlab.lib.styles import ParagraphStyle
     from reportlab.lib.units import mm
-    from reportlab.pdfgen.canvas import Canvas
-    from reportlab.platypus import LongTable, Paragraph, SimpleDocTemplate, Spacer
+    from reportlab.platypus import LongTable, Paragraph, Spacer
 
     body = ParagraphStyle("body", fontName="Helvetica", fontSize=9.5, leading=13, spaceBefore=2 * mm)
     small = ParagraphStyle("small", parent=body, fontSize=7.5, leading=9.5, spaceBefore=0, splitLongWords=1)
@@ -112,15 +110,7 @@ def _made(title: str, under: str, parts: Sequence[str | Sequence[tuple[str, str,
     section = ParagraphStyle("section", parent=head, fontSize=11, leading=20, spaceBefore=3 * mm)
 
     def text(value: str, style: ParagraphStyle = body) -> Paragraph:
-        # The fonts of every PDF reader know these characters alone.
-        return Paragraph(escape(value.encode("cp1252", "replace").decode("cp1252")), style)
-
-    def foot(canvas: Canvas, template: SimpleDocTemplate) -> None:
-        canvas.saveState()
-        canvas.setFont("Helvetica", 8)
-        canvas.drawString(18 * mm, 10 * mm, f"Demande {mark}")
-        canvas.drawRightString(A4[0] - 18 * mm, 10 * mm, f"page {template.page}")
-        canvas.restoreState()
+        return paragraph(value, style)
 
     def listed(rows: Sequence[tuple[str, str, str]]) -> LongTable:
         cells: list[list[Any]] = [["N°", "Archive", "Communication"]]
@@ -145,8 +135,4 @@ def _made(title: str, under: str, parts: Sequence[str | Sequence[tuple[str, str,
             story.append(text(part[2:], section) if part.startswith("# ") else text(part))
         else:
             story += [Spacer(1, 2 * mm), listed(part), Spacer(1, 2 * mm)]
-    buffer = io.BytesIO()
-    margins = {f"{side}Margin": 18 * mm for side in ("left", "right", "top", "bottom")}
-    template = SimpleDocTemplate(buffer, pagesize=A4, title=title, author="Archives", lang="fr", **margins)
-    template.build(story, onFirstPage=foot, onLaterPages=foot)
-    return buffer.getvalue()
+    return built(story, f"Demande {mark}", title=title, author="Archives")
