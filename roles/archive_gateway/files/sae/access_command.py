@@ -16,6 +16,7 @@ from pathlib import Path
 from creatic_agent.french import speak
 from sae import config
 from sae.access import GRANTED, NAME, QUALITIES, Desk, Register, cell
+from sae.commands import commands, run
 from sae.config import ConfigError
 from sae.elimination import Refused, trust_of
 from sae.journal import Journal, JournalError
@@ -45,16 +46,8 @@ Les fichiers à lire et à écrire sont d'un dossier du compte sae (install -d -
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Gives 0 when it is done, 1 when it is refused, even in part, 2 when it must be run again."""
     speak()
-    arguments = _parser().parse_args(argv)
-    try:
-        with _desk(arguments.config) as desk:
-            return int(arguments.action(desk, arguments))
-    except Refused as error:
-        print(f"sae-acces : {error}", file=sys.stderr)
-        return 1
-    except (ConfigError, StoreError, JournalError, sqlite3.Error, OSError) as error:
-        print(f"sae-acces : interrompu, relancez : {error}", file=sys.stderr)
-    return 2
+    broken = (ConfigError, StoreError, JournalError, sqlite3.Error, OSError)
+    return run("sae-acces", _parser().parse_args(argv), _desk, (Refused,), broken)
 
 
 @contextmanager
@@ -85,19 +78,11 @@ def _day(text: str) -> date:
 
 
 def _parser() -> argparse.ArgumentParser:
-    plain = argparse.RawDescriptionHelpFormatter
-    text = "Demandes de consultation d'archives : jugées, répondues, dérogations, copies remises, registre."
-    parser = argparse.ArgumentParser("sae-acces", description=text, epilog=_EPILOG, formatter_class=plain)
-    parser.add_argument(
-        "--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER", help="configuration à employer"
+    parser, command = commands(
+        "sae-acces",
+        "Demandes de consultation d'archives : jugées, répondues, dérogations, copies remises, registre.",
+        _EPILOG,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMANDE", title="commandes")
-
-    def command(name: str, action: object, told: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=told, description=told)
-        sub.set_defaults(action=action)
-        return sub
-
     state = command(
         "juger", _judge, "dit si une archive est communicable aujourd'hui, depuis ou jusqu'à quand, et pourquoi"
     )

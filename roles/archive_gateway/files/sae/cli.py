@@ -9,7 +9,7 @@ import pwd
 import sys
 from pathlib import Path
 
-from sae.config import DEFAULT_PATH
+from sae.commands import DEFAULT_PATH
 
 _MODULES = {
     "sae-versement": "sae.versement.command",

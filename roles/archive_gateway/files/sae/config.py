@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from creatic_agent.places import Under
+from sae.commands import DEFAULT_PATH
 from sae.store import FileStore, Store, SwiftSettings, SwiftStore
 
-DEFAULT_PATH = Path("/etc/sae/config.json")
 TRUST = Path("/etc/creatic/pki/ca.pem")
 HISTORY = Path("/etc/creatic/pki/historique.pem")  # of every authority: seals outlive the one that timestamped them
 # Formats kept without question (PRONOM): PDF and PDF/A, XML, plain text, CSV, images, OpenDocument.

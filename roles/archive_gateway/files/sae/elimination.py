@@ -38,6 +38,7 @@ from creatic_agent.book import Book
 from sae import bordereau, config, inventory
 from sae import copies as following
 from sae.bordereau import NotSigned, Verifier
+from sae.commands import commands
 from sae.config import TRUST, Account, ConfigError, section
 from sae.inventory import Known
 from sae.journal import Journal, JournalError, canonical, timestamp
@@ -104,6 +105,12 @@ COPIES_CERTIFICATE = "attestation de suppression des copies"
 
 class Refused(Exception):
     """Nothing was done; the message, in French, gives every reason."""
+
+
+def refuse(what: str, reasons: Sequence[str]) -> None:
+    """Raise Refused with these reasons (French), if there is one."""
+    if reasons:
+        raise Refused(f"{what} :\n" + "\n".join(f"  - {reason}" for reason in reasons[:50]))
 
 
 @dataclass(frozen=True)
@@ -455,8 +462,7 @@ class Eliminator:
                 reasons.append(f"{aip} : déjà dans la demande {asked[aip]}")
             else:
                 found.append(known)
-        if reasons:
-            raise Refused("élimination refusée :\n" + "\n".join(f"  - {reason}" for reason in reasons[:50]))
+        refuse("élimination refusée", reasons)
         return found
 
     def _leaves(self, known: Known) -> bool:
@@ -899,17 +905,17 @@ def verify_certificate(text: bytes, signature: bytes, token: bytes, root: Path) 
     Raises:
         Refused: with what is wrong.
     """
-    document = _read(text, CERTIFICATE)
+    document = _stamped(text, CERTIFICATE, signature, token, root)
     try:
-        at = int(timestamp.verify(token, signature, root).timestamp())
-        _attested(text, signature, root, at=at)
         signers = []
         for name in ("demande_signee", "approbation_signee"):
             part = document[name]
-            signers.append(verify(part["texte"].encode(), base64.b64decode(part["signature"]), root, at=at))
+            signers.append(
+                verify(part["texte"].encode(), base64.b64decode(part["signature"]), root, at=document["horodatage"])
+            )
         approval = json.loads(document["approbation_signee"]["texte"])
         asked = json.loads(document["demande_signee"]["texte"])
-    except (timestamp.TimestampError, SignatureError) as error:
+    except SignatureError as error:
         raise Refused(str(error)) from error
     except (KeyError, TypeError, ValueError) as error:
         raise Refused(f"l'attestation est abîmée ({error})") from error
@@ -923,7 +929,7 @@ def verify_certificate(text: bytes, signature: bytes, token: bytes, root: Path) 
         raise Refused("le bordereau ou le visa de l'attestation n'est pas celui de la demande")
     if "liste" in asked and bordereau.mark(asked["compte"], asked["archives"]) != asked["liste"]:
         raise Refused("la liste signée par la commune n'est pas celle de la demande")
-    return {**document, "horodatage": at, "signataires": [signer.subject for signer in signers]}
+    return {**document, "signataires": [signer.subject for signer in signers]}
 
 
 def verify_copies(text: bytes, signature: bytes, token: bytes, root: Path) -> dict[str, Any]:
@@ -932,7 +938,12 @@ def verify_copies(text: bytes, signature: bytes, token: bytes, root: Path) -> di
     Raises:
         Refused: with what is wrong.
     """
-    document = _read(text, COPIES_CERTIFICATE)
+    return _stamped(text, COPIES_CERTIFICATE, signature, token, root)
+
+
+def _stamped(text: bytes, kind: str, signature: bytes, token: bytes, root: Path) -> dict[str, Any]:
+    """What the archive attested, and when (`horodatage`, seconds since the epoch). Raises Refused."""
+    document = _read(text, kind)
     try:
         at = int(timestamp.verify(token, signature, root).timestamp())
         _attested(text, signature, root, at=at)
@@ -1005,19 +1016,9 @@ def _eliminator(path: Path) -> Iterator[Eliminator]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    plain = argparse.RawDescriptionHelpFormatter
-    text = "Élimine des archives après leur durée d'utilité administrative, à deux personnes."
-    parser = argparse.ArgumentParser("sae-elimination", description=text, epilog=_EPILOG, formatter_class=plain)
-    parser.add_argument(
-        "--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER", help="configuration à employer"
+    parser, command = commands(
+        "sae-elimination", "Élimine des archives après leur durée d'utilité administrative, à deux personnes.", _EPILOG
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMANDE", title="commandes")
-
-    def command(name: str, action: object, told: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=told, description=told)
-        sub.set_defaults(action=action)
-        return sub
-
     due = command("echues", _due, "montre les archives d'un compte qui peuvent être éliminées")
     due.add_argument("--compte", required=True)
     ask = command("demander", _ask, "fait la liste et son bordereau, à signer par le maire et à faire viser")
@@ -1080,19 +1081,25 @@ def _write(path: Path | None, text: bytes, what: str) -> None:
     print(f"{path} : {what}")
 
 
-def _due(eliminator: Eliminator, arguments: argparse.Namespace) -> int:
-    found = eliminator.due(arguments.compte)
+def show_due(found: Sequence[Known], what: str) -> int:
+    """Print archives whose period is over, and what may become of them, in French."""
     for one in found:
         print(f"{one.aip}  {_day(one.retain_until)}  {one.bytes:>12}  {one.title}")
-    print(f"{len(found)} archives du compte « {arguments.compte} » peuvent être éliminées.")
+    print(f"{len(found)} archives {what}.")
     return 0
 
 
+def chosen(arguments: argparse.Namespace, due: Callable[[str], Sequence[Known]]) -> list[str]:
+    """The archives that a command names, and with `--echues` all that are due."""
+    return [*arguments.aip, *(one.aip for one in (due(arguments.compte) if arguments.echues else ()))]
+
+
+def _due(eliminator: Eliminator, arguments: argparse.Namespace) -> int:
+    return show_due(eliminator.due(arguments.compte), f"du compte « {arguments.compte} » peuvent être éliminées")
+
+
 def _ask(eliminator: Eliminator, arguments: argparse.Namespace) -> int:
-    aips = [*arguments.aip]
-    if arguments.echues:
-        aips += [one.aip for one in eliminator.due(arguments.compte)]
-    document, made = eliminator.draft(arguments.compte, aips, arguments.motif)
+    document, made = eliminator.draft(arguments.compte, chosen(arguments, eliminator.due), arguments.motif)
     arguments.vers.write_bytes(made)
     who = eliminator.accounts[arguments.compte].signatory or "le maire"
     print(f"Demande {document['demande']}, liste {document['liste']} : {len(document['archives'])} archives.")

@@ -32,6 +32,7 @@ from typing import Any, BinaryIO, cast
 
 from creatic_agent import durable
 from sae import config, inventory
+from sae.commands import DEFAULT_PATH
 from sae.journal import Journal, JournalError
 from sae.store import NotStored, Store, StoreError, first_good, replicas
 
@@ -498,7 +499,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = "Restitue les archives d'un compte sur un disque, lisibles et vérifiables avec des outils publics."
     told = "Un export interrompu reprend : relancez la même commande."
     parser = argparse.ArgumentParser("sae-export", description=text, epilog=told)
-    parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER", help="configuration")
+    parser.add_argument("--config", type=Path, default=DEFAULT_PATH, metavar="FICHIER", help="configuration")
     parser.add_argument("--compte", required=True, metavar="COMPTE", help="service versant")
     parser.add_argument(
         "--vers", required=True, type=Path, metavar="DOSSIER", help="dossier vide, ou export à reprendre"

@@ -24,6 +24,7 @@ from creatic_agent import durable
 from creatic_agent.book import Book
 from creatic_agent.figures import Figures, labels
 from sae import config, inventory
+from sae.commands import DEFAULT_PATH
 from sae.config import Config, ConfigError, section
 from sae.journal import Journal, JournalError
 from sae.journal.seal import ACCOUNT as SEALS_ACCOUNT
@@ -490,7 +491,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = "Relit les archives et compare leur SHA-512 à celui que dit le journal."
     told = "Code de retour : 0 tout est bon et relu à temps, 1 anomalie, 2 vérification incomplète, 3 impossible."
     parser = argparse.ArgumentParser("sae-fixite", description=text, epilog=told)
-    parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER", help="configuration")
+    parser.add_argument("--config", type=Path, default=DEFAULT_PATH, metavar="FICHIER", help="configuration")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--tout", action="store_true", help="relit tout maintenant, sans attendre les délais")
     choice.add_argument("--echantillon", type=int, metavar="N", help="relit N archives au hasard et ne juge qu'elles")

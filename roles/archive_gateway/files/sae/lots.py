@@ -26,6 +26,7 @@ from typing import IO, Any, BinaryIO
 from creatic_agent import durable
 from creatic_agent.figures import Figures
 from sae import config, inventory
+from sae.commands import DEFAULT_PATH
 from sae.inventory import CONTAINER, Known
 from sae.journal import Journal, JournalError
 from sae.store import AlreadyStored, Corrupted, Store, StoreError, first_good, replicas
@@ -281,7 +282,7 @@ def _copied(source: BinaryIO, output: BinaryIO) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Gives 0 when all is good, 1 when something is wrong."""
     parser = argparse.ArgumentParser("sae-copie", description="Copie des archives hors de la salle.")
-    parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER", help=argparse.SUPPRESS)
+    parser.add_argument("--config", type=Path, default=DEFAULT_PATH, metavar="FICHIER", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMANDE")
     commands.add_parser(
         "preparer", help="prépare le prochain lot ; lit sur l'entrée les lots du dépôt (appelé par la sauvegarde)"

@@ -34,8 +34,9 @@ from creatic_agent.book import Book
 from creatic_agent.durable import sync_directory
 from creatic_agent.seda import Writer
 from sae import config, inventory, signature
+from sae.commands import commands, run
 from sae.config import ConfigError, section
-from sae.elimination import Refused, Trust, trust_of
+from sae.elimination import Refused, Trust, chosen, refuse, show_due, trust_of
 from sae.inventory import CONTAINER, TRANSFERRED, Known
 from sae.journal import Journal, JournalError
 from sae.signature import SignatureError
@@ -192,8 +193,7 @@ class Transferrer:
                 reasons.append(f"{aip} : déjà transférée ({done})")
             else:
                 found.append(known)
-        if reasons:
-            raise Refused("transfert refusé :\n" + "\n".join(f"  - {reason}" for reason in reasons[:50]))
+        refuse("transfert refusé", reasons)
         return found
 
     def prepare(self, account: str, aips: Sequence[str], folder: Path) -> Path:
@@ -510,16 +510,8 @@ _EPILOG = """\
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Gives 0 when it is done, 1 when it is refused, 2 when it must be run again."""
-    arguments = _parser().parse_args(argv)
-    try:
-        with _transferrer(arguments.config) as transferrer:
-            return int(arguments.action(transferrer, arguments))
-    except (Refused, ConfigError) as error:
-        print(f"sae-transfert : {error}", file=sys.stderr)
-        return 1
-    except (StoreError, JournalError, SignatureError, sqlite3.Error, OSError) as error:
-        print(f"sae-transfert : interrompu, relancez : {error}", file=sys.stderr)
-    return 2
+    broken = (StoreError, JournalError, SignatureError, sqlite3.Error, OSError)
+    return run("sae-transfert", _parser().parse_args(argv), _transferrer, (Refused, ConfigError), broken)
 
 
 @contextmanager
@@ -533,17 +525,9 @@ def _transferrer(path: Path) -> Iterator[Transferrer]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    text = "Transfère des archives définitives à un service public d'archives."
-    plain = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("sae-transfert", description=text, epilog=_EPILOG, formatter_class=plain)
-    parser.add_argument("--config", type=Path, default=config.DEFAULT_PATH, metavar="FICHIER", help=argparse.SUPPRESS)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMANDE")
-
-    def command(name: str, action: object, told: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=told, description=told)
-        sub.set_defaults(action=action)
-        return sub
-
+    parser, command = commands(
+        "sae-transfert", "Transfère des archives définitives à un service public d'archives.", _EPILOG
+    )
     due = command("echues", _due, "montre les archives à conserver dont la durée est passée et qui sont encore ici")
     prepare = command("preparer", _prepare, "écrit un transfert (SIP SEDA) à remettre au service d'archives")
     for sub in (due, prepare):
@@ -562,18 +546,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _due(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
-    found = transferrer.due(arguments.compte)
-    for one in found:
-        print(f"{one.aip}  {datetime.fromtimestamp(one.retain_until, UTC):%d/%m/%Y}  {one.bytes:>12}  {one.title}")
-    print(f"{len(found)} archives du compte « {arguments.compte} » sont à transférer.")
-    return 0
+    return show_due(transferrer.due(arguments.compte), f"du compte « {arguments.compte} » sont à transférer")
 
 
 def _prepare(transferrer: Transferrer, arguments: argparse.Namespace) -> int:
-    aips = [*arguments.aip]
-    if arguments.echues:
-        aips += [one.aip for one in transferrer.due(arguments.compte)]
-    print(transferrer.prepare(arguments.compte, aips, arguments.vers))
+    print(transferrer.prepare(arguments.compte, chosen(arguments, transferrer.due), arguments.vers))
     return 0
 
 

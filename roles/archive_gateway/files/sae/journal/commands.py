@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from sae.commands import commands
 from sae.journal import verify
 from sae.journal.log import Event, Journal, JournalError, parse_time
 from sae.journal.timestamp import TimestampError
 
-_CONFIG = Path("/etc/sae/config.json")
 _EPILOG = """\
 Vérifier de l'extérieur (Python 3.11 et openssl suffisent) :
 
@@ -50,17 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    plain = argparse.RawDescriptionHelpFormatter
-    text = "Le journal scellé de la salle d'archives."
-    parser = argparse.ArgumentParser("sae-journal", description=text, epilog=_EPILOG, formatter_class=plain)
-    parser.add_argument("--config", type=Path, default=_CONFIG, metavar="FICHIER", help="configuration à employer")
-    commands = parser.add_subparsers(required=True, metavar="COMMANDE", title="commandes")
-
-    def command(name: str, action: object, told: str, *aliases: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=told, description=told, aliases=aliases)
-        sub.set_defaults(action=action)
-        return sub
-
+    parser, command = commands("sae-journal", "Le journal scellé de la salle d'archives.", _EPILOG)
     command("sceller", _seal, "scelle ce qui ne l'est pas encore (lancé par systemd)")
     state = command("etat", _state, "montre où en sont le journal et ses sceaux")
     state.add_argument("--json", action="store_true", help="sortie JSON")

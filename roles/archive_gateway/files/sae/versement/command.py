@@ -14,6 +14,7 @@ from pathlib import Path
 from creatic_agent.french import speak
 from sae import config as settings
 from sae import metrics
+from sae.commands import commands
 from sae.config import Account, Config, ConfigError
 from sae.journal import JournalError
 from sae.store import StoreError
@@ -32,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = settings.load(arguments.config)
         return int(arguments.action(config, arguments))
+    except _Unknown as error:
+        print(error, file=sys.stderr)
+        return error.status
     except (ConfigError, JournalError) as error:
         print(error, file=sys.stderr)
     except StoreError as error:
@@ -44,15 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("sae-versement", description=_DESCRIPTION)
-    parser.add_argument("--config", type=Path, default=settings.DEFAULT_PATH, metavar="FICHIER", help="configuration")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMANDE", title="commandes")
-
-    def command(name: str, action: object, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(action=action)
-        return sub
-
+    parser, command = commands("sae-versement", _DESCRIPTION)
     deposit = command("verser", _deposit, "verse un SIP (.tar ou .zip, SEDA ou BagIt) pour un compte")
     deposit.add_argument("fichier", type=Path, help="le SIP")
     deposit.add_argument("--compte", required=True, metavar="COMPTE", help="service versant")
@@ -71,17 +67,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _account(config: Config, name: str) -> Account | None:
-    account = config.accounts.get(name)
-    if account is None:
-        print(f"« {name} » n'est pas un compte. Comptes : {', '.join(sorted(config.accounts))}.", file=sys.stderr)
-    return account
+class _Unknown(Exception):
+    """What was named is not there; the message (French) says what is."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def _account(config: Config, name: str) -> Account:
+    if name not in config.accounts:
+        raise _Unknown(f"« {name} » n'est pas un compte. Comptes : {', '.join(sorted(config.accounts))}.", 2)
+    return config.accounts[name]
 
 
 def _deposit(config: Config, arguments: argparse.Namespace) -> int:
     account = _account(config, arguments.compte)
-    if account is None:
-        return 2
     try:
         with arguments.fichier.open("rb") as stream:
             answer = Engine.of(config).deposit(account, stream)
@@ -100,21 +101,17 @@ def _deposit(config: Config, arguments: argparse.Namespace) -> int:
     return 1
 
 
-def _found(engine: Engine, account: Account, aip: str) -> Archive | None:
+def _found(engine: Engine, account: Account, aip: str) -> Archive:
     archive = engine.registry.archive(account.name, aip)
     if archive is None:
-        print(f"« {aip} » n'est pas une archive de {account.label}.", file=sys.stderr)
+        raise _Unknown(f"« {aip} » n'est pas une archive de {account.label}.", 1)
     return archive
 
 
 def _bring_back(config: Config, arguments: argparse.Namespace) -> int:
     account = _account(config, arguments.compte)
-    if account is None:
-        return 2
     engine = Engine.of(config)
     archive = _found(engine, account, arguments.archive)
-    if archive is None:
-        return 1
     names = [str(one["nom"]) for one in archive.files]
     if arguments.fichier and arguments.fichier not in names:
         print(f"« {arguments.fichier} » n'y est pas. Fichiers : {', '.join(names)}.", file=sys.stderr)
@@ -137,8 +134,6 @@ def _bring_back(config: Config, arguments: argparse.Namespace) -> int:
 
 def _list(config: Config, arguments: argparse.Namespace) -> int:
     account = _account(config, arguments.compte)
-    if account is None:
-        return 2
     for archive in Engine.of(config).registry.latest(account.name, arguments.nombre):
         shown = archive.to_dict()
         print(
