@@ -25,6 +25,14 @@ _ANSWER_MAX = LARGEST + 1_000_000  # bytes of a form
 _HEADS = {b"%PDF-": "application/pdf"}  # what a browser shows by itself; the rest is kept as a file
 
 
+def json_object() -> dict[str, Any]:
+    """What a request tells, which is an object. Raises BadRequest."""
+    told = request.get_json(silent=True)
+    if not isinstance(told, dict):
+        raise BadRequest("Un objet JSON est attendu.")
+    return told
+
+
 class Desk:
     """Views. `visitor` gives who asks, from the certificate and from nothing else."""
 
@@ -45,17 +53,7 @@ class Desk:
     # -- the connector -------------------------------------------------------------------------------------
 
     def _connector(self) -> Commune:
-        who = self._visitor()
-        if who.commune is None or not who.connector:
-            raise Denied("Seul le connecteur d'une commune a affaire ici.")
-        return who.commune
-
-    @staticmethod
-    def _object() -> dict[str, Any]:
-        told = request.get_json(silent=True)
-        if not isinstance(told, dict):
-            raise BadRequest("Un objet JSON est attendu.")
-        return told
+        return self._visitor().served()
 
     def letters_decided(self) -> Response:
         """What persons decided of the letters, and which of them are here."""
@@ -64,7 +62,7 @@ class Desk:
 
     def announce_letter(self) -> Response:
         """Take a letter in, and say which of its files are expected."""
-        return jsonify({"attendus": self._letters.announce(self._connector(), self._object())})
+        return jsonify({"attendus": self._letters.announce(self._connector(), json_object())})
 
     def give_letter(self, tdt: int, rank: int) -> Response:
         """Keep a file of a letter."""
@@ -82,7 +80,7 @@ class Desk:
 
     def follow_letter(self) -> Response:
         """Hear the connector."""
-        self._letters.hear(self._connector(), self._object())
+        self._letters.hear(self._connector(), json_object())
         return jsonify({})
 
     # -- the commune's people ------------------------------------------------------------------------------

@@ -20,6 +20,12 @@ class Visitor:
     commune: Commune | None
     connector: bool
 
+    def served(self) -> Commune:
+        """The commune that this connector serves. Raises Denied: it is no connector."""
+        if self.commune is None or not self.connector:
+            raise Denied("Seul le connecteur d'une commune a affaire ici.")
+        return self.commune
+
 
 def visitor(header: str, config: Config, chosen: str = "") -> Visitor:
     """The visitor of a request, from nginx's header alone. Raises Denied.

@@ -7,7 +7,7 @@ import fcntl
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -129,43 +129,18 @@ class Queue:
                 log.error("Un travail ne finit pas : la passerelle repart.")
                 os.kill(os.getpid(), signal.SIGTERM)
 
-        @app.periodic(cron="* * * * *")
-        @app.task(name=_WRITE, queueing_lock=_WRITE, lock=_WRITE)
-        def _ecrire(timestamp: int) -> None:
-            try:
-                post.send(datetime.now(letters.PARIS).date())
-            except Exception as error:  # the next turn is near
-                log.warning("Courriels non partis : %s", error)
-
         gone = eliminations.Eliminations(self._config, store, Files(self._config.folder))
-
-        @app.periodic(cron="* * * * *")
-        @app.task(name=_ELIMINATE, queueing_lock=_ELIMINATE, lock=_ELIMINATE)
-        def _eliminer(timestamp: int) -> None:
-            try:
-                gone.work()
-            except Exception as error:  # the next turn is near
-                log.warning("Éliminations en attente : %s", error)
-
         summons = convocations.Convocations(self._config, store, chain.servers.deliberations)
 
-        @app.periodic(cron="* * * * *")
-        @app.task(name=_CONVENE, queueing_lock=_CONVENE, lock=_CONVENE)
-        def _convoquer(timestamp: int) -> None:
-            try:
-                summons.turn()
-            except Exception as error:  # the next turn is near
-                log.warning("Convocations non envoyées : %s", error)
+        def council() -> None:
+            here = "deliberations" in self._config.servers
+            metrics.publish_council(self._config, chain.servers.deliberations().council() if here else None)
 
-        @app.periodic(cron="*/15 * * * *")
-        @app.task(name=_COUNCIL, queueing_lock=_COUNCIL, lock=_COUNCIL)
-        def _conseil(timestamp: int) -> None:
-            try:
-                here = "deliberations" in self._config.servers
-                metrics.publish_council(self._config, chain.servers.deliberations().council() if here else None)
-            except Exception as error:  # the next turn is near
-                log.warning("Échéances des conseils non relevées : %s", error)
-
+        minute = "* * * * *"
+        _turn(app, _WRITE, minute, lambda: post.send(datetime.now(letters.PARIS).date()), "Courriels non partis")
+        _turn(app, _ELIMINATE, minute, gone.work, "Éliminations en attente")
+        _turn(app, _CONVENE, minute, summons.turn, "Convocations non envoyées")
+        _turn(app, _COUNCIL, "*/15 * * * *", council, "Échéances des conseils non relevées")
         app.run_worker(
             concurrency=self._config.concurrency,
             delete_jobs="successful",
@@ -173,6 +148,18 @@ class Queue:
             shutdown_graceful_timeout=60.0,
             **options,
         )
+
+
+def _turn(app: App, name: str, cron: str, work: Callable[[], object], failed: str) -> None:
+    """Have something done again and again, one at a time; what fails is told (French), and waits for the next turn."""
+
+    @app.periodic(cron=cron)
+    @app.task(name=name, queueing_lock=name, lock=name)
+    def _done(timestamp: int) -> None:
+        try:
+            work()
+        except Exception as error:  # the next turn is near
+            log.warning("%s : %s", failed, error)
 
 
 def advance(chain: Chain, reference: str) -> None:

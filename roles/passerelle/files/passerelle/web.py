@@ -40,7 +40,7 @@ from . import overview, page
 from .acts import BadRequest
 from .chain import Chain
 from .config import Config
-from .desk import Desk
+from .desk import Desk, json_object
 from .eliminations import Eliminations
 from .files import Files
 from .identity import Visitor, visitor
@@ -140,10 +140,7 @@ class _Views:
         return answer
 
     def _connector(self) -> settings.Commune:
-        who = self._visitor()
-        if who.commune is None or not who.connector:
-            raise Denied("Seul le connecteur d'une commune a affaire ici.")
-        return who.commune
+        return self._visitor().served()
 
     def to_send(self) -> Response:
         """What a connector has to send."""
@@ -165,9 +162,7 @@ class _Views:
     def follow(self) -> Response:
         """Hear a connector."""
         commune = self._connector()
-        said = request.get_json(silent=True)
-        if not isinstance(said, dict):
-            raise BadRequest("Un objet JSON est attendu.")
+        said = json_object()
         receipt = None
         if said.get("ar_acte"):
             try:
@@ -184,9 +179,7 @@ class _Views:
     def eliminate(self) -> Response:
         """Hear that an archive was eliminated."""
         commune = self._connector()
-        said = request.get_json(silent=True)
-        if not isinstance(said, dict):
-            raise BadRequest("Un objet JSON est attendu.")
+        said = json_object()
         return jsonify(self._eliminations.ask(commune, said))
 
     def proofs(self) -> Response:
@@ -196,9 +189,7 @@ class _Views:
     def proof_taken(self) -> Response:
         """Hear that one was taken."""
         commune = self._connector()
-        said = request.get_json(silent=True)
-        if not isinstance(said, dict):
-            raise BadRequest("Un objet JSON est attendu.")
+        said = json_object()
         self._proofs.said(commune, said)
         return jsonify({"reference": said["reference"]})
 
