@@ -115,7 +115,23 @@ class GesteQuerySet(models.QuerySet["Geste"]):
         raise Kept(Geste.KEPT)
 
 
-class Geste(models.Model):
+class AddedOnce(models.Model):
+    """What is added, and then neither changes nor goes."""
+
+    objects = GesteQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        ordering = ("pk",)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Add it, once."""
+        if not self._state.adding:
+            raise Kept(Geste.KEPT)
+        super().save(*args, **kwargs)
+
+
+class Geste(AddedOnce):
     """What somebody did in a dossier. It bears their name, as it was: no account is needed to read it."""
 
     KEPT = "L'historique d'un dossier du parapheur ne se change pas et ne s'efface pas. Rien n'a été changé"
@@ -132,19 +148,8 @@ class Geste(models.Model):
     motif = models.TextField(blank=True)
     note = models.TextField(blank=True)
 
-    objects = GesteQuerySet.as_manager()
-
-    class Meta:
-        ordering = ("pk",)
-
     def __str__(self) -> str:
         return f"{self.quoi} : {self.qui}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Add it, once."""
-        if not self._state.adding:
-            raise Kept(self.KEPT)
-        super().save(*args, **kwargs)
 
 
 def described(document: Document) -> dict[str, Any]:
@@ -293,7 +298,7 @@ class Delegation(models.Model):
         return f"{self.personne_nom} : arrêté {self.arrete}"
 
 
-class Piece(models.Model):
+class Piece(AddedOnce):
     """An annex of a contract, or a supplier's counter-signature, with who brought it; it stays."""
 
     dossier = models.ForeignKey(Dossier, on_delete=models.CASCADE, related_name="pieces")
@@ -310,19 +315,8 @@ class Piece(models.Model):
     compte = models.BigIntegerField(null=True)
     par = models.CharField(max_length=200)
 
-    objects = GesteQuerySet.as_manager()
-
-    class Meta:
-        ordering = ("pk",)
-
     def __str__(self) -> str:
         return f"{self.genre_nom} : {self.nom}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Add it, once."""
-        if not self._state.adding:
-            raise Kept(Geste.KEPT)
-        super().save(*args, **kwargs)
 
     @property
     def genre_nom(self) -> str:
