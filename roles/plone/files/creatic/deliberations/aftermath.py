@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import transaction
-from creatic.deliberations import convening, deadlines, documents, frozen, hidden, rules, watch
+from creatic.deliberations import convening, deadlines, documents, frozen, gestures, hidden, publishing, rules, watch
 from creatic.deliberations.content import ON_AGENDA, commune_of, names
 from plone import api
 from plone.app.textfield.value import RichTextValue
@@ -204,12 +204,7 @@ def _publish(meeting: Any, kind: str, title: str, body: str, document: bytes, to
             title=title,
             document_type=kind,
             category=_MATTER,
-            decision_date=meeting.date,
-            entry_date=today,
-            legislative_authority="conseil",
-            subject_to_authority=None,
-            enable_timestamping=False,
-            supersede=None,
+            **publishing.decided(meeting, today),
             text=_html(body),
             file=file,
         )
@@ -258,14 +253,7 @@ class Aftermath(BrowserView):
         action = done.get(str(self.request.form.get("faire") or ""))
         if action is None:
             raise NotFound("suites")
-        try:
-            said = action()
-        except ValueError as error:
-            api.portal.show_message(str(error), self.request, type="error")
-        else:
-            api.portal.show_message(said, self.request)
-        self.request.response.redirect(f"{self.context.absolute_url()}/@@suites")
-        return ""
+        return gestures.answer(self.request, action, f"{self.context.absolute_url()}/@@suites")
 
     # what the page shows
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import delays, frozen, mailing, reading, rules, watch, written
+from creatic.deliberations import delays, frozen, gestures, mailing, reading, rules, watch, written
 from creatic.deliberations.content import ON_AGENDA, commune_of
 from creatic.deliberations.mailing import ACCEPTED, HANDED, PAPER, REFUSED, UNSURE
 from plone import api
@@ -317,14 +317,7 @@ class Sendings(BrowserView):
             return str(self.index())
         if not self.may_write():
             raise Unauthorized("Le DGS ou le maire note ce qui est remis.")
-        try:
-            said = self._note()
-        except ValueError as error:
-            api.portal.show_message(str(error), self.request, type="error")
-        else:
-            api.portal.show_message(said, self.request)
-        self.request.response.redirect(f"{self.context.absolute_url()}/@@envois")
-        return ""
+        return gestures.answer(self.request, self._note, f"{self.context.absolute_url()}/@@envois")
 
     def may_write(self) -> bool:
         """Whether this person notes what is handed over, or has a mail sent again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from creatic.deliberations import choice, hidden, rules, watch
+from creatic.deliberations import choice, gestures, hidden, rules, watch
 from creatic.deliberations.content import commune_of, meeting_of
 from plone import api
 from plone.app.textfield.value import RichTextValue
@@ -149,16 +149,23 @@ def _put_on_line(projet: Any, what: dict[str, Any], today: datetime.date) -> Non
             title=title,
             document_type="deliberation",
             category=projet.matiere[0],
-            decision_date=meeting.date,
-            entry_date=today,
-            legislative_authority="conseil",
-            subject_to_authority=None,
-            enable_timestamping=False,
-            supersede=None,
+            **decided(meeting, today),
         )
         watch.mark(publication, projet)
         api.content.transition(publication, transition="publish")
     _fill(publication, title, _html(f"<p>{received} {on_line}{posted}{copy}</p>"), document, what["annexes"])
+
+
+def decided(meeting: Any, today: datetime.date) -> dict[str, Any]:
+    """What a publication of this day says of the decision: the council's, of this meeting."""
+    return {
+        "decision_date": meeting.date,
+        "entry_date": today,
+        "legislative_authority": "conseil",
+        "subject_to_authority": None,
+        "enable_timestamping": False,
+        "supersede": None,
+    }
 
 
 def _fill(public: Any, title: str, text: RichTextValue, document: Any, files: Any) -> None:
@@ -252,14 +259,8 @@ class Publication(BrowserView):
             return str(self.index())
         if not self.is_chooser():
             raise Unauthorized("Le DGS ou le maire choisit ce qui est publié.")
-        try:
-            said = self._withdraw() if self.request.form.get("retirer") else self._choose()
-        except ValueError as error:
-            api.portal.show_message(str(error), self.request, type="error")
-        else:
-            api.portal.show_message(said, self.request)
-        self.request.response.redirect(f"{self.context.absolute_url()}/@@publication")
-        return ""
+        done = self._withdraw if self.request.form.get("retirer") else self._choose
+        return gestures.answer(self.request, done, f"{self.context.absolute_url()}/@@publication")
 
     def is_chooser(self) -> bool:
         """Whether this person decides of it."""
