@@ -51,12 +51,19 @@ def assess(name: str, profile: str, run: HostRun) -> dict[str, Any]:
         "etat": incident.get("nature", "deploye" if run.rolled_out else "non_atteint"),
         "taches": run.executed,
         "changements": run.changed,
+        **ending(run, reason, remedy or (_AGAIN if reason else "")),
+    }
+
+
+def ending(run: HostRun, reason: str, remedy: str) -> dict[str, Any]:
+    """What the record of any run says of a machine; `reason` and `remedy` are French, empty when all went well."""
+    return {
         "secondes": {phase: round(spent, 1) for phase, spent in run.seconds.items()},
         "controles": run.checks,
         "preuves": run.proofs,
-        "tache": incident.get("tache", ""),
+        "tache": (run.incident or {}).get("tache", ""),
         "raison": reason,
-        "remede": remedy or (_AGAIN if reason else ""),
+        "remede": remedy,
     }
 
 

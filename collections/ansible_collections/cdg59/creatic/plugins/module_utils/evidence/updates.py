@@ -20,7 +20,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun, Run, count, day
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.servers import keep
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.servers import ending, keep
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.rounds import has_work
 
 FOLDER = "correctifs"
@@ -44,13 +44,7 @@ _AGAIN = "Corriger la cause, puis relancer : les machines à jour ne sont pas re
 
 
 def assess(name: str, profile: str, run: HostRun) -> dict[str, Any]:
-    """Say what became of a machine.
-
-    Args:
-        name: in the inventory.
-        profile: its profile.
-        run: what happened to it.
-    """
+    """Say what became of a machine. Arguments: see `servers.assess`."""
     first, last = (run.updates[0], run.updates[-1]) if run.updates else ({}, {})
     incident = run.incident or {}
     reason, remedy = incident.get("raison", ""), incident.get("remede", "")
@@ -90,12 +84,7 @@ def assess(name: str, profile: str, run: HostRun) -> dict[str, Any]:
         "retenus": last.get("retenus", []),
         "redemarre": began and last["demarre"] != first["demarre"],
         "pourquoi": sorted({reason for one in run.updates for reason in one["redemarrer"]}),
-        "secondes": {phase: round(spent, 1) for phase, spent in run.seconds.items()},
-        "controles": run.checks,
-        "preuves": run.proofs,
-        "tache": incident.get("tache", ""),
-        "raison": reason,
-        "remede": remedy or (_AGAIN if reason else ""),
+        **ending(run, reason, remedy or (_AGAIN if reason else "")),
     }
 
 
