@@ -43,7 +43,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.fetch import fetched
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import entries, run
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import result
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import revocation_lists
@@ -53,11 +53,7 @@ SECONDS = 30
 
 def fetch(url: str) -> bytes:
     """What is at an address, up to the size of a list."""
-    with open_url(url, timeout=SECONDS) as answer:
-        content: bytes = answer.read(revocation_lists.MAX_BYTES + 1)
-    if len(content) > revocation_lists.MAX_BYTES:
-        raise ValueError(f"plus de {revocation_lists.MAX_BYTES // 1024 // 1024} Mo")
-    return content
+    return fetched(url, SECONDS, revocation_lists.MAX_BYTES)
 
 
 SPEC: dict[str, Any] = {

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
+from ansible_collections.cdg59.creatic.plugins.module_utils.host.fetch import fetched
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.module import run
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.state import result
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import trusted_lists
@@ -55,11 +55,7 @@ SPEC: dict[str, Any] = {
 
 def fetch(url: str) -> bytes:
     """What is at an address. Raises ValueError when it is larger than a list may be, and what `open_url` raises."""
-    with open_url(url, timeout=SECONDS) as answer:
-        content: bytes = answer.read(trusted_lists.MAX_BYTES + 1)
-    if len(content) > trusted_lists.MAX_BYTES:
-        raise ValueError(f"plus de {trusted_lists.MAX_BYTES // 1024 // 1024} Mo")
-    return content
+    return fetched(url, SECONDS, trusted_lists.MAX_BYTES)
 
 
 def _refresh(module: AnsibleModule) -> dict[str, Any]:
