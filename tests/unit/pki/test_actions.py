@@ -34,11 +34,7 @@ class Host:
         store = HostStore(self.root, self.check)
         wanted = [Wanted.from_dict(entry | {"group": ""}) for entry in plan["certificates"]]
         if plan["issued"]:
-            states = [
-                store.install(one, plan["issued"][one.request.name], plan["chain"])
-                for one in wanted
-                if one.request.name in plan["issued"]
-            ]
+            states = store.install_issued(wanted, plan)
         else:
             store.trust(plan["ca"], plan["crl"], plan["history"])
             states = [store.inspect(one, plan["chain"], module_args.get("renew_days", 30)) for one in wanted]

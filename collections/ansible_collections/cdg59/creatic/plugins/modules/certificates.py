@@ -158,11 +158,7 @@ def _have(module: AnsibleModule) -> dict[str, Any]:
     try:
         wanted = [pki_host.Wanted.from_dict(entry) for entry in plan["certificates"]]
         if plan["issued"]:
-            states = [
-                store.install(one, plan["issued"][one.request.name], plan["chain"])
-                for one in wanted
-                if one.request.name in plan["issued"]
-            ]
+            states = store.install_issued(wanted, plan)
         else:
             crl_changed = store.trust(plan["ca"], plan["crl"], plan["history"])
             store.system_store(plan["store_name"], plan["roots"])

@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -308,6 +308,13 @@ class HostStore:
             )
         sync_folder(folder.parent)
         return wanted.request.csr(key)
+
+    def install_issued(self, wanted: Iterable[Wanted], plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Bring into use the certificates that a plan has issued. See `install`."""
+        issued = plan["issued"]
+        return [
+            self.install(one, issued[one.request.name], plan["chain"]) for one in wanted if one.request.name in issued
+        ]
 
     def install(self, wanted: Wanted, certificate_text: str, issuer: str) -> dict[str, Any]:
         """Bring an issued certificate into use; returns its state as `inspect` does.
