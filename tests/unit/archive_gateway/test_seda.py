@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lxml import etree
@@ -335,28 +336,19 @@ def _resident() -> int:
 def _answers(version: str) -> Iterator[bytes]:
     now = datetime(2026, 2, 1, tzinfo=UTC)
     events = [seda.Happened("réception", now.isoformat(timespec="milliseconds"), "OK", "12 octets\x00\ufffe")]
+    ends: dict[str, Any] = {
+        "identifier": "urn:uuid:1", "when": now, "agency": AGENCY, "sender": SIREN, "version": version
+    }  # fmt: skip # a message's ends
     for accepted in (True, False):
         yield seda.reply(
-            identifier="urn:uuid:1",
+            **ends,
             request="ACTE-1",
-            when=now,
-            agency=AGENCY,
-            sender=SIREN,
             accepted=accepted,
             comments=["Versement"],
             events=events,
             aip="a-1" if accepted else None,
-            version=version,
         )
-    yield seda.acknowledgement(
-        identifier="urn:uuid:1",
-        received="ACTE-1",
-        when=now,
-        agency=AGENCY,
-        sender=SIREN,
-        comment="reçu",
-        version=version,
-    )
+    yield seda.acknowledgement(**ends, received="ACTE-1", comment="reçu")
 
 
 @EVERY

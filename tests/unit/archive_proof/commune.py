@@ -5,6 +5,8 @@ The real signatures: test_bordereau.py.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import socket
 import threading
@@ -13,9 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from sae.bordereau import NotSigned, Verifier
 from sae.config import Account
-from sae.elimination import Eliminator
+from sae.elimination import ATTESTS, Eliminator, Proof
+from sae.journal import Journal, timestamp
+from sae.store import FileStore
+
+from testbed.authority import Authority
 
 MAIRE = "Claire Dubois"
 SIREN = "215902669"
@@ -41,6 +48,46 @@ class Maire(Verifier):
         if signed != by_maire(original, account.signatory):
             raise NotSigned("ce n'est pas le document du circuit qui a été signé")
         return {"signataire": account.signatory, "serie": "1", "date": ""}
+
+
+def subject(name: str) -> str:
+    return f"CN={name},O=Groupement d'essai,C=FR"
+
+
+def groupement(folder: Path, *agents: str) -> Authority:
+    """The groupement's authority, with its agents, what attests, and its timestamping unit."""
+    made = Authority(folder / "groupement", "du groupement")
+    for name in agents:
+        made.issue(name, ExtendedKeyUsageOID.CLIENT_AUTH)
+    made.issue(ATTESTS, ExtendedKeyUsageOID.EMAIL_PROTECTION)
+    made.issue("Horodatage")
+    return made
+
+
+def proof(authority: Authority) -> Proof:
+    """What the archive attests with."""
+    attests = authority.folder / ATTESTS.replace(" ", "_")
+    return Proof(attests, timestamp.local_unit(authority.folder / "Horodatage"))
+
+
+def keep(
+    journal: Journal, store: FileStore, aip: str, content: bytes, until: int, action: str, account: str = "gondecourt"
+) -> str:
+    """An AIP at the storage, and in the journal."""
+    sha512 = hashlib.sha512(content).hexdigest()
+    store.put(
+        account, "aip", f"{aip}.tar", io.BytesIO(content),
+        size=len(content), sha512=sha512, retain_until=until, metadata={"sort-final": action},
+    )  # fmt: skip # one call by its parts
+    detail = {
+        "aip_sha512": sha512,
+        "octets": len(content),
+        "conserve_jusqua": until,
+        "sort_final": action,
+        "identifiant": f"acte {aip}",
+    }
+    journal.append("versement.accepte", account=account, aip=aip, outcome="succes", detail=detail)
+    return aip
 
 
 def assembled(eliminator: Eliminator, aips: Iterable[str], reason: str = "", account: str = "gondecourt") -> bytes:

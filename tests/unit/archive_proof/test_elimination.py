@@ -6,12 +6,12 @@ import base64
 import dataclasses
 import functools
 import hashlib
-import io
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,24 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from sae import elimination, inventory
 from sae.config import Account
-from sae.elimination import Agent, Eliminator, Proof, Refused, Requests, Trust, verify_certificate
+from sae.elimination import Agent, Eliminator, Refused, Requests, Trust, verify_certificate
 from sae.journal import Journal, timestamp
 from sae.signature import sign
 from sae.store import FileStore, Unavailable
 
 from testbed.authority import Authority
-from tests.unit.archive_proof.commune import ACCOUNTS, REFERENCE, VISA, Maire, assembled, by_maire
+from tests.unit.archive_proof.commune import (
+    ACCOUNTS,
+    REFERENCE,
+    VISA,
+    Maire,
+    assembled,
+    by_maire,
+    groupement,
+    keep,
+    proof,
+    subject,
+)
 
 ATTESTS = elimination.ATTESTS.replace(" ", "_")
 PAST, FUTURE = int(time.time()) - 86400, int(time.time()) + 86400
@@ -38,16 +49,14 @@ PAST, FUTURE = int(time.time()) - 86400, int(time.time()) + 86400
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """The groupement's, with its agents."""
-    made = Authority(tmp_path_factory.mktemp("pki") / "groupement", "du groupement")
-    for name in ("Alice Martin", "Bruno Petit", "Chloé Roux", "Alice secours"):
-        made.issue(name, ExtendedKeyUsageOID.CLIENT_AUTH)
-    made.issue(elimination.ATTESTS, ExtendedKeyUsageOID.EMAIL_PROTECTION)
-    made.issue("Horodatage")
-    return made
+    return groupement(tmp_path_factory.mktemp("pki"), "Alice Martin", "Bruno Petit", "Chloé Roux", "Alice secours")
 
 
-def subject(name: str) -> str:
-    return f"CN={name},O=Groupement d'essai,C=FR"
+class Refusing(FileStore):
+    """A storage that does not answer to who deletes."""
+
+    def delete(self, account: str, container: str, name: str) -> None:
+        raise Unavailable("le stockage ne répond pas")
 
 
 class Room:
@@ -73,7 +82,7 @@ class Room:
             self.store,
             self.book,
             Trust(self.authority.root, self.crl, self.agents),
-            Proof(self.authority.folder / ATTESTS, timestamp.local_unit(self.authority.folder / "Horodatage")),
+            proof(self.authority),
             Maire(),
             clock=lambda: time.time() + self.ahead,
             storage_clock=time.time,
@@ -83,20 +92,7 @@ class Room:
 
     def keep(self, aip: str, until: int = PAST, action: str = "Destroy", account: str = "gondecourt") -> str:
         content = f"contenu de {aip}".encode()
-        sha512 = hashlib.sha512(content).hexdigest()
-        self.store.put(
-            account, "aip", f"{aip}.tar", io.BytesIO(content),
-            size=len(content), sha512=sha512, retain_until=until, metadata={"sort-final": action},
-        )  # fmt: skip # one call by its parts
-        detail = {
-            "aip_sha512": sha512,
-            "octets": len(content),
-            "conserve_jusqua": until,
-            "sort_final": action,
-            "identifiant": f"acte {aip}",
-        }
-        self.journal.append("versement.accepte", account=account, aip=aip, outcome="succes", detail=detail)
-        return aip
+        return keep(self.journal, self.store, aip, content, until, action, account)
 
     def sign(self, document: bytes, name: str, authority: Authority | None = None) -> bytes:
         """What an agent does at the desk, as the guide says."""
@@ -122,9 +118,8 @@ class Room:
 @pytest.fixture
 def room(tmp_path: Path, authority: Authority) -> Iterator[Room]:
     made = Room(tmp_path, authority)
-    yield made
-    made.journal.close()
-    made.book.close()
+    with closing(made.journal), closing(made.book):
+        yield made
 
 
 def test_two_persons_eliminate_and_a_certificate_proves_it(room: Room) -> None:
@@ -245,10 +240,6 @@ def test_two_who_work_at_one_request_change_nothing_of_what_is_deposited(room: R
 
 
 def test_the_signed_list_and_the_visa_are_kept_before_anything_goes(room: Room) -> None:
-    class Refusing(FileStore):
-        def delete(self, account: str, container: str, name: str) -> None:
-            raise Unavailable("le stockage ne répond pas")
-
     room.keep("a")
     _, approval = room.asked("a")
     identifier = room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
@@ -633,13 +624,9 @@ def test_a_cut_at_any_step_is_taken_up(tmp_path: Path, authority: Authority, mon
 
 
 def test_the_storage_down_is_not_a_success(room: Room) -> None:
-    class Down(FileStore):
-        def delete(self, account: str, container: str, name: str) -> None:
-            raise Unavailable("le stockage ne répond pas")
-
     room.keep("aip-1")
     _, approval = room.asked("aip-1")
-    room.store = Down(room.folder / "stockage")
+    room.store = Refusing(room.folder / "stockage")
     identifier = room.eliminator().approve(approval, room.sign(approval, "Bruno Petit"))
     with pytest.raises(Unavailable):
         room.eliminator().execute(identifier)

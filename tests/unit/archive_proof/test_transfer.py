@@ -10,6 +10,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,17 @@ from lxml import etree
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from cryptography.x509.oid import ExtendedKeyUsageOID
 from sae import inventory, transfer
 from sae.config import ConfigError
-from sae.elimination import ATTESTS, Agent, Eliminator, Proof, Refused, Requests, Trust
-from sae.journal import Journal, timestamp
+from sae.elimination import Agent, Eliminator, Refused, Requests, Trust
+from sae.journal import Journal
 from sae.signature import sign
 from sae.store import FileStore, Retained, StoreError
 from sae.transfer import Service, Transferrer, Transfers
 from sae.versement import seda
 
 from testbed.authority import Authority
-from tests.unit.archive_proof.commune import ACCOUNTS, Maire, assembled
+from tests.unit.archive_proof.commune import ACCOUNTS, Maire, assembled, groupement, keep, proof, subject
 
 PAST, FUTURE = int(time.time()) - 86400, int(time.time()) + 86400
 SCHEMA = Path(__file__).parents[4] / "shared" / "protocol" / "seda" / "seda-2.3-main.xsd"
@@ -38,16 +38,7 @@ AD = "AD59"
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    made = Authority(tmp_path_factory.mktemp("pki") / "groupement", "du groupement")
-    for name in ("Alice Martin", "Bruno Petit", "Archives departementales"):
-        made.issue(name, ExtendedKeyUsageOID.CLIENT_AUTH)
-    made.issue(ATTESTS, ExtendedKeyUsageOID.EMAIL_PROTECTION)
-    made.issue("Horodatage")
-    return made
-
-
-def subject(name: str) -> str:
-    return f"CN={name},O=Groupement d'essai,C=FR"
+    return groupement(tmp_path_factory.mktemp("pki"), "Alice Martin", "Bruno Petit", "Archives departementales")
 
 
 class Room:
@@ -69,11 +60,9 @@ class Room:
         )
 
     def eliminator(self) -> Eliminator:
-        proof = Proof(
-            self.authority.folder / ATTESTS.replace(" ", "_"),
-            timestamp.local_unit(self.authority.folder / "Horodatage"),
+        return Eliminator(
+            self.journal, self.store, self.requests, self.trust, proof(self.authority), Maire(), accounts=ACCOUNTS
         )
-        return Eliminator(self.journal, self.store, self.requests, self.trust, proof, Maire(), accounts=ACCOUNTS)
 
     def keep(self, aip: str, until: int = PAST, action: str = "Keep", files: dict[str, bytes] | None = None) -> str:
         """An AIP at the storage, and in the journal."""
@@ -89,21 +78,7 @@ class Room:
                 info = tarfile.TarInfo(f"{aip}/v1/content/{name}" if name[0] != "." else f"{aip}/inventory.json")
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
-        data = packed.getvalue()
-        sha512 = hashlib.sha512(data).hexdigest()
-        self.store.put(
-            "gondecourt", "aip", f"{aip}.tar", io.BytesIO(data),
-            size=len(data), sha512=sha512, retain_until=until, metadata={"sort-final": action},
-        )  # fmt: skip # one call by its parts
-        detail = {
-            "aip_sha512": sha512,
-            "octets": len(data),
-            "conserve_jusqua": until,
-            "sort_final": action,
-            "identifiant": f"acte {aip}",
-        }
-        self.journal.append("versement.accepte", account="gondecourt", aip=aip, outcome="succes", detail=detail)
-        return aip
+        return keep(self.journal, self.store, aip, packed.getvalue(), until, action)
 
     def prepare(self, *aips: str) -> str:
         path = self.transferrer().prepare("gondecourt", aips, self.folder / "transferts")
@@ -132,10 +107,8 @@ class Room:
 @pytest.fixture
 def room(tmp_path: Path, authority: Authority) -> Iterator[Room]:
     made = Room(tmp_path, authority)
-    yield made
-    made.journal.close()
-    made.book.close()
-    made.requests.close()
+    with closing(made.journal), closing(made.book), closing(made.requests):
+        yield made
 
 
 def reply(request: str, accepted: bool = True, agency: str = AD, sender: str = "SAE-59", **fields: Any) -> bytes:

@@ -84,6 +84,21 @@ def commune(slug: str, nom: str, agents: int, **extra: object) -> Commune:
     )
 
 
+GONDECOURT = commune("gondecourt", "Gondecourt", 80)
+PC, CONNECTOR = GONDECOURT.hosts
+# A machine that Debian's updates have nothing for.
+NOTHING: dict[str, Any] = {
+    "paquets": [],
+    "inacheves": [],
+    "retenus": [],
+    "services": [],
+    "redemarrer": [],
+    "sessions": [],
+    "demarre": 1_764_000_000,
+    "listes": 1_764_000_000,
+}
+
+
 def proofs(host: HostInfo, **changes: dict[str, Any]) -> list[dict[str, Any]]:
     """Every proof asked of a host, ok; `changes` alters some by key."""
     made = []

@@ -14,11 +14,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow impo
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostInfo, failure_message
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import lock_commune
 
-from .conftest import commune, proofs
+from .conftest import CONNECTOR, GONDECOURT, PC, commune, proofs
 
 pytestmark = pytest.mark.usefixtures("a_run")
-GONDECOURT = commune("gondecourt", "Gondecourt", 80)
-PC, CONNECTOR = GONDECOURT.hosts
 ALL = [GONDECOURT, commune("anor", "Anor", 22)]
 
 
@@ -125,6 +123,17 @@ def test_a_server_that_is_lost_keeps_its_turn_from_nobody(rollout: Rollout) -> N
     assert [path.name for path in locks.glob("*.json")] == ["serveur-relais.json"]
 
 
+def proven_ready(rollout: Rollout) -> dict[str, Any]:
+    """The report of a run whose proofs are all good."""
+    rollout.play("preuves")
+    rollout.prove(PC)
+    rollout.prove(CONNECTOR)
+    report = rollout.end()
+    assert report is not None
+    assert report["prete"]
+    return report
+
+
 def test_a_good_rollout_ends_with_a_ready_commune(rollout: Rollout) -> None:
     checked(rollout)
     rollout.play("deploiement")
@@ -133,12 +142,7 @@ def test_a_good_rollout_ends_with_a_ready_commune(rollout: Rollout) -> None:
         rollout.ok(host.name)
         rollout.callback.v2_runner_on_skipped(rollout.result(host.name, "skipped"))
         rollout.ok(host.name, action="include_tasks")
-    rollout.play("preuves")
-    rollout.prove(PC)
-    rollout.prove(CONNECTOR)
-    report = rollout.end()
-    assert report is not None
-    assert report["prete"]
+    report = proven_ready(rollout)
     assert [host["taches"] for host in report["hotes"]] == [{"executees": 2, "changees": 1}] * 2
     assert set(report["hotes"][0]["durees_s"]) == {"controles", "deploiement", "preuves"}
     assert [len(host["controles"]) for host in report["hotes"]] == [1, 1]
@@ -186,12 +190,7 @@ def test_a_rescued_failure_is_no_failure(rollout: Rollout) -> None:
     rollout.failed(PC.name, "premier essai")
     rollout.ok(PC.name)
     rollout.callback.v2_runner_on_failed(rollout.result(CONNECTOR.name, "t", msg="sans gravité"), ignore_errors=True)
-    rollout.play("preuves")
-    rollout.prove(PC)
-    rollout.prove(CONNECTOR)
-    report = rollout.end()
-    assert report is not None
-    assert report["prete"]
+    proven_ready(rollout)
 
 
 def test_a_failed_proof_leaves_an_equipped_commune(rollout: Rollout) -> None:

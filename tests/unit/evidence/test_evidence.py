@@ -20,10 +20,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     size,
 )
 
-from .conftest import commune, new_run, proofs, proven
-
-GONDECOURT = commune("gondecourt", "Gondecourt", 80)
-PC, CONNECTOR = GONDECOURT.hosts
+from .conftest import CONNECTOR, GONDECOURT, PC, new_run, proofs, proven
 
 
 def judged(run_hosts: dict[str, HostRun], last: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:

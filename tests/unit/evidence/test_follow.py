@@ -6,9 +6,8 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import Follower, table
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun, assess
 
-from .conftest import commune, new_run, proofs
+from .conftest import GONDECOURT, new_run, proofs
 
-GONDECOURT = commune("gondecourt", "Gondecourt", 80)
 PC, CONNECTOR = (host.name for host in GONDECOURT.hosts)
 
 

@@ -20,10 +20,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.page import
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun, assess, merge_state, now
 from lxml import html
 
-from .conftest import commune, new_run, proven
+from .conftest import CONNECTOR, GONDECOURT, PC, commune, new_run, proven
 
-GONDECOURT = commune("gondecourt", "Gondecourt", 80)
-PC, CONNECTOR = GONDECOURT.hosts
 HOSTILE = "<script>alert('x')</script>\"'&{{ 7 * 7 }}"
 PASSAGE = {"passage": "2026-11-25T010504Z", "fin": "2026-11-25T01:06:00+00:00", "debut": "2026-11-25T01:05:00+00:00"}
 PASSAGE |= {"operateur": "alice@poste", "code": "", "precedent": None}  # type: ignore[dict-item] # JSON's null

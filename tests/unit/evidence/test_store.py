@@ -35,9 +35,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store impor
 
 from testbed.patience import allowed, wait_for
 
-from .conftest import commune, new_run, play, proven
+from .conftest import GONDECOURT, commune, new_run, play, proven
 
-GONDECOURT = commune("gondecourt", "Gondecourt", 80)
 AVESNES = commune("avesnes-les-aubert", "Avesnes-les-Aubert", 30, vague=1)
 ALL = [GONDECOURT, AVESNES]
 ENTRY = ("Preuves de déploiement", "index.html")

@@ -10,21 +10,12 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store, updates
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 
+from .conftest import NOTHING
 from .test_callback import Rollout
 
 pytestmark = pytest.mark.usefixtures("a_run")
 
 OPENSSL = {"nom": "openssl", "installee": "3.5.1", "disponible": "3.5.2", "securite": True}
-NOTHING: dict[str, Any] = {
-    "paquets": [],
-    "inacheves": [],
-    "retenus": [],
-    "services": [],
-    "redemarrer": [],
-    "sessions": [],
-    "demarre": 1_764_000_000,
-    "listes": 1_764_000_000,
-}
 PENDING = NOTHING | {"paquets": [OPENSSL]}
 ASKED = NOTHING | {"redemarrer": ["Debian le demande (dbus)"]}
 BACK = NOTHING | {"demarre": 1_764_003_600}
@@ -52,6 +43,17 @@ class Updates(Rollout):
         return {machine["nom"]: machine for machine in record["machines"]}
 
 
+def proved_up_to_date(home: Path, host: str) -> dict[str, Any] | None:
+    """A run that finds nothing to bring to a machine, and proves that it serves; gives what became of each."""
+    run = Updates(home)
+    run.play("controles")
+    run.looked(host, NOTHING)
+    run.play("correctifs")
+    run.looked(host, NOTHING)
+    run.ok(host, creatic_proof={"preuves": [PROVED]})
+    return run.end()
+
+
 def test_what_was_brought_is_kept_sealed_and_told(tmp_path: Path, keys: SealKeys) -> None:
     run = Updates(tmp_path)
     run.play("controles")
@@ -67,12 +69,7 @@ def test_what_was_brought_is_kept_sealed_and_told(tmp_path: Path, keys: SealKeys
     run.looked("gondecourt-pc", ASKED | {"sessions": ["claire"], "retenus": ["libreoffice"]})
     found = run.end()
     assert found is not None
-    assert {name: one["etat"] for name, one in found.items()} == {
-        "documents": "fait",
-        "relais": "fait",
-        "gondecourt-pc": "attente",
-        "sauvegarde": "a_jour",
-    }
+    assert [found[name]["etat"] for name in PROFILES] == ["fait", "fait", "attente", "a_jour"]
     assert all(one["pret"] for one in found.values())
     assert found["documents"]["paquets"] == [OPENSSL] and not found["documents"]["redemarre"]
     assert found["relais"]["redemarre"] and found["relais"]["pourquoi"] == ["Debian le demande (dbus)"]
@@ -100,12 +97,7 @@ def test_what_stops_a_machine_is_told_of_it_and_those_after_are_not_begun(tmp_pa
     run.failed("documents", "dpkg: error processing package openssl", correctifs=None)
     found = run.end(("documents", "gondecourt-pc"), ("sauvegarde",))
     assert found is not None
-    assert {name: one["etat"] for name, one in found.items()} == {
-        "documents": "echec",
-        "relais": "non_atteint",
-        "gondecourt-pc": "refus",
-        "sauvegarde": "injoignable",
-    }
+    assert [found[name]["etat"] for name in PROFILES] == ["echec", "non_atteint", "refus", "injoignable"]
     assert not any(one["pret"] for one in found.values())
     assert found["documents"]["raison"].startswith("dpkg: error")
     assert "✗ relais (passerelle) : pas commencé, arrêté avant cette machine" in run.output
@@ -129,13 +121,7 @@ def test_what_a_run_left_without_its_proof_is_known_to_the_next(tmp_path: Path) 
     run.looked("relais", NOTHING)
     run.end(("documents",))
     assert updates.unproved(tmp_path) == ["documents"]
-    run = Updates(tmp_path)
-    run.play("controles")
-    run.looked("documents", NOTHING)
-    run.play("correctifs")
-    run.looked("documents", NOTHING)
-    run.ok("documents", creatic_proof={"preuves": [PROVED]})
-    found = run.end()
+    found = proved_up_to_date(tmp_path, "documents")
     assert found is not None and found["documents"]["etat"] == "a_jour" and found["documents"]["preuves"] == [PROVED]
     assert updates.unproved(tmp_path) == []
 
@@ -155,13 +141,7 @@ def test_what_an_interrupted_run_began_is_proved_by_the_next(tmp_path: Path) -> 
     run.looked("documents", NOTHING)
     run.end(("gondecourt-pc",))
     assert updates.unproved(tmp_path) == ["gondecourt-pc"]  # it was refused: nothing was proved yet
-    run = Updates(tmp_path)
-    run.play("controles")
-    run.looked("gondecourt-pc", NOTHING)
-    run.play("correctifs")
-    run.looked("gondecourt-pc", NOTHING)
-    run.ok("gondecourt-pc", creatic_proof={"preuves": [PROVED]})
-    run.end()
+    proved_up_to_date(tmp_path, "gondecourt-pc")
     assert updates.unproved(tmp_path) == []
 
 

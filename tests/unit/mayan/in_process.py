@@ -17,6 +17,7 @@ import re
 import sys
 import tempfile
 import time
+import unicodedata
 import unittest
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,7 +31,10 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.applications import 
 ADMIN, FIRST, OWN = "Administre-1-tout", "Remis-en-main-7", "Choisi-par-moi-8"
 
 
-def person(login: str, first: str, last: str) -> dict[str, str]:
+def person(name: str) -> dict[str, str]:
+    """Somebody of « Prénom Nom »."""
+    first, last = name.split()
+    login = unicodedata.normalize("NFKD", f"{first}.{last}".lower()).encode("ascii", "ignore").decode()
     return {"identifiant": login, "prenom": first, "nom": last, "courriel": f"{login}@commune.test"}
 
 
@@ -41,28 +45,8 @@ def commune(slug: str, nom: str, people: list[dict[str, str]]) -> dict[str, Any]
     return {"slug": slug, "nom": nom, "siren": "215903600", "comptes": people, "parapheur": roles}
 
 
-LOOS = commune(
-    "loos",
-    "Loos",
-    [
-        person("karim.roux", "Karim", "Roux"),
-        person("paul.renard", "Paul", "Renard"),
-        person("claire.dubois", "Claire", "Dubois"),
-        person("anne.petit", "Anne", "Petit"),
-    ],
-)
-WAVRIN = commune(
-    "wavrin",
-    "Wavrin",
-    [
-        person("ines.morel", "Inès", "Morel"),
-        person("hugo.blanc", "Hugo", "Blanc"),
-        person("nadia.moreau", "Nadia", "Moreau"),
-        person("leo.simon", "Léo", "Simon"),
-    ],
-)
-
-
+LOOS = commune("loos", "Loos", [*map(person, ("Karim Roux", "Paul Renard", "Claire Dubois", "Anne Petit"))])
+WAVRIN = commune("wavrin", "Wavrin", [*map(person, ("Inès Morel", "Hugo Blanc", "Nadia Moreau", "Léo Simon"))])
 DELIBERATION, NOTICE, RULES = "Délibération autorisant le marché", "Avis d'appel public", "Règlement de la consultation"
 
 
@@ -444,7 +428,7 @@ class Rollout(Mayan):
 
     def coming(self) -> dict[str, Any]:
         """Wavrin with a new maire."""
-        new = person("zoe.martin", "Zoé", "Martin")
+        new = person("Zoé Martin")
         return commune("wavrin", "Wavrin", [*WAVRIN["comptes"][:2], new, WAVRIN["comptes"][3]])
 
     def test_it_changes_nothing_twice(self) -> None:
@@ -492,17 +476,17 @@ class Rollout(Mayan):
     def test_the_account_of_somebody_of_another_commune_is_not_taken(self) -> None:
         """Who left a commune keeps an account; somebody of another one comes under the same login."""
         former = account("anne.petit")
-        loos = commune("loos", "Loos", [*LOOS["comptes"][:3], person("luc.noir", "Luc", "Noir")])
+        loos = commune("loos", "Loos", [*LOOS["comptes"][:3], person("Luc Noir")])
         rollout(loos, WAVRIN)
-        wavrin = commune("wavrin", "Wavrin", [*WAVRIN["comptes"][:3], person("anne.petit", "Anne", "Petit")])
+        wavrin = commune("wavrin", "Wavrin", [*WAVRIN["comptes"][:3], person("Anne Petit")])
         [told] = rollout(loos, wavrin).warnings
         self.assertTrue(told.startswith("compte anne.petit : c'est celui d'une personne de la commune loos"), told)
         self.assertFalse(former.groups.filter(name="Wavrin").exists())
 
     def test_nor_does_it_stay_open_when_their_login_passes_at_once_to_another_commune(self) -> None:
         """The application knows people by their login: it would be the other commune's."""
-        loos = commune("loos", "Loos", [*LOOS["comptes"][:3], person("luc.noir", "Luc", "Noir")])
-        wavrin = commune("wavrin", "Wavrin", [*WAVRIN["comptes"][:3], person("anne.petit", "Anne", "Petit")])
+        loos = commune("loos", "Loos", [*LOOS["comptes"][:3], person("Luc Noir")])
+        wavrin = commune("wavrin", "Wavrin", [*WAVRIN["comptes"][:3], person("Anne Petit")])
         done = rollout(loos, wavrin)
         self.assertTrue(done.warnings[0].startswith("compte anne.petit : c'est celui d'une personne"), done.warnings)
         self.assertFalse(account("anne.petit").is_active)
@@ -515,8 +499,8 @@ class Departure(Mayan):
 
     def left(self) -> dict[str, Any]:
         """Loos without its DGS, whom the deputy of the maire replaces."""
-        anne = person("anne.petit", "Anne", "Petit")
-        people = [LOOS["comptes"][0], anne, LOOS["comptes"][2], person("luc.noir", "Luc", "Noir")]
+        anne = person("Anne Petit")
+        people = [LOOS["comptes"][0], anne, LOOS["comptes"][2], person("Luc Noir")]
         return commune("loos", "Loos", people)
 
     def told(self, login: str) -> Any:
@@ -573,7 +557,7 @@ class Departure(Mayan):
 
     def test_the_closed_account_of_another_commune_is_not_opened(self) -> None:
         rollout(self.left(), WAVRIN)
-        wavrin = commune("wavrin", "Wavrin", [*WAVRIN["comptes"][:3], person("paul.renard", "Paul", "Renard")])
+        wavrin = commune("wavrin", "Wavrin", [*WAVRIN["comptes"][:3], person("Paul Renard")])
         [told] = rollout(self.left(), wavrin).warnings
         self.assertIn("c'est celui d'une personne de la commune loos", told)
         self.assertFalse(account("paul.renard").is_active)
@@ -824,6 +808,11 @@ class Signatory(Mayan):
         "arrete_date": "2026-01-05", "matieres": "2, 6.1", "du": "2026-01-10", "au": "",
     }  # fmt: skip # a table
 
+    def absence(self, **told: str) -> dict[str, str]:
+        """What the page of absences sends, of one of today."""
+        today = f"{timezone.localdate()}"
+        return {"couple": "claire.dubois:anne.petit", "du": today, "au": today, **told}
+
     def delegation(self, **changes: str) -> Delegation:
         return signatory.delegate(account("karim.roux"), self.TOLD | changes)
 
@@ -976,14 +965,7 @@ class Signatory(Mayan):
         self.assertEqual(Delegation.objects.get().retiree_par, "Karim Roux")
 
     def test_somebody_else_notes_an_absence(self) -> None:
-        today = timezone.localdate()
-        told = {
-            "couple": "claire.dubois:anne.petit",
-            "du": f"{today}",
-            "au": f"{today}",
-            "raison": "Hospitalisation",
-            "qualite": "première adjointe",
-        }
+        told = self.absence(raison="Hospitalisation", qualite="première adjointe")
         for login in ("anne.petit", "nadia.moreau"):
             self.browser(login).post("/parapheur/absences/", told, secure=True)
             self.assertFalse(Absence.objects.exists(), login)
@@ -1005,14 +987,7 @@ class Signatory(Mayan):
         self.refused(self.send("anne.petit", third), "a été annulée : une signature ne vaudrait rien")
 
     def test_the_administrator_notes_one_too(self) -> None:
-        today = timezone.localdate()
-        told = {
-            "couple": "claire.dubois:anne.petit",
-            "du": f"{today}",
-            "au": f"{today}",
-            "raison": "Décès",
-            "commune": "loos",
-        }
+        told = self.absence(raison="Décès", commune="loos")
         browser = self.browser("admin", ADMIN)
         self.assertContains(browser.get("/parapheur/absences/?commune=loos", secure=True), "claire.dubois:anne.petit")
         browser.post("/parapheur/absences/", told, secure=True)

@@ -207,13 +207,8 @@ def test_an_individual_act_is_notified_and_never_published(world: World, ask: An
     reference = bring(world, "parapheur:1", nature="3", transmission="non")
     page = ask("poste", at(reference)).text
     assert "La notification à l&#39;intéressé" in page and 'value="publier"' not in page
-    answer = ask(
-        "poste",
-        at(reference),
-        "POST",
-        headers=OWN_PAGE,
-        data={"geste": "publier", "date": "2026-11-21", "mode": "affichage"},
-    )
+    told = {"geste": "publier", "date": "2026-11-21", "mode": "affichage"}
+    answer = ask("poste", at(reference), "POST", data=told, headers=OWN_PAGE)
     assert (answer.status_code, "il ne se publie pas" in answer.text) == (409, True)
     told = {"geste": "notifier", "date": "2026-11-24", "mode": "remise"}
     assert ask("poste", at(reference), "POST", data=told, headers=OWN_PAGE).status_code == 200
@@ -280,13 +275,8 @@ def test_the_deliberations_server_tells_when_a_deliberation_was_published(world:
     world.reach(reference, "teletransmission")
     acknowledge(world, reference)
     assert "au serveur des délibérations" in ask("poste", at(reference)).text
-    refused = ask(
-        "poste",
-        at(reference),
-        "POST",
-        headers=OWN_PAGE,
-        data={"geste": "publier", "date": "2026-11-21", "mode": "papier"},
-    )
+    told = {"geste": "publier", "date": "2026-11-21", "mode": "papier"}
+    refused = ask("poste", at(reference), "POST", data=told, headers=OWN_PAGE)
     assert (refused.status_code, "serveur des délibérations" in refused.text) == (409, True)
     FakeConnector(world.chain, GONDECOURT).say(reference, "versee")
     world.drain()

@@ -6,6 +6,7 @@ import datetime as dt
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import authority as pki
@@ -28,6 +29,16 @@ SIGNATURE = Request("sceau", "signature", "Sceau du groupement", "Groupement Cre
 TSA = Request("horodatage", "tsa", "Horodatage du groupement", "Groupement Cre@tic")
 SUPERVISION = Request("supervision", "supervision", "veille", dns=("veille",))
 HOST = Owner("gondecourt-connecteur", "gondecourt")
+
+
+def followed(work: Callable[..., Any], end: Callable[[], object]) -> Callable[..., None]:
+    """The same work, after which the process ends."""
+
+    def then_die(*arguments: Any) -> None:
+        work(*arguments)
+        end()
+
+    return then_die
 
 
 @pytest.fixture

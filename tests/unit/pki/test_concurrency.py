@@ -18,7 +18,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import 
 
 from testbed.patience import allowed
 
-from .conftest import CLIENT, HOST, SETTINGS, issue, judge
+from .conftest import CLIENT, HOST, SETTINGS, followed, issue, judge
 
 FORK = multiprocessing.get_context("fork")
 PROCESSES, EACH = 8, 6
@@ -131,14 +131,8 @@ def test_killed_while_the_authority_is_made(
     directory: Path, monkeypatch: pytest.MonkeyPatch, place: type, step: str
 ) -> None:
     fresh = Authority(directory, Passphrases(directory, generate=True))
-    real = getattr(place, step)
-
-    def then_die(*arguments: Any) -> None:
-        real(*arguments)
-        _die()
-
     with monkeypatch.context() as patch:
-        patch.setattr(place, step, then_die)
+        patch.setattr(place, step, followed(getattr(place, step), _die))
         _killed(lambda: fresh.ensure(SETTINGS))
     fresh.ensure(SETTINGS)
     assert fresh.verify() == []

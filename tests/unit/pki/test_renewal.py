@@ -35,7 +35,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.renewal import (
 
 from testbed.patience import allowed
 
-from .conftest import CLIENT, SERVER, SETTINGS, SIGNATURE, TSA, issue, openssl
+from .conftest import CLIENT, SERVER, SETTINGS, SIGNATURE, TSA, followed, issue, openssl
 from .test_actions import _ca
 
 Later = Callable[[int], None]
@@ -357,12 +357,7 @@ def test_killed_anywhere_goes_on(
     step: str,
     role: str,
 ) -> None:
-    real = getattr(place, step)
-
-    def then_die(*arguments: Any) -> None:
-        real(*arguments)
-        _die()
-
+    then_die = followed(getattr(place, step), _die)
     with monkeypatch.context() as patch:
         patch.setattr(place, step, then_die)
         with pytest.raises(KeyboardInterrupt):

@@ -10,18 +10,10 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.filter.wiring import FilterModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import aim, groupement, needs, profiles, rounds
 
+from tests.unit.evidence.conftest import NOTHING
+
 TOP = Path(__file__).parents[3]
 EXAMPLE = TOP / "inventories" / "example"
-NOTHING: dict[str, Any] = {
-    "paquets": [],
-    "inacheves": [],
-    "retenus": [],
-    "services": [],
-    "redemarrer": [],
-    "sessions": [],
-    "demarre": 1,
-    "listes": 1,
-}
 WORK = NOTHING | {"redemarrer": ["Debian le demande"]}
 GROUPS = {
     "backup_server": ["sauvegarde"],
