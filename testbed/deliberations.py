@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import urllib3
+from testbed.https import Server
 
 JSON = {"Accept": "application/json"}
 HTML = {"Accept": "text/html"}
@@ -93,20 +93,12 @@ def token(page: str) -> dict[str, str]:
 
 
 @dataclass
-class Site:
+class Site(Server):
     """The site, and the passwords of its accounts."""
 
-    address: str
-    name: str
-    home: Path
-    _pool: urllib3.HTTPSConnectionPool | None = field(default=None, repr=False)
-    _tokens: dict[str, str] = field(default_factory=dict, repr=False)
     council: Council = GONDECOURT
 
-    @property
-    def trust(self) -> str:
-        """The groupement's authorities."""
-        return str(self.home / "pki" / "publie" / "ca.pem")
+    patience_s: ClassVar[int] = 600
 
     @property
     def _accounts(self) -> Path:
@@ -127,15 +119,6 @@ class Site:
             assert changed.status == 302, changed.data[:500]
             chosen.write_text(new, encoding="utf-8")
         return chosen.read_text(encoding="utf-8")
-
-    def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **given: Any) -> Any:
-        """One request; redirections are not followed."""
-        if self._pool is None:
-            self._pool = urllib3.HTTPSConnectionPool(
-                self.address, 443, server_hostname=self.name, assert_hostname=self.name, ca_certs=self.trust,
-                retries=False, timeout=600,
-            )  # fmt: skip # one call by its parts
-        return self._pool.request(method, path, headers={"Host": self.name, **(headers or {})}, redirect=False, **given)
 
     def path(self, url: str) -> str:
         """The path of an address of the site."""

@@ -7,14 +7,13 @@ import re
 import secrets
 import socket
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import urllib3
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import Mayan
 
+from testbed.https import Server
 from testbed.patience import wait_for
 
 CHANGE = "/authentication/password/change/"
@@ -22,20 +21,10 @@ JSON = {"Accept": "application/json"}
 
 
 @dataclass
-class Store:
+class Store(Server):
     """The document store, and the passwords of its accounts."""
 
-    address: str
-    name: str
-    home: Path
-    _pool: urllib3.HTTPSConnectionPool | None = field(default=None, repr=False)
-    _tokens: dict[str, str] = field(default_factory=dict, repr=False)
     _chosen: set[str] = field(default_factory=lambda: {"admin", "passerelle"}, repr=False)
-
-    @property
-    def trust(self) -> str:
-        """The groupement's authorities."""
-        return str(self.home / "pki" / "publie" / "ca.pem")
 
     def password_file(self, login: str) -> Path:
         """Where the first password of an account is; then the one that was chosen, for the next tests."""
@@ -68,15 +57,6 @@ class Store:
         assert done.status == 302, (login, re.findall(r"<li>(.*?)</li>", done.data.decode())[:5])
         self.password_file(login).write_text(f"{own}\n", encoding="utf-8")
         self._tokens.pop(login, None)  # it ended with the former one
-
-    def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, **given: Any) -> Any:
-        """One request; redirections are not followed."""
-        if self._pool is None:
-            self._pool = urllib3.HTTPSConnectionPool(
-                self.address, 443, server_hostname=self.name, assert_hostname=self.name, ca_certs=self.trust,
-                retries=False, timeout=120,
-            )  # fmt: skip # one call by its parts
-        return self._pool.request(method, path, headers={"Host": self.name, **(headers or {})}, redirect=False, **given)
 
     def api(self, login: str, method: str, path: str, **given: Any) -> Any:
         """One request of somebody's to the API."""

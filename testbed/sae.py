@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import tarfile
-import threading
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,6 +21,8 @@ from sae.store import FileStore
 from sae.versement.engine import Engine
 from sae.versement.registry import Answer, Registry
 from sae.versement.seda import NAMESPACE
+
+from testbed.unix import UnixService
 
 TOP = Path(__file__).parents[1]
 SIREN = "215902669"
@@ -37,31 +38,19 @@ ARACTE = b'<?xml version="1.0" encoding="UTF-8"?>\n<actes:ARActe xmlns:actes="ur
 FILES = {"content/acte.pdf": PDF, "content/ARActe.xml": ARACTE}
 
 
-class FakeClamd:
+class FakeClamd(UnixService):
     """clamd's socket: zVERSION and zFILDES, with the EICAR file as only signature."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.verdict = ""  # said of every file when not empty
         self.version = "ClamAV 1.4.3/27000"
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(str(path))
-        self._socket.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__(path)
 
     def stop(self) -> None:
         """As when clamd is stopped: its socket is gone."""
         self.path.unlink(missing_ok=True)
         self._socket.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                link, _ = self._socket.accept()
-            except OSError:
-                return
-            with link:
-                self._answer(link)
 
     def _answer(self, link: socket.socket) -> None:
         data, handles, _, _ = socket.recv_fds(link, 64, 1)

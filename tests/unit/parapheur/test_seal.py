@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,31 +13,25 @@ import pytest
 from creatic_parapheur import seal
 from creatic_parapheur.refusal import Refused
 
+from testbed.unix import UnixService
+
 DOWN = "la vérification des signatures ne répond pas, et rien n'a été changé. À faire : recommencez dans quelques "
 
 
-class Service:
+class Service(UnixService):
     """The service of signatures: keeps one request, answers what it was told to."""
 
     def __init__(self, path: Path) -> None:
         self.request: dict[str, Any] = {}
         self.files = b""
         self.answer = b""
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(str(path))
-        self._socket.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__(path)
 
-    def _serve(self) -> None:
-        while True:
-            try:
-                link, _address = self._socket.accept()
-            except OSError:
-                return
-            with link, link.makefile("rwb") as stream:
-                self.request = json.loads(stream.readline())
-                self.files = stream.read(self.request["origine"] + self.request["signe"])
-                stream.write(self.answer)
+    def _answer(self, link: socket.socket) -> None:
+        with link.makefile("rwb") as stream:
+            self.request = json.loads(stream.readline())
+            self.files = stream.read(self.request["origine"] + self.request["signe"])
+            stream.write(self.answer)
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
