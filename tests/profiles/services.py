@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from testinfra.host import Host
+
+
+def on_the_lab_alone(hostvars: Mapping[str, Any], what: str) -> None:
+    """Leave a machine of production alone, and say (French) what these tests do."""
+    if hostvars["creatic_env"] != "lab":
+        pytest.skip(f"{what} : banc d'essai seulement")
 
 
 def as_root(host: Host, command: str) -> str:
@@ -40,6 +48,12 @@ def listening(host: Host) -> dict[int, str]:
     return {port: line for port, line in found.items() if port != EXPORTER}
 
 
+def listens_on(host: Host, *ports: int) -> None:
+    """Something listens on these ports, and on no other. See `listening`."""
+    found = listening(host)
+    assert set(found) == set(ports), found
+
+
 def memory(host: Host, accounts: str, but: str = " ") -> list[float]:
     """Megabytes of each process of these accounts (``a,b``), shared pages counted once (PSS).
 
@@ -51,6 +65,13 @@ def memory(host: Host, accounts: str, but: str = " ") -> list[float]:
         "awk '/^Pss:/ {print $2}' /proc/$pid/smaps_rollup || true; done"  # some end meanwhile
     )
     return [int(line) / 1024 for line in as_root(host, script).splitlines()]
+
+
+def memory_holds(host: Host, accounts: str, most: float, processes: int, but: str = " ") -> None:
+    """These accounts' processes, more than `processes`, take less than `most` megabytes. See `memory`."""
+    used = memory(host, accounts, but)
+    assert len(used) > processes, used
+    assert sum(used) < most, used
 
 
 def there_and_closed(host: Host, path: str) -> bool:

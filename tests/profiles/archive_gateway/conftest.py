@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from testbed import sae as sips
 from testbed.archive_gateway import AGENCY, SIRENS, Gateway
 from tests.profiles.archive_node.conftest import Node, all_nodes
+from tests.profiles.services import on_the_lab_alone
 
 TOP = Path(__file__).parents[3]
 
@@ -24,8 +25,7 @@ TOP = Path(__file__).parents[3]
 @pytest.fixture(scope="session")
 def gateway(hostvars: dict[str, Any], creatic_home: Path) -> Gateway:
     """The gateway under test."""
-    if hostvars["creatic_env"] != "lab":
-        pytest.skip("ces essais versent des archives et demandent des certificats : banc d'essai seulement")
+    on_the_lab_alone(hostvars, "ces essais versent des archives et demandent des certificats")
     known = f"UserKnownHostsFile={creatic_home / 'ssh' / 'known_hosts'}"
     options = ["-o", "ControlMaster=auto", "-o", f"ControlPath={creatic_home}/ssh/%C", "-o", "ControlPersist=30"]
     address = f"{hostvars['ansible_user']}@{hostvars['ansible_host']}"

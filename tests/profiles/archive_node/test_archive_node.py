@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from tests.profiles.services import on_the_lab_alone
+
 from .conftest import Node
 
 STORAGE = (873, 6200, 6201, 6202)
@@ -88,8 +90,7 @@ def test_secrets_are_for_swift_alone(host: Host) -> None:
 def test_only_the_gateway_is_let_in(
     node: Node, hostvars: dict[str, Any], client_certificate: Callable[[str], str]
 ) -> None:
-    if hostvars["creatic_env"] != "lab":
-        pytest.skip("l'essai demande des certificats à l'autorité : banc d'essai seulement")
+    on_the_lab_alone(hostvars, "l'essai demande des certificats à l'autorité")
     calls = [{"method": "GET", "path": "/healthcheck"}, {"method": "GET", "path": "/v1/AUTH_sae"}]
     door: dict[str, Any] = {"url": f"https://{node.address}", "user": ""}
     gateway = client_certificate("Passerelle des archives")

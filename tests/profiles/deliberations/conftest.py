@@ -17,6 +17,7 @@ import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 from testbed.deliberations import MANAGER, WRITER, Site
+from tests.profiles.services import on_the_lab_alone
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 sys.path.insert(0, str(Path(__file__).parents[3] / "roles" / "commune_pc" / "files"))
@@ -45,8 +46,7 @@ def pdf(text: str, author: str = "") -> bytes:
 
 @pytest.fixture(scope="session")
 def site(hostvars: dict[str, Any], creatic_home: Path) -> Site:
-    if hostvars["creatic_env"] != "lab":
-        pytest.skip("ces essais tiennent des séances et lisent les premiers mots de passe : banc d'essai seulement")
+    on_the_lab_alone(hostvars, "ces essais tiennent des séances et lisent les premiers mots de passe")
     return Site(hostvars["ansible_host"], hostvars["creatic_names"][0], creatic_home)
 
 

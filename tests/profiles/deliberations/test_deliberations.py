@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, groupement
 from testinfra.host import Host
 
+from testbed.communes import subscribers
 from testbed.deliberations import HTML, JSON, MANAGER, MAYOR, MEETINGS, STRANGER, WRITER, Browser, Site, token
 from tests.profiles.deliberations.conftest import Act, pdf, pdf_text, signed
-from tests.profiles.services import exposure, listening, memory, there_and_closed
+from tests.profiles.services import exposure, listens_on, memory_holds, there_and_closed
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -38,8 +38,7 @@ def test_what_runs(host: Host) -> None:
 
 def test_only_ssh_and_https_listen(host: Host) -> None:
     """PostgreSQL and Plone are reached by their unix sockets alone, not even by the loopback."""
-    found = listening(host)
-    assert set(found) == {22, 443}, found
+    listens_on(host, 22, 443)
 
 
 @pytest.mark.parametrize("unit", ["plone", "plone-setup", "postgresql-bases"])
@@ -70,9 +69,7 @@ def test_secrets_are_closed_to_other_accounts(host: Host) -> None:
 
 def test_memory_holds_on_a_small_machine(host: Host, act: Act) -> None:
     """PSS once documents were drawn."""
-    used = memory(host, "plone,postgres,www-data")
-    assert len(used) > 5
-    assert sum(used) < MEMORY
+    memory_holds(host, "plone,postgres,www-data", MEMORY, 5)
 
 
 def test_a_setup_that_is_cut_off_leaves_nothing_and_starts_again(host: Host) -> None:
@@ -601,10 +598,7 @@ def test_a_form_of_another_site_is_refused(site: Site, mark: str) -> None:
 @pytest.fixture(scope="session")
 def wanted(pytestconfig: pytest.Config) -> dict[str, Any]:
     """The configuration that the inventory wants."""
-    folder = Path(pytestconfig.getoption("--environment"))
-    every = entities.with_entities(one.variables for one in groupement.load(folder))
-    communes = [one for one in every if "deliberations" in one["services"]]
-    return deliberations.configuration(communes)
+    return deliberations.configuration(subscribers(Path(pytestconfig.getoption("--environment")), "deliberations"))
 
 
 # Run on the host, as the module does: the service is not for who comes from outside.

@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, groupement
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 
 
+from testbed.communes import subscribers
 from testbed.ged import Store
+from tests.profiles.services import on_the_lab_alone
 
 
 @pytest.fixture(scope="session")
 def store(hostvars: dict[str, Any], creatic_home: Path) -> Store:
-    if hostvars["creatic_env"] != "lab":
-        pytest.skip("ces essais déposent des documents et lisent les premiers mots de passe : banc d'essai seulement")
+    on_the_lab_alone(hostvars, "ces essais déposent des documents et lisent les premiers mots de passe")
     return Store(hostvars["ansible_host"], hostvars["creatic_names"][0], creatic_home)
 
 
@@ -31,8 +31,7 @@ def store(hostvars: dict[str, Any], creatic_home: Path) -> Store:
 def wanted(pytestconfig: pytest.Config, whole_inventory: dict[str, Any]) -> dict[str, Any]:
     """The configuration that the inventory wants."""
     folder = Path(pytestconfig.getoption("--environment"))
-    every = entities.with_entities(one.variables for one in groupement.load(folder))
-    communes = [one for one in every if "ged" in one["services"]]
+    communes = subscribers(folder, "ged")
     found: dict[str, Any] = json.loads(
         json.dumps(
             ged.configuration(

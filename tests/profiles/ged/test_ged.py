@@ -13,7 +13,7 @@ from testinfra.host import Host
 from testbed.ged import CHANGE, JSON, Store
 from testbed.patience import wait_for
 from tests.profiles.ged.conftest import Document
-from tests.profiles.services import exposure, listening, memory, there_and_closed
+from tests.profiles.services import exposure, listens_on, memory_holds, there_and_closed
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -33,8 +33,7 @@ def test_what_runs(host: Host) -> None:
 
 def test_only_ssh_and_https_listen(host: Host) -> None:
     """PostgreSQL and Redis are reached by their unix sockets alone, not even by the loopback."""
-    found = listening(host)
-    assert set(found) == {22, 443}, found
+    listens_on(host, 22, 443)
 
 
 @pytest.mark.parametrize("unit", ["mayan", "mayan-worker", "mayan-setup", "postgresql-bases"])
@@ -51,9 +50,7 @@ def test_secrets_are_closed_to_other_accounts(host: Host) -> None:
 
 def test_memory_holds_on_a_small_machine(host: Host, document: Document) -> None:
     """PSS once documents were handled."""
-    used = memory(host, "mayan,postgres,redis,www-data")
-    assert len(used) > 10
-    assert sum(used) < MEMORY
+    memory_holds(host, "mayan,postgres,redis,www-data", MEMORY, 10)
 
 
 # -- what a visitor sees ------------------------------------------------------------------------------------

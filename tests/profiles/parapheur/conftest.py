@@ -26,7 +26,6 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Re
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, groupement
 from asn1crypto import keys
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
@@ -38,7 +37,9 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 from signature_actes import pades, pes, token
 
+from testbed.communes import subscribers
 from testbed.parapheur import SIRENS, Parapheur, word
+from tests.profiles.services import on_the_lab_alone
 
 LIBRARY = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN = "271828"
@@ -46,18 +47,14 @@ PIN = "271828"
 
 @pytest.fixture(scope="session")
 def store(hostvars: dict[str, Any], creatic_home: Path) -> Parapheur:
-    if hostvars["creatic_env"] != "lab":
-        pytest.skip("ces essais déposent des dossiers et lisent les premiers mots de passe : banc d'essai seulement")
+    on_the_lab_alone(hostvars, "ces essais déposent des dossiers et lisent les premiers mots de passe")
     return Parapheur(hostvars["ansible_host"], hostvars["creatic_names"][0], creatic_home)
 
 
 @pytest.fixture(scope="session")
 def wanted(pytestconfig: pytest.Config) -> dict[str, Any]:
     """The configuration that the inventory wants."""
-    folder = Path(pytestconfig.getoption("--environment"))
-    every = entities.with_entities(one.variables for one in groupement.load(folder))
-    communes = [one for one in every if "parapheur" in one["services"]]
-    return parapheur.configuration(communes)
+    return parapheur.configuration(subscribers(Path(pytestconfig.getoption("--environment")), "parapheur"))
 
 
 @pytest.fixture

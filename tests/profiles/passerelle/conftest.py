@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))  # the tests import this file
 
 from testbed.ged import Store
 from testbed.passerelle import Passerelle
+from tests.profiles.services import on_the_lab_alone
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +29,7 @@ def store(whole_inventory: dict[str, Any], creatic_home: Path) -> Store:
 
 @pytest.fixture(scope="session")
 def passerelle(host: Host, hostvars: dict[str, Any], creatic_home: Path, store: Store) -> Iterator[Passerelle]:
-    if hostvars["creatic_env"] != "lab":
-        pytest.skip("ces essais transmettent des actes : banc d'essai seulement")
+    on_the_lab_alone(hostvars, "ces essais transmettent des actes")
     ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-i", str(creatic_home / "ssh/id_ed25519"),
            "-o", f"UserKnownHostsFile={creatic_home}/ssh/known_hosts"]  # fmt: skip # a list by rows
     found = Passerelle(hostvars["ansible_host"], hostvars["creatic_names"][0], creatic_home, host, ssh, store)

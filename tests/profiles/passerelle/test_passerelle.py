@@ -12,7 +12,7 @@ from testinfra.host import Host
 
 from testbed.passerelle import Passerelle
 from testbed.patience import wait_for
-from tests.profiles.services import exposure, listening, there_and_closed
+from tests.profiles.services import exposure, listens_on, there_and_closed
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -43,8 +43,7 @@ def test_what_runs(host: Host) -> None:
 
 
 def test_only_ssh_and_https_listen(host: Host) -> None:
-    found = listening(host)
-    assert set(found) == {22, 443}, found
+    listens_on(host, 22, 443)
 
 
 @pytest.mark.parametrize("unit", ["passerelle", "passerelle-web", "passerelle-base", "postgresql-bases"])

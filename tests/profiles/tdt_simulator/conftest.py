@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import http.client
 import socket
 import ssl
@@ -20,6 +19,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from testbed.authority import certificate
 
 PROBE_SIREN = "215902669"
 
@@ -40,10 +41,9 @@ class Answer:
     text: str
 
 
-def _key() -> tuple[ec.EllipticCurvePrivateKey, bytes]:
-    key = ec.generate_private_key(ec.SECP256R1())
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     form = serialization.PrivateFormat.PKCS8
-    return key, key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
 
 
 @pytest.fixture(scope="session")
@@ -55,39 +55,28 @@ def probe_certificate(creatic_home: Path) -> Path:
         name="sonde-tdt", profile="client", common_name="Sonde", organization="Laboratoire", siren=PROBE_SIREN
     )
     if not path.exists():
-        key, key_pem = _key()
+        key = ec.generate_private_key(ec.SECP256R1())
         csr = x509.CertificateSigningRequestBuilder().subject_name(request.subject()).sign(key, hashes.SHA256())
         issued = authority.issue(
             csr.public_bytes(serialization.Encoding.PEM).decode(), request, Owner("poste-de-commande")
         )
         path.touch(mode=0o600)
-        path.write_bytes(key_pem + issued.pem.encode() + authority.published()["chain"].encode())
+        path.write_bytes(_pem(key) + issued.pem.encode() + authority.published()["chain"].encode())
     return path
 
 
 @pytest.fixture
 def stranger_certificate(tmp_path: Path) -> Path:
     """PEM file of a certificate that nobody vouches for."""
-    key, key_pem = _key()
-    now = datetime.datetime.now(datetime.UTC)
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"0002 {PROBE_SIREN}"),
             x509.NameAttribute(NameOID.COMMON_NAME, "Inconnu"),
         ]
     )
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
+    made, key = certificate("Inconnu", None, days=1, subject=name)
     path = tmp_path / "inconnu.pem"
-    path.write_bytes(key_pem + certificate.public_bytes(serialization.Encoding.PEM))
+    path.write_bytes(_pem(key) + made.public_bytes(serialization.Encoding.PEM))
     return path
 
 
