@@ -136,24 +136,7 @@ def export(
         outcome="succes",
         detail={"format": form, "archives": len(wanted), "destination": str(target)},
     )
-    partial = target / "archives.en-cours"
-    for aip, archive in sorted(wanted.items()):
-        final = target / "archives" / _place(aip, form)
-        tar = target / "archives-tar" / f"{aip}.tar"
-        if final.is_dir() or tar.is_file():
-            outcome.already += 1
-            continue
-        try:
-            size, why = _one(replicas, archive, partial, final, tar, form)
-            outcome.bytes += size
-            outcome.made += 1
-            if why:
-                outcome.whole[aip] = why
-            progress(f"{outcome.made + outcome.already}/{len(wanted)} {aip}")
-        except StoreError as error:
-            outcome.failed[aip] = str(error)
-            progress(f"✗ {aip} : {error}")
-    shutil.rmtree(partial, ignore_errors=True)
+    _write_all(replicas, wanted, target, form, outcome, progress)
     done = {
         "termine": not outcome.failed,
         "archives": outcome.made + outcome.already,
@@ -176,6 +159,35 @@ def export(
         },
     )
     return outcome
+
+
+def _write_all(
+    replicas: Sequence[tuple[str, Store]],
+    wanted: Mapping[str, _Archive],
+    target: Path,
+    form: str,
+    outcome: Outcome,
+    progress: Callable[[str], None],
+) -> None:
+    """Write the archives that are not there yet, and note what became of each: one never keeps the others."""
+    partial = target / "archives.en-cours"
+    for aip, archive in sorted(wanted.items()):
+        final = target / "archives" / _place(aip, form)
+        tar = target / "archives-tar" / f"{aip}.tar"
+        if final.is_dir() or tar.is_file():
+            outcome.already += 1
+            continue
+        try:
+            size, why = _one(replicas, archive, partial, final, tar, form)
+            outcome.bytes += size
+            outcome.made += 1
+            if why:
+                outcome.whole[aip] = why
+            progress(f"{outcome.made + outcome.already}/{len(wanted)} {aip}")
+        except StoreError as error:
+            outcome.failed[aip] = str(error)
+            progress(f"✗ {aip} : {error}")
+    shutil.rmtree(partial, ignore_errors=True)
 
 
 def _open_target(target: Path, account: str, form: str) -> None:

@@ -122,6 +122,15 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(action=action)
         return sub
 
+    _add_deposits(command)
+    _add_proofs(command)
+    _add_archives(command)
+    _add_exchanges(command)
+    return parser
+
+
+def _add_deposits(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """The connector's own work, and what persons do of deposits."""
     command("run", _run, "fait travailler le connecteur (lancé par systemd)")
     status = command("status", _status, "montre où en sont les dépôts")
     status.add_argument("nom", nargs="?", help="numéro, référence, IDActe ou transaction : montre tout son parcours")
@@ -154,6 +163,10 @@ def _parser() -> argparse.ArgumentParser:
     choice = retry.add_mutually_exclusive_group()
     choice.add_argument("--transaction", type=int, metavar="N", help="le dépôt est au TdT, sous cette transaction")
     choice.add_argument("--absent", action="store_true", help="vérifié : le dépôt n'est pas au TdT, à envoyer")
+
+
+def _add_proofs(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """What tells whether it can transmit."""
     diagnosis = command("doctor", _doctor, "dit ce qui ne va pas et quoi faire")
     diagnosis.add_argument("--json", action="store_true", help="sortie JSON")
     proving = command(
@@ -175,6 +188,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="VERSION",
         help="ce qui est prouvé : un acte de test par version, trois au plus s'ils ne prouvent rien, et espacés",
     )
+
+
+def _add_archives(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """What goes to the archive, comes back, and leaves with it."""
     archiving = command(
         "verser",
         _archive,
@@ -206,6 +223,10 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("idacte", nargs="?", help="identifiant de l'acte (IDActe)")
     what.add_argument("--dernier", action="store_true", help="l'acte versé le plus récent")
     back.add_argument("--vers", type=Path, metavar="DOSSIER", help="où écrire les fichiers (par défaut : nulle part)")
+
+
+def _add_exchanges(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """What the passerelle and the préfecture have for this commune."""
     command(
         "relever",
         _relay,
@@ -221,7 +242,6 @@ def _parser() -> argparse.ArgumentParser:
         "charge : par la page de la passerelle, ou ici là où la collectivité n'a pas de passerelle.",
     )
     mail.add_argument("--prendre", type=int, metavar="N", help="numéro du courrier que vous prenez en charge")
-    return parser
 
 
 def _become_service(config: Config) -> None:

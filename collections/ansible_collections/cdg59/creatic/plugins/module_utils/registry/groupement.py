@@ -234,6 +234,12 @@ def new_commune(
         machines,
         connecteur,
     ).encode()
+    _write_new(directory, target, source)
+    return target
+
+
+def _write_new(directory: Path, target: Path, source: Source) -> None:
+    """Write a file that is not there yet, once the registry is good with it. Raises GroupementError."""
     try:
         _load(directory, new=source)
     except GroupementError as error:
@@ -252,7 +258,6 @@ def new_commune(
         source.report("le fichier ne peut pas être écrit", "vérifiez vos droits et la place sur le disque")
     if source.problems:
         raise GroupementError(source.problems)
-    return target
 
 
 def fields_table() -> str:
