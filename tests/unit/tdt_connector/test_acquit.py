@@ -17,7 +17,8 @@ from tdt_connector.journal import State
 from tdt_connector.s2low import S2low
 from tdt_simulator.testing import TdtServer
 
-from testbed.connector import Commune
+from testbed import helios
+from testbed.connector import SIREN, Commune
 
 SCHEMAS = Path(__file__).parents[4] / "shared" / "protocol" / "pes" / "PES_V2" / "Rev0"
 FIRST = "http://www.minefi.gouv.fr/cp/helios/pes_v2/Rev0/retour"
@@ -244,3 +245,111 @@ def test_a_flow_whose_answer_does_not_say_is_left_to_a_person(
     (flow,) = [row for row in commune.rows() if row.kind == "pes"]
     assert (flow.state, words in flow.detail) == (State.TO_RECONCILE, True)
     assert commune.row().state is State.ACKNOWLEDGED
+
+
+# -- bordereaux of which nothing is said ----------------------------------------------------------------------------
+
+
+def sent(*slips: tuple[str, str, str]) -> bytes:
+    """A flow of these bordereaux: part, number, year."""
+    inside = "".join(
+        f'<PES_{part}Aller><Bordereau><BlocBordereau><Exer V="{year}"/><IdBord V="{number}"/></BlocBordereau>'
+        f'<Piece><IdBord V="99"/></Piece></Bordereau></PES_{part}Aller>'
+        for part, number, year in slips
+    )
+    return f'<?xml version="1.0" encoding="ISO-8859-1"?><PES_Aller>{inside}</PES_Aller>'.encode("iso-8859-1")
+
+
+TWELVE = '<NumBord V="12"/>'
+PAIR = ("Depense", "11", "2026"), ("Depense", "12", "2026")
+
+
+@pytest.mark.parametrize(
+    ("slips", "elements", "unsaid"),
+    [
+        (PAIR, [first(5, 1, SLIP_2.format(11)), first(5, 1, SLIP_2.format("0000012"))], []),
+        (PAIR, [first(5, 1, SLIP_2.format(11))], ["bordereau 12 (dépense, 2026)"]),
+        (PAIR, [first(5, 1, SLIP_2.format(11)), first(5, 0, SLIP_2.format(12))], []),
+        (PAIR, [first(5, 1, SLIP_2.format(11)), first(3, 0, SLIP_2.format(12))], []),
+        (PAIR, [first(5, 1, SLIP_2.format(11)), first(3, 1, SLIP_2.format(12))], ["bordereau 12 (dépense, 2026)"]),
+        (PAIR, [first(5, 1, SLIP_2.format(11)), first(6, 1, SLIP_2.format(12))], ["bordereau 12 (dépense, 2026)"]),
+        (PAIR, [first(5, 1, SLIP_2.format(11)), first(5, 1, TWELVE)], []),
+        (
+            PAIR,
+            [first(5, 1, SLIP_2.format(11)), first(5, 1, '<NumBord V="12"/><ExerciceBord V="2025"/>')],
+            ["bordereau 12 (dépense, 2026)"],
+        ),
+        (
+            PAIR,
+            [first(5, 1, SLIP_2.format(11)), first(4, 1, '<NumBord V="12"/><IdUnique V="PJ1"/>')],
+            ["bordereau 12 (dépense, 2026)"],
+        ),
+        (PAIR, [first(0, 1)], ["bordereau 11 (dépense, 2026)", "bordereau 12 (dépense, 2026)"]),
+        (PAIR, [first(0, 0)], []),
+        (
+            (("Depense", "12", "2025"), ("Depense", "12", "2026")),
+            [first(5, 1, TWELVE)],
+            ["bordereau 12 (dépense, 2025)", "bordereau 12 (dépense, 2026)"],
+        ),
+        (
+            (("Depense", "12", "2026"), ("Recette", "12", "2026")),
+            [first(5, 1, SLIP_2.format(12)), first(5, 1, SLIP_2.format(12))],
+            ["bordereau 12 (recette, 2026)"],
+        ),
+        ((), [first(11, 1, '<IdMarche V="20260000000012-001"/>')], []),
+    ],
+    ids=["all", "omitted", "refused", "its signature is refused", "its signature is good", "of another kind",
+         "without its year", "of another year", "its attachment", "the flow is taken", "the flow is refused",
+         "two of one number", "one of each kind", "no bordereau"],
+)  # fmt: skip # a case a line
+def test_a_bordereau_of_which_nothing_is_said_is_seen(
+    slips: tuple[tuple[str, str, str], ...], elements: list[str], unsaid: list[str]
+) -> None:
+    found = acquit.parse(io.BytesIO(document(SECOND, *elements)))
+    found.match(io.BytesIO(sent(*slips)))
+    assert [str(one) for one in found.unsaid] == unsaid
+    assert found.to_dict()["sans_reponse"] == unsaid
+    assert ("Sans réponse de la DGFiP : " + ", ".join(unsaid) + "." in found.account().splitlines()) is bool(unsaid)
+
+
+def test_a_flow_out_of_bounds_is_left_to_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acquit, "_SLIPS_MAX", 1)
+    for content, words in ((sent(*PAIR), "plus de 1 bordereaux"), (b"<PES_Aller>", "ne se relit pas")):
+        with pytest.raises(AcquitError, match=words):
+            acquit.parse(io.BytesIO(TAKEN)).match(io.BytesIO(content))
+
+
+def test_a_flow_with_a_bordereau_left_out_is_no_success(
+    commune: Commune, tdt: TdtServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:  # fmt: skip # the fixtures
+    answered(monkeypatch, TAKEN)
+    commune.put("mandats.xml", helios.flow("PES1", f"{SIREN}00011", slips=("B1", "B2")))
+    commune.run()
+    assert (commune.folder("acquittes"), commune.folder("rejets")) == ([], [])
+    (row,) = commune.rows()
+    assert row.state is State.TO_RECONCILE
+    config = str(commune.write_config(tmp_path / "config.yml"))
+    assert cli.main(["--config", config, "status", row.ref]) == 0
+    shown = capsys.readouterr().out
+    assert "Sans réponse de la DGFiP : bordereau 1 (dépense, 2026), bordereau 2 (dépense, 2026)." in shown
+    again = ["--config", config, "retry", row.ref]
+    assert f"{' '.join(again[2:])} --transaction {row.transaction}" in shown
+    assert cli.main([*again, "--absent"]) == 1, "what the DGFiP has taken is not sent again"
+    whole = document(SECOND, *(first(5, 1, SLIP_2.format(rank)) for rank in (1, 2)))
+    answered(monkeypatch, whole)
+    assert cli.main([*again, "--transaction", str(row.transaction)]) == 0
+    commune.run()
+    assert commune.rows()[0].state is State.ACKNOWLEDGED
+    (folder,) = commune.folder("acquittes")
+    assert (folder / "acquittement.xml").read_bytes() == whole
+    assert json.loads((folder / "resume.json").read_text())["helios"]["sans_reponse"] == []
+
+
+def test_a_refusal_says_also_of_what_nothing_is_said(
+    commune: Commune, tdt: TdtServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered(monkeypatch, document(SECOND, first(5, 0, SLIP_2.format(1))))
+    commune.put("mandats.xml", helios.flow("PES1", f"{SIREN}00011", slips=("B1", "B2")))
+    commune.run()
+    assert "Sans réponse de la DGFiP : bordereau 2 (dépense, 2026)." in commune.motive()

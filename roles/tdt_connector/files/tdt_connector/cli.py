@@ -421,6 +421,9 @@ def _redeposit(config: Config, row: Row, arguments: argparse.Namespace) -> int:
 
 
 def _settle(config: Config, journal: Journal, row: Row, arguments: argparse.Namespace) -> int:
+    if arguments.absent and row.transaction:
+        print(f"Rien n'est changé : le TdT l'a, sous la transaction {row.transaction}.", file=sys.stderr)
+        return 1
     if arguments.absent:
         detail = "Absent du TdT, vérifié par une personne : nouvel envoi."
         journal.move(row, State.CHECKED, absences=0, essais=0, detail=detail)

@@ -13,12 +13,16 @@ from . import receipt as receipts
 from .checks import Act
 from .driver import RemoteState, RemoteStatus
 from .errors import Denied, Refused, Uncertain, Unreachable, sentence
-from .filing import ACQUIT, Filing
+from .filing import ACQUIT, Filing, pes_name
 from .journal import Row, State
 from .nomenclature import Nomenclature
 from .part import Bench, Part
 
 log = logging.getLogger("tdt-connector")
+_ASK = (
+    "Demandez au comptable public ce qu'ils sont devenus ; ne redéposez pas le flux. Quand le TdT a une réponse "
+    "entière : « tdt-connector retry {title} --transaction {transaction} » la relit."
+)
 
 
 class Following(Part):
@@ -79,9 +83,12 @@ class Following(Part):
             answer = self._acquit(row)
             if answer.refused:
                 self._refuse_flow(row, answer, status.text)
+            elif answer.unsaid:
+                self._leave_flow(row, answer)
             else:
                 detail = "\n".join(text for text in (status.text, answer.account()) if text)
-                self._filing.finish(row, State.ACKNOWLEDGED, detail=detail)
+                known = {"acte": answer.to_dict()} if row.act else {}  # it was left to a person before
+                self._filing.finish(row, State.ACKNOWLEDGED, detail=detail, **known)
             return
         act = Act.from_dict(row.act or {})
         receipt = receipts.parse(status.receipt, act, self._config.siren)
@@ -98,8 +105,12 @@ class Following(Part):
     def _acquit(self, row: Row) -> acquits.Acquit:
         """What the DGFiP says of a flow, kept beside it. Raises what the driver does, AcquitError."""
         content = self._driver.pes_receipt(row.transaction or 0)
-        write(self._config.folder_current / row.ref / ACQUIT, content)
-        return acquits.parse(io.BytesIO(content))
+        folder = self._config.folder_current / row.ref
+        write(folder / ACQUIT, content)
+        answer = acquits.parse(io.BytesIO(content))
+        with (folder / pes_name(row)).open("rb") as sent:
+            answer.match(sent)
+        return answer
 
     def _known_acquit(self, row: Row) -> acquits.Acquit | None:
         """The same of a flow that the TdT says is refused, None when it gives no reasons that can be read."""
@@ -113,6 +124,12 @@ class Following(Part):
         detail = answer.account() if answer and answer.refused else _why("refusé par la DGFiP", text)
         self._filing.finish(row, State.REFUSED, detail=detail, acte=answer.to_dict() if answer else None)
         log.error("« %s » est refusé par la DGFiP : %s", row.title, detail.partition("\n")[0])
+
+    def _leave_flow(self, row: Row, answer: acquits.Acquit) -> None:
+        """All that the DGFiP names is taken, and it does not name all: a person asks what became of the rest."""
+        detail = f"{answer.account()}\n{_ASK.format(title=row.title, transaction=row.transaction)}"
+        self._journal.move(row, State.TO_RECONCILE, detail=detail, acte=answer.to_dict())
+        log.error("« %s » : %s", row.title, detail.partition("\n")[0])
 
 
 def _why(what: str, text: str) -> str:
