@@ -60,3 +60,25 @@ def test_nothing_is_written_through_what_somebody_else_made(tmp_path: Path, monk
     monkeypatch.undo()
     durable.write(target, b"deux")  # it takes the link's place
     assert (precious.read_bytes(), target.read_bytes(), target.is_symlink()) == (b"un", b"deux", False)
+
+
+@pytest.mark.parametrize("more", [b"x" * 5, b""], ids=["grows", "shrinks"])
+def test_a_file_that_is_being_written_is_read_no_further_than_it_was(tmp_path: Path, more: bytes) -> None:
+    """Who writes faster than it is read would fill a disk."""
+    path, read = tmp_path / "f", b""
+    path.write_bytes(b"0123456789")
+    with path.open("rb", buffering=0) as stream, pytest.raises(OSError, match="a changé pendant sa lecture"):
+        for block in durable.still(stream, block=4):
+            read += block
+            path.write_bytes(path.read_bytes() + more if more else b"012")
+    assert len(read) == (10 if more else 4)
+
+
+def test_what_stays_as_it_is_is_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    for content in (b"", b"0123456789"):
+        path.write_bytes(content)
+        with path.open("rb") as stream:
+            assert b"".join(durable.still(stream, 10, block=4)) == content
+    with path.open("rb") as stream, pytest.raises(OSError, match="le fichier a 10 octets, 9 au plus"):
+        list(durable.still(stream, 9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import socket
@@ -751,6 +752,28 @@ def test_move_never_overwrites(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         storage.move(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b").read_text() == "b"
+
+
+def test_a_file_that_grows_while_it_is_copied_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, real = tmp_path / "source", storage.fresh
+    source.write_bytes(b"x" * 3_000_000)
+
+    class Growing(io.FileIO):
+        def write(self, block: Any) -> int:
+            with source.open("ab") as more:
+                more.write(bytes(2 * len(block)))
+            return super().write(block)
+
+    def grow(target: Path) -> Growing:
+        real(target).close()
+        return Growing(target, "wb")
+
+    monkeypatch.setattr(storage, "fresh", grow)
+    with pytest.raises(OSError, match="a changé pendant sa lecture"):
+        storage.copy(source, tmp_path / "copie")
+    assert (tmp_path / "copie").stat().st_size == 3_000_000
+    with pytest.raises(OSError, match="2 au plus"):
+        storage.copy(source, tmp_path / "autre", 2)
 
 
 def test_everything_written_is_synced_before_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,7 +160,7 @@ def _packed(folder: int, name: str, staging: Path) -> dict[str, Any]:
             raise SealError(f"{name} n'est pas un fichier ; regardez qui l'a mis, ôtez-le")
         packed, lines = staging / f"{name}.gz", 0
         with durable.fresh(packed) as target, gzip.GzipFile("", "wb", 6, target, mtime=0) as stream:
-            while chunk := source.read(_CHUNK):
+            for chunk in durable.still(source, block=_CHUNK):  # another account's: it may go on writing
                 lines += chunk.count(b"\n")
                 stream.write(chunk)
     return {"nom": packed.name, "sha256": digest(packed), "octets": packed.stat().st_size, "lignes": lines}

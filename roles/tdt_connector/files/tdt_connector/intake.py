@@ -80,7 +80,7 @@ class Intake(Part):
         try:
             files = []
             for name in group.names:
-                info, sha256 = copy(self._config.folder_depot / name, partial / name)
+                info, sha256 = copy(self._config.folder_depot / name, partial / name, self._config.max_bytes)
                 files.append(SeenFile(name, info.st_ino, info.st_size, info.st_mtime_ns, sha256))
                 if (partial / name).stat().st_size != info.st_size:
                     raise OSError(f"« {name} » a changé pendant la copie")

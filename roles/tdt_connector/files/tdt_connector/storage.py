@@ -8,10 +8,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from creatic_agent.durable import fresh, sync_directory
-
-_BLOCK = 1 << 20
+from creatic_agent.durable import fresh, still, sync_directory
 
 
 @contextmanager
@@ -27,20 +26,33 @@ def open_regular(path: Path) -> Iterator[tuple[int, os.stat_result]]:
         os.close(handle)
 
 
-def copy(source: Path, target: Path) -> tuple[os.stat_result, str]:
-    """Copy a plain file durably. Returns the source's stat when read and the SHA-256 of what was copied."""
-    digest = hashlib.sha256()
-    with open_regular(source) as (handle, info), fresh(target) as stream:
-        while block := os.read(handle, _BLOCK):
-            digest.update(block)
-            stream.write(block)
-    return info, digest.hexdigest()
+def copy(source: Path, target: Path, most: int | None = None) -> tuple[os.stat_result, str]:
+    """Copy a plain file durably. Returns the source's stat when read and the SHA-256 of what was copied.
+
+    Raises:
+        OSError: it is none, has more than `most` bytes, or is being written.
+    """
+    found = hashlib.sha256()
+    with _reading(source) as (stream, info), fresh(target) as written:
+        for block in still(stream, most):
+            found.update(block)
+            written.write(block)
+    return info, found.hexdigest()
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
-    """Hexadecimal digest of a plain file; a link, a pipe or a directory raises OSError."""
-    with open_regular(path) as (handle, _), os.fdopen(handle, "rb", closefd=False) as stream:
-        return hashlib.file_digest(stream, algorithm).hexdigest()
+    """Hexadecimal digest of a plain file; a link, a pipe, a directory or what is being written raises OSError."""
+    found = hashlib.new(algorithm)
+    with _reading(path) as (stream, _info):
+        for block in still(stream):
+            found.update(block)
+    return found.hexdigest()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
+    with open_regular(path) as (handle, info), os.fdopen(handle, "rb", closefd=False) as stream:
+        yield stream, info
 
 
 def move(source: Path, target: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,6 +41,25 @@ def fresh(path: Path, mode: int = 0o640) -> BinaryIO:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     os.fchmod(handle, mode)  # whatever the umask
     return _Durable(io.FileIO(handle, "wb"))
+
+
+def still(stream: BinaryIO, most: int | None = None, block: int = 1 << 20) -> Iterator[bytes]:
+    """The content of a file that is open, which somebody else may be writing: never more than it had at first.
+
+    Args:
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it grows or shrinks meanwhile, or has more than that.
+    """
+    size = left = os.fstat(stream.fileno()).st_size
+    if most is not None and size > most:
+        raise OSError(f"le fichier a {size} octets, {most} au plus")
+    while left and (chunk := stream.read(min(block, left))):
+        left -= len(chunk)
+        yield chunk
+    if left or stream.read(1):
+        raise OSError("le fichier a changé pendant sa lecture")
 
 
 def unused(folder: Path) -> Path:
