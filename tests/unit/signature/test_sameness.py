@@ -18,7 +18,7 @@ from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.pdf_utils.text import TextBoxStyle
 from pyhanko.sign import fields, signers
 from reportlab.pdfgen import canvas
-from signature_actes import pades
+from signature_actes import covering, pades
 from signature_actes.check import check_pdf
 from signature_actes.person import Person
 from signature_actes.refusal import Refusal
@@ -377,7 +377,7 @@ def test_what_comes_beside_the_document(issuer: Issuer, act: Path, tmp_path: Pat
 )
 @pytest.mark.parametrize("annots", [b"[95 0 R]", b"[96 0 R]"], ids=["its field", "itself"])
 def test_a_part_of_a_field(act: Path, tmp_path: Path, annots: bytes, kid: bytes, same: bool) -> None:
-    """It is what its field is, and as small, whether a page says that it has it or not."""
+    """It is what its field is, and as small; what is seen is on a page that says that it has it."""
     page = {
         key: one.replace(b"/Avant", b"/Contents") for key, one in with_keys(act, b" /Annots " + annots, "p").items()
     }
@@ -388,7 +388,7 @@ def test_a_part_of_a_field(act: Path, tmp_path: Path, annots: bytes, kid: bytes,
     form = with_keys(act, b" /AcroForm << /Fields [95 0 R] >>")
     changed = appended(act, tmp_path / "change.pdf", {**form, **page, **parts})
     with changed.open("rb") as stream:
-        assert is_signed_copy(changed, PdfFileReader(stream), act) is same
+        assert is_signed_copy(changed, PdfFileReader(stream), act) is (same and annots == b"[96 0 R]")
 
 
 @pytest.mark.parametrize(
@@ -588,3 +588,96 @@ def test_only_what_signing_adds_makes_the_circuit_s_document(
     changed = updated(original, tmp_path / "change.pdf", write_again)
     again = updated(changed, tmp_path / "encore.pdf", lambda writer: writer.add_object(number(1)))
     assert verdict(issuer, sign(issuer, again), original) is same
+
+
+# -- what a stamp lies over ---------------------------------------------------------------------------------------
+
+
+def sheet(path: Path, turned: int = 0, box: str = "", image: bool = False) -> Path:
+    """A second page, turned, with an amount at (300, 600), in points of its own."""
+    paper = canvas.Canvas(str(path), pagesize=(595, 842))
+    paper.drawString(72, 72, "Garde")
+    paper.showPage()
+    paper.setFont("Helvetica", 6)
+    if image:
+        paper.rect(300, 600, 3, 3, fill=1)
+    else:
+        paper.drawString(300, 600, "1 234,56")
+    paper.showPage()
+    paper.save()
+
+    def turn(writer: IncrementalPdfFileWriter) -> None:
+        page = writer.root["/Pages"]["/Kids"][1]
+        page[pdf_name("/Rotate")] = generic.NumberObject(turned)
+        if box:
+            page[pdf_name(box)] = generic.ArrayObject(map(generic.NumberObject, (100, 200, 595, 842)))
+        writer.update_container(page)
+
+    updated(path, path.with_name("tourne.pdf"), turn).rename(path)
+    return path
+
+
+OVER, BESIDE = (295, 595, 345, 615), [(295, 540, 345, 590), (240, 595, 290, 615), (250, 227, 300, 247)]
+
+
+def stamped(source: Path, target: Path, area: tuple[float, float, float, float]) -> bool:
+    """Whether a stamp may be there, on the second page; a refusal names what it covers."""
+
+    def change(writer: IncrementalPdfFileWriter) -> None:
+        annotation(area, page=writer.root["/Pages"]["/Kids"][1])(writer)
+
+    updated(source, target, change)
+    with target.open("rb") as stream:
+        try:
+            return is_signed_copy(target, PdfFileReader(stream), source)
+        except Refusal as refusal:
+            assert "le tampon de la signature recouvre ce que porte la page 2" in str(refusal)
+            return False
+
+
+@pytest.mark.parametrize("turned", [0, 90, 180, 270])
+@pytest.mark.parametrize("box", ["", "/MediaBox", "/CropBox"])
+def test_a_stamp_lies_over_nothing_of_the_page(tmp_path: Path, turned: int, box: str) -> None:
+    source = sheet(tmp_path / "acte.pdf", turned, box)
+    assert not stamped(source, tmp_path / "tampon.pdf", OVER)
+    assert [area for area in BESIDE if not stamped(source, tmp_path / "tampon.pdf", area)] == []
+
+
+def test_a_stamp_lies_over_no_image_nor_other_stamp(issuer: Issuer, act: Path, tmp_path: Path) -> None:
+    assert not stamped(sheet(tmp_path / "image.pdf", image=True), tmp_path / "tampon.pdf", OVER)
+    one = visible(issuer, act, tmp_path / "1.pdf", "Maire", (50, 60, 250, 140))
+    two = visible(issuer, one, tmp_path / "2.pdf", "Adjoint", (200, 100, 400, 180))
+    with pytest.raises(Refusal, match="recouvre ce que porte la page 1"):
+        asyncio.run(check_pdf(two, CLAIRE, issuer.trust, one))
+
+
+def test_the_circuit_s_own_place_may_lie_over_a_text(tmp_path: Path) -> None:
+    """It was seen by who asked for the signature."""
+    source = sheet(tmp_path / "acte.pdf")
+
+    def leave(writer: IncrementalPdfFileWriter) -> None:
+        fields.append_signature_field(writer, fields.SigFieldSpec("Maire", on_page=1, box=OVER))
+
+    def fill(writer: IncrementalPdfFileWriter) -> None:
+        field = writer.root["/AcroForm"]["/Fields"][0]
+        look = writer.add_object(generic.StreamObject(stream_data=b"1 1 1 rg 0 0 99 99 re f"))
+        field[pdf_name("/AP")] = generic.DictionaryObject({pdf_name("/N"): look})
+        writer.update_container(field)
+
+    reserved = updated(source, tmp_path / "modele.pdf", leave)
+    filled = updated(reserved, tmp_path / "rempli.pdf", fill)
+    with filled.open("rb") as stream:
+        assert is_signed_copy(filled, PdfFileReader(stream), reserved)
+
+
+def test_a_stamp_that_cannot_be_judged_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = sheet(tmp_path / "acte.pdf")
+    page = covering.Page(1, (0, 0, 595, 842), 0, [(10.0, 10.0, 20.0, 20.0)])
+    covering.check(source, [page])
+    with pytest.raises(Refusal, match="sur plus de 50 pages"):
+        covering.check(source, [page] * 51)
+    with pytest.raises(Refusal, match="la page 9, qui a reçu un tampon, ne se dessine pas"):
+        covering.check(source, [covering.Page(9, page.box, 0, page.stamps)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refusal, match="poppler-utils"):
+        covering.check(source, [page])

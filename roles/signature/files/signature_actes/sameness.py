@@ -3,7 +3,8 @@
 What a person signs is theirs, but the circuit asked for one document: one changed before it was signed is another.
 pyHanko compares what came after a signature; here nothing is signed in the first revision. All that a document shows is
 reached from its catalog (ISO 32000-2, 7.7): what is reached there must be as it was, and stay nothing where it was
-nothing. What may come beside it is a closed list: signature fields of bounded size, proofs (/DSS), metadata.
+nothing. What may come beside it is a closed list: signature fields of bounded size, proofs (/DSS), metadata. Such a
+field lies where the document left one, or where its page is blank (`covering`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,14 @@ from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.pdf_utils.xref import XRefSectionType
 
+from . import covering
 from .files import ODD, open_pdf
 
 LARGEST = 1 / 8
 """What one added signature may take of a page; all of them together, twice as much."""
 _CHUNK = 1 << 20
 _BOXES = ("/MediaBox", "/CropBox")
+_INHERITED = (*_BOXES, "/Rotate")
 _ASIDE = {"/AcroForm", "/DSS", "/Extensions", "/Metadata", "/Perms", "/Version"}  # keys of the catalog
 _FORM_KEYS = {"/Fields", "/NeedAppearances", "/SigFlags"}
 _NEW_FORM_KEYS = {"/DA", "/DR", "/Fields", "/SigFlags"}  # where there was no field that they could change
@@ -53,17 +57,19 @@ def is_signed_copy(given: Path, reader: PdfFileReader, original: Path) -> bool:
         original: the document.
 
     Raises:
-        Refusal: that one is no PDF that can be read.
+        Refusal: that one is no PDF that can be read, or a stamp lies over something of it.
     """
     with open_pdf(original) as (wanted, before), given.open("rb") as had:
         wanted.seek(0)
         while block := wanted.read(_CHUNK):
             if had.read(len(block)) != block:
                 return False
+        comparison = _Comparison(before, reader)
         try:
-            _Comparison(before, reader).check()
+            comparison.check()
         except (_Different, *ODD):  # what cannot be read is not what was given
             return False
+    covering.check(original, comparison.stamped)
     return True
 
 
@@ -76,6 +82,8 @@ class _Comparison:
         self.waiting: list[Any] = []
         self.seen = set[generic.Reference]()
         self.widgets = dict[generic.Reference, generic.DictionaryObject]()  # of signatures that were added
+        self.reserved = set[generic.Reference]()  # those of them for which the document had left a place
+        self.stamped: list[covering.Page] = []  # pages where others are seen
 
     def check(self) -> None:
         first = self.before.xrefs.total_revisions
@@ -134,6 +142,7 @@ class _Comparison:
             self._but(_FILLED, old, new)
             if not _equal(old, new):
                 self.widgets[one.reference] = new
+                self.reserved.add(one.reference)
         else:
             _only(_equal(old, new))
             self.waiting.extend(_inner(old))
@@ -190,34 +199,43 @@ class _Comparison:
             self._field(each, kid=True)
 
     def _bound(self, top: Any, inherited: Mapping[str, Any]) -> None:
-        """Signatures that were added take little of the pages that show them."""
+        """Signatures that were added take little of the pages that show them; no other page may come to show them."""
         waiting, passed = [(top, inherited)], set[generic.Reference]()
-        aside, least = dict(self.widgets), float("inf")  # those of no page, which some reader may find all the same
+        aside, number = dict(self.widgets), 0
         while waiting:
             one, above = waiting.pop()
+            page = _value(one)
+            if not _is_dictionary(page):
+                continue
+            number += "/Kids" not in page
             if isinstance(one, generic.IndirectObject):
                 if one.reference in passed:
                     continue
                 passed.add(one.reference)
-            page = _value(one)
-            if not _is_dictionary(page):
-                continue
-            boxes = {**above, **{key: _value(page.raw_get(key)) for key in _BOXES if key in page}}
-            waiting.extend((kid, boxes) for kid in _inner(_value(_raw(page, "/Kids"))))
-            areas = []
+            boxes = {**above, **{key: _value(page.raw_get(key)) for key in _INHERITED if key in page}}
+            waiting.extend((kid, boxes) for kid in reversed(list(_inner(_value(_raw(page, "/Kids"))))))
+            areas, stamps = [], []
             for link in _inner(_value(_raw(page, "/Annots"))):
                 if isinstance(link, generic.IndirectObject) and (widget := self.widgets.get(link.reference)):
                     aside.pop(link.reference, None)
-                    areas.append(_area(_value(_raw(widget, "/Rect"))))
+                    box = _box(_value(_raw(widget, "/Rect")))
                     flags = _value(_raw(widget, "/F"))
                     _only(flags is None or isinstance(flags, generic.NumberObject))
-                    _only(not areas[-1] or not (flags or 0) & _UNSCALED)
-            shown = min(_area(box) for box in boxes.values()) if boxes else 0
-            if "/Kids" not in page:
-                least = min(least, shown)
-            if any(areas):
-                _only(max(areas) <= shown * LARGEST and sum(areas) <= shown * 2 * LARGEST)
-        _only(all(_area(_value(_raw(widget, "/Rect"))) <= least * LARGEST for widget in aside.values()))
+                    if not _area(box):
+                        continue
+                    _only(not (flags or 0) & _UNSCALED)
+                    areas.append(_area(box))
+                    if link.reference not in self.reserved:
+                        stamps.append(box)
+            if areas:
+                shown = [_box(boxes[key]) for key in _BOXES if key in boxes]
+                whole = min(map(_area, shown), default=0)
+                _only(max(areas) <= whole * LARGEST and sum(areas) <= whole * 2 * LARGEST)
+                turned = boxes.get("/Rotate", 0)
+                _only("/MediaBox" in boxes and isinstance(turned, int) and turned % 90 == 0)
+                if stamps:
+                    self.stamped.append(covering.Page(number, _box(boxes["/MediaBox"]), turned % 360, stamps))
+        _only(not any(_area(_box(_value(_raw(widget, "/Rect")))) for widget in aside.values()))
 
 
 def _only(held: bool) -> None:
@@ -293,12 +311,18 @@ def _is_xmp(content: bytes) -> bool:
     return root.tag in ("{adobe:ns:meta/}xmpmeta", "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}RDF")
 
 
-def _area(rectangle: Any) -> float:
+def _box(rectangle: Any) -> covering.Box:
+    """A rectangle, by its lower left and its upper right corner; a point when there is none."""
     if rectangle is None:
-        return 0
+        return 0, 0, 0, 0
     _only(isinstance(rectangle, generic.ArrayObject) and len(rectangle) == 4)
-    left, bottom, right, top = (float(_value(one)) for one in _inner(rectangle))
-    return abs(right - left) * abs(top - bottom)
+    x0, y0, x1, y1 = (float(_value(one)) for one in _inner(rectangle))
+    _only(all(map(isfinite, (x0, y0, x1, y1))))
+    return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
+
+
+def _area(box: covering.Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _equal(old: Any, new: Any) -> bool:
