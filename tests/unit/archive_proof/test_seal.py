@@ -274,6 +274,24 @@ def test_sealing_goes_on_once_the_storage_confirms_the_time(ahead: Archive) -> N
     assert seal.restore(path, ahead.store, ahead.root)[0] == report.seals
 
 
+def test_each_seal_made_under_a_wrong_clock_is_disowned(ahead: Archive) -> None:
+    """Several quarters of an hour went by before somebody saw it."""
+    ahead.clock = ahead.journal._clock = lambda: datetime.now(UTC) + timedelta(days=401)
+    ahead.add(1)
+    ahead.seal(largest=2)
+    ahead.clock = ahead.journal._clock = lambda: datetime.now(UTC)
+    last = seal.last_seal(ahead.journal)
+    assert last is not None
+    wrong = last.fields["numero"]
+    assert wrong > 3
+    ahead.storage_clocks = lambda: {"sae1": datetime.now(UTC)}
+    ahead.add(1)
+    ahead.seal()
+    report = verify_folder(ahead.export(), ahead.root)
+    told = [line.split(" : ")[0] for line in report.warnings if "sa date ne prouve rien" in line]
+    assert (report.faults, told) == ([], [f"sceau-{number:08}.json" for number in range(2, wrong + 1)])
+
+
 def test_a_seal_before_the_last_one_is_a_fault_unless_the_journal_says_why(ahead: Archive) -> None:
     """Nor does an event that comes before, that is not sealed, or that names another seal."""
     ahead.storage_clocks = lambda: {"sae1": datetime.now(UTC)}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 from sae.config import HISTORY, ConfigError, section
@@ -139,18 +140,28 @@ class Sealer:
                 f"({format_time(stamped)}) : remettez-la à l'heure (chronyc tracking), puis relancez. Si c'est ce "
                 "sceau qui a été fait sous une horloge fausse, on scellera dès que le stockage confirmera l'heure"
             )
-        # The storage has the same time: it is the seal that was made under a wrong clock. It stays, and this is told.
-        number = before.fields["numero"]
-        detail = {
-            "sceau": number,
-            "avant": format_time(stamped),
-            "maintenant": format_time(now),
-            "reference": format_time(reference),
-            "source": "sceau",
-        }
-        self._journal.append(
-            CLOCK, account="sae", aip=None, outcome="anomalie", detail=detail, key=f"{CLOCK}/sceau/{number}"
-        )
+        # The storage has the same time: seals were made under a wrong clock. They stay, and each is told.
+        for number, at in self._ahead(now):
+            detail = {
+                "sceau": number,
+                "avant": format_time(at),
+                "maintenant": format_time(now),
+                "reference": format_time(reference),
+                "source": "sceau",
+            }
+            self._journal.append(
+                CLOCK, account="sae", aip=None, outcome="anomalie", detail=detail, key=f"{CLOCK}/sceau/{number}"
+            )
+
+    def _ahead(self, now: datetime) -> Iterator[tuple[int, datetime]]:
+        """The seals at the end of the journal whose timestamps are yet to come, and these; from the last one."""
+        query = "SELECT contenu FROM sceau ORDER BY numero DESC LIMIT 1 OFFSET ?"
+        for rank in count():
+            rows = self._journal.query(query, (rank,))
+            found = Seal.read(rows[0][0]) if rows else None
+            if found is None or now >= (at := timestamp.read(found.token).at) - TOLERANCE:
+                return
+            yield found.fields["numero"], at
 
     def _note_clock(self, now: datetime, reference: datetime, source: str) -> None:
         detail = {"maintenant": format_time(now), "reference": format_time(reference), "source": source}

@@ -243,14 +243,15 @@ def _chain(
                 f"il commence à l'événement {fields['premier']}, "
                 f"le sceau {number - 1} finit à {before.fields['dernier']}",
             )
-        if number in stamps and number - 1 in stamps and stamps[number] < stamps[number - 1] - TOLERANCE:
-            if seq := disowned.get(number - 1):
-                report.warnings.append(
-                    f"{seal_name(number - 1)} : horodaté sous une horloge fausse ({format_time(stamps[number - 1])}), "
-                    f"ce que dit l'événement {seq}, scellé ensuite : sa date ne prouve rien, son contenu si"
-                )
-            else:
-                report.blame(name, f"horodaté avant le sceau {number - 1}")
+        stepped = number in stamps and number - 1 in stamps and stamps[number] < stamps[number - 1] - TOLERANCE
+        if stepped and number - 1 not in disowned:
+            report.blame(name, f"horodaté avant le sceau {number - 1}")
+    for number, seq in sorted(disowned.items()):
+        if number in stamps:
+            report.warnings.append(
+                f"{seal_name(number)} : horodaté sous une horloge fausse ({format_time(stamps[number])}), "
+                f"ce que dit l'événement {seq}, scellé ensuite : sa date ne prouve rien, son contenu si"
+            )
 
 
 def _batch(number: int, seal: Seal, placed: Mapping[int, _Line], report: Report, *, trusted: bool) -> None:
