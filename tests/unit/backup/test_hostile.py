@@ -237,6 +237,32 @@ def test_a_link_that_leads_out_does_not_come_back(saved: Saved) -> None:
         assert f"/etc/creatic/lien{number} : lien qui mène hors de ce qui est déclaré : {target}\n" in told(done)
 
 
+def test_a_link_that_leads_out_through_another_does_not_come_back(saved: Saved) -> None:
+    """Each of them stays inside to who reads it; what is left aside is out as well."""
+    (saved.root / "etc/creatic").mkdir(parents=True)
+    (saved.root / "etc/creatic/ici").symlink_to("../secret")  # the machine's own
+    saved.write("etc/creatic/d/x", "x")
+    links = {
+        "dot": ".",
+        "d/haut": "..",
+        "vole": "dot/sauvegarde/cle",
+        "vole2": "dot/d/haut/dot/sauvegarde",
+        "vole3": "vole2/cle",
+        "pris": "ici/mot",
+        "tourne": "retourne",
+        "retourne": "tourne",
+        "bien": "dot/d/haut/bon",
+    }
+    for name, target in links.items():
+        (saved.tree / "etc/creatic" / name).symlink_to(target)
+    done = saved.put_back()
+    there = {path.name for path in (saved.root / "etc/creatic").rglob("*") if path.is_symlink()}
+    assert there == {"ici", "dot", "haut", "bien"}
+    assert (saved.root / "etc/creatic/bien").read_text() == "bon"
+    assert "6 × lien qui mène hors de ce qui est déclaré, par un autre" in told(done)
+    assert done["refuses"]["nombre"] == 6, told(done)
+
+
 def test_links_of_a_whole_machine_may_be_absolute(tmp_path: Path) -> None:
     settings = Settings("m", "d", [{"paths": ["/etc/creatic"]}], tmp_path, Path("/var/lib/x"), tmp_path)
     judged = contents.Contents(settings, Path("/"))

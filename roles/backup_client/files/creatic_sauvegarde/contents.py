@@ -27,6 +27,7 @@ SHOWN = 50
 # What stays free on a disk, in bytes, whatever the backup holds: this much, or a tenth of what is free.
 _SPARE = 500_000_000
 _NAME, _PATH, _DEPTH = 255, 4096, 100
+_FOLLOWED = 40  # links, one through the other, as the kernel does
 _KINDS = {"b": "périphérique", "c": "périphérique", "p": "tube (FIFO)", "s": "socket"}
 _PRIVILEGED = ("security.", "trusted.")
 _OUT, _LEFT, _NO_NAME = "hors de ce qui est déclaré", "déclaré comme laissé de côté", "nom qui n'en est pas un"
@@ -332,6 +333,46 @@ class Contents:
         if ".." in names:
             return False
         return self.inside("/".join([*place, *names]) or ".")
+
+    def check_links(self) -> None:
+        """Once all is judged: refuse links that lead out through others, of the backup or of this machine."""
+        out = [path for path, one in self.entries.items() if one.kind == "l" and not self._ends_inside(path)]
+        for path in out:
+            self.drop(path, f"lien qui mène hors de ce qui est déclaré, par un autre : {self.entries[path].target}")
+            self._refused.add(path)
+
+    def _ends_inside(self, path: str) -> bool:
+        waiting, place, followed = path.split("/")[::-1], list[str](), 0
+        while waiting:
+            name = waiting.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                if not place:
+                    return False
+                place.pop()
+                continue
+            place.append(name)
+            target = self._leads("/".join(place))
+            if target is None:
+                continue
+            followed += 1
+            if followed > _FOLLOWED or (target.startswith("/") and self._root != Path("/")):
+                return False
+            place = [] if target.startswith("/") else place[:-1]
+            waiting.extend(target.split("/")[::-1])
+            if len(waiting) > _PATH:
+                return False
+        return self.inside("/".join(place) or ".")
+
+    def _leads(self, path: str) -> str | None:
+        """Where a link leads: the backup's, or what this machine has there; None for what is none."""
+        if entry := self.entries.get(path):
+            return entry.target if entry.kind == "l" else None
+        try:
+            return str((self._root / path).readlink())
+        except OSError:
+            return None
 
     def _attributes(self, path: str, item: Mapping[str, Any]) -> None:
         """Nothing comes back but content, owner, permissions and date; the rest is told."""

@@ -91,6 +91,7 @@ def perform(
     contents = Contents(settings, root)
     for item in borg.listing(settings, archive):
         contents.judge(item)
+    contents.check_links()
     if not contents.entries:
         told = "".join(f" ; {line}" for line in contents.refusals.lines()[:3])
         raise BackupError(f"rien de ce qui est déclaré n'est dans la sauvegarde {chosen['name']}{told}")
