@@ -447,7 +447,15 @@ def test_signals_of_the_keyboard_reach_the_session_as_they_are(opening: Callable
 
 @pytest.mark.parametrize(
     "cgroup",
-    [scope(12), f"{scope(12)}/inner", "/system.slice/cron.service", f"{MANAGER}/app.slice/ssh.service", "/", ""],
+    [
+        scope(12),
+        f"{scope(12)}/inner",
+        f"{scope(12)}/session-1.scope",
+        "/system.slice/cron.service",
+        f"{MANAGER}/app.slice/ssh.service",
+        "/",
+        "",
+    ],
 )
 def test_no_session_is_opened_from_within_one_or_from_elsewhere(opening: Callable[[str], Opening], cgroup: str) -> None:
     one = opening("exit 0")

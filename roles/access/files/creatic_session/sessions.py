@@ -21,7 +21,9 @@ _SCOPE = re.compile(
     r"(?=/|$)"
 )
 # Where sshd and the login shell are, before the session's scope: the only place from which one is opened.
-_DOOR = re.compile(r"(?!.*/user@)(?:/.*)?/(?:sshd?(?:-session)?(?:@[^/]*)?\.service|session-[^/]+\.scope)")
+_DOOR = re.compile(
+    r"(?!.*/(?:user@|creatic-acces-))(?:/.*)?/(?:sshd?(?:-session)?(?:@[^/]*)?\.service|session-[^/]+\.scope)"
+)
 # What would run something for an account later: crontab, jobs of at, user manager kept after the session (linger).
 _PLANNED = ("var/spool/cron/crontabs/{name}", "var/lib/systemd/linger/{name}")
 _JOBS = "var/spool/cron/atjobs"
