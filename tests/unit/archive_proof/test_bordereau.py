@@ -13,7 +13,7 @@ import pytest
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.sign import signers
 from pypdf import PdfReader
-from sae import bordereau
+from sae import bordereau, sizes
 from sae.bordereau import NotSigned, Verifier
 from sae.config import Account
 from signature_actes import receive
@@ -63,10 +63,12 @@ def test_the_bordereau_tells_what_the_law_asks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "told"), [(0, "0 o"), (999, "999 o"), (1000, "1 ko"), (1_234_567, "1,23 Mo"), (5 * 10**12, "5e+03 Go")]
-)
+    ("size", "told"),
+    [(0, "0 o"), (7, "7 o"), (999, "999 o"), (1000, "1 ko"), (40_960, "41 ko"), (999_499, "999 ko"), (999_700, "1 Mo"),
+     (1_234_567, "1,23 Mo"), (9_996_000, "10 Mo"), (99_960_000, "100 Mo"), (5 * 10**12, "5 To"), (10**16, "10000 To")],
+)  # fmt: skip # a table
 def test_sizes_are_french(size: int, told: str) -> None:
-    assert bordereau._size(size) == told
+    assert sizes.told(size) == told
 
 
 @pytest.fixture

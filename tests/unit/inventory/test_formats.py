@@ -83,5 +83,6 @@ def test_the_gravest_and_the_largest_come_first(tmp_path: Path) -> None:
     assert formats.headline(found[3:]) == "2 fichiers archivés, 1 formats, aucun à risque."
     assert formats.row(found[0])[0] == "inconnu" and "ajoutez-le à formats.yml" in formats.row(found[0])[-1]
     assert formats.row(found[3])[1:6] == ("PDF/A (fmt/95)", "b", "1", "1", "2,5 Mo")
+    assert "0,0" not in formats.row(found[0])[5]
     told = found[1].to_dict()
     assert (told["puid"], told["nom"], told["fichiers"], told["risque"]) == ("fmt/14", "PDF 1.0 à 1.2", 3, "eleve")

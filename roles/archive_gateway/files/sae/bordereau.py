@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sae import sizes
 from sae.config import Account
 from sae.journal import canonical
 from sae.journal.log import parse_time
@@ -122,7 +123,7 @@ def make(document: Mapping[str, Any], account: Account, agency: str, durations: 
         ("Service d'archivage", agency),
         ("Demande", document["demande"]),
         ("Liste", document["liste"]),
-        ("Archives", f"{len(archives)}, {_size(sum(one['octets'] for one in archives))}"),
+        ("Archives", f"{len(archives)}, {sizes.told(sum(one['octets'] for one in archives))}"),
         ("Versées", f"du {_day(min(taken))} au {_day(max(taken))}"),
         ("Motif", document["motif"]),
         *([("Durées convenues", f"accord des Archives départementales : {durations}")] if durations else []),
@@ -134,7 +135,7 @@ def make(document: Mapping[str, Any], account: Account, agency: str, durations: 
             [text(one.get("titre") or one["identifiant"], small), text(one["aip"], small)],
             text(_day(one["verse_le"]), small),
             text(_day(one["conserve_jusqua"]), small),
-            text(_size(one["octets"]), small),
+            text(sizes.told(one["octets"]), small),
         ]
         for number, one in enumerate(archives, 1)
     ]
@@ -170,11 +171,6 @@ def make(document: Mapping[str, Any], account: Account, agency: str, durations: 
     ]
     title_of = f"Bordereau d'élimination {document['liste']}"
     return built(story, f"Liste {document['liste']}", title=title_of, author=account.label)
-
-
-def _size(size: float) -> str:
-    power = min(3, (len(str(int(size))) - 1) // 3)
-    return f"{size / 1000**power:.3g} {('o', 'ko', 'Mo', 'Go')[power]}".replace(".", ",")
 
 
 def _day(stamp: float) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from creatic_agent.french import speak
 from sae import config as settings
-from sae import metrics
+from sae import metrics, sizes
 from sae.commands import commands
 from sae.config import Account, Config, ConfigError
 from sae.journal import JournalError
@@ -150,7 +150,7 @@ def _formats(config: Config, arguments: argparse.Namespace) -> int:
     for one in counted:
         print(
             f"{one['compte']:<30} {one['format']:<12} {one['archives']:>7} archives {one['fichiers']:>8} fichiers "
-            f"{one['octets'] / 1e6:>10.1f} Mo"
+            f"{sizes.told(one['octets']):>10}"
         )
     return 0
 
@@ -160,7 +160,7 @@ def _status(config: Config, arguments: argparse.Namespace) -> int:
     usage = engine.registry.usage()
     for name, account in sorted(config.accounts.items()):
         count, size = usage.get(name, (0, 0))
-        print(f"{name:<30} {count:>7} archives {size / 1e6:>10.1f} Mo sur {account.quota_mo}")
+        print(f"{name:<30} {count:>7} archives {sizes.told(size):>10} sur {account.quota_mo} Mo")
     waiting = [path for path in config.spool.iterdir() if not path.name.startswith(".")]
     print(f"Versements en attente : {len(waiting)}")
     if aside := sorted(config.set_aside.glob("*/sip")):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import size
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
     ProblemsError,
     Source,
@@ -141,7 +142,6 @@ def headline(found: Sequence[Held]) -> str:
 
 def row(one: Held) -> tuple[str, ...]:
     """A line of the screen: risk, format, account, archives, files, size, what to do."""
-    megabytes = f"{one.bytes / 1e6:,.1f} Mo".replace(",", " ").replace(".", ",")
     name = f"{one.format.name} ({one.puid})"
-    counts = (str(one.archives), str(one.files), megabytes)
+    counts = (str(one.archives), str(one.files), size(one.bytes))
     return (RISKS[one.format.risk], name, one.account, *counts, f"{one.format.todo} : {one.format.why}")
