@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -97,6 +98,26 @@ def test_an_added_folder_is_seen(base: Path, keys: SealKeys) -> None:
     (base / ".aside").rename(base / NAMES[2])
     found = evidence_store.verify_all(base, keys.root)
     assert found[NAMES[2]].faults == [(RESULTS, "chaîne rompue : un passage antérieur a été ajouté")]
+
+
+def test_a_folder_sealed_under_a_wrong_clock_breaks_nothing(base: Path, keys: SealKeys) -> None:
+    """Its date is to come for a year: what follows it names it, and is named by what follows."""
+    names = ["2027-11-26T090000Z", "2026-11-26T100000Z", "2026-11-26T110000Z"]
+    for name in names:
+        add(base, name, keys)
+    assert [run.name for run in evidence_store.runs(base)] == [*NAMES, *names]
+    assert faulty(base, keys) == {}
+    shutil.rmtree(base / names[1])
+    assert faulty(base, keys) == {f"exercices/{names[2]}": [RESULTS]}
+
+
+def test_folders_that_name_each_other_are_at_fault(base: Path, keys: SealKeys) -> None:
+    for name, other in ((NAMES[0], NAMES[1]), (NAMES[1], NAMES[0])):
+        facts = json.loads((base / name / RESULTS).read_text(encoding="utf-8"))
+        facts["precedent"] = {"passage": other}
+        (base / name / RESULTS).write_text(json.dumps(facts), encoding="utf-8")
+    assert {run.name for run in evidence_store.runs(base)} == set(NAMES)
+    assert {f"exercices/{name}" for name in NAMES[:2]} <= set(faulty(base, keys))
 
 
 def test_a_changed_byte_is_named(base: Path, keys: SealKeys) -> None:

@@ -31,7 +31,7 @@ import shutil
 import socket
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -315,13 +315,35 @@ def facts_of(run: Path) -> dict[str, Any]:
 
 
 def runs(base: Path) -> list[Path]:
-    """Finished runs, in the order in which they ended."""
-    found = []
+    """Finished runs, in the order in which they ended: each after the one that it names, whatever the clock said.
+
+    Dates order those that name none, or one that is not there: the first, and what somebody broke.
+    """
+    ended, following = dict[str, str](), dict[str, list[str]]()
     for path in base.glob("*/"):
         if _RUN_ID.fullmatch(path.name):
-            ended = str(facts_of(path).get("fin") or path.name)
-            found.append((re.sub("[-:]", "", ended), path))
-    return [path for _, path in sorted(found)]
+            facts = facts_of(path)
+            ended[path.name] = re.sub("[-:]", "", str(facts.get("fin") or path.name))
+            following.setdefault(_named(facts), []).append(path.name)
+
+    def late(names: Iterable[str]) -> list[str]:
+        return sorted(names, key=lambda name: (ended[name], name), reverse=True)
+
+    waiting = late(name for before, names in following.items() if before not in ended for name in names)
+    order = dict[str, None]()
+    while waiting:
+        name = waiting.pop()
+        order[name] = None
+        waiting += late(following.get(name, []))
+    lost = reversed(late(name for name in ended if name not in order))  # that name each other in a circle
+    return [base / name for name in (*order, *lost)]
+
+
+def _named(facts: Mapping[str, Any]) -> str:
+    """The run that a run names as the one before; empty for none."""
+    named = facts.get("precedent")
+    named = named if isinstance(named, dict) else {}
+    return str(named.get("passage") or named.get("audit") or "")  # of audits, before all were kept the same way
 
 
 def last_json(finished: Sequence[Path], name: str) -> dict[str, Any] | None:
@@ -531,11 +553,9 @@ def verify_all(base: Path, root: Path) -> dict[str, Verification]:
         facts, record = facts_file(run), facts_of(run)
         if not record or facts in dict(results[run.name].faults):
             continue  # its own verification says it
-        named = record.get("precedent")
-        named = named if isinstance(named, dict) else {}
-        noted = named.get("passage") or named.get("audit")  # of audits, before all were kept the same way
+        noted, named = _named(record), record["precedent"] if _named(record) else {}
         previous = finished[position - 1] if position else None
-        if noted != (previous.name if previous else None):
+        if noted != (previous.name if previous else ""):
             lost = noted and noted not in names
             what = f"le passage {noted} a disparu" if lost else "un passage antérieur a été ajouté"
             results[run.name].faults.append((facts, f"chaîne rompue : {what}"))
