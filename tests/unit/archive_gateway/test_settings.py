@@ -115,6 +115,19 @@ def test_a_configuration_that_cannot_be_used_is_told(tmp_path: Path, content: st
         config.load(path)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_who_may_not_read_the_configuration_is_told_so(tmp_path: Path) -> None:
+    """A rollout would change nothing to it."""
+    path = write(tmp_path)
+    path.chmod(0o600)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(ConfigError, match=r"n'a pas le droit de le lire\. Lancez la commande avec sudo\.$"):
+            config.load(path)
+    finally:
+        os.seteuid(0)
+
+
 def test_seals_are_timestamped_here_or_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(timestamp, "local_unit", lambda *given: asked.append(given))

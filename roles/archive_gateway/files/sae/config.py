@@ -105,6 +105,10 @@ def load(path: Path = DEFAULT_PATH) -> Config:
         raw = json.loads(path.read_bytes())
         keys_file = raw["stockage"].get("cles")
         keys = json.loads(Path(keys_file).read_bytes()) if keys_file else {}
+    except PermissionError as error:
+        raise ConfigError(
+            f"{error.filename} : votre compte n'a pas le droit de le lire. Lancez la commande avec sudo."
+        ) from error
     except OSError as error:
         raise ConfigError(
             f"{error.filename} : lecture impossible ({error.strerror}). Relancez le déploiement."

@@ -112,6 +112,9 @@ def load(path: Path = DEFAULT_PATH) -> Config:
             mail_sender=str(mail.get("expediteur", "")),
             reminders=tuple(int(days) for days in raw.get("rappels", Config.reminders)),
         )
+    except PermissionError as error:
+        why = "votre compte n'a pas le droit de le lire. Lancez la commande avec sudo."
+        raise ConfigError(f"{error.filename} : {why}") from error
     except OSError as error:
         why = f"lecture impossible ({error.strerror}). Relancez le déploiement."
         raise ConfigError(f"{error.filename} : {why}") from error

@@ -160,6 +160,10 @@ def load(path: Path, platforms: Collection[str]) -> Config:
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise ConfigError(
+            f"{path} : votre compte n'a pas le droit de le lire. Lancez la commande avec sudo."
+        ) from error
     except OSError as error:
         raise ConfigError(f"{path} : lecture impossible ({error.strerror}). Relancez le déploiement.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
