@@ -451,6 +451,33 @@ def test_days_go_at_their_term_and_sooner_for_want_of_room(site: Site, received:
     assert "journaux_raccourcis 1" in seal.figures(sealed, 1, 5.0)
 
 
+def test_a_name_that_only_looks_like_a_day_stops_nothing(tmp_path: Path) -> None:
+    """Who listens may be taken: what it writes must not keep days from being sealed, then taken away."""
+    received, sealed = tmp_path / "recu", tmp_path / "scelles"
+    sealed.mkdir()
+    for name in ("2026-11-01", "2026-11-02.7", "2026-13-45", "2026-02-30"):
+        (received / name).mkdir(parents=True)
+        (received / name / "mairie.log").write_text("ligne\n")
+    assert seal.seal(received, sealed, TODAY) == ["2026-11-01", "2026-11-02.7"]
+    assert seal.purge(sealed, 366, 1 << 30, dt.date(2040, 1, 1)) == 0
+    assert [one.day for one in seal.days(sealed)] == ["2026-11-02.7"]
+    assert seal.purge(sealed, 366, 1 << 30, dt.date(2040, 1, 1)) == 0
+
+
+def test_a_clock_that_is_years_ahead_takes_a_week_away_at_a_time(tmp_path: Path) -> None:
+    received, sealed = tmp_path / "recu", tmp_path / "scelles"
+    sealed.mkdir()
+    names = [f"2026-11-{day:02}" for day in range(1, 21)]
+    for name in names:
+        (received / name).mkdir(parents=True)
+        (received / name / "mairie.log").write_text("ligne\n")
+    assert seal.seal(received, sealed, TODAY) == names
+    for left in (13, 6, 1, 1):
+        assert seal.purge(sealed, 366, 1 << 30, dt.date(2040, 1, 1)) == 0
+        assert len(seal.days(sealed)) == left
+    assert seal.days(sealed)[0].day == names[-1]
+
+
 def test_the_command_seals_tells_and_leaves_figures(
     site: Site, received: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

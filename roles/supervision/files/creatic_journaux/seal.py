@@ -31,6 +31,7 @@ MANIFEST = "manifeste.json"
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[0-9]{1,4})?")
 _LOG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.log")
 _CHUNK = 1 << 20
+_AT_ONCE = 7  # days past their term that one purge takes away
 
 
 class SealError(Exception):
@@ -101,7 +102,7 @@ def seal(received: Path, sealed: Path, today: dt.date) -> list[str]:
         shutil.rmtree(left)
     done = []
     for day in _names(received):
-        if not _DAY.fullmatch(day) or day >= today.isoformat():
+        if not _DAY.fullmatch(day) or not _date(day) or day >= today.isoformat():
             continue
         folder = os.open(received / day, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -147,6 +148,14 @@ def _sealed(folder: int, day: str, sealed: Path) -> bool:
     return True
 
 
+def _date(day: str) -> dt.date | None:
+    """The date of a day's name; None for what only looks like one, as 2026-13-45."""
+    try:
+        return dt.date.fromisoformat(day[:10])
+    except ValueError:
+        return None
+
+
 def _names(place: int | Path) -> list[str]:
     with os.scandir(place) as found:
         return sorted(one.name for one in found)
@@ -175,7 +184,8 @@ def digest(path: Path) -> str:
 def purge(sealed: Path, term: int, most: int, today: dt.date) -> int:
     """Take away what is past its term, then the oldest while there is too much; gives how many days went too early.
 
-    The last day stays: the next one names it.
+    The last day stays: the next one names it. Of those past their term a week's go at a time: a clock that is years
+    ahead does not empty the folder before somebody sees it.
 
     Args:
         sealed: the sealed days.
@@ -185,14 +195,15 @@ def purge(sealed: Path, term: int, most: int, today: dt.date) -> int:
     """
     known = days(sealed)
     sizes = {one.folder: sum(path.stat().st_size for path in one.folder.iterdir()) for one in known}
-    early = 0
+    early = gone = 0
     for one in known[:-1]:
-        old = (today - dt.date.fromisoformat(one.day)).days > term
+        old = (today - (_date(one.day) or dt.date.min)).days > term and gone < _AT_ONCE
         if not old and sum(sizes.values()) <= most:
             continue
         shutil.rmtree(one.folder)
         del sizes[one.folder]
         early += not old
+        gone += old
     return early
 
 
