@@ -9,13 +9,16 @@ import tarfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
 from lxml import etree
 from sae.api import create_app
+from sae.config import Account
 from sae.elimination import Requests
 from sae.store import FileStore, Unavailable
 from sae.versement.seda import NAMESPACE
@@ -23,7 +26,7 @@ from werkzeug.test import TestResponse
 
 from creatic_agent.identity import HEADER
 from testbed.connector import Authority
-from testbed.sae import FILES, LOOS, PDF, SIREN, FakeClamd, Gateway, sip, tar
+from testbed.sae import FILES, GONDECOURT, LOOS, PDF, SIREN, FakeClamd, Gateway, sip, tar
 
 _N = f"{{{NAMESPACE}}}"
 Ask = Callable[..., TestResponse]
@@ -72,6 +75,57 @@ def test_deposit_then_everything_comes_back(ask: Ask) -> None:
         assert f"{aip}/0=ocfl_object_1.1" in archive.getnames()
     page = ask("/").get_data(as_text=True)
     assert "Gondecourt" in page and "école d’été" in page
+
+
+def test_a_commune_reads_the_archives_of_the_entity_it_hosts_and_nobody_else_does(
+    tmp_path: Path, clamd: FakeClamd
+) -> None:
+    commune = replace(GONDECOURT, depositors=("Connecteur - Gondecourt",))
+    ccas = Account(
+        "gondecourt-ccas", "CCAS de Gondecourt", "265902668", depositors=("Connecteur - CCAS",), host="gondecourt"
+    )
+    accounts = {one.name: one for one in (commune, LOOS, ccas)}
+    gateway = Gateway(tmp_path, accounts=accounts)
+    gateway.deposit(sip(), commune)
+    gateway.deposit(sip(title="Aide sociale", sender=ccas.siren), ccas)
+    authority = Authority(tmp_path / "pki", "groupement de test")
+    client: FlaskClient = create_app(gateway.config, gateway.engine).test_client()
+
+    @cache
+    def certificate(name: str, siren: str) -> str:
+        return quote((authority.issue(name, siren=siren) / "cert.pem").read_text())
+
+    def ask(path: str, siren: str, name: str = "pc-mairie", **more: Any) -> TestResponse:
+        return client.open(path, headers={HEADER: certificate(name, siren)}, **more)
+
+    listed = ask("/v1/archives?compte=gondecourt-ccas", SIREN).get_json()
+    [one] = listed["archives"]
+    assert listed["compte"] == "gondecourt-ccas" and one["archive"] not in str(ask("/v1/archives", SIREN).get_json())
+    path = f"/v1/archives/{one['archive']}"
+    for where in (path, f"{path}/content/acte.pdf", f"{path}.tar", f"/v1/acces/{one['archive']}", "/"):
+        assert ask(f"{where}?compte=gondecourt-ccas", SIREN).status_code == 200, where
+    assert ask(path, SIREN).status_code == 404  # of the commune's own account, it is not
+    read = [event for event in gateway.journal.events() if event.account == "gondecourt-ccas"][-1]
+    assert "pc-mairie" in str(read.detail)  # whoever reads is named where the entity's readings are
+    page = ask("/", SIREN).get_data(as_text=True)
+    assert '<a href="/?compte=gondecourt-ccas">voir CCAS de Gondecourt</a>' in page
+    assert "voir Gondecourt" in ask("/?compte=gondecourt-ccas", SIREN).get_data(as_text=True)
+    # Its own certificate opens its own account, and not its commune's.
+    assert ask("/v1/archives", ccas.siren, "ccas").get_json()["compte"] == "gondecourt-ccas"
+    for siren, name, wanted in (
+        (ccas.siren, "ccas", "gondecourt"),
+        (LOOS.siren, "pc-loos", "gondecourt-ccas"),
+        (SIREN, "Connecteur - Gondecourt", "gondecourt-ccas"),  # who deposits speaks for its own SIREN
+        (SIREN, "pc-mairie", "loos"),
+        (SIREN, "pc-mairie", "inconnu"),
+    ):
+        for where in ("/v1/archives", path, "/", "/v1/eliminations"):
+            answer = ask(f"{where}?compte={wanted}", siren, name)
+            assert answer.status_code == 403, (where, siren, name)
+            assert f"n'ouvre pas le compte « {wanted} »" in answer.get_json()["erreur"]
+    # Nothing is deposited in the entity's account but by its connector.
+    refused = ask("/v1/versements?compte=gondecourt-ccas", SIREN, method="POST", data=sip(sender=ccas.siren))
+    assert refused.status_code == 403
 
 
 def test_an_account_hears_of_its_eliminations_and_says_where_their_copies_are(

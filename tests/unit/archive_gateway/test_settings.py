@@ -64,6 +64,7 @@ def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
         "deposants": ["Connecteur"],
         "signataire": "Anne",
         "siren_signataire": "265902668",
+        "heberge_par": "gondecourt",
         "accord": "AD59",
         **GIVEN["comptes"][0],
     }

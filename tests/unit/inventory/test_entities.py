@@ -373,6 +373,7 @@ def test_its_archive_account_is_its_own_and_its_president_signs_eliminations(hos
         "accord": "AD59-2026-018",
         "signataire": "Claire Dubois",
         "siren_signataire": "215902669",
+        "heberge_par": "gondecourt",
         "quota_mo": 50,
     }
     alone = {key: value for key, value in hosted.items() if key not in ("parapheur", "deliberations")}

@@ -10,6 +10,8 @@ GET  /v1/eliminations[?apres=<rank>]    what was eliminated of the account, whos
                                   most); ?prevues=1: what is asked for and not done
 POST /v1/eliminations/<id>/copies what became of an archive's copies, by who deposits (JSON)
 GET  /                            the account at a glance (HTML)
+
+With ?compte=<name>, a GET reads the account of an entity (CCAS…) that the certificate's commune hosts.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from sae.access import NAME, Desk, Register
 from sae.config import Account, Config
 from sae.copies import MOST, Copies, WrongReport
 from sae.elimination import SCHEMA, Refused, Trust
-from sae.identity import account_of, depositor_of
+from sae.identity import depositor_of, opened_by, reader_of
 from sae.journal import JournalError
 from sae.store import Corrupted, NotStored, StoreError
 from sae.versement import seda
@@ -54,6 +56,7 @@ progress{width:16rem}</style></head><body>
 <h1>Archivage électronique</h1><p><strong>{{ account.label }}</strong> (SIREN {{ account.siren }})</p>
 <p><progress max="{{ account.quota_mo }}" value="{{ used }}"></progress> {{ used }} Mo sur {{ account.quota_mo }},
 {{ count }} archive{{ "s" if count > 1 }}.</p>
+{% for one in others %}<p><a href="/?compte={{ one.name }}">voir {{ one.label }}</a></p>{% endfor %}
 <h2>Derniers versements</h2>
 <table><tr><th>Archive</th><th>Versée le</th><th>Conservée jusqu'au</th><th>Ensuite</th><th>Taille</th></tr>
 {% for one in archives %}<tr><td>{{ one.titre or one.identifiant }}<br><code>{{ one.archive }}</code></td>
@@ -108,14 +111,17 @@ def _broken(error: Exception) -> Response:
 
 
 class _Door:
-    """The views. Each begins with the account, which comes from the certificate and from nothing else."""
+    """The views. Each begins with the account: the certificate says which it opens, the request which of them it reads.
+
+    What is deposited or said goes to the certificate's own.
+    """
 
     def __init__(self, config: Config, engine: Engine) -> None:
         self._config, self._engine = config, engine
         self._copies = Copies(config.folder, SCHEMA)
 
     def _account(self) -> Account:
-        return account_of(request.headers.get(HEADER, ""), self._config)
+        return reader_of(request.headers.get(HEADER, ""), self._config, request.args.get("compte", ""))
 
     @staticmethod
     def _who() -> str:
@@ -271,7 +277,9 @@ class _Door:
         registry = self._engine.registry
         count, size = registry.usage().get(account.name, (0, 0))
         archives = [one.to_dict() for one in registry.latest(account.name, 20)]
-        return render_template_string(_PAGE, account=account, used=size // 1_000_000, count=count, archives=archives)
+        others = [one for one in opened_by(request.headers.get(HEADER, ""), self._config) if one != account]
+        used = size // 1_000_000
+        return render_template_string(_PAGE, account=account, others=others, used=used, count=count, archives=archives)
 
 
 def _reply(answer: Answer) -> Response:

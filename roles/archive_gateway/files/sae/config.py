@@ -43,6 +43,7 @@ class Account:
     Each SIP names the agreement (accord de versement), if there is one. The signatory, the maire of a commune, signs
     bordereaux d'élimination, with a certificate of its SIREN, or of the signatory's, if there is one. Depositors are
     names (CN) of the certificates that may deposit: nobody when the list is empty, any of its SIREN without a list.
+    The host, of an entity, is the account of its commune, whose PCs read it.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Account:
     signatory: str = ""
     signatory_siren: str = ""
     agreement: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,10 @@ class Config:
     def account_of(self, siren: str | None) -> Account | None:
         """The account of a SIREN, if there is one."""
         return next((one for one in self.accounts.values() if siren and one.siren == siren), None)
+
+    def hosted_by(self, account: Account) -> list[Account]:
+        """The accounts of the entities that a commune hosts."""
+        return [one for one in self.accounts.values() if one.host == account.name]
 
 
 def load(path: Path = DEFAULT_PATH) -> Config:
@@ -145,6 +151,7 @@ def _build(raw: Mapping[str, Any], keys: Mapping[str, str]) -> Config:
             signatory=str(one.get("signataire", "")),
             signatory_siren=str(one.get("siren_signataire", "")),
             agreement=str(one.get("accord", "")),
+            host=str(one.get("heberge_par", "")),
         )
         for one in raw["comptes"]
     }

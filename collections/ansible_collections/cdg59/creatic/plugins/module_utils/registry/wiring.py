@@ -252,7 +252,8 @@ def archive_accounts(
         quotas: megabytes, by commune.
 
     Bordereaux d'élimination of a commune are signed by its maire (Code du patrimoine, L212-2), those of an entity by
-    its président, whose certificate bears its SIREN or that of the commune that hosts it, as in the parapheur.
+    its président, whose certificate bears its SIREN or that of the commune that hosts it, as in the parapheur. PCs of
+    that commune read the entity's archives, which has none of its own.
     """
     found = [
         {
@@ -264,6 +265,7 @@ def archive_accounts(
         | ({"accord": commune["accord_versement"]} if "accord_versement" in commune else {})
         | ({"signataire": maire} if (maire := _maire(commune)) else {})
         | ({"siren_signataire": commune["siren_commune"]} if "siren_commune" in commune else {})
+        | ({"heberge_par": commune["heberge_par"]} if "heberge_par" in commune else {})
         | ({"quota_mo": quotas[commune["slug"]]} if commune["slug"] in quotas else {})
         for commune in communes
     ]
