@@ -87,6 +87,9 @@ def test_copies_are_attested_once_all_of_them_are_gone(chain: Chain) -> None:
     text, signature, token = parts
     found = verify_copies(text, signature, token, chain.room.authority.root)
     assert [(one["aip"], one["lieux"]["connecteur"]["nombre"]) for one in found["archives"]] == [("a", 1), ("b", 1)]
+    told = " ".join(one["quoi"] for one in found["restent"])  # it does not say that nothing is left anywhere
+    assert "l'acte publié" in told and "registre" in told and "préfecture" in told
+    assert all(one["pourquoi"] for one in found["restent"])
     with pytest.raises(Refused):
         verify_copies(text.replace(b"supprime", b"conserve"), signature, token, chain.room.authority.root)
 

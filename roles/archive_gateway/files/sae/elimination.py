@@ -97,7 +97,29 @@ COPIES = (
 )
 FOLLOWING = (
     "Celles du connecteur de la commune, de la passerelle, de la GED et du parapheur suivent : leur attestation "
-    "(copies-….json) dit, acte par acte, ce qu'elles sont devenues."
+    "(copies-….json) dit, acte par acte, ce qu'elles sont devenues, et ce qui reste."
+)
+# What nothing here deletes, said where the rest is said to be gone. An act is published for good unless a person of the
+# commune withdraws it (CGCT, L2131-1; R2131-1: two months at least); registers are kept (R2121-9, R2122-7).
+STAYING = (
+    {
+        "quoi": "site des délibérations : l'acte publié, s'il l'a été, et le dossier de la séance (projet, acte signé "
+        "reçu pour sa publication, procès-verbal)",
+        "pourquoi": "la loi veut la publicité des actes (CGCT, L2131-1) et la tenue de ce que le conseil a délibéré "
+        "(R2121-9) ; la commune retire elle-même une publication, avec son motif",
+    },
+    {
+        "quoi": "passerelle : le numéro, la date et l'objet au registre des arrêtés et des décisions",
+        "pourquoi": "le registre se tient sans lacune (CGCT, R2122-7)",
+    },
+    {
+        "quoi": "connecteur et passerelle : les courriers de la préfecture à propos de l'acte",
+        "pourquoi": "ils ne sont pas l'acte, et n'ont pas été versés avec lui",
+    },
+    {
+        "quoi": "ce que la préfecture, le comptable et le tiers de télétransmission ont reçu",
+        "pourquoi": "cela leur appartient",
+    },
 )
 OTHERS = "Le service versant supprime lui-même celles qu'il a gardées."
 COPIES_CERTIFICATE = "attestation de suppression des copies"
@@ -812,6 +834,7 @@ class Eliminator:
                     "archives": [{"aip": aip, **one} for aip, one in told.items()],
                     "dit_par": "le connecteur de la commune",
                     "copies": COPIES,
+                    "restent": list(STAYING),
                 }
                 | ({"liste": request.document["liste"]} if "liste" in request.document else {})
             ).encode()
@@ -1216,6 +1239,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     if path.name.startswith("copies-"):
         told = verify_copies(text, signature, token, arguments.racine)
         print(f"✓ les copies de {len(told['archives'])} archives du compte « {told['compte']} » sont supprimées.")
+        for one in told.get("restent", ()):  # those of before say nothing of it
+            print(f"  reste : {one['quoi']} ({one['pourquoi']})")
         return 0
     found = verify_certificate(text, signature, token, arguments.racine)
     for digest, name in (("bordereau_signe_sha512", "bordereau-signe"), ("visa_sha512", "visa")):
