@@ -15,14 +15,14 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from json import dumps as to_json
 from json import loads as from_json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import invoke.program
-from invoke import Collection, Context, Exit
+from invoke import Collection, Context, Exit, Result
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -78,6 +78,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Pass
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import STATUSES
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
     aim,
+    entities,
     environment,
     groupement,
     needs,
@@ -89,6 +90,12 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import j
 
 invoke.program.Parser = commands.FrenchParser  # made by the program once it has read this file
 commands.speak()
+
+
+_FRENCH = {"ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.journey"}
+# A single command takes this output only with all callbacks; the others are for playbooks.
+_ONE = {"ANSIBLE_LOAD_CALLBACK_PLUGINS": "1", "ANSIBLE_CALLBACKS_ENABLED": _FRENCH["ANSIBLE_STDOUT_CALLBACK"]}
+_COMMAND = ("-b", "-m", "ansible.builtin.command", "-a")
 
 
 @functools.cache
@@ -185,9 +192,22 @@ def _communes() -> list[groupement.Commune]:
 
 
 def _check_communes(wanted: list[str]) -> None:
+    _refuse_entities(wanted)
     known = sorted(commune.slug for commune in _communes())
     if unknown := [slug for slug in wanted if slug not in known]:
         raise Exit(f"Commune inconnue : {', '.join(unknown)}. Connues : {', '.join(known)}", code=2)
+
+
+def _refuse_entities(names: Iterable[str], instead: str = "donnez {commune}, dont les machines la servent") -> None:
+    """Say of an entity's name, where only a commune or a machine is taken, what to write in its place."""
+    hosts = entities.hosts((one.slug, one.data) for one in _communes())
+    for name in names:
+        if name in hosts:
+            raise Exit(
+                f"« {name} » est une entité de {hosts[name]}, sans machine à elle : "
+                f"{instead.format(commune=hosts[name])}.",
+                code=2,
+            )
 
 
 def _must_have(profile: str) -> None:
@@ -201,8 +221,16 @@ def _must_have(profile: str) -> None:
 def _playbook(context: Context, name: str, *arguments: str, env: dict[str, str] | None = None) -> bool:
     with context.cd(str(TOP)), aim.shortened(arguments) as given:
         command = ["ansible-playbook", "-i", str(_inventory()), f"playbooks/{name}", *given]
-        done = context.run(shlex.join(command), pty=sys.stdout.isatty(), warn=True, env=env)
+        done = context.run(shlex.join(command), pty=sys.stdout.isatty(), warn=True, env=_FRENCH | (env or {}))
     return bool(done)
+
+
+def _asked(context: Context, program: str, *arguments: str, env: dict[str, str] | None = None) -> Result:
+    """What a playbook or a command on machines answers, shown by who asks."""
+    with context.cd(str(TOP)):
+        command = shlex.join([program, "-i", str(_inventory()), *arguments])
+        french = _FRENCH | (_ONE if program == "ansible" else {}) | (env or {})
+        return cast(Result, context.run(command, hide=True, warn=True, env=french))
 
 
 def _aside(text: str) -> None:
@@ -442,9 +470,8 @@ def _aimed(wanted: list[str], pattern: str) -> str:
 
 def _quietly(context: Context, what: str, name: str, *arguments: str) -> bool:
     """Run a playbook that only asks: its output is shown when it fails."""
-    command = ["ansible-playbook", "-i", str(_inventory()), f"playbooks/{name}", *arguments]
-    with context.cd(str(TOP)), waiting(what):
-        done = context.run(shlex.join(command), hide=True, warn=True)
+    with waiting(what):
+        done = _asked(context, "ansible-playbook", f"playbooks/{name}", *arguments)
     if not done:
         _aside(done.stdout + done.stderr)
     return bool(done)
@@ -531,14 +558,14 @@ def _order(context: Context) -> Order:
     name="depart",
     positional=["commune", "agent"],
     help={
-        "commune": "nom du fichier de sa commune",
+        "commune": "nom du fichier de sa commune, ou de l'entité où il travaille",
         "agent": "son identifiant, ou son prénom et son nom",
         "oui": "ferme ses comptes et ses accès, une fois que le fichier de la commune ne le nomme plus",
     },
 )
 def agent_depart(context: Context, commune: str, agent: str, oui: bool = False) -> None:
     """Montre ce qu'un agent qui part a entre les mains ; avec --oui, ferme ses comptes et ses accès."""
-    _check_communes([commune])
+    commune = _hosting(commune)[0].slug  # people are those of its file
     _checked([commune])
     try:
         departure = Departure(_order(context), _communes(), commune, agent)
@@ -623,6 +650,7 @@ def servers(context: Context, machines: str = "tous") -> None:
     known = needs.servers(_inventory(), TOP)
     unknown = [name for name in wanted if name not in known and name not in known.values()]
     if unknown:
+        _refuse_entities(unknown)
         there = ", ".join(sorted({*known, *known.values()}))
         raise Exit(f"Serveur ou profil inconnu : {', '.join(unknown)}. Connus : {there}", code=2)
     if not known:
@@ -650,6 +678,8 @@ def documents(context: Context, commune: str = "", seul: list[str] | None = None
     """Écrit ce qu'un auditeur demande d'abord (politique, déclaration, rapport, contrats), PDF et Word, sous scellé."""
     if annee and not (annee.isdecimal() and len(annee) == 4 and int(annee)):
         raise Exit(f"--annee : « {annee} » n'est pas une année, comme 2025.", code=2)
+    if commune:
+        _check_communes([commune])
     try:
         known = backup_drill.read_inventory(TOP, _inventory())
         now = dt.datetime.now().astimezone()
@@ -683,6 +713,7 @@ def documents(context: Context, commune: str = "", seul: list[str] | None = None
 def updates(context: Context, machines: str = "toutes", voir: bool = False, redemarrer: bool = False) -> None:
     """Applique les correctifs de Debian, machine après machine, jusqu'à la preuve que chacune sert."""
     names = _wanted(machines, "toutes")
+    _refuse_entities(names)
     _checked([])
     servers = needs.servers(_inventory(), TOP)
     try:
@@ -877,6 +908,7 @@ def pki_revoke(
     arguments = [f"{name}={value}" for name, value in given.items() if value]
     if len(arguments) != 1:
         raise Exit("Donnez une seule cible : --numero, --hote ou --commune.", code=2)
+    _refuse_entities([commune], "donnez les numéros de ses certificats, un par un (--numero ; fab pki.registre)")
     try:
         Authority(_home() / "pki").revoke(
             motif, serial=numero, host=hote, commune=commune, replaced=remplaces, check=True
@@ -917,10 +949,9 @@ def morning(context: Context) -> None:
     home = _home()
     with tempfile.TemporaryDirectory() as folder:  # closed to other accounts
         answers = Path(folder) / "reponses.json"
-        command = ["ansible-playbook", "-i", str(_inventory()), "playbooks/journeys/morning.yml"]
         asked = {"CREATIC_MATIN": str(answers), "ANSIBLE_CALLBACKS_ENABLED": "cdg59.creatic.morning"}
-        with context.cd(str(TOP)), waiting("réponse des machines", _aside):
-            done = context.run(shlex.join(command), hide=True, warn=True, env=asked)
+        with waiting("réponse des machines", _aside):
+            done = _asked(context, "ansible-playbook", "playbooks/journeys/morning.yml", env=asked)
         text = answers.read_text(encoding="ascii") if answers.exists() else ""
     if not text:
         _aside(done.stdout + done.stderr)
@@ -1003,11 +1034,10 @@ def _outgoing_this_morning(found: screen.Morning) -> None:
 def archive_status(context: Context, json: bool = False) -> None:
     """Montre la salle d'archives : nœuds, copies, capacité, fixité, sceaux."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = ["ansible-playbook", "-i", str(_inventory()), "playbooks/journeys/archive_status.yml"]
-        command += ["-e", f"archive_status_file={file.name}"]
+        asked = ["playbooks/journeys/archive_status.yml", "-e", f"archive_status_file={file.name}"]
         # Nothing on the output but the screen, which « --json » gives to a program.
-        with context.cd(str(TOP)), waiting("réponse des nœuds d'archives", _aside):
-            done = context.run(shlex.join(command), hide=True, warn=True)
+        with waiting("réponse des nœuds d'archives", _aside):
+            done = _asked(context, "ansible-playbook", *asked)
         text = Path(file.name).read_text(encoding="utf-8")
     if not text:
         _aside(done.stdout + done.stderr)
@@ -1027,10 +1057,9 @@ def archive_formats_(context: Context, json: bool = False) -> None:
     except archive_formats.FormatsError as error:
         raise Exit(str(error), code=2) from None
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = ["ansible-playbook", "-i", str(_inventory()), "playbooks/journeys/archive_formats.yml"]
-        command += ["-e", f"archive_formats_file={file.name}"]
-        with context.cd(str(TOP)), waiting("réponse de la porte des archives", _aside):
-            done = context.run(shlex.join(command), hide=True, warn=True)
+        asked = ["playbooks/journeys/archive_formats.yml", "-e", f"archive_formats_file={file.name}"]
+        with waiting("réponse de la porte des archives", _aside):
+            done = _asked(context, "ansible-playbook", *asked)
         text = Path(file.name).read_text(encoding="utf-8")
     if not text:
         _aside(done.stdout + done.stderr)
@@ -1178,20 +1207,9 @@ def access_revoke(context: Context, numero: str, motif: str = "") -> None:
 def _on_connector(context: Context, commune: str, *argv: str) -> bool:
     """Run a command on a commune's connector, and show what it says."""
     pattern = f"commune_{commune.replace('-', '_')}:&tdt_connector"
-    command = [
-        "ansible",
-        pattern,
-        "-i",
-        str(_inventory()),
-        "-b",
-        "-m",
-        "ansible.builtin.command",
-        "-a",
-        shlex.join(argv),
-    ]
-    with context.cd(str(TOP)), waiting(f"« {shlex.join(argv)} » sur le connecteur de {commune}"):
-        done = context.run(shlex.join(command), hide=True, warn=True)
-    print("\n".join(line for line in f"{done.stdout}{done.stderr}".splitlines() if not line.endswith(">>")).strip())
+    with waiting(f"« {shlex.join(argv)} » sur le connecteur de {commune}"):
+        done = _asked(context, "ansible", pattern, *_COMMAND, shlex.join(argv))
+    print(f"{done.stdout}{done.stderr}".strip())
     return bool(done)
 
 
@@ -1218,9 +1236,8 @@ def _watch(context: Context, figures: str = "", pages: Pages | None = None) -> N
 def _on_supervision(context: Context, argv: list[str]) -> str:
     """Run a command on the supervision; gives what it says."""
     _must_have("supervision")
-    command = ["ansible", "supervision[0]", "-i", str(_inventory()), "-b", "-m", "ansible.builtin.command"]
-    with context.cd(str(TOP)), waiting("réponse de la supervision", _aside):
-        done = context.run(shlex.join([*command, "-a", shlex.join(argv)]), hide=True, warn=True)
+    with waiting("réponse de la supervision", _aside):
+        done = _asked(context, "ansible", "supervision[0]", *_COMMAND, shlex.join(argv))
     if not done:
         _aside(done.stdout + done.stderr)
         raise Exit("La supervision ne répond pas, ou n'est pas déployée : fab serveurs supervision", code=2)
@@ -1238,6 +1255,7 @@ def _on_supervision(context: Context, argv: list[str]) -> str:
 )
 def supervision_silence(context: Context, cible: str, duree: str, motif: str) -> None:
     """Tait un temps les alertes d'une commune ou d'une machine, pour des travaux annoncés."""
+    _refuse_entities([cible])
     communes = {one.slug for one in _communes()}
     machines = {host.name for one in _communes() for host in one.hosts()} | {*needs.servers(_inventory(), TOP)}
     try:
@@ -1309,12 +1327,28 @@ def archive_recover(context: Context, archive: list[str]) -> None:
     _must(_playbook(context, "journeys/recover_archives.yml", *arguments), "Reprise des archives")
 
 
-@task(name="acte", positional=["commune"], help={"commune": "nom du fichier de la commune"})
+@task(
+    name="acte",
+    positional=["commune"],
+    help={"commune": "nom du fichier de la commune, ou d'une entité qu'elle héberge (gondecourt-ccas)"},
+)
 def archive_act(context: Context, commune: str) -> None:
     """Verse les actes acquittés d'une commune, puis montre que le dernier revient octet pour octet."""
-    _check_communes([commune])
-    _must(_on_connector(context, commune, "tdt-connector", "verser", "--tous"), "Versement")
-    _must(_on_connector(context, commune, "tdt-connector", "restituer", "--dernier"), "Restitution")
+    owner, entity = _hosting(commune)
+    services = (entity or owner.data)["services"]
+    if lacking := [name for name in ("teletransmission", "archivage") if name not in services]:
+        raise Exit(f"{commune} n'a pas le service {' ni '.join(lacking)} : il n'y a rien à verser.", code=2)
+    program = ["tdt-connector", *(["--entite", commune] if entity else [])]
+    if not any("tdt_connector" in host.groups for host in owner.hosts()):
+        raise Exit(f"{owner.slug} n'a pas de connecteur (communes/{owner.slug}.yml) : il n'y a rien à verser.", code=2)
+    if owner.outgoing:
+        raise Exit(
+            f"Personne n'entre chez {owner.slug} (acces: sortant) : son connecteur verse de lui-même. À faire, pour la "
+            f"preuve : sur lui, « sudo {shlex.join(program)} restituer --dernier », par sa porte (fab flotte.porte).",
+            code=2,
+        )
+    _must(_on_connector(context, owner.slug, *program, "verser", "--tous"), "Versement")
+    _must(_on_connector(context, owner.slug, *program, "restituer", "--dernier"), "Restitution")
 
 
 @task(
@@ -1407,13 +1441,12 @@ def backup_rollback(context: Context, client: str, rouvrir: bool = False) -> Non
 def backup_status(context: Context) -> None:
     """Montre l'état des sauvegardes, vu du serveur : dernière, taille, soupçon, vérification."""
     _must_have("backup_server")
-    command = ["ansible", "backup_server", "-i", str(_inventory()), "-b", "-m", "ansible.builtin.command"]
-    with context.cd(str(TOP)), waiting("réponse du serveur de sauvegarde"):
-        done = context.run(shlex.join([*command, "-a", "creatic-depots etat"]), hide=True, warn=True)
+    with waiting("réponse du serveur de sauvegarde"):
+        done = _asked(context, "ansible", "backup_server", *_COMMAND, "creatic-depots etat")
     start = done.stdout.find("[") if done else -1
     if start < 0:
-        if done.stderr.strip():
-            _aside(done.stderr.strip())
+        if said := f"{done.stdout}{done.stderr}".strip():
+            _aside(said)
         raise Exit("Le serveur de sauvegarde ne répond pas, ou n'est pas déployé.", code=2)
     table = Table(box=box.SIMPLE, header_style="bold")
     for title in ("Machine", "Dernière sauvegarde", "Taille", "Relue le", "Dernier exercice", "État"):
@@ -1482,6 +1515,7 @@ def fleet_publish(context: Context, par: str = "territoire", canari: str = "") -
     _fleet_does("ouverture de la clé", lambda fleet: fleet.ready())  # what machines are told of it is checked next
     _checked([one.slug for one in _communes()])
     first = [name.strip() for name in canari.split(",") if name.strip()]
+    _refuse_entities(first)
 
     def publish(fleet: Fleet) -> list[str]:
         told = fleet_assemble.renew(_home(), fleet, _inventory(), TOP)

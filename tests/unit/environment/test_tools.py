@@ -149,6 +149,46 @@ def test_what_a_person_mistypes_is_told_in_french(top: Path, arguments: tuple[st
     assert not done.stdout
 
 
+_ON_AN_ENTITY = """
+import fabfile, invoke, sys
+for name, given in {
+    "communes": {"communes": "bergues-ccas"},
+    "serveurs": {"machines": "bergues-ccas"},
+    "correctifs": {"machines": "loos,bergues-ccas"},
+    "documents": {"commune": "bergues-ccas"},
+    "acces.delivrer": {"role": "auditeur", "duree": "1h", "cle": "x.pub", "commune": ["bergues-ccas"]},
+    "supervision.silence": {"cible": "bergues-ccas", "duree": "1h", "motif": "x"},
+    "pki.revoquer": {"motif": "changement", "commune": "bergues-ccas"},
+    "archive.acte": {"commune": "bergues-ccas"},
+    "agent.depart": {"commune": "bergues-ccas", "agent": "marie.leclercq"},
+}.items():
+    told = []
+    fabfile._on_connector = lambda _context, *words: told.append(" ".join(words)) or True
+    fabfile._checked = lambda slugs=None: told.append(f"contrôle de {slugs}") or sys.exit()
+    try:
+        fabfile.namespace[name].body(invoke.Context(), **given)
+    except invoke.Exit as error:
+        told.append(str(error))
+    except SystemExit:
+        pass
+    print(name, " | ".join(told))
+"""
+
+
+def test_the_name_of_an_entity_is_understood_or_refused_with_its_commune(top: Path) -> None:
+    done = run(top, sys.executable, "-c", _ON_AN_ENTITY, CREATIC_INVENTORY="inventories/example")
+    told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    refused = "« bergues-ccas » est une entité de bergues, sans machine à elle : donnez "
+    for name in ("communes", "serveurs", "correctifs", "documents", "acces.delivrer", "supervision.silence"):
+        assert told[name] == f"{refused}bergues, dont les machines la servent.", done.stderr
+    assert told["pki.revoquer"].startswith(f"{refused}les numéros de ses certificats, un par un (--numero")
+    assert told["archive.acte"] == (
+        "bergues tdt-connector --entite bergues-ccas verser --tous | "
+        "bergues tdt-connector --entite bergues-ccas restituer --dernier"
+    )
+    assert told["agent.depart"] == "contrôle de ['bergues']"  # an agent of the entity is of its commune's file
+
+
 def test_an_inventory_without_its_name_is_checked_all_the_same(top: Path) -> None:
     inventory = top / "inventories/example"
     (inventory / "group_vars/all.yml").write_bytes(b"nom: \xe9\n")

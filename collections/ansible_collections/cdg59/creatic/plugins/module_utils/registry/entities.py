@@ -123,6 +123,15 @@ def sirens(files: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, str]:
     return {slug(commune, one): str(one["siren"]) for commune, data in files for one in data.get("entites", ())}
 
 
+def hosts(files: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, str]:
+    """Slug of the commune that hosts each entity, by the entity's slug.
+
+    Args:
+        files: slug and file of each commune.
+    """
+    return {slug(commune, one): commune for commune, data in files for one in data.get("entites", ())}
+
+
 def organization(commune: Mapping[str, Any]) -> str:
     """Name that the certificates of a commune, or of an entity, bear (O)."""
     return str(commune.get("organisme") or pc_organization(commune["nom"]))

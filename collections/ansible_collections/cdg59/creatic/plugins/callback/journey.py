@@ -1,0 +1,159 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""Shows in French how a playbook or a command of fab goes: what is done; what failed, where, why and the fix."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+from ansible import constants as C
+from ansible.plugins.callback import CallbackBase
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
+    count,
+    duration,
+    explain,
+    failure_message,
+)
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
+
+DOCUMENTATION = """
+name: journey
+type: stdout
+short_description: Shows a journey in French
+version_added: "0.1.0"
+description:
+  - The only output of the playbooks that C(fab) runs, but for deployments, updates and audits, which have their own.
+  - Of a single command (C(ansible)) it shows what the command itself said, and nothing else when it succeeds.
+requirements:
+  - rich
+"""
+
+_ADHOC = "Ansible Ad-Hoc"
+_MOST = 20_000  # characters of what a playbook shows at once
+# What says itself what is wrong, in French: our playbooks and our modules.
+_OURS = ("fail", "assert", "cdg59.creatic.")
+
+
+class CallbackModule(CallbackBase):
+    """Turns Ansible's events into lines."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "cdg59.creatic.journey"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._began = time.monotonic()
+        self._single = False  # a command, no playbook
+        self._live = False
+        self._changes = 0
+
+    # -- output ----------------------------------------------------------------------------------------
+
+    def _say(self, text: str, color: str | None = None) -> None:
+        if self._live:
+            sys.stdout.write("\r\033[2K")
+            self._live = False
+        self._display.display(text, color=color)
+        sys.stdout.flush()  # Ansible does not: behind a pipe, progress would come all at the end
+
+    def _told(self, host: str, said: Any) -> None:
+        """Show what somebody is to read: a text, or a list of them."""
+        for one in said if isinstance(said, list) else [said]:
+            for line in str(one)[:_MOST].splitlines():
+                self._say(f"   {line}" if host == "localhost" else f"   {host} : {line}")
+
+    # -- events ----------------------------------------------------------------------------------------
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """Say what begins: by its name, which is French, or by the profile that is applied."""
+        self._single = play.get_name() == _ADHOC
+        hosts = ",".join(play.hosts) if isinstance(play.hosts, list) else str(play.hosts)
+        name = f"Profil {hosts}" if hosts in profiles.load() else play.get_name().strip()
+        if not self._single and name:
+            self._say(f"\n{name}", C.COLOR_HIGHLIGHT)
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        """Nobody is there."""
+        self._say("   aucune machine de l'inventaire n'est visée")
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
+        """Show on a terminal, in one line, that it goes on."""
+        if sys.stdout.isatty() and not self._single:
+            width = os.get_terminal_size(sys.stdout.fileno()).columns - 1
+            spent = duration(time.monotonic() - self._began)
+            sys.stdout.write(f"\r\033[2K   … {spent:>11}  {task.get_name().strip()}"[:width])
+            sys.stdout.flush()
+            self._live = True
+
+    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
+        """The same."""
+        self.v2_playbook_on_task_start(task, False)
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Show what is to be read."""
+        said, action = result.result, result.task.action.rpartition(".")[2]
+        self._changes += action not in C._ACTION_ALL_INCLUDES and result.is_changed()
+        if self._single:
+            self._output(said)
+        elif "results" not in said and (
+            action == "debug" or (action == "assert" and said.get("msg") != "All assertions passed")
+        ):
+            self._told(result.host.get_name(), said.get("msg", []))
+
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        """Show what is to be read of one item."""
+        if result.task.action.rpartition(".")[2] == "debug":
+            self._told(result.host.get_name(), result.result.get("msg", []))
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """Say what failed."""
+        said = result.result
+        if ignore_errors:
+            return
+        if self._single and (said.get("stdout") or said.get("stderr")):  # the command says itself what is wrong
+            self._output(said)
+            return
+        action, message = result.task.action, failure_message(said)
+        why, fix = explain(message, reached=True)
+        if why == " ".join(message.split()) and not action.endswith(_OURS[:2]) and _OURS[2] not in action:
+            why = f"{action.rpartition('.')[2]} répond : « {why} »"
+        self._failed(result, "échec", why, "" if "À faire" in why else fix)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Say who does not answer."""
+        why, fix = explain(failure_message(result.result))
+        if result.task.ignore_unreachable:
+            self._say(f"   {result.host.get_name()} : injoignable, laissé de côté ({why})", C.COLOR_WARN)
+            return
+        self._failed(result, "injoignable", why, fix)
+
+    def _failed(self, result: Any, what: str, why: str, fix: str) -> None:
+        self._say(f"   ✗ {result.host.get_name()} : {what} ({result.task.get_name().strip()})", C.COLOR_ERROR)
+        self._say(f"     {why}", C.COLOR_ERROR)
+        if fix:
+            self._say(f"     → {fix}")
+
+    def _output(self, said: Any) -> None:
+        for name in ("stdout", "stderr"):
+            if text := str(said.get(name) or "").rstrip():
+                self._say(text)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """Say how it ended."""
+        if self._single:
+            return
+        lost = sorted(stats.dark)
+        failed = sorted({*stats.failures} - {*lost})
+        spent = f"durée {duration(time.monotonic() - self._began)}"
+        if lost or failed:
+            ends = (("Échec", failed), ("Injoignable", lost))
+            told = [f"{what} : {', '.join(names)}" for what, names in ends if names]
+            self._say(f"\nPas fini. {'. '.join(told)}. {spent.capitalize()}.", C.COLOR_ERROR)
+        else:
+            self._say(
+                f"\nFini : {count(len(stats.processed), 'machine')}, {count(self._changes, 'changement')}, {spent}."
+            )

@@ -1,0 +1,119 @@
+"""What the playbooks and the single commands of fab show, as Ansible's events come."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.callback.journey import CallbackModule
+
+
+class Journey:
+    """Drives the callback as Ansible would."""
+
+    def __init__(self) -> None:
+        self.callback = CallbackModule()
+        self.lines: list[str] = []
+        self.callback._display = SimpleNamespace(display=lambda text, color=None: self.lines.append(text))
+
+    def play(self, name: str, hosts: str = "all") -> None:
+        self.callback.v2_playbook_on_play_start(SimpleNamespace(get_name=lambda: name, hosts=hosts))
+
+    def result(self, host: str, action: str, **content: Any) -> SimpleNamespace:
+        task = SimpleNamespace(
+            get_name=lambda: "Seals | Bring it here", action=action, ignore_unreachable=content.pop("aside", False)
+        )
+        return SimpleNamespace(
+            host=SimpleNamespace(get_name=lambda: host),
+            task=task,
+            result=content,
+            is_changed=lambda: bool(content.get("changed")),
+        )
+
+    def ok(self, host: str = "localhost", action: str = "ansible.builtin.command", **content: Any) -> None:
+        self.callback.v2_runner_on_ok(self.result(host, action, **content))
+
+    def failed(self, msg: str, action: str = "ansible.builtin.copy", **content: Any) -> None:
+        self.callback.v2_runner_on_failed(self.result("sae1", action, msg=msg, **content))
+
+    def end(self, **counts: dict[str, int]) -> str:
+        stats = {"dark": {}, "failures": {}, "processed": {}} | counts
+        self.callback.v2_playbook_on_stats(SimpleNamespace(**stats))
+        return self.lines[-1]
+
+
+@pytest.fixture
+def journey() -> Journey:
+    return Journey()
+
+
+def test_a_journey_says_what_it_does_and_what_is_to_be_read(journey: Journey) -> None:
+    journey.play("Copie des sceaux")
+    journey.play("Archive gateway", "archive_gateway")
+    journey.ok(changed=True, stdout="bruit")
+    journey.ok(action="ansible.builtin.debug", msg=["un", "deux"])
+    journey.ok("sae1", "ansible.builtin.debug", msg="refusé par le TdT")
+    journey.ok(action="ansible.builtin.assert", msg="3 sceaux vérifiés")
+    journey.ok(action="ansible.builtin.assert", msg="All assertions passed")
+    assert journey.lines == [
+        "\nCopie des sceaux",
+        "\nProfil archive_gateway",
+        "   un",
+        "   deux",
+        "   sae1 : refusé par le TdT",
+        "   3 sceaux vérifiés",
+    ]
+    assert journey.end(processed={"localhost": 1, "sae1": 1}).startswith("\nFini : 2 machines, 1 changement, durée ")
+
+
+@pytest.mark.parametrize(
+    ("message", "action", "said"),
+    [
+        ("le sceau manque. À faire : relancez", "ansible.builtin.assert", ["le sceau manque. À faire : relancez"]),
+        (
+            "clé de l'autorité absente",
+            "cdg59.creatic.pki_revoke",
+            ["clé de l'autorité absente", "→ Corriger la cause indiquée, puis relancer."],
+        ),
+        (
+            "Could not find or access '/x'",
+            "ansible.builtin.copy",
+            ["copy répond : « Could not find or access '/x' »", "→ Corriger la cause indiquée, puis relancer."],
+        ),
+        (
+            "Missing sudo password",
+            "ansible.builtin.copy",
+            [
+                "le compte d'administration n'a pas les droits sudo",
+                "→ Rétablir le droit sudo sans mot de passe du compte d'administration.",
+            ],
+        ),
+    ],
+)
+def test_a_failure_says_where_why_and_what_to_do(journey: Journey, message: str, action: str, said: list[str]) -> None:
+    journey.failed(message, action)
+    journey.callback.v2_runner_on_failed(journey.result("sae2", action, msg="sans suite"), ignore_errors=True)
+    assert journey.lines == ["   ✗ sae1 : échec (Seals | Bring it here)", *(f"     {line}" for line in said)]
+    assert journey.end(failures={"sae1": 1}).startswith("\nPas fini. Échec : sae1. Durée ")
+
+
+def test_who_does_not_answer_is_named_with_the_fix(journey: Journey) -> None:
+    away = "ssh: connect to host 10.0.0.3 port 22: No route to host"
+    journey.callback.v2_runner_on_unreachable(journey.result("sae3", "ansible.builtin.command", msg=away))
+    journey.callback.v2_runner_on_unreachable(journey.result("sae4", "ansible.builtin.command", msg=away, aside=True))
+    assert journey.lines == [
+        "   ✗ sae3 : injoignable (Seals | Bring it here)",
+        "     l'hôte ne répond pas",
+        "     → Vérifier que la machine est allumée et reliée au réseau de la commune.",
+        "   sae4 : injoignable, laissé de côté (l'hôte ne répond pas)",
+    ]
+    assert journey.end(dark={"sae3": 1}, failures={"sae3": 1}).startswith("\nPas fini. Injoignable : sae3. Durée ")
+
+
+def test_a_single_command_shows_its_own_words_alone(journey: Journey) -> None:
+    journey.play("Ansible Ad-Hoc")
+    journey.ok("sae1", stdout='[{"a": 1}]', changed=True)
+    journey.failed("non-zero return code", "ansible.builtin.command", rc=1, stdout="", stderr="Journal inutilisable.")
+    assert journey.lines == ['[{"a": 1}]', "Journal inutilisable."]
+    assert journey.end(failures={"sae1": 1}) == "Journal inutilisable."
