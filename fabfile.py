@@ -21,7 +21,7 @@ from json import loads as from_json
 from pathlib import Path
 from typing import Any, cast
 
-import invoke.program
+import invoke
 from invoke import Collection, Context, Exit, Result
 from rich import box
 from rich.console import Console
@@ -88,8 +88,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem
 from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import journals, silences
 
-invoke.program.Parser = commands.FrenchParser  # made by the program once it has read this file
-commands.speak()
+commands.speak()  # for who runs fabric's own program; ours (scripts/bootstrap) does before
 
 
 _FRENCH = {"ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.journey"}

@@ -62,6 +62,17 @@ def parser() -> FrenchParser:
             "fab pki.registre : l'option « --jours » attend une valeur. "
             "« fab pki.registre --help » montre ses options.",
         ),
+        ("--jours 3 pki.registre", "L'option « --jours » s'écrit après sa commande : fab pki.registre --jours …"),
+        (
+            "pki.registre 3",
+            "fab pki.registre : « 3 » est de trop : ni une de ses valeurs, ni une commande. "
+            "« fab pki.registre --help » montre ses options.",
+        ),
+        (
+            "pki.registre --tous=3",
+            "fab pki.registre : « 3 » est de trop : ni une de ses valeurs, ni une commande. "
+            "« fab pki.registre --help » montre ses options.",
+        ),
         ("commune.nouvelle", "fab commune.nouvelle : il manque slug. « fab commune.nouvelle --help » les explique."),
     ],
 )
@@ -129,6 +140,43 @@ def test_options_to_repeat_and_values_without_a_name_are_options_of_their_comman
     told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     assert len(told) > 30, done.stderr
     assert {name: lost for name, lost in told.items() if lost != "set()"} == {}
+
+
+_PROGRAM = """
+import sys
+sys.path.insert(0, "collections")
+sys.argv[0] = "fab"
+from ansible_collections.cdg59.creatic.plugins.module_utils.commands import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--help", "Usage : fab COMMANDE [--options]"),
+        ("--help pki.registr", "La commande « pki.registr » n'existe pas. Vouliez-vous dire « pki.registre » ?"),
+        ("--list=zz", "Aucun groupe de commandes ne s'appelle « zz »."),
+        ("--list pki", "Commandes de « pki » :"),
+        ("--list-format=zz", "--list-format : « zz » n'en est pas un. Attendu : flat, nested, json."),
+        ("-T zz -l", "« zz » n'est pas un nombre entier, que son option attend."),
+        ("-c x communes", "Pas de commandes de nom « x » ici : lancez fab depuis le dossier du projet."),
+        ("-- ls", "fab n'a rien à faire de ce qui suit « -- », sans commande avant."),
+    ],
+)
+def test_the_program_speaks_french_before_it_has_read_the_commands_too(line: str, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *line.split()], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    told = done.stdout + done.stderr
+    assert told.startswith(said)
+    assert "Traceback" not in told and bool(done.returncode) == (line not in ("--help", "--list pki"))
+
+
+def test_a_command_after_one_that_may_go_alone_is_one(parser: FrenchParser) -> None:
+    """Before commands are known, nothing is taken for the value of one."""
+    before = FrenchParser(initial=Fab(name="Fabric", version="1").initial_context, ignore_unknown=True)
+    assert before.parse_argv(["environnement", "pki.list"]).unparsed == ["environnement", "pki.list"]
 
 
 def test_a_password_that_nobody_can_type_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,11 @@ import functools
 import io
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import fabric.main
+import invoke.program
 from fabric.main import Fab
 from invoke.exceptions import Exit, ParseError
 from invoke.parser import Parser, ParseResult
@@ -59,12 +61,23 @@ HEADINGS = {
     "Docstring:": "Ce qu'elle fait :",
     "Options:": "Options :",
     "  none": "  aucune",
+    "=STRING": "=VALEUR",
+    " STRING": " VALEUR",
+    "=INT": "=NOMBRE",
+    " INT": " NOMBRE",
 }
+_SUB_HEADINGS = (
+    (re.compile(r"^Available '(.+)' tasks:", re.MULTILINE), r"Commandes de « \1 » :"),
+    (re.compile(r"^Default(?: '(.+)')? task: (.+)", re.MULTILINE), r"Sans autre mot, « \1 » fait : \2"),
+)
+_FORMATS = ("flat", "nested", "json")  # of --list-format
 _HELP = "« fab --list » montre les commandes"
 
 
 class FrenchParser(Parser):
     """invoke's parser (2.2), which explains itself in English."""
+
+    _line: Sequence[str] = ()
 
     def parse_argv(self, argv: list[str]) -> ParseResult:
         """Parse as invoke does.
@@ -73,7 +86,8 @@ class FrenchParser(Parser):
             ParseError: with a French message.
         """
         try:
-            return super().parse_argv(self._named(self._renamed(argv)))
+            # Without commands it reads what stands before them, and leaves them as they are.
+            return super().parse_argv(self._named(self._renamed(argv)) if self.contexts else argv)
         except ParseError as error:
             raise ParseError(self._explained(str(error), error.context), error.context) from None
         except ValueError as error:  # of int(): what is asked to be one
@@ -81,6 +95,7 @@ class FrenchParser(Parser):
             raise ParseError(f"« {told} » n'est pas un nombre entier, que son option attend. {_HELP}.", None) from None
 
     def _renamed(self, argv: list[str]) -> list[str]:
+        self._line = argv
         now = []
         for token in argv:
             name, equal, value = token.partition("=")
@@ -103,24 +118,77 @@ class FrenchParser(Parser):
         aid = f"« fab {name} --help » montre ses options" if name else _HELP
         if found := re.fullmatch(r"No idea what (['\"])(.*)\1 is!", told, re.DOTALL):
             word = found[2]
+            if word.startswith("-") and not name:
+                return self._before_any_command(word)
             if word.startswith("-"):
                 nearest = _nearest(word, getattr(context, "flags", ()))
-                start = f"{of_command}l'option" if name else "L'option"
-                return f"{start} « {word} » n'existe pas.{nearest} {aid}."
+                return f"{of_command}l'option « {word} » n'existe pas.{nearest} {aid}."
+            if name:
+                nearest = _nearest(word, self.contexts)
+                return f"{of_command}« {word} » est de trop : ni une de ses valeurs, ni une commande.{nearest} {aid}."
             return f"La commande « {word} » n'existe pas.{_nearest(word, self.contexts)} {_HELP}."
         if found := re.fullmatch(r"'(.+)' did not receive required positional arguments: (.+)", told):
             return f"fab {found[1]} : il manque {found[2].replace("'", '')}. « fab {found[1]} --help » les explique."
         if found := re.match(r"Flag <Argument: ([\w-]+).* needed value", told):
             return f"{of_command}l'option « --{found[1].replace('_', '-')} » attend une valeur. {aid}."
+        if found := re.match(r"Flag '(.+)' doesn't take any value!", told):
+            return f"{of_command}l'option « {found[1]} » ne prend pas de valeur. {aid}."
+        if found := re.match(r"(['\"])(.+)\1 is ambiguous", told):
+            return f"{of_command}« {found[2]} » se lit de deux façons. {aid}."
         return f"{of_command}ces mots ne se comprennent pas ({told}). {aid}."
 
+    def _before_any_command(self, word: str) -> str:
+        """What is said of an option that stands where commands do."""
+        owners = [name for name in self._line if word in getattr(self.contexts.get(name), "flags", ())]
+        if owners:
+            return f"L'option « {word} » s'écrit après sa commande : fab {owners[0]} {word} …"
+        return f"L'option « {word} » n'existe pas.{_nearest(word, ('--help', '--list', '--version'), 0.7)} {_HELP}."
 
+
+@functools.cache  # once: each is put around what was there
 def speak() -> None:
-    """Have invoke's help say its headings in French, once the program has read the commands."""
+    """Have invoke speak French: its parser, its help, what it refuses before and after it has read the commands."""
+    invoke.program.Parser = FrenchParser
     for name in ("print_task_help", "list_tasks"):
         setattr(Program, name, _french(getattr(Program, name)))
     Program.print_help = _print_help
+    for name in ("load_collection", "parse_cleanup"):
+        setattr(Fab, name, _explained(getattr(Fab, name)))
     Fab.update_config = without_terminal(Fab.update_config)
+
+
+def main() -> None:
+    """The program ``fab`` (scripts/bootstrap): fabric's, which speaks French before it has read fabfile.py too."""
+    speak()
+    fabric.main.program.run()
+
+
+def _explained(method: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(method)
+    def told(program: Fab) -> None:
+        form = program.args["list-format"].value
+        if form not in _FORMATS:
+            raise Exit(f"--list-format : « {form} » n'en est pas un. Attendu : {', '.join(_FORMATS)}.", code=2)
+        if program._remainder_only:
+            raise Exit(f"fab n'a rien à faire de ce qui suit « -- », sans commande avant. {_HELP}.", code=2)
+        try:
+            method(program)
+        except ParseError as error:  # of --help and a word
+            word = str(program.args.help.value)
+            if not str(error).startswith("No idea what"):
+                raise
+            raise ParseError(
+                f"La commande « {word} » n'existe pas.{_nearest(word, program.parser.contexts)} {_HELP}.", error.context
+            ) from None
+        except Exit as error:
+            if found := re.match(r"Can't find any collection named '(.+)'!", error.message or ""):
+                asked = "" if found[1] == "fabfile" else f" de nom « {found[1]} »"
+                raise Exit(f"Pas de commandes{asked} ici : lancez fab depuis le dossier du projet.", code=2) from None
+            if found := re.match(r"Sub-collection '(.+)' not found!", error.message or ""):
+                raise Exit(f"Aucun groupe de commandes ne s'appelle « {found[1]} ». {_HELP}.", code=2) from None
+            raise
+
+    return told
 
 
 def without_terminal(method: Callable[..., None]) -> Callable[..., None]:
@@ -144,7 +212,10 @@ def _french(method: Callable[..., None]) -> Callable[..., None]:
     def told(*arguments: Any) -> None:
         with contextlib.redirect_stdout(io.StringIO()) as text:
             method(*arguments)
-        print(re.sub("|".join(map(re.escape, HEADINGS)), lambda found: HEADINGS[found[0]], text.getvalue()), end="")
+        shown = re.sub("|".join(map(re.escape, HEADINGS)), lambda found: HEADINGS[found[0]], text.getvalue())
+        for heading, french in _SUB_HEADINGS:
+            shown = heading.sub(french, shown)
+        print(shown, end="")
 
     return told
 
@@ -154,9 +225,9 @@ def _print_help(program: Program) -> None:
     if hasattr(program, "collection"):  # read by now, but for « fab --help »
         program.list_tasks()
     else:
-        print(f"{_HELP}.")
+        print(f"{_HELP}.")  # fabfile.py is not read yet
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(word, [str(one) for one in known], 1, 0.5)
+def _nearest(word: str, known: Iterable[str], like: float = 0.5) -> str:
+    found = difflib.get_close_matches(word, [str(one) for one in known], 1, like)
     return f" Vouliez-vous dire « {found[0]} » ?" if found else ""
