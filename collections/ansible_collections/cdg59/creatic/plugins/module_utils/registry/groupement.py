@@ -530,6 +530,7 @@ def _check_councillors(source: Source, data: dict[str, Any], given: Mapping[str,
         for one in (accounts if isinstance(accounts, list) else [])
         if isinstance(one, dict)
     }
+    _check_head(source, data, given, names)
     seen: dict[str, str] = {}
     for place, login in enumerate(logins if isinstance(logins, list) else []):
         path = ("deliberations", "acces_elus", place)
@@ -547,6 +548,30 @@ def _check_councillors(source: Source, data: dict[str, Any], given: Mapping[str,
             source.report(
                 f"{quote(login)} et {quote(seen[name])} sont deux identifiants de {name}", "gardez-en un", path
             )
+
+
+def _check_head(source: Source, data: Mapping[str, Any], given: Mapping[str, Any], names: Mapping[Any, str]) -> None:
+    """Check that who presides the council is one person, and sits in it (CGCT, L2122-1; CASF, L123-6).
+
+    Args:
+        names: of who has an account, by login.
+    """
+    circuits, members = data.get("parapheur"), given.get("elus")
+    signs = circuits.get("maire") if isinstance(circuits, dict) else None
+    signing = signs.get("titulaire") if isinstance(signs, dict) else None
+    head, who = (given["maire"], "le maire") if "maire" in given else (signing, "le président")
+    if not isinstance(head, str) or head not in names:
+        return  # told by others
+    if signing in names and signing != head:
+        source.report(
+            f"le maire est {quote(head)} pour le conseil, et {quote(signing)} pour le parapheur",
+            "écrivez la même personne aux deux endroits : un adjoint qui supplée le maire va dans suppleants",
+            ("deliberations", "maire"),
+        )
+    if isinstance(members, list) and names[head] not in members:
+        source.report(
+            f"{who}, {names[head]}, n'y est pas", "écrivez-le en premier, comme dans comptes", ("deliberations", "elus")
+        )
 
 
 def _check_publication(source: Source, data: dict[str, Any]) -> None:
@@ -663,6 +688,7 @@ def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
             source.report(f"{kind} {quote(value)} est déjà dans {owner}", fix, path)
 
     files = {Path(source.label).stem for source, _data in checked}
+    machines = {f"{Path(source.label).stem}-{name}" for source, data in checked for _at, name, _ip in _machines(data)}
     for source, data in checked:
         slug = Path(source.label).stem
         for name, kind in (("nom", "le nom"), ("siren", "le SIREN"), ("insee", "le code INSEE")):
@@ -673,8 +699,10 @@ def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
             claim(source, path, "l'identifiant", login, "donnez un identifiant par personne")
         for path, entity in entities.written(data):
             name = entities.slug(slug, entity)
+            fix = "donnez un autre nom court à l'entité"
+            if name in machines:  # commands take both names
+                source.report(f"le nom {quote(name)} est celui d'une machine", fix, (*path, "nom"))
             if name in files:
-                fix = "donnez un autre nom court à l'entité"
                 source.report(f"le nom {quote(name)} est celui de communes/{name}.yml", fix, (*path, "nom"))
             claim(source, (*path, "nom"), "le nom d'entité", name, "donnez un autre nom court à l'entité")
             claim(source, (*path, "libelle"), "le nom", entity["libelle"], "donnez à l'entité son nom entier")

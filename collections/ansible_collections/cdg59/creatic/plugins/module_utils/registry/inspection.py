@@ -22,7 +22,7 @@ import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees, formats
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles, together
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
     Problem,
     Source,
@@ -102,6 +102,7 @@ class Inspection:
         self.machines: dict[str, Machine] = {}
         self.groups: set[str] = set(_BUILT_IN)
         self.communes: list[groupement.Commune] = []
+        self._siren = ""  # the groupement's
         self.unreadable = False  # a file is not even read: what others lack for it is not known
 
     def run(self) -> list[Problem]:
@@ -112,6 +113,7 @@ class Inspection:
         self._variables()
         self._services()
         self._waivers()
+        self.problems += together.problems(self.directory, self.communes, self._by_profile(), self._siren)
         for source in self.sources.values():
             self.problems += source.problems
         return sorted(self.problems, key=lambda problem: (problem.file, problem.line or 0))
@@ -324,6 +326,16 @@ class Inspection:
                 root = self._compose(source)
                 if root is not None:
                     self._names(source, root)
+                if source.label == "group_vars/all.yml":
+                    self._siren = together.own_siren(root)
+
+    def _by_profile(self) -> dict[str, list[tuple[str, int, str]]]:
+        """File, line and name of the servers of each profile, test benches apart."""
+        found: dict[str, list[tuple[str, int, str]]] = {}
+        for one in self.machines.values():
+            for name in {*one.groups} & profiles.load().keys() if not one.bench else ():
+                found.setdefault(name, []).append((one.source.label, one.line, one.name))
+        return found
 
     def _names(self, source: Source, node: yaml.Node) -> None:
         """Report variables that nothing reads: a misspelt one would be ignored without a word."""

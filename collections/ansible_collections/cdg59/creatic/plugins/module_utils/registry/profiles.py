@@ -38,6 +38,7 @@ class Profile:
     disques: bool = False
     correctifs: str = ""
     nue: bool = False
+    seule: bool = False
     variables: Mapping[str, Any] = field(default_factory=dict)
     banc: bool = False
 

@@ -1,0 +1,111 @@
+"""What is wrong of files taken together: each alone is right, and was deployed without a word."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import Inspection, Tree
+
+TOP = Path(__file__).parents[3]
+TREE = Tree(TOP)
+Spoil = Callable[[Path], object]
+
+
+def changed(file: str, old: str, new: str) -> Spoil:
+    def spoil(folder: Path) -> None:
+        text = (folder / file).read_text(encoding="utf-8")
+        assert text.count(old) >= 1
+        (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return spoil
+
+
+def second(profile: str, name: str) -> Spoil:
+    head = f"    {profile}:\n      hosts:\n"
+    server = f"        {name}:\n          ansible_host: 10.159.0.99\n          creatic_names: [{name}.example.org]\n"
+    return changed("servers.yml", head, head + server)
+
+
+LOOS, BERGUES = "communes/loos.yml", "communes/bergues.yml"
+SPOILT: dict[str, tuple[Spoil, str]] = {
+    "accents read as another encoding": (
+        changed(LOOS, "Direction générale", "Direction gÃ©nÃ©rale"),
+        "communes/loos.yml, ligne 24 : des accents sont abîmés (« Ã© »), par un copier-coller ou une conversion. À "
+        "faire : récrivez-les, et enregistrez le fichier en UTF-8.",
+    ),
+    "a commune's file that an editor renamed": (
+        lambda folder: shutil.copy(folder / LOOS, folder / "communes/lomme.yml.txt"),
+        "communes/lomme.yml.txt : rien ne lit ce fichier : l'éditeur a ajouté une fin à son nom. À faire : renommez-le "
+        "en lomme.yml, ou sortez-le.",
+    ),
+    "a variables' file that an editor renamed": (
+        lambda folder: (folder / "group_vars/systeme_windows.yml").rename(
+            folder / "group_vars/systeme_windows.yml.txt"
+        ),
+        "group_vars/systeme_windows.yml.txt : rien ne lit ce fichier : l'éditeur a ajouté une fin à son nom. À faire : "
+        "renommez-le en systeme_windows.yml, ou sortez-le.",
+    ),
+    "the groupement's SIREN for a commune's": (
+        changed(LOOS, '"215903600"', '"285900015"'),
+        "communes/loos.yml, siren : le SIREN « 285900015 » est celui du groupement (creatic_groupement_siren). À "
+        "faire : corrigez celui des deux qui se trompe : chacun a le sien.",
+    ),
+    "the groupement's SIREN for an entity's": (
+        changed(BERGUES, '"265900670"', '"285900015"'),
+        "communes/bergues.yml, entites[0].siren : le SIREN « 285900015 » est celui du groupement "
+        "(creatic_groupement_siren). À faire : corrigez celui des deux qui se trompe : chacun a le sien.",
+    ),
+    "a second passerelle": (
+        second("passerelle", "relais2"),
+        "servers.yml, ligne 56 : une seconde machine passerelle, « relais » : les autres n'en connaîtraient qu'une. À "
+        "faire : gardez-en une dans le groupe passerelle ; pour en changer, suivez « Une machine perdue » "
+        "(docs/exploitation.md).",
+    ),
+    "two maires": (
+        changed(LOOS, "  maire: sonia.dupuis", "  maire: marc.vasseur"),
+        "communes/loos.yml, ligne 45, deliberations.maire : le maire est « marc.vasseur » pour le conseil, et "
+        "« sonia.dupuis » pour le parapheur. À faire : écrivez la même personne aux deux endroits : un adjoint qui "
+        "supplée le maire va dans suppleants.",
+    ),
+    "a maire who is not of the council": (
+        changed(LOOS, "elus: [Sonia Dupuis, ", "elus: ["),
+        "communes/loos.yml, ligne 46, deliberations.elus : le maire, Sonia Dupuis, n'y est pas. À faire : écrivez-le "
+        "en premier, comme dans comptes.",
+    ),
+    "a président who is not of the council": (
+        changed(BERGUES, "      elus: [Sophie Vandamme, Nora", "      elus: [Nora"),
+        "communes/bergues.yml, ligne 60, entites[0].deliberations.elus : le président, Sophie Vandamme, n'y est pas. À "
+        "faire : écrivez-le en premier, comme dans comptes.",
+    ),
+    "an entity of a machine's name": (
+        changed(BERGUES, "  - nom: ccas", "  - nom: pc-secretariat"),
+        "communes/bergues.yml, ligne 50, entites[0].nom : le nom « bergues-pc-secretariat » est celui d'une machine. À "
+        "faire : donnez un autre nom court à l'entité.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_it_is_told_once_with_its_place_and_its_fix(tmp_path: Path, case: str) -> None:
+    spoil, said = SPOILT[case]
+    folder = tmp_path / "example"
+    shutil.copytree(TOP / "inventories" / "example", folder)
+    spoil(folder)
+    assert [str(problem) for problem in Inspection(folder, TREE).run()] == [said]
+
+
+@pytest.mark.parametrize(
+    "profile", ["parapheur", "ged", "deliberations", "archive_gateway", "backup_server", "guichet"]
+)
+def test_a_second_server_is_refused_where_the_others_know_one(tmp_path: Path, profile: str) -> None:
+    folder = tmp_path / "example"
+    shutil.copytree(TOP / "inventories" / "example", folder)
+    second(profile, "second")(folder)
+    [problem] = Inspection(folder, TREE).run()
+    assert problem.message.startswith(f"une seconde machine {profile}, « ")
+    shutil.copy(TOP / "inventories/example/servers.yml", folder)
+    second("archive_node", "sae4")(folder)  # the room may grow
+    assert Inspection(folder, TREE).run() == []
