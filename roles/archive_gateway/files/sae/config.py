@@ -13,6 +13,7 @@ from typing import Any
 
 from creatic_agent.places import Under
 from sae.commands import DEFAULT_PATH
+from creatic_agent.reasons import reason
 from sae.store import FileStore, Store, SwiftSettings, SwiftStore
 
 TRUST = Path("/etc/creatic/pki/ca.pem")
@@ -117,7 +118,7 @@ def load(path: Path = DEFAULT_PATH) -> Config:
         ) from error
     except OSError as error:
         raise ConfigError(
-            f"{error.filename} : lecture impossible ({error.strerror}). Relancez le déploiement."
+            f"{error.filename} : lecture impossible ({reason(error)}). Relancez le déploiement."
         ) from error
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ConfigError(f"{path} : illisible ({error}). Relancez le déploiement.") from error

@@ -31,6 +31,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from creatic_agent import durable
+from creatic_agent.reasons import reason
 from sae import config, inventory
 from sae.commands import DEFAULT_PATH
 from sae.journal import Journal, JournalError
@@ -328,7 +329,7 @@ def _named() -> Iterator[None]:
         if error.errno not in _NAMES:
             raise
         name = PurePosixPath(str(error.filename or "")).name[:120]
-        raise _Unfit(f"« {name} » ne peut pas être écrit sur ce disque ({error.strerror})") from error
+        raise _Unfit(f"« {name} » ne peut pas être écrit sur ce disque ({reason(error)})") from error
 
 
 class _Spellings:

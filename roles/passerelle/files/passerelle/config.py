@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from creatic_agent.reasons import reason
+
 DEFAULT_PATH = Path("/etc/passerelle/config.json")
 
 
@@ -116,7 +118,7 @@ def load(path: Path = DEFAULT_PATH) -> Config:
         why = "votre compte n'a pas le droit de le lire. Lancez la commande avec sudo."
         raise ConfigError(f"{error.filename} : {why}") from error
     except OSError as error:
-        why = f"lecture impossible ({error.strerror}). Relancez le déploiement."
+        why = f"lecture impossible ({reason(error)}). Relancez le déploiement."
         raise ConfigError(f"{error.filename} : {why}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} : contenu inattendu ({error!r}). Relancez le déploiement.") from error

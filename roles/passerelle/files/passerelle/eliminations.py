@@ -21,6 +21,8 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from creatic_agent.reasons import reason
+
 from .acts import BadRequest
 from .config import Commune, Config
 from .errors import Away, HandoverError
@@ -227,7 +229,7 @@ class Eliminations:
                     except FileNotFoundError:
                         continue
                     except OSError as error:
-                        why = f"un fichier ne s'efface pas ({error.strerror})"
+                        why = f"un fichier ne s'efface pas ({reason(error)})"
         if why:
             return {"etat": WAITS, "nombre": count, "detail": why}
         return {"etat": GONE if count or row["reference"] else ABSENT, "nombre": count}

@@ -15,6 +15,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from creatic_agent.reasons import reason
+
 
 @dataclass(frozen=True)
 class Watched:
@@ -88,7 +90,7 @@ def read_certificate(name: str, path: Path) -> Watched:
         load = x509.load_pem_x509_certificate if b"-----BEGIN" in data else x509.load_der_x509_certificate
         certificate = load(data)
     except OSError as error:
-        return Watched(name, path, None, problem=f"illisible ({error.strerror})")
+        return Watched(name, path, None, problem=f"illisible ({reason(error)})")
     except ValueError:
         return Watched(name, path, None, problem="ce fichier n'est pas un certificat")
     return Watched(name, path, certificate.not_valid_after_utc, certificate)

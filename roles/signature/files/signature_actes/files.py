@@ -13,6 +13,8 @@ from typing import BinaryIO
 from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
 
+from creatic_agent.reasons import reason
+
 from .refusal import Refusal
 
 ODD = (
@@ -44,7 +46,7 @@ def check_size(path: Path, limit: int = MAX_BYTES) -> None:
         known = path.stat()
         path.open("rb").close()
     except OSError as error:
-        raise Refusal(f"{path.name} : le fichier ne s'ouvre pas ({error.strerror})") from None
+        raise Refusal(f"{path.name} : le fichier ne s'ouvre pas ({reason(error)})") from None
     if not path.is_file():
         raise Refusal(f"{path.name} : ce n'est pas un fichier")
     if known.st_size == 0:
@@ -109,7 +111,7 @@ def new_file(target: Path) -> Iterator[BinaryIO]:
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
     except OSError as error:
-        raise Refusal(f"{target.parent} : on ne peut pas y écrire ({error.strerror})") from None
+        raise Refusal(f"{target.parent} : on ne peut pas y écrire ({reason(error)})") from None
     try:
         with os.fdopen(handle, "w+b") as stream:
             yield stream
@@ -122,7 +124,7 @@ def new_file(target: Path) -> Iterator[BinaryIO]:
     except FileExistsError:
         raise Refusal(taken) from None
     except OSError as error:
-        raise Refusal(f"{target.name} : écriture impossible ({error.strerror})") from None
+        raise Refusal(f"{target.name} : écriture impossible ({reason(error)})") from None
     finally:
         with suppress(FileNotFoundError):
             Path(name).unlink()

@@ -21,6 +21,8 @@ from pyhanko_certvalidator.errors import (
     ValidationError,
 )
 
+from creatic_agent.reasons import reason
+
 from .refusal import Refusal
 
 
@@ -29,7 +31,7 @@ def _objects(path: Path, kind: str) -> list[bytes]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise Refusal(f"{path} : fichier de confiance illisible ({error.strerror})") from None
+        raise Refusal(f"{path} : fichier de confiance illisible ({reason(error)})") from None
     if not pem.detect(data):
         return [data]
     return [der for name, _headers, der in pem.unarmor(data, multiple=True) if name == kind]

@@ -29,6 +29,7 @@ from typing import Any, cast
 
 from creatic_agent import durable
 from creatic_agent.figures import Figures, labels
+from creatic_agent.reasons import reason
 
 PORT = 6514
 LONGEST_LINE = 64 << 10
@@ -213,7 +214,7 @@ class Sender(asyncio.Protocol):
             self._collector.files.write(self.name, self._whole)
         except OSError as error:
             # Reading no more is how the sender knows that it must keep its own.
-            tell(f"{self.name} : écriture impossible, essayée de nouveau dans {RETRY_S} s : {error.strerror}")
+            tell(f"{self.name} : écriture impossible, essayée de nouveau dans {RETRY_S} s : {reason(error)}")
             self._transport.pause_reading()
             self._later(RETRY_S, self._again)
 
@@ -310,7 +311,7 @@ class Collector:
             try:
                 connection, _address = await loop.sock_accept(listening)
             except OSError as error:  # too many files: those that leave make room
-                tell(f"connexion impossible : {error.strerror}")
+                tell(f"connexion impossible : {reason(error)}")
                 turns.release()
                 await asyncio.sleep(1)
                 continue
@@ -352,7 +353,7 @@ class Collector:
             durable.write(self._state, json.dumps(self._seen).encode())
             durable.write(self._metrics, figures(self._seen, expected, self.files.lost, now).encode(), 0o644)
         except OSError as error:  # the figures grow old, which the rules tell
-            tell(f"mesures pas écrites : {error.strerror}")
+            tell(f"mesures pas écrites : {reason(error)}")
 
 
 def seen_of(file: Path) -> dict[str, float]:

@@ -16,6 +16,7 @@ from typing import Any
 from lxml import etree
 
 from creatic_agent.durable import write
+from creatic_agent.reasons import reason
 
 from .classification import parse_xml
 from .driver import Answer, RemoteState, RemoteStatus
@@ -84,7 +85,7 @@ class Answers(Part):
         try:
             size = sum(path.stat().st_size for path in answer.files)
         except OSError as error:
-            self._end(key, one, REFUSED, f"Un document de la réponse n'est plus sur le connecteur ({error.strerror}).")
+            self._end(key, one, REFUSED, f"Un document de la réponse n'est plus sur le connecteur ({reason(error)}).")
             return
         if size > self._config.max_bytes:
             big = f"{size / 1e6:.0f} Mo, le TdT en prend {self._config.taille_max_mo:.0f}"

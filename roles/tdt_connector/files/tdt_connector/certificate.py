@@ -10,6 +10,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
+from creatic_agent.reasons import reason
+
 
 class CertificateError(Exception):
     """The certificate's files cannot be used; the text is French."""
@@ -48,7 +50,7 @@ def read(folder: Path, crl: Path) -> ClientCertificate:
         key = serialization.load_pem_private_key((folder / "key.pem").read_bytes(), password=None)
         chain = x509.load_pem_x509_certificates((folder / "chain.pem").read_bytes())
     except OSError as error:
-        raise CertificateError(f"{error.filename} : {error.strerror}") from error
+        raise CertificateError(f"{error.filename} : {reason(error)}") from error
     except (ValueError, TypeError) as error:
         raise CertificateError(f"fichier de certificat ou de clé endommagé dans {folder} ({error})") from error
     spki = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

@@ -19,6 +19,8 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
+from creatic_agent.reasons import reason
+
 from .config import Config
 from .errors import Denied, Refused, TdtError, Uncertain, Unreachable
 
@@ -190,7 +192,7 @@ class Client:
                     pass
         except OSError as error:
             raise Denied(
-                f"le certificat client est illisible ({error.filename} : {error.strerror}). Relancez le déploiement "
+                f"le certificat client est illisible ({error.filename} : {reason(error)}). Relancez le déploiement "
                 "du connecteur, qui le demande au groupement.",
                 "client_absent",
             ) from error

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from creatic_agent.places import Under
+from creatic_agent.reasons import reason
 
 DEFAULT_PATH = Path("/etc/tdt-connector/config.yml")
 _REQUIRED = ("url", "siren", "departement")
@@ -165,7 +166,7 @@ def load(path: Path, platforms: Collection[str]) -> Config:
             f"{path} : votre compte n'a pas le droit de le lire. Lancez la commande avec sudo."
         ) from error
     except OSError as error:
-        raise ConfigError(f"{path} : lecture impossible ({error.strerror}). Relancez le déploiement.") from error
+        raise ConfigError(f"{path} : lecture impossible ({reason(error)}). Relancez le déploiement.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f", ligne {where.line + 1}" if where else ""

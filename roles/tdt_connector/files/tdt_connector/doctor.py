@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from creatic_agent.reasons import reason
+
 from . import certificate
 from .config import Config
 from .depot import ignored
@@ -181,7 +183,7 @@ def _network(config: Config, driver: Driver) -> Iterator[Finding]:
     try:
         socket.create_connection((host, port), timeout=10).close()
     except OSError as error:
-        detail = f"{host}:{port} ne répond pas ({error.strerror or 'délai dépassé'})"
+        detail = f"{host}:{port} ne répond pas ({reason(error)})"
         yield Finding("tcp", "Liaison avec le TdT (TCP)", FAIL, detail, _REMEDIES["tcp"])
         return
     yield Finding("tcp", "Liaison avec le TdT (TCP)", OK, f"{host}:{port} répond")
