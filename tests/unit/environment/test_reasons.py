@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import re
+import ssl
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import reasons as module_utils_reasons
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
+
+from creatic_agent import reasons
 
 
 @pytest.mark.parametrize(
@@ -31,6 +36,16 @@ def test_the_system_s_words_are_french(tmp_path: Path, act: Callable[[Path], obj
     with pytest.raises((OSError, EOFError, tarfile.TarError)) as told:
         act(tmp_path)
     assert reason(told.value) == said
+
+
+def test_agents_have_the_same_words_and_take_no_other_s_numbers_for_the_system_s() -> None:
+    assert reasons.WORDS == module_utils_reasons._WORDS
+    full = OSError(errno.ENOSPC, "No space left on device", "/var/lib/x")
+    assert (reasons.reason(full), reasons.because(full)) == ("le disque est plein", "/var/lib/x : le disque est plein")
+    assert reasons.because(ValueError("une date est attendue")) == "une date est attendue"
+    assert reasons.because(TimeoutError()) == "délai dépassé"
+    for refused in (ssl.SSLError(1, "CERTIFICATE_VERIFY_FAILED"), ssl.SSLCertVerificationError(1, "expired")):
+        assert "opération interdite" not in (reasons.reason(refused), reason(refused), reasons.because(refused))
 
 
 def test_what_is_no_archive_of_evidence_is_refused_in_french(tmp_path: Path) -> None:

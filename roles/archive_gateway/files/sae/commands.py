@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from creatic_agent.reasons import because
+
 DEFAULT_PATH = Path("/etc/sae/config.json")
 
 
@@ -37,7 +39,7 @@ def run(
         print(f"{program} : {error}", file=sys.stderr)
         return 1
     except broken as error:
-        print(f"{program} : interrompu, relancez : {error}", file=sys.stderr)
+        print(f"{program} : interrompu, relancez : {because(error)}", file=sys.stderr)
     return 2
 
 

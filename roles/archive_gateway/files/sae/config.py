@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from creatic_agent.places import Under
-from sae.commands import DEFAULT_PATH
 from creatic_agent.reasons import reason
+from sae.commands import DEFAULT_PATH
 from sae.store import FileStore, Store, SwiftSettings, SwiftStore
 
 TRUST = Path("/etc/creatic/pki/ca.pem")

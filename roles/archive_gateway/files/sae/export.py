@@ -31,7 +31,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from creatic_agent import durable
-from creatic_agent.reasons import reason
+from creatic_agent.reasons import because, reason
 from sae import config, inventory
 from sae.commands import DEFAULT_PATH
 from sae.journal import Journal, JournalError
@@ -538,7 +538,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sae-export : {error}", file=sys.stderr)
         return 2
     except (StoreError, JournalError, sqlite3.Error, OSError) as error:
-        print(f"sae-export : interrompu, relancez pour reprendre : {error}", file=sys.stderr)
+        print(f"sae-export : interrompu, relancez pour reprendre : {because(error)}", file=sys.stderr)
         return 1
     for aip in outcome.unknown:
         print(f"! {aip} : au stockage, mais inconnue du journal")

@@ -23,6 +23,7 @@ from typing import Any, Protocol, runtime_checkable
 from creatic_agent import durable
 from creatic_agent.book import Book
 from creatic_agent.figures import Figures, labels
+from creatic_agent.reasons import because
 from sae import config, inventory
 from sae.commands import DEFAULT_PATH
 from sae.config import Config, ConfigError, section
@@ -511,7 +512,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     content = metrics(state, plan, result, time.time())
                     durable.write(loaded.metrics / "sae_fixite.prom", content.encode(), mode=0o644)
     except (ConfigError, StoreError, JournalError, sqlite3.Error, OSError) as error:
-        print(f"sae-fixite : {error}", file=sys.stderr)
+        print(f"sae-fixite : {because(error)}", file=sys.stderr)
         return 3
     print(json.dumps(_document(result), ensure_ascii=False, indent=2) if arguments.json else _french(result))
     return result.status

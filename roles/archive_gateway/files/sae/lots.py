@@ -25,6 +25,7 @@ from typing import IO, Any, BinaryIO
 
 from creatic_agent import durable
 from creatic_agent.figures import Figures
+from creatic_agent.reasons import because
 from sae import config, inventory
 from sae.commands import DEFAULT_PATH
 from sae.inventory import CONTAINER, Known
@@ -307,7 +308,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (LotError, StoreError, JournalError, config.ConfigError) as error:
         print(f"sae-copie : {error}", file=sys.stderr)
     except OSError as error:
-        print(f"sae-copie : {error}", file=sys.stderr)
+        print(f"sae-copie : {because(error)}", file=sys.stderr)
     return 1
 
 

@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from creatic_agent.reasons import because
 from creatic_sauvegarde import backup, borg, keys, lots, postgresql, restore, snapshot
 from creatic_sauvegarde.settings import CONFIG, Away, BackupError, Settings
 
@@ -113,12 +114,12 @@ def main(arguments: list[str] | None = None) -> int:
     except restore.Incomplete as error:
         if asked.json:
             print(json.dumps(error.done))
-        print("\n".join([*error.refusals.lines(), f"creatic-sauvegarde : {error}"]), file=sys.stderr)
+        print("\n".join([*error.refusals.lines(), f"creatic-sauvegarde : {because(error)}"]), file=sys.stderr)
         return REFUSED
     except Away as error:
-        print(f"creatic-sauvegarde : {error}", file=sys.stderr)
+        print(f"creatic-sauvegarde : {because(error)}", file=sys.stderr)
         return AGAIN
     except (BackupError, OSError) as error:
-        print(f"creatic-sauvegarde : {error}", file=sys.stderr)
+        print(f"creatic-sauvegarde : {because(error)}", file=sys.stderr)
         return 1
     return 0

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from creatic_agent.durable import write
+from creatic_agent.reasons import because
 from creatic_depots import segments
 from creatic_depots.depots import CONFIG, Depot, DepotError, Settings, metrics, moment
 
@@ -155,6 +156,6 @@ def main(arguments: list[str] | None = None) -> int:
         elif asked.commande == "rouvrir":
             Depot(settings, asked.client).reopen()
     except (DepotError, segments.SegmentError, OSError) as error:
-        print(f"creatic-depots : {error}", file=sys.stderr)
+        print(f"creatic-depots : {because(error)}", file=sys.stderr)
         return 1
     return 0

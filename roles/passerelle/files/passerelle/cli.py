@@ -15,6 +15,8 @@ from pathlib import Path
 import psycopg
 from procrastinate.exceptions import ConnectorException
 
+from creatic_agent.reasons import because
+
 from . import config as settings
 from .acts import ARRETES, NATURES, STAYS, BadRequest, lowered
 from .chain import Chain
@@ -42,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (psycopg.Error, ConnectorException) as error:
         print(f"Base de données inutilisable : {error}. Rien n'est perdu.", file=sys.stderr)
     except OSError as error:
-        print(f"Fichier ou disque inutilisable : {error}", file=sys.stderr)
+        print(f"Fichier ou disque inutilisable : {because(error)}", file=sys.stderr)
     return 1
 
 

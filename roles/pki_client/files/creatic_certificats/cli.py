@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from creatic_agent.durable import write
+from creatic_agent.reasons import because
 
 from . import probe, report
 from .inventory import Watched, certificates, crls, read_certificate
@@ -84,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "prouver":
             return _prove(options)
     except (OSError, probe.ProbeError) as error:
-        print(f"creatic-certificats : {error}", file=sys.stderr)
+        print(f"creatic-certificats : {because(error)}", file=sys.stderr)
         return 2
     sys.stdout.write(report.table([*certificates(options.etc), *crls(options.etc)], now))
     return 0

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from cryptography import x509
 
+from creatic_agent.reasons import because
+
 from .inventory import Watched
 
 TIMEOUT = 15.0  # seconds
@@ -48,7 +50,7 @@ def served(one: Watched, etc: Path, address: str, port: int) -> str:
     except ssl.SSLCertVerificationError as error:
         return f"le serveur montre un certificat refusé : {error.verify_message}"
     except OSError as error:
-        raise ProbeError(f"{name} ne répond pas sur {address}, port {port} : {error}") from error
+        raise ProbeError(f"{name} ne répond pas sur {address}, port {port} : {because(error)}") from error
     if shown.serial_number != one.certificate.serial_number:
         return f"le serveur montre encore le certificat n° {shown.serial_number:040x}"
     return ""
@@ -77,7 +79,7 @@ def accepted(one: Watched, etc: Path, url: str) -> str:
     except ssl.SSLError as error:
         return f"refusé par {parts.hostname} ({error.reason})"
     except OSError as error:
-        raise ProbeError(f"{url} ne répond pas : {error}") from error
+        raise ProbeError(f"{url} ne répond pas : {because(error)}") from error
     try:
         connection.request("GET", parts.path or "/")
         status = connection.getresponse().status

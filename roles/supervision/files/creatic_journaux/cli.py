@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from creatic_agent import durable, french
+from creatic_agent.reasons import because
 
 from . import receive, seal
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(given)
     except (seal.SealError, ssl.SSLError, OSError) as error:
-        print(f"creatic-journaux : {error}", file=sys.stderr)
+        print(f"creatic-journaux : {because(error)}", file=sys.stderr)
         return 1
 
 

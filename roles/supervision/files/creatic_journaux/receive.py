@@ -29,7 +29,7 @@ from typing import Any, cast
 
 from creatic_agent import durable
 from creatic_agent.figures import Figures, labels
-from creatic_agent.reasons import reason
+from creatic_agent.reasons import because, reason
 
 PORT = 6514
 LONGEST_LINE = 64 << 10
@@ -86,7 +86,7 @@ class Trust:
         except (OSError, ssl.SSLError) as error:
             if self._context is None:
                 raise
-            tell(f"certificat, autorités ou listes illisibles, ceux d'avant restent : {error}")
+            tell(f"certificat, autorités ou listes illisibles, ceux d'avant restent : {because(error)}")
         return self._context
 
     def _made(self) -> ssl.SSLContext:

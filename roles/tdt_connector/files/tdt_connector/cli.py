@@ -15,7 +15,7 @@ from pathlib import Path
 
 from creatic_agent.durable import unused
 from creatic_agent.french import speak
-from creatic_agent.reasons import told
+from creatic_agent.reasons import because
 
 from . import description as descriptions
 from . import doctor, letters, proof, service
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         why = _denied(Path(error.filename)) if error.filename else ""
         print(why or f"Accès refusé : {error.filename}. Lancez la commande avec sudo.", file=sys.stderr)
     except OSError as error:
-        print(f"Fichier ou disque inutilisable : {told(error)}", file=sys.stderr)
+        print(f"Fichier ou disque inutilisable : {because(error)}", file=sys.stderr)
     except sqlite3.Error as error:
         why = _denied(config.journal)
         print(why or f"Journal inutilisable : {error}. Lancez « tdt-connector doctor ».", file=sys.stderr)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from creatic_agent.reasons import because
 from sae.versement.container import Member
 from sae.versement.refusal import Reason, Refusal, refuse
 
@@ -73,7 +74,8 @@ def scan(members: Iterable[Member], clamd: Clamd) -> str:
                     "ANTIVIRUS", f"« {member.name} » n'a pas pu être analysé : {verdict[:120]}.", temporary=True
                 )
     except OSError as error:
-        text = f"L'antivirus ne répond pas ({error}) : aucun versement n'est admis sans analyse. Réessayez plus tard."
+        why = because(error)
+        text = f"L'antivirus ne répond pas ({why}) : aucun versement n'est admis sans analyse. Réessayez plus tard."
         raise refuse("ANTIVIRUS", text, temporary=True) from error
     if faults:
         raise Refusal(faults)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from creatic_agent.french import speak
+from creatic_agent.reasons import because
 from sae import config as settings
 from sae import metrics, sizes
 from sae.commands import commands
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PermissionError as error:
         print(f"Accès refusé : {error.filename}. Lancez la commande avec sudo.", file=sys.stderr)
     except (OSError, sqlite3.Error) as error:
-        print(f"Fichier, disque ou registre inutilisable : {error}", file=sys.stderr)
+        print(f"Fichier, disque ou registre inutilisable : {because(error)}", file=sys.stderr)
     return 1
 
 
@@ -170,7 +171,7 @@ def _status(config: Config, arguments: argparse.Namespace) -> int:
     try:
         print(f"Antivirus : {antivirus.Clamd(config.clamd).version()}")
     except OSError as error:
-        print(f"Antivirus : ne répond pas ({error}). Aucun versement n'est accepté.")
+        print(f"Antivirus : ne répond pas ({because(error)}). Aucun versement n'est accepté.")
         failed = 1
     age = antivirus.signatures_age(config.signatures)
     print(

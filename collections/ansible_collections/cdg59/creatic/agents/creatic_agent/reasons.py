@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import errno
+import socket
+import ssl
 
 WORDS = {
     errno.EACCES: "accès refusé",
@@ -33,9 +35,14 @@ def reason(error: OSError) -> str:
     """Say why, without the file's name; the error's own words when it is none of those that are met."""
     if isinstance(error, TimeoutError):
         return "délai dépassé"
-    return WORDS.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
+    if isinstance(error, socket.gaierror):
+        return "son nom n'est pas connu"
+    own = "" if isinstance(error, ssl.SSLError) else WORDS.get(error.errno or 0)  # OpenSSL's numbers are others
+    return own or error.strerror or str(error) or type(error).__name__
 
 
-def told(error: OSError) -> str:
-    """Say which file, when it is one's, and why."""
+def because(error: Exception) -> str:
+    """Say which file, when it is one's, and why; what is no error of the system says itself."""
+    if not isinstance(error, OSError) or type(error).__module__ not in ("builtins", "socket"):
+        return str(error)
     return f"{error.filename} : {reason(error)}" if error.filename else reason(error)

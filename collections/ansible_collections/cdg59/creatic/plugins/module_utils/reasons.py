@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import gzip
 import socket
+import ssl
 import tarfile
 import zlib
 
@@ -46,5 +47,6 @@ def reason(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return "son nom n'est pas connu"
     if isinstance(error, OSError):
-        return _WORDS.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
+        own = "" if isinstance(error, ssl.SSLError) else _WORDS.get(error.errno or 0)  # OpenSSL's numbers are others
+        return own or error.strerror or str(error) or type(error).__name__
     return str(error)
