@@ -61,6 +61,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import agent as life_agent
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import commune as life_commune
+from ansible_collections.cdg59.creatic.plugins.module_utils.life import files as life_files
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import handover as life_handover
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.commune import CommuneDeparture
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.departure import Departure, Order
@@ -75,7 +76,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, person_name
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.deadlines import deadlines
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import STATUSES
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import REVOKED, STATUSES
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
     aim,
     entities,
@@ -916,6 +917,9 @@ def pki_revoke(
         raise Exit(f"Révocation refusée : {error}", code=2) from None
     wanted = ["-e", arguments[0], "-e", f"motif={motif}", *(["-e", "remplaces=true"] if remplaces else [])]
     _must(_playbook(context, "journeys/revoke_certificate.yml", *wanted), "Révocation")
+    for path in life_files.of(_home(), Authority(_home() / "pki").listing(status=REVOKED)):
+        life_files.remove(path)
+        print(f"{path} : supprimé, son certificat est révoqué.")
 
 
 @task(

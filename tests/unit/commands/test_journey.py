@@ -38,7 +38,7 @@ class Journey:
         self.callback.v2_runner_on_failed(self.result("sae1", action, msg=msg, **content))
 
     def end(self, **counts: dict[str, int]) -> str:
-        stats = {"dark": {}, "failures": {}, "processed": {}} | counts
+        stats: dict[str, dict[str, int]] = {"dark": {}, "failures": {}, "processed": {}} | counts
         self.callback.v2_playbook_on_stats(SimpleNamespace(**stats))
         return self.lines[-1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +19,13 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority imp
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import agent as life
-from ansible_collections.cdg59.creatic.plugins.module_utils.life import record
+from ansible_collections.cdg59.creatic.plugins.module_utils.life import files, record
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.departure import Departure, Order
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
+from cryptography import x509
+
+from testbed.connector import Authority
 
 PEOPLE = [
     {"identifiant": "claire.dubois", "prenom": "Claire", "nom": "Dubois", "courriel": "c@x.test"},
@@ -235,6 +239,31 @@ def test_all_is_closed_then_the_record_is_kept_and_again_is_nothing(site: Site) 
     again = site.departure(LEFT)
     assert again.over == folder
     assert not list((site.home / "verrous").glob("*.json"))
+
+
+def test_no_key_of_theirs_stays_on_the_control_node_under_any_of_their_names(site: Site) -> None:
+    """Who was renamed, or whose commune was, has files of several names; another's bear another certificate."""
+    site.rows += [row("EE", nom="paul-renard-commune-de-loos-0a1b2c3d"), row("FF", nom="../secrets")]
+    people = site.home / "personnes"
+    for name in ("paul-renard", "paul-renard-commune-de-loos-0a1b2c3d", "zoe-martin"):
+        (people / name / "current").mkdir(parents=True)
+        (people / name / "current" / "key.pem").write_text("clé\n")
+        for end in ("p12", "mdp"):
+            (people / f"{name}.{end}").write_text("secret\n")
+    departure = site.departure(LEFT)
+    assert sum(line.startswith("- clé de son certificat, ou ce qui l'ouvre : ") for line in departure.lines()) == 6
+    done, _folder, _unsealed = departure.perform("moi@poste")
+    assert sorted(path.name for path in people.iterdir()) == ["zoe-martin", "zoe-martin.mdp", "zoe-martin.p12"]
+    assert f"{people / 'paul-renard.p12'} : supprimé" in done
+    assert (site.home / "secrets").is_dir() and site.departure(LEFT).over
+
+
+def test_files_that_another_s_certificate_is_in_are_another_s(tmp_path: Path) -> None:
+    made = Authority(tmp_path / "autorite", "groupement de test").issue("paul", siren="215903337")
+    shutil.copytree(made, tmp_path / "personnes" / "paul-renard" / "current")
+    cert = x509.load_pem_x509_certificate((tmp_path / "personnes/paul-renard/current/cert.pem").read_bytes())
+    assert files.of(tmp_path, [row("AA")]) == []
+    assert files.of(tmp_path, [row("AA"), row(f"{cert.serial_number:X}")]) == [tmp_path / "personnes" / "paul-renard"]
 
 
 @pytest.mark.parametrize("step", ["journeys/revoke_certificate.yml", "site.yml"])

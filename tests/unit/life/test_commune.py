@@ -505,7 +505,13 @@ def test_once_signed_it_is_closed_and_again_is_nothing(groupement: Groupement, p
     groupement.departure().sign(facts, groupement.receipt(person))
     out(groupement)
     groupement.played.clear()
+    people = groupement.home / "personnes"
+    people.mkdir()
+    for name in ("claire.p12", "claire.mdp", "zoe.p12"):  # as fab pki.personne leaves them
+        (people / name).write_bytes(b"secret")
     done = groupement.departure().close(facts)
+    assert [path.name for path in people.iterdir()] == ["zoe.p12"]
+    assert "2 fichiers de certificats de ses personnes supprimés de ce poste" in done
     assert [name for name, _arguments in groupement.played] == ["journeys/revoke_certificate.yml", "site.yml"]
     assert groupement.played[1][1] == ("--limit", "documents,relais,sae,sae1")
     assert done[0] == "1 certificats révoqués" and "archives laissées dans la salle" in done[-1]

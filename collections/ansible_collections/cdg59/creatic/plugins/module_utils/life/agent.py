@@ -19,7 +19,7 @@ from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority import SshAuthority
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.life import record
+from ansible_collections.cdg59.creatic.plugins.module_utils.life import files, record
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import REPLACED, REVOKED, VALID
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import FieldPath, dotted, quote
@@ -62,6 +62,7 @@ class Holdings:
         revoked: those that are revoked already.
         accesses: SSH certificates in force: serie, role, fin.
         passwords: files of the control node with a first password.
+        keys: those of their certificates, with their keys and passwords.
     """
 
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -69,6 +70,7 @@ class Holdings:
     revoked: list[dict[str, str]] = field(default_factory=list)
     accesses: list[dict[str, Any]] = field(default_factory=list)
     passwords: list[Path] = field(default_factory=list)
+    keys: list[Path] = field(default_factory=list)
 
     def open(self) -> list[str]:
         """Profiles where the account is open, or something awaits them."""
@@ -86,7 +88,8 @@ class Holdings:
             for one in self.certificates
         ]
         told += [f"accès SSH n° {one['serie']} ({one['role']}), jusqu'au {one['fin'][:16]}" for one in self.accesses]
-        return told + [f"premier mot de passe : {path}" for path in self.passwords]
+        told += [f"premier mot de passe : {path}" for path in self.passwords]
+        return told + [f"clé de son certificat, ou ce qui l'ouvre : {path}" for path in self.keys]
 
 
 def find(communes: Sequence[Commune], slug: str, wanted: str) -> Agent:
@@ -237,6 +240,7 @@ def holdings(home: Path, commune: Commune, agent: Agent, accounts: Mapping[str, 
         ]
         found.certificates = [one for one in mine if one["statut"] in (VALID, REPLACED)]
         found.revoked = [one for one in mine if one["statut"] == REVOKED]
+        found.keys = files.of(home, mine)
     names = {
         text.casefold()
         for text in (agent.name, agent.login, *(one["courriel"] for one in found.accounts.values()))
@@ -249,8 +253,8 @@ def holdings(home: Path, commune: Commune, agent: Agent, accounts: Mapping[str, 
             if row["etat"] == VALID and row["qui"].casefold() in names
         ]
     if agent.login:
-        files = [home / "secrets" / name / "comptes" / agent.login for name in APPLICATIONS]
-        found.passwords = [path for path in files if path.is_file()]
+        first = [home / "secrets" / name / "comptes" / agent.login for name in APPLICATIONS]
+        found.passwords = [path for path in first if path.is_file()]
     return found
 
 

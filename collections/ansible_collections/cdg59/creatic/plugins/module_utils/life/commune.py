@@ -24,7 +24,7 @@ import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now, size
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import DIGESTS, sha256
-from ansible_collections.cdg59.creatic.plugins.module_utils.life import handover
+from ansible_collections.cdg59.creatic.plugins.module_utils.life import files, handover
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.departure import Order
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.handover import HandOverError, Receipt
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.record import FOLDER, keep
@@ -239,6 +239,11 @@ class CommuneDeparture:
                 # Its connector is its commune's, which may be out of reach: it is told of this by its own deployment.
                 done[1] = "serveurs déployés sans elle : comptes fermés"
                 done.append(f"à faire encore : fab communes {_commune(facts)}, pour que son connecteur l'oublie aussi")
+            keys = files.of(self.order.home, self._certificates(facts))
+            for path in keys:
+                files.remove(path)
+            if keys:
+                done.append(f"{len(keys)} fichiers de certificats de ses personnes supprimés de ce poste")
             if facts["archives"]:
                 done.append("archives laissées dans la salle, sous le même compte, jusqu'au terme de leur conservation")
             self._keep("cloture", facts, started, {"recu": signed, "fait": done})

@@ -16,6 +16,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.access.authority imp
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import agent as life
+from ansible_collections.cdg59.creatic.plugins.module_utils.life import files
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 
 Play = Callable[..., bool]
@@ -148,7 +149,7 @@ class Departure:
             ]
             done += [f"certificat n° {one['serie']} ({one['nom']}) : révoqué" for one in after.revoked]
             done += [f"accès SSH n° {one['serie']} : révoqué" for one in self.before.accesses]
-            done += [f"{path} : supprimé" for path in self.before.passwords]
+            done += [f"{path} : supprimé" for path in (*self.before.passwords, *self.before.keys)]
             done = done or ["rien n'était plus ouvert"]
             folder, unsealed = life.keep(
                 self.order.home, self.agent, self.before, done, self.order.environment, operator, started
@@ -168,8 +169,8 @@ class Departure:
         # Circuits and accounts are those of the communes' files: deploying is what hands over, and closes.
         if there := self.before.open():
             self._must(self.order.play("site.yml", "--limit", ",".join(there)), "déploiement de " + ", ".join(there))
-        for path in self.before.passwords:
-            path.unlink(missing_ok=True)
+        for path in (*self.before.passwords, *self.before.keys):
+            files.remove(path)
 
     @staticmethod
     def _must(done: bool, what: str) -> None:

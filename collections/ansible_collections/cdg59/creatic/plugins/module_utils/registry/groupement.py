@@ -562,7 +562,7 @@ def _check_head(source: Source, data: Mapping[str, Any], given: Mapping[str, Any
     head, who = (given["maire"], "le maire") if "maire" in given else (signing, "le président")
     if not isinstance(head, str) or head not in names:
         return  # told by others
-    if signing in names and signing != head:
+    if isinstance(signing, str) and signing in names and signing != head:
         source.report(
             f"le maire est {quote(head)} pour le conseil, et {quote(signing)} pour le parapheur",
             "écrivez la même personne aux deux endroits : un adjoint qui supplée le maire va dans suppleants",
