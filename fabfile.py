@@ -46,6 +46,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.backup import move a
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import outgoing as backup_outgoing
 from ansible_collections.cdg59.creatic.plugins.module_utils.documents import produce, supports
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, history
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import held as evidence_held
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import rollout as evidence
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import servers as evidence_servers
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
@@ -448,8 +449,14 @@ def _wanted(text: str, every: str) -> list[str]:
         raise Exit(str(error), code=2) from None
 
 
-def _aimed(wanted: list[str], pattern: str) -> str:
-    """The limit of a rollout: machines of the communes, and the servers where these have, or had, their place."""
+def _aimed(wanted: list[str], pattern: str, maybe: bool) -> str:
+    """The limit of a rollout: machines of the communes, and the servers where these have, or had, their place.
+
+    Args:
+        wanted: communes; none for all of them.
+        pattern: of hosts; empty for all.
+        maybe: it may aim at nothing, and is then empty.
+    """
     communes = [commune for commune in _communes() if not wanted or commune.slug in wanted]
     known = evidence_store.last_json(evidence_store.runs(_home() / "evidence"), "etat.json") or {}
     services = {
@@ -461,6 +468,8 @@ def _aimed(wanted: list[str], pattern: str) -> str:
     except aim.AimError as error:
         raise Exit(str(error), code=2) from None
     found = aim.limit(communes, needs.servers(_inventory(), TOP), services, machines)
+    if not found and maybe:
+        return ""
     if not found and not pattern:
         raise Exit(f"{', '.join(wanted)} : aucune machine n'est décrite (communes/).", code=2)
     if not found:
@@ -487,20 +496,16 @@ def _left_out(outgoing: list[str]) -> str:
     return f"En accès sortant, leurs machines viennent chercher leur version elles-mêmes (fab flotte.etat) : {shown}."
 
 
-def _reached(wanted: list[str], limit: str) -> tuple[list[str] | None, list[str]]:
-    """The communes of a rollout whose machines can be reached, none for all of them, and the others.
+def _unreached(wanted: list[str], limit: str) -> list[str]:
+    """The communes of a rollout whose machines nobody reaches.
 
     Args:
         wanted: those asked for; none for all of them.
-        limit: pattern of hosts; those of which it takes no machine are not shown.
-
-    Returns:
-        None for the first when there is none left.
+        limit: pattern of hosts; those of which it takes no machine are left out.
     """
-    every = _communes()
-    outgoing = [one for one in every if one.outgoing and (not wanted or one.slug in wanted)]
+    outgoing = [one for one in _communes() if one.outgoing and (not wanted or one.slug in wanted)]
     if not outgoing:
-        return wanted, []
+        return []
     try:
         taken = {*aim.matching(_inventory(), TOP, limit)} if limit else set()
     except aim.AimError as error:
@@ -508,16 +513,19 @@ def _reached(wanted: list[str], limit: str) -> tuple[list[str] | None, list[str]
     shown = [one.slug for one in outgoing if not limit or any(host.name in taken for host in one.hosts())]
     if shown:
         _aside(
-            f"{_left_out(shown)} Rien n'est déployé d'ici chez elles (fab flotte.publier) : ce qui est prouvé est lu."
+            f"{_left_out(shown)} Rien n'est déployé d'ici chez elles (fab flotte.publier) : leur place est faite sur "
+            "les serveurs, ce qu'elles prouvent est lu."
         )
-    return [one.slug for one in every if not one.outgoing and (not wanted or one.slug in wanted)] or None, shown
+    return shown
 
 
 def _outgoing_proofs(standings: list[fleet_waves.Standing]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Evidence and state of the communes that nobody reaches, by short name. Raises FleetError: no door answers."""
     proofs = FleetDoor(TOP, _inventory()).proofs()
-    servers, bench = needs.servers(_inventory(), TOP), _environment().lab
-    return fleet_readiness.judge(_communes(), standings, proofs, servers, _inventory(), bench=bench, now=evidence.now())
+    servers, bench, held = needs.servers(_inventory(), TOP), _environment().lab, evidence_held.known(_home())
+    return fleet_readiness.judge(
+        _communes(), standings, proofs, servers, held, _inventory(), bench=bench, now=evidence.now()
+    )
 
 
 def _outgoing_readiness(slugs: list[str]) -> bool:
@@ -596,17 +604,34 @@ def rollout(context: Context, communes: str, limite: str = "") -> None:
     """Déploie des communes sur tout ce qu'elles prennent, jusqu'à la preuve : acte transmis, place sur les serveurs."""
     wanted = _wanted(communes, "toutes")
     _check_communes(wanted)
-    left, outgoing = _reached(wanted, limite)
+    outgoing = _unreached(wanted, limite)
+    aimed = _aimed(wanted, limite, bool(outgoing)) if wanted or limite or outgoing else ""
+    problems, done = list[str](), True
+    if aimed or not outgoing:
+        done, problems = _roll_out(context, wanted, outgoing, aimed)
     ready = _outgoing_readiness(outgoing) if outgoing else True
-    if left is None:
-        if not ready:
-            raise Exit(
-                "Toutes les communes en accès sortant ne sont pas prêtes : fab flotte.etat dit où elles en sont.", 1
-            )
-        return
-    wanted = left
+    for problem in problems:
+        print(f"- {problem}")
+    if not done or problems:
+        raise Exit("Toutes les communes ne sont pas prêtes : corrigez puis relancez, le déploiement reprend.", code=1)
+    if not ready:
+        raise Exit("Toutes les communes en accès sortant ne sont pas prêtes : fab flotte.etat dit où elles en sont.", 1)
+
+
+def _roll_out(context: Context, wanted: list[str], outgoing: list[str], aimed: str) -> tuple[bool, list[str]]:
+    """Run a rollout; tells whether it went to its end, and what keeps communes whose machines it reached from ready.
+
+    Args:
+        wanted: communes asked for; none for all of them.
+        outgoing: those of them of which servers alone are asked.
+        aimed: hosts; empty for all.
+    """
     _checked(wanted or [commune.slug for commune in _communes()])
-    arguments = ["--limit", _aimed(wanted, limite)] if wanted or limite else []
+    arguments = ["--limit", aimed] if aimed else []
+    if outgoing:
+        every = outgoing == _outgoing()
+        groups = [groupement.OUTGOING] if every else [wiring.commune_group(slug) for slug in outgoing]
+        arguments += ["-e", to_json({"places_sortantes": groups})]
     run_id = evidence_store.reserve_run_id(_home() / "verrous")
     # The compact French progress alone; « ansible-playbook playbooks/journeys/rollout.yml » shows every task.
     output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
@@ -614,11 +639,8 @@ def rollout(context: Context, communes: str, limite: str = "") -> None:
     _watch(context)
     evidence = _home() / "evidence"
     reported = [path.parent.name for path in (evidence / run_id).glob("*/preuve.json")]
-    problems = follow.readiness(evidence, run_id, wanted or reported)
-    for problem in problems:
-        print(f"- {problem}")
-    if not done or problems or not reported or not ready:
-        raise Exit("Toutes les communes ne sont pas prêtes : corrigez puis relancez, le déploiement reprend.", code=1)
+    reached = [slug for slug in wanted or reported if slug not in outgoing]
+    return done and bool(reported), follow.readiness(evidence, run_id, reached)
 
 
 _WHAT = {

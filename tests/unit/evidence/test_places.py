@@ -173,8 +173,8 @@ def test_the_account_is_the_programs_own_and_its_password_the_control_node_s(tmp
     assert place_proof.password_file(tmp_path, "ged", "passerelle") == tmp_path / "ged" / "comptes" / "passerelle"
 
 
-def proof_task(tmp_path: Path, profile: str = "ged", **changes: Any) -> Any:
-    task = MagicMock(args={"secrets_dir": str(tmp_path)}, check_mode=False, async_val=0)
+def proof_task(tmp_path: Path, profile: str = "ged", besides: tuple[str, ...] = (), **changes: Any) -> Any:
+    task = MagicMock(args={"secrets_dir": str(tmp_path), "besides": besides}, check_mode=False, async_val=0)
     made = place_proof.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     made._templar.template = lambda value: value
     made._execute_module = lambda name, args, task_vars: {"name": name, **args}
@@ -197,6 +197,12 @@ def test_communes_of_the_run_alone_are_asked_for(tmp_path: Path) -> None:
     assert asked["communes"] == [GONDECOURT] and asked["password"] == "secret" and "secrets_dir" not in asked
     assert proof_task(tmp_path, profile="archive_gateway")["skipped"]
     assert proof_task(tmp_path, ansible_play_hosts_all=["documents"])["skipped"]
+    # And those that nobody reaches, whose machines are in no play.
+    besides: dict[str, Any] = {"besides": ["acces_sortant"], "ansible_play_hosts_all": ["documents"]}
+    groups = {"passerelle": ["relais"], "commune_gondecourt": ["gondecourt-pc"], "commune_loos": ["loos-pc"]}
+    assert proof_task(tmp_path, **besides)["skipped"]
+    made = proof_task(tmp_path, **besides, groups=groups | {"acces_sortant": ["loos-pc"]})
+    assert made["communes"] == [LOOS] and "besides" not in made
 
 
 def test_thousands_of_machines_are_aimed_at_by_a_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import held
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import (
     operator,
     runs,
@@ -40,7 +41,9 @@ SHARED = (
     ("['tdt-connector', 'proof']", "[tools + '/connecteur']"),
     ('required: "{{ creatic_commune', 'user: "{{ me }}"\n        required: "{{ creatic_commune'),
     (
-        'cdg59.creatic.place_proof:\n        secrets_dir: "{{ creatic_secrets_dir }}"',
+        'cdg59.creatic.place_proof:\n        secrets_dir: "{{ creatic_secrets_dir }}"\n        '
+        'besides: "{{ places_sortantes | default([]) }}" # groups of communes that nobody reaches, '
+        "as fab communes says",
         "ansible.builtin.debug:\n        var: creatic_proof",  # what it would tell
     ),
 )
@@ -146,9 +149,9 @@ class Project:
             (self.folder / tool).write_text(f"#!/bin/sh\necho '{told}'\n", encoding="utf-8")
             (self.folder / tool).chmod(0o755)
 
-    def start(self, *arguments: str, **variables: Any) -> subprocess.Popen[str]:
-        """Start a rollout of Gondecourt, with the servers where it has its place."""
-        limit = ",".join(["commune_gondecourt", *(name for names in SERVERS.values() for name in names)])
+    def start(self, *arguments: str, limit: str = "", **variables: Any) -> subprocess.Popen[str]:
+        """Start a rollout of Gondecourt, with the servers where it has its place, or of some machines."""
+        limit = limit or ",".join(["commune_gondecourt", *(name for names in SERVERS.values() for name in names)])
         command = [shutil.which("ansible-playbook") or "ansible-playbook", "-i", str(self.folder / "inventory")]
         command += [str(self.folder / "playbooks" / "journeys" / "rollout.yml"), *arguments]
         command += ["--limit", limit, "-e", json.dumps(variables)]
@@ -262,6 +265,24 @@ def test_servers_that_are_down_keep_nobody_else_from_being_rolled_out(project: P
     assert {*told} == {"GED : serveur documents", "Passerelle : serveur relais", "Archivage : serveur versement"}
     assert all(reason.startswith("injoignable pendant « Déploiement » : ") for reason in told.values())
     assert list(project.locks.glob("*.json")) == []
+
+
+def test_servers_alone_are_asked_for_a_commune_that_nobody_reaches(project: Project) -> None:
+    file = project.folder / "inventory" / "communes" / "gondecourt.yml"
+    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), "acces": "sortant"}), encoding="utf-8")
+    status, output = project.run(limit="signatures,documents", places_sortantes=["commune_gondecourt"])
+    assert status == 0 and "Passage" in output and "Équipée" not in output, output  # its table is elsewhere
+    report = project.report()
+    shown = {one["cle"]: one["etat"] for one in report["services"]}
+    assert (shown["parapheur"], shown["ged"], shown["deliberations"]) == ("prouve", "prouve", "non_verifie")
+    assert {host["etat"] for host in report["hotes"]} == {"non_vise"} and not report["prete"]
+    assert {*held.known(project.home)["gondecourt"]} == {"parapheur", "ged"}
+    # Nothing of it is taken for granted where nothing was asked.
+    (lost, told) = project.run(limit="documents", places_sortantes=["commune_gondecourt"], lost=["documents"])
+    assert lost != 0 and "injoignable" in told
+    known = held.known(project.home)["gondecourt"]
+    assert known["parapheur"]["prouve"] and not known["ged"]["prouve"]
+    assert all(one.intact for one in verify_all(project.evidence, seal_keys(project.home).root).values())
 
 
 def test_a_second_rollout_at_once_is_refused_then_an_interruption_leaves_nothing(project: Project) -> None:

@@ -40,6 +40,8 @@ class Loos:
         names = [host.name for host in self.commune.hosts()]
         self.standings = {name: Standing(name, waves.UP_TO_DATE, 12) for name in names}
         self.proofs: dict[str, Any] = {name: self.proof(name) for name in names}
+        self.servers: dict[str, str] = {}
+        self.held: dict[str, Any] = {}
 
     def proof(self, name: str, at: dt.datetime = NOW - 3 * HOUR, siren: str = "") -> dict[str, Any]:
         """What a machine told of its proofs."""
@@ -63,8 +65,8 @@ class Loos:
     def judged(self, **changes: Any) -> dict[str, Any]:
         """Its evidence."""
         given: dict[str, Any] = {"bench": True, "now": NOW} | changes
-        standings = [*self.standings.values()]
-        reports, self.states = readiness.judge([self.commune], standings, self.proofs, {}, self.inventory, **given)
+        told = ([*self.standings.values()], self.proofs, self.servers, {"loos": self.held})
+        reports, self.states = readiness.judge([self.commune], *told, self.inventory, **given)
         return reports["loos"]
 
     def why(self, **changes: Any) -> str:
@@ -132,19 +134,75 @@ def test_old_proofs_and_silent_machines_are_told_as_such(loos: Loos) -> None:
 
 
 def test_what_a_server_holds_is_not_taken_for_proven(loos: Loos) -> None:
-    loos.commune.data["services"] = ["teletransmission", "ged"]
-    report = readiness.judge(
-        [loos.commune],
-        [*loos.standings.values()],
-        loos.proofs,
-        {"documents": "ged"},
-        loos.inventory,
-        bench=True,
-        now=NOW,
-    )[0]["loos"]
-    [place] = report["services"]
+    loos.commune.data["services"], loos.servers = ["teletransmission", "ged"], {"documents": "ged"}
+    assert "GED : jamais vérifié sur documents" in loos.why()
+    [place] = loos.judged()["services"]
     assert (place["cle"], place["etat"]) == ("ged", "non_verifie")
-    assert not report["prete"]
+    assert "Lancer : fab communes loos." in {one["remede"] for one in loos.judged()["manques"]}
+
+
+def place(at: dt.datetime = NOW - 2 * HOUR, **changes: Any) -> dict[str, Any]:
+    """What a run of the servers left of a place."""
+    return {
+        "passage": "2026-11-29T035500Z",
+        "date": at.isoformat(timespec="seconds"),
+        "prouve": True,
+        "serveurs": ["documents"],
+        "pour": ["loos"],
+        "detail": "ses types de documents",
+        "manques": [],
+    } | changes
+
+
+def test_a_commune_is_ready_when_servers_proved_its_places(loos: Loos) -> None:
+    loos.commune.data["services"], loos.servers = ["teletransmission", "ged"], {"documents": "ged"}
+    loos.held = {"ged": place()}
+    report = loos.judged()
+    assert report["prete"] and loos.states["loos"]["prete"]
+    assert [(one["cle"], one["etat"], one["detail"]) for one in report["services"]] == [
+        ("ged", "prouve", "ses types de documents (le 29 novembre 2026)")
+    ]
+    gap = {"hote": "", "objet": "GED : serveur documents", "raison": "la commune n'y a plus sa place", "remede": "r"}
+    for entry, words in (
+        (place(prouve=False, manques=[gap]), "GED : serveur documents : la commune n'y a plus sa place"),
+        (place(NOW - readiness.TERM - HOUR), "GED : preuve périmée : elle est du 25/10/2026"),
+        (place(NOW + 365 * 24 * HOUR), "GED : preuve datée du 29/11/2027, qui n'est pas encore"),
+        (place(serveurs=["documents-ancien"]), "GED : jamais vérifié sur documents"),
+    ):
+        loos.held = {"ged": entry}
+        assert words in loos.why()
+    loos.held, loos.servers = {"ged": place()}, {}  # proven once, and its server left the inventory
+    assert "l'inventaire n'a aucune machine ged" in loos.why()
+
+
+def test_an_entity_has_its_places_and_its_doors_too(loos: Loos) -> None:
+    """A CCAS that nobody reaches either: what it has on servers, and the doors that its commune's connector opens."""
+    town, servers = ["teletransmission", "ged", "parapheur"], {"documents": "ged", "relais": "passerelle"}
+    loos.commune.data["services"], loos.servers = town, servers | {"signatures": "parapheur"}
+    loos.commune.data["entites"] = [
+        {"nom": "ccas", "libelle": "CCAS de Loos", "type": "ccas", "siren": "265903469", "services": ["ged"]}
+        | {"president": {"titulaire": "anne.petit"}}
+    ]
+    [made] = loos.proofs[HOST]["preuves"]
+    made["preuves"].append({**made["preuves"][0], "cle": "passerelle"})
+    signatures = place(serveurs=["signatures"])
+    loos.held = {"ged": place(), "parapheur": signatures}
+    assert loos.why() == "GED : pas encore vérifié pour CCAS de Loos"
+    loos.held["ged"] = place(pour=["loos", "loos-ccas"])
+    assert loos.judged()["prete"]
+    loos.commune.data["entites"][0]["services"] = ["ged", "parapheur"]
+    loos.held["parapheur"] = place(serveurs=["signatures"], pour=["loos", "loos-ccas"])
+    assert "(CCAS de Loos) : preuve non faite" in loos.why()  # its door at the passerelle
+    made["preuves"].append({**made["preuves"][0], "cle": "loos-ccas.passerelle"})
+    assert loos.judged()["prete"]
+    made["preuves"].pop(-2)
+    assert "Passerelle : connecteur loos-connecteur : preuve non faite" in loos.why()  # the commune's is wired no more
+
+
+def test_a_door_whose_clock_is_ahead_keeps_no_proof_alive(loos: Loos) -> None:
+    pc = next(name for name in loos.proofs if name != HOST)
+    loos.proofs[pc] = loos.proof(pc, NOW + 365 * 24 * HOUR)
+    assert "preuve datée du 29/11/2027, qui n'est pas encore : une horloge était fausse" in loos.why()
 
 
 def test_the_door_keeps_what_was_proven_last_however_long_ago(tmp_path: Path) -> None:

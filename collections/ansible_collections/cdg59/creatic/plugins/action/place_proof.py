@@ -22,12 +22,12 @@ class ActionModule(Acting):
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         profile = str(task_vars.get("creatic_profil", ""))
-        communes = wiring.communes_of(
-            task_vars["groups"], task_vars["ansible_play_hosts_all"], task_vars.get("creatic_communes") or ()
-        )
+        groups, besides = task_vars["groups"], args.pop("besides", None) or ()
+        asked_for = [*task_vars["ansible_play_hosts_all"], *(host for one in besides for host in groups.get(one, ()))]
+        communes = wiring.communes_of(groups, asked_for, task_vars.get("creatic_communes") or ())
         if profile not in DOORS or not communes or self._task.check_mode:
             return {"changed": False, "skipped": True}
-        login = account(profile, task_vars["groups"])
+        login = account(profile, groups)
         file = password_file(Path(str(args.pop("secrets_dir"))).expanduser(), profile, login)
         try:
             password = file.read_text(encoding="utf-8").strip()

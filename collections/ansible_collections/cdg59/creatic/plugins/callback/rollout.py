@@ -29,7 +29,12 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     duration,
     now,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment, profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
+    environment,
+    groupement,
+    profiles,
+    wiring,
+)
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 DOCUMENTATION = """
@@ -135,8 +140,16 @@ class CallbackModule(Listener):
                 for name, groups in known.items()
             }
         bench = available.get("creatic_env") == environment.LAB
-        communes = [] if self.machines else follow.read_communes(manager._inventory, bench=bench)
+        # Servers are asked for the places of communes that nobody reaches.
+        servers = self.machines is evidence_servers and groupement.OUTGOING in manager._inventory.groups
+        asked = servers or not self.machines
+        communes = follow.read_communes(manager._inventory, bench=bench) if asked else []
         self.begin(Path(home).expanduser(), communes, hosts, limits, check)
+        groups = available.get("places_sortantes") or ()
+        if self.follower and not self.machines:
+            asked_for = ({groupement.OUTGOING, wiring.commune_group(one.slug)} & {*groups} for one in communes)
+            named = (one.slug for one, asks in zip(communes, asked_for, strict=True) if one.outgoing and asks)
+            self.follower.run.outgoing = frozenset(named)
 
     def begin(self, home: Path, communes: list[Commune], hosts: list[str], limits: str, check: bool) -> None:
         """Open the run.
@@ -240,7 +253,8 @@ class CallbackModule(Listener):
     def _conclude_machines(self, run: Run) -> None:
         assert self.staging is not None  # noqa: S101 - set with `run`, except in check mode
         keys = store.seal_keys(self.home)
-        record, folder, unsealed = self.machines.close(self.home, self.staging, run, self.profiles, keys)
+        told = {"communes": self.communes} if self.machines is evidence_servers else {}
+        record, folder, unsealed = self.machines.close(self.home, self.staging, run, self.profiles, keys, **told)
         atexit.unregister(self._interrupted)
         store.unlock_communes(self.home / "verrous", self._pid)
         self._say()
@@ -263,7 +277,9 @@ class CallbackModule(Listener):
         color = sys.stdout.isatty()
         width = os.get_terminal_size(sys.stdout.fileno()).columns if color else 120
         self._say()
-        self._say(follow.table(outcome.reports, width, color))
+        # Communes that nobody reaches have their table elsewhere, with what their machines reported.
+        if reached := {slug: one for slug, one in outcome.reports.items() if slug not in run.outgoing}:
+            self._say(follow.table(reached, width, color))
         ready = sum(state["prete"] for state in outcome.state.values())
         equipped = sum(state["equipee"] for state in outcome.state.values())
         self._say(

@@ -18,6 +18,11 @@ options:
     description: Folder of the control node with the accounts' passwords (C(<profile>/comptes/)).
     type: path
     required: true
+  besides:
+    description: Groups whose machines are in no play, and whose communes are asked for too (C(acces_sortant)).
+    type: list
+    elements: str
+    default: []
   application: {description: Set by the action plugin., type: str}
   name: {description: Set by the action plugin., type: str}
   account: {description: Set by the action plugin., type: str}

@@ -40,7 +40,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     now,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SEAL_FILES, SealKeys, sha256
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import formalities, profiles, wiring
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import formalities, groupement, profiles, wiring
 
 # Environment variable by which the rollout's callback tells its action plugins where to collect.
 RUN_FOLDER = "CREATIC_ROLLOUT_FOLDER"
@@ -68,6 +68,8 @@ def read_communes(inventory: Any, *, bench: bool) -> list[Commune]:
     }
     every = wiring.commune_servers(groups, {one for found in profiles.load().values() for one in found.services})
     servers = {place: tuple(_host_info(inventory.get_host(name)) for name in names) for place, names in every.items()}
+    outgoing = inventory.groups.get(groupement.OUTGOING)
+    unreached = {host.name for host in outgoing.get_hosts()} if outgoing else set()
     communes = []
     for group in inventory.groups.values():
         identity = group.vars.get("creatic_commune")
@@ -95,17 +97,19 @@ def read_communes(inventory: Any, *, bench: bool) -> list[Commune]:
                     )
                 ),
                 {"nom": f"communes/{file.name}", "sha256": sha256(file)} if file else None,
-                _places(groups, identity["services"]),
+                places(groups, identity["services"]),
                 servers,
                 lacking_places(identity["services"], groups, f"communes/{slug}.yml"),
                 judged,
-                tuple(Entity(one["slug"], one["nom"], _places(groups, one["services"])) for one in hosted),
+                tuple(Entity(one["slug"], one["nom"], places(groups, one["services"])) for one in hosted),
+                any(host.name in unreached for host in group.get_hosts()),
             )
         )
     return sorted(communes, key=lambda commune: commune.slug)
 
 
-def _places(groups: Mapping[str, Sequence[str]], services: Iterable[str]) -> tuple[str, ...]:
+def places(groups: Mapping[str, Sequence[str]], services: Iterable[str]) -> tuple[str, ...]:
+    """Places that these services have on servers, in the order of the table."""
     found = wiring.commune_servers(groups, services)
     return tuple(place for place in PLACES if place in found)
 
@@ -382,13 +386,14 @@ def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commun
             commune.slug: assess(commune, run, known.get("hotes", {}), leaving_of(commune.places, known))
             for commune in communes
             for known in [before.get(commune.slug, {})]
-            if any(host.name in run.hosts for host in commune.hosts)
+            if commune.slug in run.outgoing or any(host.name in run.hosts for host in commune.hosts)
         }
         # A rollout refused because another one is running says nothing of the commune.
         told = {
             slug: report
             for slug, report in reports.items()
             if any(host["etat"] not in ("refus", "non_vise", "non_atteint") for host in report["hotes"])
+            or (slug in run.outgoing and any(one["etat"] != "non_verifie" for one in report["services"]))
         }
         state = merge_state(communes, told, before)
         if not told:

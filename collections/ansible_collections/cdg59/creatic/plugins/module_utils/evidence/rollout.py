@@ -190,6 +190,7 @@ class Commune:
         lacking: places whose server is not in the inventory, each with what is said of it: reason and fix.
         formalities: what it settles with others before it may transmit (from `formalities.judge`).
         entities: those that it hosts; it is ready when they are.
+        outgoing: nobody reaches its machines (``acces: sortant``); its places on servers are proven without them.
     """
 
     slug: str
@@ -201,6 +202,7 @@ class Commune:
     lacking: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     formalities: Sequence[Mapping[str, str]] = ()
     entities: tuple[Entity, ...] = ()
+    outgoing: bool = False
 
     @property
     def name(self) -> str:
@@ -265,6 +267,7 @@ class Run:
         source: version of the code that ran.
         hosts: targeted hosts.
         environment: name of the environment; empty when it is not known.
+        outgoing: slugs of the communes that nobody reaches, of which servers alone are asked.
     """
 
     run_id: str
@@ -275,6 +278,7 @@ class Run:
     finished: datetime | None = None
     hosts: dict[str, HostRun] = field(default_factory=dict)
     environment: str = ""
+    outgoing: frozenset[str] = frozenset()
 
 
 def now() -> datetime:
@@ -391,6 +395,7 @@ def _place(place: str, commune: Commune, run: Run, again: str) -> dict[str, Any]
         "cle": place,
         "libelle": PLACES[place],
         "serveurs": [info.name for info in servers],
+        "pour": [commune.slug, *(one.slug for one in commune.entities if place in one.places)],
         "etat": "prouve" if not gaps else "echec" if told else "non_verifie",
         "detail": proof["detail"] if proof and not gaps else gaps[0]["raison"],
         "mesures": proof["mesures"] if proof else {},
@@ -426,12 +431,19 @@ def _summary(host: HostInfo, run: HostRun, gaps: list[dict[str, str]]) -> str:
     return "déployé, preuve manquante" if gaps else "déployé et prouvé"
 
 
-def assess(commune: Commune, run: Run, last: Mapping[str, Any], leaving: Iterable[str] = ()) -> dict[str, Any]:
+def assess(
+    commune: Commune,
+    run: Run,
+    last: Mapping[str, Any],
+    leaving: Iterable[str] = (),
+    held: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Build the evidence of one commune of a run (the content of ``preuve.json``).
 
     Args:
         last: last known states of its hosts, by name (from `merge_state`).
         leaving: places that it had, and that its file no longer asks for (from `leaving_of`).
+        held: places that other runs proved, or not, as they are told in ``services``; this one is not asked for them.
     """
     again = f"fab communes {commune.slug}"
     hosts, gaps, reserves = [], _description_gaps(commune), []
@@ -474,7 +486,11 @@ def assess(commune: Commune, run: Run, last: Mapping[str, Any], leaving: Iterabl
             "retiré dans ce passage" if place in withdrawn else f"pas encore retiré des serveurs ; relancer : {again}"
         )
         reserves.append({"hote": "", "objet": PLACES[place], "raison": f"n'est plus demandé : {told}"})
-    services = [_place(place, commune, run, again) for place in PLACES if place in commune.places]
+    services = [
+        dict((held or {}).get(place) or _place(place, commune, run, again))
+        for place in PLACES
+        if place in commune.places
+    ]
     gaps += [gap for service in services for gap in service["manques"]]
     complete = bool(hosts) and all(host["etat"] != "non_vise" for host in hosts) and not run.restriction
     equipped = complete and all(host["etat"] == "deploye" for host in hosts)
@@ -580,7 +596,7 @@ def merge_state(
                     "passage": whole["passage"],
                     "date": whole["fin"],
                     "prouve": service["etat"] == "prouve",
-                    "manques": service["manques"],
+                    **{key: service[key] for key in ("serveurs", "pour", "detail", "manques")},
                 }
                 for service in whole["services"]
                 if service["etat"] != "non_verifie"

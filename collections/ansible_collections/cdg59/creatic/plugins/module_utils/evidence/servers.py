@@ -6,17 +6,18 @@ Layout, on the control node::
 
     serveurs/2026-11-25T010504Z/         one sealed folder per run, see evidence/store
         serveurs.json rapport.html
+        places.json                      what servers hold of the communes that nobody reaches, see evidence/held
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import held, store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page as evidence_page
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostRun, Run, now
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import Commune, HostRun, Run, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 
 FOLDER = "serveurs"
@@ -68,7 +69,12 @@ def ending(run: HostRun, reason: str, remedy: str) -> dict[str, Any]:
 
 
 def close(
-    home: Path, staging: Path, run: Run, profiles: Mapping[str, str], keys: SealKeys
+    home: Path,
+    staging: Path,
+    run: Run,
+    profiles: Mapping[str, str],
+    keys: SealKeys,
+    communes: Sequence[Commune] = (),
 ) -> tuple[dict[str, Any], Path | None, str]:
     """Write, seal and publish the record of a run.
 
@@ -78,12 +84,20 @@ def close(
         run: what happened.
         profiles: profile of each targeted server.
         keys: None when there is no authority yet.
+        communes: those of the inventory; what servers hold of those that nobody reaches is noted.
 
     Returns:
         The record, its folder (None when another run kept this one from beginning), and why it is not signed.
     """
+    run.finished = now()
     machines = [assess(name, profiles.get(name, ""), host) for name, host in sorted(run.hosts.items())]
-    return keep(home / FOLDER, staging, run, machines, store.SERVERS, page, keys)
+
+    def note(finished: Sequence[Path]) -> None:
+        if any(commune.outgoing for commune in communes):
+            before = store.last_json(finished, held.FILE) or {}
+            store.write_json(staging / held.FILE, held.noted(run, communes, before))
+
+    return keep(home / FOLDER, staging, run, machines, store.SERVERS, page, keys, note)
 
 
 def keep(
@@ -94,6 +108,7 @@ def keep(
     facts: str,
     made: Callable[[Mapping[str, Any]], str],
     keys: SealKeys,
+    note: Callable[[Sequence[Path]], None] = lambda finished: None,
 ) -> tuple[dict[str, Any], Path | None, str]:
     """Write, seal and publish the record of a run that is told machine by machine, see `close`.
 
@@ -102,6 +117,7 @@ def keep(
         machines: what became of each.
         facts: one of `store.FACTS`.
         made: makes the page of the record.
+        note: given the runs that ended before, writes what the record has beside its facts.
     """
     record = {
         "version": 1,
@@ -118,6 +134,7 @@ def keep(
         store.discard_run(staging)
         return record, None, ""
     with store.closing(base) as finished:
+        note(finished)
         folder, unsealed = store.publish(staging, finished, facts, record, {"rapport.html": made}, keys)
     return record, folder, unsealed
 

@@ -4,8 +4,8 @@
 
 A machine's word is not taken: the door says which version it was given, and when it was seen; the ARActe that its
 report brings is read here, and must be of that act, of that commune and of the day that the door received it. What
-servers hold of a commune (parapheur, GED…) is not asked from here, and is said not to be verified. Old proofs are told
-as such.
+servers hold of a commune (parapheur, GED…) is what their own runs proved last (evidence/held). Old proofs are told as
+such.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, rollout
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, held, rollout
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.act import receipt_fault
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     DOORS,
     PLACES,
+    Entity,
     HostInfo,
     HostRun,
     Run,
@@ -35,6 +36,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement 
 TERM = dt.timedelta(days=35)
 """Age at which a proof proves nothing any more: a version is to be published each month (docs/exploitation.md)."""
 _LARGEST = 65_536  # characters of an ARActe in a report
+_CLOCKS = dt.timedelta(hours=1)  # the door's and the control node's, at most
 
 
 def judge(
@@ -42,6 +44,7 @@ def judge(
     standings: Sequence[Standing],
     proofs: Mapping[str, Mapping[str, Any]],
     servers: Mapping[str, str],
+    held: held.Held,
     inventory: Path,
     *,
     bench: bool,
@@ -54,6 +57,7 @@ def judge(
         standings: where their machines are, as `publication.Fleet.status` gives them.
         proofs: the last report with proofs of each machine, as the door gives it (``creatic-guichet preuves``).
         servers: profile of each server of the inventory.
+        held: what is known of the communes' places on servers (`held.known`).
         inventory: its folder.
         bench: it is the test bench's: test acts go to the préfecture's simulator, and come back with an ARActe.
         now: with its zone.
@@ -78,7 +82,8 @@ def judge(
             if host.system == "debian":
                 siren = str(commune.data["siren"])
                 run.hosts[host.name] = _host(host, where.get(host.name), proofs.get(host.name), siren, bench, now)
-        report = rollout.assess(described, run, {})
+        places = _places(described, held.get(commune.slug, {}), now)
+        report = rollout.assess(described, run, {}, held=places)
         states |= rollout.merge_state([described], {commune.slug: report}, {})
         told = _told(described, where, proofs, now)
         shown = {**report["commune"], "nom": f"{described.name}\n{told}"}
@@ -108,12 +113,62 @@ def _described(commune: Commune, groups: Mapping[str, Sequence[str]], inventory:
         commune.slug,
         {key: value for key, value in commune.variables.items() if key not in ("slug", "formalites")},
         tuple(hosts),
-        places=tuple(place for place in PLACES if place in wanted),
-        # Doors are proven by the connector; the other servers are not asked here.
+        places=follow.places(groups, commune.data["services"]),
+        # Doors are proven by the connector.
         servers={place: () if place in DOORS else _infos(names, groups) for place, names in wanted.items()},
         lacking=follow.lacking_places(commune.data["services"], groups, file),
         formalities=[one for judged in found for one in judged],
+        entities=tuple(Entity(one["slug"], one["nom"], follow.places(groups, one["services"])) for one in hosted),
     )
+
+
+def _places(commune: rollout.Commune, known: Mapping[str, Any], now: dt.datetime) -> dict[str, dict[str, Any]]:
+    """What servers proved of a commune, place by place: what a server that is not there lacks, `assess` says."""
+    found = {}
+    for place in commune.places:
+        if place not in DOORS and place not in commune.lacking:
+            found[place] = _place(place, commune, known.get(place), now)
+    return found
+
+
+def _place(place: str, commune: rollout.Commune, entry: Mapping[str, Any] | None, now: dt.datetime) -> dict[str, Any]:
+    servers = [info.name for info in commune.servers[place]]
+    label, again = PLACES[place], f"Lancer : fab communes {commune.slug}."
+    if entry is not None and entry.get("serveurs", servers) != servers:
+        entry = None  # it had its place elsewhere
+    state, reasons = "prouve", list[str]()
+    if entry is None:
+        state, reasons = "non_verifie", [f"jamais vérifié sur {', '.join(servers)}"]
+    elif entry["prouve"]:
+        made, shown = held.moment(entry), entry.get("pour", [commune.slug])
+        reasons = [_stale(made, now)] if _stale(made, now) else []
+        reasons += [
+            f"pas encore vérifié pour {one.name}"
+            for one in commune.entities
+            if place in one.places and one.slug not in shown
+        ]
+        state = "echec" if reasons else state
+    gaps = [{"hote": "", "objet": label, "raison": one, "remede": again} for one in reasons]
+    if entry is not None and not entry["prouve"]:
+        state, gaps = "echec", [dict(one) for one in entry["manques"]]
+    detail = f"{entry.get('detail', '')} ({rollout.day(entry['date'])})" if entry is not None and not gaps else ""
+    return {
+        "cle": place,
+        "libelle": label,
+        "serveurs": servers,
+        "pour": [commune.slug],
+        "etat": state,
+        "detail": detail or gaps[0]["raison"],
+        "mesures": {},
+        "manques": gaps,
+    }
+
+
+def _stale(made: dt.datetime, now: dt.datetime) -> str:
+    """Why a proof of that moment proves nothing now (French); empty when it does."""
+    if made - now > _CLOCKS:
+        return f"preuve datée du {made:%d/%m/%Y}, qui n'est pas encore : une horloge était fausse"
+    return f"preuve périmée : elle est du {made:%d/%m/%Y}, {TERM.days} jours au plus" if now - made > TERM else ""
 
 
 def _infos(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> tuple[HostInfo, ...]:
@@ -148,8 +203,8 @@ def _host(
     if row is None:
         return run
     received = _moment(row)
-    if now - received > TERM:
-        run.refused.append(f"preuve périmée : elle est du {received:%d/%m/%Y}, {TERM.days} jours au plus")
+    if stale := _stale(received, now):
+        run.refused.append(stale)
     if standing and int(row["version"]) > standing.version:
         run.refused.append(f"preuve de v{row['version']}, et la machine dit en être à v{standing.version}")
     for one in row["preuves"] if isinstance(row["preuves"], list) else ():

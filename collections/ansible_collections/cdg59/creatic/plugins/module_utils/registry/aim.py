@@ -81,6 +81,8 @@ def limit(
 ) -> str:
     """The ``--limit`` of a rollout; empty when it takes no machine of a commune.
 
+    Of a commune that nobody reaches, servers alone are asked.
+
     Args:
         communes: those asked for.
         servers: profile of each server of the inventory.
@@ -97,9 +99,10 @@ def limit(
         taken = [name for name in names if machines is None or name in machines]
         if not taken:
             continue
-        own += [commune.group] if taken == names else taken
+        if not commune.outgoing:
+            own += [commune.group] if taken == names else taken
         for found in wiring.commune_servers(groups, commune.data["services"]).values():
             shared.update(found)
         for place in leaving.get(commune.slug, ()):
             shared.update(*(groups.get(name, ()) for name, one in profiles.load().items() if one.place == place))
-    return ",".join([*own, *sorted(shared)] if own else [])
+    return ",".join([*own, *sorted(shared)])

@@ -149,6 +149,11 @@ def commune_servers(groups: Groups, services: Iterable[str]) -> dict[str, list[s
     return found
 
 
+def commune_group(slug: str) -> str:
+    """Group of a commune's machines."""
+    return f"commune_{slug.replace('-', '_')}"
+
+
 def communes_of(groups: Groups, hosts: Iterable[str], communes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Communes, of those that a server serves, of which a machine is among `hosts`: slug and name.
 
@@ -158,7 +163,7 @@ def communes_of(groups: Groups, hosts: Iterable[str], communes: Iterable[Mapping
     return [
         {"slug": one["slug"], "nom": one["nom"]}
         for one in communes
-        if taken & {*groups.get(f"commune_{entities.home(one).replace('-', '_')}", ())}
+        if taken & {*groups.get(commune_group(entities.home(one)), ())}
     ]
 
 
