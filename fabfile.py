@@ -57,6 +57,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle 
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import readiness as fleet_readiness
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import waves as fleet_waves
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.assemble import Door as FleetDoor
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.proofs import Proofs
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication import Fleet
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError, Signer
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
@@ -519,12 +520,17 @@ def _unreached(wanted: list[str], limit: str) -> list[str]:
     return shown
 
 
-def _outgoing_proofs(standings: list[fleet_waves.Standing]) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Evidence and state of the communes that nobody reaches, by short name. Raises FleetError: no door answers."""
-    proofs = FleetDoor(TOP, _inventory()).proofs()
+def _outgoing_proofs(
+    standings: list[fleet_waves.Standing], slugs: list[str]
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Evidence and state of communes that nobody reaches, by short name. Raises FleetError: no door answers."""
+    known = fleet_waves.machines(_communes())
+    wanted = [name for name, machine in known.items() if machine.commune in slugs]
+    proofs = Proofs(_home() / "flotte" / "preuves", FleetDoor(TOP, _inventory()).proofs).bring(known, wanted)
+    communes = [one for one in _communes() if one.slug in slugs]
     servers, bench, held = needs.servers(_inventory(), TOP), _environment().lab, evidence_held.known(_home())
     return fleet_readiness.judge(
-        _communes(), standings, proofs, servers, held, _inventory(), bench=bench, now=evidence.now()
+        communes, standings, proofs, servers, held, _inventory(), bench=bench, now=evidence.now()
     )
 
 
@@ -532,7 +538,7 @@ def _outgoing_readiness(slugs: list[str]) -> bool:
     """Show what the last reports of outgoing communes prove; tells whether all of them are ready."""
     try:
         with waiting("réponse du guichet", _aside):
-            reports, _states = _outgoing_proofs(_fleet().status()[1])
+            reports, _states = _outgoing_proofs(_fleet().status()[1], slugs)
     except (FleetError, PkiError) as error:
         _aside(f"Accès sortant : {error}")
         return False
@@ -1049,7 +1055,7 @@ def _outgoing_this_morning(found: screen.Morning) -> None:
     try:
         with waiting("réponse du guichet", _aside):
             record, standings, problems = _fleet().status()
-            _reports, proven = _outgoing_proofs(standings)
+            _reports, proven = _outgoing_proofs(standings, _outgoing())
     except (FleetError, PkiError) as error:
         record, standings, problems = None, [], [str(error)]
     morning_outgoing.add(found, known, record, standings, problems, proven)

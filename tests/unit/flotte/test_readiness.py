@@ -211,21 +211,19 @@ def test_the_door_keeps_what_was_proven_last_however_long_ago(tmp_path: Path) ->
         db.execute("INSERT INTO machines (nom, siren, attendue) VALUES ('loos-pc', '215903469', 1)")
     report = {"machine": "loos-pc", "version": 1, "posee": True, "genre": "bon", "texte": "", "debut": "", "fin": ""}
     proven = report | {"modifies": [], "preuves": [{"preuves": [], "ar_acte": "AAAA"}]}
-    assert store.proven() == {}
+    assert store.proven([]) == {"preuves": {}, "reste": False}
     store.keep("loos-pc", json.dumps(proven).encode(), NOW)
     for day in range(100):
         drift = report | {"texte": f"jour {day}", "modifies": [], "preuves": []}
         store.keep("loos-pc", json.dumps(drift).encode(), NOW + day * 24 * HOUR)
-    assert store.proven()["loos-pc"]["preuves"] == proven["preuves"]
-    assert store.proven()["loos-pc"]["recu"] == NOW.isoformat(timespec="seconds")
+    kept = store.proven([])["preuves"]["loos-pc"]
+    assert kept["preuves"] == proven["preuves"]
+    assert kept["recu"] == NOW.isoformat(timespec="seconds")
     assert len(store.reports(0)) == 61
     store.keep("loos-pc", json.dumps(proven | {"version": 2}).encode(), NOW + 100 * 24 * HOUR)
     store.keep("loos-pc", json.dumps(report | {"modifies": [], "preuves": []}).encode(), NOW + 101 * 24 * HOUR)
-    assert store.proven()["loos-pc"]["version"] == 2
+    assert store.proven([])["preuves"]["loos-pc"]["version"] == 2
     assert len(store.reports(0)) == 60  # the one before is kept no more
-    with store._open() as db:
-        db.execute("UPDATE machines SET attendue = 0")
-    assert store.proven() == {}
 
 
 def test_a_morning_tells_it(loos: Loos) -> None:

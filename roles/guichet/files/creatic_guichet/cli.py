@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 import os
+import re
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from creatic_agent import french
 from .store import BadRequest, Store
 from .web import FOLDER
 
+_MARKS = re.compile(r"\d{1,18}:[0-9a-f]{64}(,\d{1,18}:[0-9a-f]{64}){0,99}", re.ASCII)
 _LISTENS = "0A"  # TCP_LISTEN, as proc_net_tcp(5) writes it
 
 
@@ -33,7 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     taking = commands.add_parser("recevoir", help="prendre un envoi du poste de commande")
     taking.add_argument("envoi", type=Path, help="le fichier de l'envoi")
     commands.add_parser("etat", help="ce qui est su de chaque machine (JSON)")
-    commands.add_parser("preuves", help="le dernier compte rendu de chaque machine qui porte des preuves (JSON)")
+    proving = commands.add_parser(
+        "preuves", help="le dernier compte rendu de chaque machine qui porte des preuves (JSON)"
+    )
+    told = "par tranches, ce qui suit le premier de ces NUMERO:SHA256 qui est encore ici ; 0 : tout"
+    proving.add_argument("--apres", required=True, help=told)
     telling = commands.add_parser("comptes-rendus", help="ce que les machines ont dit (JSON)")
     telling.add_argument("--apres", type=int, default=0, help="numéro du dernier qui est déjà connu")
     given = parser.parse_args(argv)
@@ -45,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif given.commande == "etat":
             print(json.dumps(store.listing(datetime.now(UTC))))
         elif given.commande == "preuves":
-            print(json.dumps({"preuves": store.proven()}))
+            print(json.dumps(store.proven(_marks(given.apres))))
         else:
             print(json.dumps(store.reports(given.apres)))
     except BadRequest as error:
@@ -57,6 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"creatic-guichet : {given.dossier} ou l'envoi ne peut être lu ou écrit ({why})", file=sys.stderr)
         return 1
     return 0
+
+
+def _marks(text: str) -> list[tuple[int, str]]:
+    if text != "0" and not _MARKS.fullmatch(text):
+        raise BadRequest("preuves --apres : attendu NUMERO:SHA256, plusieurs séparés par des virgules, ou 0")
+    pairs = (one.partition(":") for one in text.split(",") if text != "0")
+    return [(int(number), sha256) for number, _colon, sha256 in pairs]
 
 
 def listening(table: Path = Path("/proc/net/tcp")) -> set[int]:

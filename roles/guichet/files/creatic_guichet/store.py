@@ -19,7 +19,7 @@ import json
 import re
 import sqlite3
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -32,6 +32,7 @@ LARGEST_REPORT = 256 << 10
 """Bytes of a report, figures included."""
 _KEPT_REPORTS, _KEPT_BYTES = 60, 512 << 10  # of a machine
 _HOURLY = 60  # reports of a machine
+_TOLD_TOGETHER = 8 << 20  # characters of reports with proofs that the control node is told at once
 _LARGEST_SENT = 64 << 20  # bytes of envoi.json: 19,000 machines take 30
 _LARGEST_PART = 64 << 20
 _SEEN = 300  # seconds under which a machine is not noted again
@@ -317,17 +318,40 @@ class Store:
             for row in rows
         ]
 
-    def proven(self) -> dict[str, dict[str, Any]]:
-        """The last report with proofs of each expected machine, by its name."""
+    def proven(self, marks: Sequence[tuple[int, str]], most: int = _TOLD_TOGETHER) -> dict[str, Any]:
+        """The last report with proofs of each machine, of those that came after one that is known; some at a time.
+
+        A report is known by its number and its digest: this door may come from a backup, and give numbers again. When
+        it has none of those, it tells all that it has. Machines that are not expected are told too: they may have been,
+        and come back.
+
+        Args:
+            marks: number and digest of reports that are known, the last one first.
+            most: characters of the reports that are told, one at least.
+
+        Returns:
+            ``preuves``: number, digest and content of each by machine, the oldest first; ``reste``: there are more.
+        """
+        told: dict[str, dict[str, Any]] = {}
         with self._open() as db:
+            known = "SELECT 1 FROM comptes_rendus WHERE id = ? AND sha256 = ?"
+            after = next((number for number, sha256 in marks if db.execute(known, (number, sha256)).fetchone()), 0)
             rows = db.execute(
-                "SELECT machine, recu, corps FROM comptes_rendus WHERE id IN (SELECT max(id) FROM comptes_rendus "
-                "WHERE json_array_length(corps, '$.preuves') > 0 GROUP BY machine) "
-                "AND machine IN (SELECT nom FROM machines WHERE attendue)"
-            ).fetchall()
-        found = {row["machine"]: {"recu": row["recu"], **json.loads(row["corps"])} for row in rows}
-        kept = ("recu", "genre", "version", "posee", "preuves")
-        return {name: {key: one[key] for key in kept} for name, one in found.items()}
+                "SELECT * FROM comptes_rendus WHERE id IN (SELECT max(id) FROM comptes_rendus WHERE id > ? "
+                "AND json_array_length(corps, '$.preuves') > 0 GROUP BY machine) ORDER BY id",
+                (after,),
+            )
+            for row in rows:
+                most -= len(row["corps"])
+                if told and most < 0:
+                    return {"preuves": told, "reste": True}
+                told[row["machine"]] = {"numero": row["id"], "sha256": row["sha256"], **_proof(row)}
+        return {"preuves": told, "reste": False}
+
+
+def _proof(row: sqlite3.Row) -> dict[str, Any]:
+    found = {"recu": row["recu"], **json.loads(row["corps"])}
+    return {key: found[key] for key in ("recu", "genre", "version", "posee", "preuves")}
 
 
 def _trim(db: sqlite3.Connection, machine: str) -> None:

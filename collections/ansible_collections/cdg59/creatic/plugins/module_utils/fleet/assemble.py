@@ -24,7 +24,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import r
 _LARGEST_SECRET = 1 << 20  # bytes
 _DOOR = "guichet"
 _STATUS = "runuser -u guichet -- creatic-guichet etat"
-_PROOFS = "runuser -u guichet -- creatic-guichet preuves"
+_PROOFS = "runuser -u guichet -- creatic-guichet preuves --apres"
 
 
 def common_name(machine: str) -> str:
@@ -124,14 +124,20 @@ class Door:
         found: dict[str, Any] = json.JSONDecoder().raw_decode(said[start:])[0]
         return found
 
-    def proofs(self) -> dict[str, dict[str, Any]]:
-        """The last report with proofs of each machine. Raises FleetError: it does not answer."""
-        said = self._run("ansible", _DOOR, "-b", "-m", "ansible.builtin.command", "-a", _PROOFS)
-        start = said.find('{"preuves"')
-        if start < 0:
-            raise FleetError("le guichet ne dit pas ce qui est prouvé : redéployez-le (fab serveurs guichet)")
-        found: dict[str, dict[str, Any]] = json.JSONDecoder().raw_decode(said[start:])[0]["preuves"]
-        return found
+    def proofs(self, known: str) -> Any:
+        """The last reports with proofs that are new, as `proofs.Proofs` takes them; None when it says something else.
+
+        Args:
+            known: reports that are known, as the door reads them.
+
+        Raises:
+            FleetError: it does not answer.
+        """
+        said = self._run("ansible", _DOOR, "-b", "-m", "ansible.builtin.command", "-a", f"{_PROOFS} {known}")
+        try:
+            return json.JSONDecoder().raw_decode(said[said.index('{"preuves"') :])[0]
+        except ValueError:  # cut, or none of it
+            return None
 
     def send(self, file: Path) -> None:
         """Bring it a sending. Raises FleetError: it does not answer, or refuses it."""
