@@ -73,8 +73,9 @@ def test_a_version_is_taken_applied_and_told(machine: Machine, publisher: Publis
     assert (version / "donnees" / "variables.json").stat().st_mode & 0o077 == 0
     assert (version / "code" / "version").read_bytes() == b"1"
     told = door.store.reports(0)
-    assert [(one["genre"], one["version"], one["posee"]) for one in told] == [("bon", 1, True)]
-    assert told[0]["preuves"] == [{"acte": "acquitté"}]
+    # What it could not tell before is told too.
+    assert [(one["genre"], one["version"], one["posee"]) for one in told] == [("refus", 0, False), ("bon", 1, True)]
+    assert told[1]["preuves"] == [{"acte": "acquitté"}]
     assert "creatic_flotte_version 1" in (machine.settings.metrics / "flotte.prom").read_text()
     assert machine.passes(url) == ("a_jour", "version 1 en place")
     assert len(machine.runs) == 1

@@ -21,6 +21,7 @@ from testbed.connector import SIREN, Authority
 from testbed.fleet import DAY, Door, Machine
 from testbed.patience import allowed
 
+HOUR = dt.timedelta(hours=1)
 NAMES = ("bergues-connecteur", "bergues-pc", "loos-connecteur", "loos-pc")
 
 
@@ -161,6 +162,14 @@ def test_the_states(world: World, url: str) -> None:
         "loos-connecteur": waves.NEVER,
         "loos-pc": waves.NEVER,
     }
+
+
+@pytest.mark.parametrize("apart", [-365 * DAY, -HOUR, HOUR, 365 * DAY])
+def test_a_door_whose_clock_is_wrong_is_told(world: World, apart: dt.timedelta) -> None:
+    world.publish()
+    assert not [one for one in world.fleet().status()[2] if "horloge" in one]
+    [told] = world.fleet(ask=lambda: world.door.listing(world.now() + apart)).status()[2]
+    assert "l'horloge du guichet dit" in told and f"{world.now() + apart:%d/%m/%Y à %H}" in told
 
 
 def test_what_a_machine_says_is_not_enough(world: World, url: str, door: Door) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from creatic_agent.durable import fresh
 from creatic_flotte.manifest import LARGEST, Part
-from creatic_flotte.settings import Away, FleetError, Refused, Settings
+from creatic_flotte.settings import Away, FleetError, Refused, Rejected, Settings
 
 _TIMEOUT = 60  # seconds without a byte
 _BLOCK = 1 << 16
@@ -120,7 +120,8 @@ class Door:
         """Hand a report over.
 
         Raises:
-            Away: it has to be sent again. Refused: the door will never take it.
+            Away: it has to be sent again. Rejected: the door will never take it. Refused: it knows nothing of this
+                machine, or is not the door, today.
         """
         status, said = self._ask("POST", "/comptes-rendus", body, {"Content-Type": "application/json"})
         if status != http.HTTPStatus.OK:
@@ -198,4 +199,5 @@ def _unexpected(status: int, said: bytes) -> FleetError:
         text = " ".join(str(found.get("message", "")).split())[:300]
     if status >= 500 or status in (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS):
         return Away(f"le guichet ne peut pas répondre (HTTP {status}) : le prochain passage réessaiera")
-    return Refused(f"le guichet refuse (HTTP {status})" + (f" : {text}" if text else ""))
+    kind = Rejected if status in (http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE) else Refused
+    return kind(f"le guichet refuse (HTTP {status})" + (f" : {text}" if text else ""))

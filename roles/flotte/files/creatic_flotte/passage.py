@@ -18,13 +18,14 @@ from creatic_flotte import manifest as manifests
 from creatic_flotte.door import Door
 from creatic_flotte.manifest import Manifest, Part
 from creatic_flotte.run import Result, apply, asked
-from creatic_flotte.settings import Away, Failed, FleetError, Refused, Settings
-from creatic_flotte.state import State, room
+from creatic_flotte.settings import Away, Failed, FleetError, Refused, Rejected, Settings
+from creatic_flotte.state import State, encoded, room
 from creatic_flotte.unpack import decrypt, unpack
 
 FIGURES = "flotte.prom"
 _AGAIN = dt.timedelta(hours=1)  # between two runs of a version that fails
-_METRICS = 128 << 10  # bytes of other programs' figures that a report carries
+_REPORT = 255 << 10  # bytes of a report; the door takes one more KiB
+_METRICS = 128 << 10  # of which other programs' figures
 
 UP_TO_DATE, GOOD, FAILED, REFUSED, AWAY = "a_jour", "bon", "echec", "refus", "injoignable"
 Apply = Callable[[Settings, Path, bool], Result]
@@ -174,7 +175,10 @@ class Passage:
             self.state.note(dernier={key: report[key] for key in ("genre", "texte", "fin")})
         # What tells nothing new is not kept: it is said by the pass itself, with the figures.
         if kind != AWAY:
-            self.state.tell(report | {"mesures": _metrics(self.settings.metrics)})
+            if len(encoded(report)) > _REPORT:
+                report["demandes"] = {}  # they are asked for again by the next one
+            left = min(_METRICS, _REPORT - len(encoded(report)))
+            self.state.tell(report | {"mesures": _metrics(self.settings.metrics, left)})
         self._deliver()
 
     def _deliver(self) -> None:
@@ -184,7 +188,8 @@ class Passage:
             return
         with Door(self.settings) as door:
             for file in waiting:
-                with contextlib.suppress(Refused):
+                # A door that does not know this machine today, or a clock that is wrong, loses nothing of it.
+                with contextlib.suppress(Rejected):
                     door.report(file.read_bytes())
                 file.unlink()
 
@@ -195,16 +200,17 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _metrics(folder: Path) -> dict[str, str]:
-    """The figures that programs of this machine leave for Prometheus, within bounds."""
+def _metrics(folder: Path, left: int) -> dict[str, str]:
+    """The figures that programs of this machine leave for Prometheus, within a number of bytes of the report."""
     found: dict[str, str] = {}
-    left = _METRICS
     for path in sorted(folder.glob("*.prom")):
         with contextlib.suppress(OSError, ValueError):
             if path.is_symlink() or not path.is_file() or path.stat().st_size > left:
                 continue
-            found[path.name[:80]] = path.read_text(encoding="utf-8")
-            left -= len(found[path.name[:80]].encode())
+            one = {path.name[:80]: path.read_text(encoding="utf-8")}
+            if (size := len(encoded(one))) <= left:
+                found |= one
+                left -= size
     return found
 
 

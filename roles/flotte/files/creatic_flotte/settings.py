@@ -19,6 +19,10 @@ class Refused(FleetError):
     """What the door gave is not taken: it is not what the control node signed for this machine, now."""
 
 
+class Rejected(Refused):
+    """The door will never take what this machine sends it."""
+
+
 class Away(FleetError):
     """The door does not answer, or the line was cut: the next pass tries again."""
 

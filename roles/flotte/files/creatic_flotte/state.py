@@ -81,7 +81,7 @@ class State:
 
     def note(self, **what: Any) -> None:
         """Keep more, at once and for good."""
-        write(self._file, json.dumps(self.read() | what, ensure_ascii=False, indent=1).encode(), 0o600)
+        write(self._file, encoded(self.read() | what, 1), 0o600)
 
     def place(self, version: int, identity: str) -> Path:
         """Put what arrived in its place: from here on this machine takes nothing older."""
@@ -100,18 +100,29 @@ class State:
             shutil.rmtree(self.versions / str(number), ignore_errors=True)
 
     def tell(self, report: dict[str, Any]) -> None:
-        """Keep a report until the door has it; the oldest go when too many wait."""
-        write(
-            self.outbox / f"{time.time_ns():020d}-{secrets.token_hex(4)}.json",
-            json.dumps(report, ensure_ascii=False).encode(),
-            0o600,
-        )
-        for old in self.waiting()[:-_WAITING]:
+        """Keep a report until the door has it; the oldest go when too many wait, the last that proves apart."""
+        # A clock that was set back changes no order.
+        moment = max([time.time_ns(), *(int(one.name[:20]) + 1 for one in self.waiting()[-1:])])
+        write(self.outbox / f"{moment:020d}-{secrets.token_hex(4)}.json", encoded(report), 0o600)
+        waiting = self.waiting()
+        proving = [one for one in waiting if _proves(one)][-1:] if len(waiting) > _WAITING else []
+        for old in [one for one in waiting if one not in proving][: max(0, len(waiting) - _WAITING)]:
             old.unlink(missing_ok=True)
 
     def waiting(self) -> list[Path]:
         """Reports to hand over, oldest first."""
         return sorted(self.outbox.glob("*.json"))
+
+
+def encoded(content: Any, indent: int | None = None) -> bytes:
+    """JSON of what programs said; half a character, that no file holds, is shown as « ? »."""
+    return json.dumps(content, ensure_ascii=False, indent=indent).encode(errors="replace")
+
+
+def _proves(report: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return bool(json.loads(report.read_bytes())["preuves"])
+    return False
 
 
 def room(error: OSError) -> str:

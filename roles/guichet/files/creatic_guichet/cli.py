@@ -19,6 +19,7 @@ from .store import BadRequest, Store
 from .web import FOLDER
 
 _MARKS = re.compile(r"\d{1,18}:[0-9a-f]{64}(,\d{1,18}:[0-9a-f]{64}){0,99}", re.ASCII)
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 _LISTENS = "0A"  # TCP_LISTEN, as proc_net_tcp(5) writes it
 
 
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--hote", type=Path, default=Path("/var/lib/guichet-porte/hote.pub"), help="clé du guichet")
     commands = parser.add_subparsers(dest="commande", required=True, metavar="COMMANDE")
     taking = commands.add_parser("recevoir", help="prendre un envoi du poste de commande")
-    taking.add_argument("envoi", type=Path, help="le fichier de l'envoi")
+    taking.add_argument("envoi", type=Path, help="le fichier de l'envoi, qui est ôté")
     commands.add_parser("etat", help="ce qui est su de chaque machine (JSON)")
     proving = commands.add_parser(
         "preuves", help="le dernier compte rendu de chaque machine qui porte des preuves (JSON)"
@@ -46,8 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         store = Store(given.dossier, given.cles, given.hote, listening)
         if given.commande == "recevoir":
-            with given.envoi.open("rb") as stream:
-                print(f"{store.receive(stream)} manifestes reçus")
+            try:
+                with given.envoi.open("rb") as stream:
+                    print(f"{store.receive(stream)} manifestes reçus")
+            finally:
+                given.envoi.unlink(missing_ok=True)  # what is taken is elsewhere; what is not is sent again
         elif given.commande == "etat":
             print(json.dumps(store.listing(datetime.now(UTC))))
         elif given.commande == "preuves":
@@ -58,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"creatic-guichet : {error}", file=sys.stderr)
         return 1
     except (OSError, sqlite3.Error) as error:
-        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        full = getattr(error, "errno", 0) == errno.ENOSPC or getattr(error, "sqlite_errorname", "") in _FULL
         why = "disque plein" if full else type(error).__name__
         print(f"creatic-guichet : {given.dossier} ou l'envoi ne peut être lu ou écrit ({why})", file=sys.stderr)
         return 1

@@ -35,6 +35,7 @@ _HOURLY = 60  # reports of a machine
 _TOLD_TOGETHER = 8 << 20  # characters of reports with proofs that the control node is told at once
 _LARGEST_SENT = 64 << 20  # bytes of envoi.json: 19,000 machines take 30
 _LARGEST_PART = 64 << 20
+_DEEPEST = 32  # levels of a report; SQLite reads 1,000, and would refuse them all for one
 _SEEN = 300  # seconds under which a machine is not noted again
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -51,6 +52,9 @@ CREATE INDEX IF NOT EXISTS machines_siren ON machines (siren);
 CREATE TABLE IF NOT EXISTS comptes_rendus (
     id INTEGER PRIMARY KEY, machine TEXT NOT NULL, sha256 TEXT NOT NULL, recu TEXT NOT NULL, corps TEXT NOT NULL,
     UNIQUE (machine, sha256)) STRICT;
+-- One that SQLite cannot read, which a door of before took, proves nothing and hides no other.
+CREATE VIEW IF NOT EXISTS qui_prouvent AS SELECT id, machine FROM comptes_rendus
+    WHERE CASE WHEN json_valid(corps) THEN json_array_length(corps, '$.preuves') > 0 ELSE 0 END;
 CREATE TABLE IF NOT EXISTS portes (
     machine TEXT PRIMARY KEY, numero INTEGER NOT NULL, fin TEXT NOT NULL, port INTEGER NOT NULL, cle TEXT NOT NULL,
     ordre TEXT NOT NULL, signature TEXT NOT NULL) STRICT;
@@ -188,7 +192,14 @@ class Store:
         """
         with (self._parts.parent / "verrou").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)  # one sending at a time: what it lacks is purged
-            return self._receive(stream)
+            before = {path.name for path in self._parts.iterdir()}
+            try:
+                return self._receive(stream)
+            except BaseException:
+                # Nothing of it is left: a disk that it filled up would take no machine's report any more.
+                for path in [one for one in self._parts.iterdir() if one.name not in before]:
+                    path.unlink()
+                raise
 
     def _receive(self, stream: IO[bytes]) -> int:
         sent: Any = None
@@ -337,8 +348,8 @@ class Store:
             known = "SELECT 1 FROM comptes_rendus WHERE id = ? AND sha256 = ?"
             after = next((number for number, sha256 in marks if db.execute(known, (number, sha256)).fetchone()), 0)
             rows = db.execute(
-                "SELECT * FROM comptes_rendus WHERE id IN (SELECT max(id) FROM comptes_rendus WHERE id > ? "
-                "AND json_array_length(corps, '$.preuves') > 0 GROUP BY machine) ORDER BY id",
+                "SELECT * FROM comptes_rendus WHERE id IN (SELECT max(id) FROM qui_prouvent WHERE id > ? "
+                "GROUP BY machine) ORDER BY id",
                 (after,),
             )
             for row in rows:
@@ -365,7 +376,7 @@ def _trim(db: sqlite3.Connection, machine: str) -> None:
             # What it proved last stays, however long ago.
             db.execute(
                 "DELETE FROM comptes_rendus WHERE machine = ?1 AND id <= ?2 AND id IS NOT (SELECT max(id) FROM "
-                "comptes_rendus WHERE machine = ?1 AND json_array_length(corps, '$.preuves') > 0)",
+                "qui_prouvent WHERE machine = ?1)",
                 (machine, row["id"]),
             )
             return
@@ -386,6 +397,9 @@ def _report(machine: str, body: bytes) -> dict[str, Any]:
             and all(isinstance(found[key], list) for key in ("modifies", "preuves"))
             and isinstance(found.get("mesures", {}), dict)
             and _is_asked(found.get("demandes", {}))
+            and _depth(found) <= _DEEPEST
+            # What has no place in a file of text: half a character, what is no number.
+            and bool(json.dumps(found, ensure_ascii=False, allow_nan=False).encode())
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         good = False
@@ -394,6 +408,15 @@ def _report(machine: str, body: bytes) -> dict[str, Any]:
     kept = ["machine", "genre", "version", "posee", "texte", "debut", "fin", "modifies", "preuves"]
     kept += ["mesures", "demandes"]
     return {key: found[key] for key in kept if key in found}
+
+
+def _depth(found: Any) -> int:
+    """Levels of lists and objects."""
+    depth, level = 0, [found]
+    while level := [one for one in level if isinstance(one, dict | list)]:
+        depth += 1
+        level = [one for each in level for one in (each.values() if isinstance(each, dict) else each)]
+    return depth
 
 
 def _is_asked(found: Any) -> bool:

@@ -20,9 +20,13 @@ def connect(path: Path, timeout: float = 30) -> sqlite3.Connection:
         sqlite3.Error: it cannot be opened, or is no book.
     """
     db = sqlite3.connect(path, timeout=timeout, isolation_level=None)
-    db.row_factory = sqlite3.Row
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
+    try:
+        db.row_factory = sqlite3.Row
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+    except BaseException:
+        db.close()  # a disk without room for its index refuses each one that is opened
+        raise
     return db
 
 

@@ -34,6 +34,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import M
 LASTS = dt.timedelta(days=14)
 """Life of a manifest; renewed at half of it by ``fab flotte.avancer``."""
 _KEPT = 5  # versions
+_CLOCKS_APART = dt.timedelta(minutes=10)  # the door's and this one's, from which it is told
 _CLOCKS = dt.timedelta(minutes=1)  # a machine's clock may be that much behind
 _LEAP = 1000  # versions by which a machine may be ahead of all that is known
 
@@ -283,6 +284,13 @@ class Fleet:
             self._check_door(listing)
         except FleetError as error:
             problems.append(str(error))
+        door_says = dt.datetime.fromisoformat(listing["maintenant"])
+        if abs(door_says - self._now()) > _CLOCKS_APART:
+            told = [f"{one.astimezone(dt.UTC):%d/%m/%Y à %H:%M}" for one in (door_says, self._now())]
+            problems.append(
+                f"l'horloge du guichet dit {told[0]}, celle d'ici {told[1]} (UTC) : ce qu'il dit des passages et des "
+                "preuves est faux d'autant. À faire : chronyc tracking sur les deux"
+            )
         strangers = [row["nom"] for row in listing["machines"] if row["attendue"] and row["nom"] not in self.machines]
         if strangers:
             problems.append(f"le guichet attend encore {', '.join(strangers[:3])}, qui n'est plus dans l'inventaire")
