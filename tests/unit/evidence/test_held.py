@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import held, store
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, held, servers, store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     Commune,
     Entity,
     HostInfo,
     HostRun,
     merge_state,
+    now,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealKeys
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import aim, groupement
@@ -116,7 +119,12 @@ def test_a_server_that_is_lost_proves_nothing_and_what_another_run_held_changes_
     assert proven(lost) == {"hem": {"ged": False}} and "ne répond pas" in lost["hem"]["ged"]["manques"][0]["raison"]
 
 
-def test_the_latest_of_a_rollout_and_of_a_deployment_is_known(tmp_path: Path, keys: SealKeys) -> None:
+def test_the_latest_of_a_rollout_and_of_a_deployment_is_known(
+    tmp_path: Path, keys: SealKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = (now() + number * dt.timedelta(seconds=1) for number in itertools.count())
+    for module in (follow, servers):
+        monkeypatch.setattr(module, "now", lambda: next(clock))  # runs that end in one second are told apart by nothing
     assert held.known(tmp_path) == {}
     assert proven(deploy(tmp_path, [HEM], documents=[own("hem")])) == {"hem": {"ged": True}}
     run = new_run("2026-11-25T010504Z", outgoing=frozenset({"hem"}))
@@ -132,6 +140,15 @@ def test_the_latest_of_a_rollout_and_of_a_deployment_is_known(tmp_path: Path, ke
     for file in (*tmp_path.glob("serveurs/2*/places.json"), *tmp_path.glob("evidence/2*/etat.json")):
         file.write_text("{")  # half-written, or damaged: nothing is proven by it, and nothing stops
     assert held.known(tmp_path) == {}
+
+
+def test_a_server_answers_for_a_region_at_once() -> None:
+    """3,800 communes, of which 1,000 host an entity."""
+    run = HostRun(rolled_out=True)
+    run.receive("preuves", [own(f"commune-{number}") for number in range(4800)])
+    assert run.refused == [] and len(run.proofs) == 4800
+    run.receive("preuves", [own("commune-0")])
+    assert "deux fois la clé « commune-0 »" in run.refused[0] and run.proofs == []
 
 
 def test_the_state_of_before_has_no_name_of_servers_and_is_still_read() -> None:

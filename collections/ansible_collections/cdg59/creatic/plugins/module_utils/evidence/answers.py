@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def checked(kind: str, answer: Any) -> Any:
             missing = next(name for name in fault.validator_value if name not in fault.instance)
             raise AnswerError(f"champ « {kind}{path}.{missing} » absent")
         raise AnswerError(f"champ « {kind}{path} » : {fault.schema.get('description', 'valeur inattendue')}")
-    keys = [item["cle"] for item in tidy if "cle" in item] if isinstance(tidy, list) else []
-    if double := next((key for key in keys if keys.count(key) > 1), None):
+    keys = Counter(item["cle"] for item in tidy if "cle" in item) if isinstance(tidy, list) else Counter()
+    if double := next((key for key, times in keys.items() if times > 1), None):
         raise AnswerError(f"champ « {kind} » : deux fois la clé « {double} »")
     return tidy
