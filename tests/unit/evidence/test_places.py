@@ -229,7 +229,9 @@ def test_thousands_of_machines_are_aimed_at_by_a_file(tmp_path: Path) -> None:
 
 def turn(home: Path, pid: int, monkeypatch: pytest.MonkeyPatch, **args: Any) -> tuple[dict[str, Any], list[str]]:
     monkeypatch.setattr(server_turn, "playbook_pid", lambda: pid)
-    monkeypatch.setattr(server_turn, "PAUSE", 0.01)
+    now = [0.0]  # its clock, which its pauses alone move: a busy machine is none of its business
+    passes = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds))
+    monkeypatch.setattr(server_turn, "time", passes)
     task = MagicMock(args={"home": str(home), **args}, check_mode=args.pop("check", False), async_val=0)
     made = server_turn.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
     said: list[str] = []
@@ -240,7 +242,7 @@ def turn(home: Path, pid: int, monkeypatch: pytest.MonkeyPatch, **args: Any) -> 
 def test_a_turn_is_waited_for_then_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = tmp_path / "verrous" / "serveur-documents.json"
     assert turn(tmp_path, os.getpid(), monkeypatch)[0] == {"changed": False} and lock.exists()
-    refused, said = turn(tmp_path, os.getppid(), monkeypatch, timeout=0.05)
+    refused, said = turn(tmp_path, os.getppid(), monkeypatch, timeout=60)
     assert refused["creatic_lock_refused"] and f"processus {os.getpid()} sur" in refused["msg"]
     assert len(said) == 1 and "documents : un déploiement sur documents est déjà en cours" in said[0]
     turn(tmp_path, os.getppid(), monkeypatch, state="given")
@@ -254,7 +256,7 @@ def test_a_deployment_of_the_servers_and_a_rollout_take_the_same_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock_commune(tmp_path / "verrous", "serveur-documents", os.getppid(), "lea", "un déploiement de documents")
-    refused, _said = turn(tmp_path, os.getpid(), monkeypatch, timeout=0.02)
+    refused, _said = turn(tmp_path, os.getpid(), monkeypatch, timeout=20)
     assert refused["failed"] and "lancé par lea" in refused["msg"]
 
 
