@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import siren_is_valid
 
 # Labels of a DNS name (RFC 1035).
 _DNS = re.compile(r"(?!.{254})[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
@@ -40,8 +41,9 @@ def _is_network(text: str) -> bool:
 
 
 _FORMS: dict[str, tuple[Callable[[str], bool], str]] = {
-    "nom": (lambda text: bool(_DNS.fullmatch(text)), "un nom DNS en minuscules"),
-    "siren": (lambda text: bool(re.fullmatch("[0-9]{9}", text)), "un SIREN, 9 chiffres entre guillemets"),
+    # An address is no name: no certificate would be good for it.
+    "nom": (lambda text: bool(_DNS.fullmatch(text) and not re.fullmatch("[0-9.]+", text)), "un nom DNS en minuscules"),
+    "siren": (siren_is_valid, "un SIREN, 9 chiffres entre guillemets, dont le dernier est la clé"),
     "url": (_is_url, "une adresse http:// ou https://, comme https://tdt.example.org"),
     "reseau": (_is_network, "une adresse IP ou un réseau, comme 192.0.2.10 ou 198.51.100.0/24"),
     "dossier": (lambda text: text.startswith(("/", "~")), "un chemin absolu, comme /srv/creatic"),

@@ -315,6 +315,17 @@ class Needs:
             if len(hosts) > 1
         ]
         wanted = min(len(zones), copies) if isinstance(copies, int) else 0
+        if zones and isinstance(copies, int) and len(zones) < copies:
+            nodes = f"{len(zones)} nœud{'s' if len(zones) > 1 else ''} d'archives"
+            problems.append(
+                Problem(
+                    "servers.yml",
+                    None,
+                    "archive_node",
+                    f"{nodes} pour {copies} copies ({_listed(zones)})",
+                    f"il en faut {copies}, dans le groupe archive_node : chacun garde une copie",
+                )
+            )
         if len({*zones.values()}) < wanted:
             listed = ", ".join(f"{name} : {zone}" for name, zone in sorted(zones.items()))
             problems.append(
