@@ -322,7 +322,9 @@ MISTAKES = {
     "council's writer who is nobody": (
         GONDECOURT
         + PEOPLE
-        + COUNCIL.replace("[claire.dubois]", "[claire.dubosi]", 1).replace("marc.leroy", "claire.dubois"),
+        + COUNCIL.replace("[claire.dubois]", "[claire.dubosi]", 1)
+        .replace("marc.leroy", "claire.dubois")
+        .replace("Marc Leroy", "Claire Dubois"),
         "communes/gondecourt.yml, ligne 30, deliberations.redacteurs[0] : le rédacteur « claire.dubosi » n'est pas "
         "dans comptes. À faire : remplacez par « claire.dubois » (identifiants de comptes : claire.dubois).",
     ),
