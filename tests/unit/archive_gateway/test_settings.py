@@ -101,7 +101,7 @@ def test_all_that_may_be_said_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, r"config.json : lecture impossible \(No such file or directory\)\. Relancez le déploiement\.$"),
+        (None, r"config.json : lecture impossible \(il n'existe pas\)\. Relancez le déploiement\.$"),
         ("oups", r"config.json : illisible \("),
         ("[]", r"config.json : illisible \("),
         ('{"stockage": {}}', r"config.json : champ absent ou incorrect \('comptes'\)\. Relancez le déploiement\.$"),

@@ -118,7 +118,7 @@ def test_an_act_taken_up_is_not_tried_twice(world: World, command: Any, act: str
     [
         (["montrer", "inconnu"], "Aucun acte n'a la référence « inconnu »."),
         (["relancer", "inconnu"], "Aucun acte n'a la référence « inconnu »."),
-        ([*DEPOSIT, "ABSENT"], "Fichier ou disque inutilisable : [Errno 2] No such file or directory: 'ABSENT'"),
+        ([*DEPOSIT, "ABSENT"], "Fichier ou disque inutilisable : ABSENT : il n'existe pas"),
         ([*DEPOSIT, "/dev/null"], "Le fichier n'est pas un PDF."),
         (
             ["deposer", *DEPOSIT[1:], "--commune", "lille", "/dev/null"],
@@ -304,7 +304,7 @@ def test_a_configuration_that_cannot_be_read_is_told(
 ) -> None:
     absent = tmp_path / "absent.json"
     assert cli.main(["--config", str(absent), "lister"]) == 1
-    expected = f"{absent} : lecture impossible (No such file or directory). Relancez le déploiement.\n"
+    expected = f"{absent} : lecture impossible (il n'existe pas). Relancez le déploiement.\n"
     assert capsys.readouterr().err == expected
     path = written(tmp_path)
     (tmp_path / "ged").unlink()

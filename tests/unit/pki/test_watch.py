@@ -62,7 +62,7 @@ def test_every_source_is_read(authority: Authority, etc: Path, tmp_path: Path) -
     found = {one.name: one for one in certificates(etc)}
     assert set(found) == {"tdt", "jeton", "nss", "perdu", "autres"}
     assert found["jeton"].serial == found["nss"].serial == found["tdt"].serial
-    assert "illisible (No such file" in found["perdu"].problem
+    assert "illisible (il n'existe pas" in found["perdu"].problem
     assert "ligne 5" in found["autres"].problem
     assert crls(etc)[0].name == "CRL AC racine Cre@tic essai"
 

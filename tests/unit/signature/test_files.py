@@ -72,10 +72,10 @@ def test_a_new_file_has_everybody_s_rights_but_those_of_the_umask(tmp_path: Path
 
 def test_a_new_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     target = tmp_path / "absent" / "signe.pdf"
-    with pytest.raises(Refusal, match=r"absent : on ne peut pas y écrire \(No such file"), files.new_file(target):
+    with pytest.raises(Refusal, match=r"absent : on ne peut pas y écrire \(il n'existe pas"), files.new_file(target):
         pytest.fail("nothing is begun")
     target = tmp_path / "signe.pdf"
-    with pytest.raises(Refusal, match=r"^signe.pdf : écriture impossible \(No space left"), files.new_file(target):
+    with pytest.raises(Refusal, match=r"^signe.pdf : écriture impossible \(le disque est plein"), files.new_file(target):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 
@@ -103,7 +103,7 @@ def test_trust_is_read_in_pem_and_der(issuer: Issuer, tmp_path: Path) -> None:
 
 def test_files_that_hold_no_trust_are_refused(issuer: Issuer, tmp_path: Path) -> None:
     path = tmp_path / "confiance.pem"
-    with pytest.raises(Refusal, match=r"confiance.pem : fichier de confiance illisible \(No such file"):
+    with pytest.raises(Refusal, match=r"confiance.pem : fichier de confiance illisible \(il n'existe pas"):
         read_certificates(path)
     for content in (b"rien", (issuer.folder / "crl.pem").read_bytes()):
         path.write_bytes(content)

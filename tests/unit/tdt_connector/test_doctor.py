@@ -63,7 +63,7 @@ def test_nothing_is_there_yet(commune: Commune) -> None:
         ("autre autorité", "connexion", ["une autorité que le TdT ne reconnaît pas", "Le certificat ne vient pas"]),
         ("clé étrangère", "certificat", ["la clé n'est pas la sienne", "Relancez le déploiement"]),
         ("chaîne étrangère", "certificat", ["mauvaise autorité"]),
-        ("absent", "certificat", ["No such file", "Relancez le déploiement"]),
+        ("absent", "certificat", ["il n'existe pas", "Relancez le déploiement"]),
         ("bientôt expiré", "certificat", ["moins de 30 jours", "face à face"]),
         ("inconnu du TdT", "connexion", ["aucun compte trouvé", "Faites enregistrer ce certificat"]),
     ],

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from creatic_agent.reasons import because
 from sae.commands import commands
 from sae.journal import verify
 from sae.journal.log import Event, Journal, JournalError, parse_time
@@ -41,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except PermissionError as error:
         print(f"sae-journal : accès refusé à {error.filename} : lancez la commande avec sudo", file=sys.stderr)
     except OSError as error:
-        print(f"sae-journal : {because(error)}", file=sys.stderr)
+        print(f"sae-journal : {error}", file=sys.stderr)
     except Exception as error:
         # Errors of the storage and of the configuration have their own French text; anything else must show.
         if not type(error).__module__.startswith("sae."):
