@@ -135,8 +135,7 @@ def test_what_is_no_clamav_refuses_for_now(tmp_path: Path, clamd: FakeClamd, ver
 def test_a_scanner_that_is_gone_refuses_for_now(tmp_path: Path, clamd: FakeClamd) -> None:
     clamd.stop()
     assert put_off(tmp_path, clamd) == (
-        "L'antivirus ne répond pas (il n'existe pas) : aucun versement n'est admis sans analyse. "
-        "Réessayez plus tard."
+        "L'antivirus ne répond pas (il n'existe pas) : aucun versement n'est admis sans analyse. Réessayez plus tard."
     )
 
 

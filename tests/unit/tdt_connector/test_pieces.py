@@ -140,7 +140,7 @@ def test_who_may_not_read_the_configuration_is_told_so(tmp_path: Path) -> None:
 
 
 def test_config_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"absent.yml : lecture impossible \(No such file or directory\)\. Relancez"):
+    with pytest.raises(ConfigError, match=r"absent.yml : lecture impossible \(il n'existe pas\)\. Relancez"):
         load(tmp_path / "absent.yml", DRIVERS)
 
 
@@ -537,7 +537,7 @@ def test_a_damaged_certificate_key_or_list_is_told(tmp_path: Path, authority: Au
         ):
             certificate.read(folder, lists)
         (folder / name).unlink()
-        with pytest.raises(certificate.CertificateError, match=f"^{folder / name} : No such file or directory$"):
+        with pytest.raises(certificate.CertificateError, match=f"^{folder / name} : il n'existe pas$"):
             certificate.read(folder, lists)
         (folder / name).write_bytes(whole)
 
