@@ -75,7 +75,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self._say(503)
         return self._say(*done)
 
-    do_GET = do_HEAD = do_PUT = do_DELETE = _do
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _do
 
 
 class Room:
@@ -84,17 +84,21 @@ class Room:
     def __init__(self) -> None:
         self.containers: dict[str, Objects] = {}
         self.worm: dict[str, str | None] = {}
+        self.remembered = False  # the account, by a proxy, and by no disk: what is put below it is put nowhere
         self.until_now = time.time()
 
     def answer(self, handler: Handler, path: Any, body: bytes) -> tuple[Any, ...]:
         _, _, account, *rest = path.path.split("/", 4)
         assert account == "AUTH_gondecourt"
         if not rest:
+            self.remembered = self.remembered and handler.command != "POST"
             return (204,)
         container, name = rest[0], unquote(rest[1]) if len(rest) > 1 else ""
         objects = self.containers.get(container)
         if not name:
             if handler.command == "PUT":
+                if self.remembered:
+                    return (404,)
                 self.containers[container] = {}
                 self.worm[container] = handler.headers["X-Container-Meta-Worm"]
                 return (201,)
@@ -376,6 +380,11 @@ def test_a_room_that_was_made_anew_gets_its_container_again(proxies: list[Proxy]
     proxies[0].room.containers.clear()
     put(swift, "b", b"y")
     assert set(proxies[0].room.containers["aip"]) == {"b"} and proxies[0].room.worm["aip"] == "true"
+    # Swift's proxies remember for a minute an account that the disks have lost, and make it again on a POST.
+    proxies[0].room.containers.clear()
+    proxies[0].room.remembered = True
+    put(swift, "b", b"y")
+    assert set(proxies[0].room.containers["aip"]) == {"b"}
     for one in proxies:
         one.faults = [404, 0, 404]  # something else is wrong: asked twice, no more
     with pytest.raises(StoreError, match="HTTP 404"):

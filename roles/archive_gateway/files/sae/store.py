@@ -382,6 +382,10 @@ class SwiftStore(Store):
         answer, _ = self._call("HEAD", account, f"/{container}")
         if answer.status_code == HTTPStatus.NOT_FOUND:
             answer, _ = self._call("PUT", account, f"/{container}", headers=headers)
+            if answer.status_code == HTTPStatus.NOT_FOUND:
+                # The proxy remembers an account that a room made anew no longer has: a POST makes it, and is told so.
+                self._call("POST", account, "")
+                answer, _ = self._call("PUT", account, f"/{container}", headers=headers)
         if not answer.ok:
             raise self._refused(answer, f"conteneur « {container} »")
         self._containers.add((account, container))
