@@ -13,13 +13,12 @@ from pathlib import Path
 
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, quote
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, Source, quote
 
 # UTF-8 that was read as Windows-1252 and saved again: « Ã© », « â€™ ».
 _MANGLED = re.compile(
     "[ÃÂ][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc]|â€[\u0080-\uffff]"
 )
-_LARGEST = 1 << 20  # bytes: larger files are refused by who reads them
 
 
 def problems(
@@ -81,11 +80,9 @@ def _borrowed(communes: Sequence[groupement.Commune], siren: str) -> Iterator[Pr
 
 
 def _mangled(path: Path, label: str) -> Iterator[Problem]:
-    try:
-        text = path.read_bytes()[:_LARGEST].decode("utf-8", errors="ignore")
-    except OSError:  # told by who reads it
-        return
-    for number, line in enumerate(text.splitlines(), 1):
+    source = Source(label, b"")
+    source.load(path)  # what cannot be read is told by who reads it
+    for number, line in enumerate(source.raw.decode("utf-8", errors="ignore").splitlines(), 1):
         if found := _MANGLED.search(line):
             yield Problem(
                 label,
