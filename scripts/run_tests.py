@@ -29,6 +29,7 @@ REACHED = str(HOME / "taches")  # tasks that were executed, see tests/reached
 LOCK = Path("/run/lock/creatic-essais")  # the lab is one per machine
 PYTEST = (sys.executable, "-m", "pytest")
 LAST = ("nice", "-n", "5")  # what others leave of the cores
+STUCK = ("-o", "faulthandler_timeout=900", "-o", "faulthandler_exit_on_timeout=true")  # a test's end, seconds
 PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
 # Their playbooks are of tests alone, or none: what they reach tells nothing.
 FILES = ("unit", "lint", "lab")
@@ -113,7 +114,7 @@ def whole() -> dict[str, Part]:
         "lint": Part([(*LAST, "scripts/lint")]),
         # Converging takes all of both cores; profiles and journeys, which wait for machines, leave some.
         "unit": Part(
-            [(*LAST, *PYTEST, "-q", "-n", "auto", "--dist", "worksteal", "--durations", "15")], after=("again",)
+            [(*LAST, *PYTEST, "-q", "-n", "auto", "--dist", "worksteal", "--durations", "15", *STUCK)], after=("again",)
         ),
         "site": Part(
             [(*PLAYBOOK, "playbooks/site.yml", "--limit", "all:localhost:!banc")],
