@@ -10,6 +10,10 @@ from pathlib import Path
 from testbed.patience import allowed
 
 TOP = Path(__file__).parents[1]
+SIGNING = os.pathsep.join(
+    str(TOP / part) for part in ("roles/signature/files", "collections/ansible_collections/cdg59/creatic/agents")
+)
+"""PYTHONPATH of what signs and verifies, and of what agents share, as their archives carry it."""
 
 
 def said(program: str, *arguments: str, seconds: float, **environment: str) -> str:

@@ -21,8 +21,7 @@ from reportlab.pdfgen import canvas
 from testinfra.host import Host
 
 from testbed.commune_pc import typing
-
-TOP = Path(__file__).parents[3]
+from testbed.programs import SIGNING
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +83,7 @@ def verifier(signed: Path, key: dict[str, str], siren: str, published: Path) -> 
          "--origine", str(signed.with_name("acte.pdf")),
          "--autorites", str(published / "ca.pem"), "--crl", str(published / "crl.pem")],
         capture_output=True, text=True, check=False,
-        env=os.environ | {"PYTHONPATH": str(TOP / "roles" / "signature" / "files")},
+        env=os.environ | {"PYTHONPATH": SIGNING},
     )  # fmt: skip # one call by its parts
 
 

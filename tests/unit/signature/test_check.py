@@ -29,10 +29,10 @@ from signature_actes.person import Person, words
 from signature_actes.refusal import Refusal
 
 from testbed.patience import allowed
+from testbed.programs import SIGNING
 from tests.unit.signature.conftest import NOW, SIREN, Issuer, software
 
 CLAIRE = Person("Claire Dubois", SIREN)
-TOP = Path(__file__).parents[3]
 
 
 def signed(issuer: Issuer, act: Path, **options: object) -> Path:
@@ -258,7 +258,7 @@ def verifier(issuer: Issuer, path: Path, *options: str) -> tuple[subprocess.Comp
     )  # fmt: skip # one call by its parts
     with tempfile.TemporaryFile() as peak:
         environment = os.environ | {
-            "PYTHONPATH": str(TOP / "roles" / "signature" / "files"),
+            "PYTHONPATH": SIGNING,
             "MESURE": str(peak.fileno()),
         }
         done = subprocess.run(
@@ -328,6 +328,6 @@ def test_a_process_stops_at_its_bounds(greed: str) -> None:
         text=True,
         check=False,
         timeout=600,
-        env=os.environ | {"PYTHONPATH": str(TOP / "roles" / "signature" / "files")},
+        env=os.environ | {"PYTHONPATH": SIGNING},
     )
     assert (done.returncode, done.stderr) == (1, f"{TOO_MUCH}\n")

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import datetime as dt
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -28,6 +29,7 @@ from signxml.xades import XAdESSignaturePolicy, XAdESSigner
 from tdt_connector.checks import check_pes
 
 from testbed import helios
+from testbed.programs import SIGNING
 from tests.unit.signature.conftest import NOW, SIREN, Issuer, Tokens, run, software
 
 CLAIRE = Person("Claire Dubois", SIREN)
@@ -35,7 +37,6 @@ PLACE = pes.Place("Gondecourt", "59147")
 DS, XAD = xades.DS, xades.XADES
 NAMES = {"ds": DS, "xad": XAD, "p": "http://www.minefi.gouv.fr/cp/helios/pes_v2/Rev0/aller"}
 SCHEMAS = Path(__file__).parents[4] / "shared" / "protocol" / "pes"
-ROLE = Path(__file__).parents[3] / "roles" / "signature" / "files"
 UNIT = 1_200_000_000  # bytes: MemoryMax of parapheur-sceau@.service
 
 
@@ -770,7 +771,7 @@ def test_a_large_flow_is_signed_and_checked_within_the_bounds(
         capture_output=True,
         text=True,
         check=False,
-        cwd=ROLE,
+        env=os.environ | {"PYTHONPATH": SIGNING},
     )
     assert done.returncode == 0, done.stderr
     holder, peak = done.stdout.split("\n")[:2]
