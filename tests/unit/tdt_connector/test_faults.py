@@ -464,8 +464,8 @@ def test_a_file_that_changes_while_it_is_copied_waits(commune: Commune, monkeypa
     copy = intake.copy
     cut: list[str] = []
 
-    def longer(source: Path, target: Path) -> Any:
-        found = copy(source, target)
+    def longer(source: Path, target: Path, most: int) -> Any:
+        found = copy(source, target, most)
         if not cut:
             cut.append(target.name)
             target.write_bytes(b"%PDF-")
