@@ -15,7 +15,7 @@ from testinfra.host import Host
 def on_the_lab_alone(hostvars: Mapping[str, Any], what: str) -> None:
     """Leave a machine of production alone, and say (French) what these tests do."""
     if hostvars["creatic_env"] != "lab":
-        pytest.skip(f"{what} : banc d'essai seulement")
+        pytest.skip(f"{what} : banc d'essai seulement")  # they would leave traces where people work
 
 
 def as_root(host: Host, command: str) -> str:

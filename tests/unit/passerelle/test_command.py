@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 from dataclasses import replace
@@ -20,6 +19,7 @@ from passerelle.queue import Queue, alone
 
 from testbed.chain import COMMUNES, FakeConnector, World
 from testbed.database import Database
+from testbed.forbidden import forbidden
 
 REFERENCE = "depot:gondecourt:2026_7"
 DEPOSIT = [
@@ -286,17 +286,14 @@ def test_a_configuration_of_another_kind_is_refused(tmp_path: Path, changes: dic
     )
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_who_may_not_read_the_configuration_is_told_so(tmp_path: Path) -> None:
     """A rollout would change nothing to it."""
     path = written(tmp_path)
-    path.chmod(0o600)
-    os.seteuid(65534)
-    try:
-        with pytest.raises(ConfigError, match=r"n'a pas le droit de le lire\. Lancez la commande avec sudo\.$"):
-            load(path)
-    finally:
-        os.seteuid(0)
+    with (
+        forbidden(path),
+        pytest.raises(ConfigError, match=r"n'a pas le droit de le lire\. Lancez la commande avec sudo\.$"),
+    ):
+        load(path)
 
 
 def test_a_configuration_that_cannot_be_read_is_told(

@@ -27,6 +27,7 @@ from tdt_connector.proof import test_pdf as make_pdf
 
 from testbed import helios
 from testbed.connector import SIREN, Authority
+from testbed.forbidden import forbidden
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "protocol" / "actes"
 
@@ -125,18 +126,15 @@ def test_config_faults_of_each_part(tmp_path: Path, text: str, words: str) -> No
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_who_may_not_read_the_configuration_is_told_so(tmp_path: Path) -> None:
     """A rollout would change nothing to it."""
     path = tmp_path / "config.yml"
     path.write_text(GOOD)
-    path.chmod(0o600)
-    os.seteuid(65534)
-    try:
-        with pytest.raises(ConfigError, match=r"n'a pas le droit de le lire\. Lancez la commande avec sudo\.$"):
-            load(path, DRIVERS)
-    finally:
-        os.seteuid(0)
+    with (
+        forbidden(path),
+        pytest.raises(ConfigError, match=r"n'a pas le droit de le lire\. Lancez la commande avec sudo\.$"),
+    ):
+        load(path, DRIVERS)
 
 
 def test_config_that_cannot_be_read(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ class Writer:
 
     def root(self, name: str) -> Any:
         """The message itself."""
-        return etree.Element(f"{{{self.namespace}}}{name}", nsmap={None: self.namespace})  # type: ignore[dict-item] # the default namespace
+        default: dict[Any, str] = {None: self.namespace}
+        return etree.Element(f"{{{self.namespace}}}{name}", nsmap=default)
 
     def add(self, parent: Any, path: str, text: object = None, **attributes: str) -> Any:
         """Add elements one in the other (« FileInfo/Filename »); gives the last, which has the text and attributes."""
