@@ -79,19 +79,25 @@ class Terminal:
         """One line, and what the keyboard gives to those that read it; gives the status and the output."""
         assert self._process.stdin and self._process.stdout
         mark = secrets.token_hex(8)
-        limit = threading.Timer(allowed(seconds), self._process.kill)
-        limit.start()
         # Programs that look at the keyboard would take the next line for theirs, and sudo throws away what was typed
         # before it takes the screen: the shell has read all of it before it begins.
         typed = f"{line}\n{keyboard}" if keyboard else f"{{ {line}\n}} </dev/null; "
-        self._process.stdin.write(f"{typed}printf '\\n%s %s\\n' {mark} $?\n")
         said: list[str] = []
-        for got in self._process.stdout:
-            if got.startswith(mark):
-                limit.cancel()
-                return int(got.split()[1]), "".join(said).rstrip("\n") + "\n"
-            said.append(got)
-        raise AssertionError(f"{line} : pas fini après {seconds} s, ou le terminal s'est fermé\n{''.join(said)}")
+        limit = threading.Timer(allowed(seconds), self._process.kill)
+        limit.start()
+        try:
+            self._process.stdin.write(f"{typed}printf '\\n%s %s\\n' {mark} $?\n")
+            for got in self._process.stdout:
+                if got.startswith(mark):
+                    return int(got.split()[1]), "".join(said).rstrip("\n") + "\n"
+                said.append(got)
+        finally:
+            limit.cancel()
+        self._process.kill()
+        ended = self._process.wait()
+        raise AssertionError(
+            f"{line} : pas fini après {seconds} s, ou le terminal s'est fermé ({ended})\n{''.join(said)}"
+        )
 
     def close(self) -> None:
         """End it."""
