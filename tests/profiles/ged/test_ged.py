@@ -36,7 +36,7 @@ def test_only_ssh_and_https_listen(host: Host) -> None:
     listens_on(host, 22, 443)
 
 
-@pytest.mark.parametrize("unit", ["mayan", "mayan-worker", "mayan-setup", "postgresql-bases"])
+@pytest.mark.parametrize("unit", ["mayan", "mayan-worker", "mayan-setup", "postgresql-bases", "creatic-postgresql"])
 def test_services_are_sandboxed(host: Host, unit: str) -> None:
     assert exposure(host, f"{unit}.service") < 2.0
 

@@ -65,11 +65,14 @@ def test_each_rule_has_a_condition_that_is_one() -> None:
 
 
 def test_what_rose_is_counted_since_the_last_morning() -> None:
-    text = 'tdt_connector_deposits{etat="refuse"} 5'
+    text = 'tdt_connector_refused{par="prefecture"} 5\ntdt_connector_refused{par="dgfip"} 9'
     assert told(text) == []  # the first morning knows of no other
-    [(grave, said, _)] = told(text, {"tdt_connector_deposits{etat=refuse}": 3})
-    assert grave and said.startswith("2 refus")
-    assert told(text, {"tdt_connector_deposits{etat=refuse}": 7}) == []  # a new machine counts from nothing
+    acts, flows = "tdt_connector_refused{par=prefecture}", "tdt_connector_refused{par=dgfip}"
+    [(grave, said, _)] = told(text, {acts: 3, flows: 9})
+    assert grave and said == "2 actes refusés par la préfecture depuis hier"
+    [(grave, said, _)] = told(text, {acts: 5, flows: 8})
+    assert grave and said == "1 flux comptables refusés par la DGFiP (Helios) depuis hier"
+    assert told(text, {acts: 7, flows: 10}) == []  # a new machine counts from nothing
 
 
 def test_a_figure_is_told_once_by_its_gravest_rule() -> None:

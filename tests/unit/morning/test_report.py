@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import condition, report
@@ -83,7 +86,7 @@ def answers(**told: str | None) -> condition.Ask:
 
 
 def figures_of(tmp_path: Path, mounts: Path, **told: str | None) -> str:
-    return condition.text(answers(**told), mounts, tmp_path / "redemarrage", tmp_path / "file")
+    return condition.text(answers(**told), mounts, tmp_path / "redemarrage", tmp_path / "file", tmp_path / "nginx")
 
 
 def test_a_machine_leaves_how_it_is_in_words_that_promtool_takes(tmp_path: Path, mounts: Path) -> None:
@@ -126,3 +129,153 @@ def test_its_file_is_replaced_at_once_by_python_alone(tmp_path: Path) -> None:
     assert target.stat().st_ino != old and "creatic_machine_restart_wanted" in target.read_text()
     assert target.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in tmp_path.iterdir()] == ["machine.prom"]
+
+
+# -- what its journal says was refused ------------------------------------------------------------------------
+
+
+def journal(*lines: tuple[str, dict[str, Any]]) -> condition.Ask:
+    """A journalctl that holds these messages, and looks for a pattern and for fields as the real one does."""
+
+    def command(words: Sequence[str]) -> str | None:
+        if words[0] != "journalctl":
+            return None
+        assert "--since=-24h" in words and any(one.startswith("--lines=") for one in words)
+        [pattern] = [one.removeprefix("--grep=") for one in words if one.startswith("--grep=")]
+        wanted: dict[str, set[str]] = {}
+        for name, _, value in (one.partition("=") for one in words[1:] if not one.startswith("-")):
+            wanted.setdefault(name, set()).add(value)
+        found = [
+            json.dumps({"MESSAGE": message, "_PID": fields["_PID"]})
+            for message, fields in reversed(lines)
+            if all(str(fields.get(name)) in values for name, values in wanted.items()) and re.search(pattern, message)
+        ]
+        return "\n".join(found) + "\n" if found else None  # it ends with 1 when there is none
+
+    return command
+
+
+def of_sshd(message: str, process: int, uid: int = 0) -> tuple[str, dict[str, Any]]:
+    return message, {"_PID": str(process), "_UID": uid, "SYSLOG_IDENTIFIER": "sshd-session"}
+
+
+def test_an_access_outside_its_time_is_told_with_its_account() -> None:
+    """As sshd 10.0 says it."""
+    said = journal(
+        of_sshd("error: Certificate invalid: expired", 7),
+        of_sshd("Connection closed by authenticating user auditeur 10.59.0.1 port 57890 [preauth]", 7),
+        of_sshd("error: Certificate invalid: expired", 8),
+        of_sshd("Failed publickey for auditeur from 10.59.0.1 port 57891 ssh2: ED25519-CERT SHA256:x", 8),
+        of_sshd("error: Certificate invalid: not yet valid", 9),
+        of_sshd("error: Authentication key ED25519-CERT SHA256:x revoked by file /etc/ssh/creatic/revoques.krl", 10),
+        of_sshd("Connection closed by authenticating user prestataire 10.59.0.1 port 5 [preauth]", 10),
+        of_sshd("error: Certificate invalid: expired", 11, uid=1000),  # logger, by another account
+        of_sshd("Connection closed by authenticating user root 192.0.2.1 port 5 [preauth]", 12),  # of no certificate
+    )
+    assert condition.access_refused(said) == {
+        ("auditeur", "certificat échu"): 2,
+        ("compte inconnu", "certificat pas encore valable"): 1,
+        ("prestataire", "certificat révoqué"): 1,
+    }
+
+
+def test_a_revoked_certificate_that_somebody_shows_is_told_with_its_holder() -> None:
+    """As nginx 1.26 writes it with the format of role nginx_tls."""
+    nginx = {"_SYSTEMD_UNIT": "nginx.service", "_PID": "5"}
+    subject = r"""O=Mairie\\, d'Anor,CN=Pr\\C3\\A9nom \\\"x\\\"\\, Connecteur d'H\\C3\\A9rin"""
+    said = journal(
+        (f"certificat revoque 0A1B 10.59.2.20 ged.test {subject}", nginx),
+        (f"certificat revoque 0A1B 10.59.2.20 ged.test {subject}", nginx),
+        (r"certificat revoque 0A1C 10.59.2.21 ged.test CN=coup\u00", nginx),
+        ("certificat revoque FF 10.59.2.21 ged.test CN=faux", {"_SYSTEMD_UNIT": "cron.service", "_PID": "6"}),
+        ("refusé, 10.59.2.20 : certificate revoked", {"_SYSTEMD_UNIT": "journaux.service", "_PID": "7"}),
+        ("refusé, 10.59.2.20 : certificate has expired", {"_SYSTEMD_UNIT": "journaux.service", "_PID": "7"}),
+    )
+    assert condition.revoked_shown(said) == {
+        'Prénom "x", Connecteur d\'Hérin (n° 0A1B)': 2,
+        "sans nom (n° 0A1C)": 1,
+        "journaux depuis 10.59.2.20": 1,
+    }
+
+
+def test_what_the_archives_filter_refused_is_counted() -> None:
+    """As sae_worm's middleware says it."""
+    swift = {"_SYSTEMD_UNIT": "swift-proxy.service", "_PID": "5"}
+    said = journal(
+        ("WORM 403 DELETE /v1/AUTH_sae/aip/a (sae:versement, tx1): Cette archive est conservée.", swift),
+        ("10.0.0.1 10.0.0.1 GET /v1/AUTH_sae/aip/a HTTP/1.0 200", swift),
+    )
+    assert condition.worm_refused(said) == 1
+    assert condition.worm_refused(journal()) == 0
+
+
+def test_what_the_journal_says_is_figures_that_the_morning_judges(tmp_path: Path, mounts: Path) -> None:
+    hostile = '"CN=a\\"'
+    said = journal(
+        of_sshd("error: Certificate invalid: expired", 7),
+        of_sshd(f"Failed publickey for {hostile} from 10.59.0.1 port 1 ssh2: ED25519-CERT", 7),
+        ("WORM 409 PUT /v1/AUTH_sae/aip/a (-, tx1): non", {"_SYSTEMD_UNIT": "swift-proxy.service", "_PID": "5"}),
+        ("refusé, 10.59.2.20 : certificate revoked", {"_SYSTEMD_UNIT": "journaux.service", "_PID": "7"}),
+    )
+    text = condition.text(said, mounts, tmp_path / "redemarrage", tmp_path / "file", tmp_path / "nginx")
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert "error" not in done.stderr, done.stderr
+    told = [
+        (grave, words) for grave, words, _fix in figures.judge(figures.parse(text), {}, 0) if "depuis un jour" in words
+    ]
+    assert told == [
+        (False, f"1 accès SSH hors de leur temps refusés depuis un jour : {hostile}, certificat échu"),
+        (True, "un certificat révoqué a été montré 1 fois depuis un jour : journaux depuis 10.59.2.20"),
+        (True, "1 demandes de changer ou d'effacer des archives refusées depuis un jour (WORM)"),
+    ]
+
+
+def test_a_journal_that_says_nonsense_keeps_no_other_figure() -> None:
+    lines = ["{", '{"MESSAGE": null, "_PID": "1"}', "[]", '{"MESSAGE": [87, 79, 999]}', '{"_PID": "1"}']
+    lines.append(json.dumps({"MESSAGE": [*b"WORM 403 PUT /v1/\xff"], "_PID": "1"}))
+    assert condition.worm_refused(lambda _words: "\n".join(lines)) == 1
+
+
+# -- how its pages answer -------------------------------------------------------------------------------------
+
+REQUEST = '10.0.0.1 - {} [29/Nov/2026:13:{}:06 +0000] "{}" {} 7 "-" "curl/8.14.1"\n'
+NOW = dt.datetime(2026, 11, 29, 13, 20, tzinfo=dt.UTC).timestamp()
+
+
+def test_what_nginx_answered_in_a_quarter_of_an_hour_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "access.log").write_text(
+        REQUEST.format("-", "01", "GET / HTTP/1.1", 502)
+        + REQUEST.format("-", "11", "GET / HTTP/1.1", 200)
+        + REQUEST.format("-", "12", "GET /x HTTP/1.1", 503)
+        # What a client writes is escaped: neither its name nor its request passes for an answer.
+        + REQUEST.format("a [29/Nov/2026:13:12:06 +0000] \\x22\\x22 500 ", "13", "GET / HTTP/1.1", 200)
+        + REQUEST.format("-", "14", "\\x22 500 \\x22", 400)
+        + "rien\n"
+    )
+    local = dt.datetime.fromtimestamp(NOW - 60).strftime("%Y/%m/%d %H:%M:%S")
+    (tmp_path / "error.log").write_text(
+        f"{local} [alert] 7#7: 64 worker_connections are not enough\n"
+        f'{local} [error] 7#7: *1 open() failed, request: "GET /worker_connections are not enough HTTP/1.1"\n'
+        "2020/01/01 00:00:00 [alert] 7#7: 64 worker_connections are not enough\n"
+    )
+    assert condition.pages(tmp_path, NOW) == {"asked": 4, "failed": 1, "saturated": 1}
+    (tmp_path / "error.log").unlink()
+    assert condition.pages(tmp_path, NOW + 86_400) == {"asked": 0, "failed": 0, "saturated": 0}
+    assert condition.pages(tmp_path / "absent") is None
+
+
+def test_only_the_end_of_a_big_log_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = REQUEST.format("-", "12", "GET / HTTP/1.1", 500)
+    monkeypatch.setattr(condition, "_WEB_MAX", 10 * len(line) + 5)
+    (tmp_path / "access.log").write_text(line * 1000)
+    assert condition.pages(tmp_path, NOW) == {"asked": 10, "failed": 10, "saturated": 0}
+
+
+def test_connections_of_the_pages_are_counted(tmp_path: Path) -> None:
+    table = tmp_path / "tcp"
+    table.write_text(
+        "  sl  local_address rem_address   st\n"
+        "   0: 00000000:01BB 00000000:0000 0A 0\n   1: 0100007F:01BB 0100007F:C350 01 0\n"
+        "   2: 0100007F:C350 0100007F:01BB 01 0\n"
+    )
+    assert condition.connected([table, tmp_path / "tcp6"]) == 1

@@ -136,7 +136,7 @@ def test_the_gravest_comes_first(home: Path) -> None:
 def test_the_next_morning_counts_what_was_done_since(home: Path) -> None:
     looked(home, good())
     assert looked(home, good()).acts == {}  # of the same day
-    grown = report(mesures=['tdt_connector_deposits{etat="acquitte"} 12\ntdt_connector_deposits{etat="refuse"} 0'])
+    grown = report(mesures=['tdt_connector_deposits{etat="acquitte"} 12\ntdt_connector_refused{par="prefecture"} 0'])
     after = looked(home, good() | {"gondecourt-connecteur": grown}, MOMENT + dt.timedelta(days=1))
     assert (after.acts, after.since) == ({"gondecourt": 5}, "2026-11-28")
 
@@ -145,7 +145,7 @@ def test_what_an_entity_sent_counts_for_its_commune_and_its_faults_name_it(home:
     def told(own: int, ccas: int, refused: int) -> dict[str, Any]:
         figures = f"""tdt_connector_deposits{{etat="acquitte"}} {own}
 tdt_connector_deposits{{entite="gondecourt-ccas",etat="acquitte"}} {ccas}
-tdt_connector_deposits{{entite="gondecourt-ccas",etat="refuse"}} {refused}
+tdt_connector_refused{{entite="gondecourt-ccas",par="prefecture"}} {refused}
 """
         return good() | {"gondecourt-connecteur": report(mesures=[figures])}
 

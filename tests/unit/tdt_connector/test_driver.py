@@ -157,6 +157,9 @@ def test_a_refusal_of_the_prefecture_ends_the_act(commune: Commune, desk: Desk, 
     desk.refuse(sent(commune, driver, desk), "Document illisible")
     commune.run()
     assert commune.row().state is State.REFUSED
+    with Journal(commune.config.journal) as journal:
+        text = metrics.render(commune.config, journal)
+    assert 'tdt_connector_refused{par="prefecture"} 1' in text and 'tdt_connector_refused{par="dgfip"} 0' in text
     assert "Refusé par la préfecture" in commune.motive()
 
 

@@ -331,6 +331,12 @@ class Journal:
         found = dict(self._db.execute("SELECT etat, COUNT(*) FROM depot GROUP BY etat").fetchall())
         return {state: found.get(state, 0) for state in State}
 
+    def refused(self) -> tuple[int, int]:
+        """How many acts the préfecture refused, how many flows the DGFiP did."""
+        query = "SELECT COALESCE(SUM(genre <> 'pes'), 0), COALESCE(SUM(genre = 'pes'), 0) FROM depot WHERE etat = ?"
+        acts, flows = self._db.execute(query, (State.REFUSED,)).fetchone()
+        return acts, flows
+
     def oldest(self, remote_status: int) -> float | None:
         """Since when the oldest deposit awaiting its acknowledgement has had this status at the TdT."""
         query = "SELECT MIN(statut_depuis) FROM depot WHERE etat = ? AND statut_tdt = ?"

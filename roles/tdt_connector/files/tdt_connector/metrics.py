@@ -20,6 +20,9 @@ def render(config: Config, journal: Journal) -> str:
     figures, now = Figures("tdt_connector_", **whose), time.time()
     states = {labels(etat=state.value): count for state, count in journal.counts().items()}
     figures.add("deposits", "Deposits by state.", states)
+    acts, flows = journal.refused()
+    refusals = {labels(par="prefecture"): acts, labels(par="dgfip"): flows}
+    figures.add("refused", "Acts that the préfecture refused, flows that the DGFiP did (Helios).", refusals)
     oldest = journal.oldest(DRIVERS[config.tdt].transmitted)
     age = now - oldest if oldest else 0
     figures.add("oldest_transmitted_seconds", "Age of the oldest act at status 3, awaiting its ARActe.", age)
