@@ -1,9 +1,11 @@
 #!/usr/bin/python3 -I
 """Puts the morning's pages, that the control node sent as one archive, where nginx shows them: all of them, or none.
 
-``/var/lib/supervision/matin``: ``pages.tar.gz``, a folder that its digest names, and the link ``courant`` to it.
+``/var/lib/supervision/matin``: ``pages.tar.gz``, a folder that its digest names, and the link ``courant`` to it. Each
+page has its compressed copy beside, that nginx gives (``gzip_static``): the page of a region is light on a telephone.
 """
 
+import gzip
 import hashlib
 import os
 import re
@@ -38,7 +40,9 @@ def place(folder: Path) -> bool:
             content = pack.extractfile(entry) if entry.isreg() and _NAME.fullmatch(entry.name) else None
             if content is None or rank >= _MOST or entry.size > _LARGEST:
                 raise ValueError(f"« {entry.name[:100]} » n'est pas une page du matin, ou il y en a trop")
-            (staging / entry.name).write_bytes(content.read())
+            page = content.read()
+            (staging / entry.name).write_bytes(page)
+            (staging / f"{entry.name}.gz").write_bytes(gzip.compress(page, mtime=0))
     if not (staging / "index.html").is_file():
         raise ValueError("l'archive n'a pas de page index.html")
     shutil.rmtree(folder / name, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 import subprocess
@@ -52,10 +53,12 @@ GOOD = (("index.html", "un"), ("page.js", "js"), ("communes/loos.html", "loos"))
 
 def test_the_last_archive_is_shown_alone(program: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(pack(tmp_path, *GOOD)) == 0 and capsys.readouterr().out == "changé\n"
-    assert {
-        path.relative_to((tmp_path / "courant").resolve()).as_posix()
-        for path in (tmp_path / "courant").resolve().rglob("*.*")
-    } == {name for name, _ in GOOD}
+    shown = (tmp_path / "courant").resolve()
+    assert {path.relative_to(shown).as_posix() for path in shown.rglob("*.*")} == {
+        f"{name}{end}" for name, _ in GOOD for end in ("", ".gz")
+    }
+    for name, text in GOOD:  # what nginx gives instead to who takes it
+        assert gzip.decompress((shown / f"{name}.gz").read_bytes()).decode() == text
     assert program.main(tmp_path) == 0 and capsys.readouterr().out == "déjà là\n"
     assert program.main(pack(tmp_path, ("index.html", "deux"))) == 0
     assert (tmp_path / "courant" / "index.html").read_text() == "deux"
