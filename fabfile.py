@@ -54,6 +54,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import upda
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import Verification
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import assemble as fleet_assemble
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle as fleet_bundle
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import pushed as fleet_pushed
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import readiness as fleet_readiness
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import waves as fleet_waves
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.assemble import Door as FleetDoor
@@ -604,12 +605,22 @@ def agent_depart(context: Context, commune: str, agent: str, oui: bool = False) 
     help={
         "communes": "slugs séparés par des virgules, ou « toutes »",
         "limite": "motif d'hôtes Ansible pour restreindre, comme vague_2 ou territoire_lille",
+        "par": "par vagues, qui attendent chacune que la précédente soit prête : territoire, taille ou vague",
+        "canari": "avec --par, communes qui passent d'abord ; sinon la première de la plus petite vague",
+        "excuser": "avec --par, communes que les vagues suivantes n'attendent pas",
     },
 )
-def rollout(context: Context, communes: str, limite: str = "") -> None:
+def rollout(
+    context: Context, communes: str, limite: str = "", par: str = "", canari: str = "", excuser: str = ""
+) -> None:
     """Déploie des communes sur tout ce qu'elles prennent, jusqu'à la preuve : acte transmis, place sur les serveurs."""
     wanted = _wanted(communes, "toutes")
     _check_communes(wanted)
+    if par:
+        _roll_out_in_waves(context, wanted, limite, par, canari, excuser)
+        return
+    if canari or excuser:
+        raise Exit("--canari et --excuser vont avec --par. À faire : --par territoire, taille ou vague.", code=2)
     outgoing = _unreached(wanted, limite)
     aimed = _aimed(wanted, limite, bool(outgoing)) if wanted or limite or outgoing else ""
     problems, done = list[str](), True
@@ -622,6 +633,32 @@ def rollout(context: Context, communes: str, limite: str = "") -> None:
         raise Exit("Toutes les communes ne sont pas prêtes : corrigez puis relancez, le déploiement reprend.", code=1)
     if not ready:
         raise Exit("Toutes les communes en accès sortant ne sont pas prêtes : fab flotte.etat dit où elles en sont.", 1)
+
+
+def _roll_out_in_waves(context: Context, wanted: list[str], limit: str, by: str, canary: str, excused: str) -> None:
+    """Roll out the communes that are reached from here, wave after wave; stops at the first that is not ready."""
+    asked = [one for one in _communes() if not wanted or one.slug in wanted]
+    first, let = ([name.strip() for name in text.split(",") if name.strip()] for text in (canary, excused))
+    try:
+        taken = {*aim.matching(_inventory(), TOP, limit)} if limit else set()
+        mine = [one for one in asked if not limit or any(host.name in taken for host in one.hosts())]
+        if outgoing := [one.slug for one in mine if one.outgoing]:
+            _aside(f"{_left_out(outgoing)} Leurs vagues sont celles de fab flotte.publier.")
+        waves = fleet_pushed.split([one for one in mine if not one.outgoing], by, first, let)
+    except (aim.AimError, FleetError) as error:
+        raise Exit(str(error), code=2) from None
+    for rank, (name, slugs) in enumerate(waves, 1):
+        print(f"Vague {rank} sur {len(waves)}, {name} : {', '.join(slugs)}", flush=True)
+        done, problems = _roll_out(context, slugs, [], _aimed(slugs, limit, False))
+        print("".join(f"- {one}\n" for one in problems), end="")
+        if fleet_pushed.holding(done, problems, let):
+            after = [slug for _name, more in waves[rank:] for slug in more]
+            raise Exit(
+                f"La vague « {name} » n'est pas prête : arrêt"
+                + (f", {fleet_waves.counted(after, 'commune')} des suivantes ne sont pas déployées" if after else "")
+                + ". À faire : corrigez puis relancez, ou nommez avec --excuser qui ne peut pas l'être aujourd'hui.",
+                code=1,
+            )
 
 
 def _roll_out(context: Context, wanted: list[str], outgoing: list[str], aimed: str) -> tuple[bool, list[str]]:
