@@ -113,6 +113,32 @@ def test_what_its_role_needs_is_worked_out(inventory: Path, home: Path) -> None:
     assert "{{" not in json.dumps(told)
 
 
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["in the state", "elsewhere"])
+def test_a_post_finds_its_commune_its_secrets_and_the_authority(
+    inventory: Path, home: Path, tmp_path: Path, elsewhere: bool
+) -> None:
+    """Whatever its profile takes (playbooks/profiles/commune_pc.yml) is in its data, at the path that it is told."""
+    if elsewhere:
+        (home / "secrets").rename(tmp_path / "coffre")
+        file = inventory / "group_vars/all.yml"
+        text = file.read_text()
+        file.write_text(text.replace('secrets_dir: "{{ creatic_home }}/secrets"', f"secrets_dir: {tmp_path}/coffre"))
+    name = "loos-pc-assemblees"
+    files = _unpacked(
+        assemble.archives(inventory, TOP, home, {name: waves.machines(groupement.load(inventory))[name]})[name]
+    )
+    told = json.loads(files["variables.json"])
+    assert told["creatic_profil"] == "commune_pc" and told["creatic_poste"]["systeme"] == "debian"
+    assert {"parapheur", "deliberations"} <= {*told["creatic_commune"]["services"]}
+    assert told["creatic_tdt_url"].startswith("https://") and told["flotte_door"]["url"].startswith("https://")
+    held = [one for one in told["creatic_poste"]["certificats"] if "fichier" in one]
+    for one in held:
+        for path in (f"{told['creatic_secrets_dir']}/{one[key]}" for key in ("fichier", "secret")):
+            assert files[path.removeprefix(f"{contents.PLACE}/")] == b"SECRET-DE-loos"
+    assert held and f"{told['creatic_pki_dir']}/".removeprefix(f"{contents.PLACE}/") == "etat/pki/"
+    assert str(tmp_path) not in files["variables.json"].decode()
+
+
 @pytest.mark.parametrize("profile", ["commune_pc", "tdt_connector"])
 def test_the_firewall_knows_the_door_that_the_role_was_given(profile: str) -> None:
     called = {use.role: use for use in variables.uses(TOP, profile)}

@@ -101,7 +101,10 @@ class Contents(Needs):
             given = [one for one in outgoing.GIVEN if (known / one).is_file()]
             files |= {f"etat/{outgoing.FOLDER}/{name}/{one}": str(known / one) for one in given}
         found |= {"creatic_home": home, "creatic_secrets_dir": secrets, "creatic_pki_dir": f"{home}/pki"}
-        moved = json.loads(json.dumps(found, default=str).replace(json.dumps(home)[1:-1], f"{PLACE}/etat"))
+        text = json.dumps(found, default=str)
+        for here, there in ((secrets, f"{PLACE}/etat/secrets"), (home, f"{PLACE}/etat")):  # secrets may be elsewhere
+            text = text.replace(json.dumps(here)[1:-1], there)
+        moved = json.loads(text)
         groups = [group.name for group in host.get_groups() if group.name not in ("all", "ungrouped")]
         return {"variables": moved, "fichiers": files, "groupes": groups, "certificats": self._certificates(variables)}
 
