@@ -198,6 +198,16 @@ def test_a_revoked_certificate_that_somebody_shows_is_told_with_its_holder() -> 
     }
 
 
+def test_nginx_writes_what_is_looked_for() -> None:
+    """The format of role nginx_tls, filled as nginx would, is a line that counts."""
+    template = Path(__file__).parents[3] / "roles/nginx_tls/templates/default.conf.j2"
+    [form] = re.findall(r'log_format creatic_revoque escape=json "(.+)";', template.read_text(encoding="utf-8"))
+    subject = {"ssl_client_serial": "0A1B", "remote_addr": "::1", "server_name": "a.test", "ssl_client_s_dn": "CN=Loos"}
+    line = re.sub(r"\$(\w+)", lambda found: subject[found[1]], form)
+    said = journal((line, {"_SYSTEMD_UNIT": "nginx.service", "_PID": "5"}))
+    assert condition.revoked_shown(said) == {"Loos (n° 0A1B)": 1}
+
+
 def test_what_the_archives_filter_refused_is_counted() -> None:
     """As sae_worm's middleware says it."""
     swift = {"_SYSTEMD_UNIT": "swift-proxy.service", "_PID": "5"}
