@@ -27,4 +27,4 @@ def test_what_broke_in_the_night_is_told_with_its_commune() -> None:
 
 def test_once_mended_it_is_told_no_more() -> None:
     told = command("fab", "matin")
-    assert UNIT not in told.stdout and "machines sur" not in told.stdout, told.stdout
+    assert UNIT not in told.stdout and "sans réponse" not in told.stdout, told.stdout

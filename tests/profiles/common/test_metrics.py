@@ -50,6 +50,13 @@ def test_it_says_how_it_is_every_five_minutes(host: Host) -> None:
     assert time.time() - host.file(FIGURES).mtime.timestamp() < 1200
 
 
+def test_a_machine_that_shows_pages_says_how_they_answer(host: Host) -> None:
+    if not host.file("/var/log/nginx/access.log").exists:
+        pytest.skip("cette machine ne montre aucune page")
+    text = host.file(FIGURES).content_string
+    assert "creatic_machine_pages_asked" in text and "creatic_machine_pages_connections" in text, text
+
+
 @pytest.mark.parametrize("unit", ["prometheus-node-exporter", "creatic-machine"])
 def test_both_are_apart(host: Host, unit: str) -> None:
     assert exposure(host, f"{unit}.service") < 3.0

@@ -13,7 +13,7 @@ from testinfra.host import Host
 from testbed.ged import CHANGE, JSON, Store
 from testbed.patience import wait_for
 from tests.profiles.ged.conftest import Document
-from tests.profiles.services import exposure, listens_on, memory_holds, there_and_closed
+from tests.profiles.services import as_root, exposure, listens_on, memory_holds, there_and_closed
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
 
@@ -39,6 +39,13 @@ def test_only_ssh_and_https_listen(host: Host) -> None:
 @pytest.mark.parametrize("unit", ["mayan", "mayan-worker", "mayan-setup", "postgresql-bases", "creatic-postgresql"])
 def test_services_are_sandboxed(host: Host, unit: str) -> None:
     assert exposure(host, f"{unit}.service") < 2.0
+
+
+def test_postgresql_says_how_it_is(host: Host) -> None:
+    as_root(host, "systemctl start creatic-postgresql.service")
+    text = host.file("/var/lib/creatic/metrics/postgresql.prom").content_string
+    assert "creatic_postgresql_up 1" in text and "creatic_postgresql_archive_failing 0" in text, text
+    assert 'creatic_postgresql_bytes{base="mayan"}' in text
 
 
 def test_secrets_are_closed_to_other_accounts(host: Host) -> None:

@@ -103,6 +103,7 @@ def test_a_machine_that_says_nothing_or_nonsense_keeps_no_other(home: Path, answ
 
 def test_machines_without_an_answer_are_counted(home: Path) -> None:
     assert screen.headline(looked(home, {})) == "2 à traiter. 2 machines sur 2 sans réponse."
+    assert screen.headline(looked(home, {"sae1": report()})).endswith(" 1 machine sur 2 sans réponse.")
 
 
 def test_what_people_switch_off_is_watched_when_it_is_silent_only(home: Path) -> None:

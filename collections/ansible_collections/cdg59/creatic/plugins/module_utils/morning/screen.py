@@ -294,7 +294,8 @@ def headline(found: Morning) -> str:
         parts = [f"{found.grave} à traiter" if found.grave else "", f"{watched} à surveiller" if watched else ""]
         told = f"{', '.join(filter(None, parts))}."
     silent = found.answered[1] - found.answered[0]
-    return told + (f" {silent} machines sur {found.answered[1]} sans réponse." if silent else "")
+    plural = "s" * (silent > 1)
+    return told + (f" {silent} machine{plural} sur {found.answered[1]} sans réponse." if silent else "")
 
 
 def by_age(found: Morning) -> list[tuple[str, str, list[tuple[str, int]], str]]:
