@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from passerelle.clocks import after, clocks, court
+from passerelle.clocks import Request, after, clocks, court
 
 TRANSMITTED = date(2026, 1, 15)
 
@@ -42,3 +42,53 @@ def test_a_request_after_the_delay_does_not_open_it_again() -> None:
     late = clocks("pieces", date(2026, 3, 17), TRANSMITTED, date(2026, 3, 20))
     assert (late.due, late.court) == (date(2026, 5, 17), date(2026, 3, 16))
     assert "ne le rouvre pas" in late.why
+
+
+@pytest.mark.parametrize(
+    ("day", "last"),
+    [
+        ("2026-01-15", "2026-03-16"),
+        ("2026-02-12", "2026-04-13"),
+        ("2026-02-10", "2026-04-13"),  # a Saturday
+        ("2026-02-05", "2026-04-07"),  # Easter Monday
+        ("2026-03-13", "2026-05-15"),  # the day after, 14 May, is Ascension
+        ("2026-03-24", "2026-05-26"),  # Whit Monday
+        ("2026-09-10", "2026-11-12"),  # 11 November
+        ("2026-10-31", "2027-01-04"),  # 1 January, then a week-end
+        ("2026-08-29", "2026-10-30"),  # clocks go back in between: days are days
+    ],
+)
+def test_the_prefet_s_delay_ends_on_a_working_day(day: str, last: str) -> None:
+    assert court(date.fromisoformat(day)).isoformat() == last
+
+
+def test_a_request_that_comes_within_a_delay_that_an_answer_restarted_restarts_it_too() -> None:
+    pieces = Request("pieces", date(2026, 3, 5), date(2026, 3, 20))
+    came = date(2026, 4, 2)  # after the first two months, within those that the pieces opened again
+    found = clocks("observations", came, TRANSMITTED, None, [pieces])
+    assert (found.due, found.court) == (after(came), court(after(came)))
+    assert "ne le rouvre pas" not in found.why
+    assert clocks("observations", came, TRANSMITTED, date(2026, 4, 10), [pieces]).court == court(date(2026, 4, 10))
+    assert clocks("observations", came, TRANSMITTED, None).court == date(2026, 3, 16), "without them it was over"
+
+
+def test_a_letter_shows_its_act_s_delay_whichever_letter_restarted_it() -> None:
+    pieces = Request("pieces", date(2026, 2, 10), date(2026, 2, 20))
+    last = Request("observations", date(2026, 4, 2))
+    shown = [
+        clocks("pieces", pieces.came, TRANSMITTED, pieces.answered, [last]),
+        clocks("observations", last.came, TRANSMITTED, None, [pieces]),
+        clocks("courrier", date(2026, 4, 20), TRANSMITTED, None, [last, pieces]),
+    ]
+    assert {one.court for one in shown} == {court(date(2026, 6, 2))}
+    late = clocks("pieces", date(2026, 9, 1), TRANSMITTED, None, [last, pieces])
+    assert late.court == court(date(2026, 6, 2))
+    assert "ne le rouvre pas" in late.why
+
+
+@pytest.mark.parametrize("answered_first", [True, False])
+def test_a_letter_that_the_tdt_gives_twice_is_answered_once(answered_first: bool) -> None:
+    answered = date(2026, 2, 20)
+    own, other = (answered, None) if answered_first else (None, answered)
+    found = clocks("pieces", date(2026, 2, 10), TRANSMITTED, own, [Request("pieces", date(2026, 2, 10), other)])
+    assert found.court == date(2026, 4, 21)

@@ -254,6 +254,24 @@ def test_a_day_that_is_none_keeps_no_other_letter_and_starts_no_delay(world: Wor
     assert (one.day, one.clocks.due, one.clocks.court) == (came, after(came), court(after(came)))
 
 
+def test_an_act_s_requests_make_one_delay_and_another_act_s_none(world: World, ask: Any) -> None:
+    """The préfet's delay begins again with each of them, but not with those of another act, nor of another commune."""
+    act = {"objet": "Un acte", "date": "2026-01-14", "recu_le": "2026-01-15"}
+
+    def told(number: int, kind: str, day: str, **given: Any) -> None:
+        one = {"lettre": number, "type": kind, "date": day, "recu_le": day, "id_acte": "x", "fichiers": [], "acte": act}
+        answer = ask("autre-connecteur", "/connecteur/lettres", "POST", json=one | given)
+        assert answer.status_code == 200, answer.text
+
+    told(1, "pieces", "2026-03-05")
+    told(2, "observations", "2026-04-02")
+    told(3, "observations", "2026-07-01", id_acte="y")
+    told(4, "observations", "2026-07-02", siren="215900000")
+    found = {one.tdt: one.clocks for one in Letters(world.store, None).waiting()}  # type: ignore[arg-type] # no file is read
+    assert found[1].court == found[2].court == court(date(2026, 6, 2)) and "ne le rouvre pas" not in found[2].why
+    assert (found[3].court, "ne le rouvre pas" in found[3].why) == (date(2026, 3, 16), True)
+
+
 POINTS = [("réponse notée", 1), ("réponse notée", 2), ("réponse postée", 1), ("AR de la réponse", 1), ("lu", 1)]
 
 

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import calendar
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+
+from dateutil.easter import easter
 
 MONTHS = 2
 """The préfet refers an act to the court within two months of its transmission; two months of silence on his request for
 pieces, or on the withdrawal that his observations ask for, are a refusal (L2131-6)."""
 # Kinds of letters whose answer, or two months of silence, makes the préfet's delay begin again.
 WAITING = ("pieces", "observations")
+# Days on which nobody works (code du travail, L3133-1): of each year, and as many days after Easter.
+_HOLIDAYS = ((1, 1), (5, 1), (5, 8), (7, 14), (8, 15), (11, 1), (11, 11), (12, 25))
+_AFTER_EASTER = (1, 39, 50)
+_SATURDAY = 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """A letter that makes the préfet's delay begin again: its kind and day, and the day of its answer, None without."""
+
+    kind: str
+    came: date
+    answered: date | None = None
 
 
 @dataclass(frozen=True)
@@ -36,27 +52,66 @@ def after(day: date, months: int = MONTHS) -> date:
 
 
 def court(day: date) -> date:
-    """Last day of the préfet's delay: whole months, neither their first nor their last day being counted (franc)."""
-    return after(day) + timedelta(days=1)
+    """Last day of the préfet's delay: whole months, neither their first nor their last day being counted (franc).
+
+    One that ends on a Saturday, a Sunday or a holiday goes on until the next working day (code de procédure civile,
+    642, which courts apply to delays of appeal).
+    """
+    return working(after(day) + timedelta(days=1))
 
 
-def clocks(kind: str, came: date, transmitted: date | None, answered: date | None) -> Clocks:
+def working(day: date) -> date:
+    """That day, or the next one on which people work (holidays of the whole country)."""
+    while day.weekday() >= _SATURDAY or _is_holiday(day):
+        day += timedelta(days=1)
+    return day
+
+
+def _is_holiday(day: date) -> bool:
+    return (day.month, day.day) in _HOLIDAYS or (day - easter(day.year)).days in _AFTER_EASTER
+
+
+def clocks(
+    kind: str, came: date, transmitted: date | None, answered: date | None, others: Iterable[Request] = ()
+) -> Clocks:
     """The clocks of a letter.
+
+    The préfet's delay is the act's: each request that came within it, whichever it is, makes it begin again. That a
+    second one of the same kind does so too is the careful reading: nobody believes that it is over while it may run.
 
     Args:
         kind: courrier, pieces, observations, defere, or "".
         came: day of the letter.
         transmitted: day on which the préfet had the act, None when it is not known.
         answered: day on which the préfet had the answer.
+        others: requests about the same act, this letter being among them or not.
     """
-    first = court(transmitted) if transmitted else None
-    if kind not in WAITING:
-        return Clocks(None, first, "deux mois après la transmission de l'acte" if first else "")
-    due = after(came)
-    if first and came > first:
-        return Clocks(due, first, f"échu avant ce courrier du {came:%d/%m/%Y}, qui ne le rouvre pas")
-    if answered:
-        return Clocks(due, court(answered), f"deux mois après la réponse, reçue le {answered:%d/%m/%Y}")
-    return Clocks(
-        due, court(due), "s'il n'y a pas de réponse : deux mois après un refus par silence ; sinon, après elle"
-    )
+    asks = kind in WAITING
+    own = [Request(kind, came, answered)] if asks else []
+    limit = court(transmitted) if transmitted else None
+    why = "deux mois après la transmission de l'acte" if limit else ""
+    opens = True
+    for one in _once([*others, *own]):
+        late = limit is not None and one.came > limit
+        if asks and (one.kind, one.came) == (kind, came):
+            opens = not late
+        if late:
+            continue
+        if one.answered:
+            limit, why = court(one.answered), f"deux mois après la réponse, reçue le {one.answered:%d/%m/%Y}"
+        else:
+            limit = court(after(one.came))
+            why = "s'il n'y a pas de réponse : deux mois après un refus par silence ; sinon, après elle"
+    if not opens:
+        why = f"échu avant ce courrier du {came:%d/%m/%Y}, qui ne le rouvre pas"
+    return Clocks(after(came) if asks else None, limit, why)
+
+
+def _once(requests: Iterable[Request]) -> list[Request]:
+    """Requests by their day, a letter that was sent twice being one, which was answered once."""
+    found: dict[tuple[date, str], Request] = {}
+    for one in requests:
+        known = found.get((one.came, one.kind))
+        if known is None or not known.answered:
+            found[one.came, one.kind] = one
+    return [found[key] for key in sorted(found)]

@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS lettre_passage (
 );
 CREATE INDEX IF NOT EXISTS lettre_passage_numero ON lettre_passage (numero);
 CREATE INDEX IF NOT EXISTS acte_id_acte ON acte (commune, (suivi->'tdt'->>'id_acte'));
+CREATE INDEX IF NOT EXISTS lettre_id_acte ON lettre (commune, (donnees->>'id_acte'));
 """
 KINDS = {
     "courrier": "Courrier simple",
@@ -65,7 +66,12 @@ SENT, FAILED = ("acquittee", "transmise"), ("refusee", "a_rapprocher")
 PIECES_MAX = 20
 _FILES_MAX = 50
 _YEARS = range(2000, 3000)
-_SELECT = """SELECT lettre.*, acte.reference, acte.donnees AS acte_donnees, acte.suivi AS acte_suivi FROM lettre
+# With each letter, its act, and what asks for something about the same act: all of it makes one delay.
+_SELECT = """SELECT lettre.*, acte.reference, acte.donnees AS acte_donnees, acte.suivi AS acte_suivi,
+  (SELECT jsonb_agg(jsonb_build_object('donnees', une.donnees - 'texte' - 'fichiers', 'reponse', une.suivi->'reponse'))
+    FROM lettre une WHERE une.commune = lettre.commune AND une.donnees->>'id_acte' = lettre.donnees->>'id_acte'
+    AND lettre.donnees->>'id_acte' <> '' AND une.donnees->>'etrangere' = '' AND une.numero <> lettre.numero) AS autres
+  FROM lettre
   LEFT JOIN acte ON acte.commune = lettre.commune AND acte.suivi->'tdt'->>'id_acte' = lettre.donnees->>'id_acte'
   WHERE """
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -385,13 +391,17 @@ class Letters:
                 "date": given.get("date", ""),
                 "recu_le": tdt.get("date_reception", ""),
             }
-        answer = track.get("reponse") or {}
-        answered = str(answer.get("date_reception") or "") if answer.get("etat") in SENT else ""
+        others = [
+            clocks.Request(one["donnees"]["type"], _day(one["donnees"]), _answered(one["reponse"] or {}))
+            for one in row["autres"] or []
+            if one["donnees"]["type"] in clocks.WAITING
+        ]
         run = clocks.clocks(
             data["type"],
             _day(data),
             date.fromisoformat(act["recu_le"]) if _iso(act.get("recu_le")) else None,
-            date.fromisoformat(answered) if _iso(answered) else None,
+            _answered(track.get("reponse") or {}),
+            others,
         )
         return Letter(row["numero"], row["commune"], row["tdt"], data, track, row["recu_le"], act, run)
 
@@ -400,6 +410,12 @@ def _day(data: Mapping[str, Any]) -> date:
     came = date.fromisoformat(data["recu_le"])
     own = date.fromisoformat(data["date"]) if data["date"] else came
     return min(own, came)
+
+
+def _answered(answer: Mapping[str, Any]) -> date | None:
+    """Day on which the préfet had an answer, None while he has none."""
+    day = _iso(answer.get("date_reception")) if answer.get("etat") in SENT else ""
+    return date.fromisoformat(day) if day else None
 
 
 def _taken(connection: psycopg.Connection[Any], row: Mapping[str, Any], who: str) -> dict[str, Any]:
