@@ -142,8 +142,8 @@ def test_the_list_names_what_was_rejected_and_not_who_is_helped(site: Site, held
 
 
 def test_the_minutes_are_settled_by_the_next_meeting_then_put_on_line(site: Site, held: Held, mark: str) -> None:
-    last = site.meeting((TODAY + datetime.timedelta(200)).isoformat(), f"dernière {mark}")  # none is opened after it
-    site.done(MANAGER, "PATCH", last, {"envoyee_le": None})
+    last = site.meeting(TODAY.isoformat(), f"dernière {mark}")
+    site.done(MANAGER, "PATCH", last, {"heure": "23:59"})  # none is opened after it
     site.open(last, site.projet(last, f"Dernier point {mark}"))
     site.adopt(site.path(site.done(MANAGER, "GET", last)["items"][0]["@id"]))
     site.move(MANAGER, last, "clore")

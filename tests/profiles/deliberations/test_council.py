@@ -19,6 +19,7 @@ MAIRE, AMINA, BRUNO, ELISE, THOMAS = (
     "claire-dubois", "amina-benali", "bruno-carpentier", "elise-delattre", "thomas-wattiez",
 )  # fmt: skip # a list of words
 TODAY = datetime.datetime.now(ZoneInfo("Europe/Paris")).date()  # the site's, not this machine's
+HELD = TODAY - datetime.timedelta(5)  # a meeting opens on its day: its second one is today's
 
 
 def refused(site: Site, path: str, change: dict[str, Any], said: str) -> None:
@@ -53,7 +54,7 @@ class Council:
 
 @pytest.fixture(scope="module")
 def council(site: Site, mark: str) -> Council:
-    path = site.meeting(TODAY.isoformat(), f"scrutins {mark}")
+    path = site.meeting(HELD.isoformat(), f"scrutins {mark}")
     subjects = ("Nomination", "Élection du maire", "Compte financier unique 2026", "Dernier point", "Point suivant")
     items = [site.projet(path, f"{subject} {mark}") for subject in subjects]
     site.open(path, *items)
@@ -154,7 +155,11 @@ def test_the_second_meeting_needs_no_quorum(site: Site, council: Council, second
     assert site.done(MANAGER, "GET", items[0])["huis_clos_pour"] is None  # the former meeting decided it
     site.done(MANAGER, "PATCH", second, {"date": (TODAY + datetime.timedelta(3)).isoformat()})
     may_not(site, second, "convoquer", "il faut 3 jours francs")
-    site.done(MANAGER, "PATCH", second, {"date": (TODAY + datetime.timedelta(4)).isoformat()})
+    sent = {"envoyee_le": (TODAY - datetime.timedelta(4)).isoformat()}  # on paper, after the first meeting
+    site.done(MANAGER, "PATCH", second, {"date": (TODAY - datetime.timedelta(1)).isoformat()} | sent)
+    may_not(site, second, "convoquer", "il faut 3 jours francs")
+    site.done(MANAGER, "PATCH", second, {"date": TODAY.isoformat()})
+    refused(site, items[0], {"title": "Autre objet"}, "la seconde convocation porte sur le même objet")
     new = site.projet(second, f"Point nouveau {mark}")
     site.move(WRITER, new, "soumettre")
     site.move(MANAGER, new, "inscrire")
@@ -209,6 +214,13 @@ def test_a_convocation_one_day_short_is_refused_with_the_right_day(site: Site, m
     may_not(site, path, "convoquer", "il faut 5 jours francs")
 
 
+def test_a_meeting_does_not_open_before_its_day(site: Site, mark: str) -> None:
+    path = agenda(site, 6, f"avancée {mark}")
+    site.move(MANAGER, path, "convoquer")
+    site.done(MANAGER, "PATCH", path, {"presents": [MAIRE, AMINA, BRUNO], "president": MAIRE, "secretaire": AMINA})
+    may_not(site, path, "ouvrir", "elle ne s'ouvre pas avant (L2121-10)")
+
+
 def test_each_version_of_a_convocation_is_kept(site: Site, mark: str) -> None:
     path = agenda(site, 8, f"versions {mark}")
     site.move(MANAGER, path, "convoquer")
@@ -225,7 +237,10 @@ def test_each_version_of_a_convocation_is_kept(site: Site, mark: str) -> None:
 
 
 def test_an_emergency_is_approved_before_anything_is_voted(site: Site, mark: str) -> None:
-    path = agenda(site, 2, f"urgence {mark}", urgence="digue rompue")
+    path = agenda(site, 1, f"urgence {mark}", urgence="digue rompue")
+    may_not(site, path, "convoquer", "il faut un jour franc")
+    on_paper = {"date": TODAY.isoformat(), "envoyee_le": (TODAY - datetime.timedelta(2)).isoformat()}
+    site.done(MANAGER, "PATCH", path, on_paper)
     [item] = [site.path(one["@id"]) for one in site.done(MANAGER, "GET", path)["items"]]
     site.move(MANAGER, path, "convoquer")
     assert "en raison de l'urgence : digue rompue" in pdf_text(site.file(WRITER, f"{path}/@@convocation"))

@@ -47,3 +47,10 @@ def test_a_list_goes_alone_before_its_week_is_over() -> None:
     [one] = deadlines.waiting(HELD, False, None, None, False)
     alone = deadlines.list_goes_alone(HELD)
     assert HELD < alone < one.last
+
+
+def test_a_meeting_that_nobody_closes_is_late_and_says_what_to_do() -> None:
+    one = Deadline(LIST, datetime.date(2026, 12, 3))
+    for day in (datetime.date(2026, 12, 1), datetime.date(2026, 12, 9)):
+        assert one.sentence(day, closed=False).endswith("(L2121-25). Terminez d'abord la séance : « Clore la séance ».")
+        assert "Clore" not in one.sentence(day)

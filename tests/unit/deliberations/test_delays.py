@@ -75,3 +75,20 @@ def test_an_article_is_written_with_its_code() -> None:
     assert delays.delay(0, False, False, "autre", 7).law == "ses statuts ou son règlement intérieur"
     assert delays.full(delays.note_article("ccas")) == ccas.law
     assert delays.note_article("") == delays.note_article("syndicat") == "L2121-12"
+
+
+@pytest.mark.parametrize(
+    ("sent", "first"),
+    [
+        ("2026-10-22", "2026-10-28"),  # clocks go back on the 25th
+        ("2027-03-25", "2027-03-31"),  # they go forward on the 28th, Easter; the 29th is a holiday
+        ("2026-12-23", "2026-12-29"),  # Christmas and a Sunday are days like others
+        ("2026-12-29", "2027-01-04"),
+        ("2028-02-26", "2028-03-03"),
+    ],
+)
+def test_clear_days_are_days_of_the_calendar(sent: str, first: str) -> None:
+    found = delays.delay(3500, False, False)
+    day = datetime.date.fromisoformat(sent)
+    assert found.earliest(day).isoformat() == first
+    assert found.problem(day, found.earliest(day) - datetime.timedelta(1))

@@ -124,6 +124,21 @@ def test_a_second_meeting_is_three_clear_days_later() -> None:
     assert rules.second_problems(today, None) == [said]
 
 
+def test_a_meeting_opens_on_its_day_and_not_before() -> None:
+    """Voted on the day of its convocation, under another date, it would have no clear day at all (L2121-11)."""
+    held = datetime.date(2026, 12, 3)
+    assert rules.too_early(datetime.date(2026, 12, 2), held) == (
+        "la séance est le jeudi 3 décembre 2026 : elle ne s'ouvre pas avant (L2121-10). À faire : si elle est avancée, "
+        "reprenez l'ordre du jour et convoquez de nouveau"
+    )
+    assert rules.too_early(held, held) == rules.too_early(datetime.date(2026, 12, 4), held) == ""
+
+
+def test_numbers_follow_each_other_beyond_999() -> None:
+    numbers = ["2026_1000", "2026_002", "2026_999", "2026_1001"]
+    assert sorted(numbers, key=rules.rank_of) == ["2026_002", "2026_999", "2026_1000", "2026_1001"]
+
+
 def test_a_vote_says_its_sides_and_what_it_lacks() -> None:
     assert Vote(COUNCIL[:2], [], COUNCIL[2:3]).lines() == [
         ("Pour (2)", "Marc Leroy, Amina Benali"),

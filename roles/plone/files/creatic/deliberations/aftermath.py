@@ -1,8 +1,9 @@
 """After a meeting: the list of what the council examined goes on line, the procès-verbal is settled, then goes too.
 
 CGCT L2121-15, L2121-25; until when is said by `deadlines`. The list goes by itself once who prepares it had time to
-take names out of it; the procès-verbal, which holds what people said, goes when a person puts it on line. A meeting
-that was closed before all this was watched is never late.
+take names out of it; the procès-verbal, which holds what people said, goes when a person puts it on line. What is
+waited for begins when a meeting opens: one that nobody closes is late too. One that was closed before all this was
+watched never is.
 """
 
 from __future__ import annotations
@@ -110,13 +111,14 @@ def the_list(meeting: Any) -> bytes:
 
 
 def begin(meeting: Any) -> None:
-    """A meeting was closed: its list and its procès-verbal are waited for from now on."""
+    """A meeting was opened: its list and its procès-verbal are waited for from now on."""
     folder = meeting.aq_parent
-    setattr(folder, _WAITING, (*getattr(folder.aq_base, _WAITING, ()), meeting.UID()))
+    if not is_waited_for(meeting):
+        setattr(folder, _WAITING, (*getattr(folder.aq_base, _WAITING, ()), meeting.UID()))
 
 
 def is_waited_for(meeting: Any) -> bool:
-    """Whether it was closed since this is watched, and something of it is not on line."""
+    """Whether it was opened since this is watched, and something of it is not on line."""
     return meeting.UID() in getattr(meeting.aq_parent.aq_base, _WAITING, ())
 
 
@@ -139,6 +141,11 @@ def following(meeting: Any) -> Any:
         and api.content.get_state(one) in ("ouverte", "close")
     ]
     return min(later, key=lambda one: one.moment(), default=None)
+
+
+def is_closed(meeting: Any) -> bool:
+    """Whether a meeting is over."""
+    return bool(api.content.get_state(meeting) == "close")
 
 
 def waiting(meeting: Any) -> list[deadlines.Deadline]:
@@ -170,7 +177,7 @@ def turn(today: datetime.date) -> dict[str, Any]:
     for meeting in [one for folder in convening.folders() for one in _waited(folder)]:
         name = f"{commune_of(meeting).title}, {meeting.label()}"
         due = not listed(meeting).get("en_ligne") and today >= deadlines.list_goes_alone(meeting.date)
-        if due and len(made) < _AT_ONCE:
+        if due and is_closed(meeting) and len(made) < _AT_ONCE:
             before = transaction.savepoint()
             try:
                 publish_list(meeting, today)
@@ -259,7 +266,7 @@ class Aftermath(BrowserView):
 
     def is_closed(self) -> bool:
         """Whether the meeting is over."""
-        return bool(api.content.get_state(self.context) == "close")
+        return is_closed(self.context)
 
     def may_write(self) -> bool:
         """Whether this person writes down what was said."""
@@ -397,5 +404,8 @@ class Aftermath(BrowserView):
 
 def told(meeting: Any) -> list[dict[str, str]]:
     """What is still to be done of a meeting, as pages show it."""
-    today = datetime.date.today()
-    return [{"texte": one.sentence(today), "ton": "danger" if one.late(today) else "info"} for one in waiting(meeting)]
+    today, closed = datetime.date.today(), is_closed(meeting)
+    return [
+        {"texte": one.sentence(today, closed), "ton": "danger" if one.late(today) else "info"}
+        for one in waiting(meeting)
+    ]

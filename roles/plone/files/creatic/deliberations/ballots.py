@@ -30,6 +30,22 @@ def counted(number: int, word: str) -> str:
     return f"{number} {plural}"
 
 
+def asked_by_too_few(asking: int | None, present: int) -> str:
+    """Say that a secret vote was not asked for by a third of who is there themselves (L2121-21), or "".
+
+    Args:
+        asking: how many ask for it, None when it is not noted.
+        present: how many are in the room.
+    """
+    if asking is None:
+        return "scrutin secret : notez combien de présents le demandent, ou choisissez un autre scrutin (L2121-21)"
+    if asking > present:
+        return f"scrutin secret : {counted(asking, 'demande')} pour {counted(present, 'présent')}"
+    if asking * 3 < present:
+        return f"scrutin secret : {counted(asking, 'demande')} pour {present} présents, il en faut le tiers (L2121-21)"
+    return ""
+
+
 def too_many(ballots: int, voters: int) -> list[str]:
     """Say that more ballots were found than there are voters."""
     if ballots > voters:
@@ -45,6 +61,8 @@ class Secret:
     noes: int | None
     blank: int | None
     void: int | None
+    accounts: bool = False
+    """Whether the maire's accounts are voted: only a majority against refuses them (L1612-12)."""
 
     @property
     def cast(self) -> bool:
@@ -67,7 +85,8 @@ class Secret:
 
     def is_carried(self, _president: str) -> bool:
         """Whether there is a majority of the votes cast; the president's does not prevail (L2121-20)."""
-        return (self.ayes or 0) > (self.noes or 0)
+        ayes, noes = self.ayes or 0, self.noes or 0
+        return noes <= ayes if self.accounts else ayes > noes
 
     def sentence(self) -> str:
         """The result, as minutes say it."""
@@ -203,7 +222,12 @@ class Election:
                 f"personne n'a la majorité absolue au {_ROUNDS[len(self.lines_read) - 1]} tour : "
                 f"un {_ROUNDS[len(self.lines_read)]} tour est nécessaire (L2122-7)"
             )
-        return "égalité au troisième tour : indiquez le plus âgé, qui est élu (L2122-7)"
+        if not self._tied(self.rounds()):  # blank and void ballots alone: nobody is elected, and that is decided
+            return ""
+        return (
+            "égalité au troisième tour : indiquez le plus âgé, qui est élu (L2122-7) ; entre des listes, celle dont la "
+            "moyenne d'âge est la plus élevée (L2122-7-2)"
+        )
 
     def is_carried(self, _president: str) -> bool:
         """Whether somebody is elected."""

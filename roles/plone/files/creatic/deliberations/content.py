@@ -107,6 +107,12 @@ def is_matter(value: str) -> bool:
 COUNCIL = "Conseil municipal"
 
 
+def is_reason(value: str) -> bool:
+    if value and not value.strip():
+        raise Wrong("Écrivez pourquoi, ou laissez vide.")
+    return True
+
+
 class ISeance(model.Schema):
     """A meeting of the council."""
 
@@ -140,6 +146,7 @@ class ISeance(model.Schema):
         title="Motif de l'urgence",
         description="Seulement en cas d'urgence : un jour franc suffit, et le conseil l'approuve dès l'ouverture "
         "(L2121-11, L2121-12)",
+        constraint=is_reason,
         required=False,
     )
     urgence_pour = schema.Int(
@@ -227,6 +234,12 @@ class IProjet(model.Schema):
     scrutin = schema.Choice(
         title="Scrutin", description="Secret : L2121-21", vocabulary="creatic.scrutins", default=ballots.PUBLIC
     )
+    secret_demande = schema.Int(
+        title="Scrutin secret, demandé par",
+        description="Combien de présents : il en faut le tiers (L2121-21)",
+        min=0,
+        required=False,
+    )
     widget("pour", CheckBoxFieldWidget)
     pour = schema.List(title="Pour", value_type=schema.Choice(vocabulary="creatic.votants"), required=False)
     widget("contre", CheckBoxFieldWidget)
@@ -247,14 +260,17 @@ class IProjet(model.Schema):
         required=False,
     )
     plus_age = schema.TextLine(
-        title="Élection : le plus âgé", description="En cas d'égalité au troisième tour seulement", required=False
+        title="Élection : le plus âgé",
+        description="En cas d'égalité au troisième tour seulement ; pour les adjoints, la liste dont la moyenne d'âge "
+        "est la plus élevée (L2122-7-2)",
+        required=False,
     )
     model.fieldset(
         "votes",
         label="Présence et vote",
         fields=["compte", "presents", "pouvoirs", "sortis", "president", "huis_clos_par", "huis_clos_pour", "scrutin",
-                "pour", "contre", "abstentions", "bulletins_pour", "bulletins_contre", "bulletins_blancs",
-                "bulletins_nuls", "tours", "plus_age"],
+                "secret_demande", "pour", "contre", "abstentions", "bulletins_pour", "bulletins_contre",
+                "bulletins_blancs", "bulletins_nuls", "tours", "plus_age"],
     )  # fmt: skip # one call by its parts
     reportee = schema.Bool(title="Reportée faute de quorum", default=False, required=False, readonly=True)
     numero = schema.TextLine(title="Numéro", required=False, readonly=True)
@@ -295,7 +311,8 @@ def _vote(item: Any) -> rules.Vote | ballots.Secret | ballots.Election:
     if item.scrutin == ballots.ELECTION:
         return ballots.Election(item.tours or [], (item.plus_age or "").strip())
     if item.scrutin != ballots.PUBLIC:
-        return ballots.Secret(item.bulletins_pour, item.bulletins_contre, item.bulletins_blancs, item.bulletins_nuls)
+        counts = (item.bulletins_pour, item.bulletins_contre, item.bulletins_blancs, item.bulletins_nuls)
+        return ballots.Secret(*counts, accounts=bool(item.compte))
     return rules.Vote(item.pour or [], item.contre or [], item.abstentions or [], bool(item.compte))
 
 
@@ -421,7 +438,8 @@ class Seance(Container):
                     if not (one.expose and one.expose.raw.strip())
                 ]
         elif transition == "ouvrir":
-            found += self.attendance().problems()
+            early = rules.too_early(datetime.date.today(), self.date)
+            found += [*([early] if early else []), *self.attendance().problems()]
             if not self.attendance().has_quorum() and not self.seconde_de:
                 found.append(f"le quorum n'est pas atteint : {self.attendance().count()} (L2121-17)")
             if not self.president or self.president not in (self.presents or []):
@@ -468,7 +486,8 @@ class Projet(Container):
 
     def mode_label(self) -> str:
         """How it is voted, in words."""
-        return ballots.MODES[self.scrutin]
+        asked = f" ({self.secret_demande} sur {len(self.attendance().here())})" if self.secret_demande else ""
+        return ballots.MODES[self.scrutin] + asked * (self.scrutin == ballots.THIRD)
 
     def is_without_quorum(self) -> bool:
         """Whether no quorum is asked: an item of the first agenda, at the second convocation (L2121-17)."""
@@ -516,6 +535,8 @@ class Projet(Container):
             found.append(f"le maire, {maire}, ne vote pas ses comptes par pouvoir : retirez son pouvoir (L2121-14)")
         if self.compte and self.presided_by() == maire:
             found.append("le conseil élit un autre président que le maire pour ses comptes (L2121-14)")
+        if self.scrutin == ballots.THIRD and (few := ballots.asked_by_too_few(self.secret_demande, len(here))):
+            found.append(few)
         if bool(self.huis_clos_par) != (self.huis_clos_pour is not None):
             found.append("huis clos : indiquez qui le demande et les voix pour (L2121-18)")
         elif self.huis_clos_par and (self.huis_clos_pour or 0) * 2 <= len(attendance.voters()):

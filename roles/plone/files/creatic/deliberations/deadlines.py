@@ -36,12 +36,18 @@ class Deadline:
         """Whether that day is over."""
         return today > self.last
 
-    def sentence(self, today: datetime.date) -> str:
-        """What pages say of it."""
+    def sentence(self, today: datetime.date, closed: bool = True) -> str:
+        """What pages say of it.
+
+        Args:
+            today: the day on which it is read.
+            closed: whether the meeting was closed, before which nothing of it goes on line.
+        """
         wanted, missing, article = _WHAT[self.what]
+        first = "" if closed else " Terminez d'abord la séance : « Clore la séance »."
         if self.late(today):
-            return f"{missing} : c'était à faire le {rules.french_date(self.last)} au plus tard ({article})."
-        return f"À faire avant la fin du {rules.french_date(self.last)} : {wanted} ({article})."
+            return f"{missing} : c'était à faire le {rules.french_date(self.last)} au plus tard ({article}).{first}"
+        return f"À faire avant la fin du {rules.french_date(self.last)} : {wanted} ({article}).{first}"
 
 
 def list_goes_alone(held: datetime.date) -> datetime.date:
@@ -52,7 +58,7 @@ def list_goes_alone(held: datetime.date) -> datetime.date:
 def waiting(
     held: datetime.date, listed: bool, following: datetime.date | None, settled: datetime.date | None, on_line: bool
 ) -> list[Deadline]:
-    """Give what is to be done after a meeting that is over.
+    """Give what is to be done after a meeting that was opened.
 
     Args:
         held: its day.

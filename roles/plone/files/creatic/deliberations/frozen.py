@@ -14,7 +14,10 @@ VOTES = (
     "bulletins_pour", "bulletins_contre", "bulletins_blancs", "bulletins_nuls", "tours", "plus_age",
 )  # fmt: skip # a list of words
 # What of an item is of the meeting that did not vote it: nothing of it goes to the second one.
-OF_THE_MEETING = (*VOTES, "presents", "pouvoirs", "sortis", "president", "huis_clos_par", "huis_clos_pour")
+OF_THE_MEETING = (
+    *VOTES, "presents", "pouvoirs", "sortis", "president", "huis_clos_par", "huis_clos_pour", "secret_demande",
+)  # fmt: skip # a list of words
+POSTPONED = "reportee"
 # What a convocation says, which was sent.
 CONVENED = ("title", "date", "heure", "lieu", "convoques", "envoyee_le", "urgence")
 # States of a meeting that is over.
@@ -58,13 +61,19 @@ def is_decided(projet: Known) -> bool:
 
 def of_projet(projet: Known, meeting: Known) -> Lock | None:
     """A projet: all of it once decided or once its meeting is over; its text as soon as a voice is entered, which may
-    be corrected till then."""
+    be corrected till then; its subject once it is put off to a second meeting, which needs no quorum for it alone."""
     if is_decided(projet):
         return Lock("ce projet a été voté : il ne change plus")
     if meeting.get(STATE) in ENDED:
         return Lock("la séance est terminée : ce projet n'y change plus")
     if has_votes(projet):
         return Lock("un vote est saisi : le texte ne change plus. À faire : effacez d'abord les voix", VOTES)
+    if projet.get(POSTPONED) == str(True):
+        return Lock(
+            "ce point est reporté faute de quorum : la seconde convocation porte sur le même objet (L2121-17). À faire "
+            ": écrivez un autre projet, qui demandera le quorum",
+            only=("title",),
+        )
     return None
 
 

@@ -42,7 +42,7 @@ def meeting_added(meeting: Any, _event: Any) -> None:
 
 
 def meeting_moved(meeting: Any, event: Any) -> None:
-    """Keep the convocation once it is sent; what follows the meeting begins once it is closed."""
+    """Keep the convocation once it is sent; what follows the meeting begins once it is opened."""
     name = event.transition.id if event.transition else ""
     if name == "convoquer":
         meeting.convoquee_le = meeting.sent()
@@ -58,8 +58,9 @@ def meeting_moved(meeting: Any, event: Any) -> None:
         meeting.convoquee_le = meeting.convocation = meeting.envoyee_le = None
     elif name == "ouvrir":
         convening.forget(meeting)
-    elif name == "clore":
         aftermath.begin(meeting)
+    elif name == "clore":
+        aftermath.begin(meeting)  # one that was opened before this was watched from there
     elif name == "constater":
         convening.forget(meeting)
         meeting.proces_verbal = stored(aftermath.minutes(meeting), "proces-verbal.pdf")

@@ -278,7 +278,8 @@ class Register(_Pdf):
             raise NotFound("Écrivez l'année en quatre chiffres, par exemple ?annee=2026.")
         found = (brain.getObject() for brain in api.content.find(context=self.context, portal_type="projet"))
         acts = sorted(
-            (one for one in found if one.numero and one.numero.startswith(f"{asked}_")), key=lambda one: one.numero
+            (one for one in found if one.numero and one.numero.startswith(f"{asked}_")),
+            key=lambda one: rules.rank_of(one.numero),
         )
         commune = commune_of(self.context)
         held = itertools.groupby(acts, key=meeting_of)  # numbers follow the meetings

@@ -182,6 +182,25 @@ def names_accounts(subject: str) -> bool:
     return bool(_ACCOUNTS.search(subject))
 
 
+def too_early(today: datetime.date, held: datetime.date) -> str:
+    """Say that a meeting does not open before its day, or "".
+
+    Its convocation names it, and the clear days are counted up to it (L2121-10 to L2121-12): a vote before it, under
+    that date, would have neither.
+    """
+    if today >= held:
+        return ""
+    return (
+        f"la séance est le {french_date(held, weekday=True)} : elle ne s'ouvre pas avant (L2121-10). À faire : si elle "
+        "est avancée, reprenez l'ordre du jour et convoquez de nouveau"
+    )
+
+
+def rank_of(number: str) -> tuple[int, str]:
+    """What puts the numbers of a year in the order in which they were given: 2026_1000 comes after 2026_999."""
+    return len(number), number
+
+
 def second_problems(today: datetime.date, held: datetime.date | None) -> list[str]:
     """What is wrong with the date of a second meeting, in French: three clear days at least (L2121-17)."""
     first = today + datetime.timedelta(SECOND_DAYS + 1)
