@@ -281,6 +281,23 @@ def test_another_act_is_withdrawn_and_stays_what_it_was(site: Site, mark: str) -
     assert "Retrait" in site.browser(MANAGER).ask("GET", path).data.decode()  # its trace
 
 
+def test_an_act_published_by_hand_says_nothing_that_it_does_not_show(site: Site, mark: str) -> None:
+    def made(name: str, content: bytes) -> str:
+        file = {"data": base64.b64encode(content).decode(), "encoding": "base64", "filename": f"{name}.pdf",
+                "content-type": "application/pdf"}  # fmt: skip # a table
+        body = {"@type": "Publication", "title": f"{name} {mark}", "document_type": "arrete", "file": file}
+        return site.path(site.done(MANAGER, "POST", "/gondecourt/publications", body)["@id"])
+
+    path = made("circulation", pdf("Travaux", author="Anne Cachee"))
+    site.move(MANAGER, path, "publish")
+    public = site.file("", f"{path}/@@download/file/circulation.pdf")
+    assert b"Anne Cachee" not in public and "Travaux" in pdf_text(public)
+    signed_path = made("signe", pdf("Travaux", author="Anne Cachee") + b"\n/ByteRange [0 1 2 3]")
+    answer = site.api(MANAGER, "POST", f"{signed_path}/@workflow/publish", {})
+    assert answer.status == 403 and "ce PDF est signé et cache : auteur : Anne Cachee" in answer.json()["message"]
+    assert site.state(MANAGER, signed_path) == "private"
+
+
 @pytest.fixture(scope="module")
 def open_meeting(site: Site, mark: str) -> tuple[str, list[str]]:
     """A meeting in session, with three projets."""

@@ -101,7 +101,9 @@ def test_a_change_in_words(before: str, now: str, said: str) -> None:
 @pytest.mark.parametrize("state", ["brouillon", "a_valider", "inscrit"])
 def test_what_is_put_off_to_a_second_meeting_keeps_its_subject(state: str) -> None:
     """No quorum is asked for it: under another subject, it would be another item (L2121-17)."""
-    found = frozen.of_projet(PENDING | {frozen.POSTPONED: "True", frozen.STATE: state}, {frozen.STATE: "en_preparation"})
+    found = frozen.of_projet(
+        PENDING | {frozen.POSTPONED: "True", frozen.STATE: state}, {frozen.STATE: "en_preparation"}
+    )
     assert found
     assert found.refused(["title", "dispositif", "presents", "pour"]) == ["title"]
     assert "L2121-17" in found.reason

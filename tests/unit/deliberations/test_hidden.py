@@ -189,3 +189,28 @@ def test_an_office_document_that_is_damaged_tells_no_name_and_stops_nothing() ->
     whole = written.getvalue()
     start = whole.index(b"core.xml") + len(b"core.xml")
     assert hidden.told(whole[:start] + b"\xff" * 20 + whole[start + 20 :]) == []
+
+
+def test_what_a_person_publishes_by_hand_hides_nothing_either() -> None:
+    clean = hidden.for_everybody(rich())
+    assert hidden.told(clean) == [] and b"Anne Auteur" not in clean
+    drawing = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+    assert hidden.for_everybody(drawing) == drawing
+    photograph = b"\xff\xd8\xff\xe0\x00\x10JFIF\0" + b"\0" * 9
+    assert hidden.for_everybody(photograph) == photograph
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (office(**{"docProps/core": "<dc:creator>Anne Auteur</dc:creator>"}), "auteur : Anne Auteur"),
+        (b"\xff\xd8\xff\xe1\x00\x50Exif\0\0MM\0*" + b"\0" * 40, "EXIF"),
+        (pdf(Author="Anne Auteur") + b"\n/ByteRange [0 1 2 3]", "ce PDF est signé et cache : auteur : Anne Auteur"),
+        (b"%PDF-1.7 abime", "ce PDF ne se lit pas"),
+    ],
+)
+def test_what_cannot_be_cleaned_is_kept_off_line_with_its_reason(data: bytes, said: str) -> None:
+    with pytest.raises(hidden.Unfit) as refused:
+        hidden.for_everybody(data)
+    assert said in str(refused.value)
+    assert "À faire" in str(refused.value)

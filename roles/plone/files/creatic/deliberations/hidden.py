@@ -47,6 +47,7 @@ _HIDDEN = (
 )
 _SHOWN = 80  # characters of a value
 _COMMENTS = ("/Text", "/Popup", "/FileAttachment")
+_EXIF_WITHIN = 200_000  # bytes: it is one of the first segments of a JPEG, each of 65,535 bytes
 # Pages up to which the text of two documents is compared.
 _COMPARED = 50
 
@@ -259,6 +260,21 @@ def cleaned(data: bytes) -> bytes:
     if left := told(copy):
         raise Unfit(f"il reste dans ce PDF : {', '.join(left)}. À faire : imprimez-le en PDF et joignez cette copie")
     return copy
+
+
+def for_everybody(data: bytes) -> bytes:
+    """What is put on line of a file that a person publishes by hand: a PDF without what it hides, another as it is.
+
+    Raises:
+        Unfit: see `cleaned`; or a file of another kind hides something.
+    """
+    if is_pdf(data):
+        return cleaned(data)
+    # Where a photograph was taken, when, by which device (Exif 2.3, 4.7.2).
+    photographed = ["le lieu, l'appareil ou l'auteur d'une photographie (EXIF)"] * (b"Exif\0\0" in data[:_EXIF_WITHIN])
+    if hides := told(data) + photographed:
+        raise Unfit(f"ce fichier cache : {', '.join(hides)}. À faire : enregistrez-le en PDF")
+    return data
 
 
 def _words(data: bytes) -> set[str] | None:

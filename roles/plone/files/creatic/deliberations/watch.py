@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from Acquisition import aq_base, aq_parent
-from creatic.deliberations import frozen
+from creatic.deliberations import frozen, hidden
 from creatic.deliberations.frozen import Lock
 from plone import api
 from plone.dexterity.utils import iterSchemata
+from plone.namedfile.file import NamedBlobFile
 from plone.uuid.interfaces import IUUID
 from Products.statusmessages.interfaces import IStatusMessage
 from zExceptions import Forbidden, Redirect
@@ -42,6 +43,7 @@ _LABELS = {
     "expiration_date": "Date de retrait", "__ac_local_roles__": "Partage", "subject": "Mots-clés", "file": "Fichier",
 }  # fmt: skip # a table
 _OURS: contextvars.ContextVar[bool] = contextvars.ContextVar("creatic_ours", default=False)
+_ON_THE_WAY = ("planned", "published")  # of a publication that a person makes: a clock publishes what is planned
 _KNOWN, _TRACE, _ORIGIN = "creatic_connu", "creatic_trace", "creatic_origine"
 
 
@@ -232,6 +234,28 @@ def changing_state(thing: Any, event: Any) -> None:
         _refuse(thing, found.reason if found else "")
     if kind in ("Folder", "Institution") and event.new_state.id != "published" and _shows_acts(thing):
         _refuse(thing, "des actes publiés s'y trouvent : ils restent en ligne")
+    if kind == "Publication" and event.new_state.id in _ON_THE_WAY and not _known(thing).get(frozen.WAS_PUBLIC):
+        _clean(thing)
+
+
+def _clean(publication: Any) -> None:
+    """Take out of the files of an act that a person publishes what they say without showing it (CRPA, L312-1-2).
+
+    What cannot be taken out keeps it off line: a signature would be broken, a file is no PDF.
+    """
+    for one in (publication, *publication.objectValues()):
+        kept = getattr(aq_base(one), "file", None)
+        if kept is None:
+            continue
+        name = kept.filename or one.title
+        try:
+            clean = hidden.for_everybody(kept.data)
+        except hidden.Unfit as error:
+            _refuse(publication, f"« {name} » ne se met pas en ligne : {error}")
+        if clean != kept.data:
+            one.file = NamedBlobFile(data=clean, contentType=kept.contentType, filename=kept.filename)
+            note(publication, f"Ce que « {name} » disait sans le montrer est retiré")
+            keep(one)
 
 
 def _shows_acts(folder: Any) -> bool:
