@@ -44,6 +44,23 @@ def test_what_is_not_transmitted_is_published_once_it_is_signed(step: str | None
     assert rules.is_executory(step, stays) is may
 
 
+@pytest.mark.parametrize(
+    ("stays", "subject", "accounts", "refused"),
+    [
+        ("personnel", "Budget primitif 2027", False, True),
+        ("voirie", "Décision modificative n° 2", False, True),
+        ("voirie", "Approbation du compte financier unique 2026", False, True),
+        ("personnel", "Arrêté des comptes de la commune", True, True),
+        (None, "Budget primitif 2027", False, False),
+        ("", "Budgets annexes", True, False),
+        ("voirie", "Tarifs des droits de stationnement", False, False),
+        ("personnel", "Ratios d'avancement de grade, inscrits au budget", False, False),
+    ],
+)
+def test_budgets_and_accounts_always_go(stays: str | None, subject: str, accounts: bool, refused: bool) -> None:
+    assert bool(rules.stays_problem(stays, subject, accounts)) is refused
+
+
 def sitting(*present: str, proxies: tuple[str, ...] = ()) -> Attendance:
     return Attendance(COUNCIL, present or COUNCIL[:3], proxies)
 

@@ -545,6 +545,10 @@ class Projet(Container):
             found.append(f"huis clos : {self.huis_clos_pour} voix pour {len(attendance.voters())} votants")
         return found
 
+    def _sent_problems(self) -> list[str]:
+        said = rules.stays_problem(self.non_transmis, self.title, bool(self.compte))
+        return [said] if said else []
+
     def annexes(self) -> list[Any]:
         """Its annexes, in order."""
         return [one for one in self.objectValues() if getattr(one, "portal_type", "") == "File"]
@@ -558,10 +562,12 @@ class Projet(Container):
                 found.append("le dispositif est vide")
             if state != "en_preparation":
                 found.append("l'ordre du jour est arrêté : la séance est convoquée")
+            found += self._sent_problems()
         elif transition in ("adopter", "rejeter"):
             if state != "ouverte":
                 found.append("la séance n'est pas ouverte")
             found += [*self.attendance().problems(), *_mixed(self), *vote.problems(self.attendance().voters())]
+            found += self._sent_problems()
             if not found:
                 found += self._vote_obstacles()
             carried = not vote.missing() and vote.is_carried(self.presided_by())

@@ -261,6 +261,23 @@ STAYS = {
     "personnel": "Taux de promotion pour l'avancement de grade ; affiliation ou désaffiliation au centre de gestion, "
     "conventions sur ses missions facultatives (b)",
 }
+# What always goes, whoever says otherwise: budgets and accounts (CGCT, L1612-8, L1612-13, L2131-2).
+_BUDGET = re.compile(r"(?i)\bbudgets? (?:primitif|supplémentaire|annexe)s?\b|\bdécisions? modificatives?\b")
+
+
+def stays_problem(stays: str | None, subject: str, accounts: bool) -> str:
+    """Say that a projet which is told not to be transmitted is one that always is, or "".
+
+    Args:
+        stays: why it is not transmitted, a key of `STAYS`; nothing when it is.
+        subject: of the projet.
+        accounts: whether the maire's accounts are voted.
+    """
+    if not stays or not (accounts or names_accounts(subject) or _BUDGET.search(subject)):
+        return ""
+    return "un budget ou un compte se transmet toujours (L2131-2) : effacez « Non transmissible à la préfecture »"
+
+
 NOT_SENT = "Non transmissible à la préfecture (CGCT, L2131-2)"
 
 
