@@ -28,6 +28,7 @@ _WAITING = "creatic_a_suivre"
 _TALK = 50_000  # characters of what was said on an item
 _SUBJECT = 500
 _AT_ONCE = 20  # lists put on line in a turn, which is one transaction and one answer; the next turn is near
+_DRAFTS = 3  # procès-verbaux that a convocation brings to the élus: one, but for meetings close to each other
 _MATTER = "5"  # Institutions et vie politique
 log = logging.getLogger("creatic.deliberations")
 
@@ -146,6 +147,29 @@ def following(meeting: Any) -> Any:
 def is_closed(meeting: Any) -> bool:
     """Whether a meeting is over."""
     return bool(api.content.get_state(meeting) == "close")
+
+
+def drafts(meeting: Any) -> list[tuple[str, NamedBlobFile]]:
+    """Drafts of the procès-verbaux that the council settles when this meeting begins (L2121-15), with their titles."""
+    before = sorted(
+        (
+            one
+            for one in _waited(meeting.aq_parent)
+            if is_closed(one) and not settled(one) and one.moment() < meeting.moment()
+        ),
+        key=lambda one: one.moment(),
+    )
+    return [
+        (
+            f"Projet de procès-verbal – {one.label()}",
+            NamedBlobFile(
+                data=minutes(one),
+                contentType="application/pdf",
+                filename=f"projet-de-proces-verbal-{one.date.isoformat()}.pdf",
+            ),
+        )
+        for one in before[-_DRAFTS:]
+    ]
 
 
 def waiting(meeting: Any) -> list[deadlines.Deadline]:

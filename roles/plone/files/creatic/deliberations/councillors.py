@@ -219,6 +219,8 @@ class SpaceMeeting(_Space):
             yield {"titre": "Convocation", "note": "PDF", "url": self._piece("convocation")}
         if sent:
             yield {"titre": "Note de synthèse et projets", "note": "PDF", "url": self._piece("note")}
+        for rank, (title, _file) in enumerate(bound.get("projets_pv", ()) if bound else ()):
+            yield {"titre": title, "note": "PDF, à arrêter (L2121-15)", "url": self._piece(f"projet-pv:{rank}")}
         if aftermath.settled(meeting) and meeting.proces_verbal:
             yield {"titre": "Procès-verbal arrêté", "note": "PDF", "url": self._piece("proces-verbal")}
 
@@ -286,7 +288,7 @@ class SpacePoint(_Space):
 
 
 class SpacePiece(_Space):
-    """A paper: ?seance=…&piece=convocation, note, dossier, proces-verbal, annexe:UID, acte:UID."""
+    """A paper: ?seance=…&piece=convocation, note, dossier, proces-verbal, projet-pv:RANK, annexe:UID, acte:UID."""
 
     def show(self) -> Any:
         """Send the file."""
@@ -317,6 +319,9 @@ class SpacePiece(_Space):
         if piece == "proces-verbal":
             file = meeting.proces_verbal if aftermath.settled(meeting) else None
             return file, f"proces-verbal-{day}.pdf", "Procès-verbal"
+        if kind == "projet-pv" and uid.isdecimal():
+            kept = reading.bound(meeting).get(len(sent), {}).get("projets_pv", ())[int(uid[:2]) :][:1]
+            return (kept[0][1], kept[0][1].filename, kept[0][0]) if kept else (None, "", "")
         if kind == "acte":
             one = self.point(meeting, uid)
             return (one.document_signe or one.document), f"{one.numero}.pdf", f"Délibération {one.numero}"

@@ -51,7 +51,7 @@ def meeting_moved(meeting: Any, event: Any) -> None:
         meeting.creatic_envois = (*meeting.dispatches(), (datetime.datetime.now(datetime.UTC).isoformat(), *sent))
         watch.note(meeting, f"Convocation, version {len(meeting.dispatches())}")
         convening.prepare(meeting)
-        reading.bind(meeting)
+        reading.bind(meeting, aftermath.drafts(meeting))
     elif name == "reprendre":
         convening.forget(meeting)
         # What is sent next leaves on its own day, on which its delay depends.

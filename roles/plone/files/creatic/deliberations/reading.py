@@ -7,7 +7,7 @@ opened is kept beside what the relay said of the convocation: who opened it has 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from Acquisition import aq_base
@@ -115,17 +115,24 @@ def received(meeting: Any, version: int) -> dict[str, str]:
 # -- the papers in one file, made when a meeting is convened
 
 
-def bind(meeting: Any) -> None:
-    """Keep the papers that are sent in one file, for the élus of a commune whose élus read here."""
+def bind(meeting: Any, drafts: Sequence[tuple[str, Any]]) -> None:
+    """Keep the papers that are sent in one file, for the élus of a commune whose élus read here.
+
+    Args:
+        meeting: just convened.
+        drafts: titles and files of the procès-verbaux that it is to settle, which are kept by themselves too.
+    """
     if not space(commune_of(meeting)):
         return
     _when, convocation, note = meeting.dispatches()[-1]
     parts = [_part("Convocation", convocation), _part("Note de synthèse et projets", note)]
     for rank, one in enumerate(meeting.projets(*ON_AGENDA), 1):
         parts += [_part(f"Point {rank}, annexe « {annex.title} »", annex.file) for annex in one.annexes() if annex.file]
+    parts += [_part(title, draft) for title, draft in drafts]
     made, left = dossier.bind(parts)
     file = NamedBlobFile(data=made, contentType="application/pdf", filename="dossier.pdf")
-    setattr(meeting, _BOUND, {**bound(meeting), len(meeting.dispatches()): {"fichier": file, "laissees": tuple(left)}})
+    kept = {"fichier": file, "laissees": tuple(left), "projets_pv": tuple(drafts)}
+    setattr(meeting, _BOUND, {**bound(meeting), len(meeting.dispatches()): kept})
 
 
 def _part(title: str, file: Any) -> dossier.Part:
@@ -133,6 +140,9 @@ def _part(title: str, file: Any) -> dossier.Part:
 
 
 def bound(meeting: Any) -> dict[int, dict[str, Any]]:
-    """Its papers in one file, by version of the convocation: `fichier`, and `laissees`, what is not in it."""
+    """Its papers in one file, by version of the convocation: `fichier`, and `laissees`, what is not in it.
+
+    And `projets_pv`, the drafts of procès-verbaux that came with it; a version of before has none.
+    """
     found: dict[int, dict[str, Any]] = getattr(meeting.aq_base, _BOUND, None) or {}
     return found
