@@ -151,6 +151,17 @@ def test_a_meeting_opens_on_its_day_and_not_before() -> None:
     assert rules.too_early(held, held) == rules.too_early(datetime.date(2026, 12, 4), held) == ""
 
 
+@pytest.mark.parametrize(
+    ("day", "refused"),
+    [(None, False), ("2026-11-20", False), ("2026-11-26", False), ("2026-11-19", True), ("2026-11-27", True)],
+)
+def test_a_convocation_is_posted_up_once_it_left_and_not_in_the_future(day: str | None, refused: bool) -> None:
+    told = datetime.date.fromisoformat(day) if day else None
+    found = rules.posted_problem(told, datetime.date(2026, 11, 20), datetime.date(2026, 11, 26))
+    assert found == ("convocation affichée ou publiée le : une date du 20 novembre 2026 au 26 novembre 2026 (L2121-10)"
+                     if refused else "")  # fmt: skip # one answer or the other
+
+
 def test_numbers_follow_each_other_beyond_999() -> None:
     numbers = ["2026_1000", "2026_002", "2026_999", "2026_1001"]
     assert sorted(numbers, key=rules.rank_of) == ["2026_002", "2026_999", "2026_1000", "2026_1001"]

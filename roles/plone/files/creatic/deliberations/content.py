@@ -152,6 +152,11 @@ class ISeance(model.Schema):
     urgence_pour = schema.Int(
         title="Urgence approuvée, voix pour", description="Noté à l'ouverture de la séance", min=0, required=False
     )
+    affichee_le = schema.Date(
+        title="Convocation affichée ou publiée le",
+        description="À noter une fois convoquée (L2121-10) : les délibérations et le registre le portent",
+        required=False,
+    )
     mode(convocation="hidden", proces_verbal="hidden")
     convocation = NamedBlobFile(title="Convocation", required=False, readonly=True)
     proces_verbal = NamedBlobFile(title="Procès-verbal", required=False, readonly=True)
@@ -439,7 +444,8 @@ class Seance(Container):
                 ]
         elif transition == "ouvrir":
             early = rules.too_early(datetime.date.today(), self.date)
-            found += [*([early] if early else []), *self.attendance().problems()]
+            posted = rules.posted_problem(self.affichee_le, self.sent(), datetime.date.today())
+            found += [*filter(None, (early, posted)), *self.attendance().problems()]
             if not self.attendance().has_quorum() and not self.seconde_de:
                 found.append(f"le quorum n'est pas atteint : {self.attendance().count()} (L2121-17)")
             if not self.president or self.president not in (self.presents or []):

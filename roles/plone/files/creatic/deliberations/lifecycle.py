@@ -55,7 +55,7 @@ def meeting_moved(meeting: Any, event: Any) -> None:
     elif name == "reprendre":
         convening.forget(meeting)
         # What is sent next leaves on its own day, on which its delay depends.
-        meeting.convoquee_le = meeting.convocation = meeting.envoyee_le = None
+        meeting.convoquee_le = meeting.convocation = meeting.envoyee_le = meeting.affichee_le = None
     elif name == "ouvrir":
         convening.forget(meeting)
         aftermath.begin(meeting)

@@ -196,6 +196,19 @@ def too_early(today: datetime.date, held: datetime.date) -> str:
     )
 
 
+def posted_problem(day: datetime.date | None, sent: datetime.date, today: datetime.date) -> str:
+    """Say that a convocation was not posted up or published on this day (L2121-10), or ""; nothing, where none is told.
+
+    Args:
+        day: the one that is told.
+        sent: when the convocation left.
+        today: day after which nothing is posted yet.
+    """
+    if day is None or sent <= day <= today:
+        return ""
+    return f"convocation affichée ou publiée le : une date du {french_date(sent)} au {french_date(today)} (L2121-10)"
+
+
 def rank_of(number: str) -> tuple[int, str]:
     """What puts the numbers of a year in the order in which they were given: 2026_1000 comes after 2026_999."""
     return len(number), number
