@@ -350,6 +350,7 @@ def test_what_another_depositor_named_or_a_refused_report_keeps_no_other(
 def test_a_dossier_de_preuve_comes_beside_its_act_once(town: Town, ask: Any) -> None:
     reference, folder = town.archived("a1", "aip-1")
     gone, other = town.archived("a2", "aip-2", who="Durand")
+    town.world.store.remember(town.world.act(reference), notification={"le": "2026-11-24", "mode": "remise"})
     shutil.rmtree(other)
     config = replace(town.config, archive_url="https://sae.test")
     with Journal(config.journal) as journal:
@@ -357,6 +358,7 @@ def test_a_dossier_de_preuve_comes_beside_its_act_once(town: Town, ask: Any) -> 
         assert Passerelle(config, journal).relay() == []
     told = (folder / "preuve" / "preuve.xml").read_text()
     assert "Camille Delattre" in told and "<mode>electronique</mode>" in told and "<etape>reprise</etape>" in told
+    assert "<notification>" in told and "<le>2026-11-24</le>" in told
     assert [town.world.act(one).track["preuve"] for one in (reference, gone)] == ["deposee", "sans_dossier"]
     said = {"reference": reference, "etat": "deposee"}
     assert ask("autre-connecteur", "/connecteur/preuves", "POST", json=said).status_code == 404

@@ -1,7 +1,7 @@
 """The dossier de preuve of an act: what came beside its ARActe or after it, for a second deposit by the connector.
 
 The first deposit has the act and its ARActe. Who controlled, approved and signed it (the parapheur's history), where it
-went in the chain and how it was published (CGCT, L2131-1) are known at the end only.
+went in the chain and how it was published, or notified to who it is about (CGCT, L2131-1), are known at the end only.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Proofs:
             "sha256": act.document,
             "parapheur": act.track.get("visas") or {},
             "publication": act.track.get("publication") or {},
+            "notification": act.track.get("notification") or {},
             "parcours": way,
         }
         told = {"reference": reference, "numero": act.data.get("numero", ""), "id_acte": act.tdt.get("id_acte", "")}
