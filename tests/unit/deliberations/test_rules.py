@@ -176,6 +176,11 @@ def test_a_vote_says_its_sides_and_what_it_lacks() -> None:
     assert Vote(COUNCIL[:1], [], []).missing() == ""
 
 
+def test_a_member_who_is_written_twice_counts_for_no_quorum() -> None:
+    [said] = Attendance([*COUNCIL, COUNCIL[1]], COUNCIL[:3], []).problems()
+    assert said.startswith("Amina Benali est écrit deux fois parmi les membres en exercice")
+
+
 def test_a_stranger_is_not_present() -> None:
     assert sitting("Luc Roux").problems() == ["Luc Roux n'est pas membre du conseil"]
 

@@ -92,7 +92,13 @@ class Attendance:
 
     def problems(self) -> list[str]:
         """What is wrong with it, in French."""
-        found = [f"{name} n'est pas membre du conseil" for name in self.present if name not in self.members]
+        twice = [name for name in dict.fromkeys(self.members) if list(self.members).count(name) > 1]
+        found = [
+            f"{name} est écrit deux fois parmi les membres en exercice, ce qui fausse le quorum : distinguez deux "
+            "homonymes, ou effacez une ligne"
+            for name in twice
+        ]
+        found += [f"{name} n'est pas membre du conseil" for name in self.present if name not in self.members]
         found += [f"{name} sort sans être présent" for name in self.out if name not in self.present]
         holders: dict[str, str] = {}
         for line in self.proxies:
