@@ -21,6 +21,7 @@ from passerelle.eliminations import Eliminations
 from passerelle.files import Files
 from passerelle.letters import PARIS, Letters
 from passerelle.overview import period, reckon
+from passerelle.proofs import Proofs
 from tdt_connector import sip
 from tdt_connector.archive import ACCEPTED, ArchiveError, unarchived
 from tdt_connector.eliminations import Eliminations as Connector
@@ -365,6 +366,26 @@ def test_a_dossier_de_preuve_comes_beside_its_act_once(town: Town, ask: Any) -> 
     assert ask("connecteur", "/connecteur/preuves", "POST", json=said | {"etat": "x"}).status_code == 400
     assert ask("connecteur", "/connecteur/preuves", "POST", json=[]).status_code == 400
     assert ask("poste", "/connecteur/preuves").status_code == 403
+
+
+def test_a_dossier_de_preuve_waits_for_what_proves_that_its_act_is_executory(town: Town) -> None:
+    """Of an arrêté, a person notes when it was published or notified, later than the chain ends."""
+    reference, _folder = town.archived("a1", "aip-1")
+    store, act = town.world.store, town.world.act(reference)
+    with store.transaction() as connection:
+        arrete = {key: value for key, value in act.data.items() if key != "uid"} | {"circuit": "arrete"}
+        store.change(connection, reference, data=arrete, track=act.track | {"publication": None})
+
+    def waiting() -> list[str]:
+        return [one["reference"] for one in Proofs(store).waiting(GONDECOURT)]
+
+    assert waiting() == []
+    store.remember(town.world.act(reference), notification={"le": "2026-11-24", "mode": "remise"})
+    assert waiting() == [reference]
+    with store.transaction() as connection:
+        late = "UPDATE acte SET suivi = suivi - 'notification', modifie_le = now() - interval '91 days'"
+        connection.execute(late + " WHERE reference = %s", (reference,))
+    assert waiting() == [reference], "nobody noted anything: what is known is kept all the same"
 
 
 def test_accounts_are_kept_ten_years(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

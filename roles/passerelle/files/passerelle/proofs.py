@@ -10,12 +10,14 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from .acts import BadRequest
+from .acts import CONTRACT, BadRequest
 from .config import Commune
 from .steps import FINISHED, PES
 from .store import Act, Store
 
 _AT_ONCE = 20
+# How long an act of which nobody noted the publication, nor the notification, waits for it: it is deposited once.
+_NOTED_WITHIN = "90 days"
 _PARIS = ZoneInfo("Europe/Paris")
 _SAID = ("deposee", "sans_dossier")
 
@@ -27,13 +29,19 @@ class Proofs:
         self._store = store
 
     def waiting(self, commune: Commune) -> list[dict[str, Any]]:
-        """Those that a commune's connector has to take: of acts at the end of the chain that were archived."""
+        """Those that a commune's connector has to take: of acts at the end of the chain that were archived.
+
+        One that is published or notified by other means than ours waits until somebody notes it (CGCT, L2131-1), for
+        it is what proves that the act is executory.
+        """
         with self._store.transaction() as connection:
             rows = connection.execute(
                 "SELECT reference FROM acte WHERE commune = %s AND etape = %s AND donnees->>'eliminee' IS NULL"
                 " AND donnees->>'circuit' <> %s AND suivi->'tdt'->>'archive' IS NOT NULL AND suivi->>'preuve' IS NULL"
+                " AND (donnees->>'circuit' = %s OR suivi->>'publication' IS NOT NULL"
+                " OR suivi->>'notification' IS NOT NULL OR modifie_le < now() - %s::interval)"
                 " ORDER BY modifie_le, reference LIMIT %s",
-                (commune.slug, FINISHED, PES, _AT_ONCE),
+                (commune.slug, FINISHED, PES, CONTRACT, _NOTED_WITHIN, _AT_ONCE),
             ).fetchall()
         found = self._store.known([str(row["reference"]) for row in rows])
         return [self._one(act) for act in found.values()]
