@@ -141,6 +141,28 @@ def test_a_second_meeting_is_three_clear_days_later() -> None:
     assert rules.second_problems(today, None) == [said]
 
 
+@pytest.mark.parametrize(
+    ("head", "out", "proxies", "president", "said"),
+    [
+        ("Marc Leroy", (), (), "Amina Benali", ["Marc Leroy se retire au vote de ses comptes"]),
+        ("Marc Leroy", ("Marc Leroy",), (), "Amina Benali", []),
+        ("Marc Leroy", ("Marc Leroy",), (), "Marc Leroy", ["le conseil élit un autre président que Marc Leroy"]),
+        # After an election: the former maire, a member still, goes out; the present one stays and presides.
+        ("Bruno Carpentier", ("Bruno Carpentier",), (), "Marc Leroy", []),
+        ("Bruno Carpentier", (), (), "Marc Leroy", ["Bruno Carpentier se retire au vote de ses comptes"]),
+        ("Thomas Wattiez", (), ("Thomas Wattiez : Marc Leroy",), "Marc Leroy",
+         ["Thomas Wattiez ne vote pas ses comptes par pouvoir"]),
+        ("", (), (), "Marc Leroy", []),
+    ],
+)  # fmt: skip # a case a line
+def test_whose_accounts_are_voted_goes_out_even_if_they_are_maire_no_more(
+    head: str, out: tuple[str, ...], proxies: tuple[str, ...], president: str, said: list[str]
+) -> None:
+    found = rules.accounts_problems(head, Attendance(COUNCIL, COUNCIL[:4], proxies, out), president)
+    assert len(found) == len(said)
+    assert all(one.startswith(begins) for one, begins in zip(found, said, strict=True))
+
+
 def test_a_meeting_opens_on_its_day_and_not_before() -> None:
     """Voted on the day of its convocation, under another date, it would have no clear day at all (L2121-11)."""
     held = datetime.date(2026, 12, 3)

@@ -66,6 +66,16 @@ def members(context: Any) -> SimpleVocabulary:
     return _listed(own or list(getattr(commune, "creatic_elus", ())))
 
 
+_LEFT = "hors du conseil"
+
+
+@provider(IVocabularyFactory)
+def heads(context: Any) -> SimpleVocabulary:
+    """Whose accounts the council may vote: a member's, or those of a maire who left it."""
+    left = SimpleTerm(_LEFT, idnormalizer.normalize(_LEFT), "Un ancien maire, qui n'est plus du conseil")
+    return SimpleVocabulary([*members(context), left])
+
+
 @provider(IVocabularyFactory)
 def voters(context: Any) -> SimpleVocabulary:
     """Those whose voice counts: at this item, else at the meeting."""
@@ -199,6 +209,13 @@ class IProjet(model.Schema):
         default=False,
         required=False,
     )
+    compte_de = schema.Choice(
+        title="Maire dont ce sont les comptes",
+        description="Sans choix, le maire en fonction. Après un changement de maire, celui de l'exercice : il se "
+        "retire « même s'il n'est plus en fonction » (L2121-14)",
+        vocabulary="creatic.comptes_de",
+        required=False,
+    )
     widget("presents", CheckBoxFieldWidget)
     presents = schema.List(
         title="Présents à ce point",
@@ -273,9 +290,9 @@ class IProjet(model.Schema):
     model.fieldset(
         "votes",
         label="Présence et vote",
-        fields=["compte", "presents", "pouvoirs", "sortis", "president", "huis_clos_par", "huis_clos_pour", "scrutin",
-                "secret_demande", "pour", "contre", "abstentions", "bulletins_pour", "bulletins_contre",
-                "bulletins_blancs", "bulletins_nuls", "tours", "plus_age"],
+        fields=["compte", "compte_de", "presents", "pouvoirs", "sortis", "president", "huis_clos_par",
+                "huis_clos_pour", "scrutin", "secret_demande", "pour", "contre", "abstentions", "bulletins_pour",
+                "bulletins_contre", "bulletins_blancs", "bulletins_nuls", "tours", "plus_age"],
     )  # fmt: skip # one call by its parts
     reportee = schema.Bool(title="Reportée faute de quorum", default=False, required=False, readonly=True)
     numero = schema.TextLine(title="Numéro", required=False, readonly=True)
@@ -532,15 +549,12 @@ class Projet(Container):
     def _vote_obstacles(self) -> list[str]:
         """What forbids to decide, in French."""
         attendance, found = self.attendance(), self.closed_to_votes()
-        here, maire = attendance.here(), getattr(commune_of(self), "creatic_maire", "")
+        here = attendance.here()
         if self.presided_by() not in here:
             found.append("qui préside ce point n'est pas dans la salle : choisissez le président pour ce point")
-        if self.compte and maire and maire in here:
-            found.append(f"le maire, {maire}, se retire au vote de ses comptes : notez-le parmi les sortis (L2121-14)")
-        if self.compte and maire and maire in attendance.given():
-            found.append(f"le maire, {maire}, ne vote pas ses comptes par pouvoir : retirez son pouvoir (L2121-14)")
-        if self.compte and self.presided_by() == maire:
-            found.append("le conseil élit un autre président que le maire pour ses comptes (L2121-14)")
+        if self.compte:
+            head = self.compte_de or getattr(commune_of(self), "creatic_maire", "")
+            found += rules.accounts_problems("" if head == _LEFT else head, attendance, self.presided_by())
         if self.scrutin == ballots.THIRD and (few := ballots.asked_by_too_few(self.secret_demande, len(here))):
             found.append(few)
         if bool(self.huis_clos_par) != (self.huis_clos_pour is not None):

@@ -188,6 +188,28 @@ def names_accounts(subject: str) -> bool:
     return bool(_ACCOUNTS.search(subject))
 
 
+def accounts_problems(head: str, sitting: Attendance, president: str) -> list[str]:
+    """What forbids to vote the accounts of a maire, in French (L2121-14).
+
+    Whose accounts they are goes out, « même s'il n'est plus en fonction », and the council elects who presides.
+
+    Args:
+        head: whose accounts they are; nothing for a former maire who left the council.
+        sitting: who is there.
+        president: who presides over this item.
+    """
+    if not head:
+        return []
+    found = []
+    if head in sitting.here():
+        found.append(f"{head} se retire au vote de ses comptes : notez-le parmi les sortis (L2121-14)")
+    if head in sitting.given():
+        found.append(f"{head} ne vote pas ses comptes par pouvoir : retirez son pouvoir (L2121-14)")
+    if president == head:
+        found.append(f"le conseil élit un autre président que {head}, dont ce sont les comptes (L2121-14)")
+    return found
+
+
 def too_early(today: datetime.date, held: datetime.date) -> str:
     """Say that a meeting does not open before its day, or "".
 
