@@ -66,10 +66,15 @@ def items(meeting: Any) -> list[Any]:
 
 
 def subject(projet: Any) -> str:
-    """An item's subject as the public reads it; a veiled one's in a person's words alone (CRPA L312-1-2)."""
-    known = listed(projet.aq_parent).get("objets", {}).get(projet.UID())
+    """An item's subject as the public reads it; in a person's words alone, if it is veiled or names somebody.
+
+    The list goes on line by itself: no name of a private person does (CRPA, L312-1-2).
+    """
+    meeting = projet.aq_parent
+    known = listed(meeting).get("objets", {}).get(projet.UID())
     chosen = (getattr(projet.aq_base, "creatic_choix", None) or {}).get("objet")
-    return str(known or chosen or ("Objet non publié" if is_veiled(projet) else projet.title))
+    unread = is_veiled(projet) or rules.names_somebody(projet.title, meeting.convoques or [])
+    return str(known or chosen or ("Objet non publié" if unread else projet.title))
 
 
 def is_veiled(projet: Any) -> bool:
