@@ -132,6 +132,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "invests more": (make((*LINES, ("2151", "21", "D", "0.01", "0"))), "section d'investissement : 100\u202f000,01"),
     "no amount": (make((*LINES, ("6411", "012", "D", "beaucoup", "0"))), "ligne budgétaire n° 8, MtPrev"),
     "no number": (make((*LINES, ("6411", "012", "D", "NaN", "0"))), "ligne budgétaire n° 8, MtPrev"),
+    "no end of digits": (make((*LINES, ("6411", "012", "D", "1E+999999999", "0"))), "ligne budgétaire n° 8, MtPrev"),
     "no direction": (make((*LINES, ("6411", "012", "X", "1", "0"))), "ligne budgétaire n° 8, CodRD"),
     "cut": (make()[:-40], "n'est pas un budget (mal formé"),
     "another document": (b'<?xml version="1.0"?><PES_Aller/>', "élément DocumentBudgetaire attendu"),

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 from lxml import etree
@@ -42,6 +42,8 @@ _CFU_FROM = 2026
 _LAST_DAY = (1, 21)  # of the next year, for a décision modificative
 _SECTIONS = {"F": "Fonctionnement", "I": "Investissement"}
 _DIRECTIONS = {"D": "Dépenses", "R": "Recettes"}
+# Euros, as xs:decimal writes them: no exponent, which would be written out in a billion digits.
+_AMOUNT = re.compile(r"[+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,10})?|\.[0-9]{1,10})")
 _TOTEM = "dans le logiciel de comptabilité ou TotEM"
 
 
@@ -125,14 +127,11 @@ class _Reading:
             return
         amounts = {}
         for name in self._AMOUNTS:
-            text = self._current.get(name) or "0"
-            try:
-                amounts[name] = Decimal(text)
-            except InvalidOperation:
-                amounts[name] = Decimal("NaN")
-            if not amounts[name].is_finite():
+            text = (self._current.get(name) or "0").strip()
+            if not _AMOUNT.fullmatch(text):
                 self.faults.append(f"ligne budgétaire n° {self._line}, {name} : « {text[:40]} » n'est pas un montant.")
                 return
+            amounts[name] = Decimal(text)
         done = self.budget.kind in _ACCOUNTS
         amount = amounts["MtReal"] if done else amounts["MtPrev"] + amounts["MtRARPrec"]
         direction, section = self._current.get("CodRD", ""), _section(self._current.get("Nature", ""))
