@@ -62,6 +62,10 @@ def council(site: Site, mark: str) -> Council:
 
 
 def test_a_secret_vote_names_nobody(site: Site, council: Council) -> None:
+    asked = {"scrutin": "secret_tiers", "bulletins_pour": 3, "bulletins_contre": 1}
+    site.done(MANAGER, "PATCH", council.secret, asked)
+    may_not(site, council.secret, "adopter", "notez combien de présents le demandent")
+    site.done(MANAGER, "PATCH", council.secret, {"bulletins_pour": None, "bulletins_contre": None})
     site.done(MANAGER, "PATCH", council.secret, {"scrutin": "secret_nomination"})
     refused(site, council.secret, {"pour": [MAIRE]}, "scrutin secret : aucun nom ne s'écrit")
     refused(site, council.secret, {"bulletins_pour": 5}, "5 bulletins pour 4 votants")
@@ -224,9 +228,12 @@ def test_a_meeting_does_not_open_before_its_day(site: Site, mark: str) -> None:
 def test_each_version_of_a_convocation_is_kept(site: Site, mark: str) -> None:
     path = agenda(site, 8, f"versions {mark}")
     site.move(MANAGER, path, "convoquer")
+    site.done(MANAGER, "PATCH", path, {"affichee_le": TODAY.isoformat()})
+    assert "affichée ou publiée le" in site.browser(WRITER).ask("GET", path).data.decode()
     first = site.file(WRITER, f"{path}/@@envoi?version=1")
     assert "Il est proposé au conseil" in pdf_text(site.file(WRITER, f"{path}/@@note"))
     site.move(MANAGER, path, "reprendre")
+    assert site.done(MANAGER, "GET", path)["affichee_le"] is None, "what is sent next is posted up again"
     site.done(MANAGER, "PATCH", path, {"lieu": "Salle des fêtes"})
     site.move(MANAGER, path, "convoquer")
     assert site.file(WRITER, f"{path}/@@envoi?version=1") == first

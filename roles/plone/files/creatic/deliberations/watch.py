@@ -244,7 +244,7 @@ def _clean(publication: Any) -> None:
     What cannot be taken out keeps it off line: a signature would be broken, a file is no PDF.
     """
     for one in (publication, *publication.objectValues()):
-        kept = getattr(aq_base(one), "file", None)
+        kept = getattr(aq_base(one), "image" if one.portal_type == "Image" else "file", None)
         if kept is None:
             continue
         name = kept.filename or one.title
@@ -252,7 +252,7 @@ def _clean(publication: Any) -> None:
             clean = hidden.for_everybody(kept.data)
         except hidden.Unfit as error:
             _refuse(publication, f"« {name} » ne se met pas en ligne : {error}")
-        if clean != kept.data:
+        if clean != kept.data:  # of a PDF alone
             one.file = NamedBlobFile(data=clean, contentType=kept.contentType, filename=kept.filename)
             note(publication, f"Ce que « {name} » disait sans le montrer est retiré")
             keep(one)
