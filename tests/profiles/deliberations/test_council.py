@@ -167,6 +167,10 @@ def test_the_second_meeting_needs_no_quorum(site: Site, council: Council, second
     new = site.projet(second, f"Point nouveau {mark}")
     site.move(WRITER, new, "soumettre")
     site.move(MANAGER, new, "inscrire")
+    copied = site.done(MANAGER, "POST", f"{second}/@copy", {"source": items[1]})
+    copy = site.path(copied[0]["target"])
+    assert site.done(MANAGER, "GET", copy)["reportee"] is False, "a copy was on no first agenda"
+    site.done(MANAGER, "DELETE", copy)
     site.move(MANAGER, second, "convoquer")
     convocation = pdf_text(site.file(WRITER, f"{second}/@@convocation"))
     assert "il délibérera sans condition de quorum (article L2121-17" in convocation

@@ -98,15 +98,11 @@ def test_a_change_in_words(before: str, now: str, said: str) -> None:
     assert frozen.described("Lieu", before, now) == said
 
 
-@pytest.mark.parametrize("state", ["brouillon", "a_valider", "inscrit"])
-def test_what_is_put_off_to_a_second_meeting_keeps_its_subject(state: str) -> None:
+def test_what_is_put_off_to_a_second_meeting_keeps_its_subject() -> None:
     """No quorum is asked for it: under another subject, it would be another item (L2121-17)."""
-    found = frozen.of_projet(
-        PENDING | {frozen.POSTPONED: "True", frozen.STATE: state}, {frozen.STATE: "en_preparation"}
-    )
-    assert found
-    assert found.refused(["title", "dispositif", "presents", "pour"]) == ["title"]
-    assert "L2121-17" in found.reason
-    assert frozen.of_projet(PENDING | {frozen.POSTPONED: "False"}, HELD) is None
-    voted = frozen.of_projet(ENTERED | {frozen.POSTPONED: "True"}, HELD)
-    assert voted and voted.refused(["title", "dispositif", "pour"]) == ["title", "dispositif"]
+    put_off = PENDING | {frozen.POSTPONED: "True"}
+    assert "L2121-17" in frozen.kept_subject(put_off, ["dispositif", "title"])
+    assert frozen.kept_subject(put_off, ["dispositif", "expose", "presents"]) == ""
+    assert frozen.kept_subject(PENDING | {frozen.POSTPONED: "False"}, ["title"]) == ""
+    assert frozen.kept_subject({}, ["title"]) == "", "a new one has the subject that it is given"
+    assert frozen.of_projet(put_off, {frozen.STATE: "en_preparation"}) is None, "its annexes may still change"

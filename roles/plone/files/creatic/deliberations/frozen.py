@@ -61,20 +61,27 @@ def is_decided(projet: Known) -> bool:
 
 def of_projet(projet: Known, meeting: Known) -> Lock | None:
     """A projet: all of it once decided or once its meeting is over; its text as soon as a voice is entered, which may
-    be corrected till then; its subject once it is put off to a second meeting, which needs no quorum for it alone."""
+    be corrected till then."""
     if is_decided(projet):
         return Lock("ce projet a été voté : il ne change plus")
     if meeting.get(STATE) in ENDED:
         return Lock("la séance est terminée : ce projet n'y change plus")
     if has_votes(projet):
         return Lock("un vote est saisi : le texte ne change plus. À faire : effacez d'abord les voix", VOTES)
-    if projet.get(POSTPONED) == str(True):
-        return Lock(
-            "ce point est reporté faute de quorum : la seconde convocation porte sur le même objet (L2121-17). À faire "
-            ": écrivez un autre projet, qui demandera le quorum",
-            only=("title",),
-        )
     return None
+
+
+def kept_subject(projet: Known, changed: Iterable[str]) -> str:
+    """Say that an item which was put off to a second meeting keeps its subject: no quorum is asked for it alone; or "".
+
+    Its text, its annexes, its place on the agenda are still the commune's.
+    """
+    if "title" not in changed or projet.get(POSTPONED) != str(True):
+        return ""
+    return (
+        "ce point est reporté faute de quorum : la seconde convocation porte sur le même objet (L2121-17). À faire : "
+        "écrivez un autre projet, qui demandera le quorum"
+    )
 
 
 def of_meeting(meeting: Known, projets: Iterable[Known]) -> Lock | None:
