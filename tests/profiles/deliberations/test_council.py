@@ -169,7 +169,7 @@ def test_the_second_meeting_needs_no_quorum(site: Site, council: Council, second
     site.move(MANAGER, new, "inscrire")
     copied = site.done(MANAGER, "POST", f"{second}/@copy", {"source": items[1]})
     copy = site.path(copied[0]["target"])
-    assert site.done(MANAGER, "GET", copy)["reportee"] is False, "a copy was on no first agenda"
+    assert not site.done(MANAGER, "GET", copy)["reportee"], "a copy was on no first agenda"
     site.done(MANAGER, "DELETE", copy)
     site.move(MANAGER, second, "convoquer")
     convocation = pdf_text(site.file(WRITER, f"{second}/@@convocation"))

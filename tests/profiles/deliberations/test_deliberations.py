@@ -281,6 +281,22 @@ def test_another_act_is_withdrawn_and_stays_what_it_was(site: Site, mark: str) -
     assert "Retrait" in site.browser(MANAGER).ask("GET", path).data.decode()  # its trace
 
 
+def test_a_copy_of_an_adopted_projet_begins_its_own_life(site: Site, act: Act, mark: str) -> None:
+    """Last year's is copied: under its follow-up, the new one would never leave."""
+    meeting = site.meeting("2026-11-28", f"copie {mark}")
+    made = site.done(MANAGER, "POST", f"{meeting}/@copy", {"source": act.projet})
+    copy = site.path(made[0]["target"])
+    found = site.done(MANAGER, "GET", copy)
+    assert found["review_state"] == "brouillon" and found["title"] == f"Subvention {mark}"
+    for name in ("numero", "suivi", "id_acte", "date_reception", "document", "document_signe", "pour"):
+        assert not found[name], name
+    site.done(MANAGER, "PATCH", copy, {"title": f"Subvention suivante {mark}"})
+    site.open(meeting, copy)
+    assert site.adopt(copy) != act.number
+    listed = [one["uid"] for one in site.done("passerelle", "GET", "/@adoptees")["results"]]
+    assert found["UID"] in listed
+
+
 def test_an_act_published_by_hand_says_nothing_that_it_does_not_show(site: Site, mark: str) -> None:
     def made(name: str, content: bytes) -> str:
         file = {"data": base64.b64encode(content).decode(), "encoding": "base64", "filename": f"{name}.pdf",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 from creatic.deliberations import frozen
 from creatic.deliberations.frozen import Known
@@ -106,3 +109,20 @@ def test_what_is_put_off_to_a_second_meeting_keeps_its_subject() -> None:
     assert frozen.kept_subject(PENDING | {frozen.POSTPONED: "False"}, ["title"]) == ""
     assert frozen.kept_subject({}, ["title"]) == "", "a new one has the subject that it is given"
     assert frozen.of_projet(put_off, {frozen.STATE: "en_preparation"}) is None, "its annexes may still change"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("ISeance", "seance"), ("IProjet", "projet")])
+def test_nothing_that_only_the_site_writes_goes_along_with_a_copy(name: str, kind: str) -> None:
+    """Nor what was voted: a copy of an adopted projet that kept its follow-up would never leave."""
+    source = Path(frozen.__file__).with_name("content.py").read_text(encoding="utf-8")
+    [schema] = [one for one in ast.parse(source).body if isinstance(one, ast.ClassDef) and one.name == name]
+    fields = [one for one in schema.body if isinstance(one, ast.Assign)]
+    written = {
+        target.id
+        for one in fields
+        for target in one.targets
+        if isinstance(target, ast.Name) and isinstance(one.value, ast.Call)
+        if any(word.arg == "readonly" for word in one.value.keywords)
+    }
+    assert written and written <= {*frozen.LIVED[kind]}
+    assert {*frozen.VOTES, "presents", "pouvoirs"} <= {*frozen.LIVED["projet"]}

@@ -18,6 +18,17 @@ OF_THE_MEETING = (
     *VOTES, "presents", "pouvoirs", "sortis", "president", "huis_clos_par", "huis_clos_pour", "secret_demande",
 )  # fmt: skip # a list of words
 POSTPONED = "reportee"
+# What happened to one projet, or to one meeting, and to no copy of it: number, vote, follow-up, convocation, presence.
+LIVED = {
+    "projet": (
+        *OF_THE_MEETING, POSTPONED, "numero", "document", "document_signe", "suivi", "suivi_motif", "id_acte",
+        "date_reception",
+    ),
+    "seance": (
+        "president", "secretaire", "presents", "pouvoirs", "seconde_de", "envoyee_le", "affichee_le", "urgence",
+        "urgence_pour", "convocation", "proces_verbal", "convoquee_le",
+    ),
+}  # fmt: skip # lists of words
 # What a convocation says, which was sent.
 CONVENED = ("title", "date", "heure", "lieu", "convoques", "envoyee_le", "urgence")
 # States of a meeting that is over.

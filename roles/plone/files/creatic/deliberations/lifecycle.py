@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from Acquisition import aq_base
 from creatic.deliberations import aftermath, convening, documents, frozen, reading, rules, watch
 from creatic.deliberations.content import COUNCIL, ON_AGENDA, commune_of, meeting_of, names
 from persistent.mapping import PersistentMapping
@@ -79,6 +80,16 @@ def projet_moved(projet: Any, event: Any) -> None:
         projet.reindexObject()
     if event.transition:
         watch.keep(projet)
+
+
+def copied(thing: Any, _event: Any) -> None:
+    """A copy begins its own life: under the follow-up of what it was made of, it would never leave once adopted."""
+    for name in frozen.LIVED[thing.portal_type]:
+        setattr(thing, name, None)
+    base = aq_base(thing)
+    for name in [one for one in vars(base) if one.startswith("creatic_")]:
+        delattr(base, name)
+    thing.reindexObject()
 
 
 def presence_noted(projet: Any, event: Any) -> None:

@@ -325,8 +325,6 @@ def _check(thing: Any, changed: list[str]) -> None:
         _refuse(thing, f"{found.reason} ({', '.join(labels.get(name, name) for name in refused)})")
     if kind == "projet" and (same := frozen.kept_subject(_known(thing), changed)):
         _refuse(thing, same)
-    if kind == "projet" and not _known(thing) and thing.reportee:
-        thing.reportee = False  # a copy was on no first agenda: it needs its quorum (L2121-17)
     keep(thing)
 
 
