@@ -513,8 +513,11 @@ class Projet(Container):
         return ballots.MODES[self.scrutin] + asked * (self.scrutin == ballots.THIRD)
 
     def is_without_quorum(self) -> bool:
-        """Whether no quorum is asked: an item of the first agenda, at the second convocation (L2121-17)."""
-        return bool(meeting_of(self).seconde_de and self.reportee)
+        """Whether no quorum is asked: an item of the first agenda, at its own second convocation (L2121-17)."""
+        second_of = meeting_of(self).seconde_de
+        # Which meeting put it off is known of those that were since this is kept.
+        first = getattr(self, "creatic_premiere", second_of)
+        return bool(second_of and self.reportee and first == second_of)
 
     def may_be_voted(self) -> bool:
         """Whether the council is numerous enough for this item."""

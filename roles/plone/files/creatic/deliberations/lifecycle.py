@@ -122,7 +122,7 @@ def convene_again(meeting: Any, held: datetime.date, hour: str) -> Any:
         made.seconde_de = meeting.UID()
         for one in meeting.postponed():
             moved = api.content.move(one, made)
-            moved.reportee = True
+            moved.reportee, moved.creatic_premiere = True, meeting.UID()
             for name in frozen.OF_THE_MEETING:
                 setattr(moved, name, None)
             watch.note(moved, f"Reporté faute de quorum : {meeting.label()} → {made.label()}")
