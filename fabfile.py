@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
+import getpass
 import os
 import shlex
 import sys
@@ -1147,6 +1148,32 @@ def archive_formats_(context: Context, json: bool = False) -> None:
     print(archive_formats.headline(found))
 
 
+@task(
+    name="convertir",
+    iterable=["compte", "archive"],
+    help={
+        "compte": "service versant, à répéter ; sans lui, tous",
+        "archive": "identifiant d'une archive, à répéter ; sans lui, toutes celles d'un format à risque",
+        "motif": "pourquoi, en quelques mots : le journal et les copies le gardent",
+        "essai": "montre ce qui serait converti, et ce qui ne peut pas l'être",
+    },
+)
+def archive_convert(
+    context: Context, compte: list[str], archive: list[str], motif: str = "", essai: bool = False
+) -> None:
+    """Verse une copie en PDF/A de ce qui est dans un format à risque élevé ; les originaux restent."""
+    _must_have("archive_gateway")
+    try:
+        table = archive_formats.read(_inventory())
+    except archive_formats.FormatsError as error:
+        raise Exit(str(error), code=2) from None
+    asked = ["prevoir" if essai else "faire", f"--par={getpass.getuser()}", f"--motif={motif}"]
+    asked += [f"--format={one}" for one in archive_formats.to_convert(table)]
+    asked += [*(f"--compte={one}" for one in compte), *(f"--archive={one}" for one in archive)]
+    done = _playbook(context, "journeys/archive_convert.yml", "-e", to_json({"archive_convert": asked}))
+    _must(done, "Conversion de formats")
+
+
 @task(name="correctifs", help={"redemarrer": "redémarre chaque nœud, même si rien ne le demande"})
 def archive_patch_(context: Context, redemarrer: bool = False) -> None:
     """Applique les correctifs aux nœuds d'archives, un à la fois, sans arrêter les versements."""
@@ -1692,7 +1719,16 @@ audits = Collection("audit", audit_verify)
 audits.add_task(audit, default=True)
 namespace.add_collection(audits)
 namespace.add_collection(
-    Collection("archive", archive_status, archive_formats_, archive_patch_, archive_seals, archive_act, archive_recover)
+    Collection(
+        "archive",
+        archive_status,
+        archive_formats_,
+        archive_convert,
+        archive_patch_,
+        archive_seals,
+        archive_act,
+        archive_recover,
+    )
 )
 namespace.add_collection(Collection("parapheur", signer_lists))
 namespace.add_collection(Collection("confiance", trusted_lists))

@@ -38,6 +38,22 @@ ARACTE = b'<?xml version="1.0" encoding="UTF-8"?>\n<actes:ARActe xmlns:actes="ur
 FILES = {"content/acte.pdf": PDF, "content/ARActe.xml": ARACTE}
 
 
+OLD_PAGES = ("Délibération n° 12 : école d'été", "page 2")
+
+
+def old_pdf(*pages: str, version: tuple[int, int] = (1, 2)) -> bytes:
+    """A PDF of before the standard, with a font that is not within."""
+    from reportlab.pdfgen.canvas import Canvas
+
+    made = io.BytesIO()
+    canvas = Canvas(made, pdfVersion=version)
+    for page in pages or OLD_PAGES:
+        canvas.drawString(72, 700, page)
+        canvas.showPage()
+    canvas.save()
+    return made.getvalue()
+
+
 class FakeClamd(UnixService):
     """clamd's socket: zVERSION and zFILDES, with the EICAR file as only signature."""
 

@@ -76,6 +76,9 @@ def test_what_its_archives_are_made_of_is_told() -> None:
     assert "gondecourt" in {row["compte"] for row in rows}, told.stdout
     assert all(row["archives"] and row["fichiers"] and row["octets"] and row["risque"] for row in rows)
     assert "fichiers archivés" in command("fab", "archive.formats").stdout
+    for words in (["--essai"], ["--motif", "essai"]):  # nothing that the lab's communes deposit is at risk
+        done = command("fab", "archive.convertir", *words)
+        assert done.returncode == 0 and re.search(r"(À convertir|Converties) : \d+ archives", done.stdout), done.stdout
 
 
 def test_an_archive_lost_on_every_node_is_told_and_comes_back() -> None:

@@ -53,6 +53,7 @@ def test_what_runs(host: Host) -> None:
         "sae-entretien.timer",
         "sae-sceller.timer",
         "sae-fixite.timer",
+        "sae-conversion.socket",
     ):
         assert host.check_output(f"systemctl is-active {unit}") == "active"
     with host.sudo():
@@ -548,6 +549,23 @@ def test_figures_are_published(gateway: Gateway, host: Host) -> None:
     figures = host.file("/var/lib/creatic/metrics/sae_versement.prom").content_string
     assert 'sae_archives{compte="gondecourt"}' in figures
     assert "sae_antivirus_up 1" in figures
+
+
+@pytest.mark.leaves_traces
+def test_what_is_in_a_format_at_risk_has_its_copy(gateway: Gateway, sip: Sip, message: str) -> None:
+    """Ghostscript does it in its sandbox, once; the original is what it was, and a hostile file costs itself alone."""
+    aip = gateway.deposit(sip(files={"content/acte.pdf": sips.old_pdf(message)})).aip
+    cut = sips.old_pdf(f"{message} coupé")[:300] + b"\n%%EOF\n"
+    bad = gateway.deposit(sip(files={"content/acte.pdf": cut}, message=f"{message}-coupe")).aip
+    before = gateway.ask(f"/v1/archives/{aip}.tar").data
+    ask = f"sae-conversion faire --format fmt/16 --par essai --archive {aip} --archive {bad}"
+    told = gateway.run(f"{ask} || true")
+    assert "Converties : 1 archives ; déjà : 0 ; non : 1" in told and f"✗ gondecourt {bad} : " in told, told
+    [copy] = json.loads(gateway.ask(f"/v1/archives/{aip}").data)["copies"]
+    shown = json.loads(gateway.ask(f"/v1/archives/{copy}").data)
+    assert shown["copie_de"] == aip and shown["fichiers"][1]["format"] == "fmt/477"
+    assert gateway.ask(f"/v1/archives/{aip}.tar").data == before
+    assert "déjà : 1" in gateway.run(f"{ask} || true")
 
 
 @pytest.mark.leaves_traces

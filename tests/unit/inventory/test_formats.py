@@ -66,7 +66,7 @@ def test_the_gravest_and_the_largest_come_first(tmp_path: Path) -> None:
         [
             counted("a", "fmt/95", 10),
             counted("b", "fmt/95", 2_500_000),
-            counted("a", "fmt/14", 5, 3),
+            {**counted("a", "fmt/14", 5, 3), "converties": 1},
             counted("a", "fmt/99999", 1),
             counted("a", "fmt/18", 9),
         ],
@@ -79,10 +79,17 @@ def test_the_gravest_and_the_largest_come_first(tmp_path: Path) -> None:
         ("b", "fmt/95"),
         ("a", "fmt/95"),
     ]
-    assert formats.headline(found) == "7 fichiers archivés, 4 formats ; 4 fichiers de 2 formats à risque."
+    assert formats.headline(found) == (
+        "7 fichiers archivés, 4 formats ; 4 fichiers de 2 formats à risque (1 archives sur 2 ont leur copie : "
+        "fab archive.convertir)."
+    )
     assert formats.headline(found[3:]) == "2 fichiers archivés, 1 formats, aucun à risque."
     assert formats.row(found[0])[0] == "inconnu" and "ajoutez-le à formats.yml" in formats.row(found[0])[-1]
     assert formats.row(found[3])[1:6] == ("PDF/A (fmt/95)", "b", "1", "1", "2,5 Mo")
     assert "0,0" not in formats.row(found[0])[5]
+    assert formats.row(found[1])[3] == "1 (1 avec copie)"
+    assert {"fmt/14", "fmt/136"} <= set(formats.to_convert(formats.read(tmp_path))) and "fmt/18" not in (
+        formats.to_convert(formats.read(tmp_path))
+    )
     told = found[1].to_dict()
     assert (told["puid"], told["nom"], told["fichiers"], told["risque"]) == ("fmt/14", "PDF 1.0 à 1.2", 3, "eleve")

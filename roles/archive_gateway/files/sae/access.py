@@ -212,7 +212,13 @@ class Desk:
 
     def _verdict(self, known: Known) -> Verdict:
         found = rights.judge(self._declared(known), self.years, self._today())
-        row = self._classified(known.aip)
+        # A copy in another format is classified with its original.
+        for aip in filter(None, (known.aip, inventory.original(known.title))):
+            found = self._with_classification(found, aip)
+        return found
+
+    def _with_classification(self, found: Verdict, aip: str) -> Verdict:
+        row = self._classified(aip)
         if row is None:
             return found
         told = rights.judge(Declared(((row["regle"], row["depuis"]),), True), self.years, self._today())

@@ -35,6 +35,7 @@ from sae.config import Account, Config
 from sae.copies import MOST, Copies, WrongReport
 from sae.elimination import SCHEMA, Refused, Trust
 from sae.identity import depositor_of, opened_by, reader_of
+from sae.inventory import original
 from sae.journal import JournalError
 from sae.store import Corrupted, NotStored, StoreError
 from sae.versement import seda
@@ -59,7 +60,9 @@ progress{width:16rem}</style></head><body>
 {% for one in others %}<p><a href="/?compte={{ one.name }}">voir {{ one.label }}</a></p>{% endfor %}
 <h2>Derniers versements</h2>
 <table><tr><th>Archive</th><th>Versée le</th><th>Conservée jusqu'au</th><th>Ensuite</th><th>Taille</th></tr>
-{% for one in archives %}<tr><td>{{ one.titre or one.identifiant }}<br><code>{{ one.archive }}</code></td>
+{% for one in archives %}<tr><td>{{ one.titre or one.identifiant }}<br><code>{{ one.archive }}</code>
+{% if one.copie_de %}<br>copie en PDF/A de <code>{{ one.copie_de }}</code>{% endif %}
+{% for copy in one.copies %}<br>copie en PDF/A : <code>{{ copy }}</code>{% endfor %}</td>
 <td>{{ one.verse_le[:10] }}</td><td>{{ one.conserve_jusqua }}</td><td>{{ one.sort_final }}</td>
 <td class="n">{{ (one.octets / 1000) | round(0) | int }} ko</td></tr>
 {% else %}<tr><td colspan="5">Aucune archive pour l'instant.</td></tr>{% endfor %}</table></body></html>"""
@@ -198,8 +201,11 @@ class _Door:
         return archive
 
     def archive(self, aip: uuid.UUID) -> Response:
-        """One archive's description."""
-        return jsonify(self._found(self._account(), aip).to_dict())
+        """One archive's description, with the archives that are its copies in another format, or its original."""
+        account = self._account()
+        found = self._found(account, aip)
+        copies = self._engine.registry.copies(account.name, found.aip)
+        return jsonify({**found.to_dict(), "copie_de": original(found.message), "copies": copies})
 
     def package(self, aip: uuid.UUID) -> Response:
         """The whole AIP."""
@@ -276,7 +282,10 @@ class _Door:
         account = self._account()
         registry = self._engine.registry
         count, size = registry.usage().get(account.name, (0, 0))
-        archives = [one.to_dict() for one in registry.latest(account.name, 20)]
+        archives = [
+            {**one.to_dict(), "copie_de": original(one.message), "copies": registry.copies(account.name, one.aip)}
+            for one in registry.latest(account.name, 20)
+        ]
         others = [one for one in opened_by(request.headers.get(HEADER, ""), self._config) if one != account]
         used = size // 1_000_000
         return render_template_string(_PAGE, account=account, others=others, used=used, count=count, archives=archives)

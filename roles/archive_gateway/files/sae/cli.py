@@ -20,6 +20,8 @@ _MODULES = {
     "sae-transfert": "sae.transfer",
     "sae-copie": "sae.lots",
     "sae-acces": "sae.access_command",
+    "sae-conversion": "sae.conversion",
+    "sae-convertisseur": "sae.converter",
 }
 
 

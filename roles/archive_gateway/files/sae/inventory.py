@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ ACCEPTED = "versement.accepte"
 ELIMINATING = "elimination.debut"
 ELIMINATED = "elimination.faite"
 TRANSFERRED = "transfert.accepte"
+CONVERSION = "CONVERSION-"  # begins the identifier of a copy in another format; its original's follows
+_COPY = re.compile(CONVERSION + r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,12 @@ class Known:
 def object_name(aip: str) -> str:
     """Name of an AIP's object."""
     return f"{aip}.tar"
+
+
+def original(message: str) -> str:
+    """The archive of which the one of this identifier is a copy in another format; empty when it is no copy."""
+    found = _COPY.fullmatch(message)
+    return found[1] if found else ""
 
 
 def changes(events: Iterable[Event]) -> Iterator[tuple[Event, Known | None]]:

@@ -8,13 +8,14 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from creatic_agent.book import connect, transaction
+from sae.inventory import CONVERSION
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS archive (
@@ -222,6 +223,36 @@ class Registry:
         found = self._db.execute(query, (account, aip)).fetchone()
         return _archive(found) if found else None
 
+    def named(self, account: str, message: str) -> Archive | None:
+        """The archive of a SIP's identifier, stored or on its way."""
+        query = "SELECT * FROM archive WHERE compte = ? AND identifiant = ?"
+        found = self._db.execute(query, (account, message)).fetchone()
+        return _archive(found) if found else None
+
+    def copies(self, account: str, aip: str) -> list[str]:
+        """Archives that are copies of one in another format, the first one first."""
+        first = f"{CONVERSION}{aip}"
+        query = (
+            "SELECT aip FROM archive WHERE compte = ? AND range_le IS NOT NULL AND (identifiant = ?"
+            " OR identifiant BETWEEN ? AND ?) ORDER BY pris_le"
+        )  # by the index: what follows a dash begins with a digit
+        return [str(row["aip"]) for row in self._db.execute(query, (account, first, f"{first}-0", f"{first}-:"))]
+
+    def holding(self, formats: Collection[str]) -> Iterator[Archive]:
+        """Archives with a file in one of these formats (PRONOM), by their identifiers; those that come meanwhile too.
+
+        A page at a time: nothing is held while the caller works.
+        """
+        query = (
+            "SELECT * FROM archive WHERE aip > ? AND range_le IS NOT NULL AND EXISTS (SELECT 1 FROM"
+            " json_each(archive.fichiers) AS one WHERE json_extract(one.value, '$.format') IN"
+            " (SELECT value FROM json_each(?))) ORDER BY aip LIMIT 100"
+        )
+        after, given = "", json.dumps(sorted(formats))
+        while page := [_archive(row) for row in self._db.execute(query, (after, given))]:
+            yield from page
+            after = page[-1].aip
+
     def title(self, account: str, aip: str) -> str:
         """What an archive is called; empty when this account has none of that identifier."""
         found = self.archive(account, aip)
@@ -245,16 +276,19 @@ class Registry:
     def formats(self) -> list[dict[str, Any]]:
         """Archives, files and bytes of each account in each format (PRONOM), as each was recognised when it came.
 
-        What has none is a SIP's own description, or of before formats were noted: it is no document.
+        What has none is a SIP's own description, or of before formats were noted: it is no document. Of archives,
+        those that have a copy in another format are counted too.
         """
         query = (
             "SELECT compte, json_extract(one.value, '$.format') AS format, COUNT(DISTINCT aip) AS archives,"
+            " COUNT(DISTINCT CASE WHEN EXISTS (SELECT 1 FROM archive AS copie WHERE copie.compte = archive.compte"
+            " AND copie.identifiant = ? || archive.aip AND copie.range_le IS NOT NULL) THEN aip END) AS converties,"
             " COUNT(*) AS fichiers, SUM(json_extract(one.value, '$.octets')) AS octets"
             " FROM archive, json_each(archive.fichiers) AS one"
             " WHERE range_le IS NOT NULL AND json_extract(one.value, '$.format') IS NOT NULL"
             " GROUP BY 1, 2 ORDER BY 1, 2"
         )
-        return [dict(row) for row in self._db.execute(query)]
+        return [dict(row) for row in self._db.execute(query, (CONVERSION,))]
 
     @staticmethod
     def _used(db: sqlite3.Connection, account: str) -> int:

@@ -526,7 +526,7 @@ def reply(
         add(root, "GrantDate", when.isoformat(timespec="seconds"))
     add(add(root, "ArchivalAgency"), "Identifier", agency)
     add(add(root, "TransferringAgency"), "Identifier", sender)
-    return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+    return written(root)
 
 
 def acknowledgement(
@@ -553,7 +553,12 @@ def acknowledgement(
     for name, text in (("Sender", agency), ("Receiver", sender)):
         node = etree.SubElement(root, f"{{{space}}}{name}")
         etree.SubElement(node, f"{{{space}}}Identifier").text = clean(text)
-    return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+    return written(root)
+
+
+def written(message: Any) -> bytes:
+    """A message's bytes."""
+    return etree.tostring(message, xml_declaration=True, encoding="UTF-8", pretty_print=True)
 
 
 def clean(text: str) -> str:

@@ -53,7 +53,7 @@ NOT_WATCHED = Format(
 
 @dataclass(frozen=True)
 class Held:
-    """What an account holds in a format: archives, files, bytes."""
+    """What an account holds in a format: archives, those that have a copy in another one, files, bytes."""
 
     account: str
     puid: str
@@ -61,6 +61,7 @@ class Held:
     archives: int
     files: int
     bytes: int
+    converted: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """For programs, field names in French."""
@@ -74,6 +75,7 @@ class Held:
             "archives": self.archives,
             "fichiers": self.files,
             "octets": self.bytes,
+            "converties": self.converted,
         }
 
 
@@ -121,11 +123,17 @@ def held(counted: Iterable[Mapping[str, Any]], table: Mapping[str, Format]) -> l
             int(one["archives"]),
             int(one["fichiers"]),
             int(one["octets"]),
+            int(one.get("converties", 0)),  # a door of before conversions tells none
         )
         for one in counted
     ]
     ranks = list(RISKS)
     return sorted(found, key=lambda one: (ranks.index(one.format.risk), -one.bytes, one.account, one.puid))
+
+
+def to_convert(table: Mapping[str, Format]) -> list[str]:
+    """PRONOM identifiers of the formats whose risk is high: what they hold is to be converted."""
+    return sorted(puid for puid, one in table.items() if one.risk == HIGH)
 
 
 def headline(found: Sequence[Held]) -> str:
@@ -135,13 +143,14 @@ def headline(found: Sequence[Held]) -> str:
     told = f"{files} fichiers archivés, {kinds} formats"
     if not risky:
         return f"{told}, aucun à risque."
-    return (
-        f"{told} ; {sum(one.files for one in risky)} fichiers de {len({one.puid for one in risky})} formats à risque."
-    )
+    told += f" ; {sum(one.files for one in risky)} fichiers de {len({one.puid for one in risky})} formats à risque"
+    done, held_ = sum(one.converted for one in risky), sum(one.archives for one in risky)
+    return f"{told} ({done} archives sur {held_} ont leur copie : fab archive.convertir)."
 
 
 def row(one: Held) -> tuple[str, ...]:
     """A line of the screen: risk, format, account, archives, files, size, what to do."""
     name = f"{one.format.name} ({one.puid})"
-    counts = (str(one.archives), str(one.files), size(one.bytes))
+    archives = f"{one.archives} ({one.converted} avec copie)" if one.converted else str(one.archives)
+    counts = (archives, str(one.files), size(one.bytes))
     return (RISKS[one.format.risk], name, one.account, *counts, f"{one.format.todo} : {one.format.why}")
