@@ -10,6 +10,12 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment, groupement, inspection, needs
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs12
+
+from testbed.connector import Authority
 
 TOP = Path(__file__).parents[3]
 TREE = inspection.Tree(TOP)
@@ -322,6 +328,33 @@ def test_a_provider_s_file_that_is_not_there_is_told_with_its_field(folder: Path
                     (tmp_path / certificate[name]).write_text("x")
                     (tmp_path / certificate[name]).chmod(0o600)
     assert inspection.providers_files(communes, tmp_path) == []
+
+
+@pytest.mark.parametrize(("issuer", "told"), [("groupement", 1), ("prestataire", 0)])
+def test_the_groupement_s_own_certificate_is_no_provider_s(
+    folder: Path, tmp_path: Path, issuer: str, told: int
+) -> None:
+    """Renamed as a .p12 in the commune's file it would have it told ready, and the préfecture would refuse its acts."""
+    made = {name: Authority(tmp_path / name, name) for name in ("groupement", "prestataire")}
+    issued = made[issuer].issue("Connecteur d'Avesnes", siren="215900366")
+    key = serialization.load_pem_private_key((issued / "key.pem").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    certificate = x509.load_pem_x509_certificate((issued / "cert.pem").read_bytes())
+    secret = serialization.BestAvailableEncryption(b"motdepasse")
+    packed = pkcs12.serialize_key_and_certificates(b"x", key, certificate, None, secret)
+    name = "avesnes-les-aubert-connecteur.p12"
+    (tmp_path / name).write_bytes(packed)
+    (tmp_path / f"{name}.pass").write_text("motdepasse")
+    (tmp_path / f"{name}.pass").chmod(0o600)
+    authorities = made["groupement"].bundle
+    found = inspection.own_certificates(groupement.load(folder), tmp_path, authorities)
+    assert len(found) == told
+    for problem in found:
+        assert (problem.file, problem.field) == ("communes/avesnes-les-aubert.yml", "connecteur.certificat.fichier")
+        assert "émis par le groupement : il ne vaut pas RGS**" in problem.message
+    (tmp_path / f"{name}.pass").write_text("autre")
+    assert inspection.own_certificates(groupement.load(folder), tmp_path, authorities) == []
+    assert inspection.own_certificates(groupement.load(folder), tmp_path, tmp_path / "absent.pem") == []
 
 
 def test_a_password_that_others_may_read_is_told_before_a_machine_changes(folder: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees, formats
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, read_pkcs12
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles, together
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
     Problem,
@@ -30,6 +31,8 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yam
     is_nothing,
     quote,
 )
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from jinja2 import nodes
 
 _GROUP_KEYS = ("hosts", "children", "vars")
@@ -471,6 +474,49 @@ def providers_files(communes: Iterable[groupement.Commune], folder: Path) -> lis
                     )
                 )
     return problems
+
+
+def own_certificates(communes: Iterable[groupement.Commune], folder: Path, authorities: Path) -> list[Problem]:
+    """Give the connectors' certificates, said to be a provider's, that the groupement issued: none is RGS** (arrêté du
+    26 octobre 2005), and a commune with one would be told ready.
+
+    Args:
+        communes: the registry.
+        folder: creatic_secrets_dir.
+        authorities: PEM of the groupement's authorities; absent before they are made.
+    """
+    if not _is_file(authorities):
+        return []
+    own = x509.load_pem_x509_certificates(authorities.read_bytes())
+    problems = []
+    for commune in communes:
+        for place, given in certificates(commune.data):
+            wanted = [folder / str(given.get(name, "")) for name in ("fichier", "secret")]
+            if not place.endswith("connecteur.certificat") or not all(map(_is_file, wanted)):
+                continue
+            try:
+                certificate = x509.load_pem_x509_certificate(read_pkcs12(*wanted)["certificate"].encode())
+            except Pkcs12FileError:
+                continue  # its reason is told when it is installed
+            if any(_issued_by(certificate, one) for one in own):
+                problems.append(
+                    Problem(
+                        f"communes/{commune.slug}.yml",
+                        None,
+                        f"{place}.fichier",
+                        f"le certificat {quote(given['fichier'])} est émis par le groupement : il ne vaut pas RGS**",
+                        "mettez-y celui d'un prestataire, ou retirez le champ certificat : la commune restera équipée",
+                    )
+                )
+    return problems
+
+
+def _issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def certificates(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -38,6 +38,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry.environment
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import (
     Inspection,
     Tree,
+    own_certificates,
     providers_files,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.variables import Use, options, uses
@@ -78,7 +79,7 @@ def check(directory: Path, top: Path, slugs: Collection[str] | None = None) -> l
     inspection = Inspection(directory, Tree(top))
     problems = inspection.run()
     # What Ansible cannot read is told already.
-    lacks, secrets = ([], None) if inspection.unreadable else ask(directory, top, doors=slugs is None)
+    lacks, secrets, pki = ([], None, None) if inspection.unreadable else ask(directory, top, doors=slugs is None)
     hosted = entities.sirens((one.slug, one.data) for one in inspection.communes)
     lost = absent(directory, {one.slug: str(one.data["siren"]) for one in inspection.communes}, hosted)
     if secrets or not problems:
@@ -91,7 +92,10 @@ def check(directory: Path, top: Path, slugs: Collection[str] | None = None) -> l
     for one in concerned:
         folder = directory / formalities.FOLDER
         problems += formalities.problems(one.data, folder, file=f"communes/{one.slug}.yml", today=today)
-    return problems + (providers_files(concerned, secrets) if secrets else [])
+    if secrets:
+        problems += providers_files(concerned, secrets)
+        problems += own_certificates(concerned, secrets, pki / "publie" / "ca.pem") if pki else []
+    return problems
 
 
 def unnamed(error: SettingsRefused, top: Path) -> list[Problem]:
@@ -115,7 +119,7 @@ def servers(directory: Path, top: Path) -> dict[str, str]:
     return {name: profile for name, profile in found.items() if profile}
 
 
-def ask(directory: Path, top: Path, doors: bool = True) -> tuple[list[Problem], Path | None]:
+def ask(directory: Path, top: Path, doors: bool = True) -> tuple[list[Problem], Path | None, Path | None]:
     """Ask an inventory, in a process of its own, what its profiles lack.
 
     Args:
@@ -124,12 +128,13 @@ def ask(directory: Path, top: Path, doors: bool = True) -> tuple[list[Problem], 
         doors: also ask for the SSH keys, ours and the machines'.
 
     Returns:
-        The problems, and creatic_secrets_dir when it is known.
+        The problems, and creatic_secrets_dir and creatic_pki_dir when they are known.
     """
     told, why = apart("registry.needs", directory, top, "portes" if doors else "")
     if why:
-        return [Problem("inventaire", None, "", why, "corrigez ce fichier, puis relancez")], None
-    return [Problem(**problem) for problem in told["problems"]], Path(told["secrets"]) if told["secrets"] else None
+        return [Problem("inventaire", None, "", why, "corrigez ce fichier, puis relancez")], None, None
+    secrets, pki = (Path(told[name]) if told[name] else None for name in ("secrets", "pki"))
+    return [Problem(**problem) for problem in told["problems"]], secrets, pki
 
 
 def apart(module: str, directory: Path, top: Path, *more: str, given: str = "") -> tuple[dict[str, Any], str]:
@@ -166,8 +171,9 @@ def main() -> None:
     needs = Needs(Path(sys.argv[2]), Tree(Path(sys.argv[1])))
     found = needs.run() + needs.shared() + needs.approved() + needs.told() + (needs.doors() if sys.argv[3] else [])
     problems = [asdict(problem) for problem in found]
-    secrets = needs.value("creatic_secrets_dir")
-    print(json.dumps({"problems": problems, "secrets": secrets if isinstance(secrets, str) else None}))
+    folders = {"secrets": needs.value("creatic_secrets_dir"), "pki": needs.value("creatic_pki_dir")}
+    known = {name: value if isinstance(value, str) else None for name, value in folders.items()}
+    print(json.dumps({"problems": problems, **known}))
 
 
 @dataclass(frozen=True)
