@@ -76,7 +76,8 @@ def journal(home: Path) -> None:
 
     lines = [event("versement.accepte", octets=2_000_000), event("versement.accepte", octets=500_000),
              event("versement.refuse"), event("archive.communication"), event("fixite.ecart"),
-             event("fixite.reparation"), event("versement.accepte", "2025-12-31", octets=7), "[]\n",
+             event("fixite.reparation"), event("conversion.faite"), event("conversion.refusee"),
+             event("versement.accepte", "2025-12-31", octets=7), "[]\n",
              '{"evenement":"versement.acc']  # fmt: skip # a list by rows
     (folder / "evenements-00000001.jsonl").write_text("".join(lines))
     (folder / "sceau-00000001.json").write_text("{}")
@@ -369,7 +370,8 @@ def test_the_year_is_counted_from_sealed_events(home: Path) -> None:
     journal(home)
     found = room.year(home, 2026)
     assert found.accounts == {"gondecourt": room.Account(accepted=2, refused=1, octets=2_500_000, read=1, held=3)}
-    assert (found.anomalies, found.repaired, found.events) == (1, 1, 6)
+    assert (found.anomalies, found.repaired, found.events) == (1, 1, 8)
+    assert (found.converted, found.unconverted) == (1, 1)
 
 
 def test_an_event_that_is_cut_or_odd_leaves_the_year_of_the_others(home: Path) -> None:
@@ -388,7 +390,8 @@ def test_the_report_is_of_the_year_that_is_asked_for(home: Path, plain: None) ->
     journal(home)
     told = write(KNOWN, home, "rapport-annuel", year=2025)
     assert "du 1er janvier au 31/12/2025" in told and "| gondecourt | 1 | 0 | 0,0 | 0 | 0 | 0 | 1 |" in told
-    assert "du 1er janvier au 28/11/2026" in write(KNOWN, home, "rapport-annuel")
+    told = write(KNOWN, home, "rapport-annuel")
+    assert "du 1er janvier au 28/11/2026" in told and "conversions refusées | 1, 1 |" in told
     with pytest.raises(produce.DocumentsError, match=r"année 2027 : elle n'a pas commencé"):
         write(KNOWN, home, "rapport-annuel", year=2027)
 

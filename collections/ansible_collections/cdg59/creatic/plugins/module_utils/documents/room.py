@@ -41,6 +41,8 @@ class Year:
         anomalies: differences that fixity found.
         repaired: copies made again.
         refused_eliminations: eliminations that the system refused.
+        converted, unconverted: archives that have a copy of what was in a format at risk, and refusals of one. Copies
+            are versements too, and are counted as such.
         events: read in all.
     """
 
@@ -48,6 +50,8 @@ class Year:
     anomalies: int = 0
     repaired: int = 0
     refused_eliminations: int = 0
+    converted: int = 0
+    unconverted: int = 0
     events: int = 0
 
     @property
@@ -109,3 +113,5 @@ def _count(found: Year, event: Mapping[str, object]) -> None:
     found.anomalies += name in _ANOMALIES
     found.repaired += name == "fixite.reparation" and event.get("resultat") == "succes"
     found.refused_eliminations += name == "elimination.refus"
+    found.converted += name == "conversion.faite"
+    found.unconverted += name == "conversion.refusee"
