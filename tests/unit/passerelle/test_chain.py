@@ -6,11 +6,13 @@ import hashlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import date
 from typing import Any
 from unittest import mock
 
 import pytest
 from flask import jsonify, request
+from passerelle import contracts
 from passerelle.acts import BadRequest
 from passerelle.arrivals import fairly
 from passerelle.errors import Away, Refused, Trouble
@@ -286,6 +288,8 @@ def test_a_public_contract_waits_for_its_file_and_takes_it_along(world: World) -
     move()
     move()
     assert world.store.get("parapheur:un") is None
+    with world.store.transaction() as connection:  # its delay is the groupement's to see (test_overview.py)
+        assert list(contracts.waiting(connection)) == [("gondecourt", "2026_M3", date(2026, 11, 26))]
     pieces = {"avis.pdf": b"%PDF-1.4 avis", "contrat.p7s": b"0", "../rapport.pdf": b"%PDF-1.4 rapport"}
     world.parapheur.complete("parapheur:un", pieces)
     move()
@@ -293,6 +297,8 @@ def test_a_public_contract_waits_for_its_file_and_takes_it_along(world: World) -
     [sent] = world.chain.connectors.to_send(GONDECOURT)
     wanted = [hashlib.sha256(pieces[name]).hexdigest() for name in ("avis.pdf", "../rapport.pdf")]
     assert [one["sha256"] for one in sent["annexes"]] == wanted
+    with world.store.transaction() as connection:
+        assert list(contracts.waiting(connection)) == []
     for digest in wanted:
         kept = world.chain.connectors.document(GONDECOURT, digest)
         assert kept is not None and hashlib.sha256(kept.read_bytes()).hexdigest() == digest

@@ -9,7 +9,7 @@ from typing import Any
 
 import odfdo
 import pytest
-from passerelle import overview, spreadsheet
+from passerelle import contracts, overview, spreadsheet
 from passerelle.acts import BadRequest
 from passerelle.letters import PARIS, Letters
 from passerelle.overview import period, reckon
@@ -131,14 +131,21 @@ def test_the_delays_of_the_law_are_watched_for_everybody(placed: World) -> None:
                 "date": day.isoformat(), "document": {"nom": "x"}, "annexes": []}  # fmt: skip # a table
         placed.chain.arrivals.take(f"parapheur:{name}", "gondecourt", data, "signature")
     put(placed, "seance", came=late)
+    waits = {"circuit": "marche", "commune": "loos", "complet": False}
+    odd = [{**waits, "reference": name, "depuis": day} for name, day in (("a", "hier"), ("b", ""))]
+    signed = f"{late - timedelta(days=1)}T10:00:00+01:00"
+    contracts.note(placed.store, [*odd, {**waits, "reference": "c", "numero": "M7", "depuis": signed}, {}])
     found = [(one.due, one.number, one.what, one.source) for one in watched(placed).deadlines]
     assert found == [
         (early + timedelta(days=15), "indiv", "Acte individuel à transmettre", "CGCT, L2131-1"),
         (late, "D1", "Décision dont rendre compte au conseil", "CGCT, L2122-23"),
+        (late + timedelta(days=14), "M7", "Contrat signé, dossier à compléter", "CGCT, R2131-5"),
         (late + timedelta(days=15), "contrat", "Contrat à transmettre", "CGCT, R2131-5"),
-        (found[3][0], "P1", "Réponse : demande de pièces complémentaires", "CGCT, L2131-6"),
+        (found[4][0], "P1", "Réponse : demande de pièces complémentaires", "CGCT, L2131-6"),
     ]
-    assert found[3][0] > TODAY + timedelta(days=50)
+    assert found[4][0] > TODAY + timedelta(days=50)
+    contracts.note(placed.store, [{**waits, "reference": "c", "complet": True, "depuis": signed}])
+    assert "M7" not in {one.number for one in watched(placed).deadlines}
 
 
 def test_only_the_groupement_sees_everybody_and_no_word_of_an_act(placed: World, ask: Any) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import psycopg
 
+from . import contracts, register
 from . import deliberations as announced
-from . import register
 from .acts import CONTRACT, NATURES, STAYS, BadRequest, goes, unsaid
 from .config import Config
 from .errors import HandoverError
@@ -176,7 +176,9 @@ class Arrivals:
     def _look_signed(self) -> None:
         client = self._servers.parapheur()
         # A contract goes once the commune says that its file is complete; an older parapheur does not tell.
-        signed = [one for one in client.listed("a_teletransmettre") if one.get("complet") is not False]
+        listed = list(client.listed("a_teletransmettre"))
+        contracts.note(self._store, listed)
+        signed = [one for one in listed if one.get("complet") is not False]
         ready = {str(one.get("reference")): one for one in signed}
         refused = {str(one.get("reference")): one for one in client.listed("refuse")}
         known = self._store.known(list(ready))

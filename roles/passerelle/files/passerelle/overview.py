@@ -18,7 +18,7 @@ from flask import Response, render_template, request
 
 from creatic_agent.identity import Denied
 
-from . import spreadsheet
+from . import contracts, spreadsheet
 from .acts import ARRETES, INDIVIDUAL, NATURES, BadRequest
 from .clocks import after
 from .config import Config
@@ -216,7 +216,7 @@ def reckon(config: Config, store: Store, letters: Letters, begin: date, end: dat
             one["commune"]: one["vu_le"]
             for one in connection.execute("SELECT commune, vu_le FROM connecteur").fetchall()
         }
-        late = list(_unsent(connection)) + list(_unreported(connection))
+        late = [*_unsent(connection), *_waiting(connection), *_unreported(connection)]
     found = Overview(begin, end, {key: {} for key in ("mois", "territoire", "taille", "nature", "commune")})
     month = begin
     while month < end:
@@ -288,6 +288,14 @@ def _unsent(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[Deadline
         contract = one["circuit"] == "marche"
         what = "Contrat à transmettre" if contract else "Acte individuel à transmettre"
         yield Deadline(due, one["commune"], what, str(one["numero"]), "CGCT, R2131-5" if contract else "CGCT, L2131-1")
+
+
+def _waiting(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[Deadline]:
+    """Contracts that are signed, and whose file nobody says to be complete."""
+    for commune, number, signed in contracts.waiting(connection):
+        yield Deadline(
+            signed + timedelta(days=SEND_DAYS), commune, "Contrat signé, dossier à compléter", number, "CGCT, R2131-5"
+        )
 
 
 def _unreported(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[Deadline]:

@@ -16,7 +16,7 @@ import psycopg
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision, SyncPsycopgConnector
 from procrastinate.jobs import Job, Status
 
-from . import convocations, eliminations, letters, metrics, register, returns
+from . import contracts, convocations, eliminations, letters, metrics, register, returns
 from .acts import goes
 from .chain import Chain
 from .config import Config
@@ -76,6 +76,7 @@ class Queue:
             connection.execute(eliminations.SCHEMA)
             connection.execute(register.SCHEMA)
             connection.execute(convocations.SCHEMA)
+            connection.execute(contracts.SCHEMA)
             register.catch_up(connection)
             self._bring_back(connection)
             made = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()
