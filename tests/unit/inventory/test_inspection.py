@@ -422,7 +422,7 @@ def lacks(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     )
     change(folder / "group_vars/all.yml", "  delegue: Nora", "  delege: Nora")
     change(folder / "group_vars/all.yml", "action: conserver", "action: jeter")
-    found, secrets = needs.ask(folder, TOP)
+    found, secrets, _pki = needs.ask(folder, TOP)
     assert secrets and secrets.name == "secrets"
     return [str(problem) for problem in found]
 
@@ -511,7 +511,7 @@ def test_a_variable_is_told_once_for_all_machines(lacks: list[str]) -> None:
 
 def test_an_inventory_that_ansible_refuses_is_told_as_such(folder: Path) -> None:
     (folder / "servers.yml").write_text("all: {hosts: [a]}\n")
-    found, secrets = needs.ask(folder, TOP)
+    found, secrets, _pki = needs.ask(folder, TOP)
     assert secrets is None and "Ansible ne peut pas le lire" in str(found[0])
 
 
