@@ -122,6 +122,20 @@ def room(tmp_path: Path, authority: Authority) -> Iterator[Room]:
         yield made
 
 
+def test_an_original_does_not_go_without_its_copy_in_another_format(room: Room) -> None:
+    """What it says would still be here, told eliminated."""
+    original, copy = room.keep("aip-1"), room.keep("aip-2")
+    room.journal.note("conversion.faite", "gondecourt", "succes", {"copie": copy}, original)
+    with pytest.raises(Refused, match=r"aip-1 : sa copie en PDF/A aip-2 resterait ; éliminez-les ensemble"):
+        room.asked(original)
+    _, approval = room.asked(original, copy)
+    eliminator = room.eliminator()
+    assert eliminator.execute(eliminator.approve(approval, room.sign(approval, "Bruno Petit"))) == 2
+    alone = room.keep("aip-3")
+    room.journal.note("conversion.faite", "gondecourt", "succes", {"copie": copy}, alone)
+    assert room.asked(alone), "its copy is gone already"
+
+
 def test_two_persons_eliminate_and_a_certificate_proves_it(room: Room) -> None:
     gone, kept = [room.keep("aip-1"), room.keep("aip-2")], room.keep("aip-3")
     eliminator = room.eliminator()

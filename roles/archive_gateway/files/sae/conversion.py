@@ -35,7 +35,7 @@ from sae import inventory, rights
 from sae.commands import commands
 from sae.config import Account, Config, ConfigError
 from sae.converter import CONVERTIBLE, Converted, Converter, NotConverted
-from sae.inventory import CONTAINER, CONVERSION, Known
+from sae.inventory import CONTAINER, CONVERSION, CONVERTED, Known
 from sae.journal import JournalError
 from sae.running import run
 from sae.store import Corrupted, Store, StoreError, first_good, replicas
@@ -49,7 +49,7 @@ from sae.versement.registry import Archive
 from sae.versement.spool import Busy, Pending, TooBig
 
 SOCKET = Path("/run/sae-conversion.sock")
-BEGUN, DONE, REFUSED, ORIGIN = "conversion.debut", "conversion.faite", "conversion.refusee", "conversion.origine"
+BEGUN, DONE, REFUSED, ORIGIN = "conversion.debut", CONVERTED, "conversion.refusee", "conversion.origine"
 MADE, ALREADY, NOT, WAITS = "faite", "deja", "refusee", "attend"
 _MANY = 1000  # files of a copy; those that follow are another one's
 _BLOCK = 1 << 20

@@ -469,6 +469,7 @@ class Eliminator:
         if not aips:
             raise Refused("aucune archive n'est donnée")
         now, asked, reasons, found = self._now(), self._asked(), [], []
+        going = {*aips, *asked}
         for aip in aips:
             known = inventory.find(self.journal, aip)
             if known is None or known.account != account:
@@ -482,6 +483,8 @@ class Eliminator:
                 reasons.append(f"{aip} : à conserver jusqu'au {_day(known.retain_until)}")
             elif aip in asked:
                 reasons.append(f"{aip} : déjà dans la demande {asked[aip]}")
+            elif known.action == "Destroy" and (left := [*{*inventory.copies(self.journal, aip)} - going]):
+                reasons.append(f"{aip} : sa copie en PDF/A {min(left)} resterait ; éliminez-les ensemble")
             else:
                 found.append(known)
         refuse("élimination refusée", reasons)

@@ -14,6 +14,7 @@ ACCEPTED = "versement.accepte"
 ELIMINATING = "elimination.debut"
 ELIMINATED = "elimination.faite"
 TRANSFERRED = "transfert.accepte"
+CONVERTED = "conversion.faite"
 CONVERSION = "CONVERSION-"  # begins the identifier of a copy in another format; its original's follows
 _COPY = re.compile(CONVERSION + r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:-\d+)?")
 
@@ -87,6 +88,12 @@ def leaving(journal: Journal, aip: str) -> bool:
     """True when its elimination has begun, or is done: it may be missing."""
     told = [event.event for event in journal.events(aip=aip) if event.event in (ACCEPTED, ELIMINATING, ELIMINATED)]
     return bool(told) and told[-1] != ACCEPTED
+
+
+def copies(journal: Journal, aip: str) -> list[str]:
+    """The archives that are its copies in another format, and are still here."""
+    told = (str(event.detail["copie"]) for event in journal.events(aip=aip) if event.event == CONVERTED)
+    return [one for one in dict.fromkeys(told) if find(journal, one) is not None]
 
 
 def transferred(journal: Journal, known: Known) -> str:
