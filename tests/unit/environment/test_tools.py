@@ -204,6 +204,7 @@ def test_an_inventory_without_its_name_is_checked_all_the_same(top: Path) -> Non
     [
         ("archive.sceaux", "archive_gateway"),
         ("archive.reprendre", "archive_gateway"),
+        ("archive.convertir", "archive_gateway"),
         ("parapheur.listes", "parapheur"),
         ("sauvegarde.etat", "backup_server"),
         ("supervision.silences", "supervision"),

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.template import trust_as_template
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import needs, wiring
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import formalities, needs, wiring
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.wiring import WiringError
 from rendered_ruleset import wired_templar
 
@@ -79,8 +79,12 @@ def test_the_passerelle_calls_the_servers_of_the_inventory() -> None:
         alone = GONDECOURT | {"services": ["teletransmission"]}
         assert len(wiring.passerelle_servers(without(lost), HOSTS, [alone])) == 2
     [told] = wiring.passerelle_communes([GONDECOURT])
-    assert list(told) == ["slug", "nom", "siren", "services", "territoire", "taille", "courriels", "publication"]
-    assert told["publication"] == ""
+    fields = ["slug", "nom", "siren", "services", "territoire", "taille", "courriels", "publication", "formalites"]
+    assert list(told) == fields
+    assert (told["publication"], told["formalites"]) == ("", False)
+    done = {"formalites": {key: {"date": "2026-01-15", "document": "a.pdf"} for key in formalities.TRANSMISSION}}
+    assert wiring.passerelle_communes([GONDECOURT | done])[0]["formalites"] is True
+    assert wiring.passerelle_communes([GONDECOURT], True)[0]["formalites"] is True
     people = {"comptes": [{"identifiant": "a.maire", "courriel": "maire@x.test"}]}
     council = {"maire": "a.maire", "dgs": []}
     for given, mode in (({}, "electronique"), ({"publication": {"mode": "papier"}}, "papier")):

@@ -98,6 +98,8 @@ def test_communes_are_equipped_then_ready_then_send(placed: World, ask: Any) -> 
     assert watched(placed).counts["pretes"] == 1
     assert ask("connecteur", "/connecteur/a-transmettre").status_code == 200
     assert watched(placed).counts["pretes"] == 2
+    placed.reconfigure(communes={key: replace(one, settled=False) for key, one in placed.config.communes.items()})
+    assert watched(placed).counts["pretes"] == 0, "a connector that comes settles nothing with the préfet (R2131-3)"
 
 
 def test_acts_of_an_entity_count_and_it_is_no_commune_more(placed: World) -> None:

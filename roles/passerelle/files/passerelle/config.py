@@ -29,6 +29,7 @@ class Commune:
     size: str = ""
     host: str = ""  # the commune that hosts it, by slug, for a CCAS, a syndicat…
     publication: str = ""  # how its council chose to publish acts (L2131-1); "" when its file does not say
+    settled: bool = True  # its formalities are done, by its file
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def load(path: Path = DEFAULT_PATH) -> Config:
                 str(one.get("taille") or ""),
                 str(one.get("heberge_par") or ""),
                 str(one.get("publication") or ""),
+                bool(one.get("formalites", True)),
             )
             for one in raw["communes"]
         }

@@ -29,7 +29,8 @@ from .store import Store
 
 MONTHS, MONTHS_MAX = 12, 24
 READY_DAYS = 7
-"""Days since a connector last asked for its acts, with its certificate, within which its commune is « prête »."""
+"""Days since a connector last asked for its acts, with its certificate, within which its commune, whose formalities are
+done, is « prête »."""
 SEND_DAYS = 15
 """Days from signature within which individual acts (CGCT, L2131-1) and contracts (R2131-5) are transmitted."""
 _DEADLINES_MAX = 2000
@@ -259,7 +260,7 @@ def _communes(
     for slug, commune in sorted(config.communes.items(), key=lambda item: item[1].name):
         own = figures.get(slug, Figures())
         equipped = "teletransmission" in commune.services
-        ready = equipped and slug in contacts and contacts[slug] >= oldest
+        ready = equipped and commune.settled and slug in contacts and contacts[slug] >= oldest
         sending = own.received > 0
         for name, so in (("servies", True), ("equipees", equipped), ("pretes", ready), ("transmettent", sending)):
             counts[name] += so and not commune.host

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import DOORS, REQUIRED
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, formalities, profiles
 
 Groups = Mapping[str, Sequence[str]]
 HostVars = Mapping[str, Mapping[str, Any]]
@@ -181,11 +181,12 @@ def required_proofs(commune: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def passerelle_communes(communes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The variable passerelle_communes."""
+def passerelle_communes(communes: Iterable[Mapping[str, Any]], bench: bool = False) -> list[dict[str, Any]]:
+    """The variable passerelle_communes. A test bench settles nothing with anybody (see `formalities`)."""
     return [
         {key: commune[key] for key in ("slug", "nom", "siren", "services", "territoire", "taille")}
         | {"courriels": chiefs(commune), "publication": _publication(commune)}
+        | {"formalites": bench or formalities.TRANSMISSION.keys() <= commune.get("formalites", {}).keys()}
         | ({"heberge_par": commune["heberge_par"]} if "heberge_par" in commune else {})
         for commune in communes
     ]
