@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -74,6 +75,10 @@ def parser() -> FrenchParser:
             "« fab pki.registre --help » montre ses options.",
         ),
         ("commune.nouvelle", "fab commune.nouvelle : il manque slug. « fab commune.nouvelle --help » les explique."),
+        (
+            "commune.nouvelle loos",
+            "fab commune.nouvelle : il manque --siren. « fab commune.nouvelle --help » les explique.",
+        ),
     ],
 )
 def test_what_is_not_understood_is_told_in_french(parser: FrenchParser, line: str, said: str) -> None:
@@ -128,6 +133,14 @@ def test_help_is_french_and_every_name_leads_somewhere() -> None:
         assert any(option in fab("--help", name) for name in ("acces.delivrer", "audit", "communes")), option
 
 
+@pytest.mark.parametrize("line", ["commune.nouvelle --help", "commune.nouvelle -h", "commune.nouvelle loos --help"])
+def test_a_command_explains_itself_whatever_it_still_awaits(parser: FrenchParser, line: str) -> None:
+    """invoke takes --help for the first value that is awaited, and fabric's core option for one of its own."""
+    whole = FrenchParser(initial=Fab(name="Fabric", version="1").initial_context, contexts=parser.contexts.values())
+    core = whole.parse_argv(line.split(" "))[0]
+    assert core.args["help"].value == "commune.nouvelle"
+
+
 def test_options_to_repeat_and_values_without_a_name_are_options_of_their_command() -> None:
     """invoke says nothing of one that is not: the option's letters would be taken for so many values."""
     asked = (
@@ -171,6 +184,36 @@ def test_the_program_speaks_french_before_it_has_read_the_commands_too(line: str
     told = done.stdout + done.stderr
     assert told.startswith(said)
     assert "Traceback" not in told and bool(done.returncode) == (line not in ("--help", "--list pki"))
+
+
+@pytest.mark.parametrize("line", ["--help", "communes --help", "environnement"])
+def test_nobody_reads_it_any_more_and_it_ends_without_a_word(line: str, tmp_path: Path) -> None:
+    given = os.environ | {"CREATIC_INVENTORY": "inventories/example", "CREATIC_HOME": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, *line.split()], cwd=REPO, env=given, stdout=-1, stderr=-1, text=True
+    ) as program:
+        assert program.stdout and program.stderr
+        program.stdout.close()
+        told = program.stderr.read()
+    assert program.returncode == 141
+    assert told.startswith("Environnement : example") if line == "environnement" else told == ""
+    assert "Traceback" not in told and "Errno" not in told and "Exception" not in told
+
+
+def test_what_repeats_a_program_may_be_left_too() -> None:
+    """invoke's threads meet the end of the pipe while the program goes on."""
+    asked = (
+        "import sys; sys.path.insert(0, 'collections'); sys.argv[0] = 'fab'\n"
+        "from invoke import Context\n"
+        "from ansible_collections.cdg59.creatic.plugins.module_utils import commands\n"
+        "commands.fabric.main.program.run = lambda: Context().run('while sleep 0.1; do echo on; done')\n"
+        "commands.main()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", asked], cwd=REPO, stdout=-1, stderr=-1, text=True) as program:
+        assert program.stdout and program.stderr and program.stdout.readline() == "on\n"
+        program.stdout.close()
+        told = program.stderr.read()
+    assert (program.returncode, told) == (141, "")
 
 
 def test_a_command_after_one_that_may_go_alone_is_one(parser: FrenchParser) -> None:

@@ -8,7 +8,10 @@ import contextlib
 import difflib
 import functools
 import io
+import os
 import re
+import select
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -16,8 +19,8 @@ from typing import Any
 import fabric.main
 import invoke.program
 from fabric.main import Fab
-from invoke.exceptions import Exit, ParseError
-from invoke.parser import Parser, ParseResult
+from invoke.exceptions import Exit, ParseError, ThreadException
+from invoke.parser import Parser, ParserContext, ParseResult
 from invoke.program import Program
 
 # Commands whose one value may be left out, which invoke admits of options alone.
@@ -87,12 +90,18 @@ class FrenchParser(Parser):
         """
         try:
             # Without commands it reads what stands before them, and leaves them as they are.
-            return super().parse_argv(self._named(self._renamed(argv)) if self.contexts else argv)
+            if not self.contexts:
+                return super().parse_argv(argv)
+            found = super().parse_argv(self._asking(self._named(self._renamed(argv))))
         except ParseError as error:
             raise ParseError(self._explained(str(error), error.context), error.context) from None
         except ValueError as error:  # of int(): what is asked to be one
             told = str(error).rpartition(": ")[2].strip("'")
             raise ParseError(f"« {told} » n'est pas un nombre entier, que son option attend. {_HELP}.", None) from None
+        if not any(one.name is None and one.args["help"].value for one in found):
+            for one in found:
+                _must_be_whole(one)
+        return found
 
     def _renamed(self, argv: list[str]) -> list[str]:
         self._line = argv
@@ -110,6 +119,15 @@ class FrenchParser(Parser):
             after = argv[index + 1]
             if token in OPTIONAL and not after.startswith("-") and after not in self.contexts:
                 return [*argv[: index + 1], OPTIONAL[token], *argv[index + 1 :]]
+        return argv
+
+    def _asking(self, argv: list[str]) -> list[str]:
+        """Have a command's --help explain it: invoke takes it for the first value that the command awaits."""
+        name = ""
+        for token in argv:
+            if token in ("-h", "--help") and name and token not in self.contexts[name].flags:
+                return [name, *("…" for _value in self.contexts[name].missing_positional_args), "--help"]
+            name = token if token in self.contexts else name
         return argv
 
     def _explained(self, told: str, context: object) -> str:
@@ -158,9 +176,31 @@ def speak() -> None:
 
 
 def main() -> None:
-    """The program ``fab`` (scripts/bootstrap): fabric's, which speaks French before it has read fabfile.py too."""
+    """The program ``fab`` (scripts/bootstrap): fabric's, which speaks French before it has read fabfile.py too.
+
+    Who reads it may stop (``fab --list | head -1``): it ends without a word then, as programs that SIGPIPE ends.
+    """
     speak()
-    fabric.main.program.run()
+    try:
+        try:
+            fabric.main.program.run()
+        finally:
+            sys.stdout.flush()
+    except (BrokenPipeError, ThreadException):  # of ours, or of who repeats what a playbook says
+        if not _is_unread():
+            raise
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # what is left in them is written at the very end
+            os.dup2(nowhere, stream.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _is_unread() -> bool:
+    """Whether nobody is left to read what is shown: its pipe has no other end."""
+    ends = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        ends.register(stream, 0)
+    return any(event & select.POLLERR for _descriptor, event in ends.poll(0))
 
 
 def _explained(method: Callable[..., None]) -> Callable[..., None]:
@@ -226,6 +266,14 @@ def _print_help(program: Program) -> None:
         program.list_tasks()
     else:
         print(f"{_HELP}.")  # fabfile.py is not read yet
+
+
+def _must_be_whole(command: ParserContext) -> None:
+    """Refuse a command without an option that it cannot do without: invoke would give it None."""
+    lacking = ", ".join(f"--{name}" for name, one in command.args.items() if one.value is None)
+    if command.name and lacking:
+        name = command.name
+        raise ParseError(f"fab {name} : il manque {lacking}. « fab {name} --help » les explique.", command)
 
 
 def _nearest(word: str, known: Iterable[str], like: float = 0.5) -> str:
