@@ -87,6 +87,20 @@ def _network(value: object) -> Network:
     raise ValueError(f"« {value} » désigne une machine et un réseau à la fois : écrivez {wider}, ou l'adresse seule")
 
 
+def _must_be_administrators(network: Network) -> None:
+    """Refuse a network that lets anybody in over SSH, or nobody."""
+    if network.is_loopback or network.is_multicast or network.is_unspecified or network.is_link_local:
+        raise ValueError(
+            f"« {network} » n'est l'adresse de personne sur le réseau. À faire : donnez celle du poste de commande, "
+            "telle que les machines la voient"
+        )
+    if network.prefixlen < (32 if network.version == 6 else 8 if network.is_private else 16):
+        raise ValueError(
+            f"« {network} » ouvre SSH à tout le monde. À faire : donnez les seules adresses d'où l'on administre, "
+            "comme 10.59.0.0/24"
+        )
+
+
 def _port(value: object) -> tuple[int, int]:
     """First and last port of one element."""
     found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", str(value))
@@ -188,7 +202,7 @@ def problems(rules: object, admin_networks: object, ssh_port: object = 22) -> li
     else:
         for network in admin_networks:
             try:
-                _network(network)
+                _must_be_administrators(_network(network))
             except ValueError as error:
                 found.append(f"firewall_admin_networks : {error}")
     try:

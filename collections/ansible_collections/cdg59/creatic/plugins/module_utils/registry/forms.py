@@ -34,7 +34,7 @@ def _is_url(text: str) -> bool:
 
 def _is_network(text: str) -> bool:
     try:
-        ipaddress.ip_network(text, strict=False)
+        ipaddress.ip_network(text)  # as the firewall takes it: no machine and network at once
     except ValueError:
         return False
     return True
@@ -55,6 +55,7 @@ _SUFFIXES = {
     "_urls": "url",
     "_networks": "reseau",
     "_addresses": "reseau",
+    "_peers": "reseau",
     "_server_name": "nom",
     "_server_names": "nom",
 }

@@ -19,7 +19,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
     forms,
     papers,
     profiles,
+    sense,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, quote
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.environment import SettingsRefused
@@ -48,6 +49,7 @@ _BY_MACHINE = ("creatic_names", "creatic_zone", "archive_node_devices", "encrypt
 _MAKES = re.compile(r"lookup\('ansible\.builtin\.(password|pipe)'")
 _UNDEFINED = re.compile(r"'(\w+)' is undefined")
 _NO_ATTRIBUTE = re.compile(r"has no attribute '(\w+)'")
+_NO_FILE = re.compile(r"Unable to access the file '(.+?)': File not found")  # of the lookup « file »
 # Known by a run only: what earlier roles of the play gave, what the machine said of itself.
 _RUN_ONLY = ("ansible_facts", "role_path", "item")
 # What an absent variable makes of those that use it: told once, by its own name.
@@ -294,8 +296,9 @@ class Needs:
         return problems
 
     def shared(self) -> list[Problem]:
-        """Tell what machines may not have alike: a name, the zone of nodes that keep copies of one archive."""
+        """Tell what machines may not have alike: a name, a disk, the zone of nodes that keep copies of one archive."""
         names: dict[str, list[str]] = {}
+        disks: dict[str, list[str]] = {}
         zones: dict[str, str] = {}
         copies = 3
         for host in self._inventory.get_hosts():
@@ -305,6 +308,9 @@ class Needs:
             told = self._valued(host, "creatic_names")
             for name in {str(one) for one in told} if isinstance(told, list) else ():
                 names.setdefault(name, []).append(host.name)
+            for disk in {*sense.disks(self._valued(host, "encrypted_raid_volumes"))}:
+                if disk.startswith("/dev/disk/by-id/"):  # by its maker's number; other names are each machine's own
+                    disks.setdefault(disk, []).append(host.name)
             zone = self._valued(host, "creatic_zone") if "archive_node" in groups else None
             if zone is not None:
                 zones[host.name] = str(zone)
@@ -318,6 +324,17 @@ class Needs:
                 "donnez à chaque machine des noms à elle",
             )
             for name, hosts in sorted(names.items())
+            if len(hosts) > 1
+        ]
+        problems += [
+            Problem(
+                "servers.yml",
+                None,
+                "encrypted_raid_volumes",
+                f"le disque {quote(disk)} est celui de plusieurs machines ({_listed(hosts)})",
+                "nommez pour chacune les siens (ls -l /dev/disk/by-id, sur la machine)",
+            )
+            for disk, hosts in sorted(disks.items())
             if len(hosts) > 1
         ]
         wanted = min(len(zones), copies) if isinstance(copies, int) else 0
@@ -367,10 +384,13 @@ class Needs:
         return self._valued(self._inventory.get_host("localhost") or Host("localhost"), name)
 
     def _valued(self, host: Any, name: str) -> Any:
+        return self._known(self._variables(host), name)
+
+    def _known(self, variables: Mapping[str, Any], name: str) -> Any:
         from ansible.errors import AnsibleError
 
         try:
-            return self._template(self._variables(host), name)
+            return self._template(variables, name)
         except AnsibleError:
             return None
 
@@ -421,7 +441,9 @@ class Needs:
                 except AnsibleError as error:
                     yield from self._refused(profile, name, str(error), called)
                 else:
-                    judged = [Lack(profile, name, text) for text in _judged(name, option, value)]
+                    texts = [*_judged(name, option, value)]
+                    texts += [] if texts or value is None else sense.faults(name, value, partial(self._known, known))
+                    judged = [Lack(profile, name, text) for text in texts]
                     self._unexplained.update(judged if name in use.given else ())  # made of other variables
                     yield from judged
                     if name not in use.given and option.get("elements") == "path":  # of the control node
@@ -447,6 +469,8 @@ class Needs:
             told = " ".join(lines).rstrip(".")
             if "failed: " not in error:  # Ansible's own words, not those of a filter of ours
                 told = f"l'expression {{{{ … }}}} ne se calcule pas ({told})"
+            if found := _NO_FILE.search(told):
+                told = f"{_ABSENT}{found[1]} est introuvable"
             lack = Lack(profile, name, told)
             if "À faire" not in told:
                 self._unexplained.add(lack)
