@@ -199,6 +199,22 @@ def test_one_event_is_proved_alone(site: Site, capsys: pytest.CaptureFixture[str
     assert json.loads(told.partition("\n")[2])["aip"] == "aip-0"
     assert site.journal("verify", "--racine", site.root) == 2
     assert "donnez le dossier de « sae-journal exporter »" in capsys.readouterr().err
+    for root, given in ((site.folder / "absente.pem", proof), (site.root, site.folder)):
+        assert site.journal("verify", "--racine", root, "--preuve", given) == 2
+        wrong = given if root == site.root else root
+        said = f"sae-journal : {wrong} : ce n'est pas un fichier, ou vous ne pouvez pas le lire\n"
+        assert capsys.readouterr().err == said
+
+
+def test_a_disk_that_fails_an_auditor_is_no_word_of_the_system_s(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_given: object) -> None:
+        raise OSError(5, "Input/output error", "/media/copie/sceau")
+
+    monkeypatch.setattr("sae.journal.verify.verify_folder", fail)
+    assert site.journal("verify", site.folder, "--racine", site.root) == 2
+    assert capsys.readouterr().err == "sae-journal : /media/copie/sceau : lecture impossible (erreur 5)\n"
 
 
 def test_a_copy_out_of_the_room_grows(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -306,7 +322,7 @@ def test_figures_of_an_empty_folder_are_nobody_s(site: Site, tmp_path: Path) -> 
             PermissionError(13, "x", "/etc/sae/config.json"),
             "accès refusé à /etc/sae/config.json : lancez la commande avec sudo",
         ),
-        (OSError("disque"), "disque"),
+        (OSError(28, "No space left on device", "/var/lib/sae/x"), "/var/lib/sae/x : le disque est plein"),
         (ConfigError("configuration"), "configuration"),
         (StoreError("coupé"), "coupé"),
     ],

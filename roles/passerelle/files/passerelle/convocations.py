@@ -20,6 +20,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from typing import Any
 
+from creatic_agent.reasons import because
+
 from .config import Config
 from .deliberations import Deliberations
 from .errors import HandoverError, Refused, Trouble
@@ -268,12 +270,12 @@ class Convocations:
         try:
             relay = smtplib.SMTP(self._config.mail_relay, self._config.mail_port, timeout=_TIMEOUT)
         except (OSError, smtplib.SMTPException) as error:
-            raise _Later(f"{error}", alone=False) from error
+            raise _Later(because(error), alone=False) from error
         with contextlib.closing(relay):
             try:
                 relay.ehlo_or_helo_if_needed()
             except (OSError, smtplib.SMTPException) as error:
-                raise _Later(f"{error}", alone=False) from error
+                raise _Later(because(error), alone=False) from error
             said = relay.esmtp_features.get("size", "").strip()
             most = int(said[:18]) if said.isascii() and said.isdecimal() else 0
             content, left = self._letter(key, address, one, contents, most)
@@ -331,7 +333,7 @@ class Convocations:
                 if code not in (250, 251):
                     raise _No(text)
         except (OSError, smtplib.SMTPException) as error:
-            raise _Later(f"{error}", alone=False) from error
+            raise _Later(because(error), alone=False) from error
 
     def _identifier(self, key: tuple[str, int, str, int]) -> str:
         """The same for the same mail: who gets it twice all the same is shown one."""

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from email.message import EmailMessage
 
+from creatic_agent.reasons import because
+
 from .config import Config
 from .letters import FAILED, KINDS, PARIS, TO_SEND, Letter, Letters
 
@@ -51,7 +53,7 @@ class Post:
                         self._write(address, subject, text)
                     except OSError as error:  # every error of smtplib is one
                         self._later[f"{letter.number} {own}"] = time.time() + _PAUSE
-                        log.warning("Courriel à %s non parti, nouvel essai dans 10 min : %s", address, error)
+                        log.warning("Courriel à %s non parti, nouvel essai dans 10 min : %s", address, because(error))
                         if not isinstance(error, _OF_ONE):  # the relay is away: each would wait for it in its turn
                             return sent
                         continue

@@ -39,8 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, verify.VerifyError) else 1
     except PermissionError as error:
         print(f"sae-journal : accès refusé à {error.filename} : lancez la commande avec sudo", file=sys.stderr)
-    except OSError as error:
-        print(f"sae-journal : {error}", file=sys.stderr)
+    except OSError as error:  # on the gateway: what is verified elsewhere says its own
+        from creatic_agent.reasons import because
+
+        print(f"sae-journal : {because(error)}", file=sys.stderr)
     except Exception as error:
         # Errors of the storage and of the configuration have their own French text; anything else must show.
         if not type(error).__module__.startswith("sae."):
@@ -181,6 +183,16 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    for file in filter(None, (arguments.racine, arguments.preuve, arguments.intermediaires)):
+        if not file.is_file() or not os.access(file, os.R_OK):
+            raise verify.VerifyError(f"{file} : ce n'est pas un fichier, ou vous ne pouvez pas le lire")
+    try:
+        return _verified(arguments)
+    except OSError as error:  # the system's words are English, and whoever has this folder alone has no others
+        raise verify.VerifyError(f"{error.filename} : lecture impossible (erreur {error.errno})") from error
+
+
+def _verified(arguments: argparse.Namespace) -> int:
     if arguments.preuve:
         text = arguments.preuve.read_text(encoding="utf-8", errors="replace")
         event, at = verify.verify_proof(text, arguments.racine, arguments.intermediaires)

@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 from creatic_agent import durable
+from creatic_agent.reasons import reason
 from sae.journal.format import events_name, seal_name
 from sae.journal.verify import UNSEALED, Report, VerifyError, read_folder, verify_folder, verify_parts
 
@@ -31,7 +32,7 @@ def unpack(archive: Path, folder: Path) -> None:
         with tarfile.open(archive) as members:
             members.extractall(folder, filter="data")
     except (tarfile.TarError, OSError) as error:
-        raise VerifyError(f"{archive} n'est pas un export du journal : {error}") from error
+        raise VerifyError(f"{archive} n'est pas un export du journal : {reason(error)}") from error
 
 
 def receive(received: Path, copy: Path, root: Path) -> Report:

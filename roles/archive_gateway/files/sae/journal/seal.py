@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+from creatic_agent.reasons import reason
 from sae.config import HISTORY, ConfigError, section
 from sae.journal import canonical, merkle, timestamp
 from sae.journal.format import SKEW, Seal, SealError, events_name, seal_name
@@ -43,7 +44,7 @@ def sealing(path: Path) -> Sealing:
         try:
             password = Path(given["mot_de_passe"]).read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise ConfigError(f"{given['mot_de_passe']} : lecture impossible ({error.strerror}).") from error
+            raise ConfigError(f"{given['mot_de_passe']} : lecture impossible ({reason(error)}).") from error
     web = Path(given["autorites_web"]) if given.get("autorites_web") else None
     return Sealing(timestamp.remote_unit(str(given["url"]), str(given.get("identifiant", "")), password, web), root)
 

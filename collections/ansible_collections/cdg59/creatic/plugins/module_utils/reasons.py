@@ -1,6 +1,9 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Why the system refuses something, in French: its own words are English on machines without French locales."""
+"""Why the system refuses something, in French: its own words are English on machines without French locales.
+
+Standard library only: what agents share, and applications that do without it, have this very file by a link.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,8 @@ def reason(error: Exception) -> str:
         return "il est coupé avant la fin"
     if isinstance(error, tarfile.TarError):
         return "ce n'est pas une archive, ou elle est abîmée"
+    if type(error).__module__ == "smtplib":  # not imported: most of us send no mail
+        return _of_a_relay(error)
     if isinstance(error, TimeoutError):
         return "délai dépassé"
     if isinstance(error, socket.gaierror):
@@ -50,3 +55,17 @@ def reason(error: Exception) -> str:
         own = "" if isinstance(error, ssl.SSLError) else _WORDS.get(error.errno or 0)  # OpenSSL's numbers are others
         return own or error.strerror or str(error) or type(error).__name__
     return str(error)
+
+
+def _of_a_relay(error: Exception) -> str:
+    refused = next(iter(getattr(error, "recipients", {}).values()), None)
+    code, said = refused or (getattr(error, "smtp_code", -1), getattr(error, "smtp_error", b""))
+    words = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    return f"le relais de courriels refuse : {code} {words}" if code > 0 else "le relais de courriels se tait"
+
+
+def because(error: Exception) -> str:
+    """Say which file, when it is one's, and why; what is no error of the system says itself."""
+    if not isinstance(error, OSError) or type(error).__module__ not in ("builtins", "socket", "smtplib"):
+        return str(error)
+    return f"{error.filename} : {reason(error)}" if error.filename else reason(error)

@@ -17,6 +17,7 @@ from django.utils import timezone
 from ... import circuit
 from ...configuration import current
 from ...models import Dossier
+from ...reasons import because
 
 AHEAD = 2  # days before the deadline
 
@@ -73,7 +74,7 @@ class Command(BaseCommand):
             with connection:
                 failed = self._send(lettres, connection)
         except OSError as error:
-            self.stderr.write(f"le relais {mail['relais']}:{mail['port']} ne répond pas ({error})")
+            self.stderr.write(f"le relais {mail['relais']}:{mail['port']} ne répond pas ({because(error)})")
             failed = True
         if failed:
             sys.exit(1)
@@ -104,7 +105,7 @@ class Command(BaseCommand):
                 told |= seen
             except OSError as error:
                 failed |= seen
-                self.stderr.write(f"{user.known.login} : courriel non parti ({error})")
+                self.stderr.write(f"{user.known.login} : courriel non parti ({because(error)})")
         if lettres == ARRIVALS:
             for pk, since in told - failed:
                 Dossier.objects.filter(pk=pk).update(annonce=since)
