@@ -1434,8 +1434,6 @@ def archive_act(context: Context, commune: str) -> None:
     if lacking := [name for name in ("teletransmission", "archivage") if name not in services]:
         raise Exit(f"{commune} n'a pas le service {' ni '.join(lacking)} : il n'y a rien à verser.", code=2)
     program = ["tdt-connector", *(["--entite", commune] if entity else [])]
-    if not any("tdt_connector" in host.groups for host in owner.hosts()):
-        raise Exit(f"{owner.slug} n'a pas de connecteur (communes/{owner.slug}.yml) : il n'y a rien à verser.", code=2)
     if owner.outgoing:
         raise Exit(
             f"Personne n'entre chez {owner.slug} (acces: sortant) : son connecteur verse de lui-même. À faire, pour la "

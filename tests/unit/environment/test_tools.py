@@ -189,6 +189,19 @@ def test_the_name_of_an_entity_is_understood_or_refused_with_its_commune(top: Pa
     assert told["agent.depart"] == "contrôle de ['bergues']"  # an agent of the entity is of its commune's file
 
 
+def test_a_commune_of_which_nothing_is_deposited_says_why(top: Path) -> None:
+    file = top / "inventories/example/communes/haubourdin.yml"
+    file.write_text(f"{file.read_text()}acces: sortant\n")
+    for commune, said in (
+        ("loos", "loos n'a pas le service archivage : il n'y a rien à verser."),
+        ("bouvines", "bouvines n'a pas le service archivage"),
+        ("haubourdin", "Personne n'entre chez haubourdin (acces: sortant) : son connecteur verse de lui-même."),
+    ):
+        done = run(top, "fab", "archive.acte", commune, CREATIC_INVENTORY="inventories/example")
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert "« sudo tdt-connector restituer --dernier », par sa porte (fab flotte.porte)" in done.stderr
+
+
 def test_an_inventory_without_its_name_is_checked_all_the_same(top: Path) -> None:
     inventory = top / "inventories/example"
     (inventory / "group_vars/all.yml").write_bytes(b"nom: \xe9\n")
