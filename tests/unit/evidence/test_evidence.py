@@ -259,6 +259,17 @@ def test_what_a_host_that_answers_says_of_others_is_not_taken_for_what_ssh_says_
         ("failed to transfer file to /tmp/x: lost connection: broken pipe", "coupée"),
         ("MODULE FAILURE Shared connection to 10.59.2.10 closed.", "coupée"),
         ("Missing sudo password", "droits sudo"),
+        ('Failed to create temporary directory. Failed command was: ( umask 77 && mkdir -p "`', "n'a pas où écrire"),
+        (
+            "Finalization of task args for 'cdg59.creatic.file_set' failed: Error while resolving value for 'files': "
+            "The lookup plugin 'ansible.builtin.file' failed: Unable to access the file '/srv/Été/a.pem': File not "
+            "found. Use -vvvvv to see paths searched.",
+            "le fichier /srv/Été/a.pem est introuvable sur le poste de commande",
+        ),
+        (
+            "Error while resolving value for 'msg': 'creatic_tdt_url' is undefined",
+            "la variable « creatic_tdt_url » n'a pas de valeur",
+        ),
     ],
 )
 def test_what_ssh_says_of_a_host_that_had_answered_is_still_french(message: str, reason: str) -> None:

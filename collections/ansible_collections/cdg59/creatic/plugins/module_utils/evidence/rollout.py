@@ -69,6 +69,22 @@ _OF_THE_HOST: tuple[tuple[str, str, str], ...] = (
         "Python 3 est absent de l'hôte",
         "Installer python3 sur l'hôte (Debian 13 standard).",
     ),
+    (
+        r"failed to create temporary directory",
+        "le compte d'administration n'a pas où écrire : disque plein, ou aucun dossier personnel",
+        "Vérifier sur l'hôte la place qui reste (df -h) et le dossier personnel de ce compte.",
+    ),
+    # Of the control node, before the host is asked.
+    (
+        r"unable to access the file '([^']+)': file not found",
+        r"le fichier \1 est introuvable sur le poste de commande",
+        "Y mettre ce fichier, ou corriger son chemin ; fab inventaire.controle dit tout ce qui manque.",
+    ),
+    (
+        r"'(\w+)' is undefined",
+        r"la variable « \1 » n'a pas de valeur",
+        "La donner dans l'inventaire (docs/variables.md) ; fab inventaire.controle dit tout ce qui manque.",
+    ),
 )
 # The same, of ssh and Ansible.
 _EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
@@ -118,11 +134,10 @@ def explain(message: str, *, reached: bool = False) -> tuple[str, str]:
     Returns:
         (reason, fix); a message that is not known is given as it is.
     """
-    lowered = message.lower()
-    of_ssh = not reached or re.search(_SSH, lowered)
+    of_ssh = not reached or re.search(_SSH, message, re.IGNORECASE)
     for pattern, reason, remedy in _EXPLANATIONS if of_ssh else _OF_THE_HOST:
-        if re.search(pattern, lowered, flags=re.DOTALL):
-            return reason, remedy
+        if found := re.search(pattern, message, re.DOTALL | re.IGNORECASE):
+            return found.expand(reason), remedy
     return clean(" ".join(message.split()))[:1000] or "échec sans message", "Corriger la cause indiquée, puis relancer."
 
 
