@@ -52,6 +52,38 @@ def test_our_own_inventories_have_no_fault(name: str) -> None:
     assert problems(TOP / "inventories" / name) == []
 
 
+ODD_FILES: list[tuple[str, Callable[[Path], object], str]] = [
+    (
+        "a reference to nothing",
+        lambda f: (f / "group_vars/ged.yml").write_text("creatic_niveau: *haut\n"),
+        "group_vars/ged.yml, ligne 1 : un renvoi YAML (&, *) ne mène à rien, ou à deux endroits, près de « creatic_niv",
+    ),
+    (
+        "nothing to merge",
+        lambda f: (f / "group_vars/ged.yml").write_text("<<: 3\n"),
+        "group_vars/ged.yml, ligne 1 : « << » ajoute les champs d'un autre groupe de champs, et il n'y en a pas",
+    ),
+    (
+        "variables without an ending",
+        lambda f: (f / "group_vars/ged").write_text("a: [\n"),
+        "group_vars/ged, ligne 1 : erreur de syntaxe YAML",
+    ),
+    (
+        "variables as JSON",
+        lambda f: (f / "group_vars/ged.json").write_text('{"a'),
+        "group_vars/ged.json, ligne 1 : erreur de syntaxe YAML",
+    ),
+    (
+        "variables that are no text, in a folder",
+        lambda f: ((f / "group_vars/ged").mkdir(), (f / "group_vars/ged/a").write_bytes(b"\xff\xfe")),
+        "group_vars/ged/a, ligne 1 : le fichier n'est pas en UTF-8",
+    ),
+    (
+        "a copy of servers.yml left beside it",
+        lambda f: shutil.copy(f / "servers.yml", f / "servers (copie).yml"),
+        "la machine « tdt » est déjà écrite dans servers (copie).yml",
+    ),
+]
 FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
     ("no group_vars", lambda f: shutil.rmtree(f / "group_vars"), "group_vars/all.yml : le fichier est introuvable"),
     (
@@ -301,7 +333,10 @@ def test_settings_of_windows_wait_for_a_pc_of_it(folder: Path) -> None:
     assert problems(folder) == []
 
 
-@pytest.mark.parametrize(("spoil", "said"), [fault[1:] for fault in FAULTS], ids=[fault[0] for fault in FAULTS])
+EVERY = [*FAULTS, *ODD_FILES]
+
+
+@pytest.mark.parametrize(("spoil", "said"), [fault[1:] for fault in EVERY], ids=[fault[0] for fault in EVERY])
 def test_a_fault_is_told_with_its_place_and_its_fix(folder: Path, spoil: Callable[[Path], object], said: str) -> None:
     spoil(folder)
     told = problems(folder)
@@ -365,6 +400,14 @@ def test_a_password_that_others_may_read_is_told_before_a_machine_changes(folder
     [told] = [one for one in told_all if "lisible par d'autres" in one.message]
     assert (told.file, told.field) == ("communes/avesnes-les-aubert.yml", "connecteur.certificat.secret")
     assert told.fix == f"lancez chmod 600 {secret}"
+
+
+def test_what_ansible_leaves_alone_and_what_its_vault_sealed_have_no_fault(folder: Path) -> None:
+    for name in ("all.yml~", ".all.yml.swp", "ged.md"):
+        (folder / "group_vars" / name).write_bytes(b"a: [\xff")
+    (folder / "group_vars/parapheur/").mkdir()
+    (folder / "group_vars/parapheur/coffre.yml").write_text("$ANSIBLE_VAULT;1.1;AES256\n3566\n")
+    assert problems(folder) == []
 
 
 def test_files_variables_and_providers_files_are_told_together(folder: Path) -> None:

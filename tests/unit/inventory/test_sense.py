@@ -87,6 +87,23 @@ def test_an_address_of_nobody_is_no_administrator_s(network: str) -> None:
     assert "n'est l'adresse de personne" in one
 
 
+def test_a_port_of_ssh_is_one() -> None:
+    assert told("firewall_ssh_port", 22) == told("firewall_ssh_port", "2222") == []
+    assert "« abc » n'est pas un port de 1 à 65535" in told("firewall_ssh_port", "abc")[0]
+
+
+def test_accounts_of_operators_and_of_deposits() -> None:
+    assert told("control_node_operators", ["lea", "camille-2"]) == []
+    found = told("control_node_operators", ["Léa", "root", "lea", "lea"])
+    assert [one.partition(". À faire")[0] for one in found] == [
+        "« Léa » n'est pas le compte d'une personne",
+        "« root » n'est pas le compte d'une personne",
+        "le compte « lea » y est deux fois",
+    ]
+    [twice] = told("archive_gateway_accounts", [{"nom": "loos"}, {"nom": "loos"}, {"nom": "region"}])
+    assert twice.startswith("le service versant « loos » y est deux fois")
+
+
 def test_networks_of_administrators_as_they_are() -> None:
     assert told("firewall_admin_networks", ["10.0.0.0/8", "192.0.2.10", "198.51.0.0/16", "2001:db8::/48", "::5"]) == []
     assert "liste vide" in told("firewall_admin_networks", [])[0]
@@ -131,6 +148,7 @@ def test_an_inventory_s_are_told_together_with_its_file_and_its_machines(
         ("servers.yml", "ata-B2", "ata-A2"),
         ("servers.yml", "ata-A3", "ata-A2"),
         ("group_vars/all.yml", "[10.159.0.0/24]", "[0.0.0.0/0]"),
+        ("group_vars/all.yml", "https://tdt.example.org", "!vault |\n  $ANSIBLE_VAULT;1.1;AES256\n  3566"),
         ("group_vars/archive_gateway.yml", "CN=Camille Delattre,OU=0002 ", "CN=Camille Delattre,OU="),
     ):
         text = (folder / file).read_text()
@@ -138,6 +156,7 @@ def test_an_inventory_s_are_told_together_with_its_file_and_its_machines(
         (folder / file).write_text(text.replace(old, new))
     monkeypatch.setenv("CREATIC_HOME", str(tmp_path / "état"))
     found = [str(problem) for problem in needs.ask(folder, TOP, doors=False)[0]]
+    assert sum("est chiffrée (!vault) et rien ne la déchiffre ici (" in one for one in found) == 1, found
     for said in (
         "servers.yml, encrypted_raid_volumes : le disque « /dev/sda » n'est pas nommé par un nom qui ne change pas : "
         "au prochain démarrage, ce peut en être un autre (sae1). À faire : nommez-le par /dev/disk/by-id/",

@@ -44,6 +44,7 @@ _STANDARD_TAGS = (
     *("null", "bool", "int", "float", "str", "binary", "timestamp"),
     *("seq", "map", "set", "omap", "pairs", "merge", "value"),
 )
+_SEALED = "$ANSIBLE_VAULT;"  # a whole file, which ansible-vault alone opens
 _MAX_NODES = 100_000  # of such a file, references followed
 
 
@@ -134,7 +135,7 @@ class Source:
         An empty file is no problem: Ansible takes it.
         """
         text = self._text()
-        if text is None:
+        if text is None or text.startswith(_SEALED):
             return None
         try:
             node = yaml.compose(text, Loader=yaml.CSafeLoader)
@@ -161,7 +162,11 @@ class Source:
                 tag = node.tag.replace("tag:yaml.org,2002:", "!!")
                 self.report(f"la balise {quote(tag)} n'est pas admise", "retirez-la", line=node.start_mark.line + 1)
                 return True
-            for key, _value in node.value if isinstance(node, yaml.MappingNode) else ():
+            for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+                if key.tag.endswith(":merge") and not _is_mergeable(value):
+                    message = "« << » ajoute les champs d'un autre groupe de champs, et il n'y en a pas"
+                    self.report(message, "retirez cette ligne, ou écrivez-y ces champs", line=key.start_mark.line + 1)
+                    return True
                 if not isinstance(key, yaml.ScalarNode):
                     message = "un nom de champ est une liste ou un groupe de champs"
                     self.report(message, "écrivez un nom simple, puis deux-points", line=key.start_mark.line + 1)
@@ -232,7 +237,11 @@ class Source:
         while number and not lines[number].strip():
             number -= 1
         near = lines[number]
-        if isinstance(error, yaml.composer.ComposerError):
+        told = str(getattr(error, "problem", ""))
+        if "alias" in told or "anchor" in told:
+            message = f"un renvoi YAML (&, *) ne mène à rien, ou à deux endroits, près de {quote(near.strip())}"
+            fix = "écrivez la valeur elle-même, entre guillemets si c'est un texte qui commence par * ou &"
+        elif isinstance(error, yaml.composer.ComposerError):
             message = "le fichier contient plusieurs documents YAML"
             fix = "gardez une seule ligne « --- », la première"
         else:
@@ -304,6 +313,11 @@ class Source:
                 node = node.value[part]
                 line = node.start_mark.line + 1
         return line, node
+
+
+def _is_mergeable(node: yaml.Node) -> bool:
+    parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    return all(isinstance(one, yaml.MappingNode) for one in parts)
 
 
 def quote(text: str) -> str:

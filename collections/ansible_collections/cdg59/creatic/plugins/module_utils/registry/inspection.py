@@ -225,6 +225,9 @@ class Inspection:
             fix = "donnez-lui un autre nom"
             source.report(f"le nom de machine {quote(key.value)} est réservé", fix, line=line)
         machine = self.machines.setdefault(key.value, Machine(key.value, source, key.start_mark.line + 1))
+        if machine.source is not source:
+            told = f"la machine {quote(key.value)} est déjà écrite dans {machine.source.label}"
+            source.report(told, "gardez-la dans un seul des deux fichiers", line=line)
         machine.groups.append(group)
         machine.bench |= bench
         machine.variables |= {name.value: value for name, value in _fields(node)}
@@ -319,7 +322,7 @@ class Inspection:
             ("group_vars", self.groups | _SOMETIMES | set(profiles.load()) | {"localhost"}, "aucun groupe"),
             ("host_vars", hosts | {"localhost"}, "aucune machine"),
         ):
-            for path in sorted((self.directory / folder).rglob("*.y*ml")):
+            for path in sorted(self._variables_files(self.directory / folder)):
                 name = path.relative_to(self.directory / folder).parts[0].removesuffix(path.suffix)
                 source = self._source(path)
                 if name not in known and not (what == "aucune machine" and not hosts):
@@ -331,6 +334,14 @@ class Inspection:
                     self._names(source, root)
                 if source.label == "group_vars/all.yml":
                     self._siren = together.own_siren(root)
+
+    @staticmethod
+    def _variables_files(folder: Path) -> Iterator[Path]:
+        """Files that Ansible takes for variables: YAML, JSON, and those whose name has no ending."""
+        for path in folder.rglob("*"):
+            hidden = any(part.startswith(".") or part.endswith("~") for part in path.relative_to(folder).parts)
+            if path.suffix in ("", ".yml", ".yaml", ".json") and not hidden and not path.is_dir():
+                yield path
 
     def _by_profile(self) -> dict[str, list[tuple[str, int, str]]]:
         """File, line and name of the servers of each profile, test benches apart."""

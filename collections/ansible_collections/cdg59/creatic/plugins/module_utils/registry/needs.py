@@ -49,13 +49,22 @@ _BY_MACHINE = ("creatic_names", "creatic_zone", "archive_node_devices", "encrypt
 _MAKES = re.compile(r"lookup\('ansible\.builtin\.(password|pipe)'")
 _UNDEFINED = re.compile(r"'(\w+)' is undefined")
 _NO_ATTRIBUTE = re.compile(r"has no attribute '(\w+)'")
-_NO_FILE = re.compile(r"Unable to access the file '(.+?)': File not found")  # of the lookup « file »
 # Known by a run only: what earlier roles of the play gave, what the machine said of itself.
 _RUN_ONLY = ("ansible_facts", "role_path", "item")
 # What an absent variable makes of those that use it: told once, by its own name.
 _FOLLOWS = ("UndefinedMarker", "CapturedExceptionMarker")
 _ABSENT = "le fichier "
 _LACKING = "il y manque "
+# What Ansible says of an expression that it cannot compute.
+_FRENCH = {
+    r"Unable to access the file '(.+?)': File not found": _ABSENT + r"\1 est introuvable",
+    r"No filter named '(.+?)'": r"le filtre « \1 » n'existe pas",
+    r"No test named '(.+?)'": r"le test « \1 » n'existe pas",
+    r"lookup plugin '(.+?)' was not found": r"la recherche (lookup) « \1 » n'existe pas",
+    "Recursive loop detected": "la variable se contient elle-même, par une autre",
+    "undecryptable variable": "sa valeur est chiffrée (!vault) et rien ne la déchiffre ici. À faire : donnez le "
+    "fichier du mot de passe par la variable ANSIBLE_VAULT_PASSWORD_FILE",
+}
 EXAMPLE = "inventories/example/group_vars/all.yml"
 
 
@@ -205,6 +214,7 @@ class Needs:
         self.tree = tree
         self._loader = DataLoader()
         self._loader.set_basedir(str(tree.top / "playbooks"))
+        self._open_vault()
         self._inventory = InventoryManager(loader=self._loader, sources=[str(directory)])
         self._manager = VariableManager(loader=self._loader, inventory=self._inventory)
         self._hostvars = HostVars(self._inventory, self._manager, self._loader)
@@ -212,6 +222,16 @@ class Needs:
         self._strangers: dict[str, list[str]] = {}
         self._malformed: set[str] = set()  # the groupement's variables
         self._unexplained: set[Lack] = set()  # of what a playbook makes of variables
+
+    def _open_vault(self) -> None:
+        """Take the passwords of ansible-vault that Ansible's own settings name."""
+        from ansible import constants as C
+
+        if C.DEFAULT_VAULT_PASSWORD_FILE or C.DEFAULT_VAULT_IDENTITY_LIST:
+            from ansible.cli import CLI
+
+            given = CLI.setup_vault_secrets(self._loader, list(C.DEFAULT_VAULT_IDENTITY_LIST), auto_prompt=False)
+            self._loader.set_vault_secrets(given)
 
     def run(self) -> list[Problem]:
         """Ask for each machine; of a commune's machines that are described alike, one."""
@@ -469,8 +489,10 @@ class Needs:
             told = " ".join(lines).rstrip(".")
             if "failed: " not in error:  # Ansible's own words, not those of a filter of ours
                 told = f"l'expression {{{{ … }}}} ne se calcule pas ({told})"
-            if found := _NO_FILE.search(told):
-                told = f"{_ABSENT}{found[1]} est introuvable"
+            for pattern, french in _FRENCH.items():
+                if found := re.search(pattern, told):
+                    told = found.expand(french)
+                    break
             lack = Lack(profile, name, told)
             if "À faire" not in told:
                 self._unexplained.add(lack)

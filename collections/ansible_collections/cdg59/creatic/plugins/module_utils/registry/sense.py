@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 # Links that udev names by what does not change: the disk itself, its slot, a partition's identity; and multipath's.
 _LASTING = re.compile(r"/dev/(disk/by-(id|path|partuuid|partlabel)|mapper)/[^/]+")
 _VOLUME = re.compile(r"[a-z][a-z0-9-]{0,15}")
+_LOGIN = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 _COPIED = "recopiez celui que « fab pki.personne » montre"
 
 
@@ -37,6 +38,17 @@ def faults(name: str, value: Any, known: Callable[[str], Any]) -> Iterator[str]:
     if name == "firewall_admin_networks":
         for told in rules.problems([], value):
             yield told.removeprefix(f"{name} : ")
+    elif name == "firewall_ssh_port":
+        for told in rules.problems([], ["192.0.2.1"], value):
+            yield told.removeprefix(f"{name} : ")
+    elif name == "control_node_operators":
+        yield from _operators([str(one) for one in value])
+    elif name == "archive_gateway_accounts":
+        for one in _repeated([str(account["nom"]) for account in value]):
+            yield (
+                f"le service versant {quote(one)} y est deux fois, commune ou partenaire. À faire : donnez au "
+                "partenaire un autre nom (creatic_archive_partenaires)"
+            )
     elif name == "encrypted_raid_volumes":
         yield from _volumes(value)
     elif name == "archive_node_devices":
@@ -132,6 +144,17 @@ def _agents(agents: Sequence[Mapping[str, Any]], siren: str, accounts: set[str])
             )
     for one in _repeated([str(agent["subject"]) for agent in agents]):
         yield f"le sujet {quote(one)} est celui de deux agents. À faire : gardez-en un, ou corrigez l'autre"
+
+
+def _operators(names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        if not _LOGIN.fullmatch(name) or name == "root":
+            yield (
+                f"{quote(name)} n'est pas le compte d'une personne. À faire : 32 caractères au plus, minuscules sans "
+                "accent, chiffres, points et tirets, une lettre d'abord ; jamais root"
+            )
+    for name in _repeated(names):
+        yield f"le compte {quote(name)} y est deux fois. À faire : gardez-en un"
 
 
 def _repeated(names: Sequence[str]) -> list[str]:
