@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import needs, sense
 
 TOP = Path(__file__).parents[3]
@@ -90,6 +91,17 @@ def test_an_address_of_nobody_is_no_administrator_s(network: str) -> None:
 def test_a_port_of_ssh_is_one() -> None:
     assert told("firewall_ssh_port", 22) == told("firewall_ssh_port", "2222") == []
     assert "« abc » n'est pas un port de 1 à 65535" in told("firewall_ssh_port", "abc")[0]
+
+
+@pytest.mark.parametrize(("name", "bounds"), sense._BOUNDS.items())
+def test_numbers_have_bounds_that_their_roles_defaults_respect(name: str, bounds: tuple[int, int]) -> None:
+    least, most = bounds
+    assert told(name, least) == told(name, most) == told(name, str(most)) == []
+    assert told(name, most + 1) == [f"{most + 1} n'est pas admis. À faire : écrivez un nombre de {least} à {most}"]
+    assert len(told(name, least - 1)) == 1
+    roles = sorted((TOP / "roles").glob("*/defaults/main.yml"))
+    defaults = {key: one for role in roles for key, one in (yaml.safe_load(role.read_text()) or {}).items()}
+    assert told(name, defaults[name]) == []
 
 
 def test_accounts_of_operators_and_of_deposits() -> None:

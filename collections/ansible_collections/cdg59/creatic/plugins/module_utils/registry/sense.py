@@ -23,6 +23,19 @@ from cryptography.x509.oid import NameOID
 # Links that udev names by what does not change: the disk itself, its slot, a partition's identity; and multipath's.
 _LASTING = re.compile(r"/dev/(disk/by-(id|path|partuuid|partlabel)|mapper)/[^/]+")
 _VOLUME = re.compile(r"[a-z][a-z0-9-]{0,15}")
+# Numbers that a ring cannot be built with, or that stop a check (Swift's builder takes 2^32 partitions at most; the
+# whole of them is read at each pass).
+_BOUNDS = {
+    "archive_node_replicas": (1, 9),
+    "archive_node_part_power": (1, 24),
+    "archive_node_min_part_hours": (0, 720),
+    "archive_node_replication_interval": (1, 86400),
+    "archive_node_audit_interval": (1, 86400),
+    "archive_node_audit_rate": (1, 10000),
+    "archive_gateway_fixity_days": (1, 3650),
+    "archive_gateway_fixity_rate": (1, 10000),
+    "firewall_confirm_delay": (10, 600),
+}
 _LOGIN = re.compile(r"[a-z][a-z0-9_.-]{0,31}")
 _COPIED = "recopiez celui que « fab pki.personne » montre"
 
@@ -35,7 +48,11 @@ def faults(name: str, value: Any, known: Callable[[str], Any]) -> Iterator[str]:
         value: as Ansible computes it.
         known: gives another variable of the same machine, None when it has none.
     """
-    if name == "firewall_admin_networks":
+    if name in _BOUNDS:
+        least, most = _BOUNDS[name]
+        if not least <= int(value) <= most:
+            yield f"{value} n'est pas admis. À faire : écrivez un nombre de {least} à {most}"
+    elif name == "firewall_admin_networks":
         for told in rules.problems([], value):
             yield told.removeprefix(f"{name} : ")
     elif name == "firewall_ssh_port":
