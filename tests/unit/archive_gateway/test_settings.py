@@ -145,7 +145,7 @@ def test_seals_are_timestamped_here_or_elsewhere(tmp_path: Path, monkeypatch: py
         ("https://tsa.test", "i", "mot", Path("/w")),
         ("https://tsa.test", "", "", None),
     ]
-    with pytest.raises(ConfigError, match=r"absent : lecture impossible \(No such file or directory\)\.$"):
+    with pytest.raises(ConfigError, match=r"absent : lecture impossible \(il n'existe pas\)\.$"):
         sealing(write(tmp_path, sceaux={"url": "x", "mot_de_passe": str(tmp_path / "absent")}))
 
 

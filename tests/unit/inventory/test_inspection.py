@@ -42,6 +42,11 @@ def write(file: Path, text: str) -> int:
     return file.write_text(text)
 
 
+def not_text(file: Path) -> int:
+    file.parent.mkdir()
+    return file.write_bytes(b"\xff\xfe")
+
+
 def pipe(file: Path) -> None:
     file.unlink(missing_ok=True)
     os.mkfifo(file)
@@ -75,7 +80,7 @@ ODD_FILES: list[tuple[str, Callable[[Path], object], str]] = [
     ),
     (
         "variables that are no text, in a folder",
-        lambda f: ((f / "group_vars/ged").mkdir(), (f / "group_vars/ged/a").write_bytes(b"\xff\xfe")),
+        lambda f: not_text(f / "group_vars/ged/a"),
         "group_vars/ged/a, ligne 1 : le fichier n'est pas en UTF-8",
     ),
     (
