@@ -14,14 +14,20 @@ NAMES = [f"2026-11-2{day}T080000Z" for day in (4, 5, 6)]
 RESULTS = "exercice.json"
 
 
-@pytest.fixture
-def base(tmp_path: Path, keys: SealKeys) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, keys: SealKeys) -> Path:
     """Three sealed folders, and one that was cut off."""
-    folder = tmp_path / "exercices"
+    folder = tmp_path_factory.mktemp("chaine") / "exercices"
     for name in NAMES:
         add(folder, name, keys)
     (folder / ".en-cours-2026-11-27T080000Z").mkdir()
     return folder
+
+
+@pytest.fixture
+def base(tmp_path: Path, made: Path) -> Path:
+    """A copy of them, to damage."""
+    return shutil.copytree(made, tmp_path / "exercices", symlinks=True)
 
 
 def add(folder: Path, name: str, keys: SealKeys) -> None:
