@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from testbed.programs import fabs
+
 REPO = Path(__file__).parents[3]
 TOOLS = Path(sys.executable).parent
 ACT = """
@@ -36,7 +38,10 @@ ONLY_LAB = """
 
 @pytest.fixture
 def top(tmp_path: Path) -> Path:
-    folder = tmp_path / "depot"
+    return repository(tmp_path / "depot")
+
+
+def repository(folder: Path) -> Path:
     folder.mkdir()
     for name in ("ansible.cfg", "fabfile.py"):
         shutil.copy(REPO / name, folder)
@@ -47,12 +52,16 @@ def top(tmp_path: Path) -> Path:
     return folder
 
 
-def run(top: Path, tool: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def environment(top: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CREATIC_", "ANSIBLE_"))}
+    return kept | {"ANSIBLE_NOCOLOR": "1", "CREATIC_HOME": str(top / "etat"), "COLUMNS": "200"}
+
+
+def run(top: Path, tool: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [TOOLS / tool, *arguments],
         cwd=top,
-        env=kept | {"ANSIBLE_NOCOLOR": "1", "CREATIC_HOME": str(top / "etat"), "COLUMNS": "200"} | variables,
+        env=environment(top) | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -126,25 +135,50 @@ def test_the_lab_and_a_production_refuse_each_other(top: Path) -> None:
     assert not (top / "etat").exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("pki.registre", "--jours", "abc"), "--jours : « abc » n'est pas un nombre entier de jours, comme 30."),
-        (
-            ("pki.registre", "--statut", "bidon"),
-            "--statut : « bidon » n'en est pas un. Attendu : valide, remplace, revoque, expire.",
-        ),
-        (("pki.personne", "<b>x</b>"), "nom : lettres, espaces, traits d'union et apostrophes seulement"),
-        (("pki.personne", "<b>x</b>", "--commune", "bergues-ccas"), "nom : lettres, espaces, traits d'union et"),
-        (("pki.personne", "Jeanne Petit", "--commune", "bergues-syndicat"), "Commune inconnue : bergues-syndicat."),
-        (("pki.revoquer", "--motif", "bidon", "--hote", "x"), "Révocation refusée : motif « bidon » inconnu"),
-        (("historique", "--nombre", "9999999"), "--nombre : « 9999999 » n'est pas un nombre entier de lignes"),
-        (("pki.registre", "--command-timeout", "abc"), "« abc » n'est pas un nombre entier, que son option attend."),
-        (("pki.lst",), "La commande « pki.lst » n'existe pas. Vouliez-vous dire « pki.listes » ?"),
-    ],
-)
-def test_what_a_person_mistypes_is_told_in_french(top: Path, arguments: tuple[str, ...], said: str) -> None:
-    done = run(top, "fab", *arguments, CREATIC_INVENTORY="inventories/example")
+MISTYPED: list[tuple[tuple[str, ...], str]] = [
+    (("pki.registre", "--jours", "abc"), "--jours : « abc » n'est pas un nombre entier de jours, comme 30."),
+    (
+        ("pki.registre", "--statut", "bidon"),
+        "--statut : « bidon » n'en est pas un. Attendu : valide, remplace, revoque, expire.",
+    ),
+    (("pki.personne", "<b>x</b>"), "nom : lettres, espaces, traits d'union et apostrophes seulement"),
+    (("pki.personne", "<b>x</b>", "--commune", "bergues-ccas"), "nom : lettres, espaces, traits d'union et"),
+    (("pki.personne", "Jeanne Petit", "--commune", "bergues-syndicat"), "Commune inconnue : bergues-syndicat."),
+    (("pki.revoquer", "--motif", "bidon", "--hote", "x"), "Révocation refusée : motif « bidon » inconnu"),
+    (("historique", "--nombre", "9999999"), "--nombre : « 9999999 » n'est pas un nombre entier de lignes"),
+    (("pki.registre", "--command-timeout", "abc"), "« abc » n'est pas un nombre entier, que son option attend."),
+    (("pki.lst",), "La commande « pki.lst » n'existe pas. Vouliez-vous dire « pki.listes » ?"),
+]
+LACKING = {
+    "archive.sceaux": "archive_gateway",
+    "archive.reprendre": "archive_gateway",
+    "archive.convertir": "archive_gateway",
+    "parapheur.listes": "parapheur",
+    "sauvegarde.etat": "backup_server",
+    "supervision.silences": "supervision",
+}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], subprocess.CompletedProcess[str]]:
+    """What fab answers to each command, those of LACKING in an inventory without the profile."""
+    top = repository(tmp_path_factory.mktemp("fab") / "depot")
+    calls: list[tuple[tuple[str, ...], dict[str, str]]] = [
+        (arguments, {"CREATIC_INVENTORY": "inventories/example"}) for arguments, _said in MISTYPED
+    ]
+    for command, profile in LACKING.items():
+        inventory = shutil.copytree(top / "inventories/example", top / "inventories" / command)
+        servers = inventory / "servers.yml"
+        servers.write_text(servers.read_text().replace(f"    {profile}:\n", f"    autre_{profile}:\n"))
+        calls.append(((command,), {"CREATIC_INVENTORY": f"inventories/{command}", "CREATIC_HOME": str(top / command)}))
+    return dict(zip((call for call, _ in calls), fabs(calls, top, environment(top)), strict=True))
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISTYPED)
+def test_what_a_person_mistypes_is_told_in_french(
+    answers: dict[tuple[str, ...], subprocess.CompletedProcess[str]], arguments: tuple[str, ...], said: str
+) -> None:
+    done = answers[arguments]
     assert done.returncode and said in done.stderr and "Traceback" not in done.stderr
     assert not done.stdout
 
@@ -212,20 +246,10 @@ def test_an_inventory_without_its_name_is_checked_all_the_same(top: Path) -> Non
     assert "group_vars/all.yml, ligne 1 : le fichier n'est pas en UTF-8" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("command", "profile"),
-    [
-        ("archive.sceaux", "archive_gateway"),
-        ("archive.reprendre", "archive_gateway"),
-        ("archive.convertir", "archive_gateway"),
-        ("parapheur.listes", "parapheur"),
-        ("sauvegarde.etat", "backup_server"),
-        ("supervision.silences", "supervision"),
-    ],
-)
-def test_what_has_no_machine_to_act_on_does_not_end_well(top: Path, command: str, profile: str) -> None:
-    servers = top / "inventories/example/servers.yml"
-    servers.write_text(servers.read_text().replace(f"    {profile}:\n", f"    autre_{profile}:\n"))
-    done = run(top, "fab", command, CREATIC_INVENTORY="inventories/example")
+@pytest.mark.parametrize(("command", "profile"), LACKING.items())
+def test_what_has_no_machine_to_act_on_does_not_end_well(
+    answers: dict[tuple[str, ...], subprocess.CompletedProcess[str]], command: str, profile: str
+) -> None:
+    done = answers[(command,)]
     assert done.returncode == 2
     assert f"aucune machine {profile}" in done.stderr

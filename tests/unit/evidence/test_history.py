@@ -15,6 +15,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import hist
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import TIMER_VARIABLE
 
 from testbed.control_node import REPO
+from testbed.programs import fabs
 
 
 def test_a_command_is_kept_with_its_author_and_its_end(tmp_path: Path) -> None:
@@ -82,25 +83,21 @@ def test_the_history_is_searched(tmp_path: Path) -> None:
 
 
 def test_fab_notes_what_changes_and_shows_it(tmp_path: Path) -> None:
-    def fab(*arguments: str) -> subprocess.CompletedProcess[str]:
-        variables = {"CREATIC_INVENTORY": "inventories/lab", "CREATIC_HOME": str(tmp_path)}
-        return subprocess.run(
-            [Path(sys.executable).parent / "fab", *arguments],
-            cwd=REPO,
-            env=os.environ | variables,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    assert "Aucune commande n'a encore été lancée." in fab("historique").stdout
-    assert fab("pki.registre").returncode
-    assert fab("communes", "nulle-part").returncode == 2
-    shown = fab("historique")
+    lines = (
+        *("historique", "pki.registre", "communes nulle-part"),
+        *("historique", "historique --mot audit", "historique --nombre beaucoup"),
+    )
+    variables = {"CREATIC_INVENTORY": "inventories/lab", "CREATIC_HOME": str(tmp_path)}
+    before, registry, failed, shown, none, wrong = fabs(
+        [(line.split(), {}) for line in lines], REPO, os.environ | variables
+    )
+    assert "Aucune commande n'a encore été lancée." in before.stdout
+    assert registry.returncode
+    assert failed.returncode == 2
     assert shown.returncode == 0, shown.stderr
     assert "fab communes nulle-part" in shown.stdout and "échec" in shown.stdout and "pki.registre" not in shown.stdout
-    assert "ne contient « audit »" in fab("historique", "--mot", "audit").stdout
-    assert fab("historique", "--nombre", "beaucoup").returncode == 2
+    assert "ne contient « audit »" in none.stdout
+    assert wrong.returncode == 2
 
 
 def timer(monkeypatch: pytest.MonkeyPatch, home: Path, command: str, result: str) -> None:
