@@ -329,9 +329,8 @@ class Collector:
                 lambda: Sender(self), connection, ssl=self._trust.context(), ssl_handshake_timeout=HANDSHAKE_S
             )
         except (OSError, ssl.SSLError) as error:
-            why = (
-                getattr(error, "verify_message", "") or getattr(error, "reason", "") or str(error) or "partie avant TLS"
-            )
+            why = getattr(error, "verify_message", "") or getattr(error, "reason", "")
+            why = why or (reason(error) if error.args else "partie avant TLS")
             tell(f"refusé, {address} : {why}")
             connection.close()
 
