@@ -38,3 +38,11 @@ def test_another_writer_is_waited_for_no_longer_than_told(tmp_path: Path) -> Non
         db.execute("BEGIN IMMEDIATE")
         with pytest.raises(sqlite3.OperationalError, match="locked"), transaction(other):
             pass
+
+
+def test_what_is_no_book_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    path.write_bytes(b"ce n'est pas un livre" * 100)
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        connect(path)
+    assert path.read_bytes() == b"ce n'est pas un livre" * 100

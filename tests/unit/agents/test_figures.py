@@ -18,3 +18,11 @@ def test_figures_are_read_as_prometheus_reads_them() -> None:
         "# HELP agent_actif 1 s'il marche.\n# TYPE agent_actif gauge\nagent_actif 1\n"
         "# HELP agent_vide Rien.\n# TYPE agent_vide gauge\n"
     )
+
+
+def test_figures_of_two_files_of_a_host_differ_by_their_common_labels() -> None:
+    figures = Figures("agent_", base="a", host="h")
+    figures.add("actes", "Actes.", {labels(compte="c"): 3})
+    figures.add("actif", "Actif.", 1)
+    told = str(figures).splitlines()
+    assert (told[2], told[5]) == ('agent_actes{compte="c",base="a",host="h"} 3', 'agent_actif{base="a",host="h"} 1')
