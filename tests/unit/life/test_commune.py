@@ -175,6 +175,7 @@ def test_what_is_its_own_is_in_one_folder_that_public_tools_verify(groupement: G
         "teletransmission": {"fichiers": 1, "octets": 13},
     }
     target = groupement.target
+    assert target.stat().st_mode & 0o777 == 0o700
     assert (target / "ged" / "1" / "é.pdf").read_bytes() == b"%PDF-"
     assert (target / "commune.yml").read_bytes() == groupement.file.read_bytes()
     assert not handover.running(target).exists() and not list(target.glob("*.tar"))

@@ -15,6 +15,7 @@ commune.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -210,7 +211,7 @@ def unpack(folder: Path, part: str) -> None:
     packed.unlink()
 
 
-_FULL = {28, 122, 5}  # no space, quota, input/output error
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 def finish(
