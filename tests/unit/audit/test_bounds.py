@@ -13,7 +13,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import scap
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.controls import Control
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.follow import Follower
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.oscal import assessment_results
-from ansible_collections.cdg59.creatic.plugins.module_utils.audit.page import report
+from ansible_collections.cdg59.creatic.plugins.module_utils.audit.page import _share, report
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import Rule, read_arf
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.verdict import findings, judge_machine
 from creatic_audit import scan
@@ -194,3 +194,8 @@ def test_the_page_says_what_is_left_to_do_and_no_more(controls: list[Control], s
 def test_the_page_names_the_first_machines_of_many(count: int, shown: str) -> None:
     machines = [found(target=target(f"m{rank}"), checks=[check("test_a", "echec")]) for rank in range(count)]
     assert shown in said(results_of(machines, Catalogue([entry("R9", tests=[T + "test_a"])])))
+
+
+def test_the_parts_of_a_bar_are_hundredths_of_all_even_of_none() -> None:
+    assert _share(1, {"conforme": 1, "ecart": 3}) == "25.00"
+    assert _share(0, {}) == "0.00"

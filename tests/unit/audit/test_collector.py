@@ -296,6 +296,7 @@ class Oscap:
         monkeypatch.setattr(scan, "subprocess", played)
 
     def _run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        assert options["capture_output"] and options["text"]
         if command == ["oscap", "--version"]:
             return subprocess.CompletedProcess(command, 0, self.version, "")
         if self.error:
