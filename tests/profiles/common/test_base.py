@@ -27,3 +27,10 @@ def test_only_agents_may_leave_metrics(host: Host) -> None:
 def test_no_unit_has_failed(host: Host) -> None:
     with host.sudo():
         assert host.check_output("systemctl list-units --failed --plain --no-legend") == ""
+
+
+def test_systemd_understands_its_units(host: Host) -> None:
+    """A line that it does not know restricts nothing."""
+    with host.sudo():
+        said = host.run("journalctl -b _PID=1 -q --no-pager -o cat --grep ', ignoring'").stdout
+    assert [line for line in said.splitlines() if line.startswith("/etc/systemd/")] == []
