@@ -560,7 +560,7 @@ def test_what_is_in_a_format_at_risk_has_its_copy(gateway: Gateway, sip: Sip, me
     before = gateway.ask(f"/v1/archives/{aip}.tar").data
     ask = f"sae-conversion faire --format fmt/16 --par essai --archive {aip} --archive {bad}"
     told = gateway.run(f"{ask} || true")
-    assert "Converties : 1 archives ; déjà : 0 ; non : 1" in told and f"✗ gondecourt {bad} : " in told, told
+    assert "Archives converties : 1 ; déjà : 0 ; non : 1" in told and f"✗ gondecourt {bad} : " in told, told
     [copy] = json.loads(gateway.ask(f"/v1/archives/{aip}").data)["copies"]
     shown = json.loads(gateway.ask(f"/v1/archives/{copy}").data)
     assert shown["copie_de"] == aip and shown["fichiers"][1]["format"] == "fmt/477"

@@ -153,7 +153,7 @@ def test_a_copy_in_pdf_a_comes_beside_its_original_with_its_provenance(room: Roo
     before = {path: path.read_bytes() for path in stored.rglob("*") if path.is_file()}
     done = room.migrator.convert(kept, OLD)
     copy = room.copy_of(kept)
-    assert (done.state, done.text) == (MADE, f"1 fichiers convertis, archive {copy.aip}")
+    assert (done.state, done.text) == (MADE, f"fichiers convertis : 1, archive {copy.aip}")
     assert all(path.read_bytes() == bytes_ for path, bytes_ in before.items()), "the original was touched"
     assert (copy.message, copy.retain_until, copy.action) == (f"CONVERSION-{kept.aip}", kept.retain_until, kept.action)
     [own, listed] = copy.files
@@ -245,10 +245,10 @@ def test_one_bad_archive_never_keeps_the_others(room: Room, run: Run, capsys: py
     path.write_bytes(path.read_bytes().replace(b"premis", b"PREMIS", 1))
     given = [word for number in range(14, 21) for word in ("--format", f"fmt/{number}")]
     assert run("prevoir", *given) == 0
-    assert "À convertir : 6 archives ; déjà : 0 ; non : 0." in capsys.readouterr().out
+    assert "Archives à convertir : 6 ; déjà : 0 ; non : 0." in capsys.readouterr().out
     assert run("faire", *given, "--motif", "veille") == 1
     out = capsys.readouterr().out
-    assert "Converties : 2 archives ; déjà : 0 ; non : 4 ; en attente : 0." in out
+    assert "Archives converties : 2 ; déjà : 0 ; non : 4 ; en attente : 0." in out
     for name, aip in kept.items():
         [line] = [line for line in out.splitlines() if aip in line]
         assert line.startswith("✗") and bad[name][1] in line
@@ -257,7 +257,7 @@ def test_one_bad_archive_never_keeps_the_others(room: Room, run: Run, capsys: py
     assert f"✗ gondecourt {damaged.aip} : " in out
     assert all(room.copy_of(one) for one in good)
     assert run("faire", *given) == 1
-    assert "Converties : 0 archives ; déjà : 2 ; non : 4" in capsys.readouterr().out
+    assert "Archives converties : 0 ; déjà : 2 ; non : 4" in capsys.readouterr().out
     assert run("faire", *given, "--archive", good[0].aip) == 0
     capsys.readouterr()
     assert run("faire", *given, "--archive", "rien") == 1

@@ -144,7 +144,7 @@ class Migrator:
             return Outcome(ALREADY, f"déjà convertie, archive {done}")
         if why := self._kept(archive) or self._unknown(left):
             return Outcome(NOT, why)
-        return Outcome(MADE, f"{len(left)} fichiers à convertir en PDF/A ({message})")
+        return Outcome(MADE, f"fichiers à convertir en PDF/A : {len(left)} ({message})")
 
     # -- what is to be done --------------------------------------------------------------------------------
 
@@ -238,8 +238,8 @@ class Migrator:
         if not answer.accepted or copy is None:
             raise Refused(f"la porte refuse la copie : {' ; '.join(answer.reasons)[:300]}")
         self._journal_done(archive, copy, detail)
-        later = f" ; encore {more} fichiers : relancez" if more > 0 else ""
-        return Outcome(MADE, f"{len(files)} fichiers convertis, archive {copy.aip}{later}")
+        later = f" ; il en reste {more} : relancez" if more > 0 else ""
+        return Outcome(MADE, f"fichiers convertis : {len(files)}, archive {copy.aip}{later}")
 
     def _journal_done(self, archive: Archive, copy: Archive, detail: Mapping[str, Any]) -> None:
         """Both archives say it in the journal, once."""
@@ -314,7 +314,9 @@ class Migrator:
         add(content, "OriginatingSystemId", archive.message)
         add(content, "DocumentType", "Copie de conservation")
         add(content, "RelatedObjectReference/IsVersionOf/RepositoryArchiveUnitPID", archive.aip)
-        event = self._event(writer, content, now, f"{len(files)} fichiers convertis", self.reason or "format à risque")
+        event = self._event(
+            writer, content, now, f"fichiers convertis : {len(files)}", self.reason or "format à risque"
+        )
         add(event, "EventDetailData", json.dumps({"original": archive.aip, "original_sha512": archive.sha512}))
         self._agents(writer, event, ())
         for rank, one in enumerate(files, start=1):
@@ -506,7 +508,7 @@ def _each(migrator: Migrator, arguments: argparse.Namespace, treat: Callable[...
 def _plan(migrator: Migrator, arguments: argparse.Namespace) -> int:
     counts = _each(migrator, arguments, migrator.planned)
     print(
-        f"À convertir : {counts.get(MADE, 0)} archives ; déjà : {counts.get(ALREADY, 0)} ; non : {counts.get(NOT, 0)}."
+        f"Archives à convertir : {counts.get(MADE, 0)} ; déjà : {counts.get(ALREADY, 0)} ; non : {counts.get(NOT, 0)}."
     )
     return 0
 
@@ -514,7 +516,7 @@ def _plan(migrator: Migrator, arguments: argparse.Namespace) -> int:
 def _make(migrator: Migrator, arguments: argparse.Namespace) -> int:
     counts = _each(migrator, arguments, migrator.convert)
     print(
-        f"Converties : {counts.get(MADE, 0)} archives ; déjà : {counts.get(ALREADY, 0)} ; "
+        f"Archives converties : {counts.get(MADE, 0)} ; déjà : {counts.get(ALREADY, 0)} ; "
         f"non : {counts.get(NOT, 0)} ; en attente : {counts.get(WAITS, 0)}."
     )
     return int(bool(counts.get(NOT) or counts.get(WAITS)))
