@@ -429,7 +429,7 @@ def test_files_variables_and_providers_files_are_told_together(folder: Path) -> 
 
 
 def test_a_commune_s_formalities_keep_no_other(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(needs, "ask", lambda *_given, **_more: ([], None))
+    monkeypatch.setattr(needs, "ask", lambda *_given, **_more: ([], None, None))
     with (folder / "communes/gondecourt.yml").open("a") as file:
         file.write('formalites:\n  deliberation: {date: "2026-03-02", document: perdue.pdf}\n')
     for wanted in (["gondecourt"], None):
