@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import functools
-import getpass
 import os
 import shlex
 import sys
@@ -1167,7 +1166,7 @@ def archive_convert(
         table = archive_formats.read(_inventory())
     except archive_formats.FormatsError as error:
         raise Exit(str(error), code=2) from None
-    asked = ["prevoir" if essai else "faire", f"--par={getpass.getuser()}", f"--motif={motif}"]
+    asked = ["prevoir" if essai else "faire", f"--par={evidence_store.operator()}", f"--motif={motif}"]
     asked += [f"--format={one}" for one in archive_formats.to_convert(table)]
     asked += [*(f"--compte={one}" for one in compte), *(f"--archive={one}" for one in archive)]
     done = _playbook(context, "journeys/archive_convert.yml", "-e", to_json({"archive_convert": asked}))

@@ -53,7 +53,7 @@ def test_a_seda_message_is_of_its_namespace_and_its_texts_are_cleaned() -> None:
 def test_a_command_line_is_refused_in_french(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(argparse, "_", argparse._)  # type: ignore[attr-defined] # put back afterwards
+    monkeypatch.setattr("argparse._", vars(argparse)["_"])  # put back afterwards
     french.speak()
     parser = argparse.ArgumentParser(prog="agent")
     parser.add_argument("mois", type=int)

@@ -362,7 +362,7 @@ def test_pictures_are_taken_as_they_are(room: Room) -> None:
 
 def test_an_opendocument_text_of_2005(room: Room) -> None:
     if shutil.which("soffice") is None:
-        pytest.skip("LibreOffice (libreoffice-writer-nogui, 400 Mo) n'est pas installé ici")
+        pytest.skip("libreoffice-writer-nogui n'est pas installé ici")  # 400 MB, that bootstrap does not fetch
     kept = room.keep(old_odt(), file="content/acte.odt")
     puid = str(kept.files[1]["format"])
     assert puid == "fmt/136"

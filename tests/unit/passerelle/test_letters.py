@@ -267,7 +267,7 @@ def test_an_act_s_requests_make_one_delay_and_another_act_s_none(world: World, a
     told(2, "observations", "2026-04-02")
     told(3, "observations", "2026-07-01", id_acte="y")
     told(4, "observations", "2026-07-02", siren="215900000")
-    found = {one.tdt: one.clocks for one in Letters(world.store, None).waiting()}  # type: ignore[arg-type] # no file is read
+    found = {one.tdt: one.clocks for one in Letters(world.store, None).waiting()}  # type: ignore[arg-type] # `waiting` opens no file
     assert found[1].court == found[2].court == court(date(2026, 6, 2)) and "ne le rouvre pas" not in found[2].why
     assert (found[3].court, "ne le rouvre pas" in found[3].why) == (date(2026, 3, 16), True)
 

@@ -35,10 +35,10 @@ from sae import inventory, rights
 from sae.commands import commands
 from sae.config import Account, Config, ConfigError
 from sae.converter import CONVERTIBLE, Converted, Converter, NotConverted
-from sae.inventory import CONTAINER, CONVERSION, CONVERTED, Known
+from sae.inventory import CONVERSION, CONVERTED, Known
 from sae.journal import JournalError
 from sae.running import run
-from sae.store import Corrupted, Store, StoreError, first_good, replicas
+from sae.store import Corrupted, Store, StoreError, replicas
 from sae.versement import bagit, formats, seda
 from sae.versement.aip import members_of
 from sae.versement.container import Member
@@ -377,16 +377,7 @@ def _brought(
     """The files of an archive that are asked for, and its own description. Raises StoreError."""
     package = work / "original.tar"
 
-    def take(store: Store) -> None:
-        digest = hashlib.sha512()
-        with package.open("wb") as output, store.get(known.account, CONTAINER, known.name) as source:
-            while block := source.read(_BLOCK):
-                digest.update(block)
-                output.write(block)
-        if digest.hexdigest() != known.sha512:
-            raise Corrupted(f"archive {known.aip} : les octets du stockage ne sont pas ceux du journal")
-
-    first_good(stores, take)
+    inventory.bring(stores, known, package)
     files, own = dict[str, Path](), dict[str, Member]()
     try:
         with package.open("rb") as stream:

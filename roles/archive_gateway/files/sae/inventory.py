@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sae.journal import Event, Journal
 from sae.journal.log import parse_time
+from sae.store import Corrupted, Store, first_good
+
+_BLOCK = 1 << 20
 
 CONTAINER = "aip"
 ACCEPTED = "versement.accepte"
@@ -129,3 +134,21 @@ def of_account(journal: Journal, account: str) -> dict[str, Known]:
         else:
             kept[event.aip] = known
     return kept
+
+
+def bring(stores: Sequence[tuple[str, Store]], known: Known, target: Path) -> None:
+    """Write an archive as one file, from the first place that gives the bytes that the journal knows.
+
+    Raises StoreError: no place gives them; OSError: this machine's disk.
+    """
+
+    def take(store: Store) -> None:
+        digest = hashlib.sha512()
+        with target.open("wb") as output, store.get(known.account, CONTAINER, known.name) as source:
+            while block := source.read(_BLOCK):
+                digest.update(block)
+                output.write(block)
+        if digest.hexdigest() != known.sha512:
+            raise Corrupted(f"{known.aip} : les octets du stockage ne sont pas ceux du journal")
+
+    first_good(stores, take)

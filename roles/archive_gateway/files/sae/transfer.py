@@ -37,11 +37,11 @@ from sae import config, inventory, signature
 from sae.commands import commands
 from sae.config import ConfigError, section
 from sae.elimination import Refused, Trust, chosen, refuse, show_due, trust_of
-from sae.inventory import CONTAINER, TRANSFERRED, Known
+from sae.inventory import TRANSFERRED, Known
 from sae.journal import Journal, JournalError
 from sae.running import run
 from sae.signature import SignatureError
-from sae.store import FOR_EVER, TRANSFERS, AlreadyStored, Corrupted, Store, StoreError, first_good, replicas
+from sae.store import FOR_EVER, TRANSFERS, AlreadyStored, Corrupted, Store, StoreError, replicas
 from sae.versement import seda
 from sae.versement.refusal import Refusal
 
@@ -248,16 +248,7 @@ class Transferrer:
         """Put the files of an AIP into the transfer: those that were deposited, and what its PREMIS tells of them."""
         package = work / "aip.tar"
 
-        def take(store: Store) -> None:
-            digest = hashlib.sha512()
-            with package.open("wb") as output, store.get(known.account, CONTAINER, known.name) as source:
-                while block := source.read(_BLOCK):
-                    digest.update(block)
-                    output.write(block)
-            if digest.hexdigest() != known.sha512:
-                raise Corrupted(f"{known.aip} : les octets du stockage ne sont pas ceux du journal")
-
-        first_good(self.stores, take)
+        inventory.bring(self.stores, known, package)
         files = list[_File]()
         try:
             with tarfile.open(package) as stored:
