@@ -1017,7 +1017,10 @@ def morning(context: Context) -> None:
     home = _home()
     with tempfile.TemporaryDirectory() as folder:  # closed to other accounts
         answers = Path(folder) / "reponses.json"
-        asked = {"CREATIC_MATIN": str(answers), "ANSIBLE_CALLBACKS_ENABLED": "cdg59.creatic.morning"}
+        asked = {
+            "CREATIC_MATIN": str(answers),
+            "ANSIBLE_CALLBACKS_ENABLED": "cdg59.creatic.morning,cdg59.creatic.built_modules",
+        }
         with waiting("réponse des machines", _aside):
             done = _asked(context, "ansible-playbook", "playbooks/journeys/morning.yml", env=asked)
         text = answers.read_text(encoding="ascii") if answers.exists() else ""
