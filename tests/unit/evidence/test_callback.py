@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.callback.rollout import CallbackModule
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.follow import restriction
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import HostInfo, failure_message
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import lock_commune
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import facts_of, lock_commune
 
 from .conftest import CONNECTOR, GONDECOURT, PC, commune, proofs
 
@@ -101,8 +101,9 @@ class Rollout:
 
 
 @pytest.fixture
-def rollout(tmp_path: Path) -> Rollout:
+def rollout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rollout:
     """A rollout of the whole commune."""
+    monkeypatch.setenv("CREATIC_ROLLOUT_CONTENT", "d" * 64)
     return Rollout(tmp_path, [PC.name, CONNECTOR.name])
 
 
@@ -150,6 +151,7 @@ def test_a_good_rollout_ends_with_a_ready_commune(rollout: Rollout) -> None:
     assert "2 tâches, 1 changement " in rollout.output
     assert "4 preuves" in rollout.output
     assert "équipées 1 / 2, prêtes 1 / 2" in rollout.output
+    assert facts_of(rollout.home / "evidence" / report["passage"])["empreinte"] == "d" * 64
 
 
 def test_the_others_finish_when_a_host_is_lost_in_the_middle(rollout: Rollout) -> None:

@@ -48,7 +48,8 @@ description:
   - As the standard output callback (C(ANSIBLE_STDOUT_CALLBACK=cdg59.creatic.rollout), as C(fab communes) does) it is
     the only output, compact and in French. Beside another one it adds the phases and the final table.
   - The variable C(creatic_phase) of a play says which phase it is.
-  - The environment variable E(CREATIC_ROLLOUT_ID) chooses the run's name.
+  - The environment variable E(CREATIC_ROLLOUT_ID) chooses the run's name; E(CREATIC_ROLLOUT_CONTENT) is the digest of
+    the code and of the inventory, which its evidence keeps.
 requirements:
   - rich
 """
@@ -171,6 +172,7 @@ class CallbackModule(Listener):
             os.environ[follow.RUN_FOLDER] = str(self.staging)
             atexit.register(self._interrupted)
         run = Run(run_id, self._started, operator, self.source, limits, environment=environment.of_state(self.home))
+        run.content = os.environ.get("CREATIC_ROLLOUT_CONTENT", "")
         run.hosts = {name: HostRun() for name in hosts}
         self.follower = follow.Follower(run)
         aimed = sum(any(info.name in run.hosts for info in commune.hosts) for commune in communes)

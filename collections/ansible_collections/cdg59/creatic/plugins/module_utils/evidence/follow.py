@@ -412,6 +412,7 @@ def close_run(evidence: Path, staging: Path, run: Run, communes: Sequence[Commun
             "operateur": run.operator,
             "environnement": run.environment,
             "code": run.source,
+            "empreinte": run.content,
             "communes": sorted(told),
         }
         pages = {"index.html": lambda record: evidence_page.index_page(record, state)}

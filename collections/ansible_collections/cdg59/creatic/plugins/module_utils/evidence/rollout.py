@@ -280,6 +280,7 @@ class Run:
         run_id: name of its folder.
         restriction: why it cannot claim a whole deployment (``--tags`` …); empty otherwise.
         source: version of the code that ran.
+        content: digest of this code and of the inventory (`fleet.bundle.digest`); empty when nobody said it.
         hosts: targeted hosts.
         environment: name of the environment; empty when it is not known.
         outgoing: slugs of the communes that nobody reaches, of which servers alone are asked.
@@ -294,6 +295,7 @@ class Run:
     hosts: dict[str, HostRun] = field(default_factory=dict)
     environment: str = ""
     outgoing: frozenset[str] = frozenset()
+    content: str = ""
 
 
 def now() -> datetime:

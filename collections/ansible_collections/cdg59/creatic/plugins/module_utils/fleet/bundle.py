@@ -27,6 +27,21 @@ def code(top: Path) -> bytes:
     return _archive((str(path.relative_to(top)), path.read_bytes()) for path in _files(top))
 
 
+def digest(top: Path, inventory: Path) -> str:
+    """Digest of what a run is made of: the project as machines run it, and an inventory.
+
+    Args:
+        inventory: its folder; hidden files, as editors leave, are no part of it.
+    """
+    found = hashlib.sha256()
+    shown = (one for one in sorted(inventory.rglob("*")) if "/." not in f"/{one.relative_to(inventory)}")
+    for folder, paths in ((top, _files(top)), (inventory, filter(Path.is_file, shown))):
+        for path in paths:
+            for part_of in (str(path.relative_to(folder)).encode(), path.read_bytes()):
+                found.update(b"%d:%s" % (len(part_of), part_of))
+    return found.hexdigest()
+
+
 def data(files: Mapping[str, bytes]) -> bytes:
     """The data of a machine: the same bytes for the same content."""
     return _archive(sorted(files.items()))
