@@ -60,6 +60,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import waves a
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.assemble import Door as FleetDoor
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.proofs import Proofs
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication import Fleet
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.pushed import Pushed
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError, Signer
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import agent as life_agent
@@ -608,19 +609,28 @@ def agent_depart(context: Context, commune: str, agent: str, oui: bool = False) 
         "par": "par vagues, qui attendent chacune que la précédente soit prête : territoire, taille ou vague",
         "canari": "avec --par, communes qui passent d'abord ; sinon la première de la plus petite vague",
         "excuser": "avec --par, communes que les vagues suivantes n'attendent pas",
+        "recommencer": "avec --par, repart du canari au lieu de la vague qui n'était pas finie",
     },
 )
 def rollout(
-    context: Context, communes: str, limite: str = "", par: str = "", canari: str = "", excuser: str = ""
+    context: Context,
+    communes: str,
+    limite: str = "",
+    par: str = "",
+    canari: str = "",
+    excuser: str = "",
+    recommencer: bool = False,
 ) -> None:
     """Déploie des communes sur tout ce qu'elles prennent, jusqu'à la preuve : acte transmis, place sur les serveurs."""
     wanted = _wanted(communes, "toutes")
     _check_communes(wanted)
     if par:
-        _roll_out_in_waves(context, wanted, limite, par, canari, excuser)
+        _roll_out_in_waves(context, wanted, limite, par, canari, excuser, recommencer)
         return
-    if canari or excuser:
-        raise Exit("--canari et --excuser vont avec --par. À faire : --par territoire, taille ou vague.", code=2)
+    if canari or excuser or recommencer:
+        raise Exit(
+            "--canari, --excuser et --recommencer vont avec --par. À faire : --par territoire, taille ou vague.", code=2
+        )
     outgoing = _unreached(wanted, limite)
     aimed = _aimed(wanted, limite, bool(outgoing)) if wanted or limite or outgoing else ""
     problems, done = list[str](), True
@@ -635,30 +645,56 @@ def rollout(
         raise Exit("Toutes les communes en accès sortant ne sont pas prêtes : fab flotte.etat dit où elles en sont.", 1)
 
 
-def _roll_out_in_waves(context: Context, wanted: list[str], limit: str, by: str, canary: str, excused: str) -> None:
+def _roll_out_in_waves(
+    context: Context, wanted: list[str], limit: str, by: str, canary: str, excused: str, again: bool
+) -> None:
     """Roll out the communes that are reached from here, wave after wave; stops at the first that is not ready."""
     asked = [one for one in _communes() if not wanted or one.slug in wanted]
-    first, let = ([name.strip() for name in text.split(",") if name.strip()] for text in (canary, excused))
+    first, let = (_named(text, option) for text, option in ((canary, "--canari"), (excused, "--excuser")))
+    _refuse_entities([*first, *let])
     try:
         taken = {*aim.matching(_inventory(), TOP, limit)} if limit else set()
         mine = [one for one in asked if not limit or any(host.name in taken for host in one.hosts())]
         if outgoing := [one.slug for one in mine if one.outgoing]:
             _aside(f"{_left_out(outgoing)} Leurs vagues sont celles de fab flotte.publier.")
-        waves = fleet_pushed.split([one for one in mine if not one.outgoing], by, first, let)
+        mine = [one for one in mine if not one.outgoing]
+        pushed = _pushed()
+        with pushed.alone():
+            cut = fleet_pushed.split(mine, by, first or pushed.canary([one.slug for one in mine]), let)
+            record, said = pushed.begin(by, cut, let, again)
+            print(said, flush=True)
+            for rank, wave in enumerate(record["vagues"], 1):
+                if slugs := pushed.left(record, wave):
+                    pushed.open(record, wave)
+                    print(f"Vague {rank} sur {len(cut)}, {wave['nom']} : {', '.join(slugs)}", flush=True)
+                    done, problems = _roll_out(context, slugs, [], _aimed(slugs, limit, False))
+                    print("".join(f"- {one}\n" for one in problems), end="")
+                    if held := fleet_pushed.holding(done, problems, record["excuses"]):
+                        pushed.stop(record, wave, slugs, held if problems else [])
+                        raise Exit(_wave_held(wave["nom"], record["vagues"][rank:]), code=1)
     except (aim.AimError, FleetError) as error:
         raise Exit(str(error), code=2) from None
-    for rank, (name, slugs) in enumerate(waves, 1):
-        print(f"Vague {rank} sur {len(waves)}, {name} : {', '.join(slugs)}", flush=True)
-        done, problems = _roll_out(context, slugs, [], _aimed(slugs, limit, False))
-        print("".join(f"- {one}\n" for one in problems), end="")
-        if fleet_pushed.holding(done, problems, let):
-            after = [slug for _name, more in waves[rank:] for slug in more]
-            raise Exit(
-                f"La vague « {name} » n'est pas prête : arrêt"
-                + (f", {fleet_waves.counted(after, 'commune')} des suivantes ne sont pas déployées" if after else "")
-                + ". À faire : corrigez puis relancez, ou nommez avec --excuser qui ne peut pas l'être aujourd'hui.",
-                code=1,
-            )
+    except evidence_store.LockRefused as error:
+        raise Exit(f"{error}. Rien n'est fait. À faire : attendez sa fin, puis relancez.", code=1) from None
+
+
+def _named(text: str, option: str) -> list[str]:
+    """The communes that an option names."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if text and not found:
+        raise Exit(f"{option} : « {text} » ne nomme aucune commune, rien n'est fait.", code=2)
+    return found
+
+
+def _wave_held(name: str, after: list[dict[str, Any]]) -> str:
+    """What is said of a wave that is not ready, and of those after it."""
+    waiting = [slug for wave in after for slug in wave["machines"]]
+    return (
+        f"La vague « {name} » n'est pas prête : arrêt"
+        + (f", {fleet_waves.counted(waiting, 'commune')} des suivantes ne sont pas déployées" if waiting else "")
+        + ". À faire : corrigez puis relancez, on reprend à cette vague (au canari si le code ou l'inventaire change), "
+        "ou nommez avec --excuser qui ne peut pas l'être aujourd'hui."
+    )
 
 
 def _roll_out(context: Context, wanted: list[str], outgoing: list[str], aimed: str) -> tuple[bool, list[str]]:
@@ -678,6 +714,7 @@ def _roll_out(context: Context, wanted: list[str], outgoing: list[str], aimed: s
     run_id = evidence_store.reserve_run_id(_home() / "verrous")
     # The compact French progress alone; « ansible-playbook playbooks/journeys/rollout.yml » shows every task.
     output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
+    output["CREATIC_ROLLOUT_CONTENT"] = fleet_bundle.digest(TOP, _inventory())
     done = _playbook(context, "journeys/rollout.yml", *arguments, env=output)
     _watch(context)
     evidence = _home() / "evidence"
@@ -1587,6 +1624,12 @@ def _fleet() -> Fleet:
     return Fleet(_home(), known, signer, door.ask, door.send, evidence_store.operator(), evidence.now)
 
 
+def _pushed() -> Pushed:
+    """The rollout by waves of communes that are reached from here."""
+    inventory = _inventory()
+    return Pushed(_home(), lambda: fleet_bundle.digest(TOP, inventory), evidence_store.operator(), evidence.now)
+
+
 def _fleet_does(what: str, act: Callable[[Fleet], list[str]]) -> None:
     """Do something of the fleet's, and say it."""
     _must_have("guichet")
@@ -1681,18 +1724,33 @@ def fleet_door(context: Context, machine: str, duree: str, motif: str) -> None:
 
 @task(reads=True, name="etat", help={"json": "tout, en JSON"})
 def fleet_status(context: Context, json: bool = False) -> None:
-    """Montre la publication, ses vagues, et où en est chaque machine en accès sortant."""
-    _must_have("guichet")
+    """Montre les vagues, et où en est chacun : machines en accès sortant, communes déployées d'ici (--par)."""
     try:
-        with waiting("réponse du guichet", _aside):
-            record, standings, problems = _fleet().status()
-    except (FleetError, PkiError) as error:
-        raise Exit(f"Flotte : {error}", code=2) from None
-    if json:
-        print(to_json({"publication": record, "machines": [vars(one) for one in standings], "defauts": problems}))
-    else:
-        print("\n".join(fleet_waves.told(record, standings, problems)))
-    if problems or any(one.state != fleet_waves.UP_TO_DATE for one in standings):
+        mine, where, notes = _pushed().status([one.slug for one in _communes() if not one.outgoing])
+        wrong = list[str]()
+    except FleetError as error:
+        mine, where, notes, wrong = None, [], [], [str(error)]
+    if not mine and not wrong:
+        _must_have("guichet")
+    lines = [f"- {one}" for one in wrong]
+    if mine:
+        lines = ["Communes déployées d'ici :", *fleet_waves.told(mine, where, notes, "commune", "commencée")]
+    record, standings, problems, silent = None, list[fleet_waves.Standing](), list[str](), ""
+    if "guichet" in needs.servers(_inventory(), TOP).values():
+        try:
+            with waiting("réponse du guichet", _aside):
+                record, standings, problems = _fleet().status()
+            lines = [*fleet_waves.told(record, standings, problems), *lines]
+        except (FleetError, PkiError) as error:
+            silent = f"Flotte : {error}"
+    if json and not silent:
+        told = {"publication": record, "machines": [vars(one) for one in standings], "defauts": [*problems, *wrong]}
+        print(to_json({**told, "deploiement": mine, "communes": [vars(one) for one in where]}))
+    elif not json:
+        print("\n".join(lines))
+    if silent:
+        raise Exit(silent, code=2)
+    if problems or wrong or any(one.state != fleet_waves.UP_TO_DATE for one in (*standings, *where)):
         raise Exit(code=1)
 
 

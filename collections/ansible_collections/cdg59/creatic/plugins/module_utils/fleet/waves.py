@@ -141,13 +141,24 @@ def _text(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat(timespec="seconds")
 
 
-def told(record: Mapping[str, Any] | None, standings: Sequence[Standing], problems: Sequence[str]) -> list[str]:
-    """What ``fab flotte.etat`` prints: the publication, its waves, how many machines are where, those to look at."""
+def told(
+    record: Mapping[str, Any] | None,
+    standings: Sequence[Standing],
+    problems: Sequence[str],
+    noun: str = "machine",
+    began: str = "publiée",
+) -> list[str]:
+    """What ``fab flotte.etat`` prints: the publication, its waves, how many machines are where, those to look at.
+
+    Args:
+        noun: what waves are made of.
+        began: what was done to the publication, on its date.
+    """
     lines = [f"- {one}" for one in problems]
     if record:
-        lines.append(f"v{record['version']}, publiée le {record['le']} par {record['par']}, par {record['decoupage']}.")
+        lines.append(f"v{record['version']}, {began} le {record['le']} par {record['par']}, par {record['decoupage']}.")
         lines += [
-            f"  {'ouverte' if one['ouverte'] else 'à venir':8} {one['nom']} ({counted(one['machines'], 'machine')})"
+            f"  {'ouverte' if one['ouverte'] else 'à venir':8} {one['nom']} ({counted(one['machines'], noun)})"
             for one in record["vagues"]
         ]
         if stop := record["arret"]:
@@ -160,5 +171,7 @@ def told(record: Mapping[str, Any] | None, standings: Sequence[Standing], proble
     standing_so = {
         state: sum(one.state == state for one in standings) for state in (UP_TO_DATE, EXPECTED, BLOCKED, LATE, NEVER)
     }
-    lines.append("Machines : " + ", ".join(f"{count} {state}" for state, count in standing_so.items() if count))
+    lines.append(
+        f"{noun.capitalize()}s : " + ", ".join(f"{count} {state}" for state, count in standing_so.items() if count)
+    )
     return lines + [f"  {one}" for one in standings if one.state != UP_TO_DATE]
