@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import BEHIND, Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
 
 from testbed.control_node import HOME, REPO, command
+from testbed.ged import Store
 from testbed.patience import wait_for
 
 from .conftest import on_host
@@ -36,6 +38,7 @@ ADDRESSES = {
 CANARY, SECOND, LAST = "bouvines-connecteur", "bourbourg-connecteur", "wannehain-connecteur"
 DOOR, ROUTER, TDT = "10.59.0.44", "10.59.0.60", "playbooks/tdt_simulator.yml"
 CONFIG = "/etc/tdt-connector/config.yml"
+GED = Store("10.59.0.40", "ged.creatic.test", HOME)
 # Whoever holds the door: the row of a machine, given back as it was, or with a manifest of theirs.
 ROW = """
 import json, sqlite3, sys
@@ -155,7 +158,15 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         Lab("10.59.0.0/16", hosts, "creatic", HOME / "ssh").remove()
         for slug in FILES:  # nothing of them is to be waited for by who comes next
             command("fab", "pki.revoquer", "--commune", slug, "--motif", "cessation")
-        command("ansible-playbook", "-i", "inventories/lab", TDT)
+        # The lab's inventory never had them. While the last rollout knows of them no server takes a list of communes:
+        # one machine is rolled out without them, then the TdT and the GED take their places back.
+        last = ("playbooks/journeys/rollout.yml", "--limit", "avesnes-les-aubert-connecteur")
+        places = folder.parent / "places.yml"
+        tasks = [{"ansible.builtin.include_tasks": str(REPO / "playbooks/journeys/tasks/place.yml")}]
+        places.write_text(json.dumps([{"hosts": "ged", "tasks": tasks}]), encoding="utf-8")
+        for asked in (last, (TDT,), (str(places),)):
+            done = command("ansible-playbook", "-i", "inventories/lab", *asked)
+            assert done.returncode == 0, done.stdout
 
 
 def test_nobody_reaches_them(fleet: Fleet) -> None:
@@ -175,7 +186,7 @@ def test_nobody_reaches_them(fleet: Fleet) -> None:
     with pytest.raises(OSError):
         socket.create_connection((ROUTER, 22), 5)
     assert command("ansible", CANARY, "-i", str(fleet.inventory), "-m", "ping", "-T", "5").returncode != 0
-    said = fleet.fab("communes", "bouvines", status=1)  # what it proved is asked of the door
+    said = fleet.fab("communes", "wannehain", status=1)  # what it proved is asked of the door
     assert "Rien n'est déployé d'ici chez elles" in said and "rien reçu" in said
 
 
@@ -197,6 +208,13 @@ def test_they_become_ready_wave_after_wave(fleet: Fleet) -> None:
         assert {"connexion", "rgs", "classification", "acte"} <= verdicts.keys() and "echec" not in verdicts.values()
         assert proof["ar_acte"], "the préfecture's own word came with the report"
     assert f"v{fleet.state(CANARY)['version']}, prouvée il y a" in fleet.fab("communes", "bouvines", status=1)  # no PC
+    # The same command made its place in the GED, and proved it; its agent uses it.
+    run = store.runs(HOME / "evidence")[-1]
+    [ged] = json.loads((run / "bouvines" / "preuve.json").read_text(encoding="utf-8"))["services"]
+    assert (ged["cle"], ged["etat"]) == ("ged", "prouve"), ged
+    assert store.verify_one(run, store.seal_keys(HOME).root).intact
+    document = GED.deposit("lucie.caron", "Bouvines - Courrier", "lettre.pdf", b"%PDF-1.4 lettre")
+    assert GED.api("lucie.caron", "GET", f"/documents/{document}/").json()["label"] == "lettre.pdf"
 
 
 def test_somebody_enters_by_the_emergency_door(fleet: Fleet) -> None:
