@@ -1,5 +1,7 @@
 """Three communes behind a router: nobody reaches their machines, which become ready, wave after wave, by themselves.
 
+One has a clerk's PC beside its connector and a place in the GED: it is ready as a commune that one reaches is.
+
 They are of the test, in a copy of the inventory (outgoing/*.yml). They are prepared at the workshop, as the guide says,
 then carried behind the router; their console is what somebody on the spot would use.
 """
@@ -31,10 +33,12 @@ from .conftest import on_host
 pytestmark = pytest.mark.fleet_pull
 
 FILES = {path.stem: path for path in sorted((REPO / "tests/journeys/outgoing").glob("*.yml"))}
-ADDRESSES = {
+CONNECTORS = {
     f"{slug}-connecteur": yaml.safe_load(path.read_text(encoding="utf-8"))["connecteur"]["adresse"]
     for slug, path in FILES.items()
 }
+PC = "bouvines-pc-mairie"  # of the canary's commune, which is ready with it
+ADDRESSES = CONNECTORS | {PC: "10.59.96.10"}
 CANARY, SECOND, LAST = "bouvines-connecteur", "bourbourg-connecteur", "wannehain-connecteur"
 DOOR, ROUTER, TDT = "10.59.0.44", "10.59.0.60", "playbooks/tdt_simulator.yml"
 CONFIG = "/etc/tdt-connector/config.yml"
@@ -78,8 +82,8 @@ class Fleet:
     def publishes(self) -> int:
         """Publish a version, to the canary; gives its number."""
         said = self.fab("flotte.publier", "--canari", "bouvines")
-        found = re.search(r"^v(\d+) est prête pour 3 machines, en 3 vagues\.$", said, re.MULTILINE)
-        assert found and "vague « canari » ouverte : 1 machine." in said, said
+        found = re.search(r"^v(\d+) est prête pour 4 machines, en 3 vagues\.$", said, re.MULTILINE)
+        assert found and "vague « canari » ouverte : 2 machines." in said, said
         return int(found[1])
 
     def set(self, **variables: Any) -> None:
@@ -149,8 +153,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         made.playbook(TDT)
         command("env", f"CREATIC_INVENTORY={folder}", "fab", "flotte.arreter", "--motif", "essai interrompu")
         said = made.fab("flotte.publier", "--canari", "bouvines")  # makes the key of the fleet
-        assert f"Sans certificat, elles n'ont rien reçu : {CANARY}" in said
-        made.playbook("playbooks/tdt_connector.yml", "--limit", ",".join(ADDRESSES))
+        assert f"Sans certificat, elles n'ont rien reçu : {CANARY}, {PC}" in said
+        made.playbook("playbooks/tdt_connector.yml", "--limit", ",".join(CONNECTORS))
+        made.playbook("playbooks/commune_pc.yml", "--limit", PC)
         made.cables("routeur")
         yield made
     finally:
@@ -192,22 +197,26 @@ def test_nobody_reaches_them(fleet: Fleet) -> None:
 
 def test_they_become_ready_wave_after_wave(fleet: Fleet) -> None:
     waiting = fleet.fab("flotte.avancer", status=1)  # gives the canary what it lacked
-    assert "n'ont pas rendu compte (1)" in waiting and CANARY in waiting
+    assert "n'ont pas rendu compte (2)" in waiting and CANARY in waiting and PC in waiting
     for machine in (SECOND, LAST):
         assert "le guichet n'a encore rien pour cette machine" in fleet.passes(machine)
+    assert "(en place)" in fleet.passes(PC)
     for machine, opened in ((CANARY, "territoire dunkerquois"), (SECOND, "territoire lille"), (LAST, "")):
         said = fleet.passes(machine)
         assert "(en place)" in said, said
         advanced = fleet.fab("flotte.avancer")
         assert f"vague « {opened} » ouverte : 1 machine." in advanced if opened else "ont rendu compte" in advanced
-    assert "Machines : 3 à jour" in fleet.fab("flotte.etat")
+    assert "Machines : 4 à jour" in fleet.fab("flotte.etat")
     told = json.loads(on_host(DOOR, "runuser -u guichet -- creatic-guichet comptes-rendus").stdout)
     for machine in ADDRESSES:
         [proof] = next(one for one in told if one["machine"] == machine and one["genre"] == "bon")["preuves"]
         verdicts = {one["cle"]: one["verdict"] for one in proof["preuves"]}
-        assert {"connexion", "rgs", "classification", "acte"} <= verdicts.keys() and "echec" not in verdicts.values()
-        assert proof["ar_acte"], "the préfecture's own word came with the report"
-    assert f"v{fleet.state(CANARY)['version']}, prouvée il y a" in fleet.fab("communes", "bouvines", status=1)  # no PC
+        wanted = {"navigateur"} if machine == PC else {"connexion", "rgs", "classification", "acte"}
+        assert wanted <= verdicts.keys() and "echec" not in verdicts.values()
+        assert machine == PC or proof["ar_acte"], "the préfecture's own word came with the report"
+    ready = fleet.fab("communes", "bouvines")
+    assert re.search(r"Bouvines +│ oui +│ oui +│ oui ", ready), ready  # équipée, GED, prête
+    assert f"v{fleet.state(CANARY)['version']}, prouvée il y a" in ready
     # The same command made its place in the GED, and proved it; its agent uses it.
     run = store.runs(HOME / "evidence")[-1]
     [ged] = json.loads((run / "bouvines" / "preuve.json").read_text(encoding="utf-8"))["services"]
@@ -238,7 +247,7 @@ def test_somebody_enters_by_the_emergency_door(fleet: Fleet) -> None:
     wait_for(lambda: command(enter, "true").returncode != 0, "la fin du tunnel", 60, every=2)
     assert f"porte de secours n° {number} fermée" in fleet.passes(CANARY)
     fleet.console(CANARY, "systemctl", "is-active", "creatic-porte.service", status=3)
-    assert "Machines : 3 à jour" in fleet.fab("flotte.etat")
+    assert "Machines : 4 à jour" in fleet.fab("flotte.etat")
 
 
 def test_a_second_version_goes_through_the_canary_and_a_bad_one_stops_there(fleet: Fleet) -> None:
@@ -247,7 +256,7 @@ def test_a_second_version_goes_through_the_canary_and_a_bad_one_stops_there(flee
     fleet.set(tdt_connector_delays={"reception": 20})
     second = fleet.publishes()
     assert second > max(first.values())
-    for machine in (LAST, CANARY):
+    for machine in (LAST, CANARY, PC):
         fleet.passes(machine)
     assert [fleet.state(one)["version"] for one in (CANARY, LAST)] == [second, first[LAST]]
     assert "reception: 20" in fleet.console(CANARY, "cat", CONFIG)
@@ -264,9 +273,10 @@ def test_a_second_version_goes_through_the_canary_and_a_bad_one_stops_there(flee
     fleet.passes(LAST)
     assert fleet.state(LAST)["version"] == second
     assert f"reprend le contenu de v{second}" in fleet.fab("flotte.revenir", "--motif", "TdT introuvable")
-    assert "(en place)" in fleet.passes(CANARY)
+    for machine in (CANARY, PC):
+        assert "(en place)" in fleet.passes(machine)
     assert "nulle-part" not in fleet.console(CANARY, "cat", CONFIG)
-    assert "Machines : 3 à jour" in fleet.fab("flotte.etat")
+    assert "Machines : 4 à jour" in fleet.fab("flotte.etat")
 
     # Who holds the door gives an old version again, or a manifest of their own: what was in place stays.
     good = row(LAST)
@@ -283,4 +293,4 @@ def test_a_second_version_goes_through_the_canary_and_a_bad_one_stops_there(flee
     row(LAST, old)  # a door that comes back from a backup: the next command gives it what it lost
     fleet.fab("flotte.avancer")
     assert "en place" in fleet.passes(LAST)
-    assert "Machines : 3 à jour" in fleet.fab("flotte.etat")
+    assert "Machines : 4 à jour" in fleet.fab("flotte.etat")
