@@ -53,7 +53,7 @@ def test_the_site_takes_each_profile_once_after_those_it_waits_for() -> None:
         assert [one for one in known[name].attend if place[one] >= own] == []
     assert max(place[name] for name in profiles.marked("sauvegarde")) < place["backup_server"]
     longest_first = ["parapheur", "ged", "deliberations", "tdt_simulator", "commune_pc", "tdt_connector"]
-    assert taken[1] == [*longest_first, "supervision", "control_node", "guichet"]
+    assert taken[1] == ["supervision", *longest_first, "control_node", "guichet"]  # its collector is waited for
 
 
 def test_every_service_of_a_commune_is_known() -> None:
