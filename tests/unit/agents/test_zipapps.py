@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -84,3 +86,50 @@ def test_an_agent_carries_what_it_shares(main: str, tmp_path: Path) -> None:
 def test_a_journal_is_verified_by_whoever_has_the_folder_sae_alone() -> None:
     code = f"import sys; sys.path.insert(0, {str(ROLES / 'archive_gateway/files')!r}); import sae.journal.commands"
     subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True)
+
+
+AGENT, MAIN = AGENTS["tdt_connector.cli:main"], "tdt_connector.cli:main"
+
+
+def _changed(built: bytes, suffix: str, content: bytes) -> bytes:
+    """An archive whose entries of that suffix begin with something else."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(built)) as archive, zipfile.ZipFile(buffer, "w") as other:
+        for name in archive.namelist():
+            data = archive.read(name)
+            other.writestr(name, content + data[len(content) :] if name.endswith(suffix) else data)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [(".py", b"raise SystemExit('compiled anew')\n"), (".pyc", b"\0\0\r\n")],
+    ids=["from what was compiled", "from the sources, for another Python"],
+)
+def test_an_agent_starts(suffix: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "agent.pyz").write_bytes(_changed(build_zipapp(AGENT, MAIN), suffix, content))
+    done = subprocess.run(
+        [sys.executable, "-I", str(tmp_path / "agent.pyz"), "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "tdt-connector" in done.stdout, done.stderr
+
+
+def test_an_archive_is_the_same_whatever_process_builds_it(tmp_path: Path) -> None:
+    program = (
+        "import hashlib, sys\nfrom pathlib import Path\n"
+        "from ansible_collections.cdg59.creatic.plugins.action.file_set import build_zipapp\n"
+        "print(hashlib.sha256(build_zipapp(Path(sys.argv[1]), sys.argv[2])).hexdigest())"
+    )
+    given = {"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(sys.path)}
+    found = set()
+    for seed in ("1", "2"):
+        (home := tmp_path / seed).mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(AGENT), MAIN],
+            env=given | {"PYTHONHASHSEED": seed, "HOME": str(home)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found.add(done.stdout)
+    assert found == {hashlib.sha256(build_zipapp(AGENT, MAIN)).hexdigest() + "\n"}

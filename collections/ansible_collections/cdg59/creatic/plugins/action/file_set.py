@@ -5,15 +5,19 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import importlib.util
 import io
+import marshal
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.template import trust_as_template
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.kept import Kept
 
 _SHARED = Path(__file__).parents[2] / "agents" / "creatic_agent"
 _SOURCES = ("template", "src", "content", "zipapp")
@@ -22,9 +26,11 @@ MANAGED = "Ansible managed"
 
 
 def build_zipapp(package: Path, main: str, python: str = "/usr/bin/python3") -> bytes:
-    """Build an executable zip of a Python package, the same bytes for the same sources.
+    """Build an executable zip of a Python package, the same bytes for the same sources and the same Python.
 
-    A package that imports `creatic_agent`, what the agents share, carries it.
+    A package that imports `creatic_agent`, what the agents share, carries it. Beside each module stands what this
+    Python compiled of it: an agent that starts each minute does not compile itself each time. A host whose Python is
+    another one takes the sources (zipimport).
 
     Args:
         package: folder of the package; bytecode caches are left out.
@@ -32,19 +38,39 @@ def build_zipapp(package: Path, main: str, python: str = "/usr/bin/python3") -> 
         python: interpreter of the host.
     """
     module, function = main.split(":")
+    entries = _files(package)
+    if any(_SHARED.name.encode() in content for content in entries.values()):
+        entries |= _files(_SHARED)
+    entries["__main__.py"] = f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n".encode()
+    named = hashlib.sha256(python.encode() + importlib.util.MAGIC_NUMBER)
+    for name in sorted(entries):
+        named.update(b"\0%s\0%d\0" % (name.encode(), len(entries[name])) + entries[name])
+    kept, key = Kept("agents"), named.hexdigest()
+    if (built := kept.get(key)) is None:
+        kept.put(key, built := _zipped(entries, python))
+    return built
+
+
+def _zipped(entries: Mapping[str, bytes], python: str) -> bytes:
+    compiled = {f"{name}c": _compiled(name, text) for name, text in entries.items() if name.endswith(".py")}
     buffer = io.BytesIO()
     buffer.write(f"#!{python} -I\n".encode())
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
-        entries = _files(package)
-        if any(_SHARED.name.encode() in content for content in entries.values()):
-            entries |= _files(_SHARED)
-        entries["__main__.py"] = f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n".encode()
-        for name in sorted(entries):
+        for name, content in sorted({**entries, **compiled}.items()):
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16
-            archive.writestr(info, entries[name])
+            archive.writestr(info, content)
     return buffer.getvalue()
+
+
+def _compiled(name: str, source: bytes) -> bytes:
+    """A module as zipimport takes it without its source (PEP 552, unchecked).
+
+    Version 2 of marshal refers to no object by how often it is used meanwhile: the same bytes each time.
+    """
+    code = marshal.dumps(compile(source, name, "exec", dont_inherit=True), 2)
+    return importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + importlib.util.source_hash(source) + code
 
 
 def _files(package: Path) -> dict[str, bytes]:

@@ -9,18 +9,14 @@ rollout of one commune spends most of its time on it.
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
-import shutil
-import stat
-import time
 from pathlib import Path
 from typing import Any
 
 import ansible
 from ansible import constants as C
 from ansible.release import __version__
-from ansible_collections.cdg59.creatic.plugins.module_utils import durable
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.kept import Kept
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
 
 DOCUMENTATION = """
@@ -31,11 +27,9 @@ version_added: "0.1.0"
 description:
   - Modules of ansible-core and of this collection are kept in C(~/.cache/creatic/modules), closed to other accounts, by
     the content of all that they are made of. What no run used for a week is deleted.
-  - A kept file that is not whole, or a folder that is another account's or open to others, is not used.
 """
 
 KEPT, PARTIAL = ("ansible.modules.", "ansible_collections.cdg59.creatic."), (".lock", "-part")
-WEEK_S = 7 * 86400
 COLLECTION = Path(__file__).parents[1]
 
 
@@ -50,15 +44,6 @@ def sources(collection: Path) -> str:
     return found.hexdigest()
 
 
-def private(folder: Path) -> bool:
-    """Whether it is there, this account's, and closed to the others: what it holds is run."""
-    try:
-        status = folder.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
-
-
 class CallbackModule(Listener):
     """Brings what was kept before the first task, keeps what is new after the last."""
 
@@ -67,43 +52,22 @@ class CallbackModule(Listener):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._run = Path(C.DEFAULT_LOCAL_TMP) / "ansiballz_cache"
-        self._kept = Path("~/.cache/creatic/modules").expanduser() / sources(COLLECTION)
+        self._kept = Kept("modules")
+        self._sources = ""
         self._brought: set[str] = set()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Put what was kept where Ansible looks for it."""
-        if not private(self._kept):
-            return
-        os.utime(self._kept)
+        self._sources = f"{sources(COLLECTION)}-"
         self._run.mkdir(exist_ok=True)
-        for path in self._kept.iterdir():
-            digest, data = _split(path.read_bytes())
-            if hashlib.sha256(data).digest() == digest:
-                (self._run / path.name).write_bytes(data)
-                self._brought.add(path.name)
+        for kept in self._kept.names():
+            name = kept.removeprefix(self._sources)
+            if name != kept and (data := self._kept.get(kept)) is not None:
+                (self._run / name).write_bytes(data)
+                self._brought.add(name)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Keep what this run had to assemble."""
-        try:
-            self._keep()
-        except OSError as error:
-            self._display.verbose(f"Modules assemblés non gardés : {error}")
-
-    def _keep(self) -> None:
-        found = {path.name: path for path in self._run.glob("*") if path.name.startswith(KEPT)}
-        new = [path for name, path in found.items() if name not in self._brought and not name.endswith(PARTIAL)]
-        if not new:
-            return
-        self._kept.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not private(self._kept):
-            return
-        for path in new:
-            data = path.read_bytes()
-            durable.write(self._kept / path.name, hashlib.sha256(data).digest() + data)
-        for other in self._kept.parent.iterdir():
-            if time.time() - other.lstat().st_mtime > WEEK_S:
-                shutil.rmtree(other, ignore_errors=True)
-
-
-def _split(kept: bytes) -> tuple[bytes, bytes]:
-    return kept[:32], kept[32:]
+        for path in self._run.iterdir():
+            if path.name.startswith(KEPT) and not path.name.endswith(PARTIAL) and path.name not in self._brought:
+                self._kept.put(f"{self._sources}{path.name}", path.read_bytes())

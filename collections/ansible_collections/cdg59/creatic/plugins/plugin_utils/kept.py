@@ -1,0 +1,65 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What the control node makes again when it is lost, kept between runs in ``~/.cache/creatic``."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import time
+from pathlib import Path
+
+from ansible_collections.cdg59.creatic.plugins.module_utils import durable
+
+_WEEK_S = 7 * 86400
+_DIGEST = hashlib.sha256().digest_size
+
+
+class Kept:
+    """Files by name, each behind its digest; what nobody asked for during a week is deleted.
+
+    A file that is not whole is as if it were not there; so are all in a folder that is another account's or open to
+    others, for what is kept is run.
+
+    Args:
+        name: of the folder.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.folder = Path("~/.cache/creatic").expanduser() / name
+
+    def names(self) -> list[str]:
+        """Names of all that is kept, whole or not."""
+        return [path.name for path in self.folder.iterdir()] if self._private() else []
+
+    def get(self, name: str) -> bytes | None:
+        """A file; None when there is none that may be used."""
+        path = self.folder / name
+        try:
+            kept = path.read_bytes() if self._private() else b""
+            if kept[:_DIGEST] != hashlib.sha256(kept[_DIGEST:]).digest():
+                return None
+            os.utime(path)
+        except OSError:
+            return None
+        return kept[_DIGEST:]
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep a file; what cannot be kept, on a full disk for instance, is not."""
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not self._private():
+                return
+            durable.write(self.folder / name, hashlib.sha256(data).digest() + data)
+            for path in self.folder.iterdir():
+                if time.time() - path.lstat().st_mtime > _WEEK_S:
+                    path.unlink()
+
+    def _private(self) -> bool:
+        try:
+            found = self.folder.lstat()
+        except OSError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
