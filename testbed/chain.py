@@ -10,6 +10,7 @@ from dataclasses import replace
 from multiprocessing.process import BaseProcess as Process
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from passerelle import ged
 from passerelle.chain import Chain
@@ -17,6 +18,7 @@ from passerelle.config import Account, Commune, Config
 from passerelle.queue import parts
 from passerelle.store import FINISHED, Act
 from passerelle.web import create_app
+from procrastinate.periodic import PeriodicDeferrer
 
 from testbed.connector import Authority
 from testbed.patience import wait_for
@@ -139,13 +141,18 @@ class World:
         self._process.join()
 
     def drain(self) -> None:
-        """Make every hand-over that is due, in this process, by the queue's own rules."""
+        """Make every hand-over that is due, in this process, by the queue's own rules.
+
+        What the clock alone would begin is left to `child`: each worker that starts would begin all of it again.
+        """
+        with mock.patch.object(PeriodicDeferrer, "worker", new=mock.AsyncMock()):
+            while self._due():
+                self.queue.work(self.chain, self.store, wait=False, install_signal_handlers=False, listen_notify=False)
+
+    def _due(self) -> bool:
         due = "SELECT 1 FROM procrastinate_jobs WHERE status = 'todo' AND COALESCE(scheduled_at, now()) <= now()"
-        while True:
-            self.queue.work(self.chain, self.store, wait=False, install_signal_handlers=False, listen_notify=False)
-            with self.store.transaction() as connection:
-                if connection.execute(due).fetchone() is None:
-                    return
+        with self.store.transaction() as connection:
+            return connection.execute(due).fetchone() is not None
 
     def reach(self, reference: str, step: str) -> None:
         """Bring an act to a step, everybody doing what they have to but the connector."""
