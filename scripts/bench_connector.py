@@ -26,6 +26,7 @@ sys.path.insert(0, str(TOP / "collections/ansible_collections/cdg59/creatic/agen
 sys.path.insert(0, str(TOP / "roles" / "tdt_connector" / "files"))
 sys.path.insert(0, str(TOP / "roles" / "tdt_simulator" / "files"))
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from tdt_connector.client import Client
 from tdt_connector.config import Delays
 
@@ -68,7 +69,7 @@ def main() -> int:
     acts = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:  # on a disk: /tmp may be in memory
         root = Path(name)
-        authority = Authority(root / "pki", "mesure")
+        authority = Authority(root / "pki", "mesure", ec.SECP384R1())
         authority.issue("tdt", "server")
         authority.issue("commune")
         here, there = multiprocessing.Pipe()

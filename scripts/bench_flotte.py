@@ -31,6 +31,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Pass
 from creatic_flotte.door import Door as Client
 from creatic_flotte.settings import Settings
 from creatic_guichet.store import common_name
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from testbed.connector import SIREN, Authority
 from testbed.fleet import Door
@@ -52,7 +53,7 @@ def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 2500
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        authority = Authority(root / "pki", "essai")
+        authority = Authority(root / "pki", "essai", ec.SECP384R1())
         names = [f"commune{rank}-connecteur" for rank in range(count)]
         for name in names:
             authority.issue(name, common_name=common_name(name))

@@ -21,6 +21,7 @@ TOP = Path(__file__).parents[1]
 sys.path[:0] = [str(TOP), *(str(path) for path in (TOP / "roles").glob("*/files")), str(TOP / "collections")]
 sys.path.append(str(TOP / "collections/ansible_collections/cdg59/creatic/agents"))
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from passerelle.config import Commune, Config
 from passerelle.queue import Queue
 
@@ -36,7 +37,7 @@ def main() -> int:
     chain.COMMUNES.clear()
     chain.COMMUNES.update(COMMUNES)
     with database.running() as server, tempfile.TemporaryDirectory() as folder:
-        authority = Authority(Path(folder) / "pki", "essai")
+        authority = Authority(Path(folder) / "pki", "essai", ec.SECP384R1())
         authority.issue("tdt", "server")
         server.new(name="modele")
         Queue(Config({}, database=server.address("modele"))).prepare()

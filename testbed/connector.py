@@ -48,12 +48,16 @@ AUTHORITIES = [{"siren": SIREN, "nom": "Commune de Gondecourt", "departement": "
 
 
 class Authority:
-    """A root and an issuing CA, with what they sign in the layout of /etc/creatic/pki/<name>/current."""
+    """A root and an issuing CA, with what they sign in the layout of /etc/creatic/pki/<name>/current.
 
-    def __init__(self, folder: Path, label: str) -> None:
+    Its keys are shorter than the groupement's own: each side of each connection verifies two of their signatures, and
+    P-384 takes nine times as long. What is measured (`scripts/bench_*`) asks for that one.
+    """
+
+    def __init__(self, folder: Path, label: str, curve: ec.EllipticCurve | None = None) -> None:
         self.folder = folder
         self._settings = pki_x509.Settings("CDG59", label, POLICIES)
-        self._root_key, self._key = (ec.generate_private_key(ec.SECP384R1()) for _ in range(2))
+        self._root_key, self._key = (ec.generate_private_key(curve or ec.SECP256R1()) for _ in range(2))
         self.root = pki_x509.make_root(self._settings, self._root_key)
         self.issuing = pki_x509.make_issuing(self._settings, self._key.public_key(), "1", self.root, self._root_key)
         folder.mkdir()
