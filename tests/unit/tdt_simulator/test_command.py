@@ -65,6 +65,12 @@ def test_a_status_is_given_by_hand(run: Run, client: Client, capsys: pytest.Capt
         assert capsys.readouterr().err == f"tdt-simulator : {said}\n"
 
 
+def test_the_prefecture_writes_about_an_act(run: Run, client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    act = client.acknowledged("A1")
+    assert run("lettre", act, "courrier") == 0
+    assert capsys.readouterr().out == f"Lettre {act + 1} envoyée au sujet de l'acte {act}.\n"
+
+
 def test_a_pes_retour_is_for_a_known_commune(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("pes-retour", SIREN) == 0
     assert capsys.readouterr().out.startswith("PES Retour 1 : ")

@@ -26,7 +26,9 @@ def test_connection_is_cut_after_the_act_was_recorded(client: Client, platform: 
 def test_cut_waits_for_something_recorded(client: Client, platform: TdtServer) -> None:
     platform.fault("coupure", times=1)
     assert client.deposit("bad number").text.startswith("KO\n")
-    assert client.get("/api/test-connexion.php").text == "OK"
+    refused = client.deposit("A1", files=[("acte_pdf_file", ("BOOK.pdf", b"no PDF", "application/pdf"))])
+    assert "BOOK.pdf" in refused.text
+    assert client.post("/api/test-connexion.php").text == "OK"  # no deposit
     with pytest.raises(requests.exceptions.ConnectionError):
         send(client)
     assert len(platform.pes()) == 1

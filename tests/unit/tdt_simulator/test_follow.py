@@ -13,6 +13,8 @@ import pytest
 from lxml import etree
 from pypdf import PdfReader, PdfWriter
 from simulator_harness import DELAY, OTHER_SIREN, PDF, XSD, Client, Clock, make_pdf
+from tdt_simulator import workflow
+from tdt_simulator.actes import _described
 from tdt_simulator.testing import TdtServer
 
 ACTES = "{http://www.interieur.gouv.fr/ACTES#v1.1-20040216}"
@@ -180,6 +182,14 @@ def test_bordereau(client: Client) -> None:
     for expected in ("Bordereau d'acquittement", "Subvention à l'école d'été", "Délibérations", "Acquittement reçu"):
         assert expected in text
     assert client.get("/modules/actes/actes_create_pdf.php?trans_id=99").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [("", "Refusé"), ("Refusé", "Refusé"), ("hors délai", "Refusé : hors délai")],
+)
+def test_a_step_of_the_bordereau_says_what_its_name_does_not(message: str, told: str) -> None:
+    assert _described(workflow.Step(6, 0.0, message)) == told
 
 
 def test_envelope_holds_valid_messages(client: Client) -> None:

@@ -36,6 +36,8 @@ def test_unknown_siren_opens_nothing(connect: Callable[..., Client]) -> None:
     answer = stranger.get("/api/test-connexion.php")
     assert html.unescape(answer.text) == "KO\nLe certificat n'est pas valide : aucun compte trouvé\n"
     assert stranger.get("/admin/users/api-list-login.php").content == b""
+    assert "plusieurs comptes" not in stranger.get("/").text
+    assert stranger.get("/modules/actes/actes_create_pdf.php").headers["Location"] == "/connexion-status"
 
 
 def test_siret_stands_for_its_siren(connect: Callable[..., Client]) -> None:
@@ -51,7 +53,10 @@ def test_login_chooses_among_accounts(connect: Callable[..., Client], platform: 
     assert group.get("/admin/users/api-list-login.php").text == "gondecourt\navesnes\n"
     several = group.get("/api/test-connexion.php")
     assert html.unescape(several.text) == "KO\nLa connexion n'a pas pu être établie\n"
-    assert group.get("/").status_code == 403
+    page = group.get("/")
+    assert page.status_code == 403
+    assert "Ce certificat ouvre plusieurs comptes" in page.text
+    assert group.get("/modules/actes/actes_create_pdf.php").headers["Location"] == "/login.php"
     group.session.auth = ("avesnes", "secret-a")
     assert group.get("/api/test-connexion.php").text == "OK"
     assert group.deposited("A1")

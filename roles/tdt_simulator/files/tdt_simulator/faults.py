@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 
@@ -24,7 +25,8 @@ CUT_LOCATION = "/.coupure"
 """Internal address on which nginx drops the client's connection."""
 
 _DEPOSITS = ("/actes_transac_create.php", "/actes_transac_reponse_create.php", "/helios_importer_fichier.php")
-_RECORDED = (b"OK", b"<resultat>OK</resultat>")
+_RECORDED = re.compile(rb"\AOK\b|<resultat>OK</resultat>")
+"""How the answer to a deposit says that it is recorded: ACTES, then Helios. A refusal may name a file BOOK.pdf."""
 
 
 def cut() -> Response:
@@ -49,9 +51,7 @@ def _before() -> Response | None:
 
 
 def _after(answer: Response) -> Response:
-    if request.method != "POST" or not request.path.endswith(_DEPOSITS) or answer.direct_passthrough:
-        return answer
-    recorded = any(mark in answer.get_data() for mark in _RECORDED) and answer.status_code == 200
+    recorded = request.path.endswith(_DEPOSITS) and _RECORDED.search(answer.get_data())
     if recorded and store().strike("coupure", request.path):
         return cut()
     return answer
