@@ -22,6 +22,7 @@ from testbed.fleet import DAY, Door, Machine
 from testbed.patience import allowed
 
 HOUR = dt.timedelta(hours=1)
+OPENED = dt.datetime(2026, 11, 29, 6, 0, tzinfo=dt.UTC)
 NAMES = ("bergues-connecteur", "bergues-pc", "loos-connecteur", "loos-pc")
 
 
@@ -367,6 +368,11 @@ def test_a_machine_that_left_the_inventory_is_shown_out(world: World, url: str) 
     assert world.machines["bergues-pc"].version() == 1
 
 
+def test_what_a_control_node_keeps_is_closed_to_others(world: World, tmp_path: Path) -> None:
+    kept = world.fleet(tmp_path / "neuf").folder
+    assert [oct(one.stat().st_mode & 0o777) for one in (kept, kept / "lots", kept / "versions")] == ["0o700"] * 3
+
+
 def test_nothing_to_publish_or_to_stop(world: World) -> None:
     with pytest.raises(FleetError, match="acces: sortant"):
         world.publish(machines={})
@@ -381,6 +387,23 @@ def test_a_wrong_passphrase_signs_nothing(world: World, monkeypatch: pytest.Monk
     with pytest.raises(FleetError, match="phrase secrète fausse"):
         world.publish()
     assert world.door.listing()["machines"] == []
+
+
+@pytest.mark.parametrize(
+    ("record", "heard", "failed"),
+    [
+        ({"version": 2, "le": OPENED.isoformat()}, OPENED - HOUR, False),  # it has not met this version yet
+        ({"version": 2, "le": OPENED.isoformat()}, OPENED + HOUR, True),
+        (None, OPENED, True),
+    ],
+)
+def test_a_refusal_counts_against_the_version_that_was_there(
+    record: dict[str, Any] | None, heard: dt.datetime, failed: bool
+) -> None:
+    last = {"genre": "refus", "version": 1, "texte": "horloge fausse", "recu": heard.isoformat(timespec="seconds")}
+    row = {"vue": (OPENED + HOUR).isoformat(), "dernier": last, "donnee": 1}
+    told = waves.standing("loos-pc", record, row, OPENED + HOUR)
+    assert (told.state, told.version, told.reason, told.failed) == (waves.BLOCKED, 1, "horloge fausse", failed)
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ def test_a_commune_is_ready_when_servers_proved_its_places(loos: Loos) -> None:
     ):
         loos.held = {"ged": entry}
         assert words in loos.why()
+        assert words.rpartition(" : ")[2] in loos.judged()["services"][0]["detail"]
     loos.held, loos.servers = {"ged": place()}, {}  # proven once, and its server left the inventory
     assert "l'inventaire n'a aucune machine ged" in loos.why()
 
