@@ -52,7 +52,7 @@ def test_receipt_comes_inline_and_is_valid(client: Client) -> None:
     answer = client.get(f"/modules/actes/actes_transac_get_status.php?transaction={identifier}")
     head, _, receipt = answer.content.partition(b"<?xml")
     assert head == b"OK\n4\n"
-    root = validate(b"<?xml" + receipt)
+    root = etree.fromstring(b"<?xml" + receipt)
     assert b'encoding="ISO-8859-1"' in receipt
     assert root.tag == f"{ACTES}ARActe"
     assert root.get(f"{ACTES}IDActe") == "059-215902669-20250115-AN1-DE"
@@ -61,6 +61,7 @@ def test_receipt_comes_inline_and_is_valid(client: Client) -> None:
     # Pastell reads the date of the receipt at this distance of the attribute's name.
     text = answer.content.decode("latin-1")
     assert text[text.index("actes:DateReception") + 21 :][:10] == root.get(f"{ACTES}DateReception")
+    validate(b"<?xml" + receipt)
 
 
 def test_receipt_as_a_file(client: Client, clock: Clock) -> None:
@@ -199,9 +200,9 @@ def test_envelope_holds_valid_messages(client: Client) -> None:
         names = archive.getnames()
         contents = {name: archive.extractfile(name).read() for name in names}  # type: ignore[union-attr] # only files
     assert names[0].startswith("EACT--215902669--")
+    assert contents[names[2]] == PDF
     assert validate(contents[names[0]]).tag == f"{ACTES}EnveloppeCLMISILL"
     assert validate(contents[names[1]]).tag == f"{ACTES}Acte"
-    assert contents[names[2]] == PDF
 
 
 def test_an_act_that_is_not_acknowledged_is_not_cancelled(client: Client, clock: Clock) -> None:
@@ -220,11 +221,11 @@ def test_cancelling_an_acknowledged_act(client: Client, clock: Clock) -> None:
     clock.advance(3 * DELAY)
     status, receipt = client.status(int(cancellation))
     assert status == 4
-    assert validate(receipt.encode("latin-1")).tag == f"{ACTES}ARAnnulation"
     assert client.status(identifier) == (0, "")
     assert "KO" in client.cancel(identifier)
     assert "ne peut pas être annulé" in client.cancel(int(cancellation))
     assert "initialisation" in client.cancel(999)
+    assert validate(receipt.encode("latin-1")).tag == f"{ACTES}ARAnnulation"
 
 
 def test_cancelling_a_waiting_act(client: Client, platform: TdtServer) -> None:
@@ -273,9 +274,10 @@ def test_classification_is_valid_and_dated(client: Client) -> None:
     answer = client.get("/modules/actes/actes_classification_fetch.php?api=1")
     assert answer.headers["Content-Type"] == "text/xml;charset=iso-8859-1"
     assert answer.content.endswith(b"\r\n")
-    root = validate(answer.content)
+    root = etree.fromstring(answer.content)
     assert root.findtext(f"{ACTES}DateClassification") == f"{time.localtime().tm_year}-01-01"
     assert answer.content == client.get("/modules/actes/actes_classification_fetch.php?api=1").content
+    validate(answer.content)
 
 
 def test_classification_request_is_answered(client: Client, platform: TdtServer) -> None:

@@ -76,13 +76,13 @@ def test_pes_goes_to_its_receipt(client: Client, platform: TdtServer, clock: Clo
     clock.advance(3 * DELAY)
     assert status(client, 1)["status"] == "8"
     content = acquit(client, 1)
-    valid(content, "Rev0/PES_V2_Acquit_Autonome_V2.xsd")
     assert values(content, "NomFic", "CodCol", "IdPost") == ["PESALR2_1", "059001", "123"]
     parts = ("DomaineAck", "EtatAck", "NumBord", "ExerciceBord", "IdUnique")
     assert values(content, *parts) == ["5", "1", "1", "2026", "5", "1", "2", "2026", "4", "1", "PJ1"]
     assert client.get(f"{BASE}/helios_download_file.php?id=1").content == PES
     sha1 = hashlib.sha1(PES, usedforsecurity=False).hexdigest()
     assert platform.pes() == [{"id": 1, "siren": SIREN, "filename": "PESALR2.xml", "sha1": sha1, "statut": 8}]
+    valid(content, "Rev0/PES_V2_Acquit_Autonome_V2.xsd")
 
 
 def test_same_content_is_refused_whoever_sends_it(client: Client, connect: Callable[..., Client]) -> None:
@@ -189,8 +189,8 @@ def test_a_flow_that_the_dgfip_refuses_in_part(client: Client, platform: TdtServ
     found = acquit(client, 1)
     assert values(found, "EtatAck") == ["0", "1", "1"]
     assert values(found, "LibelleAnoAck") == ["1971 - Compte fonction présent à tort"]
-    valid(found, "Rev0/PES_V2_Acquit_Autonome_V2.xsd")
     assert values(acquit(client, 2), "EtatAck") == ["1", "1"]
+    valid(found, "Rev0/PES_V2_Acquit_Autonome_V2.xsd")
 
 
 def test_a_platform_that_says_4_gives_a_receipt_too(client: Client, platform: TdtServer, clock: Clock) -> None:
@@ -233,7 +233,6 @@ def test_pes_retour_is_listed_until_it_is_read(
     client: Client, connect: Callable[..., Client], platform: TdtServer
 ) -> None:
     name, content = pes.retour(SIREN, datetime(2025, 6, 1, 8, 30))
-    valid(content, "RETOUR/Rev0/PES_Retour.xsd")
     identifier = platform.store.add_pes_retour(SIREN, name, content)
     listed = etree.fromstring(client.get(f"{BASE}/api/helios_get_list.php").content)
     assert listed.findtext("resultat") == "OK"
@@ -247,3 +246,4 @@ def test_pes_retour_is_listed_until_it_is_read(
     assert b"<resultat>OK" in client.get(f"{BASE}/api/helios_change_status.php?id={identifier}").content
     assert b"<pes_retour>" not in client.get(f"{BASE}/api/helios_get_list.php").content
     assert client.get(f"{BASE}/api/helios_get_retour.php?id={identifier}").content == content
+    valid(content, "RETOUR/Rev0/PES_Retour.xsd")

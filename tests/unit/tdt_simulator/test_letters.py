@@ -57,14 +57,14 @@ def test_letter_is_announced_and_read(
     assert moved.status_code == 302
     with tarfile.open(fileobj=io.BytesIO(client.get(moved.headers["Location"]).content)) as archive:
         members = [(member, archive.extractfile(member).read()) for member in archive.getnames()]  # type: ignore[union-attr] # only files
-    assert validate(members[0][1]).tag == f"{ACTES}EnveloppeMISILLCL"
-    assert validate(members[1][1]).tag == f"{ACTES}{message}"
     assert "Merci de préciser" in PdfReader(io.BytesIO(members[2][1])).pages[0].extract_text()
     assert client.get(f"/modules/actes/api/document_prefecture_mark_as_read.php?transaction_id={letter}").json() == {
         "result": "ok"
     }
     assert client.get(LIST).json() == []
     assert client.status(act)[0] == 4
+    assert validate(members[0][1]).tag == f"{ACTES}EnveloppeMISILLCL"
+    assert validate(members[1][1]).tag == f"{ACTES}{message}"
 
 
 def test_letters_belong_to_their_authority(client: Client, connect: Callable[..., Client], platform: TdtServer) -> None:
@@ -102,11 +102,11 @@ def test_answers(client: Client, platform: TdtServer, name: str, answer: str, me
     assert verdict == "OK"
     listed = platform.store.files(int(identifier))
     assert listed[0]["name"] == f"059-215902669-20250115-A1-DE-{3 if name == 'pieces' else 4}-{answer}_0.xml"
-    assert validate(platform.store.content(listed[0]["sha256"])).tag == f"{ACTES}{message}"
     platform.wait_status(int(identifier), 4)
-    assert validate(client.status(int(identifier))[1].encode("latin-1")).tag == f"{ACTES}{receipt}"
     lines = client.get(f"/modules/actes/actes_transac_get_document.php?id={act}").text
     assert lines.endswith(f"-4-{identifier}\n")
+    assert validate(platform.store.content(listed[0]["sha256"])).tag == f"{ACTES}{message}"
+    assert validate(client.status(int(identifier))[1].encode("latin-1")).tag == f"{ACTES}{receipt}"
 
 
 def test_answer_to_a_simple_letter_has_no_receipt(client: Client, platform: TdtServer) -> None:
