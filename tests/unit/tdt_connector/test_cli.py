@@ -368,6 +368,8 @@ def test_retry_with_the_transaction_a_person_found(
 def test_retry_alone_looks_again_and_sends_nothing(commune: Commune, tdt: TdtServer, command: Run) -> None:
     parked(commune, tdt)
     assert command("retry", "2026_001") == 0
+    row = commune.row()
+    assert (row.state, row.uncertain, row.absences) == (State.INTENT, True, 0)
     commune.run()
     assert commune.row().state is State.ACKNOWLEDGED
     assert len(tdt.acts()) == 1
@@ -377,6 +379,8 @@ def test_retry_absent_by_mistake_still_makes_one_act(commune: Commune, tdt: TdtS
     """The person was wrong: the platform's own guard answers, and the act is found again."""
     parked(commune, tdt)
     assert command("retry", "2026_001", "--absent") == 0
+    row = commune.row()
+    assert (row.state, row.absences, row.attempts) == (State.CHECKED, 0, 0)
     commune.run()
     assert commune.row().state is State.ACKNOWLEDGED
     assert len(tdt.acts()) == 1

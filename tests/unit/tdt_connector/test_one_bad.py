@@ -96,6 +96,15 @@ def test_a_tag_is_told_with_its_line() -> None:
     assert parse(b"numero: !!str 012\n").number == "012"
 
 
+def test_lists_in_lists_are_told_with_their_line() -> None:
+    told = "ligne 2 : trop de listes les unes dans les autres ; il en faut une, « annexes »"
+    with pytest.raises(DescriptionError, match=told):
+        parse(b"numero: A\nnature: [[[[x]]]]\n")
+    with pytest.raises(DescriptionError) as other:
+        parse(b"numero: A\nnature: [[[x]]]\n")
+    assert "trop de listes" not in str(other.value)
+
+
 def dropped(commune: Commune) -> None:
     """Every bad description, each with its act, and what else is no deposit."""
     for rank, content in enumerate(DESCRIPTIONS.values()):
