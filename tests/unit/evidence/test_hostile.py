@@ -112,6 +112,14 @@ def test_a_refused_answer_is_told_of_a_machine_that_failed_as_well(tmp_path: Pat
     assert ["réponse refusée" in gap["objet"] for gap in report["manques"]] == [True, False]
 
 
+@pytest.mark.parametrize(("texts", "too_large"), [(209, False), (210, True)])
+def test_an_answer_has_four_mebibytes_at_most(texts: int, too_large: bool) -> None:
+    host = HostRun()
+    host.receive("preuves", ["x" * 20_000] * texts)
+    [refused] = host.refused
+    assert (refused == "champ « preuves » : 4200840 caractères, 4194304 au plus") == too_large
+
+
 def test_two_answers_with_one_key_are_refused() -> None:
     host = proven(PC)
     host.receive("preuves", [host.proofs[0]])
