@@ -223,7 +223,12 @@ def test_silence_is_counted_from_the_last_line_or_from_when_it_was_expected() ->
     assert re.findall(r"^journaux_silence.*", told, re.M) == [
         'journaux_silence_timestamp_seconds{emetteur="a",commune="anor"} 10'
     ]
-    assert "gone" not in receive.noted(seen, {}, expected, 1e8)
+    silent, day = "\njournaux_silence_timestamp_seconds{", 86_400
+    half = day // 2
+    assert [after for after in (half, half + 1) if silent in receive.figures({"a": 1}, expected, {}, 1 + after)] == [
+        half + 1
+    ]
+    assert [after for after in (89, 90) if "gone" in receive.noted(seen, {}, expected, 5.0 + after * day)] == [89]
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"a": "x"}', '{"a": 1'])
