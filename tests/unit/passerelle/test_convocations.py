@@ -87,8 +87,8 @@ def test_what_the_relay_says_after_it_took_a_mail_sends_none_again(summons: Summ
 
 def test_a_relay_that_is_away_or_asks_to_wait_delays_and_loses_none(summons: Summons) -> None:
     summons.through("127.0.0.1", 9)
-    for verb in ("MAIL", "RCPT", "DATA", "."):
-        assert summons.turn({verb: b"451 plus tard"}) == [], verb
+    for verb, code in (("MAIL", 400), ("RCPT", 499), ("DATA", 451), (".", 451)):
+        assert summons.turn({verb: b"%d plus tard" % code}) == [], verb
     assert summons.turn({"EHLO": b"", "HELO": b""}) == []
     assert summons.states() == {}
     assert len(summons.turn()) == 2

@@ -115,6 +115,14 @@ def test_another_machine_is_not_asked(other: Other, url: str) -> None:
     assert other.asked == []
 
 
+def test_the_environment_sends_nothing_by_a_proxy(other: Other, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    other.answer = lambda: jsonify({"a": 1})
+    assert other.client().json("GET", "/x") == {"a": 1}
+
+
 def test_a_server_that_is_not_proven_or_not_there(other: Other, tmp_path: Path) -> None:
     stranger = Authority(tmp_path / "inconnue", "inconnue")
     with pytest.raises(Trouble, match=r"^la GED : certificat refusé \(.+\)\.$"):
