@@ -40,6 +40,14 @@ def test_a_report_that_comes_again_has_the_same_receipt_and_is_kept_once(store: 
     assert len(store.reports(0)) == 1
 
 
+def test_a_report_has_256_kib_at_most(store: Store) -> None:
+    bare = json.dumps(REPORT | {"modifies": [""], "preuves": []})
+    largest = json.dumps(REPORT | {"modifies": ["x" * (262_144 - len(bare))], "preuves": []}).encode()
+    store.keep("loos-pc", largest, NOW)
+    with pytest.raises(door.BadRequest, match=r"^Compte rendu trop gros\.$"):
+        store.keep("loos-pc", largest + b" ", NOW)
+
+
 def test_a_machine_that_asks_again_at_once_is_not_written_down_again(store: Store) -> None:
     """Thousands ask every quarter of an hour: each write waits for the disk."""
     assert store.manifest("loos-pc", NOW) is None
