@@ -298,12 +298,26 @@ def _written(connection: Any) -> list[Any]:
 
 
 def _placed(base: Any) -> Any:
-    """An object in its place; None when it is nowhere any more."""
+    """An object in its place; None when it is nowhere any more.
+
+    What is made and named in one request is at times found twice: under its name, and under the one that it had first,
+    where nothing is any more.
+
+    Raises:
+        KeyError: it is found there alone.
+    """
     tool = api.portal.get_tool("portal_catalog")
+    left = None
     for brain in tool.unrestrictedSearchResults(UID=IUUID(base, None) or "-"):
-        thing = brain._unrestrictedGetObject()
+        try:
+            thing = _object(brain)
+        except KeyError as error:
+            left = error
+            continue
         if aq_base(thing) is base:
             return thing
+    if left:
+        raise left
     return None
 
 
