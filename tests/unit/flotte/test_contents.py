@@ -199,6 +199,17 @@ def test_the_code_is_the_same_bytes_without_what_no_machine_needs() -> None:
     assert len(code) < 8 << 20
 
 
+def test_the_code_holds_what_agents_have_by_a_link_and_nothing_from_elsewhere(tmp_path: Path) -> None:
+    found, plugins = _unpacked(bundle.code(TOP)), "collections/ansible_collections/cdg59/creatic"
+    reasons = found[f"{plugins}/plugins/module_utils/reasons.py"]
+    assert reasons == found[f"{plugins}/agents/creatic_agent/reasons.py"] != b""
+    (tmp_path / "projet" / "roles").mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "projet" / "roles" / "dehors").symlink_to(tmp_path / "secret")
+    (tmp_path / "projet" / "roles" / "dedans").write_text("code")
+    assert _unpacked(bundle.code(tmp_path / "projet")).keys() == {"roles/dedans"}
+
+
 def test_a_windows_post_cannot_fetch_for_itself(inventory: Path) -> None:
     file = inventory / "communes/loos.yml"
     file.write_text(file.read_text().replace("systeme: debian", "systeme: windows", 1))

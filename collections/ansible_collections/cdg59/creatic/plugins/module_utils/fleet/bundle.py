@@ -87,11 +87,13 @@ def sending(target: Path, lots: Iterable[Path], envoi: bytes) -> None:
 
 
 def _files(top: Path) -> Iterator[Path]:
+    """The project's files; what agents have by a link is there as a file, a link that leads out of it is not."""
     for name in _CODE:
         place = top / name
         found = [place] if place.is_file() else sorted(place.rglob("*"))
         for path in found:
-            if path.is_file() and not path.is_symlink() and not {*_NOT} & {*path.relative_to(top).parts}:
+            inside = not path.is_symlink() or path.resolve().is_relative_to(top.resolve())
+            if path.is_file() and inside and not {*_NOT} & {*path.relative_to(top).parts}:
                 yield path
 
 
