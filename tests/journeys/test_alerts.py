@@ -111,7 +111,7 @@ CAUSES = (
           f" \"select pg_switch_wal()\" && sleep 10 && {LOOKS}",
           f"mv /var/lib/essai /var/lib/pgbackrest; {LOOKS}"),
     Cause("dernière sauvegarde en échec", "avesnes-les-aubert-connecteur", "10.59.3.20",
-          "ip route add unreachable 10.59.0.50; systemctl start creatic-sauvegarde.service; test $? != 0",
+          "ip route add unreachable 10.59.0.50 && systemctl start creatic-sauvegarde.service",
           "ip route del unreachable 10.59.0.50; systemctl start creatic-sauvegarde.service"),
 )  # fmt: skip # what breaks beside what mends
 CONNECTOR, NODES = "10.59.2.20", ("10.59.0.31", "10.59.0.32", "10.59.0.33")
