@@ -197,7 +197,7 @@ def compile_once() -> None:
             kept[key] = compiled(self, source)
         return kept[key]
 
-    Environment.compile = kept_or_compiled  # type: ignore[method-assign]  # Ansible gives no way to its templates
+    Environment.compile = kept_or_compiled  # type: ignore[method-assign] # Ansible takes no environment of ours
 
 
 def main() -> None:
