@@ -18,8 +18,6 @@ PROPERTIES += "ProtectSystem,CapabilityBoundingSet"
 SYSCTL = ("kernel.", "vm.", "fs.", "dev.tty.", "net.core.", "net.ipv4.", "net.ipv6.conf.all.", "net.ipv6.conf.default.")
 DISKS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "overlay", "tmpfs", "vfat", "zfs")
 
-ODD = ("-nouser", "-o", "-nogroup", "-o", "-perm", "/6000", "-o", "-perm", "-0002")
-
 
 def out(*command: str) -> str:
     """Standard output of a command; empty when this machine does not have it."""
