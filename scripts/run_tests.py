@@ -28,7 +28,7 @@ RECORD = TOP / ".cache" / "essais.json"
 REACHED = str(HOME / "taches")  # tasks that were executed, see tests/reached
 LOCK = Path("/run/lock/creatic-essais")  # the lab is one per machine
 PYTEST = (sys.executable, "-m", "pytest")
-LAST = ("nice", "-n", "5")  # what others leave of the cores
+LAST = ("nice", "-n", "10")  # what others leave of the cores
 STUCK = ("-o", "faulthandler_timeout=900", "-o", "faulthandler_exit_on_timeout=true")  # a test's end, seconds
 PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
 # Their playbooks are of tests alone, or none: what they reach tells nothing.
@@ -36,7 +36,7 @@ FILES = ("unit", "lint", "lab")
 NOTED = {"CREATIC_TASKS_REACHED": REACHED, "ANSIBLE_CALLBACK_PLUGINS": str(TOP / "tests" / "reached")}
 # Long: each whole run has one line of them, in turn; the others, which would take it over its limit, by their names.
 IN_TURN = (
-    ("room_patch",),
+    ("room_patch", "audits"),
     ("room_faults",),
     ("chain",),
     ("disaster", "noyau", "disques"),
@@ -112,9 +112,10 @@ def whole() -> dict[str, Part]:
         "lab": Part([(*PYTEST, "-v", "tests/lab")]),
         "machines": Part([("fab", "banc.demarrer")], after=("lab",)),
         "lint": Part([(*LAST, "scripts/lint")]),
-        # Converging takes all of both cores; profiles and journeys, which wait for machines, leave some.
+        # Until these end, both cores are taken; what follows, and journeys above all, waits for machines.
         "unit": Part(
-            [(*LAST, *PYTEST, "-q", "-n", "auto", "--dist", "worksteal", "--durations", "15", *STUCK)], after=("again",)
+            [(*LAST, *PYTEST, "-q", "-n", "auto", "--dist", "worksteal", "--durations", "15", *STUCK)],
+            after=("machine nue", "poste", "profil archive_node", "profil parapheur"),
         ),
         "site": Part(
             [(*PLAYBOOK, "playbooks/site.yml", "--limit", "all:localhost:!banc")],

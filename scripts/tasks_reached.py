@@ -24,6 +24,7 @@ GLOBS = ("roles/*/tasks/*.yml", "roles/*/handlers/*.yml", "playbooks/**/*.yml")
 # A whole run has some of them in turn (scripts/run_tests.py).
 PARTS = (
     "room_patch",
+    "audits",
     "room_faults",
     "disaster",
     "noyau",

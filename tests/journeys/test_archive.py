@@ -85,6 +85,7 @@ def test_what_its_archives_are_made_of_is_told() -> None:
     assert all("« content/acte.pdf » : pdfinfo n'en vient pas à bout" in line for line in refused), done.stdout
 
 
+@pytest.mark.room_faults
 def test_an_archive_lost_on_every_node_is_told_and_comes_back() -> None:
     """Copies that are all gone are alike; the journal knows better, and the backup server's depot has it."""
     shown(VERSEMENT, "systemctl start creatic-sauvegarde.service")

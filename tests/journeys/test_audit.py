@@ -213,6 +213,7 @@ def test_an_unknown_level_or_limit_is_refused(arguments: tuple[str, str], said: 
     assert runs(HOME / "audits") == before
 
 
+@pytest.mark.audits
 def test_a_lost_machine_and_an_unwaived_failure_are_said(seen: Seen) -> None:
     """The PC dies while it is compared; the connector has a gap, and keeps its findings."""
     connector = ADDRESSES[CONNECTOR]
@@ -244,6 +245,7 @@ def test_a_lost_machine_and_an_unwaived_failure_are_said(seen: Seen) -> None:
     assert verify(runs(HOME / "audits")[-1])[0] == 0
 
 
+@pytest.mark.audits
 def test_the_next_audit_says_what_got_better_and_one_that_vanishes_is_missed(
     seen: Seen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
