@@ -46,7 +46,8 @@ IN_TURN = (
     ("fleet_pull",),
 )
 LONG = (*(name for turn in IN_TURN for name in turn), "production", "closing")
-# Test machines with kernels of their own: slow, each on one core, they go on beside the journeys.
+# Test machines with kernels of their own: slow, each on one core, they go on beside the journeys. What the lab itself
+# says of such machines is asked in the same turn.
 KERNELS = {"noyau": ("hardening_kernel", "noyau"), "disques": ("encrypted_raid", "coffre")}
 
 
@@ -293,6 +294,8 @@ def chosen(names: list[str]) -> dict[str, Part]:
         turns = " ; ".join(", ".join(one) for one in IN_TURN)
         print(f"Longues de ce passage : {', '.join(turn)} (à leur tour parmi {turns})")
         found = {name: part for name, part in known.items() if name not in LONG or name in turn}
+        if not KERNELS.keys() & set(turn):
+            found["lab"].commands = [(*PYTEST, "-v", "tests/lab/test_lab.py")]
         end = Part([("fab", "banc.arreter"), ("scripts/tasks_reached.py", REACHED, *turn)], needs=tuple(found))
         return found | {"taches": end}
     scenarios = sorted(path.parent.name for path in (TOP / "molecule").glob("*/molecule.yml"))
