@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 import gzip
 import json
 import os
@@ -89,7 +90,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("la machine ne répond plus")
 
 
+@functools.cache
 def _inventory(environment: str, limit: str) -> dict[str, Any]:
+    """The inventory of a session, asked once; nobody changes it."""
     done = subprocess.run(
         ["ansible-inventory", "-i", environment, "--list", "--limit", limit],
         cwd=TOP,
@@ -102,18 +105,19 @@ def _inventory(environment: str, limit: str) -> dict[str, Any]:
     return inventory
 
 
+def _wanted(config: pytest.Config) -> dict[str, Any]:
+    """The inventory within the limit; the whole one, which tests ask for too, when the profile itself is the limit."""
+    limit = config.getoption("--limit")
+    return _inventory(config.getoption("--environment"), "all" if limit == config.getoption("--profile") else limit)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "hostvars" not in metafunc.fixturenames:
         return
     profile = metafunc.config.getoption("--profile")
     if not profile:
         raise pytest.UsageError("les tests de profil demandent --profile (commune_pc, tdt_connector…)")
-    config = metafunc.config
-    if not hasattr(config, "creatic_inventory"):
-        config.creatic_inventory = _inventory(  # type: ignore[attr-defined] # one inventory a session
-            config.getoption("--environment"), config.getoption("--limit")
-        )
-    inventory = config.creatic_inventory  # type: ignore[attr-defined] # same
+    inventory = _wanted(metafunc.config)
     variables = inventory["_meta"]["hostvars"]
     names = [
         name
@@ -130,7 +134,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     xdist's own groups are in the nodes' names, which pytest 9.2 no longer takes from where xdist writes them.
     """
-    names = _inventory(config.getoption("--environment"), config.getoption("--limit"))["_meta"]["hostvars"]
+    names = _wanted(config)["_meta"]["hostvars"]
 
     class ByMachine(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
