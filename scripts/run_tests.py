@@ -289,8 +289,9 @@ def chosen(names: list[str]) -> dict[str, Part]:
     """
     known = whole() | {name: long(name) for name in LONG}
     if not names:
-        os.environ["CREATIC_WHOLE_RUN"] = "1"  # leaves out what takes minutes more and has its own name
-        turn = IN_TURN[int(_git("rev-list", "--count", "HEAD") or 0) % len(IN_TURN)]
+        number = int(_git("rev-list", "--count", "HEAD") or 0)
+        os.environ["CREATIC_WHOLE_RUN"] = str(number)  # leaves out what takes minutes more and has its own name
+        turn = IN_TURN[number % len(IN_TURN)]
         turns = " ; ".join(", ".join(one) for one in IN_TURN)
         print(f"Longues de ce passage : {', '.join(turn)} (à leur tour parmi {turns})")
         found = {name: part for name, part in known.items() if name not in LONG or name in turn}

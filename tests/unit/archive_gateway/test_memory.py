@@ -68,6 +68,7 @@ def repeated() -> bytes:
 
 
 @pytest.mark.parametrize(("make", "said"), [(largest, "True"), (repeated, "False")])
+@pytest.mark.costly
 def test_the_largest_sip_takes_a_third_of_what_the_units_have(tmp_path: Path, make: object, said: str) -> None:
     peak, told = taken(tmp_path, make())  # type: ignore[operator] # one of both functions
     assert told.startswith(said), told[:300]

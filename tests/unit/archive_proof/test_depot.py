@@ -66,6 +66,7 @@ def gateway(tmp_path: Path, unit: Path, authority: Authority) -> Gateway:
     return Gateway(tmp_path, Site(tmp_path / "sae", unit, authority.root))
 
 
+@pytest.mark.costly
 def test_archives_are_copied_lost_and_given_back(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
     """One archive, then the whole room; a backup of the machine beside them is no lot, and lots are no backups."""
     for aip in "abc":
@@ -111,6 +112,7 @@ def test_what_was_put_in_a_lot_by_another_is_not_put_back(
     assert gateway.read("a") == b"octets"
 
 
+@pytest.mark.costly
 def test_what_borg_cannot_read_does_not_keep_the_others(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A damaged archive in the middle of a lot, and a lot whose list is damaged."""
     contents = {f"{number:02}": os.urandom(3_000_000) for number in range(6)}

@@ -586,6 +586,7 @@ class Switch:
         return wrapped
 
 
+@pytest.mark.costly
 def test_a_cut_at_any_step_is_taken_up(tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call that writes is cut before it is done, then after; what follows is done again from the deposit."""
     # The same signatures are looked at again and again: openssl judges each of them once.

@@ -20,6 +20,7 @@ def technician(tmp_path: Path) -> Technician:
     return Technician(tmp_path)
 
 
+@pytest.mark.costly
 def test_a_new_technician_gets_as_far_as_the_machines(technician: Technician) -> None:
     copied, chosen = blocks("1")
     assert technician.types(copied).returncode == 0

@@ -206,6 +206,7 @@ def wait_for_lock(project: Project, process: subprocess.Popen[str]) -> None:
         raise
 
 
+@pytest.mark.costly
 def test_a_pc_and_servers_lost_in_the_middle_stop_nobody_else_and_a_second_run_completes(project: Project) -> None:
     """The commune's only PC, and every server of the second step."""
     status, output = project.run(lost=[PC, "documents", "relais", "versement"])

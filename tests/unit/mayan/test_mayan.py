@@ -50,6 +50,7 @@ def python() -> Path:
     return unpacked / name / "bin" / "python"
 
 
+@pytest.mark.costly
 def test_mayan(python: Path) -> None:
     done = subprocess.run(
         [python, "-B", "-W", "ignore", HERE / "in_process.py"],

@@ -158,6 +158,7 @@ def run(folder: Path, interval: float, *arguments: str, **options: Any) -> tuple
     return process.returncode, output
 
 
+@pytest.mark.costly
 def test_what_lasts_is_told_under_each_strategy_and_a_failure_stays_one(tmp_path: Path) -> None:
     status, output = run(tmp_path, 1, "-e", "failing=b")
     assert status == 2, output
