@@ -74,6 +74,7 @@ def test_nothing_is_changed_on_the_machines(seen: Seen) -> None:
         assert differences(seen.before[host], seen.after[host]) == {}
 
 
+@pytest.mark.audits
 @pytest.mark.parametrize(
     ("change", "undo", "where"),
     [

@@ -72,6 +72,7 @@ def test_a_machine_that_holds_what_no_drill_brought_is_left_alone() -> None:
     assert on_host(MACHINE, "test -f /srv/compta/2026 && touch /etc/creatic-exercice").returncode == 0
 
 
+@pytest.mark.drills
 def test_a_drill_restores_from_the_escrow_proves_and_touches_nothing(tmp_path: Path) -> None:
     phrase = unsealed(tmp_path, NAME, "dominique")
     production, repository = state_of(CLIENT), on_host(SERVER, SEGMENTS).stdout
