@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import time
 from collections.abc import Iterator, Mapping
@@ -153,8 +152,6 @@ def mails(hostvars: Mapping[str, Any]) -> Iterator[list[EmailMessage]]:
 @pytest.mark.leaves_traces
 def test_a_unit_that_failed_is_a_mail(host: Host, mails: list[EmailMessage]) -> None:
     """From the real cause to the mail; a fault lasts five minutes before it is told."""
-    if os.environ.get("CREATIC_WHOLE_RUN"):
-        pytest.skip("dix minutes : la partie « alertes » le demande, à son tour")
 
     def told(word: str) -> bool:
         return any(word in text(one) and FAULT in text(one) for one in mails)
