@@ -55,6 +55,11 @@ def ready(done: Callable[[], bool], seconds: float) -> bool:
     return False
 
 
+def _mounts() -> list[Path]:
+    """Where something is mounted on this computer, what is mounted on another after it."""
+    return [Path(line.split()[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+
+
 class Ground:
     """The lab's place on this computer.
 
@@ -111,7 +116,7 @@ class Ground:
 
     def mounted(self, path: Path) -> bool:
         """Whether something is mounted there."""
-        return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+        return path in _mounts()
 
     def ensure(self) -> None:
         """Make the namespace, and let this computer hold as many watchers as the machines want."""
@@ -126,9 +131,10 @@ class Ground:
                 shutil.copy(before, others[0])
             else:
                 WATCHERS.write_text(before.read_text())
-        for mount in (self.namespace, self.namespace.parent):
-            if self.mounted(mount):
-                run(["umount", str(mount)], f"démontage de {mount} impossible")
+        # Podman mounts its storage on itself, and leaves it so, wherever somebody types it out of the namespace.
+        storage = self.state / "storage" / "overlay"
+        for mount in reversed([path for path in _mounts() if path == storage or self.run in path.parents]):
+            run(["umount", str(mount)], f"démontage de {mount} impossible")
         for folder in (self.run, self.state / "machines"):
             if folder.exists():
                 shutil.rmtree(folder)
