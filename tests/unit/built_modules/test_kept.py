@@ -32,19 +32,26 @@ def test_what_is_not_whole_is_not_there_until_it_is_put_again(kept: Kept, damage
     assert kept.get("un") == b"contenu"
 
 
-def test_nothing_is_taken_from_nor_put_in_a_folder_of_others_or_open_to_them(kept: Kept) -> None:
+def test_nothing_is_taken_from_nor_put_in_a_folder_of_others(kept: Kept) -> None:
     kept.put("un", b"contenu")
-    kept.folder.chmod(0o750)
+    os.chown(kept.folder, 1, 1)
     kept.put("deux", b"contenu")
     assert (kept.get("un"), kept.names()) == (None, [])
-    kept.folder.chmod(0o700)
-    assert kept.names() == ["un"]
-    os.chown(kept.folder, 1, 1)
-    assert (kept.get("un"), kept.names()) == (None, [])
     os.chown(kept.folder, os.geteuid(), os.getegid())
+    assert kept.names() == ["un"]
     kept.folder.rename(kept.folder.with_name("ailleurs"))
     kept.folder.symlink_to("ailleurs")
+    kept.put("deux", b"contenu")
     assert (kept.get("un"), kept.names()) == (None, [])
+    assert [path.name for path in kept.folder.with_name("ailleurs").iterdir()] == ["un"]
+
+
+def test_what_others_may_have_put_is_not_taken_and_goes_when_something_is_put(kept: Kept) -> None:
+    kept.put("un", b"contenu")
+    kept.folder.chmod(0o755)
+    assert (kept.get("un"), kept.names()) == (None, [])
+    kept.put("deux", b"contenu")
+    assert kept.names() == ["deux"]
 
 
 def test_what_nobody_asked_for_during_a_week_is_deleted(kept: Kept) -> None:

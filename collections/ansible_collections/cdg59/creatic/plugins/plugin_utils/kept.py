@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import stat
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ class Kept:
     """Files by name, each behind its digest; what nobody asked for during a week is deleted.
 
     A file that is not whole is as if it were not there; so are all in a folder that is another account's or open to
-    others, for what is kept is run.
+    others, for what is kept is run. Such a folder of this account's own is emptied and closed when something is put.
 
     Args:
         name: of the folder.
@@ -49,6 +50,8 @@ class Kept:
     def put(self, name: str, data: bytes) -> None:
         """Keep a file; what cannot be kept, on a full disk for instance, is not."""
         with contextlib.suppress(OSError):
+            if not self._private() and self._ours():
+                shutil.rmtree(self.folder)
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not self._private():
                 return
@@ -57,9 +60,13 @@ class Kept:
                 if time.time() - path.lstat().st_mtime > _WEEK_S:
                     path.unlink()
 
-    def _private(self) -> bool:
+    def _ours(self) -> bool:
+        """Whether it is a folder of this account's own."""
         try:
             found = self.folder.lstat()
         except OSError:
             return False
-        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+    def _private(self) -> bool:
+        return self._ours() and not self.folder.stat().st_mode & 0o077
