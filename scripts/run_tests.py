@@ -338,7 +338,8 @@ def main() -> int:
     # An operator's open SSH connections bear another key: they are not shared.
     os.environ |= {"CREATIC_HOME": str(HOME), "ANSIBLE_SSH_CONTROL_PATH_DIR": "~/.ansible/cp-test"}
     os.environ["CREATIC_INVENTORY"] = "inventories/lab"  # whatever environment is chosen in this clone
-    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    os.environ["PYTHONUNBUFFERED"] = "1"
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a hundred commands of fab compile what they import but once
     os.environ["ANSIBLE_FORKS"] = "8"  # machines and control node share these cores: more at once only wait
     os.environ |= dict.fromkeys(("ANSIBLE_FORCE_COLOR", "PY_COLORS"), "0") | {"NO_COLOR": "1"}
     run = Run(parts, " ".join(names) or "tout")
