@@ -141,14 +141,6 @@ def test_packages_asked_for_are_in_the_image_of_that_machine_alone(folder: Path)
     assert "no packages found" in ssh(folder, HOSTS[0].address, asked)
 
 
-def test_what_root_compiled_once_is_kept_and_goes_by_its_source(folder: Path) -> None:
-    script = """sudo python3 -c 'import zipfile; zipfile.ZipFile("/tmp/a.zip", "w").writestr("essai.py", "VALUE = {}")';
-        sudo env PYTHONPATH=/tmp/a.zip python3 -c 'import essai; print(essai.VALUE)'; ls /run/creatic-lab-python"""
-    told = [ssh(folder, HOSTS[0].address, script.format(value)).split() for value in (1, 2, 1)]
-    assert [value for value, *_kept in told] == ["1", "2", "1"]
-    assert [len(kept) for _value, *kept in told] == [1, 2, 2]
-
-
 def test_a_scanner_takes_the_machines_for_machines(folder: Path) -> None:
     answer = ssh(folder, HOSTS[0].address, "ls -a /run /; dpkg-query -W -f '${Status}' linux-base")
     assert ".containerenv" not in answer

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import importlib.util
+import io
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.callback.built_modules import COLLECTION, sources
+from ansible.executor.module_common import _CachedModule
+from ansible_collections.cdg59.creatic.plugins.callback.built_modules import COLLECTION, sources, with_bytecode
 
 REPO = Path(__file__).parents[3]
 PLAY = [
@@ -21,10 +26,16 @@ PLAY = [
             {"ansible.builtin.ping": {}},
             {"ansible.builtin.stat": {"path": "/etc/hosts"}},
             {"ansible.builtin.setup": {"gather_subset": "!all,!min"}},
+            {
+                "ansible.builtin.command": "printenv PYTHONUNBUFFERED",
+                "register": "found",
+                "failed_when": "found.rc != 1",
+                "changed_when": False,
+            },
         ],
     }
 ]
-PING, STAT, SETUP = (f"{name}-ZIP_DEFLATED-none" for name in ("ping", "stat", "setup"))
+PING, STAT, SETUP, COMMAND = (f"{name}-ZIP_DEFLATED-none" for name in ("ping", "stat", "setup", "command"))
 
 
 def run(home: Path) -> subprocess.CompletedProcess[str]:
@@ -36,7 +47,7 @@ def run(home: Path) -> subprocess.CompletedProcess[str]:
         ["ansible-playbook", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}",
          "-e", "ansible_become=false", str(playbook)],
         cwd=REPO,
-        env=given | {"HOME": str(home), "NO_COLOR": "1"},
+        env=given | {"HOME": str(home), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -59,8 +70,46 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+def zipped(entries: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def entries(payload: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_what_is_kept_is_compiled_beside_its_sources(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "ping").write_bytes(kept(home)[PING].read_bytes()[32:])
+    found = entries(base64.b64decode(_CachedModule.load(str(tmp_path / "ping")).zip_data))
+    sources = {name for name in found if name.endswith(".py")}
+    assert {"ansible/modules/ping.py", "ansible/module_utils/basic.py"} < sources
+    assert {*found} == sources | {f"{name}c" for name in sources}
+
+
+@pytest.mark.parametrize("python", ["this one", "another one"])
+def test_a_machine_takes_what_its_python_compiled_else_the_sources(tmp_path: Path, python: str) -> None:
+    found = entries(with_bytecode(zipped({"essai.py": b"print('compiled')"}), {}))
+    found["essai.py"] = b"print('source')"
+    if python == "another one":
+        found["essai.pyc"] = b"\0\0\r\n" + found["essai.pyc"][len(importlib.util.MAGIC_NUMBER) :]
+    (tmp_path / "essai.zip").write_bytes(zipped(found))
+    said = subprocess.run(
+        [sys.executable, "-c", "import essai"],
+        env={"PYTHONPATH": str(tmp_path / "essai.zip")},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said == ("compiled\n" if python == "this one" else "source\n")
+
+
 def test_the_next_run_takes_what_was_assembled(home: Path) -> None:
-    assert {*kept(home)} == {PING, STAT, SETUP}
+    assert {*kept(home)} == {PING, STAT, SETUP, COMMAND}
     ping, stat = (kept(home)[name] for name in (PING, STAT))
     before = ping.read_bytes()
     try:

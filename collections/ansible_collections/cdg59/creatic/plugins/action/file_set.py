@@ -8,7 +8,6 @@ import base64
 import hashlib
 import importlib.util
 import io
-import marshal
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.template import trust_as_template
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
+from ansible_collections.cdg59.creatic.plugins.plugin_utils.bytecode import compiled
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.kept import Kept
 
 _SHARED = Path(__file__).parents[2] / "agents" / "creatic_agent"
@@ -52,25 +52,16 @@ def build_zipapp(package: Path, main: str, python: str = "/usr/bin/python3") -> 
 
 
 def _zipped(entries: Mapping[str, bytes], python: str) -> bytes:
-    compiled = {f"{name}c": _compiled(name, text) for name, text in entries.items() if name.endswith(".py")}
+    bytecode = {f"{name}c": compiled(name, text) for name, text in entries.items() if name.endswith(".py")}
     buffer = io.BytesIO()
     buffer.write(f"#!{python} -I\n".encode())
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in sorted({**entries, **compiled}.items()):
+        for name, content in sorted({**entries, **bytecode}.items()):
             info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16
             archive.writestr(info, content)
     return buffer.getvalue()
-
-
-def _compiled(name: str, source: bytes) -> bytes:
-    """A module as zipimport takes it without its source (PEP 552, unchecked).
-
-    Version 2 of marshal refers to no object by how often it is used meanwhile: the same bytes each time.
-    """
-    code = marshal.dumps(compile(source, name, "exec", dont_inherit=True), 2)
-    return importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + importlib.util.source_hash(source) + code
 
 
 def _files(package: Path) -> dict[str, bytes]:

@@ -71,34 +71,6 @@ umount /run/.containerenv 2>/dev/null || true
 rm -f /run/.containerenv
 exec /lib/systemd/systemd "$@"
 """
-# Each task of Ansible compiles the same modules anew on its machine, a third of what a task takes of the processor:
-# on the lab's machines, which share the cores of one computer, what root compiled once is kept until the next boot.
-# An import's outcome is the same: what is kept goes by the source's digest and the module's name.
-COMPILED_PATH = "usr/lib/python3/dist-packages/creatic_lab.py"
-COMPILED = r"""
-import marshal, os, _imp, zipimport
-
-FOLDER = "/run/creatic-lab-python"
-
-def compile_source(path, source, compile_source=zipimport._compile_source):
-    kept = f"{FOLDER}/{path.rpartition('.zip/')[2].replace('/', ':')}.{_imp.source_hash(0, source).hex()}"
-    try:
-        with open(kept, "rb") as file:
-            return marshal.load(file)
-    except (OSError, EOFError, ValueError, TypeError):
-        code = compile_source(path, source)
-    try:
-        if os.geteuid() == 0:
-            os.makedirs(FOLDER, mode=0o755, exist_ok=True)
-            with open(f"{kept}.{os.getpid()}", "xb") as file:
-                marshal.dump(code, file)
-            os.replace(file.name, kept)
-    except OSError:
-        pass
-    return code
-
-zipimport._compile_source = compile_source
-"""
 OWNER = "creatic.proprietaire"
 BUILDER = "creatic-image"  # the machine in which an image gets its packages
 # Adds packages to the image, and leaves nothing else of it. No service starts: nothing runs there.
@@ -187,8 +159,6 @@ class Images:
             # reads their manuals there, which are half of all files that are unpacked, then watched and looked through.
             "etc/dpkg/dpkg.cfg.d/creatic-lab": "force-unsafe-io\n"
             + "".join(f"path-exclude=/usr/share/{folder}/*\n" for folder in ("doc", "locale", "man")),
-            COMPILED_PATH: COMPILED,
-            COMPILED_PATH.replace(".py", ".pth"): "import creatic_lab\n",
             "etc/apt/sources.list": "".join(f"deb {uri} {suite} {parts}\n" for uri, suite, parts in self._sources()),
             f"etc/sudoers.d/{self.access.user}": f"{self.access.user} ALL=(ALL:ALL) NOPASSWD: ALL\n",
             "etc/ssh/sshd_config.d/10-creatic-lab.conf": "PasswordAuthentication no\nPermitRootLogin no\n",
@@ -244,7 +214,6 @@ class Images:
                     '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/apt/sources.list.d/*'
                     ' "$1"/etc/apt/apt.conf.d/99mmdebstrap',
                     '--customize-hook=chroot "$1" update-ca-certificates',
-                    f'--customize-hook=chroot "$1" python3 -m py_compile /{COMPILED_PATH}',
                     f'--customize-hook=chroot "$1" useradd -m -s /bin/bash -G sudo {self.access.user}',
                     '--customize-hook=chroot "$1" systemctl enable ssh.service ssh-hostkeys.service',
                     '--customize-hook=: > "$1"/etc/machine-id',
