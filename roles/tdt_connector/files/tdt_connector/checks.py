@@ -15,8 +15,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from pypdf import PdfReader
-
 from . import budget, flow
 from .classification import Classification, Nature, fold
 from .config import Config
@@ -156,6 +154,8 @@ class _Spared(io.BufferedReader):
 
 def check_pdf(path: Path) -> str | None:
     """None when the file is a PDF the TdT can stamp, else why not. The content counts, not the name."""
+    from pypdf import PdfReader  # an eighth of a start, and most commands, each minute, read none
+
     name = path.name
     size = path.stat().st_size
     if size == 0:
