@@ -37,20 +37,27 @@ NOTED = {"CREATIC_TASKS_REACHED": REACHED, "ANSIBLE_CALLBACK_PLUGINS": str(TOP /
 # Long: each whole run has one line of them, in turn; the others, which would take it over its limit, by their names.
 IN_TURN = (
     ("room_patch", "audits"),
-    ("room_faults",),
+    ("room_faults", "poste"),
     ("chain",),
     ("disaster", "noyau", "disques"),
-    ("drills",),
+    ("drills", "poste"),
     ("life",),
-    ("alertes",),
+    ("alertes", "poste"),
     ("fleet_pull",),
 )
 # Ten minutes until its mail is there; « alertes » has the same cause, in its turn.
 MAILED = "tests/profiles/supervision/test_supervision.py::test_a_unit_that_failed_is_a_mail"
-LONG = (*(name for turn in IN_TURN for name in turn), "production", "closing")
-# Test machines with kernels of their own: slow, each on one core, they go on beside the journeys. What the lab itself
-# says of such machines is asked in the same turn.
-KERNELS = {"noyau": ("hardening_kernel", "noyau"), "disques": ("encrypted_raid", "coffre")}
+# Machines that are alike on the site, and how many: check mode and the profile's tests ask one of them, in turn.
+TWINS = {"archive_node": 3, "commune_pc": 3, "tdt_connector": 3}
+LONG = (*dict.fromkeys(name for turn in IN_TURN for name in turn), "production", "closing")
+# Test machines beside the site: a control node that several share, and two with kernels of their own, slow, each on one
+# core. What the lab itself says of such machines is asked in the same turn.
+KERNELS = ("noyau", "disques")
+BENCHES = {
+    "poste": ("control_node", "poste"),
+    "noyau": ("hardening_kernel", "noyau"),
+    "disques": ("encrypted_raid", "coffre"),
+}
 
 
 @dataclass
@@ -94,14 +101,14 @@ def profile(name: str, *after: str, workers: int = 0) -> Part:
 
 def journeys(mark: str, *after: str) -> Part:
     """Tests of tests/journeys: those without a mark of a long part, or with that one."""
-    wanted = mark or " and ".join(f"not {name}" for name in ("site", "passage", *LONG) if name not in KERNELS)
+    wanted = mark or " and ".join(f"not {name}" for name in ("site", "passage", *LONG) if name not in BENCHES)
     return Part([(*PYTEST, "-v", "tests/journeys", "--durations", "20", "-m", wanted)], after, ("site",))
 
 
 def long(name: str) -> Part:
     """A part of LONG; « production » has machines of its own, on a network of its own."""
-    if name in KERNELS:
-        return bench(*KERNELS[name])
+    if name in BENCHES:
+        return bench(*BENCHES[name])
     if name == "production":
         return Part([(*PYTEST, "-v", "tests/production", "--durations", "20")], after=("journeys",))
     return journeys(name, "journeys", *LONG[: LONG.index(name)])  # one at a time: they break the same site
@@ -125,7 +132,6 @@ def whole() -> dict[str, Part]:
             needs=("machines",),
         ),
         "again": Part([(*PYTEST, "-v", "tests/journeys", "-m", "site")], needs=("site",)),
-        "poste": bench("control_node", "poste"),
         "machine nue": bench("hardening", "niv-high"),  # its image had no package of ours
         "profil supervision": profile("supervision", "again"),  # waits for a mail, most of its time
         "profil tdt_simulator": profile("tdt_simulator", "again"),
@@ -292,13 +298,19 @@ def chosen(names: list[str]) -> dict[str, Part]:
     known = whole() | {name: long(name) for name in LONG}
     if not names:
         number = int(_git("rev-list", "--count", "HEAD") or 0)
-        os.environ["CREATIC_WHOLE_RUN"] = str(number)  # a quarter of the costliest unit tests (tests/unit)
+        os.environ["CREATIC_WHOLE_RUN"] = str(number)  # what a whole run has a part of, in turn
         turn = IN_TURN[number % len(IN_TURN)]
         turns = " ; ".join(", ".join(one) for one in IN_TURN)
         print(f"Longues de ce passage : {', '.join(turn)} (à leur tour parmi {turns})")
         found = {name: part for name, part in known.items() if name not in LONG or name in turn}
         found["profil supervision"].commands[0] += ("--deselect", MAILED)
-        if not KERNELS.keys() & set(turn):
+        for twin, count in TWINS.items():
+            found[f"profil {twin}"].commands[0] += ("--limit", f"{twin}[{number % count}]", "-n", "0")
+        left_out = [
+            f"!{twin}[{rank}]" for twin, count in TWINS.items() for rank in range(count) if rank != number % count
+        ]
+        os.environ["CREATIC_LEFT_OUT"] = " ".join(left_out)  # of check mode (tests/journeys/test_site.py)
+        if not {*KERNELS} & {*turn}:
             found["lab"].commands = [(*PYTEST, "-v", "tests/lab/test_lab.py")]
         end = Part([("fab", "banc.arreter"), ("scripts/tasks_reached.py", REACHED, *turn)], needs=tuple(found))
         return found | {"taches": end}

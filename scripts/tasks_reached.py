@@ -26,6 +26,7 @@ PARTS = (
     "room_patch",
     "audits",
     "room_faults",
+    "poste",
     "disaster",
     "noyau",
     "disques",

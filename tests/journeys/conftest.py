@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,14 @@ def rollout(communes: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def site(*arguments: str) -> str:
-    """Run playbooks/site.yml on the machines that the lab makes by default; gives its output."""
-    playbook = ("ansible-playbook", "-i", "inventories/lab", "playbooks/site.yml", "--limit", "all:localhost:!banc")
-    done = command(*playbook, *arguments)
+def site(*arguments: str, besides: Iterable[str] = ()) -> str:
+    """Run playbooks/site.yml on the machines that the lab makes by default; gives its output.
+
+    Args:
+        besides: what else limits it, as Ansible's patterns.
+    """
+    limit = ":".join(("all", "localhost", "!banc", *besides))
+    done = command("ansible-playbook", "-i", "inventories/lab", "playbooks/site.yml", "--limit", limit, *arguments)
     assert done.returncode == 0, done.stdout
     return done.stdout
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -47,7 +48,9 @@ def test_no_secret_is_shown_by_the_most_verbose_run(again: str) -> None:
 
 
 def test_check_mode_announces_nothing() -> None:
-    output = site("--check", "--diff")
-    assert len(RECAP.findall(output)) == HOSTS
+    """On every machine; in a whole run, on one of those that are alike (scripts/run_tests.py)."""
+    left_out = os.environ.get("CREATIC_LEFT_OUT", "").split()
+    output = site("--check", "--diff", besides=left_out)
+    assert len(RECAP.findall(output)) == HOSTS - len(left_out)
     assert changed(output) == {}
     assert [line for line in output.splitlines() if line.startswith("--- before")] == []
