@@ -73,7 +73,7 @@ def with_bytecode(payload: bytes, known: dict[bytes, bytes]) -> bytes:
 
 
 class CallbackModule(Listener):
-    """Brings what was kept before the first task, compiles what a worker assembled, keeps it after the last task."""
+    """Brings what was kept before the first task, then compiles and keeps what workers assemble."""
 
     CALLBACK_NAME = "cdg59.creatic.built_modules"
 
@@ -100,7 +100,8 @@ class CallbackModule(Listener):
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Compile what is new for the machines that come next, and keep it."""
-        if self._run.stat().st_mtime_ns == self._seen_ns:
+        before_ns = self._run.stat().st_mtime_ns
+        if before_ns == self._seen_ns:
             return
         for path in self._run.iterdir():
             name = path.name
@@ -110,4 +111,4 @@ class CallbackModule(Listener):
                 dataclasses.replace(module, zip_data=base64.b64encode(payload)).dump(str(path))
                 self._compiled.add(name)
                 self._kept.put(f"{self._sources}{name}", path.read_bytes())
-        self._seen_ns = self._run.stat().st_mtime_ns
+        self._seen_ns = before_ns  # what a worker assembled meanwhile is seen the next time
