@@ -686,6 +686,31 @@ def test_an_unfinished_pdf_is_waited_for_then_taken_as_it_is(watched: Watched) -
     assert watched.look(101) == [("acte", ("a.yml", "a.pdf"), False)]
 
 
+def test_a_description_that_comes_at_the_last_moment_keeps_its_annex(watched: Watched) -> None:
+    (watched.folder / "z.pdf").write_bytes(PDF)
+    watched.look()
+    (watched.folder / "a.yml").write_bytes(b"annexes: [{fichier: z.pdf, type: X}]\n")
+    (watched.folder / "a.pdf").write_bytes(PDF)
+    assert watched.look(299) == []
+    assert watched.look(2) == []
+    assert watched.look(3) == [("acte", ("a.yml", "a.pdf", "z.pdf"), False)]
+
+
+def test_what_belongs_together_is_judged_at_one_instant(watched: Watched) -> None:
+    (watched.folder / "a.yml").write_bytes(b"annexes: [{fichier: z.pdf, type: X}]\n")
+    for name in ("a.pdf", "z.pdf"):
+        (watched.folder / name).write_bytes(PDF)
+    instants = [1000.0]
+    watched.watcher = DepotWatcher(
+        watched.folder, Delays(), 1000, clock=lambda: instants.pop(0) if instants[1:] else instants[0]
+    )
+    assert watched.watcher.ready(set()) == []
+    instants[:] = [1004.9, 1004.9, 1400.0]  # the machine sleeps in the middle of a look
+    assert watched.watcher.ready(set()) == []
+    instants[:] = [1400.0]
+    assert [group.names for group in watched.watcher.ready(set())] == [("a.yml", "a.pdf", "z.pdf")]
+
+
 def test_a_pes_needs_no_description(watched: Watched) -> None:
     (watched.folder / "flux.xml").write_bytes(b"<a/>\n")
     watched.look()

@@ -59,6 +59,7 @@ class DepotWatcher:
         self._delays = delays
         self._limit = limit
         self._clock = clock
+        self._now = 0.0  # of the present look: judged at two instants, files that belong together would part
         self._entries: dict[str, _Entry] = {}
         self._parsed: dict[str, tuple[int, int, descriptions.Description | list[str]]] = {}
 
@@ -70,8 +71,9 @@ class DepotWatcher:
         described = [name for name in self._entries if PurePath(name).suffix.lower() in (".yml", ".yaml")]
         for name in sorted(described):
             self._add(groups, name, lambda name: self._described(name, claimed))
+        unread = not self._stable(*described)  # who knows which files they name
         for name in sorted(set(self._entries) - claimed):
-            self._add(groups, name, self._alone)
+            self._add(groups, name, lambda name: self._alone(name, unread))
         return groups
 
     @staticmethod
@@ -90,7 +92,7 @@ class DepotWatcher:
             groups.append(group)
 
     def _look(self, taken: Collection[tuple[str, int]]) -> None:
-        now = self._clock()
+        now = self._now = self._clock()
         entries: dict[str, _Entry] = {}
         with os.scandir(self._folder) as listing:
             for item in listing:
@@ -111,7 +113,7 @@ class DepotWatcher:
         self._parsed = {name: value for name, value in self._parsed.items() if name in entries}
 
     def _age(self, name: str) -> float:
-        return self._clock() - self._entries[name].since
+        return self._now - self._entries[name].since
 
     def _stable(self, *names: str) -> bool:
         return all(self._age(name) >= self._delays.stabilite for name in names)
@@ -162,7 +164,8 @@ class DepotWatcher:
             return None
         return Group("pes" if parsed.pes else "acte", stem, (name, *present), problem)
 
-    def _alone(self, name: str) -> Group | None:
+    def _alone(self, name: str, unread: bool) -> Group | None:
+        """A file that no description names; one that is `unread` yet may name it, unless it is a flow."""
         if not self._stable(name):
             return None
         path = PurePath(name)
@@ -172,7 +175,7 @@ class DepotWatcher:
             if not problem and not self._late(name) and self._looks_unfinished(name):
                 return None
             return Group("pes", path.stem, (name,), problem)
-        if not self._late(name):
+        if unread or not self._late(name):
             return None
         waited = f"déposé depuis {self._delays.incomplet / 60:.0f} minutes"
         if budget_alone or path.suffix.lower() == ".pdf":
