@@ -43,7 +43,7 @@ IN_TURN = (
     ("drills", "poste"),
     ("life",),
     ("alertes", "poste"),
-    ("fleet_pull",),
+    ("lost", "fleet_pull"),
 )
 # Ten minutes until its mail is there; « alertes » has the same cause, in its turn.
 MAILED = "tests/profiles/supervision/test_supervision.py::test_a_unit_that_failed_is_a_mail"
@@ -306,6 +306,8 @@ def chosen(names: list[str]) -> dict[str, Part]:
         found["profil supervision"].commands[0] += ("--deselect", MAILED)
         for twin, count in TWINS.items():
             found[f"profil {twin}"].commands[0] += ("--limit", f"{twin}[{number % count}]", "-n", "0")
+        for name in ("unit", *(name for name in found if name.startswith("profil "))):
+            found[name].commands[0] += ("--costly", str(number))
         left_out = [
             f"!{twin}[{rank}]" for twin, count in TWINS.items() for rank in range(count) if rank != number % count
         ]

@@ -72,6 +72,7 @@ def test_memory_holds_on_a_small_machine(host: Host, act: Act) -> None:
     memory_holds(host, "plone,postgres,www-data", MEMORY, 5)
 
 
+@pytest.mark.costly
 def test_a_setup_that_is_cut_off_leaves_nothing_and_starts_again(host: Host) -> None:
     """The mark of what is installed is gone, as after a power cut: the same data comes up again, nothing is lost."""
     with host.sudo():

@@ -73,6 +73,7 @@ def test_addresses_are_the_dgs_s_and_hostile_ones_are_refused(site: Site) -> Non
     assert "claire@" not in str(site.done(WRITER, "GET", MEETINGS)) + str(site.done(WRITER, "GET", "/gondecourt"))
 
 
+@pytest.mark.costly
 def test_what_leaves_is_kept_and_what_the_relay_said_is_shown(site: Site, mark: str) -> None:
     write(site, MANAGER, ADDRESSES)
     path, uid = convene(site, f"courriels {mark}")

@@ -165,6 +165,7 @@ def test_a_public_contract_is_checked_by_finances_first(store: Parapheur, opened
     assert store.act("paul.renard", number, "viser").json()["etat"] == "a_signer"
 
 
+@pytest.mark.costly
 def test_a_public_contract_that_is_not_transmitted_ends_signed(
     store: Parapheur, pens: Pens, claire: token.TokenKey
 ) -> None:
@@ -178,6 +179,7 @@ def test_a_public_contract_that_is_not_transmitted_ends_signed(
     assert late.status == 409
 
 
+@pytest.mark.costly
 def test_a_public_contract_waits_for_its_file(
     store: Parapheur, pens: Pens, claire: token.TokenKey, stranger: token.TokenKey
 ) -> None:
@@ -347,6 +349,7 @@ def test_who_deposits(store: Parapheur) -> None:
 # -- what a signature must be -------------------------------------------------------------------------------
 
 
+@pytest.mark.costly
 def test_what_is_no_signature_of_hers_is_refused(
     store: Parapheur, opened: Opened, pens: Pens, claire: token.TokenKey, stranger: token.TokenKey
 ) -> None:
@@ -404,6 +407,7 @@ def test_a_refused_dossier_is_not_signed(store: Parapheur, opened: Opened, pens:
     assert "le dossier est « Refusé » depuis le" in answer.json()["message"]
 
 
+@pytest.mark.costly
 def test_without_the_seal_nothing_moves(
     host: Host, store: Parapheur, opened: Opened, pens: Pens, claire: token.TokenKey
 ) -> None:
@@ -425,6 +429,7 @@ def test_without_the_seal_nothing_moves(
 # -- absences -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.costly
 def test_a_deputy_signs_during_the_absence_only(store: Parapheur, opened: Opened, pens: Pens) -> None:
     anne = pens.certificate("Anne Bertrand", SIRENS["gondecourt"])[1]
     number = opened("a_signer")
@@ -600,6 +605,7 @@ def test_only_the_gateway_notes_what_became_of_it(store: Parapheur, opened: Open
 RELAY = ("10.59.0.1", 2525)  # of the lab's inventory
 
 
+@pytest.mark.costly
 def test_deadlines_are_reminded_by_mail(host: Host, store: Parapheur, opened: Opened) -> None:
     today = dt.date.today()
     near, far = word(), word()
@@ -617,6 +623,7 @@ def test_deadlines_are_reminded_by_mail(host: Host, store: Parapheur, opened: Op
     assert not [one for one in letters if "nadia" in one["To"]]
 
 
+@pytest.mark.costly
 def test_who_is_awaited_is_told_once_of_each_arrival(host: Host, store: Parapheur, opened: Opened) -> None:
     def letters() -> dict[str, str]:
         with relay(*RELAY) as (_address, _port, found), host.sudo():
@@ -643,6 +650,7 @@ def test_who_is_awaited_is_told_once_of_each_arrival(host: Host, store: Parapheu
     assert f"motif du refus (Claire Dubois) : Montant faux {second}" in told["karim.lefevre"]
 
 
+@pytest.mark.costly
 def test_a_relay_that_does_not_answer_is_seen(host: Host, store: Parapheur, opened: Opened) -> None:
     opened(echeance=str(dt.date.today()))
     with host.sudo():

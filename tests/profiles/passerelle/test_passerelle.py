@@ -167,6 +167,7 @@ def test_what_the_connector_rejects_is_put_aside_with_its_reason_then_taken_up(p
 
 
 @pytest.mark.leaves_traces
+@pytest.mark.costly
 def test_killed_and_without_database_again_and_again_each_act_goes_through_once(passerelle: Passerelle) -> None:
     """Five acts; meanwhile the worker is killed, PostgreSQL crashes and the document store's front door closes."""
     references = [passerelle.deposit(number(), f"Acte {rank}") for rank in range(5)]

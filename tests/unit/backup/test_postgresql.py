@@ -65,6 +65,7 @@ def words(server: Database) -> list[str]:
         return [str(row[0]) for row in connection.execute("SELECT mot FROM mots ORDER BY mot")]
 
 
+@pytest.mark.costly
 def test_it_comes_back_as_it_was_saved_and_as_it_was_at_a_moment(server: Database) -> None:
     write(server, "a")
     first = postgresql.save(["postgres"])
@@ -88,6 +89,7 @@ def test_it_comes_back_as_it_was_saved_and_as_it_was_at_a_moment(server: Databas
     assert words(server) == ["a", "b", "c", "e"]
 
 
+@pytest.mark.costly
 def test_a_moment_after_which_nothing_was_written_is_one_too(server: Database) -> None:
     """PostgreSQL refuses to stop at a moment that its journal does not go beyond."""
     write(server, "a")
@@ -101,6 +103,7 @@ def test_a_moment_after_which_nothing_was_written_is_one_too(server: Database) -
     assert words(server) == ["a", "b"]
 
 
+@pytest.mark.costly
 def test_what_came_back_runs_nothing_of_its_own(server: Database) -> None:
     """Its own settings may name programs and libraries; a tablespace is a folder anywhere."""
     write(server, "a")
@@ -130,6 +133,7 @@ def test_what_came_back_runs_nothing_of_its_own(server: Database) -> None:
         postgresql.check_saved(postgresql.save(["postgres"]))
 
 
+@pytest.mark.costly
 def test_nothing_changes_when_it_cannot(server: Database, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="aucun : il est vide"):
         postgresql.check(datetime.now(UTC))

@@ -159,6 +159,7 @@ def test_without_evidence_nothing_is_claimed(home: Path) -> None:
     assert unsealed.startswith("le certificat qui signe les preuves n'est pas encore fait (")
 
 
+@pytest.mark.costly
 def test_what_was_seen_is_named_with_its_date_and_its_record(shown: tuple[Path, dict[str, produce.Written]]) -> None:
     folder, written = shown
     assert set(written) == set(produce.COMMON)

@@ -77,6 +77,7 @@ def test_without_a_choice_nothing_runs(top: Path) -> None:
     assert done.returncode == 2 and done.stderr.startswith(said) and not done.stdout
 
 
+@pytest.mark.costly
 def test_one_choice_is_followed_by_all(top: Path) -> None:
     chosen = run(top, "fab", "environnement", "inventories/example")
     assert chosen.returncode == 0, chosen.stderr

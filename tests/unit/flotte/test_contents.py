@@ -300,6 +300,7 @@ class Asking:
         return self._asked
 
 
+@pytest.mark.costly
 def test_a_machine_that_was_enrolled_before_a_kind_existed_gets_it_by_pull(
     inventory: Path, home: Path, tmp_path: Path
 ) -> None:

@@ -143,6 +143,7 @@ def test_servers_refuse_to_forget_a_commune_whose_file_is_gone(tmp_path: Path, m
     assert ansible("ansible", *ged, "msg={{ creatic_names }}").returncode == 0
 
 
+@pytest.mark.costly
 def test_a_whole_departement_loads_the_same_with_and_without_cache(tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("bench_inventory", REPO / "scripts/bench_inventory.py")
     assert spec

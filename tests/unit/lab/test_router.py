@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TOP = Path(__file__).parents[3]
 # Runs in a mount and a network namespace of its own: that network is the control node's, with the lab's bridge; podman
 # is played by a process in a network of its own, tied to that bridge as podman ties a container.
@@ -149,6 +151,7 @@ print("fini")
 """
 
 
+@pytest.mark.costly
 def test_nobody_comes_in_and_all_goes_out_under_the_router_s_address(tmp_path: Path) -> None:
     scene = tmp_path / "scene.py"
     scene.write_text(SCENE, encoding="utf-8")

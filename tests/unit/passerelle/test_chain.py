@@ -348,6 +348,7 @@ POINTS = [
 ]  # fmt: skip # a list of words
 
 
+@pytest.mark.costly
 def test_killed_at_every_point_nothing_is_lost_nor_done_twice(world: World) -> None:
     """A real process is killed by SIGKILL the first time it comes to each point; another one goes on from there."""
     reference = world.deliberations.adopt("d1")
@@ -423,6 +424,7 @@ def test_a_job_whose_end_was_not_written_is_seen(world: World) -> None:
     assert world.step(reference) == "signature"
 
 
+@pytest.mark.costly
 def test_the_database_restarts_under_load(world: World, server: Database) -> None:
     """Twelve acts on their way, PostgreSQL crashes three times: each act once at the end."""
     references = [world.deliberations.adopt(f"d{rank}") for rank in range(12)]

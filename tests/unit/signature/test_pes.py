@@ -756,6 +756,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[
 """
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(
     "options", [{"slips": [f"B{rank}" for rank in range(40)], "pieces": 330}, {"pj": "QUJD" * 4_000_000}]
 )

@@ -421,6 +421,7 @@ def test_what_the_catalog_may_say(act: Path, tmp_path: Path, keys: bytes, same: 
         assert is_signed_copy(changed, PdfFileReader(stream), act) is same
 
 
+@pytest.mark.costly
 def test_the_last_page_of_a_thousand(tmp_path: Path) -> None:
     """Pages that lead to each other, deep; the last one takes a stamp as large as itself."""
     source = tmp_path / "mille.pdf"

@@ -276,6 +276,7 @@ def missing(site: Site) -> set[str]:
     return {*WAITING} - {line.rpartition("-  ")[2] for line in site.kept(CONNECTOR).splitlines()}
 
 
+@pytest.mark.costly
 def test_what_waits_while_the_collector_is_down_arrives(site: Site) -> None:
     """Stopped, for long enough that the queue goes to disk; then killed, which warns nobody."""
     with logging(site):
