@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 
 import pytest
@@ -42,6 +43,14 @@ def test_papers_follow_one_another_each_with_its_bookmark() -> None:
     outline: list[Any] = read.outline
     marks = [(entry["/Title"], read.get_destination_page_number(entry)) for entry in outline]
     assert (marks, left) == ([("Convocation", 0), ("Note", 1), ("Plan", 3)], [])
+
+
+@pytest.mark.parametrize("start", [pdf("un"), b"%PDF-1.4\n"])
+def test_what_follows_the_end_mark_or_has_none_costs_nothing(start: bytes) -> None:
+    began = time.process_time()
+    made, left = dossier.bind([part("Convocation", pdf("deux")), part("Annexe", start + b"0" * 20_000_000)])
+    assert time.process_time() - began < 0.5  # one and a half, when the library looks for the mark
+    assert len(PdfReader(io.BytesIO(made)).pages) + len(left) == 2
 
 
 @pytest.mark.parametrize(

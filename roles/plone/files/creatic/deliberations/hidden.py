@@ -75,7 +75,8 @@ def opened(data: bytes) -> Any:
     from pypdf import PdfReader
 
     logging.getLogger("pypdf").setLevel(logging.ERROR)
-    reader = PdfReader(io.BytesIO(data))
+    # The library looks for the end mark backwards, byte by byte: seconds for 20 MB that follow it, or have none.
+    reader = PdfReader(io.BytesIO(data[: data.rfind(b"%%EOF") + len(b"%%EOF")]))
     if reader.is_encrypted:
         raise Unfit("ce PDF est protégé par un mot de passe. À faire : enregistrez-le sans protection")
     if not len(reader.pages):
