@@ -153,7 +153,7 @@ class Images:
         files = {
             "etc/apt/apt.conf.d/01creatic-lab": (
                 f'Acquire::http::Proxy "http://{self.network.gateway}:{PROXY_PORT}";\n'
-                'Acquire::Languages "none";\nAcquire::GzipIndexes "true";\nAPT::Install-Recommends "false";\n'
+                'Acquire::Languages "none";\nAPT::Install-Recommends "false";\n'
             ),
             # A machine of the lab lives for hours: its packages need not be on disk before dpkg goes on, and nobody
             # reads their manuals there, which are half of all files that are unpacked, then watched and looked through.
@@ -208,7 +208,6 @@ class Images:
                     f"--include={PACKAGES}",
                     "--skip=cleanup/apt/lists",
                     '--aptopt=Acquire::Languages "none"',
-                    '--aptopt=Acquire::GzipIndexes "true"',
                     "--dpkgopt=force-unsafe-io",
                     f"--customize-hook=tar-in {bundle} /",
                     '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/apt/sources.list.d/*'
