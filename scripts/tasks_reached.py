@@ -34,6 +34,7 @@ PARTS = (
     "drills",
     "life",
     "alertes",
+    "lost",
     "fleet_pull",
     "production",
 )

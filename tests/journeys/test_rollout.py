@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.store import runs
 from lxml import etree, html
 
@@ -75,6 +76,7 @@ def test_the_evidence_verifies(ready: str) -> None:
     assert len(rollouts) == len(runs(EVIDENCE)) + 1
 
 
+@pytest.mark.lost
 def test_a_host_lost_in_the_middle_is_reported_the_others_finish_and_a_second_run_completes(ready: str) -> None:
     assert on_host(MEETINGS, "systemctl stop nginx").returncode == 0  # a server's site too
     status, output = followed(
