@@ -41,9 +41,9 @@ IN_TURN = (
     ("chain",),
     ("disaster", "noyau", "disques"),
     ("drills", "poste"),
-    ("life",),
+    ("lost", "life"),
     ("alertes", "poste"),
-    ("lost", "fleet_pull"),
+    ("fleet_pull",),
 )
 # Ten minutes until its mail is there; « alertes » has the same cause, in its turn.
 MAILED = "tests/profiles/supervision/test_supervision.py::test_a_unit_that_failed_is_a_mail"

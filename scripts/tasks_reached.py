@@ -32,9 +32,9 @@ PARTS = (
     "disques",
     "chain",
     "drills",
+    "lost",
     "life",
     "alertes",
-    "lost",
     "fleet_pull",
     "production",
 )

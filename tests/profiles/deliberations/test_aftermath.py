@@ -141,7 +141,6 @@ def test_the_list_names_what_was_rejected_and_not_who_is_helped(site: Site, held
     assert "M. Leroy" not in text and held.rejected in text
 
 
-@pytest.mark.costly
 def test_the_minutes_are_settled_by_the_next_meeting_then_put_on_line(site: Site, held: Held, mark: str) -> None:
     last = site.meeting(TODAY.isoformat(), f"dernière {mark}")
     site.done(MANAGER, "PATCH", last, {"heure": "23:59"})  # none is opened after it
