@@ -18,7 +18,7 @@ from creatic_agent.french import speak
 from creatic_agent.reasons import because
 
 from . import description as descriptions
-from . import doctor, letters, proof, service
+from . import letters
 from .archive import ArchiveError, Away, Sae, latest_archived
 from .budget import is_xml as is_budget
 from .checks import check_act, check_kept, check_number, check_pdf, check_pes, check_size
@@ -259,6 +259,8 @@ def _become_service(config: Config) -> None:
 
 
 def _run(config: Config, arguments: argparse.Namespace) -> int:
+    from . import service
+
     return service.run(config)
 
 
@@ -552,6 +554,8 @@ def _bring_back(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def _doctor(config: Config, arguments: argparse.Namespace) -> int:
+    from . import doctor  # a fifth of a start, for it reads certificates; timers start the connector each minute
+
     findings = doctor.examine(config, connect(config))
     failed = any(item.verdict == doctor.FAIL for item in findings)
     if arguments.json:
@@ -566,6 +570,8 @@ def _doctor(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def _proof(config: Config, arguments: argparse.Namespace) -> int:
+    from . import proof
+
     document = proof.prove(config, connect(config), arguments.production, arguments.delai, arguments.pour)
     for name in () if config.entite else entities(arguments.config):
         document["preuves"] += _proof_of_entity(name, arguments)
@@ -575,6 +581,8 @@ def _proof(config: Config, arguments: argparse.Namespace) -> int:
 
 def _proof_of_entity(name: str, arguments: argparse.Namespace) -> list[dict[str, object]]:
     """The proofs of an entity that the connector serves too, told apart by their keys; one's fault is its own."""
+    from . import proof
+
     try:
         config = load(of_entity(name, arguments.config), DRIVERS)
         found = proof.prove(config, connect(config), arguments.production, arguments.delai, arguments.pour)
