@@ -35,13 +35,18 @@ def gateway(hostvars: dict[str, Any], creatic_home: Path) -> Gateway:
 
 @pytest.fixture
 def nodes(request: pytest.FixtureRequest, gateway: Gateway) -> Iterator[list[Node]]:
-    """The storage, which Swift's own auditors leave to sae-fixite for as long as the test lasts."""
+    """The storage, which Swift's own auditors leave to sae-fixite, and its timer to the test, while that lasts."""
+    gateway.run(
+        "systemctl stop sae-fixite.timer\n"
+        "while [ $(systemctl show --property=ActiveState --value sae-fixite.service) = activating ]; do sleep 0.1; done"
+    )
     room = all_nodes(request.config.getoption("--environment"))
     for node in room:
         node.run("systemctl stop swift-object-auditor.service")
     yield room
     for node in room:
         node.run("systemctl start swift-object-auditor.service")
+    gateway.run("systemctl start sae-fixite.timer")
 
 
 @pytest.fixture
