@@ -298,7 +298,7 @@ def chosen(names: list[str]) -> dict[str, Part]:
     known = whole() | {name: long(name) for name in LONG}
     if not names:
         number = int(_git("rev-list", "--count", "HEAD") or 0)
-        os.environ["CREATIC_WHOLE_RUN"] = str(number)  # what a whole run has a part of, in turn
+        os.environ["CREATIC_WHOLE_RUN"] = str(number)  # for scripts/verify
         turn = IN_TURN[number % len(IN_TURN)]
         turns = " ; ".join(", ".join(one) for one in IN_TURN)
         print(f"Longues de ce passage : {', '.join(turn)} (à leur tour parmi {turns})")

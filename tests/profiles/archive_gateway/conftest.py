@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from testbed import sae as sips
 from testbed.archive_gateway import AGENCY, SIRENS, Gateway
+from testbed.patience import wait_for
 from tests.profiles.archive_node.conftest import Node, all_nodes
 from tests.profiles.services import on_the_lab_alone
 
@@ -36,10 +37,9 @@ def gateway(hostvars: dict[str, Any], creatic_home: Path) -> Gateway:
 @pytest.fixture
 def nodes(request: pytest.FixtureRequest, gateway: Gateway) -> Iterator[list[Node]]:
     """The storage, which Swift's own auditors leave to sae-fixite, and its timer to the test, while that lasts."""
-    gateway.run(
-        "systemctl stop sae-fixite.timer\n"
-        "while [ $(systemctl show --property=ActiveState --value sae-fixite.service) = activating ]; do sleep 0.1; done"
-    )
+    gateway.run("systemctl stop sae-fixite.timer")
+    state = "systemctl show --property=ActiveState --value sae-fixite.service"
+    wait_for(lambda: gateway.run(state).strip() != "activating", "la fin de la relecture en cours")
     room = all_nodes(request.config.getoption("--environment"))
     for node in room:
         node.run("systemctl stop swift-object-auditor.service")

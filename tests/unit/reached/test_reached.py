@@ -279,9 +279,30 @@ def test_what_takes_its_turn_in_whole_runs_is_known_to_all_that_name_it(monkeypa
     whole, held = {*run_tests.whole()}, set()
     for rank, turn in enumerate(run_tests.IN_TURN):
         monkeypatch.setattr(run_tests, "_git", lambda *_, rank=rank: str(rank + len(run_tests.IN_TURN)))
-        monkeypatch.setenv("CREATIC_WHOLE_RUN", "")
+        for name in ("CREATIC_WHOLE_RUN", "CREATIC_LEFT_OUT"):
+            monkeypatch.setenv(name, "")
         parts = run_tests.chosen([])
         assert {*parts} == whole | {*turn, "taches"}
         held |= {*turn}
         assert parts["taches"].commands[-1][-len(turn) :] == turn
+        costly = ("--costly", str(rank + len(run_tests.IN_TURN)))
+        quartered = {name for name, part in parts.items() if part.commands[0][-2:] == costly}
+        assert quartered == {"unit", *(name for name in parts if name.startswith("profil "))}
     assert held == set(turns)
+
+
+def test_each_of_the_costliest_tests_has_one_turn_of_four_and_the_others_all(tmp_path: Path) -> None:
+    shutil.copy(REPO / "tests" / "conftest.py", tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = costly\n")
+    lines = [f"@pytest.mark.costly\ndef test_costly_{rank}(): pass" for rank in range(6)]
+    (tmp_path / "test_some.py").write_text("\n".join(["import pytest", "def test_plain(): pass", *lines]))
+
+    def had(*number: str) -> list[str]:
+        collected = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *number]
+        done = subprocess.run(collected, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return [line.partition("::")[2] for line in done.stdout.splitlines() if "::" in line]
+
+    everything = had()
+    turns = [had("--costly", str(number)) for number in range(8, 12)]
+    assert len(everything) == 7 and all(turn[0] == "test_plain" for turn in turns)
+    assert sorted(name for turn in turns for name in turn[1:]) == everything[1:]
