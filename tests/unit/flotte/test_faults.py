@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, waves
-from creatic_flotte import passage
+from creatic_flotte import passage, state
 from creatic_flotte.passage import Passage
 from creatic_flotte.run import Result
 from creatic_flotte.settings import Settings
@@ -101,6 +101,22 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_run(
     (small_disk / "journal").unlink()
     assert in_place.passes(url) == ("bon", "version 6 appliquée")
     assert in_place.again[-1] is False  # of a run that did not end, nothing is believed
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "le disque de cette machine est plein"),
+        (errno.EDQUOT, "le quota du disque est atteint"),
+        (errno.EFBIG, "fichier trop gros"),
+        (errno.EACCES, "un dossier de cette machine est fermé"),
+        (errno.EROFS, "le disque de cette machine est en lecture seule"),
+        (errno.EIO, "le disque de cette machine ne répond pas comme il faut (OSError)"),
+    ],
+)
+def test_what_the_disk_refuses_is_named(number: int, words: str) -> None:
+    kept = " : ce qui était en place est gardé, le prochain passage réessaiera"
+    assert state.room(OSError(number, "x")) == words + kept
 
 
 PROVED = {"preuves": [{"cle": "acte", "verdict": "ok"}], "ar_acte": "QVJBY3Rl"}

@@ -9,6 +9,7 @@ courrier/*.json           reports that the door has not acknowledged
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import secrets
@@ -127,7 +128,8 @@ def _proves(report: Path) -> bool:
 
 def room(error: OSError) -> str:
     """What a fault of the disk is called."""
-    told = {28: "le disque de cette machine est plein", 122: "le quota du disque est atteint", 27: "fichier trop gros"}
-    told |= {13: "un dossier de cette machine est fermé", 30: "le disque de cette machine est en lecture seule"}
+    told = {errno.ENOSPC: "le disque de cette machine est plein", errno.EDQUOT: "le quota du disque est atteint"}
+    told |= {errno.EFBIG: "fichier trop gros", errno.EACCES: "un dossier de cette machine est fermé"}
+    told |= {errno.EROFS: "le disque de cette machine est en lecture seule"}
     why = told.get(error.errno or 0, f"le disque de cette machine ne répond pas comme il faut ({type(error).__name__})")
     return f"{why} : ce qui était en place est gardé, le prochain passage réessaiera"
