@@ -51,6 +51,9 @@ def test_nothing_is_written_through_what_somebody_else_made(tmp_path: Path, monk
         with pytest.raises(FileExistsError):
             durable.fresh(name)
         name.unlink()
+    with durable.fresh(name):
+        assert name.stat().st_mode & 0o777 == 0o640
+    name.unlink()
     os.mkfifo(name)
     with pytest.raises(FileExistsError):
         durable.write(tmp_path / "a", b"deux")

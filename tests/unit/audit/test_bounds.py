@@ -196,6 +196,12 @@ def test_the_page_names_the_first_machines_of_many(count: int, shown: str) -> No
     assert shown in said(results_of(machines, Catalogue([entry("R9", tests=[T + "test_a"])])))
 
 
+def test_the_page_says_why_a_test_of_no_control_failed() -> None:
+    checks = [check("test_a"), check("test_z", "echec", detail="assert 0 == 1")]
+    shown = said(results_of([found(checks=checks)], Catalogue([entry("R9", tests=[T + "test_a"])])))
+    assert "test_z essai du profil gondecourt-connecteur assert 0 == 1 Tendance" in shown
+
+
 def test_the_parts_of_a_bar_are_hundredths_of_all_even_of_none() -> None:
     assert _share(1, {"conforme": 1, "ecart": 3}) == "25.00"
     assert _share(0, {}) == "0.00"

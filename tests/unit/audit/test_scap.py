@@ -181,12 +181,19 @@ def test_content_that_cannot_be_had_is_told(play: Play) -> None:
         play.run()
 
 
-def test_mirrors_are_apt_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = "Debian|http://a.test/debian\nDebian|http://b.test/\nAutre|http://c.test\nDebian|http://a.test/debian\n"
-    answer = SimpleNamespace(stdout=told)
-    monkeypatch.setattr(scap, "subprocess", SimpleNamespace(run=lambda *_command, **_options: answer))
+def test_mirrors_are_apt_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = (
+        "Debian|http://a.test/debian",
+        "Debian|http://b.test/",
+        "Autre|http://c.test",
+        "Debian|http://a.test/debian",
+    )
+    program = tmp_path / "apt-get"
+    program.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in told))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     assert scap.mirrors() == ["http://a.test/debian/", "http://b.test/"]
-    answer.stdout = "Autre|http://c.test\n"
+    program.write_text("#!/bin/sh\necho 'Autre|http://c.test'\n")
     with pytest.raises(scap.ScapError, match=r"^aucun dépôt Debian dans la configuration d'apt de ce poste : lancez"):
         scap.mirrors()
 

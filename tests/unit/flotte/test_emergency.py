@@ -315,6 +315,15 @@ def test_the_tunnel_is_held_until_its_end_and_no_longer(tmp_path: Path, monkeypa
         emergency.tunnel(tmp_path)
 
 
+def test_what_systemd_refuses_is_not_taken_for_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text('#!/bin/sh\n[ "$*" = "start porte.service" ]\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    assert emergency.systemctl("start", "porte.service") is True
+    assert emergency.systemctl("stop", "porte.service") is False
+
+
 def test_ports_that_answer_are_read_from_the_kernel(tmp_path: Path) -> None:
     table = tmp_path / "tcp"
     table.write_text(
