@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Callable
 
 import pytest
+from lxml import etree
 from pypdf import PdfReader
 from simulator_harness import OTHER_SIREN, PDF, Client
 from tdt_simulator.prefecture import PrefectureError
@@ -58,6 +59,8 @@ def test_letter_is_announced_and_read(
     with tarfile.open(fileobj=io.BytesIO(client.get(moved.headers["Location"]).content)) as archive:
         members = [(member, archive.extractfile(member).read()) for member in archive.getnames()]  # type: ignore[union-attr] # only files
     assert "Merci de préciser" in PdfReader(io.BytesIO(members[2][1])).pages[0].extract_text()
+    said = etree.tostring(etree.fromstring(members[1][1]), method="text", encoding="unicode")
+    assert ("Merci de préciser" in said) == (name != "courrier")  # of a simple letter, the document alone says why
     assert client.get(f"/modules/actes/api/document_prefecture_mark_as_read.php?transaction_id={letter}").json() == {
         "result": "ok"
     }
