@@ -461,6 +461,18 @@ def test_another_commune_s_act_is_never_touched(town: Town) -> None:
     assert kept(town) == before and town.world.act(reference).data["objet"] == "Délibération a1"
 
 
+def test_an_archive_that_two_acts_answer_to_takes_neither_away(town: Town) -> None:
+    """Nothing says which: a person looks."""
+    first, _ = town.archived("a1", "aip-1")
+    second, _ = town.archived("a2", "aip-1")
+    before = kept(town)
+    with pytest.raises(BadRequest, match=rf"à l'archive aip-1 : ({first}|{second}), ") as told:
+        town.work.ask(GONDECOURT, {"archive": "aip-1", "demande": REQUEST})
+    assert told.value.status == 409
+    town.work.work()
+    assert kept(town) == before
+
+
 @pytest.mark.parametrize("point", ["notée", "parapheur", "ged", "fichiers"])
 def test_cut_anywhere_it_is_taken_up(town: Town, point: str) -> None:
     _, folder = town.archived("a1", "aip-1", annexes=1)

@@ -141,6 +141,12 @@ def manifest(**fields: object) -> str:
     return json.dumps([json.dumps(good | fields)])
 
 
+@pytest.mark.parametrize("answer", ["", "veille | UNREACHABLE!", "[1"])
+def test_an_answer_that_is_none_says_what_to_run(home: Path, answer: str) -> None:
+    with pytest.raises(journals.JournalError, match=r"^le collecteur ne répond pas comme attendu : fab serveurs super"):
+        journals.keep(home, "moi@poste", lambda _number: answer)
+
+
 @pytest.mark.parametrize("answer", [
     "", "veille | UNREACHABLE!", "[1", "[1]", '["{}"]', manifest(numero=0), manifest(numero="1"), manifest(jour="hier"),
     manifest(jour="../x"), manifest(precedent={"jour": "2026-11-26", "sha256": "x"}), manifest(fichiers=[1]),

@@ -174,10 +174,10 @@ def test_a_certificate_of_a_machine_is_told_from_others(names: list[str], unit: 
 
 def test_hostile_lines_are_bounded_and_plain(site: Site) -> None:
     with site.collecting():
-        site.send("journaux", b"\x1b[31mrouge\x00\tfin\n\n" + b"x" * (3 * receive.LONGEST_LINE) + b"\nsuite\n")
+        site.send("journaux", b"\x1b[31mrouge\x00\x7f\tfin\n\n" + b"x" * (3 * receive.LONGEST_LINE) + b"\nsuite\n")
         wait_for(lambda: "suite" in site.kept(CONNECTOR), "la suite")
     lines = site.kept(CONNECTOR).splitlines()
-    assert lines[0] == "?[31mrouge?\tfin" and lines[-1] == "suite"
+    assert lines[0] == "?[31mrouge??\tfin" and lines[-1] == "suite"
     assert "".join(lines[1:-1]) == "x" * (3 * receive.LONGEST_LINE) and len(lines) > 3
 
 
@@ -213,6 +213,19 @@ def test_a_full_disk_stops_the_reading_and_loses_nothing(tmp_path: Path, monkeyp
     files.write("a", lines)
     files.close_all()
     assert not lines and next(tmp_path.glob("*/a.log")).read_bytes() == b"une\ndeux\n"
+
+
+def test_a_file_of_a_day_that_is_over_is_closed_and_today_s_stays_open(tmp_path: Path) -> None:
+    clock = [86_300.0]
+    files = receive.Files(tmp_path, 1 << 20, lambda: clock[0])
+    for name, later in (("a", 200), ("b", 0)):
+        files.write(name, bytearray(b"une\n"))
+        clock[0] += later
+    files.close_old()
+    mine = Path("/proc/self/fd")
+    held = {str(one.readlink()) for one in mine.iterdir() if one.is_symlink()}
+    assert [str(path) in held for path in sorted(tmp_path.glob("*/*.log"))] == [False, True]
+    files.close_all()
 
 
 def test_silence_is_counted_from_the_last_line_or_from_when_it_was_expected() -> None:
