@@ -199,6 +199,7 @@ def test_windows_encodings_are_understood(encoding: str) -> None:
         (b"fichier: a.pdf\nannexes: [{fichier: a.pdf, type: X}]\n", "« a.pdf » est cité deux fois"),
         (b"annexes: non\n", "une liste est attendue"),
         (b"x: &a [*a, *a]\n", "champ « x » inconnu"),
+        (b"objett: Voirie\n", "champ « objett » inconnu ; vouliez-vous dire « objet » ?"),
         (b"#" * 70000, "dépasse 64 ko"),
     ],
 )
