@@ -141,12 +141,6 @@ def manifest(**fields: object) -> str:
     return json.dumps([json.dumps(good | fields)])
 
 
-@pytest.mark.parametrize("answer", ["", "veille | UNREACHABLE!", "[1"])
-def test_an_answer_that_is_none_says_what_to_run(home: Path, answer: str) -> None:
-    with pytest.raises(journals.JournalError, match=r"^le collecteur ne répond pas comme attendu : fab serveurs super"):
-        journals.keep(home, "moi@poste", lambda _number: answer)
-
-
 @pytest.mark.parametrize("answer", [
     "", "veille | UNREACHABLE!", "[1", "[1]", '["{}"]', manifest(numero=0), manifest(numero="1"), manifest(jour="hier"),
     manifest(jour="../x"), manifest(precedent={"jour": "2026-11-26", "sha256": "x"}), manifest(fichiers=[1]),
@@ -155,7 +149,17 @@ def test_an_answer_that_is_none_says_what_to_run(home: Path, answer: str) -> Non
     json.dumps([json.dumps({"numero": n, "jour": "2026-11-27", "precedent": None, "fichiers": []}) for n in (1, 2)]),
 ])  # fmt: skip # a case a line
 def test_nonsense_seals_nothing(home: Path, answer: str) -> None:
-    with pytest.raises(journals.JournalError):
+    with pytest.raises(journals.JournalError) as told:
         journals.keep(home, "moi@poste", lambda _number: answer)
+    none = answer in ("", "veille | UNREACHABLE!", "[1")
+    assert ("le collecteur ne répond pas comme attendu : fab serveurs supervision" in str(told.value)) == none
     assert store.runs(home / journals.FOLDER) == []
     assert not list((home / journals.FOLDER).glob(".en-cours*"))
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "{", "{}", '{"manifestes": [1], "fautes": []}', '{"manifestes": [], "fautes": 1}']
+)
+def test_a_check_that_answers_nonsense_finds_nothing_good(home: Path, answer: str) -> None:
+    with pytest.raises(journals.JournalError, match="le collecteur ne répond pas comme attendu : fab serveurs superv"):
+        journals.differences(home, answer)
