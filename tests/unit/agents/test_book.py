@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -38,6 +39,19 @@ def test_another_writer_is_waited_for_no_longer_than_told(tmp_path: Path) -> Non
         db.execute("BEGIN IMMEDIATE")
         with pytest.raises(sqlite3.OperationalError, match="locked"), transaction(other):
             pass
+
+
+def test_one_that_makes_the_book_at_the_same_time_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            connect(path, timeout=0)
+        end = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+        end.start()
+        with closing(connect(path, timeout=30)) as db:
+            assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        end.join()
 
 
 def test_what_is_no_book_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

@@ -122,10 +122,10 @@ class Journal:
         self.path = Path(path)
         self._clock = clock
         self._lock = threading.RLock()  # one connection, for a threaded service
+        from creatic_agent.book import connect  # on the gateway: what is verified elsewhere has no journal
+
         with self._explained():
-            self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
+            self._db = connect(self.path, threaded=True)
             if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'jamais_efface'").fetchone():
                 self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
             if opening:

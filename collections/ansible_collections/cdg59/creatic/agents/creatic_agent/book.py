@@ -5,29 +5,44 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 
-def connect(path: Path, timeout: float = 30) -> sqlite3.Connection:
+def connect(path: Path, timeout: float = 30, *, threaded: bool = False) -> sqlite3.Connection:
     """Open a book, whose rows have names; only `transaction` begins one.
 
     Args:
         timeout: seconds that another writer is waited for.
+        threaded: several threads use it, in turn.
 
     Raises:
         sqlite3.Error: it cannot be opened, or is no book.
     """
-    db = sqlite3.connect(path, timeout=timeout, isolation_level=None)
+    db = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=not threaded)
     try:
         db.row_factory = sqlite3.Row
-        db.execute("PRAGMA journal_mode=WAL")
+        _set_wal(db, time.monotonic() + timeout)
         db.execute("PRAGMA synchronous=FULL")
     except BaseException:
         db.close()  # a disk without room for its index refuses each one that is opened
         raise
     return db
+
+
+def _set_wal(db: sqlite3.Connection, deadline: float) -> None:
+    """Set the mode; of two that make a book at once, SQLite refuses one without the wait that it was asked for."""
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @contextmanager
