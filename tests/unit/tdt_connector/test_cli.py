@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -346,7 +347,10 @@ def parked(commune: Commune, tdt: TdtServer) -> None:
     commune.introduce()
     tdt.fault("coupure", times=1, target="actes_transac_create")
     commune.drop("2026_001")
+    delays = commune.config.delais  # no look at the list meanwhile:
+    commune.config = replace(commune.config, delais=replace(delays, rapprochement=3600))
     commune.run(until=lambda: any(row.state is State.INTENT and row.uncertain for row in commune.rows()))
+    commune.config = replace(commune.config, delais=delays)
     with Journal(commune.config.journal) as journal:
         journal.move(commune.row(), State.TO_RECONCILE, detail="Cherchez-le.")
 
