@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import stat
@@ -208,6 +209,30 @@ def test_no_service_starts_the_time_of_an_installation(
         package_set.apply(["chrony"], [], start=False)
     kept = before if before != package_set.NO_START else None  # left by a run that was cut off
     assert (policy.read_text(), policy.stat().st_mode & 0o777) == (kept, 0o700) if kept else not policy.exists()
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_where_nothing_starts_systemd_reads_its_units_once(
+    lists: Path, monkeypatch: pytest.MonkeyPatch, works: bool
+) -> None:
+    asked = []
+
+    def run(command: list[str], error: str, environment: dict[str, str] | None = None) -> str:
+        asked.append((command[-1], (environment or {}).get("SYSTEMD_OFFLINE")))
+        if "install" in command and not works:
+            raise StateError("le disque est plein")
+        return ""
+
+    monkeypatch.setattr(package_set, "run", run)
+    with contextlib.nullcontext() if works else pytest.raises(StateError, match="disque"):
+        package_set.apply(["chrony"], [], start=False)
+    assert asked[1] == ("chrony", "1")
+    assert [each for each in asked if each[0] == "daemon-reload"] == asked[-1:] == [("daemon-reload", None)]
+    asked.clear()
+    with contextlib.nullcontext() if works else pytest.raises(StateError, match="disque"):
+        package_set.apply(["chrony"], [])
+    assert {environment for _, environment in asked} == {None}
+    assert "daemon-reload" not in dict(asked)
 
 
 def test_a_package_cannot_be_wanted_and_unwanted() -> None:
