@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from flask import Flask, Response, abort, jsonify, request
-from tdt_simulator.testing import wait_refused
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from tdt_simulator.testing import tls_server, wait_refused
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler
 
 PASSWORD = "mot-de-passe-d-essai"
 Answer = Response | tuple[Response, int]
@@ -50,9 +50,7 @@ class TlsServer:
 
     def start(self) -> None:
         """Answer."""
-        self._server = make_server(
-            "127.0.0.1", self._port, self._app, threaded=True, request_handler=_Quiet, ssl_context=self._context
-        )
+        self._server = tls_server("127.0.0.1", self._port, self._app, _Quiet, self._context)
         self._port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 

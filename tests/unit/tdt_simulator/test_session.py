@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -165,3 +166,9 @@ def test_forms_sent_where_one_only_asks_are_taken(client: Client, platform: TdtS
     assert classification.content == client.get("/modules/actes/actes_classification_fetch.php?api=1").content
     assert client.get("/modules/actes/actes_transac_create.php?api=1").text.startswith("KO\n")
     assert platform.acts() == []
+
+
+def test_who_connects_and_says_nothing_keeps_nobody_else_waiting(client: Client, platform: TdtServer) -> None:
+    address, port = platform.url.removeprefix("https://").split(":")
+    with socket.create_connection((address, int(port))):
+        assert client.session.get(f"{platform.url}/modules/actes/api/actes_status.php", timeout=20).ok

@@ -35,6 +35,20 @@ def wait_refused(port: int, seconds: float = 120, address: str = "127.0.0.1") ->
     raise TimeoutError(f"port {port} still accepts connections after {seconds} s")
 
 
+def tls_server(
+    address: str, port: int, app: Any, handler: type[WSGIRequestHandler], context: ssl.SSLContext
+) -> BaseWSGIServer:
+    """Make a threaded server, as a real one is: who connects and says nothing keeps nobody else waiting.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    server = make_server(address, port, app, threaded=True, request_handler=handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.ssl_context = context
+    return server
+
+
 class _QuietHandler(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:
         """Keep the output of the tests clean."""
@@ -59,14 +73,7 @@ class TdtServer:
 
     def start(self) -> None:
         """Begin to answer."""
-        self._server = make_server(
-            self._address,
-            self._port,
-            self.app,
-            threaded=True,
-            request_handler=_QuietHandler,
-            ssl_context=self._context,
-        )
+        self._server = tls_server(self._address, self._port, self.app, _QuietHandler, self._context)
         self._port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
