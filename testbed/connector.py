@@ -251,9 +251,17 @@ class Commune:
 
         self.run(until=known)
 
-    def crash(self, step: str, nth: int = 1, after: str = "", timeout: float = 40) -> bool:
+    def crash(
+        self,
+        step: str,
+        nth: int = 1,
+        after: str = "",
+        timeout: float = 40,
+        before: Callable[[], None] = lambda: None,
+    ) -> bool:
         """Run an agent in a child that SIGKILLs itself at the nth time it hears `step` (once `after` was heard).
 
+        `before` is called there just before.
         Returns False if the work ended before that. The child is a real process: nothing is cleaned up.
         """
         heard, armed = 0, not after
@@ -263,6 +271,7 @@ class Commune:
             armed = armed or name == after
             heard += armed and name == step
             if heard == nth:
+                before()
                 os.kill(os.getpid(), signal.SIGKILL)
 
         return self.child(lambda: self.run(timeout=timeout, on_step=kill)) == -signal.SIGKILL
