@@ -303,7 +303,8 @@ def test_killed_at_every_step_there_is_one_archive(gateway: Gateway, sip: Sip, m
     # A connector may deposit meanwhile: what is not of these is accepted of somebody, and nothing is there for nobody.
     others = gateway.stored("gondecourt") - before - made
     assert made <= gateway.stored("gondecourt")
-    assert gateway.python(UNKNOWN, json.dumps([name.removesuffix(".tar") for name in others]).encode()) == []
+    names = json.dumps([name.removesuffix(".tar") for name in others]).encode()
+    wait_for(lambda: gateway.python(UNKNOWN, names) == [], "qu'un versement en cours soit journalisé", every=1)
     assert len({aip for aip, _ in found.values()}) == len(STEPS)
     assert {step: count for step, (_, count) in found.items() if count != 1} == {}
 
@@ -375,11 +376,15 @@ db.commit()
 @pytest.mark.leaves_traces
 def test_the_journal_is_proved_from_outside(gateway: Gateway, sip: Sip, tmp_path: Path) -> None:
     assert gateway.deposit(sip()).code == "OK"
+    last = gateway.python(
+        "from sae.journal import Journal\nresult = [one.seq for one in Journal(loaded.journal).events()][-1]"
+    )
     export = "rm -rf /var/lib/sae/essai-journal && sae-journal exporter /var/lib/sae/essai-journal"
     gateway.run(f"systemctl start sae-sceller.service && {export}")
     status, report = _verify(gateway, _exported(gateway, tmp_path / "avant", "/var/lib/sae/essai-journal"))
     assert (status, report["defauts"]) == (0, [])
-    assert report["evenements"] >= 1 and report["sceaux"] >= 1 and report["non_scelles"] == 0
+    assert report["sceaux"] >= 1
+    assert report["evenements"] - report["non_scelles"] >= last > 0  # other tests' communes deposit meanwhile
     # Copied out of the room, by the operator's command.
     copied = subprocess.run(
         ["ansible-playbook", "-i", "inventories/lab", "playbooks/journeys/archive_seals.yml"],
