@@ -8,6 +8,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -107,6 +109,8 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 from sae.journal import Journal
 with Journal(Path(sys.argv[1])) as journal:
@@ -135,6 +139,16 @@ def test_processes_append_side_by_side_without_gap(tmp_path: Path) -> None:
     assert [event.seq for event in events] == list(range(1, 162))
     for name in "0123":
         assert [e.detail["numero"] for e in events if e.detail.get("ecrivain") == name] == list(range(40))
+
+
+def test_a_journal_that_another_is_making_is_waited_for(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "j.db", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        end = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+        end.start()
+        with Journal(tmp_path / "j.db") as journal:
+            assert [event.event for event in journal.events()] == [OPENING]
+        end.join()
 
 
 def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:

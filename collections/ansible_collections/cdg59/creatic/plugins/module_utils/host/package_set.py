@@ -43,17 +43,17 @@ def _lists_are_fresh() -> bool:
 
 
 @contextlib.contextmanager
-def _nothing_starts() -> Iterator[None]:
+def _nothing_starts() -> Iterator[dict[str, str]]:
     """No service starts while packages are installed; a policy of the site's own comes back afterwards.
 
-    systemd reads its units once, at the end.
+    Gives the environment of the installation; systemd reads its units once, at the end.
     """
     before = POLICY.read_bytes() if POLICY.exists() else b""
     mode = POLICY.stat().st_mode & 0o7777 if before else 0
     POLICY.write_text(NO_START, encoding="ascii")
     POLICY.chmod(0o755)
     try:
-        yield
+        yield QUIET | OFFLINE
     finally:
         if before and before != NO_START.encode():  # ours: an installation was cut off
             POLICY.write_bytes(before)
@@ -97,11 +97,8 @@ def apply(present: list[str], absent: list[str], check: bool = False, start: boo
     missing = [name for name in present if name not in here]
     unwanted = [name for name in absent if name in here]
     if missing and not check:
-        if start:
-            _install(missing, QUIET)
-        else:
-            with _nothing_starts():
-                _install(missing, QUIET | OFFLINE)
+        with contextlib.nullcontext(QUIET) if start else _nothing_starts() as environment:
+            _install(missing, environment)
     if unwanted and not check:
         run([*APT, "purge", *unwanted], f"retrait impossible ({', '.join(unwanted)})", QUIET)
     return [Change(name, "absent", "installé") for name in missing] + [
