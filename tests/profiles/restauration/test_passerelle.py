@@ -19,7 +19,9 @@ def test_no_act_names_a_document_that_is_not_there(host: Host) -> None:
     with host.sudo():
         there = set(host.check_output(f"ls {FILES}").split())
     with host.sudo("passerelle"):
+        # Documents of acts at two steps are still to be brought; of one whose archive was eliminated, they are gone.
         query = "SELECT DISTINCT unnest(regexp_matches(to_jsonb(acte)::text, '[0-9a-f]{64}', 'g')) FROM acte"
+        query += " WHERE etape NOT IN ('reception', 'reprise') AND donnees->>'eliminee' IS NULL"
         named = set(host.check_output(f'psql -XAtqc "{query}" -h /run/postgresql passerelle').split())
     assert named
     assert named - there == set()

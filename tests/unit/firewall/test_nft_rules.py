@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ipaddress
 import json
 import os
 import re
@@ -255,10 +256,23 @@ def test_two_rules_do_not_share_a_name() -> None:
         ("10.59.0.1", "n'est pas une liste"),
         (["10.59.0.1/8"], "écrivez 10.0.0.0/8"),
         (None, "n'est pas une liste"),
+        *(
+            ([address], f"« {ipaddress.ip_network(address)} » n'est l'adresse de personne sur le réseau")
+            for address in ("127.0.0.1", "::1", "224.0.0.1", "ff02::1", "0.0.0.0/32", "::", "169.254.1.1", "fe80::1")
+        ),
+        *(
+            ([network], f"« {network} » ouvre SSH à tout le monde")
+            for network in ("0.0.0.0/0", "8.8.0.0/15", "10.0.0.0/7", "::/0", "2a00::/31")
+        ),
     ],
 )
 def test_without_administrators_nothing_is_rendered(networks: object, said: str) -> None:
     assert said in problems([WEB], networks)[0]
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/8", "8.8.0.0/16", "2a00::/32", "8.8.8.8", "2a00::1"])
+def test_a_network_that_somebody_administers_from_is_taken(network: str) -> None:
+    assert problems([WEB], [network]) == []
 
 
 def test_what_is_no_list_of_rules_is_refused() -> None:

@@ -119,6 +119,15 @@ def test_what_the_disk_refuses_is_named(number: int, words: str) -> None:
     assert state.room(OSError(number, "x")) == words + kept
 
 
+def test_a_folder_where_nothing_can_be_kept_is_told_before_anything_begins(tmp_path: Path) -> None:
+    (tmp_path / "courrier").write_text("")
+    told = (
+        r"^le disque de cette machine ne répond pas comme il faut \(FileExistsError\) : ce qui était en place est gardé"
+    )
+    with pytest.raises(state.FleetError, match=told), state.State(tmp_path).alone():
+        pass
+
+
 PROVED = {"preuves": [{"cle": "acte", "verdict": "ok"}], "ar_acte": "QVJBY3Rl"}
 
 

@@ -330,6 +330,16 @@ def test_a_command_that_died_before_it_sent_is_mended_by_the_next(world: World, 
     assert "ouverte" in world.advance()[0]
 
 
+def test_a_door_that_has_everything_is_sent_nothing(world: World, url: str) -> None:
+    world.publish()
+    world.pass_(url)
+    world.advance()
+    sent: list[Path] = []
+    with pytest.raises(FleetError, match="n'ont pas rendu compte"):
+        world.fleet(send=sent.append).advance(world.certificates)
+    assert sent == []
+
+
 def test_manifests_are_renewed_before_they_expire(world: World, url: str) -> None:
     world.publish()
     world.pass_(url)

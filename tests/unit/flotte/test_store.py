@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +42,73 @@ def test_a_report_that_comes_again_has_the_same_receipt_and_is_kept_once(store: 
     assert len(store.reports(0)) == 1
 
 
+def test_a_certificate_bears_64_characters_at_most_of_which_each_machine_has_its_own() -> None:
+    assert door.common_name("a" * 54) == "Machine - " + "a" * 54
+    long, other = door.common_name("a" * 55), door.common_name("a" * 54 + "b")
+    assert len(long) == len(other) == 64 and long != other
+
+
 def test_a_report_has_256_kib_at_most(store: Store) -> None:
     bare = json.dumps(REPORT | {"modifies": [""], "preuves": []})
     largest = json.dumps(REPORT | {"modifies": ["x" * (262_144 - len(bare))], "preuves": []}).encode()
     store.keep("loos-pc", largest, NOW)
     with pytest.raises(door.BadRequest, match=r"^Compte rendu trop gros\.$"):
         store.keep("loos-pc", largest + b" ", NOW)
+
+
+@pytest.mark.parametrize(
+    ("asked", "good"),
+    [
+        ({"flotte": "x" * 8000}, True),
+        ({"x" * 8000: ""}, True),
+        ({str(number): "" for number in range(10)}, True),
+        ({"flotte": "x" * 8001}, False),
+        ({"x" * 8001: ""}, False),
+        ({str(number): "" for number in range(11)}, False),
+        ({"flotte": 1}, False),
+        (["flotte"], False),
+    ],
+)
+def test_what_a_machine_asks_for_has_its_bounds(store: Store, asked: Any, good: bool) -> None:
+    body = json.dumps(REPORT | {"modifies": [], "preuves": [], "demandes": asked}).encode()
+    if good:
+        store.keep("loos-pc", body, NOW)
+        return
+    with pytest.raises(door.BadRequest, match=r"^Ce n'est pas le compte rendu de cette machine\.$"):
+        store.keep("loos-pc", body, NOW)
+
+
+PART = {"sha256": "a" * 64}
+MANIFEST = {"machine": "loos-pc", "version": 2, "code": PART, "donnees": {"sha256": "b" * 64}}
+
+
+def sent(manifest: dict[str, Any]) -> io.BytesIO:
+    """A sending of one machine's manifest, without its lots."""
+    signed = {"manifeste": json.dumps(manifest), "signature": "x"}
+    content = json.dumps({"machines": {"loos-pc": "215903469"}, "manifestes": {"loos-pc": signed}}).encode()
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        member = tarfile.TarInfo("envoi.json")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    out.seek(0)
+    return out
+
+
+def test_a_sending_whose_lots_are_nowhere_changes_nothing(store: Store) -> None:
+    with pytest.raises(door.BadRequest, match=r"^envoi incomplet : 2 lots manquent, rien n'est changé$"):
+        store.receive(sent(MANIFEST))
+    assert store.manifest("loos-pc", NOW) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"machine": "loos-connecteur"}, {"code": {"sha256": "../" + "a" * 61}}, {"version": "2"}, {"version": True}],
+    ids=["another-machine", "no-digest", "text", "boolean"],
+)
+def test_a_sending_with_a_manifest_that_is_none_changes_nothing(store: Store, change: dict[str, Any]) -> None:
+    with pytest.raises(door.BadRequest, match=r"^envoi illisible, ou coupé \(ValueError\) : rien n'est changé$"):
+        store.receive(sent(MANIFEST | change))
 
 
 def test_a_machine_that_asks_again_at_once_is_not_written_down_again(store: Store) -> None:

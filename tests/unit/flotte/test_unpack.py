@@ -89,3 +89,10 @@ def test_long_names_and_large_files_come_out(tmp_path: Path) -> None:
             tar.addfile(entry(name, size=len(content)), io.BytesIO(content))
     unpack.unpack(tmp_path / "archive", tmp_path / "ici")
     assert (tmp_path / "ici" / long).read_bytes() == b"un" and (tmp_path / "ici" / "gros").read_bytes() == large
+
+
+def test_as_many_files_as_may_be_come_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpack, "_MOST_FILES", 50)
+    (tmp_path / "archive").write_bytes(archive(*(entry(str(number)) for number in range(50))))
+    unpack.unpack(tmp_path / "archive", tmp_path / "ici")
+    assert len([*(tmp_path / "ici").iterdir()]) == 50

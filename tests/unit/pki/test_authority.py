@@ -59,6 +59,8 @@ def test_keys_are_encrypted_and_files_closed(authority: Authority) -> None:
         assert stat.S_IMODE(key.parent.stat().st_mode) == 0o700
         assert stat.S_IMODE(secret.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE((authority.directory / "publie").stat().st_mode) == 0o755
+    published = [path for path in (authority.directory / "publie").rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in published} == {0o644}
     assert stat.S_IMODE(authority.directory.stat().st_mode) == 0o700
     assert stat.S_IMODE(authority.registry.path.stat().st_mode) == 0o600
 

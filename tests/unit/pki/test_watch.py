@@ -99,6 +99,7 @@ def test_columns_are_straight_with_accents_in_two_parts(authority: Authority, et
         (59, "<4>", "seuil de 60 jours"),
         (30, "<4>", "seuil de 60 jours"),
         (29, "<3>", "seuil de 30 jours"),
+        (2, "<3>", "expire dans 2 jours,"),
         (1, "<3>", "expire dans 1 jour,"),
         (-1, "<2>", "a expiré le"),
     ],

@@ -652,6 +652,8 @@ def test_another_flow_than_the_circuit_s(issuer: Issuer, tmp_path: Path, old: by
          "deux bordereaux ont le même Id"),
         (b'<PES_Aller Id="A"><PES_DepenseAller><Bordereau><x ID="A"/></Bordereau></PES_DepenseAller></PES_Aller>',
          "deux éléments ont le même Id"),
+        (b'<PES_Aller Id="A"><PES_DepenseAller><Bordereau><x V="1" ID="A"/></Bordereau></PES_DepenseAller></PES_Aller>',
+         "deux éléments ont le même Id"),
         (b'<PES_Aller Id="A"><x a:Id="A" xmlns:a="urn:a"/></PES_Aller>', "deux éléments ont le même Id"),
         (b'<PES_Aller Id="A"><x xml:id="A"/></PES_Aller>', "deux éléments ont le même Id"),
         (b"<PES_Aller Id=\"a'] | //*[.='\"/>", "n'en est pas un"),
