@@ -109,8 +109,6 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
 
 WRITER = """
 import sys
-import threading
-from contextlib import closing
 from pathlib import Path
 from sae.journal import Journal
 with Journal(Path(sys.argv[1])) as journal:

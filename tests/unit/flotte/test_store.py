@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
-import tarfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle
 from creatic_guichet import store as door
 from creatic_guichet import web
 from creatic_guichet.store import Store
@@ -82,22 +82,17 @@ PART = {"sha256": "a" * 64}
 MANIFEST = {"machine": "loos-pc", "version": 2, "code": PART, "donnees": {"sha256": "b" * 64}}
 
 
-def sent(manifest: dict[str, Any]) -> io.BytesIO:
+def sent(folder: Path, manifest: dict[str, Any]) -> BinaryIO:
     """A sending of one machine's manifest, without its lots."""
     signed = {"manifeste": json.dumps(manifest), "signature": "x"}
     content = json.dumps({"machines": {"loos-pc": "215903469"}, "manifestes": {"loos-pc": signed}}).encode()
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        member = tarfile.TarInfo("envoi.json")
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
-    out.seek(0)
-    return out
+    bundle.sending(folder / "envoi.tar", [], content)
+    return io.BytesIO((folder / "envoi.tar").read_bytes())
 
 
-def test_a_sending_whose_lots_are_nowhere_changes_nothing(store: Store) -> None:
+def test_a_sending_whose_lots_are_nowhere_changes_nothing(store: Store, tmp_path: Path) -> None:
     with pytest.raises(door.BadRequest, match=r"^envoi incomplet : 2 lots manquent, rien n'est changé$"):
-        store.receive(sent(MANIFEST))
+        store.receive(sent(tmp_path, MANIFEST))
     assert store.manifest("loos-pc", NOW) is None
 
 
@@ -106,9 +101,11 @@ def test_a_sending_whose_lots_are_nowhere_changes_nothing(store: Store) -> None:
     [{"machine": "loos-connecteur"}, {"code": {"sha256": "../" + "a" * 61}}, {"version": "2"}, {"version": True}],
     ids=["another-machine", "no-digest", "text", "boolean"],
 )
-def test_a_sending_with_a_manifest_that_is_none_changes_nothing(store: Store, change: dict[str, Any]) -> None:
+def test_a_sending_with_a_manifest_that_is_none_changes_nothing(
+    store: Store, tmp_path: Path, change: dict[str, Any]
+) -> None:
     with pytest.raises(door.BadRequest, match=r"^envoi illisible, ou coupé \(ValueError\) : rien n'est changé$"):
-        store.receive(sent(MANIFEST | change))
+        store.receive(sent(tmp_path, MANIFEST | change))
 
 
 def test_a_machine_that_asks_again_at_once_is_not_written_down_again(store: Store) -> None:
