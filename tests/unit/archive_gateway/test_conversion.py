@@ -360,6 +360,14 @@ def test_pictures_are_taken_as_they_are(room: Room) -> None:
     assert room.manifest(copy).findtext(f".//{_N}Filename") == "plan.pdf"
 
 
+def test_a_picture_with_transparencies_is_said(room: Room) -> None:
+    made = io.BytesIO()
+    Image.new("RGBA", (30, 20), (200, 30, 30, 90)).save(made, "PNG")
+    kept = room.keep(made.getvalue(), file="content/blason.png")
+    done = room.migrator.convert(kept, frozenset({str(kept.files[1]["format"])}))
+    assert (done.state, "demandez-en une version sans elles" in done.text) == (NOT, True)
+
+
 def test_an_opendocument_text_of_2005(room: Room) -> None:
     if shutil.which("soffice") is None:
         pytest.skip("libreoffice-writer-nogui n'est pas installé ici")  # 400 MB, that bootstrap does not fetch

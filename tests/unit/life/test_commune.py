@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -343,6 +345,22 @@ def test_names_that_a_list_cannot_hold_stay_packed(groupement: Groupement) -> No
     facts = groupement.hand_over()
     assert (groupement.target / "ged.tar").is_file() and not (groupement.target / "ged").exists()
     assert facts["parties"]["ged"]["fichiers"] == 1
+
+
+def test_names_that_this_disk_cannot_hold_stay_packed(groupement: Groupement) -> None:
+    groupement.parts["ged"]["é" * 200] = b"x"
+    groupement.hand_over()
+    assert (groupement.target / "ged.tar").is_file() and not (groupement.target / "ged").exists()
+
+
+def test_a_disk_that_is_full_is_told(groupement: Groupement, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: Any, **_keys: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", full)
+    with pytest.raises(HandOverError, match=r"archives : .*À faire : un disque plus grand, puis relancez"):
+        groupement.hand_over()
+    assert not groupement.target.exists()
 
 
 def test_a_part_with_links_stays_packed(groupement: Groupement, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -266,6 +266,13 @@ def change_page(writer: IncrementalPdfFileWriter) -> None:
     writer.update_container(page)
 
 
+def change_font(writer: IncrementalPdfFileWriter) -> None:
+    fonts = page_of(writer)["/Resources"]["/Font"]
+    font = fonts[next(iter(fonts))]
+    font[pdf_name("/BaseFont")] = pdf_name("/Symbol")
+    writer.update_container(font)
+
+
 def turn_page(writer: IncrementalPdfFileWriter) -> None:
     page = page_of(writer)
     page[pdf_name("/CropBox")] = generic.ArrayObject(map(generic.NumberObject, (0, 0, 10, 10)))
@@ -344,6 +351,7 @@ def several(*changes: Change) -> Change:
         (annotation((0, 0, 260, 250)), False),
         (in_catalog("/Version", lambda _: pdf_name("/2.0")), True),
         (change_page, False),
+        (change_font, False),
         (turn_page, False),
         (annotation(A4), False),
         (annotation((595, 842, 0, 0)), False),
@@ -360,9 +368,9 @@ def several(*changes: Change) -> Change:
         (in_catalog("/OpenAction", lambda _: SCRIPT), False),
         (in_catalog("/OCProperties", lambda _: SCRIPT), False),
     ],
-    ids=["unused", "stamp", "unseen", "stamp upside down", "an eighth", "more", "version", "text", "crop", "page",
-         "page upside down", "half a page", "not scaled", "not turned", "several", "free text", "text field",
-         "action", "actions", "layer", "not an annotation", "opening", "layers"],
+    ids=["unused", "stamp", "unseen", "stamp upside down", "an eighth", "more", "version", "text", "font",
+         "crop", "page", "page upside down", "half a page", "not scaled", "not turned", "several", "free text",
+         "text field", "action", "actions", "layer", "not an annotation", "opening", "layers"],
 )  # fmt: skip # a case a line
 def test_what_comes_beside_the_document(issuer: Issuer, act: Path, tmp_path: Path, change: Change, same: bool) -> None:
     path = sign(issuer, updated(act, tmp_path / "change.pdf", change))
