@@ -64,8 +64,9 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 
 
 def test_a_commune_that_posts_up_says_when_and_puts_nothing_on_line() -> None:
-    made = read("affichage", document="hors_ligne", annexe_u1="oui", publie_le="2026-11-21")
-    assert made == choice.Choice("Aide sociale", False, None, (), datetime.date(2026, 11, 21))
+    for day in (DECIDED, datetime.date(2026, 11, 21), TODAY):
+        made = read("affichage", document="hors_ligne", annexe_u1="oui", publie_le=day.isoformat())
+        assert made == choice.Choice("Aide sociale", False, None, (), day)
     for told in ("", "2026-11-19", "2026-11-29"):
         with pytest.raises(ValueError, match="Affiché le :"):
             read("affichage", publie_le=told)
