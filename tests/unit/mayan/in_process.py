@@ -926,7 +926,7 @@ class Signatory(Mayan):
         ):
             with self.assertRaisesRegex(signatory.Refused, words):
                 signatory.delegate(account(login), self.TOLD)
-        one = self.delegation(au="2026-12-31")
+        one = self.delegation(au=f"{timezone.localdate() + dt.timedelta(days=1)}")
         self.assertEqual((one.saisie_par, one.matieres), ("Karim Roux", "2 6.1"))
         with self.assertRaisesRegex(signatory.Refused, "seuls les rédacteurs"):
             signatory.withdraw(account("ines.morel"), one.pk)
