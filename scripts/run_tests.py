@@ -204,7 +204,8 @@ class Run:
         with self.lock:
             self.lock.wait_for(lambda: all(one.verdict for one in ends))
         start, cores = time.monotonic(), _cores()
-        if all(self.parts[one].verdict == "réussi" for one in part.needs if one in self.parts):
+        lacking = [one for one in part.needs if one in self.parts and self.parts[one].verdict != "réussi"]
+        if not lacking:
             print(f"\n== {name} : commence ({time.strftime('%T')})", flush=True)
             try:
                 verdict = "réussi" if self._work(name, part) else "échec"
@@ -213,7 +214,7 @@ class Run:
                 verdict = "échec"
         else:
             verdict = "pas fait"
-            (LOGS / name).write_text(f"pas fait : {', '.join(part.needs)} n'a pas abouti\n", encoding="utf-8")
+            (LOGS / name).write_text(f"pas fait, faute de : {', '.join(lacking)}\n", encoding="utf-8")
         with self.lock:
             part.verdict, part.seconds = verdict, round(time.monotonic() - start)
             used, whole_time = (after - before for before, after in zip(cores, _cores(), strict=True))
