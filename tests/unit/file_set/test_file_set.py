@@ -53,6 +53,11 @@ def test_check_mode_tells_and_touches_nothing(tmp_path: Path) -> None:
     files[1]["group"] = "groupe-futur"
     assert [change.path for change in apply(files, check=True)] == [str(tmp_path / "d"), str(tmp_path / "d" / "f")]
     assert list(tmp_path.iterdir()) == []
+    there = tmp_path / "là"
+    there.write_text("x")
+    for futur in ({"owner": "compte-futur"}, {"group": "groupe-futur"}):
+        (change,) = apply([entry(there, "x", mode=f"{there.stat().st_mode & 0o7777:04o}", **futur)], check=True)
+        assert change.reasons == ["propriétaire"]
 
 
 def test_mode_alone_is_repaired(tmp_path: Path) -> None:
@@ -114,6 +119,15 @@ def test_zipapp_runs_and_is_the_same_bytes_each_time(tmp_path: Path) -> None:
     program.write_bytes(first)
     done = subprocess.run(["/usr/bin/python3", str(program)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (3, "prêt\n")
+
+
+def test_a_zipapp_carries_what_agents_share_when_it_asks_for_it(tmp_path: Path) -> None:
+    (tmp_path / "outil").mkdir()
+    for text, carries in (("import json\n", False), ("from creatic_agent import book\n", True)):
+        (tmp_path / "outil" / "cli.py").write_text(text)
+        names = zipfile.ZipFile(io.BytesIO(build_zipapp(tmp_path / "outil", "outil.cli:main"))).namelist()
+        assert {"outil/cli.py", "__main__.py"} <= {*names}
+        assert ("creatic_agent/book.py" in names) is carries
 
 
 def test_a_tree_is_its_folders_and_files(tmp_path: Path) -> None:

@@ -443,8 +443,8 @@ def test_a_clock_that_went_back_adds_a_seal_and_changes_none(site: Site, receive
     assert faults(site) == []
 
 
-@pytest.mark.parametrize("kind", ["lien", "tube", "nom"])
-def test_what_is_no_journal_is_neither_read_nor_erased(site: Site, received: Path, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "said"), [("lien", None), ("tube", None), ("nom", "'A b.txt' n'est pas un journal")])
+def test_what_is_no_journal_is_neither_read_nor_erased(site: Site, received: Path, kind: str, said: str | None) -> None:
     secret = site.root / "secret"
     secret.write_text("à garder")
     if kind == "lien":
@@ -453,7 +453,7 @@ def test_what_is_no_journal_is_neither_read_nor_erased(site: Site, received: Pat
         os.mkfifo(received / FIRST / "a.log")
     else:
         (received / FIRST / "A b.txt").write_text("?")
-    with pytest.raises((seal.SealError, OSError)):
+    with pytest.raises((seal.SealError, OSError), match=said):
         seal.seal(received, site.root / "scelles", TODAY)
     assert secret.read_text() == "à garder"
     assert len(list((received / FIRST).iterdir())) == (1 if kind == "nom" else 3)

@@ -20,6 +20,8 @@ from ansible_collections.cdg59.creatic.plugins.plugin_utils.bytecode import comp
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.kept import Kept
 
 _SHARED = Path(__file__).parents[2] / "agents" / "creatic_agent"
+# A zipapp that other builders made is made again.
+_BUILDERS = (Path(__file__), Path(__file__).parents[1] / "plugin_utils" / "bytecode.py")
 _SOURCES = ("template", "src", "content", "zipapp")
 # As ansible.builtin.template says by itself; ansible-core makes it a constant (2.23), whose code is not public.
 MANAGED = "Ansible managed"
@@ -42,7 +44,8 @@ def build_zipapp(package: Path, main: str, python: str = "/usr/bin/python3") -> 
     if any(_SHARED.name.encode() in content for content in entries.values()):
         entries |= _files(_SHARED)
     entries["__main__.py"] = f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n".encode()
-    named = hashlib.sha256(python.encode() + importlib.util.MAGIC_NUMBER)
+    builders = b"".join(path.read_bytes() for path in _BUILDERS)
+    named = hashlib.sha256(python.encode() + importlib.util.MAGIC_NUMBER + builders)
     for name in sorted(entries):
         named.update(b"\0%s\0%d\0" % (name.encode(), len(entries[name])) + entries[name])
     kept, key = Kept("agents"), named.hexdigest()
