@@ -255,8 +255,7 @@ class SshAuthority:
             self._create()
             return ["autorité SSH créée"]
         with self._lock():
-            revoked = self._revoked()
-            if self.public.exists() and self._published() == len(revoked):
+            if self.public.exists() and self._published() == len(self._listed()):
                 return []
             if not check:
                 self._publish()
@@ -307,12 +306,12 @@ class SshAuthority:
             key = self._private().public_key()
             line = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
             write(self.public, line + b" groupement\n", 0o644)
-        revoked = self._revoked()
+        listed = self._listed()
         with tempfile.TemporaryDirectory(prefix="creatic-krl-") as folder:
             made, spec = Path(folder) / "krl", Path(folder) / "spec"
-            spec.write_text("".join(f"serial: {serial}\n" for serial in sorted(revoked)), encoding="ascii")
+            spec.write_text("".join(f"serial: {serial}\n" for serial in sorted(listed)), encoding="ascii")
             # The version is how many there are: `_published` reads it back.
-            _keygen("-k", "-f", str(made), "-s", str(self.public), "-z", str(len(revoked)), str(spec))
+            _keygen("-k", "-f", str(made), "-s", str(self.public), "-z", str(len(listed)), str(spec))
             write(self.krl, made.read_bytes(), 0o644)
 
     # -- the registry --------------------------------------------------------------------------------
@@ -345,6 +344,10 @@ class SshAuthority:
 
     def _revoked(self) -> set[int]:
         return {line["serie"] for line in self.events() if line["evenement"] == "revocation"}
+
+    def _listed(self) -> set[int]:
+        """Numbers that the list of hosts has: a door is no certificate."""
+        return self._revoked() - {line["serie"] for line in self.events() if line["evenement"] == DOOR}
 
     def _append(self, event: dict[str, Any]) -> None:
         line = json.dumps(event, ensure_ascii=False) + "\n"
@@ -470,10 +473,10 @@ class SshAuthority:
             return (Path(folder) / "cle-cert.pub").read_text(encoding="utf-8")
 
     def revoke(self, serial: str | int, why: str, operator: str, now: dt.datetime | None = None) -> dict[str, Any]:
-        """Revoke a certificate and publish the list; done again, only publishes.
+        """Revoke a certificate and publish the list; done again, only publishes. Or an emergency door, in no list.
 
         Returns:
-            The certificate's line of the registry.
+            The line of the registry that granted it.
 
         Raises:
             AccessError: no such certificate.
@@ -487,5 +490,6 @@ class SshAuthority:
                 moment = (now or utc_now()).isoformat()
                 event = {"evenement": "revocation", "serie": found["serie"], "motif": why}
                 self._append(event | {"par": operator, "le": moment})
-            self._publish()
+            if found["evenement"] != DOOR:
+                self._publish()
         return found
