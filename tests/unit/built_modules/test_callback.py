@@ -134,10 +134,11 @@ def test_what_is_not_whole_is_not_brought_and_is_kept_anew(home: Path) -> None:
         assert again[32:] != wrong
 
 
-def test_a_changed_source_or_place_is_another_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["modules", "module_utils", "plugin_utils", "callback"])
+def test_a_changed_source_builder_or_place_is_another_folder(tmp_path: Path, folder: str) -> None:
     found = set()
     for name, text in (("one", "a = 1"), ("one", "a = 2"), ("two", "a = 2")):
-        module = tmp_path / name / "module_utils" / "deep" / "a.py"
+        module = tmp_path / name / folder / "deep" / "a.py"
         module.parent.mkdir(parents=True, exist_ok=True)
         module.write_text(text, encoding="utf-8")
         found.add(sources(tmp_path / name))

@@ -44,10 +44,10 @@ COLLECTION = Path(__file__).parents[1]
 
 
 def sources(collection: Path) -> str:
-    """Digest of what modules are made of: ansible-core, this Python, the collection's files, and their places."""
+    """Digest of what modules are made of, and by: ansible-core, this Python, the collection's files, their places."""
     found = hashlib.blake2b(digest_size=16)
     found.update(f"{ansible.__file__}\0{__version__}\0{platform.python_version()}\0{collection}".encode())
-    for folder in ("modules", "module_utils"):
+    for folder in ("modules", "module_utils", "plugin_utils", "callback"):
         for path in sorted((collection / folder).rglob("*.py")):
             data = path.read_bytes()
             found.update(f"\0{path.relative_to(collection)}\0{len(data)}\0".encode() + data)
