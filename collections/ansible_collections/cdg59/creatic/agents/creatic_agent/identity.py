@@ -1,33 +1,152 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""Who is at the other end: the client certificate that nginx verified."""
+"""Who is at the other end: the client certificate that nginx verified, as one typed identity.
+
+Each door has a table of rights by kind and SIREN. A name is what people read, and what tells two of a kind apart; it
+gives nothing by itself, and a kind is never what another is not: who is not recognised is nobody, and opens nothing.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from dataclasses import dataclass
+from enum import Enum
 from urllib.parse import unquote
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 HEADER = "X-SSL-Client-Cert"
 """Set by nginx to $ssl_client_escaped_cert; nginx drops the client's own."""
 # RGS: the organisational unit holds the ICD 0002 (SIRENE) and the SIREN or SIRET of the organisation.
 # ETSI EN 319 412-1: organizationIdentifier holds NTRFR- and the SIREN.
-_UNIT = re.compile(r"0002[ -]?(\d{9})(\d{5})?")
-_NTR = re.compile(r"NTRFR-(\d{9})")
+_UNIT = re.compile(r"0002[ -]?([0-9]{9})([0-9]{5})?")
+_NTR = re.compile(r"NTRFR-([0-9]{9})")
+
+RESERVED = ("Connecteur", "Attestations", "Sceau", "Passerelle", "Parapheur", "Horodatage", "Machine - ", "AC ")
+"""How the names of servers and machines begin: no person bears them. The authority (`pki.common`) has the same."""
+SERVICES = frozenset({
+    "Attestations des archives", "Cachet du parapheur", "Horodatage des archives", "Horodatage du groupement",
+    "Horodatage du parapheur", "Passerelle des archives", "Preuves de déploiement",
+})  # fmt: skip # a list of names
+"""The groupement's own services, as their roles name them."""
+_CONNECTOR = re.compile(r"Connecteur - \S(.*\S)?")
+_MACHINE = re.compile(r"Machine - [a-z0-9][a-z0-9_-]*( [0-9a-f]{8})?")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_LONGEST = 64  # X.520
+# Letters of Latin alphabets that are no ASCII letter with a mark, and signs: what a name of here is written with.
+_OTHERS = {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ł": "l", "þ": "th", "ŧ": "t"}
+_OTHERS |= {"ß": "ss", "ŋ": "n", "ĸ": "k"} | dict.fromkeys("’‘–—«»°·", " ")
+_ALIKE = {"0": "o", "1": "l", "i": "l", "|": "l"}
 
 
 class Denied(Exception):
     """The certificate opens nothing. Its text is French."""
 
 
+class Kind(Enum):
+    """What a certificate's holder is."""
+
+    PERSON = "personne"
+    CONNECTOR = "connecteur"
+    MACHINE = "machine"
+    """A machine that gets its publications at the guichet (fleet): somebody there alone."""
+    HOST = "hôte"
+    """A machine under its DNS name, without SIREN: it sends its journals, and reads figures."""
+    SERVICE = "service"
+    NOBODY = "personne de connu"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who it is. `siren` is empty for a host; both are for nobody, so that nothing can be read of them."""
+
+    kind: Kind
+    siren: str
+    name: str
+
+
+NOBODY = Identity(Kind.NOBODY, "", "")
+
+
 def certificate_of(header: str) -> x509.Certificate:
     """The certificate of a request, from nginx's header. Raises Denied."""
     try:
         return x509.load_pem_x509_certificate(unquote(header).encode("ascii"))
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise Denied("Aucun certificat client n'a été présenté.") from error
+
+
+def identity_of(certificate: x509.Certificate) -> Identity:
+    """Who calls with a certificate; nobody with an authority's, or one that is not for calling (server, signature…)."""
+    try:
+        return _read(certificate)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):  # no text, no extensions
+        return NOBODY
+
+
+def _read(certificate: x509.Certificate) -> Identity:
+    extensions = {type(one.value): one.value for one in certificate.extensions}
+    basic, usages = extensions.get(x509.BasicConstraints), extensions.get(x509.ExtendedKeyUsage)
+    if (isinstance(basic, x509.BasicConstraints) and basic.ca) or (
+        isinstance(usages, x509.ExtendedKeyUsage) and ExtendedKeyUsageOID.CLIENT_AUTH not in usages
+    ):
+        return NOBODY
+    names = names_of(certificate)
+    if len(names) != 1:
+        return NOBODY
+    told = extensions.get(x509.SubjectAlternativeName)
+    hosts = told.get_values_for_type(x509.DNSName) if isinstance(told, x509.SubjectAlternativeName) else []
+    if hosts:
+        units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+        plain = hosts == names and not units and siren_of(certificate) is None and _HOST.fullmatch(names[0])
+        return Identity(Kind.HOST, "", names[0]) if plain and usages is not None else NOBODY
+    siren = siren_of(certificate)
+    return Identity(kind, siren, names[0]) if siren and (kind := kind_of(names[0])) is not Kind.NOBODY else NOBODY
+
+
+def kind_of(name: str) -> Kind:
+    """What bears a name (CN), of those that have a SIREN.
+
+    The groupement's connectors, machines and services are known to the letter. What only looks like one of them
+    (case, spaces, accents, another alphabet's letters, a zero for an O) is nobody, as is a name that cannot be read as
+    it is written (control and bidirectional characters).
+    """
+    if name in SERVICES:
+        return Kind.SERVICE
+    if not 0 < len(name) <= _LONGEST or not name.isprintable() or name != name.strip():
+        return Kind.NOBODY
+    read = _skeleton(name)
+    if read is None:
+        return Kind.NOBODY
+    if _MACHINE.fullmatch(name):
+        return Kind.MACHINE
+    if _CONNECTOR.fullmatch(name):
+        return Kind.CONNECTOR
+    return Kind.NOBODY if _looks_reserved(read) or not any(map(str.isalpha, name)) else Kind.PERSON
+
+
+def _skeleton(name: str) -> str | None:
+    """A name as the eye reads it: words of plain letters and digits; None when it has others than a name of here."""
+    bare = "".join(one for one in unicodedata.normalize("NFKD", name).casefold() if not unicodedata.combining(one))
+    if any(not one.isascii() and one not in _OTHERS for one in bare):
+        return None
+    plain = "".join(_OTHERS.get(one, _ALIKE.get(one, one)) for one in bare).replace("rn", "m").replace("vv", "w")
+    return " ".join(re.findall("[a-z0-9]+", plain))
+
+
+def _looks_reserved(read: str) -> bool:
+    joined = read.replace(" ", "")
+    return any(f"{read} ".startswith(word) or (len(word) > 4 and joined.startswith(word.strip())) for word in _WORDS)
+
+
+def _word(name: str) -> str:
+    """A reserved name as `_skeleton` reads it; a space ends it where more of the same word would be another."""
+    return (_skeleton(name) or "") + " " * (name != name.rstrip())
+
+
+_WORDS = tuple(_word(name) for name in (*RESERVED, *sorted(SERVICES)))
 
 
 def siren_of(certificate: x509.Certificate) -> str | None:
