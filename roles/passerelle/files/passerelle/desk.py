@@ -87,7 +87,7 @@ class Desk:
 
     def _agent(self) -> tuple[Commune, str]:
         who = self._visitor()
-        if who.commune is None or who.connector:
+        if who.commune is None or not who.agent:
             raise Denied("Les courriers de la préfecture sont lus par les seuls agents de leur commune.")
         return who.commune, who.name
 

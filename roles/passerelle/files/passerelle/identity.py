@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
-from creatic_agent.identity import Denied, certificate_of, names_of, siren_of
+from creatic_agent.identity import Denied, Kind, certificate_of, identity_of, shown
 
 from .config import Commune, Config
 
-# As role tdt_connector names its certificates: a PC of the commune reads its page, and speaks for no connector.
-_CONNECTOR = "Connecteur - "
+
+class Right(Enum):
+    """What a certificate opens."""
+
+    CONNECTOR = "ce qu'un connecteur demande et dit"
+    PAGES = "les pages d'une commune"
+    ALL_PAGES = "les pages de toutes les communes"
+
+
+# By what bears the SIREN of a commune, or the groupement's. What is in neither (machine, service, nobody) has no right.
+_COMMUNE = {Kind.CONNECTOR: Right.CONNECTOR, Kind.PERSON: Right.PAGES}
+_GROUPEMENT = {Kind.PERSON: Right.ALL_PAGES}
 
 
 @dataclass(frozen=True)
@@ -18,7 +29,17 @@ class Visitor:
 
     name: str
     commune: Commune | None
-    connector: bool
+    right: Right
+
+    @property
+    def connector(self) -> bool:
+        """Whether it is a commune's connector."""
+        return self.right is Right.CONNECTOR
+
+    @property
+    def agent(self) -> bool:
+        """Whether it is somebody of a commune."""
+        return self.right is Right.PAGES
 
     def served(self) -> Commune:
         """The commune that this connector serves. Raises Denied: it is no connector."""
@@ -37,15 +58,14 @@ def visitor(header: str, config: Config, chosen: str = "") -> Visitor:
             to anybody else: an entity has no PC of its own, and a connector speaks for the SIREN of its certificate.
     """
     certificate = certificate_of(header)
-    siren, names = siren_of(certificate) or "", names_of(certificate)
-    name = names[0] if names else ""
-    if siren and siren == config.siren:
-        return Visitor(name, None, False)
-    commune = config.by_siren(siren)
-    if commune is None:
-        shown = f"au SIREN {siren}" if siren else "qui ne porte pas de SIREN (OU « 0002 … »)"
-        raise Denied(f"Ce certificat {shown} n'est d'aucune commune que sert la passerelle.")
-    connector = name.startswith(_CONNECTOR)
-    if chosen and not connector:
+    who = identity_of(certificate)
+    if who.siren and who.siren == config.siren:
+        commune, right = None, _GROUPEMENT.get(who.kind)
+    else:
+        commune = config.by_siren(who.siren)
+        right = _COMMUNE.get(who.kind) if commune else None
+    if right is None:
+        raise Denied(f"Ce certificat {shown(certificate)} n'est d'aucune commune que sert la passerelle.")
+    if commune and right is Right.PAGES and chosen:
         commune = next((one for one in config.opened_by(commune) if one.slug == chosen), commune)
-    return Visitor(name, commune, connector)
+    return Visitor(who.name, commune, right)

@@ -22,7 +22,7 @@ from . import contracts, spreadsheet
 from .acts import ARRETES, INDIVIDUAL, NATURES, BadRequest
 from .clocks import after
 from .config import Config
-from .identity import Visitor
+from .identity import Right, Visitor
 from .letters import KINDS, PARIS, Letters
 from .steps import PES
 from .store import Store
@@ -154,7 +154,7 @@ class Watch:
 
     def _asked(self) -> Overview:
         who = self._visitor()
-        if who.commune is not None or who.connector:
+        if who.right is not Right.ALL_PAGES:
             raise Denied("Le suivi de toutes les communes est pour les agents du groupement.")
         begin, end = period(request.args.get("debut", ""), request.args.get("fin", ""), _today())
         with self._lock:  # the same figures are not reckoned twice at a time

@@ -49,7 +49,7 @@ class Records:
 
     def _agent(self) -> tuple[Commune, str]:
         who = self._visitor()
-        if who.commune is None or who.connector:
+        if who.commune is None or not who.agent:
             raise Denied("Les registres d'une commune sont tenus par ses seuls agents, avec le certificat d'un poste.")
         return who.commune, who.name
 

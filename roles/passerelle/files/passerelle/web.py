@@ -123,7 +123,7 @@ class _Views:
     def _opened(self) -> list[settings.Commune]:
         """What the visitor may look at: their commune and its entities; nothing for connectors and the groupement."""
         who = visitor(request.headers.get(HEADER, ""), self._config)
-        return self._config.opened_by(who.commune) if who.commune and not who.connector else []
+        return self._config.opened_by(who.commune) if who.commune and who.agent else []
 
     def choose(self, slug: str) -> Response:
         """Look at an entity of the commune's; what is noted or answered from then on is the entity's."""

@@ -37,7 +37,8 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LONGEST = 64  # X.520
 # Letters of Latin alphabets that are no ASCII letter with a mark, and signs: what a name of here is written with.
 _OTHERS = {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ł": "l", "þ": "th", "ŧ": "t"}
-_OTHERS |= {"ß": "ss", "ŋ": "n", "ĸ": "k"} | dict.fromkeys("’‘–—«»°·", " ")
+_OTHERS |= {"ß": "ss", "ŋ": "n", "ĸ": "k"} | dict.fromkeys("’‘ʼ“”–—«»°·", " ")
+_SPACES = dict.fromkeys(map(ord, "\u00a0\u202f"), " ")  # as French puts before « and »
 _ALIKE = {"0": "o", "1": "l", "i": "l", "|": "l"}
 
 
@@ -68,6 +69,12 @@ class Identity:
 
 
 NOBODY = Identity(Kind.NOBODY, "", "")
+_SHOWN = {
+    Kind.MACHINE: "de machine, qui n'a affaire qu'au guichet,",
+    Kind.HOST: "de machine, qui n'a affaire qu'à la supervision,",
+    Kind.SERVICE: "d'un service du groupement, qui n'a affaire qu'aux machines dont il se sert,",
+    Kind.NOBODY: "au nom que personne ne porte (il en faut un seul, lisible, qui ne ressemble à celui d'aucun service)",
+}
 
 
 def certificate_of(header: str) -> x509.Certificate:
@@ -84,6 +91,21 @@ def identity_of(certificate: x509.Certificate) -> Identity:
         return _read(certificate)
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):  # no text, no extensions
         return NOBODY
+
+
+def shown(certificate: x509.Certificate) -> str:
+    """What a certificate is, for a refusal, after « Ce certificat » (French): nothing that its holder chose."""
+    who = identity_of(certificate)
+    if who.kind in _SHOWN and (who.kind is not Kind.NOBODY or _siren(certificate)):
+        return _SHOWN[who.kind]
+    return f"au SIREN {who.siren}" if who.siren else "qui ne porte pas de SIREN (OU « 0002 … »)"
+
+
+def _siren(certificate: x509.Certificate) -> str | None:
+    try:
+        return siren_of(certificate)
+    except ValueError:
+        return None
 
 
 def _read(certificate: x509.Certificate) -> Identity:
@@ -115,7 +137,7 @@ def kind_of(name: str) -> Kind:
     """
     if name in SERVICES:
         return Kind.SERVICE
-    if not 0 < len(name) <= _LONGEST or not name.isprintable() or name != name.strip():
+    if not 0 < len(name) <= _LONGEST or not name.translate(_SPACES).isprintable() or name != name.strip():
         return Kind.NOBODY
     read = _skeleton(name)
     if read is None:
