@@ -28,13 +28,13 @@ from typing import BinaryIO, cast
 from flask import Flask, Response, jsonify, render_template_string, request
 
 from creatic_agent import web
-from creatic_agent.identity import HEADER, certificate_of, names_of
+from creatic_agent.identity import HEADER
 from sae import config as settings
 from sae.access import NAME, Desk, Register
 from sae.config import Account, Config
 from sae.copies import MOST, Copies, WrongReport
 from sae.elimination import SCHEMA, Refused, Trust
-from sae.identity import depositor_of, opened_by, reader_of
+from sae.identity import caller, depositor_of, opened_by, reader_of
 from sae.inventory import original
 from sae.journal import JournalError
 from sae.store import Corrupted, NotStored, StoreError
@@ -126,9 +126,8 @@ class _Door:
     def _account(self) -> Account:
         return reader_of(request.headers.get(HEADER, ""), self._config, request.args.get("compte", ""))
 
-    @staticmethod
-    def _who() -> str:
-        return ", ".join(names_of(certificate_of(request.headers.get(HEADER, ""))))
+    def _who(self) -> str:
+        return caller(request.headers.get(HEADER, ""), self._config)[0].name
 
     # -- in ------------------------------------------------------------------------------------------------
 

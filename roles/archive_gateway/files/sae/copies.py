@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from creatic_agent.book import Book
+from creatic_agent.identity import Kind, kind_of
 from sae.config import Account, Config
 from sae.journal import Journal
 from sae.journal.log import format_time
@@ -33,8 +34,6 @@ MOST = 1000  # eliminations in an answer
 PLACES = ("connecteur", "passerelle", "ged", "parapheur")
 GONE, ABSENT, WAITS = "supprime", "absent", "attente"
 STATES = (GONE, ABSENT, WAITS)
-# What follows has a connector, whose certificate bears this beginning (role tdt_connector).
-_CONNECTOR = "Connecteur - "
 _DETAIL = 300  # characters of what is said of a place
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS copie (
@@ -83,7 +82,7 @@ class Gone:
 
 def followed(account: Account) -> bool:
     """Whether a connector of the chain deposits for this account, and so has its copies follow."""
-    return any(name.startswith(_CONNECTOR) for name in account.depositors or ())
+    return any(kind_of(name) is Kind.CONNECTOR for name in account.depositors or ())
 
 
 class Copies:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from creatic_agent.identity import Denied, certificate_of, names_of, siren_of
+from creatic_agent.identity import Denied, Identity, Kind, certificate_of, identity_of, shown
 from sae.config import Account, Config
+
+# What bears the SIREN of an account reads it; a person, the accounts of the entities that it hosts too. What is in
+# neither (machine, service, nobody) has no right.
+_READS = frozenset({Kind.PERSON, Kind.CONNECTOR})
+_READS_HOSTED = frozenset({Kind.PERSON})
+
+
+def caller(header: str, config: Config) -> tuple[Identity, Account]:
+    """Who asks, from nginx's header alone, and the account of its SIREN. Raises Denied: it reads none."""
+    certificate = certificate_of(header)
+    who = identity_of(certificate)
+    account = config.account_of(who.siren) if who.kind in _READS else None
+    if account is None:
+        raise Denied(
+            f"Ce certificat {shown(certificate)} n'ouvre aucun compte de ce service d'archivage : demandez-le au "
+            "groupement."
+        )
+    return who, account
 
 
 def depositor_of(header: str, config: Config) -> Account:
     """The account that a request may deposit in, from nginx's header alone. Raises Denied."""
-    account = account_of(header, config)
-    names = names_of(certificate_of(header))
-    if not _deposits(names, account):
-        who = f"seul « {' », « '.join(account.depositors)} » le peut" if account.depositors else "personne ne le peut"
+    who, account = caller(header, config)
+    if not _deposits(who, account):
+        allowed = f"seul « {' », « '.join(account.depositors)} » le peut" if account.depositors else "personne ne le peut"
         raise Denied(
-            f"Ce certificat (« {', '.join(names)[:100]} ») ouvre le compte de {account.label} sans pouvoir y verser : "
-            f"{who}. Demandez au groupement de l'ajouter aux déposants."
+            f"Ce certificat (« {who.name} ») ouvre le compte de {account.label} sans pouvoir y verser : "
+            f"{allowed}. Demandez au groupement de l'ajouter aux déposants."
         )
     return account
 
@@ -25,8 +42,8 @@ def opened_by(header: str, config: Config) -> list[Account]:
     An entity has no PC of its own. Who deposits in a commune's account speaks for its SIREN alone, and an entity's
     certificate opens no account of the commune's. Raises Denied.
     """
-    account = account_of(header, config)
-    if _deposits(names_of(certificate_of(header)), account):
+    who, account = caller(header, config)
+    if who.kind not in _READS_HOSTED or _deposits(who, account):
         return [account]
     return [account, *sorted(config.hosted_by(account), key=lambda one: one.label)]
 
@@ -50,17 +67,6 @@ def reader_of(header: str, config: Config, chosen: str) -> Account:
     return found
 
 
-def _deposits(names: list[str], account: Account) -> bool:
-    return account.depositors is None or (len(names) == 1 and names[0] in account.depositors)
-
-
-def account_of(header: str, config: Config) -> Account:
-    """The account of a request, from nginx's header alone. Raises Denied."""
-    siren = siren_of(certificate_of(header))
-    account = config.account_of(siren)
-    if account is None:
-        shown = f"au SIREN {siren}" if siren else "qui ne porte pas de SIREN (OU « 0002 … »)"
-        raise Denied(
-            f"Ce certificat {shown} n'ouvre aucun compte de ce service d'archivage : demandez-le au groupement."
-        )
-    return account
+def _deposits(who: Identity, account: Account) -> bool:
+    """Whether who reads an account deposits in it: its list tells whom apart, of one SIREN; without one, all do."""
+    return account.depositors is None or who.name in account.depositors
