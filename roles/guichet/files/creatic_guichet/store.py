@@ -26,6 +26,7 @@ from typing import IO, Any
 
 from creatic_agent.book import connect, transaction
 from creatic_agent.durable import fresh, sync_directory, unused, write
+from creatic_agent.identity import Identity, Kind
 
 KINDS = ("a_jour", "bon", "echec", "refus")
 LARGEST_REPORT = 256 << 10
@@ -108,11 +109,13 @@ class Store:
 
     # -- of machines ---------------------------------------------------------------------------------
 
-    def named(self, names: list[str], siren: str) -> str:
-        """The machine whose certificate bears one of these names and this SIREN; empty when none is expected."""
+    def named(self, who: Identity) -> str:
+        """The machine that a certificate is of; empty when it is of none that is expected."""
+        if who.kind is not Kind.MACHINE:
+            return ""
         with self._open() as db:
-            known = db.execute("SELECT nom FROM machines WHERE siren = ? AND attendue", (siren,)).fetchall()
-        return next((row["nom"] for row in known if common_name(row["nom"]) in names), "")
+            known = db.execute("SELECT nom FROM machines WHERE siren = ? AND attendue", (who.siren,)).fetchall()
+        return next((row["nom"] for row in known if common_name(row["nom"]) == who.name), "")
 
     def manifest(self, machine: str, now: datetime) -> tuple[str, str] | None:
         """What is signed for a machine, and the signature; None when there is nothing yet."""

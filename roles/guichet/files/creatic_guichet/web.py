@@ -22,7 +22,7 @@ from typing import Any
 from flask import Flask, Response, jsonify, request, send_file
 
 from creatic_agent import web
-from creatic_agent.identity import HEADER, Denied, certificate_of, names_of, siren_of
+from creatic_agent.identity import HEADER, Denied, certificate_of, identity_of
 
 from .store import LARGEST_REPORT, BadRequest, Store, TooMany
 
@@ -69,8 +69,7 @@ class _Views:
         self._store = store
 
     def _machine(self) -> str:
-        certificate = certificate_of(request.headers.get(HEADER, ""))
-        machine = self._store.named(names_of(certificate), siren_of(certificate) or "")
+        machine = self._store.named(identity_of(certificate_of(request.headers.get(HEADER, ""))))
         if not machine:
             raise Denied("Ce certificat n'est celui d'aucune machine que le guichet attend.")
         return machine
