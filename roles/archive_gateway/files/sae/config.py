@@ -43,8 +43,8 @@ class Account:
 
     Each SIP names the agreement (accord de versement), if there is one. The signatory, the maire of a commune, signs
     bordereaux d'élimination, with a certificate of its SIREN, or of the signatory's, if there is one. Depositors are
-    names (CN) of the certificates that may deposit, among those that read the account (`identity`): nobody when the list
-    is empty, all of them without a list.
+    names (CN) of the certificates that may deposit, of those that read the account (`identity`): none when the list is
+    empty, all without a list.
     The host, of an entity, is the account of its commune, whose PCs read it.
     """
 

@@ -28,7 +28,8 @@ def depositor_of(header: str, config: Config) -> Account:
     """The account that a request may deposit in, from nginx's header alone. Raises Denied."""
     who, account = caller(header, config)
     if not _deposits(who, account):
-        allowed = f"seul « {' », « '.join(account.depositors)} » le peut" if account.depositors else "personne ne le peut"
+        named = " », « ".join(account.depositors or ())
+        allowed = f"seul « {named} » le peut" if named else "personne ne le peut"
         raise Denied(
             f"Ce certificat (« {who.name} ») ouvre le compte de {account.label} sans pouvoir y verser : "
             f"{allowed}. Demandez au groupement de l'ajouter aux déposants."
