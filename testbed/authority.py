@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def certificate(
     usage: ObjectIdentifier | None = None,
     days: int = 3650,
     subject: x509.Name | None = None,
+    extensions: Iterable[x509.ExtensionType] = (),
 ) -> Pair:
     """Issue a certificate; self-signed without issuer."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -51,6 +53,8 @@ def certificate(
     if usage:
         critical = usage == ExtendedKeyUsageOID.TIME_STAMPING
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=critical)
+    for one in extensions:
+        builder = builder.add_extension(one, critical=False)
     return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
 
 

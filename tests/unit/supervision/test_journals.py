@@ -19,9 +19,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PROFILES, Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from creatic_journaux import cli, receive, seal
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
+from testbed.authority import certificate
 from testbed.patience import allowed, wait_for
 from tests.unit.supervision.test_programs import CONNECTOR, SETTINGS, TOP, VEILLE, Bench, free, rendered
 
@@ -163,13 +167,28 @@ def test_a_machine_revoked_meanwhile_does_not_come_back(site: Site) -> None:
     assert site.kept(OTHER) == "<13>avant\n"
 
 
-@pytest.mark.parametrize(("names", "unit", "found"), [
-    (["a-1"], "", "a-1"), (["a", "b"], "", ""), ([], "", ""), (["../etc"], "", ""), (["a.b"], "", ""),
-    (["*"], "", ""), (["a"], "0002 215902669", ""), (["a" * 64], "", ""),
+@pytest.mark.parametrize(("profile", "fields", "found"), [
+    ("supervision", {"dns": ["a-1"]}, "a-1"), ("supervision", {"dns": ["a", "b"]}, ""),
+    ("supervision", {"dns": ["a.b"]}, ""), ("server", {"dns": ["a"]}, ""),
+    ("client", {"common_name": "Machine - a", "organization": "Commune", "siren": "215902669"}, ""),
+    ("client", {"common_name": "Claire Dubois", "organization": "Commune", "siren": "215902669"}, ""),
 ])  # fmt: skip # a case a line
-def test_a_certificate_of_a_machine_is_told_from_others(names: list[str], unit: str, found: str) -> None:
-    subject = ((("organizationalUnitName", unit),),) if unit else ((("commonName", "a"),),)
-    assert receive.name_of({"subject": subject, "subjectAltName": tuple(("DNS", one) for one in names)}) == found
+def test_a_certificate_of_a_machine_is_told_from_others(profile: str, fields: dict[str, Any], found: str) -> None:
+    assert receive.name_of(issued(profile, **fields)) == found
+
+
+@pytest.mark.parametrize("told", [b"", b"0", b"\x30\x80"])
+def test_what_is_no_certificate_is_of_no_machine(told: bytes) -> None:
+    assert receive.name_of(told) == ""
+
+
+def issued(profile: str, **fields: Any) -> bytes:
+    """A certificate (DER) as the authority makes it."""
+    request = Request.from_dict({"name": "x", "profile": profile, **fields})
+    extensions: list[x509.ExtensionType] = [x509.ExtendedKeyUsage(PROFILES[profile])]
+    extensions += [x509.SubjectAlternativeName([x509.DNSName(one) for one in request.dns])] * bool(request.dns)
+    made = certificate("", None, subject=request.subject(), extensions=extensions)[0]
+    return made.public_bytes(serialization.Encoding.DER)
 
 
 def test_hostile_lines_are_bounded_and_plain(site: Site) -> None:

@@ -4,8 +4,9 @@
 
 Who sends is what its certificate says, whatever its lines claim: rsyslog's own receiver can let a name in or not, and
 cannot tell which of them a line came from (rsyslog issue 1597). A certificate is one of a machine if it bears one DNS
-name and no organisational unit; persons' and services' have theirs. Revocation lists are read again when they change,
-and nobody stays connected for longer than an hour, so that a revoked machine is out by then.
+name and no organisational unit (`creatic_agent.identity`); persons' and services' have theirs. Revocation lists are
+read again when they change, and nobody stays connected for longer than an hour, so that a revoked machine is out by
+then.
 
 Layout: ``recu/AAAA-MM-JJ/MACHINE.log``, days in UTC, each line after the moment when it came.
 """
@@ -17,7 +18,6 @@ import contextlib
 import datetime as dt
 import json
 import os
-import re
 import signal
 import socket
 import ssl
@@ -27,8 +27,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from cryptography import x509
+
 from creatic_agent import durable
 from creatic_agent.figures import Figures, labels
+from creatic_agent.identity import Kind, identity_of
 from creatic_agent.reasons import because, reason
 
 PORT = 6514
@@ -47,16 +50,17 @@ SILENT_S = 43_200
 """A machine that sent nothing for that long has a figure, which the rules judge."""
 MOST_FIGURES = 200
 FORGOTTEN_S = 90 * 86_400
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # What would move a reader's terminal; the tab stays.
 _PLAIN = bytes(byte if (byte >= 32 and byte != 127) or byte == 9 else 63 for byte in range(256))
 
 
-def name_of(certificate: Mapping[str, Any]) -> str:
-    """The machine that a certificate is of, as ssl tells it; empty for one that is of no machine."""
-    units = [value for part in certificate.get("subject", ()) for key, value in part if key == "organizationalUnitName"]
-    names = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"]
-    return names[0] if len(names) == 1 and not units and _NAME.fullmatch(names[0]) else ""
+def name_of(certificate: bytes) -> str:
+    """The machine that a certificate (DER) is of; empty for one that is of no machine."""
+    try:
+        who = identity_of(x509.load_der_x509_certificate(certificate))
+    except (ValueError, x509.InvalidVersion):
+        return ""
+    return who.name if who.kind is Kind.HOST else ""
 
 
 class Trust:
@@ -180,9 +184,9 @@ class Sender(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        told = self._transport.get_extra_info("peercert") or {}
-        self.name = name_of(told)
+        self.name = name_of(self._transport.get_extra_info("ssl_object").getpeercert(binary_form=True) or b"")
         if not self.name:
+            told = self._transport.get_extra_info("peercert") or {}
             subject = ", ".join(value for part in told.get("subject", ()) for _key, value in part)
             tell(f"refusé, « {subject[:80]} » n'est pas une machine : {transport.get_extra_info('peername')[0]}")
             self._transport.abort()

@@ -122,8 +122,8 @@ def _read(certificate: x509.Certificate) -> Identity:
     hosts = told.get_values_for_type(x509.DNSName) if isinstance(told, x509.SubjectAlternativeName) else []
     if hosts:
         units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
-        plain = hosts == names and not units and siren_of(certificate) is None and _HOST.fullmatch(names[0])
-        return Identity(Kind.HOST, "", names[0]) if plain and usages is not None else NOBODY
+        plain = len(hosts) == 1 and not units and siren_of(certificate) is None and _HOST.fullmatch(hosts[0])
+        return Identity(Kind.HOST, "", hosts[0]) if plain and usages is not None else NOBODY
     siren = siren_of(certificate)
     return Identity(kind, siren, names[0]) if siren and (kind := kind_of(names[0])) is not Kind.NOBODY else NOBODY
 
