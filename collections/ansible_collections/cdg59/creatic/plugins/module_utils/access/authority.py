@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import fcntl
-import ipaddress
 import itertools
 import json
 import os
@@ -36,6 +35,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, utc_now
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -206,7 +206,7 @@ class Demand:
             raise AccessError("--qui : manquant, et la clé n'a pas de commentaire ; donnez le nom du titulaire")
         for network in filter(None, self.source.split(",")):
             try:
-                ipaddress.ip_network(network)
+                ip.network(network)
             except ValueError:
                 raise AccessError(
                     f"--source : « {network} » n'est ni une adresse ni un réseau, comme 192.0.2.10 ou 192.0.2.0/24"

@@ -9,12 +9,13 @@ does the placement (class docs: https://docs.openstack.org/swift/latest/overview
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 
 # Ring and port of its server, on the storage network.
 PORTS = {"account": 6202, "container": 6201, "object": 6200}
@@ -62,7 +63,7 @@ def devices_of(nodes: Iterable[Mapping[str, Any]], replicas: int) -> list[Device
     for node in nodes:
         name = str(node["name"])
         try:
-            ip = str(ipaddress.ip_address(str(node["address"])))
+            address = str(ip.address(str(node["address"])))
         except ValueError:
             raise RingError(f"{name}, archive_node_address : « {node['address']} » n'est pas une adresse IP") from None
         weight = float(node["weight"])
@@ -71,9 +72,9 @@ def devices_of(nodes: Iterable[Mapping[str, Any]], replicas: int) -> list[Device
         if not node["devices"]:
             raise RingError(f"{name}, archive_node_devices : au moins un disque")
         for device in node["devices"]:
-            one = Device(name, ip, str(device), int(node["zone"]), weight)
+            one = Device(name, address, str(device), int(node["zone"]), weight)
             if one.key in found:
-                raise RingError(f"{name} : {ip}/{device} est déjà déclaré par {found[one.key].node}")
+                raise RingError(f"{name} : {address}/{device} est déjà déclaré par {found[one.key].node}")
             found[one.key] = one
     kept = [device for device in found.values() if device.weight > 0]
     if len(kept) < replicas:

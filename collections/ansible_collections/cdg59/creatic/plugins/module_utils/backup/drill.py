@@ -16,7 +16,6 @@ Layout, on the control node::
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
@@ -37,7 +36,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration, now, size
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment, profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment, ip, profiles
 
 MACHINE = "machine-restauree"  # its name in the drill's own inventory, where it has the profile that it is given
 RENEWAL = "creatic_exercice_remise_a_neuf"
@@ -149,7 +148,7 @@ def machine_of_drills(inventory: Mapping[str, Any], shown: Path) -> str:
 def _plain_address(text: object) -> str:
     """A host's address, or its name, written in one way."""
     try:
-        return str(ipaddress.ip_address(str(text)))
+        return str(ip.address(str(text)))
     except ValueError:
         return str(text).casefold().rstrip(".")
 

@@ -17,9 +17,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
+
 FIELDS = ("name", "direction", "protocol", "ports", "peers", "accounts")
 RESOLVERS = "resolvers"
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Network = ip.Network
 
 # The ruleset shows it as a comment, of 128 bytes at most.
 _NAME = re.compile(r'[^"\\\x00-\x1f]{1,60}')
@@ -77,11 +79,11 @@ _SETS = """\
 def _network(value: object) -> Network:
     """One CIDR; a refusal says how to write it."""
     try:
-        return ipaddress.ip_network(str(value))
+        return ip.network(str(value))
     except ValueError:
         pass
     try:
-        wider = ipaddress.ip_network(str(value), strict=False)
+        wider = ip.network(str(value), strict=False)
     except ValueError:
         raise ValueError(f"« {value} » n'est ni une adresse ni un réseau comme 10.59.0.0/24") from None
     raise ValueError(f"« {value} » désigne une machine et un réseau à la fois : écrivez {wider}, ou l'adresse seule")

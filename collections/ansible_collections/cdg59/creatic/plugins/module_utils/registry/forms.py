@@ -7,7 +7,6 @@ Of the groupement's variables, ``forme`` of variables.yml says it; of roles' opt
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -17,24 +16,31 @@ from typing import Any
 
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import siren_is_valid
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import ip
 
 # Labels of a DNS name (RFC 1035).
 _DNS = re.compile(r"(?!.{254})[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 
+# Characters of a URI (RFC 3986, appendix A): neither spaces nor braces.
+_URL = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+
 
 def _is_url(text: str) -> bool:
+    if not _URL.fullmatch(text):
+        return False
     try:
         parts = urllib.parse.urlsplit(text)
-        port = parts.port
+        host, port = parts.hostname or "", parts.port
+        if ":" in host:
+            ip.address(host)
     except ValueError:
         return False
-    host = parts.hostname or ""
     return parts.scheme in ("http", "https") and port != 0 and bool(_DNS.fullmatch(host) or ":" in host)
 
 
 def _is_network(text: str) -> bool:
     try:
-        ipaddress.ip_network(text)  # as the firewall takes it: no machine and network at once
+        ip.network(text)  # as the firewall takes it: no machine and network at once
     except ValueError:
         return False
     return True

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import checked_yaml, entities, formalities
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import checked_yaml, entities, formalities, ip
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
     FieldPath,
     Problem,
@@ -124,7 +124,7 @@ class Commune:
             yield Host(
                 f"{self.slug}-{poste['nom']}",
                 ("commune_pc", f"systeme_{poste['systeme']}"),
-                {"ansible_host": poste["adresse"], "creatic_poste": variables, **apart},
+                {"ansible_host": str(ip.address(poste["adresse"])), "creatic_poste": variables, **apart},
             )
         if "connecteur" in self.data:
             connector = self.data["connecteur"]
@@ -132,7 +132,7 @@ class Commune:
                 f"{self.slug}-connecteur",
                 ("tdt_connector", "systeme_debian"),
                 {
-                    "ansible_host": connector["adresse"],
+                    "ansible_host": str(ip.address(connector["adresse"])),
                     "creatic_connecteur": {
                         key: connector[key] for key in ("tdt", "certificat", "flux_signes") if key in connector
                     },
@@ -657,7 +657,7 @@ def is_of_a_machine(address: str) -> bool:
     Raises:
         ValueError: it is no IP address.
     """
-    parsed = ipaddress.ip_address(address)
+    parsed = ip.address(address)
     return not (
         parsed.is_unspecified
         or parsed.is_loopback
@@ -714,7 +714,7 @@ def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
                 fix = "donnez un autre nom au poste"
                 claim(source, (*path, "nom"), "le nom de machine", f"{slug}-{name}", fix)
             with contextlib.suppress(ValueError):
-                canonical = str(ipaddress.ip_address(address))
+                canonical = str(ip.address(address))
                 claim(source, (*path, "adresse"), "l'adresse", canonical, "donnez une adresse par machine")
 
 

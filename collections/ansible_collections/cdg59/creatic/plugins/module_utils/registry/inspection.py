@@ -9,7 +9,6 @@ The files are read without Ansible, which ignores a misspelt key or group, and s
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.applications import 
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees, formats
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, read_pkcs12
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles, together
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, ip, profiles, together
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
     Problem,
     Source,
@@ -562,6 +561,6 @@ def _fields(node: yaml.Node) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
 
 def _canonical(address: str) -> str:
     try:
-        return str(ipaddress.ip_address(address))
+        return str(ip.address(address))
     except ValueError:
         return ""
