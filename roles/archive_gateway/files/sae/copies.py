@@ -22,6 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from creatic_agent import attestation
 from creatic_agent.book import Book
 from creatic_agent.identity import Kind, kind_of
 from sae.config import Account, Config
@@ -33,7 +34,8 @@ MOST = 1000  # eliminations in an answer
 # Where copies are, and what may be said of each place.
 PLACES = ("connecteur", "passerelle", "ged", "parapheur")
 GONE, ABSENT, WAITS = "supprime", "absent", "attente"
-STATES = (GONE, ABSENT, WAITS)
+KEPT = "garde"  # by a person of the commune, who took it back
+STATES = (GONE, ABSENT, WAITS, KEPT)
 _DETAIL = 300  # characters of what is said of a place
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS copie (
@@ -59,6 +61,7 @@ class Gone:
         rank: of its elimination in the journal.
         message: identifier that the service versant gave to its SIP.
         copies: state of the report of its copies; empty without one.
+        word: the archive's attestation, without which nobody deletes a copy; None for one of before.
     """
 
     rank: int
@@ -67,6 +70,7 @@ class Gone:
     message: str
     when: str
     copies: str
+    word: Mapping[str, str] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For answers in JSON, field names in French."""
@@ -77,6 +81,7 @@ class Gone:
             "identifiant": self.message,
             "eliminee_le": self.when,
             "copies": self.copies,
+            "attestation": self.word,
         }
 
 
@@ -100,9 +105,10 @@ class Copies:
         """Archives of an account that were eliminated, from the one that follows `after`, in the journal's order."""
         with self._book() as book:
             rows = book.rows(
-                "SELECT demande.id, objet.aip, objet.seq, objet.faite_le, copie.etat FROM objet"
-                " JOIN demande ON demande.id = objet.demande"
+                "SELECT demande.id, objet.aip, objet.seq, objet.faite_le, copie.etat, mot.texte, mot.signature FROM"
+                " objet JOIN demande ON demande.id = objet.demande"
                 " LEFT JOIN copie ON copie.demande = demande.id AND copie.aip = objet.aip"
+                " LEFT JOIN mot ON mot.demande = demande.id AND mot.aip = objet.aip"
                 " WHERE demande.compte = ? AND objet.seq > ? ORDER BY objet.seq",
                 account,
                 after,
@@ -117,7 +123,7 @@ class Copies:
         """
         with self._book() as book:
             rows = book.rows(
-                "SELECT demande.id, objet.aip, 0 AS seq, '' AS faite_le, '' AS etat FROM objet"
+                "SELECT demande.id, objet.aip, 0 AS seq, '' AS faite_le, '' AS etat, NULL AS texte FROM objet"
                 " JOIN demande ON demande.id = objet.demande"
                 " WHERE demande.compte = ? AND objet.seq IS NULL AND demande.etat IN ('demandee', 'approuvee')"
                 " AND objet.aip > ? ORDER BY objet.aip, demande.recue_le",
@@ -137,7 +143,8 @@ class Copies:
             one = listed[row["id"]].get(row["aip"], {})
             if "transfert" not in one:
                 message = str(one.get("identifiant", ""))
-                yield Gone(row["seq"], row["id"], row["aip"], message, row["faite_le"], row["etat"] or "")
+                word = attestation.packed(row["texte"], row["signature"]) if row["texte"] else None
+                yield Gone(row["seq"], row["id"], row["aip"], message, row["faite_le"], row["etat"] or "", word)
 
     def report(self, journal: Journal, account: str, aip: str, said: Mapping[str, Any]) -> str:
         """Keep what a connector says of an archive's copies; gives the state that it makes.
@@ -161,7 +168,8 @@ class Copies:
                 raise WrongReport(
                     f"L'archive {aip} de la demande « {request[:60]} » n'est pas éliminée pour ce compte."
                 )
-            state = WAITS if any(one["etat"] == WAITS for one in places.values()) else GONE
+            said_of = {str(one["etat"]) for one in places.values()}
+            state = next((one for one in (WAITS, KEPT) if one in said_of), GONE)
             text = json.dumps(places, ensure_ascii=False, sort_keys=True)
             before = book.rows("SELECT etat, lieux FROM copie WHERE demande = ? AND aip = ?", request, aip)
             done = bool(before) and before[0]["etat"] == GONE
@@ -192,8 +200,8 @@ class Copies:
         """Archives that were eliminated and whose copies are not all gone, with what was said of them, by request."""
         with self._book() as book:
             rows = book.rows(
-                "SELECT demande.compte, demande.id, objet.aip, objet.seq, objet.faite_le, copie.etat, copie.lieux"
-                " FROM objet JOIN demande ON demande.id = objet.demande"
+                "SELECT demande.compte, demande.id, objet.aip, objet.seq, objet.faite_le, copie.etat, copie.lieux,"
+                " NULL AS texte FROM objet JOIN demande ON demande.id = objet.demande"
                 " LEFT JOIN copie ON copie.demande = demande.id AND copie.aip = objet.aip"
                 " WHERE objet.seq IS NOT NULL AND COALESCE(copie.etat, '') <> ? ORDER BY objet.seq",
                 GONE,
@@ -221,10 +229,14 @@ class Copies:
         }
 
     def figures(self, config: Config) -> tuple[int, float]:
-        """How many archives wait for their copies to go, and since how many seconds the oldest does."""
+        """How many archives wait for their copies to go, and since how many seconds the oldest does.
+
+        What a person of the commune took back waits for nobody.
+        """
         if not self._path.is_file():
             return 0, 0.0
         waits = [one for listed in self.waiting(config.accounts).values() for one, _said in listed]
+        waits = [one for one in waits if one.copies != KEPT]
         begun = [datetime.fromisoformat(one.when).timestamp() for one in waits if one.when]
         return len(waits), max((self._clock() - at for at in begun), default=0.0)
 

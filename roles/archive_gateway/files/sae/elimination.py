@@ -24,6 +24,7 @@ import json
 import re
 import sqlite3
 import sys
+import tarfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,8 +33,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO, cast
 
+from creatic_agent import attestation
 from creatic_agent.book import Book
 from sae import bordereau, config, inventory
 from sae import copies as following
@@ -50,23 +52,25 @@ from sae.store import (
     FOR_EVER,
     TRANSFERS,
     AlreadyStored,
+    Corrupted,
     NotStored,
     Retained,
     Store,
     StoreError,
     earliest,
 )
+from sae.versement.aip import CONTENT as KEPT
 from sae.versement.registry import Registry
 
 CONTAINER = "eliminations"
 REQUESTED, APPROVED, DONE, DROPPED = "demandee", "approuvee", "faite", "abandonnee"
 REQUEST, APPROVAL, CERTIFICATE = "demande d'élimination", "approbation d'élimination", "attestation d'élimination"
+_BLOCK = 1 << 20
 # A request that nobody approved for that long must be made again: its list may be of another time.
 VALIDITY = 90 * 86400
 # A list waits for the maire and the visa: no text says how long the Archives départementales may take.
 LISTED = 366 * 86400
-# Common name of the one certificate that attests (role archive_gateway asks for it, profile `signature`).
-ATTESTS = "Attestations des archives"
+ATTESTS = attestation.SIGNER
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SCHEMA = (
     """
@@ -78,6 +82,10 @@ CREATE TABLE IF NOT EXISTS demande (
 );
 CREATE TABLE IF NOT EXISTS objet (
   demande TEXT NOT NULL REFERENCES demande(id), aip TEXT NOT NULL, faite_le TEXT, seq INTEGER,
+  PRIMARY KEY (demande, aip)
+);
+CREATE TABLE IF NOT EXISTS mot (
+  demande TEXT NOT NULL, aip TEXT NOT NULL, sha256 TEXT NOT NULL, texte BLOB, signature BLOB,
   PRIMARY KEY (demande, aip)
 );
 CREATE TABLE IF NOT EXISTS liste (demande TEXT PRIMARY KEY, faite_le REAL NOT NULL, texte BLOB NOT NULL);
@@ -679,6 +687,7 @@ class Eliminator:
                 self._put(f"{Path(name).stem}-{identifier}.pdf", content)
         for row in self.book.rows("SELECT aip FROM objet WHERE demande = ? AND faite_le IS NULL", identifier):
             self._delete(request, str(row["aip"]))
+        self._give_word(request)
         self._certify(request)
         with self.book.transaction() as db:
             db.execute("UPDATE demande SET etat = ? WHERE id = ?", (DONE, identifier))
@@ -694,6 +703,7 @@ class Eliminator:
             )
             if known.action != "Destroy":
                 self._note_transfer(known)
+            self._note_digests(request, known)
             try:
                 self.store.delete(request.account, inventory.CONTAINER, known.name)
             except NotStored:
@@ -719,6 +729,54 @@ class Eliminator:
                 "UPDATE objet SET faite_le = ?, seq = ? WHERE demande = ? AND aip = ?",
                 (event.time, seq, request.id, aip),
             )
+
+    def _note_digests(self, request: Request, known: Known) -> None:
+        """Keep the digests of what is in an archive before it goes: by them, who has copies knows them.
+
+        One that cannot be read as the journal knows it has none, and no copy of it follows by itself.
+        """
+        if not self._follows(request.account):
+            return
+        try:
+            found = list(_digests(self.store, known))
+        except NotStored:
+            return  # an earlier run deleted it, and had noted them
+        except (Corrupted, tarfile.TarError):
+            found = []
+        with self.book.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO mot (demande, aip, sha256) VALUES (?, ?, ?)",
+                (request.id, known.aip, json.dumps(found)),
+            )
+
+    def _give_word(self, request: Request) -> None:
+        """Sign, archive by archive, that it is gone: nobody deletes a copy without (creatic_agent.attestation)."""
+        if not self._follows(request.account):  # it has nobody to tell
+            return
+        siren = self.accounts[request.account].siren
+        listed = {str(one["aip"]): one for one in request.document["archives"]}
+        rows = self.book.rows(
+            "SELECT objet.aip, objet.faite_le, mot.sha256 FROM objet"
+            " JOIN mot ON mot.demande = objet.demande AND mot.aip = objet.aip"
+            " WHERE objet.demande = ? AND objet.faite_le IS NOT NULL AND mot.texte IS NULL",
+            request.id,
+        )
+        for row in rows:
+            one = listed[str(row["aip"])]
+            if "transfert" in one:  # its document lives, and so do its copies
+                continue
+            text = canonical.encode(
+                attestation.fields(
+                    siren, str(row["aip"]), request.id, str(one.get("identifiant", "")),
+                    json.loads(row["sha256"]), str(row["faite_le"]), str(request.document["visa"]),
+                )
+            ).encode()  # fmt: skip # one call by its parts
+            signature = sign(text, self.proof.certificate)
+            with self.book.transaction() as db:
+                db.execute(
+                    "UPDATE mot SET texte = ?, signature = ? WHERE demande = ? AND aip = ?",
+                    (text, signature, request.id, row["aip"]),
+                )
 
     def _note_transfer(self, known: Known) -> None:
         """Without this note, which nobody takes away, the storage lets no archive leave that is to be kept."""
@@ -885,6 +943,34 @@ class Eliminator:
     def _note_refusal(self, account: str, identifier: str, reason: str) -> None:
         detail = {"demande": identifier[:80], "raison": reason[:1000]}
         self.journal.note("elimination.refus", account, "refus", detail)
+
+
+def _digests(store: Store, known: Known) -> Iterator[str]:
+    """SHA-256 of each file of an archive, read once. Raises Corrupted: its bytes are not those of the journal."""
+    kept = f"{known.aip}/v1/content/{KEPT}"
+    with store.get(known.account, inventory.CONTAINER, known.name) as stream:
+        source = _Hashed(stream)
+        with tarfile.open(fileobj=cast(BinaryIO, source), mode="r|", bufsize=_BLOCK) as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.name.startswith(kept) else None
+                if content is not None:
+                    yield hashlib.file_digest(content, "sha256").hexdigest()
+        while source.read(_BLOCK):
+            pass
+    if source.digest.hexdigest() != known.sha512:
+        raise Corrupted(f"{known.aip} : les octets du stockage ne sont pas ceux du journal")
+
+
+class _Hashed:
+    """What tarfile reads, digested on the way."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self.digest = stream, hashlib.sha512()
+
+    def read(self, size: int) -> bytes:
+        block = self._stream.read(size)
+        self.digest.update(block)
+        return block
 
 
 def _bindings(document: Mapping[str, Any]) -> dict[str, str]:

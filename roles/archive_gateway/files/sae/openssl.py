@@ -1,21 +1,13 @@
-"""openssl, as the archive asks it: in words that are the same on every machine."""
+"""openssl, as the archive asks it."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
+from creatic_agent.cms import run
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """What openssl says; its status is the caller's to judge."""
-    return subprocess.run(
-        ["openssl", *map(str, arguments)],
-        capture_output=True,
-        errors="replace",
-        check=False,
-        env=os.environ | {"LC_ALL": "C"},
-    )
+__all__ = ["lacking", "run"]
 
 
 def lacking(folder: Path) -> str:
