@@ -64,6 +64,7 @@ class World:
             database=database,
             folder=root,
             trust=str(authority.bundle),
+            crl=authority.crl(),
             templates=root / "modeles",
             metrics=root / "passerelle.prom",
             retry=0.2,

@@ -33,6 +33,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     made.issue("autre-poste", common_name="Accueil", siren="215903683")
     made.issue("poste-ccas", common_name="Odile Faure", siren="265902668")
     made.issue("groupement", common_name="Exploitation", siren="285900015")
+    made.issue("attestations", "signature", common_name="Attestations des archives", organization="CDG59", siren="")
     made.issue("etranger", common_name="Inconnu", siren="356000000")
     return made
 

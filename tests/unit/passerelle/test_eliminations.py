@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,15 @@ from passerelle.files import Files
 from passerelle.letters import PARIS, Letters
 from passerelle.overview import period, reckon
 from passerelle.proofs import Proofs
+from sae.journal import canonical
+from sae.signature import sign
 from tdt_connector import sip
 from tdt_connector.archive import ACCEPTED, ArchiveError, unarchived
 from tdt_connector.eliminations import Eliminations as Connector
 from tdt_connector.handover import Passerelle
 from tdt_connector.journal import Journal, SeenFile, State
 
+from creatic_agent import attestation
 from testbed.chain import COMMUNES, FINISHED, FakeConnector, World, id_acte
 from testbed.connector import Authority, Commune
 
@@ -39,18 +43,32 @@ REPLY = (
 )
 
 
+def attested(signer: Path, **changes: Any) -> dict[str, str]:
+    """What the archive signs of an elimination (roles/archive_gateway: sae.elimination), or somebody in its place."""
+    said: dict[str, Any] = {
+        "siren": GONDECOURT.siren, "archive": "aip-1", "request": REQUEST, "message": "", "digests": [],
+        "when": datetime.now(UTC).isoformat(), "visa": "AD59 2026-123",
+    }  # fmt: skip # a table
+    text = canonical.encode(attestation.fields(**said | changes)).encode()
+    return attestation.packed(text, sign(text, signer))
+
+
 class Sae:
     """The archive's door, as a connector sees it (roles/archive_gateway: sae.copies)."""
 
-    def __init__(self) -> None:
+    def __init__(self, signer: Path, digests: Callable[[str], list[str]]) -> None:
+        self._signer, self._digests = signer, digests
         self.listed: list[dict[str, Any]] = []
         self.planned: list[dict[str, Any]] = []
         self.said: dict[str, dict[str, Any]] = {}
         self.away, self.page = False, 1000
 
     def eliminate(self, archive: str, name: str) -> None:
-        message = name if name.startswith("PES-") else f"ACTE-{name}"
-        self.listed.append({"rang": len(self.listed) + 10, "archive": archive, "identifiant": message})
+        message = name if name.startswith(("PES-", "PREUVE-")) else f"ACTE-{name}"
+        word = attested(self._signer, archive=archive, message=message, digests=self._digests(name))
+        self.listed.append(
+            {"rang": len(self.listed) + 10, "archive": archive, "identifiant": message, "attestation": word}
+        )
 
     def eliminations(self, query: str) -> tuple[list[dict[str, Any]], bool]:
         if self.away:
@@ -78,15 +96,21 @@ class Town:
 
     def __init__(self, root: Path, authority: Authority, world: World) -> None:
         own = authority.folder / "connecteur"
-        self.world, self.sae = world, Sae()
+        self.world, self.sae = world, Sae(authority.folder / "attestations", self.digests)
         self.commune = Commune(
             root / "commune", "https://tdt.test", authority,
-            certificat=own, passerelle_url=world.web.url, passerelle_certificate=own,
+            certificat=own, passerelle_url=world.web.url, passerelle_certificate=own, revocation=world.config.crl,
         )  # fmt: skip # one call by its parts
         self.config = self.commune.config
         self.work = Eliminations(world.config, world.store, Files(world.config.folder))
         with Journal(self.config.journal):
             pass
+
+    def digests(self, name: str) -> list[str]:
+        """What was in the archive of an act."""
+        with self.world.store.transaction() as connection:
+            rows = connection.execute("SELECT reference FROM acte WHERE suivi->'tdt'->>'id_acte' = %s", (name,))
+            return [self.world.act(one["reference"]).document for one in rows.fetchall()]
 
     def archived(
         self, uid: str, archive: str, annexes: int = 0, who: str = "Dupont", **changes: Any
@@ -142,9 +166,20 @@ class Town:
         with self.world.store.transaction() as connection:
             connection.execute("UPDATE elimination SET vue_le = now() - interval '2 days'")
 
+    def days_later(self, days: float = 31) -> None:
+        """Let the days run, at the passerelle and on the connector."""
+        with self.world.store.transaction() as connection:
+            connection.execute("UPDATE elimination SET part_le = part_le - %s", (timedelta(days=days),))
+        with Journal(self.config.journal) as journal:
+            for key, text in journal.values("elimination:").items():
+                told = json.loads(text)
+                if told["depuis"]:
+                    journal.set_value(key, json.dumps(told | {"depuis": told["depuis"] - days * 86400}))
+
     def eliminate(self) -> tuple[list[str], list[str]]:
-        """All the runs that it takes."""
+        """All the runs that it takes, and the thirty days."""
         self.run()
+        self.days_later()
         self.work.work()
         return self.run()
 
@@ -191,9 +226,15 @@ def test_copies_go_everywhere_and_nothing_else_does(town: Town) -> None:
     town.sae.eliminate("aip-1", folder.name)
     assert "Dupont" in words(town)
     done, waits = town.run()
-    assert done == [] and "demandé" in waits[0] and town.sae.state("aip-1") == "attente"
-    assert not folder.exists() and "Dupont" not in words(town)  # at once
+    assert done == [] and "part le" in waits[0] and town.sae.state("aip-1") == "attente"
     town.work.work()
+    town.run()
+    assert kept(town) == (documents, dossiers, files) and folder.is_dir() and "Dupont" in words(town)
+    town.days_later()
+    done, waits = town.run()  # what is here goes once the days ran, whatever the other servers do
+    assert done == [] and not folder.exists()
+    town.work.work()
+    assert "Dupont" not in words(town)
     done, waits = town.run()
     assert done == [f"{folder.name} : éliminé aux archives, ses copies sont supprimées."] and waits == []
     assert town.sae.places("aip-1") == dict.fromkeys(("connecteur", "passerelle", "ged", "parapheur"), "supprime")
@@ -221,7 +262,8 @@ def test_what_is_away_is_told_and_asked_for_again(town: Town) -> None:
     assert "la GED ne répond pas" in waits[0]
     told = town.sae.said["aip-1"]["lieux"]
     assert (told["ged"]["etat"], told["parapheur"]["etat"]) == ("attente", "supprime")
-    assert town.work.counts() == {"attente": 1, "faite": 0, "revenue": 0}
+    counts = town.work.counts()
+    assert (counts["attente"], counts["faite"], counts["revenue"]) == (1, 0, 0)
     town.world.servers["ged"].start()
     town.world.web.stop()
     assert "la passerelle" in town.run()[1][0] or "localhost" in town.run()[1][0]
@@ -253,8 +295,13 @@ def test_a_ged_and_a_parapheur_restored_alone_have_it_taken_away_again(town: Tow
     assert len(town.world.ged.documents) == 3  # looked for once a day
     town.next_day()
     town.work.work()
+    # What came back has thirty days anew, and says so.
+    assert kept(town)[:2] == (3, 1) and town.work.counts()["delai"] == 1
+    town.days_later()
+    town.work.work()
     assert kept(town) == (0, 0, 0)
-    assert town.work.counts() == {"attente": 0, "faite": 1, "revenue": 1}
+    counts = town.work.counts()
+    assert (counts["attente"], counts["faite"], counts["revenue"]) == (0, 1, 1)
     metrics.publish(town.world.config, town.world.store)
     assert 'passerelle_eliminations{etat="revenue"} 1' in town.world.config.metrics.read_text()
     town.next_day()
@@ -274,10 +321,16 @@ def test_a_connector_restored_alone_deposits_nothing_again(town: Town) -> None:
     saved.rename(town.config.dossier)
     assert unarchived(town.config) == [folder]
     town.run()
+    assert folder.exists()  # for thirty days anew
+    town.days_later()
+    town.run()
     assert unarchived(town.config) == [] and not folder.exists() and "Dupont" not in words(town)
     # Its files alone came back, the journal has it: seen the next day.
     town.folder(folder.name, "aip-1")
     town.next_day()
+    town.run()
+    assert folder.exists()
+    town.days_later()
     town.run()
     assert not folder.exists()
 
@@ -299,6 +352,9 @@ def test_a_passerelle_restored_alone_is_told_again(town: Town) -> None:
     town.next_day()
     town.run()
     town.work.work()
+    assert "Délibération a1" in words(town)  # told again, it waits again
+    town.days_later()
+    town.work.work()
     assert town.run()[1] == []
     assert kept(town) == (0, 0, 0) and "Dupont" not in words(town) and "Délibération a1" not in words(town)
 
@@ -316,13 +372,13 @@ def test_a_dossier_de_preuve_goes_alone(town: Town) -> None:
     before = kept(town)
     (folder / "preuve").mkdir()
     (folder / "preuve" / ACCEPTED).write_text(REPLY.format("aip-2"))
-    town.sae.listed = [{"rang": 10, "archive": "aip-2", "identifiant": f"PREUVE-{folder.name}"}]
-    done, waits = town.run()
+    town.sae.eliminate("aip-2", f"PREUVE-{folder.name}")
+    done, waits = town.eliminate()
     assert done[0].startswith(f"PREUVE-{folder.name} : éliminé") and waits == []
-    assert (
-        folder.is_dir() and not (folder / "preuve").exists() and town.sae.places("aip-2") == {"connecteur": "supprime"}
-    )
-    assert kept(town) == before and town.work.listed() == [] and "Dupont" in words(town)
+    told = {"connecteur": "supprime", "passerelle": "absent"}
+    assert folder.is_dir() and not (folder / "preuve").exists() and town.sae.places("aip-2") == told
+    [seen] = town.work.listed()
+    assert kept(town) == before and seen["reference"] == "" and "Dupont" in words(town)
     assert town.world.act(reference).data["objet"] == "Délibération a1"
     town.sae.said["aip-2"]["seen"] = True
     town.next_day()
@@ -343,7 +399,7 @@ def test_what_another_depositor_named_or_a_refused_report_keeps_no_other(
         report(archive, said)
 
     monkeypatch.setattr(town.sae, "report", picky)
-    _done, waits = town.run()
+    _done, waits = town.eliminate()
     assert not folder.exists() and town.sae.places("aip-8")["connecteur"] == "absent"
     assert "refuse : n'est pas éliminée pour ce compte" in waits
 
@@ -400,8 +456,9 @@ def test_accounts_are_kept_ten_years(town: Town, monkeypatch: pytest.MonkeyPatch
     with town.world.store.transaction() as connection:
         given = {"circuit": "pes", "numero": "flux", "document": {"sha256": "a" * 64}, "annexes": []}
         town.world.store.add(connection, "parapheur:1", "gondecourt", given, FINISHED)
-        town.world.store.change(connection, "parapheur:1", track={"tdt": {"id_acte": "PES-42-x"}})
-    asked = {"archive": "aip-10", "demande": REQUEST, "id_acte": "PES-42-x"}
+    name = f"PES-42-flux-{hashlib.sha256(b'parapheur:1').hexdigest()[:12]}"
+    word = attested(town.world.authority.folder / "attestations", archive="aip-10", message=name, digests=["a" * 64])
+    asked = {"archive": "aip-10", "demande": REQUEST, "id_acte": name, "attestation": word}
     with pytest.raises(BadRequest, match="Flux comptable"):
         town.work.ask(GONDECOURT, asked)
     with town.world.store.transaction() as connection:
@@ -453,9 +510,18 @@ def test_a_young_file_waits(town: Town) -> None:
 def test_another_commune_s_act_is_never_touched(town: Town) -> None:
     reference, folder = town.archived("a1", "aip-1")
     before = kept(town)
-    said = {"archive": "aip-1", "demande": REQUEST, "id_acte": folder.name}
-    answer = town.work.ask(COMMUNES["la-madeleine"], said)
-    assert answer["etat"] == "attente"
+    town.sae.eliminate("aip-1", folder.name)
+    said = {"archive": "aip-1", "demande": REQUEST, "attestation": town.sae.listed[0]["attestation"]}
+    with pytest.raises(BadRequest, match="d'un autre service versant"):
+        town.work.ask(COMMUNES["la-madeleine"], said)
+    # Even the archive's own word, of another commune's account, finds nothing but that commune's acts.
+    own = attested(
+        town.world.authority.folder / "attestations", siren=COMMUNES["la-madeleine"].siren,
+        message=f"ACTE-{folder.name}", digests=town.digests(folder.name),
+    )  # fmt: skip # one call by its parts
+    said |= {"attestation": own}
+    assert town.work.ask(COMMUNES["la-madeleine"], said)["etat"] == "attente"
+    town.days_later()
     town.work.work()
     assert town.work.ask(COMMUNES["la-madeleine"], said)["lieux"] == {"passerelle": {"etat": "absent", "nombre": 0}}
     assert kept(town) == before and town.world.act(reference).data["objet"] == "Délibération a1"
@@ -463,17 +529,19 @@ def test_another_commune_s_act_is_never_touched(town: Town) -> None:
 
 def test_an_archive_that_two_acts_answer_to_takes_neither_away(town: Town) -> None:
     """Nothing says which: a person looks."""
-    first, _ = town.archived("a1", "aip-1")
+    first, folder = town.archived("a1", "aip-1")
     second, _ = town.archived("a2", "aip-1")
     before = kept(town)
+    town.sae.eliminate("aip-1", folder.name)
+    said = {"archive": "aip-1", "demande": REQUEST, "attestation": town.sae.listed[0]["attestation"]}
     with pytest.raises(BadRequest, match=rf"à l'archive aip-1 : ({first}|{second}), ") as told:
-        town.work.ask(GONDECOURT, {"archive": "aip-1", "demande": REQUEST})
+        town.work.ask(GONDECOURT, said)
     assert told.value.status == 409
     town.work.work()
     assert kept(town) == before
 
 
-@pytest.mark.parametrize("point", ["notée", "parapheur", "ged", "fichiers"])
+@pytest.mark.parametrize("point", ["notée", "vidée", "parapheur", "ged", "fichiers"])
 def test_cut_anywhere_it_is_taken_up(town: Town, point: str) -> None:
     _, folder = town.archived("a1", "aip-1", annexes=1)
     town.sae.eliminate("aip-1", folder.name)
@@ -485,9 +553,12 @@ def test_cut_anywhere_it_is_taken_up(town: Town, point: str) -> None:
 
     broken = Eliminations(town.world.config, town.world.store, Files(town.world.config.folder), cut)
     if point == "notée":
+        word = attested(town.world.authority.folder / "attestations", archive="aip-2", message="ACTE-ailleurs")
         with pytest.raises(KeyboardInterrupt):
-            broken.ask(GONDECOURT, {"archive": "aip-2", "demande": REQUEST})
+            broken.ask(GONDECOURT, {"archive": "aip-2", "demande": REQUEST, "attestation": word})
+        town.days_later()
     else:
+        town.days_later()
         with pytest.raises(KeyboardInterrupt):
             broken.work()
     town.work.work()
@@ -497,6 +568,8 @@ def test_cut_anywhere_it_is_taken_up(town: Town, point: str) -> None:
 def test_a_connector_cut_while_a_folder_goes_finishes(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     _, folder = town.archived("a1", "aip-1")
     town.sae.eliminate("aip-1", folder.name)
+    town.run()
+    town.days_later()
     with monkeypatch.context() as patch:
         patch.setattr("tdt_connector.eliminations.shutil.rmtree", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
@@ -507,7 +580,9 @@ def test_a_connector_cut_while_a_folder_goes_finishes(town: Town, monkeypatch: p
 
 
 def test_what_is_badly_said_is_refused(town: Town, ask: Any) -> None:
-    wrong: tuple[Any, ...] = ({}, [], {"archive": "a"}, {"demande": "d"})
+    wrong: tuple[Any, ...] = (
+        {}, [], {"archive": "a"}, {"demande": "d"}, {"archive": "a\x1b[2J", "demande": "d"}, {"archive": "é" * 200},
+    )  # fmt: skip # a list of words
     for body in wrong:
         assert ask("connecteur", "/connecteur/eliminations", "POST", json=body).status_code == 400
     assert ask("poste", "/connecteur/eliminations", "POST", json={}).status_code == 403

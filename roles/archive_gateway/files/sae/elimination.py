@@ -954,7 +954,7 @@ def _digests(store: Store, known: Known) -> Iterator[str]:
             for member in archive:
                 content = archive.extractfile(member) if member.name.startswith(kept) else None
                 if content is not None:
-                    yield hashlib.file_digest(content, "sha256").hexdigest()
+                    yield hashlib.file_digest(cast(io.BufferedReader, content), "sha256").hexdigest()
         while source.read(_BLOCK):
             pass
     if source.digest.hexdigest() != known.sha512:

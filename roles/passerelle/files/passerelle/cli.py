@@ -9,8 +9,9 @@ import pwd
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from procrastinate.exceptions import ConnectorException
@@ -20,7 +21,7 @@ from creatic_agent.reasons import because
 from . import config as settings
 from .acts import ARRETES, NATURES, STAYS, BadRequest, lowered
 from .chain import Chain
-from .eliminations import Eliminations
+from .eliminations import PARIS, Eliminations, french
 from .files import Files
 from .page import content
 from .queue import Queue, alone, parts
@@ -163,15 +164,37 @@ def _qualify(config: settings.Config, arguments: argparse.Namespace) -> int:
 
 def _eliminations(config: settings.Config, arguments: argparse.Namespace) -> int:
     with _parts(config) as (store, _queue, _chain):
-        rows = Eliminations(config, store, Files(config.folder)).listed()
+        gone = Eliminations(config, store, Files(config.folder))
+        rows, false = gone.listed(), gone.shown(config, None)["fausses"]
     for one in rows:
-        state = f"faite le {one['faite_le'].astimezone():%d/%m/%Y}" if one["faite_le"] else "EN ATTENTE"
         back = f", revenue {one['revenues']} fois" if one["revenues"] else ""
-        print(f"{one['archive']}  {one['commune']:<20} {one['reference'] or 'inconnue ici'} : {state}{back}")
+        print(f"{one['archive']}  {one['commune']:<20} {one['reference'] or 'inconnue ici'} : {_gone(one)}{back}")
         for name, told in one["lieux"].items():
             print(f"    {name:<10} {told['etat']} ({told['nombre']}) {told.get('detail', '')}".rstrip())
+    for one in false:
+        print(
+            f"DEMANDES SANS PREUVE : {one['commune']}, {one['fois']}, la dernière le {one['le']} (archive "
+            f"{one['archive']}) : {one['motif']} Rien n'est supprimé. À faire : vérifiez le connecteur de la commune, "
+            "et révoquez son certificat s'il n'est plus sûr."
+        )
     print(f"{len(rows)} élimination(s)." if rows else "Aucune élimination.")
     return 0
+
+
+def _gone(one: dict[str, Any]) -> str:
+    """How far an elimination is, and what there is to do."""
+    if one["faute"]:
+        return f"ANNULÉE, rien n'est supprimé : {one['faute']}"
+    if one["faite_le"]:
+        return f"faite le {french(one['faite_le'])}"
+    if one["attestation"] is None:
+        return (
+            "SANS ATTESTATION des archives, rien n'est supprimé. À faire : sudo tdt-connector eliminer sur le "
+            "connecteur de la commune ; si les archives n'en ont pas (élimination d'avant), supprimez-les à la main"
+        )
+    if one["gardee_le"]:
+        return f"gardée par {one['gardee_par']} le {french(one['gardee_le'])}"
+    return f"part le {french(one['part_le'])}" if one["part_le"] > datetime.now(PARIS) else "EN ATTENTE"
 
 
 def _deposit(config: settings.Config, arguments: argparse.Namespace) -> int:

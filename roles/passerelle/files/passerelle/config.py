@@ -51,6 +51,7 @@ class Config:
     database: str = "dbname=passerelle host=/run/postgresql"
     folder: Path = Path("/var/lib/passerelle")
     trust: str = "/etc/creatic/pki/ca.pem"
+    crl: Path = Path("/etc/creatic/pki/crl.pem")
     templates: Path = Path("/usr/lib/passerelle/modeles")
     metrics: Path = Path("/var/lib/creatic/metrics/passerelle.prom")
     look_every: int = 30  # between two looks at what others have ready

@@ -35,7 +35,7 @@ def publish(config: Config, store: Store) -> None:
     letters = {labels(etat=state): count for state, count in states.items()}
     figures.add("lettres", "Letters of the préfecture that wait for a person of their commune.", letters)
     gone = Eliminations(config, store, Files(config.folder)).counts()
-    told = "Acts that the archive eliminated; revenue: whose copies had come back, and went again."
+    told = "Acts that the archive eliminated, by how far their copies are; fausse: claims that it does not attest."
     figures.add("eliminations", told, {labels(etat=state): count for state, count in gone.items()})
     figures.add("releve_timestamp_seconds", "Last look at what others have ready.", time.time())
     write(config.metrics, str(figures).encode(), 0o644)

@@ -4,7 +4,8 @@ GET  /connecteur/a-transmettre        what the commune's connector has to send (
 GET  /connecteur/fichiers/<sha256>    one of its files
 POST /connecteur/suivi                where an act is at the TdT (JSON)
 GET  /connecteur/eliminations         archives whose elimination is known here (JSON)
-POST /connecteur/eliminations         an archive of the commune was eliminated: its copies go (JSON)
+POST /connecteur/eliminations         an archive of the commune was eliminated, by its attestation: its copies go (JSON)
+POST /eliminations                    an agent of the commune takes back what was to go, or lets it go
 GET  /connecteur/preuves              dossiers de preuve of archived acts, to be archived too (JSON)
 POST /connecteur/preuves              one was taken (JSON)
 PUT  /connecteur/retours/<name>       what the DGFiP sent back (PES Retour), as it came
@@ -79,6 +80,7 @@ def create_app(config: Config, store: Store, chain: Chain) -> Flask:
         ("POST", "/connecteur/suivi", views.follow),
         ("GET", "/connecteur/eliminations", views.eliminated),
         ("POST", "/connecteur/eliminations", views.eliminate),
+        ("POST", "/eliminations", views.keep_or_let_go),
         ("GET", "/pour/<slug>", views.choose),
         ("GET", "/", views.page),
         *views.desk.rules(),
@@ -182,6 +184,20 @@ class _Views:
         said = json_object()
         return jsonify(self._eliminations.ask(commune, said))
 
+    def keep_or_let_go(self) -> Response:
+        """Take back what was to go, or let go what was taken back."""
+        who = self._visitor()
+        if who.commune is None or who.connector:
+            raise Denied("Seuls les agents de la commune gardent ses actes, ou les laissent partir.")
+        if request.headers.get("Sec-Fetch-Site") != "same-origin":
+            raise Denied("Ce geste se fait depuis la page, dans un navigateur à jour.")
+        gestures = {"garder": self._eliminations.keep, "laisser": self._eliminations.release}
+        gesture = gestures.get(request.form.get("geste", ""))
+        if gesture is None:
+            raise BadRequest("Ce geste est inconnu.")
+        gesture(who.commune, request.form.get("archive", "")[:100], who.name)
+        return cast(Response, redirect("/#eliminations", HTTPStatus.SEE_OTHER))
+
     def proofs(self) -> Response:
         """Dossiers de preuve to take."""
         return jsonify({"results": self._proofs.waiting(self._connector())})
@@ -217,5 +233,6 @@ class _Views:
             raise Denied("Cette page est pour les agents : ouvrez-la avec le certificat d'un poste.")
         shown = page.content(self._config, self._store, who.commune)
         shown |= {"retours": self._returns.shown(self._config, who.commune), "lettres": self.desk.shown(who.commune)}
+        shown |= self._eliminations.shown(self._config, who.commune)
         shown["autres"] = [one for one in self._opened() if who.commune and one.slug != who.commune.slug]
         return render_template("page.html.j2", **shown)

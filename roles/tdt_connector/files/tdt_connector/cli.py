@@ -208,11 +208,15 @@ def _add_archives(command: Callable[..., argparse.ArgumentParser]) -> None:
         "eliminer",
         _eliminate,
         "supprime les copies des actes que le SAE a éliminés (Code du patrimoine, L212-2), et le lui dit",
-        "Supprime les copies des actes que le SAE a éliminés avec le visa des Archives départementales : ici, à la\n"
-        "passerelle, et par elle dans la GED et le parapheur ; puis le dit au SAE, qui l'atteste. À relancer sans\n"
-        "crainte. Rend 75 si quelque chose attend : c'est demandé de nouveau à chaque fois.",
+        "Supprime les copies des actes que le SAE atteste avoir éliminés avec le visa des Archives départementales,\n"
+        "trente jours après l'avoir annoncé : ici, à la passerelle, et par elle dans la GED et le parapheur ; puis le\n"
+        "dit au SAE, qui l'atteste. À relancer sans crainte. Rend 75 si quelque chose attend : c'est demandé de\n"
+        "nouveau à chaque fois. La commune garde un acte sur sa page de la passerelle ; ce qui est ici, avec --garder.",
     )
-    gone.add_argument("--essai", action="store_true", help="montre ce qui serait supprimé, et ne change rien")
+    which = gone.add_mutually_exclusive_group()
+    which.add_argument("--essai", action="store_true", help="montre ce qui serait supprimé, et ne change rien")
+    which.add_argument("--garder", metavar="ARCHIVE", help="garde ici ce qui devait partir, jusqu'à --laisser")
+    which.add_argument("--laisser", metavar="ARCHIVE", help="laisse partir ce qui était gardé ici, dans trente jours")
     back = command(
         "restituer",
         _bring_back,
@@ -485,21 +489,31 @@ def _eliminate(config: Config, arguments: argparse.Namespace) -> int:
         try:
             relay = Passerelle(config, journal) if config.passerelle_url else None
             found = Eliminations(config, journal, Sae(config), relay)
+            if arguments.garder:
+                return _told(f"{arguments.garder} : gardé ici jusqu'à --laisser.", found.keep(arguments.garder))
+            if arguments.laisser:
+                return _told(f"{arguments.laisser} : part d'ici dans trente jours.", found.let_go(arguments.laisser))
             if arguments.essai:
                 lines = list(found.planned())
                 print("\n".join(lines) if lines else "Rien n'est éliminé, ni à éliminer, aux archives.")
                 return 0
-            done, waits = found.apply()
+            gone, waits = found.apply()
         except (Away, HandoverError) as error:
             print(f"Rien de plus n'est supprimé : {error}", file=sys.stderr)
             return os.EX_TEMPFAIL
         except ArchiveError as error:
             print(f"Rien de plus n'est supprimé : {error}", file=sys.stderr)
             return 1
-    print("\n".join(done) if done else "Rien de neuf.")
+    print("\n".join(gone) if gone else "Rien de neuf.")
     for line in waits:
         print(f"En attente : {line}", file=sys.stderr)
     return os.EX_TEMPFAIL if waits else 0
+
+
+def _told(done_words: str, done: bool) -> int:
+    """Say what was done, or that there was nothing to do it with."""
+    print(done_words if done else "Rien de cette archive n'attend, ou n'est gardé, sur ce connecteur.")
+    return 0 if done else 1
 
 
 def _letters(config: Config, arguments: argparse.Namespace) -> int:

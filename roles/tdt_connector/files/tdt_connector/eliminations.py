@@ -1,9 +1,13 @@
 """What the archive eliminated goes from here and from the chain too, and the archive is told what became of each copy.
 
-The archive lists the eliminations of this commune, in the order of its journal; what is new is noted here first, then
-made to go: the act's folder and words, then what the passerelle has and can reach (GED, parapheur). What does not go
-yet is asked for again at each run. Once a day the whole list is compared with what is here and at the passerelle: a
-machine restored from an old backup has back what had gone, and would even deposit it again.
+The archive lists the eliminations of this commune, in the order of its journal, each with its signed attestation: what
+is new is noted here first. Without an attestation of that very archive, verified here, nothing goes and nothing is
+asked for. It is brought to the passerelle, which verifies it too, shows what will go to the commune for thirty days,
+and has what it can reach go (GED, parapheur). The act's folder and words go from here once thirty days ran here as
+well, and the passerelle says that nobody took the act back. What does not go yet is asked for again at each run.
+
+Once a day the whole list is compared with what is here and at the passerelle: a machine restored from an old backup has
+back what had gone, and would even deposit it again. What came back has thirty days anew.
 
 Code du patrimoine, L212-2 and R212-14: the archive eliminates with a visa only; what never was in the archive is not in
 its list, and stays.
@@ -14,14 +18,16 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from creatic_agent import attestation
+from creatic_agent.attestation import DELAY, NotNow, Unproven
 from creatic_agent.durable import sync_directory
 
 from .archive import ACCEPTED, ArchiveError, Sae, archived_as
@@ -34,8 +40,10 @@ from .journal import Journal
 from .sip import FLOW, KEPT, PROOF
 from .storage import move
 
-GONE, ABSENT, WAITS = "supprime", "absent", "attente"
+GONE, ABSENT, WAITS, KEPT_BACK = "supprime", "absent", "attente", "garde"
 _PENDING, _RANK, _WHOLE = "elimination:", "eliminations:rang", "eliminations:tout_le"
+_TAKEN_BACK = "elimination-gardee:"
+_SEEN, _UNSEEN = "eliminations:vu_le", 86400.0  # seconds without a run: off, or restored from a backup
 _DAY = 86400.0  # seconds between two comparisons of the whole list
 _PART = ".elimine-"  # a folder on its way out
 ACCOUNTS_YEARS = 10  # the ordonnateur keeps flows of accounts that long, after their year
@@ -45,7 +53,11 @@ _NAME_MAX = 200  # characters of an act's folder
 
 @dataclass(frozen=True)
 class Gone:
-    """An elimination as the archive tells it. `name` is that of the act's folder here; empty, it can have none."""
+    """An elimination as the archive tells it. `name` is that of the act's folder here; empty, it can have none.
+
+    `told` is the identifier of its SIP, `word` the archive's attestation, if it gave one, and `since` when it was noted
+    here with one (seconds since the epoch; 0 before).
+    """
 
     archive: str
     request: str
@@ -53,6 +65,9 @@ class Gone:
     rank: int
     attested: bool
     proof: bool = False
+    told: str = ""
+    word: Mapping[str, Any] | None = None
+    since: float = 0.0
 
     @property
     def message(self) -> str:
@@ -66,8 +81,10 @@ class Gone:
         name = message.removeprefix("ACTE-").removeprefix("PREUVE-")
         if "/" in name or "\0" in name or name.startswith(".") or len(name) > _NAME_MAX:
             name = ""  # somebody else than this connector deposited it: no act here is it
+        word = told.get("attestation")
         return cls(str(told["archive"]), str(told["demande"]), name, int(told["rang"]), told["copies"] == GONE,
-                   message.startswith("PREUVE-"))  # fmt: skip # one call by its parts
+                   message.startswith("PREUVE-"), message, word if isinstance(word, dict) else None,
+                   float(told.get("depuis") or 0))  # fmt: skip # one call by its parts
 
 
 class Eliminations:
@@ -102,6 +119,7 @@ class Eliminations:
         for left in [path for paths in found for path in paths]:  # of a run that was killed
             shutil.rmtree(left)
         self._hear()
+        self._begin_anew()
         done, waits = [], []
         for key, text in self._journal.values(_PENDING).items():
             one = Gone.of(json.loads(text))
@@ -113,10 +131,36 @@ class Eliminations:
                 problem = str(error) or type(error).__name__
             if problem:
                 waits.append(f"{one.message or one.archive} : {problem}")
-            else:
+            elif problem is not None:
                 self._journal.forget(key)
                 done.append(f"{one.message or one.archive} : éliminé aux archives, ses copies sont supprimées.")
         return done, waits
+
+    def keep(self, archive: str) -> bool:
+        """Take back what was to go from here: it stays until `let_go`. False: nothing of that archive waits."""
+        if self._journal.value(_PENDING + archive):
+            self._journal.set_value(_TAKEN_BACK + archive, time.time())
+            return True
+        return False
+
+    def let_go(self, archive: str) -> bool:
+        """Let go what was taken back, in thirty days. False: it was not."""
+        if not self._journal.value(_TAKEN_BACK + archive):
+            return False
+        told = json.loads(self._journal.value(_PENDING + archive) or "{}")
+        if told:
+            self._journal.set_value(_PENDING + archive, json.dumps(told | {"depuis": time.time()}))
+        self._journal.forget(_TAKEN_BACK + archive)
+        return True
+
+    def _begin_anew(self) -> None:
+        """Have thirty days begin for all that waits, when no run told anybody of it for a day."""
+        unseen = time.time() - float(self._journal.value(_SEEN, "0")) > _UNSEEN
+        for key, text in self._journal.values(_PENDING).items() if unseen else ():
+            told = json.loads(text)
+            if told.get("depuis"):
+                self._journal.set_value(key, json.dumps(told | {"depuis": time.time()}))
+        self._journal.set_value(_SEEN, time.time())
 
     def _hear(self) -> None:
         """Note what is new; once a day, what is here or lacks at the passerelle of all that ever was."""
@@ -133,8 +177,8 @@ class Eliminations:
 
     @staticmethod
     def _unknown(one: Gone, known: set[str] | None) -> bool:
-        """Whether the passerelle is to be told; it hears of no dossier de preuve, which is not there."""
-        return known is not None and not one.proof and one.archive not in known
+        """Whether the passerelle is to be told; it believes nothing without the archive's attestation."""
+        return known is not None and one.word is not None and one.archive not in known
 
     def _is_back(self, one: Gone) -> bool:
         """Whether an act that was eliminated is here, or may be."""
@@ -147,8 +191,11 @@ class Eliminations:
         return self._pages(f"apres={int(self._journal.value(_RANK, '0'))}")
 
     def _note(self, one: Gone) -> None:
+        """Note it, or what is new of it: the days that ran stay."""
+        before = json.loads(self._journal.value(f"{_PENDING}{one.archive}") or "{}")
         told = {
-            "identifiant": one.message, "archive": one.archive, "demande": one.request, "rang": one.rank, "copies": "",
+            "identifiant": one.told, "archive": one.archive, "demande": one.request, "rang": one.rank, "copies": "",
+            "attestation": one.word or before.get("attestation"), "depuis": before.get("depuis") or 0,
         }  # fmt: skip # a table
         self._journal.set_value(f"{_PENDING}{one.archive}", json.dumps(told))
 
@@ -168,42 +215,84 @@ class Eliminations:
             last = some[-1]
             query = f"apres={last.rank}" if last.rank else f"prevues=1&apres={quote(last.archive, safe='')}"
 
-    def _apply_one(self, one: Gone) -> str:
-        """Have an act's copies go, and say so; gives what waits, or ""."""
-        places: dict[str, Any] = {}
+    def _apply_one(self, one: Gone) -> str | None:
+        """Have an act's copies go, and say so; gives what waits, "" when all is done, None when it was taken back."""
+        try:
+            self._check(one)
+        except (Unproven, NotNow) as error:
+            self._say(one, {"connecteur": {"etat": WAITS, "detail": f"rien ne part : {error}"[:300]}})
+            return (
+                f"{error} Rien n'est supprimé. À faire : si cette élimination est d'avant les attestations, supprimez "
+                f"ces copies à la main, ou gardez-les (tdt-connector eliminer --garder {one.archive})."
+            )
+        if not one.since:
+            one = replace(one, since=time.time())
+            told = json.loads(self._journal.value(_PENDING + one.archive)) | {"depuis": one.since}
+            self._journal.set_value(_PENDING + one.archive, json.dumps(told))
         there = self._folders(one)
         # What was deposited again since is another archive, which is not eliminated.
         folders = [folder for folder in there if not self._other(folder, one)]
         until = max((self._kept_until(one.name, folder) for folder in folders), default=0)
+        leaves = one.since + DELAY.total_seconds()
+        places, lets = ({}, False) if until else self._at_others(one)
         if until:
             why = f"flux comptable : l'ordonnateur le garde jusqu'au 31/12/{until}"
             places["connecteur"] = {"etat": WAITS, "detail": why}
+        elif not one.name:
+            places["connecteur"] = {"etat": ABSENT}
+        elif self._journal.value(_TAKEN_BACK + one.archive):
+            places["connecteur"] = {"etat": KEPT_BACK, "detail": "gardé sur le connecteur"}
+        elif any(found["etat"] == KEPT_BACK for found in places.values()):
+            places["connecteur"] = {"etat": KEPT_BACK, "detail": "gardé par la commune"}
+        elif not lets or time.time() < leaves:
+            detail = f"part le {datetime.fromtimestamp(leaves).astimezone():%d/%m/%Y} au plus tôt"
+            places["connecteur"] = {"etat": WAITS, "detail": detail}
         else:
-            if folders:  # before: a run that is cut may have removed them and said nothing
-                self._journal.set_value(ELIMINATED + one.message, one.archive)
-            for folder in folders:
-                self._remove(folder)
-            if one.name and len(folders) == len(there) and not one.proof:
-                self._journal.redact(one.name)
-            was_here = self._journal.value(ELIMINATED + one.message) == one.archive
-            places["connecteur"] = {"etat": GONE if was_here else ABSENT, "nombre": len(folders)}
-            if one.proof:
-                pass  # the act and its other copies stay
-            elif self._away:
-                places["passerelle"] = {"etat": WAITS, "detail": self._away[:300]}
-            elif self._passerelle:
-                try:
-                    places |= self._ask(self._passerelle, one)["lieux"] or {
-                        "passerelle": {"etat": WAITS, "detail": "demandé"}
-                    }
-                except HandoverError as error:
-                    places["passerelle"] = {"etat": WAITS, "detail": str(error)[:300]}
-                    self._away = str(error) if isinstance(error, Away) else ""
-        self._sae.report(one.archive, {"demande": one.request, "lieux": places})
+            places["connecteur"] = self._leave(one, folders, whole=len(folders) == len(there))
+        self._say(one, places)
+        if any(found["etat"] == KEPT_BACK for found in places.values()):
+            return None
         waits = [
             f"{name} ({told.get('detail') or 'pas encore'})" for name, told in places.items() if told["etat"] == WAITS
         ]
         return ", ".join(waits)
+
+    def _check(self, one: Gone) -> None:
+        """Verify what the archive attests: of this commune, and of that very archive. Raises Unproven, NotNow."""
+        proven = attestation.check(one.word, self._config.autorites, self._config.revocation)
+        if proven.siren != self._config.siren:
+            raise Unproven("l'attestation est celle d'un autre service versant.")
+        if (proven.archive, proven.request, proven.message) != (one.archive, one.request, one.told):
+            raise Unproven("l'attestation est celle d'une autre archive, ou d'une autre demande.")
+
+    def _at_others(self, one: Gone) -> tuple[dict[str, Any], bool]:
+        """Where the passerelle's copies are, and whether it lets those of here go."""
+        if self._passerelle is None:
+            return {}, True
+        if self._away:
+            return {"passerelle": {"etat": WAITS, "detail": self._away[:300]}}, False
+        try:
+            said = self._ask(self._passerelle, one)
+        except HandoverError as error:
+            self._away = str(error) if isinstance(error, Away) else ""
+            return {"passerelle": {"etat": WAITS, "detail": str(error)[:300]}}, False
+        return dict(said["lieux"]) or {"passerelle": {"etat": WAITS, "detail": "demandé"}}, said.get(
+            "echu"
+        ) is True or said["etat"] == GONE
+
+    def _leave(self, one: Gone, folders: list[Path], whole: bool) -> dict[str, Any]:
+        """Have what is here go; `whole` tells that all that bears the act's name does."""
+        if folders:  # before: a run that is cut may have removed them and said nothing
+            self._journal.set_value(ELIMINATED + one.message, one.archive)
+        for folder in folders:
+            self._remove(folder)
+        if one.name and whole and not one.proof:
+            self._journal.redact(one.name)
+        was_here = self._journal.value(ELIMINATED + one.message) == one.archive
+        return {"etat": GONE if was_here else ABSENT, "nombre": len(folders)}
+
+    def _say(self, one: Gone, places: dict[str, Any]) -> None:
+        self._sae.report(one.archive, {"demande": one.request, "lieux": places})
 
     # -- here ----------------------------------------------------------------------------------------------
 
@@ -257,7 +346,9 @@ class Eliminations:
     def _ask(self, passerelle: Passerelle, one: Gone, essai: bool = False) -> dict[str, Any]:
         """What became, or would become, of the chain's copies. Raises HandoverError."""
         number = "" if one.name.startswith(KEPT) else one.name
-        body = {"archive": one.archive, "demande": one.request, "id_acte": number, "essai": essai}
+        body = {
+            "archive": one.archive, "demande": one.request, "id_acte": number, "essai": essai, "attestation": one.word,
+        }  # fmt: skip # a table
         answer = passerelle.call("POST", "/connecteur/eliminations", json=body)
         if not answer.ok:
             raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
