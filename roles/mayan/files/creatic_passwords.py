@@ -13,7 +13,6 @@ from creatic_accounts.models import login_of
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.http import HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from django.utils import timezone
 from mayan.apps.authentication_attempts.authentication_classes import LoginAttemptTokenAuthentication
@@ -29,14 +28,9 @@ CHOSEN = "Mots de passe choisis"
 SERVICE = "passerelle"  # a program's account, whose password no person has
 TOKEN_HOURS = 10  # as a session
 _OVER = "Ce jeton est périmé. À faire : demandez-en un autre (POST /api/v4/auth/token/obtain/)."
-_WAITS = (
+WAITS = (
     "Votre mot de passe est provisoire. À faire : choisissez le vôtre (menu à votre nom, « Changer le mot de passe »)."
 )
-
-# What Mayan draws around any page, and the way out: they show nothing of anybody's.
-_FRAME = ("common:root", "authentication:logout_view")
-_CALLS = ("/favicon.ico", "/locales/jsi18n/", "/api/v4/templates/", "/api/v4/server_side_events/stream/")
-
 
 class Mixed:
     """Refuses a password of one or two kinds of characters."""
@@ -60,11 +54,16 @@ class Other:
         return _OTHER
 
 
+def is_service(user: Any) -> bool:
+    """Whether it is the passerelle's account: of that login, and no commune's."""
+    return login_of(user) == SERVICE and not user.known.commune
+
+
 def waits(user: Any) -> bool:
     """Whether somebody still has the password that was handed to them."""
     if not user.is_authenticated or user.is_superuser or user.groups.filter(name=CHOSEN).exists():
         return False
-    return login_of(user) != SERVICE
+    return not is_service(user)
 
 
 def check_chosen(user: Any) -> None:
@@ -74,7 +73,7 @@ def check_chosen(user: Any) -> None:
         PermissionDenied: with what to do.
     """
     if waits(user):
-        raise PermissionDenied(_WAITS)
+        raise PermissionDenied(WAITS)
 
 
 def older(part: float) -> dt.datetime:
@@ -87,27 +86,22 @@ def _hash(user: Any) -> str:
 
 
 class ChosenPassword:
-    """Leads who has a first password to the page where it is changed, whatever they ask for."""
+    """Notes who changed the password that was handed to them. Until then, `doors` leads them to that page alone."""
 
     def __init__(self, get_response: Callable[[Any], Any]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: Any) -> Any:
+        if request.method != "POST" or request.path != reverse("authentication:password_change_view"):
+            return self._get_response(request)
         if not waits(request.user):
             return self._get_response(request)
-        change = reverse("authentication:password_change_view")
-        if request.path == change:
-            before = _hash(request.user)
-            answer = self._get_response(request)
-            if request.method == "POST" and _hash(request.user) != before:
-                with guard.ours():
-                    Group.objects.get_or_create(name=CHOSEN)[0].user_set.add(request.user)
-            return answer
-        if request.path in map(reverse, _FRAME) or request.path.startswith(_CALLS):
-            return self._get_response(request)
-        if request.path.startswith("/api/"):
-            return JsonResponse({"detail": _WAITS}, status=403)
-        return HttpResponseRedirect(change)
+        before = _hash(request.user)
+        answer = self._get_response(request)
+        if _hash(request.user) != before:
+            with guard.ours():
+                Group.objects.get_or_create(name=CHOSEN)[0].user_set.add(request.user)
+        return answer
 
 
 class _Chosen:

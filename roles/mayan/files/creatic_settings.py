@@ -12,6 +12,7 @@ os.register_at_fork(before=gc.freeze)
 # Its addresses stand before Mayan's.
 INSTALLED_APPS = ["creatic_accounts.apps.AccountsApp", *INSTALLED_APPS]
 MIDDLEWARE = (
+    "creatic_accounts.doors.Doors",
     "creatic_address.RealAddress",
     "creatic_accounts.guard.Acting",
     # Nobody acts under another's name, an administrator no more than others.
@@ -21,8 +22,7 @@ MIDDLEWARE = (
 REST_FRAMEWORK = REST_FRAMEWORK | {
     "DEFAULT_AUTHENTICATION_CLASSES": (
         "rest_framework.authentication.SessionAuthentication",  # the pages' own calls, which the middleware sees
-        "creatic_passwords.Token",
-        "creatic_passwords.Basic",
+        "creatic_accounts.doors.Found",
     )
 }
 # French for everybody, whatever the browser asks for.

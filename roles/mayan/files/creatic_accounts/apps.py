@@ -17,8 +17,9 @@ class AccountsApp(MayanAppConfig):
     verbose_name = "Comptes"
 
     def ready(self) -> None:
-        """Keep accounts to what the rollout made of them."""
+        """Keep accounts to what the rollout made of them, and menus to what is open."""
         super().ready()
-        from . import guard
+        from . import doors, guard
 
         guard.connect()
+        doors.keep_links()

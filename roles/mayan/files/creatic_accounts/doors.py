@@ -1,0 +1,211 @@
+"""Which addresses of Mayan are open to whom (`addresses`): every other one is closed, a new one of an upgrade too.
+
+Mayan renders what people write as templates in many places, with everything in reach, and gives pages and calls that
+nobody here needs. One middleware stands before them all: it looks at the route that Django resolved, whatever the text
+of the address, and knows who asks, by a session or by the API's authentications.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import creatic_passwords
+from django.apps import apps
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.urls import URLResolver, get_resolver, reverse
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+
+from . import addresses
+from .models import login_of
+
+_API = "api/"
+_VARIABLE = re.compile(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)|<(?:\w+:)?(\w+)>")
+_LOG_IN = "identifiez-vous. À faire : demandez un jeton (POST /api/v4/auth/token/obtain/)"
+_CLOSED = (
+    "cette adresse n'est pas ouverte à votre compte. À faire : revenez à l'accueil ; si votre travail la demande, "
+    "dites-le au groupement"
+)
+
+
+class Role(enum.Enum):
+    """Who somebody is, for the doors. What is not recognised is a stranger."""
+
+    VISITOR = "visiteur"
+    STRANGER = "compte inconnu"
+    FIRST = "premier mot de passe"
+    PERSON = "personne d'une commune"
+    GATEWAY = "passerelle"
+    ADMINISTRATOR = "administrateur"
+    ROLLOUT = "déploiement"
+
+
+def role_of(user: Any, here: bool) -> Role:
+    """Who somebody is.
+
+    Args:
+        user: Django's, or nobody.
+        here: whether they ask from this host itself.
+    """
+    if not user.is_authenticated or not user.is_active:
+        return Role.VISITOR
+    if user.is_superuser:
+        return Role.ROLLOUT if here else Role.ADMINISTRATOR
+    if not login_of(user):
+        return Role.STRANGER
+    if creatic_passwords.is_service(user):
+        return Role.GATEWAY
+    return Role.FIRST if creatic_passwords.waits(user) else Role.PERSON
+
+
+def address(route: str) -> str:
+    """An address, as the list writes it, of a route of Django's."""
+    return _VARIABLE.sub(lambda found: f"<{found[1] or found[2]}>", route).replace("^", "").replace("\\", "").rstrip("$")
+
+
+def _listed(*texts: str) -> frozenset[tuple[str, str]]:
+    found = set()
+    for line in "\n".join(texts).splitlines():
+        *methods, last = line.split() or [""]
+        if last.isupper():  # the root, whose address is empty
+            methods, last = [*methods, last], ""
+        found |= {(method, last) for method in methods}
+    return frozenset(found)
+
+
+@functools.cache
+def opened() -> Mapping[Role, frozenset[tuple[str, str]]]:
+    """Methods and addresses open to each."""
+    circuits = apps.is_installed("creatic_parapheur")
+    person = (addresses.READING, addresses.CIRCUITS if circuits else addresses.FILING)
+    gateway = addresses.GATEWAY_CIRCUITS if circuits else addresses.GATEWAY_FILING
+    inside = (addresses.VISITOR, addresses.FRAME)
+    administrator = (*inside, *person, addresses.ADMINISTRATION, addresses.CONFIGURATION)
+    return {
+        Role.VISITOR: _listed(addresses.VISITOR),
+        Role.STRANGER: _listed(*inside),
+        Role.FIRST: _listed(*inside),
+        Role.PERSON: _listed(*inside, *person),
+        Role.GATEWAY: _listed(addresses.VISITOR, addresses.GATEWAY, gateway),
+        Role.ADMINISTRATOR: _listed(*administrator),
+        Role.ROLLOUT: _listed(*administrator, addresses.TEMPLATES),
+    }
+
+
+def may(role: Role, method: str, where: str) -> bool:
+    """Whether an address is open."""
+    return ("GET" if method == "HEAD" else method, where) in opened()[role]
+
+
+def routes(patterns: Any = None, before: str = "", spaces: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Every address that Mayan has, with the name of its view and the view."""
+    for one in get_resolver().url_patterns if patterns is None else patterns:
+        there = before + str(one.pattern)
+        if isinstance(one, URLResolver):
+            space = f"{spaces}{one.namespace}:" if one.namespace else spaces
+            yield from routes(one.url_patterns, there, space)
+        else:
+            yield address(there), spaces + (one.name or ""), one.callback
+
+
+@functools.cache
+def _named() -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for where, name, _view in routes():
+        found.setdefault(name, set()).add(where)
+    return {name: frozenset(those) for name, those in found.items()}
+
+
+def leads(role: Role, name: str, method: str = "GET") -> bool:
+    """Whether a link to a view leads anywhere."""
+    return any(may(role, method, where) for where in _named().get(name, ()))
+
+
+def _here(request: Any) -> bool:
+    return "HTTP_X_FORWARDED_FOR" not in request.META  # nginx always writes it
+
+
+def _asking(request: Any) -> Role:
+    """Who asks for a page; found once, for all its links."""
+    if not hasattr(request, "creatic_role"):
+        request.creatic_role = role_of(getattr(request, "user", AnonymousUser()), _here(request))
+    found: Role = request.creatic_role
+    return found
+
+
+class Found(BaseAuthentication):
+    """Who the middleware found, for the views of the API: nobody is asked twice."""
+
+    def authenticate(self, request: Any) -> Any:
+        return getattr(request._request, "creatic_found", None)
+
+
+class Doors:
+    """Opens what is listed, and says why nothing else is."""
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        return self._get_response(request)
+
+    def process_view(self, request: Any, _view: Any, _arguments: Any, _named: Any) -> HttpResponse | None:
+        """Before any view of Mayan's."""
+        where, here = address(request.resolver_match.route), _here(request)
+        if may(Role.VISITOR, request.method, where):
+            return None
+        user = request.user
+        if where.startswith(_API) and not user.is_authenticated:
+            try:
+                user = self._authenticated(request)
+            except APIException as error:
+                return JsonResponse({"detail": str(error.detail)}, status=error.status_code)
+        request.creatic_role = role = role_of(user, here)
+        if may(role, request.method, where):
+            return None
+        return self._refused(request, role, where)
+
+    def _authenticated(self, request: Any) -> Any:
+        """Who asks by a token, or by a name and a password."""
+        asked = Request(request)
+        for one in (creatic_passwords.Token(), creatic_passwords.Basic()):
+            found = one.authenticate(asked)
+            if found:
+                request.creatic_found = found
+                return found[0]
+        return AnonymousUser()
+
+    def _refused(self, request: Any, role: Role, where: str) -> HttpResponse:
+        change = reverse("authentication:password_change_view")
+        if where.startswith(_API):
+            said = {Role.VISITOR: _LOG_IN, Role.FIRST: creatic_passwords.WAITS}.get(role, _CLOSED)
+            return JsonResponse({"detail": said[:1].upper() + said[1:]}, status=401 if role is Role.VISITOR else 403)
+        if role is Role.VISITOR:
+            return redirect_to_login(request.get_full_path())
+        if role is Role.FIRST:
+            return HttpResponseRedirect(change)
+        return render(request, "creatic_accounts/refus.html", {"refus": _CLOSED}, status=403)
+
+
+def keep_links() -> None:
+    """Show no link of Mayan's menus that leads to a closed door."""
+    from mayan.apps.navigation.links import Link
+
+    resolve = Link.resolve
+
+    def resolved(link: Any, context: Any = None, request: Any = None, resolved_object: Any = None) -> Any:
+        if link.view:
+            method = link.method.upper() if isinstance(link.method, str) else "GET"
+            if not leads(_asking(link.get_request(context=context, request=request)), link.view, method):
+                return None
+        return resolve(link, context=context, request=request, resolved_object=resolved_object)
+
+    Link.resolve = resolved
