@@ -45,7 +45,7 @@ def main() -> int:
         root.mkdir()
         world = World(root, server.new("modele"), authority)
         world.parapheur.communes = set(COMMUNES)
-        world.ged.serve([one.name for one in COMMUNES.values()])
+        world.ged.serve({one.name: one.siren for one in COMMUNES.values()})
         acts = [world.deliberations.adopt(f"d{rank}", f"c{rank % 10}") for rank in range(count)]
         connectors = {slug: FakeConnector(world.chain, commune) for slug, commune in COMMUNES.items()}
         world.start()

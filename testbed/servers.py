@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -375,7 +375,7 @@ class FakeGed(_Service):
         self.documents: dict[int, dict[str, Any]] = {}
         self.types: list[str] = []
         self.cabinets: dict[str, set[int]] = {}
-        self.serve(["Gondecourt", "La Madeleine", "Loos"])
+        self.serve({"Gondecourt": "215902669", "La Madeleine": "215903683", "Loos": "215903600"})
         rules: list[tuple[str, Callable[..., Answer], str]] = [
             ("search/advanced/documents.documentsearchresult/", self._search, "GET"),
             ("document_types/", self._types, "GET"),
@@ -392,13 +392,13 @@ class FakeGed(_Service):
         for path, view, method in rules:
             self.app.add_url_rule(f"/api/v4/{path}", f"{method} {path}", view, methods=[method])
 
-    def serve(self, names: list[str]) -> None:
-        """Have types and folders for communes."""
-        for name in names:
-            self.types += [f"{name} - Délibération", f"{name} - Arrêté", f"{name} - Marché public"]
-            self.cabinets[f"{name} / Assemblées / Délibérations"] = set()
-            self.cabinets[f"{name} / Actes réglementaires / Arrêtés du maire"] = set()
-            self.cabinets[f"{name} / Finances / Marchés publics"] = set()
+    def serve(self, communes: Mapping[str, str]) -> None:
+        """Have types and folders for communes, whose SIREN is told by name."""
+        for name, siren in communes.items():
+            self.types += [f"{name} - {kind} [{siren}]" for kind in ("Délibération", "Arrêté", "Marché public")]
+            self.cabinets[f"{name} [{siren}] / Assemblées / Délibérations"] = set()
+            self.cabinets[f"{name} [{siren}] / Actes réglementaires / Arrêtés du maire"] = set()
+            self.cabinets[f"{name} [{siren}] / Finances / Marchés publics"] = set()
 
     def _eliminate(self) -> Answer:
         """As creatic_accounts.elimination does."""
@@ -407,7 +407,7 @@ class FakeGed(_Service):
         assert all(one.startswith(f"{asked['reference']} ") for one in asked["marques"])
         gone = []
         for number, one in self.documents.items():
-            own = one["kind"].startswith(f"{asked['nom']} - ")
+            own = one["kind"].endswith(f" [{asked['siren']}]")
             digests = {digest for _at, digest in one["files"]}
             same = bool(digests) and digests <= set(asked["sha256"]) and not one["description"]
             if own and (one["description"] in asked["marques"] or same):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged, mayan_config
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 
 LAB = Path(__file__).parents[3] / "inventories" / "lab"
@@ -29,6 +29,7 @@ index:
 LOOS = {
     "slug": "loos",
     "nom": "Loos",
+    "siren": "215903600",
     "comptes": [
         {"identifiant": "anne.petit", "prenom": "Anne", "nom": "Petit", "courriel": "anne.petit@loos.test"},
         {"identifiant": "luc.roux", "prenom": "Luc", "nom": "Roux", "courriel": "luc.roux@loos.test"},
@@ -64,32 +65,32 @@ def rights(found: dict[str, Any]) -> dict[tuple[str, str], set[str]]:
 def test_a_commune_has_its_own_cabinets_types_and_indexes(tmp_path: Path) -> None:
     found = wanted(tmp_path, LOOS)
     assert found["cabinets"] == [
-        ["Loos"],
-        ["Loos", "Assemblées"],
-        ["Loos", "Assemblées", "Délibérations"],
-        ["Loos", "Assemblées", "Délibérations", "Séances"],
+        ["Loos [215903600]"],
+        ["Loos [215903600]", "Assemblées"],
+        ["Loos [215903600]", "Assemblées", "Délibérations"],
+        ["Loos [215903600]", "Assemblées", "Délibérations", "Séances"],
     ]
     kept, destroyed = found["document_types"]
-    assert (kept["label"], kept["trash_time_period"], kept["delete_time_period"]) == ("Loos - Acte", None, None)
+    assert (kept["label"], kept["trash_time_period"], kept["delete_time_period"]) == ("Loos - Acte [215903600]", None, None)
     assert kept["metadata"] == {"numero": True, "date_acte": False}
     assert (destroyed["trash_time_period"], destroyed["trash_time_unit"]) == (1825, "days")
     assert destroyed["delete_time_period"] is None
     [index] = found["indexes"]
     assert index == {
-        "label": "Loos - Par numéro",
-        "document_types": ["Loos - Acte", "Loos - Courrier"],
+        "label": "Loos - Par numéro [215903600]",
+        "document_types": ["Loos - Acte [215903600]", "Loos - Courrier [215903600]"],
         "levels": ["{{ document.datetime_created.year }}", "{{ document.metadata_value_of.numero }}"],
     }
 
 
 def test_without_services_the_whole_commune_sees_its_documents(tmp_path: Path) -> None:
     found = wanted(tmp_path, LOOS)
-    assert found["groups"] == {"Loos - Agents": ["anne.petit", "luc.roux"]}
-    assert rights(found)["document_type", "Loos - Acte"] == {"Loos"}
+    assert found["groups"] == {"Loos - Agents [215903600]": ["anne.petit", "luc.roux"]}
+    assert rights(found)["document_type", "Loos - Acte [215903600]"] == {"Loos [215903600]"}
 
 
 def test_the_passerelle_files_in_every_commune_and_has_no_other_right(tmp_path: Path) -> None:
-    plan, other = ged.read_plan(written(tmp_path, PLAN)), {"slug": "wavrin", "nom": "Wavrin", "comptes": []}
+    plan, other = ged.read_plan(written(tmp_path, PLAN)), {"slug": "wavrin", "nom": "Wavrin", "siren": "215906539", "comptes": []}
     without, found = ged.configuration(plan, [LOOS, other]), ged.configuration(plan, [LOOS, other], "passerelle")
     assert [one["username"] for one in found["users"]] == ["anne.petit", "luc.roux", "passerelle"]
     assert (found["groups"]["Passerelle"], found["roles"]["Passerelle"]) == (["passerelle"], ["Passerelle"])
@@ -102,23 +103,57 @@ def test_the_passerelle_files_in_every_commune_and_has_no_other_right(tmp_path: 
 
 def test_a_service_sees_its_types_only(tmp_path: Path) -> None:
     given = rights(wanted(tmp_path, LOOS | {"ged": SERVICES}))
-    assert given["document_type", "Loos - Courrier"] == {"Loos"}
-    assert given["document_type", "Loos - Acte"] == {"Loos - Direction"}
+    assert given["document_type", "Loos - Courrier [215903600]"] == {"Loos [215903600]"}
+    assert given["document_type", "Loos - Acte [215903600]"] == {"Loos - Direction [215903600]"}
 
 
 def test_nothing_of_a_commune_is_given_to_another(tmp_path: Path) -> None:
     """Each object of a commune is given to roles whose groups are all its own, and metadata alone are shared."""
-    other = {"slug": "wavrin", "nom": "Wavrin", "comptes": []}
+    other = {"slug": "wavrin", "nom": "Wavrin", "siren": "215906539", "comptes": []}
     found = wanted(tmp_path, LOOS | {"ged": SERVICES}, other)
     assert not [role for role in found["roles"] if role == ged.EVERYONE and found["roles"][role] == []]
     for (kind, key), roles in rights(found).items():
         if kind == "metadata_type":
             assert roles == {ged.EVERYONE}
             continue
-        owner = key.partition(" - ")[0]
+        owner = key[-12:]
         members = {group for role in roles for group in found["roles"][role]}
         assert members, (kind, key)
-        assert {group.partition(" - ")[0] for group in members} == {owner}, (kind, key)
+        assert {group[-12:] for group in members} == {owner}, (kind, key)
+
+
+# What would be another's label, were the key not in it: a service's, a type's, a key's own, a commune of the same name.
+STRANGE = ("Loos - Accueil", "Loos - Acte", "Loos", "Loos [215903600]", "Loos - Accueil [215903600]", "GED", "Passerelle",
+           "Mots de passe choisis", "] - [", "Loos / Assemblées")  # fmt: skip # by rows
+
+
+@pytest.mark.parametrize("nom", STRANGE)
+def test_whatever_a_commune_is_called_it_crosses_no_other(tmp_path: Path, nom: str) -> None:
+    service = {"services": [{"nom": one, "agents": []} for one in (*STRANGE, "Accueil")]}
+    other = {"slug": "autre", "nom": nom, "siren": "215906539", "comptes": [], "ged": service}
+    plan = ged.read_plan(written(tmp_path, PLAN))
+    alone = [ged.configuration(plan, [one], "passerelle") for one in (LOOS | {"ged": SERVICES}, other)]
+    both = ged.configuration(plan, [LOOS | {"ged": SERVICES}, other], "passerelle")
+    for kind in ("groups", "roles"):
+        theirs = [one[kind].keys() - {ged.EVERYONE, ged.FILERS} for one in alone]
+        assert not theirs[0] & theirs[1]
+        assert both[kind].keys() == alone[0][kind].keys() | alone[1][kind].keys()
+        assert {label: both[kind][label] for label in theirs[0]} == {label: alone[0][kind][label] for label in theirs[0]}
+    assert mayan_config.CHOSEN not in both["groups"]
+    assert len(rights(both)) == len(both["acls"])
+    for (kind, key), roles in rights(both).items():
+        if kind != "metadata_type":
+            assert {role[-12:] for role in roles - {ged.FILERS}} == {key[-12:]}, (kind, key)
+
+
+def test_what_bore_a_name_is_found_again_unless_two_had_it(tmp_path: Path) -> None:
+    other = {"slug": "autre", "nom": "Loos - Accueil", "siren": "215906539", "comptes": []}
+    former = wanted(tmp_path, LOOS | {"ged": SERVICES}, other)["former"]
+    assert former["role"]["Loos"] == "Loos [215903600]"
+    assert former["group"]["Loos - Accueil"] == "Loos - Accueil [215903600]"
+    assert former["role"]["Loos - Accueil"] == ""  # the service's, or the other commune's: nobody's
+    assert former["document_type"]["Loos - Acte"] == "Loos - Acte [215903600]"
+    assert former["cabinet"] == {"Loos": "Loos [215903600]", "Loos - Accueil": "Loos - Accueil [215906539]"}
 
 
 def test_french_dates_are_taken_as_french_people_write_them(tmp_path: Path) -> None:
@@ -224,6 +259,6 @@ def test_an_elu_who_only_reads_the_council_s_papers_is_no_agent_of_the_ged(tmp_p
     ):
         found = wanted(tmp_path, commune)
         users = [one["username"] for one in found["users"] if one["username"] in ("anne.petit", "luc.roux")]
-        assert (users, found["groups"]["Loos - Agents"]) == (agents, agents)
+        assert (users, found["groups"]["Loos - Agents [215903600]"]) == (agents, agents)
     named = wanted(tmp_path, LOOS | {"deliberations": council, "ged": SERVICES})
-    assert named["groups"]["Loos - Accueil"] == ["luc.roux"]
+    assert named["groups"]["Loos - Accueil [215903600]"] == ["luc.roux"]

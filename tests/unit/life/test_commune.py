@@ -170,7 +170,7 @@ def test_what_is_its_own_is_in_one_folder_that_public_tools_verify(groupement: G
     [(_name, (_option, text))] = groupement.played
     given = json.loads(text)
     assert given["hand_over_hosts"] == ["documents", "loos-connecteur", "sae"]
-    assert (given["hand_over_commune"], given["hand_over_nom"]) == ("loos", "Loos")
+    assert (given["hand_over_commune"], given["hand_over_siren"]) == ("loos", SIREN)
     assert facts["parties"] == {
         "archives": {"fichiers": 1, "octets": 15},
         "ged": {"fichiers": 2, "octets": 7},
@@ -262,8 +262,8 @@ def test_an_archive_room_that_never_heard_of_it_gives_nothing(groupement: Groupe
 def test_the_entities_that_it_hosts_leave_with_it_each_apart(groupement: Groupement, person: Path) -> None:
     facts = groupement.departure().hand_over(Commune("loos", WHOLE | {"entites": [CCAS]}, "059"))
     asked = [json.loads(arguments[1]) for _name, arguments in groupement.played]
-    told = [(one["hand_over_commune"], one["hand_over_nom"], one["hand_over_entite"]) for one in asked]
-    assert told == [("loos", "Loos", False), ("loos-ccas", "CCAS de Loos", True)]
+    told = [(one["hand_over_commune"], one["hand_over_siren"], one["hand_over_entite"]) for one in asked]
+    assert told == [("loos", SIREN, False), ("loos-ccas", CCAS_SIREN, True)]
     # It transmits nothing: the connector has nothing of it.
     assert set(asked[0]["hand_over_hosts"]) - set(asked[1]["hand_over_hosts"]) == {"loos-connecteur"}
     parts = ["archives", "ged", "teletransmission", "entites/loos-ccas/archives", "entites/loos-ccas/ged"]
@@ -285,7 +285,7 @@ def test_an_entity_leaves_alone_with_its_own_and_nothing_of_its_communes(groupem
     mine = groupement.issue("tdt-loos-ccas", "client", "Connecteur - CCAS de Loos", "loos", person / "ccas", CCAS_SIREN)
     facts = groupement.hand_over_entity()
     [asked] = [json.loads(arguments[1]) for _name, arguments in groupement.played]
-    assert (asked["hand_over_commune"], asked["hand_over_nom"]) == ("loos-ccas", "CCAS de Loos")
+    assert (asked["hand_over_commune"], asked["hand_over_siren"]) == ("loos-ccas", CCAS_SIREN)
     assert asked["hand_over_entite"] is True and "loos-connecteur" not in asked["hand_over_hosts"]
     assert facts["commune"] == {"slug": "loos-ccas", "nom": "CCAS de Loos", "siren": CCAS_SIREN}
     assert (facts["heberge_par"]["slug"], "entites" in facts, facts["archives"]) == ("loos", False, True)

@@ -31,6 +31,9 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.applications import 
 ADMIN, FIRST, OWN = "Administre-1-tout", "Remis-en-main-7", "Choisi-par-moi-8"
 
 
+SIRENS = {"loos": "215903600", "wavrin": "215906539"}
+
+
 def person(name: str) -> dict[str, str]:
     """Somebody of « Prénom Nom »."""
     first, last = name.split()
@@ -42,7 +45,7 @@ def commune(slug: str, nom: str, people: list[dict[str, str]]) -> dict[str, Any]
     """Who deposits, the DGS, the maire, and who stands in for the maire, in this order."""
     drafts, dgs, maire, deputy = (one["identifiant"] for one in people)
     roles = {"redacteurs": [drafts], "dgs": {"titulaire": dgs}, "maire": {"titulaire": maire, "suppleants": [deputy]}}
-    return {"slug": slug, "nom": nom, "siren": "215903600", "comptes": people, "parapheur": roles}
+    return {"slug": slug, "nom": nom, "siren": SIRENS[slug], "comptes": people, "parapheur": roles}
 
 
 LOOS = commune("loos", "Loos", [*map(person, ("Karim Roux", "Paul Renard", "Claire Dubois", "Anne Petit"))])
@@ -92,7 +95,7 @@ django.setup()
 logging.disable(logging.CRITICAL)
 
 from creatic_accounts import api as accounts_api
-from creatic_accounts import remise
+from creatic_accounts import doors, remise
 from creatic_accounts.models import Known
 from creatic_parapheur import circuit, configuration, contracts, seal, signatory
 from creatic_parapheur.management.commands import parapheur_courriels
@@ -109,12 +112,23 @@ from django.test.utils import setup_databases, setup_test_environment
 from django.utils import timezone
 from mayan.apps.cabinets.models import Cabinet
 from mayan.apps.documents.models import Document, DocumentFile, DocumentType
+from mayan.apps.permissions.models import Role
 from mayan.apps.server_side_events.models import StreamEvent
 from rest_framework.authtoken.models import Token
 
 User = get_user_model()
 IDENTITY = ("username", "first_name", "last_name", "email", "is_active", "is_superuser")
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\n%%EOF\n"
+
+
+def behind(test: Any) -> Any:
+    """Have a test open every door to whoever is logged in: what is kept behind them is kept all the same."""
+    may = doors.may
+
+    def opened(role: Any, method: str, where: str) -> bool:
+        return role is not doors.Role.VISITOR or may(role, method, where)
+
+    return mock.patch.object(doors, "may", opened)(test)
 
 
 class Visitor(Client):
@@ -253,7 +267,7 @@ class Eliminated(Mayan):
     """What the archive eliminated goes from here too, and nothing else."""
 
     def ask(self, who: str = "passerelle", **given: Any) -> Any:
-        return self.api(who, "POST", "/creatic/eliminations/", {"commune": "loos", "nom": "Loos"} | given)
+        return self.api(who, "POST", "/creatic/eliminations/", {"commune": "loos", "siren": SIRENS["loos"]} | given)
 
     def filed(self, description: str, content: bytes, commune: str = "Loos") -> Document:
         kind = DocumentType.objects.filter(label__startswith=f"{commune} - ").first()
@@ -270,7 +284,7 @@ class Eliminated(Mayan):
         self.assertTrue(path.is_file())
         self.assertEqual(self.ask(reference=reference, essai=True).json(), {"nombre": 1})
         self.assertTrue(Dossier.objects.filter(pk=number).exists())
-        for wrong in ({"commune": "wavrin", "nom": "Wavrin"}, {"reference": "deliberations:autre"}):
+        for wrong in ({"commune": "wavrin", "siren": SIRENS["wavrin"]}, {"reference": "deliberations:autre"}):
             self.assertEqual(self.ask(**({"reference": reference} | wrong)).json(), {"nombre": 0})
         self.assertEqual(self.ask(reference=reference).json(), {"nombre": 1})
         self.assertEqual(self.ask(reference=reference).json(), {"nombre": 0})
@@ -320,7 +334,7 @@ class Eliminated(Mayan):
         for who in ("claire.dubois", "karim.roux", "admin"):
             self.assertEqual(self.ask(who, reference=reference).status_code, 403, who)
         for wrong in (
-            {"reference": ""}, {"commune": ""}, {"marques": "x"}, {"sha256": ["x"]},
+            {"reference": ""}, {"commune": ""}, {"siren": "Loos"}, {"marques": "x"}, {"sha256": ["x"]},
             {"marques": [f"autre:1 {'a' * 24}"]}, {"marques": [f"{reference} {'a' * 24}"] * 201},
         ):  # fmt: skip # a row a line
             answer = self.ask(**({"reference": reference} | wrong))
@@ -332,6 +346,7 @@ class Eliminated(Mayan):
 class Identity(Mayan):
     """Nobody changes who they are."""
 
+    @behind
     def test_by_the_api(self) -> None:
         user = account("claire.dubois")
         before = identity(user.pk)
@@ -348,6 +363,7 @@ class Identity(Mayan):
         self.assertTrue(told.startswith("compte « claire.dubois », le prénom : personne ne change un compte"), told)
         self.assertIn("À faire : demandez au groupement", told)
 
+    @behind
     def test_by_a_call_that_makes_others(self) -> None:
         user = account("claire.dubois")
         before = identity(user.pk)
@@ -356,6 +372,7 @@ class Identity(Mayan):
             self.api("claire.dubois", "POST", "/batch_requests/", {"requests": asked})
             self.assertEqual(identity(user.pk), before, method)
 
+    @behind
     def test_by_the_pages(self) -> None:
         user = account("claire.dubois")
         before = identity(user.pk)
@@ -373,18 +390,19 @@ class Identity(Mayan):
         told = json.loads(StreamEvent.objects.filter(user=user).last().payload)["message"]
         self.assertIn("compte « claire.dubois », le prénom, le nom : personne ne change un compte", told)
 
+    @behind
     def test_whoever_was_given_rights_by_mistake(self) -> None:
         """Rights of Mayan on accounts and groups open nothing: an administrator alone changes them."""
-        from mayan.apps.permissions.models import Role, StoredPermission
+        from mayan.apps.permissions.models import StoredPermission
         from mayan.apps.user_management import permissions
 
         role = Role.objects.create(label="Trop")
-        role.groups.add(Group.objects.get(name="Loos"))
+        role.groups.add(Group.objects.get(name="Loos [215903600]"))
         for name in dir(permissions):
             if name.startswith("permission_"):
                 role.permissions.add(getattr(permissions, name).stored_permission)
         self.assertTrue(StoredPermission.objects.exists())
-        own, other, group = account("claire.dubois"), account("nadia.moreau"), Group.objects.get(name="Wavrin")
+        own, other, group = account("claire.dubois"), account("nadia.moreau"), Group.objects.get(name="Wavrin [215906539]")
         before = [identity(one.pk) for one in (own, other)]
         count, members = User.objects.count(), set(group.user_set.all())
         for method, path, body in (
@@ -402,8 +420,9 @@ class Identity(Mayan):
             self.assertEqual(self.api("claire.dubois", method, path, body).status_code, 403, (method, path))
         self.assertEqual([identity(one.pk) for one in (own, other)], before)
         self.assertEqual((User.objects.count(), set(group.user_set.all())), (count, members))
-        self.assertTrue(Group.objects.filter(name="Wavrin").exists())
+        self.assertTrue(Group.objects.filter(name="Wavrin [215906539]").exists())
 
+    @behind
     def test_an_administrator_does_not_act_as_somebody(self) -> None:
         number = self.deposit()
         browser, dgs = self.browser("admin", ADMIN), account("paul.renard")
@@ -435,10 +454,26 @@ class Rollout(Mayan):
         again = rollout(LOOS, WAVRIN)
         self.assertEqual((again.changes, again.warnings), ([], []))
 
+    def test_what_bore_the_name_of_before_is_renamed(self) -> None:
+        """Its documents and rights stay; one that two communes may have had is left, with a warning."""
+        models_of = ((Group, "name"), (Role, "label"), (DocumentType, "label"))
+        before = {kind: dict(kind.objects.values_list("pk", field)) for kind, field in models_of}
+        for kind, field in models_of:
+            for one in kind.objects.filter(**{f"{field}__endswith": "]"}):
+                kind.objects.filter(pk=one.pk).update(**{field: getattr(one, field)[:-12]})
+        done = rollout(LOOS, WAVRIN)
+        self.assertIn("type Loos - Délibération renommé Loos - Délibération [215903600]", done.changes)
+        self.assertEqual({kind: dict(kind.objects.values_list("pk", field)) for kind, field in models_of}, before)
+        self.assertEqual((rollout(LOOS, WAVRIN).changes, done.warnings), ([], []))
+        DocumentType.objects.filter(label="Loos - Délibération [215903600]").update(label="Loos - Délibération")
+        twin = commune("wavrin", "Loos", WAVRIN["comptes"])
+        [told] = rollout(LOOS, twin).warnings[:1]
+        self.assertIn("type Loos - Délibération : deux communes ont porté ce nom ; il est laissé", told)
+
     def test_a_check_says_what_it_would_do(self) -> None:
         said = rollout(LOOS, self.coming(), check=True)
         self.assertIn("compte zoe.martin créé", said.changes)
-        self.assertIn("groupe Wavrin : zoe.martin ajouté", said.changes)
+        self.assertIn("groupe Wavrin [215906539] : zoe.martin ajouté", said.changes)
         self.assertFalse(User.objects.filter(username="zoe.martin").exists())
 
     def test_an_unknown_account_is_told_and_gets_nothing(self) -> None:
@@ -451,8 +486,9 @@ class Rollout(Mayan):
         self.assertEqual(list(squatter.groups.values_list("name", flat=True)), [mayan_config.CHOSEN])
         self.assertEqual(identity(squatter.pk)["email"], "z@x.test")
         self.assertNotIn("compte zoe.martin corrigé", " ".join(done.changes))
-        self.assertTrue(account("leo.simon").groups.filter(name="Wavrin").exists())  # the others are served
+        self.assertTrue(account("leo.simon").groups.filter(name="Wavrin [215906539]").exists())  # the others are served
 
+    @behind
     def test_nor_does_it_in_the_application(self) -> None:
         """The commune's file names its login: that alone opens nothing."""
         Known.objects.filter(login="nadia.moreau").delete()
@@ -468,10 +504,10 @@ class Rollout(Mayan):
         User.objects.filter(pk=agent.pk).update(username="zoe.martin")
         done = rollout(LOOS, self.coming())
         agent = User.objects.get(pk=agent.pk)
-        self.assertEqual(list(agent.groups.exclude(name=mayan_config.CHOSEN).values_list("name", flat=True)), ["Loos"])
+        self.assertEqual(list(agent.groups.exclude(name=mayan_config.CHOSEN).values_list("name", flat=True)), ["Loos [215903600]"])
         self.assertEqual(agent.username, "karim.roux")
         self.assertEqual(done.warnings, [])
-        self.assertEqual(account("zoe.martin").groups.get().name, "Wavrin")
+        self.assertEqual(account("zoe.martin").groups.get().name, "Wavrin [215906539]")
 
     def test_the_account_of_somebody_of_another_commune_is_not_taken(self) -> None:
         """Who left a commune keeps an account; somebody of another one comes under the same login."""
@@ -481,7 +517,7 @@ class Rollout(Mayan):
         wavrin = commune("wavrin", "Wavrin", [*WAVRIN["comptes"][:3], person("Anne Petit")])
         [told] = rollout(loos, wavrin).warnings
         self.assertTrue(told.startswith("compte anne.petit : c'est celui d'une personne de la commune loos"), told)
-        self.assertFalse(former.groups.filter(name="Wavrin").exists())
+        self.assertFalse(former.groups.filter(name="Wavrin [215906539]").exists())
 
     def test_nor_does_it_stay_open_when_their_login_passes_at_once_to_another_commune(self) -> None:
         """The application knows people by their login: it would be the other commune's."""
@@ -566,44 +602,55 @@ class Departure(Mayan):
 class HandOver(Mayan):
     """A commune takes its documents away."""
 
-    def written(self, name: str) -> tuple[dict[str, Any], Path]:
+    def written(self, siren: str) -> tuple[dict[str, Any], Path]:
         folder = Path(tempfile.mkdtemp(dir=FOLDER.name))
-        return remise.write(name, folder), folder
+        return remise.write(siren, folder), folder
 
     def test_each_document_is_there_with_what_is_known_of_it(self) -> None:
         number = self.deposit()
         self.act("paul.renard", number, "viser")
         self.sign("claire.dubois", number)
-        told, folder = self.written("Loos")
+        told, folder = self.written(SIRENS["loos"])
         self.assertEqual((told["documents"], told["fichiers"], told["defauts"]), (1, 2, []))
         [one] = [path for path in folder.iterdir() if path.is_dir()]
         found = json.loads((one / "document.json").read_text())
-        self.assertEqual((found["type"], found["dossier"]["etat"]), ("Loos - Délibération", "À télétransmettre"))
+        self.assertEqual((found["type"], found["dossier"]["etat"]), ("Loos - Délibération [215903600]", "À télétransmettre"))
         self.assertEqual([step["qui"] for step in found["dossier"]["historique"]][1:], ["Paul Renard", "Claire Dubois"])
         for file in found["fichiers"]:
             self.assertEqual(hashlib.sha256((one / file["chemin"]).read_bytes()).hexdigest(), file["sha256"])
         self.assertEqual(found["fichiers"][-1]["sha256"], found["dossier"]["sha256_dernier"])
-        self.assertEqual(self.written("Wavrin")[0]["documents"], 0)
-        self.assertEqual(self.written("Loo")[0]["documents"], 0)
+        self.assertEqual(self.written(SIRENS["wavrin"])[0]["documents"], 0)
+        self.assertEqual(self.written("015903600")[0]["documents"], 0)
+
+    def test_whatever_another_is_called_nothing_of_its_own_goes(self) -> None:
+        self.deposit()
+        for label in ("Loos - Délibération - Courrier [215906539]", "Loos - X [21590360]", "Loos - Courrier",
+                      "Loos [215903600] - Courrier [215906539]"):  # fmt: skip # by rows
+            kind = DocumentType.objects.create(label=label)
+            Document(document_type=kind, label=label).save()
+        self.assertEqual(self.written(SIRENS["loos"])[0]["documents"], 1)
+        for odd in ("", "Loos", "2159036", "%", "215903600]"):
+            with self.assertRaises(ValueError):
+                self.written(odd)
 
     def test_what_is_in_the_commune_s_folders_or_its_bin_is_its_own(self) -> None:
         kind = DocumentType.objects.create(label="Hors plan")
-        root = Cabinet.objects.create(label="Loos")
+        root = Cabinet.objects.create(label="Loos [215903600]")
         below = Cabinet.objects.create(label="2026", parent=Cabinet.objects.create(label="Courrier", parent=root))
         document = Document(document_type=kind, label="Lettre", in_trash=True)
         document.save()
         below.documents.add(document)
-        told, folder = self.written("Loos")
+        told, folder = self.written(SIRENS["loos"])
         self.assertEqual(told["documents"], 1)
         found = json.loads((folder / str(document.pk) / "document.json").read_text())
-        self.assertEqual((found["dossiers"], found["corbeille"]), (["Loos / Courrier / 2026"], True))
+        self.assertEqual((found["dossiers"], found["corbeille"]), (["Loos [215903600] / Courrier / 2026"], True))
 
     def test_a_file_that_is_lost_or_changed_does_not_keep_the_others(self) -> None:
         lost, changed, _good = (Dossier.objects.get(pk=self.deposit()) for _one in range(3))
         lost.fichier.file.storage.delete(lost.fichier.file.name)
         with changed.fichier.file.storage.open(changed.fichier.file.name, "wb") as file:
             file.write(b"autre")
-        told, folder = self.written("Loos")
+        told, folder = self.written(SIRENS["loos"])
         self.assertEqual((told["documents"], len(told["defauts"])), (3, 2))
         self.assertIn("le fichier n'est plus sur le disque", told["defauts"][0])
         self.assertIn("ses octets ne sont plus ceux qui ont été déposés", told["defauts"][1])
@@ -1239,7 +1286,7 @@ class Contracts(Mayan):
     def test_what_the_archive_eliminated_goes_with_its_pieces(self) -> None:
         dossier = self.contract()
         self.join(dossier, NOTICE)
-        told = {"commune": "loos", "nom": "Loos", "reference": dossier.reference, "marques": [], "empreintes": []}
+        told = {"commune": "loos", "siren": SIRENS["loos"], "reference": dossier.reference, "marques": [], "empreintes": []}
         done = self.api("passerelle", "POST", "/creatic/eliminations/", told)
         self.assertEqual((done.status_code, done.json()), (200, {"nombre": 1}))
         self.assertFalse(Piece.objects.exists() or Dossier.objects.filter(pk=dossier.pk).exists())
@@ -1289,6 +1336,7 @@ class Events(Mayan):
         for odd in ("x", "-1", "9" * 40, "1 OR 1"):
             ask(odd)
 
+    @behind
     def test_by_a_call_that_makes_others(self) -> None:
         asked = [{"name": str(rank), "url": "/api/v4/server_side_events/stream/"} for rank in range(3)]
         began = time.monotonic()
@@ -1365,6 +1413,7 @@ class Tokens(Mayan):
             self.assertNotEqual(User.objects.get(pk=user.pk).password, before)
             self.assertEqual(self.documents(key.key), 401)
 
+    @behind
     def test_who_has_a_token_does_not_change_the_password(self) -> None:
         answer = self.api("claire.dubois", "PATCH", "/users/current/", {"password": "Vole-par-un-autre-5"})
         self.assertEqual(answer.status_code, 403)

@@ -79,7 +79,7 @@ def assert_once(world: World, connector: FakeConnector, reference: str, pieces: 
     for number, one in filed.items():
         assert len(one["files"]) == 1
         assert one["metadata"].keys() == {"numero", "date_acte", "objet"}
-        assert number in world.ged.cabinets["Gondecourt / Assemblées / Délibérations"]
+        assert number in world.ged.cabinets["Gondecourt [215902669] / Assemblées / Délibérations"]
     assert world.act(reference).blocked == ""
 
 
@@ -118,7 +118,7 @@ def test_what_a_commune_lacks_is_skipped(world: World) -> None:
     assert world.parapheur.dossiers == {}
     assert connector.sent == {reference: 1}
     assert len(world.ged.documents) == 2
-    assert world.ged.cabinets["Loos / Assemblées / Délibérations"] == {1, 2}
+    assert world.ged.cabinets["Loos [215903600] / Assemblées / Délibérations"] == {1, 2}
 
 
 def test_an_act_of_a_commune_that_does_not_transmit_has_its_end(world: World) -> None:
@@ -275,7 +275,7 @@ def test_a_public_contract_goes_to_the_prefecture_as_one(world: World) -> None:
     [sent] = world.chain.connectors.to_send(GONDECOURT)
     assert (sent["nature"], sent["type"]) == ("4", "99_DC")
     through(world, move, FakeConnector(world.chain, GONDECOURT), "parapheur:un")
-    assert world.ged.cabinets["Gondecourt / Finances / Marchés publics"] == {1, 2}
+    assert world.ged.cabinets["Gondecourt [215902669] / Finances / Marchés publics"] == {1, 2}
 
 
 def test_a_public_contract_waits_for_its_file_and_takes_it_along(world: World) -> None:

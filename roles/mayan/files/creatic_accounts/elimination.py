@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from mayan.apps.documents.models import Document
+from mayan.apps.documents.models import Document, DocumentType
 from rest_framework.permissions import BasePermission
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from . import remise
 from .models import login_of
 
 log = logging.getLogger(__name__)
@@ -38,14 +39,14 @@ class Asked:
 
     Attributes:
         commune: short name.
-        name: of the commune, with which the labels of its types begin.
+        siren: of the commune, with which the labels of its types end; empty of one that the passerelle no longer knows.
         reference: of the act in the chain.
         marks: whole descriptions of the documents that the passerelle filed of it.
         digests: SHA-256 of files that are this act's and no other's.
     """
 
     commune: str
-    name: str
+    siren: str
     reference: str
     marks: frozenset[str]
     digests: frozenset[str]
@@ -55,9 +56,11 @@ def asked_of(given: Any) -> Asked:
     """What a request says. Raises ValueError, in French."""
     if not isinstance(given, dict):
         raise ValueError("un objet JSON est attendu")
-    texts = {key: str(given.get(key) or "") for key in ("commune", "nom", "reference")}
-    if not all(texts.values()):
-        raise ValueError("commune, nom et reference sont attendus")
+    texts = {key: str(given.get(key) or "") for key in ("commune", "reference", "siren")}
+    if not texts["commune"] or not texts["reference"]:
+        raise ValueError("commune et reference sont attendus")
+    if not re.fullmatch(r"([0-9]{9})?", texts["siren"]):
+        raise ValueError("siren : neuf chiffres sont attendus")
     lists: dict[str, frozenset[str]] = {}
     for key, pattern in (("marques", r"\S+ [a-p]{24}"), ("sha256", r"[0-9a-f]{64}")):
         value = given.get(key) or []
@@ -70,12 +73,13 @@ def asked_of(given: Any) -> Asked:
         lists[key] = frozenset(map(str, value))
     if any(one.partition(" ")[0] != texts["reference"] for one in lists["marques"]):
         raise ValueError("marques : l'une d'elles est celle d'un autre acte")
-    return Asked(texts["commune"], texts["nom"], texts["reference"], lists["marques"], lists["sha256"])
+    return Asked(texts["commune"], texts["siren"], texts["reference"], lists["marques"], lists["sha256"])
 
 
 def documents(asked: Asked) -> list[Any]:
     """Documents of an act, those of the bin too."""
-    own = Document.objects.filter(document_type__label__startswith=f"{asked.name} - ")
+    types = DocumentType.objects.filter(remise.own(asked.siren)) if asked.siren else DocumentType.objects.none()
+    own = Document.objects.filter(document_type__in=types)
     found = {one.pk: one for one in own.filter(description__in=asked.marks)}
     # Somebody may have filed the same file by hand; a mark of another act says that it is another act's.
     same = own.filter(files__checksum__in=asked.digests).exclude(description__regex=MARKED).distinct()

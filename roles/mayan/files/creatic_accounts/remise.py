@@ -18,33 +18,40 @@ from typing import Any
 
 from django.db.models import Q
 from mayan.apps.cabinets.models import Cabinet
-from mayan.apps.documents.models import Document, DocumentFile
+from mayan.apps.documents.models import Document, DocumentFile, DocumentType
 
 DESCRIBED: list[Callable[[Any], dict[str, Any]]] = []
 """What tells more of a document: an application adds its own when it is ready."""
 _BLOCK = 1 << 20
 
 
-def documents(commune: str) -> Iterator[Any]:
+def own(siren: str) -> Q:
+    """Document types of a commune or an entity: their labels end with its SIREN, whatever is before it."""
+    if not re.fullmatch(r"[0-9]{9}", siren):
+        raise ValueError(f"{siren[:40]!r} n'est pas un SIREN")
+    return Q(label__endswith=f" [{siren}]")
+
+
+def documents(siren: str) -> Iterator[Any]:
     """Documents of a commune, by number: those of its types, and those of its folders; in the bin too.
 
     Args:
-        commune: its name, by which the rollout names its types and its first folder.
+        siren: its key, with which the labels of its types and of its first folder end.
     """
-    folders = [root.pk for root in Cabinet.objects.filter(parent=None, label=commune)]
+    folders = [root.pk for root in Cabinet.objects.filter(own(siren), parent=None)]
     within = list(folders)
     while folders:
         folders = list(Cabinet.objects.filter(parent__in=folders).values_list("pk", flat=True))
         within += folders
-    wanted = Q(document_type__label__startswith=f"{commune} - ") | Q(cabinets__in=within)
+    wanted = Q(document_type__in=DocumentType.objects.filter(own(siren))) | Q(cabinets__in=within)
     yield from Document.objects.filter(wanted).distinct().order_by("pk").iterator(chunk_size=200)
 
 
-def write(commune: str, target: Path) -> dict[str, Any]:
+def write(siren: str, target: Path) -> dict[str, Any]:
     """Write them all; one that cannot be given does not keep the others.
 
     Args:
-        commune: its name.
+        siren: its key.
         target: an empty folder.
 
     Returns:
@@ -53,8 +60,8 @@ def write(commune: str, target: Path) -> dict[str, Any]:
     Raises:
         OSError: the disk is full, or not to be written.
     """
-    told: dict[str, Any] = {"commune": commune, "documents": 0, "fichiers": 0, "defauts": []}
-    for document in documents(commune):
+    told: dict[str, Any] = {"siren": siren, "documents": 0, "fichiers": 0, "defauts": []}
+    for document in documents(siren):
         folder = target / str(document.pk)
         folder.mkdir()
         described = _described(document)

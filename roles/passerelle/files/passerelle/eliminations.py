@@ -492,7 +492,7 @@ class Eliminations:
         asked = {
             "demande": row["demande"],
             "commune": row["commune"],
-            "nom": commune.name if commune else row["commune"],
+            "siren": commune.siren if commune else "",
             "reference": row["reference"],
         }
         asked |= {"essai": True} if essai else {}

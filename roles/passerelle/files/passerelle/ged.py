@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .config import Commune
 from .errors import Away, Refused
 from .http import Server, eliminated
 
@@ -62,7 +63,7 @@ class Ged:
 
     def file(
         self,
-        commune: str,
+        commune: Commune,
         kind: str,
         cabinet: tuple[str, ...],
         piece: Piece,
@@ -73,7 +74,7 @@ class Ged:
         """File a piece, or find it filed; gives the document's number.
 
         Args:
-            commune: its name.
+            commune: whose it is.
             kind: label of the type, without the commune.
             cabinet: path of the folder below the commune's.
             piece: what is filed.
@@ -81,11 +82,12 @@ class Ged:
             sent: what was sent of this piece, changed here.
             note: keeps `sent` before what follows.
         """
-        document = self._document(commune, f"{commune} - {kind}", piece)
+        key = f" [{commune.siren}]"  # with which the labels of what is its own end
+        document = self._document(commune.name, f"{commune.name} - {kind}{key}", piece)
         self._upload(document, piece, sent, note)
         self._describe(document, metadata)
         self._step("ged: décrit")
-        folder = self._cabinet((commune, *cabinet))
+        folder = self._cabinet((commune.name + key, *cabinet))
         self._call("POST", f"/cabinets/{folder}/documents/add/", json={"document": document})
         self._step("ged: classé")
         return document

@@ -88,7 +88,7 @@ class HandOvers:
     def _do_ged(self, act: Act) -> dict[str, Any]:
         """The act, its annexes and its ARActe are filed."""
         client = self._servers.ged()
-        commune = self._config.communes[act.commune].name
+        commune = self._config.communes[act.commune]
         _nature, _type, kind, cabinet = NATURES[act.data["circuit"]]
         metadata = {"numero": act.data["numero"], "date_acte": act.data["date"], "objet": act.data["objet"]}
         sent = dict(act.track.get("ged_envois", {}))

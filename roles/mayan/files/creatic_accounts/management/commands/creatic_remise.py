@@ -17,12 +17,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Whose, and where."""
-        parser.add_argument("commune", help="nom de la commune, tel que dans son fichier")
+        parser.add_argument("siren", help="SIREN de la commune ou de l'entité, tel que dans son fichier")
         parser.add_argument("dossier", type=Path, help="dossier vide")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Write."""
-        told = remise.write(options["commune"], options["dossier"])
+        told = remise.write(options["siren"], options["dossier"])
         self.stdout.write(f"{told['documents']} documents, {told['fichiers']} fichiers")
         if told["defauts"]:
             raise CommandError("\n".join(told["defauts"]))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import labels
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
@@ -183,6 +184,7 @@ def configuration(plan: Mapping[str, Any], communes: Sequence[Mapping[str, Any]]
         "cabinets": [],
         "indexes": [],
         "acls": [],
+        "former": {},
     }
     for one in plan.get("metadonnees", []):
         formatted = _DATE if one.get("format") == "date" else _TEXT
@@ -257,7 +259,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _add_commune(wanted: dict[str, Any], plan: Mapping[str, Any], commune: Mapping[str, Any]) -> None:
-    name, accounts = str(commune["nom"]), _agents(commune)
+    name, accounts = labels.own(commune), _agents(commune)
     everybody = [{"nom": "Agents", "agents": [one["identifiant"] for one in accounts]}]
     services = commune.get("ged", {}).get("services", everybody)
     there = {
@@ -275,17 +277,17 @@ def _add_commune(wanted: dict[str, Any], plan: Mapping[str, Any], commune: Mappi
                 "commune": entities.home(commune),
             }
         )
-    groups = {f"{name} - {service['nom']}": service for service in services}
+    groups = {labels.own(commune, service["nom"]): service for service in services}
     for group, service in groups.items():
         wanted["groups"][group] = sorted(service["agents"])
         wanted["roles"][group] = [group]
     wanted["roles"][name] = list(groups)
     wanted["roles"][EVERYONE] += list(groups)
 
-    labels = []
+    types = []
     for one in plan["types"]:
-        label = f"{name} - {one['libelle']}"
-        labels.append(label)
+        label = labels.own(commune, one["libelle"])
+        types.append(label)
         destroyed = one["sort"] == "eliminer"
         wanted["document_types"].append(
             {
@@ -314,7 +316,13 @@ def _add_commune(wanted: dict[str, Any], plan: Mapping[str, Any], commune: Mappi
     wanted["acls"].append(_acl("cabinet", name, {name: AGENT_ON_CABINET}))
 
     for one in plan.get("index", []):
-        label = f"{name} - {one['libelle']}"
+        label = labels.own(commune, one["libelle"])
         levels = [_LEVELS.get(level, f"{{{{ document.metadata_value_of.{level} }}}}") for level in one["niveaux"]]
-        wanted["indexes"].append({"label": label, "document_types": labels, "levels": levels})
+        wanted["indexes"].append({"label": label, "document_types": types, "levels": levels})
         wanted["acls"].append(_acl("index_template", label, {name: AGENT_ON_INDEX}))
+    services_, types_ = [one["nom"] for one in services], [one["libelle"] for one in plan["types"]]
+    labels.note(wanted, "group", commune, services_)
+    labels.note(wanted, "role", commune, ["", *services_])
+    labels.note(wanted, "document_type", commune, types_)
+    labels.note(wanted, "cabinet", commune, [""])
+    labels.note(wanted, "index_template", commune, [one["libelle"] for one in plan.get("index", [])])

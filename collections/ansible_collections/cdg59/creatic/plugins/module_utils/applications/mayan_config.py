@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: EUPL-1.2
 """Brings Mayan EDMS to a wanted configuration: what is there is read over its API, differences alone are applied.
 
-Objects are known by their label. What is named in the configuration is made exact, its rights above all: a role that
+Objects are known by their label, those of a commune by one that ends with its SIREN (`labels`); one that bears the
+name of before is renamed. What is named in the configuration is made exact, its rights above all: a role that
 is not wanted on a managed object loses its access. Objects that the configuration no longer names are left alone, since
 they may hold documents, but they are said.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import labels
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import Mayan, MayanError
 
 # kind of an object: application and model, as Mayan's API names them.
@@ -122,13 +124,32 @@ class _Run:
             body = {name: found[member]}
             self._do(f"{what} : {member} retiré", self._mayan.post, f"{path}/remove/", body)
 
+    def _renamed(self, what: str, kind: str, path: str, found: dict[str, Any], name: str = "label") -> dict[str, Any]:
+        """Objects by their label: what bears the name of before is given its own, unless both are there."""
+        for before, label in self._wanted.get("former", {}).get(kind, {}).items():
+            if before not in found:
+                continue
+            if label and label not in found:
+                number = found[before]["id"]
+                self._do(f"{what} {before} renommé {label}", self._mayan.patch, f"{path}{number}/", {name: label})
+                found[label] = found.pop(before) | {name: label}
+            else:
+                self.result.warnings.append(
+                    f"{what} {before} : {'il est là deux fois' if label else 'deux communes ont porté ce nom'} ; il est "
+                    "laissé, sans aucun droit. À faire : si des documents y sont, rangez-les où ils vont, puis supprimez-le"
+                )
+        return found
+
     # What is configured, in the order of what needs what
 
     def accounts(self) -> None:
         """Users, groups and roles."""
         user_ids = self._users()
 
-        groups = {one["name"]: one["id"] for one in self._mayan.get("/groups/")}
+        listed = {one["name"]: one for one in self._mayan.get("/groups/")}
+        groups = {
+            name: one["id"] for name, one in self._renamed("groupe", "group", "/groups/", listed, "name").items()
+        }
         for name, members in self._wanted["groups"].items():
             if name not in groups:
                 groups[name] = self._make(f"groupe {name} créé", "/groups/", {"name": name})
@@ -137,7 +158,8 @@ class _Run:
         for name in sorted(groups.keys() - self._wanted["groups"].keys() - {CHOSEN}):
             self._group(name, groups[name], {})
 
-        roles = {one["label"]: one["id"] for one in self._mayan.get("/roles/")}
+        listed = {one["label"]: one for one in self._mayan.get("/roles/")}
+        roles = {label: one["id"] for label, one in self._renamed("rôle", "role", "/roles/", listed).items()}
         for label, members in self._wanted["roles"].items():
             if label not in roles:
                 roles[label] = self._make(f"rôle {label} créé", "/roles/", {"label": label})
@@ -218,7 +240,8 @@ class _Run:
 
     def document_types(self) -> None:
         """Document types, their retention and their metadata."""
-        found = {one["label"]: one for one in self._mayan.get("/document_types/")}
+        listed = {one["label"]: one for one in self._mayan.get("/document_types/")}
+        found = self._renamed("type", "document_type", "/document_types/", listed)
         for one in self._wanted["document_types"]:
             fields = {key: value for key, value in one.items() if key != "metadata"}
             number = self._one("type", "/document_types/", fields, "label", found)
@@ -250,7 +273,10 @@ class _Run:
 
     def cabinets(self) -> None:
         """Cabinets, each known by its path: labels repeat from a commune to another."""
-        found = dict(self._cabinet_paths(self._mayan.get("/cabinets/"), ()))
+        listed = self._mayan.get("/cabinets/")
+        roots = {str(one["label"]): one for one in listed if one["parent"] is None}
+        renamed = self._renamed("dossier", "cabinet", "/cabinets/", roots)
+        found = dict(self._cabinet_paths([*renamed.values()], ()))
         for labels in self._wanted["cabinets"]:
             path = tuple(labels)
             if path not in found:
@@ -276,7 +302,8 @@ class _Run:
 
     def indexes(self) -> None:
         """Indexes, their document types, and their levels, each inside the one before."""
-        found = {one["label"]: one for one in self._mayan.get("/index_templates/")}
+        listed = {one["label"]: one for one in self._mayan.get("/index_templates/")}
+        found = self._renamed("index", "index_template", "/index_templates/", listed)
         for one in self._wanted["indexes"]:
             label = one["label"]
             if label in found:
@@ -400,9 +427,9 @@ class _Run:
             self._mayan.post(path, {"permission": name})
 
     def _say_unknown(self, what: str, kind: str, found: Mapping[str, Any]) -> None:
-        prefixes = {label.partition(" - ")[0] for known, label in self._ids if known == kind}
+        known = [label for one, label in self._ids if one == kind]
         for label in sorted(found):
-            if (kind, label) not in self._ids and label.partition(" - ")[0] in prefixes:
+            if label not in known and any(labels.same(label, one) for one in known):
                 self.result.warnings.append(f"{what} {label} : il n'est plus demandé, il est laissé")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import labels
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, ProblemsError
 
@@ -100,7 +101,7 @@ def _workflow_name(steps: Sequence[str]) -> str:
 
 
 def _type_label(commune: Mapping[str, Any], circuit: str) -> str:
-    return f"{commune['nom']} - {CIRCUITS[circuit]}"
+    return labels.own(commune, CIRCUITS[circuit])
 
 
 def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -124,10 +125,11 @@ def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "indexes": [],
         "workflows": [],
         "acls": [],
+        "former": {},
     }
     workflows: dict[str, dict[str, Any]] = {}
     for commune in _check(communes):
-        name, people = str(commune["nom"]), _people(commune)
+        name, people = labels.own(commune), _people(commune)
         there = {
             (one["username"], one["commune"]) for one in wanted["users"]
         }  # of the commune, for one who signs for its CCAS too
@@ -159,6 +161,9 @@ def configuration(communes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             wanted["acls"].append({"kind": "document_type", "key": label, "roles": {name: sorted(ON_TYPE)}})
             workflow = workflows.setdefault(_workflow_name(steps), _workflow(steps))
             workflow["document_types"].append(label)
+        labels.note(wanted, "group", commune, [""])
+        labels.note(wanted, "role", commune, [""])
+        labels.note(wanted, "document_type", commune, CIRCUITS.values())
     wanted["workflows"] = [workflows[name] for name in sorted(workflows)]
     # Nobody moves a document by Mayan's own pages.
     wanted["acls"] += [{"kind": "workflow", "key": name, "roles": {}} for name in sorted(workflows)]

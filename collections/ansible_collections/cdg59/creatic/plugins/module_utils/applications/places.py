@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import labels
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import Mayan, MayanError
 from ansible_collections.cdg59.creatic.plugins.module_utils.host import served
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason as why
@@ -83,7 +84,7 @@ def prove(application: str, door: Door, login: str, password: str, communes: Seq
         door: its site.
         login: account by which it is asked.
         password: its password.
-        communes: slug and nom of each.
+        communes: slug, nom and siren of each.
 
     Returns:
         One proof a commune, whose key is its slug. A site that cannot be asked proves none of them, and says why.
@@ -165,9 +166,9 @@ def _ged(door: Door, login: str, password: str, communes: Sequence[Commune]) -> 
         raise PlaceError(f"https://{door.host} : {error}. {_look(door.host)}") from None
     proofs = []
     for commune in communes:
-        name = commune["nom"]
-        own = sum(label.startswith(f"{name} - ") for label in types)
-        below = sum(path == name or path.startswith(f"{name} / ") for path in folders)
+        root = labels.own(commune)
+        own = sum(labels.same(label, root) for label in types)
+        below = sum(path == root or path.startswith(f"{root} / ") for path in folders)
         if own and below:
             detail = f"le compte {login} y voit ses {own} types de documents et ses {below} dossiers"
             proofs.append(_proof(commune, "ok", detail, types=own, dossiers=below))

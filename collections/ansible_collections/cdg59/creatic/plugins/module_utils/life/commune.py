@@ -108,14 +108,14 @@ class CommuneDeparture:
         try:
             folder = handover.begin(self.target, self.slug)
             hosts = handover.sources(commune, self.order.servers, entity)
-            name = str(entity["nom"] if entity else commune.data["nom"])
-            parts = self._collect(folder, self.slug, name, hosts, entity=entity is not None)
+            siren = str(entity["siren"] if entity else commune.data["siren"])
+            parts = self._collect(folder, self.slug, siren, hosts, entity=entity is not None)
             for one in [] if entity else handover.hosted(commune):
                 # A public body of its own, which leaves with the commune that hosts it: apart, in the same hand-over.
                 hosts = handover.sources(commune, self.order.servers, one)
                 place = folder / one["dossier"]
                 place.mkdir(parents=True)
-                found = self._collect(place, one["slug"], one["nom"], hosts, entity=True)
+                found = self._collect(place, one["slug"], one["siren"], hosts, entity=True)
                 parts += [f"{one['dossier']}/{part}" for part in found]
             file = self.order.inventory / "communes" / f"{commune.slug}.yml"
             keys = store.seal_keys(self.order.home)
@@ -127,11 +127,11 @@ class CommuneDeparture:
             store.unlock_communes(locks, pid)
         return facts
 
-    def _collect(self, folder: Path, slug: str, name: str, hosts: Mapping[str, str], entity: bool = False) -> list[str]:
+    def _collect(self, folder: Path, slug: str, siren: str, hosts: Mapping[str, str], entity: bool = False) -> list[str]:
         """Have machines give what is a commune's, or an entity's; gives the parts, opened in a folder."""
         given = {
             "hand_over_commune": slug,
-            "hand_over_nom": name,
+            "hand_over_siren": siren,
             "hand_over_entite": entity,
             "hand_over_folder": str(folder),
             "hand_over_hosts": sorted(hosts),

@@ -1,0 +1,305 @@
+"""The doors of Mayan: every address that it has, by whoever may come; then its pages, as an agent goes through them.
+
+Run by Mayan's own Python (`test_mayan`), on the world of `in_process`.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import re
+import sys
+import unittest
+from pathlib import Path
+from typing import Any
+from unittest import mock
+from urllib.parse import urljoin, urlsplit
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import in_process
+from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged, mayan_api, mayan_config
+from creatic_accounts import addresses, doors
+from creatic_accounts.doors import Role
+from django.contrib.auth import get_user_model
+from django.http import HttpResponse
+from django.test import RequestFactory
+from django.test.utils import setup_databases, setup_test_environment
+from django.urls import Resolver404, resolve
+from in_process import LOOS, OWN, WAVRIN, Door, Mayan, Visitor, account, rollout
+from mayan.apps.documents.models import Document, DocumentType
+from mayan.apps.rest_api.classes import BatchRequestCollection
+from mayan.apps.sources.models import Source
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
+# Of the locked version: an upgrade changes them, and somebody looks at what it brings before anything is opened.
+ADDRESSES = 751
+OPEN = {
+    False: {  # the GED
+        Role.VISITOR: 8, Role.STRANGER: 14, Role.FIRST: 14, Role.PERSON: 107, Role.GATEWAY: 18,
+        Role.ADMINISTRATOR: 164, Role.ROLLOUT: 173,
+    },
+    True: {  # the parapheur
+        Role.VISITOR: 8, Role.STRANGER: 14, Role.FIRST: 14, Role.PERSON: 75, Role.GATEWAY: 16,
+        Role.ADMINISTRATOR: 139, Role.ROLLOUT: 148,
+    },
+}  # fmt: skip # a table
+PLAN = in_process.TOP / "inventories" / "lab" / "ged.yml"
+PAGE = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 90 90]>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+)
+
+
+def kinds(parapheur: bool) -> Any:
+    """Have this Mayan be the GED, or the parapheur."""
+    return mock.patch.object(doors.apps, "is_installed", lambda _name: parapheur)
+
+
+def sample(where: str) -> str:
+    """A path of an address."""
+    words = {"app_label": "documents", "model_name": "document", "wish": "viser", "login": "karim.roux",
+             "name": "menu_main", "search_model_pk": "documents.documentsearchresult"}  # fmt: skip # a table
+    return "/" + re.sub(r"<(\w+)>", lambda found: words.get(found[1], "1"), where)
+
+
+class Listed(unittest.TestCase):
+    """What the list says, against every address that Mayan has."""
+
+    def setUp(self) -> None:
+        self.addCleanup(doors.opened.cache_clear)
+        doors.opened.cache_clear()
+        self.all = {where: view for where, _name, view in reversed(list(doors.routes()))}
+
+    def test_every_other_address_is_closed_to_everybody(self) -> None:
+        self.assertEqual(len(self.all), ADDRESSES)
+        middleware = doors.Doors(lambda _request: None)
+        counted: dict[bool, dict[Role, int]] = {False: {}, True: {}}
+        for parapheur, counts in OPEN.items():
+            doors.opened.cache_clear()
+            with kinds(parapheur), mock.patch.object(doors, "render", lambda *_a, **_m: HttpResponse(status=403)):
+                for role in counts:
+                    let_in = set()
+                    for where in self.all:
+                        for method in METHODS:
+                            request = RequestFactory().generic(method, "/")
+                            request.user, request.resolver_match = mock.Mock(), mock.Mock(route=where)
+                            with mock.patch.object(doors, "role_of", lambda *_: role):  # noqa: B023 # at once
+                                if middleware.process_view(request, None, (), {}) is None:
+                                    let_in.add((method.replace("HEAD", "GET"), where))
+                    self.assertEqual(let_in, doors.opened()[role])
+                    counted[parapheur][role] = len({where for _method, where in let_in})
+        self.assertEqual(counted, OPEN)
+
+    def test_what_is_open_is_there(self) -> None:
+        """An address that an upgrade renames is missed here, and a method that a view has not is a mistake."""
+        for parapheur in OPEN:
+            doors.opened.cache_clear()
+            with kinds(parapheur):
+                for method, where in frozenset().union(*doors.opened().values()):
+                    view = self.all[where]
+                    kind = getattr(view, "view_class", None) or getattr(view, "cls", None)
+                    self.assertTrue(kind is None or hasattr(kind, method.lower()), (method, where))
+
+    def test_our_own_addresses_are_open_to_somebody(self) -> None:
+        listed = {where for those in (doors.opened().values()) for _method, where in those}
+        for where, view in self.all.items():
+            if view.__module__.startswith("creatic_"):
+                self.assertIn(where, listed)
+
+    def test_what_mayan_renders_is_written_by_the_rollout_alone(self) -> None:
+        """Each place of Mayan where what somebody writes is rendered as a template, with what writes it."""
+        writes = (
+            r"batch_requests/", r"sandbox/", r"messag", r"announcement", r"smart_links", r"web_links", r"mail",
+            r"settings/(?!cluster)", r"quotas", r"sequences", r"statistics", r"file_caching", r"credentials",
+            r"/actions/", r"escalations", r"triggers", r"transformations", r"layers", r"filename_generator",
+            r"file_metadata/drivers", r"quick_labels", r"saved_resultsets", r"log_entries", r"transition_execute",
+            r"backend_path", r"themes", r"dashboards", r"sources/<source_id>/(edit|test)", r"keys/", r"assets/$",
+        )  # fmt: skip # a table
+        only = {where for _method, where in doors._listed(addresses.TEMPLATES)}
+        for role, those in doors.opened().items():
+            for method, where in those:
+                odd = [one for one in writes if re.search(one, where) and method not in ("GET", "HEAD")]
+                self.assertEqual(odd, [], (role, method, where))
+                if role is not Role.ROLLOUT and where in only:
+                    self.assertEqual(method, "GET", (role, where))
+
+
+class Asked(Mayan):
+    """What is asked for in other words."""
+
+    BODY = json.dumps(
+        {"requests": [{"name": "{% for u in users %}{{ u.password }}{% endfor %}", "url": "/api/v4/documents/"}]}
+    )
+
+    def test_nobody_has_others_called(self) -> None:
+        with mock.patch.object(BatchRequestCollection, "execute") as execute:
+            for login, password in (("claire.dubois", OWN), ("passerelle", OWN), ("admin", in_process.ADMIN)):
+                key = self.token(login, password).json()["token"]
+                for path in (
+                    "/api/v4/batch_requests/", "/api/v4//batch_requests/", "//api/v4/batch_requests/",
+                    "/api/v4/batch%5Frequests/", "/api/v4/%62atch_requests/", "/api/v4/./batch_requests/",
+                    "/api/v4/x/../batch_requests/", "/api/v4/batch_requests", "/api/v4/BATCH_REQUESTS/",
+                    "/api/v4/batch_requests.json", "/api/v4/batch_requests/?format=api", "/api/v3/batch_requests/",
+                    "/fr/api/v4/batch_requests/", "/api/v4/batch_requests/%0A", "/api/v4/batch_requests/?_method=GET",
+                    "/api/v4;x/batch_requests/",
+                ):  # fmt: skip # a table
+                    for method in ("POST", "PUT", "post", "OPTIONS", "HEAD", "GET"):
+                        answer = Visitor().generic(
+                            method, path, self.BODY, "application/json", HTTP_AUTHORIZATION=f"Token {key}",
+                            HTTP_X_HTTP_METHOD_OVERRIDE="GET", HTTP_X_METHOD_OVERRIDE="GET", HTTP_ACCEPT="text/html",
+                            secure=True,
+                        )  # fmt: skip # a table
+                        self.assertIn(answer.status_code, (301, 403, 404), (login, method, path))
+            execute.assert_not_called()
+
+    def test_an_override_opens_nothing(self) -> None:
+        key = self.token("claire.dubois").json()["token"]
+        for name in ("X_HTTP_METHOD_OVERRIDE", "X_METHOD_OVERRIDE", "X_HTTP_METHOD"):
+            answer = Visitor().generic(
+                "GET", "/api/v4/documents/?_method=DELETE&method=DELETE", HTTP_AUTHORIZATION=f"Token {key}",
+                **{f"HTTP_{name}": "DELETE"},
+            )  # fmt: skip # a table
+            self.assertEqual((answer.status_code, "results" in answer.json()), (200, True))
+
+    def test_a_refusal_is_french_and_says_what_to_do(self) -> None:
+        told = self.api("claire.dubois", "POST", "/messages/", {"subject": "x", "body": "{{ message.user.password }}"})
+        self.assertEqual(told.status_code, 403)
+        self.assertIn("À faire : revenez à l'accueil", told.json()["detail"])
+        page = self.browser("claire.dubois").get("/messaging/messages/create/", secure=True)
+        self.assertEqual(page.status_code, 403)
+        self.assertIn("cette adresse n'est pas ouverte à votre compte", html.unescape(page.content.decode()))
+
+    def test_who_is_not_known_is_told_to_log_in(self) -> None:
+        for header in ("", "Token x", "Bearer x", "Basic eDp4", "Negotiate"):
+            more = {"HTTP_AUTHORIZATION": header} if header else {}
+            for path in ("documents", "users", "batch_requests", "creatic/dossiers"):
+                answer = Visitor().post(f"/api/v4/{path}/", {}, secure=True, **more)
+                self.assertIn(answer.status_code, (401, 403), (header, path))
+                self.assertIn("detail", answer.json())
+        self.assertTrue(Visitor().get("/documents/documents/", secure=True)["Location"].startswith("/authentication/"))
+        self.assertEqual(Visitor().get("/oidc/authenticate/", secure=True).status_code, 302)
+        self.assertTrue(Visitor().get("/oidc/authenticate/", secure=True)["Location"].startswith("/authentication/"))
+
+    def test_an_account_that_no_rollout_made_goes_out_and_nowhere_else(self) -> None:
+        get_user_model().objects.create_user("zoe.martin", "z@x.test", OWN)
+        browser = self.browser("zoe.martin")
+        for path in ("/home/", "/documents/documents/", "/parapheur/", "/api/v4/documents/"):
+            self.assertEqual(browser.get(path, secure=True).status_code, 403, path)
+        self.assertEqual(browser.post("/authentication/logout/", secure=True).status_code, 302)
+
+    def test_a_person_called_as_the_passerelle_is_not_it(self) -> None:
+        user = account("karim.roux")
+        user.known.login = "passerelle"
+        self.assertIs(doors.role_of(user, False), Role.PERSON)
+        self.assertIs(doors.role_of(account("passerelle"), False), Role.GATEWAY)
+
+    def test_from_afar_the_administrator_writes_no_template(self) -> None:
+        key = self.token("admin", in_process.ADMIN).json()["token"]
+        body = json.dumps({"name": "vol", "label": "Vol", "lookup": "{{ users.0.password }}"})
+        for more, expected in (({"HTTP_X_FORWARDED_FOR": "192.0.2.1"}, 403), ({}, 201)):
+            answer = Visitor().post(
+                "/api/v4/metadata_types/", body, "application/json", HTTP_AUTHORIZATION=f"Token {key}",
+                secure=True, **more,
+            )  # fmt: skip # a table
+            self.assertEqual(answer.status_code, expected, answer.content[:200])
+
+
+class Pages(Mayan):
+    """Every link, button and image of the pages that an agent sees is open."""
+
+    FOUND = re.compile(r"(?:href|src|action|formaction|data-url|data-src|data-image-url|data-href)=\"([^\"]+)\"")
+
+    def crawl(self, browser: Visitor, starts: list[str], most: int = 3) -> dict[str, int]:
+        """Follow everything; gives how often each address was seen."""
+        seen: dict[str, int] = {}
+        waiting = [(one, "") for one in starts]
+        done: set[str] = set()
+        while waiting:
+            path, came_from = waiting.pop(0)
+            place = urlsplit(path)
+            if path in done or place.netloc or place.path.startswith("/static/") or not place.path.startswith("/"):
+                continue
+            done.add(path)
+            try:
+                where = doors.address(resolve(place.path).route)
+            except Resolver404:
+                self.fail(f"{path}, on {came_from}: there is no such page")
+            seen[where] = seen.get(where, 0) + 1
+            if seen[where] > most or where in ("authentication/logout/", ""):
+                continue
+            answer = browser.get(path, secure=True, HTTP_ACCEPT="text/html")
+            self.assertNotIn(answer.status_code, (401, 403, 404), f"{path}, on {came_from}")
+            self.assertTrue(answer.status_code < 500 or "/image/" in path, f"{path}: {answer.status_code}")
+            if answer.status_code in (301, 302):
+                waiting.append((answer["Location"], path))
+            if answer.streaming or "html" not in answer["Content-Type"] and "json" not in answer["Content-Type"]:
+                continue
+            text = answer.content.decode()
+            if "json" in answer["Content-Type"]:
+                if "/templates/" not in path:
+                    continue
+                text = answer.json()["html"]
+            waiting += [(urljoin(path, html.unescape(one)).partition("#")[0], path) for one in self.FOUND.findall(text)
+                        if not one.startswith(("#", "data:", "javascript:", "mailto:"))]  # fmt: skip # by rows
+            for form in re.findall(r"<form[^>]*method=\"post\"[^>]*>", text, re.I):
+                target = re.search(r'action="([^"]+)"', form)
+                place = urlsplit(urljoin(path, html.unescape(target[1])) if target else path)
+                posted = doors.address(resolve(place.path).route)
+                self.assertTrue(doors.may(Role.PERSON, "POST", posted), f"{posted}, of a form on {path}")
+        return seen
+
+    def setUp(self) -> None:
+        # As Mayan's first setup makes it.
+        Source.objects.create(
+            label="Formulaire", backend_path="mayan.apps.source_web_forms.source_backends.SourceBackendWebForm",
+            backend_data=json.dumps({"uncompress": "never"}), enabled=True,
+        )  # fmt: skip # a table
+
+    def test_of_the_ged(self) -> None:
+        doors.opened.cache_clear()
+        self.addCleanup(doors.opened.cache_clear)
+        with kinds(False):
+            session = mayan_api.Mayan(Door(), "g.test")  # type: ignore[arg-type] # as a connection
+            session.log_in("admin", in_process.ADMIN)
+            wanted = ged.configuration(ged.read_plan(PLAN), [LOOS, WAVRIN], "passerelle")
+            mayan_config.apply(session, wanted, {})
+            kind = DocumentType.objects.get(pk=self.api("karim.roux", "GET", "/document_types/").json()["results"][0]["id"])
+            made = self.api(
+                "karim.roux", "POST", "/documents/", {"document_type_id": kind.pk, "label": "Lettre"}
+            ).json()
+            file = io.BytesIO(PAGE)
+            file.name = "lettre.pdf"
+            sent = Visitor().post(
+                f"/api/v4/documents/{made['id']}/files/", {"action_name": "replace", "file_new": file},
+                HTTP_AUTHORIZATION=f"Token {self.token('karim.roux').json()['token']}", secure=True,
+            )  # fmt: skip # a table
+            self.assertEqual(sent.status_code, 202, sent.content[:300])
+            self.assertEqual(Document.objects.get(pk=made["id"]).files.count(), 1)
+            seen = self.crawl(self.browser("karim.roux"), [
+                "/home/", "/api/v4/templates/menu_main/", "/api/v4/templates/menu_topbar/",
+                f"/documents/documents/{made['id']}/preview/", "/search/results/?q=lettre&_search_model_pk=documents.documentsearchresult", "/cabinets/cabinets/",
+                "/indexing/instances/",
+            ])  # fmt: skip # a table
+            open_pages = {where for method, where in doors.opened()[Role.PERSON] if method == "GET"}
+            pages = {one for one in open_pages if not one.startswith("api/")}
+            print("never seen:", sorted(pages - set(seen)), file=sys.stderr)
+
+    def test_of_the_parapheur(self) -> None:
+        number = self.deposit()
+        self.act("paul.renard", number, "viser")
+        for login in ("karim.roux", "claire.dubois"):
+            seen = self.crawl(self.browser(login), [
+                "/parapheur/", f"/parapheur/dossiers/{number}/", "/api/v4/templates/menu_main/",
+                "/api/v4/templates/menu_topbar/",
+            ])  # fmt: skip # a table
+            for page in ("parapheur/absences/", "parapheur/delegations/", "parapheur/dossiers/<number>/fichier/"):
+                self.assertIn(page, seen, login)
+
+
+if __name__ == "__main__":
+    setup_test_environment()
+    setup_databases(verbosity=0, interactive=False)
+    in_process.populate()
+    unittest.main(verbosity=2)
