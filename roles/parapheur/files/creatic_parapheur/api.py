@@ -85,10 +85,11 @@ class Dossiers(_View):
         return Response({"results": [shown(one) for one in some[:_MOST]], "suite": len(some) > _MOST})
 
     def post(self, request: Any) -> Response:
-        """Bring a document."""
-        told = circuit.Deposit(**{name: self.text(name) for name in circuit.TOLD})
-        dossier, new = circuit.deposit(request.user, told, request.FILES.get("fichier"))
-        return Response({"id": dossier.pk, "etat": dossier.etat}, status=201 if new else 200)
+        """Bring a document; C(sha256) is that of the circuit's, which the door may have written again."""
+        brought = circuit.Deposit(**{name: self.text(name) for name in circuit.TOLD})
+        dossier, new = circuit.deposit(request.user, brought, request.FILES.get("fichier"))
+        told = {"id": dossier.pk, "etat": dossier.etat, "sha256": dossier.origine.checksum}
+        return Response(told, status=201 if new else 200)
 
 
 class OneDossier(_View):

@@ -12,7 +12,9 @@ import datetime as dt
 import functools
 import hashlib
 import json
+import os
 import re
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,6 +43,7 @@ AT_ONCE = 2  # acts of one person, in a process
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
 OWN = "parapheur:"  # beginning of the references of what is born here
 TO_SEND = ("deliberation", "arrete")  # circuits of acts that the préfecture knows by number and matter
+BROUGHT = "Document tel qu'il a été déposé"  # beside the circuit's document, which the door wrote again
 _MATTER = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
 _HEAD = 1024
 _PASS = {"a_controler": "Contrôler", "a_viser": "Viser", "a_signer": "Signer"}
@@ -523,11 +526,17 @@ def may_deposit(user: Any, commune: str) -> bool:
     return login == known.service or (commune in known.communes and login in known.communes[commune].redacteurs)
 
 
+def brought(dossier: Dossier) -> list[str]:
+    """Digests of the circuit's document: its own, and that of what was brought when the door wrote it again."""
+    beside = dossier.document.files.filter(pk__gt=dossier.origine_id).order_by("pk").first()
+    return [dossier.origine.checksum, *([beside.checksum] if beside and beside.comment == BROUGHT else [])]
+
+
 def _known(deposit: Deposit, digest: str) -> Dossier | None:
     found = Dossier.objects.filter(reference=deposit.reference).select_related("origine").first()
     if found is None:
         return None
-    if (found.origine.checksum, found.commune, found.circuit) != (digest, deposit.commune, deposit.circuit):
+    if digest not in brought(found) or (found.commune, found.circuit) != (deposit.commune, deposit.circuit):
         raise Refused(
             f"la référence {deposit.reference} est déjà celle d'un autre document. À faire : donnez une autre "
             "référence, ou reprenez le dossier s'il a été refusé",
@@ -554,7 +563,7 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
     if known := _known(told, digest):
         return known, False
     chosen = signatory.choose(current().communes[told.commune], told.signataire, told.circuit, told.matiere)
-    note = _check_document(name, upload, told.circuit, chosen, told.mention_verifiee)
+    admitted = _check_document(name, upload, told.circuit, chosen, told.mention_verifiee)
     circuit = current().communes[told.commune].circuits[told.circuit]
     document = Document(
         document_type=DocumentType.objects.get(label=circuit.type),
@@ -563,8 +572,7 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
     document._event_actor = user
     document.save()
     try:
-        upload.seek(0)
-        file = _add_file(document, name, upload, user, "Document à signer", shown=True)
+        file = _add_admitted(document, admitted, user, "Document à signer")
         with transaction.atomic():
             instance = Workflow.objects.get(internal_name=circuit.workflow).launch_for(document=document, user=user)
             made = Dossier.objects.create(
@@ -588,7 +596,7 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
                 fichier=file,
                 **_signatory(chosen),
             )
-            _note(made, "Déposer", user, note=note)
+            _note(made, "Déposer", user, note=admitted.note)
     except IntegrityError:  # the same reference at the same moment
         document.delete(to_trash=False)
         if known := _known(told, digest):
@@ -613,23 +621,55 @@ def _signatory(chosen: signatory.Choice | None) -> dict[str, Any]:
     }
 
 
-def _check_document(name: str, upload: Any, circuit: str, chosen: signatory.Choice | None, read: str) -> str:
-    """Check a document to sign, and that it bears who signs it; gives what the history says of that.
+@dataclass(frozen=True)
+class _Admitted:
+    """A document that passed the door.
+
+    Attributes:
+        upload: what was brought.
+        written: the circuit's document when it had to be written again.
+        note: what the history says.
+    """
+
+    name: str
+    upload: Any
+    written: IO[bytes] | None
+    note: str
+
+
+def _check_document(name: str, upload: Any, circuit: str, chosen: signatory.Choice | None, read: str) -> _Admitted:
+    """Check a document to sign, and that it bears who signs it.
 
     Raises:
         Refused: the reason.
     """
     judged = seal.check_contract(name, upload).shown if circuit == CONTRACT else ""
-    if chosen is None:
-        seal.check_document(name, upload)
-        return judged
-    mentions = chosen.mentions if circuit != "pes" else []
-    if not seal.check_document(name, upload, mentions) and read != "oui":
+    mentions = chosen.mentions if chosen and circuit != "pes" else []
+    written = tempfile.TemporaryFile()  # noqa: SIM115 - gone when nothing holds it
+    if not seal.check_document(name, upload, mentions, written) and chosen and read != "oui":
         raise Refused(
             f"{name} : ce document est une image, son texte ne se lit pas. À faire : déposez le PDF que le traitement "
             f"de texte produit, ou vérifiez que « {chosen.shown} » y figure (CRPA, L212-1) et cochez la case qui le dit"
         )
-    return ". ".join(filter(None, [f"Signataire choisi : {chosen.shown}", judged]))
+    again = bool(written.seek(0, os.SEEK_END))
+    said = [
+        f"Signataire choisi : {chosen.shown}" if chosen else "",
+        judged,
+        f"Réécrit pour se lire d'une seule façon ; empreinte du fichier déposé, gardé à côté : {sha256(upload)}"
+        if again
+        else "",
+    ]
+    return _Admitted(name, upload, written if again else None, ". ".join(filter(None, said)))
+
+
+def _add_admitted(document: Document, admitted: _Admitted, user: Any, comment: str) -> DocumentFile:
+    """Keep the circuit's document; and beside it what was brought, when it was written again."""
+    file = admitted.written or admitted.upload
+    file.seek(0)
+    added = _add_file(document, admitted.name, file, user, comment, shown=True)
+    if admitted.written:
+        add_beside(document, admitted.name, admitted.upload, user, BROUGHT)
+    return added
 
 
 @few
@@ -648,12 +688,12 @@ def take_up(user: Any, dossier: Dossier, upload: Any, signataire: str = "", read
     name = checked_name(upload, dossier.circuit)
     key = signataire or _same(dossier)
     chosen = signatory.choose(_circuit(dossier)[0], key, dossier.circuit, dossier.matiere)
-    note = _check_document(name, upload, dossier.circuit, chosen, read)
+    admitted = _check_document(name, upload, dossier.circuit, chosen, read)
     with _held(dossier, ["refuse"], "reprendre ce dossier") as held:
-        held.origine = held.fichier = _add_file(held.document, name, upload, user, "Document corrigé", shown=True)
+        held.origine = held.fichier = _add_admitted(held.document, admitted, user, "Document corrigé")
         for field, value in _signatory(chosen).items():
             setattr(held, field, value)
-        _move(held, "Reprendre", user, comment=note)
+        _move(held, "Reprendre", user, comment=admitted.note)
         return held
 
 

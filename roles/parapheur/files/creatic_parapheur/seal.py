@@ -44,6 +44,14 @@ def _size(stream: IO[bytes]) -> int:
     return size
 
 
+def _keep(stream: Any, target: IO[bytes], size: int) -> None:
+    """Write what follows an answer, whole; it is left at its beginning."""
+    shutil.copyfileobj(stream, target, _CHUNK)
+    if target.tell() != size:
+        raise Refused(_DOWN, 503)
+    target.seek(0)
+
+
 @contextmanager
 def _asked(request: dict[str, Any], *files: IO[bytes]) -> Iterator[tuple[dict[str, Any], Any]]:
     try:
@@ -64,11 +72,15 @@ def _asked(request: dict[str, Any], *files: IO[bytes]) -> Iterator[tuple[dict[st
     raise Refused(told["refus"])
 
 
-def check_document(name: str, document: IO[bytes], mentions: Sequence[str] = ()) -> bool:
+def check_document(
+    name: str, document: IO[bytes], mentions: Sequence[str] = (), written: IO[bytes] | None = None
+) -> bool:
     """Check that a person will be able to sign a document, and that it bears who they are.
 
     Args:
         mentions: name, then words of the quality (CRPA, L212-1).
+        written: gets the circuit's document when it had to be written again, so that every reader reads it in the same
+            way; stays empty otherwise.
 
     Returns:
         Whether they were looked for: the pages of a scanned document have no text.
@@ -79,8 +91,10 @@ def check_document(name: str, document: IO[bytes], mentions: Sequence[str] = ())
     request: dict[str, Any] = {"nom": name, "signataires": [], "origine": _size(document), "signe": 0}
     if mentions:
         request["mentions"] = list(mentions)
-    with _asked(request, document) as (told, _stream):
+    with _asked(request, document) as (told, stream):
         document.seek(0)
+        if written is not None:
+            _keep(stream, written, told["taille"])
     return bool(told.get("texte", True))
 
 
@@ -166,8 +180,5 @@ def check_and_seal(
         sealed = None
         if told["taille"]:
             sealed = tempfile.TemporaryFile()  # noqa: SIM115 - given to the caller, gone when closed
-            shutil.copyfileobj(stream, sealed, _CHUNK)
-            if sealed.tell() != told["taille"]:
-                raise Refused(_DOWN, 503)
-            sealed.seek(0)
+            _keep(stream, sealed, told["taille"])
         return Received(told["signataire"], told["serie"], sealed)

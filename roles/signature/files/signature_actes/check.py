@@ -15,7 +15,7 @@ from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverageLevel
 
 from . import files
-from .files import MAX_BYTES, open_pdf
+from .files import MAX_BYTES, check_clear, open_pdf
 from .person import Person
 from .refusal import Refusal
 from .sameness import is_signed_copy
@@ -31,6 +31,10 @@ CHANGED = (
 OTHER = (
     "ce n'est pas le document du circuit qui a été signé. À faire : téléchargez celui du circuit, signez-le, et "
     "déposez le fichier signé"
+)
+SIGN_AGAIN = (
+    "signez avec « signer-acte » le document que donne le parapheur, et déposez le fichier signé tel quel ; si cela ne "
+    "suffit pas, refusez le dossier : le rédacteur le reprend avec le même document, que le parapheur écrit de nouveau"
 )
 
 
@@ -95,6 +99,7 @@ async def check_pdf(
         own = len(whose) - 1 - whose[::-1].index(None)
         if not is_whole(statuses[own], later=regular[own].signed_revision < reader.total_revisions - 1):
             raise Refusal(f"{path.name} : {CHANGED}")
+        check_clear(path, SIGN_AGAIN)
         if original and not is_signed_copy(path, reader, original):
             raise Refusal(f"{path.name} : {OTHER}")
         return Signed(

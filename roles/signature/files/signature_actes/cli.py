@@ -69,7 +69,7 @@ def _document(source: Path, output: Path | None) -> _Document:
         pes.unsigned(source)
     else:
         with files.open_pdf(source):
-            pass
+            files.check_clear(source, files.ASK_THE_PARAPHEUR)
     if target.exists():
         raise Refusal(f"{target.name} existe déjà. À faire : déplacez-le, ou donnez un autre nom avec --sortie")
     if not os.access(target.parent, os.W_OK):

@@ -16,7 +16,11 @@ from .refusal import Refusal
 SECONDS = 60
 MOST_PAGES = 50
 _SIDE = 1500  # pixels of the longer side: a dot of a text of four points is one
-_PAPER = 40  # levels of grey, of 256, between the darkest and the lightest of what is paper: scanned paper is not even
+PAPER = 40  # levels of grey, of 256, between the darkest and the lightest of what is paper: scanned paper is not even
+NO_POPPLER = (
+    "{} : ce que montrent les pages ne se vérifie pas ici, où « pdftoppm » et « pdftotext » manquent. À faire : "
+    "installez le paquet poppler-utils, puis relancez"
+)
 _TURNED = {0: 0, 90: 1, 180: 2, 270: 3}
 
 Box = tuple[float, float, float, float]
@@ -55,11 +59,11 @@ def check(path: Path, pages: Sequence[Page]) -> None:
             "ou sur une page"
         )
     for page in pages:
-        width, height, pixels = _drawn(path, page.number)
+        width, height, pixels = drawn(path, page.number)
         for stamp in page.stamps:
-            left, top, right, bottom = _place(page, stamp, width, height)
+            left, top, right, bottom = place(page, stamp, width, height)
             rows = [pixels[row * width + left : row * width + right] for row in range(top, bottom)]
-            if left < right and rows and max(map(max, rows)) - min(map(min, rows)) > _PAPER:
+            if left < right and rows and max(map(max, rows)) - min(map(min, rows)) > PAPER:
                 raise Refusal(
                     f"{path.name} : le tampon de la signature recouvre ce que porte la page {page.number}. À faire : "
                     "repartez du document du circuit, et signez-le sans tampon visible, ou avec un tampon posé sur un "
@@ -67,8 +71,8 @@ def check(path: Path, pages: Sequence[Page]) -> None:
                 )
 
 
-def _place(page: Page, stamp: Box, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of a stamp in the page that is drawn, in pixels."""
+def place(page: Page, stamp: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a stamp in the page that is drawn with this width and height."""
     x0, y0, x1, y1 = page.box
     wide, high = x1 - x0, y1 - y0
     corners = [(x - x0, y1 - y) for x, y in ((stamp[0], stamp[1]), (stamp[2], stamp[3]))]
@@ -79,17 +83,14 @@ def _place(page: Page, stamp: Box, width: int, height: int) -> tuple[int, int, i
     return left, top, min(width, math.ceil(across[1])), min(height, math.ceil(down[1]))
 
 
-def _drawn(path: Path, number: int) -> tuple[int, int, bytes]:
+def drawn(path: Path, number: int) -> tuple[int, int, bytes]:
     """A page in levels of grey: its width and height, and its pixels from the top."""
     page = str(number)
     asked: list[str | Path] = ["pdftoppm", "-q", "-gray", "-scale-to", str(_SIDE), "-f", page, "-l", page, path]
     try:
         done = subprocess.run(asked, capture_output=True, timeout=SECONDS, check=False)
     except FileNotFoundError:
-        raise Refusal(
-            f"{path.name} : ce que recouvre le tampon de la signature ne se vérifie pas ici, où « pdftoppm » manque. "
-            "À faire : installez le paquet poppler-utils, puis relancez"
-        ) from None
+        raise Refusal(NO_POPPLER.format(path.name)) from None
     except subprocess.TimeoutExpired:
         done = None
     head = done.stdout.split(None, 4) if done and done.returncode == 0 else []

@@ -15,6 +15,7 @@ from pyhanko.pdf_utils.reader import PdfFileReader
 
 from creatic_agent.reasons import reason
 
+from . import structure
 from .refusal import Refusal
 
 ODD = (
@@ -29,8 +30,19 @@ ODD = (
     zlib.error,
 )
 """What a hostile file makes of pyHanko, which asserts and decodes as it reads."""
+ASK_THE_PARAPHEUR = (
+    "déposez-le dans le parapheur, qui l'écrit de nouveau, téléchargez le document du dossier, et signez celui-là"
+)
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
 _HEAD = 1024  # where a PDF's header must be (ISO 32000-1, annex H)
+
+
+class Damaged(Refusal):
+    """A PDF that is not made as one."""
+
+
+class Ambiguous(Refusal):
+    """A PDF that can be read in several ways."""
 
 
 def check_size(path: Path, limit: int = MAX_BYTES) -> None:
@@ -87,7 +99,7 @@ def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, Pdf
             if not encrypted:
                 reader.root["/Pages"]
         except ODD:
-            raise Refusal(
+            raise Damaged(
                 f"{path.name} : le PDF est abîmé. À faire : refaites-le depuis le document d'origine"
             ) from None
         if encrypted:
@@ -96,6 +108,24 @@ def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, Pdf
                 "sans protection"
             )
         yield stream, reader
+
+
+def check_clear(path: Path, remedy: str) -> structure.Layout:
+    """Make sure that a PDF can be read in one way only.
+
+    Args:
+        remedy: what to do otherwise, in French.
+
+    Raises:
+        Ambiguous: it cannot; which says nothing against who made it.
+    """
+    try:
+        return structure.read(path)
+    except structure.Unclear as reason:
+        raise Ambiguous(
+            f"{path.name} : ce PDF n'est pas lisible d'une seule façon ({reason}) : d'un logiciel à l'autre, on n'y "
+            f"verrait pas forcément le même document. Cela vient souvent du logiciel qui l'a fait. À faire : {remedy}"
+        ) from None
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pyhanko.sign.timestamps import TimeStamper, TimestampRequestError
 from pyhanko.sign.validation.dss import DocumentSecurityStore
 from pyhanko_certvalidator import CertificateValidator
 
-from .files import new_file, open_pdf
+from .files import ASK_THE_PARAPHEUR, check_clear, new_file, open_pdf
 from .refusal import Refusal
 from .trust import Trust, common_name
 
@@ -30,7 +30,7 @@ async def sign(source: Path, target: Path, signer: signers.Signer, stamper: Time
         target: the signed copy; the source is not touched.
 
     Raises:
-        Refusal: the PDF cannot be signed, the copy not be written.
+        Refusal: the PDF cannot be signed, or be read in several ways; the copy cannot be written.
     """
     await _write(source, target, signer, stamper, "Signature", "Signature de l'acte", None)
 
@@ -59,6 +59,7 @@ async def _write(
     trust: Trust | None,
 ) -> None:
     with open_pdf(source) as (stream, reader), new_file(target) as output:
+        check_clear(source, ASK_THE_PARAPHEUR)
         writer = IncrementalPdfFileWriter(stream)
         certified = [one for one in reader.embedded_regular_signatures if one.docmdp_level == fields.MDPPerm.NO_CHANGES]
         if certified:

@@ -38,13 +38,17 @@ from pyhanko.sign.validation.settings import KeyUsageConstraints
 from pyhanko_certvalidator import CertificateValidator
 
 from . import check
-from .files import MAX_BYTES, open_pdf
+from .files import MAX_BYTES, check_clear, open_pdf
 from .refusal import Refusal
 from .sameness import is_signed_copy
 from .trust import Trust, common_name
 
 MAX_SIGNATURE = 5_000_000  # bytes of a detached one
 MAX_SIGNERS = 20
+SIGN_OTHERWISE = (
+    "faites signer au fournisseur le document que donne le parapheur, ou demandez-lui une signature détachée (.p7s) de "
+    "ce document"
+)
 
 
 @dataclass(frozen=True)
@@ -232,6 +236,7 @@ async def check_pdf(
             regular = list(reader.embedded_regular_signatures)
         except check.ODD:
             raise Refusal(f"{path.name} : {check.BROKEN}") from None
+        check_clear(path, SIGN_OTHERWISE)
         before = await signatures(original) if original else 0
         if original and not is_signed_copy(path, reader, original):
             raise Refusal(f"{path.name} : {check.OTHER}")

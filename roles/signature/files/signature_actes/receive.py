@@ -7,8 +7,9 @@ A request is a line of JSON, then the circuit's document, then the file handed i
 people), ``signataires`` (whose signature is expected: ``nom``, ``siren``; the first one that signed is enough),
 ``origine`` and ``signe`` (sizes in bytes). An answer is a line of JSON, then the sealed PDF: ``signataire``, ``serie``,
 ``date``, ``taille`` (bytes of what follows; 0 for a PES, which bears no seal), or ``refus``, a French reason. Without
-anybody expected, the document itself is checked: whether a person will be able to sign it; with ``mentions`` (name,
-then words of the quality), whether it bears them too: ``texte`` tells whether it has a text to look into.
+anybody expected, the document itself is at the door of its circuit (`door`): whether a person will be able to sign it,
+and what follows is the circuit's document when it had to be written again; with ``mentions`` (name, then words of the
+quality), whether it bears them too: ``texte`` tells whether it has a text to look into.
 
 Of a contract (``contrat``), signatures of suppliers count by any qualified certificate of the EU: ``document`` judges
 those that the document came with, ``contresignature`` those that the file handed in adds to it (a PDF, or a detached
@@ -28,8 +29,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import check, limits, mentions, pades, pes, qualified, token
-from .files import looks_like_xml, open_pdf
+from . import check, door, limits, mentions, pades, pes, qualified, token
+from .files import Damaged, looks_like_xml
 from .person import Person
 from .refusal import Refusal
 from .stamp import LocalUnit
@@ -92,12 +93,12 @@ def _sealed(signed: Path, target: Path, config: dict[str, Any], signers: Trust) 
         asyncio.run(pades.seal(signed, target, signer, LocalUnit(Path(config["horodatage"])), whole))
 
 
-def _check_document(original: Path) -> None:
+def _admitted(original: Path, target: Path) -> int:
+    """Let a document into its circuit; gives the size of what it becomes, 0 when it stays as it is."""
     if looks_like_xml(original):
         pes.unsigned(original)
-    else:
-        with open_pdf(original):
-            pass
+        return 0
+    return target.stat().st_size if door.admit(original, target) else 0
 
 
 def _lists(config: dict[str, Any]) -> qualified.Lists:
@@ -108,9 +109,17 @@ def _lists(config: dict[str, Any]) -> qualified.Lists:
     return qualified.Lists.read(Path(told["listes"]), crls, dt.datetime.now(dt.UTC))
 
 
+def _signatures(document: Path) -> int:
+    """How many signatures a document came with; none in one that the door has to write again first."""
+    try:
+        return asyncio.run(qualified.signatures(document))
+    except Damaged:
+        return 0
+
+
 def _suppliers(original: Path, signed: Path, asked: str, config: dict[str, Any]) -> dict[str, Any]:
     """What suppliers signed: of the document itself, or of the file handed in with it."""
-    if asked == "document" and not asyncio.run(qualified.signatures(original)):
+    if asked == "document" and not _signatures(original):
         return {"taille": 0, "fournisseurs": [], "listes": ""}
     lists = _lists(config)
     try:
@@ -182,8 +191,7 @@ def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
             elif asked["signataires"]:
                 told = _received(original, signed, sealed, asked["signataires"], config, contract == "signature")
             else:
-                _check_document(original)
-                told = {"taille": 0}
+                told = {"taille": _admitted(original, sealed)}
                 if wanted := [str(one) for one in asked.get("mentions", [])]:
                     told["texte"] = mentions.check(original, wanted)
         except Refusal as refusal:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.pdf_utils.xref import XRefSectionType
 
-from . import covering
+from . import covering, rereading
 from .files import ODD, open_pdf
 
 LARGEST = 1 / 8
@@ -57,7 +58,8 @@ def is_signed_copy(given: Path, reader: PdfFileReader, original: Path) -> bool:
         original: the document.
 
     Raises:
-        Refusal: that one is no PDF that can be read, or a stamp lies over something of it.
+        Refusal: that one is no PDF that can be read, a stamp lies over something of it, another reader shows them
+            differently.
     """
     with open_pdf(original) as (wanted, before), given.open("rb") as had:
         wanted.seek(0)
@@ -70,6 +72,7 @@ def is_signed_copy(given: Path, reader: PdfFileReader, original: Path) -> bool:
         except (_Different, *ODD):  # what cannot be read is not what was given
             return False
     covering.check(original, comparison.stamped)
+    rereading.check(given, original, comparison.marked)
     return True
 
 
@@ -84,6 +87,7 @@ class _Comparison:
         self.widgets = dict[generic.Reference, generic.DictionaryObject]()  # of signatures that were added
         self.reserved = set[generic.Reference]()  # those of them for which the document had left a place
         self.stamped: list[covering.Page] = []  # pages where others are seen
+        self.marked: list[covering.Page] = []  # pages where any is seen
 
     def check(self) -> None:
         first = self.before.xrefs.total_revisions
@@ -214,7 +218,7 @@ class _Comparison:
                 passed.add(one.reference)
             boxes = {**above, **{key: _value(page.raw_get(key)) for key in _INHERITED if key in page}}
             waiting.extend((kid, boxes) for kid in reversed(list(_inner(_value(_raw(page, "/Kids"))))))
-            areas, stamps = [], []
+            seen, stamps = list[covering.Box](), list[covering.Box]()
             for link in _inner(_value(_raw(page, "/Annots"))):
                 if isinstance(link, generic.IndirectObject) and (widget := self.widgets.get(link.reference)):
                     aside.pop(link.reference, None)
@@ -224,17 +228,19 @@ class _Comparison:
                     if not _area(box):
                         continue
                     _only(not (flags or 0) & _UNSCALED)
-                    areas.append(_area(box))
+                    seen.append(box)
                     if link.reference not in self.reserved:
                         stamps.append(box)
-            if areas:
+            if seen:
+                areas = [_area(one) for one in seen]
                 shown = [_box(boxes[key]) for key in _BOXES if key in boxes]
                 whole = min(map(_area, shown), default=0)
                 _only(max(areas) <= whole * LARGEST and sum(areas) <= whole * 2 * LARGEST)
                 turned = boxes.get("/Rotate", 0)
                 _only("/MediaBox" in boxes and isinstance(turned, int) and turned % 90 == 0)
+                self.marked.append(covering.Page(number, _box(boxes["/MediaBox"]), turned % 360, seen))
                 if stamps:
-                    self.stamped.append(covering.Page(number, _box(boxes["/MediaBox"]), turned % 360, stamps))
+                    self.stamped.append(replace(self.marked[-1], stamps=stamps))
         _only(not any(_area(_box(_value(_raw(widget, "/Rect")))) for widget in aside.values()))
 
 

@@ -1,0 +1,95 @@
+"""The door of a circuit: a PDF becomes one that every reader reads in the same way, once, before anybody signs it.
+
+One that was written once, with one table, right to the byte, is left as it is. Another one is read leniently, by qpdf,
+and written again whole: streams keep their bytes (what nothing packed is packed), what nothing leads to and what an
+earlier version held go away. Another reader must then show both alike. What bears a signature is never written again.
+"""
+
+from __future__ import annotations
+
+import mmap
+import subprocess
+from pathlib import Path
+
+from . import files, rereading, structure
+from .refusal import Refusal
+
+SECONDS = 90
+_REMAKE = "refaites-le depuis le document d'origine (« Exporter au format PDF »), et déposez-le"
+_OPTIONS = (
+    "--no-warn",
+    "--warning-exit-0",
+    "--deterministic-id",
+    "--object-streams=disable",
+    "--decode-level=none",
+    "--compress-streams=y",
+)
+_TWO = "{} : d'un logiciel à l'autre, ce PDF ne montre pas le même document. À faire : " + _REMAKE
+_LACKING = (
+    "{} : ce PDF est à écrire de nouveau, et « qpdf » manque ici. À faire : installez le paquet qpdf, puis relancez"
+)
+_TAIL = 2048  # bytes, where a file says that it ends: one that was cut on its way does not
+
+
+def admit(source: Path, target: Path) -> bool:
+    """Let a document into a circuit.
+
+    Args:
+        target: where it is written when it must be again.
+
+    Returns:
+        Whether it was: the circuit's document is then that one.
+
+    Raises:
+        Refusal: it is no PDF that can be signed, or can be read in several ways and cannot be written again.
+    """
+    files.check_size(source)
+    told: files.Ambiguous | None = None
+    try:
+        with files.open_pdf(source):
+            layout: structure.Layout | None = files.check_clear(source, _REMAKE)
+    except files.Damaged:
+        layout = None
+        if not _ends(source):
+            raise
+    except files.Ambiguous as refusal:
+        layout, told = None, refusal
+    if layout and layout.is_plain:
+        return False
+    _write_again(source, target)
+    if _is_signed(target):
+        target.unlink()
+        if layout:
+            return False
+        raise told or files.Damaged(f"{source.name} : ce PDF est signé, et abîmé. À faire : demandez-en un autre")
+    try:
+        with files.open_pdf(target):
+            files.check_clear(target, _REMAKE)
+        rereading.check(target, source)
+    except (files.Ambiguous, files.Damaged, rereading.Different):
+        raise Refusal(_TWO.format(source.name)) from None
+    return True
+
+
+def _ends(path: Path) -> bool:
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - _TAIL))
+        return b"%%EOF" in stream.read()
+
+
+def _is_signed(path: Path) -> bool:
+    """Whether a file that was written again bore a signature: all its dictionaries are in the clear."""
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b"/ByteRange") >= 0
+
+
+def _write_again(source: Path, target: Path) -> None:
+    asked: list[str | Path] = ["qpdf", *_OPTIONS, source, target]
+    try:
+        done = subprocess.run(asked, capture_output=True, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False)
+    except FileNotFoundError:
+        raise Refusal(_LACKING.format(source.name)) from None
+    except subprocess.TimeoutExpired:
+        done = None
+    if done is None or done.returncode or not target.is_file():
+        raise files.Damaged(f"{source.name} : le PDF est abîmé. À faire : {_REMAKE}")
