@@ -68,6 +68,16 @@ def test_a_ccas_is_told_apart_and_a_commune_as_before() -> None:
     assert not given.keys() & commune.keys()
 
 
+def test_a_commune_is_told_to_be_one_and_nothing_else_is() -> None:
+    """What goes on line follows it: what is not told is the strictest, whatever a name says."""
+    hosted = LOOS | {"slug": "loos-x", "heberge_par": "loos", "nom": "Commune de Loos", "deliberations": ROLES}
+    opened = ROLES | {"aides_individuelles": False}
+    given = (LOOS, hosted, hosted | {"type": "ccas"}, hosted | {"type": "autre", "deliberations": opened})
+    found = [deliberations.configuration([one])["communes"][0] for one in given]
+    assert [one["type"] for one in found] == ["commune", "", "ccas", "autre"]
+    assert [one["aides_individuelles"] for one in found] == [True, True, True, False]
+
+
 def test_the_lab_is_served() -> None:
     communes = [one.variables for one in groupement.load(LAB) if "deliberations" in one.data["services"]]
     found = deliberations.configuration(communes)

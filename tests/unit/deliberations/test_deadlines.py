@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 from creatic.deliberations import deadlines
-from creatic.deliberations.deadlines import LIST, MINUTES, SETTLED, Deadline
+from creatic.deliberations.deadlines import LIST, MINUTES, SETTLED, SUBJECTS, Deadline
 
 HELD, NEXT = datetime.date(2026, 11, 26), datetime.date(2026, 12, 17)
 
@@ -54,3 +54,21 @@ def test_a_meeting_that_nobody_closes_is_late_and_says_what_to_do() -> None:
     for day in (datetime.date(2026, 12, 1), datetime.date(2026, 12, 9)):
         assert one.sentence(day, closed=False).endswith("(L2121-25). Terminez d'abord la séance : « Clore la séance ».")
         assert "Clore" not in one.sentence(day)
+
+
+@pytest.mark.parametrize(
+    ("today", "told", "late"),
+    [("2026-11-27", False, False), ("2026-11-28", True, False), ("2026-12-03", True, False), ("2026-12-04", True, True)],
+)
+def test_subjects_that_nobody_read_are_recalled_before_the_list_goes(today: str, told: bool, late: bool) -> None:
+    one, of_list = deadlines.waiting(HELD, False, None, None, False, unread=True)
+    day = datetime.date.fromisoformat(today)
+    assert (one.what, of_list.what) == (SUBJECTS, LIST)
+    assert (one.is_told(day), one.late(day)) == (told, late)
+    assert one.recalled is not None and one.recalled < deadlines.list_goes_alone(HELD)
+    assert "L312-1-2" in one.sentence(day)
+    assert of_list.is_told(day) is of_list.late(day)
+
+
+def test_subjects_are_waited_for_once_the_list_is_there_without_them() -> None:
+    assert [one.what for one in deadlines.waiting(HELD, True, None, None, False, unread=True)] == [SUBJECTS]

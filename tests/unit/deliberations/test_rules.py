@@ -163,31 +163,6 @@ def test_whose_accounts_are_voted_goes_out_even_if_they_are_maire_no_more(
     assert all(one.startswith(begins) for one, begins in zip(found, said, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("subject", "named"),
-    [
-        ("Aide à M. Durand", True),
-        ("Vente d'une parcelle à Mme Zoé Petit", True),
-        ("Recours de MONSIEUR DUPONT", True),
-        ("Protection de M Éluard", True),
-        ("Désignation de Mme Amina Benali au syndicat, et de M. Durand", True),
-        ("Désignation de Mme Amina Benali au syndicat", False),
-        ("Délégation à M. Leroy", False),
-        ("Délégation à M. Leroyer", True),
-        ("Convention avec Mme la préfète", False),
-        ("Convention avec Monsieur le directeur des finances", False),
-        ("Travaux de la rue Victor-Hugo, lot M, et du CCAS", False),
-        ("", False),
-    ],
-)
-def test_a_subject_that_names_a_private_person_is_known(subject: str, named: bool) -> None:
-    assert rules.names_somebody(subject, COUNCIL) is named
-
-
-def test_a_long_subject_full_of_names_is_read_in_a_moment() -> None:
-    assert rules.names_somebody("M. Leroy " * 5000, COUNCIL) is False
-
-
 def test_a_meeting_opens_on_its_day_and_not_before() -> None:
     """Voted on the day of its convocation, under another date, it would have no clear day at all (L2121-11)."""
     held = datetime.date(2026, 12, 3)

@@ -214,6 +214,11 @@ MISTAKES = {
         "entites[0].deliberations.convocation_jours : la loi veut 3 jours entre la convocation et la séance (CASF, "
         "R123-16 ; CGCT, L5211-1), pas 2. À faire : écrivez 3 ou plus, ou retirez ce champ.",
     ),
+    "a CCAS that says that it helps nobody": (
+        changed("      acces_elus: [odile.faure]\n", "      aides_individuelles: false\n"),
+        "entites[0].deliberations.aides_individuelles : un CCAS décide d'aides à des personnes, sous le secret "
+        "professionnel (CASF, L123-5 et L133-5). À faire : retirez ce champ.",
+    ),
     "an unknown key": (
         changed("    type: ccas\n", "    type: ccas\n    tutelle: aucune\n"),
         "entites[0].tutelle : champ inconnu. À faire : supprimez-le (champs possibles : nom, libelle, type, siren, "

@@ -1,21 +1,39 @@
 """After a meeting: the list of what the council examined goes on line, the procès-verbal is settled, then goes too.
 
-CGCT L2121-15, L2121-25; until when is said by `deadlines`. The list goes by itself once who prepares it had time to
-take names out of it; the procès-verbal, which holds what people said, goes when a person puts it on line. What is
-waited for begins when a meeting opens: one that nobody closes is late too. One that was closed before all this was
-watched never is.
+CGCT L2121-15, L2121-25; until when is said by `deadlines`. The list goes by itself, with the subjects that a person
+confirmed one by one and a neutral line for the others, and follows what is confirmed later; the procès-verbal, which
+holds what people said, goes when a person who read it puts it on line. Neither goes where deliberations say who is
+helped (`publicity`). What is waited for begins when a meeting opens: one that nobody closes is late too. One that was
+closed before all this was watched never is.
 """
 
 from __future__ import annotations
 
 import datetime
+import hashlib
+import html
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import transaction
-from creatic.deliberations import convening, deadlines, documents, frozen, gestures, hidden, publishing, rules, watch
-from creatic.deliberations.content import ON_AGENDA, commune_of, names
+from creatic.deliberations import (
+    convening,
+    deadlines,
+    documents,
+    frozen,
+    gestures,
+    hidden,
+    naming,
+    publicity,
+    publishing,
+    rules,
+    subjects,
+    watch,
+)
+from creatic.deliberations.content import ON_AGENDA, commune_of, goes_on_line, names
 from plone import api
 from plone.app.textfield.value import RichTextValue
 from plone.namedfile.file import NamedBlobFile
@@ -26,10 +44,13 @@ _MANAGERS = {"DGS", "Maire"}
 _WRITERS = {"Redacteur", "DGS"}
 _WAITING = "creatic_a_suivre"
 _TALK = 50_000  # characters of what was said on an item
-_SUBJECT = 500
+_NO_NAMES = "article L312-1-2 du code des relations entre le public et l’administration"
+_SHOWN = 200  # of what looks like a name in a procès-verbal
 _AT_ONCE = 20  # lists put on line in a turn, which is one transaction and one answer; the next turn is near
 _DRAFTS = 3  # procès-verbaux that a convocation brings to the élus: one, but for meetings close to each other
 _MATTER = "5"  # Institutions et vie politique
+_PARIS = ZoneInfo("Europe/Paris")
+_TAG = re.compile(r"<[^>]*>")
 log = logging.getLogger("creatic.deliberations")
 
 
@@ -49,7 +70,7 @@ def settled(meeting: Any) -> dict[str, Any]:
 
 
 def listed(meeting: Any) -> dict[str, Any]:
-    """Its list: `objets` as the public reads them, by UID, and `en_ligne` since when."""
+    """Its list: `en_ligne` since when, and `lignes`, the subjects that it shows."""
     return _kept(meeting, "creatic_liste")
 
 
@@ -65,22 +86,20 @@ def items(meeting: Any) -> list[Any]:
     return list(meeting.projets(*frozen.VOTED))
 
 
-def subject(projet: Any) -> str:
-    """An item's subject as the public reads it; in a person's words alone, if it is veiled or names somebody.
+def veil(projet: Any) -> str:
+    """Why the public reads the vote of an item alone, in French; "" when it reads all of it."""
+    if projet.closed_session():
+        return "huis clos (article L2121-18 du code général des collectivités territoriales)"
+    if (getattr(projet.aq_base, "creatic_choix", None) or {}).get("copie"):
+        return f"il porte des mentions occultées ({_NO_NAMES})"
+    if subjects.confirmed(projet) is None:
+        return f"son objet n'est pas encore vérifié ({_NO_NAMES})"
+    return ""
 
-    The list goes on line by itself: no name of a private person does (CRPA, L312-1-2).
-    """
-    meeting = projet.aq_parent
-    known = listed(meeting).get("objets", {}).get(projet.UID())
-    chosen = (getattr(projet.aq_base, "creatic_choix", None) or {}).get("objet")
-    unread = is_veiled(projet) or rules.names_somebody(projet.title, meeting.convoques or [])
-    return str(known or chosen or ("Objet non publié" if unread else projet.title))
 
-
-def is_veiled(projet: Any) -> bool:
-    """Whether the public reads its vote alone: it was voted in closed session, or its act is published occulted."""
-    occulted = (getattr(projet.aq_base, "creatic_choix", None) or {}).get("copie")
-    return bool(projet.closed_session() or occulted)
+def unread(meeting: Any) -> list[Any]:
+    """Items of its list whose subject nobody confirmed, so that the public does not read it."""
+    return [one for one in items(meeting) if subjects.confirmed(one) is None]
 
 
 def _given(meeting: Any, public: bool) -> dict[str, Any]:
@@ -92,8 +111,8 @@ def _given(meeting: Any, public: bool) -> dict[str, Any]:
         "debats": talks(meeting),
         "arret": settled(meeting),
         "public": public,
-        "objet": subject if public else lambda projet: projet.title,
-        "voile": is_veiled if public else lambda projet: False,
+        "objet": subjects.public if public else lambda projet: projet.title,
+        "voile": veil if public else lambda projet: "",
         "draft": not settled(meeting) and api.content.get_state(meeting) != "sans_quorum",
     }
 
@@ -129,8 +148,10 @@ def is_waited_for(meeting: Any) -> bool:
 
 
 def _end(meeting: Any) -> None:
-    """Nothing is waited for any more, once all is on line."""
-    if listed(meeting).get("en_ligne") and settled(meeting).get("en_ligne"):
+    """Nothing is waited for any more, once all is on line with its subjects; settled, where nothing goes on line."""
+    known, told = listed(meeting), settled(meeting)
+    on_line = known.get("en_ligne") and told.get("en_ligne") and naming.UNREAD not in known.get("lignes", ())
+    if on_line or (told and not goes_on_line(meeting)):
         folder = meeting.aq_parent
         left = tuple(uid for uid in getattr(folder.aq_base, _WAITING, ()) if uid != meeting.UID())
         setattr(folder, _WAITING, left)
@@ -179,7 +200,7 @@ def drafts(meeting: Any) -> list[tuple[str, NamedBlobFile]]:
 
 def waiting(meeting: Any) -> list[deadlines.Deadline]:
     """What is still to be done of a meeting."""
-    if not is_waited_for(meeting):
+    if not is_waited_for(meeting) or not goes_on_line(meeting):
         return []
     told, after = settled(meeting), following(meeting)
     return deadlines.waiting(
@@ -188,6 +209,7 @@ def waiting(meeting: Any) -> list[deadlines.Deadline]:
         after.date if after is not None else None,
         told.get("le"),
         bool(told.get("en_ligne")),
+        bool(unread(meeting)),
     )
 
 
@@ -199,14 +221,14 @@ def _waited(folder: Any) -> Iterator[Any]:
 
 
 def turn(today: datetime.date) -> dict[str, Any]:
-    """Put on line the lists whose day has come; give what was put, what could not be, and how much of each is late."""
+    """Put on line the lists whose day has come, and what was confirmed since; give what was put, what could not be, and
+    how much of each is late."""
     made: list[str] = []
     failed: list[str] = []
-    late = dict.fromkeys((deadlines.LIST, deadlines.SETTLED, deadlines.MINUTES), 0)
+    late = dict.fromkeys((deadlines.LIST, deadlines.SETTLED, deadlines.MINUTES, deadlines.SUBJECTS), 0)
     for meeting in [one for folder in convening.folders() for one in _waited(folder)]:
         name = f"{commune_of(meeting).title}, {meeting.label()}"
-        due = not listed(meeting).get("en_ligne") and today >= deadlines.list_goes_alone(meeting.date)
-        if due and is_closed(meeting) and len(made) < _AT_ONCE:
+        if _is_due(meeting, today) and len(made) < _AT_ONCE:
             before = transaction.savepoint()
             try:
                 publish_list(meeting, today)
@@ -216,8 +238,21 @@ def turn(today: datetime.date) -> dict[str, Any]:
                 log.exception("Liste des délibérations non publiée : %s", name)
                 failed.append(name)
         for one in waiting(meeting):
-            late[one.what] += one.late(today)
+            late[one.what] += one.is_told(today)
     return {"listes": made, "echecs": failed, "retards": late}
+
+
+def _is_due(meeting: Any, today: datetime.date) -> bool:
+    """Whether a list goes on line now: its day has come, or it is there and a subject was confirmed since."""
+    if not is_closed(meeting) or not goes_on_line(meeting):
+        return False
+    if not listed(meeting).get("en_ligne"):
+        return today >= deadlines.list_goes_alone(meeting.date)
+    return bool(on_line(listed(meeting))) and listed(meeting).get("lignes") != _lines(meeting)
+
+
+def _lines(meeting: Any) -> tuple[str, ...]:
+    return tuple(subjects.public(one) for one in items(meeting))
 
 
 # -- on line
@@ -228,7 +263,9 @@ def _html(text: str) -> RichTextValue:
 
 
 def _publish(meeting: Any, kind: str, title: str, body: str, document: bytes, today: datetime.date) -> dict[str, Any]:
-    """Put a document of a meeting on line; gives what is noted of it."""
+    """Put a document of a meeting on line; gives what is noted of it. Raises ValueError where none goes."""
+    if not goes_on_line(meeting):
+        raise ValueError(f"{publicity.NOTHING_ALONE}.")
     name = f"{kind.replace('_', '-')}-{meeting.date.isoformat()}"
     file = NamedBlobFile(data=document, contentType="application/pdf", filename=f"{name}.pdf")
     with api.env.adopt_roles(["Manager"]), watch.ours():
@@ -255,12 +292,22 @@ def _body(page: str) -> str:
 
 
 def publish_list(meeting: Any, today: datetime.date) -> None:
-    """Put the list of what the council examined on line (L2121-25)."""
+    """Put the list of what the council examined on line (L2121-25); one that is there says what was confirmed since."""
     given = _given(meeting, True) | {"projets": items(meeting), "draft": False}
     title = f"Liste des délibérations – {meeting.label()}"
     body, document = _body(documents.page("liste", **given)), documents.draw("liste", **given)
-    meeting.creatic_liste = listed(meeting) | _publish(meeting, "liste", title, body, document, today)
-    watch.note(meeting, "Liste des délibérations mise en ligne")
+    known = listed(meeting)
+    if on_line(known) and goes_on_line(meeting):
+        public = api.content.get(UID=known["publication"])
+        file = NamedBlobFile(data=document, contentType="application/pdf", filename=public.file.filename)
+        with api.env.adopt_roles(["Manager"]), watch.ours():
+            publishing.fill(public, title, _html(body), file, ())
+            watch.note(public, "Objets vérifiés, liste complétée")
+        watch.note(meeting, "Liste des délibérations complétée")
+    else:
+        known = known | _publish(meeting, "liste", title, body, document, today)
+        watch.note(meeting, "Liste des délibérations mise en ligne")
+    meeting.creatic_liste = known | {"lignes": _lines(meeting)}
     _end(meeting)
 
 
@@ -269,7 +316,8 @@ def publish_minutes(meeting: Any, today: datetime.date, copy: bytes | None) -> N
     body = "" if copy else _body(minutes_page(meeting, public=True))
     title = f"Procès-verbal – {meeting.label()}"
     document = copy or minutes(meeting, public=True)
-    meeting.creatic_arret = settled(meeting) | _publish(meeting, "proces_verbal", title, body, document, today)
+    read = {"relu_par": str(api.user.get_current().getId()), "empreinte": hashlib.sha256(document).hexdigest()}
+    meeting.creatic_arret = settled(meeting) | _publish(meeting, "proces_verbal", title, body, document, today) | read
     watch.note(meeting, f"Procès-verbal mis en ligne{', copie occultée' if copy else ''}")
     _end(meeting)
 
@@ -316,11 +364,31 @@ class Aftermath(BrowserView):
         """Its agenda, with what was said."""
         known = talks(self.context)
         return [
-            {"uid": one.UID(), "titre": one.title, "dit": known.get(one.UID(), ""), "public": subject(one),
-             "vote": one in items(self.context), "numero": one.numero or "",
-             "voile": is_veiled(one)}
+            {"uid": one.UID(), "titre": one.title, "dit": known.get(one.UID(), ""), "vote": one in items(self.context),
+             "numero": one.numero or "", "voile": veil(one), **self._subject(one)}
             for one in self.context.projets(*ON_AGENDA)
         ]  # fmt: skip # one call by its parts
+
+    @staticmethod
+    def _subject(projet: Any) -> dict[str, Any]:
+        """What of an item's subject is confirmed, and what looks like a name in what the form shows."""
+        found, text = subjects.confirmed(projet), subjects.proposed(projet)
+        said = ""
+        if found:
+            day = datetime.datetime.fromisoformat(found["le"]).astimezone(_PARIS).date()
+            said = f"Confirmé le {rules.french_date(day)} par {found['par']} : {found['texte']}"
+        return {"public": text, "vu": naming.digest(text), "noms": naming.apparent(text), "confirme": said}
+
+    def closed_to_public(self) -> str:
+        """Say why nothing of this council goes on line; "" where it does."""
+        return "" if goes_on_line(self.context) else publicity.NOTHING_ALONE
+
+    def read_before(self) -> dict[str, Any]:
+        """The procès-verbal as it goes on line: what stands for it, and what looks like a private person's name."""
+        body = _body(minutes_page(self.context, public=True))
+        found = naming.apparent(html.unescape(_TAG.sub(" ; ", body)))
+        council = set(self.context.convoques or [])
+        return {"vu": naming.digest(body), "noms": [one for one in found if one not in council][:_SHOWN]}
 
     def other_talk(self) -> str:
         """What was said beside the items."""
@@ -346,24 +414,31 @@ class Aftermath(BrowserView):
     def may_publish(self) -> bool:
         """Whether this person puts the procès-verbal on line now."""
         found = settled(self.context)
-        return self.may_decide() and bool(found) and not on_line(found)
+        return self.may_decide() and bool(found) and not on_line(found) and goes_on_line(self.context)
 
     def may_list(self) -> bool:
-        """Whether this person puts the list on line now."""
-        return self.may_decide() and not on_line(listed(self.context))
+        """Whether this person confirms its subjects, and puts it on line."""
+        return self.may_decide() and goes_on_line(self.context)
+
+    def is_listed(self) -> bool:
+        """Whether the list is on line."""
+        return bool(on_line(listed(self.context)))
 
     def listed(self) -> str:
         """Since when the list is on line, or when it goes, in words."""
         since = on_line(listed(self.context))
+        left = len(unread(self.context))
         if since:
-            return f"Mise en ligne le {rules.french_date(since)}."
+            said = f"Mise en ligne le {rules.french_date(since)}."
+            return said + f" Objets à confirmer, dont le public ne lit que le numéro et le vote : {left}." * bool(left)
         if listed(self.context).get("en_ligne"):
             return "Elle a été retirée : elle n'est remise en ligne que par une personne."
         if not is_waited_for(self.context):
             return "Elle n'est pas publiée d'elle-même : la séance a été close avant que le site ne le fasse."
         return (
             f"Sans rien faire, elle est mise en ligne d'elle-même le "
-            f"{rules.french_date(deadlines.list_goes_alone(self.context.date))}."
+            f"{rules.french_date(deadlines.list_goes_alone(self.context.date))}, avec les seuls objets confirmés ; des "
+            f"autres, elle ne dit que le numéro et le vote. À confirmer : {left}."
         )
 
     # what a person does
@@ -383,19 +458,24 @@ class Aftermath(BrowserView):
 
     def _list(self) -> str:
         if not self.may_list():
-            raise Unauthorized("La liste est déjà en ligne, ou vous ne la publiez pas.")
-        form = self.request.form
-        subjects = {
-            one.UID(): " ".join(str(form.get(f"objet_{one.UID()}") or "").split())[:_SUBJECT]
-            for one in items(self.context)
-        }
-        self.context.creatic_liste = listed(self.context) | {
-            "objets": {uid: text for uid, text in subjects.items() if text}
-        }
-        if not form.get("publier"):
-            return "Objets notés."
-        publish_list(self.context, datetime.date.today())
-        return "Liste des délibérations mise en ligne."
+            raise Unauthorized("Vous ne publiez pas cette liste, ou elle ne se publie pas.")
+        form, wrong = self.request.form, []
+        for one in items(self.context):
+            uid, text = one.UID(), subjects.tidy(form.get(f"objet_{one.UID()}"))
+            if not form.get(f"confirme_{uid}"):
+                subjects.propose(one, text)
+                continue
+            try:
+                subjects.confirm(one, text, str(form.get(f"vu_{uid}") or ""))
+            except ValueError as error:  # one subject never keeps the others
+                wrong.append(str(error))
+        if wrong:
+            raise ValueError(f"{'. '.join(wrong)}.")
+        if form.get("publier") or self.is_listed():
+            publish_list(self.context, datetime.date.today())
+        left = len(unread(self.context))
+        said = "Liste des délibérations mise en ligne" if self.is_listed() else "Objets notés"
+        return f"{said} ; objets à confirmer : {left}." if left else f"{said}."
 
     def _settle(self) -> str:
         if not self.may_decide() or settled(self.context):
@@ -416,11 +496,17 @@ class Aftermath(BrowserView):
             )
             watch.note(self.context, f"Procès-verbal arrêté à : {after.label()}")
             watch.keep(self.context)
-        return "Procès-verbal arrêté : il reste à le mettre en ligne."
+        _end(self.context)
+        return f"Procès-verbal arrêté{' : il reste à le mettre en ligne' * goes_on_line(self.context)}."
 
     def _publish(self) -> str:
         if not self.may_publish():
             raise Unauthorized("Le procès-verbal n'est pas arrêté, ou il est déjà en ligne.")
+        if self.request.form.get("vu") != self.read_before()["vu"]:
+            raise ValueError(
+                "Rien n'est mis en ligne : le procès-verbal n'est pas celui que cette page montrait. À faire : relisez "
+                "ce qui y semble nommer quelqu'un, puis mettez-le en ligne (CRPA, L312-1-2)."
+            )
         given = self.request.form.get("copie")
         content = given.read() if hasattr(given, "read") else b""
         try:
@@ -435,6 +521,6 @@ def told(meeting: Any) -> list[dict[str, str]]:
     """What is still to be done of a meeting, as pages show it."""
     today, closed = datetime.date.today(), is_closed(meeting)
     return [
-        {"texte": one.sentence(today, closed), "ton": "danger" if one.late(today) else "info"}
+        {"texte": one.sentence(today, closed), "ton": "danger" if one.is_told(today) else "info"}
         for one in waiting(meeting)
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from creatic.deliberations import reading
-from creatic.deliberations.content import MEETINGS
+from creatic.deliberations import deadlines, publicity, reading, watch
+from creatic.deliberations.content import MEETINGS, goes_on_line
 from plone import api
 
 # Group of a commune -> its roles where meetings are prepared.
@@ -63,8 +63,10 @@ class _Site:
         self.bring(commune, "creatic_organisme", wanted.get("organisme"), f"{label}, organisme")
         self.bring(commune, "creatic_conseil", wanted.get("conseil"), f"{label}, conseil")
         self.bring(commune, "creatic_qualite", wanted.get("qualite"), f"{label}, présidence")
-        # How long before its council meets its convocation leaves.
+        # How long before its council meets its convocation leaves, and what of it goes on line.
         self.bring(commune, "creatic_type", wanted.get("type"), f"{label}, sorte d'entité")
+        self.bring(commune, "creatic_aides", wanted.get("aides_individuelles", True), f"{label}, aides individuelles")
+        self._withdraw(commune, label)
         days = wanted.get("convocation_jours")
         self.bring(commune, "creatic_convocation_jours", days, f"{label}, jours francs de convocation")
         self.bring(commune, "creatic_siren", wanted["siren"], f"{label}, SIREN")
@@ -75,6 +77,18 @@ class _Site:
         if len(self.changes) != before:
             commune.reindexObject()
         self._open(folder, wanted)
+
+    def _withdraw(self, commune: Any, label: str) -> None:
+        """Take off line the lists and procès-verbaux of a council whose deliberations say who is helped: they stay,
+        for its people alone."""
+        if goes_on_line(commune):
+            return
+        for one in commune.publications.objectValues():
+            of_council = getattr(one, "document_type", "") in (deadlines.LIST, deadlines.MINUTES)
+            if of_council and api.content.get_state(one) in ("published", "planned"):
+                with watch.ours():
+                    api.content.transition(one, transition="unpublish")
+                self.changes.append(f"{label}, « {one.title} » : retiré de la publication ({publicity.LAW})")
 
     def note(self, change: str) -> None:
         """Add a change, unless its institution is new: that says all."""
@@ -237,7 +251,7 @@ def apply(portal: Any, wanted: Mapping[str, Any], passwords: Mapping[str, str]) 
     Args:
         portal: the Plone site.
         wanted: from the filter deliberations_configuration: `communes`, each with slug, nom, siren, elus, acces_elus
-            (names by login), nom_maire, publication, comptes, and the logins of each group.
+            (names by login), nom_maire, publication, type, aides_individuelles, comptes, and the logins of each group.
         passwords: first password of each account to make, and the passerelle's.
 
     Returns:

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from creatic.deliberations import ballots, delays, frozen, rules, watch
+from creatic.deliberations import ballots, delays, frozen, publicity, rules, watch
 from plone import api
 from plone.app.dexterity.textindexer import searchable
 from plone.app.textfield import RichText
@@ -51,6 +51,12 @@ def names(commune: Any) -> dict[str, str]:
 def commune_of(context: Any) -> Any:
     """The commune's institution above an object, or None."""
     return next((one for one in context.aq_chain if getattr(one, "portal_type", "") == "Institution"), None)
+
+
+def goes_on_line(context: Any) -> bool:
+    """Whether the lists and procès-verbaux of an object's institution go on line: not of a CCAS, nor of what nobody
+    knows the kind of."""
+    return publicity.of(context.aq_chain)
 
 
 def meeting_of(context: Any) -> Any:
@@ -403,7 +409,8 @@ class Seance(Container):
 
     def kind(self) -> str:
         """Of the entity whose council meets (ccas…), "" for a commune's."""
-        return str(getattr(commune_of(self), "creatic_type", None) or "")
+        found = str(getattr(commune_of(self), "creatic_type", None) or "")
+        return "" if found == publicity.COMMUNE else found
 
     def note_law(self) -> str:
         """What asks for the note of synthesis."""

@@ -11,16 +11,23 @@ from dataclasses import dataclass
 
 from creatic.deliberations import rules
 
-LIST, SETTLED, MINUTES = "liste", "arret", "proces_verbal"
+LIST, SETTLED, MINUTES, SUBJECTS = "liste", "arret", "proces_verbal", "objets"
 _WEEK = datetime.timedelta(7)
 _WHAT = {
     LIST: ("la liste des délibérations est mise en ligne", "La liste des délibérations n'est pas en ligne", "L2121-25"),
     SETTLED: ("le procès-verbal est arrêté", "Le procès-verbal n'est pas arrêté", "L2121-15"),
     MINUTES: ("le procès-verbal est mis en ligne", "Le procès-verbal n'est pas en ligne", "L2121-15"),
+    SUBJECTS: (
+        "une personne a relu et confirmé chaque objet de la liste",
+        "Des objets de la liste ne sont pas confirmés, le public ne les lit pas",
+        "L2121-25 ; CRPA, L312-1-2",
+    ),
 }
 # Days after a meeting on which its list goes on line when nobody put it there before: the law's week is not over yet,
-# and who prepares it had time to take names out of it.
+# and who prepares it had time to confirm its subjects. One that nobody confirmed is there without its text.
 ALONE_AFTER = 5
+# Days after a meeting from which its subjects are recalled to who confirms them, before the list goes.
+_RECALLED_AFTER = 2
 
 
 @dataclass(frozen=True)
@@ -28,13 +35,19 @@ class Deadline:
     """Something that is still to be done."""
 
     what: str
-    """`LIST`, `SETTLED` or `MINUTES`."""
+    """`LIST`, `SETTLED`, `MINUTES` or `SUBJECTS`."""
     last: datetime.date
     """Last day on which it is in time."""
+    recalled: datetime.date | None = None
+    """First day on which it is told as what is late; the day after the last one, when nothing is said."""
 
     def late(self, today: datetime.date) -> bool:
         """Whether that day is over."""
         return today > self.last
+
+    def is_told(self, today: datetime.date) -> bool:
+        """Whether it is recalled now: it is late, or soon will be."""
+        return self.late(today) or (self.recalled is not None and today >= self.recalled)
 
     def sentence(self, today: datetime.date, closed: bool = True) -> str:
         """What pages say of it.
@@ -56,8 +69,9 @@ def list_goes_alone(held: datetime.date) -> datetime.date:
 
 
 def waiting(
-    held: datetime.date, listed: bool, following: datetime.date | None, settled: datetime.date | None, on_line: bool
-) -> list[Deadline]:
+    held: datetime.date, listed: bool, following: datetime.date | None, settled: datetime.date | None, on_line: bool,
+    unread: bool = False,
+) -> list[Deadline]:  # fmt: skip # the signature as one
     """Give what is to be done after a meeting that was opened.
 
     Args:
@@ -66,8 +80,10 @@ def waiting(
         following: day of the next meeting that was opened, None while there is none.
         settled: day of the meeting that settled its procès-verbal, None while none did.
         on_line: whether the procès-verbal is on line.
+        unread: whether nobody confirmed some subject of the list.
     """
-    found = [] if listed else [Deadline(LIST, held + _WEEK)]
+    found = [Deadline(SUBJECTS, held + _WEEK, held + datetime.timedelta(_RECALLED_AFTER))] if unread else []
+    found += [] if listed else [Deadline(LIST, held + _WEEK)]
     if settled is None:
         if following is not None:
             found.append(Deadline(SETTLED, following))

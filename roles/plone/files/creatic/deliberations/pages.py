@@ -22,7 +22,7 @@ from creatic.deliberations import (
     workflows,
     written,
 )
-from creatic.deliberations.content import ON_AGENDA, commune_of, meeting_of, names
+from creatic.deliberations.content import ON_AGENDA, commune_of, goes_on_line, meeting_of, names
 from plone import api
 from plone.app.layout.viewlets.common import ViewletBase
 from plone.dexterity.browser.view import DefaultView
@@ -264,8 +264,8 @@ class TheList(_Pdf):
     """The list of what the council examined, as it goes on line (L2121-25)."""
 
     def __call__(self) -> bytes:
-        if api.content.get_state(self.context) not in ("ouverte", "close"):
-            raise NotFound("La séance n'est pas encore ouverte.")
+        if api.content.get_state(self.context) not in ("ouverte", "close") or not goes_on_line(self.context):
+            raise NotFound("La séance n'est pas encore ouverte, ou ce conseil ne publie pas de liste.")
         return self._send(aftermath.the_list(self.context), "liste-des-deliberations.pdf")
 
 

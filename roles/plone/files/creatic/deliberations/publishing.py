@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from creatic.deliberations import choice, gestures, hidden, rules, watch
-from creatic.deliberations.content import commune_of, meeting_of
+from creatic.deliberations import choice, gestures, hidden, naming, publicity, rules, subjects, watch
+from creatic.deliberations.content import commune_of, goes_on_line, meeting_of
 from plone import api
 from plone.app.textfield.value import RichTextValue
 from plone.namedfile.file import NamedBlobFile
@@ -57,8 +57,24 @@ def concerns(projet: Any) -> bool:
     return api.content.get_state(projet) in ("adopte", "publie")
 
 
-def choose(projet: Any, made: choice.Choice, received: datetime.date | None = None) -> None:
-    """Note what is published of an act, and publish it once the préfecture has it."""
+def choose(
+    projet: Any, made: choice.Choice, received: datetime.date | None = None, seen: str = "", collective: bool = False
+) -> None:
+    """Note what is published of an act, and publish it once the préfecture has it.
+
+    Args:
+        projet: of the act.
+        made: what a person chose.
+        received: when the préfecture received it on paper.
+        seen: digest of the subject that their page showed.
+        collective: whether they said that it concerns nobody in particular.
+
+    Raises:
+        ValueError: its subject was not read, or nothing of such an act is published; the text is French.
+    """
+    if not publicity.may_go(goes_on_line(projet), collective):
+        raise ValueError(f"{publicity.INDIVIDUAL}.")
+    subjects.confirm(projet, made.subject, seen)
     projet.creatic_choix = {
         "objet": made.subject,
         "en_ligne": made.on_line,
@@ -66,6 +82,7 @@ def choose(projet: Any, made: choice.Choice, received: datetime.date | None = No
         "annexes": tuple(_stored(content, name) for name, content in made.annexes),
         "jour": made.day,
         "mode": mode(projet),
+        "collectif": collective,
     }
     watch.note(projet, f"Publication choisie : {made.sentence()}")
     if received:
@@ -77,9 +94,9 @@ def choose(projet: Any, made: choice.Choice, received: datetime.date | None = No
 
 
 def publish(projet: Any) -> None:
-    """Make public what was chosen; nothing is, without a choice."""
+    """Make public what was chosen; nothing is, without a choice, nor of a decision that may concern somebody alone."""
     what, before = chosen(projet), published(projet)
-    if what is None:
+    if what is None or not publicity.may_go(goes_on_line(projet), what.get("collectif", False)):
         return
     if not projet.document_signe:  # signed on paper
         projet.document_signe = _stored(projet.document.data, f"{projet.numero}.pdf")
@@ -104,7 +121,7 @@ def withdraw(projet: Any, why: str) -> None:
     with api.env.adopt_roles(["Manager"]), watch.ours():
         for public in (_item(projet), _publication(projet)):
             if public is not None:
-                _fill(public, f"{projet.numero} – acte retiré de la publication", said, None, ())
+                fill(public, f"{projet.numero} – acte retiré de la publication", said, None, ())
                 watch.note(public, "Retiré de la publication")
     projet.creatic_publie = dict(published(projet) or {})
     projet.creatic_retrait = {"par": api.user.get_current().getId(), "le": today, "motif": why}
@@ -137,7 +154,7 @@ def _put_on_line(projet: Any, what: dict[str, Any], today: datetime.date) -> Non
         category=projet.matiere[0],
         representatives_in_charge=[],
     )
-    _fill(item, title, _html(f"{text}<p><em>{voted}{received} {on_line}{posted}{copy}</em></p>"), None,
+    fill(item, title, _html(f"{text}<p><em>{voted}{received} {on_line}{posted}{copy}</em></p>"), None,
           (document, *what["annexes"]))  # fmt: skip # one call by its parts
     publication = _publication(projet)
     if publication is None:
@@ -153,7 +170,7 @@ def _put_on_line(projet: Any, what: dict[str, Any], today: datetime.date) -> Non
         )
         watch.mark(publication, projet)
         api.content.transition(publication, transition="publish")
-    _fill(publication, title, _html(f"<p>{received} {on_line}{posted}{copy}</p>"), document, what["annexes"])
+    fill(publication, title, _html(f"<p>{received} {on_line}{posted}{copy}</p>"), document, what["annexes"])
 
 
 def decided(meeting: Any, today: datetime.date) -> dict[str, Any]:
@@ -168,7 +185,7 @@ def decided(meeting: Any, today: datetime.date) -> dict[str, Any]:
     }
 
 
-def _fill(public: Any, title: str, text: RichTextValue, document: Any, files: Any) -> None:
+def fill(public: Any, title: str, text: RichTextValue, document: Any, files: Any) -> None:
     """Have a public object say this, and hold these files alone."""
     for name in list(public.objectIds()):
         api.content.delete(public[name])
@@ -279,6 +296,15 @@ class Publication(BrowserView):
         """Whether who prepares it says when the préfecture received it."""
         return bool(self.context.suivi == "a_publier") and not self.context.non_transmis
 
+    def reserved(self) -> str:
+        """Say why nothing of this council goes on line by itself; "" where lists do."""
+        return "" if goes_on_line(self.context) else publicity.NOTHING_ALONE
+
+    def subject(self) -> dict[str, Any]:
+        """What the form shows of the subject, with what looks like a name in it."""
+        text = subjects.proposed(self.context)
+        return {"texte": text, "vu": naming.digest(text), "noms": naming.apparent(text)}
+
     def mode(self) -> str:
         """How the commune publishes: nothing where it is on line."""
         found = mode(self.context)
@@ -296,6 +322,8 @@ class Publication(BrowserView):
             if told and choice.too_short(told["le"], off["le"]):
                 said += ". Un acte reste publié deux mois au moins (CGCT, R2131-1) : publiez-en une copie occultée."
             return {"tone": "warning", "text": said}
+        if self.reserved() and not (told or (chosen(self.context) or {}).get("collectif")):
+            return {"tone": "info", "text": f"{self.reserved()}. {publicity.INDIVIDUAL}."}
         if told:
             words = choice.MODES[told["mode"]].lower()
             also = "" if told["en_ligne"] else ", hors ligne"
@@ -334,7 +362,7 @@ class Publication(BrowserView):
         kept = self.context.document_signe or self.context.document
         annexes = [(one.UID(), one.file.filename or one.title, one.file.data) for one in self.context.annexes()]
         made = choice.read(form, kept.data, annexes, mode(self.context), held, today)
-        choose(self.context, made, received)
+        choose(self.context, made, received, str(form.get("vu") or ""), bool(form.get("collectif")))
         return "Délibération publiée." if published(self.context) else "Choix noté."
 
     def _withdraw(self) -> str:

@@ -188,29 +188,6 @@ def names_accounts(subject: str) -> bool:
     return bool(_ACCOUNTS.search(subject))
 
 
-# Somebody who is named as one names people: a civility, then what begins like a name (« Mme la préfète » is none).
-_SOMEBODY = re.compile(
-    r"\b(?:MM?\.|M(?=\s+[A-ZÀ-Ý])|Mmes?|Mlles?|(?i:messieurs|monsieur|mesdames|madame|mademoiselle))\s+(?P<name>[A-ZÀ-Ý].*)"
-)
-
-
-def names_somebody(subject: str, council: Sequence[str]) -> bool:
-    """Whether a subject names a person who does not sit in the council: not to be put on line unread (CRPA, L312-1-2).
-
-    Args:
-        subject: of an item.
-        council: names of the élus, whose mandate is public.
-    """
-    known = {part.casefold() for name in council for part in (name, name.rpartition(" ")[2])}
-    text = subject
-    while found := _SOMEBODY.search(text):
-        named = found["name"].casefold()
-        if not any(named == one or re.match(rf"{re.escape(one)}\b", named) for one in known):
-            return True
-        text = found["name"]
-    return False
-
-
 def accounts_problems(head: str, sitting: Attendance, president: str) -> list[str]:
     """What forbids to vote the accounts of a maire, in French (L2121-14).
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from Acquisition import aq_base, aq_parent
-from creatic.deliberations import frozen, hidden
+from creatic.deliberations import frozen, hidden, publicity
 from creatic.deliberations.frozen import Lock
 from plone import api
 from plone.dexterity.utils import iterSchemata
@@ -234,8 +234,11 @@ def changing_state(thing: Any, event: Any) -> None:
         _refuse(thing, found.reason if found else "")
     if kind in ("Folder", "Institution") and event.new_state.id != "published" and _shows_acts(thing):
         _refuse(thing, "des actes publiés s'y trouvent : ils restent en ligne")
-    if kind == "Publication" and event.new_state.id in _ON_THE_WAY and not _known(thing).get(frozen.WAS_PUBLIC):
-        _clean(thing)
+    if kind == "Publication" and event.new_state.id in _ON_THE_WAY:
+        if said := publicity.by_hand(publicity.of(thing.aq_chain), thing.document_type, event.new_state.id):
+            _refuse(thing, said)
+        if not _known(thing).get(frozen.WAS_PUBLIC):
+            _clean(thing)
 
 
 def _clean(publication: Any) -> None:

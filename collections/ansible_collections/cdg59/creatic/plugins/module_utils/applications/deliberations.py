@@ -14,13 +14,7 @@ from typing import Any
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications.mayan_api import UnixConnection
 
 SERVICE = "passerelle"
-_OF_AN_ENTITY = (
-    "heberge_par",
-    "organisme",
-    "conseil",
-    "qualite",
-    "type",
-)  # a CCAS, a syndicat: see registry/entities.py
+_OF_AN_ENTITY = ("heberge_par", "organisme", "conseil", "qualite")  # a CCAS, a syndicat: see registry/entities.py
 
 
 class DeliberationsError(Exception):
@@ -54,6 +48,9 @@ def _commune(commune: Mapping[str, Any]) -> dict[str, Any]:
         "acces_elus": {login: name for login, name in sorted(names.items()) if login in readers},
         "nom_maire": mayor[0] if mayor else "",
         "publication": given.get("publication", {}).get("mode", "electronique"),
+        # What goes on line follows them: one that is not told is taken for the strictest.
+        "type": commune.get("type", "" if "heberge_par" in commune else "commune"),
+        "aides_individuelles": given.get("aides_individuelles", True),
         "comptes": accounts,
         **{key: commune[key] for key in _OF_AN_ENTITY if key in commune},
         **{key: given[key] for key in ("convocation_jours",) if key in given},

@@ -200,6 +200,12 @@ def check(source: Part, commune: str, data: Mapping[str, Any], entity: Mapping[s
             f"écrivez {least} ou plus, ou retirez ce champ",
             ("deliberations", "convocation_jours"),
         )
+    if entity["type"] == "ccas" and not entity.get("deliberations", {}).get("aides_individuelles", True):
+        source.report(
+            "un CCAS décide d'aides à des personnes, sous le secret professionnel (CASF, L123-5 et L133-5)",
+            "retirez ce champ",
+            ("deliberations", "aides_individuelles"),
+        )
     if " - " in entity["libelle"]:
         # GED and parapheur name what is an entity's by its name, then « - »: rights and exports follow it.
         fix = "écrivez-le autrement, par exemple CCAS de Gondecourt"
