@@ -134,10 +134,11 @@ def test_an_act_of_a_commune_that_does_not_transmit_has_its_end(world: World) ->
         world.drain()
         world.parapheur.sign()
     assert {one: world.step(one) for one in (whole, alone)} == dict.fromkeys((whole, alone), "publication")
-    assert content(world.config, world.store, COMMUNES["bouvines"])["a_publier"] == 1
+    assert content(world.config, world.store, COMMUNES["bouvines"])["a_publier"] == 2  # and its arrêté
     world.deliberations.publish()
     looked(world)()
-    assert content(world.config, world.store, None)["a_publier"] == 0
+    waiting = content(world.config, world.store, None)["a_faire_connaitre"]
+    assert [one["reference"] for one in waiting] == ["parapheur:arrete"]  # which nobody said published (L2131-1)
     assert {one: world.step(one) for one in (whole, alone)} == dict.fromkeys((whole, alone), FINISHED)
     assert {one["etat"] for one in world.parapheur.dossiers.values()} == {"clos"}
     assert world.deliberations.states("d1") == ["au_parapheur", "signee", "a_publier"]

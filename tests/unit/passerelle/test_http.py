@@ -385,8 +385,9 @@ def test_stages_say_what_is_done_here_and_to_come(world: World) -> None:
         "sans",
         "avenir",
     ]
-    assert shown(world, "termine")[1] == ["fait"] * 7
-    assert shown(world, "termine")[0]["texte"] == "au bout de la chaîne"
+    published = {"publication": {"le": "2026-11-22", "mode": "electronique"}}
+    assert shown(world, "termine", track=published)[1] == ["fait"] * 7
+    assert shown(world, "termine", track=published)[0]["texte"] == "au bout de la chaîne"
     assert shown(world, "ged", blocked="Illisible.")[1] == ["fait"] * 4 + ["bloque", "avenir", "avenir"]
     flow = {"circuit": "pes"}
     row, stages = shown(world, "aracte", data=flow)

@@ -63,6 +63,6 @@ def test_a_relay_that_is_away_is_waited_for_once_a_turn(
         tried.append(address)
         raise error
 
-    monkeypatch.setattr(Post, "_write", write)
+    monkeypatch.setattr(Post, "write", write)
     assert Post(CONFIG, cast(Letters, Known())).send(date(2026, 3, 2)) == 0
     assert len(tried) == tries

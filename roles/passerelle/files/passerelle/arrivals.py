@@ -7,12 +7,13 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from . import contracts, register
+from . import contracts, executory, register
 from . import deliberations as announced
 from .acts import CONTRACT, NATURES, STAYS, BadRequest, goes, unsaid
 from .config import Config
@@ -81,8 +82,9 @@ class Arrivals:
         waiting = {one.data["uid"]: one for one in self._store.at("publication") if "uid" in one.data}
         found = self._servers.deliberations().publications(list(waiting)) if waiting else {}
         for uid, act in waiting.items():
-            if uid in found and not act.track.get("publication"):
-                news = {key: found[uid].get(key) for key in ("le", "mode", "en_ligne")}
+            day = executory.day_of(found.get(uid, {}).get("le"))
+            if day and day <= datetime.now(executory.PARIS).date() and not executory.publicity(act, self._config).day:
+                news = {"le": day.isoformat()} | {key: found[uid].get(key) for key in ("mode", "en_ligne")}
                 self._hear(act.reference, {"publication": news}, "")
 
     @contextmanager

@@ -109,7 +109,9 @@ class Chain:
             data = now.data | {"nature": nature, "transmission": transmission}
             if now.data.get("circuit") != "arrete" or unsaid(data):
                 raise BadRequest(f"« {reference} » n'est pas un arrêté, ou cette nature n'est pas celle d'un arrêté.")
-            if now.tdt or place(now.step) > place("teletransmission"):
+            # Of a commune that sends nothing by this way, none left: one of which nobody said anything is said late.
+            stayed = unsaid(now.data) and not self._config.has(now.commune, "teletransmission")
+            if now.tdt or (place(now.step) > place("teletransmission") and not stayed):
                 raise BadRequest(f"« {reference} » est déjà parti, ou au-delà : il ne se qualifie plus.", 409)
             step = now.step
             if step == "teletransmission" and not goes(data):

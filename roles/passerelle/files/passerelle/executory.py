@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from zoneinfo import ZoneInfo
 
-from .acts import DECISION, FAILED, INDIVIDUAL, BadRequest, goes, unsaid
+from .acts import DECISION, FAILED, INDIVIDUAL, NATURES, BadRequest, goes, unsaid
 from .config import Config
 from .steps import FINISHED, PES, place
 from .store import Act, Store
 
+PARIS = ZoneInfo("Europe/Paris")
 # How an act is made known (CGCT, L2131-1), as the page offers it and the certificate writes it.
 PUBLICATION = {
     "electronique": "publication sous forme électronique, sur le site de la commune",
@@ -34,6 +36,40 @@ GESTURES = {
     "notifier": ("notification", NOTIFICATION, "notifié"),
     "recevoir": ("recu_papier", RECEPTION, "reçu en préfecture"),
 }
+
+
+# What no publicity is known of, in SQL: the same as `publicity` reads of an act's row, for lists of many.
+UNKNOWN_SQL = f"""donnees->>'circuit' IN ('deliberation', 'arrete', 'marche') AND donnees->>'eliminee' IS NULL AND (CASE
+  WHEN donnees->>'circuit' = 'arrete' AND donnees->>'nature' = '{INDIVIDUAL}' THEN suivi->'notification'->>'le' IS NULL
+  WHEN donnees->>'circuit' = 'marche' OR donnees->>'nature' IN ('{DECISION}', '6')
+    THEN suivi->'publication'->>'le' IS NULL AND suivi->'notification'->>'le' IS NULL
+  ELSE suivi->'publication'->>'le' IS NULL END)"""
+SCHEMA = f"CREATE INDEX IF NOT EXISTS acte_a_faire_connaitre ON acte (commune, recu_le) WHERE {UNKNOWN_SQL}"
+WAITING_MAX = 5000
+LATE_DAYS = 8
+"""Days after which an act that nobody published, posted up or notified is recalled. The law sets none, but an act is
+not executory meanwhile (CGCT, L2131-1)."""
+
+
+@dataclass(frozen=True)
+class Publicity:
+    """How an act was made known (CGCT, L2131-1): read of what was done, never of where the act is in the chain.
+
+    Attributes:
+        day: on which it was published, posted up or notified; None while it was not.
+        word: « publié » or « notifié », with a day alone.
+        lacks: what a person has to do now, in French; empty when nothing is, or not yet.
+        since: day from which somebody had to, with `lacks` alone.
+    """
+
+    day: date | None = None
+    word: str = ""
+    lacks: str = ""
+    since: date | None = None
+
+    def late(self, today: date) -> bool:
+        """Whether it waits for too long."""
+        return self.since is not None and (today - self.since).days >= LATE_DAYS
 
 
 @dataclass(frozen=True)
@@ -90,12 +126,48 @@ def modes(act: Act, config: Config, gesture: str) -> dict[str, str]:
     return {key: words + asked * (key not in (_ON_LINE, _URGENT)) for key, words in found.items()}
 
 
+def publicity(act: Act, config: Config) -> Publicity:
+    """How an act was made known, or what is to be done for it; nothing of a flow of accounts, nor of what is no act."""
+    data = act.data
+    if data.get("circuit") not in NATURES or "eliminee" in data:
+        return Publicity()
+    published, notified = _noted(act, "publication"), _noted(act, "notification")
+    if _individual(act):
+        published = None
+    elif not _either(act):
+        notified = None
+    days = [(day, word) for day, word in ((published, "publié"), (notified, "notifié")) if day]
+    if days:
+        return Publicity(*min(days))
+    if _unsigned(act):
+        return Publicity()
+    received, sends = _received(act), config.has(act.commune, "teletransmission")
+    if goes(data) and sends and not received and place(act.step) <= place("aracte"):
+        return Publicity()  # the préfecture has it first, or a person sees why it does not
+    if unsaid(data):
+        lacks = "nature à dire (CGCT, L2131-2) : d'elle dépend s'il se publie ou se notifie ; voyez le groupement"
+    elif _individual(act):
+        lacks = "à notifier à l'intéressé (CGCT, L2131-1), puis à noter, avec la date, sur la page de l'acte"
+    elif _elsewhere(act, config):
+        lacks = "à publier, au serveur des délibérations, où le DGS ou le maire choisit ce qui l'est (CGCT, L2131-1)"
+    else:
+        what = "à publier, ou à notifier" if _either(act) else "à publier"
+        lacks = f"{what} (CGCT, L2131-1), puis à noter, avec la date, sur la page de l'acte"
+    return Publicity(lacks=lacks, since=received or act.since.astimezone(PARIS).date())
+
+
+def unpublished(store: Store, config: Config, communes: list[str] | None) -> list[Act]:
+    """Acts that a person has to make known now, of some communes or of all, oldest first; `WAITING_MAX` at most."""
+    found = store.unknown(UNKNOWN_SQL, communes, WAITING_MAX)
+    return [act for act in found if publicity(act, config).lacks]
+
+
 def standing(act: Act, config: Config) -> Standing:
     """Where an act is; a flow of accounts is none and lacks everything."""
     if act.data.get("circuit") == PES:
         told = "Un flux comptable n'est pas un acte : il n'a pas de caractère exécutoire."
         return Standing(None, None, None, None, (told,))
-    received = day_of(act.tdt.get("date_reception")) if act.reached("acquittee") else _noted(act, "recu_papier")
+    received = _received(act)
     published, notified = _noted(act, "publication"), _noted(act, "notification")
     lacks = []
     if _unsigned(act):
@@ -112,8 +184,7 @@ def standing(act: Act, config: Config) -> Standing:
         where = "au serveur des délibérations, où le DGS ou le maire choisit ce qui est publié"
         how = where if _elsewhere(act, config) else "notez sa date sur la page de l'acte"
         lacks.append(f"La publication{' ou la notification' * _either(act)} (CGCT, L2131-1) : {how}.")
-    days = [published, notified] if _either(act) else [notified if _individual(act) else published]
-    known = min((day for day in days if day), default=None)
+    known = publicity(act, config).day
     return Standing(received if goes(act.data) else None, published, notified, known, tuple(lacks))
 
 
@@ -181,6 +252,11 @@ def _transmission(act: Act, config: Config) -> str:
     if not config.has(act.commune, "teletransmission"):
         return "La réception en préfecture (CGCT, L2131-1) : notez sa date (cachet) sur la page de l'acte."
     return "La transmission à la préfecture (CGCT, L2131-1) : son accusé de réception (ARActe) n'est pas encore là."
+
+
+def _received(act: Act) -> date | None:
+    """Day on which the préfecture had it."""
+    return day_of(act.tdt.get("date_reception")) if act.reached("acquittee") else _noted(act, "recu_papier")
 
 
 def _unsigned(act: Act) -> bool:

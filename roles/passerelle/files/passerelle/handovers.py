@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 from .acts import NATURES
 from .config import Config
 from .errors import Refused
+from .executory import publicity
 from .files import Files
 from .ged import Piece
 from .servers import Servers
@@ -102,10 +103,11 @@ class HandOvers:
         return {"ged": filed, "ged_envois": {}}
 
     def _do_publication(self, act: Act) -> dict[str, Any] | None:
-        """By a person, on the deliberations' server; elsewhere by the commune's own means."""
+        """By a person, on the deliberations' server. Elsewhere by the commune's own means, at any time: nothing of the
+        chain waits for it, and what says that it was done is `executory.publicity` alone."""
         if "uid" not in act.data or not self._config.has(act.commune, "deliberations"):
             return {}
-        return {} if act.track.get("publication") else None
+        return {} if publicity(act, self._config).day else None
 
     def _pieces(self, act: Act) -> list[Piece]:
         number, pdf = act.data["numero"], "application/pdf"

@@ -1,4 +1,5 @@
-"""Mails to a commune's DGS and maire about the préfecture's letters: kind, act, dates and a link, no word of a letter.
+"""Mails to a commune's DGS and maire about the préfecture's letters: kind, act, dates and a link, no word of a letter;
+and, once a week, about the acts that nobody said published nor notified.
 
 What was sent is noted after it left: a crash in between sends it again, none is lost.
 """
@@ -15,12 +16,24 @@ from email.message import EmailMessage
 
 from creatic_agent.reasons import because
 
+from . import executory
 from .config import Config
 from .letters import FAILED, KINDS, PARIS, TO_SEND, Letter, Letters
+from .store import Act, Store
 
 log = logging.getLogger("passerelle")
 UNTAKEN = (3, 7, 14)
 """Days after which a letter that nobody took, or an answer that nothing says sent, is told of again."""
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS rappel (
+  commune text NOT NULL,
+  adresse text NOT NULL,
+  semaine text NOT NULL,
+  le timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (commune, adresse, semaine)
+);
+"""
+_NAMED = 20  # acts that a mail names
 _TIMEOUT = 20  # seconds
 _PAUSE = 600  # seconds before an address that failed is tried again
 _OF_ONE = (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError)
@@ -50,7 +63,7 @@ class Post:
                     ):
                         continue
                     try:
-                        self._write(address, subject, text)
+                        self.write(address, subject, text)
                     except OSError as error:  # every error of smtplib is one
                         self._later[f"{letter.number} {own}"] = time.time() + _PAUSE
                         log.warning("Courriel à %s non parti, nouvel essai dans 10 min : %s", address, because(error))
@@ -61,7 +74,8 @@ class Post:
                     sent += 1
         return sent
 
-    def _write(self, address: str, subject: str, text: str) -> None:
+    def write(self, address: str, subject: str, text: str) -> None:
+        """Send one mail. Raises OSError."""
         message = EmailMessage()
         message["Subject"], message["From"], message["To"] = subject, self._config.mail_sender, address
         message["Auto-Submitted"] = "auto-generated"
@@ -69,6 +83,65 @@ class Post:
         message.set_content(text)
         with smtplib.SMTP(self._config.mail_relay, self._config.mail_port, timeout=_TIMEOUT) as relay:
             relay.send_message(message)
+
+
+class Recall:
+    """Recalls, once a week, the acts that wait to be made known (CGCT, L2131-1)."""
+
+    def __init__(self, config: Config, store: Store, post: Post) -> None:
+        self._config, self._store, self._post = config, store, post
+
+    def send(self, today: date) -> int:
+        """Send this week's; gives how many mails left. What did not leave is tried again at the next turn."""
+        if not self._config.mail_relay:
+            return 0
+        year, week, _day = today.isocalendar()
+        late: dict[str, list[Act]] = {}
+        for act in executory.unpublished(self._store, self._config, None):
+            if executory.publicity(act, self._config).late(today):
+                late.setdefault(act.commune, []).append(act)
+        sent = 0
+        for slug, acts in late.items():
+            commune = self._config.communes.get(slug)
+            for address in commune.mails if commune else ():
+                mark = (slug, address, f"{year}-{week:02}")
+                if self._told(mark):
+                    continue
+                try:
+                    self._post.write(address, *_recall(acts, self._config))
+                except OSError as error:
+                    log.warning("Rappel à %s non parti : %s", address, because(error))
+                    if not isinstance(error, _OF_ONE):
+                        return sent
+                    continue
+                with self._store.transaction() as connection:
+                    told = "INSERT INTO rappel (commune, adresse, semaine) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+                    connection.execute(told, mark)
+                sent += 1
+        return sent
+
+    def _told(self, mark: tuple[str, str, str]) -> bool:
+        with self._store.transaction() as connection:
+            query = "SELECT 1 FROM rappel WHERE commune = %s AND adresse = %s AND semaine = %s"
+            return connection.execute(query, mark).fetchone() is not None
+
+
+def _recall(acts: list[Act], config: Config) -> tuple[str, str]:
+    """Subject and text: numbers, and no word of an act."""
+    count = len(acts)
+    named = ", ".join(_PLAIN.sub("_", str(one.data.get("numero") or "")) for one in acts[:_NAMED])
+    lines = [
+        "Bonjour,",
+        "",
+        f"Actes signés que rien ne dit publiés, affichés ni notifiés : {count}.",
+        "Un acte n'est exécutoire qu'ensuite (CGCT, L2131-1).",
+        f"Numéros : {named}{'…' * (count > _NAMED)}",
+        "",
+        "À faire : publiez-les ou notifiez-les, puis notez-en la date (avec le certificat de votre poste) :",
+        f"{config.url}/",
+        "",
+    ]
+    return f"Actes à publier ou à notifier : {count}", "\n".join(lines)
 
 
 def due(letter: Letter, today: date, config: Config) -> Iterator[tuple[str, str, str]]:

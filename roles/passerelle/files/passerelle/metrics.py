@@ -10,6 +10,7 @@ from typing import Any
 from creatic_agent.durable import write
 from creatic_agent.figures import Figures, labels
 
+from . import executory
 from .config import Config
 from .eliminations import Eliminations
 from .files import Files
@@ -34,6 +35,11 @@ def publish(config: Config, store: Store) -> None:
     }
     letters = {labels(etat=state): count for state, count in states.items()}
     figures.add("lettres", "Letters of the préfecture that wait for a person of their commune.", letters)
+    today = datetime.now(PARIS).date()
+    known = [executory.publicity(one, config) for one in executory.unpublished(store, config, None)]
+    waits = {"a_faire": len(known), "en_retard": sum(one.late(today) for one in known)}
+    told = "Signed acts that nobody said published, posted up or notified; en_retard: for days."
+    figures.add("publicite", told, {labels(etat=state): count for state, count in waits.items()})
     gone = Eliminations(config, store, Files(config.folder)).counts()
     told = "Acts that the archive eliminated, by how far their copies are; fausse: claims that it does not attest."
     figures.add("eliminations", told, {labels(etat=state): count for state, count in gone.items()})

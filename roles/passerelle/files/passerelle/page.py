@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from .acts import ARRETES, goes
 from .config import Commune, Config
+from .executory import PARIS, Publicity, publicity, unpublished
 from .steps import FINISHED, PES, STAGES, STEPS, Step, place
 from .store import Act, Store
 
-_PARIS = ZoneInfo("Europe/Paris")
+TO_DO_MAX = 200  # acts to make known, of a page
 
 
-def _stage(config: Config, act: Act, steps: tuple[Step, ...]) -> str:
-    """fait, ici, bloque, avenir or sans (the commune lacks the service, or the act has no such step)."""
+def _stage(config: Config, act: Act, steps: tuple[Step, ...], known: Publicity) -> str:
+    """fait, ici, bloque, avenir or sans (the commune lacks the service, or the act has no such step).
+
+    An act is published once somebody published it, wherever it is in the chain (CGCT, L2131-1).
+    """
+    if steps[0].name == "publication" and act.data.get("circuit") != PES:
+        last = known.lacks and place(act.step) >= place("publication")
+        return "fait" if known.day else "ici" if last else "avenir"
     if not steps[0].concerns(config, act.commune, act.data.get("circuit", ""), goes(act.data)):
         return "sans"
     if place(act.step) > place(steps[-1].name):
@@ -26,19 +32,20 @@ def _stage(config: Config, act: Act, steps: tuple[Step, ...]) -> str:
 
 
 def _when(moment: datetime) -> str:
-    return moment.astimezone(_PARIS).strftime("%d/%m/%Y à %H:%M")
+    return moment.astimezone(PARIS).strftime("%d/%m/%Y à %H:%M")
 
 
 def _row(config: Config, act: Act) -> dict[str, Any]:
     commune = config.communes.get(act.commune)
-    refusal = act.track.get("refus") or {}
+    refusal, known = act.track.get("refus") or {}, publicity(act, config)
+    done = f"{known.word} le {known.day:%d/%m/%Y}".capitalize() if known.day else ""
     if act.blocked:
         state, text = "bloque", act.blocked
     elif refusal and act.step == "signature":
         who = f" par {refusal['par']}" if refusal.get("par") else ""
         state, text = "refus", f"Refusé au parapheur{who} : {refusal.get('motif') or 'sans motif'}"
     elif act.step == FINISHED:
-        state, text = "fait", "au bout de la chaîne"
+        state, text = ("ici", known.lacks) if known.lacks else ("fait", "au bout de la chaîne")
     else:
         step = STEPS[place(act.step)]
         state, text = "ici", (act.data.get("circuit") == PES and step.flow) or step.text
@@ -47,9 +54,10 @@ def _row(config: Config, act: Act) -> dict[str, Any]:
         "numero": act.data.get("numero", ""), "objet": act.data.get("objet", ""), "etat": state, "texte": text,
         "retard": act.late, "depuis": _when(act.changed), "id_acte": act.tdt.get("id_acte", ""),
         "nature": ARRETES.get(str(act.data.get("nature")), ("", "", ""))[2], "reste": not goes(act.data),
-        "publier": act.step == "publication" and not act.blocked,
+        "a_faire": known.lacks, "en_retard": known.late(datetime.now(PARIS).date()),
         "recu": act.tdt.get("date_reception", ""),
-        "etapes": [_stage(config, act, steps) for _title, steps in STAGES],
+        "etapes": [_stage(config, act, steps, known) for _title, steps in STAGES],
+        "libelles": [(steps[0].name == "publication" and done) or title for title, steps in STAGES],
     }  # fmt: skip # a table
 
 
@@ -57,13 +65,15 @@ def content(config: Config, store: Store, commune: Commune | None) -> dict[str, 
     """What the page shows: a commune's acts, or everybody's."""
     rows = [_row(config, act) for act in store.shown([commune.slug] if commune else None)]
     waiting = [one for one in rows if one["etat"] in ("bloque", "refus")]
+    slugs = [commune.slug] if commune else None
+    to_do = [_row(config, act) for act in unpublished(store, config, slugs)]
     return {
         "commune": commune.name if commune else "",
-        "titres": [title for title, _steps in STAGES],
         "a_revoir": waiting,
+        "a_faire_connaitre": to_do[:TO_DO_MAX],
         "actes": rows,
-        "maintenant": _when(datetime.now(_PARIS)),
+        "maintenant": _when(datetime.now(PARIS)),
         "finis": sum(one["etat"] == "fait" for one in rows),
-        "a_publier": sum(one["publier"] for one in rows),
+        "a_publier": len(to_do),
         "en_chemin": sum(one["etat"] == "ici" for one in rows),
     }

@@ -16,13 +16,13 @@ import psycopg
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision, SyncPsycopgConnector
 from procrastinate.jobs import Job, Status
 
-from . import contracts, convocations, eliminations, letters, metrics, register, returns
+from . import contracts, convocations, eliminations, executory, letters, mail, metrics, register, returns
 from .acts import goes
 from .chain import Chain
 from .config import Config
 from .errors import Away, HandoverError, Refused
 from .files import Files
-from .mail import Post
+from .mail import Post, Recall
 from .steps import after
 from .store import SCHEMA, Store
 
@@ -30,7 +30,7 @@ log = logging.getLogger("passerelle")
 for _name in ("procrastinate", "psycopg.pool"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # not a line for each job
 _ADVANCE, _LOOK, _WRITE, _ELIMINATE = "avancer", "relever", "écrire", "éliminer"
-_CONVENE, _COUNCIL = "convoquer", "conseil"
+_CONVENE, _COUNCIL, _RECALL = "convoquer", "conseil", "rappeler"
 _STUCK = 1200  # seconds after which a job that is not finished is nobody's: its end could not be written
 # What the table of acts says of itself once `Queue._bring_back` is done.
 _LAST = "publication en dernier"
@@ -77,6 +77,8 @@ class Queue:
             connection.execute(register.SCHEMA)
             connection.execute(convocations.SCHEMA)
             connection.execute(contracts.SCHEMA)
+            connection.execute(executory.SCHEMA.encode())
+            connection.execute(mail.SCHEMA)
             register.catch_up(connection)
             self._bring_back(connection)
             made = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()
@@ -139,6 +141,9 @@ class Queue:
 
         minute = "* * * * *"
         _turn(app, _WRITE, minute, lambda: post.send(datetime.now(letters.PARIS).date()), "Courriels non partis")
+        recall = Recall(self._config, store, post)
+        hourly = "17 * * * *"
+        _turn(app, _RECALL, hourly, lambda: recall.send(datetime.now(letters.PARIS).date()), "Rappels non partis")
         _turn(app, _ELIMINATE, minute, gone.work, "Éliminations en attente")
         _turn(app, _CONVENE, minute, summons.turn, "Convocations non envoyées")
         _turn(app, _COUNCIL, "*/15 * * * *", council, "Échéances des conseils non relevées")

@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from .steps import FINISHED, FOLLOWED
+from .steps import FINISHED, FOLLOWED, NAMES
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS acte (
@@ -200,6 +200,14 @@ class Store:
             "SELECT * FROM acte WHERE (%s::text[] IS NULL OR commune = ANY(%s)) AND donnees->>'eliminee' IS NULL "
             "ORDER BY (blocage <> '') DESC, (etape = %s), modifie_le DESC LIMIT %s",
             (communes, communes, FINISHED, limit),
+        )
+
+    def unknown(self, where: str, communes: list[str] | None, limit: int) -> list[Act]:
+        """Acts that fulfil a condition (an index's, in SQL of ours), past their signature, oldest first."""
+        return self._rows(
+            f"SELECT * FROM acte WHERE {where} AND (%s::text[] IS NULL OR commune = ANY(%s)) AND etape <> ALL(%s)"  # noqa: S608 - ours
+            " ORDER BY recu_le, reference LIMIT %s",
+            (communes, communes, list(NAMES[: NAMES.index("reprise") + 1]), limit),
         )
 
     def blocked(self) -> list[Act]:
