@@ -1048,8 +1048,10 @@ def pki_person(context: Context, nom: str, commune: str = "") -> None:
 def morning(context: Context) -> None:
     """Montre ce qui ne va pas ce matin, machines et registres, puis l'état des communes ; laisse des pages."""
     communes = _communes()
-    machines = dict.fromkeys(needs.servers(_inventory(), TOP), "")
+    profiles = needs.servers(_inventory(), TOP)
+    machines = dict.fromkeys(profiles, "")
     ours = {host.name: one for one in communes for host in one.hosts() if "systeme_debian" in host.groups}
+    profiles |= {host.name: host.groups[0] for one in communes for host in one.hosts()}
     machines |= {name: one.slug for name, one in ours.items() if not one.outgoing}
     home = _home()
     with tempfile.TemporaryDirectory() as folder:  # closed to other accounts
@@ -1066,7 +1068,8 @@ def morning(context: Context) -> None:
         raise Exit("Les machines n'ont pas pu être interrogées : la raison est affichée au-dessus.", code=2)
     last = evidence_store.last_json(evidence_store.runs(home / "evidence"), "etat.json") or {}
     desks = {host.name for one in communes for host in one.hosts() if "commune_pc" in host.groups}
-    found = screen.look(home, machines, from_json(text), screen.states(communes, last), evidence.now(), desks)
+    states = screen.states(communes, last)
+    found = screen.look(home, machines, from_json(text), states, evidence.now(), desks, profiles)
     _outgoing_this_morning(found)
     _journals_this_morning(context, found)
     owners = {name: one.slug for name, one in ours.items()}

@@ -77,7 +77,7 @@ def test_what_rose_is_counted_since_the_last_morning() -> None:
 
 def test_a_figure_is_told_once_by_its_gravest_rule() -> None:
     line = 'creatic_certificate_days_left{nom="tdt",titulaire="Connecteur"} %s'
-    assert [(grave, text) for grave, text, _ in told(line % 12)] == [(True, "certificat Connecteur : 12 jours")]
+    assert [(grave, text) for grave, text, _ in told(line % 12)] == [(True, "certificat « Connecteur » : 12 jours")]
     assert [grave for grave, _, _ in told(line % 45)] == [False]
     assert told(line % 90) == []
 
@@ -105,7 +105,7 @@ def test_what_the_councils_owe_is_told() -> None:
 
 def test_what_never_was_is_told() -> None:
     text = 'creatic_depot_last_transaction_timestamp_seconds{client="a"} 0\ncreatic_depot_max_age_seconds{client="a"} 9'
-    assert [said for _, said, _ in told(text)] == ["a : dernière sauvegarde il y a toujours"]
+    assert [said for _, said, _ in told(text)] == ["« a » : dernière sauvegarde il y a toujours"]
 
 
 @pytest.mark.parametrize(

@@ -234,8 +234,8 @@ def test_what_the_journal_says_is_figures_that_the_morning_judges(tmp_path: Path
         (grave, words) for grave, words, _fix in figures.judge(figures.parse(text), {}, 0) if "depuis un jour" in words
     ]
     assert told == [
-        (False, f"1 accès SSH hors de leur temps refusés depuis un jour : {hostile}, certificat échu"),
-        (True, "un certificat révoqué a été montré 1 fois depuis un jour : journaux depuis 10.59.2.20"),
+        (False, f"1 accès SSH hors de leur temps refusés depuis un jour : « {hostile} », « certificat échu »"),
+        (True, "un certificat révoqué a été montré 1 fois depuis un jour : « journaux depuis 10.59.2.20 »"),
         (True, "1 demandes de changer ou d'effacer des archives refusées depuis un jour (WORM)"),
     ]
 

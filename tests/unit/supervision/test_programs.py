@@ -290,7 +290,7 @@ def test_what_is_wrong_is_a_mail_in_french_by_commune_then_one_at_each_change(be
         assert mail["To"] == "astreinte@cdg59.test, dsi@cdg59.test"
         text = body(mail)
         assert text.index("À TRAITER : dernière sauvegarde en échec") < text.index("À surveiller : certificat")
-        assert "certificat Connecteur de Gondecourt : 75 jours" in text
+        assert "certificat « Connecteur de Gondecourt » : 75 jours" in text
         assert (
             "  Machine : gondecourt-connecteur (tdt_connector)\n" in text and "  À faire : fab sauvegarde.etat" in text
         )
@@ -335,11 +335,12 @@ def witness(bench: Bench) -> Callable[[], float]:
     def look() -> float:
         figures, state = bench.root / "supervision.prom", bench.root / "temoin.json"
         code = "import sys, runpy; main = runpy.run_path(sys.argv[1])['main']; from pathlib import Path; "
-        code += "main(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))"
-        url = f"http://127.0.0.1:{bench.ports['send']}/metrics"
+        code += "main(sys.argv[2] + '/metrics', Path(sys.argv[3]), Path(sys.argv[4]), sys.argv[5] + '/api/v1/rules', "
+        code += "sys.argv[2] + '/api/v2/alerts')"
+        url, asked = (f"http://127.0.0.1:{bench.ports[place]}" for place in ("send", "watch"))
         subprocess.run(["python3", "-I", "-c", code, str(TOP / "roles/supervision/files/temoin.py"), url, str(figures),
-                        str(state)], check=True)  # fmt: skip # a list by rows
-        [line] = [one for one in figures.read_text().splitlines() if not one.startswith("#")]
+                        str(state), asked], check=True)  # fmt: skip # a list by rows
+        [line] = [one for one in figures.read_text().splitlines() if one.startswith("supervision_temoin")]
         return float(line.split()[1])
 
     return look

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 
 _SCHEMA = Path(__file__).with_name("answers.schema.json")
 _MAX_DEPTH = 8
@@ -21,9 +22,6 @@ _MAX_ITEMS = 5000  # of one list or object
 _MAX_TEXT = 20_000
 _MAX_NUMBER = 10**15
 _MAX_SIZE = 4 * 2**20  # characters of one whole answer
-# What no text of ours has: control characters, halves of a character that no encoding takes, marks that turn the
-# direction of writing and so show a text as another.
-_UNFIT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 
 
 class AnswerError(ValueError):
@@ -32,7 +30,7 @@ class AnswerError(ValueError):
 
 def clean(text: str) -> str:
     """A text that any file, page or screen can hold: what is unfit is shown as �."""
-    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+    return harmless.text(text)
 
 
 def moment(text: str) -> datetime:

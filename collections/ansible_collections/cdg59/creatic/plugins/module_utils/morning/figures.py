@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
+from ansible_collections.cdg59.creatic.plugins.module_utils.harmless import line as one_line
 
 _LINE = re.compile(r"([A-Za-z_:][A-Za-z0-9_:]*)(?:\{(.*)\})? ([^ ]+)(?: [0-9]+)?")
 _LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)')
@@ -37,13 +37,31 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Made:
+    """Whose a figure is: a line of « mesures » in rules.yml.
+
+    Attributes:
+        profiles: those whose machines make it; none: every one.
+        labels: what tells its samples apart; others are no part of it.
+    """
+
+    profiles: frozenset[str] = frozenset()
+    labels: tuple[str, ...] = ()
+
+    def by(self, profile: str) -> bool:
+        """Whether machines of a profile make it."""
+        return not self.profiles or profile in self.profiles
+
+
+@dataclass(frozen=True)
 class Rule:
     """A line of rules.yml.
 
     Attributes:
         condition: the words of ``si``.
         grave: acts, archives or access suffer today.
-        text, fix: French, with places for the value and the labels.
+        text: French, with places for the value and the labels.
+        fix: French, what to run: without a place, so that no word of a machine is in a command.
         unless_zero: 0 says that there is none, not that it never was.
     """
 
@@ -118,9 +136,50 @@ def parse(text: str) -> Iterator[Figure]:
 
 
 @cache
+def _read() -> Any:
+    return yaml.safe_load(Path(__file__).with_name("rules.yml").read_text(encoding="utf-8"))
+
+
+@cache
+def made() -> Mapping[str, Made]:
+    """Whose each figure is; one that is not there is nobody's."""
+    return {
+        name: Made(frozenset(one.get("par", ())), tuple(one.get("etiquettes", ())))
+        for name, one in _read()["mesures"].items()
+    }
+
+
+def of(profile: str, told: Iterable[Figure]) -> Iterator[Figure]:
+    """What a machine of a profile may tell, of what it told: figures that it makes, with their own labels, each once.
+
+    Args:
+        profile: as the inventory says it; of a machine without one, figures that every machine makes.
+    """
+    seen = set()
+    for one in told:
+        if (whose := made().get(one.name)) and whose.by(profile):
+            kept = Figure(one.name, tuple(pair for pair in one.labels if pair[0] in whose.labels), one.value)
+            if kept not in seen:
+                seen.add(kept)
+                yield kept
+
+
+@cache
 def rules() -> tuple[Rule, ...]:
-    """The rules, in their order."""
-    read: Any = yaml.safe_load(Path(__file__).with_name("rules.yml").read_text(encoding="utf-8"))
+    """The rules, in their order.
+
+    Raises:
+        ValueError: what is to be done has a place, where a machine's word would be in a command; a figure is nobody's.
+    """
+    for one in _read()["regles"]:
+        if "{" in one["faire"]:
+            raise ValueError(f"rules.yml, {one['mesure']} : « {one['faire']} » a une place ; elle va dans « dit »")
+        name, found = one["mesure"], _CONDITION.fullmatch(one["si"])
+        beside = [other for other in (found[4], found[6]) if other] if found else []
+        if lacking := [each for each in (name, *beside) if each not in made()]:
+            raise ValueError(f"rules.yml, {name} : {lacking[0]} n'est pas dans « mesures »")
+        if any({*one.get("etiquettes", {})} - {*made()[each].labels} for each in (name, *beside)):
+            raise ValueError(f"rules.yml, {name} : ses étiquettes ne sont pas toutes dans « mesures »")
     return tuple(
         Rule(
             one["mesure"],
@@ -131,7 +190,7 @@ def rules() -> tuple[Rule, ...]:
             one.get("grave", False),
             one.get("sauf_zero", False),
         )
-        for one in read["regles"]
+        for one in _read()["regles"]
     )
 
 
@@ -153,18 +212,26 @@ def judge(figures: Iterable[Figure], before: Mapping[str, float], now: float) ->
             if rule.labels.items() <= labels.items():
                 words = rule.holds(figure, others, before.get(figure.key), now)
                 if words is not None:
-                    told, fix = (_fill(text, labels | words) for text in (rule.text, rule.fix))
+                    told = _fill(rule.text, {name: quoted(text) for name, text in labels.items()} | words)
                     if "entite" in labels:  # of a CCAS…, by the connector of its commune
-                        told, fix = (f"{text} ({_fill('{entite}', labels)})" for text in (told, fix))
-                    yield rule.grave, told, fix
+                        told = f"{told} ({quoted(labels['entite'])})"
+                    yield rule.grave, told, rule.fix
                     break
 
 
+def quoted(text: str) -> str:
+    """A machine's word where our own are read: on one line, between quotes that it cannot close."""
+    return f"« {one_line(text).translate(_QUOTES)[:120]} »"
+
+
+_QUOTES = str.maketrans("«»", '""')
+
+
 class _Words(string.Formatter):
-    """Words of a rule; a label that the machine left out is a dash, and none is more than a word."""
+    """Words of a rule; a label that the machine left out is a dash."""
 
     def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
-        return clean(str(kwargs.get(field_name, "—")))[:120], field_name
+        return kwargs.get(field_name, "—"), field_name
 
 
 def _fill(text: str, words: Mapping[str, str]) -> str:

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
+from ansible_collections.cdg59.creatic.plugins.module_utils.harmless import line
 from ansible_collections.cdg59.creatic.plugins.module_utils.host.condition import PREFIX
 from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement
 
 FOLDER = "matin"
 _KEPT_DAYS = 400
+_MOST, _MOST_TOLD = 30_000, 3000  # figures of a machine, findings
 # Of the machine, older than what it was asked now; of this control node, as it left them on the supervision.
 _ELSEWHERE = (PREFIX, "creatic_drill_", "creatic_registre_")
 _MAILS = f"{PREFIX}mails_waiting"  # which it is not asked
@@ -112,6 +113,7 @@ def look(
     communes: Mapping[str, Any],
     moment: dt.datetime,
     desks: Container[str] = (),
+    profiles: Mapping[str, str] | None = None,
 ) -> Morning:
     """Judge what the machines told, and the control node's own records; keep the morning's snapshot.
 
@@ -122,6 +124,7 @@ def look(
         communes: last known state of each commune (``etat.json``).
         moment: now, with its zone.
         desks: machines that people switch off.
+        profiles: that of each machine: it tells what its profile makes. Of one without, what every machine makes.
     """
     today = moment.astimezone().date()
     before, since = _last(home, today)
@@ -131,7 +134,7 @@ def look(
         answer = answers.get(name)
         if not isinstance(answer, dict) or "rapport" not in answer:
             told = answer if isinstance(answer, dict) else {}
-            reason = f"sans réponse : {clean(str(told.get('raison') or "elle n'a pas été interrogée"))[:200]}"
+            reason = f"sans réponse : {line(str(told.get('raison') or "elle n'a pas été interrogée"))[:200]}"
             fix = str(told.get("remede") or "relancez ; sinon, son profil n'est pas déployé")
             new = bool(commune) and name not in communes.get(commune, {}).get("hotes", {})
             if new:
@@ -139,7 +142,8 @@ def look(
             watched = new or (name in desks and bool(told.get("eteinte")))
             found.findings.append(Finding(watched, commune, name, reason, fix))
             continue
-        known, wrong = _machine(answer["rapport"], before.get(name, {}), moment)
+        profile = (profiles or {}).get(name, "")
+        known, wrong = _machine(answer["rapport"], before.get(name, {}), moment, profile)
         found.findings += [Finding(not grave, commune, name, text, fix) for grave, text, fix in wrong]
         kept[name] = figures.rising(known)
         _aged(found, known, moment)
@@ -148,7 +152,8 @@ def look(
             if acknowledged and one.key in before.get(name, {}) and commune:
                 found.acts[commune] = found.acts.get(commune, 0) + max(0, int(one.value - before[name][one.key]))
     found.answered = (len(kept), len(machines))
-    own = [one for path in _own_files(home) for one in figures.parse(_text(path))]
+    parsed = (one for path in _own_files(home) for one in figures.parse(_text(path)))
+    own = list(figures.of("control_node", parsed))
     _aged(found, own, moment)
     for grave, text, fix in figures.judge(own, {}, moment.timestamp()):
         found.findings.append(Finding(not grave, "", "poste de commande", text, fix))
@@ -159,7 +164,7 @@ def look(
 
 
 def _machine(
-    report: Any, before: Mapping[str, float], moment: dt.datetime
+    report: Any, before: Mapping[str, float], moment: dt.datetime, profile: str
 ) -> tuple[list[figures.Figure], list[tuple[bool, str, str]]]:
     """Figures of a machine, and what is wrong with it. It may be broken, or hostile."""
     wrong: list[tuple[bool, str, str]] = []
@@ -167,14 +172,15 @@ def _machine(
         now = float(report["maintenant"])
         told = [one for text in report["mesures"] for one in figures.parse(str(text))]
         kept = (one for one in told if not one.name.startswith(_ELSEWHERE) or one.name == _MAILS)
-        known = [*kept, *_asked(report)]
+        known = [*itertools.islice(figures.of(profile, kept), _MOST), *_asked(report)]
         drift = abs(now - moment.timestamp())
         if drift > 600:
             wrong.append((True, f"horloge à {figures.span(drift)} de celle d'ici", "chronyc tracking sur la machine"))
             known = [one for one in known if one.name != f"{PREFIX}clock_synchronized"]  # told with how much
-        wrong += list(figures.judge(known, before, now))
+        wrong += itertools.islice(figures.judge(known, before, now), _MOST_TOLD)
         for name in report["illisibles"][:20]:
-            wrong.append((False, f"mesures illisibles : {clean(str(name))[:80]}", "ls -l /var/lib/creatic/metrics"))
+            text = f"mesures illisibles : {figures.quoted(str(name))}"
+            wrong.append((False, text, "ls -l /var/lib/creatic/metrics sur la machine"))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return [], [(True, "réponse incompréhensible", "cette machine répond mal, ou ment : regardez-la")]
     return known, wrong
@@ -207,7 +213,7 @@ def _aged(found: Morning, known: Iterable[figures.Figure], moment: dt.datetime) 
             _what, whose, _bounds = AGES[one.name]
             left = one.name.endswith("_days_left")
             days = one.value if left else (moment.timestamp() - one.value) / 86400
-            found.ages.setdefault(one.name, []).append((days, clean(dict(one.labels).get(whose, "—"))[:120]))
+            found.ages.setdefault(one.name, []).append((days, line(dict(one.labels).get(whose, "—"))[:120]))
 
 
 def own_figures(home: Path, moment: dt.datetime) -> str:

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.morning.curves import Curve
+from ansible_collections.cdg59.creatic.plugins.module_utils.supervision.alerts import selector
 
 DAYS = 7
 _LABEL = "courbe"
@@ -28,7 +29,7 @@ _ASKED = {
     "bloques": (
         "Actes qui attendent une personne, par heure",
         "actes",
-        'sum(passerelle_actes{etape="bloque"})',
+        f"sum({selector('passerelle_actes', {'etape': 'bloque'})})",
     ),
     "pages": (
         "Page la plus lente, en millisecondes",

@@ -31,6 +31,11 @@ _DURATIONS = (
     (r"^([0-9.]+)s$", "${1} s"),
 )
 _DURATION = "$value | humanizeDuration" + "".join(f" | reReplaceAll `{found}` `{said}`" for found, said in _DURATIONS)
+_TARGET = ("machine", "profil", "commune", "commune_nom")
+"""Labels that the inventory gives what it scrapes; `exported_` is before a machine's own (honor_labels)."""
+# As `answers.line` and `figures.quoted` do.
+_HARMLESS = ' | reReplaceAll `[\\pC\\x{2028}\\x{2029}]` `�` | reReplaceAll `[«»]` `"`'
+_HARMLESS += " | reReplaceAll `^(.{120}).+$` `${1}`"
 _WORDS = {
     "valeur": '{{ printf "%.0f" $value }}',
     # A date of 1970 is none: what it dates never was.
@@ -76,7 +81,7 @@ def alerts() -> list[Alert]:
     """All of them, those of figures in the order of their rules.
 
     Raises:
-        ValueError: a rule whose condition is none.
+        ValueError: a rule whose condition is none, or whose command has a place.
     """
     return [*_of_figures(), *_of_series()]
 
@@ -87,7 +92,8 @@ def rules_file(minutes: int) -> dict[str, Any]:
     Args:
         minutes: how long a fault lasts before it is told.
     """
-    answered = f'(up{{job="machines"}} == 1) or (last_over_time({SEEN}[2d]) and on (machine) up{{job="machines"}})'
+    up = 'max by (job, instance, machine, profil, commune, commune_nom) (up{job="machines"})'
+    answered = f"({up} == 1) or (last_over_time({SEEN}[2d]) and on (machine) {up})"
     return {
         "groups": [
             {"name": "machines", "interval": "5m", "rules": [{"record": SEEN, "expr": answered}]},
@@ -99,29 +105,49 @@ def rules_file(minutes: int) -> dict[str, Any]:
 def expression(rule: figures.Rule) -> str:
     """PromQL that holds when a rule of the morning does, with the value that it says.
 
-    What has risen since the last morning has risen since a day.
+    What has risen since the last morning has risen since a day. Each figure is taken of the profiles that make it, and
+    by the labels that are its own (`figures.made`): whatever else a machine puts there, a rule has one value for each
+    set of labels, of which none is an alert's own. The worst is told.
 
     Raises:
         ValueError: its condition is none.
     """
-    one = rule.name + _matched(rule.labels)
+    own = [*_TARGET, *(name for name in _made(rule.name).labels if name not in _TARGET)]
+    most, least = (f"{word} by ({', '.join(own)})" for word in ("max", "min"))
+    one = selector(rule.name, rule.labels)
     if rule.condition == "monte":
-        return f"{one} - min_over_time({one}[1d]) > 0"
+        return f"{most} ({one} - min_over_time({one}[1d])) > 0"
     if share := re.fullmatch(r"part ([0-9.]+) de (\w+)", rule.condition):
-        return f"100 * {one} / ({share[2]} > 0) > {100 * float(share[1]):g}"
+        return f"100 * {most} ({one}) / ({most} ({selector(share[2])}) > 0) > {100 * float(share[1]):g}"
     if limit := re.fullmatch(r"age_de (\w+)", rule.condition):
-        return f"time() - {one} > {limit[1]}"
+        return f"time() - {least} ({one}) > {most} ({selector(limit[1])})"
     found = re.fullmatch(r"(sur|sous|egal|age|reste) ([0-9.]+)", rule.condition)
     if found is None:
         raise ValueError(f"rules.yml, {rule.name} : « {rule.condition} » n'est pas une condition")
-    made = {
-        "sur": f"{one} > {found[2]}",
-        "sous": f"{one} < {found[2]}",
-        "egal": f"{one} == {found[2]}",
-        "age": f"time() - {one} > {found[2]}",
-        "reste": f"{one} - time() < {found[2]}",
+    if rule.unless_zero:
+        one = f"{one} != 0"
+    return {
+        "sur": f"{most} ({one}) > {found[2]}",
+        "sous": f"{least} ({one}) < {found[2]}",
+        "egal": f"{most if float(found[2]) else least} ({one}) == {found[2]}",
+        "age": f"time() - {least} ({one}) > {found[2]}",
+        "reste": f"{least} ({one}) - time() < {found[2]}",
     }[found[1]]
-    return f"({made}) and {one} != 0" if rule.unless_zero else made
+
+
+def selector(name: str, labels: Mapping[str, str] | None = None) -> str:
+    """A figure of the machines that make it, and of no other.
+
+    Args:
+        labels: what it bears.
+    """
+    profiles = "|".join(sorted(_made(name).profiles))
+    pairs = [f'{label}="{text}"' for label, text in (labels or {}).items()] + [f'profil=~"{profiles}"'] * bool(profiles)
+    return f"{name}{{{', '.join(pairs)}}}" if pairs else name
+
+
+def _made(name: str) -> figures.Made:
+    return figures.made().get(name, figures.Made())
 
 
 def _of_figures() -> Iterator[Alert]:
@@ -139,16 +165,12 @@ def _of_figures() -> Iterator[Alert]:
 
 def _of_series() -> Iterator[Alert]:
     for one in yaml.safe_load(_FILE.read_text(encoding="utf-8"))["alertes"]:
+        if "{" in one["faire"]:
+            raise ValueError(f"alerts.yml, {one['nom']} : « {one['faire']} » a une place ; elle va dans « dit »")
         degree = "temoin" if one.get("temoin") else "grave" if one.get("grave") else "surveiller"
         yield Alert(one["nom"], one["si"], one["dit"], one["faire"], degree, one.get("pendant"))
 
 
-def _matched(labels: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f'{name}="{text}"' for name, text in labels.items()) + "}" if labels else ""
-
-
 def _templated(text: str) -> str:
-    """A text as Prometheus fills it; a label is a word, whatever the machine put there."""
-    return _PLACE.sub(
-        lambda found: _WORDS.get(found[1], f"{{{{ $labels.{found[1]} | reReplaceAll `[[:cntrl:]]+` ` ` }}}}"), text
-    )
+    """A text as Prometheus fills it; a label is quoted as `figures.quoted` does, whatever the machine put there."""
+    return _PLACE.sub(lambda found: _WORDS.get(found[1], f"« {{{{ $labels.{found[1]}{_HARMLESS} }}}} »"), text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import OUTGOING
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.wiring import Groups, HostVars, given, url
@@ -19,6 +20,11 @@ PORT = 9100
 PROBES = 9115
 """Where the blackbox exporter listens, on the supervision's own loopback (role supervision)."""
 _PKI = "/etc/creatic/pki"
+_OWN = ("__name__", "job", "instance", "machine", "profil")
+_COMMUNE = ("commune", "commune_nom")
+_SAMPLES = {"backup_server": 30_000, "supervision": 3000}
+"""Of those that tell of other machines: eight figures a client of backups, and the clients of drills."""
+_SAMPLES_OF_ITS_OWN = 300
 
 
 def readers(groups: Groups, hostvars: HostVars) -> list[dict[str, str]]:
@@ -102,7 +108,25 @@ def _scrape(host: str, hostvars: HostVars) -> dict[str, Any]:
         "static_configs": [
             {"targets": [f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}"], "labels": labels}
         ],
+        "sample_limit": _SAMPLES.get(told["creatic_profil"], _SAMPLES_OF_ITS_OWN),
+        "metric_relabel_configs": _kept(told["creatic_profil"], {*_OWN, *(_COMMUNE if commune else ())}),
     }
+
+
+def _kept(profile: str, given: set[str]) -> list[dict[str, Any]]:
+    """What is taken of what a machine tells: figures that its profile makes, with the labels that are theirs.
+
+    Two samples that are one once other labels are gone are told once (Prometheus drops the second).
+
+    Args:
+        given: labels that the inventory gives.
+    """
+    mine = {name: one for name, one in figures.made().items() if one.by(profile)}
+    labels = given.union(*(one.labels for one in mine.values()))
+    return [
+        {"source_labels": ["__name__"], "regex": "|".join(sorted(mine)), "action": "keep"},
+        {"regex": "|".join(sorted(labels)), "action": "labelkeep"},
+    ]
 
 
 def _page(host: str, hostvars: HostVars) -> dict[str, Any]:

@@ -1,0 +1,31 @@
+# Copyright: CDG59, groupement de commandes Cre@tic
+# SPDX-License-Identifier: EUPL-1.2
+"""What others wrote, made harmless where it enters: for a terminal, a mail, a journal, a page, a file.
+
+Standard library only: agents have this very file by a link.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+SHOWN = "\N{REPLACEMENT CHARACTER}"
+"""What stands for a character that is not let through: a reader sees that there was something."""
+# Of Unicode's categories: controls (C0, DEL, C1), formats (marks that turn the direction of writing, that have no
+# width, tags), halves of a character, what is for private use, what is no character; what ends a line or a paragraph
+# without being a line feed.
+_UNFIT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def text(told: str) -> str:
+    """A text of several lines: its line feeds and tabulations stay."""
+    return "".join(one if one in "\n\t" or _fit(one) else SHOWN for one in told.replace("\r\n", "\n"))
+
+
+def line(told: str) -> str:
+    """A text on one line: what would begin another is shown as what it is, no line of ours."""
+    return "".join(one if _fit(one) else SHOWN for one in told)
+
+
+def _fit(one: str) -> bool:
+    return " " <= one <= "~" or unicodedata.category(one) not in _UNFIT
