@@ -24,7 +24,10 @@ HEADER = "X-SSL-Client-Cert"
 _UNIT = re.compile(r"0002[ -]?([0-9]{9})([0-9]{5})?")
 _NTR = re.compile(r"NTRFR-([0-9]{9})")
 
-RESERVED = ("Connecteur", "Attestations", "Sceau", "Passerelle", "Parapheur", "Horodatage", "Machine - ", "AC ")
+RESERVED = (
+    "Connecteur", "Attestations", "Sceau", "Cachet du", "Passerelle", "Parapheur", "Horodatage", "Preuves de",
+    "Machine - ", "AC ",
+)  # fmt: skip # a list of words
 """How the names of servers and machines begin: no person bears them. The authority (`pki.common`) has the same."""
 SERVICES = frozenset({
     "Attestations des archives", "Cachet du parapheur", "Horodatage des archives", "Horodatage du groupement",
@@ -168,7 +171,7 @@ def _word(name: str) -> str:
     return (_skeleton(name) or "") + " " * (name != name.rstrip())
 
 
-_WORDS = tuple(_word(name) for name in (*RESERVED, *sorted(SERVICES)))
+_WORDS = tuple(_word(name) for name in RESERVED)
 
 
 def siren_of(certificate: x509.Certificate) -> str | None:

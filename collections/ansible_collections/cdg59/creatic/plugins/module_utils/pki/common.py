@@ -30,7 +30,10 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 COUNTRY = "FR"
 SIREN_ICD = "0002"  # ISO 6523 identifier of the SIREN scheme, as RGS puts it before the number
 # Names by which servers and machines are known: no person bears them.
-RESERVED = ("Connecteur", "Attestations", "Sceau", "Passerelle", "Parapheur", "Horodatage", "Machine - ", "AC ")
+RESERVED = (
+    "Connecteur", "Attestations", "Sceau", "Cachet du", "Passerelle", "Parapheur", "Horodatage", "Preuves de",
+    "Machine - ", "AC ",
+)  # fmt: skip # a list of words
 KEY_TYPES = ("ecdsa", "rsa")
 RSA_BITS = 3072  # RGS B1: at least 3072 bits after 2030
 STRONG_CURVES = ("secp256r1", "secp384r1", "secp521r1")
