@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +9,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
-# RGS: the organisational unit holds the ICD 0002 (SIRENE) and the SIREN or SIRET of the organisation.
-_ORGANISATION = re.compile(r"0002[ -]?(\d{9})(\d{5})?")
+from creatic_agent.identity import Kind, identity_of
+
+_OPENS = (Kind.PERSON, Kind.CONNECTOR)
+"""What has accounts on a platform, of the SIREN that it bears."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Identity:
     """What a client certificate says of its holder.
 
     Attributes:
-        siren: nine digits of the subject's OU « 0002 … », None when there is no such OU.
+        siren: nine digits of the subject's OU « 0002 … », None without one, or when it is of what has no account.
         serial: hexadecimal, upper case.
         policies: OIDs of the certificatePolicies extension.
     """
@@ -51,8 +52,7 @@ def read(pem: str) -> Identity:
         ValueError: the text is not a certificate.
     """
     certificate = x509.load_pem_x509_certificate(pem.encode("ascii"))
-    units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
-    found = [match for unit in units if (match := _ORGANISATION.fullmatch(str(unit.value)))]
+    who = identity_of(certificate)
     try:
         extension = certificate.extensions.get_extension_for_class(x509.CertificatePolicies)
         policies = tuple(policy.policy_identifier.dotted_string for policy in extension.value)
@@ -62,7 +62,7 @@ def read(pem: str) -> Identity:
         subject=_readable(certificate.subject),
         issuer=_readable(certificate.issuer),
         common_name=_common_name(certificate.subject),
-        siren=found[0][1] if found else None,
+        siren=who.siren if who.kind in _OPENS else None,
         serial=f"{certificate.serial_number:X}",
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
