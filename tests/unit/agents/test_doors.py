@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import MagicMock
 from urllib.parse import quote
 
 import jinja2
@@ -21,19 +22,23 @@ import yaml
 from ansible_collections.cdg59.creatic.plugins.filter.persons import persons_of
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import common
 from creatic_guichet.store import Store, common_name
+from creatic_guichet.web import create_app as guichet_app
 from creatic_journaux import receive
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from flask import Flask, url_for
 from passerelle import config as passerelle
 from passerelle.identity import Right, visitor
+from passerelle.web import create_app as passerelle_app
 from sae import config as sae
+from sae.api import create_app as archives_app
 from sae.identity import depositor_of, opened_by, reader_of
 from tdt_simulator.identity import read
 
 from creatic_agent import identity
-from creatic_agent.identity import NOBODY, Denied, Identity, Kind, certificate_of, identity_of, kind_of
+from creatic_agent.identity import HEADER, NOBODY, Denied, Identity, Kind, certificate_of, identity_of, kind_of
 from testbed.authority import certificate
 
 pytestmark = pytest.mark.filterwarnings("ignore:Attribute's length")
@@ -293,6 +298,49 @@ def test_no_name_that_reads_as_a_service_s_passes_nginx(tmp_path: Path) -> None:
         # What is only too long, or has no letter, reads as nobody's.
         admitted = len(name) > 64 or not any(map(str.isalpha, name))
         assert bool(re.search(persons_of(GROUPEMENT), as_nginx_writes(made, tmp_path))) is admitted, name
+
+
+def test_no_address_of_a_door_answers_who_has_no_right(cases: list[Case], tmp_path: Path) -> None:
+    """Before it looks at anything: there is nothing behind these doors."""
+    commune, nothing = passerelle.Commune("gondecourt", "Gondecourt", COMMUNE, ()), MagicMock()
+    config = passerelle.Config({"gondecourt": commune}, siren=GROUPEMENT, folder=tmp_path / "passerelle")
+    account = sae.Account("gondecourt", "Gondecourt", COMMUNE)
+    archives = sae.Config("sae", {"gondecourt": account}, {}, folder=tmp_path / "sae")
+    doors = [passerelle_app(config, nothing, nothing), archives_app(archives, nothing), guichet_app(Store(tmp_path))]
+    strangers = {}
+    for one in cases:
+        if one.who.kind not in (Kind.PERSON, Kind.CONNECTOR) or one.who.siren == STRANGER:
+            strangers[one.change, one.who.kind, one.who.siren] = one
+    for door in doors:
+        client = door.test_client()
+        for method, path in addresses(door):
+            for one in strangers.values():
+                answer = client.open(path, method=method, headers={HEADER: one.header, "Sec-Fetch-Site": "same-origin"})
+                assert answer.status_code == 403, (door.name, method, path, one.change, one.who)
+
+
+def test_a_connector_has_no_page_and_a_person_no_connector_s_address(cases: list[Case], tmp_path: Path) -> None:
+    commune, nothing = passerelle.Commune("gondecourt", "Gondecourt", COMMUNE, ()), MagicMock()
+    config = passerelle.Config({"gondecourt": commune}, siren=GROUPEMENT, folder=tmp_path)
+    door = passerelle_app(config, nothing, nothing)
+    own = {one.who.kind: one for one in cases if one.who.siren == COMMUNE}
+    people = next(one for one in cases if one.who.kind is Kind.PERSON and one.who.siren == GROUPEMENT)
+    for method, path in addresses(door):
+        for one in (people, own[Kind.PERSON]) if path.startswith("/connecteur") else (own[Kind.CONNECTOR],):
+            answer = door.test_client().open(path, method=method, headers={HEADER: one.header})
+            assert answer.status_code in (403, 404), (method, path)
+
+
+def addresses(door: Flask) -> list[tuple[str, str]]:
+    """Every address of an application, with something in its places."""
+    given = {"aip": "8d5c0c0e-0000-4000-8000-000000000001", "sha256": "0" * 64, "kind": "recu", "slug": "gondecourt"}
+    found = []
+    with door.test_request_context():
+        for rule in door.url_map.iter_rules():
+            path = url_for(rule.endpoint, **{one: given.get(one, "1") for one in rule.arguments})
+            found += [(method, path) for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})]
+    assert len(found) > 3
+    return found
 
 
 def test_the_authority_and_the_doors_reserve_the_same_names() -> None:

@@ -187,7 +187,7 @@ class _Views:
     def keep_or_let_go(self) -> Response:
         """Take back what was to go, or let go what was taken back."""
         who = self._visitor()
-        if who.commune is None or who.connector:
+        if who.commune is None or not who.agent:
             raise Denied("Seuls les agents de la commune gardent ses actes, ou les laissent partir.")
         if request.headers.get("Sec-Fetch-Site") != "same-origin":
             raise Denied("Ce geste se fait depuis la page, dans un navigateur à jour.")
