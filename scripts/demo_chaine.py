@@ -32,6 +32,7 @@ sys.path.append(str(TOP / "collections/ansible_collections/cdg59/creatic/agents"
 
 import testinfra
 import urllib3
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 
 from testbed.commune_pc import typing
 from testbed.deliberations import HTML, MANAGER, MAYOR, Site
@@ -52,7 +53,7 @@ class Lab:
         done = subprocess.run(
             ["ansible-inventory", "-i", str(INVENTORY), "--list"], capture_output=True, text=True, check=True
         )
-        self.hosts: dict[str, dict[str, Any]] = json.loads(done.stdout)["_meta"]["hostvars"]
+        self.hosts: dict[str, dict[str, Any]] = listing.read(done.stdout)["_meta"]["hostvars"]
         state = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser()
         self.home = state / self.hosts["relais"]["creatic_env"]
         self.site = Site(*self._at("seances"))

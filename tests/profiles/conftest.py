@@ -25,6 +25,7 @@ import testinfra
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import sources as audit
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import verdict as audit_verdict
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 from testinfra.host import Host
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # it tells none
 
@@ -101,8 +102,7 @@ def _inventory(environment: str, limit: str) -> dict[str, Any]:
         text=True,
         check=True,
     )
-    inventory: dict[str, Any] = json.loads(done.stdout)
-    return inventory
+    return listing.read(done.stdout)
 
 
 def _wanted(config: pytest.Config) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 
 from testbed.certificates import issued
 
@@ -113,7 +114,7 @@ def all_nodes(environment: str) -> list[Node]:
         text=True,
         check=True,
     )
-    inventory = json.loads(done.stdout)
+    inventory = listing.read(done.stdout)
     variables = inventory["_meta"]["hostvars"]
     home = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser()
     return [

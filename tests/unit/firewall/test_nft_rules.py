@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import ipaddress
-import json
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter.firewall import FilterModule, nft_ruleset
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.run import profiles
 from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.rules import closed, problems, render
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 from rendered_ruleset import ruleset
 
 TOP = Path(__file__).parents[3]
@@ -56,8 +56,7 @@ def lab() -> dict[str, Any]:
         text=True,
         check=True,
     )
-    inventory: dict[str, Any] = json.loads(done.stdout)
-    return inventory
+    return listing.read(done.stdout)
 
 
 @in_a_namespace

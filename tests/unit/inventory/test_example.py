@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -14,7 +13,13 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import deliberations, ged, parapheur
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles, variables, wiring
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
+    groupement,
+    listing,
+    profiles,
+    variables,
+    wiring,
+)
 
 REPO = Path(__file__).parents[3]
 EXAMPLE = REPO / "inventories" / "example"
@@ -30,8 +35,7 @@ def example() -> dict[str, Any]:
     done = subprocess.run(
         [tool, "-i", EXAMPLE, "--list"], cwd=REPO, env=environment, capture_output=True, text=True, check=True
     )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return listing.read(done.stdout)
 
 
 def test_it_has_a_machine_of_each_profile(example: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import formats
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive.formats import FormatsError
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import _OTHER_FILES
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.servers import OTHER_FILES
 from sae.config import FORMATS
 
 LINE: dict[str, Any] = {
@@ -40,7 +40,7 @@ def test_an_inventory_says_otherwise_of_those_it_names(tmp_path: Path) -> None:
     table = formats.read(tmp_path)
     assert table["fmt/95"].risk == table["x-fmt/430"].risk == formats.HIGH
     assert table["fmt/354"] == ours["fmt/354"]
-    assert formats.NAME in _OTHER_FILES
+    assert formats.NAME in OTHER_FILES
 
 
 @pytest.mark.parametrize(

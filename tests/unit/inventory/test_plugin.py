@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 
 REPO = Path(__file__).parents[3]
 TOOLS = Path(sys.executable).parent
@@ -27,8 +27,7 @@ def listed(inventory: Path) -> dict[str, Any]:
     done = ansible("ansible-inventory", "-i", inventory, "--list")
     assert done.returncode == 0, done.stderr
     assert not done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+    return listing.read(done.stdout)
 
 
 def hosts(inventory: dict[str, Any], group: str) -> set[str]:
@@ -161,6 +160,6 @@ def test_a_whole_departement_loads_the_same_with_and_without_cache(tmp_path: Pat
     assert cold.returncode == 0, cold.stderr
     assert [path.suffix for path in (tmp_path / ".cache/groupement").iterdir()] == [".json"]
     assert warm.stdout == cold.stdout
-    inventory = json.loads(warm.stdout)
+    inventory = listing.read(warm.stdout)
     assert len(inventory["_meta"]["hostvars"]) == 2500
     assert len(hosts(inventory, "tdt_connector")) == 500

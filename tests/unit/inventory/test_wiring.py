@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.template import trust_as_template
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import formalities, needs, wiring
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import formalities, listing, needs, wiring
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.wiring import WiringError
 from rendered_ruleset import wired_templar
 
@@ -229,8 +228,7 @@ def inventory(folder: Path) -> dict[str, Any]:
     done = subprocess.run(
         [tool, "-i", folder, "--list"], cwd=REPO, env=environment, capture_output=True, text=True, check=True
     )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return listing.read(done.stdout)
 
 
 def _scopes(tasks: list[dict[str, Any]], around: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

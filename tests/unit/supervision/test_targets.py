@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter import supervision
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import targets
 
 TOP = Path(__file__).parents[3]
@@ -25,7 +25,7 @@ def inventory(name: str) -> tuple[dict[str, Any], dict[str, list[str]]]:
     tool = Path(sys.executable).parent / "ansible-inventory"
     done = subprocess.run([tool, "-i", f"inventories/{name}", "--list"], cwd=TOP, capture_output=True, text=True,
                           env=os.environ | {"ANSIBLE_NOCOLOR": "1"}, check=True)  # fmt: skip # one call by its parts
-    found = json.loads(done.stdout)
+    found = listing.read(done.stdout)
     return found["_meta"]["hostvars"], {name: one.get("hosts", []) for name, one in found.items() if name != "_meta"}
 
 

@@ -4,15 +4,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ansible import constants
 from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.template import trust_as_template
 from ansible.utils.display import Display
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.absent import absent
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, groupement, profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, groupement, profiles, servers
 
 DOCUMENTATION = """
 name: groupement
@@ -51,6 +51,7 @@ WINDOWS = {
     "ansible_psrp_cert_validation": "validate",
     "ansible_become": False,
 }
+_LOST = trust_as_template("{{ undef(hint=creatic_communes_perdues) }}")
 PARSER_ERROR = 4  # Ansible's exit code for an AnsibleParserError
 
 
@@ -58,14 +59,14 @@ class InventoryModule(BaseInventoryPlugin):
     """Turn each commune into groups and hosts."""
 
     NAME = "cdg59.creatic.groupement"
-    # Untrusted text would reach `ansible-inventory --list` as {"__ansible_unsafe": ...}. Nothing here can be a
-    # template: the registry refuses braces in every field.
-    trusted_by_default = True
+    # Texts of files are text, whatever is written in them: `ansible-inventory --list` marks each ("__ansible_unsafe").
+    # The one template here is written here, whole (`_LOST`).
+    trusted_by_default = False
 
     def verify_file(self, path: str) -> bool:
         """Accept groupement.yml, and its files that Ansible meets when it walks the folder: they are no inventories."""
         source = Path(path)
-        if source.name in ("ged.yml", "derogations.yml", "durees.yml", "formats.yml"):
+        if source.name in servers.OTHER_FILES[1:]:
             return source.with_name("groupement.yml").is_file()
         return source.name == "groupement.yml" or (
             source.parent.name == "communes" and (source.parent.parent / "groupement.yml").is_file()
@@ -84,6 +85,8 @@ class InventoryModule(BaseInventoryPlugin):
             # Not an AnsibleParserError: Ansible makes a warning of it and goes on with the other sources,
             # unless ansible.cfg forbids it; with it, the messages would come twice, and mixed with others.
             self._refuse(error.problems)
+        if problems := servers.problems(source.parent):
+            self._refuse(problems)
         self._add_profiles()
         for commune in communes:
             self._add(commune)
@@ -92,10 +95,10 @@ class InventoryModule(BaseInventoryPlugin):
         for profile in profiles.load().values():
             if profile.communes and lost:
                 # Whoever serves communes refuses; what is not deployed from their files (audits, updates) goes on.
-                told = json.dumps(" ; ".join(map(str, lost)), ensure_ascii=False)
-                self.inventory.set_variable(profile.name, "creatic_communes", f"{{{{ undef(hint={told}) }}}}")
+                self.inventory.set_variable(profile.name, "creatic_communes_perdues", " ; ".join(map(str, lost)))
+                self.inventory.set_variable(profile.name, "creatic_communes", _LOST)
             elif profile.communes:
-                # As their own groups have them: marked as trusted by set_variable, which costs too much a second time.
+                # As their own groups have them: set_variable marks where they come from, at a cost, once.
                 every = (self.inventory.groups[commune.group].vars["creatic_commune"] for commune in communes)
                 served = [one for one in entities.with_entities(every) if profile.serves(one["services"])]
                 self.inventory.groups[profile.name].set_variable("creatic_communes", served)

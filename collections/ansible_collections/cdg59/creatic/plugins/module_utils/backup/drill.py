@@ -36,7 +36,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import page
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store as evidence_store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import duration, now, size
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment, ip, profiles
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment, ip, listing, profiles
 
 MACHINE = "machine-restauree"  # its name in the drill's own inventory, where it has the profile that it is given
 RENEWAL = "creatic_exercice_remise_a_neuf"
@@ -169,8 +169,7 @@ def read_inventory(top: Path, inventory: Path) -> dict[str, Any]:
     )
     if done.returncode:
         raise DrillError(f"inventaire illisible : {done.stderr.strip()[-300:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return listing.read(done.stdout)
 
 
 def tests(report: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import CERTIFICATE, FILE, extract, lacking
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import renew as renew_certificates
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import looks_evaluated
 
 _LARGEST_SECRET = 1 << 20  # bytes
 _DOOR = "guichet"
@@ -87,7 +88,7 @@ def certificates(home: Path) -> dict[str, str]:
 def _archive(name: str, told: Mapping[str, Any], authority: Mapping[str, Any]) -> bytes:
     groups: dict[str, Any] = {group: {"hosts": {name: {}}} for group in told["groupes"]}
     files = {
-        "variables.json": json.dumps(told["variables"], ensure_ascii=False).encode(),
+        "variables.json": json.dumps(_text(told["variables"]), ensure_ascii=False).encode(),
         # JSON, which is YAML: Ansible reads it by its name.
         "inventaire.yml": json.dumps({"all": {"hosts": {name: {}}, "children": groups}}).encode(),
         f"etat/pki/{FILE}": json.dumps(authority).encode(),
@@ -98,6 +99,15 @@ def _archive(name: str, told: Mapping[str, Any], authority: Mapping[str, Any]) -
             raise FleetError(f"{name} : {path} manque, est un lien, ou dépasse 1 Mio. Rien n'est publié")
         files[place] = path.read_bytes()
     return bundle.data(files)
+
+
+def _text(value: Any) -> Any:
+    """Mark what the machine's Ansible would evaluate: all is known here, what looks like a template is a text."""
+    if isinstance(value, str):
+        return {"__ansible_unsafe": value} if looks_evaluated(value) else value
+    if isinstance(value, Mapping):
+        return {name: _text(one) for name, one in value.items()}
+    return [_text(one) for one in value] if isinstance(value, list) else value
 
 
 class Door:

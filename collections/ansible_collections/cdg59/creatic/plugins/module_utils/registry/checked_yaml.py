@@ -13,7 +13,8 @@ import functools
 import json
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,11 @@ _STANDARD_TAGS = (
     *("null", "bool", "int", "float", "str", "binary", "timestamp"),
     *("seq", "map", "set", "omap", "pairs", "merge", "value"),
 )
+# Characters that nobody sees: controls, those that turn the direction of reading, other breaks of lines, private ones.
+_HIDDEN = ("Cc", "Cf", "Zl", "Zp", "Cs", "Co")
+_BREAKS = {"\n", "\r", "\t"}
+# What begins a template for Ansible; its header may choose other marks.
+_TEMPLATE = re.compile(r"\{[{%#]|#\s*jinja2\s*:", re.IGNORECASE)
 _SEALED = "$ANSIBLE_VAULT;"  # a whole file, which ansible-vault alone opens
 _MAX_NODES = 100_000  # of such a file, references followed
 
@@ -60,6 +66,13 @@ class Problem:
     """Field, as in `postes[0].adresse`; empty when the whole file is meant."""
     message: str
     fix: str
+
+    def __post_init__(self) -> None:
+        """Show what nobody sees: a refused text is told on terminals, pages and in mails too."""
+        for name in ("file", "field", "message", "fix"):
+            text = str(getattr(self, name))
+            if unseen := hidden(text):
+                object.__setattr__(self, name, "".join("�" if one in unseen else one for one in text))
 
     def __str__(self) -> str:
         line = f"ligne {self.line}" if self.line else ""
@@ -123,6 +136,8 @@ class Source:
             self._report_syntax(text, error)
             return None
         self._report_duplicates(duplicates)
+        if hidden(text) - _BREAKS or hidden("".join(_texts(data))):
+            self._report_hidden(text, set())
         if data is None:
             self.report("le fichier est vide", "remplissez-le, ou supprimez-le")
         elif not isinstance(data, dict):
@@ -152,6 +167,9 @@ class Source:
         if _weight(node) > _MAX_NODES:
             self.report("les renvois YAML (&, *) s'y multiplient sans fin", "écrivez les valeurs elles-mêmes")
             return None
+        self._root = node
+        if hidden(text) - _BREAKS or "\\" in text:
+            self._report_hidden(text, {"\n", "\t"})
         self._report_duplicates(_duplicates(node))
         return node
 
@@ -205,11 +223,43 @@ class Source:
             message = f"le champ {quote(key.value)} est écrit deux fois au même niveau"
             self.report(message, "gardez la bonne ligne et supprimez l'autre", line=key.start_mark.line + 1)
 
+    def _report_hidden(self, text: str, admitted: Collection[str]) -> None:
+        """Refuse what people do not see, however it is written (as it is, or ``"\\u202e"``), in names as in values.
+
+        It turns what a reader, a page, a mail or a terminal shows into something else. The last break of a block is
+        no more than the way it is written.
+
+        Args:
+            admitted: controls that values may hold.
+        """
+        fix, left = "effacez-le, ou récrivez ce texte au clavier", hidden(text) - _BREAKS
+        for path, node in _scalars(self._composed()):
+            value = node.value.rstrip("\n") if node.style in ("|", ">") else node.value
+            if found := hidden(value) - {*admitted}:
+                left -= found
+                self.report(_told_hidden(found), fix, path, node.start_mark.line + 1)
+        for one in sorted(left):  # in comments
+            self.report(_told_hidden({one}), fix, line=text.count("\n", 0, text.index(one)) + 1)
+
+    def refuse_templates(self, root: yaml.Node) -> None:
+        """Refuse texts that Ansible would evaluate (it believes what its own YAML plugin reads), in names as in values.
+
+        Args:
+            root: what `compose` gave.
+        """
+        for path, node in _scalars(root):
+            if looks_evaluated(node.value) and not node.tag.startswith("!"):
+                message = f"{quote(node.value)} est une expression, qu'Ansible calculerait"
+                fix = "écrivez la valeur elle-même ; une expression va dans group_vars/, au nom du groupe"
+                self.report(message, fix, path, node.start_mark.line + 1)
+
     def check_schema(self, data: dict[str, Any], schema_file: Path) -> None:
-        """Report all that the schema refuses."""
+        """Report all that the schema refuses, but of fields of which something is told already."""
         validator = _validator(schema_file)
+        told = {problem.field for problem in self.problems if problem.field}
         for error in validator.iter_errors(data):
-            self._explain(error, validator.schema)
+            if dotted(tuple(error.absolute_path)) not in told:
+                self._explain(error, validator.schema)
 
     def _has_devices(self, text: str) -> bool:
         """Refuse anchors, aliases and tags: no one needs them here, and a small file can explode by them."""
@@ -296,11 +346,15 @@ class Source:
         else:
             self.report(f"la valeur {self.shown(path)} n'est pas admise", fix, path)
 
-    def _find(self, path: FieldPath) -> tuple[int | None, yaml.Node | None]:
-        """Give the line of a field and its value; when it is absent, the line of what should hold it."""
+    def _composed(self) -> yaml.Node | None:
         if self._root is None:
             self._root = yaml.compose(self.raw.decode("utf-8-sig"), Loader=yaml.CSafeLoader)
-        node, line = self._root, None
+        return self._root
+
+    def _find(self, path: FieldPath) -> tuple[int | None, yaml.Node | None]:
+        """Give the line of a field and its value; when it is absent, the line of what should hold it."""
+        node: yaml.Node | None = self._composed()
+        line = None
         for part in path:
             if isinstance(node, yaml.MappingNode):
                 for key, value in node.value:
@@ -324,6 +378,21 @@ def quote(text: str) -> str:
     """Put a value between French quotation marks: short, on one line, nothing invisible."""
     visible = "".join(char if char.isprintable() else "�" for char in text)
     return f"« {visible[:60]}… »" if len(visible) > 60 else f"« {visible} »"
+
+
+def _told_hidden(found: Collection[str]) -> str:
+    listed = ", ".join(f"U+{ord(one):04X}" for one in sorted(found))
+    return f"caractère invisible ou de contrôle interdit ({listed})"
+
+
+def looks_evaluated(text: str) -> bool:
+    """Whether Ansible would evaluate a text that it believes."""
+    return bool(_TEMPLATE.search(text))
+
+
+def hidden(text: str) -> set[str]:
+    """Give the characters of a text that nobody sees, and that change what is seen of the others."""
+    return {one for one in {*text} if unicodedata.category(one) in _HIDDEN}
 
 
 def dotted(path: FieldPath) -> str:
@@ -417,6 +486,36 @@ def _inner(node: yaml.Node) -> list[yaml.Node]:
     if isinstance(node, yaml.MappingNode):
         return [value for _key, value in node.value]
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Give the texts of what was read, names of fields included."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+
+
+def _scalars(root: yaml.Node | None) -> Iterator[tuple[FieldPath, yaml.ScalarNode]]:
+    """Give the texts of a file with their places, names of fields included; a shared one once."""
+    left: list[tuple[FieldPath, yaml.Node]] = [((), root)] if root else []
+    seen = set()
+    while left:
+        path, node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.ScalarNode):
+            yield path, node
+        elif isinstance(node, yaml.SequenceNode):
+            left += [((*path, place), one) for place, one in enumerate(node.value)]
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                name = str(key.value) if isinstance(key, yaml.ScalarNode) else "…"
+                left += [((*path, name), key), ((*path, name), value)]
 
 
 def _weight(root: yaml.Node) -> int:

@@ -22,7 +22,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.applications import 
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees, formats
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, read_pkcs12
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, ip, profiles, together
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, ip, profiles, servers, together
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
     Problem,
     Source,
@@ -38,8 +38,6 @@ _GROUP_KEYS = ("hosts", "children", "vars")
 _BUILT_IN = ("all", "ungrouped", profiles.BENCH)
 # Groups that communes come to need, and no longer: the example has what PCs under Windows ask.
 _SOMETIMES = {"systeme_debian", "systeme_windows"}
-# Read by programs of ours, not by Ansible's inventory.
-_OTHER_FILES = ("groupement.yml", "ged.yml", "derogations.yml", durees.NAME, formats.NAME)
 _NAME = re.compile(r"\bcreatic_[a-z0-9_]+")
 # Labels of a DNS name (RFC 1035): it becomes files, certificates and the machine's own name.
 _MACHINE = re.compile(r"(?!.{64})[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
@@ -157,7 +155,7 @@ class Inspection:
         """Read the files of machines; Ansible reads all of the folder, and stops at those that it does not know."""
         read = []
         for path in sorted(self.directory.iterdir()):
-            if path.name.startswith(".") or path.name in _OTHER_FILES or path.is_dir():
+            if path.name.startswith(".") or path.name in servers.OTHER_FILES or path.is_dir():
                 continue
             if path.suffix in (".yml", ".yaml"):
                 read.append(path)
@@ -176,6 +174,7 @@ class Inspection:
         source = self._source(path)
         root = self._compose(source)
         if root is not None:
+            source.refuse_templates(root)
             for key, value in root.value:
                 self._group(source, key, value, (), False)
 
@@ -289,7 +288,7 @@ class Inspection:
             machine.source.report(message, fix, line=machine.line)
             return
         text, line = node.value if isinstance(node, yaml.ScalarNode) else "…", node.start_mark.line + 1
-        if "{{" in text:
+        if "{{" in text:  # told already
             return
         address = _canonical(text)
         if address and not groupement.is_of_a_machine(address):
