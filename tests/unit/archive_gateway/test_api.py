@@ -141,8 +141,10 @@ def test_an_account_hears_of_its_eliminations_and_says_where_their_copies_are(
             (text,),
         )
         db.execute("INSERT INTO objet VALUES ('d', ?, '2026-11-28T10:00:00.000000Z', 12)", (aip,))
+        db.execute("INSERT INTO mot VALUES ('d', ?, '[]', ?, ?)", (aip, b"{}", "signé".encode()))
     [one] = ask("/v1/eliminations?apres=11").get_json()["eliminations"]
     assert (one["archive"], one["identifiant"], one["rang"], one["copies"]) == (aip, "ACTE-1", 12, "")
+    assert one["attestation"] == {"texte": "{}", "signature": "c2lnbsOp"}
     assert ask("/v1/eliminations?apres=12").get_json()["eliminations"] == []
     assert ask("/v1/eliminations?prevues=1").get_json() == {"eliminations": [], "suite": False}
     with closing(Requests(gateway.config.folder / "eliminations.sqlite")) as book, book.transaction() as db:

@@ -9,9 +9,11 @@ import hashlib
 import io
 import json
 import socket
+import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +23,8 @@ from sae.config import Account
 from sae.elimination import ATTESTS, Eliminator, Proof
 from sae.journal import Journal, timestamp
 from sae.store import FileStore
+from sae.versement import aip as aips
+from sae.versement.container import Member
 
 from testbed.authority import Authority
 
@@ -88,6 +92,20 @@ def keep(
     }
     journal.append("versement.accepte", account=account, aip=aip, outcome="succes", detail=detail)
     return aip
+
+
+def package(aip: str, files: Mapping[str, bytes]) -> bytes:
+    """The tar of an archive that has these files."""
+    with tempfile.TemporaryDirectory() as scratch:
+        members = {}
+        for rank, (name, content) in enumerate(files.items()):
+            path = Path(scratch, str(rank))
+            path.write_bytes(content)
+            members[name] = Member(name, path, len(content), hashlib.sha512(content).hexdigest())
+        target = Path(scratch, "aip.tar")
+        packed = {"account": "gondecourt", "title": "T", "when": datetime(2026, 1, 1, tzinfo=UTC)}
+        aips.build(target, aip=aip, members=members, formats={}, events=[], **packed)  # type: ignore[arg-type] # by name
+        return target.read_bytes()
 
 
 def assembled(eliminator: Eliminator, aips: Iterable[str], reason: str = "", account: str = "gondecourt") -> bytes:

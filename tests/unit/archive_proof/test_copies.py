@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tracemalloc
 from collections.abc import Iterator
@@ -10,11 +11,14 @@ from typing import Any
 
 import pytest
 from sae import copies, elimination
+from sae.config import Config
 from sae.copies import WrongReport
 from sae.elimination import Refused, verify_copies
 
-from tests.unit.archive_proof.commune import ACCOUNTS
-from tests.unit.archive_proof.test_elimination import Authority, Room, authority, room  # noqa: F401 - fixtures
+from creatic_agent import attestation
+from creatic_agent.attestation import Unproven
+from tests.unit.archive_proof.commune import ACCOUNTS, REFERENCE, SIREN, keep, package
+from tests.unit.archive_proof.test_elimination import PAST, Authority, Room, authority, room  # noqa: F401 - fixtures
 
 CONNECTED = {name: replace(one, depositors=(f"Connecteur - {one.label}",)) for name, one in ACCOUNTS.items()}
 GONE: dict[str, Any] = {"connecteur": {"etat": "supprime", "nombre": 1}, "ged": {"etat": "absent"}}
@@ -123,6 +127,64 @@ def test_what_came_back_and_went_again_is_noted_and_nothing_else(chain: Chain) -
     for _turn in range(2):
         assert chain.say("a", again) == "supprime"
     assert chain.noted() == [("a", False), ("a", True)]
+
+
+def test_each_archive_is_attested_by_the_digests_of_what_it_held(chain: Chain) -> None:
+    """Who deletes a copy believes nothing else; what is only asked for, or was transferred, has no attestation."""
+    place, files = chain.room, {"content/acte.pdf": b"%PDF-1.7 l'acte", "content/ARActe.xml": b"<ARActe/>"}
+    keep(place.journal, place.store, "e", package("e", files), PAST, "Destroy")
+    keep(place.journal, place.store, "f", package("f", files) + b"\0", PAST, "Destroy")
+    spoilt = next((place.folder / "stockage" / "gondecourt" / "aip").glob("f.tar*"))
+    spoilt.write_bytes(spoilt.read_bytes()[:-1] + b"\1")
+    chain.eliminate("d")  # keeps what it eliminates; those above are there
+    _, approval = place.asked("e", "f")
+    request = chain.eliminator.approve(approval, place.sign(approval, "Bruno Petit"))
+    chain.eliminator.execute(request)
+    crl = place.authority.revoke()
+    found = {one.aip: one for one in chain.copies.eliminated("gondecourt")}
+    said = {
+        aip: attestation.check(one.to_dict()["attestation"], place.authority.root, crl) for aip, one in found.items()
+    }
+    one = said["e"]
+    told = (one.siren, one.archive, one.request, one.message, one.visa)
+    assert told == (SIREN, "e", request, "acte e", REFERENCE)
+    assert one.digests == {hashlib.sha256(content).hexdigest() for content in files.values()}
+    # One that cannot be read as the journal knows it is gone all the same, and lets no copy follow.
+    assert said["f"].digests == frozenset() and said["a"].request == chain.request
+    assert [one.word for one in chain.copies.planned("gondecourt")] == [None]
+    with pytest.raises(Unproven, match="modifié"):
+        word = {**(found["e"].word or {})}
+        attestation.check(word | {"texte": word["texte"].replace(SIREN, "215905605")}, place.authority.root, crl)
+    rows = chain.eliminator.book.rows("SELECT texte FROM mot WHERE aip = 'e'")
+    assert len(rows) == 1 and json.loads(rows[0]["texte"])["document"] == attestation.KIND
+
+
+def test_an_elimination_cut_before_its_attestations_gives_them(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digests were noted before the archive went."""
+    place, files = chain.room, {"content/acte.pdf": b"%PDF-1.7 l'acte"}
+    keep(place.journal, place.store, "e", package("e", files), PAST, "Destroy")
+    _, approval = place.asked("e")
+    request = chain.eliminator.approve(approval, place.sign(approval, "Bruno Petit"))
+    with monkeypatch.context() as patch:
+        patch.setattr(elimination.Eliminator, "_give_word", lambda *_given: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            chain.eliminator.execute(request)
+    assert [one.word for one in chain.copies.eliminated("gondecourt") if one.aip == "e"] == [None]
+    assert chain.eliminator.resume() == [request]
+    chain.eliminator.execute(request)
+    [word] = [one.word for one in chain.copies.eliminated("gondecourt") if one.aip == "e"]
+    found = attestation.check(word, place.authority.root, place.authority.revoke())
+    assert found.digests == {hashlib.sha256(b"%PDF-1.7 l'acte").hexdigest()}
+
+
+def test_what_a_person_took_back_is_said_and_waits_for_nobody(chain: Chain) -> None:
+    config = Config("porte", CONNECTED, {}, folder=chain.room.folder)
+    assert chain.copies.figures(config)[0] == 2
+    taken = GONE | {"passerelle": {"etat": "garde", "detail": "gardé par Odile Faure"}}
+    assert chain.say("a", taken) == "garde" and chain.say("b", GONE) == "supprime"
+    assert chain.copies.figures(config) == (0, 0.0)
+    assert chain.eliminator.certify_copies() == []  # it is not gone
+    assert chain.say("a", GONE) == "supprime" and chain.eliminator.certify_copies() == [chain.request]
 
 
 @pytest.mark.parametrize(

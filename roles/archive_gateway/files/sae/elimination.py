@@ -59,7 +59,7 @@ from sae.store import (
     StoreError,
     earliest,
 )
-from sae.versement.aip import CONTENT as KEPT
+from sae.versement.aip import members_of
 from sae.versement.registry import Registry
 
 CONTAINER = "eliminations"
@@ -947,14 +947,10 @@ class Eliminator:
 
 def _digests(store: Store, known: Known) -> Iterator[str]:
     """SHA-256 of each file of an archive, read once. Raises Corrupted: its bytes are not those of the journal."""
-    kept = f"{known.aip}/v1/content/{KEPT}"
     with store.get(known.account, inventory.CONTAINER, known.name) as stream:
         source = _Hashed(stream)
-        with tarfile.open(fileobj=cast(BinaryIO, source), mode="r|", bufsize=_BLOCK) as archive:
-            for member in archive:
-                content = archive.extractfile(member) if member.name.startswith(kept) else None
-                if content is not None:
-                    yield hashlib.file_digest(cast(io.BufferedReader, content), "sha256").hexdigest()
+        for _name, _info, content in members_of(cast(BinaryIO, source)):
+            yield hashlib.file_digest(cast(Any, content), "sha256").hexdigest()
         while source.read(_BLOCK):
             pass
     if source.digest.hexdigest() != known.sha512:
