@@ -743,6 +743,24 @@ def _verify(dossier: str, racine: str, everything: Callable[[Path], dict[str, Ve
     print("".join(f"  signé par {result.signer}\n" for result in one.values()), end="")
 
 
+@task(name="renouveler", help={"oui": "le fait ; sans elle, la commande dit seulement ce qu'elle ferait"})
+def accounts_renew(context: Context, oui: bool = False) -> None:
+    """Dans la GED et le parapheur : finit jetons et sessions, renouvelle les mots de passe, refait ceux de la passerelle."""
+    known = needs.servers(_inventory(), TOP)
+    there = sorted(name for name, profile in known.items() if profile in ("ged", "parapheur"))
+    if not there:
+        raise Exit("L'inventaire n'a ni GED ni parapheur (servers.yml) : rien n'est fait.", code=2)
+    _checked([])
+    if not oui:
+        print(
+            f"Sur {', '.join(there)} : les jetons de l'API et les sessions ouvertes finissent ; chaque personne choisit un "
+            "nouveau mot de passe à sa prochaine visite, avec l'actuel ; l'administrateur et la passerelle en reçoivent "
+            "de nouveaux.\nRien n'est changé. À faire : la même commande avec --oui."
+        )
+        return
+    _must(_playbook(context, "journeys/renew_accounts.yml"), "Renouvellement des comptes")
+
+
 @task(
     help={"machines": "machines ou profils, séparés par des virgules ; sans elles, tous les serveurs"},
 )
@@ -1766,6 +1784,7 @@ namespace.add_collection(
     Collection("sauvegarde", backup_drill_, backup_move_, backup_recover, backup_rollback, backup_save, backup_status)
 )
 namespace.add_collection(Collection("agent", agent_depart))
+namespace.add_collection(Collection("comptes", accounts_renew))
 namespace.add_collection(Collection("acces", access_grant, access_list, access_revoke))
 namespace.add_collection(Collection("banc", lab_up, lab_down, lab_status))
 namespace.add_collection(Collection("commune", commune_new, commune_depart))

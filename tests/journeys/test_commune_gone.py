@@ -106,7 +106,7 @@ def archived() -> Any:
 def test_a_commune_leaves_for_good(inventory: Path, tmp_path: Path) -> None:
     assert archived().code == "OK"
     archives = GATEWAY.stored(COMMUNE)
-    document = GED.deposit(LOGIN, "Partenaire-Essai - Courrier", "adieu.pdf", b"%PDF-1.4 adieu")
+    document = GED.deposit(LOGIN, f"Partenaire-Essai - Courrier [{SIRENS[COMMUNE]}]", "adieu.pdf", b"%PDF-1.4 adieu")
     PARAPHEUR.choose(LOGIN)
     known = [(store, store.password(LOGIN)) for store in (GED, PARAPHEUR)]
     given = SITE.first_password(LOGIN)

@@ -222,7 +222,7 @@ def test_they_become_ready_wave_after_wave(fleet: Fleet) -> None:
     [ged] = json.loads((run / "bouvines" / "preuve.json").read_text(encoding="utf-8"))["services"]
     assert (ged["cle"], ged["etat"]) == ("ged", "prouve"), ged
     assert store.verify_one(run, store.seal_keys(HOME).root).intact
-    document = GED.deposit("lucie.caron", "Bouvines - Courrier", "lettre.pdf", b"%PDF-1.4 lettre")
+    document = GED.deposit("lucie.caron", "Bouvines - Courrier [215901067]", "lettre.pdf", b"%PDF-1.4 lettre")
     assert GED.api("lucie.caron", "GET", f"/documents/{document}/").json()["label"] == "lettre.pdf"
 
 

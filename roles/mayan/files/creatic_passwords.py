@@ -15,6 +15,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare, salted_hmac
 from mayan.apps.authentication_attempts.authentication_classes import LoginAttemptTokenAuthentication
 from rest_framework.authentication import BasicAuthentication
 from rest_framework.exceptions import APIException, AuthenticationFailed, PermissionDenied
@@ -120,6 +121,11 @@ class _NoToken(APIException):
     status_code = 401
 
 
+def token_of(row: Any) -> str:
+    """The token that somebody is given: what the database has of it opens nothing, whoever comes to read it."""
+    return f"{row.key}.{salted_hmac('creatic_passwords.token', row.key, algorithm='sha256').hexdigest()}"
+
+
 class Token(_Chosen, LoginAttemptTokenAuthentication):
     """A token, for as long as it lasts."""
 
@@ -130,7 +136,9 @@ class Token(_Chosen, LoginAttemptTokenAuthentication):
             raise _NoToken(error.detail) from None
 
     def authenticate_credentials(self, key: str) -> Any:
-        found = super().authenticate_credentials(key)
+        found = super().authenticate_credentials(key.partition(".")[0])
+        if not constant_time_compare(key, token_of(found[1])):
+            raise AuthenticationFailed(_OVER)
         if found[1].created < older(1):
             found[1].delete()
             raise AuthenticationFailed(_OVER)

@@ -58,7 +58,7 @@ def document(store: Store) -> Iterator[Document]:
     mark = "".join("abcdefghij"[int(digit)] for digit in str(time.time_ns()))
     label = f"Délibération {mark}"
     content = b"%PDF-1.4\n% " + label.encode() + bytes(range(256)) * 40 + b"\n%%EOF\n"
-    number = store.deposit("claire.dubois", "Gondecourt - Délibération", label, content)
+    number = store.deposit("claire.dubois", "Gondecourt - Délibération [215902669]", label, content)
     [file] = store.listed("claire.dubois", f"/documents/{number}/files/")
     yield Document(number, int(file["id"]), label, content)
     for _trash_then_delete in range(2):

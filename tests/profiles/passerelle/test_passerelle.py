@@ -83,7 +83,7 @@ def test_an_act_comes_back_acknowledged_and_is_filed_once(passerelle: Passerelle
     assert there[2] == original
     filed = passerelle.filed(act)
     assert [one["label"] for one in filed] == [f"{number} - Tarifs de la cantine : été", f"{number} - ARActe"]
-    assert [one["document_type"]["label"] for one in filed] == ["Gondecourt - Délibération"] * 2
+    assert [one["document_type"]["label"] for one in filed] == ["Gondecourt - Délibération [215902669]"] * 2
     for one, digest in zip(filed, (original, track["tdt"]["ar_acte"]), strict=True):
         [file] = passerelle.store.listed("claire.dubois", f"/documents/{one['id']}/files/")
         path = f"/documents/{one['id']}/files/{file['id']}/download/"

@@ -94,6 +94,7 @@ import django
 django.setup()
 logging.disable(logging.CRITICAL)
 
+import creatic_passwords
 from creatic_accounts import api as accounts_api
 from creatic_accounts import doors, remise
 from creatic_accounts.models import Known
@@ -106,6 +107,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
 from django.db import models, transaction
 from django.test import Client, TestCase
 from django.test.utils import setup_databases, setup_test_environment
@@ -163,12 +165,13 @@ class Door:
         pass
 
 
-def rollout(*communes: dict[str, Any], check: bool = False) -> mayan_config.Result:
+def rollout(*communes: dict[str, Any], check: bool = False, service: str = "") -> mayan_config.Result:
     session = mayan_api.Mayan(Door(), "p.test")  # type: ignore[arg-type] # as a connection
     session.log_in("admin", ADMIN)
     wanted = parapheur.configuration(communes)
     missing = mayan_config.missing_accounts(session, wanted)
-    return mayan_config.apply(session, wanted, dict.fromkeys(missing, FIRST), check)
+    kept = {"passerelle": service} if service else {}
+    return mayan_config.apply(session, wanted, dict.fromkeys(missing, FIRST) | kept, check)
 
 
 def account(login: str) -> Any:
@@ -528,6 +531,44 @@ class Rollout(Mayan):
         self.assertFalse(account("anne.petit").is_active)
         self.assertEqual(done.closed, ["anne.petit", "leo.simon"])
         self.assertEqual(rollout(loos, wavrin).changes, [])
+
+
+class Renewal(Mayan):
+    """One command ends what was given before (fab comptes.renouveler)."""
+
+    def test_the_passerelle_has_the_password_that_the_control_node_keeps(self) -> None:
+        new = "Un-autre-du-poste-6"
+        key = self.token("passerelle").json()["token"]
+        said = "compte passerelle : mot de passe renouvelé"
+        self.assertEqual(rollout(LOOS, WAVRIN, check=True, service=new).changes, [said])
+        self.assertEqual(self.api("passerelle", "GET", "/creatic/dossiers/", token=key).status_code, 200)
+        self.assertEqual(rollout(LOOS, WAVRIN, service=new).changes, [said])
+        self.assertEqual(rollout(LOOS, WAVRIN, service=new).changes, [])
+        self.assertEqual(self.api("passerelle", "GET", "/creatic/dossiers/", token=key).status_code, 401)
+        self.assertEqual(self.token("passerelle", new).status_code, 200)
+        # A person's is their own.
+        path, before = "/creatic/comptes/claire.dubois/", account("claire.dubois").password
+        self.assertEqual(self.api("admin", "POST", path, {"password": new}).status_code, 404)
+        self.assertEqual(self.api("passerelle", "POST", path, {"password": new}, self.token("passerelle", new).json()["token"]).status_code, 403)
+        self.assertEqual(account("claire.dubois").password, before)
+
+    def test_tokens_and_sessions_end_and_each_chooses_again(self) -> None:
+        keys = {login: self.token(login).json()["token"] for login in ("claire.dubois", "passerelle")}
+        page = self.browser("claire.dubois")
+        for _twice in range(2):
+            call_command("creatic_renouveler", stdout=io.StringIO())
+        for login, key in keys.items():
+            self.assertEqual(self.api(login, "GET", "/creatic/dossiers/", token=key).status_code, 401, login)
+        self.assertEqual(page.get("/parapheur/", secure=True).status_code, 302)
+        self.assertIn("provisoire", self.token("claire.dubois").json()["detail"])
+        self.assertEqual(self.token("passerelle").status_code, 200)
+        change = "/authentication/password/change/"
+        self.assertEqual(self.browser("claire.dubois").get("/parapheur/", secure=True)["Location"], change)
+        new = "Le-mien-desormais-5"
+        fields = {"old_password": OWN, "new_password1": new, "new_password2": new}
+        self.assertEqual(self.browser("claire.dubois").post(change, fields, secure=True).status_code, 302)
+        self.assertEqual(self.token("claire.dubois", new).status_code, 200)
+        self.assertEqual(rollout(LOOS, WAVRIN).changes, [])
 
 
 class Departure(Mayan):
@@ -1379,7 +1420,7 @@ class Tokens(Mayan):
 
     def test_one_got_with_a_first_password_does_not_live_on(self) -> None:
         self.first("claire.dubois")
-        key = Token.objects.create(user=account("claire.dubois")).key  # by whatever way
+        key = creatic_passwords.token_of(Token.objects.create(user=account("claire.dubois")))  # by whatever way
         self.assertEqual(self.documents(key), 403)
         self.change("claire.dubois", FIRST, "Le-mien-desormais-5")
         self.assertEqual(self.documents(key), 401)
@@ -1407,11 +1448,11 @@ class Tokens(Mayan):
                 secure=True,
             ),
         ):
-            key, _new = Token.objects.get_or_create(user=user)
+            row, _new = Token.objects.get_or_create(user=user)
             before = User.objects.get(pk=user.pk).password
             change()
             self.assertNotEqual(User.objects.get(pk=user.pk).password, before)
-            self.assertEqual(self.documents(key.key), 401)
+            self.assertEqual(self.documents(creatic_passwords.token_of(row)), 401)
 
     @behind
     def test_who_has_a_token_does_not_change_the_password(self) -> None:
@@ -1423,18 +1464,27 @@ class Tokens(Mayan):
     def test_it_ends_with_the_day(self) -> None:
         key = self.token("claire.dubois").json()["token"]
         for hours, expected in ((9, 200), (10.1, 401)):
-            Token.objects.filter(key=key).update(created=timezone.now() - dt.timedelta(hours=hours))
+            Token.objects.filter(user__username="claire.dubois").update(created=timezone.now() - dt.timedelta(hours=hours))
             self.assertEqual(self.documents(key), expected, hours)
         self.assertEqual(self.documents(self.token("claire.dubois").json()["token"]), 200)
+
+    def test_what_the_database_has_of_one_opens_nothing(self) -> None:
+        token = self.token("claire.dubois").json()["token"]
+        row, other = Token.objects.get(user__username="claire.dubois"), self.token("nadia.moreau").json()["token"]
+        self.assertNotIn(token, [str(value) for value in Token.objects.values().get(pk=row.pk).values()])
+        mixed = f"{row.key}.{other.partition('.')[2]}"
+        for key in (row.key, f"{row.key}.", f"{row.key}.{row.key}", mixed, token[:-1], f"{token}.", token.upper()):
+            self.assertEqual(self.documents(key), 401, key)
+        self.assertEqual(self.documents(token), 200)
 
     def test_a_new_one_lasts(self) -> None:
         """Asked for late in the life of the one that is there, it is another; else the same, for who works with it."""
         key = self.token("claire.dubois").json()["token"]
         self.assertEqual(self.token("claire.dubois").json()["token"], key)
-        Token.objects.filter(key=key).update(created=timezone.now() - dt.timedelta(hours=6))
+        Token.objects.filter(user__username="claire.dubois").update(created=timezone.now() - dt.timedelta(hours=6))
         new = self.token("claire.dubois").json()["token"]
         self.assertNotEqual(new, key)
-        self.assertGreater(Token.objects.get(key=new).created, timezone.now() - dt.timedelta(minutes=10))
+        self.assertGreater(Token.objects.get(user__username="claire.dubois").created, timezone.now() - dt.timedelta(minutes=10))
 
     def test_changing_the_password_leads_out_of_the_hold_and_nothing_else_does(self) -> None:
         self.first("claire.dubois")

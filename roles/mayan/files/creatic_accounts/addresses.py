@@ -206,17 +206,19 @@ GET        api/v4/trashed_documents/<document_id>/image/
 """
 
 # The administrator, by the API: what compares the configuration with the communes' files, and makes it so
-# (mayan_config); what is rendered as a template is read only.
+# (mayan_config); what is rendered as a template is read only, or plain (templating).
 CONFIGURATION = """
 GET POST                api/v4/creatic/comptes/
-GET DELETE              api/v4/creatic/comptes/<login>/
+GET POST DELETE         api/v4/creatic/comptes/<login>/
 GET                     api/v4/users/
 GET PATCH DELETE        api/v4/users/<user_id>/
 GET POST                api/v4/groups/
+PATCH                   api/v4/groups/<group_id>/
 GET                     api/v4/groups/<group_id>/users/
 POST                    api/v4/groups/<group_id>/users/add/
 POST                    api/v4/groups/<group_id>/users/remove/
 GET POST                api/v4/roles/
+PATCH                   api/v4/roles/<role_id>/
 GET                     api/v4/roles/<role_id>/groups/
 POST                    api/v4/roles/<role_id>/groups/add/
 POST                    api/v4/roles/<role_id>/groups/remove/
@@ -241,16 +243,18 @@ POST                    api/v4/index_templates/<index_template_id>/document_type
 POST                    api/v4/index_templates/<index_template_id>/document_types/remove/
 GET                     api/v4/index_templates/<index_template_id>/nodes/
 GET                     api/v4/workflow_templates/
+PATCH                   api/v4/workflow_templates/<workflow_template_id>/
 GET                     api/v4/workflow_templates/<workflow_template_id>/document_types/
 POST                    api/v4/workflow_templates/<workflow_template_id>/document_types/add/
 GET                     api/v4/workflow_templates/<workflow_template_id>/states/
 GET                     api/v4/workflow_templates/<workflow_template_id>/transitions/
 GET                     api/v4/workflow_templates/<workflow_template_id>/transitions/<workflow_template_transition_id>/fields/
+PATCH                   api/v4/workflow_templates/<workflow_template_id>/transitions/<workflow_template_transition_id>/fields/<workflow_template_transition_field_id>/
 GET                     api/v4/documents/<document_id>/workflow_instances/
 DELETE                  api/v4/documents/<document_id>/
 GET                     api/v4/trashed_documents/
 GET DELETE              api/v4/trashed_documents/<document_id>/
-"""
+"""  # noqa: E501 # an address a line
 
 # The rollout alone, from this host: it writes what Mayan renders as a template.
 TEMPLATES = """
@@ -261,11 +265,9 @@ PATCH        api/v4/index_templates/<index_template_id>/
 POST         api/v4/index_templates/<index_template_id>/nodes/
 PATCH DELETE api/v4/index_templates/<index_template_id>/nodes/<index_template_node_id>/
 POST         api/v4/workflow_templates/
-PATCH        api/v4/workflow_templates/<workflow_template_id>/
 POST         api/v4/workflow_templates/<workflow_template_id>/states/
 PATCH        api/v4/workflow_templates/<workflow_template_id>/states/<workflow_template_state_id>/
 POST         api/v4/workflow_templates/<workflow_template_id>/transitions/
 PATCH        api/v4/workflow_templates/<workflow_template_id>/transitions/<workflow_template_transition_id>/
 POST         api/v4/workflow_templates/<workflow_template_id>/transitions/<workflow_template_transition_id>/fields/
-PATCH        api/v4/workflow_templates/<workflow_template_id>/transitions/<workflow_template_transition_id>/fields/<workflow_template_transition_field_id>/
 """  # noqa: E501 # an address a line

@@ -84,6 +84,18 @@ class OneAccount(APIView):
             }
         )
 
+    def post(self, request: Any, login: str) -> Response:
+        """Have a program's account have this password, which the control node keeps; with `essai`, only say whether it
+        would change."""
+        user, password = _known(login).user, str(request.data.get("password") or "")
+        if not creatic_passwords.is_service(user) or not password:
+            raise Http404  # a person's is the person's
+        changes = not user.check_password(password)
+        if changes and not request.data.get("essai"):
+            user.set_password(password)  # its token goes with the former one (guard)
+            user.save()
+        return Response({"change": changes})
+
     def delete(self, request: Any, login: str) -> Response:
         """Close it: it stays, for the history names it, and nothing opens with it any more."""
         user = _known(login).user
@@ -117,7 +129,7 @@ class ObtainToken(BrowseableObtainAuthToken):
             get_user_model().objects.select_for_update(of=("self",)).get(pk=user.pk)  # one request at a time
             Token.objects.filter(user=user, created__lt=creatic_passwords.older(0.5)).delete()
             token, _new = Token.objects.get_or_create(user=user)
-        return Response({"token": token.key})
+        return Response({"token": creatic_passwords.token_of(token)})
 
 
 class Events(APIEventStreamView):

@@ -17,9 +17,10 @@ class AccountsApp(MayanAppConfig):
     verbose_name = "Comptes"
 
     def ready(self) -> None:
-        """Keep accounts to what the rollout made of them, and menus to what is open."""
+        """Keep accounts to what the rollout made of them, menus to what is open, templates to none."""
         super().ready()
-        from . import doors, guard
+        from . import doors, guard, templating
 
         guard.connect()
         doors.keep_links()
+        templating.keep()

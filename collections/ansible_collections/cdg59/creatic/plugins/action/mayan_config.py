@@ -22,7 +22,9 @@ class ActionModule(Acting):
 
     def act(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         folder = Path(str(args.pop("secrets_dir"))).expanduser()
-        args["passwords"] = {login: first_password(folder, login) for login in self._always(folder)}
+        services = self._services(args.get("configuration"))
+        always = [*self._always(folder), *(one for one in services if self._kept(folder, one))]
+        args["passwords"] = {login: first_password(folder, login) for login in always}
         result: dict[str, Any] = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
         if "wants_passwords" in result:
             _forget(folder, result)  # a login that passes to somebody else: another one is made
@@ -32,8 +34,16 @@ class ActionModule(Acting):
         return result
 
     def _always(self, folder: Path) -> list[str]:
-        """Accounts whose password is sent whether they are new or not."""
+        """Accounts whose password is sent whether they are new or not, beside the programs'."""
         return []
+
+    def _services(self, configuration: Any) -> list[str]:
+        """Accounts of programs: their password is what the control node keeps (fab comptes.renouveler)."""
+        users = configuration.get("users", []) if isinstance(configuration, Mapping) else []
+        return [one["username"] for one in users if one.get("commune") == ""]
+
+    def _kept(self, folder: Path, login: str) -> bool:
+        return (folder / login).exists() or not self._task.check_mode
 
 
 def _forget(folder: Path, result: Mapping[str, Any]) -> None:

@@ -211,6 +211,8 @@ class _Run:
                 self._update(f"compte {login}", f"/users/{number}/", users[number], fields)
                 bearers.pop(users[number]["username"])
                 bearers[login] = number
+                if one.get("commune") == "" and login in self._passwords:
+                    self._service(login, self._passwords[login])
         wanted = {one["username"]: one.get("commune", "") for one in self._wanted["users"]}
         for login in sorted(known):
             # Named by another commune's file, it would act as that commune's person.
@@ -222,6 +224,12 @@ class _Run:
             if known[login]["commune"]:
                 self.result.closed.append(login)
         return found
+
+    def _service(self, login: str, password: str) -> None:
+        """Have a program's account have the password that the control node keeps."""
+        path, body = f"{_KNOWN}{quote(login)}/", {"password": password}
+        if self._mayan.post(path, body | {"essai": True}).get("change"):
+            self._do(f"compte {login} : mot de passe renouvelé", self._mayan.post, path, body)
 
     def _group(self, name: str, group: int, wanted: Mapping[int, str]) -> None:
         """Make the members of a group exact, by number: a name may be borne by another one."""
