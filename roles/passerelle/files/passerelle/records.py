@@ -22,6 +22,7 @@ from .acts import FAILED, BadRequest, goes, unsaid, words
 from .config import Commune, Config
 from .identity import Visitor
 from .letters import PARIS
+from .names import marked
 from .register import PDF_MAX, UNNUMBERED, Entry, Register
 from .steps import PES
 from .store import Act, Store
@@ -84,6 +85,7 @@ class Records:
             "acte.html.j2", commune=commune.name, act=act, nature=words(act.data), erreur=fault, gestes=gestures,
             manque=stands.lacks, depuis=french(stands.since), faits=self._facts(act, stands), aujourdhui=_today(),
             lien=quote(act.reference, safe=""), flux=act.data.get("circuit") == PES,
+            objet=marked(str(act.data.get("objet", ""))),
         )  # fmt: skip # one call by its parts
 
     def note(self) -> Response:
