@@ -72,6 +72,7 @@ class Identity:
 
 
 NOBODY = Identity(Kind.NOBODY, "", "")
+_UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _SHOWN = {
     Kind.MACHINE: "de machine, qui n'a affaire qu'au guichet,",
     Kind.HOST: "de machine, qui n'a affaire qu'à la supervision,",
@@ -91,8 +92,20 @@ def certificate_of(header: str) -> x509.Certificate:
 def identity_of(certificate: x509.Certificate) -> Identity:
     """Who calls with a certificate; nobody with an authority's, or one that is not for calling (server, signature…)."""
     try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        return holder_of(certificate) if ExtendedKeyUsageOID.CLIENT_AUTH in usages else NOBODY
+    except x509.ExtensionNotFound:  # of any usage
+        who = holder_of(certificate)
+        return who if who.kind is not Kind.HOST else NOBODY
+    except _UNREADABLE:
+        return NOBODY
+
+
+def holder_of(certificate: x509.Certificate) -> Identity:
+    """Whose certificate it is, whatever its usage: of a signature, who signed. Nobody's when it is an authority's."""
+    try:
         return _read(certificate)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):  # no text, no extensions
+    except _UNREADABLE:
         return NOBODY
 
 
@@ -113,20 +126,15 @@ def _siren(certificate: x509.Certificate) -> str | None:
 
 def _read(certificate: x509.Certificate) -> Identity:
     extensions = {type(one.value): one.value for one in certificate.extensions}
-    basic, usages = extensions.get(x509.BasicConstraints), extensions.get(x509.ExtendedKeyUsage)
-    if (isinstance(basic, x509.BasicConstraints) and basic.ca) or (
-        isinstance(usages, x509.ExtendedKeyUsage) and ExtendedKeyUsageOID.CLIENT_AUTH not in usages
-    ):
-        return NOBODY
-    names = names_of(certificate)
-    if len(names) != 1:
+    basic, names = extensions.get(x509.BasicConstraints), names_of(certificate)
+    if len(names) != 1 or (isinstance(basic, x509.BasicConstraints) and basic.ca):
         return NOBODY
     told = extensions.get(x509.SubjectAlternativeName)
     hosts = told.get_values_for_type(x509.DNSName) if isinstance(told, x509.SubjectAlternativeName) else []
     if hosts:
         units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
         plain = len(hosts) == 1 and not units and siren_of(certificate) is None and _HOST.fullmatch(hosts[0])
-        return Identity(Kind.HOST, "", hosts[0]) if plain and usages is not None else NOBODY
+        return Identity(Kind.HOST, "", hosts[0]) if plain else NOBODY
     siren = siren_of(certificate)
     return Identity(kind, siren, names[0]) if siren and (kind := kind_of(names[0])) is not Kind.NOBODY else NOBODY
 

@@ -16,6 +16,7 @@ commune.
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import re
 import shutil
@@ -26,7 +27,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import sync_folder
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
@@ -44,9 +45,14 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import
     signed_by,
     verify,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import RESERVED
 from ansible_collections.cdg59.creatic.plugins.module_utils.reasons import reason
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
+from cryptography import x509
+
+if TYPE_CHECKING:
+    from creatic_agent import identity
+else:  # what the agents share; here it is a part of the collection, as this module is
+    identity = importlib.import_module("ansible_collections.cdg59.creatic.agents.creatic_agent.identity")
 
 FACTS = "remise.json"
 PARTS = {
@@ -366,16 +372,20 @@ def receipt(file: Path, target: Path, sirens: Sequence[str], authorities: Iterab
         if told:
             raise HandOverError(f"{file} : reçu refusé, {_reason(told)}")
         shown = openssl("x509", "-in", signer, "-noout", "-subject", "-serial", "-nameopt", "RFC2253,utf8,-esc_msb")
+        certificate = x509.load_pem_x509_certificate(signer.read_bytes())
     subject = re.search(r"^subject=(.*)$", shown.stdout, re.M)
     serial = re.search(r"^serial=([0-9A-F]+)$", shown.stdout, re.M)
     if not subject or not serial:
         raise HandOverError(f"{file} : reçu refusé, son signataire ne se lit pas")
-    if not {f"OU=0002 {siren}" for siren in sirens} & {*re.split(r"(?<!\\)[,+]", subject[1])}:
+    who = identity.holder_of(certificate)
+    if who.kind is not identity.Kind.NOBODY and who.siren not in sirens:
         whose = " ou ".join(sirens)
         raise HandOverError(f"{file} : reçu refusé, {subject[1]} n'est pas de la commune (SIREN {whose})")
-    name = next((part[3:] for part in re.split(r"(?<!\\)[,+]", subject[1]) if part.startswith("CN=")), "")
-    if not name or name.casefold().startswith(tuple(word.casefold() for word in RESERVED)):
-        raise HandOverError(f"{file} : reçu refusé, « {name} » est une machine ou un service, pas une personne")
+    if who.kind is not identity.Kind.PERSON:
+        raise HandOverError(
+            f"{file} : reçu refusé, « {subject[1]} » est une machine ou un service, pas une personne de la commune "
+            "(un seul nom, un seul SIREN)"
+        )
     return Receipt(subject[1], serial[1].lower())
 
 
