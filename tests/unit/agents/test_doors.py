@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest.mock import MagicMock
 from urllib.parse import quote
 
@@ -56,7 +57,7 @@ CN, OU, ORG, NTR = (
 NAMES = {
     Kind.PERSON: ["Léa Martin", "Secrétariat général", "DUPONT Jean 0123", "Anne Acart", "Œ. d’Ascq", "Machin - Loos",
                   "Nguyễn Thị Hạnh", "pc-mairie", "Paul «\u00a0Cœur\u00a0»", "L" * 64],
-    Kind.CONNECTOR: [CONNECTOR, "Connecteur - CCAS d’Haÿ", f"Connecteur - {'x' * 51}"],
+    Kind.CONNECTOR: [CONNECTOR, "Connecteur - CCAS d’Haÿ", "Connecteur - Лоос № 1", f"Connecteur - {'x' * 51}"],
     Kind.MACHINE: [common_name(MACHINE), "Machine - poste-2", common_name("a" * 60)],
     Kind.SERVICE: sorted(identity.SERVICES),
 }  # fmt: skip # a kind a line
@@ -333,7 +334,12 @@ def test_a_connector_has_no_page_and_a_person_no_connector_s_address(cases: list
 
 def addresses(door: Flask) -> list[tuple[str, str]]:
     """Every address of an application, with something in its places."""
-    given = {"aip": "8d5c0c0e-0000-4000-8000-000000000001", "sha256": "0" * 64, "kind": "recu", "slug": "gondecourt"}
+    given: dict[str, Any] = {
+        "aip": "8d5c0c0e-0000-4000-8000-000000000001",
+        "sha256": "0" * 64,
+        "kind": "recu",
+        "slug": "gondecourt",
+    }
     found = []
     with door.test_request_context():
         for rule in door.url_map.iter_rules():
@@ -345,6 +351,12 @@ def addresses(door: Flask) -> list[tuple[str, str]]:
 
 def test_the_authority_and_the_doors_reserve_the_same_names() -> None:
     assert set(common.RESERVED) == set(identity.RESERVED)
+    for name in LOOKALIKES:
+        try:
+            written = common.person_name(name)
+        except common.PkiError:
+            continue
+        assert kind_of(written) is Kind.PERSON, name  # its spaces alone were made single
     for name in identity.SERVICES:
         assert name.startswith(identity.RESERVED), name
         with pytest.raises(common.PkiError):

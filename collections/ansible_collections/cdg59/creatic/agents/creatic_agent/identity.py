@@ -150,14 +150,13 @@ def kind_of(name: str) -> Kind:
         return Kind.SERVICE
     if not 0 < len(name) <= _LONGEST or not name.translate(_SPACES).isprintable() or name != name.strip():
         return Kind.NOBODY
-    read = _skeleton(name)
-    if read is None:
-        return Kind.NOBODY
     if _MACHINE.fullmatch(name):
         return Kind.MACHINE
     if _CONNECTOR.fullmatch(name):
         return Kind.CONNECTOR
-    return Kind.NOBODY if _looks_reserved(read) or not any(map(str.isalpha, name)) else Kind.PERSON
+    read = _skeleton(name)
+    unfit = read is None or _looks_reserved(read) or not any(map(str.isalpha, name))
+    return Kind.NOBODY if unfit else Kind.PERSON
 
 
 def _skeleton(name: str) -> str | None:

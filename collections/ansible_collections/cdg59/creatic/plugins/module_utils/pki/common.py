@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
+import importlib
 import itertools
 import re
 import unicodedata
@@ -273,6 +274,9 @@ def person_name(text: str) -> str:
         raise PkiError("nom : donnez le prénom et le nom de la personne")
     if not all(char.isalpha() or unicodedata.combining(char) or char in " -'’." for char in name) or len(name) > 64:
         raise PkiError("nom : lettres, espaces, traits d'union et apostrophes seulement, 64 caractères au plus")
-    if name.casefold().startswith(tuple(word.casefold() for word in RESERVED)):
-        raise PkiError(f"nom : « {name} » est le nom d'un service, donnez celui d'une personne")
+    # On the control node alone: what the agents share is a part of the collection there.
+    identity = importlib.import_module("ansible_collections.cdg59.creatic.agents.creatic_agent.identity")
+    if identity.kind_of(name) is not identity.Kind.PERSON:
+        why = "est le nom d'un service, ou se lit comme le sien, ou n'est pas en lettres latines"
+        raise PkiError(f"nom : « {name} » {why}. À faire : donnez celui d'une personne, en lettres latines")
     return name
