@@ -278,6 +278,17 @@ class Eliminated(Mayan):
         circuit._add_file(document, "dupont.pdf", io.BytesIO(content), account("passerelle"), "", shown=False)
         return document
 
+    def test_what_is_not_signed_yet_cannot_have_been_archived(self) -> None:
+        dossier = Dossier.objects.get(pk=self.deposit())
+        mark = f"{dossier.reference} {'a' * 24}"
+        filed = self.filed(mark, b"%PDF-1.7 delibere")
+        for more in ({}, {"essai": True}):
+            answer = self.ask(reference=dossier.reference, marques=[mark], **more)
+            self.assertEqual(answer.status_code, 400)
+            self.assertIn("pas encore signé", answer.json()["message"])
+        self.assertTrue(Dossier.objects.filter(pk=dossier.pk).exists())
+        self.assertTrue(Document.objects.filter(pk=filed.pk).exists())
+
     def test_a_dossier_goes_with_its_history_and_its_file(self) -> None:
         number, other = self.deposit(), self.deposit()
         self.act("paul.renard", number, "refuser", {"motif": "M. Dupont n'habite plus ici"})
@@ -1327,6 +1338,7 @@ class Contracts(Mayan):
     def test_what_the_archive_eliminated_goes_with_its_pieces(self) -> None:
         dossier = self.contract()
         self.join(dossier, NOTICE)
+        Dossier.objects.filter(pk=dossier.pk).update(etat="acquitte")  # what is not signed cannot have been archived
         told = {"commune": "loos", "siren": SIRENS["loos"], "reference": dossier.reference, "marques": [], "empreintes": []}
         done = self.api("passerelle", "POST", "/creatic/eliminations/", told)
         self.assertEqual((done.status_code, done.json()), (200, {"nombre": 1}))

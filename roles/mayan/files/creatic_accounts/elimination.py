@@ -25,7 +25,8 @@ from .models import login_of
 log = logging.getLogger(__name__)
 SERVICE = "passerelle"
 FINDERS: list[Callable[[Asked], Iterable[Any]]] = []
-"""What finds more documents of an act: an application adds its own when it is ready."""
+"""What finds more documents of an act: an application adds its own when it is ready. One raises ValueError, in French,
+for an act that cannot have been archived: nothing of it is deleted."""
 BEFORE: list[Callable[[Any], None]] = []
 """What takes away what holds a document, in the transaction that deletes it."""
 MOST = 200  # marks, or digests, of an act
@@ -77,7 +78,7 @@ def asked_of(given: Any) -> Asked:
 
 
 def documents(asked: Asked) -> list[Any]:
-    """Documents of an act, those of the bin too."""
+    """Documents of an act, those of the bin too. Raises ValueError, in French: it cannot have been archived."""
     types = DocumentType.objects.filter(remise.own(asked.siren)) if asked.siren else DocumentType.objects.none()
     own = Document.objects.filter(document_type__in=types)
     found = {one.pk: one for one in own.filter(description__in=asked.marks)}
@@ -119,11 +120,11 @@ class Eliminations(APIView):
         """Delete the documents of an act; with `essai`, only say how many there are."""
         try:
             asked = asked_of(request.data)
+            if request.data.get("essai"):
+                return Response({"nombre": len(documents(asked))})
+            gone = eliminate(asked, request.user)
         except ValueError as error:
             return Response({"message": f"Élimination : {error}. Rien n'a été supprimé."}, status=400)
-        if request.data.get("essai"):
-            return Response({"nombre": len(documents(asked))})
-        gone = eliminate(asked, request.user)
         if gone:
             demande = re.sub(r"[^0-9a-f-]", "", str(request.data.get("demande") or ""))[:36]
             log.warning("élimination %s : %d documents de %s supprimés", demande, gone, asked.commune)

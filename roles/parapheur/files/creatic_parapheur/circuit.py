@@ -91,9 +91,14 @@ def keep(sender: Any, instance: Any, **_options: Any) -> None:
 
 
 def to_eliminate(asked: Asked) -> list[Document]:
-    """The document of an act's dossier (creatic_accounts.elimination.FINDERS), and no other commune's."""
-    found = Dossier.objects.filter(reference=asked.reference, commune=asked.commune)
-    return [one.document for one in found.select_related("document")]
+    """The document of an act's dossier (creatic_accounts.elimination.FINDERS), and no other commune's.
+
+    Raises ValueError: somebody has still to control, approve or sign it, so that it cannot have been archived.
+    """
+    found = list(Dossier.objects.filter(reference=asked.reference, commune=asked.commune).select_related("document"))
+    if any(one.etat in PASSED_BY_PEOPLE for one in found):
+        raise ValueError("ce dossier n'est pas encore signé, il n'a pas pu être versé aux archives")
+    return [one.document for one in found]
 
 
 def let_go(document: Document) -> None:
