@@ -130,13 +130,13 @@ def nodes(request: pytest.FixtureRequest) -> list[Node]:
 
 
 @pytest.fixture(scope="session")
-def client_certificate() -> Callable[[str], str]:
+def client_certificate() -> Callable[[str, str], str]:
     """Issues a client certificate of the groupement's authority; gives its chain and key, PEM. Lab only."""
 
-    def issue(common_name: str) -> str:
+    def issue(common_name: str, siren: str) -> str:
         home = Path(os.environ.get("CREATIC_HOME") or "~/.local/share/creatic").expanduser() / "lab"
-        name = f"essai-{hashlib.sha256(common_name.encode()).hexdigest()[:8]}"
-        folder = issued(home, name, "client", common_name, "215902669", "Essai")
+        name = f"essai-{hashlib.sha256(f'{common_name} {siren}'.encode()).hexdigest()[:8]}"
+        folder = issued(home, name, "client", common_name, siren, "Essai")
         return (folder / "fullchain.pem").read_text() + (folder / "key.pem").read_text()
 
     return issue

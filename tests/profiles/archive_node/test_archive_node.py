@@ -88,12 +88,13 @@ def test_secrets_are_for_swift_alone(host: Host) -> None:
 
 
 def test_only_the_gateway_is_let_in(
-    node: Node, hostvars: dict[str, Any], client_certificate: Callable[[str], str]
+    node: Node, hostvars: dict[str, Any], client_certificate: Callable[[str, str], str]
 ) -> None:
     on_the_lab_alone(hostvars, "l'essai demande des certificats à l'autorité")
     calls = [{"method": "GET", "path": "/healthcheck"}, {"method": "GET", "path": "/v1/AUTH_sae"}]
     door: dict[str, Any] = {"url": f"https://{node.address}", "user": ""}
-    gateway = client_certificate("Passerelle des archives")
+    siren = str(hostvars["creatic_groupement_siren"])
+    gateway = client_certificate("Passerelle des archives", siren)
     assert [answer.status for answer in node.calls(*calls, **door, tls=gateway)] == [200, 401]
     for name in (
         "Secrétariat général",
@@ -101,7 +102,12 @@ def test_only_the_gateway_is_let_in(
         "x Passerelle des archives",
         "Secrétariat,CN=Passerelle des archives",
     ):
-        assert [answer.status for answer in node.calls(*calls, **door, tls=client_certificate(name))] == [403, 403]
+        assert [answer.status for answer in node.calls(*calls, **door, tls=client_certificate(name, siren))] == [
+            403,
+            403,
+        ]
+    elsewhere = client_certificate("Passerelle des archives", "215902669")
+    assert [answer.status for answer in node.calls(*calls, **door, tls=elsewhere)] == [403, 403]
     assert [answer.status for answer in node.calls(*calls, **door)] == [400, 400]
     assert [answer.status for answer in node.calls({"method": "GET", "path": "/recon/time"}, **door, tls=gateway)] == [
         404

@@ -283,7 +283,9 @@ def test_nginx_lets_in_whom_its_expressions_are_for_alone(cases: list[Case], tmp
         elif one.who.kind is not Kind.NOBODY:
             assert not re.search(site, written), written
         archives = not re.search(node, f"SUCCESS,{written}")
-        assert archives is (own and one.who.name == "Passerelle des archives") or elsewhere, (one.change, written)
+        assert (
+            archives is (own and (one.who.name, one.who.siren) == ("Passerelle des archives", GROUPEMENT)) or elsewhere
+        ), (one.change, written)
 
 
 @pytest.mark.parametrize("name", NAMES[Kind.PERSON])
@@ -420,6 +422,7 @@ def expression(role: str, template: str) -> str:
     environment.filters |= {"comment": "# {}".format, "regex_escape": re.escape}
     variables = yaml.safe_load((TOP / "roles" / role / "defaults/main.yml").read_text(encoding="utf-8"))
     given = {"ansible_managed": "", "nginx_tls_site": "x", "nginx_tls_server_names": ["x"], "nginx_tls_upstream": "/x"}
+    given |= {"archive_node_siren": GROUPEMENT}
     given |= {"nginx_tls_certificate_dir": "/x", "nginx_tls_client_certificates": "required"}
     text = environment.get_template(template).render(variables | given)
     [found] = re.findall(r'^ *if \(\$(?:ssl_client_s_dn|pair) ~ "(.*)"\)', text, re.M)
