@@ -45,9 +45,10 @@ class Maker:
     def __init__(self, name: str = "Racine d'essai") -> None:
         self.root = self.make(name, ca=True)
 
-    def make(self, name: str, *, days: int = 300, ca: bool = False, client: bool = True) -> Pair:
+    def make(self, name: str, *, days: int = 300, ca: bool = False, client: bool = True, unit: str = "") -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        units = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name), *units])
         issuer = subject if ca else self.root.certificate.subject
         now = dt.datetime.now(dt.UTC)
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.EMAIL_PROTECTION

@@ -50,8 +50,8 @@ def authority(tmp_path: Path) -> Path:
 
 
 def test_the_password_of_a_file_stays_on_the_control_node(tmp_path: Path, maker: Maker) -> None:
-    path, word = write(tmp_path, maker.make("Mairie"))
-    entry = {"name": "Mairie", "pkcs12": str(path), "password_file": str(word)}
+    path, word = write(tmp_path, maker.make("Mairie", unit="0002 215902669"))
+    entry = {"name": "Mairie", "pkcs12": str(path), "password_file": str(word), "sirens": ["215902669"]}
     sent = Sent({"changed": True})
     arguments = {"account": "agent", "authorities": "/ca.pem", "certificates": [entry]}
     assert action(nss_store, arguments, sent).run(task_vars=VARIABLES) == {"changed": True}
@@ -60,9 +60,9 @@ def test_the_password_of_a_file_stays_on_the_control_node(tmp_path: Path, maker:
 
 
 def test_files_alone_are_checked_without_touching_the_host(tmp_path: Path, maker: Maker) -> None:
-    path, word = write(tmp_path, maker.make("Mairie"))
+    path, word = write(tmp_path, maker.make("Mairie", unit="0002 215902669"))
     entries = [
-        {"name": "Mairie", "pkcs12": str(path), "password_file": str(word)},
+        {"name": "Mairie", "pkcs12": str(path), "password_file": str(word), "sirens": ["215902669"]},
         {"name": "Finances", "token": "finances", "library": "/lib.so"},
     ]
     arguments = {"account": "agent", "authorities": "/ca.pem", "certificates": entries, "files_only": True}

@@ -34,10 +34,15 @@ def test_only_the_groupement_s_certificates_are_issued() -> None:
 
 
 def test_each_source_says_where_it_is() -> None:
-    stored = filters.pc_stored([ISSUED, FILE, TOKEN], "/etc/pki", "/secrets")
+    stored = filters.pc_stored([ISSUED, FILE, TOKEN], "/etc/pki", "/secrets", ["215902669"])
     assert stored == [
         {"name": "Secrétariat général", "folder": "/etc/pki/secretariat-general/current"},
-        {"name": "Mairie", "pkcs12": "/secrets/mairie.p12", "password_file": "/secrets/mairie.p12.pass"},
+        {
+            "name": "Mairie",
+            "pkcs12": "/secrets/mairie.p12",
+            "password_file": "/secrets/mairie.p12.pass",
+            "sirens": ["215902669"],
+        },
         {"name": "Finances", "token": "finances", "library": "/usr/lib/lecteur.so"},
     ]
 
@@ -88,7 +93,7 @@ def test_the_watch_is_given_what_pki_client_did_not_issue() -> None:
 def test_a_key_that_signs_documents_is_for_signing_alone() -> None:
     """A browser that knew it would ask for its PIN at every site."""
     certificates = [ISSUED, TOKEN, SIGNING_TOKEN]
-    assert [one["name"] for one in filters.pc_stored(certificates, "/etc/pki", "/secrets")] == [
+    assert [one["name"] for one in filters.pc_stored(certificates, "/etc/pki", "/secrets", ["215902669"])] == [
         "Secrétariat général",
         "Finances",
     ]
@@ -106,5 +111,5 @@ def test_a_signing_certificate_is_watched() -> None:
 
 def test_a_token_without_a_maker_s_library_goes_by_opensc() -> None:
     token = {key: value for key, value in TOKEN.items() if key != "bibliotheque"}
-    assert filters.pc_stored([token], "/etc/pki", "/secrets")[0]["library"] == filters.OPENSC
+    assert filters.pc_stored([token], "/etc/pki", "/secrets", ["215902669"])[0]["library"] == filters.OPENSC
     assert filters.pc_security_devices([token]) == {"finances": filters.OPENSC}

@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, read_pkcs12
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import (
+    Pkcs12FileError,
+    own_pkcs12,
+    read_pkcs12,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
+
+from testbed import provider
 
 from .conftest import Maker, Pair
 
@@ -87,3 +93,47 @@ def test_file_which_is_far_too_big(tmp_path: Path, maker: Maker) -> None:
     path, word = write(tmp_path, maker.make("Mairie"))
     path.write_bytes(b"\0" * ((1 << 20) + 1))
     assert "n'est pas un .p12" in refusal(path, word)
+
+
+MINE, OTHERS = "215902669", "215900580"
+
+
+@pytest.mark.parametrize(
+    ("subject", "own"),
+    [
+        ([("OU", f"0002 {MINE}")], True),
+        ([("OU", f"0002 {MINE}00011")], True),  # a SIRET
+        ([("organizationIdentifier", f"NTRFR-{MINE}")], True),
+        ([("OU", f"0002 {OTHERS}")], False),
+        ([("OU", f"0002 {OTHERS}"), ("OU", f"0002 {MINE}")], False),  # of whom?
+        ([("organizationIdentifier", f"NTRFR-{OTHERS}"), ("OU", f"0002 {MINE}")], False),
+        ([("O", f"0002 {MINE}"), ("CN", f"0002 {MINE}")], False),
+        ([("OU", f"0002 {MINE}0")], False),
+        ([("OU", f"x0002 {MINE}")], False),
+        ([("OU", f"0002 {MINE[:-1]}\u0669")], False),  # a digit of another script
+        ([], False),
+    ],
+)
+def test_whose_a_file_is_is_said_by_its_certificate(tmp_path: Path, subject: list[tuple[str, str]], own: bool) -> None:
+    provider.deliver(tmp_path, "a.p12", "a.pass", MINE)
+    (tmp_path / "a.p12").write_bytes(provider.packed(("CN", "Mairie"), *subject))
+    if own:
+        assert own_pkcs12(tmp_path / "a.p12", tmp_path / "a.pass", [MINE])["certificate"]
+    else:
+        with pytest.raises(Pkcs12FileError, match="mettez-y le sien"):
+            own_pkcs12(tmp_path / "a.p12", tmp_path / "a.pass", [MINE])
+    with pytest.raises(Pkcs12FileError):
+        own_pkcs12(tmp_path / "a.p12", tmp_path / "a.pass", [])
+
+
+def test_a_link_is_no_file_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    provider.deliver(tmp_path, "a.p12", "a.pass", MINE)
+    provider.deliver(tmp_path / "secrets", "a.p12", "a.pass", MINE)
+    for name in ("a.p12", "a.pass"):
+        (tmp_path / "secrets" / name).unlink()
+        (tmp_path / "secrets" / name).symlink_to(tmp_path / name)
+        with pytest.raises(Pkcs12FileError, match="est un lien"):
+            own_pkcs12(tmp_path / "secrets/a.p12", tmp_path / "secrets/a.pass", [MINE])
+    (tmp_path / "lien").symlink_to(tmp_path)  # the folder may be one (the current version of a machine's data)
+    assert own_pkcs12(tmp_path / "lien/a.p12", tmp_path / "lien/a.pass", [MINE])["key"]

@@ -24,6 +24,8 @@ from creatic_flotte.settings import Settings as MachineSettings
 from creatic_guichet import store
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from testbed import provider
+
 TOP = Path(__file__).parents[3]
 SETTINGS = Settings("Groupement Cre@tic", "Cre@tic essai", "1.3.6.1.4.1.59999.59.1", "http://pki.creatic.test")
 
@@ -59,9 +61,10 @@ def home(inventory: Path, tmp_path: Path) -> Path:
     for commune in groupement.load(inventory):
         for host in commune.hosts():
             for one in _certificates(host.variables):
-                for key in ("fichier", "secret"):
-                    if key in one:
-                        (state / "secrets" / one[key]).write_text(f"SECRET-DE-{commune.slug}")
+                if "fichier" in one:
+                    provider.deliver(state / "secrets", one["fichier"], one["secret"], commune.data["siren"])
+                elif "secret" in one:
+                    (state / "secrets" / one["secret"]).write_text(f"SECRET-DE-{commune.slug}")
     return state
 
 
@@ -83,7 +86,7 @@ def test_a_machine_gets_its_commune_and_nothing_of_another(inventory: Path, home
     assert made.keys() == known.keys()
     for name, archive in made.items():
         files = _unpacked(archive)
-        whole = b"\n".join(files.values()).decode()
+        whole = b"\n".join(files.values()).decode(errors="replace")
         for other in communes:
             mine = known[name].commune == other.slug
             for word in (str(other.data["siren"]), f"SECRET-DE-{other.slug}", f"{other.slug}-connecteur"):
@@ -134,7 +137,8 @@ def test_a_post_finds_its_commune_its_secrets_and_the_authority(
     held = [one for one in told["creatic_poste"]["certificats"] if "fichier" in one]
     for one in held:
         for path in (f"{told['creatic_secrets_dir']}/{one[key]}" for key in ("fichier", "secret")):
-            assert files[path.removeprefix(f"{contents.PLACE}/")] == b"SECRET-DE-loos"
+            kept = tmp_path / "coffre" if elsewhere else home / "secrets"
+            assert files[path.removeprefix(f"{contents.PLACE}/")] == (kept / Path(path).name).read_bytes()
     assert held and f"{told['creatic_pki_dir']}/".removeprefix(f"{contents.PLACE}/") == "etat/pki/"
     assert str(tmp_path) not in files["variables.json"].decode()
 
@@ -181,6 +185,80 @@ def test_a_commune_cannot_have_the_secrets_of_the_groupement(inventory: Path, ho
     if groupement.check(inventory):
         return  # the file itself is refused
     with pytest.raises(FleetError, match="n'est pas un secret de commune"):
+        contents.of(inventory, TOP, ["loos-connecteur"])
+
+
+NEIGHBOUR = "215900580"
+
+
+def _takes(inventory: Path, **fields: str) -> None:
+    """Have the file of Loos write these of its provider's certificate, on its PC."""
+    file = inventory / "communes/loos.yml"
+    lines = []
+    for line in file.read_text().splitlines():
+        name = line.strip().removeprefix("- ").partition(":")[0]
+        lines.append(f"{line.partition(name)[0]}{name}: {fields[name]}" if name in fields else line)
+    file.write_text("\n".join(lines) + "\n")
+
+
+def test_a_neighbour_s_file_is_published_to_nobody_else(inventory: Path, home: Path) -> None:
+    """Whatever its name: its certificate says whose it is."""
+    for file in ("loos-voisin.p12", "bergues.p12"):
+        provider.deliver(home / "secrets", file, f"{file}.pass", NEIGHBOUR)
+        _takes(inventory, fichier=file, secret=f"{file}.pass")
+        with pytest.raises(FleetError, match=rf"est au SIREN {NEIGHBOUR}, et non à celui de qui l'emploie"):
+            contents.of(inventory, TOP, ["loos-pc-assemblees"])
+
+
+@pytest.mark.parametrize("spoil", ["it does not open", "it is a link", "its password is a link", "it names nobody"])
+def test_what_is_not_proven_to_be_its_own_is_refused(inventory: Path, home: Path, tmp_path: Path, spoil: str) -> None:
+    folder = home / "secrets"
+    file, word = folder / "loos-assemblees.p12", folder / "loos-assemblees.p12.pass"
+    if spoil == "it does not open":
+        file.write_text("SECRET-DU-GROUPEMENT")
+    elif spoil == "it names nobody":
+        file.write_bytes(provider.packed(("CN", "Commune de Loos 215903469"), ("O", "0002 215903469")))
+    else:
+        one = word if "password" in spoil else file
+        one.rename(tmp_path / "ailleurs")
+        one.symlink_to(tmp_path / "ailleurs")
+    with pytest.raises(FleetError, match="Rien n'est publié"):
+        contents.of(inventory, TOP, ["loos-pc-assemblees"])
+
+
+def test_no_text_of_a_commune_s_file_has_a_file_published(inventory: Path, home: Path, tmp_path: Path) -> None:
+    """A path in the state, written where a commune may write a path or a word, is a word."""
+    (home / "titulaires").mkdir()
+    (home / "ssh").mkdir()
+    (home / "ssh/id_ed25519").write_text("CLE-DU-GROUPEMENT")
+    (home / "titulaires/lien.pem").symlink_to(home / "ssh/id_ed25519")
+    for path in (f"{home}/titulaires/../ssh/id_ed25519", f"{home}/titulaires/lien.pem", f"{home}/ssh/id_ed25519"):
+        for field, text in (("bibliotheque", path), ("titulaire", path[:64]), ("jeton", path[:32])):
+            spoilt = tmp_path / "spoilt"
+            shutil.copytree(inventory, spoilt, dirs_exist_ok=True)
+            _takes(spoilt, **{field: text})
+            if groupement.check(spoilt):
+                continue  # the file itself is refused
+            told = contents.of(spoilt, TOP, ["loos-pc-assemblees"])["loos-pc-assemblees"]
+            assert not [one for one in told["fichiers"] if "ssh" in one or "titulaires" in one], field
+
+
+@pytest.mark.parametrize("content", ["CLE-DU-GROUPEMENT", "a key beside it"])
+def test_those_who_open_the_escrow_are_given_as_certificates_alone(
+    inventory: Path, home: Path, content: str, tmp_path: Path
+) -> None:
+    """The groupement's own variable may name a file by mistake: what is no certificate does not leave."""
+    (home / "titulaires").mkdir()
+    pem = next((home / "pki/publie/autorites").glob("*.pem")).read_text()
+    for name in ("camille", "dominique"):
+        (home / f"titulaires/{name}.pem").write_text(pem)
+    told = contents.of(inventory, TOP, ["loos-connecteur"])["loos-connecteur"]["fichiers"]
+    assert {one for one in told if "titulaires" in one} == {
+        "etat/titulaires/camille.pem", "etat/titulaires/dominique.pem",
+    }  # fmt: skip # two of them
+    key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+    (home / "titulaires/camille.pem").write_text(content if "CLE" in content else f"{pem}\n{key}")
+    with pytest.raises(FleetError, match="n'est pas un certificat"):
         contents.of(inventory, TOP, ["loos-connecteur"])
 
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from testbed import provider
 from testbed.connector import Authority
 
 TOP = Path(__file__).parents[3]
@@ -363,11 +364,42 @@ def test_a_provider_s_file_that_is_not_there_is_told_with_its_field(folder: Path
     assert told and all(problem.file.startswith("communes/") for problem in told)
     for commune in communes:
         for _place, certificate in inspection.certificates(commune.data):
-            for name in ("fichier", "secret"):
-                if name in certificate:
-                    (tmp_path / certificate[name]).write_text("x")
-                    (tmp_path / certificate[name]).chmod(0o600)
+            if "fichier" in certificate:
+                provider.deliver(tmp_path, certificate["fichier"], certificate["secret"], commune.data["siren"])
+            elif "secret" in certificate:
+                (tmp_path / certificate["secret"]).write_text("x")
     assert inspection.providers_files(communes, tmp_path) == []
+
+
+def test_a_provider_s_file_that_is_another_s_is_told_with_its_field(folder: Path, tmp_path: Path) -> None:
+    """By its certificate, whatever it is called; so is what does not open."""
+    communes = groupement.load(folder)
+    for commune in communes:
+        for _place, certificate in inspection.certificates(commune.data):
+            if "fichier" in certificate:
+                provider.deliver(tmp_path, certificate["fichier"], certificate["secret"], "215902669")
+            elif "secret" in certificate:
+                (tmp_path / certificate["secret"]).write_text("x")
+    told = inspection.providers_files(communes, tmp_path)
+    assert [(one.file, one.field) for one in told] == [
+        ("communes/avesnes-les-aubert.yml", "postes[0].certificats[0].fichier"),
+        ("communes/avesnes-les-aubert.yml", "connecteur.certificat.fichier"),
+    ]
+    assert "est au SIREN 215902669" in told[0].message and "au SIREN 215900374" in told[0].fix
+    (tmp_path / "avesnes-les-aubert-connecteur.p12").write_bytes(b"autre chose")
+    assert "ne s'ouvre pas" in inspection.providers_files(communes, tmp_path)[1].message
+
+
+def test_one_file_of_a_provider_is_of_one_commune(folder: Path) -> None:
+    """Both are told: one of them would be given the other's key, or its password."""
+    file = folder / "communes/la-madeleine.yml"
+    text = file.read_text(encoding="utf-8")
+    for stolen in ("avesnes-les-aubert-mairie.p12.pass", "Avesnes-les-Aubert-connecteur.p12"):
+        file.write_text(text.replace("la-madeleine-finances.pin", stolen), encoding="utf-8")
+        told = groupement.check(folder)
+        assert [one.file for one in told] == ["communes/avesnes-les-aubert.yml", "communes/la-madeleine.yml"]
+        assert "est aussi nommé dans communes/la-madeleine.yml" in told[0].message
+        assert "est aussi nommé dans communes/avesnes-les-aubert.yml" in told[1].message
 
 
 @pytest.mark.parametrize(("issuer", "told"), [("groupement", 1), ("prestataire", 0)])

@@ -10,7 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import load_certificate
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.nss import describe
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, read_pkcs12
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, own_pkcs12
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
 
@@ -23,7 +23,8 @@ class ActionModule(Acting):
         for entry in args.get("certificates") or []:
             if entry.get("pkcs12"):
                 try:
-                    material = read_pkcs12(Path(entry["pkcs12"]), Path(entry.get("password_file") or ""))
+                    word = Path(entry.get("password_file") or "")
+                    material = own_pkcs12(Path(entry["pkcs12"]), word, entry.get("sirens") or ())
                 except Pkcs12FileError as error:
                     raise AnsibleActionFail(f"certificat « {entry['name']} » : {error}") from None
                 certificates.append({"name": entry["name"], **material})

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,10 +43,18 @@ def pc_issued(certificates: Iterable[Mapping[str, Any]], organization: str, sire
     ]
 
 
-def pc_stored(certificates: Iterable[Mapping[str, Any]], pki_dir: str, secrets_dir: str) -> list[dict[str, Any]]:
+def pc_stored(
+    certificates: Iterable[Mapping[str, Any]], pki_dir: str, secrets_dir: str, sirens: Sequence[str]
+) -> list[dict[str, Any]]:
     """Return what nss_store has to hold: each certificate with where it comes from.
 
     A token that signs documents is none of the browsers' business: they would ask for its PIN at every site.
+
+    Args:
+        certificates: of the PC.
+        pki_dir: where the groupement's are.
+        secrets_dir: where providers' files are.
+        sirens: whose these files may be.
     """
     stored = []
     for certificate in certificates:
@@ -58,6 +66,7 @@ def pc_stored(certificates: Iterable[Mapping[str, Any]], pki_dir: str, secrets_d
         elif certificate["source"] == "fichier":
             entry["pkcs12"] = str(PurePosixPath(secrets_dir, certificate["fichier"]))
             entry["password_file"] = str(PurePosixPath(secrets_dir, certificate["secret"]))
+            entry["sirens"] = list(sirens)
         else:
             entry["token"] = certificate["jeton"]
             entry["library"] = certificate.get("bibliotheque", OPENSC)

@@ -106,7 +106,7 @@ def connector_entity_provided(entities: Sequence[Entity]) -> list[Entry]:
         for one in entities
         if one.get("pkcs12")
         for entry in provider_certificate(
-            one["pkcs12"], one["pkcs12_password_file"], f"{_ISSUED}/tdt-{one['name']}", _GROUP
+            one["pkcs12"], one["pkcs12_password_file"], f"{_ISSUED}/tdt-{one['name']}", _GROUP, one["siren"]
         )
     ]
 

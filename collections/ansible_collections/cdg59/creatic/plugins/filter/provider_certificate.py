@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, read_pkcs12
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, own_pkcs12
 from cryptography import x509
 
 
-def provider_certificate(path: str, password_file: str, folder: str, group: str) -> list[dict[str, Any]]:
+def provider_certificate(path: str, password_file: str, folder: str, group: str, siren: str) -> list[dict[str, Any]]:
     """Return the entries of file_set which install a provider's certificate and its key.
 
     Each certificate has its own folder, named by its serial number; the link ``current`` is swapped last, so that
@@ -24,12 +24,14 @@ def provider_certificate(path: str, password_file: str, folder: str, group: str)
         password_file: holds its password.
         folder: where it goes on the host, as /etc/creatic/pki/tdt.
         group: unix group which may read the key.
+        siren: whose it must be.
 
     Raises:
-        AnsibleFilterError: the file cannot be opened or serve; the message (French) names file, field and fix.
+        AnsibleFilterError: the file cannot be opened or serve, or is another's; the message (French) names the file,
+            the field and the fix.
     """
     try:
-        found = read_pkcs12(Path(path), Path(password_file))
+        found = own_pkcs12(Path(path), Path(password_file), [siren])
     except Pkcs12FileError as error:
         raise AnsibleFilterError(str(error)) from error
     serial = f"{x509.load_pem_x509_certificate(found['certificate'].encode()).serial_number:x}"

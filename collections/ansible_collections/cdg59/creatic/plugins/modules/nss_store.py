@@ -32,6 +32,7 @@ options:
         description: PKCS#12 file on the control node. Replaced by I(key), I(certificate) and I(chain).
         type: path
       password_file: {description: File of the control node which holds the password of I(pkcs12)., type: path}
+      sirens: {description: Whose I(pkcs12) may be. Replaced by the action plugin., type: list, elements: str}
       token: {description: Label of a PKCS#11 token which already holds its certificate., type: str}
       library: {description: "PKCS#11 module of I(token), on the host.", type: path}
       key: {description: Set by the action plugin., type: str}
@@ -55,6 +56,7 @@ EXAMPLES = r"""
       - name: Secrétaire de mairie
         pkcs12: "{{ creatic_secrets_dir }}/mairie.p12"
         password_file: "{{ creatic_secrets_dir }}/mairie.p12.pass"
+        sirens: ["{{ creatic_commune.siren }}"]
       - name: Direction des finances
         token: finances
         library: /usr/lib/x86_64-linux-gnu/opensc-pkcs11.so

@@ -17,9 +17,11 @@ from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.backup import outgoing
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, own_pkcs12
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import Tree
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.needs import Needs, apart, trusted
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.variables import inner_uses
+from cryptography import x509
 
 PLACE = "/var/lib/creatic-flotte/courant/donnees"
 """Where a machine finds its data: role flotte makes that link."""
@@ -40,6 +42,7 @@ _NAMED = (
     "creatic_journaux",
 )
 _CERTIFIES = "pki_client"
+_HOLDERS = "backup_client_holders"
 # Of creatic_secrets_dir, what is the groupement's alone, whatever a commune's file names.
 _KEPT = ("pki_", "acces_", "flotte_")
 
@@ -87,11 +90,8 @@ class Contents(Needs):
         found: dict[str, Any] = {}
         for key, value in self._told_to(str(variables["creatic_profil"]), variables):
             found[key] = value
-        files = {f"etat/secrets/{one}": str(Path(secrets, one)) for one in self._own_secrets(name, variables)}
-        for path in _strings(found):
-            inside = Path(path).relative_to(home) if path.startswith(f"{home}/titulaires/") else None
-            if inside and Path(path).is_file():
-                files[f"etat/{inside}"] = path
+        own = self._own_secrets(name, variables, Path(secrets))
+        files = {f"etat/secrets/{one.name}": str(one) for one in own} | self._holders(name, found, Path(home))
         for part in ("autorite.pub", "revoques.krl"):  # public, for sshd
             path = str(Path(home, "acces", "publie", part))
             if Path(path).is_file():
@@ -162,30 +162,62 @@ class Contents(Needs):
                 yield name, given[0]
 
     @staticmethod
-    def _own_secrets(name: str, variables: Mapping[str, Any]) -> Iterator[str]:
-        """Names, in creatic_secrets_dir, of the secrets that this machine's commune gives it by its file."""
-        held = [*variables.get("creatic_poste", {}).get("certificats", [])]
+    def _holders(name: str, told: Mapping[str, Any], home: Path) -> dict[str, str]:
+        """Certificates of those who can open the escrow (role backup_client), by path in a machine's data.
+
+        Of that variable alone, which is the groupement's, and in their folder once links are followed: no other text
+        that a machine is told has a file of the control node published to it.
+        """
+        folder, found = (home / "titulaires").resolve(), {}
+        for path in map(Path, told.get(_HOLDERS, ())):
+            if path.resolve().is_relative_to(folder) and path.is_file():
+                if not _is_certificate(path):
+                    raise FleetError(f"{name} : {path} n'est pas un certificat, ou plus que cela. Rien n'est publié")
+                found[f"etat/titulaires/{path.resolve().relative_to(folder)}"] = str(path.resolve())
+        return found
+
+    @staticmethod
+    def _own_secrets(name: str, variables: Mapping[str, Any], secrets: Path) -> Iterator[Path]:
+        """Files of creatic_secrets_dir that are proven to be of this machine's commune, or of what it hosts.
+
+        A commune's file names them; the certificate inside says whose they are, and its password opens it. A token's
+        code is proven by nothing, and is the lab's alone (module pkcs11_token): no machine is told one.
+        """
+        commune = variables.get("creatic_commune", {})
+        hosted = commune.get("entites", ())
+        everybody = [commune.get("siren", ""), *(one["siren"] for one in hosted)]
+        held = [(one, everybody) for one in variables.get("creatic_poste", {}).get("certificats", [])]
         if "creatic_connecteur" in variables:
-            hosted = variables.get("creatic_commune", {}).get("entites", ())
-            connectors = [variables["creatic_connecteur"], *(one.get("connecteur", {}) for one in hosted)]
-            held += [one["certificat"] for one in connectors if one.get("certificat")]
-        for certificate in held:
-            for key in ("fichier", "secret", "code"):
-                if secret := str(certificate.get(key, "")):
-                    if "/" in secret or secret.startswith((".", *_KEPT)):
-                        raise FleetError(
-                            f"{name} : « {secret} » n'est pas un secret de commune. À faire : corrigez le fichier de "
-                            "la commune. Rien n'est publié"
-                        )
-                    yield secret
+            held += [
+                (one["certificat"], [siren])
+                for siren, one in (
+                    (commune.get("siren", ""), variables["creatic_connecteur"]),
+                    *((entity["siren"], entity.get("connecteur", {})) for entity in hosted),
+                )
+                if one.get("certificat")
+            ]
+        for certificate, owners in held:
+            if not certificate.get("fichier"):
+                continue
+            for secret in (str(certificate["fichier"]), str(certificate["secret"])):
+                if "/" in secret or secret.startswith((".", *_KEPT)):
+                    raise FleetError(
+                        f"{name} : « {secret} » n'est pas un secret de commune. À faire : corrigez le fichier de "
+                        "la commune. Rien n'est publié"
+                    )
+            path, word = secrets / str(certificate["fichier"]), secrets / str(certificate["secret"])
+            try:
+                own_pkcs12(path, word, owners)
+            except Pkcs12FileError as error:
+                raise FleetError(f"{name} : {error} Rien n'est publié") from None
+            yield from (path, word)
 
 
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from _strings(one)
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _strings(one)
+def _is_certificate(path: Path) -> bool:
+    """Whether a file is one certificate in PEM, and nothing else: it goes out of the control node."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+        [_only] = x509.load_pem_x509_certificates(text.encode())
+    except (OSError, ValueError):
+        return False
+    return text.startswith("-----BEGIN CERTIFICATE") and text.count("-----BEGIN") == 1 and text.endswith("-----")

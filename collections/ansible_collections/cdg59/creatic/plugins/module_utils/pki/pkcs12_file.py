@@ -5,17 +5,67 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import NameOID
 
 MAXIMUM_SIZE = 1 << 20  # bytes; a real one is a few thousand
 
 
 class Pkcs12FileError(Exception):
     """The file cannot serve; the message (French) names the file, the field and the fix, never a secret."""
+
+
+# How a certificate names an organization: its unit as RGS writes it (SIREN, or SIRET), or its identifier as ETSI
+# EN 319 412-1 does.
+_UNIT = re.compile(r"0002 ([0-9]{9})([0-9]{5})?")
+_IDENTIFIER = re.compile(r"(?:NTRFR|SI:FR)-([0-9]{9})([0-9]{5})?")
+
+
+def sirens(certificate: x509.Certificate) -> set[str]:
+    """SIREN of the organizations that a certificate names."""
+    found = set()
+    for oid, form in ((NameOID.ORGANIZATIONAL_UNIT_NAME, _UNIT), (NameOID.ORGANIZATION_IDENTIFIER, _IDENTIFIER)):
+        for one in certificate.subject.get_attributes_for_oid(oid):
+            if told := form.fullmatch(str(one.value)):
+                found.add(told[1])
+    return found
+
+
+def own_pkcs12(path: Path, password_file: Path, owners: Collection[str]) -> dict[str, str]:
+    """Read a provider's file, as `read_pkcs12` does, once it is proven to be of those for whom it is asked.
+
+    Its certificate says whose it is; its name, which a commune's file writes, says nothing.
+
+    Args:
+        path: the .p12.
+        password_file: holds its password. Neither may be a link that leads out of its folder.
+        owners: SIREN of the commune, and of the entities that may use it.
+
+    Raises:
+        Pkcs12FileError: see `read_pkcs12`; or it is another's, or nobody's that can be told.
+    """
+    for file, field in ((path, "fichier"), (password_file, "secret")):
+        if file.is_symlink() or file.resolve().parent != file.parent.resolve():
+            raise Pkcs12FileError(
+                f"{file} (champ {field}) est un lien, ou sort de son dossier : mettez-y le fichier lui-même. "
+                "Rien n'a été changé."
+            )
+    found = read_pkcs12(path, password_file)
+    named = sirens(x509.load_pem_x509_certificate(found["certificate"].encode()))
+    if len(named) != 1 or not named <= {*owners}:
+        whose = f"est au SIREN {', '.join(sorted(named))}" if named else "ne dit pas de quel SIREN il est"
+        raise Pkcs12FileError(
+            f"{path} (champ fichier) : le certificat {whose}, et non à celui de qui l'emploie "
+            f"({', '.join(sorted(owners)) or 'personne'}) : mettez-y le sien, ou corrigez le champ fichier. "
+            "Rien n'a été changé."
+        )
+    return found
 
 
 def read_pkcs12(path: Path, password_file: Path) -> dict[str, str]:

@@ -687,6 +687,7 @@ def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
         if owner != f"{source.label} ({dotted(path)})":
             source.report(f"{kind} {quote(value)} est déjà dans {owner}", fix, path)
 
+    _check_providers_files(checked)
     files = {Path(source.label).stem for source, _data in checked}
     machines = {f"{Path(source.label).stem}-{name}" for source, data in checked for _at, name, _ip in _machines(data)}
     for source, data in checked:
@@ -718,6 +719,32 @@ def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
                 claim(source, (*path, "adresse"), "l'adresse", canonical, "donnez une adresse par machine")
 
 
+def _check_providers_files(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
+    """Report, in both, what two communes name of the control node's secrets: one of them would get the other's."""
+    named: dict[str, list[tuple[Source, FieldPath, str]]] = {}
+    for source, data in checked:
+        for path, name in _secrets(data):
+            named.setdefault(name.casefold(), []).append((source, path, name))
+    for places in named.values():
+        for source, path, name in places:
+            other = next((one for one in places if one[0] is not source), None)
+            if other:
+                source.report(
+                    f"le fichier {quote(name)} est aussi nommé dans {other[0].label} ({dotted(other[1])})",
+                    "un certificat de prestataire, ou son secret, est d'une seule commune : corrigez l'un des deux",
+                    path,
+                )
+
+
+def _secrets(value: Any, path: FieldPath = ()) -> Iterator[tuple[FieldPath, str]]:
+    """Give the files of secrets/ that a commune's file names, wherever it does, as far as it can be understood."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in parts:
+        if key in ("fichier", "secret") and isinstance(inner, str):
+            yield (*path, key), inner
+        yield from _secrets(inner, (*path, key))
+
+
 class _Store:
     """Files already found good, in one JSON file per inventory folder."""
 
@@ -729,7 +756,7 @@ class _Store:
         if folder:
             place = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
             self._file = folder / f"{directory.name}-{place}.json"
-            code = (Path(__file__), Path(checked_yaml.__file__), Path(entities.__file__))
+            code = [Path(one) for one in (__file__, checked_yaml.__file__, entities.__file__, ip.__file__)]
             judges = (*code, COMMUNE_SCHEMA, directory / "groupement.yml")
             self._salt = b"".join(hashlib.sha256(judge.read_bytes()).digest() for judge in judges)
             with contextlib.suppress(OSError, ValueError):

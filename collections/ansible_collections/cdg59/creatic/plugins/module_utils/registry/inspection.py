@@ -21,7 +21,11 @@ import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import ged
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import durees, formats
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import controls
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import Pkcs12FileError, read_pkcs12
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.pkcs12_file import (
+    Pkcs12FileError,
+    own_pkcs12,
+    read_pkcs12,
+)
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, ip, profiles, servers, together
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
     Problem,
@@ -459,6 +463,7 @@ def providers_files(communes: Iterable[groupement.Commune], folder: Path) -> lis
     problems = []
     for commune in communes:
         for place, certificate in certificates(commune.data):
+            here = len(problems)
             for name in ("fichier", "secret"):
                 wanted = certificate.get(name)
                 if isinstance(wanted, str) and not _is_file(folder / wanted):
@@ -482,7 +487,30 @@ def providers_files(communes: Iterable[groupement.Commune], folder: Path) -> lis
                         f"lancez chmod 600 {folder / secret}",
                     )
                 )
+            if "fichier" in certificate and len(problems) == here:
+                problems += _not_their_own(commune, place, certificate, folder)
     return problems
+
+
+def _not_their_own(
+    commune: groupement.Commune, place: str, given: Mapping[str, Any], folder: Path
+) -> Iterator[Problem]:
+    """Tell what is not proven to be of those for whom a file names it: its certificate says whose it is."""
+    hosted = [str(one["siren"]) for one in commune.data.get("entites", [])]
+    entity = re.match(r"entites\[(\d+)\]", place)
+    owners = [hosted[int(entity[1])]] if entity else [str(commune.data["siren"])]
+    if place.startswith("postes"):
+        owners += hosted
+    try:
+        own_pkcs12(folder / given["fichier"], folder / given["secret"], owners)
+    except Pkcs12FileError as error:
+        yield Problem(
+            f"communes/{commune.slug}.yml",
+            None,
+            f"{place}.fichier",
+            str(error).removesuffix(" Rien n'a été changé.").rstrip("."),
+            f"mettez-y le .p12 que le prestataire a fait au SIREN {' ou '.join(owners)}, et son mot de passe",
+        )
 
 
 def own_certificates(communes: Iterable[groupement.Commune], folder: Path, authorities: Path) -> list[Problem]:
