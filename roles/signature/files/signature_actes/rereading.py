@@ -12,18 +12,19 @@ import re
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from itertools import zip_longest
+from itertools import combinations, zip_longest
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from . import covering
+from . import covering, files, structure, wordless
 from .refusal import Refusal
 
 SECONDS = 100
 SIDE = 500  # pixels of the longer side: letters are compared by the text
 _BLEEDS = 2  # pixels beside a stamp that its edge colours
+_PART = 4  # a quarter of a word's width and of its height is drawn: « ll » and « - » are narrow or flat
 _WORD = re.compile(r'<word xMin="([-.\d]+)" yMin="([-.\d]+)" xMax="([-.\d]+)" yMax="([-.\d]+)">(.*)</word>')
 _DIFFERENT = (
     "lu par un autre logiciel, ce n'est pas le document du circuit : page {}, {}. À faire : téléchargez celui du "
@@ -53,6 +54,12 @@ class Word(NamedTuple):
     text: str
 
 
+class _Drawing(NamedTuple):
+    width: int
+    height: int
+    pixels: bytes
+
+
 def check(path: Path, original: Path, stamped: Sequence[covering.Page] = ()) -> None:
     """Make sure that another reader shows a file as it shows the original.
 
@@ -62,25 +69,38 @@ def check(path: Path, original: Path, stamped: Sequence[covering.Page] = ()) -> 
     Raises:
         Refusal: it shows something else, or this cannot be told.
     """
-    stamps = {page.number: page for page in stamped}
+    stamps, added = {page.number: page for page in stamped}, dict[int, set[Word]]()
     pages, wanted = _texts(path), _texts(original)
     for number, (had, has) in enumerate(zip(wanted, pages, strict=False), start=1):
-        _check_text(path, number, had, has, stamps.get(number))
+        areas = _areas(stamps[number]) if number in stamps else []
+        added[number] = {word for word in set(has) - set(had) if any(_within(word, area) for area in areas)}
+        if [word for word in has if word not in added[number]] != had:
+            raise Different(f"{path.name} : {_DIFFERENT.format(number, 'dont le texte diffère')}")
     if len(pages) != len(wanted):
         shorter = min(len(pages), len(wanted))
         raise Different(f"{path.name} : {_DIFFERENT.format(shorter + 1, 'qui manque à l’un des deux')}")
     _check_drawings(path, original, stamps)
+    said = [(stamps[number], words) for number, words in added.items() if words]
+    if said:
+        _check_seen(path, original, said)
 
 
-def _check_text(path: Path, number: int, had: Sequence[Word], has: Sequence[Word], page: covering.Page | None) -> None:
-    areas = _areas(page) if page else []
-    added = {word for word in set(has) - set(had) if any(_within(word, area) for area in areas)}
-    if [word for word in has if word not in added] != list(had):
-        raise Different(f"{path.name} : {_DIFFERENT.format(number, 'dont le texte diffère')}")
-    if page and added:
-        drawn = covering.drawn(path, number)
-        if not all(_is_seen(word, page, *drawn) for word in added):
-            raise Refusal(f"{path.name} : {_UNSEEN.format(number)}")
+def _check_seen(path: Path, original: Path, said: Sequence[tuple[covering.Page, Set[Word]]]) -> None:
+    """What stamps say is drawn by them: without their text, the page is another where each word is."""
+    with tempfile.TemporaryDirectory() as name:
+        bare = Path(name, path.name)
+        try:
+            wordless.write(path, original, bare)
+        except (structure.Unclear, *files.ODD):
+            raise Refusal(f"{path.name} : {_UNSEEN.format(said[0][0].number)}") from None
+        for page, words in said:
+            width, height, pixels = covering.drawn(path, page.number)
+            before = covering.drawn(bare, page.number)
+            drawings = _Drawing(width, height, pixels), _Drawing(*before)
+            if not all(_is_seen(word, page, *drawings) for word in words) or any(
+                one.text != other.text and _overlap(one, other) for one, other in combinations(words, 2)
+            ):
+                raise Refusal(f"{path.name} : {_UNSEEN.format(page.number)}")
 
 
 def _areas(page: covering.Page) -> list[tuple[int, int, int, int]]:
@@ -106,13 +126,29 @@ def _within(word: Word, area: tuple[int, int, int, int]) -> bool:
     )
 
 
-def _is_seen(word: Word, page: covering.Page, width: int, height: int, pixels: bytes) -> bool:
-    """Whether there is something where a word is said to be."""
-    wide, high = _sizes(page)
+def _is_seen(word: Word, page: covering.Page, with_text: _Drawing, without: _Drawing) -> bool:
+    """Whether a word is what makes a page another where it is said to be: over a part of its width and its height."""
+    width, height, (wide, high) = with_text.width, with_text.height, _sizes(page)
     left, right = max(0, math.floor(word.left * width / wide)), min(width, math.ceil(word.right * width / wide))
     top, bottom = max(0, math.floor(word.top * height / high)), min(height, math.ceil(word.bottom * height / high))
-    rows = [pixels[row * width + left : row * width + right] for row in range(top, bottom)]
-    return left < right and bool(rows) and max(map(max, rows)) - min(map(min, rows)) > covering.PAPER
+    rows, columns = set[int](), set[int]()
+    for row in range(top, bottom):
+        for column in range(left, right):
+            place = row * width + column
+            if abs(with_text.pixels[place] - without.pixels[place]) > covering.PAPER:
+                rows.add(row)
+                columns.add(column)
+    if not any(map(str.isalnum, word.text)):
+        return bool(rows)
+    return len(rows) * _PART >= bottom - top and len(columns) * _PART >= right - left
+
+
+def _overlap(one: Word, other: Word) -> bool:
+    """Whether half of a word is under another."""
+    wide = min(one.right, other.right) - max(one.left, other.left)
+    high = min(one.bottom, other.bottom) - max(one.top, other.top)
+    smaller = min((each.right - each.left) * (each.bottom - each.top) for each in (one, other))
+    return wide > 0 and high > 0 and wide * high * 2 > smaller
 
 
 def _texts(path: Path) -> list[list[Word]]:
@@ -152,12 +188,6 @@ def _check_drawings(path: Path, original: Path, stamps: Mapping[int, covering.Pa
                 raise Different(f"{path.name} : {_DIFFERENT.format(number, 'qui se dessine autrement')}")
         if not number:
             raise Refusal(f"{path.name} : {_UNREAD}")
-
-
-class _Drawing(NamedTuple):
-    width: int
-    height: int
-    pixels: bytes
 
 
 def _aside(drawing: _Drawing, page: covering.Page) -> _Drawing:

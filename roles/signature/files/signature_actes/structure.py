@@ -29,26 +29,26 @@ _WORDS: dict[bytes, Any] = {b"true": True, b"false": False, b"null": None}
 _PACKED_BY_OTHERS = {b"/DCTDecode", b"/JPXDecode", b"/CCITTFaxDecode", b"/JBIG2Decode"}  # of images: nothing below
 
 _S = rb"[\0\t\n\f\r ]"
-_END = rb"(?=[\0\t\n\f\r ()<>\[\]{}/%]|\Z)"
+END = rb"(?=[\0\t\n\f\r ()<>\[\]{}/%]|\Z)"
 _BLANK = re.compile(rb"(?:" + _S + rb"++|%[^\r\n]*+[\r\n])*+")
 _REMARK = re.compile(rb"%[^\r\n]*+")
 _ODD_REMARK = re.compile(rb"obj|xref|trailer|stream|%PDF|%EOF|<<")
 _HEADER = re.compile(rb"%PDF-[12]\.\d[ \t]*(?:\r\n|\r|\n)")
-_OBJECT = re.compile(rb"(\d{1,10})" + _S + rb"++(\d{1,5})" + _S + rb"++obj" + _END)
-_END_OBJECT = re.compile(rb"endobj" + _END)
+_OBJECT = re.compile(rb"(\d{1,10})" + _S + rb"++(\d{1,5})" + _S + rb"++obj" + END)
+_END_OBJECT = re.compile(rb"endobj" + END)
 _STREAM = re.compile(rb"stream(?:\r\n|\n)")
-_END_STREAM = re.compile(rb"(?:\r\n|\n|\r)?endstream" + _S + rb"*+endobj" + _END)
+_END_STREAM = re.compile(rb"(?:\r\n|\n|\r)?endstream" + _S + rb"*+endobj" + END)
 _TABLE = re.compile(rb"xref[ \t]*(?:\r\n|\r|\n)")
 _PART = re.compile(rb"(\d{1,10}) (\d{1,10})[ \t]*(?:\r\n|\r|\n)")
 _ENTRY = re.compile(rb"(\d{10}) (\d{5}) ([nf])(?: \r| \n|\r\n)")
 _TRAILER = re.compile(_S + rb"*+trailer(?=" + _S + rb"|<)")
 _START = re.compile(rb"startxref" + _S + rb"++(\d{1,10})" + _S + rb"++%%EOF(?=" + _S + rb"|\Z)")
-_TOKEN = re.compile(
-    rb"(?P<link>(\d{1,10})" + _S + rb"++(\d{1,5})" + _S + rb"++R" + _END + rb")"
-    rb"|(?P<number>[+-]?(?:\d++(?:\.\d*+)?|\.\d++)" + _END + rb")"
+TOKEN = re.compile(
+    rb"(?P<link>(\d{1,10})" + _S + rb"++(\d{1,5})" + _S + rb"++R" + END + rb")"
+    rb"|(?P<number>[+-]?(?:\d++(?:\.\d*+)?|\.\d++)" + END + rb")"
     rb"|(?P<name>/[^\0\t\n\f\r ()<>\[\]{}/%]*+)"
     rb"|(?P<dictionary><<)|(?P<array>\[)|(?P<hexadecimal><[0-9A-Fa-f\0\t\n\f\r ]*+>)|(?P<text>\()"
-    rb"|(?P<word>(?:true|false|null)" + _END + rb")"
+    rb"|(?P<word>(?:true|false|null)" + END + rb")"
 )
 _IN_TEXT = re.compile(rb"[^()\\]*+")
 _ESCAPED = re.compile(rb"#(..)?", re.DOTALL)
@@ -145,7 +145,7 @@ class _Revision:
     end: int = 0
 
 
-class _Parser:
+class Parser:
     """The values of PDF, strictly."""
 
     def __init__(self, data: Any) -> None:
@@ -166,7 +166,7 @@ class _Parser:
 
     def value(self, at: int, depth: int = 0) -> tuple[Any, int]:
         """The value at a place, and its end."""
-        token = _TOKEN.match(self.data, at)
+        token = TOKEN.match(self.data, at)
         if not token or depth > _DEEPEST:
             raise Unclear(f"octet {at} : une valeur qui ne suit pas la norme")
         kind, said, end = token.lastgroup, token[0], token.end()
@@ -201,7 +201,7 @@ class _Parser:
     def _dictionary(self, at: int, depth: int) -> tuple[dict[bytes, Any], int]:
         found: dict[bytes, Any] = {}
         while self.data[(at := self.blank(at)) : at + 2] != b">>":
-            token = _TOKEN.match(self.data, at)
+            token = TOKEN.match(self.data, at)
             if not token or token.lastgroup != "name":
                 raise Unclear(f"octet {at} : une clé qui ne suit pas la norme")
             key = _name(token[0], at)
@@ -235,7 +235,7 @@ def _name(said: bytes, at: int) -> bytes:
     return _ESCAPED.sub(plain, said) if b"#" in said else said
 
 
-class _File(_Parser):
+class _File(Parser):
     """A file, read from its first byte to its last."""
 
     def __init__(self, data: Any) -> None:
@@ -404,7 +404,7 @@ class _File(_Parser):
             raise odd from None
         if len(pairs) != 2 * count or not 0 <= first <= len(content):
             raise odd
-        parser, at = _Parser(content), first
+        parser, at = Parser(content), first
         for rank, (inner, place) in enumerate(zip(pairs[::2], pairs[1::2], strict=True)):
             parser.links = set()
             if parser.blank(at) != parser.blank(first + place) or first + place < at:
