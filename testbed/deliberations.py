@@ -29,6 +29,7 @@ class Council:
         writer, manager: logins of who writes the projets, and of who conducts the meeting.
         present: members, the maire first; the second reports and keeps the minutes.
         proxies: those who are absent, and whom each gave their vote.
+        mayor: login of whose name the convocation bears.
     """
 
     slug: str
@@ -36,6 +37,7 @@ class Council:
     manager: str
     present: tuple[str, ...]
     proxies: Mapping[str, str] = field(default_factory=dict)
+    mayor: str = MAYOR
 
 
 GONDECOURT = Council(
@@ -177,10 +179,8 @@ class Site(Server):
 
     def decide(self, login: str, projet: str, **fields: Any) -> str:
         """Send a form of the page of publication; gives the page that it leads to."""
-        browser, page = self.browser(login), f"{projet}/@@publication"
-        answer = browser.ask("POST", page, fields | token(browser.ask("GET", page).data.decode()))
-        assert answer.status == 302, (answer.status, answer.data[:500])
-        return str(browser.ask("GET", page).data.decode())
+        page = f"{projet}/@@publication"
+        return self.send(login, page, page, **fields)
 
     def publish(self, projet: str, annexes: str = "non", **fields: Any) -> str:
         """Choose to publish an act as it was signed, and its annexes or not; gives the page then."""
@@ -218,12 +218,44 @@ class Site(Server):
         }
         return self.path(self.done(self.council.writer, "POST", meeting, body)["@id"])
 
+    def send(self, login: str, page: str, action: str, **fields: Any) -> str:
+        """Send somebody's form of a page; gives the page then."""
+        browser = self.browser(login)
+        shown = browser.ask("GET", page).data.decode()
+        seen = re.search(r'name="vu"[^>]* value="([^"]+)"', shown)
+        known = token(shown) | ({"vu": seen[1]} if seen else {})
+        answer = browser.ask("POST", action, known | fields)
+        assert answer.status == 302, (answer.status, answer.data[:500])
+        return str(browser.ask("GET", page).data.decode())
+
+    def convene(self, meeting: str) -> str:
+        """Convene the council, once whose name the convocation bears approved it; gives the new state."""
+        self.send(self.council.mayor, meeting, f"{meeting}/@@approuver")
+        return self.move(self.council.manager, meeting, "convoquer")
+
+    def hand_over(self, meeting: str, day: str = "") -> str:
+        """Note that all who wait for it on paper were handed the convocation; gives the page then."""
+        sent = day or str(self.done(self.council.manager, "GET", meeting)["convoquee_le"])
+        page = f"{meeting}/@@envois"
+        return self.send(self.council.manager, page, page, elu="*", jour=sent)
+
+    def confirm(self, meeting: str, **fields: Any) -> str:
+        """Confirm the subjects of a meeting that is over, as its page shows them; gives the page then."""
+        page = f"{meeting}/@@suites"
+        shown = html.unescape(self.browser(self.council.manager).ask("GET", page).data.decode())
+        named = re.findall(r'name="(objet_\w+)" value="([^"]*)"', shown)
+        seen = dict(re.findall(r'name="(vu_\w+)" value="([^"]*)"', shown))
+        uids = [name.partition("_")[2] for name, _text in named]
+        said = dict(named) | seen | {f"confirme_{uid}": "1" for uid in uids}
+        return self.send(self.council.manager, page, page, **(said | {"faire": "liste"} | fields))
+
     def open(self, meeting: str, *projets: str) -> None:
         """Put projets on the agenda, convene and open the meeting."""
         for one in projets:
             self.move(self.council.writer, one, "soumettre")
             self.move(self.council.manager, one, "inscrire")
-        self.move(self.council.manager, meeting, "convoquer")
+        self.convene(meeting)
+        self.hand_over(meeting)
         present = [_token(one) for one in self.council.present]
         attendance = {
             "presents": present,

@@ -269,7 +269,9 @@ def test_8_a_deliberation_is_voted_transmitted_and_archived(site: Site) -> None:
     wanted = ["pki/publie", "secrets/deliberations", "secrets/parapheur"]
     site.machines.fetch("commande", f"/home/{OPERATOR}/{STATE}", wanted, local)
     addresses = site.machines.wanted
-    council = Council("loos", "jeanne.morel", "yves.caron", ("Sonia Dupuis", "Marc Vasseur", "Amina Benali"))
+    council = Council(
+        "loos", "jeanne.morel", "yves.caron", ("Sonia Dupuis", "Marc Vasseur", "Amina Benali"), mayor="sonia.dupuis"
+    )
     meetings = Deliberations(addresses["seances"][0], addresses["seances"][1][0], local, council=council)
     parapheur = Parapheur(addresses["signatures"][0], addresses["signatures"][1][0], local)
     meeting = meetings.meeting(dt.datetime.now(dt.UTC).date().isoformat(), "de la mise en production")

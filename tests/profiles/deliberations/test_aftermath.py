@@ -30,6 +30,14 @@ def send(site: Site, login: str, meeting: str, **fields: Any) -> str:
     return str(browser.ask("GET", page).data.decode())
 
 
+def seen(site: Site, meeting: str) -> str:
+    """What stands for the procès-verbal that the page shows to who puts it on line."""
+    [found] = re.findall(
+        r'name="vu" value="([^"]+)"', site.browser(MANAGER).ask("GET", f"{meeting}/@@suites").data.decode()
+    )
+    return str(found)
+
+
 def turn(site: Site) -> Any:
     """What the passerelle asks every hour."""
     return site.done("passerelle", "POST", "/@conseil", {})
@@ -107,10 +115,14 @@ def test_the_list_waits_for_its_day_then_goes_by_itself(site: Site, held: Held, 
     assert turn(site)["echecs"] == []
     assert on_line(site, "liste", HELD, held.mark) == "", "its day has not come"
     veiled = pdf_text(site.file(WRITER, f"{held.path}/@@liste"))
-    assert "Objet non publié" in veiled and "M. Leroy" not in veiled, "what would go on line by itself"
+    assert "Objet en attente de vérification" in veiled, "what would go on line by itself"
+    for one in ("M. Leroy", "Bibliothèque", "Parking"):
+        assert one not in veiled, "nobody confirmed it"
     page = site.browser(MANAGER).ask("GET", held.path).data.decode()
     assert f"À faire avant la fin du {rules.french_date(HELD + datetime.timedelta(7))}" in page
-    send(site, MANAGER, held.path, faire="liste", **{f"objet_{held.uids[2]}": "Aide à un particulier"})
+    page = site.send(MANAGER, f"{held.path}/@@suites", f"{held.path}/@@suites", faire="liste",
+                     **{f"objet_{held.uids[2]}": "Aide à un particulier"})  # fmt: skip # one call by its parts
+    assert "Semble nommer" in page and "objets à confirmer : 3" in page
     old = f"vieille {mark}"
     day = TODAY - datetime.timedelta(6)
     path = site.meeting(day.isoformat(), old)
@@ -121,18 +133,24 @@ def test_the_list_waits_for_its_day_then_goes_by_itself(site: Site, held: Held, 
     turn(site)
     public = on_line(site, "liste", day, old)
     text = site.ask("GET", public, {"Accept": "text/html"}).data.decode()
-    assert number in text and f"Voirie {old}" in text
+    assert number in text and f"Voirie {old}" not in text and "Objet en attente de vérification" in text
+    page = site.confirm(path, objet_x="ignoré")
+    text = site.ask("GET", public, {"Accept": "text/html"}).data.decode()
+    assert f"Voirie {old}" in text and "en attente" not in text, "the same page says what was confirmed since"
     assert not any(old in one for one in turn(site)["listes"]), "once"
     site.move(MANAGER, public, "unpublish")
     assert not any(old in one for one in turn(site)["listes"]), "a person took it off"
     assert "remise en ligne que par une personne" in site.browser(MANAGER).ask("GET", f"{path}/@@suites").data.decode()
-    send(site, MANAGER, path, faire="liste", publier="1")
+    site.confirm(path, publier="1")
     assert site.ask("GET", on_line(site, "liste", day, old), {"Accept": "text/html"}).status == 200
     assert site.ask("GET", public, {"Accept": "text/html"}).status != 200, "the former one stays off line"
 
 
 def test_the_list_names_what_was_rejected_and_not_who_is_helped(site: Site, held: Held) -> None:
-    send(site, MANAGER, held.path, faire="liste", publier="1", **{f"objet_{held.uids[2]}": "Aide à un particulier"})
+    subject = f"objet_{held.uids[2]}"
+    page = site.confirm(held.path, publier="1", **{subject: "Aide aux époux Martin"})
+    assert "semble nommer « époux Martin »" in page and on_line(site, "liste", HELD, held.mark) == ""
+    site.confirm(held.path, publier="1", **{subject: "Aide à un particulier"})
     page = site.ask("GET", on_line(site, "liste", HELD, held.mark), {"Accept": "text/html"}).data.decode()
     for one in (held.adopted, held.rejected, held.closed, "Rejetée", "Aide à un particulier"):
         assert one in page, one
@@ -153,6 +171,8 @@ def test_the_minutes_are_settled_by_the_next_meeting_then_put_on_line(site: Site
     site.open(following, site.projet(following, f"Suite {mark}"))
     page = send(site, MANAGER, held.path, faire="arreter", president="Claire Dubois", secretaire="")
     assert "Arrêté à la séance" not in page
+    page = send(site, MANAGER, held.path, faire="arreter", president="Luc Roux", secretaire="Amina Benali")
+    assert "Luc Roux n" in page and "a pas présidé cette séance (L2121-15)" in page
     page = send(site, MANAGER, held.path, faire="arreter", president="Claire Dubois", secretaire="Amina Benali",
                 remarques="M. Carpentier rectifie un chiffre.")  # fmt: skip # one call by its parts
     assert "signé par Claire Dubois, président de séance, et Amina Benali, secrétaire" in page
@@ -164,9 +184,13 @@ def test_the_minutes_are_settled_by_the_next_meeting_then_put_on_line(site: Site
     assert answer.ask("POST", f"{held.path}/@@suites", own | {"faire": "debats"}).status in (302, 401)
     assert site.file(WRITER, f"{held.path}/@@proces-verbal") == kept, "it does not change any more"
     assert on_line(site, "proces-verbal", HELD, held.mark) == "", "a person puts it on line"
-    page = send(site, MANAGER, held.path, faire="publier", copie=("x.pdf", b"rien", "application/pdf"))
+    page = send(site, MANAGER, held.path, faire="publier", vu=seen(site, held.path),
+                copie=("x.pdf", b"rien", "application/pdf"))  # fmt: skip # one call by its parts
     assert "Copie occultée" in page and on_line(site, "proces-verbal", HELD, held.mark) == ""
-    send(site, MANAGER, held.path, faire="publier")
+    assert "n'est pas celui que cette page montrait" in send(site, MANAGER, held.path, faire="publier")
+    assert on_line(site, "proces-verbal", HELD, held.mark) == ""
+    page = f"{held.path}/@@suites"
+    site.send(MANAGER, page, page, faire="publier", vu=seen(site, held.path))
     public = on_line(site, "proces-verbal", HELD, held.mark)
     page = site.ask("GET", public, {"Accept": "text/html"}).data.decode()
     assert "Amina Benali demande" in page and SECRET not in page and "M. Leroy" not in page
@@ -186,7 +210,8 @@ def test_a_copy_where_more_was_taken_out_is_published_alone(site: Site, mark: st
         site, WRITER, path, faire="debats", **{f"debats_{site.done(WRITER, 'GET', item)['UID']}": "M. Roux habite là."}
     )
     send(site, MANAGER, path, faire="arreter", president="Claire Dubois", secretaire="Amina Benali")
-    send(site, MANAGER, path, faire="publier", copie=("x.pdf", pdf("Copie occultée", "Karim"), "application/pdf"))
+    send(site, MANAGER, path, faire="publier", vu=seen(site, path),
+         copie=("x.pdf", pdf("Copie occultée", "Karim"), "application/pdf"))  # fmt: skip # one call by its parts
     page = site.ask("GET", on_line(site, "proces-verbal", HELD, own), {"Accept": "text/html"}).data.decode()
     assert "Roux" not in page
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from creatic.deliberations import rules
 
-from testbed.deliberations import MANAGER, MEETINGS, WRITER, Site, token
+from testbed.deliberations import MANAGER, MAYOR, MEETINGS, WRITER, Site, token
 from tests.profiles.deliberations.conftest import pdf_text
 
 pytestmark = pytest.mark.exterieur  # asked as people do, from another machine
@@ -171,10 +171,11 @@ def test_the_second_meeting_needs_no_quorum(site: Site, council: Council, second
     copy = site.path(copied[0]["target"])
     assert not site.done(MANAGER, "GET", copy)["reportee"], "a copy was on no first agenda"
     site.done(MANAGER, "DELETE", copy)
-    site.move(MANAGER, second, "convoquer")
+    site.convene(second)
     convocation = pdf_text(site.file(WRITER, f"{second}/@@convocation"))
     assert "il délibérera sans condition de quorum (article L2121-17" in convocation
     site.done(MANAGER, "PATCH", second, {"presents": [MAIRE, AMINA], "president": MAIRE, "secretaire": AMINA})
+    site.hand_over(second)
     site.move(MANAGER, second, "ouvrir")
     refused(site, new, {"pour": [MAIRE, AMINA]}, "le quorum n'est pas atteint")  # it was not on the first agenda
     site.done(MANAGER, "PATCH", items[0], {"pour": [MAIRE, AMINA]})
@@ -187,9 +188,11 @@ def test_a_meeting_without_quorum_is_noted_and_never_opens(site: Site, mark: str
     item = site.projet(path, f"Reporté {mark}")
     site.move(WRITER, item, "soumettre")
     site.move(MANAGER, item, "inscrire")
-    site.move(MANAGER, path, "convoquer")
+    site.convene(path)
     site.done(MANAGER, "PATCH", path, {"presents": [MAIRE, AMINA]})
     may_not(site, path, "ouvrir", "le quorum n'est pas atteint : 2 présents sur 5 membres en exercice, 3 requis")
+    may_not(site, path, "constater", "remise sur papier n'est pas notée")
+    site.hand_over(path)
     assert site.move(MANAGER, path, "constater") == "sans_quorum"
     assert site.api(MANAGER, "PATCH", path, {"presents": [MAIRE]}).status == 401
     text = pdf_text(site.file(WRITER, f"{path}/@@proces-verbal"))
@@ -216,7 +219,7 @@ def test_a_convocation_one_day_short_is_refused_with_the_right_day(site: Site, m
     site.done(MANAGER, "PATCH", path, {"envoyee_le": (TODAY + datetime.timedelta(1)).isoformat()})
     may_not(site, path, "convoquer", "est à venir")
     site.done(MANAGER, "PATCH", path, {"envoyee_le": (TODAY - datetime.timedelta(1)).isoformat()})
-    assert site.move(MANAGER, path, "convoquer") == "convoquee"
+    assert site.convene(path) == "convoquee"
     refused(site, path, {"date": TODAY.isoformat()}, "ce que dit la convocation ne change plus")
     site.move(MANAGER, path, "reprendre")  # what is sent next leaves today
     may_not(site, path, "convoquer", "il faut 5 jours francs")
@@ -224,14 +227,14 @@ def test_a_convocation_one_day_short_is_refused_with_the_right_day(site: Site, m
 
 def test_a_meeting_does_not_open_before_its_day(site: Site, mark: str) -> None:
     path = agenda(site, 6, f"avancée {mark}")
-    site.move(MANAGER, path, "convoquer")
+    site.convene(path)
     site.done(MANAGER, "PATCH", path, {"presents": [MAIRE, AMINA, BRUNO], "president": MAIRE, "secretaire": AMINA})
     may_not(site, path, "ouvrir", "elle ne s'ouvre pas avant (L2121-10)")
 
 
 def test_each_version_of_a_convocation_is_kept(site: Site, mark: str) -> None:
     path = agenda(site, 8, f"versions {mark}")
-    site.move(MANAGER, path, "convoquer")
+    site.convene(path)
     site.done(MANAGER, "PATCH", path, {"affichee_le": TODAY.isoformat()})
     assert "affichée ou publiée le" in site.browser(WRITER).ask("GET", path).data.decode()
     first = site.file(WRITER, f"{path}/@@envoi?version=1")
@@ -239,7 +242,7 @@ def test_each_version_of_a_convocation_is_kept(site: Site, mark: str) -> None:
     site.move(MANAGER, path, "reprendre")
     assert site.done(MANAGER, "GET", path)["affichee_le"] is None, "what is sent next is posted up again"
     site.done(MANAGER, "PATCH", path, {"lieu": "Salle des fêtes"})
-    site.move(MANAGER, path, "convoquer")
+    site.convene(path)
     assert site.file(WRITER, f"{path}/@@envoi?version=1") == first
     assert "Salle des fêtes" in pdf_text(site.file(WRITER, f"{path}/@@envoi?version=2"))
     assert f"Délai versions {mark}" in pdf_text(site.file(WRITER, f"{path}/@@envoi?version=1&piece=note"))
@@ -253,10 +256,11 @@ def test_an_emergency_is_approved_before_anything_is_voted(site: Site, mark: str
     on_paper = {"date": TODAY.isoformat(), "envoyee_le": (TODAY - datetime.timedelta(2)).isoformat()}
     site.done(MANAGER, "PATCH", path, on_paper)
     [item] = [site.path(one["@id"]) for one in site.done(MANAGER, "GET", path)["items"]]
-    site.move(MANAGER, path, "convoquer")
+    site.convene(path)
     assert "en raison de l'urgence : digue rompue" in pdf_text(site.file(WRITER, f"{path}/@@convocation"))
     here = {"presents": [MAIRE, AMINA, BRUNO], "president": MAIRE, "secretaire": AMINA}
     site.done(MANAGER, "PATCH", path, here)
+    site.hand_over(path)
     site.move(MANAGER, path, "ouvrir")
     refused(site, item, {"pour": [MAIRE]}, "n'a pas approuvé l'urgence")
     assert "n'est pas approuvée : 0 voix pour sur 3" in pdf_text(site.file(WRITER, f"{path}/@@proces-verbal"))
@@ -270,3 +274,57 @@ def test_a_note_of_synthesis_goes_with_it(site: Site, mark: str) -> None:
     [item] = [site.path(one["@id"]) for one in site.done(MANAGER, "GET", path)["items"]]
     site.done(MANAGER, "PATCH", item, {"expose": {"data": "", "content-type": "text/html"}})
     may_not(site, path, "convoquer", "note explicative de synthèse (L2121-12)")
+
+
+def test_what_leaves_is_what_the_maire_approved_and_reached_each_member(site: Site, mark: str) -> None:
+    """L2121-10 to L2121-12; CE, 9 March 2007, n° 290687."""
+    path = agenda(site, 0, f"approbation {mark}", envoyee_le=(TODAY - datetime.timedelta(8)).isoformat())
+    [item] = [site.path(one["@id"]) for one in site.done(MANAGER, "GET", path)["items"]]
+    may_not(site, path, "convoquer", "le maire ne l&#39;a pas approuvée (L2121-10)")
+    forged = site.browser(MANAGER)
+    own = token(forged.ask("GET", path).data.decode())
+    assert forged.ask("POST", f"{path}/@@approuver", own | {"vu": "x"}).status in (302, 401)
+    may_not(site, path, "convoquer", "le maire ne l&#39;a pas approuvée (L2121-10)")
+    site.send(MAYOR, path, f"{path}/@@approuver")
+    site.done(MANAGER, "PATCH", item, {"dispositif": {"data": "<p>Autre chose.</p>", "content-type": "text/html"}})
+    may_not(site, path, "convoquer", "a changé depuis que le maire l&#39;a approuvée")
+    site.convene(path)
+    here = {"presents": [MAIRE, AMINA, BRUNO], "president": MAIRE, "secretaire": AMINA}
+    site.done(MANAGER, "PATCH", path, here)
+    may_not(site, path, "ouvrir", "remise sur papier n&#39;est pas notée : Claire Dubois, Amina Benali")
+    site.hand_over(path, (TODAY - datetime.timedelta(3)).isoformat())
+    may_not(site, path, "ouvrir", "convocation partie trop tard : Claire Dubois")
+    for name in ("Claire Dubois", "Amina Benali", "Bruno Carpentier", "Élise Delattre", "Thomas Wattiez"):
+        day = (TODAY - datetime.timedelta(8)).isoformat()  # corrected, one by one
+        page = site.send(MANAGER, f"{path}/@@envois", f"{path}/@@envois", elu=name, jour=day)
+    assert f"noté par {MANAGER}" in page and f"Approuvée par {MAYOR}" in page
+    assert site.move(MANAGER, path, "ouvrir") == "ouverte"
+
+
+def test_a_nomination_begins_as_a_secret_vote(site: Site, mark: str) -> None:
+    path = site.meeting(TODAY.isoformat(), f"nomination {mark}")
+    item = site.projet(path, f"Désignation des délégués au syndicat {mark}")
+    assert site.done(MANAGER, "GET", item)["scrutin"]["token"] == "secret_nomination"
+    assert "scrutin secret, sauf si le conseil" in site.browser(WRITER).ask("GET", item).data.decode()
+    site.open(path, item)
+    voters = [MAIRE, AMINA, BRUNO, THOMAS]
+    site.done(MANAGER, "PATCH", item, {"scrutin": "public", "secret_renonce": 3})
+    site.done(MANAGER, "PATCH", item, {"pour": voters})
+    may_not(site, item, "adopter", "sauf si le conseil décide le contraire à l&#39;unanimité (3 voix sur 4)")
+    site.done(MANAGER, "PATCH", item, {"pour": []})
+    site.done(MANAGER, "PATCH", item, {"secret_renonce": 4})
+    site.adopt(item)
+    assert "décide à l'unanimité (4 voix) de ne pas procéder au scrutin secret" in document(site, item)
+
+
+def test_who_represents_the_commune_elsewhere_counts_for_the_quorum(site: Site, mark: str) -> None:
+    path = site.meeting(TODAY.isoformat(), f"syndicat {mark}")
+    item = site.projet(path, f"Subvention au syndicat {mark}")
+    site.open(path, item)
+    site.done(MANAGER, "PATCH", item, {"sortis": [BRUNO]})
+    refused(site, item, {"pour": [MAIRE]}, "le quorum n'est pas atteint pour ce point : 2 présents sur 5")
+    site.done(MANAGER, "PATCH", item, {"sortis": [], "deportes": [BRUNO]})
+    assert site.api(MANAGER, "PATCH", item, {"pour": [BRUNO]}).status == 400
+    site.done(MANAGER, "PATCH", item, {"pour": [MAIRE, AMINA, THOMAS]})
+    site.move(MANAGER, item, "adopter")
+    assert "2 présents, et 1 sorti qui compte (L2131-11) sur 5" in document(site, item)

@@ -56,7 +56,7 @@ def convene(site: Site, name: str, **given: Any) -> Convened:
     site.done(WRITER, "POST", item, annex("casse.pdf", b"%PDF-1.4\n" + b"0" * 1000))
     site.move(WRITER, item, "soumettre")
     site.move(MANAGER, item, "inscrire")
-    site.move(MANAGER, path, "convoquer")
+    site.convene(path)
     uids = [str(site.done(MANAGER, "GET", one)["UID"]) for one in (path, item)]
     return Convened(path, uids[0], item, uids[1], name)
 
@@ -207,7 +207,7 @@ def test_what_is_opened_is_received(site: Site, mark: str) -> None:
 def test_a_paper_convocation_that_is_read_here_is_told_too(site: Site, mark: str) -> None:
     one = convene(site, f"hors site {mark}", envoyee_le=TODAY.isoformat())
     manager = site.browser(MANAGER)
-    assert manager.ask("GET", f"{one.path}/@@envois").status == 404
+    assert "À remettre sur papier" in read(manager, f"{one.path}/@@envois"), "each hand-over is still to be noted"
     read(site.browser(AMINA), one.page())
     assert "Page de la séance, le" in read(manager, f"{one.path}/@@envois")
 
@@ -220,7 +220,7 @@ def test_an_agenda_that_is_taken_back_is_said_and_what_changes_is_marked(site: S
     page = read(browser, one.page())
     assert "reprend l'ordre du jour" in page and "Objet repris" not in page
     assert browser.ask("GET", one.point()).status == 404 and browser.ask("GET", one.piece("note")).status == 200
-    site.move(MANAGER, one.path, "convoquer")
+    site.convene(one.path)
     assert "Pas encore ouverte" in read(browser, SPACE)
     changed = {"dispositif": {"data": "<p>Article 1 : autrement.</p>", "content-type": "text/html"}}
     site.done(MANAGER, "PATCH", one.item, changed)

@@ -394,7 +394,7 @@ def test_a_wrong_attendance_is_told(site: Site, mark: str) -> None:
     projet = site.projet(meeting, f"Sans quorum {mark}")
     site.move(WRITER, projet, "soumettre")
     site.move(MANAGER, projet, "inscrire")
-    site.move(MANAGER, meeting, "convoquer")
+    site.convene(meeting)
     assert site.api(MANAGER, "POST", f"{meeting}/@workflow/ouvrir").status == 400  # two of five
     assert "le quorum n'est pas atteint" in site.browser(MANAGER).ask("GET", meeting).data.decode()
 

@@ -60,7 +60,7 @@ def convene(site: Site, name: str, **given: Any) -> tuple[str, str]:
     site.move(MANAGER, item, "inscrire")
     page = site.browser(MANAGER).ask("GET", path).data.decode()
     assert "Convoquer envoie" in page or given
-    site.move(MANAGER, path, "convoquer")
+    site.convene(path)
     return path, str(site.done(MANAGER, "GET", path)["UID"])
 
 
@@ -113,7 +113,7 @@ def test_what_leaves_is_kept_and_what_the_relay_said_is_shown(site: Site, mark: 
     page = browser.ask("GET", f"{path}/@@envois").data.decode()
     assert "Remis sur papier" in page
     site.move(MANAGER, path, "reprendre")
-    site.move(MANAGER, path, "convoquer")
+    site.convene(path)
     [second] = waiting(site, uid)
     assert second["version"] == 2 and "remplace" in second["texte"]
     first = site.file(WRITER, f"{path}/@@envoi?version=1")

@@ -58,7 +58,12 @@ def test_a_meeting_that_nobody_closes_is_late_and_says_what_to_do() -> None:
 
 @pytest.mark.parametrize(
     ("today", "told", "late"),
-    [("2026-11-27", False, False), ("2026-11-28", True, False), ("2026-12-03", True, False), ("2026-12-04", True, True)],
+    [
+        ("2026-11-27", False, False),
+        ("2026-11-28", True, False),
+        ("2026-12-03", True, False),
+        ("2026-12-04", True, True),
+    ],
 )
 def test_subjects_that_nobody_read_are_recalled_before_the_list_goes(today: str, told: bool, late: bool) -> None:
     one, of_list = deadlines.waiting(HELD, False, None, None, False, unread=True)

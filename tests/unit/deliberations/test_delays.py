@@ -48,12 +48,19 @@ def test_one_day_short_is_told_with_the_day_from_which_it_is_right() -> None:
         ("ccas", 0, False, 3, "R123-16 du CASF"),
         ("ccas", 3, False, 3, "R123-16 du CASF"),
         ("ccas", 5, False, 5, "ses statuts ou son règlement intérieur"),
-        ("ccas", 0, True, 1, "R123-16 du CASF, urgence"),
+        ("ccas", 0, True, 3, "R123-16 du CASF"),  # no text lets it be shortened
+        ("ccas", 5, True, 5, "ses statuts ou son règlement intérieur"),
         ("syndicat", 0, False, 5, "L5211-1"),
         ("syndicat", 3, False, 3, "ses statuts ou son règlement intérieur"),
+        ("syndicat", 0, True, 1, "L5211-1, urgence"),
+        ("syndicat", 3, True, 1, "L5211-1, urgence"),
+        ("syndicat", 8, True, 8, "ses statuts ou son règlement intérieur"),  # a longer one that it promised itself
         ("caisse_des_ecoles", 0, False, 5, "L2121-12"),
         ("caisse_des_ecoles", 8, False, 8, "ses statuts ou son règlement intérieur"),
+        ("caisse_des_ecoles", 8, True, 8, "ses statuts ou son règlement intérieur"),
         ("autre", 0, False, 5, "L2121-12"),
+        ("autre", 0, True, 5, "L2121-12"),
+        ("d'une version à venir", 0, True, 5, "L2121-12"),
         ("d'une version à venir", 0, False, 5, "L2121-12"),
     ],
 )
@@ -66,6 +73,46 @@ def test_the_council_of_an_entity_has_its_own_delay(kind: str, own: int, urgent:
 
 def test_a_commune_has_no_rules_of_its_own() -> None:
     assert delays.delay(900, False, False, "", 1).days == 3
+
+
+@pytest.mark.parametrize("kind", ["", "commune"])
+def test_a_commune_is_one_whether_it_is_said_or_not(kind: str) -> None:
+    assert delays.delay(900, False, False, kind, 8).days == 3
+    assert delays.delay(9000, True, False, kind).article == "L2121-12, urgence"
+
+
+@pytest.mark.parametrize("people", [0, 900, 9000])
+@pytest.mark.parametrize("urgent", [False, True])
+def test_the_first_meeting_after_a_renewal_has_three_clear_days(people: int, urgent: bool) -> None:
+    found = delays.delay(people, urgent, False, "commune", renewed=True)
+    assert (found.days, found.article) == (3, "L2121-7")
+    assert delays.delay(people, False, False, "ccas", renewed=True).article == "R123-16 du CASF"
+
+
+@pytest.mark.parametrize(
+    ("polled", "held", "kind", "said"),
+    [
+        ("2026-03-15", "2026-03-20", "", ""),  # the Friday
+        ("2026-03-15", "2026-03-22", "commune", ""),  # the Sunday
+        ("2026-03-15", "2026-03-19", "", "du vendredi 20 mars 2026 au dimanche 22 mars 2026 (L2121-7)"),
+        ("2026-03-15", "2026-03-23", "", "(L2121-7)"),
+        ("2026-03-15", "2027-03-20", "", "(L2121-7)"),
+        ("2026-03-16", "2026-03-21", "", "dimanche (code électoral, L55)"),
+        ("2026-03-15", "2026-03-20", "ccas", "du conseil municipal (L2121-7)"),
+        ("2026-03-15", "2026-03-20", "syndicat", "du conseil municipal (L2121-7)"),
+    ],
+)
+def test_it_is_the_week_end_after_the_poll_of_a_commune(polled: str, held: str, kind: str, said: str) -> None:
+    days = datetime.date.fromisoformat(polled), datetime.date.fromisoformat(held)
+    found = delays.renewal_problem(*days, kind)
+    assert said in found if said else found == ""
+
+
+def test_a_lawful_first_meeting_is_no_more_refused() -> None:
+    """Convened on Monday for Friday, in a commune of 9,000: five clear days would refuse it."""
+    monday, friday = datetime.date(2026, 3, 16), datetime.date(2026, 3, 20)
+    assert delays.delay(9000, False, False, renewed=True).problem(monday, friday) == ""
+    assert delays.delay(9000, False, False).problem(monday, friday)
 
 
 def test_an_article_is_written_with_its_code() -> None:

@@ -116,6 +116,80 @@ def test_who_goes_out_was_there() -> None:
     assert found.problems() == ["Thomas Wattiez sort sans être présent"]
 
 
+def test_who_represents_the_commune_elsewhere_leaves_and_still_counts() -> None:
+    """L2131-11 as of law 2025-1249, article 32."""
+    found = Attendance(COUNCIL, COUNCIL[:3], ("Thomas Wattiez : Marc Leroy",), (), ("Marc Leroy",))
+    assert found.problems() == []
+    assert found.voters() == ["Amina Benali", "Bruno Carpentier"]  # nor whom they represent
+    assert found.has_quorum() and not Attendance(COUNCIL, COUNCIL[:3], (), ("Marc Leroy",)).has_quorum()
+    assert found.count() == "2 présents, et 1 sorti qui compte (L2131-11) sur 5 membres en exercice, 3 requis"
+    assert found.absent() == ["Élise Delattre", "Thomas Wattiez"]
+
+
+@pytest.mark.parametrize(
+    ("out", "elsewhere", "said"),
+    [
+        ((), ("Thomas Wattiez",), "Thomas Wattiez sort sans être présent"),
+        (("Marc Leroy",), ("Marc Leroy",), "Marc Leroy sort à deux titres"),
+    ],
+)
+def test_nobody_counts_who_was_not_there_nor_twice(out: tuple[str, ...], elsewhere: tuple[str, ...], said: str) -> None:
+    found = Attendance(COUNCIL, COUNCIL[:3], (), out, elsewhere)
+    assert found.problems()[0].startswith(said)
+    assert "Thomas Wattiez" not in found.standing()
+
+
+def test_the_maire_does_not_stay_in_the_quorum_of_their_accounts() -> None:
+    sitting_ = Attendance(COUNCIL, COUNCIL[:3], (), (), ("Marc Leroy",))
+    [said] = rules.accounts_problems("Marc Leroy", sitting_, "Amina Benali")
+    assert "sans compter dans le quorum" in said and "L2121-14" in said
+
+
+@pytest.mark.parametrize(
+    ("subject", "named"),
+    [("Désignation des délégués au syndicat", True), ("NOMINATION D'UN REPRÉSENTANT", True),
+     ("Election du maire", True), ("Suppléants à la commission d'appel d'offres", True),
+     ("Délégation de service public", False), ("Dénomination d'une rue", False), ("Budget primitif", False)],
+)  # fmt: skip # a case a line
+def test_a_subject_that_speaks_of_a_nomination(subject: str, named: bool) -> None:
+    assert rules.names_nomination(subject) is named
+
+
+@pytest.mark.parametrize(
+    ("is_one", "secret", "waived", "refused"),
+    [(True, False, None, True), (True, False, 3, True), (True, False, 5, True), (True, False, 4, False),
+     (True, True, None, False), (False, False, None, False)],
+)  # fmt: skip # a case a line
+def test_a_nomination_is_public_by_unanimity_alone(
+    is_one: bool, secret: bool, waived: int | None, refused: bool
+) -> None:
+    found = rules.public_nomination_problem(is_one, secret, waived, 4)
+    assert bool(found) is refused
+    assert not refused or "L2121-21" in found
+
+
+def test_nobody_is_not_unanimous() -> None:
+    assert rules.public_nomination_problem(True, False, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("president", "secretary", "said"),
+    [
+        ("Marc Leroy", "Amina Benali", ""),
+        ("Bruno Carpentier", "Amina Benali", ""),  # of the item of the accounts
+        ("Amina Benali", "Bruno Carpentier", "n'a pas présidé cette séance (L2121-15)"),
+        ("Luc Roux", "Amina Benali", "n'a pas présidé"),
+        ("Élise Delattre", "Amina Benali", "n'a pas présidé"),  # said to preside, and was not there
+        ("Marc Leroy", "Thomas Wattiez", "n'était pas présent"),
+        ("Marc Leroy", "Marc Leroy", "écrivez deux personnes"),
+    ],
+)
+def test_who_signs_the_minutes_held_the_meeting(president: str, secretary: str, said: str) -> None:
+    presided = ["Marc Leroy", "Bruno Carpentier", "Élise Delattre"]
+    found = rules.signs_problem(president, secretary, presided, COUNCIL[:3])
+    assert said in found if said else found == ""
+
+
 @pytest.mark.parametrize(
     ("ayes", "noes", "arrested"), [(3, 1, True), (2, 2, True), (1, 2, False), (0, 0, True), (0, 1, False)]
 )

@@ -488,6 +488,14 @@ class Aftermath(BrowserView):
         names = {key: " ".join(str(form.get(key) or "").split())[:100] for key in ("president", "secretaire")}
         if not all(names.values()):
             raise ValueError("Le procès-verbal est signé par le président et le secrétaire de séance (L2121-15).")
+        presided = [self.context.president, *(one.presided_by() for one in items(self.context))]
+        present = [
+            *(self.context.presents or []),
+            *(name for one in items(self.context) for name in one.presents or []),
+        ]
+        wrong = rules.signs_problem(names["president"], names["secretaire"], list(dict.fromkeys(presided)), present)
+        if wrong:
+            raise ValueError(f"{wrong}.")
         remarks = str(form.get("remarques") or "").replace("\r\n", "\n").strip()[:_TALK]
         self.context.creatic_arret = {"le": after.date, "remarques": remarks, **names}
         with watch.ours():

@@ -73,6 +73,7 @@ def members(context: Any) -> SimpleVocabulary:
 
 
 _LEFT = "hors du conseil"
+_YES, _NO = "oui", "non"
 
 
 @provider(IVocabularyFactory)
@@ -165,6 +166,12 @@ class ISeance(model.Schema):
         constraint=is_reason,
         required=False,
     )
+    scrutin_le = schema.Date(
+        title="Tour de scrutin du",
+        description="Seulement pour la première réunion après le renouvellement général du conseil : du vendredi au "
+        "dimanche qui suivent, convoquée trois jours francs avant, quelle que soit la taille (L2121-7)",
+        required=False,
+    )
     urgence_pour = schema.Int(
         title="Urgence approuvée, voix pour", description="Noté à l'ouverture de la séance", min=0, required=False
     )
@@ -244,6 +251,14 @@ class IProjet(model.Schema):
         value_type=schema.Choice(vocabulary="creatic.membres"),
         required=False,
     )
+    widget("deportes", CheckBoxFieldWidget)
+    deportes = schema.List(
+        title="Sortis pour représenter la commune",
+        description="Ils représentent la commune dans l'organisme dont il s'agit (L1111-6) et ne votent pas, mais "
+        "comptent dans le quorum (L2131-11, loi du 22 décembre 2025, article 32)",
+        value_type=schema.Choice(vocabulary="creatic.membres"),
+        required=False,
+    )
     president = schema.Choice(
         title="Président pour ce point",
         description="Sans choix, celui de la séance",
@@ -259,8 +274,22 @@ class IProjet(model.Schema):
         min=0,
         required=False,
     )
+    nomination = schema.Choice(
+        title="Nomination ou présentation",
+        description="Elle se vote au scrutin secret, sauf si le conseil décide le contraire à l'unanimité et qu'aucun "
+        "texte ne l'impose (L2121-21). Sans choix, c'est dit d'après l'objet",
+        vocabulary=SimpleVocabulary([SimpleTerm(one, one, one.capitalize()) for one in (_YES, _NO)]),
+        required=False,
+    )
     scrutin = schema.Choice(
         title="Scrutin", description="Secret : L2121-21", vocabulary="creatic.scrutins", default=ballots.PUBLIC
+    )
+    secret_renonce = schema.Int(
+        title="Nomination : voix pour renoncer au scrutin secret",
+        description="Il faut l'unanimité (L2121-21) ; l'élection du maire et des adjoints est toujours secrète "
+        "(L2122-7)",
+        min=0,
+        required=False,
     )
     secret_demande = schema.Int(
         title="Scrutin secret, demandé par",
@@ -296,9 +325,10 @@ class IProjet(model.Schema):
     model.fieldset(
         "votes",
         label="Présence et vote",
-        fields=["compte", "compte_de", "presents", "pouvoirs", "sortis", "president", "huis_clos_par",
-                "huis_clos_pour", "scrutin", "secret_demande", "pour", "contre", "abstentions", "bulletins_pour",
-                "bulletins_contre", "bulletins_blancs", "bulletins_nuls", "tours", "plus_age"],
+        fields=["compte", "compte_de", "presents", "pouvoirs", "sortis", "deportes", "president", "huis_clos_par",
+                "huis_clos_pour", "nomination", "scrutin", "secret_renonce", "secret_demande", "pour", "contre",
+                "abstentions", "bulletins_pour", "bulletins_contre", "bulletins_blancs", "bulletins_nuls", "tours",
+                "plus_age"],
     )  # fmt: skip # one call by its parts
     reportee = schema.Bool(title="Reportée faute de quorum", default=False, required=False, readonly=True)
     numero = schema.TextLine(title="Numéro", required=False, readonly=True)
@@ -331,7 +361,9 @@ class IProjet(model.Schema):
 def _attendance(meeting: Any, item: Any) -> rules.Attendance:
     """Who sits at an item: as noted there, else as at the opening."""
     noted = item if item.presents else meeting
-    return rules.Attendance(meeting.convoques or [], noted.presents or [], noted.pouvoirs or [], item.sortis or [])
+    return rules.Attendance(
+        meeting.convoques or [], noted.presents or [], noted.pouvoirs or [], item.sortis or [], item.deportes or []
+    )
 
 
 def _vote(item: Any) -> rules.Vote | ballots.Secret | ballots.Election:
@@ -363,6 +395,13 @@ def _mixed(item: Any) -> list[str]:
         return ["scrutin secret : aucun nom ne s'écrit, ni pour, ni contre, ni abstention (L2121-21)"]
     fields = schema.getFields(IProjet)
     return [f"{ballots.MODES[item.scrutin]} : « {fields[name].title} » reste vide" for name in entered]
+
+
+def _convened() -> Any:
+    """What was sent of meetings: it knows this module."""
+    from creatic.deliberations import convening
+
+    return convening
 
 
 @implementer(ISeance)
@@ -422,13 +461,22 @@ class Seance(Container):
 
     def delay(self) -> delays.Delay:
         """How long before it the convocation leaves."""
-        commune = commune_of(self)
-        own = int(getattr(commune, "creatic_convocation_jours", None) or 0)
-        return delays.delay(self.people(), bool(self.urgence), bool(self.seconde_de), self.kind(), own)
+        urgent, second, renewed = bool(self.urgence), bool(self.seconde_de), bool(self.scrutin_le)
+        return delays.delay(self.people(), urgent, second, self.kind(), self._own_days(), renewed)
+
+    def _own_days(self) -> int:
+        return int(getattr(commune_of(self), "creatic_convocation_jours", None) or 0)
 
     def _delay_problems(self) -> list[str]:
         if not self.date:
             return []
+        if self.urgence and not delays.urgency(self.people(), self.kind(), self._own_days()):
+            return [
+                f"aucun texte ne permet d'abréger, en urgence, le délai de ce conseil ({self.delay().article}). À "
+                "faire : effacez « Motif de l'urgence »"
+            ]
+        if self.scrutin_le and (said := delays.renewal_problem(self.scrutin_le, self.date, self.kind())):
+            return [said]
         if self.envoyee_le and self.envoyee_le > datetime.date.today():
             return ["la date « Convocation déjà envoyée le » est à venir : effacez-la, ou écrivez le jour de l'envoi"]
         first = self.first()
@@ -466,12 +514,15 @@ class Seance(Container):
                     for one in self.projets("inscrit")
                     if not (one.expose and one.expose.raw.strip())
                 ]
+            # Last: whatever else is missing changes what is approved.
+            found += [] if found else _convened().approval_problems(self)
         elif transition == "ouvrir":
             early = rules.too_early(datetime.date.today(), self.date)
             posted = rules.posted_problem(self.affichee_le, self.sent(), datetime.date.today())
             found += [*filter(None, (early, posted)), *self.attendance().problems()]
             if not self.attendance().has_quorum() and not self.seconde_de:
                 found.append(f"le quorum n'est pas atteint : {self.attendance().count()} (L2121-17)")
+            found += _convened().problems(self)
             if not self.president or self.president not in (self.presents or []):
                 found.append("le président de séance n'est pas parmi les présents")
             if not self.secretaire or self.secretaire not in (self.presents or []):
@@ -483,6 +534,7 @@ class Seance(Container):
                 found.append("le quorum est atteint")
             if self.date > datetime.date.today():
                 found.append(f"la séance est le {rules.french_date(self.date)}")
+            found += _convened().problems(self)
         elif transition == "clore":
             found += [
                 f"« {one.title} » n'a pas été voté ni retiré" for one in self.projets("inscrit") if one.may_be_voted()
@@ -505,6 +557,10 @@ class Projet(Container):
     def vote(self) -> rules.Vote | ballots.Secret | ballots.Election:
         """The vote, as entered."""
         return _vote(self)
+
+    def is_nomination(self) -> bool:
+        """Whether it names or presents somebody: as a person says, else by its subject."""
+        return self.nomination == _YES if self.nomination else rules.names_nomination(self.title)
 
     def not_voting(self) -> list[str]:
         """Voters who took no part in a public vote."""
@@ -562,6 +618,12 @@ class Projet(Container):
         here = attendance.here()
         if self.presided_by() not in here:
             found.append("qui préside ce point n'est pas dans la salle : choisissez le président pour ce point")
+        if meeting_of(self).secretaire not in (meeting_of(self).presents or []):
+            found.append("le secrétaire de séance n'est pas parmi les présents : choisissez-le (L2121-15)")
+        secret, voters = self.scrutin != ballots.PUBLIC, len(attendance.voters())
+        said = rules.public_nomination_problem(self.is_nomination(), secret, self.secret_renonce, voters)
+        if said:
+            found.append(said)
         if self.compte:
             head = self.compte_de or getattr(commune_of(self), "creatic_maire", "")
             found += rules.accounts_problems("" if head == _LEFT else head, attendance, self.presided_by())

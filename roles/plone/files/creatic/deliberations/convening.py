@@ -9,12 +9,12 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from creatic.deliberations import delays, frozen, gestures, mailing, reading, rules, watch, written
-from creatic.deliberations.content import ON_AGENDA, commune_of
+from creatic.deliberations import delays, frozen, gestures, mailing, naming, reading, rules, summons, watch, written
+from creatic.deliberations.content import ON_AGENDA, commune_of, names
 from creatic.deliberations.mailing import ACCEPTED, HANDED, PAPER, REFUSED, UNSURE
 from plone import api
 from plone.namedfile.file import NamedBlobFile
@@ -28,6 +28,9 @@ _DETAIL = 300
 _DRAWN = 500_000  # bytes, or so, of a convocation and its note that are not drawn yet
 _SLOW = datetime.timedelta(hours=1)  # after which what the relay did not take is told
 _WAITING = "creatic_a_envoyer"
+_HEAD = "Maire"
+_APPROVED = "creatic_approbation"
+_ALL_PAPER = "*"
 
 
 # -- addresses
@@ -76,6 +79,97 @@ def mails(meeting: Any) -> tuple[dict[str, Any], ...]:
     return found
 
 
+def current(meeting: Any) -> dict[str, Any] | None:
+    """What left of the convocation as it was sent last; None before one was. On paper for everybody, when nothing left
+    from here: each hand-over is still to be noted."""
+    sent = meeting.dispatches() if meeting.convoquee_le else ()
+    if not sent:
+        return None
+    known = [one for one in mails(meeting) if one["version"] == len(sent)]
+    return known[0] if known else _letter(meeting, dict.fromkeys(meeting.convoques or [], PAPER), "", (), {}, 0)
+
+
+def sendings(meeting: Any) -> list[summons.Sending]:
+    """What became of each member's convocation."""
+    mail = current(meeting)
+    if mail is None:
+        return []
+    read = reading.received(meeting, mail["version"])
+    found = []
+    for name in meeting.convoques or []:
+        known = receipts(meeting).get((mail["version"], name), {})
+        days = [_day(when) if when else None for when in (known.get("le"), read.get(name))]
+        found.append(summons.Sending(name, mail["a"].get(name, PAPER), known.get("etat") or "", *days))
+    return found
+
+
+def problems(meeting: Any) -> list[str]:
+    """Say who was not convened, or too late (L2121-10 to L2121-12)."""
+    return summons.problems(sendings(meeting), meeting.delay(), meeting.date)
+
+
+# -- the approval of who convenes
+
+
+def substance(meeting: Any) -> str:
+    """Digest of what a convocation says, and of the papers that leave with it."""
+    told = [str(getattr(meeting, name)) for name in frozen.CONVENED]
+    for one in meeting.projets(*ON_AGENDA):
+        texts = [text.raw if text else "" for text in (one.expose, one.dispositif)]
+        files = [f"{annex.title} {watch.file_of(annex)}" for annex in one.annexes()]
+        told += [one.UID(), one.title, one.rapporteur or "", one.matiere, *texts, *files]
+    return naming.digest(*told)
+
+
+def approval(meeting: Any) -> dict[str, Any]:
+    """Who approved the convocation, as it was then: `par`, `le` (ISO 8601, UTC), `empreinte`."""
+    found: dict[str, Any] = getattr(meeting.aq_base, _APPROVED, None) or {}
+    return found
+
+
+def approval_problems(meeting: Any) -> list[str]:
+    """Say that whose name the convocation bears has not approved it; they do so by sending it themselves."""
+    if _HEAD in api.user.get_roles(obj=meeting):
+        return []
+    head, kept = names(commune_of(meeting))["qualite"], approval(meeting).get("empreinte", "")
+    said = summons.approval_problem(head, kept, substance(meeting))
+    return [said] if said else []
+
+
+def approve(meeting: Any) -> None:
+    """Note that who is logged in approves the convocation as it is."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    who = str(api.user.get_current().getId())
+    setattr(meeting, _APPROVED, {"par": who, "le": now, "empreinte": substance(meeting)})
+    watch.note(meeting, "Convocation approuvée")
+
+
+def disapprove(meeting: Any) -> None:
+    """What leaves next is approved anew."""
+    setattr(meeting, _APPROVED, None)
+
+
+class Approval(BrowserView):
+    """The gesture of the head of the council: this convocation leaves in their name (L2121-10)."""
+
+    def __call__(self) -> str:
+        if self.request.method != "POST":
+            raise NotFound("approuver")
+        if _HEAD not in api.user.get_roles(obj=self.context):
+            raise Unauthorized("Qui préside le conseil approuve la convocation.")
+        return gestures.answer(self.request, self._approve, self.context.absolute_url())
+
+    def _approve(self) -> str:
+        if api.content.get_state(self.context) != "en_preparation":
+            raise ValueError("La convocation est déjà partie.")
+        if self.request.form.get("vu") != substance(self.context):
+            raise ValueError(
+                "La convocation a changé depuis que cette page la montrait : relisez-la, puis approuvez-la."
+            )
+        approve(self.context)
+        return "Convocation approuvée : elle peut partir."
+
+
 def heavy_annexes(meeting: Any) -> str:
     """Say which annexes would not go with the mail, before it leaves; "" for none."""
     return mailing.heavy(_chosen(meeting, mailing.ATTACHED_MAX - _DRAWN)[1])
@@ -97,9 +191,12 @@ def _piece(file: NamedBlobFile, name: str) -> dict[str, Any]:
 
 
 def prepare(meeting: Any) -> None:
-    """Keep what a convocation that was just drawn sends, and to whom; nothing when it left before, by other means."""
+    """Keep what a convocation that was just drawn sends, and to whom; on paper to all, when it left by other means."""
     forget(meeting)
+    if approval(meeting).get("empreinte") != substance(meeting):  # whose name it bears sends it
+        approve(meeting)
     if meeting.envoyee_le:
+        meeting.creatic_courriers = (*mails(meeting), current(meeting))
         return
     _when, convocation, note = meeting.dispatches()[-1]
     known = addresses(commune_of(meeting))
@@ -122,15 +219,28 @@ def prepare(meeting: Any) -> None:
     large = delays.is_large(meeting.people())
     space = reading.space(commune_of(meeting))
     letter = mailing.text(meeting.label(), meeting.lieu, meeting.heure, subjects, left, version, large, space, alone)
-    meeting.creatic_courriers = (
-        *mails(meeting),
-        {"version": version, "le": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "a": to,
-         "objet": " ".join(subject.split()), "texte": letter, "pieces": tuple(pieces), "laissees": dict(left),
-         "sans_note": alone},
-    )  # fmt: skip # a list by rows
+    kept = _letter(meeting, to, letter, pieces, left, alone) | {"objet": " ".join(subject.split())}
+    meeting.creatic_courriers = (*mails(meeting), kept)
     if any(value != PAPER for value in to.values()):
         folder = meeting.aq_parent
         setattr(folder, _WAITING, (*getattr(folder.aq_base, _WAITING, ()), meeting.UID()))
+
+
+def _letter(
+    meeting: Any,
+    to: Mapping[str, str],
+    text: str,
+    pieces: Sequence[dict[str, Any]],
+    left: Mapping[str, int],
+    alone: int,
+) -> dict[str, Any]:
+    """What leaves of the last convocation: to whom, in which words, with what."""
+    sent = meeting.dispatches()
+    when = datetime.datetime.fromisoformat(sent[-1][0]).isoformat(timespec="seconds")
+    return {
+        "version": len(sent), "le": when, "a": dict(to), "objet": "", "texte": text, "pieces": tuple(pieces),
+        "laissees": dict(left), "sans_note": alone, "approbation": approval(meeting),
+    }  # fmt: skip # a table
 
 
 def unsent(meeting: Any, mail: Mapping[str, Any]) -> str:
@@ -249,7 +359,11 @@ def figures(now: datetime.datetime) -> dict[str, int]:
 
 def is_logged(meeting: Any) -> bool:
     """Whether there is something to say of what was sent of a meeting, or opened."""
-    return bool(mails(meeting) or reading.opened(meeting))
+    return bool(mails(meeting) or current(meeting) or reading.opened(meeting))
+
+
+def _day(when: str) -> datetime.date:
+    return datetime.datetime.fromisoformat(when).astimezone(_PARIS).date()
 
 
 def _moment(when: str) -> str:
@@ -280,7 +394,7 @@ def journal(meeting: Any) -> dict[str, Any]:
     return {
         "courriels": [
             {key: mail[key] for key in ("version", "le", "a", "objet", "texte", "laissees")}
-            | {"sans_note": mail.get("sans_note", 0)}
+            | {"sans_note": mail.get("sans_note", 0), "approbation": mail.get("approbation", {})}
             | {"pieces": [{key: one[key] for key in ("nom", "sha256", "octets")} for one in mail["pieces"]]}
             for mail in mails(meeting)
         ],
@@ -330,33 +444,57 @@ class Sendings(BrowserView):
             found.setdefault((one.version, one.name), []).append(f"{one.what}, le {_moment(one.when)}")
         return [{"version": version, "elu": name, "lignes": lines} for (version, name), lines in sorted(found.items())]
 
+    def may_hand_over(self) -> bool:
+        """Whether several hand-overs on paper are still to be noted."""
+        left = [one for one in sendings(self.context) if one.address == PAPER and one.state != HANDED]
+        return self.may_write() and len(left) > 1 and api.content.get_state(self.context) not in frozen.ENDED
+
+    def obstacles(self) -> list[str]:
+        """What the meeting does not open for, till it is over."""
+        awaited = api.content.get_state(self.context) == "convoquee"
+        return [f"{one[:1].upper()}{one[1:]}." for one in problems(self.context)] if awaited else []
+
+    def approvals(self) -> dict[int, str]:
+        """Who approved each version, when, in words."""
+        found = {}
+        for mail in mails(self.context):
+            if told := mail.get("approbation"):
+                found[mail["version"]] = f"Approuvée par {told['par']} le {_moment(told['le'])}."
+        return found
+
     def _note(self) -> str:
-        if not mails(self.context):
+        mail = current(self.context)
+        if mail is None:
             raise ValueError("Rien n'est parti d'ici pour cette séance.")
-        form, mail = self.request.form, mails(self.context)[-1]
-        name, version = str(form.get("elu") or ""), mail["version"]
-        if name not in mail["a"]:
+        if mail["version"] not in [one["version"] for one in mails(self.context)]:  # of before these were kept
+            self.context.creatic_courriers = (*mails(self.context), mail)
+        form, version = self.request.form, mail["version"]
+        name = str(form.get("elu") or "")
+        left = [one.name for one in sendings(self.context) if one.address == PAPER and one.state != HANDED]
+        if name not in (*mail["a"], _ALL_PAPER) or (name == _ALL_PAPER and not left):
             raise ValueError("Cet élu n'est pas parmi ceux que cette convocation appelle.")
-        known = receipts(self.context).get((version, name), {})
         if form.get("renvoyer"):
-            return self._again(mail, name, known)
+            return self._again(mail, name, receipts(self.context).get((version, name), {}))
         today = datetime.date.today()
         try:
             day = datetime.date.fromisoformat(str(form.get("jour") or ""))
         except ValueError:
             raise ValueError("Remise sur papier : écrivez le jour, par exemple 2026-11-27.") from None
-        first = datetime.datetime.fromisoformat(mail["le"]).astimezone(_PARIS).date()
+        first = self.context.sent()
         if not first <= day <= today:
             raise ValueError(
                 f"Remise sur papier : une date du {rules.french_date(first)} au {rules.french_date(today)}."
             )
         moment = datetime.datetime.combine(day, datetime.time(12), _PARIS).astimezone(datetime.UTC)
-        _receive(
-            self.context, version, name, etat=HANDED, le=moment.isoformat(), detail="", essai=int(known.get("essai", 1))
-        )
-        watch.note(self.context, f"Convocation, version {version}, remise sur papier à {name}")
+        who = str(api.user.get_current().getId())
+        to = left if name == _ALL_PAPER else [name]
+        for one in to:
+            rank = int(receipts(self.context).get((version, one), {}).get("essai", 1))
+            told = {"etat": HANDED, "le": moment.isoformat(), "detail": f"noté par {who}", "essai": rank, "par": who}
+            _receive(self.context, version, one, **told)
+            watch.note(self.context, f"Convocation, version {version}, remise sur papier à {one}")
         _settle(self.context)
-        return f"Remise sur papier notée : {name}."
+        return f"Remise sur papier notée : {', '.join(to)}."
 
     def _again(self, mail: dict[str, Any], name: str, known: dict[str, Any]) -> str:
         address = addresses(commune_of(self.context)).get(name, PAPER)
@@ -375,8 +513,10 @@ class Sendings(BrowserView):
     def versions(self) -> list[dict[str, Any]]:
         """What was sent, latest first."""
         found = []
-        for mail in mails(self.context)[::-1]:
-            last = mail is mails(self.context)[-1]
+        now = current(self.context)
+        known = {one["version"]: one for one in (*mails(self.context), *([now] if now else []))}
+        for version, mail in sorted(known.items(), reverse=True):
+            last = now is not None and version == now["version"]
             rows = [self._row(mail, name, address, last) for name, address in mail["a"].items()]
             left = {"laissees": mailing.heavy(mail["laissees"]), "seule": unsent(self.context, mail)}
             found.append({"version": mail["version"], "lignes": rows, **left})
@@ -410,6 +550,8 @@ class Sendings(BrowserView):
         read = reading.received(self.context, mail["version"]).get(name)
         row["ouverte"] = f"Ouverte dans l'espace des élus le {_moment(read)}" if read else ""
         open_ = last and self.may_write() and api.content.get_state(self.context) not in frozen.ENDED
-        row["papier"] = open_ and state not in (ACCEPTED, HANDED)
+        # A day that was noted wrong is noted again, till the meeting opens.
+        awaited = api.content.get_state(self.context) == "convoquee"
+        row["papier"] = open_ and state != ACCEPTED and (awaited or state != HANDED)
         row["renvoyer"] = open_ and state in (REFUSED, UNSURE)
         return row

@@ -15,7 +15,8 @@ VOTES = (
 )  # fmt: skip # a list of words
 # What of an item is of the meeting that did not vote it: nothing of it goes to the second one.
 OF_THE_MEETING = (
-    *VOTES, "presents", "pouvoirs", "sortis", "president", "huis_clos_par", "huis_clos_pour", "secret_demande",
+    *VOTES, "presents", "pouvoirs", "sortis", "deportes", "president", "huis_clos_par", "huis_clos_pour",
+    "secret_demande", "secret_renonce",
 )  # fmt: skip # a list of words
 POSTPONED = "reportee"
 # What happened to one projet, or to one meeting, and to no copy of it: number, vote, follow-up, convocation, presence.
@@ -26,11 +27,11 @@ LIVED = {
     ),
     "seance": (
         "president", "secretaire", "presents", "pouvoirs", "seconde_de", "envoyee_le", "affichee_le", "urgence",
-        "urgence_pour", "convocation", "proces_verbal", "convoquee_le",
+        "urgence_pour", "scrutin_le", "convocation", "proces_verbal", "convoquee_le",
     ),
 }  # fmt: skip # lists of words
 # What a convocation says, which was sent.
-CONVENED = ("title", "date", "heure", "lieu", "convoques", "envoyee_le", "urgence")
+CONVENED = ("title", "date", "heure", "lieu", "convoques", "envoyee_le", "urgence", "scrutin_le")
 # States of a meeting that is over.
 ENDED = ("close", "sans_quorum")
 VOTED = ("adopte", "rejete", "publie")

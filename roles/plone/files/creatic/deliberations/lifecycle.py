@@ -6,7 +6,7 @@ import datetime
 from typing import Any
 
 from Acquisition import aq_base
-from creatic.deliberations import aftermath, convening, documents, frozen, reading, rules, watch
+from creatic.deliberations import aftermath, ballots, convening, documents, frozen, reading, rules, watch
 from creatic.deliberations.content import COUNCIL, ON_AGENDA, commune_of, meeting_of, names
 from persistent.mapping import PersistentMapping
 from plone import api
@@ -55,6 +55,7 @@ def meeting_moved(meeting: Any, event: Any) -> None:
         reading.bind(meeting, aftermath.drafts(meeting))
     elif name == "reprendre":
         convening.forget(meeting)
+        convening.disapprove(meeting)
         # What is sent next leaves on its own day, on which its delay depends.
         meeting.convoquee_le = meeting.convocation = meeting.envoyee_le = meeting.affichee_le = None
     elif name == "ouvrir":
@@ -66,6 +67,13 @@ def meeting_moved(meeting: Any, event: Any) -> None:
         convening.forget(meeting)
         meeting.proces_verbal = stored(aftermath.minutes(meeting), "proces-verbal.pdf")
     watch.keep(meeting)
+
+
+def projet_added(projet: Any, _event: Any) -> None:
+    """A nomination is secret as long as the council did not decide otherwise (L2121-21)."""
+    if projet.is_nomination() and projet.scrutin == ballots.PUBLIC:
+        projet.scrutin = ballots.NOMINATION
+        watch.note(projet, "Scrutin secret, d'après l'objet : nomination ou présentation (L2121-21)")
 
 
 def projet_moved(projet: Any, event: Any) -> None:

@@ -108,6 +108,24 @@ class SeanceView(DefaultView, _Steps):
             f"franc{'s' if days > 1 else ''} ({article})."
         )
 
+    def may_approve(self) -> bool:
+        """Whether this person approves the convocation, which bears their name, as it is now."""
+        preparing = api.content.get_state(self.context) == "en_preparation"
+        return preparing and "Maire" in api.user.get_roles(obj=self.context) and not self.approval()
+
+    def to_approve(self) -> str:
+        """What stands for the convocation that this page shows."""
+        return convening.substance(self.context)
+
+    def approval(self) -> str:
+        """Who approved the convocation as it is, or as it was sent, in words."""
+        found = convening.approval(self.context)
+        sent = api.content.get_state(self.context) != "en_preparation"
+        if not found or (not sent and found["empreinte"] != convening.substance(self.context)):
+            return ""
+        moment = datetime.datetime.fromisoformat(found["le"]).astimezone(_PARIS).strftime("%d/%m/%Y à %H:%M")
+        return f"Convocation approuvée par {found['par']} le {moment} (L2121-10)."
+
     def deadlines(self) -> list[dict[str, str]]:
         """What is still to be done after it, and until when."""
         return aftermath.told(self.context)
@@ -188,6 +206,16 @@ class ProjetView(DefaultView, _Steps):
         return (
             "L'objet parle d'un compte administratif ou d'un compte financier unique : s'il est soumis au vote, "
             "cochez-le dans « Présence et vote » ; le maire se retire et un autre préside (L2121-14)."
+        )
+
+    def nomination(self) -> str:
+        """Say how a nomination is voted, until it is."""
+        if api.content.get_state(self.context) in frozen.VOTED or not self.context.is_nomination():
+            return ""
+        said = ballots.MODES[self.context.scrutin]
+        return (
+            f"Nomination ou présentation : elle se vote au scrutin secret, sauf si le conseil décide le contraire à "
+            f"l'unanimité et qu'aucun texte ne l'impose (L2121-21). Scrutin choisi : {said[:1].lower()}{said[1:]}."
         )
 
     def publication(self) -> dict[str, str]:

@@ -46,10 +46,19 @@ class Attendance:
     """Lines « who is away : who votes for them »."""
     out: Sequence[str] = ()
     """Who went out for this item: they neither vote nor count, nor do those whom they represent."""
+    elsewhere: Sequence[str] = ()
+    """Who went out because they represent the commune in another body (L1111-6): they do not vote, and still count."""
 
     def here(self) -> list[str]:
         """Those who are in the room themselves, in the council's order."""
-        return [name for name in self.members if name in self.present and name not in self.out]
+        return [name for name in self.members if name in self.present and not self._is_out(name)]
+
+    def _is_out(self, name: str) -> bool:
+        return name in self.out or name in self.elsewhere
+
+    def standing(self) -> list[str]:
+        """Who left and is counted for the quorum all the same (L2131-11, law of 22 December 2025, article 32)."""
+        return [name for name in self.members if name in self.present and name in self.elsewhere]
 
     def given(self) -> dict[str, str]:
         """Who is away and represented, by whom; lines that cannot be read are left out."""
@@ -73,7 +82,7 @@ class Attendance:
     def absent(self) -> list[str]:
         """Those who are neither here nor represented; who went out is not one of them."""
         voters = self.voters()
-        return [name for name in self.members if name not in voters and name not in self.out]
+        return [name for name in self.members if name not in voters and not self._is_out(name)]
 
     @property
     def needed(self) -> int:
@@ -81,14 +90,18 @@ class Attendance:
         return len(self.members) // 2 + 1
 
     def has_quorum(self) -> bool:
-        """Whether enough are here themselves; who went out for lack of the right to vote does not count."""
-        return len(self.here()) >= self.needed
+        """Whether enough are here themselves; who went out for lack of the right to vote does not count, but for who
+        represents the commune elsewhere."""
+        return len(self.here()) + len(self.standing()) >= self.needed
 
     def count(self) -> str:
         """What was counted for the quorum, in words."""
-        here = len(self.here())
+        here, standing = len(self.here()), len(self.standing())
         are = "présents" if here > 1 else "présent"
-        return f"{here} {are} sur {len(self.members)} membres en exercice, {self.needed} requis"
+        also = f", et {standing} sorti{'s' * (standing > 1)} qui compte{'nt' * (standing > 1)} (L2131-11)" * bool(
+            standing
+        )
+        return f"{here} {are}{also} sur {len(self.members)} membres en exercice, {self.needed} requis"
 
     def problems(self) -> list[str]:
         """What is wrong with it, in French."""
@@ -99,7 +112,13 @@ class Attendance:
             for name in twice
         ]
         found += [f"{name} n'est pas membre du conseil" for name in self.present if name not in self.members]
-        found += [f"{name} sort sans être présent" for name in self.out if name not in self.present]
+        gone = dict.fromkeys((*self.out, *self.elsewhere))
+        found += [f"{name} sort sans être présent" for name in gone if name not in self.present]
+        found += [
+            f"{name} sort à deux titres : gardez « Sortis pour ce vote », ou « Sortis pour représenter la commune »"
+            for name in self.elsewhere
+            if name in self.out
+        ]
         holders: dict[str, str] = {}
         for line in self.proxies:
             read = PROXY.fullmatch(line)
@@ -203,11 +222,66 @@ def accounts_problems(head: str, sitting: Attendance, president: str) -> list[st
     found = []
     if head in sitting.here():
         found.append(f"{head} se retire au vote de ses comptes : notez-le parmi les sortis (L2121-14)")
+    if head in sitting.elsewhere:
+        found.append(
+            f"{head} se retire au vote de ses comptes, sans compter dans le quorum : « Sortis pour ce vote » (L2121-14)"
+        )
     if head in sitting.given():
         found.append(f"{head} ne vote pas ses comptes par pouvoir : retirez son pouvoir (L2121-14)")
     if president == head:
         found.append(f"le conseil élit un autre président que {head}, dont ce sont les comptes (L2121-14)")
     return found
+
+
+# What councils call a nomination, or a presentation; the DGS says whether it is one.
+_NOMINATION = re.compile(
+    r"(?i)\b(?:d[ée]signations?|nominations?|[ée]lections?|repr[ée]sentante?s?|d[ée]l[ée]gu[ée]e?s?|suppl[ée]ante?s?|"
+    r"d[ée]signer|nommer|[ée]lire)\b"
+)
+
+
+def names_nomination(subject: str) -> bool:
+    """Whether a projet's subject speaks of a nomination or a presentation, which are secret (L2121-21)."""
+    return bool(_NOMINATION.search(subject))
+
+
+def public_nomination_problem(is_one: bool, secret: bool, waived: int | None, voters: int) -> str:
+    """Say that a nomination is put to a public vote without the council's unanimity (L2121-21), or "".
+
+    Args:
+        is_one: whether it is a nomination or a presentation.
+        secret: whether the vote is secret.
+        waived: how many voices were for a public vote; None when it is not noted.
+        voters: how many have a voice.
+    """
+    if not is_one or secret:
+        return ""
+    if waived is not None and waived == voters > 0:
+        return ""
+    told = "" if waived is None else f" ({counted(waived, 'voix')} sur {voters})"
+    return (
+        f"une nomination se vote au scrutin secret, sauf si le conseil décide le contraire à l'unanimité{told} "
+        "(L2121-21). À faire : choisissez un scrutin secret, notez les voix pour y renoncer, ou dites que ce point "
+        "n'est pas une nomination"
+    )
+
+
+def signs_problem(president: str, secretary: str, presided: Sequence[str], present: Sequence[str]) -> str:
+    """Say that who signs a procès-verbal did not hold the meeting (L2121-15, L2121-23), or "".
+
+    Args:
+        president, secretary: who is said to sign.
+        presided: who presided over the meeting or one of its items.
+        present: who was there, at its opening or at an item.
+    """
+    if president not in presided or president not in present:
+        held = ", ".join(name for name in presided if name in present)
+        return f"{president} n'a pas présidé cette séance (L2121-15). À faire : écrivez qui l'a présidée : {held}"
+    if secretary not in present:
+        return f"{secretary} n'était pas présent à cette séance (L2121-15). À faire : écrivez le secrétaire de séance"
+    if president == secretary:
+        return "qui préside et qui tient le secrétariat signent tous deux (L2121-15) : écrivez deux personnes"
+    return ""
 
 
 def too_early(today: datetime.date, held: datetime.date) -> str:

@@ -84,6 +84,11 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def file_of(thing: Any) -> str:
+    """What stands for the file of an annex."""
+    return _known(thing).get("file") or _text(getattr(aq_base(thing), "file", None))
+
+
 def _fields(thing: Any) -> dict[str, str]:
     """Labels of what is watched of an object, by attribute."""
     names = _ALWAYS if thing.portal_type in _PREPARED else (*_ALWAYS, *_PUBLISHED)
