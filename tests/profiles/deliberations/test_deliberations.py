@@ -711,3 +711,36 @@ def test_what_differs_is_told_then_made_exact(host: Host, site: Site, wanted: di
     finally:
         configure(host, site, wanted, check=False)
     assert configure(host, site, wanted, check=True) == []
+
+
+# -- what people write is run nowhere ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("login", [WRITER, MANAGER, MAYOR])
+def test_nobody_adds_what_runs_what_they_write(site: Site, act: Act, login: str) -> None:
+    """A POD template holds Python and TAL: a rédacteur could add one to the meetings' folder."""
+    kinds = ("PODTemplate", "ConfigurablePODTemplate", "StyleTemplate", "SubTemplate", "MailingLoopTemplate",
+             "EasyForm", "Document", "Collection", "Folder", "Link")  # fmt: skip # a list of words
+    for place in (MEETINGS, act.meeting, "/gondecourt/publications", "/gondecourt", "/"):
+        listed = site.api(login, "GET", f"{place.rstrip('/')}/@types")
+        addable = {one["@id"].rpartition("/")[2] for one in listed.json() if one.get("addable")}
+        assert addable <= {"seance", "projet", "Publication", "File", "Image"}, place
+        for kind in kinds:
+            made = site.api(login, "POST", place, {"@type": kind, "title": "essai"})
+            assert made.status in (400, 401, 403, 404), (place, kind)
+
+
+@pytest.mark.parametrize("login", [WRITER, MANAGER, MAYOR])
+def test_nor_reaches_a_page_where_it_would_be(site: Site, act: Act, login: str) -> None:
+    browser = site.browser(login)
+    pages = (
+        "@@overview-controlpanel", "@@dexterity-types", "@@manage-portlets", "@@manage-dashboard",
+        "@@manage-content-rules", "@@theming-controlpanel", "@@configuration_registry", "portal_view_customizations/@@manage-viewlets",
+        "portal_workflow/@@edit", "@@mail-controlpanel", "@@criteria.html", "@@configure_faceted.html",
+        "@@rules-controlpanel",
+    )  # fmt: skip # a list of words
+    for place in ("", MEETINGS, act.meeting, "/gondecourt", "/gondecourt/publications"):
+        for page in pages:
+            assert browser.ask("GET", f"{place}/{page}").status in (302, 401, 403, 404), (place, page)
+    tal = {"item_title_formatting_tal": "python: 1", "title": "autre"}
+    assert site.api(login, "PATCH", "/gondecourt", tal).status in (401, 403)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from creatic.deliberations import accounts, rules, watch, workflows
+from creatic.deliberations import accounts, rights, rules, watch, workflows
 from plone import api
 
 REGISTRY = "plonemeeting.portal.core"
@@ -62,8 +62,18 @@ def post_install(tool: Any) -> None:
     cookies = users.session
     cookies.timeout, cookies.secure = 10 * 3600, True
     portal.setLayout("homepage_view")
+    _close(portal)
     portal.portal_workflow.updateRoleMappings()
     watch.keep_all(portal)
+
+
+def _close(portal: Any) -> None:
+    """Leave the administrator alone with what people do not need: see `rights`."""
+    for permission in sorted(set(portal.possible_permissions()) - rights.PERMISSIONS):
+        portal.manage_permission(permission, ["Manager"], acquire=False)
+    for kind in portal.portal_types.objectValues():
+        if kind.getId() not in rights.TYPES and hasattr(kind, "add_permission"):
+            kind.add_permission = rights.ADMINISTRATOR
 
 
 def _show_logo() -> None:
