@@ -92,3 +92,19 @@ def test_a_letter_that_the_tdt_gives_twice_is_answered_once(answered_first: bool
     own, other = (answered, None) if answered_first else (None, answered)
     found = clocks("pieces", date(2026, 2, 10), TRANSMITTED, own, [Request("pieces", date(2026, 2, 10), other)])
     assert found.court == date(2026, 4, 21)
+
+
+def test_silence_runs_from_the_reception_and_never_from_the_day_that_a_letter_bears() -> None:
+    dated, came = date(2026, 2, 2), date(2026, 2, 20)
+    found = clocks("pieces", came, TRANSMITTED, None, dated=dated)
+    assert (found.due, found.court) == (date(2026, 4, 20), court(date(2026, 4, 20)))
+
+
+def test_a_letter_that_comes_twice_on_two_days_makes_one_delay_from_the_first() -> None:
+    dated = date(2026, 2, 2)
+    first, again = Request("pieces", date(2026, 2, 5), None, dated), Request("pieces", date(2026, 3, 30), None, dated)
+    for own, other in ((first, again), (again, first)):
+        found = clocks("pieces", own.came, TRANSMITTED, None, [other], dated)
+        assert (found.due, found.court) == (date(2026, 4, 5), court(date(2026, 4, 5)))
+        answered = clocks("pieces", own.came, TRANSMITTED, date(2026, 3, 1), [other], dated)
+        assert answered.court == court(date(2026, 3, 1))

@@ -272,6 +272,22 @@ def test_an_act_s_requests_make_one_delay_and_another_act_s_none(world: World, a
     assert (found[3].court, "ne le rouvre pas" in found[3].why) == (date(2026, 3, 16), True)
 
 
+def test_a_letter_s_delay_runs_from_its_reception_by_the_commune(world: World, ask: Any) -> None:
+    act = {"objet": "Un acte", "date": "2026-01-14", "recu_le": "2026-01-15"}
+    told = {
+        "lettre": 1,
+        "type": "pieces",
+        "date": "2026-02-02",
+        "recu_le": "2026-02-20",
+        "id_acte": "x",
+        "fichiers": [],
+    }
+    assert ask("autre-connecteur", "/connecteur/lettres", "POST", json=told | {"acte": act}).status_code == 200
+    [one] = Letters(world.store, None).waiting()  # type: ignore[arg-type] # no file is read
+    assert (one.day, one.dated, one.clocks.due) == (date(2026, 2, 20), date(2026, 2, 2), date(2026, 4, 20))
+    assert "courrier du 02/02/2026, reçu le 20/02/2026" in ask("groupement", "/").text
+
+
 POINTS = [("réponse notée", 1), ("réponse notée", 2), ("réponse postée", 1), ("AR de la réponse", 1), ("lu", 1)]
 
 

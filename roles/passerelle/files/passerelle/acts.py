@@ -42,6 +42,21 @@ def unsaid(data: Mapping[str, Any]) -> str:
     )
 
 
+def unsigned(data: Mapping[str, Any], track: Mapping[str, Any]) -> str:
+    """Why an act may not leave for want of a signature, or "".
+
+    What a server of the groupement brought (a délibération that was adopted, a dossier of the parapheur) leaves once
+    the parapheur checked its signature and gave it back. What operations deposit by hand came signed from elsewhere.
+    """
+    if track.get("signe") or not ("uid" in data or "dossier" in track):
+        return ""
+    return (
+        "Cet acte n'est pas signé : la commune n'a pas de parapheur, et rien ne part à la préfecture sans signature "
+        "(CGCT, L2121-23 et L2131-1 ; CRPA, L212-1). À faire : ajoutez « parapheur » aux services de son fichier, "
+        "déployez, puis passerelle relancer RÉFÉRENCE"
+    )
+
+
 def nature(data: Mapping[str, Any]) -> tuple[str, str]:
     """Nature and type of document for the préfecture."""
     code, kind, _type, _cabinet = NATURES[data["circuit"]]

@@ -8,12 +8,13 @@ of each point on the way, for tests.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
 from . import register
-from .acts import BadRequest, goes, unsaid
+from .acts import BadRequest, goes, unsaid, unsigned
 from .arrivals import Arrivals
 from .config import Config
 from .connectors import Connectors
@@ -139,7 +140,10 @@ class Chain:
                     text = "a été refusé pour de bon : il faut un nouvel acte, sous un autre numéro, ou un autre flux."
                     raise BadRequest(f"« {reference} » {text}", 409)
                 track |= {"echec": None, "tdt": None}
-            self._store.change(connection, reference, track=track | {"essais": 0}, blocked="", late="")
+            step = now.step
+            if step == "teletransmission" and unsigned(now.data, track):  # by a commune that has a parapheur since
+                step = after("reception", self._config, now.commune, now.data.get("circuit", ""), goes(now.data))
+            self._store.change(connection, reference, step=step, track=track | {"essais": 0}, blocked="", late="")
             self._store.note(connection, reference, "relance")
             self._defer(connection, reference)
-        return now
+        return replace(now, step=step)

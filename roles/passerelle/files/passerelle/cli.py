@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     command("relancer", _retry, "reprend un acte mis de côté, une fois la cause levée").add_argument("reference")
     command("eliminations", _eliminations, "montre où en sont les copies des actes éliminés aux archives")
     deposit = command("deposer", _deposit, "met dans la chaîne un acte qui ne vient d'aucun serveur")
-    deposit.add_argument("fichier", type=Path, help="le PDF de l'acte")
+    deposit.add_argument("fichier", type=Path, help="le PDF de l'acte ; déjà signé, si la commune n'a pas de parapheur")
     deposit.add_argument("--commune", required=True, help="nom court de la commune (gondecourt)")
     deposit.add_argument("--numero", required=True)
     deposit.add_argument("--objet", required=True)

@@ -11,7 +11,9 @@ from dateutil.easter import easter
 
 MONTHS = 2
 """The préfet refers an act to the court within two months of its transmission; two months of silence on his request for
-pieces, or on the withdrawal that his observations ask for, are a refusal (L2131-6)."""
+pieces, or on the withdrawal that his observations ask for, are a refusal (L2131-6). The commune's silence runs from its
+reception of the letter, and the préfet's new delay from his reception of the answer: never from the day that a letter
+bears, on which nobody had it."""
 # Kinds of letters whose answer, or two months of silence, makes the préfet's delay begin again.
 WAITING = ("pieces", "observations")
 # Days on which nobody works (code du travail, L3133-1): of each year, and as many days after Easter.
@@ -22,11 +24,24 @@ _SATURDAY = 5
 
 @dataclass(frozen=True)
 class Request:
-    """A letter that makes the préfet's delay begin again: its kind and day, and the day of its answer, None without."""
+    """A letter that makes the préfet's delay begin again.
+
+    Attributes:
+        kind: one of `WAITING`.
+        came: day on which the commune received it.
+        answered: day on which the préfet received the answer, None without.
+        dated: day that it bears, by which one that comes twice is known.
+    """
 
     kind: str
     came: date
     answered: date | None = None
+    dated: date | None = None
+
+    @property
+    def key(self) -> tuple[date, str]:
+        """What two copies of one letter have in common."""
+        return self.dated or self.came, self.kind
 
 
 @dataclass(frozen=True)
@@ -72,7 +87,12 @@ def _is_holiday(day: date) -> bool:
 
 
 def clocks(
-    kind: str, came: date, transmitted: date | None, answered: date | None, others: Iterable[Request] = ()
+    kind: str,
+    came: date,
+    transmitted: date | None,
+    answered: date | None,
+    others: Iterable[Request] = (),
+    dated: date | None = None,
 ) -> Clocks:
     """The clocks of a letter.
 
@@ -81,20 +101,23 @@ def clocks(
 
     Args:
         kind: courrier, pieces, observations, defere, or "".
-        came: day of the letter.
+        came: day on which the commune received the letter.
         transmitted: day on which the préfet had the act, None when it is not known.
         answered: day on which the préfet had the answer.
         others: requests about the same act, this letter being among them or not.
+        dated: day that the letter bears.
     """
     asks = kind in WAITING
-    own = [Request(kind, came, answered)] if asks else []
+    this = Request(kind, came, answered, dated)
+    own = [this] if asks else []
     limit = court(transmitted) if transmitted else None
     why = "deux mois après la transmission de l'acte" if limit else ""
     opens = True
     for one in _once([*others, *own]):
         late = limit is not None and one.came > limit
-        if asks and (one.kind, one.came) == (kind, came):
+        if asks and one.key == this.key:
             opens = not late
+            came = one.came
         if late:
             continue
         if one.answered:
@@ -108,10 +131,10 @@ def clocks(
 
 
 def _once(requests: Iterable[Request]) -> list[Request]:
-    """Requests by their day, a letter that was sent twice being one, which was answered once."""
+    """Requests by their day, a letter that came twice being one: of the first day, and answered once."""
     found: dict[tuple[date, str], Request] = {}
     for one in requests:
-        known = found.get((one.came, one.kind))
-        if known is None or not known.answered:
-            found[one.came, one.kind] = one
-    return [found[key] for key in sorted(found)]
+        known = found.get(one.key, one)
+        answers = [day for day in (known.answered, one.answered) if day]
+        found[one.key] = Request(one.kind, min(known.came, one.came), min(answers, default=None), one.dated)
+    return sorted(found.values(), key=lambda one: (one.came, one.kind))

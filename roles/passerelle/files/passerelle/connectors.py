@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from .acts import FAILED, BadRequest, goes, nature, unsaid
+from .acts import FAILED, BadRequest, goes, nature, unsaid, unsigned
 from .config import Commune
 from .files import Files
 from .steps import FINISHED, FOLLOWED, PES, place
@@ -41,7 +41,7 @@ class Connectors:
         """
         found = []
         for act in self._store.to_send(commune.slug):
-            if problem := unsaid(act.data):
+            if problem := unsaid(act.data) or (goes(act.data) and unsigned(act.data, act.track)):
                 with self._store.transaction() as connection:
                     self._store.change(connection, act.reference, blocked=problem)
                     self._store.note(connection, act.reference, "blocage", problem)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .acts import NATURES
+from .acts import NATURES, unsigned
 from .config import Config
 from .errors import Refused
 from .executory import publicity
@@ -40,6 +40,8 @@ class HandOvers:
     def make(self, act: Act) -> dict[str, Any] | None:
         """Make that of an act's step; None when what it waits for has not come. Raises HandoverError."""
         step = STEPS[place(act.step)]
+        if step.sent and (problem := unsigned(act.data, act.track)):
+            raise Refused(problem)
         if own := getattr(self, f"_do_{step.name}", None):
             done: dict[str, Any] | None = own(act)
             return done

@@ -98,8 +98,13 @@ class Letter:
 
     @property
     def day(self) -> date:
-        """Day from which its delays run: its own date, or that of its reception when it has none that can be so."""
+        """Day from which its delays run: that of its reception."""
         return _day(self.data)
+
+    @property
+    def dated(self) -> date | None:
+        """Day that it bears, None when it bears none."""
+        return _dated(self.data)
 
     @property
     def answer(self) -> dict[str, Any]:
@@ -392,7 +397,9 @@ class Letters:
                 "recu_le": tdt.get("date_reception", ""),
             }
         others = [
-            clocks.Request(one["donnees"]["type"], _day(one["donnees"]), _answered(one["reponse"] or {}))
+            clocks.Request(
+                one["donnees"]["type"], _day(one["donnees"]), _answered(one["reponse"] or {}), _dated(one["donnees"])
+            )
             for one in row["autres"] or []
             if one["donnees"]["type"] in clocks.WAITING
         ]
@@ -402,14 +409,17 @@ class Letters:
             date.fromisoformat(act["recu_le"]) if _iso(act.get("recu_le")) else None,
             _answered(track.get("reponse") or {}),
             others,
+            _dated(data),
         )
         return Letter(row["numero"], row["commune"], row["tdt"], data, track, row["recu_le"], act, run)
 
 
 def _day(data: Mapping[str, Any]) -> date:
-    came = date.fromisoformat(data["recu_le"])
-    own = date.fromisoformat(data["date"]) if data["date"] else came
-    return min(own, came)
+    return date.fromisoformat(data["recu_le"])
+
+
+def _dated(data: Mapping[str, Any]) -> date | None:
+    return date.fromisoformat(data["date"]) if data["date"] else None
 
 
 def _answered(answer: Mapping[str, Any]) -> date | None:

@@ -179,7 +179,8 @@ def _mail(letter: Letter, config: Config, mark: str, what: str) -> tuple[str, st
     lines = ["Bonjour,", "", f"{kind}, {named} : {what}.", ""]
     if identifier := _PLAIN.sub("_", letter.data["id_acte"]):
         lines.append(f"Identifiant de l'acte : {identifier}")
-    lines.append(f"Date du courrier : {letter.day:%d/%m/%Y}")
+    lines += [f"Date du courrier : {letter.dated:%d/%m/%Y}"] if letter.dated else []
+    lines.append(f"Reçu le : {letter.day:%d/%m/%Y}")
     if letter.clocks.due and not letter.answered:
         lines.append(f"Réponse attendue au plus tard le : {letter.clocks.due:%d/%m/%Y}")
     lines += ["", "Le courrier, et de quoi y répondre (avec le certificat de votre poste) :"]
