@@ -174,7 +174,9 @@ def test_a_public_contract_that_is_not_transmitted_ends_signed(
     assert store.act("karim.lefevre", number, "controler").status == 200
     assert store.act("paul.renard", number, "viser").status == 200
     signed = pens.sign(claire, store.file(number, "claire.dubois"))
-    assert store.act("claire.dubois", number, "signer", signed).json()["etat"] == "clos"
+    assert store.act("claire.dubois", number, "signer", signed).json()["etat"] == "a_teletransmettre"
+    assert "montant" in store.act("karim.lefevre", number, "completer").json()["message"]
+    assert store.act("karim.lefevre", number, "completer", montant="48 500").json()["etat"] == "clos"
     late = store.api("passerelle", "POST", f"/creatic/dossiers/{number}/etat/", fields={"etat": "teletransmis"})
     assert late.status == 409
 

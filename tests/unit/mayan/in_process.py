@@ -58,7 +58,14 @@ def set_up(folder: Path) -> None:
     (folder / "parapheur.json").write_text(
         json.dumps(
             parapheur.application([LOOS, WAVRIN])
-            | {"url": "https://p.test", "marche": {"jours": 15, "pieces": [DELIBERATION, NOTICE, RULES]}}
+            | {
+                "url": "https://p.test",
+                "marche": {
+                    "jours": 15,
+                    "pieces": [DELIBERATION, NOTICE, RULES],
+                    "seuil": {"euros": 216000, "texte": "CGCT, D2131-5-1"},
+                },
+            }
         )
     )
     (folder / "essai_settings.py").write_text(
@@ -1148,7 +1155,7 @@ class Contracts(Mayan):
     def test_the_file_of_a_contract_is_counted(self) -> None:
         dossier = self.contract()
         self.assertEqual(len(contracts.lacking(dossier)), 3)
-        self.assertEqual(contracts.lacking(self.contract(matter="")), [])  # under the threshold
+        self.assertEqual(contracts.lacking(self.contract(matter="")), [])  # nothing says that it goes
         self.join(dossier, NOTICE)
         again = self.join(dossier, NOTICE)
         self.join(dossier, "autre", "../../etc/plan", PDF + b"%plan")
@@ -1257,9 +1264,42 @@ class Contracts(Mayan):
         for one in (waiting, other):
             self.assertIsNone(Dossier.objects.get(pk=one.pk).complet)
 
-    def test_a_contract_under_the_threshold_has_nothing_to_complete(self) -> None:
+    def test_a_contract_without_matter_is_closed_by_nobody_but_a_person(self) -> None:
+        """CGCT, L2131-2, I, 4°: its amount is asked, and above the threshold it goes."""
         dossier = self.signed(matter="")
-        self.assertEqual((dossier.etat, dossier.echeance, dossier.a_completer), ("clos", None, False))
+        day = timezone.localdate() + dt.timedelta(days=15)
+        self.assertEqual((dossier.etat, dossier.echeance, dossier.a_completer), ("a_teletransmettre", day, True))
+        self.assertIn(dossier, circuit.to_do(account("karim.roux")))
+        self.assertIs(self.api("passerelle", "GET", f"/creatic/dossiers/{dossier.pk}/").json()["complet"], False)
+        browser, page = self.browser("karim.roux"), f"/parapheur/dossiers/{dossier.pk}/"
+        self.assertContains(browser.get(page, secure=True), "D2131-5-1")
+        for given, told in (
+            ({}, "montant : écrivez celui du marché"),
+            ({"montant": "beaucoup"}, "n'est pas un montant"),
+            ({"montant": "216 000"}, "matiere : "),
+            ({"montant": "1", "matiere": "<b>"}, "n'est pas une matière"),
+            ({"montant": "300000", "matiere": "1.1"}, "il manque"),
+        ):
+            answer = self.act("karim.roux", dossier.pk, "completer", given)
+            self.assertEqual((answer.status_code, told in answer.json()["message"]), (400, True), answer.json())
+            there = Dossier.objects.get(pk=dossier.pk)
+            self.assertEqual((there.a_completer, there.montant, there.matiere), (True, None, ""))
+        done = self.act(
+            "karim.roux", dossier.pk, "completer", {"montant": "300000", "matiere": "1.1", "sans_pieces": "oui"}
+        )
+        self.assertEqual(done.status_code, 200)
+        there = Dossier.objects.get(pk=dossier.pk)
+        self.assertEqual((there.a_completer, str(there.montant), there.matiere), (False, "300000.00", "1.1"))
+        self.assertIn("Montant : 300\u202f000 € HT. Pièces jointes : 0. Sans", there.gestes.last().note)
+
+    def test_a_contract_under_the_threshold_ends_when_its_amount_is_said(self) -> None:
+        dossier = self.signed(matter="")
+        self.browser("karim.roux").post(
+            f"/parapheur/dossiers/{dossier.pk}/", {"geste": "completer", "montant": "215 999,99 €"}, secure=True
+        )
+        dossier = Dossier.objects.get(pk=dossier.pk)
+        self.assertEqual((dossier.etat, str(dossier.montant), dossier.a_completer), ("clos", "215999.99", False))
+        self.assertIn("Sous le seuil de 216\u202f000 € HT (CGCT, D2131-5-1)", dossier.gestes.last().note)
         self.assertEqual(self.counter(dossier).signataires, "Jan Peeters")
 
     def test_a_counter_signature_is_judged_when_it_comes(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,45 @@ def test_what_goes_with_a_public_contract_is_a_setting(tmp_path: Path) -> None:
         20,
         ("Avis", "Règlement"),
     )
+
+
+def test_the_threshold_of_contracts_is_a_setting_and_none_is_under_an_unknown_one(tmp_path: Path) -> None:
+    file = tmp_path / "parapheur.json"
+    given = parapheur.application([LOOS]) | {"url": "https://p.test"}
+    contracts: dict[str, Any] = {"jours": 15, "pieces": []}
+    file.write_text(json.dumps(given | {"marche": contracts}))  # by a deployment that came before
+    unknown = configuration.read(file).contract_threshold
+    with pytest.raises(ValueError, match="sans seuil réglé, tout contrat se transmet"):
+        transmission.contract_goes("", Decimal(1), unknown)
+    file.write_text(json.dumps(given | {"marche": contracts | {"seuil": {"euros": 216000, "texte": "D2131-5-1"}}}))
+    known = configuration.read(file).contract_threshold
+    assert str(known) == "216\u202f000 € HT (D2131-5-1)"
+    assert not transmission.contract_goes("", Decimal("215999.99"), known)
+
+
+@pytest.mark.parametrize(
+    ("matter", "amount", "told"),
+    [
+        ("", "", "montant : écrivez celui du marché, en euros hors taxes. À partir de 216"),
+        ("", "216000", "matiere : 216"),
+        ("", "216 000,00 €", "matiere : 216"),
+        ("", "1 000 000 HT", "matiere : 1"),
+        ("1.1", "", ""),  # a loan or a concession has no threshold
+        ("1.1", "3", ""),
+        ("", "-1", "n'est pas un montant"),
+        ("", "1e9", "n'est pas un montant"),
+        ("", "NaN", "n'est pas un montant"),
+        ("", "٣", "n'est pas un montant"),
+        ("", "1.234.567", "n'est pas un montant"),
+    ],
+)
+def test_what_a_contract_becomes_is_concluded_from_what_somebody_said(matter: str, amount: str, told: str) -> None:
+    threshold = transmission.Threshold(216000, "D2131-5-1")
+    if told:
+        with pytest.raises(ValueError, match=re.escape(told)):
+            transmission.contract_goes(matter, transmission.amount(amount), threshold)
+    else:
+        assert transmission.contract_goes(matter, transmission.amount(amount), threshold)
 
 
 def test_who_may_have_a_delegation_has_an_account(tmp_path: Path) -> None:

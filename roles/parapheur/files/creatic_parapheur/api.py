@@ -42,6 +42,7 @@ def shown(dossier: Dossier) -> dict[str, Any]:
         "sha256": dossier.fichier.checksum,
         "sha256_origine": dossier.origine.checksum,
         "complet": not dossier.a_completer,
+        "montant": None if dossier.montant is None else str(dossier.montant),
     }
 
 
@@ -186,7 +187,9 @@ class Act(_View):
             "reprendre": lambda: circuit.take_up(
                 user, dossier, upload, self.text("signataire"), self.text("mention_verifiee")
             ),
-            "completer": lambda: contracts.complete(user, dossier, self.text("sans_pieces")),
+            "completer": lambda: contracts.complete(
+                user, dossier, self.text("sans_pieces"), *map(self.text, ("montant", "matiere", "numero"))
+            ),
         }
         done = acts[wish]()
         return Response({"id": done.pk, "etat": done.etat})

@@ -505,8 +505,8 @@ class Deposit:
     def own_problems(self) -> Iterator[str]:
         """What is wrong when somebody brings it here: what goes to the préfecture once signed is as the TdT takes it.
 
-        An arrêté goes when who prepares it says so (CGCT, L2131-2), a public contract when it has a matter: those under
-        the threshold are not transmitted (CGCT D2131-5-1).
+        An arrêté goes when who prepares it says so (CGCT, L2131-2); of a public contract without a matter, it is asked
+        once it is signed (contracts.complete).
         """
         if not self.reference.startswith(OWN):
             yield f"reference : celle d'un rédacteur commence par {OWN}"
@@ -777,12 +777,26 @@ def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
         said = f"Signature de {found.holder} (certificat {found.serial})"
         stands_in = _stands_in_for(held, user)
         _move(held, "Signer", user, comment=f"{said}. {stands_in}" if stands_in else said)
-        if held.circuit == CONTRACT and not held.matiere:
-            _move(held, "Clore", user, comment="Sans matière : n'est pas à transmettre")
-        elif held.circuit == CONTRACT:
+        if held.circuit == CONTRACT:  # what it becomes is said by a person (contracts.complete), never concluded here
             held.echeance = timezone.localdate() + dt.timedelta(days=current().contract_days)
             held.save(update_fields=["echeance"])
         return held
+
+
+def close(user: Any, dossier: Dossier, note: str) -> None:
+    """End a signed contract that is not transmitted; the caller holds its row."""
+    _move(dossier, "Clore", user, comment=note)
+
+
+def matter_of(text: str) -> str:
+    """A matter as somebody wrote it, "" for none.
+
+    Raises:
+        Refused: it is none.
+    """
+    if text and not _MATTER.fullmatch(text):
+        raise Refused(f"matiere : « {text[:20]} » n'est pas une matière ; écrivez par exemple 1.1")
+    return text
 
 
 def follow(user: Any, dossier: Dossier, state: str, motif: str = "") -> Dossier:

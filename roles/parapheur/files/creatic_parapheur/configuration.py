@@ -6,9 +6,11 @@ import functools
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from .transmission import Threshold
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Configuration:
         url: address of the application.
         contract_days: from the signature of a contract to its transmission (CGCT, R2131-5).
         contract_pieces: of the file that is transmitted, labels.
+        contract_threshold: under which one is not transmitted.
     """
 
     service: str
@@ -98,6 +101,7 @@ class Configuration:
     url: str
     contract_days: int
     contract_pieces: tuple[str, ...]
+    contract_threshold: Threshold = field(default_factory=Threshold)
 
     def communes_of(self, login: str) -> list[Commune]:
         """Where a person has a part: in a commune, and in the entities that it hosts. Logins are unique in the
@@ -156,6 +160,9 @@ def read(path: Path) -> Configuration:
         data["url"],
         contracts["jours"],
         tuple(contracts["pieces"]),
+        Threshold(int(contracts["seuil"]["euros"]), str(contracts["seuil"]["texte"]))
+        if "seuil" in contracts
+        else Threshold(),
     )
 
 

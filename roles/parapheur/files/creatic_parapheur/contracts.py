@@ -2,7 +2,7 @@
 
 CGCT, R2131-5 lists the pieces of the file that is transmitted, and gives fifteen days from the signature. Which pieces
 and how many days are settings: the préfecture may ask for others. A signed contract waits until somebody of the commune
-says that its file is complete: what leaves with it is what is joined then.
+says its amount, or its matter, and that its file is complete: what leaves with it is what is joined then.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from . import circuit, seal
+from . import circuit, seal, transmission
 from .configuration import current
 from .models import CONTRACT, Dossier, Piece
 from .refusal import Refused
@@ -125,11 +125,17 @@ def _with_suffix(name: str, suffix: str) -> str:
     return name if name.lower().endswith(suffix) else name[: _NAME - len(suffix)] + suffix
 
 
-def complete(user: Any, dossier: Dossier, without: str = "") -> Dossier:
-    """Say that the file of a signed contract is complete: it goes to the préfecture, with the pieces joined so far.
+def complete(
+    user: Any, dossier: Dossier, without: str = "", amount: str = "", matter: str = "", number: str = ""
+) -> Dossier:
+    """Say what a signed contract becomes: its file is complete and it goes to the préfecture, with the pieces joined
+    so far; or its amount is under the threshold, and it ends here (CGCT, L2131-2, I, 4°).
 
     Args:
         without: "oui" from who read what is lacking.
+        amount: in euros without tax, where it is not known.
+        matter: where it is not known, of one that goes.
+        number: the same.
 
     Raises:
         Refused: the reason.
@@ -140,6 +146,22 @@ def complete(user: Any, dossier: Dossier, without: str = "") -> Dossier:
         held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)
         if not held.a_completer:
             raise Refused(f"ce dossier n'attend pas de pièces : il est « {held.etat_nom} ». Rien n'a été changé", 409)
+        threshold = current().contract_threshold
+        try:
+            if (told := transmission.amount(amount)) is not None:
+                held.montant = told
+            held.matiere = held.matiere or circuit.matter_of(matter)
+            goes = transmission.contract_goes(held.matiere, held.montant, threshold)
+        except ValueError as error:
+            raise Refused(f"{error} (CGCT, L2131-2, I, 4°)") from None
+        said = f"Montant : {transmission.euros(held.montant)}. " if held.montant is not None else ""
+        if not goes:
+            circuit.close(user, held, f"{said}Sous le seuil de {threshold} : n'est pas à transmettre")
+            return held
+        if not held.numero or number:
+            held.numero = held.numero or number
+            if wrong := list(transmission.number_problems(CONTRACT, "", held.numero)):
+                raise Refused(" ; ".join(wrong))
         lacks = lacking(held)
         if lacks and without != "oui":
             raise Refused(
@@ -147,8 +169,8 @@ def complete(user: Any, dossier: Dossier, without: str = "") -> Dossier:
                 "que la préfecture ne les attend pas pour ce marché"
             )
         held.complet = timezone.now()
-        held.save(update_fields=["complet"])
-        said = f"Pièces jointes : {held.pieces.count()}"
+        held.save(update_fields=["complet", "montant", "matiere", "numero"])
+        said += f"Pièces jointes : {held.pieces.count()}"
         circuit.note_beside(held, "Compléter", user, f"{said}. Sans : {' ; '.join(lacks)}" if lacks else said)
         return held
 
@@ -164,7 +186,7 @@ def label(kind: str) -> str:
 
 
 def lacking(dossier: Dossier) -> list[str]:
-    """Pieces of the file of R2131-5 that are not joined, in French; none of a contract that is not transmitted."""
+    """Pieces of the file of R2131-5 that are not joined, in French; none while nothing says that it is transmitted."""
     if dossier.circuit != CONTRACT or not dossier.matiere:
         return []
     there = set(dossier.pieces.values_list("genre", flat=True))
@@ -173,7 +195,7 @@ def lacking(dossier: Dossier) -> list[str]:
 
 def due(dossier: Dossier) -> dt.date | None:
     """By when a signed contract is to be transmitted; None of one that is, or is not to be."""
-    if dossier.circuit != CONTRACT or not dossier.matiere or dossier.etat not in _WAITING:
+    if dossier.circuit != CONTRACT or dossier.etat not in _WAITING:
         return None
     signed = dossier.gestes.filter(quoi="Signer").last()
     if signed is None:

@@ -16,8 +16,9 @@ from mayan.apps.documents.models import Document, DocumentFile
 from . import configuration, transmission
 
 CONTRACT = "marche"
-# A signed contract that goes to the préfecture once its file is said to be complete (contracts.py).
-TO_COMPLETE = models.Q(circuit=CONTRACT, etat="a_teletransmettre", complet__isnull=True) & ~models.Q(matiere="")
+# A signed contract, of which a person says whether it goes to the préfecture, and that its file is complete
+# (contracts.py).
+TO_COMPLETE = models.Q(circuit=CONTRACT, etat="a_teletransmettre", complet__isnull=True)
 
 
 class Dossier(models.Model):
@@ -54,6 +55,8 @@ class Dossier(models.Model):
     fichier = models.ForeignKey(DocumentFile, on_delete=models.RESTRICT, related_name="+")
     # Of a contract that is transmitted: since when its file is said to be complete.
     complet = models.DateTimeField(null=True, blank=True)
+    # Of a contract, in euros without tax, as who completes it says (CGCT, L2131-2, I, 4°).
+    montant = models.DecimalField(max_digits=14, decimal_places=2, null=True, blank=True)
 
     class Meta:
         ordering = ("depuis",)
@@ -96,7 +99,7 @@ class Dossier(models.Model):
     def a_completer(self) -> bool:
         """As `TO_COMPLETE`."""
         awaited = (self.circuit, self.etat) == (CONTRACT, "a_teletransmettre")
-        return bool(awaited and self.matiere and self.complet is None)
+        return awaited and self.complet is None
 
     @property
     def en_retard(self) -> bool:

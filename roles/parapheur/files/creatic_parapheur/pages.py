@@ -113,6 +113,7 @@ class OneDossier(_Page):
             "manquent": contracts.lacking(dossier),
             "avant": contracts.due(dossier),
             "trop_tard": contracts.late(dossier),
+            "seuil": current().contract_threshold,
             "joint": dossier.circuit == CONTRACT and circuit.may_deposit(user, dossier.commune),
             "genres": [(kind, contracts.label(kind)) for kind in contracts.kinds(dossier)],
             "signataires": signatory.choices(current().communes[dossier.commune])
@@ -136,10 +137,11 @@ class OneDossier(_Page):
                 piece = contracts.add(user, dossier, request.POST.get("genre", ""), upload)
                 return self.done(f"« {piece.nom} » est joint : {piece.verdict or piece.genre_nom}.", "dossier", number)
             elif wish == "completer":
-                after = contracts.complete(user, dossier, request.POST.get("sans_pieces", ""))
-                return self.done(
-                    f"« {after} » : le dossier est complet, il part pour la préfecture.", "dossier", number
-                )
+                told = (request.POST.get(name, "").strip() for name in ("sans_pieces", "montant", "matiere", "numero"))
+                after = contracts.complete(user, dossier, *told)
+                goes = "le dossier est complet, il part pour la préfecture"
+                ends = "sous le seuil, il n'est pas à transmettre (CGCT, L2131-2, I, 4°)"
+                return self.done(f"« {after} » : {goes if after.complet else ends}.", "dossier", number)
             elif wish == "reprendre":
                 chosen, read = request.POST.get("signataire", ""), request.POST.get("mention_verifiee", "")
                 after = circuit.take_up(user, dossier, upload, chosen, read)
