@@ -168,7 +168,7 @@ def test_only_its_commune_s_people_see_and_touch_a_letter(
     assert ask("autre-connecteur", f"/connecteur/lettres/{one.tdt}/reponse/{digest}").status_code == 404
     # A digest that is announced opens nothing: its content must be brought.
     told = {"lettre": 7, "type": "pieces", "recu_le": "2026-11-28"}
-    told |= {"fichiers": [{"nom": "x.pdf", "sha256": digest, "octets": 1}]}
+    told |= {"fichiers": [{"nom": "x.pdf", "sha256": digest, "octets": 5}]}
     answer = ask("autre-connecteur", "/connecteur/lettres", "POST", json=told)
     assert answer.json() == {"attendus": [0]}
     assert ask("autre-connecteur", "/connecteur/lettres/7/0", "PUT", data=b"autre").status_code == 400

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from passerelle import returns
+from passerelle import metrics, returns, room
 from tdt_connector.handover import HandoverError, Passerelle
 from tdt_connector.journal import Journal
 
@@ -86,8 +86,67 @@ def test_what_is_no_return_is_not_kept(world: World, ask: Any, path: str, who: s
 
 
 def test_a_return_too_big_is_refused(world: World, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(returns, "LARGEST", 5)
+    monkeypatch.setattr(room, "LARGEST", 5)
     assert ask("connecteur", PLACE, "PUT", data=RETURN).status_code == 413
+
+
+def test_a_commune_that_filled_its_share_stops_no_other_and_loses_nothing(
+    world: World, commune: Commune, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty of the largest, beside PostgreSQL: refused before a byte is kept, told, and given again later."""
+    monkeypatch.setattr(room, "LEAST", 10)
+    monkeypatch.setitem(room._GIVEN, "least", 10)
+    monkeypatch.setattr(room, "DAY_MAX", 30)
+    for name in ("a-1", "b-2", "c-3", "d-4"):
+        received(commune, name, RETURN + name.encode())
+    with pytest.raises(HandoverError, match=r"20261128-b-2 .* HTTP 429 : Gondecourt a laissé .* Rien n'est perdu"):
+        relay(commune)
+    kept = {one.name for one in (world.root / "fichiers").iterdir()}
+    assert len(kept) == 1 and len([*(commune.root / "pes_retour").iterdir()]) == 4
+    # It does not come back at once: its next runs give nothing, and fail no more.
+    assert relay(commune) == [] and {one.name for one in (world.root / "fichiers").iterdir()} == kept
+    other = PLACE.replace("retour-xml-7", "retour-xml-8")
+    assert ask("autre-connecteur", other, "PUT", data=RETURN).status_code == 200
+    # The day after, an hour passed on the connector.
+    with world.store.transaction() as connection:
+        connection.execute("UPDATE retour SET recu_le = now() - interval '2 days'")
+    with Journal(commune.config.journal) as journal:
+        journal.set_value("apports:pas-avant", 0)
+        with pytest.raises(HandoverError, match="HTTP 429"):
+            Passerelle(commune.config, journal).relay()
+    assert len([*(world.root / "fichiers").iterdir()]) == 3  # one more, and the other commune's
+    monkeypatch.setattr(room, "KEPT_MAX", 40)
+    with world.store.transaction() as connection:
+        connection.execute("UPDATE retour SET recu_le = now() - interval '2 days'")
+    refused = ask("connecteur", PLACE, "PUT", data=RETURN)
+    assert refused.status_code == 507 and "prévenez le groupement" in refused.json()["message"]
+    metrics.publish(world.config, world.store)
+    assert "passerelle_communes_pleines 0" in world.config.metrics.read_text()
+    monkeypatch.setattr(room, "KEPT_MAX", 33)
+    metrics.publish(world.config, world.store)
+    assert "passerelle_communes_pleines 1" in world.config.metrics.read_text()
+
+
+def test_letters_count_as_they_are_announced_and_no_more_is_taken(
+    world: World, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "DAY_MAX", 1_000_000)
+
+    def announce(number: int, *sizes: int) -> Any:
+        files = [{"nom": f"{rank}.pdf", "sha256": DIGEST, "octets": size} for rank, size in enumerate(sizes)]
+        told = {"lettre": number, "recu_le": "2026-11-28", "type": "courrier", "fichiers": files}
+        return ask("connecteur", "/connecteur/lettres", "POST", json=told)
+
+    for wrong in (-1, 150_000_001, 2**70):
+        assert announce(1, wrong).status_code == 413
+    assert announce(1, 5).status_code == 200
+    # What was announced small comes small.
+    assert ask("connecteur", "/connecteur/lettres/1/0", "PUT", data=RETURN).status_code == 413
+    assert announce(2, len(RETURN)).status_code == 200
+    assert ask("connecteur", "/connecteur/lettres/2/0", "PUT", data=RETURN).status_code == 200
+    assert announce(3, 900_000).status_code == 429
+    assert announce(4, *[1] * 10).status_code == 429  # many small ones are no way round
+    assert announce(2, len(RETURN)).status_code == 200  # what is known is told again
 
 
 def test_one_bad_return_keeps_no_other(world: World, commune: Commune) -> None:

@@ -19,7 +19,7 @@ from .acts import BadRequest
 from .config import Commune, Config
 from .identity import Visitor
 from .letters import ANSWERS, FAILED, KINDS, PARIS, SENT, Letter, Letters
-from .returns import LARGEST
+from .room import LARGEST
 
 _ANSWER_MAX = LARGEST + 1_000_000  # bytes of a form
 _HEADS = {b"%PDF-": "application/pdf"}  # what a browser shows by itself; the rest is kept as a file

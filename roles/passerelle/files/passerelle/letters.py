@@ -18,11 +18,12 @@ from zoneinfo import ZoneInfo
 import psycopg
 from psycopg.types.json import Jsonb
 
-from . import clocks
+from . import clocks, room
 from .acts import BadRequest
 from .config import Commune
 from .files import Files
 from .returns import keep_announced
+from .room import LARGEST
 from .store import Store
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -148,6 +149,7 @@ class Letters:
                 {"nom": _name(one["nom"]), "sha256": str(one["sha256"]), "octets": int(one["octets"])}
                 for one in told["fichiers"]
             ]
+            sizes = [int(one["octets"]) for one in told["fichiers"]]
             day = _iso(told["recu_le"])
         except (LookupError, TypeError, ValueError) as error:
             raise BadRequest(f"Ce n'est pas l'annonce d'un courrier ({error!r}).") from error
@@ -165,6 +167,11 @@ class Letters:
             "etrangere": siren if siren and siren != commune.siren else "",
         }  # fmt: skip # a table
         with self._store.transaction() as connection:
+            known = connection.execute(
+                "SELECT 1 FROM lettre WHERE commune = %s AND tdt = %s", (commune.slug, number)
+            ).fetchone()
+            if known is None:
+                room.check(connection, commune, sizes)
             made = connection.execute(
                 "INSERT INTO lettre (commune, tdt, donnees) VALUES (%s, %s, %s)"
                 " ON CONFLICT DO NOTHING RETURNING numero",
@@ -184,7 +191,7 @@ class Letters:
         listed = self._row("lettre.commune = %s AND tdt = %s", commune.slug, tdt)["donnees"]["fichiers"]
         if not 0 <= rank < len(listed):
             raise BadRequest("Ce courrier n'a pas de fichier de ce rang.", 404)
-        keep_announced(self._files, source, listed[rank]["sha256"])
+        keep_announced(self._files, source, listed[rank]["sha256"], min(LARGEST, listed[rank]["octets"]))
         with self._store.transaction() as connection:
             row = self._locked(connection, commune, tdt=tdt)
             here = sorted({*row["suivi"].get("ici", []), rank})

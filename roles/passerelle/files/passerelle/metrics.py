@@ -10,7 +10,7 @@ from typing import Any
 from creatic_agent.durable import write
 from creatic_agent.figures import Figures, labels
 
-from . import executory
+from . import executory, room
 from .config import Config
 from .eliminations import Eliminations
 from .files import Files
@@ -43,6 +43,9 @@ def publish(config: Config, store: Store) -> None:
     gone = Eliminations(config, store, Files(config.folder)).counts()
     told = "Acts that the archive eliminated, by how far their copies are; fausse: claims that it does not attest."
     figures.add("eliminations", told, {labels(etat=state): count for state, count in gone.items()})
+    with store.transaction() as connection:
+        crowded = room.full(connection)
+    figures.add("communes_pleines", "Communes that used nine tenths of what their connectors may leave here.", crowded)
     figures.add("releve_timestamp_seconds", "Last look at what others have ready.", time.time())
     write(config.metrics, str(figures).encode(), 0o644)
 

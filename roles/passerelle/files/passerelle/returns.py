@@ -11,12 +11,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from . import room
 from .acts import BadRequest
 from .config import Commune, Config
 from .files import Files
+from .room import LARGEST
 from .store import Store
 
-LARGEST = 150_000_000  # bytes: what a TdT carries (S²LOW)
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS retour (
   commune text NOT NULL,
@@ -35,8 +36,11 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 1 << 20
 
 
-def keep_announced(files: Files, source: BinaryIO, sha256: str) -> int:
-    """Keep what a connector gives, of the digest that it announced; gives its size in bytes. Raises BadRequest."""
+def keep_announced(files: Files, source: BinaryIO, sha256: str, most: int = LARGEST) -> int:
+    """Keep what a connector gives, of the digest and at most the size that it announced; gives its size in bytes.
+
+    Raises BadRequest.
+    """
     size = 0
 
     def write(target: BinaryIO) -> None:
@@ -44,8 +48,9 @@ def keep_announced(files: Files, source: BinaryIO, sha256: str) -> int:
         digest = hashlib.sha256()
         while block := source.read(_BLOCK):
             size += len(block)
-            if size > LARGEST:
-                raise BadRequest(f"Un fichier fait {LARGEST // 1_000_000} Mo au plus.", 413)
+            if size > most:
+                told = f"{most} octets annoncés" if most < LARGEST else f"{LARGEST // 1_000_000} Mo au plus"
+                raise BadRequest(f"Ce fichier est trop grand : {told}.", 413)
             digest.update(block)
             target.write(block)
         if digest.hexdigest() != sha256:
@@ -61,8 +66,17 @@ class Returns:
     def __init__(self, store: Store, files: Files) -> None:
         self._store, self._files = store, files
 
-    def take(self, commune: Commune, name: str, file: str, sha256: str, source: BinaryIO) -> None:
-        """Keep a return. Raises BadRequest: it is not what was announced, or another one has its name."""
+    def take(
+        self, commune: Commune, name: str, file: str, sha256: str, source: BinaryIO, announced: int | None = None
+    ) -> None:
+        """Keep a return.
+
+        Args:
+            announced: its size in bytes; without one, it counts as the largest that there is.
+
+        Raises:
+            BadRequest: it is not what was announced, another one has its name, or the commune used its share.
+        """
         if not (_NAME.fullmatch(name) and _FILE.fullmatch(file) and _DIGEST.fullmatch(sha256)):
             raise BadRequest("Un retour a un nom, un fichier et une empreinte (sha256).")
         try:
@@ -72,7 +86,11 @@ class Returns:
         known = self._rows("SELECT sha256 FROM retour WHERE commune = %s AND nom = %s", commune.slug, name)
         if known and known[0]["sha256"] != sha256:
             raise BadRequest(f"« {name} » est déjà le nom d'un autre retour.", 409)
-        size = keep_announced(self._files, source, sha256)
+        most = LARGEST if announced is None else announced
+        if not known:  # before a byte of it is read
+            with self._store.transaction() as connection:
+                room.check(connection, commune, [most])
+        size = keep_announced(self._files, source, sha256, most)
         with self._store.transaction() as connection:
             connection.execute(
                 "INSERT INTO retour (commune, nom, fichier, sha256, octets) VALUES (%s, %s, %s, %s, %s)"

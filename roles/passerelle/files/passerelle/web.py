@@ -49,7 +49,8 @@ from .letters import Letters
 from .proofs import Proofs
 from .queue import parts
 from .records import Records
-from .returns import LARGEST, Returns
+from .returns import Returns
+from .room import LARGEST
 from .store import Store
 
 log = logging.getLogger("passerelle")
@@ -214,7 +215,10 @@ class _Views:
         commune = self._connector()
         request.max_content_length = LARGEST
         given = request.args.get
-        self._returns.take(commune, name, given("fichier", ""), given("sha256", ""), cast(BinaryIO, request.stream))
+        self._returns.take(
+            commune, name, given("fichier", ""), given("sha256", ""), cast(BinaryIO, request.stream),
+            request.content_length,
+        )  # fmt: skip # one call by its parts
         return jsonify({"nom": name})
 
     def give_return(self, sha256: str) -> Response:

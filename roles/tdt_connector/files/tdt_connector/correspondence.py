@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http import HTTPStatus
@@ -27,12 +28,14 @@ from .answers import ANSWERS, ENDS, REFUSED, TO_RECONCILE, TO_SEND
 from .answers import RECEIPT as ANSWER_RECEIPT
 from .config import Config
 from .driver import ANSWERS as KNOWN_ANSWERS
-from .errors import HandoverError
+from .errors import Full, HandoverError
 from .journal import Journal
 from .storage import digest, move
 
 _PLACE = "/connecteur/lettres"
 _TOLD = "reponse-dite:"
+_UNTIL, _PAUSE = "apports:pas-avant", 3600.0  # seconds
+_NO_ROOM = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INSUFFICIENT_STORAGE)
 _FILES_MAX = 40  # of a letter that are given; its archive, as it came, holds them all
 _RECEIPT_MAX = 200_000  # bytes
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -50,10 +53,21 @@ def explained(answer: requests.Response) -> str:
 
 
 def demand(answer: requests.Response) -> requests.Response:
-    """A good answer. Raises HandoverError."""
+    """A good answer. Raises HandoverError; Full when it takes no more from here for now."""
     if not answer.ok:
-        raise HandoverError(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
+        kind = Full if answer.status_code in _NO_ROOM else HandoverError
+        raise kind(f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}")
     return answer
+
+
+def kept_back(journal: Journal) -> bool:
+    """Whether the passerelle said lately that it takes no more: what is to be given stays here meanwhile."""
+    return float(journal.value(_UNTIL, "0")) > time.time()
+
+
+def keep_back(journal: Journal) -> None:
+    """Give nothing for a while."""
+    journal.set_value(_UNTIL, time.time() + _PAUSE)
 
 
 class Correspondence:
@@ -89,7 +103,7 @@ class Correspondence:
             raise HandoverError("la passerelle a répondu autre chose que la liste des courriers.") from error
         known = dict(letters.received(self._config))
         for number, folder in known.items():
-            if number not in there:
+            if number not in there and not kept_back(self._journal):
                 yield folder.name, partial(self._give, number, folder)
         for number, one in decided:
             yield f"courrier {number}", partial(self._hear, number, one, known.get(number))

@@ -39,6 +39,10 @@ class Away(HandoverError):
     """It does not answer at all."""
 
 
+class Full(HandoverError):
+    """It takes no more of this commune's returns and letters for now."""
+
+
 def sentence(text: str) -> str:
     """The text on one line, with its capital and its full stop."""
     clean = " ".join(text.split())

@@ -31,9 +31,9 @@ from creatic_agent.durable import fresh, sync_directory, write
 from .archive import ACCEPTED, archived_as, folder_of, session
 from .client import explain
 from .config import Config
-from .correspondence import Correspondence, explained
+from .correspondence import Correspondence, demand, explained, keep_back, kept_back
 from .description import GOES
-from .errors import Away, HandoverError
+from .errors import Away, Full, HandoverError
 from .filing import FOLDERS, last_name
 from .journal import Journal, Row, State
 from .sip import KEPT, PROOF, write_proof
@@ -82,6 +82,8 @@ class Passerelle:
                 except (Away, sqlite3.Error):
                     raise
                 except HandoverError as error:
+                    if isinstance(error, Full):
+                        keep_back(self._journal)
                     failures.append(error)
                     return False
                 except Exception as error:
@@ -101,6 +103,8 @@ class Passerelle:
                     pass
             given = 0
             for folder in self._returns():
+                if kept_back(self._journal):
+                    break
                 given += attempt(folder.name, partial(self._give_back, folder))
                 if given == _RETURNS:
                     break
@@ -158,9 +162,10 @@ class Passerelle:
             answer = self._call("PUT", path, params=given, data=stream if came.stat().st_size else b"")
         if answer.status_code == HTTPStatus.NOT_FOUND:
             return []  # an older passerelle, which takes none
-        if not answer.ok:
-            told = f"la passerelle a répondu HTTP {answer.status_code} : {explained(answer)}"
-            raise HandoverError(f"« {folder.name} » : {told}")
+        try:
+            demand(answer)
+        except HandoverError as error:
+            raise type(error)(f"« {folder.name} » : {error}") from error
         self._journal.set_value(_RETURN + folder.name, given["sha256"])
         return [f"{folder.name} : retour de la DGFiP, donné à la passerelle."]
 

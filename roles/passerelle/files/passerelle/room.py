@@ -1,0 +1,63 @@
+"""How much a commune's connector may leave here: returns of the DGFiP and letters share their disk with PostgreSQL.
+
+A return weighs a few megabytes and comes some days of the week, a letter less: what a commune is given is a hundred
+times what one brings. Nothing of it is ever removed, so that what is kept only grows. A commune that fills its own
+share stops no other, and loses nothing: its connector keeps what it could not give, and asks again.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import psycopg
+
+from .acts import BadRequest
+from .config import Commune
+
+LARGEST = 150_000_000  # bytes of a file: what a TdT carries (S²LOW)
+DAY_MAX = 1_000_000_000  # bytes in 24 hours: six of the largest files, or ten years of letters after a restore
+KEPT_MAX = 10_000_000_000  # bytes in all: forty years of a commune whose returns weigh a megabyte a day
+LEAST = 100_000  # bytes that a row counts for: a file of one byte takes a place too
+_SHARES = """WITH apport AS (
+  SELECT commune, GREATEST(%(least)s, octets) AS octets, recu_le FROM retour
+  UNION ALL SELECT commune, GREATEST(%(least)s, LEAST(%(largest)s, (un->>'octets')::numeric)), recu_le
+    FROM lettre, jsonb_array_elements(donnees->'fichiers') AS un
+  UNION ALL SELECT commune, %(least)s, recu_le FROM lettre)
+SELECT commune, sum(octets) AS kept,
+  COALESCE(sum(octets) FILTER (WHERE recu_le > now() - interval '1 day'), 0) AS today
+  FROM apport WHERE %(commune)s::text IS NULL OR commune = %(commune)s GROUP BY commune"""
+_GIVEN = {"least": LEAST, "largest": LARGEST}
+
+
+def check(connection: psycopg.Connection[Any], commune: Commune, sizes: list[int]) -> None:
+    """Check that a commune may leave files of these sizes; no other request of it is judged in the same transaction.
+
+    Raises:
+        BadRequest: one of them is no size or too large (413), the day's share is used (429), or the whole of it (507).
+    """
+    if not all(0 <= one <= LARGEST for one in sizes):
+        raise BadRequest(f"Un fichier fait {LARGEST // 1_000_000} Mo au plus.", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('apport ' || %s, 0))", (commune.slug,))
+    found = connection.execute(_SHARES.encode(), _GIVEN | {"commune": commune.slug}).fetchone()
+    more = sum(max(LEAST, one) for one in sizes) or LEAST
+    kept, today = (int(found["kept"]), int(found["today"])) if found else (0, 0)
+    left = "Rien n'est perdu : le connecteur le garde, et le redonnera."
+    if kept + more > KEPT_MAX:
+        raise BadRequest(
+            f"{commune.name} a laissé à la passerelle {kept // 1_000_000} Mo de retours et de courriers, sur "
+            f"{KEPT_MAX // 1_000_000}. {left} À faire : prévenez le groupement.",
+            HTTPStatus.INSUFFICIENT_STORAGE,
+        )
+    if today + more > DAY_MAX:
+        raise BadRequest(
+            f"{commune.name} a laissé à la passerelle {today // 1_000_000} Mo en un jour, sur "
+            f"{DAY_MAX // 1_000_000}. {left}",
+            HTTPStatus.TOO_MANY_REQUESTS,
+        )
+
+
+def full(connection: psycopg.Connection[Any]) -> int:
+    """How many communes used nine tenths of what they may leave."""
+    rows = connection.execute(_SHARES.encode(), _GIVEN | {"commune": None}).fetchall()
+    return sum(row["kept"] > KEPT_MAX * 9 // 10 for row in rows)
