@@ -100,6 +100,7 @@ class Town:
         self.commune = Commune(
             root / "commune", "https://tdt.test", authority,
             certificat=own, passerelle_url=world.web.url, passerelle_certificate=own, revocation=world.config.crl,
+            groupement=authority.bundle,
         )  # fmt: skip # one call by its parts
         self.config = self.commune.config
         self.work = Eliminations(world.config, world.store, Files(world.config.folder))

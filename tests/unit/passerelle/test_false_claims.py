@@ -271,6 +271,10 @@ def test_a_connector_believes_neither_a_bare_list_nor_a_hurried_passerelle(
     _reference, folder = town.archived("a1", "aip-1")
     town.sae.eliminate("aip-1", folder.name)
     good = town.sae.listed[0]["attestation"]
+    # A machine trusts many authorities; the archive's word is by the groupement's.
+    both = town.commune.root / "systeme.pem"
+    both.write_bytes(town.config.autorites.read_bytes() + (impostor.parent / "ca.pem").read_bytes())
+    town.config = replace(town.config, autorites=both)
     forged = attested(impostor, message=f"ACTE-{folder.name}", digests=town.digests(folder.name))
     elsewhere = attested(town.world.authority.folder / "attestations", archive="aip-2", message=f"ACTE-{folder.name}")
     for word in (None, "x", forged, elsewhere):

@@ -80,6 +80,7 @@ class Config:
     certificat: Path = Path("/etc/creatic/pki/tdt/current")
     autorites: Path = Path("/etc/ssl/certs/ca-certificates.crt")
     revocation: Path = Path("/etc/creatic/pki/crl.pem")
+    groupement: Path = Path("/etc/creatic/pki/ca.pem")  # its authorities alone: what the archive attests is by theirs
     dossier: Path = Path("/var/lib/tdt-connector")
     metriques: Path = Path("/var/lib/creatic/metrics/tdt_connector.prom")
     taille_max_mo: float = 150

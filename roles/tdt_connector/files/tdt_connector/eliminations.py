@@ -259,7 +259,7 @@ class Eliminations:
 
     def _check(self, one: Gone) -> None:
         """Verify what the archive attests: of this commune, and of that very archive. Raises Unproven, NotNow."""
-        proven = attestation.check(one.word, self._config.autorites, self._config.revocation)
+        proven = attestation.check(one.word, self._config.groupement, self._config.revocation)
         if proven.siren != self._config.siren:
             raise Unproven("l'attestation est celle d'un autre service versant.")
         if (proven.archive, proven.request, proven.message) != (one.archive, one.request, one.told):
