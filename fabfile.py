@@ -745,7 +745,7 @@ def _verify(dossier: str, racine: str, everything: Callable[[Path], dict[str, Ve
 
 @task(name="renouveler", help={"oui": "le fait ; sans elle, la commande dit seulement ce qu'elle ferait"})
 def accounts_renew(context: Context, oui: bool = False) -> None:
-    """Dans la GED et le parapheur : finit jetons et sessions, renouvelle les mots de passe, refait ceux de la passerelle."""
+    """Met fin aux jetons et sessions de la GED et du parapheur, et y renouvelle les mots de passe."""
     known = needs.servers(_inventory(), TOP)
     there = sorted(name for name, profile in known.items() if profile in ("ged", "parapheur"))
     if not there:
@@ -753,9 +753,9 @@ def accounts_renew(context: Context, oui: bool = False) -> None:
     _checked([])
     if not oui:
         print(
-            f"Sur {', '.join(there)} : les jetons de l'API et les sessions ouvertes finissent ; chaque personne choisit un "
-            "nouveau mot de passe à sa prochaine visite, avec l'actuel ; l'administrateur et la passerelle en reçoivent "
-            "de nouveaux.\nRien n'est changé. À faire : la même commande avec --oui."
+            f"Sur {', '.join(there)} : les jetons de l'API et les sessions ouvertes finissent ; chaque personne "
+            "choisit un nouveau mot de passe à sa prochaine visite, avec l'actuel ; l'administrateur et la passerelle en "
+            "reçoivent de nouveaux.\nRien n'est changé. À faire : la même commande avec --oui."
         )
         return
     _must(_playbook(context, "journeys/renew_accounts.yml"), "Renouvellement des comptes")

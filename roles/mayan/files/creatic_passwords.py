@@ -33,6 +33,7 @@ WAITS = (
     "Votre mot de passe est provisoire. À faire : choisissez le vôtre (menu à votre nom, « Changer le mot de passe »)."
 )
 
+
 class Mixed:
     """Refuses a password of one or two kinds of characters."""
 

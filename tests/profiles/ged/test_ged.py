@@ -178,7 +178,9 @@ def test_a_service_sees_its_types_alone(store: Store) -> None:
 
 def test_nobody_deposits_in_another_commune(store: Store) -> None:
     [number] = [
-        one["id"] for one in store.listed("admin", "/document_types/") if one["label"] == "Gondecourt - Courrier [215902669]"
+        one["id"]
+        for one in store.listed("admin", "/document_types/")
+        if one["label"] == "Gondecourt - Courrier [215902669]"
     ]
     fields = {"document_type_id": str(number), "label": "intrus"}
     assert store.api("nadia.moreau", "POST", "/documents/", fields=fields).status == 404
@@ -307,7 +309,9 @@ def test_what_somebody_changed_is_made_exact_again(store: Store, wanted: dict[st
     mayan.post(f"{acls}{intruder['id']}/permissions/add/", {"permission": "documents.document_view"})
     mayan.post(f"/roles/{roles['La Madeleine']}/permissions/add/", {"permission": "documents.document_view"})
     mayan.patch(f"/document_types/{types['La Madeleine - Courrier [215903683]']}/", {"trash_time_period": 7})
-    mayan.post(f"/groups/{groups['Gondecourt - Secrétariat général [215902669]']}/users/add/", {"user": users["nadia.moreau"]})
+    mayan.post(
+        f"/groups/{groups['Gondecourt - Secrétariat général [215902669]']}/users/add/", {"user": users["nadia.moreau"]}
+    )
     [numero] = [
         one["id"]
         for one in mayan.get(f"/document_types/{types['Gondecourt - Délibération [215902669]']}/metadata_types/")

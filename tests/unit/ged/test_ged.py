@@ -71,7 +71,11 @@ def test_a_commune_has_its_own_cabinets_types_and_indexes(tmp_path: Path) -> Non
         ["Loos [215903600]", "Assemblées", "Délibérations", "Séances"],
     ]
     kept, destroyed = found["document_types"]
-    assert (kept["label"], kept["trash_time_period"], kept["delete_time_period"]) == ("Loos - Acte [215903600]", None, None)
+    assert (kept["label"], kept["trash_time_period"], kept["delete_time_period"]) == (
+        "Loos - Acte [215903600]",
+        None,
+        None,
+    )
     assert kept["metadata"] == {"numero": True, "date_acte": False}
     assert (destroyed["trash_time_period"], destroyed["trash_time_unit"]) == (1825, "days")
     assert destroyed["delete_time_period"] is None
@@ -90,7 +94,10 @@ def test_without_services_the_whole_commune_sees_its_documents(tmp_path: Path) -
 
 
 def test_the_passerelle_files_in_every_commune_and_has_no_other_right(tmp_path: Path) -> None:
-    plan, other = ged.read_plan(written(tmp_path, PLAN)), {"slug": "wavrin", "nom": "Wavrin", "siren": "215906539", "comptes": []}
+    plan, other = (
+        ged.read_plan(written(tmp_path, PLAN)),
+        {"slug": "wavrin", "nom": "Wavrin", "siren": "215906539", "comptes": []},
+    )
     without, found = ged.configuration(plan, [LOOS, other]), ged.configuration(plan, [LOOS, other], "passerelle")
     assert [one["username"] for one in found["users"]] == ["anne.petit", "luc.roux", "passerelle"]
     assert (found["groups"]["Passerelle"], found["roles"]["Passerelle"]) == (["passerelle"], ["Passerelle"])
@@ -123,8 +130,8 @@ def test_nothing_of_a_commune_is_given_to_another(tmp_path: Path) -> None:
 
 
 # What would be another's label, were the key not in it: a service's, a type's, a key's own, a commune of the same name.
-STRANGE = ("Loos - Accueil", "Loos - Acte", "Loos", "Loos [215903600]", "Loos - Accueil [215903600]", "GED", "Passerelle",
-           "Mots de passe choisis", "] - [", "Loos / Assemblées")  # fmt: skip # by rows
+STRANGE = ("Loos - Accueil", "Loos - Acte", "Loos", "Loos [215903600]", "Loos - Accueil [215903600]", "GED",
+           "Passerelle", "Mots de passe choisis", "] - [", "Loos / Assemblées")  # fmt: skip # by rows
 
 
 @pytest.mark.parametrize("nom", STRANGE)
@@ -138,7 +145,9 @@ def test_whatever_a_commune_is_called_it_crosses_no_other(tmp_path: Path, nom: s
         theirs = [one[kind].keys() - {ged.EVERYONE, ged.FILERS} for one in alone]
         assert not theirs[0] & theirs[1]
         assert both[kind].keys() == alone[0][kind].keys() | alone[1][kind].keys()
-        assert {label: both[kind][label] for label in theirs[0]} == {label: alone[0][kind][label] for label in theirs[0]}
+        assert {label: both[kind][label] for label in theirs[0]} == {
+            label: alone[0][kind][label] for label in theirs[0]
+        }
     assert mayan_config.CHOSEN not in both["groups"]
     assert len(rights(both)) == len(both["acls"])
     for (kind, key), roles in rights(both).items():

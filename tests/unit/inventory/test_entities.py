@@ -421,7 +421,10 @@ def test_rights_of_one_do_not_reach_the_documents_of_the_other(tmp_path: Path) -
         if one["kind"] == "document_type":
             assert [role[-12:] for role in one["roles"]] == [one["key"][-12:]]
     found = ged.configuration({"types": [], "plan": []}, every)["groups"]
-    assert found["Gondecourt - Agents [215902669]"] == ["claire.dubois", "paul.renard"]  # Anne only reads; Odile is the CCAS's
+    assert found["Gondecourt - Agents [215902669]"] == [
+        "claire.dubois",
+        "paul.renard",
+    ]  # Anne only reads; Odile is the CCAS's
     # Odile reads the council's papers, and prepares them too.
     assert found["CCAS de Gondecourt - Agents [265902668]"] == ["claire.dubois", "odile.faure", "paul.renard"]
 

@@ -27,7 +27,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 from django.test.utils import setup_databases, setup_test_environment
 from django.urls import Resolver404, resolve
-from in_process import LOOS, OWN, WAVRIN, Door, Mayan, Visitor, account, rollout
+from in_process import LOOS, OWN, WAVRIN, Door, Mayan, Visitor, account
 from mayan.apps.documents.models import Document, DocumentType
 from mayan.apps.messaging.models import Message
 from mayan.apps.metadata.models import MetadataType
@@ -41,13 +41,14 @@ ADDRESSES = 751
 OPEN = {
     False: {  # the GED
         Role.VISITOR: 8, Role.STRANGER: 14, Role.FIRST: 14, Role.PERSON: 107, Role.GATEWAY: 18,
-        Role.ADMINISTRATOR: 164, Role.ROLLOUT: 171,
+        Role.ADMINISTRATOR: 168, Role.ROLLOUT: 173,
     },
     True: {  # the parapheur
-        Role.VISITOR: 8, Role.STRANGER: 14, Role.FIRST: 14, Role.PERSON: 75, Role.GATEWAY: 16,
-        Role.ADMINISTRATOR: 139, Role.ROLLOUT: 146,
+        Role.VISITOR: 8, Role.STRANGER: 14, Role.FIRST: 14, Role.PERSON: 80, Role.GATEWAY: 16,
+        Role.ADMINISTRATOR: 143, Role.ROLLOUT: 148,
     },
 }  # fmt: skip # a table
+SEARCH = "documents.documentsearchresult"
 PLAN = in_process.TOP / "inventories" / "lab" / "ged.yml"
 PAGE = (
     b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
@@ -214,13 +215,18 @@ class Rendered(Mayan):
 
     THEFT = "{% for u in users %}{{ u.password }}{{ u.auth_token.key }}{% endfor %}"
 
+    WRONG = (
+        THEFT, "{{ document.file_latest.user.password }}", "{# x", '{"a": "{{ x }}"}',
+        "{{ document.document_type.label }}{{ now }}", "{{document.metadata_value_of.x}}",
+        "{{ document.metadata_value_of.x }}\n", "{{ document.metadata_value_of.x.y }}",
+    )  # fmt: skip # by rows
+
     def test_nothing_that_is_rendered_is_stored(self) -> None:
         found = templating.stored()
         self.assertGreaterEqual(len(found), 14)
         for model, names in found.items():
             for name in names:
-                for text in (self.THEFT, "{{ document.file_latest.user.password }}", "{# x", '{"a": "{{ x }}"}',
-                             "{{ document.document_type.label }}{{ now }}", "{{document.metadata_value_of.x}}\n"):  # fmt: skip # by rows
+                for text in self.WRONG:
                     with self.assertRaisesRegex(guard.Kept, "Mayan en ferait un gabarit", msg=f"{model} {name}"):
                         templating.keep_plain(model, model(**{name: text}))
                 templating.keep_plain(model, model(**{name: '{"uncompress": "never"}'}))
@@ -242,7 +248,7 @@ class Rendered(Mayan):
         message = Message(user=user, sender_object=user, subject="x", body="{{ message.user.password }}")
         self.assertEqual(message.get_rendered_body(), "{{ message.user.password }}")
         kind = MetadataType(name="vol", label="Vol", lookup=self.THEFT)  # as one that was there before
-        self.assertEqual(kind.get_lookup_values(), [""])
+        self.assertEqual(kind.get_lookup_values(), [])
 
     def _document(self) -> int:
         return int(in_process.Dossier.objects.get(pk=self.deposit()).document_id)
@@ -269,14 +275,16 @@ class Pages(Mayan):
             except Resolver404:
                 self.fail(f"{path}, on {came_from}: there is no such page")
             seen[where] = seen.get(where, 0) + 1
-            if seen[where] > most or where in ("authentication/logout/", ""):
+            # A form goes there, with what is looked for.
+            asked = place.query or where != "search/results/"
+            if seen[where] > most or not asked or where in ("authentication/logout/", ""):
                 continue
             answer = browser.get(path, secure=True)
             self.assertNotIn(answer.status_code, (401, 403, 404), f"{path}, on {came_from}")
             self.assertTrue(answer.status_code < 500 or "/image/" in path, f"{path}: {answer.status_code}")
             if answer.status_code in (301, 302):
                 waiting.append((answer["Location"], path))
-            if answer.streaming or "html" not in answer["Content-Type"] and "json" not in answer["Content-Type"]:
+            if answer.streaming or ("html" not in answer["Content-Type"] and "json" not in answer["Content-Type"]):
                 continue
             text = answer.content.decode()
             if "json" in answer["Content-Type"]:
@@ -285,7 +293,9 @@ class Pages(Mayan):
                 text = answer.json()["html"]
             waiting += [(urljoin(path, html.unescape(one)).partition("#")[0], path) for one in self.FOUND.findall(text)
                         if not one.startswith(("#", "data:", "javascript:", "mailto:"))]  # fmt: skip # by rows
-            for form in re.findall(r"<form[^>]*method=\"post\"[^>]*>", text, re.I):
+            for form, inside in re.findall(r"(<form[^>]*method=\"post\"[^>]*>)(.*?)</form>", text, re.I | re.S):
+                if 'type="submit"' not in inside:
+                    continue  # what is only shown
                 target = re.search(r'action="([^"]+)"', form)
                 place = urlsplit(urljoin(path, html.unescape(target[1])) if target else path)
                 posted = doors.address(resolve(place.path).route)
@@ -307,7 +317,9 @@ class Pages(Mayan):
             session.log_in("admin", in_process.ADMIN)
             wanted = ged.configuration(ged.read_plan(PLAN), [LOOS, WAVRIN], "passerelle")
             mayan_config.apply(session, wanted, {})
-            kind = DocumentType.objects.get(pk=self.api("karim.roux", "GET", "/document_types/").json()["results"][0]["id"])
+            kind = DocumentType.objects.get(
+                pk=self.api("karim.roux", "GET", "/document_types/").json()["results"][0]["id"]
+            )
             made = self.api(
                 "karim.roux", "POST", "/documents/", {"document_type_id": kind.pk, "label": "Lettre"}
             ).json()
@@ -321,12 +333,15 @@ class Pages(Mayan):
             self.assertEqual(Document.objects.get(pk=made["id"]).files.count(), 1)
             seen = self.crawl(self.browser("karim.roux"), [
                 "/home/", "/api/v4/templates/menu_main/", "/api/v4/templates/menu_topbar/",
-                f"/documents/documents/{made['id']}/preview/", "/search/results/?q=lettre&_search_model_pk=documents.documentsearchresult", "/cabinets/cabinets/",
+                f"/documents/documents/{made['id']}/preview/", f"/search/results/{SEARCH}/?q=lettre", "/cabinets/cabinets/",
                 "/indexing/instances/",
             ])  # fmt: skip # a table
-            open_pages = {where for method, where in doors.opened()[Role.PERSON] if method == "GET"}
-            pages = {one for one in open_pages if not one.startswith("api/")}
-            print("never seen:", sorted(pages - set(seen)), file=sys.stderr)
+            for page in (
+                "sources/sources/documents/wizard/", "documents/documents/<document_id>/versions/",
+                "metadata/documents/<document_id>/metadata/add/", "cabinets/documents/<document_id>/cabinets/add/",
+                "document_downloads/documents/files/<document_file_id>/download/", "indexing/instances/",
+            ):  # fmt: skip # by rows
+                self.assertIn(page, seen)
 
     def test_of_the_parapheur(self) -> None:
         number = self.deposit()

@@ -423,7 +423,11 @@ class Identity(Mayan):
             if name.startswith("permission_"):
                 role.permissions.add(getattr(permissions, name).stored_permission)
         self.assertTrue(StoredPermission.objects.exists())
-        own, other, group = account("claire.dubois"), account("nadia.moreau"), Group.objects.get(name="Wavrin [215906539]")
+        own, other, group = (
+            account("claire.dubois"),
+            account("nadia.moreau"),
+            Group.objects.get(name="Wavrin [215906539]"),
+        )
         before = [identity(one.pk) for one in (own, other)]
         count, members = User.objects.count(), set(group.user_set.all())
         for method, path, body in (
@@ -525,7 +529,9 @@ class Rollout(Mayan):
         User.objects.filter(pk=agent.pk).update(username="zoe.martin")
         done = rollout(LOOS, self.coming())
         agent = User.objects.get(pk=agent.pk)
-        self.assertEqual(list(agent.groups.exclude(name=mayan_config.CHOSEN).values_list("name", flat=True)), ["Loos [215903600]"])
+        self.assertEqual(
+            list(agent.groups.exclude(name=mayan_config.CHOSEN).values_list("name", flat=True)), ["Loos [215903600]"]
+        )
         self.assertEqual(agent.username, "karim.roux")
         self.assertEqual(done.warnings, [])
         self.assertEqual(account("zoe.martin").groups.get().name, "Wavrin [215906539]")
@@ -567,7 +573,12 @@ class Renewal(Mayan):
         # A person's is their own.
         path, before = "/creatic/comptes/claire.dubois/", account("claire.dubois").password
         self.assertEqual(self.api("admin", "POST", path, {"password": new}).status_code, 404)
-        self.assertEqual(self.api("passerelle", "POST", path, {"password": new}, self.token("passerelle", new).json()["token"]).status_code, 403)
+        self.assertEqual(
+            self.api(
+                "passerelle", "POST", path, {"password": new}, self.token("passerelle", new).json()["token"]
+            ).status_code,
+            403,
+        )
         self.assertEqual(account("claire.dubois").password, before)
 
     def test_tokens_and_sessions_end_and_each_chooses_again(self) -> None:
@@ -673,7 +684,9 @@ class HandOver(Mayan):
         self.assertEqual((told["documents"], told["fichiers"], told["defauts"]), (1, 2, []))
         [one] = [path for path in folder.iterdir() if path.is_dir()]
         found = json.loads((one / "document.json").read_text())
-        self.assertEqual((found["type"], found["dossier"]["etat"]), ("Loos - Délibération [215903600]", "À télétransmettre"))
+        self.assertEqual(
+            (found["type"], found["dossier"]["etat"]), ("Loos - Délibération [215903600]", "À télétransmettre")
+        )
         self.assertEqual([step["qui"] for step in found["dossier"]["historique"]][1:], ["Paul Renard", "Claire Dubois"])
         for file in found["fichiers"]:
             self.assertEqual(hashlib.sha256((one / file["chemin"]).read_bytes()).hexdigest(), file["sha256"])
@@ -1379,7 +1392,13 @@ class Contracts(Mayan):
         dossier = self.contract()
         self.join(dossier, NOTICE)
         Dossier.objects.filter(pk=dossier.pk).update(etat="acquitte")  # what is not signed cannot have been archived
-        told = {"commune": "loos", "siren": SIRENS["loos"], "reference": dossier.reference, "marques": [], "empreintes": []}
+        told = {
+            "commune": "loos",
+            "siren": SIRENS["loos"],
+            "reference": dossier.reference,
+            "marques": [],
+            "empreintes": [],
+        }
         done = self.api("passerelle", "POST", "/creatic/eliminations/", told)
         self.assertEqual((done.status_code, done.json()), (200, {"nombre": 1}))
         self.assertFalse(Piece.objects.exists() or Dossier.objects.filter(pk=dossier.pk).exists())
@@ -1516,7 +1535,9 @@ class Tokens(Mayan):
     def test_it_ends_with_the_day(self) -> None:
         key = self.token("claire.dubois").json()["token"]
         for hours, expected in ((9, 200), (10.1, 401)):
-            Token.objects.filter(user__username="claire.dubois").update(created=timezone.now() - dt.timedelta(hours=hours))
+            Token.objects.filter(user__username="claire.dubois").update(
+                created=timezone.now() - dt.timedelta(hours=hours)
+            )
             self.assertEqual(self.documents(key), expected, hours)
         self.assertEqual(self.documents(self.token("claire.dubois").json()["token"]), 200)
 
@@ -1536,7 +1557,9 @@ class Tokens(Mayan):
         Token.objects.filter(user__username="claire.dubois").update(created=timezone.now() - dt.timedelta(hours=6))
         new = self.token("claire.dubois").json()["token"]
         self.assertNotEqual(new, key)
-        self.assertGreater(Token.objects.get(user__username="claire.dubois").created, timezone.now() - dt.timedelta(minutes=10))
+        self.assertGreater(
+            Token.objects.get(user__username="claire.dubois").created, timezone.now() - dt.timedelta(minutes=10)
+        )
 
     def test_changing_the_password_leads_out_of_the_hold_and_nothing_else_does(self) -> None:
         self.first("claire.dubois")

@@ -212,7 +212,12 @@ def words(town: Town) -> str:
 def test_copies_go_everywhere_and_nothing_else_does(town: Town) -> None:
     gone, folder = town.archived("a1", "aip-1", annexes=2, objet="Secours à M. Dupont")
     left, other = town.archived("a2", "aip-2", who="Durand")
-    town.world.ged.documents[99] = {"kind": "Gondecourt - Délibération [215902669]", "files": [], "description": "", "metadata": {}}
+    town.world.ged.documents[99] = {
+        "kind": "Gondecourt - Délibération [215902669]",
+        "files": [],
+        "description": "",
+        "metadata": {},
+    }
     documents, dossiers, files = kept(town)
     town.sae.planned = [
         {"rang": 0, "archive": "aip-1", "identifiant": f"ACTE-{folder.name}", "demande": REQUEST, "copies": ""}

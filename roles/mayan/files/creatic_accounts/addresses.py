@@ -4,7 +4,8 @@ An address is the route that Django resolved, each of its variables in angle bra
 that was asked for. What our programs call, what the guides tell people to do, and what a page that is open needs to be
 whole; nothing else. The applications beside Mayan's own are written here too: all that is open is in one place.
 
-What writes something that Mayan renders as a template is open to the rollout alone, from this host (docs/design/ged.md).
+What writes something that Mayan renders as a template is open to the rollout alone, from this host
+(docs/design/ged.md).
 """
 
 from __future__ import annotations
@@ -270,4 +271,4 @@ PATCH        api/v4/workflow_templates/<workflow_template_id>/states/<workflow_t
 POST         api/v4/workflow_templates/<workflow_template_id>/transitions/
 PATCH        api/v4/workflow_templates/<workflow_template_id>/transitions/<workflow_template_transition_id>/
 POST         api/v4/workflow_templates/<workflow_template_id>/transitions/<workflow_template_transition_id>/fields/
-"""  # noqa: E501 # an address a line
+"""  # an address a line

@@ -68,7 +68,9 @@ def role_of(user: Any, here: bool) -> Role:
 
 def address(route: str) -> str:
     """An address, as the list writes it, of a route of Django's."""
-    return _VARIABLE.sub(lambda found: f"<{found[1] or found[2]}>", route).replace("^", "").replace("\\", "").rstrip("$")
+    return (
+        _VARIABLE.sub(lambda found: f"<{found[1] or found[2]}>", route).replace("^", "").replace("\\", "").rstrip("$")
+    )
 
 
 def _listed(*texts: str) -> frozenset[tuple[str, str]]:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: EUPL-1.2
 """Labels of what is a commune's own in Mayan, which knows its types, folders, groups and roles by their label alone.
 
-Each ends with the SIREN of whose it is: the key, which is compared whole. What is before it is there to be read; whatever
-a commune, a service or a type is called, two of them never bear the same label.
+Each ends with the SIREN of whose it is: the key, which is compared whole. What is before it is there to be read;
+whatever a commune, a service or a type is called, two of them never bear the same label.
 """
 
 from __future__ import annotations

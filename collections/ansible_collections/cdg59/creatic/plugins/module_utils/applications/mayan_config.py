@@ -134,9 +134,10 @@ class _Run:
                 self._do(f"{what} {before} renommé {label}", self._mayan.patch, f"{path}{number}/", {name: label})
                 found[label] = found.pop(before) | {name: label}
             else:
+                reason = "son nouveau nom est déjà pris" if label else "deux communes ont porté ce nom"
                 self.result.warnings.append(
-                    f"{what} {before} : {'il est là deux fois' if label else 'deux communes ont porté ce nom'} ; il est "
-                    "laissé, sans aucun droit. À faire : si des documents y sont, rangez-les où ils vont, puis supprimez-le"
+                    f"{what} {before} : {reason} ; il est laissé, sans plus servir. À faire : si des documents y sont, "
+                    "rangez-les où ils vont, puis supprimez-le"
                 )
         return found
 
@@ -147,9 +148,7 @@ class _Run:
         user_ids = self._users()
 
         listed = {one["name"]: one for one in self._mayan.get("/groups/")}
-        groups = {
-            name: one["id"] for name, one in self._renamed("groupe", "group", "/groups/", listed, "name").items()
-        }
+        groups = {name: one["id"] for name, one in self._renamed("groupe", "group", "/groups/", listed, "name").items()}
         for name, members in self._wanted["groups"].items():
             if name not in groups:
                 groups[name] = self._make(f"groupe {name} créé", "/groups/", {"name": name})
@@ -285,13 +284,13 @@ class _Run:
         roots = {str(one["label"]): one for one in listed if one["parent"] is None}
         renamed = self._renamed("dossier", "cabinet", "/cabinets/", roots)
         found = dict(self._cabinet_paths([*renamed.values()], ()))
-        for labels in self._wanted["cabinets"]:
-            path = tuple(labels)
+        for one in self._wanted["cabinets"]:
+            path = tuple(one)
             if path not in found:
                 parent = found[path[:-1]] if len(path) > 1 else None
                 body = {"label": path[-1], "parent": parent}
                 found[path] = self._make(f"dossier {' / '.join(path)} créé", "/cabinets/", body)
-        wanted = {tuple(labels) for labels in self._wanted["cabinets"]}
+        wanted = {tuple(one) for one in self._wanted["cabinets"]}
         roots = {path[0] for path in wanted}
         for path in sorted(found.keys() - wanted):
             if path[0] in roots:

@@ -127,7 +127,9 @@ class CommuneDeparture:
             store.unlock_communes(locks, pid)
         return facts
 
-    def _collect(self, folder: Path, slug: str, siren: str, hosts: Mapping[str, str], entity: bool = False) -> list[str]:
+    def _collect(
+        self, folder: Path, slug: str, siren: str, hosts: Mapping[str, str], entity: bool = False
+    ) -> list[str]:
         """Have machines give what is a commune's, or an entity's; gives the parts, opened in a folder."""
         given = {
             "hand_over_commune": slug,
