@@ -575,6 +575,7 @@ def test_a_connector_cut_while_a_folder_goes_finishes(town: Town, monkeypatch: p
     _, folder = town.archived("a1", "aip-1")
     town.sae.eliminate("aip-1", folder.name)
     town.run()
+    town.work.work()
     town.days_later()
     with monkeypatch.context() as patch:
         patch.setattr("tdt_connector.eliminations.shutil.rmtree", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))

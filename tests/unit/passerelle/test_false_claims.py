@@ -117,6 +117,8 @@ def test_only_the_archive_s_own_word_of_that_very_act_counts(
         # An archive that has this document, as another act's annex say; then this one's, without its document.
         (attested(signer, message="ACTE-059-215902669-20260101-X-DE", digests=[act.document]), "et non de l'acte"),
         (attested(signer, message=f"ACTE-{folder.name}", digests=[]), "n'est pas celui qui était dans l'archive"),
+        # Of which the number only begins as this one's.
+        (attested(signer, **of_act | {"message": f"ACTE-{folder.name}".replace("-DE", "-B-DE")}), "et non de l'acte"),
         (attested(signer, **of_act | {"digests": [town.world.act(other).document]}), "n'est pas celui qui était"),
         (attested(signer, **of_act | {"digests": [act.data["document"]["sha256"]]}), "n'est pas celui qui était"),
     ]
@@ -134,7 +136,7 @@ def test_only_the_archive_s_own_word_of_that_very_act_counts(
         town.world.store.change(connection, reference, track=act.track, step=act.step)
     assert town.work.listed() == [] and _false(town) == len(wrong) + 2
     assert cli._eliminations(town.world.config, None) == 0  # type: ignore[arg-type] # needs no argument
-    assert "DEMANDES SANS PREUVE : Gondecourt, 22" in capsys.readouterr().out
+    assert "DEMANDES SANS PREUVE : Gondecourt, 23" in capsys.readouterr().out
     assert town.work.ask(GONDECOURT, _claim(good))["etat"] == "attente"
 
 
@@ -164,7 +166,7 @@ def test_an_old_word_still_counts_and_a_revoked_one_does_not(town: Town, tmp_pat
     _second, other = town.archived("a2", "aip-2")
     with mock.patch.object(pki_x509, "utc_now", lambda: datetime.now(UTC) - timedelta(days=500)):
         authority = Authority(tmp_path / "ancienne", "groupement de test")
-    names = {"common_name": attestation.SIGNER, "organization": "CDG59", "siren": ""}
+    names: dict[str, Any] = {"common_name": attestation.SIGNER, "organization": "CDG59", "siren": ""}
     old = authority.issue("d-avant", "signature", days_ago=400, **names)
     signer = authority.issue("attestations", "signature", **names)
 
@@ -236,6 +238,8 @@ def test_what_waited_while_nobody_could_look_waits_anew(town: Town) -> None:
     town.days_later()
     with town.world.store.transaction() as connection:
         connection.execute("UPDATE elimination_tour SET vu_le = now() - interval '40 days'")
+    town.run()  # before its first turn, the connector is told nothing else
+    assert folder.is_dir()
     town.work.work()
     assert kept(town) == before and town.work.counts()["delai"] == 1
     # The connector alone was: its own days begin again, whatever the passerelle says.

@@ -162,7 +162,8 @@ class Eliminations:
                 " ELSE elimination.reference END, identifiant = EXCLUDED.identifiant,"
                 " attestation = EXCLUDED.attestation, part_le = EXCLUDED.part_le, faute = ''",
                 {
-                    "commune": commune.slug, "archive": archive, "demande": request, "told": Jsonb(told),
+                    "commune": commune.slug, "archive": archive, "demande": request,
+                    "told": Jsonb({key: told[key] for key in ("texte", "signature")}),
                     "reference": act.reference if act else "", "identifiant": proven.message,
                     # A copy in another format, say: the archive alone had it, nobody has anything to take back.
                     "delay": DELAY if proven.message.startswith((_ACT, _PROOF, *_BY_REFERENCE)) else timedelta(),
@@ -204,13 +205,14 @@ class Eliminations:
     def _state(self, row: dict[str, Any]) -> dict[str, Any]:
         """What a connector is told: how far the copies are, and whether its own may go (`echu`)."""
         places = dict(row["lieux"])
-        due = row["part_le"] is not None and row["part_le"] <= datetime.now(row["part_le"].tzinfo)
+        # Days that ran while nobody could look begin anew with the next turn: nothing goes meanwhile.
+        due = row["part_le"] is not None and row["part_le"] <= datetime.now(PARIS) and self._shown_lately()
         if row["faite_le"]:
             return {"etat": GONE, "lieux": places, "echu": True}
         if row["gardee_le"]:
             detail = f"gardé par {row['gardee_par']} (page de la passerelle) le {french(row['gardee_le'])}"
             return {"etat": KEPT, "lieux": {"passerelle": {"etat": KEPT, "nombre": 0, "detail": detail}}, "echu": False}
-        if row["part_le"] and not due:
+        if row["part_le"] and row["part_le"] > datetime.now(PARIS):
             detail = f"part le {french(row['part_le'])}, si la commune ne le garde pas (page de la passerelle)"
             return {
                 "etat": WAITS,
@@ -218,6 +220,10 @@ class Eliminations:
                 "echu": False,
             }
         return {"etat": WAITS, "lieux": places, "echu": due and not row["faute"]}
+
+    def _shown_lately(self) -> bool:
+        [row] = self._rows("SELECT max(vu_le) > now() - %s::interval AS seen FROM elimination_tour", _UNSEEN)
+        return bool(row["seen"])
 
     def done(self, commune: Commune) -> list[str]:
         """Archives of a commune that are known here as eliminated."""
@@ -238,7 +244,7 @@ class Eliminations:
                 " OR (suivi->'tdt'->>'id_acte' IS NULL AND strpos(%s, concat('-', %s::text, '-',"
                 " replace(left(donnees->>'date', 10), '-', ''), '-', donnees->>'numero', '-')) > 0)"
                 # What does not go out, and flows of accounts: named after their reference.
-                " OR (%s AND strpos(%s, '-' || left(encode(sha256(convert_to(reference, 'UTF8')), 'hex'), 12)) > 0))",
+                " OR (%s AND right(%s, 13) = '-' || left(encode(sha256(convert_to(reference, 'UTF8')), 'hex'), 12)))",
                 (
                     commune.slug, archive, number, number.removeprefix(_ACT), number, commune.siren,
                     proven and number.startswith(_BY_REFERENCE), number,
@@ -375,12 +381,12 @@ class Eliminations:
         self._step("élimination: fichiers")
         self._note(row, places)
 
-    def _seen(self, row: dict[str, Any]) -> None:
-        """Have it looked at again in an hour."""
+    def _seen(self, row: dict[str, Any], hours: int = 23) -> None:
+        """Note that it was looked at that long ago: it is again a day after."""
         with self._store.transaction() as connection:
             connection.execute(
-                "UPDATE elimination SET vue_le = now() - interval '23 hours' WHERE commune = %s AND archive = %s",
-                (row["commune"], row["archive"]),
+                "UPDATE elimination SET vue_le = now() - %s WHERE commune = %s AND archive = %s",
+                (timedelta(hours=hours), row["commune"], row["archive"]),
             )
 
     def _still_proven(self, row: dict[str, Any]) -> bool:
@@ -397,6 +403,10 @@ class Eliminations:
             if act:
                 _check_proven(commune, act, proven, row["traces"])
         except Unproven as error:
+            if row["faite_le"]:  # it is gone; what would come back stays
+                log.warning("Archive %s, déjà supprimée : %s Ce qui reviendrait reste.", row["archive"], error)
+                self._seen(row, hours=0)
+                return False
             with self._store.transaction() as connection:
                 connection.execute(
                     "UPDATE elimination SET faute = %s, part_le = NULL WHERE commune = %s AND archive = %s",
@@ -658,10 +668,11 @@ def _check_proven(commune: Commune, act: Act, proven: Attestation, traces: dict[
     """Check that an attestation is of that very act, and that it was archived. Raises Unproven."""
     message, data = proven.message, act.data
     if message.startswith(_BY_REFERENCE):
-        named = f"-{hashlib.sha256(act.reference.encode()).hexdigest()[:12]}" in message
+        named = message.endswith(f"-{hashlib.sha256(act.reference.encode()).hexdigest()[:12]}")
     else:
         day = str(data.get("date") or "")[:10].replace("-", "")
-        named = message.startswith(_ACT) and f"-{commune.siren}-{day}-{data.get('numero')}-" in message
+        own = f"{commune.siren}-{day}-{data.get('numero')}"
+        named = re.fullmatch(rf"{_ACT}[0-9A-Za-z]+-{re.escape(own)}-[A-Z]{{2}}", message) is not None
     if not named:
         raise Unproven(f"l'attestation est celle de « {message[:100]} », et non de l'acte {data.get('numero')}.")
     if act.tdt.get("archive") not in (None, "", proven.archive):
