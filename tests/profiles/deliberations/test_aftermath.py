@@ -210,6 +210,8 @@ def test_a_copy_where_more_was_taken_out_is_published_alone(site: Site, mark: st
         site, WRITER, path, faire="debats", **{f"debats_{site.done(WRITER, 'GET', item)['UID']}": "M. Roux habite là."}
     )
     send(site, MANAGER, path, faire="arreter", president="Claire Dubois", secretaire="Amina Benali")
+    assert "ne sont pas confirmés" in send(site, MANAGER, path, faire="publier", vu=seen(site, path))
+    site.confirm(path)
     send(site, MANAGER, path, faire="publier", vu=seen(site, path),
          copie=("x.pdf", pdf("Copie occultée", "Karim"), "application/pdf"))  # fmt: skip # one call by its parts
     page = site.ask("GET", on_line(site, "proces-verbal", HELD, own), {"Accept": "text/html"}).data.decode()

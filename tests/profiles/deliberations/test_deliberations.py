@@ -735,7 +735,8 @@ def test_nor_reaches_a_page_where_it_would_be(site: Site, act: Act, login: str) 
     browser = site.browser(login)
     pages = (
         "@@overview-controlpanel", "@@dexterity-types", "@@manage-portlets", "@@manage-dashboard",
-        "@@manage-content-rules", "@@theming-controlpanel", "@@configuration_registry", "portal_view_customizations/@@manage-viewlets",
+        "@@manage-content-rules", "@@theming-controlpanel", "@@configuration_registry",
+        "portal_view_customizations/@@manage-viewlets",
         "portal_workflow/@@edit", "@@mail-controlpanel", "@@criteria.html", "@@configure_faceted.html",
         "@@rules-controlpanel",
     )  # fmt: skip # a list of words

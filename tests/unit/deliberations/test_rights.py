@@ -25,7 +25,8 @@ def test_no_role_of_people_runs_what_it_writes(permission: str) -> None:
 
 def test_whole_families_are_the_administrator_s() -> None:
     families = ("Plone Site Setup", "Portlets", "Content rules", "Sharing page", "plone.portlet", "collective.",
-                "imio.", "eea.", "Manage", "Change", "Configure", "Add Page", "Add Python")  # fmt: skip # a list of words
+                "imio.", "eea.", "Manage", "Change", "Configure", "Add Page",
+                "Add Python")  # fmt: skip # a list of words
     assert not [one for one in rights.PERMISSIONS if one.startswith(families)]
 
 

@@ -248,7 +248,9 @@ def _is_due(meeting: Any, today: datetime.date) -> bool:
         return False
     if not listed(meeting).get("en_ligne"):
         return today >= deadlines.list_goes_alone(meeting.date)
-    return bool(on_line(listed(meeting))) and listed(meeting).get("lignes") != _lines(meeting)
+    # One of before subjects were confirmed stays what a person, or its day, made of it, till somebody confirms them.
+    lines = listed(meeting).get("lignes")
+    return bool(lines is not None and on_line(listed(meeting)) and lines != _lines(meeting))
 
 
 def _lines(meeting: Any) -> tuple[str, ...]:
@@ -510,6 +512,12 @@ class Aftermath(BrowserView):
     def _publish(self) -> str:
         if not self.may_publish():
             raise Unauthorized("Le procès-verbal n'est pas arrêté, ou il est déjà en ligne.")
+        if left := unread(self.context):
+            raise ValueError(
+                "Rien n'est mis en ligne : ces objets ne sont pas confirmés, le public n'en lirait ni le texte ni les "
+                f"discussions (L2121-15 ; CRPA, L312-1-2) : n° {', '.join(one.numero for one in left)}. À faire : "
+                "confirmez-les, ci-dessus."
+            )
         if self.request.form.get("vu") != self.read_before()["vu"]:
             raise ValueError(
                 "Rien n'est mis en ligne : le procès-verbal n'est pas celui que cette page montrait. À faire : relisez "
