@@ -789,7 +789,7 @@ def servers(context: Context, machines: str = "tous") -> None:
 @task(
     iterable=["seul"],
     help={
-        "commune": "nom de son fichier : sa convention et son contrat seulement",
+        "commune": "nom de son fichier, ou d'une entité qu'elle héberge : sa convention et son contrat seulement",
         "seul": "un document seulement, comme politique-archivage ; à répéter",
         "annee": "celle du rapport annuel ; par défaut, l'année en cours",
     },
@@ -798,8 +798,8 @@ def documents(context: Context, commune: str = "", seul: list[str] | None = None
     """Écrit ce qu'un auditeur demande d'abord (politique, déclaration, rapport, contrats), PDF et Word, sous scellé."""
     if annee and not (annee.isdecimal() and len(annee) == 4 and int(annee)):
         raise Exit(f"--annee : « {annee} » n'est pas une année, comme 2025.", code=2)
-    if commune:
-        _check_communes([commune])
+    if commune and commune not in entities.hosts((one.slug, one.data) for one in _communes()):
+        _check_communes([commune])  # an entity is a public body of its own, and has documents of its own
     try:
         known = backup_drill.read_inventory(TOP, _inventory())
         now = dt.datetime.now().astimezone()

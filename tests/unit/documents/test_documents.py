@@ -417,6 +417,31 @@ def test_a_commune_gets_its_convention_and_its_contract(home: Path) -> None:
         order(home, "lo0s").produce()
 
 
+def test_an_entity_has_its_own_contract_and_is_in_the_register(home: Path, plain: None) -> None:
+    """A CCAS is a public body of its own: it answers for its own data (GDPR, articles 28 and 30)."""
+    folder, written, _ = order(home, "bergues-ccas").produce()
+    assert [one.name for one in written] == list(produce.OF_A_COMMUNE)
+    told = (folder / "contrat-article-28.docx").read_text(encoding="utf-8").replace("\\", "")
+    assert "**CCAS de Bergues** (SIREN 265900670), personne publique distincte" in told
+    assert "représentée par Sophie Vandamme, président" in told and "SIREN 265900670" in told.partition("\n")[2][:200]
+    assert "Parapheur électronique" in told and "Gestion électronique de documents" not in told  # its own services
+    assert "son président, Sophie Vandamme" in (folder / "convention.docx").read_text(encoding="utf-8")
+    register = write(KNOWN, home, "registre-traitements")
+    assert "CCAS de Bergues" in register.partition("Responsables de traitement")[2].partition("##")[0]
+    assert "CCAS de Bergues" in register.partition("Parapheur électronique")[2].partition("##")[0]
+    with pytest.raises(produce.DocumentsError, match="bergues-ccas, "):
+        order(home, "bergues-ecoles").produce()
+
+
+def test_no_document_says_that_something_erases_what_nothing_does(home: Path, plain: None) -> None:
+    contract = write(KNOWN, home, "contrat-article-28", "bergues")
+    assert "puis les efface" not in contract and "Ce départ n'efface rien" in contract
+    assert "[à compléter ici : ce qui est effacé à la fin du contrat" in contract
+    given = hosts(ctl={"creatic_documents": {"duree_parapheur": "deux ans"}})
+    for name in ("contrat-article-28", "registre-traitements"):
+        assert "deux ans ; rien ne l'applique de soi-même" in " ".join(write(given, home, name).split())
+
+
 def test_the_maire_is_who_the_commune_s_file_says(home: Path, plain: None) -> None:
     assert "représentée par son maire, Sophie Vandamme, autorisé" in write(KNOWN, home, "convention", "bergues")
     assert "représentée par Sophie Vandamme, maire" in write(KNOWN, home, "contrat-article-28", "bergues")

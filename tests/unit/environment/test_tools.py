@@ -190,7 +190,6 @@ for name, given in {
     "communes": {"communes": "bergues-ccas"},
     "serveurs": {"machines": "bergues-ccas"},
     "correctifs": {"machines": "loos,bergues-ccas"},
-    "documents": {"commune": "bergues-ccas"},
     "acces.delivrer": {"role": "auditeur", "duree": "1h", "cle": "x.pub", "commune": ["bergues-ccas"]},
     "supervision.silence": {"cible": "bergues-ccas", "duree": "1h", "motif": "x"},
     "pki.revoquer": {"motif": "changement", "commune": "bergues-ccas"},
@@ -214,7 +213,7 @@ def test_the_name_of_an_entity_is_understood_or_refused_with_its_commune(top: Pa
     done = run(top, sys.executable, "-c", _ON_AN_ENTITY, CREATIC_INVENTORY="inventories/example")
     told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     refused = "« bergues-ccas » est une entité de bergues, sans machine à elle : donnez "
-    for name in ("communes", "serveurs", "correctifs", "documents", "acces.delivrer", "supervision.silence"):
+    for name in ("communes", "serveurs", "correctifs", "acces.delivrer", "supervision.silence"):
         assert told[name] == f"{refused}bergues, dont les machines la servent.", done.stderr
     assert told["pki.revoquer"].startswith(f"{refused}les numéros de ses certificats, un par un (--numero")
     assert told["archive.acte"] == (

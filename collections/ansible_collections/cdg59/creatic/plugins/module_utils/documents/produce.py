@@ -19,7 +19,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit import sources
 from ansible_collections.cdg59.creatic.plugins.module_utils.documents import room, supports, writing
 from ansible_collections.cdg59.creatic.plugins.module_utils.documents.settings import Settings
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import store
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import agrement, papers
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import agrement, entities, papers
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 
 MODELS = Path(__file__).parent / "modeles"
@@ -84,7 +84,8 @@ class Order:
         environment: name of the environment.
         known: what ``ansible-inventory --list`` says.
         communes: all those of the inventory.
-        commune: slug of the one whose documents are wanted; empty for the groupement's.
+        commune: slug of the one whose documents are wanted, or of an entity that one hosts (CCAS…), which is a public
+            body of its own; empty for the groupement's.
         now: with its timezone.
         only: names of the documents that are wanted; all if empty.
         year: of the yearly report; the current one by default.
@@ -118,7 +119,7 @@ class Order:
                 written = [self._write(name, one, run.staging) for name in names]
                 told = {
                     "environnement": self.environment,
-                    "commune": one.data["nom"] if one else "",
+                    "commune": one["nom"] if one else "",
                     "documents": [document.facts for document in written],
                 }
                 with store.closing(self.home / FOLDER) as finished:
@@ -131,13 +132,17 @@ class Order:
         """Fields of creatic_documents that cannot be used, and are left to complete (French)."""
         return [str(problem) for problem in papers.problems(self._settings.one(papers.NAME))]
 
-    def _commune(self) -> Commune | None:
-        one = next((commune for commune in self.communes if commune.slug == self.commune), None)
+    def _commune(self) -> Mapping[str, Any] | None:
+        one = next((body for body in self._bodies if body["slug"] == self.commune), None)
         if self.commune and one is None:
-            raise DocumentsError(
-                f"commune inconnue : « {self.commune} ». Connues : {', '.join(sorted(c.slug for c in self.communes))}"
-            )
+            known = ", ".join(sorted(str(body["slug"]) for body in self._bodies))
+            raise DocumentsError(f"commune inconnue : « {self.commune} ». Connues : {known}")
         return one
+
+    @functools.cached_property
+    def _bodies(self) -> list[Mapping[str, Any]]:
+        """Who answers for data: each commune, then the entities that it hosts, each with its SIREN (CASF L123-6)."""
+        return list(entities.with_entities({**one.variables, "nom": one.data["nom"]} for one in self.communes))
 
     def _names(self) -> list[str]:
         offered = OF_A_COMMUNE if self.commune else COMMON
@@ -145,13 +150,13 @@ class Order:
             raise DocumentsError(f"document inconnu : « {', '.join(unknown)} ». Connus : {', '.join(offered)}")
         return [name for name in offered if not self.only or name in self.only]
 
-    def _write(self, name: str, commune: Commune | None, folder: Path) -> Written:
+    def _write(self, name: str, commune: Mapping[str, Any] | None, folder: Path) -> Written:
         text, written = self._text(name, commune)
         writing.pdf(text, written.title, folder / f"{name}.pdf")
         writing.word(text, written.title, folder / f"{name}.docx", self.now.date())
         return written
 
-    def _text(self, name: str, commune: Commune | None) -> tuple[str, Written]:
+    def _text(self, name: str, commune: Mapping[str, Any] | None) -> tuple[str, Written]:
         register, lacking, blanks = supports.Register(), list[str](), list[str]()
         templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(MODELS),
@@ -193,7 +198,7 @@ class Order:
     def _year(self) -> room.Year:
         return room.year(self.home, self.year or self.now.year)
 
-    def _around(self, commune: Commune | None) -> dict[str, Any]:
+    def _around(self, commune: Mapping[str, Any] | None) -> dict[str, Any]:
         settings, shown = self._settings, self._shown
         wanted = self.year or self.now.year
         authority = settings.one("creatic_autorite")
@@ -208,11 +213,13 @@ class Order:
             "annee": wanted,
             "jusque": f"{self.now:%d/%m/%Y}" if wanted == self.now.year else f"31/12/{wanted}",
             "salle": self._year,
-            "commune": commune.data if commune else None,
-            "la_commune": f"la commune {of_commune(commune.data['nom'])}" if commune else "la commune désignée en tête",
-            "maire": _mayor(commune.data) if commune else "",
+            "commune": commune,
+            "la_commune": _called(commune) if commune else "la commune désignée en tête",
+            "maire": _mayor(commune) if commune else "",
+            "qualite": (commune or {}).get("qualite", "maire"),
             "communes": [one.data for one in self.communes],
-            "versants": [one.data["nom"] for one in self.communes if "archivage" in one.data["services"]],
+            "responsables": [one["nom"] for one in self._bodies],
+            "versants": [one["nom"] for one in self._bodies if "archivage" in one["services"]],
             "partenaires": self._partners(),
             "regles": self._rules(),
             "lots": self._lots(),
@@ -272,9 +279,7 @@ class Order:
             {
                 **one,
                 "communes": [
-                    item.data["nom"]
-                    for item in self.communes
-                    if not one["service"] or one["service"] in item.data["services"]
+                    body["nom"] for body in self._bodies if not one["service"] or one["service"] in body["services"]
                 ],
                 "machines": [host for profile in one["profils"] for host in machines.get(profile, ())],
                 "appuis": [self._shown.tests(profile) for profile in one["profils"]],
@@ -296,8 +301,18 @@ def of_commune(name: str) -> str:
     return f"d'{name}" if first in tuple("aeiouy") else f"de {name}"
 
 
+def _called(body: Mapping[str, Any]) -> str:
+    """How a text names a commune, or an entity: it stands where the models say « la commune »."""
+    if "heberge_par" not in body:
+        return f"la commune {of_commune(str(body['nom']))}"
+    return _Marked(
+        f"{_plain(body['nom'])}** (SIREN {_plain(body['siren'])}), personne publique distincte de sa commune, ci-après "
+        "**« la commune »"
+    )
+
+
 def _mayor(commune: Mapping[str, Any]) -> str:
-    """Name of a commune's maire, as its file gives it; empty when it does not."""
+    """Name of a commune's maire, or of an entity's président, as the file gives it; empty when it does not."""
     login = commune.get("deliberations", {}).get("maire") or commune.get("parapheur", {}).get("maire", {}).get(
         "titulaire"
     )
