@@ -96,10 +96,7 @@ def test_letters_of_the_prefecture_are_told() -> None:
 
 def test_what_the_councils_owe_is_told() -> None:
     """As the passerelle publishes it (passerelle/metrics.py)."""
-    states = (
-        "liste", "objets_a_confirmer", "liste_en_echec", "proces_verbal", "arret", "convocation_a_revoir",
-        "convocation_en_attente",
-    )  # fmt: skip # a list of words
+    states = ("liste", "liste_en_echec", "proces_verbal", "arret", "convocation_a_revoir", "convocation_en_attente")
     owed = "".join(f'passerelle_conseil{{etat="{state}"}} 1\n' for state in states)
     found = told(owed)
     assert len(found) == len(states) and sum(grave for grave, _text, _fix in found) == 4

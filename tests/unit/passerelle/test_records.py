@@ -70,8 +70,11 @@ def test_a_number_given_twice_is_inscribed_twice_and_told(world: World, ask: Any
     assert ">2026<" in page and ">2025<" in page and "2025_9" not in page
     assert [step for _when, step, _detail in world.store.history(second)].count("registre") == 1
     told = text_of(ask("poste", "/registre.pdf?annee=2026"))
-    assert "Registre des arrêtés et décisions 2026" in told and "3 inscriptions" in told
-    assert "Voirie & <b>marché</b>" in told and "Bail du 3, place de l'Église" in told and "Décision (L2122-22)" in told
+    assert "Registre des arrêtés 2026" in told and "2 inscriptions" in told and "Bail" not in told
+    assert "Voirie & <b>marché</b>" in told and "R2122-7" in told and "Décision (L2122-22)" not in told
+    told = text_of(ask("poste", "/registre.pdf?annee=2026&livre=deliberations"))  # R2122-7-1
+    assert "Registre des délibérations, décisions du maire par délégation 2026" in told and "1 inscription au" in told
+    assert "Bail du 3, place de l'Église" in told and "Décision (L2122-22)" in told and "R2122-7-1" in told
     assert "1 inscription au" in text_of(ask("poste", "/registre.pdf?annee=2025"))
 
 
@@ -103,6 +106,70 @@ def test_what_was_taken_in_before_is_inscribed_once_by_date(world: World) -> Non
         Queue(world.config).prepare()
     found = register.Register(world.store).entries(GONDECOURT, 2026)
     assert [(one.rank, one.number) for one in found] == [(1, "a"), (2, "b")]
+
+
+def test_a_decision_stands_in_the_register_of_deliberations(world: World, ask: Any) -> None:
+    """R2122-7-1: with ranks of its own; what is said a décision later goes there, and its rank stays nobody's."""
+    bring(world, "parapheur:1", objet="Parking")
+    bring(world, "parapheur:2", nature="D", numero="2026_113", objet="Bail")
+    late = bring(world, "parapheur:3", nature="", transmission="", numero="2026_114", objet="Emprunt")
+    found = register.Register(world.store)
+
+    def ranks(book: str) -> list[tuple[int, str]]:
+        return [(one.rank, one.number) for one in found.entries(GONDECOURT, 2026, book=book)]
+
+    assert ranks("arretes") == [(1, "2026_112"), (2, "2026_114")] and ranks("deliberations") == [(1, "2026_113")]
+    world.chain.qualify(late, "D", "oui")
+    assert ranks("arretes") == [(1, "2026_112")] and ranks("deliberations") == [(1, "2026_113"), (2, "2026_114")]
+    bring(world, "parapheur:4", numero="2026_115")
+    assert ranks("arretes") == [(1, "2026_112"), (3, "2026_115")]  # 2 is given to nobody
+    world.chain.qualify(late, "2", "non")
+    assert ranks("arretes") == [(1, "2026_112"), (2, "2026_114"), (3, "2026_115")]
+    bring(world, "parapheur:5", nature="D", numero="2026_116")
+    assert ranks("deliberations") == [(1, "2026_113"), (3, "2026_116")]
+    page = ask("poste", "/registre?livre=deliberations").text
+    assert "Bail" in page and "Parking" not in page and "R2122-7-1" in page
+    assert "2 (« 2026_114 ») : Registre des arrêtés, numéro d’ordre 2" in page.replace("&#39;", "’")
+    assert "aucun acte de ce numéro" not in page + ask("poste", "/registre").text  # one series, in two books
+    told = [detail for _when, step, detail in world.store.history(late) if step == "registre"]
+    assert len(told) == 2 and "registre des délibérations" in told[0] and "registre des arrêtés" in told[1]
+
+
+def test_decisions_of_before_move_once_to_the_register_of_deliberations_with_their_ranks(
+    world: World, ask: Any
+) -> None:
+    with world.store.transaction() as connection:  # as before: one book, one key
+        connection.execute("DROP TABLE registre")
+        connection.execute(
+            "CREATE TABLE registre (commune text NOT NULL, annee integer NOT NULL, rang integer NOT NULL,"
+            " reference text NOT NULL UNIQUE, numero text NOT NULL, cle text GENERATED ALWAYS AS (numero) STORED,"
+            " jour date NOT NULL, objet text NOT NULL, decision boolean NOT NULL, compte_rendu date,"
+            " inscrit_le timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (commune, annee, rang))"
+        )
+        for rank, decision in ((1, False), (2, True), (3, False), (4, True)):
+            data = FIELDS | {"circuit": "arrete", "nature": "D" if decision else "2", "document": {"nom": "x"}}
+            if rank != 4:  # its act is gone
+                world.store.add(connection, f"x:{rank}", "gondecourt", data, "termine")
+            reported = "2026-11-30" if rank == 4 else None
+            connection.execute(
+                "INSERT INTO registre (commune, annee, rang, reference, numero, jour, objet, decision, compte_rendu)"
+                " VALUES ('gondecourt', 2026, %s, %s, %s, '2026-11-20', 'o', %s, %s)",
+                (rank, f"x:{rank}", f"2026_{rank}", decision, reported),
+            )
+    for _again in range(2):
+        world.queue.prepare()
+    found = register.Register(world.store)
+    assert [one.rank for one in found.entries(GONDECOURT, 2026)] == [1, 3]
+    assert [one.rank for one in found.entries(GONDECOURT, 2026, book="deliberations")] == [2, 4]
+    told = [detail for _when, step, detail in world.store.history("x:2") if step == "registre"]
+    assert told == ["porté au registre des délibérations (CGCT, R2122-7-1), sous le même numéro d'ordre, 2"]
+    page = ask("poste", "/registre?annee=2026").text
+    assert "2 (« 2026_2 »)" in page and "4 (« 2026_4 »)" in page and "<b>2</b> inscriptions" in page
+    bring(world, "parapheur:9", numero="2026_9")
+    bring(world, "parapheur:10", nature="D", numero="2026_10")
+    assert [one.rank for one in found.entries(GONDECOURT, 2026)] == [1, 3, 5]
+    assert [one.rank for one in found.entries(GONDECOURT, 2026, book="deliberations")] == [2, 4, 5]
+    assert "4 (« 2026_4 ») : Registre des délibérations" in text_of(ask("poste", "/registre.pdf?annee=2026"))
 
 
 def test_an_inscription_holds_by_itself_once_its_act_is_gone(world: World, ask: Any) -> None:
@@ -142,15 +209,15 @@ def test_the_register_is_read_by_pages(world: World, ask: Any, monkeypatch: pyte
             register.inscribe(connection, f"x:{rank}", "gondecourt", data)
     first = ask("poste", "/registre").text
     assert f"2026_{register.PAGE:03}" in first and f"2026_{register.PAGE + 1:03}<" not in first
-    assert f"/registre?annee=2026&amp;apres={register.PAGE}" in first
+    assert f"/registre?livre=arretes&amp;annee=2026&amp;apres={register.PAGE}" in first
     rest = ask("poste", f"/registre?annee=2026&apres={register.PAGE}").text
     assert f"2026_{register.PAGE + 2:03}" in rest and "2026_001" not in rest
     monkeypatch.setattr(records, "PDF_MAX", register.PAGE)
     links = ask("poste", "/registre").text
-    assert f"/registre.pdf?annee=2026&amp;apres={register.PAGE}" in links
+    assert f"/registre.pdf?livre=arretes&amp;annee=2026&amp;apres={register.PAGE}" in links
     part = text_of(ask("poste", f"/registre.pdf?annee=2026&apres={register.PAGE}"))
     assert "202 inscriptions" in part and "ici, les numéros d'ordre 201 à 202." in part
-    for wrong in ("annee=x", "apres=-1", "annee=" + "9" * 30, "apres=²"):
+    for wrong in ("livre=autre", "annee=x", "apres=-1", "annee=" + "9" * 30, "apres=²"):
         assert ask("poste", f"/registre?{wrong}").status_code == 400
 
 

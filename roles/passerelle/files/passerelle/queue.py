@@ -79,6 +79,7 @@ class Queue:
             connection.execute(contracts.SCHEMA)
             connection.execute(executory.SCHEMA.encode())
             connection.execute(mail.SCHEMA)
+            register.part(connection)
             register.catch_up(connection)
             self._bring_back(connection)
             made = connection.execute("SELECT to_regclass('procrastinate_jobs')").fetchone()

@@ -23,7 +23,7 @@ from .config import Commune, Config
 from .identity import Visitor
 from .letters import PARIS
 from .names import marked
-from .register import PDF_MAX, UNNUMBERED, Entry, Register
+from .register import ARRETES, BOOKS, DELIBERATIONS, PDF_MAX, UNNUMBERED, Entry, Register
 from .steps import PES
 from .store import Act, Store
 
@@ -168,40 +168,41 @@ class Records:
     # -- the register --------------------------------------------------------------------------------------
 
     def register(self) -> str:
-        """The register of arrêtés, a year at a time."""
+        """The register of arrêtés, or of that of the délibérations the décisions, a year at a time."""
         commune, _name = self._agent()
-        years = self._register.years(commune)
+        book, years = _book(), self._register.years(commune)
         year = _year(years)
         after = _number(request.args.get("apres", "0"))
-        found = self._register.entries(commune, year, after)
-        last = self._register.last(commune, year)
+        found = self._register.entries(commune, year, after, book=book)
+        last = self._register.last(commune, year, book)
         faults, following = self._register.faults(commune, year)
         return render_template(
-            "registre.html.j2", commune=commune.name, annee=year, annees=years,
+            "registre.html.j2", commune=commune.name, annee=year, annees=years, livre=book, livres=BOOKS,
             lignes=[self._line(one) for one in found],
-            total=last,
+            total=self._register.count(commune, year, book),
             parties=range(0, max(last, 1), PDF_MAX),
             suite=found[-1].rank if found and found[-1].rank < last else 0, apres=after,
-            defauts=faults, suivant=following,
+            defauts=faults, suivant=following, partis=self._register.left(commune, year, book),
         )  # fmt: skip # one call by its parts
 
     def register_pdf(self) -> Response:
         """The same to print: the year, by parts where it is a long one."""
         commune, _name = self._agent()
-        year = _year(self._register.years(commune))
+        book, year = _book(), _year(self._register.years(commune))
         after = _number(request.args.get("apres", "0"))
-        found = [self._line(one) for one in self._register.entries(commune, year, after, PDF_MAX)]
-        total = self._register.last(commune, year)
+        found = [self._line(one) for one in self._register.entries(commune, year, after, PDF_MAX, book)]
+        total = self._register.count(commune, year, book)
         part = f" ; ici, les numéros d'ordre {found[0]['rang']} à {found[-1]['rang']}" if 0 < len(found) < total else ""
         faults, _following = self._register.faults(commune, year)
         rows = [
             [str(one["rang"]), one["numero"], one["le"], one["objet"], one["nature"], one["transmission"], one["connu"]]
             for one in found
         ]
+        texts = "L2122-22 et R2122-7-1" if book == DELIBERATIONS else "L2122-29 et R2122-7"
         blocks: list[pdf.Block] = [
             f"Commune : {commune.name}. "
             f"Année {year} : {total} inscription{'s' * (total > 1)} au {french(_today())}{part}. "
-            "CGCT, articles L2122-29, R2122-7 et R2122-7-1. Le registre tenu sur papier, coté et paraphé, reste celui "
+            f"CGCT, articles {texts}. Le registre tenu sur papier, coté et paraphé, reste celui "
             "qui fait foi (R2121-9) : ce tirage en est la matière.",
             pdf.Listing(
                 ["Ordre", "Numéro", "Date", "Objet", "Nature", "Transmission", "Publication, notification"],
@@ -209,12 +210,16 @@ class Records:
                 rows,
             ),
         ]
+        if left := self._register.left(commune, year, book):
+            other = next(title for name, title in BOOKS.items() if name != book)
+            blocks += [
+                pdf.Section("Numéros d'ordre qui ne sont plus ici"),
+                *(f"{here} (« {number} ») : {other}, numéro d'ordre {there}." for here, there, number in left),
+            ]
         if faults:
             blocks += [pdf.Section("À vérifier"), *faults]
-        content = pdf.make(
-            f"Registre des arrêtés et décisions {year}", commune.name, f"{commune.name} - registre {year}", blocks, True
-        )
-        return _pdf(content, f"registre-{commune.slug}-{year}")
+        content = pdf.make(f"{BOOKS[book]} {year}", commune.name, f"{commune.name} - registre {year}", blocks, True)
+        return _pdf(content, f"registre-{book}-{commune.slug}-{year}")
 
     def _line(self, one: Entry) -> dict[str, Any]:
         act = one.act
@@ -331,6 +336,14 @@ def _number(text: str) -> int:
 def _year(known: list[int]) -> int:
     """The year that is asked for; the last one that has something."""
     return _number(request.args.get("annee") or str(known[0] if known else _today().year))
+
+
+def _book() -> str:
+    """The register that is asked for."""
+    book = request.args.get("livre") or ARRETES
+    if book not in BOOKS:
+        raise BadRequest(f"Ce registre n'existe pas. Connus : {', '.join(BOOKS)}.")
+    return book
 
 
 def _to(address: str) -> Response:

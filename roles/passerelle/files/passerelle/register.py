@@ -1,8 +1,10 @@
-"""The register of arrêtés (CGCT, L2122-29, R2122-7) and of décisions taken by delegation (R2122-7-1), a year at a time.
+"""The register of arrêtés (CGCT, L2122-29, R2122-7), and the décisions taken by delegation (L2122-22), which stand in
+that of the délibérations (R2122-7-1); a year at a time. The délibérations themselves are the deliberations' server's.
 
-An act is inscribed in the transaction that takes it in, under the next rank of its year: ranks have neither hole nor
-double. The number that its author gave stays as it is: one given twice is inscribed twice, and told. A rank is never
-given back, nor an inscription removed: it holds by itself what it says of its act.
+An act is inscribed in the transaction that takes it in, under the next rank of its year and book: ranks have neither
+hole nor double. One that changes books (it was said a décision later, or came before there were two) leaves there a
+rank that nobody gets. The number that its author gave stays as it is: one given twice is inscribed twice, and told. An
+inscription is never removed: it holds by itself what it says of its act.
 """
 
 from __future__ import annotations
@@ -34,13 +36,24 @@ CREATE TABLE IF NOT EXISTS registre (
   decision boolean NOT NULL,
   compte_rendu date,
   inscrit_le timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (commune, annee, rang)
+  livre text NOT NULL DEFAULT 'arretes' CHECK (livre IN ('arretes', 'deliberations')),
+  ancien_rang integer -- that it left in the other book
 );
+ALTER TABLE registre ADD COLUMN IF NOT EXISTS livre text NOT NULL DEFAULT 'arretes'
+  CHECK (livre IN ('arretes', 'deliberations'));
+ALTER TABLE registre ADD COLUMN IF NOT EXISTS ancien_rang integer;
+ALTER TABLE registre DROP CONSTRAINT IF EXISTS registre_pkey;
+CREATE UNIQUE INDEX IF NOT EXISTS registre_rang ON registre (commune, annee, livre, rang);
 CREATE INDEX IF NOT EXISTS registre_cle ON registre (commune, annee, cle);
 CREATE INDEX IF NOT EXISTS registre_decision ON registre (commune, compte_rendu, jour) WHERE decision;
 CREATE INDEX IF NOT EXISTS acte_seance ON acte (commune, (donnees->>'date')) WHERE donnees->>'circuit' = 'deliberation';
 """
 CIRCUIT = "arrete"
+ARRETES, DELIBERATIONS = "arretes", "deliberations"
+BOOKS = {
+    ARRETES: "Registre des arrêtés",
+    DELIBERATIONS: "Registre des délibérations, décisions du maire par délégation",
+}
 PAGE = 200  # inscriptions of a page
 PDF_MAX = 2000  # inscriptions of a PDF: 15 seconds of work, 80 MB
 _NUMBERS_MAX = 20_000  # numbers of a year among which holes are looked for
@@ -52,7 +65,7 @@ _NUMBER = re.compile(r"(.*?)(\d{1,12})")
 
 @dataclass(frozen=True)
 class Entry:
-    """An inscription, and its act, None once it was eliminated."""
+    """An inscription, and its act, None once it was eliminated; `left` is the rank that it had in the other book."""
 
     year: int
     rank: int
@@ -63,6 +76,7 @@ class Entry:
     decision: bool
     reported: date | None
     act: Act | None
+    left: int | None = None
 
 
 def inscribe(connection: psycopg.Connection[Any], reference: str, commune: str, data: Mapping[str, Any]) -> None:
@@ -73,15 +87,13 @@ def inscribe(connection: psycopg.Connection[Any], reference: str, commune: str, 
     if data.get("circuit") != CIRCUIT:
         return
     day = date.fromisoformat(str(data["date"])[:10])
-    # Two at a time would read the same last rank.
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"registre {commune} {day.year}",))
+    book = DELIBERATIONS if data.get("nature") == DECISION else ARRETES
     made = connection.execute(
-        "INSERT INTO registre (commune, annee, rang, reference, numero, jour, objet, decision) SELECT %s, %s,"
-        " COALESCE(max(rang), 0) + 1, %s, %s, %s, %s, %s FROM registre WHERE commune = %s AND annee = %s"
-        " ON CONFLICT (reference) DO NOTHING",
+        "INSERT INTO registre (commune, annee, rang, reference, numero, jour, objet, decision, livre)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (reference) DO NOTHING",
         (
-            commune, day.year, reference, str(data["numero"]).replace(UNNUMBERED, ""), day, str(data["objet"]),
-            data.get("nature") == DECISION, commune, day.year,
+            commune, day.year, _next(connection, commune, day.year, book), reference,
+            str(data["numero"]).replace(UNNUMBERED, ""), day, str(data["objet"]), book == DELIBERATIONS, book,
         ),
     )  # fmt: skip # a statement and its values
     if not made.rowcount:
@@ -96,12 +108,55 @@ def inscribe(connection: psycopg.Connection[Any], reference: str, commune: str, 
         Store.note(connection, reference, "registre", told)
 
 
-def qualified(connection: psycopg.Connection[Any], reference: str, nature: str) -> None:
-    """Note whether an act that is inscribed is a décision; one that the council was told of stays so."""
-    connection.execute(
-        "UPDATE registre SET decision = %s WHERE reference = %s AND compte_rendu IS NULL",
-        (nature == DECISION, reference),
+def _next(connection: psycopg.Connection[Any], commune: str, year: int, book: str) -> int:
+    """The next rank of a book, which nobody else takes before the end of the transaction."""
+    # Two at a time would read the same last rank.
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"registre {commune} {year}",))
+    query = (
+        "SELECT COALESCE(max(CASE WHEN livre = %s THEN rang ELSE ancien_rang END), 0) + 1 AS rang"
+        " FROM registre WHERE commune = %s AND annee = %s"
     )
+    [row] = connection.execute(query, (book, commune, year)).fetchall()
+    return int(row["rang"] if isinstance(row, dict) else row[0])
+
+
+def qualified(connection: psycopg.Connection[Any], reference: str, nature: str) -> None:
+    """Have an act that is inscribed stand in the book of what it is said to be; one that the council was told of stays.
+
+    The rank that it leaves is given to nobody: it takes it again if it comes back.
+    """
+    decision = nature == DECISION
+    book = DELIBERATIONS if decision else ARRETES
+    query = (
+        "SELECT commune, annee, rang, ancien_rang FROM registre"
+        " WHERE reference = %s AND compte_rendu IS NULL AND livre <> %s FOR UPDATE"
+    )
+    for row in connection.execute(query, (reference, book)).fetchall():
+        commune, year, rank, left = row.values() if isinstance(row, dict) else row
+        new = left or _next(connection, commune, year, book)
+        connection.execute(
+            "UPDATE registre SET livre = %s, decision = %s, rang = %s, ancien_rang = %s WHERE reference = %s",
+            (book, decision, new, rank, reference),
+        )
+        told = f"porté au {BOOKS[book].lower()}, numéro d'ordre {new} ; il avait le {rank} de l'autre"
+        Store.note(connection, reference, "registre", told)
+
+
+def part(connection: psycopg.Connection[Any]) -> None:
+    """Once: décisions that stand in the register of arrêtés, where they were before there were two, go to that of the
+    délibérations (CGCT, R2122-7-1) under the rank that they have; each act's history says so."""
+    moved = connection.execute(
+        "UPDATE registre SET livre = %s, ancien_rang = rang WHERE decision AND livre = %s AND ancien_rang IS NULL"
+        " RETURNING reference, rang",
+        (DELIBERATIONS, ARRETES),
+    ).fetchall()
+    for reference, rank in moved:
+        told = f"porté au registre des délibérations (CGCT, R2122-7-1), sous le même numéro d'ordre, {rank}"
+        connection.execute(
+            "INSERT INTO passage (reference, etape, detail) SELECT reference, 'registre', %s FROM acte"
+            " WHERE reference = %s",
+            (told, reference),
+        )
 
 
 def catch_up(connection: psycopg.Connection[Any]) -> None:
@@ -136,25 +191,40 @@ class Register:
         )
         return [int(one["annee"]) for one in self._rows(query, commune.slug, commune.slug)]
 
-    def entries(self, commune: Commune, year: int, after: int = 0, limit: int = PAGE) -> list[Entry]:
+    def entries(
+        self, commune: Commune, year: int, after: int = 0, limit: int = PAGE, book: str = ARRETES
+    ) -> list[Entry]:
         """Inscriptions of a year from a rank on, that one left out."""
-        return self._entries(
-            "registre.commune = %s AND annee = %s AND rang > %s ORDER BY rang LIMIT %s",
-            commune.slug,
-            year,
-            after,
-            limit,
-        )
+        where = "registre.commune = %s AND annee = %s AND livre = %s AND rang > %s ORDER BY rang LIMIT %s"
+        return self._entries(where, commune.slug, year, book, after, limit)
 
-    def last(self, commune: Commune, year: int) -> int:
-        """How many inscriptions a year has: its last rank."""
-        query = "SELECT COALESCE(max(rang), 0) AS rang FROM registre WHERE commune = %s AND annee = %s"
-        return int(self._rows(query, commune.slug, year)[0]["rang"])
+    def last(self, commune: Commune, year: int, book: str = ARRETES) -> int:
+        """The last rank of a year."""
+        query = "SELECT COALESCE(max(rang), 0) AS rang FROM registre WHERE commune = %s AND annee = %s AND livre = %s"
+        return int(self._rows(query, commune.slug, year, book)[0]["rang"])
+
+    def count(self, commune: Commune, year: int, book: str = ARRETES) -> int:
+        """How many inscriptions a year has."""
+        query = "SELECT count(*) AS nombre FROM registre WHERE commune = %s AND annee = %s AND livre = %s"
+        return int(self._rows(query, commune.slug, year, book)[0]["nombre"])
+
+    def left(self, commune: Commune, year: int, book: str = ARRETES) -> list[tuple[int, int, str]]:
+        """Ranks of a book that stand in the other now: that of here, that of there, and the number."""
+        query = (
+            "SELECT ancien_rang, rang, numero FROM registre WHERE commune = %s AND annee = %s AND livre <> %s"
+            " AND ancien_rang IS NOT NULL ORDER BY ancien_rang LIMIT %s"
+        )
+        rows = self._rows(query, commune.slug, year, book, PAGE)
+        return [(one["ancien_rang"], one["rang"], one["numero"] or UNNUMBERED) for one in rows]
 
     def faults(self, commune: Commune, year: int) -> tuple[list[str], str]:
-        """What is to be said of a year's numbers, in French, and the number that comes next, "" for none."""
+        """What is to be said of a year's numbers, in French, and the number that comes next, "" for none.
+
+        Authors number arrêtés and décisions in one series, or in two: both books are looked at.
+        """
         doubles = self._rows(
-            "SELECT (array_agg(numero ORDER BY rang))[1] AS numero, array_agg(rang ORDER BY rang) AS rangs"
+            "SELECT (array_agg(numero ORDER BY livre, rang))[1] AS numero, array_agg(CASE WHEN livre = 'arretes'"
+            " THEN rang::text ELSE rang || ' des délibérations' END ORDER BY livre, rang) AS rangs"
             " FROM registre WHERE commune = %s AND annee = %s AND cle <> '' GROUP BY cle HAVING count(*) > 1"
             " ORDER BY 1 LIMIT 50",
             commune.slug,
@@ -162,7 +232,7 @@ class Register:
         )
         told = []
         for one in doubles:
-            ranks = ", ".join(map(str, one["rangs"]))
+            ranks = ", ".join(one["rangs"])
             told.append(f"« {one['numero']} » a été donné {len(one['rangs'])} fois (numéros d'ordre {ranks}).")
         numbers = self._rows(
             "SELECT numero FROM registre WHERE commune = %s AND annee = %s ORDER BY rang LIMIT %s",
@@ -252,7 +322,7 @@ class Register:
     def _entries(self, where: str, *values: object) -> list[Entry]:
         query = (
             "SELECT registre.annee, rang, registre.reference AS inscrite, numero, jour, objet, decision, compte_rendu,"
-            " acte.* FROM registre LEFT JOIN acte ON acte.reference = registre.reference WHERE "
+            " ancien_rang, acte.* FROM registre LEFT JOIN acte ON acte.reference = registre.reference WHERE "
         )
         return [
             Entry(
@@ -260,6 +330,7 @@ class Register:
                 one["compte_rendu"],
                 # What is left of an act that was eliminated says nothing of its way any more.
                 as_act(one) if one["reference"] and "eliminee" not in one["donnees"] else None,
+                one["ancien_rang"],
             )
             for one in self._rows(query + where, *values)
         ]  # fmt: skip # one call by its parts
