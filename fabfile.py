@@ -528,11 +528,21 @@ def _outgoing_proofs(
     """Evidence and state of communes that nobody reaches, by short name. Raises FleetError: no door answers."""
     known = fleet_waves.machines(_communes())
     wanted = [name for name, machine in known.items() if machine.commune in slugs]
-    proofs = Proofs(_home() / "flotte" / "preuves", FleetDoor(TOP, _inventory()).proofs).bring(known, wanted)
+    keys = fleet_assemble.keys(_home(), known)
+    brought = Proofs(_home() / "flotte" / "preuves", FleetDoor(TOP, _inventory()).proofs, keys)
+    proofs = brought.bring(known, wanted)
     communes = [one for one in _communes() if one.slug in slugs]
     servers, bench, held = needs.servers(_inventory(), TOP), _environment().lab, evidence_held.known(_home())
     return fleet_readiness.judge(
-        communes, standings, proofs, servers, held, _inventory(), bench=bench, now=evidence.now()
+        communes,
+        standings,
+        proofs,
+        servers,
+        held,
+        _inventory(),
+        bench=bench,
+        now=evidence.now(),
+        refused=brought.refused,
     )
 
 
@@ -1642,7 +1652,8 @@ def _fleet() -> Fleet:
     door = FleetDoor(TOP, _inventory())
     signer = Signer(_home() / "flotte", Passphrases(_home() / "flotte", generate=_environment().lab))
     known = fleet_waves.machines(_communes())
-    return Fleet(_home(), known, signer, door.ask, door.send, evidence_store.operator(), evidence.now)
+    keys = fleet_assemble.keys(_home(), known)
+    return Fleet(_home(), known, signer, door.ask, door.send, evidence_store.operator(), evidence.now, keys)
 
 
 def _pushed() -> Pushed:

@@ -7,15 +7,20 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import proofs as fleet_proofs
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.proofs import Proofs
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
+from creatic_flotte.run import attested
+from creatic_flotte.settings import Settings
 from creatic_guichet import cli
 from creatic_guichet.store import Store
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 NOW = dt.datetime(2026, 11, 29, 6, 0, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -28,7 +33,11 @@ class Site:
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.door, self.folder, self._capsys = folder / "guichet", folder / "preuves", capsys
         self.door.mkdir()
-        self.store, self.now = Store(self.door), NOW
+        self.store, self.now, self.clock = Store(self.door), NOW, NOW  # the door's clock, and that of machines
+        self.key = folder / "key.pem"
+        made = ec.generate_private_key(ec.SECP256R1())
+        self.key.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        self.public = made.public_key()
         self.asked: list[str] = []
         self.told: list[list[str]] = []
         for name in NAMES:
@@ -42,6 +51,7 @@ class Site:
     def report(self, name: str, version: int, text: str = "", proves: bool = True, kind: str = "bon") -> None:
         """A machine reports."""
         self.now += dt.timedelta(minutes=15)
+        self.clock += dt.timedelta(minutes=15)
         told = {
             "machine": name,
             "version": version,
@@ -52,6 +62,8 @@ class Site:
             "fin": "",
         }
         told |= {"modifies": [], "preuves": [{"preuves": [], "ar_acte": text}] if proves else []}
+        told |= {"fin": self.clock.isoformat(timespec="seconds")}
+        told |= attested(cast("Settings", SimpleNamespace(machine=name, current=self.key.parent)), told, "")
         self.store.keep(name, json.dumps(told).encode(), self.now)
 
     def ask(self, known: str) -> Any:
@@ -65,7 +77,8 @@ class Site:
     def bring(self, ask: Callable[[str], Any] | None = None, **given: Any) -> dict[str, str]:
         """What is known: version and text of each machine's last proof."""
         self.asked, self.told = [], []
-        found = Proofs(self.folder, ask or self.ask).bring(**({"expected": NAMES} | given))
+        self.proofs = Proofs(self.folder, ask or self.ask, lambda _name: [self.public])
+        found = self.proofs.bring(**({"expected": NAMES} | given))
         return {name: f"v{one['version']} {one['preuves'][0]['ar_acte']}".strip() for name, one in found.items()}
 
 

@@ -16,6 +16,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication im
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError, Signer
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from creatic_flotte.run import Result
+from cryptography.x509 import load_pem_x509_certificate
 
 from testbed.connector import SIREN, Authority
 from testbed.fleet import DAY, Door, Machine
@@ -59,6 +60,7 @@ class World:
         place = home or self.home
         signer = Signer(place / "flotte", Passphrases(place / "flotte"))
         given = {"ask": lambda: self.door.listing(self.now()), "send": self.door.receive, "machines": INVENTORY}
+        given["keys"] = lambda name: [load_pem_x509_certificate(self.certificates[name].encode()).public_key()]
         return Fleet(place, signer=signer, operator="camille@poste", now=self.now, **{**given, **changes})
 
     def publish(self, text: str = "un", by: str = "territoire", **changes: Any) -> list[str]:
@@ -178,9 +180,7 @@ def test_what_a_machine_says_is_not_enough(world: World, url: str, door: Door) -
     world.publish()
     world.pass_(url)
     world.advance()
-    report = {"machine": "loos-pc", "version": 1, "posee": True, "genre": "bon", "texte": "tout va bien"}
-    report |= {"debut": "", "fin": "", "modifies": [], "preuves": []}
-    door.store.keep("loos-pc", json.dumps(report).encode(), world.now())
+    door.store.keep("loos-pc", world.machines["loos-pc"].signed(texte="tout va bien"), world.now())
     with door.store._open() as db:
         assert db.execute("SELECT donnee FROM machines WHERE nom = 'loos-pc'").fetchone()[0] == 0
     with pytest.raises(FleetError, match="que le guichet ne lui a jamais donnée"):
@@ -455,3 +455,50 @@ def quiet() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CREATIC_FLOTTE_CLE", raising=False)
         yield
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"version": 2**53}, {"donnee": 2**53 - 1}, {"version": -1}, {"version": "1"}, {"version": True},
+        {"vue": "hier"},
+        {"dernier": []}, {"dernier": {"version": 2**60, "recu": "2026-11-29T06:00:00+00:00"}}, {"demandes": {"a": 1}},
+        {"nom": None},
+    ],
+)  # fmt: skip # a list by rows
+def test_one_odd_row_of_the_door_keeps_no_other_from_its_version(world: World, url: str, odd: dict[str, Any]) -> None:
+    world.publish()
+    world.pass_(url)
+
+    def ask() -> dict[str, Any]:
+        told = world.door.listing(world.now())
+        return told | {"machines": [one | (odd if one["nom"] == "loos-pc" else {}) for one in told["machines"]]}
+
+    assert world.fleet(ask=ask).advance(world.certificates)[0].startswith("v1, vague")
+    assert world.pass_(url, "loos-connecteur") == ["bon"]
+    world.fleet(ask=ask).stop("essai")
+    assert world.publish("deux", ask=ask)[0].startswith("v2 ")
+    if {*odd} != {"dernier"} or odd["dernier"] == []:
+        assert any("le guichet" in one for one in world.fleet(ask=ask).status()[2])
+
+
+def test_a_listing_that_is_none_is_refused(world: World) -> None:
+    for bad in ({}, {"maintenant": "hier", "machines": []}, {"maintenant": "2026-11-29T06:00:00+00:00", "machines": 3}):
+        with pytest.raises(FleetError, match="autre chose que son état"):
+            world.fleet(ask=lambda bad=bad: bad).status()
+
+
+def test_a_door_that_was_taken_opens_no_wave(world: World, url: str) -> None:
+    """It says that the whole canary took the version: nobody signed that."""
+    world.publish()
+    forged = {"genre": "bon", "version": 1, "posee": True, "texte": "", "fin": "", "recu": world.now().isoformat()}
+
+    def ask() -> dict[str, Any]:
+        told = world.door.listing(world.now())
+        seen = {"vue": world.now().isoformat(), "donnee": 1, "dernier": forged}
+        return told | {"machines": [one | seen for one in told["machines"]]}
+
+    with pytest.raises(FleetError, match=r"n'ont pas rendu compte[\s\S]*pas signé, et ne compte pas"):
+        world.fleet(ask=ask).advance(world.certificates)
+    world.pass_(url)
+    assert world.advance()[0].startswith("v1, vague")

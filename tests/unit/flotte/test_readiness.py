@@ -59,7 +59,14 @@ class Loos:
                 f'<a:ActeRecu a:NumeroInterne="{number}" a:Date="{day}"/></a:ARActe>'
             )
             told["ar_acte"] = base64.b64encode(receipt.encode()).decode()
-        row = {"recu": at.isoformat(), "genre": "bon", "version": 12, "posee": True, "preuves": [told]}
+        row = {
+            "recu": at.isoformat(),
+            "fin": at.isoformat(),
+            "genre": "bon",
+            "version": 12,
+            "posee": True,
+            "preuves": [told],
+        }
         return row
 
     def judged(self, **changes: Any) -> dict[str, Any]:
@@ -103,7 +110,10 @@ def test_a_machine_that_reports_good_and_is_not(loos: Loos) -> None:
         (without, "n'est pas joint"),
         (forged, "n'est pas un ARActe"),
         (loos.proof(HOST, siren="215900176"), "est d'une autre commune"),
-        ({**loos.proof(HOST, NOW - 9 * 24 * HOUR), "recu": NOW.isoformat()}, "n'est pas de ce passage"),  # replayed
+        (
+            {**loos.proof(HOST, NOW - 9 * 24 * HOUR), "recu": NOW.isoformat(), "fin": NOW.isoformat()},
+            "n'est pas de ce passage",
+        ),
         ({**good, "version": 13}, "preuve de v13, et la machine dit en être à v12"),
         (nonsense, "réponse refusée"),
     ):

@@ -17,7 +17,7 @@ from creatic_flotte import emergency
 from creatic_flotte import manifest as manifests
 from creatic_flotte.door import Door
 from creatic_flotte.manifest import Manifest, Part
-from creatic_flotte.run import Result, apply, asked
+from creatic_flotte.run import Result, apply, asked, attested
 from creatic_flotte.settings import Away, Failed, FleetError, Refused, Rejected, Settings
 from creatic_flotte.state import State, encoded, room
 from creatic_flotte.unpack import decrypt, unpack
@@ -165,6 +165,8 @@ class Passage:
             "preuves": result.proofs,
             "demandes": asked(self.settings, self.settings.state / "versions" / str(known.get("version", 0))),
         }
+        report = json.loads(encoded(report))  # as the door will read it
+        report |= attested(self.settings, report, str(known.get("identite", "")))
         figures = Figures("creatic_flotte_")
         figures.add("version", "Highest version taken.", int(known.get("version", 0)))
         figures.add("last_pass_timestamp_seconds", "End of the last pass.", int(self._now().timestamp()))

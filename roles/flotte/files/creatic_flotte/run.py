@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ AGAIN = "CREATIC_FLOTTE_DEJA_POSEE"
 """Of a run that looks for drift alone: no act of proof leaves for the TdT each day (pull.yml)."""
 NUMBER = "CREATIC_FLOTTE_VERSION"
 """Which version is proved: its test acts are counted (role tdt_connector, trials.py)."""
+ATTESTED = "creatic-flotte compte-rendu"
 _LARGEST = 200_000  # bytes of a result
 _LARGEST_CSR = 6000  # characters; the door takes 8,000, signature included
 
@@ -56,8 +58,32 @@ def asked(settings: Settings, version: Path) -> dict[str, str]:
     return {}
 
 
+def attested(settings: Settings, report: dict[str, Any], identity: str) -> dict[str, str]:
+    """What this machine signs of a report (``signe``, ``signature``): the door, which carries it, cannot say it.
+
+    Args:
+        report: as it is handed over.
+        identity: what the version in place is made of (`manifest.Manifest.identity`).
+    """
+    said = {key: report[key] for key in ("machine", "version", "posee", "genre", "texte", "debut", "fin")}
+    said |= {"quoi": ATTESTED, "identite": identity, "preuves": digest(report["preuves"])}
+    text = json.dumps(said, ensure_ascii=False, sort_keys=True)
+    return {"signe": text, "signature": _signature(settings, text)}
+
+
+def digest(proofs: Any) -> str:
+    """Of proofs, however they are carried."""
+    text = json.dumps(proofs, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+
+
 def _signed(settings: Settings, name: str, csr: str) -> str:
     text = f"creatic-flotte demande\n{settings.machine}\n{name}\n{csr}"
+    return json.dumps({"csr": csr, "signature": _signature(settings, text)})
+
+
+def _signature(settings: Settings, text: str) -> str:
+    """By the key of this machine's certificate, in base 64."""
     done = subprocess.run(
         ["openssl", "dgst", "-sha256", "-sign", str(settings.current / "key.pem")],
         input=text.encode(),
@@ -65,7 +91,7 @@ def _signed(settings: Settings, name: str, csr: str) -> str:
         timeout=60,
         check=False,
     )
-    return json.dumps({"csr": csr, "signature": base64.b64encode(done.stdout).decode()})
+    return base64.b64encode(done.stdout).decode()
 
 
 def apply(settings: Settings, version: Path, again: bool, environment: dict[str, str] | None = None) -> Result:

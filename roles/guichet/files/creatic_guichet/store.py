@@ -36,6 +36,7 @@ _HOURLY = 60  # reports of a machine
 _TOLD_TOGETHER = 8 << 20  # characters of reports with proofs that the control node is told at once
 _LARGEST_SENT = 64 << 20  # bytes of envoi.json: 19,000 machines take 30
 _LARGEST_PART = 64 << 20
+_SIGNED = {"signe": 16_384, "signature": 2048}  # characters; what machines sign is read by the control node alone
 _DEEPEST = 32  # levels of a report; SQLite reads 1,000, and would refuse them all for one
 _SEEN = 300  # seconds under which a machine is not noted again
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -153,7 +154,8 @@ class Store:
         figures = json.dumps(report.pop("mesures", {}), ensure_ascii=False)
         asked = json.dumps(report.pop("demandes", {}))
         text = json.dumps(report, ensure_ascii=False)
-        last = {key: report[key] for key in ("genre", "version", "posee", "texte", "fin")} | {"recu": _text(now)}
+        heads = ("genre", "version", "posee", "texte", "fin", *_SIGNED)
+        last = {key: report[key] for key in heads if key in report} | {"recu": _text(now)}
         with self._open() as db, transaction(db):
             if db.execute(
                 "SELECT 1 FROM comptes_rendus WHERE machine = ? AND sha256 = ?", (machine, sha256)
@@ -365,7 +367,7 @@ class Store:
 
 def _proof(row: sqlite3.Row) -> dict[str, Any]:
     found = {"recu": row["recu"], **json.loads(row["corps"])}
-    return {key: found[key] for key in ("recu", "genre", "version", "posee", "preuves")}
+    return {key: found[key] for key in ("recu", "genre", "version", "posee", "preuves", *_SIGNED) if key in found}
 
 
 def _trim(db: sqlite3.Connection, machine: str) -> None:
@@ -400,6 +402,8 @@ def _report(machine: str, body: bytes) -> dict[str, Any]:
             and all(isinstance(found[key], list) for key in ("modifies", "preuves"))
             and isinstance(found.get("mesures", {}), dict)
             and _is_asked(found.get("demandes", {}))
+            and all(isinstance(found.get(key, ""), str) for key in _SIGNED)
+            and all(len(found.get(key, "")) <= most for key, most in _SIGNED.items())
             and _depth(found) <= _DEEPEST
             # What has no place in a file of text: half a character, what is no number.
             and bool(json.dumps(found, ensure_ascii=False, allow_nan=False).encode())
@@ -409,7 +413,7 @@ def _report(machine: str, body: bytes) -> dict[str, Any]:
     if not good:
         raise BadRequest("Ce n'est pas le compte rendu de cette machine.")
     kept = ["machine", "genre", "version", "posee", "texte", "debut", "fin", "modifies", "preuves"]
-    kept += ["mesures", "demandes"]
+    kept += ["mesures", "demandes", *_SIGNED]
     return {key: found[key] for key in kept if key in found}
 
 

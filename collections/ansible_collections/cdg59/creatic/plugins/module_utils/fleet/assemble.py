@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, contents
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import attested, bundle, contents
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication import Fleet
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import Machine
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request, load_certificate
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import CERTIFICATE, FILE, extract, lacking
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import renew as renew_certificates
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import looks_evaluated
@@ -77,6 +77,24 @@ def renew(home: Path, fleet: Fleet, directory: Path, top: Path) -> list[str]:
 def _wanted(told: Mapping[str, Any] | None, commune: str) -> dict[str, tuple[Request, str]]:
     found = (Request.from_dict(one) for one in told["certificats"]) if told else ()
     return {one.name: (one, commune) for one in found}
+
+
+def keys(home: Path, machines: Mapping[str, Machine]) -> attested.Keys:
+    """Keys by which machines sign: those of the certificates that the registry issued to each, with its SIREN and its
+    own name, that are neither revoked nor past. One that was replaced signed what waits at the door."""
+    known: dict[str, list[Any]] = {}
+
+    def of(name: str) -> list[Any]:
+        if not known:
+            for row in Authority(home / "pki").listing():
+                one = machines.get(row["hote"])
+                own = one and (row["siren"], row["titulaire"]) == (one.siren, common_name(one.name))
+                if own and row["nom"] == CERTIFICATE and row["statut"] in ("valide", "remplace"):
+                    known.setdefault(row["hote"], []).append(load_certificate(row["pem"]).public_key())
+            known.setdefault("", [])  # asked once
+        return known.get(name, [])
+
+    return of
 
 
 def certificates(home: Path) -> dict[str, str]:

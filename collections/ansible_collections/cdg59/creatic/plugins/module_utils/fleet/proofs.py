@@ -8,9 +8,10 @@ In the state's folder ``flotte/preuves``::
     .suite.json                   machines that were expected then, those that have a file, reports that are known
 
 Nothing rests on the door's numbers or clock alone: it may come from a backup, its clock may be behind. A report is
-known by its number and its digest; of two reports of a machine, the one that is older by its version, its number and
-its date is the old one, and any other is taken. All that the door has is asked for again when a machine comes into the
-inventory, or when a file of before is not there or cannot be read.
+known by its number and its digest; of two reports of a machine, the one that is older by its version and its date is
+the old one, and any other is taken. Nothing rests on the door's word either: what a machine did not sign (`attested`)
+is not kept, and is told. All that the door has is asked for again when a machine comes into the inventory, or when a
+file of before is not there, cannot be read, or is not signed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import attested
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
 
 _MARKS = 20  # reports by which the door finds where it was
@@ -40,10 +42,15 @@ class Proofs:
         folder: made when it is not there.
         ask: given the reports that are known, as the door reads them (``creatic-guichet preuves --apres``), gives its
             answer: ``preuves``, and whether there are more (``reste``).
+        keys: those by which machines sign their reports.
+
+    Attributes:
+        refused: why what the door told of a machine is not its word (French), by name.
     """
 
-    def __init__(self, folder: Path, ask: Callable[[str], Any]) -> None:
-        self._folder, self._ask = folder, ask
+    def __init__(self, folder: Path, ask: Callable[[str], Any], keys: attested.Keys = lambda _name: ()) -> None:
+        self._folder, self._ask, self._keys = folder, ask, keys
+        self.refused: dict[str, str] = {}
 
     def bring(self, expected: Collection[str], wanted: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
         """Ask the door for what is new, keep it, and give what machines proved last.
@@ -68,8 +75,8 @@ class Proofs:
             for _answer in range(_ANSWERS):
                 told, more = _checked(self._ask(",".join(f"{number}:{sha256}" for number, sha256 in marks) or "0"))
                 for name, one in told.items():
-                    if name in expected and self._take(name, one) and name in (wanted or expected):
-                        found[name] = one
+                    if name in expected and (kept := self._take(name, one)) and name in (wanted or expected):
+                        found[name] = kept
                 last = [(one["numero"], one["sha256"]) for one in reversed(told.values())]
                 marks = [*last, *(mark for mark in marks if mark not in last)][:_MARKS]
                 has = {path.stem for path in self._folder.glob("[!.]*.json")}
@@ -87,27 +94,34 @@ class Proofs:
                 return [(int(number), str(sha256)) for number, sha256 in state["marques"]]
         return []
 
-    def _take(self, name: str, one: dict[str, Any]) -> bool:
-        """Keep what a machine proved, unless it is what it proved before; tells whether it is kept."""
+    def _take(self, name: str, one: dict[str, Any]) -> dict[str, Any]:
+        """Keep what a machine proved, unless it is what it proved before, or is not its word; what is kept."""
+        try:
+            said = attested.proofs(name, one, self._keys)
+        except attested.Unheard as error:
+            self.refused[name] = str(error)
+            return {}
         before = self._read(f"{name}.json")
         if before:
-            (version, number, received), (version_, number_, received_) = _order(one), _order(before)
-            if version <= version_ and number <= number_ and received <= received_:
-                return False
-        write(self._folder / f"{name}.json", json.dumps(one, ensure_ascii=False).encode())
-        return True
+            (version, moment), (version_, moment_) = _order(said), _order(before)
+            if version <= version_ and moment <= moment_:
+                return {}
+        write(self._folder / f"{name}.json", json.dumps(said, ensure_ascii=False).encode())
+        return said
 
     def _read(self, name: str) -> Any:
         """Content of a file; empty when it is not there, or cannot be read."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, attested.Unheard):
             found = json.loads((self._folder / name).read_text(encoding="utf-8"))
-            if name == _NEXT or _is_proof(found):
+            if name == _NEXT:
                 return found
+            if _is_proof(found):
+                return attested.proofs(name.removesuffix(".json"), found, self._keys)
         return {}
 
 
-def _order(one: Mapping[str, Any]) -> tuple[int, int, dt.datetime]:
-    return one["version"], one["numero"], dt.datetime.fromisoformat(one["recu"])
+def _order(one: Mapping[str, Any]) -> tuple[int, dt.datetime]:
+    return one["version"], dt.datetime.fromisoformat(one["fin"])
 
 
 def _is_proof(one: Any) -> bool:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.durable import write
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import bundle, emergency, waves
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import attested, bundle, emergency, waves
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError, Signer, manifest
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import Machine, Standing
 
@@ -52,6 +52,7 @@ class Fleet:
         send: brings a file to the door.
         operator: who asks.
         now: the clock.
+        keys: those by which machines sign their reports; of whom none is known, no report counts.
     """
 
     def __init__(
@@ -63,9 +64,11 @@ class Fleet:
         send: Callable[[Path], None],
         operator: str,
         now: Callable[[], dt.datetime],
+        keys: attested.Keys = lambda _name: (),
     ) -> None:
-        self.folder, self.machines = home / "flotte", machines
+        self.folder, self.machines, self._keys = home / "flotte", machines, keys
         self._signer, self._ask, self._send, self._operator, self._now = signer, ask, send, operator, now
+        self._strange: list[str] = []
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("lots", "versions"):
             (self.folder / name).mkdir(mode=0o700, exist_ok=True)
@@ -103,7 +106,7 @@ class Fleet:
         if not self.machines:
             raise FleetError("aucune commune n'a « acces: sortant » (communes/) : il n'y a rien à publier")
         with self._alone():
-            listing = self._ask()
+            listing = self._listing()
             last = self._publication()
             if last and not last["arret"] and not self._ended(last, self._standings(listing)):
                 raise FleetError(
@@ -127,7 +130,7 @@ class Fleet:
             FleetError: somebody is missing or failed (the publication is then stopped), or it was stopped.
         """
         with self._alone():
-            listing = self._ask()
+            listing = self._listing()
             self._check_door(listing)
             record = self._publication()
             if record is None:
@@ -175,7 +178,7 @@ class Fleet:
             FleetError: it is not kept any more, or there is no reason.
         """
         with self._alone():
-            listing = self._ask()
+            listing = self._listing()
             record = self._publication()
             if not why.strip():
                 raise FleetError("--motif : dites pourquoi, d'autres le liront")
@@ -238,7 +241,7 @@ class Fleet:
                 raise FleetError(
                     f"{machine} n'a pas encore de certificat : elle se prépare à l'atelier. Rien n'est fait"
                 )
-            listing = self._ask()
+            listing = self._listing()
             if not listing.get("hote"):
                 raise FleetError("le guichet n'a pas de porte de secours : redéployez-le (fab serveurs guichet)")
             now = self._now()
@@ -271,15 +274,15 @@ class Fleet:
         with self._alone():
             records = {name: one for name, one in self._doors().items() if one["numero"] != number}
             self._write("portes.json", records)
-            self._reconcile(self._ask())
+            self._reconcile(self._listing())
         return [f"Porte de secours n° {number} fermée : le guichet a coupé son tunnel."]
 
     def status(self) -> tuple[dict[str, Any] | None, list[Standing], list[str]]:
         """The publication, where each expected machine is, and what is wrong at the door (French)."""
-        listing = self._ask()
-        problems = []
+        listing = self._listing()
+        problems = [*self._strange]
         with contextlib.suppress(FleetError):
-            problems = self._behind(listing)
+            problems += self._behind(listing)
         try:
             self._check_door(listing)
         except FleetError as error:
@@ -305,7 +308,7 @@ class Fleet:
 
     def asked(self) -> dict[str, dict[str, str]]:
         """Certificates that expected machines ask for: CSR by name of certificate, by machine."""
-        rows = self._ask()["machines"]
+        rows = self._listing()["machines"]
         return {row["nom"]: row["demandes"] for row in rows if row["demandes"] and row["nom"] in self.machines}
 
     # -- how -----------------------------------------------------------------------------------------
@@ -324,6 +327,36 @@ class Fleet:
             handle.write(f"{self._operator}, depuis {self._text()}")
             handle.flush()
             yield
+
+    def _listing(self) -> Listing:
+        """The door's listing: what is no row of one is left out, and told (`status`), so that it keeps no other.
+
+        Raises:
+            FleetError: it is no listing at all.
+        """
+        found = self._ask()
+        try:
+            dt.datetime.fromisoformat(found["maintenant"]).astimezone(dt.UTC)
+            rows = [one for one in found["machines"] if _is_row(one)]
+            left = len(found["machines"]) - len(rows)
+        except (ValueError, KeyError, TypeError, OverflowError):
+            raise FleetError(
+                "le guichet répond autre chose que son état : redéployez-le (fab serveurs guichet)"
+            ) from None
+        self._strange = [f"le guichet dit de {left} machines autre chose que leur état : redéployez-le"] * bool(left)
+        most = self._highest() + _LEAP
+        for row in rows:
+            if max(row["version"], row["donnee"]) > most:
+                self._strange.append(
+                    f"le guichet a une version {max(row['version'], row['donnee'])} de {row['nom']}, que personne n'a "
+                    "publiée : elle ne reçoit plus rien. À faire : refaire l'état du guichet, fab serveurs guichet"
+                )
+        return {**found, "machines": rows}
+
+    def _highest(self) -> int:
+        """The highest version that this state knows."""
+        known = [0, *self._kept(), *(one["version"] for one in self._records().values())]
+        return max(*known, (self._publication() or {"version": 0})["version"])
 
     def _text(self) -> str:
         return self._now().astimezone(dt.UTC).isoformat(timespec="seconds")
@@ -356,10 +389,10 @@ class Fleet:
 
     def _next(self, listing: Listing) -> int:
         """A number above all that anybody has: this control node may come from a backup, another may have published."""
-        known = [0, *self._kept(), *(one["version"] for one in self._records().values())]
-        known += [(self._publication() or {"version": 0})["version"]]
-        known += [int(row[key]) for row in listing["machines"] for key in ("version", "donnee")]
-        highest = max(known)
+        own = self._highest()
+        # Others say theirs, and are believed within reason: a door that was taken would else use all numbers up.
+        told = [int(row[key]) for row in listing["machines"] for key in ("version", "donnee")]
+        highest = max(own, *(one for one in [0, *told] if one <= own + _LEAP))
         # The door may come from a backup too. What a machine says is believed within reason: it may lie.
         told = [int((row["dernier"] or {}).get("version", 0)) for row in listing["machines"]]
         return max(highest, *(one for one in [0, *told] if one <= highest + _LEAP)) + 1
@@ -456,7 +489,9 @@ class Fleet:
             row["nom"]
             for row in listing["machines"]
             if row["nom"] in self.machines
-            and row["version"] > max(last, records.get(row["nom"], {"version": 0})["version"])
+            and self._highest() + _LEAP
+            >= row["version"]
+            > max(last, records.get(row["nom"], {"version": 0})["version"])
         ]
         if ahead:
             raise FleetError(
@@ -515,10 +550,20 @@ class Fleet:
         return [f"{renewed} manifeste{'s' * (renewed > 1)} prolongé{'s' * (renewed > 1)}."] if renewed else []
 
     def _standings(self, listing: Listing) -> dict[str, Standing]:
-        rows = {row["nom"]: row for row in listing["machines"]}
-        records = self._records()
+        rows = {row["nom"]: self._heard(row) for row in listing["machines"] if row["nom"] in self.machines}
+        records = {name: one | {"identite": attested.identity(one)} for name, one in self._records().items()}
         now = dt.datetime.fromisoformat(listing["maintenant"])
         return {name: waves.standing(name, records.get(name), rows.get(name), now) for name in self.machines}
+
+    def _heard(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What the door knows of a machine, with what the machine signed in the place of what the door says it said."""
+        if not row["dernier"]:
+            return {**row}
+        try:
+            said = attested.heard(row["nom"], row["dernier"], self._keys)
+        except attested.Unheard as error:
+            return {**row, "dernier": None, "refus": str(error)}
+        return {**row, "dernier": {**said, "recu": row["dernier"]["recu"]}}
 
     def _missing(self, record: Mapping[str, Any], standings: Mapping[str, Standing]) -> list[Standing]:
         """Machines of the open waves that did not report well; those that are excused, or left, apart."""
@@ -535,12 +580,30 @@ class Fleet:
         return found
 
     def _ended(self, record: Mapping[str, Any], standings: Mapping[str, Standing]) -> bool:
-        return all(one["ouverte"] for one in record["vagues"]) and not self._missing(record, standings)
+        """Whether another may follow: machines that are ahead (this state comes from a backup) hold nothing."""
+        missing = [one for one in self._missing(record, standings) if one.version <= record["version"]]
+        return all(one["ouverte"] for one in record["vagues"]) and not missing
 
     def _stop(self, record: dict[str, Any], why: str, by: str) -> None:
         machine = why.partition(" : ")[0] if by != self._operator else ""
         record["arret"] = {"motif": why, "par": by, "le": self._text(), "machine": machine}
         self._write("publication.json", record)
+
+
+def _is_row(one: Any) -> bool:
+    """Whether it is what the door knows of a machine."""
+    try:
+        last = one["dernier"]
+        return bool(
+            isinstance(one["nom"], str)
+            and all(type(one[key]) is int and one[key] >= 0 for key in ("version", "donnee"))
+            and (not one["vue"] or dt.datetime.fromisoformat(one["vue"]).tzinfo)
+            and (last is None or (type(last["version"]) is int and dt.datetime.fromisoformat(last["recu"]).tzinfo))
+            and all(isinstance(text, str) for pair in one["demandes"].items() for text in pair)
+            and "attendue" in one
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _stopped(record: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
     HostRun,
     Run,
 )
-from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import waves
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import attested, waves
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.waves import Standing
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import formalities, wiring
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
@@ -49,18 +49,20 @@ def judge(
     *,
     bench: bool,
     now: dt.datetime,
+    refused: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """What is proven of communes in outgoing access.
 
     Args:
         communes: those asked for; others than outgoing ones are left out.
         standings: where their machines are, as `publication.Fleet.status` gives them.
-        proofs: the last report with proofs of each machine, as the door gives it (``creatic-guichet preuves``).
+        proofs: the last report with proofs that each machine signed (`proofs.Proofs.bring`).
         servers: profile of each server of the inventory.
         held: what is known of the communes' places on servers (`held.known`).
         inventory: its folder.
         bench: it is the test bench's: test acts go to the préfecture's simulator, and come back with an ARActe.
         now: with its zone.
+        refused: why what the door gave as a machine's proofs is not its word, by name.
 
     Returns:
         By short name: evidence as `rollout.assess` makes it, whose name also says versions and ages; and the last known
@@ -81,7 +83,9 @@ def judge(
         for host in described.hosts:
             if host.system == "debian":
                 siren = str(commune.data["siren"])
-                run.hosts[host.name] = _host(host, where.get(host.name), proofs.get(host.name), siren, bench, now)
+                one = _host(host, where.get(host.name), proofs.get(host.name), siren, bench, now)
+                one.refused += [(refused or {})[host.name]] if host.name in (refused or {}) else []
+                run.hosts[host.name] = one
         places = _places(described, held.get(commune.slug, {}), now)
         report = rollout.assess(described, run, {}, held=places)
         states |= rollout.merge_state([described], {commune.slug: report}, {})
@@ -226,8 +230,8 @@ def _receipt(proof: Mapping[str, Any]) -> bytes | None:
 
 
 def _moment(row: Mapping[str, Any]) -> dt.datetime:
-    """When the door received a report, by its own clock."""
-    return dt.datetime.fromisoformat(str(row["recu"]))
+    """When a report was made: as its machine signed it, and no later than the door received it."""
+    return attested.made(row)
 
 
 def _told(

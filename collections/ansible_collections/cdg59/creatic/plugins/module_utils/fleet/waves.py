@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.attested import CLOCKS
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 
@@ -100,11 +101,12 @@ def split(known: Mapping[str, Machine], by: str, canary: Sequence[str]) -> list[
 def standing(
     machine: str, record: Mapping[str, Any] | None, row: Mapping[str, Any] | None, now: dt.datetime
 ) -> Standing:
-    """Where a machine is, from what the door saw of it; what it says of itself counts where the door bears it out.
+    """Where a machine is: what it signed of itself counts, where the door bears it out.
 
     Args:
-        record: what was published for it (version, le), None when nothing was.
-        row: of the door's listing, None when it does not know it.
+        record: what was published for it (version, le, identite), None when nothing was.
+        row: of the door's listing, None when it does not know it; ``dernier`` is what the machine signed, with the
+            moment when the door received it, ``refus`` why what the door gives as its word is not.
         now: the door's clock.
     """
     last = (row or {}).get("dernier") or {}
@@ -114,6 +116,8 @@ def standing(
     seen = dt.datetime.fromisoformat(row["vue"])
     if now - seen > 2 * INTERVAL:
         return Standing(machine, LATE, version, f"vue pour la dernière fois le {seen:%d/%m/%Y à %H:%M} (UTC)")
+    if row.get("refus"):
+        return Standing(machine, BLOCKED, 0, str(row["refus"]))
     wanted = int((record or {}).get("version", 0))
     if last.get("genre") in ("echec", "refus"):
         # What it says of a version before is no failure of this one: it has not met it yet.
@@ -124,12 +128,25 @@ def standing(
         if row["donnee"] < version:
             why = f"elle dit avoir la version {version}, que le guichet ne lui a jamais donnée"
             return Standing(machine, BLOCKED, version, why, failed=True)
+        if why := _other(record or {}, last):
+            return Standing(machine, BLOCKED, version, why)
         return Standing(machine, UP_TO_DATE, version)
     if not wanted:
         return Standing(machine, EXPECTED, version, "sa vague n'est pas ouverte")
     if record and now - dt.datetime.fromisoformat(record["le"]) <= 2 * INTERVAL:
         return Standing(machine, EXPECTED, version, f"n'a pas encore appliqué v{wanted}")
     return Standing(machine, BLOCKED, version, f"passe, et n'a pas appliqué v{wanted}")
+
+
+def _other(record: Mapping[str, Any], last: Mapping[str, Any]) -> str:
+    """Why what a machine signed is not of what was published for it (French): a report of before, given again."""
+    if last["version"] > record["version"]:
+        return f"elle a v{last['version']}, que ce poste de commande n'a pas publiée : fab flotte.publier"
+    if last["identite"] != record["identite"]:
+        return f"son v{last['version']} n'est pas fait de ce qui a été publié ici"
+    if dt.datetime.fromisoformat(last["fin"]) < dt.datetime.fromisoformat(record["le"]) - CLOCKS:
+        return f"son compte rendu est d'avant que v{record['version']} lui soit donnée"
+    return ""
 
 
 def counted(things: Sized, noun: str) -> str:
