@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import accounts as access_accounts
-from creatic_session import cli, sessions
+from creatic_session import admitted, cli, sessions
 
 SHELL = cli.SELF
 ACCOUNTS = [{"name": "auditeur", "comment": "Auditeur"}]
@@ -368,6 +368,7 @@ class Opening:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
         self.program, self.real = program, cli.scoped
+        self.end = int(time.time()) + 60
         self.done: list[Any] = []
         self.here = sessions.Process(1, frozenset([0]), SSH)
         self.uid, self.accounts = "1001", {1001: account(), 0: account("root", 0), 1002: account("creatic", 1002, "/x")}
@@ -378,6 +379,8 @@ class Opening:
         monkeypatch.setattr(cli, "forget", lambda name, uid: self.done.append(("forget", name, uid)))
         monkeypatch.setattr(cli, "cut", self.cut)
         monkeypatch.setattr(cli, "scoped", self.scoped)
+        monkeypatch.setattr(cli, "apart", lambda: None)
+        monkeypatch.setattr(cli, "admitted", lambda name: admitted.Certificate(name, 12, self.end))
         self.handlers = {number: signal.getsignal(number) for number in range(1, 21) if number not in (9, 19)}
 
     def scoped(self, *given: Any) -> tuple[str, list[str]]:
@@ -421,6 +424,7 @@ def test_a_session_leaves_nothing_when_its_shell_ends(
 ) -> None:
     one = opening(program)
     monkeypatch.setattr(cli, "time", SimpleNamespace(time=lambda: 1000.0))
+    one.end = 1060
     assert cli.opened("12", "1060", ["id"]) == status
     assert one.done == [*CLEARED, ("scope",), *CLEARED]
     assert one.name == f"creatic-acces-auditeur-12-{os.getpid()}.scope"
@@ -435,14 +439,16 @@ def test_a_session_leaves_nothing_when_its_shell_ends(
 def test_a_session_that_sudo_ends_leaves_nothing(opening: Callable[[str], Opening], sent: str) -> None:
     one = opening(f"kill -{sent} $PPID; exec sleep 600")
     start = time.monotonic()
-    assert cli.opened("12", str(int(time.time()) + 6000), []) == 1
+    assert cli.opened("12", str(one.end), []) == 1
     assert one.done == [*CLEARED, ("scope",), *CLEARED]
     assert time.monotonic() - start < 300
 
 
 def test_signals_of_the_keyboard_reach_the_session_as_they_are(opening: Callable[[str], Opening]) -> None:
-    opening("exit $(( (0x$(awk '/SigIgn/ {print substr($2, 9)}' /proc/$$/status) & 0x80006) != 0 ))")  # INT, QUIT, TSTP
-    assert cli.opened("12", str(int(time.time()) + 60), []) == 0
+    one = opening(
+        "exit $(( (0x$(awk '/SigIgn/ {print substr($2, 9)}' /proc/$$/status) & 0x80006) != 0 ))"
+    )  # INT, QUIT, TSTP
+    assert cli.opened("12", str(one.end), []) == 0
 
 
 @pytest.mark.parametrize(
@@ -479,3 +485,98 @@ def test_other_accounts_have_no_session(
 def test_this_very_process_is_read() -> None:
     here = sessions.process("self")
     assert here and here.pid == os.getpid() and os.getuid() in here.uids
+
+
+# -- which certificate it is --------------------------------------------------------------------------------------
+
+
+def signed(folder: Path, serial: int, end: int, kind: str = "ed25519") -> str:
+    """A certificate that an authority signed, in base 64."""
+    for name, made in (("autorite", "ed25519"), ("cle", kind)):
+        if not (folder / name).exists():
+            subprocess.run(["ssh-keygen", "-q", "-t", made, "-N", "", "-f", str(folder / name)], check=True)
+    options = ["-s", str(folder / "autorite"), "-I", "auditeur 12 : Camille", "-z", str(serial), "-n", "a,b"]
+    options += ["-V", f"0x1:{end:#x}", "-O", "clear", "-O", f"force-command=enregistrer {serial} {end}", "-q"]
+    subprocess.run(["ssh-keygen", *options, str(folder / "cle.pub")], check=True)
+    return (folder / "cle-cert.pub").read_text().split()[1]
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_number_and_end_are_those_that_the_authority_signed(tmp_path: Path, kind: str) -> None:
+    blob = signed(tmp_path, 4294967296, 1796000000, kind)
+    assert admitted.certificate("auditeur", blob) == admitted.Certificate("auditeur", 4294967296, 1796000000)
+
+
+@pytest.mark.parametrize("blob", ["", "AAAA", "é", "AAAAB3NzaC1yc2E=", "////" * 9])
+def test_what_is_no_certificate_is_refused(blob: str) -> None:
+    with pytest.raises(admitted.NotOne, match="certificat illisible"):
+        admitted.certificate("auditeur", blob)
+
+
+@pytest.fixture
+def connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """sshd's process is this one's parent, as it is that of what it runs to know the names."""
+    (tmp_path / "principaux").mkdir()
+    (tmp_path / "principaux" / "auditeur").write_text("auditeur@partout\n")
+    monkeypatch.setattr(admitted, "PRINCIPALS", tmp_path / "principaux")
+    return tmp_path / "run"
+
+
+def test_a_session_has_the_certificate_of_its_own_connection(connection: Path, tmp_path: Path) -> None:
+    blob = signed(tmp_path, 12, 1796000000)
+    assert admitted.admit("auditeur", "12", blob, connection) == "auditeur@partout\n"
+    assert connection.stat().st_mode & 0o777 == 0o700
+    assert admitted.admitted("auditeur", connection) == admitted.Certificate("auditeur", 12, 1796000000)
+    for account_, serial, given in (("auditeur", "13", blob), ("../x", "12", blob), ("auditeur", "12", "AAAA")):
+        with pytest.raises(admitted.NotOne):
+            admitted.admit(account_, serial, given, connection)
+    with pytest.raises(admitted.NotOne, match="aucun certificat"):  # of another account
+        admitted.admitted("prestataire", connection)
+    # A number that another process has now, and a file that was not noted whole.
+    (connection / str(os.getppid())).write_text('{"account": "auditeur", "serial": 9, "end": 9, "depuis": 1}')
+    with pytest.raises(admitted.NotOne, match="aucun certificat"):
+        admitted.admitted("auditeur", connection)
+    (connection / str(os.getppid())).write_text("{")
+    (connection / "999999999").write_text("{}")
+    admitted.admit("auditeur", "12", blob, connection)
+    assert [one.name for one in connection.iterdir()] == [str(os.getppid())]
+
+
+def test_a_process_that_left_its_connection_has_no_certificate(connection: Path, tmp_path: Path) -> None:
+    """Nor does one of another connection have this one's: only who is above counts."""
+    admitted.admit("auditeur", "12", signed(tmp_path, 12, 1796000000), connection)
+    code = (
+        "import sys; from pathlib import Path; from creatic_session import admitted\n"
+        "try: print(admitted.admitted('auditeur', Path(sys.argv[1])).serial)\n"
+        "except admitted.NotOne: print('aucun')"
+    )
+    told = tmp_path / "dit"
+    environ = os.environ | {"PYTHONPATH": ":".join(sys.path)}
+    command = f'{sys.executable} -c "$0" {connection} >{told}'
+    subprocess.run(["sh", "-c", f"sh -c '{command.replace(chr(39), '')}' \"$0\"", code], env=environ, check=True)
+    assert told.read_text() == "12\n"
+    (connection / str(os.getppid())).rename(connection / str(os.getpid() + 4_000_000))
+    subprocess.run(["sh", "-c", command, code], env=environ, check=True)
+    assert told.read_text() == "aucun\n"
+
+
+@pytest.mark.parametrize(("serial", "longer"), [("13", 0), ("12", 3600)])
+def test_a_command_line_is_not_believed(opening: Callable[[str], Opening], serial: str, longer: int) -> None:
+    one = opening("exit 0")
+    with pytest.raises(cli.Refused, match="n'est pas celui de cette connexion"):
+        cli.opened(serial, str(one.end + longer), [])
+    assert one.done == []
+
+
+def test_no_session_begins_where_one_could_enter_another(tmp_path: Path) -> None:
+    scope, container = tmp_path / "ptrace_scope", tmp_path / "container"
+    for before, after in (("0", "1"), ("1", "1"), ("2", "2"), ("3", "3")):
+        scope.write_text(f"{before}\n")
+        admitted.apart(scope, container)
+        assert scope.read_text() == f"{after}\n"
+    scope.unlink()
+    scope.mkdir()  # as a kernel that cannot be told
+    with pytest.raises(admitted.NotOne, match="Yama"):
+        admitted.apart(scope, container)
+    container.touch()
+    admitted.apart(scope, container)

@@ -1,11 +1,13 @@
 """Command line of the login shell.
 
+    creatic-session principaux ACCOUNT SERIAL CERT      root, for sshd: which names a certificate may bear (admitted)
     creatic-session -c 'enregistrer SERIAL END'         what sshd runs, as the certificate's forced command says
     creatic-session ouvrir SERIAL END [COMMAND]         root: what sudo runs and records: the session's scope
     creatic-session executer ACCOUNT SERIAL [COMMAND]   root, in the scope: becomes the account, then its shell
     creatic-session couper SERIAL                       root: end the sessions opened with a certificate
 
-SERIAL is the certificate's; END its end, seconds since 1970. Exit status: the session's, 1 refused, 2 wrong use.
+SERIAL is the certificate's; END its end, seconds since 1970: a session is opened when both are those of the certificate
+with which its connection was let in, and of no other. Exit status: the session's, 1 refused, 2 wrong use.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
+from .admitted import NotOne, admit, admitted, apart
 from .sessions import astray, cut, forget, of_certificate, of_scope, process
 
 SELF = "/usr/lib/creatic/creatic-session"
@@ -90,6 +93,14 @@ def _caller() -> pwd.struct_passwd:
     return account
 
 
+def _names(account: str, serial: str, blob: str) -> str:
+    """Names that a certificate may bear; sshd refuses it when it hears none."""
+    try:
+        return admit(account, serial, blob)
+    except (NotOne, OSError) as error:
+        raise Refused(f"certificat : {error}") from error
+
+
 def _end(*_signal: Any) -> NoReturn:
     raise _Ended
 
@@ -104,7 +115,16 @@ def opened(serial: str, end: str, asked: list[str]) -> int:
     Raises:
         Refused: not to be opened.
     """
-    seconds, account = left(end, time.time()), _caller()
+    left(end, time.time())
+    account = _caller()
+    try:
+        apart()
+        signed = admitted(account.pw_name)
+    except NotOne as error:
+        raise Refused(str(error)) from error
+    if (serial, end) != (str(signed.serial), str(signed.end)):
+        raise Refused("ce certificat n'est pas celui de cette connexion")
+    seconds = left(str(signed.end), time.time())
 
     def clear() -> None:
         forget(account.pw_name, account.pw_uid)
@@ -152,6 +172,9 @@ def main() -> int:
             case ["ouvrir", serial, end, *asked] if _NUMBER.fullmatch(serial) and _NUMBER.fullmatch(end):
                 if len(asked) <= 1:
                     return opened(serial, end, asked)
+            case ["principaux", name, serial, blob] if os.geteuid() == 0:
+                sys.stdout.write(_names(name, serial, blob))
+                return 0
             case ["executer", name, _serial, *asked] if len(asked) <= 1 and os.geteuid() == 0:
                 _become(pwd.getpwnam(name), asked)
             case ["couper", serial] if _NUMBER.fullmatch(serial):
