@@ -550,3 +550,60 @@ def test_the_command_seals_tells_and_leaves_figures(
     (site.root / "scelles" / FIRST / seal.MANIFEST).write_text("{")
     assert cli.main(site.command("verifier")) == 1
     assert "illisible" in capsys.readouterr().err
+
+
+def test_a_machine_that_fills_the_disk_shortens_its_own_history_alone(site: Site) -> None:
+    """Eight machines with all of their share each day left 39 days of a year to everybody."""
+    received, sealed = site.root / "etat" / "recu", site.root / "scelles"
+    names = [f"2026-11-{day:02}" for day in range(1, 21)]
+    for rank, day in enumerate(names):
+        (received / day).mkdir(parents=True)
+        (received / day / f"{CONNECTOR}.log").write_text(f"ligne {day}\n")
+        for greedy in ("a", "b"):
+            (received / day / f"{greedy}.log").write_bytes(f"{rank}{greedy}".encode() + os.urandom(5000).hex().encode())
+    seal.seal(received, sealed, TODAY)
+    whole = seal.verified(sealed)
+    early = seal.purge(sealed, 366, 60_000, TODAY)
+    kept = {
+        path.name: sorted(one.parent.name for one in sealed.glob(f"*/{path.name}")) for path in sealed.glob("*/*.gz")
+    }
+    assert kept[f"{CONNECTOR}.log.gz"] == names  # who sends little loses nothing
+    for greedy in ("a.log.gz", "b.log.gz"):
+        assert kept[greedy] == names[-len(kept[greedy]) :] and 3 <= len(kept[greedy]) <= 6  # its own oldest go
+    assert early == 20 - min(len(kept["a.log.gz"]), len(kept["b.log.gz"]))
+    assert sum(path.stat().st_size for path in sealed.glob("*/*.gz")) <= 60_000
+    assert json.loads(seal.verified(sealed)) == json.loads(whole) and faults(site) == []
+    assert seal.purge(sealed, 366, 60_000, TODAY) == 0
+    (sealed / names[0] / f"{CONNECTOR}.log.gz").unlink()  # not what was taken for want of room
+    assert [one for one in faults(site) if "disparu" in one]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most", "share"),
+    [([], 10, 0), ([5, 5], 10, 5), ([1, 9], 10, 9), ([1, 99], 10, 9), ([50, 50], 10, 5), ([1, 2, 99, 99], 23, 10)],
+)
+def test_a_room_is_shared_out(sizes: list[int], most: int, share: int) -> None:
+    assert seal._share(sizes, most) == share
+
+
+def test_no_machine_holds_more_connections_than_its_own(site: Site) -> None:
+    most = 2 * receive.CONNECTIONS_EACH
+    with contextlib.ExitStack() as stack, site.collecting() as process:
+        for _rank in range(4 * most):
+            stack.enter_context(site.connect("journaux"))
+        other = stack.enter_context(site.connect("autre"))
+        other.sendall(b"calme\n")
+        wait_for(lambda: "calme" in site.kept(OTHER), "la ligne de l'autre")
+        held = [one for one in Path(f"/proc/{process.pid}/fd").iterdir() if one.readlink().name.startswith("socket:")]
+        assert len(held) <= most + 6  # its own, that which listens, those of the loop, the other's
+        newest = stack.enter_context(site.connect("journaux"))
+        newest.sendall(b"derniere\n")
+        wait_for(lambda: "derniere" in site.kept(CONNECTOR), "la ligne de la dernière connexion")
+    assert "Traceback" not in site.told()
+
+
+def test_what_shows_a_line_as_another_is_not_kept(site: Site) -> None:
+    hostile = "é\x9b2J\u202egauche\u200b\u2028autre\u061c".encode()
+    assert receive.plain(hostile).decode() == "é\ufffd2J\ufffdgauche\ufffd\ufffdautre\ufffd"
+    assert receive.plain(b"\x9b31m\xff") == "\ufffd31m\ufffd".encode()
+    assert receive.plain("été\tœuvre — « à »".encode()) == "été\tœuvre — « à »".encode()

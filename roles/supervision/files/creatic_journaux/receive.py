@@ -29,7 +29,7 @@ from typing import Any, cast
 
 from cryptography import x509
 
-from creatic_agent import durable
+from creatic_agent import durable, harmless
 from creatic_agent.figures import Figures, labels
 from creatic_agent.identity import Kind, identity_of
 from creatic_agent.reasons import because, reason
@@ -41,7 +41,7 @@ HANDSHAKES = 512
 """At once: who has no certificate holds no more than these, for `HANDSHAKE_S`."""
 HANDSHAKE_S = 20
 CONNECTIONS_EACH = 4
-"""Of one machine; the oldest goes when another comes: its router forgot it."""
+"""Of one machine; the oldest is asked to go when another comes, as its router forgot it; as many more may be going."""
 AGE_S = 3600
 DRAIN_S = 3
 RETRY_S = 20
@@ -50,8 +50,14 @@ SILENT_S = 43_200
 """A machine that sent nothing for that long has a figure, which the rules judge."""
 MOST_FIGURES = 200
 FORGOTTEN_S = 90 * 86_400
-# What would move a reader's terminal; the tab stays.
+# What would move a reader's terminal, of one byte; the tab stays.
 _PLAIN = bytes(byte if (byte >= 32 and byte != 127) or byte == 9 else 63 for byte in range(256))
+
+
+def plain(line: bytes | bytearray) -> bytes:
+    """A line as it is kept: nothing of it moves a terminal, or turns the direction of writing."""
+    found = bytes(line.translate(_PLAIN))
+    return found if found.isascii() else harmless.text(found.decode("utf-8", "replace")).encode()
 
 
 def name_of(certificate: bytes) -> str:
@@ -180,6 +186,7 @@ class Sender(asyncio.Protocol):
         self._collector = collector
         self._received, self._whole = bytearray(), bytearray()
         self._timers: list[asyncio.TimerHandle] = []
+        self._leaves = False
         self.name = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -210,8 +217,8 @@ class Sender(asyncio.Protocol):
     def _take(self, text: bytearray) -> None:
         at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
         for line in text.split(b"\n"):
-            if plain := line.rstrip(b"\r\0"):
-                self._whole += at + b" " + plain.translate(_PLAIN) + b"\n"
+            if whole := line.rstrip(b"\r\0"):
+                self._whole += at + b" " + plain(whole) + b"\n"
 
     def _flush(self) -> None:
         try:
@@ -229,9 +236,16 @@ class Sender(asyncio.Protocol):
 
     def leave(self) -> None:
         """Have the sender connect again: it is told by the end of our side, and what it had sent is still read."""
+        if self._leaves or self._transport.is_closing():
+            return
+        self._leaves = True
         with contextlib.suppress(OSError):  # it left meanwhile
             self._transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
-        self._later(DRAIN_S, self._transport.abort)
+        self._later(DRAIN_S, self.end)
+
+    def end(self) -> None:
+        """Cut it: what it had not sent yet, its sender keeps, or loses."""
+        self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in self._timers:
@@ -270,15 +284,18 @@ class Collector:
         """A machine is connected."""
         held = self._senders.setdefault(sender.name, [])
         held.append(sender)
-        if len(held) > CONNECTIONS_EACH:
-            held[0].leave()
+        if len(held) > 2 * CONNECTIONS_EACH:
+            held.pop(0).end()  # at once, whatever it sends: no machine holds more than its own
+        for old in held[:-CONNECTIONS_EACH]:
+            old.leave()
 
     def left(self, sender: Sender) -> None:
         """A machine left."""
-        held = self._senders[sender.name]
-        held.remove(sender)
+        held = self._senders.get(sender.name, [])
+        if sender in held:  # else it was cut
+            held.remove(sender)
         if not held:
-            del self._senders[sender.name]
+            self._senders.pop(sender.name, None)
 
     async def serve(self, listening: socket.socket) -> None:
         """Take what comes until SIGTERM; then read what was already sent, and end.
@@ -412,7 +429,7 @@ def figures(
 
 def tell(text: str) -> None:
     """Say something to the journal of this machine."""
-    print(text.translate(dict.fromkeys((*range(32), 127), "?")), file=sys.stderr, flush=True)
+    print(harmless.line(text), file=sys.stderr, flush=True)
 
 
 def listen(address: str, port: int) -> socket.socket:

@@ -28,6 +28,8 @@ from creatic_agent import durable
 from creatic_agent.figures import Figures
 
 MANIFEST = "manifeste.json"
+TAKEN = "otes.json"
+"""Beside it: journals that were taken away before their term, for want of room."""
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(\.[0-9]{1,4})?")
 _LOG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.log")
 _CHUNK = 1 << 20
@@ -182,29 +184,64 @@ def digest(path: Path) -> str:
 
 
 def purge(sealed: Path, term: int, most: int, today: dt.date) -> int:
-    """Take away what is past its term, then the oldest while there is too much; gives how many days went too early.
+    """Take away days past their term, then, while there is too much, the oldest journals of who has more than a share.
 
-    The last day stays: the next one names it. Of those past their term a week's go at a time: a clock that is years
-    ahead does not empty the folder before somebody sees it.
+    A machine that sends much shortens its own history: what is kept is shared out (`_share`), and who is within its
+    share loses nothing. What is taken so is noted beside the manifest, which stays; the last day stays whole, for the
+    next one names it. Of days past their term a week's go at a time: a clock that is years ahead does not empty the
+    folder before somebody sees it.
 
     Args:
         sealed: the sealed days.
         term: in days. One year is what the CNIL's délibération n° 2021-122 (journalisation) takes for the longest.
         most: bytes.
         today: UTC.
+
+    Returns:
+        Days of which something went before its term.
     """
-    known = days(sealed)
-    sizes = {one.folder: sum(path.stat().st_size for path in one.folder.iterdir()) for one in known}
-    early = gone = 0
+    known, gone = days(sealed), 0
     for one in known[:-1]:
-        old = (today - (_date(one.day) or dt.date.min)).days > term and gone < _AT_ONCE
-        if not old and sum(sizes.values()) <= most:
-            continue
-        shutil.rmtree(one.folder)
-        del sizes[one.folder]
-        early += not old
-        gone += old
-    return early
+        if (today - (_date(one.day) or dt.date.min)).days > term and gone < _AT_ONCE:
+            shutil.rmtree(one.folder)
+            gone += 1
+    known = known[gone:]
+    there = {one.folder: _there(one) for one in known}
+    sizes: dict[str, int] = {}
+    for files in there.values():
+        for name, size in files.items():
+            sizes[name] = sizes.get(name, 0) + size
+    share, early = _share(list(sizes.values()), most), set()
+    for one in known[:-1]:
+        for name in [name for name in there[one.folder] if sizes[name] > share]:
+            sizes[name] -= there[one.folder].pop(name)
+            early.add(one.folder)
+        if one.folder in early:
+            taken = {str(file["nom"]) for file in one.manifest["fichiers"]} - there[one.folder].keys()
+            durable.write(one.folder / TAKEN, json.dumps(sorted(taken)).encode(), 0o640)
+            for name in taken:
+                (one.folder / name).unlink(missing_ok=True)
+    for one in known[:-1]:
+        if there[one.folder]:
+            break
+        shutil.rmtree(one.folder)  # nothing of it is left, nor of those before
+    return len(early)
+
+
+def _there(one: Sealed) -> dict[str, int]:
+    """Bytes of each journal of a day."""
+    return {path.name: path.stat().st_size for path in one.folder.glob("*.log.gz")}
+
+
+def _share(sizes: list[int], most: int) -> int:
+    """What each may have of a room, so that the whole fits: those who ask for less leave theirs to the others."""
+    left = most
+    for rank, size in enumerate(sorted(sizes)):
+        share = left // (len(sizes) - rank)
+        if size > share:
+            return share
+        left -= size
+    return max(sizes, default=0)
 
 
 def figures(sealed: Path, early: int, now: float) -> str:
@@ -220,6 +257,13 @@ def figures(sealed: Path, early: int, now: float) -> str:
     made.add("raccourcis", "Days of journals taken away before their term, for want of room.", early)
     made.add("jours", "Days of journals that are kept.", len(days(sealed)))
     return str(made)
+
+
+def _taken(one: Sealed) -> set[str]:
+    try:
+        return {str(name) for name in json.loads((one.folder / TAKEN).read_text(encoding="ascii"))}
+    except (OSError, ValueError, TypeError):
+        return set()
 
 
 def exported(sealed: Path, after: int, most: int = 400) -> str:
@@ -250,8 +294,8 @@ def _faults(known: list[Sealed]) -> Iterator[str]:
             yield f"{one.folder.name} : ne suit pas {before.folder.name}, modifié ou remplacé"
         before = one
         listed = {str(file["nom"]): file for file in one.manifest["fichiers"]}
-        there = {path.name for path in one.folder.iterdir()} - {MANIFEST}
-        yield from (f"{one.folder.name}/{name} : disparu" for name in sorted(listed.keys() - there))
+        there = {path.name for path in one.folder.iterdir()} - {MANIFEST, TAKEN}
+        yield from (f"{one.folder.name}/{name} : disparu" for name in sorted(listed.keys() - there - _taken(one)))
         yield from (f"{one.folder.name}/{name} : ajouté après le scellement" for name in sorted(there - listed.keys()))
         for name in sorted(there & listed.keys()):
             if digest(one.folder / name) != listed[name]["sha256"]:
