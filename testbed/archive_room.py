@@ -62,6 +62,7 @@ def gateway_certificate() -> Path:
                 "name": "passerelle",
                 "profile": "client",
                 "common_name": GATEWAY,
+                "holder": "service",
                 "organization": "Essai",
                 "siren": "215902669",
             },

@@ -6,6 +6,8 @@ import json
 import subprocess
 from pathlib import Path
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import kind_of
+
 TOP = Path(__file__).parents[1]
 
 
@@ -18,7 +20,7 @@ def issued(
         "certificates_dir": str(home / "certificats-essai"),
         "certificates": [
             {"name": name, "profile": profile, "common_name": common_name, "organization": organization,
-             "siren": siren},
+             "siren": siren, "holder": kind_of(common_name)},
         ],
     }  # fmt: skip # one record
     subprocess.run(

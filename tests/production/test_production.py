@@ -68,7 +68,7 @@ class Site:
         common = {"organization": "Commune de Loos", "siren": "215903600", "key_type": "rsa"}
         self.provider.issue(
             connecteur=common | {
-                "profile": "client", "common_name": "Connecteur - Commune de Loos",
+                "profile": "client", "common_name": "Connecteur - Commune de Loos", "holder": "connector",
                 "p12": str(self.folder / "connecteur.p12"), "p12_password": self.provider.password,
             },
             maire=common | {"profile": "signature", "common_name": "Sonia Dupuis"},

@@ -581,7 +581,8 @@ def test_a_run_reads_entities_from_the_inventory(tmp_path: Path) -> None:
     text = file.read_text(encoding="utf-8").partition("entites:")[0]
     file.write_text(
         text + "entites:\n  - {nom: ecoles, libelle: Caisse des écoles de Gondecourt, type: caisse_des_ecoles, siren: "
-        '"265903013", president: {titulaire: claire.dubois}, services: [teletransmission, deliberations]}\n',
+        '"265903013", president: {titulaire: claire.dubois}, '
+        "services: [teletransmission, deliberations, parapheur], parapheur: {redacteurs: [claire.dubois]}}\n",
         encoding="utf-8",
     )
     found = {one.slug: one for one in groupement.load(inventory)}
@@ -597,7 +598,7 @@ def test_a_run_reads_entities_from_the_inventory(tmp_path: Path) -> None:
     )
     towns = {one.slug: one for one in read_communes(loaded, bench=True)}
     assert towns["gondecourt"].entities == (
-        Entity("gondecourt-ecoles", "Caisse des écoles de Gondecourt", ("deliberations", "passerelle")),
+        Entity("gondecourt-ecoles", "Caisse des écoles de Gondecourt", ("parapheur", "deliberations", "passerelle")),
     )
     asked = {host.name: [key for key, _label in host.more] for host in towns["gondecourt"].hosts}
     assert asked["gondecourt-connecteur"] == [f"gondecourt-ecoles.{key}" for key in REQUIRED["tdt_connector"]]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request, siren_is_valid
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import HOLDERS, kind_of
 
 GOOD: dict[str, Any] = {
     "name": "tdt",
@@ -69,3 +70,56 @@ def test_a_machine_that_calls_others_is_nobody_s() -> None:
 def test_luhn() -> None:
     assert siren_is_valid("215902669")
     assert not any(siren_is_valid(f"21590266{digit}") for digit in "012345678")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Machine - gondecourt-pc", "MACHINE–x", "Ｍachine - x", "Machıne - x", "Connecteur - Loos", "Cachet", "Flotte"],
+)
+def test_a_reserved_name_is_of_those_who_say_so(name: str) -> None:
+    """What a commune's file names says nothing, and is a person; the project's roles say what they ask for."""
+    asked = {
+        "name": "x",
+        "profile": "client",
+        "common_name": name,
+        "organization": "Commune de Loos",
+        "siren": GOOD["siren"],
+    }
+    for holder in ({}, {"holder": ""}, {"holder": "person"}, {"holder": "autre"}):
+        with pytest.raises(PkiError, match=r"réservé aux machines|champ holder"):
+            Request.from_dict(asked | holder)
+    kind = kind_of(name)
+    assert kind != "person" and Request.from_dict(asked | {"holder": kind}).common_name == name
+    others = {*HOLDERS} - {kind}
+    for other in others:
+        with pytest.raises(PkiError, match="réservé aux machines"):
+            Request.from_dict(asked | {"holder": other})
+
+
+@pytest.mark.parametrize("holder", ["person", "connector", "machine", "service", "authority"])
+def test_nobody_is_given_the_name_of_an_authority(holder: str) -> None:
+    with pytest.raises(PkiError, match=r"réservé aux machines|champ holder"):
+        Request.from_dict(GOOD | {"common_name": "AC émettrice Cre@tic", "holder": holder})
+    with pytest.raises(PkiError, match="champ holder"):
+        Request("x", "client", "AC émettrice Cre@tic", "Groupement Cre@tic", GOOD["siren"]).check()
+
+
+@pytest.mark.parametrize("name", ["Маchine - x", "ᴍachine - x", "Mac\u00adhine - x", "Dubois\u202e", "Αdjoint"])
+def test_a_name_is_of_letters_that_people_see_and_know(name: str) -> None:
+    asked = {
+        "name": "x",
+        "profile": "client",
+        "common_name": name,
+        "organization": "Commune de Loos",
+        "siren": GOOD["siren"],
+    }
+    with pytest.raises(PkiError, match="champ common_name"):
+        Request.from_dict(asked)
+    with pytest.raises(PkiError, match="champ organization"):
+        Request.from_dict(asked | {"common_name": "Claire Dubois", "organization": name})
+
+
+def test_a_request_is_the_same_once_written_and_read() -> None:
+    for name in ("Machine - x", "Claire Dubois", "Connecteur - Loos"):
+        asked = Request("x", "client", name, "Commune de Loos", GOOD["siren"])
+        assert Request.from_dict(asked.to_dict()) == asked

@@ -10,6 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import PERSON
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.own_state import OwnState
 
@@ -33,6 +34,7 @@ class ActionModule(OwnState):
             organization=subject["organization"],
             siren=subject["siren"],
             key_type="rsa",
+            holder=str(subject.get("holder") or PERSON),
         )
         first: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
         csr = first.pop("csr", "")

@@ -85,6 +85,7 @@ def connector_entity_certificates(entities: Sequence[Entity]) -> list[Entry]:
             "name": f"{'sae' if one.get('pkcs12') else 'tdt'}-{one['name']}",
             "profile": "client",
             "common_name": f"Connecteur - {one['organization']}"[:64].strip(),
+            "holder": "connector",
             "organization": one["organization"],
             "siren": one["siren"],
             "group": _GROUP,

@@ -27,6 +27,10 @@ options:
         required: true
         choices: [client, server, signature, supervision, tsa]
       common_name: {description: CN. A server's defaults to its first DNS name., type: str}
+      holder:
+        description: Who bears it; a person by default, who bears none of the names of machines and services.
+        type: str
+        choices: [person, connector, machine, service]
       organization: {description: O. Required except for a server., type: str}
       siren: {description: SIREN of the organization; becomes the OU "0002 <SIREN>". Required for a client., type: str}
       dns: {description: DNS names of a server., type: list, elements: str, default: []}
@@ -55,6 +59,7 @@ EXAMPLES = r"""
       - name: tdt
         profile: client
         common_name: Connecteur de Gondecourt
+        holder: connector
         organization: Commune de Gondecourt
         siren: "215902669"
         group: tdt-connector
@@ -117,6 +122,7 @@ SPEC: dict[str, Any] = {
                 "choices": ["client", "server", "signature", "supervision", "tsa"],
             },
             "common_name": {"type": "str"},
+            "holder": {"type": "str", "choices": ["person", "connector", "machine", "service"]},
             "organization": {"type": "str"},
             "siren": {"type": "str"},
             "dns": {"type": "list", "elements": "str", "default": []},

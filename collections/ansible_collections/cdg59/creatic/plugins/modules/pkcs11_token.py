@@ -28,7 +28,10 @@ options:
     type: str
     choices: [client, signature]
     default: client
-  subject: {description: "I(common_name), I(organization) and I(siren) of the certificate.", type: dict, required: true}
+  subject:
+    description: I(common_name), I(organization) and I(siren) of the certificate; I(holder), for a service's.
+    type: dict
+    required: true
 extends_documentation_fragment: [cdg59.creatic.modules, cdg59.creatic.modules.diff]
 """
 

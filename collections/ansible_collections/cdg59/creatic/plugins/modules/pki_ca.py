@@ -47,6 +47,10 @@ options:
         required: true
         choices: [client, server, signature, supervision, tsa]
       common_name: {description: CN. A server's defaults to its first DNS name., type: str}
+      holder:
+        description: Who bears it; a person by default, who bears none of the names of machines and services.
+        type: str
+        choices: [person, connector, machine, service]
       organization: {description: O. Required except for a server., type: str}
       siren: {description: SIREN of the organization. Required for a client., type: str}
       dns: {description: DNS names of a server., type: list, elements: str, default: []}
@@ -139,6 +143,7 @@ REQUEST = {
     "name": {"type": "str", "required": True},
     "profile": {"type": "str", "required": True, "choices": ["client", "server", "signature", "supervision", "tsa"]},
     "common_name": {"type": "str"},
+    "holder": {"type": "str", "choices": ["person", "connector", "machine", "service"]},
     "organization": {"type": "str"},
     "siren": {"type": "str"},
     "dns": {"type": "list", "elements": "str", "default": []},

@@ -19,6 +19,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import (
+    HOLDERS,
+    KINDS,
+    PERSON,
+    UNSEEN,
+    kind_of,
+    strange,
+)
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -30,11 +38,8 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 COUNTRY = "FR"
 SIREN_ICD = "0002"  # ISO 6523 identifier of the SIREN scheme, as RGS puts it before the number
-# Names by which servers and machines are known: no person bears them.
-RESERVED = (
-    "Connecteur", "Attestations", "Sceau", "Cachet du", "Passerelle", "Parapheur", "Horodatage", "Preuves de",
-    "Machine - ", "AC ",
-)  # fmt: skip # a list of words
+RESERVED = tuple(word for words in KINDS.values() for word in words)
+"""Beginnings of names that no person bears; who compares asks `names.kind_of`."""
 KEY_TYPES = ("ecdsa", "rsa")
 RSA_BITS = 3072  # RGS B1: at least 3072 bits after 2030
 STRONG_CURVES = ("secp256r1", "secp384r1", "secp521r1")
@@ -81,6 +86,8 @@ class Request:
         siren: nine digits; becomes the OU "0002 <siren>" except for those of `NAMED`.
         dns: DNS names of a server or of a machine that calls others, lower case.
         key_type: ``ecdsa`` (P-256) or ``rsa`` (3072 bits, for software which knows nothing else).
+        holder: who asks, one of `names.HOLDERS`: none bears a name that another kind is known by. Our own code may
+            leave it to the name.
     """
 
     name: str
@@ -90,10 +97,17 @@ class Request:
     siren: str = ""
     dns: tuple[str, ...] = ()
     key_type: str = "ecdsa"
+    holder: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.holder:
+            object.__setattr__(self, "holder", kind_of(self.common_name))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], key_type: str = "ecdsa") -> Request:
         """Check a mapping and make a request of it; keys which are not fields are left to the caller.
+
+        Who does not say its holder is a person: what a file writes can name nothing else.
 
         Raises:
             PkiError: names the certificate, the field, and what is expected.
@@ -107,6 +121,7 @@ class Request:
             siren=str(data.get("siren") or ""),
             dns=dns,
             key_type=str(data.get("key_type") or key_type),
+            holder=str(data.get("holder") or PERSON),
         )
         request.check()
         return request
@@ -125,10 +140,16 @@ class Request:
             yield "key_type", f"« {self.key_type} » est inconnu ; attendu : {', '.join(KEY_TYPES)}"
         for field in ("common_name", "organization"):
             value = getattr(self, field)
-            if len(value) > 64 or any(ord(char) < 32 for char in value) or value != value.strip():
+            if len(value) > 64 or any(unicodedata.category(char) in UNSEEN for char in value) or value != value.strip():
                 yield field, "attendu : 64 caractères au plus, sans espace au bord ni caractère de contrôle"
+            if other := strange(value):
+                yield field, f"« {other} » n'est d'aucun alphabet latin, et y ressemble peut-être"
         if not self.common_name:
             yield "common_name", "manquant"
+        if self.holder not in HOLDERS:
+            yield "holder", f"« {self.holder} » est inconnu ; attendu : {', '.join(HOLDERS)}"
+        elif self.profile not in NAMED and kind_of(self.common_name) not in (PERSON, self.holder):
+            yield "common_name", f"« {self.common_name} » est réservé aux machines et aux services du groupement"
         if self.siren and not siren_is_valid(self.siren):
             yield "siren", f"« {self.siren} » n'est pas un SIREN (9 chiffres, clé de Luhn)"
 

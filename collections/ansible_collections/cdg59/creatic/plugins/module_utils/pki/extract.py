@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
     fingerprint,
     load_certificate,
 )
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import PERSON, kind_of
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -44,6 +46,17 @@ def extract(authority: Authority, host: str) -> dict[str, Any]:
     }
 
 
+# Certificates that roles ask for, of machines that nobody reaches: by their names, which the project gives.
+_OF_ROLES = {"connector": re.compile("(tdt|sae)(-.+)?"), "machine": re.compile("flotte")}
+
+
+def _asked_before(name: str, asked: Mapping[str, Any]) -> Request:
+    """The request of a certificate that is held. Those of before tell no holder: its name does, for a role's."""
+    kind = kind_of(str(asked.get("common_name", "")))
+    form = _OF_ROLES.get(kind)
+    return Request.from_dict({"holder": kind if form and form.fullmatch(name) else PERSON, **asked})
+
+
 def renew(
     authority: Authority, host: str, asked: Mapping[str, str], wanted: Mapping[str, tuple[Request, str]] | None = None
 ) -> list[str]:
@@ -62,7 +75,7 @@ def renew(
         PkiError: a CSR is refused; the other certificates asked for before it were issued.
     """
     held = {row["nom"]: row for row in _held(authority, host)}
-    given = {name: (Request.from_dict(row["demande"]), str(row["commune"])) for name, row in held.items()}
+    given = {name: (_asked_before(name, row["demande"]), str(row["commune"])) for name, row in held.items()}
     given = {**(wanted or {}), **given}
     done = []
     for name in sorted(asked.keys() & given.keys()):

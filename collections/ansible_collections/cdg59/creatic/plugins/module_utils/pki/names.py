@@ -14,6 +14,71 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
+# Names by which servers and machines are known, by what bears them: no person does, nor anything that a file writes.
+KINDS: dict[str, tuple[str, ...]] = {
+    "connector": ("Connecteur",),
+    "machine": ("Machine - ",),
+    "service": ("Attestations", "Sceau", "Cachet du", "Preuves de", "Passerelle", "Parapheur", "Horodatage"),
+    "authority": ("AC ",),
+}
+PERSON = "person"
+HOLDERS = (PERSON, "connector", "machine", "service")
+"""Who may ask for a certificate; authorities make their own."""
+# Letters of Latin alphabets that no accent makes of another letter.
+_LETTERS = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss", "ø": "o", "đ": "d", "ł": "l", "ı": "i", "ð": "d", "þ": "th"})
+UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Cs", "Co")
+"""Categories of characters that nobody sees."""
+_FOLDERS = ("flotte", "journaux")  # of the machine's own certificates (roles flotte and pki_client)
+
+
+def skeleton(text: str) -> str:
+    """What remains of a name once case, accents, spaces, dashes and styles of letters are forgotten.
+
+    Two names with one skeleton are one name for who reads them: « MACHINE–x », « Ｍachine - x », « Machine  -  X ».
+    """
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold().translate(_LETTERS))
+    seen = "".join(one for one in plain if unicodedata.category(one) not in ("Mn", *UNSEEN))
+    return "-".join(re.findall(r"[^\W_]+", seen))
+
+
+def kind_of(name: str) -> str:
+    """What a common name says that its holder is: one of `HOLDERS`, or an authority. Who is not told is a person."""
+    found = skeleton(name)
+    for kind, words in KINDS.items():
+        for word in words:
+            # A word with an end is whole; the others begin a name.
+            if found.startswith(skeleton(word)) if word[-1].isalpha() else found.split("-")[0] == skeleton(word):
+                return kind
+    return "machine" if found in _FOLDERS else PERSON
+
+
+def is_reserved(name: str) -> bool:
+    """Whether the first word of a name is one by which machines or services are known, and no longer word."""
+    return skeleton(name).split("-")[0] in {skeleton(word) for words in KINDS.values() for word in words}
+
+
+def strange(text: str) -> str:
+    """Give the first letter or digit of a name that is of no Latin alphabet, empty when there is none.
+
+    They look like ours, and are others: « Маchine » begins by two letters of Cyrillic.
+    """
+    for one in unicodedata.normalize("NFKC", text):
+        plain = unicodedata.normalize("NFD", one.casefold().translate(_LETTERS))
+        if one.isalnum() and not plain[:1].isascii():
+            return one
+    return ""
+
+
+# What joins an institution's name to another, whatever its dash: the GED and the parapheur write « Bergues - Accueil ».
+_DASHES = r"\-\u02d7\u2010-\u2015\u2043\u207b\u208b\u2212\u2500\u2501\u2e3a\u2e3b\u30fc\ufe58\ufe63\uff0d~"
+_JOINED = re.compile(rf"(?:^|\s)[{_DASHES}]+(?=\s|$)")
+
+
+def is_joined(text: str) -> bool:
+    """Whether a name reads as two, joined by a dash between spaces (of any width), or begins or ends as half of it."""
+    return bool(skeleton(text) and _JOINED.search(text))
+
+
 def pc_organization(name: str) -> str:
     """Return the organization which a commune's certificates bear: « Commune de Lille », « Commune d'Avesnes »."""
     elided = slug(name)[:1] in tuple("aeiouy")

@@ -206,10 +206,6 @@ def check(source: Part, commune: str, data: Mapping[str, Any], entity: Mapping[s
             "retirez ce champ",
             ("deliberations", "aides_individuelles"),
         )
-    if " - " in entity["libelle"]:
-        # GED and parapheur name what is an entity's by its name, then « - »: rights and exports follow it.
-        fix = "écrivez-le autrement, par exemple CCAS de Gondecourt"
-        source.report("le libellé ne peut pas contenir un tiret entre deux espaces", fix, ("libelle",))
 
 
 def check_readers(source: Source, data: Mapping[str, Any], entities: Sequence[Mapping[str, Any]]) -> None:

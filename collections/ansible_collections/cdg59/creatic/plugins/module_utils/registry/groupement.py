@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki import names as naming
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import checked_yaml, entities, formalities, ip
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import (
     FieldPath,
@@ -372,6 +373,9 @@ def _check_commune(source: Source, settings: dict[str, Any] | None) -> dict[str,
             "ajoutez connecteur: avec adresse et tdt, ou retirez teletransmission des services",
             ("connecteur",),
         )
+    _check_name(source, data.get("nom"), ("nom",))
+    _check_holders(source, data)
+    _check_signed(source, data)
     _check_formalities(source, data)
     _check_people(source, data)
     _check_roles(source, data)
@@ -397,6 +401,70 @@ def _check_siren(source: Source, siren: str) -> None:
             f"la clé de {quote(siren)} est fausse (elle vaut {key} si les 8 premiers chiffres sont bons)",
             "recopiez le SIREN de la commune, par exemple depuis annuaire-entreprises.data.gouv.fr",
             ("siren",),
+        )
+
+
+def _check_name(source: Source, name: object, path: FieldPath) -> None:
+    """Check that the name of a commune, or of an entity, is one, and its own: labels and certificates bear it."""
+    if not isinstance(name, str):
+        return  # said by the schema
+    if naming.is_joined(name):
+        # GED and parapheur name what is an institution's by its name, then « - ».
+        what, sample = ("libellé", "CCAS de Gondecourt") if path == ("libelle",) else ("nom", "Avesnes-les-Aubert")
+        fix = f"écrivez-le autrement, par exemple {sample}"
+        source.report(f"le {what} ne peut pas contenir un tiret entre deux espaces", fix, path)
+    if naming.is_reserved(name):
+        told = f"{quote(name)} commence par un nom réservé aux machines et aux services du groupement"
+        source.report(told, "écrivez le nom officiel", path)
+    _check_alphabet(source, name, path)
+
+
+def _check_person_s(source: Source, name: str, fix: str, path: FieldPath) -> None:
+    """Check that a text cannot be taken for the name of a machine or of a service (see pki.names)."""
+    if naming.kind_of(name) != naming.PERSON:
+        source.report(f"{quote(name)} est un nom réservé aux machines et aux services du groupement", fix, path)
+    _check_alphabet(source, name, path)
+
+
+def _check_alphabet(source: Source, name: str, path: FieldPath) -> None:
+    if other := naming.strange(name):
+        told = f"{quote(name)} contient {quote(other)}, qui n'est d'aucun alphabet latin et y ressemble peut-être"
+        source.report(told, "récrivez-le au clavier", path)
+
+
+def _check_holders(source: Source, data: Mapping[str, Any]) -> None:
+    """Check that no certificate nor account would bear the name of a machine or of a service: roles alone give them."""
+    _check_full_names(source, data)
+    posts = data.get("postes")
+    for index, poste in enumerate(posts if isinstance(posts, list) else []):
+        given = poste.get("certificats") if isinstance(poste, dict) else None
+        for number, one in enumerate(given if isinstance(given, list) else []):
+            holder = one.get("titulaire") if isinstance(one, dict) else None
+            if isinstance(holder, str):
+                fix = "écrivez la personne ou le service de la mairie, par exemple titulaire: Secrétariat général"
+                _check_person_s(source, holder, fix, ("postes", index, "certificats", number, "titulaire"))
+
+
+def _check_full_names(source: Source, data: Mapping[str, Any]) -> None:
+    accounts = data.get("comptes")
+    for index, one in enumerate(accounts if isinstance(accounts, list) else []):
+        first, last = (one.get("prenom"), one.get("nom")) if isinstance(one, dict) else (None, None)
+        if isinstance(first, str) and isinstance(last, str):
+            path = ("comptes", index, "prenom")
+            _check_person_s(source, f"{first} {last}", "écrivez le prénom et le nom de la personne", path)
+
+
+def _check_signed(source: Source, data: Mapping[str, Any]) -> None:
+    """Check that what a council adopts is signed before it is transmitted (CGCT, L2131-1): circuits sign it."""
+    services = data.get("services")
+    taken = {one for one in services if isinstance(one, str)} if isinstance(services, list) else set()
+    if {"deliberations", "teletransmission"} <= taken and "parapheur" not in taken:
+        source.report(
+            "avec deliberations et teletransmission, et sans parapheur, une délibération adoptée serait proposée à la "
+            "télétransmission sans signature",
+            "ajoutez parapheur aux services, et ses circuits sous parapheur:, ou retirez-en deliberations ou "
+            "teletransmission",
+            ("services",),
         )
 
 
@@ -616,6 +684,9 @@ def _check_entities(source: Source, data: dict[str, Any]) -> None:
     for index, entity in enumerate(data["entites"]):
         part, shape = entities.Part(source, index), entities.checkable(data, entity)
         _check_siren(part, entity["siren"])
+        _check_name(part, entity["libelle"], ("libelle",))
+        _check_full_names(part, entity)
+        _check_signed(part, entity)
         _check_formalities(part, shape)
         _check_people(part, shape)
         known = [login for _path, login in _people(shape)]
@@ -682,8 +753,8 @@ def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
     """Report what two communes, or two machines, cannot share."""
     owners: dict[tuple[str, str], str] = {}
 
-    def claim(source: Source, path: FieldPath, kind: str, value: str, fix: str) -> None:
-        owner = owners.setdefault((kind, value.casefold()), f"{source.label} ({dotted(path)})")
+    def claim(source: Source, path: FieldPath, kind: str, value: str, fix: str, key: str = "") -> None:
+        owner = owners.setdefault((kind, key or value.casefold()), f"{source.label} ({dotted(path)})")
         if owner != f"{source.label} ({dotted(path)})":
             source.report(f"{kind} {quote(value)} est déjà dans {owner}", fix, path)
 
@@ -695,7 +766,9 @@ def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
         for name, kind in (("nom", "le nom"), ("siren", "le SIREN"), ("insee", "le code INSEE")):
             if isinstance(data.get(name), str):
                 fix = "corrigez celui des deux fichiers qui se trompe, ou supprimez le doublon"
-                claim(source, (name,), kind, data[name], fix)
+                called = [data[name], naming.pc_organization(data[name])] if name == "nom" else [data[name]]
+                for one in called:
+                    claim(source, (name,), kind, data[name], fix, naming.skeleton(one))
         for path, login in _people(data):
             claim(source, path, "l'identifiant", login, "donnez un identifiant par personne")
         for path, entity in entities.written(data):
@@ -706,7 +779,8 @@ def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
             if name in files:
                 source.report(f"le nom {quote(name)} est celui de communes/{name}.yml", fix, (*path, "nom"))
             claim(source, (*path, "nom"), "le nom d'entité", name, "donnez un autre nom court à l'entité")
-            claim(source, (*path, "libelle"), "le nom", entity["libelle"], "donnez à l'entité son nom entier")
+            fix = "donnez à l'entité son nom entier"
+            claim(source, (*path, "libelle"), "le nom", entity["libelle"], fix, naming.skeleton(entity["libelle"]))
             claim(source, (*path, "siren"), "le SIREN", entity["siren"], "une entité a son propre SIREN : corrigez-le")
             for place, login in _people(entity):
                 claim(source, (*path, *place), "l'identifiant", login, "donnez un identifiant par personne")
@@ -756,7 +830,8 @@ class _Store:
         if folder:
             place = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
             self._file = folder / f"{directory.name}-{place}.json"
-            code = [Path(one) for one in (__file__, checked_yaml.__file__, entities.__file__, ip.__file__)]
+            others = (checked_yaml, entities, ip, naming)
+            code = [Path(one) for one in (__file__, *(one.__file__ for one in others))]
             judges = (*code, COMMUNE_SCHEMA, directory / "groupement.yml")
             self._salt = b"".join(hashlib.sha256(judge.read_bytes()).digest() for judge in judges)
             with contextlib.suppress(OSError, ValueError):

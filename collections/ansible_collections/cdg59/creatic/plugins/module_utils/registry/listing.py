@@ -1,6 +1,6 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""What ``ansible-inventory --list`` says, as values: it marks each text that is no template, hence each of a commune."""
+"""What ``ansible-inventory --list`` says, as values: it marks each text that is no template, so a commune's."""
 
 from __future__ import annotations
 
