@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import html
+import io
 import os
 import re
 import subprocess
@@ -13,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pypdf
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.applications import mayan_config
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
@@ -294,6 +297,21 @@ def test_a_reference_is_one_dossier(store: Parapheur) -> None:
     other = store.deposit_act(reference=reference, content=pdf("autre"))
     assert other.status == 409
     assert "déjà celle d'un autre document" in other.json()["message"]
+
+
+def test_what_the_door_writes_again_is_one_dossier_too(store: Parapheur) -> None:
+    """A PDF that was saved over an earlier one: the circuit's document is another file, what was brought finds it."""
+    writer, brought = pypdf.PdfWriter(io.BytesIO(pdf("unique")), incremental=True), io.BytesIO()
+    writer.pages[0].rotate(90)
+    writer.write(brought)
+    reference, content = f"deliberations:{word()}", brought.getvalue()
+    first = store.deposit_act(reference=reference, content=content)
+    again = store.deposit_act(reference=reference, content=content)
+    assert (first.status, again.status, again.json()) == (201, 200, first.json())
+    digest = hashlib.sha256(content).hexdigest()
+    [shown] = store.listed("passerelle", f"/creatic/dossiers/?reference={reference}")
+    assert shown["sha256_origine"] == shown["sha256"] == first.json()["sha256"] != digest
+    assert store.deposit_act(reference=reference, content=pdf("autre")).status == 409
 
 
 def test_the_same_deposit_twice_at_once_is_one_dossier(store: Parapheur) -> None:

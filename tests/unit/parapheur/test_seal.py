@@ -113,3 +113,15 @@ def test_a_document_is_checked_and_left_at_its_beginning(service: Service) -> No
     service.answer = '{"refus": "le PDF est abîmé"}\n'.encode()
     with pytest.raises(Refused, match=r"^le PDF est abîmé$"):
         seal.check_document("acte.pdf", document)
+
+
+def test_a_document_that_was_written_again_comes_back_whole(service: Service) -> None:
+    service.answer = b'{"taille": 6}\nnouvel'
+    document, written = read_to_the_end(b"document"), io.BytesIO()
+    assert seal.check_document("acte.pdf", document, written=written)
+    assert (written.tell(), written.read(), document.tell()) == (0, b"nouvel", 0)
+    service.answer = b'{"taille": 0}\n'
+    assert seal.check_document("acte.pdf", document, written=(same := io.BytesIO())) and same.getvalue() == b""
+    service.answer = b'{"taille": 7}\nnouvel'
+    with pytest.raises(Refused, match=f"^{DOWN}"):
+        seal.check_document("acte.pdf", document, written=io.BytesIO())

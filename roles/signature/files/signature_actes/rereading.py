@@ -21,7 +21,7 @@ from typing import IO, NamedTuple
 from . import covering, files, structure, wordless
 from .refusal import Refusal
 
-SECONDS = 100
+SECONDS = 80  # for each reading
 SIDE = 500  # pixels of the longer side: letters are compared by the text
 _BLEEDS = 2  # pixels beside a stamp that its edge colours
 _PART = 4  # a quarter of a word's width and of its height is drawn: « ll » and « - » are narrow or flat

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, TypeGuard
 LARGEST = 64_000_000
 """Bytes of a stream that is unpacked here: a table, objects that are packed, what was appended."""
 _DEEPEST = 100
+_MOST = 8_388_608  # objects, beyond which readers give up (ISO 32000-1, annex C)
 _SPAN = 1 << 20
 _OVERLAP = 200  # bytes looked at again where two spans meet
 _WORDS: dict[bytes, Any] = {b"true": True, b"false": False, b"null": None}
@@ -34,7 +35,7 @@ _BLANK = re.compile(rb"(?:" + _S + rb"++|%[^\r\n]*+[\r\n])*+")
 _REMARK = re.compile(rb"%[^\r\n]*+")
 _ODD_REMARK = re.compile(rb"obj|xref|trailer|stream|%PDF|%EOF|<<")
 _HEADER = re.compile(rb"%PDF-[12]\.\d[ \t]*(?:\r\n|\r|\n)")
-_OBJECT = re.compile(rb"(\d{1,10})" + _S + rb"++(\d{1,5})" + _S + rb"++obj" + END)
+_OBJECT = re.compile(rb"(?<=[\r\n])([1-9]\d{0,6}) (\d{1,5}) obj" + END)  # as a reader finds it that looks at lines
 _END_OBJECT = re.compile(rb"endobj" + END)
 _STREAM = re.compile(rb"stream(?:\r\n|\n)")
 _END_STREAM = re.compile(rb"(?:\r\n|\n|\r)?endstream" + _S + rb"*+endobj" + END)
@@ -53,10 +54,12 @@ TOKEN = re.compile(
 _IN_TEXT = re.compile(rb"[^()\\]*+")
 _ESCAPED = re.compile(rb"#(..)?", re.DOTALL)
 _GAP = rb"(?:" + _S + rb"|%[^\r\n]{0,100}[\r\n])"
-_ELSEWHERE = re.compile(
-    rb"(?P<object>\d++" + _GAP + rb"++\d++" + _GAP + rb"*+obj)|(?P<trailer>trailer" + _GAP + rb"*+<<)"
-    rb"|(?P<start>startxref" + _GAP + rb"*+\d)"
-)
+_BEFORE = 400  # bytes, where the numbers of an object are looked for
+_NUMBERS = re.compile(rb"(?:\A|\d)" + _GAP + rb"++\d++" + _GAP + rb"*+\Z|\A" + _GAP + rb"++\Z")
+_AFTER = {
+    b"trailer": re.compile(rb"trailer" + _GAP + rb"*+<<"),
+    b"startxref": re.compile(rb"startxref" + _GAP + rb"*+\d"),
+}
 
 
 class Unclear(Exception):
@@ -242,7 +245,7 @@ class _File(Parser):
         super().__init__(data)
         self.revisions = [_Revision()]
         self.hybrid = self.linearized = False
-        self.known: dict[str, set[int]] = {"object": set(), "trailer": set(), "start": set()}
+        self.known = set[int]()  # places of `obj`, `trailer` and `startxref`
         self.streams: list[tuple[int, dict[bytes, Any], int, int]] = []  # revision, keys, start and end of the content
 
     def layout(self) -> Layout:
@@ -277,7 +280,7 @@ class _File(Parser):
             if found := _OBJECT.match(self.data, at):
                 at = self._object(found)
             elif found := _START.match(self.data, at):
-                self.known["start"].add(at)
+                self.known.add(at)
                 revision = self.revisions[-1]
                 revision.start, at = int(found[1]), found.end()
                 revision.end = at
@@ -293,7 +296,7 @@ class _File(Parser):
     def _object(self, head: re.Match[bytes]) -> int:
         """Read an object; gives its end."""
         start, link = head.start(), Link(int(head[1]), int(head[2]))
-        self.known["object"].add(start)
+        self.known.add(head.end() - len(b"obj"))
         self.links = set()
         value, end = self.value(self.blank(head.end()))
         one = _Found(link, (start, 0), value if _is_number(value) else None, frozenset(self.links))
@@ -349,7 +352,7 @@ class _File(Parser):
         mark = _TRAILER.match(self.data, at)
         if not mark:
             raise Unclear(f"octet {at} : la table des objets n'a pas de fin")
-        self.known["trailer"].add(mark.end() - len(b"trailer"))
+        self.known.add(mark.end() - len(b"trailer"))
         self.links = set()
         value, end = self.value(self.blank(mark.end()))
         if not isinstance(value, dict):
@@ -396,7 +399,7 @@ class _File(Parser):
             raise odd
         count, first = told
         content = _unpacked(self.data[start:end], keys)
-        if _ELSEWHERE.search(content):
+        if next(_alike(content), None) is not None:
             raise odd
         try:
             pairs = [int(word) for word in content[:first].split()]
@@ -463,7 +466,7 @@ class _File(Parser):
         seen = dict[int, tuple[str, int, int]]()
         for section in revision.sections:
             size = section.trailer.get(b"/Size")
-            if not _is_number(size) or any(number >= size for number in section.entries):
+            if not _is_number(size) or size > _MOST or any(number >= size for number in section.entries):
                 raise Unclear(f"octet {section.place} : la table des objets est plus grande qu'elle ne dit")
             for number, entry in section.entries.items():
                 if entry[0] != "f" and seen.get(number, ("f",))[0] != "f":
@@ -495,12 +498,21 @@ class _File(Parser):
     # What must not stand there
 
     def _nothing_elsewhere(self) -> None:
-        for found in _ELSEWHERE.finditer(self.data):
-            if found.start() not in self.known[str(found.lastgroup)]:
-                raise Unclear(f"octet {found.start()} : ce qui ressemble à un objet, là où il n'y en a pas")
+        for place in _alike(self.data):
+            if place not in self.known:
+                raise Unclear(f"octet {place} : ce qui ressemble à un objet, là où il n'y en a pas")
         for number, keys, start, end in self.streams:
-            if number and any(_ELSEWHERE.search(span) for span in _spans(self.data[start:end], keys)):
+            if number and any(next(_alike(span), None) is not None for span in _spans(self.data[start:end], keys)):
                 raise Unclear(f"octet {start} : ce qui ressemble à un objet, dans un flux qui a été ajouté")
+
+
+def _alike(data: Any) -> Iterator[int]:
+    """Places of what a reader that rebuilds the table takes for an object, a trailer, the place of a table."""
+    for word, after in ((b"obj", None), *_AFTER.items()):
+        at = -1
+        while (at := data.find(word, at + 1)) >= 0:
+            if after.match(data, at) if after else _NUMBERS.search(data[max(0, at - _BEFORE) : at]):
+                yield at
 
 
 def _resolve(links: frozenset[Link], view: dict[int, _Found], where: str) -> None:
