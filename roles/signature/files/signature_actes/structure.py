@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, TypeGuard
 LARGEST = 64_000_000
 """Bytes of a stream that is unpacked here: a table, objects that are packed, what was appended."""
 _DEEPEST = 100
+_TAIL = 100  # bytes from the last `startxref` to the end: readers look no farther than a thousand
 _MOST = 8_388_608  # objects, beyond which readers give up (ISO 32000-1, annex C)
 _SPAN = 1 << 20
 _OVERLAP = 200  # bytes looked at again where two spans meet
@@ -289,6 +290,8 @@ class _File(Parser):
                 at = self._table(found)
             else:
                 raise Unclear(f"octet {at} : ce qui s'y trouve n'appartient à aucun objet")
+        if self.size - max(self.known, default=0) > _TAIL:
+            raise Unclear("la place de sa table des objets n'est pas à la fin")
         last = self.revisions.pop()
         if last.found or last.sections:
             raise Unclear("des objets sont après la fin du document")
