@@ -292,11 +292,12 @@ class FakeDeliberations(_Service):
         self.calls["adoptees"] += 1
         return jsonify({"results": [one for uid, one in self.items.items() if uid not in self.told]})
 
-    def publish(self) -> None:
-        """Somebody of the commune chooses what is published of what may be."""
+    def publish(self, annexes: int | None = None) -> None:
+        """Somebody of the commune chooses what is published of what may be: with so many annexes, with all of them."""
         for uid, told in self.told.items():
             if told[-1]["etat"] in ("acquittee", "a_publier"):
-                self.published[uid] = {"le": "2026-11-22", "mode": "electronique", "en_ligne": True}
+                on_line = len(self.items[uid]["annexes"]) if annexes is None else annexes
+                self.published[uid] = {"le": "2026-11-22", "mode": "electronique", "en_ligne": True, "annexes": on_line}
 
     def convene(self, uid: str, people: dict[str, str], **changes: Any) -> dict[str, Any]:
         """A meeting is convened by mail."""

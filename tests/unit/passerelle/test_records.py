@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from dataclasses import replace
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ import pypdf
 import pytest
 from passerelle import records, register
 from passerelle.acts import ARRETES, nature
+from passerelle.letters import PARIS
 from passerelle.queue import Queue
 from passerelle.register import holes
 
@@ -352,6 +354,54 @@ def test_the_deliberations_server_tells_when_a_deliberation_was_published(world:
     world.drain()
     content = text_of(ask("poste", f"/acte/executoire.pdf?reference={reference}"))
     assert "exécutoire de plein droit depuis le 22/11/2026" in content and "sous forme électronique" in content
+
+
+@pytest.mark.parametrize("told", [{"annexes": 1}, {"annexes": 0}, {"annexes": None}, {}])
+def test_an_annex_that_is_not_on_line_keeps_the_act_from_being_certified(
+    world: World, ask: Any, told: dict[str, Any]
+) -> None:
+    """R2131-1: the whole text is published, annexes included; what comes later counts from its day."""
+    reference = world.deliberations.adopt("d1", annexes=2)
+    world.reach(reference, "teletransmission")
+    acknowledge(world, reference)
+    FakeConnector(world.chain, GONDECOURT).say(reference, "versee")
+    world.drain()
+    world.deliberations.published["d1"] = {"le": "2026-11-22", "mode": "electronique", "en_ligne": True} | told
+    world.chain.arrivals.look()
+    world.drain()
+    assert world.step(reference) == "termine"
+    refused = ask("poste", f"/acte/executoire.pdf?reference={reference}")
+    assert (refused.status_code, "annexes comprises (CGCT, R2131-1)" in refused.json()["message"]) == (409, True)
+    assert "Publié" in ask("poste", at(reference)).text  # what happened is said all the same
+    before = world.act(reference)
+    world.chain.arrivals.look()
+    assert world.act(reference) == before  # asked again, and nothing is noted of what is as it was
+    world.deliberations.publish()
+    world.chain.arrivals.look()
+    world.drain()
+    # An older server did not tell: what was published then was chosen then.
+    today = datetime.now(PARIS).date() if told.get("annexes") is not None else date(2026, 11, 22)
+    content = text_of(ask("poste", f"/acte/executoire.pdf?reference={reference}"))
+    assert f"exécutoire de plein droit depuis le {today:%d/%m/%Y}" in content
+
+
+def test_an_act_posted_up_or_whole_from_the_first_day_is_certified_from_that_day(world: World, ask: Any) -> None:
+    whole, posted = (world.deliberations.adopt(uid, annexes=1) for uid in ("d1", "d2"))
+    for reference in (whole, posted):
+        world.reach(reference, "teletransmission")
+    connector = FakeConnector(world.chain, GONDECOURT)
+    for act in connector.pull():
+        connector.say(act["reference"], "transmise")
+        connector.acknowledge(act)
+        connector.say(act["reference"], "versee")
+    world.drain()
+    world.deliberations.publish()
+    world.deliberations.published["d2"] = {"le": "2026-11-22", "mode": "affichage", "en_ligne": False}
+    world.chain.arrivals.look()
+    world.drain()
+    for reference in (whole, posted):
+        content = text_of(ask("poste", f"/acte/executoire.pdf?reference={reference}"))
+        assert "exécutoire de plein droit depuis le 22/11/2026" in content
 
 
 def test_a_commune_without_teletransmission_notes_the_stamp_of_the_prefecture(world: World, ask: Any) -> None:

@@ -78,14 +78,22 @@ class Arrivals:
                 self._look_adopted_one(item, known.get(str(item.get("reference"))))
 
     def _look_published(self) -> None:
-        """What somebody published since."""
-        waiting = {one.data["uid"]: one for one in self._store.at("publication") if "uid" in one.data}
+        """What somebody published since, and the annexes that were put on line after the act (CGCT, R2131-1)."""
+        asked = [*self._store.at("publication"), *self._store.partly_published()]
+        waiting = {one.data["uid"]: one for one in asked if "uid" in one.data}
         found = self._servers.deliberations().publications(list(waiting)) if waiting else {}
+        today = datetime.now(executory.PARIS).date()
         for uid, act in waiting.items():
-            day = executory.day_of(found.get(uid, {}).get("le"))
-            if day and day <= datetime.now(executory.PARIS).date() and not executory.publicity(act, self._config).day:
-                news = {"le": day.isoformat()} | {key: found[uid].get(key) for key in ("mode", "en_ligne")}
-                self._hear(act.reference, {"publication": news}, "")
+            told, known = found.get(uid, {}), act.track.get("publication") or {}
+            day = executory.day_of(told.get("le"))
+            if not day or day > today:
+                continue
+            news = {"le": day.isoformat()} | {key: told.get(key) for key in ("mode", "en_ligne", "annexes")}
+            if known and news["annexes"] == len(act.data["annexes"]) != known.get("annexes"):
+                later = isinstance(known.get("annexes"), int)  # an older server did not tell
+                news["entier_le"] = today.isoformat() if later else news["le"]
+            if {key: known.get(key) for key in news} != news:
+                self._hear(act.reference, {"publication": known | news}, "")
 
     @contextmanager
     def _apart(self, item: dict[str, Any]) -> Iterator[None]:

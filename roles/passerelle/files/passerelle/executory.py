@@ -156,6 +156,18 @@ def publicity(act: Act, config: Config) -> Publicity:
     return Publicity(lacks=lacks, since=received or act.since.astimezone(PARIS).date())
 
 
+def whole_since(act: Act) -> date | None:
+    """Day on which the whole of a délibération was on line, annexes included (CGCT, R2131-1); None while a part is not.
+
+    The deliberations' server tells how many annexes it put on line. What a commune publishes by its own means, its
+    people say of the whole act.
+    """
+    told, annexes = act.track.get("publication") or {}, act.data.get("annexes") or []
+    if "uid" not in act.data or not annexes or told.get("mode") != _ON_LINE:
+        return day_of(told.get("le"))
+    return day_of(told.get("entier_le") or told.get("le")) if told.get("annexes") == len(annexes) else None
+
+
 def unpublished(store: Store, config: Config, communes: list[str] | None) -> list[Act]:
     """Acts that a person has to make known now, of some communes or of all, oldest first; `WAITING_MAX` at most."""
     found = store.unknown(UNKNOWN_SQL, communes, WAITING_MAX)
@@ -184,7 +196,15 @@ def standing(act: Act, config: Config) -> Standing:
         where = "au serveur des délibérations, où le DGS ou le maire choisit ce qui est publié"
         how = where if _elsewhere(act, config) else "notez sa date sur la page de l'acte"
         lacks.append(f"La publication{' ou la notification' * _either(act)} (CGCT, L2131-1) : {how}.")
+    if published and not _individual(act) and whole_since(act) is None:
+        lacks.append(
+            f"La publication de l'acte entier, annexes comprises (CGCT, R2131-1) : rien ne dit que ses "
+            f"{len(act.data['annexes'])} annexes soient toutes en ligne. À faire : publiez-les au serveur des "
+            "délibérations, occultées au besoin."
+        )
     known = publicity(act, config).day
+    if known and known == published:
+        known = max(known, whole_since(act) or known)
     return Standing(received if goes(act.data) else None, published, notified, known, tuple(lacks))
 
 

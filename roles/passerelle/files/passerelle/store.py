@@ -210,6 +210,17 @@ class Store:
             (communes, communes, list(NAMES[: NAMES.index("reprise") + 1]), limit),
         )
 
+    def partly_published(self, limit: int = 200) -> list[Act]:
+        """Délibérations that went through, of a year, of which not all annexes are told to be on line; latest first."""
+        return self._rows(
+            "SELECT * FROM acte WHERE etape = %s AND recu_le > now() - interval '1 year' AND donnees ? 'uid'"
+            " AND donnees->>'eliminee' IS NULL AND suivi->'publication'->>'mode' = 'electronique'"
+            " AND jsonb_array_length(COALESCE(donnees->'annexes', '[]')) > 0"
+            " AND COALESCE((suivi->'publication'->>'annexes')::int, -1) <> jsonb_array_length(donnees->'annexes')"
+            " ORDER BY recu_le DESC LIMIT %s",
+            (FINISHED, limit),
+        )
+
     def blocked(self) -> list[Act]:
         """The dead letters, oldest first."""
         return self._rows("SELECT * FROM acte WHERE blocage <> '' ORDER BY modifie_le", ())

@@ -262,6 +262,8 @@ def report(uids: list[str]) -> list[dict[str, Any]]:
         told, off = published(projet), withdrawn(projet)
         if told:
             one = {"uid": uid, "le": told["le"].isoformat(), "mode": told["mode"], "en_ligne": told["en_ligne"]}
+            if told["en_ligne"] and (what := chosen(projet)):
+                one["annexes"] = len(what["annexes"])  # of all that it has: the whole text counts (R2131-1)
             found.append(one | ({"retire_le": off["le"].isoformat()} if off else {}))
     return found
 
