@@ -23,16 +23,13 @@ from typing import Any, cast
 
 import invoke
 from invoke import Collection, Context, Exit, Result
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 TOP = Path(__file__).parent
 sys.path.insert(0, str(TOP / "collections"))
 os.environ["PATH"] = f"{TOP / '.venv' / 'bin'}:{os.environ['PATH']}"
 
-from ansible_collections.cdg59.creatic.plugins.module_utils import commands
+from ansible_collections.cdg59.creatic.plugins.module_utils import commands, harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import record as access_record
 from ansible_collections.cdg59.creatic.plugins.module_utils.archive import formats as archive_formats
@@ -92,6 +89,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem
 from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import journals, silences
+from ansible_collections.cdg59.creatic.plugins.module_utils.terminal import Grid
 
 commands.speak()  # for who runs fabric's own program; ours (scripts/bootstrap) does before
 
@@ -238,7 +236,8 @@ def _asked(context: Context, program: str, *arguments: str, env: dict[str, str] 
 
 
 def _aside(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    """Say something beside the result: machines' words too, which move no terminal."""
+    print(harmless.text(text), file=sys.stderr, flush=True)
 
 
 def _must(done: bool, what: str) -> None:
@@ -283,13 +282,11 @@ def past(context: Context, mot: str = "", nombre: str = "30") -> None:
     if not entries:
         print("Aucune commande" + (f" ne contient « {mot} »." if mot else " n'a encore été lancée."))
         return
-    table = Table(box=box.SIMPLE, header_style="bold")
-    for title in ("Le", "Par", "Commande", "Durée", "Fin"):
-        table.add_column(title, overflow="fold")
+    table = Grid("Le", "Par", "Commande", "Durée", "Fin", overflow="fold")
     for one in entries[max(0, len(entries) - shown) :]:
         spent = "" if one.seconds is None else evidence.duration(one.seconds)
-        table.add_row(_local(one.began), one.by, one.command, spent, one.result)
-    Console(width=160).print(table)
+        table.add(_local(one.began), one.by, one.command, spent, one.result)
+    table.show()
 
 
 @task(lab=True, name="demarrer")
@@ -820,12 +817,10 @@ def documents(context: Context, commune: str = "", seul: list[str] | None = None
             folder, written, unsealed = order.produce()
     except (backup_drill.DrillError, produce.DocumentsError) as error:
         raise Exit(f"Documents refusés : {error}", code=2) from None
-    table = Table(box=box.SIMPLE, header_style="bold")
-    for title in ("Document", *(state.capitalize() for state in supports.STATES), "À compléter"):
-        table.add_column(title)
+    table = Grid("Document", *(state.capitalize() for state in supports.STATES), "À compléter")
     for one in written:
-        table.add_row(one.name, *(str(one.states[state]) for state in supports.STATES), str(len(one.missing)))
-    Console(width=160).print(table)
+        table.add(one.name, *(str(one.states[state]) for state in supports.STATES), str(len(one.missing)))
+    table.show()
     if ignored := order.ignored():
         _aside("\n".join(["Laissé à compléter :", *ignored]))
     print(f"Dossier : {folder} (PDF et Word). Complétez et signez une copie : ce dossier est une preuve.")
@@ -948,20 +943,27 @@ def pki_list(context: Context, jours: str = "", statut: str = "") -> None:
         told = pki_renewal.told(authority)
     except PkiError as error:
         raise Exit(str(error), code=1) from None
-    table = Table(box=box.SIMPLE, header_style="bold")
-    for title in ("Titulaire", "Machine", "Profil", "Expire le", "Jours", "Statut", "Numéro"):
-        table.add_column(title, justify="right" if title == "Jours" else "left", no_wrap=True)
+    table = Grid(
+        "Titulaire", "Machine", "Profil", "Expire le", "Jours", "Statut", "Numéro", right=["Jours"], no_wrap=True
+    )
     for row in rows:
         shown = (row["titulaire"], row["hote"], row["profil"], row["fin"][:10], str(row["jours"]), row["statut"])
-        table.add_row(*shown, row["serie"])
-    Console(width=160).print(table)  # serial numbers are copied: never folded
-    above = Table(box=box.SIMPLE, header_style="bold")
-    for title in ("Autorité", "Titulaire", "Expire le", "Jours", "Certificats", "État"):
-        above.add_column(title, justify="right" if title in ("Jours", "Certificats") else "left", no_wrap=True)
+        table.add(*shown, row["serie"])
+    table.show()  # serial numbers are copied: never folded
+    above = Grid(
+        "Autorité",
+        "Titulaire",
+        "Expire le",
+        "Jours",
+        "Certificats",
+        "État",
+        right=["Jours", "Certificats"],
+        no_wrap=True,
+    )
     for one in authorities:
         counted = (one["fin"][:10], str(one["jours"]), str(one["certificats"]))
-        above.add_row(one["nom"], one["titulaire"], *counted, one["etat"])
-    Console(width=160).print(above)
+        above.add(one["nom"], one["titulaire"], *counted, one["etat"])
+    above.show()
     print("\n".join(told))
 
 
@@ -1106,13 +1108,11 @@ def morning(context: Context) -> None:
     _watch(context, screen.own_figures(home, found.moment), pages)
     print(screen.headline(found))
     if found.findings:
-        table = Table(box=box.SIMPLE, header_style="bold")
-        for title in ("Degré", "Où", "Constat", "À faire"):
-            table.add_column(title, overflow="fold")
+        table = Grid("Degré", "Où", "Constat", "À faire", overflow="fold")
         for row in screen.lines(found):
-            table.add_row(*map(escape, row))
-        Console(width=160).print(table)
-        if more := len(found.findings) - table.row_count:
+            table.add(*row)
+        table.show()
+        if more := len(found.findings) - table.count:
             print(f"Et {more} de plus, sur la page.")
     print(f"Page : {page}")
     if found.grave:
@@ -1207,13 +1207,11 @@ def archive_formats_(context: Context, json: bool = False) -> None:
     if json:
         print(to_json([one.to_dict() for one in found]))
         return
-    screen_ = Table(box=box.SIMPLE, header_style="bold")
-    for title in ("Risque", "Format", "Compte", "Archives", "Fichiers", "Taille", "À faire"):
-        screen_.add_column(title, overflow="fold")
+    screen_ = Grid("Risque", "Format", "Compte", "Archives", "Fichiers", "Taille", "À faire", overflow="fold")
     for one in found[: archive_formats.SHOWN]:
-        screen_.add_row(*map(escape, archive_formats.row(one)))
-    Console(width=160).print(screen_)
-    if more := len(found) - screen_.row_count:
+        screen_.add(*archive_formats.row(one))
+    screen_.show()
+    if more := len(found) - screen_.count:
         print(f"Et {more} lignes de plus : fab archive.formats --json")
     print(archive_formats.headline(found))
 
@@ -1338,13 +1336,11 @@ def access_list(context: Context) -> None:
         rows = access.SshAuthority(_home() / "acces").listing()
     except PkiError as error:
         raise Exit(str(error), code=1) from None
-    table = Table(box=box.SIMPLE, header_style="bold")
-    for title in ("N°", "État", "Rôle", "Titulaire", "Périmètre", "Fin", "Motif", "Délivré par"):
-        table.add_column(title)
+    table = Grid("N°", "État", "Rôle", "Titulaire", "Périmètre", "Fin", "Motif", "Délivré par")
     for row in rows:
         shown = (row["role"], row["qui"], "\n".join(row["principaux"]), _local(row["fin"]), row["motif"], row["par"])
-        table.add_row(str(row["serie"]), row["etat"], *shown)
-    Console(width=160).print(table)
+        table.add(str(row["serie"]), row["etat"], *shown)
+    table.show()
 
 
 @task(name="revoquer", positional=["numero"], help={"numero": "voir fab acces.liste", "motif": "raison"})
@@ -1374,7 +1370,7 @@ def _on_connector(context: Context, commune: str, *argv: str) -> bool:
     pattern = f"commune_{commune.replace('-', '_')}:&tdt_connector"
     with waiting(f"« {shlex.join(argv)} » sur le connecteur de {commune}"):
         done = _asked(context, "ansible", pattern, *_COMMAND, shlex.join(argv))
-    print(f"{done.stdout}{done.stderr}".strip())
+    print(harmless.text(f"{done.stdout}{done.stderr}".strip()))
     return bool(done)
 
 
@@ -1434,16 +1430,14 @@ def supervision_silence(context: Context, cible: str, duree: str, motif: str) ->
 @task(reads=True, name="silences")
 def supervision_silences(context: Context) -> None:
     """Montre les silences en cours : de qui, jusqu'à quand, par qui, pourquoi."""
-    table = Table(box=box.SIMPLE, header_style="bold")
-    for title in ("Silence", "Sur", "Jusqu'au", "Par", "Motif"):
-        table.add_column(title, overflow="fold")
+    table = Grid("Silence", "Sur", "Jusqu'au", "Par", "Motif", overflow="fold")
     try:
         for row in silences.rows(_on_supervision(context, silences.listed())):
-            table.add_row(*map(escape, row))
+            table.add(*row)
     except silences.SilenceError as error:
         raise Exit(str(error), code=2) from None
-    if table.row_count:
-        Console(width=160).print(table)
+    if table.count:
+        table.show()
     else:
         print("Aucun silence.")
 
@@ -1611,12 +1605,10 @@ def backup_status(context: Context) -> None:
         if said := f"{done.stdout}{done.stderr}".strip():
             _aside(said)
         raise Exit("Le serveur de sauvegarde ne répond pas, ou n'est pas déployé.", code=2)
-    table = Table(box=box.SIMPLE, header_style="bold")
-    for title in ("Machine", "Dernière sauvegarde", "Taille", "Relue le", "Dernier exercice", "État"):
-        table.add_column(title)
+    table = Grid("Machine", "Dernière sauvegarde", "Taille", "Relue le", "Dernier exercice", "État")
     drills = backup_drill.last(_home())
     wrong, kept = 0, list[str]()
-    clients = from_json(done.stdout[start:])
+    clients = harmless.tree(from_json(done.stdout[start:]))
     for one in clients:
         checked = one["verification"]
         state = one["suspect"] or ("jamais sauvegardée" if not one["derniere"] else "")
@@ -1627,7 +1619,7 @@ def backup_status(context: Context) -> None:
         wrong += bool(state)
         moments = [_local(text) if text else "jamais" for text in (one["derniere"], checked.get("le", ""))]
         drilled = f"{_local(drill['debut'])}, {'réussi' if drill['reussi'] else 'ÉCHEC'}" if drill else "jamais"
-        table.add_row(
+        table.add(
             one["client"],
             moments[0],
             evidence.size(one["octets"] + one.get("octets_clos", 0)),
@@ -1637,7 +1629,7 @@ def backup_status(context: Context) -> None:
         )
         for quarter, why in one.get("retenues", {}).items():
             kept.append(f"{one['client']} : trimestre {quarter} gardé au-delà de son temps, {why}.")
-    Console(width=160).print(table)
+    table.show()
     unsaved = backup_outgoing.lines(backup_outgoing.unsaved(fleet_waves.machines(_communes()), _home(), clients))
     if unsaved:
         print("\n".join(unsaved))

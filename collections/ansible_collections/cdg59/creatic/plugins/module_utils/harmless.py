@@ -8,6 +8,7 @@ Standard library only: agents have this very file by a link.
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 SHOWN = "\N{REPLACEMENT CHARACTER}"
 """What stands for a character that is not let through: a reader sees that there was something."""
@@ -29,3 +30,12 @@ def line(told: str) -> str:
 
 def _fit(one: str) -> bool:
     return " " <= one <= "~" or unicodedata.category(one) not in _UNFIT
+
+
+def tree(told: Any) -> Any:
+    """The same, of each text of what was read as JSON, keys included."""
+    if isinstance(told, str):
+        return text(told)
+    if isinstance(told, dict):
+        return {tree(key): tree(one) for key, one in told.items()}
+    return [tree(one) for one in told] if isinstance(told, list) else told

@@ -9,7 +9,6 @@ evidence/2026-11-25T010504Z/         see store
 
 from __future__ import annotations
 
-import io
 import subprocess
 import time
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -41,6 +40,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout imp
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SEAL_FILES, SealKeys, sha256
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import formalities, groupement, profiles, wiring
+from ansible_collections.cdg59.creatic.plugins.module_utils.terminal import Grid
 
 # Environment variable by which the rollout's callback tells its action plugins where to collect.
 RUN_FOLDER = "CREATIC_ROLLOUT_FOLDER"
@@ -194,37 +194,27 @@ def restriction(arguments: Mapping[str, Any]) -> str:
 
 def table(reports: Mapping[str, Mapping[str, Any]], width: int, color: bool) -> str:
     """The readiness table of the communes of a run."""
-    from rich.box import ROUNDED
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    grid = Table(box=ROUNDED, show_lines=True, expand=False)
     taken = {service["cle"] for report in reports.values() for service in report["services"]}
     columns = {place: label for place, label in PLACES.items() if place in taken}
-    for name in ("Commune", "Équipée", *columns.values(), "Prête", "Ce qui manque"):
-        grid.add_column(name, overflow="fold")
+    grid = Grid("Commune", "Équipée", *columns.values(), "Prête", "Ce qui manque", lines=True, overflow="fold")
 
-    def mark(report: Mapping[str, Any], key: str) -> str:
+    def mark(report: Mapping[str, Any], key: str) -> tuple[str, str]:
         if report[key]:
-            return "[green]oui[/]"
+            return "oui", "green"
         partial = not report["complet"] and all(host["etat"] in ("non_vise", "deploye") for host in report["hotes"])
-        return "[yellow]non vérifié[/]" if partial else "[red]non[/]"
+        return ("non vérifié", "yellow") if partial else ("non", "red")
 
-    def place(report: Mapping[str, Any], key: str) -> str:
+    def place(report: Mapping[str, Any], key: str) -> tuple[str, str]:
         found = next((service["etat"] for service in report["services"] if service["cle"] == key), "")
-        return {"prouve": "[green]oui[/]", "echec": "[red]non[/]", "non_verifie": "[yellow]non vérifié[/]"}.get(
-            found, "—"
-        )
+        shown = {"prouve": ("oui", "green"), "echec": ("non", "red"), "non_verifie": ("non vérifié", "yellow")}
+        return shown.get(found, ("—", ""))
 
     for report in reports.values():
         gaps = "\n".join(f"{gap['objet']} : {gap['raison']}" for gap in report["manques"])
         name = str(report["commune"].get("nom") or report["commune"]["slug"])
         cells = [place(report, key) for key in columns]
-        grid.add_row(escape(name), mark(report, "equipee"), *cells, mark(report, "prete"), escape(gaps) or "—")
-    stream = io.StringIO()
-    Console(file=stream, width=width, force_terminal=color, no_color=not color, highlight=False).print(grid)
-    return stream.getvalue().rstrip("\n")
+        grid.add(name, mark(report, "equipee"), *cells, mark(report, "prete"), gaps or "—")
+    return grid.drawn(width, color=color)
 
 
 class Follower:

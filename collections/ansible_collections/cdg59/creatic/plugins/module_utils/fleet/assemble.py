@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import attested, bundle, contents
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.publication import Fleet
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
@@ -185,5 +186,7 @@ class Door:
             own = (
                 said.partition("creatic-guichet : ")[2].partition("\n")[0].partition('"')[0].replace("\\n", " ").strip()
             )
-            raise FleetError(own or "le guichet ne répond pas, ou n'est pas déployé. À faire : fab serveurs guichet")
+            raise FleetError(
+                harmless.line(own) or "le guichet ne répond pas, ou n'est pas déployé. À faire : fab serveurs guichet"
+            )
         return done.stdout

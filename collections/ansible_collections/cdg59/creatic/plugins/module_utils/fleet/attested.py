@@ -16,6 +16,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -76,7 +77,8 @@ def heard(machine: str, told: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
         good = False
     if not good:
         raise Unheard("ce que cette machine a signé n'est pas un compte rendu d'elle, et ne compte pas")
-    return {key: found[key] for key in ("version", "identite", "genre", "posee", "texte", "fin", "preuves")}
+    said = {key: found[key] for key in ("version", "identite", "genre", "posee", "fin", "preuves")}
+    return said | {"texte": harmless.line(found["texte"])[:1000]}
 
 
 def proofs(machine: str, told: Mapping[str, Any], keys: Keys) -> dict[str, Any]:

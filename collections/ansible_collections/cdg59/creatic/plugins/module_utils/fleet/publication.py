@@ -21,6 +21,7 @@ import contextlib
 import datetime as dt
 import fcntl
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ LASTS = dt.timedelta(days=14)
 _KEPT = 5  # versions
 _CLOCKS_APART = dt.timedelta(minutes=10)  # the door's and this one's, from which it is told
 _CLOCKS = dt.timedelta(minutes=1)  # a machine's clock may be that much behind
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")  # as the door takes it
 _LEAP = 1000  # versions by which a machine may be ahead of all that is known
 
 Listing = Mapping[str, Any]
@@ -596,6 +598,7 @@ def _is_row(one: Any) -> bool:
         last = one["dernier"]
         return bool(
             isinstance(one["nom"], str)
+            and _NAME.fullmatch(one["nom"])
             and all(type(one[key]) is int and one[key] >= 0 for key in ("version", "donnee"))
             and (not one["vue"] or dt.datetime.fromisoformat(one["vue"]).tzinfo)
             and (last is None or (type(last["version"]) is int and dt.datetime.fromisoformat(last["recu"]).tzinfo))

@@ -1,0 +1,85 @@
+"""What others wrote is shown as it is: neither markup of rich nor a command of the terminal; and no other character."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
+from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
+from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import answers, follow
+from ansible_collections.cdg59.creatic.plugins.module_utils.terminal import Grid
+
+TOP = Path(__file__).parents[3]
+HOSTILE = [
+    "eve[/x]", "[red]eve[/red]", "[link=http://x]eve[/link]", "\x1b[2Jeve", "\x1b]52;c;AAAA\x07eve", "\x9b2Jeve",
+    "\u202eeve\u2066", "eve\u200b\u00ad\ufeff", "eve\r\x08", "eve\u2028\u2029", "\ud800eve", "\U000e0041eve", "eve\x85",
+]  # fmt: skip # a list by rows
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The commands themselves."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    spec = importlib.util.spec_from_file_location("fabfile_lue", TOP / "fabfile.py")
+    assert spec and spec.loader
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+@pytest.mark.parametrize("word", HOSTILE)
+def test_a_cell_is_a_text(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = Grid("Qui", "[x]", "Combien", right=["Combien"], overflow="fold")
+    grid.add(word, (word, "green"), "3")
+    assert grid.count == 1
+    grid.show()
+    shown = capsys.readouterr().out
+    assert harmless.text(word) in shown and "[x]" in shown
+    assert shown.replace("\n", "").isprintable()
+    assert harmless.text(word) in grid.drawn(80, color=False)
+
+
+@pytest.mark.parametrize("word", HOSTILE)
+def test_the_list_of_accesses_shows_the_comment_of_any_key(
+    commands: Any, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"serie": 1, "etat": word, "role": "auditeur", "qui": word, "principaux": [word], "motif": word, "par": word}
+    row |= {"fin": "2026-11-29T06:00:00+00:00"}
+    monkeypatch.setattr(access, "SshAuthority", lambda _folder: SimpleNamespace(listing=lambda: [row]))
+    monkeypatch.setattr(commands, "_home", lambda: tmp_path)
+    monkeypatch.setattr(commands, "_environment", lambda: SimpleNamespace(name="essai"))
+    commands.access_list.body(None)
+    shown = capsys.readouterr().out
+    assert "eve" in shown and shown.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("word", HOSTILE)
+def test_what_machines_answered_moves_no_terminal(commands: Any, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    commands._aside(f"{word}\nsuite\té")
+    said = capsys.readouterr().err
+    assert "\nsuite\té" in said and said.replace("\n", "").replace("\t", "").isprintable()
+
+
+def test_the_table_of_readiness_shows_names_as_they_are() -> None:
+    report = {"services": [], "manques": [{"objet": "[/x]", "raison": "\x1b[2J"}], "complet": True, "hotes": []}
+    report |= {"commune": {"nom": "[bold]Anor[/]", "slug": "anor"}, "equipee": True, "prete": False}
+    shown = follow.table({"anor": report}, 120, False)
+    assert "[bold]Anor[/]" in shown and "[/x] : �[2J" in shown and "oui" in shown and "non" in shown
+    assert "\x1b[32m" in follow.table({"anor": report}, 120, True)
+
+
+def test_every_character_is_let_through_or_shown_as_something() -> None:
+    for code in range(0x110000):
+        one = chr(code)
+        told = harmless.line(one)
+        assert told in {one, harmless.SHOWN}
+        assert (told == one) == (one.isprintable() or harmless._fit(one)), hex(code)
+        if not one.isprintable() and told == one:  # a space that is not the keyboard's
+            assert one.isspace(), hex(code)
+    assert harmless.text("a\tb\nc\r\nd\re") == "a\tb\nc\nd�e" == answers.clean("a\tb\nc\r\nd\re")
+    assert harmless.tree({"a\x1b": ["\u202e", 1, None, {"b": "\x07"}]}) == {"a�": ["�", 1, None, {"b": "�"}]}
