@@ -85,10 +85,11 @@ def spoilt(whole: Any, path: FieldPath, payload: str) -> Any:
         else:
             place += [empty] * (key + 1 - len(place))
             place = place[key]
-    if isinstance(place, list):
-        place[path[-1] : path[-1] + 1] = [payload]  # type: ignore[misc,operator] # an index, in a list
+    last = path[-1]
+    if isinstance(last, int):
+        place[last : last + 1] = [payload]
     else:
-        place[path[-1]] = payload
+        place[last] = payload
     return found
 
 

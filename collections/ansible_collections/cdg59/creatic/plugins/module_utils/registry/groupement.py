@@ -831,7 +831,7 @@ class _Store:
             place = hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12]
             self._file = folder / f"{directory.name}-{place}.json"
             others = (checked_yaml, entities, ip, naming)
-            code = [Path(one) for one in (__file__, *(one.__file__ for one in others))]
+            code = [Path(one) for one in (__file__, *(str(one.__file__) for one in others))]
             judges = (*code, COMMUNE_SCHEMA, directory / "groupement.yml")
             self._salt = b"".join(hashlib.sha256(judge.read_bytes()).digest() for judge in judges)
             with contextlib.suppress(OSError, ValueError):

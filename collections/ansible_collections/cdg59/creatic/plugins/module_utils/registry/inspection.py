@@ -460,7 +460,7 @@ def providers_files(communes: Iterable[groupement.Commune], folder: Path) -> lis
         communes: the registry.
         folder: creatic_secrets_dir.
     """
-    problems = []
+    problems: list[Problem] = []
     for commune in communes:
         for place, certificate in certificates(commune.data):
             here = len(problems)
