@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import assemble, bundle, contents, waves
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import extract
@@ -186,6 +188,17 @@ def test_a_commune_cannot_have_the_secrets_of_the_groupement(inventory: Path, ho
         return  # the file itself is refused
     with pytest.raises(FleetError, match="n'est pas un secret de commune"):
         contents.of(inventory, TOP, ["loos-connecteur"])
+
+
+def test_a_machine_s_ansible_evaluates_nothing_of_what_it_is_told(tmp_path: Path) -> None:
+    """All was worked out on the control node: what looks like a template in extra variables is a text."""
+    told = {"creatic_commune": {"nom": "{{ 7 * 7 }}", "elus": ["{% if 1 %}x{% endif %}", "Anne"]}, "dit": "x"}
+    found = assemble._archive("pc", {"groupes": [], "variables": told, "fichiers": {}}, {})
+    (tmp_path / "variables.json").write_bytes(_unpacked(found)["variables.json"])
+    loader = DataLoader()
+    known = loader.load_from_file(str(tmp_path / "variables.json"), trusted_as_template=True)  # as -e @FILE does
+    for name, value in told.items():
+        assert Templar(loader=loader, variables=known).template(trust_as_template(f"{{{{ {name} }}}}")) == value
 
 
 NEIGHBOUR = "215900580"
