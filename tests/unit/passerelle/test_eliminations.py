@@ -152,9 +152,12 @@ class Town:
     def connector(self, journal: Journal) -> Connector:
         return Connector(self.config, journal, self.sae, Passerelle(self.config, journal))  # type: ignore[arg-type] # stands for the archive's door
 
-    def run(self) -> tuple[list[str], list[str]]:
-        """A run of the connector."""
+    def run(self, hours: float = 7) -> tuple[list[str], list[str]]:
+        """A run of the connector, some hours after the one before."""
         with Journal(self.config.journal) as journal:
+            for key, text in journal.values("elimination:").items():
+                told = json.loads(text)
+                journal.set_value(key, json.dumps(told | {"revoir": max(0, (told.get("revoir") or 0) - hours * 3600)}))
             return self.connector(journal).apply()
 
     def planned(self) -> list[str]:

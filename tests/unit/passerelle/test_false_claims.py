@@ -313,6 +313,36 @@ def test_a_connector_believes_neither_a_bare_list_nor_a_hurried_passerelle(
     assert not folder.exists()
 
 
+def test_what_has_days_to_wait_is_not_asked_for_at_each_run(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be thousands, and a run each five minutes, before what is to be archived."""
+    _reference, folder = town.archived("a1", "aip-1")
+    town.sae.eliminate("aip-1", folder.name)
+    asked: list[str] = []
+    call = Passerelle.call
+
+    def counted(self: Any, method: str, path: str, **given: Any) -> Any:
+        asked.append(method)
+        return call(self, method, path, **given)
+
+    monkeypatch.setattr(Passerelle, "call", counted)
+    for _turn in range(3):
+        town.run(hours=0)
+    assert asked.count("POST") == 1
+    town.run()
+    assert asked.count("POST") == 2
+    town.work.work()
+    town.days_later()
+    town.world.servers["ged"].stop()
+    town.run()
+    town.work.work()
+    town.world.servers["ged"].start()
+    for _turn in range(2):  # what is due is asked for each time, until all of it went
+        town.run(hours=0)
+    assert asked.count("POST") == 5
+    town.work.work()
+    assert town.run(hours=0)[1] == [] and kept(town) == (0, 0, 0)
+
+
 def test_what_came_back_and_is_taken_back_stays(town: Town) -> None:
     """A GED restored alone, whose document somebody needs."""
     _reference, folder = town.archived("a1", "aip-1")

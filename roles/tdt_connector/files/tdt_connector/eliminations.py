@@ -44,6 +44,7 @@ GONE, ABSENT, WAITS, KEPT_BACK = "supprime", "absent", "attente", "garde"
 _PENDING, _RANK, _WHOLE = "elimination:", "eliminations:rang", "eliminations:tout_le"
 _TAKEN_BACK = "elimination-gardee:"
 _SEEN, _UNSEEN = "eliminations:vu_le", 86400.0  # seconds without a run: off, or restored from a backup
+_PAUSE = 6 * 3600.0  # seconds before what has days to wait is looked at again: there may be thousands
 _DAY = 86400.0  # seconds between two comparisons of the whole list
 _PART = ".elimine-"  # a folder on its way out
 ACCOUNTS_YEARS = 10  # the ordonnateur keeps flows of accounts that long, after their year
@@ -56,7 +57,7 @@ class Gone:
     """An elimination as the archive tells it. `name` is that of the act's folder here; empty, it can have none.
 
     `told` is the identifier of its SIP, `word` the archive's attestation, if it gave one, and `since` when it was noted
-    here with one (seconds since the epoch; 0 before).
+    here with one, `later` when it is looked at again (seconds since the epoch; 0 before).
     """
 
     archive: str
@@ -68,6 +69,7 @@ class Gone:
     told: str = ""
     word: Mapping[str, Any] | None = None
     since: float = 0.0
+    later: float = 0.0
 
     @property
     def message(self) -> str:
@@ -84,7 +86,7 @@ class Gone:
         word = told.get("attestation")
         return cls(str(told["archive"]), str(told["demande"]), name, int(told["rang"]), told["copies"] == GONE,
                    message.startswith("PREUVE-"), message, word if isinstance(word, dict) else None,
-                   float(told.get("depuis") or 0))  # fmt: skip # one call by its parts
+                   float(told.get("depuis") or 0), float(told.get("revoir") or 0))  # fmt: skip # one call by its parts
 
 
 class Eliminations:
@@ -123,6 +125,8 @@ class Eliminations:
         done, waits = [], []
         for key, text in self._journal.values(_PENDING).items():
             one = Gone.of(json.loads(text))
+            if one.later > time.time():
+                continue
             try:
                 problem = self._apply_one(one)
             except NoArchive:  # the next one would meet the same
@@ -149,7 +153,7 @@ class Eliminations:
             return False
         told = json.loads(self._journal.value(_PENDING + archive) or "{}")
         if told:
-            self._journal.set_value(_PENDING + archive, json.dumps(told | {"depuis": time.time()}))
+            self._journal.set_value(_PENDING + archive, json.dumps(told | {"depuis": time.time(), "revoir": 0}))
         self._journal.forget(_TAKEN_BACK + archive)
         return True
 
@@ -193,9 +197,11 @@ class Eliminations:
     def _note(self, one: Gone) -> None:
         """Note it, or what is new of it: the days that ran stay."""
         before = json.loads(self._journal.value(f"{_PENDING}{one.archive}") or "{}")
+        same = one.word is None or one.word == before.get("attestation")
         told = {
             "identifiant": one.told, "archive": one.archive, "demande": one.request, "rang": one.rank, "copies": "",
             "attestation": one.word or before.get("attestation"), "depuis": before.get("depuis") or 0,
+            "revoir": (before.get("revoir") or 0) if same else 0,
         }  # fmt: skip # a table
         self._journal.set_value(f"{_PENDING}{one.archive}", json.dumps(told))
 
@@ -220,6 +226,7 @@ class Eliminations:
         try:
             self._check(one)
         except (Unproven, NotNow) as error:
+            self._look_again(one, isinstance(error, Unproven))
             self._say(one, {"connecteur": {"etat": WAITS, "detail": f"rien ne part : {error}"[:300]}})
             return (
                 f"{error} Rien n'est supprimé. À faire : si cette élimination est d'avant les attestations, supprimez "
@@ -227,14 +234,14 @@ class Eliminations:
             )
         if not one.since:
             one = replace(one, since=time.time())
-            told = json.loads(self._journal.value(_PENDING + one.archive)) | {"depuis": one.since}
-            self._journal.set_value(_PENDING + one.archive, json.dumps(told))
+            self._remember(one, depuis=one.since)
         there = self._folders(one)
         # What was deposited again since is another archive, which is not eliminated.
         folders = [folder for folder in there if not self._other(folder, one)]
         until = max((self._kept_until(one.name, folder) for folder in folders), default=0)
         leaves = one.since + DELAY.total_seconds()
         places, lets = ({}, False) if until else self._at_others(one)
+        self._look_again(one, lets is False or time.time() < leaves)
         if until:
             why = f"flux comptable : l'ordonnateur le garde jusqu'au 31/12/{until}"
             places["connecteur"] = {"etat": WAITS, "detail": why}
@@ -265,17 +272,25 @@ class Eliminations:
         if (proven.archive, proven.request, proven.message) != (one.archive, one.request, one.told):
             raise Unproven("l'attestation est celle d'une autre archive, ou d'une autre demande.")
 
-    def _at_others(self, one: Gone) -> tuple[dict[str, Any], bool]:
-        """Where the passerelle's copies are, and whether it lets those of here go."""
+    def _remember(self, one: Gone, **more: float) -> None:
+        told = json.loads(self._journal.value(_PENDING + one.archive))
+        self._journal.set_value(_PENDING + one.archive, json.dumps(told | more))
+
+    def _look_again(self, one: Gone, later: bool) -> None:
+        """At the next run, or once some hours passed."""
+        self._remember(one, revoir=time.time() + _PAUSE if later else 0)
+
+    def _at_others(self, one: Gone) -> tuple[dict[str, Any], bool | None]:
+        """Where the passerelle's copies are, and whether it lets those of here go; None when it does not say."""
         if self._passerelle is None:
             return {}, True
         if self._away:
-            return {"passerelle": {"etat": WAITS, "detail": self._away[:300]}}, False
+            return {"passerelle": {"etat": WAITS, "detail": self._away[:300]}}, None
         try:
             said = self._ask(self._passerelle, one)
         except HandoverError as error:
             self._away = str(error) if isinstance(error, Away) else ""
-            return {"passerelle": {"etat": WAITS, "detail": str(error)[:300]}}, False
+            return {"passerelle": {"etat": WAITS, "detail": str(error)[:300]}}, None
         return dict(said["lieux"]) or {"passerelle": {"etat": WAITS, "detail": "demandé"}}, said.get(
             "echu"
         ) is True or said["etat"] == GONE
