@@ -761,8 +761,8 @@ def accounts_renew(context: Context, oui: bool = False) -> None:
     if not oui:
         print(
             f"Sur {', '.join(there)} : les jetons de l'API et les sessions ouvertes finissent ; chaque personne "
-            "choisit un nouveau mot de passe à sa prochaine visite, avec l'actuel ; l'administrateur et la passerelle en "
-            "reçoivent de nouveaux.\nRien n'est changé. À faire : la même commande avec --oui."
+            "choisit un nouveau mot de passe à sa prochaine visite, avec l'actuel ; l'administrateur et la passerelle "
+            "en reçoivent de nouveaux.\nRien n'est changé. À faire : la même commande avec --oui."
         )
         return
     _must(_playbook(context, "journeys/renew_accounts.yml"), "Renouvellement des comptes")

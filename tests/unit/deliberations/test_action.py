@@ -75,3 +75,27 @@ def test_a_login_that_passes_to_another_commune_has_another_first_password(
     action.run(task_vars={})
     given = sent[-1]["claire.dubois"]
     assert given != former and (tmp_path / "claire.dubois").read_text(encoding="utf-8").strip() == given
+
+
+@pytest.mark.parametrize(("check", "there", "sent"), [(False, False, True), (True, False, False), (True, True, True)])
+def test_the_password_of_a_program_s_account_is_sent_whether_it_is_new_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: bool, there: bool, sent: bool
+) -> None:
+    """The control node's file is what is true of it: taken away (fab comptes.renouveler), another one is made and laid.
+    A person's is sent when the account is made alone."""
+    folder, found = tmp_path / "comptes", []
+    if there:
+        mayan_config.first_password(folder, "passerelle")
+    users = [
+        {"username": "passerelle", "commune": ""},
+        {"username": "anne.petit", "commune": "loos"},
+        {"username": "x"},
+    ]
+    monkeypatch.setattr(ActionBase, "run", lambda *_given: {})
+    action = mayan_config.ActionModule.__new__(mayan_config.ActionModule)
+    args = {"secrets_dir": str(folder), "configuration": {"users": users}}
+    action._task = SimpleNamespace(args=args, check_mode=check)
+    action._execute_module = lambda **given: found.append(given["module_args"]["passwords"]) or {"changed": False}
+    action.run(task_vars={})
+    assert [sorted(one) for one in found] == [["passerelle"] if sent else []]
+    assert (folder / "passerelle").exists() == (there or not check)

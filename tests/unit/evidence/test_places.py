@@ -50,8 +50,8 @@ from testbed.servers import TlsServer
 from .conftest import commune, new_run, proofs, proven
 
 REPO = Path(__file__).parents[3]
-GONDECOURT = {"slug": "gondecourt", "nom": "Gondecourt"}
-LOOS = {"slug": "loos", "nom": "Loos"}
+GONDECOURT = {"slug": "gondecourt", "nom": "Gondecourt", "siren": "215902669"}
+LOOS = {"slug": "loos", "nom": "Loos", "siren": "215903600"}
 SERVERS = {
     "parapheur": (HostInfo("signatures", "parapheur"),),
     "deliberations": (HostInfo("seances", "deliberations"),),
@@ -73,16 +73,17 @@ class Application:
         self.app.before_request(self.answer)
 
     def answer(self) -> Any:
-        path, known = request.path, [one["nom"] for one in self.communes]
+        path, known = request.path, [(one["nom"], one["siren"]) for one in self.communes]
         if path.endswith("/token/obtain/"):
             good = request.get_json()["password"] == self.password
             return (jsonify({"token": "jeton"}), 200) if good else (jsonify({"detail": "refusé"}), 400)
         if path.endswith("/document_types/"):
-            return jsonify({"results": [{"label": f"{name} - {kind}"} for name in known for kind in ("Acte", "PV")]})
+            kinds = [f"{name} - {kind} [{siren}]" for name, siren in known for kind in ("Acte", "PV")]
+            # Of another commune, whatever it is called.
+            return jsonify({"results": [{"label": one} for one in [*kinds, "Loos - Acte [215906539]"]]})
         if path.endswith("/cabinets/"):
-            return jsonify(
-                {"results": [{"full_path": f"{name}{below}"} for name in known for below in ("", " / Actes")]}
-            )
+            paths = [f"{name} [{siren}]{below}" for name, siren in known for below in ("", " / Actes")]
+            return jsonify({"results": [{"full_path": one} for one in [*paths, "Loos", "Loos / Actes"]]})
         if path.endswith("/creatic/dossiers/"):
             slugs = [one["slug"] for one in self.communes]
             told = ["circuit : « » est inconnu ; connus : deliberation", "reference : champ obligatoire absent"]

@@ -1448,13 +1448,6 @@ class Events(Mayan):
         for odd in ("x", "-1", "9" * 40, "1 OR 1"):
             ask(odd)
 
-    @behind
-    def test_by_a_call_that_makes_others(self) -> None:
-        asked = [{"name": str(rank), "url": "/api/v4/server_side_events/stream/"} for rank in range(3)]
-        began = time.monotonic()
-        self.assertEqual(self.api("claire.dubois", "POST", "/batch_requests/", {"requests": asked}).status_code, 200)
-        self.assertLess(time.monotonic() - began, 30)
-
     def test_a_visitor_has_none(self) -> None:
         self.assertIn(Visitor().get("/api/v4/server_side_events/stream/", secure=True).status_code, (401, 403))
         for odd in ("/api/v4/server_side_events/stream/%0A", "/api/v4//server_side_events/stream/"):

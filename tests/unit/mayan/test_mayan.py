@@ -1,4 +1,4 @@
-"""Mayan with what we add to it: accounts, tokens, open pages, circuits, in a process of its own Python."""
+"""Mayan with what we add to it: accounts, tokens, open pages, circuits, doors, in a process of its own Python."""
 
 from __future__ import annotations
 
@@ -51,9 +51,10 @@ def python() -> Path:
 
 
 @pytest.mark.costly
-def test_mayan(python: Path) -> None:
+@pytest.mark.parametrize("script", ["in_process.py", "doors_in_process.py"])
+def test_mayan(python: Path, script: str) -> None:
     done = subprocess.run(
-        [python, "-B", "-W", "ignore", HERE / "in_process.py"],
+        [python, "-B", "-W", "ignore", HERE / script],
         env=os.environ | {"HOME": "/nonexistent"},
         capture_output=True,
         text=True,

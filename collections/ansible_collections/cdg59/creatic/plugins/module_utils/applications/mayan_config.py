@@ -281,8 +281,8 @@ class _Run:
     def cabinets(self) -> None:
         """Cabinets, each known by its path: labels repeat from a commune to another."""
         listed = self._mayan.get("/cabinets/")
-        roots = {str(one["label"]): one for one in listed if one["parent"] is None}
-        renamed = self._renamed("dossier", "cabinet", "/cabinets/", roots)
+        tops = {str(one["label"]): one for one in listed if one["parent"] is None}
+        renamed = self._renamed("dossier", "cabinet", "/cabinets/", tops)
         found = dict(self._cabinet_paths([*renamed.values()], ()))
         for one in self._wanted["cabinets"]:
             path = tuple(one)

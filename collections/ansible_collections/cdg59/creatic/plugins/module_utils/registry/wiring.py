@@ -155,13 +155,13 @@ def commune_group(slug: str) -> str:
 
 
 def communes_of(groups: Groups, hosts: Iterable[str], communes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Communes, of those that a server serves, of which a machine is among `hosts`: slug and name.
+    """Communes, of those that a server serves, of which a machine is among `hosts`: slug, name, SIREN.
 
     An entity has the machines of the commune that hosts it.
     """
     taken = {*hosts}
     return [
-        {"slug": one["slug"], "nom": one["nom"]}
+        {"slug": one["slug"], "nom": one["nom"], "siren": one["siren"]}
         for one in communes
         if taken & {*groups.get(commune_group(entities.home(one)), ())}
     ]
