@@ -200,14 +200,17 @@ class Doors:
 def keep_links() -> None:
     """Show no link of Mayan's menus that leads to a closed door."""
     from mayan.apps.navigation.links import Link
+    from mayan.apps.navigation.menus import Menu
 
-    resolve = Link.resolve
+    resolve = Menu.resolve_matched_links
 
-    def resolved(link: Any, context: Any = None, request: Any = None, resolved_object: Any = None) -> Any:
-        if link.view:
-            method = link.method.upper() if isinstance(link.method, str) else "GET"
-            if not leads(_asking(link.get_request(context=context, request=request)), link.view, method):
-                return None
-        return resolve(link, context=context, request=request, resolved_object=resolved_object)
+    def is_open(link: Any, context: Any) -> bool:
+        if not isinstance(link, Link) or not link.view:
+            return True
+        method = link.method.upper() if isinstance(link.method, str) else "GET"
+        return leads(_asking(link.get_request(context=context)), link.view, method)
 
-    Link.resolve = resolved
+    def resolved(menu: Any, context: Any, matched_links: Any, *given: Any, **named: Any) -> Any:
+        return resolve(menu, context, [one for one in matched_links if is_open(one, context)], *given, **named)
+
+    Menu.resolve_matched_links = resolved
