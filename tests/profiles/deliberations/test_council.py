@@ -280,18 +280,18 @@ def test_what_leaves_is_what_the_maire_approved_and_reached_each_member(site: Si
     """L2121-10 to L2121-12; CE, 9 March 2007, n° 290687."""
     path = agenda(site, 0, f"approbation {mark}", envoyee_le=(TODAY - datetime.timedelta(8)).isoformat())
     [item] = [site.path(one["@id"]) for one in site.done(MANAGER, "GET", path)["items"]]
-    may_not(site, path, "convoquer", "le maire ne l&#39;a pas approuvée (L2121-10)")
+    may_not(site, path, "convoquer", "le maire ne l'a pas approuvée (L2121-10)")
     forged = site.browser(MANAGER)
     own = token(forged.ask("GET", path).data.decode())
     assert forged.ask("POST", f"{path}/@@approuver", own | {"vu": "x"}).status in (302, 401)
-    may_not(site, path, "convoquer", "le maire ne l&#39;a pas approuvée (L2121-10)")
+    may_not(site, path, "convoquer", "le maire ne l'a pas approuvée (L2121-10)")
     site.send(MAYOR, path, f"{path}/@@approuver")
     site.done(MANAGER, "PATCH", item, {"dispositif": {"data": "<p>Autre chose.</p>", "content-type": "text/html"}})
-    may_not(site, path, "convoquer", "a changé depuis que le maire l&#39;a approuvée")
+    may_not(site, path, "convoquer", "a changé depuis que le maire l'a approuvée")
     site.convene(path)
     here = {"presents": [MAIRE, AMINA, BRUNO], "president": MAIRE, "secretaire": AMINA}
     site.done(MANAGER, "PATCH", path, here)
-    may_not(site, path, "ouvrir", "remise sur papier n&#39;est pas notée : Claire Dubois, Amina Benali")
+    may_not(site, path, "ouvrir", "remise sur papier n'est pas notée : Claire Dubois, Amina Benali")
     site.hand_over(path, (TODAY - datetime.timedelta(3)).isoformat())
     may_not(site, path, "ouvrir", "convocation partie trop tard : Claire Dubois")
     for name in ("Claire Dubois", "Amina Benali", "Bruno Carpentier", "Élise Delattre", "Thomas Wattiez"):
@@ -310,7 +310,7 @@ def test_a_nomination_begins_as_a_secret_vote(site: Site, mark: str) -> None:
     voters = [MAIRE, AMINA, BRUNO, THOMAS]
     site.done(MANAGER, "PATCH", item, {"scrutin": "public", "secret_renonce": 3})
     site.done(MANAGER, "PATCH", item, {"pour": voters})
-    may_not(site, item, "adopter", "sauf si le conseil décide le contraire à l&#39;unanimité (3 voix sur 4)")
+    may_not(site, item, "adopter", "sauf si le conseil décide le contraire à l'unanimité (3 voix sur 4)")
     site.done(MANAGER, "PATCH", item, {"pour": []})
     site.done(MANAGER, "PATCH", item, {"secret_renonce": 4})
     site.adopt(item)
