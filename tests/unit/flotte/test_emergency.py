@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import stat
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from creatic_flotte import emergency
 from creatic_guichet import cli
+from creatic_guichet import door as door_process
 from creatic_guichet.store import BadRequest
 
 from testbed.connector import Authority
@@ -336,3 +340,36 @@ def test_ports_that_answer_are_read_from_the_kernel(tmp_path: Path) -> None:
         "   1: 0100007F:55F1 0100007F:1234 01 00000000:00000000\n"
     )
     assert cli.listening(table) == {22000}
+
+
+def _keys(folder: Path, *ends: float) -> Path:
+    """What the door writes, for orders that end then."""
+    shown = (f"{dt.datetime.fromtimestamp(end, dt.UTC):%Y%m%d%H%M%SZ}" for end in ends)
+    lines = (f'restrict,permitlisten="127.0.0.1:22000",expiry-time="{one}" ssh-ed25519 AAAA m\n' for one in shown)
+    (folder / "cles").write_text("".join(lines))
+    return folder / "cles"
+
+
+@pytest.mark.parametrize(("ends", "status"), [((-10.0, 2.0, 500.0), 75), ((-10.0,), 3), ((), 3), ((500.0,), 3)])
+def test_an_order_that_ends_ends_the_sshd_and_so_its_tunnels(
+    tmp_path: Path, ends: tuple[float, ...], status: int
+) -> None:
+    """One that goes on, or was over before, keeps it; what ended by itself says how."""
+    moment = time.time()
+    keys = _keys(tmp_path, *(moment + end for end in ends))
+    code = "import sys; from pathlib import Path; from creatic_guichet import door; "
+    code += "sys.exit(door.hold(Path(sys.argv[1]), ['sh', '-c', sys.argv[2]]))"
+    shell = f"echo $$ > {tmp_path}/pid; exec sleep 600" if status == 75 else "exec sh -c 'sleep 4; exit 3'"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(keys), shell],
+        env=os.environ | {"PYTHONPATH": ":".join(sys.path)}, timeout=allowed(120), check=False,
+    )  # fmt: skip # one call by its parts
+    assert done.returncode == status
+    if status == 75:
+        assert time.time() - moment >= 1
+        assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+def test_a_door_without_keys_has_no_end(tmp_path: Path) -> None:
+    assert door_process.ends(tmp_path / "absent") == []
+    assert door_process.ends(_keys(tmp_path, 1_796_000_000.0)) == [1_796_000_000.0]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from creatic_agent import french
 
+from . import door
 from .store import BadRequest, Store
 from .web import FOLDER
 
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="commande", required=True, metavar="COMMANDE")
     taking = commands.add_parser("recevoir", help="prendre un envoi du poste de commande")
     taking.add_argument("envoi", type=Path, help="le fichier de l'envoi, qui est ôté")
+    commands.add_parser("porte", help="tenir le sshd des portes de secours, jusqu'à la fin d'un ordre")
     commands.add_parser("etat", help="ce qui est su de chaque machine (JSON)")
     proving = commands.add_parser(
         "preuves", help="le dernier compte rendu de chaque machine qui porte des preuves (JSON)"
@@ -44,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     telling = commands.add_parser("comptes-rendus", help="ce que les machines ont dit (JSON)")
     telling.add_argument("--apres", type=int, default=0, help="numéro du dernier qui est déjà connu")
     given = parser.parse_args(argv)
+    if given.commande == "porte":
+        return door.hold(given.cles)
     try:
         store = Store(given.dossier, given.cles, given.hote, listening)
         if given.commande == "recevoir":
