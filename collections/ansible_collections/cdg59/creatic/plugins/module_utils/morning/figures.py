@@ -122,7 +122,7 @@ def _shown(value: float) -> dict[str, str]:
 
 def parse(text: str) -> Iterator[Figure]:
     """Read figures; a line that is none is left out, so that it keeps no other."""
-    for line in text.splitlines():
+    for line in text.split("\n"):  # what else ends a line elsewhere is in a label, whose end it is not
         found = _LINE.fullmatch(line)
         if not found:
             continue
