@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -63,6 +64,16 @@ def test_what_machines_answered_moves_no_terminal(commands: Any, word: str, caps
     commands._aside(f"{word}\nsuite\té")
     said = capsys.readouterr().err
     assert "\nsuite\té" in said and said.replace("\n", "").replace("\t", "").isprintable()
+
+
+@pytest.mark.parametrize("name", ["journey", "rollout"])
+def test_what_a_run_tells_of_a_machine_moves_no_terminal(name: str) -> None:
+    plugin = importlib.import_module(f"ansible_collections.cdg59.creatic.plugins.callback.{name}").CallbackModule()
+    said: list[str] = []
+    plugin._display = SimpleNamespace(display=lambda text, **_given: said.append(text))
+    for word in HOSTILE:
+        plugin._say(f"anor-pc : {word}")
+    assert len(said) == len(HOSTILE) and all(one.isprintable() for one in said)
 
 
 def test_the_table_of_readiness_shows_names_as_they_are() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants as C
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit import store
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.follow import Follower
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.listener import Listener
@@ -39,7 +40,7 @@ class CallbackModule(Listener):
 
     def _say(self, text: str, color: str | None = None) -> None:
         if self.alone and text:
-            self._display.display(text, color=color)
+            self._display.display(harmless.text(text), color=color)  # machines' words too
             sys.stdout.flush()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:

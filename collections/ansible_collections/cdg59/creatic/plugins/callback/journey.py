@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import (
     count,
     duration,
@@ -57,7 +58,7 @@ class CallbackModule(CallbackBase):
         if self._live:
             sys.stdout.write("\r\033[2K")
             self._live = False
-        self._display.display(text, color=color)
+        self._display.display(harmless.text(text), color=color)  # machines' words too
         sys.stdout.flush()  # Ansible does not: behind a pipe, progress would come all at the end
 
     def _told(self, host: str, said: Any) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from ansible import constants as C
 from ansible import context
 from ansible.template import Templar
+from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import follow, store
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import servers as evidence_servers
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import updates as evidence_updates
@@ -85,7 +86,7 @@ class CallbackModule(Listener):
 
     def _say(self, text: str = "", color: str | None = None) -> None:
         self._clear()
-        self._display.display(text, color=color)
+        self._display.display(harmless.text(text), color=color)  # machines' words too
         sys.stdout.flush()  # Ansible does not: behind a pipe, progress would come all at the end
 
     def _clear(self) -> None:

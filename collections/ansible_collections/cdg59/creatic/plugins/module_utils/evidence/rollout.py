@@ -137,7 +137,7 @@ def explain(message: str, *, reached: bool = False) -> tuple[str, str]:
     of_ssh = not reached or re.search(_SSH, message, re.IGNORECASE)
     for pattern, reason, remedy in _EXPLANATIONS if of_ssh else _OF_THE_HOST:
         if found := re.search(pattern, message, re.DOTALL | re.IGNORECASE):
-            return found.expand(reason), remedy
+            return clean(found.expand(reason)), remedy
     return clean(" ".join(message.split()))[:1000] or "échec sans message", "Corriger la cause indiquée, puis relancer."
 
 
