@@ -59,6 +59,26 @@ def test_a_machine_is_known_by_its_name_whatever_its_address() -> None:
     assert shown["targets"] == ["[fd00::2]:9100"] and "commune" not in shown["labels"]
 
 
+def test_what_is_taken_of_a_machine_is_what_its_profile_makes() -> None:
+    hostvars: dict[str, dict[str, Any]] = {
+        "a": {"creatic_profil": "commune_pc", "ansible_host": "10.0.0.1"},
+        "b": {"creatic_profil": "backup_server", "ansible_host": "10.0.0.2"},
+        "c": {"creatic_profil": "inconnu", "ansible_host": "10.0.0.3"},
+    }
+    asked = {
+        one["job_name"]: one
+        for one in targets.scrapes({"commune_pc": ["a", "c"], "backup_server": ["b"]}, hostvars)["scrape_configs"]
+    }
+    kept = {name: {*one["metric_relabel_configs"][0]["regex"].split("|")} for name, one in asked.items()}
+    labels = {name: {*one["metric_relabel_configs"][1]["regex"].split("|")} for name, one in asked.items()}
+    assert "creatic_depot_suspect" in kept["b"] - kept["a"] and "creatic_backup_last_run_good" in kept["a"]
+    assert kept["c"] == kept["a"]  # of nobody: what every machine makes
+    assert "client" in labels["b"] - labels["a"] and "commune" not in labels["a"]
+    assert not {"degre", "alertname", "up", "ALERTS"} & (labels["a"] | kept["a"])
+    assert asked["a"]["sample_limit"] == 300 < asked["b"]["sample_limit"]
+    assert not any("honor_labels" in one for one in asked.values())
+
+
 def test_a_page_is_asked_for_under_its_name_at_its_address() -> None:
     told = {"creatic_profil": "ged", "creatic_names": ["ged.test", "autre.test"], "base_pages": [443]}
     hostvars: dict[str, dict[str, Any]] = {

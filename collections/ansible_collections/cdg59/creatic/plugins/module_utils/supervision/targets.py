@@ -22,8 +22,8 @@ PROBES = 9115
 _PKI = "/etc/creatic/pki"
 _OWN = ("__name__", "job", "instance", "machine", "profil")
 _COMMUNE = ("commune", "commune_nom")
-_SAMPLES = {"backup_server": 30_000, "supervision": 3000}
-"""Of those that tell of other machines: eight figures a client of backups, and the clients of drills."""
+_SAMPLES = {"backup_server": 30_000, "archive_gateway": 10_000, "supervision": 3000}
+"""Of those that tell of others: figures of each client of backups, of each account of the archives, of each drill."""
 _SAMPLES_OF_ITS_OWN = 300
 
 
