@@ -344,7 +344,7 @@ class Pages(Mayan):
                 "/cabinets/cabinets/", "/indexing/instances/",
             ])  # fmt: skip # a table
             for page in (
-                "sources/sources/documents/wizard/", "documents/documents/<document_id>/versions/",
+                "documents/documents/<document_id>/versions/",
                 "metadata/documents/<document_id>/metadata/add/", "cabinets/documents/<document_id>/cabinets/add/",
                 "document_downloads/documents/files/<document_file_id>/download/", "indexing/instances/",
             ):  # fmt: skip # by rows
