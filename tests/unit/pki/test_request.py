@@ -74,7 +74,15 @@ def test_luhn() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Machine - gondecourt-pc", "MACHINE–x", "Ｍachine - x", "Machıne - x", "Connecteur - Loos", "Cachet du x", "Flotte"],
+    [
+        "Machine - gondecourt-pc",
+        "MACHINE–x",
+        "Ｍachine - x",
+        "Machıne - x",
+        "Connecteur - Loos",
+        "Cachet du x",
+        "Flotte",
+    ],
 )
 def test_a_reserved_name_is_of_those_who_say_so(name: str) -> None:
     """What a commune's file names says nothing, and is a person; the project's roles say what they ask for."""
