@@ -95,7 +95,12 @@ def test_the_password_of_a_program_s_account_is_sent_whether_it_is_new_or_not(
     action = mayan_config.ActionModule.__new__(mayan_config.ActionModule)
     args = {"secrets_dir": str(folder), "configuration": {"users": users}}
     action._task = SimpleNamespace(args=args, check_mode=check)
-    action._execute_module = lambda **given: found.append(given["module_args"]["passwords"]) or {"changed": False}
+
+    def execute(**given: Any) -> dict[str, Any]:
+        found.append(given["module_args"]["passwords"])
+        return {"changed": False}
+
+    action._execute_module = execute
     action.run(task_vars={})
     assert [sorted(one) for one in found] == [["passerelle"] if sent else []]
     assert (folder / "passerelle").exists() == (there or not check)

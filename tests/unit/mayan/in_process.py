@@ -289,8 +289,8 @@ class Eliminated(Mayan):
         dossier = Dossier.objects.get(pk=self.deposit())
         mark = f"{dossier.reference} {'a' * 24}"
         filed = self.filed(mark, b"%PDF-1.7 delibere")
-        for more in ({}, {"essai": True}):
-            answer = self.ask(reference=dossier.reference, marques=[mark], **more)
+        for dry in (False, True):
+            answer = self.ask(reference=dossier.reference, marques=[mark], essai=dry)
             self.assertEqual(answer.status_code, 400)
             self.assertIn("pas encore signé", answer.json()["message"])
         self.assertTrue(Dossier.objects.filter(pk=dossier.pk).exists())

@@ -76,7 +76,8 @@ def told(rule: figures.Rule, label: str, word: str) -> Iterator[tuple[bool, str,
 
 def findings(field: Any, word: str, home: Path) -> list[screen.Finding]:
     if isinstance(field, tuple):
-        return [screen.Finding(not grave, "anor", "anor-pc", *said) for grave, *said in told(*field, word)]
+        rule, label = field
+        return [screen.Finding(not grave, "anor", "anor-pc", *said) for grave, *said in told(rule, label, word)]
     report: dict[str, Any] = {"maintenant": MOMENT.timestamp(), "mesures": [], "illisibles": [], "unites": []}
     report |= {"disques": [], "a_l_heure": True, "redemarrage": False}
     given: dict[str, Any] = {"rapport": report}
@@ -88,7 +89,7 @@ def findings(field: Any, word: str, home: Path) -> list[screen.Finding]:
     return [one for one in with_home.findings if one.machine == "anor-pc"]
 
 
-COMMUNES = {
+COMMUNES: dict[str, Any] = {
     "anor": {"commune": {"slug": "anor", "nom": "Anor"}, "passage": None, "hotes": {"anor-pc": {}}, "equipee": True,
              "prete": True, "dernier": None, "manques": []},
 }  # fmt: skip # a table
