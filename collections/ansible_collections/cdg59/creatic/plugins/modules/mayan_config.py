@@ -25,7 +25,7 @@ options:
       - C(groups) and C(roles), members by name;
         C(metadata_types); C(document_types), C(metadata) telling which are required; C(cabinets), each the path of its
         labels; C(indexes) (C(label), C(document_types), C(levels)); C(acls) (C(kind), C(key), C(roles) with their
-        permissions); C(former), by kind, labels of before and what they are now: an object that bears one is renamed.
+        permissions); C(former), by kind, labels of before and what they are now; an object that bears one is renamed.
       - Of C(passwords), those of accounts without a commune (programs) are made exact, and others are first ones.
       - C(workflows), as filter C(parapheur_configuration) gives them (C(internal_name), C(label), C(document_types),
         C(states), C(transitions) with their C(fields)). Nothing is taken from a circuit, whose documents would lose
