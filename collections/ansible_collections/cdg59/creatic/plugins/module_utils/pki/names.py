@@ -54,7 +54,8 @@ def kind_of(name: str) -> str:
 
 def is_reserved(name: str) -> bool:
     """Whether the first word of a name is one by which machines or services are known, and no longer word."""
-    return skeleton(name).split("-")[0] in {skeleton(word) for words in KINDS.values() for word in words}
+    first = {skeleton(word).split("-")[0] for words in KINDS.values() for word in words}
+    return skeleton(name).split("-")[0] in first
 
 
 def strange(text: str) -> str:
