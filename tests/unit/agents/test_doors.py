@@ -56,7 +56,8 @@ CN, OU, ORG, NTR = (
 )
 NAMES = {
     Kind.PERSON: ["Léa Martin", "Secrétariat général", "DUPONT Jean 0123", "Anne Acart", "Œ. d’Ascq", "Machin - Loos",
-                  "Nguyễn Thị Hạnh", "pc-mairie", "Paul «\u00a0Cœur\u00a0»", "L" * 64],
+                  "SCEAUX Marie", "Machinet Paul", "Cacheteux", "CACHET Dufour", "Cachet-Dupuis Léa", "Ács Ilona",
+                  "A. C. Dupont", "Nguyễn Thị Hạnh", "pc-mairie", "Paul «\u00a0Cœur\u00a0»", "L" * 64],
     Kind.CONNECTOR: [CONNECTOR, "Connecteur - CCAS d’Haÿ", "Connecteur - Лоос № 1", f"Connecteur - {'x' * 51}"],
     Kind.MACHINE: [common_name(MACHINE), "Machine - poste-2", common_name("a" * 60)],
     Kind.SERVICE: sorted(identity.SERVICES),
@@ -71,7 +72,7 @@ LOOKALIKES = [
     "Passerelle", "PASSERELLE DES ARCHIVES", "Pàsserelle", "Pạsserelle", "Passere11e des archives", "PassereIIe",
     "Ⲣasserelle", "P a s s e r e l l e", "Pa\u00adsserelle", "Parapheur", "parapheur de Loos", "ѕceau",
     "Sceau du maire", "Attestatіons", "Horodatage", "Hοrodatage", "cachet du parapheur", "AC Racine", "ac - racine",
-    "AC", "Preuves de deploiement",
+    "AC", "Preuves de deploiement", "Passerelles des archives", "C achet  du x", "Machine", "Sceau - Loos",
     "Passerelle des archives\u202e", "\u202eLéa Martin", "Léa\u2066 Martin", "Léa\x1b[2J Martin", "Léa\nMartin",
     "Léa\x00", " Léa Martin", "Léa Martin ", "\u00a0Léa", "Léa\tMartin", "Лея Мартин", "Λεα", "李雷", "Léa\ue000",
     "Léa \U0001f600", "- - -", "0123", "L" * 65, "ſceau",

@@ -17,6 +17,7 @@ from creatic_agent.identity import (
     certificate_of,
     holder_of,
     identity_of,
+    kind_of,
     names_of,
     shown,
     siren_of,
@@ -80,6 +81,11 @@ def test_who_signs_is_told_from_who_calls(usages: list[x509.ObjectIdentifier], c
     assert identity_of(made) == (claire if calls else NOBODY)
     authority = certificate("", None, subject=subject, ca=True)[0]
     assert holder_of(authority) == identity_of(authority) == NOBODY
+
+
+def test_a_name_may_be_written_with_the_hyphens_of_a_word_processor() -> None:
+    """A PC's holder is as its commune's file says; the authority certifies it."""
+    assert kind_of("Accueil Saint\u2011Omer") is kind_of("Accueil Saint\u2010Omer") is Kind.PERSON
 
 
 @pytest.mark.parametrize(

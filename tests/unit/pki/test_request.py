@@ -3,7 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request, siren_is_valid
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import (
+    PkiError,
+    Request,
+    person_name,
+    siren_is_valid,
+)
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import HOLDERS, kind_of
 
 GOOD: dict[str, Any] = {
@@ -102,6 +107,12 @@ def test_a_reserved_name_is_of_those_who_say_so(name: str) -> None:
     for other in others:
         with pytest.raises(PkiError, match="réservé aux machines"):
             Request.from_dict(asked | {"holder": other})
+
+
+@pytest.mark.parametrize("name", ["Sceaux Marie", "MACHINET Paul", "Cacheteux Paul", "CACHET Dufour", "Ács Ilona"])
+def test_a_person_whose_name_only_begins_as_a_reserved_one_is_a_person(name: str) -> None:
+    assert Request.from_dict(GOOD | {"common_name": name}).holder == "person"
+    assert person_name(name) == name
 
 
 @pytest.mark.parametrize("holder", ["person", "connector", "machine", "service", "authority"])

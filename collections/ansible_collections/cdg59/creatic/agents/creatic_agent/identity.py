@@ -38,9 +38,10 @@ _CONNECTOR = re.compile(r"Connecteur - \S(.*\S)?")
 _MACHINE = re.compile(r"Machine - [a-z0-9][a-z0-9_-]*( [0-9a-f]{8})?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LONGEST = 64  # X.520
+_SHORT = 4  # letters of a word that two initials may write, and that has no plural here
 # Letters of Latin alphabets that are no ASCII letter with a mark, and signs: what a name of here is written with.
 _OTHERS = {"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "ł": "l", "þ": "th", "ŧ": "t"}
-_OTHERS |= {"ß": "ss", "ŋ": "n", "ĸ": "k"} | dict.fromkeys("’‘ʼ“”–—«»°·", " ")
+_OTHERS |= {"ß": "ss", "ŋ": "n", "ĸ": "k"} | dict.fromkeys("’‘ʼ“”\u2010\u2011–—«»°·", " ")
 _SPACES = dict.fromkeys(map(ord, "\u00a0\u202f"), " ")  # as French puts before « and »
 _ALIKE = {"0": "o", "1": "l", "i": "l", "|": "l"}
 
@@ -169,13 +170,14 @@ def _skeleton(name: str) -> str | None:
 
 
 def _looks_reserved(read: str) -> bool:
-    joined = read.replace(" ", "")
-    return any(f"{read} ".startswith(word) or (len(word) > 4 and joined.startswith(word.strip())) for word in _WORDS)
+    return any(word.match(read) for word in _WORDS)
 
 
-def _word(name: str) -> str:
-    """A reserved name as `_skeleton` reads it; a space ends it where more of the same word would be another."""
-    return (_skeleton(name) or "") + " " * (name != name.rstrip())
+def _word(name: str) -> re.Pattern[str]:
+    """What reads as a reserved name: whole, whatever spaces are in it, in the plural too. A person may be called Sceaux,
+    or Machinet."""
+    letters = (_skeleton(name) or "").replace(" ", "")
+    return re.compile((" ?".join(letters) + "s?" if len(letters) > _SHORT else letters) + "(?= |$)")
 
 
 _WORDS = tuple(_word(name) for name in RESERVED)

@@ -119,7 +119,7 @@ def _alike(name: str) -> str:
     """Expression of what reads as a reserved name: other accents, a zero for an O, spaces within it."""
     plain = [one for one in unicodedata.normalize("NFKD", name).casefold() if one.isascii() and one.isalpha()]
     letters = [rf"(?:{_MANY.get(one, one)}|(?:\\..){{2,3}})" for one in plain]
-    return " ?".join(letters) if len(letters) > 4 else "".join(letters) + r"(?![A-Za-z0-9]|\\C)"
+    return (" *".join(letters) + "s?" if len(letters) > 4 else "".join(letters)) + r"(?![A-Za-z0-9]|\\C)"
 
 
 class FilterModule:

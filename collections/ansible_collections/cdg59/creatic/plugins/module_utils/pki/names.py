@@ -28,6 +28,7 @@ HOLDERS = (PERSON, "connector", "machine", "service")
 _LETTERS = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss", "ø": "o", "đ": "d", "ł": "l", "ı": "i", "ð": "d", "þ": "th"})
 UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Cs", "Co")
 """Categories of characters that nobody sees."""
+_SHORT = 4  # a word of so few letters has no plural here: a person may be called Ács
 _FOLDERS = ("flotte", "journaux")  # of the machine's own certificates (roles flotte and pki_client)
 
 
@@ -46,8 +47,9 @@ def kind_of(name: str) -> str:
     found = skeleton(name)
     for kind, words in KINDS.items():
         for word in words:
-            # A word with an end is whole; the others begin a name.
-            if found.startswith(skeleton(word)) if word[-1].isalpha() else found.split("-")[0] == skeleton(word):
+            # Whole, alone or many of it: a person may be called Sceaux, or Machinet.
+            first = skeleton(word)
+            if re.match(rf"{first}{'s?' if len(first) > _SHORT else ''}(-|$)", found):
                 return kind
     return "machine" if found in _FOLDERS else PERSON
 
