@@ -385,6 +385,24 @@ def test_an_annex_that_is_not_on_line_keeps_the_act_from_being_certified(
     assert f"exécutoire de plein droit depuis le {today:%d/%m/%Y}" in content
 
 
+def test_what_was_published_long_before_annexes_were_told_keeps_its_certificate(world: World, ask: Any) -> None:
+    """Of whatever age: nobody would ever publish it again."""
+    reference = world.deliberations.adopt("d1", annexes=2)
+    world.reach(reference, "teletransmission")
+    acknowledge(world, reference)
+    FakeConnector(world.chain, GONDECOURT).say(reference, "versee")
+    world.drain()
+    world.deliberations.publish()
+    world.chain.arrivals.look()
+    world.drain()
+    with world.store.transaction() as connection:  # as the passerelle of before had it
+        connection.execute(
+            "UPDATE acte SET recu_le = now() - interval '3 years', suivi = suivi #- '{publication,annexes}'"
+        )
+    world.chain.arrivals.look()
+    assert ask("poste", f"/acte/executoire.pdf?reference={reference}").status_code == 200
+
+
 def test_an_act_posted_up_or_whole_from_the_first_day_is_certified_from_that_day(world: World, ask: Any) -> None:
     whole, posted = (world.deliberations.adopt(uid, annexes=1) for uid in ("d1", "d2"))
     for reference in (whole, posted):

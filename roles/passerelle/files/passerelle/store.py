@@ -211,13 +211,17 @@ class Store:
         )
 
     def partly_published(self, limit: int = 200) -> list[Act]:
-        """Délibérations that went through, of a year, of which not all annexes are told to be on line; latest first."""
+        """Some of the délibérations that went through and of which not all annexes are told to be on line.
+
+        Those of a year, and those of which nothing was told at all, whatever their age: they are of before it was.
+        """
         return self._rows(
-            "SELECT * FROM acte WHERE etape = %s AND recu_le > now() - interval '1 year' AND donnees ? 'uid'"
+            "SELECT * FROM acte WHERE etape = %s AND donnees ? 'uid' AND (recu_le > now() - interval '1 year'"
+            " OR suivi->'publication'->>'annexes' IS NULL)"
             " AND donnees->>'eliminee' IS NULL AND suivi->'publication'->>'mode' = 'electronique'"
             " AND jsonb_array_length(COALESCE(donnees->'annexes', '[]')) > 0"
             " AND COALESCE((suivi->'publication'->>'annexes')::int, -1) <> jsonb_array_length(donnees->'annexes')"
-            " ORDER BY recu_le DESC LIMIT %s",
+            " ORDER BY random() LIMIT %s",  # some may never be told of: they keep no other from its turn
             (FINISHED, limit),
         )
 
