@@ -174,8 +174,10 @@ def _looks_reserved(read: str) -> bool:
 
 
 def _word(name: str) -> re.Pattern[str]:
-    """What reads as a reserved name: whole, whatever spaces are in it, in the plural too. A person may be called Sceaux,
-    or Machinet."""
+    """What reads as a reserved name: whole, whatever spaces are in it, in the plural too.
+
+    A person may be called Sceaux, or Machinet.
+    """
     letters = (_skeleton(name) or "").replace(" ", "")
     return re.compile((" ?".join(letters) + "s?" if len(letters) > _SHORT else letters) + "(?= |$)")
 
