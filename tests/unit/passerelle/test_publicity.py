@@ -149,3 +149,22 @@ def test_what_waits_for_days_is_measured_and_recalled_once_a_week(
     assert [recall.send(today), recall.send(today), recall.send(today + timedelta(days=7))] == [2, 0, 2]
     assert [to for to, _subject, _text in sent] == ["maire@x.test", "dgs@x.test"] * 2
     assert "2026_112" in sent[0][2] and "L2131-1" in sent[0][2] and "DUPONT" not in "".join(map(str, sent))
+
+
+def test_the_many_acts_of_a_commune_keep_no_other_from_its_recall(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of years before, say, of which nobody noted anything: more than a list holds."""
+    towns = {slug: replace(COMMUNES[slug], mails=(f"{slug}@x.test",)) for slug in ("gondecourt", "la-madeleine")}
+    world.reconfigure(communes=COMMUNES | towns, mail_relay="relais.test", url="https://p.test")
+    for number in range(3):
+        bring(world, f"parapheur:{number}", nature="2", transmission="non", numero=f"2026_{number}")
+    bring(world, "parapheur:9", nature="2", transmission="non", numero="2026_9", commune="la-madeleine")
+    with world.store.transaction() as connection:
+        connection.execute("UPDATE acte SET recu_le = now() - interval '9 days'")
+    monkeypatch.setattr("passerelle.executory.WAITING_MAX", 2)
+    sent: list[str] = []
+    monkeypatch.setattr(Post, "write", lambda _post, to, _subject, _text: sent.append(to))
+    post = Post(world.config, Letters(world.store, world.chain.connectors._files))
+    Recall(world.config, world.store, post).send(date.today())
+    assert sorted(sent) == ["gondecourt@x.test", "la-madeleine@x.test"]

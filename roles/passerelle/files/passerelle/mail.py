@@ -96,17 +96,15 @@ class Recall:
         if not self._config.mail_relay:
             return 0
         year, week, _day = today.isocalendar()
-        late: dict[str, list[Act]] = {}
-        for act in executory.unpublished(self._store, self._config, None):
-            if executory.publicity(act, self._config).late(today):
-                late.setdefault(act.commune, []).append(act)
         sent = 0
-        for slug, acts in late.items():
-            commune = self._config.communes.get(slug)
-            for address in commune.mails if commune else ():
-                mark = (slug, address, f"{year}-{week:02}")
-                if self._told(mark):
-                    continue
+        for slug, commune in self._config.communes.items():
+            marks = [(slug, address, f"{year}-{week:02}") for address in dict.fromkeys(commune.mails)]
+            marks = [one for one in marks if not self._told(one)]
+            # By commune: the many acts of one hide those of no other.
+            waiting = executory.unpublished(self._store, self._config, [slug]) if marks else []
+            acts = [one for one in waiting if executory.publicity(one, self._config).late(today)]
+            for mark in marks if acts else ():
+                address = mark[1]
                 try:
                     self._post.write(address, *_recall(acts, self._config))
                 except OSError as error:
