@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from passerelle import metrics, returns, room
+from passerelle.acts import FAILED
+from psycopg.types.json import Jsonb
 from tdt_connector.handover import HandoverError, Passerelle
 from tdt_connector.journal import Journal
 
@@ -156,3 +158,40 @@ def test_one_bad_return_keeps_no_other(world: World, commune: Commune) -> None:
         relay(commune)
     rows = returns.Returns(world.store, None).shown(world.config, None)  # type: ignore[arg-type] # no file is read
     assert [row["nom"] for row in rows] == ["bon-6"]
+
+
+def test_a_connector_that_contradicts_itself_fills_no_history(
+    world: World, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says of one act, or of one letter, beside PostgreSQL too; of another, it is still heard."""
+    monkeypatch.setattr(room, "SAID_MAX", 4)
+    acts = [world.deliberations.adopt(uid) for uid in ("d1", "d2")]
+    for one in acts:
+        world.reach(one, "teletransmission")
+    letter = {"type": "pieces", "fichiers": [], "id_acte": "", "etrangere": "", "date": "", "recu_le": "2026-11-28"}
+    answer = {"reponse": {"cle": "k", "sens": "reponse", "etat": "a_envoyer", "fichiers": []}}
+    with world.store.transaction() as connection:
+        query = "INSERT INTO lettre (commune, tdt, donnees, suivi) VALUES ('gondecourt', 7, %s, %s)"
+        connection.execute(query, (Jsonb(letter), Jsonb(answer)))
+
+    def lines() -> int:
+        with world.store.transaction() as connection:
+            query = "SELECT (SELECT count(*) FROM passage) + (SELECT count(*) FROM lettre_passage) AS count"
+            return int((connection.execute(query).fetchone() or {})["count"])
+
+    said = {
+        "/connecteur/suivi": [{"reference": acts[0], "etat": one} for one in FAILED],
+        "/connecteur/lettres/suivi": [
+            {"lettre": 7, "reponse": "k", "etat": one, "motif": "x" * 900} for one in ("refusee", "a_rapprocher")
+        ],
+    }
+    for path, told in said.items():
+        answers = [ask("connecteur", path, "POST", json=told[rank % 2]) for rank in range(8)]
+        assert [one.status_code for one in answers] == [200] * 4 + [429, 200] * 2  # the last again is no news
+        assert "prévenez le groupement" in answers[4].json()["message"]
+        before = lines()
+        assert ask("connecteur", path, "POST", json=told[0]).status_code == 429 and lines() == before
+    assert ask("connecteur", "/connecteur/suivi", "POST", json={"reference": acts[1], "etat": "refusee"}).ok
+    with world.store.transaction() as connection:
+        connection.execute("UPDATE passage SET le = le - interval '2 days'")
+    assert ask("connecteur", "/connecteur/suivi", "POST", json={"reference": acts[0], "etat": "refusee"}).ok

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 
+from . import room
 from .acts import FAILED, BadRequest, goes, nature, unsaid, unsigned
 from .config import Commune
 from .files import Files
@@ -18,6 +19,9 @@ from .store import Act, Store
 
 # What the connector is given for the archive alone: it does not go out.
 KEPT = "conserver"
+_SAID = (
+    "SELECT count(*) FROM passage WHERE reference = %s AND le > now() - interval '1 day' AND etape ^@ 'connecteur: '"
+)
 _REASON_MAX = 8000  # characters: Helios refuses a flow by its elements, each with its reason
 
 
@@ -98,6 +102,7 @@ class Connectors:
         reason = str(said.get("motif") or "sans explication")[:_REASON_MAX]
         with self._store.transaction() as connection:
             now = self._store.lock(connection, reference)
+            room.check_said(connection, _SAID, reference)
             track = now.track | {"tdt": tdt}
             if state in FAILED:
                 refused = "La DGFiP refuse le flux" if act.data["circuit"] == PES else "La préfecture refuse l'acte"

@@ -75,6 +75,7 @@ _SELECT = """SELECT lettre.*, acte.reference, acte.donnees AS acte_donnees, acte
   FROM lettre
   LEFT JOIN acte ON acte.commune = lettre.commune AND acte.suivi->'tdt'->>'id_acte' = lettre.donnees->>'id_acte'
   WHERE """
+_SAID = "SELECT count(*) FROM lettre_passage WHERE numero = %s AND le > now() - interval '1 day' AND par = 'connecteur'"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _HEADS = {b"%PDF-": ".pdf", b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
@@ -243,6 +244,7 @@ class Letters:
                 raise BadRequest("Cette réponse n'est pas de ce courrier, ou son état est inconnu.", 404)
             if answer["etat"] == state:
                 return
+            room.check_said(connection, _SAID, row["numero"])
             news = {"etat": state, "motif": _text(told.get("motif"), 2000), "fin": _now()}
             news |= {"transaction": _text(told.get("transaction"), 20), "ar": _text(told.get("ar"), 200_000)}
             news["date_reception"] = _iso(told.get("date_reception")) or (_now()[:10] if state in SENT else "")

@@ -1,4 +1,5 @@
-"""How much a commune's connector may leave here: returns of the DGFiP and letters share their disk with PostgreSQL.
+"""How much a commune's connector may leave here: returns of the DGFiP and letters share their disk with PostgreSQL, and
+each thing that it says of an act or of a letter is a line of a history that nobody shortens.
 
 A return weighs a few megabytes and comes some days of the week, a letter less: what a commune is given is a hundred
 times what one brings. Nothing of it is ever removed, so that what is kept only grows. A commune that fills its own
@@ -19,6 +20,7 @@ LARGEST = 150_000_000  # bytes of a file: what a TdT carries (S²LOW)
 DAY_MAX = 1_000_000_000  # bytes in 24 hours: six of the largest files, or ten years of letters after a restore
 KEPT_MAX = 10_000_000_000  # bytes in all: forty years of a commune whose returns weigh a megabyte a day
 LEAST = 100_000  # bytes that a row counts for: a file of one byte takes a place too
+SAID_MAX = 50  # lines of one act's or letter's history that a connector writes in 24 hours: it has a handful of states
 _SHARES = """WITH apport AS (
   SELECT commune, GREATEST(%(least)s, octets) AS octets, recu_le FROM retour
   UNION ALL SELECT commune, GREATEST(%(least)s, LEAST(%(largest)s, (un->>'octets')::numeric)), recu_le
@@ -53,6 +55,26 @@ def check(connection: psycopg.Connection[Any], commune: Commune, sizes: list[int
         raise BadRequest(
             f"{commune.name} a laissé à la passerelle {today // 1_000_000} Mo en un jour, sur "
             f"{DAY_MAX // 1_000_000}. {left}",
+            HTTPStatus.TOO_MANY_REQUESTS,
+        )
+
+
+def check_said(connection: psycopg.Connection[Any], query: str, key: str | int) -> None:
+    """Check that a connector may say more of one thing, which is locked.
+
+    Args:
+        connection: of the transaction that notes it.
+        query: counts the lines that the connector wrote of it in 24 hours.
+        key: what the query asks for.
+
+    Raises:
+        BadRequest: it said all that there was to say (429).
+    """
+    found = connection.execute(query.encode(), (key,)).fetchone()
+    if found and int(found["count"]) >= SAID_MAX:
+        raise BadRequest(
+            f"Le connecteur a dit {SAID_MAX} choses de cela en un jour : il ne se contredit pas tant. Rien n'est "
+            "perdu, il redira la dernière demain. À faire : prévenez le groupement, qui vérifie ce connecteur.",
             HTTPStatus.TOO_MANY_REQUESTS,
         )
 
