@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import hashlib
 import json
 import os
+import signal
+import socket
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +30,7 @@ from creatic_guichet.store import BadRequest
 
 from testbed.connector import Authority
 from testbed.fleet import Door, Machine
-from testbed.patience import allowed
+from testbed.patience import allowed, wait_for
 from tests.unit.flotte.test_publication import World
 
 TOP = Path(__file__).parents[3]
@@ -373,3 +377,99 @@ def test_an_order_that_ends_ends_the_sshd_and_so_its_tunnels(
 def test_a_door_without_keys_has_no_end(tmp_path: Path) -> None:
     assert door_process.ends(tmp_path / "absent") == []
     assert door_process.ends(_keys(tmp_path, 1_796_000_000.0)) == [1_796_000_000.0]
+
+
+# What sshd is to the door: it lets in who says a fingerprint, and has two processes hold the connection.
+_SSHD = r"""
+import os, signal, socket, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+listener = socket.create_server((sys.argv[2], 0), family=int(sys.argv[3]))
+open(sys.argv[1], "w").write(str(listener.getsockname()[1]))
+while True:
+    line, peer = listener.accept()
+    if os.fork() == 0:
+        key, _, more = line.recv(4000).decode().partition("|")
+        name = f"porte from {peer[0]} port {peer[1]} ssh2: ED25519 {key}"
+        sys.stderr.write(f"Received disconnect: {more}\r\n" if more else f"Accepted publickey for {name}\r\n")
+        sys.stderr.flush()
+        os.fork()
+        line.sendall(b"in")
+        signal.pause()
+    line.close()
+"""
+
+
+class Tunnels:
+    """Connections to the sshd that the door holds."""
+
+    def __init__(self, folder: Path, address: str) -> None:
+        blobs = [bytes([number]) * 51 for number in range(3)]
+        lines = (f"restrict ssh-ed25519 {base64.b64encode(one).decode()} m{place}" for place, one in enumerate(blobs))
+        (folder / "cles").write_text("\n".join(lines) + "\n")
+        self.prints = [f"SHA256:{base64.b64encode(hashlib.sha256(one).digest()).decode().rstrip('=')}" for one in blobs]
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        code = "import sys; from pathlib import Path; from creatic_guichet import door; "
+        code += "sys.exit(door.hold(Path(sys.argv[1]), sys.argv[2:]))"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, folder / "cles", sys.executable, "-c", _SSHD, folder / "port", address,
+             str(int(family))],
+            env=os.environ | {"PYTHONPATH": ":".join(sys.path)}, start_new_session=True,
+        )  # fmt: skip # one call by its parts
+        wait_for(lambda: (folder / "port").is_file() and (folder / "port").read_text() != "", "sshd", 30)
+        self._address = (address, int((folder / "port").read_text()))
+
+    def open(self, key: str, more: str = "") -> socket.socket:
+        """One more, with a key; or with words of the client's own."""
+        made = socket.create_connection(self._address, allowed(20))
+        made.sendall(f"{key}|{more}".encode() if more else key.encode())
+        assert made.recv(2) == b"in"
+        return made
+
+    def end(self) -> None:
+        """Stop the door, and all that it started."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def tunnels(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tunnels]:
+    made = Tunnels(tmp_path, request.param)
+    yield made
+    made.end()
+
+
+def over(one: socket.socket) -> bool:
+    """Whether the other end is gone, both its processes."""
+    one.settimeout(0.2)
+    try:
+        return one.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_a_key_has_one_connection_the_last(tunnels: Tunnels) -> None:
+    mine, other = tunnels.prints[:2]
+    kept = tunnels.open(other)
+    opened = [tunnels.open(mine) for _each in range(8)]
+    wait_for(lambda: all(over(one) for one in opened[:-1]), "la fin des connexions d'avant", 30)
+    assert not over(opened[-1]) and not over(kept)
+
+
+def test_words_of_a_client_end_no_other_connection_and_hide_none(tunnels: Tunnels) -> None:
+    """A farewell bears ends of lines, and sshd writes them: it may look like a line of sshd's."""
+    mine, other, _third = tunnels.prints
+    kept = tunnels.open(other)
+    address, port = kept.getsockname()[:2]
+    said = f"bye\nAccepted publickey for porte from {address} port {port} ssh2: ED25519 "
+    tunnels.open(mine, f"{said}{mine}\n")  # another's connection as one of mine
+    tunnels.open(mine, f"{said}SHA256:{'A' * 43}\n")
+    tunnels.open(mine, f"bye\nAccepted publickey for porte from UNKNOWN port 65535 ssh2: ED25519 {mine}\n")
+    first = tunnels.open(mine)
+    second = tunnels.open(mine)
+    wait_for(lambda: over(first), "la fin de la première", 30)
+    assert not over(kept) and not over(second)
+    last = tunnels.open(other)
+    wait_for(lambda: over(kept), "la fin de celle d'avant", 30)
+    assert not over(last) and not over(second)
