@@ -7,6 +7,7 @@ error output; ``CREATIC_HOME`` is where the control node's state is.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import datetime as dt
 import functools
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import invoke
-from invoke import Collection, Context, Exit, Result
+from invoke import Collection, Context, Result
 from rich.console import Console
 
 TOP = Path(__file__).parent
@@ -90,6 +91,19 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem
 from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import journals, silences
 from ansible_collections.cdg59.creatic.plugins.module_utils.terminal import Grid
+
+
+def print(*told: object, **how: Any) -> None:  # the only one here
+    """Print, machines' words too: none of them moves the terminal."""
+    builtins.print(*(harmless.text(str(one)) for one in told), **how)
+
+
+class Exit(invoke.Exit):
+    """What ends a command, as `print` says it."""
+
+    def __init__(self, message: str | None = None, code: int | None = None) -> None:
+        super().__init__(message and harmless.text(message), code)
+
 
 commands.speak()  # for who runs fabric's own program; ours (scripts/bootstrap) does before
 
@@ -236,8 +250,8 @@ def _asked(context: Context, program: str, *arguments: str, env: dict[str, str] 
 
 
 def _aside(text: str) -> None:
-    """Say something beside the result: machines' words too, which move no terminal."""
-    print(harmless.text(text), file=sys.stderr, flush=True)
+    """Say something beside the result."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _must(done: bool, what: str) -> None:
@@ -552,7 +566,8 @@ def _outgoing_readiness(slugs: list[str]) -> bool:
         _aside(f"Accès sortant : {error}")
         return False
     mine = {slug: reports[slug] for slug in slugs if slug in reports}
-    print(follow.table(mine, 160 if not sys.stdout.isatty() else Console().width, sys.stdout.isatty()))
+    shown = follow.table(mine, 160 if not sys.stdout.isatty() else Console().width, sys.stdout.isatty())
+    sys.stdout.write(f"{shown}\n")  # its colours are our own, its cells harmless
     return all(one["prete"] for one in mine.values())
 
 
@@ -1370,7 +1385,7 @@ def _on_connector(context: Context, commune: str, *argv: str) -> bool:
     pattern = f"commune_{commune.replace('-', '_')}:&tdt_connector"
     with waiting(f"« {shlex.join(argv)} » sur le connecteur de {commune}"):
         done = _asked(context, "ansible", pattern, *_COMMAND, shlex.join(argv))
-    print(harmless.text(f"{done.stdout}{done.stderr}".strip()))
+    print(f"{done.stdout}{done.stderr}".strip())
     return bool(done)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import answers, follow
+from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import journals
 from ansible_collections.cdg59.creatic.plugins.module_utils.terminal import Grid
 
 TOP = Path(__file__).parents[3]
@@ -94,3 +96,26 @@ def test_every_character_is_let_through_or_shown_as_something() -> None:
             assert one.isspace(), hex(code)
     assert harmless.text("a\tb\nc\r\nd\re") == "a\tb\nc\nd�e" == answers.clean("a\tb\nc\r\nd\re")
     assert harmless.tree({"a\x1b": ["\u202e", 1, None, {"b": "\x07"}]}) == {"a�": ["�", 1, None, {"b": "�"}]}
+
+
+@pytest.mark.parametrize("word", HOSTILE)
+def test_what_a_command_prints_or_ends_with_moves_no_terminal(
+    commands: Any, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A node of the archives, and a collector of journals, that say something else than they should."""
+
+    def asked(_context: Any, _program: str, *given: str, **_more: Any) -> Any:
+        file = next((one.partition("=")[2] for one in given if one.startswith("archive_status_file=")), "")
+        if file:
+            Path(file).write_text(json.dumps({"ecran": [word], "defauts": []}))
+        return SimpleNamespace(stdout=json.dumps({"manifestes": [], "fautes": [word]}), stderr="", ok=True)
+
+    monkeypatch.setattr(commands, "_asked", asked)
+    monkeypatch.setattr(commands, "_environment", lambda: SimpleNamespace(name="essai"))
+    monkeypatch.setattr(commands, "_home", lambda: tmp_path)
+    commands.archive_status.body(None)
+    commands.print(*journals.differences(tmp_path, asked(None, "").stdout))
+    shown = capsys.readouterr().out
+    assert shown.count("eve") >= 2 and shown.replace("\n", "").isprintable()
+    assert str(commands.Exit(f"refusé : {word}", code=1).message).replace("\n", "").isprintable()
+    assert (commands.Exit(code=1).message, commands.Exit("", 2).code) == (None, 2)
