@@ -578,6 +578,27 @@ def test_a_machine_that_fills_the_disk_shortens_its_own_history_alone(site: Site
     assert [one for one in faults(site) if "disparu" in one]
 
 
+def test_what_is_taken_out_of_its_turn_is_no_room_that_was_made(site: Site, received: Path) -> None:
+    """Who holds the collector notes as gone what tells of it, and keeps what is older."""
+    sealed = site.root / "scelles"
+    seal.seal(received, sealed, TODAY)
+    (sealed / SECOND / f"{OTHER}.log.gz").unlink()
+    (sealed / SECOND / seal.TAKEN).write_text(json.dumps([f"{OTHER}.log.gz"]))
+    assert [one for one in faults(site) if f"{SECOND}/{OTHER}.log.gz : disparu" in one]
+
+
+def test_an_old_day_that_was_sealed_late_goes_from_where_it_is(tmp_path: Path) -> None:
+    received, sealed = tmp_path / "recu", tmp_path / "scelles"
+    sealed.mkdir()
+    for name in ("2027-06-01", "2026-11-01", "2027-06-02"):
+        (received / name).mkdir(parents=True)
+        (received / name / "mairie.log").write_text(f"ligne {name}\n")
+        seal.seal(received, sealed, dt.date(2027, 6, 3))
+    assert [one.day for one in seal.days(sealed)] == ["2027-06-01", "2026-11-01", "2027-06-02"]
+    assert seal.purge(sealed, 366, 10, dt.date(2027, 12, 1)) == 1  # the first goes for want of room
+    assert [one.day for one in seal.days(sealed)] == ["2027-06-02"]
+
+
 @pytest.mark.parametrize(
     ("sizes", "most", "share"),
     [([], 10, 0), ([5, 5], 10, 5), ([1, 9], 10, 9), ([1, 99], 10, 9), ([50, 50], 10, 5), ([1, 2, 99, 99], 23, 10)],

@@ -200,12 +200,12 @@ def purge(sealed: Path, term: int, most: int, today: dt.date) -> int:
     Returns:
         Days of which something went before its term.
     """
-    known, gone = days(sealed), 0
-    for one in known[:-1]:
-        if (today - (_date(one.day) or dt.date.min)).days > term and gone < _AT_ONCE:
-            shutil.rmtree(one.folder)
-            gone += 1
-    known = known[gone:]
+    known = days(sealed)
+    # Wherever they are: a clock that went back sealed an old day after newer ones.
+    past = [one for one in known[:-1] if (today - (_date(one.day) or dt.date.min)).days > term][:_AT_ONCE]
+    for one in past:
+        shutil.rmtree(one.folder)
+    known = [one for one in known if one not in past]
     there = {one.folder: _there(one) for one in known}
     sizes: dict[str, int] = {}
     for files in there.values():
@@ -288,6 +288,7 @@ def verified(sealed: Path) -> str:
 
 def _faults(known: list[Sealed]) -> Iterator[str]:
     before: Sealed | None = None
+    older: set[str] = set()
     for one in known:
         named = one.manifest["precedent"]
         if before and named != {"jour": before.day, "sha256": before.sha256}:
@@ -295,7 +296,10 @@ def _faults(known: list[Sealed]) -> Iterator[str]:
         before = one
         listed = {str(file["nom"]): file for file in one.manifest["fichiers"]}
         there = {path.name for path in one.folder.iterdir()} - {MANIFEST, TAKEN}
-        yield from (f"{one.folder.name}/{name} : disparu" for name in sorted(listed.keys() - there - _taken(one)))
+        # Room is made of the oldest: what is older than what was taken away would have gone before it.
+        made_room = _taken(one) - older
+        older |= there
+        yield from (f"{one.folder.name}/{name} : disparu" for name in sorted(listed.keys() - there - made_room))
         yield from (f"{one.folder.name}/{name} : ajouté après le scellement" for name in sorted(there - listed.keys()))
         for name in sorted(there & listed.keys()):
             if digest(one.folder / name) != listed[name]["sha256"]:
