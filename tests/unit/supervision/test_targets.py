@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -14,8 +15,10 @@ import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.cdg59.creatic.plugins.filter import supervision
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning import figures
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, listing
 from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import targets
+from tdt_connector.journal import State
 
 TOP = Path(__file__).parents[3]
 
@@ -77,6 +80,18 @@ def test_what_is_taken_of_a_machine_is_what_its_profile_makes() -> None:
     assert not {"degre", "alertname", "up", "ALERTS"} & (labels["a"] | kept["a"])
     assert asked["a"]["sample_limit"] == 300 < asked["b"]["sample_limit"]
     assert not any("honor_labels" in one for one in asked.values())
+
+
+def test_a_connector_with_all_the_entities_that_a_commune_may_have_is_heard() -> None:
+    """Beyond the limit Prometheus takes nothing of a machine, and says that it is down."""
+    schema = json.loads((Path(groupement.__file__).parent / "commune.schema.json").read_text())
+    institutions = schema["properties"]["entites"]["maxItems"] + 1
+    made = [one for name, one in figures.made().items() if "entite" in one.labels]
+    states = sum(len(State) if "etat" in one.labels else 2 for one in made)
+    own = 4  # certificates and their files
+    hostvars: dict[str, dict[str, Any]] = {"a": {"creatic_profil": "tdt_connector", "ansible_host": "10.0.0.1"}}
+    [asked] = targets.scrapes({"tdt_connector": ["a"]}, hostvars)["scrape_configs"]
+    assert institutions * (states + own) + 120 < asked["sample_limit"] <= 1000
 
 
 def test_a_page_is_asked_for_under_its_name_at_its_address() -> None:

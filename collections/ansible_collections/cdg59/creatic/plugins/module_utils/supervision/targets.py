@@ -22,8 +22,8 @@ PROBES = 9115
 _PKI = "/etc/creatic/pki"
 _OWN = ("__name__", "job", "instance", "machine", "profil")
 _COMMUNE = ("commune", "commune_nom")
-_SAMPLES = {"backup_server": 30_000, "archive_gateway": 10_000, "supervision": 3000}
-"""Of those that tell of others: figures of each client of backups, of each account of the archives, of each drill."""
+_SAMPLES = {"backup_server": 30_000, "archive_gateway": 10_000, "supervision": 3000, "tdt_connector": 1000}
+"""Of those that tell of others: each client of backups, account of the archives, drill, entity that a commune hosts."""
 _SAMPLES_OF_ITS_OWN = 300
 
 
