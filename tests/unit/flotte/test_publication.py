@@ -483,7 +483,9 @@ def test_one_odd_row_of_the_door_keeps_no_other_from_its_version(world: World, u
 
 
 def test_a_listing_that_is_none_is_refused(world: World) -> None:
-    for bad in ({}, {"maintenant": "hier", "machines": []}, {"maintenant": "2026-11-29T06:00:00+00:00", "machines": 3}):
+    moments = ("hier", "2026-11-29T06:00:00", "0001-01-01T00:00:00+05:00", 5)
+    odd: list[dict[str, Any]] = [{"maintenant": one, "machines": []} for one in moments]
+    for bad in ({}, *odd, {"maintenant": "2026-11-29T06:00:00+00:00", "machines": 3}):
         with pytest.raises(FleetError, match="autre chose que son état"):
             world.fleet(ask=lambda bad=bad: bad).status()
 
@@ -502,3 +504,14 @@ def test_a_door_that_was_taken_opens_no_wave(world: World, url: str) -> None:
         world.fleet(ask=ask).advance(world.certificates)
     world.pass_(url)
     assert world.advance()[0].startswith("v1, vague")
+
+
+@pytest.mark.parametrize(
+    "doors", [["x"], [{}], [{"machine": 3, "numero": 1}], [{"machine": "loos-pc", "numero": "1"}], [None]]
+)
+def test_what_is_no_door_in_a_listing_keeps_nothing(world: World, doors: list[Any]) -> None:
+    def ask() -> dict[str, Any]:
+        return world.door.listing(world.now()) | {"portes": doors}
+
+    assert world.publish("un", ask=ask)[0].startswith("v1 ")
+    assert world.fleet(ask=ask).status()[0]

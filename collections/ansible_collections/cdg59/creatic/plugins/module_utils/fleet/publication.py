@@ -338,9 +338,11 @@ class Fleet:
         """
         found = self._ask()
         try:
-            dt.datetime.fromisoformat(found["maintenant"]).astimezone(dt.UTC)
+            if not _dated(found["maintenant"]):
+                raise ValueError
             rows = [one for one in found["machines"] if _is_row(one)]
             left = len(found["machines"]) - len(rows)
+            doors = [one for one in found.get("portes", []) if _is_door(one)]
         except (ValueError, KeyError, TypeError, OverflowError):
             raise FleetError(
                 "le guichet répond autre chose que son état : redéployez-le (fab serveurs guichet)"
@@ -353,7 +355,7 @@ class Fleet:
                     f"le guichet a une version {max(row['version'], row['donnee'])} de {row['nom']}, que personne n'a "
                     "publiée : elle ne reçoit plus rien. À faire : refaire l'état du guichet, fab serveurs guichet"
                 )
-        return {**found, "machines": rows}
+        return {**found, "machines": rows, "portes": doors}
 
     def _highest(self) -> int:
         """The highest version that this state knows."""
@@ -590,6 +592,20 @@ class Fleet:
         machine = why.partition(" : ")[0] if by != self._operator else ""
         record["arret"] = {"motif": why, "par": by, "le": self._text(), "machine": machine}
         self._write("publication.json", record)
+
+
+def _dated(text: str) -> bool:
+    """Whether it is a moment with its zone, which others can be told in. Raises OverflowError: of no year."""
+    found = dt.datetime.fromisoformat(text)
+    return found.tzinfo is not None and bool(found.astimezone(dt.UTC))
+
+
+def _is_door(one: Any) -> bool:
+    """Whether it is what the door knows of an emergency door."""
+    try:
+        return isinstance(one["machine"], str) and type(one["numero"]) is int and "jointe" in one
+    except (KeyError, TypeError):
+        return False
 
 
 def _is_row(one: Any) -> bool:
