@@ -17,12 +17,14 @@ from asn1crypto import x509 as asn1_x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
-from signature_actes import pades, receive
+from signature_actes import pades, receive, structure
 
 from testbed import trusted_lists as made
 from testbed.authority import carrying
 
 from .conftest import PEM, Issuer, private_pem, software
+from .test_sameness import appended, stream_of
+from .test_structure import size_of
 
 NOW = dt.datetime.now(dt.UTC)
 EU, BE = made.authority("EU", ca=False), made.authority("BE", ca=False)
@@ -100,6 +102,20 @@ def test_a_contract_comes_signed_by_a_qualified_certificate(place: Place, suppli
     assert told["fournisseurs"] == [{"nom": "Jan Peeters", "serie": serial, "emetteur": "Qualifiée"}]
     assert told["listes"].startswith("liste des listes n° 300 du ")
     assert place.ask("document", place.act.read_bytes()) == {"taille": 0, "fournisseurs": [], "listes": ""}
+
+
+def test_a_library_that_signs_says_its_name(place: Place, supplier: made.Pair) -> None:
+    """iText does, in each revision that it appends, before the place of its table: it is in many a signed contract."""
+    made_by = place.folder / "itext.pdf"
+    appended(place.act, made_by, {size_of(place.act): stream_of(b"0123456789")})
+    head, mark, tail = made_by.read_bytes().rpartition(b"startxref")
+    for said in (b"%iText-5.5.13.1\n", b"%iText-Core-8.0.2 (AGPL version) 2000-2024\r\n%iText-pdfHTML-5.0.2\n"):
+        made_by.write_bytes(head + said + mark + tail)
+        assert [one["nom"] for one in place.ask("document", place.sign(supplier, made_by))["fournisseurs"]]
+    for said in (b"%\x9b31m\n", b"% 9 0 obj\n", b"%startxref 9\n", b"%" + b"x" * 500 + b"\n"):
+        made_by.write_bytes(head + said + mark + tail)
+        with pytest.raises(structure.Unclear, match="commentaire"):
+            structure.read(made_by)
 
 
 def test_a_supplier_signs_after_the_maire(place: Place, supplier: made.Pair) -> None:

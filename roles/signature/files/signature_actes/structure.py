@@ -34,6 +34,7 @@ _S = rb"[\0\t\n\f\r ]"
 END = rb"(?=[\0\t\n\f\r ()<>\[\]{}/%]|\Z)"
 _BLANK = re.compile(rb"(?:" + _S + rb"++|%[^\r\n]*+[\r\n])*+")
 _REMARK = re.compile(rb"%[^\r\n]*+")
+_MAKER = re.compile(rb"%[ -~]{1,200}[\r\n]")  # what libraries that sign write of themselves, before `startxref`
 _ODD_REMARK = re.compile(rb"obj|xref|trailer|stream|%PDF|%EOF|<<")
 _HEADER = re.compile(rb"%PDF-[12]\.\d[ \t]*(?:\r\n|\r|\n)")
 _OBJECT = re.compile(rb"(?<=[\r\n])([1-9]\d{0,6}) (\d{1,5}) obj" + END)  # as a reader finds it that looks at lines
@@ -277,11 +278,12 @@ class _File(Parser):
         if not head:
             raise Unclear("il ne commence pas par %PDF")
         at = head.end()
-        while (at := self.blank(at)) < self.size:
+        while (at := self.blank(end := at)) < self.size:
             if found := _OBJECT.match(self.data, at):
                 at = self._object(found)
             elif found := _START.match(self.data, at):
                 self.known.add(at)
+                self.remarks = [one for one in self.remarks if one < end or not _MAKER.match(self.data, one)]
                 revision = self.revisions[-1]
                 revision.start, at = int(found[1]), found.end()
                 revision.end = at
