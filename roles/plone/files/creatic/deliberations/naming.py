@@ -16,7 +16,7 @@ from typing import Any
 
 UNREAD = "Objet en attente de vérification"
 """What the public reads in place of a subject that nobody confirmed: with its number and its result (L2121-25)."""
-_WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?")
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*\.?")  # « M.Dupont » is two
 
 
 def _set(words: str) -> frozenset[str]:
@@ -80,16 +80,21 @@ def _is_capital(word: str) -> bool:
     return word[:1].isupper() or word.partition("'")[2][:1].isupper() or word.partition("’")[2][:1].isupper()
 
 
+def _bare(word: str) -> str:
+    """A word as marks are written: « l'enfant » without its article."""
+    return re.split("['’]", word)[-1].casefold()
+
+
 def _after_mark(text: str, words: list[re.Match[str]], at: int) -> int:
     """Where ends who is named after a civility or a tie of kin; 0 when nobody is."""
-    mark = words[at][0].casefold()
+    mark = _bare(words[at][0])
     if mark not in _MARKS or (mark == "m" and not words[at][0].isupper()):
         return 0
     end, named = at + 1, at + 1
     while end - at <= _MOST and _joined(text, words, end):
         word = words[end][0]
         first = named == at + 1 and word.casefold() not in _SMALL
-        if _is_capital(word) or word.casefold() in _MARKS or first:
+        if _is_capital(word) or _bare(word) in _MARKS or first:
             named = end + 1
         elif word.casefold() not in _PARTICLES:
             break
@@ -104,7 +109,7 @@ def _capitals(text: str, words: list[re.Match[str]], at: int) -> int:
     end, named = at + 1, at + 1
     while _joined(text, words, end):
         word = words[end][0]
-        if word.casefold() in _MARKS:  # who comes after it is told with it
+        if _bare(word) in _MARKS:  # who comes after it is told with it
             break
         if _is_capital(word) and word not in _ACRONYMS:
             named = end + 1
