@@ -75,6 +75,7 @@ def test_what_is_chosen_is_said_not_guessed() -> None:
         (False, "liste", "published", True),
         (False, "proces_verbal", "published", True),
         (False, "arrete", "planned", True),  # a clock would put it on line
+        (False, "autre", "planned", True),
         (False, "arrete", "published", False),
         (False, "arrete", "d'une version à venir", True),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from creatic.deliberations import deadlines, publicity, reading, watch
+from creatic.deliberations import publicity, reading, watch
 from creatic.deliberations.content import MEETINGS, goes_on_line
 from plone import api
 
@@ -79,13 +79,13 @@ class _Site:
         self._open(folder, wanted)
 
     def _withdraw(self, commune: Any, label: str) -> None:
-        """Take off line the lists and procès-verbaux of a council whose deliberations say who is helped: they stay,
-        for its people alone."""
+        """Take off line the lists and procès-verbaux of a council whose deliberations say who is helped, and what a
+        clock would publish: they stay, for its people alone."""
         if goes_on_line(commune):
             return
         for one in commune.publications.objectValues():
-            of_council = getattr(one, "document_type", "") in (deadlines.LIST, deadlines.MINUTES)
-            if of_council and api.content.get_state(one) in ("published", "planned"):
+            state = api.content.get_state(one)
+            if state in ("published", "planned") and publicity.by_hand(False, getattr(one, "document_type", ""), state):
                 with watch.ours():
                     api.content.transition(one, transition="unpublish")
                 self.changes.append(f"{label}, « {one.title} » : retiré de la publication ({publicity.LAW})")
