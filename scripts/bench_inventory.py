@@ -94,12 +94,13 @@ def main(count: int) -> None:
         folder = Path(name)
         # the project's settings; the cache goes next to them
         shutil.copy(TOP / "ansible.cfg", folder)
-        write_inventory(folder, count)
-        (folder / "one").mkdir()
-        write_inventory(folder / "one", 1)
+        for kept, communes in (("all", count), ("one", 1)):  # an inventory's folder holds nothing else
+            (folder / kept).mkdir()
+            write_inventory(folder / kept, communes)
         (folder / "play.yml").write_text(PLAY, encoding="utf-8")
-        everything: list[str | Path] = [tools / "ansible-inventory", "-i", folder / "groupement.yml", "--list"]
-        play: list[str | Path] = [tools / "ansible-playbook", "-i", folder / "groupement.yml", folder / "play.yml"]
+        source = folder / "all" / "groupement.yml"
+        everything: list[str | Path] = [tools / "ansible-inventory", "-i", source, "--list"]
+        play: list[str | Path] = [tools / "ansible-playbook", "-i", source, folder / "play.yml"]
         print(f"{count} communes, {count * 5} hosts")
         _measure("ansible-inventory --list, no cache", everything, folder)
         _measure("ansible-inventory --list", everything, folder)
