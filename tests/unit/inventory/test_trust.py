@@ -352,7 +352,7 @@ PLACES_OF_SERVERS: tuple[FieldPath, ...] = (
 
 
 @pytest.mark.parametrize("payload", [*EVALUATED[:4], *EVALUATED[5:], "#jinja2: variable_start_string:'[['", *UNSEEN])
-@pytest.mark.parametrize("file", ["servers.yml", "autre/servers.yaml", "serveurs"])
+@pytest.mark.parametrize("file", ["servers.yml", "autre/servers.yaml", "serveurs", "autre/durees.yml"])
 def test_no_text_of_a_file_of_servers_is_evaluated(
     tmp_path: Path, payload: str, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,6 +389,51 @@ def test_an_address_is_numbers_and_nothing_else(tmp_path: Path, address: str) ->
     inventory(tmp_path)
     with pytest.raises(SystemExit):
         parsed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ansible_ssh_common_args", "-o ProxyCommand='touch CANARI'"),
+        ("ansible_ssh_executable", "/tmp/ssh"),
+        ("ansible_ssh_host", "10.59.0.40"),
+        ("ansible_connection", "local"),
+        ("ansible_python_interpreter", "/bin/sh -c 'touch CANARI'"),
+        ("ansible_become_exe", "x"),
+        ("ansible_user", "a;id"),
+        ("ansible_user", "-oProxyCommand=id"),
+        ("ansible_port", "22 -oProxyCommand=id"),
+    ],
+)
+@pytest.mark.parametrize("file", ["servers.yml", "autre/formats.yml"])
+def test_no_file_of_servers_says_by_which_program_a_machine_is_reached(
+    tmp_path: Path, name: str, value: str, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those run on the control node, which no template needs."""
+    told: list[str] = []
+    monkeypatch.setattr(plugin.Display, "error", lambda _display, text, **_: told.append(text))
+    inventory(tmp_path)
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    machine = ("all", "children", "ged", "hosts", "documents")
+    for path in ((*machine, name), ("all", "vars", name), ("all", "children", "ged", "vars", name)):
+        (tmp_path / file).write_text(json.dumps(spoilt(SERVERS, path, value)), encoding="utf-8")
+        with pytest.raises(SystemExit):
+            parsed(tmp_path)
+        assert file in told[-1] and "À faire" in told[-1]
+    whole = yaml.safe_dump({"a": {"vars": {"x": {name: value}}}}).replace("x:", "x: &x") + "b: {hosts: {h: {<<: *x}}}\n"
+    (tmp_path / file).write_text(whole, encoding="utf-8")  # by a reference
+    with pytest.raises(SystemExit):
+        parsed(tmp_path)
+
+
+def test_a_file_of_servers_says_where_machines_are(tmp_path: Path) -> None:
+    reached = {"ansible_host": "10.59.0.40", "ansible_port": 2222, "ansible_user": "admin"}
+    machine = ("all", "children", "ged", "hosts", "documents")
+    whole = SERVERS
+    for name, value in reached.items():
+        whole = spoilt(whole, (*machine, name), value)
+    (inventory(tmp_path) / "servers.yml").write_text(json.dumps(whole), encoding="utf-8")
+    assert "gondecourt-pc-mairie" in parsed(tmp_path).hosts
 
 
 def test_an_address_is_told_as_numbers_are(tmp_path: Path) -> None:

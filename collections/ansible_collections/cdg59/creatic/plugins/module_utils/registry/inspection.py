@@ -179,6 +179,7 @@ class Inspection:
         root = self._compose(source)
         if root is not None:
             source.refuse_templates(root)
+            servers.refuse_connections(source, root, told=("ansible_host",))
             for key, value in root.value:
                 self._group(source, key, value, (), False)
 
