@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.lab.access import Ac
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.ground import Ground
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.host import Host
 from ansible_collections.cdg59.creatic.plugins.module_utils.lab.lab import Lab
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 
 from tests.unit.evidence.conftest import make_authority
 
@@ -152,11 +156,12 @@ class Played:
         self.interrupted = False
 
         def play(drill: backup_drill.Drill, folder: Path, playbook: str, mine: dict[str, str], *_: str) -> bool:
-            host = yaml.safe_load((folder / "zz_exercice.yml").read_text(encoding="utf-8"))
+            hosts = yaml.safe_load((folder / "zz_exercice.yml").read_text(encoding="utf-8"))
+            assert hosts == {"all": {"children": {"tdt_connector": {"hosts": {backup_drill.MACHINE: {}}}}}}
             self.told.append((playbook, mine))
             if playbook == "drill_machine.yml":
                 return bare
-            self.host = host["all"]["children"]["tdt_connector"]["hosts"][backup_drill.MACHINE]
+            self.host = json.loads((folder / "host_vars" / f"{backup_drill.MACHINE}.json").read_text(encoding="utf-8"))
             (drill.scratch / "prise").touch()
             if self.interrupted:
                 raise KeyboardInterrupt
@@ -239,3 +244,36 @@ def test_the_machine_of_a_drill_has_no_right_on_the_control_node(
     asked.clear()
     machines.create(Host("mairie", "10.59.8.11"), "image", "recette")
     assert not any(one.startswith("--uidmap") for one in asked)
+
+
+def test_ansible_takes_the_inventory_of_a_drill_and_evaluates_no_text_of_a_commune(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Variables of the machine that it stands for have templates of group_vars, and texts of its commune's file."""
+    monkeypatch.setenv("CREATIC_HOME", str(tmp_path / "etat"))
+    source = tmp_path / "production"
+    shutil.copytree(TOP / "inventories/example", source)
+    (source / "host_vars").mkdir()
+    (source / "host_vars/loos-connecteur.yml").write_text('vu: "{{ 6 * 7 }}"\n', encoding="utf-8")
+    drill = backup_drill.Drill.__new__(backup_drill.Drill)
+    drill.order = backup_drill.Order(TOP, source, saved(tmp_path / "etat"), "tdt_connector")
+    drill.scratch, drill.host, drill.machine = tmp_path / "essai", "loos-connecteur", "exercice1"
+    drill.hostvars = backup_drill.read_inventory(TOP, source)["_meta"]["hostvars"]
+    told = drill.hostvars[drill.host]["creatic_commune"]
+    assert isinstance(told["nom"], listing.Text)
+    told["nom"] = listing.Text("{{ 7 * 7 }}")
+    folder = drill._inventory()
+    asked = "{{ [creatic_commune.nom, vu, creatic_pki_dir, ansible_host] | to_json }}"
+    done = subprocess.run(
+        ["ansible", "-i", folder, backup_drill.MACHINE, "-m", "ansible.builtin.debug", "-a", f"msg={asked}"],
+        cwd=TOP,
+        env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = json.loads(done.stdout.partition("=> ")[2])["msg"]
+    found = json.loads(shown) if isinstance(shown, str) else shown
+    assert found[:2] == ["{{ 7 * 7 }}", 42] and found[2].startswith(str(tmp_path))
+    assert found[3] == "10.159.0.60"

@@ -16,7 +16,6 @@ Layout, on the control node::
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -226,11 +225,17 @@ class Drill:
         return machine_of_drills(inventory, self.order.inventory)
 
     def _inventory(self) -> Path:
-        """The real inventory, and the drill's machine with the variables of the one it stands for."""
+        """The real inventory, and the drill's machine with the variables of the one it stands for.
+
+        They have templates of group_vars, which a file of machines may not have, and texts of a commune's file, which
+        stay texts.
+        """
         target = self.scratch / "inventaire"
-        target.mkdir(parents=True)
+        own = target / "host_vars"
+        own.mkdir(parents=True)
         for path in self.order.inventory.iterdir():
-            (target / path.name).symlink_to(path.resolve())
+            for one, place in [(inner, own) for inner in path.iterdir()] if path.name == own.name else [(path, target)]:
+                (place / one.name).symlink_to(one.resolve())
         given = ("ansible_", "creatic_communes", "creatic_profil")  # by its group
         told = self.hostvars[self.host].items()
         mine = {name: value for name, value in told if not name.startswith(given)}
@@ -238,8 +243,9 @@ class Drill:
         mine |= {name: value for name, value in self.hostvars[self.machine].items() if name.startswith("ansible_")}
         mine |= {"creatic_supervision": [], "creatic_journaux": []}  # nobody looks at it, nor keeps what it says
         mine |= {"backup_client_name": self.host, "backup_client_account": "sauvegarde-lecture"}
-        content = {"all": {"children": {self.order.profile: {"hosts": {MACHINE: mine}}}}}
+        content: dict[str, Any] = {"all": {"children": {self.order.profile: {"hosts": {MACHINE: {}}}}}}
         (target / "zz_exercice.yml").write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+        (own / f"{MACHINE}.json").write_text(listing.written(mine), encoding="utf-8")
         return target
 
     def _restore(self, inventory: Path) -> bool:
@@ -247,14 +253,15 @@ class Drill:
         return self._play(inventory, "restore_drill.yml", mine)
 
     def _play(self, inventory: Path, playbook: str, mine: dict[str, str], journal: str = "ansible.log") -> bool:
-        extra = {
+        asked = {
             "drill_host": self.host,
             "drill_machine": self.machine,
             "drill_inventory": str(self.order.inventory),
             "drill_archive": self.order.archive,
             "drill_passphrase_file": self.order.passphrase,
             "drill_folder": str(self.folder),
-        } | mine
+        }
+        extra = {name: listing.Text(value) for name, value in asked.items()} | mine  # templates of ours
         command = ["ansible-playbook", "-i", str(inventory), f"playbooks/journeys/{playbook}"]
         # The machine of the drill before had the same address and another key: no connection of that time is taken up.
         with (
@@ -262,7 +269,7 @@ class Drill:
             (self.folder / journal).open("w", encoding="utf-8") as log,
         ):
             done = subprocess.run(
-                [*command, "-e", json.dumps(extra)],
+                [*command, "-e", listing.written(extra)],
                 cwd=self.order.top,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -5,9 +5,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 _MARK = "__ansible_unsafe"
+
+
+class Text(str):
+    """A text that is no template, whatever is written in it."""
+
+    __slots__ = ()
 
 
 def read(text: str) -> dict[str, Any]:
@@ -16,5 +23,23 @@ def read(text: str) -> dict[str, Any]:
     return found
 
 
+def written(value: Any) -> str:
+    """Write what was read of it as JSON that Ansible takes for variables: what was no template is none."""
+    return json.dumps(_marked(value), ensure_ascii=False)
+
+
+def given(value: Any) -> str:
+    """Write values as JSON for Ansible's ``-e`` or ``-a``, which would evaluate texts: none of them is a template."""
+    return json.dumps(_marked(value, every=True))
+
+
 def _plain(one: dict[str, Any]) -> Any:
-    return one[_MARK] if one.keys() == {_MARK} else one
+    return Text(one[_MARK]) if one.keys() == {_MARK} else one
+
+
+def _marked(value: Any, *, every: bool = False) -> Any:
+    if isinstance(value, str):
+        return {_MARK: str(value)} if every or isinstance(value, Text) else value
+    if isinstance(value, Mapping):
+        return {name: _marked(one, every=every) for name, one in value.items()}
+    return [_marked(one, every=every) for one in value] if isinstance(value, list | tuple) else value
