@@ -84,6 +84,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
     entities,
     environment,
     groupement,
+    listing,
     needs,
     rounds,
     wiring,
@@ -239,6 +240,11 @@ def _playbook(context: Context, name: str, *arguments: str, env: dict[str, str] 
         command = ["ansible-playbook", "-i", str(_inventory()), f"playbooks/{name}", *given]
         done = context.run(shlex.join(command), pty=sys.stdout.isatty(), warn=True, env=_FRENCH | (env or {}))
     return bool(done)
+
+
+def _given(**values: Any) -> list[str]:
+    """Variables of a playbook: what people write, and what is told of machines, is text there, and no template."""
+    return ["-e", listing.given(values)]
 
 
 def _asked(context: Context, program: str, *arguments: str, env: dict[str, str] | None = None) -> Result:
@@ -732,7 +738,7 @@ def _roll_out(context: Context, wanted: list[str], outgoing: list[str], aimed: s
     if outgoing:
         every = outgoing == _outgoing()
         groups = [groupement.OUTGOING] if every else [wiring.commune_group(slug) for slug in outgoing]
-        arguments += ["-e", to_json({"places_sortantes": groups})]
+        arguments += _given(places_sortantes=groups)
     run_id = evidence_store.reserve_run_id(_home() / "verrous")
     # The compact French progress alone; « ansible-playbook playbooks/journeys/rollout.yml » shows every task.
     output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
@@ -861,8 +867,8 @@ def updates(context: Context, machines: str = "toutes", voir: bool = False, rede
     except rounds.RoundError as error:
         raise Exit(str(error), code=2) from None
     limit = _without_outgoing(",".join(wanted))
-    asked = {"correctifs_redemarrer": redemarrer, "correctifs_repris": evidence_updates.unproved(_home())}
-    arguments = ["-e", to_json(asked), *["--check"] * voir]
+    arguments = _given(correctifs_redemarrer=redemarrer, correctifs_repris=evidence_updates.unproved(_home()))
+    arguments += ["--check"] * voir
     run_id = evidence_store.reserve_run_id(_home() / "verrous")
     output = {"CREATIC_ROLLOUT_ID": run_id, "ANSIBLE_STDOUT_CALLBACK": "cdg59.creatic.rollout"}
     done = _playbook(context, "journeys/updates.yml", *(["--limit", limit] if limit else []), *arguments, env=output)
@@ -1018,7 +1024,7 @@ def pki_rotate(context: Context, jours: str = "30") -> None:
     """Renouvelle les certificats qui expirent bientôt."""
     within = _whole(jours, "--jours")
     _checked([])
-    _must(_playbook(context, "journeys/rotate_certificates.yml", "-e", f"jours={within}"), "Renouvellement")
+    _must(_playbook(context, "journeys/rotate_certificates.yml", *_given(jours=within)), "Renouvellement")
 
 
 @task(
@@ -1033,8 +1039,8 @@ def pki_renew(context: Context, autorite: str, sauf: str = "") -> None:
     if autorite not in ("emettrice", "racine"):
         raise Exit(f"--autorite : « {autorite} » n'en est pas une. Attendu : emettrice ou racine.", code=2)
     _checked([])
-    given = to_json({"autorite": autorite, "sauf": [name.strip() for name in sauf.split(",") if name.strip()]})
-    _must(_playbook(context, "journeys/renew_authority.yml", "-e", given), "Renouvellement de l'autorité")
+    given = _given(autorite=autorite, sauf=[name.strip() for name in sauf.split(",") if name.strip()])
+    _must(_playbook(context, "journeys/renew_authority.yml", *given), "Renouvellement de l'autorité")
 
 
 @task(
@@ -1051,9 +1057,9 @@ def pki_revoke(
     context: Context, motif: str, numero: str = "", hote: str = "", commune: str = "", remplaces: bool = False
 ) -> None:
     """Révoque des certificats et publie la liste de révocation partout."""
-    given = {"numero": numero, "hote": hote, "commune": commune}
-    arguments = [f"{name}={value}" for name, value in given.items() if value]
-    if len(arguments) != 1:
+    target = {"numero": numero, "hote": hote, "commune": commune}
+    target = {name: value for name, value in target.items() if value}
+    if len(target) != 1:
         raise Exit("Donnez une seule cible : --numero, --hote ou --commune.", code=2)
     _refuse_entities([commune], "donnez les numéros de ses certificats, un par un (--numero ; fab pki.registre)")
     try:
@@ -1062,7 +1068,7 @@ def pki_revoke(
         )
     except PkiError as error:
         raise Exit(f"Révocation refusée : {error}", code=2) from None
-    wanted = ["-e", arguments[0], "-e", f"motif={motif}", *(["-e", "remplaces=true"] if remplaces else [])]
+    wanted = _given(**target, motif=motif, **({"remplaces": True} if remplaces else {}))
     _must(_playbook(context, "journeys/revoke_certificate.yml", *wanted), "Révocation")
     for path in life_files.of(_home(), Authority(_home() / "pki").listing(status=REVOKED)):
         life_files.remove(path)
@@ -1085,8 +1091,8 @@ def pki_person(context: Context, nom: str, commune: str = "") -> None:
         person_name(nom)
     except PkiError as error:
         raise Exit(str(error), code=2) from None
-    given = to_json({"person_name": nom, "person_commune": commune})
-    _must(_playbook(context, "journeys/person_certificate.yml", "-e", given), "Certificat")
+    given = _given(person_name=nom, person_commune=commune)
+    _must(_playbook(context, "journeys/person_certificate.yml", *given), "Certificat")
 
 
 @task(reads=True, name="matin")
@@ -1188,7 +1194,7 @@ def _outgoing_this_morning(found: screen.Morning) -> None:
 def archive_status(context: Context, json: bool = False) -> None:
     """Montre la salle d'archives : nœuds, copies, capacité, fixité, sceaux."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        asked = ["playbooks/journeys/archive_status.yml", "-e", f"archive_status_file={file.name}"]
+        asked = ["playbooks/journeys/archive_status.yml", *_given(archive_status_file=file.name)]
         # Nothing on the output but the screen, which « --json » gives to a program.
         with waiting("réponse des nœuds d'archives", _aside):
             done = _asked(context, "ansible-playbook", *asked)
@@ -1211,7 +1217,7 @@ def archive_formats_(context: Context, json: bool = False) -> None:
     except archive_formats.FormatsError as error:
         raise Exit(str(error), code=2) from None
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        asked = ["playbooks/journeys/archive_formats.yml", "-e", f"archive_formats_file={file.name}"]
+        asked = ["playbooks/journeys/archive_formats.yml", *_given(archive_formats_file=file.name)]
         with waiting("réponse de la porte des archives", _aside):
             done = _asked(context, "ansible-playbook", *asked)
         text = Path(file.name).read_text(encoding="utf-8")
@@ -1253,7 +1259,7 @@ def archive_convert(
     asked = ["prevoir" if essai else "faire", f"--par={evidence_store.operator()}", f"--motif={motif}"]
     asked += [f"--format={one}" for one in archive_formats.to_convert(table)]
     asked += [*(f"--compte={one}" for one in compte), *(f"--archive={one}" for one in archive)]
-    done = _playbook(context, "journeys/archive_convert.yml", "-e", to_json({"archive_convert": asked}))
+    done = _playbook(context, "journeys/archive_convert.yml", *_given(archive_convert=asked))
     _must(done, "Conversion de formats")
 
 
@@ -1264,7 +1270,7 @@ def archive_patch_(context: Context, redemarrer: bool = False) -> None:
     _checked([])
     home = _home()
     command = ["ansible-playbook", "-i", str(_inventory()), "playbooks/journeys/patch_archive.yml"]
-    status = archive_patch.run(home, [*command, *(["-e", "archive_patch_reboot=true"] if redemarrer else [])], TOP)
+    status = archive_patch.run(home, [*command, *(_given(archive_patch_reboot=True) if redemarrer else [])], TOP)
     # Its own last record: those of fab correctifs are in the same folder.
     done = [run for run in evidence_store.runs(archive_patch.folder(home)) if "noeuds" in evidence_store.facts_of(run)]
     left = archive_patch.Patch(home).record
@@ -1371,7 +1377,7 @@ def access_revoke(context: Context, numero: str, motif: str = "") -> None:
     if door:
         _fleet_does("fermeture de la porte de secours", lambda fleet: fleet.close_door(granted["serie"]))
         return
-    done = _playbook(context, "journeys/revoke_access.yml", "-e", f"serie={granted['serie']}")
+    done = _playbook(context, "journeys/revoke_access.yml", *_given(serie=str(granted["serie"])))
     if not done:
         raise Exit(
             "Une machine au moins n'a pas reçu la révocation : relancez la même commande quand elle répond. Le "
@@ -1384,8 +1390,8 @@ def _on_connector(context: Context, commune: str, *argv: str) -> bool:
     """Run a command on a commune's connector, and show what it says."""
     pattern = f"commune_{commune.replace('-', '_')}:&tdt_connector"
     with waiting(f"« {shlex.join(argv)} » sur le connecteur de {commune}"):
-        done = _asked(context, "ansible", pattern, *_COMMAND, shlex.join(argv))
-    print(f"{done.stdout}{done.stderr}".strip())
+        done = _asked(context, "ansible", pattern, *_COMMAND, listing.given({"argv": argv}))
+    print(harmless.text(f"{done.stdout}{done.stderr}".strip()))
     return bool(done)
 
 
@@ -1403,7 +1409,7 @@ def _watch(context: Context, figures: str = "", pages: Pages | None = None) -> N
         if pages:
             given["supervision_pages"] = str(pages.pack(Path(folder) / "pages.tar.gz"))
         told = Path(folder) / "donne.json"  # too long for an argument
-        told.write_text(to_json(given), encoding="utf-8")
+        told.write_text(listing.given(given), encoding="utf-8")
         if not _quietly(context, "réponse de la supervision", "journeys/watched.yml", "-e", f"@{told}"):
             what = "la liste des machines, ou les pages du matin" if pages else "la liste des machines"
             _aside(f"La supervision n'a pas pris {what}. À faire : fab serveurs supervision")
@@ -1413,7 +1419,7 @@ def _on_supervision(context: Context, argv: list[str]) -> str:
     """Run a command on the supervision; gives what it says."""
     _must_have("supervision")
     with waiting("réponse de la supervision", _aside):
-        done = _asked(context, "ansible", "supervision[0]", *_COMMAND, shlex.join(argv))
+        done = _asked(context, "ansible", "supervision[0]", *_COMMAND, listing.given({"argv": argv}))
     if not done:
         _aside(done.stdout + done.stderr)
         raise Exit("La supervision ne répond pas, ou n'est pas déployée : fab serveurs supervision", code=2)
@@ -1497,7 +1503,7 @@ def archive_seals(context: Context) -> None:
 def archive_recover(context: Context, archive: list[str]) -> None:
     """Remet dans la salle les archives perdues, depuis leur copie sur le serveur de sauvegarde."""
     _must_have("archive_gateway")
-    arguments = ["-e", to_json({"archive_reprises": archive})] if archive else []
+    arguments = _given(archive_reprises=archive) if archive else []
     _must(_playbook(context, "journeys/recover_archives.yml", *arguments), "Reprise des archives")
 
 
@@ -1590,8 +1596,8 @@ def backup_move_(context: Context, vers: str) -> None:
 )
 def backup_recover(context: Context, empreinte: str, phrase: str = "") -> None:
     """Retrouve l'état d'un poste de commande perdu, depuis le serveur de sauvegarde et le séquestre."""
-    asked = {"empreinte": empreinte, "phrase": str(Path(phrase).absolute()) if phrase else ""}
-    _must(_playbook(context, "journeys/recover_control_node.yml", "-e", to_json(asked)), "Reprise du poste de commande")
+    asked = _given(empreinte=empreinte, phrase=str(Path(phrase).absolute()) if phrase else "")
+    _must(_playbook(context, "journeys/recover_control_node.yml", *asked), "Reprise du poste de commande")
     if phrase:
         problems = Authority(_home() / "pki").verify()
         _must(not problems, "\n".join(problems))
@@ -1605,8 +1611,8 @@ def backup_recover(context: Context, empreinte: str, phrase: str = "") -> None:
 )
 def backup_rollback(context: Context, client: str, rouvrir: bool = False) -> None:
     """Remet le dépôt d'un client à sa dernière transaction saine, et garde de côté ce qui a suivi."""
-    arguments = ["-e", f"client={client}", "-e", f"rouvrir={str(rouvrir).lower()}"]
-    _must(_playbook(context, "journeys/backup_rollback.yml", *arguments), "Retour en arrière")
+    given = _given(client=client, rouvrir=rouvrir)
+    _must(_playbook(context, "journeys/backup_rollback.yml", *given), "Retour en arrière")
 
 
 @task(reads=True, name="etat")
@@ -1751,8 +1757,8 @@ def fleet_door(context: Context, machine: str, duree: str, motif: str) -> None:
     except (FleetError, PkiError) as error:
         raise Exit(f"Porte de secours : {error}", code=1) from None
     _seal_access()
-    given = to_json({"machine": machine, "porte": {key: made[key] for key in ("numero", "fin", "port")}})
-    _must(_playbook(context, "journeys/fleet_door.yml", "-e", given), "Porte de secours")
+    given = _given(machine=machine, porte={key: made[key] for key in ("numero", "fin", "port")})
+    _must(_playbook(context, "journeys/fleet_door.yml", *given), "Porte de secours")
     print(
         f"{machine} : porte de secours n° {made['numero']} ordonnée, jusqu'au {_local(made['fin'])}. Elle s'ouvre au "
         f"prochain passage de la machine, dans le quart d'heure ; fab flotte.etat dit quand.\n"

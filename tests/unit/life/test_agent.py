@@ -22,6 +22,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.life import agent as
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import files, record
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.departure import Departure, Order
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 from cryptography import x509
 
@@ -160,7 +161,7 @@ class Site:
 
     def ask(self, name: str, *arguments: str) -> bool:
         assert name == "journeys/agent_accounts.yml"
-        asked = json.loads(arguments[1])
+        asked = listing.read(arguments[1])
         if self.fails == name:
             return False
         told = {name: self.accounts[profile] for name, profile in self.servers.items() if profile in self.accounts}
@@ -168,11 +169,15 @@ class Site:
         return True
 
     def play(self, name: str, *arguments: str) -> bool:
-        self.played.append(" ".join((name, *arguments)))
+        told = [
+            " ".join(f"{one}={value}" for one, value in listing.read(text).items()) if text.startswith("{") else text
+            for text in arguments
+        ]
+        self.played.append(" ".join((name, *told)))
         if self.fails == name:
             return False
         if "revoke_certificate" in name:
-            serial = arguments[-1].removeprefix("numero=")
+            serial = listing.read(arguments[-1])["numero"]
             next(one for one in self.rows if one["serie"] == serial)["statut"] = "revoque"
         if name == "site.yml":
             self.accounts["parapheur"] |= {"ouvert": False, "en_main": []}
@@ -221,8 +226,8 @@ def test_what_is_in_their_hands_is_shown_and_nothing_is_done(site: Site) -> None
 def test_all_is_closed_then_the_record_is_kept_and_again_is_nothing(site: Site) -> None:
     done, folder, unsealed = site.departure(LEFT).perform("moi@poste")
     assert site.played == [
-        "journeys/revoke_certificate.yml -e motif=cessation -e numero=AA",
-        "journeys/revoke_certificate.yml -e motif=cessation -e numero=DD",
+        "journeys/revoke_certificate.yml -e motif=cessation numero=AA",
+        "journeys/revoke_certificate.yml -e motif=cessation numero=DD",
         "site.yml --limit parapheur",
     ]
     assert done[:3] == [

@@ -26,6 +26,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Re
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 from cryptography.hazmat.primitives import serialization
 
@@ -94,16 +95,13 @@ class Groupement:
         if name == self.fails:
             return False
         if name == "journeys/hand_over.yml":
-            given = json.loads(arguments[1])
+            given = listing.read(arguments[1])
             for part in given["hand_over_parts"].values():
                 if part in self.parts:
                     pack(Path(given["hand_over_folder"]) / f"{part}.tar", self.parts[part])
         if name == "journeys/revoke_certificate.yml":
-            what, _equal, which = arguments[1].partition("=")
-            if what == "numero":
-                self.authority.revoke("cessation", serial=which)
-            else:
-                self.authority.revoke("cessation", commune=which)
+            asked = listing.read(arguments[1])
+            self.authority.revoke(asked["motif"], serial=asked.get("numero", ""), commune=asked.get("commune", ""))
         return True
 
     def departure(self) -> CommuneDeparture:
@@ -168,7 +166,7 @@ def person(groupement: Groupement, tmp_path: Path) -> Path:
 def test_what_is_its_own_is_in_one_folder_that_public_tools_verify(groupement: Groupement) -> None:
     facts = groupement.hand_over()
     [(_name, (_option, text))] = groupement.played
-    given = json.loads(text)
+    given = listing.read(text)
     assert given["hand_over_hosts"] == ["documents", "loos-connecteur", "sae"]
     assert (given["hand_over_commune"], given["hand_over_siren"]) == ("loos", SIREN)
     assert facts["parties"] == {
@@ -261,7 +259,7 @@ def test_an_archive_room_that_never_heard_of_it_gives_nothing(groupement: Groupe
 
 def test_the_entities_that_it_hosts_leave_with_it_each_apart(groupement: Groupement, person: Path) -> None:
     facts = groupement.departure().hand_over(Commune("loos", WHOLE | {"entites": [CCAS]}, "059"))
-    asked = [json.loads(arguments[1]) for _name, arguments in groupement.played]
+    asked = [listing.read(arguments[1]) for _name, arguments in groupement.played]
     told = [(one["hand_over_commune"], one["hand_over_siren"], one["hand_over_entite"]) for one in asked]
     assert told == [("loos", SIREN, False), ("loos-ccas", CCAS_SIREN, True)]
     # It transmits nothing: the connector has nothing of it.
@@ -284,7 +282,7 @@ def test_the_entities_that_it_hosts_leave_with_it_each_apart(groupement: Groupem
 def test_an_entity_leaves_alone_with_its_own_and_nothing_of_its_communes(groupement: Groupement, person: Path) -> None:
     mine = groupement.issue("tdt-loos-ccas", "client", "Connecteur - CCAS de Loos", "loos", person / "ccas", CCAS_SIREN)
     facts = groupement.hand_over_entity()
-    [asked] = [json.loads(arguments[1]) for _name, arguments in groupement.played]
+    [asked] = [listing.read(arguments[1]) for _name, arguments in groupement.played]
     assert (asked["hand_over_commune"], asked["hand_over_siren"]) == ("loos-ccas", CCAS_SIREN)
     assert asked["hand_over_entite"] is True and "loos-connecteur" not in asked["hand_over_hosts"]
     assert facts["commune"] == {"slug": "loos-ccas", "nom": "CCAS de Loos", "siren": CCAS_SIREN}
@@ -301,7 +299,9 @@ def test_an_entity_leaves_alone_with_its_own_and_nothing_of_its_communes(groupem
     (groupement.inventory / "group_vars" / "all.yml").write_text(partner, encoding="utf-8")
     groupement.played.clear()
     done = groupement.entity_departure().close(facts)
-    assert [arguments[1] for _name, arguments in groupement.played] == [f"numero={mine}", "documents,relais,sae,sae1"]
+    revoked, deployed = [arguments[1] for _name, arguments in groupement.played]
+    assert listing.read(revoked) == {"numero": mine, "motif": "cessation"}
+    assert deployed == "documents,relais,sae,sae1"
     assert done[0] == "1 certificats révoqués" and "fab communes loos" in done[2]
     assert groupement.entity_departure().closed(facts)
     # Those of the commune stay good, and nothing says that it left.

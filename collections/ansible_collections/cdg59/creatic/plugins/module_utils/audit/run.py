@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -41,7 +40,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.redaction i
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import count, duration, explain, now
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.seal import SealError
 from ansible_collections.cdg59.creatic.plugins.module_utils.patience import waiting
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import aim, environment
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import aim, environment, listing
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import profiles as registry
 
 # Test benches are audited when they are named.
@@ -151,7 +150,7 @@ class Audit:
         if self.order.level:
             variables["audit_level"] = self.order.level
         command = ["ansible-playbook", "-i", str(self.order.inventory), "playbooks/journeys/audit.yml"]
-        command += ["--check", "--diff", "-e", json.dumps(variables)]
+        command += ["--check", "--diff", "-e", listing.given(variables)]
         command += ["--limit", self.order.limit or EVERYTHING]
         start = time.monotonic()
         self._run(

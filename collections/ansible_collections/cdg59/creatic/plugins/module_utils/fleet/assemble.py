@@ -21,6 +21,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request, load_certificate
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import CERTIFICATE, FILE, extract, lacking
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.extract import renew as renew_certificates
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import looks_evaluated
 
 _LARGEST_SECRET = 1 << 20  # bytes
@@ -170,7 +171,7 @@ class Door:
 
     def send(self, file: Path) -> None:
         """Bring it a sending. Raises FleetError: it does not answer, or refuses it."""
-        self._run("ansible-playbook", "playbooks/journeys/fleet_send.yml", "-e", json.dumps({"envoi": str(file)}))
+        self._run("ansible-playbook", "playbooks/journeys/fleet_send.yml", "-e", listing.given({"envoi": str(file)}))
 
     def _run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(

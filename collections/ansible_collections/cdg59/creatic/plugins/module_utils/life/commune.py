@@ -14,7 +14,6 @@ The same command again takes up where it was; a step that is done is told, and n
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.life.handover import
 from ansible_collections.cdg59.creatic.plugins.module_utils.life.record import FOLDER, keep
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import REPLACED, REVOKED, VALID
-from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import entities, listing
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 
 RECEIPT = "recu.p7s"
@@ -139,7 +138,7 @@ class CommuneDeparture:
             "hand_over_hosts": sorted(hosts),
             "hand_over_parts": handover.parts(hosts),
         }
-        if not self.order.play("journeys/hand_over.yml", "-e", json.dumps(given)):
+        if not self.order.play("journeys/hand_over.yml", "-e", listing.given(given)):
             raise HandOverError(
                 "une machine n'a pas tout donné, la raison est affichée au-dessus. À faire : corrigez, puis relancez "
                 "la même commande"
@@ -255,11 +254,12 @@ class CommuneDeparture:
 
     def _revoke(self, facts: Mapping[str, Any]) -> None:
         """Have no certificate of its own stay in force: all of a commune at once, those of an entity one by one."""
-        asked = [f"commune={self.slug}"]
+        asked = [{"commune": self.slug}]
         if "heberge_par" in facts:
-            asked = [f"numero={row['serie']}" for row in self._in_force(facts)]
+            asked = [{"numero": row["serie"]} for row in self._in_force(facts)]
         for one in asked if self._in_force(facts) else []:
-            if not self.order.play("journeys/revoke_certificate.yml", "-e", one, "-e", "motif=cessation"):
+            given = listing.given({**one, "motif": "cessation"})
+            if not self.order.play("journeys/revoke_certificate.yml", "-e", given):
                 break
         if self._in_force(facts):
             raise HandOverError(f"révocation de ses certificats : échec, la raison est au-dessus. {_AGAIN}")

@@ -17,6 +17,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import stor
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.rollout import now
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import agent as life
 from ansible_collections.cdg59.creatic.plugins.module_utils.life import files
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.groupement import Commune
 
 Play = Callable[..., bool]
@@ -92,7 +93,7 @@ class Departure:
         if not there or not self.agent.login:
             return {}
         with tempfile.NamedTemporaryFile(suffix=".json") as file:
-            given = json.dumps({"agent_login": self.agent.login, "agent_file": file.name})
+            given = listing.given({"agent_login": self.agent.login, "agent_file": file.name})
             if not self.order.ask("journeys/agent_accounts.yml", "-e", given):
                 raise life.DepartureError(
                     "une application n'a pas pu être interrogée, la raison est affichée au-dessus. Rien n'est changé"
@@ -160,11 +161,11 @@ class Departure:
 
     def _close(self, operator: str) -> None:
         for one in self.before.certificates:
-            given = ("-e", "motif=cessation", "-e", f"numero={one['serie']}")
+            given = ("-e", listing.given({"motif": "cessation", "numero": one["serie"]}))
             self._must(self.order.play("journeys/revoke_certificate.yml", *given), f"certificat n° {one['serie']}")
         for one in self.before.accesses:
             SshAuthority(self.order.home / "acces").revoke(one["serie"], "départ", operator)
-            play = self.order.play("journeys/revoke_access.yml", "-e", f"serie={one['serie']}")
+            play = self.order.play("journeys/revoke_access.yml", "-e", listing.given({"serie": str(one["serie"])}))
             self._must(play, f"accès SSH n° {one['serie']}")
         # Circuits and accounts are those of the communes' files: deploying is what hands over, and closes.
         if there := self.before.open():
