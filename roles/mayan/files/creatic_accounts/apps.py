@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 from mayan.apps.app_manager.apps import MayanAppConfig
+
+# What mayan-setup.service runs, alone, before anybody is served: Mayan stores the templates that it comes with.
+_SETUP = ("common_initial_setup", "common_perform_upgrade", "migrate")
 
 
 class AccountsApp(MayanAppConfig):
@@ -23,4 +28,5 @@ class AccountsApp(MayanAppConfig):
 
         guard.connect()
         doors.keep_links()
-        templating.keep()
+        if not {*sys.argv[1:2]} & {*_SETUP}:
+            templating.keep()
