@@ -179,7 +179,7 @@ def test_a_connector_that_contradicts_itself_fills_no_history(
             query = "SELECT (SELECT count(*) FROM passage) + (SELECT count(*) FROM lettre_passage) AS count"
             return int((connection.execute(query).fetchone() or {})["count"])
 
-    said = {
+    said: dict[str, list[dict[str, Any]]] = {
         "/connecteur/suivi": [{"reference": acts[0], "etat": one} for one in FAILED],
         "/connecteur/lettres/suivi": [
             {"lettre": 7, "reponse": "k", "etat": one, "motif": "x" * 900} for one in ("refusee", "a_rapprocher")
