@@ -181,7 +181,7 @@ def test_an_elu_who_is_not_called_reads_nothing(site: Site, mark: str) -> None:
 def test_what_is_opened_is_received(site: Site, mark: str) -> None:
     one = convene(site, f"recu {mark}")
     [leaving] = waiting(site, one.uid)
-    assert say(site, leaving, "Amina Benali", "refuse") == 1
+    assert say(site, leaving, "Amina Benali", "incertain") == 1
 
     def again() -> int:
         return int(site.done("passerelle", "POST", "/@conseil", {})["convocations"]["convocation_a_revoir"])

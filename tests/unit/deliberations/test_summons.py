@@ -69,3 +69,11 @@ def test_a_shorter_delay_is_the_meetings_own() -> None:
 def test_what_leaves_is_what_its_head_approved(kept: str, now: str, told: str) -> None:
     found = summons.approval_problem("président", kept, now)
     assert (told in found and "L2121-10" in found) if told else found == ""
+
+
+@pytest.mark.parametrize("state", [ACCEPTED, REFUSED, UNSURE, HANDED])
+@pytest.mark.parametrize("opened", [None, IN_TIME])
+def test_what_the_meeting_does_not_open_for_is_recalled_till_then(state: str, opened: datetime.date | None) -> None:
+    """An élu who opened their papers in the space took a refused mail out of the list, and the meeting stayed shut."""
+    one = Sending("Amina", MAIL, state, IN_TIME, opened)
+    assert one.to_review is bool(said(one))

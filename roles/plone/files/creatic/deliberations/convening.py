@@ -346,11 +346,9 @@ def figures(now: datetime.datetime) -> dict[str, int]:
     waiting = again = 0
     for meeting in (one for folder in folders() for one in _waiting(folder)):
         mail = mails(meeting)[-1]
-        known = {name: receipts(meeting).get((mail["version"], name), {}) for name in mail["a"]}
-        read = reading.received(meeting, mail["version"])  # who opened it has received it
-        again += sum(one.get("etat") in (REFUSED, UNSURE) and name not in read for name, one in known.items())
+        again += sum(one.to_review for one in sendings(meeting))
         if now - datetime.datetime.fromisoformat(mail["le"]) > _SLOW:
-            waiting += sum(one["elu"] not in read for one in _left(meeting, mail))
+            waiting += len(_left(meeting, mail))
     return {"convocation_en_attente": waiting, "convocation_a_revoir": again}
 
 

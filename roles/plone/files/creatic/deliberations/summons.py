@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from creatic.deliberations import delays, rules
-from creatic.deliberations.mailing import ACCEPTED, HANDED, PAPER, UNSURE
+from creatic.deliberations.mailing import ACCEPTED, HANDED, PAPER, REFUSED, UNSURE
 
 _ARTICLES = "L2121-10 à L2121-12"
 
@@ -39,6 +39,11 @@ class Sending:
         if self.state in (ACCEPTED, HANDED):
             return self.day
         return self.opened if self.state == UNSURE and self.address != PAPER else None
+
+    @property
+    def to_review(self) -> bool:
+        """Whether a person has to see to it: as long as the meeting does not open for want of it."""
+        return self.state in (REFUSED, UNSURE) and self.received is None
 
 
 def problems(sendings: Iterable[Sending], delay: delays.Delay, held: datetime.date) -> list[str]:
