@@ -61,6 +61,12 @@ def test_wrong_password(tmp_path: Path, maker: Maker) -> None:
     assert "corrigez le mot de passe" in message
 
 
+def test_a_password_in_another_encoding(tmp_path: Path, maker: Maker) -> None:
+    path, word = write(tmp_path, maker.make("Mairie"))
+    word.write_bytes("été\n".encode("latin-1"))
+    assert f"{word} (champ secret)" in refusal(path, word)
+
+
 def test_damaged_file(tmp_path: Path, maker: Maker) -> None:
     path, word = write(tmp_path, maker.make("Mairie"))
     path.write_bytes(path.read_bytes()[:-40])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import json
 import os
@@ -727,3 +728,16 @@ def test_an_entity_that_signed_has_left_until_it_comes_back(state: Groupement, p
     assert lost(state, loos=SIREN) == []
     met(state, "2999-11-02T000000Z")
     assert len(lost(state, loos=SIREN)) == 1
+
+
+def test_a_part_that_would_grow_when_it_is_opened_is_told(
+    groupement: Groupement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def packed(path: Path, files: dict[str, bytes]) -> None:
+        write(path, files)
+        path.write_bytes(gzip.compress(path.read_bytes()))
+
+    write = pack
+    monkeypatch.setitem(globals(), "pack", packed)
+    with pytest.raises(HandOverError, match="archives : reçu abîmé"):
+        groupement.hand_over()

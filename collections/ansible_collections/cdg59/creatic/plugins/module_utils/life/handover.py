@@ -199,7 +199,7 @@ def unpack(folder: Path, part: str) -> None:
     packed, opened = folder / f"{part}.tar", folder / part
     shutil.rmtree(opened, ignore_errors=True)
     try:
-        with tarfile.open(packed) as tar:
+        with tarfile.open(packed, "r:") as tar:  # as machines pack: nothing grows when it is opened
             # A list of digests holds one name a line, and what a link leads to is not in it.
             if not all(member.name.isprintable() and not member.issym() for member in tar):
                 return

@@ -95,10 +95,10 @@ def read_pkcs12(path: Path, password_file: Path) -> dict[str, str]:
         )
     if path.stat().st_size > MAXIMUM_SIZE:
         raise Pkcs12FileError(f"{path} (champ fichier) dépasse 1 Mio : ce n'est pas un .p12. {nothing}")
-    password = password_file.read_text(encoding="utf-8").strip("\r\n")
     try:
+        password = password_file.read_text(encoding="utf-8").strip("\r\n")
         key, certificate, chain = pkcs12.load_key_and_certificates(path.read_bytes(), password.encode())
-    except Exception:  # ValueError, UnsupportedAlgorithm, or OpenSSL's own: all mean the same here
+    except Exception:  # no text, ValueError, UnsupportedAlgorithm, or OpenSSL's own: all mean the same here
         raise Pkcs12FileError(
             f"{path} (champ fichier) ne s'ouvre pas avec le mot de passe de {password_file} (champ secret) : "
             f"corrigez le mot de passe, ou redemandez le fichier au prestataire s'il est abîmé. {nothing}"
