@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,41 @@ def test_a_link_is_no_file_of_its_folder(tmp_path: Path) -> None:
             own_pkcs12(tmp_path / "secrets/a.p12", tmp_path / "secrets/a.pass", [MINE])
     (tmp_path / "lien").symlink_to(tmp_path)  # the folder may be one (the current version of a machine's data)
     assert own_pkcs12(tmp_path / "lien/a.p12", tmp_path / "lien/a.pass", [MINE])["key"]
+
+
+def test_a_file_that_any_word_opens_proves_no_secret_to_be_its_own(tmp_path: Path) -> None:
+    """The secret named beside it goes to its machine: it may be the groupement's, or a neighbour's."""
+    provider.deliver(tmp_path, "a.p12", "a.pass", MINE)
+    password = (tmp_path / "a.pass").read_text(encoding="utf-8").strip()
+    shown = f"pass:{password}"
+    read: list[str | Path] = [
+        "openssl",
+        "pkcs12",
+        "-in",
+        tmp_path / "a.p12",
+        "-nodes",
+        "-passin",
+        shown,
+        "-out",
+        tmp_path / "a.pem",
+    ]
+    made: list[str | Path] = [
+        "openssl",
+        "pkcs12",
+        "-export",
+        "-in",
+        tmp_path / "a.pem",
+        "-out",
+        tmp_path / "b.p12",
+        "-passout",
+        "pass:",
+    ]
+    bare = ["-nomac", "-keypbe", "NONE", "-certpbe", "NONE"]
+    for command in (read, [*made, *bare]):
+        subprocess.run(command, check=True, capture_output=True)
+    (tmp_path / "supervision.smtp").write_text("canari\n", encoding="utf-8")
+    (tmp_path / "supervision.smtp").chmod(0o600)
+    assert read_pkcs12(tmp_path / "b.p12", tmp_path / "supervision.smtp")["key"]
+    with pytest.raises(Pkcs12FileError, match="n'importe quel mot de passe") as told:
+        own_pkcs12(tmp_path / "b.p12", tmp_path / "supervision.smtp", [MINE])
+    assert "canari" not in str(told.value)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import secrets
 from collections.abc import Collection
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def sirens(certificate: x509.Certificate) -> set[str]:
 def own_pkcs12(path: Path, password_file: Path, owners: Collection[str]) -> dict[str, str]:
     """Read a provider's file, as `read_pkcs12` does, once it is proven to be of those for whom it is asked.
 
-    Its certificate says whose it is; its name, which a commune's file writes, says nothing.
+    Its certificate says whose it is; its name, which a commune's file writes, says nothing. The password is its own
+    when it alone opens it: of a file that any word opens, whose secret is named beside it is not known.
 
     Args:
         path: the .p12.
@@ -48,7 +50,7 @@ def own_pkcs12(path: Path, password_file: Path, owners: Collection[str]) -> dict
         owners: SIREN of the commune, and of the entities that may use it.
 
     Raises:
-        Pkcs12FileError: see `read_pkcs12`; or it is another's, or nobody's that can be told.
+        Pkcs12FileError: see `read_pkcs12`; or it is another's, or nobody's that can be told, or any password opens it.
     """
     for file, field in ((path, "fichier"), (password_file, "secret")):
         if file.is_symlink() or file.resolve().parent != file.parent.resolve():
@@ -57,6 +59,11 @@ def own_pkcs12(path: Path, password_file: Path, owners: Collection[str]) -> dict
                 "Rien n'a été changé."
             )
     found = read_pkcs12(path, password_file)
+    if _opens(path.read_bytes(), secrets.token_hex(16).encode()):
+        raise Pkcs12FileError(
+            f"{path} (champ fichier) s'ouvre avec n'importe quel mot de passe : redemandez au prestataire un .p12 "
+            "protégé. Rien n'a été changé."
+        )
     named = sirens(x509.load_pem_x509_certificate(found["certificate"].encode()))
     if len(named) != 1 or not named <= {*owners}:
         whose = f"est au SIREN {', '.join(sorted(named))}" if named else "ne dit pas de quel SIREN il est"
@@ -66,6 +73,13 @@ def own_pkcs12(path: Path, password_file: Path, owners: Collection[str]) -> dict
             "Rien n'a été changé."
         )
     return found
+
+
+def _opens(content: bytes, password: bytes) -> bool:
+    try:
+        return pkcs12.load_key_and_certificates(content, password)[0] is not None
+    except Exception:  # see `read_pkcs12`
+        return False
 
 
 def read_pkcs12(path: Path, password_file: Path) -> dict[str, str]:
