@@ -427,7 +427,7 @@ def test_no_file_of_servers_says_by_which_program_a_machine_is_reached(
 
 
 def test_a_file_of_servers_says_where_machines_are(tmp_path: Path) -> None:
-    reached = {"ansible_host": "10.59.0.40", "ansible_port": 2222, "ansible_user": "admin"}
+    reached = {"ansible_host": "10.59.0.40", "ansible_port": "2222", "ansible_user": "admin"}
     machine = ("all", "children", "ged", "hosts", "documents")
     whole = SERVERS
     for name, value in reached.items():
