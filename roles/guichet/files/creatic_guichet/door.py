@@ -52,7 +52,7 @@ def fingerprints(keys: Path) -> set[str]:
     """Of the keys that are let in, as sshd says them."""
     try:
         blobs = [base64.b64decode(one) for one in _KEY.findall(keys.read_text(encoding="utf-8"))]
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return set()
     return {f"SHA256:{base64.b64encode(hashlib.sha256(one).digest()).decode().rstrip('=')}" for one in blobs}
 
@@ -112,15 +112,15 @@ def follow(said: Iterable[str], known: Callable[[], set[str]]) -> None:
 
 
 def _connection(address: str, port: int) -> str:
-    """A connection from there, as the kernel numbers it; empty when it is over."""
+    """A connection from there, as the kernel numbers it; empty when it is over, or nobody can tell."""
     try:
         known = ipaddress.ip_address(address)
-    except ValueError:  # it was gone before sshd asked who it is
+        words = (known.packed[place : place + 4] for place in range(0, len(known.packed), 4))
+        there = "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{port:04X}"
+        table = PROC / "self/net" / ("tcp" if known.version == 4 else "tcp6")  # proc_net_tcp(5)
+        rows = [line.split() for line in table.read_text(encoding="ascii").splitlines()[1:]]
+    except (OSError, ValueError):
         return ""
-    words = (known.packed[place : place + 4] for place in range(0, len(known.packed), 4))
-    there = "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{port:04X}"
-    table = PROC / "self/net" / ("tcp" if known.version == 4 else "tcp6")  # proc_net_tcp(5)
-    rows = (line.split() for line in table.read_text(encoding="ascii").splitlines()[1:])
     mine = str(os.getuid())
     return next((row[9] for row in rows if row[2] == there and row[7] == mine and row[9] != "0"), "")
 
