@@ -170,7 +170,7 @@ def test_a_machine_revoked_meanwhile_does_not_come_back(site: Site) -> None:
 @pytest.mark.parametrize(("profile", "fields", "found"), [
     ("supervision", {"dns": ["a-1"]}, "a-1"), ("supervision", {"dns": ["a", "b"]}, ""),
     ("supervision", {"dns": ["a.b"]}, ""), ("server", {"dns": ["a"]}, ""),
-    ("client", {"common_name": "Machine - a", "organization": "Commune", "siren": "215902669"}, ""),
+    ("client", {"common_name": "Machine - a", "organization": "Loos", "siren": "215902669", "holder": "machine"}, ""),
     ("client", {"common_name": "Claire Dubois", "organization": "Commune", "siren": "215902669"}, ""),
 ])  # fmt: skip # a case a line
 def test_a_certificate_of_a_machine_is_told_from_others(profile: str, fields: dict[str, Any], found: str) -> None:
