@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import signal
@@ -538,6 +539,9 @@ def test_a_session_has_the_certificate_of_its_own_connection(connection: Path, t
         admitted.admitted("auditeur", connection)
     (connection / str(os.getppid())).write_text("{")
     (connection / "999999999").write_text("{}")
+    (connection / "1").write_text("[]")
+    began = admitted._began(os.getpid(), Path("/proc"))  # noted by another version, of a connection that goes on
+    (connection / str(os.getpid())).write_text(json.dumps({"account": "auditeur", "depuis": began}))
     admitted.admit("auditeur", "12", blob, connection)
     assert [one.name for one in connection.iterdir()] == [str(os.getppid())]
 

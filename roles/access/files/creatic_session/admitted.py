@@ -122,7 +122,7 @@ def admitted(account: str, folder: Path = FOLDER, proc: Path = PROC) -> Certific
 
 def _kept(path: Path, proc: Path) -> Certificate | None:
     """What was noted of a connection that goes on."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         found = json.loads(path.read_text(encoding="ascii"))
         if found.pop("depuis") == _began(int(path.name), proc):
             return Certificate(**found)
