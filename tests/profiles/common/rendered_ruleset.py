@@ -14,17 +14,19 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.cdg59.creatic.plugins.module_utils.firewall.rules import render
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 
 TOP = Path(__file__).parents[3]
 
 
-def _trusted(value: Any) -> Any:
+def trusted(value: Any) -> Any:
+    """Variables of the inventory, as Ansible takes them: what it marks as a text is none of its templates."""
     if isinstance(value, str):
-        return trust_as_template(value)
+        return str(value) if isinstance(value, listing.Text) else trust_as_template(value)
     if isinstance(value, list):
-        return [_trusted(one) for one in value]
+        return [trusted(one) for one in value]
     if isinstance(value, dict):
-        return {key: _trusted(one) for key, one in value.items()}
+        return {key: trusted(one) for key, one in value.items()}
     return value
 
 
@@ -68,11 +70,11 @@ def ruleset(inventory: Mapping[str, Any], profile: str, host: str) -> str:
     variables: dict[str, Any] = {}
     for kind in ("defaults", "vars"):
         for role in (*roles, "firewall"):
-            variables |= _trusted(_loaded(TOP / "roles" / role / kind / "main.yml") or {})
+            variables |= trusted(_loaded(TOP / "roles" / role / kind / "main.yml") or {})
         if kind == "defaults":
-            variables |= _trusted(hostvars[host])
-    variables |= _trusted(wired)
-    variables |= {"groups": groups, "hostvars": hostvars, "inventory_hostname": host, "inventory_dir": "."}
+            variables |= trusted(hostvars[host])
+    variables |= trusted(wired)
+    variables |= {"groups": groups, "hostvars": trusted(hostvars), "inventory_hostname": host, "inventory_dir": "."}
     templar = wired_templar(variables)
 
     def value(name: str) -> Any:

@@ -16,7 +16,7 @@ import yaml
 from ansible.template import trust_as_template
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import formalities, listing, needs, wiring
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.wiring import WiringError
-from rendered_ruleset import wired_templar
+from rendered_ruleset import trusted, wired_templar
 
 REPO = Path(__file__).parents[3]
 GROUPS: dict[str, list[str]] = {
@@ -238,14 +238,6 @@ def _scopes(tasks: list[dict[str, Any]], around: Mapping[str, Any]) -> Iterator[
         yield from _scopes(task.get("block", []), scope)
 
 
-def _trusted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _trusted(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_trusted(one) for one in value]
-    return trust_as_template(value) if isinstance(value, str) else value
-
-
 def given(found: dict[str, Any], profile: str, host: str, variable: str) -> Any:
     """The value that a profile's tasks give a role's variable on a host."""
     tasks = yaml.safe_load((REPO / "playbooks" / "profiles" / f"{profile}.yml").read_text(encoding="utf-8"))
@@ -253,8 +245,8 @@ def given(found: dict[str, Any], profile: str, host: str, variable: str) -> Any:
     hostvars = found["_meta"]["hostvars"]
     groups = {name: sorted(_hosts(found, name)) for name in found if name != "_meta"}
     folder = str(REPO / "inventories" / "lab")
-    magic = {"groups": groups, "hostvars": hostvars, "inventory_hostname": host, "inventory_dir": folder}
-    templar = wired_templar(_trusted(hostvars[host]) | _trusted(scope) | magic)
+    magic = {"groups": groups, "hostvars": trusted(hostvars), "inventory_hostname": host, "inventory_dir": folder}
+    templar = wired_templar(trusted(hostvars[host]) | trusted(scope) | magic)
     return templar.template(trust_as_template(f"{{{{ {variable} }}}}"))
 
 
