@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils import harmless
 from ansible_collections.cdg59.creatic.plugins.module_utils.access import authority as access
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence import answers, follow
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import listing
 from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import journals
 from ansible_collections.cdg59.creatic.plugins.module_utils.terminal import Grid
 
@@ -105,7 +106,7 @@ def test_what_a_command_prints_or_ends_with_moves_no_terminal(
     """A node of the archives, and a collector of journals, that say something else than they should."""
 
     def asked(_context: Any, _program: str, *given: str, **_more: Any) -> Any:
-        file = next((one.partition("=")[2] for one in given if one.startswith("archive_status_file=")), "")
+        file = next((listing.read(one)["archive_status_file"] for one in given if "archive_status_file" in one), "")
         if file:
             Path(file).write_text(json.dumps({"ecran": [word], "defauts": []}))
         return SimpleNamespace(stdout=json.dumps({"manifestes": [], "fautes": [word]}), stderr="", ok=True)
