@@ -939,7 +939,7 @@ class Signatory(Mayan):
         """A rédacteur's deposit; gives the answer, and keeps what was looked for in the document."""
         self.mentions: list[str] = []
 
-        def check(_name: str, _document: Any, mentions: Any = ()) -> bool:
+        def check(_name: str, _document: Any, mentions: Any = (), *_written: Any) -> bool:
             self.mentions = list(mentions)
             return text
 
