@@ -146,7 +146,8 @@ def judge(store: Parapheur, sealed: bytes, folder: Path) -> None:
 
 def test_only_who_is_awaited_acts(store: Parapheur, opened: Opened) -> None:
     number = opened()
-    for login in ("claire.dubois", "karim.lefevre", "anne.bertrand", "passerelle", "admin"):
+    assert store.act("passerelle", number, "viser").status == 403  # closed to programs, whoever is awaited
+    for login in ("claire.dubois", "karim.lefevre", "anne.bertrand", "admin"):
         answer = store.act(login, number, "viser")
         assert answer.status == 403, login
         assert "Personne attendue : Paul Renard" in answer.json()["message"]
