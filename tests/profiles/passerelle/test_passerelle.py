@@ -97,7 +97,7 @@ def test_an_act_comes_back_acknowledged_and_is_filed_once(passerelle: Passerelle
     [cabinet] = [
         one["id"]
         for one in passerelle.store.listed("claire.dubois", "/cabinets/")
-        if one["full_path"] == "Gondecourt / Assemblées / Délibérations"
+        if one["full_path"] == "Gondecourt [215902669] / Assemblées / Délibérations"
     ]
     inside = {one["id"] for one in passerelle.store.listed("claire.dubois", f"/cabinets/{cabinet}/documents/")}
     assert {one["id"] for one in filed} <= inside
