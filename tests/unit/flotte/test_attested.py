@@ -13,6 +13,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.proofs import 
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.names import kind_of
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 from cryptography.x509 import load_pem_x509_certificate
@@ -126,7 +127,14 @@ def test_keys_are_of_certificates_that_the_registry_issued_to_that_machine_and_t
 
     def issue(host: str, name: str, common: str, siren: str) -> None:
         request = Request.from_dict(
-            {"name": name, "profile": "client", "common_name": common, "organization": "Loos", "siren": siren}
+            {
+                "name": name,
+                "profile": "client",
+                "common_name": common,
+                "organization": "Loos",
+                "siren": siren,
+                "holder": kind_of(common),
+            }
         )
         authority.issue(request.csr(request.new_key()), request, Owner(host, "loos"))
 

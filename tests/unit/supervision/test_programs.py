@@ -27,7 +27,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import 
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
 from ansible_collections.cdg59.creatic.plugins.module_utils.supervision import alerts, targets
 from cryptography.hazmat.primitives import serialization
-from rendered_ruleset import _loaded, _trusted, wired_templar
+from rendered_ruleset import _loaded, trusted, wired_templar
 
 from testbed.mail import relay
 from testbed.patience import allowed, wait_for
@@ -59,7 +59,7 @@ def rendered(role: str, template: str, **values: Any) -> str:
     """A template of a role, with its defaults and variables; what is undefined fails."""
     variables: dict[str, Any] = {"ansible_managed": "Ansible managed", "inventory_hostname": VEILLE}
     for kind in ("defaults", "vars"):
-        variables |= _trusted(_loaded(TOP / "roles" / role / kind / "main.yml") or {})
+        variables |= trusted(_loaded(TOP / "roles" / role / kind / "main.yml") or {})
     folder = TOP / "roles" / role / "templates"
     text = (folder / template).read_text(encoding="utf-8")
     text = re.sub(r"\{% include '(.+)' %\}", lambda found: (folder / found[1]).read_text(encoding="utf-8"), text)
@@ -351,7 +351,7 @@ def test_what_the_role_writes_is_what_was_made(bench: Bench) -> None:
     values = supervision(bench, 25) | {"ansible_managed": "Ansible managed"}
     variables: dict[str, Any] = {}
     for kind in ("defaults", "vars"):
-        variables |= _trusted(_loaded(TOP / "roles" / "supervision" / kind / "main.yml"))
+        variables |= trusted(_loaded(TOP / "roles" / "supervision" / kind / "main.yml"))
     templar = wired_templar(variables | values)
     made = {
         name: {one["path"].rpartition("/")[2]: one for one in templar.template(trust_as_template(f"{{{{ {name} }}}}"))}

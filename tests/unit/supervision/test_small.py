@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import ssl
 from pathlib import Path
@@ -49,18 +50,24 @@ def test_nothing_known_is_no_mail() -> None:
 
 def test_the_witness_writes_what_prometheus_reads_and_what_it_knows_next(tmp_path: Path) -> None:
     metrics, figures, state = tmp_path / "alertes", tmp_path / "f.prom", tmp_path / "etat.json"
+    rules = tmp_path / "regles"
     metrics.write_text(line("1"))
-    assert temoin.main(metrics.as_uri(), figures, state) == 0
-    first = figures.read_text()
-    name, moment = first.splitlines()[-1].split()
-    assert name == "supervision_temoin_timestamp_seconds" and int(moment) > 1_700_000_000
+    rules.write_text(json.dumps({"data": {"groups": [{"rules": [{"name": "une", "health": "ok"}]}]}}))
+
+    def told() -> dict[str, str]:
+        assert temoin.main(metrics.as_uri(), figures, state, rules.as_uri()) == 0
+        shown = [one.partition(" ") for one in figures.read_text().splitlines() if not one.startswith("#")]
+        return {name: value for name, _, value in shown}
+
+    first = told()
+    moment = first["supervision_temoin_timestamp_seconds"]
+    assert int(moment) > 1_700_000_000 and first["supervision_regles_en_echec"] == "0"
     state.write_text(state.read_text().replace(moment[:8], "17000000"))  # long ago
-    assert temoin.main(metrics.as_uri(), figures, state) == 0  # no mail since
-    assert figures.read_text().splitlines()[-1].split()[1].startswith("17000000")
+    assert told()["supervision_temoin_timestamp_seconds"].startswith("17000000")  # no mail since
     assert figures.stat().st_mode & 0o777 == 0o644
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["alertes", "etat.json", "f.prom"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alertes", "etat.json", "f.prom", "regles"]
     state.write_text("[")  # cut short: the next mail is noted all the same
-    assert temoin.main(metrics.as_uri(), figures, state) == 0
+    assert told()
 
 
 @pytest.mark.parametrize("dual", [True, False])
