@@ -136,3 +136,10 @@ def test_what_is_adopted_is_signed_before_it_is_transmitted(tmp_path: Path, path
     assert "ajoutez parapheur aux services" in one.fix
     for good in (["teletransmission"], ["deliberations"], ["teletransmission", "deliberations", "parapheur"]):
         assert not [each for each in told(tmp_path, *path, "services", value=good) if "sans signature" in each.message]
+
+
+@pytest.mark.parametrize("name", ["root", "daemon", "_apt", "systemd-network", "sshd", "auditeur", "prestataire"])
+def test_an_agent_s_account_on_a_pc_is_none_of_the_system_s(tmp_path: Path, name: str) -> None:
+    """The agent's browser policies, certificates and token are given to that account."""
+    assert [one.field for one in told(tmp_path, "postes", 0, "compte", value=name)] == ["postes[0].compte"]
+    assert told(tmp_path, "postes", 0, "compte", value=f"agent.{name}") == []
