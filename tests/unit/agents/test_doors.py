@@ -193,6 +193,16 @@ def test_a_certificate_is_who_its_subject_says_or_nobody(cases: list[Case]) -> N
         assert identity_of(one.shown) == one.who, (one.change, one.shown.subject)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Machin Eric", "Emma Machin", "Cacheteux Marie", "SCEAUX Marie", "Luc Passereau", "Anne Acart", "Cachet Dufour",
+     "Preuvost Luc", "Jean-Noël D'Hulst", "Łukasz Wróbel", "Zoë Ünal"],
+)  # fmt: skip # a list of names
+def test_people_of_here_are_people_for_doors_and_authority(name: str) -> None:
+    assert kind_of(name) is Kind.PERSON
+    assert common.person_name(name) == name
+
+
 @pytest.mark.parametrize("name", LOOKALIKES)
 def test_what_looks_like_a_service_s_name_or_cannot_be_read_is_nobody(name: str) -> None:
     assert kind_of(name) is Kind.NOBODY
