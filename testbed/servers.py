@@ -167,7 +167,7 @@ class FakeParapheur(_Service):
                 "circuit": fields["circuit"], "objet": fields["objet"], "numero": fields["numero"],
                 "date": fields["date"], "matiere": "", "nature": "", "transmission": "",
                 "etat": "a_viser", "fichier": content, "motif": "", "par": "",
-                "dit": [],
+                "dit": [], "annexes": [(one.filename, one.read()) for one in request.files.getlist("annexe")],
             }  # fmt: skip # a table
         return jsonify({"id": number, "etat": "a_viser"}), 201
 

@@ -19,6 +19,7 @@ import tempfile
 import time
 import unicodedata
 import unittest
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest import mock
@@ -226,12 +227,22 @@ class Mayan(TestCase):
         self.assertEqual(done.status_code, 302)
         return client
 
-    def deposit(self, commune: str = "loos") -> int:
+    def deposit(self, commune: str = "loos", annexes: Sequence[tuple[str, bytes]] = ()) -> int:
+        made = self.deposited(commune, annexes)
+        self.assertEqual(made.status_code, 201, made.content[:300])
+        return int(made.json()["id"])
+
+    def deposited(self, commune: str, annexes: Sequence[tuple[str, bytes]], login: str = "passerelle") -> Any:
+        """The answer to a deposit."""
         with mock.patch.object(seal, "check_document"):
             file = io.BytesIO(PDF)
             file.name = "acte.pdf"
-            key = self.token("passerelle").json()["token"]
-            made = Visitor().post(
+            joined = []
+            for name, content in annexes:
+                joined.append(io.BytesIO(content))
+                joined[-1].name = name
+            key = self.token(login).json()["token"]
+            return Visitor().post(
                 "/api/v4/creatic/dossiers/",
                 {
                     "commune": commune,
@@ -241,11 +252,10 @@ class Mayan(TestCase):
                     "numero": "1",
                     "date": "2026-11-05",
                     "fichier": file,
+                    "annexe": joined,
                 },
                 HTTP_AUTHORIZATION=f"Token {key}",
             )
-        self.assertEqual(made.status_code, 201, made.content[:300])
-        return int(made.json()["id"])
 
     def act(self, login: str, number: int, wish: str, body: Any = None) -> Any:
         return self.api(login, "POST", f"/creatic/dossiers/{number}/{wish}/", body)
@@ -818,6 +828,34 @@ class History(Mayan):
         page = self.browser("claire.dubois").get(f"/parapheur/dossiers/{number}/", secure=True).content.decode()
         for words in ("Passerelle du groupement", "Paul Renard", "Signature de Claire Dubois"):
             self.assertIn(words, page)
+
+    def test_annexes_are_read_by_who_gives_the_visa_and_who_signs(self) -> None:
+        page, other = b"%PDF-1.7 plan", b"<script>alert(1)</script>"
+        number = self.deposit(annexes=[("plan.pdf", page), ("../tableau.ods", other)])
+        for login in ("paul.renard", "claire.dubois"):
+            browser = self.browser(login)
+            shown = browser.get(f"/parapheur/dossiers/{number}/", secure=True).content.decode()
+            for name in ("plan.pdf", "tableau.ods", hashlib.sha256(other).hexdigest()):
+                self.assertIn(name, shown)
+            links = re.findall(rf"/parapheur/dossiers/{number}/pieces/[0-9]+/", shown)
+            self.assertEqual(len(set(links)), 2)
+            for link, content in zip(sorted(set(links)), (page, other), strict=True):
+                for path in (link, f"{link}?lire"):
+                    got = browser.get(path, secure=True)
+                    self.assertEqual(b"".join(got.streaming_content), content)
+                    # What is not a PDF would act under the reader's name, were it shown.
+                    attached = got["Content-Disposition"].startswith("attachment")
+                    self.assertEqual(attached, path == link or content == other, path)
+        self.assertEqual(self.browser("ines.morel").get(links[0], secure=True).status_code, 404)
+
+    def test_annexes_are_the_gateway_s_and_never_empty(self) -> None:
+        for login, annexes, status in (
+            ("karim.roux", [("plan.pdf", b"%PDF-1.7")], 403),
+            ("passerelle", [("plan.pdf", b"")], 400),
+        ):
+            before = Dossier.objects.count()
+            self.assertEqual(self.deposited("loos", annexes, login).status_code, status)
+            self.assertEqual(Dossier.objects.count(), before)
 
     def test_a_deputy_is_named_by_the_file_too(self) -> None:
         number = self.deposit()
@@ -1473,7 +1511,7 @@ class Tokens(Mayan):
         self.assertEqual(done.status_code, 302, done.content[:2000])
 
     def documents(self, token: str) -> int:
-        return int(self.api("", "GET", "/documents/", token=token).status_code)
+        return int(self.api("", "GET", "/creatic/dossiers/", token=token).status_code)
 
     def test_none_for_a_first_password(self) -> None:
         self.first("claire.dubois")

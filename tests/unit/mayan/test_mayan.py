@@ -52,10 +52,10 @@ def python() -> Path:
 
 @pytest.mark.costly
 @pytest.mark.parametrize("script", ["in_process.py", "doors_in_process.py"])
-def test_mayan(python: Path, script: str) -> None:
+def test_mayan(python: Path, script: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [python, "-B", "-W", "ignore", HERE / script],
-        env=os.environ | {"HOME": "/nonexistent"},
+        env=os.environ | {"HOME": "/nonexistent", "TMPDIR": str(tmp_path)},  # Mayan keeps its locks in the latter
         capture_output=True,
         text=True,
         timeout=allowed(300),

@@ -18,13 +18,12 @@ from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
-from django.shortcuts import render
 from django.urls import URLResolver, get_resolver, reverse
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
-from . import addresses
+from . import addresses, pages
 from .models import login_of
 
 _API = "api/"
@@ -87,10 +86,11 @@ def _listed(*texts: str) -> frozenset[tuple[str, str]]:
 def opened() -> Mapping[Role, frozenset[tuple[str, str]]]:
     """Methods and addresses open to each."""
     circuits = apps.is_installed("creatic_parapheur")
-    person = (addresses.READING, addresses.CIRCUITS if circuits else addresses.FILING)
+    # In the parapheur, people read and act by its own pages: nothing of Mayan's is theirs.
+    person = (addresses.CIRCUITS,) if circuits else (addresses.READING, addresses.FILING)
     gateway = addresses.GATEWAY_CIRCUITS if circuits else addresses.GATEWAY_FILING
     inside = (addresses.VISITOR, addresses.FRAME)
-    administrator = (*inside, *person, addresses.ADMINISTRATION, addresses.CONFIGURATION)
+    administrator = (*inside, addresses.READING, *person, addresses.ADMINISTRATION, addresses.CONFIGURATION)
     return {
         Role.VISITOR: _listed(addresses.VISITOR),
         Role.STRANGER: _listed(*inside),
@@ -135,7 +135,7 @@ def _here(request: Any) -> bool:
     return "HTTP_X_FORWARDED_FOR" not in request.META  # nginx always writes it
 
 
-def _asking(request: Any) -> Role:
+def asking(request: Any) -> Role:
     """Who asks for a page; found once, for all its links."""
     if not hasattr(request, "creatic_role"):
         request.creatic_role = role_of(getattr(request, "user", AnonymousUser()), _here(request))
@@ -194,7 +194,7 @@ class Doors:
             return redirect_to_login(request.get_full_path())
         if role is Role.FIRST:
             return HttpResponseRedirect(change)
-        return render(request, "creatic_accounts/refus.html", {"refus": _CLOSED}, status=403)
+        return pages.refused(request, _CLOSED)
 
 
 def keep_links() -> None:
@@ -206,9 +206,9 @@ def keep_links() -> None:
 
     def is_open(link: Any, context: Any) -> bool:
         if not isinstance(link, Link) or not link.view:
-            return True
+            return not str(getattr(link, "url", "") or "").startswith("http")  # elsewhere, nobody here answers
         method = link.method.upper() if isinstance(link.method, str) else "GET"
-        return leads(_asking(link.get_request(context=context)), link.view, method)
+        return leads(asking(link.get_request(context=context)), link.view, method)
 
     def resolved(menu: Any, context: Any, matched_links: Any, *given: Any, **named: Any) -> Any:
         return resolve(menu, context, [one for one in matched_links if is_open(one, context)], *given, **named)

@@ -16,7 +16,6 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models.signals import m2m_changed, pre_delete, pre_save
 from django.http import HttpResponse, JsonResponse
-from django.shortcuts import render
 from rest_framework.authtoken.models import Token
 
 # What says who somebody is, and what they may do.
@@ -59,7 +58,9 @@ class Acting:
             return None
         if request.path.startswith("/api/"):
             return JsonResponse({"detail": str(exception)}, status=403)
-        return render(request, "creatic_accounts/refus.html", {"refus": str(exception)}, status=403)
+        from .pages import refused
+
+        return refused(request, str(exception))
 
 
 @contextmanager

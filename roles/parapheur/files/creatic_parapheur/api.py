@@ -86,9 +86,10 @@ class Dossiers(_View):
         return Response({"results": [shown(one) for one in some[:_MOST]], "suite": len(some) > _MOST})
 
     def post(self, request: Any) -> Response:
-        """Bring a document; C(sha256) is that of the circuit's, which the door may have written again."""
+        """Bring a document, and its annexes; C(sha256) is that of the circuit's, which the door may have written again."""
         brought = circuit.Deposit(**{name: self.text(name) for name in circuit.TOLD})
-        dossier, new = circuit.deposit(request.user, brought, request.FILES.get("fichier"))
+        annexes = request.FILES.getlist("annexe")
+        dossier, new = circuit.deposit(request.user, brought, request.FILES.get("fichier"), annexes)
         told = {"id": dossier.pk, "etat": dossier.etat, "sha256": dossier.origine.checksum}
         return Response(told, status=201 if new else 200)
 

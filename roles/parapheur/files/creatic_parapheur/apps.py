@@ -24,34 +24,32 @@ class ParapheurApp(MayanAppConfig):
         super().ready()
         from creatic_accounts.api import HELD
         from creatic_accounts.elimination import BEFORE, FINDERS
+        from creatic_accounts.pages import MENU
         from creatic_accounts.remise import DESCRIBED
         from mayan.apps.common.menus import menu_main
         from mayan.apps.document_states.models import WorkflowInstanceLogEntry
         from mayan.apps.icons.icons import Icon
         from mayan.apps.navigation.links import Link
 
-        from . import circuit
+        from . import circuit, pages
         from .models import Absence, Delegation, Geste, Piece, described
 
         pre_save.connect(circuit.guard, sender=WorkflowInstanceLogEntry, dispatch_uid="creatic_parapheur")
         for kept in (Absence, Delegation, Geste, Piece, WorkflowInstanceLogEntry):
             pre_delete.connect(circuit.keep, sender=kept, dispatch_uid=f"creatic_parapheur.{kept.__name__}")
         HELD.append(circuit.held)
+        MENU.append(pages.menu)
         DESCRIBED.append(described)
         FINDERS.append(circuit.to_eliminate)
         BEFORE.append(circuit.let_go)
 
-        def waiting(context: Any) -> str:
-            user = context.request.user
-            return str(circuit.to_do(user).count() or "") if user.is_authenticated else ""
-
         links = [
-            Link(icon=Icon(driver_name="fontawesome", symbol=symbol), text=text, view=f"parapheur:{view}", **more)
-            for symbol, text, view, more in (
-                ("file-signature", "À traiter", "a_traiter", {"badge_text": waiting}),
-                ("folder-open", "Dossiers", "dossiers", {}),
-                ("plane-departure", "Mes absences", "absences", {}),
-                ("stamp", "Délégations", "delegations", {}),
+            Link(icon=Icon(driver_name="fontawesome", symbol=symbol), text=text, view=f"parapheur:{view}")
+            for symbol, text, view in (
+                ("file-signature", "À traiter", "a_traiter"),
+                ("folder-open", "Dossiers", "dossiers"),
+                ("plane-departure", "Mes absences", "absences"),
+                ("stamp", "Délégations", "delegations"),
             )
         ]
         menu_main.bind_links(links=links, position=0)

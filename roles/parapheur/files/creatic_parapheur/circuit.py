@@ -43,6 +43,7 @@ AT_ONCE = 2  # acts of one person, in a process
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
 OWN = "parapheur:"  # beginning of the references of what is born here
 TO_SEND = ("deliberation", "arrete")  # circuits of acts that the préfecture knows by number and matter
+ANNEX = "Annexe"  # what a document that the gateway brings comes with
 BROUGHT = "Document tel qu'il a été déposé"  # beside the circuit's document, which the door wrote again
 _MATTER = re.compile(r"[1-9](\.[1-9][0-9]?){0,4}")
 _HEAD = 1024
@@ -551,8 +552,12 @@ def _known(deposit: Deposit, digest: str) -> Dossier | None:
 
 
 @few
-def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
+def deposit(user: Any, told: Deposit, upload: Any, annexes: Sequence[Any] = ()) -> tuple[Dossier, bool]:
     """Put a document at the beginning of its circuit, once for a reference; gives the dossier, and whether it is new.
+
+    Args:
+        annexes: files that go with it wherever it goes: who gives the visa and who signs read them too. The gateway's
+            alone: nothing would carry those of another on.
 
     Raises:
         Refused: with all that is to be corrected.
@@ -561,9 +566,12 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
         raise Refused(" ; ".join(problems))
     if not may_deposit(user, told.commune):
         raise Refused("vous ne déposez pas de dossier pour cette commune", 403)
+    if annexes and login_of(user) != current().service:
+        raise Refused("annexes : celles d'une délibération viennent du serveur des délibérations", 403)
     if login_of(user) != current().service and (problems := list(told.own_problems())):
         raise Refused(" ; ".join(problems))
     name = checked_name(upload, told.circuit)
+    named = [(checked_name(one, ""), one) for one in annexes]
     digest = sha256(upload)
     if known := _known(told, digest):
         return known, False
@@ -601,7 +609,7 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
                 fichier=file,
                 **_signatory(chosen),
             )
-            _note(made, "Déposer", user, note=admitted.note)
+            _note(made, "Déposer", user, note=". ".join(filter(None, (admitted.note, *_join(made, named, user)))))
     except IntegrityError:  # the same reference at the same moment
         document.delete(to_trash=False)
         if known := _known(told, digest):
@@ -612,6 +620,21 @@ def deposit(user: Any, told: Deposit, upload: Any) -> tuple[Dossier, bool]:
         raise
     made.refresh_from_db()
     return made, True
+
+
+def _join(dossier: Dossier, annexes: Iterable[tuple[str, Any]], user: Any) -> Iterator[str]:
+    """Keep annexes with a dossier; tells each, for the history."""
+    for name, upload in annexes:
+        made = Piece.objects.create(
+            dossier=dossier,
+            genre=ANNEX,
+            nom=name,
+            fichier=add_beside(dossier.document, name, upload, user, ANNEX),
+            empreinte=sha256(upload),
+            compte=user.pk,
+            par=name_of(user),
+        )
+        yield f"{ANNEX} : {name} (SHA-256 {made.empreinte})"
 
 
 def _signatory(chosen: signatory.Choice | None) -> dict[str, Any]:

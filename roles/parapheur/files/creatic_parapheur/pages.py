@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from creatic_accounts.models import login_of
+from creatic_accounts.pages import Entry, Whole
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -20,14 +21,8 @@ from .models import CONTRACT, Delegation, Dossier
 from .refusal import Refused
 
 
-class _Page(TemplateView):
+class _Page(Whole, TemplateView):
     """A page; a refusal is shown above it."""
-
-    title = ""
-
-    def get_context_data(self, **given: Any) -> dict[str, Any]:
-        """Title, as Mayan's frame shows it."""
-        return super().get_context_data(**given) | {"title": self.title}
 
     def refused(self, refusal: Refused, **given: Any) -> HttpResponse:
         """Show the page again, with the reason and what was typed."""
@@ -156,12 +151,18 @@ class LastFile(View):
     """The last file of a dossier."""
 
     def get(self, request: Any, number: int) -> FileResponse:
-        """Give it."""
+        """Give it; to be read in the browser (C(lire)) if it is a PDF."""
         try:
             file = circuit.find(request.user, number).fichier
         except Refused as refusal:
             raise Http404(str(refusal)) from None
-        return FileResponse(file.open(), as_attachment=True, filename=file.filename, content_type=file.mimetype)
+        return _given(request, file, file.filename)
+
+
+def _given(request: Any, file: Any, name: str) -> FileResponse:
+    """A file. What is not a PDF is never shown by the browser: it might be a page that acts under the reader's name."""
+    read = "lire" in request.GET and file.mimetype == "application/pdf"
+    return FileResponse(file.open(), as_attachment=not read, filename=name, content_type=file.mimetype)
 
 
 class OnePiece(View):
@@ -175,9 +176,7 @@ class OnePiece(View):
             raise Http404(str(refusal)) from None
         if found is None:
             raise Http404("cette pièce n'existe pas")
-        return FileResponse(
-            found.fichier.open(), as_attachment=True, filename=found.nom, content_type=found.fichier.mimetype
-        )
+        return _given(request, found.fichier, found.nom)
 
 
 class Deposit(_Page):
@@ -213,6 +212,16 @@ class Deposit(_Page):
         except Refused as refusal:
             return self.refused(refusal, saisie=typed)
         return self.done(f"« {dossier} » est déposé : {dossier.etat_nom}.", "dossier", dossier.pk)
+
+
+def menu(request: Any) -> list[Entry]:
+    """The pages, in the menu; what awaits somebody is counted."""
+    return [
+        Entry("À traiter", "parapheur:a_traiter", circuit.to_do(request.user).count()),
+        Entry("Dossiers", "parapheur:dossiers"),
+        Entry("Mes absences", "parapheur:absences"),
+        Entry("Délégations", "parapheur:delegations"),
+    ]
 
 
 def _asked(request: Any, among: Sequence[Commune]) -> Commune | None:

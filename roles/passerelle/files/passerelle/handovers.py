@@ -59,9 +59,11 @@ class HandOvers:
         return {}
 
     def _do_parapheur(self, act: Act) -> dict[str, Any]:
-        """Into its circuit."""
+        """Into its circuit, with its annexes: who signs reads them."""
         fields = act.data | {"reference": act.reference, "commune": act.commune}
-        number = self._servers.parapheur().deposit(fields, self._files.path(act.data["document"]["sha256"]))
+        annexes = [(Path(one["nom"]).name, self._files.path(one["sha256"])) for one in act.data["annexes"]]
+        document = self._files.path(act.data["document"]["sha256"])
+        number = self._servers.parapheur().deposit(fields, document, annexes)
         self._step("parapheur: déposé")
         return {"dossier": number}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -24,11 +26,14 @@ class Parapheur:
         self._server.log_in(self._login, self._password)
         return self._server
 
-    def deposit(self, act: dict[str, Any], file: Path) -> int:
-        """Put an act in its circuit, or find it there; gives its number in the parapheur."""
+    def deposit(self, act: dict[str, Any], file: Path, annexes: Sequence[tuple[str, Path]] = ()) -> int:
+        """Put an act in its circuit with its annexes (name, file), or find it there; gives its number in the parapheur."""
         fields = {key: act[key] for key in ("commune", "circuit", "reference", "objet", "numero", "date")}
-        with file.open("rb") as stream:
-            files = {"fichier": (f"{act['numero']}.pdf", stream, "application/pdf")}
+        with ExitStack() as opened:
+            document = opened.enter_context(file.open("rb"))
+            files = [("fichier", (f"{act['numero']}.pdf", document, "application/pdf"))]
+            for name, path in annexes:
+                files.append(("annexe", (name, opened.enter_context(path.open("rb")), "application/octet-stream")))
             made = self._ready().json("POST", _DOSSIERS, data=fields, files=files)
         return int(made["id"])
 

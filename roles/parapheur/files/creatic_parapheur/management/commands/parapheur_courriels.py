@@ -49,7 +49,7 @@ def letter(dossiers: list[Dossier], url: str) -> str:
             lines.append("  marché signé : joignez ses pièces, puis dites que son dossier est complet")
         if one.etat == "refuse":
             lines.append(f"  motif du refus ({one.par}) : {one.motif}")
-    return "\n".join([*lines, "", f"À traiter : {url}/#/parapheur/", ""])
+    return "\n".join([*lines, "", f"À traiter : {url}/parapheur/", ""])
 
 
 class Command(BaseCommand):
