@@ -449,16 +449,28 @@ def inventory_check(context: Context) -> None:
 
 
 def _checked(slugs: list[str] | None = None) -> None:
-    """Refuse to go on with an inventory that has faults; a rollout asks for its communes' files alone."""
-    problems = needs.check(_inventory(), TOP, slugs)
+    """Refuse to go on with an inventory that has faults; a rollout asks for its communes' files alone.
+
+    Of several communes, those whose provider's file is not good (it expired) are told, and keep no other.
+    """
+    own = list[Problem]()
+    problems = needs.check(_inventory(), TOP, slugs, own)
+    kept = {one.file for one in own}
+    if problems or len(kept) >= len(slugs or kept):
+        problems += own
     if problems:
         raise Exit(_faults(_inventory().name, problems), code=1)
+    if own:
+        _aside("Ces fichiers de prestataires ne retiennent que leurs communes :\n" + _listed(own))
 
 
 def _faults(inventory: str, problems: list[Problem]) -> str:
     count = f"{len(problems)} défauts" if len(problems) > 1 else "1 défaut"
-    listed = "\n".join(f"  - {problem}" for problem in problems)
-    return f"{inventory} : rien n'est changé. {count} :\n{listed}"
+    return f"{inventory} : rien n'est changé. {count} :\n{_listed(problems)}"
+
+
+def _listed(problems: list[Problem]) -> str:
+    return "\n".join(f"  - {problem}" for problem in problems)
 
 
 def _wanted(text: str, every: str) -> list[str]:
@@ -1702,9 +1714,10 @@ def fleet_publish(context: Context, par: str = "territoire", canari: str = "") -
 
     def publish(fleet: Fleet) -> list[str]:
         told = fleet_assemble.renew(_home(), fleet, _inventory(), TOP)
-        data = fleet_assemble.archives(_inventory(), TOP, _home(), fleet.machines)
+        refused = dict[str, str]()
+        data = fleet_assemble.archives(_inventory(), TOP, _home(), fleet.machines, refused)
         known = fleet_assemble.certificates(_home())
-        return told + fleet.publish(fleet_bundle.code(TOP), data, known, par, first)
+        return told + fleet.publish(fleet_bundle.code(TOP), data, known, par, first, refused)
 
     _fleet_does("préparation de la version", publish)
 

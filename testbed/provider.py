@@ -18,8 +18,8 @@ PASSWORD = "motdepasse-du-prestataire"
 
 
 @cache
-def packed(*subject: tuple[str, str]) -> bytes:
-    """A .p12 whose certificate has that subject, as (O, OU, CN, organizationIdentifier; text)."""
+def packed(*subject: tuple[str, str], days: int = 300) -> bytes:
+    """A .p12 whose certificate has that subject, as (O, OU, CN, organizationIdentifier; text), for so many days."""
     key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
     name = x509.Name([x509.NameAttribute(_TEXTS[kind], text) for kind, text in subject])
     certificate = (
@@ -28,8 +28,8 @@ def packed(*subject: tuple[str, str]) -> bytes:
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Prestataire")]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=300))
+        .not_valid_before(now - dt.timedelta(days=400))
+        .not_valid_after(now + dt.timedelta(days=days))
         .sign(key, hashes.SHA256())
     )
     secret = serialization.BestAvailableEncryption(PASSWORD.encode())

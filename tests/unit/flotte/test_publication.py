@@ -145,6 +145,26 @@ def test_a_failure_stops_it_and_says_why(world: World, url: str) -> None:
     assert record and record["excuses"]["bergues-pc"]["par"] == "camille@poste"
 
 
+def test_a_machine_for_which_nothing_can_be_made_holds_no_wave_and_is_told(world: World, url: str) -> None:
+    why = {"bergues-pc": "bergues-pc : le certificat a expiré. Rien n'est publié"}
+    contents = {name: bundle.data({"variables.json": b"x"}) for name in NAMES if name not in why}
+    code = bundle.data({"code": b"x"})
+    said = world.fleet().publish(code, contents, world.certificates, "territoire", [], why)
+    assert said[1] == "bergues-pc : le certificat a expiré. Rien n'est publié pour elle : elle garde sa version, et " \
+        "n'en retient aucune autre."  # fmt: skip # one text
+    record, _standings, _problems = world.fleet().status()
+    assert record and record["vagues"][0]["machines"] == ["bergues-connecteur", "loos-pc"]  # a canary of each profile
+    assert "bergues-pc est excusée par le contrôle des fichiers : bergues-pc : le certificat a expiré" in "\n".join(
+        waves.told(record, [], [])
+    )
+    world.pass_(url, "bergues-connecteur", "loos-pc")
+    assert "ouverte" in world.advance()[0]
+    with pytest.raises(FleetError, match="le certificat a expiré"):
+        world.fleet().publish(code, {}, world.certificates, "territoire", [], why)
+    with pytest.raises(FleetError, match="le certificat a expiré"):
+        world.fleet().publish(code, contents, world.certificates, "territoire", ["bergues-pc"], why)
+
+
 def test_a_silent_machine_holds_the_wave_until_it_is_excused_by_name(world: World, url: str) -> None:
     world.publish()
     world.pass_(url, "bergues-connecteur")

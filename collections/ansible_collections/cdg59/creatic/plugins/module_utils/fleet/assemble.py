@@ -36,7 +36,9 @@ def common_name(machine: str) -> str:
     return name if len(name) <= 64 else f"{name[:55]} {hashlib.sha256(machine.encode()).hexdigest()[:8]}"
 
 
-def archives(directory: Path, top: Path, home: Path, machines: Mapping[str, Machine]) -> dict[str, bytes]:
+def archives(
+    directory: Path, top: Path, home: Path, machines: Mapping[str, Machine], refused: dict[str, str] | None = None
+) -> dict[str, bytes]:
     """The data of each machine, in the clear.
 
     Args:
@@ -44,13 +46,15 @@ def archives(directory: Path, top: Path, home: Path, machines: Mapping[str, Mach
         top: the project.
         home: state of the control node.
         machines: those to publish for.
+        refused: where to say (French) why nothing can be made for a machine, and keeps no other: a provider's
+            certificate that expired is its commune's affair. Without it, that raises.
 
     Raises:
         FleetError: a secret is not there, or too large; names it.
     """
     authority = Authority(home / "pki")
-    told = contents.of(directory, top, machines)
-    return {name: _archive(name, told[name], extract(authority, name)) for name in machines}
+    told = contents.of(directory, top, machines, refused)
+    return {name: _archive(name, one, extract(authority, name)) for name, one in told.items()}
 
 
 def renew(home: Path, fleet: Fleet, directory: Path, top: Path) -> list[str]:
@@ -64,7 +68,7 @@ def renew(home: Path, fleet: Fleet, directory: Path, top: Path) -> list[str]:
     """
     authority, told, every = Authority(home / "pki"), [], fleet.asked()
     new = [name for name, asked in every.items() if lacking(authority, name, asked)]
-    kinds = contents.of(directory, top, new) if new else {}
+    kinds = contents.of(directory, top, new, {}) if new else {}  # who is refused is told with what is published
     for name, asked in every.items():
         held = {*asked} - lacking(authority, name, asked)
         try:

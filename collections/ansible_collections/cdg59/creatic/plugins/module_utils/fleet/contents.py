@@ -47,7 +47,9 @@ _HOLDERS = "backup_client_holders"
 _KEPT = ("pki_", "acces_", "flotte_")
 
 
-def of(directory: Path, top: Path, machines: Collection[str]) -> dict[str, dict[str, Any]]:
+def of(
+    directory: Path, top: Path, machines: Collection[str], refused: dict[str, str] | None = None
+) -> dict[str, dict[str, Any]]:
     """What each machine is told: ``variables``, ``groupes``, and ``fichiers``, paths here by path in its data.
 
     And ``certificats``: those that its roles ask of the authority, as role pki_client takes them.
@@ -56,6 +58,7 @@ def of(directory: Path, top: Path, machines: Collection[str]) -> dict[str, dict[
         directory: inventory folder, checked before (`needs.check`).
         top: the project.
         machines: their names.
+        refused: where to say (French) why a machine is told nothing, and keeps no other; without it, that raises.
 
     Raises:
         FleetError: the inventory cannot be read, or a machine asks for a secret that is not its own.
@@ -63,18 +66,23 @@ def of(directory: Path, top: Path, machines: Collection[str]) -> dict[str, dict[
     told, why = apart("fleet.contents", directory, top, given=json.dumps(sorted(machines)))
     if why:
         raise FleetError(f"inventaire : {why}. Rien n'est publié")
-    if "refus" in told:
-        raise FleetError(told["refus"])
-    return told
+    wrong = {name: str(one["refus"]) for name, one in told.items() if "refus" in one}
+    if refused is not None:
+        refused.update(wrong)
+    elif wrong:
+        raise FleetError(next(iter(wrong.values())))
+    return {name: one for name, one in told.items() if name not in wrong}
 
 
 def main() -> None:
     """Print what machines are told, as JSON. Arguments: the project, the inventory; names on the input, as JSON."""
     contents = Contents(Path(sys.argv[2]), Tree(Path(sys.argv[1])))
-    try:
-        found: dict[str, Any] = {name: contents.machine(name) for name in json.load(sys.stdin)}
-    except FleetError as error:
-        found = {"refus": str(error)}
+    found: dict[str, Any] = {}
+    for name in json.load(sys.stdin):
+        try:
+            found[name] = contents.machine(name)
+        except FleetError as error:
+            found[name] = {"refus": str(error)}
     print(json.dumps(found, default=str))
 
 

@@ -89,6 +89,7 @@ class Fleet:
         certificates: Mapping[str, str],
         by: str,
         canary: Sequence[str],
+        left: Mapping[str, str] | None = None,
     ) -> list[str]:
         """Make a version and open its canary.
 
@@ -98,6 +99,7 @@ class Fleet:
             certificates: PEM of each machine that has one; the others cannot be given anything yet.
             by: how waves are cut.
             canary: who goes first.
+            left: why machines have none of it (French), by name: they are excused from the start, and hold no other.
 
         Returns:
             What was done, in French.
@@ -107,6 +109,9 @@ class Fleet:
         """
         if not self.machines:
             raise FleetError("aucune commune n'a « acces: sortant » (communes/) : il n'y a rien à publier")
+        left = left or {}
+        if not contents or {*left} & {*canary}:
+            raise FleetError("\n".join(left.values()))
         with self._alone():
             listing = self._listing()
             last = self._publication()
@@ -116,12 +121,17 @@ class Fleet:
                     "fab flotte.arreter avant d'en publier une autre. Rien n'est publié"
                 )
             version = self._next(listing)
-            split = waves.split(self.machines, by, canary)
+            split = waves.split({name: one for name, one in self.machines.items() if name not in left}, by, canary)
             self._store(version, code, contents)
             record = self._opened(version, by, split, retour=0)
+            record["excuses"] = {
+                name: {"motif": why, "par": "le contrôle des fichiers", "le": self._text()}
+                for name, why in left.items()
+            }
             done = self._open_wave(record, listing, certificates)
         return [
             f"v{version} est prête pour {waves.counted(contents, 'machine')}, en {waves.counted(split, 'vague')}.",
+            *(f"{why} pour elle : elle garde sa version, et n'en retient aucune autre." for why in left.values()),
             *done,
         ]
 

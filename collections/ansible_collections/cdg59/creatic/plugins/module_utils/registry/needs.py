@@ -80,7 +80,9 @@ main()
 """
 
 
-def check(directory: Path, top: Path, slugs: Collection[str] | None = None) -> list[Problem]:
+def check(
+    directory: Path, top: Path, slugs: Collection[str] | None = None, own: list[Problem] | None = None
+) -> list[Problem]:
     """Give all that can be known to be wrong before a machine changes: files, then variables, then providers' files.
 
     Args:
@@ -88,6 +90,8 @@ def check(directory: Path, top: Path, slugs: Collection[str] | None = None) -> l
         top: the project.
         slugs: communes whose providers' files and formalities are asked for, before a rollout of theirs; by default
             all, and the SSH keys of every machine too: those of machines to come must not keep the others.
+        own: where to put what is wrong with providers' files, which is to keep no other commune: they expire
+            by themselves; with the rest by default.
     """
     inspection = Inspection(directory, Tree(top))
     problems = inspection.run()
@@ -106,8 +110,9 @@ def check(directory: Path, top: Path, slugs: Collection[str] | None = None) -> l
         folder = directory / formalities.FOLDER
         problems += formalities.problems(one.data, folder, file=f"communes/{one.slug}.yml", today=today)
     if secrets:
-        problems += providers_files(concerned, secrets)
-        problems += own_certificates(concerned, secrets, pki / "publie" / "ca.pem") if pki else []
+        their = problems if own is None else own
+        their += providers_files(concerned, secrets)
+        their += own_certificates(concerned, secrets, pki / "publie" / "ca.pem") if pki else []
     return problems
 
 

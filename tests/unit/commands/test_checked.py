@@ -1,0 +1,34 @@
+"""What keeps a command from going on, and whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import needs
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem
+from invoke import Exit
+
+import fabfile
+
+
+def test_a_provider_s_file_that_expired_keeps_no_other_commune(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It does by itself, and no hand is there: the others are rolled out, and it is told."""
+    communes = [SimpleNamespace(slug=one, data={"siren": "1", "postes": []}) for one in ("loos", "bergues")]
+    expired = Problem("communes/loos.yml", None, "connecteur.certificat.fichier", "le certificat a expiré", "remplacez")
+    looked = SimpleNamespace(run=list, communes=communes, unreadable=False)
+    monkeypatch.setattr(needs, "Inspection", lambda *_given: looked)
+    monkeypatch.setattr(needs, "ask", lambda *_given, **_more: ([], tmp_path, None))
+    monkeypatch.setattr(needs, "absent", lambda *_given: [])
+    monkeypatch.setattr(needs, "providers_files", lambda some, _folder: [expired] if communes[0] in some else [])
+    monkeypatch.setattr(needs.formalities, "problems", lambda *_given, **_more: [])
+    monkeypatch.setattr(fabfile, "_environment", lambda: SimpleNamespace(folder=tmp_path))
+    fabfile._checked(["loos", "bergues"])
+    assert "retiennent que leurs communes" in (told := capsys.readouterr().err) and str(expired) in told
+    fabfile._checked(["bergues"])
+    for alone in (["loos"], None):  # and who asks for all that is wrong
+        with pytest.raises(Exit, match="a expiré"):
+            fabfile._checked(alone)
