@@ -114,6 +114,9 @@ def test_accounts_of_operators_and_of_deposits() -> None:
     ]
     [twice] = told("archive_gateway_accounts", [{"nom": "loos"}, {"nom": "loos"}, {"nom": "region"}])
     assert twice.startswith("le service versant « loos » y est deux fois")
+    accounts = [{"nom": "loos", "siren": "200053742"}, {"nom": "region", "siren": "200053742"}]
+    [borrowed] = told("archive_gateway_accounts", accounts)  # its door opens one account to a SIREN
+    assert borrowed.startswith("le SIREN « 200053742 » est de deux services versants")
 
 
 def test_networks_of_administrators_as_they_are() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, needs, together
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.inspection import Inspection, Tree
 
 TOP = Path(__file__).parents[3]
@@ -47,16 +48,6 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
         ),
         "group_vars/systeme_windows.yml.txt : rien ne lit ce fichier : l'éditeur a ajouté une fin à son nom. À faire : "
         "renommez-le en systeme_windows.yml, ou sortez-le.",
-    ),
-    "the groupement's SIREN for a commune's": (
-        changed(LOOS, '"215903600"', '"285900015"'),
-        "communes/loos.yml, siren : le SIREN « 285900015 » est celui du groupement (creatic_groupement_siren). À "
-        "faire : corrigez celui des deux qui se trompe : chacun a le sien.",
-    ),
-    "the groupement's SIREN for an entity's": (
-        changed(BERGUES, '"265900670"', '"285900015"'),
-        "communes/bergues.yml, entites[0].siren : le SIREN « 285900015 » est celui du groupement "
-        "(creatic_groupement_siren). À faire : corrigez celui des deux qui se trompe : chacun a le sien.",
     ),
     "a second passerelle": (
         second("passerelle", "relais2"),
@@ -109,3 +100,32 @@ def test_a_second_server_is_refused_where_the_others_know_one(tmp_path: Path, pr
     shutil.copy(TOP / "inventories/example/servers.yml", folder)
     second("archive_node", "sae4")(folder)  # the room may grow
     assert Inspection(folder, TREE).run() == []
+
+
+@pytest.mark.parametrize("place", ["all/main.yml", "passerelle.yml"])
+def test_the_groupement_s_siren_is_no_commune_s_wherever_it_is_written(tmp_path: Path, place: str) -> None:
+    """It opens all communes' pages; Ansible reads it in several files, or computes it."""
+    folder = tmp_path / "example"
+    shutil.copytree(TOP / "inventories" / "example", folder)
+    line, every = 'creatic_groupement_siren: "285900015"', folder / "group_vars/all.yml"
+    if place == "passerelle.yml":
+        changed("group_vars/all.yml", line, "")(folder)
+        (folder / "group_vars" / place).write_text(f"{line[:26]}\"{{{{ '285900' ~ '015' }}}}\"\n", encoding="utf-8")
+    else:
+        content = every.read_text(encoding="utf-8")
+        every.unlink()
+        (folder / "group_vars/all").mkdir()
+        (folder / "group_vars" / place).write_text(content, encoding="utf-8")
+    changed(LOOS, '"215903600"', '"285900015"')(folder)
+    told = [str(one) for one in needs.ask(folder, TOP, doors=False)[0] if "celui du groupement" in one.message]
+    assert told == [
+        "communes/loos.yml, siren : le SIREN « 285900015 » est celui du groupement (creatic_groupement_siren). À "
+        "faire : corrigez celui des deux qui se trompe : chacun a le sien.",
+    ]
+
+
+def test_an_entity_s_is_not_the_groupement_s_either() -> None:
+    commune = groupement.Commune("bergues", {"siren": "215900671", "entites": [{"siren": "285900015"}]}, "059")
+    [told] = together.borrowed([commune], "285900015")
+    assert (told.file, told.field) == ("communes/bergues.yml", "entites[0].siren")
+    assert [*together.borrowed([commune], "")] == []

@@ -26,6 +26,7 @@ class Host:
         self.root = root
         self.sent: list[dict[str, Any]] = []
         self.check = False
+        self.known: dict[str, Any] = {}
         monkeypatch.setattr(certificates.ActionModule, "_execute_module", lambda _, **kwargs: self._module(**kwargs))
 
     def _module(self, module_name: str, module_args: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -43,12 +44,14 @@ class Host:
 
     def run(self, **args: Any) -> dict[str, Any]:
         self.sent.clear()
-        return _action(certificates.ActionModule, args, self.check).run(None, {"inventory_hostname": "un-hote"})
+        known = {"inventory_hostname": "un-hote", **self.known}
+        return _action(certificates.ActionModule, args, self.check).run(None, known)
 
 
 def _action(kind: type, args: dict[str, Any], check: bool = False) -> Any:
     task = MagicMock(args=args, check_mode=check, diff=False, async_val=0)
-    return kind(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
+    templar = MagicMock(template=lambda value: value)
+    return kind(task, MagicMock(), MagicMock(), MagicMock(), templar, MagicMock())
 
 
 @pytest.fixture
@@ -119,6 +122,17 @@ def test_wrong_input_reaches_no_host(authority: Authority, host: Host, arguments
     with pytest.raises(AnsibleActionFail, match=said):
         host.run(**{"authority_dir": str(authority.directory), "certificates": []} | arguments)
     assert host.sent == []
+
+
+def test_no_machine_of_a_commune_has_the_groupement_s_siren(authority: Authority, host: Host) -> None:
+    """Its file says the SIREN; the groupement's opens all communes' pages."""
+    given = {"authority_dir": str(authority.directory), "certificates": [CERTIFICATE]}
+    host.known = {"creatic_groupement_siren": CLIENT.siren, "creatic_commune": {"slug": "loos"}}
+    with pytest.raises(AnsibleActionFail, match="est celui du groupement"):
+        host.run(**given)
+    assert host.sent == [] and authority.listing() == []
+    del host.known["creatic_commune"]  # a server's
+    assert host.run(**given)["changed"]
 
 
 # -- pki_ca --------------------------------------------------------------------------------------------

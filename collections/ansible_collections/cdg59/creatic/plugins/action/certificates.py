@@ -33,6 +33,7 @@ class ActionModule(OwnState):
             if Extract.there(directory):  # this is the machine itself, which nobody reaches
                 authority = Extract(directory)
             requests = self._requests(args)
+            self.check_sirens(requests.values(), task_vars)
             if self._task.check_mode and not authority.exists:
                 # The authority is made by an earlier task, which check mode did not run.
                 return {

@@ -27,6 +27,7 @@ class ActionModule(OwnState):
             return {"changed": False, "skipped": True, "msg": "rien n'est signé en mode vérification"}
         try:
             request = Request.from_dict(args["request"], key_type="rsa")
+            self.check_sirens([request], task_vars)
             authority = Authority(Path(str(args["authority_dir"])).expanduser())
             owner = Owner(str(task_vars["inventory_hostname"]), str(args.get("commune") or ""))
             pem = authority.issue(str(args["csr"]), request, owner).pem

@@ -51,6 +51,8 @@ def person_certificate(
         known = {one["slug"]: one for one in entities.with_entities(communes)}
         if commune not in known:
             raise AnsibleFilterError(f"commune : « {commune} » n'est pas dans communes/, donnez le nom de son fichier")
+        if known[commune]["siren"] == siren:  # it opens all communes' pages
+            raise AnsibleFilterError(f"commune : {commune} a le SIREN du groupement, corrigez son fichier")
         organization, siren = entities.organization(known[commune]), known[commune]["siren"]
         commune = entities.home(known[commune])  # whose certificates are followed, and leave with it
     return {

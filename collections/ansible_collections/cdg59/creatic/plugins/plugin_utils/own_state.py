@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import environment
 from ansible_collections.cdg59.creatic.plugins.plugin_utils.acting import Acting
 
@@ -41,3 +43,17 @@ class OwnState(Acting):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         ensure_own_state(self, task_vars)
         return super().run(tmp, task_vars)
+
+    def check_sirens(self, requests: Iterable[Request], task_vars: Mapping[str, Any]) -> None:
+        """Refuse the groupement's SIREN to a machine of a commune, whose file says it: it opens all communes' pages.
+
+        Raises:
+            PkiError: it is asked for.
+        """
+        own = task_vars.get("creatic_groupement_siren") if "creatic_commune" in task_vars else None
+        siren = str(self._templar.template(own)) if own else ""
+        if siren and any(one.siren == siren for one in requests):
+            raise PkiError(
+                f"le SIREN {siren} est celui du groupement (creatic_groupement_siren), et non d'une commune ou d'une "
+                "entité. À faire : corrigez le fichier de la commune. Rien n'est émis"
+            )

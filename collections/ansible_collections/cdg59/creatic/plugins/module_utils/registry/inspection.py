@@ -106,7 +106,6 @@ class Inspection:
         self.machines: dict[str, Machine] = {}
         self.groups: set[str] = set(_BUILT_IN)
         self.communes: list[groupement.Commune] = []
-        self._siren = ""  # the groupement's
         self.unreadable = False  # a file is not even read: what others lack for it is not known
 
     def run(self) -> list[Problem]:
@@ -117,7 +116,7 @@ class Inspection:
         self._variables()
         self._services()
         self._waivers()
-        self.problems += together.problems(self.directory, self.communes, self._by_profile(), self._siren)
+        self.problems += together.problems(self.directory, self._by_profile())
         for source in self.sources.values():
             self.problems += source.problems
         return sorted(self.problems, key=lambda problem: (problem.file, problem.line or 0))
@@ -335,8 +334,6 @@ class Inspection:
                 root = self._compose(source)
                 if root is not None:
                     self._names(source, root)
-                if source.label == "group_vars/all.yml":
-                    self._siren = together.own_siren(root)
 
     @staticmethod
     def _variables_files(folder: Path) -> Iterator[Path]:

@@ -30,9 +30,11 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.registry import (
     entities,
     formalities,
     forms,
+    groupement,
     papers,
     profiles,
     sense,
+    together,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, quote
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.environment import SettingsRefused
@@ -66,6 +68,8 @@ _FRENCH = {
     "fichier du mot de passe par la variable ANSIBLE_VAULT_PASSWORD_FILE",
 }
 EXAMPLE = "inventories/example/group_vars/all.yml"
+_OPENED = {"passerelle", "supervision", "archive_gateway", "archive_node", "parapheur"}
+"""Profiles whose doors know the groupement by its SIREN."""
 
 
 # Collections are found by Ansible's own loader, which must be there before any of them is imported.
@@ -208,7 +212,8 @@ def compile_once() -> None:
 def main() -> None:
     """Print what an inventory lacks, as JSON. Arguments: the project, the inventory folder, whether doors are asked."""
     needs = Needs(Path(sys.argv[2]), Tree(Path(sys.argv[1])))
-    found = needs.run() + needs.shared() + needs.approved() + needs.told() + (needs.doors() if sys.argv[3] else [])
+    found = needs.run() + needs.shared() + needs.borrowed() + needs.approved() + needs.told()
+    found += needs.doors() if sys.argv[3] else []
     problems = [asdict(problem) for problem in found]
     folders = {"secrets": needs.value("creatic_secrets_dir"), "pki": needs.value("creatic_pki_dir")}
     known = {name: value if isinstance(value, str) else None for name, value in folders.items()}
@@ -409,6 +414,18 @@ class Needs:
                 )
             )
         return problems
+
+    def borrowed(self) -> list[Problem]:
+        """Tell which files write the groupement's SIREN, as its machines have it, for a commune's, or an entity's."""
+        own = [host for host in self._inventory.get_hosts() if {group.name for group in host.get_groups()} & _OPENED]
+        told = [
+            self.value("creatic_groupement_siren"),
+            *(self._valued(host, "creatic_groupement_siren") for host in own),
+        ]
+        communes = groupement.load(self.directory)
+        return [
+            one for siren in dict.fromkeys(map(str, filter(None, told))) for one in together.borrowed(communes, siren)
+        ]
 
     def approved(self) -> list[Problem]:
         """Tell what an agrément asks for, where the inventory wants one."""

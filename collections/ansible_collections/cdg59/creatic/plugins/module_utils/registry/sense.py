@@ -66,6 +66,11 @@ def faults(name: str, value: Any, known: Callable[[str], Any]) -> Iterator[str]:
                 f"le service versant {quote(one)} y est deux fois, commune ou partenaire. À faire : donnez au "
                 "partenaire un autre nom (creatic_archive_partenaires)"
             )
+        for one in _repeated([str(account["siren"]) for account in value if "siren" in account]):
+            yield (
+                f"le SIREN {quote(one)} est de deux services versants : l'un lirait les archives de l'autre. À faire : "
+                "corrigez celui de la commune (communes/), ou du partenaire (creatic_archive_partenaires)"
+            )
     elif name == "encrypted_raid_volumes":
         yield from _volumes(value)
     elif name == "archive_node_devices":

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import yaml
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry import groupement, profiles
 from ansible_collections.cdg59.creatic.plugins.module_utils.registry.checked_yaml import Problem, Source, quote
 
@@ -23,20 +22,15 @@ _MANGLED = re.compile(
 
 def problems(
     directory: Path,
-    communes: Sequence[groupement.Commune],
     machines: Mapping[str, Sequence[tuple[str, int, str]]],
-    siren: str,
 ) -> Iterator[Problem]:
     """Give what is wrong.
 
     Args:
         directory: inventory folder.
-        communes: those whose files are good.
         machines: of each profile: file, line and name of each server, test benches apart.
-        siren: the groupement's, as written; empty when it is not known.
     """
     yield from _alone(machines)
-    yield from _borrowed(communes, siren)
     for path in sorted([*directory.glob("*.y*ml"), *directory.glob("*/*.y*ml")]):
         yield from _mangled(path, str(path.relative_to(directory)))
     for folder in ("communes", "group_vars", "host_vars"):
@@ -63,8 +57,13 @@ def _alone(machines: Mapping[str, Sequence[tuple[str, int, str]]]) -> Iterator[P
             )
 
 
-def _borrowed(communes: Sequence[groupement.Commune], siren: str) -> Iterator[Problem]:
-    """Who bears the groupement's SIREN opens all communes' pages (role passerelle)."""
+def borrowed(communes: Sequence[groupement.Commune], siren: str) -> Iterator[Problem]:
+    """Tell who bears the groupement's SIREN: it opens all communes' pages (role passerelle).
+
+    Args:
+        communes: those whose files are good.
+        siren: the groupement's, as Ansible has it, wherever it is written; empty when nothing says it.
+    """
     for commune in communes if siren else ():
         named = {"siren": commune.data["siren"]}
         named |= {f"entites[{place}].siren": one["siren"] for place, one in enumerate(commune.data.get("entites", []))}
@@ -92,11 +91,3 @@ def _mangled(path: Path, label: str) -> Iterator[Problem]:
                 "récrivez-les, et enregistrez le fichier en UTF-8",
             )
             return
-
-
-def own_siren(root: yaml.Node | None) -> str:
-    """The groupement's SIREN, of group_vars/all.yml; empty when it is not written there as it is."""
-    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
-        if key.value == "creatic_groupement_siren" and isinstance(value, yaml.ScalarNode):
-            return str(value.value)
-    return ""
