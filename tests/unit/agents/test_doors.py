@@ -203,6 +203,20 @@ def test_people_of_here_are_people_for_doors_and_authority(name: str) -> None:
     assert common.person_name(name) == name
 
 
+@pytest.mark.parametrize("sign", "•→½×€§©®±÷„‹›′″…™²№")
+def test_a_sign_that_the_authority_certifies_keeps_nobody_out(sign: str) -> None:
+    name = f"Accueil {sign} État civil"
+    common.Request.from_dict(
+        {"name": "x", "profile": "client", "common_name": name, "organization": "Mairie", "siren": "215902669"}
+    )
+    assert kind_of(name) is Kind.PERSON
+
+
+@pytest.mark.parametrize("name", ["Conn€cteur - Loos", "Attestation§ des archives", "A©", "Ma©hine - x"])
+def test_a_sign_that_looks_like_a_letter_is_that_letter(name: str) -> None:
+    assert kind_of(name) is Kind.NOBODY
+
+
 @pytest.mark.parametrize("name", LOOKALIKES)
 def test_what_looks_like_a_service_s_name_or_cannot_be_read_is_nobody(name: str) -> None:
     assert kind_of(name) is Kind.NOBODY
