@@ -1716,7 +1716,7 @@ def fleet_publish(context: Context, par: str = "territoire", canari: str = "") -
         told = fleet_assemble.renew(_home(), fleet, _inventory(), TOP)
         refused = dict[str, str]()
         data = fleet_assemble.archives(_inventory(), TOP, _home(), fleet.machines, refused)
-        known = fleet_assemble.certificates(_home())
+        known = fleet_assemble.certificates(_home(), fleet.machines)
         return told + fleet.publish(fleet_bundle.code(TOP), data, known, par, first, refused)
 
     _fleet_does("préparation de la version", publish)
@@ -1725,7 +1725,7 @@ def fleet_publish(context: Context, par: str = "territoire", canari: str = "") -
 @task(name="avancer")
 def fleet_advance(context: Context) -> None:
     """Ouvre la vague suivante si toutes les machines ouvertes ont bien rendu compte ; prolonge ce qui expire."""
-    _fleet_does("réponse du guichet", lambda fleet: fleet.advance(fleet_assemble.certificates(_home())))
+    _fleet_does("réponse du guichet", lambda fleet: fleet.advance(fleet_assemble.certificates(_home(), fleet.machines)))
 
 
 @task(name="arreter", help={"motif": "pourquoi"})
@@ -1739,7 +1739,8 @@ def fleet_back(context: Context, motif: str, version: str = "0") -> None:
     """Redonne, sous un nouveau numéro, le contenu d'une version précédente aux machines qui ont la dernière."""
     number = _whole(version.removeprefix("v"), "--version", "de version")
     _fleet_does(
-        "préparation du retour", lambda fleet: fleet.go_back(number, fleet_assemble.certificates(_home()), motif)
+        "préparation du retour",
+        lambda fleet: fleet.go_back(number, fleet_assemble.certificates(_home(), fleet.machines), motif),
     )
 
 
@@ -1766,7 +1767,8 @@ def fleet_door(context: Context, machine: str, duree: str, motif: str) -> None:
             return authority.note_door(machine, lasts, motif, operator, key)
 
         with waiting("envoi de l'ordre au guichet", _aside):
-            made = _fleet().open_door(machine, lasts, fleet_assemble.certificates(_home()), register)
+            fleet = _fleet()
+            made = fleet.open_door(machine, lasts, fleet_assemble.certificates(_home(), fleet.machines), register)
     except (FleetError, PkiError) as error:
         raise Exit(f"Porte de secours : {error}", code=1) from None
     _seal_access()

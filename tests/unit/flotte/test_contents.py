@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -355,7 +356,10 @@ def test_who_holds_the_door_gets_no_certificate_of_a_machine(home: Path, tmp_pat
     for told in (csr, _asked_by(stranger, tmp_path, csr)["flotte"], json.dumps(good | {"csr": csr})):
         with pytest.raises(PkiError, match="pas signée"):
             extract.renew(authority, "loos-pc", {"flotte": told})
-    assert assemble.certificates(home) == {"loos-pc": first.pem}
+    known = waves.Machine("loos-pc", "loos", "215903469", "commune_pc", "lille", "petite", 1)
+    assert assemble.certificates(home, {"loos-pc": known}) == {"loos-pc": first.pem}
+    # The name was that of another commune's machine: nothing of this one is encrypted for its key.
+    assert assemble.certificates(home, {"loos-pc": replace(known, siren=NEIGHBOUR)}) == {}
 
 
 def _asked_by(key: Any, folder: Path, csr: str, name: str = "flotte", machine: str = "loos-pc") -> dict[str, str]:

@@ -93,9 +93,7 @@ def keys(home: Path, machines: Mapping[str, Machine]) -> attested.Keys:
     def of(name: str) -> list[Any]:
         if not known:
             for row in Authority(home / "pki").listing():
-                one = machines.get(row["hote"])
-                own = one and (row["siren"], row["titulaire"]) == (one.siren, common_name(one.name))
-                if own and row["nom"] == CERTIFICATE and row["statut"] in ("valide", "remplace"):
+                if _is_own(row, machines) and row["statut"] in ("valide", "remplace"):
                     known.setdefault(row["hote"], []).append(load_certificate(row["pem"]).public_key())
             known.setdefault("", [])  # asked once
         return known.get(name, [])
@@ -103,10 +101,20 @@ def keys(home: Path, machines: Mapping[str, Machine]) -> attested.Keys:
     return of
 
 
-def certificates(home: Path) -> dict[str, str]:
-    """The certificate in use of each machine, PEM: what is encrypted for it is for that key."""
+def certificates(home: Path, machines: Mapping[str, Machine]) -> dict[str, str]:
+    """The certificate in use of each machine, PEM: what is encrypted for it is for that key.
+
+    A name may have been another commune's machine (« loos-est » and « pc », « loos » and « est-pc »): its SIREN tells.
+    """
     rows = Authority(home / "pki").listing(status="valide")
-    return {row["hote"]: row["pem"] for row in rows if row["nom"] == CERTIFICATE}
+    return {row["hote"]: row["pem"] for row in rows if _is_own(row, machines)}
+
+
+def _is_own(row: Mapping[str, Any], machines: Mapping[str, Machine]) -> bool:
+    """Whether a row of the registry is of the certificate by which a machine comes to the door, under its own SIREN."""
+    one = machines.get(row["hote"])
+    known = (CERTIFICATE, one.siren, common_name(one.name)) if one else ()
+    return (row["nom"], row["siren"], row["titulaire"]) == known
 
 
 def _archive(name: str, told: Mapping[str, Any], authority: Mapping[str, Any]) -> bytes:
