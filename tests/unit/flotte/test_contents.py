@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import tarfile
 from dataclasses import replace
 from io import BytesIO
@@ -17,7 +18,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.fleet import assembl
 from ansible_collections.cdg59.creatic.plugins.module_utils.fleet.signing import FleetError
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import extract
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.authority import Authority
-from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request
+from ansible_collections.cdg59.creatic.plugins.module_utils.pki.common import PkiError, Request, load_certificate
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.keys import Passphrases
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.registry import Owner
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki.x509 import Settings
@@ -344,6 +345,27 @@ def test_a_certificate_is_renewed_by_the_report(home: Path, tmp_path: Path) -> N
     assert json.loads((place / extract.ASKED).read_text()) == {}
     with pytest.raises(PkiError, match="illisible"):
         extract.renew(authority, "loos-pc", {"flotte": "rien"})
+
+
+def test_a_name_that_is_certified_no_more_keeps_no_other_certificate_from_its_renewal(
+    home: Path, tmp_path: Path
+) -> None:
+    """Of before names were reserved; left in the registry, it would have ended the machine's own with the year."""
+    authority = Authority(home / "pki", Passphrases(home / "pki"))
+    flotte = Request("flotte", "client", "Machine - loos-pc", "Commune de Loos", "215903469")
+    former = Request("accueil", "client", "Passerelle jeunesse", "Commune de Loos", "215903469")
+    key, owner = flotte.new_key(), Owner("loos-pc", "loos")
+    authority.issue(flotte.csr(key), flotte, owner)
+    authority.issue(former.csr(old := former.new_key()), former, owner)
+    with sqlite3.connect(home / "pki/registre.sqlite") as book:  # requests of then told no holder
+        book.execute("UPDATE certificat SET demande = json_remove(demande, '$.holder')")
+    said = _asked_by(key, tmp_path, former.csr(former.new_key()), "accueil")
+    said |= _asked_by(key, tmp_path, flotte.csr(new := flotte.new_key()))
+    with pytest.raises(PkiError, match="réservé"):
+        extract.renew(authority, "loos-pc", said)
+    held = {row["nom"]: load_certificate(row["pem"]).public_key() for row in authority.listing(status="valide")}
+    assert held == {"accueil": old.public_key(), "flotte": new.public_key()}
+    assert extract.renew(authority, "loos-pc", _asked_by(key, tmp_path, flotte.csr(new))) == []
 
 
 def test_who_holds_the_door_gets_no_certificate_of_a_machine(home: Path, tmp_path: Path) -> None:

@@ -72,18 +72,23 @@ def renew(
             reports, would bring its own: what the machine did not sign is refused.
 
     Raises:
-        PkiError: a CSR is refused; the other certificates asked for before it were issued.
+        PkiError: a CSR is refused, or a name that was certified before is not any more; the others were issued.
     """
-    held = {row["nom"]: row for row in _held(authority, host)}
-    given = {name: (_asked_before(name, row["demande"]), str(row["commune"])) for name, row in held.items()}
-    given = {**(wanted or {}), **given}
-    done = []
-    for name in sorted(asked.keys() & given.keys()):
-        csr = _signed(authority, host, name, asked[name])
-        if name not in held or _key_of(csr) != fingerprint(load_certificate(held[name]["pem"]).public_key()):
-            request, commune = given[name]
+    held, given = {row["nom"]: row for row in _held(authority, host)}, wanted or {}
+    done, wrong = list[str](), list[str]()
+    for name in sorted(asked.keys() & {*held, *given}):
+        try:
+            csr, row = _signed(authority, host, name, asked[name]), held.get(name)
+            if row and _key_of(csr) == fingerprint(load_certificate(row["pem"]).public_key()):
+                continue
+            request, commune = (_asked_before(name, row["demande"]), str(row["commune"])) if row else given[name]
             authority.issue(csr, request, Owner(host, commune))
+        except PkiError as error:  # its own affair: the certificate by which the machine comes may wait for renewal too
+            wrong.append(str(error))
+        else:
             done.append(name)
+    if wrong:
+        raise PkiError(" ; ".join(wrong))
     return done
 
 
