@@ -125,6 +125,17 @@ def posted(mode: str, day: datetime.date | None) -> str:
     return f"{_POSTED[mode]} le {rules.french_date(day)}." if mode in _POSTED and day else ""
 
 
+def is_to_do(chosen: Mapping[str, Any], published: bool, withdrawn: bool) -> bool:
+    """Whether a choice is still to be carried out: it never was, or it is of after the act was taken off.
+
+    Args:
+        chosen: what a person chose; `apres_retrait`, whether the act was off line then.
+        published: whether it was published once.
+        withdrawn: whether a person took it off, and nobody put it back.
+    """
+    return not published or (withdrawn and bool(chosen.get("apres_retrait")))
+
+
 def too_short(since: datetime.date, until: datetime.date) -> bool:
     """Whether an act was published for less than two months (R2131-1), from day to day."""
     year, month = since.year + (since.month > 10), (since.month + 1) % 12 + 1

@@ -83,6 +83,7 @@ def choose(
         "jour": made.day,
         "mode": mode(projet),
         "collectif": collective,
+        "apres_retrait": withdrawn(projet) is not None,
     }
     watch.note(projet, f"Publication choisie : {made.sentence()}")
     if received:
@@ -94,9 +95,15 @@ def choose(
 
 
 def publish(projet: Any) -> None:
-    """Make public what was chosen; nothing is, without a choice, nor of a decision that may concern somebody alone."""
+    """Make public what was chosen; nothing is, without a choice, nor of a decision that may concern somebody alone.
+
+    Each choice is carried out once: what is told of an act later changes nothing of what is public, and above all puts
+    nothing back on line that a person took off.
+    """
     what, before = chosen(projet), published(projet)
     if what is None or not publicity.may_go(goes_on_line(projet), what.get("collectif", False)):
+        return
+    if not choice.is_to_do(what, before is not None, withdrawn(projet) is not None):
         return
     if not projet.document_signe:  # signed on paper
         projet.document_signe = _stored(projet.document.data, f"{projet.numero}.pdf")
@@ -124,6 +131,8 @@ def withdraw(projet: Any, why: str) -> None:
                 fill(public, f"{projet.numero} – acte retiré de la publication", said, None, ())
                 watch.note(public, "Retiré de la publication")
     projet.creatic_publie = dict(published(projet) or {})
+    if known := getattr(projet.aq_base, "creatic_choix", None):
+        projet.creatic_choix = known | {"apres_retrait": False}  # it was carried out
     projet.creatic_retrait = {"par": api.user.get_current().getId(), "le": today, "motif": why}
     watch.note(projet, f"Retiré de la publication : {why}")
     watch.keep(projet)
