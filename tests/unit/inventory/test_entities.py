@@ -232,6 +232,20 @@ MISTAKES = {
         "entites[0].comptes[0].identifiant : l'identifiant « claire.dubois » est déjà dans communes/gondecourt.yml "
         "(comptes[0].identifiant). À faire : donnez un identifiant par personne.",
     ),
+    "a person called as the passerelle": (
+        changed("{identifiant: odile.faure, prenom", "{identifiant: passerelle, prenom").replace(
+            "odile.faure", "passerelle"
+        ),
+        "entites[0].comptes[0].identifiant : l'identifiant « passerelle » est déjà celui d'un programme du groupement. "
+        "À faire : donnez celui de la personne, par exemple claire.dubois.",
+    ),
+    "a person called as a group of the site of the délibérations": (
+        changed("{identifiant: odile.faure, prenom", "{identifiant: gondecourt-maire, prenom").replace(
+            "odile.faure", "gondecourt-maire"
+        ),
+        "entites[0].comptes[0].identifiant : l'identifiant « gondecourt-maire » est déjà celui d'un groupe de "
+        "gondecourt. À faire : donnez celui de la personne, par exemple claire.dubois.",
+    ),
 }
 
 
@@ -442,3 +456,17 @@ def test_the_guide_shows_an_entity_that_is_admitted(tmp_path: Path) -> None:
         "comptes:\n  - {identifiant: karim.lefevre, prenom: Karim, nom: Lefèvre, courriel: k@gondecourt.test}\n",
     )
     assert groupement.check(write(tmp_path, whole + text)) == []
+
+
+@pytest.mark.parametrize("login", ["gondecourt-ccas-dgs", "gondecourt-redacteurs", "loos-maire", "admin"])
+def test_a_login_that_is_a_group_s_or_a_program_s_is_nobody_s(tmp_path: Path, login: str) -> None:
+    """Plone gives rights to names: who bears that of a group of another commune would have its rights there."""
+    person = f"comptes:\n  - {{identifiant: {login}, prenom: Luc, nom: Roux, courriel: luc@loos.test}}\n"
+    with pytest.raises(groupement.GroupementError, match=f"l'identifiant « {login} » est déjà celui d'un"):
+        groupement.load(write(tmp_path, loos=OTHER + person))
+
+
+@pytest.mark.parametrize("login", ["jean.le-maire", "dgs", "maire", "loos.maire", "passerelle.roux"])
+def test_a_login_that_only_looks_like_one_is_somebody_s(tmp_path: Path, login: str) -> None:
+    person = f"comptes:\n  - {{identifiant: {login}, prenom: Luc, nom: Roux, courriel: luc@loos.test}}\n"
+    groupement.load(write(tmp_path, loos=OTHER + person))

@@ -231,6 +231,32 @@ class _Site:
             self._remove(login)
 
 
+def _whose(portal: Any, wanted: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The communes without the logins that are somebody else's here, and what is said of these logins.
+
+    Plone gives rights to names, a person's as well as a group's: who is called as a group, the passerelle or the
+    administrator would have their rights, in every commune.
+    """
+    root = portal.getPhysicalRoot().acl_users
+    taken = {SERVICE, *portal.acl_users.source_groups.listGroupIds()}
+    named = {one["identifiant"] for commune in wanted["communes"] for one in commune["comptes"]}
+    odd = sorted(login for login in named if login in taken or root.getUserById(login) is not None)
+    communes = [
+        {
+            **commune,
+            **{kind: [login for login in commune[kind] if login not in odd] for kind in GROUPS},
+            "acces_elus": {login: name for login, name in commune.get("acces_elus", {}).items() if login not in odd},
+            "comptes": [one for one in commune["comptes"] if one["identifiant"] not in odd],
+        }
+        for commune in wanted["communes"]
+    ]
+    return communes, [
+        f"compte {login} : cet identifiant est celui d'un groupe ou d'un programme de ce site ; il n'a aucun droit. "
+        "À faire : donnez-en un autre à la personne (comptes, dans le fichier de sa commune)"
+        for login in odd
+    ]
+
+
 def _commune_of(portal: Any, login: str) -> str:
     """Commune of an account, by its groups or its seat; the one that hosts where they are a CCAS's. Empty for none."""
     groups = {group.getId() for group in api.group.get_groups(username=login)}
@@ -261,12 +287,13 @@ def apply(portal: Any, wanted: Mapping[str, Any], passwords: Mapping[str, str]) 
     site = _Site(portal, passwords)
     site.service()
     known = {SERVICE}
-    for commune in wanted["communes"]:
+    communes, refused = _whose(portal, wanted)
+    for commune in communes:
         there = site.members(commune["slug"])
         for account in commune["comptes"]:
             known.add(account["identifiant"])
             site.account(account, commune.get("heberge_par", commune["slug"]), there)
-    for commune in wanted["communes"]:
+    for commune in communes:
         site.institution(commune)
         if not site.missing:
             for kind in GROUPS:
@@ -275,11 +302,11 @@ def apply(portal: Any, wanted: Mapping[str, Any], passwords: Mapping[str, str]) 
             group = f"{commune['slug']}-publications_managers"
             site.group(group, f"{commune['nom']} - Publications", commune["dgs"])
     site.leave(known)
-    names = {one["slug"] for one in wanted["communes"]}
+    names = {one["slug"] for one in communes}
     if not site.missing:
         site.close(names)
-        site.councillors(wanted["communes"])
-    warnings = [
+        site.councillors(communes)
+    warnings = refused + [
         f"{one.title} n'a plus le service deliberations : ce qui est publié reste en ligne, à retirer à la main"
         for one in portal.objectValues()
         if getattr(one, "portal_type", "") == "Institution" and one.getId() not in names

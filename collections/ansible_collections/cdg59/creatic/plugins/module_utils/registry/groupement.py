@@ -46,6 +46,9 @@ _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _RESERVED_SLUGS = ("pc",)  # its group would be commune_pc, which is a profile
 OUTGOING = "acces_sortant"
 """Group of the communes' machines that nobody can reach."""
+# Accounts of the applications that are no person's, and groups of each institution on the site of the délibérations.
+_PROGRAMS = ("passerelle", "admin")
+_GROUPS = ("redacteurs", "dgs", "maire")
 _MAX_HOST_NAME = 63  # characters of a DNS label, RFC 1035
 # Size and ANSSI-BP-028 level, by number of agents (bound included).
 _SIZES = ((49, "petite", "minimal"), (100, "moyenne", "intermediary"), (100_000, "grande", "enhanced"))
@@ -759,6 +762,7 @@ def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
             source.report(f"{kind} {quote(value)} est déjà dans {owner}", fix, path)
 
     _check_providers_files(checked)
+    _check_logins(checked)
     files = {Path(source.label).stem for source, _data in checked}
     machines = {f"{Path(source.label).stem}-{name}" for source, data in checked for _at, name, _ip in _machines(data)}
     for source, data in checked:
@@ -791,6 +795,24 @@ def _check_unique(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
             with contextlib.suppress(ValueError):
                 canonical = str(ip.address(address))
                 claim(source, (*path, "adresse"), "l'adresse", canonical, "donnez une adresse par machine")
+
+
+def _check_logins(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
+    """Report the login of a person that an application takes for another's: a program's, or that of a group, to which
+    the site of the délibérations gives rights by the same name."""
+    taken = dict.fromkeys(_PROGRAMS, "un programme du groupement")
+    for source, data in checked:
+        commune = Path(source.label).stem
+        for slug in (commune, *(entities.slug(commune, entity) for _path, entity in entities.written(data))):
+            taken |= dict.fromkeys((f"{slug}-{kind}" for kind in _GROUPS), f"un groupe de {slug}")
+    fix = "donnez celui de la personne, par exemple claire.dubois"
+    for source, data in checked:
+        people = [*_people(data)]
+        for path, entity in entities.written(data):
+            people += [((*path, *place), login) for place, login in _people(entity)]
+        for path, login in people:
+            if whose := taken.get(login):
+                source.report(f"l'identifiant {quote(login)} est déjà celui d'{whose}", fix, path)
 
 
 def _check_providers_files(checked: Sequence[tuple[Source, dict[str, Any]]]) -> None:
