@@ -21,6 +21,9 @@ from creatic.deliberations import doors
 # Accounts of services, which may send their password with each request.
 SERVICES = ("passerelle",)
 SITE = "deliberations"
+# What pages and the REST API are asked by. WebDAV's would write fields that no form shows, and empty those that are
+# asked for: nothing here is written by it.
+METHODS = frozenset(("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"))
 _FIRST_SOCKET = 3  # sd_listen_fds(3)
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -51,6 +54,9 @@ def front(application: Application, name: str) -> Application:
             login = basic_login(environ.get("HTTP_AUTHORIZATION", ""))
             if login is not None and login not in SERVICES:
                 del environ["HTTP_AUTHORIZATION"]
+            if environ.get("REQUEST_METHOD", "GET") not in METHODS:
+                start_response("405 Method Not Allowed", [("Content-Type", "text/plain; charset=utf-8")])
+                return [b"Ce site ne se modifie que par ses pages.\n"]
             if doors.is_closed(path) or doors.directs_inside(environ.get("QUERY_STRING", "")):
                 start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
                 return [b"Cette page n'existe pas.\n"]

@@ -11,12 +11,17 @@ import pytest
 
 _PLONE = (
     "plone", "plone.app", "plone.app.textfield", "plone.app.textfield.value", "plone.namedfile",
-    "plone.namedfile.file", "Products", "Products.Five", "Products.Five.browser", "zExceptions",
+    "plone.namedfile.file", "plone.namedfile.utils", "Products", "Products.Five", "Products.Five.browser",
+    "transaction", "transaction.interfaces", "zExceptions",
 )  # fmt: skip # a list of words
 
 
 class _Page:
     """What a page of Plone is made of."""
+
+
+class Transient(Exception):
+    """What the database says of two at once."""
 
 
 def module(patch: pytest.MonkeyPatch, name: str, *beside: str) -> Any:
@@ -26,6 +31,7 @@ def module(patch: pytest.MonkeyPatch, name: str, *beside: str) -> Any:
         stand_in.__path__ = []
         patch.setitem(sys.modules, one, stand_in)
     sys.modules["Products.Five.browser"].BrowserView = _Page  # type: ignore[attr-defined]
+    sys.modules["transaction.interfaces"].TransientError = Transient  # type: ignore[attr-defined]
     package = importlib.import_module("creatic.deliberations")
     for other in beside:
         patch.setattr(package, other, sys.modules[f"creatic.deliberations.{other}"], raising=False)

@@ -10,7 +10,9 @@ import pytest
 import serve
 
 
-def asked(path: str, login: str = "", outside: bool = True, query: str = "") -> dict[str, Any] | str:
+def asked(
+    path: str, login: str = "", outside: bool = True, query: str = "", method: str = "GET"
+) -> dict[str, Any] | str:
     """What Zope is asked, or the status of what answers in its place."""
     seen: dict[str, Any] = {}
     said: list[str] = []
@@ -19,7 +21,7 @@ def asked(path: str, login: str = "", outside: bool = True, query: str = "") -> 
         seen.update(environ)
         return []
 
-    environ = {"PATH_INFO": path, "QUERY_STRING": query}
+    environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query}
     if outside:
         environ["HTTP_X_FORWARDED_FOR"] = "10.0.0.1"
     if login:
@@ -78,3 +80,15 @@ def test_nor_by_a_field_that_names_a_page(query: str) -> None:
 )
 def test_a_field_is_a_field(query: str) -> None:
     assert isinstance(asked("/", query=query), dict)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "put", "CREER"])
+def test_nothing_is_written_but_by_pages_and_the_api(method: str) -> None:
+    """WebDAV's PUT empties a field that every form asks for, the hour of a meeting for one."""
+    assert asked("/loos/seances/x", method=method) == "405 Method Not Allowed"
+    assert isinstance(asked("/loos/seances/x", outside=False, method=method), dict)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"])
+def test_pages_and_the_api_are_asked_as_ever(method: str) -> None:
+    assert isinstance(asked("/loos/seances/x", method=method), dict)

@@ -9,6 +9,7 @@ closed before all this was watched never is.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import html
@@ -38,6 +39,7 @@ from plone import api
 from plone.app.textfield.value import RichTextValue
 from plone.namedfile.file import NamedBlobFile
 from Products.Five.browser import BrowserView
+from transaction.interfaces import TransientError
 from zExceptions import NotFound, Unauthorized
 
 _MANAGERS = {"DGS", "Maire"}
@@ -163,9 +165,8 @@ def following(meeting: Any) -> Any:
         one
         for one in meeting.aq_parent.objectValues()
         if getattr(one, "portal_type", "") == "seance"
-        and one.date
-        and one.moment() > meeting.moment()
         and api.content.get_state(one) in ("ouverte", "close")
+        and one.moment() > meeting.moment()
     ]
     return min(later, key=lambda one: one.moment(), default=None)
 
@@ -227,19 +228,42 @@ def turn(today: datetime.date) -> dict[str, Any]:
     failed: list[str] = []
     late = dict.fromkeys((deadlines.LIST, deadlines.SETTLED, deadlines.MINUTES, deadlines.SUBJECTS), 0)
     for meeting in [one for folder in convening.folders() for one in _waited(folder)]:
-        name = f"{commune_of(meeting).title}, {meeting.label()}"
-        if _is_due(meeting, today) and len(made) < _AT_ONCE:
-            before = transaction.savepoint()
-            try:
-                publish_list(meeting, today)
-                made.append(name)
-            except Exception:  # one meeting never keeps the others; the journal says what it was
-                before.rollback()
-                log.exception("Liste des délibérations non publiée : %s", name)
-                failed.append(name)
-        for one in waiting(meeting):
-            late[one.what] += one.is_told(today)
-    return {"listes": made, "echecs": failed, "retards": late}
+        with _alone(meeting, failed):
+            if len(made) < _AT_ONCE and _list_due(meeting, today):
+                made.append(_named(meeting))
+        with _alone(meeting, failed):
+            for one in waiting(meeting):
+                late[one.what] += one.is_told(today)
+    return {"listes": made, "echecs": [*dict.fromkeys(failed)], "retards": late}
+
+
+@contextlib.contextmanager
+def _alone(meeting: Any, failed: list[str]) -> Iterator[None]:
+    """Whatever is wrong with a meeting never keeps the others; the journal says what it was."""
+    try:
+        yield
+    except TransientError:  # of two at once: Zope does it again
+        raise
+    except Exception:
+        log.exception("Suites de la séance laissées : %s", meeting.absolute_url())
+        failed.append(_named(meeting))
+
+
+def _named(meeting: Any) -> str:
+    return f"{commune_of(meeting).title}, {meeting.label()}"
+
+
+def _list_due(meeting: Any, today: datetime.date) -> bool:
+    """Put a list on line if its day has come, whole or not at all."""
+    if not _is_due(meeting, today):
+        return False
+    before = transaction.savepoint()
+    try:
+        publish_list(meeting, today)
+    except Exception:
+        before.rollback()
+        raise
+    return True
 
 
 def _is_due(meeting: Any, today: datetime.date) -> bool:

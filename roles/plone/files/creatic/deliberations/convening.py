@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from plone import api
 from plone.namedfile.file import NamedBlobFile
 from plone.namedfile.utils import set_headers, stream_data
 from Products.Five.browser import BrowserView
+from transaction.interfaces import TransientError
 from zExceptions import NotFound, Unauthorized
 
 _PARIS = ZoneInfo("Europe/Paris")
@@ -31,6 +33,7 @@ _WAITING = "creatic_a_envoyer"
 _HEAD = "Maire"
 _APPROVED = "creatic_approbation"
 _ALL_PAPER = "*"
+log = logging.getLogger("creatic.deliberations")
 
 
 # -- addresses
@@ -302,22 +305,35 @@ def _waiting(folder: Any) -> Iterator[Any]:
 
 def to_send(url: str) -> list[dict[str, Any]]:
     """What is to leave now: never of a meeting whose hour has passed."""
-    now, found = datetime.datetime.now(_PARIS), []
-    for meeting in (one for folder in folders() for one in _waiting(folder)):
-        mail, until = mails(meeting)[-1], meeting.moment().replace(tzinfo=_PARIS)
-        left = _left(meeting, mail)
-        if not left or until <= now:
-            continue
-        asked = f"{url}/@@convocation-piece?uid={meeting.UID()}&version={mail['version']}&rang="
-        found.append(
-            {"uid": meeting.UID(), "version": mail["version"], "commune": commune_of(meeting).getId(),
-             "objet": mail["objet"], "texte": mail["texte"], "limite": until.isoformat(), "destinataires": left,
-             "pieces": [
-                {"url": f"{asked}{rank}"} | {key: one[key] for key in ("nom", "sha256", "octets")}
-                for rank, one in enumerate(mail["pieces"])
-             ]}
-        )  # fmt: skip # a table
-    return found
+    now = datetime.datetime.now(_PARIS)
+    return [one for one in _of_each(lambda meeting: _leaving(meeting, url, now)) if one]
+
+
+def _of_each[T](told: Callable[[Any], T]) -> Iterator[T]:
+    """What is told of each meeting whose convocation is to leave; one of which it cannot be never keeps the others."""
+    for meeting in [one for folder in folders() for one in _waiting(folder)]:
+        try:
+            yield told(meeting)
+        except TransientError:  # of two at once: Zope does it again
+            raise
+        except Exception:
+            log.exception("Convocation laissée : %s", meeting.absolute_url())
+
+
+def _leaving(meeting: Any, url: str, now: datetime.datetime) -> dict[str, Any] | None:
+    mail, until = mails(meeting)[-1], meeting.moment().replace(tzinfo=_PARIS)
+    left = _left(meeting, mail)
+    if not left or until <= now:
+        return None
+    asked = f"{url}/@@convocation-piece?uid={meeting.UID()}&version={mail['version']}&rang="
+    return {
+        "uid": meeting.UID(), "version": mail["version"], "commune": commune_of(meeting).getId(),
+        "objet": mail["objet"], "texte": mail["texte"], "limite": until.isoformat(), "destinataires": left,
+        "pieces": [
+            {"url": f"{asked}{rank}"} | {key: one[key] for key in ("nom", "sha256", "octets")}
+            for rank, one in enumerate(mail["pieces"])
+        ],
+    }  # fmt: skip # a table
 
 
 def told(meeting: Any, version: int, said: list[Mapping[str, Any]]) -> int:
@@ -343,13 +359,17 @@ def told(meeting: Any, version: int, said: list[Mapping[str, Any]]) -> int:
 
 def figures(now: datetime.datetime) -> dict[str, int]:
     """How many convocations wait for the relay for too long, and how many for a person."""
-    waiting = again = 0
-    for meeting in (one for folder in folders() for one in _waiting(folder)):
-        mail = mails(meeting)[-1]
-        again += sum(one.to_review for one in sendings(meeting))
-        if now - datetime.datetime.fromisoformat(mail["le"]) > _SLOW:
-            waiting += len(_left(meeting, mail))
-    return {"convocation_en_attente": waiting, "convocation_a_revoir": again}
+    found = [*_of_each(lambda meeting: _late(meeting, now))]
+    return {
+        "convocation_en_attente": sum(waiting for waiting, _again in found),
+        "convocation_a_revoir": sum(again for _waiting, again in found),
+    }
+
+
+def _late(meeting: Any, now: datetime.datetime) -> tuple[int, int]:
+    mail = mails(meeting)[-1]
+    slow = now - datetime.datetime.fromisoformat(mail["le"]) > _SLOW
+    return len(_left(meeting, mail)) if slow else 0, sum(one.to_review for one in sendings(meeting))
 
 
 # -- pages

@@ -15,6 +15,7 @@ from plone import api
 from plone.protect.interfaces import IDisableCSRFProtection
 from plone.restapi.deserializer import json_body
 from plone.restapi.services import Service
+from transaction.interfaces import TransientError
 from zope.interface import alsoProvides
 
 REFERENCE = "deliberations:"
@@ -74,7 +75,9 @@ class Adoptees(Service):
         """One of them; none when it cannot be told, which never keeps the others."""
         try:
             return adopted(projet)
-        except (AttributeError, TypeError, ValueError):
+        except TransientError:
+            raise
+        except Exception:  # a file that is lost, too
             log.exception("Délibération adoptée laissée : %s", projet.absolute_url())
             return None
 
