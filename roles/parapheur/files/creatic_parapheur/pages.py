@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -99,6 +100,7 @@ class OneDossier(_Page):
         return super().get_context_data(**given) | {
             "title": str(dossier),
             "dossier": dossier,
+            "commande": shlex.join(["signer-acte", dossier.fichier.filename or "document"]),  # to be copied to a shell
             "attendus": [current().name(login) for login in people],
             "a_moi": login_of(user) in people,
             "reprend": dossier.etat == "refuse" and circuit.may_deposit(user, dossier.commune),

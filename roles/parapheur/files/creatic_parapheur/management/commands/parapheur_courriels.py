@@ -39,8 +39,9 @@ def letter(dossiers: list[Dossier], url: str) -> str:
     today = timezone.localdate()
     lines = ["Bonjour,", "", "Dans le parapheur, ces dossiers vous attendent :", ""]
     for one in dossiers:
-        number = f"{one.numero} " if one.numero else ""
-        line = f"- {number}{one.objet} ({one.etat_nom})"
+        # On its own line, whatever its subject: who deposits writes no other in the groupement's name.
+        named = " ".join(f"{one.numero} {one.objet}".split())
+        line = f"- {named} ({one.etat_nom})"
         if one.echeance:
             late = "EN RETARD, " if one.echeance < today else ""
             line += f" : {late}échéance le {one.echeance:%d/%m/%Y}"
