@@ -5,6 +5,7 @@ Run by Mayan's own Python (`test_mayan`), which has no pytest.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import html
@@ -20,8 +21,9 @@ import tempfile
 import time
 import unicodedata
 import unittest
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 from unittest import mock
 
@@ -105,7 +107,7 @@ logging.disable(logging.CRITICAL)
 
 import creatic_passwords
 from creatic_accounts import api as accounts_api
-from creatic_accounts import doors, remise
+from creatic_accounts import doors, guard, remise
 from creatic_accounts.models import Known
 from creatic_parapheur import circuit, configuration, contracts, seal, signatory
 from creatic_parapheur.management.commands import parapheur_courriels
@@ -185,6 +187,16 @@ def rollout(*communes: dict[str, Any], check: bool = False, service: str = "") -
 
 def account(login: str) -> Any:
     return User.objects.get(username=login)
+
+
+@contextlib.contextmanager
+def asked_by(login: str) -> Iterator[None]:
+    """As if somebody's page or call were answered."""
+    token = guard._request.set(SimpleNamespace(user=account(login), path="/documents/"))
+    try:
+        yield
+    finally:
+        guard._request.reset(token)
 
 
 def identity(number: int) -> dict[str, Any]:
@@ -359,6 +371,27 @@ class Eliminated(Mayan):
         self.assertFalse(left & {own.pk, by_hand.pk, binned.pk})
         self.assertTrue({one.pk for one in (*kept, mixed)} <= left)
         self.assertFalse(DocumentFile.objects.filter(document_id=own.pk).exists())
+
+    def test_nobody_marks_another_s_document_for_it_to_go(self) -> None:
+        """The mark of an act is read on the documents that the passerelle filed of it."""
+        mark = f"deliberations:1 {'a' * 24}"
+        filed, other = self.filed(mark, b"%PDF-un"), self.filed("à garder", b"%PDF-deux")
+        new = Document(document_type=other.document_type, label="Copie", description=mark)
+        for login in ("karim.roux", "admin"):
+            with asked_by(login):
+                for document, text in ((other, mark), (other, f"autre:2 {'b' * 24}"), (filed, ""), (new, mark)):
+                    document.description = text
+                    with self.assertRaisesRegex(PermissionDenied, "la marque d'un acte"), transaction.atomic():
+                        document.save()
+                other.description, other.label = "à garder encore", "Notes"
+                other.save()
+                filed.refresh_from_db()
+                filed.label = "Arrêté de 2026"
+                filed.save()
+        with asked_by("passerelle"):
+            Document(document_type=other.document_type, label="Annexe", description="autre:2 " + "b" * 24).save()
+        self.assertEqual(self.ask(reference="deliberations:1", marques=[mark]).json(), {"nombre": 1})
+        self.assertTrue(Document.objects.filter(pk=other.pk).exists())
 
     def test_nobody_else_asks_and_nothing_badly_said_deletes(self) -> None:
         number = self.deposit()

@@ -24,9 +24,10 @@ class AccountsApp(MayanAppConfig):
     def ready(self) -> None:
         """Keep accounts to what the rollout made of them, menus to what is open, templates to none."""
         super().ready()
-        from . import doors, guard, templating
+        from . import doors, elimination, guard, templating
 
         guard.connect()
+        elimination.keep()
         doors.keep_links()
         if not {*sys.argv[1:2]} & {*_SETUP}:
             templating.keep()

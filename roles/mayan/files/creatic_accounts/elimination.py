@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models.signals import pre_save
 from mayan.apps.documents.models import Document, DocumentType
 from rest_framework.permissions import BasePermission
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from . import remise
+from . import guard, remise
 from .models import login_of
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,26 @@ def asked_of(given: Any) -> Asked:
     if any(one.partition(" ")[0] != texts["reference"] for one in lists["marques"]):
         raise ValueError("marques : l'une d'elles est celle d'un autre acte")
     return Asked(texts["commune"], texts["siren"], texts["reference"], lists["marques"], lists["sha256"])
+
+
+def keep_marks(sender: Any, instance: Any, **_options: Any) -> None:
+    """Before a document is written: a mark says what goes with an act, so nobody but who files acts writes one, or
+    takes one away. Whoever copied it to another document's description would have that one deleted with the act."""
+    request = guard.asking()
+    if request is None or login_of(getattr(request, "user", None)) == SERVICE:
+        return
+    stored = Document.objects.filter(pk=instance.pk).values_list("description", flat=True).first() or ""
+    if stored != instance.description and any(re.search(MARKED, one or "") for one in (stored, instance.description)):
+        raise guard.Kept(
+            f"« {instance} », la description : c'est la marque d'un acte que la passerelle a classé, avec lequel ce "
+            "document sera éliminé. À faire : laissez-la telle quelle ; ce que vous avez à dire de lui va dans ses "
+            "métadonnées"
+        )
+
+
+def keep() -> None:
+    """Keep marks."""
+    pre_save.connect(keep_marks, sender=Document, dispatch_uid="creatic_accounts.keep_marks")
 
 
 def documents(asked: Asked) -> list[Any]:

@@ -63,6 +63,11 @@ class Acting:
         return refused(request, str(exception))
 
 
+def asking() -> Any:
+    """The request that is answered; None for what this host does itself."""
+    return _request.get()
+
+
 @contextmanager
 def ours() -> Iterator[None]:
     """What this code itself does with groups."""
