@@ -107,6 +107,8 @@ def test_a_document_is_checked_and_left_at_its_beginning(service: Service) -> No
     assert service.request == {"nom": "acte.pdf", "signataires": [], "origine": 8, "signe": 0}
     assert service.files == b"document"
     assert document.tell() == 0
+    seal.check_document("acte.pdf", document, contract="piece")
+    assert service.request["contrat"] == "piece"
     service.answer = b'{"taille": 0, "texte": false}\n'
     assert seal.check_document("acte.pdf", document, ["Anne Petit", "maire"]) is False
     assert service.request["mentions"] == ["Anne Petit", "maire"]

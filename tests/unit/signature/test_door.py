@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pypdf
 import pytest
+from pypdf.generic import BooleanObject, DecodedStreamObject, DictionaryObject, NameObject, TextStringObject
 from reportlab.pdfgen import canvas
 from signature_actes import door, receive, structure
 from signature_actes.files import open_pdf
@@ -206,3 +207,97 @@ def test_the_service_gives_the_circuit_s_document(tmp_path: Path) -> None:
     output, brought = io.BytesIO(), (tmp_path / "acte.pdf").read_bytes()
     receive.answer(io.BytesIO(request % len(brought) + brought), output, {})
     assert output.getvalue().startswith(b'{"refus": ') and output.getvalue().count(b"\n") == 1  # no document follows
+
+
+Change = Callable[[pypdf.PdfWriter, list[DictionaryObject], DictionaryObject], object]
+
+
+def script(text: str) -> DictionaryObject:
+    return DictionaryObject({NameObject("/S"): NameObject("/JavaScript"), NameObject("/JS"): TextStringObject(text)})
+
+
+def form(path: Path, *changes: Change) -> Path:
+    """A form as people fill one in, then spoilt; changes get the writer, its fields, what holds them."""
+    paper = canvas.Canvas(str(path))
+    paper.drawString(100, 700, "Subvention :")
+    paper.acroForm.textfield(name="montant", x=180, y=690, width=120, height=20, value="100 euros", borderWidth=0)
+    paper.acroForm.checkbox(name="accord", x=100, y=600, checked=True)
+    paper.save()
+    writer = pypdf.PdfWriter(clone_from=path)
+    held = writer.root_object["/AcroForm"].get_object()
+    assert isinstance(held, DictionaryObject)
+    fields = [one.get_object() for one in writer.pages[0]["/Annots"]]  # type: ignore[attr-defined] # a list
+    for change in changes:
+        change(writer, fields, held)
+    writer.write(path)
+    return path
+
+
+def say_another(_writer: pypdf.PdfWriter, fields: list[DictionaryObject], _held: DictionaryObject) -> None:
+    fields[0][NameObject("/V")] = TextStringObject("100 000 euros")
+
+
+def run_on_input(_writer: pypdf.PdfWriter, fields: list[DictionaryObject], _held: DictionaryObject) -> None:
+    fields[0][NameObject("/AA")] = DictionaryObject({NameObject("/F"): script("AFNumber_Format(2)")})
+
+
+def hold_another(writer: pypdf.PdfWriter, _fields: list[DictionaryObject], held: DictionaryObject) -> None:
+    stream = DecodedStreamObject()
+    stream.set_data(b"<xdp:xdp xmlns:xdp='http://ns.adobe.com/xdp/'/>")
+    held[NameObject("/XFA")] = writer._add_object(stream)
+
+
+def ask_for_drawings(_writer: pypdf.PdfWriter, _fields: list[DictionaryObject], held: DictionaryObject) -> None:
+    """As LibreOffice does."""
+    held[NameObject("/NeedAppearances")] = BooleanObject(True)
+
+
+def draw_nothing(_writer: pypdf.PdfWriter, fields: list[DictionaryObject], _held: DictionaryObject) -> None:
+    del fields[1]["/AP"]
+
+
+def run_at_opening(writer: pypdf.PdfWriter, _fields: list[DictionaryObject], _held: DictionaryObject) -> None:
+    writer.root_object[NameObject("/OpenAction")] = script("this.getField('montant').value = '100 000 euros'")
+
+
+@pytest.mark.parametrize("changes", [(), (say_another,), (run_on_input,), (hold_another,), (ask_for_drawings,)])
+def test_a_form_is_drawn(tmp_path: Path, changes: tuple[Change, ...]) -> None:
+    """A browser shows the value of a field, a printer its drawing: who signed one never saw the other."""
+    source, target = form(tmp_path / "acte.pdf", *changes), tmp_path / "ecrit.pdf"
+    assert door.admit(source, target)
+    assert "100 euros" in shown(target)
+    written = pypdf.PdfReader(target)
+    assert not written.get_fields() and "/AcroForm" not in written.root_object
+    assert not structure.read(target).living
+    assert not door.admit(target, tmp_path / "encore.pdf")
+
+
+@pytest.mark.parametrize(
+    "changes", [(run_at_opening,), (ask_for_drawings, say_another), (ask_for_drawings, draw_nothing)]
+)
+def test_a_program_or_a_form_that_says_two_things_is_not_let_in(tmp_path: Path, changes: tuple[Change, ...]) -> None:
+    source = form(tmp_path / "acte.pdf", *changes)
+    with pytest.raises(Refusal, match=r"^acte.pdf : ce PDF est un formulaire, ou .* À faire : imprimez-le"):
+        door.admit(source, tmp_path / "ecrit.pdf")
+
+
+def test_a_program_packed_among_other_objects_is_seen(tmp_path: Path) -> None:
+    source = form(tmp_path / "source.pdf", run_at_opening)
+    subprocess.run(["qpdf", "--object-streams=generate", source, tmp_path / "acte.pdf"], check=True)
+    with pytest.raises(Refusal, match="programme"):
+        door.admit(tmp_path / "acte.pdf", tmp_path / "ecrit.pdf")
+
+
+def test_a_signed_form_is_only_a_contract_s(issuer: Issuer, tmp_path: Path) -> None:
+    """Nobody writes it again: what a supplier signed stays, an act is exported from its text."""
+    signed, target = sign(issuer, form(tmp_path / "acte.pdf")), tmp_path / "ecrit.pdf"
+    with pytest.raises(Refusal, match="est un formulaire"):
+        door.admit(signed, target)
+    assert not target.exists()
+    assert not door.admit(signed, target, door.Form.SIGNED)
+    assert not door.admit(form(tmp_path / "piece.pdf", run_at_opening), target, door.Form.KEPT)
+    for contract, brought in (("signature", signed), ("piece", tmp_path / "piece.pdf")):
+        request = b'{"nom": "a.pdf", "signataires": [], "origine": %d, "signe": 0, "contrat": "%s"}\n'
+        output, content = io.BytesIO(), brought.read_bytes()
+        receive.answer(io.BytesIO(request % (len(content), contract.encode()) + content), output, {})
+        assert output.getvalue() == b'{"taille": 0}\n'

@@ -674,7 +674,8 @@ def _check_document(name: str, upload: Any, circuit: str, chosen: signatory.Choi
     judged = seal.check_contract(name, upload).shown if circuit == CONTRACT else ""
     mentions = chosen.mentions if chosen and circuit != "pes" else []
     written = tempfile.TemporaryFile()  # noqa: SIM115 - gone when nothing holds it
-    if not seal.check_document(name, upload, mentions, written) and chosen and read != "oui":
+    more = {"contract": "signature"} if circuit == CONTRACT else {}
+    if not seal.check_document(name, upload, mentions, written, **more) and chosen and read != "oui":
         raise Refused(
             f"{name} : ce document est une image, son texte ne se lit pas. À faire : déposez le PDF que le traitement "
             f"de texte produit, ou vérifiez que « {chosen.shown} » y figure (CRPA, L212-1) et cochez la case qui le dit"

@@ -54,7 +54,7 @@ def add(user: Any, dossier: Dossier, kind: str, upload: Any) -> Piece:
         document, judged = _judged(dossier, name, upload)
     else:
         # By the service that may be lost to a hostile file: nobody else opens it before the préfecture.
-        seal.check_document(name, upload)
+        seal.check_document(name, upload, contract="piece")
     digest = circuit.sha256(upload)
     with transaction.atomic():
         held = Dossier.objects.select_for_update(of=("self",)).get(pk=dossier.pk)

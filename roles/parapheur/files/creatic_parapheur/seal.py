@@ -73,7 +73,11 @@ def _asked(request: dict[str, Any], *files: IO[bytes]) -> Iterator[tuple[dict[st
 
 
 def check_document(
-    name: str, document: IO[bytes], mentions: Sequence[str] = (), written: IO[bytes] | None = None
+    name: str,
+    document: IO[bytes],
+    mentions: Sequence[str] = (),
+    written: IO[bytes] | None = None,
+    contract: str = "",
 ) -> bool:
     """Check that a person will be able to sign a document, and that it bears who they are.
 
@@ -81,6 +85,7 @@ def check_document(
         mentions: name, then words of the quality (CRPA, L212-1).
         written: gets the circuit's document when it had to be written again, so that every reader reads it in the same
             way; stays empty otherwise.
+        contract: ``signature`` for a contract, whose suppliers may have signed a form; ``piece`` for what is joined.
 
     Returns:
         Whether they were looked for: the pages of a scanned document have no text.
@@ -91,6 +96,8 @@ def check_document(
     request: dict[str, Any] = {"nom": name, "signataires": [], "origine": _size(document), "signe": 0}
     if mentions:
         request["mentions"] = list(mentions)
+    if contract:
+        request["contrat"] = contract
     with _asked(request, document) as (told, stream):
         document.seek(0)
         if written is not None:

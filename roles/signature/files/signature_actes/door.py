@@ -3,15 +3,21 @@
 One that was written once, with one table, right to the byte, is left as it is. Another one is read leniently, by qpdf,
 and written again whole: streams keep their bytes (what nothing packed is packed), what nothing leads to and what an
 earlier version held go away. Another reader must then show both alike. What bears a signature is never written again.
+
+A form is drawn: of a field, browsers show the value and others the drawing, and a program shows what it likes, when it
+likes. Somebody would sign what another never sees.
 """
 
 from __future__ import annotations
 
 import mmap
 import subprocess
+import tempfile
+from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 
-from . import files, rereading, structure
+from . import files, forms, rereading, structure
 from .refusal import Refusal
 
 SECONDS = 90
@@ -24,6 +30,12 @@ _OPTIONS = (
     "--decode-level=none",
     "--compress-streams=y",
 )
+_DRAWN = ("--flatten-annotations=screen",)
+_PROGRAM = (
+    "{} : ce PDF est un formulaire, ou contient un programme (JavaScript, XFA) : d'un logiciel à l'autre, on n'y "
+    "verrait pas forcément le même document. À faire : imprimez-le au format PDF (« Imprimer », « Enregistrer au "
+    "format PDF »), et déposez le fichier obtenu"
+)
 _TWO = "{} : d'un logiciel à l'autre, ce PDF ne montre pas le même document. À faire : " + _REMAKE
 _LACKING = (
     "{} : ce PDF est à écrire de nouveau, et « qpdf » manque ici. À faire : installez le paquet qpdf, puis relancez"
@@ -31,11 +43,20 @@ _LACKING = (
 _TAIL = 2048  # bytes, where a file says that it ends: one that was cut on its way does not
 
 
-def admit(source: Path, target: Path) -> bool:
+class Form(Enum):
+    """What becomes of fields and programs."""
+
+    DRAWN = "of what a person will sign"
+    SIGNED = "of a contract: what a supplier signed stays as it is"
+    KEPT = "of a piece, which nobody signs here"
+
+
+def admit(source: Path, target: Path, form: Form = Form.DRAWN) -> bool:
     """Let a document into a circuit.
 
     Args:
         target: where it is written when it must be again.
+        form: what becomes of its fields.
 
     Returns:
         Whether it was: the circuit's document is then that one.
@@ -54,21 +75,43 @@ def admit(source: Path, target: Path) -> bool:
             raise
     except files.Ambiguous as refusal:
         layout, told = None, refusal
-    if layout and layout.is_plain:
+    draws = (layout is None or layout.living) and form is not Form.KEPT
+    if layout and layout.is_plain and not draws:
         return False
     _write_again(source, target)
     if _is_signed(target):
         target.unlink()
+        if layout and draws and form is Form.DRAWN:
+            raise Refusal(_PROGRAM.format(source.name))
         if layout:
             return False
         raise told or files.Damaged(f"{source.name} : ce PDF est signé, et abîmé. À faire : demandez-en un autre")
     try:
         with files.open_pdf(target):
-            files.check_clear(target, _REMAKE)
+            written = files.check_clear(target, _REMAKE)
         rereading.check(target, source)
-    except (files.Ambiguous, files.Damaged, rereading.Different):
-        raise Refusal(_TWO.format(source.name)) from None
+        if draws and written.living:
+            written = _draw(source, target)
+    except (files.Ambiguous, files.Damaged, rereading.Different, forms.Undrawn):
+        raise Refusal((_PROGRAM if draws and layout else _TWO).format(source.name)) from None
+    if draws and written.living:
+        raise Refusal(_PROGRAM.format(source.name))
     return True
+
+
+def _draw(source: Path, target: Path) -> structure.Layout:
+    """Write a form as its fields are drawn; what they say must be what they show."""
+    with tempfile.TemporaryDirectory() as name:
+        settled = Path(name, source.name)
+        asked = forms.settle(target, settled)
+        known = settled if asked else source
+        _write_again(known, target, _DRAWN)
+        with files.open_pdf(target):
+            written = files.check_clear(target, _REMAKE)
+        rereading.check(target, known)
+        if asked:
+            rereading.check_words(target, source)
+    return written
 
 
 def _ends(path: Path) -> bool:
@@ -83,8 +126,8 @@ def _is_signed(path: Path) -> bool:
         return data.find(b"/ByteRange") >= 0
 
 
-def _write_again(source: Path, target: Path) -> None:
-    asked: list[str | Path] = ["qpdf", *_OPTIONS, source, target]
+def _write_again(source: Path, target: Path, options: Sequence[str] = ()) -> None:
+    asked: list[str | Path] = ["qpdf", *_OPTIONS, *options, source, target]
     try:
         done = subprocess.run(asked, capture_output=True, stdin=subprocess.DEVNULL, timeout=SECONDS, check=False)
     except FileNotFoundError:

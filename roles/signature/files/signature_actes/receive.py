@@ -38,6 +38,7 @@ from .trust import Trust, read_certificates
 
 CONFIG = Path("/etc/parapheur/sceau.json")
 ARCHIVES = Path("/etc/sae/signature.json")
+_FORMS = {"signature": door.Form.SIGNED, "piece": door.Form.KEPT}
 _CHUNK = 1 << 20
 _LINE = 1 << 16
 _FAULT = "la vérification n'a pas pu se faire. À faire : recommencez, puis voyez journalctl -u '{}@*'"
@@ -93,12 +94,13 @@ def _sealed(signed: Path, target: Path, config: dict[str, Any], signers: Trust) 
         asyncio.run(pades.seal(signed, target, signer, LocalUnit(Path(config["horodatage"])), whole))
 
 
-def _admitted(original: Path, target: Path) -> int:
+def _admitted(original: Path, target: Path, contract: str) -> int:
     """Let a document into its circuit; gives the size of what it becomes, 0 when it stays as it is."""
     if looks_like_xml(original):
         pes.unsigned(original)
         return 0
-    return target.stat().st_size if door.admit(original, target) else 0
+    form = _FORMS.get(contract, door.Form.DRAWN)
+    return target.stat().st_size if door.admit(original, target, form) else 0
 
 
 def _lists(config: dict[str, Any]) -> qualified.Lists:
@@ -191,7 +193,7 @@ def answer(source: BinaryIO, output: BinaryIO, config: dict[str, Any]) -> None:
             elif asked["signataires"]:
                 told = _received(original, signed, sealed, asked["signataires"], config, contract == "signature")
             else:
-                told = {"taille": _admitted(original, sealed)}
+                told = {"taille": _admitted(original, sealed, contract)}
                 if wanted := [str(one) for one in asked.get("mentions", [])]:
                     told["texte"] = mentions.check(original, wanted)
         except Refusal as refusal:

@@ -85,6 +85,20 @@ def check(path: Path, original: Path, stamped: Sequence[covering.Page] = ()) -> 
         _check_seen(path, original, said)
 
 
+def check_words(path: Path, original: Path) -> None:
+    """Make sure that another reader finds the same words in a file as in the original, wherever on their page.
+
+    Raises:
+        Refusal: it finds others, or this cannot be told.
+    """
+    found, wanted = (
+        [sorted(word.text for word in page if any(map(str.isalnum, word.text))) for page in _texts(one)]
+        for one in (path, original)
+    )
+    if found != wanted:
+        raise Different(f"{path.name} : {_DIFFERENT.format(1, 'dont le texte diffère')}")
+
+
 def _check_seen(path: Path, original: Path, said: Sequence[tuple[covering.Page, Set[Word]]]) -> None:
     """What stamps say is drawn by them: without their text, the page is another where each word is."""
     with tempfile.TemporaryDirectory() as name:

@@ -27,6 +27,7 @@ _TAIL = 100  # bytes from the last `startxref` to the end: readers look no farth
 _MOST = 8_388_608  # objects, beyond which readers give up (ISO 32000-1, annex C)
 _SPAN = 1 << 20
 _OVERLAP = 200  # bytes looked at again where two spans meet
+_ACTS = {b"/JavaScript", b"/Hide", b"/SetOCGState", b"/ImportData"}  # actions that change what is shown
 _WORDS: dict[bytes, Any] = {b"true": True, b"false": False, b"null": None}
 _PACKED_BY_OTHERS = {b"/DCTDecode", b"/JPXDecode", b"/CCITTFaxDecode", b"/JBIG2Decode"}  # of images: nothing below
 
@@ -83,11 +84,13 @@ class Layout:
         revisions: how often it was written, the first time included.
         hybrid: it has a second table, which old readers do not know.
         linearized: it says where its first page is apart from its tables.
+        living: it has fields to fill in, or programs: what a reader shows is not only what its pages draw.
     """
 
     revisions: int
     hybrid: bool
     linearized: bool
+    living: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -158,6 +161,7 @@ class Parser:
         self.size = len(data)
         self.remarks: list[int] = []  # where comments are
         self.links = set[Link]()
+        self.living = False
 
     def blank(self, at: int) -> int:
         """Skip blanks and harmless comments."""
@@ -213,6 +217,7 @@ class Parser:
             if key in found:
                 raise Unclear(f"octet {at} : deux valeurs pour une clé")
             found[key], at = self.value(self.blank(token.end()), depth + 1)
+        self.living |= _lives(found)
         return found, at + 2
 
     def _text(self, at: int) -> int:
@@ -269,7 +274,7 @@ class _File(Parser):
         if any(mark >= self.revisions[0].end for mark in self.remarks):
             raise Unclear("un commentaire dans ce qui a été ajouté")
         self._nothing_elsewhere()
-        return Layout(len(self.revisions), self.hybrid, self.linearized)
+        return Layout(len(self.revisions), self.hybrid, self.linearized, self.living)
 
     # What stands there
 
@@ -423,6 +428,7 @@ class _File(Parser):
             )
         if parser.blank(at) != len(content) or parser.remarks:
             raise odd
+        self.living |= parser.living
 
     # What the tables say
 
@@ -524,6 +530,16 @@ def _resolve(links: frozenset[Link], view: dict[int, _Found], where: str) -> Non
     for link in links:
         if link.number not in view or view[link.number].link != link:
             raise Unclear(f"{where} renvoie à l'objet {link.number} {link.generation}, qui n'existe pas")
+
+
+def _lives(keys: dict[bytes, Any]) -> bool:
+    """Whether a dictionary is of a field (a browser shows its value, a printer its drawing) or of a program."""
+    acts = keys.get(b"/S")
+    return (
+        keys.get(b"/FT", b"/Sig") != b"/Sig"
+        or not keys.keys().isdisjoint((b"/JS", b"/XFA"))
+        or (isinstance(acts, bytes) and acts in _ACTS)
+    )
 
 
 def _is_number(value: Any) -> TypeGuard[int]:
