@@ -48,6 +48,19 @@ def refused(issuer: Issuer, path: Path, words: str, original: Path | None = None
     assert str(told.value).startswith(f"{path.name} : ")
 
 
+@pytest.mark.parametrize("told", [SIREN, f"{SIREN}00012"])
+def test_an_organisation_s_siren_or_siret(issuer: Issuer, act: Path, told: str) -> None:
+    """RGS lets an authority write either; the first nine digits of a SIRET are the SIREN."""
+    path = signed(issuer, act, siren=told)
+    assert asyncio.run(check_pdf(path, CLAIRE, issuer.trust)).holder == "Claire Dubois"
+    refused(issuer, path, "pas le SIREN 215902660", person=Person("Claire Dubois", "215902660"))
+
+
+@pytest.mark.parametrize("told", [f"{SIREN}0", f"{SIREN}000123", f"1{SIREN}"])
+def test_what_only_begins_as_a_siren(issuer: Issuer, act: Path, told: str) -> None:
+    refused(issuer, signed(issuer, act, siren=told), "porte aucun SIREN")
+
+
 def test_a_signature_of_a_part_of_the_document(issuer: Issuer, act: Path) -> None:
     """A good signature, over all but the last bytes of its own revision."""
     pair = issuer.person()

@@ -11,7 +11,7 @@ from asn1crypto import x509
 
 from .trust import common_name
 
-_SIREN = re.compile(r"(?:0002 |NTRFR-|SIRENFR-|SI:FR-)(\d{9})(?!\d)")
+_SIREN = re.compile(r"(?:0002[ -]?|NTRFR-|SIRENFR-|SI:FR-)(\d{9})(?:\d{5})?(?!\d)")  # RGS takes a SIRET too
 _LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d"})  # which Unicode does not take apart
 
 
