@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import struct
+import tracemalloc
 import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -107,6 +108,37 @@ def test_what_was_saved_may_not_go(depot: Depot, log: Log, crime: list[bytes], t
     assert depot.watch() == told  # until it is undone
     with pytest.raises(DepotError, match="revenez d'abord en arrière"):
         depot.reopen()
+
+
+def test_what_a_client_puts_is_not_kept_in_memory(depot: Depot, log: Log) -> None:
+    """Objects of a byte, within its quota: what ends the watch of one would end that of all."""
+    log.transaction(*(entry(segments.PUT2, identifier(number), b"x") for number in range(10, 50_000)), manifest=600)
+    assert depot.watch() == ""
+    tracemalloc.start()
+    assert [one.put for one in segments.transactions(depot.path)] == [1, 1, 49_990]
+    _now, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1_000_000
+
+
+def test_what_a_backup_put_itself_may_go(depot: Depot, log: Log) -> None:
+    """The list of a checkpoint, once the whole one is there."""
+    own = [entry(segments.PUT2, identifier(7), b"x"), entry(segments.DELETE, identifier(7))]
+    log.write(*own)
+    log.transaction(entry(segments.PUT2, identifier(8), b"x"), entry(segments.DELETE, identifier(8)), manifest=600)
+    assert depot.watch() == ""
+    # It is no longer its own once it was committed.
+    log.transaction(entry(segments.DELETE, identifier(7)), *own, manifest=650)
+    assert depot.watch() == "1 blocs déjà sauvegardés ont été supprimés ou remplacés"
+
+
+def test_no_backup_deletes_without_end(depot: Depot, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a client deletes of its own would hide, past what is remembered, what it deletes of others."""
+    monkeypatch.setattr(segments, "MOST_DELETED", 2)
+    own = [entry(tag, identifier(number)) for number in (5, 6, 7) for tag in (segments.PUT2, segments.DELETE)]
+    log.transaction(*own, entry(segments.DELETE, identifier(1)), manifest=600)
+    assert "plus de 2 blocs supprimés en une fois" in depot.watch()
+    assert depot.freeze_file.exists()
 
 
 def test_a_list_of_backups_never_shortens(depot: Depot, log: Log) -> None:

@@ -20,6 +20,8 @@ PUT, DELETE, COMMIT, PUT2 = range(4)
 MANIFEST = bytes(32)
 _HEADER = struct.Struct("<IIB")
 _KEY = 32
+MOST_DELETED = 200_000
+"""Objects that one transaction deletes; a backup deletes what it put itself, a few."""
 
 
 class SegmentError(Exception):
@@ -37,17 +39,17 @@ class Entry:
 
 @dataclass
 class Transaction:
-    """What one transaction did.
+    """What one transaction did. What it put is counted, not kept: a client says how much that is.
 
     Attributes:
         end: number of the segment that holds its COMMIT.
-        put: objects that it wrote, the manifest aside.
+        put: how many objects it wrote, the manifest aside.
         lost: objects of earlier transactions that it deleted or replaced, the manifest aside.
         manifest: size of the manifest that it wrote; 0 for none.
     """
 
     end: int = 0
-    put: set[bytes] = field(default_factory=set)
+    put: int = 0
     lost: set[bytes] = field(default_factory=set)
     manifest: int = 0
 
@@ -101,20 +103,45 @@ def entries(path: Path) -> Iterator[Entry]:
 
 
 def transactions(repository: Path, after: int = -1) -> Iterator[Transaction]:
-    """Finished transactions whose segments come after the given one; an unfinished one is left out."""
-    current = Transaction()
+    """Finished transactions whose segments come after the given one; an unfinished one is left out.
+
+    Raises:
+        SegmentError: a segment is not one, or a transaction deletes more than any backup does.
+    """
+    current, deleted, began = Transaction(), set[bytes](), (after + 1, 0)
     for number, path in files(repository).items():
         if number <= after:
             continue
-        for entry in entries(path):
+        for rank, entry in enumerate(entries(path)):
             if entry.tag == COMMIT:
                 current.end = number
+                current.lost = _lost(repository, began, number, deleted) if deleted else set()
                 yield current
-                current = Transaction()
-            elif entry.tag == DELETE:
-                if entry.key not in current.put and entry.key != MANIFEST:
-                    current.lost.add(entry.key)
+                current, deleted, began = Transaction(), set(), (number, rank + 1)
             elif entry.key == MANIFEST:
-                current.manifest = entry.size
+                current.manifest = current.manifest if entry.tag == DELETE else entry.size
+            elif entry.tag == DELETE:
+                deleted.add(entry.key)
+                if len(deleted) > MOST_DELETED:
+                    raise SegmentError(f"{path.name} : plus de {MOST_DELETED} blocs supprimés en une fois")
             else:
-                current.put.add(entry.key)
+                current.put += 1
+
+
+def _lost(repository: Path, began: tuple[int, int], end: int, deleted: set[bytes]) -> set[bytes]:
+    """Which of the objects that a transaction deleted it had not put itself: read again, as most delete none.
+
+    Args:
+        began: its first segment, and the rank of its first entry there.
+        end: its last segment.
+    """
+    own, lost = set[bytes](), set[bytes]()
+    for number, path in files(repository).items():
+        for rank, entry in enumerate(entries(path) if began[0] <= number <= end else ()):
+            if (number, rank) < began or entry.key not in deleted:
+                continue
+            if entry.tag != DELETE:
+                own.add(entry.key)
+            elif entry.key not in own:
+                lost.add(entry.key)
+    return lost
