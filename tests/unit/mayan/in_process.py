@@ -1496,6 +1496,7 @@ class Contracts(Mayan):
             ("karim.roux", dossier, "contresignature", "c.pdf", PDF, "pas encore prêt à signer"),
             ("karim.roux", dossier, "x", "c.pdf", PDF, "choisissez dans la liste"),
             ("karim.roux", dossier, NOTICE, "a.docx", b"PK", "ce n'est pas un PDF"),
+            ("karim.roux", dossier, NOTICE, "a.pdf", b"<!--" + PDF + b"--><PES/>", "ce n'est pas un PDF"),
             ("karim.roux", dossier, NOTICE, "a.pdf", b"", "le fichier est vide"),
             ("claire.dubois", dossier, NOTICE, "a.pdf", PDF, "seuls les rédacteurs"),
             ("karim.roux", other, NOTICE, "a.pdf", PDF, "seuls les marchés publics"),

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from signature_actes import pades, pes, receive
+from signature_actes.files import looks_like_xml
+from signature_actes.refusal import Refusal
 from signature_actes.token import signer
 
 from tests.unit.signature.conftest import LIBRARY, SIREN, Issuer, Tokens, run, software
@@ -174,3 +176,29 @@ def test_the_service_answers_the_connection_it_was_given(
         logging.disable(logging.NOTSET)
     assert json.loads(output.getvalue()) == {"taille": 0}
     assert bounds == ["posées"]
+
+
+PAGE = (
+    b"%PDF-1.4\n"
+    b"1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n2 0 obj\n<< /Type /Pages /Kids [3 0 R] /Count 1 >>\n"
+    b"endobj\n3 0 obj\n<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R /Resources << /Font << /F1 "
+    b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>\nendobj\n4 0 obj\n<< /Length 41 >>\nstream\n"
+    b"BT /F1 12 Tf 50 700 Td (Autre acte) Tj ET\nendstream\nendobj\ntrailer << /Root 1 0 R >>\n%%EOF"
+)
+
+
+@pytest.mark.parametrize("begins", [b"", b"\xef\xbb\xbf", b"\n \t"])
+def test_what_is_a_flow_and_a_page_is_neither(tmp_path: Path, begins: bytes) -> None:
+    """A circuit of acts took it for a PDF, the check for a flow: what people saw was nowhere judged."""
+    head, mark, rest = flow(tmp_path).read_bytes().partition(b"?>")
+    if begins:
+        head, mark = b"", b""
+    both = tmp_path / "acte.pdf"
+    both.write_bytes(begins + head + mark + b"<!-- " + PAGE + b" -->" + rest)
+    assert "Autre acte" in run("pdftotext", both, "-")
+    told, _none = ask({}, both.read_bytes(), b"", [], "acte.pdf")
+    assert told == {"refus": told["refus"]} and "à la fois un PDF et un fichier XML" in told["refus"]
+    with pytest.raises(Refusal, match=r"^acte.pdf : ce fichier est à la fois .* À faire : "):
+        looks_like_xml(both)
+    told, _none = ask({}, flow(tmp_path).read_bytes(), b"", [])
+    assert told == {"taille": 0}

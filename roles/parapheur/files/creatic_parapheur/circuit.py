@@ -275,11 +275,12 @@ def checked_name(upload: Any, circuit: str) -> str:
     upload.seek(0)
     head = upload.read(_HEAD)
     upload.seek(0)
-    if circuit == "pes" and not head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
+    is_xml = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+    if circuit == "pes" and not is_xml:
         raise Refused(
             f"{name} : ce n'est pas un flux PES (XML). À faire : déposez le fichier exporté par la comptabilité"
         )
-    if circuit not in ("pes", "") and b"%PDF-" not in head:
+    if circuit not in ("pes", "") and (is_xml or b"%PDF-" not in head):
         raise Refused(f"{name} : ce n'est pas un PDF. À faire : enregistrez le document au format PDF/A")
     return name
 

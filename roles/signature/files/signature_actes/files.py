@@ -34,6 +34,7 @@ ASK_THE_PARAPHEUR = (
     "déposez-le dans le parapheur, qui l'écrit de nouveau, téléchargez le document du dossier, et signez celui-là"
 )
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
+_BEGINS = b"%PDF-"
 _HEAD = 1024  # where a PDF's header must be (ISO 32000-1, annex H)
 
 
@@ -74,12 +75,18 @@ def looks_like_xml(path: Path) -> bool:
     """Tell whether a file is taken for a PES: by its content, its name is the user's.
 
     Raises:
-        Refusal: empty, too large, not to be read.
+        Refusal: empty, too large, not to be read; a PDF as well, which what reads PDF would show.
     """
     check_size(path)
     with path.open("rb") as stream:
-        head = stream.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()
-    return head.startswith(b"<")
+        head = stream.read(_HEAD + len(_BEGINS))
+    found = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+    if found and _BEGINS in head:
+        raise Refusal(
+            f"{path.name} : ce fichier est à la fois un PDF et un fichier XML, et chaque logiciel y lirait autre "
+            "chose. À faire : exportez de nouveau le document depuis le logiciel qui l'a fait"
+        )
+    return found
 
 
 @contextmanager
@@ -91,7 +98,7 @@ def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, Pdf
     """
     check_size(path, limit)
     with path.open("rb") as stream:
-        if b"%PDF-" not in stream.read(_HEAD):
+        if _BEGINS not in stream.read(_HEAD):
             raise Refusal(f"{path.name} : ce n'est pas un PDF. À faire : enregistrez le document au format PDF/A")
         try:
             reader = PdfFileReader(stream, strict=True)
