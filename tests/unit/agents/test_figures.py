@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+
+from ansible_collections.cdg59.creatic.plugins.module_utils.morning.figures import parse
+
 from creatic_agent.figures import Figures, labels
 
 
@@ -26,3 +30,15 @@ def test_figures_of_two_files_of_a_host_differ_by_their_common_labels() -> None:
     figures.add("actif", "Actif.", 1)
     told = str(figures).splitlines()
     assert (told[2], told[5]) == ('agent_actes{compte="c",base="a",host="h"} 3', 'agent_actif{base="a",host="h"} 1')
+
+
+def test_a_label_holds_any_text_and_hides_no_other_figure() -> None:
+    """The name of a commune, as its file has it: one file of figures tells of all of them."""
+    name = 'Le "Bois" d\\Aire\nSuite 1'
+    figures = Figures("agent_", base='"')
+    figures.add("silence", "Silence.", {labels(commune_nom=name): 3, labels(commune_nom="Loos"): 4})
+    asked = ["promtool", "check", "metrics"]
+    done = subprocess.run(asked, input=str(figures), text=True, capture_output=True, check=False)
+    assert "error" not in done.stderr + done.stdout and done.returncode in (0, 3)
+    read = {dict(one.labels)["commune_nom"]: one.value for one in parse(str(figures))}
+    assert read["Loos"] == 4 and len(read) == 2

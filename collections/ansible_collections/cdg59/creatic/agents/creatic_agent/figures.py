@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+_ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
 
 def labels(**named: str) -> str:
-    """What tells samples of one figure apart."""
-    return "{" + ",".join(f'{name}="{value}"' for name, value in named.items()) + "}"
+    """What tells samples of one figure apart; whatever their texts hold, the file stays one that can be read."""
+    return "{" + ",".join(f'{name}="{str(value).translate(_ESCAPED)}"' for name, value in named.items()) + "}"
 
 
 class Figures:
