@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -337,6 +338,29 @@ def test_what_waits_while_the_collector_is_down_arrives(site: Site) -> None:
         with site.collecting():
             wait_for(lambda: "tué" in site.kept(CONNECTOR), "la ligne d'après")
     assert OTHER not in site.kept(CONNECTOR)
+
+
+def test_what_is_beyond_a_share_is_counted_and_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short lines without end cost a second of everybody's for a quarter of a megabyte."""
+    clock, read = [1_764_300_000.0], list[bytes]()
+    files = receive.Files(tmp_path, 100, lambda: clock[0])
+    sender = receive.Sender(SimpleNamespace(files=files))  # type: ignore[arg-type] # what it asks of its collector
+    sender.name = "bavarde"
+
+    def plain(line: bytes) -> bytes:
+        read.append(bytes(line))
+        return read[-1]
+
+    monkeypatch.setattr(receive, "plain", plain)
+    sender.data_received(b"a\n" * 100)
+    assert len(read) == 100 and not files.lost
+    clock[0] += 60
+    sender.data_received(b"b\n" * 1000)
+    assert (len(read), files.lost["bavarde"], files.last["bavarde"]) == (100, 2000, clock[0])
+    clock[0] += 86_400
+    sender.data_received(b"demain\n")
+    assert read[-1] == b"demain" and not files.lost
+    files.close_all()
 
 
 @pytest.mark.parametrize(("stop", "lost"), [(subprocess.Popen.terminate, 0), (subprocess.Popen.kill, 18)])

@@ -133,8 +133,7 @@ class Files:
         Raises:
             OSError: the disk is full, or fails; what is left in `lines` is not written.
         """
-        moment = self._now()
-        day = dt.datetime.fromtimestamp(moment, dt.UTC).date().isoformat()
+        moment, day = self._now(), self._today()
         known, handle, size = self._open.get(name, ("", -1, 0))
         if known != day:
             self.close(name)
@@ -146,10 +145,29 @@ class Files:
             self._open[name] = (day, handle, size)
             del lines[:done]
         if lines:
-            if name not in self.lost:
-                tell(f"{name} : plus de {self._most >> 20} Mo ce jour ; la suite n'est pas gardée")
-            self.lost[name] = self.lost.get(name, 0) + len(lines)
+            self._lose(name, len(lines))
             lines.clear()
+
+    def refuses(self, name: str, size: int) -> bool:
+        """Whether a machine has had its share of the day: what it sends is then counted, and not read.
+
+        Args:
+            size: bytes of what it sends.
+        """
+        day, _handle, there = self._open.get(name, ("", -1, 0))
+        if there < self._most or day != self._today():
+            return False
+        self.last[name] = self._now()
+        self._lose(name, size)
+        return True
+
+    def _lose(self, name: str, size: int) -> None:
+        if name not in self.lost:
+            tell(f"{name} : plus de {self._most >> 20} Mo ce jour ; la suite n'est pas gardée")
+        self.lost[name] = self.lost.get(name, 0) + size
+
+    def _today(self) -> str:
+        return dt.datetime.fromtimestamp(self._now(), dt.UTC).date().isoformat()
 
     def _opened(self, day: str, name: str) -> tuple[int, int]:
         (self._folder / day).mkdir(mode=0o750, exist_ok=True)
@@ -169,7 +187,7 @@ class Files:
 
     def close_old(self) -> None:
         """Close the files of days that are over, so that they can be sealed."""
-        today = dt.datetime.fromtimestamp(self._now(), dt.UTC).date().isoformat()
+        today = self._today()
         for name in [name for name, (day, _handle, _size) in self._open.items() if day != today]:
             self.close(name)
 
@@ -203,6 +221,9 @@ class Sender(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self.name:
+            return
+        if self._collector.files.refuses(self.name, len(data)):  # to read it would be time that others wait for
+            self._received.clear()
             return
         self._received += data
         end = self._received.rfind(b"\n") + 1
