@@ -94,7 +94,7 @@ def admit(source: Path, target: Path, form: Form = Form.DRAWN) -> bool:
             written = _draw(source, target)
     except (files.Ambiguous, files.Damaged, rereading.Different, forms.Undrawn):
         raise Refusal((_PROGRAM if draws and layout else _TWO).format(source.name)) from None
-    if draws and written.living:
+    if draws and written.programs:  # fields that the structure of a text still names are in no form, on no page
         raise Refusal(_PROGRAM.format(source.name))
     return True
 

@@ -84,13 +84,20 @@ class Layout:
         revisions: how often it was written, the first time included.
         hybrid: it has a second table, which old readers do not know.
         linearized: it says where its first page is apart from its tables.
-        living: it has fields to fill in, or programs: what a reader shows is not only what its pages draw.
+        fields: it has some to fill in, of which a browser shows the value, a printer the drawing.
+        programs: it has some, which change what is shown.
     """
 
     revisions: int
     hybrid: bool
     linearized: bool
-    living: bool = False
+    fields: bool = False
+    programs: bool = False
+
+    @property
+    def living(self) -> bool:
+        """Whether what a reader shows is not only what its pages draw."""
+        return self.fields or self.programs
 
     @property
     def is_plain(self) -> bool:
@@ -161,7 +168,7 @@ class Parser:
         self.size = len(data)
         self.remarks: list[int] = []  # where comments are
         self.links = set[Link]()
-        self.living = False
+        self.fields = self.programs = False
 
     def blank(self, at: int) -> int:
         """Skip blanks and harmless comments."""
@@ -217,7 +224,9 @@ class Parser:
             if key in found:
                 raise Unclear(f"octet {at} : deux valeurs pour une clé")
             found[key], at = self.value(self.blank(token.end()), depth + 1)
-        self.living |= _lives(found)
+        acts = found.get(b"/S")
+        self.fields |= found.get(b"/FT", b"/Sig") != b"/Sig"
+        self.programs |= not found.keys().isdisjoint((b"/JS", b"/XFA")) or (isinstance(acts, bytes) and acts in _ACTS)
         return found, at + 2
 
     def _text(self, at: int) -> int:
@@ -274,7 +283,7 @@ class _File(Parser):
         if any(mark >= self.revisions[0].end for mark in self.remarks):
             raise Unclear("un commentaire dans ce qui a été ajouté")
         self._nothing_elsewhere()
-        return Layout(len(self.revisions), self.hybrid, self.linearized, self.living)
+        return Layout(len(self.revisions), self.hybrid, self.linearized, self.fields, self.programs)
 
     # What stands there
 
@@ -428,7 +437,8 @@ class _File(Parser):
             )
         if parser.blank(at) != len(content) or parser.remarks:
             raise odd
-        self.living |= parser.living
+        self.fields |= parser.fields
+        self.programs |= parser.programs
 
     # What the tables say
 
@@ -530,16 +540,6 @@ def _resolve(links: frozenset[Link], view: dict[int, _Found], where: str) -> Non
     for link in links:
         if link.number not in view or view[link.number].link != link:
             raise Unclear(f"{where} renvoie à l'objet {link.number} {link.generation}, qui n'existe pas")
-
-
-def _lives(keys: dict[bytes, Any]) -> bool:
-    """Whether a dictionary is of a field (a browser shows its value, a printer its drawing) or of a program."""
-    acts = keys.get(b"/S")
-    return (
-        keys.get(b"/FT", b"/Sig") != b"/Sig"
-        or not keys.keys().isdisjoint((b"/JS", b"/XFA"))
-        or (isinstance(acts, bytes) and acts in _ACTS)
-    )
 
 
 def _is_number(value: Any) -> TypeGuard[int]:
