@@ -6,6 +6,7 @@ import calendar
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 from dateutil.easter import easter
 
@@ -66,6 +67,7 @@ def after(day: date, months: int = MONTHS) -> date:
     return date(day.year + years, month + 1, min(day.day, last))
 
 
+@lru_cache(maxsize=4096)  # reckoned of each letter of all communes, twice a minute
 def court(day: date) -> date:
     """Last day of the préfet's delay: whole months, neither their first nor their last day being counted (franc).
 

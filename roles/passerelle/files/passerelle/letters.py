@@ -67,14 +67,21 @@ SENT, FAILED = ("acquittee", "transmise"), ("refusee", "a_rapprocher")
 PIECES_MAX = 20
 _FILES_MAX = 50
 _YEARS = range(2000, 3000)
-# With each letter, its act, and what asks for something about the same act: all of it makes one delay.
-_SELECT = """SELECT lettre.*, acte.reference, acte.donnees AS acte_donnees, acte.suivi AS acte_suivi,
-  (SELECT jsonb_agg(jsonb_build_object('donnees', une.donnees - 'texte' - 'fichiers', 'reponse', une.suivi->'reponse'))
+# With each letter, its act, and what asks for something about the same act: all of it makes one delay. No more of them
+# than an act may have (room.py): each letter of an act would bring all the others, whoever left them.
+_SELECT = f"""SELECT lettre.*, acte.reference, acte.donnees AS acte_donnees, acte.suivi AS acte_suivi,
+  (SELECT jsonb_agg(jsonb_build_object('donnees', autre.dite, 'reponse', autre.reponse)) FROM (SELECT
+    jsonb_build_object('type', une.donnees->'type', 'recu_le', une.donnees->'recu_le', 'date', une.donnees->'date')
+      AS dite,
+    jsonb_build_object('etat', une.suivi->'reponse'->'etat', 'date_reception', une.suivi->'reponse'->'date_reception')
+      AS reponse
     FROM lettre une WHERE une.commune = lettre.commune AND une.donnees->>'id_acte' = lettre.donnees->>'id_acte'
-    AND lettre.donnees->>'id_acte' <> '' AND une.donnees->>'etrangere' = '' AND une.numero <> lettre.numero) AS autres
+    AND lettre.donnees->>'id_acte' <> '' AND une.donnees->>'etrangere' = '' AND une.numero <> lettre.numero
+    AND une.donnees->>'type' IN ('{"', '".join(clocks.WAITING)}') ORDER BY une.numero LIMIT {room.ABOUT_MAX}) AS autre)
+    AS autres
   FROM lettre
   LEFT JOIN acte ON acte.commune = lettre.commune AND acte.suivi->'tdt'->>'id_acte' = lettre.donnees->>'id_acte'
-  WHERE """
+  WHERE """  # noqa: S608 - constants of ours
 _SAID = "SELECT count(*) FROM lettre_passage WHERE numero = %s AND le > now() - interval '1 day' AND par = 'connecteur'"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -173,6 +180,7 @@ class Letters:
             ).fetchone()
             if known is None:
                 room.check(connection, commune, sizes)
+                room.check_letter(connection, commune, data["id_acte"])
             made = connection.execute(
                 "INSERT INTO lettre (commune, tdt, donnees) VALUES (%s, %s, %s)"
                 " ON CONFLICT DO NOTHING RETURNING numero",
@@ -318,8 +326,12 @@ class Letters:
         return self._letter(self._row("lettre.commune = %s AND numero = %s", commune.slug, number))
 
     def shown(self, commune: str | None, limit: int = 200) -> list[Letter]:
-        """The latest letters of a commune, or of all; those that wait for a person first."""
-        where = "%s::text IS NULL OR lettre.commune = %s ORDER BY lettre.numero DESC LIMIT %s"
+        """The latest letters of a commune, or of each in turn; those that wait for a person first."""
+        where = (
+            "lettre.numero IN (SELECT numero FROM (SELECT numero, row_number() OVER (PARTITION BY commune ORDER BY"
+            " numero DESC) AS rang FROM lettre WHERE %s::text IS NULL OR commune = %s) AS une"
+            " ORDER BY rang, numero DESC LIMIT %s) ORDER BY lettre.numero DESC"
+        )
         found = [self._letter(row) for row in self._rows(where, commune, commune, limit)]
         return sorted(found, key=lambda one: (not one.open, one.clocks.due or date.max if one.open else date.max))
 

@@ -10,6 +10,7 @@ import logging
 import re
 import smtplib
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime
 from email.message import EmailMessage
@@ -36,6 +37,10 @@ CREATE TABLE IF NOT EXISTS rappel (
 _NAMED = 20  # acts that a mail names
 _TIMEOUT = 20  # seconds
 _PAUSE = 600  # seconds before an address that failed is tried again
+_TURN = (
+    300  # seconds after which a turn begins no mail: the queue restarts all that works beside it after four times that
+)
+_OF_A_COMMUNE = 20  # mails of one commune in a turn: the relay serves all, and the convocations
 _OF_ONE = (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError)
 _PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -51,7 +56,8 @@ class Post:
         """Send what is due on a day; gives how many mails left. An address that is refused keeps no other."""
         if not self._config.mail_relay:
             return 0
-        sent = 0
+        sent, end = 0, time.monotonic() + _TURN
+        of_each: Counter[str] = Counter()
         for letter in self._letters.waiting():
             commune = self._config.communes.get(letter.commune)
             for mark, subject, text in due(letter, today, self._config) if commune else ():
@@ -62,6 +68,11 @@ class Post:
                         or self._later.get(f"{letter.number} {own}", 0) > time.time()
                     ):
                         continue
+                    if time.monotonic() >= end:
+                        return sent
+                    if of_each[letter.commune] >= _OF_A_COMMUNE:
+                        continue
+                    of_each[letter.commune] += 1
                     try:
                         self.write(address, subject, text)
                     except OSError as error:  # every error of smtplib is one

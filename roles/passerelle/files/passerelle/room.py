@@ -20,6 +20,8 @@ LARGEST = 150_000_000  # bytes of a file: what a TdT carries (S²LOW)
 DAY_MAX = 1_000_000_000  # bytes in 24 hours: six of the largest files, or ten years of letters after a restore
 KEPT_MAX = 10_000_000_000  # bytes in all: forty years of a commune whose returns weigh a megabyte a day
 LEAST = 100_000  # bytes that a row counts for: a file of one byte takes a place too
+LETTERS_DAY = 500  # letters in 24 hours, whatever they weigh: people are written to of each
+ABOUT_MAX = 20  # letters about one act: each is reckoned with all the others, which make one delay
 SAID_MAX = 50  # lines of one act's or letter's history that a connector writes in 24 hours: it has a handful of states
 _SHARES = """WITH apport AS (
   SELECT commune, GREATEST(%(least)s, octets) AS octets, recu_le FROM retour
@@ -56,6 +58,32 @@ def check(connection: psycopg.Connection[Any], commune: Commune, sizes: list[int
             f"{commune.name} a laissé à la passerelle {today // 1_000_000} Mo en un jour, sur "
             f"{DAY_MAX // 1_000_000}. {left}",
             HTTPStatus.TOO_MANY_REQUESTS,
+        )
+
+
+def check_letter(connection: psycopg.Connection[Any], commune: Commune, idacte: str) -> None:
+    """Check that a commune may be brought one letter more, in the transaction of `check`.
+
+    Raises:
+        BadRequest: the day brought enough (429), or its act has more than a préfecture writes of one: it alone is
+            refused (409), the others come.
+    """
+    query = (
+        "SELECT count(*) FILTER (WHERE recu_le > now() - interval '1 day') AS today,"
+        " count(*) FILTER (WHERE %s <> '' AND donnees->>'id_acte' = %s) AS about FROM lettre WHERE commune = %s"
+    )
+    found = connection.execute(query, (idacte, idacte, commune.slug)).fetchone()
+    if found and int(found["today"]) >= LETTERS_DAY:
+        raise BadRequest(
+            f"{commune.name} a reçu {LETTERS_DAY} courriers en un jour. Rien n'est perdu : le connecteur garde "
+            "celui-ci, et le redonnera.",
+            HTTPStatus.TOO_MANY_REQUESTS,
+        )
+    if found and int(found["about"]) >= ABOUT_MAX:
+        raise BadRequest(
+            f"Il y a déjà {ABOUT_MAX} courriers au sujet de l'acte {idacte} : celui-ci reste sur le connecteur. "
+            "À faire : prévenez le groupement, qui vérifie ce connecteur.",
+            HTTPStatus.CONFLICT,
         )
 
 

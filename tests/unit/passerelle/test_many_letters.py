@@ -1,0 +1,101 @@
+"""One connector's letters, however many, keep no other commune's from being reckoned, shown, or told of."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import date
+from typing import Any, cast
+
+import pytest
+from passerelle import metrics, room
+from passerelle.clocks import clocks
+from passerelle.files import Files
+from passerelle.letters import Letter, Letters
+from passerelle.mail import Post
+from psycopg.types.json import Jsonb
+
+from testbed.chain import World
+from tests.unit.passerelle.test_mail import CAME, CONFIG, GONDECOURT
+
+
+def _announce(ask: Any, number: int, about: str = "", who: str = "connecteur") -> Any:
+    told = {"lettre": number, "recu_le": "2026-11-28", "type": "observations", "id_acte": about, "fichiers": []}
+    return ask(who, "/connecteur/lettres", "POST", json=told)
+
+
+def _flood(world: World, count: int, about: str = "059-X") -> None:
+    """As a connector left them before there was a bound."""
+    data = {"type": "observations", "numero": "1", "id_acte": about, "acte": {}, "texte": "", "defaut": "",
+            "date": "2026-11-01", "recu_le": "2026-11-02", "fichiers": [], "etrangere": ""}  # fmt: skip # a table
+    with world.store.transaction() as connection:
+        rows = [(rank, Jsonb(data)) for rank in range(1, count + 1)]
+        query = "INSERT INTO lettre (commune, tdt, donnees) VALUES ('gondecourt', %s, %s)"
+        connection.cursor().executemany(query, rows)
+
+
+def test_letters_about_one_act_are_bounded_and_the_others_come(
+    world: World, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "ABOUT_MAX", 3)
+    assert [_announce(ask, one, "059-X").status_code for one in range(1, 6)] == [200] * 3 + [409] * 2
+    assert "prévenez le groupement" in _announce(ask, 4, "059-X").json()["message"]
+    assert _announce(ask, 2, "059-X").status_code == 200  # what is known is told again
+    assert _announce(ask, 6, "059-Y").status_code == _announce(ask, 7).status_code == 200
+    assert _announce(ask, 1, "059-X", "autre-connecteur").status_code == 200
+
+
+def test_letters_of_a_day_are_bounded_by_commune(world: World, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "LETTERS_DAY", 3)
+    answers = [_announce(ask, one, f"059-{one}") for one in range(1, 5)]
+    assert [one.status_code for one in answers] == [200] * 3 + [429]
+    assert "Rien n'est perdu" in answers[-1].json()["message"]
+    assert _announce(ask, 1, who="autre-connecteur").status_code == 200
+    with world.store.transaction() as connection:
+        connection.execute("UPDATE lettre SET recu_le = now() - interval '2 days'")
+    assert _announce(ask, 4).status_code == 200
+
+
+def test_many_letters_about_one_act_are_reckoned_at_once(world: World) -> None:
+    """Figures are taken twice a minute: 500 letters took 44 seconds, 2,700 stopped the worker for ever."""
+    _flood(world, 600)
+    begun = time.monotonic()
+    metrics.publish(world.config, world.store)
+    assert time.monotonic() - begun < 15
+    assert 'passerelle_lettres{etat="non_prise"} 600' in world.config.metrics.read_text()
+
+
+def test_the_many_letters_of_one_commune_hide_no_other(world: World, ask: Any) -> None:
+    assert _announce(ask, 1, who="autre-connecteur").status_code == 200
+    _flood(world, 30, "")
+    shown = Letters(world.store, Files(world.root)).shown(None, limit=10)
+    assert len(shown) == 10 and "la-madeleine" in {one.commune for one in shown}
+    assert "La Madeleine" in ask("groupement", "/").text
+
+
+class _Waiting:
+    """Many letters of one commune, then one of another."""
+
+    def waiting(self) -> list[Letter]:
+        data = {"type": "pieces", "numero": "1", "id_acte": "", "date": "", "recu_le": "2026-03-02"}
+        run = clocks("pieces", CAME.date(), None, None)
+        slugs = ["gondecourt"] * 100 + ["loos"]
+        return [Letter(rank, slug, rank, data, {}, CAME, {}, run) for rank, slug in enumerate(slugs)]
+
+    def told(self, number: int, mark: str) -> None:
+        """Nothing is kept."""
+
+
+def test_the_mails_of_one_commune_wait_for_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay is everybody's, and a job that does not end has the whole passerelle begin again."""
+    loos = replace(GONDECOURT, slug="loos", name="Loos", mails=("maire@loos.test",))
+    config = replace(CONFIG, communes={**CONFIG.communes, "loos": loos})
+    written: list[str] = []
+    monkeypatch.setattr(Post, "write", lambda _post, address, *_message: written.append(address))
+    Post(config, cast(Letters, _Waiting())).send(date(2026, 3, 2))
+    assert written[-1] == "maire@loos.test" and len(written) < 50
+    clock = iter(range(0, 100_000, 200))
+    monkeypatch.setattr("passerelle.mail.time.monotonic", lambda: next(clock))
+    written.clear()
+    Post(config, cast(Letters, _Waiting())).send(date(2026, 3, 2))
+    assert len(written) < 5
