@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -21,6 +22,7 @@ from sae.api import create_app
 from sae.config import Account
 from sae.elimination import Requests
 from sae.store import FileStore, Unavailable
+from sae.versement import registry
 from sae.versement.seda import NAMESPACE
 from werkzeug.test import TestResponse
 
@@ -75,6 +77,24 @@ def test_deposit_then_everything_comes_back(ask: Ask) -> None:
         assert f"{aip}/0=ocfl_object_1.1" in archive.getnames()
     page = ask("/").get_data(as_text=True)
     assert "Gondecourt" in page and "école d’été" in page
+
+
+def test_a_depositor_of_bad_sips_fills_no_journal_and_stops_no_other(
+    ask: Ask, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each refusal is a line of the journal, for ever; the same bad SIP again is one more."""
+    monkeypatch.setattr(registry, "REFUSALS_DAY", 3)
+    bad = [b"rien", b"rien", b"autre", b"encore"]
+    assert [ask("/v1/versements", data=one).status_code for one in bad] == [422] * 3 + [503]
+    answer = ask("/v1/versements", data=sip())
+    assert answer.status_code == 503 and answer.headers["Retry-After"] and "avant demain" in answer.get_data(True)
+    assert xml(answer).findtext(f"{_N}ReplyCode") == "KO"  # any connector keeps it, and comes back
+    assert sum(one.event == "versement.refuse" for one in gateway.journal.events()) == 3
+    assert not list(gateway.config.spool.iterdir())
+    assert ask("/v1/versements", "loos", sip(sender=LOOS.siren)).status_code == 200
+    tomorrow = time.time() + 86400
+    monkeypatch.setattr("sae.versement.registry.time.time", lambda: tomorrow)
+    assert ask("/v1/versements", data=sip()).status_code == 200
 
 
 def test_a_commune_reads_the_archives_of_the_entity_it_hosts_and_nobody_else_does(

@@ -129,6 +129,16 @@ def test_what_came_back_and_went_again_is_noted_and_nothing_else(chain: Chain) -
     assert chain.noted() == [("a", False), ("a", True)]
 
 
+def test_a_connector_that_has_copies_come_back_without_end_fills_no_journal(chain: Chain) -> None:
+    chain.say("a", GONE)
+    for rank in range(20):
+        again = {"connecteur": {"etat": "absent"}, "ged": {"etat": "supprime", "nombre": rank + 1}}
+        assert chain.say("a", again) == "supprime"
+    assert chain.noted() == [("a", False)] + [("a", True)] * 5
+    chain.say("b", GONE)  # of another archive, it is heard
+    assert chain.noted()[-1] == ("b", False)
+
+
 def test_each_archive_is_attested_by_the_digests_of_what_it_held(chain: Chain) -> None:
     """Who deletes a copy believes nothing else; what is only asked for, or was transferred, has no attestation."""
     place, files = chain.room, {"content/acte.pdf": b"%PDF-1.7 l'acte", "content/ARActe.xml": b"<ARActe/>"}

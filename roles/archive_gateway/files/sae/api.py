@@ -134,6 +134,12 @@ class _Door:
     def deposit(self) -> Response:
         """Take a SIP in."""
         account = depositor_of(request.headers.get(HEADER, ""), self._config)
+        if self._engine.registry.wearies(account.name):  # before a byte is read, or written anywhere
+            text = (
+                "Ce compte a eu aujourd'hui trop de versements refusés : la porte n'en prend plus avant demain. "
+                "À faire : corrigez ce qui les fait refuser (« GET /v1/versements/… » le dit), ou prévenez le groupement."
+            )
+            return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
         try:
             answer = self._engine.deposit(account, cast(BinaryIO, request.stream))
         except TooBig:

@@ -37,10 +37,14 @@ GONE, ABSENT, WAITS = "supprime", "absent", "attente"
 KEPT = "garde"  # by a person of the commune, who took it back
 STATES = (GONE, ABSENT, WAITS, KEPT)
 _DETAIL = 300  # characters of what is said of a place
+_BACK, _DAY = 5, 86400.0  # times that copies of an archive come back in a day, for the journal, which nothing shortens
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS copie (
   demande TEXT NOT NULL, aip TEXT NOT NULL, etat TEXT NOT NULL, dite_le REAL NOT NULL, lieux TEXT NOT NULL,
   PRIMARY KEY (demande, aip)
+);
+CREATE TABLE IF NOT EXISTS copie_revenue (
+  demande TEXT NOT NULL, aip TEXT NOT NULL, dite TEXT NOT NULL, le REAL NOT NULL, PRIMARY KEY (demande, aip, dite)
 );
 CREATE TABLE IF NOT EXISTS attestation_copies (
   demande TEXT PRIMARY KEY, texte BLOB NOT NULL, signature BLOB NOT NULL, jeton BLOB NOT NULL,
@@ -175,8 +179,10 @@ class Copies:
             done = bool(before) and before[0]["etat"] == GONE
             if done and (state != GONE or not _removed(places, json.loads(before[0]["lieux"]))):
                 return GONE  # said once for all: only what came back and went again is news
+            seen = hashlib.sha256(text.encode()).hexdigest()[:16]
+            if done and not self._news(book, request, aip, seen):
+                return GONE
             if state == GONE:  # in the journal first: said again after a crash, it is there once
-                seen = hashlib.sha256(text.encode()).hexdigest()[:16]
                 again = f":{seen}" if done else ""
                 journal.append(
                     "elimination.copies",
@@ -193,6 +199,19 @@ class Copies:
                         (request, aip, state, self._clock(), text),
                     )
         return state
+
+    def _news(self, book: Book, request: str, aip: str, seen: str) -> bool:
+        """Whether what came back and went again is to be noted: its connector may say so without end."""
+        with book.transaction() as db:
+            query = "SELECT count(*) FROM copie_revenue WHERE demande = ? AND aip = ? AND dite <> ? AND le > ?"
+            [count] = db.execute(query, (request, aip, seen, self._clock() - _DAY)).fetchone()
+            if count >= _BACK:
+                return False
+            db.execute(
+                "INSERT INTO copie_revenue VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (request, aip, seen, self._clock()),
+            )
+        return True
 
     # -- for the archive -----------------------------------------------------------------------------------
 

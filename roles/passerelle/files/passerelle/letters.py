@@ -180,7 +180,7 @@ class Letters:
             ).fetchone()
             if known is None:
                 room.check(connection, commune, sizes)
-                room.check_letter(connection, commune, data["id_acte"])
+                room.check_letter(connection, commune, str(data["id_acte"]))
             made = connection.execute(
                 "INSERT INTO lettre (commune, tdt, donnees) VALUES (%s, %s, %s)"
                 " ON CONFLICT DO NOTHING RETURNING numero",

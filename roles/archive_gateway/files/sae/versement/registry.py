@@ -63,10 +63,15 @@ CREATE TABLE IF NOT EXISTS reponse (
 CREATE INDEX IF NOT EXISTS par_identifiant ON reponse(compte, identifiant, le);
 CREATE INDEX IF NOT EXISTS par_resultat ON reponse(compte, resultat);
 CREATE INDEX IF NOT EXISTS refus_par_date ON reponse(le) WHERE resultat = 'KO';
+CREATE TABLE IF NOT EXISTS refus (
+  compte TEXT NOT NULL, jour TEXT NOT NULL, nombre INTEGER NOT NULL, PRIMARY KEY (compte, jour)
+);
 """
 # An acceptance holds as long as its archive: what was eliminated and comes again is not answered by it.
 _HOLDS = "(resultat = 'KO' OR EXISTS (SELECT 1 FROM archive WHERE archive.aip = reponse.aip))"
 _KEPT_REFUSALS = 400 * 86400  # seconds; the journal keeps them for ever
+REFUSALS_DAY = 2000
+"""Final refusals of an account in a day (UTC): each is a line of the journal, which nothing shortens, and an answer."""
 
 
 class Taken(Exception):
@@ -302,6 +307,19 @@ class Registry:
         with self._write() as db:
             self._answer(db, answer)
             db.execute("DELETE FROM reponse WHERE resultat = 'KO' AND le < ?", (answer.when - _KEPT_REFUSALS,))
+            if not answer.temporary:
+                day = _day(answer.when)
+                db.execute("DELETE FROM refus WHERE compte = ? AND jour <> ?", (answer.account, day))
+                db.execute(
+                    "INSERT INTO refus VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET nombre = nombre + 1",
+                    (answer.account, day),
+                )
+
+    def wearies(self, account: str) -> bool:
+        """Whether an account was refused as many SIPs today as a door may tell of."""
+        query = "SELECT nombre FROM refus WHERE compte = ? AND jour = ?"
+        found = self._db.execute(query, (account, _day(time.time()))).fetchone()
+        return found is not None and int(found["nombre"]) >= REFUSALS_DAY
 
     @staticmethod
     def _answer(db: sqlite3.Connection, answer: Answer) -> None:
