@@ -137,7 +137,7 @@ class _Door:
         if self._engine.registry.wearies(account.name):  # before a byte is read, or written anywhere
             text = (
                 "Ce compte a eu aujourd'hui trop de versements refusés : la porte n'en prend plus avant demain. "
-                "À faire : corrigez ce qui les fait refuser (« GET /v1/versements/… » le dit), ou prévenez le groupement."
+                "À faire : corrigez ce qui les fait refuser, que les réponses disent, ou prévenez le groupement."
             )
             return self._refused(account, HTTPStatus.SERVICE_UNAVAILABLE, text)
         try:

@@ -97,6 +97,10 @@ _BY_REFERENCE = ("ACTE-NT-", "PES-")
 _EMPTY = {"objet": "Acte éliminé", "annexes": []}
 
 
+class Elsewhere(Unproven):
+    """The archive's own word, of another archive than the one that holds the act (it was deposited twice): no lie."""
+
+
 class Eliminations:
     """Eliminations, by commune and archive."""
 
@@ -146,6 +150,9 @@ class Eliminations:
         except NotNow as error:
             log.error("Élimination de l'archive %s : %s", archive, error)
             raise BadRequest(f"{str(error)[:1].upper()}{str(error)[1:]}", HTTPStatus.SERVICE_UNAVAILABLE) from error
+        except Elsewhere as error:
+            log.warning("Élimination de l'archive %s (%s) : %s", archive, commune.slug, error)
+            raise BadRequest(f"{str(error)[:1].upper()}{str(error)[1:]}", HTTPStatus.CONFLICT) from error
         except Unproven as error:
             self._told_false(commune.slug, archive, str(error))
             raise BadRequest(
@@ -414,7 +421,8 @@ class Eliminations:
                 )
                 if row["reference"]:
                     self._store.note(connection, row["reference"], "elimination annulée", str(error))
-            self._told_false(row["commune"], row["archive"], str(error))
+            if not isinstance(error, Elsewhere):
+                self._told_false(row["commune"], row["archive"], str(error))
             return False
         return True
 
@@ -675,8 +683,6 @@ def _check_proven(commune: Commune, act: Act, proven: Attestation, traces: dict[
         named = re.fullmatch(rf"{_ACT}[0-9A-Za-z]+-{re.escape(own)}-[A-Z]{{2}}", message) is not None
     if not named:
         raise Unproven(f"l'attestation est celle de « {message[:100]} », et non de l'acte {data.get('numero')}.")
-    if act.tdt.get("archive") not in (None, "", proven.archive):
-        raise Unproven(f"l'acte {data.get('numero')} est versé sous une autre archive.")
     if "eliminee" in data:  # by a turn that was cut: what it was is in what finds its copies again
         digests = [traces["document"]] if "document" in traces else list(traces.get("fichiers", []))
     else:
@@ -685,6 +691,11 @@ def _check_proven(commune: Commune, act: Act, proven: Attestation, traces: dict[
         digests = [str(act.track.get("signe") or (data.get("document") or {}).get("sha256") or "")]
     if not proven.digests.intersection(digests):
         raise Unproven(f"le document de l'acte {data.get('numero')} n'est pas celui qui était dans l'archive.")
+    if act.tdt.get("archive") not in (None, "", proven.archive):
+        raise Elsewhere(
+            f"l'acte {data.get('numero')} est versé sous une autre archive, qui reste : celle-ci en était un double. "
+            "Rien n'est supprimé."
+        )
 
 
 def _visa(told: dict[str, str]) -> str:
