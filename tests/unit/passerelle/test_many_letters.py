@@ -13,6 +13,7 @@ from passerelle.clocks import clocks
 from passerelle.files import Files
 from passerelle.letters import Letter, Letters
 from passerelle.mail import Post
+from passerelle.returns import Returns
 from psycopg.types.json import Jsonb
 
 from testbed.chain import World
@@ -71,6 +72,12 @@ def test_the_many_letters_of_one_commune_hide_no_other(world: World, ask: Any) -
     shown = Letters(world.store, Files(world.root)).shown(None, limit=10)
     assert len(shown) == 10 and "la-madeleine" in {one.commune for one in shown}
     assert "La Madeleine" in ask("groupement", "/").text
+    with world.store.transaction() as connection:
+        rows = [(slug, f"20261128-r-{rank}") for rank, slug in enumerate(["la-madeleine"] + ["gondecourt"] * 30)]
+        query = "INSERT INTO retour VALUES (%s, %s, 'r.xml', '', 1, now() + %s * interval '1 second')"
+        connection.cursor().executemany(query, [(*row, rank) for rank, row in enumerate(rows)])
+    returned = Returns(world.store, Files(world.root)).shown(world.config, None, limit=10)
+    assert len(returned) == 10 and "La Madeleine" in {one["commune"] for one in returned}
 
 
 class _Waiting:
@@ -99,3 +106,18 @@ def test_the_mails_of_one_commune_wait_for_the_next_turn(monkeypatch: pytest.Mon
     written.clear()
     Post(config, cast(Letters, _Waiting())).send(date(2026, 3, 2))
     assert len(written) < 5
+
+
+def test_an_answer_that_is_refused_leaves_no_file(world: World, ask: Any) -> None:
+    """Whoever answers again and again what was answered would fill the disk with what nothing removes."""
+    assert _announce(ask, 1).status_code == 200
+    statuses = [
+        ask(
+            "poste", "/lettres/1", "POST", data={"geste": "repondre", "sens": "reponse"},
+            files=[("document", ("r.pdf", b"%PDF-" + bytes([rank])))], headers={"Sec-Fetch-Site": "same-origin"},
+            allow_redirects=False,
+        ).status_code
+        for rank in range(3)
+    ]  # fmt: skip # one call by its parts
+    assert statuses == [303, 409, 409]
+    assert len([*(world.root / "fichiers").iterdir()]) == 1

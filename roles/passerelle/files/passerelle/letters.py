@@ -83,6 +83,7 @@ _SELECT = f"""SELECT lettre.*, acte.reference, acte.donnees AS acte_donnees, act
   LEFT JOIN acte ON acte.commune = lettre.commune AND acte.suivi->'tdt'->>'id_acte' = lettre.donnees->>'id_acte'
   WHERE """  # noqa: S608 - constants of ours
 _SAID = "SELECT count(*) FROM lettre_passage WHERE numero = %s AND le > now() - interval '1 day' AND par = 'connecteur'"
+_GONE = "Une réponse à ce courrier est déjà partie, ou part."
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _HEADS = {b"%PDF-": ".pdf", b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
@@ -292,6 +293,8 @@ class Letters:
             raise BadRequest("Ce courrier est d'une autre collectivité : signalez-le à la préfecture.", 409)
         if sense not in ANSWERS.get(kind, {}):
             raise BadRequest(f"Le protocole @CTES n'a pas cette réponse à : {KINDS[kind].lower()}.")
+        if (given := row["suivi"].get("reponse") or {}) and given["etat"] not in FAILED:
+            raise BadRequest(_GONE, 409)  # before its documents, which nothing removes, are kept
         if not documents:
             raise BadRequest("Choisissez le document de la réponse : un PDF, signé s'il doit l'être.")
         if len(documents) > 1 and (kind, sense) != ("pieces", "reponse"):
@@ -311,7 +314,7 @@ class Letters:
             row = self._locked(connection, commune, numero=number)
             track, before = row["suivi"], row["suivi"].get("reponse") or {}
             if before and before["etat"] not in FAILED:
-                raise BadRequest("Une réponse à ce courrier est déjà partie, ou part.", 409)
+                raise BadRequest(_GONE, 409)
             answer = {"cle": secrets.token_hex(16), "sens": sense, "par": who, "le": _now(), "fichiers": files}
             news: dict[str, Any] = {"reponse": answer | {"etat": TO_SEND}, "sans_suite": None}
             if before:

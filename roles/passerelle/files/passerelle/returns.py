@@ -99,10 +99,12 @@ class Returns:
             )
 
     def shown(self, config: Config, commune: Commune | None, limit: int = 50) -> list[dict[str, Any]]:
-        """The latest returns of a commune, or of all."""
+        """The latest returns of a commune, or of each in turn."""
         slug = commune.slug if commune else None
         rows = self._rows(
-            "SELECT * FROM retour WHERE %s::text IS NULL OR commune = %s ORDER BY recu_le DESC, nom LIMIT %s",
+            "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY commune ORDER BY recu_le DESC, nom) AS rang"
+            " FROM retour WHERE %s::text IS NULL OR commune = %s ORDER BY rang, recu_le DESC, nom LIMIT %s) AS un"
+            " ORDER BY recu_le DESC, nom",
             slug,
             slug,
             limit,
