@@ -94,7 +94,10 @@ def test_an_act_goes_from_the_seance_to_the_archive(world: World) -> None:
     assert published["date_reception"] == "2026-11-21"
     [dossier] = world.parapheur.dossiers.values()
     [(name, annex)] = dossier["annexes"]  # who signs reads it too
-    assert (name, hashlib.sha256(annex).hexdigest()) == ("annexe-1.pdf", world.act(reference).data["annexes"][0]["sha256"])
+    assert (name, hashlib.sha256(annex).hexdigest()) == (
+        "annexe-1.pdf",
+        world.act(reference).data["annexes"][0]["sha256"],
+    )
     assert published["sha256"] == world.act(reference).track["signe"]
     assert world.files_of(reference) == dossier["fichier"]
     labels = sorted(one["label"] for one in world.ged.documents.values())

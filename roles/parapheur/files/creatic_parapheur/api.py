@@ -86,7 +86,7 @@ class Dossiers(_View):
         return Response({"results": [shown(one) for one in some[:_MOST]], "suite": len(some) > _MOST})
 
     def post(self, request: Any) -> Response:
-        """Bring a document, and its annexes; C(sha256) is that of the circuit's, which the door may have written again."""
+        """Bring a document and its annexes; C(sha256) is that of the circuit's: the door may have written it again."""
         brought = circuit.Deposit(**{name: self.text(name) for name in circuit.TOLD})
         annexes = request.FILES.getlist("annexe")
         dossier, new = circuit.deposit(request.user, brought, request.FILES.get("fichier"), annexes)

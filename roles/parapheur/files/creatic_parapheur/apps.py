@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db.models.signals import pre_delete, pre_save
 from mayan.apps.app_manager.apps import MayanAppConfig
 

@@ -27,7 +27,7 @@ class Parapheur:
         return self._server
 
     def deposit(self, act: dict[str, Any], file: Path, annexes: Sequence[tuple[str, Path]] = ()) -> int:
-        """Put an act in its circuit with its annexes (name, file), or find it there; gives its number in the parapheur."""
+        """Put an act in its circuit with its annexes (name, file), or find it there; gives its number there."""
         fields = {key: act[key] for key in ("commune", "circuit", "reference", "objet", "numero", "date")}
         with ExitStack() as opened:
             document = opened.enter_context(file.open("rb"))
