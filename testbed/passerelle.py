@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import socket
+import ssl
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -53,6 +55,14 @@ class Passerelle:
         )  # fmt: skip # one call by its parts
         headers = {"Host": self.name, "Sec-Fetch-Site": "same-origin"}  # as a browser on its own pages
         return pool.request(method, path, headers=headers, redirect=False, **given)
+
+    def connection(self, who: str) -> ssl.SSLSocket:
+        """A connection with somebody's certificate, on which nothing was said yet."""
+        common_name, siren = HOLDERS[who]
+        folder = issued(self.home, f"essai-{who}", "client", common_name, siren)
+        context = ssl.create_default_context(cafile=str(self.home / "pki" / "publie" / "ca.pem"))
+        context.load_cert_chain(folder / "fullchain.pem", folder / "key.pem")
+        return context.wrap_socket(socket.create_connection((self.address, 443), 30), server_hostname=self.name)
 
     def run(self, command: str) -> str:
         """A command on the passerelle, as root."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -130,6 +131,23 @@ def test_a_pc_is_no_connector(passerelle: Passerelle) -> None:
     body = json.dumps({"reference": "x", "etat": "acquittee"}).encode()
     assert passerelle.ask("groupement", "/connecteur/suivi", "POST", body=body).status == 403
     assert json.loads(passerelle.ask("autre-connecteur", "/connecteur/a-transmettre").data) == {"results": []}
+
+
+def test_one_certificate_keeps_no_other_waiting(passerelle: Passerelle) -> None:
+    """Ten requests at once that nginx goes on reading: five are the most that one certificate has there."""
+    head = f"POST /connecteur/suivi HTTP/1.1\r\nHost: {passerelle.name}\r\nContent-Length: 5000000\r\n\r\n"
+    with contextlib.ExitStack() as opened:
+        slow = [opened.enter_context(passerelle.connection("autre-connecteur")) for _ in range(10)]
+        for one in slow:
+            one.settimeout(3)
+            one.sendall(head.encode() + b"x" * 1000)
+        told = []
+        for one in slow:
+            with contextlib.suppress(TimeoutError):
+                told.append(one.recv(12))
+        assert told == [b"HTTP/1.1 503"] * 5
+        assert passerelle.ask("poste", "/").status == 200
+    assert passerelle.ask("autre-connecteur", "/connecteur/a-transmettre").status == 200
 
 
 @pytest.mark.leaves_traces
