@@ -91,7 +91,9 @@ class Person:
             self.picture(f"{name}-{screen}" if name else "")
             for one in Axe().run(self.page).response["violations"]:
                 if one["impact"] in GRAVE:
-                    places = [node["target"][0] for node in one["nodes"]]
+                    places = [
+                        (node["target"][0], node["any"][0]["message"] if node["any"] else "") for node in one["nodes"]
+                    ]
                     found.append(f"{screen} : {one['impact']} {one['id']} × {len(places)} : {places[:3]}")
             wide = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             if wide > 0:
