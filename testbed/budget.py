@@ -1,4 +1,7 @@
-"""A budget as TotEM writes and seals it (DocumentBudgetaire), by no canonicalizer of a library."""
+"""A budget as TotEM writes and seals it (DocumentBudgetaire), by no canonicalizer of a library.
+
+Its seal is what real files bear: over the document without the seal and without the blank that comes after it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 NAMESPACE = "http://www.minefi.gouv.fr/cp/demat/docbudgetaire"
+CFU = "http://www.minefi.gouv.fr/cp/demat/doccfu"
 LINES = (
     # account, level of the vote, D or R, amount voted, left over of the year before
     ("6411", "012", "D", "312000.00", "0"),
@@ -29,6 +33,8 @@ def make(
     block: str = "",
     before: str = "",
     sealed: bool = True,
+    as_documented: bool = False,
+    unique: bool = False,
 ) -> bytes:
     """Write a budget.
 
@@ -38,6 +44,8 @@ def make(
         block: what stands between Exer and BudgPrec (ProjetBudget, DteDec).
         before: what stands between NatDec and Exer (NumDec).
         sealed: it bears the seal of its content.
+        as_documented: the seal counts the blank that comes after it, as the documentation of TScellement has it.
+        unique: it is a compte financier unique, of whose whole the seal is.
     """
     rows = "".join(
         f'<LigneBudget><Nature V="{nature}"/><ContNat V="{level}"/><CodRD V="{way}"/>'
@@ -48,15 +56,34 @@ def make(
 <VersionSchema V="{version}"/>
 @
 <EnTeteDocBudgetaire><DteStr V="2026-01-10"/><LibellePoste V="SGC Seclin"/><IdPost V="059123"/>
-<LibelleColl V="Gondecourt &amp; hameaux"/><IdColl V="{siret}"/><NatCEPL V="Commune"/></EnTeteDocBudgetaire>
+<LibelleColl V="Gondecourt &amp; hameaux, éclairés"/><IdColl V="{siret}"/><NatCEPL V="Commune"/></EnTeteDocBudgetaire>
 <Budget><EnTeteBudget><LibelleEtab V="Gondecourt"/><CodColl V="123"/><CodBud V="00"/>
 <Nomenclature V="M57-M57"/></EnTeteBudget>
 <BlocBudget><NatDec V="{kind}"/>{before}<Exer V="{year}"/>{block}<BudgPrec V="1"/><ReprRes V="1"/>
 <NatFonc V="1"/><CodTypBud V="P"/></BlocBudget><InformationsGenerales/>
 {rows}</Budget>
 </DocumentBudgetaire>"""
-    # As canonical XML has it: one attribute an element, and no element closes itself.
-    canonical = re.sub(r"<(\w+)([^<>]*)/>", r"<\1\2></\1>", text.replace("@", "", 1))
-    digest = hashlib.sha1(canonical.encode(), usedforsecurity=False).hexdigest()
-    seal = f'<Scellement md5="{"0" * 32}" sha1="{digest}" date="2026-01-12T10:00:00"/>' if sealed else ""
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text.replace("@", seal, 1)}'.encode()
+    text = _unique(text) if unique else text
+    bare = text.replace("@", "", 1) if as_documented else text.replace("@\n", "", 1)
+    seal = f'<Scellement {_digests(bare)} date="2026-01-12T10:00:00"/>' if sealed else ""
+    return f'<?xml version="1.0" encoding="ISO-8859-1"?>\n{text.replace("@", seal, 1)}'.encode("iso-8859-1")
+
+
+def _unique(document: str) -> str:
+    """The ordonnateur's part and the comptable's, with a line that adds others up and has no account."""
+    added = '<LigneBudget calculated="true" id="1"><ChapitreNature V="16"/><MtReal V="1"/></LigneBudget>'
+    document = document.replace("</Budget>", f"{added}\n</Budget>")
+    return f"""<doccfu:CompteFinancierUnique xmlns:doccfu="{CFU}">
+  <DocumentComptable>
+    <EnteteComptable><Infos><Exercice V="2026"/><Nomenclature V="M57"/></Infos></EnteteComptable>
+    <BudgetComptable><LigneComptable><Compte V="1068"/><SoldeCrediteur V="52000.00"/></LigneComptable></BudgetComptable>
+  </DocumentComptable>
+  {document}
+</doccfu:CompteFinancierUnique>"""
+
+
+def _digests(text: str) -> str:
+    """Attributes of a seal. As canonical XML has it: no element closes itself, attributes stand in their order."""
+    canonical = re.sub(r"<(\w+)([^<>]*)/>", r"<\1\2></\1>", text).encode()
+    md5, sha1 = (hashlib.new(name, canonical, usedforsecurity=False).hexdigest() for name in ("md5", "sha1"))
+    return f'md5="{md5}" sha1="{sha1}"'

@@ -19,7 +19,7 @@ from tdt_connector.journal import State
 from tdt_connector.proof import test_pdf as make_pdf
 from tdt_simulator.testing import TdtServer
 
-from testbed.budget import LINES, make
+from testbed.budget import CFU, LINES, make
 from testbed.connector import SIREN, Commune
 
 SCHEMA = Path(__file__).parents[4] / "shared/protocol/pes/SchemaDocBudg/DocumentBudgetaire.xsd"
@@ -127,6 +127,8 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "a decision without number": (make(kind="02"), "NumDec"),
     "unknown kind": (make(kind="07"), "NatDec : « 07 »"),
     "not sealed": (make(sealed=False), "Scellement : absent"),
+    "sealed without one of its digests": (make().replace(b"md5=", b"md4="), "Scellement : sans empreinte md5"),
+    "sealed twice": (make().replace(b"<Scellement ", b'<Scellement md5="0" sha1="0"/><Scellement '), "il y en a 2"),
     "changed since": (make().replace(b"312000.00", b"212000.00"), "modifié après son scellement"),
     "spends more": (make((*LINES, LINE)), "section de fonctionnement : 450\u202f001,50\xa0€ de dépenses"),
     "invests more": (make((*LINES, ("2151", "21", "D", "0.01", "0"))), "section d'investissement : 100\u202f000,01"),
@@ -175,6 +177,104 @@ def test_comments_are_no_part_of_the_seal_and_take_no_room(tmp_path: Path, monke
     )
     assert told(tmp_path, make().replace(b"</Budget>", b"<!-- a -->" * 500 + b"</Budget>")) == ""
     assert not [node for tree in trees for node in tree.iter(etree.Comment)]
+
+
+SEALED: dict[str, bytes] = {
+    "TotEM's": make(),
+    "as documented": make(as_documented=True),
+    "in UTF-8": make().replace(b"ISO-8859-1", b"UTF-8").decode("iso-8859-1").encode(),
+    "with lines of Windows": make().replace(b"\n", b"\r\n"),
+    "its blank changed, which is not of it": make().replace(b"/>\n<EnTete", b"/> \n\t<EnTete"),
+    "a CFU": make(kind="10", unique=True),
+    "a CFU as documented": make(kind="10", unique=True, as_documented=True),
+    "in capitals": re.sub(rb'(md5|sha1)="(\w+)"', lambda one: one[1] + b'="' + one[2].upper() + b'"', make()),
+}
+
+
+@pytest.mark.parametrize("case", SEALED)
+def test_a_seal_is_as_real_files_bear_it_or_as_it_is_documented(tmp_path: Path, case: str) -> None:
+    content = SEALED[case]
+    assert told(tmp_path, content, "2027-06-20" if b"doccfu" in content else "2026-01-15") == ""
+
+
+def _digest(content: bytes, name: str) -> str:
+    found = re.search(rf'{name}="(\w+)"'.encode(), content)
+    assert found
+    return found[1].decode()
+
+
+def test_what_a_seal_does_not_cover_is_blank_and_nothing_else(tmp_path: Path) -> None:
+    for after in (b"<!-- a -->x", b"450", b"\xa0", b"<BlocEditeur/>"):
+        changed = make().replace(b"/>\n<EnTete", b"/>" + after + b"\n<EnTete")
+        assert "le budget a été modifié" in told(tmp_path, changed)
+    for blank in (b"\t", b"\n \n"):
+        assert "le budget a été modifié" in told(tmp_path, make().replace(b"\n<Scellement", blank + b"<Scellement"))
+    # Its element's place is free of blank on both sides: neither way may borrow from the other.
+    documented = make(as_documented=True)
+    assert "modifié" in told(tmp_path, documented.replace(b"/>\n<EnTete", b"/><EnTete"))
+
+
+def test_an_alteration_is_told_of_the_part_that_it_is_in(tmp_path: Path) -> None:
+    content, documented = make(), make(as_documented=True)
+    for name, other in (("md5", "sha1"), ("sha1", "md5")):
+        changed = content.replace(_digest(content, name).encode(), b"0" * 32)
+        assert f"c'est lui qui a été modifié, et non le budget (des empreintes md5 et sha1, seule {other} est" in told(
+            tmp_path, changed
+        )
+    # Each digest is that of a way to take the seal out, but not of the same one.
+    mixed = content.replace(_digest(content, "md5").encode(), _digest(documented, "md5").encode())
+    assert "Scellement : c'est lui qui a été modifié" in told(tmp_path, mixed)
+    unique = make(kind="10", unique=True)
+    end = b"</BudgetComptable>"
+    for old, new in ((b"52000.00", b"52000.01"), (b"98000.50", b"98000.51"), (end, b" " + end)):
+        said = told(tmp_path, unique.replace(old, new), "2027-06-20")
+        assert "le compte financier unique a été modifié après son scellement, part de l'ordonnateur ou du" in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"DocumentBudgetaire", b"DocumentDeBudget", "0 DocumentBudgetaire dans le"),
+        (b"<DocumentComptable>", b"<DocumentBudgetaire/><DocumentComptable>", "2 DocumentBudgetaire"),
+        (CFU.encode(), b"urn:autre", "CompteFinancierUnique trouvé"),
+        (b'NatDec V="10"', b'NatDec V="09"', "dans un CompteFinancierUnique, 10 attendu"),
+        (b'IdColl V="21', b'IdColl V="22', "IdColl : « 22590266900011 »"),
+        (b'Exer V="2026"', b'Exer V="2024"', "Exer : exercice 2024"),
+        (b'VersionSchema V="43"', b'VersionSchema V="4"', "VersionSchema : version 4 "),
+        (b"<Scellement ", b"<Scelle ", "Scellement : absent"),
+    ],
+)
+def test_a_compte_financier_unique_that_the_prefecture_would_send_back(
+    tmp_path: Path, old: bytes, new: bytes, words: str
+) -> None:
+    content = make(kind="10", unique=True)
+    assert old in content and words in told(tmp_path, content.replace(old, new), "2027-06-20")
+
+
+def test_a_compte_financier_unique_goes_with_its_deliberation(commune: Commune, tdt: TdtServer) -> None:
+    """Of the accounts of 2025, voted in June 2026."""
+    content = make(kind="10", unique=True, year="2025")
+    drop(commune, content, date="2026-06-20", objet="Compte financier unique 2025")
+    commune.run()
+    row = commune.row("2026_048")
+    assert row.state == State.ACKNOWLEDGED, row.detail
+    (folder,) = commune.folder("acquittes")
+    assert (folder / "budget.xml").read_bytes() == content
+    page = (folder / "budget.html").read_text(encoding="utf-8")
+    assert "Compte financier unique, exercice 2025" in page and 'scope="row">012<' in page
+
+
+def test_a_compte_financier_unique_waits_for_its_description_too(tmp_path: Path) -> None:
+    now = [0.0]
+    watcher = DepotWatcher(tmp_path, Delays(), 1_000_000, lambda: now[0])
+    head = b'<?xml version="1.0"?><doccfu:CompteFinancierUnique xmlns:doccfu="%s"><DocumentComptable>' % CFU.encode()
+    (tmp_path / "cfu.xml").write_bytes(head + b" " * 5000 + b"</DocumentComptable></doccfu:CompteFinancierUnique>")
+    watcher.ready(())
+    now[0] = 6
+    assert watcher.ready(()) == []
+    now[0] = 400
+    [alone] = watcher.ready(())
+    assert alone.kind == "autre" and "sans son fichier de description" in alone.problem
 
 
 def test_every_fault_comes_at_once(tmp_path: Path) -> None:

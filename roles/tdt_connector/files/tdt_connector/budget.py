@@ -1,4 +1,7 @@
-"""A budget as the préfecture takes it, TotEM's XML (DocumentBudgetaire): checked before it leaves, and made readable.
+"""A budget as the préfecture takes it, TotEM's XML: checked before it leaves, and made readable.
+
+It is a DocumentBudgetaire; or, for the accounts of a year, a CompteFinancierUnique that holds the ordonnateur's
+DocumentBudgetaire beside the comptable's part.
 
 Sources: the schema of DocumentBudgetaire and its documentation (DGFiP, DGCL); CGCT L1612-4 (balance), L1612-11 (last
 day of a décision modificative); law of finances for 2024, article 205 (CFU from the accounts of 2026 on).
@@ -21,11 +24,13 @@ from lxml import etree
 from . import flow
 
 NAMESPACE = "http://www.minefi.gouv.fr/cp/demat/docbudgetaire"
+CFU_NAMESPACE = "http://www.minefi.gouv.fr/cp/demat/doccfu"
 READABLE = "budget.html"
 """What a person reads of it, written beside the act."""
 MATTER = "7.1"  # décisions budgétaires: the one matter of which S²LOW takes XML
 
-_ROOT = "DocumentBudgetaire"
+_ROOT, _CFU = "DocumentBudgetaire", "CompteFinancierUnique"
+_ROOTS = (f"{{{NAMESPACE}}}{_ROOT}", f"{{{CFU_NAMESPACE}}}{_CFU}")
 _BYTES_MAX = 20_000_000
 # The seal is reckoned on the whole tree, of about 200 bytes an element and as much an attribute.
 _ELEMENTS_MAX, _ATTRIBUTES_MAX, _INSTRUCTIONS_MAX = 500_000, 700_000, 1000
@@ -38,6 +43,7 @@ _KINDS = {
     "10": "Compte financier unique",
 }
 _ACCOUNTS = ("09", "10")
+_CFU_KIND = "10"
 _CFU_FROM = 2026
 _LAST_DAY = (1, 21)  # of the next year, for a décision modificative
 _SECTIONS = {"F": "Fonctionnement", "I": "Investissement"}
@@ -45,6 +51,8 @@ _DIRECTIONS = {"D": "Dépenses", "R": "Recettes"}
 # Euros, as xs:decimal writes them: no exponent, which would be written out in a billion digits.
 _AMOUNT = re.compile(r"[+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,10})?|\.[0-9]{1,10})")
 _TOTEM = "dans le logiciel de comptabilité ou TotEM"
+_DIGESTS = ("md5", "sha1")  # of a seal (TScellement), both of them of the same text
+_BLANK = " \t\r\n"
 
 
 @dataclass
@@ -58,11 +66,15 @@ class Budget:
         totals: euros by section (F, I), direction (D, R) and chapter; of credits voted with what was left over, and of
             what was done for accounts.
         unplaced: lines whose section nothing tells (voted by function): the balance cannot be judged.
+        documents: how many DocumentBudgetaire there are, where one belongs.
+        unique: it is a compte financier unique.
     """
 
     values: dict[str, str] = field(default_factory=dict)
     totals: dict[tuple[str, str, str], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     unplaced: int = 0
+    documents: int = 0
+    unique: bool = False
 
     @property
     def kind(self) -> str:
@@ -88,7 +100,7 @@ class _Reading:
     """The budget as its XML goes by."""
 
     _HEADS = ("IdColl", "IdEtab", "NatDec", "NumDec", "Exer", "ProjetBudget", "DteDec", "VersionSchema", "LibelleColl")
-    # From the root: the editor's free block may hold anything, these names included.
+    # From the document: the editor's free block may hold anything, these names included.
     _HEADS_OF = (
         (_ROOT,),
         (_ROOT, "EnTeteDocBudgetaire"),
@@ -110,20 +122,27 @@ class _Reading:
         self._attributes += len(attributes)
         if self._attributes > _ATTRIBUTES_MAX or len(attributes) > _ATTRIBUTES_OF_ONE:
             raise flow.FlowError("trop d'attributs")
-        name = place[-1]
+        if place == (_CFU,):
+            self.budget.unique = True
+        place = self._in_document(place)
+        if place == (_ROOT,):
+            self.budget.documents += 1
+        name = place[-1] if place else ""
         if place[:3] == (_ROOT, "Budget", "LigneBudget"):
             if len(place) == 3:
                 self._line += 1
                 self._current = {}
             elif len(place) == 4:
                 self._current[name] = attributes.get("V", "")
-        elif name == "Scellement" and len(place) == 2:
-            self.budget.values["sha1"] = attributes.get("sha1", "")
         elif name in self._HEADS and place[:-1] in self._HEADS_OF:
             self.budget.values.setdefault(name, attributes.get("V", "").strip())
 
+    def _in_document(self, place: flow.Path) -> flow.Path:
+        """The same place from the DocumentBudgetaire on."""
+        return place[1:] if self.budget.unique and place[0] == _CFU else place
+
     def end(self, place: flow.Path) -> None:
-        if place != (_ROOT, "Budget", "LigneBudget"):
+        if self._in_document(place) != (_ROOT, "Budget", "LigneBudget"):
             return
         amounts = {}
         for name in self._AMOUNTS:
@@ -171,8 +190,10 @@ def _read(path: Path) -> _Reading:
     reading = _Reading()
     with path.open("rb") as stream:
         root = flow.read(stream, reading.start, reading.end)
-    if root != f"{{{NAMESPACE}}}{_ROOT}":
-        raise flow.FlowError(f"élément {_ROOT} attendu, {root[:100]} trouvé")
+    if root not in _ROOTS:
+        raise flow.FlowError(f"élément {_ROOT} attendu, ou {_CFU} ; {root[:100]} trouvé")
+    if reading.budget.documents != 1:
+        raise flow.FlowError(f"{reading.budget.documents} {_ROOT} dans le {_CFU}, il en faut un")
     return reading
 
 
@@ -192,7 +213,7 @@ def check(path: Path, siren: str, decided: str, schema: float) -> tuple[list[str
     except flow.FlowError as error:
         return [f"« {path.name} » n'est pas un budget ({error}) ; exportez celui que TotEM a scellé."], []
     budget = reading.budget
-    faults = reading.faults[:10] + _head_faults(budget, siren, decided, schema) + _seal_faults(budget, path)
+    faults = reading.faults[:10] + _head_faults(budget, siren, decided, schema) + _seal_faults(path)
     uneven, remarks = _balance(budget)
     named = [f"« {path.name} », {fault}" for fault in faults + uneven]
     return named, remarks
@@ -215,6 +236,11 @@ def _head_faults(budget: Budget, siren: str, decided: str, schema: float) -> lis
     if budget.kind not in _KINDS:
         listed = ", ".join(f"{code} ({label})" for code, label in _KINDS.items())
         faults.append(f"NatDec : « {budget.kind} » est inconnue ; attendu : {listed}.")
+    elif budget.unique and budget.kind != _CFU_KIND:
+        faults.append(
+            f"NatDec : {budget.kind} ({_KINDS[budget.kind]}) dans un {_CFU}, {_CFU_KIND} attendu ; exportez de nouveau "
+            f"le compte financier unique {_TOTEM}."
+        )
     if budget.kind == "02" and not values.get("NumDec"):
         faults.append("NumDec : absent ; une décision modificative porte son numéro.")
     if budget.kind == "09" and budget.year >= _CFU_FROM:
@@ -250,11 +276,8 @@ def _day_faults(budget: Budget, decided: date) -> list[str]:
     return faults
 
 
-def _seal_faults(budget: Budget, path: Path) -> list[str]:
+def _seal_faults(path: Path) -> list[str]:
     """The seal tells a change on the way; it is no signature (documentation of TScellement)."""
-    claimed = budget.values.get("sha1", "").lower()
-    if not claimed:
-        return [f"Scellement : absent ; scellez le budget {_TOTEM} avant de l'exporter."]
     # Comments are no part of what is sealed, and each takes a hundred bytes of the tree.
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True
@@ -263,16 +286,68 @@ def _seal_faults(budget: Budget, path: Path) -> list[str]:
         tree = etree.parse(path, parser)
     except etree.XMLSyntaxError as error:
         return [f"illisible ({error.msg}) ; exportez-le de nouveau."]
-    for seal in tree.getroot().findall(f"{{{NAMESPACE}}}Scellement"):
-        before, parent = seal.getprevious(), seal.getparent()
-        if seal.tail and parent is not None:  # what follows it is not of it
-            if before is None:
-                parent.text = (parent.text or "") + seal.tail
-            else:
-                before.tail = (before.tail or "") + seal.tail
-        tree.getroot().remove(seal)
-    found = hashlib.sha1(etree.tostring(tree, method="c14n", with_comments=False), usedforsecurity=False).hexdigest()
-    return [] if found == claimed else [f"Scellement : le budget a été modifié après son scellement ; {_again()}"]
+    root = tree.getroot()
+    documents = list(root.iterfind(f"{{*}}{_ROOT}")) if root.tag == _ROOTS[1] else []
+    seals = [seal for holder in (root, *documents) for seal in holder.iterfind("{*}Scellement")]
+    claimed = {name: seal.get(name, "").strip().lower() for seal in seals for name in _DIGESTS}
+    if lacking := [name for name in _DIGESTS if not claimed.get(name)]:
+        what = f"sans empreinte {lacking[0]}" if seals else "absent"
+        return [f"Scellement : {what} ; scellez le budget {_TOTEM} avant de l'exporter."]
+    if len(seals) > 1:
+        return [f"Scellement : il y en a {len(seals)}, il en faut un ; scellez de nouveau le budget {_TOTEM}."]
+    found = _sealed(tree, seals[0])
+    if claimed in found:
+        return []
+    good = [name for name in _DIGESTS if any(claimed[name] == one[name] for one in found)]
+    if good:
+        told = (
+            "c'est lui qui a été modifié, et non le budget (des empreintes md5 et sha1, seule "
+            f"{good[0]} est la sienne) ; {_again()}"
+        )
+    elif documents:
+        told = (
+            "le compte financier unique a été modifié après son scellement, part de l'ordonnateur ou du comptable "
+            f"(l'empreinte est celle des deux) ; {_again()}"
+        )
+    else:
+        told = f"le budget a été modifié après son scellement ; {_again()}"
+    return [f"Scellement : {told}"]
+
+
+def _sealed(tree: etree._ElementTree, seal: etree._Element) -> list[dict[str, str]]:
+    """Digests of what is sealed, without the seal, in the two ways that there are to take it out.
+
+    TotEM, and who follows it, takes out the blank that comes after the seal as well; the documentation does not.
+    """
+    tail, before = seal.tail or "", seal.getprevious()
+    parent = next(seal.iterancestors())
+    parent.remove(seal)  # with its tail
+    found = [] if tail.strip(_BLANK) else [_digests(tree)]
+    if tail:
+        if before is None:
+            parent.text = (parent.text or "") + tail
+        else:
+            before.tail = (before.tail or "") + tail
+        found.append(_digests(tree))
+    return found
+
+
+class _Digesting:
+    """What canonical XML is written to: never whole in memory."""
+
+    def __init__(self) -> None:
+        self.digests = {name: hashlib.new(name, usedforsecurity=False) for name in _DIGESTS}
+
+    def write(self, data: bytes) -> int:
+        for digest in self.digests.values():
+            digest.update(data)
+        return len(data)
+
+
+def _digests(of: etree._ElementTree) -> dict[str, str]:
+    target = _Digesting()
+    of.write_c14n(target, with_comments=False)  # type: ignore[arg-type] # it asks for no more than write
+    return {name: digest.hexdigest() for name, digest in target.digests.items()}
 
 
 def _again() -> str:

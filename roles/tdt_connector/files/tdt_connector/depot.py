@@ -193,7 +193,8 @@ class DepotWatcher:
         if self._unfit(name):
             return False
         with open_regular(self._folder / name) as (handle, _):
-            return budget.NAMESPACE.encode() in os.pread(handle, _TAIL, 0)
+            head = os.pread(handle, _TAIL, 0)
+            return any(one.encode() in head for one in (budget.NAMESPACE, budget.CFU_NAMESPACE))
 
     def _parse(self, name: str) -> descriptions.Description | list[str]:
         info = self._entries[name].info
