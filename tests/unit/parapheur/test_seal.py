@@ -94,6 +94,11 @@ def test_an_answer_that_is_not_whole_changes_nothing(service: Service, answer: b
     assert refused.value.status == 503
 
 
+def test_what_is_outdated_in_a_signature_is_kept(service: Service) -> None:
+    service.answer = b'{"signataire": "Anne Petit", "serie": "AB", "date": null, "taille": 0, "remarques": ["SHA-1", "XAdES 1.1.1"]}\n'
+    assert ask().outdated == "SHA-1 ; XAdES 1.1.1"
+
+
 def test_a_service_that_is_down_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREATIC_SCEAU", str(tmp_path / "absent.sock"))
     with pytest.raises(Refused, match=f"^{DOWN}"):

@@ -234,7 +234,7 @@ def test_the_limit_is_in_megabytes(
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (RuntimeError("boum"), "deliberation.pdf : la signature est abîmée ou fausse"),
+        (RuntimeError("boum"), "deliberation.pdf : ce fichier ne se lit pas ici (RuntimeError). À faire : "),
         (MemoryError(), "le fichier demande trop de mémoire"),
         (Refusal("raison"), "raison"),
     ],

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from tdt_connector.checks import check_pes
 
 from testbed import helios
 from testbed.programs import SIGNING
-from tests.unit.signature.conftest import NOW, SIREN, Issuer, Tokens, run, software
+from tests.unit.signature.conftest import NOW, SIREN, Issuer, Tokens, private_pem, run, software
 
 CLAIRE = Person("Claire Dubois", SIREN)
 PLACE = pes.Place("Gondecourt", "59147")
@@ -57,9 +58,17 @@ def checked(issuer: Issuer, path: Path, original: Path | None = None) -> str:
     return asyncio.run(pes.check(path, CLAIRE, issuer.trust, original)).holder
 
 
-def refused(issuer: Issuer, path: Path, words: str, original: Path | None = None) -> None:
-    with pytest.raises(Refusal, match=words):
+def refused(issuer: Issuer, path: Path, words: str, original: Path | None = None) -> str:
+    with pytest.raises(Refusal, match=words) as told:
         checked(issuer, path, original)
+    return str(told.value)
+
+
+def not_admitted(issuer: Issuer, path: Path, words: str, original: Path | None = None) -> None:
+    """Refused by a rule that is named, or not read: nobody is accused, and what to do is told."""
+    told = refused(issuer, path, words, original)
+    assert not re.search("abîmée|fausse|modifié|altéré", told), told
+    assert "À faire : " in told
 
 
 def without_signatures(content: bytes) -> bytes:
@@ -335,8 +344,8 @@ def test_signatures_that_are_not_where_they_belong(
     tree = etree.parse(path)
     change(tree.getroot())
     tree.write(path, encoding="ISO-8859-1")
-    words = "abîmée ou fausse|n'est pas signé|porte plusieurs signatures|même Id"
-    refused(issuer, path, words, source if against else None)
+    words = "n'est pas admise ici|n'est pas signé|porte plusieurs signatures|même Id"
+    not_admitted(issuer, path, words, source if against else None)
 
 
 def inside(path: str, text: str) -> Callable[[Any], None]:
@@ -428,7 +437,7 @@ def test_a_signature_holds_nothing_but_a_signature(
     tree: Any = etree.parse(path)
     change(tree.find(".//Bordereau/ds:Signature", NAMES))
     tree.write(path, encoding="ISO-8859-1")
-    refused(issuer, path, "abîmée ou fausse|même Id|n'en est pas un", source)
+    not_admitted(issuer, path, "n'est pas admise ici|ne se lit pas ici|même Id|n'en est pas un", source)
 
 
 def test_certificates_of_the_authorities_may_come_along(issuer: Issuer, tmp_path: Path) -> None:
@@ -485,7 +494,169 @@ def test_what_is_signed_otherwise_is_refused(
     issuer: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], words: str
 ) -> None:
     path = signed_otherwise(issuer, flow(tmp_path), monkeypatch, **changes)
-    refused(issuer, path, f"B1 : la signature est abîmée ou fausse.*{words}")
+    not_admitted(issuer, path, f"B1 : la signature n'est pas admise ici : .*{words}")
+
+
+@dataclass
+class Libersign:
+    """A signature as Libersign wrote it for years, and Berger-Levrault's applications do: XAdES 1.1.1, indented, texts
+    between blanks. openssl makes it, xmlsec1 judges it: not our writer.
+    """
+
+    issuer: Issuer
+    digest: str = "http://www.w3.org/2000/09/xmldsig#sha1"
+    method: str = "http://www.w3.org/2000/09/xmldsig#rsa-sha1"
+    target: str = "#{own}"
+    policy: str = "Jkdb+aba0Hz6+ZPKmKNhPByzQ+Q="
+
+    def sign(self, source: Path) -> Path:
+        target = source.with_name("flux-libersign.xml")
+        tree: Any = etree.parse(source)
+        pair = self.issuer.person()
+        for slip in tree.iterfind(".//Bordereau"):
+            self._sign(slip, pair, source.parent)
+        tree.write(target, encoding="ISO-8859-1", xml_declaration=True)
+        return target
+
+    def _digested(self, element: Any) -> str:
+        canonical = etree.tostring(element, method="c14n", exclusive=True, with_comments=False, with_tail=False)
+        return base64.b64encode(hashlib.new(self.digest.rpartition("#")[2], canonical).digest()).decode()
+
+    def _sign(self, slip: Any, pair: Any, folder: Path) -> None:
+        own = f"{slip.get('Id')}_SIG_1"
+        der = pair[0].public_bytes(serialization.Encoding.DER)
+        sha1 = base64.b64encode(hashlib.sha1(der, usedforsecurity=False).digest()).decode()
+        before = self._digested(slip)
+        text = f"""<ds:Signature xmlns:ds="{DS}" Id="{own}">
+          <ds:SignedInfo>
+            <ds:CanonicalizationMethod Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/>
+            <ds:SignatureMethod Algorithm="{self.method}"/>
+            <ds:Reference URI="#{slip.get("Id")}">
+              <ds:Transforms>
+                <ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#enveloped-signature"/>
+                <ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/>
+              </ds:Transforms>
+              <ds:DigestMethod Algorithm="{self.digest}"/>
+              <ds:DigestValue>{before}</ds:DigestValue>
+            </ds:Reference>
+            <ds:Reference Type="http://uri.etsi.org/01903/v1.1.1#SignedProperties" URI="#{own}_SP">
+              <ds:Transforms><ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/></ds:Transforms>
+              <ds:DigestMethod Algorithm="{self.digest}"/>
+              <ds:DigestValue/>
+            </ds:Reference>
+          </ds:SignedInfo>
+          <ds:SignatureValue Id="{own}_SV"/>
+          <ds:KeyInfo><ds:X509Data><ds:X509Certificate>{base64.encodebytes(der).decode()}
+            </ds:X509Certificate></ds:X509Data></ds:KeyInfo>
+          <ds:Object>
+            <xad:QualifyingProperties xmlns:xad="{xades.VERSIONS[0]}" Target="{self.target.format(own=own)}">
+              <xad:SignedProperties Id="{own}_SP"><xad:SignedSignatureProperties>
+                <xad:SigningTime>{NOW:%Y-%m-%dT%H:%M:%SZ}</xad:SigningTime>
+                <xad:SigningCertificate><xad:Cert>
+                  <xad:CertDigest>
+                    <xad:DigestMethod Algorithm="http://www.w3.org/2000/09/xmldsig#sha1"/>
+                    <xad:DigestValue>{sha1}</xad:DigestValue>
+                  </xad:CertDigest>
+                  <xad:IssuerSerial>
+                    <ds:X509IssuerName>
+                      CN=Émettrice
+                    </ds:X509IssuerName>
+                    <ds:X509SerialNumber>{pair[0].serial_number}</ds:X509SerialNumber>
+                  </xad:IssuerSerial>
+                </xad:Cert></xad:SigningCertificate>
+                <xad:SignaturePolicyIdentifier><xad:SignaturePolicyId>
+                  <xad:SigPolicyId>
+                    <xad:Identifier>urn:oid:1.2.250.1.131.1.5.18.21.1.4</xad:Identifier>
+                    <xad:Description>Politique de signature Helios de la DGFiP</xad:Description>
+                  </xad:SigPolicyId>
+                  <xad:SigPolicyHash>
+                    <xad:DigestMethod Algorithm="http://www.w3.org/2000/09/xmldsig#sha1"/>
+                    <xad:DigestValue>
+                      {self.policy}
+                    </xad:DigestValue>
+                  </xad:SigPolicyHash>
+                </xad:SignaturePolicyId></xad:SignaturePolicyIdentifier>
+                <xad:SignerRole><xad:ClaimedRoles><xad:ClaimedRole>Maire</xad:ClaimedRole></xad:ClaimedRoles></xad:SignerRole>
+              </xad:SignedSignatureProperties></xad:SignedProperties>
+            </xad:QualifyingProperties>
+          </ds:Object>
+        </ds:Signature>"""
+        signature: Any = etree.fromstring(text)
+        slip.append(signature)
+        info = signature[0]
+        info[-1][-1].text = self._digested(signature.find(".//{*}SignedProperties"))
+        (folder / "info").write_bytes(etree.tostring(info, method="c14n", exclusive=True))
+        (folder / "key").write_bytes(private_pem(pair[1]))
+        run("openssl", "dgst", f"-{self.method.rpartition('-')[2]}", "-sign", folder / "key", "-out", folder / "value",
+            folder / "info")  # fmt: skip # one call by its parts
+        signature[1].text = base64.encodebytes((folder / "value").read_bytes()).decode()
+
+
+SHA256_OF_THEIRS = {
+    "digest": "http://www.w3.org/2001/04/xmlenc#sha256",
+    "method": "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "remarks"),
+    [
+        ({}, ("XAdES 1.1.1 (1.2.2 attendu)", "l'algorithme SHA-1 (SHA-256 attendu)")),
+        (SHA256_OF_THEIRS, ("XAdES 1.1.1 (1.2.2 attendu)",)),
+        (SHA256_OF_THEIRS | {"target": "{own}"}, ("XAdES 1.1.1 (1.2.2 attendu)", "un attribut Target sans « # »")),
+        (
+            SHA256_OF_THEIRS | {"policy": "Jkdb+aba0Hz6+ZPKmKNhPByzQ+Q"},
+            (
+                "XAdES 1.1.1 (1.2.2 attendu)",
+                "l'empreinte de la politique, en base64 incomplet (« = » manque à la fin)",
+            ),
+        ),
+    ],
+)
+def test_what_other_tools_sign_counts_and_what_is_outdated_is_told(
+    issuer: Issuer, tmp_path: Path, changes: dict[str, str], remarks: tuple[str, ...]
+) -> None:
+    source = flow(tmp_path)
+    path = Libersign(issuer, **changes).sign(source)
+    xmlsec1_verifies(issuer, path)
+    found = asyncio.run(pes.check(path, CLAIRE, issuer.trust, source))
+    assert (found.holder, found.remarks) == ("Claire Dubois", remarks)
+    assert receive._checked(path, [{"nom": "Claire Dubois", "siren": SIREN}], issuer.trust, source, True)[3] == remarks
+    path.write_bytes(path.read_bytes().replace(b'V="120.00"', b'V="920.00"'))
+    assert "À faire : " in refused(issuer, path, "B1 : la signature est abîmée ou fausse", source)
+
+
+def test_sha1_counts_against_the_circuit_s_flow_only(issuer: Issuer, tmp_path: Path) -> None:
+    """Two flows of one SHA-1 can be made: that the signed one is the circuit's is told by SHA-256."""
+    source = flow(tmp_path)
+    path = Libersign(issuer).sign(source)
+    not_admitted(
+        issuer, path, "n'est pas admise ici : SignatureMethod : « http://www.w3.org/2000/09/xmldsig#rsa-sha1 »"
+    )
+    mixed = Libersign(issuer, method=SHA256_OF_THEIRS["method"]).sign(source)
+    not_admitted(issuer, mixed, "n'est pas admise ici : DigestMethod : « http://www.w3.org/2000/09/xmldsig#sha1 »")
+    path = Libersign(issuer).sign(source)
+    path.write_bytes(path.read_bytes().replace(b"PESALR2_1", b"PESALR2_2"))
+    refused(issuer, path, "ce n'est pas le flux du circuit", source)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target": "#B2_SIG_1"}, "d'une autre signature"),
+        ({"target": "##{own}"}, "d'une autre signature"),
+        ({"target": ""}, "d'une autre signature"),
+        ({"policy": "Jkdb+aba0Hz6+ZPKmKNhPByzQ+"}, "l'empreinte de sa politique"),
+        ({"policy": "===="}, "l'empreinte de sa politique"),
+        ({"digest": "http://www.w3.org/2001/04/xmldsig-more#md5"}, "DigestMethod"),
+        ({"method": "http://www.w3.org/2001/04/xmldsig-more#rsa-md5"}, "SignatureMethod"),
+    ],
+)
+def test_what_the_dgfip_would_not_take_is_told_by_its_rule(
+    issuer: Issuer, tmp_path: Path, changes: dict[str, str], words: str
+) -> None:
+    source = flow(tmp_path)
+    not_admitted(issuer, Libersign(issuer, **changes).sign(source), f"n'est pas admise ici : .*{words}", source)
 
 
 def _named_twice(signed: Any, tag: str) -> None:
@@ -541,7 +712,7 @@ def test_what_is_signed_along_is_a_closed_list_too(
         return canonical(element, method)
 
     path = signed_otherwise(issuer, flow(tmp_path), monkeypatch, XADES=version, _canonical=changed)
-    refused(issuer, path, f"B1 : la signature est abîmée ou fausse.*{words}")
+    not_admitted(issuer, path, f"B1 : la signature n'est pas admise ici : .*{words}")
 
 
 def test_a_signature_s_parts_are_in_their_order(issuer: Issuer, tmp_path: Path) -> None:
@@ -609,7 +780,7 @@ def test_the_signers_that_are_refused(issuer: Issuer, tmp_path: Path) -> None:
         (issuer, {"start": NOW - dt.timedelta(days=9), "end": NOW - dt.timedelta(days=1)}, "est expiré depuis"),
     ):
         path = signed(who, source, **options)
-        refused(issuer, path, words)
+        not_admitted(issuer, path, words)
         path.unlink()
     pair = issuer.person()
     pes.sign(source, path, software(issuer, pair), PLACE)
@@ -669,7 +840,8 @@ def test_another_flow_than_the_circuit_s(issuer: Issuer, tmp_path: Path, old: by
 def test_a_file_that_is_no_flow(issuer: Issuer, tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "flux.xml"
     path.write_bytes(content)
-    refused(issuer, path, f"^flux.xml : .*{words}")
+    told = refused(issuer, path, f"^flux.xml : .*{words}")
+    assert "À faire : " in told and "fausse" not in told
     with pytest.raises(Refusal, match=words):
         signed(issuer, path)
 
@@ -718,7 +890,7 @@ def test_a_good_signature_of_another_bordereau_counts_for_neither(issuer: Issuer
     tree = etree.parse(path)
     move_signature_back(tree.getroot())
     tree.write(path, encoding="ISO-8859-1")
-    refused(issuer, path, "B1 : la signature est abîmée ou fausse")
+    not_admitted(issuer, path, "B1 : la signature n'est pas admise ici : .*B2_SIG_1|désigne autre chose : « #B2 »")
 
 
 def test_identifiers_that_are_taken_are_left_alone(issuer: Issuer, tmp_path: Path) -> None:

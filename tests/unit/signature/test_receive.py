@@ -143,7 +143,7 @@ def test_an_interrupted_request_is_told(config: dict[str, Any], act: Path) -> No
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (RuntimeError("boum"), "acte-signe.pdf : la signature est abîmée ou fausse"),
+        (RuntimeError("boum"), "acte-signe.pdf : ce fichier ne se lit pas ici (RuntimeError). À faire : "),
         (MemoryError(), "le fichier demande trop de mémoire ou de temps"),
     ],
 )

@@ -800,6 +800,8 @@ def sign(user: Any, dossier: Dossier, upload: Any) -> Dossier:
             shown=False,
         )
         said = f"Signature de {found.holder} (certificat {found.serial})"
+        if found.outdated:
+            said += f", admise bien que d'un format périmé : {found.outdated}"
         stands_in = _stands_in_for(held, user)
         _move(held, "Signer", user, comment=f"{said}. {stands_in}" if stands_in else said)
         if held.circuit == CONTRACT:  # what it becomes is said by a person (contracts.complete), never concluded here

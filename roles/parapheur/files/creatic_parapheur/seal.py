@@ -31,11 +31,13 @@ class Received:
         holder: CN of the certificate.
         serial: of the certificate, hexadecimal.
         sealed: the sealed PDF, open at its beginning; None for a PES, which bears no seal.
+        outdated: what in it is of another time, and counts all the same, in French; empty otherwise.
     """
 
     holder: str
     serial: str
     sealed: IO[bytes] | None
+    outdated: str = ""
 
 
 def _size(stream: IO[bytes]) -> int:
@@ -188,4 +190,4 @@ def check_and_seal(
         if told["taille"]:
             sealed = tempfile.TemporaryFile()  # noqa: SIM115 - given to the caller, gone when closed
             _keep(stream, sealed, told["taille"])
-        return Received(told["signataire"], told["serie"], sealed)
+        return Received(told["signataire"], told["serie"], sealed, " ; ".join(told.get("remarques", ())))

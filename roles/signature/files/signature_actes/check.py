@@ -46,11 +46,13 @@ class Signed:
         holder: CN of its certificate.
         serial: of the certificate, hexadecimal.
         claimed_at: what the signer's clock said, if it said.
+        remarks: what of it is outdated, and counts all the same; in French.
     """
 
     holder: str
     serial: str
     claimed_at: dt.datetime | None = field(default=None)
+    remarks: tuple[str, ...] = ()
 
 
 async def check_pdf(

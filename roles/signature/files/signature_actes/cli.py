@@ -18,7 +18,7 @@ from asn1crypto import pem
 
 from . import check, files, limits, pades, pes, token
 from .person import Person
-from .refusal import Refusal
+from .refusal import Refusal, unread
 from .trust import Trust, common_name
 
 CONFIG = Path("/etc/creatic/signer-acte.json")
@@ -166,9 +166,10 @@ def verifier(argv: Sequence[str] | None = None) -> int:
         except (Refusal, MemoryError):
             raise
         except Exception as error:  # what a hostile file makes of a parser is no reason to show a traceback
-            raise Refusal(f"{arguments.fichier.name} : {check.BROKEN} ({type(error).__name__})") from None
+            raise unread(arguments.fichier.name, error) from None
         when = found.claimed_at.isoformat(timespec="seconds") if found.claimed_at else None
-        told = {"signataire": found.holder, "serie": found.serial, "date": when}
+        told: dict[str, Any] = {"signataire": found.holder, "serie": found.serial, "date": when}
+        told |= {"remarques": found.remarks} if found.remarks else {}
         print(json.dumps(told, ensure_ascii=False))
         return 0
 

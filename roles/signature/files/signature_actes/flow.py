@@ -87,7 +87,7 @@ class Flow:
             return [self.root]
         raise Refusal(
             f"{self.path.name} : ni les bordereaux ni le fichier n'ont d'attribut Id : rien ne peut être désigné à la "
-            "signature"
+            f"signature. {_AGAIN}, avec un Id à chaque bordereau (réglage de la comptabilité)"
         )
 
     def digests(self, wanted: Mapping[str, str]) -> tuple[dict[str, bytes], bytes]:
@@ -221,7 +221,7 @@ class _Scan:
         self.flow.encoding = known
 
     def _doctype(self, *_what: Any) -> None:
-        raise Refusal(f"{self.flow.path.name} : une déclaration DOCTYPE n'a pas sa place dans un PES")
+        raise Refusal(f"{self.flow.path.name} : une déclaration DOCTYPE n'a pas sa place dans un PES. {_AGAIN}")
 
     def _start(self, name: str, attributes: list[str]) -> None:
         self._elements += 1

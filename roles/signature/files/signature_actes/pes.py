@@ -30,6 +30,13 @@ from .xades import Place
 
 __all__ = ["Place", "check", "sign", "unsigned"]
 _END = re.compile(rb"</(?:[^\s<>:]+:)?(?:Bordereau|PES_Aller)\s*>")
+_SIGN_AGAIN = "À faire : signez le flux du circuit avec « signer-acte », et déposez le fichier signé tel quel"
+_FOLLOW = f"{_SIGN_AGAIN} ; ou signez-le par un logiciel qui suit la politique de la DGFiP (XAdES-EPES 1.2.2, SHA-256)"
+_BY_WHOM = (
+    "À faire : faites signer le flux par la personne attendue, avec un certificat qui vaut ; si le sien vaut, "
+    "prévenez le groupement"
+)
+_UNFIT = "la signature n'est pas admise ici"
 _OTHER = "ce n'est pas le flux du circuit qui a été signé. À faire : signez celui du circuit"
 
 
@@ -124,35 +131,41 @@ async def check(
     readings: dict[str, xades.Reading] = {}
     accepted: set[x509.Certificate] = set()
     for part in flow.signed:
-        reading = readings[part.name] = _read(flow, part)
+        reading = readings[part.name] = _read(flow, part, old=original is not None)
         if reading.certificate not in accepted:
             holder = _asn1(reading.certificate)
             if told := await trust.refusal(holder) or person.refusal(holder):
-                raise Refusal(f"{path.name} : {told}")
+                raise Refusal(f"{path.name} : {told}. {_BY_WHOM}")
             accepted.add(reading.certificate)
     borne = [part for part in (flow.root, *flow.slips) if part.signatures]
     if flow.astray or len(borne) != len(readings):
-        raise Refusal(f"{path.name} : {BROKEN} (une signature n'est pas à sa place)")
+        raise Refusal(f"{path.name} : {_UNFIT} : une signature n'est pas à la place de ce qu'elle signe. {_FOLLOW}")
     digests, whole = flow.digests({name: reading.algorithm for name, reading in readings.items()})
     for name, reading in readings.items():
         if digests[name] != reading.digest:
-            raise Refusal(f"{path.name} : {name} : {BROKEN}")
+            raise Refusal(f"{path.name} : {name} : {BROKEN}. {_SIGN_AGAIN}")
     if original:
         known = scan(original, limit)
         if known.digests({part.name: "sha256" for part in known.signed})[1] != whole:
             raise Refusal(f"{path.name} : {_OTHER}")
     first = _asn1(next(iter(readings.values())).certificate)
-    return Signed(common_name(first.subject), f"{first.serial_number:X}")
+    outdated = dict.fromkeys(one for reading in readings.values() for one in reading.outdated)
+    return Signed(common_name(first.subject), f"{first.serial_number:X}", remarks=tuple(outdated))
 
 
-def _read(flow: Flow, part: Part) -> xades.Reading:
+def _read(flow: Flow, part: Part, *, old: bool) -> xades.Reading:
     if len(part.signatures) != 1:
         what = "porte plusieurs signatures" if part.signatures else "n'est pas signé"
         raise Refusal(f"{flow.path.name} : {part.name} {what}. À faire : signez le flux avec « signer-acte »")
     try:
-        return xades.read(part.signatures[0], part.name, whole=part is flow.root)
-    except xades.Unfit as unfit:
-        raise Refusal(f"{flow.path.name} : {part.name} : {BROKEN} ({unfit})") from None
+        return xades.read(part.signatures[0], part.name, whole=part is flow.root, old=old)
+    except xades.Altered as why:
+        told = f"{BROKEN} ({why}). {_SIGN_AGAIN}"
+    except xades.Unreadable as why:
+        told = f"la signature ne se lit pas ici ({why}). {_FOLLOW}"
+    except xades.Unfit as why:
+        told = f"{_UNFIT} : {why}. {_FOLLOW}"
+    raise Refusal(f"{flow.path.name} : {part.name} : {told}")
 
 
 def _asn1(certificate: x509.Certificate) -> asn1_x509.Certificate:

@@ -6,10 +6,11 @@ the account that holds the seal's key is not the application's.
 A request is a line of JSON, then the circuit's document, then the file handed in; its fields: ``nom`` (of the file, for
 people), ``signataires`` (whose signature is expected: ``nom``, ``siren``; the first one that signed is enough),
 ``origine`` and ``signe`` (sizes in bytes). An answer is a line of JSON, then the sealed PDF: ``signataire``, ``serie``,
-``date``, ``taille`` (bytes of what follows; 0 for a PES, which bears no seal), or ``refus``, a French reason. Without
-anybody expected, the document itself is at the door of its circuit (`door`): whether a person will be able to sign it,
-and what follows is the circuit's document when it had to be written again; with ``mentions`` (name, then words of the
-quality), whether it bears them too: ``texte`` tells whether it has a text to look into.
+``date``, ``remarques`` (what is outdated in the signature, and counts all the same), ``taille`` (bytes of what follows;
+0 for a PES, which bears no seal), or ``refus``, a French reason. Without anybody expected, the document itself is at
+the door of its circuit (`door`): whether a person will be able to sign it, and what follows is the circuit's document
+when it had to be written again; with ``mentions`` (name, then words of the quality), whether it bears them too:
+``texte`` tells whether it has a text to look into.
 
 Of a contract (``contrat``), signatures of suppliers count by any qualified certificate of the EU: ``document`` judges
 those that the document came with, ``contresignature`` those that the file handed in adds to it (a PDF, or a detached
@@ -32,7 +33,7 @@ from typing import Any, BinaryIO
 from . import check, door, limits, mentions, pades, pes, qualified, token
 from .files import Damaged, looks_like_xml
 from .person import Person
-from .refusal import Refusal
+from .refusal import Refusal, unread
 from .stamp import LocalUnit
 from .trust import Trust, read_certificates
 
@@ -60,8 +61,10 @@ def _trust(files: dict[str, Any]) -> Trust:
 
 def _checked(
     signed: Path, people: Sequence[dict[str, str]], trust: Trust, original: Path, is_pes: bool, accepted: int = 0
-) -> tuple[str, str, dt.datetime | None]:
-    """Signatory, serial and time of the first expected signature; the reason about the first person otherwise."""
+) -> tuple[str, str, dt.datetime | None, tuple[str, ...]]:
+    """Signatory, serial, time and remarks of the first expected signature; the reason about the first person
+    otherwise.
+    """
     told: Refusal | None = None
     for one in people:
         try:
@@ -77,9 +80,9 @@ def _checked(
         except MemoryError:
             raise
         except Exception as error:  # what a hostile file makes of a parser
-            raise Refusal(f"{signed.name} : {check.BROKEN} ({type(error).__name__})") from None
+            raise unread(signed.name, error) from None
         else:
-            return found.holder, found.serial, found.claimed_at
+            return found.holder, found.serial, found.claimed_at, found.remarks
     raise told or Refusal("personne n'est attendu à cette étape")
 
 
@@ -134,7 +137,7 @@ def _suppliers(original: Path, signed: Path, asked: str, config: dict[str, Any])
     except (Refusal, MemoryError):
         raise
     except Exception as error:  # what a hostile file makes of a parser
-        raise Refusal(f"{signed.name} : {check.BROKEN} ({type(error).__name__})") from None
+        raise unread(signed.name, error) from None
     told = [{"nom": one.holder, "serie": one.serial, "emetteur": one.issuer} for one in found]
     return {"taille": 0, "fournisseurs": told, "listes": lists.told}
 
@@ -152,7 +155,7 @@ def _received(
         raise Refusal(f"{signed.name} : {check.OTHER}")
     signers = _trust(config["signataires"])
     accepted = asyncio.run(qualified.signatures(original)) if contract and not is_pes else 0
-    holder, serial, when = _checked(signed, people, signers, original, is_pes, accepted)
+    holder, serial, when, remarks = _checked(signed, people, signers, original, is_pes, accepted)
     if accepted:
         lists = _lists(config).trust
         signers = Trust([*signers.roots, *lists.roots], signers.others, [*signers.crls, *lists.crls])
@@ -163,6 +166,7 @@ def _received(
         "signataire": holder,
         "serie": serial,
         "date": when.isoformat(timespec="seconds") if when else None,
+        "remarques": remarks,
         "taille": sealed.stat().st_size if seals else 0,
     }
 

@@ -18,7 +18,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA1 as SHA1_HASH
+from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from lxml import etree
@@ -46,6 +47,7 @@ ENVELOPED = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 INCLUSIVE = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
 RSA, ECDSA = (f"http://www.w3.org/2001/04/xmldsig-more#{name}-sha256" for name in ("rsa", "ecdsa"))
+RSA_SHA1 = "http://www.w3.org/2000/09/xmldsig#rsa-sha1"
 DIGESTS = {
     SHA256_URI: "sha256",
     "http://www.w3.org/2001/04/xmldsig-more#sha384": "sha384",
@@ -72,7 +74,15 @@ _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=Fals
 
 
 class Unfit(Exception):
-    """A signature that is none, or holds what it may not; the text says what, in French."""
+    """A signature that a rule does not admit, whoever made it; the text says which, in French. Nobody is accused."""
+
+
+class Altered(Unfit):
+    """What was signed is no longer what it was: a digest differs, or the signature is not of its certificate's key."""
+
+
+class Unreadable(Unfit):
+    """A signature that cannot be read here; the text says why, in French."""
 
 
 @dataclass(frozen=True)
@@ -200,15 +210,21 @@ class Reading:
     Attributes:
         algorithm: of the digest, for hashlib.
         digest: of what is signed.
+        outdated: what in it is of another time, which the DGFiP takes all the same; in French.
     """
 
     certificate: x509.Certificate
     algorithm: str
     digest: bytes
+    outdated: tuple[str, ...] = ()
 
 
 def _unfit(what: str) -> NoReturn:
     raise Unfit(what)
+
+
+def _altered(what: str) -> NoReturn:
+    raise Altered(what)
 
 
 def _local(element: etree._Element) -> str:
@@ -244,7 +260,10 @@ def _decoded(element: etree._Element, *attributes: str) -> bytes:
     """Bytes written in base64 in the one way there is."""
     _children(element, (), {}, *attributes)
     text = "".join((element.text or "").split())
-    data = base64.b64decode(text, validate=True)
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        data = b""
     if _base64(data) != text:
         _unfit(f"{_local(element)} n'est pas en base64")
     return data
@@ -258,30 +277,34 @@ def _algorithm(element: etree._Element, known: Iterable[str]) -> str:
     return found if found in known else _unfit(f"{_local(element)} : « {found[:100]} »")
 
 
-def read(text: str, part: str, *, whole: bool) -> Reading:
+def read(text: str, part: str, *, whole: bool, old: bool = False) -> Reading:
     """Read a signature.
 
     Args:
         text: a ds:Signature alone in an element that declares the namespaces in scope.
         part: Id of what bears it.
         whole: that is the whole flow.
+        old: SHA-1 counts, as in what Libersign signed for years. Two flows may be made with the same digest of this
+            kind: only for a flow that is compared with a known one besides.
 
     Raises:
-        Unfit: it is none of this part, holds something else, or was not made by its certificate's key.
+        Altered: it is not of what it signs, or not of its certificate's key.
+        Unreadable: it cannot be read.
+        Unfit: it is none of this part, or holds something else.
     """
     try:
-        return _read(etree.fromstring(text.encode(), _PARSER)[0], part, whole)
+        return _read(etree.fromstring(text.encode(), _PARSER)[0], part, whole, old)
     except MemoryError:
         raise
     except etree.XMLSyntaxError as error:
         if error.code == etree.ErrorTypes.ERR_NO_MEMORY:  # type: ignore[attr-defined] # lxml-stubs leaves it out
             raise MemoryError from None
-        raise Unfit("illisible") from None
+        raise Unreadable("son XML est mal formé") from None
     except (*_ODD, etree.LxmlError) as odd:
-        raise Unfit(type(odd).__name__) from None
+        raise Unreadable(type(odd).__name__) from None
 
 
-def _read(signature: etree._Element, part: str, whole: bool) -> Reading:
+def _read(signature: etree._Element, part: str, whole: bool, old: bool) -> Reading:
     for node in signature.iter():
         if not isinstance(node.tag, str):
             _unfit("elle contient un commentaire ou une instruction")
@@ -291,17 +314,18 @@ def _read(signature: etree._Element, part: str, whole: bool) -> Reading:
     parts = _children(signature, [DS], {"SignedInfo": one, "SignatureValue": one, "KeyInfo": one, "Object": one}, "Id")
     key_info = parts["KeyInfo"][0]
     certificate = _certificate(key_info)
-    properties = _properties(parts["Object"][0], signature.get("Id") or "")
+    outdated: list[str] = []
+    properties = _properties(parts["Object"][0], signature.get("Id") or "", outdated)
     info = parts["SignedInfo"][0]
     inside = _children(info, [DS], {"CanonicalizationMethod": one, "SignatureMethod": one, "Reference": (2, 3)}, "Id")
     canonical = _algorithm(inside["CanonicalizationMethod"][0], (EXCLUSIVE, INCLUSIVE))
-    method = _algorithm(inside["SignatureMethod"][0], (RSA, ECDSA))
+    method = _algorithm(inside["SignatureMethod"][0], (RSA, ECDSA, *([RSA_SHA1] if old else [])))
     _verify(certificate, method, _decoded(parts["SignatureValue"][0], "Id"), _canonical(info, canonical))
     # From here on, SignedInfo is what the key's holder signed.
     signed: tuple[str, bytes] | None = None
     with_properties, seen = False, set()
     for reference in inside["Reference"]:
-        uri, steps, algorithm, digest = _reference(reference)
+        uri, steps, algorithm, digest = _reference(reference, _CERTIFICATE_DIGESTS if old else DIGESTS)
         if uri in seen:
             _unfit("deux références sont les mêmes")
         seen.add(uri)
@@ -310,7 +334,7 @@ def _read(signature: etree._Element, part: str, whole: bool) -> Reading:
                 _unfit("la référence à ce qui est signé est d'un autre type")
             if signed or steps != [ENVELOPED, EXCLUSIVE]:
                 _unfit("ce qui est signé l'est par des transformations qui ne sont pas admises")
-            signed = DIGESTS[algorithm], digest
+            signed = _CERTIFICATE_DIGESTS[algorithm], digest
         elif uri == f"#{properties.get('Id')}":
             if reference.get("Type") not in _PROPERTIES:
                 _unfit("la référence aux propriétés n'est pas de leur type")
@@ -322,8 +346,10 @@ def _read(signature: etree._Element, part: str, whole: bool) -> Reading:
             _unfit(f"une référence désigne autre chose : « {uri[:60]} »")
     if signed is None or not with_properties:
         _unfit("elle ne signe pas ce qui la porte et ses propriétés")
-    _check_properties(properties, certificate)
-    return Reading(certificate, *signed)
+    _check_properties(properties, certificate, outdated)
+    if method == RSA_SHA1 or signed[0] == "sha1":
+        outdated.append("l'algorithme SHA-1 (SHA-256 attendu)")
+    return Reading(certificate, *signed, tuple(outdated))
 
 
 def _certificate(key_info: etree._Element) -> x509.Certificate:
@@ -346,20 +372,25 @@ def _certificate(key_info: etree._Element) -> x509.Certificate:
     return certificates[0]
 
 
-def _properties(holder: etree._Element, signature: str) -> etree._Element:
+def _properties(holder: etree._Element, signature: str, outdated: list[str]) -> etree._Element:
     """The SignedProperties of a ds:Object that holds nothing else."""
     qualifying = _children(holder, VERSIONS, {"QualifyingProperties": (1, 1)}, "Id")["QualifyingProperties"][0]
     version = etree.QName(qualifying).namespace or ""
     properties = _children(qualifying, [version], {"SignedProperties": (1, 1)}, "Target", "Id")["SignedProperties"][0]
-    if not signature or qualifying.get("Target") != f"#{signature}":
+    target = qualifying.get("Target") or ""
+    if not signature or target.removeprefix("#") != signature:
         _unfit("ses propriétés sont d'une autre signature")
+    if version == VERSIONS[0]:
+        outdated.append("XAdES 1.1.1 (1.2.2 attendu)")
+    if not target.startswith("#"):
+        outdated.append("un attribut Target sans « # »")
     if not properties.get("Id"):
         _unfit("ses propriétés n'ont pas d'attribut Id")
     return properties
 
 
-def _reference(reference: etree._Element) -> tuple[str, list[str], str, bytes]:
-    """Address, transforms, digest's algorithm and digest."""
+def _reference(reference: etree._Element, digests: Iterable[str]) -> tuple[str, list[str], str, bytes]:
+    """Address, transforms, digest's algorithm (one of these) and digest."""
     one = (1, 1)
     inside = _children(
         reference, [DS], {"Transforms": (0, 1), "DigestMethod": one, "DigestValue": one}, "URI", "Type", "Id"
@@ -371,7 +402,7 @@ def _reference(reference: etree._Element) -> tuple[str, list[str], str, bytes]:
     ]
     if reference.get("URI") is None:
         _unfit("une référence ne dit pas à quoi")
-    algorithm = _algorithm(inside["DigestMethod"][0], DIGESTS)
+    algorithm = _algorithm(inside["DigestMethod"][0], digests)
     return reference.get("URI") or "", steps, algorithm, _decoded(inside["DigestValue"][0])
 
 
@@ -379,15 +410,16 @@ def _same(element: etree._Element, steps: list[str], algorithm: str, digest: byt
     if steps not in ([], [INCLUSIVE], [EXCLUSIVE]):
         _unfit("ses propriétés sont signées par des transformations qui ne sont pas admises")
     content = _canonical(element, steps[0] if steps else INCLUSIVE)
-    if hashlib.new(DIGESTS[algorithm], content).digest() != digest:
-        _unfit(f"{_local(element)} n'est plus ce qui a été signé")
+    if hashlib.new(_CERTIFICATE_DIGESTS[algorithm], content).digest() != digest:
+        _altered(f"{_local(element)} n'est plus ce qui a été signé")
 
 
 def _verify(certificate: x509.Certificate, method: str, value: bytes, signed: bytes) -> None:
     key = certificate.public_key()
     try:
-        if isinstance(key, rsa.RSAPublicKey) and method == RSA:
-            key.verify(value, signed, padding.PKCS1v15(), SHA256())
+        if isinstance(key, rsa.RSAPublicKey) and method in (RSA, RSA_SHA1):
+            algorithm: HashAlgorithm = SHA256() if method == RSA else SHA1_HASH()  # noqa: S303 # see `read`
+            key.verify(value, signed, padding.PKCS1v15(), algorithm)
         elif isinstance(key, ec.EllipticCurvePublicKey) and method == ECDSA:
             size = (key.key_size + 7) // 8
             if len(value) != 2 * size:
@@ -397,10 +429,10 @@ def _verify(certificate: x509.Certificate, method: str, value: bytes, signed: by
         else:
             _unfit("la clé du certificat n'est pas de l'algorithme annoncé")
     except InvalidSignature:
-        _unfit("sa valeur n'est pas celle de la clé du certificat")
+        _altered("sa valeur n'est pas celle de la clé du certificat")
 
 
-def _check_properties(properties: etree._Element, certificate: x509.Certificate) -> None:
+def _check_properties(properties: etree._Element, certificate: x509.Certificate, outdated: list[str]) -> None:
     """What is signed along: time, certificate, policy; nothing but properties of XAdES, each once."""
     version = etree.QName(properties).namespace or ""
     for element in properties.iter():
@@ -427,8 +459,12 @@ def _check_properties(properties: etree._Element, certificate: x509.Certificate)
     policy = "SignaturePolicyIdentifier/SignaturePolicyId"
     known = POLICIES.get(text(f"{policy}/SigPolicyId/Identifier")) or _unfit("sa politique n'est pas celle de la DGFiP")
     [method] = inside.findall("{*}" + f"{policy}/SigPolicyHash/DigestMethod".replace("/", "/{*}"))
-    if text(f"{policy}/SigPolicyHash/DigestValue") != known.get(method.get("Algorithm") or ""):
-        _unfit("sa politique n'est pas celle de la DGFiP")
+    told = text(f"{policy}/SigPolicyHash/DigestValue")
+    wanted = known.get(method.get("Algorithm") or "") or _unfit("sa politique n'est pas celle de la DGFiP")
+    if told.rstrip("=") != wanted.rstrip("="):
+        _unfit("l'empreinte de sa politique n'est pas celle de la politique de la DGFiP")
+    if told != wanted:
+        outdated.append("l'empreinte de la politique, en base64 incomplet (« = » manque à la fin)")
 
 
 def _check_time(told: str, certificate: x509.Certificate) -> None:
