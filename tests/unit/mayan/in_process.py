@@ -1285,6 +1285,8 @@ class Contracts(Mayan):
                 (piece.nom, piece.fichier.checksum), (f"{rank}.doc.p7s", hashlib.sha256(content).hexdigest())
             )
             self.assertEqual((piece.fichier.size, piece.fichier.pages.count()), (len(content), 0))
+        for content, suffix in ((b"\xef\xbb\xbf<ds:Signature/>", ".xml"), (b"0\x82 %PDF-1.7", ".p7s")):
+            self.assertEqual(self.counter(dossier, "c", content).nom, f"c{suffix}")
         annex = self.join(dossier, "autre", "a.pdf", b"%PDF-1.4 1 0 obj <</Pages")
         self.assertEqual(annex.fichier.pages.count(), 0)
         document = Document.objects.get(pk=dossier.document_id)

@@ -95,7 +95,8 @@ def test_an_answer_that_is_not_whole_changes_nothing(service: Service, answer: b
 
 
 def test_what_is_outdated_in_a_signature_is_kept(service: Service) -> None:
-    service.answer = b'{"signataire": "Anne Petit", "serie": "AB", "date": null, "taille": 0, "remarques": ["SHA-1", "XAdES 1.1.1"]}\n'
+    told = {"signataire": "Anne Petit", "serie": "AB", "taille": 0, "remarques": ["SHA-1", "XAdES 1.1.1"]}
+    service.answer = json.dumps(told).encode() + b"\n"
     assert ask().outdated == "SHA-1 ; XAdES 1.1.1"
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime as dt
+import hashlib
 import io
 import json
+import re
+import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +18,10 @@ from typing import Any
 import pytest
 from ansible_collections.cdg59.creatic.plugins.module_utils.pki import trusted_lists
 from asn1crypto import x509 as asn1_x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
+from lxml import etree
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from signature_actes import pades, receive, structure
@@ -22,7 +29,7 @@ from signature_actes import pades, receive, structure
 from testbed import trusted_lists as made
 from testbed.authority import carrying
 
-from .conftest import PEM, Issuer, private_pem, software
+from .conftest import PEM, Issuer, private_pem, run, software
 from .test_sameness import appended, stream_of
 from .test_structure import size_of
 
@@ -76,6 +83,10 @@ class Place:
             check=True, capture_output=True,
         )  # fmt: skip # one call by its parts
         return (self.folder / "p7s").read_bytes()
+
+    @staticmethod
+    def armor(signature: bytes, kind: str) -> bytes:
+        return f"-----BEGIN {kind}-----\n{base64.encodebytes(signature).decode()}-----END {kind}-----\n".encode()
 
     def ask(self, wish: str, original: bytes, signed: bytes = b"", people: Any = (), name: str = "contrat.pdf") -> Any:
         request = {
@@ -139,6 +150,195 @@ def test_a_detached_signature_is_of_the_dossier_s_document(place: Place, supplie
     assert "ce n'est pas une signature CMS" in place.ask("contresignature", document, signature[:900])["refus"]
     more = ("-signer", place.folder / "cert", "-inkey", place.folder / "key")
     assert "d'une seule" in place.ask("contresignature", document, place.detach(supplier, *more))["refus"]
+
+
+def test_a_detached_signature_may_be_armored(place: Place, supplier: made.Pair) -> None:
+    document = place.act.read_bytes()
+    for kind in ("CMS", "PKCS7"):
+        armored = place.armor(place.detach(supplier), kind)
+        for content in (armored, b"\n" + armored, armored.replace(b"\n", b"\r\n")):
+            told = place.ask("contresignature", document, content, name="contrat.p7s")
+            assert [one["nom"] for one in told["fournisseurs"]] == ["Jan Peeters"], told
+    assert "ce n'est pas le document du dossier qui est signé" in place.ask("contresignature", b"x", armored)["refus"]
+    certificate = supplier[0].public_bytes(PEM)
+    told = place.ask("contresignature", document, certificate)["refus"]
+    assert "« CERTIFICATE »" in told and "ce n'est pas une signature CMS" in told and "À faire : " in told
+    for broken in (armored[:300], b"-----BEGIN CMS-----\n", b"-----BEGIN CMS-----\nAA\n-----END CMS-----\n"):
+        assert "ce n'est pas une signature CMS" in place.ask("contresignature", document, broken)["refus"]
+
+
+def test_what_a_detached_cms_is_refused_for_is_told(place: Place, supplier: made.Pair) -> None:
+    document = place.act.read_bytes()
+    attached = place.detach(supplier, "-nodetach")
+    assert b"%PDF-" in attached[:1024]
+    for content in (attached, place.armor(attached, "CMS")):
+        assert "elle n'est pas détachée. À faire : " in place.ask("contresignature", document, content)["refus"]
+    old = place.ask("contresignature", document, place.detach(supplier, "-md", "sha1"))["refus"]
+    assert "son algorithme n'est pas admis. À faire : " in old and "modifié" not in old
+    changed = bytearray(place.detach(supplier))
+    changed[-5] ^= 1
+    told = place.ask("contresignature", document, bytes(changed))["refus"]
+    assert "la signature est abîmée ou fausse" in told and "À faire : " in told
+
+
+XADES = "http://uri.etsi.org/01903/v1.3.2#"
+MORE = "http://www.w3.org/2001/04/xmldsig-more#"
+
+
+@dataclass
+class Beside:
+    """A detached XAdES signature, as the European Commission's DSS writes it (XAdES-BASELINE-B, one document)."""
+
+    place: Place
+    pair: Any
+    method: str = f"{MORE}rsa-sha256"
+    uri: str = 'URI="contrat.pdf"'
+    more: str = ""  # references
+    along: str = ""  # unsigned properties
+    head: str = ""
+    wrap: str = "{}"
+    options: tuple[str, ...] = ("-sha256",)
+    cert: Any = None
+
+    def write(self) -> bytes:
+        folder, der = self.place.folder, (self.cert or self.pair[0]).public_bytes(Encoding.DER)
+        digests = {
+            "document": hashlib.sha256(self.place.act.read_bytes()).digest(), "cert": hashlib.sha256(der).digest()
+        }  # fmt: skip # a table
+        told = {name: base64.b64encode(digest).decode() for name, digest in digests.items()}
+        sha256 = '<ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"/>'
+        exclusive = "http://www.w3.org/2001/10/xml-exc-c14n#"
+        text = f"""<ds:Signature xmlns:ds="http://www.w3.org/2000/09/xmldsig#" Id="id-1"><ds:SignedInfo>\
+<ds:CanonicalizationMethod Algorithm="{exclusive}"/><ds:SignatureMethod Algorithm="{self.method}"/>\
+<ds:Reference Id="r-id-1" {self.uri}>{sha256}<ds:DigestValue>{told["document"]}</ds:DigestValue></ds:Reference>\
+<ds:Reference Type="http://uri.etsi.org/01903#SignedProperties" URI="#xades-id-1"><ds:Transforms>\
+<ds:Transform Algorithm="{exclusive}"/></ds:Transforms>{sha256}<ds:DigestValue/></ds:Reference>{self.more}\
+</ds:SignedInfo><ds:SignatureValue Id="value-id-1"/><ds:KeyInfo><ds:X509Data><ds:X509Certificate>\
+{base64.b64encode(QUALIFIED[0].public_bytes(Encoding.DER)).decode()}</ds:X509Certificate><ds:X509Certificate>\
+{base64.b64encode(der).decode()}</ds:X509Certificate></ds:X509Data></ds:KeyInfo><ds:Object>\
+<xades:QualifyingProperties xmlns:xades="{XADES}" Target="#id-1"><xades:SignedProperties Id="xades-id-1">\
+<xades:SignedSignatureProperties><xades:SigningTime>{NOW:%Y-%m-%dT%H:%M:%SZ}</xades:SigningTime>\
+<xades:SigningCertificateV2><xades:Cert><xades:CertDigest>{sha256}<ds:DigestValue>{told["cert"]}</ds:DigestValue>\
+</xades:CertDigest></xades:Cert></xades:SigningCertificateV2></xades:SignedSignatureProperties>\
+<xades:SignedDataObjectProperties><xades:DataObjectFormat ObjectReference="#r-id-1"><xades:MimeType>application/pdf\
+</xades:MimeType></xades:DataObjectFormat></xades:SignedDataObjectProperties></xades:SignedProperties>{self.along}\
+</xades:QualifyingProperties></ds:Object></ds:Signature>"""
+        tree: Any = etree.fromstring(self.wrap.format(text))
+        signature = next(tree.iter("{*}Signature"))
+        info, properties = signature[0], signature.find(".//{*}SignedProperties")
+        canonical = etree.tostring(properties, method="c14n", exclusive=True, with_tail=False)
+        info[3][-1].text = base64.b64encode(hashlib.sha256(canonical).digest()).decode()
+        (folder / "info").write_bytes(etree.tostring(info, method="c14n", exclusive=True, with_tail=False))
+        (folder / "key").write_bytes(private_pem(self.pair[1]))
+        run("openssl", "dgst", *self.options, "-sign", folder / "key", "-out", folder / "value", folder / "info")
+        value = (folder / "value").read_bytes()
+        if isinstance(self.pair[1], ec.EllipticCurvePrivateKey):
+            value = b"".join(one.to_bytes(32) for one in decode_dss_signature(value))
+        signature[1].text = base64.b64encode(value).decode()
+        declared = b'<?xml version="1.0" encoding="UTF-8" standalone="no"?>'
+        return declared + self.head.encode() + etree.tostring(tree)
+
+    def ask(self, content: bytes = b"", document: bytes = b"") -> Any:
+        known = document or self.place.act.read_bytes()
+        return self.place.ask("contresignature", known, content or self.write(), name="contrat.xml")
+
+
+def xmlsec1_verifies(place: Place, content: bytes) -> None:
+    if not shutil.which("xmlsec1"):
+        pytest.skip("xmlsec1 is not installed")
+    (place.folder / "beside.xml").write_bytes(content)
+    (place.folder / "root.pem").write_bytes(QUALIFIED[0].public_bytes(PEM))
+    (place.folder / "contrat.pdf").write_bytes(place.act.read_bytes())
+    done = subprocess.run(
+        ["xmlsec1", "--verify", "--id-attr:Id", f"{XADES}:SignedProperties", "--trusted-pem", "root.pem", "beside.xml"],
+        cwd=place.folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip # one call by its parts
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_detached_xades_is_of_the_dossier_s_document(place: Place, supplier: made.Pair) -> None:
+    """Arrêté of 22 March 2019: XAdES counts as well as CAdES and PAdES."""
+    content = Beside(place, supplier).write()
+    xmlsec1_verifies(place, content)
+    for one in (content, b"\xef\xbb\xbf" + content, content.replace(b"?>", b"?>\n\n", 1)):
+        told = Beside(place, supplier).ask(one)
+        assert [one["nom"] for one in told["fournisseurs"]] == ["Jan Peeters"], told
+    changed = Beside(place, supplier).ask(content, place.act.read_bytes() + b"\n")["refus"]
+    assert "ce n'est pas le document du dossier qui est signé" in changed and "À faire : " in changed
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": f"{MORE}rsa-sha512", "options": ("-sha512",)},
+        {
+            "method": "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1",
+            "options": ("-sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"),
+        },
+        {"uri": ""},
+        {"uri": 'URI="Contrat%20sign%C3%A9.pdf"'},
+        {"along": "<xades:UnsignedProperties><xades:UnsignedSignatureProperties/></xades:UnsignedProperties>"},
+        {"wrap": "<Signatures>{}</Signatures>"},
+    ],
+)
+def test_however_a_tool_writes_it_a_detached_xades_counts(
+    place: Place, supplier: made.Pair, changes: dict[str, Any]
+) -> None:
+    told = Beside(place, supplier, **changes).ask()
+    assert [one["nom"] for one in told.get("fournisseurs", [])] == ["Jan Peeters"], told
+
+
+REFERENCE = (
+    '<ds:Reference URI="{}"><ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"/>'
+    "<ds:DigestValue>AAAA</ds:DigestValue></ds:Reference>"
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"uri": 'URI=""'}, "elle signe ce qu'elle contient"),
+        ({"uri": 'URI="#value-id-1"'}, "elle signe ce qu'elle contient"),
+        ({"more": REFERENCE.format("plan.pdf")}, "elle signe 2 fichiers"),
+        ({"more": REFERENCE.format("#value-id-1")}, "elle signe ce qu'elle contient"),
+        ({"method": "http://www.w3.org/2000/09/xmldsig#rsa-sha1", "options": ("-sha1",)}, "SignatureMethod"),
+        ({"method": f"{MORE}hmac-sha256"}, "SignatureMethod"),
+        ({"method": f"{MORE}ecdsa-sha256"}, "n'est pas de l'algorithme annoncé"),
+        ({"head": "<!DOCTYPE a>"}, "DOCTYPE"),
+        ({"wrap": "<Signatures>{}<!-- a --></Signatures>"}, "un commentaire"),
+        ({"wrap": '<Signatures xml:base="x">{}</Signatures>'}, "un attribut xml:"),
+        ({"wrap": '<Signatures Id="xades-id-1">{}</Signatures>'}, "le même Id"),
+        ({"wrap": "<a><b>{}</b></a>"}, "d'une seule"),
+        ({"along": '<xades:SignedProperties Id="b"/>'}, "2 × SignedProperties"),
+        ({"cert": QUALIFIED[0]}, "n'est pas de la clé|sa valeur n'est pas celle de la clé"),
+    ],
+)
+def test_a_detached_xades_that_is_not_admitted_is_told_by_its_rule(
+    place: Place, supplier: made.Pair, changes: dict[str, Any], words: str
+) -> None:
+    told = Beside(place, supplier, **changes).ask()["refus"]
+    assert re.search(words, told) and "À faire : " in told, told
+    assert ("abîmée" in told) == ("cert" in changes), told
+
+
+def test_a_detached_xades_that_was_changed_is_told_as_such(place: Place, supplier: made.Pair) -> None:
+    content = Beside(place, supplier).write()
+    for old, new in (
+        (b"application/pdf", b"application/xml"),
+        (b"contrat.pdf", b"contrat.doc"),
+        (b"r-id-1", b"r-id-2"),
+    ):
+        assert "la signature est abîmée ou fausse" in Beside(place, supplier).ask(content.replace(old, new))["refus"]
+    for broken in (content[:900], b"<", b"<a/>", b"<?xml version='1.0'?>", b"<" * 100_000):
+        told = Beside(place, supplier).ask(broken)["refus"]
+        assert "abîmée" not in told and "À faire : " in told, told
+
+
+def test_a_detached_xades_is_by_a_qualified_certificate_too(place: Place, supplier: made.Pair) -> None:
+    told = Beside(place, made.person("Jan", PLAIN)).ask()["refus"]
+    assert "n'est pas qualifié" in told and "KeyInfo" not in told
+    place.revoke(supplier[0])
+    assert "est révoqué depuis le" in Beside(place, supplier).ask()["refus"]
 
 
 def test_a_signature_on_a_changed_document_is_refused(place: Place, supplier: made.Pair) -> None:

@@ -46,9 +46,7 @@ def add(user: Any, dossier: Dossier, kind: str, upload: Any) -> Piece:
         raise Refused("pièce : choisissez dans la liste ce que vous joignez")
     name = circuit.checked_name(upload, "" if kind == COUNTER else CONTRACT)
     _check_state(dossier, kind)
-    pdf = kind != COUNTER or b"%PDF-" in upload.read(1024)
-    name = _with_suffix(name, ".pdf" if pdf else ".p7s")
-    upload.seek(0)
+    name = _with_suffix(name, ".pdf" if kind != COUNTER else _suffix(upload))
     document, judged = "", seal.Suppliers([], "")
     if kind == COUNTER:
         document, judged = _judged(dossier, name, upload)
@@ -118,6 +116,16 @@ def _check_room(dossier: Dossier, name: str, size: int) -> None:
             "télétransmission. À faire : réduisez la résolution des pages numérisées",
             409,
         )
+
+
+def _suffix(upload: Any) -> str:
+    """Of a counter-signature, by its content: the signed PDF, or a detached signature (XAdES, CAdES)."""
+    upload.seek(0)
+    head = upload.read(1024)
+    upload.seek(0)
+    if b"%PDF-" in head and head[:1] != b"0":  # an ASN.1 sequence, which may hold one
+        return ".pdf"
+    return ".xml" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<") else ".p7s"
 
 
 def _with_suffix(name: str, suffix: str) -> str:

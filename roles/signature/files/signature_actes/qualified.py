@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asn1crypto import cms, x509
+from asn1crypto import cms, pem, x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from pyhanko.sign.validation import async_validate_pdf_signature
 from pyhanko.sign.validation.generic_cms import async_validate_detached_cms
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
@@ -37,7 +39,7 @@ from pyhanko.sign.validation.qualified.tsp import (
 from pyhanko.sign.validation.settings import KeyUsageConstraints
 from pyhanko_certvalidator import CertificateValidator
 
-from . import check
+from . import check, xades
 from .files import MAX_BYTES, check_clear, open_pdf
 from .refusal import Refusal
 from .sameness import is_signed_copy
@@ -49,6 +51,15 @@ SIGN_OTHERWISE = (
     "faites signer au fournisseur le document que donne le parapheur, ou demandez-lui une signature détachée (.p7s) de "
     "ce document"
 )
+_ARMORED = ("CMS", "PKCS7")
+_DER = tuple(bytes([0x30, length]) for length in range(0x80, 0x85))  # how an ASN.1 sequence begins
+_ASK = "À faire : demandez au fournisseur la signature détachée (CAdES ou XAdES) du document que donne le parapheur"
+_NONE = (
+    "ce n'est pas une signature CMS (.p7s) ni XAdES (.xml). À faire : déposez le PDF signé, ou la signature détachée "
+    "du document de ce dossier"
+)
+_SEVERAL = f"il faut la signature d'une personne, et d'une seule. {_ASK}"
+_ANOTHER = f"ce n'est pas le document du dossier qui est signé, ou il a été modifié depuis. {_ASK}"
 
 
 @dataclass(frozen=True)
@@ -280,36 +291,78 @@ async def _judged(path: Path, one: EmbeddedPdfSignature, lists: Lists, now: dt.d
     return found
 
 
+def is_pdf(path: Path) -> bool:
+    """Whether a counter-signature is a signed PDF, and not a signature that holds one."""
+    with path.open("rb") as stream:
+        head = stream.read(1024)
+    return b"%PDF-" in head and head[:2] not in _DER
+
+
 async def check_detached(
     signature: Path, document: Path, lists: Lists, moment: dt.datetime | None = None
 ) -> list[Supplier]:
-    """Check a detached signature (CAdES, .p7s) of a document. Arguments and errors: as `check_pdf`."""
+    """Check a detached signature of a document: CAdES (DER or PEM), or XAdES. Arguments and errors: as `check_pdf`."""
     now = moment or dt.datetime.now(dt.UTC)
-    data = signature.read_bytes() if signature.stat().st_size <= MAX_SIGNATURE else b""
+    if signature.stat().st_size > MAX_SIGNATURE:
+        raise Refusal(f"{signature.name} : plus de {MAX_SIGNATURE / 1e6:.0f} Mo, pour une signature détachée. {_ASK}")
+    data = signature.read_bytes()
+    judged = _xades if data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<") else _cms
+    certificate, others, admitted = await judged(signature.name, data, document, lists.trust, now)
+    found = await person(certificate, others, lists, now)
+    if isinstance(found, str):
+        raise Refusal(f"{signature.name} : {found}")
+    if not admitted:
+        raise Refusal(f"{signature.name} : la signature ne vaut pas : son algorithme n'est pas admis. {_ASK}")
+    return [found]
+
+
+_Judged = tuple[x509.Certificate, list[x509.Certificate], bool]
+"""Who signed, certificates that came along, whether the algorithms are admitted."""
+
+
+async def _cms(name: str, data: bytes, document: Path, trust: Trust, now: dt.datetime) -> _Judged:
     try:
+        if data.lstrip().startswith(b"-----BEGIN "):
+            kind, _headers, data = pem.unarmor(data.lstrip())
+            if kind not in _ARMORED:
+                raise Refusal(f"{name} : « {kind[:40]} » : {_NONE}")
         whole = cms.ContentInfo.load(data, strict=True)
+        if whole["content_type"].native != "signed_data":
+            raise Refusal(f"{name} : {_NONE}")
         signed = whole["content"]
-        if whole["content_type"].native != "signed_data" or len(signed["signer_infos"]) != 1:
-            raise Refusal(f"{signature.name} : il faut la signature d'une personne, et d'une seule")
+        if len(signed["signer_infos"]) != 1:
+            raise Refusal(f"{name} : {_SEVERAL}")
+        if signed["encap_content_info"]["content"].native is not None:
+            raise Refusal(f"{name} : cette signature contient un document : elle n'est pas détachée. {_ASK}")
         with document.open("rb") as stream:
-            status = await async_validate_detached_cms(
-                stream, signed, signer_validation_context=lists.trust.context(now)
-            )
+            status = await async_validate_detached_cms(stream, signed, signer_validation_context=trust.context(now))
     except Refusal:
         raise
     except check.ODD:
-        raise Refusal(
-            f"{signature.name} : ce n'est pas une signature CMS (.p7s). À faire : déposez le PDF signé, ou la "
-            "signature détachée du document de ce dossier"
-        ) from None
-    if not (status.intact and status.valid):
-        raise Refusal(
-            f"{signature.name} : ce n'est pas le document du dossier qui est signé, ou il a été modifié depuis"
-        )
+        raise Refusal(f"{name} : {_NONE}") from None
+    if not status.intact:
+        raise Refusal(f"{name} : {_ANOTHER}")
+    if not status.valid:
+        raise Refusal(f"{name} : {check.BROKEN}. {_ASK}")
     others = [one.chosen for one in signed["certificates"] if one.name == "certificate"]
-    found = await person(status.signing_cert, others, lists, now)
-    if isinstance(found, str):
-        raise Refusal(f"{signature.name} : {found}")
-    if not status.bottom_line:
-        raise Refusal(f"{signature.name} : la signature ne vaut pas : son algorithme n'est pas admis")
-    return [found]
+    return status.signing_cert, others, status.bottom_line
+
+
+async def _xades(name: str, data: bytes, document: Path, _trust: Trust, _now: dt.datetime) -> _Judged:
+    """As `_cms`; what its certificate is worth is judged after."""
+    try:
+        reading = xades.read_detached(data)
+    except xades.Altered as why:
+        told = f"{check.BROKEN} ({why})"
+    except xades.Unreadable as why:
+        told = f"la signature ne se lit pas ici ({why})"
+    except xades.Unfit as why:
+        told = f"la signature n'est pas admise ici : {why}"
+    else:
+        with document.open("rb") as stream:
+            if hashlib.file_digest(stream, reading.algorithm).digest() != reading.digest:
+                raise Refusal(f"{name} : {_ANOTHER}")
+        certificates = [one.public_bytes(Encoding.DER) for one in (reading.certificate, *reading.others)]
+        own, *others = (x509.Certificate.load(one, strict=True) for one in certificates)
+        return own, others, True
+    raise Refusal(f"{name} : {told}. {_ASK}")

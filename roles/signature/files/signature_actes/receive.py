@@ -130,7 +130,7 @@ def _suppliers(original: Path, signed: Path, asked: str, config: dict[str, Any])
     try:
         if asked == "document":
             found = asyncio.run(qualified.check_pdf(original, lists))
-        elif b"%PDF-" in signed.open("rb").read(1024):
+        elif qualified.is_pdf(signed):
             found = asyncio.run(qualified.check_pdf(signed, lists, original))
         else:
             found = asyncio.run(qualified.check_detached(signed, original, lists))

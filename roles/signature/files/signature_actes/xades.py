@@ -1,6 +1,8 @@
-"""One XAdES-EPES signature of a Helios flow: written in 1.2.2, as the DGFiP's policy asks, read in three versions.
+"""One XAdES-EPES signature of a Helios flow: written in 1.2.2, as the DGFiP's policy asks, read in three versions; and
+one that stands beside the document it is of.
 
-What a signature may hold is a closed list: whatever is in a ds:Signature and not signed must be needed to verify it.
+What a signature in a flow may hold is a closed list: whatever is in a ds:Signature and not signed must be needed to
+verify it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA1 as SHA1_HASH
-from cryptography.hazmat.primitives.hashes import SHA256, HashAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from lxml import etree
@@ -46,8 +48,19 @@ MANIFEST = "http://www.w3.org/2000/09/xmldsig#Manifest"
 ENVELOPED = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 INCLUSIVE = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
+INCLUSIVE_11 = "http://www.w3.org/2006/12/xml-c14n11"  # the same, but for attributes xml:, which are not admitted
 RSA, ECDSA = (f"http://www.w3.org/2001/04/xmldsig-more#{name}-sha256" for name in ("rsa", "ecdsa"))
 RSA_SHA1 = "http://www.w3.org/2000/09/xmldsig#rsa-sha1"
+_METHODS: dict[str, tuple[str, HashAlgorithm]] = {  # family of the key, digest
+    f"http://www.w3.org/{namespace}#{name.format(made.name)}": (family, made)
+    for family, namespace, name in (
+        ("rsa", "2001/04/xmldsig-more", "rsa-{}"),
+        ("ecdsa", "2001/04/xmldsig-more", "ecdsa-{}"),
+        ("pss", "2007/05/xmldsig-more", "{}-rsa-MGF1"),
+    )
+    for made in (SHA256(), SHA384(), SHA512())
+}
+_OLD_METHODS: dict[str, tuple[str, HashAlgorithm]] = {RSA_SHA1: ("rsa", SHA1_HASH())}  # noqa: S303 # see `read`
 DIGESTS = {
     SHA256_URI: "sha256",
     "http://www.w3.org/2001/04/xmldsig-more#sha384": "sha384",
@@ -211,12 +224,14 @@ class Reading:
         algorithm: of the digest, for hashlib.
         digest: of what is signed.
         outdated: what in it is of another time, which the DGFiP takes all the same; in French.
+        others: certificates that came along.
     """
 
     certificate: x509.Certificate
     algorithm: str
     digest: bytes
     outdated: tuple[str, ...] = ()
+    others: tuple[x509.Certificate, ...] = ()
 
 
 def _unfit(what: str) -> NoReturn:
@@ -292,8 +307,13 @@ def read(text: str, part: str, *, whole: bool, old: bool = False) -> Reading:
         Unreadable: it cannot be read.
         Unfit: it is none of this part, or holds something else.
     """
+    return _told(lambda: _read(etree.fromstring(text.encode(), _PARSER)[0], part, whole, old))
+
+
+def _told(reading: Callable[[], Reading]) -> Reading:
+    """Read; what a parser gives up on is told as `Unreadable`."""
     try:
-        return _read(etree.fromstring(text.encode(), _PARSER)[0], part, whole, old)
+        return reading()
     except MemoryError:
         raise
     except etree.XMLSyntaxError as error:
@@ -304,12 +324,17 @@ def read(text: str, part: str, *, whole: bool, old: bool = False) -> Reading:
         raise Unreadable(type(odd).__name__) from None
 
 
-def _read(signature: etree._Element, part: str, whole: bool, old: bool) -> Reading:
-    for node in signature.iter():
+def _check_plain(element: etree._Element) -> None:
+    """Nothing is in it that canonical forms treat apart."""
+    for node in element.iter():
         if not isinstance(node.tag, str):
             _unfit("elle contient un commentaire ou une instruction")
         if any(etree.QName(key).namespace == XML for key in node.attrib):
             _unfit(f"{_local(node)} porte un attribut xml:")
+
+
+def _read(signature: etree._Element, part: str, whole: bool, old: bool) -> Reading:
+    _check_plain(signature)
     one = (1, 1)
     parts = _children(signature, [DS], {"SignedInfo": one, "SignatureValue": one, "KeyInfo": one, "Object": one}, "Id")
     key_info = parts["KeyInfo"][0]
@@ -325,7 +350,10 @@ def _read(signature: etree._Element, part: str, whole: bool, old: bool) -> Readi
     signed: tuple[str, bytes] | None = None
     with_properties, seen = False, set()
     for reference in inside["Reference"]:
-        uri, steps, algorithm, digest = _reference(reference, _CERTIFICATE_DIGESTS if old else DIGESTS)
+        steps, algorithm, digest = _reference(reference, _CERTIFICATE_DIGESTS if old else DIGESTS)
+        uri = reference.get("URI")
+        if uri is None:
+            _unfit("une référence ne dit pas à quoi")
         if uri in seen:
             _unfit("deux références sont les mêmes")
         seen.add(uri)
@@ -389,25 +417,23 @@ def _properties(holder: etree._Element, signature: str, outdated: list[str]) -> 
     return properties
 
 
-def _reference(reference: etree._Element, digests: Iterable[str]) -> tuple[str, list[str], str, bytes]:
-    """Address, transforms, digest's algorithm (one of these) and digest."""
+def _reference(reference: etree._Element, digests: Iterable[str]) -> tuple[list[str], str, bytes]:
+    """Transforms, digest's algorithm (one of these) and digest."""
     one = (1, 1)
     inside = _children(
         reference, [DS], {"Transforms": (0, 1), "DigestMethod": one, "DigestValue": one}, "URI", "Type", "Id"
     )
     steps = [
-        _algorithm(step, (ENVELOPED, EXCLUSIVE, INCLUSIVE))
+        _algorithm(step, (ENVELOPED, EXCLUSIVE, INCLUSIVE, INCLUSIVE_11))
         for holder in inside["Transforms"]
         for step in _children(holder, [DS], {"Transform": (1, 2)})["Transform"]
     ]
-    if reference.get("URI") is None:
-        _unfit("une référence ne dit pas à quoi")
     algorithm = _algorithm(inside["DigestMethod"][0], digests)
-    return reference.get("URI") or "", steps, algorithm, _decoded(inside["DigestValue"][0])
+    return steps, algorithm, _decoded(inside["DigestValue"][0])
 
 
 def _same(element: etree._Element, steps: list[str], algorithm: str, digest: bytes) -> None:
-    if steps not in ([], [INCLUSIVE], [EXCLUSIVE]):
+    if steps not in ([], [INCLUSIVE], [INCLUSIVE_11], [EXCLUSIVE]):
         _unfit("ses propriétés sont signées par des transformations qui ne sont pas admises")
     content = _canonical(element, steps[0] if steps else INCLUSIVE)
     if hashlib.new(_CERTIFICATE_DIGESTS[algorithm], content).digest() != digest:
@@ -416,16 +442,18 @@ def _same(element: etree._Element, steps: list[str], algorithm: str, digest: byt
 
 def _verify(certificate: x509.Certificate, method: str, value: bytes, signed: bytes) -> None:
     key = certificate.public_key()
+    family, digest = (_METHODS | _OLD_METHODS)[method]
     try:
-        if isinstance(key, rsa.RSAPublicKey) and method in (RSA, RSA_SHA1):
-            algorithm: HashAlgorithm = SHA256() if method == RSA else SHA1_HASH()  # noqa: S303 # see `read`
-            key.verify(value, signed, padding.PKCS1v15(), algorithm)
-        elif isinstance(key, ec.EllipticCurvePublicKey) and method == ECDSA:
+        if isinstance(key, rsa.RSAPublicKey) and family == "rsa":
+            key.verify(value, signed, padding.PKCS1v15(), digest)
+        elif isinstance(key, rsa.RSAPublicKey) and family == "pss":
+            key.verify(value, signed, padding.PSS(padding.MGF1(digest), digest.digest_size), digest)
+        elif isinstance(key, ec.EllipticCurvePublicKey) and family == "ecdsa":
             size = (key.key_size + 7) // 8
             if len(value) != 2 * size:
                 _unfit("la valeur de la signature n'a pas sa longueur")
             halves = encode_dss_signature(int.from_bytes(value[:size]), int.from_bytes(value[size:]))
-            key.verify(halves, signed, ec.ECDSA(SHA256()))
+            key.verify(halves, signed, ec.ECDSA(digest))
         else:
             _unfit("la clé du certificat n'est pas de l'algorithme annoncé")
     except InvalidSignature:
@@ -489,3 +517,84 @@ def _check_designated(holder: etree._Element, certificate: x509.Certificate) -> 
     for serial in first.findall("{*}IssuerSerial/{*}X509SerialNumber"):
         if int(serial.text or "") != certificate.serial_number:
             _unfit("ses propriétés désignent un certificat d'un autre numéro")
+
+
+# -- reading, beside the document
+
+
+def read_detached(data: bytes) -> Reading:
+    """Read a signature that stands beside the document that it is of, and is of nothing else.
+
+    What in it is not signed (timestamps, revocation lists) proves nothing here and is not looked at.
+
+    Raises:
+        Altered, Unreadable, Unfit: as `read`; it is of several files, or of what it holds itself.
+    """
+    return _told(lambda: _read_detached(etree.fromstring(data, _PARSER)))
+
+
+def _read_detached(root: etree._Element) -> Reading:
+    if root.getroottree().docinfo.doctype:  # type: ignore[attr-defined] # lxml-stubs leaves it out
+        _unfit("une déclaration DOCTYPE n'a pas sa place dans une signature")
+    _check_plain(root)
+    named = [text for node in root.iter() for key, text in node.attrib.items() if etree.QName(key).localname == "Id"]
+    if len(set(named)) < len(named):
+        _unfit("deux éléments y ont le même Id")
+    tag = f"{{{DS}}}Signature"
+    found = [root] if root.tag == tag else list(root.iterfind(tag))
+    if len(found) != 1:
+        _unfit("il faut la signature d'une personne, et d'une seule")
+    info, value, key_info = (_only(found[0], f"{{{DS}}}{name}") for name in ("SignedInfo", "SignatureValue", "KeyInfo"))
+    qualifying = _only(found[0], f"{{{DS}}}Object/{{*}}QualifyingProperties")
+    properties = _only(qualifying, "{*}SignedProperties")
+    if etree.QName(properties).namespace not in VERSIONS or not properties.get("Id"):
+        _unfit("ses propriétés ne sont pas celles d'une signature XAdES")
+    if (qualifying.get("Target") or "").removeprefix("#") != found[0].get("Id"):
+        _unfit("ses propriétés sont d'une autre signature")
+    one = (1, 1)
+    inside = _children(info, [DS], {"CanonicalizationMethod": one, "SignatureMethod": one, "Reference": (2, 20)}, "Id")
+    canonical = _algorithm(inside["CanonicalizationMethod"][0], (EXCLUSIVE, INCLUSIVE, INCLUSIVE_11))
+    method = _algorithm(inside["SignatureMethod"][0], _METHODS)
+    certificate, others = _designated(key_info, properties)
+    _verify(certificate, method, _decoded(value, "Id"), _canonical(info, canonical))
+    # From here on, SignedInfo is what the key's holder signed.
+    known = {f"#{element.get('Id')}": element for element in (properties, key_info) if element.get("Id")}
+    outside, with_properties = [], False
+    for reference in inside["Reference"]:
+        steps, algorithm, digest = _reference(reference, DIGESTS)
+        element = known.get(reference.get("URI") or "")
+        if element is not None:
+            with_properties = with_properties or element is properties
+            _same(element, steps, algorithm, digest)
+        elif (reference.get("URI") or "-").startswith("#") or reference.get("URI") == "" or steps:
+            _unfit("elle signe ce qu'elle contient, et non un document qui est à côté d'elle")
+        else:
+            outside.append((DIGESTS[algorithm], digest))
+    if len(outside) != 1 or not with_properties:
+        _unfit(f"elle signe {len(outside)} fichiers, il faut un seul document et ses propriétés")
+    return Reading(certificate, *outside[0], others=tuple(others))
+
+
+def _only(element: etree._Element, path: str) -> etree._Element:
+    found = list(element.iterfind(path))
+    return found[0] if len(found) == 1 else _unfit(f"{_local(element)} : {len(found)} × {path.rpartition('}')[2]}")
+
+
+def _designated(
+    key_info: etree._Element, properties: etree._Element
+) -> tuple[x509.Certificate, list[x509.Certificate]]:
+    """The certificate of `KeyInfo` that the signed properties designate, and the others."""
+    path = "{*}SignedSignatureProperties/{*}SigningCertificate"
+    holders = [*properties.iterfind(path), *properties.iterfind(f"{path}V2")]
+    listed = list(key_info.iter(f"{{{DS}}}X509Certificate"))
+    if not holders or len(listed) > 10:
+        _unfit("ses propriétés ne désignent aucun certificat" if not holders else "plus de dix certificats y sont")
+    certificates = [x509.load_der_x509_certificate(_decoded(element)) for element in listed]
+    for rank, one in enumerate(certificates):
+        try:
+            for holder in holders:
+                _check_designated(holder, one)
+        except Unfit:
+            continue
+        return one, certificates[:rank] + certificates[rank + 1 :]
+    return _unfit("ses propriétés désignent un certificat qui n'y est pas")
