@@ -46,6 +46,7 @@ def test_the_receipt_of_the_act_is_good_on_its_day_and_beside_midnight() -> None
         (None, "ARActe", "AnomalieActe", "n'est pas un ARActe"),
         (None, "http://www.interieur.gouv.fr/ACTES", "http://exemple/ACTES", "n'est pas un ARActe"),
         (None, "IDActe=", "Autre=", "n'est pas un ARActe"),
+        (None, 'DateReception="2026-11-25"', 'DateReception="2026-11-25+1"', "date valide"),
         (None, 'DateReception="2026-11-25"', 'DateReception="hier"', "date valide"),
         (None, 'DateReception="2026-11-25"', 'DateReception="2025-11-25"', "pas de ce passage"),
         (None, 'actes:Date="2026-11-25"', 'actes:Date="2026-11-24"', "pas de ce passage"),
@@ -61,6 +62,13 @@ def test_any_other_receipt_is_told(told: dict[str, Any] | None, old: str, new: s
     text = receipt.decode("latin-1").replace(old, new) if old else receipt.decode("latin-1")
     measures = good if told is None else good | told if told else {}
     assert words in receipt_fault(measures, text.encode("latin-1"), SIREN, TODAY)
+
+
+@pytest.mark.parametrize("zone", ["Z", "+01:00"])
+def test_the_date_of_a_receipt_may_say_its_time_zone(zone: str) -> None:
+    good, receipt = sent()
+    text = receipt.decode("latin-1").replace('DateReception="2026-11-25"', f'DateReception="2026-11-25{zone}"')
+    assert zone in text and receipt_fault(good, text.encode("latin-1"), SIREN, TODAY) == ""
 
 
 def test_the_receipt_of_an_act_of_the_commune_proves_no_test() -> None:

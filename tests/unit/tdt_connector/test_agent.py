@@ -486,14 +486,16 @@ LONG = archive_of(("envoi/lettre.pdf", b"%PDF-1.4 lettre"), ("envoi/plan.png", N
     [
         (b"%PDF-1.7 lettre", {"lettre-59.pdf": b"%PDF-1.7 lettre"}),
         (b"<lettre/>", {"lettre-59.xml": b"<lettre/>"}),
-        (b"", {"lettre-59.xml": b""}),
+        (b"", {"lettre-59.bin": b""}),
+        (b"\r\n %PDF-1.4 lettre", {"lettre-59.pdf": b"\r\n %PDF-1.4 lettre"}),
+        (b"<!DOCTYPE html><p>Indisponible", {"lettre-59.html": b"<!DOCTYPE html><p>Indisponible"}),
         (ARCHIVE, {"lettre-59.tar.gz": ARCHIVE, "lettre.pdf": b"%PDF-1.4 lettre", "plan.png": b"plan"}),
         (LONG[:50_000], {"lettre-59.tar.gz": LONG[:50_000], "lettre.pdf": b"%PDF-1.4 lettre"}),
         (b"\x1f\x8b", {"lettre-59.tar.gz": b"\x1f\x8b"}),
         (b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 50, {"lettre-59.tar.gz": b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 50}),
         (gzip.compress(b"rien d'une archive"), {"lettre-59.tar.gz": gzip.compress(b"rien d'une archive")}),
     ],
-    ids=["pdf", "xml", "empty", "archive", "cut", "head only", "damaged", "no archive"],
+    ids=["pdf", "xml", "empty", "pdf after blanks", "html", "archive", "cut", "head only", "damaged", "no archive"],
 )
 def test_a_document_is_kept_as_it_came_and_an_archive_opened(
     commune: Commune, monkeypatch: pytest.MonkeyPatch, content: bytes, kept: dict[str, bytes]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tdt_connector import prefecture
 from tdt_connector.receipt import ReceiptError, parse
 from tdt_simulator import messages
 from tdt_simulator.config import Authority
@@ -24,6 +26,50 @@ def receipt(received: date = DAY) -> bytes:
 @pytest.mark.parametrize("received", [DAY - timedelta(1), DAY, date.today()])
 def test_the_receipt_of_the_act(received: date) -> None:
     assert parse(receipt(received), ACT, SIREN).received_on == received.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("written", "day"),
+    [
+        ("2026-01-15+01:00", "2026-01-15"),
+        ("2026-01-15Z", "2026-01-15"),
+        ("2026-01-15-05:00", "2026-01-15"),
+        (" 2026-01-15 ", "2026-01-15"),
+        ("2026-01-15T09:12:01+01:00", "2026-01-15"),
+        ("2026-01-15T23:30:00Z", "2026-01-16"),
+        ("2026-01-15T23:30:00.25", "2026-01-15"),
+    ],
+)
+def test_a_date_may_say_its_time_zone(written: str, day: str) -> None:
+    """xs:date allows it, and some préfectures' programs write it."""
+    content = receipt().replace(b'DateReception="2026-01-15"', f'DateReception="{written}"'.encode())
+    assert parse(content, ACT, SIREN).received_on == day
+    version = b"ClassificationDateVersionEnCours>2026-01-15"
+    assert version in content
+    found = parse(content.replace(version, version.replace(b"2026-01-15", written.encode())), ACT, SIREN)
+    assert str(found.classification) == day
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("CourrierSimple", "head"), ("DemandePieceComplementaire", "head"), ("LettreObservations", "head"),
+     ("DefereTA", "child")],
+)  # fmt: skip # a case a line
+@pytest.mark.parametrize("zone", ["", "Z", "+02:00"])
+def test_a_letter_s_date_may_say_its_time_zone(tmp_path: Path, name: str, where: str, zone: str) -> None:
+    day, uri = f"2026-07-25{zone}", "http://www.interieur.gouv.fr/ACTES#v1.1-20040216"
+    inside = f"<a:DateDepot>{day}</a:DateDepot>" if where == "child" else ""
+    given = f'a:DateCourrierPref="{day}"' if where == "head" else ""
+    path = tmp_path / "message.xml"
+    path.write_text(f'<a:{name} xmlns:a="{uri}" a:IDActe="x" {given}>{inside}</a:{name}>')
+    message = prefecture.read([path])
+    assert (message.day, message.fault) == ("2026-07-25", "")
+
+
+@pytest.mark.parametrize("written", ["2026-01-15+99:00", "2026-02-30Z", "2026-01-15+01", "2026-01-15T09:12+01:00", "+"])
+def test_a_time_zone_that_is_none_is_no_date(written: str) -> None:
+    with pytest.raises(ReceiptError, match="date de réception valide"):
+        parse(receipt().replace(b'DateReception="2026-01-15"', f'DateReception="{written}"'.encode()), ACT, SIREN)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from lxml import etree
 from creatic_agent.durable import write
 from creatic_agent.reasons import reason
 
-from .classification import parse_xml
+from .classification import parse_xml, read_day
 from .driver import Answer, RemoteState, RemoteStatus
 from .errors import Denied, Refused, TdtError, Uncertain, Unreachable, sentence
 from .part import Part
@@ -146,7 +146,6 @@ class Answers(Part):
 def _received(receipt: bytes) -> str:
     """When the préfecture received an answer, AAAA-MM-JJ; today when its receipt does not say."""
     try:
-        day = parse_xml(receipt.strip()).get(f"{_NS}DateReception", "")
-        return time.strftime("%Y-%m-%d", time.strptime(day, "%Y-%m-%d"))
+        return read_day(parse_xml(receipt.strip()).get(f"{_NS}DateReception", "")).isoformat()
     except (etree.XMLSyntaxError, ValueError):
         return time.strftime("%Y-%m-%d")

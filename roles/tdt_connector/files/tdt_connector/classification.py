@@ -5,13 +5,19 @@ Source: RetourClassification of the ACTES protocol (actesv1_1.xsd).
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from lxml import etree
 
 _XML_MAX = 8_000_000  # bytes of an answer; its tree takes thirty times as much at worst
+_DAY = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+_PARIS = ZoneInfo("Europe/Paris")
 _NS = "{http://www.interieur.gouv.fr/ACTES#v1.1-20040216}"
 
 
@@ -28,6 +34,19 @@ def parse_xml(content: bytes) -> etree._Element:
     if root.getroottree().docinfo.internalDTD is not None:
         raise ValueError("DTD interdite")
     return root
+
+
+def read_day(text: str) -> date:
+    """A day as xs:date writes it, with its time zone or without: the day is its writer's. Raises ValueError.
+
+    A moment (xs:dateTime), which some write in its place, is of the day that it is in Paris when it says its zone.
+    """
+    found = _DAY.fullmatch(text.strip())
+    if not found:
+        raise ValueError(text)
+    day, hour, zone = found.groups()
+    moment = datetime.fromisoformat(f"{day}{hour or 'T00:00:00'}{zone or ''}")
+    return moment.astimezone(_PARIS).date() if hour and zone else moment.date()
 
 
 def fold(text: str) -> str:
@@ -77,7 +96,7 @@ def parse(content: bytes) -> Classification:
     if root.tag != f"{_NS}RetourClassification":
         raise ClassificationError("le document reçu n'est pas une nomenclature (RetourClassification attendu)")
     try:
-        version = date.fromisoformat((root.findtext(f"{_NS}DateClassification") or "").strip())
+        version = read_day(root.findtext(f"{_NS}DateClassification") or "")
     except ValueError as error:
         raise ClassificationError("la nomenclature reçue n'a pas de date de version valide") from error
     natures = {}

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from creatic_agent.durable import sync_directory, write
 
+from . import kinds
 from .classification import fold
 from .config import Config
 from .driver import Incoming
@@ -132,12 +133,10 @@ def received(config: Config) -> list[tuple[int, Path]]:
 
 def _unpack(content: bytes, folder: Path, item: Incoming) -> None:
     """Keep the document as it came and, for an archive, the files inside."""
-    head = content[:5]
-    if head[:2] != b"\x1f\x8b":
-        suffix = "pdf" if head == b"%PDF-" else "xml"
-        write(folder / f"{item.kind}-{item.id}.{suffix}", content)
+    kind = kinds.suffix(content)
+    write(folder / f"{item.kind}-{item.id}.{kind}", content)
+    if kind != "tar.gz":
         return
-    write(folder / f"{item.kind}-{item.id}.tar.gz", content)
     try:
         unpack(content, folder)
     except UnpackError as error:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 from lxml import etree
 
-from .classification import parse_xml
+from .classification import parse_xml, read_day
 
 _NS = "{http://www.interieur.gouv.fr/ACTES#v1.1-20040216}"
 # Kind (driver.LETTERS), where its date and its text are.
@@ -59,7 +58,7 @@ def _message(root: etree._Element, kind: str, dated: str, text: str) -> Message:
     day = root.get(f"{_NS}{dated}", "") if dated else root.findtext(f"{_NS}DateDepot") or ""
     fault = ""
     try:
-        day = date.fromisoformat(day.strip()).isoformat()
+        day = read_day(day).isoformat()
     except ValueError:
         day, fault = "", "Ce courrier ne porte pas de date valable : ses délais partent de sa réception."
     told = (root.findtext(f"{_NS}{text}") or "" if text else "").strip()[:_TEXT_MAX]

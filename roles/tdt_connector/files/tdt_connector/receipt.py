@@ -9,12 +9,11 @@ from datetime import date, timedelta
 from lxml import etree
 
 from .checks import Act
-from .classification import parse_xml
+from .classification import parse_xml, read_day
 
 _NS = "{http://www.interieur.gouv.fr/ACTES#v1.1-20040216}"
 # Source: actesv1_1.xsd, attribute IDActe.
 _IDACTE = re.compile(r"[0-9][0-9][0-9AB]-(\d{9})-(\d{8})-([a-zA-Z0-9_]{1,15})-([A-Z]{2})")
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CLOCKS = timedelta(days=1)  # that of the préfecture, or this one, is on the other side of midnight
 
 
@@ -49,18 +48,16 @@ def parse(content: bytes, act: Act, siren: str) -> Receipt:
     for one in root.iter(f"{_NS}ActeRecu"):
         if one.get(f"{_NS}NumeroInterne") != act.number:
             raise ReceiptError(f"l'ARActe reçu contient un autre acte que « {idacte} »")
-    text = root.get(f"{_NS}DateReception", "")
     try:
-        received = date.fromisoformat(text if _DAY.fullmatch(text) else "")
+        received = read_day(root.get(f"{_NS}DateReception", ""))
     except ValueError as error:
         raise ReceiptError("l'ARActe reçu n'a pas de date de réception valide") from error
     if not date.fromisoformat(act.date) - _CLOCKS <= received <= date.today() + _CLOCKS:
         raise ReceiptError(
             f"l'ARActe reçu se dit reçu le {received:%d/%m/%Y}, avant l'acte (du {act.date}) ou dans l'avenir"
         )
-    version = (root.findtext(f"{_NS}ClassificationDateVersionEnCours") or "").strip()
     try:
-        in_force = date.fromisoformat(version)
+        in_force = read_day(root.findtext(f"{_NS}ClassificationDateVersionEnCours") or "")
     except ValueError:
         in_force = None
     return Receipt(idacte, received.isoformat(), in_force)

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from lxml import etree
 
+from . import kinds
 from .checks import Act
 from .classification import fold, parse_xml
 from .client import Client, FilePart
@@ -196,7 +197,7 @@ class S2low(Driver):
             return None
         params = {"file": acts[0]["id"], **({"tampon": "true"} if stamped else {})}
         document = self._client.get(f"{_ACTES}/actes_download_file.php", params)
-        return document if document.removeprefix(b"\xef\xbb\xbf").startswith((b"%PDF-", b"<?xml")) else None
+        return document if kinds.suffix(document) in ("pdf", "xml") else None
 
     def find_acts(self, number: str) -> list[RemoteAct]:
         found = self._pass(number)

@@ -14,7 +14,7 @@ from typing import Any
 
 _NS = "{http://www.interieur.gouv.fr/ACTES#v1.1-20040216}"
 _IDACTE = re.compile(r"[0-9][0-9][0-9AB]-(\d{9})-(\d{4})(\d{2})(\d{2})-([a-zA-Z0-9_]{1,15})-([A-Z]{2})")
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:Z|[+-][0-9]{2}:[0-9]{2})?")
 RECEIPT = "ARActe.xml"
 _DOCTYPE = b"<!DOCTYPE"
 TEST = "TEST_"  # how the connector's test acts are numbered
@@ -63,7 +63,8 @@ def receipt_fault(measures: Mapping[str, Any], receipt: bytes | None, siren: str
 
 
 def _day(text: str) -> date:
-    """A day as xs:date writes it. Raises ValueError for the other forms of ISO 8601."""
-    if not _DAY.fullmatch(text):
+    """A day as xs:date writes it, with a time zone or without. Raises ValueError for the other forms of ISO 8601."""
+    found = _DAY.fullmatch(text)
+    if not found:
         raise ValueError(text)
-    return date.fromisoformat(text)
+    return date.fromisoformat(found[1])
