@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible_collections.cdg59.creatic.plugins.module_utils import junit
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.run import synthesis
 from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import (
     AuditError,
@@ -16,6 +17,7 @@ from ansible_collections.cdg59.creatic.plugins.module_utils.audit.sources import
     readable_diff,
 )
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.redaction import MASK, redact
+from lxml import etree
 
 from .conftest import example
 
@@ -62,21 +64,73 @@ def test_that_writes(hostvars): raise AssertionError
 @pytest.mark.parametrize("x", [1, 2])
 def test_twice(hostvars, x): pass
 """
+# What both schemas that JUnit's readers use allow: junit-10.xsd of Jenkins' xunit plugin, and of pytest's own tests,
+# which has no error of a test and three digits of a second at most.
+_RESULT = """<xs:complexType mixed="true">
+  <xs:attribute name="type" type="xs:string"/><xs:attribute name="message" type="xs:string"/>
+</xs:complexType>"""
+ALLOWED = f"""<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">
+<xs:simpleType name="seconds"><xs:restriction base="xs:string">
+  <xs:pattern value="[0-9]{{0,3}}(,?[0-9]{{3}})*([.][0-9]{{0,3}})?"/>
+</xs:restriction></xs:simpleType>
+<xs:element name="testsuites"><xs:complexType>
+  <xs:sequence><xs:element name="testsuite" type="suite" minOccurs="0" maxOccurs="unbounded"/></xs:sequence>
+  {"".join(f'<xs:attribute name="{one}"/>' for one in ("name", "tests", "failures", "errors"))}
+  <xs:attribute name="time" type="seconds"/>
+</xs:complexType></xs:element>
+<xs:complexType name="suite">
+  <xs:sequence><xs:element name="testcase" minOccurs="0" maxOccurs="unbounded"><xs:complexType>
+    <xs:choice minOccurs="0" maxOccurs="unbounded">
+      <xs:element name="skipped">{_RESULT}</xs:element><xs:element name="failure">{_RESULT}</xs:element>
+      <xs:element name="system-out" type="xs:string"/><xs:element name="system-err" type="xs:string"/>
+    </xs:choice>
+    <xs:attribute name="name" use="required"/>
+    {"".join(f'<xs:attribute name="{one}"/>' for one in ("time", "classname", "group"))}
+  </xs:complexType></xs:element></xs:sequence>
+  {"".join(f'<xs:attribute name="{one}" use="required"/>' for one in ("name", "tests", "failures", "errors"))}
+  {"".join(f'<xs:attribute name="{one}"/>' for one in ("group", "skipped", "timestamp", "hostname", "id", "package"))}
+  {"".join(f'<xs:attribute name="{one}"/>' for one in ("file", "log", "url"))}
+  <xs:attribute name="time" type="seconds"/>
+</xs:complexType>
+</xs:schema>"""
+ODD = """
+import pytest
+@pytest.fixture
+def hostvars(request): return request.param
+def machines(*names):
+    hosts = [{"name": one, "ansible_host": "127.0.0.1"} for one in names]
+    return pytest.mark.parametrize("hostvars", hosts, indirect=True, ids=names)
+@pytest.fixture
+def broken(): raise RuntimeError("before <it> & more")
+@pytest.fixture
+def late():
+    yield
+    raise RuntimeError("after it")
+@machines("b", "a")
+def test_broken(hostvars, broken): pass
+@machines("a")
+def test_late(hostvars, late): print("said")
+@pytest.mark.xfail
+def test_expected(): raise AssertionError
+class TestOfOne:
+    @machines("a")
+    def test_inside(self, hostvars): pass
+"""
 
 
-def run_profile_tests(folder: Path, answering: str) -> Path:
+def run_profile_tests(folder: Path, answering: str, tests: str = TESTS, *options: str) -> Path:
     """Run made-up tests with the hooks of tests/profiles/conftest.py; gives the JUnit file."""
     source = (REPO / "tests" / "profiles" / "conftest.py").read_text(encoding="utf-8")
     # The inventory half is not wanted here, and no SSH server answers.
     source = source.replace("def pytest_generate_tests", "def _unused").replace("def hostvars", "def _unused2")
     (folder / "conftest.py").write_text(source + f"\ndef _answers(address): return {answering}\n", encoding="utf-8")
-    (folder / "test_x.py").write_text(TESTS, encoding="utf-8")
+    (folder / "test_x.py").write_text(tests, encoding="utf-8")
     (folder / "pytest.ini").write_text(
         f"[pytest]\npythonpath = {REPO / 'collections'} {REPO / 'tests' / 'profiles'} {REPO}\n"
     )
     report = folder / "junit.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-m", "not leaves_traces", "--junitxml", str(report)]
-    command += ["-p", "no:cacheprovider", "test_x.py"]
+    command += ["-p", "no:cacheprovider", *options, "test_x.py"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     return report
@@ -98,6 +152,48 @@ def test_a_host_that_went_away_has_failed_no_test(tmp_path: Path) -> None:
     checks = read_junit(run_profile_tests(tmp_path, "False"))
     assert [check.result for check in checks] == ["reussi", "perdu", "perdu", "perdu", "perdu"]
     assert checks[2].detail == "la machine ne répond plus"
+
+
+@pytest.mark.parametrize(
+    ("tests", "answering", "options"),
+    [
+        (TESTS, "True", ()),
+        (TESTS, "False", ()),
+        (ODD, "True", ("-o", "junit_family=xunit2", "-o", "junit_logging=all")),
+        (ODD, "True", ("-o", "junit_family=xunit1")),
+        (ODD, "True", ("-n", "2", "--dist", "load")),
+    ],
+)
+def test_the_readers_of_junit_take_our_reports(
+    tmp_path: Path, tests: str, answering: str, options: tuple[str, ...]
+) -> None:
+    report = run_profile_tests(tmp_path, answering, tests, *options)
+    schema = etree.XMLSchema(etree.fromstring(ALLOWED))
+    document = etree.parse(report)
+    assert schema.validate(document), schema.error_log
+    for suite in document.getroot():
+        cases = suite.findall("testcase")
+        told = [int(str(suite.get(one))) for one in ("tests", "failures", "skipped")]
+        assert told == [len(cases), *(sum(bool(one.findall(kind)) for one in cases) for kind in ("failure", "skipped"))]
+
+
+def test_what_a_report_says_is_read_again(tmp_path: Path) -> None:
+    checks = read_junit(run_profile_tests(tmp_path, "True", ODD))
+    assert sorted((check.name, check.host, check.result) for check in checks) == [
+        ("test_x.py::TestOfOne::test_inside", "a", "reussi"),
+        ("test_x.py::test_broken", "a", "echec"),
+        ("test_x.py::test_broken", "b", "echec"),
+        ("test_x.py::test_expected", "", "ignore"),
+        ("test_x.py::test_late", "a", "echec"),
+    ]
+    assert any("before <it> & more" in check.detail for check in checks)
+
+
+def test_an_empty_report_is_one_too(tmp_path: Path) -> None:
+    path = tmp_path / "x.xml"
+    path.write_text('<testsuites name="pytest tests"><testsuite name="pytest" tests="0" hostname="ici" /></testsuites>')
+    junit.rewrite(path)
+    assert etree.XMLSchema(etree.fromstring(ALLOWED)).validate(etree.parse(path)) and read_junit(path) == []
 
 
 def test_a_cut_junit_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.answers import clean
 from ansible_collections.cdg59.creatic.plugins.module_utils.evidence.redaction import redact
+from ansible_collections.cdg59.creatic.plugins.module_utils.junit import LOST
 
 PHASES = {
     "preparation": "Préparation",
@@ -245,7 +246,9 @@ def read_arf(data: bytes) -> OpenScap:
 
 
 def read_junit(path: Path) -> list[Check]:
-    """Read pytest's results; tests/profiles/conftest.py notes in each its machine and its name.
+    """Read pytest's results; tests/profiles/conftest.py says of each its machine and its name (module_utils/junit.py).
+
+    Those of before say it in properties of the test.
 
     Raises:
         AuditError: the file is missing or cut.
@@ -263,10 +266,14 @@ def read_junit(path: Path) -> list[Check]:
         skipped = [child for child in case if child.tag == "skipped"]
         said = (bad or skipped or [None])[0]
         detail = _said(said.get("message") or said.text, 400) if said is not None else ""
-        lost = properties.get("machine_perdue") == "oui" and (bad or skipped)
+        lost = said is not None and (said.get("type") == LOST or properties.get("machine_perdue") == "oui")
         result = "perdu" if lost else "echec" if bad else "ignore" if skipped else "reussi"
-        name = properties.get("essai") or f"{case.get('classname')}::{str(case.get('name')).partition('[')[0]}"
-        checks.append(Check(name, str(case.get("name")), properties.get("machine", ""), result, detail))
+        group, suite = case.get("group"), case.getparent()
+        # Elsewhere than in our own reports, hostname is of the machine that ran the tests.
+        machine = str(suite.get("hostname") or "") if group and suite is not None else properties.get("machine", "")
+        name = properties.get("essai") or group
+        name = name or f"{case.get('classname')}::{str(case.get('name')).partition('[')[0]}"
+        checks.append(Check(name, str(case.get("name")), machine, result, detail))
     return checks
 
 
