@@ -626,6 +626,32 @@ def test_what_other_tools_sign_counts_and_what_is_outdated_is_told(
     assert "À faire : " in refused(issuer, path, "B1 : la signature est abîmée ou fausse", source)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_the_certificate_s_own_key_may_be_written_out(issuer: Issuer, tmp_path: Path, first: bool) -> None:
+    """xmlsec1 does for S²LOW, beside the certificate."""
+    source = flow(tmp_path)
+    path = Libersign(issuer, **SHA256_OF_THEIRS).sign(source)
+    tree: Any = etree.parse(path)
+    for info in tree.iterfind(".//ds:KeyInfo", NAMES):
+        der = base64.b64decode(info.findtext(".//ds:X509Certificate", "", NAMES))
+        numbers: Any = x509.load_der_x509_certificate(der).public_key().public_numbers()  # type: ignore[union-attr] # RSA
+        value = etree.Element(f"{{{DS}}}KeyValue")
+        inside = etree.SubElement(value, f"{{{DS}}}RSAKeyValue")
+        for name, number in (("Modulus", numbers.n), ("Exponent", numbers.e)):
+            data = number.to_bytes((number.bit_length() + 7) // 8)
+            etree.SubElement(inside, f"{{{DS}}}{name}").text = base64.encodebytes(data).decode()
+        info.insert(0 if first else 1, value)
+    tree.write(path, encoding="ISO-8859-1")
+    xmlsec1_verifies(issuer, path)
+    assert checked(issuer, path, source) == "Claire Dubois"
+    inside[1].text = "Aw=="
+    tree.write(path, encoding="ISO-8859-1")
+    not_admitted(issuer, path, "B2 : .*une autre clé que celle du certificat", source)
+    inside.append(etree.Element(f"{{{DS}}}Seed"))
+    tree.write(path, encoding="ISO-8859-1")
+    not_admitted(issuer, path, "B2 : .*RSAKeyValue contient « Seed »", source)
+
+
 def test_sha1_counts_against_the_circuit_s_flow_only(issuer: Issuer, tmp_path: Path) -> None:
     """Two flows of one SHA-1 can be made: that the signed one is the circuit's is told by SHA-256."""
     source = flow(tmp_path)

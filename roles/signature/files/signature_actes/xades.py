@@ -382,9 +382,14 @@ def _read(signature: etree._Element, part: str, whole: bool, old: bool) -> Readi
 
 def _certificate(key_info: etree._Element) -> x509.Certificate:
     """The signer's certificate; those that come with it must be of the authorities above it, one after the other."""
-    data = _children(key_info, [DS], {"X509Data": (1, 1)}, "Id")["X509Data"][0]
-    found = _children(data, [DS], {"X509Certificate": (1, 10)})["X509Certificate"]
+    names = {"X509Data": (1, 1), "KeyValue": (0, 1)}
+    if len(key_info) and _local(key_info[0]) == "KeyValue":
+        names = {"KeyValue": (0, 1), "X509Data": (1, 1)}
+    held = _children(key_info, [DS], names, "Id")
+    found = _children(held["X509Data"][0], [DS], {"X509Certificate": (1, 10)})["X509Certificate"]
     certificates = [x509.load_der_x509_certificate(_decoded(element)) for element in found]
+    for value in held["KeyValue"]:
+        _check_key(value, certificates[0].public_key())
     above, others = certificates[0], certificates[1:]
     while others:
         for one in others:
@@ -398,6 +403,18 @@ def _certificate(key_info: etree._Element) -> x509.Certificate:
         else:
             _unfit("KeyInfo contient un certificat qui n'est d'aucune autorité du signataire")
     return certificates[0]
+
+
+def _check_key(value: etree._Element, key: object) -> None:
+    """A key that is written out, as xmlsec1 does for S²LOW, is the certificate's: it says nothing more."""
+    if not isinstance(key, rsa.RSAPublicKey):
+        _unfit("KeyInfo contient « KeyValue »")
+    one = (1, 1)
+    numbers = _children(value, [DS], {"RSAKeyValue": one})["RSAKeyValue"][0]
+    inside = _children(numbers, [DS], {"Modulus": one, "Exponent": one})
+    told = tuple(int.from_bytes(_decoded(inside[name][0])) for name in ("Modulus", "Exponent"))
+    if told != (key.public_numbers().n, key.public_numbers().e):
+        _unfit("KeyInfo contient une autre clé que celle du certificat")
 
 
 def _properties(holder: etree._Element, signature: str, outdated: list[str]) -> etree._Element:
