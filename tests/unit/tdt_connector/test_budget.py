@@ -151,7 +151,10 @@ WRONG: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("case", WRONG)
 def test_what_the_prefecture_would_send_back_does_not_leave(tmp_path: Path, case: str) -> None:
     content, words = WRONG[case]
-    assert words in told(tmp_path, content)
+    faults = told(tmp_path, content)
+    assert words in faults
+    for fault in faults.splitlines():  # what to do, said to who has the file
+        assert re.search(r"[;.] (?:[^;.]* )?(?:\w+ez)\b", fault, re.IGNORECASE), fault
 
 
 def test_the_editor_s_own_block_tells_nothing(tmp_path: Path) -> None:

@@ -310,7 +310,7 @@ async def check_detached(
     certificate, others, admitted = await judged(signature.name, data, document, lists.trust, now)
     found = await person(certificate, others, lists, now)
     if isinstance(found, str):
-        raise Refusal(f"{signature.name} : {found}")
+        raise Refusal(f"{signature.name} : {found}" if "À faire" in found else f"{signature.name} : {found}. {_ASK}")
     if not admitted:
         raise Refusal(f"{signature.name} : la signature ne vaut pas : son algorithme n'est pas admis. {_ASK}")
     return [found]

@@ -51,6 +51,7 @@ _DIRECTIONS = {"D": "Dépenses", "R": "Recettes"}
 # Euros, as xs:decimal writes them: no exponent, which would be written out in a billion digits.
 _AMOUNT = re.compile(r"[+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,10})?|\.[0-9]{1,10})")
 _TOTEM = "dans le logiciel de comptabilité ou TotEM"
+_CORRECT = f"corrigez-le {_TOTEM}, puis scellez et exportez de nouveau."
 _DIGESTS = ("md5", "sha1")  # of a seal (TScellement), both of them of the same text
 _BLANK = " \t\r\n"
 
@@ -148,14 +149,16 @@ class _Reading:
         for name in self._AMOUNTS:
             text = (self._current.get(name) or "0").strip()
             if not _AMOUNT.fullmatch(text):
-                self.faults.append(f"ligne budgétaire n° {self._line}, {name} : « {text[:40]} » n'est pas un montant.")
+                self.faults.append(
+                    f"ligne budgétaire n° {self._line}, {name} : « {text[:40]} » n'est pas un montant ; {_CORRECT}"
+                )
                 return
             amounts[name] = Decimal(text)
         done = self.budget.kind in _ACCOUNTS
         amount = amounts["MtReal"] if done else amounts["MtPrev"] + amounts["MtRARPrec"]
         direction, section = self._current.get("CodRD", ""), _section(self._current.get("Nature", ""))
         if direction not in _DIRECTIONS and not done:
-            self.faults.append(f"ligne budgétaire n° {self._line}, CodRD : ni D (dépense) ni R (recette).")
+            self.faults.append(f"ligne budgétaire n° {self._line}, CodRD : ni D (dépense) ni R (recette) ; {_CORRECT}")
         elif not section or direction not in _DIRECTIONS:
             self.budget.unplaced += 1
         else:
@@ -235,17 +238,18 @@ def _head_faults(budget: Budget, siren: str, decided: str, schema: float) -> lis
         faults.append("ProjetBudget : c'est un projet ; transmettez le budget voté.")
     if budget.kind not in _KINDS:
         listed = ", ".join(f"{code} ({label})" for code, label in _KINDS.items())
-        faults.append(f"NatDec : « {budget.kind} » est inconnue ; attendu : {listed}.")
+        faults.append(f"NatDec : « {budget.kind} » est inconnue, attendu : {listed} ; {_CORRECT}")
     elif budget.unique and budget.kind != _CFU_KIND:
         faults.append(
             f"NatDec : {budget.kind} ({_KINDS[budget.kind]}) dans un {_CFU}, {_CFU_KIND} attendu ; exportez de nouveau "
             f"le compte financier unique {_TOTEM}."
         )
     if budget.kind == "02" and not values.get("NumDec"):
-        faults.append("NumDec : absent ; une décision modificative porte son numéro.")
+        faults.append(f"NumDec : absent, et une décision modificative porte son numéro ; {_CORRECT}")
     if budget.kind == "09" and budget.year >= _CFU_FROM:
         faults.append(
-            f"NatDec : dès l'exercice {_CFU_FROM}, le compte financier unique (10) remplace le compte administratif."
+            f"NatDec : dès l'exercice {_CFU_FROM}, le compte financier unique (10) remplace le compte administratif ; "
+            "transmettez le compte financier unique."
         )
     if decided:
         faults += _day_faults(budget, date.fromisoformat(decided))
