@@ -53,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     """Have the JUnit report say it as its readers' schemas allow."""
     yield
-    report = session.config.getoption("xmlpath")
+    report = session.config.getoption("xmlpath", None)
     if report and not hasattr(session.config, "workerinput") and Path(report).is_file():
         junit.rewrite(Path(report))
 

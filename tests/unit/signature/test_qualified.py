@@ -160,6 +160,7 @@ def test_a_detached_signature_may_be_armored(place: Place, supplier: made.Pair) 
             told = place.ask("contresignature", document, content, name="contrat.p7s")
             assert [one["nom"] for one in told["fournisseurs"]] == ["Jan Peeters"], told
     assert "ce n'est pas le document du dossier qui est signé" in place.ask("contresignature", b"x", armored)["refus"]
+    assert "d'une seule" in place.ask("contresignature", document, armored + armored)["refus"]
     certificate = supplier[0].public_bytes(PEM)
     told = place.ask("contresignature", document, certificate)["refus"]
     assert "« CERTIFICATE »" in told and "ce n'est pas une signature CMS" in told and "À faire : " in told

@@ -323,7 +323,10 @@ _Judged = tuple[x509.Certificate, list[x509.Certificate], bool]
 async def _cms(name: str, data: bytes, document: Path, trust: Trust, now: dt.datetime) -> _Judged:
     try:
         if data.lstrip().startswith(b"-----BEGIN "):
-            kind, _headers, data = pem.unarmor(data.lstrip())
+            blocks = list(pem.unarmor(data.lstrip(), multiple=True))
+            if len(blocks) != 1:
+                raise Refusal(f"{name} : {_SEVERAL if blocks else _NONE}")
+            [(kind, _headers, data)] = blocks
             if kind not in _ARMORED:
                 raise Refusal(f"{name} : « {kind[:40]} » : {_NONE}")
         whole = cms.ContentInfo.load(data, strict=True)
