@@ -142,18 +142,25 @@ def test_a_proof_has_the_length_of_its_place() -> None:
 # -- OCFL objects -------------------------------------------------------------------------------------------
 
 
-def ocfl(folder: Path, **changes: Any) -> Path:
+def ocfl(folder: Path, algorithm: str = "sha512", **changes: Any) -> Path:
     """A small OCFL object."""
     (folder / "v1" / "content").mkdir(parents=True)
     (folder / "v1" / "content" / "a").write_bytes(b"a")
+    (folder / "0=ocfl_object_1.1").write_text("ocfl_object_1.1\n")
+    digest = hashlib.new(algorithm, b"a").hexdigest()
     inventory = {
-        "digestAlgorithm": "sha512",
-        "manifest": {hashlib.sha512(b"a").hexdigest(): ["v1/content/a"]},
+        "id": "urn:a",
+        "type": "https://ocfl.io/1.1/spec/#inventory",
+        "digestAlgorithm": algorithm,
+        "head": "v1",
+        "manifest": {digest: ["v1/content/a"]},
+        "versions": {"v1": {"created": "2026-01-02T03:04:05Z", "state": {digest: ["a"]}}},
         **changes,
     }
     content = json.dumps(inventory).encode()
     (folder / "inventory.json").write_bytes(content)
-    (folder / "inventory.json.sha512").write_text(f"{hashlib.sha512(content).hexdigest()}  inventory.json\n")
+    noted = f"{hashlib.new(algorithm, content).hexdigest()}  inventory.json\n"
+    (folder / f"inventory.json.{algorithm}").write_text(noted)
     return folder
 
 
@@ -165,8 +172,8 @@ def test_an_object_is_its_inventory_and_its_files(tmp_path: Path) -> None:
         ("c", lambda path: (path / "v1/content/b").touch(), "« v1/content/b » est en trop"),
         ("d", lambda path: (path / "v1/content/b").symlink_to("/etc/passwd"), "« v1/content/b » est en trop"),
         ("e", lambda path: (path / "inventory.json").write_text("{}"), "inventory.json n'a plus son empreinte"),
-        ("f", lambda path: (path / "inventory.json").unlink(), "son inventaire OCFL est absent ou illisible ("),
-        ("g", lambda path: (path / "inventory.json.sha512").write_text(""), "son inventaire OCFL est absent ou illis"),
+        ("f", lambda path: (path / "inventory.json").unlink(), "inventory.json est absent (OCFL E063)"),
+        ("g", lambda path: (path / "inventory.json.sha512").write_text(""), "inventory.json.sha512 n'est pas de la"),
     ]
     for name, spoil, words in spoilt:
         spoil(ocfl(tmp_path / name))
@@ -174,8 +181,8 @@ def test_an_object_is_its_inventory_and_its_files(tmp_path: Path) -> None:
             export.check(tmp_path / name)
         assert str(told.value).startswith(words)
     with pytest.raises(Damaged, match=r"^empreintes sha256 au lieu de sha512$"):
-        export.check(ocfl(tmp_path / "h", digestAlgorithm="sha256"))
-    with pytest.raises(Damaged, match=r"^son inventaire OCFL est absent ou illisible"):
+        export.check(ocfl(tmp_path / "h", algorithm="sha256"))
+    with pytest.raises(Damaged, match=r"^inventory.json : « manifest » n'est pas un objet JSON \(OCFL E106\)"):
         export.check(ocfl(tmp_path / "i", manifest=[]))
 
 
