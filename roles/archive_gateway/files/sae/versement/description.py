@@ -15,12 +15,14 @@ from sae.versement.refusal import Reason, Refusal, refuse
 KEEP, DESTROY = "Keep", "Destroy"
 SEDA_VERSION = "2.3"  # of the answer to what says none
 _ALGORITHMS = {"SHA-256": "sha256", "SHA-512": "sha512"}
+# Verified where a bag has them beside a strong one.
+_WEAK = {"SHA-384": "sha384", "SHA-224": "sha224", "SHA-1": "sha1", "MD5": "md5"}
 _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A file as the SIP announces it. `algorithm` is SHA-256 or SHA-512, `digest` hexadecimal and lower case."""
+    """A file as the SIP announces it, in one algorithm or several. `digest` is hexadecimal and lower case."""
 
     name: str
     algorithm: str
@@ -87,7 +89,7 @@ def algorithm(name: str) -> str:
 
 def compare(description: Description, members: Mapping[str, Member]) -> None:
     """Every announced file is there, whole and unchanged, and there is no other. Raises Refusal with all the faults."""
-    faults = list(_faults(description, members))
+    faults = list(dict.fromkeys(_faults(description, members)))
     if faults:
         raise Refusal(faults)
 
@@ -113,7 +115,7 @@ def digest_of(member: Member, name: str) -> str:
     """Digest of a file of the SIP, hexadecimal."""
     if name == "SHA-512":
         return member.sha512
-    digest = hashlib.new(_ALGORITHMS[name])
+    digest = hashlib.new((_ALGORITHMS | _WEAK)[name], usedforsecurity=name in _ALGORITHMS)
     with member.path.open("rb") as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
