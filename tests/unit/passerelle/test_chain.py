@@ -220,6 +220,23 @@ def test_one_dossier_that_cannot_be_read_keeps_no_other(world: World) -> None:
     assert world.act(good).step == "reception"
 
 
+@pytest.mark.parametrize("name", ["deliberation.pdf", "annexe-1.pdf"])
+def test_an_empty_file_stops_where_it_comes_in(world: World, name: str) -> None:
+    reference = world.deliberations.adopt("d1", annexes=1)
+    world.deliberations.documents[f"d1-{name}"] = b""
+    item = world.deliberations.items["d1"]
+    for one in (item["document"], *item["annexes"]):
+        if one["nom"] == name:
+            one["sha256"] = hashlib.sha256(b"").hexdigest()
+    other = world.deliberations.adopt("d2")
+    world.chain.arrivals.look()
+    world.drain()
+    act = world.act(reference)
+    assert act.step == "reception"
+    assert act.blocked == f"« {name} » est vide (0 octet). À faire : remplacez ce fichier dans la délibération."
+    assert world.act(other).step == "signature"
+
+
 def test_communes_take_turns() -> None:
     many = [{"commune": "a", "rang": rank} for rank in range(3)]
     assert fairly([*many, {"commune": "b"}, {}]) == [many[0], {"commune": "b"}, {}, many[1], many[2]]

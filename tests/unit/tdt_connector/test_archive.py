@@ -70,6 +70,17 @@ def test_the_archive_takes_its_sip(tmp_path: Path, clamd: FakeClamd, act: Path) 
     assert {one["nom"] for one in kept.files} == {"manifest.xml", "content/2026_014.pdf", "content/ARActe.xml"}
 
 
+def test_an_empty_file_from_outside_keeps_no_act_from_the_archive(tmp_path: Path, clamd: FakeClamd, act: Path) -> None:
+    """The archive takes none; what a clerk deposits was refused at the door, and what the préfecture sent cannot be."""
+    for name in ("courrier-1-annexe.pdf", "vide"):
+        (act / name).touch()
+    package = io.BytesIO()
+    sip.build(act, SIREN, TERMS, package)
+    answer = Gateway(tmp_path).deposit(package.getvalue())
+    assert answer.accepted, answer.reasons
+    assert (act / "vide").is_file()  # nothing is lost
+
+
 def test_the_sip_names_the_commune_s_agreement(tmp_path: Path, clamd: FakeClamd, act: Path) -> None:
     package = io.BytesIO()
     sip.build(act, SIREN, replace(TERMS, agreement="AD59-2026-017"), package)

@@ -21,6 +21,8 @@ from .store import Act, Store
 
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 
+_EMPTY = hashlib.sha256().hexdigest()
+
 
 def mark(reference: str, rank: int) -> str:
     """What the document store's documents of an act bear: its reference, and one word of letters that its search
@@ -51,6 +53,7 @@ class HandOvers:
         """Documents come here."""
         client = self._servers.deliberations()
         for item in [act.data["document"], *act.data["annexes"]]:
+            _not_empty(item, "la délibération")
             if not self._files.path(item["sha256"]).is_file():
                 found = self._files.keep(lambda stream, url=item["url"]: client.fetch(url, stream))  # type: ignore[misc] # bound now
                 if found != item["sha256"]:
@@ -83,6 +86,7 @@ class HandOvers:
         if kept != wanted:
             raise Refused("le fichier signé n'est pas celui que le parapheur annonce (empreinte différente).")
         for item in act.data["annexes"]:
+            _not_empty(item, "le dossier du parapheur")
             if "piece" in item and not self._files.path(item["sha256"]).is_file():
                 found = self._files.keep(partial(client.fetch_piece, act.track["dossier"], item["piece"]))
                 if found != item["sha256"]:
@@ -129,3 +133,9 @@ class HandOvers:
             told = mark(act.reference, rank)
             pieces.append(Piece(told, told.rpartition(" ")[2], label[:250], self._files.path(digest), name, kind))
         return pieces
+
+
+def _not_empty(item: dict[str, Any], where: str) -> None:
+    """Refuse a file without a byte where it comes in: neither the TdT nor the archive takes one, days later."""
+    if item["sha256"] == _EMPTY:
+        raise Refused(f"« {item['nom']} » est vide (0 octet). À faire : remplacez ce fichier dans {where}.")

@@ -91,13 +91,18 @@ class _File:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files of an acquitted act that are archived, the act's own first and its ARActe next."""
+    """The files of an acquitted act that are archived, the act's own first and its ARActe next.
+
+    What a clerk deposits is refused when it is empty. One that the TdT or the préfecture sent so says nothing, and the
+    archive, which takes none, would refuse all the others with it: it stays in the act's folder.
+    """
 
     def rank(path: Path) -> tuple[int, str]:
         order = ["ARActe.xml", "acte-tamponne.pdf", "bordereau.pdf"]
         return (1 + order.index(path.name) if path.name in order else 0, path.name)
 
     found = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    found = [path for path in found if path.stat().st_size]
     kept = [path for path in found if path.name not in _LEFT_OUT and path.suffix not in (".yml", ".yaml")]
     return sorted(kept, key=rank)
 

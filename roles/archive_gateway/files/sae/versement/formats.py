@@ -64,7 +64,8 @@ def identify(members: Iterable[Member], allowed: frozenset[str], needless: Itera
         if member.name in own:
             continue
         if not member.size:
-            faults.append(Reason("FORMAT", f"« {member.name} » est vide : son format ne peut pas être reconnu."))
+            text = f"« {member.name} » est vide (0 octet). À faire : remplacez-le, ou retirez-le."
+            faults.append(Reason("FORMAT", text))
             continue
         known = identify_one(member)
         found[member.name] = known
