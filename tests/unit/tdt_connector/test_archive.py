@@ -81,6 +81,20 @@ def test_an_empty_file_from_outside_keeps_no_act_from_the_archive(tmp_path: Path
     assert (act / "vide").is_file()  # nothing is lost
 
 
+def test_names_that_the_door_does_not_take_keep_no_act_from_the_archive(
+    tmp_path: Path, clamd: FakeClamd, act: Path
+) -> None:
+    """Of a disk that had another encoding, or of who writes anything."""
+    for name in (b"pi\xe8ce n\xb0 2.pdf", b"pi\xe9ce n\xb0 2.pdf", b"a\nb.pdf", b"a\\b.pdf", b"\xff" * 200 + b".pdf"):
+        (act / os.fsdecode(name)).write_bytes(PDF + name)
+    package = io.BytesIO()
+    sip.build(act, SIREN, TERMS, package)
+    gateway = Gateway(tmp_path)
+    answer = gateway.deposit(package.getvalue())
+    assert answer.accepted, answer.reasons
+    assert len(gateway.registry.archives("gondecourt")[0].files) == 8  # with the act, its ARActe and the manifest
+
+
 def test_the_sip_names_the_commune_s_agreement(tmp_path: Path, clamd: FakeClamd, act: Path) -> None:
     package = io.BytesIO()
     sip.build(act, SIREN, replace(TERMS, agreement="AD59-2026-017"), package)

@@ -15,7 +15,7 @@ from tdt_connector.checks import Act
 from tdt_connector.client import FilePart
 from tdt_connector.driver import RemoteState
 from tdt_connector.errors import Denied, Duplicate, Refused, TdtError, Uncertain, Unreachable
-from tdt_connector.s2low import S2low, decode
+from tdt_connector.s2low import S2low, _transaction, decode
 
 
 class Canned:
@@ -355,3 +355,11 @@ def test_a_document_is_sent_as_what_it_is(tmp_path: Path, content: bytes, kind: 
         ("acte_pdf_file", kind),
         ("acte_attachments[]", kind),
     ]
+
+
+@pytest.mark.parametrize("given", [b"9" * 5000, b"9" * 19, "²".encode(), b"-1", b"1 2", b""])
+def test_a_number_of_transaction_is_one_that_the_journal_can_keep(given: bytes) -> None:
+    """Python refuses to read five thousand digits: the send was cut by a traceback, and nobody knew what became of it."""
+    with pytest.raises(Uncertain, match="le TdT n'a pas donné de numéro de transaction"):
+        _transaction(given)
+    assert _transaction(b" 12345 \n") == 12345

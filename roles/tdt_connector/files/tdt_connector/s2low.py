@@ -83,7 +83,7 @@ def _ok(content: bytes) -> bytes:
 
 def _transaction(content: bytes) -> int:
     line = content.partition(b"\n")[0].strip()
-    if not line.isdigit():
+    if not re.fullmatch(rb"[0-9]{1,18}", line):
         raise Uncertain(f"le TdT n'a pas donné de numéro de transaction : {decode(line[:80])!r}", "reponse")
     return int(line)
 

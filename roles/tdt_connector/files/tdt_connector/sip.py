@@ -87,7 +87,9 @@ class _File:
 
     @property
     def uri(self) -> str:
-        return f"content/{self.name}"
+        """Its place in the SIP: its own name, or one made of it where the door takes no such name (not UTF-8…)."""
+        plain = "".join(char if char.isprintable() and char != "\\" else "_" for char in self.name)
+        return f"content/{self.name}" if plain == self.name else f"content/{self.sha512[:16]}-{plain[-80:]}"
 
 
 def files_of(folder: Path) -> list[Path]:
