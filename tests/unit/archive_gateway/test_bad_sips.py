@@ -248,6 +248,17 @@ def _positions(package: bytes | bytearray, wanted: bytes) -> list[int]:
     return [at for at in range(len(package) - 4) if package[at : at + 4] == wanted]
 
 
+@pytest.mark.parametrize("offset", [-1, -100_000, 1 << 31])
+def test_a_zip_whose_files_are_outside_it(gateway: Gateway, offset: int) -> None:
+    """The system calls it an error of the disk: such a SIP was taken up again each minute, and never answered."""
+    package = bytearray(zipped({"manifest.xml": manifest(), **FILES}))
+    end = package.rindex(b"PK\x05\x06")
+    size, start = struct.unpack_from("<II", package, end + 12)
+    struct.pack_into("<I", package, end + 16, (start - offset) & 0xFFFFFFFF if offset < 0 else start)
+    struct.pack_into("<I", package, end - size + 42, max(0, offset))
+    gateway.refused(bytes(package), "CONTENEUR")
+
+
 def test_too_much_once_unpacked(gateway: Gateway) -> None:
     content = b"".join(bytes([n % 251]) * 997 for n in range(70_000))
     assert "dépasse" in gateway.refused(zipped(whole() | {"content/acte.pdf": content}), "CONTENEUR")

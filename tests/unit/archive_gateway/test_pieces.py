@@ -377,8 +377,8 @@ def test_what_a_bag_says(tmp_path: Path, word: str, action: str) -> None:
         ({"manifest-sha512.txt": b"\nfaux\n"}, "manifest-sha512.txt, ligne 1 : « empreinte chemin » attendu."),
         ({"bag-info.txt": b"\xff"}, "bag-info.txt n'est pas en UTF-8. À faire : refaites le sac en UTF-8."),
         ({"fetch.txt": b""},
-         "Un sac avec fetch.txt n'est pas pris : rien n'est téléchargé ici. À faire : mettez dans data/ les fichiers que "
-         "fetch.txt nomme, et refaites le sac sans lui."),
+         "Un sac avec fetch.txt n'est pas pris : rien n'est téléchargé ici. À faire : mettez dans data/ les fichiers "
+         "que fetch.txt nomme, et refaites le sac sans lui."),
         ({"bagit.txt": b"BagIt-Version: 0.96\n"},
          "bagit.txt n'annonce pas BagIt 0.97 ou 1.0. À faire : refaites le sac dans l'une d'elles."),
     ],

@@ -359,7 +359,7 @@ def test_a_document_is_sent_as_what_it_is(tmp_path: Path, content: bytes, kind: 
 
 @pytest.mark.parametrize("given", [b"9" * 5000, b"9" * 19, "²".encode(), b"-1", b"1 2", b""])
 def test_a_number_of_transaction_is_one_that_the_journal_can_keep(given: bytes) -> None:
-    """Python refuses to read five thousand digits: the send was cut by a traceback, and nobody knew what became of it."""
+    """Python refuses to read five thousand digits: the send ended by a traceback."""
     with pytest.raises(Uncertain, match="le TdT n'a pas donné de numéro de transaction"):
         _transaction(given)
     assert _transaction(b" 12345 \n") == 12345

@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import stat
+import sys
 import tarfile
 import unicodedata
 import zipfile
@@ -71,6 +72,9 @@ class _Bounded(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        # The system would call it an error of the disk, which is never held against a SIP: it would wait for ever.
+        if whence == os.SEEK_SET and not 0 <= offset <= sys.maxsize:
+            raise refuse("CONTENEUR", "Le conteneur place un fichier hors de lui-même : il est abîmé.")
         return self._stream.seek(offset, whence)
 
     def tell(self) -> int:
