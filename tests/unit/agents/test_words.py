@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +72,20 @@ def test_a_place_is_below_the_folder_that_the_configuration_names() -> None:
         journal = Under("folder", "journal.sqlite")
 
     assert Configuration().journal == Path("/var/lib/agent/journal.sqlite")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "from creatic_agent.french import speak; speak(); print(name)",
+        "from signature_actes import cli; sys.exit(cli._told(lambda: print(name) or 0))",
+    ],
+)
+def test_a_name_that_is_not_utf_8_ends_no_command(said: str) -> None:
+    """A file of an old disk: it was signed, or deposited, and the command ended by a traceback."""
+    program = f"import os, sys; name = os.fsdecode(b'd\\xe9lib.pdf'); {said}"
+    paths = ("collections/ansible_collections/cdg59/creatic/agents", "roles/signature/files")
+    top = Path(__file__).parents[3]
+    environment = os.environ | {"LC_ALL": "C.UTF-8", "PYTHONPATH": os.pathsep.join(str(top / one) for one in paths)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "d\\udce9lib.pdf\n"), done.stderr

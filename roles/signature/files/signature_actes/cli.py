@@ -16,6 +16,8 @@ from typing import Any
 
 from asn1crypto import pem
 
+from creatic_agent.french import tell_any_name
+
 from . import check, files, limits, pades, pes, token
 from .person import Person
 from .refusal import Refusal, unread
@@ -27,6 +29,7 @@ CONFIG = Path("/etc/creatic/signer-acte.json")
 def _told(run: Callable[[], int]) -> int:
     """Run a command: a refusal is one French line, and status 1."""
     logging.disable(logging.CRITICAL)
+    tell_any_name()
     try:
         return run()
     except Refusal as refusal:

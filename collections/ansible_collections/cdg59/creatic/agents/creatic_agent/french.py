@@ -1,10 +1,12 @@
 # Copyright: CDG59, groupement de commandes Cre@tic
 # SPDX-License-Identifier: EUPL-1.2
-"""argparse in French."""
+"""argparse in French, and names of any bytes told to who reads."""
 
 from __future__ import annotations
 
 import argparse
+import io
+import sys
 
 _FRENCH = {
     "usage: ": "usage : ",
@@ -25,3 +27,11 @@ _FRENCH = {
 def speak() -> None:
     """Make argparse's own words French; it has no other way."""
     vars(argparse)["_"] = lambda text: _FRENCH.get(text, text)
+    tell_any_name()
+
+
+def tell_any_name() -> None:
+    """Have no name that is not UTF-8 end what prints it: its odd bytes are told as \\udcXX."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not what a test puts in their place
+            stream.reconfigure(errors="backslashreplace")
