@@ -32,7 +32,7 @@ LAST = ("nice", "-n", "10")  # what others leave of the cores
 STUCK = ("-o", "faulthandler_timeout=900", "-o", "faulthandler_exit_on_timeout=true")  # a test's end, seconds
 PLAYBOOK = ("ansible-playbook", "-i", "inventories/lab")
 # Their playbooks are of tests alone, or none: what they reach tells nothing.
-FILES = ("unit", "lint", "lab")
+FILES = ("unit", "lint", "lab", "fuzz")
 NOTED = {"CREATIC_TASKS_REACHED": REACHED, "ANSIBLE_CALLBACK_PLUGINS": str(TOP / "tests" / "reached")}
 # Long: each whole run has one line of them, in turn; the others, which would take it over its limit, by their names.
 IN_TURN = (
@@ -50,6 +50,7 @@ MAILED = "tests/profiles/supervision/test_supervision.py::test_a_unit_that_faile
 # Machines that are alike on the site, and how many: check mode and the profile's tests ask one of them, in turn.
 TWINS = {"archive_node": 3, "commune_pc": 3, "tdt_connector": 3}
 LONG = (*dict.fromkeys(name for turn in IN_TURN for name in turn), "production", "closing")
+BY_NAME = ("fuzz",)  # no machine is in it, and each of its runs is another: none of a whole run's
 # Test machines beside the site: a control node that several share, and two with kernels of their own, slow, each on one
 # core. What the lab itself says of such machines is asked in the same turn.
 KERNELS = ("noyau", "disques")
@@ -148,6 +149,11 @@ def whole() -> dict[str, Part]:
         "passage": journeys("passage", "profil passerelle", "profil archive_gateway"),
         "journeys": journeys("", "passage", *(f"profil {name}" for name in names)),
     }
+
+
+def by_name(name: str) -> Part:
+    """A part of BY_NAME; its memory and its time are bounded by the tests themselves."""
+    return Part([(*LAST, *PYTEST, "-q", f"tests/{name}", "--durations", "15", *STUCK)])
 
 
 class Run:
@@ -296,14 +302,14 @@ def chosen(names: list[str]) -> dict[str, Part]:
     Raises:
         SystemExit: there is no such part; the message (French) names those that exist.
     """
-    known = whole() | {name: long(name) for name in LONG}
+    known = whole() | {name: long(name) for name in LONG} | {name: by_name(name) for name in BY_NAME}
     if not names:
         number = int(_git("rev-list", "--count", "HEAD") or 0)
         os.environ["CREATIC_WHOLE_RUN"] = str(number)  # for scripts/verify
         turn = IN_TURN[number % len(IN_TURN)]
         turns = " ; ".join(", ".join(one) for one in IN_TURN)
         print(f"Longues de ce passage : {', '.join(turn)} (à leur tour parmi {turns})")
-        found = {name: part for name, part in known.items() if name not in LONG or name in turn}
+        found = {name: part for name, part in known.items() if name not in (*LONG, *BY_NAME) or name in turn}
         found["profil supervision"].commands[0] += ("--deselect", MAILED)
         for twin, count in TWINS.items():
             found[f"profil {twin}"].commands[0] += ("--limit", f"{twin}[{number % count}]", "-n", "0")

@@ -291,6 +291,15 @@ def test_what_takes_its_turn_in_whole_runs_is_known_to_all_that_name_it(monkeypa
     assert held == set(turns)
 
 
+def test_what_is_spoilt_at_random_is_a_part_by_its_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(REPO / "scripts")
+    run_tests = importlib.import_module("run_tests")
+    parts = run_tests.chosen(["fuzz"])
+    assert {*parts} == {"fuzz"} and {*parts} <= {*run_tests.FILES}  # no machine is made, nor taken away
+    assert (REPO / "tests" / "fuzz").is_dir() and "tests/fuzz" in parts["fuzz"].commands[0]
+    assert "fuzz" not in run_tests.whole()
+
+
 def test_each_of_the_costliest_tests_has_one_turn_of_four_and_the_others_all(tmp_path: Path) -> None:
     shutil.copy(REPO / "tests" / "conftest.py", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = costly\n")
