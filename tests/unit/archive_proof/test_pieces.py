@@ -172,7 +172,7 @@ def test_an_object_is_its_inventory_and_its_files(tmp_path: Path) -> None:
         ("c", lambda path: (path / "v1/content/b").touch(), "« v1/content/b » est en trop"),
         ("d", lambda path: (path / "v1/content/b").symlink_to("/etc/passwd"), "« v1/content/b » est en trop"),
         ("e", lambda path: (path / "inventory.json").write_text("{}"), "inventory.json n'a plus son empreinte"),
-        ("f", lambda path: (path / "inventory.json").unlink(), "inventory.json est absent (OCFL E063)"),
+        ("f", lambda path: (path / "inventory.json").unlink(), "inventory.json est absent (OCFL E063"),
         ("g", lambda path: (path / "inventory.json.sha512").write_text(""), "inventory.json.sha512 n'est pas de la"),
     ]
     for name, spoil, words in spoilt:

@@ -1,9 +1,9 @@
 """An OCFL object judged as its specification judges it (1.0 and 1.1), by the specification's own error codes.
 
 `faults` reads a folder and says all that is wrong with it: the declaration, the inventories with their digests, the
-versions, each file. What the specification only advises (its warnings) is no fault. Codes that have no case of their
-own on an object at rest: E002, E033 to E034 together, E055 (a misspelt block is an unknown key, E102), E062 (E060), and
-those of a storage root (E069 to E089, E112).
+versions, each file. What the specification only advises (its warnings) is no fault. Left out are the codes of what an
+object at rest does not show: E022, E027 and E028 are for programs, E069 to E089 and E112 for a storage root, and nobody
+sees when a digest was computed (E062).
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class _Judge:
         self._walk()
         specification = self._declared()
         if _INVENTORY not in self._files:
-            self._tell("E063", f"{_INVENTORY} est absent")
+            self._tell("E063 E034", f"{_INVENTORY} est absent")
             self._links()
             return {}
         raw = self._json(_INVENTORY)
@@ -215,11 +215,11 @@ class _Judge:
             mark, _, value = name.partition("=")
             version = value.removeprefix("ocfl_object_")
             if mark != "0":
-                self._tell("E005 E004", f"« {shown(name)} » ne commence pas par « 0= »")
+                self._tell("E005 E004 E002", f"« {shown(name)} » ne commence pas par « 0= »")
             elif not value.startswith("ocfl_object_"):
-                self._tell("E006 E004", f"« {shown(name)} » ne continue pas par « ocfl_object_ »")
+                self._tell("E006 E004 E002", f"« {shown(name)} » ne continue pas par « ocfl_object_ »")
             elif version not in _SPECIFICATIONS:
-                self._tell("E004", f"« {shown(name)} » nomme une version d'OCFL qui n'est pas connue ici")
+                self._tell("E004 E002", f"« {shown(name)} » nomme une version d'OCFL qui n'est pas connue ici")
             else:
                 specification = max(specification, version)
             if self._read(name) != f"{value}\n".encode("utf-8", "surrogateescape"):
@@ -271,7 +271,8 @@ class _Judge:
         for key in raw.repeated:
             self._tell("E033", f"{name} a deux fois la clé « {shown(key)} »")
         for key in sorted(set(raw) - _KEYS):
-            self._tell("E102", f"{name} a une clé « {shown(key)} » que la norme ne connaît pas")
+            codes = "E102 E055" if key.lower() == "fixity" else "E102"
+            self._tell(codes, f"{name} a une clé « {shown(key)} » que la norme ne connaît pas")
         for key in ("id", "type", "digestAlgorithm", "head"):
             if key not in raw:
                 self._tell("E036", f"{name} n'a pas de « {key} »")
@@ -380,7 +381,14 @@ class _Judge:
                 self._tell(codes, f"{made.name} : {one} n'est pas numérotée comme {first}")
 
     def _hexadecimal(self, name: str, algorithm: str, digest: str, digits: int, code: str) -> None:
-        if not re.fullmatch(rf"[0-9A-Fa-f]{{{digits}}}", digest):
+        if re.fullmatch(rf"[0-9A-Fa-f]{{{digits}}}", digest):
+            return
+        if algorithm in _ADDRESSING and re.fullmatch(r"([0-9A-Fa-f]{64}){1,2}", digest):
+            self._tell(
+                "E039 E025",
+                f"{name} : « {shown(digest)[:40]} » est une empreinte d'un autre algorithme que {algorithm}",
+            )
+        else:
             self._tell(code, f"{name} : « {shown(digest)[:40]} » n'est pas une empreinte {algorithm} en hexadécimal")
 
     def _once(self, name: str, block: str, found: _Repeating, code: str) -> None:
