@@ -122,11 +122,12 @@ from django.core.management import call_command
 from django.db import models, transaction
 from django.test import Client, TestCase
 from django.test.utils import setup_databases, setup_test_environment
-from django.utils import timezone
+from django.utils import timezone, translation
 from mayan.apps.cabinets.models import Cabinet
 from mayan.apps.documents.models import Document, DocumentFile, DocumentType
 from mayan.apps.permissions.models import Role
 from mayan.apps.server_side_events.models import StreamEvent
+from mayan.apps.sources.forms import WebFormUploadFormHTML5
 from rest_framework.authtoken.models import Token
 
 User = get_user_model()
@@ -294,6 +295,19 @@ class Mayan(TestCase):
             done = self.send(login, number)
         self.assertEqual(done.status_code, 200, done.content[:300])
         return asked
+
+
+class Entering(Mayan):
+    """What people bring into the GED."""
+
+    def test_an_empty_file_is_refused_by_the_form_that_takes_documents_in(self) -> None:
+        """By Mayan itself, in French: nothing behind takes one."""
+        for content, said in ((b"", ["Le fichier soumis est vide."]), (PDF, [])):
+            with translation.override("fr"):
+                form = WebFormUploadFormHTML5(
+                    data={"description": ""}, files={"file": SimpleUploadedFile("acte.pdf", content)}, source=None
+                )
+                self.assertEqual([str(one) for one in form.errors.get("file", [])], said)
 
 
 class Eliminated(Mayan):
