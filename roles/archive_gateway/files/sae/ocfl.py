@@ -114,7 +114,7 @@ def faults(folder: Path) -> tuple[Mapping[str, Any], list[Fault]]:
     if not folder.is_dir() or folder.is_symlink():
         return {}, [Fault(("E003",), "l'objet n'est pas un dossier")]
     judge = _Judge(folder)
-    return judge.run(), judge.faults
+    return judge.run(), list(judge.faults)
 
 
 class _Judge:
@@ -122,7 +122,7 @@ class _Judge:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.faults: list[Fault] = []
+        self.faults: dict[Fault, None] = {}  # each once, in the order in which they were found
         self._files: dict[str, tuple[int, int]] = {}  # by path: device and number
         self._folders: set[str] = set()
         self._others: list[str] = []  # neither file nor folder
@@ -153,9 +153,7 @@ class _Judge:
         return raw
 
     def _tell(self, codes: str, text: str) -> None:
-        fault = Fault(tuple(codes.split()), text)
-        if fault not in self.faults:
-            self.faults.append(fault)
+        self.faults[Fault(tuple(codes.split()), text)] = None
 
     # -- what is there -------------------------------------------------------------------------------------
 
