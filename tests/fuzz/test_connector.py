@@ -114,7 +114,7 @@ def test_answers_of_the_archive(content: bytes) -> None:
 ANSWERS = [
     b"OK\n12345\n", b"KO\nActe d&eacute;j&agrave; transmis<br/>", b"OK\n4\n" + ARACTE, b"KO", b"OK\r\n" + b"9" * 5000,
     json.dumps([{"id": 1, "type": "2", "number": "2026_1", "related_transaction_id": "9"}]).encode(),
-    b"<helios><resultat>KO</resultat><message>non</message></helios>",
+    b"<helios><resultat>KO</resultat><message>non</message></helios>", b"[" * 20_000,
 ]  # fmt: skip # a table
 
 

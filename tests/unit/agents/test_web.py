@@ -49,6 +49,14 @@ def test_a_refusal_says_why_in_french(client: FlaskClient, method: str, address:
     assert "Retry-After" not in answer.headers
 
 
+@pytest.mark.parametrize("sent", [b"[" * 100_000, b"9" * 5_000, b"\xff", b"{", b'"\\ud800"'])
+def test_what_is_no_json_ends_no_request(sent: bytes) -> None:
+    rules = (("POST", "/dit", lambda: jsonify({"dit": request.get_json(silent=True)})),)
+    client = web.application("essai", rules, partial(web.refusal, "motif")).test_client()
+    answer = client.post("/dit", data=sent, content_type="application/json")
+    assert answer.status_code == 200, answer.get_data()
+
+
 def test_what_is_known_is_given_with_its_accents(client: FlaskClient) -> None:
     assert "été" in client.get("/connu").get_data(as_text=True)
     assert client.post("/envoi", data=b"x" * 10).get_data() == b"x" * 10

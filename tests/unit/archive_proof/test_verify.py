@@ -216,6 +216,12 @@ def test_another_authority_proves_nothing(exported: Path, archive: Archive, stra
     )
 
 
+@pytest.mark.parametrize("text", ["", "[" * 100_000, '{"entete":' * 5_000, "null", "[]", '"\\ud800"', "1e999"])
+def test_what_is_no_proof_is_told(archive: Archive, text: str) -> None:
+    with pytest.raises(VerifyError, match=r"^ce n'est pas une preuve, ou elle est abîmée : "):
+        verify_proof(text, archive.root)
+
+
 def test_an_event_is_proved_alone(archive: Archive, stranger: Authority) -> None:
     archive.add(19)
     archive.seal()

@@ -15,7 +15,7 @@ from tdt_connector.checks import Act
 from tdt_connector.client import FilePart
 from tdt_connector.driver import RemoteState
 from tdt_connector.errors import Denied, Duplicate, Refused, TdtError, Uncertain, Unreachable
-from tdt_connector.s2low import S2low, _transaction, decode
+from tdt_connector.s2low import S2low, _json, _transaction, decode
 
 
 class Canned:
@@ -363,3 +363,9 @@ def test_a_number_of_transaction_is_one_that_the_journal_can_keep(given: bytes) 
     with pytest.raises(Uncertain, match="le TdT n'a pas donné de numéro de transaction"):
         _transaction(given)
     assert _transaction(b" 12345 \n") == 12345
+
+
+@pytest.mark.parametrize("given", [b"[" * 100_000, b"9" * 5_000, b"{", b"\xff"])
+def test_a_list_that_is_no_json_is_uncertain(given: bytes) -> None:
+    with pytest.raises(Uncertain, match="réponse inattendue du TdT"):
+        _json(given)

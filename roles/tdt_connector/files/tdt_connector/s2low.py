@@ -375,7 +375,7 @@ def _code(text: str) -> int:
 def _json(content: bytes) -> Any:
     try:
         return json.loads(decode(content))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if content[:2] == b"KO":
             _ok(content)
         raise Uncertain(f"réponse inattendue du TdT : {decode(content[:80])!r}", "reponse") from error

@@ -394,7 +394,7 @@ def verify_proof(text: str, root: Path, untrusted: Path | None = None) -> tuple[
         seal = Seal.read(json.dumps({"entete": proof["entete"], "jeton": proof["jeton"], "feuilles": []}))
         event, place, size = Event.read(proof["evenement"]), proof["place"], proof["taille"]
         found = merkle.root_of_path(event.hash, place, size, [bytes.fromhex(item) for item in proof["chemin"]])
-    except (KeyError, TypeError, ValueError, SealError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, SealError) as error:
         raise VerifyError(f"ce n'est pas une preuve, ou elle est abîmée : {error}") from error
     fields = seal.fields
     if found.hex() != fields["racine"]:

@@ -20,6 +20,21 @@ _TEXTS = {
 }
 
 
+class _Json(DefaultJSONProvider):
+    """JSON that ends no request: nested too deeply it is none, and half a character that was heard is told as « ? »."""
+
+    ensure_ascii = False
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        return super().dumps(obj, **kwargs).encode("utf-8", "replace").decode()
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        try:
+            return super().loads(s, **kwargs)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
 def refusal(field: str, status: int, text: str, retry: int = 0) -> Response:
     """A refusal: its text in a field of a JSON object, and after how many seconds to ask again (0: unsaid)."""
     answer = jsonify({field: text})
@@ -34,8 +49,7 @@ def application(
 ) -> Flask:
     """An application of rules (method, address, view) which says by `refuse` what HTTP itself refuses, and Denied."""
     app = Flask(name, static_folder=None)
-    app.json = DefaultJSONProvider(app)
-    app.json.ensure_ascii = False
+    app.json = _Json(app)
     for method, address, view in rules:
         app.add_url_rule(address, view.__name__, view, methods=[method])
     app.register_error_handler(Denied, lambda error: refuse(HTTPStatus.FORBIDDEN, str(error)))
