@@ -21,7 +21,6 @@ from . import files, forms, rereading, structure
 from .refusal import Refusal
 
 SECONDS = 90
-_REMAKE = "refaites-le depuis le document d'origine (« Exporter au format PDF »), et déposez-le"
 _OPTIONS = (
     "--no-warn",
     "--warning-exit-0",
@@ -36,7 +35,7 @@ _PROGRAM = (
     "verrait pas forcément le même document. À faire : imprimez-le au format PDF (« Imprimer », « Enregistrer au "
     "format PDF »), et déposez le fichier obtenu"
 )
-_TWO = "{} : d'un logiciel à l'autre, ce PDF ne montre pas le même document. À faire : " + _REMAKE
+_TWO = "{} : d'un logiciel à l'autre, ce PDF ne montre pas le même document. À faire : " + files.REMAKE
 _LACKING = (
     "{} : ce PDF est à écrire de nouveau, et « qpdf » manque ici. À faire : installez le paquet qpdf, puis relancez"
 )
@@ -68,7 +67,7 @@ def admit(source: Path, target: Path, form: Form = Form.DRAWN) -> bool:
     told: files.Ambiguous | None = None
     try:
         with files.open_pdf(source):
-            layout: structure.Layout | None = files.check_clear(source, _REMAKE)
+            layout: structure.Layout | None = files.check_clear(source, files.REMAKE)
     except files.Damaged:
         layout = None
         if not _ends(source):
@@ -88,7 +87,7 @@ def admit(source: Path, target: Path, form: Form = Form.DRAWN) -> bool:
         raise told or files.Damaged(f"{source.name} : ce PDF est signé, et abîmé. À faire : demandez-en un autre")
     try:
         with files.open_pdf(target):
-            written = files.check_clear(target, _REMAKE)
+            written = files.check_clear(target, files.REMAKE)
         rereading.check(target, source)
         if draws and written.living:
             written = _draw(source, target)
@@ -135,4 +134,4 @@ def _write_again(source: Path, target: Path, options: Sequence[str] = ()) -> Non
     except subprocess.TimeoutExpired:
         done = None
     if done is None or done.returncode or not target.is_file():
-        raise files.Damaged(f"{source.name} : le PDF est abîmé. À faire : {_REMAKE}")
+        raise files.Damaged(f"{source.name} : le PDF est abîmé. À faire : {files.REMAKE}")

@@ -33,6 +33,7 @@ ODD = (
 ASK_THE_PARAPHEUR = (
     "déposez-le dans le parapheur, qui l'écrit de nouveau, téléchargez le document du dossier, et signez celui-là"
 )
+REMAKE = "refaites-le depuis le document d'origine (« Exporter au format PDF »), et déposez-le"
 MAX_BYTES = 150_000_000  # what a TdT takes (S²LOW)
 _BEGINS = b"%PDF-"
 _HEAD = 1024  # where a PDF's header must be (ISO 32000-1, annex H)
@@ -94,7 +95,7 @@ def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, Pdf
     """Open a PDF that may be signed or checked; gives the file and its reader.
 
     Raises:
-        Refusal: empty, too large, no PDF, damaged, encrypted.
+        Refusal: empty, too large, no PDF, damaged, encrypted, with two tables that contradict each other.
     """
     check_size(path, limit)
     with path.open("rb") as stream:
@@ -105,6 +106,7 @@ def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, Pdf
             encrypted = reader.encrypted
             if not encrypted:
                 reader.root["/Pages"]
+            hybrid = reader.xrefs.hybrid_xrefs_present
         except ODD:
             raise Damaged(
                 f"{path.name} : le PDF est abîmé. À faire : refaites-le depuis le document d'origine"
@@ -114,6 +116,9 @@ def open_pdf(path: Path, limit: int = MAX_BYTES) -> Iterator[tuple[BinaryIO, Pdf
                 f"{path.name} : le PDF est protégé par un mot de passe ou des restrictions. À faire : enregistrez-le "
                 "sans protection"
             )
+        if hybrid:  # pyHanko takes none as long as it is strict, whatever the two tables say
+            check_clear(path, REMAKE)
+            reader.strict = False
         yield stream, reader
 
 

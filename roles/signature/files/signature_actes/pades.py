@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,7 @@ from pyhanko.sign.timestamps import TimeStamper, TimestampRequestError
 from pyhanko.sign.validation.dss import DocumentSecurityStore
 from pyhanko_certvalidator import CertificateValidator
 
+from . import files
 from .files import ASK_THE_PARAPHEUR, check_clear, new_file, open_pdf
 from .refusal import Refusal
 from .trust import Trust, common_name
@@ -49,6 +55,25 @@ async def seal(source: Path, target: Path, signer: signers.Signer, stamper: Time
     await _write(source, target, signer, stamper, "Cachet", "Cachet du parapheur", trust)
 
 
+@contextmanager
+def _ended(source: Path) -> Iterator[Path]:
+    """A document whose last line ends (Word's does not): of what follows `%%EOF` on its line, who builds the table of
+    objects again takes nothing for an object.
+    """
+    files.check_size(source)
+    with source.open("rb") as stream, tempfile.TemporaryDirectory() as name:
+        stream.seek(-1, os.SEEK_END)
+        if stream.read(1) in b"\r\n":
+            yield source
+            return
+        stream.seek(0)
+        whole = Path(name, source.name)
+        with whole.open("wb") as copy:
+            shutil.copyfileobj(stream, copy)
+            copy.write(b"\n")
+        yield whole
+
+
 async def _write(
     source: Path,
     target: Path,
@@ -58,9 +83,9 @@ async def _write(
     reason: str,
     trust: Trust | None,
 ) -> None:
-    with open_pdf(source) as (stream, reader), new_file(target) as output:
+    with _ended(source) as whole, open_pdf(whole) as (_stream, reader), new_file(target) as output:
         check_clear(source, ASK_THE_PARAPHEUR)
-        writer = IncrementalPdfFileWriter(stream)
+        writer = IncrementalPdfFileWriter.from_reader(reader)
         certified = [one for one in reader.embedded_regular_signatures if one.docmdp_level == fields.MDPPerm.NO_CHANGES]
         if certified:
             raise Refusal(f"{source.name} : une signature déjà présente interdit d'en ajouter une autre")

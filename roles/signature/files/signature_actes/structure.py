@@ -7,6 +7,10 @@ documents, one valid signature. So a file is read here from its first byte to it
 entry leads to one, each reference leads to an object that exists, no byte is left over, and nothing that looks like an
 object, a trailer or the place of a table stands anywhere else. Whoever rebuilds the table of such a file finds what the
 table says.
+
+A hybrid file (7.5.8.4: Word's and Excel's) has a second table of all its objects, which its first readers do not know.
+Those that do take either first: so neither contradicts the other, and the second only adds objects that are free in the
+first, as these programs write them.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ _MOST = 8_388_608  # objects, beyond which readers give up (ISO 32000-1, annex C
 _SPAN = 1 << 20
 _OVERLAP = 200  # bytes looked at again where two spans meet
 _ACTS = {b"/JavaScript", b"/Hide", b"/SetOCGState", b"/ImportData"}  # actions that change what is shown
+_FREE = ("f", 0, 0)  # an entry of a table
 _WORDS: dict[bytes, Any] = {b"true": True, b"false": False, b"null": None}
 _PACKED_BY_OTHERS = {b"/DCTDecode", b"/JPXDecode", b"/CCITTFaxDecode", b"/JBIG2Decode"}  # of images: nothing below
 
@@ -157,6 +162,7 @@ class _Revision:
     packed: list[_Found] = field(default_factory=list)
     sections: list[_Section] = field(default_factory=list)
     start: int = -1  # what startxref says
+    front: int = -1  # of a hybrid file that ends twice: what the first one says
     end: int = 0
 
 
@@ -268,6 +274,7 @@ class _File(Parser):
         """Judge it."""
         self._sweep()
         self._merge_halves()
+        self._merge_second_table()
         if not self.revisions:
             raise Unclear("sa table des objets manque")
         self._chain()
@@ -366,7 +373,7 @@ class _File(Parser):
                 if not entry:
                     raise Unclear(f"octet {at} : une entrée de table qui ne suit pas la norme")
                 used = entry[3] == b"n"
-                section.add(number, ("n", int(entry[1]), int(entry[2])) if used else ("f", 0, 0))
+                section.add(number, ("n", int(entry[1]), int(entry[2])) if used else _FREE)
                 at = entry.end()
         mark = _TRAILER.match(self.data, at)
         if not mark:
@@ -405,7 +412,7 @@ class _File(Parser):
                 at += first + second
                 if kind not in (0, 1, 2):
                     raise Unclear(f"octet {start} : une entrée de table d'une sorte inconnue")
-                section.add(number, ("fnp"[kind], int.from_bytes(left), int.from_bytes(right)))
+                section.add(number, ("fnp"[kind], int.from_bytes(left), int.from_bytes(right)) if kind else _FREE)
         if at != len(content):
             raise Unclear(f"octet {start} : la table des objets est plus longue qu'elle ne dit")
         return section
@@ -450,8 +457,25 @@ class _File(Parser):
             first.packed += second.packed
             first.sections += second.sections
             first.start, first.end = second.start, second.end
-            self.streams = [(max(0, number - 1), keys, start, end) for number, keys, start, end in self.streams]
-            del self.revisions[1]
+            self._join_first()
+
+    def _merge_second_table(self) -> None:
+        """Word writes once as well: past the end comes an empty table, which says where the second one is."""
+        if len(self.revisions) < 2:
+            return
+        first, second = self.revisions[:2]
+        if second.found or second.packed or [(one.own, one.entries) for one in second.sections] != [(None, {})]:
+            return
+        if b"/XRefStm" in second.sections[0].trailer:
+            first.front = first.start
+            first.sections += second.sections
+            first.start, first.end = second.start, second.end
+            self._join_first()
+
+    def _join_first(self) -> None:
+        """The second revision is the end of the first one."""
+        self.streams = [(max(0, number - 1), keys, start, end) for number, keys, start, end in self.streams]
+        del self.revisions[1]
 
     def _chain(self) -> None:
         """Each revision has one table, which leads to the one before. The first one may have a second, aside."""
@@ -461,13 +485,16 @@ class _File(Parser):
             main = places.pop(revision.start, None)
             if main is None:
                 raise Unclear(f"octet {revision.end} : la table des objets n'est pas où le fichier la dit")
+            front = places.pop(revision.front, None)
             aside = next(iter(places.values()), None) if rank == 0 and len(places) == 1 else None
             if aside and main.trailer.get(b"/Prev") == aside.place and b"/Prev" not in aside.trailer:
                 self.linearized, before = True, aside.place
                 places.clear()
-            elif aside and main.trailer.get(b"/XRefStm") == aside.place and aside.own:
+            elif aside and main.trailer.get(b"/XRefStm") == aside.place and aside.own and b"/Prev" not in aside.trailer:
                 self.hybrid = True
-                places.clear()
+                before = front.place if front else None
+                if not front or not {b"/Prev", b"/XRefStm"} & front.trailer.keys():
+                    places.clear()
             if places or (b"/XRefStm" in main.trailer and (rank or not self.hybrid)):
                 raise Unclear("il a deux tables des objets, que tous les logiciels ne lisent pas de même")
             if main.trailer.get(b"/Prev") != before:
@@ -484,17 +511,7 @@ class _File(Parser):
         """What stands in a revision is what its tables name, each object once; what is to be seen is kept in `view`."""
         placed = {(one.link.number, one.place[0], one.link.generation): one for one in revision.found}
         packed = {(one.link.number, *one.place): one for one in revision.packed}
-        seen = dict[int, tuple[str, int, int]]()
-        for section in revision.sections:
-            size = section.trailer.get(b"/Size")
-            if not _is_number(size) or size > _MOST or any(number >= size for number in section.entries):
-                raise Unclear(f"octet {section.place} : la table des objets est plus grande qu'elle ne dit")
-            for number, entry in section.entries.items():
-                if entry[0] != "f" and seen.get(number, ("f",))[0] != "f":
-                    raise Unclear(f"octet {section.place} : deux entrées pour l'objet {number}")
-                if entry[0] != "f" or number not in seen:
-                    seen[number] = entry
-        for number, (kind, left, right) in seen.items():
+        for number, (kind, left, right) in self._entries(revision).items():
             if kind == "f":
                 view.pop(number, None)
                 continue
@@ -506,6 +523,25 @@ class _File(Parser):
         for one in (*placed.values(), *packed.values()):
             if one.place[0] not in tables or one.link.number in view:
                 raise Unclear(f"l'objet {one.link.number} {one.link.generation} n'est pas celui de la table")
+
+    def _entries(self, revision: _Revision) -> dict[int, tuple[str, int, int]]:
+        """What the tables of a revision name: two halves of one, or two that do not contradict each other."""
+        hybrid = any(b"/XRefStm" in one.trailer for one in revision.sections)
+        plain, aside = dict[int, tuple[str, int, int]](), dict[int, tuple[str, int, int]]()
+        for section in revision.sections:
+            size = section.trailer.get(b"/Size")
+            if not _is_number(size) or size > _MOST or any(number >= size for number in section.entries):
+                raise Unclear(f"octet {section.place} : la table des objets est plus grande qu'elle ne dit")
+            known = aside if hybrid and section.own else plain
+            for number, entry in section.entries.items():
+                if entry[0] != "f" and known.get(number, _FREE)[0] != "f":
+                    raise Unclear(f"octet {section.place} : deux entrées pour l'objet {number}")
+                if entry[0] != "f" or number not in known:
+                    known[number] = entry
+        for number, entry in aside.items():
+            if plain.get(number, _FREE)[0] != "f" and plain[number] != entry:
+                raise Unclear(f"ses deux tables ne disent pas de même où est l'objet {number}")
+        return plain | aside
 
     def _leads(self, one: _Found, view: dict[int, _Found]) -> None:
         """All that an object leads to exists, the length of its stream too."""

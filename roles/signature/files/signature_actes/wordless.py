@@ -29,8 +29,8 @@ def write(path: Path, original: Path, target: Path) -> None:
     Raises:
         Unclear: a stamp is drawn in a way that cannot be told, or is read otherwise than drawn.
     """
-    with open_pdf(original) as (_bytes, before), open_pdf(path) as (stream, after), target.open("wb") as output:
-        writer = IncrementalPdfFileWriter(stream)
+    with open_pdf(original) as (_bytes, before), open_pdf(path) as (_stream, after), target.open("wb") as output:
+        writer = IncrementalPdfFileWriter.from_reader(after)
         for number in range(before.xrefs.total_revisions, after.xrefs.total_revisions):
             for link in after.xrefs.explicit_refs_in_revision(number):
                 one = after.get_object(link)
