@@ -106,7 +106,7 @@ def _draw(source: Path, target: Path) -> structure.Layout:
         known = settled if asked else source
         _write_again(known, target, _DRAWN)
         with files.open_pdf(target):
-            written = files.check_clear(target, _REMAKE)
+            written = files.check_clear(target, files.REMAKE)
         rereading.check(target, known)
         if asked:
             rereading.check_words(target, source)
