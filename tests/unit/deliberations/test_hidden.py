@@ -57,7 +57,7 @@ def test_the_copy_shows_the_same_and_hides_nothing() -> None:
     assert hidden.told(copy) == []
     for name in (*NAMES, "secret de Zo"):
         assert name.encode() not in copy
-    kinds = [str(one.get("/Type")) for one in hidden._dictionaries(PdfReader(io.BytesIO(copy)).trailer["/Root"])]
+    kinds = [str(one.get("/Type")) for one in hidden.dictionaries(PdfReader(io.BytesIO(copy)).trailer["/Root"])]
     assert {"/EmbeddedFile", "/Filespec", "/Metadata"}.isdisjoint(kinds)
     assert copy.count(b" obj\n") <= original.count(b" obj\n") - 4, "what is not shown any more left the file"
     shown = [PdfReader(io.BytesIO(one)).pages[0].extract_text() for one in (original, copy)]
@@ -214,3 +214,21 @@ def test_what_cannot_be_cleaned_is_kept_off_line_with_its_reason(data: bytes, sa
         hidden.for_everybody(data)
     assert said in str(refused.value)
     assert "À faire" in str(refused.value)
+
+
+def test_a_title_that_its_page_shows_is_not_hidden() -> None:
+    """Each act bears its number as its title: told of every one, nobody reads what is told any more."""
+    drawn = pdf("N° 2026_003 – Délibération du conseil", Title="Délibération 2026_003", Subject="x", Author="y")
+    assert not [one for one in hidden.told(drawn) if "titre" in one]
+    other = pdf("N° 2026_003 – Délibération du conseil", Title="Secours à Anne Cachée", Subject="x", Author="y")
+    assert "titre : Secours à Anne Cachée" in hidden.told(other)
+
+
+def test_an_author_is_told_whatever_the_page_shows() -> None:
+    assert "auteur : Anne" in hidden.told(pdf("Logement attribué à Anne Cachée", Author="Anne"))
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\r\n", b"\0\0"])
+def test_a_pdf_with_blanks_before_its_header_is_one(before: bytes) -> None:
+    assert hidden.is_pdf(before + pdf())
+    assert not hidden.is_pdf(b"PK\x03\x04" + pdf())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import io
+import itertools
 import re
 import zipfile
 import zlib
@@ -46,8 +47,12 @@ _HIDDEN = (
     (re.compile(r'<sheet\b[^<>]{0,500}\bstate="(?:very)?[hH]idden"|table:display="false"'), "une feuille masquée"),
 )
 _SHOWN = 80  # characters of a value
+_HEAD = 1024  # bytes before which readers look for the header of a PDF
+_BLANK = b"\xef\xbb\xbf\0\t\n\f\r "
 _COMMENTS = ("/Text", "/Popup", "/FileAttachment")
 _EXIF_WITHIN = 200_000  # bytes: it is one of the first segments of a JPEG, each of 65,535 bytes
+_WORD = re.compile(r"\w+")
+_TITLED = 3  # pages on which the title of a document is
 # Pages up to which the text of two documents is compared.
 _COMPARED = 50
 
@@ -85,8 +90,11 @@ def opened(data: bytes) -> Any:
 
 
 def is_pdf(data: bytes) -> bool:
-    """Whether it is the one format that is put on line: it must not be modifiable (CGCT, R2131-1)."""
-    return data.startswith(b"%PDF-")
+    """Whether it is the one format that is put on line: it must not be modifiable (CGCT, R2131-1).
+
+    Some programs leave a mark of order or blanks before the header; readers take them.
+    """
+    return data[:_HEAD].lstrip(_BLANK).startswith(b"%PDF-")
 
 
 def is_signed(data: bytes) -> bool:
@@ -94,7 +102,7 @@ def is_signed(data: bytes) -> bool:
     return b"/ByteRange" in data
 
 
-def _dictionaries(root: Any) -> Iterator[Any]:
+def dictionaries(root: Any) -> Iterator[Any]:
     """All that a PDF's catalog reaches."""
     from pypdf.generic import ArrayObject, DictionaryObject, IndirectObject
 
@@ -114,15 +122,15 @@ def _dictionaries(root: Any) -> Iterator[Any]:
             waiting += list(one)
 
 
-def _at(dictionary: Any, key: str) -> Any:
+def at(dictionary: Any, key: str) -> Any:
     """What a dictionary holds under a key, followed where it is; None without it."""
     return dictionary[key] if key in dictionary else None  # noqa: SIM401 - pypdf's get gives a reference, not its object
 
 
 def _annotations(root: Any) -> Iterator[tuple[Any, list[Any]]]:
     """Pages that bear annotations, with them."""
-    for one in _dictionaries(root):
-        if _at(one, "/Type") == "/Page" and _at(one, "/Annots"):
+    for one in dictionaries(root):
+        if at(one, "/Type") == "/Page" and at(one, "/Annots"):
             yield one, [found for found in one["/Annots"] if found.get_object() is not None]
 
 
@@ -133,21 +141,23 @@ def told(data: bytes) -> list[str]:
     with readable():
         reader = opened(data)
         root = reader.trailer["/Root"].get_object()
+        title = str((reader.metadata or {}).get("/Title") or "")
+        shown = title if _shows(reader, title) else ""
         found = [
             f"{_PROPERTIES.get(key, key[1:])} : {str(value)[:_SHOWN]}"
             for key, value in (reader.metadata or {}).items()
-            if key not in _PLAIN and str(value).strip()
+            if key not in _PLAIN and str(value).strip() and not (key == "/Title" and shown)
         ]
-        found += _of_descriptions(root, found)
-        if any("/EmbeddedFiles" in one or _at(one, "/AF") for one in _dictionaries(root)):
+        found += _of_descriptions(root, [*found, shown])
+        if any("/EmbeddedFiles" in one or at(one, "/AF") for one in dictionaries(root)):
             found.append("des fichiers joints dans le PDF")
         if _has_hidden_layers(root):
             found.append("un calque masqué")
         comments = [
-            str(_at(one.get_object(), "/T") or "sans nom")
+            str(at(one.get_object(), "/T") or "sans nom")
             for _page, annotations in _annotations(root)
             for one in annotations
-            if _at(one.get_object(), "/Subtype") in _COMMENTS or _names_somebody(one.get_object())
+            if at(one.get_object(), "/Subtype") in _COMMENTS or _names_somebody(one.get_object())
         ]
         found += [f"commentaire de {name[:_SHOWN]}" for name in dict.fromkeys(comments)]
         if not is_signed(data) and _versions(data) > 1:
@@ -155,15 +165,25 @@ def told(data: bytes) -> list[str]:
         return found
 
 
+def _shows(reader: Any, title: str) -> bool:
+    """Whether all the words of a title are on its first pages: what a reader sees there is not hidden (the title of
+    each act is its number, as its page says)."""
+    asked = set(_WORD.findall(title.casefold()))
+    if not asked:
+        return False
+    pages = itertools.islice(reader.pages, _TITLED)
+    return asked <= {word for page in pages for word in _WORD.findall(page.extract_text().casefold())}
+
+
 def _has_hidden_layers(root: Any) -> bool:
     """Whether some of its optional contents (ISO 32000-1, 8.11) are not shown when it is opened."""
-    shown = _at(_at(root, "/OCProperties") or {}, "/D") or {}
-    return bool(_at(shown, "/OFF")) or _at(shown, "/BaseState") == "/OFF"
+    shown = at(at(root, "/OCProperties") or {}, "/D") or {}
+    return bool(at(shown, "/OFF")) or at(shown, "/BaseState") == "/OFF"
 
 
 def _names_somebody(annotation: Any) -> bool:
     """Whether an annotation says who made it: the title of a form's field is its name, not a person's."""
-    return bool(_at(annotation, "/T")) and _at(annotation, "/Subtype") != "/Widget"
+    return bool(at(annotation, "/T")) and at(annotation, "/Subtype") != "/Widget"
 
 
 def _of_descriptions(root: Any, known: list[str]) -> list[str]:
@@ -171,8 +191,8 @@ def _of_descriptions(root: Any, known: list[str]) -> list[str]:
     from pypdf.generic import StreamObject
 
     found = []
-    for one in _dictionaries(root):
-        stream = _at(one, "/Metadata")
+    for one in dictionaries(root):
+        stream = at(one, "/Metadata")
         if not isinstance(stream, StreamObject):
             continue
         text = bytes(stream.get_data()).decode("utf-8", "replace")
@@ -244,12 +264,12 @@ def cleaned(data: bytes) -> bytes:
         reader = opened(data)
         root = reader.trailer["/Root"].get_object()
         for page, annotations in list(_annotations(root)):
-            kept = [one for one in annotations if _at(one.get_object(), "/Subtype") not in _COMMENTS]
+            kept = [one for one in annotations if at(one.get_object(), "/Subtype") not in _COMMENTS]
             for one in kept:
                 if _names_somebody(one.get_object()):
                     del one.get_object()["/T"]
             page[NameObject("/Annots")] = ArrayObject(kept)
-        for one in list(_dictionaries(root)):
+        for one in list(dictionaries(root)):
             for key in ("/Metadata", "/PieceInfo", "/LastModified", "/AF", "/EmbeddedFiles", "/JavaScript",
                         "/OpenAction", "/AA", "/Popup", "/RC"):  # fmt: skip # a list of words
                 one.pop(key, None)
